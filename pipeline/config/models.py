@@ -1,0 +1,160 @@
+"""What may stand in a pipeline.yaml. The reference page, the JSON Schema and the hints come from here."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from pipeline.balancer.model import Declaration, Name, Resource
+from pipeline.quantity import Amount, Duration, Size, resolve_amount
+
+Command = Annotated[tuple[str, ...], Field(min_length=1)]
+VariableName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+Environment = dict[VariableName, str]
+
+
+class Parameter(Resource):
+    """A value given at run time: `pipeline run -p replicas=5`, used as `${replicas}`."""
+
+    type: Literal["string", "integer", "number", "boolean"] = Field("string", description="What it holds.")
+    default: str | int | float | bool | None = Field(
+        None, description="Its value where none is given; without one, it must be given."
+    )
+    minimum: float | None = Field(None, description="The least number allowed.")
+    maximum: float | None = Field(None, description="The greatest number allowed.")
+    pattern: str | None = Field(None, description="A regular expression that the whole string must match.")
+    allowed_values: tuple[str | int | float, ...] | None = Field(None, description="The only values allowed.")
+    description: str = Field("", description="What it is for.")
+
+
+class Source(Resource):
+    """Where the commits come from."""
+
+    repository: str = Field(
+        ".",
+        min_length=1,
+        description="A path (relative to this file), bare or not, or any URL that git can fetch.",
+    )
+    branch: str = Field("main", min_length=1, description="The branch, tag or commit that is run by default.")
+    paths: tuple[str, ...] = Field(
+        (),
+        description="Globs; a commit that touches none of them makes no run. `**` crosses folders. Empty: all.",
+    )
+
+
+class Tests(Resource):
+    """The tests of the image: run in it, in a container of their own, before anything is deployed."""
+
+    command: Command = Field(description="The command and its arguments, run in the built image.")
+    timeout: Duration = Field(
+        timedelta(minutes=10), description="They are stopped and have failed after this long."
+    )
+    stop_grace: Duration = Field(timedelta(seconds=10), description="From SIGTERM to SIGKILL after the timeout.")
+    environment: Environment = Field({}, description="Variables of the test container. May hold ${secret:NAME}.")
+    memory: Size = Field(2**30, description="Memory limit of the test container.")
+    pids: int = Field(512, ge=1, description="How many processes and threads the tests may have at once.")
+    network: Literal["none", "bridge"] = Field("bridge", description="`none` takes the network away.")
+    reports: str | None = Field(
+        None, description="JUnit XML that the tests write: a file or a folder, absolute, in the container."
+    )
+
+    @field_validator("reports")
+    @classmethod
+    def _reports_absolute(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith("/"):
+            raise ValueError("must be absolute, a path inside the container such as /tmp/reports")
+        return value
+
+
+class Build(Resource):
+    """How a commit becomes an image."""
+
+    context: str = Field(".", description="The folder of the repository that is sent to the builder.")
+    dockerfile: str = Field("Dockerfile", description="The Dockerfile, relative to the context.")
+    args: dict[VariableName, str] = Field(
+        {}, description="Build arguments. They stay in the image's history: no secrets here."
+    )
+    test: Tests | None = Field(None, description="The tests. Without them, what builds is deployed.")
+
+    @field_validator("context", "dockerfile")
+    @classmethod
+    def _inside(cls, value: str) -> str:
+        if value.startswith("/") or ".." in value.split("/"):
+            raise ValueError("must be a path inside the repository, without a leading / and without ..")
+        return value.rstrip("/") or "."
+
+
+class Rolling(Resource):
+    """How far a rolling deployment may lean out: more containers than wanted, fewer healthy than wanted."""
+
+    max_surge: Amount = Field(
+        1, description="How many containers above `replicas` may run: a number, or a share (rounded up)."
+    )
+    max_unavailable: Amount = Field(
+        0, description="How many healthy targets below `replicas` are bearable: a number, or a share (rounded down)."
+    )
+
+
+class Deploy(Resource):
+    """How the image is put into service."""
+
+    target_group: Name = Field(description="The target group of `balancer` that the containers join.")
+    replicas: int = Field(1, ge=1, le=500, description="How many containers serve.")
+    rolling: Rolling = Field(Rolling(), description="How a new release takes over.")
+    command: Command | None = Field(None, description="Replaces the image's command.")
+    environment: Environment = Field({}, description="Variables of the containers. May hold ${secret:NAME}.")
+    volumes: tuple[str, ...] = Field(
+        (), description="`/path/on/host:/path/in/container[:ro]` or `volume-name:/path/in/container[:ro]`."
+    )
+    memory: Size | None = Field(None, description="Memory limit of each container. None: no limit.")
+    cpus: float | None = Field(None, gt=0, description="Processor limit of each container, in cores.")
+    stop_grace: Duration = Field(
+        timedelta(seconds=10), description="From SIGTERM to SIGKILL when a container is stopped, after it drained."
+    )
+    restart: Literal["no", "on-failure", "always", "unless-stopped"] = Field(
+        "unless-stopped", description="Docker's restart policy, set once a container has become healthy."
+    )
+    deploy_timeout: Duration = Field(
+        timedelta(seconds=60), description="A new container that is not healthy after this long fails the release."
+    )
+    retain: int = Field(5, ge=1, le=100, description="How many releases keep their image, to roll back to.")
+
+    @field_validator("volumes")
+    @classmethod
+    def _volumes_well_formed(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for volume in value:
+            parts = volume.split(":")
+            if len(parts) not in (2, 3) or not parts[0] or not parts[1].startswith("/") or parts[2:] not in ([], ["ro"], ["rw"]):
+                raise ValueError(f"{volume!r} is no volume; write /host/path:/container/path or name:/container/path:ro")
+        return value
+
+    @model_validator(mode="after")
+    def _can_move(self) -> Self:
+        surge = resolve_amount(self.rolling.max_surge, self.replicas, round_up=True)
+        unavailable = resolve_amount(self.rolling.max_unavailable, self.replicas, round_up=False)
+        if surge == 0 and unavailable == 0:
+            raise ValueError(
+                f"rolling leaves no room to move: max_surge {self.rolling.max_surge} and max_unavailable "
+                f"{self.rolling.max_unavailable} of {self.replicas} are both 0; set max_surge to 1"
+            )
+        return self
+
+
+class SecretSource(Resource):
+    """Where `${secret:NAME}` is looked up, after the environment."""
+
+    file: str = Field(description="A file of NAME=value lines with mode 0600, relative to this file.")
+
+
+class Pipeline(Resource):
+    """A whole pipeline.yaml."""
+
+    name: Name = Field(description="Names the pipeline on this machine.")
+    parameters: dict[VariableName, Parameter] = Field({}, description="Values given at run time.")
+    secrets: SecretSource | None = Field(None, description="Where secrets come from, besides the environment.")
+    source: Source = Field(Source(), description="Where the commits come from.")
+    build: Build = Field(Build(), description="How a commit becomes an image.")
+    deploy: Deploy = Field(description="How the image is put into service.")
+    balancer: Declaration = Field(description="What the load balancer listens on, and what it forwards to.")

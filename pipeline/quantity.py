@@ -1,0 +1,83 @@
+"""Quantities as people write them: durations `500ms`, sizes `256MiB`, amounts `2` or `25%`."""
+
+from __future__ import annotations
+
+import math
+import re
+from datetime import timedelta
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
+_SIZE = re.compile(r"(\d+)\s*(B|KiB|MiB|GiB|KB|MB|GB|k|m|g)?")
+_BYTES = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "KB": 10**3, "MB": 10**6, "GB": 10**9}
+_DOCKER_BYTES = {"k": 2**10, "m": 2**20, "g": 2**30}
+
+
+def parse_duration(text: Any) -> timedelta:
+    """Read `500ms`, `30s`, `2m`, `1h` or a sum such as `1m30s`. A bare number is refused: it has no unit."""
+    if isinstance(text, timedelta):
+        return text
+    parts = _DURATION.findall(text) if isinstance(text, str) else []
+    if not parts or "".join(n + u for n, u in parts) != text:
+        raise ValueError(f"{text!r} is no duration; write 500ms, 30s, 2m or 1h")
+    return timedelta(seconds=sum(float(number) * _SECONDS[unit] for number, unit in parts))
+
+
+def format_duration(value: timedelta) -> str:
+    """Write a duration so that `parse_duration` reads it back: the largest unit that divides it."""
+    milliseconds = round(value / timedelta(milliseconds=1))
+    for unit, size in (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000)):
+        if milliseconds and milliseconds % size == 0:
+            return f"{milliseconds // size}{unit}"
+    return f"{milliseconds}ms"
+
+
+def milliseconds(value: timedelta) -> int:
+    """The duration in whole milliseconds, HAProxy's finest unit."""
+    return round(value / timedelta(milliseconds=1))
+
+
+def parse_size(text: Any) -> int:
+    """Read bytes from `256MiB`, `1GiB`, `512m` (as Docker writes it) or a bare number of bytes."""
+    match = _SIZE.fullmatch(str(text)) if not isinstance(text, bool) else None
+    if match is None:
+        raise ValueError(f"{text!r} is no size; write 256MiB or 1GiB")
+    return int(match[1]) * (_BYTES | _DOCKER_BYTES).get(match[2] or "B", 1)
+
+
+def parse_amount(text: Any) -> int | str:
+    """Read a count (`2`) or a share (`25%`) of the replicas."""
+    if isinstance(text, int) and not isinstance(text, bool) and text >= 0:
+        return text
+    if isinstance(text, str) and re.fullmatch(r"\d+(\.\d+)?%", text) and float(text[:-1]) <= 1000:
+        return text
+    raise ValueError(f"{text!r} is no amount; write a number such as 2 or a share such as 25%")
+
+
+def resolve_amount(amount: int | str, whole: int, *, round_up: bool) -> int:
+    """The count an amount means for `whole` replicas; a share is rounded as the caller's safety needs."""
+    if isinstance(amount, int):
+        return amount
+    share = whole * float(amount[:-1]) / 100
+    return math.ceil(share) if round_up else math.floor(share)
+
+
+Duration = Annotated[
+    timedelta,
+    BeforeValidator(parse_duration),
+    PlainSerializer(format_duration),
+    WithJsonSchema({"type": "string", "pattern": r"^(\d+(\.\d+)?(ms|s|m|h|d))+$", "examples": ["500ms", "30s"]}),
+]
+Size = Annotated[
+    int,
+    BeforeValidator(parse_size),
+    WithJsonSchema({"type": ["string", "integer"], "pattern": _SIZE.pattern, "examples": ["256MiB"]}),
+]
+Amount = Annotated[
+    int | str,
+    BeforeValidator(parse_amount),
+    WithJsonSchema({"type": ["string", "integer"], "minimum": 0, "pattern": r"^\d+(\.\d+)?%$", "examples": [1, "25%"]}),
+]
