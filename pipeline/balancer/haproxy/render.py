@@ -1,0 +1,158 @@
+"""The registry as an HAProxy configuration.
+
+Paths in it are relative to the balancer's directory, which is HAProxy's working directory: so no path needs
+quoting, and none can be too long for a socket.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from datetime import timedelta
+
+from pipeline.balancer.model import Declaration, HealthCheck, Listener, LoadBalancer, TargetGroup
+from pipeline.balancer.registry import Phase, Registration, Registry
+from pipeline.quantity import milliseconds
+
+WORKER_SOCKET = "worker.sock"
+MASTER_SOCKET = "master.sock"
+STATE_FILE = "servers.state"
+
+# One thread saturates a core at about 85,000 small requests a second, and a second thread makes each request
+# dearer by about a tenth; more than four only helps machines that this project is not made for.
+_THREADS = max(1, min(4, (os.cpu_count() or 1) // 2))
+
+_HEAD = f"""\
+global
+  description {{fingerprint}}
+  log stdout format raw local0
+  stats socket unix@{WORKER_SOCKET} mode 600 level admin expose-fd listeners
+  server-state-file {STATE_FILE}
+  nbthread {_THREADS}
+  maxconn 20000
+  no strict-limits
+  noreuseport
+  hard-stop-after {{hard_stop}}ms
+
+defaults
+  mode http
+  timeout connect 1s
+  timeout client 60s
+  timeout server 60s
+  timeout queue 10s
+  load-server-state-from-file global
+  option idle-close-on-response
+  option redispatch 1
+  retries 3
+  retry-on conn-failure empty-response
+  default-server pool-purge-delay 1s
+"""
+
+_LOG_FORMAT = (
+    "http %Tl %f %ci:%cp %si:%sp %TR %Tw %Tc %Tr %Ta %ST %U %B "
+    '\\"%HM\\ %HU\\ %HV\\" \\"%[capture.req.hdr(0)]\\" %b %s %tsc %rc'
+)
+
+
+def backend_name(owner: str, group: str) -> str:
+    """The HAProxy backend that carries a target group. Names hold no dot, so this is unique."""
+    return f"{owner}.{group}"
+
+
+def fingerprint(registry: Registry) -> str:
+    """Identifies what is declared, targets aside: a running HAProxy shows it, so drift can be seen."""
+    declared = {owner: owned.declaration.model_dump_json() for owner, owned in sorted(registry.owners.items())}
+    return hashlib.sha256(f"{_HEAD}{_LOG_FORMAT}{declared}".encode()).hexdigest()[:16]
+
+
+def render(registry: Registry) -> str:
+    """The whole configuration, with the targets that are in service."""
+    lines = [_HEAD.format(fingerprint=fingerprint(registry), hard_stop=milliseconds(_hard_stop(registry)))]
+    for owner, owned in sorted(registry.owners.items()):
+        for name, balancer in sorted(owned.declaration.load_balancers.items()):
+            for listener in balancer.listeners:
+                lines.extend(_frontend(owner, name, balancer, listener))
+        for name, group in sorted(owned.declaration.target_groups.items()):
+            lines.extend(_backend(owner, name, group, _idle_timeout(owned.declaration)))
+            lines.extend(
+                f"  server {server_line(registration, group)}"
+                for registration in owned.targets.get(name, ())
+                if registration.phase is Phase.IN_SERVICE
+            )
+            lines.append("")
+    return "\n".join(lines)
+
+
+def server_line(registration: Registration, group: TargetGroup) -> str:
+    """A target as HAProxy's `server` and `add server` take it."""
+    target, check = registration.target, group.health_check
+    words = [target.id, f"{target.address}:{target.port}", "weight 100", "pool-purge-delay 1s"]
+    if registration.health_check == check:
+        words.append(_check_words(check))
+    return " ".join(words)
+
+
+def _check_words(check: HealthCheck) -> str:
+    pace = f"{milliseconds(check.interval)}ms"
+    port = "" if check.port == "traffic-port" else f" port {check.port}"
+    # fastinter and downinter default to inter in the manual, yet HAProxy shortens the pace without them.
+    return (
+        f"check inter {pace} fastinter {pace} downinter {pace} "
+        f"rise {check.healthy_threshold} fall {check.unhealthy_threshold}{port}"
+    )
+
+
+def _frontend(owner: str, name: str, balancer: LoadBalancer, listener: Listener) -> Iterator[str]:
+    address = "*" if balancer.scheme == "internet-facing" else "127.0.0.1"
+    idle = milliseconds(balancer.idle_timeout)
+    yield f"frontend {owner}.{name}.{listener.port}"
+    yield f"  bind {address}:{listener.port}"
+    yield f"  timeout client {idle}ms"
+    yield f"  timeout http-request {idle}ms"
+    yield "  log global"
+    yield "  declare capture request len 128"
+    yield "  http-request capture req.hdr(user-agent) id 0"
+    yield f'  log-format "{_LOG_FORMAT}"'
+    # A request that may have had an effect is not sent twice; to one that never left us, this does not apply.
+    yield "  http-request disable-l7-retry if { method POST PATCH CONNECT }"
+    yield "  http-request set-var(txn.xff) req.hdr(x-forwarded-for)"
+    yield '  http-request set-header X-Forwarded-For "%[var(txn.xff)], %[src]" if { var(txn.xff) -m found }'
+    yield "  http-request set-header X-Forwarded-For %[src] if !{ var(txn.xff) -m found }"
+    yield "  http-request set-header X-Forwarded-Proto http"
+    yield "  http-request set-header X-Forwarded-Port %[dst_port]"
+    yield f"  default_backend {backend_name(owner, listener.default_action.forward)}"
+    yield ""
+
+
+def _backend(owner: str, name: str, group: TargetGroup, idle: timedelta) -> Iterator[str]:
+    check = group.health_check
+    yield f"backend {backend_name(owner, name)}"
+    yield "  balance roundrobin"
+    yield f"  timeout server {milliseconds(idle)}ms"
+    yield f"  timeout check {milliseconds(check.timeout)}ms"
+    if check.protocol == "HTTP":
+        yield "  option httpchk"
+        yield (
+            f"  http-check send meth GET uri {_quote(check.path)} ver HTTP/1.1 hdr Host localhost "
+            "hdr User-Agent ELB-HealthChecker/2.0 hdr Connection close"
+        )
+        yield f"  http-check expect status {check.matcher}"
+
+
+def _quote(text: str) -> str:
+    """A word HAProxy takes literally: within single quotes nothing is special but the quote itself."""
+    return "'" + text.replace("'", "'\\''") + "'"
+
+
+def _idle_timeout(declaration: Declaration) -> timedelta:
+    return max(balancer.idle_timeout for balancer in declaration.load_balancers.values())
+
+
+def _hard_stop(registry: Registry) -> timedelta:
+    """How long a worker that a reload replaced may finish its requests: the longest anyone was promised."""
+    promised = [
+        max(_idle_timeout(o.declaration), *(g.deregistration_delay for g in o.declaration.target_groups.values()))
+        for o in registry.owners.values()
+    ]
+    return max(promised, default=timedelta(seconds=60))
