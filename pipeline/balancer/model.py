@@ -6,7 +6,7 @@ because ELB's timings (30 s between checks, 300 s of draining) are made for anot
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Literal, Self
 
@@ -182,7 +182,8 @@ class TargetState(StrEnum):
 class TargetHealth(Resource):
     """What the data plane says of a target now, in ELB's words.
 
-    `in_flight` counts requests being served; `state_age` is how long the state holds, to the second.
+    `in_flight` counts requests being served; `state_age` is how long the state holds, to the second;
+    `since` is when it was registered or, draining, deregistered.
     """
 
     target: Target
@@ -191,3 +192,4 @@ class TargetHealth(Resource):
     description: str = ""
     in_flight: int = 0
     state_age: Duration = timedelta(0)
+    since: datetime

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from pipeline.balancer.model import Declaration, HealthCheck, Resource, Target
 from pipeline.errors import BalancerFault, ConfigError
@@ -40,13 +40,13 @@ class Owned(Resource):
     """One owner's declaration, and its targets by group."""
 
     declaration: Declaration
-    targets: dict[str, tuple[Registration, ...]] = {}
+    targets: dict[str, tuple[Registration, ...]] = Field({})
 
 
 class Registry(Resource):
     """All owners. Frozen: every change makes a new one."""
 
-    owners: dict[str, Owned] = {}
+    owners: dict[str, Owned] = Field({})
 
     def declare(self, owner: str, declaration: Declaration) -> Registry:
         """This registry with `owner`'s declaration replaced; its targets stay. Raises `ConfigError` on a clash."""

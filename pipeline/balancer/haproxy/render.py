@@ -18,6 +18,7 @@ from pipeline.quantity import milliseconds
 WORKER_SOCKET = "worker.sock"
 MASTER_SOCKET = "master.sock"
 STATE_FILE = "servers.state"
+LOG_DESCRIPTOR = 3
 
 # One thread saturates a core at about 85,000 small requests a second, and a second thread makes each request
 # dearer by about a tenth; more than four only helps machines that this project is not made for.
@@ -26,7 +27,7 @@ _THREADS = max(1, min(4, (os.cpu_count() or 1) // 2))
 _HEAD = f"""\
 global
   description {{fingerprint}}
-  log stdout format raw local0
+  log fd@{LOG_DESCRIPTOR} format raw local0
   stats socket unix@{WORKER_SOCKET} mode 600 level admin expose-fd listeners
   server-state-file {STATE_FILE}
   nbthread {_THREADS}
@@ -86,11 +87,22 @@ def render(registry: Registry) -> str:
 
 def server_line(registration: Registration, group: TargetGroup) -> str:
     """A target as HAProxy's `server` and `add server` take it."""
-    target, check = registration.target, group.health_check
+    target, check = registration.target, registration.health_check
     words = [target.id, f"{target.address}:{target.port}", "weight 100", "pool-purge-delay 1s"]
-    if registration.health_check == check:
+    if is_checked(registration, group):
         words.append(_check_words(check))
     return " ".join(words)
+
+
+def is_checked(registration: Registration, group: TargetGroup) -> bool:
+    """Whether the group still asks what this target was registered to answer; the pace may differ by target."""
+    now, then = group.health_check, registration.health_check
+    return (now.protocol, now.path, now.matcher, now.timeout) == (
+        then.protocol,
+        then.path,
+        then.matcher,
+        then.timeout,
+    )
 
 
 def _check_words(check: HealthCheck) -> str:
@@ -152,7 +164,10 @@ def _idle_timeout(declaration: Declaration) -> timedelta:
 def _hard_stop(registry: Registry) -> timedelta:
     """How long a worker that a reload replaced may finish its requests: the longest anyone was promised."""
     promised = [
-        max(_idle_timeout(o.declaration), *(g.deregistration_delay for g in o.declaration.target_groups.values()))
+        max(
+            _idle_timeout(o.declaration),
+            *(g.deregistration_delay for g in o.declaration.target_groups.values()),
+        )
         for o in registry.owners.values()
     ]
     return max(promised, default=timedelta(seconds=60))

@@ -1,0 +1,119 @@
+"""What a stage sees of the runner. A stage imports this module, `pipeline.containers` and `pipeline.balancer` only.
+
+A stage is a class found through the entry-point group `pipeline.stages`. The runner makes one object of it per
+run and calls `run` once, in the order Source, Build, Deploy. It returns an `Outcome`, or raises: `StageFailed`
+when the user's code is at fault, a `SystemFault` when we are, `Cancelled` when it was asked to stop.
+"""
+
+from __future__ import annotations
+
+import threading
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import IO, Protocol
+
+from pipeline.config.load import Configuration
+from pipeline.errors import Cancelled
+from pipeline.events import Events
+from pipeline.home import Home
+from pipeline.store.store import Store
+
+
+@dataclass(frozen=True)
+class Revision:
+    """A commit as Source found it."""
+
+    sha: str
+    ref: str
+    author: str
+    subject: str
+    committed_at: datetime
+    source: str
+
+    @property
+    def short(self) -> str:
+        """The first seven digits, as git shows them."""
+        return self.sha[:7]
+
+
+class Snapshot(Protocol):
+    """The files of one commit, whatever the user's checkout looks like by now."""
+
+    revision: Revision
+
+    def tree(self, path: str) -> str:
+        """The git tree id of a folder of the commit (`.` is the root). Raises `ConfigError` when it is none."""
+
+    def archive(self, path: str) -> AbstractContextManager[IO[bytes]]:
+        """An uncompressed tar stream of that folder, names relative to it. Not seekable."""
+
+    def read(self, path: str) -> bytes | None:
+        """One file of the commit, or None when there is none of that name."""
+
+
+@dataclass(frozen=True)
+class Image:
+    """What Build made. `id` is the content digest that containers are started from; `tag` is for people."""
+
+    id: str
+    tag: str
+
+
+@dataclass
+class Work:
+    """What the run has made so far; each stage adds its part."""
+
+    revision: Revision | None = None
+    snapshot: Snapshot | None = None
+    image: Image | None = None
+    release: int | None = None
+
+
+class RunLog(Protocol):
+    """The run's log: every line that a stage's tools print, kept on disk."""
+
+    def line(self, stage: str, text: str) -> None:
+        """Keep one line, secrets masked. Safe to call from any thread."""
+
+
+@dataclass(frozen=True)
+class StageContext:
+    """Everything a stage may use.
+
+    `requested` is the branch, tag or commit asked for on the command line, `force` the wish to run even
+    where nothing changed.
+    """
+
+    home: Home
+    configuration: Configuration
+    run: int
+    store: Store
+    events: Events
+    log: RunLog
+    requested: str | None = None
+    force: bool = False
+    work: Work = field(default_factory=Work)
+    cancelled: threading.Event = field(default_factory=threading.Event)
+
+    def check_cancelled(self) -> None:
+        """Raise `Cancelled` when the user asked to stop. Stages call this wherever they wait."""
+        if self.cancelled.is_set():
+            raise Cancelled("cancelled")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A stage that did its work. `summary` is one line for people; `go_on` False ends the run: nothing to do."""
+
+    summary: str
+    go_on: bool = True
+
+
+class Stage(Protocol):
+    """The life-cycle of a stage: made once per run, `run` called once."""
+
+    name: str
+
+    def run(self, context: StageContext) -> Outcome:
+        """Do the stage's work. Must leave nothing behind that it started and did not hand over."""

