@@ -1,0 +1,3 @@
+"""The Deploy stage."""
+
+from __future__ import annotations
