@@ -189,24 +189,15 @@ def _leave(replica: Replica, desired: Desired) -> Action | None:
 def _retirements(kept: list[Replica], others: list[Replica], desired: Desired) -> list[Action]:
     """Deregister what is not wanted, the unhealthy first, as far as the floor allows.
 
-    A replica that is wanted but not healthy yet holds its own place only: it frees none.
+    Every replica that stays may stand for one of the floor, even an unhealthy one that may recover; except the
+    wanted ones that are not healthy yet: a new release has to prove itself before it replaces anything.
     """
     surplus = sorted(kept, key=lambda r: (r.healthy, r.ours))[: max(0, len(kept) - desired.replicas)]
-    unwanted = [r for r in (*others, *surplus) if r.target and not r.leaving]
-    present = [r for r in (*kept, *others) if r.runs and not r.leaving]
-    healthy = sum(r.healthy for r in present)
-    pending = sum(not r.healthy for r in kept if r not in surplus)
-    room = len(present) - desired.floor - pending
-    actions = []
-    for replica in sorted(unwanted, key=lambda r: r.healthy):
-        if not replica.runs or replica.busy:
-            continue
-        if room <= 0 or (replica.healthy and healthy <= desired.floor):
-            break
-        room -= 1
-        healthy -= replica.healthy
-        actions.append(Action(Verb.DEREGISTER, replica.name))
-    return actions
+    unproven = sum(not r.healthy for r in kept if r not in surplus)
+    present = sum(r.runs and not r.leaving for r in (*kept, *others))
+    unwanted = [r for r in (*others, *surplus) if r.runs and r.target and not r.leaving]
+    room = max(0, present - unproven - desired.floor)
+    return [Action(Verb.DEREGISTER, r.name) for r in sorted(unwanted, key=lambda r: r.healthy)[:room]]
 
 
 def _starts(replicas: tuple[Replica, ...], kept: list[Replica], starting: int, desired: Desired) -> list[Action]:

@@ -93,6 +93,14 @@ def test_unhealthy_old_ones_go_first() -> None:
     assert verbs(decide((*olds()[:2], sick, healthy("new0", "new")), 0, desired())) == ["deregister old2"]
 
 
+def test_sick_old_ones_are_not_given_up_for_nothing() -> None:
+    """When every old replica is sick at the same time, none leaves before a new one is healthy: they may recover."""
+    sick = tuple(replace(r, target=TargetState.UNHEALTHY) for r in olds())
+    new = Replica("new0", "new", Container.RUNNING, TargetState.INITIAL, ours=True)
+    assert verbs(decide((*sick, new), 0, desired())) == []
+    assert verbs(decide((*sick, healthy("new0", "new")), 0, desired())) == ["deregister old0"]
+
+
 def test_all_at_once_with_a_full_surge() -> None:
     """A surge of 100 % starts every new replica at once."""
     assert verbs(decide(olds(), 0, desired(surge=3))) == ["start"] * 3
@@ -175,6 +183,8 @@ class Rollout(RuleBasedStateMachine):
             case Verb.SETTLE:
                 self.put(action.name, settled=True)
             case Verb.DEREGISTER:
+                if replica.runs:
+                    assert sum(r.runs and not r.leaving for r in self.replicas()) - 1 >= self.want.floor
                 if replica.healthy:
                     assert sum(r.healthy for r in self.replicas()) - 1 >= self.want.floor
                 self.put(action.name, target=TargetState.DRAINING)
