@@ -64,6 +64,14 @@ class Problem:
         return f"{place}:{path} {self.reason}{hint}"
 
 
+class Misfit(ValueError):
+    """Raised by a model's check of several keys: `key` is the one that the user should look at."""
+
+    def __init__(self, key: str, message: str) -> None:
+        super().__init__(message)
+        self.key = key
+
+
 class ConfigError(PenstockError):
     """The configuration or the command is wrong. Carries every problem found, not only the first."""
 

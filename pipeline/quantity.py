@@ -65,6 +65,14 @@ def resolve_amount(amount: int | str, whole: int, *, round_up: bool) -> int:
     return math.ceil(share) if round_up else math.floor(share)
 
 
+def _whole(value: Any) -> Any:
+    """Pydantic takes `true` for 1; nobody who writes that means it."""
+    if isinstance(value, bool):
+        raise ValueError(f"must be a whole number, not {str(value).lower()}")
+    return value
+
+
+Whole = Annotated[int, BeforeValidator(_whole)]
 Duration = Annotated[
     timedelta,
     BeforeValidator(parse_duration),

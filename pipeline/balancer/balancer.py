@@ -104,13 +104,16 @@ class Balancer:
             if target_id in servers and not servers[target_id].in_maintenance:
                 raise BalancerFault(f"HAProxy still sends requests to {target_id} after it was told not to")
 
-    def forget(self, owner: str, group: str, target_id: str, *, cut: bool = False) -> None:
-        """Remove a target that was deregistered; `cut` breaks what is still in flight to it."""
+    def cut(self, owner: str, group: str, target_id: str) -> None:
+        """Break what is still in flight to a target."""
+        with self._locked():
+            self._runtime.cut(backend_name(owner, group), target_id)
+
+    def forget(self, owner: str, group: str, target_id: str) -> None:
+        """Remove a target that was deregistered. Does nothing when it is not there."""
         with self._locked():
             registry = self._registry()
             kept = tuple(r for r in registry.registrations(owner, group) if r.target.id != target_id)
-            if cut:
-                self._runtime.cut(backend_name(owner, group), target_id)
             registry = registry.with_registrations(owner, group, kept)
             self._save(registry)
             self._observe(registry, owner, group)

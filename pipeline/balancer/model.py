@@ -12,10 +12,11 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from pipeline.quantity import Duration, format_duration
+from pipeline.errors import Misfit
+from pipeline.quantity import Duration, Whole, format_duration, parse_duration
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9-]{0,30}[A-Za-z0-9])?$")]
-Port = Annotated[int, Field(ge=1, le=65535)]
+Port = Annotated[Whole, Field(ge=1, le=65535)]
 
 
 class Resource(BaseModel):
@@ -51,10 +52,10 @@ class HealthCheck(Resource):
         timedelta(milliseconds=800),
         description="No answer by then is a failed check; less than the interval. ELB: 5s.",
     )
-    healthy_threshold: int = Field(
+    healthy_threshold: Whole = Field(
         2, ge=1, le=10, description="Passes in a row that make a target healthy. ELB: 5, from 2 on."
     )
-    unhealthy_threshold: int = Field(
+    unhealthy_threshold: Whole = Field(
         3, ge=1, le=10, description="Failures in a row that make a target unhealthy. ELB: 2."
     )
     matcher: str = Field(
@@ -83,8 +84,6 @@ class HealthCheck(Resource):
     def _timeout_follows_interval(cls, data: object) -> object:
         """Someone who only shortens the interval gets a timeout that fits it."""
         if isinstance(data, dict) and "interval" in data and "timeout" not in data:
-            from pipeline.quantity import parse_duration
-
             try:
                 interval = parse_duration(data["interval"])
             except ValueError:
@@ -95,9 +94,10 @@ class HealthCheck(Resource):
     @model_validator(mode="after")
     def _timeout_under_interval(self) -> Self:
         if self.timeout >= self.interval:
-            raise ValueError(
+            raise Misfit(
+                "timeout",
                 f"timeout ({format_duration(self.timeout)}) must be less than "
-                f"interval ({format_duration(self.interval)})"
+                f"interval ({format_duration(self.interval)})",
             )
         return self
 

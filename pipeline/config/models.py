@@ -8,7 +8,8 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from pipeline.balancer.model import Declaration, Name, Resource
-from pipeline.quantity import Amount, Duration, Size, resolve_amount
+from pipeline.errors import Misfit
+from pipeline.quantity import Amount, Duration, Size, Whole, resolve_amount
 
 Command = Annotated[tuple[str, ...], Field(min_length=1)]
 VariableName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
@@ -48,13 +49,11 @@ class Tests(Resource):
     """The tests of the image: run in it, in a container of their own, before anything is deployed."""
 
     command: Command = Field(description="The command and its arguments, run in the built image.")
-    timeout: Duration = Field(
-        timedelta(minutes=10), description="They are stopped and have failed after this long."
-    )
+    timeout: Duration = Field(timedelta(minutes=10), description="They are stopped and have failed after this long.")
     stop_grace: Duration = Field(timedelta(seconds=10), description="From SIGTERM to SIGKILL after the timeout.")
     environment: Environment = Field({}, description="Variables of the test container. May hold ${secret:NAME}.")
     memory: Size = Field(2**30, description="Memory limit of the test container.")
-    pids: int = Field(512, ge=1, description="How many processes and threads the tests may have at once.")
+    pids: Whole = Field(512, ge=1, description="How many processes and threads the tests may have at once.")
     network: Literal["none", "bridge"] = Field("bridge", description="`none` takes the network away.")
     reports: str | None = Field(
         None, description="JUnit XML that the tests write: a file or a folder, absolute, in the container."
@@ -101,7 +100,7 @@ class Deploy(Resource):
     """How the image is put into service."""
 
     target_group: Name = Field(description="The target group of `balancer` that the containers join.")
-    replicas: int = Field(1, ge=1, le=500, description="How many containers serve.")
+    replicas: Whole = Field(1, ge=1, le=500, description="How many containers serve.")
     rolling: Rolling = Field(Rolling(), description="How a new release takes over.")
     command: Command | None = Field(None, description="Replaces the image's command.")
     environment: Environment = Field({}, description="Variables of the containers. May hold ${secret:NAME}.")
@@ -119,15 +118,22 @@ class Deploy(Resource):
     deploy_timeout: Duration = Field(
         timedelta(seconds=60), description="A new container that is not healthy after this long fails the release."
     )
-    retain: int = Field(5, ge=1, le=100, description="How many releases keep their image, to roll back to.")
+    retain: Whole = Field(5, ge=1, le=100, description="How many releases keep their image, to roll back to.")
 
     @field_validator("volumes")
     @classmethod
     def _volumes_well_formed(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for volume in value:
             parts = volume.split(":")
-            if len(parts) not in (2, 3) or not parts[0] or not parts[1].startswith("/") or parts[2:] not in ([], ["ro"], ["rw"]):
-                raise ValueError(f"{volume!r} is no volume; write /host/path:/container/path or name:/container/path:ro")
+            if (
+                len(parts) not in (2, 3)
+                or not parts[0]
+                or not parts[1].startswith("/")
+                or parts[2:] not in ([], ["ro"], ["rw"])
+            ):
+                raise ValueError(
+                    f"{volume!r} is no volume; write /host/path:/container/path or name:/container/path:ro"
+                )
         return value
 
     @model_validator(mode="after")
@@ -135,9 +141,10 @@ class Deploy(Resource):
         surge = resolve_amount(self.rolling.max_surge, self.replicas, round_up=True)
         unavailable = resolve_amount(self.rolling.max_unavailable, self.replicas, round_up=False)
         if surge == 0 and unavailable == 0:
-            raise ValueError(
-                f"rolling leaves no room to move: max_surge {self.rolling.max_surge} and max_unavailable "
-                f"{self.rolling.max_unavailable} of {self.replicas} are both 0; set max_surge to 1"
+            raise Misfit(
+                "rolling",
+                f"leaves no room to move: max_surge {self.rolling.max_surge} and max_unavailable "
+                f"{self.rolling.max_unavailable} of {self.replicas} are both 0; set max_surge to 1",
             )
         return self
 

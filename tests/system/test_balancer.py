@@ -106,14 +106,15 @@ def test_deregistered_target_finishes(bench: Bench) -> None:
     assert bench.health(slow.name) is None
 
 
-def test_forget_can_cut(bench: Bench) -> None:
-    """`cut` breaks what is still in flight; the target is gone from HAProxy soon after."""
+def test_cut(bench: Bench) -> None:
+    """`cut` breaks what is still in flight; a forgotten target is gone from HAProxy soon after."""
     (a,) = bench.serve("a")
     thread, result = bench.get_later("/slow")
     until(lambda: a.requests, "the request arrived")
     bench.balancer.deregister(OWNER, GROUP, "a")
-    bench.balancer.forget(OWNER, GROUP, "a", cut=True)
+    bench.balancer.cut(OWNER, GROUP, "a")
     thread.join()
+    bench.balancer.forget(OWNER, GROUP, "a")
     assert isinstance(result[0], http.client.HTTPException | OSError) or result[0][0] >= 500  # type: ignore[index]
     runtime = Runtime(bench.balancer.directory)
     until(lambda: bench.health("a") is None and not runtime.servers(f"{OWNER}.{GROUP}"), "the server is deleted")

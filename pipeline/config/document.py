@@ -1,0 +1,195 @@
+"""A YAML file as plain data, with the place of every key and value. Refuses what it cannot be sure about."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+from ruamel.yaml.reader import ReaderError
+
+from pipeline.errors import ConfigError, Problem
+
+KeyPath = tuple[str | int, ...]
+
+_SIZE_LIMIT = 256 * 1024
+_DEPTH_LIMIT = 50
+_NODE_LIMIT = 10_000
+_CORE = "tag:yaml.org,2002:"
+_INTEGER = re.compile(r"[-+]?\d+|0o[0-7]+|0x[0-9a-fA-F]+")
+_FLOAT = re.compile(r"[-+]?(\.\d+|\d+(\.\d*)?)([eE][-+]?\d+)?")
+_WORDS = {"null": None, "~": None, "": None, "true": True, "false": False}
+
+
+@dataclass
+class Document:
+    """What a file says. `data` leaves out keys without a value: they mean the default.
+
+    `keys` and `values` give line and column, from 1, of the key and of the value at a path; `texts` gives
+    numbers as they were written.
+    """
+
+    data: dict[str, Any] = field(default_factory=dict)
+    keys: dict[KeyPath, tuple[int, int]] = field(default_factory=dict)
+    values: dict[KeyPath, tuple[int, int]] = field(default_factory=dict)
+    texts: dict[KeyPath, str] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+
+    def place(self, path: KeyPath) -> tuple[int, int]:
+        """Where to look for `path`: its value, or what of it there is."""
+        for length in range(len(path), -1, -1):
+            if (found := self.values.get(path[:length])) is not None and length == len(path):
+                return found
+            if (found := self.keys.get(path[:length])) is not None:
+                return found
+        return (1, 1)
+
+    def problem(self, path: KeyPath, reason: str, hint: str = "", *, at_key: bool = False) -> Problem:
+        """Something wrong at `path`."""
+        line, column = self.keys.get(path, self.place(path)) if at_key else self.place(path)
+        return Problem(line, column, dotted(path), reason, hint)
+
+
+def dotted(path: KeyPath) -> str:
+    """`balancer.load_balancers.edge.listeners[0]`."""
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
+    return text.removeprefix(".")
+
+
+def read_document(path: Path) -> Document:
+    """Read a file. Raises `ConfigError` when it cannot be read at all; lesser things are in `problems`."""
+    text = _read(path)
+    try:
+        root = YAML(typ="safe", pure=True).compose(text)
+    except RecursionError:
+        raise _refused(path, Problem(1, 1, "", f"nests deeper than {_DEPTH_LIMIT} levels")) from None
+    except MarkedYAMLError as error:
+        raise _refused(path, _syntax(error, text)) from error
+    except (YAMLError, ValueError) as error:
+        raise _refused(path, _unreadable(error, text)) from error
+    if root is None:
+        raise _refused(path, Problem(0, 0, "", "is empty", "`pipeline init` writes a first one"))
+    if not isinstance(root, MappingNode):
+        raise _refused(path, Problem(*_mark(root), "", "must be a mapping of keys such as name: and deploy:"))
+    document = Document()
+    _Builder(document).mapping(root, ())
+    return document
+
+
+def _read(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            raw = file.read(_SIZE_LIMIT + 1)
+    except FileNotFoundError:
+        raise ConfigError(f"{path} does not exist", hint="`pipeline init` writes a first one") from None
+    except IsADirectoryError:
+        raise ConfigError(f"{path} is a directory", hint=f"name the file: {path / 'pipeline.yaml'}") from None
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}") from error
+    if len(raw) > _SIZE_LIMIT:
+        raise _refused(path, Problem(0, 0, "", f"is larger than {_SIZE_LIMIT // 1024} KiB, which no pipeline needs"))
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        column = error.start - raw.rfind(b"\n", 0, error.start)
+        reason = f"is not UTF-8: byte 0x{raw[error.start]:02x}"
+        raise _refused(path, Problem(line, column, "", reason, "save the file as UTF-8")) from None
+
+
+def _refused(path: Path, problem: Problem) -> ConfigError:
+    return ConfigError(source=str(path), problems=(problem,))
+
+
+def _syntax(error: MarkedYAMLError, text: str) -> Problem:
+    mark = error.problem_mark or error.context_mark
+    line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+    lines = text.splitlines()
+    here = lines[line - 1] if line <= len(lines) else ""
+    indentation = here[: len(here) - len(here.lstrip())]
+    if "\t" in indentation:
+        return Problem(line, indentation.index("\t") + 1, "", "a tab in the indentation", "indent with spaces")
+    if "single document" in str(error.context or ""):
+        return Problem(line, column, "", "a second document begins here", "one file is one pipeline: remove the ---")
+    reason = (error.problem or error.context or "is not valid YAML").strip()
+    return Problem(line, column, "", reason)
+
+
+def _unreadable(error: Exception, text: str) -> Problem:
+    if isinstance(error, ReaderError):
+        before = text[: error.position]
+        column = len(before) - before.rfind("\n")
+        return Problem(before.count("\n") + 1, column, "", f"holds the unprintable character {error.character!r}")
+    return Problem(1, 1, "", f"is not valid YAML: {error}")
+
+
+def _mark(node: Node) -> tuple[int, int]:
+    return node.start_mark.line + 1, node.start_mark.column + 1
+
+
+class _Builder:
+    """Turns nodes into data, and notes where everything stands. Counts what it builds, since aliases multiply."""
+
+    def __init__(self, document: Document) -> None:
+        self._document = document
+        self._count = 0
+
+    def mapping(self, node: MappingNode, path: KeyPath) -> None:
+        self._document.data = self._mapping(node, path)
+
+    def _value(self, node: Node, path: KeyPath) -> Any:
+        self._count += 1
+        self._document.values[path] = _mark(node)
+        if self._count > _NODE_LIMIT or len(path) > _DEPTH_LIMIT:
+            if self._count <= _NODE_LIMIT + 1:
+                self._count = _NODE_LIMIT + 1
+                limit = f"nests deeper than {_DEPTH_LIMIT} levels" if len(path) > _DEPTH_LIMIT else "holds too much"
+                self._report(node, (), limit)
+                self._count += 1
+            return None
+        if not str(node.tag).startswith(_CORE):
+            self._report(node, path, f"the tag {node.tag} is not known here", "remove it")
+            return None
+        if isinstance(node, MappingNode):
+            return self._mapping(node, path)
+        if isinstance(node, SequenceNode):
+            return [self._value(item, (*path, index)) for index, item in enumerate(node.value)]
+        return self._scalar(node, path) if isinstance(node, ScalarNode) else None
+
+    def _mapping(self, node: MappingNode, path: KeyPath) -> dict[str, Any]:
+        result: dict[str, Any] = {}
+        seen: dict[str, Node] = {}
+        for key, value in node.value:
+            if not isinstance(key, ScalarNode):
+                self._report(key, path, "a key must be a word")
+                continue
+            name = str(key.value)
+            here = (*path, name)
+            if name == "<<":
+                self._report(key, here, "merge keys are not supported", "write the keys out")
+            elif name in seen:
+                self._report(key, here, f"is here a second time; the first is in line {_mark(seen[name])[0]}")
+            else:
+                seen[name] = key
+                self._document.keys[here] = _mark(key)
+                if (built := self._value(value, here)) is not None:
+                    result[name] = built
+        return result
+
+    def _scalar(self, node: ScalarNode, path: KeyPath) -> Any:
+        text = str(node.value)
+        if node.style is not None or node.tag == f"{_CORE}str":
+            return text
+        if text.lower() in _WORDS and text in (text.lower(), text.title(), text.upper()):
+            return _WORDS[text.lower()]
+        self._document.texts[path] = text
+        if _INTEGER.fullmatch(text) and len(text) < 40:
+            return int(text, 0) if text[:2] in ("0o", "0x") else int(text)
+        return float(text) if _FLOAT.fullmatch(text) else text
+
+    def _report(self, node: Node, path: KeyPath, reason: str, hint: str = "") -> None:
+        self._document.problems.append(Problem(*_mark(node), dotted(path), reason, hint))

@@ -1,0 +1,119 @@
+"""A pipeline.yaml becomes a configuration, or one error with everything that is wrong in it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from pipeline.config.document import Document, KeyPath, read_document
+from pipeline.config.models import Parameter, Pipeline
+from pipeline.config.parameters import Scalar, resolve_parameters
+from pipeline.config.references import dangling
+from pipeline.config.secrets import Secrets, read_secrets
+from pipeline.config.substitution import Substitution
+from pipeline.config.validation import problems_of
+from pipeline.errors import ConfigError, Problem
+
+_PARAMETER = TypeAdapter(Parameter)
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """What a pipeline.yaml means here and now. Secrets stand in `pipeline` by name only."""
+
+    pipeline: Pipeline
+    path: Path
+    parameters: Mapping[str, Scalar]
+    secrets: Secrets
+
+    @property
+    def directory(self) -> Path:
+        """What relative paths in the file are relative to."""
+        return self.path.absolute().parent
+
+
+def load(
+    path: Path, overrides: Mapping[str, str] | None = None, environ: Mapping[str, str] | None = None
+) -> Configuration:
+    """Read `path`; `overrides` are the `-p name=value` of the command line.
+
+    Raises `ConfigError` with every problem of the file, in the order of its lines.
+    """
+    environ = os.environ if environ is None else environ
+    document = read_document(path)
+    parameters, problems = _parameters(document, overrides or {}, environ)
+    substitution = Substitution(document, parameters, environ)
+    data = {
+        key: value if key == "parameters" else substitution.apply(value, (key,)) for key, value in document.data.items()
+    }
+    pipeline = None
+    try:
+        pipeline = Pipeline.model_validate(data)
+    except ValidationError as error:
+        problems += problems_of(error, document, Pipeline)
+    secrets, missing = _secrets(document, data, path, substitution.secrets, environ)
+    problems += [*document.problems, *substitution.problems, *missing, *dangling(document, data)]
+    if problems or pipeline is None:
+        raise ConfigError(source=str(path), problems=_in_order(problems))
+    return Configuration(pipeline, path, parameters, secrets)
+
+
+def _in_order(problems: list[Problem]) -> tuple[Problem, ...]:
+    """By line, and only the first of several at one key: the others follow from it."""
+    first: dict[tuple[int, int, str], Problem] = {}
+    for problem in problems:
+        first.setdefault((problem.line, problem.column, problem.path), problem)
+    return tuple(sorted(first.values()))
+
+
+def _parameters(
+    document: Document, overrides: Mapping[str, str], environ: Mapping[str, str]
+) -> tuple[dict[str, Scalar], list[Problem]]:
+    raw = document.data.get("parameters", {})
+    if not isinstance(raw, dict):
+        return {}, []
+    # Parameters cannot stand in parameters: only the environment can.
+    substitution = Substitution(document, {}, environ)
+    substituted = substitution.apply(raw, ("parameters",))
+    document.data["parameters"] = substituted
+    declared = {}
+    for name, value in substituted.items():
+        try:
+            declared[name] = _PARAMETER.validate_python(value)
+        except ValidationError:
+            continue  # The file as a whole is validated later, and says what is wrong here.
+    values, problems = resolve_parameters(document, declared, overrides)
+    # What could not be resolved was reported once; its uses need not be reported too.
+    return {**dict.fromkeys(substituted, ""), **values}, [*substitution.problems, *problems]
+
+
+def _secrets(
+    document: Document,
+    data: Mapping[str, Any],
+    path: Path,
+    named: Mapping[str, KeyPath],
+    environ: Mapping[str, str],
+) -> tuple[Secrets, list[Problem]]:
+    section = data.get("secrets")
+    file = section.get("file") if isinstance(section, dict) else None
+    kept: dict[str, str] = {}
+    problems = []
+    if isinstance(file, str):
+        try:
+            kept = read_secrets(path.absolute().parent / Path(file).expanduser())
+        except ConfigError as error:
+            problems.append(document.problem(("secrets", "file"), error.message, error.hint or ""))
+    values = {name: environ.get(name) or kept.get(name) for name in named}
+    places = "neither in the environment nor in secrets.file" if file else "not in the environment"
+    if not problems:
+        problems = [
+            document.problem(named[name], f"secret {name} is {places}", f"export {name}=…")
+            for name, value in values.items()
+            if value is None
+        ]
+    return Secrets({name: value for name, value in values.items() if value is not None}), problems

@@ -1,0 +1,76 @@
+"""`${name}`, `${env:NAME}`, `${env:NAME:-default}` and `${secret:NAME}` in the values of a document."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from pipeline.config.document import Document, KeyPath, dotted
+from pipeline.config.suggestion import did_you_mean
+from pipeline.errors import Problem
+
+_REFERENCE = re.compile(r"\$\$\{|\$\{([^}]*)\}")
+_ENVIRONMENT = re.compile(r"env:([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?")
+_SECRET = re.compile(r"secret:([A-Za-z_][A-Za-z0-9_]*)")
+_SECRETS_ALLOWED = (("deploy", "environment"), ("build", "test", "environment"))
+
+
+class Substitution:
+    """Puts values in. Collects what is wrong in `problems`, and the secrets that are named in `secrets`."""
+
+    def __init__(self, document: Document, parameters: Mapping[str, Any], environ: Mapping[str, str]) -> None:
+        self._document = document
+        self._parameters = parameters
+        self._environ = environ
+        self.problems: list[Problem] = []
+        self.secrets: dict[str, KeyPath] = {}
+
+    def apply(self, value: Any, path: KeyPath) -> Any:
+        """`value` with everything put in but secrets, which stay references."""
+        if isinstance(value, dict):
+            return {key: self.apply(item, (*path, key)) for key, item in value.items()}
+        if isinstance(value, list):
+            return [self.apply(item, (*path, index)) for index, item in enumerate(value)]
+        return self._text(value, path) if isinstance(value, str) and "${" in value else value
+
+    def _text(self, text: str, path: KeyPath) -> Any:
+        whole = _REFERENCE.fullmatch(text)
+        if whole and whole[1] is not None:
+            return self._look_up(whole[1], path)
+        return _REFERENCE.sub(self._replacement(path), text)
+
+    def _replacement(self, path: KeyPath) -> Callable[[re.Match[str]], str]:
+        def replace(match: re.Match[str]) -> str:
+            if match[1] is None:
+                return "${"
+            value = self._look_up(match[1], path)
+            return str(value).lower() if isinstance(value, bool) else str(value)
+
+        return replace
+
+    def _look_up(self, name: str, path: KeyPath) -> Any:
+        if match := _SECRET.fullmatch(name):
+            return self._secret(match[1], path)
+        if match := _ENVIRONMENT.fullmatch(name):
+            variable, default = match[1], match[2]
+            value = self._environ.get(variable) or default
+            if value is None:
+                self._report(path, f"the variable {variable} is not set", f"set it, or write ${{env:{variable}:-…}}")
+            return value or ""
+        if name not in self._parameters:
+            literal = f"for a literal write $${{{name}}}"
+            near = did_you_mean(name, self._parameters)
+            self._report(path, f"there is no parameter {name}", f"{near}; {literal}" if near else literal)
+            return ""
+        return self._parameters[name]
+
+    def _secret(self, name: str, path: KeyPath) -> str:
+        if not any(path[: len(allowed)] == allowed for allowed in _SECRETS_ALLOWED):
+            places = " and ".join(dotted(allowed) for allowed in _SECRETS_ALLOWED)
+            self._report(path, "a secret would be stored here", f"secrets may stand in {places} only")
+        self.secrets.setdefault(name, path)
+        return f"${{secret:{name}}}"
+
+    def _report(self, path: KeyPath, reason: str, hint: str) -> None:
+        self.problems.append(self._document.problem(path, reason, hint))

@@ -1,0 +1,151 @@
+"""Pydantic's objections in the words of somebody who writes a pipeline.yaml, each with its place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from pipeline.config.document import Document, KeyPath
+from pipeline.config.suggestion import did_you_mean
+from pipeline.errors import Misfit, Problem
+
+_PATTERNS = {
+    r"^[A-Za-z0-9]([A-Za-z0-9-]{0,30}[A-Za-z0-9])?$": "must be 1 to 32 letters, digits and inner dashes",
+    r"^[A-Za-z_][A-Za-z0-9_]*$": "must be a variable name: letters, digits and _, no digit first",
+    r"^/[!-~]*$": "must begin with / and hold no space",
+    r"^[1-5]\d\d(-[1-5]\d\d)?(,[1-5]\d\d(-[1-5]\d\d)?)*$": "must be status codes such as 200, 200,204 or 200-299",
+}
+_TYPES = {
+    "int_type": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "float_type": "must be a number",
+    "float_parsing": "must be a number",
+    "string_type": "must be text",
+    "bool_type": "must be true or false",
+    "bool_parsing": "must be true or false",
+    "model_type": "must be a mapping of keys",
+    "dict_type": "must be a mapping of keys",
+    "tuple_type": "must be a list",
+    "too_short": "must hold at least one",
+    "string_too_short": "must not be empty",
+}
+
+
+def problems_of(error: ValidationError, document: Document, model: type[BaseModel]) -> list[Problem]:
+    """One problem for each place that pydantic objects to."""
+    found: dict[KeyPath, Problem] = {}
+    for detail in error.errors(include_url=False):
+        path = _path(detail["loc"], document)
+        found.setdefault(path, _problem(detail, path, document, model))
+    return list(found.values())
+
+
+def _path(loc: tuple[str | int, ...], document: Document) -> KeyPath:
+    """The part of pydantic's location that is in the file: it also names branches of unions."""
+    path: KeyPath = ()
+    for position, part in enumerate(loc):
+        here = (*path, part)
+        if here in document.values or here in document.keys or position == len(loc) - 1:
+            path = here
+    parent = path[:-1]
+    tail_is_a_branch = bool(path) and path not in document.values and _is_leaf(document, parent)
+    return parent if tail_is_a_branch else path
+
+
+def _is_leaf(document: Document, path: KeyPath) -> bool:
+    value: Any = document.data
+    for part in path:
+        try:
+            value = value[part]
+        except (KeyError, IndexError, TypeError):
+            return False
+    return not isinstance(value, dict | list)
+
+
+def _problem(detail: ErrorDetails, path: KeyPath, document: Document, model: type[BaseModel]) -> Problem:
+    kind, context, value = detail["type"], detail.get("ctx", {}), detail["input"]
+    if kind == "missing":
+        return document.problem(path, "is missing", _description(model, path))
+    if kind == "extra_forbidden":
+        known = _fields(model, path[:-1])
+        return document.problem(path, "unknown key", did_you_mean(str(path[-1]), known), at_key=True)
+    if kind == "value_error":
+        cause = context.get("error")
+        where = (*path, cause.key) if isinstance(cause, Misfit) else path
+        return document.problem(where, str(cause))
+    if path and path[-1] == "[key]":
+        path = path[:-1]
+    reason, hint = _reason(kind, context, value, document.texts.get(path))
+    return document.problem(path, reason, hint)
+
+
+def _reason(kind: str, context: Mapping[str, Any], value: Any, written: str | None) -> tuple[str, str]:
+    if kind == "literal_error":
+        expected = [word.strip("'") for word in str(context["expected"]).replace(" or ", ", ").split(", ")]
+        near = did_you_mean(str(value), expected)
+        return f"must be {' or '.join(expected)}, not {value!r}", near if near.startswith("did") else ""
+    if kind == "string_pattern_mismatch":
+        pattern = str(context["pattern"])
+        return f"{_PATTERNS.get(pattern, f'must match {pattern}')}, not {value!r}", ""
+    limits = {"greater_than_equal": ("at least", "ge"), "less_than_equal": ("at most", "le")}
+    if kind in limits:
+        words, key = limits[kind]
+        return f"must be {words} {context[key]:g}, not {value}", ""
+    if kind == "greater_than":
+        return f"must be more than {context['gt']:g}, not {value}", ""
+    if kind == "string_too_long":
+        return f"must be at most {context['max_length']} characters", ""
+    reason = _TYPES.get(kind, kind.replace("_", " "))
+    if kind == "string_type" and isinstance(value, int | float):
+        return f"{reason}, not the {_noun(value)}", f'write "{written or value}"'
+    return (f"{reason}, not {_noun(value)}" if kind not in ("too_short", "string_too_short") else reason), ""
+
+
+def _noun(value: Any) -> str:
+    if isinstance(value, bool):
+        return f"value {str(value).lower()}"
+    if isinstance(value, int | float):
+        return f"number {value}"
+    if isinstance(value, dict):
+        return "a mapping"
+    return "a list" if isinstance(value, list | tuple) else repr(value)
+
+
+def _description(model: type[BaseModel], path: KeyPath) -> str:
+    parent = _model_at(model, path[:-1])
+    field = parent.model_fields.get(str(path[-1])) if parent else None
+    return (field.description or "").rstrip(".") if field else ""
+
+
+def _fields(model: type[BaseModel], path: KeyPath) -> list[str]:
+    found = _model_at(model, path)
+    return list(found.model_fields) if found else []
+
+
+def _model_at(model: type[BaseModel], path: KeyPath) -> type[BaseModel] | None:
+    """The model that describes what stands at `path`."""
+    current: Any = model
+    for part in path:
+        if isinstance(current, type) and issubclass(current, BaseModel):
+            field = current.model_fields.get(str(part))
+            current = _essence(field.annotation) if field else None
+        elif get_origin(current) in (dict, tuple):
+            arguments = get_args(current)
+            current = _essence(arguments[1] if get_origin(current) is dict else arguments[0])
+        else:
+            return None
+    return current if isinstance(current, type) and issubclass(current, BaseModel) else None
+
+
+def _essence(annotation: Any) -> Any:
+    """What an annotation is about, without `Annotated` and without `| None`."""
+    if get_origin(annotation) is Annotated:
+        return _essence(get_args(annotation)[0])
+    if get_origin(annotation) in (Union, UnionType):
+        return _essence(next(a for a in get_args(annotation) if a is not type(None)))
+    return annotation
