@@ -17,6 +17,7 @@ from pipeline.config.load import Configuration
 from pipeline.errors import Cancelled
 from pipeline.events import Events
 from pipeline.home import Home
+from pipeline.store.records import Deployment, Release
 from pipeline.store.store import Store
 
 
@@ -117,3 +118,22 @@ class Stage(Protocol):
 
     def run(self, context: StageContext) -> Outcome:
         """Do the stage's work. Must leave nothing behind that it started and did not hand over."""
+
+    def plan(self, context: StageContext) -> list[str]:
+        """Say what `run` would do, one line a step, and change nothing but `context.work`."""
+
+
+class Deployer(Stage, Protocol):
+    """The stage that puts releases into service, and alone knows how to take them out."""
+
+    def preflight(self, context: StageContext) -> None:
+        """Raise now what would stop a deployment later: a taken port, no Docker. Changes nothing."""
+
+    def rollback(self, context: StageContext, release: Release) -> Outcome:
+        """Put a former release back into service."""
+
+    def down(self, context: StageContext) -> Outcome:
+        """Drain and remove everything of the pipeline."""
+
+    def recover(self, context: StageContext, deployment: Deployment) -> str:
+        """Bring the target group back to the last good release after a crash; says what was done."""

@@ -113,16 +113,22 @@ class Balancer:
         """Remove a target that was deregistered. Does nothing when it is not there."""
         with self._locked():
             registry = self._registry()
+            if owner not in registry.owners:
+                return
             kept = tuple(r for r in registry.registrations(owner, group) if r.target.id != target_id)
             registry = registry.with_registrations(owner, group, kept)
             self._save(registry)
             self._observe(registry, owner, group)
 
     def target_health(self, owner: str, group: str) -> tuple[TargetHealth, ...]:
-        """What the data plane says of each target of a group. Lets in those whose checks have passed."""
+        """What the data plane says of each target of a group. Lets in those whose checks have passed.
+
+        A group that is not declared has no targets.
+        """
         with self._locked():
             registry = self._registry()
-            registry.registrations(owner, group)
+            if owner not in registry.owners or group not in registry.owners[owner].declaration.target_groups:
+                return ()
             registry, servers = self._observe(registry, owner, group)
         declaration = registry.owners[owner].declaration
         used = any(

@@ -44,6 +44,14 @@ class Source(Resource):
         description="Globs; a commit that touches none of them makes no run. `**` crosses folders. Empty: all.",
     )
 
+    @field_validator("paths")
+    @classmethod
+    def _paths_positive(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for path in value:
+            if path.startswith("!") or not path.strip("/"):
+                raise ValueError(f"{path!r} is no glob; name what counts, such as src/** or Dockerfile")
+        return value
+
 
 class Tests(Resource):
     """The tests of the image: run in it, in a container of their own, before anything is deployed."""

@@ -1,3 +1,7 @@
-"""The Deploy stage."""
+"""The Deploy stage: a release takes the place of the former one, or leaves it as it was."""
 
 from __future__ import annotations
+
+from stages.deploy.stage import DeployStage
+
+__all__ = ["DeployStage"]

@@ -1,0 +1,7 @@
+"""The Build stage: a commit becomes a tested image."""
+
+from __future__ import annotations
+
+from stages.build.stage import BuildStage
+
+__all__ = ["BuildStage"]

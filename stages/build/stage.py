@@ -1,0 +1,172 @@
+"""From a commit's files to an image that passed its tests. What was built and tested before is not done again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from datetime import UTC, datetime
+
+from pipeline.api import Image, Outcome, Snapshot, StageContext
+from pipeline.containers import LABEL_PIPELINE, LABEL_ROLE, LABEL_RUN, LABEL_TREE, Engine
+from pipeline.errors import EngineFault, StageFailed
+from stages.build.context import build_context
+from stages.build.dockerfile import base_images
+from stages.build.testing import ImageTests
+
+_OCI = "org.opencontainers.image."
+
+
+class BuildStage:
+    """Builds and tests the image of the run's commit."""
+
+    name = "build"
+
+    def run(self, context: StageContext) -> Outcome:
+        """Sets `work.image`. Raises `StageFailed` when the build or the tests fail, with their last lines."""
+        assert context.work.snapshot is not None
+        engine = Engine(context.home.id)
+        try:
+            return _Building(context, engine, context.work.snapshot).run()
+        finally:
+            engine.close()
+
+    def plan(self, context: StageContext) -> list[str]:
+        """Whether there is an image already; `work.image` is set when there is."""
+        assert context.work.snapshot is not None
+        engine = Engine(context.home.id)
+        try:
+            return _Building(context, engine, context.work.snapshot).plan()
+        finally:
+            engine.close()
+
+
+class _Building:
+    def __init__(self, context: StageContext, engine: Engine, snapshot: Snapshot) -> None:
+        self._context = context
+        self._engine = engine
+        self._snapshot = snapshot
+        self._pipeline = context.configuration.pipeline.name
+        self._config = context.configuration.pipeline.build
+        self._tree = snapshot.tree(self._config.context)
+
+    def run(self) -> Outcome:
+        built_key = self._built_key()
+        tested_key = self._tested_key(built_key)
+        tree = f"tree {self._tree[:7]}"
+        if image := self._known(tested_key):
+            tested = "built and tested" if self._config.test else "built"
+            self._context.events.emit("build.reused", f"image {image.tag}: already {tested} from {tree}, reused")
+            return self._done(image, f"{image.tag}, reused")
+        if image := self._known(built_key):
+            self._context.events.emit("build.reused", f"image {image.tag}: already built from {tree}, reused")
+        else:
+            image = self._build()
+            self._context.store.remember_image(self._pipeline, built_key, image.id)
+        summary = self._test(image)
+        self._context.store.remember_image(self._pipeline, tested_key, image.id)
+        return self._done(image, f"{image.tag}{summary}")
+
+    def plan(self) -> list[str]:
+        built_key = self._built_key()
+        if image := self._known(self._tested_key(built_key)):
+            self._context.work.image = image
+            return [f"reuse the image built and tested from tree {self._tree[:7]}"]
+        test = [f"test it: {' '.join(self._config.test.command)}"] if self._config.test else ["no tests: build.test"]
+        return test if self._known(built_key) else [f"build {self._tag()} from tree {self._tree[:7]}", *test]
+
+    def _done(self, image: Image, summary: str) -> Outcome:
+        self._context.work.image = image
+        return Outcome(summary)
+
+    def _known(self, key: str) -> Image | None:
+        image = self._context.store.image(self._pipeline, key)
+        if image is None or self._engine.image_id(image) is None:
+            return None
+        self._engine.tag(image, self._tag())
+        return Image(image, self._tag())
+
+    def _tag(self) -> str:
+        return f"penstock/{self._pipeline.lower()}:{self._snapshot.revision.short}"
+
+    def _dockerfile(self) -> str:
+        config, revision = self._config, self._snapshot.revision
+        path = config.dockerfile if config.context == "." else f"{config.context}/{config.dockerfile}"
+        content = self._snapshot.read(path)
+        if content is None:
+            raise StageFailed(
+                f"commit {revision.short} has no {path}",
+                hint="build.context and build.dockerfile say where the Dockerfile is, from the repository's root",
+            )
+        return content.decode(errors="replace")
+
+    def _built_key(self) -> str:
+        """Stands for everything that the image is made from."""
+        bases = {name: self._base(name) for name in base_images(self._dockerfile(), self._config.args)}
+        parts = [self._tree, self._config.dockerfile, sorted(self._config.args.items()), sorted(bases.items())]
+        return f"built:{hashlib.sha256(json.dumps(parts).encode()).hexdigest()}"
+
+    def _tested_key(self, built_key: str) -> str:
+        tests = self._config.test.model_dump_json() if self._config.test else ""
+        return f"tested:{hashlib.sha256((built_key + tests).encode()).hexdigest()}"
+
+    def _base(self, name: str) -> str:
+        """The id of a base image. Fetched first where it is missing: the builder would not say as clearly why not."""
+        found = self._engine.image_id(name)
+        if found is None:
+            self._context.events.emit("build.pull", f"pulling base image {name}")
+            try:
+                self._engine.pull(name)
+            except EngineFault as error:
+                raise StageFailed(
+                    f"base image {name} is neither here nor can it be pulled: {error.message}",
+                    hint="name another in the Dockerfile's FROM, or in build.args where it is an argument",
+                ) from error
+            found = self._engine.image_id(name)
+        return found or ""
+
+    def _build(self) -> Image:
+        revision, started = self._snapshot.revision, time.monotonic()
+        self._context.events.emit("build.started", f"building {self._tag()}")
+        ignore = self._snapshot.read(_join(self._config.context, ".dockerignore"))
+        labels = {
+            f"{_OCI}revision": revision.sha,
+            f"{_OCI}source": revision.source,
+            f"{_OCI}created": datetime.now(UTC).isoformat(timespec="seconds"),
+            f"{_OCI}version": revision.short,
+            LABEL_PIPELINE: self._pipeline,
+            LABEL_RUN: str(self._context.run),
+            LABEL_TREE: self._tree,
+            LABEL_ROLE: "image",
+        }
+        ignored = ignore.decode(errors="replace") if ignore else None
+        with build_context(self._snapshot, self._config.context, self._config.dockerfile, ignored) as tar:
+            lines = self._engine.build(
+                tar, dockerfile=self._config.dockerfile, tag=self._tag(), args=self._config.args, labels=labels
+            )
+            for line in lines:
+                self._context.log.line("build", line)
+                self._context.check_cancelled()
+        image = self._engine.image_id(self._tag())
+        if image is None:
+            raise EngineFault(f"Docker built {self._tag()} and does not have it")
+        size = self._engine.image_size(image) / 1e6
+        took = time.monotonic() - started
+        self._context.events.emit("build.finished", f"built {self._tag()} in {took:.1f} s, {size:.0f} MB")
+        return Image(image, self._tag())
+
+    def _test(self, image: Image) -> str:
+        if self._config.test is None:
+            self._context.events.emit("build.untested", "build.test is not set: the image is deployed untested")
+            return ", untested"
+        started = time.monotonic()
+        command = " ".join(self._config.test.command)
+        self._context.events.emit("test.started", f"testing: {command}")
+        report = ImageTests(self._context, self._engine, self._config.test).run(image)
+        counts = f": {report}" if report else ""
+        self._context.events.emit("test.finished", f"tests passed in {time.monotonic() - started:.1f} s{counts}")
+        return f", tests passed{counts}"
+
+
+def _join(folder: str, name: str) -> str:
+    return name if folder == "." else f"{folder}/{name}"

@@ -1,0 +1,22 @@
+"""Which images are kept. Never those of others, and never at the price of a deployment that worked."""
+
+from __future__ import annotations
+
+from pipeline.api import StageContext
+from pipeline.containers import Engine
+from pipeline.errors import SystemFault
+from pipeline.store.records import ReleaseState
+
+
+def prune(context: StageContext, engine: Engine, keep: int) -> None:
+    """Remove the pipeline's images but those of the latest `keep` releases that served."""
+    pipeline, store = context.configuration.pipeline.name, context.store
+    served = [r for r in store.releases(pipeline) if r.state in (ReleaseState.ACTIVE, ReleaseState.RETIRED)]
+    # A release that was rolled back to is older than its number says; the active one is kept whatever its age.
+    kept = {r.image_id for r in served[:keep]} | {r.image_id for r in served if r.state is ReleaseState.ACTIVE}
+    try:
+        for image in engine.images(pipeline):
+            if image not in kept and engine.remove_image(image):
+                store.forget_image(image)
+    except SystemFault as error:
+        context.events.emit("retention.warning", f"an old image could not be removed: {error.message}")

@@ -1,0 +1,72 @@
+"""What a pipeline has in service: one release, or nothing."""
+
+from __future__ import annotations
+
+import threading
+from datetime import timedelta
+
+from pipeline.api import StageContext
+from pipeline.balancer.balancer import Balancer
+from pipeline.containers import LABEL_PIPELINE, LABEL_RELEASE, LABEL_ROLE, LABEL_RUN, ROLE_APP, Engine
+from stages.deploy.convergence import Convergence
+from stages.deploy.fleet import Fleet
+from stages.deploy.rollout import Desired, Replica
+from stages.deploy.spec import ReleaseSpec
+
+_DELAY = timedelta(seconds=30)
+
+
+class Service:
+    """Brings a release into service, or everything out of it."""
+
+    def __init__(self, context: StageContext, engine: Engine, balancer: Balancer) -> None:
+        self._context = context
+        self._pipeline = context.configuration.pipeline.name
+        self.engine = engine
+        self.balancer = balancer
+        self.secrets = context.configuration.secrets
+
+    def replicas(self) -> tuple[Replica, ...]:
+        """What is there now."""
+        return self._fleet(self._group()).observe(frozenset())
+
+    def serve(self, spec: ReleaseSpec, release: int, cancelled: threading.Event | None = None) -> None:
+        """Make `spec` all that serves. Raises what `Convergence.run` raises."""
+        self.engine.ensure_network(self._pipeline)
+        self.balancer.apply(self._pipeline, spec.balancer)
+        Convergence(
+            self._fleet(spec.deploy.target_group),
+            spec.desired(self.secrets),
+            self._context.events,
+            spec=spec,
+            environment=self.secrets.resolve_all(spec.deploy.environment),
+            labels={
+                LABEL_PIPELINE: self._pipeline,
+                LABEL_RELEASE: str(release),
+                LABEL_RUN: str(self._context.run),
+                LABEL_ROLE: ROLE_APP,
+            },
+            cancelled=cancelled,
+        ).run()
+
+    def take_down(self) -> int:
+        """Drain and remove every target, the listeners and the network; how many containers there were."""
+        group = self._group()
+        count = len(self._fleet(group).observe(frozenset()))
+        declared = self.balancer.declared(self._pipeline)
+        known = declared.target_groups.get(group) if declared else None
+        delay = known.deregistration_delay if known else _DELAY
+        wanted = Desired("", 0, 0, 0, deregistration_delay=delay, deploy_timeout=timedelta(0))
+        Convergence(self._fleet(group), wanted, self._context.events).run()
+        self.balancer.withdraw(self._pipeline)
+        self.engine.remove_network(self._pipeline)
+        return count
+
+    def _group(self) -> str:
+        """The target group in service, which is the declared one where the file has another by now."""
+        wanted = self._context.configuration.pipeline.deploy.target_group
+        active = self._context.store.active_release(self._pipeline)
+        return ReleaseSpec.model_validate_json(active.spec).deploy.target_group if active else wanted
+
+    def _fleet(self, group: str) -> Fleet:
+        return Fleet(self.engine, self.balancer, self._pipeline, group)

@@ -1,0 +1,195 @@
+"""The stage itself: from an image to a release in service, and back to the former one when that fails."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from pipeline.api import Outcome, StageContext
+from pipeline.balancer.balancer import Balancer
+from pipeline.containers import Engine
+from pipeline.errors import Cancelled, ConfigError, RollbackFailed, RolledBack, StageFailed, SystemFault
+from pipeline.store.records import Deployment, DeploymentState, Release
+from stages.deploy.plan import foresee
+from stages.deploy.retention import prune
+from stages.deploy.rollout import Desired
+from stages.deploy.service import Service
+from stages.deploy.spec import ReleaseSpec
+
+
+class DeployStage:
+    """Puts the run's image into service."""
+
+    name = "deploy"
+
+    def preflight(self, context: StageContext) -> None:
+        """Raise now what would stop a deployment later."""
+        configuration = context.configuration.pipeline
+        with _service(context) as service:
+            active = context.store.active_release(configuration.name)
+            former = ReleaseSpec.model_validate_json(active.spec) if active else None
+            if former and former.deploy.target_group != configuration.deploy.target_group:
+                raise ConfigError(
+                    f"deploy.target_group was {former.deploy.target_group} and is {configuration.deploy.target_group} "
+                    "now: targets cannot change their group while they serve",
+                    hint="keep the name, or run `pipeline down` first",
+                )
+            service.balancer.check(configuration.name, configuration.balancer)
+
+    def plan(self, context: StageContext) -> list[str]:
+        """The steps of the rollout, and how low the healthy count can go."""
+        spec = self._spec(context)
+        secrets = context.configuration.secrets
+        with _service(context) as service:
+            plan = foresee(service.replicas(), spec.desired(secrets))
+        floor = spec.desired(secrets).floor
+        if not plan.steps:
+            return ["nothing to do: what is wanted serves already"]
+        return [
+            *plan.steps,
+            f"healthy targets: never below {min(floor, plan.lowest_healthy)} because of the rollout; "
+            f"containers: at most {plan.most_running}",
+        ]
+
+    def run(self, context: StageContext) -> Outcome:
+        """Roll out, or roll back and raise."""
+        store, pipeline = context.store, context.configuration.pipeline.name
+        spec, active = self._spec(context), store.active_release(pipeline)
+        if active and ReleaseSpec.model_validate_json(active.spec) == spec:
+            release = active
+            store.set_release(pipeline, context.run, release.number)
+        else:
+            release = store.create_release(
+                pipeline,
+                context.run,
+                sha=spec.sha,
+                subject=spec.subject,
+                image_id=spec.image_id,
+                image_tag=spec.image_tag,
+                spec=spec.model_dump_json(),
+            )
+        return self._move(context, release, active)
+
+    def rollback(self, context: StageContext, release: Release) -> Outcome:
+        """Put a former release back, through the same gates."""
+        with _service(context) as service:
+            if service.engine.image_id(release.image_id) is None:
+                raise ConfigError(
+                    f"the image of release {release.number} is gone",
+                    hint=f"deploy.retain keeps the latest; run its commit again: pipeline run {release.sha[:7]}",
+                )
+        pipeline = context.configuration.pipeline.name
+        context.store.set_release(pipeline, context.run, release.number)
+        return self._move(context, release, context.store.active_release(pipeline))
+
+    def down(self, context: StageContext) -> Outcome:
+        """Drain and remove everything of the pipeline, and forget its images."""
+        store, pipeline = context.store, context.configuration.pipeline.name
+        active = store.active_release(pipeline)
+        deployment = store.begin_deployment(pipeline, context.run, active.number if active else None, None)
+        with _service(context) as service:
+            count = service.take_down()
+            store.finish_deployment(deployment, DeploymentState.SUCCEEDED)
+            prune(context, service.engine, keep=0)
+        return Outcome(f"{count} containers drained and removed" if count else "nothing was running")
+
+    def recover(self, context: StageContext, deployment: Deployment) -> str:
+        """Finish a `down`; otherwise put the last good release back as it was."""
+        store, pipeline = context.store, context.configuration.pipeline.name
+        active = store.active_release(pipeline)
+        with _service(context) as service:
+            if deployment.to_release is None:
+                service.take_down()
+                store.finish_deployment(deployment, DeploymentState.SUCCEEDED)
+                return "what it was taking down is down"
+            if active is None:
+                service.take_down()
+                store.finish_deployment(deployment, DeploymentState.INTERRUPTED)
+                return "nothing had been in service before, and nothing is left of it"
+            service.serve(ReleaseSpec.model_validate_json(active.spec), active.number)
+            store.finish_deployment(deployment, DeploymentState.INTERRUPTED)
+        return f"release {active.number} serves"
+
+    def _spec(self, context: StageContext) -> ReleaseSpec:
+        revision, image = context.work.revision, context.work.image
+        assert revision is not None
+        return ReleaseSpec.of(
+            context.configuration,
+            image_id=image.id if image else "",
+            image_tag=image.tag if image else "",
+            sha=revision.sha,
+            subject=revision.subject,
+        )
+
+    def _move(self, context: StageContext, release: Release, active: Release | None) -> Outcome:
+        """From one release to another; whatever happens, the deployment's row says how it ended."""
+        store, events = context.store, context.events
+        former = active.number if active else None
+        deployment = store.begin_deployment(release.pipeline, context.run, former, release.number)
+        spec = ReleaseSpec.model_validate_json(release.spec)
+        context.work.release = release.number
+        with _service(context) as service:
+            events.emit("deployment.started", _announcement(release, active, spec.desired(service.secrets)))
+            try:
+                service.serve(spec, release.number, cancelled=context.cancelled)
+            except (StageFailed, ConfigError, Cancelled) as failure:
+                events.emit("deployment.failed", f"release {release.number}: {failure.message}")
+                self._go_back(context, service, deployment, active, failure)
+            store.finish_deployment(deployment, DeploymentState.SUCCEEDED)
+            prune(context, service.engine, keep=spec.deploy.retain)
+        replicas = "1 target" if spec.deploy.replicas == 1 else f"{spec.deploy.replicas} targets"
+        return Outcome(f"release {release.number} serves with {replicas}")
+
+    def _go_back(
+        self,
+        context: StageContext,
+        service: Service,
+        deployment: Deployment,
+        active: Release | None,
+        failure: StageFailed | ConfigError | Cancelled,
+    ) -> None:
+        """Put the former release back and raise what that comes to."""
+        tail = failure.tail if isinstance(failure, StageFailed) else ()
+        if active is not None and active.number == deployment.to_release:
+            context.store.finish_deployment(deployment, DeploymentState.FAILED, failure.message)
+            raise failure
+        try:
+            if active is None:
+                service.take_down()
+            else:
+                context.events.emit("rollback.started", f"rolling back to release {active.number}")
+                service.serve(ReleaseSpec.model_validate_json(active.spec), active.number)
+        except (StageFailed, SystemFault) as second:
+            context.store.finish_deployment(deployment, DeploymentState.FAILED, second.message)
+            raise RollbackFailed(
+                f"{failure.message}; and going back failed too: {second.message}",
+                hint="`pipeline status` shows what serves; it is not tried again by itself",
+                tail=tail,
+            ) from second
+        context.store.finish_deployment(deployment, DeploymentState.ROLLED_BACK, failure.message)
+        if isinstance(failure, Cancelled):
+            raise Cancelled(f"cancelled; {_after(active)}")
+        if active is None:
+            raise StageFailed(f"{failure.message}; {_after(active)}", tail=tail)
+        raise RolledBack(f"{failure.message}; {_after(active)}", tail=tail)
+
+
+@contextmanager
+def _service(context: StageContext) -> Iterator[Service]:
+    engine = Engine(context.home.id)
+    try:
+        yield Service(context, engine, Balancer(context.home.balancer))
+    finally:
+        engine.close()
+
+
+def _after(active: Release | None) -> str:
+    return f"release {active.number} serves again" if active else "it was the first release, and nothing is left of it"
+
+
+def _announcement(release: Release, active: Release | None, desired: Desired) -> str:
+    origin = f"from release {active.number} " if active and active.number != release.number else ""
+    return (
+        f"{origin}to release {release.number}: {desired.replicas} wanted, never fewer than {desired.floor} healthy "
+        f"because of us, at most {desired.ceiling} running"
+    )

@@ -1,0 +1,7 @@
+"""The Source stage: a branch, a tag or a commit becomes a revision with its files."""
+
+from __future__ import annotations
+
+from stages.source.stage import SourceStage
+
+__all__ = ["SourceStage"]

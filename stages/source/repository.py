@@ -1,0 +1,186 @@
+"""A repository as the pipeline names it, and our private mirror of it. The user's own files are never written."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import IO
+
+from pipeline.api import Revision
+from pipeline.config.suggestion import did_you_mean
+from pipeline.errors import ConfigError
+from pipeline.lock import exclusive
+from stages.source.git import Git, GitFailed, explain, fetch, is_url, redact
+
+_SHA = re.compile(r"[0-9a-f]{4,40}")
+_FULL = 40
+_DAMAGE = ("not a git repository", "bad object", "corrupt", "is empty", "missing blob", "missing tree", "invalid sha1")
+
+
+class Repository:
+    """Where commits come from, mirrored under `mirrors`. Raises `ConfigError` for what the user can mend."""
+
+    def __init__(self, named: str, base: Path, mirrors: Path, tell: Callable[[str], None]) -> None:
+        if named.startswith("-"):
+            raise ConfigError(f"source.repository: {named} is neither a path nor a URL")
+        self._tell = tell
+        self._checkout: Git | None = None
+        self.location = named if is_url(named) else self._local(named, base)
+        tail = re.sub(r"[^A-Za-z0-9.-]+", "-", redact(self.location).rstrip("/").removesuffix("/.git"))[-40:].strip("-")
+        digest = hashlib.sha256(self.location.encode()).hexdigest()[:12]
+        self._lock = mirrors / f"{tail}-{digest}.lock"
+        self._git = Git(_made(mirrors / f"{tail}-{digest}.git"))
+
+    def resolve(self, wanted: str) -> Revision:
+        """The commit that a branch, else a tag, else a commit id names; `HEAD` is what is checked out."""
+        if wanted.startswith("-"):
+            raise ConfigError(f"{wanted} is no branch, tag or commit")
+        name = self._head() if wanted == "HEAD" else wanted
+        with exclusive(self._lock):
+            self._fetch()
+            sha = self._commit(name)
+        fields = self._git("log", "-1", "--no-show-signature", "--format=%H%x00%an%x00%s%x00%cI", sha, "--")
+        full, author, subject, committed = fields.rstrip("\n").split("\0")
+        return Revision(full, wanted, author, subject, datetime.fromisoformat(committed), redact(self.location))
+
+    def snapshot(self, revision: Revision) -> GitSnapshot:
+        """The files of a commit. Raises `ConfigError` for a repository with submodules."""
+        snapshot = GitSnapshot(self._git, revision)
+        if modules := snapshot.read(".gitmodules"):
+            paths = re.findall(r"^\s*path\s*=\s*(.+)$", modules.decode(errors="replace"), re.MULTILINE)
+            raise ConfigError(
+                f"commit {revision.short} has submodules ({', '.join(paths)}), which are not supported yet",
+                hint="put their files into the repository, or fetch them in the Dockerfile",
+            )
+        return snapshot
+
+    def changed(self, former: str, revision: Revision) -> list[str] | None:
+        """The paths that differ between two commits; None when the former is not known any more."""
+        if self._git.maybe("cat-file", "-e", f"{former}^{{commit}}") is None:
+            return None
+        return [
+            p for p in self._git("diff", "--name-only", "--no-renames", "-z", former, revision.sha).split("\0") if p
+        ]
+
+    def uncommitted(self, revision: Revision) -> int:
+        """How many files of the user's checkout differ from the commit that is run, if that is checked out."""
+        if self._checkout is None or (self._checkout.maybe("rev-parse", "HEAD") or "").strip() != revision.sha:
+            return 0
+        return len((self._checkout.maybe("status", "--porcelain") or "").splitlines())
+
+    def _local(self, named: str, base: Path) -> str:
+        path = (base / Path(named).expanduser()).resolve()
+        if not path.is_dir():
+            raise ConfigError(f"source.repository: {path} does not exist", hint="name a git repository, or a URL")
+        git = Git(path)
+        try:
+            found = git("rev-parse", "--path-format=absolute", "--git-common-dir", "--is-bare-repository")
+        except GitFailed as error:
+            if "dubious ownership" in str(error):
+                raise explain(error, str(path)) from error
+            raise ConfigError(
+                f"source.repository: {path} is not a git repository",
+                hint="make it one: git init && git add . && git commit -m 'First'",
+            ) from error
+        common, bare = found.splitlines()
+        self._checkout = git if bare == "false" else None
+        self._at = git
+        return common
+
+    def _head(self) -> str:
+        if is_url(self.location):
+            raise ConfigError("HEAD means what is checked out, and a URL has no checkout", hint="name a branch")
+        sha = self._at.maybe("rev-parse", "--verify", "--quiet", "HEAD^{commit}")
+        if sha is None:
+            raise self._empty()
+        return sha.strip()
+
+    def _fetch(self, *refs: str) -> None:
+        try:
+            fetch(self._git, self.location, *refs)
+        except GitFailed as error:
+            if not any(sign in str(error) for sign in _DAMAGE):
+                raise explain(error, self.location) from error
+            self._tell(f"our mirror of {redact(self.location)} is damaged: fetching it anew")
+            shutil.rmtree(self._git.directory, ignore_errors=True)
+            _made(self._git.directory)
+            try:
+                fetch(self._git, self.location, *refs)
+            except GitFailed as again:
+                raise explain(again, self.location) from again
+
+    def _commit(self, name: str) -> str:
+        for ref in (f"refs/heads/{name}", f"refs/tags/{name}"):
+            if found := self._git.maybe("rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}"):
+                return found.strip()
+        if _SHA.fullmatch(name):
+            return self._by_id(name)
+        raise self._unknown(name)
+
+    def _by_id(self, name: str) -> str:
+        found = self._git.maybe("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}")
+        if found is None and len(name) == _FULL:
+            # No branch and no tag leads to it; asked for by its full id, git may give it all the same.
+            try:
+                fetch(self._git, self.location, name)
+            except GitFailed as error:
+                raise ConfigError(f"there is no commit {name} in {redact(self.location)}") from error
+            found = name
+        if found is None:
+            candidates = self._git("rev-parse", f"--disambiguate={name}").split()
+            if len(candidates) > 1:
+                raise ConfigError(f"commit {name} is ambiguous", hint=f"one of: {' '.join(candidates[:5])}")
+            raise self._unknown(name)
+        return found.strip()
+
+    def _unknown(self, name: str) -> ConfigError:
+        refs = self._git("for-each-ref", "--format=%(refname:lstrip=2)", "refs/heads", "refs/tags").split()
+        if not refs:
+            return self._empty()
+        return ConfigError(
+            f"there is no branch, tag or commit {name} in {redact(self.location)}", hint=did_you_mean(name, refs)
+        )
+
+    def _empty(self) -> ConfigError:
+        return ConfigError(f"{redact(self.location)} has no commit yet", hint="git add . && git commit -m 'First'")
+
+
+class GitSnapshot:
+    """The files of one commit, read from the mirror."""
+
+    def __init__(self, git: Git, revision: Revision) -> None:
+        self._git = git
+        self.revision = revision
+
+    def tree(self, path: str) -> str:
+        """The git tree id of a folder. Raises `ConfigError` when the commit has no such folder."""
+        if path == ".":
+            return self._git("rev-parse", f"{self.revision.sha}^{{tree}}").strip()
+        found = self._git("ls-tree", "-d", self.revision.sha, "--", path).split()
+        if not found:
+            raise ConfigError(
+                f"commit {self.revision.short} has no folder {path}",
+                hint="build.context is relative to the repository's root",
+            )
+        return found[2]
+
+    @contextmanager
+    def archive(self, path: str) -> Iterator[IO[bytes]]:
+        """An uncompressed tar of a folder."""
+        what = self.revision.sha if path == "." else f"{self.revision.sha}:{path}"
+        with self._git.stream("archive", "--format=tar", what) as stream:
+            yield stream
+
+    def read(self, path: str) -> bytes | None:
+        """One file, or None when there is none of that name."""
+        return self._git.content("cat-file", "blob", f"{self.revision.sha}:{path}")
+
+
+def _made(path: Path) -> Path:
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return path
