@@ -1,0 +1,26 @@
+"""`pipeline down`: drain and remove everything of this pipeline."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from pipeline.cli.output import events_shown
+from pipeline.cli.run import patience_of
+from pipeline.cli.session import cancellable, json_option, pipeline_options, session, wait_option
+
+
+@click.command("down")
+@pipeline_options
+@wait_option
+@json_option
+def command(file: Path, parameters: tuple[str, ...], wait: str | None, as_json: bool) -> None:
+    """Drain and remove the containers, listeners, network and images of this pipeline; its history stays."""
+    patience = patience_of(wait)
+    with (
+        session(file, parameters) as opened,
+        cancellable() as cancelled,
+        events_shown(opened, as_json=as_json) as shown,
+    ):
+        opened.runner([shown], cancelled).down(wait=patience)

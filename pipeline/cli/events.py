@@ -1,0 +1,22 @@
+"""`pipeline events`: what happened, event by event."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from pipeline.cli.output import show_json, show_line
+from pipeline.cli.session import json_option, pipeline_options, session
+
+
+@click.command("events")
+@click.argument("run", type=click.IntRange(min=1), required=False)
+@pipeline_options
+@click.option("-n", "count", type=click.IntRange(1, 100_000), default=200, show_default=True, help="How many.")
+@json_option
+def command(run: int | None, file: Path, parameters: tuple[str, ...], count: int, as_json: bool) -> None:
+    """The latest events, of RUN where it is given."""
+    with session(file, parameters) as opened:
+        for event in opened.store.events(opened.name, run, count):
+            (show_json if as_json else show_line)(event)

@@ -1,0 +1,30 @@
+"""`pipeline init`: a first pipeline.yaml."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from pipeline.cli.session import FILE
+from pipeline.errors import ConfigError
+
+
+@click.command("init")
+@click.option("--force", is_flag=True, help="Write over a file that is there.")
+def command(force: bool) -> None:
+    """Write a first pipeline.yaml for what is in this directory, every key with its meaning."""
+    from pipeline.config.first import first_pipeline, look_around
+
+    path = Path(FILE)
+    if path.exists() and not force:
+        raise ConfigError(f"{path} is here already", hint="--force writes over it")
+    found = look_around(Path.cwd())
+    try:
+        path.write_text(first_pipeline(found))
+    except OSError as error:
+        raise ConfigError(f"cannot write {path}: {error.strerror}") from error
+    click.echo(f"wrote {path}: {found.name}, branch {found.branch}, port {found.port}, check {found.health_path}")
+    for note in found.notes:
+        click.echo(f"  note: {note}")
+    click.echo("next: git add pipeline.yaml, then `pipeline plan` and `pipeline run`")

@@ -1,0 +1,82 @@
+"""The live view: stages with their durations, targets with their states, and the last thing that happened."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Self
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+
+from pipeline.balancer.balancer import Balancer
+from pipeline.balancer.model import TargetHealth
+from pipeline.cli.output import clock
+from pipeline.errors import SystemFault
+from pipeline.events import Event
+from pipeline.home import Home
+
+_STYLES = {"healthy": "green", "initial": "cyan", "draining": "yellow", "unhealthy": "red", "unused": "dim"}
+_PASSING = frozenset({"container", "target", "stage"})
+
+
+class LiveView:
+    """Draws four times a second. What matters later stays above the view as a line."""
+
+    def __init__(self, home: Home, pipeline: str, extra: Callable[[], str] = lambda: "") -> None:
+        self._balancer = Balancer(home.balancer)
+        self._pipeline = pipeline
+        self._extra = extra
+        self._stages: dict[str, tuple[float, float | None, str]] = {}
+        self._recent: deque[Event] = deque(maxlen=4)
+        self._spinner = Spinner("dots")
+        self._console = Console(highlight=False)
+        self._live = Live(get_renderable=self._draw, console=self._console, refresh_per_second=4, transient=True)
+
+    def __enter__(self) -> Self:
+        self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._live.stop()
+
+    def hear(self, event: Event) -> None:
+        """Take in an event."""
+        stage = str(event.fields.get("stage", ""))
+        if event.kind == "run.started":
+            self._stages.clear()
+        if event.kind == "stage.started":
+            self._stages[stage] = (time.monotonic(), None, "")
+        elif event.kind in ("stage.finished", "stage.failed") and stage in self._stages:
+            began = self._stages[stage][0]
+            self._stages[stage] = (began, time.monotonic() - began, "✓" if event.kind == "stage.finished" else "✗")
+        self._recent.append(event)
+        if event.kind.partition(".")[0] not in _PASSING or event.kind in ("stage.finished", "target.cut"):
+            self._console.print(f"{clock(event.at)}  {event.message}", markup=False)
+
+    def _draw(self) -> Group:
+        stages = Table.grid(padding=(0, 2))
+        for name, (began, took, mark) in self._stages.items():
+            seconds = time.monotonic() - began if took is None else took
+            stages.add_row(Text(mark) if mark else self._spinner, name.capitalize(), f"{seconds:.1f} s")
+        targets = Table.grid(padding=(0, 2))
+        for health in self._targets():
+            flight = f"{health.in_flight} in flight" if health.in_flight else ""
+            state = Text(str(health.state), style=_STYLES.get(health.state, ""))
+            targets.add_row("  ", health.target.id, state, flight, Text(health.description, style="dim"))
+        recent = [Text(f"{clock(e.at)}  {e.message}", style="dim") for e in self._recent]
+        extra = self._extra()
+        return Group(stages, targets, *recent, *([Text(extra, style="bold")] if extra else []))
+
+    def _targets(self) -> list[TargetHealth]:
+        """Every target of the pipeline. A view that cannot look shows nothing; the work itself will say why."""
+        try:
+            declared = self._balancer.declared(self._pipeline)
+            groups = declared.target_groups if declared else ()
+            return [h for group in groups for h in self._balancer.target_health(self._pipeline, group)]
+        except SystemFault:
+            return []

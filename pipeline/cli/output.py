@@ -1,0 +1,81 @@
+"""How events are shown: a live view on a terminal, else one line an event, or one JSON object an event."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pipeline.events import Event, Listener
+
+if TYPE_CHECKING:
+    from pipeline.cli.session import Session
+
+_COLOURS = {"failed": "red", "interrupted": "yellow", "warning": "yellow", "healthy": "green", "cut": "red"}
+
+
+@contextmanager
+def events_shown(session: Session, *, as_json: bool) -> Iterator[Listener]:
+    """The listener that suits where the output goes."""
+    if as_json:
+        yield show_json
+    elif sys.stdout.isatty():
+        from pipeline.cli.live import LiveView
+
+        with LiveView(session.home, session.name) as view:
+            yield view.hear
+    else:
+        yield show_line
+
+
+def show_line(event: Event) -> None:
+    """One line: local time and message."""
+    click.echo(line(event))
+
+
+def line(event: Event) -> str:
+    """An event as one line."""
+    ending = event.kind.rpartition(".")[2]
+    text = click.style(event.message, fg=_COLOURS[ending]) if ending in _COLOURS else event.message
+    return f"{clock(event.at)}  {text}"
+
+
+def show_json(event: Event) -> None:
+    """One JSON object."""
+    click.echo(json.dumps(event_as_data(event)))
+
+
+def event_as_data(event: Event) -> dict[str, Any]:
+    """An event for machines."""
+    return {
+        "at": event.at.isoformat(),
+        "pipeline": event.pipeline,
+        "run": event.run,
+        "kind": event.kind,
+        "message": event.message,
+        **event.fields,
+    }
+
+
+def clock(moment: datetime) -> str:
+    """The local time of day, to the tenth of a second."""
+    local = moment.astimezone()
+    return f"{local:%H:%M:%S}.{local.microsecond // 100_000}"
+
+
+def date(moment: datetime) -> str:
+    """The local date and time."""
+    return f"{moment.astimezone():%Y-%m-%d %H:%M:%S}"
+
+
+def table(rows: Sequence[tuple[str, ...]], *header: str) -> None:
+    """Columns as wide as they need to be, the last one left alone."""
+    lines: list[tuple[str, ...]] = [tuple(h.upper() for h in header), *rows]
+    widths = [max(len(row[i]) for row in lines) for i in range(len(header))]
+    for row in lines:
+        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

@@ -1,0 +1,27 @@
+"""`pipeline plan`: what a run would do."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from pipeline.cli.session import json_option, pipeline_options, session
+
+
+@click.command("plan")
+@click.argument("commit", required=False)
+@pipeline_options
+@json_option
+def command(commit: str | None, file: Path, parameters: tuple[str, ...], as_json: bool) -> None:
+    """Say what `pipeline run COMMIT` would do: which targets, in which order, how low the healthy count can go."""
+    with session(file, parameters) as opened:
+        plan = opened.runner().plan(commit)
+    if as_json:
+        click.echo(json.dumps(plan))
+        return
+    for stage, steps in plan.items():
+        click.echo(stage.capitalize())
+        for step in steps:
+            click.echo(f"  {step}")

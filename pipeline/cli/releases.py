@@ -1,0 +1,28 @@
+"""`pipeline releases`: what was, and what is, in service."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from pipeline.cli.output import date, table
+from pipeline.cli.session import json_option, pipeline_options, session
+
+
+@click.command("releases")
+@pipeline_options
+@json_option
+def command(file: Path, parameters: tuple[str, ...], as_json: bool) -> None:
+    """The releases, newest first. `active` serves; to one that is `retired` you can roll back."""
+    with session(file, parameters) as opened:
+        releases = opened.store.releases(opened.name)
+    if as_json:
+        click.echo(json.dumps([{**vars(r), "spec": json.loads(r.spec)} for r in releases], default=str))
+        return
+    rows = [
+        (str(r.number), r.state, date(r.created_at), str(r.run), r.image_tag, f"{r.sha[:7]} {r.subject}")
+        for r in releases
+    ]
+    table(rows, "release", "state", "created", "run", "image", "commit")

@@ -1,0 +1,27 @@
+"""`pipeline rollback`: put a former release back into service."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from pipeline.cli.output import events_shown
+from pipeline.cli.run import patience_of
+from pipeline.cli.session import cancellable, json_option, pipeline_options, session, wait_option
+
+
+@click.command("rollback")
+@click.argument("release", type=click.IntRange(min=1), required=False)
+@pipeline_options
+@wait_option
+@json_option
+def command(release: int | None, file: Path, parameters: tuple[str, ...], wait: str | None, as_json: bool) -> None:
+    """Put RELEASE back into service, without building; the one before the present one when it is not given."""
+    patience = patience_of(wait)
+    with (
+        session(file, parameters) as opened,
+        cancellable() as cancelled,
+        events_shown(opened, as_json=as_json) as shown,
+    ):
+        opened.runner([shown], cancelled).rollback(release, wait=patience)

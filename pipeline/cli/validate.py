@@ -1,0 +1,29 @@
+"""`pipeline validate`: everything that is wrong in pipeline.yaml."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from pipeline.cli.session import FILE, json_option
+from pipeline.errors import ConfigError
+
+
+@click.command("validate")
+@click.argument("file", type=click.Path(path_type=Path), default=FILE)
+@click.option("-p", "--parameter", "parameters", multiple=True, metavar="NAME=VALUE", help="Give a parameter a value.")
+@json_option
+def command(file: Path, parameters: tuple[str, ...], as_json: bool) -> None:
+    """Say everything that is wrong in FILE, each with its line, and change nothing."""
+    from pipeline.cli.session import split_parameter
+    from pipeline.config.load import load
+
+    try:
+        configuration = load(file, dict(split_parameter(p) for p in parameters))
+    except ConfigError as error:
+        if as_json:
+            click.echo(json.dumps([{"file": str(file), **vars(p)} for p in error.problems]))
+        raise
+    click.echo("[]" if as_json else f"{file}: {configuration.pipeline.name} is valid")

@@ -1,0 +1,110 @@
+"""The reference page: every key of pipeline.yaml, made from the models."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from pipeline.balancer.model import Action, HealthCheck, Listener, LoadBalancer, TargetGroup
+from pipeline.config.models import Build, Deploy, Parameter, Pipeline, Rolling, SecretSource, Source, Tests
+from pipeline.quantity import Amount, Duration, Size, format_duration
+
+_SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
+    ("", Pipeline),
+    ("parameters.NAME", Parameter),
+    ("secrets", SecretSource),
+    ("source", Source),
+    ("build", Build),
+    ("build.test", Tests),
+    ("deploy", Deploy),
+    ("deploy.rolling", Rolling),
+    ("balancer.target_groups.NAME", TargetGroup),
+    ("balancer.target_groups.NAME.health_check", HealthCheck),
+    ("balancer.load_balancers.NAME", LoadBalancer),
+    ("balancer.load_balancers.NAME.listeners[]", Listener),
+    ("balancer.load_balancers.NAME.listeners[].default_action", Action),
+)
+
+_INTRODUCTION = """\
+# pipeline.yaml
+
+Every key, its type, its default and what it does. This page is made from the program's own models
+(`pipeline schema --reference`); `pipeline schema` prints the same as JSON Schema, for your editor.
+
+Values may hold references, which are put in when the file is read:
+
+| written | becomes |
+|---|---|
+| `${name}` | the parameter `name`; alone in a value it keeps its type |
+| `${env:NAME}`, `${env:NAME:-default}` | an environment variable of the command |
+| `${secret:NAME}` | a secret, from the environment or from `secrets.file` (in `deploy.environment`, `build.test.environment`) |
+| `$${` | `${` itself |
+
+Durations are written `500ms`, `30s`, `2m`, `1h`, or as a sum, `1m30s`. Sizes are `256MiB` or `1GiB`. A key without a
+value has its default. A key that is not listed here is an error.
+"""
+
+
+def reference_page() -> str:
+    """The page as Markdown."""
+    return _INTRODUCTION + "".join(_section(path, model) for path, model in _SECTIONS)
+
+
+def _section(path: str, model: type[BaseModel]) -> str:
+    title = f"`{path}`" if path else "The whole file"
+    summary = (model.__doc__ or "").strip().splitlines()[0]
+    lines = ["", f"## {title}", "", summary, "", "| key | type | default | meaning |", "|---|---|---|---|"]
+    lines += [_row(name, field) for name, field in model.model_fields.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _row(name: str, field: FieldInfo) -> str:
+    kind = _kind(field.annotation, field.metadata)
+    default = "**required**" if field.is_required() else _default(field.get_default(call_default_factory=True))
+    return f"| `{name}` | {kind} | {default} | {field.description} |"
+
+
+def _default(value: Any) -> str:
+    if isinstance(value, BaseModel):
+        return "see below"
+    if isinstance(value, timedelta):
+        return f"`{format_duration(value)}`"
+    if value is None or value in ((), {}, ""):
+        return ""
+    return f"`{str(value).lower() if isinstance(value, bool) else value}`"
+
+
+def _kind(annotation: Any, metadata: list[Any]) -> str:
+    named = {
+        repr(get_args(alias)[1]): word for alias, word in ((Duration, "duration"), (Size, "size"), (Amount, "amount"))
+    }
+    for item in metadata:
+        if repr(item) in named:
+            return named[repr(item)]
+    return "or ".join(_words(annotation))
+
+
+def _words(annotation: Any) -> Iterator[str]:
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        yield _kind(arguments[0], list(arguments[1:]))
+    elif origin is Literal:
+        yield " ".join(f"`{word}`" for word in arguments) + " "
+    elif origin in (Union, UnionType):
+        for argument in arguments:
+            if argument is not type(None):
+                yield from _words(argument)
+    elif origin is dict:
+        yield "mapping"
+    elif origin is tuple:
+        yield "list"
+    elif isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield "section"
+    else:
+        names = {str: "text", int: "number", float: "number", bool: "true or false", timedelta: "duration"}
+        yield names.get(annotation, str(annotation))

@@ -1,0 +1,42 @@
+"""The JSON Schema of pipeline.yaml, made from the models, for editors and other tools."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pipeline.config.models import Pipeline
+
+_REFERENCE = {"type": "string", "pattern": r"\$\{", "description": "A parameter or a variable, put in when it is read."}
+_TEXT_ONLY = ("pattern", "enum", "const", "minLength")
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON Schema, draft 2020-12. Wherever a value may stand, `${…}` may stand too."""
+    schema = _loosened(Pipeline.model_json_schema())
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "pipeline.yaml",
+        **{key: value for key, value in schema.items() if key != "title"},
+    }
+
+
+def _loosened(node: Any, key: str = "") -> Any:
+    if isinstance(node, list):
+        return [_loosened(item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    if key != "properties" and _is_narrow(node):
+        kept = {name: node[name] for name in ("description", "default", "title") if name in node}
+        return {**kept, "anyOf": [{n: v for n, v in node.items() if n not in kept}, _REFERENCE]}
+    return {name: _loosened(value, name) for name, value in node.items() if name not in ("default", "examples")} | {
+        name: node[name] for name in ("default", "examples") if name in node
+    }
+
+
+def _is_narrow(node: dict[str, Any]) -> bool:
+    """Whether it describes a single value that would refuse the text of a reference."""
+    kinds = node.get("type")
+    kinds = kinds if isinstance(kinds, list) else [kinds]
+    if set(kinds) & {"integer", "number", "boolean"}:
+        return True
+    return "string" in kinds and any(name in node for name in _TEXT_ONLY)
