@@ -42,7 +42,7 @@ Values may hold references, which are put in when the file is read:
 |---|---|
 | `${name}` | the parameter `name`; alone in a value it keeps its type |
 | `${env:NAME}`, `${env:NAME:-default}` | an environment variable of the command |
-| `${secret:NAME}` | a secret, from the environment or from `secrets.file` (in `deploy.environment`, `build.test.environment`) |
+| `${secret:NAME}` | a secret, from the environment or from `secrets.file`; in an `environment` only |
 | `$${` | `${` itself |
 
 Durations are written `500ms`, `30s`, `2m`, `1h`, or as a sum, `1m30s`. Sizes are `256MiB` or `1GiB`. A key without a

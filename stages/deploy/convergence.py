@@ -55,9 +55,9 @@ class Convergence:
                 self._collect()
                 if self._cancelled.is_set():
                     raise Cancelled("cancelled while deploying")
-                replicas = self._fleet.observe(frozenset(self._pending.values()))
-                self._tell_changes(replicas)
-                decision = decide(replicas, self._fleet.starting, self._desired)
+                seen = self._fleet.observe(frozenset(self._pending.values()))
+                self._tell_changes(seen.replicas)
+                decision = decide(seen.replicas, seen.starting, self._desired)
                 if decision.failure:
                     self._fail(decision.failure)
                 if decision.converged:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets as randomness
 import threading
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address
 
@@ -15,7 +16,16 @@ from stages.deploy import rollout
 from stages.deploy.rollout import Replica
 from stages.deploy.spec import ReleaseSpec
 
-_EXITED = frozenset({"exited", "dead", "created"})
+# Everything else (created, exited, dead, removing) cannot answer a request and will not come back by itself.
+_RUNNING = frozenset({"running", "restarting", "paused"})
+
+
+@dataclass(frozen=True)
+class Observation:
+    """The world at one moment: the replicas, and how many more are being started."""
+
+    replicas: tuple[Replica, ...]
+    starting: int
 
 
 class Fleet:
@@ -33,20 +43,17 @@ class Fleet:
         self._taken: set[IPv4Address] = set()
         self._lock = threading.Lock()
 
-    @property
-    def starting(self) -> int:
-        """How many starts have not returned yet."""
-        return len(self._starting)
-
-    def observe(self, busy: frozenset[str]) -> tuple[Replica, ...]:
+    def observe(self, busy: frozenset[str] = frozenset()) -> Observation:
         """Every container and every target of the pipeline, as they are now."""
         with self._lock:
+            # Taken once: what finishes starting from here on still counts as starting, and not twice or not at all.
             starting = set(self._starting)
         health = {h.target.id: h for h in self._balancer.target_health(self._pipeline, self._group)}
         found = {c.name: c for c in self._engine.containers(self._pipeline) if c.name not in starting}
         self._containers = found
         names = [*found, *(name for name in health if name not in found and name not in starting)]
-        return tuple(self._replica(name, found.get(name), health.get(name), busy) for name in names)
+        replicas = tuple(self._replica(name, found.get(name), health.get(name), busy) for name in names)
+        return Observation(replicas, len(starting))
 
     def announce(self, release: str) -> str:
         """The name of one more container, which counts as starting from now on, whatever Docker says of it."""
@@ -142,7 +149,7 @@ class Fleet:
             name=name,
             template=container.labels.get(LABEL_TEMPLATE, "") if container else "",
             container=rollout.Container.RUNNING
-            if container and container.state not in _EXITED
+            if container and container.state in _RUNNING
             else rollout.Container.EXITED,
             target=health.state if health else None,
             in_flight=health.in_flight if health else 0,

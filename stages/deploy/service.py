@@ -28,7 +28,7 @@ class Service:
 
     def replicas(self) -> tuple[Replica, ...]:
         """What is there now."""
-        return self._fleet(self._group()).observe(frozenset())
+        return self._fleet(self._group()).observe().replicas
 
     def serve(self, spec: ReleaseSpec, release: int, cancelled: threading.Event | None = None) -> None:
         """Make `spec` all that serves. Raises what `Convergence.run` raises."""
@@ -52,7 +52,7 @@ class Service:
     def take_down(self) -> int:
         """Drain and remove every target, the listeners and the network; how many containers there were."""
         group = self._group()
-        count = len(self._fleet(group).observe(frozenset()))
+        count = len(self._fleet(group).observe().replicas)
         declared = self.balancer.declared(self._pipeline)
         known = declared.target_groups.get(group) if declared else None
         delay = known.deregistration_delay if known else _DELAY

@@ -1,0 +1,60 @@
+"""`pipeline demo`: all of it, in about a minute."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import click
+
+from pipeline.cli.output import show_json, show_line
+from pipeline.cli.output import table as show_table
+from pipeline.cli.session import cancellable, json_option
+from pipeline.errors import StageFailed
+from pipeline.events import Event
+
+
+@click.command("demo")
+@click.option("--keep", is_flag=True, help="Leave everything running at the end, to look at.")
+@json_option
+def command(keep: bool, as_json: bool) -> None:
+    """Watch a commit being built, tested and rolled out under load; then a kill, a broken commit, a rollback.
+
+    Works in a directory of its own and leaves nothing behind. Exit code 0 only when no request was lost.
+    """
+    from pipeline.testing.demo import NAME, Demo, table
+
+    with cancellable() as cancelled:
+        demo = Demo(cancelled)
+        try:
+            if as_json:
+                report = demo.play(show_json)
+            elif sys.stdout.isatty():
+                from pipeline.cli.live import LiveView
+
+                with LiveView(demo.home, NAME, demo.figures) as view:
+                    report = demo.play(view.hear)
+            else:
+                report = demo.play(_show)
+        finally:
+            demo.close(keep)
+    if as_json:
+        click.echo(json.dumps(report.load.as_data()))
+    else:
+        click.echo()
+        show_table(table(report), "phase", "sent", "failed", "longest gap", "p50", "p99", "took")
+        click.echo()
+    if keep:
+        click.echo(f"kept: cd {demo.repository} && PENSTOCK_HOME={demo.home.root} pipeline status")
+    if report.load.failed:
+        lost = tuple(f"{f.at:8.3f} s  {f.phase}: {f.method}: {f.reason}" for f in report.load.failures)
+        raise StageFailed(f"{report.load.failed} of {report.load.sent} requests were lost", tail=lost)
+    click.echo(f"{report.load.sent} requests, none lost")
+
+
+def _show(event: Event) -> None:
+    if event.kind == "demo.step":
+        click.echo()
+        click.echo(click.style(event.message, bold=True))
+    else:
+        show_line(event)

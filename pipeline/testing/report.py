@@ -1,0 +1,168 @@
+"""What a load found: counts, latencies and gaps, for the whole and for each phase of it."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+# Latencies are kept in steps of two per cent: exact enough to compare, and as small after a day as after a second.
+_STEP = math.log(1.02)
+_FAILURES_KEPT = 50
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A request that did not get what it should have: when (seconds from the start), in which phase, and why."""
+
+    at: float
+    phase: str
+    method: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class PhaseReport:
+    """One phase. Latencies in milliseconds from the moment a request was due; the longest gap between successes."""
+
+    name: str
+    sent: int
+    failed: int
+    p50: float
+    p99: float
+    longest_gap: float
+    versions: dict[str, int]
+
+
+@dataclass(frozen=True)
+class LoadReport:
+    """A whole load. `late` is how far the generator itself fell behind at most, in milliseconds."""
+
+    seconds: float
+    sent: int
+    failed: int
+    p50: float
+    p99: float
+    longest_gap: float
+    late: float
+    rate: float
+    phases: tuple[PhaseReport, ...]
+    failures: tuple[Failure, ...]
+
+    def as_data(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_data(cls, data: dict[str, Any]) -> LoadReport:
+        """Back from JSON."""
+        phases = tuple(PhaseReport(**phase) for phase in data["phases"])
+        failures = tuple(Failure(**failure) for failure in data["failures"])
+        return cls(**{**data, "phases": phases, "failures": failures})
+
+
+class Latencies:
+    """A histogram of latencies in seconds."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[int] = Counter()
+
+    def add(self, seconds: float) -> None:
+        """Count one."""
+        self._counts[round(math.log(max(seconds, 1e-6)) / _STEP)] += 1
+
+    def merge(self, other: Latencies) -> None:
+        """Count all of another."""
+        self._counts.update(other._counts)
+
+    def quantile(self, share: float) -> float:
+        """The latency in milliseconds that `share` of all stayed within; 0 where there is none."""
+        wanted = share * self._counts.total()
+        for bucket in sorted(self._counts):
+            wanted -= self._counts[bucket]
+            if wanted <= 0:
+                return round(1000 * math.exp(bucket * _STEP), 2)
+        return 0.0
+
+
+@dataclass
+class Phase:
+    """What is counted while a phase lasts."""
+
+    name: str
+    sent: int = 0
+    failed: int = 0
+    longest_gap: float = 0.0
+    latencies: Latencies = field(default_factory=Latencies)
+    versions: Counter[str] = field(default_factory=Counter)
+
+    def report(self) -> PhaseReport:
+        """The phase so far."""
+        return PhaseReport(
+            self.name,
+            self.sent,
+            self.failed,
+            self.latencies.quantile(0.5),
+            self.latencies.quantile(0.99),
+            round(1000 * self.longest_gap, 1),
+            dict(self.versions),
+        )
+
+
+class Recorder:
+    """Takes in results in the order they come. Times are seconds of one clock."""
+
+    def __init__(self, started: float) -> None:
+        self._started = started
+        self._last_success = started
+        self._phases = [Phase("start")]
+        self._failures: list[Failure] = []
+        self._recent: list[float] = []
+        self.late = 0.0
+
+    def mark(self, name: str) -> None:
+        """From now on everything counts for phase `name`."""
+        self._phases.append(Phase(name))
+
+    def sent(self) -> Phase:
+        """A request is sent; its result belongs to the phase it was sent in."""
+        phase = self._phases[-1]
+        phase.sent += 1
+        return phase
+
+    def succeeded(self, phase: Phase, due: float, now: float, version: str) -> None:
+        """A request got what it should."""
+        phase.latencies.add(now - due)
+        phase.versions[version] += 1
+        current = self._phases[-1]
+        current.longest_gap = max(current.longest_gap, now - self._last_success)
+        self._last_success = now
+        self._recent.append(now)
+
+    def failed(self, phase: Phase, now: float, method: str, reason: str) -> None:
+        """A request did not."""
+        phase.failed += 1
+        if len(self._failures) < _FAILURES_KEPT:
+            self._failures.append(Failure(round(now - self._started, 3), phase.name, method, reason))
+
+    def report(self, now: float) -> LoadReport:
+        """Everything so far."""
+        # A gap that has not ended yet is one all the same.
+        longest = max([now - self._last_success, *(phase.longest_gap for phase in self._phases)])
+        whole = Latencies()
+        for phase in self._phases:
+            whole.merge(phase.latencies)
+        self._recent = [moment for moment in self._recent if moment > now - 1]
+        return LoadReport(
+            seconds=round(now - self._started, 2),
+            sent=sum(phase.sent for phase in self._phases),
+            failed=sum(phase.failed for phase in self._phases),
+            p50=whole.quantile(0.5),
+            p99=whole.quantile(0.99),
+            longest_gap=round(1000 * longest, 1),
+            late=round(1000 * self.late, 1),
+            rate=float(len(self._recent)),
+            phases=tuple(phase.report() for phase in self._phases if phase.sent),
+            failures=tuple(self._failures),
+        )
