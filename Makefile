@@ -1,0 +1,32 @@
+# Every target sets up what it needs, once: a virtual environment, Docker, a base image for the sample application.
+.PHONY: help demo test lint bench setup clean
+.DEFAULT_GOAL := help
+
+BASE = PENSTOCK_BASE_IMAGE="$$(cat .setup/base-image)"
+
+help: ## This list
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 16
+
+demo: setup ## Watch a commit being built, tested and rolled out under load (ARGS=--keep leaves it running)
+	@$(BASE) .venv/bin/pipeline demo $(ARGS)
+
+test: setup ## Run every test (ARGS="-k name" for some)
+	@$(BASE) .venv/bin/python -m pytest -n 4 $(ARGS)
+
+lint: ## Style, types, and who may import whom
+	@setup/venv.sh
+	@.venv/bin/ruff check .
+	@.venv/bin/ruff format --check .
+	@.venv/bin/mypy
+	@.venv/bin/lint-imports
+
+bench: setup ## Measure, against others where there are any, into bench/RESULTS.md (ARGS=loss for one)
+	@$(BASE) .venv/bin/python -m bench $(ARGS)
+
+setup:
+	@setup/venv.sh
+	@setup/docker.sh
+	@setup/base_image.sh
+
+clean: ## Remove what the set-up made here (not Docker)
+	rm -rf .venv .setup .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,43 @@
+#!/bin/sh
+# Chooses the base image of the sample application, and writes its name to .setup/base-image.
+# $PENSTOCK_BASE_IMAGE, else python:3.12-slim where it is here or can be pulled, else one made from Debian packages.
+set -eu
+cd "$(dirname "$0")/.."
+mkdir -p .setup
+
+preferred=python:3.12-slim
+own=penstock-base:bookworm
+chosen=.setup/base-image
+
+here() {
+  docker image inspect "$1" >/dev/null 2>&1
+}
+
+if [ -n "${PENSTOCK_BASE_IMAGE:-}" ]; then
+  printf '%s' "$PENSTOCK_BASE_IMAGE" >"$chosen"
+  exit 0
+fi
+[ -f "$chosen" ] && here "$(cat "$chosen")" && exit 0
+
+if here "$preferred" || timeout 120 docker pull --quiet "$preferred" >/dev/null 2>&1; then
+  printf '%s' "$preferred" >"$chosen"
+  exit 0
+fi
+
+if ! here "$own"; then
+  echo "setting up: $preferred cannot be pulled here, so $own is made from Debian packages"
+  if ! command -v mmdebstrap >/dev/null; then
+    if [ "$(id -u)" != 0 ]; then
+      echo "That takes mmdebstrap, which is not installed." >&2
+      echo "Install it (sudo apt-get install mmdebstrap), or name a base image with Python: PENSTOCK_BASE_IMAGE=…" >&2
+      exit 3
+    fi
+    apt-get update -qq
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq mmdebstrap >/dev/null
+  fi
+  work=$(mktemp -d)
+  trap 'rm -rf "$work"' EXIT
+  mmdebstrap --quiet --variant=essential --include=python3 bookworm "$work/base.tar"
+  docker import --change 'CMD ["python3"]' "$work/base.tar" "$own" >/dev/null
+fi
+printf '%s' "$own" >"$chosen"
