@@ -33,6 +33,4 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def base_image() -> str:
     """The base image of the sample application, as the set-up chose it."""
     chosen = ROOT / ".setup" / "base-image"
-    return os.environ.get("PENSTOCK_BASE_IMAGE") or (
-        chosen.read_text() if chosen.exists() else "python:3.12-slim"
-    )
+    return os.environ.get("PENSTOCK_BASE_IMAGE") or (chosen.read_text() if chosen.exists() else "python:3.12-slim")
