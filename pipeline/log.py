@@ -91,7 +91,7 @@ class RunLogFile:
 def read_log(path: Path) -> Iterator[LogLine]:
     """The lines of a run's log. A last line that a crash cut short is left out."""
     try:
-        with path.open() as file:
+        with path.open(errors="replace") as file:
             for line in file:
                 if (parsed := _parse(line)) is not None:
                     yield parsed
@@ -106,21 +106,21 @@ def tail(path: Path, stage: str, count: int = 20) -> tuple[str, ...]:
 
 def follow(path: Path, finished: Callable[[], bool]) -> Iterator[LogLine]:
     """The lines of a run's log as they come, until `finished` and everything is read."""
-    position, rest = 0, ""
+    position, rest = 0, b""
     while True:
         last = finished()
-        with suppress(FileNotFoundError), path.open() as file:
+        with suppress(FileNotFoundError), path.open("rb") as file:
             file.seek(position)
             rest += file.read()
             position = file.tell()
-        *lines, rest = rest.split("\n")
+        *lines, rest = rest.split(b"\n")
         yield from (parsed for line in lines if (parsed := _parse(line)) is not None)
         if last:
             return
         time.sleep(_POLL)
 
 
-def _parse(line: str) -> LogLine | None:
+def _parse(line: str | bytes) -> LogLine | None:
     try:
         entry = json.loads(line)
         return LogLine(entry["at"], entry["stage"], entry["text"])

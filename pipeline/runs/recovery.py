@@ -17,16 +17,13 @@ def needs_recovery(context: StageContext) -> bool:
 
 def recover(context: StageContext, deployer: Callable[[], Deployer]) -> None:
     """Put right what a dead process left. The caller holds the pipeline's lock, so nobody else is at it."""
-    from pipeline.containers import Engine
+    from pipeline.engine.engine import Engine
 
     store, pipeline, events = context.store, context.configuration.pipeline.name, context.events
     for run in store.unfinished_runs(pipeline):
         events.emit("run.interrupted", f"run {run.number} was interrupted{_where(context, run)}")
-    engine = Engine(context.home.id)
-    try:
-        engine.remove_leftovers(pipeline)
-    finally:
-        engine.close()
+    with Engine(context.home.id) as engine:
+        engine.containers.remove_leftovers(pipeline)
     deployment = store.open_deployment(pipeline)
     if deployment is not None:
         events.emit("recovery.started", "bringing the target group back to the last good release")

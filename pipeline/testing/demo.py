@@ -18,7 +18,8 @@ from pathlib import Path
 from pipeline.balancer.balancer import Balancer
 from pipeline.balancer.model import TargetState
 from pipeline.config.load import load
-from pipeline.containers import Container, Engine
+from pipeline.engine.container import Container
+from pipeline.engine.engine import Engine
 from pipeline.errors import Cancelled, PenstockError, RolledBack, StageFailed, SystemFault
 from pipeline.events import Event, Listener
 from pipeline.home import Home
@@ -141,9 +142,18 @@ class Demo:
             runner.run()
 
     def _kill_a_target(self) -> None:
-        engine, balancer = Engine(self.home.id), Balancer(self.home.balancer)
-        victim = engine.inspect(engine.containers(NAME)[0].id)
-        self._title(f"The container {victim.name} is killed (SIGKILL)")
+        with Engine(self.home.id) as engine:
+            victim = engine.containers.inspect(engine.containers.of(NAME)[0].id)
+            self._title(f"The container {victim.name} is killed (SIGKILL)")
+            with self._phase("kill a target"):
+                restarts = _kill(engine, victim)
+                self._until(self._recovery(engine, victim, restarts), "the killed target is healthy again")
+        if restarts:
+            self._tell("target.healthy", f"Docker restarted {victim.name}: it is healthy again")
+
+    def _recovery(self, engine: Engine, victim: Container, restarts: bool) -> Callable[[], bool]:
+        """Whether the target group is whole again after `victim` was killed; tells of what it sees meanwhile."""
+        balancer = Balancer(self.home.balancer)
         seen: set[TargetState] = set()
 
         def recovered() -> bool:
@@ -151,17 +161,12 @@ class Demo:
             if TargetState.UNHEALTHY in states - seen:
                 self._tell("target.unhealthy", f"{victim.name} is unhealthy: its requests go to the others")
             seen.update(states)
-            now = engine.inspect(victim.id)
+            now = engine.containers.inspect(victim.id)
             restarted = now.state == "running" and now.pid != victim.pid
             # Who could not kill it as a crash does has it killed for good: that the others serve is all there is.
             return states == {TargetState.HEALTHY} if restarted else (not restarts and TargetState.UNHEALTHY in seen)
 
-        with self._phase("kill a target"):
-            restarts = _kill(engine, victim)
-            self._until(recovered, "the killed target is healthy again")
-        if restarts:
-            self._tell("target.healthy", f"Docker restarted {victim.name}: it is healthy again")
-        engine.close()
+        return recovered
 
     def _break(self, runner: Runner) -> None:
         self._title("Version 3 is committed: it passes its tests, and fails its health check")
@@ -247,7 +252,7 @@ def _kill(engine: Engine, victim: Container) -> bool:
     if os.geteuid() == 0 and victim.pid:
         os.kill(victim.pid, signal.SIGKILL)
         return True
-    engine.kill(victim.id)
+    engine.containers.kill(victim.id)
     return False
 
 

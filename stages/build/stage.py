@@ -8,7 +8,8 @@ import time
 from datetime import UTC, datetime
 
 from pipeline.api import Image, Outcome, Snapshot, StageContext
-from pipeline.containers import LABEL_PIPELINE, LABEL_ROLE, LABEL_RUN, LABEL_TREE, Engine
+from pipeline.engine.engine import Engine
+from pipeline.engine.labels import LABEL_PIPELINE, LABEL_ROLE, LABEL_RUN, LABEL_TREE
 from pipeline.errors import EngineFault, StageFailed
 from stages.build.context import build_context
 from stages.build.dockerfile import base_images
@@ -25,20 +26,14 @@ class BuildStage:
     def run(self, context: StageContext) -> Outcome:
         """Sets `work.image`. Raises `StageFailed` when the build or the tests fail, with their last lines."""
         assert context.work.snapshot is not None
-        engine = Engine(context.home.id)
-        try:
+        with Engine(context.home.id) as engine:
             return _Building(context, engine, context.work.snapshot).run()
-        finally:
-            engine.close()
 
     def plan(self, context: StageContext) -> list[str]:
         """Whether there is an image already; `work.image` is set when there is."""
         assert context.work.snapshot is not None
-        engine = Engine(context.home.id)
-        try:
+        with Engine(context.home.id) as engine:
             return _Building(context, engine, context.work.snapshot).plan()
-        finally:
-            engine.close()
 
 
 class _Building:
@@ -81,9 +76,9 @@ class _Building:
 
     def _known(self, key: str) -> Image | None:
         image = self._context.store.image(self._pipeline, key)
-        if image is None or self._engine.image_id(image) is None:
+        if image is None or self._engine.images.id(image) is None:
             return None
-        self._engine.tag(image, self._tag())
+        self._engine.images.tag(image, self._tag())
         return Image(image, self._tag())
 
     def _tag(self) -> str:
@@ -112,17 +107,17 @@ class _Building:
 
     def _base(self, name: str) -> str:
         """The id of a base image. Fetched first where it is missing: the builder would not say as clearly why not."""
-        found = self._engine.image_id(name)
+        found = self._engine.images.id(name)
         if found is None:
             self._context.events.emit("build.pull", f"pulling base image {name}")
             try:
-                self._engine.pull(name)
+                self._engine.images.pull(name)
             except EngineFault as error:
                 raise StageFailed(
                     f"base image {name} is neither here nor can it be pulled: {error.message}",
                     hint="name another in the Dockerfile's FROM, or in build.args where it is an argument",
                 ) from error
-            found = self._engine.image_id(name)
+            found = self._engine.images.id(name)
         return found or ""
 
     def _build(self) -> Image:
@@ -141,16 +136,16 @@ class _Building:
         }
         ignored = ignore.decode(errors="replace") if ignore else None
         with build_context(self._snapshot, self._config.context, self._config.dockerfile, ignored) as tar:
-            lines = self._engine.build(
+            lines = self._engine.images.build(
                 tar, dockerfile=self._config.dockerfile, tag=self._tag(), args=self._config.args, labels=labels
             )
             for line in lines:
                 self._context.log.line("build", line)
                 self._context.check_cancelled()
-        image = self._engine.image_id(self._tag())
+        image = self._engine.images.id(self._tag())
         if image is None:
             raise EngineFault(f"Docker built {self._tag()} and does not have it")
-        size = self._engine.image_size(image) / 1e6
+        size = self._engine.images.size(image) / 1e6
         took = time.monotonic() - started
         self._context.events.emit("build.finished", f"built {self._tag()} in {took:.1f} s, {size:.0f} MB")
         return Image(image, self._tag())

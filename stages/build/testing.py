@@ -10,7 +10,9 @@ from collections.abc import Callable
 
 from pipeline.api import Image, StageContext
 from pipeline.config.models import Tests
-from pipeline.containers import LABEL_PIPELINE, LABEL_ROLE, LABEL_RUN, ROLE_TEST, ContainerSpec, Engine
+from pipeline.engine.container import ContainerSpec
+from pipeline.engine.engine import Engine
+from pipeline.engine.labels import LABEL_PIPELINE, LABEL_ROLE, LABEL_RUN, ROLE_TEST
 from pipeline.errors import StageFailed
 from pipeline.quantity import format_duration
 from stages.build.junit import NotJUnit, TestReport, read_reports
@@ -32,7 +34,7 @@ class ImageTests:
 
     def run(self, image: Image) -> TestReport | None:
         """Returns the report, where there is one. Raises `StageFailed` when they fail or do not end."""
-        container = self._engine.start(self._spec(image))
+        container = self._engine.containers.start(self._spec(image))
         reader = threading.Thread(target=self._read, args=(container,), name="test-output", daemon=True)
         try:
             reader.start()
@@ -40,7 +42,7 @@ class ImageTests:
             reader.join(timeout=5)
             return self._judge(container, ended)
         finally:
-            self._engine.remove(container)
+            self._engine.containers.remove(container)
 
     def _spec(self, image: Image) -> ContainerSpec:
         pipeline = self._context.configuration.pipeline.name
@@ -58,17 +60,17 @@ class ImageTests:
         )
 
     def _read(self, container: str) -> None:
-        for line in self._engine.stream(container):
+        for line in self._engine.containers.stream(container):
             self._tail.append(line)
             self._context.log.line("test", line)
 
     def _await_end(self, container: str) -> bool:
         """Whether they ended by themselves in time. Ended they are in any case."""
         deadline = time.monotonic() + self._tests.timeout.total_seconds()
-        while self._engine.inspect(container).state == "running":
+        while self._engine.containers.inspect(container).state == "running":
             self._context.check_cancelled()
             if time.monotonic() > deadline:
-                self._engine.stop(container, self._tests.stop_grace)
+                self._engine.containers.stop(container, self._tests.stop_grace)
                 return False
             self._context.cancelled.wait(_LOOK)
         return True
@@ -77,7 +79,7 @@ class ImageTests:
         report = self._report(container)
         if not ended:
             raise self._failed(f"the tests were still running after {format_duration(self._tests.timeout)}: stopped")
-        end = self._engine.inspect(container)
+        end = self._engine.containers.inspect(container)
         if end.oom_killed:
             raise self._failed(f"the tests used more than {self._tests.memory >> 20} MiB (build.test.memory): killed")
         if end.exit_code != 0:
@@ -92,7 +94,7 @@ class ImageTests:
         if self._tests.reports is None:
             return None
         tell: Callable[[str], None] = lambda text: self._context.events.emit("build.warning", text)  # noqa: E731
-        archive = self._engine.archive(container, self._tests.reports, _REPORTS_LIMIT)
+        archive = self._engine.containers.archive(container, self._tests.reports, _REPORTS_LIMIT)
         if archive is None:
             tell(f"the tests left no report at {self._tests.reports}, or one of more than {_REPORTS_LIMIT >> 20} MiB")
             return None

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
 from pipeline.balancer.model import TargetState
-from pipeline.containers import LABEL_RELEASE
+from pipeline.engine.labels import LABEL_RELEASE
 from pipeline.errors import Cancelled, StageFailed
 from pipeline.events import Events
 from stages.deploy.fleet import Fleet

@@ -10,7 +10,9 @@ from ipaddress import IPv4Address
 
 from pipeline.balancer.balancer import Balancer
 from pipeline.balancer.model import Target, TargetHealth, TargetState
-from pipeline.containers import LABEL_GRACE, LABEL_RELEASE, LABEL_TEMPLATE, Container, ContainerSpec, Engine
+from pipeline.engine.container import Container, ContainerSpec
+from pipeline.engine.engine import Engine
+from pipeline.engine.labels import LABEL_GRACE, LABEL_RELEASE, LABEL_TEMPLATE
 from pipeline.errors import EngineFault
 from stages.deploy import rollout
 from stages.deploy.rollout import Replica
@@ -49,7 +51,7 @@ class Fleet:
             # Taken once: what finishes starting from here on still counts as starting, and not twice or not at all.
             starting = set(self._starting)
         health = {h.target.id: h for h in self._balancer.target_health(self._pipeline, self._group)}
-        found = {c.name: c for c in self._engine.containers(self._pipeline) if c.name not in starting}
+        found = {c.name: c for c in self._engine.containers.of(self._pipeline) if c.name not in starting}
         self._containers = found
         names = [*found, *(name for name in health if name not in found and name not in starting)]
         replicas = tuple(self._replica(name, found.get(name), health.get(name), busy) for name in names)
@@ -70,7 +72,7 @@ class Fleet:
             address = self._free_address()
         deploy = spec.deploy
         try:
-            self._engine.start(
+            self._engine.containers.start(
                 ContainerSpec(
                     name=name,
                     image=spec.image_id,
@@ -84,7 +86,7 @@ class Fleet:
                     volumes=deploy.volumes,
                     memory=deploy.memory,
                     cpus=deploy.cpus,
-                    network=self._engine.network_name(self._pipeline),
+                    network=self._engine.networks.name(self._pipeline),
                     address=str(address),
                 )
             )
@@ -101,7 +103,7 @@ class Fleet:
 
     def settle(self, name: str, restart: str) -> None:
         """Let Docker restart a container from now on. Before it was healthy, its exit had to be seen."""
-        self._engine.set_restart_policy(self._containers[name].id, restart)
+        self._engine.containers.set_restart_policy(self._containers[name].id, restart)
         self._settled.add(name)
 
     def deregister(self, name: str) -> None:
@@ -115,22 +117,22 @@ class Fleet:
     def stop(self, name: str) -> None:
         """SIGTERM, and SIGKILL after the grace that the container's own release gave it."""
         container = self._containers[name]
-        self._engine.stop(container.id, timedelta(seconds=float(container.labels.get(LABEL_GRACE, "10"))))
+        self._engine.containers.stop(container.id, timedelta(seconds=float(container.labels.get(LABEL_GRACE, "10"))))
 
     def remove(self, name: str) -> None:
         """Forget the target and remove its container."""
         self._balancer.forget(self._pipeline, self._group, name)
         if name in self._containers:
-            self._engine.remove(self._containers[name].id)
+            self._engine.containers.remove(self._containers[name].id)
 
     def last_words(self, name: str, count: int = 20) -> tuple[str, ...]:
         """The last lines that a container printed."""
         container = self._containers.get(name)
-        return self._engine.logs(container.id, tail=count) if container else ()
+        return self._engine.containers.logs(container.id, tail=count) if container else ()
 
     def exit_reason(self, name: str) -> str:
         """How a container ended."""
-        container = self._engine.inspect(self._containers[name].id)
+        container = self._engine.containers.inspect(self._containers[name].id)
         if container.oom_killed:
             return "it was killed: it used more memory than deploy.memory allows"
         return f"its container exited with code {container.exit_code}"
@@ -174,7 +176,7 @@ class Fleet:
         Docker would give the lowest free one: the address of a container that has just left, to which a
         former worker of the balancer might still have a connection. A fixed one also survives a restart.
         """
-        subnet = self._engine.ensure_network(self._pipeline)
+        subnet = self._engine.networks.ensure(self._pipeline)
         used = self._taken | {IPv4Address(c.address) for c in self._containers.values() if c.address}
         first, last = int(subnet.network_address) + 2, int(subnet.broadcast_address) - 1
         start = max((int(a) for a in used), default=first - 1) + 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pipeline.api import StageContext
-from pipeline.containers import Engine
+from pipeline.engine.engine import Engine
 from pipeline.errors import SystemFault
 from pipeline.store.records import ReleaseState
 
@@ -15,8 +15,8 @@ def prune(context: StageContext, engine: Engine, keep: int) -> None:
     # A release that was rolled back to is older than its number says; the active one is kept whatever its age.
     kept = {r.image_id for r in served[:keep]} | {r.image_id for r in served if r.state is ReleaseState.ACTIVE}
     try:
-        for image in engine.images(pipeline):
-            if image not in kept and engine.remove_image(image):
+        for image in engine.images.of(pipeline):
+            if image not in kept and engine.images.remove(image):
                 store.forget_image(image)
     except SystemFault as error:
         context.events.emit("retention.warning", f"an old image could not be removed: {error.message}")

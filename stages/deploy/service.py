@@ -7,7 +7,8 @@ from datetime import timedelta
 
 from pipeline.api import StageContext
 from pipeline.balancer.balancer import Balancer
-from pipeline.containers import LABEL_PIPELINE, LABEL_RELEASE, LABEL_ROLE, LABEL_RUN, ROLE_APP, Engine
+from pipeline.engine.engine import Engine
+from pipeline.engine.labels import LABEL_PIPELINE, LABEL_RELEASE, LABEL_ROLE, LABEL_RUN, ROLE_APP
 from stages.deploy.convergence import Convergence
 from stages.deploy.fleet import Fleet
 from stages.deploy.rollout import Desired, Replica
@@ -32,7 +33,7 @@ class Service:
 
     def serve(self, spec: ReleaseSpec, release: int, cancelled: threading.Event | None = None) -> None:
         """Make `spec` all that serves. Raises what `Convergence.run` raises."""
-        self.engine.ensure_network(self._pipeline)
+        self.engine.networks.ensure(self._pipeline)
         self.balancer.apply(self._pipeline, spec.balancer)
         Convergence(
             self._fleet(spec.deploy.target_group),
@@ -59,7 +60,7 @@ class Service:
         wanted = Desired("", 0, 0, 0, deregistration_delay=delay, deploy_timeout=timedelta(0))
         Convergence(self._fleet(group), wanted, self._context.events).run()
         self.balancer.withdraw(self._pipeline)
-        self.engine.remove_network(self._pipeline)
+        self.engine.networks.remove(self._pipeline)
         return count
 
     def _group(self) -> str:

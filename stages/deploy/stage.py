@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from pipeline.api import Outcome, StageContext
 from pipeline.balancer.balancer import Balancer
-from pipeline.containers import Engine
+from pipeline.engine.engine import Engine
 from pipeline.errors import Cancelled, ConfigError, RollbackFailed, RolledBack, StageFailed, SystemFault
 from pipeline.store.records import Deployment, DeploymentState, Release
 from stages.deploy.plan import foresee
@@ -73,7 +73,7 @@ class DeployStage:
     def rollback(self, context: StageContext, release: Release) -> Outcome:
         """Put a former release back, through the same gates."""
         with _service(context) as service:
-            if service.engine.image_id(release.image_id) is None:
+            if service.engine.images.id(release.image_id) is None:
                 raise ConfigError(
                     f"the image of release {release.number} is gone",
                     hint=f"deploy.retain keeps the latest; run its commit again: pipeline run {release.sha[:7]}",
@@ -176,11 +176,8 @@ class DeployStage:
 
 @contextmanager
 def _service(context: StageContext) -> Iterator[Service]:
-    engine = Engine(context.home.id)
-    try:
+    with Engine(context.home.id) as engine:
         yield Service(context, engine, Balancer(context.home.balancer))
-    finally:
-        engine.close()
 
 
 def _after(active: Release | None) -> str:

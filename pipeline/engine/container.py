@@ -1,0 +1,95 @@
+"""A container: what it is made from, and what Docker shows of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Container:
+    """A container as Docker shows it. `address` is its own in its network, also while it is stopped."""
+
+    id: str
+    name: str
+    state: str
+    image: str
+    labels: Mapping[str, str]
+    address: str
+    created_at: datetime
+    pid: int = 0
+    exit_code: int | None = None
+    oom_killed: bool = False
+
+
+@dataclass(frozen=True)
+class ContainerSpec:
+    """What a container is made from. `memory` in bytes, `cpus` in cores; None: no limit."""
+
+    name: str
+    image: str
+    labels: Mapping[str, str]
+    command: tuple[str, ...] | None = None
+    entrypoint: tuple[str, ...] | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
+    volumes: tuple[str, ...] = ()
+    memory: int | None = None
+    cpus: float | None = None
+    pids: int | None = None
+    network: str = "bridge"
+    address: str | None = None
+    unprivileged: bool = False
+
+
+def host_options(spec: ContainerSpec) -> dict[str, Any]:
+    options: dict[str, Any] = {
+        "binds": list(spec.volumes),
+        "mem_limit": spec.memory,
+        "nano_cpus": round(spec.cpus * 1e9) if spec.cpus else None,
+        "pids_limit": spec.pids,
+        "network_mode": spec.network,
+        "init": False,
+    }
+    if spec.memory and spec.unprivileged:
+        # Swap would let tests pass here that are killed where there is none.
+        options["memswap_limit"] = spec.memory
+    if spec.unprivileged:
+        options |= {"cap_drop": ["ALL"], "security_opt": ["no-new-privileges"]}
+    return options
+
+
+def listed(row: Mapping[str, Any]) -> Container:
+    endpoints = row.get("NetworkSettings", {}).get("Networks", {}).values()
+    return Container(
+        id=row["Id"],
+        name=row["Names"][0].removeprefix("/") if row["Names"] else row["Id"][:12],
+        state=row["State"],
+        image=row["ImageID"],
+        labels=row["Labels"],
+        address=next((a for e in endpoints if (a := _address(e))), ""),
+        created_at=datetime.fromtimestamp(row["Created"], UTC),
+    )
+
+
+def inspected(row: Mapping[str, Any]) -> Container:
+    state = row["State"]
+    endpoints = row["NetworkSettings"]["Networks"].values()
+    return Container(
+        id=row["Id"],
+        name=row["Name"].removeprefix("/"),
+        state=state["Status"],
+        image=row["Image"],
+        labels=row["Config"]["Labels"],
+        address=next((a for e in endpoints if (a := _address(e))), ""),
+        # Docker writes nanoseconds, which datetime does not read.
+        created_at=datetime.fromisoformat(row["Created"][:19]).replace(tzinfo=UTC),
+        pid=state["Pid"],
+        exit_code=state["ExitCode"],
+        oom_killed=state["OOMKilled"],
+    )
+
+
+def _address(endpoint: Mapping[str, Any]) -> str:
+    return str((endpoint.get("IPAMConfig") or {}).get("IPv4Address") or endpoint.get("IPAddress") or "")

@@ -1,0 +1,90 @@
+"""What the SDK raises, in words that say whose fault it is and what to do."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from pipeline.errors import EngineFault, StageFailed
+
+# Seconds that one answer of the engine may take.
+TIMEOUT = 60
+
+
+@contextmanager
+def readable_errors() -> Iterator[None]:
+    import docker.errors
+    import requests.exceptions
+
+    try:
+        yield
+    except docker.errors.APIError as error:
+        text = str(error.explanation or error)
+        hint = "make room: docker system df shows what takes it" if "no space left" in text else None
+        raise EngineFault(f"Docker: {text}", hint=hint) from error
+    except (docker.errors.DockerException, requests.exceptions.RequestException, OSError) as error:
+        raise _unreachable(error) from error
+
+
+def _unreachable(error: Exception) -> EngineFault:
+    address = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
+    text = str(error)
+    if "Permission denied" in text:
+        return EngineFault(
+            f"Docker at {address} does not let you in", hint="join the group docker, or run this as root"
+        )
+    if any(sign in text for sign in ("No such file", "Connection refused", "FileNotFound")):
+        return EngineFault(
+            f"Docker does not run: nothing answers at {address}",
+            hint="start it: systemctl start docker, or run dockerd",
+        )
+    if "timed out" in text.lower():
+        return EngineFault(f"Docker at {address} did not answer within {TIMEOUT} s")
+    with contextlib.suppress(IndexError):
+        text = text.splitlines()[0]
+    return EngineFault(f"Docker at {address} went away: {text}", hint="see that it runs, then run the command again")
+
+
+@contextmanager
+def gone_is_fine() -> Iterator[None]:
+    """What is not there (any more) needs no removing, stopping or reading."""
+    import docker.errors
+
+    try:
+        yield
+    except docker.errors.NotFound:
+        pass
+    except docker.errors.APIError as error:
+        if error.status_code == 409 and ("is not running" in str(error) or "already in progress" in str(error)):
+            return
+        raise
+
+
+@contextmanager
+def users_fault(name: str) -> Iterator[None]:
+    """Docker refuses what the pipeline.yaml or the image asks for."""
+    import docker.errors
+
+    try:
+        yield
+    except docker.errors.NotFound as error:
+        raise StageFailed(f"{name} cannot be started: {error.explanation}") from error
+    except docker.errors.APIError as error:
+        text = str(error.explanation)
+        if "no space left" in text or (error.status_code == 500 and "OCI runtime" not in text):
+            raise
+        raise StageFailed(f"{name} cannot be started: {_essence(text)}") from error
+
+
+def build_failed(error: str, last: list[str]) -> StageFailed:
+    lines = [line for line in error.strip().splitlines() if line.strip()]
+    step = next((line for line in reversed(last) if line.startswith("Step ")), None)
+    where = f" in {step}" if step else ""
+    return StageFailed(f"the build failed{where}: {lines[-1] if lines else error}", tail=tuple(last))
+
+
+def _essence(text: str) -> str:
+    """The last part of runc's nested complaint: what was not found, or not allowed."""
+    return text.split("starting container process caused: ")[-1].replace(": unknown", "")

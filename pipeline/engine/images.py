@@ -1,0 +1,99 @@
+"""Images: built, looked for, tagged, removed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import IO, Any
+
+from pipeline.engine.faults import build_failed, gone_is_fine, readable_errors
+from pipeline.engine.labels import LABEL_HOME, LABEL_PIPELINE
+from pipeline.errors import EngineFault
+
+_TAIL = 20
+
+
+class Images:
+    """The images that are here, and those that carry the label of `home`."""
+
+    def __init__(self, api: Any, home: str) -> None:
+        self._api = api
+        self._home = home
+
+    def id(self, reference: str) -> str | None:
+        """The id of an image that is here; None when it is not."""
+        with readable_errors(), gone_is_fine():
+            return str(self._api.inspect_image(reference)["Id"])
+        return None
+
+    def size(self, image: str) -> int:
+        """How many bytes an image takes."""
+        with readable_errors():
+            return int(self._api.inspect_image(image)["Size"])
+
+    def tag(self, image: str, tag: str) -> None:
+        """Give an image one more name."""
+        repository, _, version = tag.rpartition(":")
+        with readable_errors():
+            self._api.tag(image, repository, version)
+
+    def pull(self, reference: str) -> None:
+        """Fetch an image from its registry."""
+        name, _, tag = reference.rpartition(":") if ":" in reference.rsplit("/", 1)[-1] else (reference, "", "latest")
+        with readable_errors():
+            for message in self._api.pull(name, tag=tag, stream=True, decode=True):
+                if "error" in message:
+                    raise EngineFault(message["error"])
+
+    def build(
+        self,
+        context: IO[bytes],
+        *,
+        dockerfile: str,
+        tag: str,
+        args: Mapping[str, str],
+        labels: Mapping[str, str],
+    ) -> Iterator[str]:
+        """Build an image from a tar of its context; yields what the builder prints.
+
+        Raises `StageFailed` with the builder's last lines when a step fails.
+        """
+        last: list[str] = []
+        with readable_errors():
+            messages = self._api.build(
+                fileobj=context,
+                custom_context=True,
+                dockerfile=dockerfile,
+                tag=tag,
+                buildargs=dict(args),
+                labels={**labels, LABEL_HOME: self._home},
+                rm=True,
+                forcerm=True,
+                decode=True,
+            )
+            for message in messages:
+                if "error" in message:
+                    raise build_failed(message["error"], last)
+                for line in str(message.get("stream", "")).splitlines():
+                    if line.strip():
+                        last = [*last, line][-_TAIL:]
+                        yield line
+
+    def of(self, pipeline: str) -> list[str]:
+        """The ids of every image built for a pipeline."""
+        labels = [f"{LABEL_HOME}={self._home}", f"{LABEL_PIPELINE}={pipeline}"]
+        with readable_errors():
+            return [str(image["Id"]) for image in self._api.images(filters={"label": labels})]
+
+    def remove(self, image: str) -> bool:
+        """Remove an image and its tags; False when something still uses it."""
+        import docker.errors
+
+        with readable_errors(), gone_is_fine():
+            try:
+                for tag in self._api.inspect_image(image)["RepoTags"] or [image]:
+                    self._api.remove_image(tag)
+            except docker.errors.APIError as error:
+                if error.status_code == 409:
+                    return False
+                raise
+        return True

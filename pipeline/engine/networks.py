@@ -1,0 +1,70 @@
+"""A pipeline's own bridge network, whose addresses we choose: a container keeps its one through restarts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from ipaddress import IPv4Network, ip_network
+from typing import Any
+
+from pipeline.engine.faults import gone_is_fine, readable_errors
+from pipeline.engine.labels import LABEL_HOME, LABEL_PIPELINE
+from pipeline.errors import EngineFault
+
+
+class Networks:
+    """The networks that carry the label of `home`: one for each pipeline."""
+
+    def __init__(self, api: Any, home: str) -> None:
+        self._api = api
+        self._home = home
+        self._known: dict[str, IPv4Network] = {}
+
+    def name(self, pipeline: str) -> str:
+        """The pipeline's own bridge network."""
+        return f"penstock-{self._home[:6]}-{pipeline}"
+
+    def ensure(self, pipeline: str) -> IPv4Network:
+        """Make the pipeline's network where it is missing; its addresses."""
+        if pipeline in self._known:
+            return self._known[pipeline]
+        name = self.name(pipeline)
+        with readable_errors():
+            subnet = self._subnet(name)
+            if subnet is None:
+                # Docker lets us choose addresses only where we have chosen the subnet. So it picks one that is
+                # free, and the network is made again with just that one.
+                draft = self._api.create_network(f"{name}-draft", driver="bridge")["Id"]
+                picked = _ipam(self._api.inspect_network(draft))
+                self._api.remove_network(draft)
+                self._create_network(name, pipeline, picked)
+                subnet = self._subnet(name)
+        if subnet is None:
+            raise EngineFault(f"Docker gave network {name} no IPv4 addresses")
+        self._known[pipeline] = subnet
+        return subnet
+
+    def remove(self, pipeline: str) -> None:
+        """Remove the pipeline's network."""
+        self._known.pop(pipeline, None)
+        with readable_errors(), gone_is_fine():
+            self._api.remove_network(self.name(pipeline))
+
+    def _subnet(self, name: str) -> IPv4Network | None:
+        found = [n for n in self._api.networks(names=[name]) if n["Name"] == name]
+        return IPv4Network(_ipam(found[0])["Subnet"]) if found else None
+
+    def _create_network(self, name: str, pipeline: str, ipam: Mapping[str, str]) -> None:
+        from docker.types import IPAMConfig, IPAMPool
+
+        self._api.create_network(
+            name,
+            driver="bridge",
+            check_duplicate=True,
+            labels={LABEL_HOME: self._home, LABEL_PIPELINE: pipeline},
+            ipam=IPAMConfig(pool_configs=[IPAMPool(subnet=ipam["Subnet"], gateway=ipam.get("Gateway"))]),
+        )
+
+
+def _ipam(network: Mapping[str, Any]) -> dict[str, str]:
+    pools = network["IPAM"]["Config"] or []
+    return next((pool for pool in pools if ip_network(pool["Subnet"]).version == 4), {})
