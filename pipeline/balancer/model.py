@@ -88,7 +88,8 @@ class HealthCheck(Resource):
                 interval = parse_duration(data["interval"])
             except ValueError:
                 return data
-            return {**data, "timeout": min(timedelta(milliseconds=800), interval * 0.8)}
+            fitting = min(timedelta(milliseconds=800), interval * 0.8)
+            return {**data, "timeout": max(timedelta(milliseconds=50), fitting)}
         return data
 
     @model_validator(mode="after")

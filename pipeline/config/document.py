@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.error import MarkedYAMLError, ReusedAnchorWarning, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from ruamel.yaml.reader import ReaderError
 
@@ -20,6 +21,9 @@ _SIZE_LIMIT = 256 * 1024
 _DEPTH_LIMIT = 50
 _NODE_LIMIT = 10_000
 _CORE = "tag:yaml.org,2002:"
+_TAGS = frozenset(
+    f"{_CORE}{name}" for name in ("map", "seq", "str", "int", "float", "bool", "null", "timestamp", "merge")
+)
 _INTEGER = re.compile(r"[-+]?\d+|0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(\.\d+|\d+(\.\d*)?)([eE][-+]?\d+)?")
 _WORDS = {"null": None, "~": None, "": None, "true": True, "false": False}
@@ -64,7 +68,10 @@ def read_document(path: Path) -> Document:
     """Read a file. Raises `ConfigError` when it cannot be read at all; lesser things are in `problems`."""
     text = _read(path)
     try:
-        root = YAML(typ="safe", pure=True).compose(text)
+        with warnings.catch_warnings():
+            # YAML allows it, and whoever reads standard error need not know.
+            warnings.simplefilter("ignore", ReusedAnchorWarning)
+            root = YAML(typ="safe", pure=True).compose(text)
     except RecursionError:
         raise _refused(path, Problem(1, 1, "", f"nests deeper than {_DEPTH_LIMIT} levels")) from None
     except MarkedYAMLError as error:
@@ -76,7 +83,10 @@ def read_document(path: Path) -> Document:
     if not isinstance(root, MappingNode):
         raise _refused(path, Problem(*_mark(root), "", "must be a mapping of keys such as name: and deploy:"))
     document = Document()
-    _Builder(document).mapping(root, ())
+    try:
+        _Builder(document).mapping(root, ())
+    except _TooMuch as error:
+        raise _refused(path, error.problem) from None
     return document
 
 
@@ -123,12 +133,18 @@ def _unreadable(error: Exception, text: str) -> Problem:
     if isinstance(error, ReaderError):
         before = text[: error.position]
         column = len(before) - before.rfind("\n")
-        return Problem(before.count("\n") + 1, column, "", f"holds the unprintable character {error.character!r}")
+        return Problem(before.count("\n") + 1, column, "", f"holds the unprintable character {chr(error.character)!r}")
     return Problem(1, 1, "", f"is not valid YAML: {error}")
 
 
 def _mark(node: Node) -> tuple[int, int]:
     return node.start_mark.line + 1, node.start_mark.column + 1
+
+
+class _TooMuch(Exception):
+    def __init__(self, node: Node, reason: str) -> None:
+        super().__init__(reason)
+        self.problem = Problem(*_mark(node), "", reason)
 
 
 class _Builder:
@@ -144,14 +160,11 @@ class _Builder:
     def _value(self, node: Node, path: KeyPath) -> Any:
         self._count += 1
         self._document.values[path] = _mark(node)
-        if self._count > _NODE_LIMIT or len(path) > _DEPTH_LIMIT:
-            if self._count <= _NODE_LIMIT + 1:
-                self._count = _NODE_LIMIT + 1
-                limit = f"nests deeper than {_DEPTH_LIMIT} levels" if len(path) > _DEPTH_LIMIT else "holds too much"
-                self._report(node, (), limit)
-                self._count += 1
-            return None
-        if not str(node.tag).startswith(_CORE):
+        if len(path) > _DEPTH_LIMIT:
+            raise _TooMuch(node, f"nests deeper than {_DEPTH_LIMIT} levels")
+        if self._count > _NODE_LIMIT:
+            raise _TooMuch(node, f"comes to more than {_NODE_LIMIT} values with its aliases, which no pipeline needs")
+        if node.tag not in _TAGS:
             self._report(node, path, f"the tag {node.tag} is not known here", "remove it")
             return None
         if isinstance(node, MappingNode):
@@ -178,6 +191,9 @@ class _Builder:
                 self._document.keys[here] = _mark(key)
                 if (built := self._value(value, here)) is not None:
                     result[name] = built
+                else:
+                    # An empty value stands where the next line begins; who reads of it looks for the key.
+                    self._document.values[here] = _mark(key)
         return result
 
     def _scalar(self, node: ScalarNode, path: KeyPath) -> Any:

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from pipeline.config.document import Document, KeyPath, read_document
+from pipeline.config.document import Document, KeyPath, dotted, read_document
 from pipeline.config.models import Parameter, Pipeline
 from pipeline.config.parameters import Scalar, resolve_parameters
 from pipeline.config.references import dangling
@@ -55,12 +55,15 @@ def load(
     try:
         pipeline = Pipeline.model_validate(data)
     except ValidationError as error:
-        problems += problems_of(error, document, Pipeline)
+        # Where nothing could be put in, what stands there instead is not the user's doing.
+        broken = {dotted(place) for place in substitution.broken}
+        problems += [p for p in problems_of(error, document, Pipeline) if p.path not in broken]
     secrets, missing = _secrets(document, data, path, substitution.secrets, environ)
     problems += [*document.problems, *substitution.problems, *missing, *dangling(document, data)]
     if problems or pipeline is None:
         raise ConfigError(source=str(path), problems=_in_order(problems))
-    return Configuration(pipeline, path, parameters, secrets)
+    known = {name: value for name, value in parameters.items() if value is not None}
+    return Configuration(pipeline, path, known, secrets)
 
 
 def _in_order(problems: list[Problem]) -> tuple[Problem, ...]:
@@ -73,7 +76,7 @@ def _in_order(problems: list[Problem]) -> tuple[Problem, ...]:
 
 def _parameters(
     document: Document, overrides: Mapping[str, str], environ: Mapping[str, str]
-) -> tuple[dict[str, Scalar], list[Problem]]:
+) -> tuple[dict[str, Scalar | None], list[Problem]]:
     raw = document.data.get("parameters", {})
     if not isinstance(raw, dict):
         return {}, []
@@ -89,7 +92,7 @@ def _parameters(
             continue  # The file as a whole is validated later, and says what is wrong here.
     values, problems = resolve_parameters(document, declared, overrides)
     # What could not be resolved was reported once; its uses need not be reported too.
-    return {**dict.fromkeys(substituted, ""), **values}, [*substitution.problems, *problems]
+    return {**dict.fromkeys(substituted), **values}, [*substitution.problems, *problems]
 
 
 def _secrets(

@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from pipeline.balancer.model import Declaration, Name, Resource
 from pipeline.errors import Misfit
 from pipeline.quantity import Amount, Duration, Size, Whole, resolve_amount
 
+
+def _glob(value: str) -> str:
+    if value.startswith("!") or not value.strip("/"):
+        raise ValueError(f"{value!r} is no glob; name what counts, such as src/** or Dockerfile")
+    return value
+
+
+def _volume(value: str) -> str:
+    if not _VOLUME.fullmatch(value):
+        raise ValueError(f"{value!r} is no volume; write /host/path:/container/path or name:/container/path:ro")
+    return value
+
+
+_VOLUME = re.compile(r"(/[^:]*|[A-Za-z0-9][A-Za-z0-9_.-]*):/[^:]*(:ro|:rw)?")
+Glob = Annotated[str, AfterValidator(_glob)]
+Volume = Annotated[str, AfterValidator(_volume)]
 Command = Annotated[tuple[str, ...], Field(min_length=1)]
 VariableName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 Environment = dict[VariableName, str]
@@ -39,18 +56,10 @@ class Source(Resource):
         description="A path (relative to this file), bare or not, or any URL that git can fetch.",
     )
     branch: str = Field("main", min_length=1, description="The branch, tag or commit that is run by default.")
-    paths: tuple[str, ...] = Field(
+    paths: tuple[Glob, ...] = Field(
         (),
         description="Globs; a commit that touches none of them makes no run. `**` crosses folders. Empty: all.",
     )
-
-    @field_validator("paths")
-    @classmethod
-    def _paths_positive(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for path in value:
-            if path.startswith("!") or not path.strip("/"):
-                raise ValueError(f"{path!r} is no glob; name what counts, such as src/** or Dockerfile")
-        return value
 
 
 class Tests(Resource):
@@ -112,7 +121,7 @@ class Deploy(Resource):
     rolling: Rolling = Field(Rolling(), description="How a new release takes over.")
     command: Command | None = Field(None, description="Replaces the image's command.")
     environment: Environment = Field({}, description="Variables of the containers. May hold ${secret:NAME}.")
-    volumes: tuple[str, ...] = Field(
+    volumes: tuple[Volume, ...] = Field(
         (), description="`/path/on/host:/path/in/container[:ro]` or `volume-name:/path/in/container[:ro]`."
     )
     memory: Size | None = Field(None, description="Memory limit of each container. None: no limit.")
@@ -127,22 +136,6 @@ class Deploy(Resource):
         timedelta(seconds=60), description="A new container that is not healthy after this long fails the release."
     )
     retain: Whole = Field(5, ge=1, le=100, description="How many releases keep their image, to roll back to.")
-
-    @field_validator("volumes")
-    @classmethod
-    def _volumes_well_formed(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for volume in value:
-            parts = volume.split(":")
-            if (
-                len(parts) not in (2, 3)
-                or not parts[0]
-                or not parts[1].startswith("/")
-                or parts[2:] not in ([], ["ro"], ["rw"])
-            ):
-                raise ValueError(
-                    f"{volume!r} is no volume; write /host/path:/container/path or name:/container/path:ro"
-                )
-        return value
 
     @model_validator(mode="after")
     def _can_move(self) -> Self:

@@ -22,7 +22,7 @@ def dangling(document: Document, data: dict[str, Any]) -> Iterator[Problem]:
     ports: dict[Any, KeyPath] = {}
     for path, listener in _listeners(data):
         group = _mapping(listener, "default_action").get("forward")
-        forwarded.add(group)
+        forwarded.add(str(group))
         if groups and isinstance(group, str) and group not in groups:
             where = (*path, "default_action", "forward")
             yield document.problem(where, f"there is no target group {group}", did_you_mean(group, groups))
@@ -32,7 +32,8 @@ def dangling(document: Document, data: dict[str, Any]) -> Iterator[Problem]:
             yield document.problem((*path, "port"), f"port {port} is taken by the listener in line {line}")
         elif isinstance(port, int):
             ports[port] = (*path, "port")
-    if wanted in groups and forwarded and wanted not in forwarded:
+    known = isinstance(wanted, str) and wanted in groups and forwarded <= groups.keys()
+    if known and forwarded and wanted not in forwarded:
         yield document.problem(
             ("deploy", "target_group"),
             f"no listener forwards to {wanted}, so nobody could reach what is deployed",

@@ -17,7 +17,10 @@ _SECRETS_ALLOWED = (("deploy", "environment"), ("build", "test", "environment"))
 
 
 class Substitution:
-    """Puts values in. Collects what is wrong in `problems`, and the secrets that are named in `secrets`."""
+    """Puts values in. Collects what is wrong in `problems`, and the secrets that are named in `secrets`.
+
+    `broken` has the places where nothing could be put in. A parameter that is None was found wrong before.
+    """
 
     def __init__(self, document: Document, parameters: Mapping[str, Any], environ: Mapping[str, str]) -> None:
         self._document = document
@@ -25,6 +28,7 @@ class Substitution:
         self._environ = environ
         self.problems: list[Problem] = []
         self.secrets: dict[str, KeyPath] = {}
+        self.broken: set[KeyPath] = set()
 
     def apply(self, value: Any, path: KeyPath) -> Any:
         """`value` with everything put in but secrets, which stay references."""
@@ -63,6 +67,9 @@ class Substitution:
             near = did_you_mean(name, self._parameters)
             self._report(path, f"there is no parameter {name}", f"{near}; {literal}" if near else literal)
             return ""
+        if self._parameters[name] is None:
+            self.broken.add(path)
+            return ""
         return self._parameters[name]
 
     def _secret(self, name: str, path: KeyPath) -> str:
@@ -73,4 +80,5 @@ class Substitution:
         return f"${{secret:{name}}}"
 
     def _report(self, path: KeyPath, reason: str, hint: str) -> None:
+        self.broken.add(path)
         self.problems.append(self._document.problem(path, reason, hint))

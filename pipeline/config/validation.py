@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from pipeline.config.document import Document, KeyPath
-from pipeline.config.suggestion import did_you_mean
+from pipeline.config.suggestion import did_you_mean, nearest
 from pipeline.errors import Misfit, Problem
 
 _PATTERNS = {
@@ -39,10 +39,15 @@ _TYPES = {
 def problems_of(error: ValidationError, document: Document, model: type[BaseModel]) -> list[Problem]:
     """One problem for each place that pydantic objects to."""
     found: dict[KeyPath, Problem] = {}
+    misspelt = set()
     for detail in error.errors(include_url=False):
+        if detail["type"] == "too_short" and detail["input"]:
+            continue  # Pydantic counts only what it found nothing wrong with.
         path = _path(detail["loc"], document)
         found.setdefault(path, _problem(detail, path, document, model))
-    return list(found.values())
+        if detail["type"] == "extra_forbidden" and (near := nearest(str(path[-1]), _fields(model, path[:-1]))):
+            misspelt.add((*path[:-1], near))
+    return [problem for path, problem in found.items() if path not in misspelt]
 
 
 def _path(loc: tuple[str | int, ...], document: Document) -> KeyPath:
@@ -87,8 +92,9 @@ def _problem(detail: ErrorDetails, path: KeyPath, document: Document, model: typ
 def _reason(kind: str, context: Mapping[str, Any], value: Any, written: str | None) -> tuple[str, str]:
     if kind == "literal_error":
         expected = [word.strip("'") for word in str(context["expected"]).replace(" or ", ", ").split(", ")]
-        near = did_you_mean(str(value), expected)
-        return f"must be {' or '.join(expected)}, not {value!r}", near if near.startswith("did") else ""
+        near = nearest(str(value), expected)
+        wanted = " or ".join(expected) if len(expected) < 3 else f"one of {', '.join(expected)}"
+        return f"must be {wanted}, not {value!r}", f"did you mean {near}?" if near else ""
     if kind == "string_pattern_mismatch":
         pattern = str(context["pattern"])
         return f"{_PATTERNS.get(pattern, f'must match {pattern}')}, not {value!r}", ""
@@ -102,7 +108,7 @@ def _reason(kind: str, context: Mapping[str, Any], value: Any, written: str | No
         return f"must be at most {context['max_length']} characters", ""
     reason = _TYPES.get(kind, kind.replace("_", " "))
     if kind == "string_type" and isinstance(value, int | float):
-        return f"{reason}, not the {_noun(value)}", f'write "{written or value}"'
+        return f"{reason}, not {_noun(value)}", f'write "{written or value}"'
     return (f"{reason}, not {_noun(value)}" if kind not in ("too_short", "string_too_short") else reason), ""
 
 
@@ -110,7 +116,7 @@ def _noun(value: Any) -> str:
     if isinstance(value, bool):
         return f"value {str(value).lower()}"
     if isinstance(value, int | float):
-        return f"number {value}"
+        return f"the number {value}"
     if isinstance(value, dict):
         return "a mapping"
     return "a list" if isinstance(value, list | tuple) else repr(value)

@@ -71,6 +71,7 @@ class _Building:
         return test if self._known(built_key) else [f"build {self._tag()} from tree {self._tree[:7]}", *test]
 
     def _done(self, image: Image, summary: str) -> Outcome:
+        self._engine.images.tag(image.id, image.tag)
         self._context.work.image = image
         return Outcome(summary)
 
@@ -78,7 +79,6 @@ class _Building:
         image = self._context.store.image(self._pipeline, key)
         if image is None or self._engine.images.id(image) is None:
             return None
-        self._engine.images.tag(image, self._tag())
         return Image(image, self._tag())
 
     def _tag(self) -> str:

@@ -1,0 +1,27 @@
+"""A pipeline.yaml in a directory of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pipeline.config.load import Configuration, load
+
+Loads = Callable[..., Configuration]
+
+
+@pytest.fixture
+def loads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Loads:
+    """Write a text, or bytes, as pipeline.yaml and load it with an environment of the test's own."""
+    monkeypatch.chdir(tmp_path)
+
+    def loads(
+        content: str | bytes, overrides: dict[str, str] | None = None, environ: dict[str, str] | None = None
+    ) -> Configuration:
+        path = Path("pipeline.yaml")
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return load(path, overrides, environ if environ is not None else {})
+
+    return loads

@@ -1,0 +1,427 @@
+"""Everything that somebody may write wrongly into a pipeline.yaml, and what they are told, word for word."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+GOOD = """\
+name: shop
+source:
+  repository: .
+  branch: main
+build:
+  context: app
+  test: {command: [make, test]}
+deploy:
+  target_group: web
+  replicas: 3
+balancer:
+  target_groups:
+    web:
+      port: 8080
+      health_check: {path: /up, interval: 1s}
+  load_balancers:
+    edge:
+      listeners:
+        - {port: 8000, default_action: {forward: web}}
+"""
+
+
+class Bad(NamedTuple):
+    """A mistake: `written` instead of `right` in the good file, and the error without the file's name."""
+
+    mistake: str
+    right: str
+    written: str
+    error: str
+
+
+MISTAKES = [
+    Bad(
+        "a misspelt key at the top",
+        "deploy:",
+        "deplyo:",
+        "8:1: deplyo: unknown key (did you mean deploy?)",
+    ),
+    Bad(
+        "a misspelt key below",
+        "  replicas: 3",
+        "  replica: 3",
+        "10:3: deploy.replica: unknown key (did you mean replicas?)",
+    ),
+    Bad(
+        "a key of somewhere else",
+        "name: shop",
+        "name: shop\nreplicas: 2",
+        "2:1: replicas: unknown key (known: balancer, build, deploy, name, parameters, secrets, source)",
+    ),
+    Bad(
+        "a key twice",
+        "  replicas: 3",
+        "  replicas: 3\n  replicas: 4",
+        "11:3: deploy.replicas: is here a second time; the first is in line 10",
+    ),
+    Bad(
+        "a name with a space",
+        "name: shop",
+        "name: my shop",
+        "1:7: name: must be 1 to 32 letters, digits and inner dashes, not 'my shop'",
+    ),
+    Bad(
+        "a name that is too long",
+        "name: shop",
+        "name: sssssssssssssssssssssssssssssssss",
+        "1:7: name: must be 1 to 32 letters, digits and inner dashes, not 'sssssssssssssssssssssssssssssssss'",
+    ),
+    Bad(
+        "a name that is a number",
+        "name: shop",
+        "name: 2048",
+        '1:7: name: must be text, not the number 2048 (write "2048")',
+    ),
+    Bad(
+        "no name",
+        "name: shop\n",
+        "",
+        "1:1: name: is missing (Names the pipeline on this machine)",
+    ),
+    Bad(
+        "a name without a value",
+        "name: shop",
+        "name:",
+        "1:1: name: is missing (Names the pipeline on this machine)",
+    ),
+    Bad(
+        "replicas as text",
+        "replicas: 3",
+        "replicas: three",
+        "10:13: deploy.replicas: must be a whole number, not 'three'",
+    ),
+    Bad(
+        "replicas as a fraction",
+        "replicas: 3",
+        "replicas: 2.5",
+        "10:13: deploy.replicas: must be a whole number, not the number 2.5",
+    ),
+    Bad(
+        "replicas as a truth value",
+        "replicas: 3",
+        "replicas: yes please",
+        "10:13: deploy.replicas: must be a whole number, not 'yes please'",
+    ),
+    Bad(
+        "replicas true",
+        "replicas: 3",
+        "replicas: true",
+        "10:13: deploy.replicas: must be a whole number, not true",
+    ),
+    Bad(
+        "no replicas at all",
+        "replicas: 3",
+        "replicas: 0",
+        "10:13: deploy.replicas: must be at least 1, not 0",
+    ),
+    Bad(
+        "too many replicas",
+        "replicas: 3",
+        "replicas: 501",
+        "10:13: deploy.replicas: must be at most 500, not 501",
+    ),
+    Bad(
+        "a dangling forward",
+        "forward: web",
+        "forward: wbe",
+        "19:50: "
+        "balancer.load_balancers.edge.listeners[0].default_action.forward: there is no "
+        "target group wbe (did you mean web?)",
+    ),
+    Bad(
+        "a dangling target group",
+        "target_group: web",
+        "target_group: wob",
+        "9:17: deploy.target_group: there is no target group wob (did you mean web?)",
+    ),
+    Bad(
+        "two listeners on one port",
+        "forward: web}}",
+        "forward: web}}\n        - {port: 8000, default_action: {forward: web}}",
+        "20:18: balancer.load_balancers.edge.listeners[1].port: port 8000 is taken by the listener in line 19",
+    ),
+    Bad(
+        "a port out of range",
+        "port: 8000",
+        "port: 80000",
+        "19:18: balancer.load_balancers.edge.listeners[0].port: must be at most 65535, not 80000",
+    ),
+    Bad(
+        "a port that is text",
+        "port: 8080",
+        "port: http",
+        "14:13: balancer.target_groups.web.port: must be a whole number, not 'http'",
+    ),
+    Bad(
+        "a duration without a unit",
+        "interval: 1s",
+        "interval: 1",
+        "15:43: balancer.target_groups.web.health_check.interval: 1 is no duration; write 500ms, 30s, 2m or 1h",
+    ),
+    Bad(
+        "a duration with a wrong unit",
+        "interval: 1s",
+        "interval: 1sec",
+        "15:43: balancer.target_groups.web.health_check.interval: '1sec' is no duration; write 500ms, 30s, 2m or 1h",
+    ),
+    Bad(
+        "an interval too short",
+        "interval: 1s",
+        "interval: 10ms",
+        "15:43: balancer.target_groups.web.health_check.interval: must be between 100ms and 300s",
+    ),
+    Bad(
+        "a timeout not under the interval",
+        "interval: 1s",
+        "interval: 1s, timeout: 1s",
+        "15:56: balancer.target_groups.web.health_check.timeout: timeout (1s) must be less than interval (1s)",
+    ),
+    Bad(
+        "a threshold out of range",
+        "interval: 1s",
+        "interval: 1s, healthy_threshold: 11",
+        "15:66: balancer.target_groups.web.health_check.healthy_threshold: must be at most 10, not 11",
+    ),
+    Bad(
+        "a path without a slash",
+        "path: /up",
+        "path: up",
+        "15:28: balancer.target_groups.web.health_check.path: must begin with / and hold no space, not 'up'",
+    ),
+    Bad(
+        "a matcher that is none",
+        "interval: 1s",
+        "interval: 1s, matcher: 2xx",
+        "15:56: balancer.target_groups.web.health_check.matcher: must be "
+        "status codes such as 200, 200,204 or 200-299, not '2xx'",
+    ),
+    Bad(
+        "a check protocol that is none",
+        "interval: 1s",
+        "interval: 1s, protocol: htp",
+        "15:57: balancer.target_groups.web.health_check.protocol: must be HTTP or TCP, not 'htp' (did you mean HTTP?)",
+    ),
+    Bad(
+        "no room to move",
+        "  replicas: 3",
+        "  replicas: 3\n  rolling: {max_surge: 0, max_unavailable: 0}",
+        "11:12: deploy.rolling: leaves no room to move: max_surge 0 and "
+        "max_unavailable 0 of 3 are both 0; set max_surge to 1",
+    ),
+    Bad(
+        "no room to move by rounding",
+        "  replicas: 3",
+        "  replicas: 3\n  rolling: {max_surge: 0, max_unavailable: 25%}",
+        "11:12: deploy.rolling: leaves no room to move: max_surge 0 and "
+        "max_unavailable 25% of 3 are both 0; set max_surge to 1",
+    ),
+    Bad(
+        "an amount that is none",
+        "  replicas: 3",
+        "  replicas: 3\n  rolling: {max_surge: many}",
+        "11:24: deploy.rolling.max_surge: 'many' is no amount; write a number such as 2 or a share such as 25%",
+    ),
+    Bad(
+        "a negative amount",
+        "  replicas: 3",
+        "  replicas: 3\n  rolling: {max_surge: -1}",
+        "11:24: deploy.rolling.max_surge: -1 is no amount; write a number such as 2 or a share such as 25%",
+    ),
+    Bad(
+        "a size that is none",
+        "  replicas: 3",
+        "  replicas: 3\n  memory: lots",
+        "11:11: deploy.memory: 'lots' is no size; write 256MiB or 1GiB",
+    ),
+    Bad(
+        "no cpu",
+        "  replicas: 3",
+        "  replicas: 3\n  cpus: 0",
+        "11:9: deploy.cpus: must be more than 0, not 0",
+    ),
+    Bad(
+        "a volume that is none",
+        "  replicas: 3",
+        "  replicas: 3\n  volumes: [data]",
+        "11:13: deploy.volumes[0]: 'data' is no volume; write /host/path:/container/path or name:/container/path:ro",
+    ),
+    Bad(
+        "a restart policy that is none",
+        "  replicas: 3",
+        "  replicas: 3\n  restart: allways",
+        "11:12: deploy.restart: must be one of no, on-failure, always, "
+        "unless-stopped, not 'allways' (did you mean always?)",
+    ),
+    Bad(
+        "a variable name that is none",
+        "  replicas: 3",
+        "  replicas: 3\n  environment: {1ST: x}",
+        "11:22: deploy.environment.1ST: must be a variable name: letters, digits and _, no digit first, not '1ST'",
+    ),
+    Bad(
+        "a variable that is a number",
+        "  replicas: 3",
+        "  replicas: 3\n  environment: {WORKERS: 4}",
+        '11:26: deploy.environment.WORKERS: must be text, not the number 4 (write "4")',
+    ),
+    Bad(
+        "a command that is a string",
+        "command: [make, test]",
+        "command: make test",
+        "7:19: build.test.command: must be a list, not 'make test'",
+    ),
+    Bad(
+        "an empty command",
+        "command: [make, test]",
+        "command: []",
+        "7:19: build.test.command: must hold at least one",
+    ),
+    Bad(
+        "reports with a relative path",
+        "command: [make, test]",
+        "command: [make, test], reports: out.xml",
+        "7:42: build.test.reports: must be absolute, a path inside the container such as /tmp/reports",
+    ),
+    Bad(
+        "a context outside",
+        "context: app",
+        "context: ../app",
+        "6:12: build.context: must be a path inside the repository, without a leading / and without ..",
+    ),
+    Bad(
+        "a negated glob",
+        "  branch: main",
+        "  branch: main\n  paths: ['!docs/**']",
+        "5:11: source.paths[0]: '!docs/**' is no glob; name what counts, such as src/** or Dockerfile",
+    ),
+    Bad(
+        "a section that is a list",
+        "source:\n  repository: .\n  branch: main",
+        "source: []",
+        "2:9: source: must be a mapping of keys, not a list",
+    ),
+    Bad(
+        "listeners that are no list",
+        "        - {port: 8000, default_action: {forward: web}}",
+        "        port: 8000",
+        "19:9: balancer.load_balancers.edge.listeners: must be a list, not a mapping",
+    ),
+    Bad(
+        "no listener",
+        "\n        - {port: 8000, default_action: {forward: web}}",
+        " []",
+        "18:18: balancer.load_balancers.edge.listeners: must hold at least one",
+    ),
+    Bad(
+        "an unknown parameter",
+        "replicas: 3",
+        "replicas: ${replicsa}",
+        "10:13: deploy.replicas: there is no parameter replicsa (for a literal write $${replicsa})",
+    ),
+    Bad(
+        "an unset variable",
+        "branch: main",
+        "branch: ${env:PENSTOCK_NO_SUCH}",
+        "4:11: source.branch: the variable PENSTOCK_NO_SUCH is not set (set it, or write ${env:PENSTOCK_NO_SUCH:-…})",
+    ),
+    Bad(
+        "a secret that is nowhere",
+        "  replicas: 3",
+        "  replicas: 3\n  environment: {TOKEN: '${secret:PENSTOCK_NO_SUCH}'}",
+        "11:24: deploy.environment.TOKEN: secret PENSTOCK_NO_SUCH is not in "
+        "the environment (export PENSTOCK_NO_SUCH=…)",
+    ),
+    Bad(
+        "a secret where it would be stored",
+        "  context: app",
+        "  context: app\n  args: {TOKEN: '${secret:HOME}'}",
+        "7:17: build.args.TOKEN: a secret would be stored here (secrets may "
+        "stand in deploy.environment and build.test.environment only)",
+    ),
+    Bad(
+        "a file of secrets that is missing",
+        "name: shop",
+        "name: shop\nsecrets: {file: .secrets}",
+        "2:17: secrets.file: cannot read {cwd}/.secrets, the file of secrets: No such file or directory",
+    ),
+    Bad(
+        "a parameter default out of range",
+        "name: shop",
+        "name: shop\nparameters: {size: {type: integer, default: 9, maximum: 5}}",
+        "2:45: parameters.size.default: must be at most 5",
+    ),
+    Bad(
+        "a parameter without a value",
+        "name: shop",
+        "name: shop\nparameters: {size: {type: integer}}",
+        "2:14: parameters.size: has no default and was not given (give it: -p size=…)",
+    ),
+    Bad(
+        "a parameter type that is none",
+        "name: shop",
+        "name: shop\nparameters: {size: {type: int}}",
+        "2:27: parameters.size.type: must be one of string, integer, number, "
+        "boolean, not 'int' (did you mean integer?)",
+    ),
+    Bad(
+        "a tab",
+        "  replicas: 3",
+        "\treplicas: 3",
+        "10:1: a tab in the indentation (indent with spaces)",
+    ),
+    Bad(
+        "an open bracket",
+        "command: [make, test]",
+        "command: [make, test",
+        "7:30: expected ',' or ']', but got '}'",
+    ),
+    Bad(
+        "a tag",
+        "replicas: 3",
+        "replicas: !!python/object:os.system 3",
+        "10:13: deploy.replicas: the tag tag:yaml.org,2002:python/object:os.system is not known here (remove it)",
+    ),
+    Bad(
+        "a merge key",
+        "deploy:",
+        "deploy:\n  <<: {}",
+        "9:3: deploy.<<: merge keys are not supported (write the keys out)",
+    ),
+    Bad(
+        "a second document",
+        "deploy:",
+        "---\ndeploy:",
+        "8:1: a second document begins here (one file is one pipeline: remove the ---)",
+    ),
+    Bad(
+        "an unknown alias",
+        "replicas: 3",
+        "replicas: *many",
+        "10:13: found undefined alias 'many'",
+    ),
+    Bad(
+        "a load balancer type that is not there yet",
+        "    edge:\n",
+        "    edge:\n      type: network\n",
+        "18:13: balancer.load_balancers.edge.type: must be application, not 'network'",
+    ),
+    Bad(
+        "an idle timeout too long",
+        "    edge:\n",
+        "    edge:\n      idle_timeout: 2h\n",
+        "18:21: balancer.load_balancers.edge.idle_timeout: must be between 1s and 4000s",
+    ),
+    Bad(
+        "a deregistration delay too long",
+        "port: 8080",
+        "port: 8080\n      deregistration_delay: 61m",
+        "15:29: balancer.target_groups.web.deregistration_delay: must be between 0s and 1h",
+    ),
+]

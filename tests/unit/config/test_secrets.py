@@ -1,0 +1,73 @@
+"""Secrets: from the environment or a private file, and never where they would stay."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.config.secrets import read_secrets
+from pipeline.errors import ConfigError
+from tests.unit.config.conftest import Loads
+from tests.unit.config.mistakes import GOOD
+
+TEXT = "secrets: {file: .secrets}\n" + GOOD.replace(
+    "replicas: 3", "replicas: 3\n  environment: {URL: 'db://app:${secret:PASSWORD}@db'}"
+)
+
+
+def keep(text: str, mode: int = 0o600) -> None:
+    Path(".secrets").write_text(text)
+    Path(".secrets").chmod(mode)
+
+
+def test_a_secret_of_the_file_is_put_in_at_the_last_moment(loads: Loads) -> None:
+    """What is configured, and so stored and shown, holds the name only."""
+    Path(".secrets").touch()
+    keep("# the database\nexport PASSWORD = 'hunter two'\nOTHER=x\n")
+    configuration = loads(TEXT)
+    environment = configuration.pipeline.deploy.environment
+    assert environment == {"URL": "db://app:${secret:PASSWORD}@db"}
+    assert configuration.secrets.resolve_all(environment) == {"URL": "db://app:hunter two@db"}
+    assert configuration.secrets.values() == ("hunter two",)
+    assert "hunter" not in repr(configuration)
+
+
+def test_the_environment_wins_over_the_file(loads: Loads) -> None:
+    """As it does everywhere else."""
+    keep("PASSWORD=from-file\n")
+    assert loads(TEXT, environ={"PASSWORD": "from-env"}).secrets.values() == ("from-env",)
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o640, 0o604, 0o700])
+def test_a_file_that_others_could_read_is_refused(mode: int, loads: Loads) -> None:
+    """With the command that mends it."""
+    keep("PASSWORD=x\n", mode)
+    with pytest.raises(ConfigError) as caught:
+        loads(TEXT)
+    path = Path(".secrets").absolute()
+    assert caught.value.message == (
+        f"pipeline.yaml:1:17: secrets.file: {path}, the file of secrets, has mode {mode:04o}: others could read it "
+        f"(chmod 600 {path})"
+    )
+
+
+def test_a_line_that_is_none_is_not_shown(tmp_path: Path) -> None:
+    """It may hold a secret."""
+    file = tmp_path / "secrets"
+    file.write_text("A=1\nhunter two\n")
+    file.chmod(0o600)
+    with pytest.raises(ConfigError) as caught:
+        read_secrets(file)
+    assert caught.value.message == f"{file}:2: not a line of the form NAME=value"
+
+
+def test_a_secret_that_is_nowhere(loads: Loads) -> None:
+    """The error says both places."""
+    keep("OTHER=x\n")
+    with pytest.raises(ConfigError) as caught:
+        loads(TEXT)
+    assert caught.value.message == (
+        "pipeline.yaml:12:22: deploy.environment.URL: secret PASSWORD is neither in the environment nor in "
+        "secrets.file (export PASSWORD=…)"
+    )
