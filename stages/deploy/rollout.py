@@ -189,15 +189,17 @@ def _leave(replica: Replica, desired: Desired) -> Action | None:
 def _retirements(kept: list[Replica], others: list[Replica], desired: Desired) -> list[Action]:
     """Deregister what is not wanted, the unhealthy first, as far as the floor allows.
 
-    Every replica that stays may stand for one of the floor, even an unhealthy one that may recover; except the
-    wanted ones that are not healthy yet: a new release has to prove itself before it replaces anything.
+    Every replica that was healthy once may stand for one of the floor, even a sick one, that may recover; except the
+    wanted ones that are not healthy now: a new release has to prove itself before it replaces anything. One that
+    never was healthy stands for nothing, and its leaving costs nothing.
     """
     surplus = sorted(kept, key=lambda r: (r.healthy, r.ours))[: max(0, len(kept) - desired.replicas)]
-    unproven = sum(not r.healthy for r in kept if r not in surplus)
-    present = sum(r.runs and not r.leaving for r in (*kept, *others))
     unwanted = [r for r in (*others, *surplus) if r.runs and r.target and not r.leaving]
-    room = max(0, present - unproven - desired.floor)
-    return [Action(Verb.DEREGISTER, r.name) for r in sorted(unwanted, key=lambda r: r.healthy)[:room]]
+    costly = sorted((r for r in unwanted if r.target is not TargetState.INITIAL), key=lambda r: r.healthy)
+    standing = len(costly) + sum(r.healthy for r in kept if r not in surplus)
+    room = max(0, standing - desired.floor)
+    leaving = [*(r for r in unwanted if r not in costly), *costly[:room]]
+    return [Action(Verb.DEREGISTER, r.name) for r in leaving]
 
 
 def _starts(replicas: tuple[Replica, ...], kept: list[Replica], starting: int, desired: Desired) -> list[Action]:
