@@ -7,6 +7,7 @@ PenstockError
 │   └── RollbackFailed the release failed, and so did going back                               (5)
 ├── SystemFault        ours, or of what we stand on                                            (3)
 │   ├── EngineFault    Docker
+│   │   └── CacheVanished  its build cache was cleared in the middle of a build
 │   ├── BalancerFault  HAProxy, its sockets, its ports
 │   ├── StoreFault     the database or the disk under it
 │   └── LockHeld       somebody else works on this pipeline
@@ -33,14 +34,18 @@ class ExitCode(IntEnum):
 
 
 class PenstockError(Exception):
-    """An error that is meant for the user: `message` says what and where, `hint` what to do about it."""
+    """An error that is meant for the user: `message` says what and where, `hint` what to do about it.
+
+    `tail` holds the last lines of what failed, where it printed any.
+    """
 
     exit_code: ClassVar[ExitCode] = ExitCode.SYSTEM_FAULT
 
-    def __init__(self, message: str, *, hint: str | None = None) -> None:
+    def __init__(self, message: str, *, hint: str | None = None, tail: tuple[str, ...] = ()) -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
+        self.tail = tail
 
     def __str__(self) -> str:
         return f"{self.message}\n{self.hint}" if self.hint else self.message
@@ -87,13 +92,9 @@ class ConfigError(PenstockError):
 
 
 class StageFailed(PenstockError):
-    """The user's code failed. `tail` holds the last lines of what it printed."""
+    """The user's code failed."""
 
     exit_code = ExitCode.FAILED
-
-    def __init__(self, message: str, *, hint: str | None = None, tail: tuple[str, ...] = ()) -> None:
-        super().__init__(message, hint=hint)
-        self.tail = tail
 
 
 class RolledBack(StageFailed):
@@ -114,6 +115,10 @@ class SystemFault(PenstockError):
 
 class EngineFault(SystemFault):
     """The Docker Engine is missing, refused, or went away."""
+
+
+class CacheVanished(EngineFault):
+    """What a build was going to reuse was removed meanwhile, by somebody who makes room. Building again helps."""
 
 
 class BalancerFault(SystemFault):

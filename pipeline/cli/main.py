@@ -11,7 +11,7 @@ from typing import Any, NoReturn, cast
 import click
 
 from pipeline import __version__
-from pipeline.errors import ExitCode, PenstockError, StageFailed
+from pipeline.errors import ExitCode, PenstockError
 
 # Each command is a module of its own, imported when it is called: `--help` needs none of them.
 _COMMANDS = {
@@ -90,7 +90,7 @@ def main() -> NoReturn:
 
 def _show(error: PenstockError) -> None:
     click.echo(click.style("error: ", fg="red", bold=True) + error.message, err=True)
-    if isinstance(error, StageFailed) and error.tail:
+    if error.tail:
         click.echo("\n".join(f"  | {line}" for line in error.tail), err=True)
     if error.hint:
         click.echo(f"hint: {error.hint}", err=True)

@@ -7,10 +7,11 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from pipeline.errors import EngineFault, StageFailed
+from pipeline.errors import CacheVanished, EngineFault, StageFailed
 
 # Seconds that one answer of the engine may take.
 TIMEOUT = 60
+_MAKE_ROOM = "make room: docker system df shows what takes it"
 
 
 @contextmanager
@@ -22,7 +23,7 @@ def readable_errors() -> Iterator[None]:
         yield
     except docker.errors.APIError as error:
         text = str(error.explanation or error)
-        hint = "make room: docker system df shows what takes it" if "no space left" in text else None
+        hint = _MAKE_ROOM if "no space left" in text else None
         raise EngineFault(f"Docker: {text}", hint=hint) from error
     except (docker.errors.DockerException, requests.exceptions.RequestException, OSError) as error:
         raise _unreachable(error) from error
@@ -78,11 +79,16 @@ def users_fault(name: str) -> Iterator[None]:
         raise StageFailed(f"{name} cannot be started: {_essence(text)}") from error
 
 
-def build_failed(error: str, last: list[str]) -> StageFailed:
+def build_failed(error: str, last: list[str]) -> StageFailed | EngineFault:
+    """A step's failure, with the step and the builder's last lines."""
+    if "unknown parent image" in error or "failed to set parent" in error:
+        return CacheVanished("Docker: an image that the build was going to reuse was removed meanwhile")
     lines = [line for line in error.strip().splitlines() if line.strip()]
     step = next((line for line in reversed(last) if line.startswith("Step ")), None)
-    where = f" in {step}" if step else ""
-    return StageFailed(f"the build failed{where}: {lines[-1] if lines else error}", tail=tuple(last))
+    message = f"the build failed{f' in {step}' if step else ''}: {lines[-1] if lines else error}"
+    if "no space left" in error:
+        return EngineFault(message, hint=_MAKE_ROOM, tail=tuple(last))
+    return StageFailed(message, tail=tuple(last))
 
 
 def _essence(text: str) -> str:

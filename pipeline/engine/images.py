@@ -55,7 +55,7 @@ class Images:
     ) -> Iterator[str]:
         """Build an image from a tar of its context; yields what the builder prints.
 
-        Raises `StageFailed` with the builder's last lines when a step fails.
+        Raises `StageFailed` with the builder's last lines when a step fails, `CacheVanished` when it may not again.
         """
         last: list[str] = []
         with readable_errors():

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pipeline.api import Image, Outcome, Snapshot, StageContext
 from pipeline.engine.engine import Engine
 from pipeline.engine.labels import LABEL_PIPELINE, LABEL_ROLE, LABEL_RUN, LABEL_TREE
-from pipeline.errors import EngineFault, StageFailed
+from pipeline.errors import CacheVanished, EngineFault, StageFailed
 from stages.build.context import build_context
 from stages.build.dockerfile import base_images
 from stages.build.testing import ImageTests
@@ -86,7 +86,7 @@ class _Building:
 
     def _dockerfile(self) -> str:
         config, revision = self._config, self._snapshot.revision
-        path = config.dockerfile if config.context == "." else f"{config.context}/{config.dockerfile}"
+        path = _join(config.context, config.dockerfile)
         content = self._snapshot.read(path)
         if content is None:
             raise StageFailed(
@@ -121,10 +121,36 @@ class _Building:
         return found or ""
 
     def _build(self) -> Image:
-        revision, started = self._snapshot.revision, time.monotonic()
+        started = time.monotonic()
         self._context.events.emit("build.started", f"building {self._tag()}")
-        ignore = self._snapshot.read(_join(self._config.context, ".dockerignore"))
-        labels = {
+        try:
+            self._send()
+        except CacheVanished as error:
+            self._context.events.emit("build.warning", f"{error.message}: building again")
+            self._send()
+        image = self._engine.images.id(self._tag())
+        if image is None:
+            raise EngineFault(f"Docker built {self._tag()} and does not have it")
+        size = self._engine.images.size(image) / 1e6
+        took = time.monotonic() - started
+        self._context.events.emit("build.finished", f"built {self._tag()} in {took:.1f} s, {size:.0f} MB")
+        return Image(image, self._tag())
+
+    def _send(self) -> None:
+        """Have the builder build, line by line."""
+        config = self._config
+        ignore = self._snapshot.read(_join(config.context, ".dockerignore"))
+        ignored = ignore.decode(errors="replace") if ignore else None
+        with build_context(self._snapshot, config.context, config.dockerfile, ignored) as tar:
+            for line in self._engine.images.build(
+                tar, dockerfile=config.dockerfile, tag=self._tag(), args=config.args, labels=self._labels()
+            ):
+                self._context.log.line("build", line)
+                self._context.check_cancelled()
+
+    def _labels(self) -> dict[str, str]:
+        revision = self._snapshot.revision
+        return {
             f"{_OCI}revision": revision.sha,
             f"{_OCI}source": revision.source,
             f"{_OCI}created": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -134,21 +160,6 @@ class _Building:
             LABEL_TREE: self._tree,
             LABEL_ROLE: "image",
         }
-        ignored = ignore.decode(errors="replace") if ignore else None
-        with build_context(self._snapshot, self._config.context, self._config.dockerfile, ignored) as tar:
-            lines = self._engine.images.build(
-                tar, dockerfile=self._config.dockerfile, tag=self._tag(), args=self._config.args, labels=labels
-            )
-            for line in lines:
-                self._context.log.line("build", line)
-                self._context.check_cancelled()
-        image = self._engine.images.id(self._tag())
-        if image is None:
-            raise EngineFault(f"Docker built {self._tag()} and does not have it")
-        size = self._engine.images.size(image) / 1e6
-        took = time.monotonic() - started
-        self._context.events.emit("build.finished", f"built {self._tag()} in {took:.1f} s, {size:.0f} MB")
-        return Image(image, self._tag())
 
     def _test(self, image: Image) -> str:
         if self._config.test is None:

@@ -149,7 +149,7 @@ class DeployStage:
         failure: StageFailed | ConfigError | Cancelled,
     ) -> None:
         """Put the former release back and raise what that comes to."""
-        tail = failure.tail if isinstance(failure, StageFailed) else ()
+        tail = failure.tail
         if active is not None and active.number == deployment.to_release:
             context.store.finish_deployment(deployment, DeploymentState.FAILED, failure.message)
             raise failure

@@ -1,0 +1,230 @@
+"""A repository with a pipeline in a home of its own, worked on as a user would: through git and the command line."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pipeline.balancer.balancer import Balancer
+from pipeline.balancer.model import TargetHealth, TargetState
+from pipeline.engine.container import Container
+from pipeline.engine.engine import Engine
+from pipeline.engine.labels import LABEL_RELEASE, ROLE_APP, ROLE_TEST
+from pipeline.home import Home
+from pipeline.store.store import Store
+from pipeline.testing.load import Load
+from pipeline.testing.profile import LoadProfile
+
+ROOT = Path(__file__).resolve().parents[2]
+DRIVER = Path(__file__).with_name("crashing.py")
+
+PIPELINE = """\
+name: {name}
+build:
+  args: {{BASE_IMAGE: "{base}"}}
+  test: {{command: [python3, -m, unittest], timeout: 30s}}
+deploy:
+  target_group: web
+  replicas: {replicas}
+  deploy_timeout: 20s
+  stop_grace: 5s
+balancer:
+  target_groups:
+    web:
+      port: 8080
+      health_check: {{path: /healthz, interval: 200ms}}
+      deregistration_delay: 10s
+  load_balancers:
+    edge:
+      scheme: internal
+      listeners: [{{port: {port}, default_action: {{forward: web}}}}]
+"""
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def until(condition: Callable[[], Any], what: str, deadline: float = 20) -> Any:
+    """The first true answer of `condition`."""
+    end = time.monotonic() + deadline
+    while time.monotonic() < end:
+        if result := condition():
+            return result
+        time.sleep(0.01)
+    raise AssertionError(f"not within {deadline} s: {what}")
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a command came to."""
+
+    code: int
+    out: str
+    err: str
+
+    def __str__(self) -> str:
+        return f"exit code {self.code}\n{self.out}\n{self.err}"
+
+
+@dataclass
+class Project:
+    """One pipeline. `home` may be another project's, where two share a machine's balancer."""
+
+    directory: Path
+    base_image: str
+    home: Home
+    name: str = "shop"
+    replicas: int = 2
+    port: int = field(default_factory=free_port)
+
+    def create(self) -> Project:
+        """The sample application as version 1, committed."""
+        shutil.copytree(ROOT / "sample_app", self.directory, ignore=shutil.ignore_patterns("__pycache__"))
+        self.configure()
+        self.git("init", "--quiet", "--initial-branch=main")
+        self.commit("1")
+        return self
+
+    def configure(self, *changes: tuple[str, str]) -> None:
+        """Write pipeline.yaml, with parts replaced."""
+        text = PIPELINE.format(name=self.name, base=self.base_image, replicas=self.replicas, port=self.port)
+        for old, new in changes:
+            assert old in text
+            text = text.replace(old, new)
+        (self.directory / "pipeline.yaml").write_text(text)
+
+    def write(self, name: str, content: str) -> None:
+        """Write a file of the repository."""
+        (self.directory / name).write_text(content)
+
+    def commit(self, version: str | None = None) -> str:
+        """Commit everything, as a version of its own where one is given; the commit's id."""
+        if version is not None:
+            self.write("version.txt", f"{version}\n")
+        self.git("add", "--all")
+        self.git("commit", "--quiet", "--allow-empty", "-m", f"Version {version}")
+        return self.git("rev-parse", "HEAD").strip()
+
+    def git(self, *arguments: str) -> str:
+        """A git command in the repository."""
+        identity = ("-c", "user.name=Test", "-c", "user.email=test@example.com")
+        return subprocess.run(
+            ["git", *identity, *arguments], cwd=self.directory, check=True, capture_output=True, text=True
+        ).stdout
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What commands run with."""
+        return {**os.environ, "PENSTOCK_HOME": str(self.home.root), "NO_COLOR": "1"}
+
+    def start(self, *arguments: str, crash_at: str | None = None, **environment: str) -> subprocess.Popen[str]:
+        """Start `pipeline ARGUMENTS`, which ends itself by SIGKILL at the point named."""
+        program = [str(DRIVER), crash_at] if crash_at else ["-m", "pipeline.cli.main"]
+        return subprocess.Popen(
+            [sys.executable, *program, *arguments],
+            cwd=self.directory,
+            env={**self.environment, **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def pipeline(self, *arguments: str, code: int | None = 0, **environment: str) -> Result:
+        """Run `pipeline ARGUMENTS` and hold it to its exit code, where one is given."""
+        return self.finish(self.start(*arguments, **environment), code)
+
+    def finish(self, process: subprocess.Popen[str], code: int | None = 0) -> Result:
+        """Wait for a command."""
+        out, err = process.communicate(timeout=100)
+        result = Result(process.returncode, out, err)
+        assert code is None or result.code == code, result
+        return result
+
+    def crash(self, point: str, *arguments: str) -> Result:
+        """Run a command that is killed at `point`."""
+        return self.finish(self.start(*arguments, crash_at=point), code=-signal.SIGKILL)
+
+    def load(self, rate: float = 60, **more: Any) -> Load:
+        """A steady load on the service."""
+        return Load.start(LoadProfile(f"http://127.0.0.1:{self.port}/", rate, **more))
+
+    def containers(self, role: str = ROLE_APP) -> list[Container]:
+        """The pipeline's containers, in whatever state."""
+        with Engine(self.home.id) as engine:
+            return engine.containers.of(self.name, role)
+
+    def targets(self) -> tuple[TargetHealth, ...]:
+        """The targets in the data plane."""
+        return Balancer(self.home.balancer).target_health(self.name, "web")
+
+    def store(self) -> Store:
+        """The database."""
+        return Store(self.home.database)
+
+    def assert_serving(self, release: int, replicas: int | None = None) -> None:
+        """Exactly the containers and targets of a release: none missing, none left over."""
+        containers, targets = self.containers(), self.targets()
+        assert {c.name for c in containers} == {h.target.id for h in targets}
+        assert [c.state for c in containers] == ["running"] * (replicas or self.replicas)
+        assert {c.labels[LABEL_RELEASE] for c in containers} == {str(release)}
+        assert {h.state for h in targets} == {TargetState.HEALTHY}
+        assert self.containers(ROLE_TEST) == []
+        with self.store() as store:
+            active = store.active_release(self.name)
+            assert active is not None
+            assert active.number == release
+            assert store.open_deployment(self.name) is None
+            assert store.unfinished_runs(self.name) == []
+            assert {c.image for c in containers} == {active.image_id}
+
+    def assert_gone(self) -> None:
+        """Nothing is left: no container, no target, no network."""
+        assert self.containers() == []
+        assert self.containers(ROLE_TEST) == []
+        assert self.targets() == ()
+        names = docker("network", "ls", "--format", "{{.Name}}").split()
+        assert [n for n in names if n.startswith(f"penstock-{self.home.id[:6]}-{self.name}")] == []
+        with self.store() as store:
+            assert store.active_release(self.name) is None
+            assert store.open_deployment(self.name) is None
+
+    def remove(self) -> None:
+        """Take away whatever is left, whether the pipeline still can or not."""
+        self.pipeline("down", "--wait", "30s", code=None)
+        label = f"label=penstock.home={self.home.id}"
+        if left := docker("ps", "-aq", "--filter", label).split():
+            docker("rm", "-f", *left)
+        for kind in ("network", "image"):
+            if left := docker(kind, "ls", "-q", "--filter", label).split():
+                docker(kind, "rm", *(["-f"] if kind == "image" else []), *dict.fromkeys(left))
+
+
+def docker(*arguments: str) -> str:
+    """The docker command line: a second opinion, independent of our own module."""
+    return subprocess.run(["docker", *arguments], capture_output=True, text=True, check=True).stdout
+
+
+def haproxy_processes(home: Home) -> dict[str, int]:
+    """The process ids of the balancer's master and worker."""
+    master = int((home.balancer / "haproxy.pid").read_text())
+    children = Path(f"/proc/{master}/task/{master}/children").read_text().split()
+    return {"master": master, "worker": int(children[-1])}
+
+
+def without_times(text: str) -> str:
+    """Output whose durations and clock times are the same every time."""
+    return re.sub(r"\d+\.\d+( s|(?=  ))", "0.0\\1", re.sub(r"\d\d:\d\d:\d\d\.\d", "00:00:00.0", text))
