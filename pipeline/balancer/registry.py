@@ -107,8 +107,8 @@ class Registry(Resource):
             for listener in balancer.listeners:
                 if listener.port in taken:
                     raise ConfigError(
-                        f"port {listener.port} of load balancer {name} belongs to {taken[listener.port]}",
-                        hint="give one of the two another port",
+                        f"port {listener.port} of load balancer {name} of {owner} is taken by {taken[listener.port]}",
+                        hint="give one of the two listeners another port",
                     )
 
 

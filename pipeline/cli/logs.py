@@ -24,7 +24,8 @@ def command(run: int | None, file: Path, parameters: tuple[str, ...], following:
         number = run or next((r.number for r in opened.store.runs(opened.name, 1)), None)
         found = opened.store.run(opened.name, number) if number else None
         if number is None or found is None:
-            raise ConfigError(f"there is no run {number}" if number else f"{opened.name} has not run yet")
+            message = f"there is no run {number}" if number else f"{opened.name} has not run yet"
+            raise ConfigError(message, hint="`pipeline history` lists them" if number else None)
 
         def finished() -> bool:
             now = opened.store.run(opened.name, number)

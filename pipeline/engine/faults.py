@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -93,4 +94,4 @@ def build_failed(error: str, last: list[str]) -> StageFailed | EngineFault:
 
 def _essence(text: str) -> str:
     """The last part of runc's nested complaint: what was not found, or not allowed."""
-    return text.split("starting container process caused: ")[-1].replace(": unknown", "")
+    return re.split(r"(?:starting|start) container process(?: caused)?: ", text)[-1].replace(": unknown", "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import IO, Any
 
 from pipeline.engine.faults import build_failed, gone_is_fine, readable_errors
@@ -58,7 +59,7 @@ class Images:
         Raises `StageFailed` with the builder's last lines when a step fails, `CacheVanished` when it may not again.
         """
         last: list[str] = []
-        with readable_errors():
+        with readable_errors(), _refusals_are_failures(last):
             messages = self._api.build(
                 fileobj=context,
                 custom_context=True,
@@ -75,7 +76,7 @@ class Images:
                     raise build_failed(message["error"], last)
                 for line in str(message.get("stream", "")).splitlines():
                     if line.strip():
-                        last = [*last, line][-_TAIL:]
+                        last[:] = [*last, line][-_TAIL:]
                         yield line
 
     def of(self, pipeline: str) -> list[str]:
@@ -97,3 +98,14 @@ class Images:
                     return False
                 raise
         return True
+
+
+@contextmanager
+def _refusals_are_failures(last: list[str]) -> Iterator[None]:
+    """What the builder finds wrong before its first step is as much the Dockerfile's fault as a step that fails."""
+    import docker.errors
+
+    try:
+        yield
+    except docker.errors.APIError as error:
+        raise build_failed(str(error.explanation), last) from error

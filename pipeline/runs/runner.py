@@ -109,8 +109,7 @@ class Runner:
             return (older or retired)[0]
         found = next((r for r in releases if r.number == number), None)
         if found is None:
-            known = ", ".join(str(r.number) for r in releases) or "none"
-            raise ConfigError(f"there is no release {number}", hint=f"known: {known}")
+            raise ConfigError(f"there is no release {number}", hint="`pipeline releases` lists them")
         if found.state is ReleaseState.FAILED:
             raise ConfigError(f"release {number} never served: it failed", hint="`pipeline releases` lists them")
         if found.state is ReleaseState.ACTIVE:

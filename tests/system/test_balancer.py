@@ -217,8 +217,8 @@ def test_port_of_another_owner_is_refused(bench: Bench) -> None:
     with pytest.raises(ConfigError) as refused:
         bench.balancer.apply("other", declare(bench.port))
     assert str(refused.value) == (
-        f"port {bench.port} of load balancer edge belongs to load balancer edge of shop\n"
-        "give one of the two another port"
+        f"port {bench.port} of load balancer edge of other is taken by load balancer edge of shop\n"
+        "give one of the two listeners another port"
     )
 
 

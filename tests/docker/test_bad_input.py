@@ -1,0 +1,446 @@
+"""Everything that can be wrong with a repository, an image, an application or a machine, word for word."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.docker.conftest import Projects
+from tests.docker.project import Project, Result, until
+
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(120)]
+
+SERVER = """\
+import http.server, sys, time
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def do_GET(self):
+        status = {status}
+        self.send_response(status)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+    def log_message(self, *args): pass
+print("listening on {port}", flush=True)
+sys.stderr = open("/dev/null", "w")
+http.server.ThreadingHTTPServer(("0.0.0.0", {port}), Handler).serve_forever()
+"""
+
+
+def told(result: Result) -> str:
+    """Standard error, with the random part of names and the commit's id left out."""
+    text = re.sub(r"\b(shop\.r\d+)\.[0-9a-f]{6}", r"\1.…", result.err.strip())
+    return re.sub(r"\b[0-9a-f]{7}\b", "…", text)
+
+
+def serve_by(project: Project, app: str, timeout: str = "1s") -> None:
+    """Make `app` the application, untested, with a short patience."""
+    project.configure(
+        ("  test: {command: [python3, -m, unittest], timeout: 30s}\n", ""),
+        ("deploy_timeout: 20s", f"deploy_timeout: {timeout}"),
+    )
+    project.write("app.py", app)
+    project.commit("1")
+
+
+@dataclass(frozen=True)
+class BadApp:
+    """An application that does not come up, and what is said of it."""
+
+    claim: str
+    app: str
+    error: str
+
+
+BAD_APPS = [
+    BadApp(
+        "it never listens",
+        "import time; print('thinking', flush=True); time.sleep(60)",
+        "shop.r1.… failed: it was not healthy for 1 s: Health checks failed: Connection refused",
+    ),
+    BadApp(
+        "it listens on another port than the target group says",
+        SERVER.format(status=200, port=9999),
+        "shop.r1.… failed: it was not healthy for 1 s: Health checks failed: Connection refused",
+    ),
+    BadApp(
+        "it answers its health check with 500",
+        SERVER.format(status=500, port=8080),
+        "shop.r1.… failed: it was not healthy for 1 s: Health checks failed with these codes: [500]",
+    ),
+    BadApp(
+        "it exits at once",
+        "print('cannot open config.toml', flush=True); raise SystemExit(78)",
+        "shop.r1.… failed: its container exited with code 78",
+    ),
+]
+
+
+@pytest.mark.parametrize("bad", BAD_APPS, ids=lambda bad: bad.claim)
+def test_an_application_that_does_not_come_up(bad: BadApp, project: Project) -> None:
+    """The reason, the last lines it printed, and that nothing is left of a first release."""
+    serve_by(project, bad.app)
+    result = project.pipeline("run", code=1)
+    error, *tail = told(result).splitlines()
+    assert error == f"error: {bad.error}; it was the first release, and nothing is left of it"
+    assert [line.strip() for line in tail] == [
+        f"| {words}" for words in re.findall(r"print\(['\"](.*?)['\"], flush=True\)", bad.app)
+    ]
+    project.assert_gone()
+
+
+def test_an_application_that_becomes_unhealthy_half_way(service: Project) -> None:
+    """It is healthy until the old one leaves, then fails: the former release serves again, and nothing was lost."""
+    serve_by(
+        service,
+        SERVER.format(status="200 if self.path == '/' or time.monotonic() < until else 500", port=8080).replace(
+            "print(", "until = time.monotonic() + 1.5\nprint(", 1
+        ),
+    )
+    service.configure(
+        ("  test: {command: [python3, -m, unittest], timeout: 30s}\n", ""),
+        ("deploy_timeout: 20s", "deploy_timeout: 1s"),
+        ("replicas: 2", "replicas: 6\n  rolling: {max_surge: 1}"),
+    )
+    service.commit()
+    with service.load(posts=0) as load:
+        result = service.pipeline("run", code=4)
+        report = load.stop()
+    assert re.fullmatch(
+        r"error: shop.r2.… failed: it was not healthy for 1 s: Health checks failed with these codes: \[500\]; "
+        r"release 1 serves again\n  \| listening on 8080",
+        told(result),
+    )
+    assert report.failed == 0, report.failures
+    service.assert_serving(release=1)
+
+
+def test_tests_that_fail(project: Project) -> None:
+    """Nothing is deployed; the last lines that the tests printed are shown."""
+    project.write(
+        "test_app.py", "import unittest\nclass T(unittest.TestCase):\n  def test(self): self.assertEqual(1, 2)\n"
+    )
+    project.commit("1")
+    error, *tail = told(project.pipeline("run", code=1)).splitlines()
+    assert error == "error: the tests failed with exit code 1"
+    assert "  | AssertionError: 1 != 2" in tail
+    project.assert_gone()
+
+
+def test_tests_that_fail_are_named(project: Project) -> None:
+    """Where build.test.reports says where they write their JUnit XML."""
+    report = (
+        '<testsuite><testcase classname="basket" name="total"><failure/></testcase><testcase name="ok"/></testsuite>'
+    )
+    project.configure(
+        ("[python3, -m, unittest]", f"[sh, -c, 'echo ''{report}'' > /tmp/junit.xml; exit 1']"),
+        ("timeout: 30s}", "timeout: 30s, reports: /tmp/junit.xml}"),
+    )
+    project.commit("1")
+    assert told(project.pipeline("run", code=1)) == "error: the tests failed with exit code 1: basket.total"
+
+
+def test_tests_that_hang(project: Project) -> None:
+    """They are stopped, and what they printed until then is shown."""
+    project.configure(
+        ("[python3, -m, unittest]", "[sh, -c, 'echo waiting for the database; sleep 60']"),
+        ("timeout: 30s}", "timeout: 1s, stop_grace: 1s}"),
+    )
+    project.commit("1")
+    result = project.pipeline("run", code=1)
+    assert told(result) == ("error: the tests were still running after 1s: stopped\n  | waiting for the database")
+    project.assert_gone()
+
+
+def test_tests_that_take_all_memory(project: Project) -> None:
+    """They are killed by their limit, and the limit is named."""
+    project.configure(
+        ("[python3, -m, unittest]", "[python3, -c, 'b = bytearray(10**9)']"),
+        ("timeout: 30s}", "timeout: 30s, memory: 64MiB}"),
+    )
+    project.commit("1")
+    assert told(project.pipeline("run", code=1)) == (
+        "error: the tests used more than 64 MiB (build.test.memory): killed"
+    )
+
+
+def test_a_test_command_that_is_not_in_the_image(project: Project) -> None:
+    """What Docker's runtime says of it, without its nesting."""
+    project.configure(("[python3, -m, unittest]", "[pytest]"))
+    project.commit("1")
+    assert re.fullmatch(
+        r'error: shop\.test1\.\w+ cannot be started: exec: "pytest": executable file not found in \$PATH',
+        told(project.pipeline("run", code=1)),
+    )
+
+
+def test_a_command_that_is_not_in_the_image(project: Project) -> None:
+    """The same for the application itself; nothing is left of it."""
+    serve_by(project, "")
+    project.configure(
+        ("  test: {command: [python3, -m, unittest], timeout: 30s}\n", ""),
+        ("replicas: 2", "replicas: 2\n  command: [gunicorn]"),
+    )
+    project.commit("1")
+    assert told(project.pipeline("run", code=1)) == (
+        'error: shop.r1.… cannot be started: exec: "gunicorn": executable file not found in $PATH; '
+        "it was the first release, and nothing is left of it"
+    )
+    project.assert_gone()
+
+
+def test_a_dockerfile_with_an_unknown_instruction(project: Project) -> None:
+    """The builder's own words, with the line."""
+    project.write("Dockerfile", "ARG BASE_IMAGE\nFROM ${BASE_IMAGE}\nRUNN true\n")
+    project.commit("1")
+    assert told(project.pipeline("run", code=1)) == (
+        "error: the build failed: dockerfile parse error line 3: unknown instruction: RUNN"
+    )
+
+
+def test_a_dockerfile_whose_step_fails(project: Project) -> None:
+    """The step, and the last lines before it."""
+    project.write("Dockerfile", "ARG BASE_IMAGE\nFROM ${BASE_IMAGE}\nRUN echo compiling; exit 3\n")
+    project.commit("1")
+    error, *tail = told(project.pipeline("run", code=1)).splitlines()
+    assert error == (
+        "error: the build failed in Step 3/12 : RUN echo compiling; exit 3: The command "
+        "'/bin/sh -c echo compiling; exit 3' returned a non-zero code: 3"
+    )
+    assert "  | compiling" in tail
+
+
+def test_no_dockerfile(project: Project) -> None:
+    """It says where it was looked for."""
+    (project.directory / "Dockerfile").unlink()
+    project.commit("1")
+    assert told(project.pipeline("run", code=1)) == (
+        "error: commit … has no Dockerfile\n"
+        "hint: build.context and build.dockerfile say where the Dockerfile is, from the repository's root"
+    )
+
+
+def test_no_such_context(project: Project) -> None:
+    """It says from where the folder is looked for."""
+    project.configure(("build:\n", "build:\n  context: web\n"))
+    project.commit("1")
+    assert told(project.pipeline("run", code=2)) == (
+        "error: commit … has no folder web\nhint: build.context is relative to the repository's root"
+    )
+
+
+def test_a_base_image_that_is_nowhere(project: Project) -> None:
+    """It is said before anything is built."""
+    project.write("Dockerfile", "FROM localhost:1/no/such:image\n")
+    project.commit("1")
+    error, hint = told(project.pipeline("run", code=1)).splitlines()
+    assert error.startswith(
+        "error: base image localhost:1/no/such:image is neither here nor can it be pulled: Docker: "
+    )
+    assert hint == "hint: name another in the Dockerfile's FROM, or in build.args where it is an argument"
+
+
+def test_not_a_git_repository(project: Project) -> None:
+    """With the commands that make it one."""
+    shutil.rmtree(project.directory / ".git")
+    assert told(project.pipeline("run", code=2)) == (
+        f"error: source.repository: {project.directory} is not a git repository\n"
+        "hint: make it one: git init && git add . && git commit -m 'First'"
+    )
+
+
+def test_a_repository_that_does_not_exist(project: Project) -> None:
+    """The path as it was understood."""
+    project.configure(("name: shop\n", "name: shop\nsource: {repository: ../nowhere}\n"))
+    assert told(project.pipeline("run", code=2)) == (
+        f"error: source.repository: {project.directory.parent}/nowhere does not exist\n"
+        "hint: name a git repository, or a URL"
+    )
+
+
+def test_an_empty_repository(project: Project) -> None:
+    """It has no commit yet."""
+    shutil.rmtree(project.directory / ".git")
+    project.git("init", "--quiet")
+    assert told(project.pipeline("run", code=2)) == (
+        f"error: {project.directory}/.git has no commit yet\nhint: git add . && git commit -m 'First'"
+    )
+
+
+@pytest.mark.parametrize(
+    ("wanted", "hint"), [("mian", "did you mean main?"), ("v1.0", "known: main"), ("deadbeef", "known: main")]
+)
+def test_an_unknown_branch(wanted: str, hint: str, project: Project) -> None:
+    """With the nearest one that there is."""
+    assert told(project.pipeline("run", wanted, code=2)) == (
+        f"error: there is no branch, tag or commit {wanted} in {project.directory}/.git\nhint: {hint}"
+    )
+
+
+def test_a_commit_that_looks_like_an_option(project: Project) -> None:
+    """It never reaches git."""
+    assert told(project.pipeline("run", "--", "--upload-pack=touch /tmp/x", code=2)) == (
+        "error: --upload-pack=touch /tmp/x is no branch, tag or commit"
+    )
+
+
+def test_submodules(project: Project) -> None:
+    """They are not supported, and not silently left out."""
+    project.write(".gitmodules", '[submodule "lib"]\n\tpath = lib\n\turl = ../lib\n')
+    project.commit("1")
+    assert told(project.pipeline("run", code=2)) == (
+        "error: commit … has submodules (lib), which are not supported yet\n"
+        "hint: put their files into the repository, or fetch them in the Dockerfile"
+    )
+
+
+def test_a_port_that_another_program_has(project: Project) -> None:
+    """It is said before anything is built."""
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", project.port))
+        other.listen()
+        result = project.pipeline("run", code=2)
+    assert told(result) == (
+        f"error: port {project.port} of load balancer edge of shop is taken by another program\n"
+        f"hint: find it with: ss -ltnp 'sport = :{project.port}', or give the listener another port"
+    )
+    assert "Build" not in result.out
+
+
+def test_a_port_of_another_pipeline(projects: Projects) -> None:
+    """Both are named."""
+    first, second = projects("shop"), projects("blog")
+    second.port = first.port
+    second.configure()
+    first.pipeline("run")
+    assert told(second.pipeline("run", code=2)) == (
+        f"error: port {first.port} of load balancer edge of blog is taken by load balancer edge of shop\n"
+        "hint: give one of the two listeners another port"
+    )
+    first.assert_serving(release=1)
+
+
+def test_docker_does_not_run(project: Project) -> None:
+    """It says where it was looked for and how to start it."""
+    result = project.pipeline("run", code=3, DOCKER_HOST="unix:///nowhere/docker.sock")
+    assert told(result) == (
+        "error: Docker does not run: nothing answers at unix:///nowhere/docker.sock\n"
+        "hint: start it: systemctl start docker, or run dockerd"
+    )
+
+
+class FragileEngine:
+    """A way to the real engine that can be cut, as when dockerd dies under our hands."""
+
+    def __init__(self, path: Path) -> None:
+        self.host = f"unix://{path}"
+        self._server = socket.socket(socket.AF_UNIX)
+        self._server.bind(str(path))
+        self._server.listen()
+        self._open: list[socket.socket] = []
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def die(self) -> None:
+        with suppress(OSError):
+            self._server.shutdown(socket.SHUT_RDWR)
+        self._server.close()
+        for connection in self._open:
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = self._server.accept()
+                engine = socket.socket(socket.AF_UNIX)
+                engine.connect("/var/run/docker.sock")
+                self._open += [client, engine]
+                for source, sink in ((client, engine), (engine, client)):
+                    threading.Thread(target=self._copy, args=(source, sink), daemon=True).start()
+
+    def _copy(self, source: socket.socket, sink: socket.socket) -> None:
+        with suppress(OSError):
+            while data := source.recv(65536):
+                sink.sendall(data)
+        with suppress(OSError):
+            sink.shutdown(socket.SHUT_WR)
+
+
+@pytest.fixture
+def fragile(tmp_path: Path) -> Iterator[FragileEngine]:
+    engine = FragileEngine(tmp_path / "engine.sock")
+    yield engine
+    engine.die()
+
+
+@pytest.mark.parametrize("moment", ["testing: ", "registered, waiting"])
+def test_docker_dies_in_the_middle(moment: str, service: Project, fragile: FragileEngine) -> None:
+    """The run ends as a system fault, nothing is lost, and the next command puts everything right."""
+    service.configure(("[python3, -m, unittest]", "[python3, -c, 'import time; time.sleep(1)']"))
+    service.commit("2")
+    with service.load() as load:
+        run = service.start("run", DOCKER_HOST=fragile.host)
+        assert run.stdout is not None
+        seen = next(line for line in run.stdout if moment in line)
+        fragile.die()
+        result = service.finish(run, code=3)
+        service.pipeline("status")
+        report = load.stop()
+    assert seen
+    assert re.match(r"error: Docker (at unix://\S+ went away: |does not run: nothing answers at unix://)", told(result))
+    assert report.failed == 0, report.failures
+    service.assert_serving(release=1)
+
+
+def test_the_disk_of_the_database_is_full(tmp_path: Path, base_image: str, projects: Projects) -> None:
+    """The run ends with what to do, and goes on where there is room again."""
+    project = projects()
+    if os.geteuid() != 0:
+        pytest.skip("only root can mount a small disk")
+    small = project.home.root
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=800k", "none", str(small)], check=False).returncode:
+        pytest.skip("this machine does not let us mount anything")
+    try:
+        filler = small / "filler"
+        project.pipeline("history")
+        with suppress(OSError), filler.open("wb", buffering=0) as file:
+            while True:
+                file.write(b"x" * 4096)
+        result = project.pipeline("run", code=3)
+        assert "No space left on device" in result.err or "the disk is full" in result.err
+        assert "Traceback" not in result.err
+        filler.unlink()
+        subprocess.run(["mount", "-o", "remount,size=64m", str(small)], check=True)
+        project.pipeline("run")
+        with project.store() as store:
+            active = store.active_release("shop")
+            assert active is not None
+            project.assert_serving(release=active.number)
+        project.remove()
+    finally:
+        until(lambda: subprocess.run(["umount", str(small)], check=False).returncode == 0, "the small disk is free")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (["rollback"], "there is no former release to go back to\nhint: `pipeline releases` lists them"),
+        (["rollback", "7"], "there is no release 7\nhint: `pipeline releases` lists them"),
+        (["run", "--wait", "soon"], "--wait: 'soon' is no duration; write 500ms, 30s, 2m or 1h"),
+        (["run", "-p", "replicas"], "-p replicas: write -p NAME=VALUE"),
+        (["run", "-p", "size=3"], "pipeline.yaml: -p size=3: there is no such parameter"),
+        (["logs", "9"], "there is no run 9\nhint: `pipeline history` lists them"),
+    ],
+)
+def test_commands_that_make_no_sense_here(arguments: list[str], error: str, project: Project) -> None:
+    """Each says what would."""
+    assert told(project.pipeline(*arguments, code=2)) == f"error: {error}"
