@@ -19,6 +19,7 @@ _MAKE_ROOM = "make room: docker system df shows what takes it"
 def readable_errors() -> Iterator[None]:
     import docker.errors
     import requests.exceptions
+    import urllib3.exceptions
 
     try:
         yield
@@ -26,7 +27,12 @@ def readable_errors() -> Iterator[None]:
         text = str(error.explanation or error)
         hint = _MAKE_ROOM if "no space left" in text else None
         raise EngineFault(f"Docker: {text}", hint=hint) from error
-    except (docker.errors.DockerException, requests.exceptions.RequestException, OSError) as error:
+    except (
+        docker.errors.DockerException,
+        requests.exceptions.RequestException,
+        urllib3.exceptions.HTTPError,
+        OSError,
+    ) as error:
         raise _unreachable(error) from error
 
 

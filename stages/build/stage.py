@@ -27,6 +27,8 @@ class BuildStage:
         """Sets `work.image`. Raises `StageFailed` when the build or the tests fail, with their last lines."""
         assert context.work.snapshot is not None
         with Engine(context.home.id) as engine:
+            # Docker may have finished making a test container after the runner that wanted it was killed.
+            engine.containers.remove_leftovers(context.configuration.pipeline.name)
             return _Building(context, engine, context.work.snapshot).run()
 
     def plan(self, context: StageContext) -> list[str]:

@@ -7,13 +7,14 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 
 from pipeline.api import Image, StageContext
 from pipeline.config.models import Tests
 from pipeline.engine.container import ContainerSpec
 from pipeline.engine.engine import Engine
 from pipeline.engine.labels import LABEL_PIPELINE, LABEL_ROLE, LABEL_RUN, ROLE_TEST
-from pipeline.errors import StageFailed
+from pipeline.errors import EngineFault, StageFailed
 from pipeline.quantity import format_duration
 from stages.build.junit import NotJUnit, TestReport, read_reports
 
@@ -60,9 +61,11 @@ class ImageTests:
         )
 
     def _read(self, container: str) -> None:
-        for line in self._engine.containers.stream(container):
-            self._tail.append(line)
-            self._context.log.line("test", line)
+        # Whoever waits for the container meets the same fault, and in a place where it can be told.
+        with suppress(EngineFault):
+            for line in self._engine.containers.stream(container):
+                self._tail.append(line)
+                self._context.log.line("test", line)
 
     def _await_end(self, container: str) -> bool:
         """Whether they ended by themselves in time. Ended they are in any case."""

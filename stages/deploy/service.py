@@ -60,6 +60,7 @@ class Service:
         wanted = Desired("", 0, 0, 0, deregistration_delay=delay, deploy_timeout=timedelta(0))
         Convergence(self._fleet(group), wanted, self._context.events).run()
         self.balancer.withdraw(self._pipeline)
+        self.engine.containers.remove_leftovers(self._pipeline)
         self.engine.networks.remove(self._pipeline)
         return count
 

@@ -208,9 +208,11 @@ class Project:
         label = f"label=penstock.home={self.home.id}"
         if left := docker("ps", "-aq", "--filter", label).split():
             docker("rm", "-f", *left)
-        for kind in ("network", "image"):
-            if left := docker(kind, "ls", "-q", "--filter", label).split():
-                docker(kind, "rm", *(["-f"] if kind == "image" else []), *dict.fromkeys(left))
+        if left := docker("network", "ls", "-q", "--filter", label).split():
+            docker("network", "rm", *left)
+        # Another project's image may be built on one of ours: then it stays for it.
+        left = docker("image", "ls", "-q", "--filter", label).split()
+        subprocess.run(["docker", "image", "rm", "-f", *left], capture_output=True, check=False)
 
 
 def docker(*arguments: str) -> str:

@@ -8,13 +8,14 @@ import shutil
 import socket
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from pipeline.engine.labels import ROLE_TEST
 from tests.docker.conftest import Projects
 from tests.docker.project import Project, Result, until
 
@@ -379,21 +380,33 @@ def fragile(tmp_path: Path) -> Iterator[FragileEngine]:
     engine.die()
 
 
-@pytest.mark.parametrize("moment", ["testing: ", "registered, waiting"])
-def test_docker_dies_in_the_middle(moment: str, service: Project, fragile: FragileEngine) -> None:
-    """The run ends as a system fault, nothing is lost, and the next command puts everything right."""
-    service.configure(("[python3, -m, unittest]", "[python3, -c, 'import time; time.sleep(1)']"))
+def dies_during(project: Project, engine: FragileEngine, moment: Callable[[], object]) -> None:
+    """Roll out while the engine dies at `moment`: a system fault, in words."""
+    run = project.start("run", DOCKER_HOST=engine.host)
+    until(moment, "the moment to die")
+    engine.die()
+    result = project.finish(run, code=3)
+    assert re.match(r"error: Docker (at unix://\S+ went away: |does not run: nothing answers at unix://)", told(result))
+
+
+def test_docker_dies_during_the_tests(service: Project, fragile: FragileEngine) -> None:
+    """Nothing was touched; the next command that works with Docker removes the test container."""
+    service.configure(("[python3, -m, unittest]", "[python3, -c, 'import time; time.sleep(20)']"))
+    service.commit("2")
+    dies_during(service, fragile, lambda: [c.state for c in service.containers(ROLE_TEST)] == ["running"])
+    service.configure()
+    service.commit("2")
+    service.pipeline("run")
+    service.assert_serving(release=2)
+
+
+def test_docker_dies_during_the_rollout(service: Project, fragile: FragileEngine) -> None:
+    """A new container is registered by then; the next command removes it, and nothing is lost."""
     service.commit("2")
     with service.load() as load:
-        run = service.start("run", DOCKER_HOST=fragile.host)
-        assert run.stdout is not None
-        seen = next(line for line in run.stdout if moment in line)
-        fragile.die()
-        result = service.finish(run, code=3)
+        dies_during(service, fragile, lambda: len(service.targets()) == 3)
         service.pipeline("status")
         report = load.stop()
-    assert seen
-    assert re.match(r"error: Docker (at unix://\S+ went away: |does not run: nothing answers at unix://)", told(result))
     assert report.failed == 0, report.failures
     service.assert_serving(release=1)
 

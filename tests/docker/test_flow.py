@@ -1,0 +1,437 @@
+"""From a commit to a release that serves, under load, as a user sees it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sqlite3
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+
+import pytest
+
+from pipeline.balancer.balancer import Balancer
+from pipeline.balancer.model import TargetState
+from pipeline.engine.container import Container
+from pipeline.engine.engine import Engine
+from pipeline.store.records import ReleaseState, RunState
+from tests.docker.conftest import Projects
+from tests.docker.project import Project, docker, haproxy_processes, until
+
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(180)]
+
+
+def get(project: Project, path: str = "/") -> str:
+    with urllib.request.urlopen(f"http://127.0.0.1:{project.port}{path}", timeout=20) as answer:
+        return str(answer.read().decode())
+
+
+class Watcher:
+    """Looks at the containers and the targets as often as it can, and keeps the extremes."""
+
+    def __init__(self, project: Project) -> None:
+        self._project = project
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._watch)
+        self.most_running = 0
+        self.least_healthy = 10**6
+        self.looks = 0
+
+    def _watch(self) -> None:
+        balancer = Balancer(self._project.home.balancer)
+        with Engine(self._project.home.id) as engine:
+            while not self._ended.is_set():
+                running = sum(c.state == "running" for c in engine.containers.of(self._project.name))
+                healthy = sum(h.state is TargetState.HEALTHY for h in balancer.target_health(self._project.name, "web"))
+                self.most_running = max(self.most_running, running)
+                self.least_healthy = min(self.least_healthy, healthy)
+                self.looks += 1
+
+    def __enter__(self) -> Watcher:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
+
+
+def test_a_commit_becomes_a_release(service: Project) -> None:
+    """Built from the commit alone, tested, labelled, rolled out without a lost request, and told in order."""
+    service.write(".dockerignore", "ignored*\n")
+    service.write("ignored.txt", "not either")
+    sha = service.commit("2")
+    service.write("version.txt", "3-not-committed\n")
+    with service.load() as load:
+        out = service.pipeline("run").out
+        until(lambda: "sample-app 2" in get(service), "version 2 answers")
+        report = load.stop()
+    assert report.failed == 0, report.failures
+    service.assert_serving(release=2)
+    assert "1 uncommitted change in the checkout: not part of this run" in out
+    image = json.loads(docker("image", "inspect", service.containers()[0].image))[0]
+    labels = image["Config"]["Labels"]
+    assert labels["org.opencontainers.image.revision"] == sha
+    assert labels["org.opencontainers.image.version"] == sha[:7]
+    assert labels["org.opencontainers.image.source"] == f"{service.directory}/.git"
+    assert labels["penstock.pipeline"] == "shop"
+    files = docker("run", "--rm", "--entrypoint", "ls", image["Id"], "/app").split()
+    assert "ignored.txt" not in files
+    assert "Ran 5 tests" in service.pipeline("logs").out
+
+
+def test_each_replacement_keeps_to_the_contract(service: Project) -> None:
+    """Started, registered, healthy; only then is an old one drained, and only then stopped and removed."""
+    service.commit("2")
+    service.pipeline("run")
+    events = [json.loads(line) for line in service.pipeline("events", "--json").out.splitlines()]
+    steps = [(e["kind"], e["target"]) for e in events if e["run"] == 2 and "target" in e]
+    order = {step: position for position, step in enumerate(steps)}
+    new = [name for kind, name in steps if kind == "container.starting"]
+    old = [name for kind, name in steps if kind == "target.draining"]
+    assert len(new) == len(old) == 2
+    for started, replaced in zip(new, old, strict=True):
+        moments = [
+            ("container.starting", started),
+            ("container.started", started),
+            ("target.initial", started),
+            ("target.healthy", started),
+            ("target.draining", replaced),
+            ("container.stopping", replaced),
+            ("container.stopped", replaced),
+            ("container.removed", replaced),
+        ]
+        positions = [order[moment] for moment in moments]
+        assert positions == sorted(positions)
+
+
+@pytest.mark.parametrize(
+    ("surge", "unavailable", "floor", "ceiling"),
+    [("1", "0", 3, 4), ("0", "1", 2, 3), ("100%", "0", 3, 6), ("0", "67%", 1, 3)],
+)
+def test_the_healthy_and_the_running_stay_within_their_bounds(
+    surge: str, unavailable: str, floor: int, ceiling: int, projects: Projects
+) -> None:
+    """As watched from outside all the way through a rollout, with a load on it."""
+    project = projects(replicas=3)
+    rolling = f"rolling: {{max_surge: {surge}, max_unavailable: {unavailable}}}"
+    project.configure(("replicas: 3", f"replicas: 3\n  {rolling}"))
+    project.commit("1")
+    project.pipeline("run")
+    plan = project.pipeline("plan").out
+    assert "nothing to do: what is wanted serves already" in plan
+    project.commit("2")
+    with project.load() as load, Watcher(project) as watcher:
+        project.pipeline("run")
+        report = load.stop()
+    assert watcher.looks > 50
+    assert watcher.least_healthy >= floor
+    assert watcher.most_running <= ceiling
+    assert report.failed == 0, report.failures
+    project.assert_serving(release=2)
+
+
+def test_plan_foretells_what_run_does(service: Project) -> None:
+    """And changes nothing: no image, no container, no row."""
+    service.commit("2")
+    ours = ("--filter", f"label=penstock.home={service.home.id}")
+    images = docker("image", "ls", "--format", "{{.ID}} {{.Tag}}", *ours)
+    plan = service.pipeline("plan").out
+    assert docker("image", "ls", "--format", "{{.ID}} {{.Tag}}", *ours) == images
+    assert [line.split()[0] for line in plan.splitlines() if line.startswith("  ")] == [
+        "run", "build", "test", "start", "wait", "drain", "stop", "start", "wait", "drain", "stop", "healthy",
+    ]  # fmt: skip
+    assert plan.endswith("healthy targets: never below 2 because of the rollout; containers: at most 3\n")
+    with service.store() as store:
+        assert [r.number for r in store.runs("shop")] == [1]
+
+
+def test_the_same_tree_is_not_built_again(service: Project) -> None:
+    """A commit without a change of the files takes the image that was built and tested before."""
+    service.git("commit", "--quiet", "--allow-empty", "-m", "Nothing")
+    before = {c.name for c in service.containers()}
+    out = service.pipeline("run").out
+    assert "already built and tested from tree" in out
+    assert "Deploy: release 2 serves with 2 targets" in out
+    assert {c.name for c in service.containers()} == before
+
+
+def test_replicas_up_and_down_keep_the_containers_that_stay(project: Project) -> None:
+    """More of the same are started, fewer are drained; nobody else is touched."""
+    project.configure(
+        ("name: shop\n", "name: shop\nparameters: {replicas: {type: integer, default: 2}}\n"),
+        ("replicas: 2\n  deploy", "replicas: ${replicas}\n  deploy"),
+    )
+    project.commit("1")
+    project.pipeline("run")
+    before = {c.name for c in project.containers()}
+    with project.load() as load:
+        project.pipeline("run", "-p", "replicas=4")
+        assert before < {c.name for c in project.containers()}
+        project.pipeline("run", "-p", "replicas=1")
+        after = {c.name for c in project.containers()}
+        report = load.stop()
+    assert len(after) == 1
+    assert after < before
+    assert report.failed == 0, report.failures
+
+
+def test_a_change_of_the_environment_replaces_them(service: Project) -> None:
+    """What a container is made from has changed, so it is made anew."""
+    service.configure(("replicas: 2", "replicas: 2\n  environment: {GREETING: hello}"))
+    service.commit()
+    before = {c.name for c in service.containers()}
+    service.pipeline("run")
+    assert before.isdisjoint({c.name for c in service.containers()})
+    environment = json.loads(docker("inspect", service.containers()[0].id))[0]["Config"]["Env"]
+    assert "GREETING=hello" in environment
+
+
+def test_a_release_that_fails_is_rolled_back(service: Project) -> None:
+    """Exit code 4, the reason, and the former release serving alone; nothing was lost."""
+    service.configure(("deploy_timeout: 20s", "deploy_timeout: 1s"))
+    service.commit("2-broken")
+    with service.load() as load:
+        result = service.pipeline("run", code=4)
+        report = load.stop()
+    assert "Health checks failed with these codes: [500]; release 1 serves again" in result.err
+    assert report.failed == 0, report.failures
+    service.assert_serving(release=1)
+    with service.store() as store:
+        assert store.runs("shop", 1)[0].state is RunState.ROLLED_BACK
+
+
+def test_rolling_back_by_hand(service: Project) -> None:
+    """To the one before, or to any that is kept; what was pruned is named."""
+    service.configure(("replicas: 2", "replicas: 2\n  retain: 2"))
+    for version in "234":
+        service.commit(version)
+        service.pipeline("run")
+    with service.load() as load:
+        service.pipeline("rollback")
+        assert "sample-app 3" in get(service)
+        service.pipeline("rollback", "4")
+        assert "sample-app 4" in get(service)
+        assert load.stop().failed == 0
+    result = service.pipeline("rollback", "1", code=2)
+    assert result.err.startswith("error: the image of release 1 is gone\nhint: deploy.retain keeps the latest;")
+    service.assert_serving(release=4)
+    with service.store() as store:
+        assert [r.state for r in store.releases("shop")] == [
+            ReleaseState.ACTIVE,
+            ReleaseState.RETIRED,
+            ReleaseState.RETIRED,
+            ReleaseState.RETIRED,
+        ]
+
+
+def test_down_takes_everything_of_this_pipeline_and_nothing_else(projects: Projects) -> None:
+    """Containers, targets, network and images of the other one stay, and serve all the time."""
+    shop, blog = projects("shop"), projects("blog")
+    shop.pipeline("run")
+    blog.pipeline("run")
+    stranger = docker("run", "-d", "--label", "penstock.pipeline=shop", shop.base_image, "sleep", "100").strip()
+    try:
+        with blog.load() as load:
+            shop.pipeline("down")
+            report = load.stop()
+        assert report.failed == 0, report.failures
+        shop.assert_gone()
+        blog.assert_serving(release=1)
+        assert docker("inspect", "-f", "{{.State.Running}}", stranger).strip() == "true"
+        ours = ("--filter", f"label=penstock.home={shop.home.id}", "--filter", "label=penstock.pipeline=shop")
+        assert docker("image", "ls", "-q", *ours) == ""
+    finally:
+        docker("rm", "-f", stranger)
+
+
+def test_two_pipelines_share_the_balancer_and_nothing_else(projects: Projects) -> None:
+    """Deploying, failing and leaving of one is not felt by the other, not by one request."""
+    shop, blog = projects("shop"), projects("blog")
+    blog.pipeline("run")
+    with blog.load(rate=100) as load:
+        shop.pipeline("run")
+        shop.commit("2")
+        shop.pipeline("run")
+        shop.configure(("deploy_timeout: 20s", "deploy_timeout: 1s"))
+        shop.commit("3-broken")
+        shop.pipeline("run", code=4)
+        shop.pipeline("down")
+        report = load.stop()
+    assert report.failed == 0, report.failures
+    assert report.longest_gap < 1000
+    blog.assert_serving(release=1)
+    shop.assert_gone()
+
+
+def test_two_commands_at_once(service: Project) -> None:
+    """The second is told who works and since when; with --wait it has its turn."""
+    service.commit("2")
+    first = service.start("run")
+    assert first.stdout is not None
+    line = first.stdout.readline()
+    result = service.pipeline("run", code=3)
+    waiting = service.start("run", "--wait", "1m")
+    service.finish(first)
+    service.finish(waiting)
+    assert "run 2 of shop" in line
+    assert result.err.startswith(f"error: run of shop (process {first.pid}) has been working since 20")
+    assert result.err.endswith("hint: wait for it with --wait 10m\n")
+    service.assert_serving(release=2)
+
+
+def test_cancelling_puts_the_former_release_back(service: Project) -> None:
+    """Ctrl-C in the middle of a rollout: exit code 130, and nothing lost."""
+    service.commit("2")
+    with service.load() as load:
+        run = service.start("run")
+        assert run.stdout is not None
+        assert any("is healthy and gets requests" in line for line in run.stdout)
+        run.send_signal(signal.SIGINT)
+        result = service.finish(run, code=130)
+        report = load.stop()
+    assert "cancelled; release 1 serves again" in result.err
+    assert report.failed == 0, report.failures
+    service.assert_serving(release=1)
+
+
+def test_a_request_in_flight_is_finished_before_its_target_is_stopped(service: Project) -> None:
+    """The deployment waits for it, however slow, within the deregistration delay."""
+    service.commit("2")
+    answers: list[str] = []
+    slow = [threading.Thread(target=lambda: answers.append(get(service, "/slow?ms=4000"))) for _ in range(4)]
+    for thread in slow:
+        thread.start()
+    until(lambda: sum(h.in_flight for h in service.targets()) == 4, "four requests are in flight")
+    service.pipeline("run")
+    for thread in slow:
+        thread.join()
+    assert answers == ["at last\n"] * 4
+
+
+def test_after_its_delay_a_request_is_cut_and_that_is_said(service: Project) -> None:
+    """A client that never ends does not hold up the deployment for ever."""
+    service.configure(("deregistration_delay: 10s", "deregistration_delay: 1s"), ("stop_grace: 5s", "stop_grace: 1s"))
+    service.commit()
+    service.pipeline("run")
+    ended: list[object] = []
+
+    def ask() -> None:
+        try:
+            ended.append(get(service, "/slow?ms=60000"))
+        except OSError as error:
+            ended.append(error)
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    until(lambda: sum(h.in_flight for h in service.targets()) == 1, "the request is in flight")
+    service.commit("2")
+    out = service.pipeline("run").out
+    thread.join()
+    assert "still had 1 in flight after 1 s: cut" in out
+    assert isinstance(ended[0], OSError)
+
+
+def test_a_target_that_dies_costs_no_idempotent_request(service: Project) -> None:
+    """Its requests go to the other one; Docker restarts it and it comes back by itself."""
+    with service.load(posts=0) as load, Engine(service.home.id) as engine:
+        for _ in range(3):
+            victim = engine.containers.inspect(service.containers()[0].id)
+            os.kill(victim.pid, signal.SIGKILL)
+            until(partial(_restarted, engine, victim), "Docker has restarted it")
+            until(lambda: {h.state for h in service.targets()} == {TargetState.HEALTHY}, "both are healthy")
+        report = load.stop()
+    assert report.failed == 0, report.failures
+    service.assert_serving(release=1)
+
+
+def _restarted(engine: Engine, victim: Container) -> bool:
+    return engine.containers.inspect(victim.id).pid not in (0, victim.pid)
+
+
+@pytest.mark.parametrize("which", ["master", "worker"])
+def test_a_killed_balancer_is_started_by_the_next_command(which: str, service: Project) -> None:
+    """It serves the same targets at once, and says that it was gone."""
+    os.kill(haproxy_processes(service.home)[which], signal.SIGKILL)
+    until(lambda: not _answers(service), "the balancer is gone")
+    started = time.monotonic()
+    out = service.pipeline("status").out
+    assert time.monotonic() - started < 5
+    assert "the balancer was not running: started again" in out
+    assert "sample-app 1" in get(service)
+    until(lambda: {h.state for h in service.targets()} == {TargetState.HEALTHY}, "both are healthy")
+    service.assert_serving(release=1)
+
+
+def _answers(project: Project) -> bool:
+    try:
+        return bool(get(project))
+    except OSError:
+        return False
+
+
+@contextmanager
+def secret_file(project: Project, value: str) -> Iterator[None]:
+    path = project.directory / ".secrets"
+    path.touch(mode=0o600)
+    path.write_text(f"PASSWORD={value}\n")
+    yield
+    path.unlink()
+
+
+def test_a_secret_is_in_the_container_and_nowhere_else(service: Project) -> None:
+    """Not in any file of ours, not in a label, not in an argument, not in what is printed."""
+    value = "correct-horse-battery"
+    service.write(".gitignore", ".secrets\n")
+    service.configure(
+        ("name: shop\n", "name: shop\nsecrets: {file: .secrets}\n"),
+        ("[python3, -m, unittest]", "[sh, -c, 'echo it is $PASSWORD; env']"),
+        ("timeout: 30s}", "timeout: 30s, environment: {PASSWORD: '${secret:PASSWORD}'}}"),
+        ("replicas: 2", "replicas: 2\n  environment: {PASSWORD: '${secret:PASSWORD}'}"),
+    )
+    service.commit("2")
+    with secret_file(service, value):
+        result = service.pipeline("run")
+        shown = result.out + result.err + service.pipeline("logs").out + service.pipeline("events").out
+    assert "it is ***" in shown
+    assert value not in shown
+    inspected = json.loads(docker("inspect", service.containers()[0].id))[0]
+    assert f"PASSWORD={value}" in inspected["Config"]["Env"]
+    assert value not in json.dumps({**inspected, "Config": {**inspected["Config"], "Env": []}})
+    assert value not in docker("image", "inspect", inspected["Image"])
+    holding = [p for p in service.home.root.rglob("*") if p.is_file() and value.encode() in p.read_bytes()]
+    assert holding == []
+    connection = sqlite3.connect(service.home.database)
+    assert value not in "".join(connection.iterdump())
+    connection.close()
+
+
+def test_paths_that_did_not_change_make_no_run(service: Project) -> None:
+    """Unless it is forced."""
+    service.configure(("name: shop\n", "name: shop\nsource: {paths: [app.py, version.txt]}\n"))
+    service.commit()
+    out = service.pipeline("run").out
+    assert "changes nothing under app.py, version.txt since run 1 (--force runs it)" in out
+    with service.store() as store:
+        assert [r.number for r in store.runs("shop")] == [1]
+    service.pipeline("run", "--force")
+    service.assert_serving(release=2)
+
+
+def test_history_tells_what_happened(service: Project) -> None:
+    """To people and to machines."""
+    service.configure(("deploy_timeout: 20s", "deploy_timeout: 1s"))
+    service.commit("2-broken")
+    service.pipeline("run", code=4)
+    rows = json.loads(service.pipeline("history", "--json").out)
+    assert [(r["number"], r["state"]) for r in rows] == [(2, "rolled_back"), (1, "succeeded")]
+    releases = json.loads(service.pipeline("releases", "--json").out)
+    assert [(r["number"], r["state"]) for r in releases] == [(2, "failed"), (1, "active")]
+    status = service.pipeline("status").out
+    assert "shop: release 1" in status
+    assert f"edge: http://localhost:{service.port} → web" in status
