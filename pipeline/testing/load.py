@@ -40,7 +40,7 @@ class Load:
         """Start a load; returns at the first answer. Raises `SystemFault` when none comes within 10 s."""
         load = cls(profile)
         deadline = time.monotonic() + _PATIENCE
-        while (report := load.report()).sent == report.failed:
+        while not (report := load.report()).succeeded:
             if time.monotonic() > deadline:
                 load.stop()
                 reasons = ", ".join(sorted({f.reason for f in report.failures})) or "no answer"

@@ -37,10 +37,14 @@ class PhaseReport:
 
 @dataclass(frozen=True)
 class LoadReport:
-    """A whole load. `late` is how far the generator itself fell behind at most, in milliseconds."""
+    """A whole load. What has neither succeeded nor failed is in flight.
+
+    `late` is how far the generator itself fell behind at most, in milliseconds.
+    """
 
     seconds: float
     sent: int
+    succeeded: int
     failed: int
     p50: float
     p99: float
@@ -76,9 +80,14 @@ class Latencies:
         """Count all of another."""
         self._counts.update(other._counts)
 
+    @property
+    def count(self) -> int:
+        """How many were counted."""
+        return self._counts.total()
+
     def quantile(self, share: float) -> float:
         """The latency in milliseconds that `share` of all stayed within; 0 where there is none."""
-        wanted = share * self._counts.total()
+        wanted = share * self.count
         for bucket in sorted(self._counts):
             wanted -= self._counts[bucket]
             if wanted <= 0:
@@ -157,6 +166,7 @@ class Recorder:
         return LoadReport(
             seconds=round(now - self._started, 2),
             sent=sum(phase.sent for phase in self._phases),
+            succeeded=whole.count,
             failed=sum(phase.failed for phase in self._phases),
             p50=whole.quantile(0.5),
             p99=whole.quantile(0.99),

@@ -1,0 +1,246 @@
+"""A real git: whatever kind of repository, the commit is found and the user's files are never touched."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from pipeline.errors import ConfigError, StageFailed
+from stages.source.git import is_url, redact
+from stages.source.repository import Repository
+
+
+class Work:
+    """A repository with one commit, and a place for mirrors."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.path = root / "work"
+        self.mirrors = root / "mirrors"
+        self.mirrors.mkdir()
+        self.path.mkdir()
+        self.git("init", "--quiet", "--initial-branch=main")
+        self.first = self.commit("one")
+
+    def git(self, *arguments: str, cwd: Path | None = None) -> str:
+        identity = ("-c", "user.name=Ann", "-c", "user.email=ann@example.com", "-c", "protocol.file.allow=always")
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}
+        return subprocess.run(
+            ["git", *identity, *arguments],
+            cwd=cwd or self.path,
+            check=True,
+            capture_output=True,
+            text=True,
+            env=environment,
+        ).stdout.strip()
+
+    def commit(self, content: str, name: str = "file.txt") -> str:
+        (self.path / name).parent.mkdir(parents=True, exist_ok=True)
+        (self.path / name).write_text(content)
+        self.git("add", "--all")
+        self.git("commit", "--quiet", "-m", f"Say {content}")
+        return self.git("rev-parse", "HEAD")
+
+    def open(self, named: str = "work") -> Repository:
+        self.told: list[str] = []
+        return Repository(named, self.root, self.mirrors, self.told.append)
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Work:
+    return Work(tmp_path)
+
+
+def test_a_branch_is_resolved_with_who_and_what(work: Work) -> None:
+    """The full id, the author and the subject."""
+    revision = work.open().resolve("main")
+    assert (revision.sha, revision.ref, revision.author, revision.subject) == (work.first, "main", "Ann", "Say one")
+    assert revision.source == f"{work.path}/.git"
+
+
+def test_every_kind_of_name(work: Work) -> None:
+    """A branch, a tag with and without a message, a short and a full id, and HEAD."""
+    work.git("tag", "v1")
+    work.git("tag", "-a", "v1.0", "-m", "First")
+    work.commit("two")
+    repository = work.open()
+    names = ["v1", "v1.0", work.first, work.first[:8]]
+    assert [repository.resolve(name).sha for name in names] == [work.first] * 4
+    work.git("checkout", "--quiet", "--detach", work.first)
+    assert repository.resolve("HEAD").sha == work.first
+
+
+def test_a_branch_comes_before_a_tag_of_the_same_name(work: Work) -> None:
+    """So that nobody can redirect a branch by a tag."""
+    work.git("tag", "release")
+    second = work.commit("two")
+    work.git("branch", "release")
+    assert work.open().resolve("release").sha == second
+
+
+def test_new_commits_are_seen_and_rewritten_branches_followed(work: Work) -> None:
+    """The mirror is fetched each time, by force."""
+    repository = work.open()
+    repository.resolve("main")
+    second = work.commit("two")
+    assert repository.resolve("main").sha == second
+    work.git("reset", "--quiet", "--hard", work.first)
+    third = work.commit("three")
+    assert repository.resolve("main").sha == third
+
+
+@pytest.mark.parametrize("kind", ["bare", "worktree", "gitfile", "subfolder", "clone", "url"])
+def test_every_kind_of_repository(kind: str, work: Work) -> None:
+    """Bare, a linked worktree, a .git that is a file, a folder within, a clone of a clone, a URL."""
+    target = work.root / kind
+    match kind:
+        case "bare" | "clone":
+            options = ("--bare",) if kind == "bare" else ()
+            work.git("clone", "--quiet", *options, str(work.path), str(target))
+        case "worktree":
+            work.git("worktree", "add", "--quiet", "-b", "side", str(target))
+        case "gitfile":
+            separate = ("--separate-git-dir", str(work.root / "elsewhere"))
+            work.git("clone", "--quiet", *separate, str(work.path), str(target))
+        case "subfolder":
+            target = work.path / "sub"
+            target.mkdir()
+        case "url":
+            assert work.open(f"file://{work.path}").resolve("main").sha == work.first
+            return
+    repository = work.open(str(target))
+    assert repository.resolve("HEAD").sha == work.first
+    assert repository.resolve("main").sha == work.first
+
+
+def test_the_checkout_is_never_touched(work: Work) -> None:
+    """Not its files, not its index, not its refs."""
+    (work.path / "file.txt").write_text("changed")
+    (work.path / "new.txt").write_text("new")
+
+    def state() -> list[tuple[str, int, bytes]]:
+        files = [p for p in work.path.rglob("*") if p.is_file()]
+        return sorted((str(p), p.stat().st_mtime_ns, p.read_bytes()) for p in files)
+
+    before = state()
+    repository = work.open()
+    revision = repository.resolve("main")
+    assert repository.uncommitted(revision) == 2
+    assert repository.snapshot(revision).read("file.txt") == b"one"
+    assert state() == before
+
+
+def test_a_hooks_environment_does_not_lead_elsewhere(work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Git tells its hooks where their repository is; ours must not believe that."""
+    (work.root / "other").mkdir()
+    other = Work(work.root / "other")
+    monkeypatch.setenv("GIT_DIR", str(other.path / ".git"))
+    monkeypatch.setenv("GIT_INDEX_FILE", "/nowhere")
+    monkeypatch.setenv("GIT_QUARANTINE_PATH", "/nowhere")
+    assert work.open().resolve("main").sha == work.first
+
+
+def test_hooks_of_the_repository_are_not_run(work: Work) -> None:
+    """A checkout's hooks are its user's business."""
+    for name in ("post-checkout", "reference-transaction", "post-index-change"):
+        hook = work.path / ".git" / "hooks" / name
+        hook.write_text(f"#!/bin/sh\ntouch {work.root}/ran\n")
+        hook.chmod(0o755)
+    repository = work.open()
+    repository.uncommitted(repository.resolve("main"))
+    assert not (work.root / "ran").exists()
+
+
+def test_a_damaged_mirror_is_fetched_anew(work: Work) -> None:
+    """A mirror is a copy: nobody has to mend it by hand."""
+    repository = work.open()
+    repository.resolve("main")
+    (mirror,) = (p for p in work.mirrors.iterdir() if p.suffix == ".git")
+    (mirror / "HEAD").write_text("nonsense")
+    assert work.open().resolve("main").sha == work.first
+
+
+def test_a_lock_that_a_killed_git_left_is_no_obstacle(work: Work) -> None:
+    """Ours is held, so whoever held that one is gone."""
+    repository = work.open()
+    repository.resolve("main")
+    (mirror,) = (p for p in work.mirrors.iterdir() if p.suffix == ".git")
+    (mirror / "refs" / "heads" / "main.lock").touch()
+    (mirror / "packed-refs.lock").touch()
+    second = work.commit("two")
+    assert repository.resolve("main").sha == second
+
+
+def test_a_commit_that_no_branch_leads_to_any_more(work: Work) -> None:
+    """By its full id it is still found, as long as git has it."""
+    second = work.commit("two")
+    work.git("reset", "--quiet", "--hard", work.first)
+    work.git("config", "uploadpack.allowAnySHA1InWant", "true")
+    assert work.open().resolve(second).sha == second
+
+
+def test_the_archive_is_the_commit(work: Work) -> None:
+    """Of a folder or of all; without anything that is not committed."""
+    work.commit("two", "app/main.py")
+    (work.path / "app" / "local.py").write_text("local")
+    repository = work.open()
+    snapshot = repository.snapshot(repository.resolve("main"))
+
+    def names(folder: str) -> list[str]:
+        with snapshot.archive(folder) as stream, tarfile.open(fileobj=stream, mode="r|") as tar:
+            return [member.name for member in tar if member.isfile()]
+
+    assert names(".") == ["app/main.py", "file.txt"]
+    assert names("app") == ["main.py"]
+    assert snapshot.read("nothing") is None
+
+
+def test_what_changed_between_two_commits(work: Work) -> None:
+    """Also names that git would quote; None when the former commit is gone."""
+    work.commit("x", "ümläut \n.txt")
+    repository = work.open()
+    revision = repository.resolve("main")
+    assert repository.changed(work.first, revision) == ["ümläut \n.txt"]
+    assert repository.changed("0" * 40, revision) is None
+
+
+def test_a_url_without_an_answer(work: Work) -> None:
+    """Git's own last line, and no password."""
+    with pytest.raises(StageFailed) as caught:
+        work.open("http://ann:hunter-two@127.0.0.1:1/shop.git").resolve("main")
+    assert "hunter" not in str(caught.value)
+    assert caught.value.message.startswith("cannot fetch http://***@127.0.0.1:1/shop.git: ")
+
+
+def test_head_of_a_url(work: Work) -> None:
+    """A URL has no checkout."""
+    with pytest.raises(ConfigError) as caught:
+        work.open(f"file://{work.path}").resolve("HEAD")
+    assert str(caught.value) == "HEAD means what is checked out, and a URL has no checkout\nname a branch"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("https://example.com/a.git", True),
+        ("git@example.com:a.git", True),
+        ("example.com:a.git", True),
+        ("ssh://git@example.com/a", True),
+        ("./a", False),
+        ("../a:b", False),
+        ("/srv/git/a.git", False),
+        ("a", False),
+    ],
+)
+def test_what_is_a_url(text: str, expected: bool) -> None:
+    """As git understands it."""
+    assert is_url(text) is expected
+
+
+def test_passwords_are_taken_out_of_locations() -> None:
+    """Wherever they stand in a text."""
+    assert redact("fatal: https://ann:secret@host/a and http://b@c/") == "fatal: https://***@host/a and http://***@c/"
