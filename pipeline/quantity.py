@@ -48,6 +48,14 @@ def parse_size(text: Any) -> int:
     return int(match[1]) * (_BYTES | _DOCKER_BYTES).get(match[2] or "B", 1)
 
 
+def format_size(value: int | None) -> str | None:
+    """Write a size so that `parse_size` reads it back: the largest binary unit that divides it."""
+    for unit in ("GiB", "MiB", "KiB"):
+        if value and value % _BYTES[unit] == 0:
+            return f"{value // _BYTES[unit]}{unit}"
+    return None if value is None else str(value)
+
+
 def parse_amount(text: Any) -> int | str:
     """Read a count (`2`) or a share (`25%`) of the replicas."""
     if isinstance(text, int) and not isinstance(text, bool) and text >= 0:

@@ -7,12 +7,13 @@ from datetime import timedelta
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
+from annotated_types import Ge, Le
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from pipeline.balancer.model import Action, HealthCheck, Listener, LoadBalancer, TargetGroup
 from pipeline.config.models import Build, Deploy, Parameter, Pipeline, Rolling, SecretSource, Source, Tests
-from pipeline.quantity import Amount, Duration, Size, format_duration
+from pipeline.quantity import Amount, Duration, Size, format_duration, format_size
 
 _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("", Pipeline),
@@ -65,7 +66,8 @@ def _section(path: str, model: type[BaseModel]) -> str:
 
 def _row(name: str, field: FieldInfo) -> str:
     kind = _kind(field.annotation, field.metadata)
-    default = "**required**" if field.is_required() else _default(field.get_default(call_default_factory=True))
+    value = None if field.is_required() else field.get_default(call_default_factory=True)
+    default = "**required**" if field.is_required() else _default(format_size(value) if kind == "size" else value)
     return f"| `{name}` | {kind} | {default} | {field.description} |"
 
 
@@ -86,7 +88,15 @@ def _kind(annotation: Any, metadata: list[Any]) -> str:
     for item in metadata:
         if repr(item) in named:
             return named[repr(item)]
-    return "or ".join(_words(annotation))
+    return " or ".join(dict.fromkeys(_words(annotation))) + _range(metadata)
+
+
+def _range(metadata: list[Any]) -> str:
+    least = next((item.ge for item in metadata if isinstance(item, Ge)), None)
+    most = next((item.le for item in metadata if isinstance(item, Le)), None)
+    if least is None:
+        return ""
+    return f", {least} to {most}" if most is not None else f", from {least}"
 
 
 def _words(annotation: Any) -> Iterator[str]:
@@ -94,7 +104,7 @@ def _words(annotation: Any) -> Iterator[str]:
     if origin is Annotated:
         yield _kind(arguments[0], list(arguments[1:]))
     elif origin is Literal:
-        yield " ".join(f"`{word}`" for word in arguments) + " "
+        yield " ".join(f"`{word}`" for word in arguments)
     elif origin in (Union, UnionType):
         for argument in arguments:
             if argument is not type(None):

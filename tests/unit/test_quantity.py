@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.quantity import format_duration, parse_amount, parse_duration, parse_size, resolve_amount
+from pipeline.quantity import format_duration, format_size, parse_amount, parse_duration, parse_size, resolve_amount
 
 
 @pytest.mark.parametrize(
@@ -40,6 +40,12 @@ def test_a_duration_is_read_back_as_it_was_written(milliseconds: int) -> None:
 def test_sizes(text: object, size: int) -> None:
     """Binary and decimal units, Docker's letters, and plain bytes."""
     assert parse_size(text) == size
+
+
+@given(st.integers(0, 2**50))
+def test_a_size_is_read_back_as_it_was_written(size: int) -> None:
+    """Whatever it is."""
+    assert parse_size(format_size(size)) == size
 
 
 @pytest.mark.parametrize("text", ["", "MiB", "1.5GiB", "-1", True, "1TiB"])
