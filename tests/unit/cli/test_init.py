@@ -1,0 +1,81 @@
+"""`pipeline init`: a first pipeline.yaml out of what is there, valid as it is written."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from pipeline.config.first import first_pipeline, look_around
+from pipeline.config.load import load
+from tests.unit.cli.test_main import pipeline
+
+DOCKERFILE = """\
+FROM python:3.12-slim
+EXPOSE 9000/tcp
+HEALTHCHECK --interval=5s \\
+  CMD curl -f http://localhost:9000/up?full=1 || exit 1
+"""
+
+
+def directory(root: Path, dockerfile: str | None = DOCKERFILE, folder: str = ".") -> Path:
+    made = root / "My Shop (2)"
+    (made / folder).mkdir(parents=True)
+    if dockerfile is not None:
+        (made / folder / "Dockerfile").write_text(dockerfile)
+    subprocess.run(["git", "init", "--quiet", "--initial-branch=trunk"], cwd=made, check=True)
+    return made
+
+
+def test_it_finds_port_check_branch_and_name(tmp_path: Path) -> None:
+    """And the file that it writes is valid."""
+    made = directory(tmp_path)
+    done = pipeline("init", cwd=made)
+    assert done.returncode == 0
+    configuration = load(made / "pipeline.yaml").pipeline
+    group = configuration.balancer.target_groups["web"]
+    assert (configuration.name, configuration.source.branch) == ("my-shop-2", "trunk")
+    assert (group.port, group.health_check.path) == (9000, "/up?full=1")
+    assert done.stdout.splitlines()[0] == ("wrote pipeline.yaml: my-shop-2, branch trunk, port 9000, check /up?full=1")
+
+
+def test_every_key_has_its_meaning(tmp_path: Path) -> None:
+    """A newcomer reads the file and needs no other."""
+    lines = first_pipeline(look_around(directory(tmp_path))).splitlines()
+    settings = [line for line in lines if ":" in line and not line.rstrip().endswith(":") and not line.startswith("#")]
+    assert settings
+    assert all(" # " in line for line in settings if "command: [" not in line)
+
+
+def test_a_dockerfile_further_down(tmp_path: Path) -> None:
+    """Its folder is the build context."""
+    made = directory(tmp_path, folder="services/web")
+    assert look_around(made).context == "services/web"
+
+
+@pytest.mark.parametrize(
+    ("dockerfile", "note"),
+    [
+        (None, "there is no Dockerfile yet: write one, its folder is build.context"),
+        ("FROM x\n", "the Dockerfile has no EXPOSE: see that balancer.target_groups.web.port is right"),
+        (
+            "FROM x\nEXPOSE 80\n",
+            "no HEALTHCHECK with a URL: see that health_check.path answers 200 when the app is ready",
+        ),
+    ],
+)
+def test_what_it_could_not_find_is_said(dockerfile: str | None, note: str, tmp_path: Path) -> None:
+    """With what to look at."""
+    assert note in look_around(directory(tmp_path, dockerfile)).notes
+
+
+def test_a_file_that_is_there_is_kept(tmp_path: Path) -> None:
+    """Unless it is said twice."""
+    made = directory(tmp_path)
+    (made / "pipeline.yaml").write_text("mine")
+    done = pipeline("init", cwd=made)
+    assert done.returncode == 2
+    assert done.stderr == "error: pipeline.yaml is here already\nhint: --force writes over it\n"
+    assert (made / "pipeline.yaml").read_text() == "mine"
+    assert pipeline("init", "--force", cwd=made).returncode == 0

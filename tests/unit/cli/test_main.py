@@ -1,0 +1,81 @@
+"""The command line before any command works: quick, helpful, and never a traceback."""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipeline.cli.main import _COMMANDS
+
+
+def pipeline(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "pipeline.cli.main", *arguments], cwd=cwd, capture_output=True, text=True, check=False
+    )
+
+
+def test_help_names_every_command_and_the_exit_codes() -> None:
+    """All that a newcomer sees first."""
+    done = pipeline("--help")
+    assert done.returncode == 0
+    assert all(f"  {name} " in done.stdout for name in _COMMANDS)
+    assert "4 rolled back" in done.stdout
+
+
+@pytest.mark.parametrize("command", _COMMANDS)
+def test_every_command_has_help(command: str) -> None:
+    """With a first line that says what it does."""
+    done = pipeline(command, "--help")
+    assert done.returncode == 0
+    assert done.stdout.startswith(f"Usage: python -m pipeline.cli.main {command}")
+
+
+def test_help_costs_little() -> None:
+    """Under 150 ms of processor time, of which Python itself takes a part."""
+    costs = []
+    for _ in range(5):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        pipeline("--help")
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        costs.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    assert min(costs) < 0.150
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "told"),
+    [
+        (["deploy"], 2, "Error: there is no command deploy (did you mean demo?)"),
+        (["rum"], 2, "Error: there is no command rum (did you mean run?)"),
+        (["run", "--jason"], 2, "Error: No such option '--jason'. Did you mean '--json'?"),
+        (["history", "-n", "0"], 2, "Error: Invalid value for '-n': 0 is not in the range 1<=x<=1000."),
+        (["validate"], 2, "error: pipeline.yaml does not exist\nhint: `pipeline init` writes a first one"),
+        (["validate", "-p", "x"], 2, "error: -p x: write -p NAME=VALUE"),
+    ],
+)
+def test_usage_errors(arguments: list[str], code: int, told: str, tmp_path: Path) -> None:
+    """Each with what to write instead."""
+    done = pipeline(*arguments, cwd=tmp_path)
+    assert done.returncode == code
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_version() -> None:
+    """As the distribution is called."""
+    assert pipeline("--version").stdout.startswith("penstock, version ")
+
+
+def test_a_reader_that_has_seen_enough() -> None:
+    """`pipeline schema | head -1` is no error."""
+    done = subprocess.run(
+        f"{sys.executable} -m pipeline.cli.main schema | head -1",
+        shell=True,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.stdout, done.stderr) == ("{\n", "")
