@@ -345,15 +345,23 @@ class FragileEngine:
         self._server.bind(str(path))
         self._server.listen()
         self._open: list[socket.socket] = []
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._threads: list[threading.Thread] = []
+        self._accepting = threading.Thread(target=self._accept, daemon=True)
+        self._accepting.start()
 
     def die(self) -> None:
+        """Cut every connection, and take no more. Nothing of it is left when this returns."""
         with suppress(OSError):
             self._server.shutdown(socket.SHUT_RDWR)
+        self._accepting.join()
         self._server.close()
         for connection in self._open:
             with suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
+        for thread in self._threads:
+            thread.join()
+        for connection in self._open:
+            connection.close()
 
     def _accept(self) -> None:
         with suppress(OSError):
@@ -363,7 +371,9 @@ class FragileEngine:
                 engine.connect("/var/run/docker.sock")
                 self._open += [client, engine]
                 for source, sink in ((client, engine), (engine, client)):
-                    threading.Thread(target=self._copy, args=(source, sink), daemon=True).start()
+                    thread = threading.Thread(target=self._copy, args=(source, sink), daemon=True)
+                    self._threads.append(thread)
+                    thread.start()
 
     def _copy(self, source: socket.socket, sink: socket.socket) -> None:
         with suppress(OSError):
