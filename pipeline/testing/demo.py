@@ -104,7 +104,7 @@ class Demo:
             runner = Runner(self.home, configuration, store, [listener], self._cancelled)
             self._title(f"Version 1 goes into service: {REPLICAS} replicas behind http://localhost:{self.port}")
             runner.run()
-            with Load.start(LoadProfile(f"http://127.0.0.1:{self.port}/", _RATE)) as running:
+            with Load.start(LoadProfile(f"http://127.0.0.1:{self.port}/", _RATE, idempotent=True)) as running:
                 self._load = running
                 self._steady("steady")
                 self._roll_out(runner)

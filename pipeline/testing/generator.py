@@ -52,26 +52,25 @@ class Generator:
 
     async def _request(self, number: int, due: float) -> None:
         method = "POST" if self._profile.is_post(number) else "GET"
-        fresh = self._profile.is_fresh(number)
         phase = self.recorder.sent()
         try:
             async with asyncio.timeout(self._profile.timeout):
-                await self._exchange(method, number, fresh, phase, due)
+                await self._exchange(number, phase, due)
         except RequestFailed as error:
             self.recorder.failed(phase, self._loop.time(), method, str(error))
         except TimeoutError:
             reason = f"no answer within {self._profile.timeout:g} s"
             self.recorder.failed(phase, self._loop.time(), method, reason)
 
-    async def _exchange(self, method: str, number: int, fresh: bool, phase: Phase, due: float) -> None:
+    async def _exchange(self, number: int, phase: Phase, due: float) -> None:
+        fresh = self._profile.is_fresh(number)
         connection = await self._connection(fresh)
         reusable = False
         try:
-            body = f"request {number} of this load".encode() if method == "POST" else b""
-            response = await connection.ask(self._profile.request(method, body, fresh))
+            response = await connection.ask(self._profile.request(number))
             if response.status != 200:
                 raise RequestFailed(f"status {response.status}")
-            if method == "POST" and response.body != body:
+            if self._profile.is_post(number) and response.body != self._profile.body(number):
                 raise RequestFailed(f"another body than was sent: {response.body[:40]!r}")
             reusable = response.reusable and not fresh
             self.recorder.succeeded(phase, due, self._loop.time(), response.version)

@@ -12,6 +12,7 @@ class LoadProfile:
 
     `rate` in requests a second. `posts` and `fresh` are the shares, from 0 to 1, that are POSTs, and that open
     a connection of their own; the others share kept ones, at most `connections`. `timeout` in seconds.
+    `idempotent` gives each POST an Idempotency-Key, by which a balancer may send it again.
     """
 
     url: str
@@ -20,6 +21,7 @@ class LoadProfile:
     fresh: float = 0.2
     timeout: float = 10.0
     connections: int = 64
+    idempotent: bool = False
 
     @property
     def host(self) -> str:
@@ -39,10 +41,21 @@ class LoadProfile:
         """Whether request `number` opens its own connection."""
         return (number * 0.7548776662) % 1 < self.fresh
 
-    def request(self, method: str, body: bytes, fresh: bool) -> bytes:
-        """A request as it is sent. GETs ask for `url`, POSTs for its `/echo`."""
-        path = "/echo" if method == "POST" else urlsplit(self.url).path or "/"
-        connection = "close" if fresh else "keep-alive"
-        length = f"Content-Length: {len(body)}\r\n" if body else ""
-        head = f"{method} {path} HTTP/1.1\r\nHost: {self.host}:{self.port}\r\nConnection: {connection}\r\n{length}\r\n"
-        return head.encode() + body
+    def request(self, number: int) -> bytes:
+        """Request `number` as it is sent. GETs ask for `url`, POSTs for its `/echo`, which gives back their body."""
+        posts, body = self.is_post(number), self.body(number)
+        lines = [
+            f"POST /echo HTTP/1.1\r\nContent-Length: {len(body)}" if posts else f"GET {self._path} HTTP/1.1",
+            f"Host: {self.host}:{self.port}",
+            f"Connection: {'close' if self.is_fresh(number) else 'keep-alive'}",
+            *([f"Idempotency-Key: {number}"] if posts and self.idempotent else []),
+        ]
+        return "\r\n".join([*lines, "", ""]).encode() + body
+
+    def body(self, number: int) -> bytes:
+        """What request `number` sends."""
+        return f"request {number} of this load".encode() if self.is_post(number) else b""
+
+    @property
+    def _path(self) -> str:
+        return urlsplit(self.url).path or "/"

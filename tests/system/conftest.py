@@ -40,6 +40,10 @@ class Handler(BaseHTTPRequestHandler):
             self.server.released.wait(20)
         self.answer(200, self.server.name.encode())
 
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.do_GET()
+
     def answer(self, status: int, body: bytes) -> None:
         self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
@@ -141,9 +145,15 @@ class Bench:
         return backends
 
     def get(self, path: str = "/", port: int | None = None) -> tuple[int, str]:
+        return self.ask("GET", path, port)
+
+    def post(self, **headers: str) -> tuple[int, str]:
+        return self.ask("POST", "/", body=b"once", headers={k.replace("_", "-"): v for k, v in headers.items()})
+
+    def ask(self, method: str, path: str, port: int | None = None, **more: Any) -> tuple[int, str]:
         connection = http.client.HTTPConnection("127.0.0.1", port or self.port, timeout=20)
         with contextlib.closing(connection):
-            connection.request("GET", path)
+            connection.request(method, path, **more)
             answer = connection.getresponse()
             return answer.status, answer.read().decode()
 

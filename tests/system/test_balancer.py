@@ -128,6 +128,24 @@ def test_dying_target_costs_no_get(bench: Bench) -> None:
     assert a.requests > 0
 
 
+def test_dying_target_costs_a_post_its_answer(bench: Bench) -> None:
+    """A POST may have had its effect: it is not sent twice, and its client is told that it got no answer."""
+    a, b = bench.serve("a", "b")
+    a.dies = True
+    answers = [bench.post()[0] for _ in range(10)]
+    assert answers.count(502) == a.requests > 0
+    assert answers.count(200) == b.requests
+
+
+def test_dying_target_costs_no_post_with_a_key(bench: Bench) -> None:
+    """With an Idempotency-Key the client has said that its server knows a second one: another target answers."""
+    a, b = bench.serve("a", "b")
+    a.dies = True
+    assert [bench.post(Idempotency_Key=str(n))[0] for n in range(10)] == [200] * 10
+    assert b.requests == 10
+    assert a.requests > 0
+
+
 def test_killed_haproxy_is_restarted(bench: Bench) -> None:
     """After SIGKILL the next look starts HAProxy again, with every target that was in service, in service."""
     bench.serve("a", "b")

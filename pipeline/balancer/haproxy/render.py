@@ -62,14 +62,18 @@ def backend_name(owner: str, group: str) -> str:
 
 
 def fingerprint(registry: Registry) -> str:
-    """Identifies what is declared, targets aside: a running HAProxy shows it, so drift can be seen."""
-    declared = {owner: owned.declaration.model_dump_json() for owner, owned in sorted(registry.owners.items())}
-    return hashlib.sha256(f"{_HEAD}{_LOG_FORMAT}{declared}".encode()).hexdigest()[:16]
+    """Identifies the configuration, targets aside: a running HAProxy shows it, so drift can be seen."""
+    bare = {name: owned.model_copy(update={"targets": {}}) for name, owned in registry.owners.items()}
+    return hashlib.sha256(_render(Registry(owners=bare), "").encode()).hexdigest()[:16]
 
 
 def render(registry: Registry) -> str:
     """The whole configuration, with the targets that are in service."""
-    lines = [_HEAD.format(fingerprint=fingerprint(registry), hard_stop=milliseconds(_hard_stop(registry)))]
+    return _render(registry, fingerprint(registry))
+
+
+def _render(registry: Registry, description: str) -> str:
+    lines = [_HEAD.format(fingerprint=description, hard_stop=milliseconds(_hard_stop(registry)))]
     for owner, owned in sorted(registry.owners.items()):
         for name, balancer in sorted(owned.declaration.load_balancers.items()):
             for listener in balancer.listeners:
@@ -126,8 +130,12 @@ def _frontend(owner: str, name: str, balancer: LoadBalancer, listener: Listener)
     yield "  declare capture request len 128"
     yield "  http-request capture req.hdr(user-agent) id 0"
     yield f'  log-format "{_LOG_FORMAT}"'
-    # A request that may have had an effect is not sent twice; to one that never left us, this does not apply.
-    yield "  http-request disable-l7-retry if { method POST PATCH CONNECT }"
+    # A request that may have had an effect is not sent twice, unless its client says that the server knows a
+    # second one by its key. To one that never left us, this does not apply.
+    yield "  acl keyed req.hdr(idempotency-key) -m found"
+    yield "  http-request disable-l7-retry if { method POST PATCH CONNECT } !keyed"
+    # Only what is here as a whole, or fills a buffer, can be sent again: headers that come first wait for their body.
+    yield f"  http-request wait-for-body time {idle}ms if {{ method PUT DELETE }} or keyed"
     yield "  http-request set-var(txn.xff) req.hdr(x-forwarded-for)"
     yield '  http-request set-header X-Forwarded-For "%[var(txn.xff)], %[src]" if { var(txn.xff) -m found }'
     yield "  http-request set-header X-Forwarded-For %[src] if !{ var(txn.xff) -m found }"
