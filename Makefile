@@ -21,6 +21,7 @@ lint: ## Style, types, and who may import whom
 	@.venv/bin/lint-imports
 
 bench: setup ## Measure, against others where there are any, into bench/RESULTS.md (ARGS=loss for one)
+	@setup/bench.sh
 	@$(BASE) .venv/bin/python -m bench $(ARGS)
 
 setup:

@@ -1,0 +1,32 @@
+"""Run measurements and write what they found: `python -m bench [loss] [deploy_time] [proxy_cost]`."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+from bench.machine import describe
+from bench.results import Results, write
+
+NAMES = ("loss", "deploy_time", "proxy_cost")
+
+
+def main() -> int:
+    """All that are named, or all. The exit code is 1 when one misses what it has to show."""
+    names = sys.argv[1:] or list(NAMES)
+    if unknown := [name for name in names if name not in NAMES]:
+        print(f"there is no measurement {unknown[0]}; there are {', '.join(NAMES)}", file=sys.stderr)
+        return 2
+    machine = describe()
+    print(machine)
+    met = True
+    for name in names:
+        results: Results = importlib.import_module(f"bench.{name}").measure()
+        write(name, results, machine)
+        print(f"\n{results.as_markdown()}")
+        met &= results.met
+    return 0 if met else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,139 @@
+"""How long a deployment takes, against the least that Docker needs for the same work on the same machine.
+
+The floor: build the image, start N containers at once, wait for the first 200 of the last of them, and stop the N
+former ones at once; each step as the engine's own API does it, without a balancer, a check or a record.
+"""
+
+from __future__ import annotations
+
+import http.client
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from datetime import timedelta
+from pathlib import Path
+
+from bench.results import Results
+from pipeline.engine.container import ContainerSpec
+from pipeline.engine.engine import Engine
+from pipeline.engine.labels import LABEL_PIPELINE, LABEL_ROLE
+from pipeline.home import Home
+from tests.docker.project import Project, until
+
+REPLICAS = (1, 4, 16)
+ROUNDS = 5
+MOST = 1.5
+MOST_REUSED = 0.5
+
+
+def measure() -> Results:
+    """Ratios for each number of replicas, and how soon Deploy begins when nothing has to be built."""
+    rows, worst, reused = [], 0.0, 0.0
+    for replicas in REPLICAS:
+        with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+            comparison = Comparison(Path(folder), replicas)
+            try:
+                pairs = [comparison.pair(number) for number in range(1, ROUNDS + 1)]
+                soonest = comparison.reach_deploy_again()
+            finally:
+                comparison.remove()
+        ours, floor = (statistics.median(side) for side in zip(*pairs, strict=True))
+        ratio = statistics.median(a / b for a, b in pairs)
+        rows.append((str(replicas), f"{ours:.2f} s", f"{floor:.2f} s", f"{ratio:.2f}", f"{soonest * 1000:.0f} ms"))
+        worst, reused = max(worst, ratio), max(reused, soonest)
+    return Results(
+        "How long a deployment takes",
+        f"Median of {ROUNDS} pairs, taking turns: `pipeline run` of a commit that changes one file of the sample "
+        "application (no tests, max_surge 100%, a check every 100 ms, two passes), from its start to the end of the "
+        "last old container; against the floor: a bare build of the same context, N containers started at once, the "
+        "first 200 of the last of them, N stopped at once. The last column: the same tree run again, from the start "
+        "of the run to the start of Deploy.",
+        ("replicas", "pipeline run", "floor", "ratio", "Deploy reached when nothing is to be built"),
+        tuple(rows),
+        f"at most {worst:.2f} times the floor (at most {MOST}); Deploy reached in {reused * 1000:.0f} ms "
+        f"(at most {MOST_REUSED * 1000:.0f})",
+        worst <= MOST and reused <= MOST_REUSED,
+    )
+
+
+class Comparison:
+    """One service, deployed by the pipeline and by bare Docker in turn."""
+
+    def __init__(self, folder: Path, replicas: int) -> None:
+        home = Home.locate({"PENSTOCK_HOME": str(folder / "home")})
+        base = Path(".setup/base-image").read_text()
+        self._replicas = replicas
+        self._engine = Engine(home.id)
+        self._bare: list[str] = []
+        self._project = Project(folder / "shop", base, home, replicas=replicas).create()
+        self._project.configure(
+            ("  test: {command: [python3, -m, unittest], timeout: 30s}\n", ""),
+            (f"replicas: {replicas}", f"replicas: {replicas}\n  rolling: {{max_surge: 100%}}"),
+            ("interval: 200ms", "interval: 100ms"),
+        )
+        self._project.commit("0")
+        self._project.pipeline("run")
+        self._deploy_bare("0")
+
+    def pair(self, number: int) -> tuple[float, float]:
+        """Seconds of the pipeline and of the floor, for one more version."""
+        self._project.commit(f"{number}")
+        begin = time.monotonic()
+        self._project.pipeline("run")
+        ours = time.monotonic() - begin
+        self._project.write("version.txt", f"{number} bare\n")
+        begin = time.monotonic()
+        self._deploy_bare(f"{number}")
+        floor = time.monotonic() - begin
+        print(f"{self._replicas} replicas: {ours:.2f} s, floor {floor:.2f} s", file=sys.stderr)
+        return ours, floor
+
+    def reach_deploy_again(self) -> float:
+        """Seconds from the start of a run to its Deploy stage, when the tree was built before."""
+        self._project.git("checkout", "--quiet", "--", "version.txt")
+        self._project.git("commit", "--quiet", "--allow-empty", "-m", "Nothing changed")
+        self._project.pipeline("run")
+        with self._project.store() as store:
+            run = store.runs(self._project.name, 1)[0]
+            deploy = next(s for s in store.stages(self._project.name, run.number) if s.name == "deploy")
+        return (deploy.started_at - run.started_at).total_seconds()
+
+    def remove(self) -> None:
+        """Leave nothing behind."""
+        self._stop(self._bare)
+        self._project.remove()
+
+    def _deploy_bare(self, version: str) -> None:
+        build = ["docker", "build", "--quiet", "--build-arg", f"BASE_IMAGE={self._project.base_image}", "."]
+        done = subprocess.run(build, cwd=self._project.directory, capture_output=True, text=True, check=True)
+        image, former = done.stdout.strip(), self._bare
+        with ThreadPoolExecutor(16) as pool:
+            self._bare = list(pool.map(lambda n: self._start(image, f"bare-{version}-{n}"), range(self._replicas)))
+            list(pool.map(self._await_200, self._bare))
+        self._stop(former)
+
+    def _start(self, image: str, name: str) -> str:
+        labels = {LABEL_PIPELINE: "bare", LABEL_ROLE: "bare"}
+        return self._engine.containers.start(ContainerSpec(name=f"{self._replicas}-{name}", image=image, labels=labels))
+
+    def _await_200(self, container: str) -> None:
+        address = self._engine.containers.inspect(container).address
+
+        def answers() -> bool:
+            with suppress(OSError):
+                connection = http.client.HTTPConnection(address, 8080, timeout=1)
+                connection.request("GET", "/healthz")
+                return connection.getresponse().status == 200
+            return False
+
+        until(answers, f"{container} answers")
+
+    def _stop(self, containers: Iterable[str]) -> None:
+        with ThreadPoolExecutor(16) as pool:
+            list(pool.map(lambda c: self._engine.containers.stop(c, timedelta(seconds=5)), containers))
+            list(pool.map(self._engine.containers.remove, containers))

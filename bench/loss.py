@@ -1,0 +1,136 @@
+"""Whether a request is lost: many deployments, and many kills, under a steady load.
+
+First the highest rate is looked for at which the sample application answers in time on this machine, everything
+included: the load generator, the balancer, the replicas. The deployments then run under 60 % of that.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from bench.results import Results
+from pipeline.balancer.model import TargetState
+from pipeline.engine.container import Container
+from pipeline.engine.engine import Engine
+from pipeline.home import Home
+from pipeline.testing.report import LoadReport
+from tests.docker.project import Project, until
+
+REPLICAS = 4
+DEPLOYMENTS = 20
+REQUESTS = 200_000
+KILLS = 20
+SHARE = 0.6
+LONGEST_GAP = 250.0
+_STEP, _PROBE, _IN_TIME = 100, 3.0, 100.0
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A load's report, and what went on under it."""
+
+    what: str
+    report: LoadReport
+
+    def row(self) -> tuple[str, ...]:
+        """A row of the table."""
+        r = self.report
+        return (
+            self.what,
+            f"{r.sent / r.seconds:.0f}/s",
+            str(r.sent),
+            str(r.failed),
+            f"{r.longest_gap:.0f} ms",
+            f"{r.p50:.1f} ms",
+            f"{r.p99:.1f} ms",
+        )
+
+
+def measure() -> Results:
+    """The two loads."""
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        home = Home.locate({"PENSTOCK_HOME": f"{folder}/home"})
+        base = Path(".setup/base-image").read_text()
+        project = Project(Path(folder) / "shop", base, home, replicas=REPLICAS).create()
+        try:
+            project.pipeline("run")
+            capacity = _capacity(project)
+            rate = capacity * SHARE
+            deployed = Measured(f"{DEPLOYMENTS} rolling deployments", _deployments(project, rate))
+            killed = Measured(f"{KILLS} targets killed, one every 5 s", _kills(project, rate))
+        finally:
+            project.remove()
+    met = (
+        deployed.report.failed == 0
+        and deployed.report.sent >= REQUESTS
+        and deployed.report.longest_gap < LONGEST_GAP
+        and killed.report.failed == 0
+    )
+    return Results(
+        "Whether a request is lost",
+        f"{REPLICAS} replicas of the sample application, a fifth of the requests on a connection of their own, 30 % "
+        f"POSTs, sent when they are due whatever became of the others. {SHARE:.0%} of {capacity:.0f} requests/s, the "
+        f"highest steady rate that was answered with a p99 under {_IN_TIME:.0f} ms on this machine, load generator "
+        "included. Gap: the longest time without a success, at the client. While targets are killed, each POST carries "
+        "an Idempotency-Key: one in flight to a process that is killed is not repeated without asking.",
+        ("meanwhile", "rate", "requests", "failed", "longest gap", "p50", "p99"),
+        (deployed.row(), killed.row()),
+        f"{deployed.report.failed} of {deployed.report.sent} requests lost, the longest gap "
+        f"{deployed.report.longest_gap:.0f} ms (at most {LONGEST_GAP:.0f}); {killed.report.failed} of "
+        f"{killed.report.sent} lost to {KILLS} kills",
+        met,
+    )
+
+
+def _capacity(project: Project) -> float:
+    """The highest rate, in steps of 100 a second, that is answered in time."""
+    rate = _STEP
+    while True:
+        with project.load(rate=rate + _STEP) as load:
+            _pass(_PROBE)
+            report = load.stop()
+        in_time = report.failed == 0 and report.p99 < _IN_TIME and report.sent > 0.95 * _PROBE * (rate + _STEP)
+        print(f"{rate + _STEP}/s: p99 {report.p99:.0f} ms, {report.failed} failed", file=sys.stderr)
+        if not in_time:
+            return float(rate)
+        rate += _STEP
+
+
+def _deployments(project: Project, rate: float) -> LoadReport:
+    with project.load(rate=rate) as load:
+        for number in range(1, DEPLOYMENTS + 1):
+            project.commit(f"{number}")
+            project.pipeline("run")
+            report = load.report()
+            print(f"deployment {number}: {report.sent} sent, {report.failed} failed", file=sys.stderr)
+            while load.report().sent < number * REQUESTS / DEPLOYMENTS:
+                _pass(0.2)
+        return load.stop()
+
+
+def _kills(project: Project, rate: float) -> LoadReport:
+    with project.load(rate=rate, idempotent=True) as load, Engine(project.home.id) as engine:
+        for number in range(KILLS):
+            begin = time.monotonic()
+            victim = engine.containers.inspect(project.containers()[number % REPLICAS].id)
+            os.kill(victim.pid, signal.SIGKILL)
+            until(partial(_restarted, engine, victim), "it was restarted")
+            until(lambda: {h.state for h in project.targets()} == {TargetState.HEALTHY}, "all are healthy again")
+            _pass(5 - (time.monotonic() - begin))
+        return load.stop()
+
+
+def _restarted(engine: Engine, victim: Container) -> bool:
+    return engine.containers.inspect(victim.id).pid not in (0, victim.pid)
+
+
+def _pass(seconds: float) -> None:
+    """Let time go by: a load lasts as long as it lasts."""
+    time.sleep(max(0.0, seconds))

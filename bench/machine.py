@@ -1,0 +1,30 @@
+"""The machine a measurement was made on: without it, a figure says nothing."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import subprocess
+from pathlib import Path
+
+
+def describe() -> str:
+    """One line: processor, cores, memory, kernel, Python, Docker."""
+    model = re.search(r"model name\s*: (.+)", Path("/proc/cpuinfo").read_text())
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return ", ".join(
+        [
+            model[1] if model else platform.machine(),
+            f"{os.cpu_count()} cores",
+            f"{memory:.0f} GiB",
+            f"Linux {platform.release()}",
+            f"Python {platform.python_version()}",
+            f"Docker {_docker()}",
+        ]
+    )
+
+
+def _docker() -> str:
+    command = ["docker", "version", "--format", "{{.Server.Version}}"]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip() or "none"

@@ -1,0 +1,66 @@
+"""What the documentation says is what the program does."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from pipeline.cli.main import _COMMANDS
+from pipeline.config.load import load
+from pipeline.config.reference import reference_page
+from tests.conftest import ROOT
+
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+
+
+def test_the_reference_is_made_from_the_models() -> None:
+    """`pipeline schema --reference > docs/reference.md` after a change of the models."""
+    assert (ROOT / "docs" / "reference.md").read_text() == reference_page()
+
+
+def test_our_own_pipeline_is_valid() -> None:
+    """The one at the top of this repository."""
+    assert load(ROOT / "pipeline.yaml", {}, {}).pipeline.deploy.replicas == 3
+
+
+def examples() -> list[tuple[str, str]]:
+    blocks = [
+        (d.name, block) for d in DOCUMENTS for block in re.findall(r"```yaml\n(.*?)```", d.read_text(), re.DOTALL)
+    ]
+    return [(name, block) for name, block in blocks if block.startswith("name:")]
+
+
+@pytest.mark.parametrize(("document", "text"), examples())
+def test_every_example_is_valid(document: str, text: str, tmp_path: Path) -> None:
+    """Whoever copies it has a pipeline.yaml that works."""
+    path = tmp_path / "pipeline.yaml"
+    path.write_text(text)
+    secrets = tmp_path / ".secrets"
+    secrets.touch(0o600)
+    secrets.write_text("DATABASE_PASSWORD=x\n")
+    assert load(path, {}, {"HOME": "/root"}).pipeline.name
+
+
+def test_there_are_examples() -> None:
+    """At least the README's."""
+    assert "README.md" in {document for document, _ in examples()}
+
+
+def test_every_command_that_is_mentioned_exists() -> None:
+    """And every command that exists is mentioned in the README."""
+    mentioned = {
+        (document.name, word)
+        for document in DOCUMENTS
+        for word in re.findall(r"(?:^|`|\$ )pipeline ([a-z]+)", document.read_text(), re.MULTILINE)
+    }
+    assert {(d, w) for d, w in mentioned if w not in _COMMANDS} == set()
+    assert {w for d, w in mentioned if d == "README.md"} == set(_COMMANDS)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda d: d.name)
+def test_links_lead_somewhere(document: Path) -> None:
+    """Those to files of this repository."""
+    for target in re.findall(r"\]\((?!https?://|#)([^)#]+)", document.read_text()):
+        assert (document.parent / target).exists(), target
