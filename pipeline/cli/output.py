@@ -1,36 +1,17 @@
-"""How events are shown: a live view on a terminal, else one line an event, or one JSON object an event."""
+"""Text and JSON: events one line each or one object each, times, tables."""
 
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from pipeline.events import Event, Listener
-
-if TYPE_CHECKING:
-    from pipeline.cli.session import Session
+from pipeline.events import Event
 
 _COLOURS = {"failed": "red", "interrupted": "yellow", "warning": "yellow", "healthy": "green", "cut": "red"}
-
-
-@contextmanager
-def events_shown(session: Session, *, as_json: bool) -> Iterator[Listener]:
-    """The listener that suits where the output goes."""
-    if as_json:
-        yield show_json
-    elif sys.stdout.isatty():
-        from pipeline.cli.live import LiveView
-
-        with LiveView(session.home, session.name) as view:
-            yield view.hear
-    else:
-        yield show_line
 
 
 def show_line(event: Event) -> None:

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import click
 
-from pipeline.cli.output import events_shown
 from pipeline.cli.run import patience_of
-from pipeline.cli.session import cancellable, json_option, pipeline_options, session, wait_option
+from pipeline.cli.session import cancellable, events_shown, json_option, pipeline_options, session, wait_option
 
 
 @click.command("rollback")

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import click
 
-from pipeline.cli.output import events_shown
-from pipeline.cli.session import cancellable, json_option, pipeline_options, session, wait_option
+from pipeline.cli.session import cancellable, events_shown, json_option, pipeline_options, session, wait_option
 from pipeline.errors import ConfigError
 from pipeline.quantity import parse_duration
 

@@ -1,8 +1,9 @@
-"""What most commands begin with: the file, its parameters, and the store."""
+"""What most commands begin with: the file, its parameters, the store, and how what happens is shown."""
 
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from pipeline.cli.output import show_json, show_line
 from pipeline.errors import ConfigError
 from pipeline.events import Listener
 from pipeline.home import Home
@@ -71,6 +73,20 @@ def session(file: Path, parameters: Sequence[str] = ()) -> Iterator[Session]:
     home = Home.locate()
     with Store(home.database) as store:
         yield Session(home, configuration, store)
+
+
+@contextmanager
+def events_shown(opened: Session, *, as_json: bool) -> Iterator[Listener]:
+    """The listener that suits where the output goes: a live view on a terminal, else a line an event, or JSON."""
+    if as_json:
+        yield show_json
+    elif sys.stdout.isatty():
+        from pipeline.cli.live import LiveView
+
+        with LiveView(opened.home, opened.name) as view:
+            yield view.hear
+    else:
+        yield show_line
 
 
 @contextmanager
