@@ -2,47 +2,46 @@
 
 from __future__ import annotations
 
-import http.client
-import threading
+import asyncio
 import unittest
 
 from app import VERSION, Server
 
 
-class AppTest(unittest.TestCase):
+class AppTest(unittest.IsolatedAsyncioTestCase):
     """A real server on a free port, asked over one connection."""
 
-    def setUp(self) -> None:
-        self.server = Server(0)
-        threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
-        self.client = http.client.HTTPConnection("127.0.0.1", self.server.server_address[1], timeout=5)
+    async def asyncSetUp(self) -> None:
+        self.server = await asyncio.start_server(Server().connection, "127.0.0.1", 0)
+        self.reader, self.writer = await asyncio.open_connection(*self.server.sockets[0].getsockname())
 
-    def tearDown(self) -> None:
-        self.client.close()
-        self.server.shutdown()
-        self.server.server_close()
+    async def asyncTearDown(self) -> None:
+        self.writer.close()
+        self.server.close()
 
-    def ask(self, method: str, path: str, body: bytes | None = None) -> tuple[int, bytes]:
-        self.client.request(method, path, body)
-        response = self.client.getresponse()
-        return response.status, response.read()
+    async def ask(self, method: str, path: str, body: bytes = b"") -> tuple[int, bytes]:
+        self.writer.write(f"{method} {path} HTTP/1.1\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
+        head = (await self.reader.readuntil(b"\r\n\r\n")).decode().lower()
+        length = int(head.partition("content-length: ")[2].partition("\r")[0])
+        return int(head.split()[1]), await self.reader.readexactly(length)
 
-    def test_says_its_version(self) -> None:
-        status, body = self.ask("GET", "/")
+    async def test_says_its_version(self) -> None:
+        status, body = await self.ask("GET", "/")
         self.assertEqual(status, 200)
         self.assertIn(f"sample-app {VERSION}".encode(), body)
 
-    def test_echoes(self) -> None:
-        self.assertEqual(self.ask("POST", "/echo", b"hello"), (200, b"hello"))
+    async def test_echoes(self) -> None:
+        self.assertEqual(await self.ask("POST", "/echo", b"hello"), (200, b"hello"))
 
-    def test_keeps_the_connection(self) -> None:
-        self.assertEqual([self.ask("GET", "/healthz")[0] for _ in range(3)].count(500), 3 if "broken" in VERSION else 0)
+    async def test_keeps_the_connection(self) -> None:
+        expected = 500 if "broken" in VERSION else 200
+        self.assertEqual([(await self.ask("GET", "/healthz"))[0] for _ in range(3)], [expected] * 3)
 
-    def test_unknown_path(self) -> None:
-        self.assertEqual(self.ask("GET", "/nothing")[0], 404)
+    async def test_unknown_path(self) -> None:
+        self.assertEqual((await self.ask("GET", "/nothing"))[0], 404)
 
-    def test_fails_when_told(self) -> None:
-        self.assertEqual(self.ask("GET", "/fail")[0], 500)
+    async def test_fails_when_told(self) -> None:
+        self.assertEqual((await self.ask("GET", "/fail"))[0], 500)
 
 
 if __name__ == "__main__":

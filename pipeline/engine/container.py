@@ -24,9 +24,16 @@ class Container:
     oom_killed: bool = False
 
 
+# The weight of builds and tests where processors are scarce; what serves has Docker's usual 1024.
+YIELDING = 128
+
+
 @dataclass(frozen=True)
 class ContainerSpec:
-    """What a container is made from. `memory` in bytes, `cpus` in cores; None: no limit."""
+    """What a container is made from. `memory` in bytes, `cpus` in cores; None: no limit.
+
+    `unprivileged` takes what a test does not need: capabilities, and the processor where somebody else wants it.
+    """
 
     name: str
     image: str
@@ -56,7 +63,7 @@ def host_options(spec: ContainerSpec) -> dict[str, Any]:
         # Swap would let tests pass here that are killed where there is none.
         options["memswap_limit"] = spec.memory
     if spec.unprivileged:
-        options |= {"cap_drop": ["ALL"], "security_opt": ["no-new-privileges"]}
+        options |= {"cap_drop": ["ALL"], "security_opt": ["no-new-privileges"], "cpu_shares": YIELDING}
     return options
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import IO, Any
 
+from pipeline.engine.container import YIELDING
 from pipeline.engine.faults import build_failed, gone_is_fine, readable_errors
 from pipeline.engine.labels import LABEL_HOME, LABEL_PIPELINE
 from pipeline.errors import EngineFault
@@ -67,6 +68,7 @@ class Images:
                 tag=tag,
                 buildargs=dict(args),
                 labels={**labels, LABEL_HOME: self._home},
+                container_limits={"cpushares": YIELDING},
                 rm=True,
                 forcerm=True,
                 decode=True,

@@ -75,7 +75,8 @@ class Generator:
             reusable = response.reusable and not fresh
             self.recorder.succeeded(phase, due, self._loop.time(), response.version)
         finally:
-            if reusable and len(self._idle) < self._profile.connections:
+            # However many there are by now: who opens connections anew all the time falls behind after a pause.
+            if reusable:
                 self._idle.append(connection)
             else:
                 connection.close()

@@ -11,7 +11,7 @@ class LoadProfile:
     """A steady load on `url`.
 
     `rate` in requests a second. `posts` and `fresh` are the shares, from 0 to 1, that are POSTs, and that open
-    a connection of their own; the others share kept ones, at most `connections`. `timeout` in seconds.
+    a connection of their own; the others share kept ones, as many as it takes. `timeout` in seconds.
     `idempotent` gives each POST an Idempotency-Key, by which a balancer may send it again.
     """
 
@@ -20,7 +20,6 @@ class LoadProfile:
     posts: float = 0.3
     fresh: float = 0.2
     timeout: float = 10.0
-    connections: int = 64
     idempotent: bool = False
 
     @property
