@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -35,9 +36,6 @@ class RunLogFile:
     """Writes a run's log. Every line is in the file when `line` returns. Safe to use from any thread."""
 
     def __init__(self, path: Path, mask: Callable[[str], str]) -> None:
-        # 80 ms that commands which write no log need not pay.
-        import structlog
-
         self._mask = mask
         self._lock = threading.Lock()
         try:
@@ -47,7 +45,13 @@ class RunLogFile:
             raise StoreFault(f"cannot write {path}: {error.strerror}") from error
         self._file = os.fdopen(descriptor, "w", buffering=1, errors="backslashreplace")
         self._size = path.stat().st_size
-        self._logger = structlog.wrap_logger(
+
+    @cached_property
+    def _logger(self) -> Any:
+        # 80 ms, which are paid while somebody else works: whoever prints the first line.
+        import structlog
+
+        return structlog.wrap_logger(
             structlog.WriteLogger(self._file),
             processors=[
                 self._clean,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -48,6 +49,7 @@ class Balancer:
     def ensure_running(self) -> bool:
         """Make HAProxy run what is declared. True when it had to be started though somebody needed it."""
         with self._locked():
+            self._cap_access_log()
             registry = self._registry()
             loaded = self._runtime.fingerprint()
             if not registry.owners:
@@ -69,6 +71,7 @@ class Balancer:
     def apply(self, owner: str, declaration: Declaration) -> None:
         """Make `declaration` all that `owner` has. Its targets stay. On an error everything is as it was."""
         with self._locked():
+            self._cap_access_log()
             former, wanted = self._registry(), self._checked(owner, declaration)
             try:
                 self._save(wanted)
@@ -161,6 +164,8 @@ class Balancer:
 
     def _checked(self, owner: str, declaration: Declaration) -> Registry:
         registry = self._registry()
+        if owner in registry.owners and registry.owners[owner].declaration == declaration:
+            return registry
         wanted = registry.declare(owner, declaration)
         _refuse_taken_ports(registry, wanted)
         objection = process.check(self.directory, render(wanted))
@@ -173,7 +178,6 @@ class Balancer:
         loaded = self._runtime.fingerprint()
         if loaded == fingerprint(registry):
             return
-        self._cap_access_log()
         configuration = self.directory / process.CONFIGURATION
         write_atomically(configuration, render(registry))
         if loaded is None:
@@ -235,10 +239,13 @@ class Balancer:
         process.stop(self.directory)
 
     def _cap_access_log(self) -> None:
-        """Keep one former part of a long access log. HAProxy appends, so it goes on in the emptied file."""
+        """Keep the end of a long access log beside it. HAProxy appends, so it goes on in the emptied file."""
         log = self.directory / process.ACCESS_LOG
         if log.exists() and log.stat().st_size > _ACCESS_LOG_LIMIT:
-            log.with_suffix(".log.1").write_bytes(log.read_bytes())
+            former = os.open(log.with_suffix(".log.1"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            with log.open("rb") as full, os.fdopen(former, "wb") as kept:
+                full.seek(-_ACCESS_LOG_LIMIT, os.SEEK_END)
+                shutil.copyfileobj(full, kept)
             os.truncate(log, 0)
 
 

@@ -46,7 +46,8 @@ class HealthCheck(Resource):
     )
     interval: Duration = Field(
         timedelta(seconds=1),
-        description="Time from one check to the next: 100ms to 300s. ELB: 30s, from 5s on.",
+        description="Time from one check to the next: 100ms to 300s. ELB: 30s, from 5s on. Until its first pass, a "
+        "target is asked ten times as often, but not more than every 50ms.",
     )
     timeout: Duration = Field(
         timedelta(milliseconds=800),

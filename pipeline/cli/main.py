@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 import sys
@@ -64,6 +65,8 @@ def cli() -> None:
 
 def main() -> NoReturn:
     """Run a command and exit."""
+    # The imports of a command make 50,000 objects and no garbage: looking for it takes a tenth of the start.
+    gc.set_threshold(100_000)
     try:
         cli.main(standalone_mode=False)
         code = ExitCode.SUCCEEDED

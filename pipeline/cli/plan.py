@@ -16,7 +16,7 @@ from pipeline.cli.session import json_option, pipeline_options, session
 @json_option
 def command(commit: str | None, file: Path, parameters: tuple[str, ...], as_json: bool) -> None:
     """Say what `pipeline run COMMIT` would do: which targets, in which order, how low the healthy count can go."""
-    with session(file, parameters) as opened:
+    with session(file, parameters, secrets_needed=True) as opened:
         plan = opened.runner().plan(commit)
     if as_json:
         click.echo(json.dumps(plan))

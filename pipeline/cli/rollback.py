@@ -19,7 +19,7 @@ def command(release: int | None, file: Path, parameters: tuple[str, ...], wait: 
     """Put RELEASE back into service, without building; the one before the present one when it is not given."""
     patience = patience_of(wait)
     with (
-        session(file, parameters) as opened,
+        session(file, parameters, secrets_needed=True) as opened,
         cancellable() as cancelled,
         events_shown(opened, as_json=as_json) as shown,
     ):

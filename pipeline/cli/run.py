@@ -27,7 +27,7 @@ def command(
     """
     patience = patience_of(wait)
     with (
-        session(file, parameters) as opened,
+        session(file, parameters, secrets_needed=True) as opened,
         cancellable() as cancelled,
         events_shown(opened, as_json=as_json) as shown,
     ):

@@ -64,12 +64,12 @@ class Session:
 
 
 @contextmanager
-def session(file: Path, parameters: Sequence[str] = ()) -> Iterator[Session]:
-    """Read the file and open the store."""
+def session(file: Path, parameters: Sequence[str] = (), *, secrets_needed: bool = False) -> Iterator[Session]:
+    """Read the file and open the store. What starts containers needs the secrets; the rest works without."""
     from pipeline.config.load import load
     from pipeline.store.store import Store
 
-    configuration = load(file, dict(split_parameter(p) for p in parameters))
+    configuration = load(file, dict(split_parameter(p) for p in parameters), secrets_needed=secrets_needed)
     home = Home.locate()
     with Store(home.database) as store:
         yield Session(home, configuration, store)

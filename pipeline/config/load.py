@@ -38,11 +38,16 @@ class Configuration:
 
 
 def load(
-    path: Path, overrides: Mapping[str, str] | None = None, environ: Mapping[str, str] | None = None
+    path: Path,
+    overrides: Mapping[str, str] | None = None,
+    environ: Mapping[str, str] | None = None,
+    *,
+    secrets_needed: bool = True,
 ) -> Configuration:
     """Read `path`; `overrides` are the `-p name=value` of the command line.
 
-    Raises `ConfigError` with every problem of the file, in the order of its lines.
+    Raises `ConfigError` with every problem of the file, in the order of its lines. Where secrets are not needed, one
+    that is nowhere is no problem before it is used.
     """
     environ = os.environ if environ is None else environ
     document = read_document(path)
@@ -59,7 +64,8 @@ def load(
         broken = {dotted(place) for place in substitution.broken}
         problems += [p for p in problems_of(error, document, Pipeline) if p.path not in broken]
     secrets, missing = _secrets(document, data, path, substitution.secrets, environ)
-    problems += [*document.problems, *substitution.problems, *missing, *dangling(document, data)]
+    problems += [*document.problems, *substitution.problems, *dangling(document, data)]
+    problems += missing if secrets_needed else []
     if problems or pipeline is None:
         raise ConfigError(source=str(path), problems=_in_order(problems))
     known = {name: value for name, value in parameters.items() if value is not None}

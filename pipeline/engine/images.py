@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import io
+import shlex
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import IO, Any
 
@@ -54,32 +56,33 @@ class Images:
         tag: str,
         args: Mapping[str, str],
         labels: Mapping[str, str],
-    ) -> Iterator[str]:
-        """Build an image from a tar of its context; yields what the builder prints.
+        tell: Callable[[str], None],
+    ) -> str:
+        """Build an image from a tar of its context, and return its id; `tell` hears what the builder prints.
 
         Raises `StageFailed` with the builder's last lines when a step fails, `CacheVanished` when it may not again.
         """
-        last: list[str] = []
+        built = self._build(tell, fileobj=context, custom_context=True, dockerfile=dockerfile, buildargs=dict(args))
+        # The builder takes a step for each label it is told of, and each as long as for an instruction of its own.
+        # In one LABEL, which adds nothing to the commit's Dockerfile, it is one.
+        words = (f"{key}={shlex.quote(value)}" for key, value in {**labels, LABEL_HOME: self._home}.items())
+        labelling = io.BytesIO(f"FROM {built}\nLABEL {' '.join(words)}\n".encode())
+        return self._build(lambda _: None, fileobj=labelling, tag=tag)
+
+    def _build(self, tell: Callable[[str], None], **request: Any) -> str:
+        image, last = "", list[str]()
         with readable_errors(), _refusals_are_failures(last):
-            messages = self._api.build(
-                fileobj=context,
-                custom_context=True,
-                dockerfile=dockerfile,
-                tag=tag,
-                buildargs=dict(args),
-                labels={**labels, LABEL_HOME: self._home},
-                container_limits={"cpushares": YIELDING},
-                rm=True,
-                forcerm=True,
-                decode=True,
-            )
-            for message in messages:
+            for message in self._api.build(
+                **request, container_limits={"cpushares": YIELDING}, rm=True, forcerm=True, decode=True
+            ):
                 if "error" in message:
                     raise build_failed(message["error"], last)
+                image = message.get("aux", {}).get("ID", image)
                 for line in str(message.get("stream", "")).splitlines():
                     if line.strip():
                         last[:] = [*last, line][-_TAIL:]
-                        yield line
+                        tell(line)
+        return image
 
     def of(self, pipeline: str) -> list[str]:
         """The ids of every image built for a pipeline."""

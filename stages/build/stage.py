@@ -126,29 +126,33 @@ class _Building:
         started = time.monotonic()
         self._context.events.emit("build.started", f"building {self._tag()}")
         try:
-            self._send()
+            image = self._send()
         except CacheVanished as error:
             self._context.events.emit("build.warning", f"{error.message}: building again")
-            self._send()
-        image = self._engine.images.id(self._tag())
-        if image is None:
-            raise EngineFault(f"Docker built {self._tag()} and does not have it")
+            image = self._send()
         size = self._engine.images.size(image) / 1e6
         took = time.monotonic() - started
         self._context.events.emit("build.finished", f"built {self._tag()} in {took:.1f} s, {size:.0f} MB")
         return Image(image, self._tag())
 
-    def _send(self) -> None:
-        """Have the builder build, line by line."""
+    def _send(self) -> str:
+        """Have the builder build; the image's id."""
         config = self._config
         ignore = self._snapshot.read(_join(config.context, ".dockerignore"))
         ignored = ignore.decode(errors="replace") if ignore else None
         with build_context(self._snapshot, config.context, config.dockerfile, ignored) as tar:
-            for line in self._engine.images.build(
-                tar, dockerfile=config.dockerfile, tag=self._tag(), args=config.args, labels=self._labels()
-            ):
-                self._context.log.line("build", line)
-                self._context.check_cancelled()
+            return self._engine.images.build(
+                tar,
+                dockerfile=config.dockerfile,
+                tag=self._tag(),
+                args=config.args,
+                labels=self._labels(),
+                tell=self._hear,
+            )
+
+    def _hear(self, line: str) -> None:
+        self._context.log.line("build", line)
+        self._context.check_cancelled()
 
     def _labels(self) -> dict[str, str]:
         revision = self._snapshot.revision

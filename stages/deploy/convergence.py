@@ -64,7 +64,9 @@ class Convergence:
                     return
                 for action in decision.actions:
                     self._do(action, pool)
-                self._wait()
+                # What has just been deregistered has, more often than not, nothing in flight.
+                if not any(action.verb is Verb.DEREGISTER for action in decision.actions):
+                    self._wait()
 
     def _wait(self) -> None:
         if self._pending:

@@ -211,7 +211,7 @@ def test_a_dockerfile_whose_step_fails(project: Project) -> None:
     project.commit("1")
     error, *tail = told(project.pipeline("run", code=1)).splitlines()
     assert error == (
-        "error: the build failed in Step 3/12 : RUN echo compiling; exit 3: The command "
+        "error: the build failed in Step 3/3 : RUN echo compiling; exit 3: The command "
         "'/bin/sh -c echo compiling; exit 3' returned a non-zero code: 3"
     )
     assert "  | compiling" in tail

@@ -385,7 +385,7 @@ def secret_file(project: Project, value: str) -> Iterator[None]:
 
 
 def test_a_secret_is_in_the_container_and_nowhere_else(service: Project) -> None:
-    """Not in any file of ours, not in a label, not in an argument, not in what is printed."""
+    """Not in a file of ours, a label, an argument, or what is printed; and only what starts containers needs it."""
     value = "correct-horse-battery"
     service.write(".gitignore", ".secrets\n")
     service.configure(
@@ -409,6 +409,9 @@ def test_a_secret_is_in_the_container_and_nowhere_else(service: Project) -> None
     connection = sqlite3.connect(service.home.database)
     assert value not in "".join(connection.iterdump())
     connection.close()
+    assert "release 2" in service.pipeline("status").out
+    service.pipeline("down")
+    service.assert_gone()
 
 
 def test_paths_that_did_not_change_make_no_run(service: Project) -> None:

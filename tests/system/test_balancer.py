@@ -327,6 +327,23 @@ def test_access_log(bench: Bench) -> None:
     ] == [(True, True, True)] * 2
 
 
+def test_a_long_access_log_is_cut(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its end is kept beside it, and what comes later is written to the emptied file."""
+    monkeypatch.setattr("pipeline.balancer.balancer._ACCESS_LOG_LIMIT", 2000)
+    bench.serve("a")
+    log = bench.balancer.directory / "access.log"
+    for number in range(20):
+        bench.get(f"/{number}")
+    until(lambda: "/19" in log.read_text(), "the last line is written")
+    bench.balancer.ensure_running()
+    bench.get("/later")
+    until(lambda: "/later" in log.read_text(), "the line is written")
+    assert "/19" not in log.read_text()
+    former = log.with_suffix(".log.1")
+    assert former.stat().st_size == 2000
+    assert "/19" in former.read_text().splitlines()[-1]
+
+
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(path=st.text(st.characters(min_codepoint=33, max_codepoint=126), max_size=60))
 def test_any_health_check_path_is_taken(tmp_path: Path, path: str) -> None:

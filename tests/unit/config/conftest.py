@@ -18,10 +18,13 @@ def loads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Loads:
     monkeypatch.chdir(tmp_path)
 
     def loads(
-        content: str | bytes, overrides: dict[str, str] | None = None, environ: dict[str, str] | None = None
+        content: str | bytes,
+        overrides: dict[str, str] | None = None,
+        environ: dict[str, str] | None = None,
+        **options: bool,
     ) -> Configuration:
         path = Path("pipeline.yaml")
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
-        return load(path, overrides, environ if environ is not None else {})
+        return load(path, overrides, environ if environ is not None else {}, **options)
 
     return loads

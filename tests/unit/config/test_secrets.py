@@ -33,6 +33,13 @@ def test_a_secret_of_the_file_is_put_in_at_the_last_moment(loads: Loads) -> None
     assert "hunter" not in repr(configuration)
 
 
+def test_a_missing_secret_is_no_problem_before_it_is_used(loads: Loads) -> None:
+    """Who only looks, or takes everything down, need not have it."""
+    configuration = loads(TEXT, secrets_needed=False)
+    with pytest.raises(ConfigError, match="secret PASSWORD is neither in the environment nor in the file of secrets"):
+        configuration.secrets.resolve_all(configuration.pipeline.deploy.environment)
+
+
 def test_the_environment_wins_over_the_file(loads: Loads) -> None:
     """As it does everywhere else."""
     keep("PASSWORD=from-file\n")
