@@ -45,11 +45,11 @@ def command(keep: bool, as_json: bool) -> None:
         show_table(table(report), "phase", "sent", "failed", "longest gap", "p50", "p99", "took")
         click.echo()
     if keep:
-        click.echo(f"kept: cd {demo.repository} && PENSTOCK_HOME={demo.home.root} pipeline status")
+        click.echo(f"kept: cd {demo.repository} && PENSTOCK_HOME={demo.home.root} pipeline status", err=as_json)
     if report.load.failed:
         lost = tuple(f"{f.at:8.3f} s  {f.phase}: {f.method}: {f.reason}" for f in report.load.failures)
         raise StageFailed(f"{report.load.failed} of {report.load.sent} requests were lost", tail=lost)
-    click.echo(f"{report.load.sent} requests, none lost")
+    click.echo(f"{report.load.sent} requests, none lost", err=as_json)
 
 
 def _show(event: Event) -> None:

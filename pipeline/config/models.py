@@ -130,7 +130,9 @@ class Deploy(Resource):
         timedelta(seconds=10), description="From SIGTERM to SIGKILL when a container is stopped, after it drained."
     )
     restart: Literal["no", "on-failure", "always", "unless-stopped"] = Field(
-        "unless-stopped", description="Docker's restart policy, set once a container has become healthy."
+        "always",
+        description="Docker's restart policy, set once a container has become healthy. After a crash of Docker itself, "
+        "only `always` brings back what ran.",
     )
     deploy_timeout: Duration = Field(
         timedelta(seconds=60), description="A new container that is not healthy after this long fails the release."

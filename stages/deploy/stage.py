@@ -91,7 +91,8 @@ class DeployStage:
             count = service.take_down()
             store.finish_deployment(deployment, DeploymentState.SUCCEEDED)
             prune(context, service.engine, keep=0)
-        return Outcome(f"{count} containers drained and removed" if count else "nothing was running")
+        containers = "1 container" if count == 1 else f"{count} containers"
+        return Outcome(f"{containers} drained and removed" if count else "nothing was running")
 
     def recover(self, context: StageContext, deployment: Deployment) -> str:
         """Finish a `down`; otherwise put the last good release back as it was."""
@@ -138,7 +139,7 @@ class DeployStage:
             store.finish_deployment(deployment, DeploymentState.SUCCEEDED)
             prune(context, service.engine, keep=spec.deploy.retain)
         replicas = "1 target" if spec.deploy.replicas == 1 else f"{spec.deploy.replicas} targets"
-        return Outcome(f"release {release.number} serves with {replicas}")
+        return Outcome(f"release {release.number} serves with {replicas} at {', '.join(_addresses(spec))}")
 
     def _go_back(
         self,
@@ -178,6 +179,14 @@ class DeployStage:
 def _service(context: StageContext) -> Iterator[Service]:
     with Engine(context.home.id) as engine:
         yield Service(context, engine, Balancer(context.home.balancer))
+
+
+def _addresses(spec: ReleaseSpec) -> Iterator[str]:
+    """Where clients reach the target group that was deployed."""
+    for balancer in spec.balancer.load_balancers.values():
+        for listener in balancer.listeners:
+            if listener.default_action.forward == spec.deploy.target_group:
+                yield f"http://localhost:{listener.port}"
 
 
 def _after(active: Release | None) -> str:
