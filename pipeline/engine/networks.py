@@ -10,6 +10,8 @@ from pipeline.engine.faults import gone_is_fine, readable_errors
 from pipeline.engine.labels import LABEL_HOME, LABEL_PIPELINE
 from pipeline.errors import EngineFault
 
+_ATTEMPTS = 5
+
 
 class Networks:
     """The networks that carry the label of `home`: one for each pipeline."""
@@ -29,17 +31,7 @@ class Networks:
             return self._known[pipeline]
         name = self.name(pipeline)
         with readable_errors():
-            subnet = self._subnet(name)
-            if subnet is None:
-                # Docker lets us choose addresses only where we have chosen the subnet. So it picks one that is
-                # free, and the network is made again with just that one.
-                draft = self._api.create_network(f"{name}-draft", driver="bridge")["Id"]
-                picked = _ipam(self._api.inspect_network(draft))
-                self._api.remove_network(draft)
-                self._create_network(name, pipeline, picked)
-                subnet = self._subnet(name)
-        if subnet is None:
-            raise EngineFault(f"Docker gave network {name} no IPv4 addresses")
+            subnet = self._subnet(name) or self._create(name, pipeline)
         self._known[pipeline] = subnet
         return subnet
 
@@ -53,18 +45,37 @@ class Networks:
         found = [n for n in self._api.networks(names=[name]) if n["Name"] == name]
         return IPv4Network(_ipam(found[0])["Subnet"]) if found else None
 
-    def _create_network(self, name: str, pipeline: str, ipam: Mapping[str, str]) -> None:
+    def _create(self, name: str, pipeline: str) -> IPv4Network:
+        """Make a network whose addresses we may choose, which Docker allows only where the subnet was chosen too.
+
+        So Docker picks one that is free, and the network is made again with just that one. Between the two somebody
+        else may take it: then it picks another.
+        """
+        import docker.errors
         from docker.types import IPAMConfig, IPAMPool
 
-        self._api.create_network(
-            name,
-            driver="bridge",
-            check_duplicate=True,
-            labels={LABEL_HOME: self._home, LABEL_PIPELINE: pipeline},
-            ipam=IPAMConfig(pool_configs=[IPAMPool(subnet=ipam["Subnet"], gateway=ipam.get("Gateway"))]),
-        )
+        for attempt in range(_ATTEMPTS):
+            draft = self._api.create_network(f"{name}-draft", driver="bridge")["Id"]
+            picked = _ipam(self._api.inspect_network(draft))
+            self._api.remove_network(draft)
+            try:
+                self._api.create_network(
+                    name,
+                    driver="bridge",
+                    labels={LABEL_HOME: self._home, LABEL_PIPELINE: pipeline},
+                    ipam=IPAMConfig(pool_configs=[IPAMPool(subnet=picked["Subnet"], gateway=picked.get("Gateway"))]),
+                )
+            except docker.errors.APIError as error:
+                if "overlaps" not in str(error.explanation) or attempt == _ATTEMPTS - 1:
+                    raise
+            else:
+                return IPv4Network(picked["Subnet"])
+        raise AssertionError("the last attempt returns or raises")
 
 
 def _ipam(network: Mapping[str, Any]) -> dict[str, str]:
     pools = network["IPAM"]["Config"] or []
-    return next((pool for pool in pools if ip_network(pool["Subnet"]).version == 4), {})
+    found = next((pool for pool in pools if ip_network(pool["Subnet"]).version == 4), None)
+    if found is None:
+        raise EngineFault(f"Docker gave network {network['Name']} no IPv4 addresses")
+    return dict(found)
