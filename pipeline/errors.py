@@ -16,6 +16,7 @@ PenstockError
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import ClassVar
@@ -49,6 +50,11 @@ class PenstockError(Exception):
 
     def __str__(self) -> str:
         return f"{self.message}\n{self.hint}" if self.hint else self.message
+
+    def mask(self, mask: Callable[[str], str]) -> None:
+        """Put everything that will be shown through `mask`."""
+        self.message = mask(self.message)
+        self.tail = tuple(map(mask, self.tail))
 
 
 @dataclass(frozen=True, order=True)

@@ -16,10 +16,17 @@ from pipeline.quantity import parse_duration
 @click.argument("commit", required=False)
 @pipeline_options
 @click.option("--force", is_flag=True, help="Run even when nothing under source.paths changed.")
+@click.option("--take-over", is_flag=True, help="The pipeline of this name in another file is this one: it has moved.")
 @wait_option
 @json_option
 def command(
-    commit: str | None, file: Path, parameters: tuple[str, ...], force: bool, wait: str | None, as_json: bool
+    commit: str | None,
+    file: Path,
+    parameters: tuple[str, ...],
+    force: bool,
+    take_over: bool,
+    wait: str | None,
+    as_json: bool,
 ) -> None:
     """Build, test and roll out COMMIT: a branch, a tag or a commit id; source.branch when it is not given.
 
@@ -31,7 +38,7 @@ def command(
         cancellable() as cancelled,
         events_shown(opened, as_json=as_json) as shown,
     ):
-        opened.runner([shown], cancelled).run(commit, force=force, wait=patience)
+        opened.runner([shown], cancelled).run(commit, force=force, take_over=take_over, wait=patience)
 
 
 def patience_of(wait: str | None) -> timedelta:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
@@ -15,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pipeline.cli.output import show_json, show_line
-from pipeline.errors import ConfigError
-from pipeline.events import Listener
+from pipeline.errors import ConfigError, ExitCode
+from pipeline.events import Event, Listener
 from pipeline.home import Home
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from pipeline.store.store import Store
 
 FILE = "pipeline.yaml"
+# A live view hides it.
+_SHOW_CURSOR = "\x1b[?25h"
 
 
 def pipeline_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -45,16 +48,19 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, 
 
 @dataclass(frozen=True)
 class Session:
-    """One command's view of a pipeline."""
+    """One command's view of a pipeline, whose file may be wrong where a command only looks."""
 
     home: Home
-    configuration: Configuration
     store: Store
+    name: str
+    loaded: Configuration | ConfigError
 
     @property
-    def name(self) -> str:
-        """The pipeline's name."""
-        return self.configuration.pipeline.name
+    def configuration(self) -> Configuration:
+        """What the file says. Raises `ConfigError` with all that is wrong in it."""
+        if isinstance(self.loaded, ConfigError):
+            raise self.loaded
+        return self.loaded
 
     def runner(self, listeners: Sequence[Listener] = (), cancelled: threading.Event | None = None) -> Runner:
         """What executes the pipeline."""
@@ -65,28 +71,51 @@ class Session:
 
 @contextmanager
 def session(file: Path, parameters: Sequence[str] = (), *, secrets_needed: bool = False) -> Iterator[Session]:
-    """Read the file and open the store. What starts containers needs the secrets; the rest works without."""
-    from pipeline.config.load import load
+    """Read the file and open the store. What starts containers needs the secrets; the rest works without.
+
+    A file with a mistake in it has a name all the same, and that is all that a look at what happened takes.
+    """
+    from pipeline.config.load import load, pipeline_name
     from pipeline.store.store import Store
 
-    configuration = load(file, dict(split_parameter(p) for p in parameters), secrets_needed=secrets_needed)
+    loaded: Configuration | ConfigError
+    try:
+        loaded = load(file, dict(split_parameter(p) for p in parameters), secrets_needed=secrets_needed)
+        name: str | None = loaded.pipeline.name
+    except ConfigError as error:
+        loaded, name = error, pipeline_name(file) if error.problems else None
+    if name is None or (secrets_needed and isinstance(loaded, ConfigError)):
+        assert isinstance(loaded, ConfigError)
+        raise loaded
     home = Home.locate()
     with Store(home.database) as store:
-        yield Session(home, configuration, store)
+        yield Session(home, store, name, loaded)
 
 
 @contextmanager
 def events_shown(opened: Session, *, as_json: bool) -> Iterator[Listener]:
     """The listener that suits where the output goes: a live view on a terminal, else a line an event, or JSON."""
     if as_json:
-        yield show_json
+        yield _while_somebody_reads(show_json)
     elif sys.stdout.isatty():
         from pipeline.cli.live import LiveView
 
         with LiveView(opened.home, opened.name) as view:
             yield view.hear
     else:
-        yield show_line
+        yield _while_somebody_reads(show_line)
+
+
+def _while_somebody_reads(show: Listener) -> Listener:
+    """What is going on goes on when whoever read of it has seen enough."""
+
+    def shown(event: Event) -> None:
+        try:
+            show(event)
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+    return shown
 
 
 @contextmanager
@@ -95,8 +124,10 @@ def cancellable() -> Iterator[threading.Event]:
     cancelled = threading.Event()
 
     def cancel(_: int, __: FrameType | None) -> None:
+        if cancelled.is_set():
+            click.echo(_SHOW_CURSOR if sys.stderr.isatty() else "", err=True)
+            os._exit(ExitCode.CANCELLED)
         cancelled.set()
-        signal.signal(signal.SIGINT, signal.default_int_handler)
         click.echo("cancelling … (Ctrl-C again to leave at once; the next command then cleans up)", err=True)
 
     former = {number: signal.signal(number, cancel) for number in (signal.SIGINT, signal.SIGTERM)}

@@ -10,6 +10,7 @@ import click
 
 from pipeline.cli.output import date, show_line, table
 from pipeline.cli.session import Session, json_option, pipeline_options, session
+from pipeline.errors import ConfigError
 from pipeline.lock import is_held
 
 if TYPE_CHECKING:
@@ -24,7 +25,10 @@ def command(file: Path, parameters: tuple[str, ...], as_json: bool) -> None:
     from pipeline.balancer.balancer import Balancer
 
     with session(file, parameters) as opened:
-        opened.runner([] if as_json else [show_line]).heal()
+        if isinstance(opened.loaded, ConfigError):
+            click.echo(f"{file} has mistakes, which `pipeline validate` lists; this is what serves\n", err=True)
+        else:
+            opened.runner([] if as_json else [show_line]).heal()
         balancer = Balancer(opened.home.balancer)
         if balancer.ensure_running() and not as_json:
             click.echo("the balancer was not running: started again")

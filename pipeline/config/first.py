@@ -38,7 +38,7 @@ def look_around(directory: Path) -> Findings:
     return Findings(
         name=_name(directory),
         branch=_branch(directory) or "main",
-        context=str(dockerfile.parent.relative_to(directory)) if dockerfile else ".",
+        context=_context(directory, dockerfile.parent) if dockerfile else ".",
         port=int(port[1]) if port else 8080,
         health_path=check[1] if check else "/",
         notes=tuple(notes),
@@ -103,10 +103,20 @@ def _name(directory: Path) -> str:
     return name or "app"
 
 
+def _context(directory: Path, folder: Path) -> str:
+    """The folder as the repository's root sees it, which may be above the directory."""
+    root = _git(directory, "rev-parse", "--show-toplevel")
+    return str(folder.resolve().relative_to(Path(root).resolve() if root else directory.resolve()))
+
+
 def _branch(directory: Path) -> str | None:
+    return _git(directory, "branch", "--show-current")
+
+
+def _git(directory: Path, *arguments: str) -> str | None:
     try:
         done = subprocess.run(
-            ["git", "branch", "--show-current"], cwd=directory, capture_output=True, text=True, check=True, timeout=10
+            ["git", *arguments], cwd=directory, capture_output=True, text=True, check=True, timeout=10
         )
     except (OSError, subprocess.SubprocessError):
         return None

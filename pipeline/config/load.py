@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,6 +71,12 @@ def load(
         raise ConfigError(source=str(path), problems=_in_order(problems))
     known = {name: value for name, value in parameters.items() if value is not None}
     return Configuration(pipeline, path, known, secrets)
+
+
+def pipeline_name(path: Path) -> str | None:
+    """The name in a file that may be wrong otherwise; None where there is none, or one with a reference in it."""
+    name = read_document(path).data.get("name")
+    return name if isinstance(name, str) and re.fullmatch(r"[A-Za-z0-9-]+", name) else None
 
 
 def _in_order(problems: list[Problem]) -> tuple[Problem, ...]:

@@ -23,6 +23,7 @@ from pipeline.home import Home
 from pipeline.lock import held
 from pipeline.log import RunLogFile
 from pipeline.masking import Mask
+from pipeline.runs.ownership import claim, refuse_stranger
 from pipeline.runs.recovery import needs_recovery, recover
 from pipeline.runs.stages import load_deployer, load_stages
 from pipeline.store.records import Release, ReleaseState, Run, RunKind, RunState, StageState
@@ -48,9 +49,19 @@ class Runner:
         self._name = configuration.pipeline.name
         self._mask = Mask(configuration.secrets.values())
 
-    def run(self, requested: str | None = None, *, force: bool = False, wait: timedelta = timedelta(0)) -> Run | None:
-        """Source, Build, Deploy. None when there was nothing to do. Raises what the run came to."""
-        with self._working(RunKind.RUN, requested, wait) as context:
+    def run(
+        self,
+        requested: str | None = None,
+        *,
+        force: bool = False,
+        take_over: bool = False,
+        wait: timedelta = timedelta(0),
+    ) -> Run | None:
+        """Source, Build, Deploy. None when there was nothing to do. Raises what the run came to.
+
+        `take_over` says that a pipeline of this name, declared in another file, is this one.
+        """
+        with self._working(RunKind.RUN, requested, wait, take_over=take_over) as context:
             context = replace(context, force=force)
             load_deployer().preflight(context)
             for stage in load_stages():
@@ -85,7 +96,9 @@ class Runner:
     def plan(self, requested: str | None = None) -> dict[str, list[str]]:
         """What each stage of a run would do."""
         context = self._context(self._events(None), 0, requested, _Unheard())
-        return {stage.name: stage.plan(context) for stage in load_stages()}
+        with self._masked():
+            refuse_stranger(self._store, self._configuration)
+            return {stage.name: stage.plan(context) for stage in load_stages()}
 
     def heal(self) -> None:
         """Put right what a crash left; does nothing while somebody works, who does that first."""
@@ -93,7 +106,7 @@ class Runner:
         if not needs_recovery(context):
             return
         try:
-            with held(self._home.lock(self._name), f"recovery of {self._name}"):
+            with self._masked(), held(self._home.lock(self._name), f"recovery of {self._name}"):
                 recover(context, load_deployer)
         except LockHeld:
             return
@@ -117,10 +130,15 @@ class Runner:
         return found
 
     @contextmanager
-    def _working(self, kind: RunKind, requested: str | None, wait: timedelta) -> Iterator[StageContext]:
+    def _working(
+        self, kind: RunKind, requested: str | None, wait: timedelta, *, take_over: bool = False
+    ) -> Iterator[StageContext]:
         """Everything around the work: lock, recovery, the run's row, its log, and how it ended."""
         purpose = f"{kind} of {self._name}"
-        with held(self._home.lock(self._name), purpose, wait=wait.total_seconds()):
+        with self._masked(), held(self._home.lock(self._name), purpose, wait=wait.total_seconds()):
+            if not take_over:
+                refuse_stranger(self._store, self._configuration)
+            claim(self._store, self._configuration)
             before = self._context(self._events(None), 0, None, _Unheard())
             if needs_recovery(before):
                 recover(before, load_deployer)
@@ -132,6 +150,15 @@ class Runner:
                     yield context
             for number in self._store.prune_history(self._name):
                 self._home.run_log(self._name, number).unlink(missing_ok=True)
+
+    @contextmanager
+    def _masked(self) -> Iterator[None]:
+        """An error may quote what a container printed: no secret of it leaves us."""
+        try:
+            yield
+        except PenstockError as error:
+            error.mask(self._mask)
+            raise
 
     @contextmanager
     def _told(self, events: Events, run: Run) -> Iterator[None]:

@@ -1,5 +1,10 @@
 -- Version 1. Every table is keyed by pipeline: pipelines share the file and nothing else.
 
+CREATE TABLE pipelines (
+  name TEXT PRIMARY KEY,
+  file TEXT NOT NULL
+) WITHOUT ROWID;
+
 CREATE TABLE runs (
   pipeline TEXT NOT NULL,
   number INTEGER NOT NULL,

@@ -103,9 +103,17 @@ class Store:
         )
         return _run(row) if row else None
 
-    def pipelines(self) -> list[str]:
-        """Every pipeline that ever ran here."""
-        return [row["pipeline"] for row in self._db.rows("SELECT DISTINCT pipeline FROM runs ORDER BY pipeline")]
+    # Pipelines
+
+    def file_of(self, pipeline: str) -> Path | None:
+        """The pipeline.yaml that the name belongs to."""
+        row = self._db.row("SELECT file FROM pipelines WHERE name=?", pipeline)
+        return Path(row["file"]) if row else None
+
+    def remember_file(self, pipeline: str, file: Path) -> None:
+        """The name belongs to `file` from now on."""
+        with self._db.transaction() as db:
+            db.execute("INSERT OR REPLACE INTO pipelines VALUES (?,?)", (pipeline, str(file)))
 
     # Stages
 

@@ -68,7 +68,8 @@ class _Building:
         built_key = self._built_key()
         if image := self._known(self._tested_key(built_key)):
             self._context.work.image = image
-            return [f"reuse the image built and tested from tree {self._tree[:7]}"]
+            tested = "built and tested" if self._config.test else "built"
+            return [f"reuse the image {tested} from tree {self._tree[:7]}"]
         test = [f"test it: {' '.join(self._config.test.command)}"] if self._config.test else ["no tests: build.test"]
         return test if self._known(built_key) else [f"build {self._tag()} from tree {self._tree[:7]}", *test]
 

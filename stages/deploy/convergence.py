@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from datetime import timedelta
 
 from pipeline.balancer.model import TargetState
 from pipeline.engine.labels import LABEL_RELEASE
@@ -17,6 +18,12 @@ from stages.deploy.spec import ReleaseSpec
 # How often the world is looked at where nothing reports by itself. A drained target waits half of it on average.
 _LOOK = 0.025
 _AT_ONCE = 16
+# A new target whose checks still fail after this long is worth a word: before, it may just be starting.
+_WORTH_A_WORD = timedelta(seconds=5)
+_NOBODY_LISTENS = (
+    "see that the app listens on the target group's port, and on 0.0.0.0: what listens on 127.0.0.1 inside a container "
+    "cannot be reached"
+)
 
 
 class ReleaseFailed(StageFailed):
@@ -47,6 +54,7 @@ class Convergence:
         self._pending: dict[Future[None], str] = {}
         self._seen: dict[str, Replica] = {}
         self._cut: set[str] = set()
+        self._late: set[str] = set()
 
     def run(self) -> None:
         """Returns when everything is as wanted. Raises `ReleaseFailed`, `Cancelled` or a `SystemFault`."""
@@ -147,6 +155,10 @@ class Convergence:
                 self._tell("target.healthy", f"{replica.name} is healthy and gets requests", replica.name)
             if replica.target is TargetState.UNHEALTHY and was is TargetState.HEALTHY:
                 self._tell("target.unhealthy", f"{replica.name} is unhealthy: {replica.reason}", replica.name)
+            late = replica.target is TargetState.INITIAL and replica.ours and replica.waiting > _WORTH_A_WORD
+            if late and replica.name not in self._late:
+                self._late.add(replica.name)
+                self._tell("target.waiting", f"{replica.name} is not healthy yet: {replica.reason}", replica.name)
         self._seen = {r.name: r for r in replicas}
 
     def _tell(self, kind: str, message: str, name: str) -> None:
@@ -159,4 +171,8 @@ class Convergence:
     def _fail(self, failure: Failure) -> None:
         exited = not self._seen[failure.name].runs
         reason = self._fleet.exit_reason(failure.name) if exited else failure.reason
-        raise ReleaseFailed(f"{failure.name} failed: {reason}", tail=self._fleet.last_words(failure.name))
+        raise ReleaseFailed(
+            f"{failure.name} failed: {reason}",
+            hint=_NOBODY_LISTENS if "Connection refused" in reason else None,
+            tail=self._fleet.last_words(failure.name),
+        )

@@ -38,14 +38,17 @@ class DeployStage:
 
     def plan(self, context: StageContext) -> list[str]:
         """The steps of the rollout, and how low the healthy count can go."""
-        spec = self._spec(context)
+        self.preflight(context)
+        spec, pipeline = self._spec(context), context.configuration.pipeline
         secrets = context.configuration.secrets
         with _service(context) as service:
             plan = foresee(service.replicas(), spec.desired(secrets))
+            same = service.balancer.declared(pipeline.name) == pipeline.balancer
         floor = spec.desired(secrets).floor
-        if not plan.steps:
+        if same and not plan.steps:
             return ["nothing to do: what is wanted serves already"]
         return [
+            *([] if same else ["reload the balancer: its target groups or listeners change"]),
             *plan.steps,
             f"healthy targets: never below {min(floor, plan.lowest_healthy)} because of the rollout; "
             f"containers: at most {plan.most_running}",
@@ -76,7 +79,8 @@ class DeployStage:
             if service.engine.images.id(release.image_id) is None:
                 raise ConfigError(
                     f"the image of release {release.number} is gone",
-                    hint=f"deploy.retain keeps the latest; run its commit again: pipeline run {release.sha[:7]}",
+                    hint="deploy.retain keeps the latest, and `pipeline down` none; run its commit again: "
+                    f"pipeline run {release.sha[:7]}",
                 )
         pipeline = context.configuration.pipeline.name
         context.store.set_release(pipeline, context.run, release.number)
@@ -135,6 +139,8 @@ class DeployStage:
                 service.serve(spec, release.number, cancelled=context.cancelled)
             except (StageFailed, ConfigError, Cancelled) as failure:
                 events.emit("deployment.failed", f"release {release.number}: {failure.message}")
+                for line in failure.tail:
+                    context.log.line(self.name, line)
                 self._go_back(context, service, deployment, active, failure)
             store.finish_deployment(deployment, DeploymentState.SUCCEEDED)
             prune(context, service.engine, keep=spec.deploy.retain)
@@ -150,7 +156,7 @@ class DeployStage:
         failure: StageFailed | ConfigError | Cancelled,
     ) -> None:
         """Put the former release back and raise what that comes to."""
-        tail = failure.tail
+        tail, hint = failure.tail, failure.hint
         if active is not None and active.number == deployment.to_release:
             context.store.finish_deployment(deployment, DeploymentState.FAILED, failure.message)
             raise failure
@@ -171,8 +177,8 @@ class DeployStage:
         if isinstance(failure, Cancelled):
             raise Cancelled(f"cancelled; {_after(active)}")
         if active is None:
-            raise StageFailed(f"{failure.message}; {_after(active)}", tail=tail)
-        raise RolledBack(f"{failure.message}; {_after(active)}", tail=tail)
+            raise StageFailed(f"{failure.message}; {_after(active)}", hint=hint, tail=tail)
+        raise RolledBack(f"{failure.message}; {_after(active)}", hint=hint, tail=tail)
 
 
 @contextmanager

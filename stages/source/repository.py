@@ -67,11 +67,13 @@ class Repository:
             p for p in self._git("diff", "--name-only", "--no-renames", "-z", former, revision.sha).split("\0") if p
         ]
 
-    def uncommitted(self, revision: Revision) -> int:
-        """How many files of the user's checkout differ from the commit that is run, if that is checked out."""
+    def uncommitted(self, revision: Revision, apart_from: Path) -> int:
+        """How many files of the user's checkout, but for one, differ from the commit, if that is checked out."""
         if self._checkout is None or (self._checkout.maybe("rev-parse", "HEAD") or "").strip() != revision.sha:
             return 0
-        return len((self._checkout.maybe("status", "--porcelain") or "").splitlines())
+        top = Path((self._checkout.maybe("rev-parse", "--show-toplevel") or "").rstrip("\n"))
+        changes = (self._checkout.maybe("status", "--porcelain", "-z") or "").split("\0")
+        return sum(bool(change) and top / change[3:] != apart_from for change in changes)
 
     def _local(self, named: str, base: Path) -> str:
         path = (base / Path(named).expanduser()).resolve()

@@ -17,7 +17,8 @@ class SourceStage:
         repository, revision = self._resolve(context)
         if reason := self._unchanged(context, repository, revision):
             return Outcome(reason, go_on=False)
-        if count := repository.uncommitted(revision):
+        # The pipeline.yaml is read as it is: what changed in it is part of the run.
+        if count := repository.uncommitted(revision, apart_from=context.configuration.path.resolve()):
             files = "1 uncommitted change" if count == 1 else f"{count} uncommitted changes"
             context.events.emit("source.dirty", f"{files} in the checkout: not part of this run", files=count)
         return Outcome(_describe(revision))

@@ -21,7 +21,7 @@ from pipeline.engine.container import Container
 from pipeline.engine.engine import Engine
 from pipeline.store.records import ReleaseState, RunState
 from tests.docker.conftest import Projects
-from tests.docker.project import Project, docker, haproxy_processes, until
+from tests.docker.project import Project, docker, free_port, haproxy_processes, until
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(180)]
 
@@ -136,6 +136,19 @@ def test_the_healthy_and_the_running_stay_within_their_bounds(
     project.assert_serving(release=2)
 
 
+def test_a_changed_listener_is_planned_and_changed(service: Project) -> None:
+    """Without a word of targets, which stay. The pipeline.yaml counts as it is, committed or not."""
+    before = {c.name for c in service.containers()}
+    service.port = free_port()
+    service.configure()
+    assert "reload the balancer: its target groups or listeners change" in service.pipeline("plan").out
+    out = service.pipeline("run").out
+    assert "not part of this run" not in out
+    assert f"release 2 serves with 2 targets at http://localhost:{service.port}" in out
+    assert "sample-app 1" in get(service)
+    assert {c.name for c in service.containers()} == before
+
+
 def test_plan_foretells_what_run_does(service: Project) -> None:
     """And changes nothing: no image, no container, no row."""
     service.commit("2")
@@ -219,7 +232,7 @@ def test_rolling_back_by_hand(service: Project) -> None:
         assert "sample-app 4" in get(service)
         assert load.stop().failed == 0
     result = service.pipeline("rollback", "1", code=2)
-    assert result.err.startswith("error: the image of release 1 is gone\nhint: deploy.retain keeps the latest;")
+    assert result.err.startswith("error: the image of release 1 is gone\nhint: deploy.retain keeps the latest, and `pipeline down` none;")
     service.assert_serving(release=4)
     with service.store() as store:
         assert [r.state for r in store.releases("shop")] == [
@@ -399,6 +412,13 @@ def test_a_secret_is_in_the_container_and_nowhere_else(service: Project) -> None
         result = service.pipeline("run")
         shown = result.out + result.err + service.pipeline("logs").out + service.pipeline("events").out
     assert "it is ***" in shown
+    service.configure(
+        ("name: shop\n", "name: shop\nsecrets: {file: .secrets}\n"),
+        ("[python3, -m, unittest]", "[sh, -c, 'echo now it is $PASSWORD; exit 1']"),
+        ("timeout: 30s}", "timeout: 30s, environment: {PASSWORD: '${secret:PASSWORD}'}}"),
+    )
+    with secret_file(service, value):
+        assert "now it is ***" in service.pipeline("run", code=1).err
     assert value not in shown
     inspected = json.loads(docker("inspect", service.containers()[0].id))[0]
     assert f"PASSWORD={value}" in inspected["Config"]["Env"]
@@ -424,6 +444,64 @@ def test_paths_that_did_not_change_make_no_run(service: Project) -> None:
         assert [r.number for r in store.runs("shop")] == [1]
     service.pipeline("run", "--force")
     service.assert_serving(release=2)
+
+
+def test_two_files_with_one_name(projects: Projects) -> None:
+    """The second would replace the first one's targets: it is refused, unless it says that it is the same."""
+    shop, other = projects("shop"), projects("blog")
+    shop.pipeline("run")
+    other.name = "shop"
+    other.configure()
+    for command in ("plan", "run", "down"):
+        result = other.pipeline(command, code=2)
+        assert f"shop is the pipeline of {shop.directory}/pipeline.yaml, and this is {other.directory}" in result.err
+    shop.assert_serving(release=1)
+    other.pipeline("run", "--take-over")
+    assert shop.pipeline("run", code=2).err.startswith("error: shop is the pipeline of")
+    shop.write("pipeline.yaml", "name: former-shop\n")
+    other.pipeline("down")
+    other.assert_gone()
+
+
+def test_a_file_with_a_mistake_does_not_hide_what_serves(service: Project) -> None:
+    """Who has to know what serves, and what happened, may know it in the middle of an edit."""
+    service.configure(("replicas: 2", "replicsa: 2"))
+    status = service.pipeline("status")
+    assert "shop: release 1" in status.out
+    assert "pipeline.yaml has mistakes" in status.err
+    assert "Ran 5 tests" in service.pipeline("logs").out
+    assert "succeeded" in service.pipeline("history").out
+    assert "active" in service.pipeline("releases").out
+    assert "run 1: succeeded" in service.pipeline("events").out
+    assert "unknown key" in service.pipeline("down", code=2).err
+    service.configure()
+
+
+def test_a_run_goes_on_when_nobody_reads_it_any_more(service: Project) -> None:
+    """`pipeline run | head -1` deploys all the same."""
+    service.commit("2")
+    with service.start("run") as run:
+        assert run.stdout is not None
+        run.stdout.readline()
+        run.stdout.close()
+    assert run.returncode == 0
+    service.assert_serving(release=2)
+
+
+def test_a_second_interrupt_leaves_at_once(service: Project) -> None:
+    """The next command puts right what it left."""
+    service.configure(("deploy_timeout: 20s", "deploy_timeout: 60s"))
+    service.commit("2-broken")
+    run = service.start("run")
+    assert run.stdout is not None
+    assert any("waiting for its health checks" in line for line in run.stdout)
+    assert run.stderr is not None
+    run.send_signal(signal.SIGINT)
+    assert run.stderr.readline().startswith("cancelling …")
+    run.send_signal(signal.SIGINT)
+    service.finish(run, code=130)
+    service.pipeline("status")
+    service.assert_serving(release=1)
 
 
 def test_history_tells_what_happened(service: Project) -> None:

@@ -54,6 +54,12 @@ def test_a_dockerfile_further_down(tmp_path: Path) -> None:
     assert look_around(made).context == "services/web"
 
 
+def test_in_a_folder_of_a_repository(tmp_path: Path) -> None:
+    """The build context counts from the repository's root, wherever the file is written."""
+    made = directory(tmp_path, folder="services/web")
+    assert look_around(made / "services" / "web").context == "services/web"
+
+
 @pytest.mark.parametrize(
     ("dockerfile", "note"),
     [

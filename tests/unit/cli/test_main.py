@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -72,7 +73,7 @@ def test_version() -> None:
 def test_a_reader_that_has_seen_enough() -> None:
     """`pipeline schema | head -1` is no error."""
     done = subprocess.run(
-        f"{sys.executable} -m pipeline.cli.main schema | head -1",
+        f"{shlex.quote(sys.executable)} -m pipeline.cli.main schema | head -1",
         shell=True,
         capture_output=True,
         text=True,
