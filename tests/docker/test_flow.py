@@ -232,7 +232,9 @@ def test_rolling_back_by_hand(service: Project) -> None:
         assert "sample-app 4" in get(service)
         assert load.stop().failed == 0
     result = service.pipeline("rollback", "1", code=2)
-    assert result.err.startswith("error: the image of release 1 is gone\nhint: deploy.retain keeps the latest, and `pipeline down` none;")
+    assert result.err.startswith(
+        "error: the image of release 1 is gone\nhint: deploy.retain keeps the latest, and `pipeline down` none;"
+    )
     service.assert_serving(release=4)
     with service.store() as store:
         assert [r.state for r in store.releases("shop")] == [
