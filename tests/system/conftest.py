@@ -36,13 +36,27 @@ class Handler(BaseHTTPRequestHandler):
         if self.server.dies:
             self.connection.close()
             raise ConnectionAbortedError
+        if self.path == "/stream":
+            self.stream()
+            return
         if self.path == "/slow":
             self.server.released.wait(20)
-        self.answer(200, self.server.name.encode())
+        said = self.headers.get("X-Forwarded-For", "") if self.path == "/forwarded" else self.server.name
+        self.answer(200, said.encode())
 
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers["Content-Length"]))
         self.do_GET()
+
+    def stream(self) -> None:
+        """An answer that is never idle for a second, and takes three."""
+        self.send_response(200)
+        self.send_header("Connection", "close")
+        self.end_headers()
+        for part in [b"...."] * 15 + [b"the end"]:
+            self.wfile.write(part)
+            self.server.released.wait(0.2)
+        self.close_connection = True
 
     def answer(self, status: int, body: bytes) -> None:
         self.send_response(status)

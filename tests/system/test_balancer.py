@@ -215,6 +215,43 @@ def test_drain_reaches_former_workers(bench: Bench) -> None:
     until(lambda: (h := bench.health("a")) and h.in_flight == 0, "nothing is in flight")
 
 
+def test_an_idle_connection_to_a_former_worker_finds_the_targets_of_today(bench: Bench) -> None:
+    """A request on a connection from before the reload goes to no target that has left since, and knows its client."""
+    old, new = bench.serve("old", "new")
+    kept = [http.client.HTTPConnection("127.0.0.1", bench.port, timeout=20) for _ in range(6)]
+
+    def ask(connection: http.client.HTTPConnection, path: str) -> str:
+        connection.request("GET", path)
+        return connection.getresponse().read().decode()
+
+    assert {ask(connection, "/") for connection in kept} == {"old", "new"}
+    bench.balancer.apply("other", declare(free_port()))
+    bench.balancer.deregister(OWNER, GROUP, "old")
+    before = old.requests
+    assert {ask(connection, "/") for connection in kept[:3]} == {"new"}
+    assert {ask(connection, "/forwarded") for connection in kept[3:]} == {"127.0.0.1"}
+    assert old.requests == before
+    assert new.requests > 0
+    for connection in kept:
+        connection.close()
+
+
+def test_a_reload_for_another_owner_cuts_no_long_answer(bench: Bench) -> None:
+    """However long it takes: here, longer than any timeout that is declared."""
+    short = declare(bench.port, delay="0s").model_dump()
+    short["load_balancers"]["edge"]["idle_timeout"] = "1s"
+    bench.balancer.apply(OWNER, declare(bench.port).model_validate(short))
+    backend = bench.backend("a")
+    bench.balancer.register(OWNER, GROUP, backend.target)
+    bench.await_state("a", TargetState.HEALTHY)
+    with socket.create_connection(("127.0.0.1", bench.port), timeout=20) as client:
+        client.sendall(b"GET /stream HTTP/1.1\r\nHost: x\r\n\r\n")
+        until(lambda: backend.requests, "the request arrived")
+        bench.balancer.apply("other", declare(free_port()))
+        answer = b"".join(iter(lambda: client.recv(65536), b""))
+    assert answer.endswith(b"the end")
+
+
 def test_taken_port_is_refused(bench: Bench) -> None:
     """A listener on a port of another program is refused before anything changes."""
     bench.serve("a")

@@ -37,7 +37,7 @@ global
   maxconn 20000
   no strict-limits
   noreuseport
-  hard-stop-after {{hard_stop}}ms
+  hard-stop-after 24h
 
 defaults
   mode http
@@ -76,7 +76,7 @@ def render(registry: Registry) -> str:
 
 
 def _render(registry: Registry, description: str) -> str:
-    lines = [_HEAD.format(fingerprint=description, hard_stop=milliseconds(_hard_stop(registry)))]
+    lines = [_HEAD.format(fingerprint=description)]
     for owner, owned in sorted(registry.owners.items()):
         for name, balancer in sorted(owned.declaration.load_balancers.items()):
             for listener in balancer.listeners:
@@ -125,8 +125,14 @@ def _check_words(check: HealthCheck) -> str:
 def _frontend(owner: str, name: str, balancer: LoadBalancer, listener: Listener) -> Iterator[str]:
     address = "*" if balancer.scheme == "internet-facing" else "127.0.0.1"
     idle = milliseconds(balancer.idle_timeout)
+    relay = f"relay.{listener.port}"
+    yield f"backend {relay}"
+    yield f"  timeout server {idle}ms"
+    yield f"  server successor unix@{relay}.sock send-proxy-v2"
+    yield ""
     yield f"frontend {owner}.{name}.{listener.port}"
     yield f"  bind {address}:{listener.port}"
+    yield f"  bind unix@{relay}.sock accept-proxy mode 600"
     yield f"  timeout client {idle}ms"
     yield f"  timeout http-request {idle}ms"
     yield "  log global"
@@ -135,13 +141,17 @@ def _frontend(owner: str, name: str, balancer: LoadBalancer, listener: Listener)
     yield f'  log-format "{_LOG_FORMAT}"'
     # A request that may have had an effect is not sent twice, unless its client says that the server knows a
     # second one by its key. To one that never left us, this does not apply.
+    # A worker that a reload has replaced keeps its idle connections, and cannot be told of targets any more: a request
+    # that comes on one of them goes to its successor, which knows, as if it had come there.
+    yield "  acl replaced stopping -m bool"
+    yield f"  use_backend {relay} if replaced"
     yield "  acl keyed req.hdr(idempotency-key) -m found"
     yield "  http-request disable-l7-retry if { method POST PATCH CONNECT } !keyed"
     # Only what is here as a whole, or fills a buffer, can be sent again: headers that come first wait for their body.
     yield f"  http-request wait-for-body time {idle}ms if {{ method PUT DELETE }} or keyed"
     yield "  http-request set-var(txn.xff) req.hdr(x-forwarded-for)"
-    yield '  http-request set-header X-Forwarded-For "%[var(txn.xff)], %[src]" if { var(txn.xff) -m found }'
-    yield "  http-request set-header X-Forwarded-For %[src] if !{ var(txn.xff) -m found }"
+    yield '  http-request set-header X-Forwarded-For "%[var(txn.xff)], %[src]" if { var(txn.xff) -m found } !replaced'
+    yield "  http-request set-header X-Forwarded-For %[src] if !{ var(txn.xff) -m found } !replaced"
     yield "  http-request set-header X-Forwarded-Proto http"
     yield "  http-request set-header X-Forwarded-Port %[dst_port]"
     yield f"  default_backend {backend_name(owner, listener.default_action.forward)}"
@@ -170,15 +180,3 @@ def _quote(text: str) -> str:
 
 def _idle_timeout(declaration: Declaration) -> timedelta:
     return max(balancer.idle_timeout for balancer in declaration.load_balancers.values())
-
-
-def _hard_stop(registry: Registry) -> timedelta:
-    """How long a worker that a reload replaced may finish its requests: the longest anyone was promised."""
-    promised = [
-        max(
-            _idle_timeout(o.declaration),
-            *(g.deregistration_delay for g in o.declaration.target_groups.values()),
-        )
-        for o in registry.owners.values()
-    ]
-    return max(promised, default=timedelta(seconds=60))

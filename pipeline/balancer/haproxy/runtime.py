@@ -1,7 +1,7 @@
 """HAProxy's two sockets: the worker's, which changes and shows targets, and the master's, which reloads.
 
-After a reload the former worker lives on until its last request is answered. A target that leaves has to leave
-there too, and what is in flight there counts: so changes go to every worker, and figures are summed over them.
+After a reload the former worker lives on until its last request is answered. What is in flight there counts, so
+figures are summed over all workers. It takes no changes any more, and needs none: what else it is asked it passes on.
 """
 
 from __future__ import annotations
@@ -100,12 +100,12 @@ class Runtime:
         self._worker(f"enable server {backend}/{name}")
 
     def disable(self, backend: str, name: str) -> None:
-        """Send no request to a target any more, from any worker; what is in flight goes on."""
-        self._everywhere(f"set server {backend}/{name} state maint")
+        """Send no request to a target any more; what is in flight goes on."""
+        self._worker(f"set server {backend}/{name} state maint")
 
     def cut(self, backend: str, name: str) -> None:
-        """Break what is in flight to a target."""
-        self._everywhere(f"shutdown sessions server {backend}/{name}")
+        """Break what is in flight to a target. What a former worker has in flight breaks when the target is stopped."""
+        self._worker(f"shutdown sessions server {backend}/{name}")
 
     def delete(self, backend: str, name: str) -> None:
         """Forget a target in maintenance. HAProxy may refuse for a moment; the caller looks again."""
@@ -120,11 +120,6 @@ class Runtime:
         self._processes()
         verdict, _, text = self._ask(MASTER_SOCKET, "reload").partition("\n")
         return None if verdict.strip() == "Success=1" else text.strip(" -\n")
-
-    def _everywhere(self, command: str) -> None:
-        self._worker(command)
-        for pid in self._former_workers():
-            self._former(pid, command)
 
     def _former_workers(self) -> list[str]:
         _, _, former = self._processes().partition("# old workers")
