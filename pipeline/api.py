@@ -129,6 +129,9 @@ class Deployer(Stage, Protocol):
     def preflight(self, context: StageContext) -> None:
         """Raise now what would stop a deployment later: a taken port, no Docker. Changes nothing."""
 
+    def is_current(self, context: StageContext) -> bool:
+        """Whether what serves has the configuration of today, whatever its commit."""
+
     def rollback(self, context: StageContext, release: Release) -> Outcome:
         """Put a former release back into service."""
 

@@ -14,6 +14,8 @@ from pathlib import Path
 from pipeline.errors import LockHeld
 
 _POLL = 0.05
+# Who only looks whether a lock is held holds it for an instant, in which it is not.
+_LOOKING = 0.2
 
 
 @contextmanager
@@ -36,7 +38,7 @@ def held(path: Path, purpose: str, *, wait: float = 0.0) -> Iterator[None]:
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        _acquire(descriptor, path, time.monotonic() + wait)
+        _acquire(descriptor, path, time.monotonic() + max(wait, _LOOKING))
         _write_holder(descriptor, purpose)
         yield
     finally:

@@ -23,7 +23,13 @@ def parse_duration(text: Any) -> timedelta:
     parts = _DURATION.findall(text) if isinstance(text, str) else []
     if not parts or "".join(n + u for n, u in parts) != text:
         raise ValueError(f"{text!r} is no duration; write 500ms, 30s, 2m or 1h")
-    return timedelta(seconds=sum(float(number) * _SECONDS[unit] for number, unit in parts))
+    try:
+        value = timedelta(seconds=sum(float(number) * _SECONDS[unit] for number, unit in parts))
+    except OverflowError:
+        raise ValueError(f"{text!r} is longer than anybody waits") from None
+    if value % timedelta(milliseconds=1):
+        raise ValueError(f"{text!r} is finer than a millisecond")
+    return value
 
 
 def format_duration(value: timedelta) -> str:

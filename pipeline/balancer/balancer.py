@@ -178,14 +178,13 @@ class Balancer:
         loaded = self._runtime.fingerprint()
         if loaded == fingerprint(registry):
             return
-        configuration = self.directory / process.CONFIGURATION
-        write_atomically(configuration, render(registry))
+        # What is known of the servers of one that has died is as old as the crash: they begin as up, and the checks
+        # find out.
+        self._write(STATE_FILE, "" if loaded is None else self._runtime.state())
+        self._write(process.CONFIGURATION, render(registry))
         if loaded is None:
-            # What is known of the servers is as old as the crash: they begin as up, and the checks find out.
-            write_atomically(self.directory / STATE_FILE, "")
             process.start(self.directory)
         else:
-            write_atomically(self.directory / STATE_FILE, self._runtime.state())
             refusal = self._runtime.reload()
             if refusal is not None:
                 raise BalancerFault(f"HAProxy did not take its new configuration: {refusal}")
@@ -234,6 +233,12 @@ class Balancer:
             self._runtime.enable(backend, name)
             return True
         return server is None
+
+    def _write(self, name: str, content: str) -> None:
+        try:
+            write_atomically(self.directory / name, content)
+        except OSError as error:
+            raise BalancerFault(f"cannot write {self.directory / name}: {error.strerror}") from error
 
     def _stop(self) -> None:
         process.stop(self.directory)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Callable
 from typing import Self
 
@@ -32,7 +31,7 @@ class LiveView:
         self._pipeline = pipeline
         self._extra = extra
         self._stages: dict[str, tuple[float, float | None, str]] = {}
-        self._recent: deque[Event] = deque(maxlen=4)
+        self._recent: tuple[Event, ...] = ()
         self._spinner = Spinner("dots")
         self._console = Console(highlight=False)
         self._live = Live(get_renderable=self._draw, console=self._console, refresh_per_second=4, transient=True)
@@ -54,13 +53,14 @@ class LiveView:
         elif event.kind in ("stage.finished", "stage.failed") and stage in self._stages:
             began = self._stages[stage][0]
             self._stages[stage] = (began, time.monotonic() - began, "✓" if event.kind == "stage.finished" else "✗")
-        self._recent.append(event)
+        # Replaced, not changed: another thread may be drawing it.
+        self._recent = (*self._recent, event)[-4:]
         if event.kind.partition(".")[0] not in _PASSING or event.kind in ("stage.finished", "target.cut"):
             self._console.print(f"{clock(event.at)}  {event.message}", markup=False)
 
     def _draw(self) -> Group:
         stages = Table.grid(padding=(0, 2))
-        for name, (began, took, mark) in self._stages.items():
+        for name, (began, took, mark) in dict(self._stages).items():
             seconds = time.monotonic() - began if took is None else took
             stages.add_row(Text(mark) if mark else self._spinner, name.capitalize(), f"{seconds:.1f} s")
         targets = Table.grid(padding=(0, 2))

@@ -9,6 +9,7 @@ import click
 
 from pipeline.cli.session import json_option, pipeline_options, session
 from pipeline.errors import ConfigError
+from pipeline.lock import is_held
 from pipeline.log import LogLine, follow, read_log
 from pipeline.store.records import RunState
 
@@ -29,7 +30,7 @@ def command(run: int | None, file: Path, parameters: tuple[str, ...], following:
 
         def finished() -> bool:
             now = opened.store.run(opened.name, number)
-            return now is None or now.state is not RunState.RUNNING
+            return now is None or now.state is not RunState.RUNNING or not is_held(opened.home.lock(opened.name))
 
         path = opened.home.run_log(opened.name, number)
         for line in follow(path, finished) if following else read_log(path):

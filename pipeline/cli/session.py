@@ -112,7 +112,7 @@ def _while_somebody_reads(show: Listener) -> Listener:
     def shown(event: Event) -> None:
         try:
             show(event)
-        except BrokenPipeError:
+        except OSError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
     return shown

@@ -90,7 +90,8 @@ def first_pipeline(found: Findings) -> str:
 def _dockerfiles(directory: Path) -> list[Path]:
     """The nearest first; not in hidden folders."""
     found = [*directory.glob("Dockerfile"), *directory.glob("*/Dockerfile"), *directory.glob("*/*/Dockerfile")]
-    return [f for f in found if not any(part.startswith(".") for part in f.relative_to(directory).parts)]
+    visible = [f for f in found if not any(part.startswith(".") for part in f.relative_to(directory).parts)]
+    return [f for f in visible if f.is_file()]
 
 
 def _health_check(text: str) -> str:
@@ -100,7 +101,8 @@ def _health_check(text: str) -> str:
 
 def _name(directory: Path) -> str:
     name = re.sub(r"[^a-z0-9]+", "-", directory.resolve().name.lower()).strip("-")[:32].strip("-")
-    return name or "app"
+    # A bare number would be read as one.
+    return f"app-{name}"[:32] if name.isdigit() else name or "app"
 
 
 def _context(directory: Path, folder: Path) -> str:

@@ -124,6 +124,9 @@ def _secrets(
             kept = read_secrets(path.absolute().parent / Path(file).expanduser())
         except ConfigError as error:
             problems.append(document.problem(("secrets", "file"), error.message, error.hint or ""))
+        except RuntimeError as error:
+            # There is no user of that name whose home it could be.
+            problems.append(document.problem(("secrets", "file"), str(error)))
     values = {name: environ.get(name) or kept.get(name) for name in named}
     places = "neither in the environment nor in secrets.file" if file else "not in the environment"
     if not problems:
@@ -132,4 +135,4 @@ def _secrets(
             for name, value in values.items()
             if value is None
         ]
-    return Secrets({name: value for name, value in values.items() if value is not None}), problems
+    return Secrets({n: v for n, v in values.items() if v is not None}, {**kept, **environ}), problems

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from datetime import timedelta
 from typing import Annotated, Literal, Self
@@ -45,6 +46,15 @@ class Parameter(Resource):
     pattern: str | None = Field(None, description="A regular expression that the whole string must match.")
     allowed_values: tuple[str | int | float, ...] | None = Field(None, description="The only values allowed.")
     description: str = Field("", description="What it is for.")
+
+    @field_validator("pattern")
+    @classmethod
+    def _pattern_is_one(cls, value: str | None) -> str | None:
+        try:
+            re.compile(value or "")
+        except re.error as error:
+            raise ValueError(f"is no regular expression: {error}") from None
+        return value
 
 
 class Source(Resource):
@@ -92,14 +102,15 @@ class Build(Resource):
     args: dict[VariableName, str] = Field(
         {}, description="Build arguments. They stay in the image's history: no secrets here."
     )
+    timeout: Duration = Field(timedelta(hours=1), description="A build that takes longer than this has failed.")
     test: Tests | None = Field(None, description="The tests. Without them, what builds is deployed.")
 
     @field_validator("context", "dockerfile")
     @classmethod
     def _inside(cls, value: str) -> str:
-        if value.startswith("/") or ".." in value.split("/"):
+        if value.startswith("/") or ".." in value.split("/") or "\0" in value:
             raise ValueError("must be a path inside the repository, without a leading / and without ..")
-        return value.rstrip("/") or "."
+        return posixpath.normpath(value)
 
 
 class Rolling(Resource):

@@ -14,10 +14,14 @@ _LINE = re.compile(r"(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=(.*)")
 
 
 class Secrets:
-    """The values behind `${secret:NAME}`. Texts hold the reference; the value exists only where it is needed."""
+    """The values behind `${secret:NAME}`. Texts hold the reference; the value exists only where it is needed.
 
-    def __init__(self, values: Mapping[str, str] | None = None) -> None:
+    `values` are those that the file names today. A former release may name others: these are looked up when it does.
+    """
+
+    def __init__(self, values: Mapping[str, str] | None = None, others: Mapping[str, str] | None = None) -> None:
         self._values = dict(values or {})
+        self._others = others or {}
 
     def __repr__(self) -> str:
         return f"Secrets({', '.join(sorted(self._values))})"
@@ -35,6 +39,8 @@ class Secrets:
         return tuple(self._values.values())
 
     def _value(self, name: str) -> str:
+        if name not in self._values and self._others.get(name):
+            self._values[name] = self._others[name]
         if name not in self._values:
             raise ConfigError(
                 f"secret {name} is neither in the environment nor in the file of secrets",

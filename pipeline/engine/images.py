@@ -14,6 +14,8 @@ from pipeline.engine.labels import LABEL_HOME, LABEL_PIPELINE
 from pipeline.errors import EngineFault
 
 _TAIL = 20
+# What the tags of our images begin with.
+TAGS = "penstock/"
 
 
 class Images:
@@ -91,13 +93,17 @@ class Images:
             return [str(image["Id"]) for image in self._api.images(filters={"label": labels})]
 
     def remove(self, image: str) -> bool:
-        """Remove an image and its tags; False when something still uses it."""
+        """Remove an image with its tags of ours; False when something still uses it, or has a name for it."""
         import docker.errors
 
         with readable_errors(), gone_is_fine():
             try:
-                for tag in self._api.inspect_image(image)["RepoTags"] or [image]:
-                    self._api.remove_image(tag)
+                for tag in self._api.inspect_image(image)["RepoTags"]:
+                    if tag.startswith(TAGS):
+                        self._api.remove_image(tag)
+                # The last of its names takes the image along.
+                if self.id(image) is not None:
+                    self._api.remove_image(image)
             except docker.errors.APIError as error:
                 if error.status_code == 409:
                     return False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from ipaddress import IPv4Network, ip_network
+from ipaddress import IPv4Address, IPv4Network, ip_network
 from typing import Any
 
 from pipeline.engine.faults import gone_is_fine, readable_errors
@@ -41,6 +41,12 @@ class Networks:
         with readable_errors(), gone_is_fine():
             self._api.remove_network(self.name(pipeline))
 
+    def addresses(self, pipeline: str) -> set[IPv4Address]:
+        """The addresses that somebody has in the pipeline's network, ours or not."""
+        with readable_errors():
+            endpoints = self._api.inspect_network(self.name(pipeline))["Containers"].values()
+        return {IPv4Address(e["IPv4Address"].partition("/")[0]) for e in endpoints if e["IPv4Address"]}
+
     def _subnet(self, name: str) -> IPv4Network | None:
         found = [n for n in self._api.networks(names=[name]) if n["Name"] == name]
         return IPv4Network(_ipam(found[0])["Subnet"]) if found else None
@@ -54,15 +60,18 @@ class Networks:
         import docker.errors
         from docker.types import IPAMConfig, IPAMPool
 
+        labels = {LABEL_HOME: self._home, LABEL_PIPELINE: pipeline}
+        for left in self._api.networks(names=[f"{name}-draft"]):
+            self._api.remove_network(left["Id"])
         for attempt in range(_ATTEMPTS):
-            draft = self._api.create_network(f"{name}-draft", driver="bridge")["Id"]
+            draft = self._api.create_network(f"{name}-draft", driver="bridge", labels=labels)["Id"]
             picked = _ipam(self._api.inspect_network(draft))
             self._api.remove_network(draft)
             try:
                 self._api.create_network(
                     name,
                     driver="bridge",
-                    labels={LABEL_HOME: self._home, LABEL_PIPELINE: pipeline},
+                    labels=labels,
                     ipam=IPAMConfig(pool_configs=[IPAMPool(subnet=picked["Subnet"], gateway=picked.get("Gateway"))]),
                 )
             except docker.errors.APIError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from pipeline.api import Deployer, StageContext
-from pipeline.errors import StageFailed
+from pipeline.errors import ConfigError, StageFailed
 from pipeline.store.records import DeploymentState, Run, RunState, StageState
 
 
@@ -29,7 +29,7 @@ def recover(context: StageContext, deployer: Callable[[], Deployer]) -> None:
         events.emit("recovery.started", "bringing the target group back to the last good release")
         try:
             done = deployer().recover(context, deployment)
-        except StageFailed as failure:
+        except (StageFailed, ConfigError) as failure:
             # The release that served no longer works, for reasons of its own. That must not keep a new one out.
             store.finish_deployment(deployment, DeploymentState.FAILED, failure.message)
             events.emit("recovery.failed", f"the last good release does not come up: {failure.message}")

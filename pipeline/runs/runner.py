@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
+from functools import lru_cache
 
 from pipeline.api import Outcome, StageContext
 from pipeline.config.load import Configuration
@@ -47,7 +48,6 @@ class Runner:
         self._listeners = listeners
         self._cancelled = cancelled or threading.Event()
         self._name = configuration.pipeline.name
-        self._mask = Mask(configuration.secrets.values())
 
     def run(
         self,
@@ -62,8 +62,9 @@ class Runner:
         `take_over` says that a pipeline of this name, declared in another file, is this one.
         """
         with self._working(RunKind.RUN, requested, wait, take_over=take_over) as context:
-            context = replace(context, force=force)
-            load_deployer().preflight(context)
+            deployer = load_deployer()
+            deployer.preflight(context)
+            context = replace(context, force=force or not deployer.is_current(context))
             for stage in load_stages():
                 outcome = self._stage(context, stage.name, lambda stage=stage: stage.run(context))  # type: ignore[misc]
                 if not outcome.go_on:
@@ -98,6 +99,7 @@ class Runner:
         context = self._context(self._events(None), 0, requested, _Unheard())
         with self._masked():
             refuse_stranger(self._store, self._configuration)
+            context = replace(context, force=not load_deployer().is_current(context))
             return {stage.name: stage.plan(context) for stage in load_stages()}
 
     def heal(self) -> None:
@@ -150,6 +152,9 @@ class Runner:
                     yield context
             for number in self._store.prune_history(self._name):
                 self._home.run_log(self._name, number).unlink(missing_ok=True)
+
+    def _mask(self, text: str) -> str:
+        return _mask_of(self._configuration.secrets.values())(text)
 
     @contextmanager
     def _masked(self) -> Iterator[None]:
@@ -233,6 +238,11 @@ class Runner:
             requested=requested,
             cancelled=self._cancelled,
         )
+
+
+@lru_cache(maxsize=4)
+def _mask_of(secrets: tuple[str, ...]) -> Mask:
+    return Mask(secrets)
 
 
 class _Unheard:

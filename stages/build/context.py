@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import tarfile
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from typing import IO
+from typing import IO, Any
 
 from pipeline.api import Snapshot
 
@@ -22,13 +22,24 @@ def build_context(snapshot: Snapshot, folder: str, dockerfile: str, ignore: str 
     """
     from docker.utils.build import PatternMatcher
 
-    matcher = PatternMatcher(_patterns(ignore or "")) if ignore else None
+    patterns = PatternMatcher(_patterns(ignore or "")).patterns
     always = {dockerfile, ".dockerignore"}
     with tempfile.SpooledTemporaryFile(_IN_MEMORY) as file:
         with snapshot.archive(folder) as stream:
-            _copy(stream, file, lambda name: name in always or not (matcher and matcher.matches(name)), snapshot)
+            _copy(stream, file, lambda name: name in always or not _ignored(name, patterns), snapshot)
         file.seek(0)
         yield file
+
+
+def _ignored(name: str, patterns: list[Any]) -> bool:
+    """Whether the last pattern that means a path, or a folder above it, takes it out."""
+    parts = name.split("/")
+    paths = ["/".join(parts[:length]) for length in range(1, len(parts) + 1)]
+    verdict = False
+    for pattern in patterns:
+        if any(pattern.match(path) for path in paths):
+            verdict = not pattern.exclusion
+    return verdict
 
 
 def _patterns(ignore: str) -> list[str]:
@@ -36,12 +47,11 @@ def _patterns(ignore: str) -> list[str]:
     return [line for line in lines if line and not line.startswith("#")]
 
 
-def _copy(stream: IO[bytes], file: object, wanted: object, snapshot: Snapshot) -> None:
-    assert callable(wanted)
+def _copy(stream: IO[bytes], file: IO[bytes], wanted: Callable[[str], bool], snapshot: Snapshot) -> None:
     modified = _seconds(snapshot.revision.committed_at)
     with (
         tarfile.open(fileobj=stream, mode="r|") as source,
-        tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as target,  # type: ignore[call-overload]
+        tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as target,
     ):
         for member in source:
             if not wanted(member.name.rstrip("/")):

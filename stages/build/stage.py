@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, wait
 from datetime import UTC, datetime
+from functools import partial
 
 from pipeline.api import Image, Outcome, Snapshot, StageContext
 from pipeline.engine.engine import Engine
+from pipeline.engine.images import TAGS
 from pipeline.engine.labels import LABEL_PIPELINE, LABEL_ROLE, LABEL_RUN, LABEL_TREE
 from pipeline.errors import CacheVanished, EngineFault, StageFailed
+from pipeline.quantity import format_duration
 from stages.build.context import build_context
 from stages.build.dockerfile import base_images
 from stages.build.testing import ImageTests
 
+_LOOK = 0.05
+_TAIL = 20
 _OCI = "org.opencontainers.image."
 
 
@@ -46,6 +55,7 @@ class _Building:
         self._pipeline = context.configuration.pipeline.name
         self._config = context.configuration.pipeline.build
         self._tree = snapshot.tree(self._config.context)
+        self._last: deque[str] = deque(maxlen=_TAIL)
 
     def run(self) -> Outcome:
         built_key = self._built_key()
@@ -85,7 +95,7 @@ class _Building:
         return Image(image, self._tag())
 
     def _tag(self) -> str:
-        return f"penstock/{self._pipeline.lower()}:{self._snapshot.revision.short}"
+        return f"{TAGS}{self._pipeline.lower()}:{self._snapshot.revision.short}"
 
     def _dockerfile(self) -> str:
         config, revision = self._config, self._snapshot.revision
@@ -142,7 +152,8 @@ class _Building:
         ignore = self._snapshot.read(_join(config.context, ".dockerignore"))
         ignored = ignore.decode(errors="replace") if ignore else None
         with build_context(self._snapshot, config.context, config.dockerfile, ignored) as tar:
-            return self._engine.images.build(
+            build = partial(
+                self._engine.images.build,
                 tar,
                 dockerfile=config.dockerfile,
                 tag=self._tag(),
@@ -150,8 +161,32 @@ class _Building:
                 labels=self._labels(),
                 tell=self._hear,
             )
+            return self._in_time(build)
+
+    def _in_time(self, build: Callable[[], str]) -> str:
+        """The result of `build`, which may be silent for long: where nobody waits for it any more, it is left behind.
+
+        Docker ends a build whose client has gone.
+        """
+        result: Future[str] = Future()
+
+        def work() -> None:
+            try:
+                result.set_result(build())
+            except BaseException as error:  # noqa: BLE001  # it is raised where it is waited for
+                result.set_exception(error)
+
+        threading.Thread(target=work, name="build", daemon=True).start()
+        deadline = time.monotonic() + self._config.timeout.total_seconds()
+        while not wait([result], timeout=_LOOK).done:
+            self._context.check_cancelled()
+            if time.monotonic() > deadline:
+                limit = format_duration(self._config.timeout)
+                raise StageFailed(f"the build was still running after {limit}: stopped", tail=tuple(self._last))
+        return result.result()
 
     def _hear(self, line: str) -> None:
+        self._last.append(line)
         self._context.log.line("build", line)
         self._context.check_cancelled()
 

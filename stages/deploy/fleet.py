@@ -94,7 +94,6 @@ class Fleet:
         finally:
             with self._lock:
                 self._starting.discard(name)
-                self._taken.discard(address)
 
     def register(self, name: str, port: int) -> None:
         """Add a container to the target group; it gets no traffic before its health checks pass."""
@@ -178,6 +177,7 @@ class Fleet:
         """
         subnet = self._engine.networks.ensure(self._pipeline)
         used = self._taken | {IPv4Address(c.address) for c in self._containers.values() if c.address}
+        used |= self._engine.networks.addresses(self._pipeline)
         first, last = int(subnet.network_address) + 2, int(subnet.broadcast_address) - 1
         start = max((int(a) for a in used), default=first - 1) + 1
         for number in (*range(start, last + 1), *range(first, start)):

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from pipeline.balancer.model import TargetState
 from stages.deploy.rollout import Action, Container, Desired, Replica, Verb, decide
 
+# More than any rollout takes: what goes on for longer does not come to an end, and then this is all that is foreseen.
+_ROUNDS = 10_000
 _WORDS = {
     Verb.START: "start {}",
     Verb.DEREGISTER: "drain {}",
@@ -29,13 +31,19 @@ def foresee(replicas: tuple[Replica, ...], desired: Desired) -> RolloutPlan:
     steps: list[str] = []
     lowest = sum(r.healthy for r in replicas)
     most = sum(r.runs for r in replicas)
-    while not (decision := decide(tuple(world.values()), 0, desired)).converged:
+    for _ in range(_ROUNDS):
+        decision = decide(tuple(world.values()), 0, desired)
+        if decision.converged:
+            break
         for action in decision.actions:
             name = action.name or f"new-{sum(s.startswith('start') for s in steps) + 1}"
             _play(world, action, name, desired)
             if action.verb in _WORDS:
                 steps.append(_WORDS[action.verb].format(name))
         for name, replica in world.items():
+            if replica.leaving:
+                # Time passes: what it has in flight is finished.
+                world[name] = replace(replica, in_flight=0)
             if replica.target is TargetState.INITIAL:
                 world[name] = replace(replica, target=TargetState.HEALTHY)
                 steps.append(f"wait until {name} is healthy")

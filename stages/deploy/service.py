@@ -9,6 +9,7 @@ from pipeline.api import StageContext
 from pipeline.balancer.balancer import Balancer
 from pipeline.engine.engine import Engine
 from pipeline.engine.labels import LABEL_PIPELINE, LABEL_RELEASE, LABEL_ROLE, LABEL_RUN, ROLE_APP
+from pipeline.errors import EngineFault
 from stages.deploy.convergence import Convergence
 from stages.deploy.fleet import Fleet
 from stages.deploy.rollout import Desired, Replica
@@ -61,14 +62,20 @@ class Service:
         Convergence(self._fleet(group), wanted, self._context.events).run()
         self.balancer.withdraw(self._pipeline)
         self.engine.containers.remove_leftovers(self._pipeline)
-        self.engine.networks.remove(self._pipeline)
+        try:
+            self.engine.networks.remove(self._pipeline)
+        except EngineFault as fault:
+            # Somebody else's container may be in it, or Docker believes so. Nothing of ours is.
+            self._context.events.emit("down.warning", f"the network stays: {fault.message}")
         return count
 
     def _group(self) -> str:
-        """The target group in service, which is the declared one where the file has another by now."""
+        """The target group that has the targets, whatever the file calls it by now."""
+        declared = self.balancer.declared(self._pipeline)
+        groups = declared.target_groups if declared else ()
         wanted = self._context.configuration.pipeline.deploy.target_group
-        active = self._context.store.active_release(self._pipeline)
-        return ReleaseSpec.model_validate_json(active.spec).deploy.target_group if active else wanted
+        filled = (g for g in groups if self.balancer.target_health(self._pipeline, g))
+        return next(filled, next(iter(groups), wanted))
 
     def _fleet(self, group: str) -> Fleet:
         return Fleet(self.engine, self.balancer, self._pipeline, group)

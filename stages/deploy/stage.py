@@ -8,7 +8,15 @@ from contextlib import contextmanager
 from pipeline.api import Outcome, StageContext
 from pipeline.balancer.balancer import Balancer
 from pipeline.engine.engine import Engine
-from pipeline.errors import Cancelled, ConfigError, RollbackFailed, RolledBack, StageFailed, SystemFault
+from pipeline.errors import (
+    Cancelled,
+    ConfigError,
+    PenstockError,
+    RollbackFailed,
+    RolledBack,
+    StageFailed,
+    SystemFault,
+)
 from pipeline.store.records import Deployment, DeploymentState, Release
 from stages.deploy.plan import foresee
 from stages.deploy.retention import prune
@@ -35,6 +43,13 @@ class DeployStage:
                     hint="keep the name, or run `pipeline down` first",
                 )
             service.balancer.check(configuration.name, configuration.balancer)
+
+    def is_current(self, context: StageContext) -> bool:
+        """Whether what serves has the configuration of today."""
+        wanted = context.configuration.pipeline
+        active = context.store.active_release(wanted.name)
+        spec = ReleaseSpec.model_validate_json(active.spec) if active else None
+        return spec is not None and (spec.deploy, spec.balancer) == (wanted.deploy, wanted.balancer)
 
     def plan(self, context: StageContext) -> list[str]:
         """The steps of the rollout, and how low the healthy count can go."""
@@ -106,6 +121,7 @@ class DeployStage:
             if deployment.to_release is None:
                 service.take_down()
                 store.finish_deployment(deployment, DeploymentState.SUCCEEDED)
+                prune(context, service.engine, keep=0)
                 return "what it was taking down is down"
             if active is None:
                 service.take_down()
@@ -137,7 +153,7 @@ class DeployStage:
             events.emit("deployment.started", _announcement(release, active, spec.desired(service.secrets)))
             try:
                 service.serve(spec, release.number, cancelled=context.cancelled)
-            except (StageFailed, ConfigError, Cancelled) as failure:
+            except PenstockError as failure:
                 events.emit("deployment.failed", f"release {release.number}: {failure.message}")
                 for line in failure.tail:
                     context.log.line(self.name, line)
@@ -153,9 +169,12 @@ class DeployStage:
         service: Service,
         deployment: Deployment,
         active: Release | None,
-        failure: StageFailed | ConfigError | Cancelled,
+        failure: PenstockError,
     ) -> None:
-        """Put the former release back and raise what that comes to."""
+        """Put the former release back and raise what that comes to.
+
+        Where what we stand on has failed and still does, the deployment stays open: the next command goes on with it.
+        """
         tail, hint = failure.tail, failure.hint
         if active is not None and active.number == deployment.to_release:
             context.store.finish_deployment(deployment, DeploymentState.FAILED, failure.message)
@@ -166,7 +185,10 @@ class DeployStage:
             else:
                 context.events.emit("rollback.started", f"rolling back to release {active.number}")
                 service.serve(ReleaseSpec.model_validate_json(active.spec), active.number)
-        except (StageFailed, SystemFault) as second:
+        except PenstockError as second:
+            if isinstance(failure, SystemFault):
+                failure.hint = f"{failure.hint or 'see to it'}; the next command puts the last good release back"
+                raise failure from second
             context.store.finish_deployment(deployment, DeploymentState.FAILED, second.message)
             raise RollbackFailed(
                 f"{failure.message}; and going back failed too: {second.message}",
@@ -174,6 +196,9 @@ class DeployStage:
                 tail=tail,
             ) from second
         context.store.finish_deployment(deployment, DeploymentState.ROLLED_BACK, failure.message)
+        if isinstance(failure, SystemFault):
+            failure.message += f"; {_after(active)}"
+            raise failure
         if isinstance(failure, Cancelled):
             raise Cancelled(f"cancelled; {_after(active)}")
         if active is None:

@@ -38,7 +38,15 @@ _MISLEADING = (
     "GIT_SHALLOW_FILE",
     "GIT_WORK_TREE",
 )
-_OPTIONS = ("-c", "core.hooksPath=/dev/null", "-c", "protocol.ext.allow=never", "-c", "gc.autoDetach=false")
+_SETTINGS = (
+    "core.hooksPath=/dev/null",
+    "core.fsmonitor=false",
+    "gc.autoDetach=false",
+    "protocol.ext.allow=never",
+    "safe.bareRepository=all",
+    "tar.umask=0022",
+)
+_OPTIONS = tuple(word for setting in _SETTINGS for word in ("-c", setting))
 _STALLED = ("-c", "http.lowSpeedLimit=1000", "-c", "http.lowSpeedTime=30")
 _FETCH_TIMEOUT = 600
 _REFS = ("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")
@@ -143,6 +151,9 @@ def fetch(mirror: Git, location: str, *refs: str) -> None:
         shutil.rmtree(path, ignore_errors=True)
         path.mkdir(mode=0o700, parents=True)
         mirror("init", "--bare", "--quiet")
+    # The build context is the commit: nothing that the commit itself names is left out of it, or filled in.
+    (path / "info").mkdir(exist_ok=True)
+    (path / "info" / "attributes").write_text("* -export-ignore -export-subst\n")
     # A killed git leaves its locks. Ours is held, so whoever held these is gone.
     for stale in path.rglob("*.lock"):
         stale.unlink(missing_ok=True)

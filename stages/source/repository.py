@@ -45,6 +45,7 @@ class Repository:
             self._fetch()
             sha = self._commit(name)
         fields = self._git("log", "-1", "--no-show-signature", "--format=%H%x00%an%x00%s%x00%cI", sha, "--")
+        fields = fields.encode(errors="surrogateescape").decode(errors="replace")
         full, author, subject, committed = fields.rstrip("\n").split("\0")
         return Revision(full, wanted, author, subject, datetime.fromisoformat(committed), redact(self.location))
 

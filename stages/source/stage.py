@@ -46,13 +46,14 @@ class SourceStage:
 
     def _unchanged(self, context: StageContext, repository: Repository, revision: Revision) -> str | None:
         paths = context.configuration.pipeline.source.paths
-        last = context.store.last_succeeded(context.configuration.pipeline.name)
-        if not paths or context.force or last is None or last.sha is None:
+        serving = context.store.active_release(context.configuration.pipeline.name)
+        if not paths or context.force or serving is None:
             return None
-        changed = repository.changed(last.sha, revision)
+        changed = repository.changed(serving.sha, revision)
         if changed is None or touches(changed, paths):
             return None
-        return f"{revision.short} changes nothing under {', '.join(paths)} since run {last.number} (--force runs it)"
+        since = f"since release {serving.number} (--force runs it)"
+        return f"{revision.short} changes nothing under {', '.join(paths)} {since}"
 
 
 def _describe(revision: Revision) -> str:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -215,6 +217,24 @@ def test_a_dockerfile_whose_step_fails(project: Project) -> None:
         "'/bin/sh -c echo compiling; exit 3' returned a non-zero code: 3"
     )
     assert "  | compiling" in tail
+
+
+def test_a_build_that_hangs(project: Project) -> None:
+    """It has a deadline, however silent it is; and Ctrl-C is heard at once."""
+    project.write("Dockerfile", "ARG BASE_IMAGE\nFROM ${BASE_IMAGE}\nRUN sleep 60\n")
+    project.configure(("build:\n", "build:\n  timeout: 2s\n"))
+    project.commit("1")
+    error, *tail = told(project.pipeline("run", code=1)).splitlines()
+    assert error == "error: the build was still running after 2s: stopped"
+    assert "  | Step 3/3 : RUN sleep 60" in tail
+    project.configure()
+    run = project.start("run")
+    until(lambda: "RUN sleep 60" in project.pipeline("logs").out, "the step has begun")
+    begin = time.monotonic()
+    run.send_signal(signal.SIGINT)
+    project.finish(run, code=130)
+    assert time.monotonic() - begin < 10
+    project.assert_gone()
 
 
 def test_no_dockerfile(project: Project) -> None:

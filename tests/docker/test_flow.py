@@ -437,15 +437,54 @@ def test_a_secret_is_in_the_container_and_nowhere_else(service: Project) -> None
 
 
 def test_paths_that_did_not_change_make_no_run(service: Project) -> None:
-    """Unless it is forced."""
+    """Unless it is forced, or something else than the commit is new: the configuration, or that nothing serves."""
     service.configure(("name: shop\n", "name: shop\nsource: {paths: [app.py, version.txt]}\n"))
     service.commit()
     out = service.pipeline("run").out
-    assert "changes nothing under app.py, version.txt since run 1 (--force runs it)" in out
+    assert "changes nothing under app.py, version.txt since release 1 (--force runs it)" in out
     with service.store() as store:
         assert [r.number for r in store.runs("shop")] == [1]
     service.pipeline("run", "--force")
     service.assert_serving(release=2)
+    service.configure(
+        ("name: shop\n", "name: shop\nsource: {paths: [app.py, version.txt]}\n"), ("replicas: 2", "replicas: 3")
+    )
+    service.pipeline("run")
+    service.assert_serving(release=3, replicas=3)
+    service.pipeline("down")
+    service.pipeline("run")
+    service.assert_serving(release=4, replicas=3)
+
+
+def test_the_former_release_comes_back_with_the_secrets_that_it_names(service: Project) -> None:
+    """Also when the file names them no more; and where they are gone, that is said and nothing is locked for good."""
+    old = ("replicas: 2", "replicas: 2\n  environment: {A: '${secret:OLD}'}")
+    service.configure(old)
+    service.pipeline("run", OLD="old-value")
+    service.configure(("replicas: 2", "replicas: 2\n  environment: {A: '${secret:NEW}'}"), ("20s", "1s"))
+    service.commit("2-broken")
+    service.pipeline("run", code=4, OLD="old-value", NEW="new-value")
+    service.assert_serving(release=2)
+    assert "secret OLD is neither" in service.pipeline("run", code=5, NEW="new-value").err
+    service.configure(old)
+    service.commit("3")
+    service.pipeline("run", OLD="old-value")
+    service.assert_serving(release=4)
+
+
+def test_a_stranger_in_the_network_is_no_obstacle(service: Project) -> None:
+    """Its address is not given to another, and `down` says that the network stays for it."""
+    network = f"penstock-{service.home.id[:6]}-{service.name}"
+    stranger = docker("run", "-d", "--network", network, service.base_image, "sleep", "100").strip()
+    try:
+        service.commit("2")
+        service.pipeline("run")
+        service.assert_serving(release=2)
+        assert "the network stays: Docker: " in service.pipeline("down").out
+    finally:
+        docker("rm", "-f", stranger)
+    service.pipeline("down")
+    service.assert_gone()
 
 
 def test_two_files_with_one_name(projects: Projects) -> None:

@@ -42,6 +42,13 @@ def test_sizes(text: object, size: int) -> None:
     assert parse_size(text) == size
 
 
+@pytest.mark.parametrize("text", ["999.9ms", "99999999999999d", "0.0001s"])
+def test_durations_that_could_not_be_read_back(text: str) -> None:
+    """Finer than the balancer's unit, or longer than the calendar."""
+    with pytest.raises(ValueError, match="finer than a millisecond|longer than anybody waits"):
+        parse_duration(text)
+
+
 @given(st.integers(0, 2**50))
 def test_a_size_is_read_back_as_it_was_written(size: int) -> None:
     """Whatever it is."""

@@ -36,7 +36,7 @@ def _judge(phase: Phase, server: Server | None, *, used: bool, checked: bool) ->
         return TargetState.INITIAL, "Elb.RegistrationInProgress", "Target registration is in progress"
     if phase is Phase.INITIAL:
         return TargetState.INITIAL, *_initial(server)
-    if not checked:
+    if not checked and not server.status.startswith("DOWN"):
         return (
             TargetState.HEALTHY,
             "",

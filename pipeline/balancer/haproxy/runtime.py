@@ -126,8 +126,13 @@ class Runtime:
         return re.findall(r"^(\d+)\s+worker", former, re.MULTILINE)
 
     def _former(self, pid: str, command: str) -> str:
-        """Ask a former worker; it may end at any moment, and then has nothing in flight."""
-        return self._ask(MASTER_SOCKET, f"@!{pid} {command}")
+        """Ask a former worker. It may end at any moment, an answer left out, and then has nothing in flight."""
+        for _ in range(_MASTER_ATTEMPTS):
+            with suppress(BalancerFault):
+                return self._ask(MASTER_SOCKET, f"@!{pid} {command}", _MASTER_TIMEOUT)
+            if pid not in self._former_workers():
+                return ""
+        raise BalancerFault(f"HAProxy's former worker {pid} does not answer")
 
     def _processes(self) -> str:
         for _ in range(_MASTER_ATTEMPTS):
@@ -153,8 +158,10 @@ class Runtime:
                 return b"".join(iter(lambda: connection.recv(65536), b"")).decode(errors="replace")
         except TimeoutError as error:
             raise BalancerFault(f"HAProxy did not answer `{command.split(';')[0]}` within {timeout} s") from error
-        except OSError as error:
+        except (FileNotFoundError, ConnectionRefusedError, ConnectionResetError, BrokenPipeError) as error:
             raise NotRunning(f"HAProxy does not answer at {self._directory / name}: {error.strerror}") from error
+        except OSError as error:
+            raise BalancerFault(f"HAProxy cannot be asked at {self._directory / name}: {error.strerror}") from error
 
 
 @contextmanager

@@ -78,3 +78,18 @@ def test_dockerignore(ignore: str | None, left: list[str]) -> None:
     """As the docker command has it; the Dockerfile itself is always sent."""
     files = {"Dockerfile": b"", "app.py": b"", "docs/a.md": b"", "docs/b.txt": b""}
     assert [m.name for m in context(files, ignore)] == left
+
+
+@pytest.mark.parametrize(
+    ("ignore", "left"),
+    [
+        ("**/keys", ["a/b/app.py"]),
+        ("**/keys\n!**/public", ["a/b/app.py", "a/keys/public", "a/keys/public/x"]),
+        ("a/*/app.py", ["a/b/keys/deep/k.pem", "a/keys/public/x", "keys/k.pem"]),
+    ],
+)
+def test_dockerignore_means_folders_at_any_depth(ignore: str, left: list[str]) -> None:
+    """What is in an ignored folder is ignored, however deep either is."""
+    names = ["a/b/app.py", "a/b/keys/deep/k.pem", "a/keys/public/x", "keys/k.pem"]
+    found = [m.name for m in context(dict.fromkeys(["Dockerfile", *names], b""), ignore)]
+    assert set(found) & set(names) == set(left) & set(names)
