@@ -95,9 +95,10 @@ def test_an_application_that_does_not_come_up(bad: BadApp, project: Project) -> 
     result = project.pipeline("run", code=1)
     error, *tail = told(result).splitlines()
     assert error == f"error: {bad.error}; it was the first release, and nothing is left of it"
-    assert [line.strip() for line in tail] == [
+    assert [line.strip() for line in tail if line.startswith("  ")] == [
         f"| {words}" for words in re.findall(r"print\(['\"](.*?)['\"], flush=True\)", bad.app)
     ]
+    assert ("Connection refused" in error) == any(line.startswith("hint: see that the app listens") for line in tail)
     project.assert_gone()
 
 

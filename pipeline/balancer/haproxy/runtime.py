@@ -23,6 +23,7 @@ _TIMEOUT = 5.0
 # After a start or a reload the master executes itself anew: for some milliseconds it refuses or swallows commands.
 _MASTER_TIMEOUT = 0.5
 _MASTER_ATTEMPTS = 10
+_READINGS = 5
 # Changing the address of a server in maintenance throws away its pooled connections, without which HAProxy 2.8
 # refuses to delete it.
 _NOWHERE = "addr 127.255.255.254 port 1"
@@ -51,6 +52,11 @@ class Server:
     def in_maintenance(self) -> bool:
         """It gets no request. Checks may run all the same."""
         return self.status.startswith("MAINT")
+
+    @property
+    def is_being_asked(self) -> bool:
+        """It failed by its answer, and is just being asked again: HAProxy has then forgotten what the answer was."""
+        return self.check_status == "L7STS" and self.check_code in ("", "0")
 
     @property
     def has_passed(self) -> bool:
@@ -83,7 +89,11 @@ class Runtime:
 
     def servers(self, backend: str) -> dict[str, Server]:
         """The targets that the current worker has, by name, with what is in flight in all workers."""
-        current = _servers(self._worker(f"show stat {backend} 4 -1"))
+        for _ in range(_READINGS):
+            current = _servers(self._worker(f"show stat {backend} 4 -1"))
+            if not any(server.is_being_asked for server in current.values()):
+                break
+            time.sleep(0.002)
         for pid in self._former_workers():
             for name, old in _servers(self._former(pid, f"show stat {backend} 4 -1")).items():
                 known = current.get(name, replace(old, status="MAINT", in_flight=0))
