@@ -96,7 +96,7 @@ class Comparison:
         )
         self._project.commit("0")
         self._project.pipeline("run")
-        self._deploy_bare("0")
+        self._deploy_bare("first")
 
     def turn(self, number: int) -> Turn:
         """One version after the other, by each."""
