@@ -1,4 +1,5 @@
-"""What a stage sees of the runner. A stage imports this module, `pipeline.containers` and `pipeline.balancer` only.
+"""What a stage sees of the runner. Besides this, stages import `pipeline.engine`, `pipeline.balancer`, and the small
+modules below them; never the command line, the runs, or one another.
 
 A stage is a class found through the entry-point group `pipeline.stages`. The runner makes one object of it per
 run and calls `run` once, in the order Source, Build, Deploy. It returns an `Outcome`, or raises: `StageFailed`

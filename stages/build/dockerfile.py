@@ -7,6 +7,8 @@ from collections.abc import Mapping
 
 _INSTRUCTION = re.compile(r"\s*(ARG|FROM)\s+(.+?)\s*", re.IGNORECASE)
 _FROM = re.compile(r"(?:--\S+\s+)*(\S+)(?:\s+AS\s+(\S+))?", re.IGNORECASE)
+# One of several on a line: a word, in which quotes may hold spaces.
+_ARGUMENT = re.compile(r"""(?:[^\s"']|"[^"]*"|'[^']*')+""")
 _VARIABLE = re.compile(r"\$\{(\w+)(?::([-+])([^}]*))?\}|\$(\w+)")
 
 
@@ -25,13 +27,14 @@ def base_images(dockerfile: str, args: Mapping[str, str]) -> list[str]:
         if match[1].upper() == "ARG":
             # Only what is declared before the first FROM counts in a FROM.
             if not stages and not images:
-                name, _, default = match[2].partition("=")
-                defaults[name] = args.get(name, default.strip("\"'"))
+                for declared in _ARGUMENT.findall(match[2]):
+                    name, _, default = declared.partition("=")
+                    defaults[name] = args.get(name, _expanded(default.replace('"', "").replace("'", ""), defaults))
             continue
         source = _FROM.fullmatch(match[2])
         if source is None:
             continue
-        image = _VARIABLE.sub(lambda found: _expand(found, defaults), source[1])
+        image = _expanded(source[1], defaults)
         if image and image != "scratch" and image.lower() not in stages and image not in images:
             images.append(image)
         stages.add((source[2] or f"#{len(stages)}").lower())
@@ -42,6 +45,10 @@ def _logical_lines(text: str) -> list[str]:
     """Lines with their continuations, comments left out."""
     lines = (line for line in text.splitlines() if not line.lstrip().startswith("#"))
     return "\n".join(lines).replace("\\\n", " ").splitlines()
+
+
+def _expanded(text: str, values: Mapping[str, str]) -> str:
+    return _VARIABLE.sub(lambda found: _expand(found, values), text)
 
 
 def _expand(match: re.Match[str], values: Mapping[str, str]) -> str:

@@ -17,6 +17,7 @@ from stages.build.dockerfile import base_images
         ("ARG V=3.12\nFROM python:$V-slim", {"V": "3.13"}, ["python:3.13-slim"]),
         ('ARG I="python:3"\nFROM ${I}', {}, ["python:3"]),
         ("ARG V\nFROM python:${V:-3.11}", {}, ["python:3.11"]),
+        ("ARG V=3 W='4'\nARG I=python:${V}.${W}\nFROM ${I}", {"W": "5"}, ["python:3.5"]),
         ("ARG D\nFROM python${D:+:debug}", {"D": "1"}, ["python:debug"]),
         ("FROM scratch\nCOPY a /", {}, []),
         ("FROM --platform=linux/amd64 python:3", {}, ["python:3"]),
