@@ -121,7 +121,7 @@ def read_registry(path: Path) -> Registry:
     except (ValidationError, UnicodeDecodeError) as error:
         raise BalancerFault(
             f"{path} is damaged: {error}",
-            hint="put a good copy back; without one, move the file away: each pipeline is then down until it is run again",
+            hint="put a good copy back; without one, move it away: each pipeline is then down until it is run again",
         ) from error
 
 
