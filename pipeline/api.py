@@ -69,7 +69,6 @@ class Work:
     revision: Revision | None = None
     snapshot: Snapshot | None = None
     image: Image | None = None
-    release: int | None = None
 
 
 class RunLog(Protocol):

@@ -7,7 +7,6 @@ import os
 import re
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -101,11 +100,6 @@ def read_log(path: Path) -> Iterator[LogLine]:
                     yield parsed
     except FileNotFoundError:
         return
-
-
-def tail(path: Path, stage: str, count: int = 20) -> tuple[str, ...]:
-    """The last lines of one stage."""
-    return tuple(deque((line.text for line in read_log(path) if line.stage == stage), maxlen=count))
 
 
 def follow(path: Path, finished: Callable[[], bool]) -> Iterator[LogLine]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import re
 from collections.abc import Iterable
 from urllib.parse import quote, quote_plus
@@ -12,7 +13,7 @@ _STARS = "***"
 
 
 class Mask:
-    """Replaces every secret in a text by `***`: as it is, line by line, URL-encoded, and in base64.
+    """Replaces every secret in a text by `***`: as it is, line by line, URL-encoded, in JSON, and in base64.
 
     A value of fewer than four characters is left alone: masking `1` would eat every digit of the log.
     """
@@ -34,8 +35,10 @@ def _forms(value: str) -> Iterable[str]:
         yield line.strip()
     if len(value) < _LEAST:
         return
+    yield quote(value)
     yield quote(value, safe="")
     yield quote_plus(value)
+    yield json.dumps(value)[1:-1]
     raw = value.encode()
     for encode in (base64.b64encode, base64.urlsafe_b64encode):
         # Inside a longer text the secret may begin at any of three places of a base64 group; the characters at

@@ -6,8 +6,15 @@ from pathlib import Path
 
 import click
 
-from pipeline.cli.run import patience_of
-from pipeline.cli.session import cancellable, events_shown, json_option, pipeline_options, session, wait_option
+from pipeline.cli.session import (
+    cancellable,
+    events_shown,
+    json_option,
+    patience_of,
+    pipeline_options,
+    session,
+    wait_option,
+)
 
 
 @click.command("down")

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from pathlib import Path
 
 import click
 
-from pipeline.cli.session import cancellable, events_shown, json_option, pipeline_options, session, wait_option
-from pipeline.errors import ConfigError
-from pipeline.quantity import parse_duration
+from pipeline.cli.session import (
+    cancellable,
+    events_shown,
+    json_option,
+    patience_of,
+    pipeline_options,
+    session,
+    wait_option,
+)
 
 
 @click.command("run")
@@ -39,11 +44,3 @@ def command(
         events_shown(opened, as_json=as_json) as shown,
     ):
         opened.runner([shown], cancelled).run(commit, force=force, take_over=take_over, wait=patience)
-
-
-def patience_of(wait: str | None) -> timedelta:
-    """`--wait` as a duration."""
-    try:
-        return parse_duration(wait) if wait else timedelta(0)
-    except ValueError as error:
-        raise ConfigError(f"--wait: {error}") from error

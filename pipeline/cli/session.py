@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -144,3 +145,13 @@ def split_parameter(parameter: str) -> tuple[str, str]:
     if not equals:
         raise ConfigError(f"-p {parameter}: write -p NAME=VALUE")
     return name, value
+
+
+def patience_of(wait: str | None) -> timedelta:
+    """`--wait` as a duration."""
+    from pipeline.quantity import parse_duration
+
+    try:
+        return parse_duration(wait) if wait else timedelta(0)
+    except ValueError as error:
+        raise ConfigError(f"--wait: {error}") from error

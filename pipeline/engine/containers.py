@@ -91,12 +91,6 @@ class Containers:
         with readable_errors():
             yield from _lines(self._api.logs(container, stream=True, follow=True))
 
-    def wait(self, container: str) -> int:
-        """Its exit code, when it has ended."""
-        with readable_errors():
-            # No timeout of ours: it ends when the container does, and whoever waits can stop that.
-            return int(self._api.wait(container, timeout=None)["StatusCode"])
-
     def archive(self, container: str, path: str, limit: int) -> bytes | None:
         """A tar of a file or a folder in a container, at most `limit` bytes; None when it is not there."""
         with readable_errors(), gone_is_fine():

@@ -10,14 +10,12 @@ from enum import StrEnum
 class RunState(StrEnum):
     """How a run stands, or how it ended."""
 
-    QUEUED = "queued"
     RUNNING = "running"
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     ROLLED_BACK = "rolled_back"
     ROLLBACK_FAILED = "rollback_failed"
     CANCELLED = "cancelled"
-    SUPERSEDED = "superseded"
     INTERRUPTED = "interrupted"
 
 

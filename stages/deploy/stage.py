@@ -148,7 +148,6 @@ class DeployStage:
         former = active.number if active else None
         deployment = store.begin_deployment(release.pipeline, context.run, former, release.number)
         spec = ReleaseSpec.model_validate_json(release.spec)
-        context.work.release = release.number
         with _service(context) as service:
             events.emit("deployment.started", _announcement(release, active, spec.desired(service.secrets)))
             try:
