@@ -148,9 +148,9 @@ class Bench:
         assert isinstance(found, TargetHealth)
         return found
 
-    def serve(self, *names: str) -> list[Backend]:
+    def serve(self, *names: str, health: dict[str, Any] | None = None) -> list[Backend]:
         """Declare the group and put these targets in service."""
-        self.balancer.apply(OWNER, declare(self.port))
+        self.balancer.apply(OWNER, declare(self.port, health=health))
         backends = [self.backend(name) for name in names]
         for backend in backends:
             self.balancer.register(OWNER, GROUP, backend.target)
