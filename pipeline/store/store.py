@@ -276,7 +276,7 @@ class Store:
     def prune_history(self, pipeline: str, keep: int = 100) -> list[int]:
         """Forget all but the latest `keep` runs; returns the numbers that are gone.
 
-        The last run that succeeded is kept, because the next one is compared with it.
+        The last run that succeeded is kept, however old: it put into service what serves.
         """
         last = self.last_succeeded(pipeline)
         with self._db.transaction() as db:
