@@ -126,6 +126,9 @@ class EngineFault(SystemFault):
 class CacheVanished(EngineFault):
     """What a build was going to reuse was removed meanwhile, by somebody who makes room. Building again helps."""
 
+    def __init__(self) -> None:
+        super().__init__("Docker: an image that the build was going to reuse was removed meanwhile")
+
 
 class BalancerFault(SystemFault):
     """HAProxy is missing, refused a configuration, or does not answer."""

@@ -13,6 +13,10 @@ from pipeline.errors import CacheVanished, EngineFault, StageFailed
 # Seconds that one answer of the engine may take.
 TIMEOUT = 60
 _MAKE_ROOM = "make room: docker system df shows what takes it"
+# What the builder says when an image that it was about to build on is removed under its hands.
+_VANISHED = re.compile(
+    r"unknown parent image|failed to set parent|(unable to find image|No such image:|failed to get digest) \"?sha256:"
+)
 
 
 @contextmanager
@@ -88,8 +92,8 @@ def users_fault(name: str) -> Iterator[None]:
 
 def build_failed(error: str, last: list[str]) -> StageFailed | EngineFault:
     """A step's failure, with the step and the builder's last lines."""
-    if "unknown parent image" in error or "failed to set parent" in error:
-        return CacheVanished("Docker: an image that the build was going to reuse was removed meanwhile")
+    if _VANISHED.search(error):
+        return CacheVanished()
     lines = [line for line in error.strip().splitlines() if line.strip()]
     step = next((line for line in reversed(last) if line.startswith("Step ")), None)
     message = f"the build failed{f' in {step}' if step else ''}: {lines[-1] if lines else error}"

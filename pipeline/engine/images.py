@@ -11,7 +11,7 @@ from typing import IO, Any
 from pipeline.engine.container import YIELDING
 from pipeline.engine.faults import build_failed, gone_is_fine, readable_errors
 from pipeline.engine.labels import LABEL_HOME, LABEL_PIPELINE
-from pipeline.errors import EngineFault
+from pipeline.errors import CacheVanished, EngineFault, StageFailed
 
 _TAIL = 20
 # What the tags of our images begin with.
@@ -62,14 +62,20 @@ class Images:
     ) -> str:
         """Build an image from a tar of its context, and return its id; `tell` hears what the builder prints.
 
-        Raises `StageFailed` with the builder's last lines when a step fails, `CacheVanished` when it may not again.
+        Raises `StageFailed` with the builder's last lines when a step fails, `CacheVanished` when the next try may not.
         """
         built = self._build(tell, fileobj=context, custom_context=True, dockerfile=dockerfile, buildargs=dict(args))
         # The builder takes a step for each label it is told of, and each as long as for an instruction of its own.
         # In one LABEL, which adds nothing to the commit's Dockerfile, it is one.
         words = (f"{key}={shlex.quote(value)}" for key, value in {**labels, LABEL_HOME: self._home}.items())
         labelling = io.BytesIO(f"FROM {built}\nLABEL {' '.join(words)}\n".encode())
-        return self._build(lambda _: None, fileobj=labelling, tag=tag)
+        try:
+            return self._build(lambda _: None, fileobj=labelling, tag=tag)
+        except StageFailed as error:
+            # What is not here (any more) the builder asks a registry for.
+            if self.id(built) is None:
+                raise CacheVanished from error
+            raise
 
     def _build(self, tell: Callable[[str], None], **request: Any) -> str:
         image, last = "", list[str]()

@@ -24,6 +24,7 @@ from stages.build.testing import ImageTests
 
 _LOOK = 0.05
 _TAIL = 20
+_TRIES = 5
 _OCI = "org.opencontainers.image."
 
 
@@ -136,15 +137,20 @@ class _Building:
     def _build(self) -> Image:
         started = time.monotonic()
         self._context.events.emit("build.started", f"building {self._tag()}")
-        try:
-            image = self._send()
-        except CacheVanished as error:
-            self._context.events.emit("build.warning", f"{error.message}: building again")
-            image = self._send()
+        image = self._send_until_whole()
         size = self._engine.images.size(image) / 1e6
         took = time.monotonic() - started
         self._context.events.emit("build.finished", f"built {self._tag()} in {took:.1f} s, {size:.0f} MB")
         return Image(image, self._tag())
+
+    def _send_until_whole(self) -> str:
+        """Build, and again where the images that the builder reused were another pipeline's and it removed them."""
+        for _ in range(_TRIES - 1):
+            try:
+                return self._send()
+            except CacheVanished as error:
+                self._context.events.emit("build.warning", f"{error.message}: building again")
+        return self._send()
 
     def _send(self) -> str:
         """Have the builder build; the image's id."""

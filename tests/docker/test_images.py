@@ -1,0 +1,71 @@
+"""Images that several pipelines build from the same layers, and remove, at once."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from pipeline.engine.engine import Engine
+from pipeline.engine.faults import build_failed
+from pipeline.errors import CacheVanished, StageFailed
+
+pytestmark = pytest.mark.docker
+
+_BUILDERS, _BUILDS = 4, 10
+
+
+def test_a_layer_that_another_removes_is_told_apart_from_a_bad_dockerfile(base_image: str) -> None:
+    """Building again helps against the one and not against the other."""
+
+    def build(builder: int) -> Counter[str]:
+        outcomes = Counter[str]()
+        with Engine(f"image-test-{builder}") as engine:
+            for number in range(_BUILDS):
+                try:
+                    image = engine.images.build(
+                        _context(f"FROM {base_image}\nWORKDIR /app\nCOPY . .\nENV A=1\n"),
+                        dockerfile="Dockerfile",
+                        tag=f"penstock/image-test-{builder}:{number}",
+                        args={},
+                        labels={"number": str(number)},
+                        tell=lambda _: None,
+                    )
+                    engine.images.remove(image)
+                    outcomes["built"] += 1
+                except CacheVanished:
+                    outcomes["vanished"] += 1
+        return outcomes
+
+    with ThreadPoolExecutor(_BUILDERS) as pool:
+        total = sum(pool.map(build, range(_BUILDERS)), Counter[str]())
+    assert total.total() == _BUILDERS * _BUILDS
+    assert total["built"] > total["vanished"]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        'unable to find image "sha256:f63cb022a95d"',
+        "No such image: sha256:f63cb022a95d",
+        "failed to get digest sha256:f63cb022a95d: open /var/lib/docker/image: no such file or directory",
+        "failed to set parent sha256:f63cb022a95d: unknown parent image ID sha256:f63cb022a95d",
+    ],
+)
+def test_the_builders_words_for_a_layer_that_was_removed(said: str) -> None:
+    """As Docker 20.10 says them; a step that failed by itself says something else."""
+    assert isinstance(build_failed(said, []), CacheVanished)
+    assert isinstance(build_failed("COPY failed: file not found", []), StageFailed)
+
+
+def _context(dockerfile: str) -> io.BytesIO:
+    tar = io.BytesIO()
+    with tarfile.open(fileobj=tar, mode="w") as files:
+        member = tarfile.TarInfo("Dockerfile")
+        member.size = len(dockerfile)
+        files.addfile(member, io.BytesIO(dockerfile.encode()))
+    tar.seek(0)
+    return tar
