@@ -16,16 +16,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pipeline.balancer.haproxy import process
+from pipeline.balancer.haproxy.configuration import STATE_FILE, Rendered, fingerprint, render
 from pipeline.balancer.haproxy.health import judge
-from pipeline.balancer.haproxy.render import (
-    STATE_FILE,
-    backend_name,
-    fingerprint,
-    is_checked,
-    render,
-    server_line,
-)
 from pipeline.balancer.haproxy.runtime import NotRunning, Runtime, Server
+from pipeline.balancer.haproxy.server import Place, ServerKey, by_target, is_checked, places, same_target
+from pipeline.balancer.haproxy.words import backend_name, open_backend_name
 from pipeline.balancer.model import Declaration, Target, TargetHealth
 from pipeline.balancer.registry import Phase, Registration, Registry, read_registry, write_registry
 from pipeline.errors import BalancerFault, ConfigError
@@ -57,6 +52,10 @@ class Balancer:
                 return False
             self._follow(registry)
             return loaded is None
+
+    def registry(self) -> Registry:
+        """All that is declared, and the targets registered."""
+        return self._registry()
 
     def declared(self, owner: str) -> Declaration | None:
         """What `owner` has declared."""
@@ -94,7 +93,8 @@ class Balancer:
     def register(self, owner: str, group: str, target: Target) -> None:
         """Add a target. It is `initial`, without traffic, until its health checks pass."""
         with self._locked():
-            registry = self._registry().register(owner, group, target)
+            former = self._registry()
+            registry = former.register(owner, group, target, ramps=self._is_served(former, owner, group))
             self._save(registry)
             self._observe(registry, owner, group)
 
@@ -103,14 +103,17 @@ class Balancer:
         with self._locked():
             registry = self._registry().move(owner, group, target_id, Phase.DRAINING)
             self._save(registry)
-            _, servers = self._observe(registry, owner, group)
-            if target_id in servers and not servers[target_id].in_maintenance:
+            self._observe(registry, owner, group)
+            servers = self._servers(registry, owner, group)
+            if any(not server.in_maintenance for (_, name), server in servers.items() if same_target(name, target_id)):
                 raise BalancerFault(f"HAProxy still sends requests to {target_id} after it was told not to")
 
     def cut(self, owner: str, group: str, target_id: str) -> None:
         """Break what is still in flight to a target."""
         with self._locked():
-            self._runtime.cut(backend_name(owner, group), target_id)
+            for (backend, name), server in self._servers(self._registry(), owner, group).items():
+                if same_target(name, target_id) and server.in_flight:
+                    self._runtime.cut(backend, name)
 
     def forget(self, owner: str, group: str, target_id: str) -> None:
         """Remove a target that was deregistered. Does nothing when it is not there."""
@@ -134,16 +137,11 @@ class Balancer:
                 return ()
             registry, servers = self._observe(registry, owner, group)
         declaration = registry.owners[owner].declaration
-        used = any(
-            listener.default_action.forward == group
-            for balancer in declaration.load_balancers.values()
-            for listener in balancer.listeners
-        )
         return tuple(
             judge(
                 r,
                 servers.get(r.target.id),
-                used=used,
+                used=declaration.uses(group),
                 checked=is_checked(r, declaration.target_groups[group]),
             )
             for r in registry.registrations(owner, group)
@@ -175,13 +173,16 @@ class Balancer:
 
     def _follow(self, registry: Registry) -> None:
         """Make HAProxy run `registry`: start it, reload it, or find that it does already."""
-        loaded = self._runtime.fingerprint()
+        loaded, rendered = self._runtime.fingerprint(), render(registry)
         if loaded == fingerprint(registry):
+            self._set_live(rendered)
             return
         # What is known of the servers of one that has died is as old as the crash: they begin as up, and the checks
         # find out.
         self._write(STATE_FILE, "" if loaded is None else self._runtime.state())
-        self._write(process.CONFIGURATION, render(registry))
+        for name, content in rendered.all_files().items():
+            self._write(name, content)
+        self._write(process.CONFIGURATION, rendered.configuration)
         if loaded is None:
             process.start(self.directory)
         else:
@@ -192,47 +193,74 @@ class Balancer:
             for group in owned.targets:
                 self._observe(registry, owner, group)
 
+    def _set_live(self, rendered: Rendered) -> None:
+        """Make the maps that run those that are declared."""
+        for name, entries in rendered.live.items():
+            if self._runtime.entries(name) != entries:
+                self._write(name, rendered.all_files()[name])
+                self._runtime.replace_entries(name, entries)
+
     def _observe(self, registry: Registry, owner: str, group: str) -> tuple[Registry, dict[str, Server]]:
-        """Make HAProxy's servers of one group agree with the registry, and say how they are."""
-        backend = backend_name(owner, group)
+        """Make HAProxy's servers of one group agree with the registry, and say how its targets are."""
         try:
-            servers = self._runtime.servers(backend)
+            servers = self._servers(registry, owner, group)
         except NotRunning:
             self._follow(registry)
-            servers = self._runtime.servers(backend)
-        changed = False
+            servers = self._servers(registry, owner, group)
+        declared = registry.owners[owner].declaration.target_groups[group]
+        backend, changed, wanted = backend_name(owner, group), False, set[ServerKey]()
         for registration in registry.registrations(owner, group):
-            server = servers.get(registration.target.id)
+            server = servers.get((backend, registration.target.id))
             if registration.phase is Phase.INITIAL and server and server.has_passed:
                 registry = registry.move(owner, group, registration.target.id, Phase.IN_SERVICE)
                 registration = _find(registry, owner, group, registration.target.id)
-            changed |= self._agree(registry, owner, group, registration, server)
-        for stranger in set(servers) - {r.target.id for r in registry.registrations(owner, group)}:
-            self._runtime.disable(backend, stranger)
-            self._runtime.delete(backend, stranger)
+            for place in places(owner, group, declared, registration):
+                wanted.add((place.backend, place.name))
+                changed |= self._agree(place, registration.phase, servers.get((place.backend, place.name)))
+        for stranger in set(servers) - wanted:
+            self._runtime.disable(*stranger)
+            self._runtime.delete(*stranger)
             changed = True
         if changed:
-            servers = self._runtime.servers(backend)
+            servers = self._servers(registry, owner, group)
             self._save(registry)
-        return registry, servers
+            if not declared.attributes.needs_few:
+                self._set_live(render(registry))
+        return registry, by_target(servers, backend)
 
-    def _agree(
-        self, registry: Registry, owner: str, group: str, registration: Registration, server: Server | None
-    ) -> bool:
+    def _servers(self, registry: Registry, owner: str, group: str) -> dict[ServerKey, Server]:
+        """HAProxy's servers of one group, twins included."""
+        backends = [backend_name(owner, group)]
+        if not registry.owners[owner].declaration.target_groups[group].attributes.needs_few:
+            backends.append(open_backend_name(owner, group))
+        return {
+            (backend, name): server for backend in backends for name, server in self._runtime.servers(backend).items()
+        }
+
+    def _agree(self, place: Place, phase: Phase, server: Server | None) -> bool:
         """Bring one server to its registration's phase. True when something was changed."""
-        backend, name = backend_name(owner, group), registration.target.id
-        if registration.phase is Phase.DRAINING:
+        if phase is Phase.DRAINING:
             if server is None or server.in_maintenance:
                 return False
-            self._runtime.disable(backend, name)
+            self._runtime.disable(place.backend, place.name)
             return True
         if server is None:
-            declared = registry.owners[owner].declaration.target_groups[group]
-            self._runtime.add(backend, server_line(registration, declared))
-        if registration.phase is Phase.IN_SERVICE and (server is None or server.in_maintenance):
-            self._runtime.enable(backend, name)
+            self._runtime.add(place.backend, place.name, place.words)
+        if phase is Phase.IN_SERVICE and (server is None or server.in_maintenance):
+            self._runtime.enable(place.backend, place.name)
             return True
         return server is None
+
+    def _is_served(self, registry: Registry, owner: str, group: str) -> bool:
+        """Whether some target gets its full share, beside which a new one may start slowly."""
+        declaration = self.declared(owner)
+        if declaration is None or group not in declaration.target_groups:
+            return False
+        ramp = declaration.target_groups[group].attributes.slow_start
+        if ramp == 0 or not registry.registrations(owner, group):
+            return False
+        _, servers = self._observe(registry, owner, group)
+        return any(server.status == "UP" and server.age >= ramp for server in servers.values())
 
     def _write(self, name: str, content: str) -> None:
         try:
@@ -258,32 +286,20 @@ def _find(registry: Registry, owner: str, group: str, target_id: str) -> Registr
     return next(r for r in registry.registrations(owner, group) if r.target.id == target_id)
 
 
-def _listeners(registry: Registry) -> dict[int, tuple[str, str]]:
-    """Port → (what declares it, the address it is bound to)."""
-    return {
-        listener.port: (
-            f"load balancer {name} of {owner}",
-            "" if balancer.scheme == "internet-facing" else "127.0.0.1",
-        )
-        for owner, owned in registry.owners.items()
-        for name, balancer in owned.declaration.load_balancers.items()
-        for listener in balancer.listeners
-    }
-
-
 def _refuse_taken_ports(former: Registry, wanted: Registry) -> None:
     """Find out before anything is changed that another program listens on a port that is new to us."""
-    known = _listeners(former)
-    for port, (declared_by, address) in _listeners(wanted).items():
-        if port in known:
+    known = {shared.address for shared in former.listeners()}
+    for shared in wanted.listeners():
+        if shared.address in known:
             continue
-        with socket.socket() as probe:
+        version = shared.balancer.address.version if shared.balancer.address else 4
+        with socket.socket(socket.AF_INET6 if version == 6 else socket.AF_INET) as probe:
             # As HAProxy does: connections of a former listener that are still closing are no obstacle.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
-                probe.bind((address, port))
+                probe.bind((shared.balancer.bind_address.strip("*[]"), shared.port))
             except OSError as error:
-                raise _port_refused(port, declared_by, error) from error
+                raise _port_refused(shared.port, shared.described, error) from error
 
 
 def _port_refused(port: int, declared_by: str, error: OSError) -> ConfigError:

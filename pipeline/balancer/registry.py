@@ -10,7 +10,8 @@ from pathlib import Path
 from pydantic import Field, ValidationError
 
 from pipeline.balancer.model import Declaration, HealthCheck, Resource, Target
-from pipeline.errors import BalancerFault, ConfigError
+from pipeline.balancer.sharing import SharedListener, shared_listeners
+from pipeline.errors import BalancerFault
 from pipeline.files import write_atomically
 
 
@@ -27,12 +28,13 @@ class Registration(Resource):
 
     `health_check` is the one it was registered under: when the group's check changes in the middle of a
     deployment, the targets of the former release are no longer checked, instead of failing a check that
-    was never meant for them.
+    was never meant for them. `ramps`: others served already when it came, so it starts slowly.
     """
 
     target: Target
     health_check: HealthCheck
     phase: Phase = Phase.INITIAL
+    ramps: bool = False
     since: datetime
 
 
@@ -50,10 +52,16 @@ class Registry(Resource):
 
     def declare(self, owner: str, declaration: Declaration) -> Registry:
         """This registry with `owner`'s declaration replaced; its targets stay. Raises `ConfigError` on a clash."""
-        self._refuse_clashes(owner, declaration)
         former = self.owners.get(owner)
         kept = {g: t for g, t in former.targets.items() if g in declaration.target_groups} if former else {}
-        return Registry(owners={**self.owners, owner: Owned(declaration=declaration, targets=kept)})
+        others = self.withdraw(owner).owners
+        declared = Registry(owners={**others, owner: Owned(declaration=declaration, targets=kept)})
+        declared.listeners()
+        return declared
+
+    def listeners(self) -> list[SharedListener]:
+        """Every listener, with the rules of all owners. Raises `ConfigError` where owners clash."""
+        return shared_listeners({name: owned.declaration for name, owned in self.owners.items()})
 
     def withdraw(self, owner: str) -> Registry:
         """This registry without `owner`."""
@@ -72,14 +80,14 @@ class Registry(Resource):
         changed = owned.model_copy(update={"targets": {**owned.targets, group: targets}})
         return Registry(owners={**self.owners, owner: changed})
 
-    def register(self, owner: str, group: str, target: Target) -> Registry:
+    def register(self, owner: str, group: str, target: Target, *, ramps: bool = False) -> Registry:
         """This registry with `target` added as initial; unchanged when it is there already."""
         known = self.registrations(owner, group)
         if any(r.target == target and r.phase != Phase.DRAINING for r in known):
             return self
         check = self.owners[owner].declaration.target_groups[group].health_check
         others = tuple(r for r in known if r.target.id != target.id)
-        fresh = Registration(target=target, health_check=check, since=datetime.now(UTC))
+        fresh = Registration(target=target, health_check=check, ramps=ramps, since=datetime.now(UTC))
         return self.with_registrations(owner, group, (*others, fresh))
 
     def move(self, owner: str, group: str, target_id: str, phase: Phase) -> Registry:
@@ -94,22 +102,6 @@ class Registry(Resource):
                 for r in self.registrations(owner, group)
             ),
         )
-
-    def _refuse_clashes(self, owner: str, declaration: Declaration) -> None:
-        taken = {
-            listener.port: f"load balancer {name} of {other}"
-            for other, owned in self.owners.items()
-            if other != owner
-            for name, balancer in owned.declaration.load_balancers.items()
-            for listener in balancer.listeners
-        }
-        for name, balancer in declaration.load_balancers.items():
-            for listener in balancer.listeners:
-                if listener.port in taken:
-                    raise ConfigError(
-                        f"port {listener.port} of load balancer {name} of {owner} is taken by {taken[listener.port]}",
-                        hint="give one of the two listeners another port",
-                    )
 
 
 def read_registry(path: Path) -> Registry:

@@ -52,9 +52,8 @@ def _show(opened: Session, declared: Declaration | None, targets: list[TargetHea
         click.echo(f"last run: {run.kind} {run.number}, {run.state.replace('_', ' ')}, {date(run.started_at)}{reason}")
     if is_held(opened.home.lock(opened.name)):
         click.echo("somebody is working on it now")
-    for name, balancer in declared.load_balancers.items() if declared else ():
-        for listener in balancer.listeners:
-            click.echo(f"{name}: http://localhost:{listener.port} → {listener.default_action.forward}")
+    for name, _, listener in declared.listeners() if declared else ():
+        click.echo(f"{name}: {listener.url} → {', '.join(sorted(listener.groups())) or 'answers by itself'}")
     if targets:
         click.echo()
         rows = [

@@ -20,6 +20,8 @@ from pipeline.config.substitution import Substitution
 from pipeline.config.validation import problems_of
 from pipeline.errors import ConfigError, Problem
 
+# Keys of `balancer` that name files.
+_FILES = ("certificate", "private_key", "trust_store", "jwks")
 _PARAMETER = TypeAdapter(Parameter)
 
 
@@ -57,6 +59,7 @@ def load(
     data = {
         key: value if key == "parameters" else substitution.apply(value, (key,)) for key, value in document.data.items()
     }
+    _from_here(data.get("balancer"), path.absolute().parent)
     pipeline = None
     try:
         pipeline = Pipeline.model_validate(data)
@@ -71,6 +74,15 @@ def load(
         raise ConfigError(source=str(path), problems=_in_order(problems))
     known = {name: value for name, value in parameters.items() if value is not None}
     return Configuration(pipeline, path, known, secrets)
+
+
+def _from_here(node: Any, directory: Path) -> None:
+    """Make the paths of the balancer's files absolute: it knows nothing of the file that names them."""
+    for key, value in node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ():
+        if key in _FILES and isinstance(value, str) and not value.startswith("https://"):
+            node[key] = str(directory / value)
+        else:
+            _from_here(value, directory)
 
 
 def pipeline_name(path: Path) -> str | None:

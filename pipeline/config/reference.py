@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import timedelta
+from ipaddress import IPv4Address, IPv6Address
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -11,10 +12,37 @@ from annotated_types import Ge, Le
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from pipeline.balancer.model import Action, HealthCheck, Listener, LoadBalancer, TargetGroup
+from pipeline.balancer.model import (
+    Action,
+    Condition,
+    FixedResponse,
+    Forward,
+    HealthCheck,
+    Listener,
+    LoadBalancer,
+    Redirect,
+    Rule,
+    TargetGroup,
+)
+from pipeline.balancer.model.action import GroupStickiness, WeightedTargetGroup
+from pipeline.balancer.model.attributes import ListenerAttributes, LoadBalancerAttributes, TargetGroupAttributes
+from pipeline.balancer.model.condition import (
+    HostHeader,
+    HttpHeader,
+    HttpRequestMethod,
+    PathPattern,
+    QueryString,
+    QueryStringValue,
+    SourceIp,
+)
+from pipeline.balancer.model.jwt import Claim, JwtValidation
+from pipeline.balancer.model.resource import Brief
+from pipeline.balancer.model.rule import Rewrite, Transforms
+from pipeline.balancer.model.tls import Certificate, MutualAuthentication
 from pipeline.config.models import Build, Deploy, Parameter, Pipeline, Rolling, SecretSource, Source, Tests
 from pipeline.quantity import Amount, Duration, Size, format_duration, format_size
 
+_LISTENER = "balancer.load_balancers.NAME.listeners[]"
 _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("", Pipeline),
     ("parameters.NAME", Parameter),
@@ -26,9 +54,32 @@ _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("deploy.rolling", Rolling),
     ("balancer.target_groups.NAME", TargetGroup),
     ("balancer.target_groups.NAME.health_check", HealthCheck),
+    ("balancer.target_groups.NAME.attributes", TargetGroupAttributes),
     ("balancer.load_balancers.NAME", LoadBalancer),
-    ("balancer.load_balancers.NAME.listeners[]", Listener),
-    ("balancer.load_balancers.NAME.listeners[].default_action", Action),
+    ("balancer.load_balancers.NAME.attributes", LoadBalancerAttributes),
+    (_LISTENER, Listener),
+    (f"{_LISTENER}.attributes", ListenerAttributes),
+    (f"{_LISTENER}.certificates[]", Certificate),
+    (f"{_LISTENER}.mutual_authentication", MutualAuthentication),
+    (f"{_LISTENER}.rules[]", Rule),
+    ("CONDITION", Condition),
+    ("CONDITION.host_header", HostHeader),
+    ("CONDITION.path_pattern", PathPattern),
+    ("CONDITION.http_header", HttpHeader),
+    ("CONDITION.http_request_method", HttpRequestMethod),
+    ("CONDITION.query_string", QueryString),
+    ("CONDITION.query_string.values[]", QueryStringValue),
+    ("CONDITION.source_ip", SourceIp),
+    ("TRANSFORMS", Transforms),
+    ("TRANSFORMS.host_header_rewrite", Rewrite),
+    ("ACTION", Action),
+    ("ACTION.forward", Forward),
+    ("ACTION.forward.target_groups[]", WeightedTargetGroup),
+    ("ACTION.forward.stickiness", GroupStickiness),
+    ("ACTION.redirect", Redirect),
+    ("ACTION.fixed_response", FixedResponse),
+    ("ACTION.jwt_validation", JwtValidation),
+    ("ACTION.jwt_validation.additional_claims[]", Claim),
 )
 
 _INTRODUCTION = """\
@@ -59,8 +110,9 @@ def reference_page() -> str:
 def _section(path: str, model: type[BaseModel]) -> str:
     title = f"`{path}`" if path else "The whole file"
     summary = (model.__doc__ or "").strip().splitlines()[0]
-    lines = ["", f"## {title}", "", summary, "", "| key | type | default | meaning |", "|---|---|---|---|"]
-    lines += [_row(name, field) for name, field in model.model_fields.items()]
+    brief = f" Where only `{model.brief}` is said, its value may stand alone." if issubclass(model, Brief) else ""
+    lines = ["", f"## {title}", "", summary + brief, "", "| key | type | default | meaning |", "|---|---|---|---|"]
+    lines += [_row(field.alias or name, field) for name, field in model.model_fields.items()]
     return "\n".join(lines) + "\n"
 
 
@@ -117,4 +169,5 @@ def _words(annotation: Any) -> Iterator[str]:
         yield "section"
     else:
         names = {str: "text", int: "number", float: "number", bool: "true or false", timedelta: "duration"}
+        names |= {IPv4Address: "IPv4 address", IPv6Address: "IPv6 address"}
         yield names.get(annotation, str(annotation))

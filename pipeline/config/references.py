@@ -21,11 +21,10 @@ def dangling(document: Document, data: dict[str, Any]) -> Iterator[Problem]:
     forwarded = set()
     ports: dict[Any, KeyPath] = {}
     for path, listener in _listeners(data):
-        group = _mapping(listener, "default_action").get("forward")
-        forwarded.add(str(group))
-        if groups and isinstance(group, str) and group not in groups:
-            where = (*path, "default_action", "forward")
-            yield document.problem(where, f"there is no target group {group}", did_you_mean(group, groups))
+        for where, group in _forwards(listener, path):
+            forwarded.add(group)
+            if groups and group not in groups:
+                yield document.problem(where, f"there is no target group {group}", did_you_mean(group, groups))
         port = listener.get("port")
         if isinstance(port, int) and port in ports:
             line = document.place(ports[port])[0]
@@ -47,6 +46,29 @@ def _listeners(data: dict[str, Any]) -> Iterator[tuple[KeyPath, dict[str, Any]]]
         for index, listener in enumerate(listeners if isinstance(listeners, list) else []):
             if isinstance(listener, dict):
                 yield ("balancer", "load_balancers", name, "listeners", index), listener
+
+
+def _forwards(listener: dict[str, Any], path: KeyPath) -> Iterator[tuple[KeyPath, str]]:
+    """Each target group that an action of the listener names, however it is written, and where."""
+    rules = listener.get("rules")
+    actions = [((*path, "default_action"), _mapping(listener, "default_action"))]
+    for index, rule in enumerate(rules if isinstance(rules, list) else []):
+        actions.append(((*path, "rules", index, "action"), _mapping(rule, "action")))
+    for where, action in actions:
+        forward: Any = action.get("forward")
+        yield from _named(forward, (*where, "forward"))
+
+
+def _named(forward: Any, path: KeyPath) -> Iterator[tuple[KeyPath, str]]:
+    if isinstance(forward, str):
+        yield path, forward
+    elif isinstance(forward, list):
+        for index, part in enumerate(forward):
+            yield from _named(part, (*path, index))
+    elif isinstance(forward, dict):
+        for key in ("target_group", "target_groups"):
+            if key in forward:
+                yield from _named(forward[key], (*path, key))
 
 
 def _mapping(data: Any, *keys: str) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from pipeline.config.document import Document, KeyPath
@@ -17,7 +18,13 @@ _PATTERNS = {
     r"^[A-Za-z0-9]([A-Za-z0-9-]{0,30}[A-Za-z0-9])?$": "must be 1 to 32 letters, digits and inner dashes",
     r"^[A-Za-z_][A-Za-z0-9_]*$": "must be a variable name: letters, digits and _, no digit first",
     r"^/[!-~]*$": "must begin with / and hold no space",
-    r"^[1-5]\d\d(-[1-5]\d\d)?(,[1-5]\d\d(-[1-5]\d\d)?)*$": "must be status codes such as 200, 200,204 or 200-299",
+    r"^\d{1,3}(-\d{1,3})?(,\d{1,3}(-\d{1,3})?)*$": "must be status codes such as 200, 200,204 or 200-299",
+    r"^[245]\d\d$": "must be a status code of 2XX, 4XX or 5XX",
+    r"^(\d{1,5}|#\{port\})$": "must be a port or #{port}",
+    r"^/": "must begin with /",
+    r"^[ -~]*$": "must be printable ASCII",
+    r"^[ -~]{1,1024}$": "must be printable ASCII, at most 1024 characters",
+    r"^[A-Za-z0-9_-]{1,128}$": "must be a header name: letters, digits, - and _",
 }
 _TYPES = {
     "int_type": "must be a whole number",
@@ -124,13 +131,13 @@ def _noun(value: Any) -> str:
 
 def _description(model: type[BaseModel], path: KeyPath) -> str:
     parent = _model_at(model, path[:-1])
-    field = parent.model_fields.get(str(path[-1])) if parent else None
+    field = _field(parent, path[-1]) if parent else None
     return (field.description or "").rstrip(".") if field else ""
 
 
 def _fields(model: type[BaseModel], path: KeyPath) -> list[str]:
     found = _model_at(model, path)
-    return list(found.model_fields) if found else []
+    return [field.alias or name for name, field in found.model_fields.items()] if found else []
 
 
 def _model_at(model: type[BaseModel], path: KeyPath) -> type[BaseModel] | None:
@@ -138,7 +145,7 @@ def _model_at(model: type[BaseModel], path: KeyPath) -> type[BaseModel] | None:
     current: Any = model
     for part in path:
         if isinstance(current, type) and issubclass(current, BaseModel):
-            field = current.model_fields.get(str(part))
+            field = _field(current, part)
             current = _essence(field.annotation) if field else None
         elif get_origin(current) in (dict, tuple):
             arguments = get_args(current)
@@ -146,6 +153,11 @@ def _model_at(model: type[BaseModel], path: KeyPath) -> type[BaseModel] | None:
         else:
             return None
     return current if isinstance(current, type) and issubclass(current, BaseModel) else None
+
+
+def _field(model: type[BaseModel], key: str | int) -> FieldInfo | None:
+    """The field that is written as `key`."""
+    return next((field for name, field in model.model_fields.items() if (field.alias or name) == key), None)
 
 
 def _essence(annotation: Any) -> Any:

@@ -213,10 +213,9 @@ def _service(context: StageContext) -> Iterator[Service]:
 
 def _addresses(spec: ReleaseSpec) -> Iterator[str]:
     """Where clients reach the target group that was deployed."""
-    for balancer in spec.balancer.load_balancers.values():
-        for listener in balancer.listeners:
-            if listener.default_action.forward == spec.deploy.target_group:
-                yield f"http://localhost:{listener.port}"
+    for _, _, listener in spec.balancer.listeners():
+        if spec.deploy.target_group in listener.groups():
+            yield listener.url
 
 
 def _after(active: Release | None) -> str:

@@ -7,10 +7,12 @@ import re
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 
-from pipeline.balancer.haproxy.render import LOG_DESCRIPTOR, MASTER_SOCKET
+from pipeline.balancer.haproxy.configuration import Rendered
+from pipeline.balancer.haproxy.words import LOG_DESCRIPTOR, MASTER_SOCKET
 from pipeline.errors import BalancerFault
 
 CONFIGURATION = "haproxy.cfg"
@@ -34,14 +36,12 @@ def binary() -> str:
     return found
 
 
-def check(directory: Path, configuration: str) -> str | None:
+def check(directory: Path, rendered: Rendered) -> str | None:
     """HAProxy's objections to a configuration, None when it has none."""
-    draft = directory / f"{CONFIGURATION}.draft"
-    draft.write_text(configuration)
-    try:
-        done = _run([binary(), "-c", "-q", "-f", draft.name], directory)
-    finally:
-        draft.unlink(missing_ok=True)
+    with tempfile.TemporaryDirectory(prefix="draft.", dir=directory) as draft:
+        for name, content in {**rendered.all_files(), CONFIGURATION: rendered.configuration}.items():
+            (Path(draft) / name).write_text(content)
+        done = _run([binary(), "-c", "-q", "-f", CONFIGURATION], Path(draft))
     return None if done.returncode == 0 else _alerts(done.stderr)
 
 

@@ -11,12 +11,12 @@ import os
 import re
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pipeline.balancer.haproxy.render import MASTER_SOCKET, WORKER_SOCKET
+from pipeline.balancer.haproxy.words import MASTER_SOCKET, WORKER_SOCKET
 from pipeline.errors import BalancerFault
 
 _TIMEOUT = 5.0
@@ -60,8 +60,8 @@ class Server:
 
     @property
     def has_passed(self) -> bool:
-        """Its health checks have passed often enough to be let in."""
-        return self.check_status.startswith(("L4OK", "L6OK", "L7OK")) and self.passes >= self.rise
+        """Its last health check has passed, which lets a new target in. One that failed needs `rise` of them."""
+        return self.check_status.startswith(("L4OK", "L6OK", "L7OK")) and self.passes >= 1
 
 
 class Runtime:
@@ -100,10 +100,10 @@ class Runtime:
                 current[name] = replace(known, in_flight=known.in_flight + old.in_flight)
         return current
 
-    def add(self, backend: str, line: str) -> None:
+    def add(self, backend: str, name: str, words: str) -> None:
         """Add a target in maintenance, with its checks running: it gets no request before `enable`."""
-        name = line.split()[0]
-        self._worker(f"add server {backend}/{line}; enable health {backend}/{name}")
+        check = f"; enable health {backend}/{name}" if " check " in words else ""
+        self._worker(f"add server {backend}/{name} {words}{check}")
 
     def enable(self, backend: str, name: str) -> None:
         """Let requests go to a target."""
@@ -124,6 +124,19 @@ class Runtime:
     def state(self) -> str:
         """The state of every server, in the form of a server-state-file."""
         return self._worker("show servers state")
+
+    def entries(self, file: str) -> dict[str, str]:
+        """What a map holds. Empty when none of that name is loaded."""
+        lines = (line.split(" ", 2) for line in self._worker(f"show map {file}").splitlines())
+        return {parts[1]: parts[2] for parts in lines if len(parts) == 3 and parts[0].startswith("0x")}
+
+    def replace_entries(self, file: str, entries: Mapping[str, str]) -> None:
+        """Change all that a map holds at once: no request sees a part of it."""
+        found = re.search(r"New version created: (\d+)", self._worker(f"prepare map {file}"))
+        if found is None:
+            raise BalancerFault(f"HAProxy has no map {file}")
+        adds = [f"add map @{found[1]} {file} {key} {value}" for key, value in entries.items()]
+        self._worker("; ".join([*adds, f"commit map @{found[1]} {file}"]))
 
     def reload(self) -> str | None:
         """Load haproxy.cfg; None when it took effect, else HAProxy's reasons: the former one then goes on."""

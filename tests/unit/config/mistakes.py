@@ -206,7 +206,8 @@ MISTAKES = [
         "a check protocol that is none",
         "interval: 1s",
         "interval: 1s, protocol: htp",
-        "15:57: balancer.target_groups.web.health_check.protocol: must be HTTP or TCP, not 'htp' (did you mean HTTP?)",
+        "15:57: balancer.target_groups.web.health_check.protocol: must be one of HTTP, HTTPS, TCP, not 'htp' "
+        "(did you mean HTTP?)",
     ),
     Bad(
         "no room to move",
@@ -415,8 +416,8 @@ MISTAKES = [
     Bad(
         "an idle timeout too long",
         "    edge:\n",
-        "    edge:\n      idle_timeout: 2h\n",
-        "18:21: balancer.load_balancers.edge.idle_timeout: must be between 1s and 4000s",
+        "    edge:\n      attributes: {idle_timeout.timeout_seconds: 4001}\n",
+        "18:50: balancer.load_balancers.edge.attributes.idle_timeout.timeout_seconds: must be at most 4000, not 4001",
     ),
     Bad(
         "a deregistration delay too long",

@@ -1,0 +1,190 @@
+"""What a listener does with a request once its rule is known.
+
+A map leads from the rule to a backend: that of a target group, or one that only redirects or answers. So a request
+passes no more lines with a thousand rules than with one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+from pipeline.balancer.haproxy import weights
+from pipeline.balancer.haproxy.index import DEFAULT
+from pipeline.balancer.haproxy.words import backend_name, open_backend_name, quote
+from pipeline.balancer.model import TargetGroup
+from pipeline.balancer.model.action import Action, FixedResponse, Forward, Redirect
+from pipeline.balancer.model.rule import Rewrite, Transforms
+from pipeline.balancer.sharing import SharedListener
+
+# Where a request goes that no rule takes, while nobody declares a default action.
+UNROUTED = "unrouted"
+
+
+# Backend → how many healthy targets it needs.
+THRESHOLDS = "thresholds.map"
+Groups = Mapping[tuple[str, str], TargetGroup]
+
+
+class Step(NamedTuple):
+    """A rule's number, whose it is, and what it does."""
+
+    rule: int
+    owner: str
+    action: Action
+    transforms: Transforms
+
+
+class Actions:
+    """The actions of a listener. `prefix` begins the names of its files and backends."""
+
+    def __init__(self, shared: SharedListener, prefix: str, groups: Groups) -> None:
+        self._prefix = prefix
+        self._groups = groups
+        self._secure = shared.listener.secure
+        self._port = shared.port
+        self._steps = [Step(o.rule.priority, o.owner, o.rule.action, o.rule.transforms) for o in shared.rules]
+        if shared.listener.default_action:
+            self._steps.append(Step(DEFAULT, shared.owner, shared.listener.default_action, Transforms()))
+
+    @property
+    def only(self) -> str | None:
+        """The backend that every request goes to, where nothing has to be found out about it."""
+        match self._steps:
+            case [Step(rule=rule, owner=owner, action=Action(forward=Forward() as forward, jwt_validation=None))]:
+                return (
+                    backend_name(owner, forward.target_groups[0].target_group)
+                    if (rule == DEFAULT and not weights.is_weighted(forward))
+                    else None
+                )
+        return None
+
+    def files(self) -> dict[str, str]:
+        """The map from rules to backends, and the bodies of fixed responses."""
+        if self.only:
+            return {}
+        lines = [f"{step.rule} {self._backend(step)}\n" for step in self._steps]
+        found = {self._map: "".join(lines)}
+        for step in self._steps:
+            if step.action.fixed_response and step.action.fixed_response.message_body:
+                found[self._body(step.rule)] = step.action.fixed_response.message_body
+        return found
+
+    def weights(self) -> dict[str, dict[str, str]]:
+        """The map of weights: what may change at run time. Empty when nothing is weighted."""
+        found: dict[str, str] = {}
+        for step, forward in self._weighted():
+            found.update(weights.entries(step.rule, step.owner, forward))
+        return {self._weights_file: found} if found else {}
+
+    def lines(self) -> Iterator[str]:
+        """`http-request` lines of the frontend, after those that find the rule."""
+        if self.only:
+            yield from self._least(f"http-request set-var(txn.backend) str({self.only})")
+            return
+        yield f"http-request set-var(txn.backend) var(txn.rule),map_str({self._map},{UNROUTED})"
+        if forwards := [forward for _, forward in self._weighted()]:
+            sticky = any(forward.stickiness for forward in forwards)
+            yield from weights.choose(self._weights_file, sticky=sticky)
+            if sticky:
+                yield from weights.remember()
+        for step in self._steps:
+            yield from _transform(step)
+        yield from self._least()
+
+    def routes(self) -> Iterator[str]:
+        """Lines that lead to a backend. Where too few targets of a group are healthy, to all of them."""
+        for backend, all_targets in self._demanding():
+            chosen = f"{{ var(txn.backend) -m str {backend} }} {{ nbsrv({backend}),sub(txn.least) lt 0 }}"
+            yield f"use_backend {all_targets} if {chosen}"
+        yield f"default_backend {self.only}" if self.only else "use_backend %[var(txn.backend)]"
+
+    def _least(self, *before: str) -> Iterator[str]:
+        """Lines that say how many healthy targets the group needs, where some group needs several."""
+        if self._demanding():
+            yield from before
+            yield f"http-request set-var(txn.least) var(txn.backend),map_str_int({THRESHOLDS},0)"
+
+    def _demanding(self) -> list[tuple[str, str]]:
+        """The backends of groups that need several healthy targets, and what takes over where there are fewer."""
+        names = sorted({(step.owner, group.target_group) for step in self._steps for group in step.action.groups()})
+        return [
+            (backend_name(*name), open_backend_name(*name))
+            for name in names
+            if not self._groups[name].attributes.needs_few
+        ]
+
+    def backends(self) -> Iterator[str]:
+        """Backends that answer by themselves."""
+        for step in self._steps:
+            if step.action.forward is None:
+                yield f"backend {self._backend(step)}"
+                if step.action.redirect:
+                    yield from self._redirect(step.action.redirect)
+                if step.action.fixed_response:
+                    yield self._respond(step.rule, step.action.fixed_response)
+                yield ""
+
+    def _weighted(self) -> Iterator[tuple[Step, Forward]]:
+        for step in self._steps:
+            if step.action.forward and weights.is_weighted(step.action.forward):
+                yield step, step.action.forward
+
+    def _backend(self, step: Step) -> str:
+        if step.action.forward:
+            return backend_name(step.owner, step.action.forward.target_groups[0].target_group)
+        return f"{self._prefix}.{step.rule}"
+
+    def _redirect(self, redirect: Redirect) -> Iterator[str]:
+        protocol = redirect.protocol.replace("#{protocol}", "HTTPS" if self._secure else "HTTP").lower()
+        place = "".join(map(self._filled, (f"{protocol}://", redirect.host, ":", redirect.port, redirect.path)))
+        code = redirect.status_code.removeprefix("HTTP_")
+        query = self._filled(redirect.query)
+        if redirect.query == "#{query}":
+            yield f"  http-request redirect code {code} location {quote(place)} if !{{ query -m len gt 0 }}"
+        yield f"  http-request redirect code {code} location {quote(f'{place}?{query}' if query else place)}"
+
+    def _filled(self, template: str) -> str:
+        """A template with HAProxy's expressions for ELB's placeholders."""
+        values = {
+            "protocol": "https" if self._secure else "http",
+            "host": "%[req.fhdr(host),field(1,:)]",
+            "port": str(self._port),
+            "path": "%[path,regsub(^/,)]",
+            "query": "%[query]",
+        }
+        return re.sub(r"#\{(\w+)\}", lambda found: values[found[1]], template.replace("%", "%%"))
+
+    def _respond(self, rule: int, response: FixedResponse) -> str:
+        body = f" content-type {response.content_type} file {self._body(rule)}" if response.message_body else ""
+        return f"  http-request return status {response.status_code}{body}"
+
+    @property
+    def _map(self) -> str:
+        return f"{self._prefix}.actions.map"
+
+    @property
+    def _weights_file(self) -> str:
+        return f"{self._prefix}.weights.map"
+
+    def _body(self, rule: int) -> str:
+        return f"{self._prefix}.{rule}.body"
+
+
+def _transform(step: Step) -> Iterator[str]:
+    taken = f"if {{ var(txn.rule) -m int {step.rule} }}"
+    if rewrite := step.transforms.host_header_rewrite:
+        yield f"http-request set-header Host {_rewritten('req.fhdr(host)', rewrite)} {taken}"
+    if rewrite := step.transforms.url_rewrite:
+        yield f"http-request set-pathq {_rewritten('pathq', rewrite)} {taken}"
+
+
+def _rewritten(fetch: str, rewrite: Rewrite) -> str:
+    """The first match replaced. The inner quotes are those of HAProxy's arguments, the outer of its words."""
+    replacement = re.sub(r"\$(\d)", r"\\\1", rewrite.replace.replace("\\", "\\\\"))
+    return quote(f"%[{fetch},regsub({_argument(rewrite.regex)},{_argument(replacement)})]")
+
+
+def _argument(text: str) -> str:
+    return '"' + re.sub(r'(["\\])', r"\\\1", text) + '"'

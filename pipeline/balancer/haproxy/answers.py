@@ -1,0 +1,81 @@
+"""What the balancer answers by itself when it cannot do what was asked: ELB's codes and the shape of its pages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pipeline.balancer.model import TargetGroup
+
+_REASONS = {
+    400: "Bad Request",
+    401: "Unauthorized",
+    403: "Forbidden",
+    405: "Method Not Allowed",
+    408: "Request Timeout",
+    413: "Content Too Large",
+    414: "URI Too Long",
+    463: "Too Many Forwarders",
+    464: "Protocol Version Mismatch",
+    500: "Internal Server Error",
+    501: "Not Implemented",
+    502: "Bad Gateway",
+    503: "Service Unavailable",
+    504: "Gateway Timeout",
+}
+# Those for which HAProxy takes a page of ours in place of its own.
+_BUILT_IN = (400, 401, 403, 405, 408, 413, 500, 501, 502, 503, 504)
+# ELB's limits: https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-troubleshooting.html
+_URI_LIMIT = 16384
+_FORWARDERS = 30
+
+
+def pages() -> dict[str, str]:
+    """A file for each code: a whole answer where HAProxy answers, a body where a rule does."""
+    found = {_file(code): _body(code) for code in _REASONS}
+    for code in _BUILT_IN:
+        head = (
+            f"HTTP/1.1 {code} {_REASONS[code]}\r\nServer: penstock\r\nContent-Type: text/html\r\n"
+            f"Content-Length: {len(_body(code))}\r\nConnection: close\r\n\r\n"
+        )
+        found[f"answer.{code}.http"] = head + _body(code)
+    return found
+
+
+def page_lines() -> Iterator[str]:
+    """Lines of the defaults: HAProxy's own answers in our words."""
+    for code in _BUILT_IN:
+        yield f"errorfile {code} answer.{code}.http"
+
+
+def refusal(code: int) -> str:
+    """The action that answers with a code."""
+    return f"http-request return status {code} content-type text/html file {_file(code)} hdr Server penstock"
+
+
+def frontend_refusals() -> Iterator[str]:
+    """What no target gets to see."""
+    yield f"{refusal(405)} if {{ method TRACE }}"
+    yield f"{refusal(414)} if {{ url -m len gt {_URI_LIMIT} }}"
+    yield f"{refusal(463)} if {{ req.hdr_cnt(x-forwarded-for) gt {_FORWARDERS} }}"
+
+
+def backend_refusals(group: TargetGroup) -> Iterator[str]:
+    """What targets of a group do not understand."""
+    if group.protocol_version == "HTTP1":
+        yield f"{refusal(464)} if {{ req.hdr(content-type) -m beg application/grpc }}"
+        return
+    yield f"{refusal(464)} if !{{ fc_http_major 2 }}"
+    if group.is_grpc:
+        yield f"{refusal(464)} if !{{ method POST }}"
+
+
+def _file(code: int) -> str:
+    return f"answer.{code}.html"
+
+
+def _body(code: int) -> str:
+    title = f"{code} {_REASONS[code]}"
+    return (
+        f"<html>\r\n<head><title>{title}</title></head>\r\n<body>\r\n<center><h1>{title}</h1></center>\r\n"
+        "</body>\r\n</html>\r\n"
+    )

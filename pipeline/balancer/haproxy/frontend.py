@@ -1,0 +1,73 @@
+"""A listener as HAProxy's frontend."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pipeline.balancer.haproxy.access_line import CAPTURES, LOG_FORMAT
+from pipeline.balancer.haproxy.actions import Actions, Groups
+from pipeline.balancer.haproxy.answers import frontend_refusals
+from pipeline.balancer.haproxy.headers import request_headers, response_headers
+from pipeline.balancer.haproxy.rules import RuleMatching
+from pipeline.balancer.sharing import SharedListener
+
+
+class Frontend:
+    """One listener, with the backends and the files that only it uses."""
+
+    def __init__(self, shared: SharedListener, groups: Groups) -> None:
+        self._shared = shared
+        prefix = f"listener.{shared.port}"
+        self._actions = Actions(shared, prefix, groups)
+        self._rules = RuleMatching([owned.rule for owned in shared.rules], prefix)
+        self._relay = f"relay.{shared.port}"
+
+    def files(self) -> dict[str, str]:
+        """Maps and bodies: name → content."""
+        return {**self._rules.files(), **self._actions.files()}
+
+    def weights(self) -> dict[str, dict[str, str]]:
+        """Maps whose values may change at run time."""
+        return self._actions.weights()
+
+    def lines(self) -> Iterator[str]:
+        """Its sections."""
+        idle = self._shared.balancer.attributes.idle_timeout
+        yield f"backend {self._relay}"
+        yield f"  timeout server {idle}s"
+        yield f"  server successor unix@{self._relay}.sock send-proxy-v2"
+        yield ""
+        yield from self._actions.backends()
+        yield f"frontend {self._shared.owner}.{self._shared.name}.{self._shared.port}"
+        yield f"  bind {self._shared.address}"
+        yield f"  bind unix@{self._relay}.sock accept-proxy mode 600"
+        yield f"  timeout client {idle}s"
+        yield f"  timeout http-request {idle}s"
+        yield "  log global"
+        yield from (f"  {capture}" for capture in CAPTURES)
+        yield f'  log-format "{LOG_FORMAT}"'
+        yield f"  tcp-request connection set-var(sess.until) date({self._shared.balancer.attributes.client_keep_alive})"
+        yield "  http-response set-var(txn.status) status"
+        yield from (f"  {line}" for line in self._steps(idle))
+        yield ""
+
+    def _steps(self, idle: int) -> Iterator[str]:
+        # A worker that a reload has replaced keeps its idle connections, and cannot be told of targets any more: a
+        # request that comes on one of them goes to its successor, which knows, as if it had come there.
+        yield "acl replaced stopping -m bool"
+        # A request that may have had an effect is not sent twice, unless its client says that the server knows a
+        # second one by its key. To one that never left us, this does not apply.
+        yield "acl keyed req.hdr(idempotency-key) -m found"
+        yield "http-request disable-l7-retry if { method POST PATCH CONNECT } !keyed"
+        # Only what is here as a whole, or fills a buffer, can be sent again: headers that come first wait for their
+        # body.
+        yield f"http-request wait-for-body time {idle}s if {{ method PUT DELETE }} or keyed"
+        yield "http-request allow if replaced"
+        yield from frontend_refusals()
+        if not self._actions.only:
+            yield from self._rules.lines()
+        yield from request_headers(self._shared)
+        yield from response_headers(self._shared)
+        yield from self._actions.lines()
+        yield f"use_backend {self._relay} if replaced"
+        yield from self._actions.routes()

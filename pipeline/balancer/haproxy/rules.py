@@ -1,0 +1,124 @@
+"""A listener's rules as HAProxy's: they end in `txn.rule`, the priority of the one that takes the request."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from pipeline.balancer.haproxy.index import DEFAULT, Index, entries
+from pipeline.balancer.haproxy.words import expression, quote
+from pipeline.balancer.model.condition import (
+    Condition,
+    HostHeader,
+    HttpHeader,
+    HttpRequestMethod,
+    PathPattern,
+    QueryString,
+    QueryStringValue,
+    SourceIp,
+)
+from pipeline.balancer.model.rule import Rule
+from pipeline.balancer.model.wildcard import Wildcard
+
+_NEITHER = "[^=&]"
+_NO_END = "[^&]"
+
+
+class RuleMatching:
+    """The lines and the map files that find the rule of a request. `prefix` begins the names of the files."""
+
+    def __init__(self, rules: Sequence[Rule], prefix: str) -> None:
+        self._index = Index.of(rules)
+        self._others = [rule for rule in rules if entries(rule) is None]
+        self._prefix = prefix
+
+    def files(self) -> dict[str, str]:
+        """The maps: name → content."""
+        index = self._index
+        contents = {
+            "hosts": [f"{name} {name}" for name in sorted(index.hosts)],
+            "prefixes": [f"{prefix} {name}" for prefix, name in sorted(index.prefixes.items())],
+            "keys": [f"{key} {priority}" for key, priority in sorted(index.keys.items())],
+            # Tried in this order: the first that matches is the one by priority.
+            "patterns": [f"{regex} {p}" for regex, p in sorted(index.patterns, key=lambda found: found[1])],
+        }
+        return {self._file(name): "\n".join([*lines, ""]) for name, lines in contents.items() if lines}
+
+    def lines(self) -> Iterator[str]:
+        """`http-request` lines of a frontend."""
+        yield "http-request set-var(txn.host) req.fhdr(host),field(1,:),lower"
+        yield "http-request set-var(txn.path) path"
+        yield f"http-request set-var(txn.rule) int({DEFAULT})"
+        yield from self._lookups()
+        if self._index.patterns:
+            patterns = f"map_reg_int({self._file('patterns')},{DEFAULT})"
+            yield from self._lower(f"var(txn.host),concat(|,txn.path,?),{patterns}")
+        for rule in self._others:
+            conditions = " ".join(_holds(condition) for condition in rule.conditions)
+            yield (
+                f"http-request set-var(txn.rule) int({rule.priority}) "
+                f"if {{ var(txn.rule) -m int gt {rule.priority} }} {conditions}"
+            )
+
+    def _lookups(self) -> Iterator[str]:
+        """Find the classes of the host, and the best rule for the path in each and in no class."""
+        index, keys = self._index, f"map_beg_int({self._file('keys')},{DEFAULT})"
+        if index.hosts:
+            yield f"http-request set-var(txn.class) var(txn.host),map_str({self._file('hosts')})"
+            for labels in sorted(index.labels, reverse=True):
+                yield f"http-request set-var(txn.tail) var(txn.host),field(-1,.,{labels})"
+                yield (
+                    f"http-request set-var(txn.class) str(*.),concat(,txn.tail),map_str({self._file('hosts')}) "
+                    "if !{ var(txn.class) -m found } !{ var(txn.host),strcmp(txn.tail) eq 0 }"
+                )
+            yield from self._lower(f"var(txn.class),concat(|,txn.path,?),{keys}")
+        if index.prefixes:
+            yield f"http-request set-var(txn.start) var(txn.host),map_beg({self._file('prefixes')})"
+            yield from self._lower(f"var(txn.start),concat(|,txn.path,?),{keys}")
+        if index.anywhere:
+            yield from self._lower(f"str(|),concat(,txn.path,?),{keys}")
+
+    @staticmethod
+    def _lower(lookup: str) -> Iterator[str]:
+        """Take a lookup's answer where it is lower than what was found before."""
+        yield f"http-request set-var(txn.found) {lookup}"
+        yield "http-request set-var(txn.rule) var(txn.found) if { var(txn.found),sub(txn.rule) lt 0 }"
+
+    def _file(self, name: str) -> str:
+        return f"{self._prefix}.{name}.map"
+
+
+def _holds(condition: Condition) -> str:
+    """The condition as an anonymous ACL: any of its patterns has to match."""
+    match condition.config:
+        case HostHeader() as config:
+            return _either("var(txn.host)", config, fold=True)
+        case PathPattern() as config:
+            return _either("var(txn.path)", config, fold=False)
+        case HttpHeader() as config:
+            # Without the f, HAProxy would cut values at their commas. An ACL looks at every header of the name.
+            return _either(f"req.fhdr({config.name})", config, fold=True)
+        case HttpRequestMethod() as config:
+            return f"{{ method -m str {' '.join(config.values)} }}"
+        case QueryString() as config:
+            return f"{{ query -m reg -i {' '.join(quote(_parameter(pair)) for pair in config.values)} }}"
+        case SourceIp() as config:
+            return f"{{ src {' '.join(config.values)} }}"
+    raise AssertionError(condition.kind)
+
+
+def _either(fetch: str, config: HostHeader | PathPattern | HttpHeader, *, fold: bool) -> str:
+    patterns = [Wildcard.parse(value) for value in config.values]
+    flag = "-i " if fold else ""
+    if patterns and all(pattern.literal is not None for pattern in patterns):
+        return f"{{ {fetch} -m str {flag}-- {' '.join(quote(p.literal or '') for p in patterns)} }}"
+    expressions = [f"^{expression(pattern)}$" for pattern in patterns] or list(config.regex_values)
+    return f"{{ {fetch} -m reg {flag}-- {' '.join(map(quote, expressions))} }}"
+
+
+def _parameter(pair: QueryStringValue) -> str:
+    """A pair as an expression over the whole query. A parameter without a `=` has an empty value."""
+    key = Wildcard.parse(pair.key) if pair.key is not None else Wildcard.parse("*")
+    value = Wildcard.parse(pair.value)
+    name = expression(key, one=_NEITHER, any_=f"{_NEITHER}*")
+    text = f"={expression(value, one=_NO_END, any_=f'{_NO_END}*')}"
+    return f"(^|&){name}{f'({text})?' if value.matches('') else text}(&|$)"

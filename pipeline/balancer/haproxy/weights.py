@@ -1,0 +1,90 @@
+"""Forwarding to several target groups by weight, and keeping a client with the one that it was given.
+
+All of it is one map per listener, whose values can be changed while HAProxy runs:
+
+- `RULE` → `total,bound,bound,…`: a number below the first bound means the first group, and so on;
+- `RULE.N` → `backend,identity`: the Nth group and what stands for it in the cookie;
+- `RULE.identity` → `backend`, and `RULE.duration` → seconds, where clients stay; a group of weight 0 keeps nobody.
+
+The weights of a rule are one value, so that a request never sees half of a change.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from itertools import accumulate
+
+from pipeline.balancer.haproxy.words import backend_name
+from pipeline.balancer.model.action import Forward
+
+_COOKIE = "AWSALBTG"
+# How long a browser keeps the cookie. How long it counts stands in it.
+_BROWSER = 7 * 86400
+_MOST = 5
+
+
+def is_weighted(forward: Forward) -> bool:
+    """Whether a request has to be given to one of several groups."""
+    return len(forward.target_groups) > 1
+
+
+def entries(rule: int, owner: str, forward: Forward) -> Mapping[str, str]:
+    """What the map holds for one rule."""
+    groups = [(backend_name(owner, group.target_group), group.weight) for group in forward.target_groups]
+    bounds = list(accumulate(weight for _, weight in groups))
+    found = {str(rule): ",".join(map(str, (bounds[-1], *bounds)))}
+    for number, (backend, weight) in enumerate(groups, start=1):
+        found[f"{rule}.{number}"] = f"{backend},{_identity(backend)}"
+        if forward.stickiness and weight:
+            found[f"{rule}.{_identity(backend)}"] = backend
+    if forward.stickiness:
+        found[f"{rule}.duration"] = str(int(forward.stickiness.duration.total_seconds()))
+    return found
+
+
+def choose(file: str, *, sticky: bool) -> Iterator[str]:
+    """Lines that set `txn.backend` where the rule is weighted. `sticky`: some rule's clients stay."""
+    weighted = "if { var(txn.weights) -m found }"
+    yield f"http-request set-var(txn.weights) var(txn.rule),map_str({file})"
+    yield f"http-request set-var(txn.total) var(txn.weights),field(1,\\,) {weighted}"
+    yield f"http-request set-var(txn.dice) rand(),mod(txn.total) {weighted}"
+    yield f"http-request set-var(txn.slot) int({_MOST}) {weighted}"
+    for slot in range(_MOST - 1, 0, -1):
+        bound = f"txn.bound{slot}"
+        yield f"http-request set-var({bound}) var(txn.weights),field({slot + 1},\\,) {weighted}"
+        below = f"{{ var({bound}) -m found }} {{ var(txn.dice),sub({bound}) lt 0 }}"
+        yield f"http-request set-var(txn.slot) int({slot}) if {below}"
+    yield f"http-request set-var(txn.group) var(txn.rule),concat(.,txn.slot),map_str({file}) {weighted}"
+    yield f"http-request set-var(txn.backend) var(txn.group),field(1,\\,) {weighted}"
+    if sticky:
+        yield from _stay(file)
+
+
+def _stay(file: str) -> Iterator[str]:
+    """Lines that prefer the group in a cookie that still counts, and name the one that the next is made for."""
+    yield f"http-request set-var(txn.duration) var(txn.rule),concat(.duration),map_str_int({file})"
+    stays = "if { var(txn.duration) -m found }"
+    yield f"http-request set-var(txn.identity) var(txn.group),field(2,\\,) {stays}"
+    yield f"http-request set-var(txn.cookie) req.cook({_COOKIE}) {stays}"
+    yield f"http-request set-var(txn.cookie) req.cook({_COOKIE}CORS) {stays} !{{ var(txn.cookie) -m found }}"
+    yield f"http-request set-var(txn.until) var(txn.cookie),field(1,.) {stays}"
+    yield f"http-request set-var(txn.wanted) var(txn.cookie),field(2,.) {stays}"
+    counts = f"{stays} {{ date,sub(txn.until) lt 0 }}"
+    yield f"http-request set-var(txn.kept) var(txn.rule),concat(.,txn.wanted),map_str({file}) {counts}"
+    kept = "if { var(txn.kept) -m found }"
+    yield f"http-request set-var(txn.backend) var(txn.kept) {kept}"
+    yield f"http-request set-var(txn.identity) var(txn.wanted) {kept}"
+    yield f"http-request set-var(txn.until) date,add(txn.duration) {stays}"
+
+
+def remember() -> Iterator[str]:
+    """Lines that give the client its cookie, anew with each answer, so that it counts from the last request."""
+    value = f"=%[var(txn.until)].%[var(txn.identity)]; Max-Age={_BROWSER}; Path=/"
+    given = "if { var(txn.identity) -m found }"
+    yield f'http-after-response add-header Set-Cookie "{_COOKIE}{value}" {given}'
+    yield f'http-after-response add-header Set-Cookie "{_COOKIE}CORS{value}; SameSite=None; Secure" {given}'
+
+
+def _identity(backend: str) -> str:
+    return hashlib.sha256(backend.encode()).hexdigest()[:12]

@@ -1,0 +1,33 @@
+"""Text as HAProxy's configuration takes it: words, patterns, and the names of sections and sockets."""
+
+from __future__ import annotations
+
+import re
+
+from pipeline.balancer.model.wildcard import Wild, Wildcard
+
+WORKER_SOCKET = "worker.sock"
+MASTER_SOCKET = "master.sock"
+LOG_DESCRIPTOR = 3
+
+
+def quote(text: str) -> str:
+    """A word that HAProxy takes literally: within single quotes nothing is special but the quote itself."""
+    return "'" + text.replace("'", "'\\''") + "'"
+
+
+def backend_name(owner: str, group: str) -> str:
+    """The backend that carries a target group. Names hold no dot, so this is unique."""
+    return f"{owner}.{group}"
+
+
+def open_backend_name(owner: str, group: str) -> str:
+    """The backend that takes over when too few targets of a group are healthy."""
+    return f"{backend_name(owner, group)}.open"
+
+
+def expression(pattern: Wildcard, *, one: str = ".", any_: str = ".*") -> str:
+    """A wildcard pattern as a regular expression, without anchors. `one` is what a `?` stands for."""
+    return "".join(
+        re.escape(part) if isinstance(part, str) else (one if part is Wild.ONE else any_) for part in pattern.parts
+    )

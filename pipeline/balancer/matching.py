@@ -1,0 +1,125 @@
+"""Which rule a request is taken by, and why not by the ones before it: the meaning that HAProxy is held to."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from ipaddress import ip_address, ip_network
+
+from pipeline.balancer.model.condition import (
+    Condition,
+    HostHeader,
+    HttpHeader,
+    HttpRequestMethod,
+    PathPattern,
+    QueryString,
+    SourceIp,
+)
+from pipeline.balancer.model.rule import Rule
+from pipeline.balancer.model.wildcard import Wildcard
+
+
+@dataclass(frozen=True)
+class Request:
+    """What conditions look at. `host` may carry a port; `query` is None where there is no `?`."""
+
+    method: str
+    host: str
+    path: str
+    query: str | None
+    headers: tuple[tuple[str, str], ...]
+    source: str
+
+    @property
+    def host_name(self) -> str:
+        """The host without its port, in small letters."""
+        return self.host.partition(":")[0].lower()
+
+    def header(self, name: str) -> list[str]:
+        """Every value of a header, in order."""
+        return [value for key, value in self.headers if key.lower() == name.lower()]
+
+    def parameters(self) -> list[tuple[str, str]]:
+        """Keys and values of the query, as written."""
+        if self.query is None:
+            return []
+        pairs = (part.partition("=") for part in self.query.split("&"))
+        return [(key, value) for key, _, value in pairs]
+
+
+@dataclass(frozen=True)
+class Miss:
+    """A rule that did not match, and the first of its conditions that did not hold."""
+
+    rule: Rule
+    reason: str
+
+
+def match(rules: Sequence[Rule], request: Request) -> tuple[Rule | None, list[Miss]]:
+    """The first rule by priority whose conditions all hold, None for the default action; and those before it."""
+    misses: list[Miss] = []
+    for rule in sorted(rules, key=lambda rule: rule.priority):
+        reason = next(_objections(rule, request), None)
+        if reason is None:
+            return rule, misses
+        misses.append(Miss(rule, reason))
+    return None, misses
+
+
+def _objections(rule: Rule, request: Request) -> Iterator[str]:
+    for condition in rule.conditions:
+        subject, holds = _test(condition, request)
+        if not holds:
+            yield f"{condition.kind} wants {_wanted(condition)}, and {subject}"
+
+
+def _test(condition: Condition, request: Request) -> tuple[str, bool]:
+    """What the request has, in words, and whether the condition holds."""
+    match condition.config:
+        case HostHeader() as config:
+            return f"the host is {request.host_name}", _any(config, [request.host_name], fold=True)
+        case PathPattern() as config:
+            return f"the path is {request.path}", _any(config, [request.path], fold=False)
+        case HttpHeader() as config:
+            values = request.header(config.name)
+            return (f"it is {', '.join(values)}" if values else "there is none"), _any(config, values, fold=True)
+        case HttpRequestMethod() as config:
+            return f"it is {request.method}", request.method in config.values
+        case QueryString() as config:
+            return f"the query is {request.query or 'empty'}", _query(config, request.parameters())
+        case SourceIp() as config:
+            source = ip_address(request.source)
+            return f"the client is {source}", any(source in ip_network(value) for value in config.values)
+    raise AssertionError(condition.kind)
+
+
+def _any(config: HostHeader | PathPattern | HttpHeader, texts: list[str], *, fold: bool) -> bool:
+    """Whether some value or some regular expression matches one of the texts."""
+    case: Callable[[str], str] = str.lower if fold else str
+    patterns = [Wildcard.parse(case(value)) for value in config.values]
+    regexes = [re.compile(value, re.IGNORECASE if fold else 0) for value in config.regex_values]
+    return any(
+        any(pattern.matches(case(text)) for pattern in patterns) or any(regex.search(text) for regex in regexes)
+        for text in texts
+    )
+
+
+def _query(config: QueryString, parameters: list[tuple[str, str]]) -> bool:
+    wanted = [
+        (Wildcard.parse("*" if pair.key is None else pair.key.lower()), Wildcard.parse(pair.value.lower()))
+        for pair in config.values
+    ]
+    return any(
+        key.matches(name.lower()) and value.matches(text.lower()) for key, value in wanted for name, text in parameters
+    )
+
+
+def _wanted(condition: Condition) -> str:
+    config = condition.config
+    if isinstance(config, QueryString):
+        values = [pair.value if pair.key is None else f"{pair.key}={pair.value}" for pair in config.values]
+    else:
+        values = [*config.values, *(f"/{regex}/" for regex in getattr(config, "regex_values", ()))]
+    name = f"{config.name}: " if isinstance(config, HttpHeader) else ""
+    return name + " or ".join(values)

@@ -1,0 +1,29 @@
+"""Everything that one owner declares."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pydantic import Field
+
+from pipeline.balancer.model.listener import Listener
+from pipeline.balancer.model.load_balancer import LoadBalancer
+from pipeline.balancer.model.resource import Name, Resource
+from pipeline.balancer.model.target_group import TargetGroup
+
+
+class Declaration(Resource):
+    """Everything one owner wants of the balancer."""
+
+    target_groups: dict[Name, TargetGroup] = Field(min_length=1, description="Target groups, by name.")
+    load_balancers: dict[Name, LoadBalancer] = Field(min_length=1, description="Load balancers, by name.")
+
+    def listeners(self) -> Iterator[tuple[str, LoadBalancer, Listener]]:
+        """Every listener, with its load balancer and that one's name."""
+        for name, balancer in sorted(self.load_balancers.items()):
+            for listener in balancer.listeners:
+                yield name, balancer, listener
+
+    def uses(self, group: str) -> bool:
+        """Whether some listener may forward to a target group."""
+        return any(group in listener.groups() for _, _, listener in self.listeners())

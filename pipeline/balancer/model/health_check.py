@@ -1,0 +1,88 @@
+"""How the balancer finds out whether a target may have traffic."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from pipeline.balancer.model.resource import Port, Resource, between
+from pipeline.errors import Misfit
+from pipeline.quantity import Duration, Whole, format_duration, parse_duration
+
+
+class HealthCheck(Resource):
+    """How the balancer finds out whether a target may have traffic."""
+
+    protocol: Literal["HTTP", "HTTPS", "TCP"] = Field(
+        "HTTP", description="HTTP and HTTPS ask for a page, TCP only connects. Certificates are not verified."
+    )
+    path: str | None = Field(
+        None,
+        pattern=r"^/[!-~]*$",
+        max_length=1024,
+        description="What to ask for. Without it, `/`; with protocol_version GRPC, `/AWS.ALB/healthcheck`.",
+    )
+    port: Port | Literal["traffic-port"] = Field(
+        "traffic-port", description="Where to check, if not on the port that gets the traffic."
+    )
+    interval: Duration = Field(
+        timedelta(seconds=1),
+        description="Time from one check to the next: 100ms to 300s. ELB: 30s, from 5s on. Until its first pass, a "
+        "target is asked ten times as often, but not more than every 50ms.",
+    )
+    timeout: Duration = Field(
+        timedelta(milliseconds=800),
+        description="No answer by then is a failed check; less than the interval. ELB: 5s.",
+    )
+    healthy_threshold: Whole = Field(
+        2, ge=1, le=10, description="Passes in a row that make a target healthy. ELB: 5, from 2 on."
+    )
+    unhealthy_threshold: Whole = Field(
+        3, ge=1, le=10, description="Failures in a row that make a target unhealthy. ELB: 2."
+    )
+    matcher: str | None = Field(
+        None,
+        pattern=r"^\d{1,3}(-\d{1,3})?(,\d{1,3}(-\d{1,3})?)*$",
+        description="What passes: status codes of 200 to 499 such as `200`, `200,204` or `200-299`; with "
+        "protocol_version GRPC, gRPC codes of 0 to 99. Without it, 200, or 12 with GRPC. A TCP check has none.",
+    )
+
+    @field_validator("matcher", mode="before")
+    @classmethod
+    def _matcher_as_text(cls, value: object) -> object:
+        return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+    @field_validator("interval")
+    @classmethod
+    def _interval_in_range(cls, value: timedelta) -> timedelta:
+        return between(value, "100ms", "300s", timedelta(milliseconds=100), timedelta(seconds=300))
+
+    @field_validator("timeout")
+    @classmethod
+    def _timeout_in_range(cls, value: timedelta) -> timedelta:
+        return between(value, "50ms", "120s", timedelta(milliseconds=50), timedelta(seconds=120))
+
+    @model_validator(mode="before")
+    @classmethod
+    def _timeout_follows_interval(cls, data: object) -> object:
+        """Someone who only shortens the interval gets a timeout that fits it."""
+        if isinstance(data, dict) and "interval" in data and "timeout" not in data:
+            try:
+                interval = parse_duration(data["interval"])
+            except ValueError:
+                return data
+            fitting = min(timedelta(milliseconds=800), interval * 0.8)
+            return {**data, "timeout": max(timedelta(milliseconds=50), fitting)}
+        return data
+
+    @model_validator(mode="after")
+    def _timeout_under_interval(self) -> Self:
+        if self.timeout >= self.interval:
+            raise Misfit(
+                "timeout",
+                f"timeout ({format_duration(self.timeout)}) must be less than "
+                f"interval ({format_duration(self.interval)})",
+            )
+        return self

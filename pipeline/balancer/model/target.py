@@ -1,0 +1,46 @@
+"""Targets, and how they are."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from pydantic import Field
+
+from pipeline.balancer.model.resource import Port, Resource
+from pipeline.quantity import Duration
+
+
+class Target(Resource):
+    """One container that can serve: `id` names it in logs and metrics, unique in its target group."""
+
+    id: str = Field(pattern=r"^[A-Za-z0-9_.-]{1,100}$")
+    address: str
+    port: Port
+
+
+class TargetState(StrEnum):
+    """The states of ELB's `DescribeTargetHealth`."""
+
+    INITIAL = "initial"
+    HEALTHY = "healthy"
+    UNHEALTHY = "unhealthy"
+    DRAINING = "draining"
+    UNUSED = "unused"
+    UNAVAILABLE = "unavailable"
+
+
+class TargetHealth(Resource):
+    """What the data plane says of a target now, in ELB's words.
+
+    `in_flight` counts requests being served; `state_age` is how long the state holds, to the second;
+    `since` is when it was registered or, draining, deregistered.
+    """
+
+    target: Target
+    state: TargetState
+    reason: str = ""
+    description: str = ""
+    in_flight: int = 0
+    state_age: Duration = timedelta(0)
+    since: datetime

@@ -1,0 +1,94 @@
+"""Listeners as they run: what several owners declare for one port, put together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from pipeline.balancer.model import Declaration, Listener, LoadBalancer, Rule
+from pipeline.balancer.model.tls import Certificate
+from pipeline.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class OwnedRule:
+    """A rule and whose it is."""
+
+    owner: str
+    rule: Rule
+
+
+@dataclass(frozen=True)
+class SharedListener:
+    """A port, who declares it, and the rules of all owners in the order of their priority.
+
+    `owner`, `balancer` and `listener` are those with the default action; where nobody declares one yet, the
+    first owner's that has rules for the port.
+    """
+
+    owner: str
+    name: str
+    balancer: LoadBalancer
+    listener: Listener
+    rules: tuple[OwnedRule, ...]
+    certificates: tuple[Certificate, ...] = field(default=())
+
+    @property
+    def port(self) -> int:
+        """The port it answers on."""
+        return self.listener.port
+
+    @property
+    def address(self) -> str:
+        """What it is bound to, unique among listeners."""
+        return f"{self.balancer.bind_address}:{self.port}"
+
+    @property
+    def described(self) -> str:
+        """It in words, for messages."""
+        return f"load balancer {self.name} of {self.owner}"
+
+
+def shared_listeners(declarations: Mapping[str, Declaration]) -> list[SharedListener]:
+    """All listeners by port. Raises `ConfigError` where two owners want the same port, or the same priority.
+
+    The one that comes last in `declarations` is the one that is refused.
+    """
+    found: dict[int, list[tuple[str, str, LoadBalancer, Listener]]] = {}
+    for owner, declaration in declarations.items():
+        for name, balancer, listener in declaration.listeners():
+            found.setdefault(listener.port, []).append((owner, name, balancer, listener))
+    return [_shared(parts) for _, parts in sorted(found.items())]
+
+
+def _shared(parts: list[tuple[str, str, LoadBalancer, Listener]]) -> SharedListener:
+    declaring = [part for part in parts if part[3].default_action is not None]
+    if len(declaring) > 1:
+        (one, its, _, listener), (other, name, _, _) = declaring[:2]
+        raise ConfigError(
+            f"port {listener.port} of load balancer {name} of {other} is taken by load balancer {its} of {one}",
+            hint="give one of the two listeners another port; to add rules to the other's listener, "
+            "leave default_action out",
+        )
+    owner, name, balancer, listener = (declaring or parts)[0]
+    rules = [OwnedRule(who, rule) for who, _, _, listener in parts for rule in listener.rules]
+    _refuse_same_priority(listener.port, rules)
+    return SharedListener(
+        owner=owner,
+        name=name,
+        balancer=balancer,
+        listener=listener,
+        rules=tuple(sorted(rules, key=lambda owned: owned.rule.priority)),
+        certificates=tuple(certificate for part in parts for certificate in part[3].certificates),
+    )
+
+
+def _refuse_same_priority(port: int, rules: list[OwnedRule]) -> None:
+    taken: dict[int, str] = {}
+    for owned in rules:
+        other = taken.setdefault(owned.rule.priority, owned.owner)
+        if other != owned.owner:
+            raise ConfigError(
+                f"priority {owned.rule.priority} on port {port} is taken twice: by {other} and by {owned.owner}",
+                hint="give one of the two rules another priority",
+            )
