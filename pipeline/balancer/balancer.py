@@ -8,6 +8,7 @@ finished by whoever looks next.
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import shutil
 import socket
@@ -20,6 +21,7 @@ from pipeline.balancer.haproxy.configuration import STATE_FILE, Rendered, finger
 from pipeline.balancer.haproxy.health import judge
 from pipeline.balancer.haproxy.runtime import NotRunning, Runtime, Server
 from pipeline.balancer.haproxy.server import Place, ServerKey, by_target, is_checked, places, same_target
+from pipeline.balancer.haproxy.tls import PemFile
 from pipeline.balancer.haproxy.words import backend_name, open_backend_name
 from pipeline.balancer.model import Declaration, Target, TargetHealth
 from pipeline.balancer.registry import Phase, Registration, Registry, read_registry, write_registry
@@ -27,6 +29,7 @@ from pipeline.errors import BalancerFault, ConfigError
 from pipeline.files import write_atomically
 from pipeline.lock import exclusive
 
+_logger = logging.getLogger(__name__)
 _ACCESS_LOG_LIMIT = 64 * 2**20
 
 
@@ -166,7 +169,9 @@ class Balancer:
             return registry
         wanted = registry.declare(owner, declaration)
         _refuse_taken_ports(registry, wanted)
-        objection = process.check(self.directory, render(wanted))
+        rendered = render(wanted)
+        files = {**self._files(rendered), process.CONFIGURATION: rendered.configuration}
+        objection = process.check(self.directory, files)
         if objection:
             raise ConfigError(f"HAProxy refuses the balancer of {owner}: {objection}")
         return wanted
@@ -180,7 +185,7 @@ class Balancer:
         # What is known of the servers of one that has died is as old as the crash: they begin as up, and the checks
         # find out.
         self._write(STATE_FILE, "" if loaded is None else self._runtime.state())
-        for name, content in rendered.all_files().items():
+        for name, content in self._files(rendered).items():
             self._write(name, content)
         self._write(process.CONFIGURATION, rendered.configuration)
         if loaded is None:
@@ -197,8 +202,33 @@ class Balancer:
         """Make the maps that run those that are declared."""
         for name, entries in rendered.live.items():
             if self._runtime.entries(name) != entries:
-                self._write(name, rendered.all_files()[name])
+                self._write(name, rendered.live_files()[name])
                 self._runtime.replace_entries(name, entries)
+        for file in rendered.pem:
+            self._renew(file)
+
+    def _renew(self, file: PemFile) -> None:
+        """Take over a certificate that has changed. One that is no good keeps nobody from working: the former stays."""
+        try:
+            content = file.read()
+            if content != (self.directory / file.name).read_text():
+                self._runtime.replace_pem(file.kind, file.name, content)
+                self._write(file.name, content)
+        except (ConfigError, BalancerFault, OSError) as error:
+            _logger.warning("the former certificate stays: %s", error)
+
+    def _files(self, rendered: Rendered) -> dict[str, str]:
+        """What HAProxy is to read. A certificate whose file is gone is still in our copy."""
+        found = {**rendered.files, **rendered.live_files()}
+        for file in rendered.pem:
+            try:
+                found[file.name] = file.read()
+            except ConfigError:
+                kept = self.directory / file.name
+                if not kept.exists():
+                    raise
+                found[file.name] = kept.read_text()
+        return found
 
     def _observe(self, registry: Registry, owner: str, group: str) -> tuple[Registry, dict[str, Server]]:
         """Make HAProxy's servers of one group agree with the registry, and say how its targets are."""

@@ -388,4 +388,6 @@ def test_a_long_access_log_is_cut(bench: Bench, monkeypatch: pytest.MonkeyPatch)
 def test_any_health_check_path_is_taken(tmp_path: Path, path: str) -> None:
     """Whatever path the model accepts, HAProxy takes literally: quotes, hashes, per cents and dollars too."""
     registry = Registry().declare(OWNER, declare(8000, health={"path": f"/{path}"}))
-    assert process.check(tmp_path, render(registry)) is None
+    rendered = render(registry)
+    files = {**rendered.files, **rendered.live_files(), process.CONFIGURATION: rendered.configuration}
+    assert process.check(tmp_path, files) is None

@@ -15,9 +15,9 @@ from pipeline.balancer.matching import Request, match
 from pipeline.balancer.model import Declaration, Listener, Rule
 from tests.system.conftest import OWNER, Bench, free_port
 
-# Each example loads this many rule sets at once, a listener each: 80 examples are 2,000 rule sets.
+# Each example loads this many rule sets at once, a listener each: 40 examples are 1,000 rule sets, run twice.
 _SETS = 25
-_EXAMPLES = 80
+_EXAMPLES = 40
 
 _HOSTS = [
     "a.test",
@@ -124,6 +124,13 @@ def _asked(port: int, request: Request) -> str:
         return answer.read().decode()
 
 
+@pytest.fixture(params=["few patterns", "many patterns"])
+def spread(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether patterns are one list, as they are while they are few, or spread over several."""
+    if request.param == "many patterns":
+        monkeypatch.setattr("pipeline.balancer.haproxy.patterns._FEW", 0)
+
+
 @pytest.fixture(scope="module")
 def ports() -> list[int]:
     """Different free ports."""
@@ -134,7 +141,7 @@ def ports() -> list[int]:
 @settings(max_examples=_EXAMPLES, phases=[Phase.generate], deadline=None, suppress_health_check=list(HealthCheck))
 @given(cases=st.lists(st.tuples(rule_sets, st.lists(requests, min_size=1, max_size=4)), min_size=_SETS, max_size=_SETS))
 def test_haproxy_takes_the_rule_that_the_model_takes(
-    bench: Bench, ports: list[int], cases: list[tuple[Any, list[Request]]]
+    bench: Bench, spread: None, ports: list[int], cases: list[tuple[Any, list[Request]]]
 ) -> None:
     """For generated rule sets and requests, both name the same rule: so `explain` tells what happens."""
     listeners = [_listener(port, rules) for port, (rules, _) in zip(ports, cases, strict=True)]

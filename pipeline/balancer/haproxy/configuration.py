@@ -16,6 +16,7 @@ from pipeline.balancer.haproxy.answers import page_lines, pages
 from pipeline.balancer.haproxy.backend import backend_lines, open_backend_lines
 from pipeline.balancer.haproxy.frontend import Frontend
 from pipeline.balancer.haproxy.server import Place, places
+from pipeline.balancer.haproxy.tls import PemFile
 from pipeline.balancer.haproxy.words import LOG_DESCRIPTOR, WORKER_SOCKET, backend_name
 from pipeline.balancer.model import Declaration
 from pipeline.balancer.registry import Owned, Phase, Registry
@@ -64,19 +65,19 @@ backend {UNROUTED}
 
 @dataclass(frozen=True)
 class Rendered:
-    """What HAProxy is started with. `live` holds maps whose values may change while it runs."""
+    """What HAProxy is started with. The maps in `live` and the files in `pem` may change while it runs."""
 
     configuration: str
     files: Mapping[str, str]
     live: Mapping[str, Mapping[str, str]]
+    pem: tuple[PemFile, ...]
 
-    def all_files(self) -> dict[str, str]:
-        """Every file besides the configuration: name → content."""
-        live = {
+    def live_files(self) -> dict[str, str]:
+        """The maps as files: name → content."""
+        return {
             name: "".join(f"{key} {value}\n" for key, value in sorted(entries.items()))
             for name, entries in self.live.items()
         }
-        return {**self.files, **live}
 
 
 def fingerprint(registry: Registry) -> str:
@@ -111,6 +112,7 @@ def _render(registry: Registry, description: str) -> Rendered:
             THRESHOLDS: _thresholds(registry),
             **{name: entries for frontend in frontends for name, entries in frontend.weights().items()},
         },
+        pem=tuple(dict.fromkeys(file for frontend in frontends for file in frontend.pem_files())),
     )
 
 

@@ -9,6 +9,13 @@ from pipeline.balancer.haproxy.actions import Actions, Groups
 from pipeline.balancer.haproxy.answers import frontend_refusals
 from pipeline.balancer.haproxy.headers import request_headers, response_headers
 from pipeline.balancer.haproxy.rules import RuleMatching
+from pipeline.balancer.haproxy.tls import (
+    PemFile,
+    bind_words,
+    certificate_list,
+    pem_files,
+    tls_headers,
+)
 from pipeline.balancer.sharing import SharedListener
 
 
@@ -17,14 +24,22 @@ class Frontend:
 
     def __init__(self, shared: SharedListener, groups: Groups) -> None:
         self._shared = shared
-        prefix = f"listener.{shared.port}"
+        self._prefix = prefix = f"listener.{shared.port}"
         self._actions = Actions(shared, prefix, groups)
         self._rules = RuleMatching([owned.rule for owned in shared.rules], prefix)
         self._relay = f"relay.{shared.port}"
 
     def files(self) -> dict[str, str]:
         """Maps and bodies: name → content."""
-        return {**self._rules.files(), **self._actions.files()}
+        return {
+            **self._rules.files(),
+            **self._actions.files(),
+            **certificate_list(self._shared, self._prefix),
+        }
+
+    def pem_files(self) -> list[PemFile]:
+        """Copies of certificates and authorities."""
+        return list(pem_files(self._shared))
 
     def weights(self) -> dict[str, dict[str, str]]:
         """Maps whose values may change at run time."""
@@ -39,7 +54,7 @@ class Frontend:
         yield ""
         yield from self._actions.backends()
         yield f"frontend {self._shared.owner}.{self._shared.name}.{self._shared.port}"
-        yield f"  bind {self._shared.address}"
+        yield f"  bind {self._shared.address}{bind_words(self._shared, self._prefix)}"
         yield f"  bind unix@{self._relay}.sock accept-proxy mode 600"
         yield f"  timeout client {idle}s"
         yield f"  timeout http-request {idle}s"
@@ -62,6 +77,8 @@ class Frontend:
         # Only what is here as a whole, or fills a buffer, can be sent again: headers that come first wait for their
         # body.
         yield f"http-request wait-for-body time {idle}s if {{ method PUT DELETE }} or keyed"
+        # The successor sees no TLS of such a request: what is to be told of it is told here.
+        yield from tls_headers(self._shared)
         yield "http-request allow if replaced"
         yield from frontend_refusals()
         if not self._actions.only:

@@ -22,10 +22,6 @@ def request_headers(shared: SharedListener) -> Iterator[str]:
     yield from _trace()
     if not attributes.preserve_host_header:
         yield from _host(shared.port)
-    if secure and attributes.tls_version_and_cipher_suite:
-        names = shared.listener.attributes
-        yield f"http-request set-header {names.x_amzn_tls_version} %[ssl_fc_protocol]"
-        yield f"http-request set-header {names.x_amzn_tls_cipher_suite} %[ssl_fc_cipher]"
 
 
 def response_headers(shared: SharedListener) -> Iterator[str]:

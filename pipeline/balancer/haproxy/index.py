@@ -9,7 +9,7 @@ begins with, from a tree. The first rule by priority is then worked out here, on
   entered under each exact host that it matches too. For `api.*`, which says nothing of the end, and for rules without a
   host there are lookups of their own; the lowest number of all wins.
 
-What has wildcards elsewhere becomes a list of regular expressions, which HAProxy tries one after the other.
+What has wildcards elsewhere is left to `patterns`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import product
 
-from pipeline.balancer.haproxy.words import expression
+from pipeline.balancer.haproxy.patterns import Pattern
 from pipeline.balancer.model.rule import Rule
 from pipeline.balancer.model.wildcard import Wildcard
 
@@ -58,12 +58,6 @@ class Entry:
             return ""
         return f"{self.path.literal}?" if self.path.literal is not None else self.path.prefix
 
-    def regex(self) -> str:
-        """All of it as one expression over the request's key."""
-        host = expression(self.host, one="[^|]", any_="[^|]*") if self.host else "[^|]*"
-        path = expression(self.path, one="[^?]", any_="[^?]*") if self.path else "[^?]*"
-        return rf"^{host}\|{path}\?$"
-
 
 def entries(rule: Rule) -> list[Entry] | None:
     """The rule as entries, one of which has to match; None when it asks for more than host and path patterns."""
@@ -93,7 +87,7 @@ class Index:
     prefixes: dict[str, str] = field(default_factory=dict)
     labels: set[int] = field(default_factory=set)
     keys: dict[str, int] = field(default_factory=dict)
-    patterns: list[tuple[str, int]] = field(default_factory=list)
+    patterns: list[Pattern] = field(default_factory=list)
     anywhere: bool = False
 
     @classmethod
@@ -103,7 +97,7 @@ class Index:
         for rule in rules:
             for entry in entries(rule) or ():
                 if entry.host_class is None or entry.path_key is None:
-                    index.patterns.append((entry.regex(), entry.priority))
+                    index.patterns.append(Pattern(entry.host, entry.path, entry.priority))
                 else:
                     plain.append(entry)
         index._classify(plain)
@@ -123,9 +117,6 @@ class Index:
                 self.hosts.add(name)
             wider = [other for wide in _wider(name) for other in by_class.get(wide, ())]
             self.keys.update((f"{name}|{key}", priority) for key, priority in _best([*own, *wider]))
-
-    def __bool__(self) -> bool:
-        return bool(self.keys or self.patterns)
 
 
 def _wider(name: str) -> Iterator[str]:

@@ -9,9 +9,9 @@ import signal
 import subprocess
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
-from pipeline.balancer.haproxy.configuration import Rendered
 from pipeline.balancer.haproxy.words import LOG_DESCRIPTOR, MASTER_SOCKET
 from pipeline.errors import BalancerFault
 
@@ -36,10 +36,10 @@ def binary() -> str:
     return found
 
 
-def check(directory: Path, rendered: Rendered) -> str | None:
-    """HAProxy's objections to a configuration, None when it has none."""
+def check(directory: Path, files: Mapping[str, str]) -> str | None:
+    """HAProxy's objections to a configuration and the files that it names, None when it has none."""
     with tempfile.TemporaryDirectory(prefix="draft.", dir=directory) as draft:
-        for name, content in {**rendered.all_files(), CONFIGURATION: rendered.configuration}.items():
+        for name, content in files.items():
             (Path(draft) / name).write_text(content)
         done = _run([binary(), "-c", "-q", "-f", CONFIGURATION], Path(draft))
     return None if done.returncode == 0 else _alerts(done.stderr)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from pipeline.balancer.haproxy.index import DEFAULT, Index, entries
+from pipeline.balancer.haproxy.patterns import PatternLists
 from pipeline.balancer.haproxy.words import expression, quote
 from pipeline.balancer.model.condition import (
     Condition,
@@ -28,6 +29,7 @@ class RuleMatching:
 
     def __init__(self, rules: Sequence[Rule], prefix: str) -> None:
         self._index = Index.of(rules)
+        self._patterns = PatternLists(self._index.patterns, prefix)
         self._others = [rule for rule in rules if entries(rule) is None]
         self._prefix = prefix
 
@@ -38,10 +40,9 @@ class RuleMatching:
             "hosts": [f"{name} {name}" for name in sorted(index.hosts)],
             "prefixes": [f"{prefix} {name}" for prefix, name in sorted(index.prefixes.items())],
             "keys": [f"{key} {priority}" for key, priority in sorted(index.keys.items())],
-            # Tried in this order: the first that matches is the one by priority.
-            "patterns": [f"{regex} {p}" for regex, p in sorted(index.patterns, key=lambda found: found[1])],
         }
-        return {self._file(name): "\n".join([*lines, ""]) for name, lines in contents.items() if lines}
+        maps = {self._file(name): "\n".join([*lines, ""]) for name, lines in contents.items() if lines}
+        return {**maps, **self._patterns.files()}
 
     def lines(self) -> Iterator[str]:
         """`http-request` lines of a frontend."""
@@ -49,9 +50,9 @@ class RuleMatching:
         yield "http-request set-var(txn.path) path"
         yield f"http-request set-var(txn.rule) int({DEFAULT})"
         yield from self._lookups()
-        if self._index.patterns:
-            patterns = f"map_reg_int({self._file('patterns')},{DEFAULT})"
-            yield from self._lower(f"var(txn.host),concat(|,txn.path,?),{patterns}")
+        yield from self._patterns.choices()
+        for alternatives in self._patterns.lookups(DEFAULT):
+            yield from self._lower(alternatives)
         for rule in self._others:
             conditions = " ".join(_holds(condition) for condition in rule.conditions)
             yield (
@@ -65,22 +66,26 @@ class RuleMatching:
         if index.hosts:
             yield f"http-request set-var(txn.class) var(txn.host),map_str({self._file('hosts')})"
             for labels in sorted(index.labels, reverse=True):
-                yield f"http-request set-var(txn.tail) var(txn.host),field(-1,.,{labels})"
+                unknown = "if !{ var(txn.class) -m found }"
+                yield f"http-request set-var(txn.tail) var(txn.host),field(-1,.,{labels}) {unknown}"
                 yield (
                     f"http-request set-var(txn.class) str(*.),concat(,txn.tail),map_str({self._file('hosts')}) "
-                    "if !{ var(txn.class) -m found } !{ var(txn.host),strcmp(txn.tail) eq 0 }"
+                    f"{unknown} !{{ var(txn.host),strcmp(txn.tail) eq 0 }}"
                 )
-            yield from self._lower(f"var(txn.class),concat(|,txn.path,?),{keys}")
+            yield from self._lower([(f"var(txn.class),concat(|,txn.path,?),{keys}", "")])
         if index.prefixes:
             yield f"http-request set-var(txn.start) var(txn.host),map_beg({self._file('prefixes')})"
-            yield from self._lower(f"var(txn.start),concat(|,txn.path,?),{keys}")
+            yield from self._lower([(f"var(txn.start),concat(|,txn.path,?),{keys}", "")])
         if index.anywhere:
-            yield from self._lower(f"str(|),concat(,txn.path,?),{keys}")
+            yield from self._lower([(f"str(|),concat(,txn.path,?),{keys}", "")])
 
     @staticmethod
-    def _lower(lookup: str) -> Iterator[str]:
-        """Take a lookup's answer where it is lower than what was found before."""
-        yield f"http-request set-var(txn.found) {lookup}"
+    def _lower(lookups: list[tuple[str, str]]) -> Iterator[str]:
+        """Take the answer of a lookup where it is lower than what was found before."""
+        if len(lookups) > 1:
+            yield f"http-request set-var(txn.found) int({DEFAULT})"
+        for lookup, condition in lookups:
+            yield f"http-request set-var(txn.found) {lookup}{f' if {condition}' if condition else ''}"
         yield "http-request set-var(txn.rule) var(txn.found) if { var(txn.found),sub(txn.rule) lt 0 }"
 
     def _file(self, name: str) -> str:

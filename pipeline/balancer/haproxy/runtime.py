@@ -138,6 +138,13 @@ class Runtime:
         adds = [f"add map @{found[1]} {file} {key} {value}" for key, value in entries.items()]
         self._worker("; ".join([*adds, f"commit map @{found[1]} {file}"]))
 
+    def replace_pem(self, kind: str, file: str, content: str) -> None:
+        """Change a certificate (`cert`) or a store of authorities (`ca-file`). Raises `BalancerFault` if refused."""
+        answer = self._worker(f"set ssl {kind} {file} <<\n{content.strip()}\n\ncommit ssl {kind} {file}")
+        if "Success" not in answer:
+            self._worker(f"abort ssl {kind} {file}")
+            raise BalancerFault(f"HAProxy does not take {file}: {answer.strip()}")
+
     def reload(self) -> str | None:
         """Load haproxy.cfg; None when it took effect, else HAProxy's reasons: the former one then goes on."""
         self._processes()

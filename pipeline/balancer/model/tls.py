@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from pipeline.balancer.model.resource import Resource
+from pipeline.errors import Misfit
 
 # ELB's policies by name: the lowest version, and whether old cipher suites (CBC, no forward secrecy) are offered.
 SslPolicy = Literal[
@@ -36,8 +37,14 @@ class MutualAuthentication(Resource):
         description="verify: only clients with a certificate of the trust store get in. passthrough: targets decide."
     )
     trust_store: str | None = Field(
-        None, description="A PEM file with the authorities to trust, relative to this file. For verify."
+        None, description="A PEM file with the authorities to trust, relative to this file. For verify, needed."
     )
     ignore_expiry: bool = Field(
         False, description="Whether certificates that have expired are good too. ELB: IgnoreClientCertificateExpiry."
     )
+
+    @model_validator(mode="after")
+    def _trusts_somebody(self) -> Self:
+        if (self.mode == "verify") != (self.trust_store is not None):
+            raise Misfit("trust_store", "goes with mode: verify, and verify needs one")
+        return self

@@ -1,0 +1,143 @@
+"""TLS of a listener: what HAProxy binds it with, and what targets are told of clients' certificates."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from pipeline.balancer.model.attributes import ListenerAttributes
+from pipeline.balancer.model.tls import DEFAULT_POLICY, Certificate, MutualAuthentication, SslPolicy
+from pipeline.balancer.sharing import SharedListener
+from pipeline.errors import ConfigError
+
+_GCM = (
+    "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:"
+    "ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384"
+)
+_SHA2 = "ECDHE-ECDSA-AES128-SHA256:ECDHE-RSA-AES128-SHA256:ECDHE-ECDSA-AES256-SHA384:ECDHE-RSA-AES256-SHA384"
+_OLD = (
+    "ECDHE-ECDSA-AES128-SHA:ECDHE-RSA-AES128-SHA:ECDHE-RSA-AES256-SHA:ECDHE-ECDSA-AES256-SHA:AES128-GCM-SHA256:"
+    "AES128-SHA256:AES128-SHA:AES256-GCM-SHA384:AES256-SHA256:AES256-SHA"
+)
+# The lowest version and the suites before TLS 1.3, from ELB's tables:
+# https://docs.aws.amazon.com/elasticloadbalancing/latest/application/describe-ssl-policies.html
+_POLICIES: dict[SslPolicy, tuple[str, str]] = {
+    "ELBSecurityPolicy-TLS13-1-3-2021-06": ("TLSv1.3", ""),
+    "ELBSecurityPolicy-TLS13-1-2-Res-2021-06": ("TLSv1.2", _GCM),
+    "ELBSecurityPolicy-TLS13-1-2-2021-06": ("TLSv1.2", f"{_GCM}:{_SHA2}"),
+    # OpenSSL keeps what is this old behind its lowest security level.
+    "ELBSecurityPolicy-TLS13-1-0-2021-06": ("TLSv1.0", f"{_GCM}:{_SHA2}:{_OLD}:@SECLEVEL=0"),
+}
+# X509_V_ERR_CERT_HAS_EXPIRED
+_EXPIRED = 10
+
+
+class PemFile(NamedTuple):
+    """A file of HAProxy's that is a copy of users' files, and may be replaced while it runs. `kind`: HAProxy's word."""
+
+    name: str
+    kind: str
+    sources: tuple[str, ...]
+
+    def read(self) -> str:
+        """What it should hold now. Raises `ConfigError` where a source cannot be read."""
+        parts = []
+        for source in self.sources:
+            try:
+                parts.append(Path(source).read_text())
+            except (OSError, UnicodeDecodeError) as error:
+                reason = getattr(error, "strerror", None) or "is no text"
+                raise ConfigError(f"{source} cannot be read: {reason}") from error
+        return "\n".join(part.strip() for part in parts) + "\n"
+
+
+def pem_files(shared: SharedListener) -> Iterator[PemFile]:
+    """The files that a listener needs."""
+    yield from map(_certificate, shared.certificates)
+    if trust := _trust_store(shared):
+        yield trust
+
+
+def certificate_list(shared: SharedListener, prefix: str) -> dict[str, str]:
+    """The file that names the certificates. HAProxy reads in them what names they are for. The first is the default."""
+    if not shared.listener.secure:
+        return {}
+    return {f"{prefix}.certificates": "".join(f"{_certificate(c).name}\n" for c in shared.certificates)}
+
+
+def bind_words(shared: SharedListener, prefix: str) -> str:
+    """What follows the address in a `bind` line."""
+    http2 = shared.balancer.attributes.http2
+    if not shared.listener.secure:
+        return "" if http2 else " proto h1"
+    lowest, suites = _POLICIES[shared.listener.ssl_policy or DEFAULT_POLICY]
+    words = [f"ssl crt-list {prefix}.certificates", f"alpn {'h2,' if http2 else ''}http/1.1", f"ssl-min-ver {lowest}"]
+    if suites:
+        words.append(f"ciphers {suites}")
+    return f" {' '.join([*words, *_clients(shared)])}"
+
+
+def tls_headers(shared: SharedListener) -> Iterator[str]:
+    """`http-request` lines that tell of the client's TLS. They only hold where it ends: see `frontend` on relays."""
+    if not shared.listener.secure:
+        return
+    names = shared.listener.attributes
+    if shared.balancer.attributes.tls_version_and_cipher_suite:
+        yield f"http-request set-header {names.x_amzn_tls_version} %[ssl_fc_protocol] if {{ ssl_fc }}"
+        yield f"http-request set-header {names.x_amzn_tls_cipher_suite} %[ssl_fc_cipher] if {{ ssl_fc }}"
+    if shared.listener.mutual_authentication:
+        yield from _client_certificate(shared.listener.mutual_authentication, names)
+
+
+def _client_certificate(mutual: MutualAuthentication, names: ListenerAttributes) -> Iterator[str]:
+    """What a client says in such a header of its own is never passed on."""
+    pem = "-----BEGIN%%20CERTIFICATE-----%%0A%[ssl_c_der,base64]%%0A-----END%%20CERTIFICATE-----%%0A"
+    moment = r"regsub(^(..)(..)(..)(..)(..)(..)Z?$,20\\1-\\2-\\3T\\4:\\5:\\6Z)"
+    values = {
+        names.x_amzn_mtls_clientcert_serial_number: "%[ssl_c_serial,hex]",
+        names.x_amzn_mtls_clientcert_issuer: "%[ssl_c_i_dn(,0,rfc2253)]",
+        names.x_amzn_mtls_clientcert_subject: "%[ssl_c_s_dn(,0,rfc2253)]",
+        names.x_amzn_mtls_clientcert_validity: (
+            f"NotBefore=%[ssl_c_notbefore,{moment}];NotAfter=%[ssl_c_notafter,{moment}]"
+        ),
+        names.x_amzn_mtls_clientcert_leaf: pem,
+    }
+    if mutual.mode == "passthrough":
+        values = {names.x_amzn_mtls_clientcert: pem}
+    for name in (names.x_amzn_mtls_clientcert, *values):
+        yield f"http-request del-header {name} if {{ ssl_fc }}"
+    for name, value in values.items():
+        yield f'http-request set-header {name} "{value}" if {{ ssl_c_used }}'
+
+
+def _clients(shared: SharedListener) -> Iterator[str]:
+    """Whether clients show certificates, and which ones are taken."""
+    mutual = shared.listener.mutual_authentication
+    if mutual is None:
+        return
+    if mutual.mode == "passthrough":
+        # HAProxy wants to know authorities even where it takes every certificate.
+        any_authority = _certificate(shared.certificates[0]).name
+        yield f"ca-file {any_authority} verify optional ca-ignore-err all crt-ignore-err all"
+    elif trust := _trust_store(shared):
+        yield f"ca-file {trust.name} verify required"
+        if mutual.ignore_expiry:
+            yield f"crt-ignore-err {_EXPIRED}"
+
+
+def _certificate(certificate: Certificate) -> PemFile:
+    sources = (certificate.certificate, *((certificate.private_key,) if certificate.private_key else ()))
+    return PemFile(f"certificate.{_digest(sources)}.pem", "cert", sources)
+
+
+def _trust_store(shared: SharedListener) -> PemFile | None:
+    mutual = shared.listener.mutual_authentication
+    if mutual is None or mutual.trust_store is None:
+        return None
+    return PemFile(f"trust.{_digest((mutual.trust_store,))}.pem", "ca-file", (mutual.trust_store,))
+
+
+def _digest(sources: tuple[str, ...]) -> str:
+    return hashlib.sha256("\0".join(sources).encode()).hexdigest()[:12]
