@@ -23,6 +23,7 @@ from pipeline.balancer.haproxy.runtime import NotRunning, Runtime, Server
 from pipeline.balancer.haproxy.server import Place, ServerKey, by_target, is_checked, places, same_target
 from pipeline.balancer.haproxy.tls import PemFile
 from pipeline.balancer.haproxy.words import backend_name, open_backend_name
+from pipeline.balancer.key_set import read_key_set
 from pipeline.balancer.model import Declaration, Target, TargetHealth
 from pipeline.balancer.registry import Phase, Registration, Registry, read_registry, write_registry
 from pipeline.errors import BalancerFault, ConfigError
@@ -48,7 +49,8 @@ class Balancer:
         """Make HAProxy run what is declared. True when it had to be started though somebody needed it."""
         with self._locked():
             self._cap_access_log()
-            registry = self._registry()
+            registry = self._with_keys(self._registry())
+            self._save(registry)
             loaded = self._runtime.fingerprint()
             if not registry.owners:
                 self._stop()
@@ -167,7 +169,7 @@ class Balancer:
         registry = self._registry()
         if owner in registry.owners and registry.owners[owner].declaration == declaration:
             return registry
-        wanted = registry.declare(owner, declaration)
+        wanted = self._with_keys(registry.declare(owner, declaration))
         _refuse_taken_ports(registry, wanted)
         rendered = render(wanted)
         files = {**self._files(rendered), process.CONFIGURATION: rendered.configuration}
@@ -175,6 +177,23 @@ class Balancer:
         if objection:
             raise ConfigError(f"HAProxy refuses the balancer of {owner}: {objection}")
         return wanted
+
+    def _with_keys(self, registry: Registry) -> Registry:
+        """The registry with the keys of every issuer. Those that cannot be read again stay as they were."""
+        found = {}
+        for source in registry.issuers():
+            known = registry.key_sets.get(source)
+            if known and known.is_fresh and source.startswith("https://"):
+                found[source] = known
+                continue
+            try:
+                found[source] = read_key_set(source)
+            except ConfigError as error:
+                if known is None:
+                    raise
+                _logger.warning("the former keys stay: %s", error)
+                found[source] = known
+        return registry.with_key_sets(found)
 
     def _follow(self, registry: Registry) -> None:
         """Make HAProxy run `registry`: start it, reload it, or find that it does already."""

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from pydantic import Field, ValidationError
 
-from pipeline.balancer.model import Declaration, HealthCheck, Resource, Target
+from pipeline.balancer.key_set import KeySet
+from pipeline.balancer.model import Declaration, HealthCheck, Resource, Target, TargetGroup
 from pipeline.balancer.sharing import SharedListener, shared_listeners
 from pipeline.errors import BalancerFault
 from pipeline.files import write_atomically
@@ -46,18 +47,43 @@ class Owned(Resource):
 
 
 class Registry(Resource):
-    """All owners. Frozen: every change makes a new one."""
+    """All owners, and the keys of the issuers that they trust. Frozen: every change makes a new one."""
 
     owners: dict[str, Owned] = Field({})
+    key_sets: dict[str, KeySet] = Field({})
 
     def declare(self, owner: str, declaration: Declaration) -> Registry:
         """This registry with `owner`'s declaration replaced; its targets stay. Raises `ConfigError` on a clash."""
         former = self.owners.get(owner)
         kept = {g: t for g, t in former.targets.items() if g in declaration.target_groups} if former else {}
         others = self.withdraw(owner).owners
-        declared = Registry(owners={**others, owner: Owned(declaration=declaration, targets=kept)})
+        declared = self._with({**others, owner: Owned(declaration=declaration, targets=kept)})
         declared.listeners()
         return declared
+
+    def without_targets(self) -> Registry:
+        """What is declared, alone."""
+        return self._with({name: owned.model_copy(update={"targets": {}}) for name, owned in self.owners.items()})
+
+    def group(self, owner: str, name: str) -> TargetGroup:
+        """A target group that is declared."""
+        return self.owners[owner].declaration.target_groups[name]
+
+    def issuers(self) -> set[str]:
+        """Where the keys come from of the issuers that rules trust."""
+        return {
+            action.jwt_validation.jwks
+            for shared in self.listeners()
+            for action in shared.actions()
+            if action.jwt_validation
+        }
+
+    def with_key_sets(self, key_sets: dict[str, KeySet]) -> Registry:
+        """This registry with the keys of all issuers replaced."""
+        return self.model_copy(update={"key_sets": key_sets})
+
+    def _with(self, owners: dict[str, Owned]) -> Registry:
+        return self.model_copy(update={"owners": owners})
 
     def listeners(self) -> list[SharedListener]:
         """Every listener, with the rules of all owners. Raises `ConfigError` where owners clash."""
@@ -65,7 +91,7 @@ class Registry(Resource):
 
     def withdraw(self, owner: str) -> Registry:
         """This registry without `owner`."""
-        return Registry(owners={name: owned for name, owned in self.owners.items() if name != owner})
+        return self._with({name: owned for name, owned in self.owners.items() if name != owner})
 
     def registrations(self, owner: str, group: str) -> tuple[Registration, ...]:
         """The targets of a group; raises `BalancerFault` when the group was not declared."""
@@ -78,7 +104,7 @@ class Registry(Resource):
         """This registry with a group's targets replaced."""
         owned = self.owners[owner]
         changed = owned.model_copy(update={"targets": {**owned.targets, group: targets}})
-        return Registry(owners={**self.owners, owner: changed})
+        return self._with({**self.owners, owner: changed})
 
     def register(self, owner: str, group: str, target: Target, *, ramps: bool = False) -> Registry:
         """This registry with `target` added as initial; unchanged when it is there already."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from pipeline.balancer.model import Declaration, Listener, LoadBalancer, Rule
+from pipeline.balancer.model import Action, Declaration, Listener, LoadBalancer, Rule
 from pipeline.balancer.model.tls import Certificate
 from pipeline.errors import ConfigError
 
@@ -42,6 +42,11 @@ class SharedListener:
     def address(self) -> str:
         """What it is bound to, unique among listeners."""
         return f"{self.balancer.bind_address}:{self.port}"
+
+    def actions(self) -> tuple[Action, ...]:
+        """The action of every rule, and the default."""
+        default = (self.listener.default_action,) if self.listener.default_action else ()
+        return (*(owned.rule.action for owned in self.rules), *default)
 
     @property
     def described(self) -> str:

@@ -10,9 +10,12 @@ import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from tests.system.alb import Alb
 
 from pipeline.balancer.balancer import Balancer
 from pipeline.balancer.model import Declaration, Target, TargetHealth, TargetState
@@ -196,3 +199,15 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
             backend.end()
         bench.balancer.withdraw(OWNER)
         bench.balancer.withdraw("other")
+
+
+@pytest.fixture
+def alb(tmp_path: Path) -> Iterator[Alb]:
+    """A load balancer with nothing declared yet."""
+    from tests.system.alb import Alb
+
+    alb = Alb(tmp_path / "balancer")
+    try:
+        yield alb
+    finally:
+        alb.end()

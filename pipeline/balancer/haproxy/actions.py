@@ -7,15 +7,15 @@ passes no more lines with a thousand rules than with one.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import NamedTuple
 
-from pipeline.balancer.haproxy import weights
+from pipeline.balancer.haproxy import tokens, weights
 from pipeline.balancer.haproxy.index import DEFAULT
-from pipeline.balancer.haproxy.words import backend_name, open_backend_name, quote
-from pipeline.balancer.model import TargetGroup
+from pipeline.balancer.haproxy.words import backend_name, open_backend_name, quote, regsub
 from pipeline.balancer.model.action import Action, FixedResponse, Forward, Redirect
 from pipeline.balancer.model.rule import Rewrite, Transforms
+from pipeline.balancer.registry import Registry
 from pipeline.balancer.sharing import SharedListener
 
 # Where a request goes that no rule takes, while nobody declares a default action.
@@ -24,7 +24,6 @@ UNROUTED = "unrouted"
 
 # Backend → how many healthy targets it needs.
 THRESHOLDS = "thresholds.map"
-Groups = Mapping[tuple[str, str], TargetGroup]
 
 
 class Step(NamedTuple):
@@ -39,9 +38,9 @@ class Step(NamedTuple):
 class Actions:
     """The actions of a listener. `prefix` begins the names of its files and backends."""
 
-    def __init__(self, shared: SharedListener, prefix: str, groups: Groups) -> None:
+    def __init__(self, shared: SharedListener, prefix: str, registry: Registry) -> None:
         self._prefix = prefix
-        self._groups = groups
+        self._registry = registry
         self._secure = shared.listener.secure
         self._port = shared.port
         self._steps = [Step(o.rule.priority, o.owner, o.rule.action, o.rule.transforms) for o in shared.rules]
@@ -67,6 +66,8 @@ class Actions:
         lines = [f"{step.rule} {self._backend(step)}\n" for step in self._steps]
         found = {self._map: "".join(lines)}
         for step in self._steps:
+            if step.action.jwt_validation:
+                found.update(tokens.key_files(step.action.jwt_validation, self._registry.key_sets))
             if step.action.fixed_response and step.action.fixed_response.message_body:
                 found[self._body(step.rule)] = step.action.fixed_response.message_body
         return found
@@ -90,6 +91,8 @@ class Actions:
             if sticky:
                 yield from weights.remember()
         for step in self._steps:
+            if step.action.jwt_validation:
+                yield from tokens.validate(step.rule, step.action.jwt_validation, self._registry.key_sets)
             yield from _transform(step)
         yield from self._least()
 
@@ -112,7 +115,7 @@ class Actions:
         return [
             (backend_name(*name), open_backend_name(*name))
             for name in names
-            if not self._groups[name].attributes.needs_few
+            if not self._registry.group(*name).attributes.needs_few
         ]
 
     def backends(self) -> Iterator[str]:
@@ -175,16 +178,12 @@ class Actions:
 def _transform(step: Step) -> Iterator[str]:
     taken = f"if {{ var(txn.rule) -m int {step.rule} }}"
     if rewrite := step.transforms.host_header_rewrite:
-        yield f"http-request set-header Host {_rewritten('req.fhdr(host)', rewrite)} {taken}"
+        yield f"http-request set-header Host {_rewritten('req.fhdr(host),field(1,:)', rewrite)} {taken}"
     if rewrite := step.transforms.url_rewrite:
         yield f"http-request set-pathq {_rewritten('pathq', rewrite)} {taken}"
 
 
 def _rewritten(fetch: str, rewrite: Rewrite) -> str:
-    """The first match replaced. The inner quotes are those of HAProxy's arguments, the outer of its words."""
+    """The first match replaced."""
     replacement = re.sub(r"\$(\d)", r"\\\1", rewrite.replace.replace("\\", "\\\\"))
-    return quote(f"%[{fetch},regsub({_argument(rewrite.regex)},{_argument(replacement)})]")
-
-
-def _argument(text: str) -> str:
-    return '"' + re.sub(r'(["\\])', r"\\\1", text) + '"'
+    return quote(f"%[{fetch},{regsub(rewrite.regex, replacement)}]")

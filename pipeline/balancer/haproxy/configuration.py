@@ -43,6 +43,7 @@ global
   no strict-limits
   noreuseport
   hard-stop-after 24h
+  localpeer worker
 
 defaults
   mode http
@@ -57,6 +58,11 @@ defaults
   retry-on conn-failure empty-response
   default-server pool-purge-delay 1s
 {_indented(page_lines())}
+
+# A worker hands what clients are stuck to over to its successor.
+peers workers
+  bind unix@peers.sock mode 600
+  server worker
 
 backend {UNROUTED}
   http-request return status 503 content-type text/plain string "No rule takes this request.\\n"
@@ -82,8 +88,7 @@ class Rendered:
 
 def fingerprint(registry: Registry) -> str:
     """Identifies what is declared, targets and weights aside: a running HAProxy shows it, so drift can be seen."""
-    bare = {name: owned.model_copy(update={"targets": {}}) for name, owned in registry.owners.items()}
-    rendered = _render(Registry(owners=bare), "")
+    rendered = _render(registry.without_targets(), "")
     parts = [rendered.configuration, *(part for file in sorted(rendered.files.items()) for part in file)]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
@@ -94,12 +99,7 @@ def render(registry: Registry) -> Rendered:
 
 
 def _render(registry: Registry, description: str) -> Rendered:
-    groups = {
-        (owner, name): group
-        for owner, owned in registry.owners.items()
-        for name, group in owned.declaration.target_groups.items()
-    }
-    frontends = [Frontend(shared, groups) for shared in registry.listeners()]
+    frontends = [Frontend(shared, registry) for shared in registry.listeners()]
     lines = [_HEAD.format(fingerprint=description)]
     for frontend in frontends:
         lines.extend(frontend.lines())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pipeline.balancer.haproxy.access_line import CAPTURES, LOG_FORMAT
-from pipeline.balancer.haproxy.actions import Actions, Groups
+from pipeline.balancer.haproxy.actions import Actions
 from pipeline.balancer.haproxy.answers import frontend_refusals
 from pipeline.balancer.haproxy.headers import request_headers, response_headers
 from pipeline.balancer.haproxy.rules import RuleMatching
@@ -16,16 +16,17 @@ from pipeline.balancer.haproxy.tls import (
     pem_files,
     tls_headers,
 )
+from pipeline.balancer.registry import Registry
 from pipeline.balancer.sharing import SharedListener
 
 
 class Frontend:
     """One listener, with the backends and the files that only it uses."""
 
-    def __init__(self, shared: SharedListener, groups: Groups) -> None:
+    def __init__(self, shared: SharedListener, registry: Registry) -> None:
         self._shared = shared
         self._prefix = prefix = f"listener.{shared.port}"
-        self._actions = Actions(shared, prefix, groups)
+        self._actions = Actions(shared, prefix, registry)
         self._rules = RuleMatching([owned.rule for owned in shared.rules], prefix)
         self._relay = f"relay.{shared.port}"
 
@@ -83,8 +84,8 @@ class Frontend:
         yield from frontend_refusals()
         if not self._actions.only:
             yield from self._rules.lines()
+        yield from self._actions.lines()
         yield from request_headers(self._shared)
         yield from response_headers(self._shared)
-        yield from self._actions.lines()
         yield f"use_backend {self._relay} if replaced"
         yield from self._actions.routes()

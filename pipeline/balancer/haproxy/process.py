@@ -41,7 +41,9 @@ def check(directory: Path, files: Mapping[str, str]) -> str | None:
     with tempfile.TemporaryDirectory(prefix="draft.", dir=directory) as draft:
         for name, content in files.items():
             (Path(draft) / name).write_text(content)
-        done = _run([binary(), "-c", "-q", "-f", CONFIGURATION], Path(draft))
+        done = _run([binary(), "-c", "-f", CONFIGURATION], Path(draft))
+    if done.returncode < 0:
+        return f"its check of the configuration died of signal {-done.returncode}"
     return None if done.returncode == 0 else _alerts(done.stderr)
 
 
@@ -122,8 +124,10 @@ def _run(command: list[str], directory: Path) -> subprocess.CompletedProcess[str
 
 def _alerts(stderr: str) -> str:
     """What HAProxy complained of, without its process numbers."""
-    alerts = re.findall(r"^\[ALERT\]\s+\(\d+\) : (?:config : )?(.+)$", stderr, re.MULTILINE)
-    return "; ".join(alerts) or stderr.strip() or "it said nothing"
+    for kind in ("ALERT", "WARNING"):
+        if found := re.findall(rf"^\[{kind}\]\s+\(\d+\) : (?:config : )?(.+)$", stderr, re.MULTILINE):
+            return "; ".join(found)
+    return stderr.strip() or "it said nothing"
 
 
 def _refuse_old(found: str) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from pipeline.balancer.haproxy.words import quote, regsub
 from pipeline.balancer.model.attributes import ListenerAttributes
 from pipeline.balancer.model.tls import DEFAULT_POLICY, Certificate, MutualAuthentication, SslPolicy
 from pipeline.balancer.sharing import SharedListener
@@ -94,7 +95,7 @@ def tls_headers(shared: SharedListener) -> Iterator[str]:
 def _client_certificate(mutual: MutualAuthentication, names: ListenerAttributes) -> Iterator[str]:
     """What a client says in such a header of its own is never passed on."""
     pem = "-----BEGIN%%20CERTIFICATE-----%%0A%[ssl_c_der,base64]%%0A-----END%%20CERTIFICATE-----%%0A"
-    moment = r"regsub(^(..)(..)(..)(..)(..)(..)Z?$,20\\1-\\2-\\3T\\4:\\5:\\6Z)"
+    moment = regsub("^(..)(..)(..)(..)(..)(..)Z?$", r"20\1-\2-\3T\4:\5:\6Z")
     values = {
         names.x_amzn_mtls_clientcert_serial_number: "%[ssl_c_serial,hex]",
         names.x_amzn_mtls_clientcert_issuer: "%[ssl_c_i_dn(,0,rfc2253)]",
@@ -109,7 +110,7 @@ def _client_certificate(mutual: MutualAuthentication, names: ListenerAttributes)
     for name in (names.x_amzn_mtls_clientcert, *values):
         yield f"http-request del-header {name} if {{ ssl_fc }}"
     for name, value in values.items():
-        yield f'http-request set-header {name} "{value}" if {{ ssl_c_used }}'
+        yield f"http-request set-header {name} {quote(value)} if {{ ssl_c_used }}"
 
 
 def _clients(shared: SharedListener) -> Iterator[str]:

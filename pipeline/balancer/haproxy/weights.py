@@ -2,8 +2,8 @@
 
 All of it is one map per listener, whose values can be changed while HAProxy runs:
 
-- `RULE` → `total,bound,bound,…`: a number below the first bound means the first group, and so on;
-- `RULE.N` → `backend,identity`: the Nth group and what stands for it in the cookie;
+- `RULE` → `total:bound:bound:…`: a number below the first bound means the first group, and so on;
+- `RULE.N` → `backend:identity`: the Nth group and what stands for it in the cookie;
 - `RULE.identity` → `backend`, and `RULE.duration` → seconds, where clients stay; a group of weight 0 keeps nobody.
 
 The weights of a rule are one value, so that a request never sees half of a change.
@@ -33,9 +33,9 @@ def entries(rule: int, owner: str, forward: Forward) -> Mapping[str, str]:
     """What the map holds for one rule."""
     groups = [(backend_name(owner, group.target_group), group.weight) for group in forward.target_groups]
     bounds = list(accumulate(weight for _, weight in groups))
-    found = {str(rule): ",".join(map(str, (bounds[-1], *bounds)))}
+    found = {str(rule): ":".join(map(str, (bounds[-1], *bounds)))}
     for number, (backend, weight) in enumerate(groups, start=1):
-        found[f"{rule}.{number}"] = f"{backend},{_identity(backend)}"
+        found[f"{rule}.{number}"] = f"{backend}:{_identity(backend)}"
         if forward.stickiness and weight:
             found[f"{rule}.{_identity(backend)}"] = backend
     if forward.stickiness:
@@ -47,25 +47,25 @@ def choose(file: str, *, sticky: bool) -> Iterator[str]:
     """Lines that set `txn.backend` where the rule is weighted. `sticky`: some rule's clients stay."""
     weighted = "if { var(txn.weights) -m found }"
     yield f"http-request set-var(txn.weights) var(txn.rule),map_str({file})"
-    yield f"http-request set-var(txn.total) var(txn.weights),field(1,\\,) {weighted}"
+    yield f"http-request set-var(txn.total) var(txn.weights),field(1,:) {weighted}"
     yield f"http-request set-var(txn.dice) rand(),mod(txn.total) {weighted}"
     yield f"http-request set-var(txn.slot) int({_MOST}) {weighted}"
     for slot in range(_MOST - 1, 0, -1):
         bound = f"txn.bound{slot}"
-        yield f"http-request set-var({bound}) var(txn.weights),field({slot + 1},\\,) {weighted}"
+        yield f"http-request set-var({bound}) var(txn.weights),field({slot + 1},:) {weighted}"
         below = f"{{ var({bound}) -m found }} {{ var(txn.dice),sub({bound}) lt 0 }}"
         yield f"http-request set-var(txn.slot) int({slot}) if {below}"
     yield f"http-request set-var(txn.group) var(txn.rule),concat(.,txn.slot),map_str({file}) {weighted}"
-    yield f"http-request set-var(txn.backend) var(txn.group),field(1,\\,) {weighted}"
+    yield f"http-request set-var(txn.backend) var(txn.group),field(1,:) {weighted}"
     if sticky:
         yield from _stay(file)
 
 
 def _stay(file: str) -> Iterator[str]:
     """Lines that prefer the group in a cookie that still counts, and name the one that the next is made for."""
-    yield f"http-request set-var(txn.duration) var(txn.rule),concat(.duration),map_str_int({file})"
+    yield f"http-request set-var(txn.duration) var(txn.rule),concat(.duration),map_str({file})"
     stays = "if { var(txn.duration) -m found }"
-    yield f"http-request set-var(txn.identity) var(txn.group),field(2,\\,) {stays}"
+    yield f"http-request set-var(txn.identity) var(txn.group),field(2,:) {stays}"
     yield f"http-request set-var(txn.cookie) req.cook({_COOKIE}) {stays}"
     yield f"http-request set-var(txn.cookie) req.cook({_COOKIE}CORS) {stays} !{{ var(txn.cookie) -m found }}"
     yield f"http-request set-var(txn.until) var(txn.cookie),field(1,.) {stays}"

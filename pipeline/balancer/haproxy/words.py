@@ -16,6 +16,16 @@ def quote(text: str) -> str:
     return "'" + text.replace("'", "'\\''") + "'"
 
 
+def regsub(regex: str, replacement: str) -> str:
+    """The converter that replaces the first match of an expression, for within a quoted word."""
+    return f"regsub({_argument(regex)},{_argument(replacement)})"
+
+
+def _argument(text: str) -> str:
+    """A text as an argument of a converter, which has quotes of its own."""
+    return '"' + re.sub(r'(["\\])', r"\\\1", text) + '"'
+
+
 def backend_name(owner: str, group: str) -> str:
     """The backend that carries a target group. Names hold no dot, so this is unique."""
     return f"{owner}.{group}"

@@ -20,7 +20,7 @@ def _claim(text: str) -> str:
 class Claim(Resource):
     """One more claim that the token has to hold."""
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_:/.-]{1,128}$"), AfterValidator(_claim)] = Field(
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,128}$"), AfterValidator(_claim)] = Field(
         description="The claim's name."
     )
     format: Literal["single-string", "string-array", "space-separated-values"] = Field(

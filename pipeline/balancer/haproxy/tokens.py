@@ -1,0 +1,80 @@
+"""Validation of tokens: lines that answer 401 to a request whose token is not what a rule demands."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+
+from pipeline.balancer.haproxy.answers import refusal
+from pipeline.balancer.haproxy.words import quote
+from pipeline.balancer.key_set import KeySet
+from pipeline.balancer.model.jwt import Claim, JwtValidation
+
+_TOKEN = "var(txn.token)"  # noqa: S105  # the name of a variable
+
+# How deeply other claims may be nested beside an array that is looked at. A token with more is refused.
+_DEPTH = 8
+
+
+def key_files(validation: JwtValidation, sets: Mapping[str, KeySet]) -> dict[str, str]:
+    """The issuer's keys: name → content."""
+    return {_file(validation.jwks, kid): pem for kid, pem in sets[validation.jwks].keys.items()}
+
+
+def validate(rule: int, validation: JwtValidation, sets: Mapping[str, KeySet]) -> Iterator[str]:
+    """Lines for the requests that a rule takes. A token that fails in any respect is answered alike."""
+    taken = f"{{ var(txn.rule) -m int {rule} }}"
+    yield f"http-request set-var(txn.token) http_auth_bearer if {taken}"
+    for kid in sets[validation.jwks].keys:
+        verified = f'{_TOKEN},jwt_verify("RS256",{quote(_file(validation.jwks, kid))})'
+        named = f"{{ {_TOKEN},jwt_header_query('$.kid') -m str {quote(kid)} }}"
+        yield f"http-request set-var(txn.verified) {verified} if {taken} {named}"
+    for name in ("exp", "nbf", "iat"):
+        yield f"http-request set-var(txn.{name}) {_TOKEN},jwt_payload_query('$.{name}','int') if {taken}"
+    for objection in _objections(validation):
+        yield f"{refusal(401)} if {taken} {objection}"
+
+
+def _objections(validation: JwtValidation) -> Iterator[str]:
+    yield f"!{{ {_TOKEN},jwt_header_query('$.alg') -m str RS256 }}"
+    yield "!{ var(txn.verified) -m int 1 }"
+    yield f"!{{ {_TOKEN},jwt_payload_query('$.iss') -m str {quote(validation.issuer)} }}"
+    yield "!{ var(txn.exp) -m found }"
+    yield "{ date,sub(txn.exp) ge 0 }"
+    for name in ("nbf", "iat"):
+        yield f"{{ var(txn.{name}) -m found }} {{ date,sub(txn.{name}) lt 0 }}"
+    for claim in validation.additional_claims:
+        yield f"!{{ {_held(claim)} }}"
+
+
+def _held(claim: Claim) -> str:
+    """How one of the values is looked for in a claim."""
+    if claim.format == "single-string":
+        return f"{_TOKEN},jwt_payload_query('$.{claim.name}') -m str {' '.join(map(quote, claim.values))}"
+    if claim.format == "space-separated-values":
+        expressions = [f"(^| ){_literal(value)}( |$)" for value in claim.values]
+        return f"{_TOKEN},jwt_payload_query('$.{claim.name}') -m reg {' '.join(map(quote, expressions))}"
+    # HAProxy 2.8 reads no arrays, so the whole payload is looked at.
+    expressions = [_in_array(claim.name, value) for value in claim.values]
+    return f"{_TOKEN},field(2,.),ub64dec -m reg {' '.join(map(quote, expressions))}"
+
+
+def _in_array(name: str, value: str) -> str:
+    """An expression for a JSON object whose own member `name` is an array with `value` in it.
+
+    Strings, objects and arrays are passed over as wholes: what stands in one of them is no member, whatever it is.
+    """
+    string, other = r'"(?:[^"\\]|\\.)*"', r'[^\]\[{}"]'
+    inner = rf"[[{{](?:{string}|{other})*[\]}}]"
+    for _ in range(_DEPTH - 1):
+        inner = rf"[[{{](?:{string}|{other}|{inner})*[\]}}]"
+    before, among = f"(?:{string}|{other}|{inner})*?", f"(?:{string}|{other})*?"
+    return rf'^\{{{before}"{name}"\s*:\s*\[{among}"{_literal(value)}"\s*[\],]'
+
+
+def _literal(value: str) -> str:
+    return "".join(f"\\{character}" if character in r"\.[]{}()*+?^$|" else character for character in value)
+
+
+def _file(source: str, kid: str) -> str:
+    return f"key.{hashlib.sha256(f'{source} {kid}'.encode()).hexdigest()[:16]}.pem"

@@ -1,0 +1,76 @@
+"""The public keys of an issuer of tokens (JWKS, RFC 7517), as PEM."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from pipeline.balancer.model.resource import Resource
+from pipeline.errors import ConfigError
+
+# Limits of ELB's jwt-validation action.
+_MOST_BYTES = 150 * 1024
+_MOST_KEYS = 10
+_PATIENCE = 5
+_FRESH = timedelta(hours=1)
+
+
+class KeySet(Resource):
+    """Keys by their id, and when they were read."""
+
+    read_at: datetime
+    keys: dict[str, str]
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether it was read not long ago."""
+        return datetime.now(UTC) - self.read_at < _FRESH
+
+
+def read_key_set(source: str) -> KeySet:
+    """Read the keys at an https:// address or in a file. Raises `ConfigError` with what is wrong."""
+    content = _fetched(source) if source.startswith("https://") else _from_file(source)
+    if len(content) > _MOST_BYTES:
+        raise ConfigError(f"{source} is larger than {_MOST_BYTES >> 10} KiB")
+    try:
+        found = json.loads(content)["keys"]
+        keys = {str(key["kid"]): _pem(key) for key in found if (key["kty"], key.get("use", "sig")) == ("RSA", "sig")}
+    except (ValueError, KeyError, TypeError, AttributeError, binascii.Error) as error:
+        raise ConfigError(f"{source} is no set of keys (JWKS): {error}") from error
+    if not 1 <= len(keys) <= _MOST_KEYS:
+        raise ConfigError(f"{source} holds {len(keys)} RSA keys for signing with an id; 1 to {_MOST_KEYS} are needed")
+    return KeySet(read_at=datetime.now(UTC), keys=keys)
+
+
+def _from_file(source: str) -> bytes:
+    try:
+        return Path(source).read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{source} cannot be read: {error.strerror}") from error
+
+
+def _fetched(source: str) -> bytes:
+    import requests
+
+    try:
+        with requests.get(source, timeout=_PATIENCE, stream=True) as answer:
+            answer.raise_for_status()
+            return answer.raw.read(_MOST_BYTES + 1, decode_content=True)
+    except requests.RequestException as error:
+        raise ConfigError(f"{source} cannot be fetched: {error}") from error
+
+
+def _pem(key: dict[str, Any]) -> str:
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicNumbers
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+    numbers = RSAPublicNumbers(_number(key["e"]), _number(key["n"]))
+    return numbers.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+
+
+def _number(text: str) -> int:
+    return int.from_bytes(base64.urlsafe_b64decode(f"{text}=="), "big")

@@ -1,0 +1,196 @@
+"""A load balancer with any listeners, before servers that tell what reached them."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import re
+import threading
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+from pipeline.balancer.balancer import Balancer
+from pipeline.balancer.haproxy.runtime import Runtime
+from pipeline.balancer.model import Declaration, Target, TargetState
+from tests.system.conftest import free_port, until
+
+OWNER = "shop"
+CHECK = {"path": "/healthz", "interval": "100ms", "timeout": "80ms", "healthy_threshold": 2, "unhealthy_threshold": 2}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a client got."""
+
+    status: int
+    headers: Sequence[tuple[str, str]]
+    body: bytes
+
+    def header(self, name: str) -> str | None:
+        """The value of a header; None when it is not there."""
+        return next((value for key, value in self.headers if key.lower() == name.lower()), None)
+
+    def all(self, name: str) -> list[str]:
+        """Every value of a header."""
+        return [value for key, value in self.headers if key.lower() == name.lower()]
+
+    @property
+    def text(self) -> str:
+        """The body as text."""
+        return self.body.decode()
+
+    @property
+    def seen(self) -> dict[str, Any]:
+        """What the server saw: `server`, `method`, `path`, `headers` (pairs, names in small letters), `body`."""
+        return dict(json.loads(self.body))
+
+    def seen_all(self, name: str) -> list[str]:
+        """Every value of a header that reached the server."""
+        return [value for key, value in self.seen["headers"] if key == name.lower()]
+
+    def seen_header(self, name: str) -> str | None:
+        """The only value of a header that reached the server; None when it did not."""
+        values = self.seen_all(name)
+        assert len(values) <= 1, values
+        return values[0] if values else None
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: Echo
+
+    def handle_any(self) -> None:
+        path, query = urlsplit(self.path).path, dict(parse_qsl(urlsplit(self.path).query))
+        if path == "/healthz":
+            self.answer(self.server.health, b"")
+            return
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        with self.server.counting:
+            self.server.requests += 1
+        if "wait" in query:
+            self.server.released.wait(float(query["wait"]))
+        seen = {
+            "server": self.server.name,
+            "method": self.command,
+            "path": self.path,
+            "headers": [(name.lower(), value) for name, value in self.headers.items()],
+            "body": body.decode(errors="replace"),
+        }
+        self.answer(int(query.get("status", 200)), json.dumps(seen).encode(), query.get("cookie"))
+
+    do_GET = do_POST = do_PUT = do_DELETE = do_PURGE = do_OPTIONS = do_PATCH = do_HEAD = handle_any  # noqa: N815
+
+    def answer(self, status: int, body: bytes, cookie: str | None = None) -> None:
+        self.send_response(status)
+        if cookie:
+            self.send_header("Set-Cookie", cookie)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def log_message(self, *args: object) -> None: ...
+
+
+class Echo(ThreadingHTTPServer):
+    """A server that answers with what it was sent. `?status=`, `?wait=` (seconds) and `?cookie=` change how."""
+
+    daemon_threads = True
+    request_queue_size = 256
+
+    def __init__(self, name: str) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.name = name
+        self.health = 200
+        self.requests = 0
+        self.counting = threading.Lock()
+        self.released = threading.Event()
+        threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+
+    @property
+    def target(self) -> Target:
+        return Target(id=self.name, address="127.0.0.1", port=self.server_address[1])
+
+    def handle_error(self, *args: object) -> None: ...
+
+    def end(self) -> None:
+        self.released.set()
+        self.shutdown()
+        self.server_close()
+
+
+class Alb:
+    """A balancer in a directory of its own, with one load balancer `edge`."""
+
+    def __init__(self, directory: Path) -> None:
+        self.balancer = Balancer(directory)
+        self.port = free_port()
+        self.servers: list[Echo] = []
+        self._owners: set[str] = set()
+
+    def declare(
+        self,
+        *listeners: Mapping[str, Any],
+        groups: Mapping[str, Mapping[str, Any]] | None = None,
+        attributes: Mapping[str, Any] | None = None,
+        owner: str = OWNER,
+    ) -> None:
+        """Declare target groups, checked quickly, and listeners; the first is on `port` where it names none."""
+        found = [{"port": self.port, **listeners[0]}, *listeners[1:]]
+        self._owners.add(owner)
+        edge = {"scheme": "internal", "listeners": found, "attributes": dict(attributes or {})}
+        checked = {
+            name: {"port": 80, "health_check": CHECK, **group} for name, group in (groups or {"web": {}}).items()
+        }
+        declaration = Declaration.model_validate({"target_groups": checked, "load_balancers": {"edge": edge}})
+        self.balancer.apply(owner, declaration)
+
+    def worker(self) -> str:
+        """Identifies the HAProxy that serves now: another after a reload."""
+        return re.findall(r"^Pid: (\d+)", Runtime(self.balancer.directory)._worker("show info"), re.MULTILINE)[0]
+
+    def serve(self, *names: str, group: str = "web", owner: str = OWNER) -> list[Echo]:
+        """Servers that are healthy targets of a group."""
+        servers = [Echo(name) for name in names]
+        self.servers += servers
+        for server in servers:
+            self.balancer.register(owner, group, server.target)
+        until(lambda: self.states(group, owner) >= dict.fromkeys(names, TargetState.HEALTHY).items(), "all are healthy")
+        return servers
+
+    def states(self, group: str = "web", owner: str = OWNER) -> Any:
+        """The state of each target."""
+        return {health.target.id: health.state for health in self.balancer.target_health(owner, group)}.items()
+
+    def ask(
+        self,
+        path: str = "/",
+        method: str = "GET",
+        *headers: tuple[str, str],
+        body: bytes | None = None,
+        host: str | None = "shop.test",
+        source: str = "127.0.0.1",
+        port: int | None = None,
+    ) -> Answer:
+        """One request on a connection of its own, its headers sent as they are."""
+        connection = http.client.HTTPConnection("127.0.0.1", port or self.port, timeout=20, source_address=(source, 0))
+        with closing(connection):
+            connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
+            for name, value in ([("Host", host)] if host is not None else []) + list(headers):
+                connection.putheader(name, value)
+            if body is not None:
+                connection.putheader("Content-Length", str(len(body)))
+            connection.endheaders(body)
+            answer = connection.getresponse()
+            return Answer(answer.status, answer.getheaders(), answer.read())
+
+    def end(self) -> None:
+        for server in self.servers:
+            server.end()
+        for owner in self._owners:
+            self.balancer.withdraw(owner)
