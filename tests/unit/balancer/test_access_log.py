@@ -1,0 +1,405 @@
+"""The access log: HAProxy's lines with ELB's meaning, whatever clients have put into them."""
+
+from __future__ import annotations
+
+import os
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.balancer.haproxy.access_line import FIELDS
+from pipeline.balancer.telemetry.entry import Entry
+from pipeline.balancer.telemetry.line import Line
+from pipeline.balancer.telemetry.log_file import LogFile
+from pipeline.balancer.telemetry.reading import Reading
+from pipeline.balancer.telemetry.rendering import as_data, as_line
+
+# What HAProxy wrote for `GET /a?b` to a listener of its own, but for the field that the test is about.
+SERVED = {
+    "accepted_seconds": "1795522239",
+    "accepted_milliseconds": "576",
+    "handshake": "4",
+    "idle": "20",
+    "request": "1",
+    "queue": "2",
+    "connect": "3",
+    "response": "40",
+    "transfer": "500",
+    "client": "192.0.2.7:33822",
+    "target": "10.1.0.3:8080",
+    "status": "200",
+    "target_status": "200",
+    "received_bytes": "48",
+    "sent_bytes": "51",
+    "method": "GET",
+    "uri": "/a?b",
+    "version": "HTTP/1.1",
+    "host": "Shop.example.com",
+    "user_agent": "curl/8.5",
+    "upgrade": "-",
+    "content_type": "-",
+    "cipher": "-",
+    "tls_version": "-",
+    "server_name": "-",
+    "listener": "shop.edge.8080",
+    "backend": "shop.web",
+    "server": "web-1",
+    "trace": "Root=1-6b057ebf-dd40be089abab24852895211",
+    "rule": "10",
+    "termination": "----",
+    "retries": "0",
+    "location": "-",
+    "classification": "-",
+}
+# Where no target came into it.
+_NO_TARGET = {"target": "-:-", "server": "<NOSRV>", "target_status": "-", "queue": "-1", "connect": "-1"}
+_NO_ANSWER = {"target_status": "-", "response": "-1", "transfer": "-1"}
+OWN = {**_NO_TARGET, **_NO_ANSWER, "termination": "LR--"}
+REFUSED = {**OWN, "request": "-1", "method": "<BADREQ>", "uri": "<BADREQ>", "version": "<BADREQ>", "rule": "-"}
+REFUSED |= {"backend": "shop.edge.8080", "host": "-", "user_agent": "-"}
+TLS = {"cipher": "TLS_AES_128_GCM_SHA256", "tls_version": "TLSv1.3"}
+
+
+def raw(changes: dict[str, str] | None = None, **more: str) -> bytes:
+    """A line as HAProxy writes it."""
+    fields = {**SERVED, **(changes or {}), **more}
+    return "\t".join(fields.get(name, "-") for name in FIELDS).encode() + b"\n"
+
+
+def entry(changes: dict[str, str] | None = None, **more: str) -> Entry:
+    line = Line.read(raw(changes, **more))
+    assert line is not None
+    return Entry.of(line)
+
+
+def test_elbs_line() -> None:
+    """All thirty fields, in ELB's order and form."""
+    assert as_line(entry()) == (
+        "http 2026-11-24T12:10:40.146000Z app/edge/shop 192.0.2.7:33822 10.1.0.3:8080 0.006 0.040 0.000 200 200 48 51 "
+        '"GET http://Shop.example.com:8080/a?b HTTP/1.1" "curl/8.5" - - shop.web '
+        '"Root=1-6b057ebf-dd40be089abab24852895211" "-" "-" 10 2026-11-24T12:10:39.600000Z "forward" "-" "-" '
+        '"10.1.0.3:8080" "200" "-" "-" -'
+    )
+
+
+def test_json_has_elbs_names() -> None:
+    """In the same order; numbers are numbers, and what is absent is null."""
+    data = as_data(entry(TLS, server_name="shop.example.com", classification="Ambiguous:SpaceInUri"))
+    assert " ".join(data) == (
+        "type time elb client:port target:port request_processing_time target_processing_time "
+        "response_processing_time elb_status_code target_status_code received_bytes sent_bytes request user_agent "
+        "ssl_cipher ssl_protocol target_group_arn trace_id domain_name chosen_cert_arn matched_rule_priority "
+        "request_creation_time actions_executed redirect_url error_reason target:port_list target_status_code_list "
+        "classification classification_reason conn_trace_id"
+    )
+    assert (data["elb_status_code"], data["target_processing_time"], data["redirect_url"]) == (200, 0.04, None)
+    assert (data["ssl_protocol"], data["domain_name"]) == ("TLSv1.3", "shop.example.com")
+    assert (data["classification"], data["classification_reason"]) == ("Ambiguous", "SpaceInUri")
+    assert data["time"] == "2026-11-24T12:10:40.146000Z"
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({}, "http"),
+        (TLS, "https"),
+        ({**TLS, "version": "HTTP/2.0"}, "h2"),
+        ({**TLS, "version": "HTTP/2.0", "content_type": "application/grpc+proto"}, "grpcs"),
+        ({"version": "HTTP/2.0"}, "http"),
+        ({"status": "101", "target_status": "101", "upgrade": "WebSocket"}, "ws"),
+        ({**TLS, "status": "101", "target_status": "101", "upgrade": "websocket"}, "wss"),
+        ({"upgrade": "websocket"}, "http"),
+        ({"status": "101", "target_status": "101", "upgrade": "h2c"}, "http"),
+    ],
+)
+def test_type(fields: dict[str, str], told: str) -> None:
+    """By TLS, version, content type, and whether a WebSocket was really opened."""
+    assert entry(fields).type == told
+
+
+@pytest.mark.parametrize(
+    ("fields", "statuses", "reason"),
+    [
+        ({}, (200, 200), None),
+        ({"termination": "SD--"}, (200, 200), "TargetClosedConnection"),
+        ({"termination": "sD--"}, (200, 200), "TargetTimeout"),
+        ({"termination": "CD--"}, (200, 200), "ClientClosedConnection"),
+        ({"termination": "KD--"}, (200, 200), "DeregistrationDelayElapsed"),
+        ({"status": "101", "target_status": "101", "termination": "CD--"}, (101, 101), None),
+        ({**_NO_ANSWER, "status": "502", "termination": "SH--"}, (502, None), "TargetClosedConnection"),
+        ({**_NO_ANSWER, "status": "502", "termination": "PH--"}, (502, None), "TargetInvalidResponse"),
+        ({**_NO_ANSWER, "status": "504", "termination": "sH--"}, (504, None), "TargetTimeout"),
+        ({**_NO_ANSWER, "status": "503", "termination": "SC--"}, (503, None), "TargetConnectionError"),
+        ({**_NO_ANSWER, "status": "503", "termination": "sC--"}, (503, None), "TargetConnectionTimeout"),
+        ({**OWN, "status": "503", "termination": "SC--"}, (503, None), "NoTarget"),
+        ({**OWN, "status": "464"}, (464, None), "ProtocolVersionMismatch"),
+        ({**_NO_ANSWER, "status": "-1", "termination": "CH--"}, (460, None), "ClientClosedConnection"),
+        # What HAProxy 2.8 says of a client that resets the connection while it waits.
+        ({**_NO_ANSWER, "status": "400", "termination": "CD--"}, (460, None), "ClientClosedConnection"),
+        ({**REFUSED, "status": "400", "termination": "PR--"}, (400, None), "MalformedRequest"),
+        ({**REFUSED, "status": "400", "termination": "CR--"}, (400, None), "ClientClosedConnection"),
+        ({**REFUSED, "status": "408", "termination": "cR--"}, (408, None), "RequestTimeout"),
+        ({**REFUSED, "status": "405"}, (405, None), "MethodNotAllowed"),
+        ({**OWN, "status": "503", "backend": "unrouted"}, (503, None), "NoRule"),
+        ({**OWN, "status": "404", "backend": "listener.8080.10"}, (404, None), None),
+        ({**_NO_ANSWER, "status": "-1", "termination": "IH--"}, (None, None), "InternalError"),
+    ],
+)
+def test_status_and_reason(fields: dict[str, str], statuses: tuple[int | None, int | None], reason: str | None) -> None:
+    """The target's code only where the answer was its own, and why where something went wrong."""
+    found = entry(fields)
+    assert (found.elb_status_code, found.target_status_code) == statuses
+    assert found.error_reason == reason
+
+
+@pytest.mark.parametrize(
+    ("fields", "action", "group", "priority"),
+    [
+        ({}, "forward", "shop.web", 10),
+        ({"backend": "billing.web"}, "forward", "billing.web", 10),
+        ({"backend": "shop.web.open"}, "forward", "shop.web", 10),
+        ({"rule": "50001"}, "forward", "shop.web", 0),
+        ({"rule": "-"}, "forward", "shop.web", 0),
+        ({**OWN, "status": "503", "termination": "SC--"}, "forward", "shop.web", 10),
+        ({**OWN, "status": "404", "backend": "listener.8080.10"}, "fixed-response", None, 10),
+        ({**OWN, "status": "301", "backend": "listener.8080.50001", "rule": "50001"}, "redirect", None, 0),
+        ({**OWN, "status": "503", "backend": "unrouted", "rule": "50001"}, None, None, -1),
+        ({**REFUSED, "status": "400", "termination": "PR--"}, None, None, -1),
+        ({**REFUSED, "status": "405"}, None, None, -1),
+        # The rules were asked, and then its body did not come.
+        ({**OWN, "status": "400", "termination": "CR--"}, None, None, -1),
+        ({"backend": "listener.web"}, "forward", "listener.web", 10),
+    ],
+)
+def test_rule_and_action(fields: dict[str, str], action: str | None, group: str | None, priority: int) -> None:
+    """Which rule took it, 0 for the default action and -1 for none, what it did, and where that led."""
+    found = entry(fields)
+    assert (found.actions_executed, found.target_group_arn, found.matched_rule_priority) == (action, group, priority)
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({}, (0.006, 0.04, 0.0)),
+        (_NO_ANSWER, (0.006, -1, -1)),
+        ({**_NO_ANSWER, "connect": "-1"}, (-1, -1, -1)),
+        (OWN, (-1, -1, -1)),
+    ],
+)
+def test_processing_times(fields: dict[str, str], told: tuple[float, float, float]) -> None:
+    """Seconds until it was sent, until headers came, until they went on; -1 where it did not come to that."""
+    found = entry(fields)
+    times = (found.request_processing_time, found.target_processing_time, found.response_processing_time)
+    assert times == told
+
+
+def test_moments() -> None:
+    """A request begins with its first byte, not with its connection, and its entry's time is its end."""
+    found = entry()
+    assert found.request_creation_time == datetime(2026, 11, 24, 12, 10, 39, 600_000, UTC)
+    assert found.time == datetime(2026, 11, 24, 12, 10, 40, 146_000, UTC)
+    assert entry(handshake="-1", idle="-1").request_creation_time.microsecond == 576_000
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"host": "x:99"}, "GET http://x:99/a?b HTTP/1.1"),
+        ({"host": "[::1]"}, "GET http://[::1]:8080/a?b HTTP/1.1"),
+        ({"host": "[::1]:99"}, "GET http://[::1]:99/a?b HTTP/1.1"),
+        ({"host": "-", "version": "HTTP/1.0"}, "GET http://-:8080/a?b HTTP/1.0"),
+        (TLS, "GET https://Shop.example.com:8080/a?b HTTP/1.1"),
+        ({**TLS, "uri": "https://x.test/p?q", "version": "HTTP/2.0"}, "GET https://x.test:8080/p?q HTTP/2.0"),
+        ({"method": "OPTIONS", "uri": "*"}, "OPTIONS * HTTP/1.1"),
+        ({"method": "CONNECT", "uri": "x:443"}, "CONNECT x:443 HTTP/1.1"),
+        ({"uri": "/a#22b#C3#A9"}, 'GET http://Shop.example.com:8080/a"bé HTTP/1.1'),
+        (REFUSED, "- - -"),
+    ],
+)
+def test_request_line(fields: dict[str, str], told: str) -> None:
+    """With a whole URL, as the client wrote it."""
+    assert entry(fields).request == told
+
+
+@pytest.mark.parametrize("nonsense", ["-99999999999999999999", "99999999999999999999"])
+def test_no_such_time(nonsense: str) -> None:
+    """It becomes the nearest that there is."""
+    assert entry(accepted_seconds=nonsense).time.year in (1970, 9999)
+
+
+def test_redirect_url() -> None:
+    """Where a rule sends a client; where a target does, is its own affair."""
+    away = {**OWN, "status": "301", "backend": "listener.8080.10", "location": "https://shop.example.com:443/"}
+    assert entry(away).redirect_url == "https://shop.example.com:443/"
+    assert entry(status="302", target_status="302", location="/elsewhere").redirect_url is None
+
+
+def test_no_target_has_no_address() -> None:
+    """Even where HAProxy writes one."""
+    assert entry(server="<NOSRV>").target is None
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        raw(backend="relay.8080", server="successor", target="unix:0"),
+        b"Proxy shop.edge.8080 stopped (cumulated conns: FE: 46, BE: 0).\n",
+    ],
+)
+def test_what_is_no_request(line: bytes) -> None:
+    """What a replaced worker passed on is in its successor's line, and notices are none: neither is unreadable."""
+    reading = Reading()
+    assert list(reading.lines([line])) == []
+    assert reading.unreadable == 0
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"\n",
+        raw()[:100] + b"\n",
+        raw()[100:],
+        raw(user_agent="a\tb"),
+        raw(status="OK"),
+        raw(status="9" * 5000),
+        raw(termination="-"),
+        raw(listener="shop"),
+        b"\x00\xff\n",
+    ],
+)
+def test_unreadable_lines(line: bytes) -> None:
+    """They are counted, and the lines after them are read."""
+    reading = Reading()
+    assert len(list(reading.lines([raw(), line, raw()]))) == 2
+    assert reading.unreadable == 1
+
+
+@given(st.lists(st.binary() | st.builds(raw, st.dictionaries(st.sampled_from(list(FIELDS)), st.text(max_size=30)))))
+def test_no_line_stops_the_reader(lines: list[bytes]) -> None:
+    """Whatever stands in a line, it is an entry of one line and thirty fields, or it is left out."""
+    for line in Reading().lines(lines):
+        text = as_line(Entry.of(line))
+        assert len(re.findall(r'(?:^| )("[^"]*"|[^ "]+)(?= |$)', text)) == 30
+        assert text.isascii()
+        assert text.isprintable()
+
+
+@given(st.text(st.characters(exclude_characters="\t\n", exclude_categories=["Cs"]), min_size=1))
+def test_what_clients_write_stays_in_its_field(text: str) -> None:
+    """Quotes, spaces and control characters neither end a field nor reach a terminal, and are not lost."""
+    found = entry(user_agent=text)
+    expected = None if text in ("-", "-:-", "<NOSRV>", "<BADREQ>") else text
+    assert as_data(found)["user_agent"] == expected
+    (quoted,) = re.findall(r'HTTP/1.1" "([^"]*)"', as_line(found))
+    encoded = quoted.encode()
+    assert re.sub(rb"\\x(..)", lambda byte: bytes.fromhex(byte[1].decode()), encoded).decode() == (expected or "-")
+
+
+def lines(*numbers: int) -> list[bytes]:
+    return [b"line %d\n" % number for number in numbers]
+
+
+def append(path: Path, content: bytes) -> None:
+    with path.open("ab") as file:
+        file.write(content)
+
+
+def write(path: Path, *numbers: int) -> None:
+    append(path, b"".join(lines(*numbers)))
+
+
+def empty(path: Path, kept: int = 2**20) -> None:
+    """As the balancer does it: the end is kept beside it."""
+    path.with_name("access.log.1").write_bytes(path.read_bytes()[-kept:])
+    os.truncate(path, 0)
+
+
+def test_appended(tmp_path: Path) -> None:
+    """Each look has what came since the last one; a line that is being written waits for its end."""
+    log = LogFile(tmp_path / "access.log")
+    assert list(log.appended()) == []
+    write(tmp_path / "access.log", 1, 2)
+    append(tmp_path / "access.log", b"li")
+    assert list(log.appended()) == lines(1, 2)
+    append(tmp_path / "access.log", b"ne 3\n")
+    assert list(log.appended()) == lines(3)
+    assert list(log.appended()) == []
+
+
+def test_appended_survives_the_emptying(tmp_path: Path) -> None:
+    """Nothing is lost and nothing comes twice, even where the new file has grown longer than the old one."""
+    path = tmp_path / "access.log"
+    log = LogFile(path)
+    write(path, 1, 2)
+    assert list(log.appended()) == lines(1, 2)
+    write(path, 3)
+    empty(path)
+    write(path, 4, 5, 6, 7)
+    assert list(log.appended()) == lines(3, 4, 5, 6, 7)
+    empty(path)
+    assert list(log.appended()) == []
+    write(path, 8)
+    assert list(log.appended()) == lines(8)
+
+
+def test_emptied_by_hand(tmp_path: Path) -> None:
+    """What is beside it is then old, and does not come again."""
+    path = tmp_path / "access.log"
+    log = LogFile(path)
+    write(path, 1)
+    empty(path)
+    write(path, 2)
+    assert list(log.appended()) == lines(2)
+    os.truncate(path, 0)
+    write(path, 3)
+    assert list(log.appended()) == lines(3)
+
+
+@given(st.lists(st.sampled_from(["write", "look", "empty"]), max_size=40))
+def test_every_line_once(tmp_path_factory: pytest.TempPathFactory, steps: list[str]) -> None:
+    """In their order, as long as something of it was read before it was emptied."""
+    path = tmp_path_factory.mktemp("log") / "access.log"
+    path.touch()
+    log, seen, written, known = LogFile(path), list[bytes](), 0, False
+    for step in [*steps, "look"]:
+        if step == "write":
+            written += 1
+            write(path, written)
+        elif step == "empty" and known:
+            empty(path)
+            known = False
+        else:
+            seen += (new := list(log.appended()))
+            known |= bool(new) and path.stat().st_size > 0
+    assert seen == lines(*range(1, written + 1))
+
+
+@pytest.mark.parametrize("count", [0, 1, 3, 20_000])
+def test_newest_first(tmp_path: Path, count: int) -> None:
+    """Across blocks, and on into what was moved; what is just being written is left out."""
+    path = tmp_path / "access.log"
+    write(path, *range(count))
+    empty(path)
+    write(path, *range(count, 2 * count))
+    append(path, b"torn")
+    assert list(LogFile(path).newest_first()) == lines(*reversed(range(2 * count)))
+
+
+def test_newest_first_without_a_log(tmp_path: Path) -> None:
+    """Nothing, before anything was declared."""
+    assert list(LogFile(tmp_path / "access.log").newest_first()) == []
+
+
+def test_skip(tmp_path: Path) -> None:
+    """What is there is then old, but for the line that is being written."""
+    path = tmp_path / "access.log"
+    write(path, 1, 2)
+    append(path, b"line")
+    log = LogFile(path)
+    log.skip()
+    append(path, b" 3\n")
+    assert list(log.appended()) == lines(3)

@@ -1,0 +1,261 @@
+"""The metrics: what CloudWatch would count, in Prometheus' words."""
+
+from __future__ import annotations
+
+import re
+import time
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from pipeline.balancer.balancer import Balancer
+from pipeline.balancer.model import Declaration, Target, TargetHealth, TargetState
+from pipeline.balancer.registry import Owned, Registry
+from pipeline.balancer.telemetry.counts import Counts
+from pipeline.balancer.telemetry.exposition import Family
+from pipeline.balancer.telemetry.families import FAMILIES
+from pipeline.balancer.telemetry.line import Line
+from pipeline.balancer.telemetry.metrics import Metrics
+from pipeline.balancer.telemetry.reading import Reading
+from pipeline.balancer.telemetry.traffic import Traffic
+from tests.unit.balancer.test_access_log import OWN, REFUSED, raw
+
+HERE = (("load_balancer", "app/edge/shop"),)
+THERE = (*HERE, ("target_group", "shop.web"))
+_FAILED = {"target_status": "-", "response": "-1", "transfer": "-1"}
+_DECLARED = {
+    "target_groups": {"web": {"port": 80}, "spare": {"port": 80}},
+    "load_balancers": {"edge": {"listeners": [{"port": 8080, "default_action": {"forward": "web"}}]}},
+}
+
+
+class Still(Balancer):
+    """A balancer whose targets are as a test says, without an HAProxy."""
+
+    states: tuple[TargetState, ...] = ()
+
+    def registry(self) -> Registry:
+        return Registry(owners={"shop": Owned(declaration=Declaration.model_validate(_DECLARED))})
+
+    def target_health(self, owner: str, group: str) -> tuple[TargetHealth, ...]:
+        return tuple(
+            TargetHealth(target=Target(id=f"web-{n}", address=f"10.1.0.{n}", port=8080), state=state, since=_now())
+            for n, state in enumerate(self.states if group == "web" else (), start=1)
+        )
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def counted(*lines: bytes) -> Counts:
+    counts = Counts()
+    for line in Reading().lines(lines):
+        counts.count(line)
+    return counts
+
+
+def values(counts: Counts) -> dict[str, float]:
+    """Every counter that is not zero: CloudWatch's name → value. Where it was counted is another test's claim."""
+    return {name: value for name in FAMILIES for _, _, value in counts.samples(name) if name != "ProcessedBytes"}
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("RequestCount", "aws_applicationelb_request_count_total"),
+        ("HTTPCode_ELB_5XX_Count", "aws_applicationelb_http_code_elb_5xx_count_total"),
+        ("HTTPCode_Target_2XX_Count", "aws_applicationelb_http_code_target_2xx_count_total"),
+        ("HTTP_Fixed_Response_Count", "aws_applicationelb_http_fixed_response_count_total"),
+        ("TargetResponseTime", "aws_applicationelb_target_response_time_seconds"),
+        ("UnHealthyHostCount", "aws_applicationelb_un_healthy_host_count"),
+    ],
+)
+def test_names(name: str, told: str) -> None:
+    """One rule for all; the help has CloudWatch's name."""
+    assert FAMILIES[name].name == told
+    assert FAMILIES[name].help.startswith(f"{name}: ")
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({}, {"RequestCount": 1, "HTTPCode_Target_2XX_Count": 1}),
+        ({"status": "503", "target_status": "503"}, {"RequestCount": 1, "HTTPCode_Target_5XX_Count": 1}),
+        ({"status": "101", "target_status": "101"}, {"RequestCount": 1}),
+        ({"retries": "+2"}, {"RequestCount": 1, "HTTPCode_Target_2XX_Count": 1, "TargetConnectionErrorCount": 2}),
+        (
+            {**_FAILED, "status": "502", "termination": "SH--"},
+            {"RequestCount": 1, "HTTPCode_ELB_5XX_Count": 1, "HTTPCode_ELB_502_Count": 1},
+        ),
+        (
+            {**_FAILED, "status": "503", "termination": "SC--", "retries": "3"},
+            {
+                "RequestCount": 1,
+                "HTTPCode_ELB_5XX_Count": 1,
+                "HTTPCode_ELB_503_Count": 1,
+                "TargetConnectionErrorCount": 4,
+            },
+        ),
+        (
+            {**_FAILED, "status": "-1", "termination": "CH--"},
+            {"RequestCount": 1, "HTTPCode_ELB_4XX_Count": 1},
+        ),
+        (
+            {**OWN, "status": "503", "termination": "SC--"},
+            {"HTTPCode_ELB_5XX_Count": 1, "HTTPCode_ELB_503_Count": 1},
+        ),
+        ({**OWN, "status": "200", "backend": "listener.8080.1"}, {"HTTP_Fixed_Response_Count": 1}),
+        (
+            {**OWN, "status": "301", "backend": "listener.8080.1"},
+            {"HTTP_Redirect_Count": 1, "HTTPCode_ELB_3XX_Count": 1},
+        ),
+        ({**REFUSED, "status": "400", "termination": "PR--"}, {"HTTPCode_ELB_4XX_Count": 1}),
+        (
+            {"termination": "--NI"},
+            {"RequestCount": 1, "HTTPCode_Target_2XX_Count": 1, "NonStickyRequestCount": 1},
+        ),
+        ({"termination": "--VN"}, {"RequestCount": 1, "HTTPCode_Target_2XX_Count": 1}),
+    ],
+)
+def test_what_a_request_counts_as(fields: dict[str, str], told: dict[str, float]) -> None:
+    """As CloudWatch has it: a request without a target is no RequestCount, a target's code is none of ELB's."""
+    assert values(counted(raw(fields))) == told
+
+
+def test_labels() -> None:
+    """What the load balancer did has its name, what a target did that of its group too."""
+    counts = counted(raw(), raw(), raw(OWN, status="404", backend="listener.8080.1"), raw(backend="billing.api"))
+    assert list(counts.samples("RequestCount")) == [
+        ("", THERE, 2),
+        ("", (*HERE, ("target_group", "billing.api")), 1),
+    ]
+    assert list(counts.samples("HTTPCode_ELB_4XX_Count")) == [("", HERE, 1)]
+    assert list(counts.samples("ProcessedBytes")) == [("", HERE, 4 * (48 + 51))]
+
+
+def test_response_times() -> None:
+    """A histogram that adds up; what no target answered is not in it."""
+    counts = counted(*(raw(response=str(ms)) for ms in (0, 1, 2, 40, 41, 70_000)), raw(_FAILED, status="502"))
+    samples = {(suffix, dict(where).get("le")): value for suffix, where, value in counts.time_samples()}
+    assert samples["_bucket", "0.001"] == 2
+    assert samples["_bucket", "0.002"] == 3
+    assert samples["_bucket", "0.04"] == 4
+    assert samples["_bucket", "0.055"] == 5
+    assert samples["_bucket", "60"] == 5
+    assert samples["_bucket", "+Inf"] == samples["_count", None] == 6
+    assert samples["_sum", None] == pytest.approx(70.084)
+
+
+def test_buckets_are_fine_enough() -> None:
+    """From a millisecond to a minute; from 3 ms on, a percentile is off by 40 % at most."""
+    samples = counted(raw()).time_samples()
+    bounds = [float(dict(where)["le"]) for suffix, where, _ in samples if suffix == "_bucket"][:-1]
+    assert (bounds[0], bounds[-1]) == (0.001, 60)
+    assert bounds == sorted(set(bounds))
+    assert all(b <= 1.4001 * a for a, b in pairwise(bounds) if a >= 0.003)
+
+
+def test_exposition() -> None:
+    """Help and type once, before the first sample; what would end a label is escaped; whole numbers stay whole."""
+    family = Family("x_total", "counter", "a\\b\nc")
+    assert list(family.lines([])) == []
+    assert list(family.lines([("", (("a", 'q"\\\n'),), 12345678901), ("_sum", (), 0.25)])) == [
+        "# HELP x_total a\\\\b\\nc",
+        "# TYPE x_total counter",
+        'x_total{a="q\\"\\\\\\n"} 12345678901',
+        "x_total_sum 0.25",
+    ]
+
+
+def test_text(tmp_path: Path) -> None:
+    """Every line is of the format, every metric has its type before it, and each look goes on from the last one."""
+    log, balancer = tmp_path / "access.log", Still(tmp_path)
+    balancer.states = (TargetState.HEALTHY, TargetState.UNHEALTHY, TargetState.DRAINING)
+    metrics = Metrics(balancer)
+    log.write_bytes(raw(target="10.1.0.1:8080") + raw(target="10.1.0.9:8080") + b"torn\tline\n")
+    first = metrics.text().splitlines()
+    assert 'aws_applicationelb_healthy_host_count{target_group="shop.web"} 1' in first
+    assert 'aws_applicationelb_un_healthy_host_count{target_group="shop.web"} 1' in first
+    assert 'aws_applicationelb_healthy_host_count{target_group="shop.spare"} 0' in first
+    assert "penstock_access_log_unreadable_lines_total 1" in first
+    assert [line for line in first if line.startswith("aws_applicationelb_request_count_per_target_total")] == [
+        'aws_applicationelb_request_count_per_target_total{load_balancer="app/edge/shop",target_group="shop.web",'
+        'target="web-1"} 1'
+    ]
+    typed = set()
+    for line in first:
+        if found := re.fullmatch(r"# TYPE (\w+) (counter|gauge|histogram)", line):
+            typed.add(found[1])
+        elif not line.startswith("# HELP "):
+            sample = re.fullmatch(r'(\w+)(\{\w+="[^"\n]*"(,\w+="[^"\n]*")*\})? [0-9.e+]+', line)
+            assert sample is not None, line
+            assert re.sub(r"_(bucket|sum|count)$", "", sample[1]) in typed or sample[1] in typed
+    with log.open("ab") as file:
+        file.write(raw())
+    total = 'aws_applicationelb_request_count_total{load_balancer="app/edge/shop",target_group="shop.web"} '
+    assert f"{total}2" in first
+    assert f"{total}3" in metrics.text().splitlines()
+
+
+def test_counters_survive_the_emptying_of_the_log(tmp_path: Path) -> None:
+    """They only grow."""
+    log, metrics = tmp_path / "access.log", Metrics(Still(tmp_path))
+    log.write_bytes(b"".join(raw(uri=f"/{n}") for n in range(3)))
+    assert re.search(r"_request_count_total\{.*\} 3\n", metrics.text())
+    with log.open("ab") as file:
+        file.write(raw(uri="/last"))
+    log.replace(tmp_path / "access.log.1")
+    log.write_bytes(raw(uri="/first"))
+    assert re.search(r"_request_count_total\{.*\} 5\n", metrics.text())
+
+
+def test_a_long_log_costs_seconds() -> None:
+    """75,000 lines in less than four seconds of processor time, however busy the machine is."""
+    lines = [raw(client=f"192.0.2.7:{n}") for n in range(1000)] * 75
+    before = time.process_time()
+    counts = counted(*lines)
+    assert time.process_time() - before < 4
+    assert values(counts)["RequestCount"] == 75_000
+
+
+def parsed(**fields: str) -> Line:
+    line = Line.read(raw(fields))
+    assert line is not None
+    return line
+
+
+def at(moment: datetime, **fields: str) -> Line:
+    """A request that came then and was answered at once."""
+    steps = dict.fromkeys(("handshake", "idle", "request", "queue", "connect", "response", "transfer"), "0")
+    return parsed(
+        **{**steps, "accepted_seconds": str(int(moment.timestamp())), "accepted_milliseconds": "000", **fields}
+    )
+
+
+def test_traffic() -> None:
+    """Of the last while only, by target, with the 5XX of whoever gave them."""
+    now = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
+    begin = now - timedelta(seconds=10)
+    newest_first = [
+        at(now),
+        at(now, status="500", target_status="500"),
+        # It came long ago, and was given up just now.
+        at(
+            now - timedelta(minutes=1),
+            status="504",
+            target_status="-",
+            response="-1",
+            transfer="-1",
+            termination="sH--",
+        ),
+        at(begin, target="10.1.0.4:8080"),
+        at(begin - timedelta(seconds=1)),
+    ]
+    traffic = Traffic.since(begin, now, newest_first)
+    assert traffic.rate("shop.web", "10.1.0.3:8080") == 0.3
+    assert traffic.errors["shop.web", "10.1.0.3:8080"] == 2
+    assert traffic.rate("shop.web", "10.1.0.4:8080") == 0.1
+    assert traffic.rate("shop.web", "10.1.0.5:8080") == 0

@@ -1,0 +1,444 @@
+"""`pipeline balancer` and its commands, without an HAProxy: what they say of what is declared and what was logged."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import select
+import signal
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+
+from pipeline.balancer.model import Declaration, Target, TargetHealth, TargetState
+from pipeline.balancer.registry import Registry, write_registry
+from pipeline.balancer.telemetry.traffic import Traffic
+from pipeline.cli.balancer_tree import tree
+from pipeline.cli.balancer_view import View
+from pipeline.cli.balancer_words import action_in_words, condition_in_words
+from tests.unit.balancer.test_access_log import raw
+from tests.unit.cli.test_main import pipeline
+
+SHOP = {
+    "target_groups": {name: {"port": 80} for name in ("web", "canary", "spare")},
+    "load_balancers": {
+        "edge": {
+            "scheme": "internal",
+            "listeners": [
+                {
+                    "port": 8080,
+                    "rules": [
+                        {
+                            "priority": 5,
+                            "conditions": [{"path_pattern": ["/up"]}],
+                            "action": {"fixed_response": {"status_code": 204}},
+                        },
+                        {
+                            "priority": 20,
+                            "conditions": [
+                                {"http_header": {"name": "X-Canary", "values": ["v*"]}},
+                                {"source_ip": ["192.0.2.0/24"]},
+                            ],
+                            "action": {"forward": "canary"},
+                        },
+                    ],
+                    "default_action": {
+                        "forward": {
+                            "target_groups": [
+                                {"target_group": "web", "weight": 3},
+                                {"target_group": "canary", "weight": 1},
+                            ],
+                            "stickiness": {"duration": "1h"},
+                        }
+                    },
+                }
+            ],
+        }
+    },
+}
+BILLING = {
+    "target_groups": {"api": {"port": 80}},
+    "load_balancers": {
+        "edge": {
+            "listeners": [
+                {
+                    "port": 8080,
+                    "rules": [
+                        {
+                            "priority": 10,
+                            "conditions": [{"path_pattern": ["/api/*"]}, {"http_request_method": ["GET", "POST"]}],
+                            "action": {"forward": "api"},
+                        }
+                    ],
+                },
+                {
+                    "port": 9090,
+                    "rules": [
+                        {
+                            "priority": 1,
+                            "conditions": [{"host_header": ["*.example.com"]}],
+                            "action": {"forward": "api"},
+                        }
+                    ],
+                },
+            ]
+        }
+    },
+}
+
+
+def registry() -> Registry:
+    declared = Registry().declare("shop", Declaration.model_validate(SHOP))
+    return declared.declare("billing", Declaration.model_validate(BILLING))
+
+
+@pytest.fixture
+def balancer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The balancer's directory, in a home where two owners have declared something."""
+    monkeypatch.setenv("PENSTOCK_HOME", str(tmp_path))
+    (tmp_path / "balancer").mkdir()
+    write_registry(tmp_path / "balancer" / "registry.json", registry())
+    return tmp_path / "balancer"
+
+
+def health(name: str, state: TargetState = TargetState.HEALTHY, **more: Any) -> TargetHealth:
+    address = f"10.1.0.{name[-1]}"
+    target = Target(id=name, address=address, port=8080)
+    return TargetHealth(target=target, state=state, since=datetime(2026, 11, 24, tzinfo=UTC), **more)
+
+
+def view() -> View:
+    declared = registry()
+    return View(
+        listeners=declared.listeners(),
+        targets={
+            "billing.api": (health("api-1"),),
+            "shop.canary": (),
+            "shop.spare": (),
+            "shop.web": (
+                health("web-2", in_flight=3),
+                health("web-3", TargetState.UNHEALTHY, reason="Target.Timeout", description="Request timed out"),
+            ),
+        },
+        traffic=Traffic(
+            10.0, Counter({("shop.web", "10.1.0.2:8080"): 125}), Counter({("shop.web", "10.1.0.2:8080"): 2})
+        ),
+    )
+
+
+def test_tree() -> None:
+    """All owners' rules on a listener, in their order, with weights; each target once, with its state and traffic."""
+    assert click.unstyle("\n".join(tree(view()))).splitlines() == [
+        "load balancer edge of shop, internal",
+        "└─ http://localhost:8080",
+        "   ├─ 5        shop     path /up → answers 204",
+        "   ├─ 10       billing  path /api/*, method GET or POST → forwards to billing.api",
+        "   │  └─ billing.api 100 %",
+        "   │     └─ api-1  healthy    10.1.0.1:8080  0 in flight  0.0/s  0 5XX",
+        "   ├─ 20       shop     header X-Canary: v*, source 192.0.2.0/24 → forwards to shop.canary",
+        "   │  └─ shop.canary 100 %",
+        "   │     └─ no targets",
+        "   └─ default  shop     all others → forwards to shop.web (75 %), shop.canary (25 %), clients stay for 1h",
+        "      ├─ shop.web 75 %",
+        "      │  ├─ web-2  healthy    10.1.0.2:8080  3 in flight  12.5/s  2 5XX",
+        "      │  └─ web-3  unhealthy  10.1.0.3:8080  0 in flight  0.0/s  0 5XX  Target.Timeout: Request timed out",
+        "      └─ shop.canary 25 %, as above",
+        "load balancer edge of billing, internet-facing",
+        "└─ http://localhost:9090",
+        "   ├─ 1        billing  host *.example.com → forwards to billing.api",
+        "   │  └─ billing.api 100 %, as above",
+        "   └─ default  nobody   all others → answers 503: no default action",
+        "no listener",
+        "└─ shop.spare",
+        "   └─ no targets",
+        "",
+        "requests a second and answers of 5XX: over 10 s",
+    ]
+
+
+def test_view_as_data() -> None:
+    """The same for machines."""
+    data = json.loads(json.dumps(view().as_data()))
+    assert [(b["owner"], b["name"]) for b in data["load_balancers"]] == [("shop", "edge"), ("billing", "edge")]
+    rules = data["load_balancers"][0]["listeners"][0]["rules"]
+    assert [(rule["priority"], rule["owner"]) for rule in rules] == [
+        (5, "shop"),
+        (10, "billing"),
+        (20, "shop"),
+        ("default", "shop"),
+    ]
+    assert rules[-1]["target_groups"] == [
+        {"target_group": "shop.web", "share": 75.0},
+        {"target_group": "shop.canary", "share": 25.0},
+    ]
+    web = data["target_groups"]["shop.web"][0]
+    assert (web["state"], web["in_flight"], web["requests_per_second"], web["errors_5xx"]) == ("healthy", 3, 12.5, 2)
+
+
+@pytest.mark.parametrize(("more", "told"), [((), "nothing is declared\n"), (("--json",), None)])
+def test_nothing_is_declared(
+    more: tuple[str, ...], told: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It says so, and it is no error. Nothing is started."""
+    monkeypatch.setenv("PENSTOCK_HOME", str(tmp_path))
+    done = pipeline("balancer", *more)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == told if told else json.loads(done.stdout)["load_balancers"] == []
+    assert not (tmp_path / "balancer" / "haproxy.pid").exists()
+
+
+@pytest.mark.parametrize(
+    ("action", "told"),
+    [
+        ({"forward": "web"}, "forwards to shop.web"),
+        (
+            {
+                "forward": [
+                    {"target_group": "a", "weight": 2},
+                    {"target_group": "b"},
+                    {"target_group": "c", "weight": 0},
+                ]
+            },
+            "forwards to shop.a (66.7 %), shop.b (33.3 %), shop.c (0 %)",
+        ),
+        (
+            {"redirect": {"protocol": "HTTPS", "port": 443, "query": "", "status_code": "HTTP_302"}},
+            "redirects to https://#{host}:443/#{path} (302)",
+        ),
+        ({"fixed_response": {"status_code": 404}}, "answers 404"),
+    ],
+)
+def test_actions_in_words(action: dict[str, Any], told: str) -> None:
+    """On one line, with shares that add up."""
+    declared = Declaration.model_validate(
+        {
+            "target_groups": {name: {"port": 80} for name in ("web", "a", "b", "c")},
+            "load_balancers": {"edge": {"listeners": [{"port": 1, "default_action": action}]}},
+        }
+    )
+    default = declared.load_balancers["edge"].listeners[0].default_action
+    assert default is not None
+    assert action_in_words("shop", default) == told
+
+
+@pytest.mark.parametrize(
+    ("condition", "told"),
+    [
+        ({"host_header": ["a.test", "*.b.test"]}, "host a.test or *.b.test"),
+        ({"path_pattern": {"regex_values": ["^/v[0-9]+"]}}, "path /^/v[0-9]+/"),
+        ({"query_string": [{"key": "v", "value": "2*"}, "any"]}, "query v=2* or any"),
+    ],
+)
+def test_conditions_in_words(condition: dict[str, Any], told: str) -> None:
+    """On one line."""
+    rule = {"priority": 1, "conditions": [condition], "action": {"forward": "web"}}
+    declared = Declaration.model_validate(
+        {
+            "target_groups": {"web": {"port": 80}},
+            "load_balancers": {"edge": {"listeners": [{"port": 1, "rules": [rule]}]}},
+        }
+    )
+    (found,) = declared.load_balancers["edge"].listeners[0].rules[0].conditions
+    assert condition_in_words(found) == told
+
+
+def test_explain(balancer: Path) -> None:
+    """The rule that takes a request, whose it is and where it leads, and why each one before it does not."""
+    done = pipeline("balancer", "explain", "http://x:8080/api/1?q", "-X", "DELETE", "-H", "x-canary: V2")
+    assert done.returncode == 0
+    assert done.stdout.splitlines() == [
+        "http://localhost:8080, load balancer edge of shop",
+        "PRIORITY  OWNER    RULE",
+        "5         shop     no: path_pattern wants /up, and the path is /api/1",
+        "10        billing  no: http_request_method wants GET or POST, and it is DELETE",
+        "20        shop     no: source_ip wants 192.0.2.0/24, and the client is 127.0.0.1",
+        "default   shop     takes it: forwards to shop.web (75 %), shop.canary (25 %), clients stay for 1h",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "priority", "owner", "groups"),
+    [
+        (["http://x:8080/up"], 5, "shop", []),
+        (["http://x:8080/api/1"], 10, "billing", [("billing.api", 100)]),
+        (["http://x:8080", "-H", "X-Canary: v1", "--source", "192.0.2.9"], 20, "shop", [("shop.canary", 100)]),
+        (["http://x:8080/"], "default", "shop", [("shop.web", 75), ("shop.canary", 25)]),
+        (["http://api.example.com:9090"], 1, "billing", [("billing.api", 100)]),
+        (["http://x:9090", "-H", "Host: api.example.com"], 1, "billing", [("billing.api", 100)]),
+        (["http://x:9090"], None, None, []),
+    ],
+)
+def test_explain_as_data(
+    arguments: list[str], priority: object, owner: str | None, groups: list[tuple[str, float]], balancer: Path
+) -> None:
+    """By path, header, source and host; a Host header counts for more than the URL's."""
+    done = pipeline("balancer", "explain", "--json", *arguments)
+    data = json.loads(done.stdout)
+    assert (data["priority"], data["owner"]) == (priority, owner)
+    assert [(group["target_group"], group["share"]) for group in data["target_groups"]] == groups
+
+
+def test_explain_without_a_default_action(balancer: Path) -> None:
+    """The answer that a request gets then."""
+    done = pipeline("balancer", "explain", "http://x:9090/")
+    assert done.stdout.splitlines()[-1] == (
+        "default   nobody   no rule takes it, and nobody declares a default action: answers 503"
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (
+            ["http://x"],
+            "error: no listener has port 80\nhint: there are: http://localhost:8080, load balancer edge of shop; "
+            "http://localhost:9090, load balancer edge of billing\n",
+        ),
+        (
+            ["https://x:8080"],
+            "error: the listener on port 8080 does not speak https\n"
+            "hint: it is http://localhost:8080, load balancer edge of shop\n",
+        ),
+        (
+            ["x:8080/up"],
+            "error: x:8080/up is no URL of a request\nhint: write http://shop.example.com:8080/path?key=value\n",
+        ),
+        (
+            ["http://x:99999"],
+            "error: http://x:99999 is no URL of a request\nhint: write http://shop.example.com:8080/path?key=value\n",
+        ),
+        (["http://x:8080", "-H", "x"], "error: -H x: write -H 'Name: value'\n"),
+        (["http://x:8080", "--source", "me"], "error: --source me: write an address such as 192.0.2.7\n"),
+    ],
+)
+def test_explain_mistakes(arguments: list[str], told: str, balancer: Path) -> None:
+    """Each with what to write instead."""
+    done = pipeline("balancer", "explain", *arguments)
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", told)
+
+
+def test_log(balancer: Path) -> None:
+    """The latest, newest last; what makes no sense is left out, and said."""
+    lines = [raw(uri=f"/{n}") for n in range(5)]
+    (balancer / "access.log").write_bytes(b"".join([*lines[:4], b"torn\tline\n", lines[4]]))
+    done = pipeline("balancer", "log", "-n", "3")
+    assert re.findall(r":8080/(\d) HTTP", done.stdout) == ["2", "3", "4"]
+    assert done.stderr == "1 lines that made no sense are left out\n"
+    data = [json.loads(line) for line in pipeline("balancer", "log", "-n", "2", "--json").stdout.splitlines()]
+    assert [entry["target_group_arn"] for entry in data] == ["shop.web", "shop.web"]
+
+
+@contextmanager
+def running(*arguments: str) -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "-m", "pipeline.cli.main", *arguments]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, bufsize=1) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def next_line(stream: Any) -> str:
+    """The next line within ten seconds. Each of them is awaited by itself, so none waits in a buffer."""
+    ready, _, _ = select.select([stream], [], [], 10)
+    assert ready, "nothing came"
+    return str(stream.readline())
+
+
+def test_log_follows(balancer: Path) -> None:
+    """It goes on with what comes, past the emptying of the file, and Ctrl-C ends it without a word."""
+    log = balancer / "access.log"
+    log.write_bytes(raw(uri="/old") + raw(uri="/latest"))
+    with running("balancer", "log", "-f", "-n", "1") as process:
+        assert "/latest " in next_line(process.stdout)
+        with log.open("ab") as file:
+            file.write(raw(uri="/new"))
+        assert "/new " in next_line(process.stdout)
+        (balancer / "access.log.1").write_bytes(log.read_bytes())
+        os.truncate(log, 0)
+        with log.open("ab") as file:
+            file.write(raw(uri="/after"))
+        assert "/after " in next_line(process.stdout)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10) == 0
+        assert process.stderr is not None
+        assert process.stderr.read() == ""
+
+
+def test_watch(balancer: Path) -> None:
+    """It looks again each second, and Ctrl-C ends it without a word."""
+    (balancer / "registry.json").unlink()
+    with running("balancer", "--watch", "--json") as process:
+        first, second = (json.loads(next_line(process.stdout)) for _ in range(2))
+        assert first["seconds"] == pytest.approx(10, abs=1)
+        assert 0.9 < second["seconds"] < 10
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10) == 0
+        assert process.stderr is not None
+        assert process.stderr.read() == ""
+
+
+def test_metrics_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To the standard output."""
+    monkeypatch.setenv("PENSTOCK_HOME", str(tmp_path))
+    (tmp_path / "balancer").mkdir()
+    (tmp_path / "balancer" / "access.log").write_bytes(raw() * 2)
+    done = pipeline("balancer", "metrics")
+    assert done.returncode == 0
+    sample = 'aws_applicationelb_request_count_total{load_balancer="app/edge/shop",target_group="shop.web"} 2\n'
+    assert sample in done.stdout
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_metrics_served(number: signal.Signals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At /metrics and nowhere else, anew at each look, on loopback, until it is told to end."""
+    monkeypatch.setenv("PENSTOCK_HOME", str(tmp_path))
+    (tmp_path / "balancer").mkdir()
+    log = tmp_path / "balancer" / "access.log"
+    log.write_bytes(raw())
+    with running("balancer", "metrics", "--listen", "0") as process:
+        found = re.fullmatch(r"metrics at (http://127\.0\.0\.1:\d+)/metrics\n", next_line(process.stderr))
+        assert found is not None
+        with urllib.request.urlopen(f"{found[1]}/metrics", timeout=10) as answer:
+            assert answer.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
+            assert re.search(rb"_request_count_total\{.*\} 1\n", answer.read())
+        with log.open("ab") as file:
+            file.write(raw())
+        with urllib.request.urlopen(f"{found[1]}/metrics", timeout=10) as answer:
+            assert re.search(rb"_request_count_total\{.*\} 2\n", answer.read())
+        with pytest.raises(urllib.error.HTTPError, match="404") as refused:
+            urllib.request.urlopen(f"{found[1]}/", timeout=10)
+        refused.value.close()
+        process.send_signal(number)
+        assert process.wait(10) == 0
+
+
+@pytest.mark.parametrize(
+    ("place", "told"),
+    [
+        ("here", "error: --listen here: write 9101, 127.0.0.1:9101 or [::1]:9101\n"),
+        ("127.0.0.1:99999", "error: --listen 127.0.0.1:99999: write 9101, 127.0.0.1:9101 or [::1]:9101\n"),
+        ("192.0.2.1:0", "error: --listen 192.0.2.1:0: Cannot assign requested address\n"),
+    ],
+)
+def test_metrics_mistakes(place: str, told: str, balancer: Path) -> None:
+    """Each with what to write instead."""
+    done = pipeline("balancer", "metrics", "--listen", place)
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", told)
+
+
+def test_help_names_its_commands() -> None:
+    """Each with a line."""
+    done = pipeline("balancer", "--help")
+    assert all(f"  {name} " in done.stdout for name in ("log", "metrics", "explain"))
