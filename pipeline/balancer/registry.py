@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -38,6 +39,12 @@ class Registration(Resource):
     ramps: bool = False
     since: datetime
 
+    def moved(self, phase: Phase) -> Registration:
+        """It in another phase, since now; itself where it is in that phase already."""
+        if phase is self.phase:
+            return self
+        return self.model_copy(update={"phase": phase, "since": datetime.now(UTC)})
+
 
 class Owned(Resource):
     """One owner's declaration, and its targets by group."""
@@ -60,10 +67,6 @@ class Registry(Resource):
         declared = self._with({**others, owner: Owned(declaration=declaration, targets=kept)})
         declared.listeners()
         return declared
-
-    def without_targets(self) -> Registry:
-        """What is declared, alone."""
-        return self._with({name: owned.model_copy(update={"targets": {}}) for name, owned in self.owners.items()})
 
     def group(self, owner: str, name: str) -> TargetGroup:
         """A target group that is declared."""
@@ -106,28 +109,21 @@ class Registry(Resource):
         changed = owned.model_copy(update={"targets": {**owned.targets, group: targets}})
         return self._with({**self.owners, owner: changed})
 
-    def register(self, owner: str, group: str, target: Target, *, ramps: bool = False) -> Registry:
-        """This registry with `target` added as initial; unchanged when it is there already."""
-        known = self.registrations(owner, group)
-        if any(r.target == target and r.phase != Phase.DRAINING for r in known):
-            return self
-        check = self.owners[owner].declaration.target_groups[group].health_check
-        others = tuple(r for r in known if r.target.id != target.id)
-        fresh = Registration(target=target, health_check=check, ramps=ramps, since=datetime.now(UTC))
-        return self.with_registrations(owner, group, (*others, fresh))
+    def register(self, owner: str, group: str, targets: Iterable[Target], *, ramps: bool = False) -> Registry:
+        """This registry with targets added as initial; those that are there already stay as they are."""
+        known = {r.target.id: r for r in self.registrations(owner, group)}
+        check = self.group(owner, group).health_check
+        for target in targets:
+            if target.id in known and known[target.id].target == target and known[target.id].phase != Phase.DRAINING:
+                continue
+            known.pop(target.id, None)
+            known[target.id] = Registration(target=target, health_check=check, ramps=ramps, since=datetime.now(UTC))
+        return self.with_registrations(owner, group, tuple(known.values()))
 
     def move(self, owner: str, group: str, target_id: str, phase: Phase) -> Registry:
         """This registry with one target in another phase; unchanged when it is in that phase already."""
-        return self.with_registrations(
-            owner,
-            group,
-            tuple(
-                r.model_copy(update={"phase": phase, "since": datetime.now(UTC)})
-                if r.target.id == target_id and r.phase != phase
-                else r
-                for r in self.registrations(owner, group)
-            ),
-        )
+        moved = (r.moved(phase) if r.target.id == target_id else r for r in self.registrations(owner, group))
+        return self.with_registrations(owner, group, tuple(moved))
 
 
 def read_registry(path: Path) -> Registry:

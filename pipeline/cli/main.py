@@ -28,6 +28,7 @@ _COMMANDS = {
     "history": "The latest runs.",
     "events": "What happened, event by event.",
     "logs": "What a run's stages printed.",
+    "balancer": "Load balancers, rules and targets; their log and metrics.",
     "schema": "The JSON Schema of pipeline.yaml.",
 }
 

@@ -389,5 +389,5 @@ def test_any_health_check_path_is_taken(tmp_path: Path, path: str) -> None:
     """Whatever path the model accepts, HAProxy takes literally: quotes, hashes, per cents and dollars too."""
     registry = Registry().declare(OWNER, declare(8000, health={"path": f"/{path}"}))
     rendered = render(registry)
-    files = {**rendered.files, **rendered.live_files(), process.CONFIGURATION: rendered.configuration}
+    files = {**rendered.texts(), process.CONFIGURATION: rendered.configuration}
     assert process.check(tmp_path, files) is None

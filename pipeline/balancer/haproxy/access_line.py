@@ -1,10 +1,16 @@
 """The line that HAProxy writes for each request: what it knows, in its own terms. `access_log` reads it.
 
-One field after the other, parted by tabs, which HAProxy writes as `#09` where they are part of a value. Nothing is
-worked out on the path of a request that can be worked out when somebody reads the log.
+One field after the other, parted by tabs. Of what a client sends, only what comes before a tab is written, so that
+nobody can hide a request by its headers. Nothing is worked out on the path of a request that can be worked out when
+somebody reads the log.
 """
 
 from __future__ import annotations
+
+
+def _until_tab(expression: str) -> str:
+    return f"%[{expression},field(1,\\\\t)]"
+
 
 # Name → HAProxy's expression. Times are milliseconds, -1 where it did not come to that.
 FIELDS = {
@@ -17,6 +23,7 @@ FIELDS = {
     "connect": "%Tc",
     "response": "%Tr",
     "transfer": "%Td",
+    "total": "%Ta",
     "client": "%ci:%cp",
     "target": "%si:%sp",
     "status": "%ST",
@@ -26,21 +33,21 @@ FIELDS = {
     "method": "%HM",
     "uri": "%HU",
     "version": "%HV",
-    "host": "%[capture.req.hdr(0)]",
-    "user_agent": "%[capture.req.hdr(1)]",
-    "upgrade": "%[capture.req.hdr(2)]",
-    "content_type": "%[capture.req.hdr(3)]",
+    "host": _until_tab("capture.req.hdr(0)"),
+    "user_agent": _until_tab("capture.req.hdr(1)"),
+    "upgrade": _until_tab("capture.req.hdr(2)"),
+    "content_type": _until_tab("capture.req.hdr(3)"),
     "cipher": "%sslc",
     "tls_version": "%sslv",
-    "server_name": "%[ssl_fc_sni]",
+    "server_name": _until_tab("ssl_fc_sni"),
     "listener": "%f",
     "backend": "%b",
     "server": "%s",
-    "trace": "%[var(txn.trace)]",
+    "trace": _until_tab("var(txn.trace)"),
     "rule": "%[var(txn.rule)]",
     "termination": "%tsc",
     "retries": "%rc",
-    "location": "%[capture.res.hdr(0)]",
+    "location": _until_tab("var(txn.location)"),
     "classification": "%[var(txn.desync)]",
 }
 
@@ -52,5 +59,5 @@ CAPTURES = (
     "capture request header User-Agent len 256",
     "capture request header Upgrade len 16",
     "capture request header Content-Type len 64",
-    "capture response header Location len 512",
+    "http-after-response set-var(txn.location) res.hdr(location) if { status 300:399 }",
 )

@@ -10,15 +10,15 @@ import hashlib
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from pipeline.balancer.haproxy.actions import THRESHOLDS, UNROUTED
 from pipeline.balancer.haproxy.answers import page_lines, pages
 from pipeline.balancer.haproxy.backend import backend_lines, open_backend_lines
 from pipeline.balancer.haproxy.frontend import Frontend
-from pipeline.balancer.haproxy.server import Place, places
+from pipeline.balancer.haproxy.server import places
 from pipeline.balancer.haproxy.tls import PemFile
-from pipeline.balancer.haproxy.words import LOG_DESCRIPTOR, WORKER_SOCKET, backend_name
-from pipeline.balancer.model import Declaration
+from pipeline.balancer.haproxy.words import LOG_DESCRIPTOR, WORKER_SOCKET, backend_name, open_backend_name
 from pipeline.balancer.registry import Owned, Phase, Registry
 
 STATE_FILE = "servers.state"
@@ -71,86 +71,86 @@ backend {UNROUTED}
 
 @dataclass(frozen=True)
 class Rendered:
-    """What HAProxy is started with. The maps in `live` and the files in `pem` may change while it runs."""
+    """What HAProxy is started with. The contents of `maps` and `pem` may change while it runs.
+
+    `fingerprint` identifies all but these and the targets: a running HAProxy shows it, so drift can be seen.
+    """
 
     configuration: str
+    fingerprint: str
     files: Mapping[str, str]
-    live: Mapping[str, Mapping[str, str]]
+    maps: Mapping[str, Mapping[str, str]]
     pem: tuple[PemFile, ...]
 
-    def live_files(self) -> dict[str, str]:
-        """The maps as files: name → content."""
-        return {
-            name: "".join(f"{key} {value}\n" for key, value in sorted(entries.items()))
-            for name, entries in self.live.items()
-        }
+    def texts(self) -> dict[str, str]:
+        """The files without those in `pem`: name → content."""
+        return {**self.files, **{name: self.as_file(entries) for name, entries in self.maps.items()}}
 
-
-def fingerprint(registry: Registry) -> str:
-    """Identifies what is declared, targets and weights aside: a running HAProxy shows it, so drift can be seen."""
-    rendered = _render(registry.without_targets(), "")
-    parts = [rendered.configuration, *(part for file in sorted(rendered.files.items()) for part in file)]
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+    @staticmethod
+    def as_file(entries: Mapping[str, str]) -> str:
+        """A map as HAProxy reads it."""
+        return "".join(f"{key} {value}\n" for key, value in sorted(entries.items()))
 
 
 def render(registry: Registry) -> Rendered:
     """The whole configuration, with the targets that are in service."""
-    return _render(registry, fingerprint(registry))
-
-
-def _render(registry: Registry, description: str) -> Rendered:
     frontends = [Frontend(shared, registry) for shared in registry.listeners()]
-    lines = [_HEAD.format(fingerprint=description)]
-    for frontend in frontends:
-        lines.extend(frontend.lines())
-    for owner, owned in sorted(registry.owners.items()):
-        lines.extend(_groups(owner, owned))
+    listeners = [line for frontend in frontends for line in frontend.lines()]
+    groups = list(_groups(registry))
+    files = {**pages(), **{name: text for frontend in frontends for name, text in frontend.files().items()}}
+    shape = [_HEAD, *listeners, *(line for group in groups for line in group.lines)]
+    digest = _digest([*shape, *(part for file in sorted(files.items()) for part in file)])
+    lines = [_HEAD.format(fingerprint=digest), *listeners]
+    lines += [line for group in groups for line in (*group.lines, *group.servers, "")]
     return Rendered(
         configuration="\n".join(lines),
-        files={**pages(), **{name: text for frontend in frontends for name, text in frontend.files().items()}},
-        live={
-            THRESHOLDS: _thresholds(registry),
+        fingerprint=digest,
+        files=files,
+        maps={
+            **thresholds(registry),
             **{name: entries for frontend in frontends for name, entries in frontend.weights().items()},
         },
         pem=tuple(dict.fromkeys(file for frontend in frontends for file in frontend.pem_files())),
     )
 
 
-def _groups(owner: str, owned: Owned) -> Iterator[str]:
-    for name, group in sorted(owned.declaration.target_groups.items()):
-        yield from backend_lines(owner, name, group, _idle_timeout(owned.declaration))
-        servers = [
-            place
-            for registration in owned.targets.get(name, ())
-            if registration.phase is Phase.IN_SERVICE
-            for place in places(owner, name, group, registration)
-        ]
-        backend = backend_name(owner, name)
-        yield from (_server(place) for place in servers if place.backend == backend)
-        yield ""
-        if not group.attributes.needs_few:
-            yield from open_backend_lines(owner, name, group, _idle_timeout(owned.declaration))
-            yield from (_server(place) for place in servers if place.backend != backend)
-            yield ""
+class _Section(NamedTuple):
+    """A backend, and the servers in it."""
+
+    lines: list[str]
+    servers: list[str]
 
 
-def _server(place: Place) -> str:
-    return f"  server {place.name} {place.words}"
+def _groups(registry: Registry) -> Iterator[_Section]:
+    """The backends of every target group."""
+    for owner, owned in sorted(registry.owners.items()):
+        idle = max(balancer.attributes.idle_timeout for balancer in owned.declaration.load_balancers.values())
+        for name, group in sorted(owned.declaration.target_groups.items()):
+            servers: dict[str, list[str]] = {backend_name(owner, name): [], open_backend_name(owner, name): []}
+            for registration in owned.targets.get(name, ()):
+                if registration.phase is Phase.IN_SERVICE:
+                    for place in places(owner, name, group, registration):
+                        servers[place.backend].append(f"  server {place.name} {place.words}")
+            checked, unchecked = servers.values()
+            yield _Section(list(backend_lines(owner, name, group, idle)), checked)
+            if not group.attributes.needs_few:
+                yield _Section(list(open_backend_lines(owner, name, group, idle)), unchecked)
 
 
-def _thresholds(registry: Registry) -> dict[str, str]:
-    """Backend → how many healthy targets it needs, for those that need more than one."""
-    return {
+def _digest(parts: Iterable[str]) -> str:
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+
+
+def thresholds(registry: Registry) -> dict[str, dict[str, str]]:
+    """The map that says how many healthy targets a backend needs, for those that need more than one."""
+    needs = {
         backend_name(owner, name): str(group.attributes.least_healthy(_registered(owned, name)))
         for owner, owned in registry.owners.items()
         for name, group in owned.declaration.target_groups.items()
         if not group.attributes.needs_few
     }
+    return {THRESHOLDS: needs}
 
 
 def _registered(owned: Owned, group: str) -> int:
     return sum(registration.phase is not Phase.DRAINING for registration in owned.targets.get(group, ()))
-
-
-def _idle_timeout(declaration: Declaration) -> int:
-    return max(balancer.attributes.idle_timeout for balancer in declaration.load_balancers.values())

@@ -29,6 +29,7 @@ SERVED = {
     "connect": "3",
     "response": "40",
     "transfer": "500",
+    "total": "546",
     "client": "192.0.2.7:33822",
     "target": "10.1.0.3:8080",
     "status": "200",
@@ -248,6 +249,7 @@ def test_no_target_has_no_address() -> None:
     [
         raw(backend="relay.8080", server="successor", target="unix:0"),
         b"Proxy shop.edge.8080 stopped (cumulated conns: FE: 46, BE: 0).\n",
+        b"127.0.0.1:60164 [24/Nov/2026:12:41:08.832] shop.edge.8443/1: SSL handshake failure (error:0A0000)\n",
     ],
 )
 def test_what_is_no_request(line: bytes) -> None:

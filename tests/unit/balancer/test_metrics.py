@@ -229,7 +229,7 @@ def parsed(**fields: str) -> Line:
 
 def at(moment: datetime, **fields: str) -> Line:
     """A request that came then and was answered at once."""
-    steps = dict.fromkeys(("handshake", "idle", "request", "queue", "connect", "response", "transfer"), "0")
+    steps = dict.fromkeys(("handshake", "idle", "request", "queue", "connect", "response", "transfer", "total"), "0")
     return parsed(
         **{**steps, "accepted_seconds": str(int(moment.timestamp())), "accepted_milliseconds": "000", **fields}
     )
@@ -249,6 +249,7 @@ def test_traffic() -> None:
             target_status="-",
             response="-1",
             transfer="-1",
+            total="60000",
             termination="sH--",
         ),
         at(begin, target="10.1.0.4:8080"),

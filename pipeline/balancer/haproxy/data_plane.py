@@ -1,0 +1,164 @@
+"""HAProxy made to agree with a registry: its configuration, its servers, its maps, its certificates."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+
+from pipeline.balancer.haproxy import process
+from pipeline.balancer.haproxy.configuration import STATE_FILE, Rendered, render, thresholds
+from pipeline.balancer.haproxy.runtime import NotRunning, Runtime, Server
+from pipeline.balancer.haproxy.server import Place, ServerKey, by_target, places, same_target
+from pipeline.balancer.haproxy.tls import PemFile
+from pipeline.balancer.haproxy.words import backend_name, open_backend_name
+from pipeline.balancer.registry import Phase, Registry
+from pipeline.errors import BalancerFault, ConfigError
+from pipeline.files import write_atomically
+
+_logger = logging.getLogger(__name__)
+
+
+class DataPlane:
+    """The HAProxy of one directory. Whoever calls holds the balancer's lock."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._runtime = Runtime(directory)
+
+    def runs(self) -> bool:
+        """Whether it serves something."""
+        return self._runtime.fingerprint() is not None
+
+    def check(self, registry: Registry) -> str | None:
+        """HAProxy's objections to a registry, None when it has none. `ConfigError` for a missing file."""
+        rendered = render(registry)
+        files = {**self._files(rendered), process.CONFIGURATION: rendered.configuration}
+        return process.check(self._directory, files)
+
+    def follow(self, registry: Registry) -> None:
+        """Make HAProxy run `registry`: start it, reload it, or find that it does already."""
+        loaded, rendered = self._runtime.fingerprint(), render(registry)
+        if loaded == rendered.fingerprint:
+            self._set_maps(rendered.maps)
+            for file in rendered.pem:
+                self._renew(file)
+            return
+        # What is known of the servers of one that has died is as old as the crash: they begin as up, and the checks
+        # find out.
+        self._write(STATE_FILE, "" if loaded is None else self._runtime.state())
+        for name, content in self._files(rendered).items():
+            self._write(name, content)
+        self._write(process.CONFIGURATION, rendered.configuration)
+        if loaded is None:
+            process.start(self._directory)
+        else:
+            refusal = self._runtime.reload()
+            if refusal is not None:
+                raise BalancerFault(f"HAProxy did not take its new configuration: {refusal}")
+        for owner, owned in registry.owners.items():
+            for group in owned.targets:
+                self.observe(registry, owner, group)
+
+    def stop(self) -> None:
+        """End HAProxy."""
+        process.stop(self._directory)
+
+    def observe(self, registry: Registry, owner: str, group: str) -> tuple[Registry, dict[str, Server]]:
+        """Make HAProxy's servers of one group agree with the registry, and say how its targets are.
+
+        The registry that is returned has the targets in service whose checks have passed.
+        """
+        try:
+            servers = self.servers(registry, owner, group)
+        except NotRunning:
+            self.follow(registry)
+            servers = self.servers(registry, owner, group)
+        declared, backend = registry.group(owner, group), backend_name(owner, group)
+        changed, wanted = False, set[ServerKey]()
+        for registration in registry.registrations(owner, group):
+            server = servers.get((backend, registration.target.id))
+            if registration.phase is Phase.INITIAL and server and server.has_passed:
+                registration = registration.moved(Phase.IN_SERVICE)
+                registry = registry.move(owner, group, registration.target.id, Phase.IN_SERVICE)
+            for place in places(owner, group, declared, registration):
+                wanted.add((place.backend, place.name))
+                changed |= self._agree(place, registration.phase, servers.get((place.backend, place.name)))
+        for stranger in servers.keys() - wanted:
+            self._runtime.disable(*stranger)
+            self._runtime.delete(*stranger)
+            changed = True
+        if changed:
+            servers = self.servers(registry, owner, group)
+            self._set_maps(thresholds(registry))
+        return registry, by_target(servers, backend)
+
+    def gets_requests(self, registry: Registry, owner: str, group: str, target_id: str) -> bool:
+        """Whether HAProxy may send something to a target, healthy or not."""
+        servers = self.servers(registry, owner, group)
+        return any(not s.in_maintenance for (_, name), s in servers.items() if same_target(name, target_id))
+
+    def cut(self, registry: Registry, owner: str, group: str, target_id: str) -> None:
+        """Break what is in flight to a target."""
+        for (backend, name), server in self.servers(registry, owner, group).items():
+            if same_target(name, target_id) and server.in_flight:
+                self._runtime.cut(backend, name)
+
+    def servers(self, registry: Registry, owner: str, group: str) -> dict[ServerKey, Server]:
+        """HAProxy's servers of one group, twins included."""
+        backends = [backend_name(owner, group)]
+        if not registry.group(owner, group).attributes.needs_few:
+            backends.append(open_backend_name(owner, group))
+        return {
+            (backend, name): server for backend in backends for name, server in self._runtime.servers(backend).items()
+        }
+
+    def _agree(self, place: Place, phase: Phase, server: Server | None) -> bool:
+        """Bring one server to its registration's phase. True when something was changed."""
+        if phase is Phase.DRAINING:
+            if server is None or server.in_maintenance:
+                return False
+            self._runtime.disable(place.backend, place.name)
+            return True
+        if server is None:
+            self._runtime.add(place.backend, place.name, place.words)
+        if phase is Phase.IN_SERVICE and (server is None or server.in_maintenance):
+            self._runtime.enable(place.backend, place.name)
+            return True
+        return server is None
+
+    def _set_maps(self, maps: Mapping[str, Mapping[str, str]]) -> None:
+        """Make the maps that run those that are wanted."""
+        for name, entries in maps.items():
+            if self._runtime.entries(name) != entries:
+                self._write(name, Rendered.as_file(entries))
+                self._runtime.replace_entries(name, entries)
+
+    def _renew(self, file: PemFile) -> None:
+        """Take over a certificate that has changed. One that is no good keeps nobody from working: the former stays."""
+        try:
+            content = file.read()
+            if content != (self._directory / file.name).read_text():
+                self._runtime.replace_pem(file.kind, file.name, content)
+                self._write(file.name, content)
+        except (ConfigError, BalancerFault, OSError) as error:
+            _logger.warning("the former certificate stays: %s", error)
+
+    def _files(self, rendered: Rendered) -> dict[str, str]:
+        """What HAProxy is to read. A certificate whose file is gone is still in our copy."""
+        found = rendered.texts()
+        for file in rendered.pem:
+            try:
+                found[file.name] = file.read()
+            except ConfigError:
+                kept = self._directory / file.name
+                if not kept.exists():
+                    raise
+                found[file.name] = kept.read_text()
+        return found
+
+    def _write(self, name: str, content: str) -> None:
+        try:
+            write_atomically(self._directory / name, content)
+        except OSError as error:
+            raise BalancerFault(f"cannot write {self._directory / name}: {error.strerror}") from error

@@ -1,0 +1,150 @@
+"""`pipeline balancer explain`: which rule takes a request, and why not the ones before it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import SplitResult, urlsplit
+
+import click
+
+from pipeline.cli.session import json_option
+from pipeline.errors import ConfigError
+from pipeline.home import Home
+
+if TYPE_CHECKING:
+    from pipeline.balancer.matching import Miss, Request
+    from pipeline.balancer.model import Action
+    from pipeline.balancer.sharing import SharedListener
+
+_PORTS = {"http": 80, "https": 443}
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What becomes of a request. `priority` is None for the default action, and `action` where nobody declares one."""
+
+    shared: SharedListener
+    misses: Sequence[Miss]
+    priority: int | None
+    owner: str
+    action: Action | None
+
+
+@click.command("explain", short_help="Which rule takes a request, and why.")
+@click.argument("url")
+@click.option("-H", "headers", multiple=True, metavar="'NAME: VALUE'", help="A header of the request.")
+@click.option("-X", "method", default="GET", show_default=True, metavar="METHOD", help="Its method.")
+@click.option("--source", default="127.0.0.1", show_default=True, metavar="IP", help="Where it comes from.")
+@json_option
+def command(url: str, headers: tuple[str, ...], method: str, source: str, as_json: bool) -> None:
+    """Say which rule takes a request for URL, why those before it do not, and where it goes. Sends nothing."""
+    from pipeline.balancer.balancer import Balancer
+
+    split = _split(url)
+    listeners = Balancer(Home.locate().balancer).registry().listeners()
+    explanation = _explain(_listener(listeners, split), _request(split, url, headers, method, source))
+    if as_json:
+        click.echo(json.dumps(_as_data(explanation)))
+    else:
+        _show(explanation)
+
+
+def _split(url: str) -> SplitResult:
+    try:
+        split = urlsplit(url)
+        if split.scheme in _PORTS and split.hostname and split.port != 0:
+            return split
+    except ValueError:
+        pass
+    raise ConfigError(f"{url} is no URL of a request", hint="write http://shop.example.com:8080/path?key=value")
+
+
+def _listener(listeners: Sequence[SharedListener], split: SplitResult) -> SharedListener:
+    """The listener on the URL's port. Raises `ConfigError` where there is none that speaks its protocol."""
+    from pipeline.cli.balancer_words import listener_in_words
+
+    port = split.port or _PORTS[split.scheme]
+    shared = next((shared for shared in listeners if shared.port == port), None)
+    if shared is None:
+        known = "; ".join(map(listener_in_words, listeners))
+        raise ConfigError(
+            f"no listener has port {port}", hint=f"there are: {known}" if known else "nothing is declared"
+        )
+    if shared.listener.secure != (split.scheme == "https"):
+        hint = f"it is {listener_in_words(shared)}"
+        raise ConfigError(f"the listener on port {port} does not speak {split.scheme}", hint=hint)
+    return shared
+
+
+def _request(split: SplitResult, url: str, headers: Sequence[str], method: str, source: str) -> Request:
+    from ipaddress import ip_address
+
+    from pipeline.balancer.matching import Request
+
+    pairs = tuple(_header(header) for header in headers)
+    try:
+        ip_address(source)
+    except ValueError as error:
+        raise ConfigError(f"--source {source}: write an address such as 192.0.2.7") from error
+    return Request(
+        method=method,
+        host=next((value for name, value in pairs if name.lower() == "host"), split.netloc.rpartition("@")[2]),
+        path=split.path or "/",
+        query=split.query if "?" in url.partition("#")[0] else None,
+        headers=pairs,
+        source=source,
+    )
+
+
+def _header(header: str) -> tuple[str, str]:
+    name, colon, value = header.partition(":")
+    if not colon or not name.strip():
+        raise ConfigError(f"-H {header}: write -H 'Name: value'")
+    return name.strip(), value.strip()
+
+
+def _explain(shared: SharedListener, request: Request) -> Explanation:
+    from pipeline.balancer.matching import match
+
+    taken, misses = match([owned.rule for owned in shared.rules], request)
+    found = next((owned for owned in shared.rules if owned.rule is taken), None)
+    if found is None:
+        return Explanation(shared, misses, None, shared.owner, shared.listener.default_action)
+    return Explanation(shared, misses, found.rule.priority, found.owner, found.rule.action)
+
+
+def _show(found: Explanation) -> None:
+    from pipeline.cli.balancer_words import action_in_words, listener_in_words
+    from pipeline.cli.output import table
+
+    owners = {owned.rule.priority: owned.owner for owned in found.shared.rules}
+    click.echo(listener_in_words(found.shared))
+    rows = [(str(miss.rule.priority), owners[miss.rule.priority], f"no: {miss.reason}") for miss in found.misses]
+    if found.action is None:
+        rows.append(("default", "nobody", "no rule takes it, and nobody declares a default action: answers 503"))
+    else:
+        what = action_in_words(found.owner, found.action)
+        rows.append((str(found.priority or "default"), found.owner, f"takes it: {what}"))
+    table(rows, "priority", "owner", "rule")
+
+
+def _as_data(found: Explanation) -> dict[str, Any]:
+    from pipeline.cli.balancer_words import shares
+
+    owners = {owned.rule.priority: owned.owner for owned in found.shared.rules}
+    groups = shares(found.owner, found.action) if found.action else []
+    return {
+        "port": found.shared.port,
+        "load_balancer": {"name": found.shared.name, "owner": found.shared.owner},
+        "misses": [
+            {"priority": miss.rule.priority, "owner": owners[miss.rule.priority], "reason": miss.reason}
+            for miss in found.misses
+        ],
+        "priority": found.priority or ("default" if found.action else None),
+        "owner": found.owner if found.action else None,
+        "action": found.action.model_dump(mode="json", exclude_none=True) if found.action else None,
+        "target_groups": [{"target_group": name, "share": share} for name, share in groups],
+    }

@@ -1,0 +1,95 @@
+"""`pipeline balancer metrics`: what CloudWatch would know, for Prometheus."""
+
+from __future__ import annotations
+
+import signal
+import socket
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING
+
+import click
+
+from pipeline.errors import BalancerFault, ConfigError
+from pipeline.home import Home
+
+if TYPE_CHECKING:
+    from pipeline.balancer.telemetry.metrics import Metrics
+
+
+@click.command("metrics", short_help="CloudWatch's metrics, for Prometheus.")
+@click.option("--listen", "place", metavar="[ADDRESS:]PORT", help="Serve them at /metrics there, until Ctrl-C.")
+def command(place: str | None) -> None:
+    """The load balancer's metrics in Prometheus' format. Each one's help begins with CloudWatch's name for it.
+
+    Without an address, --listen is on 127.0.0.1: they tell nobody else anything unless you say so.
+    """
+    from pipeline.balancer.balancer import Balancer
+    from pipeline.balancer.telemetry.metrics import Metrics
+
+    metrics = Metrics(Balancer(Home.locate().balancer))
+    if place is None:
+        click.echo(metrics.text(), nl=False)
+    else:
+        _serve(metrics, *_address(place))
+
+
+def _address(place: str) -> tuple[str, int]:
+    """The address and the port in `--listen`."""
+    address, _, port = place.rpartition(":")
+    if not port.isdecimal() or not 0 <= int(port) <= 65535:
+        raise ConfigError(f"--listen {place}: write 9101, 127.0.0.1:9101 or [::1]:9101")
+    return address.strip("[]") or "127.0.0.1", int(port)
+
+
+def _serve(metrics: Metrics, address: str, port: int) -> None:
+    """Answer until Ctrl-C or SIGTERM."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with suppress(KeyboardInterrupt), _server(metrics, address, port) as server:
+        metrics.text()  # So that the first look does not wait for all of the log.
+        name = f"[{address}]" if ":" in address else address
+        click.echo(f"metrics at http://{name}:{server.server_port}/metrics", err=True)
+        server.serve_forever()
+
+
+def _server(metrics: Metrics, address: str, port: int) -> ThreadingHTTPServer:
+    class Handler(_Handler):
+        source = metrics
+
+    class Server(ThreadingHTTPServer):
+        daemon_threads = True
+        address_family = socket.AF_INET6 if ":" in address else socket.AF_INET
+
+    try:
+        return Server((address, port), Handler)
+    except OSError as error:
+        raise ConfigError(f"--listen {address}:{port}: {error.strerror}") from error
+
+
+class _Handler(BaseHTTPRequestHandler):
+    source: Metrics
+    # A client that says nothing does not keep a thread.
+    timeout = 10
+
+    def do_GET(self) -> None:
+        if self.path.partition("?")[0] != "/metrics":
+            self._answer(404, "text/plain", "the metrics are at /metrics\n")
+            return
+        from pipeline.balancer.telemetry.exposition import CONTENT_TYPE
+
+        try:
+            self._answer(200, CONTENT_TYPE, self.source.text())
+        except BalancerFault as fault:
+            self._answer(503, "text/plain", f"{fault}\n")
+
+    def _answer(self, status: int, content_type: str, text: str) -> None:
+        body = text.encode()
+        self.send_response(status)
+        self.send_header("Content-Type", content_type)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        with suppress(OSError):  # The client may have left.
+            self.wfile.write(body)
+
+    def log_message(self, *args: object) -> None:
+        """Who looks is of no interest."""
