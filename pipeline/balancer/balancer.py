@@ -23,7 +23,8 @@ from pipeline.balancer.haproxy.runtime import Server
 from pipeline.balancer.haproxy.server import is_checked
 from pipeline.balancer.key_set import KeySet, read_key_set
 from pipeline.balancer.model import Declaration, Target, TargetHealth
-from pipeline.balancer.registry import Phase, Registry, read_registry, write_registry
+from pipeline.balancer.registry import Phase, Registry
+from pipeline.balancer.registry_file import RegistryFile
 from pipeline.errors import BalancerFault, ConfigError
 from pipeline.lock import exclusive
 
@@ -40,6 +41,7 @@ class Balancer:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
+        self._file = RegistryFile(directory / "registry.json")
         self._plane = DataPlane(directory)
 
     def ensure_running(self) -> bool:
@@ -47,7 +49,7 @@ class Balancer:
         with self._locked():
             self._cap_access_log()
             registry = self._with_keys(self.registry())
-            self._save(registry)
+            self._file.write(registry)
             if not registry.owners:
                 self._plane.stop()
                 return False
@@ -57,7 +59,7 @@ class Balancer:
 
     def registry(self) -> Registry:
         """All that is declared, and the targets registered."""
-        return read_registry(self.directory / "registry.json")
+        return self._file.read()
 
     def declared(self, owner: str) -> Declaration | None:
         """What `owner` has declared."""
@@ -75,10 +77,10 @@ class Balancer:
             self._cap_access_log()
             former, wanted = self.registry(), self._checked(owner, declaration)
             try:
-                self._save(wanted)
+                self._file.write(wanted)
                 self._plane.follow(wanted)
             except BalancerFault:
-                self._save(former)
+                self._file.write(former)
                 self._plane.follow(former)
                 raise
 
@@ -86,7 +88,7 @@ class Balancer:
         """Forget everything of `owner`. The last owner's leaving ends HAProxy."""
         with self._locked():
             registry = self.registry().withdraw(owner)
-            self._save(registry)
+            self._file.write(registry)
             if registry.owners:
                 self._plane.follow(registry)
             else:
@@ -97,14 +99,14 @@ class Balancer:
         with self._locked():
             former = self.registry()
             registry = former.register(owner, group, targets, ramps=self._is_served(former, owner, group))
-            self._save(registry)
+            self._file.write(registry)
             self._observe(registry, owner, group)
 
     def deregister(self, owner: str, group: str, target_id: str) -> None:
         """Send a target no more requests. What is in flight goes on. Read back before this returns."""
         with self._locked():
             registry = self.registry().move(owner, group, target_id, Phase.DRAINING)
-            self._save(registry)
+            self._file.write(registry)
             self._observe(registry, owner, group)
             if self._plane.gets_requests(registry, owner, group, target_id):
                 raise BalancerFault(f"HAProxy still sends requests to {target_id} after it was told not to")
@@ -122,7 +124,7 @@ class Balancer:
                 return
             kept = tuple(r for r in registry.registrations(owner, group) if r.target.id != target_id)
             registry = registry.with_registrations(owner, group, kept)
-            self._save(registry)
+            self._file.write(registry)
             self._observe(registry, owner, group)
 
     def target_health(self, owner: str, group: str) -> tuple[TargetHealth, ...]:
@@ -148,14 +150,10 @@ class Balancer:
         with exclusive(self.directory / "lock"):
             yield
 
-    def _save(self, registry: Registry) -> None:
-        if registry != self.registry():
-            write_registry(self.directory / "registry.json", registry)
-
     def _observe(self, registry: Registry, owner: str, group: str) -> tuple[Registry, dict[str, Server]]:
         observed, servers = self._plane.observe(registry, owner, group)
         if observed is not registry:
-            self._save(observed)
+            self._file.write(observed)
         return observed, servers
 
     def _is_served(self, registry: Registry, owner: str, group: str) -> bool:

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from enum import StrEnum
-from pathlib import Path
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from pipeline.balancer.key_set import KeySet
 from pipeline.balancer.model import Declaration, HealthCheck, Resource, Target, TargetGroup
 from pipeline.balancer.sharing import SharedListener, shared_listeners
 from pipeline.errors import BalancerFault
-from pipeline.files import write_atomically
 
 
 class Phase(StrEnum):
@@ -124,25 +121,3 @@ class Registry(Resource):
         """This registry with one target in another phase; unchanged when it is in that phase already."""
         moved = (r.moved(phase) if r.target.id == target_id else r for r in self.registrations(owner, group))
         return self.with_registrations(owner, group, tuple(moved))
-
-
-def read_registry(path: Path) -> Registry:
-    """The registry kept at `path`; empty when there is none. A damaged file is refused, never taken as empty."""
-    try:
-        return Registry.model_validate_json(path.read_text())
-    except FileNotFoundError:
-        return Registry()
-    except (ValidationError, UnicodeDecodeError) as error:
-        raise BalancerFault(
-            f"{path} is damaged: {error}",
-            hint="put a good copy back; without one, move it away: each pipeline is then down until it is run again",
-        ) from error
-
-
-def write_registry(path: Path, registry: Registry) -> None:
-    """Keep `registry` at `path`."""
-    try:
-        write_atomically(path, registry.model_dump_json(indent=1))
-    except OSError as error:
-        full = " (the disk is full)" if error.errno == errno.ENOSPC else ""
-        raise BalancerFault(f"cannot write {path}: {error.strerror}{full}") from error

@@ -11,7 +11,10 @@ from pipeline.balancer.model.attributes import TargetGroupAttributes
 from pipeline.quantity import milliseconds
 
 _ALGORITHMS = {"round_robin": "roundrobin", "least_outstanding_requests": "leastconn", "weighted_random": "random(1)"}
+_COOKIE = "AWSALB"
 _BROWSER = 7 * 86400
+# A check's Host, as ELB's: the address and the port that it goes to.
+_HOST = "%[bc_dst]:%[bc_dst_port]"
 # How many clients' application cookies are remembered.
 _SESSIONS = "100k"
 
@@ -21,17 +24,17 @@ def backend_lines(owner: str, name: str, group: TargetGroup, idle: int) -> Itera
     yield f"backend {backend_name(owner, name)}"
     yield from (f"  {line}" for line in _common(group, idle))
     yield "  option allbackups"
-    yield from (f"  {line}" for line in _stickiness(group.attributes))
+    yield from (f"  {line}" for line in _stickiness(group.attributes, backend_name(owner, name)))
+    yield from (f"  {line}" for line in _table(group.attributes))
     yield f"  timeout check {milliseconds(group.health_check.timeout)}ms"
-    if group.health_check.protocol != "TCP":
-        yield "  option httpchk"
-        yield from (f"  {line}" for line in _check(group))
+    yield from (f"  {line}" for line in _check(group))
 
 
 def open_backend_lines(owner: str, name: str, group: TargetGroup, idle: int) -> Iterator[str]:
     """The section that takes over when too few targets are healthy: the same targets, not checked."""
     yield f"backend {open_backend_name(owner, name)}"
     yield from (f"  {line}" for line in _common(group, idle))
+    yield from (f"  {line}" for line in _stickiness(group.attributes, backend_name(owner, name)))
 
 
 def _common(group: TargetGroup, idle: int) -> Iterator[str]:
@@ -41,29 +44,52 @@ def _common(group: TargetGroup, idle: int) -> Iterator[str]:
     yield from backend_refusals(group)
 
 
-def _stickiness(attributes: TargetGroupAttributes) -> Iterator[str]:
+def _stickiness(attributes: TargetGroupAttributes, table: str) -> Iterator[str]:
+    """How a client stays with its target. `table`: the backend that remembers the application's cookies."""
     if not attributes.stickiness:
         return
     if attributes.stickiness_type == "lb_cookie":
-        yield (
-            f"cookie AWSALB insert indirect nocache httponly maxidle {attributes.lb_cookie_duration}s "
-            f'attr "Max-Age={_BROWSER}"'
-        )
+        yield from _own_cookie(attributes.lb_cookie_duration)
         return
     name = attributes.app_cookie_name
-    yield f"stick-table type string len 128 size {_SESSIONS} expire {attributes.app_cookie_duration}s peers workers"
-    yield f"stick match req.cook({name})"
-    yield f"stick store-response res.cook({name})"
+    yield f"stick match req.cook({name}) table {table}"
+    # A client whose target has left or failed belongs to the next one from then on.
+    yield f"stick store-request req.cook({name}) table {table} if {{ req.cook({name}),in_table({table}) -m bool }}"
+    yield f"stick store-response res.cook({name}) table {table}"
+
+
+def _table(attributes: TargetGroupAttributes) -> Iterator[str]:
+    """What remembers the application's cookies. By address, because a target and its twin are the same then."""
+    if attributes.stickiness and attributes.stickiness_type == "app_cookie":
+        yield (
+            f"stick-table type string len 128 size {_SESSIONS} expire {attributes.app_cookie_duration}s srvkey addr "
+            "peers workers"
+        )
+
+
+def _own_cookie(duration: int) -> Iterator[str]:
+    """The cookie of the load balancer, and its copy for requests from pages of other sites."""
+    yield f'cookie {_COOKIE} insert indirect nocache httponly maxidle {duration}s attr "Max-Age={_BROWSER}"'
+    copied = f"!{{ req.cook({_COOKIE}) -m found }} {{ req.cook({_COOKIE}CORS) -m found }}"
+    yield f'http-request add-header Cookie "{_COOKIE}=%[req.cook({_COOKIE}CORS)]" if {copied}'
+    copy = f"{_COOKIE}CORS=%[res.cook({_COOKIE})]; Max-Age={_BROWSER}; Path=/; SameSite=None; Secure"
+    yield f'http-after-response add-header Set-Cookie "{copy}" if {{ res.cook({_COOKIE}) -m len gt 0 }}'
 
 
 def _check(group: TargetGroup) -> Iterator[str]:
-    """Lines that ask a target for a page, or call a gRPC method that need not exist."""
+    """Lines that only connect, ask a target for a page, or call a gRPC method that need not exist."""
+    if group.health_check.protocol == "TCP":
+        # Without these, a check would speak what the targets do.
+        yield "option tcp-check"
+        yield "tcp-check connect"
+        return
     version = "HTTP/1.1" if group.protocol_version == "HTTP1" else "HTTP/2"
     protocol = "proto h1" if group.protocol_version == "HTTP1" else "proto h2"
     alpn = "" if group.protocol_version == "HTTP1" else " alpn h2"
     secure = f" ssl{alpn}" if group.health_check.protocol == "HTTPS" else ""
+    yield "option httpchk"
     yield f"http-check connect {protocol}{secure}"
-    what = f"uri {quote(group.check_path)} ver {version} hdr Host localhost hdr User-Agent ELB-HealthChecker/2.0"
+    what = f"uri {quote(group.check_path)} ver {version} hdr Host {_HOST} hdr User-Agent ELB-HealthChecker/2.0"
     if group.is_grpc:
         yield f"http-check send meth POST {what} hdr Content-Type application/grpc hdr Te trailers"
         yield f"http-check expect hdr name grpc-status value -m reg '^({_codes(group.check_matcher)})$'"

@@ -8,6 +8,8 @@ from pipeline.balancer.haproxy.runtime import Server
 from pipeline.balancer.model import TargetHealth, TargetState
 from pipeline.balancer.registry import Phase, Registration
 
+_UNUSED = "Target group is not configured to receive traffic from the load balancer"
+
 
 def judge(registration: Registration, server: Server | None, *, used: bool, checked: bool) -> TargetHealth:
     """The health of a registered target.
@@ -31,7 +33,7 @@ def _judge(phase: Phase, server: Server | None, *, used: bool, checked: bool) ->
     if phase is Phase.DRAINING:
         return TargetState.DRAINING, "Target.DeregistrationInProgress", "Target deregistration is in progress"
     if not used:
-        return TargetState.UNUSED, "Target.NotInUse", "No listener forwards to the target group"
+        return TargetState.UNUSED, "Target.NotInUse", _UNUSED
     if server is None:
         return TargetState.INITIAL, "Elb.RegistrationInProgress", "Target registration is in progress"
     if phase is Phase.INITIAL:
@@ -50,7 +52,7 @@ def _judge(phase: Phase, server: Server | None, *, used: bool, checked: bool) ->
 def _initial(server: Server) -> tuple[str, str]:
     """An initial target's description tells why it is not in service yet, where a check has failed."""
     if server.check_status in ("", "INI") or server.check_status.startswith(("L4OK", "L6OK", "L7OK")):
-        return "Elb.InitialHealthChecking", f"Health checks passed: {server.passes} of {server.rise}"
+        return "Elb.InitialHealthChecking", "Initial health checks in progress"
     return "Elb.InitialHealthChecking", _failure(server)[1]
 
 

@@ -40,15 +40,15 @@ class Place(NamedTuple):
 def places(owner: str, group_name: str, group: TargetGroup, registration: Registration) -> Iterator[Place]:
     """The server of a target, and its twin."""
     backend, target = backend_name(owner, group_name), registration.target
-    common = (
-        f"{target.address}:{target.port} weight 100 pool-purge-delay 1s{_protocol(group)}{_cookie(group, target.id)}"
-    )
+    common = f"{target.address}:{target.port} weight 100 pool-purge-delay 1s{_protocol(group)}"
+    cookie = _cookie(group, target.id)
     checks = f" {_check_words(registration.health_check)}" if is_checked(registration, group) else ""
-    yield Place(backend, target.id, f"{common}{checks}{_manners(registration, group)}")
+    yield Place(backend, target.id, f"{common}{cookie}{checks}{_manners(registration, group)}")
     if group.attributes.needs_few:
+        # Without a cookie: with it, clients would stay with a target that has failed.
         yield Place(backend, f"{target.id}{_TWIN}", f"{common} backup")
     else:
-        yield Place(open_backend_name(owner, group_name), target.id, common)
+        yield Place(open_backend_name(owner, group_name), target.id, f"{common}{cookie}")
 
 
 def same_target(name: str, target_id: str) -> bool:

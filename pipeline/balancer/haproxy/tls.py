@@ -7,6 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
+
 from pipeline.balancer.haproxy.words import quote, regsub
 from pipeline.balancer.model.attributes import ListenerAttributes
 from pipeline.balancer.model.tls import DEFAULT_POLICY, Certificate, MutualAuthentication, SslPolicy
@@ -31,6 +35,8 @@ _POLICIES: dict[SslPolicy, tuple[str, str]] = {
     # OpenSSL keeps what is this old behind its lowest security level.
     "ELBSecurityPolicy-TLS13-1-0-2021-06": ("TLSv1.0", f"{_GCM}:{_SHA2}:{_OLD}:@SECLEVEL=0"),
 }
+# Base64 in lines as long as PEM's.
+_LINES = r'regsub("(.{64})(?=.)","\\1%0A",g)'
 # X509_V_ERR_CERT_HAS_EXPIRED
 _EXPIRED = 10
 
@@ -43,7 +49,7 @@ class PemFile(NamedTuple):
     sources: tuple[str, ...]
 
     def read(self) -> str:
-        """What it should hold now. Raises `ConfigError` where a source cannot be read."""
+        """What it should hold now. Raises `ConfigError`, which names the source, where that is not usable."""
         parts = []
         for source in self.sources:
             try:
@@ -51,7 +57,24 @@ class PemFile(NamedTuple):
             except (OSError, UnicodeDecodeError) as error:
                 reason = getattr(error, "strerror", None) or "is no text"
                 raise ConfigError(f"{source} cannot be read: {reason}") from error
-        return "\n".join(part.strip() for part in parts) + "\n"
+        content = "\n".join(part.strip() for part in parts) + "\n"
+        self._refuse_unusable(content.encode())
+        return content
+
+    def _refuse_unusable(self, content: bytes) -> None:
+        """HAProxy would refuse it too, by a name that says nothing to its user."""
+        try:
+            certificates = x509.load_pem_x509_certificates(content)
+        except ValueError as error:
+            raise ConfigError(f"{self.sources[0]} holds no certificate in PEM") from error
+        if self.kind != "cert":
+            return
+        try:
+            key = serialization.load_pem_private_key(content, None, unsafe_skip_rsa_key_validation=True)
+        except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+            raise ConfigError(f"{self.sources[-1]} holds no private key in PEM, or one with a password") from error
+        if key.public_key() != certificates[0].public_key():
+            raise ConfigError(f"{self.sources[-1]} holds a key that does not belong to {self.sources[0]}")
 
 
 def pem_files(shared: SharedListener) -> Iterator[PemFile]:
@@ -94,7 +117,7 @@ def tls_headers(shared: SharedListener) -> Iterator[str]:
 
 def _client_certificate(mutual: MutualAuthentication, names: ListenerAttributes) -> Iterator[str]:
     """What a client says in such a header of its own is never passed on."""
-    pem = "-----BEGIN%%20CERTIFICATE-----%%0A%[ssl_c_der,base64]%%0A-----END%%20CERTIFICATE-----%%0A"
+    pem = f"-----BEGIN%%20CERTIFICATE-----%%0A%[ssl_c_der,base64,{_LINES}]%%0A-----END%%20CERTIFICATE-----%%0A"
     moment = regsub("^(..)(..)(..)(..)(..)(..)Z?$", r"20\1-\2-\3T\4:\5:\6Z")
     values = {
         names.x_amzn_mtls_clientcert_serial_number: "%[ssl_c_serial,hex]",
@@ -105,11 +128,9 @@ def _client_certificate(mutual: MutualAuthentication, names: ListenerAttributes)
         ),
         names.x_amzn_mtls_clientcert_leaf: pem,
     }
-    if mutual.mode == "passthrough":
-        values = {names.x_amzn_mtls_clientcert: pem}
     for name in (names.x_amzn_mtls_clientcert, *values):
         yield f"http-request del-header {name} if {{ ssl_fc }}"
-    for name, value in values.items():
+    for name, value in (values if mutual.mode == "verify" else {names.x_amzn_mtls_clientcert: pem}).items():
         yield f"http-request set-header {name} {quote(value)} if {{ ssl_c_used }}"
 
 

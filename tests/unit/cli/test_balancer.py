@@ -22,7 +22,8 @@ import click
 import pytest
 
 from pipeline.balancer.model import Declaration, Target, TargetHealth, TargetState
-from pipeline.balancer.registry import Registry, write_registry
+from pipeline.balancer.registry import Registry
+from pipeline.balancer.registry_file import RegistryFile
 from pipeline.balancer.telemetry.traffic import Traffic
 from pipeline.cli.balancer_tree import tree
 from pipeline.cli.balancer_view import View
@@ -108,7 +109,7 @@ def balancer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The balancer's directory, in a home where two owners have declared something."""
     monkeypatch.setenv("PENSTOCK_HOME", str(tmp_path))
     (tmp_path / "balancer").mkdir()
-    write_registry(tmp_path / "balancer" / "registry.json", registry())
+    RegistryFile(tmp_path / "balancer" / "registry.json").write(registry())
     return tmp_path / "balancer"
 
 

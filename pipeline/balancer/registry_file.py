@@ -1,0 +1,59 @@
+"""The registry on disk. What has been read once is not read again while nobody has written."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from pipeline.balancer.registry import Registry
+from pipeline.errors import BalancerFault
+from pipeline.files import write_atomically
+
+# A file's inode, time and size: every write makes another file.
+Stamp = tuple[int, int, int]
+
+
+class RegistryFile:
+    """One JSON file, replaced as a whole."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._known: tuple[Stamp | None, Registry] | None = None
+
+    def read(self) -> Registry:
+        """The registry; empty when there is no file. A damaged file is refused, never taken as empty."""
+        known, stamp = self._known, self._stamp()
+        if known is None or known[0] != stamp:
+            known = self._known = stamp, self._parsed()
+        return known[1]
+
+    def write(self, registry: Registry) -> None:
+        """Keep `registry`. What has not changed is not written."""
+        if registry == self.read():
+            return
+        try:
+            write_atomically(self._path, registry.model_dump_json(indent=1))
+        except OSError as error:
+            full = " (the disk is full)" if error.errno == errno.ENOSPC else ""
+            raise BalancerFault(f"cannot write {self._path}: {error.strerror}{full}") from error
+        self._known = self._stamp(), registry
+
+    def _stamp(self) -> Stamp | None:
+        try:
+            found = self._path.stat()
+        except FileNotFoundError:
+            return None
+        return found.st_ino, found.st_mtime_ns, found.st_size
+
+    def _parsed(self) -> Registry:
+        try:
+            return Registry.model_validate_json(self._path.read_text())
+        except FileNotFoundError:
+            return Registry()
+        except (ValidationError, UnicodeDecodeError) as error:
+            raise BalancerFault(
+                f"{self._path} is damaged: {error}",
+                hint="put a good copy back; without one, move it away: each pipeline is then down until its next run",
+            ) from error
