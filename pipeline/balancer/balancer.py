@@ -67,9 +67,24 @@ class Balancer:
         return owned.declaration if owned else None
 
     def check(self, owner: str, declaration: Declaration) -> None:
-        """Raise what `apply` would raise, and change nothing."""
+        """Raise what `apply` would raise, and where it would delete what is protected; change nothing.
+
+        Going back to what was must always be possible, so `apply` itself does not ask for protection.
+        """
         with self._locked():
+            self.refuse_protected(owner, declaration)
             self._checked(owner, declaration)
+
+    def refuse_protected(self, owner: str, declaration: Declaration | None = None) -> None:
+        """Raise `ConfigError` where a load balancer of `owner` is protected that would not be in `declaration`."""
+        declared = self.declared(owner)
+        kept = declaration.load_balancers if declaration else {}
+        for name, balancer in declared.load_balancers.items() if declared else ():
+            if balancer.attributes.deletion_protection and name not in kept:
+                raise ConfigError(
+                    f"load balancer {name} of {owner} is protected against deletion",
+                    hint="set its attribute deletion_protection.enabled to false and run the pipeline first",
+                )
 
     def apply(self, owner: str, declaration: Declaration) -> None:
         """Make `declaration` all that `owner` has. Its targets stay. On an error everything is as it was."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,7 @@ def read_key_set(source: str) -> KeySet:
         raise ConfigError(f"{source} is larger than {_MOST_BYTES >> 10} KiB")
     try:
         found = json.loads(content)["keys"]
-        keys = {str(key["kid"]): _pem(key) for key in found if (key["kty"], key.get("use", "sig")) == ("RSA", "sig")}
+        keys = {_id(key): _pem(key) for key in found if (key["kty"], key.get("use", "sig")) == ("RSA", "sig")}
     except (ValueError, KeyError, TypeError, AttributeError, binascii.Error) as error:
         raise ConfigError(f"{source} is no set of keys (JWKS): {error}") from error
     if not 1 <= len(keys) <= _MOST_KEYS:
@@ -62,6 +63,13 @@ def _fetched(source: str) -> bytes:
             return answer.raw.read(_MOST_BYTES + 1, decode_content=True)
     except requests.RequestException as error:
         raise ConfigError(f"{source} cannot be fetched: {error}") from error
+
+
+def _id(key: dict[str, Any]) -> str:
+    kid = str(key["kid"])
+    if not re.fullmatch(r"[ -~]{1,256}", kid):
+        raise ValueError("the id of a key is not printable ASCII")
+    return kid
 
 
 def _pem(key: dict[str, Any]) -> str:

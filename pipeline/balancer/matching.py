@@ -98,7 +98,7 @@ def _any(config: HostHeader | PathPattern | HttpHeader, texts: list[str], *, fol
     """Whether some value or some regular expression matches one of the texts."""
     case: Callable[[str], str] = str.lower if fold else str
     patterns = [Wildcard.parse(case(value)) for value in config.values]
-    regexes = [re.compile(value, re.IGNORECASE if fold else 0) for value in config.regex_values]
+    regexes = [re.compile(value, re.ASCII | (re.IGNORECASE if fold else 0)) for value in config.regex_values]
     return any(
         any(pattern.matches(case(text)) for pattern in patterns) or any(regex.search(text) for regex in regexes)
         for text in texts

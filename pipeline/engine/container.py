@@ -32,6 +32,7 @@ YIELDING = 128
 class ContainerSpec:
     """What a container is made from. `memory` in bytes, `cpus` in cores; None: no limit.
 
+    `published`: a port of the container, and the port of 127.0.0.1 that leads there.
     `unprivileged` takes what a test does not need: capabilities, and the processor where somebody else wants it.
     """
 
@@ -47,6 +48,7 @@ class ContainerSpec:
     pids: int | None = None
     network: str = "bridge"
     address: str | None = None
+    published: tuple[int, int] | None = None
     unprivileged: bool = False
 
 
@@ -59,6 +61,9 @@ def host_options(spec: ContainerSpec) -> dict[str, Any]:
         "network_mode": spec.network,
         "init": False,
     }
+    if spec.published:
+        inside, outside = spec.published
+        options["port_bindings"] = {inside: ("127.0.0.1", outside)}
     if spec.memory and spec.unprivileged:
         # Swap would let tests pass here that are killed where there is none.
         options["memswap_limit"] = spec.memory

@@ -46,6 +46,7 @@ class Containers:
                 entrypoint=list(spec.entrypoint) if spec.entrypoint is not None else None,
                 environment=dict(spec.environment),
                 labels={**spec.labels, LABEL_HOME: self._home},
+                ports=[spec.published[0]] if spec.published else None,
                 host_config=self._api.create_host_config(**host_options(spec)),
                 networking_config=self._networking(spec),
                 # The balancer checks; a second opinion would only cost time.

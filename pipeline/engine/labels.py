@@ -13,3 +13,5 @@ LABEL_GRACE = "penstock.stop-grace"
 
 ROLE_APP = "app"
 ROLE_TEST = "test"
+# The port of 127.0.0.1 by which a container is reached, where Docker publishes one.
+LABEL_PORT = "penstock.port"

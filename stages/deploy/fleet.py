@@ -12,8 +12,9 @@ from pipeline.balancer.balancer import Balancer
 from pipeline.balancer.model import Target, TargetHealth, TargetState
 from pipeline.engine.container import Container, ContainerSpec
 from pipeline.engine.engine import Engine
-from pipeline.engine.labels import LABEL_GRACE, LABEL_RELEASE, LABEL_TEMPLATE
+from pipeline.engine.labels import LABEL_GRACE, LABEL_PORT, LABEL_RELEASE, LABEL_TEMPLATE
 from pipeline.errors import EngineFault
+from pipeline.ports import free_port
 from stages.deploy import rollout
 from stages.deploy.rollout import Replica
 from stages.deploy.spec import ReleaseSpec
@@ -71,6 +72,7 @@ class Fleet:
         with self._lock:
             address = self._free_address()
         deploy = spec.deploy
+        published = (spec.group.port, free_port()) if spec.group.target_type == "instance" else None
         try:
             self._engine.containers.start(
                 ContainerSpec(
@@ -80,6 +82,7 @@ class Fleet:
                         **labels,
                         LABEL_TEMPLATE: template,
                         LABEL_GRACE: str(deploy.stop_grace.total_seconds()),
+                        **({LABEL_PORT: str(published[1])} if published else {}),
                     },
                     command=deploy.command,
                     environment=environment,
@@ -88,6 +91,7 @@ class Fleet:
                     cpus=deploy.cpus,
                     network=self._engine.networks.name(self._pipeline),
                     address=str(address),
+                    published=published,
                 )
             )
             self._started[name] = datetime.now(UTC)
@@ -97,8 +101,11 @@ class Fleet:
 
     def register(self, name: str, port: int) -> None:
         """Add a container to the target group; it gets no traffic before its health checks pass."""
-        address = self._containers[name].address
-        self._balancer.register(self._pipeline, self._group, Target(id=name, address=address, port=port))
+        container = self._containers[name]
+        target = Target(id=name, address=container.address, port=port)
+        if LABEL_PORT in container.labels:
+            target = Target(id=name, address="127.0.0.1", port=int(container.labels[LABEL_PORT]))
+        self._balancer.register(self._pipeline, self._group, target)
 
     def settle(self, name: str, restart: str) -> None:
         """Let Docker restart a container from now on. Before it was healthy, its exit had to be seen."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 
-from pipeline.balancer.model import Declaration, Resource
+from pipeline.balancer.model import Declaration, Resource, TargetGroup
 from pipeline.config.load import Configuration
 from pipeline.config.models import Deploy
 from pipeline.config.secrets import Secrets
@@ -35,6 +35,11 @@ class ReleaseSpec(Resource):
             balancer=configuration.pipeline.balancer,
         )
 
+    @property
+    def group(self) -> TargetGroup:
+        """The target group that its containers join."""
+        return self.balancer.target_groups[self.deploy.target_group]
+
     def template(self, secrets: Secrets) -> str:
         """Identifies everything a container of this release is made from.
 
@@ -42,7 +47,7 @@ class ReleaseSpec(Resource):
         secret does not: so its value goes in, of which nothing can be read back out of 48 bits of a hash over all.
         The health check goes in because what was healthy by another check has proven nothing by this one.
         """
-        group = self.balancer.target_groups[self.deploy.target_group]
+        group = self.group
         parts = {
             "image": self.image_id,
             "deploy": self.deploy.model_dump(
@@ -50,6 +55,7 @@ class ReleaseSpec(Resource):
             ),
             "environment": sorted(secrets.resolve_all(self.deploy.environment).items()),
             "port": group.port,
+            "target_type": group.target_type,
             "health_check": group.health_check.model_dump(mode="json"),
         }
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
@@ -62,6 +68,6 @@ class ReleaseSpec(Resource):
             replicas=deploy.replicas,
             max_surge=resolve_amount(deploy.rolling.max_surge, deploy.replicas, round_up=True),
             max_unavailable=resolve_amount(deploy.rolling.max_unavailable, deploy.replicas, round_up=False),
-            deregistration_delay=self.balancer.target_groups[deploy.target_group].deregistration_delay,
+            deregistration_delay=self.group.deregistration_delay,
             deploy_timeout=deploy.deploy_timeout,
         )

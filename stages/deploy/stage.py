@@ -105,6 +105,7 @@ class DeployStage:
         """Drain and remove everything of the pipeline, and forget its images."""
         store, pipeline = context.store, context.configuration.pipeline.name
         active = store.active_release(pipeline)
+        Balancer(context.home.balancer).refuse_protected(pipeline)
         deployment = store.begin_deployment(pipeline, context.run, active.number if active else None, None)
         with _service(context) as service:
             count = service.take_down()

@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -21,6 +20,7 @@ from pipeline.engine.container import Container
 from pipeline.engine.engine import Engine
 from pipeline.engine.labels import LABEL_RELEASE, ROLE_APP, ROLE_TEST
 from pipeline.home import Home
+from pipeline.ports import free_port
 from pipeline.store.store import Store
 from pipeline.testing.load import Load
 from pipeline.testing.profile import LoadProfile
@@ -49,13 +49,6 @@ balancer:
       scheme: internal
       listeners: [{{port: {port}, default_action: {{forward: web}}}}]
 """
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def until(condition: Callable[[], Any], what: str, deadline: float = 20) -> Any:

@@ -557,3 +557,38 @@ def test_history_tells_what_happened(service: Project) -> None:
     status = service.pipeline("status").out
     assert "shop: release 1" in status
     assert f"edge: http://localhost:{service.port} → web" in status
+
+
+def test_targets_by_published_port(project: Project) -> None:
+    """With target_type instance, a container is reached by a port of this machine; a rollout loses nothing."""
+    project.configure(("      port: 8080", "      target_type: instance\n      port: 8080"))
+    project.commit("1")
+    project.pipeline("run")
+    assert {h.target.address for h in project.targets()} == {"127.0.0.1"}
+    with project.load() as load:
+        project.commit("2")
+        project.pipeline("run")
+        report = load.stop()
+    assert report.failed == 0, report.failures
+    assert "sample-app 2" in get(project)
+    project.assert_serving(release=2)
+
+
+def test_a_protected_load_balancer_stays(project: Project) -> None:
+    """`down`, and a pipeline.yaml without it, are refused before anything changes, until the protection is gone."""
+    edge = f"      listeners: [{{port: {project.port}, default_action: {{forward: web}}}}]\n"
+    protected = "      attributes: {deletion_protection.enabled: true}\n"
+    project.configure((edge, edge + protected))
+    project.commit("1")
+    project.pipeline("run")
+    told = "error: load balancer edge of shop is protected against deletion"
+    assert told in project.pipeline("down", code=2).err
+    project.configure(("    edge:\n", "    other:\n"))
+    project.commit("2")
+    assert told in project.pipeline("run", code=2).err
+    project.assert_serving(release=1)
+    project.configure()
+    project.commit("3")
+    project.pipeline("run")
+    project.pipeline("down")
+    project.assert_gone()

@@ -1,16 +1,18 @@
 """What a listener does with a request once its rule is known.
 
 A map leads from the rule to a backend: that of a target group, or one that only redirects or answers. So a request
-passes no more lines with a thousand rules than with one.
+passes no more lines with a thousand rules than with one. Bodies stand in the configuration: a thousand files would take
+seconds to write.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from pipeline.balancer.haproxy import tokens, weights
+from pipeline.balancer.haproxy.answers import refusal
 from pipeline.balancer.haproxy.index import DEFAULT
 from pipeline.balancer.haproxy.words import backend_name, open_backend_name, quote, regsub
 from pipeline.balancer.model.action import Action, FixedResponse, Forward, Redirect
@@ -24,6 +26,13 @@ UNROUTED = "unrouted"
 
 # Backend → how many healthy targets it needs.
 THRESHOLDS = "thresholds.map"
+
+_HOST = "req.fhdr(host),field(1,:)"
+# What transforms work out, the transform, how it is known to be good, and what it changes.
+_CHANGES = (
+    ("txn.new_host", "host_header_rewrite", "-m len gt 0", "set-header Host"),
+    ("txn.new_url", "url_rewrite", "-m beg /", "set-pathq"),
+)
 
 
 class Step(NamedTuple):
@@ -60,7 +69,7 @@ class Actions:
         return None
 
     def files(self) -> dict[str, str]:
-        """The map from rules to backends, and the bodies of fixed responses."""
+        """The map from rules to backends, and the keys of issuers."""
         if self.only:
             return {}
         lines = [f"{step.rule} {self._backend(step)}\n" for step in self._steps]
@@ -68,8 +77,6 @@ class Actions:
         for step in self._steps:
             if step.action.jwt_validation:
                 found.update(tokens.key_files(step.action.jwt_validation, self._registry.key_sets))
-            if step.action.fixed_response and step.action.fixed_response.message_body:
-                found[self._body(step.rule)] = step.action.fixed_response.message_body
         return found
 
     def weights(self) -> dict[str, dict[str, str]]:
@@ -94,6 +101,7 @@ class Actions:
             if step.action.jwt_validation:
                 yield from tokens.validate(step.rule, step.action.jwt_validation, self._registry.key_sets)
             yield from _transform(step)
+        yield from _transformed([step.transforms for step in self._steps])
         yield from self._least()
 
     def routes(self) -> Iterator[str]:
@@ -126,7 +134,7 @@ class Actions:
                 if step.action.redirect:
                     yield from self._redirect(step.action.redirect)
                 if step.action.fixed_response:
-                    yield self._respond(step.rule, step.action.fixed_response)
+                    yield _respond(step.action.fixed_response)
                 yield ""
 
     def _weighted(self) -> Iterator[tuple[Step, Forward]]:
@@ -152,16 +160,13 @@ class Actions:
         """A template with HAProxy's expressions for ELB's placeholders."""
         values = {
             "protocol": "https" if self._secure else "http",
-            "host": "%[req.fhdr(host),field(1,:)]",
+            # An address of version 6 holds colons itself.
+            "host": "%[req.fhdr(host),regsub(:[0-9]*$,)]",
             "port": str(self._port),
             "path": "%[path,regsub(^/,)]",
             "query": "%[query]",
         }
         return re.sub(r"#\{(\w+)\}", lambda found: values[found[1]], template.replace("%", "%%"))
-
-    def _respond(self, rule: int, response: FixedResponse) -> str:
-        body = f" content-type {response.content_type} file {self._body(rule)}" if response.message_body else ""
-        return f"  http-request return status {response.status_code}{body}"
 
     @property
     def _map(self) -> str:
@@ -171,19 +176,35 @@ class Actions:
     def _weights_file(self) -> str:
         return f"{self._prefix}.weights.map"
 
-    def _body(self, rule: int) -> str:
-        return f"{self._prefix}.{rule}.body"
+
+def _respond(response: FixedResponse) -> str:
+    code = response.status_code
+    if not response.message_body:
+        return f"  http-request return status {code}"
+    # Without quotes, these are the only escapes that can stand for every byte.
+    body = "".join(f"\\x{byte:02x}" for byte in response.message_body.encode())
+    return f"  http-request return status {code} content-type {response.content_type} string {body}"
 
 
 def _transform(step: Step) -> Iterator[str]:
+    """Work out what a rule makes of a request. A host in which nothing is found keeps its port."""
     taken = f"if {{ var(txn.rule) -m int {step.rule} }}"
     if rewrite := step.transforms.host_header_rewrite:
-        yield f"http-request set-header Host {_rewritten('req.fhdr(host),field(1,:)', rewrite)} {taken}"
+        found = f"{{ {_HOST} -m reg -- {quote(rewrite.regex)} }}"
+        yield f"http-request set-var(txn.new_host) {_rewritten(_HOST, rewrite)} {taken} {found}"
     if rewrite := step.transforms.url_rewrite:
-        yield f"http-request set-pathq {_rewritten('pathq', rewrite)} {taken}"
+        yield f"http-request set-var(txn.new_url) {_rewritten('pathq', rewrite)} {taken}"
+
+
+def _transformed(transforms: Sequence[Transforms]) -> Iterator[str]:
+    """Take it over. What has become no host or no URL is a failed transform, and answered as ELB does."""
+    for variable, name, good, change in _CHANGES:
+        if any(getattr(transform, name) for transform in transforms):
+            yield f"http-request {change} %[var({variable})] if {{ var({variable}) {good} }}"
+            yield f"{refusal(500)} if {{ var({variable}) -m found }} !{{ var({variable}) {good} }}"
 
 
 def _rewritten(fetch: str, rewrite: Rewrite) -> str:
     """The first match replaced."""
     replacement = re.sub(r"\$(\d)", r"\\\1", rewrite.replace.replace("\\", "\\\\"))
-    return quote(f"%[{fetch},{regsub(rewrite.regex, replacement)}]")
+    return quote(f"{fetch},{regsub(rewrite.regex, replacement)}")

@@ -5,11 +5,10 @@ begins with, from a tree. The first rule by priority is then worked out here, on
 
 - an exact path is written with the `?` that ends the request's key, a path with a `*` at its end without it: so of
   all that match a path, each one's key begins with the ones that match more;
-- a host is looked up first, by itself or by its last labels for `*.example.com`; rules for `*.example.com` are then
-  entered under each exact host that it matches too. For `api.*`, which says nothing of the end, and for rules without a
-  host there are lookups of their own; the lowest number of all wins.
+- a host is looked up by itself, by its last labels for `*.example.com`, by its beginning for `api.*`, and as any host:
+  a lookup for each way in which some rule names hosts. The lowest number of all wins.
 
-What has wildcards elsewhere is left to `patterns`.
+What has wildcards elsewhere is left to `patterns`, and so is a beginning within another: `api.v2.*` beside `api.*`.
 """
 
 from __future__ import annotations
@@ -49,7 +48,12 @@ class Entry:
             return self.host.literal
         if self.labels:
             return f"*{self.host.suffix}"
-        return None if self.host.prefix is None else f"{self.host.prefix}*"
+        return None if self.host_prefix is None else f"{self.host_prefix}*"
+
+    @property
+    def host_prefix(self) -> str | None:
+        """What the host begins with where the pattern says no more; None where it says something else."""
+        return self.host.prefix if self.host else None
 
     @property
     def path_key(self) -> str | None:
@@ -64,7 +68,8 @@ def entries(rule: Rule) -> list[Entry] | None:
     hosts: Iterable[Wildcard | None] = (None,)
     paths: Iterable[Wildcard | None] = (None,)
     for condition in rule.conditions:
-        if condition.kind not in ("host_header", "path_pattern") or condition.config.regex_values:
+        config = condition.host_header or condition.path_pattern
+        if config is None or config.regex_values:
             return None
         if condition.host_header:
             hosts = [Wildcard.parse(value.lower()) for value in condition.host_header.values]
@@ -81,53 +86,51 @@ def _parts(pattern: Wildcard | None) -> tuple[object, ...]:
 
 @dataclass
 class Index:
-    """The maps of a listener. `hosts` and `prefixes` name the classes of hosts, `keys` the rules."""
+    """The map of a listener: `keys` names the rules, the rest how hosts are looked up. `others` are in no index."""
 
-    hosts: set[str] = field(default_factory=set)
-    prefixes: dict[str, str] = field(default_factory=dict)
+    hosts: bool = False
     labels: set[int] = field(default_factory=set)
+    prefixes: set[str] = field(default_factory=set)
+    anywhere: bool = False
     keys: dict[str, int] = field(default_factory=dict)
     patterns: list[Pattern] = field(default_factory=list)
-    anywhere: bool = False
+    others: list[Rule] = field(default_factory=list)
 
     @classmethod
     def of(cls, rules: Iterable[Rule]) -> Index:
         """The index of those rules that can be in one."""
-        index, plain = cls(), list[Entry]()
+        index, found = cls(), list[Entry]()
         for rule in rules:
-            for entry in entries(rule) or ():
-                if entry.host_class is None or entry.path_key is None:
-                    index.patterns.append(Pattern(entry.host, entry.path, entry.priority))
-                else:
-                    plain.append(entry)
-        index._classify(plain)
+            its = entries(rule)
+            if its is None:
+                index.others.append(rule)
+            found += its or ()
+        index.prefixes = _outermost(prefix for entry in found if (prefix := entry.host_prefix) is not None)
+        index._classify(found)
         return index
 
-    def _classify(self, plain: list[Entry]) -> None:
+    def _classify(self, found: list[Entry]) -> None:
         by_class: dict[str, list[Entry]] = {}
-        for entry in plain:
-            by_class.setdefault(entry.host_class or "", []).append(entry)
+        for entry in found:
+            nested = entry.host_prefix is not None and entry.host_prefix not in self.prefixes
+            if entry.host_class is None or entry.path_key is None or nested:
+                self.patterns.append(Pattern(entry.host, entry.path, entry.priority))
+                continue
+            by_class.setdefault(entry.host_class, []).append(entry)
+            self.hosts |= entry.host is not None and entry.host.literal is not None
             self.labels |= {entry.labels} - {0}
+        self.anywhere = "" in by_class
         for name, own in by_class.items():
-            if name == "":
-                self.anywhere = True
-            elif name.endswith("*"):
-                self.prefixes[name[:-1]] = name
-            else:
-                self.hosts.add(name)
-            wider = [other for wide in _wider(name) for other in by_class.get(wide, ())]
-            self.keys.update((f"{name}|{key}", priority) for key, priority in _best([*own, *wider]))
+            self.keys.update((f"{name}|{key}", priority) for key, priority in _best(own))
 
 
-def _wider(name: str) -> Iterator[str]:
-    """The classes that hold all hosts of this one: `*.b.c` and `*.c` for `a.b.c`, `ap*` and `a*` for `api.*`."""
-    if name.endswith("*"):
-        yield from (f"{name[:end]}*" for end in range(len(name) - 2, -1, -1))
-        return
-    rest = name.removeprefix("*.").partition(".")[2]
-    while rest:
-        yield f"*.{rest}"
-        rest = rest.partition(".")[2]
+def _outermost(prefixes: Iterable[str]) -> set[str]:
+    """Those that do not begin with another."""
+    kept: list[str] = []
+    for prefix in sorted(set(prefixes)):
+        if not kept or not prefix.startswith(kept[-1]):
+            kept.append(prefix)
+    return set(kept)
 
 
 def _best(found: list[Entry]) -> Iterator[tuple[str, int]]:

@@ -1,10 +1,15 @@
-"""A listener's rules as HAProxy's: they end in `txn.rule`, the priority of the one that takes the request."""
+"""A listener's rules as HAProxy's: they end in `txn.rule`, the priority of the one that takes the request.
+
+Hosts and paths are looked up together, parted by a `|`. A host that holds one itself could pass for another host and
+path; it is no host (RFC 9110), so it is refused.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from pipeline.balancer.haproxy.index import DEFAULT, Index, entries
+from pipeline.balancer.haproxy.answers import refusal
+from pipeline.balancer.haproxy.index import DEFAULT, Index
 from pipeline.balancer.haproxy.patterns import PatternLists
 from pipeline.balancer.haproxy.words import expression, quote
 from pipeline.balancer.model.condition import (
@@ -30,15 +35,13 @@ class RuleMatching:
     def __init__(self, rules: Sequence[Rule], prefix: str) -> None:
         self._index = Index.of(rules)
         self._patterns = PatternLists(self._index.patterns, prefix)
-        self._others = [rule for rule in rules if entries(rule) is None]
         self._prefix = prefix
 
     def files(self) -> dict[str, str]:
         """The maps: name → content."""
         index = self._index
         contents = {
-            "hosts": [f"{name} {name}" for name in sorted(index.hosts)],
-            "prefixes": [f"{prefix} {name}" for prefix, name in sorted(index.prefixes.items())],
+            "prefixes": [f"{prefix} {prefix}*" for prefix in sorted(index.prefixes)],
             "keys": [f"{key} {priority}" for key, priority in sorted(index.keys.items())],
         }
         maps = {self._file(name): "\n".join([*lines, ""]) for name, lines in contents.items() if lines}
@@ -46,14 +49,16 @@ class RuleMatching:
 
     def lines(self) -> Iterator[str]:
         """`http-request` lines of a frontend."""
-        yield "http-request set-var(txn.host) req.fhdr(host),field(1,:),lower"
-        yield "http-request set-var(txn.path) path"
+        # In this form they are empty, and not unknown, without a Host header (HTTP/1.0) and for `OPTIONS *`.
+        yield "http-request set-var-fmt(txn.host) %[req.fhdr(host),field(1,:),lower]"
+        yield "http-request set-var-fmt(txn.path) %[path]"
+        yield f"{refusal(400)} if {{ var(txn.host) -m sub | }}"
         yield f"http-request set-var(txn.rule) int({DEFAULT})"
         yield from self._lookups()
         yield from self._patterns.choices()
         for alternatives in self._patterns.lookups(DEFAULT):
             yield from self._lower(alternatives)
-        for rule in self._others:
+        for rule in self._index.others:
             conditions = " ".join(_holds(condition) for condition in rule.conditions)
             yield (
                 f"http-request set-var(txn.rule) int({rule.priority}) "
@@ -61,18 +66,14 @@ class RuleMatching:
             )
 
     def _lookups(self) -> Iterator[str]:
-        """Find the classes of the host, and the best rule for the path in each and in no class."""
+        """Find the best rule for the path, in each way that hosts are named."""
         index, keys = self._index, f"map_beg_int({self._file('keys')},{DEFAULT})"
         if index.hosts:
-            yield f"http-request set-var(txn.class) var(txn.host),map_str({self._file('hosts')})"
-            for labels in sorted(index.labels, reverse=True):
-                unknown = "if !{ var(txn.class) -m found }"
-                yield f"http-request set-var(txn.tail) var(txn.host),field(-1,.,{labels}) {unknown}"
-                yield (
-                    f"http-request set-var(txn.class) str(*.),concat(,txn.tail),map_str({self._file('hosts')}) "
-                    f"{unknown} !{{ var(txn.host),strcmp(txn.tail) eq 0 }}"
-                )
-            yield from self._lower([(f"var(txn.class),concat(|,txn.path,?),{keys}", "")])
+            yield from self._lower([(f"var(txn.host),concat(|,txn.path,?),{keys}", "")])
+        for labels in sorted(index.labels):
+            yield f"http-request set-var(txn.tail) var(txn.host),field(-1,.,{labels})"
+            longer = "!{ var(txn.host),strcmp(txn.tail) eq 0 }"
+            yield from self._lower([(f"str(*.),concat(,txn.tail),concat(|,txn.path,?),{keys}", longer)])
         if index.prefixes:
             yield f"http-request set-var(txn.start) var(txn.host),map_beg({self._file('prefixes')})"
             yield from self._lower([(f"var(txn.start),concat(|,txn.path,?),{keys}", "")])
@@ -101,11 +102,11 @@ def _holds(condition: Condition) -> str:
             return _either("var(txn.path)", config, fold=False)
         case HttpHeader() as config:
             # Without the f, HAProxy would cut values at their commas. An ACL looks at every header of the name.
-            return _either(f"req.fhdr({config.name})", config, fold=True)
+            return _either(quote(f'req.fhdr("{config.name}")'), config, fold=True)
         case HttpRequestMethod() as config:
-            return f"{{ method -m str {' '.join(config.values)} }}"
+            return f"{{ method -m str -- {' '.join(config.values)} }}"
         case QueryString() as config:
-            return f"{{ query -m reg -i {' '.join(quote(_parameter(pair)) for pair in config.values)} }}"
+            return f"{{ query -m reg -i -- {' '.join(quote(_parameter(pair)) for pair in config.values)} }}"
         case SourceIp() as config:
             return f"{{ src {' '.join(config.values)} }}"
     raise AssertionError(condition.kind)

@@ -4,7 +4,8 @@ All of it is one map per listener, whose values can be changed while HAProxy run
 
 - `RULE` → `total:bound:bound:…`: a number below the first bound means the first group, and so on;
 - `RULE.N` → `backend:identity`: the Nth group and what stands for it in the cookie;
-- `RULE.identity` → `backend`, and `RULE.duration` → seconds, where clients stay; a group of weight 0 keeps nobody.
+- `RULE.duration` → seconds, and `RULE/identity` → `backend`, where clients stay; a group of weight 0 keeps nobody.
+  What follows the slash comes from the client, so nothing else is to be found there.
 
 The weights of a rule are one value, so that a request never sees half of a change.
 """
@@ -37,7 +38,7 @@ def entries(rule: int, owner: str, forward: Forward) -> Mapping[str, str]:
     for number, (backend, weight) in enumerate(groups, start=1):
         found[f"{rule}.{number}"] = f"{backend}:{_identity(backend)}"
         if forward.stickiness and weight:
-            found[f"{rule}.{_identity(backend)}"] = backend
+            found[f"{rule}/{_identity(backend)}"] = backend
     if forward.stickiness:
         found[f"{rule}.duration"] = str(int(forward.stickiness.duration.total_seconds()))
     return found
@@ -70,8 +71,9 @@ def _stay(file: str) -> Iterator[str]:
     yield f"http-request set-var(txn.cookie) req.cook({_COOKIE}CORS) {stays} !{{ var(txn.cookie) -m found }}"
     yield f"http-request set-var(txn.until) var(txn.cookie),field(1,.) {stays}"
     yield f"http-request set-var(txn.wanted) var(txn.cookie),field(2,.) {stays}"
-    counts = f"{stays} {{ date,sub(txn.until) lt 0 }}"
-    yield f"http-request set-var(txn.kept) var(txn.rule),concat(.,txn.wanted),map_str({file}) {counts}"
+    # One that would count longer than one of now is not ours, or is from before the duration was made shorter.
+    counts = f"{stays} {{ date,sub(txn.until) lt 0 }} {{ date,add(txn.duration),sub(txn.until) ge 0 }}"
+    yield f"http-request set-var(txn.kept) var(txn.rule),concat(/,txn.wanted),map_str({file}) {counts}"
     kept = "if { var(txn.kept) -m found }"
     yield f"http-request set-var(txn.backend) var(txn.kept) {kept}"
     yield f"http-request set-var(txn.identity) var(txn.wanted) {kept}"

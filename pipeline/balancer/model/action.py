@@ -92,6 +92,13 @@ class Redirect(Resource):
     def _port_as_text(cls, value: object) -> object:
         return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
+    @field_validator("port")
+    @classmethod
+    def _port_exists(cls, value: str) -> str:
+        if value.isdigit() and not 1 <= int(value) <= 65535:
+            raise ValueError("must be between 1 and 65535")
+        return value
+
     @model_validator(mode="after")
     def _changes_something(self) -> Self:
         if (self.protocol, self.host, self.port, self.path) == ("#{protocol}", "#{host}", "#{port}", "/#{path}"):
@@ -112,6 +119,14 @@ class FixedResponse(Resource):
     @classmethod
     def _status_as_text(cls, value: object) -> object:
         return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+    @model_validator(mode="after")
+    def _body_fits(self) -> Self:
+        if self.message_body and self.status_code == "204":
+            raise Misfit("message_body", "is given, and an answer of status 204 has none")
+        if "\0" in self.message_body:
+            raise Misfit("message_body", "must be text")
+        return self
 
 
 class Action(Resource):

@@ -81,7 +81,7 @@ class LoadBalancerAttributes(Attributes):
     deletion_protection: bool = Field(
         False,
         alias="deletion_protection.enabled",
-        description="`pipeline down` and a pipeline.yaml without it leave this load balancer alone.",
+        description="`pipeline down`, and a pipeline.yaml without this load balancer, are refused.",
     )
     idle_timeout: Whole = Field(
         60, alias="idle_timeout.timeout_seconds", ge=1, le=4000, description="Seconds without a byte end a connection."

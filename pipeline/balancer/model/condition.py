@@ -13,15 +13,22 @@ from pipeline.balancer.model.resource import Brief, Resource
 from pipeline.balancer.model.wildcard import Wildcard
 
 _MOST_TEXT = 128
+# What ELB does not take, and what Python and HAProxy read differently.
+_UNSUPPORTED = re.compile(r"\(\?[=!<>|(#&PR0-9+-]|\\[1-9pPgk]|[*+?}]\+|\[:\w+:\]|\{,")
 
 
-def _regex(text: str) -> str:
+def regular_expression(text: str) -> str:
+    """Raises `ValueError` where ELB would not take it."""
+    if not re.fullmatch(r"[ -~]*", text):
+        raise ValueError("must be printable ASCII; write other bytes as \\x and two digits")
+    if _UNSUPPORTED.search(text):
+        raise ValueError(
+            "may use no look-around, back reference, atomic or possessive group, no class by name and no {,n}"
+        )
     try:
         re.compile(text)
     except re.error as error:
         raise ValueError(f"{text!r} is no regular expression: {error}") from None
-    if re.search(r"[\0\r\n]", text):
-        raise ValueError("must hold no line break")
     return text
 
 
@@ -65,7 +72,7 @@ def _header_name(text: str) -> str:
     return text
 
 
-Regex = Annotated[str, Field(min_length=1, max_length=_MOST_TEXT), AfterValidator(_regex)]
+Regex = Annotated[str, Field(min_length=1, max_length=_MOST_TEXT), AfterValidator(regular_expression)]
 Text = Annotated[str, Field(max_length=_MOST_TEXT)]
 Host = Annotated[Text, _pattern(r"A-Za-z0-9.\-", "letters, digits, - and ."), AfterValidator(_host)]
 Path = Annotated[Text, _pattern(r"A-Za-z0-9_.$/~\"'@:+&\\\-", "letters, digits and _ - . $ / ~ \" ' @ : + &")]
@@ -165,7 +172,7 @@ class Condition(Resource):
     @property
     def kind(self) -> str:
         """Its only key."""
-        return self._given()[0]
+        return next(name for name in type(self).model_fields if getattr(self, name) is not None)
 
     @property
     def config(self) -> Any:

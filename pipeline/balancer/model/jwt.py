@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from pipeline.balancer.model.resource import Resource
+from pipeline.errors import Misfit
 
 _RESERVED = ("iss", "exp", "nbf", "iat")
+
+
+def _source(text: str) -> str:
+    if "://" in text and not text.startswith("https://"):
+        raise ValueError("must be an https:// address or a file: keys that come in the clear are anybody's")
+    return text
 
 
 def _claim(text: str) -> str:
@@ -26,16 +33,23 @@ class Claim(Resource):
     format: Literal["single-string", "string-array", "space-separated-values"] = Field(
         "single-string", description="How the claim holds its values."
     )
-    values: tuple[Annotated[str, Field(pattern=r"^[!-~]{1,128}$")], ...] = Field(
+    values: tuple[Annotated[str, Field(pattern=r"^[ -~]{1,256}$")], ...] = Field(
         min_length=1, max_length=10, description="Values, of which the claim has to hold one."
     )
+
+    @model_validator(mode="after")
+    def _separable(self) -> Self:
+        if self.format == "space-separated-values" and " " in "".join(self.values):
+            raise Misfit("values", "must hold no space where spaces separate them")
+        return self
 
 
 class JwtValidation(Resource):
     """What a token in `Authorization: Bearer …` must be: signed by RS256, of this issuer, not expired."""
 
-    jwks: str = Field(
+    jwks: Annotated[str, AfterValidator(_source)] = Field(
         min_length=1,
+        max_length=256,
         description="The issuer's public keys (JWKS): an https:// address, or a file relative to this one.",
     )
     issuer: str = Field(pattern=r"^[!-~]{1,256}$", description="What the claim `iss` must be.")

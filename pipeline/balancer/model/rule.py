@@ -8,24 +8,13 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from pipeline.balancer.model.action import Action
-from pipeline.balancer.model.condition import Condition
+from pipeline.balancer.model.condition import Condition, regular_expression
 from pipeline.balancer.model.resource import Resource
 from pipeline.errors import Misfit
 from pipeline.quantity import Whole
 
 _MOST = 5
 _ONCE = ("host_header", "path_pattern", "http_request_method", "source_ip")
-_UNSUPPORTED = re.compile(r"\(\?[=!<>|(#&PR0-9+-]|\\[1-9pPgk]|[*+?}]\+")
-
-
-def _regex(text: str) -> str:
-    try:
-        re.compile(text)
-    except re.error as error:
-        raise ValueError(f"{text!r} is no regular expression: {error}") from None
-    if _UNSUPPORTED.search(text):
-        raise ValueError("may use no look-around, back reference, atomic or possessive group and no Unicode class")
-    return text
 
 
 def _replacement(text: str) -> str:
@@ -37,7 +26,7 @@ def _replacement(text: str) -> str:
 class Rewrite(Resource):
     """Where the expression is found, what it matches is replaced; where not, all stays."""
 
-    regex: Annotated[str, Field(min_length=1, max_length=1024), AfterValidator(_regex)] = Field(
+    regex: Annotated[str, Field(min_length=1, max_length=1024), AfterValidator(regular_expression)] = Field(
         description="The regular expression that is looked for."
     )
     replace: Annotated[str, Field(max_length=1024), AfterValidator(_replacement)] = Field(

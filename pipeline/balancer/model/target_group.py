@@ -22,6 +22,11 @@ _GRPC_UNIMPLEMENTED = "12"
 class TargetGroup(Resource):
     """Targets that serve the same thing, and how they are checked, chosen and let go."""
 
+    target_type: Literal["ip", "instance"] = Field(
+        "ip",
+        description="How targets are reached: by the container's own address, or by a port of 127.0.0.1 that Docker "
+        "publishes for it.",
+    )
     protocol: Literal["HTTP", "HTTPS"] = Field(
         "HTTP", description="What the targets speak. With HTTPS, their certificates are not verified."
     )

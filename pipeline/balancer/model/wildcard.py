@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import Enum
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 
 class Wild(Enum):
@@ -22,6 +22,7 @@ class Wildcard:
     parts: tuple[str | Wild, ...]
 
     @classmethod
+    @lru_cache(maxsize=8192)
     def parse(cls, text: str) -> Wildcard:
         """Read a pattern. A backslash before `*`, `?` or a backslash makes it literal; elsewhere it is itself."""
         parts: list[str | Wild] = []
