@@ -131,6 +131,12 @@ class Deploy(Resource):
     replicas: Whole = Field(1, ge=1, le=500, description="How many containers serve.")
     rolling: Rolling = Field(Rolling(), description="How a new release takes over.")
     command: Command | None = Field(None, description="Replaces the image's command.")
+    function: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)+$",
+        description="A Python function of the image, as MODULE.FUNCTION, that gets ELB's events. For a target group of "
+        "target_type lambda; an image that is a Lambda image itself needs none.",
+    )
     environment: Environment = Field({}, description="Variables of the containers. May hold ${secret:NAME}.")
     volumes: tuple[Volume, ...] = Field(
         (), description="`/path/on/host:/path/in/container[:ro]` or `volume-name:/path/in/container[:ro]`."
@@ -149,6 +155,12 @@ class Deploy(Resource):
         timedelta(seconds=60), description="A new container that is not healthy after this long fails the release."
     )
     retain: Whole = Field(5, ge=1, le=100, description="How many releases keep their image, to roll back to.")
+
+    @model_validator(mode="after")
+    def _runs_one_thing(self) -> Self:
+        if self.function and self.command:
+            raise Misfit("function", "goes without command: it is what the container runs")
+        return self
 
     @model_validator(mode="after")
     def _can_move(self) -> Self:

@@ -51,7 +51,8 @@ class ReleaseSpec(Resource):
         parts = {
             "image": self.image_id,
             "deploy": self.deploy.model_dump(
-                mode="json", include={"command", "volumes", "memory", "cpus", "stop_grace", "restart", "target_group"}
+                mode="json",
+                include={"command", "function", "volumes", "memory", "cpus", "stop_grace", "restart", "target_group"},
             ),
             "environment": sorted(secrets.resolve_all(self.deploy.environment).items()),
             "port": group.port,

@@ -1,0 +1,112 @@
+"""ELB's event for a function, and the answer that a function's result stands for.
+
+The shapes are AWS's: https://docs.aws.amazon.com/elasticloadbalancing/latest/application/lambda-functions.html
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+# What a function may be sent, and may return, as JSON.
+LIMIT = 2**20
+_TEXT = ("text/", "application/json", "application/javascript", "application/xml")
+
+Pairs = Sequence[tuple[str, str]]
+
+
+class NoAnswer(ValueError):
+    """What the function returned is no answer."""
+
+
+@dataclass(frozen=True)
+class FunctionRequest:
+    """A request on its way to a function. `target` is the path with its query."""
+
+    method: str
+    target: str
+    headers: Pairs
+    body: bytes
+
+    def header(self, name: str) -> str:
+        """The last value of a header; empty when there is none."""
+        return next((value for key, value in reversed(self.headers) if key.lower() == name), "")
+
+    def event(self, group: str, *, multiple: bool) -> dict[str, Any]:
+        """The event. `multiple`: every value of repeated headers and parameters, not the last of each."""
+        path, _, query = self.target.partition("?")
+        # As the client wrote them: ELB leaves the decoding to the function.
+        pairs = (part.partition("=") for part in query.split("&") if part)
+        parameters = [(key, value) for key, _, value in pairs]
+        headers = [(name.lower(), value) for name, value in self.headers]
+        body, encoded = self._body()
+        many = {"multiValueQueryStringParameters": _all(parameters), "multiValueHeaders": _all(headers)}
+        last = {"queryStringParameters": dict(parameters), "headers": dict(headers)}
+        return {
+            "requestContext": {"elb": {"targetGroupArn": group}},
+            "httpMethod": self.method,
+            "path": path,
+            **(many if multiple else last),
+            "body": body,
+            "isBase64Encoded": encoded,
+        }
+
+    def _body(self) -> tuple[str, bool]:
+        """Text as it is, everything else in base64."""
+        if self.header("content-type").startswith(_TEXT) and not self.header("content-encoding"):
+            try:
+                return self.body.decode(), False
+            except UnicodeDecodeError:
+                pass
+        return base64.b64encode(self.body).decode(), bool(self.body)
+
+
+@dataclass(frozen=True)
+class FunctionAnswer:
+    """What the client is answered."""
+
+    status: int
+    reason: str
+    headers: Pairs
+    body: bytes
+
+    @classmethod
+    def of(cls, result: bytes, *, multiple: bool) -> FunctionAnswer:
+        """Read a function's result. Raises `NoAnswer` with what is wrong."""
+        if len(result) > LIMIT:
+            raise NoAnswer(f"it returned more than {LIMIT >> 20} MiB")
+        try:
+            found = json.loads(result)
+            status = int(found["statusCode"])
+            body = str(found.get("body") or "").encode()
+            if found.get("isBase64Encoded"):
+                body = base64.b64decode(body, validate=True)
+            headers = _headers(found, multiple=multiple)
+        except (ValueError, KeyError, TypeError, AttributeError, binascii.Error) as error:
+            raise NoAnswer(f"it returned no answer: {error!r}") from error
+        if not 100 <= status <= 599:
+            raise NoAnswer(f"it returned the status {status}")
+        _, _, reason = str(found.get("statusDescription") or "").partition(" ")
+        return cls(status, reason, headers, body)
+
+
+def _headers(result: Any, *, multiple: bool) -> list[tuple[str, str]]:
+    if multiple:
+        many = result.get("multiValueHeaders") or {}
+        found = [(str(name), str(value)) for name, values in many.items() for value in values]
+    else:
+        found = [(str(name), str(value)) for name, value in (result.get("headers") or {}).items()]
+    if any("\n" in text or "\r" in text for pair in found for text in pair):
+        raise ValueError("a header holds a line break")
+    return found
+
+
+def _all(pairs: Pairs) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for name, value in pairs:
+        found.setdefault(name, []).append(value)
+    return found

@@ -1,0 +1,104 @@
+"""ELB's event and a function's answer."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any
+
+import pytest
+
+from pipeline.balancer.functions.event import LIMIT, FunctionAnswer, FunctionRequest, NoAnswer
+
+_REQUEST = FunctionRequest(
+    "POST",
+    "/a/b?x=1&y=%20&x=2&flag",
+    (("Host", "shop.test"), ("X-A", "1"), ("x-a", "2"), ("Content-Type", "application/json; charset=utf-8")),
+    b'{"n": 1}',
+)
+
+
+def test_the_event() -> None:
+    """As ELB sends it: small header names, parameters as written, the last of what is repeated, text as text."""
+    assert _REQUEST.event("shop.fn", multiple=False) == {
+        "requestContext": {"elb": {"targetGroupArn": "shop.fn"}},
+        "httpMethod": "POST",
+        "path": "/a/b",
+        "queryStringParameters": {"x": "2", "y": "%20", "flag": ""},
+        "headers": {"host": "shop.test", "x-a": "2", "content-type": "application/json; charset=utf-8"},
+        "body": '{"n": 1}',
+        "isBase64Encoded": False,
+    }
+
+
+def test_every_value() -> None:
+    """With lambda.multi_value_headers.enabled, all values of what is repeated, in order."""
+    event = _REQUEST.event("shop.fn", multiple=True)
+    assert event["multiValueHeaders"]["x-a"] == ["1", "2"]
+    assert event["multiValueQueryStringParameters"] == {"x": ["1", "2"], "y": ["%20"], "flag": [""]}
+    assert "headers" not in event
+    assert "queryStringParameters" not in event
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "sent", "encoded"),
+    [
+        ((("Content-Type", "text/plain"),), b"text", "text", False),
+        ((("Content-Type", "image/png"),), b"\x89P", base64.b64encode(b"\x89P").decode(), True),
+        (
+            (("Content-Type", "text/plain"), ("Content-Encoding", "gzip")),
+            b"zip",
+            base64.b64encode(b"zip").decode(),
+            True,
+        ),
+        ((("Content-Type", "text/plain"),), b"\xff", base64.b64encode(b"\xff").decode(), True),
+        ((), b"", "", False),
+    ],
+)
+def test_bodies(headers: Any, body: bytes, sent: str, encoded: bool) -> None:
+    """What is no text, or may be none, comes in base64."""
+    event = FunctionRequest("POST", "/", headers, body).event("shop.fn", multiple=False)
+    assert (event["body"], event["isBase64Encoded"]) == (sent, encoded)
+
+
+def test_the_answer() -> None:
+    """Status, reason, headers and body are the function's."""
+    result = {"statusCode": 201, "statusDescription": "201 Made", "headers": {"X-B": 1}, "body": "ok"}
+    assert FunctionAnswer.of(json.dumps(result).encode(), multiple=False) == FunctionAnswer(
+        201, "Made", [("X-B", "1")], b"ok"
+    )
+
+
+def test_an_answer_with_many_values_and_bytes() -> None:
+    """Repeated headers where they are asked for, bytes from base64."""
+    body = base64.b64encode(b"\xff").decode()
+    result = {
+        "statusCode": 200,
+        "multiValueHeaders": {"Set-Cookie": ["a=1", "b=2"]},
+        "body": body,
+        "isBase64Encoded": True,
+    }
+    answer = FunctionAnswer.of(json.dumps(result).encode(), multiple=True)
+    assert (list(answer.headers), answer.body) == ([("Set-Cookie", "a=1"), ("Set-Cookie", "b=2")], b"\xff")
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        b"",
+        b"null",
+        b"[]",
+        b'"text"',
+        b'{"errorMessage": "boom", "errorType": "ValueError"}',
+        b'{"statusCode": "many"}',
+        b'{"statusCode": 99}',
+        b'{"statusCode": 200, "body": "%%%", "isBase64Encoded": true}',
+        b'{"statusCode": 200, "headers": {"X": "a\\r\\nY: b"}}',
+        b'{"statusCode": 200, "headers": 7}',
+        b" " * (LIMIT + 1),
+    ],
+)
+def test_no_answer(result: bytes) -> None:
+    """Whatever is no answer is told apart, and never half used."""
+    with pytest.raises(NoAnswer):
+        FunctionAnswer.of(result, multiple=False)
