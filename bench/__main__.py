@@ -1,4 +1,4 @@
-"""Run measurements and write what they found: `python -m bench [loss] [deploy_time] [proxy_cost]`."""
+"""Run measurements and write what they found: `python -m bench [NAME…]`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 from bench.machine import describe
 from bench.results import Results, write
 
-NAMES = ("loss", "deploy_time", "proxy_cost")
+NAMES = ("loss", "deploy_time", "proxy_cost", "rules", "tls", "scale")
 
 
 def main() -> int:

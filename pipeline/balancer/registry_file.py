@@ -34,7 +34,7 @@ class RegistryFile:
         if registry == self.read():
             return
         try:
-            write_atomically(self._path, registry.model_dump_json(indent=1))
+            write_atomically(self._path, registry.model_dump_json(indent=1, exclude_unset=True))
         except OSError as error:
             full = " (the disk is full)" if error.errno == errno.ENOSPC else ""
             raise BalancerFault(f"cannot write {self._path}: {error.strerror}{full}") from error

@@ -1,0 +1,251 @@
+"""Proxies that are compared: each forwards to the same servers, and its load is made by wrk."""
+
+from __future__ import annotations
+
+import os
+import re
+import statistics
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pipeline.balancer.balancer import Balancer
+from pipeline.balancer.model import Declaration, Target, TargetState
+from pipeline.ports import free_port
+from tests.docker.project import until
+
+CONNECTIONS = 32
+Declared = Mapping[str, Any] | None
+
+
+@dataclass
+class Proxy:
+    """A running proxy, and what was measured. `script` makes wrk's requests, where not all are alike."""
+
+    name: str
+    port: int
+    pid: int
+    scheme: str = "http"
+    script: Path | None = None
+    costs: list[float] = field(default_factory=list)
+    rates: list[float] = field(default_factory=list)
+
+    def processes(self) -> list[int]:
+        """The process and all that it has started."""
+        found, queue = [], [self.pid]
+        while queue:
+            pid = queue.pop()
+            found.append(pid)
+            for task in Path(f"/proc/{pid}/task").iterdir():
+                queue += map(int, (task / "children").read_text().split())
+        return found
+
+    def cpu(self) -> float:
+        """Processor seconds so far."""
+        ticks = 0
+        for pid in self.processes():
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            ticks += int(fields[11]) + int(fields[12])
+        return ticks / os.sysconf("SC_CLK_TCK")
+
+    def memory(self) -> float:
+        """MB, shared pages counted once."""
+        kilobytes = 0
+        for pid in self.processes():
+            found = re.search(r"^Pss:\s+(\d+)", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.MULTILINE)
+            kilobytes += int(found[1]) if found else 0
+        return kilobytes / 1000
+
+    def load(self, seconds: int, *headers: str) -> int:
+        """How many requests were answered; none may fail."""
+        command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", f"{self.scheme}://127.0.0.1:{self.port}/"]
+        command += ["-s", str(self.script)] if self.script else []
+        command += [word for header in headers for word in ("-H", header)]
+        out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        assert "Non-2xx" not in out, f"{self.name}: {out}"
+        assert "Socket errors" not in out, f"{self.name}: {out}"
+        found = re.search(r"(\d+) requests in", out)
+        assert found is not None, out
+        return int(found[1])
+
+    def measure(self, seconds: int, *headers: str) -> None:
+        """Note the CPU that a request costs, in µs, and how many are answered a second."""
+        before = self.cpu()
+        requests = self.load(seconds, *headers)
+        self.costs.append((self.cpu() - before) / requests * 1e6)
+        self.rates.append(requests / seconds)
+
+    @property
+    def cost(self) -> float:
+        """The median, in µs."""
+        return statistics.median(self.costs)
+
+    @property
+    def rate(self) -> float:
+        """The median of the requests a second."""
+        return statistics.median(self.rates)
+
+
+def take_turns(proxies: list[Proxy], rounds: int, seconds: int, *headers: str) -> None:
+    """Measure all, round by round, so that what the machine does meanwhile hits all alike."""
+    for proxy in proxies:
+        proxy.load(1, *headers)
+    for number in range(rounds):
+        for proxy in proxies[number % len(proxies) :] + proxies[: number % len(proxies)]:
+            proxy.measure(seconds, *headers)
+            print(f"round {number + 1}/{rounds}: {proxy.name}: {proxy.costs[-1]:.1f} µs", file=sys.stderr)
+
+
+@contextmanager
+def running(folder: Path, *command: str, **environment: str) -> Iterator[int]:
+    """A program in the foreground, for as long as this lasts; its process id."""
+    with (folder / "output.log").open("wb") as log:
+        process = subprocess.Popen(
+            command, cwd=folder, stdout=log, stderr=log, env={**os.environ, "HOME": str(folder), **environment}
+        )
+    try:
+        yield process.pid
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def await_answer(port: int, what: str, scheme: str = "http") -> None:
+    """Wait until a program answers."""
+    command = ["wrk", "-t1", "-c1", "-d1s", f"{scheme}://127.0.0.1:{port}/"]
+
+    def answers() -> bool:
+        out = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+        return re.search(r" [1-9]\d* requests in", out) is not None and "Non-2xx" not in out
+
+    until(answers, f"{what} answers")
+
+
+# Unpacked by setup/bench.sh.
+_NGINX_BINARY = str(Path(".setup/nginx/usr/sbin/nginx").absolute())
+_NGINX = """\
+worker_processes {workers};
+daemon off;
+pid {folder}/nginx.pid;
+error_log {folder}/error.log;
+events {{ worker_connections 1024; }}
+http {{
+  client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;
+  uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
+  keepalive_requests 1000000;
+  {body}
+}}
+"""
+
+
+@contextmanager
+def server(directory: Path, number: int) -> Iterator[int]:
+    """A server behind the proxies: nginx that answers a few bytes; its port."""
+    folder, port = directory / f"server{number}", free_port()
+    folder.mkdir()
+    body = f'access_log off; server {{ listen 127.0.0.1:{port}; location / {{ return 200 "hello, world"; }} }}'
+    (folder / "nginx.conf").write_text(_NGINX.format(workers=1, folder=folder, body=body))
+    with running(folder, _NGINX_BINARY, "-c", str(folder / "nginx.conf")):
+        await_answer(port, "a server")
+        yield port
+
+
+@contextmanager
+def penstock(
+    folder: Path, servers: list[int], name: str = "Penstock", group: Declared = None, **listener: Any
+) -> Iterator[Proxy]:
+    """The balancer, with whatever a listener may have."""
+    folder.mkdir()
+    balancer, port = Balancer(folder / "balancer"), free_port()
+    web = {"port": 80, "health_check": {"path": "/", "interval": "1s"}, **(group or {})}
+    entry = {"port": port, "default_action": {"forward": "web"}, **listener}
+    edge = {"scheme": "internal", "listeners": [entry]}
+    declaration = {"target_groups": {"web": web}, "load_balancers": {"edge": edge}}
+    balancer.apply("bench", Declaration.model_validate(declaration))
+    targets = [Target(id=f"server{n}", address="127.0.0.1", port=server) for n, server in enumerate(servers)]
+    balancer.register("bench", "web", *targets)
+    until(lambda: {h.state for h in balancer.target_health("bench", "web")} == {TargetState.HEALTHY}, "healthy")
+    scheme = "https" if listener.get("protocol") == "HTTPS" else "http"
+    try:
+        yield Proxy(name, port, int((folder / "balancer" / "haproxy.pid").read_text()), scheme)
+    finally:
+        balancer.withdraw("bench")
+
+
+@contextmanager
+def nginx(folder: Path, servers: list[int], certificate: Path | None = None) -> Iterator[Proxy]:
+    """nginx as a plain reverse proxy; over TLS with a certificate and its key in one file."""
+    folder.mkdir()
+    port, scheme = free_port(), "https" if certificate else "http"
+    upstream = " ".join(f"server 127.0.0.1:{server};" for server in servers)
+    tls = f"ssl_certificate {certificate}; ssl_certificate_key {certificate};" if certificate else ""
+    body = (
+        f"access_log {folder}/access.log combined;\n"
+        f"  upstream web {{ {upstream} keepalive 64; keepalive_requests 1000000; }}\n"
+        f"  server {{ listen 127.0.0.1:{port}{' ssl' if certificate else ''}; {tls} location / {{ "
+        'proxy_pass http://web; proxy_http_version 1.1; proxy_set_header Connection ""; '
+        "proxy_set_header Host $host; proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for; } }"
+    )
+    (folder / "nginx.conf").write_text(_NGINX.format(workers="auto", folder=folder, body=body))
+    with running(folder, _NGINX_BINARY, "-c", str(folder / "nginx.conf")) as pid:
+        await_answer(port, "nginx", scheme)
+        yield Proxy("nginx", port, pid, scheme)
+
+
+_EVERYTHING = "{all: {rule: 'PathPrefix(`/`)', service: web}}"
+_TRAEFIK = """\
+entryPoints: {{web: {{address: "127.0.0.1:{port}"}}}}
+accessLog: {{filePath: "{folder}/access.log"}}
+log: {{level: ERROR}}
+providers: {{file: {{filename: "{folder}/routes.yaml"}}}}
+"""
+
+
+@contextmanager
+def traefik(folder: Path, servers: list[int], routers: str = _EVERYTHING, sticky: str = "") -> Iterator[Proxy]:
+    """Traefik, with its routers as YAML's flow."""
+    folder.mkdir()
+    port = free_port()
+    (folder / "traefik.yaml").write_text(_TRAEFIK.format(port=port, folder=folder))
+    urls = ", ".join(f'{{url: "http://127.0.0.1:{server}"}}' for server in servers)
+    (folder / "routes.yaml").write_text(
+        f"http:\n  routers: {routers}\n  services: {{web: {{loadBalancer: {{servers: [{urls}]{sticky}}}}}}}\n"
+    )
+    with running(folder, _wheel("traefik"), f"--configFile={folder}/traefik.yaml") as pid:
+        await_answer(port, "Traefik")
+        yield Proxy("Traefik", port, pid)
+
+
+_CADDY = """\
+{{
+  admin off
+  auto_https off
+}}
+http://127.0.0.1:{port} {{
+  log {{
+    output file {folder}/access.log
+  }}
+  reverse_proxy {servers}
+}}
+"""
+
+
+@contextmanager
+def caddy(folder: Path, servers: list[int]) -> Iterator[Proxy]:
+    """Caddy as a reverse proxy."""
+    folder.mkdir()
+    port = free_port()
+    upstreams = " ".join(f"127.0.0.1:{server}" for server in servers)
+    (folder / "Caddyfile").write_text(_CADDY.format(port=port, folder=folder, servers=upstreams))
+    with running(folder, _wheel("caddy"), "run", "--config", str(folder / "Caddyfile")) as pid:
+        await_answer(port, "Caddy")
+        yield Proxy("Caddy", port, pid)
+
+
+def _wheel(name: str) -> str:
+    """A program that a wheel has put beside Python."""
+    return str(Path(sys.executable).with_name(name))

@@ -1,0 +1,127 @@
+"""What the control plane takes with a thousand targets and a thousand rules."""
+
+from __future__ import annotations
+
+import resource
+import socket
+import statistics
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from bench.results import Results
+from pipeline.balancer.balancer import Balancer
+from pipeline.balancer.haproxy.runtime import Runtime
+from pipeline.balancer.haproxy.words import backend_name
+from pipeline.balancer.model import Declaration, Target, TargetState
+from pipeline.ports import free_port
+from tests.docker.project import until
+
+GROUPS, TARGETS, RULES, CHANGES = 100, 10, 1000, 10
+MOST_REGISTERING, MOST_KNOWING, MOST_APPLYING, MOST_MEMORY = 3.0, 0.3, 0.5, 100.0
+
+
+def measure() -> Results:
+    """Seconds and megabytes."""
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder, _listening() as port:
+        balancer = Balancer(Path(folder) / "balancer")
+        listener = free_port()
+        balancer.apply("bench", _declaration(listener, "first"))
+        try:
+            registering = _took(partial(_register, balancer, port))
+            until(lambda: _healthy(balancer) == GROUPS * TARGETS, "all are healthy")
+            applying = []
+            for number in range(CHANGES):
+                change = _declaration(listener, f"version{number}")
+                applying.append(_took(partial(balancer.apply, "bench", change)))
+            knowing = _knowing(balancer)
+        finally:
+            balancer.withdraw("bench")
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
+    found = (registering, statistics.median(applying), knowing, memory)
+    limits = (MOST_REGISTERING, MOST_APPLYING, MOST_KNOWING, MOST_MEMORY)
+    names = (
+        f"registering {GROUPS * TARGETS} targets in {GROUPS} groups",
+        f"applying a change to one of {RULES} rules (median of {CHANGES})",
+        "from HAProxy's knowing that a target is unhealthy to ours (a look at all groups)",
+        "the control plane's memory at most",
+    )
+    rows = tuple(
+        (name, f"{value:.2f} s" if limit < 10 else f"{value:.0f} MB", f"{limit:g}")
+        for name, value, limit in zip(names, found, limits, strict=True)
+    )
+    return Results(
+        "Scale",
+        f"One balancer with {GROUPS} target groups, {GROUPS * TARGETS} targets that are checked every second, and "
+        f"{RULES} rules of hosts and paths, by way of the Python façade.",
+        ("what", "found", "at most"),
+        rows,
+        f"registered in {registering:.2f} s, applied in {found[1]:.2f} s, known in {knowing:.2f} s, {memory:.0f} MB",
+        all(value <= limit for value, limit in zip(found, limits, strict=True)),
+    )
+
+
+def _declaration(port: int, version: str) -> Declaration:
+    check = {"protocol": "TCP", "interval": "1s"}
+    groups = {f"g{n}": {"port": 80, "health_check": check} for n in range(GROUPS)}
+    rules: list[dict[str, Any]] = [
+        {
+            "priority": n + 1,
+            "conditions": [{"host_header": [f"h{n}.shop.test"]}, {"path_pattern": [f"/{version if n == 0 else n}/*"]}],
+            "action": {"forward": f"g{n % GROUPS}"},
+        }
+        for n in range(RULES)
+    ]
+    listener = {"port": port, "rules": rules, "default_action": {"forward": "g0"}}
+    edge = {"scheme": "internal", "listeners": [listener]}
+    return Declaration.model_validate({"target_groups": groups, "load_balancers": {"edge": edge}})
+
+
+def _register(balancer: Balancer, port: int) -> None:
+    for group in range(GROUPS):
+        targets = (Target(id=f"t{group}-{n}", address="127.0.0.1", port=port) for n in range(TARGETS))
+        balancer.register("bench", f"g{group}", *targets)
+
+
+def _healthy(balancer: Balancer) -> int:
+    return sum(
+        health.state is TargetState.HEALTHY
+        for group in range(GROUPS)
+        for health in balancer.target_health("bench", f"g{group}")
+    )
+
+
+def _knowing(balancer: Balancer) -> float:
+    """How long a look at all groups takes, the last of which has the change: the longest that one may wait."""
+    runtime, backend = Runtime(balancer.directory), backend_name("bench", f"g{GROUPS - 1}")
+    runtime._worker(f"set server {backend}/t{GROUPS - 1}-0 health down")
+    until(lambda: runtime.servers(backend)[f"t{GROUPS - 1}-0"].status.startswith("DOWN"), "HAProxy knows it")
+    return _took(partial(_healthy, balancer))
+
+
+def _took(work: Any) -> float:
+    started = time.monotonic()
+    work()
+    return time.monotonic() - started
+
+
+@contextmanager
+def _listening() -> Iterator[int]:
+    """A port that takes every connection: all targets are there."""
+    with socket.create_server(("127.0.0.1", 0), backlog=4096) as server:
+
+        def accept() -> None:
+            while True:
+                try:
+                    server.accept()[0].close()
+                except OSError:
+                    return
+
+        threading.Thread(target=accept, daemon=True).start()
+        yield int(server.getsockname()[1])
+        server.shutdown(socket.SHUT_RDWR)
