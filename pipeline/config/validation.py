@@ -38,6 +38,8 @@ _TYPES = {
     "model_type": "must be a mapping of keys",
     "dict_type": "must be a mapping of keys",
     "tuple_type": "must be a list",
+    "ip_v4_address": "must be an IP address such as 192.0.2.7 or 2001:db8::7",
+    "ip_v6_address": "must be an IP address such as 192.0.2.7 or 2001:db8::7",
     "too_short": "must hold at least one",
     "string_too_short": "must not be empty",
 }

@@ -8,6 +8,7 @@ import pytest
 
 from pipeline.config.load import load
 from pipeline.errors import ConfigError, ExitCode
+from tests.unit.config.balancer_mistakes import BALANCER_MISTAKES
 from tests.unit.config.conftest import Loads
 from tests.unit.config.mistakes import GOOD, MISTAKES, Bad
 
@@ -17,7 +18,7 @@ def test_the_good_file_is_good(loads: Loads) -> None:
     assert loads(GOOD).pipeline.deploy.replicas == 3
 
 
-@pytest.mark.parametrize("bad", MISTAKES, ids=[bad.mistake for bad in MISTAKES])
+@pytest.mark.parametrize("bad", [*MISTAKES, *BALANCER_MISTAKES], ids=lambda bad: bad.mistake)
 def test_each_mistake_is_told_word_for_word(bad: Bad, loads: Loads) -> None:
     """One mistake gives one error: the place, the key, the reason, and what to write instead."""
     assert bad.right in GOOD

@@ -1,0 +1,311 @@
+"""What somebody may write wrongly about a load balancer, and what they are told, word for word."""
+
+from __future__ import annotations
+
+from tests.unit.config.mistakes import Bad
+
+_LISTENER = "        - {port: 8000, default_action: {forward: web}}\n"
+
+
+def _rules(*rules: str) -> str:
+    lines = "".join(f"            - {rule}\n" for rule in rules)
+    return f"        - port: 8000\n          default_action: {{forward: web}}\n          rules:\n{lines}"
+
+
+BALANCER_MISTAKES = [
+    Bad(
+        "host without a dot",
+        _LISTENER,
+        _rules("{priority: 1, conditions: [{host_header: [shop]}], action: {forward: web}}"),
+        "22:57: balancer.load_balancers.edge.listeners[0].rules[0].conditions[0].host_header[0]: 'shop' needs a dot, and only letters after the last one: shop.example.com, *.example.com",
+    ),
+    Bad(
+        "two hosts conditions",
+        _LISTENER,
+        _rules("{priority: 1, conditions: [{host_header: [a.b]}, {host_header: [c.d]}], action: {forward: web}}"),
+        "22:41: balancer.load_balancers.edge.listeners[0].rules[0].conditions: holds host_header twice; list its values in one",
+    ),
+    Bad(
+        "condition misspelt",
+        _LISTENER,
+        _rules("{priority: 1, conditions: [{hots_header: [a.b]}], action: {forward: web}}"),
+        "22:43: balancer.load_balancers.edge.listeners[0].rules[0].conditions[0].hots_header: unknown key (did you mean host_header?)",
+    ),
+    Bad(
+        "two in a condition",
+        _LISTENER,
+        _rules("{priority: 1, conditions: [{host_header: [a.b], path_pattern: [/]}], action: {forward: web}}"),
+        "22:42: balancer.load_balancers.edge.listeners[0].rules[0].conditions[0]: must be one of host_header, path_pattern, http_header, http_request_method, query_string, source_ip",
+    ),
+    Bad(
+        "no values",
+        _LISTENER,
+        _rules("{priority: 1, conditions: [{path_pattern: []}], action: {forward: web}}"),
+        "22:57: balancer.load_balancers.edge.listeners[0].rules[0].conditions[0].path_pattern: needs either values or regex_values",
+    ),
+    Bad(
+        "too many values",
+        _LISTENER,
+        _rules("{priority: 1, conditions: [{path_pattern: [/1, /2, /3, /4, /5, /6]}], action: {forward: web}}"),
+        "22:41: balancer.load_balancers.edge.listeners[0].rules[0].conditions: holds 6 values; 5 are the most, write several rules",
+    ),
+    Bad(
+        "too many wildcards",
+        _LISTENER,
+        _rules("{priority: 1, conditions: [{path_pattern: ['/*a*b*c*d*e*']}], action: {forward: web}}"),
+        "22:41: balancer.load_balancers.edge.listeners[0].rules[0].conditions: holds 6 wildcards; 5 are the most, write several rules",
+    ),
+    Bad(
+        "host header by name",
+        _LISTENER,
+        _rules("{priority: 1, conditions: [{http_header: {name: host, values: [a]}}], action: {forward: web}}"),
+        "22:63: balancer.load_balancers.edge.listeners[0].rules[0].conditions[0].http_header.name: use host_header for the Host header",
+    ),
+    Bad(
+        "header without values",
+        _LISTENER,
+        _rules("{priority: 1, conditions: [{http_header: {name: X}}], action: {forward: web}}"),
+        "22:56: balancer.load_balancers.edge.listeners[0].rules[0].conditions[0].http_header: needs either values or regex_values",
+    ),
+    Bad(
+        "bad regex",
+        _LISTENER,
+        _rules("{priority: 1, conditions: [{path_pattern: {regex_values: ['(']}}], action: {forward: web}}"),
+        "22:73: balancer.load_balancers.edge.listeners[0].rules[0].conditions[0].path_pattern.regex_values[0]: '(' is no regular expression: missing ), unterminated subpattern at position 0",
+    ),
+    Bad(
+        "method lower",
+        _LISTENER,
+        _rules("{priority: 1, conditions: [{http_request_method: [get]}], action: {forward: web}}"),
+        "22:65: balancer.load_balancers.edge.listeners[0].rules[0].conditions[0].http_request_method[0]: 'get' is no method; write GET, in capitals and without wildcards",
+    ),
+    Bad(
+        "bad cidr",
+        _LISTENER,
+        _rules("{priority: 1, conditions: [{source_ip: [10.0.0.256/8]}], action: {forward: web}}"),
+        "22:55: balancer.load_balancers.edge.listeners[0].rules[0].conditions[0].source_ip[0]: '10.0.0.256/8' is no address range; write 192.0.2.0/24, 192.0.2.7/32 or 2001:db8::/32",
+    ),
+    Bad(
+        "priority twice",
+        _LISTENER,
+        _rules(
+            "{priority: 1, conditions: [{path_pattern: [/a]}], action: {forward: web}}",
+            "{priority: 1, conditions: [{path_pattern: [/b]}], action: {forward: web}}",
+        ),
+        "22:13: balancer.load_balancers.edge.listeners[0].rules: holds two rules of priority 1",
+    ),
+    Bad(
+        "priority 0",
+        _LISTENER,
+        _rules("{priority: 0, conditions: [{path_pattern: [/a]}], action: {forward: web}}"),
+        "22:26: balancer.load_balancers.edge.listeners[0].rules[0].priority: must be at least 1, not 0",
+    ),
+    Bad(
+        "forward nowhere",
+        _LISTENER,
+        _rules("{priority: 1, conditions: [{path_pattern: [/a]}], action: {forward: wbe}}"),
+        "22:83: balancer.load_balancers.edge.listeners[0].rules[0].action.forward: there is no target group wbe (did you mean web?)",
+    ),
+    Bad(
+        "forward list nowhere",
+        _LISTENER,
+        _rules(
+            "{priority: 1, conditions: [{path_pattern: [/a]}], action: {forward: [{target_group: wbe, weight: 3}]}}"
+        ),
+        "22:99: balancer.load_balancers.edge.listeners[0].rules[0].action.forward[0].target_group: there is no target group wbe (did you mean web?)",
+    ),
+    Bad(
+        "weight too big",
+        _LISTENER,
+        _rules(
+            "{priority: 1, conditions: [{path_pattern: [/a]}], action: {forward: [{target_group: web, weight: 1000}]}}"
+        ),
+        "22:112: balancer.load_balancers.edge.listeners[0].rules[0].action.forward[0].weight: must be at most 999, not 1000",
+    ),
+    Bad(
+        "all weights 0",
+        _LISTENER,
+        _rules(
+            "{priority: 1, conditions: [{path_pattern: [/a]}], action: {forward: [{target_group: web, weight: 0}]}}"
+        ),
+        "22:74: balancer.load_balancers.edge.listeners[0].rules[0].action.forward.target_groups: has no weight above 0, so nobody would get a request",
+    ),
+    Bad(
+        "same group twice",
+        _LISTENER,
+        _rules("{priority: 1, conditions: [{path_pattern: [/a]}], action: {forward: [web, web]}}"),
+        "22:74: balancer.load_balancers.edge.listeners[0].rules[0].action.forward.target_groups: names a target group twice",
+    ),
+    Bad(
+        "redirect to itself",
+        _LISTENER,
+        _rules("{priority: 1, conditions: [{path_pattern: [/a]}], action: {redirect: {status_code: HTTP_301}}}"),
+        "22:84: balancer.load_balancers.edge.listeners[0].rules[0].action.redirect: would send the client where it is; change protocol, host, port or path",
+    ),
+    Bad(
+        "redirect placeholder",
+        _LISTENER,
+        _rules(
+            "{priority: 1, conditions: [{path_pattern: [/a]}], action: {redirect: {path: '/#{pth}', status_code: HTTP_301}}}"
+        ),
+        "22:91: balancer.load_balancers.edge.listeners[0].rules[0].action.redirect.path: may hold #{protocol}, #{host}, #{port}, #{path} and #{query}, and no other placeholder",
+    ),
+    Bad(
+        "redirect status",
+        _LISTENER,
+        _rules(
+            "{priority: 1, conditions: [{path_pattern: [/a]}], action: {redirect: {protocol: HTTPS, status_code: 301}}}"
+        ),
+        "22:115: balancer.load_balancers.edge.listeners[0].rules[0].action.redirect.status_code: must be HTTP_301 or HTTP_302, not 301",
+    ),
+    Bad(
+        "fixed status",
+        _LISTENER,
+        _rules("{priority: 1, conditions: [{path_pattern: [/a]}], action: {fixed_response: {status_code: 301}}}"),
+        "22:104: balancer.load_balancers.edge.listeners[0].rules[0].action.fixed_response.status_code: must be a status code of 2XX, 4XX or 5XX, not '301'",
+    ),
+    Bad(
+        "two actions",
+        _LISTENER,
+        _rules(
+            "{priority: 1, conditions: [{path_pattern: [/a]}], action: {forward: web, fixed_response: {status_code: 404}}}"
+        ),
+        "22:73: balancer.load_balancers.edge.listeners[0].rules[0].action: needs exactly one of forward, redirect and fixed_response",
+    ),
+    Bad(
+        "no action",
+        _LISTENER,
+        _rules("{priority: 1, conditions: [{path_pattern: [/a]}], action: {}}"),
+        "22:73: balancer.load_balancers.edge.listeners[0].rules[0].action: needs exactly one of forward, redirect and fixed_response",
+    ),
+    Bad(
+        "rewrite group",
+        _LISTENER,
+        _rules(
+            "{priority: 1, conditions: [{path_pattern: [/a]}], transforms: {url_rewrite: {regex: ^/a, replace: /$1}}, action: {forward: web}}"
+        ),
+        "22:113: balancer.load_balancers.edge.listeners[0].rules[0].transforms.url_rewrite.replace: names $1, but the regex has 0 groups",
+    ),
+    Bad(
+        "jwt on http",
+        _LISTENER,
+        _rules(
+            "{priority: 1, conditions: [{path_pattern: [/a]}], action: {jwt_validation: {jwks: keys.json, issuer: me}, forward: web}}"
+        ),
+        "18:7: balancer.load_balancers.edge.listeners[0].protocol: must be HTTPS for jwt_validation: a token sent in the clear is anybody's",
+    ),
+    Bad(
+        "https without certificate",
+        _LISTENER,
+        "        - {port: 8443, protocol: HTTPS, default_action: {forward: web}}\n",
+        "18:7: balancer.load_balancers.edge.listeners[0].certificates: an HTTPS listener needs one",
+    ),
+    Bad(
+        "certificate without https",
+        _LISTENER,
+        "        - {port: 8443, certificates: [{certificate: a.pem}], default_action: {forward: web}}\n",
+        "19:38: balancer.load_balancers.edge.listeners[0].certificates: needs protocol: HTTPS",
+    ),
+    Bad(
+        "unknown policy",
+        _LISTENER,
+        "        - {port: 8443, protocol: HTTPS, ssl_policy: ELBSecurityPolicy-2016-08, certificates: [{certificate: a.pem}], default_action: {forward: web}}\n",
+        "19:53: balancer.load_balancers.edge.listeners[0].ssl_policy: must be one of ELBSecurityPolicy-TLS13-1-3-2021-06, ELBSecurityPolicy-TLS13-1-2-Res-2021-06, ELBSecurityPolicy-TLS13-1-2-2021-06, ELBSecurityPolicy-TLS13-1-0-2021-06, not 'ELBSecurityPolicy-2016-08' (did you mean ELBSecurityPolicy-TLS13-1-3-2021-06?)",
+    ),
+    Bad(
+        "verify without store",
+        _LISTENER,
+        "        - {port: 8443, protocol: HTTPS, mutual_authentication: {mode: verify}, certificates: [{certificate: a.pem}], default_action: {forward: web}}\n",
+        "19:41: balancer.load_balancers.edge.listeners[0].mutual_authentication.trust_store: goes with mode: verify, and verify needs one",
+    ),
+    Bad(
+        "no default action and no rules",
+        _LISTENER,
+        "        - {port: 8000}\n",
+        "18:7: balancer.load_balancers.edge.listeners[0].default_action: is missing, and so are rules for the listener of another pipeline",
+    ),
+    Bad(
+        "joins with protocol",
+        _LISTENER,
+        "        - {port: 8000, protocol: HTTP, rules: [{priority: 1, conditions: [{path_pattern: [/a]}], action: {forward: web}}]}\n",
+        "19:34: balancer.load_balancers.edge.listeners[0].protocol: belongs where the listener's default_action is; without one, it is another pipeline's",
+    ),
+    Bad(
+        "attribute of s3",
+        "    edge:\n",
+        "    edge:\n      attributes: {access_logs.s3.enabled: true}\n",
+        "18:44: balancer.load_balancers.edge.attributes.access_logs.s3.enabled: has no effect here: there is no S3 here: `pipeline balancer log` prints the access log in the same fields",
+    ),
+    Bad(
+        "attribute misspelt",
+        "    edge:\n",
+        "    edge:\n      attributes: {idle_timeout.timeout_second: 5}\n",
+        "18:20: balancer.load_balancers.edge.attributes.idle_timeout.timeout_second: unknown key (did you mean idle_timeout.timeout_seconds?)",
+    ),
+    Bad(
+        "attribute xff",
+        "    edge:\n",
+        "    edge:\n      attributes: {routing.http.xff_header_processing.mode: drop}\n",
+        "18:61: balancer.load_balancers.edge.attributes.routing.http.xff_header_processing.mode: must be one of append, preserve, remove, not 'drop'",
+    ),
+    Bad(
+        "group attribute of nlb",
+        "port: 8080",
+        "port: 8080\n      attributes: {proxy_protocol_v2.enabled: true}",
+        "15:47: balancer.target_groups.web.attributes.proxy_protocol_v2.enabled: has no effect here: it belongs to network load balancers",
+    ),
+    Bad(
+        "delay twice",
+        "port: 8080",
+        "port: 8080\n      deregistration_delay: 5s\n      attributes: {deregistration_delay.timeout_seconds: 5}",
+        "15:29: balancer.target_groups.web.deregistration_delay: is given twice: as deregistration_delay.timeout_seconds too",
+    ),
+    Bad(
+        "slow start with lor",
+        "port: 8080",
+        "port: 8080\n      attributes: {slow_start.duration_seconds: 30, load_balancing.algorithm.type: least_outstanding_requests}",
+        "15:49: balancer.target_groups.web.attributes.slow_start.duration_seconds: goes with round_robin only, not with least_outstanding_requests",
+    ),
+    Bad(
+        "app cookie without name",
+        "port: 8080",
+        "port: 8080\n      attributes: {stickiness.enabled: true, stickiness.type: app_cookie}",
+        "15:63: balancer.target_groups.web.attributes.stickiness.type: app_cookie needs stickiness.app_cookie.cookie_name",
+    ),
+    Bad(
+        "app cookie reserved",
+        "port: 8080",
+        "port: 8080\n      attributes: {stickiness.app_cookie.cookie_name: AWSALBAPP}",
+        "15:55: balancer.target_groups.web.attributes.stickiness.app_cookie.cookie_name: is a name that the load balancer keeps for its own cookies",
+    ),
+    Bad(
+        "minimum 0",
+        "port: 8080",
+        "port: 8080\n      attributes: {target_group_health.unhealthy_state_routing.minimum_healthy_targets.count: 0}",
+        "15:95: balancer.target_groups.web.attributes.target_group_health.unhealthy_state_routing.minimum_healthy_targets.count: 0 is no minimum; write a number from 1 on, or off",
+    ),
+    Bad(
+        "matcher out of range",
+        "interval: 1s",
+        "interval: 1s, matcher: 500",
+        "15:21: balancer.target_groups.web.health_check: matcher holds 500; codes are 200 to 499",
+    ),
+    Bad(
+        "tcp matcher",
+        "interval: 1s",
+        "interval: 1s, protocol: TCP, matcher: 200",
+        "15:21: balancer.target_groups.web.health_check: a TCP check only connects: it has no matcher",
+    ),
+    Bad(
+        "public address internal",
+        "    edge:\n",
+        "    edge:\n      scheme: internal\n      address: 8.8.8.8\n",
+        "19:16: balancer.load_balancers.edge.address: 8.8.8.8 is public, and the scheme internal",
+    ),
+    Bad(
+        "bad address",
+        "    edge:\n",
+        "    edge:\n      address: localhost\n",
+        "18:16: balancer.load_balancers.edge.address: must be an IP address such as 192.0.2.7 or 2001:db8::7, not 'localhost'",
+    ),
+]
