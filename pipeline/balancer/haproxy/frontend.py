@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pipeline.balancer.haproxy.access_line import CAPTURES, LOG_FORMAT
 from pipeline.balancer.haproxy.actions import Actions
 from pipeline.balancer.haproxy.answers import frontend_refusals
+from pipeline.balancer.haproxy.desync import desync_lines
 from pipeline.balancer.haproxy.headers import request_headers, response_headers
 from pipeline.balancer.haproxy.rules import RuleMatching
 from pipeline.balancer.haproxy.tls import (
@@ -68,6 +69,7 @@ class Frontend:
         yield ""
 
     def _steps(self, idle: int) -> Iterator[str]:
+        yield from desync_lines(self._shared.balancer.attributes.desync_mitigation_mode)
         # A worker that a reload has replaced keeps its idle connections, and cannot be told of targets any more: a
         # request that comes on one of them goes to its successor, which knows, as if it had come there.
         yield "acl replaced stopping -m bool"

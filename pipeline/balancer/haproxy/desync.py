@@ -1,0 +1,76 @@
+"""Requests that two servers in a row might read differently (HTTP desync), told apart as ELB does.
+
+Most of them never come here: HAProxy's parser refuses them in every mode, or makes them mean one thing before it sends
+them on. What it lets through is classified in `txn.desync`, for the access log. Tiers and reasons are those of AWS's
+classifier, https://github.com/aws/http-desync-guardian; docs/elb.md has what was measured with its vectors.
+
+- monitor: only what HAProxy itself would misread is refused;
+- defensive: what is Severe is refused, and after what is Ambiguous both connections are closed;
+- strictest: only what is Compliant is let through.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pipeline.balancer.haproxy.answers import refusal
+from pipeline.balancer.haproxy.words import quote
+
+# Names that somebody may take for those that frame a body: `transfer_encoding`, `content length`. Names are parted by
+# colons here, which cannot be in one.
+_NEARLY = (
+    "[^a-z0-9:]*(?!(?:transfer-encoding|content-length)(?::|$))"
+    "(?:transfer[^a-z0-9:]+encoding|content[^a-z0-9:]+length)[^a-z0-9:]*(?::|$)"
+)
+# HAProxy turns the line break of a folded header into blanks.
+_FOLDED = r" [ \t]+(?:content-length|transfer-encoding)[ \t]*:"
+# HAProxy 2.8 counts 2^64 as 0, and sends it on as it is.
+_MOST_DIGITS = 18
+
+_ACLS = """\
+acl framed req.fhdr(content-length) -m found
+acl framed req.fhdr(transfer-encoding) -m found
+acl bodiless method GET HEAD
+acl bodiless req.ver 0.9
+acl unchunked method GET HEAD
+acl unchunked req.ver 0.9 1.0""".splitlines()
+_SEVERE_LENGTH = ("Severe:BadContentLength", f"framed {{ req.fhdr(content-length) -m len gt {_MOST_DIGITS} }}")
+_SEVERE_FOLD = ("Severe:BadHeader", f"framed {{ req.hdrs -m reg -i {quote(_FOLDED)} }}")
+_AMBIGUOUS = (
+    ("Ambiguous:UndefinedContentLengthSemantics", "framed bodiless { req.fhdr(content-length) -m int gt 0 }"),
+    ("Ambiguous:UndefinedTransferEncodingSemantics", "framed unchunked { req.fhdr(transfer-encoding) -m found }"),
+    ("Ambiguous:SuspiciousHeader", f"{{ req.hdr_names(:) -m reg {quote(f'^{_NEARLY}')} {quote(f':{_NEARLY}')} }}"),
+)
+_ACCEPTABLE = (
+    ("Acceptable:NonCompliantVersion", "!{ req.ver 1.1 1.0 2.0 }"),
+    ("Acceptable:NonCompliantHeader", r"!{ req.hdrs -m reg '^[^\x01-\x08\x0b\x0c\x0e-\x1f\x7f]*+\z' }"),
+    ("Acceptable:GetHeadZeroContentLength", "{ req.fhdr(content-length) -m int 0 } { method GET HEAD }"),
+)
+_CLASSIFIED = "{ var(txn.desync) -m found }"
+
+
+def desync_lines(mode: str) -> Iterator[str]:
+    """Lines of a frontend, before all others that look at the request."""
+    yield from _ACLS
+    if mode == "monitor":
+        yield from _classify(_SEVERE_LENGTH)
+        yield f"{refusal(400)} if {_CLASSIFIED}"
+        yield from _classify(_SEVERE_FOLD, *_AMBIGUOUS)
+        yield f"http-after-response set-header Connection close if {{ var(txn.desync) -m str {_SEVERE_LENGTH[0]} }}"
+        return
+    if mode == "strictest":
+        yield from _classify(*_ACCEPTABLE, *_AMBIGUOUS, _SEVERE_LENGTH, _SEVERE_FOLD)
+        yield f"{refusal(400)} if {_CLASSIFIED}"
+    else:
+        yield from _classify(_SEVERE_LENGTH, _SEVERE_FOLD)
+        yield f"{refusal(400)} if {_CLASSIFIED}"
+        yield from _classify(*_AMBIGUOUS)
+        yield f"http-request set-header Connection close if {_CLASSIFIED}"
+    # A refusal alone leaves the client's connection open.
+    yield f"http-after-response set-header Connection close if {_CLASSIFIED}"
+
+
+def _classify(*classes: tuple[str, str]) -> Iterator[str]:
+    """Of several that fit, the last one counts."""
+    for name, condition in classes:
+        yield f"http-request set-var(txn.desync) str({name}) if {condition}"

@@ -1,0 +1,157 @@
+"""Requests that two servers in a row might read differently: refused, or not followed by others."""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.system.alb import Alb, Echo
+from tests.system.conftest import until
+
+_MODES = ("monitor", "defensive", "strictest")
+_GET = b"GET / HTTP/1.1\r\nHost: shop.test\r\n"
+_POST = b"POST / HTTP/1.1\r\nHost: shop.test\r\n"
+
+# What no mode lets through, because HAProxy itself would read it in more than one way or cannot read it.
+_UNREADABLE = [
+    _POST + b"Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello",
+    _POST + b"Content-Length: 5, 6\r\n\r\nhello",
+    _POST + b"Content-Length: +5\r\n\r\nhello",
+    _POST + b"Content-Length: -1\r\n\r\n",
+    _POST + b"Content-Length: 0x5\r\n\r\nhello",
+    _POST + b"Content-Length: 18446744073709551616\r\n\r\nhello",
+    _POST + b"Content-Length : 5\r\n\r\nhello",
+    _POST + b"Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
+    _POST + b"Transfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n",
+    _POST + b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    _POST + b"Transfer-Encoding\t: chunked\r\n\r\n0\r\n\r\n",
+    _POST + b"X: a\x00b\r\n\r\n",
+    b"GET / HTTP/1.1 \r\nHost: shop.test\r\n\r\n",
+    b"GET / HTTP/x.1\r\nHost: shop.test\r\n\r\n",
+    b"GET /a b HTTP/1.1\r\nHost: shop.test\r\n\r\n",
+    b"G\x01T / HTTP/1.1\r\nHost: shop.test\r\n\r\n",
+    _GET + b"no colon\r\n\r\n",
+]
+# Severe, but HAProxy could read it: a folded header that another server may take for the one that frames the body.
+_FOLDED = _POST + b"Content-Length: 5\r\nX: a\r\n Content-Length: 0\r\n\r\nhello"
+_AMBIGUOUS = [
+    (_GET + b"Content-Length: 5\r\n\r\nhello", "Ambiguous:UndefinedContentLengthSemantics"),
+    (_GET + b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "Ambiguous:UndefinedTransferEncodingSemantics"),
+    (_GET + b"Transfer_Encoding: chunked\r\n\r\n", "Ambiguous:SuspiciousHeader"),
+    (_POST + b"Content.Length: 3\r\n\r\n", "Ambiguous:SuspiciousHeader"),
+]
+_ACCEPTABLE = [(_GET + b"Content-Length: 0\r\n\r\n", "Acceptable:GetHeadZeroContentLength")]
+_COMPLIANT = [
+    _GET + b"\r\n",
+    _POST + b"Content-Length: 5\r\n\r\nhello",
+    _POST + b"Content-Length: 0\r\n\r\n",
+    _POST + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+    _GET + b"X-Content-Length: 5\r\nX-Transfer-Encoding: chunked\r\n\r\n",
+    _GET + b"Cookie: transfer_encoding=1\r\nTe: trailers\r\n\r\n",
+]
+
+
+class Modes:
+    """A load balancer for each mode, before one server."""
+
+    def __init__(self, directory: Path) -> None:
+        self.albs = {mode: Alb(directory / mode) for mode in _MODES}
+        self.servers: dict[str, Echo] = {}
+        for mode, alb in self.albs.items():
+            attributes = {"routing.http.desync_mitigation_mode": mode}
+            alb.declare({"default_action": {"forward": "web"}}, attributes=attributes)
+            (self.servers[mode],) = alb.serve("a")
+
+    def send(self, mode: str, request: bytes) -> tuple[int, bool, int]:
+        """The status, whether the connection was closed after it, and how many requests reached the server."""
+        before = self.servers[mode].requests
+        with socket.create_connection(("127.0.0.1", self.albs[mode].port), timeout=10) as connection:
+            connection.sendall(request)
+            answer = _read(connection)
+            # One that is still open answers once more.
+            closed = b"connection: close" in answer.lower() or not _again(connection)
+        reached = self.servers[mode].requests - before
+        return int(answer.split(b" ", 2)[1]), closed, reached if closed else reached - 1
+
+    def await_classified(self, mode: str, reason: str) -> None:
+        """Wait until the access log's last line says so of the request."""
+        log = self.albs[mode].balancer.directory / "access.log"
+        until(lambda: log.read_text().endswith(f"\t{reason}\n"), f"the log says {reason}")
+
+
+def _read(connection: socket.socket) -> bytes:
+    """One answer."""
+    answer = b""
+    while b"\r\n\r\n" not in answer:
+        part = connection.recv(65536)
+        assert part, answer
+        answer += part
+    head, _, body = answer.partition(b"\r\n\r\n")
+    length = re.search(rb"content-length: (\d+)", head.lower())
+    while length and len(body) < int(length[1]):
+        body += connection.recv(65536)
+    return answer
+
+
+def _again(connection: socket.socket) -> bool:
+    try:
+        connection.sendall(_GET + b"\r\n")
+        return connection.recv(65536).startswith(b"HTTP/1.1 200")
+    except OSError:
+        return False
+
+
+@pytest.fixture(scope="module")
+def modes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Modes]:
+    modes = Modes(tmp_path_factory.mktemp("desync"))
+    yield modes
+    for alb in modes.albs.values():
+        alb.end()
+
+
+@pytest.mark.parametrize("mode", _MODES)
+@pytest.mark.parametrize("request_", _UNREADABLE, ids=lambda request: ascii(request.split(b"\r\n", 2)[-1][:40]))
+def test_unreadable(modes: Modes, mode: str, request_: bytes) -> None:
+    """In every mode refused with 400, the connection closed, and nothing of it sent on."""
+    assert modes.send(mode, request_) == (400, True, 0)
+
+
+@pytest.mark.parametrize("mode", ["defensive", "strictest"])
+def test_severe(modes: Modes, mode: str) -> None:
+    """What is only possibly misread is refused, too, where it is Severe."""
+    assert modes.send(mode, _FOLDED) == (400, True, 0)
+    modes.await_classified(mode, "Severe:BadHeader")
+
+
+@pytest.mark.parametrize(("request_", "reason"), _AMBIGUOUS, ids=[f"{n}" for n, _ in enumerate(_AMBIGUOUS)])
+def test_ambiguous(modes: Modes, request_: bytes, reason: str) -> None:
+    """defensive sends it on and closes both connections after it; strictest refuses it; monitor only notes it."""
+    assert modes.send("defensive", request_) == (200, True, 1)
+    modes.await_classified("defensive", reason)
+    assert modes.send("strictest", request_) == (400, True, 0)
+    assert modes.send("monitor", request_)[0::2] == (200, 1)
+
+
+@pytest.mark.parametrize(("request_", "reason"), _ACCEPTABLE)
+def test_acceptable(modes: Modes, request_: bytes, reason: str) -> None:
+    """Only strictest refuses what strays from the letter and means one thing."""
+    assert modes.send("strictest", request_) == (400, True, 0)
+    modes.await_classified("strictest", reason)
+    assert modes.send("defensive", request_) == (200, False, 1)
+
+
+@pytest.mark.parametrize("mode", _MODES)
+@pytest.mark.parametrize("request_", _COMPLIANT, ids=lambda request: ascii(request.split(b"\r\n", 2)[-1][:40]))
+def test_compliant(modes: Modes, mode: str, request_: bytes) -> None:
+    """Passes in every mode, and its connection serves the next request."""
+    assert modes.send(mode, request_) == (200, False, 1)
+
+
+def test_one_meaning(modes: Modes) -> None:
+    """With a length and an encoding, the encoding counts, and both connections are closed."""
+    both = _POST + b"Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"
+    assert modes.send("defensive", both) == (200, True, 1)
