@@ -191,3 +191,10 @@ class Pipeline(Resource):
     build: Build = Field(Build(), description="How a commit becomes an image.")
     deploy: Deploy = Field(description="How the image is put into service.")
     balancer: Declaration = Field(description="What the load balancer listens on, and what it forwards to.")
+
+    @model_validator(mode="after")
+    def _function_is_reached_as_one(self) -> Self:
+        group = self.balancer.target_groups.get(self.deploy.target_group)
+        if self.deploy.function and group and group.target_type != "lambda":
+            raise Misfit("deploy", f"function needs target_type: lambda in target group {self.deploy.target_group}")
+        return self

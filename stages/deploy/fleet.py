@@ -7,8 +7,10 @@ import threading
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address
+from typing import Any
 
 from pipeline.balancer.balancer import Balancer
+from pipeline.balancer.functions import runtime
 from pipeline.balancer.model import Target, TargetHealth, TargetState
 from pipeline.engine.container import Container, ContainerSpec
 from pipeline.engine.engine import Engine
@@ -19,6 +21,8 @@ from stages.deploy import rollout
 from stages.deploy.rollout import Replica
 from stages.deploy.spec import ReleaseSpec
 
+# Where a container finds what runs its function.
+_RUNTIME = "/penstock/runtime.py"
 # Everything else (created, exited, dead, removing) cannot answer a request and will not come back by itself.
 _RUNNING = frozenset({"running", "restarting", "paused"})
 
@@ -84,9 +88,8 @@ class Fleet:
                         LABEL_GRACE: str(deploy.stop_grace.total_seconds()),
                         **({LABEL_PORT: str(published[1])} if published else {}),
                     },
-                    command=deploy.command,
+                    **_program(spec),
                     environment=environment,
-                    volumes=deploy.volumes,
                     memory=deploy.memory,
                     cpus=deploy.cpus,
                     network=self._engine.networks.name(self._pipeline),
@@ -192,3 +195,15 @@ class Fleet:
                 self._taken.add(address)
                 return address
         raise EngineFault(f"no address is free in {subnet}, the network of {self._pipeline}")
+
+
+def _program(spec: ReleaseSpec) -> dict[str, Any]:
+    """What a container runs: the image's own program, or its function in a runtime of ours."""
+    deploy = spec.deploy
+    if deploy.function is None:
+        return {"command": deploy.command, "volumes": deploy.volumes}
+    return {
+        "entrypoint": ("python3", _RUNTIME),
+        "command": (deploy.function, str(spec.group.port)),
+        "volumes": (*deploy.volumes, f"{runtime.__file__}:{_RUNTIME}:ro"),
+    }
