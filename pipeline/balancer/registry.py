@@ -69,6 +69,12 @@ class Registry(Resource):
         """A target group that is declared."""
         return self.owners[owner].declaration.target_groups[name]
 
+    def has_functions(self) -> bool:
+        """Whether some target group's targets are functions."""
+        return any(
+            group.is_lambda for owned in self.owners.values() for group in owned.declaration.target_groups.values()
+        )
+
     def issuers(self) -> set[str]:
         """Where the keys come from of the issuers that rules trust."""
         return {

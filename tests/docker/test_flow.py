@@ -592,3 +592,27 @@ def test_a_protected_load_balancer_stays(project: Project) -> None:
     project.pipeline("run")
     project.pipeline("down")
     project.assert_gone()
+
+
+def test_a_function(project: Project) -> None:
+    """deploy.function puts a Python function of the image behind the balancer; a rollout of it loses nothing."""
+    function = 'def handler(event, context):\n    return {{"statusCode": 200, "body": "{}: " + event["path"]}}\n'
+    project.configure(
+        ("      port: 8080\n", "      target_type: lambda\n      port: 9000\n"),
+        ("{path: /healthz, interval: 200ms}", "{interval: 200ms}"),
+        ("  target_group: web\n", "  target_group: web\n  function: shop.handler\n"),
+    )
+    project.write("shop.py", function.format("one"))
+    project.commit("1")
+    project.pipeline("run")
+    assert get(project, "/cart") == "one: /cart"
+    with project.load() as load:
+        project.write("shop.py", function.format("two"))
+        project.commit("2")
+        project.pipeline("run")
+        report = load.stop()
+    assert report.failed == 0, report.failures
+    assert get(project, "/cart") == "two: /cart"
+    project.assert_serving(release=2)
+    project.pipeline("down")
+    project.assert_gone()

@@ -17,16 +17,12 @@ from pathlib import Path
 from typing import ClassVar
 
 from pipeline.balancer.functions.event import LIMIT, FunctionAnswer, FunctionRequest, NoAnswer
+from pipeline.balancer.haproxy.server import same_target
+from pipeline.balancer.haproxy.words import FUNCTION_CHECK, FUNCTION_GROUP, FUNCTION_SOCKET, FUNCTION_TARGET
 from pipeline.balancer.model import Target
 from pipeline.balancer.registry_file import RegistryFile
 
-SOCKET = "functions.sock"
-# How HAProxy says which function it has chosen. A client cannot: HAProxy sets both.
-GROUP_HEADER = "X-Penstock-Group"
-TARGET_HEADER = "X-Penstock-Target"
-# A check that only wants to know whether the function can be reached.
-REACHABLE = "/penstock/reachable"
-
+_OURS = frozenset(name.lower() for name in (FUNCTION_GROUP, FUNCTION_TARGET))
 _INVOKE = "/2015-03-31/functions/function/invocations"
 # ELB's answer to a function that does not return waits for the idle timeout, and HAProxy has that.
 _PATIENCE = 900
@@ -54,13 +50,13 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             self._answer(FunctionAnswer(413, "", (), b""))
             return
-        group, name = self.headers.get(GROUP_HEADER, ""), self.headers.get(TARGET_HEADER, "")
+        group, name = self.headers.get(FUNCTION_GROUP, ""), self.headers.get(FUNCTION_TARGET, "")
         try:
             target, multiple = self._target(group, name)
-            if self.path == REACHABLE:
+            if FUNCTION_CHECK in self.headers:
                 answer = _reached(target)
             else:
-                headers = [h for h in self.headers.items() if h[0] not in (GROUP_HEADER, TARGET_HEADER)]
+                headers = [h for h in self.headers.items() if h[0].lower() not in _OURS]
                 request = FunctionRequest(self.command, self.path, headers, body)
                 event = json.dumps(request.event(group, multiple=multiple)).encode()
                 answer = FunctionAnswer.of(_invoked(target, event), multiple=multiple)
@@ -89,7 +85,7 @@ class _Handler(BaseHTTPRequestHandler):
         owner, _, group_name = group.partition(".")
         registry = self.registry.read()
         attributes = registry.group(owner, group_name).attributes
-        found = (r.target for r in registry.registrations(owner, group_name) if r.target.id == name)
+        found = (r.target for r in registry.registrations(owner, group_name) if same_target(name, r.target.id))
         target = next(found, None)
         if target is None:
             raise LookupError("there is no such target")
@@ -134,12 +130,12 @@ def _invoked(target: Target, event: bytes) -> bytes:
 def serve(directory: Path) -> None:
     """Answer until somebody ends this process."""
     _Handler.registry = RegistryFile(directory / "registry.json")
-    draft = Path(f".{SOCKET}.{os.getpid()}")
+    draft = Path(f".{FUNCTION_SOCKET}.{os.getpid()}")
     os.chdir(directory)
     with _Server(str(draft), _Handler) as server:
         draft.chmod(0o600)
         # By name only when it listens: whoever finds the socket can use it.
-        draft.rename(SOCKET)
+        draft.rename(FUNCTION_SOCKET)
         server.serve_forever()
 
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import subprocess
 import sys
 import time
 from pathlib import Path
 
-from pipeline.balancer.functions.adapter import SOCKET
+from pipeline.balancer.haproxy.words import FUNCTION_SOCKET
 from pipeline.errors import BalancerFault
 from pipeline.files import write_atomically
 
@@ -24,18 +23,11 @@ def ensure_running(directory: Path) -> None:
     if _answers(directory):
         return
     stop(directory)
-    with (directory / _LOG).open("ab") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "pipeline.balancer.functions.adapter", str(directory.absolute())],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
-    write_atomically(directory / _PID_FILE, str(process.pid))
+    pid = _spawn(directory)
+    write_atomically(directory / _PID_FILE, str(pid))
     deadline = time.monotonic() + _PATIENCE
     while not _answers(directory):
-        if process.poll() is not None or time.monotonic() > deadline:
+        if os.waitpid(pid, os.WNOHANG)[0] or time.monotonic() > deadline:
             raise BalancerFault(f"the adapter of functions does not start; {directory / _LOG} says why")
         time.sleep(0.01)
 
@@ -49,7 +41,24 @@ def stop(directory: Path) -> None:
     except (OSError, ValueError):
         pass
     (directory / _PID_FILE).unlink(missing_ok=True)
-    (directory / SOCKET).unlink(missing_ok=True)
+    (directory / FUNCTION_SOCKET).unlink(missing_ok=True)
+
+
+def _spawn(directory: Path) -> int:
+    """Start it in a session of its own. It outlives us, so that nobody here waits for its end."""
+    log = str(directory / _LOG)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+    return os.posix_spawn(
+        sys.executable,
+        [sys.executable, "-m", "pipeline.balancer.functions.adapter", str(directory.absolute())],
+        os.environ,
+        file_actions=[
+            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_OPEN, 1, log, flags, 0o600),
+            (os.POSIX_SPAWN_DUP2, 1, 2),
+        ],
+        setsid=True,
+    )
 
 
 def _answers(directory: Path) -> bool:
@@ -57,7 +66,7 @@ def _answers(directory: Path) -> bool:
     folder = os.open(directory, os.O_PATH | os.O_DIRECTORY)
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-            probe.connect(f"/proc/self/fd/{folder}/{SOCKET}")
+            probe.connect(f"/proc/self/fd/{folder}/{FUNCTION_SOCKET}")
             return True
     except OSError:
         return False

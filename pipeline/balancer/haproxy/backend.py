@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pipeline.balancer.haproxy.answers import backend_refusals
-from pipeline.balancer.haproxy.words import backend_name, open_backend_name, quote
+from pipeline.balancer.haproxy.words import (
+    FUNCTION_CHECK,
+    FUNCTION_GROUP,
+    FUNCTION_TARGET,
+    backend_name,
+    open_backend_name,
+    quote,
+)
 from pipeline.balancer.model import TargetGroup
 from pipeline.balancer.model.attributes import TargetGroupAttributes
 from pipeline.quantity import milliseconds
@@ -22,26 +29,32 @@ _SESSIONS = "100k"
 def backend_lines(owner: str, name: str, group: TargetGroup, idle: int) -> Iterator[str]:
     """The section of a target group, without its targets. `idle`: seconds that a target may be silent."""
     yield f"backend {backend_name(owner, name)}"
-    yield from (f"  {line}" for line in _common(group, idle))
+    yield from (f"  {line}" for line in _common(backend_name(owner, name), group, idle))
     yield "  option allbackups"
     yield from (f"  {line}" for line in _stickiness(group.attributes, backend_name(owner, name)))
     yield from (f"  {line}" for line in _table(group.attributes))
     yield f"  timeout check {milliseconds(group.health_check.timeout)}ms"
-    yield from (f"  {line}" for line in _check(group))
+    yield from (f"  {line}" for line in (_function_check(group) if group.is_lambda else _check(group)))
 
 
 def open_backend_lines(owner: str, name: str, group: TargetGroup, idle: int) -> Iterator[str]:
     """The section that takes over when too few targets are healthy: the same targets, not checked."""
     yield f"backend {open_backend_name(owner, name)}"
-    yield from (f"  {line}" for line in _common(group, idle))
+    yield from (f"  {line}" for line in _common(backend_name(owner, name), group, idle))
     yield from (f"  {line}" for line in _stickiness(group.attributes, backend_name(owner, name)))
 
 
-def _common(group: TargetGroup, idle: int) -> Iterator[str]:
+def _common(backend: str, group: TargetGroup, idle: int) -> Iterator[str]:
     yield f"balance {_ALGORITHMS[group.attributes.algorithm]}"
     yield f"timeout server {idle}s"
     yield f"timeout tunnel {idle}s"
     yield from backend_refusals(group)
+    if group.is_lambda:
+        yield f"http-request set-header {FUNCTION_GROUP} {backend}"
+        yield f"http-request del-header {FUNCTION_CHECK}"
+        yield f"http-send-name-header {FUNCTION_TARGET}"
+        # To a connection that is kept, the next request might be for another function.
+        yield "option http-server-close"
 
 
 def _stickiness(attributes: TargetGroupAttributes, table: str) -> Iterator[str]:
@@ -83,18 +96,31 @@ def _check(group: TargetGroup) -> Iterator[str]:
         yield "option tcp-check"
         yield "tcp-check connect"
         return
-    version = "HTTP/1.1" if group.protocol_version == "HTTP1" else "HTTP/2"
-    protocol = "proto h1" if group.protocol_version == "HTTP1" else "proto h2"
-    alpn = "" if group.protocol_version == "HTTP1" else " alpn h2"
-    secure = f" ssl{alpn}" if group.health_check.protocol == "HTTPS" else ""
+    version, protocol = ("HTTP/1.1", "h1") if group.protocol_version == "HTTP1" else ("HTTP/2", "h2")
+    # With TLS, HAProxy sends nothing in a protocol that it was told, only in one that was agreed on.
+    secure = {"h1": "ssl proto h1", "h2": "ssl alpn h2"}[protocol]
     yield "option httpchk"
-    yield f"http-check connect {protocol}{secure}"
+    yield f"http-check connect {secure if group.health_check.protocol == 'HTTPS' else f'proto {protocol}'}"
     what = f"uri {quote(group.check_path)} ver {version} hdr Host {_HOST} hdr User-Agent ELB-HealthChecker/2.0"
     if group.is_grpc:
         yield f"http-check send meth POST {what} hdr Content-Type application/grpc hdr Te trailers"
-        yield f"http-check expect hdr name grpc-status value -m reg '^({_codes(group.check_matcher)})$'"
+        codes = _codes(group.check_matcher)
+        yield f"http-check expect status-code res.hdr(grpc-status) hdr name grpc-status value -m reg '^({codes})$'"
         return
     yield f"http-check send meth GET {what}{' hdr Connection close' if version == 'HTTP/1.1' else ''}"
+    yield f"http-check expect status {group.check_matcher}"
+
+
+def _function_check(group: TargetGroup) -> Iterator[str]:
+    """Lines that invoke a function, where a path is given, or only ask whether it can be reached."""
+    what = f"hdr Host {_HOST} hdr User-Agent ELB-HealthChecker/2.0 hdr {FUNCTION_TARGET} %[srv_name]"
+    reached = f" hdr {FUNCTION_CHECK} reachable" if group.health_check.path is None else ""
+    yield "option httpchk"
+    yield "http-check connect proto h1"
+    yield (
+        f"http-check send meth GET uri {quote(group.check_path)} ver HTTP/1.1 {what} "
+        f"hdr {FUNCTION_GROUP} %[be_name]{reached} hdr Connection close"
+    )
     yield f"http-check expect status {group.check_matcher}"
 
 

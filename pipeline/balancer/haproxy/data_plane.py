@@ -6,6 +6,7 @@ import logging
 from collections.abc import Mapping
 from pathlib import Path
 
+from pipeline.balancer.functions import process as functions
 from pipeline.balancer.haproxy import process
 from pipeline.balancer.haproxy.configuration import STATE_FILE, Rendered, render, thresholds
 from pipeline.balancer.haproxy.runtime import NotRunning, Runtime, Server
@@ -38,6 +39,10 @@ class DataPlane:
 
     def follow(self, registry: Registry) -> None:
         """Make HAProxy run `registry`: start it, reload it, or find that it does already."""
+        if registry.has_functions():
+            functions.ensure_running(self._directory)
+        else:
+            functions.stop(self._directory)
         loaded, rendered = self._runtime.fingerprint(), render(registry)
         if loaded == rendered.fingerprint:
             self._set_maps(rendered.maps)
@@ -61,8 +66,9 @@ class DataPlane:
                 self.observe(registry, owner, group)
 
     def stop(self) -> None:
-        """End HAProxy."""
+        """End HAProxy, and what invokes functions."""
         process.stop(self._directory)
+        functions.stop(self._directory)
 
     def observe(self, registry: Registry, owner: str, group: str) -> tuple[Registry, dict[str, Server]]:
         """Make HAProxy's servers of one group agree with the registry, and say how its targets are.
@@ -75,6 +81,8 @@ class DataPlane:
             self.follow(registry)
             servers = self.servers(registry, owner, group)
         declared, backend = registry.group(owner, group), backend_name(owner, group)
+        if declared.is_lambda:
+            functions.ensure_running(self._directory)
         changed, wanted = False, set[ServerKey]()
         for registration in registry.registrations(owner, group):
             server = servers.get((backend, registration.target.id))

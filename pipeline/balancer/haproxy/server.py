@@ -14,7 +14,7 @@ from datetime import timedelta
 from typing import NamedTuple
 
 from pipeline.balancer.haproxy.runtime import Server
-from pipeline.balancer.haproxy.words import backend_name, open_backend_name
+from pipeline.balancer.haproxy.words import FUNCTION_SOCKET, backend_name, open_backend_name
 from pipeline.balancer.model import HealthCheck, TargetGroup
 from pipeline.balancer.registry import Registration
 from pipeline.quantity import milliseconds
@@ -40,7 +40,8 @@ class Place(NamedTuple):
 def places(owner: str, group_name: str, group: TargetGroup, registration: Registration) -> Iterator[Place]:
     """The server of a target, and its twin."""
     backend, target = backend_name(owner, group_name), registration.target
-    common = f"{target.address}:{target.port} weight 100 pool-purge-delay 1s{_protocol(group)}"
+    address = f"unix@{FUNCTION_SOCKET}" if group.is_lambda else f"{target.address}:{target.port}"
+    common = f"{address} weight 100 pool-purge-delay 1s{_protocol(group)}"
     cookie = _cookie(group, target.id)
     checks = f" {_check_words(registration.health_check)}" if is_checked(registration, group) else ""
     yield Place(backend, target.id, f"{common}{cookie}{checks}{_manners(registration, group)}")
@@ -91,9 +92,10 @@ def _manners(registration: Registration, group: TargetGroup) -> str:
 
 def _check_words(check: HealthCheck) -> str:
     pace, down = milliseconds(check.interval), milliseconds(min(check.interval, max(_LEAST_PACE, check.interval / 10)))
+    secure = " verify none" if check.protocol == "HTTPS" else ""
     port = "" if check.port == "traffic-port" else f" port {check.port}"
     # fastinter defaults to inter in the manual, yet HAProxy shortens the pace without it.
     return (
         f"check inter {pace}ms fastinter {pace}ms downinter {down}ms "
-        f"rise {check.healthy_threshold} fall {check.unhealthy_threshold}{port}"
+        f"rise {check.healthy_threshold} fall {check.unhealthy_threshold}{port}{secure}"
     )

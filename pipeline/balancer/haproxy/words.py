@@ -9,6 +9,12 @@ from pipeline.balancer.model.wildcard import Wild, Wildcard
 WORKER_SOCKET = "worker.sock"
 MASTER_SOCKET = "master.sock"
 LOG_DESCRIPTOR = 3
+# Where functions are invoked, and how HAProxy says there which one it has chosen. It sets both headers, whatever a
+# client sent. The third is a check's that only wants to know whether a function can be reached.
+FUNCTION_SOCKET = "functions.sock"
+FUNCTION_GROUP = "X-Penstock-Group"
+FUNCTION_TARGET = "X-Penstock-Target"
+FUNCTION_CHECK = "X-Penstock-Check"
 
 
 def quote(text: str) -> str:

@@ -22,10 +22,10 @@ _GRPC_UNIMPLEMENTED = "12"
 class TargetGroup(Resource):
     """Targets that serve the same thing, and how they are checked, chosen and let go."""
 
-    target_type: Literal["ip", "instance"] = Field(
+    target_type: Literal["ip", "instance", "lambda"] = Field(
         "ip",
-        description="How targets are reached: by the container's own address, or by a port of 127.0.0.1 that Docker "
-        "publishes for it.",
+        description="How targets are reached: ip by the container's own address, instance by a port of 127.0.0.1 that "
+        "Docker publishes for it; lambda are functions, which get ELB's event in place of the request.",
     )
     protocol: Literal["HTTP", "HTTPS"] = Field(
         "HTTP", description="What the targets speak. With HTTPS, their certificates are not verified."
@@ -67,6 +67,11 @@ class TargetGroup(Resource):
             if not least <= code <= most:
                 raise Misfit("health_check", f"matcher holds {code}; codes are {least} to {most}")
         return self
+
+    @property
+    def is_lambda(self) -> bool:
+        """Whether its targets are functions."""
+        return self.target_type == "lambda"
 
     @property
     def is_grpc(self) -> bool:

@@ -1,0 +1,131 @@
+"""Functions behind a load balancer: a request becomes an event, what the function returns the answer."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pipeline.balancer.functions import runtime
+from pipeline.balancer.functions.event import LIMIT
+from pipeline.balancer.model import Target, TargetState
+from pipeline.ports import free_port
+from tests.system.alb import OWNER, Alb
+from tests.system.conftest import until
+
+_FUNCTION = """\
+import json
+
+
+def handler(event, context):
+    path = event["path"]
+    if path == "/fails":
+        raise ValueError("as asked")
+    if path == "/nothing":
+        return None
+    if path == "/large":
+        return {"statusCode": 200, "body": "x" * 2**20}
+    if path == "/cookies":
+        return {"statusCode": 200, "multiValueHeaders": {"Set-Cookie": ["a=1", "b=2"]}}
+    if path == "/bytes":
+        return {"statusCode": 200, "body": "/w==", "isBase64Encoded": True, "headers": {"Content-Type": "image/png"}}
+    return {"statusCode": 201, "headers": {"Content-Type": "application/json"}, "body": json.dumps(event)}
+"""
+
+
+@pytest.fixture
+def function(tmp_path: Path) -> Iterator[Target]:
+    """A Python function in a runtime of its own."""
+    (tmp_path / "app.py").write_text(_FUNCTION)
+    port = free_port()
+    command = [sys.executable, str(runtime.__file__), "app.handler", str(port)]
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.DEVNULL) as process:
+        yield Target(id="fn-1", address="127.0.0.1", port=port)
+        process.kill()
+
+
+def _declared(alb: Alb, function: Target, *, multiple: bool = False, **check: str) -> None:
+    health = {"interval": "100ms", "timeout": "80ms", **check}
+    attributes = {"lambda.multi_value_headers.enabled": multiple}
+    group = {"target_type": "lambda", "health_check": health, "attributes": attributes}
+    alb.declare({"default_action": {"forward": "web"}}, groups={"web": group})
+    alb.balancer.register(OWNER, "web", function)
+    until(lambda: ("fn-1", TargetState.HEALTHY) in alb.states(), "the function can be reached")
+
+
+def test_a_function_answers(alb: Alb, function: Target) -> None:
+    """It gets ELB's event of the request, with what the load balancer adds, and nothing of how it was found."""
+    _declared(alb, function)
+    answer = alb.ask(
+        "/a/b?x=1&y=%20", "POST", ("Content-Type", "text/plain"), ("X-Penstock-Target", "x"), body=b"hello"
+    )
+    event = json.loads(answer.body)
+    assert (answer.status, answer.header("Content-Type")) == (201, "application/json")
+    assert (event["httpMethod"], event["path"], event["body"]) == ("POST", "/a/b", "hello")
+    assert event["queryStringParameters"] == {"x": "1", "y": "%20"}
+    assert event["requestContext"] == {"elb": {"targetGroupArn": "shop.web"}}
+    assert event["headers"]["x-forwarded-for"] == "127.0.0.1"
+    assert event["headers"]["x-amzn-trace-id"].startswith("Root=1-")
+    assert [name for name in event["headers"] if name.startswith("x-penstock")] == []
+
+
+def test_many_values(alb: Alb, function: Target) -> None:
+    """With lambda.multi_value_headers.enabled, both ways."""
+    _declared(alb, function, multiple=True)
+    event = json.loads(alb.ask("/?x=1&x=2", "GET", ("X-A", "1"), ("X-A", "2")).body)
+    assert event["multiValueHeaders"]["x-a"] == ["1", "2"]
+    assert event["multiValueQueryStringParameters"] == {"x": ["1", "2"]}
+    assert alb.ask("/cookies").all("Set-Cookie") == ["a=1", "b=2"]
+
+
+def test_bytes(alb: Alb, function: Target) -> None:
+    """What a function returns in base64 is sent as bytes."""
+    _declared(alb, function)
+    answer = alb.ask("/bytes")
+    assert (answer.body, answer.header("Content-Type")) == (b"\xff", "image/png")
+
+
+@pytest.mark.parametrize("path", ["/fails", "/nothing", "/large"])
+def test_a_function_that_does_not_answer(alb: Alb, function: Target, path: str) -> None:
+    """An error, no answer, and one of more than 1 MiB are 502."""
+    _declared(alb, function)
+    assert alb.ask(path).status == 502
+
+
+def test_too_large_a_request(alb: Alb, function: Target) -> None:
+    """A body of more than 1 MiB is 413."""
+    _declared(alb, function)
+    assert alb.ask("/", "POST", body=b"x" * LIMIT).status in (413, 502)
+    assert alb.ask("/", "POST", body=b"x" * (LIMIT + 1)).status == 413
+
+
+def test_its_health_check(alb: Alb, function: Target) -> None:
+    """With a path, a check invokes the function; an answer that does not match is told."""
+    _declared(alb, function, matcher="201", path="/up")
+    alb.balancer.deregister(OWNER, "web", "fn-1")
+    alb.balancer.forget(OWNER, "web", "fn-1")
+    group = {"target_type": "lambda", "health_check": {"interval": "100ms", "timeout": "80ms", "path": "/fails"}}
+    alb.declare({"default_action": {"forward": "web"}}, groups={"web": group})
+    alb.balancer.register(OWNER, "web", function)
+    failed = lambda: [h for h in alb.balancer.target_health(OWNER, "web") if "502" in h.description]  # noqa: E731
+    found = until(failed, "the failed check is told")
+    assert found[0].state is TargetState.INITIAL
+
+
+def test_the_adapter_comes_back(alb: Alb, function: Target) -> None:
+    """Killed, it is started again by whoever looks next; with the last group of functions it ends."""
+    _declared(alb, function)
+    pid = int((alb.balancer.directory / "functions.pid").read_text())
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: not Path(f"/proc/{pid}/cwd").exists(), "it is gone")
+    alb.balancer.target_health(OWNER, "web")
+    assert alb.ask("/").status == 201
+    started = int((alb.balancer.directory / "functions.pid").read_text())
+    alb.declare({"default_action": {"forward": "web"}})
+    until(lambda: not Path(f"/proc/{started}/cwd").exists(), "it has ended")
