@@ -596,7 +596,12 @@ def test_a_protected_load_balancer_stays(project: Project) -> None:
 
 def test_a_function(project: Project) -> None:
     """deploy.function puts a Python function of the image behind the balancer; a rollout of it loses nothing."""
-    function = 'def handler(event, context):\n    return {{"statusCode": 200, "body": "{}: " + event["path"]}}\n'
+    function = """\
+def handler(event, context):
+    if event["httpMethod"] == "POST":
+        return {{"statusCode": 200, "body": event["body"], "isBase64Encoded": event["isBase64Encoded"]}}
+    return {{"statusCode": 200, "body": "{}: " + event["path"]}}
+"""
     project.configure(
         ("      port: 8080\n", "      target_type: lambda\n      port: 9000\n"),
         ("{path: /healthz, interval: 200ms}", "{interval: 200ms}"),
