@@ -173,12 +173,15 @@ class Balancer:
 
     def _is_served(self, registry: Registry, owner: str, group: str) -> bool:
         """Whether some target gets its full share, beside which a new one may start slowly."""
-        known = registry.registrations(owner, group)
         ramp = registry.group(owner, group).attributes.slow_start
-        if ramp == 0 or not known:
+        if ramp == 0 or not registry.registrations(owner, group):
             return False
-        _, servers = self._observe(registry, owner, group)
-        return any(server.status == "UP" and server.age >= ramp for server in servers.values())
+        registry, servers = self._observe(registry, owner, group)
+        found = ((known, servers.get(known.target.id)) for known in registry.registrations(owner, group))
+        return any(
+            server is not None and server.status.startswith("UP") and (not known.ramps or server.age >= ramp)
+            for known, server in found
+        )
 
     def _checked(self, owner: str, declaration: Declaration) -> Registry:
         registry = self.registry()

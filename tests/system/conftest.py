@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import http.client
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
 
 from pipeline.balancer.balancer import Balancer
 from pipeline.balancer.model import Declaration, Target, TargetHealth, TargetState
+from pipeline.ports import free_port
 
 OWNER = "shop"
 GROUP = "web"
@@ -96,12 +96,6 @@ class Backend(ThreadingHTTPServer):
         self.released.set()
         self.shutdown()
         self.server_close()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def declare(port: int, *, group: str = GROUP, health: dict[str, Any] | None = None, delay: str = "5s") -> Declaration:

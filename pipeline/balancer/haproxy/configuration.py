@@ -53,6 +53,7 @@ defaults
   timeout queue 10s
   load-server-state-from-file global
   option idle-close-on-response
+  option dontlognull
   option redispatch 1
   retries 3
   retry-on conn-failure empty-response

@@ -98,6 +98,7 @@ class DataPlane:
             changed = True
         if changed:
             servers = self.servers(registry, owner, group)
+        if changed or not declared.attributes.needs_few:
             self._set_maps(thresholds(registry))
         return registry, by_target(servers, backend)
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pipeline.balancer.haproxy.words import quote
+from pipeline.balancer.haproxy.words import quote, regsub
 from pipeline.balancer.model.attributes import LoadBalancerAttributes
 from pipeline.balancer.sharing import SharedListener
 
 _PORTS_LEFT_OUT = (80, 443)
+# In bytes: above it, ELB begins the trace anew.
+_MUCH = 7168
 
 
 def request_headers(shared: SharedListener) -> Iterator[str]:
@@ -28,8 +30,8 @@ def response_headers(shared: SharedListener) -> Iterator[str]:
     """`http-after-response` lines: they also see what the balancer answers by itself."""
     for name, value in shared.listener.attributes.response_headers().items():
         yield f"http-after-response set-header {name} {quote(value.replace('%', '%%'))}"
-    if not shared.listener.attributes.server:
-        yield "http-after-response del-header Server if !{ var(txn.status) -m found }"
+    server = "set-header Server penstock" if shared.listener.attributes.server else "del-header Server"
+    yield f"http-after-response {server} if !{{ var(txn.status) -m found }}"
     yield "http-after-response set-header Connection close if { date,sub(sess.until) ge 0 }"
 
 
@@ -40,30 +42,54 @@ def _forwarded_for(attributes: LoadBalancerAttributes) -> Iterator[str]:
         return
     client = "%[src]"
     if attributes.xff_client_port:
-        client = "%[src]:%[src_port]"
         yield "http-request set-var-fmt(txn.client) %[src]:%[src_port]"
         yield "http-request set-var-fmt(txn.client) [%[src]]:%[src_port] if { src -m sub : }"
         client = "%[var(txn.client)]"
-    yield "http-request set-var(txn.xff) req.hdr(x-forwarded-for)"
-    yield f'http-request set-header X-Forwarded-For "%[var(txn.xff)], {client}" if {{ var(txn.xff) -m found }}'
-    yield f"http-request set-header X-Forwarded-For {client} if !{{ var(txn.xff) -m found }}"
+    # Without the f, HAProxy would take the last of several addresses for the whole.
+    yield "http-request set-var(txn.xff) req.fhdr(x-forwarded-for)"
+    yield f"http-request set-var(txn.xff) {_joined('x-forwarded-for')} if {{ req.fhdr_cnt(x-forwarded-for) gt 1 }}"
+    came = "{ var(txn.xff) -m len gt 0 }"
+    yield f'http-request set-header X-Forwarded-For "%[var(txn.xff)], {client}" if {came}'
+    yield f"http-request set-header X-Forwarded-For {client} if !{came}"
+
+
+def _joined(name: str) -> str:
+    """All lines of a header as one: of the whole head the others are taken out, and then what stands between."""
+    steps = [
+        _every(f"(?m)(?:^(?!{name}: )[^\\n]*+\\n)++", ""),
+        regsub(f"^{name}: ", ""),
+        _every(f"\\r\\n{name}: ", ", "),
+        regsub("\\r\\n$", ""),
+    ]
+    return quote(",".join(["req.hdrs", *steps]))
+
+
+def _every(regex: str, replacement: str, flags: str = "g") -> str:
+    """The converter that replaces every match."""
+    return f"{regsub(regex, replacement).removesuffix(')')},{flags})"
 
 
 def _trace() -> Iterator[str]:
     """A root of our own, or ourselves before the root that came."""
-    yield "http-request set-var(txn.traced) req.hdr(x-amzn-trace-id)"
-    random = "%[rand(4294967296),hex,bytes(8,8),lower]"
-    identity = f"1-%[date,hex,bytes(8,8),lower]-{random * 3}"
-    yield f"http-request set-var-fmt(txn.trace) Root={identity} if !{{ var(txn.traced) -m found }}"
-    others = '%[var(txn.traced),regsub("(^|;)Self=[^;]*",,gi),regsub("^;",)]'
-    yield f"http-request set-var-fmt(txn.trace) {quote(f'Self={identity};{others}')} if {{ var(txn.traced) -m found }}"
+    yield "http-request set-var(txn.traced) req.fhdr(x-amzn-trace-id,1)"
+    # Digits are hexadecimal ones too, and come at half the price; 79 random bits are enough for a second.
+    identity = f"1-%[date,hex,bytes(8,8),lower]-{'%[rand(90000000),add(10000000)]' * 3}"
+    came = "{ var(txn.traced) -m len gt 0 }"
+    yield f"http-request unset-var(txn.traced) if {came} {{ req.hdrs -m len gt {_MUCH} }}"
+    yield f"http-request set-var-fmt(txn.trace) Root={identity} if !{came}"
+    # The rest follows a semicolon, where there is one.
+    others = _every(r"(^|;)\s*Self=[^;]*", "", "gi")
+    rest = f"var(txn.traced),{others},{regsub('^;?(?=.)', ';')}"
+    yield f"http-request set-var-fmt(txn.trace) {quote(f'Self={identity}%[{rest}]')} if {came}"
+    rootless = f"{came} !{{ var(txn.traced) -m reg -i " + quote(r"(^|;)\s*Root=") + " }"
+    yield f"http-request set-var-fmt(txn.trace) %[var(txn.trace),regsub(^Self,Root)] if {rootless}"
     yield "http-request set-header X-Amzn-Trace-Id %[var(txn.trace)]"
 
 
 def _host(port: int) -> Iterator[str]:
     """Targets see the port where it is not the usual one, and only there."""
-    ported = "{ req.fhdr(host) -m reg :[0-9]+$ }"
     if port in _PORTS_LEFT_OUT:
-        yield f"http-request set-header Host %[req.fhdr(host),regsub(:[0-9]+$,)] if {ported}"
+        yield "http-request set-header Host %[req.fhdr(host),regsub(:[0-9]+$,)] if { req.fhdr(host),port_only gt 0 }"
     else:
-        yield f"http-request set-header Host %[req.fhdr(host)]:{port} if {{ req.fhdr(host) -m found }} !{ported}"
+        portless = "{ req.fhdr(host) -m len gt 0 } { req.fhdr(host),port_only eq 0 }"
+        yield f"http-request set-header Host %[req.fhdr(host)]:{port} if {portless}"

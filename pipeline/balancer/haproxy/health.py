@@ -62,5 +62,6 @@ def _failure(server: Server) -> tuple[str, str]:
     if server.check_status.endswith("TOUT"):
         return "Target.Timeout", "Request timed out"
     text = {"L4CON": "Connection refused", "SOCKERR": "Connection closed without an answer"}
-    detail = server.check_text or text.get(server.check_status, server.check_status)
+    # A check of a port has one step, which goes without saying.
+    detail = server.check_text.partition(" at step ")[0] or text.get(server.check_status, server.check_status)
     return "Target.FailedHealthChecks", f"Health checks failed: {detail}"

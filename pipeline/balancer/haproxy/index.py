@@ -99,24 +99,30 @@ class Index:
     @classmethod
     def of(cls, rules: Iterable[Rule]) -> Index:
         """The index of those rules that can be in one."""
-        index, found = cls(), list[Entry]()
+        index, plain = cls(), list[Entry]()
         for rule in rules:
-            its = entries(rule)
-            if its is None:
+            found = entries(rule)
+            if found is None:
                 index.others.append(rule)
-            found += its or ()
-        index.prefixes = _outermost(prefix for entry in found if (prefix := entry.host_prefix) is not None)
-        index._classify(found)
+            for entry in found or ():
+                if entry.host_class is None or entry.path_key is None:
+                    index._leave(entry)
+                else:
+                    plain.append(entry)
+        index._classify(plain)
         return index
 
-    def _classify(self, found: list[Entry]) -> None:
+    def _leave(self, entry: Entry) -> None:
+        self.patterns.append(Pattern(entry.host, entry.path, entry.priority))
+
+    def _classify(self, plain: list[Entry]) -> None:
+        self.prefixes = _outermost(prefix for entry in plain if (prefix := entry.host_prefix) is not None)
         by_class: dict[str, list[Entry]] = {}
-        for entry in found:
-            nested = entry.host_prefix is not None and entry.host_prefix not in self.prefixes
-            if entry.host_class is None or entry.path_key is None or nested:
-                self.patterns.append(Pattern(entry.host, entry.path, entry.priority))
+        for entry in plain:
+            if entry.host_prefix is not None and entry.host_prefix not in self.prefixes:
+                self._leave(entry)
                 continue
-            by_class.setdefault(entry.host_class, []).append(entry)
+            by_class.setdefault(entry.host_class or "", []).append(entry)
             self.hosts |= entry.host is not None and entry.host.literal is not None
             self.labels |= {entry.labels} - {0}
         self.anywhere = "" in by_class

@@ -9,6 +9,7 @@ patterns cost a request what some thirty do, three times.
 from __future__ import annotations
 
 import math
+from bisect import bisect
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -19,6 +20,8 @@ from pipeline.balancer.model.wildcard import Wild, Wildcard
 _FEW = 32
 # A beginning that so many others share says too little: its patterns are tried for every request.
 _COMMON = 8
+# After every text that begins in the same way.
+_LAST = "\U0010ffff"
 
 _SUBJECTS = {"host": "var(txn.host)", "path": "var(txn.path)", "key": "var(txn.host),concat(|,txn.path)"}
 
@@ -96,14 +99,14 @@ class PatternLists:
     def _sparse(self, subject: str, anchored: Mapping[tuple[str, str], list[Pattern]]) -> dict[str, list[Pattern]]:
         """The anchors of a subject that are worth choosing by; the patterns of the others join the common list."""
         own = {text: patterns for (where, text), patterns in anchored.items() if where == subject}
-        kept = {}
-        for text, patterns in own.items():
-            longer = sum(other.startswith(text) for other in own) - 1
+        kept, texts = {}, sorted(own)
+        for number, text in enumerate(texts):
+            longer = bisect(texts, f"{text}{_LAST}") - number - 1
             if len(own) < _FEW or longer > _COMMON:
-                for pattern in patterns:
+                for pattern in own[text]:
                     self._add(pattern)
             else:
-                kept[text] = patterns
+                kept[text] = own[text]
         return kept
 
     def _file(self, subject: str, method: str) -> str:
@@ -145,14 +148,15 @@ class Spread:
 
     def _members(self, texts: list[str]) -> Iterator[Pattern]:
         """What begins with one of the texts, or with a shorter one that these begin with."""
-        for anchor, patterns in self._anchored.items():
-            if any(text.startswith(anchor) for text in texts):
-                yield from patterns
+        beginnings = {text[:end] for text in texts for end in range(1, len(text) + 1)}
+        for anchor in beginnings & self._anchored.keys():
+            yield from self._anchored[anchor]
 
     def _list(self, number: int) -> str:
         return f"{self._prefix}.{number}.map"
 
 
 def _content(members: Iterable[tuple[str, int]], *, ordered: bool = True) -> str:
-    lines = sorted(members, key=lambda member: member[1]) if ordered else members
+    # One order of those that have the same priority: what is written must not differ from process to process.
+    lines = sorted(members, key=lambda member: (member[1], member[0])) if ordered else members
     return "".join(f"{text} {number}\n" for text, number in lines)

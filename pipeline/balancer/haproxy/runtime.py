@@ -106,16 +106,21 @@ class Runtime:
         self._worker(f"add server {backend}/{name} {words}{check}")
 
     def enable(self, backend: str, name: str) -> None:
-        """Let requests go to a target."""
-        self._worker(f"enable server {backend}/{name}")
+        """Let requests go to a target. From here on as many failures as its threshold says take it out, not one."""
+        self._worker(f"enable server {backend}/{name}; set server {backend}/{name} health up")
 
     def disable(self, backend: str, name: str) -> None:
         """Send no request to a target any more; what is in flight goes on."""
         self._worker(f"set server {backend}/{name} state maint")
 
     def cut(self, backend: str, name: str) -> None:
-        """Break what is in flight to a target. What a former worker has in flight breaks when the target is stopped."""
+        """Break what is in flight to a target, in every worker."""
         self._worker(f"shutdown sessions server {backend}/{name}")
+        # To a former worker its servers are closed to commands, but not the requests themselves.
+        request = re.compile(rf"^(0x\w+): .* be={re.escape(backend)} srv={re.escape(name)} ", re.MULTILINE)
+        for pid in self._former_workers():
+            for identity in request.findall(self._former(pid, "show sess")):
+                self._former(pid, f"shutdown session {identity}")
 
     def delete(self, backend: str, name: str) -> None:
         """Forget a target in maintenance. HAProxy may refuse for a moment; the caller looks again."""

@@ -63,13 +63,15 @@ def _in_array(name: str, value: str) -> str:
     """An expression for a JSON object whose own member `name` is an array with `value` in it.
 
     Strings, objects and arrays are passed over as wholes: what stands in one of them is no member, whatever it is.
+    Every repetition is possessive: HAProxy's PCRE gives up on long tokens where it has to remember ways back.
     """
-    string, other = r'"(?:[^"\\]|\\.)*"', r'[^\]\[{}"]'
-    inner = rf"[[{{](?:{string}|{other})*[\]}}]"
+    string, other = r'"(?:[^"\\]++|\\.)*+"', r'[^\]\[{}"]++'
+    inner = rf"[[{{](?:{string}|{other})*+[\]}}]"
     for _ in range(_DEPTH - 1):
-        inner = rf"[[{{](?:{string}|{other}|{inner})*[\]}}]"
-    before, among = f"(?:{string}|{other}|{inner})*?", f"(?:{string}|{other})*?"
-    return rf'^\{{{before}"{name}"\s*:\s*\[{among}"{_literal(value)}"\s*[\],]'
+        inner = rf"[[{{](?:{string}|{other}|{inner})*+[\]}}]"
+    here, wanted = rf'"{name}"\s*:', rf'"{_literal(value)}"\s*[\],]'
+    before, among = (f"(?:(?!{end})(?:{string}|{other}|{inner}))*+" for end in (here, wanted))
+    return rf"^\s*\{{{before}{here}\s*\[{among}{wanted}"
 
 
 def _literal(value: str) -> str:

@@ -72,7 +72,7 @@ def _stay(file: str) -> Iterator[str]:
     yield f"http-request set-var(txn.until) var(txn.cookie),field(1,.) {stays}"
     yield f"http-request set-var(txn.wanted) var(txn.cookie),field(2,.) {stays}"
     # One that would count longer than one of now is not ours, or is from before the duration was made shorter.
-    counts = f"{stays} {{ date,sub(txn.until) lt 0 }} {{ date,add(txn.duration),sub(txn.until) ge 0 }}"
+    counts = f"{stays} {{ date,sub(txn.until) le 0 }} {{ date,add(txn.duration),sub(txn.until) ge 0 }}"
     yield f"http-request set-var(txn.kept) var(txn.rule),concat(/,txn.wanted),map_str({file}) {counts}"
     kept = "if { var(txn.kept) -m found }"
     yield f"http-request set-var(txn.backend) var(txn.kept) {kept}"

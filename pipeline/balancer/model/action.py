@@ -79,7 +79,9 @@ class Redirect(Resource):
     """Sends the client elsewhere. What is left out stays as the client had it."""
 
     protocol: Literal["HTTP", "HTTPS", "#{protocol}"] = Field("#{protocol}", description="The protocol.")
-    host: Annotated[Template, Field(min_length=1)] = Field("#{host}", description="The host.")
+    host: Annotated[str, Field(min_length=1, max_length=128), AfterValidator(_template)] = Field(
+        "#{host}", description="The host."
+    )
     port: str = Field(
         "#{port}", pattern=r"^(\d{1,5}|#\{port\})$", description='The port, as text: `"443"` or `#{port}`.'
     )

@@ -37,7 +37,11 @@ class HealthCheck(Resource):
         description="No answer by then is a failed check; less than the interval. ELB: 5s.",
     )
     healthy_threshold: Whole = Field(
-        2, ge=1, le=10, description="Passes in a row that make a target healthy. ELB: 5, from 2 on."
+        2,
+        ge=1,
+        le=10,
+        description="Passes in a row that make an unhealthy target healthy again; a new one needs one. ELB: 5, "
+        "from 2 on.",
     )
     unhealthy_threshold: Whole = Field(
         3, ge=1, le=10, description="Failures in a row that make a target unhealthy. ELB: 2."

@@ -1,0 +1,359 @@
+"""Health checks: what targets are asked, what passes, and what is said of those that fail."""
+
+from __future__ import annotations
+
+import csv
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+import trustme
+
+from pipeline.balancer.haproxy.runtime import Runtime
+from pipeline.balancer.model import TargetHealth, TargetState
+from tests.system.alb import CHECK, OWNER, Alb
+from tests.system.conftest import free_port, until
+from tests.system.servers import H2, Grpc, Scripted, context
+
+Server = Scripted | H2 | Grpc
+# On a busy machine, a late answer to a check is not what a test is about.
+CALM = {**CHECK, "interval": "200ms", "timeout": "190ms"}
+
+
+def health(alb: Alb, name: str, group: str = "web") -> TargetHealth:
+    return next(h for h in alb.balancer.target_health(OWNER, group) if h.target.id == name)
+
+
+def register(alb: Alb, *servers: Server, group: str = "web") -> None:
+    alb.servers += servers  # type: ignore[arg-type]
+    alb.balancer.register(OWNER, group, *(server.target for server in servers))
+
+
+def await_state(alb: Alb, name: str, state: TargetState, group: str = "web") -> TargetHealth:
+    def reached() -> TargetHealth | None:
+        found = health(alb, name, group)
+        return found if found.state is state else None
+
+    found: TargetHealth = until(reached, f"{name} is {state}")
+    return found
+
+
+def declare(alb: Alb, check: dict[str, Any], **group: Any) -> None:
+    """The group `web` with this check."""
+    alb.declare({"default_action": {"forward": "web"}}, groups={"web": {"health_check": {**CALM, **check}, **group}})
+
+
+def answers(server: Scripted, *codes: int) -> None:
+    """These codes in turn, the last one for good."""
+    left = list(codes)
+
+    def say() -> bytes:
+        code = left.pop(0) if len(left) > 1 else left[0]
+        return f"HTTP/1.1 {code} Fine\r\nContent-Length: 0\r\n\r\n".encode()
+
+    server.says = say
+
+
+def test_what_a_target_is_asked(alb: Alb) -> None:
+    """GET, ELB's User-Agent, the address as Host; a connection for each check, which we close."""
+    declare(alb, {"path": "/ready?deep=1&x=%20'\"#"})
+    server = Scripted("a")
+    register(alb, server)
+    until(lambda: len(server.heads) >= 3 and server.closed >= 2, "three checks")
+    line, *headers = server.heads[0].strip().split("\r\n")
+    assert line == "GET /ready?deep=1&x=%20'\"# HTTP/1.1"
+    assert sorted(headers) == [
+        "connection: close",
+        f"host: 127.0.0.1:{server.port}",
+        "user-agent: ELB-HealthChecker/2.0",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("matcher", "passing", "failing"),
+    [
+        (None, {200}, {201, 204, 301, 404, 500}),
+        ("204", {204}, {200, 205, 503}),
+        ("200,301", {200, 301}, {201, 302, 404}),
+        ("200-299", {200, 204, 299}, {300, 304, 404}),
+        ("200,210-212,404", {200, 210, 212, 404}, {201, 209, 213, 403, 500}),
+        ("200-499", {200, 302, 404, 499}, {500, 503}),
+    ],
+)
+def test_codes_that_pass(alb: Alb, matcher: str | None, passing: set[int], failing: set[int]) -> None:
+    """Codes in the matcher make a target healthy, and no other does; the code that failed is told."""
+    declare(alb, {"matcher": matcher})
+    servers = [Scripted(str(code)) for code in passing | failing]
+    for server in servers:
+        server.status = int(server.name)
+    register(alb, *servers)
+    for code in passing:
+        await_state(alb, str(code), TargetState.HEALTHY)
+    for code in failing:
+        told = f"Health checks failed with these codes: [{code}]"
+        until(lambda code=code, told=told: health(alb, str(code)).description == told, told)  # type: ignore[misc]
+        assert health(alb, str(code)).state is TargetState.INITIAL
+
+
+# The group, and how a target of it is made. `{other}` is the port of a plain server that stays healthy.
+KINDS: dict[str, dict[str, Any]] = {
+    "http": {},
+    "https": {"protocol": "HTTPS", "health_check": {"protocol": "HTTPS"}},
+    "tcp": {"health_check": {"protocol": "TCP"}},
+    "tcp-for-https": {"protocol": "HTTPS", "health_check": {"protocol": "TCP"}},
+    "tcp-for-h2": {"protocol_version": "HTTP2", "health_check": {"protocol": "TCP"}},
+    "h2": {"protocol_version": "HTTP2"},
+    "h2-and-tls": {"protocol": "HTTPS", "protocol_version": "HTTP2", "health_check": {"protocol": "HTTPS"}},
+    "grpc": {"protocol_version": "GRPC"},
+    "grpc-by-path": {"protocol_version": "GRPC", "health_check": {"path": "/shop.Echo/Ping", "matcher": "3-5,9"}},
+}
+
+
+class Kinds:
+    """All groups of `KINDS`, each with a listener."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.alb = Alb(directory / "balancer")
+        self._groups = {name: _calm(kind) for name, kind in KINDS.items()}
+        self._listeners = [{"port": free_port(), "default_action": {"forward": name}} for name in KINDS]
+        self._more = [{"port": free_port(), "default_action": {"forward": "http"}}]
+        self.reload()
+
+    def reload(self) -> None:
+        """Declare it with one listener more than before, or less."""
+        self.alb.declare(*self._listeners, *self._more, groups=self._groups)
+        self._more = [] if self._more else [{"port": free_port(), "default_action": {"forward": "http"}}]
+
+    def checks(self, kind: str) -> str:
+        """What came of the last check of the target with its group's name. With a star, another is under way."""
+        answer = Runtime(self.alb.balancer.directory)._worker(f"show stat {OWNER}.{kind} 4 -1")
+        rows = csv.DictReader(answer.lstrip("# ").splitlines())
+        return next(row["check_status"] for row in rows if row["svname"] == kind)
+
+
+@pytest.fixture(scope="module")
+def kinds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kinds]:
+    """In one load."""
+    kinds = Kinds(tmp_path_factory.mktemp("kinds"))
+    try:
+        yield kinds
+    finally:
+        kinds.alb.end()
+
+
+def _calm(kind: dict[str, Any]) -> dict[str, Any]:
+    """Its check in the pace of the tests; with TCP and gRPC, no path of ours."""
+    check = {**CALM, **kind.get("health_check", {})}
+    if "path" not in kind.get("health_check", {}) and (check.get("protocol") == "TCP" or "grpc" in str(kind).lower()):
+        del check["path"]
+    return {**kind, "health_check": check}
+
+
+def _server(kind: str, directory: Path, certificate: trustme.LeafCert) -> Server:
+    if kind.startswith("grpc"):
+        return Grpc(kind)
+    if kind.startswith("h2"):
+        return H2(kind, directory, certificate if "tls" in kind else None)
+    return Scripted(kind, context(certificate) if kind == "https" else None)
+
+
+@pytest.fixture(scope="module")
+def certificate() -> trustme.LeafCert:
+    """By an authority that the balancer does not know: it takes any from a target."""
+    return trustme.CA().issue_cert("somebody.test")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_check_goes_up_and_down(kinds: Kinds, certificate: trustme.LeafCert, kind: str) -> None:
+    """A target that answers as its group asks is healthy, also after a reload, and unhealthy when it is gone."""
+    server = _server(kind, kinds.directory, certificate)
+    kinds.alb.balancer.register(OWNER, kind, server.target)
+    try:
+        await_state(kinds.alb, kind, TargetState.HEALTHY, kind)
+        kinds.reload()
+        until(lambda: kinds.checks(kind) in ("L4OK", "L7OK"), "it passes again")
+        assert health(kinds.alb, kind, kind).state is TargetState.HEALTHY
+    finally:
+        server.end()
+    found = await_state(kinds.alb, kind, TargetState.UNHEALTHY, kind)
+    assert found.reason == "Target.FailedHealthChecks"
+    assert found.description.startswith("Health checks failed")
+
+
+def test_grpc_codes(kinds: Kinds) -> None:
+    """A call that ends with a code of the matcher passes, with another it fails."""
+    alb, server, group = kinds.alb, Grpc("codes"), "grpc-by-path"
+    register(alb, server, group=group)
+    await_state(alb, "codes", TargetState.HEALTHY, group)
+    server.health = grpc.StatusCode.UNAVAILABLE
+    told = await_state(alb, "codes", TargetState.UNHEALTHY, group)
+    assert (told.reason, told.description) == (
+        "Target.ResponseCodeMismatch",
+        "Health checks failed with these codes: [14]",
+    )
+    server.health = grpc.StatusCode.INVALID_ARGUMENT
+    await_state(alb, "codes", TargetState.HEALTHY, group)
+
+
+@pytest.mark.parametrize("protocol", ["HTTP", "HTTPS"])
+def test_another_port_is_asked(alb: Alb, certificate: trustme.LeafCert, protocol: str) -> None:
+    """A check may go to another port, and there speak TLS or not, whatever the group does with traffic."""
+    asked = Scripted("asked", context(certificate) if protocol == "HTTPS" else None)
+    group = "HTTP" if protocol == "HTTPS" else "HTTPS"
+    declare(alb, {"protocol": protocol, "port": asked.port}, protocol=group)
+    serving = Scripted("serving", context(certificate) if group == "HTTPS" else None)
+    alb.servers.append(asked)  # type: ignore[arg-type]
+    register(alb, serving)
+    await_state(alb, "serving", TargetState.HEALTHY)
+    assert serving.heads == []
+    assert f"host: 127.0.0.1:{asked.port}" in asked.heads[0]
+    assert alb.ask().text == "hello"
+    assert len(serving.heads) == 1
+    asked.status = 503
+    await_state(alb, "serving", TargetState.UNHEALTHY)
+
+
+def test_a_new_target_needs_one_pass(alb: Alb) -> None:
+    """However high the threshold: one pass lets a new target in, and one after failures does too."""
+    declare(alb, {"healthy_threshold": 10, "unhealthy_threshold": 10})
+    first, late = Scripted("first"), Scripted("late")
+    answers(first, 200, 503)
+    answers(late, *[503] * 12, 200, 503)
+    register(alb, first, late)
+    assert await_state(alb, "late", TargetState.HEALTHY)
+    assert await_state(alb, "first", TargetState.HEALTHY)
+
+
+def test_as_many_failures_in_a_row_as_the_threshold_make_it_unhealthy(alb: Alb) -> None:
+    """Two failures and a pass, again and again, are not three failures; three failures are."""
+    declare(alb, {"unhealthy_threshold": 3})
+    server = Scripted("a")
+    register(alb, server)
+    await_state(alb, "a", TargetState.HEALTHY)
+    asked = len(server.heads)
+    answers(server, *[503, 503, 200] * 3, 200)
+    while len(server.heads) < asked + 10:
+        assert health(alb, "a").state is TargetState.HEALTHY
+        time.sleep(0.005)
+    asked = len(server.heads)
+    answers(server, 503, 503, 503)
+    await_state(alb, "a", TargetState.UNHEALTHY)
+    assert 3 <= len(server.heads) - asked <= 4
+
+
+def test_as_many_passes_in_a_row_as_the_threshold_make_it_healthy_again(alb: Alb) -> None:
+    """Two passes and a failure, again and again, are not three passes; three passes are."""
+    declare(alb, {"healthy_threshold": 3})
+    server = Scripted("a")
+    register(alb, server)
+    await_state(alb, "a", TargetState.HEALTHY)
+    server.status = 503
+    await_state(alb, "a", TargetState.UNHEALTHY)
+    asked = len(server.heads)
+    answers(server, *[200, 200, 503] * 3, 503)
+    while len(server.heads) < asked + 10:
+        assert health(alb, "a").state is TargetState.UNHEALTHY
+        time.sleep(0.005)
+    answers(server, 200)
+    await_state(alb, "a", TargetState.HEALTHY)
+
+
+def _nothing(server: Scripted) -> Callable[[], bytes | None]:
+    return lambda: None
+
+
+def _silence(server: Scripted) -> Callable[[], bytes | None]:
+    return lambda: b""
+
+
+def _refusal(server: Scripted) -> Callable[[], bytes | None]:
+    return lambda: b"HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n"
+
+
+# How a server fails, the reason and the beginning of its description.
+FAILURES = {
+    "codes": (_refusal, "Target.ResponseCodeMismatch", "Health checks failed with these codes: [401]"),
+    "silence": (_silence, "Target.Timeout", "Request timed out"),
+    "nothing": (_nothing, "Target.FailedHealthChecks", "Health checks failed"),
+}
+
+
+def test_reasons(alb: Alb) -> None:
+    """Each way to fail has ELB's reason and description, before the first pass and after it."""
+    declare(alb, {})
+    servers = {name: Scripted(name) for name in FAILURES}
+    late = {name: Scripted(f"late-{name}") for name in FAILURES}
+    for name, (way, _, _) in FAILURES.items():
+        late[name].says = way(late[name])
+    register(alb, *servers.values(), *late.values())
+    for name in FAILURES:
+        await_state(alb, name, TargetState.HEALTHY)
+        assert (health(alb, name).reason, health(alb, name).description) == ("", "")
+        servers[name].says = FAILURES[name][0](servers[name])
+    for name, (_, reason, description) in FAILURES.items():
+        found = await_state(alb, name, TargetState.UNHEALTHY)
+        assert found.reason == reason
+        assert found.description.startswith(description)
+        never = health(alb, f"late-{name}")
+        assert (never.state, never.reason) == (TargetState.INITIAL, "Elb.InitialHealthChecking")
+        assert never.description.startswith(description)
+
+
+def test_what_is_said_of_targets_that_do_not_fail(alb: Alb) -> None:
+    """Initial, draining and unused targets carry ELB's codes and words."""
+    alb.declare({"default_action": {"forward": "web"}}, groups={"web": {"health_check": CALM}, "spare": {}})
+    waits, leaves, spare = Scripted("waits"), Scripted("leaves"), Scripted("spare")
+    waits.says = lambda: b""
+    register(alb, leaves)
+    await_state(alb, "leaves", TargetState.HEALTHY)
+    register(alb, waits)
+    told = health(alb, "waits")
+    assert (told.state, told.reason) == (TargetState.INITIAL, "Elb.InitialHealthChecking")
+    assert told.description == "Initial health checks in progress"
+    alb.balancer.deregister(OWNER, "web", "leaves")
+    told = health(alb, "leaves")
+    assert (told.state, told.reason) == (TargetState.DRAINING, "Target.DeregistrationInProgress")
+    assert told.description == "Target deregistration is in progress"
+    register(alb, spare, group="spare")
+    told = health(alb, "spare", "spare")
+    assert (told.state, told.reason) == (TargetState.UNUSED, "Target.NotInUse")
+    assert told.description == "Target group is not configured to receive traffic from the load balancer"
+
+
+def test_another_pace_or_port_leaves_old_targets_checked(alb: Alb) -> None:
+    """They are asked on, as they were when they were registered; new targets are asked as the group says now."""
+    former, current = Scripted("former"), Scripted("current")
+    alb.servers += [former, current]  # type: ignore[list-item]
+    declare(alb, {"port": former.port})
+    old, new = Scripted("old"), Scripted("new")
+    register(alb, old)
+    await_state(alb, "old", TargetState.HEALTHY)
+    declare(alb, {"port": current.port, "interval": "300ms", "unhealthy_threshold": 3})
+    register(alb, new)
+    await_state(alb, "new", TargetState.HEALTHY)
+    former.status = 500
+    await_state(alb, "old", TargetState.UNHEALTHY)
+    assert health(alb, "new").state is TargetState.HEALTHY
+    current.status = 500
+    await_state(alb, "new", TargetState.UNHEALTHY)
+
+
+def test_another_question_leaves_old_targets_unchecked(alb: Alb) -> None:
+    """Targets that were registered to answer another question count as healthy, also when they stop answering."""
+    declare(alb, {"path": "/v1"})
+    old, new = Scripted("old"), Scripted("new")
+    register(alb, old)
+    await_state(alb, "old", TargetState.HEALTHY)
+    declare(alb, {"path": "/v2", "matcher": "204"})
+    new.status = 204
+    register(alb, new)
+    await_state(alb, "new", TargetState.HEALTHY)
+    asked = len(old.heads)
+    until(lambda: len(new.heads) > 5, "the new one is asked on")
+    assert len(old.heads) == asked
+    assert health(alb, "old").description.startswith("Not checked")
+    assert new.heads[0].startswith("GET /v2 ")

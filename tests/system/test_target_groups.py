@@ -1,0 +1,344 @@
+"""How a target group chooses among its targets, and what it does when too few are healthy."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.balancer.haproxy.runtime import Runtime
+from pipeline.balancer.haproxy.server import _ANOMALOUS
+from pipeline.balancer.model import TargetHealth, TargetState
+from tests.system.alb import CHECK, OWNER, Alb, Echo
+from tests.system.conftest import free_port, until
+from tests.system.servers import Paced
+
+COUNT = "target_group_health.unhealthy_state_routing.minimum_healthy_targets.count"
+PERCENTAGE = "target_group_health.unhealthy_state_routing.minimum_healthy_targets.percentage"
+ALGORITHM = "load_balancing.algorithm.type"
+# On a busy machine, a late answer to a check is not what a test is about.
+RARELY = {"path": "/healthz", "interval": "2s", "timeout": "1s"}
+CALM = {**CHECK, "interval": "200ms", "timeout": "190ms"}
+
+
+def forward(alb: Alb, attributes: dict[str, Any], **group: Any) -> None:
+    """Everything goes to the group `web`."""
+    described = {"attributes": attributes, "health_check": CALM, **group}
+    alb.declare({"default_action": {"forward": "web"}}, groups={"web": described})
+
+
+def paced(alb: Alb, *servers: Paced) -> None:
+    """Put servers in service."""
+    alb.servers += servers  # type: ignore[arg-type]
+    alb.balancer.register(OWNER, "web", *(server.target for server in servers))
+    until(lambda: all_healthy(alb, *(server.name for server in servers)), "all are healthy")
+
+
+def all_healthy(alb: Alb, *names: str) -> bool:
+    return bool(alb.states() >= dict.fromkeys(names, TargetState.HEALTHY).items())
+
+
+def share(alb: Alb, requests: int, port: int | None = None) -> Counter[str]:
+    """How many of so many requests each target got."""
+    return Counter(alb.ask(port=port).seen["server"] for _ in range(requests))
+
+
+def health(alb: Alb, name: str, group: str = "web") -> TargetHealth:
+    return next(h for h in alb.balancer.target_health(OWNER, group) if h.target.id == name)
+
+
+def hold(alb: Alb, server: Echo, number: int = 1, port: int | None = None) -> list[threading.Thread]:
+    """Requests that stay in flight at a server, which has to be the only one that gets any now."""
+    held = server.requests + number
+    threads = [threading.Thread(target=alb.ask, args=("/?wait=20",), kwargs={"port": port}) for _ in range(number)]
+    for thread in threads:
+        thread.start()
+    until(lambda: server.requests == held, "the requests arrived")
+    return threads
+
+
+def test_round_robin_is_exact(alb: Alb) -> None:
+    """In turn: each of three targets gets every third request."""
+    forward(alb, {})
+    alb.serve("a", "b", "c")
+    asked = [alb.ask().seen["server"] for _ in range(30)]
+    assert Counter(asked) == {"a": 10, "b": 10, "c": 10}
+    assert all(len(set(asked[at : at + 3])) == 3 for at in range(0, 30, 3))
+
+
+def test_least_outstanding_requests_spares_a_busy_target(alb: Alb) -> None:
+    """While a target has requests in flight, every new one goes to the target that has none."""
+    forward(alb, {ALGORITHM: "least_outstanding_requests"})
+    (busy,) = alb.serve("busy")
+    threads = hold(alb, busy, 2)
+    alb.serve("idle")
+    assert share(alb, 20) == {"idle": 20}
+    busy.released.set()
+    for thread in threads:
+        thread.join()
+
+
+def test_least_outstanding_requests_sends_a_slow_target_less(alb: Alb) -> None:
+    """Both have as much in flight, so shares are as speeds: with 10 ms against 40 ms, four fifths and one fifth."""
+    forward(alb, {ALGORITHM: "least_outstanding_requests"}, health_check=RARELY)
+    quick, slow = Paced("quick", 0.010), Paced("slow", 0.040)
+    paced(alb, quick, slow)
+    stop = time.monotonic() + 1.5
+
+    def ask() -> None:
+        while time.monotonic() < stop:
+            alb.ask()
+
+    threads = [threading.Thread(target=ask) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    # Threads of a busy machine add a little to both latencies, which takes the shares nearer to each other.
+    assert 0.15 < slow.requests / (slow.requests + quick.requests) < 0.30
+
+
+def test_weighted_random_is_even_and_not_in_turn(alb: Alb) -> None:
+    """Of 300 requests 100 for each of three targets, within five standard deviations of 8.2; some twice in a row."""
+    forward(alb, {ALGORITHM: "weighted_random"})
+    alb.serve("a", "b", "c")
+    asked = [alb.ask().seen["server"] for _ in range(300)]
+    assert all(abs(Counter(asked)[name] - 100) < 41 for name in "abc")
+    assert any(one == other for one, other in pairwise(asked))
+
+
+def test_anomaly_mitigation_takes_a_failing_target_out_and_in_again(alb: Alb) -> None:
+    """A target that answers 5xx while it passes its checks gets ten requests, then none, and later its share again."""
+    check = {"path": "/healthz", "interval": "2s", "timeout": "1s", "healthy_threshold": 2}
+    attributes = {ALGORITHM: "weighted_random", "load_balancing.algorithm.anomaly_mitigation": "on"}
+    forward(alb, attributes, health_check=check)
+    sick, well = Paced("sick"), Paced("well")
+    paced(alb, sick, well)
+    sick.status = 503
+    until(lambda: alb.ask().status and health(alb, "sick").state is TargetState.UNHEALTHY, "it is taken out")
+    assert sick.requests == _ANOMALOUS
+    assert {alb.ask().status for _ in range(20)} == {200}
+    assert sick.requests == _ANOMALOUS
+    sick.status = 200
+    until(lambda: health(alb, "sick").state is TargetState.HEALTHY, "it is let in again")
+    until(lambda: alb.ask().text == "sick", "it gets requests again")
+
+
+def test_slow_start_ramps_linearly(alb: Alb) -> None:
+    """Beside an old target, a new one's share grows with its weight from 0 on: r / (1 + r) after the part r."""
+    duration = 4
+    forward(alb, {"slow_start.duration_seconds": duration})
+    old, new = Paced("old"), Paced("new")
+    paced(alb, old)
+    until(lambda: health(alb, "old").state_age.total_seconds() >= duration, "the old one is not starting")
+    paced(alb, new)
+    begin, asked = time.monotonic(), list[tuple[float, str]]()
+    while (now := time.monotonic() - begin) < duration + 1:
+        asked.append((now, alb.ask().text))
+    measured = [_share_of("new", asked, second) for second in range(duration + 1)]
+    ideal = [_ideal_share(second / duration, (second + 1) / duration) for second in range(duration)]
+    assert [*ideal, 0.5] == [pytest.approx(share, abs=0.05) for share in measured]
+
+
+def _share_of(name: str, asked: list[tuple[float, str]], second: int) -> float:
+    window = [server for at, server in asked if second <= at < second + 1]
+    return window.count(name) / len(window)
+
+
+def _ideal_share(begin: float, end: float) -> float:
+    """The mean of r / (1 + r) between two parts of the way."""
+    steps = [begin + (end - begin) * (step + 0.5) / 100 for step in range(100)]
+    return sum(part / (1 + part) for part in steps) / 100
+
+
+def test_the_first_targets_do_not_ramp(alb: Alb) -> None:
+    """Targets that are registered together where nobody serves get equal shares at once, also who is ready later."""
+    forward(alb, {"slow_start.duration_seconds": 2})
+    early, late = Paced("early"), Paced("late")
+    alb.servers += [early, late]  # type: ignore[list-item]
+    late.health = 503
+    alb.balancer.register(OWNER, "web", early.target, late.target)
+    until(lambda: health(alb, "early").state_age.total_seconds() >= 2, "one of them would have ramped")
+    late.health = 200
+    until(lambda: all_healthy(alb, "early", "late"), "both are healthy")
+    assert Counter(alb.ask().text for _ in range(20)) == {"early": 10, "late": 10}
+
+
+class Case:
+    """A target group with its listener, and its servers."""
+
+    def __init__(self, port: int, servers: list[Echo]) -> None:
+        self.port = port
+        self.servers = servers
+
+
+# The group, what it asks for, how many targets it has, and with how many healthy ones it still spares the others.
+FAIL_OPEN: dict[str, tuple[dict[str, Any], int, int]] = {
+    "one": ({}, 3, 1),
+    "off": ({COUNT: "off"}, 3, 1),
+    "two": ({COUNT: 2}, 3, 2),
+    "share": ({PERCENTAGE: 50}, 4, 2),
+    "up": ({PERCENTAGE: 51}, 4, 3),
+    "either": ({COUNT: 3, PERCENTAGE: 25}, 4, 3),
+    "sticky": ({"stickiness.enabled": True}, 2, 1),
+    "sticky-two": ({"stickiness.enabled": True, COUNT: 2}, 3, 2),
+}
+
+
+@pytest.fixture(scope="module")
+def open_alb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Alb, dict[str, Case]]]:
+    """All groups of `FAIL_OPEN`, in one load."""
+    alb = Alb(tmp_path_factory.mktemp("open") / "balancer")
+    ports = dict(zip(FAIL_OPEN, (free_port() for _ in FAIL_OPEN), strict=True))
+    try:
+        alb.declare(
+            *({"port": ports[name], "default_action": {"forward": name}} for name in FAIL_OPEN),
+            groups={
+                name: {"attributes": attributes, "health_check": CALM} for name, (attributes, _, _) in FAIL_OPEN.items()
+            },
+        )
+        cases = {}
+        for name, (_, number, _) in FAIL_OPEN.items():
+            cases[name] = Case(ports[name], alb.serve(*(f"{name}-{n}" for n in range(number)), group=name))
+        yield alb, cases
+    finally:
+        alb.end()
+
+
+@pytest.mark.parametrize("name", FAIL_OPEN)
+def test_too_few_healthy_targets_and_all_get_requests(open_alb: tuple[Alb, dict[str, Case]], name: str) -> None:
+    """With enough healthy targets, only they get requests, with fewer all do, and so again after a recovery."""
+    alb, cases = open_alb
+    least, port, servers = FAIL_OPEN[name][2], cases[name].port, cases[name].servers
+    everybody = {server.name for server in servers}
+
+    def reach(healthy: int) -> set[str]:
+        for number, server in enumerate(servers):
+            server.health = 200 if number < healthy else 503
+        names = [server.name for server in servers]
+        wanted = dict(zip(names, [TargetState.HEALTHY] * healthy + [TargetState.UNHEALTHY] * len(names), strict=False))
+        until(lambda: alb.states(name) == wanted.items(), f"{healthy} are healthy")
+        return set(names[:healthy])
+
+    for healthy in (len(servers), least, least - 1, 0, least - 1, least):
+        well = reach(healthy)
+        assert set(share(alb, 3 * len(servers), port)) == (well if healthy >= least else everybody), healthy
+
+
+# Twins of the same backend, and of one of their own.
+KINDS = pytest.mark.parametrize("attributes", [{}, {COUNT: 2}], ids=["backup twins", "twins apart"])
+
+
+@KINDS
+def test_a_deregistered_target_gets_nothing_even_while_all_would(alb: Alb, attributes: dict[str, Any]) -> None:
+    """While the group fails open, the one that leaves is not among those that get requests."""
+    forward(alb, attributes)
+    a, b = alb.serve("a", "b")
+    a.health = b.health = 503
+    until(lambda: not any(all_healthy(alb, name) for name in "ab"), "none is healthy")
+    assert share(alb, 10) == {"a": 5, "b": 5}
+    alb.balancer.deregister(OWNER, "web", "a")
+    assert share(alb, 10) == {"b": 10}
+    b.health = 200
+    until(lambda: all_healthy(alb, "b"), "b is healthy")
+    assert share(alb, 10) == {"b": 10}
+    assert a.requests == 5
+
+
+@KINDS
+def test_in_flight_counts_what_came_while_failing_open(alb: Alb, attributes: dict[str, Any]) -> None:
+    """A request that an unhealthy target got counts, is awaited when it drains, and the target can be forgotten."""
+    forward(alb, attributes)
+    (a,) = alb.serve("a")
+    threads = hold(alb, a, 1) if attributes else []
+    a.health = 503
+    until(lambda: health(alb, "a").state is TargetState.UNHEALTHY, "it is unhealthy")
+    threads += hold(alb, a, 2)
+    assert health(alb, "a").in_flight == len(threads)
+    alb.balancer.deregister(OWNER, "web", "a")
+    told = health(alb, "a")
+    assert (told.state, told.in_flight) == (TargetState.DRAINING, len(threads))
+    a.released.set()
+    for thread in threads:
+        thread.join()
+    until(lambda: health(alb, "a").in_flight == 0, "nothing is in flight")
+    alb.balancer.forget(OWNER, "web", "a")
+    until(lambda: not _in_haproxy(alb), "HAProxy has forgotten it and its twin")
+
+
+@KINDS
+def test_cut_breaks_what_came_while_failing_open(alb: Alb, attributes: dict[str, Any]) -> None:
+    """`cut` also breaks the requests of a twin, and then there is nothing in flight."""
+    forward(alb, attributes)
+    (a,) = alb.serve("a")
+    a.health = 503
+    until(lambda: health(alb, "a").state is TargetState.UNHEALTHY, "it is unhealthy")
+    (thread,) = hold(alb, a)
+    alb.balancer.deregister(OWNER, "web", "a")
+    alb.balancer.cut(OWNER, "web", "a")
+    thread.join(5)
+    assert not thread.is_alive()
+    until(lambda: health(alb, "a").in_flight == 0, "nothing is in flight")
+
+
+def _in_haproxy(alb: Alb) -> list[str]:
+    """The servers of the group, in whichever backend."""
+    alb.balancer.target_health(OWNER, "web")
+    runtime = Runtime(alb.balancer.directory)
+    return [name for backend in ("shop.web", "shop.web.open") for name in runtime.servers(backend)]
+
+
+def test_the_threshold_follows_the_targets(alb: Alb) -> None:
+    """Half of what is registered now has to be healthy; no reload for that."""
+    forward(alb, {PERCENTAGE: 50})
+    _, b = alb.serve("a", "b")
+    b.health = 503
+    until(lambda: health(alb, "b").state is TargetState.UNHEALTHY, "b is unhealthy")
+    worker = alb.worker()
+    assert set(share(alb, 8)) == {"a"}
+    c, d = alb.serve("c", "d")
+    c.health = d.health = 503
+    until(lambda: not any(all_healthy(alb, name) for name in "cd"), "c and d are unhealthy")
+    assert set(share(alb, 8)) == {"a", "b", "c", "d"}, "1 of 4"
+    alb.balancer.deregister(OWNER, "web", "d")
+    assert set(share(alb, 8)) == {"a", "b", "c"}, "1 of 3"
+    alb.balancer.deregister(OWNER, "web", "c")
+    assert set(share(alb, 8)) == {"a"}, "1 of 2"
+    assert alb.worker() == worker
+
+
+def test_the_threshold_follows_targets_that_never_served(alb: Alb) -> None:
+    """A target that is registered and leaves again before it was ever healthy counts while it is there."""
+    forward(alb, {PERCENTAGE: 50})
+    _, b = alb.serve("a", "b")
+    b.health = 503
+    until(lambda: health(alb, "b").state is TargetState.UNHEALTHY, "b is unhealthy")
+    new = Echo("new")
+    alb.servers.append(new)
+    new.health = 503
+    alb.balancer.register(OWNER, "web", new.target)
+    assert set(share(alb, 8)) == {"a", "b"}, "1 of 3"
+    alb.balancer.deregister(OWNER, "web", "new")
+    assert set(share(alb, 8)) == {"a"}, "1 of 2"
+
+
+def test_fail_open_survives_a_reload(alb: Alb, tmp_path: Path) -> None:
+    """A target that was unhealthy before a reload is so after it, and its group fails open as before."""
+    listener = {"default_action": {"forward": "web"}}
+    groups: dict[str, dict[str, Any]] = {"web": {"attributes": {COUNT: 2}, "health_check": CALM}}
+    alb.declare(listener, groups=groups)
+    a, _ = alb.serve("a", "b")
+    a.health = 503
+    until(lambda: health(alb, "a").state is TargetState.UNHEALTHY, "a is unhealthy")
+    assert set(share(alb, 8)) == {"a", "b"}
+    worker = alb.worker()
+    alb.declare(listener, {"port": free_port(), **listener}, groups=groups)
+    assert alb.worker() != worker
+    assert health(alb, "a").state is TargetState.UNHEALTHY
+    assert set(share(alb, 8)) == {"a", "b"}
