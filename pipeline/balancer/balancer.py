@@ -225,9 +225,9 @@ class Balancer:
 
 def _refuse_taken_ports(former: Registry, wanted: Registry) -> None:
     """Find out before anything is changed that another program listens on a port that is new to us."""
-    known = {shared.address for shared in former.listeners()}
+    known = {shared.port for shared in former.listeners()}
     for shared in wanted.listeners():
-        if shared.address in known:
+        if shared.port in known:
             continue
         version = shared.balancer.address.version if shared.balancer.address else 4
         with socket.socket(socket.AF_INET6 if version == 6 else socket.AF_INET) as probe:

@@ -78,6 +78,7 @@ def _shared(parts: list[tuple[str, str, LoadBalancer, Listener]]) -> SharedListe
     owner, name, balancer, listener = (declaring or parts)[0]
     rules = [OwnedRule(who, rule) for who, _, _, listener in parts for rule in listener.rules]
     _refuse_same_priority(listener.port, rules)
+    _refuse_what_needs_tls(listener, rules)
     return SharedListener(
         owner=owner,
         name=name,
@@ -96,4 +97,14 @@ def _refuse_same_priority(port: int, rules: list[OwnedRule]) -> None:
             raise ConfigError(
                 f"priority {owned.rule.priority} on port {port} is taken twice: by {other} and by {owned.owner}",
                 hint="give one of the two rules another priority",
+            )
+
+
+def _refuse_what_needs_tls(listener: Listener, rules: list[OwnedRule]) -> None:
+    """A rule of another owner's is checked against the listener that it joins."""
+    for owned in rules:
+        if owned.rule.action.jwt_validation and not listener.secure and listener.default_action:
+            raise ConfigError(
+                f"rule {owned.rule.priority} of {owned.owner} validates tokens, and port {listener.port} is not HTTPS",
+                hint="a token sent in the clear is anybody's: give the listener protocol: HTTPS",
             )

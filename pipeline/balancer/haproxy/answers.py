@@ -13,7 +13,6 @@ _REASONS = {
     405: "Method Not Allowed",
     408: "Request Timeout",
     413: "Content Too Large",
-    414: "URI Too Long",
     463: "Too Many Forwarders",
     464: "Protocol Version Mismatch",
     500: "Internal Server Error",
@@ -26,8 +25,7 @@ _REASONS = {
 # Those for which HAProxy takes a page of ours in place of its own. Where there is no request yet, as with one that is
 # no HTTP or never ends, it takes none: it then answers 400 and 408 in its own words, without any header of ours.
 _BUILT_IN = (400, 401, 403, 405, 408, 413, 500, 501, 502, 504)
-# ELB's limits: https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-troubleshooting.html
-_URI_LIMIT = 16384
+# ELB's limit: https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-troubleshooting.html
 _FORWARDERS = 30
 # HAProxy says 503 too when no target took the connection. With a target that should have, ELB says 502.
 _UNREACHED = "answer.unreached.html"
@@ -62,7 +60,6 @@ def refusal(code: int) -> str:
 def frontend_refusals() -> Iterator[str]:
     """What no target gets to see."""
     yield f"{refusal(405)} if {{ method TRACE }}"
-    yield f"{refusal(414)} if {{ url -m len gt {_URI_LIMIT} }}"
     yield f"{refusal(463)} if {{ req.hdr_cnt(x-forwarded-for) gt {_FORWARDERS} }}"
     yield f"{refusal(505)} if !{{ req.ver -m beg 1. }} !{{ fc_http_major 2 }}"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from pipeline.balancer.haproxy.answers import backend_refusals
 from pipeline.balancer.haproxy.words import (
@@ -26,8 +26,8 @@ _HOST = "%[bc_dst]:%[bc_dst_port]"
 _SESSIONS = "100k"
 
 
-def backend_lines(owner: str, name: str, group: TargetGroup, idle: int) -> Iterator[str]:
-    """The section of a target group, without its targets. `idle`: seconds that a target may be silent."""
+def backend_lines(owner: str, name: str, group: TargetGroup, idle: Sequence[int]) -> Iterator[str]:
+    """The section of a target group, without its targets. `idle`: what load balancers call idle, in seconds."""
     yield f"backend {backend_name(owner, name)}"
     yield from (f"  {line}" for line in _common(backend_name(owner, name), group, idle))
     yield "  option allbackups"
@@ -37,17 +37,20 @@ def backend_lines(owner: str, name: str, group: TargetGroup, idle: int) -> Itera
     yield from (f"  {line}" for line in (_function_check(group) if group.is_lambda else _check(group)))
 
 
-def open_backend_lines(owner: str, name: str, group: TargetGroup, idle: int) -> Iterator[str]:
+def open_backend_lines(owner: str, name: str, group: TargetGroup, idle: Sequence[int]) -> Iterator[str]:
     """The section that takes over when too few targets are healthy: the same targets, not checked."""
     yield f"backend {open_backend_name(owner, name)}"
     yield from (f"  {line}" for line in _common(backend_name(owner, name), group, idle))
     yield from (f"  {line}" for line in _stickiness(group.attributes, backend_name(owner, name)))
 
 
-def _common(backend: str, group: TargetGroup, idle: int) -> Iterator[str]:
+def _common(backend: str, group: TargetGroup, idle: Sequence[int]) -> Iterator[str]:
     yield f"balance {_ALGORITHMS[group.attributes.algorithm]}"
-    yield f"timeout server {idle}s"
-    yield f"timeout tunnel {idle}s"
+    for side in ("server", "tunnel"):
+        yield f"timeout {side} {max(idle)}s"
+        if len(idle) > 1:
+            # That of the load balancer by which the request came.
+            yield f"http-request set-timeout {side} var(txn.idle) if {{ var(txn.idle) -m found }}"
     yield from backend_refusals(group)
     if group.is_lambda:
         yield f"http-request set-header {FUNCTION_GROUP} {backend}"

@@ -54,6 +54,7 @@ defaults
   load-server-state-from-file global
   option idle-close-on-response
   option dontlognull
+  option abortonclose
   option redispatch 1
   retries 3
   retry-on conn-failure empty-response
@@ -124,8 +125,8 @@ class _Section(NamedTuple):
 
 def _groups(registry: Registry) -> Iterator[_Section]:
     """The backends of every target group."""
+    idle = sorted(registry.idle_timeouts())
     for owner, owned in sorted(registry.owners.items()):
-        idle = max(balancer.attributes.idle_timeout for balancer in owned.declaration.load_balancers.values())
         for name, group in sorted(owned.declaration.target_groups.items()):
             servers: dict[str, list[str]] = {backend_name(owner, name): [], open_backend_name(owner, name): []}
             for registration in owned.targets.get(name, ()):

@@ -26,10 +26,13 @@ class Frontend:
 
     def __init__(self, shared: SharedListener, registry: Registry) -> None:
         self._shared = shared
+        self._idle_varies = len(registry.idle_timeouts()) > 1
         self._prefix = prefix = f"listener.{shared.port}"
         self._actions = Actions(shared, prefix, registry)
         self._rules = RuleMatching([owned.rule for owned in shared.rules], prefix)
         self._relay = f"relay.{shared.port}"
+        # No owner's target group can be called so.
+        self._relay_backend = f"relay:{shared.port}"
 
     def files(self) -> dict[str, str]:
         """Maps and bodies: name → content."""
@@ -50,7 +53,7 @@ class Frontend:
     def lines(self) -> Iterator[str]:
         """Its sections."""
         idle = self._shared.balancer.attributes.idle_timeout
-        yield f"backend {self._relay}"
+        yield f"backend {self._relay_backend}"
         yield f"  timeout server {idle}s"
         yield f"  server successor unix@{self._relay}.sock send-proxy-v2"
         yield ""
@@ -83,11 +86,13 @@ class Frontend:
         # The successor sees no TLS of such a request: what is to be told of it is told here.
         yield from tls_headers(self._shared)
         yield "http-request allow if replaced"
+        if self._idle_varies:
+            yield f"http-request set-var(txn.idle) int({idle * 1000})"
         yield from frontend_refusals()
         if not self._actions.only:
             yield from self._rules.lines()
         yield from self._actions.lines()
         yield from request_headers(self._shared)
         yield from response_headers(self._shared)
-        yield f"use_backend {self._relay} if replaced"
+        yield f"use_backend {self._relay_backend} if replaced"
         yield from self._actions.routes()

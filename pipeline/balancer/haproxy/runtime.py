@@ -24,6 +24,8 @@ _TIMEOUT = 5.0
 _MASTER_TIMEOUT = 0.5
 _MASTER_ATTEMPTS = 10
 _READINGS = 5
+# Commands in one message.
+_BATCH = 50
 # Changing the address of a server in maintenance throws away its pooled connections, without which HAProxy 2.8
 # refuses to delete it.
 _NOWHERE = "addr 127.255.255.254 port 1"
@@ -141,7 +143,10 @@ class Runtime:
         if found is None:
             raise BalancerFault(f"HAProxy has no map {file}")
         adds = [f"add map @{found[1]} {file} {key} {value}" for key, value in entries.items()]
-        self._worker("; ".join([*adds, f"commit map @{found[1]} {file}"]))
+        # HAProxy reads commands into a buffer of 16 KiB.
+        for start in range(0, len(adds), _BATCH):
+            self._worker("; ".join(adds[start : start + _BATCH]))
+        self._worker(f"commit map @{found[1]} {file}")
 
     def replace_pem(self, kind: str, file: str, content: str) -> None:
         """Change a certificate (`cert`) or a store of authorities (`ca-file`). Raises `BalancerFault` if refused."""

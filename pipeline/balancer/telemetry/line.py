@@ -36,7 +36,7 @@ _FRONTEND = re.compile(r"[^.]+\.[^.]+\.\d+")
 # "Proxy … stopped", and "ADDRESS [TIME] … SSL handshake failure".
 _NOTICE = re.compile(r"[A-Za-z]|\S+ \[[^]]+\] ")
 # Where a worker that a reload has replaced passes a request on. Its successor writes a line of it too.
-_RELAY = re.compile(r"relay\.\d+")
+_RELAY = re.compile(r"relay:\d+")
 
 
 @dataclass(frozen=True, slots=True)

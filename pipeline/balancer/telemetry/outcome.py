@@ -25,7 +25,6 @@ _REFUSALS = {
     405: "MethodNotAllowed",
     408: "RequestTimeout",
     413: "ContentTooLarge",
-    414: "UriTooLong",
     463: "TooManyForwarders",
     464: "ProtocolVersionMismatch",
     500: "InternalError",

@@ -247,7 +247,7 @@ def test_no_target_has_no_address() -> None:
 @pytest.mark.parametrize(
     "line",
     [
-        raw(backend="relay.8080", server="successor", target="unix:0"),
+        raw(backend="relay:8080", server="successor", target="unix:0"),
         b"Proxy shop.edge.8080 stopped (cumulated conns: FE: 46, BE: 0).\n",
         b"127.0.0.1:60164 [24/Nov/2026:12:41:08.832] shop.edge.8443/1: SSL handshake failure (error:0A0000)\n",
     ],

@@ -1,0 +1,161 @@
+"""One listener, several owners: whose rules are whose, and what becomes of them when somebody comes or goes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from pipeline.balancer.model import TargetState
+from pipeline.errors import ConfigError
+from tests.system.alb import Alb
+from tests.system.test_conditions import free_ports
+
+A, B, C = "alpha", "beta", "gamma"
+
+
+def says(text: str) -> dict[str, Any]:
+    return {"fixed_response": {"status_code": 200, "message_body": text}}
+
+
+def rule(priority: int, path: str, action: dict[str, Any]) -> dict[str, Any]:
+    return {"priority": priority, "conditions": [{"path_pattern": [path]}], "action": action}
+
+
+def own(alb: Alb, owner: str = A, *rules: dict[str, Any]) -> None:
+    """Declare the listener."""
+    alb.declare({"rules": list(rules), "default_action": says(f"default of {owner}")}, owner=owner)
+
+
+def join(alb: Alb, owner: str, *rules: dict[str, Any], port: int | None = None) -> None:
+    """Add rules to somebody's listener."""
+    alb.declare({"port": port or alb.port, "rules": list(rules)}, owner=owner)
+
+
+def answers(alb: Alb, *paths: str) -> list[str]:
+    return [alb.ask(path).text for path in paths]
+
+
+def test_rules_of_others_join_a_listener(alb: Alb) -> None:
+    """Rules of every owner are looked at together, by priority and not by owner; what none takes is the listener's."""
+    own(alb, A, rule(20, "/a*", says("a")))
+    join(alb, B, rule(10, "/ab*", says("b")), rule(30, "/*", says("rest of b")))
+    join(alb, C, rule(5, "/abc", says("c")), rule(25, "/d", says("d")))
+    assert answers(alb, "/a", "/ab", "/abc", "/d", "/e") == ["a", "b", "c", "d", "rest of b"]
+    join(alb, B, rule(10, "/ab*", says("b")))
+    assert answers(alb, "/a", "/ab", "/abc", "/d", "/e") == ["a", "b", "c", "d", "default of alpha"]
+
+
+def test_rules_leave_with_their_owner(alb: Alb) -> None:
+    """Who withdraws takes his rules along and nobody else's."""
+    own(alb, A, rule(20, "/a", says("a")))
+    join(alb, B, rule(10, "/b", says("b")))
+    join(alb, C, rule(30, "/c", says("c")))
+    alb.balancer.withdraw(B)
+    assert answers(alb, "/a", "/b", "/c") == ["a", "default of alpha", "c"]
+    alb.balancer.withdraw(C)
+    assert answers(alb, "/a", "/b", "/c") == ["a", "default of alpha", "default of alpha"]
+
+
+def test_rules_before_the_listener(alb: Alb) -> None:
+    """Until somebody declares the default action, the rules serve, and what none takes is answered with 503."""
+    join(alb, B, rule(10, "/b", says("b")))
+    assert answers(alb, "/b") == ["b"]
+    assert alb.ask("/x").status == 503
+    own(alb, A, rule(20, "/a", says("a")))
+    assert answers(alb, "/b", "/a", "/x") == ["b", "a", "default of alpha"]
+
+
+def test_rules_outlive_the_listener(alb: Alb) -> None:
+    """When the owner of the default action withdraws, the rules of the others go on; somebody else may declare it."""
+    own(alb, A, rule(20, "/a", says("a")))
+    join(alb, B, rule(10, "/b", says("b")))
+    alb.balancer.withdraw(A)
+    assert answers(alb, "/b") == ["b"]
+    assert {alb.ask(path).status for path in ("/a", "/x")} == {503}
+    own(alb, C)
+    assert answers(alb, "/b", "/a") == ["b", "default of gamma"]
+
+
+def test_same_priority_is_refused(alb: Alb) -> None:
+    """The error names the port, the priority and both owners, the one that was there first; nothing changes."""
+    own(alb, A, rule(10, "/a", says("a")))
+    with pytest.raises(ConfigError) as refused:
+        join(alb, B, rule(9, "/b", says("b")), rule(10, "/c", says("c")))
+    assert str(refused.value) == (
+        f"priority 10 on port {alb.port} is taken twice: by alpha and by beta\n"
+        "give one of the two rules another priority"
+    )
+    assert answers(alb, "/a", "/b") == ["a", "default of alpha"]
+    assert alb.balancer.declared(B) is None
+
+
+def test_two_default_actions_are_refused(alb: Alb) -> None:
+    """A port has one default action, whoever comes first; the error names both owners and says how to join."""
+    own(alb, B)
+    with pytest.raises(ConfigError) as refused:
+        own(alb, A)
+    assert str(refused.value) == (
+        f"port {alb.port} of load balancer edge of alpha is taken by load balancer edge of beta\n"
+        "give one of the two listeners another port; to add rules to the other's listener, leave default_action out"
+    )
+    assert answers(alb, "/") == ["default of beta"]
+
+
+def test_a_clash_that_came_first_is_refused_for_the_later(alb: Alb) -> None:
+    """Who has rules already is not refused what he changes elsewhere; who takes another's priority is."""
+    own(alb, A, rule(10, "/a", says("a")))
+    join(alb, B, rule(20, "/b", says("b")))
+    own(alb, A, rule(10, "/a", says("changed")))
+    with pytest.raises(ConfigError, match="by beta and by alpha"):
+        own(alb, A, rule(20, "/a", says("a")))
+    assert answers(alb, "/a", "/b") == ["changed", "b"]
+
+
+def test_targets_of_others_are_left_alone(alb: Alb) -> None:
+    """Groups of one name are two for two owners: each rule reaches its own owner's targets, come or go what may."""
+    own(alb, A, rule(20, "/a", {"forward": "web"}))
+    join(alb, B, rule(10, "/b", {"forward": "web"}))
+    alb.serve("a", owner=A)
+    (target,) = alb.serve("b", owner=B)
+    assert [alb.ask(path).seen["server"] for path in ("/a", "/b")] == ["a", "b"]
+    alb.balancer.deregister(B, "web", target.name)
+    assert alb.states(owner=A) == {"a": TargetState.HEALTHY}.items()
+    alb.balancer.withdraw(B)
+    assert alb.ask("/a").seen["server"] == "a"
+    alb.serve("second", owner=A)
+    join(alb, B, rule(10, "/b", {"forward": "web"}))
+    assert alb.ask("/b").status == 503
+    assert {alb.ask("/a").seen["server"] for _ in range(6)} == {"a", "second"}
+    alb.balancer.withdraw(A)
+    (again,) = alb.serve("b", owner=B)
+    assert (alb.ask("/b").seen["server"], again.requests) == ("b", 1)
+
+
+def test_weights_of_others_are_left_alone(alb: Alb) -> None:
+    """One owner's weights change without a reload and without a look at another's, whose groups have the same names."""
+    groups: dict[str, dict[str, object]] = {"blue": {}, "green": {}}
+
+    def weigh(owner: str, priority: int, blue: int) -> None:
+        shares = [{"target_group": "blue", "weight": blue}, {"target_group": "green", "weight": 1 - blue}]
+        listener = {"port": alb.port, "rules": [rule(priority, f"/{owner}", {"forward": shares})]}
+        alb.declare(listener, groups=groups, owner=owner)
+
+    for number, owner in enumerate((A, B), start=1):
+        weigh(owner, number, 1)
+        for group in groups:
+            alb.serve(f"{group}-of-{owner}", group=group, owner=owner)
+    worker = alb.worker()
+    weigh(B, 2, 0)
+    assert {alb.ask("/alpha").seen["server"] for _ in range(10)} == {"blue-of-alpha"}
+    assert {alb.ask("/beta").seen["server"] for _ in range(10)} == {"green-of-beta"}
+    assert alb.worker() == worker
+
+
+def test_another_port_is_another_listener(alb: Alb) -> None:
+    """Rules are added to the port that they name, and priorities only clash there."""
+    (port,) = free_ports(1)
+    own(alb, A, rule(10, "/x", says("a")))
+    join(alb, B, rule(10, "/x", says("b")), port=port)
+    assert (alb.ask("/x").text, alb.ask("/x", port=port).text) == ("a", "b")
+    assert (alb.ask("/y").text, alb.ask("/y", port=port).status) == ("default of alpha", 503)
