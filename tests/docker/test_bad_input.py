@@ -343,7 +343,8 @@ def test_a_port_of_another_pipeline(projects: Projects) -> None:
     first.pipeline("run")
     assert told(second.pipeline("run", code=2)) == (
         f"error: port {first.port} of load balancer edge of blog is taken by load balancer edge of shop\n"
-        "hint: give one of the two listeners another port"
+        "hint: give one of the two listeners another port; to add rules to the other's listener, "
+        "leave default_action out"
     )
     first.assert_serving(release=1)
 
