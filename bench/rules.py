@@ -17,6 +17,7 @@ from bench.results import Results
 ROUNDS = 5
 SECONDS = 3
 MOST_OF_ONE, MOST_WILD, MOST_OF_NGINX, MOST_OF_TRAEFIK = 1.2, 3.0, 1.5, 0.4
+_DEFAULT_ROUTER = "rest: {rule: 'PathPrefix(`/`)', priority: 1, service: web}"
 _STICKY = {"attributes": {"stickiness.enabled": True}}
 
 
@@ -65,7 +66,7 @@ def measure() -> Results:
         one, twenty, many = ours(_PREFIXES, 1), ours(_PREFIXES, 20, _STICKY), ours(_PREFIXES, 1000)
         wild, wilder = ours(_WILD, 1000), ours(_WILDER, 1000)
         plain = stack.enter_context(nginx(directory / "nginx", servers))
-        routers = "{" + ", ".join(_router(i) for i in range(20)) + "}"
+        routers = "{" + ", ".join([*(_router(i) for i in range(20)), _DEFAULT_ROUTER]) + "}"
         sticky = ", sticky: {cookie: {name: AWSALB}}"
         other = stack.enter_context(traefik(directory / "traefik", servers, routers, sticky))
         plain.script = other.script = _script(directory, _PREFIXES, 20)
