@@ -42,6 +42,7 @@ class Balancer:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self._file = RegistryFile(directory / "registry.json")
+        self._unfinished = directory / "unfinished"
         self._plane = DataPlane(directory)
 
     def ensure_running(self) -> bool:
@@ -50,12 +51,9 @@ class Balancer:
             self._cap_access_log()
             registry = self._with_keys(self.registry())
             self._file.write(registry)
-            if not registry.owners:
-                self._plane.stop()
-                return False
             ran = self._plane.runs()
-            self._plane.follow(registry)
-            return not ran
+            self._catch_up(registry)
+            return bool(registry.owners) and not ran
 
     def registry(self) -> Registry:
         """All that is declared, and the targets registered."""
@@ -92,22 +90,15 @@ class Balancer:
             self._cap_access_log()
             former, wanted = self.registry(), self._checked(owner, declaration)
             try:
-                self._file.write(wanted)
-                self._plane.follow(wanted)
-            except BalancerFault:
-                self._file.write(former)
-                self._plane.follow(former)
+                self._change(wanted)
+            except (BalancerFault, ConfigError):
+                self._change(former)
                 raise
 
     def withdraw(self, owner: str) -> None:
         """Forget everything of `owner`. The last owner's leaving ends HAProxy."""
         with self._locked():
-            registry = self.registry().withdraw(owner)
-            self._file.write(registry)
-            if registry.owners:
-                self._plane.follow(registry)
-            else:
-                self._plane.stop()
+            self._change(self.registry().withdraw(owner))
 
     def register(self, owner: str, group: str, *targets: Target) -> None:
         """Add targets. They are `initial`, without traffic, until their health checks pass."""
@@ -165,7 +156,22 @@ class Balancer:
         with exclusive(self.directory / "lock"):
             yield
 
+    def _change(self, registry: Registry) -> None:
+        """Keep what is declared, and have HAProxy follow. Cut short, the next look finishes it."""
+        self._unfinished.touch()
+        self._file.write(registry)
+        self._catch_up(registry)
+
+    def _catch_up(self, registry: Registry) -> None:
+        if registry.owners:
+            self._plane.follow(registry)
+        else:
+            self._plane.stop()
+        self._unfinished.unlink(missing_ok=True)
+
     def _observe(self, registry: Registry, owner: str, group: str) -> tuple[Registry, dict[str, Server]]:
+        if self._unfinished.exists():
+            self._catch_up(registry)
         observed, servers = self._plane.observe(registry, owner, group)
         if observed is not registry:
             self._file.write(observed)

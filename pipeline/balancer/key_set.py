@@ -67,7 +67,7 @@ def _fetched(source: str) -> bytes:
 
 def _id(key: dict[str, Any]) -> str:
     kid = str(key["kid"])
-    if not re.fullmatch(r"[ -~]{1,256}", kid):
+    if not re.fullmatch(r"[ -~]{1,256}", kid) or kid == "}":
         raise ValueError("the id of a key is not printable ASCII")
     return kid
 

@@ -11,7 +11,7 @@ from pydantic import Field
 from pipeline.balancer.key_set import KeySet
 from pipeline.balancer.model import Declaration, HealthCheck, Resource, Target, TargetGroup
 from pipeline.balancer.sharing import SharedListener, shared_listeners
-from pipeline.errors import BalancerFault
+from pipeline.errors import BalancerFault, ConfigError
 
 
 class Phase(StrEnum):
@@ -50,6 +50,21 @@ class Owned(Resource):
     targets: dict[str, tuple[Registration, ...]] = Field({})
 
 
+def _refuse_other_protocols(former: Owned, declaration: Declaration) -> None:
+    """As in ELB, these are settled when a target group is made: its targets could not follow all at once."""
+    for name, group in declaration.target_groups.items():
+        if not former.targets.get(name):
+            continue
+        known = former.declaration.target_groups[name]
+        for key in ("target_type", "protocol", "protocol_version"):
+            if getattr(known, key) != getattr(group, key):
+                raise ConfigError(
+                    f"{key} of target group {name} cannot change from {getattr(known, key)} to {getattr(group, key)} "
+                    "while it has targets",
+                    hint="pipeline down first, or a target group of another name",
+                )
+
+
 class Registry(Resource):
     """All owners, and the keys of the issuers that they trust. Frozen: every change makes a new one."""
 
@@ -59,6 +74,8 @@ class Registry(Resource):
     def declare(self, owner: str, declaration: Declaration) -> Registry:
         """This registry with `owner`'s declaration replaced; its targets stay. Raises `ConfigError` on a clash."""
         former = self.owners.get(owner)
+        if former:
+            _refuse_other_protocols(former, declaration)
         kept = {g: t for g, t in former.targets.items() if g in declaration.target_groups} if former else {}
         others = self.withdraw(owner).owners
         declared = self._with({**others, owner: Owned(declaration=declaration, targets=kept)})

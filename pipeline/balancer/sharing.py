@@ -22,8 +22,7 @@ class OwnedRule:
 class SharedListener:
     """A port, who declares it, and the rules of all owners in the order of their priority.
 
-    `owner`, `balancer` and `listener` are those with the default action; where nobody declares one yet, the
-    first owner's that has rules for the port.
+    `owner`, `balancer` and `listener` are those with the default action. Its own certificates come first.
     """
 
     owner: str
@@ -43,10 +42,15 @@ class SharedListener:
         """What it is bound to, unique among listeners."""
         return f"{self.balancer.bind_address}:{self.port}"
 
+    @property
+    def default_action(self) -> Action:
+        """What happens to a request that no rule takes."""
+        assert self.listener.default_action is not None
+        return self.listener.default_action
+
     def actions(self) -> tuple[Action, ...]:
         """The action of every rule, and the default."""
-        default = (self.listener.default_action,) if self.listener.default_action else ()
-        return (*(owned.rule.action for owned in self.rules), *default)
+        return (*(owned.rule.action for owned in self.rules), self.default_action)
 
     @property
     def described(self) -> str:
@@ -57,16 +61,18 @@ class SharedListener:
 def shared_listeners(declarations: Mapping[str, Declaration]) -> list[SharedListener]:
     """All listeners by port. Raises `ConfigError` where two owners want the same port, or the same priority.
 
-    The one that comes last in `declarations` is the one that is refused.
+    The one that comes last in `declarations` is the one that is refused. Rules for a listener that nobody declares
+    wait: how to protect them is its owner's to say.
     """
     found: dict[int, list[tuple[str, str, LoadBalancer, Listener]]] = {}
     for owner, declaration in declarations.items():
         for name, balancer, listener in declaration.listeners():
             found.setdefault(listener.port, []).append((owner, name, balancer, listener))
-    return [_shared(parts) for _, parts in sorted(found.items())]
+    shared = (_shared(parts) for _, parts in sorted(found.items()))
+    return [listener for listener in shared if listener]
 
 
-def _shared(parts: list[tuple[str, str, LoadBalancer, Listener]]) -> SharedListener:
+def _shared(parts: list[tuple[str, str, LoadBalancer, Listener]]) -> SharedListener | None:
     declaring = [part for part in parts if part[3].default_action is not None]
     if len(declaring) > 1:
         (one, its, _, listener), (other, name, _, _) = declaring[:2]
@@ -75,17 +81,21 @@ def _shared(parts: list[tuple[str, str, LoadBalancer, Listener]]) -> SharedListe
             hint="give one of the two listeners another port; to add rules to the other's listener, "
             "leave default_action out",
         )
-    owner, name, balancer, listener = (declaring or parts)[0]
     rules = [OwnedRule(who, rule) for who, _, _, listener in parts for rule in listener.rules]
-    _refuse_same_priority(listener.port, rules)
+    _refuse_same_priority(parts[0][3].port, rules)
+    if not declaring:
+        return None
+    owner, name, balancer, listener = declaring[0]
     _refuse_what_needs_tls(listener, rules)
+    _refuse_publishing(owner, name, balancer, parts)
+    joined = sorted((part for part in parts if part[0] != owner), key=lambda part: part[0])
     return SharedListener(
         owner=owner,
         name=name,
         balancer=balancer,
         listener=listener,
         rules=tuple(sorted(rules, key=lambda owned: owned.rule.priority)),
-        certificates=tuple(certificate for part in parts for certificate in part[3].certificates),
+        certificates=tuple(c for part in (declaring[0], *joined) for c in part[3].certificates),
     )
 
 
@@ -103,8 +113,21 @@ def _refuse_same_priority(port: int, rules: list[OwnedRule]) -> None:
 def _refuse_what_needs_tls(listener: Listener, rules: list[OwnedRule]) -> None:
     """A rule of another owner's is checked against the listener that it joins."""
     for owned in rules:
-        if owned.rule.action.jwt_validation and not listener.secure and listener.default_action:
+        if owned.rule.action.jwt_validation and not listener.secure:
             raise ConfigError(
                 f"rule {owned.rule.priority} of {owned.owner} validates tokens, and port {listener.port} is not HTTPS",
                 hint="a token sent in the clear is anybody's: give the listener protocol: HTTPS",
+            )
+
+
+def _refuse_publishing(
+    owner: str, name: str, balancer: LoadBalancer, parts: list[tuple[str, str, LoadBalancer, Listener]]
+) -> None:
+    """What is meant for an internal load balancer is not put on one that everybody reaches."""
+    for other, its, joining, listener in parts:
+        if joining.scheme == "internal" and balancer.scheme != "internal":
+            raise ConfigError(
+                f"load balancer {its} of {other} is internal, and its rules are for port {listener.port} of "
+                f"load balancer {name} of {owner}, which is internet-facing",
+                hint="write scheme: internet-facing where that is meant",
             )

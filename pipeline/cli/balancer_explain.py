@@ -24,13 +24,13 @@ _PORTS = {"http": 80, "https": 443}
 
 @dataclass(frozen=True)
 class Explanation:
-    """What becomes of a request. `priority` is None for the default action, and `action` where nobody declares one."""
+    """What becomes of a request. `priority` is None for the default action."""
 
     shared: SharedListener
     misses: Sequence[Miss]
     priority: int | None
     owner: str
-    action: Action | None
+    action: Action
 
 
 @click.command("explain", short_help="Which rule takes a request, and why.")
@@ -112,7 +112,7 @@ def _explain(shared: SharedListener, request: Request) -> Explanation:
     taken, misses = match([owned.rule for owned in shared.rules], request)
     found = next((owned for owned in shared.rules if owned.rule is taken), None)
     if found is None:
-        return Explanation(shared, misses, None, shared.owner, shared.listener.default_action)
+        return Explanation(shared, misses, None, shared.owner, shared.default_action)
     return Explanation(shared, misses, found.rule.priority, found.owner, found.rule.action)
 
 
@@ -123,11 +123,8 @@ def _show(found: Explanation) -> None:
     owners = {owned.rule.priority: owned.owner for owned in found.shared.rules}
     click.echo(listener_in_words(found.shared))
     rows = [(str(miss.rule.priority), owners[miss.rule.priority], f"no: {miss.reason}") for miss in found.misses]
-    if found.action is None:
-        rows.append(("default", "nobody", "no rule takes it, and nobody declares a default action: answers 503"))
-    else:
-        what = action_in_words(found.owner, found.action)
-        rows.append((str(found.priority or "default"), found.owner, f"takes it: {what}"))
+    what = action_in_words(found.owner, found.action)
+    rows.append((str(found.priority or "default"), found.owner, f"takes it: {what}"))
     table(rows, "priority", "owner", "rule")
 
 
@@ -135,7 +132,6 @@ def _as_data(found: Explanation) -> dict[str, Any]:
     from pipeline.cli.balancer_words import shares
 
     owners = {owned.rule.priority: owned.owner for owned in found.shared.rules}
-    groups = shares(found.owner, found.action) if found.action else []
     return {
         "port": found.shared.port,
         "load_balancer": {"name": found.shared.name, "owner": found.shared.owner},
@@ -143,8 +139,8 @@ def _as_data(found: Explanation) -> dict[str, Any]:
             {"priority": miss.rule.priority, "owner": owners[miss.rule.priority], "reason": miss.reason}
             for miss in found.misses
         ],
-        "priority": found.priority or ("default" if found.action else None),
-        "owner": found.owner if found.action else None,
-        "action": found.action.model_dump(mode="json", exclude_none=True) if found.action else None,
-        "target_groups": [{"target_group": name, "share": share} for name, share in groups],
+        "priority": found.priority or "default",
+        "owner": found.owner,
+        "action": found.action.model_dump(mode="json", exclude_none=True),
+        "target_groups": [{"target_group": name, "share": share} for name, share in shares(found.owner, found.action)],
     }

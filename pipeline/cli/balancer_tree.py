@@ -48,14 +48,14 @@ def tree(view: View) -> Iterator[str]:
 def _listener(view: View, shared: SharedListener, shown: set[str]) -> _Node:
     found = list(rows(shared))
     width = max(len(str(row.priority or "default")) for row in found)
-    owners = max(len(row.owner or "nobody") for row in found)
+    owners = max(len(row.owner) for row in found)
     return _Node(shared.listener.url, [_rule(view, row, width, owners, shown) for row in found])
 
 
 def _rule(view: View, row: Row, width: int, owners: int, shown: set[str]) -> _Node:
     conditions = ", ".join(map(condition_in_words, row.conditions))
-    what = action_in_words(row.owner, row.action) if row.owner and row.action else "answers 503: no default action"
-    text = f"{row.priority or 'default':<{width}}  {row.owner or 'nobody':<{owners}}  {conditions or 'all others'}"
+    what = action_in_words(row.owner, row.action)
+    text = f"{row.priority or 'default':<{width}}  {row.owner:<{owners}}  {conditions or 'all others'}"
     groups = [_group(view, name, f" {share:g} %", shown) for name, share in row.shares()]
     return _Node(f"{text} → {what}", groups)
 

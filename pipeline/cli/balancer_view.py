@@ -21,16 +21,16 @@ from pipeline.cli.balancer_words import shares
 
 @dataclass(frozen=True)
 class Row:
-    """A rule of a listener, or its default action: `priority` is then None, and `action` where nobody declares one."""
+    """A rule of a listener, or its default action: `priority` is then None."""
 
     priority: int | None
-    owner: str | None
+    owner: str
     conditions: Sequence[Condition]
-    action: Action | None
+    action: Action
 
     def shares(self) -> list[tuple[str, float]]:
         """The target groups that it forwards to, and what they get, in per cent."""
-        return shares(self.owner, self.action) if self.owner and self.action else []
+        return shares(self.owner, self.action)
 
 
 @dataclass(frozen=True)
@@ -91,8 +91,7 @@ def rows(shared: SharedListener) -> Iterator[Row]:
     """The rules of a listener in their order, and its default action."""
     for owned in shared.rules:
         yield Row(owned.rule.priority, owned.owner, owned.rule.conditions, owned.rule.action)
-    default = shared.listener.default_action
-    yield Row(None, shared.owner if default else None, (), default)
+    yield Row(None, shared.owner, (), shared.default_action)
 
 
 def _listener(shared: SharedListener) -> dict[str, Any]:
@@ -105,7 +104,7 @@ def _listener(shared: SharedListener) -> dict[str, Any]:
                 "priority": row.priority or "default",
                 "owner": row.owner,
                 "conditions": [c.model_dump(mode="json", exclude_none=True) for c in row.conditions],
-                "action": row.action.model_dump(mode="json", exclude_none=True) if row.action else None,
+                "action": row.action.model_dump(mode="json", exclude_none=True),
                 "target_groups": [{"target_group": name, "share": share} for name, share in row.shares()],
             }
             for row in rows(shared)

@@ -48,6 +48,7 @@ class Fleet:
         self._settled: set[str] = set()
         self._containers: dict[str, Container] = {}
         self._taken: set[IPv4Address] = set()
+        self._ports: set[int] = set()
         self._lock = threading.Lock()
 
     def observe(self, busy: frozenset[str] = frozenset()) -> Observation:
@@ -75,8 +76,8 @@ class Fleet:
         """Start an announced container. Raises `StageFailed` when the image cannot be started."""
         with self._lock:
             address = self._free_address()
+            published = (spec.group.port, self._free_port()) if spec.group.target_type == "instance" else None
         deploy = spec.deploy
-        published = (spec.group.port, free_port()) if spec.group.target_type == "instance" else None
         try:
             self._engine.containers.start(
                 ContainerSpec(
@@ -178,6 +179,13 @@ class Fleet:
         if container is None or (health and health.state is TargetState.HEALTHY):
             return timedelta(0)
         return now - self._started.get(container.name, container.created_at)
+
+    def _free_port(self) -> int:
+        """A port that nobody listens on, nor a container that is just being made."""
+        while (port := free_port()) in self._ports:
+            pass
+        self._ports.add(port)
+        return port
 
     def _free_address(self) -> IPv4Address:
         """An address that no container of the network has had lately.

@@ -72,6 +72,9 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         with self.server.counting:
             self.server.requests += 1
+        if "end" in query:
+            self.close_connection = True
+            return
         if "wait" in query:
             self.server.released.wait(float(query["wait"]))
         seen = {
@@ -98,7 +101,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 class Echo(ThreadingHTTPServer):
-    """A server that answers with what it was sent. `?status=`, `?wait=` (seconds) and `?cookie=` change how."""
+    """A server that answers with what it was sent; `?status=`, `?wait=` (seconds), `?cookie=`, `?end=` change how."""
 
     daemon_threads = True
     request_queue_size = 256

@@ -127,5 +127,5 @@ def test_the_adapter_comes_back(alb: Alb, function: Target) -> None:
     alb.balancer.target_health(OWNER, "web")
     assert alb.ask("/").status == 201
     started = int((alb.balancer.directory / "functions.pid").read_text())
-    alb.declare({"default_action": {"forward": "web"}})
+    alb.declare({"default_action": {"forward": "other"}}, groups={"other": {}})
     until(lambda: not Path(f"/proc/{started}/cwd").exists(), "it has ended")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.balancer.model import TargetState
+from pipeline.balancer.model import Declaration, TargetState
 from pipeline.errors import ConfigError
 from tests.system.alb import Alb
 from tests.system.test_conditions import free_ports
@@ -58,23 +58,36 @@ def test_rules_leave_with_their_owner(alb: Alb) -> None:
 
 
 def test_rules_before_the_listener(alb: Alb) -> None:
-    """Until somebody declares the default action, the rules serve, and what none takes is answered with 503."""
+    """Until somebody declares the listener, rules for it wait: nobody has said yet who may reach them, and how."""
     join(alb, B, rule(10, "/b", says("b")))
-    assert answers(alb, "/b") == ["b"]
-    assert alb.ask("/x").status == 503
+    with pytest.raises(ConnectionRefusedError):
+        alb.ask("/b")
     own(alb, A, rule(20, "/a", says("a")))
     assert answers(alb, "/b", "/a", "/x") == ["b", "a", "default of alpha"]
 
 
-def test_rules_outlive_the_listener(alb: Alb) -> None:
-    """When the owner of the default action withdraws, the rules of the others go on; somebody else may declare it."""
+def test_rules_wait_when_the_listener_goes(alb: Alb) -> None:
+    """When the listener's owner withdraws, nothing answers there; the rules of others wait for the next one."""
     own(alb, A, rule(20, "/a", says("a")))
     join(alb, B, rule(10, "/b", says("b")))
     alb.balancer.withdraw(A)
-    assert answers(alb, "/b") == ["b"]
-    assert {alb.ask(path).status for path in ("/a", "/x")} == {503}
+    with pytest.raises(ConnectionRefusedError):
+        alb.ask("/b")
     own(alb, C)
     assert answers(alb, "/b", "/a") == ["b", "default of gamma"]
+
+
+def test_what_is_internal_is_not_published(alb: Alb) -> None:
+    """Rules of an internal load balancer do not join a listener that everybody reaches."""
+    own(alb, A)
+    declared = alb.balancer.declared(A)
+    assert declared is not None
+    edge = declared.load_balancers["edge"].model_copy(update={"scheme": "internet-facing", "address": "127.0.0.1"})
+    alb.balancer.apply(
+        A, Declaration.model_validate({**declared.model_dump(), "load_balancers": {"edge": edge.model_dump()}})
+    )
+    with pytest.raises(ConfigError, match="load balancer edge of beta is internal"):
+        join(alb, B, rule(10, "/b", says("b")))
 
 
 def test_same_priority_is_refused(alb: Alb) -> None:
@@ -127,7 +140,6 @@ def test_targets_of_others_are_left_alone(alb: Alb) -> None:
     join(alb, B, rule(10, "/b", {"forward": "web"}))
     assert alb.ask("/b").status == 503
     assert {alb.ask("/a").seen["server"] for _ in range(6)} == {"a", "second"}
-    alb.balancer.withdraw(A)
     (again,) = alb.serve("b", owner=B)
     assert (alb.ask("/b").seen["server"], again.requests) == ("b", 1)
 
@@ -141,6 +153,7 @@ def test_weights_of_others_are_left_alone(alb: Alb) -> None:
         listener = {"port": alb.port, "rules": [rule(priority, f"/{owner}", {"forward": shares})]}
         alb.declare(listener, groups=groups, owner=owner)
 
+    own(alb, C)
     for number, owner in enumerate((A, B), start=1):
         weigh(owner, number, 1)
         for group in groups:
@@ -156,6 +169,7 @@ def test_another_port_is_another_listener(alb: Alb) -> None:
     """Rules are added to the port that they name, and priorities only clash there."""
     (port,) = free_ports(1)
     own(alb, A, rule(10, "/x", says("a")))
+    alb.declare({"port": port, "default_action": says("default of gamma")}, owner=C)
     join(alb, B, rule(10, "/x", says("b")), port=port)
     assert (alb.ask("/x").text, alb.ask("/x", port=port).text) == ("a", "b")
-    assert (alb.ask("/y").text, alb.ask("/y", port=port).status) == ("default of alpha", 503)
+    assert (alb.ask("/y").text, alb.ask("/y", port=port).text) == ("default of alpha", "default of gamma")

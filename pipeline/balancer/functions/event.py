@@ -88,9 +88,11 @@ class FunctionAnswer:
             headers = _headers(found, multiple=multiple)
         except (ValueError, KeyError, TypeError, AttributeError, binascii.Error) as error:
             raise NoAnswer(f"it returned no answer: {error!r}") from error
-        if not 100 <= status <= 599:
+        if not 200 <= status <= 599:
             raise NoAnswer(f"it returned the status {status}")
         _, _, reason = str(found.get("statusDescription") or "").partition(" ")
+        if not all(_is_header_text(text) for text in (reason, *(text for pair in headers for text in pair))):
+            raise NoAnswer("it returned a header or a reason that cannot be sent")
         return cls(status, reason, headers, body)
 
 
@@ -100,9 +102,11 @@ def _headers(result: Any, *, multiple: bool) -> list[tuple[str, str]]:
         found = [(str(name), str(value)) for name, values in many.items() for value in values]
     else:
         found = [(str(name), str(value)) for name, value in (result.get("headers") or {}).items()]
-    if any("\n" in text or "\r" in text for pair in found for text in pair):
-        raise ValueError("a header holds a line break")
     return found
+
+
+def _is_header_text(text: str) -> bool:
+    return all((" " <= character <= "\xff" and character != "\x7f") or character == "\t" for character in text)
 
 
 def _all(pairs: Pairs) -> dict[str, list[str]]:

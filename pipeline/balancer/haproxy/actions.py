@@ -20,10 +20,6 @@ from pipeline.balancer.model.rule import Rewrite, Transforms
 from pipeline.balancer.registry import Registry
 from pipeline.balancer.sharing import SharedListener
 
-# Where a request goes that no rule takes, while nobody declares a default action.
-UNROUTED = "unrouted"
-
-
 # Backend → how many healthy targets it needs.
 THRESHOLDS = "thresholds.map"
 
@@ -53,8 +49,7 @@ class Actions:
         self._secure = shared.listener.secure
         self._port = shared.port
         self._steps = [Step(o.rule.priority, o.owner, o.rule.action, o.rule.transforms) for o in shared.rules]
-        if shared.listener.default_action:
-            self._steps.append(Step(DEFAULT, shared.owner, shared.listener.default_action, Transforms()))
+        self._steps.append(Step(DEFAULT, shared.owner, shared.default_action, Transforms()))
 
     @property
     def only(self) -> str | None:
@@ -91,7 +86,7 @@ class Actions:
         if self.only:
             yield from self._least(f"http-request set-var(txn.backend) str({self.only})")
             return
-        yield f"http-request set-var(txn.backend) var(txn.rule),map_str({self._map},{UNROUTED})"
+        yield f"http-request set-var(txn.backend) var(txn.rule),map_str({self._map})"
         if forwards := [forward for _, forward in self._weighted()]:
             sticky = any(forward.stickiness for forward in forwards)
             yield from weights.choose(self._weights_file, sticky=sticky)

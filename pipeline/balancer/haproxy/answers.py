@@ -59,7 +59,7 @@ def refusal(code: int) -> str:
 
 def frontend_refusals() -> Iterator[str]:
     """What no target gets to see."""
-    yield f"{refusal(405)} if {{ method TRACE }}"
+    yield f"{refusal(405)} if {{ method TRACE CONNECT }}"
     yield f"{refusal(463)} if {{ req.hdr_cnt(x-forwarded-for) gt {_FORWARDERS} }}"
     yield f"{refusal(505)} if !{{ req.ver -m beg 1. }} !{{ fc_http_major 2 }}"
 

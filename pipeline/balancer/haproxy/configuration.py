@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from pipeline.balancer.haproxy.actions import THRESHOLDS, UNROUTED
+from pipeline.balancer.haproxy.actions import THRESHOLDS
 from pipeline.balancer.haproxy.answers import page_lines, pages
 from pipeline.balancer.haproxy.backend import backend_lines, open_backend_lines
 from pipeline.balancer.haproxy.frontend import Frontend
@@ -22,6 +22,8 @@ from pipeline.balancer.haproxy.words import LOG_DESCRIPTOR, WORKER_SOCKET, backe
 from pipeline.balancer.registry import Owned, Phase, Registry
 
 STATE_FILE = "servers.state"
+# Where nobody listens yet, what targets are behind does not matter.
+_IDLE = 60
 
 # One thread saturates a core at about 85,000 small requests a second, and a second thread makes each request
 # dearer by about a tenth; more than four only helps machines that this project is not made for.
@@ -65,9 +67,6 @@ defaults
 peers workers
   bind unix@peers.sock mode 600
   server worker
-
-backend {UNROUTED}
-  http-request return status 503 content-type text/plain string "No rule takes this request.\\n"
 """
 
 
@@ -125,7 +124,7 @@ class _Section(NamedTuple):
 
 def _groups(registry: Registry) -> Iterator[_Section]:
     """The backends of every target group."""
-    idle = sorted(registry.idle_timeouts())
+    idle = sorted(registry.idle_timeouts()) or [_IDLE]
     for owner, owned in sorted(registry.owners.items()):
         for name, group in sorted(owned.declaration.target_groups.items()):
             servers: dict[str, list[str]] = {backend_name(owner, name): [], open_backend_name(owner, name): []}

@@ -11,12 +11,14 @@ from pipeline.balancer.haproxy import process
 from pipeline.balancer.haproxy.configuration import STATE_FILE, Rendered, render, thresholds
 from pipeline.balancer.haproxy.runtime import NotRunning, Runtime, Server
 from pipeline.balancer.haproxy.server import Place, ServerKey, by_target, places, same_target
-from pipeline.balancer.haproxy.tls import PemFile
 from pipeline.balancer.haproxy.words import backend_name, open_backend_name
 from pipeline.balancer.registry import Phase, Registry
 from pipeline.errors import BalancerFault, ConfigError
 from pipeline.files import write_atomically
 
+# What the names of files begin with that are made for one declaration.
+_MADE = ("listener.", "certificate.", "trust.", "key.")
+_MOST_BY_COMMAND = 15000
 _logger = logging.getLogger(__name__)
 
 
@@ -41,34 +43,50 @@ class DataPlane:
         """Make HAProxy run `registry`: start it, reload it, or find that it does already."""
         if registry.has_functions():
             functions.ensure_running(self._directory)
-        else:
-            functions.stop(self._directory)
         loaded, rendered = self._runtime.fingerprint(), render(registry)
-        if loaded == rendered.fingerprint:
+        if loaded != rendered.fingerprint or not self._renew(rendered):
+            self._load(rendered, running=loaded is not None)
+            for owner, owned in registry.owners.items():
+                for group in owned.targets:
+                    self.observe(registry, owner, group)
+        else:
             self._set_maps(rendered.maps)
-            for file in rendered.pem:
-                self._renew(file)
-            return
+        if not registry.has_functions():
+            functions.stop(self._directory)
+        self._tidy(rendered)
+
+    def _load(self, rendered: Rendered, *, running: bool) -> None:
+        """Start HAProxy or reload it. Refused, everything is on disk as it was."""
         # What is known of the servers of one that has died is as old as the crash: they begin as up, and the checks
         # find out.
-        self._write(STATE_FILE, "" if loaded is None else self._runtime.state())
-        for name, content in self._files(rendered).items():
+        self._write(STATE_FILE, self._runtime.state() if running else "")
+        files = {**self._files(rendered), process.CONFIGURATION: rendered.configuration}
+        former = {name: path.read_text() for name in files if (path := self._directory / name).exists()}
+        for name, content in files.items():
             self._write(name, content)
-        self._write(process.CONFIGURATION, rendered.configuration)
-        if loaded is None:
+        if not running:
             process.start(self._directory)
-        else:
-            refusal = self._runtime.reload()
-            if refusal is not None:
-                raise BalancerFault(f"HAProxy did not take its new configuration: {refusal}")
-        for owner, owned in registry.owners.items():
-            for group in owned.targets:
-                self.observe(registry, owner, group)
+            return
+        refusal = self._runtime.reload()
+        if refusal is not None:
+            for name, content in former.items():
+                self._write(name, content)
+            raise BalancerFault(f"HAProxy did not take its new configuration: {refusal}")
+
+    def _tidy(self, rendered: Rendered) -> None:
+        """Remove files that nothing names any more, keys among them."""
+        named = {*rendered.texts(), *(file.name for file in rendered.pem)}
+        for path in self._directory.iterdir():
+            if path.name.startswith(_MADE) and path.name not in named:
+                path.unlink(missing_ok=True)
 
     def stop(self) -> None:
-        """End HAProxy, and what invokes functions."""
+        """End HAProxy and what invokes functions, and remove what they were started with."""
         process.stop(self._directory)
         functions.stop(self._directory)
+        for path in self._directory.iterdir():
+            if path.name.startswith(_MADE):
+                path.unlink(missing_ok=True)
 
     def observe(self, registry: Registry, owner: str, group: str) -> tuple[Registry, dict[str, Server]]:
         """Make HAProxy's servers of one group agree with the registry, and say how its targets are.
@@ -143,15 +161,23 @@ class DataPlane:
                 self._write(name, Rendered.as_file(entries))
                 self._runtime.replace_entries(name, entries)
 
-    def _renew(self, file: PemFile) -> None:
-        """Take over a certificate that has changed. One that is no good keeps nobody from working: the former stays."""
-        try:
-            content = file.read()
-            if content != (self._directory / file.name).read_text():
+    def _renew(self, rendered: Rendered) -> bool:
+        """Take over certificates that have changed. One that is no good keeps nobody from working: the former stays.
+
+        False where HAProxy has to be reloaded for it: it reads commands into a buffer of 16 KiB.
+        """
+        for file in rendered.pem:
+            try:
+                content = file.read()
+                if content == (self._directory / file.name).read_text():
+                    continue
+                if len(content) > _MOST_BY_COMMAND:
+                    return False
                 self._runtime.replace_pem(file.kind, file.name, content)
                 self._write(file.name, content)
-        except (ConfigError, BalancerFault, OSError) as error:
-            _logger.warning("the former certificate stays: %s", error)
+            except (ConfigError, BalancerFault, OSError) as error:
+                _logger.warning("the former certificate stays: %s", error)
+        return True
 
     def _files(self, rendered: Rendered) -> dict[str, str]:
         """What HAProxy is to read. A certificate whose file is gone is still in our copy."""

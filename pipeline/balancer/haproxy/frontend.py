@@ -79,7 +79,7 @@ class Frontend:
         # A request that may have had an effect is not sent twice, unless its client says that the server knows a
         # second one by its key. To one that never left us, this does not apply.
         yield "acl keyed req.hdr(idempotency-key) -m found"
-        yield "http-request disable-l7-retry if { method POST PATCH CONNECT } !keyed"
+        yield "http-request disable-l7-retry if !{ method GET HEAD OPTIONS PUT DELETE } !keyed"
         # Only what is here as a whole, or fills a buffer, can be sent again: headers that come first wait for their
         # body.
         yield f"http-request wait-for-body time {idle}s if {{ method PUT DELETE }} or keyed"

@@ -43,7 +43,7 @@ class Pattern:
                     return subject, "sub", text
                 case (Wild.ANY, str(text)):
                     return subject, "end", text
-        host = expression(self.host, one="[^|]", any_="[^|]*") if self.host else "[^|]*"
+        host = expression(self.host, one="[^|]") if self.host else "[^|]*"
         path = expression(self.path) if self.path else ".*"
         return "key", "reg", rf"^{host}\|{path}$"
 

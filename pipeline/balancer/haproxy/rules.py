@@ -115,9 +115,11 @@ def _holds(condition: Condition) -> str:
 def _either(fetch: str, config: HostHeader | PathPattern | HttpHeader, *, fold: bool) -> str:
     patterns = [Wildcard.parse(value) for value in config.values]
     flag = "-i " if fold else ""
-    if patterns and all(pattern.literal is not None for pattern in patterns):
+    # A word that is only this would end the condition, quoted or not.
+    if patterns and all(pattern.literal not in (None, "}") for pattern in patterns):
         return f"{{ {fetch} -m str {flag}-- {' '.join(quote(p.literal or '') for p in patterns)} }}"
-    expressions = [f"^{expression(pattern)}$" for pattern in patterns] or list(config.regex_values)
+    expressions = [f"^{expression(pattern)}$" for pattern in patterns]
+    expressions += [f"(?:{regex})" for regex in config.regex_values]
     return f"{{ {fetch} -m reg {flag}-- {' '.join(map(quote, expressions))} }}"
 
 
@@ -125,6 +127,6 @@ def _parameter(pair: QueryStringValue) -> str:
     """A pair as an expression over the whole query. A parameter without a `=` has an empty value."""
     key = Wildcard.parse(pair.key) if pair.key is not None else Wildcard.parse("*")
     value = Wildcard.parse(pair.value)
-    name = expression(key, one=_NEITHER, any_=f"{_NEITHER}*")
-    text = f"={expression(value, one=_NO_END, any_=f'{_NO_END}*')}"
+    name = expression(key, one=_NEITHER)
+    text = f"={expression(value, one=_NO_END)}"
     return f"(^|&){name}{f'({text})?' if value.matches('') else text}(&|$)"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -37,6 +38,7 @@ _POLICIES: dict[SslPolicy, tuple[str, str]] = {
 }
 # Base64 in lines as long as PEM's.
 _LINES = r'regsub("(.{64})(?=.)","\\1%0A",g)'
+_BLOCK = re.compile(r"-----BEGIN [A-Z0-9 ]+-----\n(?:[A-Za-z0-9+/=: ,-]+\n)+-----END [A-Z0-9 ]+-----")
 # X509_V_ERR_CERT_HAS_EXPIRED
 _EXPIRED = 10
 
@@ -57,7 +59,8 @@ class PemFile(NamedTuple):
             except (OSError, UnicodeDecodeError) as error:
                 reason = getattr(error, "strerror", None) or "is no text"
                 raise ConfigError(f"{source} cannot be read: {reason}") from error
-        content = "\n".join(part.strip() for part in parts) + "\n"
+        # What stands between is for people. HAProxy would take a blank line for an end, and the rest for commands.
+        content = "".join(f"{block}\n" for part in parts for block in _BLOCK.findall(part.replace("\r\n", "\n")))
         self._refuse_unusable(content.encode())
         return content
 
@@ -107,6 +110,8 @@ def tls_headers(shared: SharedListener) -> Iterator[str]:
     """`http-request` lines that tell of the client's TLS. They only hold where it ends: see `frontend` on relays."""
     if not shared.listener.secure:
         return
+    # Also where clients show no certificates yet: requests of before may pass through a listener of after.
+    yield "http-request del-header X-Amzn-Mtls- -m beg if { ssl_fc }"
     names = shared.listener.attributes
     if shared.balancer.attributes.tls_version_and_cipher_suite:
         yield f"http-request set-header {names.x_amzn_tls_version} %[ssl_fc_protocol] if {{ ssl_fc }}"

@@ -27,7 +27,7 @@ def validate(rule: int, validation: JwtValidation, sets: Mapping[str, KeySet]) -
     yield f"http-request set-var(txn.token) http_auth_bearer if {taken}"
     for kid in sets[validation.jwks].keys:
         verified = f'{_TOKEN},jwt_verify("RS256",{quote(_file(validation.jwks, kid))})'
-        named = f"{{ {_TOKEN},jwt_header_query('$.kid') -m str {quote(kid)} }}"
+        named = f"{{ {_TOKEN},jwt_header_query('$.kid') -m str -- {quote(kid)} }}"
         yield f"http-request set-var(txn.verified) {verified} if {taken} {named}"
     for name in ("exp", "nbf", "iat"):
         yield f"http-request set-var(txn.{name}) {_TOKEN},jwt_payload_query('$.{name}','int') if {taken}"
@@ -36,9 +36,11 @@ def validate(rule: int, validation: JwtValidation, sets: Mapping[str, KeySet]) -
 
 
 def _objections(validation: JwtValidation) -> Iterator[str]:
+    # A target might look at another one than we do.
+    yield "{ req.fhdr_cnt(authorization) gt 1 }"
     yield f"!{{ {_TOKEN},jwt_header_query('$.alg') -m str RS256 }}"
     yield "!{ var(txn.verified) -m int 1 }"
-    yield f"!{{ {_TOKEN},jwt_payload_query('$.iss') -m str {quote(validation.issuer)} }}"
+    yield f"!{{ {_TOKEN},jwt_payload_query('$.iss') -m str -- {quote(validation.issuer)} }}"
     yield "!{ var(txn.exp) -m found }"
     yield "{ date,sub(txn.exp) ge 0 }"
     for name in ("nbf", "iat"):
@@ -50,7 +52,7 @@ def _objections(validation: JwtValidation) -> Iterator[str]:
 def _held(claim: Claim) -> str:
     """How one of the values is looked for in a claim."""
     if claim.format == "single-string":
-        return f"{_TOKEN},jwt_payload_query('$.{claim.name}') -m str {' '.join(map(quote, claim.values))}"
+        return f"{_TOKEN},jwt_payload_query('$.{claim.name}') -m str -- {' '.join(map(quote, claim.values))}"
     if claim.format == "space-separated-values":
         expressions = [f"(^| ){_literal(value)}( |$)" for value in claim.values]
         return f"{_TOKEN},jwt_payload_query('$.{claim.name}') -m reg {' '.join(map(quote, expressions))}"

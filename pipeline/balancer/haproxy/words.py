@@ -42,8 +42,19 @@ def open_backend_name(owner: str, group: str) -> str:
     return f"{backend_name(owner, group)}.open"
 
 
-def expression(pattern: Wildcard, *, one: str = ".", any_: str = ".*") -> str:
-    """A wildcard pattern as a regular expression, without anchors. `one` is what a `?` stands for."""
-    return "".join(
-        re.escape(part) if isinstance(part, str) else (one if part is Wild.ONE else any_) for part in pattern.parts
-    )
+def expression(pattern: Wildcard, *, one: str = ".") -> str:
+    """A wildcard pattern as a regular expression, without anchors. `one` is what a `?` stands for, and `*` many of.
+
+    What stands between two `*` is looked for once, where it comes first, and never again: going back would be of no
+    use, and costs so much that HAProxy gives up on a long text and takes it for no match.
+    """
+    segments = [""]
+    for part in pattern.parts:
+        if part is Wild.ANY:
+            segments.append("")
+        else:
+            segments[-1] += re.escape(part) if isinstance(part, str) else one
+    first, *middle = segments
+    if not middle:
+        return first
+    return first + "".join(f"(?>{one}*?{segment})" for segment in middle[:-1] if segment) + f"{one}*{middle[-1]}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from pipeline.balancer.model.resource import Resource
 from pipeline.errors import Misfit
@@ -24,6 +24,12 @@ def _claim(text: str) -> str:
     return text
 
 
+def _word(text: str) -> str:
+    if text == "}":
+        raise ValueError("must be more than a }, which HAProxy takes for an end")
+    return text
+
+
 class Claim(Resource):
     """One more claim that the token has to hold."""
 
@@ -36,6 +42,11 @@ class Claim(Resource):
     values: tuple[Annotated[str, Field(pattern=r"^[ -~]{1,256}$")], ...] = Field(
         min_length=1, max_length=10, description="Values, of which the claim has to hold one."
     )
+
+    @field_validator("values")
+    @classmethod
+    def _words(cls, values: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(map(_word, values))
 
     @model_validator(mode="after")
     def _separable(self) -> Self:
@@ -52,5 +63,7 @@ class JwtValidation(Resource):
         max_length=256,
         description="The issuer's public keys (JWKS): an https:// address, or a file relative to this one.",
     )
-    issuer: str = Field(pattern=r"^[!-~]{1,256}$", description="What the claim `iss` must be.")
+    issuer: Annotated[str, AfterValidator(_word)] = Field(
+        pattern=r"^[!-~]{1,256}$", description="What the claim `iss` must be."
+    )
     additional_claims: tuple[Claim, ...] = Field((), max_length=10, description="Other claims that must hold.")

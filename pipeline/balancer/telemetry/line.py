@@ -56,7 +56,8 @@ class Line:
         numbers = {name: -1 if fields[name] == "-" else int(fields[name]) for name in _NUMBERS}
         if not _TERMINATION.fullmatch(fields["termination"]) or not _FRONTEND.fullmatch(fields["listener"]):
             raise ValueError("the fields are not where they belong")
-        return None if _RELAY.fullmatch(fields["backend"]) else cls(fields, numbers)
+        passed_on = _RELAY.fullmatch(fields["backend"]) and numbers["target_status"] > 0
+        return None if passed_on else cls(fields, numbers)
 
     def text(self, name: str) -> str | None:
         """A field as the client or the target wrote it; None where there is none."""

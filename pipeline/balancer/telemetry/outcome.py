@@ -11,7 +11,6 @@ import re
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
-from pipeline.balancer.haproxy.actions import UNROUTED
 from pipeline.balancer.telemetry.line import Line
 
 Action = Literal["forward", "redirect", "fixed-response"]
@@ -89,8 +88,6 @@ def _client_left(termination: str, target_status: int | None) -> bool:
 
 
 def _action(backend: str, status: int | None) -> Action | None:
-    if backend == UNROUTED:
-        return None
     if _ANSWERED_HERE.fullmatch(backend):
         return "redirect" if status is not None and 300 <= status < 400 else "fixed-response"
     return "forward"
@@ -101,8 +98,6 @@ def _error_reason(line: Line, action: Action | None, status: int | None, target_
     termination = line.fields["termination"][:2]
     if termination == "--" or (target_status == 101 and termination[1] == "D"):
         return None  # A tunnel is over when somebody closes it.
-    if line.fields["backend"] == UNROUTED:
-        return "NoRule"
     if termination[0] == "L" and action in ("redirect", "fixed-response"):
         return None
     if action == "forward" and line.text("server") is None and termination[0] in "Ss":

@@ -145,7 +145,6 @@ def test_type(fields: dict[str, str], told: str) -> None:
         ({**REFUSED, "status": "400", "termination": "CR--"}, (400, None), "ClientClosedConnection"),
         ({**REFUSED, "status": "408", "termination": "cR--"}, (408, None), "RequestTimeout"),
         ({**REFUSED, "status": "405"}, (405, None), "MethodNotAllowed"),
-        ({**OWN, "status": "503", "backend": "unrouted"}, (503, None), "NoRule"),
         ({**OWN, "status": "404", "backend": "listener.8080.10"}, (404, None), None),
         ({**_NO_ANSWER, "status": "-1", "termination": "IH--"}, (None, None), "InternalError"),
     ],
@@ -168,7 +167,6 @@ def test_status_and_reason(fields: dict[str, str], statuses: tuple[int | None, i
         ({**OWN, "status": "503", "termination": "SC--"}, "forward", "shop.web", 10),
         ({**OWN, "status": "404", "backend": "listener.8080.10"}, "fixed-response", None, 10),
         ({**OWN, "status": "301", "backend": "listener.8080.50001", "rule": "50001"}, "redirect", None, 0),
-        ({**OWN, "status": "503", "backend": "unrouted", "rule": "50001"}, None, None, -1),
         ({**REFUSED, "status": "400", "termination": "PR--"}, None, None, -1),
         ({**REFUSED, "status": "405"}, None, None, -1),
         # The rules were asked, and then its body did not come.

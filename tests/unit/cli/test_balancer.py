@@ -92,6 +92,7 @@ BILLING = {
                             "action": {"forward": "api"},
                         }
                     ],
+                    "default_action": {"fixed_response": {"status_code": 503}},
                 },
             ]
         }
@@ -159,7 +160,7 @@ def test_tree() -> None:
         "└─ http://localhost:9090",
         "   ├─ 1        billing  host *.example.com → forwards to billing.api",
         "   │  └─ billing.api 100 %, as above",
-        "   └─ default  nobody   all others → answers 503: no default action",
+        "   └─ default  billing  all others → answers 503",
         "no listener",
         "└─ shop.spare",
         "   └─ no targets",
@@ -277,7 +278,7 @@ def test_explain(balancer: Path) -> None:
         (["http://x:8080/"], "default", "shop", [("shop.web", 75), ("shop.canary", 25)]),
         (["http://api.example.com:9090"], 1, "billing", [("billing.api", 100)]),
         (["http://x:9090", "-H", "Host: api.example.com"], 1, "billing", [("billing.api", 100)]),
-        (["http://x:9090"], None, None, []),
+        (["http://x:9090"], "default", "billing", []),
     ],
 )
 def test_explain_as_data(
@@ -288,14 +289,6 @@ def test_explain_as_data(
     data = json.loads(done.stdout)
     assert (data["priority"], data["owner"]) == (priority, owner)
     assert [(group["target_group"], group["share"]) for group in data["target_groups"]] == groups
-
-
-def test_explain_without_a_default_action(balancer: Path) -> None:
-    """The answer that a request gets then."""
-    done = pipeline("balancer", "explain", "http://x:9090/")
-    assert done.stdout.splitlines()[-1] == (
-        "default   nobody   no rule takes it, and nobody declares a default action: answers 503"
-    )
 
 
 @pytest.mark.parametrize(
