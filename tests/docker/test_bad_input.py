@@ -230,7 +230,7 @@ def test_a_build_that_hangs(project: Project) -> None:
     assert "  | Step 3/3 : RUN sleep 60" in tail
     project.configure()
     run = project.start("run")
-    until(lambda: "RUN sleep 60" in project.pipeline("logs").out, "the step has begun")
+    until(lambda: "RUN sleep 60" in project.pipeline("logs", "2", code=None).out, "its own step has begun")
     begin = time.monotonic()
     run.send_signal(signal.SIGINT)
     project.finish(run, code=130)
