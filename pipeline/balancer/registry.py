@@ -92,10 +92,6 @@ class Registry(Resource):
             group.is_lambda for owned in self.owners.values() for group in owned.declaration.target_groups.values()
         )
 
-    def idle_timeouts(self) -> set[int]:
-        """What the load balancers that have listeners call idle, in seconds."""
-        return {shared.balancer.attributes.idle_timeout for shared in self.listeners()}
-
     def issuers(self) -> set[str]:
         """Where the keys come from of the issuers that rules trust."""
         return {

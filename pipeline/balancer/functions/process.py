@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import sys
 import time
 from pathlib import Path
 
 from pipeline.balancer.haproxy.words import FUNCTION_SOCKET
+from pipeline.balancer.unix_socket import connected
 from pipeline.errors import BalancerFault
 from pipeline.files import write_atomically
 
@@ -62,13 +62,9 @@ def _spawn(directory: Path) -> int:
 
 
 def _answers(directory: Path) -> bool:
-    """Whether somebody listens. By way of an open directory, its path may be of any length."""
-    folder = os.open(directory, os.O_PATH | os.O_DIRECTORY)
+    """Whether somebody listens."""
     try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-            probe.connect(f"/proc/self/fd/{folder}/{FUNCTION_SOCKET}")
+        with connected(directory, FUNCTION_SOCKET, _PATIENCE):
             return True
     except OSError:
         return False
-    finally:
-        os.close(folder)

@@ -1,4 +1,4 @@
-"""The line that HAProxy writes for each request: what it knows, in its own terms. `access_log` reads it.
+"""The line that HAProxy writes for each request: what it knows, in its own terms. `telemetry.line` reads it.
 
 One field after the other, parted by tabs. Of what a client sends, only what comes before a tab is written, so that
 nobody can hide a request by its headers. Nothing is worked out on the path of a request that can be worked out when

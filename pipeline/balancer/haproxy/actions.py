@@ -54,14 +54,11 @@ class Actions:
     @property
     def only(self) -> str | None:
         """The backend that every request goes to, where nothing has to be found out about it."""
-        match self._steps:
-            case [Step(rule=rule, owner=owner, action=Action(forward=Forward() as forward, jwt_validation=None))]:
-                return (
-                    backend_name(owner, forward.target_groups[0].target_group)
-                    if (rule == DEFAULT and not weights.is_weighted(forward))
-                    else None
-                )
-        return None
+        step = self._steps[-1]
+        forward = step.action.forward
+        if len(self._steps) > 1 or forward is None or step.action.jwt_validation or weights.is_weighted(forward):
+            return None
+        return self._backend(step)
 
     def files(self) -> dict[str, str]:
         """The map from rules to backends, and the keys of issuers."""

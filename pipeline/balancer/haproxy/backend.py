@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from pipeline.balancer.haproxy.answers import backend_refusals
 from pipeline.balancer.haproxy.words import (
+    COOKIE_AGE,
     FUNCTION_CHECK,
     FUNCTION_GROUP,
     FUNCTION_TARGET,
@@ -19,7 +20,6 @@ from pipeline.quantity import milliseconds
 
 _ALGORITHMS = {"round_robin": "roundrobin", "least_outstanding_requests": "leastconn", "weighted_random": "random(1)"}
 _COOKIE = "AWSALB"
-_BROWSER = 7 * 86400
 # A check's Host, as ELB's: the address and the port that it goes to.
 _HOST = "%[bc_dst]:%[bc_dst_port]"
 # How many clients' application cookies are remembered.
@@ -85,10 +85,10 @@ def _table(attributes: TargetGroupAttributes) -> Iterator[str]:
 
 def _own_cookie(duration: int) -> Iterator[str]:
     """The cookie of the load balancer, and its copy for requests from pages of other sites."""
-    yield f'cookie {_COOKIE} insert indirect nocache httponly maxidle {duration}s attr "Max-Age={_BROWSER}"'
+    yield f'cookie {_COOKIE} insert indirect nocache httponly maxidle {duration}s attr "Max-Age={COOKIE_AGE}"'
     copied = f"!{{ req.cook({_COOKIE}) -m found }} {{ req.cook({_COOKIE}CORS) -m found }}"
     yield f'http-request add-header Cookie "{_COOKIE}=%[req.cook({_COOKIE}CORS)]" if {copied}'
-    copy = f"{_COOKIE}CORS=%[res.cook({_COOKIE})]; Max-Age={_BROWSER}; Path=/; SameSite=None; Secure"
+    copy = f"{_COOKIE}CORS=%[res.cook({_COOKIE})]; Max-Age={COOKIE_AGE}; Path=/; SameSite=None; Secure"
     yield f'http-after-response add-header Set-Cookie "{copy}" if {{ res.cook({_COOKIE}) -m len gt 0 }}'
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -95,9 +95,11 @@ class Rendered:
 
 def render(registry: Registry) -> Rendered:
     """The whole configuration, with the targets that are in service."""
-    frontends = [Frontend(shared, registry) for shared in registry.listeners()]
+    shared_listeners = registry.listeners()
+    idle = sorted({shared.balancer.attributes.idle_timeout for shared in shared_listeners}) or [_IDLE]
+    frontends = [Frontend(shared, registry, idle_varies=len(idle) > 1) for shared in shared_listeners]
     listeners = [line for frontend in frontends for line in frontend.lines()]
-    groups = list(_groups(registry))
+    groups = list(_groups(registry, idle))
     files = {**pages(), **{name: text for frontend in frontends for name, text in frontend.files().items()}}
     shape = [_HEAD, *listeners, *(line for group in groups for line in group.lines)]
     digest = _digest([*shape, *(part for file in sorted(files.items()) for part in file)])
@@ -122,9 +124,8 @@ class _Section(NamedTuple):
     servers: list[str]
 
 
-def _groups(registry: Registry) -> Iterator[_Section]:
+def _groups(registry: Registry, idle: Sequence[int]) -> Iterator[_Section]:
     """The backends of every target group."""
-    idle = sorted(registry.idle_timeouts()) or [_IDLE]
     for owner, owned in sorted(registry.owners.items()):
         for name, group in sorted(owned.declaration.target_groups.items()):
             servers: dict[str, list[str]] = {backend_name(owner, name): [], open_backend_name(owner, name): []}

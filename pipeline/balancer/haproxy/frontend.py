@@ -24,9 +24,9 @@ from pipeline.balancer.sharing import SharedListener
 class Frontend:
     """One listener, with the backends and the files that only it uses."""
 
-    def __init__(self, shared: SharedListener, registry: Registry) -> None:
+    def __init__(self, shared: SharedListener, registry: Registry, *, idle_varies: bool) -> None:
         self._shared = shared
-        self._idle_varies = len(registry.idle_timeouts()) > 1
+        self._idle_varies = idle_varies
         self._prefix = prefix = f"listener.{shared.port}"
         self._actions = Actions(shared, prefix, registry)
         self._rules = RuleMatching([owned.rule for owned in shared.rules], prefix)
@@ -35,7 +35,7 @@ class Frontend:
         self._relay_backend = f"relay:{shared.port}"
 
     def files(self) -> dict[str, str]:
-        """Maps and bodies: name → content."""
+        """Maps, keys and the list of certificates: name → content."""
         return {
             **self._rules.files(),
             **self._actions.files(),

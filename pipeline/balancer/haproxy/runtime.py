@@ -7,16 +7,16 @@ figures are summed over all workers. It takes no changes any more, and needs non
 from __future__ import annotations
 
 import csv
-import os
 import re
 import socket
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipeline.balancer.haproxy.words import MASTER_SOCKET, WORKER_SOCKET
+from pipeline.balancer.unix_socket import connected
 from pipeline.errors import BalancerFault
 
 _TIMEOUT = 5.0
@@ -37,7 +37,7 @@ class NotRunning(BalancerFault):
 
 @dataclass(frozen=True)
 class Server:
-    """One target as HAProxy sees it. `passes` counts up to `rise`; `age` is seconds since its state changed."""
+    """One target as HAProxy sees it. `age` is seconds since its state changed."""
 
     name: str
     status: str
@@ -45,10 +45,8 @@ class Server:
     check_code: str
     check_text: str
     passes: int
-    rise: int
     in_flight: int
     age: int
-    address: str
 
     @property
     def in_maintenance(self) -> bool:
@@ -190,8 +188,7 @@ class Runtime:
 
     def _ask(self, name: str, command: str, timeout: float = _TIMEOUT) -> str:
         try:
-            with _connected(self._directory, name) as connection:
-                connection.settimeout(timeout)
+            with connected(self._directory, name, timeout) as connection:
                 connection.sendall(f"{command}\n".encode())
                 # The master answers only when it knows that no more commands follow.
                 connection.shutdown(socket.SHUT_WR)
@@ -202,19 +199,6 @@ class Runtime:
             raise NotRunning(f"HAProxy does not answer at {self._directory / name}: {error.strerror}") from error
         except OSError as error:
             raise BalancerFault(f"HAProxy cannot be asked at {self._directory / name}: {error.strerror}") from error
-
-
-@contextmanager
-def _connected(directory: Path, name: str) -> Iterator[socket.socket]:
-    """A connection to a socket in `directory`, however long its path: by way of an open directory."""
-    folder = os.open(directory, os.O_PATH | os.O_DIRECTORY)
-    try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-            connection.settimeout(_TIMEOUT)
-            connection.connect(f"/proc/self/fd/{folder}/{name}")
-            yield connection
-    finally:
-        os.close(folder)
 
 
 def _servers(answer: str) -> dict[str, Server]:
@@ -231,8 +215,6 @@ def _server(row: dict[str, str]) -> Server:
         check_code=row["check_code"],
         check_text=row["last_chk"] or row["check_desc"],
         passes=int(row["check_health"] or 0),
-        rise=int(row["check_rise"] or 1),
         in_flight=int(row["scur"] or 0) + int(row["qcur"] or 0),
         age=int(row["lastchg"] or 0),
-        address=row["addr"],
     )

@@ -16,12 +16,10 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from itertools import accumulate
 
-from pipeline.balancer.haproxy.words import backend_name
+from pipeline.balancer.haproxy.words import COOKIE_AGE, backend_name
 from pipeline.balancer.model.action import Forward
 
 _COOKIE = "AWSALBTG"
-# How long a browser keeps the cookie. How long it counts stands in it.
-_BROWSER = 7 * 86400
 _MOST = 5
 
 
@@ -82,7 +80,7 @@ def _stay(file: str) -> Iterator[str]:
 
 def remember() -> Iterator[str]:
     """Lines that give the client its cookie, anew with each answer, so that it counts from the last request."""
-    value = f"=%[var(txn.until)].%[var(txn.identity)]; Max-Age={_BROWSER}; Path=/"
+    value = f"=%[var(txn.until)].%[var(txn.identity)]; Max-Age={COOKIE_AGE}; Path=/"
     given = "if { var(txn.identity) -m found }"
     yield f'http-after-response add-header Set-Cookie "{_COOKIE}{value}" {given}'
     yield f'http-after-response add-header Set-Cookie "{_COOKIE}CORS{value}; SameSite=None; Secure" {given}'

@@ -9,6 +9,8 @@ from pipeline.balancer.model.wildcard import Wild, Wildcard
 WORKER_SOCKET = "worker.sock"
 MASTER_SOCKET = "master.sock"
 LOG_DESCRIPTOR = 3
+# How long browsers keep the cookies of a load balancer, in seconds. How long one counts stands in it.
+COOKIE_AGE = 7 * 86400
 # Where functions are invoked, and how HAProxy says there which one it has chosen. It sets both headers, whatever a
 # client sent. The third is a check's that only wants to know whether a function can be reached.
 FUNCTION_SOCKET = "functions.sock"
