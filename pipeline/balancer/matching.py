@@ -115,11 +115,14 @@ def _query(config: QueryString, parameters: list[tuple[str, str]]) -> bool:
     )
 
 
-def _wanted(condition: Condition) -> str:
+def wanted_values(condition: Condition) -> list[str]:
+    """What a condition takes, one of which has to match, in words."""
     config = condition.config
     if isinstance(config, QueryString):
-        values = [pair.value if pair.key is None else f"{pair.key}={pair.value}" for pair in config.values]
-    else:
-        values = [*config.values, *(f"/{regex}/" for regex in getattr(config, "regex_values", ()))]
-    name = f"{config.name}: " if isinstance(config, HttpHeader) else ""
-    return name + " or ".join(values)
+        return [pair.value if pair.key is None else f"{pair.key}={pair.value}" for pair in config.values]
+    return [*config.values, *(f"/{regex}/" for regex in getattr(config, "regex_values", ()))]
+
+
+def _wanted(condition: Condition) -> str:
+    name = f"{condition.config.name}: " if isinstance(condition.config, HttpHeader) else ""
+    return name + " or ".join(wanted_values(condition))

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from pipeline.balancer.haproxy.words import backend_name
+from pipeline.balancer.matching import wanted_values
 from pipeline.balancer.model import Action, Condition, Redirect
-from pipeline.balancer.model.condition import HttpHeader, QueryString
+from pipeline.balancer.model.condition import HttpHeader
 from pipeline.balancer.sharing import SharedListener
 from pipeline.quantity import format_duration
 
@@ -29,7 +28,7 @@ def condition_in_words(condition: Condition) -> str:
     """What it asks for, on one line."""
     config = condition.config
     name = f" {config.name}:" if isinstance(config, HttpHeader) else ""
-    return f"{_KINDS[condition.kind]}{name} {' or '.join(_values(config))}"
+    return f"{_KINDS[condition.kind]}{name} {' or '.join(wanted_values(condition))}"
 
 
 def action_in_words(owner: str, action: Action) -> str:
@@ -58,9 +57,3 @@ def _group(name: str, share: float) -> str:
 def _place(redirect: Redirect) -> str:
     query = f"?{redirect.query}" if redirect.query else ""
     return f"{redirect.protocol.lower()}://{redirect.host}:{redirect.port}{redirect.path}{query}"
-
-
-def _values(config: Any) -> list[str]:
-    if isinstance(config, QueryString):
-        return [pair.value if pair.key is None else f"{pair.key}={pair.value}" for pair in config.values]
-    return [*config.values, *(f"/{regex}/" for regex in getattr(config, "regex_values", ()))]

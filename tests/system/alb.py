@@ -5,19 +5,19 @@ from __future__ import annotations
 import http.client
 import json
 import re
-import threading
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from pipeline.balancer.balancer import Balancer
 from pipeline.balancer.haproxy.runtime import Runtime
-from pipeline.balancer.model import Declaration, Target, TargetState
+from pipeline.balancer.model import Declaration, TargetState
 from tests.system.conftest import free_port, until
+from tests.system.loopback import LoopbackServer
 
 OWNER = "shop"
 CHECK = {"path": "/healthz", "interval": "100ms", "timeout": "80ms", "healthy_threshold": 2, "unhealthy_threshold": 2}
@@ -100,31 +100,10 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, *args: object) -> None: ...
 
 
-class Echo(ThreadingHTTPServer):
+class Echo(LoopbackServer):
     """A server that answers with what it was sent; `?status=`, `?wait=` (seconds), `?cookie=`, `?end=` change how."""
 
-    daemon_threads = True
-    request_queue_size = 256
-
-    def __init__(self, name: str) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.name = name
-        self.health = 200
-        self.requests = 0
-        self.counting = threading.Lock()
-        self.released = threading.Event()
-        threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
-
-    @property
-    def target(self) -> Target:
-        return Target(id=self.name, address="127.0.0.1", port=self.server_address[1])
-
-    def handle_error(self, *args: object) -> None: ...
-
-    def end(self) -> None:
-        self.released.set()
-        self.shutdown()
-        self.server_close()
+    handler = _Handler
 
 
 class Alb:

@@ -7,7 +7,7 @@ import http.client
 import threading
 import time
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from tests.system.alb import Alb
 
 from pipeline.balancer.balancer import Balancer
-from pipeline.balancer.model import Declaration, Target, TargetHealth, TargetState
+from pipeline.balancer.model import Declaration, TargetHealth, TargetState
 from pipeline.ports import free_port
+from tests.system.loopback import LoopbackServer
 
 OWNER = "shop"
 GROUP = "web"
@@ -70,32 +71,14 @@ class Handler(BaseHTTPRequestHandler):
     def log_message(self, *args: object) -> None: ...
 
 
-class Backend(ThreadingHTTPServer):
+class Backend(LoopbackServer):
     """One target: a server whose health the test decides."""
 
-    daemon_threads = True
-    request_queue_size = 256
+    handler = Handler
 
     def __init__(self, name: str) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.name = name
-        self.health = 200
-        self.requests = 0
         self.dies = False
-        self.counting = threading.Lock()
-        self.released = threading.Event()
-        threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
-
-    @property
-    def target(self) -> Target:
-        return Target(id=self.name, address="127.0.0.1", port=self.server_address[1])
-
-    def handle_error(self, *args: object) -> None: ...
-
-    def end(self) -> None:
-        self.released.set()
-        self.shutdown()
-        self.server_close()
+        super().__init__(name)
 
 
 def declare(port: int, *, group: str = GROUP, health: dict[str, Any] | None = None, delay: str = "5s") -> Declaration:

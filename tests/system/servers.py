@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import grpc
@@ -20,6 +20,7 @@ from websockets.sync.server import ServerConnection, serve
 from pipeline.balancer.haproxy.process import binary
 from pipeline.balancer.model import Target
 from tests.system.conftest import free_port, until
+from tests.system.loopback import LoopbackServer
 
 
 def context(certificate: trustme.LeafCert) -> ssl.SSLContext:
@@ -52,30 +53,15 @@ class _Pace(BaseHTTPRequestHandler):
     def log_message(self, *args: object) -> None: ...
 
 
-class Paced(ThreadingHTTPServer):
+class Paced(LoopbackServer):
     """A server that answers its name, as late and with the code that the test wants."""
 
-    daemon_threads = True
-    request_queue_size = 256
+    handler = _Pace
 
     def __init__(self, name: str, latency: float = 0.0) -> None:
-        super().__init__(("127.0.0.1", 0), _Pace)
-        self.name = name
         self.latency = latency
-        self.status = self.health = 200
-        self.requests = 0
-        self.counting = threading.Lock()
-        threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
-
-    @property
-    def target(self) -> Target:
-        return Target(id=self.name, address="127.0.0.1", port=self.server_address[1])
-
-    def handle_error(self, *args: object) -> None: ...
-
-    def end(self) -> None:
-        self.shutdown()
-        self.server_close()
+        self.status = 200
+        super().__init__(name)
 
 
 class Scripted:

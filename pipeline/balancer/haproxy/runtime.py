@@ -188,7 +188,8 @@ class Runtime:
 
     def _ask(self, name: str, command: str, timeout: float = _TIMEOUT) -> str:
         try:
-            with connected(self._directory, name, timeout) as connection:
+            with connected(self._directory, name, _TIMEOUT) as connection:
+                connection.settimeout(timeout)
                 connection.sendall(f"{command}\n".encode())
                 # The master answers only when it knows that no more commands follow.
                 connection.shutdown(socket.SHUT_WR)
