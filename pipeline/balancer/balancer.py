@@ -8,11 +8,10 @@ finished by whoever looks next.
 from __future__ import annotations
 
 import errno
-import logging
 import os
 import shutil
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -21,14 +20,14 @@ from pipeline.balancer.haproxy.data_plane import DataPlane
 from pipeline.balancer.haproxy.health import judge
 from pipeline.balancer.haproxy.runtime import Server
 from pipeline.balancer.haproxy.server import is_checked
-from pipeline.balancer.key_set import KeySet, read_key_set
+from pipeline.balancer.key_set import KeySet
+from pipeline.balancer.keyring import read_keys, with_keys
 from pipeline.balancer.model import Declaration, Target, TargetHealth
 from pipeline.balancer.registry import Phase, Registry
 from pipeline.balancer.registry_file import RegistryFile
 from pipeline.errors import BalancerFault, ConfigError
 from pipeline.lock import exclusive
 
-_logger = logging.getLogger(__name__)
 _ACCESS_LOG_LIMIT = 64 * 2**20
 
 
@@ -47,9 +46,10 @@ class Balancer:
 
     def ensure_running(self) -> bool:
         """Make HAProxy run what is declared. True when it had to be started though somebody needed it."""
+        keys = read_keys(self.registry())
         with self._locked():
             self._cap_access_log()
-            registry = self._with_keys(self.registry())
+            registry = with_keys(self.registry(), keys)
             self._file.write(registry)
             ran = self._plane.runs()
             self._catch_up(registry)
@@ -69,9 +69,10 @@ class Balancer:
 
         Going back to what was must always be possible, so `apply` itself does not ask for protection.
         """
+        self.refuse_protected(owner, declaration)
+        keys = self._keys_for(owner, declaration)
         with self._locked():
-            self.refuse_protected(owner, declaration)
-            self._checked(owner, declaration)
+            self._checked(owner, declaration, keys)
 
     def refuse_protected(self, owner: str, declaration: Declaration | None = None) -> None:
         """Raise `ConfigError` where a load balancer of `owner` is protected that would not be in `declaration`."""
@@ -86,9 +87,10 @@ class Balancer:
 
     def apply(self, owner: str, declaration: Declaration) -> None:
         """Make `declaration` all that `owner` has. Its targets stay. On an error everything is as it was."""
+        keys = self._keys_for(owner, declaration)
         with self._locked():
             self._cap_access_log()
-            former, wanted = self.registry(), self._checked(owner, declaration)
+            former, wanted = self.registry(), self._checked(owner, declaration, keys)
             try:
                 self._change(wanted)
             except (BalancerFault, ConfigError):
@@ -189,34 +191,23 @@ class Balancer:
             for known, server in found
         )
 
-    def _checked(self, owner: str, declaration: Declaration) -> Registry:
+    def _keys_for(self, owner: str, declaration: Declaration) -> dict[str, KeySet]:
+        """The keys that `_checked` will need: read before others have to wait for us."""
         registry = self.registry()
-        if owner in registry.owners and registry.owners[owner].declaration == declaration:
+        if registry.declares(owner, declaration):
+            return {}
+        return read_keys(registry.declare(owner, declaration))
+
+    def _checked(self, owner: str, declaration: Declaration, keys: Mapping[str, KeySet]) -> Registry:
+        registry = self.registry()
+        if registry.declares(owner, declaration):
             return registry
-        wanted = self._with_keys(registry.declare(owner, declaration))
+        wanted = with_keys(registry.declare(owner, declaration), keys)
         _refuse_taken_ports(registry, wanted)
         objection = self._plane.check(wanted)
         if objection:
             raise ConfigError(f"HAProxy refuses the balancer of {owner}: {objection}")
         return wanted
-
-    def _with_keys(self, registry: Registry) -> Registry:
-        """The registry with the keys of every issuer."""
-        found = {source: self._key_set(source, registry.key_sets.get(source)) for source in registry.issuers()}
-        return registry if found == registry.key_sets else registry.with_key_sets(found)
-
-    def _key_set(self, source: str, known: KeySet | None) -> KeySet:
-        """The keys of an issuer, read again where they may have changed. Where they cannot be, they stay."""
-        if known and known.is_fresh and source.startswith("https://"):
-            return known
-        try:
-            found = read_key_set(source)
-        except ConfigError as error:
-            if known is None:
-                raise
-            _logger.warning("the former keys stay: %s", error)
-            return known
-        return known if known and known.keys == found.keys and not source.startswith("https://") else found
 
     def _cap_access_log(self) -> None:
         """Keep the end of a long access log beside it. HAProxy appends, so it goes on in the emptied file."""

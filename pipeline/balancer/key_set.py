@@ -10,31 +10,39 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from pipeline.balancer.download import download
 from pipeline.balancer.model.resource import Resource
 from pipeline.errors import ConfigError
 
 # Limits of ELB's jwt-validation action.
 _MOST_BYTES = 150 * 1024
 _MOST_KEYS = 10
-_PATIENCE = 5
 _FRESH = timedelta(hours=1)
+# How long nobody asks again where an issuer has not answered.
+_PAUSE = timedelta(minutes=1)
 
 
 class KeySet(Resource):
-    """Keys by their id, and when they were read."""
+    """Keys by their id, and when they were read. `tried_at`: when somebody tried in vain to read them anew."""
 
     read_at: datetime
+    tried_at: datetime | None = None
     keys: dict[str, str]
 
     @property
     def is_fresh(self) -> bool:
-        """Whether it was read not long ago."""
-        return datetime.now(UTC) - self.read_at < _FRESH
+        """Whether it need not be read again yet."""
+        now = datetime.now(UTC)
+        return now - self.read_at < _FRESH or (self.tried_at is not None and now - self.tried_at < _PAUSE)
+
+    def tried(self) -> KeySet:
+        """It, after an attempt to read it anew that failed now."""
+        return self.model_copy(update={"tried_at": datetime.now(UTC)})
 
 
 def read_key_set(source: str) -> KeySet:
     """Read the keys at an https:// address or in a file. Raises `ConfigError` with what is wrong."""
-    content = _fetched(source) if source.startswith("https://") else _from_file(source)
+    content = download(source, _MOST_BYTES) if source.startswith("https://") else _from_file(source)
     if len(content) > _MOST_BYTES:
         raise ConfigError(f"{source} is larger than {_MOST_BYTES >> 10} KiB")
     try:
@@ -52,17 +60,6 @@ def _from_file(source: str) -> bytes:
         return Path(source).read_bytes()
     except OSError as error:
         raise ConfigError(f"{source} cannot be read: {error.strerror}") from error
-
-
-def _fetched(source: str) -> bytes:
-    import requests
-
-    try:
-        with requests.get(source, timeout=_PATIENCE, stream=True) as answer:
-            answer.raise_for_status()
-            return answer.raw.read(_MOST_BYTES + 1, decode_content=True)
-    except requests.RequestException as error:
-        raise ConfigError(f"{source} cannot be fetched: {error}") from error
 
 
 def _id(key: dict[str, Any]) -> str:

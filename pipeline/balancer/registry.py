@@ -6,12 +6,15 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from enum import StrEnum
 
-from pydantic import Field
+from pydantic import Field, TypeAdapter, ValidationError
 
 from pipeline.balancer.key_set import KeySet
-from pipeline.balancer.model import Declaration, HealthCheck, Resource, Target, TargetGroup
+from pipeline.balancer.model import Declaration, HealthCheck, Name, Resource, Target, TargetGroup
 from pipeline.balancer.sharing import SharedListener, shared_listeners
-from pipeline.errors import BalancerFault, ConfigError
+from pipeline.balancer.undeclared import undeclared
+from pipeline.errors import ConfigError
+
+_NAME = TypeAdapter[str](Name)
 
 
 class Phase(StrEnum):
@@ -65,14 +68,34 @@ def _refuse_other_protocols(former: Owned, declaration: Declaration) -> None:
                 )
 
 
-class Registry(Resource):
-    """All owners, and the keys of the issuers that they trust. Frozen: every change makes a new one."""
+def _refuse_bad_names(owner: str, declaration: Declaration) -> None:
+    """What `pipeline.yaml` is asked before: who declares from Python has not been asked yet."""
+    try:
+        _NAME.validate_python(owner)
+    except ValidationError as error:
+        raise ConfigError(
+            f"{owner!r} is no name of an owner",
+            hint="1 to 32 letters, digits and dashes, with no dash at either end",
+        ) from error
+    for name, _, listener in declaration.listeners():
+        for group in sorted(listener.groups() - declaration.target_groups.keys()):
+            what = f"target group {group}, to which port {listener.port} of load balancer {name} of {owner} forwards,"
+            raise undeclared(what, declaration.target_groups, group)
 
+
+class Registry(Resource):
+    """All owners, and the keys of the issuers that they trust. Frozen: every change makes a new one.
+
+    `written_by` is the version of Penstock that wrote it to disk.
+    """
+
+    written_by: str = ""
     owners: dict[str, Owned] = Field({})
     key_sets: dict[str, KeySet] = Field({})
 
     def declare(self, owner: str, declaration: Declaration) -> Registry:
         """This registry with `owner`'s declaration replaced; its targets stay. Raises `ConfigError` on a clash."""
+        _refuse_bad_names(owner, declaration)
         former = self.owners.get(owner)
         if former:
             _refuse_other_protocols(former, declaration)
@@ -82,9 +105,18 @@ class Registry(Resource):
         declared.listeners()
         return declared
 
+    def declares(self, owner: str, declaration: Declaration) -> bool:
+        """Whether that is what `owner` has declared."""
+        return owner in self.owners and self.owners[owner].declaration == declaration
+
     def group(self, owner: str, name: str) -> TargetGroup:
-        """A target group that is declared."""
-        return self.owners[owner].declaration.target_groups[name]
+        """A target group. Raises `ConfigError`, which says what there is, when it was not declared."""
+        if owner not in self.owners:
+            raise undeclared(f"owner {owner}", self.owners, owner)
+        groups = self.owners[owner].declaration.target_groups
+        if name not in groups:
+            raise undeclared(f"target group {name} of {owner}", groups, name)
+        return groups[name]
 
     def has_functions(self) -> bool:
         """Whether some target group's targets are functions."""
@@ -101,10 +133,6 @@ class Registry(Resource):
             if action.jwt_validation
         }
 
-    def with_key_sets(self, key_sets: dict[str, KeySet]) -> Registry:
-        """This registry with the keys of all issuers replaced."""
-        return self.model_copy(update={"key_sets": key_sets})
-
     def _with(self, owners: dict[str, Owned]) -> Registry:
         return self.model_copy(update={"owners": owners})
 
@@ -117,11 +145,9 @@ class Registry(Resource):
         return self._with({name: owned for name, owned in self.owners.items() if name != owner})
 
     def registrations(self, owner: str, group: str) -> tuple[Registration, ...]:
-        """The targets of a group; raises `BalancerFault` when the group was not declared."""
-        owned = self.owners.get(owner)
-        if owned is None or group not in owned.declaration.target_groups:
-            raise BalancerFault(f"target group {group} of {owner} is not declared")
-        return owned.targets.get(group, ())
+        """The targets of a group; raises `ConfigError` when the group was not declared."""
+        self.group(owner, group)
+        return self.owners[owner].targets.get(group, ())
 
     def with_registrations(self, owner: str, group: str, targets: tuple[Registration, ...]) -> Registry:
         """This registry with a group's targets replaced."""

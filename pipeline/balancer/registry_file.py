@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import errno
+import json
 from pathlib import Path
 
 from pydantic import ValidationError
 
+from pipeline import __version__
 from pipeline.balancer.registry import Registry
 from pipeline.errors import BalancerFault
 from pipeline.files import write_atomically
@@ -33,6 +35,7 @@ class RegistryFile:
         """Keep `registry`. What has not changed is not written."""
         if registry == self.read():
             return
+        registry = registry.model_copy(update={"written_by": __version__})
         try:
             write_atomically(self._path, registry.model_dump_json(indent=1, exclude_unset=True))
         except OSError as error:
@@ -49,11 +52,35 @@ class RegistryFile:
 
     def _parsed(self) -> Registry:
         try:
-            return Registry.model_validate_json(self._path.read_text())
+            text = self._path.read_text()
+            return Registry.model_validate_json(text)
         except FileNotFoundError:
             return Registry()
-        except (ValidationError, UnicodeDecodeError) as error:
-            raise BalancerFault(
-                f"{self._path} is damaged: {error}",
-                hint="put a good copy back; without one, move it away: each pipeline is then down until its next run",
-            ) from error
+        except UnicodeDecodeError as error:
+            raise _damaged(self._path, error) from error
+        except ValidationError as error:
+            raise _other_version(self._path, text, error) or _damaged(self._path, error) from error
+
+
+def _damaged(path: Path, error: ValueError) -> BalancerFault:
+    return BalancerFault(
+        f"{path} is damaged: {error}",
+        hint="put a good copy back; without one, move it away: each pipeline is then down until its next run",
+    )
+
+
+def _other_version(path: Path, text: str, error: ValidationError) -> BalancerFault | None:
+    """The fault of a file that is whole, and has a form that is not ours; None where it is not that."""
+    try:
+        writer = json.loads(text).get("written_by", "")
+    except (ValueError, AttributeError):
+        return None
+    if writer == __version__:
+        return None
+    first = error.errors()[0]
+    place = ".".join(map(str, first["loc"]))
+    return BalancerFault(
+        f"{path} was written by {f'Penstock {writer}' if writer else 'an early version of Penstock'}, "
+        f"and this is {__version__}, which does not understand it: {place}: {first['msg']}",
+        hint="go on with the version that wrote it; or move it away: each pipeline is then down until its next run",
+    )

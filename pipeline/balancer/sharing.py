@@ -52,6 +52,11 @@ class SharedListener:
         """The action of every rule, and the default."""
         return (*(owned.rule.action for owned in self.rules), self.default_action)
 
+    def groups(self) -> frozenset[tuple[str, str]]:
+        """The target groups it may forward to: owner and name."""
+        found = [*((owned.owner, owned.rule.action) for owned in self.rules), (self.owner, self.default_action)]
+        return frozenset((owner, group.target_group) for owner, action in found for group in action.groups())
+
     @property
     def described(self) -> str:
         """It in words, for messages."""

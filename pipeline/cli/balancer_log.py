@@ -30,7 +30,10 @@ def command(count: int, following: bool, as_json: bool) -> None:
     from pipeline.balancer.telemetry.log_file import LogFile
     from pipeline.balancer.telemetry.reading import Reading
 
-    file, reading = LogFile(Home.locate().balancer / ACCESS_LOG), Reading()
+    path = Home.locate().balancer / ACCESS_LOG
+    if not path.exists():
+        click.echo(f"there is no access log yet; it will be {path}, from the first load balancer on", err=True)
+    file, reading = LogFile(path), Reading()
     file.skip()
     latest = list(islice(reading.lines(file.newest_first()), count))
     _show(reversed(latest), as_json=as_json)

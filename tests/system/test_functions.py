@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,12 +22,18 @@ from tests.system.conftest import until
 
 _FUNCTION = """\
 import json
+import os
+import time
 
 
 def handler(event, context):
     path = event["path"]
     if path == "/fails":
         raise ValueError("as asked")
+    if path == "/waits":
+        open("begun", "w").close()
+        while not os.path.exists("released"):
+            time.sleep(0.01)
     if path == "/nothing":
         return None
     if path == "/large":
@@ -57,6 +64,11 @@ def _declared(alb: Alb, function: Target, *, multiple: bool = False, **check: st
     alb.declare({"default_action": {"forward": "web"}}, groups={"web": group})
     alb.balancer.register(OWNER, "web", function)
     until(lambda: ("fn-1", TargetState.HEALTHY) in alb.states(), "the function can be reached")
+
+
+def _adapter(alb: Alb) -> int:
+    """Its process."""
+    return int((alb.balancer.directory / "functions.pid").read_text().split()[0])
 
 
 def test_a_function_answers(alb: Alb, function: Target) -> None:
@@ -121,11 +133,64 @@ def test_its_health_check(alb: Alb, function: Target) -> None:
 def test_the_adapter_comes_back(alb: Alb, function: Target) -> None:
     """Killed, it is started again by whoever looks next; with the last group of functions it ends."""
     _declared(alb, function)
-    pid = int((alb.balancer.directory / "functions.pid").read_text())
+    pid = _adapter(alb)
     os.kill(pid, signal.SIGKILL)
     until(lambda: not Path(f"/proc/{pid}/cwd").exists(), "it is gone")
     alb.balancer.target_health(OWNER, "web")
     assert alb.ask("/").status == 201
-    started = int((alb.balancer.directory / "functions.pid").read_text())
+    started = _adapter(alb)
     alb.declare({"default_action": {"forward": "other"}}, groups={"other": {}})
     until(lambda: not Path(f"/proc/{started}/cwd").exists(), "it has ended")
+
+
+@pytest.mark.parametrize("known", ["{pid} of-before", "{pid}", "1 of-before", None])
+def test_an_adapter_of_before_an_upgrade_is_replaced(
+    alb: Alb, function: Target, tmp_path: Path, known: str | None
+) -> None:
+    """By the next look, whatever is known of it; what has been begun is answered, and then it ends."""
+    _declared(alb, function)
+    former, file = _adapter(alb), alb.balancer.directory / "functions.pid"
+    answers: list[int] = []
+    asking = threading.Thread(target=lambda: answers.append(alb.ask("/waits").status))
+    asking.start()
+    until(lambda: (tmp_path / "begun").exists(), "the function was invoked")
+    file.write_text(known.format(pid=former)) if known else file.unlink()
+    alb.balancer.ensure_running()
+    assert _adapter(alb) != former
+    assert alb.ask("/").status == 201
+    assert Path(f"/proc/{former}/cwd").exists()
+    (tmp_path / "released").touch()
+    asking.join()
+    assert answers == [201]
+    until(lambda: not Path(f"/proc/{former}/cwd").exists(), "the former one has ended")
+
+
+def test_replacing_the_adapter_loses_nothing(alb: Alb, function: Target) -> None:
+    """Requests go on while one takes over from the other, again and again."""
+    _declared(alb, function, interval="5s", timeout="4s")
+    done, answers = threading.Event(), list[int]()
+
+    def ask() -> None:
+        while not done.is_set():
+            answers.append(alb.ask("/").status)
+
+    asking = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in asking:
+        thread.start()
+    for _ in range(5):
+        (alb.balancer.directory / "functions.pid").unlink()
+        alb.balancer.ensure_running()
+        before = len(answers)
+        until(lambda before=before: len(answers) > before + 20, "requests go on")  # type: ignore[misc]
+    done.set()
+    for thread in asking:
+        thread.join()
+    assert set(answers) == {201}
+
+
+def test_the_adapter_stays(alb: Alb, function: Target) -> None:
+    """One that was started from the code that is there is left alone."""
+    _declared(alb, function)
+    former = _adapter(alb)
+    alb.balancer.ensure_running()
+    assert _adapter(alb) == former

@@ -376,6 +376,55 @@ def test_headers_have_the_names_that_the_listener_gives(alb: Alb, pki: Pki, mode
     assert "me" not in seen.values()
 
 
+def kept_alive(connection: http.client.HTTPConnection, *headers: tuple[str, str]) -> Answer:
+    """A request on a connection that stays."""
+    connection.request("GET", "/", headers=dict(headers))
+    answer = connection.getresponse()
+    return Answer(answer.status, answer.getheaders(), answer.read())
+
+
+@pytest.mark.parametrize("before", ["other names", "no certificates", "HTTP"])
+def test_new_names_hold_for_connections_of_before(alb: Alb, pki: Pki, before: str) -> None:
+    """By names that came with a reload, no client says anything either, though its connection is older."""
+    key, version = (f"routing.http.request.x_amzn_{name}.header_name" for name in ("mtls_clientcert", "tls_version"))
+    settings, certificate = {"mode": "passthrough"}, pki.issue("renamed", "shop.test")
+    tells = {"routing.http.x_amzn_tls_version_and_cipher_suite.enabled": True}
+    former = {
+        "other names": https(certificate, mutual_authentication=settings, attributes={key: "X-Former", version: "X-V"}),
+        "no certificates": https(certificate),
+        "HTTP": {"default_action": {"forward": "web"}},
+    }[before]
+    alb.declare(former)
+    alb.serve("a")
+    connection = http.client.HTTPConnection("127.0.0.1", alb.port, timeout=10)
+    if before != "HTTP":
+        connection.sock = shake(alb.port, pki.client())
+    spoofed = [(name, "me") for name in ("X-Client", "X-Tls", "X-Amzn-Mtls-Clientcert")]
+    with closing(connection):
+        assert kept_alive(connection).status == 200
+        alb.declare(
+            https(certificate, mutual_authentication=settings, attributes={key: "X-Client", version: "X-Tls"}),
+            attributes=tells,
+        )
+        seen = dict(kept_alive(connection, *spoofed).seen["headers"])
+    assert {name.lower() for name, _ in spoofed} & set(seen) == set()
+
+
+def test_what_a_predecessor_tells_is_kept(alb: Alb, pki: Pki) -> None:
+    """After a reload that changed no names, targets still learn whose connection it is."""
+    mutual(alb, pki, mode="passthrough")
+    leaf = trustme.CA().issue_cert("client.test")
+    connection = http.client.HTTPSConnection("shop.test", alb.port, timeout=10)
+    connection.sock = shake(alb.port, pki.client(leaf))
+    with closing(connection):
+        before = client_headers(kept_alive(connection, *SPOOFED))
+        worker = alb.worker()
+        alb.declare({"port": free_port(), "default_action": {"forward": "web"}}, owner="other")
+        assert alb.worker() != worker
+        assert client_headers(kept_alive(connection, *SPOOFED)) == before
+    assert set(before) == {"x-amzn-mtls-clientcert"}
+
+
 def test_a_trust_store_is_renewed_without_a_reload(alb: Alb, pki: Pki) -> None:
     """Who is let in changes with the file, from the next look on."""
     store, other = Path(pki.trust_store()), trustme.CA()

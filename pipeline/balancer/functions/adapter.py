@@ -9,11 +9,14 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import select
+import signal
 import socketserver
 import sys
 from contextlib import closing, suppress
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
+from threading import Thread
 from typing import ClassVar
 
 from pipeline.balancer.functions.event import LIMIT, FunctionAnswer, FunctionRequest, NoAnswer
@@ -21,6 +24,7 @@ from pipeline.balancer.haproxy.server import same_target
 from pipeline.balancer.haproxy.words import FUNCTION_CHECK, FUNCTION_GROUP, FUNCTION_SOCKET, FUNCTION_TARGET
 from pipeline.balancer.model import Target
 from pipeline.balancer.registry_file import RegistryFile
+from pipeline.errors import PenstockError
 
 _OURS = frozenset(name.lower() for name in (FUNCTION_GROUP, FUNCTION_TARGET))
 _INVOKE = "/2015-03-31/functions/function/invocations"
@@ -60,7 +64,7 @@ class _Handler(BaseHTTPRequestHandler):
                 request = FunctionRequest(self.command, self.path, headers, body)
                 event = json.dumps(request.event(group, multiple=multiple)).encode()
                 answer = FunctionAnswer.of(_invoked(target, event), multiple=multiple)
-        except (NoAnswer, LookupError, OSError, http.client.HTTPException) as error:
+        except (NoAnswer, PenstockError, LookupError, OSError, http.client.HTTPException) as error:
             print(f"{group} {name}: {error}", file=sys.stderr, flush=True)  # noqa: T201  # its log
             answer = FunctionAnswer(502, "", (), b"")
         self._answer(answer)
@@ -108,8 +112,18 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 class _Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
-    daemon_threads = True
+    # Its end waits for what has been begun.
+    daemon_threads = False
     request_queue_size = 1024
+
+    def end_later(self, *_: object) -> None:
+        """Have `serve_forever` return: the handler of a signal, which must not wait for it."""
+        Thread(target=self.shutdown).start()
+
+    def take_the_rest(self) -> None:
+        """Serve those who connected before the socket lost its name to a successor."""
+        while select.select([self], [], [], 0)[0]:
+            self.handle_request()
 
 
 def _reached(target: Target) -> FunctionAnswer:
@@ -128,15 +142,17 @@ def _invoked(target: Target, event: bytes) -> bytes:
 
 
 def serve(directory: Path) -> None:
-    """Answer until somebody ends this process."""
+    """Answer until SIGTERM, and then what has come until then."""
     _Handler.registry = RegistryFile(directory / "registry.json")
     draft = Path(f".{FUNCTION_SOCKET}.{os.getpid()}")
     os.chdir(directory)
     with _Server(str(draft), _Handler) as server:
         draft.chmod(0o600)
+        signal.signal(signal.SIGTERM, server.end_later)
         # By name only when it listens: whoever finds the socket can use it.
         draft.rename(FUNCTION_SOCKET)
         server.serve_forever()
+        server.take_the_rest()
 
 
 if __name__ == "__main__":

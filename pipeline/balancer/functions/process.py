@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import signal
+import socket
+import struct
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from pipeline.balancer.haproxy.words import FUNCTION_SOCKET
@@ -16,32 +20,74 @@ from pipeline.files import write_atomically
 _PID_FILE = "functions.pid"
 _LOG = "functions.log"
 _PATIENCE = 10.0
+# The package whose modules the adapter may import.
+_CODE = Path(__file__).resolve().parents[2]
+# The kernel's answer to who listens: process, user and group.
+_CREDENTIALS = struct.Struct("3i")
 
 
 def ensure_running(directory: Path) -> None:
     """Start the adapter where it does not answer; it takes requests when this returns."""
-    if _answers(directory):
-        return
-    stop(directory)
-    pid = _spawn(directory)
-    write_atomically(directory / _PID_FILE, str(pid))
-    deadline = time.monotonic() + _PATIENCE
-    while not _answers(directory):
-        if os.waitpid(pid, os.WNOHANG)[0] or time.monotonic() > deadline:
-            raise BalancerFault(f"the adapter of functions does not start; {directory / _LOG} says why")
-        time.sleep(0.01)
+    if _listener(directory) is None:
+        stop(directory)
+        _start(directory)
+
+
+def renew(directory: Path) -> None:
+    """Start the adapter where it does not answer, or is of other code than ours: an upgrade has then come between.
+
+    What comes from now on is the new one's; the former ends when it has answered what it has begun.
+    """
+    former = _listener(directory)
+    if former is None:
+        ensure_running(directory)
+    elif _started(directory) != [str(former), fingerprint()]:
+        _start(directory)
+        with suppress(ProcessLookupError):
+            os.kill(former, signal.SIGTERM)
 
 
 def stop(directory: Path) -> None:
-    """End the adapter. Does nothing when it is not there."""
+    """End the adapter, once it has answered what it has begun. Does nothing when it is not there."""
     try:
-        pid = int((directory / _PID_FILE).read_text())
+        pid = int(_started(directory)[0])
         if Path(f"/proc/{pid}/cwd").resolve(strict=True) == directory.resolve():
             os.kill(pid, signal.SIGTERM)
-    except (OSError, ValueError):
+    except (OSError, ValueError, IndexError):
         pass
     (directory / _PID_FILE).unlink(missing_ok=True)
     (directory / FUNCTION_SOCKET).unlink(missing_ok=True)
+
+
+def fingerprint() -> str:
+    """Identifies the code on disk that an adapter is started from. Its models have to be those of the registry."""
+    digest = hashlib.sha256()
+    for file in sorted([*_CODE.glob("*.py"), *(_CODE / "balancer").rglob("*.py")]):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _started(directory: Path) -> list[str]:
+    """The process that was started last, and its fingerprint; less where nobody knows."""
+    try:
+        return (directory / _PID_FILE).read_text().split()
+    except FileNotFoundError:
+        return []
+
+
+def _start(directory: Path) -> None:
+    """Start one, which takes the socket over from a former one."""
+    version = fingerprint()
+    pid = _spawn(directory)
+    deadline = time.monotonic() + _PATIENCE
+    while _listener(directory) != pid:
+        ended = os.waitpid(pid, os.WNOHANG)[0]
+        if ended or time.monotonic() > deadline:
+            if not ended:
+                os.kill(pid, signal.SIGKILL)
+            raise BalancerFault(f"the adapter of functions does not start; {directory / _LOG} says why")
+        time.sleep(0.01)
+    write_atomically(directory / _PID_FILE, f"{pid} {version}")
 
 
 def _spawn(directory: Path) -> int:
@@ -61,10 +107,11 @@ def _spawn(directory: Path) -> int:
     )
 
 
-def _answers(directory: Path) -> bool:
-    """Whether somebody listens."""
+def _listener(directory: Path) -> int | None:
+    """The process that listens; None where nobody does."""
     try:
-        with connected(directory, FUNCTION_SOCKET, _PATIENCE):
-            return True
+        with connected(directory, FUNCTION_SOCKET, _PATIENCE) as connection:
+            credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+            return int(_CREDENTIALS.unpack(credentials)[0])
     except OSError:
-        return False
+        return None

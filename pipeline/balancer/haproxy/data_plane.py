@@ -42,7 +42,7 @@ class DataPlane:
     def follow(self, registry: Registry) -> None:
         """Make HAProxy run `registry`: start it, reload it, or find that it does already."""
         if registry.has_functions():
-            functions.ensure_running(self._directory)
+            functions.renew(self._directory)
         loaded, rendered = self._runtime.fingerprint(), render(registry)
         if loaded != rendered.fingerprint or not self._renew(rendered):
             self._load(rendered, running=loaded is not None)

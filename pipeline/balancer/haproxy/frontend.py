@@ -15,6 +15,7 @@ from pipeline.balancer.haproxy.tls import (
     bind_words,
     certificate_list,
     pem_files,
+    relay_mark,
     tls_headers,
 )
 from pipeline.balancer.registry import Registry
@@ -55,12 +56,14 @@ class Frontend:
         idle = self._shared.balancer.attributes.idle_timeout
         yield f"backend {self._relay_backend}"
         yield f"  timeout server {idle}s"
-        yield f"  server successor unix@{self._relay}.sock send-proxy-v2"
+        yield f"  server successor unix@{self._relay}.sock send-proxy-v2 proxy-v2-options unique-id"
         yield ""
         yield from self._actions.backends()
         yield f"frontend {self._shared.owner}.{self._shared.name}.{self._shared.port}"
         yield f"  bind {self._shared.address}{bind_words(self._shared, self._prefix)}"
         yield f"  bind unix@{self._relay}.sock accept-proxy mode 600"
+        # What a replaced worker tells its successor, with the client's address: which headers it has cleaned.
+        yield f"  unique-id-format {relay_mark(self._shared)}"
         yield f"  timeout client {idle}s"
         yield f"  timeout http-request {idle}s"
         yield "  log global"

@@ -106,25 +106,54 @@ def bind_words(shared: SharedListener, prefix: str) -> str:
     return f" {' '.join([*words, *_clients(shared)])}"
 
 
+def relay_mark(shared: SharedListener) -> str:
+    """Names the headers of TLS that nobody but this listener says anything by."""
+    return _digest(tuple(_told(shared)))
+
+
 def tls_headers(shared: SharedListener) -> Iterator[str]:
-    """`http-request` lines that tell of the client's TLS. They only hold where it ends: see `frontend` on relays."""
+    """`http-request` lines that tell of the client's TLS. They only hold where it ends: see `frontend` on relays.
+
+    What a client says in such a header of its own is never passed on. A predecessor has seen to that if its mark is
+    ours. Otherwise it has not known all of these names, and then nothing that comes from it is believed.
+    """
     if not shared.listener.secure:
         return
-    # Also where clients show no certificates yet: requests of before may pass through a listener of after.
-    yield "http-request del-header X-Amzn-Mtls- -m beg if { ssl_fc }"
+    yield f"acl told_by_us fc_pp_unique_id -m str {relay_mark(shared)}"
+    for name in _told(shared):
+        yield f"http-request del-header {name} if {{ ssl_fc }} or !told_by_us"
     names = shared.listener.attributes
     if shared.balancer.attributes.tls_version_and_cipher_suite:
         yield f"http-request set-header {names.x_amzn_tls_version} %[ssl_fc_protocol] if {{ ssl_fc }}"
         yield f"http-request set-header {names.x_amzn_tls_cipher_suite} %[ssl_fc_cipher] if {{ ssl_fc }}"
     if shared.listener.mutual_authentication:
-        yield from _client_certificate(shared.listener.mutual_authentication, names)
+        for name, value in _client_certificate(shared.listener.mutual_authentication, names).items():
+            yield f"http-request set-header {name} {quote(value)} if {{ ssl_c_used }}"
 
 
-def _client_certificate(mutual: MutualAuthentication, names: ListenerAttributes) -> Iterator[str]:
-    """What a client says in such a header of its own is never passed on."""
+def _told(shared: SharedListener) -> Iterator[str]:
+    """The headers that only we set, as `del-header` takes them."""
+    if not shared.listener.secure:
+        return
+    # Also where clients show no certificates.
+    yield "X-Amzn-Mtls- -m beg"
+    names = shared.listener.attributes
+    if shared.balancer.attributes.tls_version_and_cipher_suite:
+        yield from (names.x_amzn_tls_version, names.x_amzn_tls_cipher_suite)
+    if shared.listener.mutual_authentication:
+        yield from (names.x_amzn_mtls_clientcert, *_verified(names))
+
+
+def _client_certificate(mutual: MutualAuthentication, names: ListenerAttributes) -> dict[str, str]:
+    """What targets are told of it: header → HAProxy's expression."""
     pem = f"-----BEGIN%%20CERTIFICATE-----%%0A%[ssl_c_der,base64,{_LINES}]%%0A-----END%%20CERTIFICATE-----%%0A"
+    return _verified(names, pem) if mutual.mode == "verify" else {names.x_amzn_mtls_clientcert: pem}
+
+
+def _verified(names: ListenerAttributes, pem: str = "") -> dict[str, str]:
+    """What there is to tell of a certificate that was verified."""
     moment = regsub("^(..)(..)(..)(..)(..)(..)Z?$", r"20\1-\2-\3T\4:\5:\6Z")
-    values = {
+    return {
         names.x_amzn_mtls_clientcert_serial_number: "%[ssl_c_serial,hex]",
         names.x_amzn_mtls_clientcert_issuer: "%[ssl_c_i_dn(,0,rfc2253)]",
         names.x_amzn_mtls_clientcert_subject: "%[ssl_c_s_dn(,0,rfc2253)]",
@@ -133,10 +162,6 @@ def _client_certificate(mutual: MutualAuthentication, names: ListenerAttributes)
         ),
         names.x_amzn_mtls_clientcert_leaf: pem,
     }
-    for name in (names.x_amzn_mtls_clientcert, *values):
-        yield f"http-request del-header {name} if {{ ssl_fc }}"
-    for name, value in (values if mutual.mode == "verify" else {names.x_amzn_mtls_clientcert: pem}).items():
-        yield f"http-request set-header {name} {quote(value)} if {{ ssl_c_used }}"
 
 
 def _clients(shared: SharedListener) -> Iterator[str]:

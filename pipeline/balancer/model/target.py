@@ -4,30 +4,45 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from enum import StrEnum
+from ipaddress import ip_address
+from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from pipeline.balancer.model.resource import Port, Resource
 from pipeline.quantity import Duration
+
+
+def _address(text: str) -> str:
+    try:
+        # What may follow a % is free text, and would go to HAProxy as it is.
+        usable = "%" not in text and bool(ip_address(text))
+    except ValueError:
+        usable = False
+    if not usable:
+        raise ValueError(f"{text!r} is no IP address")
+    return text
 
 
 class Target(Resource):
     """One container that can serve: `id` names it in logs and metrics, unique in its target group."""
 
     id: str = Field(pattern=r"^[A-Za-z0-9_.-]{1,100}$")
-    address: str
+    address: Annotated[str, AfterValidator(_address)]
     port: Port
 
 
 class TargetState(StrEnum):
-    """The states of ELB's `DescribeTargetHealth`."""
+    """The states of ELB's `DescribeTargetHealth`.
+
+    But for `unavailable`, which is said of functions that nobody checks: here every target is checked.
+    """
 
     INITIAL = "initial"
     HEALTHY = "healthy"
     UNHEALTHY = "unhealthy"
     DRAINING = "draining"
     UNUSED = "unused"
-    UNAVAILABLE = "unavailable"
 
 
 class TargetHealth(Resource):

@@ -55,8 +55,8 @@ FAMILIES = dict(
             "NonStickyRequestCount",
             "requests that came without a cookie of a target that is there, where AWSALB keeps clients with targets.",
         ),
-        _family("HealthyHostCount", "targets that are healthy.", "gauge"),
-        _family("UnHealthyHostCount", "targets that fail their health checks.", "gauge"),
+        _family("HealthyHostCount", "targets that are healthy, for each load balancer that uses them.", "gauge"),
+        _family("UnHealthyHostCount", "targets that fail their health checks, likewise.", "gauge"),
     )
 )
 UNREADABLE = Family(

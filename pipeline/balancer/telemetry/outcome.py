@@ -107,11 +107,15 @@ def _error_reason(line: Line, action: Action | None, status: int | None, target_
     return _REASONS.get(termination) or _REASONS.get(termination[0]) or "InternalError"
 
 
+def load_balancer_name(owner: str, name: str) -> str:
+    """ELB's `app/NAME/ID`. The owner stands for the id: it makes the name unique."""
+    return f"app/{name}/{owner}"
+
+
 @lru_cache(maxsize=1024)
 def _load_balancer(frontend: str) -> str:
-    """ELB's `app/NAME/ID`. The owner stands for the id: it makes the name unique."""
     owner, name, _ = frontend.split(".")
-    return f"app/{name}/{owner}"
+    return load_balancer_name(owner, name)
 
 
 @lru_cache(maxsize=1024)

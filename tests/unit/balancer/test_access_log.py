@@ -17,6 +17,7 @@ from pipeline.balancer.telemetry.line import Line
 from pipeline.balancer.telemetry.log_file import LogFile
 from pipeline.balancer.telemetry.reading import Reading
 from pipeline.balancer.telemetry.rendering import as_data, as_line
+from tests.unit.cli.test_main import pipeline
 
 # What HAProxy wrote for `GET /a?b` to a listener of its own, but for the field that the test is about.
 SERVED = {
@@ -403,3 +404,15 @@ def test_skip(tmp_path: Path) -> None:
     log.skip()
     append(path, b" 3\n")
     assert list(log.appended()) == lines(3)
+
+
+def test_there_is_no_log_yet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Said beside the output, with the place; where there is one, even an empty one, nothing is."""
+    monkeypatch.setenv("PENSTOCK_HOME", str(tmp_path))
+    log = tmp_path / "balancer" / "access.log"
+    done = pipeline("balancer", "log", "--json")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert done.stderr == f"there is no access log yet; it will be {log}, from the first load balancer on\n"
+    log.touch()
+    done = pipeline("balancer", "log")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

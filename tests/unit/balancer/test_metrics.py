@@ -7,6 +7,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,7 +26,7 @@ from tests.unit.balancer.test_access_log import OWN, REFUSED, raw
 HERE = (("load_balancer", "app/edge/shop"),)
 THERE = (*HERE, ("target_group", "shop.web"))
 _FAILED = {"target_status": "-", "response": "-1", "transfer": "-1"}
-_DECLARED = {
+_DECLARED: dict[str, Any] = {
     "target_groups": {"web": {"port": 80}, "spare": {"port": 80}},
     "load_balancers": {"edge": {"listeners": [{"port": 8080, "default_action": {"forward": "web"}}]}},
 }
@@ -36,8 +37,10 @@ class Still(Balancer):
 
     states: tuple[TargetState, ...] = ()
 
+    declared_now = Registry(owners={"shop": Owned(declaration=Declaration.model_validate(_DECLARED))})
+
     def registry(self) -> Registry:
-        return Registry(owners={"shop": Owned(declaration=Declaration.model_validate(_DECLARED))})
+        return self.declared_now
 
     def target_health(self, owner: str, group: str) -> tuple[TargetHealth, ...]:
         return tuple(
@@ -177,8 +180,8 @@ def test_text(tmp_path: Path) -> None:
     metrics = Metrics(balancer)
     log.write_bytes(raw(target="10.1.0.1:8080") + raw(target="10.1.0.9:8080") + b"torn\tline\n")
     first = metrics.text().splitlines()
-    assert 'aws_applicationelb_healthy_host_count{target_group="shop.web"} 1' in first
-    assert 'aws_applicationelb_un_healthy_host_count{target_group="shop.web"} 1' in first
+    assert 'aws_applicationelb_healthy_host_count{load_balancer="app/edge/shop",target_group="shop.web"} 1' in first
+    assert 'aws_applicationelb_un_healthy_host_count{load_balancer="app/edge/shop",target_group="shop.web"} 1' in first
     assert 'aws_applicationelb_healthy_host_count{target_group="shop.spare"} 0' in first
     assert "penstock_access_log_unreadable_lines_total 1" in first
     assert [line for line in first if line.startswith("aws_applicationelb_request_count_per_target_total")] == [
@@ -198,6 +201,32 @@ def test_text(tmp_path: Path) -> None:
     total = 'aws_applicationelb_request_count_total{load_balancer="app/edge/shop",target_group="shop.web"} '
     assert f"{total}2" in first
     assert f"{total}3" in metrics.text().splitlines()
+
+
+def test_hosts_of_every_load_balancer(tmp_path: Path) -> None:
+    """A group that several use is counted for each, by whose listener it is: rules may be another owner's."""
+    shop = {
+        **_DECLARED,
+        "load_balancers": {
+            **_DECLARED["load_balancers"],
+            "back": {"listeners": [{"port": 8081, "default_action": {"forward": "web"}}]},
+        },
+    }
+    joined = {"priority": 1, "conditions": [{"path_pattern": ["/api"]}], "action": {"forward": "web"}}
+    billing = {
+        "target_groups": {"web": {"port": 80}},
+        "load_balancers": {"its": {"listeners": [{"port": 8080, "rules": [joined]}]}},
+    }
+    balancer = Still(tmp_path)
+    for owner, declared in {"shop": shop, "billing": billing}.items():
+        balancer.declared_now = balancer.registry().declare(owner, Declaration.model_validate(declared))
+    prefix = "aws_applicationelb_healthy_host_count{"
+    assert [line for line in Metrics(balancer).text().splitlines() if line.startswith(prefix)] == [
+        f'{prefix}load_balancer="app/edge/shop",target_group="billing.web"}} 0',
+        f'{prefix}target_group="shop.spare"}} 0',
+        f'{prefix}load_balancer="app/back/shop",target_group="shop.web"}} 0',
+        f'{prefix}load_balancer="app/edge/shop",target_group="shop.web"}} 0',
+    ]
 
 
 def test_counters_survive_the_emptying_of_the_log(tmp_path: Path) -> None:

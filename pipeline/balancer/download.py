@@ -1,0 +1,55 @@
+"""A small file from an https:// address: all of it in time, or an error."""
+
+from __future__ import annotations
+
+from queue import Empty, SimpleQueue
+from threading import Thread
+from urllib.parse import urljoin
+
+from pipeline.errors import ConfigError
+
+# In seconds, for all of it: names, connections, redirects and content.
+_DEADLINE = 5.0
+_MOST_REDIRECTS = 5
+
+
+def download(source: str, limit: int) -> bytes:
+    """What is there, of which no more than `limit` bytes and one are read. Raises `ConfigError` with what is wrong."""
+    answers: SimpleQueue[bytes | ConfigError] = SimpleQueue()
+    # A server that says a byte now and then is within every time-out for a single read. So is whoever resolves names.
+    Thread(target=lambda: answers.put(_outcome(source, limit)), daemon=True).start()
+    try:
+        found = answers.get(timeout=_DEADLINE)
+    except Empty:
+        raise ConfigError(f"{source} cannot be fetched: it takes longer than {_DEADLINE:g} s") from None
+    if isinstance(found, ConfigError):
+        raise found
+    return found
+
+
+def _outcome(source: str, limit: int) -> bytes | ConfigError:
+    import requests
+    from urllib3.exceptions import HTTPError
+
+    try:
+        return _content(source, limit)
+    except ConfigError as error:
+        return error
+    except (requests.RequestException, HTTPError, ValueError) as error:
+        return ConfigError(f"{source} cannot be fetched: {error}")
+
+
+def _content(source: str, limit: int) -> bytes:
+    import requests
+
+    place = source
+    for _ in range(_MOST_REDIRECTS + 1):
+        if not place.startswith("https://"):
+            raise ConfigError(f"{source} cannot be fetched: it leads to {place}, which is not https://")
+        # Left to itself, it would follow to http:// too, and read what a redirect brings along however long it is.
+        with requests.get(place, timeout=_DEADLINE, stream=True, allow_redirects=False) as answer:
+            if not answer.is_redirect:
+                answer.raise_for_status()
+                return bytes(answer.raw.read(limit + 1, decode_content=True))
+            place = urljoin(place, answer.headers["location"])
+    raise ConfigError(f"{source} cannot be fetched: it redirects more than {_MOST_REDIRECTS} times")

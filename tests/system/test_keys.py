@@ -1,0 +1,45 @@
+"""Keys of issuers at an address, as the balancer reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import trustme
+
+from pipeline.lock import is_held
+from tests.system.alb import Alb
+from tests.unit.balancer.issuer import Issuer
+
+
+@pytest.fixture
+def issuer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Issuer]:
+    """One whose certificate is trusted."""
+    issuer = Issuer(tmp_path)
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(issuer.authorities))
+    try:
+        yield issuer
+    finally:
+        issuer.end()
+
+
+def test_nobody_waits_for_an_issuer(alb: Alb, issuer: Issuer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While keys are fetched, the balancer's lock is free."""
+    lock, held = alb.balancer.directory / "lock", list[bool]()
+    monkeypatch.setattr(issuer, "on_request", lambda: held.append(is_held(lock)))
+    trustme.CA().issue_cert("shop.test").private_key_and_cert_chain_pem.write_to_path(tmp_path / "shop.pem")
+    answer = {"fixed_response": {"status_code": 200}}
+    listener = {
+        "protocol": "HTTPS",
+        "certificates": [{"certificate": str(tmp_path / "shop.pem")}],
+        "default_action": {"jwt_validation": {"jwks": issuer.url(), "issuer": "me"}, **answer},
+    }
+    alb.declare(listener)
+    assert held == [False]
+    alb.balancer.ensure_running()
+    assert issuer.asked == 1
+    monkeypatch.setattr("pipeline.balancer.key_set._FRESH", timedelta(0))
+    alb.balancer.ensure_running()
+    assert held == [False, False]

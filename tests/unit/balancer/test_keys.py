@@ -1,0 +1,148 @@
+"""Keys of issuers at an address: fetched in time or not at all, and kept where they cannot be renewed."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from pipeline.balancer.key_set import KeySet, read_key_set
+from pipeline.balancer.keyring import read_keys, with_keys
+from pipeline.balancer.model import Declaration
+from pipeline.balancer.registry import Registry
+from pipeline.errors import ConfigError
+from tests.unit.balancer.issuer import Issuer, key_set
+
+
+def trusting(*issuers: str) -> Registry:
+    """A registry with a rule for each issuer."""
+    rules = [
+        {
+            "priority": number,
+            "conditions": [{"path_pattern": [f"/{number}"]}],
+            "action": {
+                "jwt_validation": {"jwks": issuer, "issuer": "me"},
+                "fixed_response": {"status_code": 200},
+            },
+        }
+        for number, issuer in enumerate(issuers, start=1)
+    ]
+    listener = {
+        "port": 8443,
+        "protocol": "HTTPS",
+        "certificates": [{"certificate": "shop.pem"}],
+        "rules": rules,
+        "default_action": {"fixed_response": {"status_code": 404}},
+    }
+    declared = {"target_groups": {"web": {"port": 80}}, "load_balancers": {"edge": {"listeners": [listener]}}}
+    return Registry().declare("shop", Declaration.model_validate(declared))
+
+
+def known(registry: Registry, source: str, age: timedelta) -> Registry:
+    """It, with a key of this age."""
+    keys = KeySet(read_at=datetime.now(UTC) - age, keys={"old": "pem"})
+    return registry.model_copy(update={"key_sets": {source: keys}})
+
+
+def test_fetched(issuer: Issuer) -> None:
+    """From where it is, and from where that leads."""
+    assert set(read_key_set(issuer.url()).keys) == {"one"}
+    issuer.redirects = {"/moved": "/on", "/on": issuer.url("/there")}
+    assert set(read_key_set(issuer.url("/moved")).keys) == {"one"}
+
+
+@pytest.mark.parametrize(
+    ("place", "reason"),
+    [
+        ("http://127.0.0.1:1/keys", "it leads to http://127.0.0.1:1/keys, which is not https://"),
+        ("file:///etc/hostname", "it leads to file:///etc/hostname, which is not https://"),
+        ("/keys", "it redirects more than 5 times"),
+        ("https://[", "Invalid"),
+    ],
+)
+def test_redirects_that_are_not_followed(issuer: Issuer, place: str, reason: str) -> None:
+    """To what anybody on the way could change, and in circles."""
+    issuer.redirects = {"/keys": place}
+    with pytest.raises(ConfigError) as refused:
+        read_key_set(issuer.url())
+    assert str(refused.value).startswith(f"{issuer.url()} cannot be fetched: ")
+    assert reason in str(refused.value)
+
+
+def test_an_error_is_no_set_of_keys(issuer: Issuer) -> None:
+    """Whatever comes with it."""
+    issuer.status = 500
+    with pytest.raises(ConfigError, match="cannot be fetched: 500 Server Error"):
+        read_key_set(issuer.url())
+
+
+def test_too_large(issuer: Issuer) -> None:
+    """No more is read than is needed to know that: this one never ends."""
+    issuer.content, issuer.trickles = b" " * 150 * 1024 + b"  ", True
+    with pytest.raises(ConfigError, match="is larger than 150 KiB"):
+        read_key_set(issuer.url())
+
+
+def test_too_slow(issuer: Issuer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A byte now and then does not prolong it."""
+    monkeypatch.setattr("pipeline.balancer.download._DEADLINE", 0.3)
+    issuer.trickles = True
+    before = time.monotonic()
+    with pytest.raises(ConfigError, match=r"cannot be fetched: it takes longer than 0\.3 s"):
+        read_key_set(issuer.url())
+    assert time.monotonic() - before < 5
+
+
+def test_without_any_keys_a_failure_is_told(issuer: Issuer) -> None:
+    """There is nothing to go on with."""
+    issuer.content = b"{}"
+    with pytest.raises(ConfigError, match="is no set of keys"):
+        read_keys(trusting(issuer.url()))
+
+
+def test_fresh_keys_are_not_fetched(issuer: Issuer) -> None:
+    """For an hour."""
+    registry = known(trusting(issuer.url()), issuer.url(), timedelta(minutes=59))
+    assert read_keys(registry) == registry.key_sets
+    assert issuer.asked == 0
+    registry = known(registry, issuer.url(), timedelta(minutes=61))
+    assert set(read_keys(registry)[issuer.url()].keys) == {"one"}
+
+
+def test_a_renewal_that_fails(issuer: Issuer, caplog: pytest.LogCaptureFixture) -> None:
+    """The last good keys stay, however old; it is tried again after a minute, and not before."""
+    source, issuer.status = issuer.url(), 503
+    registry = known(trusting(source), source, timedelta(days=1))
+    registry = with_keys(registry, read_keys(registry))
+    assert registry.key_sets[source].keys == {"old": "pem"}
+    assert "the former keys stay" in caplog.text
+    issuer.status = 200
+    assert read_keys(registry) == registry.key_sets
+    assert issuer.asked == 1
+    tried = registry.key_sets[source].model_copy(update={"tried_at": datetime.now(UTC) - timedelta(seconds=61)})
+    registry = registry.model_copy(update={"key_sets": {source: tried}})
+    renewed = read_keys(registry)[source]
+    assert (set(renewed.keys), renewed.tried_at) == ({"one"}, None)
+
+
+def test_later_keys_win(issuer: Issuer) -> None:
+    """What was read before the lock does not replace what somebody else has read meanwhile."""
+    source = issuer.url()
+    registry = known(trusting(source), source, timedelta(hours=2))
+    ours = read_keys(registry)
+    issuer.content = key_set("two")
+    theirs = with_keys(registry, read_keys(registry))
+    assert with_keys(theirs, ours) is theirs
+    assert set(with_keys(registry, ours).key_sets[source].keys) == {"one"}
+
+
+def test_keys_of_nobody_are_forgotten(issuer: Issuer) -> None:
+    """With the last rule that trusts an issuer, its keys go."""
+    registry = known(trusting(issuer.url()), issuer.url(), timedelta(0))
+    assert with_keys(registry.withdraw("shop"), {}).key_sets == {}
+
+
+def test_an_issuer_that_nobody_has_read_yet(issuer: Issuer) -> None:
+    """Two who came at once may make one out of their parts: it is read then."""
+    assert set(with_keys(trusting(issuer.url()), {}).key_sets[issuer.url()].keys) == {"one"}

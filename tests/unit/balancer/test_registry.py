@@ -1,0 +1,149 @@
+"""The registry: names that are declared, and the file that it is kept in."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from pipeline import __version__
+from pipeline.balancer.balancer import Balancer
+from pipeline.balancer.model import Declaration, Target
+from pipeline.balancer.registry import Phase, Registry
+from pipeline.balancer.registry_file import RegistryFile
+from pipeline.errors import BalancerFault, ConfigError
+
+TARGET = Target(id="web-1", address="127.0.0.1", port=80)
+
+
+def declaration(forward: str = "web") -> Declaration:
+    return Declaration.model_validate(
+        {
+            "target_groups": {"web": {"port": 80}, "api": {"port": 80}},
+            "load_balancers": {"edge": {"listeners": [{"port": 8080, "default_action": {"forward": forward}}]}},
+        }
+    )
+
+
+REGISTRY = Registry().declare("shop", declaration())
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda owner, group: REGISTRY.group(owner, group),
+        lambda owner, group: REGISTRY.registrations(owner, group),
+        lambda owner, group: REGISTRY.register(owner, group, [TARGET]),
+        lambda owner, group: REGISTRY.move(owner, group, "web-1", Phase.DRAINING),
+    ],
+)
+def test_names_that_nobody_declared(use: Callable[[str, str], Any]) -> None:
+    """The error says what is declared, and what was likely meant."""
+    for names, told in {
+        ("shop", "wbe"): "target group wbe of shop is not declared\ndid you mean web?; declared: api, web",
+        ("shop", "x"): "target group x of shop is not declared\ndeclared: api, web",
+        ("shpo", "web"): "owner shpo is not declared\ndid you mean shop?; declared: shop",
+    }.items():
+        with pytest.raises(ConfigError) as refused:
+            use(*names)
+        assert str(refused.value) == told
+
+
+@pytest.mark.parametrize("call", ["register", "deregister", "cut", "forget"])
+def test_the_balancer_says_so_too(tmp_path: Path, call: str) -> None:
+    """Before it asks HAProxy anything, which does not even run here; and nothing changes."""
+    RegistryFile(tmp_path / "registry.json").write(REGISTRY)
+    before = (tmp_path / "registry.json").read_text()
+    with pytest.raises(ConfigError, match=r"^target group wbe of shop is not declared"):
+        getattr(Balancer(tmp_path), call)("shop", "wbe", TARGET if call == "register" else "web-1")
+    assert (tmp_path / "registry.json").read_text() == before
+
+
+def test_without_any_owner() -> None:
+    """There is nothing to suggest."""
+    with pytest.raises(ConfigError, match=r"^owner shop is not declared\nnothing is declared$"):
+        Registry().group("shop", "web")
+
+
+def test_a_listener_that_forwards_to_nobody() -> None:
+    """As in pipeline.yaml: refused before anything is made of it."""
+    with pytest.raises(ConfigError) as refused:
+        Registry().declare("shop", declaration("wbe"))
+    assert str(refused.value) == (
+        "target group wbe, to which port 8080 of load balancer edge of shop forwards, is not declared\n"
+        "did you mean web?; declared: api, web"
+    )
+
+
+@pytest.mark.parametrize("owner", ["", "a.b", "a b", "-a", "a" * 33, "a\nglobal", "a/b"])
+def test_names_of_owners(owner: str) -> None:
+    """They become names of HAProxy's, so they are held to what names of pipelines are."""
+    with pytest.raises(ConfigError, match="is no name of an owner"):
+        Registry().declare(owner, declaration())
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1", "2001:db8::1"])
+def test_addresses_of_targets(address: str) -> None:
+    """IP addresses stay as they are written."""
+    assert Target(id="a", address=address, port=80).address == address
+
+
+@pytest.mark.parametrize(
+    "address", ["", "localhost", "127.0.0.1:80", "[::1]", "300.0.0.1", "fe80::1%a weight 0", "::1\n"]
+)
+def test_what_is_no_address(address: str) -> None:
+    """Nothing else gets into a command to HAProxy."""
+    with pytest.raises(ValidationError, match="is no IP address"):
+        Target(id="a", address=address, port=80)
+
+
+# --- On disk
+
+
+def written(directory: Path, **changes: Any) -> RegistryFile:
+    """A registry's file, with some of it changed. What is changed to None is left out."""
+    path = directory / "registry.json"
+    RegistryFile(path).write(REGISTRY)
+    found = {**json.loads(path.read_text()), **changes}
+    path.write_text(json.dumps({name: value for name, value in found.items() if value is not None}))
+    return RegistryFile(path)
+
+
+def test_who_wrote_it(tmp_path: Path) -> None:
+    """The file says it, and what is read is what was written."""
+    file = written(tmp_path)
+    assert json.loads((tmp_path / "registry.json").read_text())["written_by"] == __version__
+    assert file.read().owners == REGISTRY.owners
+
+
+@pytest.mark.parametrize(("writer", "named"), [("9.9.9", "Penstock 9.9.9"), (None, "an early version of Penstock")])
+def test_of_another_version(tmp_path: Path, writer: str | None, named: str) -> None:
+    """What another version wrote is not called damaged: the error names it, what is not understood, what to do."""
+    file = written(tmp_path, written_by=writer, weather="fine")
+    with pytest.raises(BalancerFault) as refused:
+        file.read()
+    assert str(refused.value) == (
+        f"{tmp_path / 'registry.json'} was written by {named}, and this is {__version__}, which does not understand "
+        "it: weather: Extra inputs are not permitted\n"
+        "go on with the version that wrote it; or move it away: each pipeline is then down until its next run"
+    )
+
+
+@pytest.mark.parametrize("writer", ["9.9.9", None])
+def test_of_another_version_but_understood(tmp_path: Path, writer: str | None) -> None:
+    """Nothing is made of the number alone."""
+    assert written(tmp_path, written_by=writer).read().owners == REGISTRY.owners
+
+
+def test_damaged(tmp_path: Path) -> None:
+    """What is no JSON, no text, or not what this version would have written."""
+    spoilt = written(tmp_path, weather="fine")
+    for content in (None, b"{", b"[]", b"\xff"):
+        if content is not None:
+            (tmp_path / "registry.json").write_bytes(content)
+        with pytest.raises(BalancerFault, match="is damaged"):
+            spoilt.read()
