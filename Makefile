@@ -11,7 +11,7 @@ demo: setup ## Watch a commit being built, tested and rolled out under load (ARG
 	@$(BASE) .venv/bin/pipeline demo $(ARGS)
 
 test: setup ## Run every test (ARGS="-k name" for some)
-	@$(BASE) .venv/bin/python -m pytest -n 4 $(ARGS)
+	@$(BASE) .venv/bin/python -m pytest -n 4 --dist worksteal $(ARGS)
 
 lint: ## Style, types, and who may import whom
 	@setup/venv.sh

@@ -9,12 +9,14 @@ when the user's code is at fault, a `SystemFault` when we are, `Cancelled` when 
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import IO, Protocol
 
-from pipeline.config.load import Configuration
+from pipeline.config.load import Committed, Configuration
 from pipeline.errors import Cancelled
 from pipeline.events import Events
 from pipeline.home import Home
@@ -32,6 +34,7 @@ class Revision:
     subject: str
     committed_at: datetime
     source: str
+    message: str = ""
 
     @property
     def short(self) -> str:
@@ -82,8 +85,8 @@ class RunLog(Protocol):
 class StageContext:
     """Everything a stage may use.
 
-    `requested` is the branch, tag or commit asked for on the command line, `force` the wish to run even
-    where nothing changed.
+    `requested` is the branch, tag or commit asked for; `sha` the commit itself where it is known already, that `ref`
+    led to. `force` is the wish to run even where nothing changed.
     """
 
     home: Home
@@ -93,6 +96,8 @@ class StageContext:
     events: Events
     log: RunLog
     requested: str | None = None
+    sha: str | None = None
+    ref: str | None = None
     force: bool = False
     work: Work = field(default_factory=Work)
     cancelled: threading.Event = field(default_factory=threading.Event)
@@ -123,6 +128,45 @@ class Stage(Protocol):
         """Say what `run` would do, one line a step, and change nothing but `context.work`."""
 
 
+class SourceStage(Stage, Protocol):
+    """The stage that knows where commits come from, and what is new there."""
+
+    def heads(self, context: StageContext) -> dict[str, str]:
+        """The commit of every ref that `triggers` means, by the ref's full name. Raises as `run` does."""
+
+    def commits(self, context: StageContext, old: str | None, new: str) -> list[Revision]:
+        """What a ref got by moving from one commit to another, oldest first; the last is `new`.
+
+        Along the first parents: what a merge brought in was somewhere else before. Only `new` where `old` is None, or
+        not known any more; at most the latest thousand.
+        """
+
+    def pipeline_file(self, context: StageContext) -> Committed | None:
+        """The pipeline.yaml of the run's commit; None where it has none."""
+
+    def git_directory(self, context: StageContext) -> Path | None:
+        """Where the repository is on this machine, its worktrees' common directory; None where it is elsewhere."""
+
+    def watch(self, context: StageContext, moved: Callable[[], None]) -> AbstractContextManager[None]:
+        """Call `moved` soon after a ref of the repository may have moved, as long as the context is entered.
+
+        Raises `SystemFault` where the machine has no more watches to give.
+        """
+
+
+class Upkeep(Protocol):
+    """What keeps a pipeline's release in service while nobody deploys."""
+
+    def amiss(self) -> list[str]:
+        """What is not as it should be, in words; nothing when all is well. Made to be asked every second."""
+
+    def mend(self, cancelled: threading.Event) -> None:
+        """Put it right, as far as `rolling` allows. May be stopped at any time. Raises as a deployment does."""
+
+    def close(self) -> None:
+        """Let go of what it holds."""
+
+
 class Deployer(Stage, Protocol):
     """The stage that puts releases into service, and alone knows how to take them out."""
 
@@ -140,3 +184,6 @@ class Deployer(Stage, Protocol):
 
     def recover(self, context: StageContext, deployment: Deployment) -> str:
         """Bring the target group back to the last good release after a crash; says what was done."""
+
+    def upkeep(self, context: StageContext) -> Upkeep:
+        """What looks after the release that serves."""

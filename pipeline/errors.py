@@ -12,6 +12,7 @@ PenstockError
 │   ├── StoreFault     the database or the disk under it
 │   └── LockHeld       somebody else works on this pipeline
 └── Cancelled          the user stopped it; not an error, it unwinds the run                 (130)
+    └── Superseded     a newer run took its place
 """
 
 from __future__ import annotations
@@ -146,3 +147,7 @@ class Cancelled(PenstockError):
     """The user asked to stop. Unwinds the run through its clean-up."""
 
     exit_code = ExitCode.CANCELLED
+
+
+class Superseded(Cancelled):
+    """A newer run took the place of this one."""

@@ -25,7 +25,7 @@ class Home:
         environ = os.environ if environ is None else environ
         state = environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
         home = cls(Path(environ.get(VARIABLE) or Path(state) / "penstock").expanduser().absolute())
-        for folder in (home.root, home.balancer, home.mirrors, home.locks, home.logs):
+        for folder in (home.root, home.balancer, home.mirrors, home.locks, home.logs, home.spool):
             try:
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             except OSError as error:
@@ -64,6 +64,21 @@ class Home:
         """One folder of run logs a pipeline."""
         return self.root / "logs"
 
+    @property
+    def spool(self) -> Path:
+        """Where git hooks leave word."""
+        return self.root / "spool"
+
+    @property
+    def socket(self) -> Path:
+        """Where `pipeline serve` answers."""
+        return self.root / "serve.sock"
+
+    @property
+    def serving(self) -> Path:
+        """What `pipeline serve` holds while it runs."""
+        return self.locks / "serve"
+
     def lock(self, pipeline: str) -> Path:
         """What a command holds while it changes `pipeline`."""
         return self.locks / f"{pipeline}.lock"
@@ -71,3 +86,7 @@ class Home:
     def run_log(self, pipeline: str, run: int) -> Path:
         """The log of one run, a JSON object a line."""
         return self.logs / pipeline / f"{run}.jsonl"
+
+    def run_artifacts(self, pipeline: str, run: int) -> Path:
+        """What was kept of what one run made."""
+        return self.logs / pipeline / f"{run}.artifacts"

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator, MutableMapping
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, Self
 
@@ -18,32 +20,39 @@ from pipeline.errors import StoreFault
 
 _LINE_LIMIT = 16 * 1024
 _FILE_LIMIT = 64 * 2**20
+# The longest form of a secret that is found where an endless line was cut in its middle.
+_OVERLAP = 8 * 1024
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07]*\x07|[\x00-\x08\x0b-\x1f\x7f]")
 _POLL = 0.1
 
 
 @dataclass(frozen=True)
 class LogLine:
-    """One line of a run's log. `at` is local time of day, to the millisecond."""
+    """One line of a run's log. `at` is UTC, in ISO 8601; `end` is the offset in bytes at which the next one begins."""
 
     at: str
     stage: str
     text: str
+    end: int
 
 
 class RunLogFile:
-    """Writes a run's log. Every line is in the file when `line` returns. Safe to use from any thread."""
+    """Writes a run's log. Every line is in the file when `line` returns. Safe to use from any thread.
+
+    A line of 16 Ki characters or more is kept as far as that, and may be a piece of a longer one that was cut: what
+    begins the next line of its stage is masked as if the two were one, and what could begin a secret at its own end
+    is not kept.
+    """
 
     def __init__(self, path: Path, mask: Callable[[str], str]) -> None:
         self._mask = mask
         self._lock = threading.Lock()
+        self._before: dict[str, str] = {}
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+            self._file = _Appended(path)
         except OSError as error:
             raise StoreFault(f"cannot write {path}: {error.strerror}") from error
-        self._file = os.fdopen(descriptor, "w", buffering=1, errors="backslashreplace")
-        self._size = path.stat().st_size
 
     @cached_property
     def _logger(self) -> Any:
@@ -51,9 +60,8 @@ class RunLogFile:
         import structlog
 
         return structlog.wrap_logger(
-            structlog.WriteLogger(self._file),
+            self._file,
             processors=[
-                self._clean,
                 structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
                 structlog.processors.EventRenamer("text"),
                 structlog.processors.JSONRenderer(ensure_ascii=False, sort_keys=True),
@@ -68,59 +76,100 @@ class RunLogFile:
         self.close()
 
     def close(self) -> None:
-        """End the log."""
+        """End the log. What still comes is not kept."""
         with suppress(OSError):
             self._file.close()
 
     def line(self, stage: str, text: str) -> None:
         """Keep one line. Past 64 MiB the log says so once and keeps no more: the disk is for other things too."""
         with self._lock:
-            if self._size > _FILE_LIMIT:
+            if self._file.closed or self._file.size > _FILE_LIMIT:
                 return
-            self._size += len(text) + 80
-            if self._size > _FILE_LIMIT:
-                text = f"the log has reached {_FILE_LIMIT >> 20} MiB: nothing more is kept"
+            kept = self._kept(stage, text)
+            if self._file.size + len(kept.encode(errors="replace")) + 80 > _FILE_LIMIT:
+                kept = f"the log has reached {_FILE_LIMIT >> 20} MiB: nothing more is kept"
+                self._file.size = _FILE_LIMIT
             try:
-                self._logger.info(text, stage=stage)
+                self._logger.info(kept, stage=stage)
             except OSError as error:
                 raise StoreFault(f"cannot write the run's log: {error.strerror}") from error
 
-    def _clean(self, _: object, __: str, entry: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-        text = self._mask(_CONTROL.sub("", entry["event"]))
-        entry["event"] = text if len(text) <= _LINE_LIMIT else f"{text[:_LINE_LIMIT]} … ({len(text)} characters, cut)"
-        return entry
+    def _kept(self, stage: str, text: str) -> str:
+        """What may be on disk of a line."""
+        masked = self._after(self._before.pop(stage, ""), text)
+        if len(text) < _LINE_LIMIT:
+            return masked
+        self._before[stage] = text[-_OVERLAP:]
+        end = min(_LINE_LIMIT, max(0, len(masked) - _OVERLAP))
+        return f"{masked[:end]} … ({len(text)} characters, cut)"
+
+    def _after(self, before: str, text: str) -> str:
+        """`text` without secrets, also without the rest of one that began in `before`."""
+        masked, whole = self._clean(before), self._clean(before + text)
+        shared = takewhile(lambda pair: pair[0] == pair[1], zip(masked, whole, strict=False))
+        return whole[len(list(shared)) :]
+
+    def _clean(self, text: str) -> str:
+        masked = self._mask(text)
+        visible = _CONTROL.sub("", masked)
+        # Colours can hide a secret, by standing in it.
+        return masked if visible == masked else self._mask(visible)
 
 
-def read_log(path: Path) -> Iterator[LogLine]:
-    """The lines of a run's log. A last line that a crash cut short is left out."""
-    try:
-        with path.open(errors="replace") as file:
-            for line in file:
-                if (parsed := _parse(line)) is not None:
-                    yield parsed
-    except FileNotFoundError:
-        return
+class _Appended:
+    """A file that gets lines at its end. One that a full disk cut short is ended before the next one begins."""
+
+    def __init__(self, path: Path) -> None:
+        self._raw = io.FileIO(path, "a+", opener=lambda name, flags: os.open(name, flags, 0o600))
+        self.size = os.fstat(self._raw.fileno()).st_size
+        self._torn = self.size > 0 and os.pread(self._raw.fileno(), 1, self.size - 1) != b"\n"
+
+    @property
+    def closed(self) -> bool:
+        return self._raw.closed
+
+    def close(self) -> None:
+        self._raw.close()
+
+    def info(self, text: str) -> None:
+        """Add a line, under the name that structlog calls. Raises `OSError`."""
+        rest = b"\n" * self._torn + text.encode(errors="backslashreplace") + b"\n"
+        self._torn = True
+        while rest:
+            written = self._raw.write(rest)
+            self.size += written
+            rest = rest[written:]
+        self._torn = False
 
 
-def follow(path: Path, finished: Callable[[], bool]) -> Iterator[LogLine]:
+def read_log(path: Path, start: int = 0) -> Iterator[LogLine]:
+    """The lines of a run's log from an offset in bytes on, which is 0 or the `end` of a line.
+
+    What a crash or a full disk cut short is left out.
+    """
+    with suppress(FileNotFoundError), path.open("rb") as file:
+        file.seek(start)
+        for line in file:
+            start += len(line)
+            if (parsed := _parse(line, start)) is not None:
+                yield parsed
+
+
+def follow(path: Path, finished: Callable[[], bool], start: int = 0) -> Iterator[LogLine]:
     """The lines of a run's log as they come, until `finished` and everything is read."""
-    position, rest = 0, b""
     while True:
         last = finished()
-        with suppress(FileNotFoundError), path.open("rb") as file:
-            file.seek(position)
-            rest += file.read()
-            position = file.tell()
-        *lines, rest = rest.split(b"\n")
-        yield from (parsed for line in lines if (parsed := _parse(line)) is not None)
+        for line in read_log(path, start):
+            start = line.end
+            yield line
         if last:
             return
         time.sleep(_POLL)
 
 
-def _parse(line: str | bytes) -> LogLine | None:
+def _parse(line: bytes, end: int) -> LogLine | None:
     try:
         entry = json.loads(line)
-        return LogLine(entry["at"], entry["stage"], entry["text"])
+        return LogLine(entry["at"], entry["stage"], entry["text"], end)
     except (ValueError, KeyError, TypeError):
         return None

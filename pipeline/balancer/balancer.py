@@ -55,6 +55,10 @@ class Balancer:
             self._catch_up(registry)
             return bool(registry.owners) and not ran
 
+    def process(self) -> int | None:
+        """The process of HAProxy that ends when it does; None when there is none."""
+        return process.running(self.directory)
+
     def registry(self) -> Registry:
         """All that is declared, and the targets registered."""
         return self._file.read()

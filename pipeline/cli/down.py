@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from pipeline.cli.following import have_run
 from pipeline.cli.session import (
     cancellable,
     events_shown,
@@ -25,8 +26,8 @@ def command(file: Path, parameters: tuple[str, ...], wait: str | None, as_json: 
     """Drain and remove the containers, listeners, network and images of this pipeline; its history stays."""
     patience = patience_of(wait)
     with (
-        session(file, parameters) as opened,
+        session(file, parameters, acting=True) as opened,
         cancellable() as cancelled,
         events_shown(opened, as_json=as_json) as shown,
     ):
-        opened.runner([shown], cancelled).down(wait=patience)
+        have_run(opened, {"kind": "down"}, lambda runner: runner.down(wait=patience), shown, cancelled)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from pipeline.cli.following import have_run
 from pipeline.cli.session import (
     cancellable,
     events_shown,
@@ -26,8 +27,9 @@ def command(release: int | None, file: Path, parameters: tuple[str, ...], wait: 
     """Put RELEASE back into service, without building; the one before the present one when it is not given."""
     patience = patience_of(wait)
     with (
-        session(file, parameters, secrets_needed=True) as opened,
+        session(file, parameters, acting=True, secrets_needed=True) as opened,
         cancellable() as cancelled,
         events_shown(opened, as_json=as_json) as shown,
     ):
-        opened.runner([shown], cancelled).rollback(release, wait=patience)
+        body = {"kind": "rollback", "requested": str(release) if release else None}
+        have_run(opened, body, lambda runner: runner.rollback(release, wait=patience), shown, cancelled)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from pipeline.cli.following import have_run
 from pipeline.cli.session import (
     cancellable,
     events_shown,
@@ -13,6 +14,7 @@ from pipeline.cli.session import (
     patience_of,
     pipeline_options,
     session,
+    split_parameter,
     wait_option,
 )
 
@@ -39,8 +41,20 @@ def command(
     """
     patience = patience_of(wait)
     with (
-        session(file, parameters, secrets_needed=True) as opened,
+        session(file, parameters, acting=True, secrets_needed=True) as opened,
         cancellable() as cancelled,
         events_shown(opened, as_json=as_json) as shown,
     ):
-        opened.runner([shown], cancelled).run(commit, force=force, take_over=take_over, wait=patience)
+        body = {
+            "requested": commit,
+            "parameters": dict(split_parameter(p) for p in parameters),
+            "force": force,
+            "configuration": "file",
+        }
+        have_run(
+            opened,
+            body,
+            lambda runner: runner.run(commit, force=force, take_over=take_over, wait=patience),
+            shown,
+            cancelled,
+        )

@@ -24,6 +24,7 @@ from pipeline.home import Home
 if TYPE_CHECKING:
     from pipeline.config.load import Configuration
     from pipeline.runs.runner import Runner
+    from pipeline.server.client import Client
     from pipeline.store.store import Store
 
 FILE = "pipeline.yaml"
@@ -54,7 +55,9 @@ class Session:
     home: Home
     store: Store
     name: str
+    file: Path
     loaded: Configuration | ConfigError
+    daemon: Client | None = None
 
     @property
     def configuration(self) -> Configuration:
@@ -71,14 +74,20 @@ class Session:
 
 
 @contextmanager
-def session(file: Path, parameters: Sequence[str] = (), *, secrets_needed: bool = False) -> Iterator[Session]:
+def session(
+    file: Path, parameters: Sequence[str] = (), *, acting: bool = False, secrets_needed: bool = False
+) -> Iterator[Session]:
     """Read the file and open the store. What starts containers needs the secrets; the rest works without.
 
-    A file with a mistake in it has a name all the same, and that is all that a look at what happened takes.
+    A file with a mistake in it has a name all the same, and that is all that a look at what happened takes. A command
+    that acts has the daemon do it, where one serves the pipeline, with the secrets that the daemon knows.
     """
     from pipeline.config.load import load, pipeline_name
     from pipeline.store.store import Store
 
+    home = Home.locate()
+    daemon = _daemon(home, file) if acting else None
+    secrets_needed = secrets_needed and daemon is None
     loaded: Configuration | ConfigError
     try:
         loaded = load(file, dict(split_parameter(p) for p in parameters), secrets_needed=secrets_needed)
@@ -88,9 +97,27 @@ def session(file: Path, parameters: Sequence[str] = (), *, secrets_needed: bool 
     if name is None or (secrets_needed and isinstance(loaded, ConfigError)):
         assert isinstance(loaded, ConfigError)
         raise loaded
-    home = Home.locate()
     with Store(home.database) as store:
-        yield Session(home, store, name, loaded)
+        yield Session(home, store, name, file, loaded, daemon)
+
+
+def _daemon(home: Home, file: Path) -> Client | None:
+    """The daemon that serves the pipeline of a file. Raises `ConfigError` when it serves it from another file."""
+    if not home.socket.exists():
+        return None
+    from pipeline.config.load import pipeline_name
+    from pipeline.server.client import Client
+
+    name = pipeline_name(file)
+    client = Client.find(home, name) if name else None
+    if client is not None:
+        served = Path(client.ask("GET", f"/v1/pipelines/{name}")["file"])
+        if served != file.resolve():
+            raise ConfigError(
+                f"`pipeline serve` serves {name} from {served}, and this is {file.resolve()}",
+                hint="give one of the two another name",
+            )
+    return client
 
 
 @contextmanager

@@ -64,9 +64,12 @@ def dotted(path: KeyPath) -> str:
     return text.removeprefix(".")
 
 
-def read_document(path: Path) -> Document:
-    """Read a file. Raises `ConfigError` when it cannot be read at all; lesser things are in `problems`."""
-    text = _read(path)
+def read_document(path: Path, content: bytes | None = None) -> Document:
+    """Read a file, or `content` that is known by its name. Lesser problems are in `problems`.
+
+    Raises `ConfigError` when it cannot be read at all.
+    """
+    text = _decoded(path, _read(path) if content is None else content)
     try:
         with warnings.catch_warnings():
             # YAML allows it, and whoever reads standard error need not know.
@@ -90,16 +93,19 @@ def read_document(path: Path) -> Document:
     return document
 
 
-def _read(path: Path) -> str:
+def _read(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
-            raw = file.read(_SIZE_LIMIT + 1)
+            return file.read(_SIZE_LIMIT + 1)
     except FileNotFoundError:
         raise ConfigError(f"{path} does not exist", hint="`pipeline init` writes a first one") from None
     except IsADirectoryError:
         raise ConfigError(f"{path} is a directory", hint=f"name the file: {path / 'pipeline.yaml'}") from None
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror}") from error
+
+
+def _decoded(path: Path, raw: bytes) -> str:
     if len(raw) > _SIZE_LIMIT:
         raise _refused(path, Problem(0, 0, "", f"is larger than {_SIZE_LIMIT // 1024} KiB, which no pipeline needs"))
     try:

@@ -40,20 +40,31 @@ class Configuration:
         return self.path.absolute().parent
 
 
+@dataclass(frozen=True)
+class Committed:
+    """A pipeline.yaml as a commit has it. `name` says which, in errors."""
+
+    name: str
+    content: bytes
+
+
 def load(
     path: Path,
     overrides: Mapping[str, str] | None = None,
     environ: Mapping[str, str] | None = None,
     *,
     secrets_needed: bool = True,
+    committed: Committed | None = None,
 ) -> Configuration:
     """Read `path`; `overrides` are the `-p name=value` of the command line.
 
-    Raises `ConfigError` with every problem of the file, in the order of its lines. Where secrets are not needed, one
-    that is nowhere is no problem before it is used.
+    With `committed`, what a commit has in the file's place is read, as if it stood there. Raises `ConfigError` with
+    every problem of the file, in the order of its lines. Where secrets are not needed, one that is nowhere is no
+    problem before it is used.
     """
     environ = os.environ if environ is None else environ
-    document = read_document(path)
+    named, content = (Path(committed.name), committed.content) if committed else (path, None)
+    document = read_document(named, content)
     parameters, problems = _parameters(document, overrides or {}, environ)
     substitution = Substitution(document, parameters, environ)
     data = {
@@ -71,7 +82,7 @@ def load(
     problems += [*document.problems, *substitution.problems, *dangling(document, data)]
     problems += missing if secrets_needed else []
     if problems or pipeline is None:
-        raise ConfigError(source=str(path), problems=_in_order(problems))
+        raise ConfigError(source=str(named), problems=_in_order(problems))
     known = {name: value for name, value in parameters.items() if value is not None}
     return Configuration(pipeline, path, known, secrets)
 

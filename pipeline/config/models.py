@@ -10,6 +10,11 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from pipeline.balancer.model import Declaration, Name, Resource
+from pipeline.config.names import Environment, VariableName
+from pipeline.config.reporters import Reporters
+from pipeline.config.retention import Retention
+from pipeline.config.steps import Approval, Command, ReleaseCommand, Tests
+from pipeline.config.triggers import Triggers
 from pipeline.errors import Misfit
 from pipeline.quantity import Amount, Duration, Size, Whole, resolve_amount
 
@@ -29,9 +34,6 @@ def _volume(value: str) -> str:
 _VOLUME = re.compile(r"(/[^:]*|[A-Za-z0-9][A-Za-z0-9_.-]*):/[^:]*(:ro|:rw)?")
 Glob = Annotated[str, AfterValidator(_glob)]
 Volume = Annotated[str, AfterValidator(_volume)]
-Command = Annotated[tuple[str, ...], Field(min_length=1)]
-VariableName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
-Environment = dict[VariableName, str]
 
 
 class Parameter(Resource):
@@ -70,28 +72,11 @@ class Source(Resource):
         (),
         description="Globs; a commit that touches none of them makes no run. `**` crosses folders. Empty: all.",
     )
-
-
-class Tests(Resource):
-    """The tests of the image: run in it, in a container of their own, before anything is deployed."""
-
-    command: Command = Field(description="The command and its arguments, run in the built image.")
-    timeout: Duration = Field(timedelta(minutes=10), description="They are stopped and have failed after this long.")
-    stop_grace: Duration = Field(timedelta(seconds=10), description="From SIGTERM to SIGKILL after the timeout.")
-    environment: Environment = Field({}, description="Variables of the test container. May hold ${secret:NAME}.")
-    memory: Size = Field(2**30, description="Memory limit of the test container.")
-    pids: Whole = Field(512, ge=1, description="How many processes and threads the tests may have at once.")
-    network: Literal["none", "bridge"] = Field("bridge", description="`none` takes the network away.")
-    reports: str | None = Field(
-        None, description="JUnit XML that the tests write: a file or a folder, absolute, in the container."
+    file: str | None = Field(
+        None,
+        description="Where the pipeline.yaml is in the repository: the one of each commit counts for the runs that "
+        "`pipeline serve` makes by itself. None: where this file is in the repository, else pipeline.yaml.",
     )
-
-    @field_validator("reports")
-    @classmethod
-    def _reports_absolute(cls, value: str | None) -> str | None:
-        if value is not None and not value.startswith("/"):
-            raise ValueError("must be absolute, a path inside the container such as /tmp/reports")
-        return value
 
 
 class Build(Resource):
@@ -137,6 +122,10 @@ class Deploy(Resource):
         description="A Python function of the image, as MODULE.FUNCTION, that gets ELB's events. For a target group of "
         "target_type lambda; an image that is a Lambda image itself needs none.",
     )
+    approval: Approval | None = Field(None, description="Wait for somebody to agree before this is deployed.")
+    release_command: ReleaseCommand | None = Field(
+        None, description="Run once in the new image before it serves, such as migrations."
+    )
     environment: Environment = Field({}, description="Variables of the containers. May hold ${secret:NAME}.")
     volumes: tuple[Volume, ...] = Field(
         (), description="`/path/on/host:/path/in/container[:ro]` or `volume-name:/path/in/container[:ro]`."
@@ -153,6 +142,11 @@ class Deploy(Resource):
     )
     deploy_timeout: Duration = Field(
         timedelta(seconds=60), description="A new container that is not healthy after this long fails the release."
+    )
+    unhealthy_timeout: Duration = Field(
+        timedelta(seconds=30),
+        description="`pipeline serve` replaces a container whose target is unhealthy for this long, as far as "
+        "rolling.max_unavailable allows, and each further one after a longer while.",
     )
     retain: Whole = Field(5, ge=1, le=100, description="How many releases keep their image, to roll back to.")
 
@@ -187,9 +181,17 @@ class Pipeline(Resource):
     name: Name = Field(description="Names the pipeline on this machine.")
     parameters: dict[VariableName, Parameter] = Field({}, description="Values given at run time.")
     secrets: SecretSource | None = Field(None, description="Where secrets come from, besides the environment.")
+    execution_mode: Literal["superseded", "queued", "parallel"] = Field(
+        "superseded",
+        description="What becomes of a commit while another is on its way. superseded: the newer one takes its place "
+        "until it is being deployed. queued: all in order, one at a time. parallel: all at once, deployed in order.",
+    )
     source: Source = Field(Source(), description="Where the commits come from.")
+    triggers: Triggers = Field(Triggers(), description="What `pipeline serve` makes runs of.")
     build: Build = Field(Build(), description="How a commit becomes an image.")
     deploy: Deploy = Field(description="How the image is put into service.")
+    reporters: Reporters = Field({}, description="Who is told what becomes of a run, by a name of your choice.")
+    retention: Retention = Field(Retention(), description="What is kept of runs that are over.")
     balancer: Declaration = Field(description="What the load balancer listens on, and what it forwards to.")
 
     @model_validator(mode="after")

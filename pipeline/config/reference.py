@@ -39,7 +39,11 @@ from pipeline.balancer.model.jwt import Claim, JwtValidation
 from pipeline.balancer.model.resource import Brief
 from pipeline.balancer.model.rule import Rewrite, Transforms
 from pipeline.balancer.model.tls import Certificate, MutualAuthentication
-from pipeline.config.models import Build, Deploy, Parameter, Pipeline, Rolling, SecretSource, Source, Tests
+from pipeline.config.models import Build, Deploy, Parameter, Pipeline, Rolling, SecretSource, Source
+from pipeline.config.reporters import reporter_types
+from pipeline.config.retention import Retention
+from pipeline.config.steps import Approval, Readiness, ReleaseCommand, Retry, Tests, TestService
+from pipeline.config.triggers import Triggers, Webhook
 from pipeline.quantity import Amount, Duration, Size, format_duration, format_size
 
 _LISTENER = "balancer.load_balancers.NAME.listeners[]"
@@ -48,10 +52,18 @@ _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("parameters.NAME", Parameter),
     ("secrets", SecretSource),
     ("source", Source),
+    ("triggers", Triggers),
+    ("triggers.webhooks.FORGE", Webhook),
     ("build", Build),
     ("build.test", Tests),
+    ("build.test.retry", Retry),
+    ("build.test.services.HOST", TestService),
+    ("build.test.services.HOST.readiness", Readiness),
     ("deploy", Deploy),
     ("deploy.rolling", Rolling),
+    ("deploy.approval", Approval),
+    ("deploy.release_command", ReleaseCommand),
+    ("retention", Retention),
     ("balancer.target_groups.NAME", TargetGroup),
     ("balancer.target_groups.NAME.health_check", HealthCheck),
     ("balancer.target_groups.NAME.attributes", TargetGroupAttributes),
@@ -94,7 +106,7 @@ Values may hold references, which are put in when the file is read:
 |---|---|
 | `${name}` | the parameter `name`; alone in a value it keeps its type |
 | `${env:NAME}`, `${env:NAME:-default}` | an environment variable of the command |
-| `${secret:NAME}` | a secret, from the environment or from `secrets.file`; in an `environment` only |
+| `${secret:NAME}` | a secret, from the environment or from `secrets.file`; in `environment`, a webhook or a reporter |
 | `$${` | `${` itself |
 
 Durations are written `500ms`, `30s`, `2m`, `1h`, or as a sum, `1m30s`. Sizes are `256MiB` or `1GiB`. A key without a
@@ -104,7 +116,8 @@ value has its default. A key that is not listed here is an error.
 
 def reference_page() -> str:
     """The page as Markdown."""
-    return _INTRODUCTION + "".join(_section(path, model) for path, model in _SECTIONS)
+    reporters = ((f"reporters.NAME, type: {name}", model) for name, model in reporter_types().items())
+    return _INTRODUCTION + "".join(_section(path, model) for path, model in (*_SECTIONS, *reporters))
 
 
 def _section(path: str, model: type[BaseModel]) -> str:
@@ -130,6 +143,8 @@ def _default(value: Any) -> str:
         return f"`{format_duration(value)}`"
     if value is None or value in ((), {}, ""):
         return ""
+    if isinstance(value, tuple):
+        return f"`{', '.join(map(str, value))}`"
     return f"`{str(value).lower() if isinstance(value, bool) else value}`"
 
 

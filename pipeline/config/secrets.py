@@ -22,6 +22,7 @@ class Secrets:
     def __init__(self, values: Mapping[str, str] | None = None, others: Mapping[str, str] | None = None) -> None:
         self._values = dict(values or {})
         self._others = others or {}
+        self._learnt: set[str] = set()
 
     def __repr__(self) -> str:
         return f"Secrets({', '.join(sorted(self._values))})"
@@ -36,7 +37,11 @@ class Secrets:
 
     def values(self) -> tuple[str, ...]:
         """Everything that must not be shown."""
-        return tuple(self._values.values())
+        return tuple(sorted({*self._values.values(), *self._learnt}))
+
+    def learn(self, others: Secrets) -> None:
+        """What others must not show, these must not show either."""
+        self._learnt.update(others.values())
 
     def _value(self, name: str) -> str:
         if name not in self._values and self._others.get(name):

@@ -13,7 +13,14 @@ from pipeline.errors import Problem
 _REFERENCE = re.compile(r"\$\$\{|\$\{([^}]*)\}")
 _ENVIRONMENT = re.compile(r"env:([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?")
 _SECRET = re.compile(r"secret:([A-Za-z_][A-Za-z0-9_]*)")
-_SECRETS_ALLOWED = (("deploy", "environment"), ("build", "test", "environment"))
+_SECRETS_ALLOWED: tuple[KeyPath, ...] = (
+    ("deploy", "environment"),
+    ("deploy", "release_command", "environment"),
+    ("build", "test", "environment"),
+    ("build", "test", "services"),
+    ("triggers", "webhooks"),
+    ("reporters",),
+)
 
 
 class Substitution:
@@ -74,8 +81,10 @@ class Substitution:
 
     def _secret(self, name: str, path: KeyPath) -> str:
         if not any(path[: len(allowed)] == allowed for allowed in _SECRETS_ALLOWED):
-            places = " and ".join(dotted(allowed) for allowed in _SECRETS_ALLOWED)
-            self._report(path, "a secret would be stored here", f"secrets may stand in {places} only")
+            *places, last = (dotted(allowed) for allowed in _SECRETS_ALLOWED)
+            self._report(
+                path, "a secret would be stored here", f"secrets may stand in {', '.join(places)} and {last} only"
+            )
         self.secrets.setdefault(name, path)
         return f"${{secret:{name}}}"
 

@@ -33,7 +33,8 @@ class ContainerSpec:
     """What a container is made from. `memory` in bytes, `cpus` in cores; None: no limit.
 
     `published`: a port of the container, and the port of 127.0.0.1 that leads there.
-    `unprivileged` takes what a test does not need: capabilities, and the processor where somebody else wants it.
+    `aliases` are host names by which others in its network reach it. `unprivileged` takes its capabilities, `yielding`
+    the processor where somebody else wants it, and swap.
     """
 
     name: str
@@ -48,8 +49,10 @@ class ContainerSpec:
     pids: int | None = None
     network: str = "bridge"
     address: str | None = None
+    aliases: tuple[str, ...] = ()
     published: tuple[int, int] | None = None
     unprivileged: bool = False
+    yielding: bool = False
 
 
 def host_options(spec: ContainerSpec) -> dict[str, Any]:
@@ -64,11 +67,11 @@ def host_options(spec: ContainerSpec) -> dict[str, Any]:
     if spec.published:
         inside, outside = spec.published
         options["port_bindings"] = {inside: ("127.0.0.1", outside)}
-    if spec.memory and spec.unprivileged:
+    if spec.yielding:
         # Swap would let tests pass here that are killed where there is none.
-        options["memswap_limit"] = spec.memory
+        options |= {"cpu_shares": YIELDING, "memswap_limit": spec.memory}
     if spec.unprivileged:
-        options |= {"cap_drop": ["ALL"], "security_opt": ["no-new-privileges"], "cpu_shares": YIELDING}
+        options |= {"cap_drop": ["ALL"], "security_opt": ["no-new-privileges"]}
     return options
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Self
 
+from pipeline.engine.connection import Connection, connect
 from pipeline.engine.containers import Containers
-from pipeline.engine.faults import TIMEOUT, readable_errors
+from pipeline.engine.faults import readable_errors
 from pipeline.engine.images import Images
 from pipeline.engine.networks import Networks
+from pipeline.errors import EngineFault
 
 # Containers are started and stopped sixteen at a time, and looked at meanwhile.
 _CONNECTIONS = 24
@@ -20,18 +22,29 @@ class Engine:
     """
 
     def __init__(self, home: str) -> None:
-        # 80 ms that commands which need no Docker need not pay.
-        from docker import APIClient
-        from docker.utils import kwargs_from_env
-
-        with readable_errors():
-            self._api = APIClient(version="auto", timeout=TIMEOUT, max_pool_size=_CONNECTIONS, **kwargs_from_env())
-        self.containers = Containers(self._api, home)
-        self.images = Images(self._api, home)
+        self._api = connect(pool=_CONNECTIONS)
         self.networks = Networks(self._api, home)
+        self.containers = Containers(self._api, home, self.networks)
+        self.images = Images(self._api, home)
+
+    def connection(self) -> Connection:
+        """A connection of its own, for what has to be ended from another thread."""
+        return Connection(self._api.api_version)
+
+    def answers(self) -> bool:
+        """Whether it is there."""
+        try:
+            with readable_errors():
+                return bool(self._api.ping())
+        except EngineFault:
+            return False
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the connections."""
         self._api.close()

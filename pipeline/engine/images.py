@@ -8,12 +8,15 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import IO, Any
 
+from pipeline.engine.connection import Connection
 from pipeline.engine.container import YIELDING
 from pipeline.engine.faults import build_failed, gone_is_fine, readable_errors
-from pipeline.engine.labels import LABEL_HOME, LABEL_PIPELINE
+from pipeline.engine.labels import LABEL_HOME, LABEL_PIPELINE, LABEL_RUN
 from pipeline.errors import CacheVanished, EngineFault, StageFailed
 
 _TAIL = 20
+# An endless line is told in pieces of about so many characters.
+_PIECE = 64 * 1024
 # What the tags of our images begin with.
 TAGS = "penstock/"
 
@@ -42,11 +45,21 @@ class Images:
         with readable_errors():
             self._api.tag(image, repository, version)
 
-    def pull(self, reference: str) -> None:
-        """Fetch an image from its registry."""
-        name, _, tag = reference.rpartition(":") if ":" in reference.rsplit("/", 1)[-1] else (reference, "", "latest")
+    def healthcheck(self, image: str) -> tuple[str, ...] | None:
+        """The command of an image's HEALTHCHECK, which ends with 0 in a healthy container; None where it has none."""
         with readable_errors():
-            for message in self._api.pull(name, tag=tag, stream=True, decode=True):
+            check = self._api.inspect_image(image)["Config"].get("Healthcheck") or {}
+        kind, *command = check.get("Test") or ("NONE",)
+        return {"CMD": tuple(command), "CMD-SHELL": ("/bin/sh", "-c", *command)}.get(kind)
+
+    def pull(self, reference: str, connection: Connection | None = None) -> None:
+        """Fetch an image from its registry. Another thread may end that by way of `connection`."""
+        from docker.utils import parse_repository_tag
+
+        api = connection.api if connection else self._api
+        name, tag = parse_repository_tag(reference)
+        with readable_errors():
+            for message in api.pull(name, tag=tag or "latest", stream=True, decode=True):
                 if "error" in message:
                     raise EngineFault(message["error"])
 
@@ -59,44 +72,62 @@ class Images:
         args: Mapping[str, str],
         labels: Mapping[str, str],
         tell: Callable[[str], None],
+        connection: Connection | None = None,
     ) -> str:
         """Build an image from a tar of its context, and return its id; `tell` hears what the builder prints.
 
         Raises `StageFailed` with the builder's last lines when a step fails, `CacheVanished` when the next try may not.
+        Another thread may end it by way of `connection`.
         """
-        built = self._build(tell, fileobj=context, custom_context=True, dockerfile=dockerfile, buildargs=dict(args))
+        api = connection.api if connection else self._api
+        built = self._build(
+            api, tell, fileobj=context, custom_context=True, dockerfile=dockerfile, buildargs=dict(args)
+        )
         # The builder takes a step for each label it is told of, and each as long as for an instruction of its own.
         # In one LABEL, which adds nothing to the commit's Dockerfile, it is one.
         words = (f"{key}={shlex.quote(value)}" for key, value in {**labels, LABEL_HOME: self._home}.items())
         labelling = io.BytesIO(f"FROM {built}\nLABEL {' '.join(words)}\n".encode())
         try:
-            return self._build(lambda _: None, fileobj=labelling, tag=tag)
+            return self._build(api, lambda _: None, fileobj=labelling, tag=tag)
         except StageFailed as error:
             # What is not here (any more) the builder asks a registry for.
             if self.id(built) is None:
                 raise CacheVanished from error
             raise
 
-    def _build(self, tell: Callable[[str], None], **request: Any) -> str:
-        image, last = "", list[str]()
+    def _build(self, api: Any, tell: Callable[[str], None], **request: Any) -> str:
+        image, last, rest = "", list[str](), ""
+
+        def hear(lines: list[str]) -> None:
+            for line in lines:
+                if line.strip():
+                    last[:] = [*last, line][-_TAIL:]
+                    tell(line)
+
         with readable_errors(), _refusals_are_failures(last):
-            for message in self._api.build(
+            for message in api.build(
                 **request, container_limits={"cpushares": YIELDING}, rm=True, forcerm=True, decode=True
             ):
+                # A message is what was printed at once, not a line: one word may be in two, and a secret is a word.
+                *lines, rest = (rest + str(message.get("stream", ""))).replace("\r\n", "\n").split("\n")
+                hear(lines)
+                if "error" in message or len(rest) > _PIECE:
+                    hear([rest])
+                    rest = ""
                 if "error" in message:
                     raise build_failed(message["error"], last)
                 image = message.get("aux", {}).get("ID", image)
-                for line in str(message.get("stream", "")).splitlines():
-                    if line.strip():
-                        last[:] = [*last, line][-_TAIL:]
-                        tell(line)
+            hear([rest])
+        if not image:
+            raise EngineFault("Docker: the builder went away before it was done")
         return image
 
-    def of(self, pipeline: str) -> list[str]:
-        """The ids of every image built for a pipeline."""
+    def of(self, pipeline: str) -> dict[str, str]:
+        """The id of every image built for a pipeline, with the run that built it."""
         labels = [f"{LABEL_HOME}={self._home}", f"{LABEL_PIPELINE}={pipeline}"]
         with readable_errors():
-            return [str(image["Id"]) for image in self._api.images(filters={"label": labels})]
+            found = self._api.images(filters={"label": labels})
+        return {str(image["Id"]): image["Labels"].get(LABEL_RUN, "") for image in found}
 
     def remove(self, image: str) -> bool:
         """Remove an image with its tags of ours; False when something still uses it, or has a name for it."""

@@ -12,6 +12,8 @@ LABEL_TREE = "penstock.tree"
 LABEL_GRACE = "penstock.stop-grace"
 
 ROLE_APP = "app"
+# The tests, what runs beside them, and their network.
 ROLE_TEST = "test"
+ROLE_RELEASE = "release-command"
 # The port of 127.0.0.1 by which a container is reached, where Docker publishes one.
 LABEL_PORT = "penstock.port"

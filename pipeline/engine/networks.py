@@ -1,20 +1,22 @@
-"""A pipeline's own bridge network, whose addresses we choose: a container keeps its one through restarts."""
+"""A pipeline's own bridge network, whose addresses we choose, so that a container keeps its one through restarts; and
+the private ones of its tests."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import secrets as randomness
+from collections.abc import Collection, Mapping
 from ipaddress import IPv4Address, IPv4Network, ip_network
 from typing import Any
 
 from pipeline.engine.faults import gone_is_fine, readable_errors
-from pipeline.engine.labels import LABEL_HOME, LABEL_PIPELINE
+from pipeline.engine.labels import LABEL_HOME, LABEL_PIPELINE, LABEL_ROLE, LABEL_RUN, ROLE_TEST
 from pipeline.errors import EngineFault
 
 _ATTEMPTS = 5
 
 
 class Networks:
-    """The networks that carry the label of `home`: one for each pipeline."""
+    """The networks that carry the label of `home`: one for each pipeline, and one for tests that have services."""
 
     def __init__(self, api: Any, home: str) -> None:
         self._api = api
@@ -46,6 +48,39 @@ class Networks:
         with readable_errors():
             endpoints = self._api.inspect_network(self.name(pipeline))["Containers"].values()
         return {IPv4Address(e["IPv4Address"].partition("/")[0]) for e in endpoints if e["IPv4Address"]}
+
+    def free_address(self, pipeline: str, taken: Collection[IPv4Address]) -> IPv4Address:
+        """An address of the pipeline's network that neither `taken` nor anybody in it has, and nobody has had lately.
+
+        Docker would give the lowest free one: that of a container that has just left, or of one that is to come back.
+        """
+        subnet = self.ensure(pipeline)
+        used = {*taken, *self.addresses(pipeline)}
+        first, last = int(subnet.network_address) + 2, int(subnet.broadcast_address) - 1
+        start = max((int(address) for address in used), default=first - 1) + 1
+        for number in (*range(start, last + 1), *range(first, start)):
+            if (address := IPv4Address(number)) not in used:
+                return address
+        raise EngineFault(f"no address is free in {subnet}, the network of {pipeline}")
+
+    def create_private(self, pipeline: str, run: int) -> str:
+        """Make a network for what one run tests; its name. Docker chooses the addresses in it."""
+        name = f"{self.name(pipeline)}.test{run}.{randomness.token_hex(3)}"
+        labels = {LABEL_HOME: self._home, LABEL_PIPELINE: pipeline, LABEL_ROLE: ROLE_TEST, LABEL_RUN: str(run)}
+        with readable_errors():
+            self._api.create_network(name, driver="bridge", labels=labels)
+        return name
+
+    def private(self, pipeline: str) -> dict[str, Mapping[str, str]]:
+        """The labels of each network that was made for a pipeline's tests, by its id."""
+        labels = [f"{LABEL_HOME}={self._home}", f"{LABEL_PIPELINE}={pipeline}", f"{LABEL_ROLE}={ROLE_TEST}"]
+        with readable_errors():
+            return {row["Id"]: row["Labels"] for row in self._api.networks(filters={"label": labels})}
+
+    def remove_private(self, network: str) -> None:
+        """Remove a network that was made for tests, by its name or id, once its containers are gone."""
+        with readable_errors(), gone_is_fine():
+            self._api.remove_network(network)
 
     def _subnet(self, name: str) -> IPv4Network | None:
         found = [n for n in self._api.networks(names=[name]) if n["Name"] == name]

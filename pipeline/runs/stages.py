@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.metadata import entry_points
 from typing import Any, cast
 
-from pipeline.api import Deployer, Stage
+from pipeline.api import Deployer, SourceStage, Stage
 from pipeline.errors import SystemFault
 
 GROUP = "pipeline.stages"
@@ -15,6 +15,11 @@ ORDER = ("source", "build", "deploy")
 def load_stages() -> list[Stage]:
     """One new object of each stage, in the order they run. Raises `SystemFault` when one is missing."""
     return [cast("Stage", _load(name)) for name in ORDER]
+
+
+def load_source() -> SourceStage:
+    """The stage that knows where commits come from."""
+    return cast("SourceStage", _load("source"))
 
 
 def load_deployer() -> Deployer:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pipeline.errors import StoreFault
 
-_VERSION = 1
+_VERSION = 2
 _PATIENCE_MS = 5000
 
 
@@ -69,14 +69,18 @@ class Database:
                 hint="use that version, or another PENSTOCK_HOME",
             )
         if version < _VERSION:
-            schema = files("pipeline.store").joinpath("schema.sql").read_text()
             # Two commands may come here together: the second one finds the work done.
             self._connection.execute("BEGIN EXCLUSIVE")
-            if self._connection.execute("PRAGMA user_version").fetchone()[0] == 0:
-                for statement in schema.split(";\n"):
-                    self._connection.execute(statement)
-                self._connection.execute(f"PRAGMA user_version={_VERSION}")
+            done = self._connection.execute("PRAGMA user_version").fetchone()[0]
+            for number in range(done + 1, _VERSION + 1):
+                self._apply(files("pipeline.store").joinpath(f"migrations/{number:04}.sql").read_text())
+            self._connection.execute(f"PRAGMA user_version={_VERSION}")
             self._connection.execute("COMMIT")
+
+    def _apply(self, migration: str) -> None:
+        """Its statements one by one: `executescript` would end the transaction first."""
+        for statement in migration.split(";\n"):
+            self._connection.execute(statement)
 
     @contextmanager
     def _readable_errors(self) -> Iterator[None]:

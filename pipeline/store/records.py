@@ -2,29 +2,51 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from typing import Any
 
 
 class RunState(StrEnum):
     """How a run stands, or how it ended."""
 
+    QUEUED = "queued"
     RUNNING = "running"
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     ROLLED_BACK = "rolled_back"
     ROLLBACK_FAILED = "rollback_failed"
     CANCELLED = "cancelled"
+    SUPERSEDED = "superseded"
+    SKIPPED = "skipped"
     INTERRUPTED = "interrupted"
+
+    @property
+    def over(self) -> bool:
+        """Nothing more becomes of it."""
+        return self not in (RunState.QUEUED, RunState.RUNNING)
 
 
 class RunKind(StrEnum):
-    """What asked for the run."""
+    """What the run does."""
 
     RUN = "run"
     ROLLBACK = "rollback"
     DOWN = "down"
+
+
+class Trigger(StrEnum):
+    """What made the run."""
+
+    COMMAND = "command"
+    WATCH = "watch"
+    HOOK = "hook"
+    POLL = "poll"
+    WEBHOOK = "webhook"
+    SCHEDULE = "schedule"
+    RETRY = "retry"
 
 
 class StageState(StrEnum):
@@ -57,8 +79,23 @@ class DeploymentState(StrEnum):
 
 
 @dataclass(frozen=True)
+class Approval:
+    """What somebody decided about a run: whether it may be deployed, who said so, and why."""
+
+    granted: bool
+    by: str
+    comment: str
+    at: datetime
+
+
+@dataclass(frozen=True)
 class Run:
-    """One execution of a pipeline, numbered per pipeline. `pid` is the process that works or worked on it."""
+    """One execution of a pipeline, numbered per pipeline. `pid` is the process that works or worked on it.
+
+    `started_at` is when it was queued as long as nobody works on it; `queued_at` is None where it never was in the
+    queue: a command ran it itself. `waits_for` says what keeps it from its next stage. `superseded_by` is the newer
+    run in whose favour it is given up; `attempts` counts how often somebody began to work on it.
+    """
 
     pipeline: str
     number: int
@@ -74,6 +111,15 @@ class Run:
     started_at: datetime
     finished_at: datetime | None
     pid: int
+    trigger: Trigger
+    queued_at: datetime | None
+    options: Mapping[str, Any]
+    superseded_by: int | None
+    retry_of: int | None
+    attempts: int
+    waits_for: str | None
+    approval: Approval | None
+    image_id: str | None
 
     @property
     def duration(self) -> timedelta:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Self
 
 from pipeline.events import Event
 from pipeline.store.database import Database
+from pipeline.store.queue import Request, RunQueue
 from pipeline.store.records import (
     Deployment,
     DeploymentState,
@@ -21,7 +21,9 @@ from pipeline.store.records import (
     RunState,
     StageRecord,
     StageState,
+    Trigger,
 )
+from pipeline.store.rows import maybe_time, next_number, now, release_of, run_of, stage_of, time_of
 
 
 class Store:
@@ -29,6 +31,7 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         self._db = Database(path)
+        self.queue = RunQueue(self._db)
 
     def __enter__(self) -> Self:
         return self
@@ -43,14 +46,8 @@ class Store:
     # Runs
 
     def begin_run(self, pipeline: str, kind: RunKind = RunKind.RUN, requested: str | None = None) -> Run:
-        """A new run with the next number of its pipeline."""
-        with self._db.transaction() as db:
-            number = _next(db, "runs", pipeline)
-            db.execute(
-                "INSERT INTO runs (pipeline, number, kind, state, requested, started_at, pid) VALUES (?,?,?,?,?,?,?)",
-                (pipeline, number, kind, RunState.RUNNING, requested, _now(), os.getpid()),
-            )
-        run = self.run(pipeline, number)
+        """A new run with the next number of its pipeline, that nobody has to queue for."""
+        run = self.queue.begin(pipeline, Request(Trigger.COMMAND, requested, kind), "superseded")
         assert run is not None
         return run
 
@@ -67,41 +64,28 @@ class Store:
         stage = {RunState.INTERRUPTED: StageState.INTERRUPTED, RunState.CANCELLED: StageState.CANCELLED}
         with self._db.transaction() as db:
             db.execute(
-                "UPDATE runs SET state=?, reason=?, finished_at=? WHERE pipeline=? AND number=?",
-                (state, reason, _now(), pipeline, number),
+                "UPDATE runs SET state=?, reason=?, finished_at=?, waits_for=NULL WHERE pipeline=? AND number=?",
+                (state, reason, now(), pipeline, number),
             )
             db.execute(
                 "UPDATE stages SET state=?, finished_at=? WHERE pipeline=? AND run=? AND state='running'",
-                (stage.get(state, StageState.FAILED), _now(), pipeline, number),
+                (stage.get(state, StageState.FAILED), now(), pipeline, number),
             )
-
-    def discard_run(self, pipeline: str, number: int) -> None:
-        """Forget a run that turned out to have nothing to do."""
-        with self._db.transaction() as db:
-            db.execute("DELETE FROM events WHERE pipeline=? AND run=?", (pipeline, number))
-            db.execute("DELETE FROM runs WHERE pipeline=? AND number=?", (pipeline, number))
 
     def run(self, pipeline: str, number: int) -> Run | None:
         """One run."""
         row = self._db.row("SELECT * FROM runs WHERE pipeline=? AND number=?", pipeline, number)
-        return _run(row) if row else None
+        return run_of(row) if row else None
 
     def runs(self, pipeline: str, limit: int = 20) -> list[Run]:
         """The latest runs, newest first."""
         rows = self._db.rows("SELECT * FROM runs WHERE pipeline=? ORDER BY number DESC LIMIT ?", pipeline, limit)
-        return [_run(row) for row in rows]
+        return [run_of(row) for row in rows]
 
     def unfinished_runs(self, pipeline: str) -> list[Run]:
-        """Runs that somebody works on, or that nobody works on any more."""
+        """Runs that somebody works on, or that nobody works on any more. Not those that wait in the queue."""
         rows = self._db.rows("SELECT * FROM runs WHERE pipeline=? AND state='running' ORDER BY number", pipeline)
-        return [_run(row) for row in rows]
-
-    def last_succeeded(self, pipeline: str) -> Run | None:
-        """The latest run that put a commit into service."""
-        row = self._db.row(
-            "SELECT * FROM runs WHERE pipeline=? AND state='succeeded' AND kind='run' ORDER BY number DESC", pipeline
-        )
-        return _run(row) if row else None
+        return [run_of(row) for row in rows]
 
     # Pipelines
 
@@ -117,38 +101,18 @@ class Store:
 
     # Stages
 
-    def begin_stage(self, pipeline: str, run: int, name: str) -> None:
-        """A stage of a run has started."""
-        with self._db.transaction() as db:
-            db.execute(
-                "INSERT INTO stages (pipeline, run, position, name, state, started_at) SELECT ?,?,count(*),?,?,? "
-                "FROM stages WHERE pipeline=? AND run=?",
-                (pipeline, run, name, StageState.RUNNING, _now(), pipeline, run),
-            )
-
     def finish_stage(self, pipeline: str, run: int, name: str, state: StageState, summary: str) -> None:
         """How a stage ended."""
         with self._db.transaction() as db:
             db.execute(
                 "UPDATE stages SET state=?, summary=?, finished_at=? WHERE pipeline=? AND run=? AND name=?",
-                (state, summary, _now(), pipeline, run, name),
+                (state, summary, now(), pipeline, run, name),
             )
 
     def stages(self, pipeline: str, run: int) -> list[StageRecord]:
         """The stages of a run, in order."""
         rows = self._db.rows("SELECT * FROM stages WHERE pipeline=? AND run=? ORDER BY position", pipeline, run)
-        return [
-            StageRecord(
-                row["pipeline"],
-                row["run"],
-                row["name"],
-                StageState(row["state"]),
-                row["summary"],
-                _time(row["started_at"]),
-                _maybe_time(row["finished_at"]),
-            )
-            for row in rows
-        ]
+        return [stage_of(row) for row in rows]
 
     # Releases and deployments
 
@@ -157,10 +121,10 @@ class Store:
     ) -> Release:
         """A new release with the next number of its pipeline, not in service yet."""
         with self._db.transaction() as db:
-            number = _next(db, "releases", pipeline)
+            number = next_number(db, "releases", pipeline)
             db.execute(
                 "INSERT INTO releases VALUES (?,?,?,?,?,?,?,?,?,?)",
-                (pipeline, number, run, sha, subject, image_id, image_tag, spec, ReleaseState.PENDING, _now()),
+                (pipeline, number, run, sha, subject, image_id, image_tag, spec, ReleaseState.PENDING, now()),
             )
             db.execute("UPDATE runs SET release=? WHERE pipeline=? AND number=?", (number, pipeline, run))
         release = self.release(pipeline, number)
@@ -175,17 +139,17 @@ class Store:
     def release(self, pipeline: str, number: int) -> Release | None:
         """One release."""
         row = self._db.row("SELECT * FROM releases WHERE pipeline=? AND number=?", pipeline, number)
-        return _release(row) if row else None
+        return release_of(row) if row else None
 
     def releases(self, pipeline: str) -> list[Release]:
         """All releases, newest first."""
         rows = self._db.rows("SELECT * FROM releases WHERE pipeline=? ORDER BY number DESC", pipeline)
-        return [_release(row) for row in rows]
+        return [release_of(row) for row in rows]
 
     def active_release(self, pipeline: str) -> Release | None:
         """The release that serves."""
         row = self._db.row("SELECT * FROM releases WHERE pipeline=? AND state='active'", pipeline)
-        return _release(row) if row else None
+        return release_of(row) if row else None
 
     def begin_deployment(self, pipeline: str, run: int, from_release: int | None, to_release: int | None) -> Deployment:
         """The intent to move from one release to another, on disk before anything moves."""
@@ -193,7 +157,7 @@ class Store:
             db.execute(
                 "INSERT INTO deployments (pipeline, run, from_release, to_release, state, started_at) "
                 "VALUES (?,?,?,?,?,?)",
-                (pipeline, run, from_release, to_release, DeploymentState.RUNNING, _now()),
+                (pipeline, run, from_release, to_release, DeploymentState.RUNNING, now()),
             )
         deployment = self.open_deployment(pipeline)
         assert deployment is not None
@@ -204,15 +168,15 @@ class Store:
         row = self._db.row("SELECT * FROM deployments WHERE pipeline=? AND state='running'", pipeline)
         if row is None:
             return None
-        values = {**dict(row), "state": DeploymentState(row["state"]), "started_at": _time(row["started_at"])}
-        return Deployment(**{**values, "finished_at": _maybe_time(row["finished_at"])})
+        values = {**dict(row), "state": DeploymentState(row["state"]), "started_at": time_of(row["started_at"])}
+        return Deployment(**{**values, "finished_at": maybe_time(row["finished_at"])})
 
     def finish_deployment(self, deployment: Deployment, state: DeploymentState, reason: str = "") -> None:
         """How a move ended, and with it which release serves: both or neither are written."""
         with self._db.transaction() as db:
             db.execute(
                 "UPDATE deployments SET state=?, reason=?, finished_at=? WHERE id=?",
-                (state, reason, _now(), deployment.id),
+                (state, reason, now(), deployment.id),
             )
             if state is DeploymentState.SUCCEEDED:
                 _mark(db, deployment.pipeline, deployment.from_release, ReleaseState.RETIRED)
@@ -249,10 +213,18 @@ class Store:
             run,
             limit,
         )
-        return [
-            Event(r["kind"], r["message"], r["pipeline"], r["run"], json.loads(r["fields"]), _time(r["at"]))
-            for r in reversed(rows)
-        ]
+        return [_event(row) for row in reversed(rows)]
+
+    def events_after(
+        self, pipeline: str | None, last: int, limit: int = 1000, *, run: int | None = None
+    ) -> list[tuple[int, Event]]:
+        """Events with their ids, from the one after `last` on, oldest first; of all pipelines where it is None."""
+        wanted = {"pipeline": pipeline, "run": run}
+        given = {column: value for column, value in wanted.items() if value is not None}
+        where = "".join(f" AND {column}=?" for column in given)
+        sql = f"SELECT * FROM events WHERE id>?{where} ORDER BY id LIMIT ?"  # noqa: S608
+        rows = self._db.rows(sql, last, *given.values(), limit)
+        return [(row["id"], _event(row)) for row in rows]
 
     # Images
 
@@ -266,6 +238,16 @@ class Store:
         row = self._db.row("SELECT image_id FROM images WHERE pipeline=? AND key=?", pipeline, key)
         return row["image_id"] if row else None
 
+    def hold_image(self, pipeline: str, run: int, image_id: str) -> None:
+        """The run uses an image: nobody who makes room may remove it before the run is over."""
+        with self._db.transaction() as db:
+            db.execute("UPDATE runs SET image_id=? WHERE pipeline=? AND number=?", (image_id, pipeline, run))
+
+    def held_images(self, pipeline: str) -> set[str]:
+        """The images that runs use which are not over."""
+        sql = "SELECT image_id FROM runs WHERE pipeline=? AND state IN ('queued', 'running') AND image_id IS NOT NULL"
+        return {row["image_id"] for row in self._db.rows(sql, pipeline)}
+
     def forget_image(self, image_id: str) -> None:
         """An image is gone."""
         with self._db.transaction() as db:
@@ -273,17 +255,21 @@ class Store:
 
     # History
 
-    def prune_history(self, pipeline: str, keep: int = 100) -> list[int]:
-        """Forget all but the latest `keep` runs; returns the numbers that are gone.
+    def prune_history(
+        self, pipeline: str, keep: int = 100, *, succeeded: int = 1, since: datetime | None = None
+    ) -> list[int]:
+        """Forget runs that are over; returns the numbers that are gone.
 
-        The last run that succeeded is kept, however old: it put into service what serves.
+        The latest `keep` stay, those that ended after `since`, and the latest `succeeded` that put a commit into
+        service: one at least, which is where what serves comes from.
         """
-        last = self.last_succeeded(pipeline)
         with self._db.transaction() as db:
             rows = db.execute(
-                "SELECT number FROM runs WHERE pipeline=? AND state<>'running' AND number<>? "
+                "SELECT number FROM runs WHERE pipeline=? AND state NOT IN ('queued', 'running') "
+                "AND number NOT IN (SELECT number FROM runs WHERE pipeline=? AND state='succeeded' AND kind='run' "
+                "ORDER BY number DESC LIMIT ?) AND (? IS NULL OR finished_at < ?) "
                 "AND number <= (SELECT max(number) FROM runs WHERE pipeline=?) - ?",
-                (pipeline, last.number if last else 0, pipeline, keep),
+                (pipeline, pipeline, succeeded, *[since.isoformat() if since else None] * 2, pipeline, keep),
             ).fetchall()
             numbers = [row["number"] for row in rows]
             for number in numbers:
@@ -296,27 +282,7 @@ def _mark(db: sqlite3.Connection, pipeline: str, number: int | None, state: Rele
     db.execute("UPDATE releases SET state=? WHERE pipeline=? AND number=?", (state, pipeline, number))
 
 
-def _next(db: sqlite3.Connection, table: str, pipeline: str) -> int:
-    found = db.execute(f"SELECT max(number) FROM {table} WHERE pipeline=?", (pipeline,)).fetchone()[0]  # noqa: S608
-    return int(found or 0) + 1
-
-
-def _run(row: sqlite3.Row) -> Run:
-    values = {**dict(row), "kind": RunKind(row["kind"]), "state": RunState(row["state"])}
-    return Run(**{**values, "started_at": _time(row["started_at"]), "finished_at": _maybe_time(row["finished_at"])})
-
-
-def _release(row: sqlite3.Row) -> Release:
-    return Release(**{**dict(row), "state": ReleaseState(row["state"]), "created_at": _time(row["created_at"])})
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat()
-
-
-def _time(text: str) -> datetime:
-    return datetime.fromisoformat(text)
-
-
-def _maybe_time(text: str | None) -> datetime | None:
-    return _time(text) if text else None
+def _event(row: sqlite3.Row) -> Event:
+    return Event(
+        row["kind"], row["message"], row["pipeline"], row["run"], json.loads(row["fields"]), time_of(row["at"])
+    )

@@ -4,28 +4,29 @@ from __future__ import annotations
 
 import hashlib
 import json
-import threading
 import time
 from collections import deque
-from collections.abc import Callable
-from concurrent.futures import Future, wait
 from datetime import UTC, datetime
-from functools import partial
 
 from pipeline.api import Image, Outcome, Snapshot, StageContext
+from pipeline.config.steps import Retry
+from pipeline.engine.connection import Connection
 from pipeline.engine.engine import Engine
 from pipeline.engine.images import TAGS
 from pipeline.engine.labels import LABEL_PIPELINE, LABEL_ROLE, LABEL_RUN, LABEL_TREE
 from pipeline.errors import CacheVanished, EngineFault, StageFailed
 from pipeline.quantity import format_duration
+from stages.build.attempts import Attempts
+from stages.build.call import call
 from stages.build.context import build_context
 from stages.build.dockerfile import base_images
+from stages.build.junit import TestReport
 from stages.build.testing import ImageTests
 
-_LOOK = 0.05
 _TAIL = 20
 _TRIES = 5
 _OCI = "org.opencontainers.image."
+_BASE_HINT = "name another in the Dockerfile's FROM, or in build.args where it is an argument"
 
 
 class BuildStage:
@@ -37,9 +38,10 @@ class BuildStage:
         """Sets `work.image`. Raises `StageFailed` when the build or the tests fail, with their last lines."""
         assert context.work.snapshot is not None
         with Engine(context.home.id) as engine:
+            building = _Building(context, engine, context.work.snapshot)
             # Docker may have finished making a test container after the runner that wanted it was killed.
-            engine.containers.remove_leftovers(context.configuration.pipeline.name)
-            return _Building(context, engine, context.work.snapshot).run()
+            building.clear()
+            return building.run()
 
     def plan(self, context: StageContext) -> list[str]:
         """Whether there is an image already; `work.image` is set when there is."""
@@ -58,6 +60,13 @@ class _Building:
         self._tree = snapshot.tree(self._config.context)
         self._last: deque[str] = deque(maxlen=_TAIL)
 
+    def clear(self) -> None:
+        """Remove what former tests left behind; not of other runs that are at it."""
+        store, own = self._context.store, self._context.run
+        self._engine.containers.remove_leftovers(
+            self._pipeline, lambda: [run.number for run in store.unfinished_runs(self._pipeline) if run.number != own]
+        )
+
     def run(self) -> Outcome:
         built_key = self._built_key()
         tested_key = self._tested_key(built_key)
@@ -66,14 +75,17 @@ class _Building:
             tested = "built and tested" if self._config.test else "built"
             self._context.events.emit("build.reused", f"image {image.tag}: already {tested} from {tree}, reused")
             return self._done(image, f"{image.tag}, reused")
+        builds = self._attempts("build")
         if image := self._known(built_key):
             self._context.events.emit("build.reused", f"image {image.tag}: already built from {tree}, reused")
         else:
-            image = self._build()
+            image = builds.run(self._build)
+            self._context.store.hold_image(self._pipeline, self._context.run, image.id)
             self._context.store.remember_image(self._pipeline, built_key, image.id)
         summary = self._test(image)
         self._context.store.remember_image(self._pipeline, tested_key, image.id)
-        return self._done(image, f"{image.tag}{summary}")
+        built = f", built{again}" if (again := builds.summary()) else ""
+        return self._done(image, f"{image.tag}{built}{summary}")
 
     def plan(self) -> list[str]:
         built_key = self._built_key()
@@ -81,7 +93,9 @@ class _Building:
             self._context.work.image = image
             tested = "built and tested" if self._config.test else "built"
             return [f"reuse the image {tested} from tree {self._tree[:7]}"]
-        test = [f"test it: {' '.join(self._config.test.command)}"] if self._config.test else ["no tests: build.test"]
+        tests = self._config.test
+        beside = f", beside {', '.join(tests.services)}" if tests and tests.services else ""
+        test = [f"test it: {' '.join(tests.command)}{beside}"] if tests else ["no tests: build.test"]
         return test if self._known(built_key) else [f"build {self._tag()} from tree {self._tree[:7]}", *test]
 
     def _done(self, image: Image, summary: str) -> Outcome:
@@ -91,7 +105,11 @@ class _Building:
 
     def _known(self, key: str) -> Image | None:
         image = self._context.store.image(self._pipeline, key)
-        if image is None or self._engine.images.id(image) is None:
+        if image is None:
+            return None
+        # Held before it is looked for: another run of the pipeline may be making room.
+        self._context.store.hold_image(self._pipeline, self._context.run, image)
+        if self._engine.images.id(image) is None:
             return None
         return Image(image, self._tag())
 
@@ -111,28 +129,38 @@ class _Building:
 
     def _built_key(self) -> str:
         """Stands for everything that the image is made from."""
-        bases = {name: self._base(name) for name in base_images(self._dockerfile(), self._config.args)}
+        bases = {
+            name: self._present(name, f"base image {name}", _BASE_HINT)
+            for name in base_images(self._dockerfile(), self._config.args)
+        }
         parts = [self._tree, self._config.dockerfile, sorted(self._config.args.items()), sorted(bases.items())]
         return f"built:{hashlib.sha256(json.dumps(parts).encode()).hexdigest()}"
 
     def _tested_key(self, built_key: str) -> str:
-        tests = self._config.test.model_dump_json() if self._config.test else ""
+        tests = self._config.test.model_dump_json(exclude={"retry"}) if self._config.test else ""
         return f"tested:{hashlib.sha256((built_key + tests).encode()).hexdigest()}"
 
-    def _base(self, name: str) -> str:
-        """The id of a base image. Fetched first where it is missing: the builder would not say as clearly why not."""
-        found = self._engine.images.id(name)
+    def _attempts(self, step: str) -> Attempts:
+        retry = self._config.test.retry if self._config.test else Retry()
+        return Attempts(self._context, retry, step, self._engine.answers)
+
+    def _present(self, image: str, what: str, hint: str) -> str:
+        """The id of an image, fetched where it is missing: the builder would not say as clearly why it cannot be."""
+        found = self._engine.images.id(image)
         if found is None:
-            self._context.events.emit("build.pull", f"pulling base image {name}")
+            self._context.events.emit("build.pull", f"pulling {what}")
             try:
-                self._engine.images.pull(name)
+                self._attempts("build").run(lambda: self._pull(image, what))
             except EngineFault as error:
-                raise StageFailed(
-                    f"base image {name} is neither here nor can it be pulled: {error.message}",
-                    hint="name another in the Dockerfile's FROM, or in build.args where it is an argument",
-                ) from error
-            found = self._engine.images.id(name)
+                raise StageFailed(f"{what} is neither here nor can it be pulled: {error.message}", hint=hint) from error
+            found = self._engine.images.id(image)
         return found or ""
+
+    def _pull(self, image: str, what: str) -> None:
+        try:
+            call(self._context, self._engine, lambda c: self._engine.images.pull(image, c), self._config.timeout)
+        except TimeoutError:
+            raise EngineFault(f"{what} was still being pulled after {format_duration(self._config.timeout)}") from None
 
     def _build(self) -> Image:
         started = time.monotonic()
@@ -158,38 +186,25 @@ class _Building:
         ignore = self._snapshot.read(_join(config.context, ".dockerignore"))
         ignored = ignore.decode(errors="replace") if ignore else None
         with build_context(self._snapshot, config.context, config.dockerfile, ignored) as tar:
-            build = partial(
-                self._engine.images.build,
-                tar,
-                dockerfile=config.dockerfile,
-                tag=self._tag(),
-                args=config.args,
-                labels=self._labels(),
-                tell=self._hear,
-            )
-            return self._in_time(build)
 
-    def _in_time(self, build: Callable[[], str]) -> str:
-        """The result of `build`, which may be silent for long: where nobody waits for it any more, it is left behind.
+            def build(connection: Connection) -> str:
+                return self._engine.images.build(
+                    tar,
+                    dockerfile=config.dockerfile,
+                    tag=self._tag(),
+                    args=config.args,
+                    labels=self._labels(),
+                    tell=self._hear,
+                    connection=connection,
+                )
 
-        Docker ends a build whose client has gone.
-        """
-        result: Future[str] = Future()
-
-        def work() -> None:
             try:
-                result.set_result(build())
-            except BaseException as error:  # noqa: BLE001  # it is raised where it is waited for
-                result.set_exception(error)
-
-        threading.Thread(target=work, name="build", daemon=True).start()
-        deadline = time.monotonic() + self._config.timeout.total_seconds()
-        while not wait([result], timeout=_LOOK).done:
-            self._context.check_cancelled()
-            if time.monotonic() > deadline:
-                limit = format_duration(self._config.timeout)
-                raise StageFailed(f"the build was still running after {limit}: stopped", tail=tuple(self._last))
-        return result.result()
+                return call(self._context, self._engine, build, config.timeout)
+            except TimeoutError:
+                limit = format_duration(config.timeout)
+                raise StageFailed(
+                    f"the build was still running after {limit}: stopped", tail=tuple(self._last)
+                ) from None
 
     def _hear(self, line: str) -> None:
         self._last.append(line)
@@ -210,16 +225,28 @@ class _Building:
         }
 
     def _test(self, image: Image) -> str:
-        if self._config.test is None:
+        tests = self._config.test
+        if tests is None:
             self._context.events.emit("build.untested", "build.test is not set: the image is deployed untested")
             return ", untested"
+        for name, service in tests.services.items():
+            self._present(
+                service.image, f"service {name}'s image {service.image}", "see its image in build.test.services"
+            )
+        self._context.events.emit("test.started", f"testing: {' '.join(tests.command)}")
+        attempts, once = self._attempts("test"), ImageTests(self._context, self._engine, tests)
         started = time.monotonic()
-        command = " ".join(self._config.test.command)
-        self._context.events.emit("test.started", f"testing: {command}")
-        report = ImageTests(self._context, self._engine, self._config.test).run(image)
+
+        def attempt() -> TestReport | None:
+            if attempts.number > 1:
+                self.clear()
+            return once.run(image, attempts.number)
+
+        report = attempts.run(attempt)
         counts = f": {report}" if report else ""
-        self._context.events.emit("test.finished", f"tests passed in {time.monotonic() - started:.1f} s{counts}")
-        return f", tests passed{counts}"
+        again = attempts.summary()
+        self._context.events.emit("test.finished", f"tests passed{again} in {time.monotonic() - started:.1f} s{counts}")
+        return f", tests passed{again}{counts}"
 
 
 def _join(folder: str, name: str) -> str:

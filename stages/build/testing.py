@@ -3,49 +3,56 @@
 from __future__ import annotations
 
 import secrets as randomness
-import threading
-import time
-from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack
 
 from pipeline.api import Image, StageContext
-from pipeline.config.models import Tests
+from pipeline.config.steps import Tests
 from pipeline.engine.container import ContainerSpec
 from pipeline.engine.engine import Engine
 from pipeline.engine.labels import LABEL_PIPELINE, LABEL_ROLE, LABEL_RUN, ROLE_TEST
-from pipeline.errors import EngineFault, StageFailed
+from pipeline.engine.task import Ending, Task
+from pipeline.errors import EngineFault
 from pipeline.quantity import format_duration
+from stages.build.artifacts import FILES_LIMIT, SIZE_LIMIT, Artifacts, Kept
+from stages.build.failures import TestsFailed
 from stages.build.junit import NotJUnit, TestReport, read_reports
+from stages.build.services import Services
 
-_LOOK = 0.05
 _REPORTS_LIMIT = 16 * 2**20
 _NAMES = 20
-_TAIL = 20
 
 
 class ImageTests:
-    """One run of an image's tests."""
+    """The tests of a run, which may be run again."""
 
     def __init__(self, context: StageContext, engine: Engine, tests: Tests) -> None:
         self._context = context
         self._engine = engine
         self._tests = tests
-        self._tail: deque[str] = deque(maxlen=_TAIL)
+        self._artifacts = Artifacts(context.home.run_artifacts(context.configuration.pipeline.name, context.run))
 
-    def run(self, image: Image) -> TestReport | None:
-        """Returns the report, where there is one. Raises `StageFailed` when they fail or do not end."""
-        container = self._engine.containers.start(self._spec(image))
-        reader = threading.Thread(target=self._read, args=(container,), name="test-output", daemon=True)
-        try:
-            reader.start()
-            ended = self._await_end(container)
-            reader.join(timeout=5)
-            return self._judge(container, ended)
-        finally:
-            self._engine.containers.remove(container)
+    def run(self, image: Image, attempt: int = 1) -> TestReport | None:
+        """Returns the report, where there is one.
 
-    def _spec(self, image: Image) -> ContainerSpec:
+        Raises `TestsFailed` when they fail or do not end, `ServiceFailed` when what they need is not there, and
+        `Cancelled`.
+        """
+        with ExitStack() as stack:
+            network: str = self._tests.network
+            watch: Callable[[], None] = _nothing_else
+            if self._tests.services:
+                services = stack.enter_context(Services(self._context, self._engine, self._tests.services))
+                network, watch = services.network, services.check
+            task = stack.enter_context(Task(self._engine.containers, self._spec(image, network), self._tell))
+            end = task.wait(self._tests.timeout, self._tests.stop_grace, self._context.cancelled, watch)
+            for path in self._tests.artifacts:
+                self._keep(task, path, attempt)
+            if end.exit_code != 0:
+                watch()
+            return self._judge(task, end)
+
+    def _spec(self, image: Image, network: str) -> ContainerSpec:
         pipeline = self._context.configuration.pipeline.name
         return ContainerSpec(
             name=f"{pipeline}.test{self._context.run}.{randomness.token_hex(3)}",
@@ -56,48 +63,32 @@ class ImageTests:
             environment=self._context.configuration.secrets.resolve_all(self._tests.environment),
             memory=self._tests.memory,
             pids=self._tests.pids,
-            network=self._tests.network,
+            network=network,
             unprivileged=True,
+            yielding=True,
         )
 
-    def _read(self, container: str) -> None:
-        # Whoever waits for the container meets the same fault, and in a place where it can be told.
-        with suppress(EngineFault):
-            for line in self._engine.containers.stream(container):
-                self._tail.append(line)
-                self._context.log.line("test", line)
+    def _tell(self, line: str) -> None:
+        self._context.log.line("test", line)
 
-    def _await_end(self, container: str) -> bool:
-        """Whether they ended by themselves in time. Ended they are in any case."""
-        deadline = time.monotonic() + self._tests.timeout.total_seconds()
-        while self._engine.containers.inspect(container).state == "running":
-            self._context.check_cancelled()
-            if time.monotonic() > deadline:
-                self._engine.containers.stop(container, self._tests.stop_grace)
-                return False
-            self._context.cancelled.wait(_LOOK)
-        return True
-
-    def _judge(self, container: str, ended: bool) -> TestReport | None:
-        report = self._report(container)
-        if not ended:
-            raise self._failed(f"the tests were still running after {format_duration(self._tests.timeout)}: stopped")
-        end = self._engine.containers.inspect(container)
+    def _judge(self, task: Task, end: Ending) -> TestReport | None:
+        report = self._report(task)
+        if not end.in_time:
+            limit = format_duration(self._tests.timeout)
+            raise TestsFailed(f"the tests were still running after {limit}: stopped", tail=task.tail)
         if end.oom_killed:
-            raise self._failed(f"the tests used more than {self._tests.memory >> 20} MiB (build.test.memory): killed")
+            memory = self._tests.memory >> 20
+            raise TestsFailed(f"the tests used more than {memory} MiB (build.test.memory): killed", tail=task.tail)
         if end.exit_code != 0:
             names = _listing(report.failed) if report else ""
-            raise self._failed(f"the tests failed with exit code {end.exit_code}{names}")
+            raise TestsFailed(f"the tests failed with exit code {end.exit_code}{names}", tail=task.tail)
         return report
 
-    def _failed(self, message: str) -> StageFailed:
-        return StageFailed(message, tail=tuple(self._tail))
-
-    def _report(self, container: str) -> TestReport | None:
+    def _report(self, task: Task) -> TestReport | None:
         if self._tests.reports is None:
             return None
         tell: Callable[[str], None] = lambda text: self._context.events.emit("build.warning", text)  # noqa: E731
-        archive = self._engine.containers.archive(container, self._tests.reports, _REPORTS_LIMIT)
+        archive = self._engine.containers.archive(task.container, self._tests.reports, _REPORTS_LIMIT)
         if archive is None:
             tell(f"the tests left no report at {self._tests.reports}, or one of more than {_REPORTS_LIMIT >> 20} MiB")
             return None
@@ -106,6 +97,40 @@ class ImageTests:
         except NotJUnit as error:
             tell(f"the test report cannot be read: {error}")
             return None
+
+    def _keep(self, task: Task, path: str, attempt: int) -> None:
+        """Keep one artifact. What cannot be kept is said; it is not what the tests are about."""
+        try:
+            kept = self._artifacts.keep(path, self._engine.containers.tar(task.container, path), attempt)
+        except EngineFault as error:
+            self._context.events.emit("artifact.warning", f"{path} could not be kept: {error.message}", path=path)
+            return
+        for warning in _warnings(path, kept):
+            self._context.events.emit("artifact.warning", warning, path=path)
+        if kept.files:
+            text = f"kept {path}: {_count(kept.files, 'file')}, {kept.size / 1e6:.1f} MB"
+            self._context.events.emit("artifact.kept", text, path=path, files=kept.files, size=kept.size)
+
+
+def _nothing_else() -> None:
+    """Without services there is nothing to watch beside the tests."""
+
+
+def _warnings(path: str, kept: Kept) -> list[str]:
+    warnings = []
+    if kept == Kept():
+        warnings.append(f"the tests left nothing at {path}")
+    if kept.left_out:
+        warnings.append(f"{_count(kept.left_out, 'entry', 'entries')} of {path} left out: only regular files are kept")
+    if kept.cut:
+        warnings.append(
+            f"{path} is not kept whole: a run's artifacts may have {SIZE_LIMIT >> 20} MiB and {FILES_LIMIT} files"
+        )
+    return warnings
+
+
+def _count(number: int, one: str, more: str = "") -> str:
+    return f"{number} {one if number == 1 else more or f'{one}s'}"
 
 
 def _listing(names: tuple[str, ...]) -> str:

@@ -47,6 +47,7 @@ class Fleet:
         self._starting: set[str] = set()
         self._settled: set[str] = set()
         self._containers: dict[str, Container] = {}
+        self._targets: dict[str, Target] = {}
         self._taken: set[IPv4Address] = set()
         self._ports: set[int] = set()
         self._lock = threading.Lock()
@@ -58,7 +59,7 @@ class Fleet:
             starting = set(self._starting)
         health = {h.target.id: h for h in self._balancer.target_health(self._pipeline, self._group)}
         found = {c.name: c for c in self._engine.containers.of(self._pipeline) if c.name not in starting}
-        self._containers = found
+        self._containers, self._targets = found, {name: h.target for name, h in health.items()}
         names = [*found, *(name for name in health if name not in found and name not in starting)]
         replicas = tuple(self._replica(name, found.get(name), health.get(name), busy) for name in names)
         return Observation(replicas, len(starting))
@@ -134,6 +135,21 @@ class Fleet:
         self._balancer.forget(self._pipeline, self._group, name)
         if name in self._containers:
             self._engine.containers.remove(self._containers[name].id)
+
+    def forget(self, name: str) -> None:
+        """Take a target away and leave its container. It can be registered again."""
+        self._balancer.forget(self._pipeline, self._group, name)
+
+    def moved(self) -> list[str]:
+        """The containers whose address is not their target's any more, as of the last look."""
+        return [
+            name
+            for name, container in self._containers.items()
+            if (target := self._targets.get(name))
+            and LABEL_PORT not in container.labels
+            and container.address
+            and container.address != target.address
+        ]
 
     def last_words(self, name: str, count: int = 20) -> tuple[str, ...]:
         """The last lines that a container printed."""

@@ -15,8 +15,12 @@ def prune(context: StageContext, engine: Engine, keep: int) -> None:
     # A release that was rolled back to is older than its number says; the active one is kept whatever its age.
     kept = {r.image_id for r in served[:keep]} | {r.image_id for r in served if r.state is ReleaseState.ACTIVE}
     try:
-        for image in engine.images.of(pipeline):
-            if image not in kept and engine.images.remove(image):
+        images = engine.images.of(pipeline)
+        # Asked for after they were listed: what another run builds or takes up from now on is not among them.
+        kept |= store.held_images(pipeline)
+        working = {str(run.number) for run in store.unfinished_runs(pipeline)}
+        for image, run in images.items():
+            if image not in kept and run not in working and engine.images.remove(image):
                 store.forget_image(image)
     except SystemFault as error:
         context.events.emit("retention.warning", f"an old image could not be removed: {error.message}")

@@ -70,7 +70,10 @@ class Replica:
 
 @dataclass(frozen=True)
 class Desired:
-    """What is wanted: `replicas` healthy ones of `template`, and nothing else."""
+    """What is wanted: `replicas` healthy ones of `template`, and nothing else.
+
+    `patience` is how long one that is found unhealthy may stay so before it is replaced.
+    """
 
     template: str
     replicas: int
@@ -78,6 +81,7 @@ class Desired:
     max_unavailable: int
     deregistration_delay: timedelta
     deploy_timeout: timedelta
+    patience: timedelta = timedelta(0)
 
     @property
     def floor(self) -> int:
@@ -149,8 +153,9 @@ def _is_kept(replica: Replica, desired: Desired) -> bool:
         return False
     if replica.ours:
         return True
-    broken = replica.target is TargetState.UNHEALTHY or replica.waiting > desired.deploy_timeout
-    return replica.runs and not broken
+    if replica.target is TargetState.UNHEALTHY:
+        return replica.runs and timedelta(0) < desired.patience >= replica.waiting
+    return replica.runs and replica.waiting <= desired.deploy_timeout
 
 
 def _failure(replica: Replica, desired: Desired) -> Failure | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from datetime import timedelta
 
 from pipeline.api import StageContext
@@ -32,13 +33,26 @@ class Service:
         """What is there now."""
         return self._fleet(self._group()).observe().replicas
 
-    def serve(self, spec: ReleaseSpec, release: int, cancelled: threading.Event | None = None) -> None:
-        """Make `spec` all that serves. Raises what `Convergence.run` raises."""
+    def serve(
+        self,
+        spec: ReleaseSpec,
+        release: int,
+        cancelled: threading.Event | None = None,
+        *,
+        template: str | None = None,
+        patience: timedelta = timedelta(0),
+    ) -> None:
+        """Make `spec` all that serves. Raises what `Convergence.run` raises.
+
+        `template` is what the containers are made from, where they are not to be made anew for a changed secret;
+        `patience`, how long one that is found unhealthy may stay so.
+        """
         self.engine.networks.ensure(self._pipeline)
         self.balancer.apply(self._pipeline, spec.balancer)
+        desired = replace(spec.desired(self.secrets), patience=patience)
         Convergence(
             self._fleet(spec.deploy.target_group),
-            spec.desired(self.secrets),
+            replace(desired, template=template) if template else desired,
             self._context.events,
             spec=spec,
             environment=self.secrets.resolve_all(spec.deploy.environment),
@@ -61,7 +75,10 @@ class Service:
         wanted = Desired("", 0, 0, 0, deregistration_delay=delay, deploy_timeout=timedelta(0))
         Convergence(self._fleet(group), wanted, self._context.events).run()
         self.balancer.withdraw(self._pipeline)
-        self.engine.containers.remove_leftovers(self._pipeline)
+        store, own = self._context.store, self._context.run
+        self.engine.containers.remove_leftovers(
+            self._pipeline, lambda: [run.number for run in store.unfinished_runs(self._pipeline) if run.number != own]
+        )
         try:
             self.engine.networks.remove(self._pipeline)
         except EngineFault as fault:

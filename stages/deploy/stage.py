@@ -19,10 +19,12 @@ from pipeline.errors import (
 )
 from pipeline.store.records import Deployment, DeploymentState, Release
 from stages.deploy.plan import foresee
+from stages.deploy.release_command import run_release_command
 from stages.deploy.retention import prune
 from stages.deploy.rollout import Desired
 from stages.deploy.service import Service
 from stages.deploy.spec import ReleaseSpec
+from stages.deploy.upkeep import ServiceUpkeep
 
 
 class DeployStage:
@@ -132,6 +134,10 @@ class DeployStage:
             store.finish_deployment(deployment, DeploymentState.INTERRUPTED)
         return f"release {active.number} serves"
 
+    def upkeep(self, context: StageContext) -> ServiceUpkeep:
+        """What looks after the release that serves."""
+        return ServiceUpkeep(context)
+
     def _spec(self, context: StageContext) -> ReleaseSpec:
         revision, image = context.work.revision, context.work.image
         assert revision is not None
@@ -151,6 +157,7 @@ class DeployStage:
         spec = ReleaseSpec.model_validate_json(release.spec)
         with _service(context) as service:
             events.emit("deployment.started", _announcement(release, active, spec.desired(service.secrets)))
+            self._prepare(context, service, deployment, release, active)
             try:
                 service.serve(spec, release.number, cancelled=context.cancelled)
             except PenstockError as failure:
@@ -162,6 +169,20 @@ class DeployStage:
             prune(context, service.engine, keep=spec.deploy.retain)
         replicas = "1 target" if spec.deploy.replicas == 1 else f"{spec.deploy.replicas} targets"
         return Outcome(f"release {release.number} serves with {replicas} at {', '.join(_addresses(spec))}")
+
+    def _prepare(
+        self, context: StageContext, service: Service, deployment: Deployment, release: Release, active: Release | None
+    ) -> None:
+        """What goes before a new release. Nothing of it runs yet: when that fails, what serves is not touched."""
+        try:
+            run_release_command(context, service.engine, release, ReleaseSpec.model_validate_json(release.spec))
+        except PenstockError as failure:
+            context.events.emit("deployment.failed", f"release {release.number}: {failure.message}")
+            if active is None:
+                self._go_back(context, service, deployment, active, failure)
+            context.store.finish_deployment(deployment, DeploymentState.FAILED, failure.message)
+            failure.message += f"; release {active.number} serves on" if active else ""
+            raise
 
     def _go_back(
         self,

@@ -5,17 +5,18 @@ from __future__ import annotations
 import hashlib
 import re
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from datetime import datetime
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
-from typing import IO
 
 from pipeline.api import Revision
 from pipeline.config.suggestion import did_you_mean
 from pipeline.errors import ConfigError
 from pipeline.lock import exclusive
 from stages.source.git import Git, GitFailed, explain, fetch, is_url, redact
+from stages.source.refs import commits, heads, remote_heads
+from stages.source.snapshot import GitSnapshot
 
 _SHA = re.compile(r"[0-9a-f]{4,40}")
 _FULL = 40
@@ -30,6 +31,7 @@ class Repository:
             raise ConfigError(f"source.repository: {named} is neither a path nor a URL")
         self._tell = tell
         self._checkout: Git | None = None
+        self._at: Git | None = None
         self.location = named if is_url(named) else self._local(named, base)
         tail = re.sub(r"[^A-Za-z0-9.-]+", "-", redact(self.location).rstrip("/").removesuffix("/.git"))[-40:].strip("-")
         digest = hashlib.sha256(self.location.encode()).hexdigest()[:12]
@@ -44,10 +46,41 @@ class Repository:
         with exclusive(self._lock):
             self._fetch()
             sha = self._commit(name)
-        fields = self._git("log", "-1", "--no-show-signature", "--format=%H%x00%an%x00%s%x00%cI", sha, "--")
-        fields = fields.encode(errors="surrogateescape").decode(errors="replace")
-        full, author, subject, committed = fields.rstrip("\n").split("\0")
-        return Revision(full, wanted, author, subject, datetime.fromisoformat(committed), redact(self.location))
+        return self._revision(sha, wanted)
+
+    def commit(self, sha: str, ref: str) -> Revision:
+        """The commit of that id, which `ref` led to. Nothing is fetched when it is here already."""
+        with exclusive(self._lock):
+            if not self._has(sha):
+                with suppress(GitFailed):
+                    fetch(self._git, self.location, sha)
+            if not self._has(sha):
+                self._fetch()
+                sha = self._commit(sha)
+        return self._revision(sha, ref)
+
+    def heads(self, patterns: Sequence[str]) -> dict[str, str]:
+        """The commit of every ref that a pattern such as `refs/heads/*` means; of `HEAD`, what is checked out."""
+        if patterns == ["HEAD"]:
+            return {"HEAD": self._head()}
+        try:
+            return heads(self._at, patterns) if self._at else remote_heads(self._git, self.location, patterns)
+        except GitFailed as error:
+            raise explain(error, self.location) from error
+
+    def commits(self, old: str | None, new: str) -> list[Revision]:
+        """From one commit to another along the first parents, oldest first; only the last where the way is unknown."""
+        if self._at is None:
+            with exclusive(self._lock):
+                if not self._has(new):
+                    self._fetch()
+        return commits(self._at or self._git, old, new, redact(self.location))
+
+    def place_of(self, file: Path) -> str | None:
+        """Where a file of the checkout is in the repository, whether it is committed or not; None elsewhere."""
+        top = self._checkout.maybe("rev-parse", "--show-toplevel") if self._checkout else None
+        root = Path(top.rstrip("\n")).resolve() if top else None
+        return str(file.relative_to(root)) if root and file.is_relative_to(root) else None
 
     def snapshot(self, revision: Revision) -> GitSnapshot:
         """The files of a commit. Raises `ConfigError` for a repository with submodules."""
@@ -76,6 +109,12 @@ class Repository:
         changes = (self._checkout.maybe("status", "--porcelain", "-z") or "").split("\0")
         return sum(bool(change) and top / change[3:] != apart_from for change in changes)
 
+    def _revision(self, sha: str, ref: str) -> Revision:
+        return replace(commits(self._git, None, sha, redact(self.location))[-1], ref=ref)
+
+    def _has(self, sha: str) -> bool:
+        return self._git.maybe("cat-file", "-e", f"{sha}^{{commit}}") is not None
+
     def _local(self, named: str, base: Path) -> str:
         path = (base / Path(named).expanduser()).resolve()
         if not path.is_dir():
@@ -96,7 +135,7 @@ class Repository:
         return common
 
     def _head(self) -> str:
-        if is_url(self.location):
+        if self._at is None:
             raise ConfigError("HEAD means what is checked out, and a URL has no checkout", hint="name a branch")
         sha = self._at.maybe("rev-parse", "--verify", "--quiet", "HEAD^{commit}")
         if sha is None:
@@ -151,37 +190,6 @@ class Repository:
 
     def _empty(self) -> ConfigError:
         return ConfigError(f"{redact(self.location)} has no commit yet", hint="git add . && git commit -m 'First'")
-
-
-class GitSnapshot:
-    """The files of one commit, read from the mirror."""
-
-    def __init__(self, git: Git, revision: Revision) -> None:
-        self._git = git
-        self.revision = revision
-
-    def tree(self, path: str) -> str:
-        """The git tree id of a folder. Raises `ConfigError` when the commit has no such folder."""
-        if path == ".":
-            return self._git("rev-parse", f"{self.revision.sha}^{{tree}}").strip()
-        found = self._git("ls-tree", "-d", self.revision.sha, "--", path).split()
-        if not found:
-            raise ConfigError(
-                f"commit {self.revision.short} has no folder {path}",
-                hint="build.context is relative to the repository's root",
-            )
-        return found[2]
-
-    @contextmanager
-    def archive(self, path: str) -> Iterator[IO[bytes]]:
-        """An uncompressed tar of a folder."""
-        what = self.revision.sha if path == "." else f"{self.revision.sha}:{path}"
-        with self._git.stream("archive", "--format=tar", what) as stream:
-            yield stream
-
-    def read(self, path: str) -> bytes | None:
-        """One file, or None when there is none of that name."""
-        return self._git.content("cat-file", "blob", f"{self.revision.sha}:{path}")
 
 
 def _made(path: Path) -> Path:

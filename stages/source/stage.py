@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+
 from pipeline.api import Outcome, Revision, StageContext
+from pipeline.config.load import Committed
+from pipeline.config.models import Pipeline
 from stages.source.filters import touches
+from stages.source.git import is_url
 from stages.source.repository import Repository
+from stages.source.watcher import watch_refs
 
 
 class SourceStage:
@@ -29,16 +37,39 @@ class SourceStage:
         reason = self._unchanged(context, repository, revision)
         return [f"run {_describe(revision)}", *([f"… or rather not: {reason}"] if reason else [])]
 
+    def heads(self, context: StageContext) -> dict[str, str]:
+        """The commit of every ref that the triggers mean."""
+        return _repository(context).heads(_patterns(context.configuration.pipeline))
+
+    def commits(self, context: StageContext, old: str | None, new: str) -> list[Revision]:
+        """What a ref got by moving."""
+        return _repository(context).commits(old, new)
+
+    def git_directory(self, context: StageContext) -> Path | None:
+        """Where the repository is on this machine."""
+        location = _repository(context).location
+        return None if is_url(location) else Path(location)
+
+    def watch(self, context: StageContext, moved: Callable[[], None]) -> AbstractContextManager[None]:
+        """Call `moved` soon after a ref may have moved."""
+        return watch_refs(Path(_repository(context).location), moved)
+
+    def pipeline_file(self, context: StageContext) -> Committed | None:
+        """The pipeline.yaml of the run's commit, which is found by this."""
+        repository, revision = self._resolve(context)
+        here = context.configuration.path.resolve()
+        path = context.configuration.pipeline.source.file or repository.place_of(here) or "pipeline.yaml"
+        assert context.work.snapshot is not None
+        content = context.work.snapshot.read(path)
+        return Committed(f"{revision.short}:{path}", content) if content is not None else None
+
     def _resolve(self, context: StageContext) -> tuple[Repository, Revision]:
-        source = context.configuration.pipeline.source
-        repository = Repository(
-            source.repository,
-            context.configuration.directory,
-            context.home.mirrors,
-            lambda text: context.events.emit("source.warning", text),
-        )
+        repository, source = _repository(context), context.configuration.pipeline.source
+        if context.work.revision is not None:
+            return repository, context.work.revision
         context.check_cancelled()
-        revision = repository.resolve(context.requested or source.branch)
+        wanted = context.requested or source.branch
+        revision = repository.commit(context.sha, context.ref or wanted) if context.sha else repository.resolve(wanted)
         context.check_cancelled()
         context.work.revision = revision
         context.work.snapshot = repository.snapshot(revision)
@@ -54,6 +85,24 @@ class SourceStage:
             return None
         since = f"since release {serving.number} (--force runs it)"
         return f"{revision.short} changes nothing under {', '.join(paths)} {since}"
+
+
+def _repository(context: StageContext) -> Repository:
+    return Repository(
+        context.configuration.pipeline.source.repository,
+        context.configuration.directory,
+        context.home.mirrors,
+        lambda text: context.events.emit("source.warning", text),
+    )
+
+
+def _patterns(pipeline: Pipeline) -> list[str]:
+    """What `triggers` means, as git names it. What `source.branch` names may also be a tag, or what is checked out."""
+    branches, tags, branch = pipeline.triggers.branches, pipeline.triggers.tags, pipeline.source.branch
+    if not branches and not tags and branch == "HEAD":
+        return ["HEAD"]
+    own = [] if branches else [f"refs/heads/{branch}", *([] if tags else [f"refs/tags/{branch}"])]
+    return [*own, *(f"refs/heads/{glob}" for glob in branches), *(f"refs/tags/{glob}" for glob in tags)]
 
 
 def _describe(revision: Revision) -> str:

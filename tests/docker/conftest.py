@@ -2,19 +2,44 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from pipeline.engine.engine import Engine
 from pipeline.home import Home
 from tests.docker.project import Project
 
 Projects = Callable[..., Project]
 
 
+@pytest.fixture(scope="session")
+def built(tmp_path_factory: pytest.TempPathFactory, base_image: str) -> Iterator[None]:
+    """The versions that most tests begin with stay in the builder's cache, which else goes with each test's project.
+
+    Each worker holds them for itself: so none has to know when the others are done.
+    """
+    home = Home.locate({"PENSTOCK_HOME": str(tmp_path_factory.mktemp("built"))})
+    sample = Project(home.root / "shop", base_image, home).create()
+    with Engine(home.id) as engine:
+        for version in ("1", "2", "2-broken"):
+            sample.commit(version)
+            engine.images.build(
+                io.BytesIO(sample.archive()),
+                dockerfile="Dockerfile",
+                tag=f"penstock/built-{home.id}:{version}",
+                args={"BASE_IMAGE": base_image},
+                labels={},
+                tell=lambda _: None,
+            )
+    yield
+    sample.remove()
+
+
 @pytest.fixture
-def projects(tmp_path: Path, base_image: str) -> Iterator[Projects]:
+def projects(tmp_path: Path, base_image: str, built: None) -> Iterator[Projects]:
     """Make projects that share one home; everything of theirs is removed afterwards."""
     home = Home.locate({"PENSTOCK_HOME": str(tmp_path / "home")})
     made: list[Project] = []

@@ -6,15 +6,18 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pipeline.balancer.balancer import Balancer
+from pipeline.balancer.haproxy.data_plane import DataPlane
 from pipeline.balancer.model import TargetHealth, TargetState
 from pipeline.engine.container import Container
 from pipeline.engine.engine import Engine
@@ -27,6 +30,9 @@ from pipeline.testing.profile import LoadProfile
 
 ROOT = Path(__file__).resolve().parents[2]
 DRIVER = Path(__file__).with_name("crashing.py")
+
+# With its port, which is another in every test, no image would have a layer in common with another's.
+IGNORED = "pipeline.yaml"
 
 PIPELINE = """\
 name: {name}
@@ -51,7 +57,7 @@ balancer:
 """
 
 
-def until(condition: Callable[[], Any], what: str, deadline: float = 20) -> Any:
+def until(condition: Callable[[], Any], what: str, deadline: float = 60) -> Any:
     """The first true answer of `condition`."""
     end = time.monotonic() + deadline
     while time.monotonic() < end:
@@ -82,15 +88,32 @@ class Project:
     home: Home
     name: str = "shop"
     replicas: int = 2
-    port: int = field(default_factory=free_port)
+    port: int = 0
+    _held: list[socket.socket] = field(default_factory=list)
+    _started: list[subprocess.Popen[str]] = field(default_factory=list)
 
     def create(self) -> Project:
         """The sample application as version 1, committed."""
+        self.take_port()
         shutil.copytree(ROOT / "sample_app", self.directory, ignore=shutil.ignore_patterns("__pycache__"))
+        self.write(".dockerignore", IGNORED)
         self.configure()
         self.git("init", "--quiet", "--initial-branch=main")
         self.commit("1")
         return self
+
+    def take_port(self) -> None:
+        """Serve at a new port, which no other test is given before we listen on it, nor while we do not.
+
+        We hold it bound: that keeps off who looks for a free one, and not who binds it to be reused, as HAProxy does.
+        """
+        while True:
+            self._held.append(held := socket.socket())
+            with suppress(OSError):
+                held.bind(("127.0.0.1", free_port()))
+                held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                self.port = held.getsockname()[1]
+                return
 
     def configure(self, *changes: tuple[str, str]) -> None:
         """Write pipeline.yaml, with parts replaced."""
@@ -119,6 +142,11 @@ class Project:
             ["git", *identity, *arguments], cwd=self.directory, check=True, capture_output=True, text=True
         ).stdout
 
+    def archive(self) -> bytes:
+        """The committed files as a tar, as the builder gets them."""
+        command = ["git", "-c", "tar.umask=0022", "archive", "HEAD", ".", f":!{IGNORED}"]
+        return subprocess.run(command, cwd=self.directory, check=True, capture_output=True).stdout
+
     @property
     def environment(self) -> dict[str, str]:
         """What commands run with."""
@@ -127,7 +155,7 @@ class Project:
     def start(self, *arguments: str, crash_at: str | None = None, **environment: str) -> subprocess.Popen[str]:
         """Start `pipeline ARGUMENTS`, which ends itself by SIGKILL at the point named."""
         program = [str(DRIVER), crash_at] if crash_at else ["-m", "pipeline.cli.main"]
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, *program, *arguments],
             cwd=self.directory,
             env={**self.environment, **environment},
@@ -135,6 +163,8 @@ class Project:
             stderr=subprocess.PIPE,
             text=True,
         )
+        self._started.append(process)
+        return process
 
     def pipeline(self, *arguments: str, code: int | None = 0, **environment: str) -> Result:
         """Run `pipeline ARGUMENTS` and hold it to its exit code, where one is given."""
@@ -184,6 +214,13 @@ class Project:
             assert store.unfinished_runs(self.name) == []
             assert {c.image for c in containers} == {active.image_id}
 
+    def assert_active(self, release: int) -> None:
+        """A release is the one in service, whatever is being prepared beside it."""
+        with self.store() as store:
+            active = store.active_release(self.name)
+        assert active is not None
+        assert active.number == release
+
     def assert_gone(self) -> None:
         """Nothing is left: no container, no target, no network."""
         assert self.containers() == []
@@ -196,11 +233,17 @@ class Project:
             assert store.open_deployment(self.name) is None
 
     def remove(self) -> None:
-        """Take away whatever is left, whether the pipeline still can or not."""
-        self.pipeline("down", "--wait", "30s", code=None)
+        """Take away whatever is left in its home, whether the pipeline still can or not. Nothing is drained."""
+        for process in self._started:
+            if process.poll() is None:
+                process.kill()
+                process.communicate()
+        for held in self._held:
+            held.close()
+        DataPlane(self.home.balancer).stop()
         label = f"label=penstock.home={self.home.id}"
         if left := docker("ps", "-aq", "--filter", label).split():
-            docker("rm", "-f", *left)
+            docker("rm", "-f", "-v", *left)
         if left := docker("network", "ls", "-q", "--filter", label).split():
             docker("network", "rm", *left)
         # Another project's image may be built on one of ours: then it stays for it.

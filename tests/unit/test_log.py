@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import resource
 import threading
+import time
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from pipeline.errors import StoreFault
 from pipeline.log import RunLogFile, follow, read_log
-from pipeline.masking import Mask
+from pipeline.masking import Mask, forms_of
 
 
 def test_lines_come_back_with_their_stage(tmp_path: Path) -> None:
@@ -32,6 +37,53 @@ def test_secrets_never_reach_the_disk(tmp_path: Path) -> None:
         log.line("test", "password is hunter-two")
     assert b"hunter" not in path.read_bytes()
     assert [line.text for line in read_log(path)] == ["password is ***"]
+
+
+def test_a_secret_that_a_colour_stands_in(tmp_path: Path) -> None:
+    """Taking the colour out must not put the secret together; nor is one that holds such a character left."""
+    path = tmp_path / "1.jsonl"
+    with RunLogFile(path, Mask(["hunter-two", "bell\x07-ringer"])) as log:
+        log.line("test", "hunter\x1b[1m-two, bell\x07-ringer")
+    assert [line.text for line in read_log(path)] == ["***, ***"]
+
+
+# Nothing of these stands in what is around the secret.
+letters = st.text('abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/+=&"\\é', min_size=8, max_size=80)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(letters, st.integers(16 * 1024, 64 * 1024), st.integers(1, 3), st.data())
+def test_no_piece_of_a_secret_in_an_endless_line(secret: str, piece: int, pieces: int, data: st.DataObject) -> None:
+    """Wherever it is cut, in whatever form the secret is: what is kept has no character of it."""
+    form = data.draw(st.sampled_from(sorted({form for form in forms_of(secret) if len(form) >= 8})))
+    before = pieces * piece - data.draw(st.integers(0, len(form)), "characters before the cut")
+    endless = "." * before + form + "." * 500
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "1.jsonl"
+        with RunLogFile(path, Mask([secret])) as log:
+            for start in range(0, len(endless), piece):
+                log.line("test", endless[start : start + piece])
+        texts = [line.text for line in read_log(path)]
+    assert len(texts) == -(-len(endless) // piece)
+    assert all(set(text.partition(" … (")[0]) <= {".", "*"} for text in texts)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(letters, st.data())
+def test_a_secret_over_a_cut_is_masked_on_both_sides(secret: str, data: st.DataObject) -> None:
+    """Of the piece after the cut nothing is lost but the secret's rest, and another stage's line changes nothing."""
+    cut = data.draw(st.integers(1, len(secret) - 1))
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "1.jsonl"
+        with RunLogFile(path, Mask([secret])) as log:
+            log.line("test", "." * 20_000 + secret[:cut])
+            log.line("build", secret[cut:])
+            log.line("test", secret[cut:] + " done")
+            log.line("test", "plain")
+        texts = [line.text for line in read_log(path)]
+    assert set(texts[0].partition(" … (")[0]) == {"."}
+    assert texts[2].strip("*") == " done"
+    assert texts[3] == "plain"
 
 
 def test_control_characters_are_taken_out(tmp_path: Path) -> None:
@@ -71,6 +123,82 @@ def test_what_a_crash_left_unfinished_is_no_line(tmp_path: Path) -> None:
     whole = path.read_bytes()
     path.write_bytes(whole + whole[: whole.index(b"\xa9")])
     assert [line.text for line in read_log(path)] == ["whole é"]
+
+
+def test_a_disk_that_was_full_for_a_while(tmp_path: Path) -> None:
+    """What it cut short spoils neither what was before nor what comes after."""
+    path = tmp_path / "1.jsonl"
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with RunLogFile(path, str) as log:
+        log.line("test", "before")
+        resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 30, hard))
+        try:
+            with pytest.raises(StoreFault, match="cannot write the run's log: File too large"):
+                log.line("test", "lost")
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        assert not path.read_bytes().endswith(b"\n")
+        log.line("test", "after")
+    assert [line.text for line in read_log(path)] == ["before", "after"]
+
+
+def test_what_another_process_left_unfinished_is_ended(tmp_path: Path) -> None:
+    """A run that is taken up again writes on in the same file."""
+    path = tmp_path / "1.jsonl"
+    path.write_text('{"at": "12:00", "stage": "te')
+    with RunLogFile(path, str) as log:
+        log.line("test", "whole")
+    assert [line.text for line in read_log(path)] == ["whole"]
+
+
+def test_what_comes_after_the_end_is_not_kept(tmp_path: Path) -> None:
+    """A reader of a container's output may be the last to know."""
+    path = tmp_path / "1.jsonl"
+    with RunLogFile(path, str) as log:
+        log.line("test", "in time")
+    log.line("test", "late")
+    assert [line.text for line in read_log(path)] == ["in time"]
+
+
+def test_every_line_says_where_the_next_begins(tmp_path: Path) -> None:
+    """Whoever reads on from there misses nothing and sees nothing twice, also in the middle of a run."""
+    path = tmp_path / "1.jsonl"
+    with RunLogFile(path, str) as log:
+        for number in range(10):
+            log.line("test", f"é {number}")
+        whole = list(read_log(path))
+        for index, line in enumerate(whole):
+            assert list(read_log(path, line.end)) == whole[index + 1 :]
+        log.line("test", "new")
+    assert [line.text for line in follow(path, lambda: True, whole[-1].end)] == ["new"]
+    assert list(read_log(path, 10**9)) == []
+
+
+def test_following_waits_for_a_log_that_is_not_there_yet(tmp_path: Path) -> None:
+    """A run in the queue has printed nothing."""
+    path = tmp_path / "1.jsonl"
+    asked = 0
+
+    def finished() -> bool:
+        nonlocal asked
+        asked += 1
+        if asked == 2:
+            with RunLogFile(path, str) as log:
+                log.line("test", "at last")
+        return asked == 3
+
+    assert [line.text for line in follow(path, finished)] == ["at last"]
+
+
+def test_following_costs_next_to_nothing(tmp_path: Path) -> None:
+    """While nothing is printed, under 1 % of a processor."""
+    path = tmp_path / "1.jsonl"
+    with RunLogFile(path, str) as log:
+        log.line("test", "x" * 10_000)
+    looks = iter(range(20))
+    clock, processor = time.monotonic(), time.thread_time()
+    assert len(list(follow(path, lambda: next(looks) == 19))) == 1
+    assert (time.thread_time() - processor) / (time.monotonic() - clock) < 0.01
 
 
 def test_following_sees_every_line_until_the_end(tmp_path: Path) -> None:

@@ -73,7 +73,7 @@ def start(directory: Path) -> None:
 
 def stop(directory: Path) -> None:
     """End HAProxy and wait until it is gone. Does nothing when it is not there."""
-    pid = _running(directory)
+    pid = running(directory)
     if pid is None:
         return
     for number in (signal.SIGTERM, signal.SIGKILL):
@@ -88,7 +88,7 @@ def stop(directory: Path) -> None:
     (directory / _PID_FILE).unlink(missing_ok=True)
 
 
-def _running(directory: Path) -> int | None:
+def running(directory: Path) -> int | None:
     """The master that was started here; a process number alone proves nothing, its working directory does."""
     try:
         pid = int((directory / _PID_FILE).read_text())
@@ -100,7 +100,7 @@ def _running(directory: Path) -> int | None:
 
 
 def _gone(directory: Path, deadline: float) -> bool:
-    while _running(directory) is not None:
+    while running(directory) is not None:
         if time.monotonic() > deadline:
             return False
         time.sleep(0.005)

@@ -53,7 +53,8 @@ MISTAKES = [
         "a key of somewhere else",
         "name: shop",
         "name: shop\nreplicas: 2",
-        "2:1: replicas: unknown key (known: balancer, build, deploy, name, parameters, secrets, source)",
+        "2:1: replicas: unknown key (known: balancer, build, deploy, execution_mode, name, parameters, reporters, "
+        "retention, secrets, source, triggers)",
     ),
     Bad(
         "a key twice",
@@ -343,8 +344,9 @@ MISTAKES = [
         "a secret where it would be stored",
         "  context: app",
         "  context: app\n  args: {TOKEN: '${secret:HOME}'}",
-        "7:17: build.args.TOKEN: a secret would be stored here (secrets may "
-        "stand in deploy.environment and build.test.environment only)",
+        "7:17: build.args.TOKEN: a secret would be stored here (secrets may stand in deploy.environment, "
+        "deploy.release_command.environment, build.test.environment, build.test.services, triggers.webhooks and "
+        "reporters only)",
     ),
     Bad(
         "a file of secrets that is missing",

@@ -43,9 +43,9 @@ def test_runs_are_numbered_for_each_pipeline(store: Store) -> None:
 def test_a_run_tells_how_it_ended(store: Store) -> None:
     """With its reason, and the stage that was running ends with it."""
     run = store.begin_run("shop", requested="main")
-    store.begin_stage("shop", run.number, "source")
+    store.queue.enter("shop", run.number, "source")
     store.finish_stage("shop", run.number, "source", StageState.SUCCEEDED, "abc1234 on main")
-    store.begin_stage("shop", run.number, "build")
+    store.queue.enter("shop", run.number, "build")
     store.finish_run("shop", run.number, RunState.INTERRUPTED, "killed")
     ended = store.run("shop", run.number)
     assert ended is not None
@@ -182,7 +182,7 @@ def test_a_database_of_a_newer_version(tmp_path: Path) -> None:
     connection = sqlite3.connect(path)
     connection.execute("PRAGMA user_version=99")
     connection.close()
-    with pytest.raises(StoreFault, match=r"was written by a newer Penstock \(database version 99, this one knows 1\)"):
+    with pytest.raises(StoreFault, match=r"was written by a newer Penstock \(database version 99, this one knows 2\)"):
         Store(path)
 
 

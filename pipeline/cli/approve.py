@@ -1,0 +1,19 @@
+"""`pipeline approve`: answer a run that waits for approval."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from pipeline.cli.answer import answer
+from pipeline.cli.session import pipeline_options
+
+
+@click.command("approve")
+@click.argument("run", type=click.IntRange(min=1))
+@click.option("-m", "--comment", default="", help="Why.")
+@pipeline_options
+def command(run: int, comment: str, file: Path, parameters: tuple[str, ...]) -> None:
+    """Let RUN be deployed, which waits for it: see deploy.approval."""
+    answer(run, file, parameters, granted=True, comment=comment)

@@ -1,0 +1,81 @@
+"""Work that the daemon does for a command: asked for, shown as it comes, and ended as if we had done it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from pipeline.cli.session import Session
+from pipeline.errors import (
+    Cancelled,
+    ConfigError,
+    ExitCode,
+    PenstockError,
+    RollbackFailed,
+    RolledBack,
+    StageFailed,
+    SystemFault,
+)
+from pipeline.events import Event, Listener
+
+if TYPE_CHECKING:
+    from pipeline.runs.runner import Runner
+    from pipeline.server.client import Client
+
+_LOOK = 0.1
+_ERRORS: dict[int, type[PenstockError]] = {
+    ExitCode.FAILED: StageFailed,
+    ExitCode.BAD_CONFIGURATION: ConfigError,
+    ExitCode.ROLLED_BACK: RolledBack,
+    ExitCode.ROLLBACK_FAILED: RollbackFailed,
+    ExitCode.CANCELLED: Cancelled,
+}
+
+
+def have_run(
+    opened: Session,
+    body: dict[str, Any],
+    directly: Callable[[Runner], object],
+    shown: Listener,
+    cancelled: threading.Event,
+) -> None:
+    """Have the daemon do what `body` says, or do it `directly` where there is none. Raises what it came to."""
+    if opened.daemon is None:
+        directly(opened.runner([shown], cancelled))
+        return
+    run = opened.daemon.ask("POST", f"/v1/pipelines/{opened.name}/runs", body)
+    follow(opened.daemon, opened.name, run["number"], shown, cancelled)
+
+
+def follow(client: Client, pipeline: str, number: int, shown: Listener, cancelled: threading.Event) -> None:
+    """Show a run until it is over; raises what it came to. When `cancelled` is set, it is given up."""
+    over = threading.Event()
+
+    def give_up() -> None:
+        while not over.wait(_LOOK):
+            if cancelled.is_set():
+                client.ask("POST", f"/v1/pipelines/{pipeline}/runs/{number}/cancel")
+                return
+
+    threading.Thread(target=give_up, name="give-up", daemon=True).start()
+    last: Event | None = None
+    try:
+        for event in client.events(pipeline, number):
+            shown(event)
+            last = event
+    finally:
+        over.set()
+    _raise(last)
+
+
+def _raise(last: Event | None) -> None:
+    if last is None:
+        return
+    if last.kind in ("run.superseded", "run.cancelled"):
+        raise Cancelled(last.message)
+    code = last.fields.get("code")
+    if isinstance(code, int):
+        hint, tail = last.fields.get("hint"), str(last.fields.get("tail") or "")
+        kind = _ERRORS.get(code, SystemFault)
+        raise kind(str(last.fields.get("reason")), hint=str(hint) if hint else None, tail=tuple(tail.splitlines()))

@@ -1,0 +1,32 @@
+"""`pipeline retry`: run a run again that did not succeed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from pipeline.cli.following import follow
+from pipeline.cli.session import cancellable, events_shown, json_option, pipeline_options, session
+from pipeline.errors import ConfigError
+
+
+@click.command("retry")
+@click.argument("run", type=click.IntRange(min=1))
+@pipeline_options
+@json_option
+def command(run: int, file: Path, parameters: tuple[str, ...], as_json: bool) -> None:
+    """Run the commit of RUN again, from the stage that failed: what was built and tested is taken as it is."""
+    with (
+        session(file, parameters, acting=True) as opened,
+        cancellable() as cancelled,
+        events_shown(opened, as_json=as_json) as shown,
+    ):
+        if opened.daemon is None:
+            found = opened.store.run(opened.name, run)
+            what = f"pipeline run {found.sha[:12]}" if found and found.sha else "pipeline run"
+            raise ConfigError(
+                "nobody serves this pipeline, and retries are for its queue", hint=f"or run it now: {what}"
+            )
+        queued = opened.daemon.ask("POST", f"/v1/pipelines/{opened.name}/runs/{run}/retry")
+        follow(opened.daemon, opened.name, queued["number"], shown, cancelled)

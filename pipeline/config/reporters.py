@@ -1,0 +1,93 @@
+"""Reporters in pipeline.yaml: found through entry points, each with options of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib.metadata import entry_points
+from typing import Annotated, Any, get_args
+
+from pydantic import BaseModel, GetJsonSchemaHandler, SerializeAsAny, ValidationError, WrapValidator
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, ErrorDetails, InitErrorDetails
+from pydantic_core.core_schema import ErrorType, ValidatorFunctionWrapHandler
+
+from pipeline.balancer.model import Name, Resource
+from pipeline.config.suggestion import did_you_mean, nearest
+from pipeline.errors import Misfit
+
+GROUP = "pipeline.reporters"
+_TYPE = "type"
+
+
+def reporter_types() -> dict[str, type[Resource]]:
+    """The model of each reporter that is installed, by its type."""
+    return {name: _load(name) for name in sorted(entry_points(group=GROUP).names)}
+
+
+def _load(name: str) -> type[Resource]:
+    (entry, *_) = entry_points(group=GROUP, name=name)
+    try:
+        found = entry.load()
+    except Exception as error:  # noqa: BLE001  # whatever somebody's package raises when it is imported
+        raise Misfit(_TYPE, f"the reporter {name} cannot be loaded: {error!r}") from None
+    if not (isinstance(found, type) and issubclass(found, Resource) and callable(getattr(found, "report", None))):
+        raise Misfit(_TYPE, f"{entry.value}, installed as {name}, is no subclass of pipeline.reporters.Reporter")
+    return found
+
+
+def _configured(value: Any, handler: ValidatorFunctionWrapHandler) -> Resource:
+    if isinstance(value, Resource):
+        return value
+    if not isinstance(value, dict):
+        return handler(value)  # type: ignore[no-any-return]  # which says that it must be a mapping
+    known = sorted(entry_points(group=GROUP).names)
+    kind = value.get(_TYPE)
+    if kind is None:
+        raise Misfit(_TYPE, f"is missing (one of {', '.join(known)})")
+    if kind not in known:
+        raise Misfit(_TYPE, f"there is no reporter {kind!r} ({did_you_mean(str(kind), known)})")
+    model = _load(kind)
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        raise ValidationError.from_exception_data(kind, list(_explained(error, model))) from None
+
+
+def _explained(error: ValidationError, model: type[BaseModel]) -> Iterator[InitErrorDetails]:
+    """What pydantic objects to; the options, which only the type tells, in words."""
+    details = error.errors(include_url=False)
+    unknown = [str(d["loc"][0]) for d in details if d["type"] == "extra_forbidden" and len(d["loc"]) == 1]
+    misspelt = {nearest(key, model.model_fields) for key in unknown}
+    for detail in details:
+        if detail["type"] != "missing" or detail["loc"][0] not in misspelt:
+            reason = _reason(detail, model)
+            kind, context = ("value_error", {"error": ValueError(reason)}) if reason else (detail["type"], None)
+            yield InitErrorDetails(
+                type=kind, loc=detail["loc"], input=detail["input"], ctx=context or detail.get("ctx", {})
+            )
+
+
+def _reason(detail: ErrorDetails, model: type[BaseModel]) -> str:
+    """Why an option is wrong; nothing where pydantic's kind of error is understood by itself."""
+    kind, key = detail["type"], str(detail["loc"][0]) if len(detail["loc"]) == 1 else ""
+    if key and kind == "extra_forbidden":
+        return f"unknown key ({did_you_mean(key, model.model_fields)})"
+    if key and kind == "missing":
+        return f"is missing ({(model.model_fields[key].description or '').rstrip('.')})"
+    return "" if kind in get_args(ErrorType) else detail["msg"]
+
+
+class _Schema:
+    """Any of the installed reporters, in the JSON Schema."""
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, _: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        schemas = []
+        for name, model in reporter_types().items():
+            schema = handler.resolve_ref_schema(handler(model.__pydantic_core_schema__))
+            schema["properties"][_TYPE] |= {"const": name}
+            schemas.append(schema)
+        return {"anyOf": schemas}
+
+
+Reporters = dict[Name, Annotated[SerializeAsAny[Resource], WrapValidator(_configured), _Schema]]

@@ -1,0 +1,106 @@
+"""A container that is there for one thing and then removed: the tests, what runs beside them, a release command."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Self
+
+from pipeline.engine.container import Container, ContainerSpec
+from pipeline.engine.containers import Containers
+from pipeline.errors import Cancelled, EngineFault
+
+_LOOK = 0.05
+_TAIL = 20
+# What it printed last may still be on its way when it has ended.
+_OUTPUT = 5
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a task ended. `in_time` is False when it had to be stopped; `exit_code` is then what it made of that."""
+
+    exit_code: int
+    oom_killed: bool
+    in_time: bool
+
+
+class Task:
+    """Started by entering its block, removed by leaving it, whatever it is doing then. `tell` hears what it prints."""
+
+    def __init__(self, containers: Containers, spec: ContainerSpec, tell: Callable[[str], None]) -> None:
+        self._containers = containers
+        self._spec = spec
+        self._tell = tell
+        self._tail: deque[str] = deque(maxlen=_TAIL)
+        self._reader = threading.Thread(target=self._read, name=f"output of {spec.name}", daemon=True)
+        self._unheard: BaseException | None = None
+        self._over = threading.Event()
+        self.container = ""
+
+    def __enter__(self) -> Self:
+        self.container = self._containers.start(self._spec)
+        self._reader.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._containers.remove(self.container)
+        self._reader.join(timeout=_OUTPUT)
+
+    @property
+    def tail(self) -> tuple[str, ...]:
+        """The last lines that it printed; all of them have been heard when it has ended."""
+        if self.inspect().state != "running":
+            self._reader.join(timeout=_OUTPUT)
+        return tuple(self._tail)
+
+    def inspect(self) -> Container:
+        """How it is."""
+        return self._containers.inspect(self.container)
+
+    def wait(
+        self, timeout: timedelta, grace: timedelta, cancelled: threading.Event, watch: Callable[[], None] | None = None
+    ) -> Ending:
+        """Wait until it ends. After `timeout`, or when `cancelled`, it gets SIGTERM, and SIGKILL after `grace`.
+
+        `watch` is called all the while, and ends the waiting by what it raises. Raises `Cancelled`.
+        """
+        deadline = time.monotonic() + timeout.total_seconds()
+        in_time = True
+        while (now := self.inspect()).state == "running":
+            if cancelled.is_set() or time.monotonic() > deadline:
+                in_time = False
+                self._containers.stop(self.container, grace)
+                continue
+            if watch:
+                watch()
+            cancelled.wait(_LOOK)
+        if cancelled.is_set():
+            raise Cancelled("cancelled")
+        self._reader.join(timeout=_OUTPUT)
+        if self._unheard:
+            raise self._unheard
+        return Ending(now.exit_code or 0, now.oom_killed, in_time)
+
+    def _read(self) -> None:
+        """Hear every line once, also when the engine goes away meanwhile and comes back."""
+        heard = 0
+        while not self._over.is_set():
+            try:
+                for number, line in enumerate(self._containers.stream(self.container)):
+                    if number >= heard:
+                        heard = number + 1
+                        self._tail.append(line)
+                        self._tell(line)
+            except EngineFault:
+                self._over.wait(_LOOK)
+            except BaseException as error:  # noqa: BLE001  # it is raised where it is waited for
+                self._unheard = error
+                return
+            else:
+                return

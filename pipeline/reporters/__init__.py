@@ -1,0 +1,8 @@
+"""Reporters: they tell others what became of a run. Found through the entry-point group `pipeline.reporters`."""
+
+from __future__ import annotations
+
+from pipeline.reporters.report import Report
+from pipeline.reporters.reporter import Reporter, Reveal, Undelivered
+
+__all__ = ["Report", "Reporter", "Reveal", "Undelivered"]

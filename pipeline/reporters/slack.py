@@ -1,0 +1,69 @@
+"""A message in a channel of Slack, or of what takes Slack's incoming webhooks: such as Mattermost."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Literal
+
+from pydantic import Field
+
+from pipeline.quantity import format_duration
+from pipeline.reporters.options import Secret, Url
+from pipeline.reporters.posting import post
+from pipeline.reporters.report import Report
+from pipeline.reporters.reporter import Reporter, Reveal
+from pipeline.store.records import Run, RunState
+
+_SIGNS = {
+    RunState.SUCCEEDED: ":white_check_mark:",
+    RunState.FAILED: ":x:",
+    RunState.ROLLED_BACK: ":leftwards_arrow_with_hook:",
+    RunState.ROLLBACK_FAILED: ":rotating_light:",
+    RunState.INTERRUPTED: ":warning:",
+}
+_ESCAPED = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
+State = Literal[
+    "running",
+    "succeeded",
+    "failed",
+    "rolled_back",
+    "rollback_failed",
+    "cancelled",
+    "superseded",
+    "skipped",
+    "interrupted",
+]
+
+
+class Slack(Reporter):
+    """Slack, or what takes its incoming webhooks."""
+
+    url: Secret = Field(description="The incoming webhook. Whoever knows it may write there: write ${secret:NAME}.")
+    states: tuple[State, ...] = Field(
+        ("succeeded", "failed", "rolled_back", "rollback_failed", "interrupted"),
+        min_length=1,
+        description="Which states of a run are told; `running` is its start.",
+    )
+    target_url: Url | None = Field(None, description="Where the message leads. `{run}` becomes the run's number.")
+
+    def report(self, report: Report, reveal: Reveal) -> None:
+        """Write one message, of at most three lines."""
+        if report.state in self.states:
+            post(reveal(self.url), {"text": self._text(report)})
+
+    def _text(self, report: Report) -> str:
+        run, sign = report.run, _SIGNS.get(report.state, "") if report.state else ""
+        seconds = timedelta(seconds=round(run.duration.total_seconds()))
+        took = f" ({format_duration(seconds)})" if run.finished_at else ""
+        head = f"{sign} *{run.pipeline}* {report.summary.translate(_ESCAPED)}{took}".strip()
+        lines = [head, _revision(run).translate(_ESCAPED)]
+        if self.target_url:
+            lines.append(f"<{self.target_url.replace('{run}', str(run.number))}|run {run.number}>")
+        return "\n".join(filter(None, lines))
+
+
+def _revision(run: Run) -> str:
+    """`main 1a2b3c4 Add carts, by Ada`."""
+    words = [run.ref or "", f"`{run.sha[:7]}`" if run.sha else "", run.subject or ""]
+    text = " ".join(filter(None, words))
+    return f"{text}, by {run.author}" if run.author else text

@@ -1,0 +1,64 @@
+"""Everything that happens to a run, as JSON to a URL."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from typing import Any
+
+from pydantic import Field
+
+from pipeline.reporters.options import Secret, Url
+from pipeline.reporters.posting import post_bytes
+from pipeline.reporters.report import Report
+from pipeline.reporters.reporter import Reporter, Reveal
+from pipeline.store.records import Run
+
+
+class Webhook(Reporter):
+    """A program of yours."""
+
+    url: Url = Field(description="Where the events are sent, as a POST each. May hold ${secret:NAME}.")
+    secret: Secret | None = Field(
+        None,
+        description="What the body is signed with: `X-Penstock-Signature-256` is sha256= and its HMAC in hex. "
+        "Write ${secret:NAME}.",
+    )
+
+    def report(self, report: Report, reveal: Reveal) -> None:
+        """Send the event, with the run as it was then. The delivery's id stays the same when it is sent again."""
+        content = json.dumps(_data(report)).encode()
+        headers = {"X-Penstock-Event": report.event.kind, "X-Penstock-Delivery": report.id}
+        if self.secret:
+            digest = hmac.new(reveal(self.secret).encode(), content, hashlib.sha256).hexdigest()
+            headers["X-Penstock-Signature-256"] = f"sha256={digest}"
+        post_bytes(reveal(self.url), content, headers)
+
+
+def _data(report: Report) -> dict[str, Any]:
+    event = report.event
+    return {
+        "kind": event.kind,
+        "message": event.message,
+        "at": event.at.isoformat(),
+        "pipeline": event.pipeline,
+        "fields": dict(event.fields),
+        "run": _run(report.run),
+    }
+
+
+def _run(run: Run) -> dict[str, Any]:
+    return {
+        "number": run.number,
+        "kind": run.kind,
+        "state": run.state,
+        "sha": run.sha,
+        "ref": run.ref,
+        "author": run.author,
+        "subject": run.subject,
+        "release": run.release,
+        "reason": run.reason,
+        "started_at": run.started_at.isoformat(),
+        "finished_at": run.finished_at.isoformat() if run.finished_at else None,
+    }

@@ -1,0 +1,131 @@
+"""Works off the queue of one pipeline: begins what may begin, each run in a thread of its own, and stops what must."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from pipeline.errors import PenstockError
+from pipeline.runs.execution import Execution
+from pipeline.runs.pruning import prune
+from pipeline.runs.turn import Turn
+from pipeline.runs.workshop import Workshop
+from pipeline.store.records import Run
+
+# What another process writes into the queue is seen this many seconds later at most.
+_LOOK = 2.0
+_logger = logging.getLogger(__name__)
+
+
+@dataclass
+class _Worker:
+    """A run that is being worked on."""
+
+    run: Run
+    cancelled: threading.Event = field(default_factory=threading.Event)
+    thread: threading.Thread | None = None
+
+
+class Conductor:
+    """The one that executes a pipeline's queued runs. Its caller holds the pipeline's lock.
+
+    `workshop` is asked for at each run: the served file may have changed.
+    """
+
+    def __init__(self, workshop: Callable[[], Workshop], turn: Turn) -> None:
+        self._workshop = workshop
+        self._turn = turn
+        self._workers: dict[int, _Worker] = {}
+        self._lock = threading.Lock()
+        self._wake = threading.Event()
+        self._stopping = threading.Event()
+
+    def wake(self) -> None:
+        """Look at the queue now."""
+        self._wake.set()
+
+    def work(self) -> None:
+        """Until `stop`. Whatever goes wrong with one run is that run's end, and not ours."""
+        while not self._stopping.is_set():
+            try:
+                self._stop_superseded()
+                while self._begin():
+                    pass
+            except PenstockError as error:
+                _logger.warning("%s: the queue cannot be read: %s", self._workshop().pipeline, error.message)
+            self._wake.wait(_LOOK)
+            self._wake.clear()
+
+    def cancel(self, number: int) -> bool:
+        """Stop a run that is being worked on. False when it is not."""
+        with self._lock:
+            worker = self._workers.get(number)
+        if worker is not None:
+            worker.cancelled.set()
+        return worker is not None
+
+    def stop(self, patience: float) -> bool:
+        """Begin nothing more. What is in Deploy may end, so many seconds long; the rest goes back to the queue.
+
+        False when something has not ended by then: as after a crash, whoever comes next puts it right.
+        """
+        self._stopping.set()
+        self.wake()
+        with self._lock:
+            workers = list(self._workers.values())
+        for worker in workers:
+            if not self._deploys(worker.run):
+                worker.cancelled.set()
+        for worker in workers:
+            assert worker.thread is not None
+            worker.thread.join(patience)
+        return not any(worker.thread and worker.thread.is_alive() for worker in workers)
+
+    @property
+    def busy(self) -> bool:
+        """Whether any run is being worked on."""
+        return bool(self._workers)
+
+    def _begin(self) -> bool:
+        workshop = self._workshop()
+        run = workshop.store.queue.claim(workshop.pipeline, workshop.configuration.pipeline.execution_mode)
+        if run is None or self._stopping.is_set():
+            return False
+        worker = _Worker(run)
+        worker.thread = threading.Thread(
+            target=self._execute, args=(workshop, worker), name=f"run-{run.number}", daemon=True
+        )
+        with self._lock:
+            self._workers[run.number] = worker
+        worker.thread.start()
+        return True
+
+    def _execute(self, workshop: Workshop, worker: _Worker) -> None:
+        execution = Execution(
+            workshop, worker.run, worker.cancelled, turn=self._turn.deploy, interrupted=self._stopping.is_set
+        )
+        try:
+            execution.work()
+            prune(workshop)
+        except PenstockError as error:
+            # It is in the run's row, and its events have told it.
+            _logger.debug("run %s of %s: %s", worker.run.number, workshop.pipeline, error.message)
+        except Exception:
+            _logger.exception("run %s of %s: a fault of Penstock itself", worker.run.number, workshop.pipeline)
+        finally:
+            with self._lock:
+                del self._workers[worker.run.number]
+            self.wake()
+
+    def _stop_superseded(self) -> None:
+        with self._lock:
+            workers = list(self._workers.values())
+        queue = self._workshop().store.queue
+        for worker in workers:
+            if not worker.cancelled.is_set() and queue.run(worker.run.pipeline, worker.run.number).superseded_by:
+                worker.cancelled.set()
+
+    def _deploys(self, run: Run) -> bool:
+        return any(stage.name == "deploy" for stage in self._workshop().store.stages(run.pipeline, run.number))

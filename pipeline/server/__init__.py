@@ -1,0 +1,1 @@
+"""The resident process, and what reaches it over HTTP."""

@@ -1,0 +1,119 @@
+"""Everything that `pipeline serve` does for one pipeline, from taking it over to letting it go."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+from pipeline.errors import ConfigError, LockHeld, PenstockError
+from pipeline.lock import held
+from pipeline.runs.conductor import Conductor
+from pipeline.runs.ownership import claim, refuse_stranger
+from pipeline.runs.recovery import needs_recovery, recover
+from pipeline.runs.stages import load_source
+from pipeline.runs.turn import Turn
+from pipeline.server.keeper import Keeper
+from pipeline.server.lookout import Lookout
+from pipeline.server.served import Served
+from pipeline.store.records import Trigger
+
+_RETRY = (0.2, 5.0)
+_logger = logging.getLogger(__name__)
+
+
+class Attendant:
+    """One served pipeline: its queue, its triggers, its upkeep. Holds the pipeline's lock while it serves."""
+
+    def __init__(self, served: Served) -> None:
+        self.served = served
+        self._turn = Turn()
+        self.conductor = Conductor(lambda: served.workshop, self._turn)
+        self._lookout = self._new_lookout()
+        self._keeper = Keeper(lambda: served.workshop, self._turn)
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._serve, name=f"serve-{served.name}", daemon=True)
+        self.ready = threading.Event()
+
+    def start(self) -> None:
+        """Begin. What somebody else is doing with the pipeline ends first, and what a crash left is put right."""
+        self._thread.start()
+
+    def stop(self, patience: float) -> None:
+        """Begin nothing more, and let a deployment end within so many seconds."""
+        self._stopping.set()
+        self._lookout.stop()
+        self._keeper.stop()
+        self.conductor.stop(patience)
+        self._thread.join(patience)
+
+    def call(self, trigger: Trigger) -> None:
+        """Something may be new in the repository."""
+        self._lookout.call(trigger)
+
+    def git_directory(self) -> Path | None:
+        """Where the pipeline's repository is on this machine; None elsewhere, or where it is not to be found."""
+        try:
+            return load_source().git_directory(self.served.workshop.context())
+        except PenstockError:
+            return None
+
+    def refresh(self, *, forced: bool = False) -> None:
+        """Follow the served file where it has changed."""
+        if self.served.reload() if forced else self.served.refresh():
+            former, self._lookout = self._lookout, self._new_lookout()
+            former.stop()
+            self._start(self._lookout.work, "lookout")
+
+    def _new_lookout(self) -> Lookout:
+        return Lookout(lambda: self.served.workshop, self.conductor.wake)
+
+    def _serve(self) -> None:
+        with ExitStack() as stack:
+            if not self._until_done(lambda: self._take_over(stack)) or not self._until_done(self._recover):
+                return
+            self.ready.set()
+            threads = [
+                self._start(self._lookout.work, "lookout"),
+                self._start(self._keeper.work, "keeper"),
+                self._start(self.conductor.work, "conductor"),
+            ]
+            for thread in threads:
+                thread.join()
+
+    def _start(self, work: Callable[[], None], name: str) -> threading.Thread:
+        thread = threading.Thread(target=work, name=f"{name}-{self.served.name}", daemon=True)
+        thread.start()
+        return thread
+
+    def _take_over(self, stack: ExitStack) -> None:
+        workshop = self.served.workshop
+        lock = held(workshop.home.lock(workshop.pipeline), f"pipeline serve of {workshop.pipeline}")
+        stack.enter_context(lock)
+        refuse_stranger(workshop.store, workshop.configuration)
+        claim(workshop.store, workshop.configuration)
+
+    def _recover(self) -> None:
+        workshop = self.served.workshop
+        if needs_recovery(workshop.context()):
+            recover(workshop)
+
+    def _until_done(self, work: Callable[[], None]) -> bool:
+        """Try until it goes well, telling each reason once. False when we are to stop first."""
+        told, pause = "", _RETRY[0]
+        while not self._stopping.is_set():
+            try:
+                work()
+            except PenstockError as error:
+                if isinstance(error, ConfigError | LockHeld):
+                    pause = _RETRY[0]
+                if error.message != told:
+                    self.served.workshop.events().emit("serve.waiting", f"not served yet: {error.message}")
+                    told = error.message
+                self._stopping.wait(pause)
+                pause = min(2 * pause, _RETRY[1])
+            else:
+                return True
+        return False

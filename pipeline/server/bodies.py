@@ -1,0 +1,43 @@
+"""What the control API takes."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from pipeline.store.records import RunKind
+
+
+class Body(BaseModel):
+    """A request's JSON. Unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class RunBody(Body):
+    """A run that is asked for."""
+
+    kind: RunKind = Field(RunKind.RUN, description="What it does.")
+    requested: str | None = Field(
+        None, max_length=1000, description="A branch, tag or commit; for a rollback, the release. None: the usual one."
+    )
+    parameters: dict[str, str] = Field({}, description="Values of the pipeline's parameters.")
+    force: bool = Field(False, description="Run though nothing under source.paths changed.")
+    configuration: Literal["file", "commit"] = Field(
+        "commit", description="Whose pipeline.yaml counts: the served file as it is, or the commit's own."
+    )
+
+
+class ApprovalBody(Body):
+    """An answer to a run that waits."""
+
+    granted: bool = Field(description="Whether it may be deployed.")
+    by: str = Field(min_length=1, max_length=200, description="Who says so.")
+    comment: str = Field("", max_length=1000, description="Why.")
+
+
+class TransitionBody(Body):
+    """A stage is closed."""
+
+    reason: str = Field(min_length=1, max_length=1000, description="Why no run may enter it.")

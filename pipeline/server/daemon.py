@@ -1,0 +1,96 @@
+"""The resident process: the pipelines that it serves, the hooks that call it, and HAProxy."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from pipeline.balancer.balancer import Balancer
+from pipeline.errors import ConfigError, PenstockError, StoreFault
+from pipeline.events import Listener
+from pipeline.home import Home
+from pipeline.server.attendant import Attendant
+from pipeline.server.guard import Guard
+from pipeline.server.served import Served
+from pipeline.store.records import Trigger
+from pipeline.store.store import Store
+from pipeline.triggers.spool import Spool
+
+_REFRESH = 1.0
+
+
+class Daemon:
+    """Serves pipelines of one home. Raises `ConfigError` at the start, for a file that cannot be served."""
+
+    def __init__(self, home: Home, store: Store, files: Sequence[Path], listeners: Sequence[Listener] = ()) -> None:
+        self.home = home
+        self.store = store
+        self._listeners = listeners
+        served = [Served(file, home, store, listeners) for file in files]
+        self.attendants = {s.name: Attendant(s) for s in served}
+        if len(self.attendants) < len(served):
+            raise ConfigError("two of the files have the same name", hint="each pipeline has a name of its own")
+        self._spool = Spool(home.spool)
+        self._guard = Guard(Balancer(home.balancer), self._tell_all)
+        self._called = threading.Event()
+        self._ending = threading.Event()
+        self._reloading = threading.Event()
+
+    def work(self) -> None:
+        """Until `end`: start everything, then follow what changes on disk."""
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(self._spool.watch(self._called.set))
+            except PenstockError as error:
+                self._tell_all("watch.polling", f"looking for words of hooks every second: {error.message}")
+            threading.Thread(target=self._guard.work, name="guard", daemon=True).start()
+            for attendant in self.attendants.values():
+                attendant.start()
+            while not self._ending.is_set():
+                self._take_words()
+                forced = self._reloading.is_set()
+                self._reloading.clear()
+                for attendant in self.attendants.values():
+                    attendant.refresh(forced=forced)
+                self._called.wait(_REFRESH)
+                self._called.clear()
+
+    def reload(self) -> None:
+        """Read every served file again."""
+        self._reloading.set()
+        self._called.set()
+
+    def end(self) -> None:
+        """Have `work` return."""
+        self._ending.set()
+        self._called.set()
+
+    def close(self, patience: float) -> None:
+        """Begin nothing more; returns when all is over, or so many seconds have passed."""
+        self._guard.stop()
+        closing = [
+            threading.Thread(target=attendant.stop, args=(patience,), daemon=True)
+            for attendant in self.attendants.values()
+        ]
+        for thread in closing:
+            thread.start()
+        for thread in closing:
+            thread.join()
+
+    def _take_words(self) -> None:
+        """Hooks have left word: the pipelines of those repositories look."""
+        try:
+            words = self._spool.files()
+        except OSError as error:
+            raise StoreFault(f"cannot read {self.home.spool}: {error.strerror}") from error
+        for file, repository in words.items():
+            for attendant in self.attendants.values():
+                if attendant.git_directory() == repository:
+                    attendant.call(Trigger.HOOK)
+            self._spool.remove(file)
+
+    def _tell_all(self, kind: str, message: str) -> None:
+        for attendant in self.attendants.values():
+            attendant.served.workshop.events().emit(kind, message)

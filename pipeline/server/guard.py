@@ -1,0 +1,72 @@
+"""Sees to it that HAProxy runs: a process that dies is noticed by the kernel's word for it, not by asking."""
+
+from __future__ import annotations
+
+import logging
+import os
+import select
+import threading
+from collections.abc import Callable
+
+from pipeline.balancer.balancer import Balancer
+from pipeline.errors import PenstockError
+
+# How often certificates that have changed are taken over.
+_RENEWAL = 60.0
+_PAUSE = 0.5
+# How late it may notice that it is to end.
+_LOOK = 2.0
+_logger = logging.getLogger(__name__)
+
+
+class Guard:
+    """Starts HAProxy again when it has died, in a thread. `tell` hears of it."""
+
+    def __init__(self, balancer: Balancer, tell: Callable[[str, str], None]) -> None:
+        self._balancer = balancer
+        self._tell = tell
+        self._stopping = threading.Event()
+        self._told = ""
+
+    def work(self) -> None:
+        """Until `stop`."""
+        while not self._stopping.is_set():
+            if not self._balancer.registry().owners:
+                self._stopping.wait(_PAUSE)
+                continue
+            try:
+                if self._balancer.ensure_running():
+                    self._tell("balancer.started", "HAProxy was not running: started again")
+                self._told = ""
+            except PenstockError as error:
+                if error.message != self._told:
+                    self._tell("balancer.failed", error.message)
+                    self._told = error.message
+                self._stopping.wait(_PAUSE)
+                continue
+            self._wait()
+
+    def stop(self) -> None:
+        """End soon."""
+        self._stopping.set()
+
+    def _wait(self) -> None:
+        """Until HAProxy dies, or it is time to look all the same."""
+        pid = self._balancer.process()
+        try:
+            watched = os.pidfd_open(pid) if pid else None
+        except ProcessLookupError:
+            return
+        except OSError:
+            watched = None
+        if watched is None:
+            self._stopping.wait(_PAUSE)
+            return
+        try:
+            poll = select.poll()
+            poll.register(watched, select.POLLIN)
+            waited = 0.0
+            while waited < _RENEWAL and not self._stopping.is_set() and not poll.poll(_LOOK * 1000):
+                waited += _LOOK
+        finally:
+            os.close(watched)

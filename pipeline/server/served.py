@@ -1,0 +1,63 @@
+"""A pipeline.yaml that is served: read again when it changes, and kept as it was when the change is no good."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from pipeline.config.load import load
+from pipeline.errors import ConfigError
+from pipeline.events import Listener
+from pipeline.home import Home
+from pipeline.runs.workshop import Workshop
+from pipeline.store.store import Store
+
+
+class Served:
+    """The file, and the workshop that it makes. Raises `ConfigError` where the first reading fails."""
+
+    def __init__(self, file: Path, home: Home, store: Store, listeners: Sequence[Listener]) -> None:
+        self.file = file.resolve()
+        self._home = home
+        self._store = store
+        self._listeners = listeners
+        self._read_at = self._stamp()
+        self.workshop = self._read()
+        self.name = self.workshop.pipeline
+
+    def refresh(self) -> bool:
+        """Read the file if it is another one than before. True when what is served has changed."""
+        stamp = self._stamp()
+        if stamp == self._read_at:
+            return False
+        self._read_at = stamp
+        return self.reload()
+
+    def reload(self) -> bool:
+        """Read the file in any case, with whatever it names. True when what is served has changed."""
+        events = self.workshop.events()
+        try:
+            found = self._read()
+        except ConfigError as error:
+            events.emit("serve.refused", f"{self.file} has mistakes, and is served as it was: {error.message}")
+            return False
+        if found.pipeline != self.name:
+            text = (
+                f"{self.file} is the pipeline {found.pipeline} now; {self.name} is served until `pipeline serve` ends"
+            )
+            events.emit("serve.refused", text)
+            return False
+        self.workshop = found
+        events.emit("serve.reloaded", f"{self.file} was read again")
+        return True
+
+    def _read(self) -> Workshop:
+        return Workshop(self._home, load(self.file), self._store, self._listeners)
+
+    def _stamp(self) -> tuple[int, int] | None:
+        try:
+            found = os.stat(self.file)  # noqa: PTH116  # asked every second
+        except OSError:
+            return None
+        return found.st_mtime_ns, found.st_ino

@@ -1,0 +1,120 @@
+"""Git hooks: a few lines of shell that leave word of a commit, and go. Installed beside what was there before."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.errors import ConfigError
+from pipeline.home import VARIABLE, Home
+
+TYPES = ("post-commit", "post-merge", "post-rewrite", "post-receive")
+_MARK = "# Penstock:"
+_BEFORE = ".before-penstock"
+
+# What git gives a hook to read is read once, for whoever was here before us. The word itself is one line in one file
+# that appears whole; it says no more than where to look, so one may overwrite another. Only `git push -o follow` waits.
+_SCRIPT = """\
+#!/bin/sh
+{mark} tells `pipeline serve` that {repository} has moved.
+# Written by `pipeline hook install`, taken away by `pipeline hook uninstall`.
+status=0
+refs={read}
+if [ -x "$0{before}" ]; then
+  printf '%s\\n' "$refs" | "$0{before}" "$@"
+  status=$?
+fi
+spool={spool}
+printf '%s\\n' {repository} > "$spool/.$$" && mv "$spool/.$$" "$spool/$$"
+{follow}exit "$status"
+"""
+_FOLLOW = """\
+i=0
+while [ "$i" -lt "${{GIT_PUSH_OPTION_COUNT:-0}}" ]; do
+  if [ "$(printenv "GIT_PUSH_OPTION_$i")" = follow ]; then
+    printf '%s\\n' "$refs" | {variable}={home} {pipeline} hook follow
+  fi
+  i=$((i + 1))
+done
+"""
+
+
+@dataclass(frozen=True)
+class Hooked:
+    """A repository that may have hooks."""
+
+    directory: Path
+    hooks: Path
+    bare: bool
+
+    @classmethod
+    def find(cls, place: Path) -> Hooked:
+        """The repository at a place. Raises `ConfigError` when there is none."""
+        command = ("git", "-C", str(place), "rev-parse", "--path-format=absolute", "--git-common-dir")
+        try:
+            done = subprocess.run(
+                [*command, "--git-path", "hooks", "--is-bare-repository"],
+                capture_output=True,
+                text=True,
+                check=True,
+                env={k: v for k, v in os.environ.items() if not k.startswith("GIT_")},
+            )
+        except FileNotFoundError as error:
+            raise ConfigError("there is no git on PATH", hint="install it: apt-get install git") from error
+        except subprocess.CalledProcessError as error:
+            raise ConfigError(f"{place} is not a git repository: {error.stderr.strip()}") from error
+        directory, hooks, bare = done.stdout.splitlines()
+        return cls(Path(directory).resolve(), Path(hooks), bare == "true")
+
+    def usual(self) -> tuple[str, ...]:
+        """The hooks that tell of every commit: of pushes to a bare repository, of work in a checkout."""
+        return ("post-receive",) if self.bare else ("post-commit", "post-merge", "post-rewrite")
+
+    def install(self, kind: str, home: Home) -> Path:
+        """Write a hook. One that was here before is kept, and run first. Returns its path."""
+        path = self.hooks / kind
+        self.hooks.mkdir(parents=True, exist_ok=True)
+        if path.exists() and not _is_ours(path):
+            path.replace(path.with_name(kind + _BEFORE))
+        written = path.with_name(f".{kind}.{os.getpid()}")
+        written.write_text(self._script(kind, home))
+        written.chmod(0o755)
+        written.replace(path)
+        if kind == "post-receive":
+            self._git("config", "receive.advertisePushOptions", "true")
+        return path
+
+    def uninstall(self, kind: str) -> bool:
+        """Take a hook away and put back what was here before. False when there was none of ours."""
+        path = self.hooks / kind
+        if not path.exists() or not _is_ours(path):
+            return False
+        before = path.with_name(kind + _BEFORE)
+        if before.exists():
+            before.replace(path)
+        else:
+            path.unlink()
+        return True
+
+    def _script(self, kind: str, home: Home) -> str:
+        pipeline = shlex.join([sys.executable, "-m", "pipeline.cli.main"])
+        follow = _FOLLOW.format(variable=VARIABLE, home=shlex.quote(str(home.root)), pipeline=pipeline)
+        return _SCRIPT.format(
+            mark=_MARK,
+            repository=shlex.quote(str(self.directory)),
+            read='"$(cat)"' if kind in ("post-receive", "post-rewrite") else '""',
+            before=_BEFORE,
+            spool=shlex.quote(str(home.spool)),
+            follow=follow if kind == "post-receive" else "",
+        )
+
+    def _git(self, *arguments: str) -> None:
+        subprocess.run(["git", f"--git-dir={self.directory}", *arguments], check=True, capture_output=True)
+
+
+def _is_ours(path: Path) -> bool:
+    return _MARK in path.read_text(errors="replace")

@@ -1,0 +1,56 @@
+"""Folders that are looked at by the kernel: the only module that knows watchdog."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from pipeline.errors import SystemFault
+
+_USED_UP = (errno.ENOSPC, errno.EMFILE)
+
+
+@contextmanager
+def watch(folders: Mapping[Path, bool], relevant: Callable[[str], bool], changed: Callable[[], None]) -> Iterator[None]:
+    """Call `changed` when a file whose path is `relevant` appears, changes or goes, as long as this is entered.
+
+    `folders` says of each whether those below it count. What came before this is entered is not told. Raises
+    `SystemFault` where the kernel has no more watches to give.
+    """
+    from watchdog.events import (
+        DirModifiedEvent,
+        FileClosedNoWriteEvent,
+        FileOpenedEvent,
+        FileSystemEvent,
+        FileSystemEventHandler,
+    )
+    from watchdog.observers import Observer
+
+    noise = (FileOpenedEvent, FileClosedNoWriteEvent, DirModifiedEvent)
+
+    class Handler(FileSystemEventHandler):
+        def on_any_event(self, event: FileSystemEvent) -> None:
+            paths = (str(event.src_path), str(event.dest_path))
+            if not isinstance(event, noise) and any(path and relevant(path) for path in paths):
+                changed()
+
+    observer = Observer()
+    try:
+        for folder, recursive in folders.items():
+            observer.schedule(Handler(), str(folder), recursive=recursive)
+        observer.start()
+    except OSError as error:
+        observer.unschedule_all()
+        if error.errno not in _USED_UP:
+            raise
+        raise SystemFault(
+            "the kernel has no more inotify watches to give",
+            hint="raise fs.inotify.max_user_watches and fs.inotify.max_user_instances with sysctl",
+        ) from error
+    try:
+        yield
+    finally:
+        observer.stop()
+        observer.join()

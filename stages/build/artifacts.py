@@ -1,0 +1,124 @@
+"""What the tests left behind, kept on this side. It comes out of the user's container: nothing in it is trusted."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import tarfile
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+# What one run may leave behind: the disk is for other things too.
+SIZE_LIMIT = 256 * 2**20
+FILES_LIMIT = 10_000
+_BUFFER = 64 * 1024
+
+
+@dataclass
+class Kept:
+    """How much of one path was kept; `size` in bytes.
+
+    `left_out` counts what is no regular file, and what has a name that cannot be written here or leads elsewhere.
+    `cut` says that the rest would have been too much.
+    """
+
+    files: int = 0
+    size: int = 0
+    left_out: int = 0
+    cut: bool = False
+
+
+class Artifacts:
+    """The artifacts of one run, in `folder`: each path of the container under its own name.
+
+    Only regular files are written, into folders that were made here: so there is no link that could lead elsewhere.
+    """
+
+    def __init__(self, folder: Path, size_limit: int = SIZE_LIMIT, files_limit: int = FILES_LIMIT) -> None:
+        self._folder = folder
+        self._size_left = size_limit
+        self._files_left = files_limit
+
+    def keep(self, path: str, chunks: Iterator[bytes], attempt: int = 1) -> Kept:
+        """Keep `path` out of the tar that `chunks` make, in which names begin with the path's last part.
+
+        What a further attempt left behind gets a folder of its own.
+        """
+        folder = self._folder if attempt == 1 else self._folder / f"try-{attempt}"
+        target = folder.joinpath(*path.strip("/").split("/"))
+        kept = Kept()
+        # Where there is nothing in the container, there is no tar either.
+        with suppress(tarfile.ReadError), tarfile.open(fileobj=_Stream(chunks), mode="r|", bufsize=_BUFFER) as tar:
+            for member in tar:
+                if not member.isdir() and not self._keep(tar, member, target, kept):
+                    break
+        return kept
+
+    def _keep(self, tar: tarfile.TarFile, member: tarfile.TarInfo, target: Path, kept: Kept) -> bool:
+        """Keep one file, or leave it out; False when it is the first too many."""
+        parts = _below(member.name)
+        if not member.isreg() or parts is None:
+            kept.left_out += 1
+            return True
+        if member.size > self._size_left or not self._files_left:
+            kept.cut = True
+            return False
+        self._files_left -= 1
+        self._size_left -= member.size
+        content = tar.extractfile(member)
+        if content is not None and _write(target.joinpath(*parts), content):
+            kept.files += 1
+            kept.size += member.size
+        else:
+            kept.left_out += 1
+        return True
+
+
+def _below(name: str) -> list[str] | None:
+    """The parts of a name below the first; None where one of them leads somewhere else."""
+    first, *parts = name.split("/")
+    return None if not first or any(part in ("", ".", "..") or "\0" in part for part in (first, *parts)) else parts
+
+
+def _write(path: Path, content: IO[bytes]) -> bool:
+    """Write a file that was not there; whether that went well."""
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    except OSError:
+        return False
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            shutil.copyfileobj(content, file, _BUFFER)
+    except OSError:
+        with suppress(OSError):
+            path.unlink()
+        return False
+    return True
+
+
+class _Stream(io.RawIOBase):
+    """What comes in chunks, as a file."""
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        super().__init__()
+        self._chunks = chunks
+        self._rest = memoryview(b"")
+
+    def read(self, size: int = -1) -> bytes:
+        """The next bytes: `size` of them, or fewer at the end."""
+        parts: list[bytes] = []
+        while size:
+            if not self._rest:
+                chunk = next(self._chunks, b"")
+                if not chunk:
+                    break
+                self._rest = memoryview(chunk)
+            part, self._rest = bytes(self._rest[:size]), self._rest[size:]
+            parts.append(part)
+            size -= len(part)
+        return b"".join(parts)

@@ -1,0 +1,77 @@
+"""How often a step is tried, and whether another try may help."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Literal, TypeVar
+
+from pipeline.api import StageContext
+from pipeline.config.steps import Retry
+from pipeline.errors import EngineFault, PenstockError
+from stages.build.failures import ServiceFailed, TestsFailed
+
+Cause = Literal["infrastructure", "failure"]
+T = TypeVar("T")
+# Seconds before the second try; the third comes after twice as long, and so on.
+_PAUSE = 0.5
+# Seconds that Docker is given to come back, as when it is restarted.
+_PATIENCE = 10
+_LOOK = 0.1
+
+
+class Attempts:
+    """The tries of one step. `step` is its event's first word; `answers` says whether Docker is there."""
+
+    def __init__(self, context: StageContext, retry: Retry, step: str, answers: Callable[[], bool]) -> None:
+        self._context = context
+        self._step = step
+        self._answers = answers
+        self._left: dict[Cause, int] = {"infrastructure": retry.infrastructure, "failure": retry.failure}
+        self.number = 1
+
+    def run(self, work: Callable[[], T]) -> T:
+        """What `work` returns, or raises the last time. What it raises tells whose fault that was."""
+        while True:
+            try:
+                return work()
+            except PenstockError as error:
+                self._context.check_cancelled()
+                cause = cause_of(error)
+                if cause is None or not self._left[cause]:
+                    error.message += f" ({ordinal(self.number)} try)" if self.number > 1 else ""
+                    raise
+                self._left[cause] -= 1
+                self._again(cause, error)
+
+    def summary(self) -> str:
+        """Which try it was, where that is not the first."""
+        return f" on the {ordinal(self.number)} try" if self.number > 1 else ""
+
+    def _again(self, cause: Cause, error: PenstockError) -> None:
+        self.number += 1
+        text = f"{ordinal(self.number)} try ({cause}): {error.message}"
+        self._context.events.emit(f"{self._step}.retry", text, attempt=self.number, cause=cause, reason=error.message)
+        if cause == "infrastructure":
+            self._context.cancelled.wait(_PAUSE * 2 ** (self.number - 2))
+            self._await_engine()
+        self._context.check_cancelled()
+
+    def _await_engine(self) -> None:
+        deadline = time.monotonic() + _PATIENCE
+        while not self._answers() and time.monotonic() < deadline:
+            if self._context.cancelled.wait(_LOOK):
+                return
+
+
+def cause_of(error: PenstockError) -> Cause | None:
+    """Whose fault it was; None where doing the same again comes to the same."""
+    if isinstance(error, EngineFault | ServiceFailed):
+        return "infrastructure"
+    return "failure" if isinstance(error, TestsFailed) else None
+
+
+def ordinal(number: int) -> str:
+    """1st, 2nd, 3rd, 4th."""
+    teens = number % 100 in (11, 12, 13)
+    return f"{number}{'th' if teens else {1: 'st', 2: 'nd', 3: 'rd'}.get(number % 10, 'th')}"

@@ -1,0 +1,56 @@
+"""Whether a service may be used, asked once."""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import threading
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from functools import partial
+
+from pipeline.config.steps import TestService
+from pipeline.engine.engine import Engine
+from pipeline.engine.task import Task
+
+# Seconds that one question may take over the network, and as a command.
+_ANSWER = 2
+_COMMAND = timedelta(seconds=10)
+
+
+def probe(engine: Engine, task: Task, service: TestService, cancelled: threading.Event) -> Callable[[], bool]:
+    """What asks `task` whether it is ready.
+
+    The image's HEALTHCHECK is asked by us too: Docker asks for the first time after its interval, by default 30 s.
+    """
+    readiness = service.readiness
+    if readiness.tcp is not None:
+        return partial(accepts, task.inspect().address, readiness.tcp)
+    if readiness.http is not None:
+        port, _, path = readiness.http[1:].partition("/")
+        return partial(answers, task.inspect().address, int(port), f"/{path}")
+    command: Sequence[str] | None = readiness.command or engine.images.healthcheck(service.image)
+    if command is None:
+        return lambda: True
+    return lambda: engine.containers.exec(task.container, command, _COMMAND, cancelled) == 0
+
+
+def accepts(address: str, port: int) -> bool:
+    """Whether somebody takes connections there."""
+    try:
+        socket.create_connection((address, port), _ANSWER).close()
+    except OSError:
+        return False
+    return True
+
+
+def answers(address: str, port: int, path: str) -> bool:
+    """Whether a GET is answered with 2xx or 3xx."""
+    connection = http.client.HTTPConnection(address, port, timeout=_ANSWER)
+    try:
+        connection.request("GET", path)
+        return 200 <= connection.getresponse().status < 400
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()

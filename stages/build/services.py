@@ -1,0 +1,113 @@
+"""What runs beside the tests: databases, queues, other people's services. It comes before them and leaves with them."""
+
+from __future__ import annotations
+
+import secrets as randomness
+import time
+from contextlib import ExitStack
+from typing import Self
+
+from pipeline.api import StageContext
+from pipeline.config.steps import Readiness, TestService
+from pipeline.engine.container import Container, ContainerSpec
+from pipeline.engine.engine import Engine
+from pipeline.engine.labels import LABEL_PIPELINE, LABEL_ROLE, LABEL_RUN, ROLE_TEST
+from pipeline.engine.task import Task
+from pipeline.quantity import format_duration
+from stages.build.failures import ServiceFailed
+from stages.build.readiness import probe
+
+_LOOK = 0.05
+
+
+class Services:
+    """The services of one try of the tests, in a network of its own. Their images are here.
+
+    Entering its block starts them and waits until they are ready; leaving it removes them and the network.
+    Raises `ServiceFailed` with the last lines of the one that did not come up.
+    """
+
+    def __init__(self, context: StageContext, engine: Engine, services: dict[str, TestService]) -> None:
+        self._context = context
+        self._engine = engine
+        self._services = services
+        self._pipeline = context.configuration.pipeline.name
+        self._tasks: dict[str, Task] = {}
+        self._leaving = ExitStack()
+        self.network = ""
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            self.network = self._engine.networks.create_private(self._pipeline, self._context.run)
+            stack.callback(self._engine.networks.remove_private, self.network)
+            for name, service in self._services.items():
+                self._tasks[name] = stack.enter_context(self._task(name, service))
+            started = time.monotonic()
+            for name in self._services:
+                self._await_ready(name, started)
+            self._leaving = stack.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._leaving.close()
+
+    def check(self) -> None:
+        """Raise `ServiceFailed` when one of them has ended."""
+        states = {c.id: c.state for c in self._engine.containers.of(self._pipeline, ROLE_TEST)}
+        for name, task in self._tasks.items():
+            if states.get(task.container) != "running":
+                raise self._failed(name, f"service {name} {self._end(name, task.inspect())} while the tests ran")
+
+    def _task(self, name: str, service: TestService) -> Task:
+        run = str(self._context.run)
+        spec = ContainerSpec(
+            name=f"{self._pipeline}.test{run}.{randomness.token_hex(3)}.{name}",
+            image=service.image,
+            labels={LABEL_PIPELINE: self._pipeline, LABEL_ROLE: ROLE_TEST, LABEL_RUN: run},
+            command=service.command,
+            environment=self._context.configuration.secrets.resolve_all(service.environment),
+            memory=service.memory,
+            network=self.network,
+            aliases=(name,),
+            yielding=True,
+        )
+        return Task(self._engine.containers, spec, lambda line: self._context.log.line(f"service:{name}", line))
+
+    def _await_ready(self, name: str, started: float) -> None:
+        task, readiness = self._tasks[name], self._services[name].readiness
+        ready = probe(self._engine, task, self._services[name], self._context.cancelled)
+        deadline = started + readiness.timeout.total_seconds()
+        while True:
+            now = task.inspect()
+            if now.state != "running":
+                raise self._failed(name, f"service {name} {self._end(name, now)} before it was ready")
+            if ready():
+                break
+            self._context.check_cancelled()
+            if time.monotonic() > deadline:
+                limit = format_duration(readiness.timeout)
+                raise self._failed(name, f"service {name} was not ready within {limit}: {_refusal(readiness)}")
+            self._context.cancelled.wait(_LOOK)
+        seconds = round(time.monotonic() - started, 3)
+        self._context.events.emit(
+            "service.ready", f"service {name} is ready after {seconds:.1f} s", service=name, seconds=seconds
+        )
+
+    def _end(self, name: str, container: Container) -> str:
+        if container.oom_killed:
+            memory = self._services[name].memory >> 20
+            return f"was killed (it used more than {memory} MiB, build.test.services.{name}.memory)"
+        return f"ended with exit code {container.exit_code}"
+
+    def _failed(self, name: str, message: str) -> ServiceFailed:
+        return ServiceFailed(message, tail=self._tasks[name].tail)
+
+
+def _refusal(readiness: Readiness) -> str:
+    if readiness.tcp is not None:
+        return f"it takes no connections at port {readiness.tcp}"
+    if readiness.http is not None:
+        return f"it does not answer {readiness.http} with 2xx or 3xx"
+    if readiness.command is not None:
+        return f"{' '.join(readiness.command)} does not end with 0 in it"
+    return "the HEALTHCHECK of its image does not end with 0 in it"

@@ -1,0 +1,70 @@
+"""What a new release needs done once before any of it serves, such as migrations."""
+
+from __future__ import annotations
+
+import secrets as randomness
+import time
+from ipaddress import IPv4Address
+
+from pipeline.api import StageContext
+from pipeline.config.steps import ReleaseCommand
+from pipeline.engine.container import ContainerSpec
+from pipeline.engine.engine import Engine
+from pipeline.engine.labels import LABEL_PIPELINE, LABEL_RELEASE, LABEL_ROLE, LABEL_RUN, ROLE_RELEASE
+from pipeline.engine.task import Task
+from pipeline.errors import StageFailed
+from pipeline.quantity import format_duration
+from pipeline.store.records import Release, ReleaseState
+from stages.deploy.spec import ReleaseSpec
+
+
+def run_release_command(context: StageContext, engine: Engine, release: Release, spec: ReleaseSpec) -> None:
+    """Run it to its end, where there is one and the release is new: not on the way back to one that served before.
+
+    In the pipeline's network, with the environment, the volumes and the limits of what is deployed. Raises
+    `StageFailed` when it fails or does not end, and `Cancelled`; nothing of it is left then.
+    """
+    command = spec.deploy.release_command
+    if command is None or release.state is not ReleaseState.PENDING:
+        return
+    context.events.emit("release_command.started", f"before release {release.number}: {' '.join(command.command)}")
+    started = time.monotonic()
+    container = _container(context, engine, release, spec, command)
+    with Task(engine.containers, container, lambda line: context.log.line("release", line)) as task:
+        end = task.wait(command.timeout, command.stop_grace, context.cancelled)
+        if not end.in_time:
+            limit = format_duration(command.timeout)
+            raise StageFailed(f"the release command was still running after {limit}: stopped", tail=task.tail)
+        if end.oom_killed:
+            raise StageFailed("the release command used more memory than deploy.memory allows: killed", tail=task.tail)
+        if end.exit_code != 0:
+            raise StageFailed(f"the release command failed with exit code {end.exit_code}", tail=task.tail)
+    seconds = round(time.monotonic() - started, 3)
+    context.events.emit("release_command.finished", f"the release command took {seconds:.1f} s", seconds=seconds)
+
+
+def _container(
+    context: StageContext, engine: Engine, release: Release, spec: ReleaseSpec, command: ReleaseCommand
+) -> ContainerSpec:
+    pipeline, deploy = release.pipeline, spec.deploy
+    environment = {**deploy.environment, **command.environment}
+    # A replica that is stopped for the moment wants its address back, though nobody in the network has it now.
+    taken = [IPv4Address(container.address) for container in engine.containers.of(pipeline) if container.address]
+    return ContainerSpec(
+        name=f"{pipeline}.release{release.number}.{randomness.token_hex(3)}",
+        image=spec.image_id,
+        labels={
+            LABEL_PIPELINE: pipeline,
+            LABEL_RELEASE: str(release.number),
+            LABEL_RUN: str(context.run),
+            LABEL_ROLE: ROLE_RELEASE,
+        },
+        entrypoint=(),
+        command=command.command,
+        environment=context.configuration.secrets.resolve_all(environment),
+        volumes=deploy.volumes,
+        memory=deploy.memory,
+        cpus=deploy.cpus,
+        network=engine.networks.name(pipeline),
+        address=str(engine.networks.free_address(pipeline, taken)),
+    )

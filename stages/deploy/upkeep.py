@@ -1,0 +1,104 @@
+"""The release that serves, looked after while nobody deploys: what is gone, sick or strange is found and mended."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Iterable
+from datetime import timedelta
+
+from pipeline.api import StageContext
+from pipeline.balancer.balancer import Balancer
+from pipeline.balancer.model import TargetState
+from pipeline.engine.engine import Engine
+from pipeline.store.records import Release
+from stages.deploy.fleet import Fleet
+from stages.deploy.rollout import Replica
+from stages.deploy.service import Service
+from stages.deploy.spec import ReleaseSpec
+
+# One replacement for its health makes the next wait twice as long, up to this.
+_LONGEST = timedelta(minutes=10)
+
+
+class ServiceUpkeep:
+    """Looks and mends for one pipeline; keeps its connections between looks."""
+
+    def __init__(self, context: StageContext) -> None:
+        self._context = context
+        self._pipeline = context.configuration.pipeline.name
+        self._engine = Engine(context.home.id)
+        self._balancer = Balancer(context.home.balancer)
+        self._service = Service(context, self._engine, self._balancer)
+        self._fleets: dict[str, Fleet] = {}
+        self._sick: set[str] = set()
+        self._replaced = 0
+
+    def close(self) -> None:
+        """Let go of the connection to Docker."""
+        self._engine.close()
+
+    def amiss(self) -> list[str]:
+        """What differs from the release that serves, in words."""
+        found = self._release()
+        if found is None:
+            return []
+        release, spec = found
+        fleet = self._fleet(spec)
+        replicas = fleet.observe().replicas
+        template = self._template(fleet, replicas, release, spec)
+        wanted = [r for r in replicas if r.template == template and r.runs and not r.leaving]
+        patience = self._patience(spec)
+        self._sick = {r.name for r in wanted if r.target is TargetState.UNHEALTHY and r.waiting > patience}
+        if all(r.healthy for r in wanted):
+            self._replaced = 0
+        return [
+            *(["what is declared is not what the balancer has"] if self._undeclared(spec) else []),
+            *_missing(len(wanted), spec.deploy.replicas),
+            *(f"{r.name} is not of release {release.number}, or has ended" for r in replicas if r not in wanted),
+            *(f"{r.name} is no target" for r in wanted if r.target is None),
+            *(f"{name} has another address than its target" for name in fleet.moved()),
+            *(f"{name} has been unhealthy for more than {patience.total_seconds():g} s" for name in self._sick),
+        ]
+
+    def mend(self, cancelled: threading.Event) -> None:
+        """Bring back what `amiss` misses, by the gates of every deployment."""
+        found = self._release()
+        if found is None:
+            return
+        release, spec = found
+        fleet = self._fleet(spec)
+        replicas = fleet.observe().replicas
+        template = self._template(fleet, replicas, release, spec)
+        for name in fleet.moved():
+            # Nobody answers at its old address any more: what it could still finish, it has lost.
+            fleet.forget(name)
+        self._replaced += bool(self._sick)
+        self._service.serve(spec, release.number, cancelled, template=template, patience=self._patience(spec))
+
+    def _release(self) -> tuple[Release, ReleaseSpec] | None:
+        active = self._context.store.active_release(self._pipeline)
+        return (active, ReleaseSpec.model_validate_json(active.spec)) if active else None
+
+    def _fleet(self, spec: ReleaseSpec) -> Fleet:
+        group = spec.deploy.target_group
+        if group not in self._fleets:
+            self._fleets[group] = Fleet(self._engine, self._balancer, self._pipeline, group)
+        return self._fleets[group]
+
+    def _patience(self, spec: ReleaseSpec) -> timedelta:
+        return min(spec.deploy.unhealthy_timeout * (1 << min(self._replaced, 16)), _LONGEST)
+
+    def _undeclared(self, spec: ReleaseSpec) -> bool:
+        return self._balancer.declared(self._pipeline) != spec.balancer
+
+    def _template(self, fleet: Fleet, replicas: Iterable[Replica], release: Release, spec: ReleaseSpec) -> str:
+        """What its containers are made from: as they were, whatever a secret has become since."""
+        own = Counter(r.template for r in replicas if r.template and fleet.release_of(r.name) == str(release.number))
+        return own.most_common(1)[0][0] if own else spec.template(self._service.secrets)
+
+
+def _missing(count: int, replicas: int) -> list[str]:
+    if count < replicas:
+        return [f"{replicas - count} of {replicas} containers are missing"]
+    return [f"{count - replicas} containers too many"] if count > replicas else []

@@ -1,0 +1,27 @@
+"""The refs of a repository on this machine, watched narrowly: a commit makes over a hundred events under `.git`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+from pipeline.watch import watch
+
+_NAMES = frozenset({"HEAD", "packed-refs", "tables.list"})
+
+
+def watch_refs(git_directory: Path, moved: Callable[[], None]) -> AbstractContextManager[None]:
+    """Call `moved` when a ref may have moved: as a file, in `packed-refs`, or in a reftable."""
+    # Worktrees have their own HEAD, but share the refs.
+    folders = {git_directory: False, git_directory / "refs": True}
+    if (git_directory / "reftable").is_dir():
+        folders[git_directory / "reftable"] = False
+
+    def relevant(path: str) -> bool:
+        name = path.rpartition("/")[2]
+        if path.startswith(f"{git_directory}/refs/"):
+            return not name.endswith(".lock")
+        return name in _NAMES
+
+    return watch(folders, relevant, moved)

@@ -1,0 +1,96 @@
+"""A project that is served: the resident process, what it says, and its end."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from pipeline.events import Event
+from pipeline.store.records import Run, RunState
+from tests.docker.project import Project, until
+
+
+class Serving:
+    """One `pipeline serve` after the other, for one project."""
+
+    def __init__(self, project: Project, *arguments: str) -> None:
+        self.project = project
+        self._arguments = arguments
+        self._output = project.directory.parent / f"serve-{project.name}.log"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        """The process."""
+        assert self._process is not None
+        return self._process.pid
+
+    def start(self) -> None:
+        """Start it; it answers when this returns."""
+        with self._output.open("ab") as output:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "pipeline.cli.main", "serve", *self._arguments],
+                cwd=self.project.directory,
+                env={**self.project.environment, "PYTHONUNBUFFERED": "1"},
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+        until(lambda: f"serving {self.project.name} " in self.output() or self._process.poll() is not None, "an answer")
+        assert self._process.poll() is None, self.output()
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+
+    def stop(self) -> int:
+        """SIGTERM; the exit code."""
+        assert self._process is not None
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGTERM)
+        return self._process.wait(timeout=100)
+
+    def output(self) -> str:
+        """All that it has said, in whatever process."""
+        return self._output.read_text() if self._output.exists() else ""
+
+    def runs(self) -> list[Run]:
+        """All runs, oldest first."""
+        with self.project.store() as store:
+            return store.runs(self.project.name, limit=10_000)[::-1]
+
+    def events(self, kind: str) -> list[Event]:
+        """What happened of one kind, oldest first."""
+        with self.project.store() as store:
+            return [e for e in store.events(self.project.name, limit=100_000) if e.kind == kind]
+
+    def await_run(self, number: int, state: RunState = RunState.SUCCEEDED, deadline: float = 60) -> Run:
+        """A run that has come to `state`."""
+
+        def there() -> Run | None:
+            with self.project.store() as store:
+                run = store.run(self.project.name, number)
+            if run and run.state.over:
+                assert run.state is state, f"run {number}: {run.state}, {run.reason}\n{self.output()}"
+            return run if run and run.state is state else None
+
+        return until(there, f"run {number} {state}", deadline)
+
+    def await_event(self, kind: str, count: int = 1, deadline: float = 30) -> Event:
+        """The latest event of a kind, when there have been `count` of them."""
+        return until(lambda: len(found := self.events(kind)) >= count and found[-1], f"event {kind}", deadline)
+
+
+@contextmanager
+def serving(project: Project, *arguments: str) -> Iterator[Serving]:
+    """Serve a project. It ends in order, whatever the test does."""
+    served = Serving(project, *arguments)
+    served.start()
+    try:
+        yield served
+    finally:
+        served.stop()

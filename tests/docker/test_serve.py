@@ -1,0 +1,288 @@
+"""The resident runner: what is new is run, each commit once and in order, whatever happens to the process."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+
+import pytest
+
+from pipeline.engine.labels import ROLE_TEST
+from pipeline.store.records import RunState, Trigger
+from tests.docker.conftest import Projects
+from tests.docker.project import Project, docker, until
+from tests.docker.serving import Serving, serving
+
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(180)]
+
+SLOW_TEST = ("command: [python3, -m, unittest]", "command: [sleep, '300']")
+
+
+def test_a_commit_is_run_as_it_comes(project: Project) -> None:
+    """The first that is there, and each that follows; the service answers throughout."""
+    with serving(project) as served:
+        first = served.await_run(1)
+        assert first.trigger is Trigger.WATCH
+        with project.load() as load:
+            sha = project.commit("2")
+            assert served.await_run(2).sha == sha
+            assert load.stop().failed == 0
+        project.assert_serving(2)
+        assert served.stop() == 0
+
+
+def test_a_daemon_that_is_started_again_takes_nothing_up_twice(project: Project) -> None:
+    """And it does run what came while it was down: all of it in the history, the last of it in service."""
+    with serving(project) as served:
+        served.await_run(1)
+        served.stop()
+        commits = [project.commit(version) for version in ("2", "3", "4")]
+        served.start()
+        assert served.await_run(4).sha == commits[-1]
+        assert [run.sha for run in served.runs()[1:]] == commits
+        assert [run.state for run in served.runs()[1:]] == ["superseded", "superseded", "succeeded"]
+        project.assert_serving(2)
+
+
+def test_the_pipeline_of_the_commit_counts(project: Project) -> None:
+    """Also a wrong one: then the run has failed, and says where; what serves stays."""
+    with serving(project) as served:
+        served.await_run(1)
+        project.configure(("replicas: 2", "replicas: 3"))
+        project.commit("2")
+        served.await_run(2)
+        project.assert_serving(2, replicas=3)
+        project.configure(("replicas: 2", "replica: 3"))
+        project.commit("3")
+        failed = served.await_run(3, RunState.FAILED)
+        assert f"{failed.sha[:7]}:pipeline.yaml:7:3: deploy.replica: unknown key" in failed.reason
+        project.assert_serving(2, replicas=3)
+
+
+def test_what_is_marked_is_skipped(project: Project) -> None:
+    """With its reason in the history."""
+    with serving(project) as served:
+        served.await_run(1)
+        project.write("notes.txt", "only notes\n")
+        project.git("add", "--all")
+        project.git("commit", "--quiet", "-m", "Notes [skip ci]")
+        assert served.await_run(2, RunState.SKIPPED).reason == "its message says [skip ci]"
+
+
+def test_a_newer_commit_takes_the_place_of_one_that_is_tested(project: Project) -> None:
+    """The tests of the older one are stopped, its container is gone, and it is superseded."""
+    with serving(project) as served:
+        served.await_run(1)
+        project.configure(SLOW_TEST)
+        project.commit("2")
+        until(lambda: project.containers(ROLE_TEST), "tests that run")
+        project.configure()
+        project.commit("3")
+        served.await_run(3)
+        older = served.await_run(2, RunState.SUPERSEDED)
+        assert (older.superseded_by, older.reason) == (3, "superseded by run 3")
+        project.assert_serving(2)
+
+
+def test_a_run_is_cancelled(project: Project) -> None:
+    """Its tests are stopped for good, its state says so, and what served serves on."""
+    with serving(project) as served:
+        served.await_run(1)
+        project.configure(SLOW_TEST)
+        project.commit("2")
+        until(lambda: project.containers(ROLE_TEST), "tests that run")
+        assert "run 2 is being given up" in project.pipeline("cancel", "2").out
+        served.await_run(2, RunState.CANCELLED)
+        assert project.containers(ROLE_TEST) == []
+        project.assert_serving(1)
+        assert "run 1 is over: succeeded" in project.pipeline("cancel", "1", code=2).err
+
+
+def test_commands_are_done_by_the_daemon(project: Project) -> None:
+    """With its output and its exit code as if they had done it."""
+    with serving(project) as served:
+        served.await_run(1)
+        project.commit("2")
+        served.await_run(2)
+        out = project.pipeline("rollback").out
+        assert "run 3: succeeded" in out
+        project.assert_serving(1)
+        project.configure(("python3, -m, unittest]", "'false']"))
+        failed = project.pipeline("run", code=1)
+        assert "the tests failed with exit code 1" in failed.err
+        assert served.await_run(4, RunState.FAILED).trigger is Trigger.COMMAND
+        project.configure()
+        project.pipeline("retry", "4")
+        assert served.await_run(5).retry_of == 4
+        assert "run 5 is succeeded: there is nothing to try again" in project.pipeline("retry", "5", code=2).err
+        project.pipeline("down")
+        project.assert_gone()
+
+
+def test_a_closed_transition_holds_runs_back(project: Project) -> None:
+    """They wait before it with the reason, and the newest goes on when it is opened."""
+    with serving(project) as served:
+        served.await_run(1)
+        project.pipeline("transition", "disable", "deploy", "--reason", "audit")
+        project.commit("2")
+        served.await_event("run.waiting")
+        project.commit("3")
+        served.await_run(2, RunState.SUPERSEDED)
+        served.await_event("run.waiting", 2)
+        project.assert_active(1)
+        project.pipeline("transition", "enable", "deploy")
+        served.await_run(3)
+        project.assert_serving(2)
+
+
+def test_somebody_has_to_agree(project: Project) -> None:
+    """Where the pipeline says so; a refusal is the run's end, and a restart forgets neither question nor answer."""
+    project.configure(("  target_group: web\n", "  target_group: web\n  approval: {timeout: 1h}\n"))
+    project.commit("1")
+    with serving(project) as served:
+        served.await_event("run.waiting")
+        project.pipeline("approve", "1")
+        served.await_run(1)
+        project.commit("2")
+        served.await_event("run.waiting", 2)
+        served.kill()
+        served.start()
+        served.await_event("run.waiting", 3)
+        project.pipeline("reject", "2", "--comment", "not on a Friday")
+        assert "not on a Friday" in served.await_run(2, RunState.FAILED).reason
+        project.assert_active(1)
+
+
+def test_killed_at_any_stage_it_goes_on(project: Project) -> None:
+    """The run that was interrupted is begun again by the next process, and not one request is lost."""
+    with serving(project) as served:
+        served.await_run(1)
+        with project.load() as load:
+            for number, event in ((2, "test.started"), (3, "container.starting"), (4, "target.draining")):
+                project.commit(str(number))
+                count = len(served.events(event))
+                served.await_event(event, count + 1)
+                served.kill()
+                served.start()
+                assert served.await_run(number).attempts == 2
+            assert load.stop().failed == 0
+        assert len(served.events("run.interrupted")) == 3
+        with project.store() as store:
+            active = store.active_release(project.name)
+            assert active is not None
+            assert active.sha == served.runs()[-1].sha
+
+
+def test_asked_to_end_it_lets_a_deployment_end(project: Project) -> None:
+    """What is in Source or Build goes back to the queue instead."""
+    with serving(project) as served:
+        served.await_run(1)
+        count = len(served.events("container.starting"))
+        project.commit("2")
+        served.await_event("container.starting", count + 1)
+        assert served.stop() == 0
+        assert served.runs()[1].state is RunState.SUCCEEDED
+        project.configure(SLOW_TEST)
+        project.commit("3")
+        served.start()
+        until(lambda: project.containers(ROLE_TEST), "tests that run")
+        assert served.stop() == 0
+        assert served.runs()[2].state is RunState.QUEUED
+        assert project.containers(ROLE_TEST) == []
+
+
+def test_a_hook_tells_of_commits_and_keeps_the_one_that_was_there(project: Project) -> None:
+    """Also while nobody listens: the word waits in the spool."""
+    before = project.directory / ".git" / "hooks" / "post-commit"
+    before.parent.mkdir(exist_ok=True)
+    before.write_text("#!/bin/sh\necho before >> hooked.txt\n")
+    before.chmod(0o755)
+    project.configure(("name: shop\n", "name: shop\ntriggers: {watch: false}\n"))
+    project.pipeline("hook", "install")
+    project.commit("2")
+    assert len(list(project.home.spool.iterdir())) == 1
+    with serving(project) as served:
+        served.await_run(1)
+        project.commit("3")
+        assert served.await_run(2).trigger is Trigger.HOOK
+    assert (project.directory / "hooked.txt").read_text() == "before\nbefore\n"
+    project.pipeline("hook", "uninstall")
+    assert before.read_text().endswith("hooked.txt\n")
+
+
+def test_a_push_to_a_bare_repository_deploys_and_can_be_followed(project: Project) -> None:
+    """The pusher sees the run; the pipeline.yaml that counts is the one that was pushed."""
+    bare = project.directory.parent / "bare.git"
+    subprocess.run(["git", "init", "--quiet", "--bare", "--initial-branch=main", str(bare)], check=True)
+    served_file = project.directory.parent / "served" / "pipeline.yaml"
+    served_file.parent.mkdir()
+    text = (project.directory / "pipeline.yaml").read_text()
+    served_file.write_text(text.replace("name: shop\n", f"name: shop\nsource: {{repository: {bare}}}\n"))
+    project.pipeline("hook", "install", str(bare))
+    project.git("remote", "add", "origin", str(bare))
+    with serving(project, str(served_file)) as served:
+        pushed = subprocess.run(
+            ["git", "push", "-o", "follow", "origin", "main"],
+            cwd=project.directory,
+            env=project.environment,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=60,
+        )
+        served.await_run(1)
+        assert "run 1: succeeded" in pushed.stderr
+        project.assert_serving(1)
+
+
+def test_two_pipelines_are_served_by_one_process(projects: Projects) -> None:
+    """Each with its own queue."""
+    shop, blog = projects("shop"), projects("blog")
+    with serving(shop, str(shop.directory / "pipeline.yaml"), str(blog.directory / "pipeline.yaml")) as served:
+        served.await_run(1)
+        Serving(blog).await_run(1)
+        shop.assert_serving(1)
+        blog.assert_serving(1)
+
+
+def test_a_second_daemon_is_refused(project: Project) -> None:
+    """By who it is that serves already."""
+    with serving(project) as served:
+        served.await_run(1)
+        refused = project.pipeline("serve", code=3)
+        assert f"pipeline serve (process {served.pid}) has been working since" in refused.err
+
+
+def test_a_changed_file_is_read_again(project: Project) -> None:
+    """By itself, or by SIGHUP; one with mistakes is told, and the former holds."""
+    with serving(project) as served:
+        served.await_run(1)
+        project.configure(("name: shop\n", "nam: shop\n"))
+        assert "unknown key (did you mean name?)" in served.await_event("serve.refused").message
+        project.configure(("name: shop\n", "name: shop\nexecution_mode: queued\n"))
+        served.await_event("serve.reloaded")
+        os.kill(served.pid, signal.SIGHUP)
+        served.await_event("serve.reloaded", 2)
+
+
+def test_parallel_runs_are_deployed_in_the_order_of_their_commits(project: Project) -> None:
+    """Though the older one takes longer to build."""
+    project.configure(("name: shop\n", "name: shop\nexecution_mode: parallel\n"))
+    project.commit("1")
+    with serving(project) as served:
+        served.await_run(1)
+        slow = ("command: [python3, -m, unittest]", "command: [sleep, '2']")
+        project.configure(("name: shop\n", "name: shop\nexecution_mode: parallel\n"), slow)
+        older = project.commit("2")
+        served.await_event("test.started", 2)
+        project.configure(("name: shop\n", "name: shop\nexecution_mode: parallel\n"))
+        newer = project.commit("3")
+        served.await_run(3)
+        with project.store() as store:
+            assert [r.sha for r in store.releases(project.name)[:2]] == [newer, older]
+        project.assert_serving(3)
+    assert (
+        docker("ps", "-q", "--filter", "label=penstock.role=test", "--filter", f"label=penstock.home={project.home.id}")
+        == ""
+    )

@@ -1,0 +1,434 @@
+"""Webhooks over real HTTP: what is genuine arrives, and of some 400 forgeries none does."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import logging
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+import pytest
+import uvicorn
+
+from pipeline.config.triggers import Forge
+from pipeline.errors import ConfigError
+from pipeline.server import webhooks
+from pipeline.server.webhooks import webhook_config
+from pipeline.triggers.webhook import LIMIT, Delivery
+from tests.unit.triggers.deliveries import (
+    MARK,
+    NONE,
+    SECRET,
+    SHA,
+    SIGNING_TOKEN,
+    Sent,
+    chunked,
+    payload,
+    sent,
+    sent_form,
+    sent_signed,
+    signature,
+    wire,
+)
+from tests.unit.triggers.forgeries import FORGES, Forgery, forgeries
+
+_DEADLINE = 20
+_CHUNK = b"10000\r\n" + bytes(2**16) + b"\r\n"
+
+
+class Answer(NamedTuple):
+    """What came back. `status` is 0 where nothing did."""
+
+    status: int
+    headers: dict[str, str]
+    content: dict[str, Any]
+
+
+class RecordingInbox:
+    """An inbox that remembers what came, and can be made to fail or to wait."""
+
+    def __init__(self) -> None:
+        self.secrets: dict[tuple[str, str], str] = {("shop", forge): SECRET for forge in FORGES}
+        self.secrets |= {("other", forge): "somebody else's" for forge in FORGES}
+        self.secrets |= {("empty", forge): "" for forge in FORGES}
+        self.secrets["signed", "gitlab"] = SIGNING_TOKEN
+        self.secrets["slow", "github"] = SECRET
+        self.arrived: list[tuple[str, Delivery]] = []
+        self.failure: Exception | None = None
+        self.unreadable: Exception | None = None
+        self.released = threading.Event()
+        self._known: set[tuple[str, str]] = set()
+        self._lock = threading.Lock()
+
+    def secret(self, pipeline: str, forge: Forge) -> str | None:
+        if self.unreadable:
+            raise self.unreadable
+        return self.secrets.get((pipeline, forge))
+
+    def is_replay(self, pipeline: str, digest: str) -> bool:
+        with self._lock:
+            known = (pipeline, digest) in self._known
+            self._known.add((pipeline, digest))
+            return known
+
+    def forget(self, pipeline: str, digest: str) -> None:
+        with self._lock:
+            self._known.discard((pipeline, digest))
+
+    def arrive(self, pipeline: str, delivery: Delivery) -> None:
+        if pipeline == "slow":
+            self.released.wait(_DEADLINE)
+        if self.failure:
+            raise self.failure
+        with self._lock:
+            self.arrived.append((pipeline, delivery))
+
+
+class Door:
+    """The application, served as it is in earnest, on a port of loopback."""
+
+    def __init__(self, inbox: RecordingInbox) -> None:
+        self.inbox = inbox
+        self._listening = socket.create_server(("127.0.0.1", 0), backlog=1024)
+        self.port = self._listening.getsockname()[1]
+        config = webhook_config(inbox)
+        self._server = uvicorn.Server(config)
+        self._receiver = cast("Any", config.app).routes[0].endpoint.__self__
+        self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._listening]}, daemon=True)
+        self._thread.start()
+        until(lambda: self._server.started)
+
+    def close(self) -> None:
+        self._server.should_exit = True
+        self._thread.join(_DEADLINE)
+        assert not self._thread.is_alive()
+
+    def is_full(self) -> bool:
+        """Whether as many large bodies are being read as may be."""
+        return bool(self._receiver._large.locked())
+
+    def connect(self) -> socket.socket:
+        return socket.create_connection(("127.0.0.1", self.port), timeout=_DEADLINE)
+
+    def exchange(self, request: bytes, *, is_cut: bool = False) -> Answer:
+        """Send these bytes and read the answer, even where the server has had enough before all is sent."""
+        with closing(self.connect()) as connection:
+            with suppress(ConnectionError):
+                connection.sendall(request)
+                if is_cut:
+                    connection.shutdown(socket.SHUT_WR)
+            return answer(connection, request.split(b" ", 1)[0].decode())
+
+
+def answer(connection: socket.socket, method: str = "POST") -> Answer:
+    """What the server says on this connection."""
+    with closing(http.client.HTTPResponse(connection, method=method)) as response:
+        try:
+            response.begin()
+        except (ConnectionError, http.client.HTTPException):
+            return Answer(0, {}, {})
+        body = response.read()
+    is_json = body and response.headers["Content-Type"] == "application/json"
+    headers = {name.lower(): value for name, value in response.headers.items()}
+    return Answer(response.status, headers, json.loads(body) if is_json else {})
+
+
+def until(condition: Any) -> None:
+    """Wait until it holds."""
+    end = time.monotonic() + _DEADLINE
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.005)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Door]:
+    door = Door(RecordingInbox())
+    yield door
+    door.close()
+
+
+@pytest.fixture
+def door(server: Door) -> Iterator[Door]:
+    """The server, with nothing arrived."""
+    server.inbox.arrived.clear()
+    yield server
+    server.inbox.failure = server.inbox.unreadable = None
+    server.inbox.released.set()
+
+
+_FORGERIES = forgeries()
+
+
+def test_there_are_hundreds_of_forgeries_each_of_its_own() -> None:
+    """No forgery stands for another: names and requests differ."""
+    assert len(_FORGERIES) >= 200
+    assert len({forgery.name for forgery in _FORGERIES}) == len(_FORGERIES)
+    assert len({forgery.request for forgery in _FORGERIES}) == len(_FORGERIES)
+
+
+@pytest.mark.parametrize("forgery", _FORGERIES, ids=lambda forgery: ascii(forgery.name))
+def test_a_forgery_is_refused(door: Door, forgery: Forgery, caplog: pytest.LogCaptureFixture) -> None:
+    """It does not arrive, gets the status it deserves, and leaves nothing of its body or its secrets in the log."""
+    caplog.set_level(logging.DEBUG)
+    got = door.exchange(forgery.request, is_cut=forgery.is_cut)
+    assert got.status == forgery.status
+    assert got.headers["connection"] == "close"
+    assert door.inbox.arrived == []
+    said = caplog.text + json.dumps(got.content)
+    assert MARK not in said
+    assert SECRET not in said
+    for name, value in _headers(forgery.request):
+        if "signature" in name or "token" in name:
+            assert len(value) < 8 or value not in said
+    if got.content:
+        assert f"refused with {forgery.status}" in caplog.text
+
+
+def _headers(request: bytes) -> Iterator[tuple[str, str]]:
+    for line in request.split(b"\r\n\r\n", 1)[0].decode("latin-1").split("\r\n")[1:]:
+        name, _, value = line.partition(":")
+        yield name.lower(), value.strip()
+
+
+@pytest.mark.parametrize("forge", FORGES)
+@pytest.mark.parametrize("ref", ["refs/heads/main", "refs/tags/v1.2.0", "refs/heads/release/2026", "refs/heads/größe"])
+def test_a_push_arrives(door: Door, forge: Forge, ref: str) -> None:
+    """A branch or a tag that was pushed arrives with its ref, its commit and the forge's name for the delivery."""
+    request = sent(forge, payload(forge, ref))
+    got = door.exchange(wire(request))
+    assert got.status == 202
+    assert got.content == {"status": "accepted", "pipeline": "shop", "ref": ref, "sha": SHA}
+    ((pipeline, delivery),) = door.inbox.arrived
+    assert (pipeline, delivery.forge, delivery.ref, delivery.sha) == ("shop", forge, ref, SHA)
+    names = {"github": "X-GitHub-Delivery", "gitea": "X-Gitea-Delivery", "gitlab": "Idempotency-Key"}
+    assert delivery.id == request.header(names[forge])
+
+
+@pytest.mark.parametrize(
+    ("what", "request_of"),
+    [
+        ("a form of GitHub's", lambda body: wire(sent_form(body))),
+        ("a charset", lambda body: wire(sent("github", body).having(content_type='application/json; charset="UTF-8"'))),
+        ("chunks", lambda body: chunked(sent("github", body), 7)),
+        ("Forgejo's headers", lambda body: wire(_of_forgejo(sent("gitea", body)))),
+        ("a query", lambda body: wire(_asking(sent("gitea", body)))),
+        ("a signing token", lambda body: wire(sent_signed(body))),
+        ("a signing token and an old one", lambda body: wire(_also_signed(sent_signed(body)))),
+    ],
+)
+def test_a_push_arrives_however_it_is_sent(door: Door, what: str, request_of: Any) -> None:
+    """Every way in which a forge may send a push is understood."""
+    got = door.exchange(request_of(payload("github", f"refs/heads/{what.replace(' ', '-')}")))
+    assert got.status == 202, got
+    assert [delivery.ref for _, delivery in door.inbox.arrived] == [f"refs/heads/{what.replace(' ', '-')}"]
+
+
+def _of_forgejo(request: Sent) -> Sent:
+    return replace(
+        request,
+        headers=request.headers + tuple((n.replace("Gitea", "Forgejo"), v) for n, v in request.headers if "Gitea" in n),
+    )
+
+
+def _asking(request: Sent) -> Sent:
+    return replace(request, path=f"{request.path}?a=b")
+
+
+def _also_signed(request: Sent) -> Sent:
+    return request.having(webhook_signature=f"v1,{'A' * 43}= {request.header('webhook-signature')}")
+
+
+def test_a_repository_of_sha_256_may_send(door: Door) -> None:
+    """Object names of 64 digits are whole ones too."""
+    assert door.exchange(wire(sent("gitea", payload("gitea", sha="ab" * 32)))).status == 202
+    assert door.inbox.arrived[0][1].sha == "ab" * 32
+
+
+def test_the_largest_body_is_taken(door: Door) -> None:
+    """A genuine delivery of exactly the limit arrives."""
+    body = payload("github", "refs/heads/large")
+    assert door.exchange(wire(sent("github", body + b" " * (LIMIT - len(body))))).status == 202
+    assert len(door.inbox.arrived) == 1
+
+
+@pytest.mark.parametrize(
+    ("forge", "event"),
+    [("github", "ping"), ("github", "create"), ("github", "pull_request"), ("gitea", "create"), ("gitlab", "Job Hook")],
+)
+def test_other_events_start_nothing(door: Door, forge: Forge, event: str) -> None:
+    """A ping or an event of another kind is answered well, so that the forge shows no error, and is ignored."""
+    got = door.exchange(wire(sent(forge, b'{"zen": "Half measures are as bad as nothing at all."}', event=event)))
+    assert (got.status, got.content["status"]) == (200, "ignored")
+    assert event in got.content["reason"]
+    assert door.inbox.arrived == []
+
+
+@pytest.mark.parametrize("forge", FORGES)
+def test_a_deleted_branch_starts_nothing(door: Door, forge: Forge) -> None:
+    """What was deleted cannot be run."""
+    got = door.exchange(wire(sent(forge, payload(forge, sha=NONE))))
+    assert (got.status, got.content) == (200, {"status": "ignored", "reason": "refs/heads/main was deleted"})
+    assert door.inbox.arrived == []
+
+
+@pytest.mark.parametrize("forge", FORGES)
+def test_a_replay_starts_nothing(door: Door, forge: Forge) -> None:
+    """The same delivery once more is answered as the first was, and does not arrive."""
+    request = wire(sent(forge, payload(forge, "refs/heads/once")))
+    assert door.exchange(request).content["status"] == "accepted"
+    again = door.exchange(request)
+    assert (again.status, again.content["status"]) == (202, "known")
+    assert len(door.inbox.arrived) == 1
+
+
+@pytest.mark.parametrize(("forge", "name"), [("github", "X-GitHub-Delivery"), ("gitea", "X-Gitea-Delivery")])
+def test_a_replay_under_another_name_starts_nothing(door: Door, forge: Forge, name: str) -> None:
+    """Where the name of a delivery is not signed, a thief's new name makes no new delivery."""
+    request = sent(forge, payload(forge, "refs/heads/renamed"))
+    assert door.exchange(wire(request)).content["status"] == "accepted"
+    assert door.exchange(wire(request.having(**{name: "another"}))).content["status"] == "known"
+    assert len(door.inbox.arrived) == 1
+
+
+def test_a_replay_at_the_same_time_starts_nothing(door: Door) -> None:
+    """Of twenty that come at once, one arrives."""
+    request = wire(sent("github", payload("github", "refs/heads/twenty")))
+    answers: list[str] = []
+    threads = [
+        threading.Thread(target=lambda: answers.append(door.exchange(request).content["status"])) for _ in range(20)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(answers) == ["accepted"] + ["known"] * 19
+    assert len(door.inbox.arrived) == 1
+
+
+def test_the_same_push_again_is_no_replay_of_gitlabs(door: Door) -> None:
+    """A branch that is pushed, put back and pushed again sends one body twice, under two names: both arrive."""
+    for _ in range(2):
+        assert door.exchange(wire(sent("gitlab"))).content["status"] == "accepted"
+    assert len(door.inbox.arrived) == 2
+
+
+def test_what_could_not_be_taken_in_may_be_sent_again(door: Door, caplog: pytest.LogCaptureFixture) -> None:
+    """A failing inbox is answered 503, and the next try of the forge is no replay."""
+    request = wire(sent("github", payload("github", "refs/heads/again")))
+    door.inbox.failure = OSError("no space left on device")
+    got = door.exchange(request)
+    assert (got.status, got.headers["retry-after"]) == (503, "30")
+    assert "no space left" in caplog.text
+    assert MARK not in caplog.text
+    door.inbox.failure = None
+    assert door.exchange(request).content["status"] == "accepted"
+
+
+def test_a_fault_of_ours_is_not_told_as_one_of_the_forges(door: Door, caplog: pytest.LogCaptureFixture) -> None:
+    """Where the secret cannot be read the forge is asked to come again, and the log says why."""
+    door.inbox.unreadable = ConfigError("GITHUB_SECRET is not in .secrets")
+    got = door.exchange(wire(sent("github")))
+    assert (got.status, got.headers["retry-after"]) == (503, "30")
+    assert "GITHUB_SECRET is not in .secrets" in caplog.text
+    assert "GITHUB_SECRET" not in json.dumps(got.content)
+
+
+def test_one_that_waits_does_not_hold_up_another(door: Door) -> None:
+    """While the inbox is busy with one delivery, others are answered."""
+    door.inbox.released.clear()
+    with closing(door.connect()) as waiting:
+        waiting.sendall(wire(sent("github", pipeline="slow")))
+        assert door.exchange(wire(sent("github", payload("github", "refs/heads/next")))).status == 202
+        assert [pipeline for pipeline, _ in door.inbox.arrived] == ["shop"]
+        door.inbox.released.set()
+        assert answer(waiting).status == 202
+
+
+def test_slow_clients_do_not_hold_up_others(door: Door) -> None:
+    """With more half requests open than there may be, the oldest gives way, and a push arrives within a second."""
+    with ExitStack() as stack:
+        slow = [stack.enter_context(closing(door.connect())) for _ in range(webhooks._MOST_CONNECTIONS + 50)]
+        for connection in slow:
+            with suppress(ConnectionError):
+                connection.sendall(b"POST /webhooks/shop/github HTTP/1.1\r\nHost: x\r\nX-Slow: ")
+        began = time.monotonic()
+        assert door.exchange(wire(sent("github", payload("github", "refs/heads/quick")))).status == 202
+        assert time.monotonic() - began < 1
+        slow[0].settimeout(webhooks._CONNECTION_TIME / 4)
+        assert _is_closed(slow[0])
+        slow[-1].settimeout(0.05)
+        with pytest.raises(TimeoutError):
+            slow[-1].recv(1)
+
+
+def _is_closed(connection: socket.socket) -> bool:
+    try:
+        return connection.recv(1) == b""
+    except ConnectionError:
+        return True
+
+
+def test_a_body_that_does_not_come_is_not_waited_for(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client that stops in the middle of its body is told so, once its time is over."""
+    monkeypatch.setattr(webhooks, "_BODY_TIME", 0.2)
+    assert door.exchange(wire(sent("github"))[:-10]).status == 408
+    assert door.inbox.arrived == []
+
+
+def test_a_client_that_says_nothing_is_sent_away(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection on which no request comes ends by itself."""
+    monkeypatch.setattr(webhooks, "_CONNECTION_TIME", 0.2)
+    with closing(door.connect()) as connection:
+        assert _is_closed(connection)
+
+
+def test_large_deliveries_do_not_fill_the_memory_together(door: Door) -> None:
+    """While as many large bodies are being read as may be, a further one is told to come again; a usual one arrives."""
+    large = wire(sent("github", payload("github") + b" " * 2**20))
+    with ExitStack() as stack:
+        reading = [stack.enter_context(closing(door.connect())) for _ in range(webhooks._MOST_LARGE)]
+        for connection in reading:
+            connection.sendall(large[: 2**19])
+        until(door.is_full)
+        assert door.exchange(large).status == 503
+        assert door.exchange(wire(sent("github", payload("github", "refs/heads/usual")))).status == 202
+        for connection in reading:
+            connection.sendall(large[2**19 :])
+        assert {answer(connection).status for connection in reading} == {202}
+    until(
+        lambda: door.exchange(wire(sent("github", payload("github", "refs/heads/then") + b" " * 2**20))).status == 202
+    )
+
+
+@pytest.mark.parametrize(("is_signed", "most"), [(True, 80), (False, 8)])
+def test_an_upload_of_a_gigabyte_takes_no_memory(door: Door, is_signed: bool, most: int) -> None:
+    """In chunks, it is refused at the limit; without anything like a signature, before the body is read."""
+    request = sent("github", b"").having(x_hub_signature_256=f"sha256={signature(b'')}" if is_signed else None)
+    head = wire(request, (("Transfer-Encoding", "chunked"),))
+    before, sent_bytes = _peak(reset=True), 0
+    with closing(door.connect()) as connection:
+        connection.sendall(head)
+        with suppress(ConnectionError):
+            while sent_bytes < 2**30:
+                connection.sendall(_CHUNK)
+                sent_bytes += 2**16
+        assert answer(connection).status == (413 if is_signed else 401)
+    assert sent_bytes < 2 * LIMIT
+    assert _peak() - before < most * 2**20
+    assert door.inbox.arrived == []
+
+
+def _peak(*, reset: bool = False) -> int:
+    """The most memory that this process has held, in bytes, since it was last reset."""
+    if reset:
+        Path("/proc/self/clear_refs").write_text("5")
+    status = Path("/proc/self/status").read_text()
+    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:")) * 1024

@@ -1,0 +1,112 @@
+"""Which failure is worth another try, and how many."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pytest
+
+from pipeline.config.steps import Retry
+from pipeline.errors import Cancelled, EngineFault, PenstockError, StageFailed
+from pipeline.events import Event, Events
+from stages.build.attempts import Attempts, ordinal
+from stages.build.failures import ServiceFailed, TestsFailed
+
+
+class Context:
+    """What a step sees of its run."""
+
+    def __init__(self) -> None:
+        self.cancelled = threading.Event()
+        self.heard: list[Event] = []
+        self.events = Events("shop", 1)
+        self.events.subscribe(self.heard.append)
+
+    def check_cancelled(self) -> None:
+        """As a stage does it."""
+        if self.cancelled.is_set():
+            raise Cancelled("cancelled")
+
+
+class Step:
+    """Fails as told, one error a try, then succeeds."""
+
+    def __init__(self, *errors: PenstockError) -> None:
+        self._errors = list(errors)
+        self.tries = 0
+
+    def __call__(self) -> str:
+        """One try."""
+        self.tries += 1
+        if self._errors:
+            raise self._errors.pop(0)
+        return "done"
+
+
+def attempts(context: Any, retry: Retry, answers: Any = lambda: True) -> Attempts:
+    return Attempts(context, retry, "test", answers)
+
+
+@pytest.mark.parametrize(
+    ("error", "retry", "tries"),
+    [
+        (EngineFault("Docker went away"), Retry(), 2),
+        (EngineFault("Docker went away"), Retry(infrastructure=0), 1),
+        (ServiceFailed("db ended"), Retry(), 2),
+        (TestsFailed("exit code 1"), Retry(), 1),
+        (TestsFailed("exit code 1"), Retry(failure=1), 2),
+        (StageFailed("no such program"), Retry(infrastructure=9, failure=9), 1),
+    ],
+)
+def test_by_whose_fault_it_was(error: PenstockError, retry: Retry, tries: int) -> None:
+    """Docker and services are infrastructure; of the user's own, only tests may end otherwise the next time."""
+    step = Step(error, error, error)
+    with pytest.raises(type(error)):
+        attempts(Context(), retry).run(step)
+    assert step.tries == tries
+
+
+def test_each_try_is_told() -> None:
+    """Which it is, of what kind and why; the two kinds are counted apart."""
+    context, step = Context(), Step(TestsFailed("exit code 1"), ServiceFailed("db ended"), TestsFailed("exit code 2"))
+    tried = attempts(context, Retry(failure=2))
+    assert tried.run(step) == "done"
+    assert [(event.kind, event.message, event.fields["attempt"]) for event in context.heard] == [
+        ("test.retry", "2nd try (failure): exit code 1", 2),
+        ("test.retry", "3rd try (infrastructure): db ended", 3),
+        ("test.retry", "4th try (failure): exit code 2", 4),
+    ]
+    assert tried.summary() == " on the 4th try"
+
+
+def test_the_last_failure_says_which_try_it_was() -> None:
+    """Only where there was more than one."""
+    with pytest.raises(TestsFailed, match=r"^exit code 1$"):
+        attempts(Context(), Retry()).run(Step(TestsFailed("exit code 1")))
+    with pytest.raises(TestsFailed, match=r"^exit code 2 \(2nd try\)$"):
+        attempts(Context(), Retry(failure=1)).run(Step(TestsFailed("exit code 1"), TestsFailed("exit code 2")))
+
+
+def test_docker_is_waited_for() -> None:
+    """Until it answers again."""
+    answers = iter([False, False, True])
+    assert attempts(Context(), Retry(), lambda: next(answers)).run(Step(EngineFault("away"))) == "done"
+    assert list(answers) == []
+
+
+def test_nothing_is_tried_again_for_somebody_who_cancelled() -> None:
+    """Whatever the cancelled step raised."""
+    context, step = Context(), Step(EngineFault("its connection was closed"))
+    context.cancelled.set()
+    with pytest.raises(Cancelled):
+        attempts(context, Retry()).run(step)
+    assert step.tries == 1
+    assert context.heard == []
+
+
+def test_ordinals() -> None:
+    """As they are said."""
+    assert [ordinal(n) for n in (1, 2, 3, 4, 11, 12, 13, 21, 112)] == [
+        "1st", "2nd", "3rd", "4th", "11th", "12th", "13th", "21st", "112th",
+    ]  # fmt: skip

@@ -1,0 +1,108 @@
+"""What a container prints, heard line by line."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.engine.container import ContainerSpec
+from pipeline.engine.containers import Containers
+from pipeline.engine.networks import Networks
+from pipeline.engine.task import Task
+from pipeline.errors import EngineFault, StoreFault
+
+PIECE = 64 * 1024
+
+
+class Printing:
+    """Docker's client, as far as what a container prints is concerned; an error among the chunks is raised."""
+
+    def __init__(self, *answers: list[bytes | Exception]) -> None:
+        self._answers = iter(answers)
+        self.heard = threading.Event()
+
+    def logs(self, container: str, **_: Any) -> Iterator[bytes]:
+        """The next of the answers."""
+        for chunk in next(self._answers):
+            if isinstance(chunk, Exception):
+                raise chunk
+            yield chunk
+        self.heard.set()
+
+    def create_container(self, **_: Any) -> dict[str, str]:
+        """It is made."""
+        return {"Id": "1"}
+
+    def inspect_container(self, _: str) -> dict[str, Any]:
+        """It runs until all of it was heard."""
+        state = {"Status": "exited" if self.heard.is_set() else "running", "Pid": 1, "ExitCode": 0, "OOMKilled": False}
+        return {
+            "Id": "1",
+            "Name": "/one",
+            "State": state,
+            "Image": "",
+            "Config": {"Labels": {}},
+            "NetworkSettings": {"Networks": {}},
+            "Created": "2026-01-01T00:00:00Z",
+        }
+
+    def __getattr__(self, _: str) -> Any:
+        return lambda *_, **__: None
+
+
+def containers(api: Printing) -> Containers:
+    return Containers(api, "home", Networks(api, "home"))
+
+
+@given(st.lists(st.binary(max_size=40)))
+def test_lines_do_not_depend_on_how_they_come(chunks: list[bytes]) -> None:
+    """Wherever the engine cuts them, they are what stands between the ends of lines."""
+    whole = b"".join(chunks).decode(errors="replace").split("\n")
+    expected = whole if whole[-1] else whole[:-1]
+    assert list(containers(Printing([*chunks])).stream("1")) == expected
+
+
+def test_a_line_without_an_end_is_heard_in_pieces() -> None:
+    """As it comes, so that it takes no more memory than a piece; no character is torn, and nothing is lost."""
+    endless = iter(lambda: "é".encode() * 999 + b"x", b"")
+    stream = containers(Printing(endless)).stream("1")  # type: ignore[arg-type]
+    pieces = [next(stream) for _ in range(20)]
+    assert all(PIECE - 4 < len(piece.encode()) <= PIECE for piece in pieces)
+    assert "".join(pieces) == (("é" * 999 + "x") * 1000)[: len("".join(pieces))]
+
+
+def test_a_line_that_comes_whole_is_cut_too() -> None:
+    """Its last piece is what is left."""
+    line = "a" * (2 * PIECE + 5)
+    assert list(containers(Printing([f"{line}\nb\n".encode()])).stream("1")) == ["a" * PIECE, "a" * PIECE, "aaaaa", "b"]
+
+
+def test_every_line_is_heard_once_though_the_engine_went_away() -> None:
+    """It is asked again from the beginning, and what was heard before is passed over."""
+    lines: list[str] = []
+    api = Printing([b"one\ntwo\n", EngineFault("gone")], [EngineFault("gone")], [b"one\ntwo\nthree\n"])
+    with Task(containers(api), ContainerSpec("one", "image", {}), lines.append) as task:
+        ending = task.wait(timedelta(seconds=20), timedelta(0), threading.Event())
+    assert ending.in_time
+    assert lines == ["one", "two", "three"]
+
+
+def test_a_log_that_cannot_be_written_ends_the_task() -> None:
+    """What is printed is not lost without a word."""
+
+    def full(_: str) -> None:
+        api.heard.set()
+        raise StoreFault("the disk is full")
+
+    api = Printing([b"one\n"])
+    with (
+        Task(containers(api), ContainerSpec("one", "image", {}), full) as task,
+        pytest.raises(StoreFault, match="the disk is full"),
+    ):
+        task.wait(timedelta(seconds=20), timedelta(0), threading.Event())

@@ -1,0 +1,120 @@
+"""`pipeline logs`: from any place, of one step, and to the last line."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from pipeline.cli.logs import command
+from pipeline.errors import ConfigError
+from pipeline.home import Home
+from pipeline.lock import held
+from pipeline.log import RunLogFile
+from pipeline.store.records import RunState
+from pipeline.store.store import Store
+
+FILE = """\
+name: shop
+deploy: {target_group: web}
+balancer:
+  target_groups: {web: {port: 80}}
+  load_balancers: {edge: {listeners: [{port: 8000, default_action: {forward: web}}]}}
+"""
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
+    """A pipeline with one run that is going on."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PENSTOCK_HOME", str(tmp_path / "home"))
+    Path("pipeline.yaml").write_text(FILE)
+    home = Home.locate()
+    with Store(home.database) as store:
+        store.begin_run("shop")
+    return home
+
+
+@pytest.fixture
+def log(home: Home) -> Iterator[RunLogFile]:
+    with RunLogFile(home.run_log("shop", 1), str) as log:
+        log.line("build", "Step 1/2")
+        log.line("test", "1 passed")
+        log.line("build", "Step 2/2")
+        yield log
+
+
+def told(*arguments: str) -> str:
+    done = CliRunner().invoke(command, arguments, catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
+def texts(output: str) -> list[str]:
+    return [json.loads(line)["text"] for line in output.splitlines()]
+
+
+def test_one_step(log: RunLogFile) -> None:
+    """Only what it printed."""
+    assert texts(told("--json", "--step", "build")) == ["Step 1/2", "Step 2/2"]
+    assert told("1", "--step", "test").endswith("  test   1 passed\n")
+
+
+def test_a_step_that_printed_nothing(log: RunLogFile) -> None:
+    """Is most likely misspelt."""
+    with pytest.raises(ConfigError) as caught:
+        told("--step", "biuld")
+    assert str(caught.value) == "no step biuld of run 1 printed anything\ndid you mean build?"
+
+
+def test_from_where_another_left_off(log: RunLogFile) -> None:
+    """Each line says with --json where the next begins; --from goes on there, missing nothing and repeating nothing."""
+    lines = [json.loads(line) for line in told("--json").splitlines()]
+    assert [line["text"] for line in lines] == ["Step 1/2", "1 passed", "Step 2/2"]
+    for index, line in enumerate(lines):
+        rest = [json.loads(text) for text in told("--json", "--from", str(line["end"])).splitlines()]
+        assert rest == lines[index + 1 :]
+
+
+def test_following_a_run_to_its_end(home: Home, log: RunLogFile) -> None:
+    """-f follows, from any place: what comes while it looks, and what came between its last look and the end."""
+    start = json.loads(told("--json").splitlines()[0])["end"]
+    with held(home.lock("shop"), "run of shop"):
+        following = subprocess.Popen(
+            [sys.executable, "-m", "pipeline.cli.main", "logs", "-f", "--json", "--from", str(start)],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert following.stdout is not None
+        assert texts(following.stdout.readline() + following.stdout.readline()) == ["1 passed", "Step 2/2"]
+        log.line("test", "while it looks")
+        assert texts(following.stdout.readline()) == ["while it looks"]
+        for number in range(100):
+            log.line("test", str(number))
+        with Store(home.database) as store:
+            store.finish_run("shop", 1, RunState.SUCCEEDED)
+    rest, _ = following.communicate(timeout=20)
+    assert texts(rest) == [str(number) for number in range(100)]
+    assert following.returncode == 0
+
+
+def test_following_a_run_that_nobody_works_on(log: RunLogFile) -> None:
+    """Its process was killed: it ends with what there is."""
+    assert texts(told("-f", "--json")) == ["Step 1/2", "1 passed", "Step 2/2"]
+
+
+def test_the_file_has_its_long_name_only(log: RunLogFile, tmp_path: Path) -> None:
+    """Everywhere else -f is the file; here everybody expects it to follow."""
+    Path("pipeline.yaml").rename("other.yaml")
+    assert texts(told("--file", "other.yaml", "--json", "--step", "test")) == ["1 passed"]
+
+
+def test_a_run_that_is_not_there(log: RunLogFile) -> None:
+    """It says where to look."""
+    with pytest.raises(ConfigError, match="there is no run 7"):
+        told("7")

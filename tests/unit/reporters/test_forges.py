@@ -1,0 +1,112 @@
+"""Each forge is told as its documentation says: path, headers, states."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from pipeline.reporters import Report, Undelivered
+from pipeline.reporters.commit_status import CommitStatus
+from pipeline.reporters.gitea import Gitea
+from pipeline.reporters.github import GitHub
+from pipeline.reporters.gitlab import GitLab
+from pipeline.store.records import RunKind, RunState
+from tests.unit.reporters.conftest import SHA, TOKEN, Recorder, reveal
+
+Reports = Callable[..., Report]
+
+
+def made(model: type[CommitStatus], forge: Recorder, **options: Any) -> CommitStatus:
+    return model.model_validate(
+        {"type": "x", "api": f"{forge.url}/api/", "repository": "ada/shop", "token": "${secret:TOKEN}", **options}
+    )
+
+
+def test_github(forge: Recorder, report: Reports) -> None:
+    """A status of the commit, under the pipeline's name."""
+    made(GitHub, forge, target_url="https://ci.example.com/runs/{run}").report(report(RunState.SUCCEEDED), reveal)
+    (asked,) = forge.asked
+    assert asked.path == f"/api/repos/ada/shop/statuses/{SHA}"
+    assert asked.headers["Authorization"] == f"Bearer {TOKEN}"
+    assert asked.headers["Accept"] == "application/vnd.github+json"
+    assert asked.headers["X-GitHub-Api-Version"] == "2022-11-28"
+    assert asked.headers["Content-Type"] == "application/json"
+    assert asked.data == {
+        "state": "success",
+        "context": "penstock/shop",
+        "description": "run 1: succeeded",
+        "target_url": "https://ci.example.com/runs/1",
+    }
+
+
+def test_gitea(forge: Recorder, report: Reports) -> None:
+    """The same path, another way to say who we are, and a context of one's own."""
+    made(Gitea, forge, context="deploy").report(report(RunState.RUNNING), reveal)
+    (asked,) = forge.asked
+    assert asked.path == f"/api/repos/ada/shop/statuses/{SHA}"
+    assert asked.headers["Authorization"] == f"token {TOKEN}"
+    assert asked.data == {"state": "pending", "context": "deploy", "description": "run 1: running"}
+
+
+def test_gitlab(forge: Recorder, report: Reports) -> None:
+    """The project by its path, which may have groups in it."""
+    made(GitLab, forge, repository="team/web/shop").report(report(RunState.RUNNING), reveal)
+    (asked,) = forge.asked
+    assert asked.path == f"/api/projects/team%2Fweb%2Fshop/statuses/{SHA}"
+    assert asked.headers["PRIVATE-TOKEN"] == TOKEN
+    assert asked.data == {"state": "running", "name": "penstock/shop", "description": "run 1: running"}
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        (GitHub, "pending pending success failure failure error error error success error"),
+        (Gitea, "pending pending success failure failure error error error success error"),
+        (GitLab, "pending running success failed failed failed canceled canceled success canceled"),
+    ],
+)
+def test_every_state_has_a_word_that_the_forge_knows(
+    model: type[CommitStatus], words: str, forge: Recorder, report: Reports
+) -> None:
+    """None is left out, so that no commit stays pending for ever."""
+    for state in RunState:
+        made(model, forge).report(report(state), reveal)
+    assert [asked.data["state"] for asked in forge.asked] == words.split()
+
+
+def test_why_it_failed_is_said_within_what_the_forge_takes(forge: Recorder, report: Reports) -> None:
+    """The first line of the reason, cut to GitHub's 140 characters."""
+    made(GitHub, forge).report(report(RunState.FAILED, reason="the tests failed\nmany lines"), reveal)
+    made(GitHub, forge).report(report(RunState.FAILED, reason="x" * 500), reveal)
+    first, second = (asked.data["description"] for asked in forge.asked)
+    assert first == "run 1: failed: the tests failed"
+    assert len(second) == 140
+    assert second.endswith("x…")
+
+
+@pytest.mark.parametrize("kind", [RunKind.ROLLBACK, RunKind.DOWN])
+def test_what_builds_nothing_says_nothing_about_a_commit(kind: RunKind, forge: Recorder, report: Reports) -> None:
+    """A commit that was good stays good when it is put back and that fails."""
+    made(GitHub, forge).report(report(RunState.FAILED, kind), reveal)
+    assert forge.asked == []
+
+
+def test_gitlab_being_told_what_it_knows(forge: Recorder, report: Reports) -> None:
+    """When the answer to the first try was lost, the second is refused; that is no failure. Anything else is."""
+    forge.answers = [
+        (400, {}, b'{"message": "Cannot transition status via :run from :running"}'),
+        (404, {}, b'{"message": "404 Project Not Found"}'),
+    ]
+    made(GitLab, forge).report(report(RunState.RUNNING), reveal)
+    with pytest.raises(Undelivered, match="answered 404 Not Found: 404 Project Not Found"):
+        made(GitLab, forge).report(report(RunState.RUNNING), reveal)
+
+
+def test_the_public_forges_need_no_api() -> None:
+    """Their addresses are the defaults."""
+    options = {"type": "x", "repository": "ada/shop", "token": "${secret:TOKEN}"}
+    assert GitHub.model_validate(options).api == "https://api.github.com"
+    assert Gitea.model_validate(options).api == "https://gitea.com/api/v1"
+    assert GitLab.model_validate(options).api == "https://gitlab.com/api/v4"

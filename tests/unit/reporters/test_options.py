@@ -1,0 +1,175 @@
+"""Reporters in pipeline.yaml: each has options of its own, and what is wrong in them is told with its place."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipeline.config.load import load
+from pipeline.config.models import Pipeline
+from pipeline.config.reference import reference_page
+from pipeline.config.schema import json_schema
+from pipeline.errors import ConfigError
+from pipeline.reporters.webhook import Webhook
+
+REST = """\
+name: shop
+deploy: {target_group: web}
+balancer:
+  target_groups: {web: {port: 80}}
+  load_balancers: {edge: {listeners: [{port: 8000, default_action: {forward: web}}]}}
+reporters:
+"""
+
+
+def loaded(folder: Path, text: str) -> Pipeline:
+    path = folder / "pipeline.yaml"
+    path.write_text(REST + text)
+    return load(path, {}, {}).pipeline
+
+
+def wrong(folder: Path, text: str) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        loaded(folder, text)
+    return [line.removeprefix(f"{folder}/pipeline.yaml:") for line in caught.value.message.splitlines()]
+
+
+def test_a_reporter_and_its_options(tmp_path: Path) -> None:
+    """Its own model has them, with its defaults; parameters may stand in them."""
+    text = "  own: {type: webhook, url: 'https://${host}/hook'}\nparameters: {host: {default: example.com}}\n"
+    own = loaded(tmp_path, text).reporters["own"]
+    assert own == Webhook(type="webhook", url="https://example.com/hook")
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        (
+            "  hub: {type: githb}\n",
+            "7:15: reporters.hub.type: there is no reporter 'githb' (did you mean github?)",
+        ),
+        (
+            "  hub: {type: jabber}\n",
+            "7:15: reporters.hub.type: there is no reporter 'jabber' (known: gitea, github, gitlab, slack, webhook)",
+        ),
+        ("  hub: {type: [github]}\n", "there is no reporter ['github']"),
+        (
+            "  hub: {url: x}\n",
+            "7:3: reporters.hub.type: is missing (one of gitea, github, gitlab, slack, webhook)",
+        ),
+        ("  hub: github\n", "7:8: reporters.hub: must be a mapping of keys, not 'github'"),
+        (
+            "  my hub: {type: webhook, url: 'https://example.com'}\n",
+            "7:11: reporters.my hub: must be 1 to 32 letters, digits and inner dashes, not 'my hub'",
+        ),
+        (
+            "  own: {type: webhook}\n",
+            "7:3: reporters.own.url: is missing (Where the events are sent, as a POST each. May hold ${secret:NAME})",
+        ),
+        (
+            "  own:\n    type: webhook\n    ulr: https://example.com\n",
+            "9:10: reporters.own.ulr: unknown key (did you mean url?)",
+        ),
+        (
+            "  own: {type: webhook, url: 'https://example.com', colour: red}\n",
+            "7:60: reporters.own.colour: unknown key (known: secret, type, url)",
+        ),
+        ("  own: {type: webhook, url: 7}\n", '7:29: reporters.own.url: must be text, not the number 7 (write "7")'),
+        (
+            "  own: {type: webhook, url: example.com}\n",
+            "7:29: reporters.own.url: 'example.com' is no URL; write https://HOST/…",
+        ),
+        (
+            "  own: {type: webhook, url: 'https://example.com', secret: hunter-two}\n",
+            "7:60: reporters.own.secret: must be a secret: write ${secret:NAME}, "
+            "with its value in the environment or secrets.file",
+        ),
+        (
+            "  chat: {type: slack, url: 'https://hooks.example.com/x', states: [succeded]}\n",
+            "reporters.chat.states[0]: must be one of running, succeeded, failed, rolled_back, rollback_failed, "
+            "cancelled, superseded, skipped, interrupted, not 'succeded' (did you mean succeeded?)",
+        ),
+    ],
+)
+def test_each_mistake(text: str, error: str, tmp_path: Path) -> None:
+    """The place, the key, the reason, and what to write instead."""
+    assert any(error in line for line in wrong(tmp_path, text))
+
+
+def test_all_mistakes_of_all_reporters_at_once(tmp_path: Path) -> None:
+    """Each by itself."""
+    text = "  hub: {type: githb}\n  own: {type: webhook, url: foo, extra: 1}\n"
+    assert [line.partition(" ")[0] for line in wrong(tmp_path, text)] == ["7:15:", "8:29:", "8:41:"]
+
+
+@pytest.mark.parametrize("repository", ["shop", "ada/", "/shop", "ada/..", "ada//shop", "ada/shop?a", "ada/sh\\x07op"])
+def test_what_is_no_repository(repository: str, tmp_path: Path) -> None:
+    """It becomes a part of a path."""
+    text = f'  hub: {{type: github, token: x, repository: "{repository}"}}\n'
+    assert any("is no repository; write owner/name" in line for line in wrong(tmp_path, text))
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where somebody else's package is installed, which brings a reporter."""
+    packages = tmp_path / "site-packages"
+    described = packages / "pigeon-1.0.dist-info"
+    described.mkdir(parents=True)
+    (described / "METADATA").write_text("Metadata-Version: 2.1\nName: pigeon\nVersion: 1.0\n")
+    (described / "entry_points.txt").write_text(
+        "[pipeline.reporters]\npigeon = pigeon:Pigeon\nsick = pigeon_that_is_not_there:Pigeon\nstone = pigeon:Stone\n"
+    )
+    (packages / "pigeon.py").write_text(
+        "from pydantic import Field\n"
+        "from pipeline.reporters import Report, Reporter, Reveal\n"
+        "class Stone: ...\n"
+        "class Pigeon(Reporter):\n"
+        '    """A pigeon."""\n'
+        '    loft: str = Field(description="Where it flies to.")\n'
+        '    speed: int = Field(60, ge=1, description="How fast.")\n'
+        "    def report(self, report: Report, reveal: Reveal) -> None:\n"
+        "        raise RuntimeError(reveal(self.loft))\n"
+    )
+    monkeypatch.syspath_prepend(packages)
+    monkeypatch.delitem(sys.modules, "pigeon", raising=False)
+    return packages
+
+
+def test_a_reporter_of_somebody_else(elsewhere: Path, tmp_path: Path) -> None:
+    """It is as good as ours: options, errors, schema, reference."""
+    assert loaded(tmp_path, "  bird: {type: pigeon, loft: Bergen}\n").reporters["bird"].model_dump() == {
+        "type": "pigeon",
+        "loft": "Bergen",
+        "speed": 60,
+    }
+    assert wrong(tmp_path, "  bird: {type: pigon}\n") == [
+        "7:16: reporters.bird.type: there is no reporter 'pigon' (did you mean pigeon?)"
+    ]
+    assert wrong(tmp_path, "  bird: {type: pigeon, lof: Bergen, speed: 0}\n") == [
+        "7:29: reporters.bird.lof: unknown key (did you mean loft?)",
+        "7:44: reporters.bird.speed: must be at least 1, not 0",
+    ]
+
+
+def test_a_package_that_cannot_be_loaded(elsewhere: Path, tmp_path: Path) -> None:
+    """Or that brings something else: said at the key that asks for it."""
+    assert wrong(tmp_path, "  bird: {type: sick}\n") == [
+        "7:16: reporters.bird.type: the reporter sick cannot be loaded: "
+        "ModuleNotFoundError(\"No module named 'pigeon_that_is_not_there'\")"
+    ]
+    assert wrong(tmp_path, "  bird: {type: stone}\n") == [
+        "7:16: reporters.bird.type: pigeon:Stone, installed as stone, is no subclass of pipeline.reporters.Reporter"
+    ]
+
+
+def test_every_option_is_documented() -> None:
+    """In the reference, and in the JSON Schema, where `type` tells them apart."""
+    page = reference_page()
+    for name in ("gitea", "github", "gitlab", "slack", "webhook"):
+        assert f"## `reporters.NAME, type: {name}`" in page
+    (models,) = json_schema()["properties"]["reporters"]["patternProperties"].values()
+    kinds = [model["properties"]["type"]["anyOf"][0]["const"] for model in models["anyOf"]]
+    assert kinds == ["gitea", "github", "gitlab", "slack", "webhook"]
+    assert all(model["additionalProperties"] is False for model in models["anyOf"])

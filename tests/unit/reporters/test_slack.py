@@ -1,0 +1,53 @@
+"""Slack: short, useful, and not every time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+from pipeline.reporters import Report
+from pipeline.reporters.slack import Slack
+from pipeline.store.records import RunState
+from tests.unit.reporters.conftest import Recorder
+
+Reports = Callable[..., Report]
+
+
+def told(forge: Recorder, *reports: Report, **options: Any) -> list[str]:
+    slack = Slack.model_validate({"type": "slack", "url": "${secret:HOOK}", **options})
+    for report in reports:
+        slack.report(report, lambda text: text.replace("${secret:HOOK}", f"{forge.url}/services/T0/B0/xyz"))
+    return [asked.data["text"] for asked in forge.asked]
+
+
+def test_a_failure(forge: Recorder, report: Reports) -> None:
+    """What, why, how long it took, whose commit, and where to look. What Slack reads as markup is escaped."""
+    failed = report(RunState.FAILED, reason="exit code <1>")
+    failed = replace(failed, run=replace(failed.run, finished_at=failed.run.started_at + timedelta(seconds=83)))
+    (text,) = told(forge, failed, target_url="https://ci.example.com/{run}")
+    assert text.splitlines() == [
+        ":x: *shop* run 1: failed: exit code &lt;1&gt; (83s)",
+        "main `1a2b3c4` Add &lt;carts&gt; &amp; more, by Ada",
+        "<https://ci.example.com/1|run 1>",
+    ]
+    assert forge.asked[0].path == "/services/T0/B0/xyz"
+
+
+def test_by_default_only_what_is_news(forge: Recorder, report: Reports) -> None:
+    """Nobody reads a channel that says when something begins, or that nothing was to do."""
+    texts = told(forge, *(report(state) for state in RunState))
+    assert [text.split(": ")[-1].split(" (")[0].partition("\n")[0] for text in texts] == [
+        "succeeded",
+        "failed",
+        "rolled back",
+        "rollback failed",
+        "interrupted",
+    ]
+
+
+def test_only_what_was_asked_for(forge: Recorder, report: Reports) -> None:
+    """Some want to know when it begins."""
+    (text,) = told(forge, report(RunState.RUNNING), report(RunState.FAILED), states=["running"])
+    assert text.startswith("*shop* run 1: running\n")

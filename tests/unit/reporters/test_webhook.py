@@ -1,0 +1,47 @@
+"""The generic webhook: all of the event, signed."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Callable
+
+from pipeline.reporters import Report
+from pipeline.reporters.webhook import Webhook
+from pipeline.store.records import RunState
+from tests.unit.reporters.conftest import SHA, TOKEN, Recorder, reveal
+
+
+def test_the_event_and_the_run(forge: Recorder, report: Callable[..., Report]) -> None:
+    """What happened, to which run, as it was then."""
+    told = report(RunState.FAILED, reason="the tests failed")
+    Webhook(type="webhook", url=f"{forge.url}/hook?a=b").report(told, reveal)
+    (asked,) = forge.asked
+    assert (asked.method, asked.path) == ("POST", "/hook?a=b")
+    assert asked.headers["X-Penstock-Event"] == "run.finished"
+    assert "X-Penstock-Signature-256" not in asked.headers
+    data = asked.data
+    assert (data["kind"], data["message"], data["pipeline"]) == ("run.finished", "run 1: failed", "shop")
+    assert data["fields"] == {"state": "failed", "reason": "the tests failed"}
+    assert data["at"] == told.event.at.isoformat()
+    run = data["run"]
+    assert (run["number"], run["kind"], run["state"], run["sha"]) == (1, "run", "failed", SHA)
+    assert (run["ref"], run["author"], run["subject"]) == ("main", "Ada", "Add <carts> & more")
+    assert run["finished_at"] > run["started_at"]
+
+
+def test_the_signature(forge: Recorder, report: Callable[..., Report]) -> None:
+    """The HMAC of the body as it was sent, so that nobody else can send one."""
+    Webhook(type="webhook", url=forge.url, secret="${secret:TOKEN}").report(report(RunState.RUNNING), reveal)
+    (asked,) = forge.asked
+    expected = hmac.new(TOKEN.encode(), asked.body, hashlib.sha256).hexdigest()
+    assert asked.headers["X-Penstock-Signature-256"] == f"sha256={expected}"
+
+
+def test_the_delivery_has_the_same_id_again(forge: Recorder, report: Callable[..., Report]) -> None:
+    """Whoever got it twice can tell."""
+    webhook, first, second = Webhook(type="webhook", url=forge.url), report(RunState.RUNNING), report(RunState.RUNNING)
+    for told in (first, first, second):
+        webhook.report(told, reveal)
+    ids = [asked.headers["X-Penstock-Delivery"] for asked in forge.asked]
+    assert ids[0] == ids[1] != ids[2]

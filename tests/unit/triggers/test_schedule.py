@@ -1,0 +1,152 @@
+"""Cron expressions in local time, over sleep, over the change of the clocks, over corrections of them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.errors import ConfigError
+from pipeline.triggers.schedule import Moment, Schedule, local_zone
+
+BERLIN = ZoneInfo("Europe/Berlin")
+# On 2026-03-29 at 2:00 it is 3:00 there; on 2026-10-25 at 3:00 it is 2:00 again.
+
+
+def berlin(text: str, fold: int = 0) -> datetime:
+    """A time on the wall in Berlin."""
+    return datetime.fromisoformat(text).replace(tzinfo=BERLIN, fold=fold)
+
+
+def moments(expression: str, since: datetime, until: datetime) -> list[str]:
+    """Everything that is due, as UTC, for who looks whenever something is."""
+    schedule, due = Schedule((expression,), BERLIN, since), []
+    while (moment := schedule.next()) and moment.at <= until:
+        schedule, found = schedule.look(moment.at)
+        assert found == moment
+        due.append(f"{moment.at:%d %H:%M}")
+    return due
+
+
+def test_the_next_moment_says_by_which_expression() -> None:
+    """Of several, the one that comes first is told; of two at once, the first in the list."""
+    schedule = Schedule(("0 6 * * *", "30 4 * * *", "30 4 * * 2"), BERLIN, berlin("2026-11-24 01:00"))
+    assert schedule.next() == Moment(datetime(2026, 11, 24, 3, 30, tzinfo=UTC), "30 4 * * *")
+
+
+def test_a_moment_is_due_from_when_it_comes() -> None:
+    """Not a second before, and once only."""
+    schedule = Schedule(("30 4 * * *",), BERLIN, berlin("2026-11-24 01:00"))
+    schedule, moment = schedule.look(berlin("2026-11-24 04:29:59"))
+    assert moment is None
+    schedule, moment = schedule.look(berlin("2026-11-24 04:30:00"))
+    assert moment == Moment(datetime(2026, 11, 24, 3, 30, tzinfo=UTC), "30 4 * * *")
+    schedule, moment = schedule.look(berlin("2026-11-24 04:30:00"))
+    assert moment is None
+    assert schedule.next() == Moment(datetime(2026, 11, 25, 3, 30, tzinfo=UTC), "30 4 * * *")
+
+
+@pytest.mark.parametrize("expressions", [("* * * * *",), ("0 * * * *", "*/5 * * * *", "0 0 * * *")])
+def test_a_machine_that_slept_is_told_once(expressions: tuple[str, ...]) -> None:
+    """However many moments it missed in a month, one is due, and the next is in the future."""
+    schedule, now = Schedule(expressions, BERLIN, berlin("2026-11-01 00:00")), berlin("2026-12-01 00:00:30")
+    schedule, moment = schedule.look(now)
+    assert moment is not None
+    schedule, again = schedule.look(now)
+    assert again is None
+    following = schedule.next()
+    assert following is not None
+    assert following.at > now.astimezone(UTC)
+
+
+def test_what_falls_into_the_missing_hour_is_due_after_it() -> None:
+    """In spring, 2:30 does not come: what is due then is due at 3:00, and once."""
+    assert moments("30 2 * * *", berlin("2026-03-28 12:00"), berlin("2026-03-30 12:00")) == ["29 01:00", "30 00:30"]
+
+
+def test_what_falls_into_the_double_hour_is_due_once() -> None:
+    """In autumn, 2:30 comes twice: what is due then is due the first time."""
+    assert moments("30 2 * * *", berlin("2026-10-24 12:00"), berlin("2026-10-26 12:00")) == ["25 00:30", "26 01:30"]
+
+
+def test_what_is_due_every_half_hour_is_due_every_half_hour() -> None:
+    """Neither change of the clocks makes a gap or a crowd."""
+    spring = moments("*/30 * * * *", berlin("2026-03-29 01:00"), berlin("2026-03-29 04:00"))
+    assert spring == ["29 00:30", "29 01:00", "29 01:30", "29 02:00"]
+    autumn = moments("*/30 * * * *", berlin("2026-10-25 01:30"), berlin("2026-10-25 03:00"))
+    assert autumn == ["25 00:00", "25 00:30", "25 01:00", "25 01:30", "25 02:00"]
+
+
+def test_a_machine_that_slept_into_the_second_pass_is_told() -> None:
+    """What was due in the first 2:30 is not lost on who wakes at the second 2:10, and does not come again at 2:30."""
+    schedule = Schedule(("30 2 * * *",), BERLIN, berlin("2026-10-25 02:20"))
+    schedule, moment = schedule.look(berlin("2026-10-25 02:10", fold=1))
+    assert moment == Moment(datetime(2026, 10, 25, 0, 30, tzinfo=UTC), "30 2 * * *")
+    assert schedule.next() == Moment(datetime(2026, 10, 26, 1, 30, tzinfo=UTC), "30 2 * * *")
+
+
+def test_a_corrected_clock_makes_nothing_due_twice() -> None:
+    """Set back by a little just after a moment, it comes by it again, and nothing is due."""
+    schedule = Schedule(("30 4 * * *",), BERLIN, berlin("2026-11-24 01:00"))
+    schedule, moment = schedule.look(berlin("2026-11-24 04:30:01"))
+    assert moment is not None
+    for time in ("04:29:50", "04:30:00", "04:30:01", "04:31:00"):
+        schedule, moment = schedule.look(berlin(f"2026-11-24 {time}"))
+        assert moment is None
+
+
+def test_a_clock_that_was_wrong_does_not_stop_the_schedule() -> None:
+    """Set back by a year, what is due is due again."""
+    schedule = Schedule(("30 4 * * *",), BERLIN, berlin("2027-11-24 01:00"))
+    schedule, moment = schedule.look(berlin("2026-11-24 01:00"))
+    assert moment is None
+    schedule, moment = schedule.look(berlin("2026-11-24 04:30"))
+    assert moment is not None
+
+
+def test_nothing_comes_of_no_expression() -> None:
+    """Without expressions nothing is ever due."""
+    schedule = Schedule((), BERLIN, berlin("2026-11-24 01:00"))
+    assert schedule.next() is None
+    assert schedule.look(berlin("2027-11-24 01:00"))[1] is None
+
+
+@given(
+    minutes=st.integers(0, 365 * 24 * 60),
+    slept=st.timedeltas(timedelta(0), timedelta(days=3)),
+    expression=st.sampled_from(["30 2 * * *", "*/7 * * * *", "0 * * * *", "15 1,2,3 * * *", "0 3 * * 0"]),
+)
+def test_a_look_tells_what_has_passed(minutes: int, slept: timedelta, expression: str) -> None:
+    """Something is due exactly when its moment lies after the last look and not after this one."""
+    began = (datetime(2026, 1, 1, tzinfo=UTC) + timedelta(minutes=minutes)).astimezone(BERLIN)
+    now = (began.astimezone(UTC) + slept).astimezone(BERLIN)
+    schedule, expected = Schedule((expression,), BERLIN, began), Schedule((expression,), BERLIN, began).next()
+    assert expected is not None
+    assert expected.at > began.astimezone(UTC)
+    schedule, moment = schedule.look(now)
+    assert moment == (expected if expected.at <= now.astimezone(UTC) else None)
+    assert schedule.look(now)[1] is None
+
+
+def test_the_zone_is_that_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """TZ counts, as a name or as a file, and without it /etc/localtime does."""
+    at = datetime(2026, 7, 1, tzinfo=UTC)
+    for named in ("Europe/Berlin", ":Europe/Berlin", "/usr/share/zoneinfo/Europe/Berlin"):
+        if named.startswith("/") and not Path(named).exists():
+            continue
+        monkeypatch.setenv("TZ", named)
+        assert at.astimezone(local_zone()).utcoffset() == timedelta(hours=2)
+    monkeypatch.delenv("TZ")
+    assert at.astimezone(local_zone()).utcoffset() == at.astimezone().utcoffset()
+
+
+@pytest.mark.parametrize("named", ["Nowhere/Land", "CET-1CEST,M3.5.0", "/no/such/file", "../../etc/passwd"])
+def test_an_unknown_zone_is_named(named: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What TZ says and nobody knows is an error that says what to write."""
+    monkeypatch.setenv("TZ", named)
+    with pytest.raises(ConfigError, match="Europe/Berlin"):
+        local_zone()

@@ -1,0 +1,157 @@
+"""What a delivery proves before it is believed, and what it says then."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.triggers import webhook
+from pipeline.triggers.webhook import Delivery, Head, Ignored, Refused, read_delivery, read_head
+from tests.unit.triggers.deliveries import (
+    MARK,
+    NONE,
+    SECRET,
+    SHA,
+    SIGNING_TOKEN,
+    Sent,
+    payload,
+    sent,
+    sent_signed,
+)
+
+_NOW = 1_795_000_000.0
+
+
+def read(request: Sent, secret: str = SECRET, now: float = _NOW) -> Delivery | Ignored:
+    """What a request says, by the forge in its path."""
+    forge: Any = request.path.rsplit("/", 1)[1]
+    return read_delivery(forge, request.headers, request.body, secret, now)
+
+
+def refusal(request: Sent, secret: str = SECRET, now: float = _NOW) -> Refused:
+    """Why a request is refused."""
+    with pytest.raises(Refused) as caught:
+        read(request, secret, now)
+    return caught.value
+
+
+def test_the_signature_is_that_of_githubs_documentation() -> None:
+    """The example that GitHub gives for those who check their work comes out as it says."""
+    digest = "757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17"
+    headers = (
+        ("Content-Type", "application/json"),
+        ("X-GitHub-Event", "push"),
+        ("X-Hub-Signature-256", f"sha256={digest}"),
+    )
+    head = read_head("github", headers, "It's a Secret to Everybody", _NOW)
+    assert head.covers(b"Hello, World!")
+    assert not head.covers(b"Hello, World?")
+
+
+def test_the_signature_is_that_of_standard_webhooks() -> None:
+    """The example of the specification that GitLab's signing tokens follow comes out as it says."""
+    headers = (
+        ("Content-Type", "application/json"),
+        ("X-Gitlab-Event", "Push Hook"),
+        ("webhook-id", "msg_p5jXN8AQM9LWM0D4loKWxJek"),
+        ("webhook-timestamp", "1614265330"),
+        ("webhook-signature", "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="),
+    )
+    head = read_head("gitlab", headers, "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", 1614265330.0)
+    assert head.covers(b'{"test": 2432232314}')
+    assert not head.covers(b'{"test": 2432232315}')
+
+
+@given(body=st.binary(max_size=200))
+def test_no_other_body_is_covered(body: bytes) -> None:
+    """A signature holds for the body that it was made of, and for no other."""
+    request = sent("github")
+    head = read_head("github", request.headers, SECRET, _NOW)
+    assert head.covers(request.body)
+    assert head.covers(body) == (body == request.body)
+
+
+@pytest.mark.parametrize("forge", ["github", "gitea"])
+def test_nothing_is_parsed_before_it_is_proved(forge: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A body with a wrong signature is never handed to a parser."""
+    monkeypatch.setattr(webhook, "_parse", lambda _: pytest.fail("parsed"))
+    request = sent(forge, b'{"ref": "refs/heads/main"}')
+    assert refusal(Sent(request.path, request.headers, request.body + b" ")).status == 401
+
+
+def test_an_empty_secret_is_none() -> None:
+    """Where no secret is configured, nothing is genuine: anybody can sign with an empty key."""
+    assert refusal(sent("github"), secret="").status == 404
+    assert refusal(sent_signed(at=_NOW), secret="whsec_").status == 404
+    assert refusal(sent_signed(at=_NOW), secret="whsec_AAAA").status == 404
+
+
+@pytest.mark.parametrize(("off", "is_taken"), [(0, True), (300, True), (-300, True), (301, False), (-301, False)])
+def test_a_signed_time_is_of_now(off: int, is_taken: bool) -> None:
+    """GitLab signs when it sends; five minutes either way are put down to the clocks."""
+    request = sent_signed(at=_NOW + off)
+    if is_taken:
+        assert isinstance(read(request, SIGNING_TOKEN), Delivery)
+    else:
+        assert refusal(request, SIGNING_TOKEN).status == 401
+
+
+def test_a_token_does_not_do_where_a_signature_is_agreed_on() -> None:
+    """With a signing token configured, the same text sent as a plain token proves nothing."""
+    request = sent("gitlab").having(x_gitlab_token=SIGNING_TOKEN)
+    assert refusal(request, SIGNING_TOKEN).status == 401
+
+
+def test_a_secret_beyond_ascii_is_a_secret() -> None:
+    """GitLab sends the bytes of its token, whatever they are."""
+    token = "geheim-ö-🔑"
+    request = sent("gitlab").having(x_gitlab_token=token.encode().decode("latin-1"))
+    assert isinstance(read(request, token), Delivery)
+    assert refusal(request, "geheim-o-🔑").status == 401
+
+
+def test_a_body_past_the_limit_is_refused() -> None:
+    """The limit holds even for who reads without one."""
+    request = sent("github", payload("github"))
+    assert refusal(Sent(request.path, request.headers, bytes(webhook.LIMIT + 1))).status == 413
+
+
+@pytest.mark.parametrize("forge", ["github", "gitea", "gitlab"])
+def test_a_digest_is_of_one_delivery(forge: Any) -> None:
+    """The same delivery has the same digest, another push another."""
+    request, other = sent(forge), sent(forge, payload(forge, "refs/heads/other"))
+    digests = [delivery.digest for delivery in map(read, (request, request, other)) if isinstance(delivery, Delivery)]
+    assert digests[0] == digests[1] != digests[2]
+
+
+def test_a_deletion_is_one_in_either_length() -> None:
+    """Zeros in place of an object, of SHA-1 or SHA-256, say that the ref is gone."""
+    for zeros in (NONE, "0" * 64):
+        assert read(sent("gitea", payload("gitea", sha=zeros))) == Ignored("refs/heads/main was deleted")
+
+
+@given(
+    ref=st.one_of(st.none(), st.integers(), st.text(), st.text().map(lambda name: f"refs/heads/{name}")),
+    sha=st.one_of(st.none(), st.text(), st.just(SHA)),
+)
+def test_a_refusal_repeats_nothing_of_the_body(ref: object, sha: object) -> None:
+    """Whatever a genuine body holds, it is a delivery, ignored, or refused with 400, without a word of it."""
+    body = json.dumps({"ref": ref, "after": sha, "mark": MARK}).encode()
+    told: Delivery | Ignored | tuple[int, str]
+    try:
+        told = read(sent("github", body))
+    except Refused as error:
+        told = (error.status, error.reason)
+    assert told in {
+        (400, "ref is not the full name of a branch or a tag, such as refs/heads/main"),
+        (400, "after is not the full name of a commit: 40 or 64 hexadecimal digits"),
+    } or (isinstance(told, Delivery) and (told.ref, told.sha) == (ref, sha))
+
+
+def test_a_head_without_signatures_covers_what_follows() -> None:
+    """Where the headers have proved who sends, no body can be wrong."""
+    assert Head("Push Hook", "", is_form=False).covers(b"anything")
