@@ -15,30 +15,43 @@ from pipeline import __version__
 from pipeline.errors import ExitCode, PenstockError
 
 # Each command is a module of its own, imported when it is called: `--help` needs none of them.
-_COMMANDS = {
-    "demo": "Watch it all: build, test, roll out under load, kill, fail, roll back.",
-    "init": "Write a first pipeline.yaml for what is in this directory.",
-    "validate": "Say everything that is wrong in pipeline.yaml.",
-    "plan": "Say what a run would do, and change nothing.",
-    "run": "Build, test and roll out a commit.",
-    "serve": "Stay: run what is new, and keep in service what is deployed.",
-    "watch": "Stay in the foreground for one repository: `serve` without the rest.",
-    "hook": "Git hooks that tell of commits and pushes.",
-    "cancel": "Give up a run.",
-    "retry": "Run a run again that did not succeed.",
-    "approve": "Let a run be deployed that waits for it.",
-    "reject": "Do not let a run be deployed that waits for it.",
-    "transition": "Close a stage for a while, and open it again.",
-    "rollback": "Put a former release back into service.",
-    "down": "Drain and remove everything of this pipeline.",
-    "status": "What serves now. Puts right what a crash left.",
-    "releases": "The releases, and which one serves.",
-    "history": "The latest runs.",
-    "events": "What happened, event by event.",
-    "logs": "What a run's stages printed.",
-    "balancer": "Load balancers, rules and targets; their log and metrics.",
-    "schema": "The JSON Schema of pipeline.yaml.",
+_GROUPS = {
+    "Begin": {
+        "demo": "Watch it all: build, test, roll out under load, kill, fail, roll back.",
+        "init": "Write a first pipeline.yaml for what is in this directory.",
+        "validate": "Say everything that is wrong in pipeline.yaml.",
+        "schema": "The JSON Schema of pipeline.yaml.",
+    },
+    "Deploy": {
+        "plan": "Say what a run would do, and change nothing.",
+        "run": "Build, test and roll out a commit.",
+        "rollback": "Put a former release back into service.",
+        "down": "Drain and remove everything of this pipeline.",
+    },
+    "Run what is new, by itself": {
+        "serve": "Stay: run what is new, and keep in service what is deployed.",
+        "watch": "The same for one pipeline, while you look.",
+        "hook": "Git hooks that tell of commits and pushes.",
+        "service": "Have systemd keep `pipeline serve` running.",
+    },
+    "Steer what runs": {
+        "cancel": "Give up a run.",
+        "retry": "Run a run again that did not succeed.",
+        "approve": "Let a run be deployed that waits for it.",
+        "reject": "Do not let a run be deployed that waits for it.",
+        "transition": "Close a stage for a while, and open it again.",
+    },
+    "Look": {
+        "status": "What serves, what is being done, what waits. Puts right what a crash left.",
+        "history": "The latest runs.",
+        "releases": "The releases, and which one serves.",
+        "events": "What happened, event by event.",
+        "logs": "What a run's stages printed.",
+        "artifacts": "The files that a run's tests left behind.",
+        "balancer": "Load balancers, rules and targets; their log and metrics.",
+    },
 }
+_COMMANDS = {name: text for group in _GROUPS.values() for name, text in group.items()}
 
 
 class _Commands(click.Group):
@@ -58,8 +71,10 @@ class _Commands(click.Group):
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
-        with formatter.section("Commands"):
-            formatter.write_dl(list(_COMMANDS.items()))
+        width = max(map(len, _COMMANDS))
+        for group, commands in _GROUPS.items():
+            with formatter.section(group):
+                formatter.write_dl([(name.ljust(width), text) for name, text in commands.items()])
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Sequence
+import socket
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from pipeline.cli.output import show_json, show_line
 from pipeline.cli.session import FILE, json_option
-from pipeline.errors import ConfigError, ExitCode
+from pipeline.errors import ConfigError, ExitCode, LockHeld
+from pipeline.events import Event
 from pipeline.home import Home
 from pipeline.lock import held
 
@@ -22,18 +25,31 @@ if TYPE_CHECKING:
     from pipeline.server.daemon import Daemon
 
 # What a deployment in progress gets to end when we are asked to, in seconds: less than systemd waits.
-_PATIENCE = 80.0
+PATIENCE = 80.0
 _LEAST_TOKEN = 16
 
 
+def serving_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """What is served, and where the daemon answers."""
+    for option in (
+        click.option(
+            "--public",
+            metavar="HOST:PORT",
+            help="Take webhooks there, at /webhooks/PIPELINE/FORGE, and show /badge/PIPELINE.svg and /cc.xml.",
+        ),
+        click.option("--token-file", type=click.Path(path_type=Path), help="A file, mode 0600, with the API's token."),
+        click.option("--listen", metavar="HOST:PORT", help="Answer the control API there too; needs --token-file."),
+        click.argument("files", nargs=-1, type=click.Path(path_type=Path)),
+    ):
+        command = option(command)
+    return command
+
+
 @click.command("serve")
-@click.argument("files", nargs=-1, type=click.Path(path_type=Path))
-@click.option("--listen", metavar="HOST:PORT", help="Answer the control API there too; needs --token-file.")
-@click.option("--token-file", type=click.Path(path_type=Path), help="A file, of mode 0600, with the API's token.")
-@click.option("--webhooks", metavar="HOST:PORT", help="Take webhooks there, at /webhooks/PIPELINE/FORGE.")
+@serving_options
 @json_option
 def command(
-    files: tuple[Path, ...], listen: str | None, token_file: Path | None, webhooks: str | None, as_json: bool
+    files: tuple[Path, ...], listen: str | None, token_file: Path | None, public: str | None, as_json: bool
 ) -> None:
     """Run what is new in the repositories of FILES, pipeline.yaml by default, and keep in service what is deployed.
 
@@ -41,7 +57,7 @@ def command(
     """
     if bool(listen) != bool(token_file):
         raise ConfigError("--listen and --token-file go together", hint="write a long random word into a file")
-    serve(files or (Path(FILE),), listen=listen, token_file=token_file, webhooks=webhooks, as_json=as_json)
+    serve(files or (Path(FILE),), listen=listen, token_file=token_file, public=public, as_json=as_json)
 
 
 def serve(
@@ -49,7 +65,7 @@ def serve(
     *,
     listen: str | None = None,
     token_file: Path | None = None,
-    webhooks: str | None = None,
+    public: str | None = None,
     as_json: bool = False,
 ) -> None:
     """Serve until somebody ends it."""
@@ -60,32 +76,56 @@ def serve(
     from pipeline.server.daemon import Daemon
     from pipeline.server.inbox import ServedInbox
     from pipeline.server.listening import answering, private_socket, public_socket
-    from pipeline.server.webhooks import webhook_config
+    from pipeline.server.public import public_config
     from pipeline.store.store import Store
 
     home = Home.locate()
     with ExitStack() as stack:
-        stack.enter_context(held(home.serving, "pipeline serve"))
+        _be_the_only_one(home, stack)
         store = stack.enter_context(Store(home.database))
-        daemon = Daemon(home, store, files, [show_json if as_json else show_line])
+        show = show_json if as_json else _show_pipeline if len(files) > 1 else show_line
+        daemon = Daemon(home, store, files, [show])
         control = Control(daemon.attendants, store)
         faces = [(ControlApi(control).app(), private_socket(home.socket))]
         if listen and token_file:
-            faces.append((ControlApi(control, _token(token_file)).app(), public_socket(listen)))
+            faces.append((ControlApi(control, read_token(token_file)).app(), public_socket(listen)))
         for app, listener in faces:
             config = uvicorn.Config(app, lifespan="off", log_config=None, access_log=False, ws="none")
             stack.enter_context(answering(config, listener))
-        if webhooks:
+        if public:
             inbox = ServedInbox(daemon.attendants, store)
-            stack.enter_context(answering(webhook_config(inbox), public_socket(webhooks)))
+            stack.enter_context(answering(public_config(inbox, store, daemon.attendants), public_socket(public)))
         for name, attendant in daemon.attendants.items():
             click.echo(f"serving {name} of {attendant.served.file}", err=True)
         _listen_to_signals(daemon)
+        _notify_systemd()
         daemon.work()
-        daemon.close(_PATIENCE)
+        daemon.close(PATIENCE)
 
 
-def _token(file: Path) -> str:
+def _be_the_only_one(home: Home, stack: ExitStack) -> None:
+    try:
+        stack.enter_context(held(home.serving, "pipeline serve"))
+    except LockHeld as error:
+        hint = f"one process serves all pipelines of {home.root}: end it, and start it with this file too"
+        raise LockHeld(error.message, hint=hint) from None
+
+
+def _show_pipeline(event: Event) -> None:
+    """A line that says which of several pipelines it is about."""
+    show_line(replace(event, message=f"{event.pipeline}: {event.message}"))
+
+
+def _notify_systemd() -> None:
+    """Where a unit of systemd started us: from now on we answer. Nobody whom we start shall say so in our place."""
+    address = os.environ.pop("NOTIFY_SOCKET", "")
+    if address:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
+            notify.sendto(b"READY=1", address.replace("@", "\0", 1) if address.startswith("@") else address)
+
+
+def read_token(file: Path) -> str:
+    """The token in a file. Raises `ConfigError` where it is none, or others could read it."""
     try:
         if file.stat().st_mode & 0o177:
             raise ConfigError(f"{file}: others could read the token", hint=f"chmod 600 {file}")

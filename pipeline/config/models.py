@@ -83,6 +83,7 @@ class Build(Resource):
     """How a commit becomes an image."""
 
     context: str = Field(".", description="The folder of the repository that is sent to the builder.")
+    context_limit: Size = Field(2 * 2**30, description="A context of more than this is not sent: somebody's mistake.")
     dockerfile: str = Field("Dockerfile", description="The Dockerfile, relative to the context.")
     args: dict[VariableName, str] = Field(
         {}, description="Build arguments. They stay in the image's history: no secrets here."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -71,6 +72,7 @@ class Conductor:
 
         False when something has not ended by then: as after a crash, whoever comes next puts it right.
         """
+        deadline = time.monotonic() + patience
         self._stopping.set()
         self.wake()
         with self._lock:
@@ -80,7 +82,7 @@ class Conductor:
                 worker.cancelled.set()
         for worker in workers:
             assert worker.thread is not None
-            worker.thread.join(patience)
+            worker.thread.join(max(0.0, deadline - time.monotonic()))
         return not any(worker.thread and worker.thread.is_alive() for worker in workers)
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -43,11 +44,12 @@ class Attendant:
 
     def stop(self, patience: float) -> None:
         """Begin nothing more, and let a deployment end within so many seconds."""
+        deadline = time.monotonic() + patience
         self._stopping.set()
         self._lookout.stop()
         self._keeper.stop()
         self.conductor.stop(patience)
-        self._thread.join(patience)
+        self._thread.join(max(0.0, deadline - time.monotonic()))
 
     def call(self, trigger: Trigger) -> None:
         """Something may be new in the repository."""

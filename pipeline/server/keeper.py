@@ -54,27 +54,36 @@ class Keeper:
             if given_up is None:
                 return
             try:
-                self._keep(self._of(workshop, events), events, given_up)
-                self._failures = 0
-            except Cancelled:
-                events.emit("upkeep.stopped", "gives way to a deployment")
+                upkeep = self._of(workshop, events)
+                amiss = upkeep.amiss()
             except PenstockError as error:
-                self._failures += 1
-                text = workshop.mask(error.message)
-                events.emit("upkeep.failed", f"{text}; tried again in {self._pause():g} s")
+                self._tell_blind(events, f"cannot see what is deployed: {workshop.mask(error.message)}")
+            else:
+                self._keep(upkeep, amiss, events, given_up)
 
-    def _keep(self, upkeep: Upkeep, events: Events, given_up: threading.Event) -> None:
-        amiss = upkeep.amiss()
-        if not amiss:
-            self._told = []
-            return
+    def _tell_blind(self, events: Events, text: str) -> None:
+        """Told once: Docker may be away for a night. It is looked for as often as ever."""
+        if text not in self._told:
+            events.emit("upkeep.failed", text)
+            self._told = [text]
+
+    def _keep(self, upkeep: Upkeep, amiss: list[str], events: Events, given_up: threading.Event) -> None:
         for text in amiss:
             if text not in self._told:
                 events.emit("upkeep.found", text)
-        self._told = amiss
-        upkeep.mend(given_up)
-        self._told = []
-        events.emit("upkeep.mended", "everything is as it should be again")
+        try:
+            if amiss:
+                self._told = amiss
+                upkeep.mend(given_up)
+            if self._told:
+                events.emit("upkeep.mended", "everything is as it should be again")
+            self._told, self._failures = [], 0
+        except Cancelled:
+            events.emit("upkeep.stopped", "gives way to a deployment")
+        except PenstockError as error:
+            self._failures += 1
+            text = self._workshop().mask(error.message)
+            events.emit("upkeep.failed", f"{text}; tried again in {self._pause():g} s")
 
     def _of(self, workshop: Workshop, events: Events) -> Upkeep:
         """The upkeep of the served file as it is now."""

@@ -10,6 +10,7 @@ import asyncio
 import logging
 import re
 import time
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from operator import attrgetter
 from typing import Protocol, cast, get_args
@@ -40,7 +41,7 @@ _SMALL, _MOST_LARGE = 256 * 1024, 2
 _MOST_CONNECTIONS = 200
 _NOBODY = "there is no such webhook here"
 _LATER = "it could not be taken in: send it again"
-_HEADERS = {405: {"Allow": "POST"}, 503: {"Retry-After": "30"}}
+_HEADERS = {503: {"Retry-After": "30"}}
 
 
 class Inbox(Protocol):
@@ -61,8 +62,8 @@ class Inbox(Protocol):
         """`arrive` failed: what the forge sends again will be no replay."""
 
 
-def webhook_app(inbox: Inbox) -> Starlette:
-    """`POST /webhooks/{pipeline}/{forge}`, and nothing else.
+def webhook_app(inbox: Inbox, further: Sequence[Route] = ()) -> Starlette:
+    """`POST /webhooks/{pipeline}/{forge}`, and nothing but `further` routes besides.
 
     202: taken in, or known already. A replay is not answered 409, since forges send again what we did not answer in
     time: that is no fault of theirs, GitLab counts it as one and stops after a few, and to a thief a 202 gives nothing.
@@ -70,17 +71,17 @@ def webhook_app(inbox: Inbox) -> Starlette:
     again. Each answer is JSON with a `status` and, unless it is accepted, a `reason`.
     """
     app = Starlette(
-        routes=[Route("/webhooks/{pipeline}/{forge}", _Receiver(inbox).receive, methods=["POST"])],
+        routes=[Route("/webhooks/{pipeline}/{forge}", _Receiver(inbox).receive, methods=["POST"]), *further],
         exception_handlers={Refused: _refuse, HTTPException: _refuse_path, PenstockError: _fail},
     )
     app.router.redirect_slashes = False
     return app
 
 
-def webhook_config(inbox: Inbox) -> uvicorn.Config:
+def webhook_config(inbox: Inbox, further: Sequence[Route] = ()) -> uvicorn.Config:
     """How to serve `webhook_app`: `uvicorn.Server(webhook_config(inbox)).run(sockets=[…])`, in any thread."""
     return uvicorn.Config(
-        webhook_app(inbox),
+        webhook_app(inbox, further),
         http=_Connection,
         ws="none",
         lifespan="off",
@@ -192,20 +193,23 @@ def _check_length(request: Request) -> None:
         raise too_large()
 
 
-async def _refuse(request: Request, error: Exception) -> Response:
+async def _refuse(
+    request: Request, error: Exception, what: str = "webhook", headers: Mapping[str, str] | None = None
+) -> Response:
     """Answer and log a refusal, without a word of what was sent but who should have had it."""
     assert isinstance(error, Refused)
     error.with_traceback(None)  # it holds the body, of which we are rid while the answer lingers
     client = request.client.host if request.client else "somebody"
-    _log.warning("webhook from %s to %s refused with %d: %s", client, _shown(request), error.status, error.reason)
-    return _answer(error.status, status="refused", reason=error.reason)
+    _log.warning("%s from %s to %s refused with %d: %s", what, client, _shown(request), error.status, error.reason)
+    return _answer(error.status, headers, status="refused", reason=error.reason)
 
 
 async def _refuse_path(request: Request, error: Exception) -> Response:
     """The same for what reaches no route, or with a method that it has not."""
     assert isinstance(error, HTTPException)
-    reason = "a webhook is sent with POST" if error.status_code == 405 else _NOBODY
-    return await _refuse(request, Refused(error.status_code, reason))
+    headers = dict(error.headers or {})
+    reason = f"it takes {headers.get('Allow')} only" if error.status_code == 405 else "there is nothing of that name here"
+    return await _refuse(request, Refused(error.status_code, reason), "request", headers)
 
 
 async def _fail(request: Request, error: Exception) -> Response:
@@ -236,6 +240,6 @@ class _Refusal(JSONResponse):
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-def _answer(code: int, **content: str) -> Response:
-    headers = {"Connection": "close", **_HEADERS.get(code, {})}
+def _answer(code: int, more: Mapping[str, str] | None = None, **content: str) -> Response:
+    headers = {"Connection": "close", **_HEADERS.get(code, {}), **(more or {})}
     return (JSONResponse if code < 400 else _Refusal)(content, code, headers)

@@ -10,13 +10,17 @@ from datetime import datetime
 from typing import IO, Any
 
 from pipeline.api import Snapshot
+from pipeline.errors import StageFailed
+from pipeline.quantity import format_size
 
 _IN_MEMORY = 16 * 2**20
 
 
 @contextmanager
-def build_context(snapshot: Snapshot, folder: str, dockerfile: str, ignore: str | None) -> Iterator[IO[bytes]]:
-    """The context as a file at its start.
+def build_context(
+    snapshot: Snapshot, folder: str, dockerfile: str, ignore: str | None, limit: int
+) -> Iterator[IO[bytes]]:
+    """The context as a file at its start. Raises `StageFailed` for one of more than `limit` bytes.
 
     Every file has the time of the commit: the builder's cache looks at it, and a fresh checkout has none.
     """
@@ -26,7 +30,7 @@ def build_context(snapshot: Snapshot, folder: str, dockerfile: str, ignore: str 
     always = {dockerfile, ".dockerignore"}
     with tempfile.SpooledTemporaryFile(_IN_MEMORY) as file:
         with snapshot.archive(folder) as stream:
-            _copy(stream, file, lambda name: name in always or not _ignored(name, patterns), snapshot)
+            _copy(stream, file, lambda name: name in always or not _ignored(name, patterns), snapshot, limit)
         file.seek(0)
         yield file
 
@@ -47,8 +51,8 @@ def _patterns(ignore: str) -> list[str]:
     return [line for line in lines if line and not line.startswith("#")]
 
 
-def _copy(stream: IO[bytes], file: IO[bytes], wanted: Callable[[str], bool], snapshot: Snapshot) -> None:
-    modified = _seconds(snapshot.revision.committed_at)
+def _copy(stream: IO[bytes], file: IO[bytes], wanted: Callable[[str], bool], snapshot: Snapshot, limit: int) -> None:
+    modified, room = _seconds(snapshot.revision.committed_at), limit
     with (
         tarfile.open(fileobj=stream, mode="r|") as source,
         tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as target,
@@ -56,6 +60,12 @@ def _copy(stream: IO[bytes], file: IO[bytes], wanted: Callable[[str], bool], sna
         for member in source:
             if not wanted(member.name.rstrip("/")):
                 continue
+            room -= member.size
+            if room < 0:
+                raise StageFailed(
+                    f"the build context is larger than {format_size(limit)}: {member.name!r} has {member.size} bytes",
+                    hint="name in .dockerignore what the image does not need, or raise build.context_limit",
+                )
             member.mtime = modified
             member.uid = member.gid = 0
             member.uname = member.gname = ""

@@ -185,7 +185,7 @@ class _Building:
         config = self._config
         ignore = self._snapshot.read(_join(config.context, ".dockerignore"))
         ignored = ignore.decode(errors="replace") if ignore else None
-        with build_context(self._snapshot, config.context, config.dockerfile, ignored) as tar:
+        with build_context(self._snapshot, config.context, config.dockerfile, ignored, config.context_limit) as tar:
 
             def build(connection: Connection) -> str:
                 return self._engine.images.build(

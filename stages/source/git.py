@@ -47,6 +47,7 @@ _SETTINGS = (
     "tar.umask=0022",
 )
 _OPTIONS = tuple(word for setting in _SETTINGS for word in ("-c", setting))
+_NO_ATTRIBUTES = "-export-ignore -export-subst -filter -ident -text -eol -working-tree-encoding"
 _STALLED = ("-c", "http.lowSpeedLimit=1000", "-c", "http.lowSpeedTime=30")
 _FETCH_TIMEOUT = 600
 _REFS = ("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")
@@ -151,9 +152,10 @@ def fetch(mirror: Git, location: str, *refs: str) -> None:
         shutil.rmtree(path, ignore_errors=True)
         path.mkdir(mode=0o700, parents=True)
         mirror("init", "--bare", "--quiet")
-    # The build context is the commit: nothing that the commit itself names is left out of it, or filled in.
+    # The build context is the commit: nothing is left out of it, filled in, or put through a program, whatever the
+    # commit itself says.
     (path / "info").mkdir(exist_ok=True)
-    (path / "info" / "attributes").write_text("* -export-ignore -export-subst\n")
+    (path / "info" / "attributes").write_text(f"* {_NO_ATTRIBUTES}\n")
     # A killed git leaves its locks. Ours is held, so whoever held these is gone.
     for stale in path.rglob("*.lock"):
         stale.unlink(missing_ok=True)

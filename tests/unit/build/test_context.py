@@ -48,7 +48,7 @@ class Files:
 
 def context(files: dict[str, bytes], ignore: str | None = None) -> list[tarfile.TarInfo]:
     with (
-        build_context(Files(**files), ".", "Dockerfile", ignore) as file,
+        build_context(Files(**files), ".", "Dockerfile", ignore, 10**9) as file,
         tarfile.open(fileobj=file, mode="r|") as tar,
     ):
         return list(tar)

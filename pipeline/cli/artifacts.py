@@ -1,0 +1,61 @@
+"""`pipeline artifacts`: the files that a run's tests left behind."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import click
+
+from pipeline.cli.output import table
+from pipeline.cli.session import Session, json_option, pipeline_options, session
+from pipeline.errors import ConfigError, SystemFault
+from pipeline.quantity import format_size
+
+
+@click.command("artifacts")
+@click.argument("run", type=click.IntRange(min=1), required=False)
+@pipeline_options
+@click.option("--copy-to", "target", metavar="DIR", type=click.Path(path_type=Path), help="Copy them there.")
+@json_option
+def command(run: int | None, file: Path, parameters: tuple[str, ...], target: Path | None, as_json: bool) -> None:
+    """The files kept of RUN, each at its path in the test container; of the latest run that kept any when not given.
+
+    What is kept, build.test.artifacts says. A second try of the tests has its own in try-2.
+    """
+    with session(file, parameters) as opened:
+        number = _number(opened, run)
+    folder = opened.home.run_artifacts(opened.name, number)
+    files = {path.relative_to(folder): path.stat().st_size for path in sorted(folder.rglob("*")) if path.is_file()}
+    if not files:
+        raise ConfigError(f"run {number} kept no files", hint="build.test.artifacts says which are kept")
+    if target is not None:
+        _copy(folder, target)
+    if as_json:
+        click.echo(json.dumps([{"run": number, "path": str(path), "size": size} for path, size in files.items()]))
+    elif target is not None:
+        click.echo(f"copied {len(files)} files of run {number} to {target}")
+    else:
+        table([(str(number), format_size(size), str(path)) for path, size in files.items()], "run", "size", "path")
+
+
+def _number(opened: Session, run: int | None) -> int:
+    """The run that is meant. Raises `ConfigError` where there is none."""
+    if run is not None:
+        if opened.store.run(opened.name, run) is None:
+            raise ConfigError(f"there is no run {run}", hint="`pipeline history` lists them")
+        return run
+    folders = opened.home.logs.joinpath(opened.name).glob("*.artifacts")
+    numbers = [int(folder.stem) for folder in folders if folder.stem.isdigit()]
+    if not numbers:
+        raise ConfigError(f"no run of {opened.name} kept any files", hint="build.test.artifacts says which are kept")
+    return max(numbers)
+
+
+def _copy(folder: Path, target: Path) -> None:
+    """As `cp -r` does it. Nothing but regular files and folders is in there."""
+    try:
+        shutil.copytree(folder, target, dirs_exist_ok=True)
+    except (OSError, shutil.Error) as error:
+        raise SystemFault(f"cannot copy to {target}: {error}") from error

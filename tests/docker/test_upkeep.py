@@ -1,0 +1,136 @@
+"""What is deployed is kept in service: whatever goes, or is changed by somebody, comes back, and it is told."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from ipaddress import IPv4Address
+
+import pytest
+
+from pipeline.balancer.balancer import Balancer
+from pipeline.balancer.model import TargetState
+from tests.docker.project import Project, docker, haproxy_processes, until
+from tests.docker.serving import Serving, serving
+
+_NETWORKS = "{{range $name, $_ := .NetworkSettings.Networks}}{{$name}} {{end}}"
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(180)]
+
+
+@pytest.fixture
+def served(project: Project) -> Iterator[Serving]:
+    """A project that is served, whose version 1 is release 1."""
+    project.configure(("replicas: 2\n", "replicas: 2\n  unhealthy_timeout: 1s\n"))
+    project.commit("1")
+    with serving(project) as served:
+        served.await_run(1)
+        yield served
+
+
+def is_whole(project: Project, release: int = 1) -> bool:
+    try:
+        project.assert_serving(release)
+    except AssertionError:
+        return False
+    return True
+
+
+def names(project: Project) -> set[str]:
+    return {container.name for container in project.containers()}
+
+
+@pytest.mark.parametrize("blow", [("rm", "-f"), ("kill",), ("stop", "-t", "0")], ids=lambda words: words[0])
+def test_a_container_that_somebody_takes_away_is_replaced(served: Serving, blow: tuple[str, ...]) -> None:
+    """What Docker does not restart by itself, since somebody wanted it gone; the others serve meanwhile."""
+    project = served.project
+    before = names(project)
+    with project.load(idempotent=True) as load:
+        docker(*blow, sorted(before)[0])
+        until(lambda: is_whole(project) and names(project) != before, "a whole service")
+        assert load.stop().failed == 0
+    assert "1 of 2 containers are missing" in [event.message for event in served.events("upkeep.found")]
+    served.await_event("upkeep.mended")
+
+
+def test_drift_is_found_within_two_seconds(served: Serving) -> None:
+    """From the moment that a container is gone to the event that says so."""
+    gone = time.time()
+    docker("rm", "-f", sorted(names(served.project))[0])
+    found = served.await_event("upkeep.found")
+    assert found.at.timestamp() - gone < 2
+
+
+def test_a_target_that_stays_unhealthy_is_replaced(served: Serving) -> None:
+    """By one that is healthy first; the sick one leaves last."""
+    project = served.project
+    sick = project.containers()[0]
+    docker("pause", sick.name)
+    until(lambda: sick.name not in names(project) and is_whole(project), "a whole service", 60)
+    assert f"{sick.name} has been unhealthy for more than 1 s" in [e.message for e in served.events("upkeep.found")]
+
+
+def test_a_target_that_somebody_takes_away_comes_back(served: Serving) -> None:
+    """From the balancer, as by `pipeline`'s own façade; its container is registered again."""
+    project = served.project
+    name = project.targets()[0].target.id
+    Balancer(project.home.balancer).deregister(project.name, "web", name)
+    Balancer(project.home.balancer).forget(project.name, "web", name)
+    until(lambda: is_whole(project), "a whole service")
+    served.await_event("upkeep.found")
+
+
+def test_a_container_whose_address_changed_is_registered_again(served: Serving) -> None:
+    """Somebody has taken it out of its network and put it back elsewhere."""
+    project = served.project
+    container = project.containers()[0]
+    (network,) = docker("inspect", "-f", _NETWORKS, container.id).split()
+    moved = str(IPv4Address(container.address) + 40)
+    docker("network", "disconnect", network, container.id)
+    docker("network", "connect", "--ip", moved, network, container.id)
+
+    def follows() -> bool:
+        targets = {h.target.id: h for h in project.targets()}
+        found = targets.get(container.name)
+        return found is not None and found.target.address == moved and found.state is TargetState.HEALTHY
+
+    until(follows, "the target at its new address")
+
+
+def test_haproxy_is_started_again(served: Serving) -> None:
+    """As soon as it has died, by whichever of its processes."""
+    project = served.project
+    for count, role in enumerate(("worker", "master"), 1):
+        os.kill(haproxy_processes(project.home)[role], signal.SIGKILL)
+        served.await_event("balancer.started", count)
+        until(lambda: is_whole(project), "a whole service")
+
+
+def test_nothing_is_mended_that_nobody_broke(served: Serving) -> None:
+    """A deployment and a change of the configuration are not taken for drift."""
+    project = served.project
+    project.commit("2")
+    served.await_run(2)
+    project.commit("3")
+    served.await_run(3)
+    assert [e.message for e in served.events("upkeep.found")] == []
+
+
+def test_what_cannot_be_mended_is_tried_again_after_a_while(served: Serving) -> None:
+    """And told; a deployment does not have to wait for it."""
+    project = served.project
+    image = project.containers()[0].image
+    with project.store() as store:
+        release = store.active_release(project.name)
+    assert release is not None
+    subprocess.run(["docker", "rmi", "-f", release.image_tag, image], capture_output=True, check=False)
+    docker("rm", "-f", *names(project))
+    subprocess.run(["docker", "rmi", "-f", image], capture_output=True, check=False)
+    failed = served.await_event("upkeep.failed")
+    assert "cannot be started" in failed.message
+    assert "tried again in" in failed.message
+    project.commit("2")
+    served.await_run(2)
+    until(lambda: is_whole(project, 2), "a whole service")
