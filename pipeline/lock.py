@@ -8,6 +8,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,6 +17,15 @@ from pipeline.errors import LockHeld
 _POLL = 0.05
 # Who only looks whether a lock is held holds it for an instant, in which it is not.
 _LOOKING = 0.2
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Who holds a lock: the process, what for, and since when."""
+
+    purpose: str
+    pid: int
+    since: datetime
 
 
 @contextmanager
@@ -59,6 +69,17 @@ def is_held(path: Path) -> bool:
         return False
     finally:
         os.close(descriptor)
+
+
+def holder(path: Path) -> Holder | None:
+    """Who holds `path` now; None when nobody does, or has not said yet who it is."""
+    if not is_held(path):
+        return None
+    try:
+        said = json.loads(path.read_text())
+        return Holder(said["purpose"], said["pid"], datetime.fromisoformat(said["since"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _acquire(descriptor: int, path: Path, deadline: float) -> None:

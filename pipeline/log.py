@@ -11,10 +11,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property
+from datetime import UTC, datetime
 from itertools import takewhile
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from pipeline.errors import StoreFault
 
@@ -54,21 +54,6 @@ class RunLogFile:
         except OSError as error:
             raise StoreFault(f"cannot write {path}: {error.strerror}") from error
 
-    @cached_property
-    def _logger(self) -> Any:
-        # 80 ms, which are paid while somebody else works: whoever prints the first line.
-        import structlog
-
-        return structlog.wrap_logger(
-            self._file,
-            processors=[
-                structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
-                structlog.processors.EventRenamer("text"),
-                structlog.processors.JSONRenderer(ensure_ascii=False, sort_keys=True),
-            ],
-            wrapper_class=structlog.BoundLogger,
-        )
-
     def __enter__(self) -> Self:
         return self
 
@@ -90,7 +75,8 @@ class RunLogFile:
                 kept = f"the log has reached {_FILE_LIMIT >> 20} MiB: nothing more is kept"
                 self._file.size = _FILE_LIMIT
             try:
-                self._logger.info(kept, stage=stage)
+                entry = {"at": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}", "stage": stage, "text": kept}
+                self._file.append(json.dumps(entry, ensure_ascii=False))
             except OSError as error:
                 raise StoreFault(f"cannot write the run's log: {error.strerror}") from error
 
@@ -131,8 +117,8 @@ class _Appended:
     def close(self) -> None:
         self._raw.close()
 
-    def info(self, text: str) -> None:
-        """Add a line, under the name that structlog calls. Raises `OSError`."""
+    def append(self, text: str) -> None:
+        """Add a line. Raises `OSError`."""
         rest = b"\n" * self._torn + text.encode(errors="backslashreplace") + b"\n"
         self._torn = True
         while rest:

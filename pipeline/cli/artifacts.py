@@ -11,7 +11,6 @@ import click
 from pipeline.cli.output import table
 from pipeline.cli.session import Session, json_option, pipeline_options, session
 from pipeline.errors import ConfigError, SystemFault
-from pipeline.quantity import format_size
 
 
 @click.command("artifacts")
@@ -37,7 +36,7 @@ def command(run: int | None, file: Path, parameters: tuple[str, ...], target: Pa
     elif target is not None:
         click.echo(f"copied {len(files)} files of run {number} to {target}")
     else:
-        table([(str(number), format_size(size), str(path)) for path, size in files.items()], "run", "size", "path")
+        table([(str(number), str(size), str(path)) for path, size in files.items()], "run", "bytes", "path")
 
 
 def _number(opened: Session, run: int | None) -> int:

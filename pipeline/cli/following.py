@@ -44,6 +44,8 @@ def have_run(
     if opened.daemon is None:
         directly(opened.runner([shown], cancelled))
         return
+    # A file with mistakes is told here, as without a daemon; the daemon would go on with what it has read before.
+    _ = opened.configuration
     run = opened.daemon.ask("POST", f"/v1/pipelines/{opened.name}/runs", body)
     follow(opened.daemon, opened.name, run["number"], shown, cancelled)
 

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
 
 from pipeline.cli.output import date, table
 from pipeline.cli.session import json_option, pipeline_options, session
+from pipeline.store.records import Approval, Run
+
+# So much of a commit's subject is shown, in characters: more stands behind it.
+_SUBJECT = 50
 
 
 @click.command("history")
@@ -16,24 +21,48 @@ from pipeline.cli.session import json_option, pipeline_options, session
 @click.option("-n", "count", type=click.IntRange(1, 1000), default=20, show_default=True, help="How many.")
 @json_option
 def command(file: Path, parameters: tuple[str, ...], count: int, as_json: bool) -> None:
-    """The latest runs, newest first."""
+    """The latest runs, newest first: what became of each commit, and why.
+
+    `queued` waits for its turn; `superseded` was given up for a newer commit; `skipped` had nothing to do, or asked not
+    to be run; `interrupted` lost the process that worked on it.
+    """
     with session(file, parameters) as opened:
         runs = opened.store.runs(opened.name, count)
-        stages = {run.number: opened.store.stages(opened.name, run.number) for run in runs}
-    if as_json:
-        data = [{**vars(r), "stages": [vars(s) for s in stages[r.number]]} for r in runs]
-        click.echo(json.dumps(data, default=str))
-        return
+        if as_json:
+            stages = {run.number: opened.store.stages(opened.name, run.number) for run in runs}
+            data = [{**vars(r), "stages": [vars(s) for s in stages[r.number]]} for r in runs]
+            click.echo(json.dumps(data, default=_plain))
+            return
     rows = [
         (
             str(run.number),
             run.kind,
             run.state.replace("_", " "),
+            run.trigger,
             date(run.started_at),
-            f"{run.duration.total_seconds():.1f} s",
+            f"{run.duration.total_seconds():.1f} s" if run.attempts else "",
             str(run.release or ""),
-            f"{(run.sha or '')[:7]} {run.subject or ''}".strip(),
+            f"{(run.sha or '')[:7]} {run.subject or ''}".strip()[:_SUBJECT],
+            "; ".join(_notes(run)),
         )
         for run in runs
     ]
-    table(rows, "run", "kind", "state", "started", "took", "release", "commit")
+    table(rows, "run", "kind", "state", "trigger", "started", "took", "release", "commit", "note")
+
+
+def _plain(value: object) -> object:
+    return vars(value) if isinstance(value, Approval) else str(value)
+
+
+def _notes(run: Run) -> Iterator[str]:
+    """What else is to be known: why it ended so, or has not begun."""
+    if run.waits_for:
+        yield f"waits for {run.waits_for}"
+    if run.reason:
+        yield run.reason.splitlines()[0]
+    if run.retry_of:
+        yield f"run {run.retry_of} again"
+    if run.attempts > 1:
+        yield f"begun {run.attempts} times"
+    if run.approval:
+        yield f"{'approved' if run.approval.granted else 'rejected'} by {run.approval.by}"

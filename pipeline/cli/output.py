@@ -19,6 +19,17 @@ def show_line(event: Event) -> None:
     click.echo(line(event))
 
 
+def show_whole(event: Event) -> None:
+    """One line; of a run that did not succeed also why, where no command is there to say it at its end."""
+    show_line(event)
+    if "code" not in event.fields:
+        return
+    reason, tail, hint = (str(event.fields.get(key) or "") for key in ("reason", "tail", "hint"))
+    below = [*reason.splitlines(), *(f"| {text}" for text in tail.splitlines()), *([f"hint: {hint}"] if hint else [])]
+    for text in below:
+        click.echo(f"{'':12}{text}")
+
+
 def line(event: Event) -> str:
     """An event as one line."""
     ending = event.kind.rpartition(".")[2]

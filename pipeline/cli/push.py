@@ -3,43 +3,55 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
 
 import click
 
-from pipeline.cli.output import show_line
+from pipeline.cli.output import show_whole
 from pipeline.events import Event
 from pipeline.home import Home
+from pipeline.lock import is_held
 from pipeline.store.records import Run
 from pipeline.store.store import Store
 
 _LOOK = 0.05
-# So long a look at the repository may take.
-_PATIENCE = 15.0
+# So long a look at the repository may take, in seconds; whoever pushes a branch that is not run waits as long.
+_PATIENCE = 5.0
+# The run may have begun before we did: git waits for the hook, the daemon does not.
+_RECENT = timedelta(minutes=1)
 
 
 def follow_push(home: Home, moves: str) -> None:
     """Show the runs of the commits that refs have moved to, `OLD NEW REF` a line, until they are over."""
-    commits = [words[1] for line in moves.splitlines() if len(words := line.split()) == 3 and words[1].strip("0")]
-    if not home.socket.exists():
+    words = [line.split() for line in moves.splitlines()]
+    heads = {found[1]: _short(found[2]) for found in words if len(found) == 3 and found[1].strip("0")}
+    if not is_held(home.serving):
         click.echo("nobody serves this repository now: it will be run when `pipeline serve` is back")
         return
     with Store(home.database) as store:
-        runs = _await_runs(store, commits)
-        if not runs:
-            click.echo("this starts no run")
+        runs = _await_runs(store, heads)
+        if heads and not runs:
+            click.echo(f"no run has come of this within {_PATIENCE:g} s: branches and tags are run as `triggers` says")
         for run in runs:
             for event in _events(store, run):
-                show_line(event)
+                show_whole(event)
 
 
-def _await_runs(store: Store, commits: list[str]) -> list[Run]:
-    deadline = time.monotonic() + _PATIENCE
-    while time.monotonic() < deadline:
-        if runs := store.queue.of_commits(commits):
+def _await_runs(store: Store, heads: Mapping[str, str]) -> list[Run]:
+    """The runs that are made of these commits now: what became of one when it was elsewhere is another story."""
+    deadline, since = time.monotonic() + _PATIENCE, datetime.now(UTC) - _RECENT
+    while heads and time.monotonic() < deadline:
+        found = store.queue.of_commits(list(heads))
+        runs = [r for r in found if r.ref == heads[r.sha or ""] and r.queued_at and r.queued_at > since]
+        if runs:
             return runs
         time.sleep(_LOOK)
     return []
+
+
+def _short(ref: str) -> str:
+    return ref.removeprefix("refs/heads/").removeprefix("refs/tags/")
 
 
 def _events(store: Store, run: Run) -> Iterator[Event]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipeline.cli.output import show_json, show_line
+from pipeline.cli.output import show_json, show_whole
 from pipeline.cli.session import FILE, json_option
 from pipeline.errors import ConfigError, ExitCode, LockHeld
 from pipeline.events import Event
@@ -83,7 +83,7 @@ def serve(
     with ExitStack() as stack:
         _be_the_only_one(home, stack)
         store = stack.enter_context(Store(home.database))
-        show = show_json if as_json else _show_pipeline if len(files) > 1 else show_line
+        show = show_json if as_json else _show_pipeline if len(files) > 1 else show_whole
         daemon = Daemon(home, store, files, [show])
         control = Control(daemon.attendants, store)
         faces = [(ControlApi(control).app(), private_socket(home.socket))]
@@ -113,7 +113,7 @@ def _be_the_only_one(home: Home, stack: ExitStack) -> None:
 
 def _show_pipeline(event: Event) -> None:
     """A line that says which of several pipelines it is about."""
-    show_line(replace(event, message=f"{event.pipeline}: {event.message}"))
+    show_whole(replace(event, message=f"{event.pipeline}: {event.message}"))
 
 
 def _notify_systemd() -> None:

@@ -22,7 +22,7 @@ NAME = "penstock"
 # HAProxy and what speaks to functions go on while the daemon is started anew: only its own process is ended (KillMode),
 # and one of them that runs out of memory does not take it along (OOMPolicy).
 _UNIT = """\
-{mark} {home}
+{mark}
 [Unit]
 Description=Penstock: runs what is new, and keeps in service what is deployed
 Wants=network-online.target
@@ -46,7 +46,7 @@ OOMPolicy=continue
 [Install]
 WantedBy={target}
 """
-_MARK = "# Written by `pipeline service install` for"
+_MARK = "# Written by `pipeline service install` for "
 # Docker, git and ssh are found as by whoever installs it.
 _KEPT = ("PATH", "HOME", "DOCKER_HOST", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH")
 # The listeners are closed after what is being done has ended: a little more than serve waits.
@@ -150,8 +150,7 @@ def unit_text(home: Home, arguments: list[str], target: str) -> str:
     # Without -P, a folder called pipeline where it is started would be taken for ours.
     command = [sys.executable, "-P", "-m", "pipeline.cli.main", "serve", *arguments]
     return _UNIT.format(
-        mark=_MARK,
-        home=home.root,
+        mark=_mark(home),
         mount=quoted(str(home.root)),
         command=" ".join(quoted(word).replace("$", "$$") for word in command),
         environment=" ".join(quoted(f"{name}={value}") for name, value in variables.items()),
@@ -172,12 +171,16 @@ def _scope(*, system: bool | None) -> Scope:
     return system_scope() if system or (system is None and os.geteuid() == 0) else user_scope()
 
 
+def _mark(home: Home) -> str:
+    return _MARK + quoted(str(home.root))
+
+
 def _is_ours(unit: Path) -> bool:
     return unit.read_text(errors="replace").startswith(_MARK)
 
 
 def _refuse_stranger(unit: Path, home: Home) -> None:
-    if unit.exists() and not unit.read_text(errors="replace").startswith(f"{_MARK} {home.root}\n"):
+    if unit.exists() and not unit.read_text(errors="replace").startswith(_mark(home) + "\n"):
         raise ConfigError(
             f"{unit} is there already, and not for {home.root}", hint="`pipeline service uninstall` takes ours away"
         )

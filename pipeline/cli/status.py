@@ -1,4 +1,4 @@
-"""`pipeline status`: what serves now."""
+"""`pipeline status`: what serves now, and what is being done."""
 
 from __future__ import annotations
 
@@ -10,50 +10,102 @@ import click
 
 from pipeline.cli.output import date, show_line, table
 from pipeline.cli.session import Session, json_option, pipeline_options, session
-from pipeline.errors import ConfigError
-from pipeline.lock import is_held
+from pipeline.cli.situation import Situation
+from pipeline.errors import BalancerFault, ConfigError
+from pipeline.store.records import Run
 
 if TYPE_CHECKING:
-    from pipeline.balancer.model import Declaration, TargetHealth
+    from pipeline.balancer.balancer import Balancer
+    from pipeline.balancer.model import TargetHealth
+
+# Longer queues are told by their ends.
+_SHOWN = 10
 
 
 @click.command("status")
 @pipeline_options
 @json_option
 def command(file: Path, parameters: tuple[str, ...], as_json: bool) -> None:
-    """Say what serves now. Puts right what a crash left behind, and starts the balancer where it has died."""
+    """Say what serves now, what is being done and what waits.
+
+    Puts right what a crash left behind, and starts the balancer where it has died; where `pipeline serve` serves the
+    pipeline, that is its business, and nothing is touched.
+    """
     from pipeline.balancer.balancer import Balancer
 
     with session(file, parameters) as opened:
         if isinstance(opened.loaded, ConfigError):
             click.echo(f"{file} has mistakes, which `pipeline validate` lists; this is what serves\n", err=True)
-        else:
-            opened.runner([] if as_json else [show_line]).heal()
         balancer = Balancer(opened.home.balancer)
-        if balancer.ensure_running() and not as_json:
-            click.echo("the balancer was not running: started again")
-        declared = balancer.declared(opened.name)
-        groups = declared.target_groups if declared else ()
-        targets = [h for group in groups for h in balancer.target_health(opened.name, group)]
+        if not Situation.of(opened.home, opened.store, opened.name).served:
+            _put_right(opened, balancer, as_json=as_json)
+        situation = Situation.of(opened.home, opened.store, opened.name)
+        targets, problem = _targets(balancer, opened.name, served=situation.served)
         if as_json:
-            click.echo(json.dumps(_as_data(opened, targets)))
-        else:
-            _show(opened, declared, targets)
+            click.echo(json.dumps(_as_data(opened, situation, targets), default=str))
+            return
+        _show(opened, situation)
+        _show_balancer(balancer, opened.name, targets, problem)
 
 
-def _show(opened: Session, declared: Declaration | None, targets: list[TargetHealth]) -> None:
+def _put_right(opened: Session, balancer: Balancer, *, as_json: bool) -> None:
+    if not isinstance(opened.loaded, ConfigError):
+        opened.runner([] if as_json else [show_line]).heal()
+    if balancer.ensure_running() and not as_json:
+        click.echo("the balancer was not running: started again")
+
+
+def _targets(balancer: Balancer, pipeline: str, *, served: bool) -> tuple[list[TargetHealth], str]:
+    """The targets, or what keeps us from seeing them while the daemon brings the balancer back."""
+    declared = balancer.declared(pipeline)
+    groups = declared.target_groups if declared else ()
+    try:
+        return [health for group in groups for health in balancer.target_health(pipeline, group)], ""
+    except BalancerFault as fault:
+        if not served:
+            raise
+        return [], fault.message
+
+
+def _show(opened: Session, situation: Situation) -> None:
     active = opened.store.active_release(opened.name)
     if active is None:
         click.echo(f"{opened.name}: nothing is in service")
     else:
         click.echo(f"{opened.name}: release {active.number}, {active.sha[:7]} {active.subject}")
-    for run in opened.store.runs(opened.name, limit=1):
-        reason = f": {run.reason}" if run.reason else ""
-        click.echo(f"last run: {run.kind} {run.number}, {run.state.replace('_', ' ')}, {date(run.started_at)}{reason}")
-    if is_held(opened.home.lock(opened.name)):
-        click.echo("somebody is working on it now")
+    click.echo(_who(situation))
+    if last := _last_run(opened, situation):
+        reason = f": {last.reason}" if last.reason else ""
+        state = last.state.replace("_", " ")
+        click.echo(f"last run: {last.kind} {last.number}, {state}, {date(last.finished_at or last.started_at)}{reason}")
+    for run in situation.runs[:_SHOWN]:
+        click.echo(f"{run.kind} {run.number} {situation.doing(run)}{_commit(run)}")
+    if len(situation.runs) > _SHOWN:
+        click.echo(f"… and {len(situation.runs) - _SHOWN} more wait, the last of them run {situation.runs[-1].number}")
+    for stage, reason in situation.closed.items():
+        click.echo(f"no run goes into {stage.capitalize()}: {reason} (pipeline transition enable {stage})")
+    for text in situation.amiss:
+        click.echo(f"being mended: {text}")
+
+
+def _who(situation: Situation) -> str:
+    daemon, worker = situation.daemon, situation.worker
+    if situation.served:
+        assert daemon is not None
+        return f"served by process {daemon.pid} since {date(daemon.since)}: new commits are run, what breaks is mended"
+    if worker:
+        return f"{worker.purpose} (process {worker.pid}) has been working since {date(worker.since)}"
+    if daemon:
+        return f"not served: `pipeline serve` (process {daemon.pid}) was not given this file"
+    return "not served: commits are run, and what breaks is mended, by commands only (`pipeline serve` would)"
+
+
+def _show_balancer(balancer: Balancer, pipeline: str, targets: list[TargetHealth], problem: str) -> None:
+    declared = balancer.declared(pipeline)
     for name, _, listener in declared.listeners() if declared else ():
         click.echo(f"{name}: {listener.url} → {', '.join(sorted(listener.groups())) or 'answers by itself'}")
+    if problem:
+        click.echo(f"the targets cannot be seen now: {problem}")
     if targets:
         click.echo()
         rows = [
@@ -63,17 +115,42 @@ def _show(opened: Session, declared: Declaration | None, targets: list[TargetHea
         table(rows, "target", "state", "in flight", "address", "reason")
 
 
+def _last_run(opened: Session, situation: Situation) -> Run | None:
+    """The latest run that is over."""
+    latest = opened.store.runs(opened.name, limit=len(situation.runs) + 1)
+    return next((run for run in latest if run.state.over), None)
+
+
+def _commit(run: Run) -> str:
+    return f" ({run.sha[:7]} {run.subject})" if run.sha else ""
+
+
 def _reason(health: TargetHealth) -> str:
     return f"{health.reason}: {health.description}" if health.reason else health.description
 
 
-def _as_data(opened: Session, targets: list[TargetHealth]) -> dict[str, object]:
-    active = opened.store.active_release(opened.name)
-    runs = opened.store.runs(opened.name, limit=1)
+def _as_data(opened: Session, situation: Situation, targets: list[TargetHealth]) -> dict[str, object]:
+    active, last = opened.store.active_release(opened.name), _last_run(opened, situation)
+    daemon = situation.daemon
     return {
         "pipeline": opened.name,
         "release": active.number if active else None,
         "sha": active.sha if active else None,
-        "last_run": {"number": runs[0].number, "state": runs[0].state, "reason": runs[0].reason} if runs else None,
+        "served": situation.served,
+        "daemon": {"pid": daemon.pid, "since": daemon.since.isoformat()} if daemon else None,
+        "last_run": {"number": last.number, "state": last.state, "reason": last.reason} if last else None,
+        "unfinished": [
+            {
+                "number": run.number,
+                "kind": run.kind,
+                "state": run.state,
+                "sha": run.sha,
+                "stage": situation.stages.get(run.number),
+                "waits_for": run.waits_for,
+            }
+            for run in situation.runs
+        ],
+        "closed_transitions": dict(situation.closed),
+        "amiss": list(situation.amiss),
         "targets": [h.model_dump(mode="json") for h in targets],
     }

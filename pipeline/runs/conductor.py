@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pipeline.errors import PenstockError
 from pipeline.runs.execution import Execution
 from pipeline.runs.pruning import prune
+from pipeline.runs.recovery import needs_recovery, recover
 from pipeline.runs.turn import Turn
 from pipeline.runs.workshop import Workshop
 from pipeline.store.records import Run
@@ -42,6 +43,7 @@ class Conductor:
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._stopping = threading.Event()
+        self._complaint = ""
 
     def wake(self) -> None:
         """Look at the queue now."""
@@ -52,10 +54,12 @@ class Conductor:
         while not self._stopping.is_set():
             try:
                 self._stop_superseded()
+                self._recover()
                 while self._begin():
                     pass
+                self._complaint = ""
             except PenstockError as error:
-                _logger.warning("%s: the queue cannot be read: %s", self._workshop().pipeline, error.message)
+                self._complain(error.message)
             self._wake.wait(_LOOK)
             self._wake.clear()
 
@@ -103,6 +107,22 @@ class Conductor:
             self._workers[run.number] = worker
         worker.thread.start()
         return True
+
+    def _recover(self) -> None:
+        """Close what a run of ours left open that could not write down its end, with the disk full or Docker away."""
+        workshop = self._workshop()
+        with self._lock:
+            workers = {worker.run.number: worker.run for worker in self._workers.values()}
+        if not needs_recovery(workshop.context(), workers) or any(self._deploys(run) for run in workers.values()):
+            return
+        with self._turn.deploy():
+            recover(workshop, workers)
+
+    def _complain(self, text: str) -> None:
+        """Say once why nothing can begin."""
+        if text != self._complaint:
+            self._complaint = text
+            self._workshop().events().emit("serve.waiting", f"no run can begin: {text}")
 
     def _execute(self, workshop: Workshop, worker: _Worker) -> None:
         execution = Execution(

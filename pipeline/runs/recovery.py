@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from pipeline.api import StageContext
 from pipeline.errors import ConfigError, StageFailed
 from pipeline.runs.stages import load_deployer
@@ -13,24 +15,30 @@ from pipeline.store.records import DeploymentState, Run, RunState, StageState
 _ATTEMPTS = 5
 
 
-def needs_recovery(context: StageContext) -> bool:
-    """Whether a process died in the middle of something."""
+def needs_recovery(context: StageContext, working: Collection[int] = ()) -> bool:
+    """Whether a process died in the middle of something. `working` are the runs that the caller works on itself."""
     pipeline = context.configuration.pipeline.name
-    return bool(context.store.unfinished_runs(pipeline)) or context.store.open_deployment(pipeline) is not None
+    deployment = context.store.open_deployment(pipeline)
+    open_runs = {run.number for run in context.store.unfinished_runs(pipeline)}
+    return not (open_runs | ({deployment.run} if deployment else set())) <= set(working)
 
 
-def recover(workshop: Workshop) -> None:
-    """Put right what a dead process left. The caller holds the pipeline's lock, so nobody else is at it."""
+def recover(workshop: Workshop, working: Collection[int] = ()) -> None:
+    """Put right what a dead process left. The caller holds the pipeline's lock, so nobody else is at it.
+
+    The runs in `working`, which the caller works on itself, are left alone.
+    """
     from pipeline.engine.engine import Engine
 
     store, pipeline, events = workshop.store, workshop.pipeline, workshop.events()
     context = workshop.context(events)
-    for run in store.unfinished_runs(pipeline):
+    abandoned = [run for run in store.unfinished_runs(pipeline) if run.number not in working]
+    for run in abandoned:
         events.emit("run.interrupted", f"run {run.number} was interrupted{_where(context, run)}")
     with Engine(context.home.id) as engine:
-        engine.containers.remove_leftovers(pipeline)
+        engine.containers.remove_leftovers(pipeline, lambda: working)
     deployment = store.open_deployment(pipeline)
-    if deployment is not None:
+    if deployment is not None and deployment.run not in working:
         events.emit("recovery.started", "bringing the target group back to the last good release")
         try:
             done = load_deployer().recover(context, deployment)
@@ -40,7 +48,7 @@ def recover(workshop: Workshop) -> None:
             events.emit("recovery.failed", f"the last good release does not come up: {failure.message}")
         else:
             events.emit("recovery.finished", f"recovered: {done}")
-    for run in store.unfinished_runs(pipeline):
+    for run in abandoned:
         _close(workshop, run, f"interrupted{_where(context, run)}")
 
 

@@ -52,9 +52,12 @@ class Workshop:
             raise
 
     def events(self, run: int | None = None) -> Events:
-        """What tells of a run, or of the pipeline itself, to the store and to every listener."""
+        """What tells of a run, or of the pipeline itself, to the store and to every listener.
+
+        A run of which nothing can be written down fails. What is of no run goes on, and is written down later.
+        """
         events = Events(self.pipeline, run, self.mask)
-        events.subscribe(self.store.record_event)
+        events.subscribe(self.store.note_event if run is None else self.store.record_event)
         for listener in self.listeners:
             events.subscribe(listener)
         return events

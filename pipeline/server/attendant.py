@@ -35,6 +35,7 @@ class Attendant:
         self._lookout = self._new_lookout()
         self._keeper = Keeper(lambda: served.workshop, self._turn)
         self._stopping = threading.Event()
+        self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._serve, name=f"serve-{served.name}", daemon=True)
         self.ready = threading.Event()
 
@@ -65,9 +66,11 @@ class Attendant:
     def refresh(self, *, forced: bool = False) -> None:
         """Follow the served file where it has changed."""
         if self.served.reload() if forced else self.served.refresh():
-            former, self._lookout = self._lookout, self._new_lookout()
-            former.stop()
-            self._start(self._lookout.work, "lookout")
+            with self._lock:
+                former, self._lookout = self._lookout, self._new_lookout()
+                former.stop()
+                if self.ready.is_set():
+                    self._start(self._lookout.work, "lookout")
 
     def _new_lookout(self) -> Lookout:
         return Lookout(lambda: self.served.workshop, self.conductor.wake)
@@ -76,12 +79,13 @@ class Attendant:
         with ExitStack() as stack:
             if not self._until_done(lambda: self._take_over(stack)) or not self._until_done(self._recover):
                 return
-            self.ready.set()
-            threads = [
-                self._start(self._lookout.work, "lookout"),
-                self._start(self._keeper.work, "keeper"),
-                self._start(self.conductor.work, "conductor"),
-            ]
+            with self._lock:
+                threads = [
+                    self._start(self._lookout.work, "lookout"),
+                    self._start(self._keeper.work, "keeper"),
+                    self._start(self.conductor.work, "conductor"),
+                ]
+                self.ready.set()
             for thread in threads:
                 thread.join()
 
@@ -92,10 +96,13 @@ class Attendant:
 
     def _take_over(self, stack: ExitStack) -> None:
         workshop = self.served.workshop
-        lock = held(workshop.home.lock(workshop.pipeline), f"pipeline serve of {workshop.pipeline}")
-        stack.enter_context(lock)
-        refuse_stranger(workshop.store, workshop.configuration)
-        claim(workshop.store, workshop.configuration)
+        with ExitStack() as taken:
+            lock = held(workshop.home.lock(workshop.pipeline), f"pipeline serve of {workshop.pipeline}")
+            taken.enter_context(lock)
+            refuse_stranger(workshop.store, workshop.configuration)
+            claim(workshop.store, workshop.configuration)
+            # Only what is ours for good is kept: the next try takes the lock anew.
+            stack.enter_context(taken.pop_all())
 
     def _recover(self) -> None:
         workshop = self.served.workshop

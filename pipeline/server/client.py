@@ -13,6 +13,7 @@ from typing import Any
 from pipeline.errors import ConfigError, PenstockError, SystemFault
 from pipeline.events import Event
 from pipeline.home import Home
+from pipeline.unix_socket import short_path
 
 _TIMEOUT = 30.0
 
@@ -73,12 +74,13 @@ class Client:
 class _Connection(http.client.HTTPConnection):
     def __init__(self, path: Path) -> None:
         super().__init__("penstock", timeout=_TIMEOUT)
-        self._socket_path = str(path)
+        self._path = path
 
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.sock.settimeout(self.timeout)
-        self.sock.connect(self._socket_path)
+        with short_path(self._path.parent, self._path.name) as short:
+            self.sock.connect(short)
 
 
 def _refusal(status: int, data: Any) -> PenstockError:

@@ -32,6 +32,8 @@ class Control:
     def submit(self, name: str, request: Request) -> Run:
         """Queue a run."""
         attendant = self.attendant(name)
+        # Whoever asks has just written what they mean.
+        attendant.refresh()
         (run,) = submit(attendant.served.workshop, [request])
         attendant.conductor.wake()
         return run

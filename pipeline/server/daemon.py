@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -19,6 +20,8 @@ from pipeline.store.store import Store
 from pipeline.triggers.spool import Spool
 
 _REFRESH = 1.0
+# As Python has it by itself: objects of each generation that are made before it looks for garbage among them.
+_GARBAGE = (700, 10, 10)
 
 
 class Daemon:
@@ -40,6 +43,9 @@ class Daemon:
 
     def work(self) -> None:
         """Until `end`: start everything, then follow what changes on disk."""
+        # A command may end before its garbage matters; we stay. What is here by now is none, and need not be looked at.
+        gc.freeze()
+        gc.set_threshold(*_GARBAGE)
         with ExitStack() as stack:
             try:
                 stack.enter_context(self._spool.watch(self._called.set))
@@ -49,6 +55,7 @@ class Daemon:
             for attendant in self.attendants.values():
                 attendant.start()
             while not self._ending.is_set():
+                self.store.write_noted()
                 self._take_words()
                 forced = self._reloading.is_set()
                 self._reloading.clear()

@@ -27,28 +27,38 @@ class Guard:
         self._tell = tell
         self._stopping = threading.Event()
         self._told = ""
+        self._known: int | None = None
 
     def work(self) -> None:
         """Until `stop`."""
         while not self._stopping.is_set():
-            if not self._balancer.registry().owners:
-                self._stopping.wait(_PAUSE)
-                continue
             try:
-                if self._balancer.ensure_running():
-                    self._tell("balancer.started", "HAProxy was not running: started again")
+                needed = bool(self._balancer.registry().owners)
+                if needed:
+                    self._ensure()
+                else:
+                    self._known = None
                 self._told = ""
             except PenstockError as error:
+                needed = False
                 if error.message != self._told:
                     self._tell("balancer.failed", error.message)
                     self._told = error.message
+            if needed:
+                self._wait()
+            else:
                 self._stopping.wait(_PAUSE)
-                continue
-            self._wait()
 
     def stop(self) -> None:
         """End soon."""
         self._stopping.set()
+
+    def _ensure(self) -> None:
+        started, pid = self._balancer.ensure_running(), self._balancer.process()
+        # Whoever looks at the targets starts it too, and may have been here before us.
+        if started or self._known not in (None, pid):
+            self._tell("balancer.started", "HAProxy was not running: started again")
+        self._known = pid
 
     def _wait(self) -> None:
         """Until HAProxy dies, or it is time to look all the same."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 import socket
@@ -12,11 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.errors import ConfigError, SystemFault
+from pipeline.unix_socket import short_path
 
 if TYPE_CHECKING:
     import uvicorn
 
 _PATIENCE = 5.0
+# How late a server may notice that it is to end, in seconds.
+_TICK = 0.5
 
 
 def private_socket(path: Path) -> socket.socket:
@@ -26,7 +30,8 @@ def private_socket(path: Path) -> socket.socket:
     # In a directory of mode 0700, and with this mode from its first moment.
     mask = os.umask(0o177)
     try:
-        listener.bind(str(path))
+        with short_path(path.parent, path.name) as short:
+            listener.bind(short)
     except OSError as error:
         raise SystemFault(f"cannot listen at {path}: {error.strerror or error}") from error
     finally:
@@ -53,7 +58,13 @@ def answering(config: uvicorn.Config, listener: socket.socket) -> Iterator[None]
     """Serve an application on a socket, in a thread, as long as this is entered."""
     import uvicorn
 
-    server = uvicorn.Server(config)
+    class Server(uvicorn.Server):
+        async def main_loop(self) -> None:
+            """As its own, which looks ten times a second and so costs a third of all that an idle daemon takes."""
+            while not await self.on_tick(0):
+                await asyncio.sleep(_TICK)
+
+    server = Server(config)
     thread = threading.Thread(target=server.run, args=([listener],), name="http", daemon=True)
     thread.start()
     try:

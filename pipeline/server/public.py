@@ -33,7 +33,7 @@ _HEADERS = {
 
 
 def public_config(inbox: Inbox, store: Store, pipelines: Collection[str]) -> uvicorn.Config:
-    """How to serve webhooks, `GET /badge/{pipeline}.svg` and `GET /cc.xml`, on connections as `webhook_config` has them.
+    """How to serve webhooks, `GET /badge/{pipeline}.svg` and `GET /cc.xml`, as `webhook_config` does.
 
     `pipelines` are those that are shown; it may change meanwhile.
     """

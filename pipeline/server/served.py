@@ -29,7 +29,8 @@ class Served:
     def refresh(self) -> bool:
         """Read the file if it is another one than before. True when what is served has changed."""
         stamp = self._stamp()
-        if stamp == self._read_at:
+        # A file that is being replaced may be missing for a moment.
+        if stamp is None or stamp == self._read_at:
             return False
         self._read_at = stamp
         return self.reload()

@@ -208,7 +208,8 @@ async def _refuse_path(request: Request, error: Exception) -> Response:
     """The same for what reaches no route, or with a method that it has not."""
     assert isinstance(error, HTTPException)
     headers = dict(error.headers or {})
-    reason = f"it takes {headers.get('Allow')} only" if error.status_code == 405 else "there is nothing of that name here"
+    allowed = headers.get("Allow")
+    reason = f"it takes {allowed} only" if allowed else "there is nothing of that name here"
     return await _refuse(request, Refused(error.status_code, reason), "request", headers)
 
 

@@ -213,6 +213,11 @@ class RunQueue:
         with self._db.transaction() as db:
             return _run(db, pipeline, number)
 
+    def unfinished(self, pipeline: str) -> list[Run]:
+        """All runs that are not over, oldest first: those that wait, and those that are worked on."""
+        rows = self._db.rows(f"SELECT * FROM runs WHERE pipeline=? AND {_UNFINISHED} ORDER BY number", pipeline)  # noqa: S608
+        return [run_of(row) for row in rows]
+
     def of_commits(self, commits: Sequence[str]) -> list[Run]:
         """The latest run of each of these commits, of whatever pipeline."""
         marks = ",".join("?" * len(commits))

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import threading
+from collections import deque
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Self
 
+from pipeline.errors import StoreFault
 from pipeline.events import Event
 from pipeline.store.database import Database
 from pipeline.store.queue import Request, RunQueue
@@ -25,11 +29,16 @@ from pipeline.store.records import (
 )
 from pipeline.store.rows import maybe_time, next_number, now, release_of, run_of, stage_of, time_of
 
+# How many events are kept in memory while the disk is full.
+_UNWRITTEN = 1000
+
 
 class Store:
     """The database of one home. Every method is one transaction; all raise `StoreFault`."""
 
     def __init__(self, path: Path) -> None:
+        self._noted: deque[Event] = deque(maxlen=_UNWRITTEN)
+        self._noting = threading.Lock()
         self._db = Database(path)
         self.queue = RunQueue(self._db)
 
@@ -203,6 +212,21 @@ class Store:
                     event.at.isoformat(),
                 ),
             )
+
+    def note_event(self, event: Event) -> None:
+        """Keep an event of no run, if need be only in memory for now: what keeps a service going goes on while the
+        disk is full. Raises nothing.
+        """
+        with self._noting:
+            self._noted.append(event)
+        self.write_noted()
+
+    def write_noted(self) -> None:
+        """Write the events that could not be written when they came. Those that still cannot wait. Raises nothing."""
+        with self._noting, suppress(StoreFault):
+            while self._noted:
+                self.record_event(self._noted[0])
+                self._noted.popleft()
 
     def events(self, pipeline: str, run: int | None = None, limit: int = 200) -> list[Event]:
         """The latest events of a pipeline or of one run, oldest first."""

@@ -22,6 +22,7 @@ class Arrivals:
         self._workshop = workshop
         self._arrived = arrived
         self._lock = threading.Lock()
+        self._told_nothing = False
 
     def look(self, trigger: Trigger) -> list[Run]:
         """Queue a run for each commit that has come to a ref since the last look. Raises as the Source stage does."""
@@ -31,6 +32,8 @@ class Arrivals:
             heads, known = source.heads(context), workshop.store.queue.heads(workshop.pipeline)
             for ref in known.keys() - heads.keys():
                 workshop.store.queue.forget_head(workshop.pipeline, ref)
+            if not heads:
+                self._tell_nothing(workshop)
             runs = []
             for ref, sha in heads.items():
                 old = known.get(ref)
@@ -42,6 +45,15 @@ class Arrivals:
         if runs:
             self._arrived()
         return runs
+
+    def _tell_nothing(self, workshop: Workshop) -> None:
+        """Say once that nothing of what is run is there: a branch that is called otherwise is easily overlooked."""
+        pipeline = workshop.configuration.pipeline
+        wanted = (*pipeline.triggers.branches, *pipeline.triggers.tags) or (pipeline.source.branch,)
+        if not self._told_nothing:
+            text = f"nothing to run yet: the repository has no {' and no '.join(wanted)}"
+            workshop.events().emit("trigger.waiting", text)
+        self._told_nothing = True
 
     def _is_known(self, workshop: Workshop, known: dict[str, str], sha: str) -> bool:
         """Whether this is the first look at all, and what is there serves already."""

@@ -20,6 +20,8 @@ _LOOK = 0.025
 _AT_ONCE = 16
 # A new target whose checks still fail after this long is worth a word: before, it may just be starting.
 _WORTH_A_WORD = timedelta(seconds=5)
+# HAProxy's two ways to say so.
+_REFUSALS = ("Connection refused", "Layer4 connection problem")
 _NOBODY_LISTENS = (
     "see that the app listens on the target group's port, and on 0.0.0.0: what listens on 127.0.0.1 inside a container "
     "cannot be reached"
@@ -173,6 +175,6 @@ class Convergence:
         reason = self._fleet.exit_reason(failure.name) if exited else failure.reason
         raise ReleaseFailed(
             f"{failure.name} failed: {reason}",
-            hint=_NOBODY_LISTENS if "Connection refused" in reason else None,
+            hint=_NOBODY_LISTENS if any(sign in reason for sign in _REFUSALS) else None,
             tail=self._fleet.last_words(failure.name),
         )

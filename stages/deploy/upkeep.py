@@ -6,6 +6,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterable
 from datetime import timedelta
+from functools import lru_cache
 
 from pipeline.api import StageContext
 from pipeline.balancer.balancer import Balancer
@@ -78,7 +79,7 @@ class ServiceUpkeep:
 
     def _release(self) -> tuple[Release, ReleaseSpec] | None:
         active = self._context.store.active_release(self._pipeline)
-        return (active, ReleaseSpec.model_validate_json(active.spec)) if active else None
+        return (active, _read(active.spec)) if active else None
 
     def _fleet(self, spec: ReleaseSpec) -> Fleet:
         group = spec.deploy.target_group
@@ -96,6 +97,12 @@ class ServiceUpkeep:
         """What its containers are made from: as they were, whatever a secret has become since."""
         own = Counter(r.template for r in replicas if r.template and fleet.release_of(r.name) == str(release.number))
         return own.most_common(1)[0][0] if own else spec.template(self._service.secrets)
+
+
+# It is looked at every second.
+@lru_cache(maxsize=16)
+def _read(spec: str) -> ReleaseSpec:
+    return ReleaseSpec.model_validate_json(spec)
 
 
 def _missing(count: int, replicas: int) -> list[str]:

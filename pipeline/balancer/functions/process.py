@@ -13,9 +13,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from pipeline.balancer.haproxy.words import FUNCTION_SOCKET
-from pipeline.balancer.unix_socket import connected
 from pipeline.errors import BalancerFault
 from pipeline.files import write_atomically
+from pipeline.unix_socket import connected
 
 _PID_FILE = "functions.pid"
 _LOG = "functions.log"

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import signal
 import sys
 import traceback
 import uuid
@@ -61,6 +62,8 @@ def main() -> None:
     Handler.name = sys.argv[1]
     # A plain function that is found on a class would be given the instance.
     Handler.function = staticmethod(getattr(importlib.import_module(module), attribute))
+    # The first process of a container hears no signal that it has no handler for. It is drained when this comes.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     Server(("", int(sys.argv[2])), Handler).serve_forever()
 
 

@@ -193,7 +193,10 @@ class DataPlane:
         return found
 
     def _write(self, name: str, content: str) -> None:
+        """Have a file say so. One that does is left alone: HAProxy can be started again where the disk is full."""
+        path = self._directory / name
         try:
-            write_atomically(self._directory / name, content)
+            if not (path.exists() and path.read_text() == content):
+                write_atomically(path, content)
         except OSError as error:
-            raise BalancerFault(f"cannot write {self._directory / name}: {error.strerror}") from error
+            raise BalancerFault(f"cannot write {path}: {error.strerror}") from error

@@ -16,8 +16,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipeline.balancer.haproxy.words import MASTER_SOCKET, WORKER_SOCKET
-from pipeline.balancer.unix_socket import connected
 from pipeline.errors import BalancerFault
+from pipeline.unix_socket import connected
 
 _TIMEOUT = 5.0
 # After a start or a reload the master executes itself anew: for some milliseconds it refuses or swallows commands.

@@ -8,10 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives import serialization
-
 from pipeline.balancer.haproxy.words import quote, regsub
 from pipeline.balancer.model.attributes import ListenerAttributes
 from pipeline.balancer.model.tls import DEFAULT_POLICY, Certificate, MutualAuthentication, SslPolicy
@@ -66,6 +62,11 @@ class PemFile(NamedTuple):
 
     def _refuse_unusable(self, content: bytes) -> None:
         """HAProxy would refuse it too, by a name that says nothing to its user."""
+        # 8 MB and 30 ms that only those pay who have certificates.
+        from cryptography import x509
+        from cryptography.exceptions import UnsupportedAlgorithm
+        from cryptography.hazmat.primitives import serialization
+
         try:
             certificates = x509.load_pem_x509_certificates(content)
         except ValueError as error:
