@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,6 +29,8 @@ def watch(folders: Mapping[Path, bool], relevant: Callable[[str], bool], changed
     )
     from watchdog.observers import Observer
 
+    # A folder that is made and filled while it is being added is added twice, which does no harm.
+    warnings.filterwarnings("ignore", "Callback with id .* already exists", RuntimeWarning)
     noise = (FileOpenedEvent, FileClosedNoWriteEvent, DirModifiedEvent)
 
     class Handler(FileSystemEventHandler):
@@ -41,8 +44,12 @@ def watch(folders: Mapping[Path, bool], relevant: Callable[[str], bool], changed
         for folder, recursive in folders.items():
             observer.schedule(Handler(), str(folder), recursive=recursive)
         observer.start()
+        # It says nothing of a folder below that it could not watch. If there is room for one more, there was for all.
+        observer.unschedule(observer.schedule(Handler(), "/"))
     except OSError as error:
         observer.unschedule_all()
+        if observer.is_alive():
+            observer.stop()
         if error.errno not in _USED_UP:
             raise
         raise SystemFault(

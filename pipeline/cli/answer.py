@@ -21,7 +21,7 @@ def answer(number: int, file: Path, parameters: Sequence[str], *, granted: bool,
         if run is None:
             raise ConfigError(f"there is no run {number}", hint="`pipeline history` lists them")
         if run.waits_for != "approval":
-            raise ConfigError(f"run {number} does not wait for approval: it is {run.state}")
+            raise ConfigError(f"run {number} does not wait for approval: its state is {run.state}")
         given = Approval(granted, getpass.getuser(), comment, datetime.now(UTC))
         counts = opened.store.queue.decide(opened.name, number, given).approval
         assert counts is not None

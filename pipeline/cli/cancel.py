@@ -10,8 +10,8 @@ from pathlib import Path
 import click
 
 from pipeline.cli.session import pipeline_options, session
-from pipeline.errors import ConfigError
-from pipeline.lock import is_held
+from pipeline.errors import ConfigError, SystemFault
+from pipeline.lock import holder
 from pipeline.store.records import RunState
 
 
@@ -30,10 +30,14 @@ def command(run: int, file: Path, parameters: tuple[str, ...]) -> None:
             raise ConfigError(f"there is no run {run}", hint="`pipeline history` lists them")
         if found.state is RunState.QUEUED:
             found = opened.store.queue.cancel(opened.name, run, "cancelled")
-        if found.state is RunState.RUNNING and is_held(opened.home.lock(opened.name)):
+        working = holder(opened.home.lock(opened.name))
+        daemon = holder(opened.home.serving)
+        if daemon and working and daemon.pid == working.pid:
+            raise SystemFault(f"the daemon (process {daemon.pid}) does not answer", hint="try it again, or restart it")
+        if found.state is RunState.RUNNING and working and working.pid == found.pid:
             # The command that works on it ends it in order.
             with suppress(ProcessLookupError):
                 os.kill(found.pid, signal.SIGTERM)
         elif found.state is not RunState.CANCELLED:
-            raise ConfigError(f"run {run} is not going on: it is {found.state}")
+            raise ConfigError(f"run {run} is over: {found.state}")
         click.echo(f"run {run} is being given up" if found.state is RunState.RUNNING else f"run {run} is cancelled")

@@ -68,16 +68,20 @@ def follow(client: Client, pipeline: str, number: int, shown: Listener, cancelle
             last = event
     finally:
         over.set()
-    _raise(last)
+    if (error := ending(last)) is not None:
+        raise error
 
 
-def _raise(last: Event | None) -> None:
+def ending(last: Event | None) -> PenstockError | None:
+    """What a run's last event comes to for whoever waited for it; None when all is well."""
     if last is None:
-        return
+        return None
     if last.kind in ("run.superseded", "run.cancelled"):
-        raise Cancelled(last.message)
+        return Cancelled(last.message)
     code = last.fields.get("code")
-    if isinstance(code, int):
-        hint, tail = last.fields.get("hint"), str(last.fields.get("tail") or "")
-        kind = _ERRORS.get(code, SystemFault)
-        raise kind(str(last.fields.get("reason")), hint=str(hint) if hint else None, tail=tuple(tail.splitlines()))
+    if not isinstance(code, int):
+        return None
+    hint, tail = last.fields.get("hint"), str(last.fields.get("tail") or "")
+    error = _ERRORS.get(code, SystemFault)(str(last.fields.get("reason")), hint=str(hint) if hint else None)
+    error.tail = tuple(tail.splitlines())
+    return error

@@ -58,11 +58,11 @@ def _notes(run: Run) -> Iterator[str]:
     """What else is to be known: why it ended so, or has not begun."""
     if run.waits_for:
         yield f"waits for {run.waits_for}"
-    if run.reason:
-        yield run.reason.splitlines()[0]
+    if run.reason != run.state:
+        yield from run.reason.splitlines()[:1]
     if run.retry_of:
         yield f"run {run.retry_of} again"
     if run.attempts > 1:
         yield f"begun {run.attempts} times"
-    if run.approval:
-        yield f"{'approved' if run.approval.granted else 'rejected'} by {run.approval.by}"
+    if run.approval and run.approval.granted:
+        yield f"approved by {run.approval.by}"

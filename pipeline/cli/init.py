@@ -27,4 +27,4 @@ def command(force: bool) -> None:
     click.echo(f"wrote {path}: {found.name}, branch {found.branch}, port {found.port}, check {found.health_path}")
     for note in found.notes:
         click.echo(f"  note: {note}")
-    click.echo("next: git add pipeline.yaml, then `pipeline plan` and `pipeline run`")
+    click.echo("next: commit it, then `pipeline plan` and `pipeline run`; or `pipeline serve`, which runs each commit")

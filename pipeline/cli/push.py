@@ -12,12 +12,14 @@ from pipeline.cli.output import show_whole
 from pipeline.events import Event
 from pipeline.home import Home
 from pipeline.lock import is_held
-from pipeline.store.records import Run
+from pipeline.store.records import LAST_EVENTS, Run
 from pipeline.store.store import Store
 
 _LOOK = 0.05
 # So long a look at the repository may take, in seconds; whoever pushes a branch that is not run waits as long.
 _PATIENCE = 5.0
+# How long its last event may take once a run is over, in seconds.
+_GRACE = 5.0
 # The run may have begun before we did: git waits for the hook, the daemon does not.
 _RECENT = timedelta(minutes=1)
 
@@ -55,12 +57,14 @@ def _short(ref: str) -> str:
 
 
 def _events(store: Store, run: Run) -> Iterator[Event]:
-    last = 0
-    while True:
+    """What happens in a run, to its last event; that one comes a moment after the run is over."""
+    last, over_for = 0, 0.0
+    while over_for < _GRACE:
         now = store.run(run.pipeline, run.number)
         for number, event in store.events_after(run.pipeline, last, run=run.number):
             last = number
             yield event
-        if now is None or now.state.over:
-            return
+            if event.kind in LAST_EVENTS:
+                return
+        over_for += _LOOK if now is None or now.state.over else 0.0
         time.sleep(_LOOK)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pipeline.cli.output import show_json, show_whole
-from pipeline.cli.session import FILE, json_option
+from pipeline.cli.session import FILE, json_option, parameter_option, split_parameter, while_somebody_reads
 from pipeline.errors import ConfigError, ExitCode, LockHeld
 from pipeline.events import Event
 from pipeline.home import Home
@@ -47,9 +47,15 @@ def serving_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @click.command("serve")
 @serving_options
+@parameter_option
 @json_option
 def command(
-    files: tuple[Path, ...], listen: str | None, token_file: Path | None, public: str | None, as_json: bool
+    files: tuple[Path, ...],
+    listen: str | None,
+    token_file: Path | None,
+    public: str | None,
+    parameters: tuple[str, ...],
+    as_json: bool,
 ) -> None:
     """Run what is new in the repositories of FILES, pipeline.yaml by default, and keep in service what is deployed.
 
@@ -57,7 +63,16 @@ def command(
     """
     if bool(listen) != bool(token_file):
         raise ConfigError("--listen and --token-file go together", hint="write a long random word into a file")
-    serve(files or (Path(FILE),), listen=listen, token_file=token_file, public=public, as_json=as_json)
+    if parameters and len(files) > 1:
+        raise ConfigError("-p goes with one FILE", hint="give the parameters of the others defaults")
+    serve(
+        files or (Path(FILE),),
+        listen=listen,
+        token_file=token_file,
+        public=public,
+        parameters=parameters,
+        as_json=as_json,
+    )
 
 
 def serve(
@@ -66,16 +81,15 @@ def serve(
     listen: str | None = None,
     token_file: Path | None = None,
     public: str | None = None,
+    parameters: Sequence[str] = (),
     as_json: bool = False,
 ) -> None:
     """Serve until somebody ends it."""
-    import uvicorn
-
     from pipeline.server.api import ControlApi
     from pipeline.server.control import Control
     from pipeline.server.daemon import Daemon
     from pipeline.server.inbox import ServedInbox
-    from pipeline.server.listening import answering, private_socket, public_socket
+    from pipeline.server.listening import answering, control_config, private_socket, public_socket
     from pipeline.server.public import public_config
     from pipeline.store.store import Store
 
@@ -84,14 +98,13 @@ def serve(
         _be_the_only_one(home, stack)
         store = stack.enter_context(Store(home.database))
         show = show_json if as_json else _show_pipeline if len(files) > 1 else show_whole
-        daemon = Daemon(home, store, files, [show])
+        daemon = Daemon(home, store, files, [while_somebody_reads(show)], dict(split_parameter(p) for p in parameters))
         control = Control(daemon.attendants, store)
         faces = [(ControlApi(control).app(), private_socket(home.socket))]
         if listen and token_file:
             faces.append((ControlApi(control, read_token(token_file)).app(), public_socket(listen)))
         for app, listener in faces:
-            config = uvicorn.Config(app, lifespan="off", log_config=None, access_log=False, ws="none")
-            stack.enter_context(answering(config, listener))
+            stack.enter_context(answering(control_config(app), listener))
         if public:
             inbox = ServedInbox(daemon.attendants, store)
             stack.enter_context(answering(public_config(inbox, store, daemon.attendants), public_socket(public)))

@@ -105,11 +105,9 @@ def install(
 
     Variables for it, such as secrets, may stand in serve.env in its home: NAME=value lines.
     """
-    from pipeline.config.load import load
-
     home, scope = Home.locate(), _scope(system=system)
     served = [file.absolute() for file in files or (Path(FILE),)]
-    names = [load(file).pipeline.name for file in served]
+    names = [_name_of(file, home) for file in served]
     if bool(listen) != bool(token_file):
         raise ConfigError("--listen and --token-file go together", hint="write a long random word into a file")
     if token_file:
@@ -118,7 +116,7 @@ def install(
     options = [word for option, place in places.items() if place for word in (option, place)]
     _refuse_stranger(scope.unit, home)
     _write(scope.unit, unit_text(home, [*options, *map(str, served)], scope.target))
-    click.echo(f"wrote {scope.unit}, which serves {', '.join(names)}")
+    click.echo(f"wrote {scope.unit}, which serves {', '.join(names)} of {home.root}")
     _systemctl(scope, "daemon-reload", f"enable {NAME}", f"restart {NAME}")
     if scope.flags:
         click.echo("so that it runs while you are not logged in: loginctl enable-linger")
@@ -145,17 +143,15 @@ def uninstall(system: bool | None) -> None:
 
 def unit_text(home: Home, arguments: list[str], target: str) -> str:
     """The unit for `pipeline serve ARGUMENTS`."""
-    kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
-    variables = {VARIABLE: str(home.root), **kept}
     # Without -P, a folder called pipeline where it is started would be taken for ours.
     command = [sys.executable, "-P", "-m", "pipeline.cli.main", "serve", *arguments]
     return _UNIT.format(
         mark=_mark(home),
         mount=quoted(str(home.root)),
         command=" ".join(quoted(word).replace("$", "$$") for word in command),
-        environment=" ".join(quoted(f"{name}={value}") for name, value in variables.items()),
+        environment=" ".join(quoted(f"{name}={value}") for name, value in _environment(home).items()),
         # This one is no list of words but a pattern, of which there are no quotes.
-        variables=glob.escape(str(home.root / "serve.env")).replace("%", "%%"),
+        variables=glob.escape(str(_variables_file(home))).replace("%", "%%"),
         patience=PATIENCE + _MORE,
         target=target,
     )
@@ -165,6 +161,29 @@ def quoted(word: str) -> str:
     """One word as systemd reads it, in any setting that takes a list of words."""
     escaped = word.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("%", "%%")
     return f'"{escaped}"'
+
+
+def _name_of(file: Path, home: Home) -> str:
+    """The pipeline in a file. Raises `ConfigError` where the daemon, with its own variables, could not serve it."""
+    from pipeline.config.load import load
+    from pipeline.config.secrets import read_secrets
+
+    variables = _variables_file(home)
+    environ = _environment(home) | (read_secrets(variables) if variables.exists() else {})
+    try:
+        return load(file, {}, environ).pipeline.name
+    except ConfigError as error:
+        if any(problem.reason.startswith("secret ") for problem in error.problems):
+            error.hint = f"the daemon has no variable of this shell: write NAME=value into {variables}, mode 0600"
+        raise
+
+
+def _environment(home: Home) -> dict[str, str]:
+    return {VARIABLE: str(home.root), **{name: os.environ[name] for name in _KEPT if name in os.environ}}
+
+
+def _variables_file(home: Home) -> Path:
+    return home.root / "serve.env"
 
 
 def _scope(*, system: bool | None) -> Scope:

@@ -32,14 +32,16 @@ FILE = "pipeline.yaml"
 _SHOW_CURSOR = "\x1b[?25h"
 
 
+parameter_option = click.option(
+    "-p", "--parameter", "parameters", multiple=True, metavar="NAME=VALUE", help="Give a parameter its value."
+)
+
+
 def pipeline_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """`--file` and `-p`, for every command that is about one pipeline."""
-    command = click.option(
-        "-p", "--parameter", "parameters", multiple=True, metavar="NAME=VALUE", help="Give a parameter its value."
-    )(command)
     return click.option(
         "-f", "--file", "file", type=click.Path(path_type=Path), default=FILE, show_default=True, help="The pipeline."
-    )(command)
+    )(parameter_option(command))
 
 
 wait_option = click.option(
@@ -124,17 +126,17 @@ def _daemon(home: Home, file: Path) -> Client | None:
 def events_shown(opened: Session, *, as_json: bool) -> Iterator[Listener]:
     """The listener that suits where the output goes: a live view on a terminal, else a line an event, or JSON."""
     if as_json:
-        yield _while_somebody_reads(show_json)
+        yield while_somebody_reads(show_json)
     elif sys.stdout.isatty():
         from pipeline.cli.live import LiveView
 
         with LiveView(opened.home, opened.name) as view:
             yield view.hear
     else:
-        yield _while_somebody_reads(show_line)
+        yield while_somebody_reads(show_line)
 
 
-def _while_somebody_reads(show: Listener) -> Listener:
+def while_somebody_reads(show: Listener) -> Listener:
     """What is going on goes on when whoever read of it has seen enough."""
 
     def shown(event: Event) -> None:

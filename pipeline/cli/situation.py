@@ -12,6 +12,7 @@ from pipeline.store.store import Store
 
 # Among so many events are those of the upkeep that count now.
 _EVENTS = 500
+_FAILED = "could not be mended: "
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,3 @@ def _amiss(store: Store, pipeline: str, daemon: Holder) -> Sequence[str]:
         elif event.kind == "upkeep.failed":
             found = [*(text for text in found if not text.startswith(_FAILED)), f"{_FAILED}{event.message}"]
     return found
-
-
-_FAILED = "could not be mended: "

@@ -59,6 +59,9 @@ def _targets(balancer: Balancer, pipeline: str, *, served: bool) -> tuple[list[T
     """The targets, or what keeps us from seeing them while the daemon brings the balancer back."""
     declared = balancer.declared(pipeline)
     groups = declared.target_groups if declared else ()
+    # A look would start it, from here: what starts it is what it belongs to.
+    if served and groups and balancer.process() is None:
+        return [], "the balancer does not run"
     try:
         return [health for group in groups for health in balancer.target_health(pipeline, group)], ""
     except BalancerFault as fault:
@@ -75,7 +78,7 @@ def _show(opened: Session, situation: Situation) -> None:
         click.echo(f"{opened.name}: release {active.number}, {active.sha[:7]} {active.subject}")
     click.echo(_who(situation))
     if last := _last_run(opened, situation):
-        reason = f": {last.reason}" if last.reason else ""
+        reason = f": {last.reason}" if last.reason not in ("", last.state) else ""
         state = last.state.replace("_", " ")
         click.echo(f"last run: {last.kind} {last.number}, {state}, {date(last.finished_at or last.started_at)}{reason}")
     for run in situation.runs[:_SHOWN]:

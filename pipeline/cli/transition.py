@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from pipeline.cli.session import pipeline_options, session
+from pipeline.cli.session import Session, pipeline_options, session
+from pipeline.events import Events
 from pipeline.store.queue import STAGES
 
 _stage = click.argument("stage", type=click.Choice(STAGES))
@@ -25,7 +26,8 @@ def disable(stage: str, reason: str, file: Path, parameters: tuple[str, ...]) ->
     """Let no run into STAGE."""
     with session(file, parameters) as opened:
         opened.store.queue.close_transition(opened.name, stage, reason)
-    click.echo(f"no run goes into {stage}")
+        _tell(opened, "closed", f"no run goes into {stage.capitalize()}: {reason}", stage)
+    click.echo(f"open it again with: pipeline transition enable {stage}")
 
 
 @command.command("enable")
@@ -34,5 +36,15 @@ def disable(stage: str, reason: str, file: Path, parameters: tuple[str, ...]) ->
 def enable(stage: str, file: Path, parameters: tuple[str, ...]) -> None:
     """Let runs into STAGE again."""
     with session(file, parameters) as opened:
-        was_closed = opened.store.queue.open_transition(opened.name, stage)
-    click.echo(f"runs go into {stage} again" if was_closed else f"{stage} was not closed")
+        if opened.store.queue.open_transition(opened.name, stage):
+            _tell(opened, "opened", f"runs go into {stage.capitalize()} again", stage)
+        else:
+            click.echo(f"{stage.capitalize()} was not closed")
+
+
+def _tell(opened: Session, ending: str, text: str, stage: str) -> None:
+    """Say it here, and in the pipeline's events."""
+    events = Events(opened.name)
+    events.subscribe(opened.store.record_event)
+    events.emit(f"transition.{ending}", text, stage=stage)
+    click.echo(text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -10,7 +11,10 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Container:
-    """A container as Docker shows it. `address` is its own in its network, also while it is stopped."""
+    """A container as Docker shows it. `address` is its own in its network, also while it is stopped.
+
+    `running_for` is in seconds, and None where it does not run, or for so long that a list has no seconds any more.
+    """
 
     id: str
     name: str
@@ -22,6 +26,7 @@ class Container:
     pid: int = 0
     exit_code: int | None = None
     oom_killed: bool = False
+    running_for: int | None = None
 
 
 # The weight of builds and tests where processors are scarce; what serves has Docker's usual 1024.
@@ -85,6 +90,7 @@ def listed(row: Mapping[str, Any]) -> Container:
         labels=row["Labels"],
         address=next((a for e in endpoints if (a := _address(e))), ""),
         created_at=datetime.fromtimestamp(row["Created"], UTC),
+        running_for=_seconds(row.get("Status", "")),
     )
 
 
@@ -104,6 +110,12 @@ def inspected(row: Mapping[str, Any]) -> Container:
         exit_code=state["ExitCode"],
         oom_killed=state["OOMKilled"],
     )
+
+
+def _seconds(status: str) -> int | None:
+    """Docker's own words for people, which are all that its list has of this."""
+    found = re.match(r"Up (?:(\d+) seconds?|Less than a second)", status)
+    return int(found[1] or 0) if found else None
 
 
 def _address(endpoint: Mapping[str, Any]) -> str:

@@ -27,9 +27,9 @@ class Networks:
         """The pipeline's own bridge network."""
         return f"penstock-{self._home[:6]}-{pipeline}"
 
-    def ensure(self, pipeline: str) -> IPv4Network:
-        """Make the pipeline's network where it is missing; its addresses."""
-        if pipeline in self._known:
+    def ensure(self, pipeline: str, *, again: bool = False) -> IPv4Network:
+        """Make the pipeline's network where it is missing; its addresses. Looked at once, or `again`."""
+        if pipeline in self._known and not again:
             return self._known[pipeline]
         name = self.name(pipeline)
         with readable_errors():

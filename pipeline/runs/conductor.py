@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from pipeline.errors import PenstockError
@@ -27,6 +28,7 @@ class _Worker:
 
     run: Run
     cancelled: threading.Event = field(default_factory=threading.Event)
+    given_up: bool = False
     thread: threading.Thread | None = None
 
 
@@ -68,13 +70,15 @@ class Conductor:
         with self._lock:
             worker = self._workers.get(number)
         if worker is not None:
+            # Somebody wants it gone: it does not come back when we end before it has.
+            worker.given_up = True
             worker.cancelled.set()
         return worker is not None
 
-    def stop(self, patience: float) -> bool:
+    def stop(self, patience: float) -> None:
         """Begin nothing more. What is in Deploy may end, so many seconds long; the rest goes back to the queue.
 
-        False when something has not ended by then: as after a crash, whoever comes next puts it right.
+        What has not ended by then is as after a crash: whoever comes next puts it right.
         """
         deadline = time.monotonic() + patience
         self._stopping.set()
@@ -87,25 +91,21 @@ class Conductor:
         for worker in workers:
             assert worker.thread is not None
             worker.thread.join(max(0.0, deadline - time.monotonic()))
-        return not any(worker.thread and worker.thread.is_alive() for worker in workers)
-
-    @property
-    def busy(self) -> bool:
-        """Whether any run is being worked on."""
-        return bool(self._workers)
 
     def _begin(self) -> bool:
         workshop = self._workshop()
-        run = workshop.store.queue.claim(workshop.pipeline, workshop.configuration.pipeline.execution_mode)
-        if run is None or self._stopping.is_set():
-            return False
-        worker = _Worker(run)
-        worker.thread = threading.Thread(
-            target=self._execute, args=(workshop, worker), name=f"run-{run.number}", daemon=True
-        )
+        # With the lock, so that `stop` finds every run that has begun.
         with self._lock:
-            self._workers[run.number] = worker
-        worker.thread.start()
+            if self._stopping.is_set():
+                return False
+            run = workshop.store.queue.claim(workshop.pipeline, workshop.configuration.pipeline.execution_mode)
+            if run is None:
+                return False
+            worker = self._workers[run.number] = _Worker(run)
+            worker.thread = threading.Thread(
+                target=self._execute, args=(workshop, worker), name=f"run-{run.number}", daemon=True
+            )
+            worker.thread.start()
         return True
 
     def _recover(self) -> None:
@@ -126,17 +126,22 @@ class Conductor:
 
     def _execute(self, workshop: Workshop, worker: _Worker) -> None:
         execution = Execution(
-            workshop, worker.run, worker.cancelled, turn=self._turn.deploy, interrupted=self._stopping.is_set
+            workshop,
+            worker.run,
+            worker.cancelled,
+            turn=self._turn.deploy,
+            interrupted=lambda: self._stopping.is_set() and not worker.given_up,
         )
         try:
             execution.work()
-            prune(workshop)
         except PenstockError as error:
-            # It is in the run's row, and its events have told it.
+            # It is in the run's row, and its events have told it; or the next look finds the row open.
             _logger.debug("run %s of %s: %s", worker.run.number, workshop.pipeline, error.message)
         except Exception:
             _logger.exception("run %s of %s: a fault of Penstock itself", worker.run.number, workshop.pipeline)
         finally:
+            with suppress(PenstockError):
+                prune(workshop)
             with self._lock:
                 del self._workers[worker.run.number]
             self.wake()

@@ -76,6 +76,7 @@ class Execution:
         by_commit = self._run.options.get(CONFIGURATION) == "commit"
         self._context = replace(self._context, sha=self._run.sha, ref=self._run.ref)
         if not by_commit:
+            self._take_parameters()
             self._prepare()
         outcome = Outcome("")
         for stage in load_stages():
@@ -87,6 +88,14 @@ class Execution:
                 break
         return outcome
 
+    def _take_parameters(self) -> None:
+        """The file as it is, with the parameters that were asked for."""
+        parameters = self._run.options.get(PARAMETERS)
+        if parameters:
+            configuration = load(self._context.configuration.path, {**self._workshop.parameters, **parameters})
+            self._workshop.configuration.secrets.learn(configuration.secrets)
+            self._context = replace(self._context, configuration=configuration)
+
     def _adopting(self, source: Stage) -> Outcome:
         """The Source stage, after the pipeline.yaml of the run's own commit has taken the place of ours."""
         found = load_source().pipeline_file(self._context)
@@ -95,7 +104,8 @@ class Execution:
             text = f"the commit has no pipeline.yaml of its own: {here} counts"
             self._context.events.emit("source.configuration", text)
         else:
-            configuration = adopt(self._context.configuration, found, self._run.options.get(PARAMETERS, {}))
+            parameters = {**self._workshop.parameters, **self._run.options.get(PARAMETERS, {})}
+            configuration = adopt(self._context.configuration, found, parameters)
             # What the commit calls a secret must be masked from here on by whoever masks.
             self._workshop.configuration.secrets.learn(configuration.secrets)
             self._context = replace(self._context, configuration=configuration)
@@ -173,7 +183,7 @@ class Execution:
     def _put_back(self, events: Events) -> None:
         mode = self._workshop.configuration.pipeline.execution_mode
         events.emit("run.interrupted", f"run {self._run.number} was interrupted")
-        tell(self._workshop, self._store.queue.requeue(self._name, self._run.number, mode))
+        tell(self._workshop, self._store.queue.requeue(self._name, self._run.number, mode, counted=False))
 
     def _ended(self, events: Events, error: BaseException) -> BaseException:
         """Write down and tell what an error came to; what it is for whoever waits."""

@@ -10,7 +10,7 @@ from pipeline.errors import StageFailed, Superseded
 from pipeline.quantity import format_duration
 from pipeline.store.records import Run, RunKind
 
-_LOOK = 0.1
+_LOOK = 0.25
 
 
 def pass_gates(context: StageContext, run: Run, stage: str) -> None:

@@ -33,8 +33,6 @@ def recover(workshop: Workshop, working: Collection[int] = ()) -> None:
     store, pipeline, events = workshop.store, workshop.pipeline, workshop.events()
     context = workshop.context(events)
     abandoned = [run for run in store.unfinished_runs(pipeline) if run.number not in working]
-    for run in abandoned:
-        events.emit("run.interrupted", f"run {run.number} was interrupted{_where(context, run)}")
     with Engine(context.home.id) as engine:
         engine.containers.remove_leftovers(pipeline, lambda: working)
     deployment = store.open_deployment(pipeline)
@@ -55,6 +53,8 @@ def recover(workshop: Workshop, working: Collection[int] = ()) -> None:
 def _close(workshop: Workshop, run: Run, reason: str) -> None:
     """What came from the queue goes back to it: whoever asked for it is not there to ask again."""
     mode = workshop.configuration.pipeline.execution_mode
+    # Told when it is put right, once: before, Docker may be away for hours.
+    workshop.events(run.number).emit("run.interrupted", f"run {run.number} was {reason}")
     if run.queued_at is None or run.attempts >= _ATTEMPTS:
         workshop.store.finish_run(run.pipeline, run.number, RunState.INTERRUPTED, reason)
         return

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 from pipeline.api import RunLog, StageContext
@@ -26,12 +26,16 @@ class Unheard:
 
 @dataclass(frozen=True)
 class Workshop:
-    """One pipeline, as one process works on it. Listeners hear every event."""
+    """One pipeline, as one process works on it. Listeners hear every event.
+
+    `parameters` are those that it was asked to work with.
+    """
 
     home: Home
     configuration: Configuration
     store: Store
     listeners: Sequence[Listener] = ()
+    parameters: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def pipeline(self) -> str:

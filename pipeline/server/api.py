@@ -26,9 +26,11 @@ from pipeline.server.control import Control
 from pipeline.server.openapi import describe
 from pipeline.server.representation import event_data, pipeline_data, run_data
 from pipeline.store import queue
-from pipeline.store.records import Trigger
+from pipeline.store.records import LAST_EVENTS, Run, Trigger
 
 _LOOK = 0.05
+# A run is over a moment before its last event is written; whoever has seen that already need not wait for long.
+_GRACE = 2.0
 _LARGEST = 64 * 1024
 _HEARTBEAT = 15.0
 B = TypeVar("B", bound=Body)
@@ -106,12 +108,14 @@ class ControlApi:
     async def _runs(self, request: Request) -> Response:
         name, limit = request.path_params["pipeline"], _number(request, "limit", 20)
         self._control.attendant(name)
-        runs = await run_in_threadpool(self._store.runs, name, min(limit, 1000))
-        return JSONResponse([run_data(self._store, run) for run in runs])
+        runs = await run_in_threadpool(
+            lambda: [run_data(self._store, run) for run in self._store.runs(name, min(limit, 1000))]
+        )
+        return JSONResponse(runs)
 
     async def _run(self, request: Request) -> Response:
         run = await run_in_threadpool(self._control.run, *_named(request))
-        return JSONResponse(run_data(self._store, run))
+        return await self._shown(run)
 
     async def _log(self, request: Request) -> Response:
         pipeline, number = _named(request)
@@ -140,15 +144,15 @@ class ControlApi:
             Trigger.COMMAND, body.requested, body.kind, options=options | ({FORCE: True} if body.force else {})
         )
         run = await run_in_threadpool(self._control.submit, request.path_params["pipeline"], asked)
-        return JSONResponse(run_data(self._store, run), 201)
+        return await self._shown(run, 201)
 
     async def _cancel(self, request: Request) -> Response:
         run = await run_in_threadpool(self._control.cancel, *_named(request))
-        return JSONResponse(run_data(self._store, run), 202)
+        return await self._shown(run, 202)
 
     async def _retry(self, request: Request) -> Response:
         run = await run_in_threadpool(self._control.retry, *_named(request))
-        return JSONResponse(run_data(self._store, run), 201)
+        return await self._shown(run, 201)
 
     async def _decide(self, request: Request) -> Response:
         body = await _body(request, ApprovalBody)
@@ -157,7 +161,7 @@ class ControlApi:
             pipeline, number = _named(request)
             return self._control.decide(pipeline, number, granted=body.granted, by=body.by, comment=body.comment)
 
-        return JSONResponse(run_data(self._store, await run_in_threadpool(decide)))
+        return await self._shown(await run_in_threadpool(decide))
 
     async def _close(self, request: Request) -> Response:
         body = await _body(request, TransitionBody)
@@ -167,6 +171,9 @@ class ControlApi:
     async def _open(self, request: Request) -> Response:
         await run_in_threadpool(self._control.open_transition, *_transition(request))
         return Response(status_code=204)
+
+    async def _shown(self, run: Run, code: int = 200) -> Response:
+        return JSONResponse(await run_in_threadpool(run_data, self._store, run), code)
 
     # Following
 
@@ -180,14 +187,15 @@ class ControlApi:
 
     async def _events(self, last: int, pipeline: str | None = None, run: int | None = None) -> AsyncIterator[str]:
         """Events from the one after `last` on; of a run, until it is over."""
-        silent = 0.0
+        silent = ended = 0.0
         while True:
             over = run is not None and await run_in_threadpool(self._is_over, pipeline or "", run)
             found = await run_in_threadpool(self._store.events_after, pipeline, last, run=run)
             for number, event in found:
                 last, silent = number, 0.0
                 yield f"id: {number}\nevent: {event.kind}\ndata: {json.dumps(event_data(number, event))}\n\n"
-            if over and not found:
+            ended += _LOOK if over else 0.0
+            if run is not None and (ended > _GRACE or any(event.kind in LAST_EVENTS for _, event in found)):
                 return
             if silent > _HEARTBEAT:
                 silent = 0.0

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from pipeline.errors import ConfigError, LockHeld, PenstockError
@@ -20,8 +21,10 @@ from pipeline.server.keeper import Keeper
 from pipeline.server.lookout import Lookout
 from pipeline.server.served import Served
 from pipeline.store.records import Trigger
+from pipeline.triggers.arrivals import Arrivals
 
 _RETRY = (0.2, 5.0)
+_LONGEST = 60.0
 _logger = logging.getLogger(__name__)
 
 
@@ -32,6 +35,7 @@ class Attendant:
         self.served = served
         self._turn = Turn()
         self.conductor = Conductor(lambda: served.workshop, self._turn)
+        self._arrivals = Arrivals(lambda: served.workshop, self.conductor.wake)
         self._lookout = self._new_lookout()
         self._keeper = Keeper(lambda: served.workshop, self._turn)
         self._stopping = threading.Event()
@@ -73,7 +77,7 @@ class Attendant:
                     self._start(self._lookout.work, "lookout")
 
     def _new_lookout(self) -> Lookout:
-        return Lookout(lambda: self.served.workshop, self.conductor.wake)
+        return Lookout(lambda: self.served.workshop, self._arrivals)
 
     def _serve(self) -> None:
         with ExitStack() as stack:
@@ -86,13 +90,32 @@ class Attendant:
                     self._start(self.conductor.work, "conductor"),
                 ]
                 self.ready.set()
+            self.served.workshop.events().emit("serve.started", f"served by process {os.getpid()} from now on")
             for thread in threads:
                 thread.join()
 
     def _start(self, work: Callable[[], None], name: str) -> threading.Thread:
-        thread = threading.Thread(target=work, name=f"{name}-{self.served.name}", daemon=True)
+        thread = threading.Thread(target=self._supervise, args=(work, name), name=f"{name}-{self.served.name}")
+        thread.daemon = True
         thread.start()
         return thread
+
+    def _supervise(self, work: Callable[[], None], name: str) -> None:
+        """What ends by an error is begun again: nobody else would notice that it is gone."""
+        pause = _RETRY[0]
+        while not self._stopping.is_set():
+            try:
+                work()
+            except Exception as error:
+                text = error.message if isinstance(error, PenstockError) else repr(error)
+                if not isinstance(error, PenstockError):
+                    _logger.exception("the %s of %s ended", name, self.served.name)
+                with suppress(PenstockError):
+                    self.served.workshop.events().emit("serve.failed", f"the {name} ended, and begins again: {text}")
+                self._stopping.wait(pause)
+                pause = min(2 * pause, _LONGEST)
+            else:
+                return
 
     def _take_over(self, stack: ExitStack) -> None:
         workshop = self.served.workshop

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from pipeline.store.records import RunKind
 
@@ -27,6 +27,12 @@ class RunBody(Body):
     configuration: Literal["file", "commit"] = Field(
         "commit", description="Whose pipeline.yaml counts: the served file as it is, or the commit's own."
     )
+
+    @model_validator(mode="after")
+    def _names_what_it_can(self) -> Self:
+        if self.kind is RunKind.ROLLBACK and not (self.requested or "1").isdecimal():
+            raise ValueError("a rollback is to a release: its number")
+        return self
 
 
 class ApprovalBody(Body):

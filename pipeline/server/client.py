@@ -45,13 +45,12 @@ class Client:
             raise SystemFault(f"the daemon at {self._path} does not answer: {error}") from error
         finally:
             connection.close()
-        data = json.loads(content) if content else None
         if answer.status >= 400:
-            raise _refusal(answer.status, data)
-        return data
+            raise _refusal(answer.status, content)
+        return json.loads(content) if content else None
 
     def events(self, pipeline: str, run: int, after: int = 0) -> Iterator[Event]:
-        """A run's events until it is over. A daemon that is started anew meanwhile is waited for."""
+        """A run's events until it is over."""
         while True:
             connection = _Connection(self._path)
             try:
@@ -83,8 +82,12 @@ class _Connection(http.client.HTTPConnection):
             self.sock.connect(short)
 
 
-def _refusal(status: int, data: Any) -> PenstockError:
+def _refusal(status: int, content: bytes) -> PenstockError:
     kind = SystemFault if status >= 500 else ConfigError
+    try:
+        data = json.loads(content)
+    except ValueError:
+        data = None
     if not isinstance(data, dict) or "error" not in data:
-        return SystemFault(f"the daemon answered {status}")
+        return SystemFault(f"the daemon answered {status}", hint="its own output says more")
     return kind(data["error"], hint=data.get("hint"))

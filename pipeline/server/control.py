@@ -45,8 +45,8 @@ class Control:
             raise ConfigError(f"run {number} is {former.state}: there is nothing to try again")
         if former.kind is RunKind.RUN and self._overtaken(name, number):
             raise ConfigError(
-                f"a newer run than {number} has been deployed since",
-                hint=f"run its commit: pipeline run {(former.sha or '')[:7]}",
+                f"a newer run than {number} has been deployed since, or is on its way",
+                hint=f"to have this commit all the same: pipeline run {(former.sha or '')[:7]}",
             )
         request = Request(
             Trigger.RETRY,
@@ -69,7 +69,8 @@ class Control:
             if run.state is RunState.CANCELLED:
                 tell(attendant.served.workshop, run)
         if run.state is RunState.RUNNING:
-            attendant.conductor.cancel(number)
+            if not attendant.conductor.cancel(number):
+                raise ConfigError(f"run {number} is just being taken over, or is ending", hint="try it again")
         elif run.state is not RunState.CANCELLED:
             raise ConfigError(f"run {number} is over: {run.state}")
         return run
@@ -108,4 +109,5 @@ class Control:
 
     def _overtaken(self, name: str, number: int) -> bool:
         newer = (run for run in self.store.runs(name, limit=1000) if run.number > number)
-        return any(run.state is RunState.SUCCEEDED and run.kind is RunKind.RUN for run in newer)
+        states = (RunState.SUCCEEDED, RunState.QUEUED, RunState.RUNNING)
+        return any(run.state in states and run.kind is RunKind.RUN for run in newer)

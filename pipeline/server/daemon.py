@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import gc
+import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from pipeline.store.store import Store
 from pipeline.triggers.spool import Spool
 
 _REFRESH = 1.0
+_logger = logging.getLogger(__name__)
 # As Python has it by itself: objects of each generation that are made before it looks for garbage among them.
 _GARBAGE = (700, 10, 10)
 
@@ -27,11 +29,18 @@ _GARBAGE = (700, 10, 10)
 class Daemon:
     """Serves pipelines of one home. Raises `ConfigError` at the start, for a file that cannot be served."""
 
-    def __init__(self, home: Home, store: Store, files: Sequence[Path], listeners: Sequence[Listener] = ()) -> None:
+    def __init__(
+        self,
+        home: Home,
+        store: Store,
+        files: Sequence[Path],
+        listeners: Sequence[Listener] = (),
+        parameters: Mapping[str, str] | None = None,
+    ) -> None:
         self.home = home
         self.store = store
         self._listeners = listeners
-        served = [Served(file, home, store, listeners) for file in files]
+        served = [Served(file, home, store, listeners, parameters) for file in files]
         self.attendants = {s.name: Attendant(s) for s in served}
         if len(self.attendants) < len(served):
             raise ConfigError("two of the files have the same name", hint="each pipeline has a name of its own")
@@ -55,14 +64,21 @@ class Daemon:
             for attendant in self.attendants.values():
                 attendant.start()
             while not self._ending.is_set():
-                self.store.write_noted()
-                self._take_words()
-                forced = self._reloading.is_set()
-                self._reloading.clear()
-                for attendant in self.attendants.values():
-                    attendant.refresh(forced=forced)
+                try:
+                    self._look()
+                except (PenstockError, OSError) as error:
+                    # With no descriptor or no room on the disk left for a while, what is served is served on.
+                    _logger.warning("looking around: %s", error)
                 self._called.wait(_REFRESH)
                 self._called.clear()
+
+    def _look(self) -> None:
+        self.store.write_noted()
+        self._take_words()
+        forced = self._reloading.is_set()
+        self._reloading.clear()
+        for attendant in self.attendants.values():
+            attendant.refresh(forced=forced)
 
     def reload(self) -> None:
         """Read every served file again."""

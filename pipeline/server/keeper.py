@@ -94,4 +94,4 @@ class Keeper:
         return self._upkeep
 
     def _pause(self) -> float:
-        return min(_LOOK * 2**self._failures, _LONGEST_WAIT) if self._failures else _LOOK
+        return float(min(_LOOK * 2 ** min(self._failures, 16), _LONGEST_WAIT))

@@ -17,8 +17,12 @@ from pipeline.unix_socket import short_path
 
 if TYPE_CHECKING:
     import uvicorn
+    from starlette.applications import Starlette
 
 _PATIENCE = 5.0
+_MOST_CONNECTIONS = 200
+# Seconds from a connection to its first request.
+_SILENCE = 10.0
 # How late a server may notice that it is to end, in seconds.
 _TICK = 0.5
 
@@ -51,6 +55,38 @@ def public_socket(address: str) -> socket.socket:
     except OSError as error:
         taken = "somebody listens there already" if error.errno == errno.EADDRINUSE else error.strerror or error
         raise ConfigError(f"cannot listen at {address}: {taken}") from error
+
+
+def control_config(app: Starlette) -> uvicorn.Config:
+    """How to serve the control API: whoever opens connections and says nothing does not use up what others need."""
+    import uvicorn
+    from uvicorn.protocols.http.h11_impl import H11Protocol
+
+    class Connection(H11Protocol):
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+            super().connection_made(transport)
+            if len(self.connections) > _MOST_CONNECTIONS:
+                transport.abort()
+            self._limit = self.loop.call_later(_SILENCE, self._end_if_silent)
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            self._limit.cancel()
+            super().connection_lost(exc)
+
+        def _end_if_silent(self) -> None:
+            if self.cycle is None:
+                self.transport.abort()
+
+    return uvicorn.Config(
+        app,
+        http=Connection,
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        ws="none",
+        # Followers have no end of their own.
+        timeout_graceful_shutdown=1,
+    )
 
 
 @contextmanager

@@ -11,8 +11,8 @@ from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 
 from pipeline.errors import PenstockError, SystemFault
+from pipeline.runs.execution import CONFIGURATION
 from pipeline.runs.stages import load_source
-from pipeline.runs.submission import submit
 from pipeline.runs.workshop import Workshop
 from pipeline.store.queue import Request
 from pipeline.store.records import Trigger
@@ -32,10 +32,9 @@ _logger = logging.getLogger(__name__)
 class Lookout:
     """One pipeline's triggers, in a thread. `call` may come from any other."""
 
-    def __init__(self, workshop: Callable[[], Workshop], arrived: Callable[[], None]) -> None:
+    def __init__(self, workshop: Callable[[], Workshop], arrivals: Arrivals) -> None:
         self._workshop = workshop
-        self._arrived = arrived
-        self._arrivals = Arrivals(workshop, arrived)
+        self._arrivals = arrivals
         self._called = threading.Event()
         self._trigger = Trigger.WATCH
         self._stopping = threading.Event()
@@ -57,17 +56,26 @@ class Lookout:
         schedule = Schedule(triggers.schedule, local_zone(), datetime.now(UTC))
         with ExitStack() as stack:
             pace, usual = self._observe(stack)
-            due = 0.0
+            due, failures = 0.0, 0
             while not self._stopping.is_set():
                 if self._called.is_set() or time.monotonic() >= due:
                     trigger = self._trigger if self._called.is_set() else usual
                     self._called.clear()
-                    pace = pace.after(succeeded=self._look(trigger))
-                    due = time.monotonic() + pace.wait(random.random).total_seconds()
+                    succeeded = self._look(trigger)
+                    pace, failures = pace.after(succeeded=succeeded), 0 if succeeded else failures + 1
+                    due = time.monotonic() + self._wait(pace, usual, failures)
                 schedule, moment = schedule.look(datetime.now(UTC))
                 if moment:
                     self._run_on_schedule(moment.expression)
                 self._called.wait(min(_TICK, due - time.monotonic(), _until(schedule.next())))
+
+    def _wait(self, pace: Pace, usual: Trigger, failures: int) -> float:
+        """Seconds until the next look that nobody calls for."""
+        seconds = pace.wait(random.random).total_seconds()
+        if usual is Trigger.WATCH and failures:
+            # Here nobody is spared by waiting; and what the watch told may have been what could not be looked at.
+            seconds = min(_UNWATCHED.total_seconds() * 2 ** min(failures - 1, 5), _SAFETY.total_seconds())
+        return seconds
 
     def _observe(self, stack: ExitStack) -> tuple[Pace, Trigger]:
         """Begin to watch, where that can be done; how often to look besides, and what a look is then called."""
@@ -103,10 +111,9 @@ class Lookout:
         workshop = self._workshop()
         try:
             workshop.events().emit("trigger.schedule", f"it is time: {expression}")
-            submit(workshop, [Request(Trigger.SCHEDULE, options={"configuration": "commit"})])
+            self._arrivals.ask(Request(Trigger.SCHEDULE, options={CONFIGURATION: "commit"}))
         except PenstockError as error:
             _logger.warning("the schedule %s of %s: %s", expression, workshop.pipeline, error.message)
-        self._arrived()
 
 
 def _until(moment: Moment | None) -> float:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import threading
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pipeline.config.load import load
@@ -17,17 +18,30 @@ from pipeline.store.store import Store
 class Served:
     """The file, and the workshop that it makes. Raises `ConfigError` where the first reading fails."""
 
-    def __init__(self, file: Path, home: Home, store: Store, listeners: Sequence[Listener]) -> None:
+    def __init__(
+        self,
+        file: Path,
+        home: Home,
+        store: Store,
+        listeners: Sequence[Listener],
+        parameters: Mapping[str, str] | None = None,
+    ) -> None:
         self.file = file.resolve()
         self._home = home
         self._store = store
         self._listeners = listeners
+        self._parameters = dict(parameters or {})
         self._read_at = self._stamp()
         self.workshop = self._read()
         self.name = self.workshop.pipeline
+        self._lock = threading.RLock()
 
     def refresh(self) -> bool:
         """Read the file if it is another one than before. True when what is served has changed."""
+        with self._lock:
+            return self._refresh()
+
+    def _refresh(self) -> bool:
         stamp = self._stamp()
         # A file that is being replaced may be missing for a moment.
         if stamp is None or stamp == self._read_at:
@@ -37,6 +51,10 @@ class Served:
 
     def reload(self) -> bool:
         """Read the file in any case, with whatever it names. True when what is served has changed."""
+        with self._lock:
+            return self._reload()
+
+    def _reload(self) -> bool:
         events = self.workshop.events()
         try:
             found = self._read()
@@ -54,7 +72,7 @@ class Served:
         return True
 
     def _read(self) -> Workshop:
-        return Workshop(self._home, load(self.file), self._store, self._listeners)
+        return Workshop(self._home, load(self.file, self._parameters), self._store, self._listeners, self._parameters)
 
     def _stamp(self) -> tuple[int, int] | None:
         try:

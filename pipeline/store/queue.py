@@ -103,6 +103,11 @@ class RunQueue:
             cursor = db.execute("INSERT OR IGNORE INTO deliveries VALUES (?,?,?)", (digest, pipeline, now()))
             return cursor.rowcount == 1
 
+    def forget_delivery(self, pipeline: str, digest: str) -> None:
+        """A webhook that was taken could not be used: it may come again."""
+        with self._db.transaction() as db:
+            db.execute("DELETE FROM deliveries WHERE pipeline=? AND digest=?", (pipeline, digest))
+
     def begin(self, pipeline: str, request: Request, mode: Mode) -> Run | None:
         """A run that its caller begins at once, out of the queue. None when others wait that it must not overtake."""
         with self._db.transaction() as db:
@@ -118,11 +123,6 @@ class RunQueue:
                 (os.getpid(), pipeline, number),
             )
             return _run(db, pipeline, number)
-
-    def forget_delivery(self, pipeline: str, digest: str) -> None:
-        """A webhook that was taken could not be used: it may come again."""
-        with self._db.transaction() as db:
-            db.execute("DELETE FROM deliveries WHERE pipeline=? AND digest=?", (pipeline, digest))
 
     # Going on
 
@@ -192,16 +192,20 @@ class RunQueue:
             )
             return _run(db, pipeline, number)
 
-    def requeue(self, pipeline: str, number: int, mode: Mode) -> Run:
-        """Put back a run whose worker died. Where a newer one has taken its place meanwhile, it is superseded."""
+    def requeue(self, pipeline: str, number: int, mode: Mode, *, counted: bool = True) -> Run:
+        """Put back a run whose worker died, or ended in order: then it is not `counted` as an attempt.
+
+        Where a newer one has taken its place meanwhile, it is superseded.
+        """
         with self._db.transaction() as db:
             db.execute("DELETE FROM stages WHERE pipeline=? AND run=?", (pipeline, number))
             db.execute(
-                "UPDATE runs SET state='queued', waits_for=NULL WHERE pipeline=? AND number=?", (pipeline, number)
+                "UPDATE runs SET state='queued', waits_for=NULL, attempts=attempts-? WHERE pipeline=? AND number=?",
+                (0 if counted else 1, pipeline, number),
             )
             newer = db.execute(
                 "SELECT max(number) FROM runs WHERE pipeline=? AND number>? AND kind='run' "
-                "AND state NOT IN ('skipped', 'cancelled')",
+                "AND state IN ('queued', 'running', 'succeeded')",
                 (pipeline, number),
             ).fetchone()[0]
             if newer and mode == "superseded":
@@ -296,8 +300,11 @@ def _supersede_older(db: sqlite3.Connection, pipeline: str, number: int) -> None
 
 def _may_begin(first: sqlite3.Row, running: list[sqlite3.Row], mode: Mode) -> bool:
     # What takes a release out of service, or puts a former one back, meets nothing else.
-    if first["kind"] != RunKind.RUN or any(row["kind"] != RunKind.RUN for row in running):
-        return not running
+    if any(row["kind"] != RunKind.RUN for row in running):
+        return False
+    if first["kind"] != RunKind.RUN:
+        # But those that wait for somebody: in a freeze above all it must be possible to go back.
+        return all(row["waits_for"] for row in running)
     if mode == "parallel":
         return len(running) < AT_ONCE
     if mode == "queued":
@@ -311,11 +318,17 @@ def _obstacle(db: sqlite3.Connection, run: Run, stage: str) -> str:
         return f"the transition into {stage}, closed: {closed['reason']}"
     if stage != "deploy":
         return ""
-    older = db.execute(
-        f"SELECT min(number) FROM runs WHERE pipeline=? AND number<? AND {_UNFINISHED}",  # noqa: S608
+    unfinished = db.execute(
+        f"SELECT number, waits_for, {_DEPLOYS} AS deploys FROM runs "  # noqa: S608
+        f"WHERE pipeline=? AND number<>? AND {_UNFINISHED} ORDER BY number",
         (run.pipeline, run.number),
-    ).fetchone()[0]
-    return f"run {older}" if older else ""
+    ).fetchall()
+    for other in unfinished:
+        # What goes back, or takes down, passes by those that wait for somebody, and they wait for it.
+        older = other["number"] < run.number and (run.kind is RunKind.RUN or not other["waits_for"])
+        if older or other["deploys"]:
+            return f"run {other['number']}"
+    return ""
 
 
 def _begin_stage(db: sqlite3.Connection, pipeline: str, run: int, name: str) -> None:

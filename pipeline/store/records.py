@@ -29,6 +29,10 @@ class RunState(StrEnum):
         return self not in (RunState.QUEUED, RunState.RUNNING)
 
 
+# The kinds of events of which each run has one, as its last word.
+LAST_EVENTS = frozenset({"run.finished", "run.superseded", "run.skipped", "run.cancelled"})
+
+
 class RunKind(StrEnum):
     """What the run does."""
 

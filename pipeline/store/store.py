@@ -299,6 +299,12 @@ class Store:
             for number in numbers:
                 db.execute("DELETE FROM events WHERE pipeline=? AND run=?", (pipeline, number))
                 db.execute("DELETE FROM runs WHERE pipeline=? AND number=?", (pipeline, number))
+            # What belongs to no run is kept as long as the oldest one.
+            db.execute(
+                "DELETE FROM events WHERE pipeline=? AND run IS NULL "
+                "AND at < (SELECT min(started_at) FROM runs WHERE pipeline=?)",
+                (pipeline, pipeline),
+            )
         return numbers
 
 

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Sequence
 
 from pipeline.api import Revision
+from pipeline.errors import PenstockError
 from pipeline.runs.execution import CONFIGURATION
 from pipeline.runs.stages import load_source
 from pipeline.runs.submission import submit
@@ -34,16 +35,23 @@ class Arrivals:
                 workshop.store.queue.forget_head(workshop.pipeline, ref)
             if not heads:
                 self._tell_nothing(workshop)
-            runs = []
+            runs, failure = [], None
             for ref, sha in heads.items():
                 old = known.get(ref)
                 if old == sha:
                     continue
-                revisions = source.commits(context, old, sha)
+                try:
+                    revisions = source.commits(context, old, sha)
+                except PenstockError as error:
+                    # One that cannot be read keeps no other out.
+                    failure = error
+                    continue
                 requests = [] if self._is_known(workshop, known, sha) else _requests(trigger, ref, revisions)
                 runs += submit(workshop, requests, {ref: (old, sha)})
         if runs:
             self._arrived()
+        if failure is not None:
+            raise failure
         return runs
 
     def _tell_nothing(self, workshop: Workshop) -> None:
@@ -54,6 +62,11 @@ class Arrivals:
             text = f"nothing to run yet: the repository has no {' and no '.join(wanted)}"
             workshop.events().emit("trigger.waiting", text)
         self._told_nothing = True
+
+    def ask(self, request: Request) -> None:
+        """Queue a run though nothing is new."""
+        submit(self._workshop(), [request])
+        self._arrived()
 
     def _is_known(self, workshop: Workshop, known: dict[str, str], sha: str) -> bool:
         """Whether this is the first look at all, and what is there serves already."""

@@ -151,6 +151,11 @@ class Fleet:
             and container.address != target.address
         ]
 
+    def running_for(self, name: str) -> int | None:
+        """For how many seconds a container has run, as of the last look; None where it does not, or for long."""
+        container = self._containers.get(name)
+        return container.running_for if container else None
+
     def last_words(self, name: str, count: int = 20) -> tuple[str, ...]:
         """The last lines that a container printed."""
         container = self._containers.get(name)
@@ -211,7 +216,8 @@ class Fleet:
         """
         subnet = self._engine.networks.ensure(self._pipeline)
         used = self._taken | {IPv4Address(c.address) for c in self._containers.values() if c.address}
-        used |= self._engine.networks.addresses(self._pipeline)
+        # The network may be another one than it was.
+        used = {a for a in used | self._engine.networks.addresses(self._pipeline) if a in subnet}
         first, last = int(subnet.network_address) + 2, int(subnet.broadcast_address) - 1
         start = max((int(a) for a in used), default=first - 1) + 1
         for number in (*range(start, last + 1), *range(first, start)):

@@ -16,11 +16,14 @@ def prune(context: StageContext, engine: Engine, keep: int) -> None:
     kept = {r.image_id for r in served[:keep]} | {r.image_id for r in served if r.state is ReleaseState.ACTIVE}
     try:
         images = engine.images.of(pipeline)
-        # Asked for after they were listed: what another run builds or takes up from now on is not among them.
-        kept |= store.held_images(pipeline)
+        # Asked for after they were listed: what another run builds from now on is not among them.
         working = {str(run.number) for run in store.unfinished_runs(pipeline)}
         for image, run in images.items():
-            if image not in kept and run not in working and engine.images.remove(image):
-                store.forget_image(image)
+            if image in kept or run in working:
+                continue
+            # Forgotten first, so that no run takes it up from here on; one that has held it already keeps it.
+            store.forget_image(image)
+            if image not in store.held_images(pipeline):
+                engine.images.remove(image)
     except SystemFault as error:
         context.events.emit("retention.warning", f"an old image could not be removed: {error.message}")

@@ -47,7 +47,8 @@ class Service:
         `template` is what the containers are made from, where they are not to be made anew for a changed secret;
         `patience`, how long one that is found unhealthy may stay so.
         """
-        self.engine.networks.ensure(self._pipeline)
+        # Somebody may have removed it since we looked.
+        self.engine.networks.ensure(self._pipeline, again=True)
         self.balancer.apply(self._pipeline, spec.balancer)
         desired = replace(spec.desired(self.secrets), patience=patience)
         Convergence(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterable
 from datetime import timedelta
@@ -20,6 +21,8 @@ from stages.deploy.spec import ReleaseSpec
 
 # One replacement for its health makes the next wait twice as long, up to this.
 _LONGEST = timedelta(minutes=10)
+# Docker counts whole seconds, and its clock is another one than ours.
+_UNCERTAIN = 1.5
 
 
 class ServiceUpkeep:
@@ -33,6 +36,8 @@ class ServiceUpkeep:
         self._service = Service(context, self._engine, self._balancer)
         self._fleets: dict[str, Fleet] = {}
         self._sick: set[str] = set()
+        self._states: dict[str, TargetState | None] = {}
+        self._began: dict[str, float] = {}
         self._replaced = 0
 
     def close(self) -> None:
@@ -47,6 +52,8 @@ class ServiceUpkeep:
         release, spec = found
         fleet = self._fleet(spec)
         replicas = fleet.observe().replicas
+        self._tell_changes(replicas)
+        self._tell_restarts(fleet, replicas)
         template = self._template(fleet, replicas, release, spec)
         wanted = [r for r in replicas if r.template == template and r.runs and not r.leaving]
         patience = self._patience(spec)
@@ -76,6 +83,30 @@ class ServiceUpkeep:
             fleet.forget(name)
         self._replaced += bool(self._sick)
         self._service.serve(spec, release.number, cancelled, template=template, patience=self._patience(spec))
+
+    def _tell_changes(self, replicas: Iterable[Replica]) -> None:
+        """What mends itself, or may yet, is told all the same."""
+        for replica in replicas:
+            was, now = self._states.get(replica.name), replica.target
+            if (was, now) == (TargetState.HEALTHY, TargetState.UNHEALTHY):
+                text = f"{replica.name} is unhealthy: {replica.reason}"
+                self._context.events.emit("target.unhealthy", text, target=replica.name)
+            if (was, now) == (TargetState.UNHEALTHY, TargetState.HEALTHY):
+                text = f"{replica.name} is healthy again and gets requests"
+                self._context.events.emit("target.healthy", text, target=replica.name)
+        self._states = {replica.name: replica.target for replica in replicas}
+
+    def _tell_restarts(self, fleet: Fleet, replicas: Iterable[Replica]) -> None:
+        """Docker starts again what has ended by itself, and may do so before a check of the balancer misses it."""
+        now, began = time.monotonic(), {}
+        for name in (replica.name for replica in replicas):
+            seconds = fleet.running_for(name)
+            known = began[name] = self._began.get(name, now)
+            if seconds is not None and now - known > seconds + _UNCERTAIN:
+                began[name] = now - seconds
+                text = f"{name} had ended by itself, and Docker has started it again"
+                self._context.events.emit("target.restarted", text, target=name)
+        self._began = began
 
     def _release(self) -> tuple[Release, ReleaseSpec] | None:
         active = self._context.store.active_release(self._pipeline)

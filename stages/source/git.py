@@ -9,12 +9,16 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
+import subprocess
+import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from pipeline.errors import ConfigError, StageFailed, SystemFault
+from pipeline.errors import Cancelled, ConfigError, StageFailed, SystemFault
 
 # What `git rev-parse --local-env-vars` lists, and what tells git where to look or what to run.
 _MISLEADING = (
@@ -50,6 +54,7 @@ _OPTIONS = tuple(word for setting in _SETTINGS for word in ("-c", setting))
 _NO_ATTRIBUTES = "-export-ignore -export-subst -filter -ident -text -eol -working-tree-encoding"
 _STALLED = ("-c", "http.lowSpeedLimit=1000", "-c", "http.lowSpeedTime=30")
 _FETCH_TIMEOUT = 600
+_LOOK = 0.1
 _REFS = ("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")
 
 
@@ -58,10 +63,11 @@ class GitFailed(Exception):
 
 
 class Git:
-    """Git commands in one directory."""
+    """Git commands in one directory. Those that may wait for others end soon after `cancelled` is set."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, cancelled: threading.Event | None = None) -> None:
         self.directory = directory
+        self._cancelled = cancelled or threading.Event()
         for name in _MISLEADING:
             os.environ.pop(name, None)
         # It would look for git at import, and warn in its own way.
@@ -81,6 +87,28 @@ class Git:
     def __call__(self, *arguments: str, timeout: float | None = None) -> str:
         """What a command prints. Raises `GitFailed`."""
         return self._run(arguments, timeout).decode(errors="surrogateescape")
+
+    def patiently(self, *arguments: str, timeout: float) -> str:
+        """What a command prints that may wait for somebody else. Raises `GitFailed`, and `Cancelled`."""
+        deadline = time.monotonic() + timeout
+        with _readable_errors():
+            # Of a session of its own, so that what it has started for the network can be ended with it.
+            process: Any = self._git.execute(["git", *_OPTIONS, *arguments], as_process=True, start_new_session=True)
+            while True:
+                try:
+                    output, error = process.proc.communicate(timeout=_LOOK)
+                    break
+                except subprocess.TimeoutExpired:
+                    if not self._cancelled.is_set() and time.monotonic() < deadline:
+                        continue
+                    os.killpg(process.proc.pid, signal.SIGKILL)
+                    process.proc.communicate()
+                    if self._cancelled.is_set():
+                        raise Cancelled("cancelled") from None
+                    raise GitFailed(f"it did not end within {timeout:g} s") from None
+        if process.proc.returncode != 0:
+            raise GitFailed(redact(error.decode(errors="replace").strip()))
+        return str(output.decode(errors="surrogateescape"))
 
     def maybe(self, *arguments: str) -> str | None:
         """What a command prints, or None when it fails."""
@@ -148,7 +176,8 @@ def is_url(repository: str) -> bool:
 def fetch(mirror: Git, location: str, *refs: str) -> None:
     """Bring refs into a mirror, which is made where it is missing. Raises `GitFailed`."""
     path = mirror.directory
-    if not (path / "HEAD").exists():
+    new = not (path / "HEAD").exists()
+    if new:
         shutil.rmtree(path, ignore_errors=True)
         path.mkdir(mode=0o700, parents=True)
         mirror("init", "--bare", "--quiet")
@@ -157,21 +186,27 @@ def fetch(mirror: Git, location: str, *refs: str) -> None:
     (path / "info").mkdir(exist_ok=True)
     (path / "info" / "attributes").write_text(f"* {_NO_ATTRIBUTES}\n")
     # A killed git leaves its locks. Ours is held, so whoever held these is gone.
-    for stale in path.rglob("*.lock"):
-        stale.unlink(missing_ok=True)
-    mirror(
+    for place in (path.glob("*.lock"), *((path / folder).rglob("*.lock") for folder in ("refs", "objects/info"))):
+        for stale in place:
+            stale.unlink(missing_ok=True)
+    mirror.patiently(
         *_STALLED,
         "fetch",
         "--quiet",
         "--force",
         "--no-write-fetch-head",
         "--no-auto-maintenance",
-        *(() if refs else ("--prune",)),
+        # Tags that come along would have to be listed first, all of them.
+        "--no-tags" if refs else "--prune",
         "--",
         location,
         *(refs or _REFS),
         timeout=_FETCH_TIMEOUT,
     )
+    if new:
+        # As files, tens of thousands of refs would cost each later fetch a second.
+        mirror("pack-refs", "--all")
+    mirror.maybe("gc", "--auto", "--quiet")
 
 
 def explain(error: GitFailed, location: str) -> StageFailed | ConfigError:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 
 from pipeline.api import Revision
@@ -12,27 +13,47 @@ from stages.source.git import Git
 # Whoever pushes more at once does not mean each of them.
 _MOST = 1000
 _FIELDS = 5
-_FORMAT = "%H%x00%an%x00%s%x00%cI%x00%B"
+_WILD = re.compile(r"[*?\[]")
+_FORMAT = "%H%x00%an%x00%s%x00%ct%x00%B"
 
 
 def heads(git: Git, patterns: Sequence[str]) -> dict[str, str]:
     """The commits of refs in a repository on this machine, tags peeled. Raises `GitFailed`."""
+    globs = [pattern for pattern in patterns if _WILD.search(pattern)]
+    found = {name: sha for name in patterns if name not in globs and (sha := _commit_of(git, name))}
+    if not globs:
+        return found
     form = "%(refname) %(objecttype) %(objectname) %(*objecttype) %(*objectname)"
-    found = {}
-    for line in git("for-each-ref", f"--format={form}", *patterns).splitlines():
+    for line in git("for-each-ref", f"--format={form}", *globs).split("\n"):
         name, *words = line.split(" ")
         kinds = dict(zip(words[::2], words[1::2], strict=False))
-        if "commit" in kinds and _means(patterns, name):
-            found[name] = kinds["commit"]
+        # A tag of a tag is peeled once, before git 2.45.
+        sha = kinds.get("commit") or (_peeled(git, kinds["tag"]) if "tag" in kinds else None)
+        if sha and _means(globs, name):
+            found[name] = sha
     return found
+
+
+def _commit_of(git: Git, name: str) -> str | None:
+    """The commit of one ref. Git lists by reading all refs of a folder, which may be tens of thousands of files."""
+    # `rev-parse` alone would also take the branch `refs/heads/NAME` for `NAME`.
+    sha = git.maybe("show-ref", "--verify", "--hash", name)
+    return _peeled(git, sha.strip()) if sha else None
+
+
+def _peeled(git: Git, sha: str) -> str | None:
+    commit = git.maybe("rev-parse", "--verify", "--quiet", f"{sha}^{{commit}}")
+    return commit.strip() if commit else None
 
 
 def remote_heads(git: Git, location: str, patterns: Sequence[str]) -> dict[str, str]:
     """The commits of refs behind a URL, tags peeled. Raises `GitFailed`."""
     found = {}
-    for line in git("ls-remote", "--", location, *patterns, timeout=60).splitlines():
-        sha, name = line.split("\t")
-        # `^{}` follows the tag that it peels.
+    # A tag with a message is followed by the line of what it names, whose name ends so.
+    peeled = [f"{pattern}^{{}}" for pattern in patterns]
+    for line in git.patiently("ls-remote", "--", location, *patterns, *peeled, timeout=60).split("\n"):
+        # A name may hold what Python takes for the end of a line.
+        sha, _, name = line.partition("\t")
         name = name.removesuffix("^{}")
         if _means(patterns, name):
             found[name] = sha
@@ -48,9 +69,16 @@ def commits(git: Git, old: str | None, new: str, source: str) -> list[Revision]:
     fields = text.encode(errors="surrogateescape").decode(errors="replace").split("\0")
     rows = (fields[i : i + _FIELDS] for i in range(0, len(fields) - 1, _FIELDS))
     return [
-        Revision(sha, "", author, subject, datetime.fromisoformat(at), source, message)
-        for sha, author, subject, at, message in rows
+        Revision(sha, "", author, subject, _moment(at), source, message) for sha, author, subject, at, message in rows
     ]
+
+
+def _moment(seconds: str) -> datetime:
+    """When it was committed. A commit may say anything: what no calendar has is the end of ours."""
+    try:
+        return datetime.fromtimestamp(int(seconds), UTC)
+    except (ValueError, OverflowError, OSError):
+        return datetime(9999, 1, 1, tzinfo=UTC)
 
 
 def _means(patterns: Sequence[str], name: str) -> bool:

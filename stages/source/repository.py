@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import shutil
+import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -26,7 +27,14 @@ _DAMAGE = ("not a git repository", "bad object", "corrupt", "is empty", "missing
 class Repository:
     """Where commits come from, mirrored under `mirrors`. Raises `ConfigError` for what the user can mend."""
 
-    def __init__(self, named: str, base: Path, mirrors: Path, tell: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        named: str,
+        base: Path,
+        mirrors: Path,
+        tell: Callable[[str], None],
+        cancelled: threading.Event | None = None,
+    ) -> None:
         if named.startswith("-"):
             raise ConfigError(f"source.repository: {named} is neither a path nor a URL")
         self._tell = tell
@@ -36,7 +44,7 @@ class Repository:
         tail = re.sub(r"[^A-Za-z0-9.-]+", "-", redact(self.location).rstrip("/").removesuffix("/.git"))[-40:].strip("-")
         digest = hashlib.sha256(self.location.encode()).hexdigest()[:12]
         self._lock = mirrors / f"{tail}-{digest}.lock"
-        self._git = Git(_made(mirrors / f"{tail}-{digest}.git"))
+        self._git = Git(_made(mirrors / f"{tail}-{digest}.git"), cancelled)
 
     def resolve(self, wanted: str) -> Revision:
         """The commit that a branch, else a tag, else a commit id names; `HEAD` is what is checked out."""
@@ -53,7 +61,12 @@ class Repository:
         with exclusive(self._lock):
             if not self._has(sha):
                 with suppress(GitFailed):
-                    fetch(self._git, self.location, sha)
+                    # What is fetched without a ref is not known to be here the next time, and comes all over again.
+                    fetch(
+                        self._git,
+                        self.location,
+                        f"+{sha}:refs/penstock/{hashlib.sha256(ref.encode()).hexdigest()[:16]}",
+                    )
             if not self._has(sha):
                 self._fetch()
                 sha = self._commit(sha)

@@ -25,10 +25,9 @@ class SourceStage:
         repository, revision = self._resolve(context)
         if reason := self._unchanged(context, repository, revision):
             return Outcome(reason, go_on=False)
-        # The pipeline.yaml is read as it is: what changed in it is part of the run.
-        if count := repository.uncommitted(revision, apart_from=context.configuration.path.resolve()):
-            files = "1 uncommitted change" if count == 1 else f"{count} uncommitted changes"
-            context.events.emit("source.dirty", f"{files} in the checkout: not part of this run", files=count)
+        # A commit that came by itself leaves nobody in doubt, and to look takes long where there are many files.
+        if context.sha is None:
+            _tell_of_changes(context, repository, revision)
         return Outcome(_describe(revision))
 
     def plan(self, context: StageContext) -> list[str]:
@@ -39,7 +38,13 @@ class SourceStage:
 
     def heads(self, context: StageContext) -> dict[str, str]:
         """The commit of every ref that the triggers mean."""
-        return _repository(context).heads(_patterns(context.configuration.pipeline))
+        found = _repository(context).heads(_patterns(context.configuration.pipeline))
+        branch = context.configuration.pipeline.source.branch
+        if f"refs/heads/{branch}" in found and not context.configuration.pipeline.triggers.tags:
+            # Where a branch and a tag have the one name, the branch is meant.
+            found.pop(f"refs/tags/{branch}", None)
+        # Which nobody can type, and no database keeps.
+        return {ref: sha for ref, sha in found.items() if ref.isprintable()}
 
     def commits(self, context: StageContext, old: str | None, new: str) -> list[Revision]:
         """What a ref got by moving."""
@@ -93,7 +98,15 @@ def _repository(context: StageContext) -> Repository:
         context.configuration.directory,
         context.home.mirrors,
         lambda text: context.events.emit("source.warning", text),
+        context.cancelled,
     )
+
+
+def _tell_of_changes(context: StageContext, repository: Repository, revision: Revision) -> None:
+    # The pipeline.yaml is read as it is: what changed in it is part of the run.
+    if count := repository.uncommitted(revision, apart_from=context.configuration.path.resolve()):
+        files = "1 uncommitted change" if count == 1 else f"{count} uncommitted changes"
+        context.events.emit("source.dirty", f"{files} in the checkout: not part of this run", files=count)
 
 
 def _patterns(pipeline: Pipeline) -> list[str]:

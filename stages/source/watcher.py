@@ -13,10 +13,9 @@ _NAMES = frozenset({"HEAD", "packed-refs", "tables.list"})
 
 def watch_refs(git_directory: Path, moved: Callable[[], None]) -> AbstractContextManager[None]:
     """Call `moved` when a ref may have moved: as a file, in `packed-refs`, or in a reftable."""
-    # Worktrees have their own HEAD, but share the refs.
+    # Linked worktrees share the refs, but for HEAD.
     folders = {git_directory: False, git_directory / "refs": True}
-    if (git_directory / "reftable").is_dir():
-        folders[git_directory / "reftable"] = False
+    folders |= {place: True for name in ("reftable", "worktrees") if (place := git_directory / name).is_dir()}
 
     def relevant(path: str) -> bool:
         name = path.rpartition("/")[2]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 
 import pytest
 
@@ -286,3 +287,127 @@ def test_parallel_runs_are_deployed_in_the_order_of_their_commits(project: Proje
         docker("ps", "-q", "--filter", "label=penstock.role=test", "--filter", f"label=penstock.home={project.home.id}")
         == ""
     )
+
+
+def test_a_remote_is_asked(project: Project) -> None:
+    """A repository that cannot be watched is looked at again and again; one that is away is told of once."""
+    place = project.directory.parent / "remote.git"
+    project.git("clone", "--quiet", "--bare", ".", str(place))
+    project.configure(
+        ("name: shop\n", f"name: shop\nsource: {{repository: 'file://{place}'}}\ntriggers: {{poll: 1s}}\n")
+    )
+    with serving(project) as served:
+        assert served.await_run(1).trigger is Trigger.POLL
+        place.rename(place.with_name("away.git"))
+        served.await_event("trigger.failed")
+        place.with_name("away.git").rename(place)
+        sha = project.commit("2")
+        project.git("push", "--quiet", str(place), "main")
+        assert served.await_run(2).sha == sha
+        assert len(served.events("trigger.failed")) == 1
+
+
+def test_a_schedule_runs_though_nothing_is_new(project: Project) -> None:
+    """Every minute here; what was built and tested is not built and tested again."""
+    project.configure(("name: shop\n", "name: shop\ntriggers: {schedule: ['* * * * *']}\n"))
+    project.commit("1")
+    with serving(project) as served:
+        served.await_run(1)
+        scheduled = served.await_run(2, deadline=90)
+        assert (scheduled.trigger, scheduled.sha) == (Trigger.SCHEDULE, served.runs()[0].sha)
+        assert len(served.events("test.started")) == 1
+        project.assert_serving(1)
+
+
+def test_several_branches_and_tags_are_run(project: Project) -> None:
+    """Those that the triggers name, and no others."""
+    project.configure(("name: shop\n", "name: shop\ntriggers: {branches: ['release/*'], tags: ['v*']}\n"))
+    project.commit("1")
+    with serving(project) as served:
+        project.git("branch", "other")
+        project.git("branch", "release/1")
+        assert served.await_run(1).ref == "release/1"
+        project.commit("2")
+        project.git("tag", "-a", "v2", "-m", "Version 2")
+        second = served.await_run(2)
+        assert (second.ref, second.sha) == ("v2", project.git("rev-parse", "HEAD").strip())
+        project.git("branch", "--delete", "--force", "release/1")
+        project.git("branch", "release/1")
+        assert served.await_run(3).ref == "release/1"
+        assert len(served.runs()) == 3
+
+
+def test_parameters_of_a_command_count_for_the_daemon(project: Project) -> None:
+    """And a mistake in them, or in what is asked for, is the command's."""
+    project.configure(
+        ("name: shop\n", "name: shop\nparameters: {n: {type: integer, default: 2}}\n"),
+        ("replicas: 2", "replicas: ${n}"),
+    )
+    project.commit("1")
+    with serving(project) as served:
+        served.await_run(1)
+        project.pipeline("run", "-p", "n=3", "--force")
+        project.assert_serving(2, replicas=3)
+        assert "nosuch" in project.pipeline("run", "nosuch", code=2).err
+
+
+def test_a_repository_that_comes_later_is_served(project: Project) -> None:
+    """The daemon waits for it, and says so."""
+    git = project.directory / ".git"
+    git.rename(project.directory / "away")
+    with serving(project) as served:
+        served.await_event("serve.failed")
+        (project.directory / "away").rename(git)
+        served.await_run(1)
+
+
+def test_going_back_is_possible_while_a_run_waits_for_approval(project: Project) -> None:
+    """Which then goes on when it is approved."""
+    with serving(project) as served:
+        served.await_run(1)
+        project.commit("2")
+        served.await_run(2)
+        project.configure(("  target_group: web\n", "  target_group: web\n  approval: {timeout: 1h}\n"))
+        project.commit("3")
+        served.await_event("run.waiting")
+        project.pipeline("rollback")
+        project.assert_active(1)
+        project.pipeline("approve", "3")
+        served.await_run(3)
+        project.assert_serving(3)
+
+
+def test_what_was_given_up_does_not_come_back(project: Project) -> None:
+    """Though the daemon ends before the run has."""
+    with serving(project) as served:
+        served.await_run(1)
+        project.configure(
+            ("command: [python3, -m, unittest]", "command: [sh, -c, 'trap : TERM; sleep 300 & wait; wait']")
+        )
+        project.commit("2")
+        until(lambda: project.containers(ROLE_TEST), "tests that run")
+        project.pipeline("cancel", "2")
+        served.stop()
+        assert served.runs()[1].state is RunState.CANCELLED
+
+
+def test_nobody_has_to_read_what_it_says(project: Project) -> None:
+    """Whoever read its output may go: it serves on."""
+    reader = subprocess.Popen(["head", "-n", "1"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pipeline.cli.main", "serve"],
+        cwd=project.directory,
+        env=project.environment,
+        stdout=reader.stdin,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        Serving(project).await_run(1)
+        assert reader.stdin is not None
+        reader.stdin.close()
+        reader.wait(timeout=20)
+        project.commit("2")
+        Serving(project).await_run(2)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(timeout=60)

@@ -43,6 +43,8 @@ CREATE TABLE transitions (
   PRIMARY KEY (pipeline, stage)
 ) WITHOUT ROWID;
 
+CREATE INDEX events_by_pipeline ON events (pipeline, id);
+
 -- Webhooks that have been taken, by a digest of each.
 CREATE TABLE deliveries (
   digest TEXT PRIMARY KEY,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import re
 import subprocess
 import tarfile
 from pathlib import Path
@@ -11,43 +11,7 @@ import pytest
 
 from pipeline.errors import ConfigError, StageFailed
 from stages.source.git import is_url, redact
-from stages.source.repository import Repository
-
-
-class Work:
-    """A repository with one commit, and a place for mirrors."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self.path = root / "work"
-        self.mirrors = root / "mirrors"
-        self.mirrors.mkdir()
-        self.path.mkdir()
-        self.git("init", "--quiet", "--initial-branch=main")
-        self.first = self.commit("one")
-
-    def git(self, *arguments: str, cwd: Path | None = None) -> str:
-        identity = ("-c", "user.name=Ann", "-c", "user.email=ann@example.com", "-c", "protocol.file.allow=always")
-        environment = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}
-        return subprocess.run(
-            ["git", *identity, *arguments],
-            cwd=cwd or self.path,
-            check=True,
-            capture_output=True,
-            text=True,
-            env=environment,
-        ).stdout.strip()
-
-    def commit(self, content: str, name: str = "file.txt") -> str:
-        (self.path / name).parent.mkdir(parents=True, exist_ok=True)
-        (self.path / name).write_text(content)
-        self.git("add", "--all")
-        self.git("commit", "--quiet", "-m", f"Say {content}")
-        return self.git("rev-parse", "HEAD")
-
-    def open(self, named: str = "work") -> Repository:
-        self.told: list[str] = []
-        return Repository(named, self.root, self.mirrors, self.told.append)
+from tests.unit.source.work import Work
 
 
 @pytest.fixture
@@ -153,6 +117,46 @@ def test_hooks_of_the_repository_are_not_run(work: Work) -> None:
     repository = work.open()
     repository.uncommitted(repository.resolve("main"), apart_from=Path("/elsewhere/pipeline.yaml"))
     assert not (work.root / "ran").exists()
+
+
+def test_a_commit_of_its_own_is_all_that_is_fetched(work: Work) -> None:
+    """Neither branches nor tags come along; and it keeps a ref, or it would come anew each time."""
+    work.open().resolve("main")
+    second = work.commit("two")
+    work.git("branch", "other")
+    work.git("tag", "-a", "v2", "-m", "Second")
+    assert work.open().commit(second, "main").sha == second
+    (mirror,) = (p for p in work.mirrors.iterdir() if p.suffix == ".git")
+    known = work.git("for-each-ref", "--format=%(objectname) %(refname)", cwd=mirror).splitlines()
+    assert known[0] == f"{work.first} refs/heads/main"
+    assert [line.split()[0] for line in known[1:]] == [second]
+    third = work.commit("three")
+    work.open().commit(third, "main")
+    assert len(work.git("for-each-ref", cwd=mirror).splitlines()) == 2
+
+
+def test_a_commit_with_an_impossible_date(work: Work) -> None:
+    """Is a commit all the same: anybody can write one, and it must not keep the others out."""
+    sha = work.git(
+        "-c", "user.name=a", "-c", "user.email=a@b", "commit-tree", "-m", "Late", f"{work.first}^{{tree}}"
+    ).strip()
+    raw = work.git("cat-file", "commit", sha)
+    late = re.sub(r"(?m)^(committer .*>) \d+ .*$", r"\1 253402300800 +9900", raw) + "\n"
+    odd = subprocess.run(
+        ["git", "hash-object", "-t", "commit", "-w", "--literally", "--stdin"],
+        cwd=work.path, input=late, capture_output=True, text=True, check=True,
+    ).stdout.strip()  # fmt: skip
+    work.git("branch", "odd", odd)
+    assert work.open().resolve("odd").committed_at.year == 9999
+
+
+def test_a_mirror_keeps_its_refs_in_one_file(work: Work) -> None:
+    """Tens of thousands of files would be read at each fetch."""
+    work.git("branch", "topic/a")
+    work.open().resolve("main")
+    (mirror,) = (p for p in work.mirrors.iterdir() if p.suffix == ".git")
+    assert [p for p in (mirror / "refs").rglob("*") if p.is_file()] == []
+    assert work.open().resolve("topic/a").sha == work.first
 
 
 def test_a_damaged_mirror_is_fetched_anew(work: Work) -> None:

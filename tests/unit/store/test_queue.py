@@ -145,6 +145,41 @@ def test_a_run_whose_worker_died_does_not_come_back_after_a_newer_one(store: Sto
     assert store.queue.requeue(PIPELINE, 1, "superseded").state is RunState.SUPERSEDED
 
 
+def test_a_deployment_that_was_killed_comes_back_when_what_is_newer_has_failed(store: Store) -> None:
+    """Nothing has taken its place."""
+    put(store)
+    store.queue.claim(PIPELINE, "superseded")
+    store.queue.enter(PIPELINE, 1, "deploy")
+    put(store, commit("b"))
+    store.queue.claim(PIPELINE, "superseded")
+    store.finish_run(PIPELINE, 2, RunState.FAILED)
+    assert store.queue.requeue(PIPELINE, 1, "superseded").state is RunState.QUEUED
+
+
+def test_an_end_in_order_is_no_attempt(store: Store) -> None:
+    """Only what dies with its worker is suspected to be the reason."""
+    put(store)
+    store.queue.claim(PIPELINE, "superseded")
+    assert store.queue.requeue(PIPELINE, 1, "superseded", counted=False).attempts == 0
+
+
+def test_going_back_passes_by_what_waits_for_somebody(store: Store) -> None:
+    """In a freeze above all; and what waits does not begin its Deploy beside it."""
+    store.queue.close_transition(PIPELINE, "deploy", "freeze")
+    put(store)
+    store.queue.claim(PIPELINE, "superseded")
+    store.queue.enter(PIPELINE, 1, "build")
+    assert store.queue.enter(PIPELINE, 1, "deploy").waits_for
+    put(store, Request(Trigger.COMMAND, kind=RunKind.ROLLBACK))
+    rollback = store.queue.claim(PIPELINE, "superseded")
+    assert rollback is not None
+    assert store.queue.enter(PIPELINE, rollback.number, "deploy").entered
+    store.queue.open_transition(PIPELINE, "deploy")
+    assert store.queue.enter(PIPELINE, 1, "deploy").waits_for == "run 2"
+    store.finish_run(PIPELINE, 2, RunState.SUCCEEDED)
+    assert store.queue.enter(PIPELINE, 1, "deploy").entered
+
+
 def test_a_closed_transition_lets_nobody_in_and_says_why(store: Store) -> None:
     """Until it is opened; a rollback goes past it."""
     store.queue.close_transition(PIPELINE, "deploy", "audit")

@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -218,3 +219,13 @@ def test_a_full_disk_loses_nothing_that_was_written(small_disk: Path) -> None:
         subprocess.run(["mount", "-o", "remount,size=4m", str(small_disk)], check=True)
         store.record_event(Event("x", "goes on", "shop"))
         assert len(store.events("shop", limit=10_000)) == written + 1
+
+
+def test_events_of_no_run_go_with_the_oldest_run(store: Store) -> None:
+    """What a keeper says every hour must not be kept for ever."""
+    store.record_event(Event("upkeep.found", "long ago", "shop", at=datetime(2020, 1, 1, tzinfo=UTC)))
+    for _ in range(3):
+        store.finish_run("shop", store.begin_run("shop").number, RunState.SUCCEEDED)
+    store.record_event(Event("upkeep.found", "just now", "shop"))
+    store.prune_history("shop", keep=2)
+    assert [event.message for event in store.events("shop")] == ["just now"]

@@ -1,0 +1,84 @@
+"""Whether a commit is lost, or deployed out of turn, when many people push to one branch at once."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from pathlib import Path
+
+from bench.results import Results
+from pipeline.home import Home
+from tests.docker.evidence import (
+    Witness,
+    assert_deployed_in_order,
+    assert_each_has_a_run,
+    assert_last_is_deployed,
+    assert_no_orphans,
+    assert_sound,
+    assert_true_states,
+    await_calm,
+)
+from tests.docker.project import Project
+from tests.docker.serving import serving
+from tests.docker.writers import burst, line, share
+
+COMMITS, WRITERS = 500, 8
+
+
+def measure() -> Results:
+    """One burst. What does not hold ends it with an `AssertionError`."""
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        home = Home.locate({"PENSTOCK_HOME": f"{folder}/home"})
+        project = Project(Path(folder) / "shop", Path(".setup/base-image").read_text(), home).create()
+        try:
+            row, lost = _burst(project, Path(folder))
+        finally:
+            project.remove()
+    return Results(
+        "A burst of commits",
+        f"{WRITERS} writers push {COMMITS} commits to one branch of a bare repository, each from a clone of its own "
+        "and again whenever somebody was faster, while the service is under a steady load. Afterwards SQLite and "
+        "Docker are asked: each commit of the branch has one run, in their order; no deployment began before the "
+        "former had ended, and none went back; containers of two releases ran at most at the same time; the files in "
+        "those that serve are the last commit's.",
+        ("commits", "pushed in", "runs", "superseded", "deployments", "all done after", "requests", "failed"),
+        (row,),
+        f"{COMMITS} commits, {COMMITS} runs, the last one serves; {lost} requests lost",
+        lost == 0,
+    )
+
+
+def _burst(project: Project, folder: Path) -> tuple[tuple[str, ...], int]:
+    # No run may be forgotten before it is counted.
+    project.configure(("name: shop\n", f"name: shop\nretention: {{runs: {2 * COMMITS}}}\n"))
+    project.commit("1")
+    bare, file = share(project)
+    begin = line(bare)
+    with serving(project, str(file)) as served, Witness(project.home) as witness:
+        served.await_run(1)
+        with project.load() as load:
+            started = time.monotonic()
+            commits = burst(bare, folder, COMMITS, WRITERS)
+            pushed = time.monotonic() - started
+            await_calm(project, commits[-1], 300)
+            done = time.monotonic() - started
+            report = load.stop()
+        assert len(commits) == len(begin) + COMMITS
+        assert_each_has_a_run(project, commits[len(begin) - 1 :])
+        deployments = assert_deployed_in_order(project, commits)
+        assert_last_is_deployed(project, bare, commits[-1])
+        assert_true_states(project)
+        assert_no_orphans(project)
+        assert_sound(project.home)
+        states = [run.state for run in served.runs()][1:]
+    assert witness.most_releases_at_once() == 2
+    return (
+        str(COMMITS),
+        f"{pushed:.0f} s",
+        str(len(states)),
+        str(states.count("superseded")),
+        str(deployments - 1),
+        f"{done:.0f} s",
+        str(report.sent),
+        str(report.failed),
+    ), report.failed

@@ -1,0 +1,81 @@
+"""Whether the service answers whatever is done to it. For an hour: `python -m bench.chaos --minutes 60 --seed 7`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Iterable
+from itertools import takewhile
+from pathlib import Path
+
+from bench.results import Results
+from pipeline.testing.report import LoadReport, PhaseReport
+from tests.docker.chaos import LOSING, besieged
+from tests.docker.engine_of_its_own import engine_of_its_own
+
+MINUTES, SEED, RATE = 10.0, 1, 60.0
+
+
+def measure(minutes: float = MINUTES, seed: int = SEED) -> Results:
+    """Each kind of fault once, and then on until the time is over. What is not mended is an `AssertionError`."""
+    base = Path(".setup/base-image").read_text()
+    with (
+        tempfile.TemporaryDirectory(prefix="bench-") as folder,
+        engine_of_its_own(base, live_restore=True) as engine,
+        besieged(base, Path(folder), seed, RATE, engine) as (chaos, load),
+    ):
+        end = time.monotonic() + 60 * minutes
+        for number, fault in takewhile(
+            lambda numbered: numbered[0] < chaos.count or time.monotonic() < end, enumerate(chaos.sequence())
+        ):
+            begin = time.monotonic()
+            chaos.inject(fault)
+            took = time.monotonic() - begin
+            print(f"{number + 1}: {fault}: {took:.1f} s; {load.report().failed} failed", file=sys.stderr)
+        report = load.report()
+        for failure in report.failures:
+            print(failure, file=sys.stderr)
+    unexpected = sum(phase.failed for phase in report.phases if phase.name not in LOSING)
+    return Results(
+        "Chaos",
+        f"{minutes:g} minutes of faults one after the other, in a random order (seed {seed}), half of them in the "
+        f"middle of a run, at three replicas under {RATE:g} requests a second, a fifth of them on a connection of "
+        "their own, each POST with an Idempotency-Key. After each an event has to explain it, and everything has to be "
+        "as declared again before the next. Docker is an engine of the measurement's own, with live-restore. What was "
+        "in flight to a HAProxy that was killed, or to a target that stopped to answer, is lost by nature. Gap: the "
+        "longest time without a success, at the client.",
+        ("fault", "times", "requests", "failed", "longest gap"),
+        tuple(_rows(report)),
+        f"{unexpected} of {report.sent} requests lost to faults that should lose none; "
+        f"{report.failed - unexpected} in flight to what was killed or stopped to answer",
+        unexpected == 0,
+    )
+
+
+def _rows(report: LoadReport) -> Iterable[tuple[str, ...]]:
+    names = sorted(
+        {phase.name for phase in report.phases} - {"start", "before"}, key=lambda name: (name == "calm", name)
+    )
+    for name in names:
+        phases = [phase for phase in report.phases if phase.name == name]
+        yield _row(name, phases)
+
+
+def _row(name: str, phases: list[PhaseReport]) -> tuple[str, ...]:
+    return (
+        name,
+        str(len(phases)) if name != "calm" else "",
+        str(sum(phase.sent for phase in phases)),
+        str(sum(phase.failed for phase in phases)),
+        f"{max(phase.longest_gap for phase in phases):.0f} ms",
+    )
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--minutes", type=float, default=MINUTES)
+    parser.add_argument("--seed", type=int, default=SEED)
+    options = parser.parse_args()
+    print(measure(options.minutes, options.seed).as_markdown())

@@ -1,0 +1,101 @@
+"""Whether anything is lost when the daemon is killed again and again, at random moments, while commits come."""
+
+from __future__ import annotations
+
+import random
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+from bench.results import Results
+from pipeline.home import Home
+from tests.docker.evidence import (
+    assert_deployed_in_order,
+    assert_each_has_a_run,
+    assert_last_is_deployed,
+    assert_no_orphans,
+    assert_sound,
+    assert_true_states,
+    await_calm,
+    rows,
+)
+from tests.docker.project import Project
+from tests.docker.serving import Serving, serving
+from tests.docker.test_chaos import LATEST, SOONEST, committing
+from tests.docker.writers import line
+
+KILLS, SEED, RATE = 100, 4, 60
+
+
+def measure() -> Results:
+    """All kills. What does not hold ends it with an `AssertionError`."""
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        home = Home.locate({"PENSTOCK_HOME": f"{folder}/home"})
+        project = Project(Path(folder) / "shop", Path(".setup/base-image").read_text(), home).create()
+        # No run may be forgotten before it is counted.
+        project.configure(("name: shop\n", "name: shop\nretention: {runs: 10000}\n"))
+        project.commit("1")
+        try:
+            with serving(project) as served:
+                row, lost = _kills(served)
+        finally:
+            project.remove()
+    return Results(
+        "The daemon is killed",
+        f"SIGKILL {KILLS} times, {SOONEST:g} to {LATEST:g} s after its start (seed {SEED}), with a commit every second "
+        f"and {RATE} requests a second. Afterwards SQLite and Docker are asked: each commit has one run, each run is "
+        "over and is what it says, no deployments overlap or go back, the last commit serves, no container, network or "
+        "row is left over, and `PRAGMA integrity_check` says ok.",
+        (
+            "kills",
+            "commits",
+            "runs by state",
+            "interrupted in",
+            "attempts at most",
+            "requests",
+            "failed",
+            "longest gap",
+        ),
+        (row,),
+        f"{lost} requests lost to {KILLS} kills",
+        lost == 0,
+    )
+
+
+def _kills(served: Serving) -> tuple[tuple[str, ...], int]:
+    project, chance = served.project, random.Random(SEED)
+    served.await_run(1)
+    with project.load(rate=RATE) as load:
+        with committing(project):
+            for number in range(KILLS):
+                time.sleep(chance.uniform(SOONEST, LATEST))
+                served.kill()
+                served.start()
+                if number % 10 == 9:
+                    print(f"{number + 1} kills, {load.report().failed} failed", file=sys.stderr)
+        last = project.commit("last")
+        await_calm(project, last, 120)
+        report = load.stop()
+    commits = line(project.directory)
+    assert_each_has_a_run(project, commits[1:])
+    assert_deployed_in_order(project, commits)
+    assert_last_is_deployed(project, project.directory, last)
+    assert_true_states(project)
+    assert_no_orphans(project)
+    assert_sound(project.home)
+    runs = served.runs()
+    states = Counter(run.state.value for run in runs)
+    told = rows(project.home, "SELECT message FROM events WHERE kind='run.interrupted'")
+    places = Counter(row["message"].partition(" during ")[2] or "between stages" for row in told)
+    return (
+        str(KILLS),
+        str(len(commits)),
+        ", ".join(f"{count} {state}" for state, count in states.most_common()),
+        ", ".join(f"{place} {count}" for place, count in places.most_common()),
+        str(max(run.attempts for run in runs)),
+        str(report.sent),
+        str(report.failed),
+        f"{report.longest_gap:.0f} ms",
+    ), report.failed

@@ -1,0 +1,161 @@
+"""How soon a commit begins to be run: by a hook's word and by watching, in a small repository and in a large one."""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from bench.large_repository import fill
+from bench.results import Results
+from pipeline.home import Home
+from pipeline.store.records import Run
+from tests.docker.project import Project, until
+from tests.docker.serving import Serving, serving
+
+COMMITS = 100
+MOST_HOOK, MOST_WATCH, MOST_SLOWED = 150, 300, 15
+_NO_HOOKS = ("-c", "core.hooksPath=/dev/null")
+
+
+@dataclass
+class Figures:
+    """Milliseconds, a figure a commit."""
+
+    place: str
+    trigger: str
+    started: list[float] = field(default_factory=list)
+    source: list[float] = field(default_factory=list)
+    hooked: list[float] = field(default_factory=list)
+    unhooked: list[float] = field(default_factory=list)
+
+    @property
+    def slowed(self) -> float | None:
+        """What the hook adds to `git commit`."""
+        pairs = zip(self.hooked, self.unhooked, strict=False)
+        return statistics.median(a - b for a, b in pairs) if self.unhooked else None
+
+    @property
+    def met(self) -> bool:
+        """Whether all of it is within its limit."""
+        most = MOST_HOOK if self.trigger == "hook" else MOST_WATCH
+        return _p99(self.started) <= most and (self.slowed or 0) <= MOST_SLOWED
+
+    def row(self) -> tuple[str, ...]:
+        """A line of the table."""
+        slowed = "" if self.slowed is None else f"{self.slowed:.1f} ms"
+        source = f"{statistics.median(self.source):.0f} ms"
+        return self.place, self.trigger, f"{_p50(self.started)} ms", f"{_p99(self.started)} ms", slowed, source
+
+
+def measure() -> Results:
+    """Each repository, with each trigger."""
+    found: list[Figures] = []
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder, _deployed(Path(folder)) as project:
+        found += _both(project, "a small repository")
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder, _deployed(Path(folder)) as project:
+        fill(project.directory)
+        found += _both(project, "100,000 files, 50,000 refs, a file each")
+        project.git("pack-refs", "--all")
+        found += _both(project, "100,000 files, 50,000 refs, packed")
+    hook, watch = (max(_p99(f.started) for f in found if f.trigger == kind) for kind in ("hook", "watch"))
+    slowed = max(f.slowed for f in found if f.slowed is not None)
+    return Results(
+        "From a commit to its run",
+        f"{COMMITS} commits each, one after the other's run: from the return of `git commit` to the run's first event, "
+        "by that event's own time. They touch none of `source.paths`, so a run ends with Source. A hook has told a "
+        "little before `git commit` returns. "
+        "What the hook costs: the median of the differences between a commit with it and the one before, without it. "
+        "Source: from the run's first event to the end of the stage, which is where Build would begin.",
+        ("repository", "trigger", "p50", "p99", "`git commit` slowed by", "Source, median"),
+        tuple(f.row() for f in found),
+        f"p99 {hook} ms by a hook (at most {MOST_HOOK}), {watch} ms by watching (at most {MOST_WATCH}); a commit is "
+        f"slowed by {slowed:.1f} ms (at most {MOST_SLOWED})",
+        all(f.met for f in found),
+    )
+
+
+@contextmanager
+def _deployed(folder: Path) -> Iterator[Project]:
+    """A project whose first release serves, so that a commit beside `source.paths` need not be deployed."""
+    base, home = Path(".setup/base-image").read_text().strip(), Home.locate({"PENSTOCK_HOME": str(folder / "home")})
+    project = Project(folder / "shop", base, home, replicas=1).create()
+    try:
+        _configure(project, watch=True)
+        project.pipeline("run")
+        yield project
+    finally:
+        project.remove()
+
+
+def _configure(project: Project, *, watch: bool) -> None:
+    project.configure(
+        ("  test: {command: [python3, -m, unittest], timeout: 30s}\n", ""),
+        ("name: shop\n", f"name: shop\nsource: {{paths: [version.txt]}}\ntriggers: {{watch: {str(watch).lower()}}}\n"),
+    )
+    project.commit()
+
+
+def _both(project: Project, place: str) -> Iterator[Figures]:
+    project.pipeline("hook", "install")
+    _configure(project, watch=False)
+    with serving(project) as served:
+        yield _take(served, Figures(place, "hook"), hooked=True)
+    project.pipeline("hook", "uninstall")
+    _configure(project, watch=True)
+    with serving(project) as served:
+        yield _take(served, Figures(place, "watch"), hooked=False)
+
+
+def _take(served: Serving, figures: Figures, *, hooked: bool) -> Figures:
+    project = served.project
+    _await(served, project.git("rev-parse", "HEAD").strip())
+    for number in range(COMMITS):
+        if hooked:
+            figures.unhooked.append(_commit(project, number, *_NO_HOOKS))
+        took = _commit(project, number)
+        returned = datetime.now(UTC)
+        if hooked:
+            figures.hooked.append(took)
+        run = _await(served, project.git("rev-parse", "HEAD").strip())
+        with project.store() as store:
+            told = {e.kind: e.at for e in store.events(project.name, run.number)}
+        figures.started.append((told["run.started"] - returned).total_seconds() * 1000)
+        figures.source.append((told["stage.finished"] - told["run.started"]).total_seconds() * 1000)
+    print(f"{figures.row()}, longest {max(figures.started):.0f} ms", file=sys.stderr)
+    return figures
+
+
+def _commit(project: Project, number: int, *options: str) -> float:
+    """How long a commit takes, in milliseconds."""
+    started = time.monotonic()
+    project.git(*options, "commit", "--quiet", "--allow-empty", "-m", f"Number {number}")
+    return (time.monotonic() - started) * 1000
+
+
+def _await(served: Serving, sha: str) -> Run:
+    """The run of a commit, when it and all before it are over."""
+
+    def over() -> Run | None:
+        with served.project.store() as store:
+            runs = store.runs(served.project.name, 3)
+        mine = next((r for r in runs if r.sha == sha and r.state.over), None)
+        return mine if all(r.state.over for r in runs) else None
+
+    found: Run = until(over, f"a run of {sha} that is over")
+    return found
+
+
+def _p50(values: Sequence[float]) -> int:
+    return round(statistics.median(values))
+
+
+def _p99(values: Sequence[float]) -> int:
+    """The second longest of a hundred."""
+    return round(sorted(values)[-max(2, len(values) // 100 + 1)])

@@ -1,0 +1,302 @@
+"""Faults, one after the other, at a service under load: each has to be explained by an event, and to leave no trace."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import threading
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from pipeline.balancer.model import TargetState
+from pipeline.engine.engine import Engine
+from pipeline.events import Event
+from pipeline.home import Home
+from pipeline.testing.load import Load
+from tests.docker.engine_of_its_own import OwnEngine
+from tests.docker.evidence import (
+    assert_deployed_in_order,
+    assert_each_has_a_run,
+    assert_last_is_deployed,
+    assert_no_orphans,
+    assert_sound,
+    assert_true_states,
+    await_calm,
+)
+from tests.docker.project import Project, docker, haproxy_processes, until
+from tests.docker.serving import Serving, serving
+from tests.docker.writers import line, share
+
+# By this file an application of ours is told to fail its health checks.
+SICK = "/tmp/sick"  # inside a container
+_WELL = ('os.environ.get("HEALTHY") == "false"', f'Path("{SICK}").exists()')
+# How long a commit may have been there when a fault meets its run, in seconds.
+_MOMENT = 2.5
+_SIZE = "128m"
+_FULL = ("disk is full", "No space left")
+
+# Some requests are lost by nature: those in flight to a HAProxy that is killed, or to a target that stops to answer.
+LOSING = frozenset({"kill HAProxy's master", "kill HAProxy's worker", "pause a target"})
+
+
+def prepare(project: Project) -> None:
+    """Make the sample application one that can be made unhealthy, and its upkeep impatient."""
+    app = (project.directory / "app.py").read_text()
+    assert _WELL[0] in app
+    project.write("app.py", app.replace(*_WELL))
+    project.configure(
+        ("name: shop\n", "name: shop\ntriggers: {poll: 1s}\n"),
+        ("replicas: 3\n", "replicas: 3\n  unhealthy_timeout: 2s\n"),
+    )
+    project.commit("1")
+
+
+class Chaos:
+    """Faults at one served project. `engine` is one that may be ended, `repository` what is served, where it may move.
+
+    With `disk`, the project's home is a small disk of its own, which may be filled.
+    """
+
+    def __init__(
+        self,
+        served: Serving,
+        load: Load,
+        seed: int,
+        repository: Path,
+        *,
+        engine: OwnEngine | None = None,
+        disk: bool = False,
+    ) -> None:
+        self._served = served
+        self._project = served.project
+        self._load = load
+        self._chance = random.Random(seed)
+        self._repository = repository
+        self._engine = engine
+        self._version = 1
+        self._seen = 0
+        self._victim = ""
+        self._faults: dict[str, Callable[[], Collection[str]]] = {
+            "kill a target": lambda: self._strike("kill"),
+            "remove a target": lambda: self._strike("rm", "-f"),
+            "SIGKILL a target's process": self._crash,
+            "pause a target": self._pause,
+            "make a target unhealthy": self._sicken,
+            "kill HAProxy's master": lambda: self._kill_haproxy("master"),
+            "kill HAProxy's worker": lambda: self._kill_haproxy("worker"),
+            "cut the remote": self._cut_remote,
+            "SIGKILL the daemon": self._kill_daemon,
+            "kill a target while there is no daemon": self._kill_unseen,
+            "roll out a broken version": self._break,
+        }
+        if engine is not None:
+            self._faults["restart dockerd"] = lambda: self._restart(signal.SIGTERM)
+            self._faults["SIGKILL dockerd"] = lambda: self._restart(signal.SIGKILL)
+        if disk:
+            self._faults["fill the disk"] = self._fill
+
+    def sequence(self) -> Iterator[str]:
+        """All faults in a random order, again and again in another."""
+        while True:
+            names = list(self._faults)
+            self._chance.shuffle(names)
+            yield from names
+
+    @property
+    def count(self) -> int:
+        """How many kinds of faults there are."""
+        return len(self._faults)
+
+    def inject(self, fault: str) -> None:
+        """One fault, in the middle of a run or in calm; returns when it is explained and everything is well again."""
+        self._seen, self._victim, said = self._last(), "", len(self._served.output())
+        meets_a_run = fault != "roll out a broken version" and self._chance.random() < 0.5
+        self._load.mark(fault)
+        if meets_a_run:
+            self.commit()
+            threading.Event().wait(self._chance.uniform(0, _MOMENT))
+        try:
+            kinds = self._faults[fault]()
+            until(lambda: self._explains(kinds), f"an event that explains: {fault}")
+            await_calm(self._project, deadline=120)
+        except AssertionError as error:
+            raise AssertionError(f"{fault}: {error}\n{self._served.output()[said:]}") from error
+        self._load.mark("calm")
+
+    def commit(self, suffix: str = "") -> str:
+        """A new version on the branch that is served; its commit."""
+        self._version += 1
+        sha = self._project.commit(f"{self._version}{suffix}")
+        self._project.git("push", "--quiet", str(self._repository), "main")
+        return sha
+
+    def _events(self) -> list[Event]:
+        with self._project.store() as store:
+            return [event for _, event in store.events_after(self._project.name, self._seen, 10_000)]
+
+    def _last(self) -> int:
+        with self._project.store() as store:
+            found = store.events_after(self._project.name, self._seen, 1_000_000)
+            return found[-1][0] if found else self._seen
+
+    def _explains(self, kinds: Collection[str]) -> bool:
+        return any(
+            event.kind in kinds or (self._victim and event.fields.get("target") == self._victim)
+            for event in self._events()
+        )
+
+    def _choose(self) -> str:
+        """A target that gets requests, while there is another one."""
+
+        def healthy() -> list[str]:
+            found = [h.target.id for h in self._project.targets() if h.state is TargetState.HEALTHY]
+            return sorted(found) if len(found) > 1 else []
+
+        self._victim = self._chance.choice(until(healthy, "two healthy targets"))
+        return self._victim
+
+    def _strike(self, *words: str) -> Collection[str]:
+        docker(*words, self._choose())
+        return {"upkeep.found"}
+
+    def _crash(self) -> Collection[str]:
+        name = self._choose()
+        if self._engine is not None:
+            self._engine.kill(int(docker("inspect", "-f", "{{.State.Pid}}", name)))
+        else:
+            with Engine(self._project.home.id) as engine:
+                os.kill(engine.containers.inspect(name).pid, signal.SIGKILL)
+        return {"upkeep.found"}
+
+    def _pause(self) -> Collection[str]:
+        """It answers nobody any more; sometimes it comes back, and else it is replaced."""
+        name, returns = self._choose(), self._chance.random() < 0.5
+        docker("pause", name)
+        if returns:
+            until(lambda: self._explains(()), "a word of what is paused")
+            with suppress(Exception):
+                docker("unpause", name)
+        return {"target.unhealthy"}
+
+    def _sicken(self) -> Collection[str]:
+        docker("exec", self._choose(), "touch", SICK)
+        return {"target.unhealthy", "upkeep.found"}
+
+    def _kill_haproxy(self, role: str) -> Collection[str]:
+        os.kill(haproxy_processes(self._project.home)[role], signal.SIGKILL)
+        return {"balancer.started"}
+
+    def _cut_remote(self) -> Collection[str]:
+        away = self._repository.with_suffix(".away")
+        self._repository.rename(away)
+        try:
+            until(lambda: self._explains({"trigger.failed"}), "a word of the remote that is away")
+        finally:
+            away.rename(self._repository)
+        self.commit()
+        return {"trigger.failed"}
+
+    def _kill_daemon(self) -> Collection[str]:
+        self._served.kill()
+        self._served.start()
+        return {"serve.started"}
+
+    def _kill_unseen(self) -> Collection[str]:
+        self._served.kill()
+        docker("kill", self._choose())
+        self._served.start()
+        return {"upkeep.found"}
+
+    def _break(self) -> Collection[str]:
+        """A release that never becomes healthy; then one that does."""
+        self.commit("-broken")
+        until(lambda: self._explains({"deployment.failed"}), "the end of a broken release")
+        self.commit()
+        return {"deployment.failed"}
+
+    def _restart(self, number: signal.Signals) -> Collection[str]:
+        assert self._engine is not None
+        self._engine.end(number)
+        try:
+            until(lambda: self._explains({"upkeep.failed", "deployment.failed"}), "a word of Docker's absence")
+        finally:
+            self._engine.start()
+            self._engine.await_answer()
+        return {"upkeep.failed", "deployment.failed"}
+
+    def _fill(self) -> Collection[str]:
+        """Nothing can be written; a target dies, and a commit comes, all the same."""
+        said, victim = len(self._served.output()), self._choose()
+        with full(self._project.home.root):
+            docker("kill", victim)
+            self.commit()
+            until(lambda: any(word in self._served.output()[said:] for word in _FULL), "a word of the full disk")
+        until(
+            lambda: any(word in f"{e.message} {e.fields}" for e in self._events() for word in _FULL), "it as an event"
+        )
+        return {"upkeep.found"}
+
+
+@contextmanager
+def full(folder: Path) -> Iterator[None]:
+    """Take all room of the disk that a folder is on, which had better be a small one."""
+    ballast = folder / "ballast"
+    try:
+        with ballast.open("wb", buffering=0) as file:
+            for size in (2**20, 2**12, 1):
+                with suppress(OSError):
+                    while file.write(b"x" * size):
+                        pass
+        yield
+    finally:
+        ballast.unlink(missing_ok=True)
+
+
+@contextmanager
+def besieged(
+    base_image: str, folder: Path, seed: int, rate: float, engine: OwnEngine | None = None
+) -> Iterator[tuple[Chaos, Load]]:
+    """A service with all that it takes to do it harm, under a load. `engine` is one that may be ended.
+
+    It is as declared at the end: of the last commit, whole, and nothing is left over.
+    """
+    home = Home.locate({"PENSTOCK_HOME": str(folder / "home")})
+    with small_disk(home.root) as disk:
+        project = Project(folder / "shop", base_image, Home.locate({"PENSTOCK_HOME": str(home.root)}), replicas=3)
+        try:
+            prepare(project.create())
+            repository, file = share(project)
+            with serving(project, str(file)) as served:
+                served.await_run(1)
+                with project.load(rate=rate, idempotent=True) as load:
+                    chaos = Chaos(served, load, seed, repository, engine=engine, disk=disk)
+                    yield chaos, load
+                    last = chaos.commit()
+                    await_calm(project, last)
+                    load.stop()
+                commits = line(repository)
+                assert commits[-1] == last
+                assert_each_has_a_run(project, commits[1:])
+                assert_deployed_in_order(project, commits)
+                assert_last_is_deployed(project, repository, last)
+                assert_true_states(project)
+                assert_no_orphans(project)
+                assert_sound(home)
+        finally:
+            project.remove()
+
+
+@contextmanager
+def small_disk(folder: Path) -> Iterator[bool]:
+    """Make a folder a disk of its own, where we may; whether it is."""
+    if os.geteuid() != 0:
+        yield False
+        return
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={_SIZE},mode=700", "penstock", str(folder)], check=True)
+    try:
+        yield True
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)

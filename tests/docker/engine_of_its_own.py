@@ -1,0 +1,162 @@
+"""A Docker Engine for one test: it can be stopped, killed and rebooted without anybody else's noticing.
+
+It runs in namespaces of its own for processes and mounts, so that one signal takes everything of it away at once, as a
+power cut would: the daemon, containerd, the containers and their mounts. Its files stay, as they would on a disk. Its
+bridges are on this machine, from a range of addresses that nobody else uses, and it writes no rules for packets.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+
+from tests.docker.project import docker, until
+
+_HOST = "DOCKER_HOST"
+# The first process of the namespace: whoever loses its parent becomes its child, and is to leave no zombie.
+_INIT = "import signal; signal.signal(signal.SIGCHLD, signal.SIG_IGN); print(flush=True); signal.pause()"
+
+
+def obstacle() -> str:
+    """Why there can be none here; empty where there can."""
+    if os.geteuid() != 0:
+        return "an engine of its own needs root"
+    missing = [name for name in ("dockerd", "containerd", "unshare", "nsenter", "ip") if shutil.which(name) is None]
+    return f"an engine of its own needs {missing[0]}" if missing else ""
+
+
+class OwnEngine:
+    """One `dockerd`. With `live_restore` its containers run on while it does not."""
+
+    def __init__(self, root: Path, *, live_restore: bool = False) -> None:
+        self.root = root
+        self.address = f"unix://{root}/docker.sock"
+        self._pool = _unused_range()
+        self._bridge = f"own{random.randrange(16**8):08x}"
+        self._live_restore = live_restore
+        self._machine: subprocess.Popen[bytes] | None = None
+        self._daemon: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it, on a machine that is switched on first where it is not. It need not answer yet."""
+        if self._machine is None:
+            self._switch_on()
+        with (self.root / "log").open("ab") as log:
+            self._daemon = subprocess.Popen([*self._inside(), *self._command()], stdout=log, stderr=log)
+
+    def await_answer(self) -> None:
+        """It answers."""
+        until(self.answers, "an answer of the engine", 30)
+
+    def answers(self) -> bool:
+        """Whether it answers."""
+        command = ["docker", "--host", self.address, "info"]
+        return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+    def end(self, number: signal.Signals = signal.SIGTERM) -> None:
+        """End the daemon by a signal; what it does with its containers is its own affair."""
+        assert self._daemon is not None
+        os.kill(int(_children(self._daemon.pid)[0]), number)
+        self._daemon.wait(timeout=60)
+
+    def kill(self, pid: int) -> None:
+        """SIGKILL a process by the number that the engine knows it by."""
+        subprocess.run([*self._inside(), "kill", "-KILL", str(pid)], check=True)
+
+    def cut_power(self) -> None:
+        """SIGKILL everything at once. What a machine has in memory only is gone: processes, mounts, bridges."""
+        if self._machine is not None:
+            self._machine.kill()
+            self._machine.wait()
+            if self._daemon is not None:
+                self._daemon.wait()
+            self._machine = self._daemon = None
+        for name in self._bridges():
+            subprocess.run(["ip", "link", "delete", name], check=False)
+        shutil.rmtree(self.root / "run", ignore_errors=True)
+        for name in ("docker.sock", "pid"):
+            (self.root / name).unlink(missing_ok=True)
+
+    def _switch_on(self) -> None:
+        command = ["unshare", "--pid", "--fork", "--kill-child", "--mount", "--mount-proc", sys.executable, "-c", _INIT]
+        self._machine = subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True)
+        assert self._machine.stdout is not None
+        with self._machine.stdout as said:
+            assert said.readline()
+        gateway = f"{next(self._pool.hosts())}/24"
+        for words in (("link", "add", self._bridge, "type", "bridge"), ("addr", "add", gateway, "dev", self._bridge)):
+            subprocess.run(["ip", *words], check=True)
+        subprocess.run(["ip", "link", "set", self._bridge, "up"], check=True)
+
+    def _inside(self) -> list[str]:
+        assert self._machine is not None
+        return ["nsenter", "--target", _children(self._machine.pid)[0], "--mount", "--pid", "--"]
+
+    def _command(self) -> list[str]:
+        return [
+            "dockerd",
+            f"--data-root={self.root}/data",
+            f"--exec-root={self.root}/run",
+            f"--pidfile={self.root}/pid",
+            f"--host={self.address}",
+            f"--default-address-pool=base={self._pool},size=24",
+            f"--live-restore={str(self._live_restore).lower()}",
+            # Told to have none, it would delete the docker0 of the machine's own engine.
+            f"--bridge={self._bridge}",
+            *("--iptables=false", "--ip6tables=false", "--ip-forward=false", "--ip-masq=false"),
+        ]
+
+    def _bridges(self) -> list[str]:
+        shown = subprocess.run(["ip", "-json", "-4", "address"], capture_output=True, check=True).stdout
+        return [
+            link["ifname"]
+            for link in json.loads(shown)
+            if any(IPv4Address(found["local"]) in self._pool for found in link["addr_info"])
+        ]
+
+
+@contextmanager
+def engine_of_its_own(image: str, *, live_restore: bool = False) -> Iterator[OwnEngine]:
+    """An engine that has `image`, and that every command in this process and below it takes for the machine's."""
+    # A socket's path may be no longer than 107 characters, and containerd's are long by themselves.
+    root = Path(tempfile.mkdtemp(prefix="engine-"))
+    engine, former = OwnEngine(root, live_restore=live_restore), os.environ.get(_HOST)
+    try:
+        engine.start()
+        engine.await_answer()
+        with subprocess.Popen(["docker", "save", image], stdout=subprocess.PIPE) as saved:
+            load = ["docker", "--host", engine.address, "load", "--quiet"]
+            subprocess.run(load, stdin=saved.stdout, capture_output=True, check=True)
+        os.environ[_HOST] = engine.address
+        docker("image", "inspect", image)
+        yield engine
+    finally:
+        os.environ.pop(_HOST, None)
+        if former is not None:
+            os.environ[_HOST] = former
+        engine.cut_power()
+        shutil.rmtree(root, ignore_errors=True)
+
+
+def _children(pid: int) -> list[str]:
+    return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+
+
+def _unused_range() -> IPv4Network:
+    """Addresses to which this machine has no way yet."""
+    routes = json.loads(subprocess.run(["ip", "-json", "-4", "route"], capture_output=True, check=True).stdout)
+    known = [IPv4Network(route["dst"]) for route in routes if route["dst"] != "default"]
+    while True:
+        candidate = IPv4Network(f"10.{random.randrange(128, 192)}.{random.randrange(0, 256, 16)}.0/20")
+        if not any(candidate.overlaps(network) for network in known):
+            return candidate

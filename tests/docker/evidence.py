@@ -1,0 +1,147 @@
+"""What a history has to hold to, asked from the database and from Docker, by nothing of ours."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import subprocess
+from collections import defaultdict
+from collections.abc import Sequence
+from contextlib import closing
+from itertools import pairwise
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from pipeline.engine.labels import LABEL_HOME, LABEL_RELEASE
+from pipeline.home import Home
+from tests.docker.project import Project, docker, until
+
+_OVER = {"succeeded", "failed", "rolled_back", "superseded", "skipped", "cancelled", "interrupted"}
+
+
+def rows(home: Home, sql: str, *values: object) -> list[dict[str, Any]]:
+    """What a query finds in the database, read as it is on disk."""
+    with closing(sqlite3.connect(f"file:{home.database}?mode=ro", uri=True, timeout=10)) as database:
+        database.row_factory = sqlite3.Row
+        return [dict(row) for row in database.execute(sql, values)]
+
+
+def assert_sound(home: Home) -> None:
+    """SQLite finds nothing wrong."""
+    assert rows(home, "PRAGMA integrity_check") == [{"integrity_check": "ok"}]
+    assert rows(home, "PRAGMA foreign_key_check") == []
+
+
+def assert_each_has_a_run(project: Project, commits: Sequence[str]) -> None:
+    """Every commit has one row, and they are in the order of the commits."""
+    found = rows(project.home, "SELECT sha FROM runs WHERE pipeline=? ORDER BY number", project.name)
+    assert [row["sha"] for row in found] == list(commits)
+
+
+def assert_true_states(project: Project) -> None:
+    """Every run is over, and is what it says: what succeeded has served, what was superseded names a newer one."""
+    runs = rows(project.home, "SELECT * FROM runs WHERE pipeline=?", project.name)
+    served = {
+        row["run"]
+        for row in rows(
+            project.home, "SELECT run FROM deployments WHERE pipeline=? AND state='succeeded'", project.name
+        )
+    }
+    for run in runs:
+        assert run["state"] in _OVER, run
+        assert run["finished_at"], run
+        assert (run["state"] == "succeeded") <= (run["number"] in served), run
+        assert run["state"] != "superseded" or run["superseded_by"] > run["number"], run
+    assert rows(project.home, "SELECT * FROM stages WHERE state='running'") == []
+    assert rows(project.home, "SELECT * FROM deployments WHERE state='running'") == []
+
+
+def assert_deployed_in_order(project: Project, commits: Sequence[str]) -> int:
+    """No two deployments overlap, and none goes back in the line of commits; how many there were."""
+    sql = (
+        "SELECT d.started_at, d.finished_at, r.sha FROM deployments d "
+        "JOIN releases r ON r.pipeline=d.pipeline AND r.number=d.to_release WHERE d.pipeline=? ORDER BY d.started_at"
+    )
+    found = rows(project.home, sql, project.name)
+    for former, latter in pairwise(found):
+        assert former["finished_at"] <= latter["started_at"], (former, latter)
+        assert commits.index(former["sha"]) <= commits.index(latter["sha"]), (former, latter)
+    return len(found)
+
+
+def assert_last_is_deployed(project: Project, repository: Path, commit: str) -> None:
+    """In the containers that run are the files of that commit, and the database calls it the active release."""
+    active = rows(project.home, "SELECT * FROM releases WHERE pipeline=? AND state='active'", project.name)
+    assert [row["sha"] for row in active] == [commit]
+    containers = docker("ps", "-q", "--filter", f"label={LABEL_HOME}={project.home.id}").split()
+    assert len(containers) == project.replicas
+    names = [name for name in _git(repository, "ls-tree", "--name-only", commit).split() if name.endswith(".txt")]
+    wanted = "".join(_git(repository, "show", f"{commit}:{name}") for name in names)
+    for container in containers:
+        assert docker("exec", container, "cat", *names) == wanted
+
+
+def assert_no_orphans(project: Project) -> None:
+    """Docker has the containers that serve and their network for this home, and nothing else of it."""
+    label = f"label={LABEL_HOME}={project.home.id}"
+    assert len(docker("ps", "-aq", "--filter", label).split()) == project.replicas
+    assert len(docker("network", "ls", "-q", "--filter", label).split()) == 1
+
+
+class Witness:
+    """Writes down what Docker tells of the containers of one home, from the beginning to the end of its block."""
+
+    def __init__(self, home: Home) -> None:
+        filters = ("type=container", f"label={LABEL_HOME}={home.id}", "event=start", "event=die")
+        command = ["docker", "events", "--format", "{{json .}}", *(w for f in filters for w in ("--filter", f))]
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        self._said = ""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None) -> None:
+        self._process.terminate()
+        self._said, _unused = self._process.communicate()
+
+    def most_releases_at_once(self) -> int:
+        """Of how many releases containers ran at the same time, at most."""
+        running: dict[str, set[str]] = defaultdict(set)
+        most = 0
+        for line in self._said.splitlines():
+            event = json.loads(line)
+            release = event["Actor"]["Attributes"].get(LABEL_RELEASE)
+            if release is None or event["Actor"]["Attributes"].get("penstock.role") != "app":
+                continue
+            if event["status"] == "start":
+                running[release].add(event["id"])
+            else:
+                running[release].discard(event["id"])
+            most = max(most, sum(bool(containers) for containers in running.values()))
+        return most
+
+
+def await_calm(project: Project, commit: str | None = None, deadline: float = 90) -> None:
+    """Nothing waits or is worked on, and everything that serves is healthy; `commit` has been seen."""
+    until(lambda: _is_calm(project, commit), "an empty queue and a whole service", deadline)
+
+
+def _is_calm(project: Project, commit: str | None) -> bool:
+    if commit and not rows(project.home, "SELECT 1 FROM runs WHERE sha=?", commit):
+        return False
+    open_runs = rows(project.home, "SELECT 1 FROM runs WHERE state IN ('queued', 'running')")
+    open_moves = rows(project.home, "SELECT 1 FROM deployments WHERE state='running'")
+    if open_runs or open_moves:
+        return False
+    try:
+        with project.store() as store:
+            active = store.active_release(project.name)
+        project.assert_serving(active.number if active else 0)
+    except (AssertionError, subprocess.SubprocessError):
+        return False
+    return True
+
+
+def _git(repository: Path, *arguments: str) -> str:
+    return subprocess.run(["git", *arguments], cwd=repository, capture_output=True, text=True, check=True).stdout

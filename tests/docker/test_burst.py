@@ -1,0 +1,46 @@
+"""Many commits at once: each has its run, and what is deployed is deployed one after the other and in order."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.docker.evidence import (
+    Witness,
+    assert_deployed_in_order,
+    assert_each_has_a_run,
+    assert_last_is_deployed,
+    assert_no_orphans,
+    assert_sound,
+    assert_true_states,
+    await_calm,
+)
+from tests.docker.project import Project
+from tests.docker.serving import serving
+from tests.docker.writers import burst, line, share
+
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(180)]
+
+COMMITS, WRITERS = 60, 8
+
+
+@pytest.mark.parametrize("mode", ["superseded", "parallel"])
+def test_a_burst_of_commits(project: Project, mode: str) -> None:
+    """From eight writers. None is lost, no two deployments overlap or go back, and the last commit is what serves."""
+    project.configure(("name: shop\n", f"name: shop\nexecution_mode: {mode}\n"))
+    count = COMMITS if mode == "superseded" else WRITERS
+    bare, file = share(project)
+    begin = line(bare)
+    with serving(project, str(file)) as served, Witness(project.home) as witness:
+        served.await_run(1)
+        with project.load() as load:
+            commits = burst(bare, project.directory.parent, count, WRITERS)
+            await_calm(project, commits[-1])
+            assert load.stop().failed == 0
+        assert len(commits) == len(begin) + count
+        assert_each_has_a_run(project, commits[len(begin) - 1 :])
+        assert assert_deployed_in_order(project, commits) > 1
+        assert_last_is_deployed(project, bare, commits[-1])
+        assert_true_states(project)
+        assert_no_orphans(project)
+        assert_sound(project.home)
+    assert witness.most_releases_at_once() == 2

@@ -1,0 +1,89 @@
+"""Whatever is done to it, the service answers, what happened is told, and in the end all is as declared."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from itertools import islice
+from pathlib import Path
+
+import pytest
+
+from tests.docker.chaos import LOSING, besieged
+from tests.docker.engine_of_its_own import engine_of_its_own, obstacle
+from tests.docker.evidence import (
+    assert_deployed_in_order,
+    assert_each_has_a_run,
+    assert_last_is_deployed,
+    assert_no_orphans,
+    assert_sound,
+    assert_true_states,
+    await_calm,
+)
+from tests.docker.project import Project
+from tests.docker.serving import serving
+from tests.docker.writers import line
+
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(400)]
+
+KILLS, SEED = 5, 20
+# In seconds: from when on the daemon may be killed after its start, and when at the latest.
+SOONEST, LATEST = 0.2, 3.0
+LONGEST_GAP = 2000.0
+
+
+def test_the_daemon_is_killed_again_and_again(project: Project) -> None:
+    """At random moments, while commits come: not a request is lost, and every run ends in a state that is true."""
+    chance = random.Random(SEED)
+    with serving(project) as served:
+        served.await_run(1)
+        with project.load() as load:
+            with committing(project):
+                for _ in range(KILLS):
+                    threading.Event().wait(chance.uniform(SOONEST, LATEST))
+                    served.kill()
+                    served.start()
+            last = project.commit("last")
+            await_calm(project, last)
+            assert load.stop().failed == 0
+        commits = line(project.directory)
+        assert_each_has_a_run(project, commits)
+        assert_deployed_in_order(project, commits)
+        assert_last_is_deployed(project, project.directory, last)
+        assert_true_states(project)
+        assert_no_orphans(project)
+        assert_sound(project.home)
+
+
+@contextmanager
+def committing(project: Project, pause: float = 1.0) -> Iterator[None]:
+    """A new version every so many seconds, as long as this lasts."""
+    enough = threading.Event()
+
+    def work() -> None:
+        version = 1
+        while not enough.wait(pause):
+            version += 1
+            project.commit(str(version))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        yield
+    finally:
+        enough.set()
+        thread.join()
+
+
+def test_every_fault_is_explained_and_mended(base_image: str, tmp_path: Path) -> None:
+    """Each kind once: no request is lost but to a HAProxy that is killed and a target that stops to answer."""
+    own = nullcontext(None) if obstacle() else engine_of_its_own(base_image, live_restore=True)
+    with own as engine, besieged(base_image, tmp_path, SEED, 40, engine) as (chaos, load):
+        for fault in islice(chaos.sequence(), chaos.count):
+            chaos.inject(fault)
+        report = load.report()
+        unexpected = [failure for failure in report.failures if failure.phase not in LOSING]
+        assert unexpected == []
+        assert report.longest_gap < LONGEST_GAP

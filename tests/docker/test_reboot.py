@@ -1,0 +1,118 @@
+"""After a reboot the service is there again, by nobody's doing but the daemons'."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pipeline.home import Home
+from tests.docker.engine_of_its_own import OwnEngine, engine_of_its_own, obstacle
+from tests.docker.project import Project, haproxy_processes, until
+from tests.docker.serving import Serving
+
+pytestmark = [
+    pytest.mark.docker,
+    pytest.mark.timeout(180),
+    pytest.mark.skipif(bool(obstacle()), reason=obstacle() or "there is no obstacle"),
+]
+
+LONGEST = 5.0
+
+
+@pytest.fixture(scope="module")
+def engine(base_image: str) -> Iterator[OwnEngine]:
+    with engine_of_its_own(base_image) as engine:
+        yield engine
+
+
+@pytest.fixture
+def served(engine: OwnEngine, base_image: str, tmp_path: Path) -> Iterator[Serving]:
+    """A project whose second version serves, on an engine that nobody else uses."""
+    project = Project(tmp_path / "shop", base_image, Home.locate({"PENSTOCK_HOME": str(tmp_path / "home")})).create()
+    served = Serving(project)
+    try:
+        served.start()
+        served.await_run(1)
+        project.commit("2")
+        served.await_run(2)
+        yield served
+    finally:
+        served.stop()
+        engine.await_answer()
+        project.remove()
+
+
+def answer(project: Project) -> str:
+    """What the service says, or nothing."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{project.port}/", timeout=1) as response:
+            return str(response.read().decode())
+    except OSError:
+        return ""
+
+
+def cut_power(served: Serving, engine: OwnEngine) -> None:
+    """Everything of the machine ends at once."""
+    haproxy = haproxy_processes(served.project.home)
+    served.kill()
+    for pid in haproxy.values():
+        os.kill(pid, signal.SIGKILL)
+    engine.cut_power()
+    until(lambda: not answer(served.project), "no answer")
+
+
+def assert_back(served: Serving, since: float) -> None:
+    """In the release that served, all of it, and soon."""
+    deadline = since + LONGEST - time.monotonic()
+    until(lambda: answer(served.project).startswith("sample-app 2 "), "an answer of version 2", deadline)
+    until(lambda: is_whole(served.project), "a whole service", 30)
+    assert [run.state for run in served.runs()] == ["succeeded", "succeeded"]
+
+
+def is_whole(project: Project) -> bool:
+    try:
+        project.assert_serving(2)
+    except (AssertionError, subprocess.SubprocessError):
+        return False
+    return True
+
+
+def test_served_again_after_a_reboot(served: Serving, engine: OwnEngine) -> None:
+    """Docker is started first: within 5 s of the daemon's start, from the release that served."""
+    cut_power(served, engine)
+    engine.start()
+    since = time.monotonic()
+    served.start()
+    assert_back(served, since)
+
+
+def test_served_again_where_docker_is_late(served: Serving, engine: OwnEngine) -> None:
+    """The daemon is started first, and finds no Docker: within 5 s of when there is one."""
+    cut_power(served, engine)
+    served.start()
+    served.await_event("upkeep.failed")
+    since = time.monotonic()
+    engine.start()
+    assert_back(served, since)
+    served.await_event("upkeep.mended")
+
+
+def test_a_deployment_that_a_reboot_cut_short_is_done_again(served: Serving, engine: OwnEngine) -> None:
+    """The release before it serves within 5 s, the new one soon after, and nothing is left over."""
+    count = len(served.events("target.draining"))
+    served.project.commit("3")
+    served.await_event("target.draining", count + 1)
+    cut_power(served, engine)
+    engine.start()
+    since = time.monotonic()
+    served.start()
+    until(lambda: answer(served.project), "an answer", since + LONGEST - time.monotonic())
+    assert served.await_run(3).attempts == 2
+    until(lambda: answer(served.project).startswith("sample-app 3 "), "an answer of version 3")

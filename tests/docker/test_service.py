@@ -1,0 +1,109 @@
+"""The resident runner as its users and systemd see it: what it shows, what it leaves running, what it says it does."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from pipeline.ports import free_port
+from tests.docker.project import Project, docker, haproxy_processes, until
+from tests.docker.serving import serving
+
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(180)]
+
+
+def test_ended_and_started_again_it_takes_nothing_along(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It tells systemd once it answers, and only itself; HAProxy and the containers are the same after a restart."""
+    address = tmp_path / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
+        notify.bind(str(address))
+        notify.settimeout(30)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(address))
+        with serving(project) as served:
+            assert notify.recv(100) == b"READY=1"
+            served.await_run(1)
+            balancer, containers = haproxy_processes(project.home), {c.name for c in project.containers()}
+            assert b"NOTIFY_SOCKET" not in Path(f"/proc/{balancer['worker']}/environ").read_bytes()
+            with project.load() as load:
+                os.kill(served.pid, signal.SIGTERM)
+                assert served.stop() == 0
+                served.start()
+                assert notify.recv(100) == b"READY=1"
+                assert load.stop().failed == 0
+            assert haproxy_processes(project.home) == balancer
+            assert {c.name for c in project.containers()} == containers
+
+
+def test_what_the_public_address_shows(project: Project) -> None:
+    """The state of the latest run, as an image and in the feed."""
+    address = f"127.0.0.1:{free_port()}"
+    with serving(project, "--public", address) as served:
+        served.await_run(1)
+        for path, told in (("badge/shop.svg", "shop: succeeded"), ("cc.xml", 'lastBuildStatus="Success"')):
+            with urllib.request.urlopen(f"http://{address}/{path}", timeout=10) as answer:
+                assert told in answer.read().decode()
+
+
+def test_status_tells_of_the_daemon_and_leaves_its_work_to_it(project: Project) -> None:
+    """Who serves, and what is amiss as long as it is; HAProxy is brought back by the daemon alone."""
+    with serving(project) as served:
+        served.await_run(1)
+        assert f"served by process {served.pid} since " in project.pipeline("status").out
+        os.kill(served.pid, signal.SIGSTOP)
+        try:
+            os.kill(haproxy_processes(project.home)["master"], signal.SIGKILL)
+            until(lambda: "cannot be seen now" in project.pipeline("status").out, "no balancer")
+            assert json.loads(project.pipeline("status", "--json").out)["targets"] == []
+        finally:
+            os.kill(served.pid, signal.SIGCONT)
+        served.await_event("balancer.started")
+        until(lambda: "healthy" in project.pipeline("status").out, "its targets")
+        docker("rm", "-f", project.containers()[0].name)
+        served.await_event("upkeep.mended")
+        assert "being mended" not in project.pipeline("status").out
+        project.assert_serving(1)
+    assert "not served" in project.pipeline("status").out
+
+
+def test_a_push_that_fails_says_why(project: Project) -> None:
+    """To whoever follows it; the same is in what the daemon says, and one that starts no run says so."""
+
+    def follow(branch: str) -> str:
+        command = [sys.executable, "-m", "pipeline.cli.main", "hook", "follow"]
+        moves = f"{'0' * 40} {sha} refs/heads/{branch}\n"
+        return subprocess.run(
+            command, input=moves, env=project.environment, capture_output=True, text=True, check=True, timeout=60
+        ).stdout
+
+    with serving(project) as served:
+        served.await_run(1)
+        project.configure(("python3, -m, unittest]", "sh, -c, 'echo the reason; exit 7']"))
+        sha = project.commit("2")
+        told = follow("main")
+        assert "run 2: failed" in told
+        assert "the tests failed with exit code 7" in told
+        assert "| the reason" in told
+        assert "the tests failed with exit code 7" in served.output()
+        assert follow("elsewhere").startswith("no run has come of this within ")
+    assert follow("main").startswith("nobody serves this repository now")
+
+
+def test_artifacts_of_a_run(project: Project) -> None:
+    """Are copied as the tests wrote them."""
+    script = "command: [sh, -c, 'mkdir /tmp/out; echo 42 > /tmp/out/answer'], artifacts: [/tmp/out]"
+    project.configure(("command: [python3, -m, unittest]", script))
+    project.commit("1")
+    project.pipeline("run")
+    assert project.pipeline("artifacts").out.split()[-3:] == ["1", "3", "tmp/out/answer"]
+    project.pipeline("artifacts", "1", "--copy-to", "kept")
+    assert (project.directory / "kept/tmp/out/answer").read_text() == "42\n"

@@ -1,0 +1,72 @@
+"""Many people who push to one branch at once, each from a clone of their own."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from tests.docker.project import Project
+
+_ATTEMPTS = 200
+
+
+class Writer:
+    """One of them. Whoever was faster is taken over first, and then the push is tried again."""
+
+    def __init__(self, bare: Path, clone: Path) -> None:
+        self._clone = clone
+        self._name = clone.name
+        subprocess.run(["git", "clone", "--quiet", str(bare), str(clone)], check=True)
+
+    def push(self, number: int) -> None:
+        """One more commit on the branch."""
+        (self._clone / f"{self._name}.txt").write_text(f"{number}\n")
+        self._git("add", "--all")
+        self._git("commit", "--quiet", "-m", f"{self._name}: {number}")
+        said = ""
+        for _ in range(_ATTEMPTS):
+            pushed = self._git("push", "--quiet", "origin", "main")
+            if pushed.returncode == 0:
+                return
+            said = pushed.stderr + self._git("pull", "--quiet", "--rebase", "origin", "main").stderr
+        raise AssertionError(f"{self._name} never got to push: {said}")
+
+    def _git(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        identity = ("-c", "user.name=Test", "-c", "user.email=test@example.com")
+        command = ["git", *identity, *arguments]
+        return subprocess.run(command, cwd=self._clone, capture_output=True, text=True, check=False)
+
+
+def share(project: Project) -> tuple[Path, Path]:
+    """A bare repository with what `project` has, and a pipeline.yaml beside it that serves its branch."""
+    bare = project.directory.parent / "bare.git"
+    subprocess.run(["git", "clone", "--quiet", "--bare", str(project.directory), str(bare)], check=True)
+    served = project.directory.parent / "served" / "pipeline.yaml"
+    served.parent.mkdir()
+    text = (project.directory / "pipeline.yaml").read_text()
+    served.write_text(text.replace("name: shop\n", f"name: shop\nsource: {{repository: {bare}}}\n"))
+    return bare, served
+
+
+def burst(bare: Path, folder: Path, commits: int, writers: int, seed: int = 0) -> list[str]:
+    """So many commits, as fast as they get them pushed; all commits of the branch, oldest first."""
+    chance = random.Random(seed)
+    turns = [chance.randrange(writers) for _ in range(commits)]
+    people = [Writer(bare, folder / f"writer{number}") for number in range(writers)]
+
+    def work(mine: int) -> None:
+        for number, whose in enumerate(turns):
+            if whose == mine:
+                people[mine].push(number)
+
+    with ThreadPoolExecutor(writers) as pool:
+        list(pool.map(work, range(writers)))
+    return line(bare)
+
+
+def line(repository: Path) -> list[str]:
+    """The commits of the branch along its first parents, oldest first."""
+    command = ["git", "rev-list", "--first-parent", "--reverse", "main"]
+    return subprocess.run(command, cwd=repository, capture_output=True, text=True, check=True).stdout.split()

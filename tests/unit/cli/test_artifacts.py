@@ -1,0 +1,71 @@
+"""`pipeline artifacts`: what a run kept, shown and copied."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from pipeline.cli.artifacts import command
+from pipeline.errors import ConfigError, SystemFault
+from pipeline.home import Home
+from pipeline.store.store import Store
+from tests.unit.cli.test_logs import FILE
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
+    """Two runs, of which the first has kept two files."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PENSTOCK_HOME", str(tmp_path / "home"))
+    Path("pipeline.yaml").write_text(FILE)
+    home = Home.locate()
+    with Store(home.database) as store:
+        store.begin_run("shop")
+        store.begin_run("shop")
+    folder = home.run_artifacts("shop", 1)
+    (folder / "tmp" / "reports").mkdir(parents=True)
+    (folder / "tmp" / "reports" / "junit.xml").write_text("<testsuite/>")
+    (folder / "tmp" / "core").write_bytes(b"\0" * 7)
+    return home
+
+
+def told(*arguments: str) -> str:
+    done = CliRunner().invoke(command, arguments, catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
+def test_they_are_listed() -> None:
+    """By their paths in the container; of the latest run that kept any."""
+    assert [line.split() for line in told().splitlines()] == [
+        ["RUN", "BYTES", "PATH"],
+        ["1", "7", "tmp/core"],
+        ["1", "12", "tmp/reports/junit.xml"],
+    ]
+    assert json.loads(told("1", "--json"))[0] == {"run": 1, "path": "tmp/core", "size": 7}
+
+
+def test_they_are_copied(tmp_path: Path) -> None:
+    """Into a folder that need not be there; a second time over the first."""
+    target = tmp_path / "a" / "b"
+    for _ in range(2):
+        assert told("1", "--copy-to", str(target)) == f"copied 2 files of run 1 to {target}\n"
+    assert (target / "tmp" / "reports" / "junit.xml").read_text() == "<testsuite/>"
+    assert (target / "tmp" / "core").read_bytes() == b"\0" * 7
+
+
+@pytest.mark.parametrize(("arguments", "reason"), [(("3",), "there is no run 3"), (("2",), "run 2 kept no files")])
+def test_there_may_be_none(arguments: tuple[str, ...], reason: str) -> None:
+    """Of a run that is not there, or has kept nothing."""
+    with pytest.raises(ConfigError, match=reason):
+        told(*arguments)
+
+
+def test_where_nothing_can_be_copied_to(tmp_path: Path) -> None:
+    """The reason is told."""
+    (tmp_path / "file").touch()
+    with pytest.raises(SystemFault, match="cannot copy to"):
+        told("1", "--copy-to", str(tmp_path / "file"))

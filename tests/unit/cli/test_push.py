@@ -1,0 +1,91 @@
+"""What a pusher is shown: the runs of the commits that were pushed now, to their last word."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.cli import push
+from pipeline.cli.push import follow_push
+from pipeline.events import Event
+from pipeline.home import Home
+from pipeline.lock import held
+from pipeline.store.queue import Request
+from pipeline.store.records import RunState, Trigger
+from pipeline.store.store import Store
+
+SHA = "0123456789" * 4
+COMMIT: dict[str, Any] = {"sha": SHA, "ref": "main", "author": "Ann", "subject": "Carts"}
+MAIN = f"{'0' * 40} {SHA} refs/heads/main\n"
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Home]:
+    """One that a daemon serves, as far as a pusher can see."""
+    home = Home.locate({"PENSTOCK_HOME": str(tmp_path / "home")})
+    with held(home.serving, "pipeline serve"):
+        yield home
+
+
+@pytest.fixture
+def store(home: Home) -> Iterator[Store]:
+    with Store(home.database) as store:
+        yield store
+
+
+def tell(store: Store, kind: str, message: str, **fields: str | int) -> None:
+    store.record_event(Event(kind, message, "shop", 1, fields))
+
+
+def test_the_last_word_is_waited_for(home: Home, store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is written when the run is over already; with it comes why."""
+    store.queue.put("shop", [Request(Trigger.HOOK, **COMMIT)])
+    tell(store, "run.queued", "run 1 queued by hook")
+    following = threading.Thread(target=follow_push, args=(home, MAIN))
+    following.start()
+    store.finish_run("shop", 1, RunState.FAILED, "the tests failed")
+    # Longer than it takes to look: without the last word, it may not go.
+    following.join(10 * push._LOOK)
+    assert following.is_alive()
+    tell(store, "run.finished", "run 1: failed", code=1, reason="the tests failed", tail="1 != 2")
+    following.join(10)
+    assert not following.is_alive()
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split("  ")[-1].strip() for line in lines] == [
+        "run 1 queued by hook",
+        "run 1: failed",
+        "the tests failed",
+        "| 1 != 2",
+    ]
+
+
+def test_what_was_run_before_is_another_story(
+    home: Home, store: Store, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same commit on another branch, or by a command."""
+    monkeypatch.setattr(push, "_PATIENCE", 0.2)
+    store.queue.put("shop", [Request(Trigger.HOOK, **COMMIT)])
+    tell(store, "run.skipped", "run 1 skipped")
+    for moves in (MAIN.replace("main", "other"), MAIN.replace(SHA, "f" * 40)):
+        follow_push(home, moves)
+        assert capsys.readouterr().out.startswith("no run has come of this within 0.2 s")
+    follow_push(home, MAIN)
+    assert "run 1 skipped" in capsys.readouterr().out
+
+
+def test_a_branch_that_is_deleted_is_nothing_to_follow(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
+    """It ends at once."""
+    follow_push(home, f"{SHA} {'0' * 40} refs/heads/main\n")
+    assert capsys.readouterr().out == ""
+
+
+def test_nobody_serves(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The push is kept, and that is said; a socket that a killed daemon left behind is no daemon."""
+    home = Home.locate({"PENSTOCK_HOME": str(tmp_path / "home")})
+    home.socket.touch()
+    follow_push(home, MAIN)
+    assert capsys.readouterr().out.startswith("nobody serves this repository now")

@@ -1,0 +1,202 @@
+"""`pipeline service`: a unit that systemd understands, wherever things are, and that takes nothing down with it."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from pipeline.cli import service
+from pipeline.cli.serve import PATIENCE
+from pipeline.cli.service import Scope, quoted, unit_text
+from pipeline.errors import ConfigError, SystemFault
+from pipeline.home import Home
+from tests.unit.cli.test_logs import FILE
+
+SYSTEMCTL = """\
+#!/bin/sh
+echo "$*" >> {log}
+exit {code}
+"""
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
+    """In a place that is hard to quote, with a pipeline beside it."""
+    odd = tmp_path / 'with space % "$HOME" [1]'
+    odd.mkdir()
+    monkeypatch.chdir(odd)
+    monkeypatch.setenv("PENSTOCK_HOME", str(odd / "home"))
+    Path("pipeline.yaml").write_text(FILE)
+    return Home.locate()
+
+
+@pytest.fixture
+def scope(home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Scope:
+    """A systemd that is not running, of whoever calls."""
+    scope = Scope(tmp_path / "units", tmp_path / "systemd", "default.target", ("--user",))
+    monkeypatch.setattr(service, "user_scope", lambda: scope)
+    return scope
+
+
+@pytest.fixture
+def systemctl(scope: Scope, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """It runs now, and keeps what it was told in this file."""
+    scope.running.mkdir()
+    log = tmp_path / "told"
+    command = tmp_path / "bin" / "systemctl"
+    command.parent.mkdir()
+    command.write_text(SYSTEMCTL.format(log=log, code=0))
+    command.chmod(0o755)
+    monkeypatch.setenv("PATH", str(command.parent), prepend=":")
+    return log
+
+
+def service_command(*arguments: str) -> Result:
+    return CliRunner().invoke(service.command, arguments, catch_exceptions=False)
+
+
+def settings(text: str) -> dict[str, str]:
+    return dict(line.split("=", 1) for line in text.splitlines() if "=" in line and not line.startswith("#"))
+
+
+def test_what_runs_on_is_not_ended_with_it(home: Home) -> None:
+    """Only the daemon's own process is; in order, and with more time than it takes for that."""
+    found = settings(unit_text(home, [], "default.target"))
+    assert (found["KillMode"], found["KillSignal"], found["OOMPolicy"]) == ("process", "SIGTERM", "continue")
+    assert float(found["TimeoutStopSec"]) > PATIENCE + 3 * 5
+    assert (found["Restart"], found["Type"]) == ("always", "notify")
+    assert found["ExecReload"].endswith("-HUP $MAINPID")
+
+
+@pytest.mark.parametrize("manager", ["--system", "--user"])
+def test_systemd_takes_it(manager: str, home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever the files are; what it would object to, it names."""
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("systemd is not installed")
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    unit = tmp_path / "penstock.service"
+    unit.write_text(unit_text(home, ["--public", "127.0.0.1:80", str(Path("pipeline.yaml").absolute())], "x.target"))
+
+    def verdict() -> tuple[int, str]:
+        verify = ["systemd-analyze", manager, "verify", str(unit)]
+        done = subprocess.run(verify, capture_output=True, text=True, check=False)
+        return done.returncode, "\n".join(line for line in done.stderr.splitlines() if "penstock.service" in line)
+
+    assert verdict() == (0, "")
+    unit.write_text(
+        unit.read_text().replace('ExecStart="/', 'ExecStart="/nowhere/').replace("KillMode=p", "KillMode=x")
+    )
+    code, told = verdict()
+    assert code or "KillMode" in told
+
+
+@pytest.mark.parametrize(
+    ("word", "written"),
+    [
+        ("plain", '"plain"'),
+        ("two words", '"two words"'),
+        ("100%", '"100%%"'),
+        ('say "so"', r'"say \"so\""'),
+        ("back\\slash", r'"back\\slash"'),
+        ("a\nb", r'"a\nb"'),
+    ],
+)
+def test_words_are_written_as_systemd_reads_them(word: str, written: str) -> None:
+    """As systemd.syntax(7) and systemd.unit(5) have it."""
+    assert quoted(word) == written
+
+
+def test_places_are_kept(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The home, what finds git and Docker, and where secrets may stand."""
+    monkeypatch.setenv("DOCKER_HOST", "unix:///run/user/1000/docker.sock")
+    found = settings(unit_text(home, ["/srv/a $b/pipeline.yaml"], "default.target"))
+    assert quoted(f"PENSTOCK_HOME={home.root}") in found["Environment"]
+    assert '"DOCKER_HOST=unix:///run/user/1000/docker.sock"' in found["Environment"]
+    assert found["ExecStart"].endswith(' "serve" "/srv/a $$b/pipeline.yaml"')
+    # A pattern: brackets stand for themselves in brackets.
+    assert found["EnvironmentFile"] == f"-{home.root}/serve.env".replace("%", "%%").replace("[1]", "[[]1]")
+
+
+def test_without_systemd_it_says_what_to_do(scope: Scope) -> None:
+    """And nothing is run."""
+    done = service_command("install", "--user")
+    assert done.exit_code == 0
+    assert f"wrote {scope.unit}, which serves shop" in done.output
+    for told in ("systemctl --user daemon-reload", "systemctl --user enable penstock", "loginctl enable-linger"):
+        assert told in done.output
+
+
+def test_with_systemd_it_is_started_and_ended(scope: Scope, systemctl: Path) -> None:
+    """A second time with other files too."""
+    service_command("install", "--user", "--public", "127.0.0.1:8081")
+    assert systemctl.read_text().splitlines() == [
+        "--user daemon-reload",
+        "--user enable penstock",
+        "--user restart penstock",
+    ]
+    assert '"--public" "127.0.0.1:8081"' in scope.unit.read_text()
+    service_command("install", "--user")
+    assert "--public" not in scope.unit.read_text()
+    systemctl.unlink()
+    service_command("uninstall", "--user")
+    assert systemctl.read_text().splitlines() == ["--user disable --now penstock", "--user daemon-reload"]
+    assert not scope.unit.exists()
+
+
+def test_what_systemd_refuses_is_told(scope: Scope, systemctl: Path, tmp_path: Path) -> None:
+    """With where to look."""
+    (tmp_path / "bin" / "systemctl").write_text(SYSTEMCTL.format(log=systemctl, code=1))
+    with pytest.raises(SystemFault, match="systemctl --user daemon-reload") as caught:
+        service_command("install", "--user")
+    assert caught.value.hint == "see systemctl --user status penstock"
+
+
+@pytest.mark.parametrize("content", ["[Unit]\nDescription=mine\n", "another home"])
+def test_a_unit_of_somebody_else_is_kept(content: str, scope: Scope, home: Home, tmp_path: Path) -> None:
+    """One that we did not write, or that is for another home."""
+    other = replace(home, root=tmp_path / "elsewhere")
+    text = unit_text(other, [], "default.target") if content == "another home" else content
+    scope.folder.mkdir()
+    scope.unit.write_text(text)
+    with pytest.raises(ConfigError, match="is there already, and not for"):
+        service_command("install", "--user")
+    assert scope.unit.read_text() == text
+
+
+def test_nothing_is_written_for_what_could_not_be_served(scope: Scope, tmp_path: Path) -> None:
+    """A file with mistakes, a token that others could read, half of the API's options."""
+    token = tmp_path / "token"
+    token.write_text("x" * 20)
+    token.chmod(0o644)
+    cases = (
+        (["nowhere.yaml"], "nowhere.yaml does not exist"),
+        (["--listen", "127.0.0.1:1"], "go together"),
+        (["--listen", "127.0.0.1:1", "--token-file", str(token)], "others could read the token"),
+    )
+    for arguments, told in cases:
+        with pytest.raises(ConfigError, match=told):
+            service_command("install", "--user", *arguments)
+    assert not scope.folder.exists()
+    with pytest.raises(ConfigError, match="there is no"):
+        service_command("uninstall", "--user")
+
+
+def test_a_secret_has_to_be_where_the_daemon_finds_it(
+    scope: Scope, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """This shell's variables are not the daemon's; the file of them is systemd's to read."""
+    monkeypatch.setenv("TOKEN", "of this shell")
+    Path("pipeline.yaml").write_text(FILE + "triggers: {webhooks: {github: {secret: '${secret:TOKEN}'}}}\n")
+    with pytest.raises(ConfigError, match="secret TOKEN is not in the environment") as caught:
+        service_command("install", "--user")
+    variables = home.root / "serve.env"
+    assert str(variables) in str(caught.value.hint)
+    variables.write_text("TOKEN=of the daemon\n")
+    variables.chmod(0o600)
+    assert service_command("install", "--user").exit_code == 0
+    assert "of the daemon" not in scope.unit.read_text()

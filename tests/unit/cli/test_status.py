@@ -1,0 +1,200 @@
+"""`pipeline status` and `pipeline history`: what waits, for what, and what became of everything else."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from pipeline.cli import history, status, transition
+from pipeline.events import Event
+from pipeline.home import Home
+from pipeline.lock import held
+from pipeline.store.queue import Request
+from pipeline.store.records import Approval, Run, RunState, Trigger
+from pipeline.store.store import Store
+from tests.unit.cli.test_logs import FILE
+
+COMMIT: dict[str, Any] = {"sha": "0123456789" * 4, "ref": "main", "author": "Ann", "subject": "Carts"}
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
+    """A pipeline that has never run."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PENSTOCK_HOME", str(tmp_path / "home"))
+    Path("pipeline.yaml").write_text(FILE)
+    return Home.locate()
+
+
+@pytest.fixture
+def store(home: Home) -> Iterator[Store]:
+    with Store(home.database) as store:
+        yield store
+
+
+@pytest.fixture
+def served(home: Home) -> Iterator[None]:
+    """We are the daemon that serves it."""
+    with ExitStack() as stack:
+        stack.enter_context(held(home.serving, "pipeline serve"))
+        stack.enter_context(held(home.lock("shop"), "pipeline serve of shop"))
+        yield
+
+
+def told(command: click.Command, *arguments: str) -> str:
+    done = CliRunner().invoke(command, arguments, catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
+def put(store: Store, *requests: Request) -> list[Run]:
+    return store.queue.put("shop", requests or [Request(Trigger.HOOK, **COMMIT)], mode="queued")
+
+
+def test_nothing_is_there_yet(store: Store) -> None:
+    """And nobody serves: it says what would."""
+    output = told(status.command)
+    assert output.splitlines()[0] == "shop: nothing is in service"
+    assert "not served" in output
+    assert "`pipeline serve`" in output
+
+
+def test_a_daemon_with_other_files(store: Store, home: Home) -> None:
+    """Is there, but not for this pipeline."""
+    with held(home.serving, "pipeline serve"):
+        assert "was not given this file" in told(status.command)
+
+
+def test_a_command_that_works_on_it(store: Store, home: Home) -> None:
+    """Is named, with its process."""
+    with held(home.lock("shop"), "run of shop"):
+        assert "run of shop (process " in told(status.command)
+
+
+@pytest.mark.usefixtures("served")
+def test_where_the_daemon_serves_nothing_is_put_right(store: Store) -> None:
+    """A run that nobody seems to work on is its business, also where its file says how to recover."""
+    store.begin_run("shop")
+    assert "run 1 begins" in told(status.command)
+    run = store.run("shop", 1)
+    assert run is not None
+    assert run.state is RunState.RUNNING
+    assert store.events("shop") == []
+
+
+@pytest.mark.usefixtures("served")
+def test_what_waits_says_for_what(store: Store) -> None:
+    """In the queue, for another run, for somebody's word, and before a closed stage."""
+    for _ in range(4):
+        put(store)
+        store.queue.claim("shop", "parallel")
+    put(store)
+    store.queue.enter("shop", 1, "source")
+    store.queue.await_approval("shop", 2)
+    store.queue.enter("shop", 3, "deploy")
+    told(transition.command, "disable", "build", "--reason", "audit")
+    store.queue.enter("shop", 4, "build")
+    lines = told(status.command).splitlines()
+    assert lines[2:] == [
+        "run 1 is in Source (0123456 Carts)",
+        "run 2 waits for approval: pipeline approve 2, or pipeline reject 2 (0123456 Carts)",
+        "run 3 waits for run 1 (0123456 Carts)",
+        "run 4 waits for the transition into build, closed: audit (0123456 Carts)",
+        "run 5 waits in the queue (0123456 Carts)",
+        "no run goes into Build: audit (pipeline transition enable build)",
+    ]
+    data = json.loads(told(status.command, "--json"))
+    assert data["served"] is True
+    assert [(run["number"], run["state"], run["waits_for"]) for run in data["unfinished"]][1::3] == [
+        (2, "running", "approval"),
+        (5, "queued", None),
+    ]
+    assert data["closed_transitions"] == {"build": "audit"}
+
+
+def test_a_queue_that_nobody_works_off_says_so(store: Store) -> None:
+    """A long one is told by its ends."""
+    put(store, *[Request(Trigger.HOOK, **COMMIT)] * 30)
+    output = told(status.command)
+    assert "run 10 waits in the queue, for `pipeline serve` (0123456 Carts)" in output
+    assert "run 11 " not in output
+    assert "… and 20 more wait, the last of them run 30" in output
+
+
+@pytest.mark.usefixtures("served")
+def test_what_is_being_mended(store: Store) -> None:
+    """Only as long as it is; what an earlier daemon has found says nothing now."""
+
+    def happen(kind: str, message: str, ago: float = 0) -> None:
+        at = datetime.now(UTC) + timedelta(seconds=1 - ago)
+        store.record_event(Event(f"upkeep.{kind}", message, "shop", at=at))
+
+    happen("found", "an old story", ago=3600)
+    assert "old story" not in told(status.command)
+    happen("found", "1 of 2 containers are missing")
+    happen("failed", "no Docker; tried again in 2 s")
+    happen("failed", "no Docker; tried again in 4 s")
+    assert [line for line in told(status.command).splitlines() if line.startswith("being mended: ")] == [
+        "being mended: 1 of 2 containers are missing",
+        "being mended: could not be mended: no Docker; tried again in 4 s",
+    ]
+    happen("mended", "everything is as it should be again")
+    assert "being mended" not in told(status.command)
+    assert json.loads(told(status.command, "--json"))["amiss"] == []
+
+
+def test_a_transition_is_in_the_events(store: Store) -> None:
+    """Whoever wonders later finds when and why."""
+    told(transition.command, "disable", "deploy", "--reason", "audit")
+    told(transition.command, "enable", "deploy")
+    assert told(transition.command, "enable", "deploy") == "Deploy was not closed\n"
+    assert [(e.kind, e.message) for e in store.events("shop")] == [
+        ("transition.closed", "no run goes into Deploy: audit"),
+        ("transition.opened", "runs go into Deploy again"),
+    ]
+
+
+def test_history_says_what_made_a_run_and_why_it_ended(store: Store) -> None:
+    """Also of those that nobody worked on; how long is told only of what was worked on."""
+    put(store, Request(Trigger.WATCH, **COMMIT, skipped="its message says [skip ci]"))
+    put(store, Request(Trigger.WEBHOOK, **COMMIT))
+    store.queue.put("shop", [Request(Trigger.POLL, **COMMIT)])
+    store.queue.claim("shop", "superseded")
+    store.queue.requeue("shop", 3, "queued")
+    store.queue.claim("shop", "superseded")
+    store.queue.decide("shop", 3, Approval(True, "ann", "", datetime.now(UTC)))
+    store.finish_run("shop", 3, RunState.FAILED, "the tests failed\nwith much to say")
+    put(store, Request(Trigger.RETRY, **COMMIT, retry_of=3))
+    store.queue.cancel("shop", 4, "cancelled")
+    put(store, Request(Trigger.SCHEDULE, **{**COMMIT, "subject": "x" * 300}))
+    header, *rows = told(history.command).splitlines()
+    note = header.index("NOTE")
+    assert [row[:4].strip() for row in rows] == ["5", "4", "3", "2", "1"]
+    assert [row[note:] for row in rows] == [
+        "",
+        "run 3 again",
+        "the tests failed; begun 2 times; approved by ann",
+        "superseded by run 3",
+        "its message says [skip ci]",
+    ]
+    trigger, took = header.index("TRIGGER"), header.index("TOOK")
+    assert [row[trigger:].split()[0] for row in rows] == ["schedule", "retry", "poll", "webhook", "watch"]
+    assert [bool(row[took : took + 5].strip()) for row in rows] == [False, False, True, False, False]
+    assert max(map(len, rows)) < 200
+
+
+def test_history_for_machines(store: Store) -> None:
+    """Everything that is known, an approval with its parts."""
+    put(store)
+    store.queue.decide("shop", 1, Approval(False, "bob", "not now", datetime.now(UTC)))
+    (run,) = json.loads(told(history.command, "--json"))
+    assert (run["trigger"], run["retry_of"], run["attempts"], run["stages"]) == ("hook", None, 0, [])
+    assert run["approval"] | {"at": ""} == {"granted": False, "by": "bob", "comment": "not now", "at": ""}

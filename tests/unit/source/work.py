@@ -1,0 +1,61 @@
+"""A repository with one commit, and a place for mirrors."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+from stages.source.git import Git
+from stages.source.repository import Repository
+
+
+class Work:
+    """The repository, worked on by its user. `options` are those of `git init`."""
+
+    def __init__(self, root: Path, *options: str) -> None:
+        self.root = root
+        self.path = root / "work"
+        self.mirrors = root / "mirrors"
+        self.mirrors.mkdir()
+        self.path.mkdir()
+        self.git("init", "--quiet", "--initial-branch=main", *options)
+        self.first = self.commit("one")
+
+    def git(self, *arguments: str, cwd: Path | None = None) -> str:
+        """What a git command prints."""
+        identity = ("-c", "user.name=Ann", "-c", "user.email=ann@example.com", "-c", "protocol.file.allow=always")
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}
+        return subprocess.run(
+            ["git", *identity, *arguments],
+            cwd=cwd or self.path,
+            check=True,
+            capture_output=True,
+            text=True,
+            env=environment,
+        ).stdout.strip()
+
+    def commit(self, content: str, name: str = "file.txt", cwd: Path | None = None) -> str:
+        """Write a file and commit it, in the checkout or another one of the repository; the commit's id."""
+        path = (cwd or self.path) / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+        self.git("add", "--all", cwd=cwd)
+        self.git("commit", "--quiet", "-m", f"Say {content}", cwd=cwd)
+        return self.git("rev-parse", "HEAD", cwd=cwd)
+
+    def worktree(self, *options: str) -> Path:
+        """A linked worktree; where it is."""
+        place = self.root / "linked"
+        self.git("worktree", "add", "--quiet", *options, str(place))
+        return place
+
+    def open(self, named: str = "work") -> Repository:
+        """The repository as a pipeline has it."""
+        self.told: list[str] = []
+        return Repository(named, self.root, self.mirrors, self.told.append)
+
+    @property
+    def reader(self) -> Git:
+        """Git as the stage uses it."""
+        return Git(self.path)
