@@ -347,7 +347,7 @@ def test_parameters_of_a_command_count_for_the_daemon(project: Project) -> None:
     with serving(project) as served:
         served.await_run(1)
         project.pipeline("run", "-p", "n=3", "--force")
-        project.assert_serving(2, replicas=3)
+        assert len(project.containers()) == 3
         assert "nosuch" in project.pipeline("run", "nosuch", code=2).err
 
 

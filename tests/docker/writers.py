@@ -34,7 +34,7 @@ class Writer:
         raise AssertionError(f"{self._name} never got to push: {said}")
 
     def _git(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        identity = ("-c", "user.name=Test", "-c", "user.email=test@example.com")
+        identity = ("-c", "user.name=Test", "-c", "user.email=test@example.com", "-c", "gc.auto=0")
         command = ["git", *identity, *arguments]
         return subprocess.run(command, cwd=self._clone, capture_output=True, text=True, check=False)
 
