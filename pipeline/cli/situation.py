@@ -41,7 +41,7 @@ class Situation:
             worker=worker,
             runs=runs,
             stages={number: found[-1].name for number, found in stages.items() if found},
-            closed=store.queue.closed_transitions(pipeline),
+            closed=store.transitions.closed(pipeline),
             amiss=_amiss(store, pipeline, daemon) if daemon else (),
         )
 

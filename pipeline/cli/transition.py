@@ -25,7 +25,7 @@ def command() -> None:
 def disable(stage: str, reason: str, file: Path, parameters: tuple[str, ...]) -> None:
     """Let no run into STAGE."""
     with session(file, parameters) as opened:
-        opened.store.queue.close_transition(opened.name, stage, reason)
+        opened.store.transitions.close(opened.name, stage, reason)
         _tell(opened, "closed", f"no run goes into {stage.capitalize()}: {reason}", stage)
     click.echo(f"open it again with: pipeline transition enable {stage}")
 
@@ -36,7 +36,7 @@ def disable(stage: str, reason: str, file: Path, parameters: tuple[str, ...]) ->
 def enable(stage: str, file: Path, parameters: tuple[str, ...]) -> None:
     """Let runs into STAGE again."""
     with session(file, parameters) as opened:
-        if opened.store.queue.open_transition(opened.name, stage):
+        if opened.store.transitions.open(opened.name, stage):
             _tell(opened, "opened", f"runs go into {stage.capitalize()} again", stage)
         else:
             click.echo(f"{stage.capitalize()} was not closed")

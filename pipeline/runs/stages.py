@@ -7,14 +7,14 @@ from typing import Any, cast
 
 from pipeline.api import Deployer, SourceStage, Stage
 from pipeline.errors import SystemFault
+from pipeline.store.queue import STAGES
 
 GROUP = "pipeline.stages"
-ORDER = ("source", "build", "deploy")
 
 
 def load_stages() -> list[Stage]:
     """One new object of each stage, in the order they run. Raises `SystemFault` when one is missing."""
-    return [cast("Stage", _load(name)) for name in ORDER]
+    return [cast("Stage", _load(name)) for name in STAGES]
 
 
 def load_source() -> SourceStage:

@@ -20,7 +20,6 @@ from starlette.routing import Route
 from pipeline import __version__
 from pipeline.errors import ConfigError, PenstockError
 from pipeline.runs.execution import CONFIGURATION, FORCE, PARAMETERS
-from pipeline.runs.stages import ORDER
 from pipeline.server.bodies import ApprovalBody, Body, RunBody, TransitionBody
 from pipeline.server.control import Control
 from pipeline.server.openapi import describe
@@ -227,8 +226,8 @@ def _named(request: Request) -> tuple[str, int]:
 
 def _transition(request: Request) -> tuple[str, str]:
     stage = request.path_params["stage"]
-    if stage not in ORDER:
-        raise ConfigError(f"there is no stage {stage}", hint=f"the stages are {', '.join(ORDER)}")
+    if stage not in queue.STAGES:
+        raise ConfigError(f"there is no stage {stage}", hint=f"the stages are {', '.join(queue.STAGES)}")
     return request.path_params["pipeline"], stage
 
 

@@ -86,13 +86,13 @@ class Control:
     def close_transition(self, name: str, stage: str, reason: str) -> None:
         """Let no run into a stage."""
         events = self.attendant(name).served.workshop.events()
-        self.store.queue.close_transition(name, stage, reason)
+        self.store.transitions.close(name, stage, reason)
         events.emit("transition.closed", f"no run goes into {stage.capitalize()}: {reason}", stage=stage)
 
     def open_transition(self, name: str, stage: str) -> None:
         """Let runs into a stage again."""
         events = self.attendant(name).served.workshop.events()
-        if self.store.queue.open_transition(name, stage):
+        if self.store.transitions.open(name, stage):
             events.emit("transition.opened", f"runs go into {stage.capitalize()} again", stage=stage)
 
     def home_of(self, name: str) -> Home:

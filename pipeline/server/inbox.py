@@ -29,11 +29,11 @@ class ServedInbox:
 
     def is_replay(self, pipeline: str, digest: str) -> bool:
         """Whether it came before."""
-        return not self._store.queue.take_delivery(pipeline, digest)
+        return not self._store.deliveries.take(pipeline, digest)
 
     def forget(self, pipeline: str, digest: str) -> None:
         """It could not be taken in."""
-        self._store.queue.forget_delivery(pipeline, digest)
+        self._store.deliveries.forget(pipeline, digest)
 
     def arrive(self, pipeline: str, delivery: Delivery) -> None:  # noqa: ARG002  # we look for ourselves
         """A forge says that something is new: see what is there."""

@@ -37,7 +37,7 @@ def pipeline_data(store: Store, attendant: Attendant) -> dict[str, Any]:
         "ready": attendant.ready.is_set(),
         "release": {k: v for k, v in _plain(active).items() if k != "spec"} if active else None,
         "last_run": run_data(store, runs[0]) if runs else None,
-        "closed_transitions": store.queue.closed_transitions(name),
+        "closed_transitions": store.transitions.closed(name),
     }
 
 

@@ -96,18 +96,6 @@ class RunQueue:
         with self._db.transaction() as db:
             db.execute("DELETE FROM heads WHERE pipeline=? AND ref=?", (pipeline, ref))
 
-    def take_delivery(self, pipeline: str, digest: str) -> bool:
-        """Remember a webhook. False when it has been taken before."""
-        with self._db.transaction() as db:
-            db.execute("DELETE FROM deliveries WHERE at < datetime('now', '-30 days')")
-            cursor = db.execute("INSERT OR IGNORE INTO deliveries VALUES (?,?,?)", (digest, pipeline, now()))
-            return cursor.rowcount == 1
-
-    def forget_delivery(self, pipeline: str, digest: str) -> None:
-        """A webhook that was taken could not be used: it may come again."""
-        with self._db.transaction() as db:
-            db.execute("DELETE FROM deliveries WHERE pipeline=? AND digest=?", (pipeline, digest))
-
     def begin(self, pipeline: str, request: Request, mode: Mode) -> Run | None:
         """A run that its caller begins at once, out of the queue. None when others wait that it must not overtake."""
         with self._db.transaction() as db:
@@ -235,24 +223,6 @@ class RunQueue:
             "SELECT * FROM runs WHERE pipeline=? AND superseded_by=? ORDER BY number", pipeline, number
         )
         return [run_of(row) for row in rows]
-
-    # Transitions
-
-    def close_transition(self, pipeline: str, stage: str, reason: str) -> None:
-        """Let no run into a stage."""
-        with self._db.transaction() as db:
-            db.execute("INSERT OR REPLACE INTO transitions VALUES (?,?,?,?)", (pipeline, stage, reason, now()))
-
-    def open_transition(self, pipeline: str, stage: str) -> bool:
-        """Let runs into a stage again. False when it was open."""
-        with self._db.transaction() as db:
-            cursor = db.execute("DELETE FROM transitions WHERE pipeline=? AND stage=?", (pipeline, stage))
-            return cursor.rowcount == 1
-
-    def closed_transitions(self, pipeline: str) -> dict[str, str]:
-        """The stages that are closed, each with the reason."""
-        rows = self._db.rows("SELECT stage, reason FROM transitions WHERE pipeline=?", pipeline)
-        return {row["stage"]: row["reason"] for row in rows}
 
 
 def _head(db: sqlite3.Connection, pipeline: str, ref: str) -> str | None:

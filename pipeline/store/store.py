@@ -14,20 +14,20 @@ from typing import Self
 from pipeline.errors import StoreFault
 from pipeline.events import Event
 from pipeline.store.database import Database
-from pipeline.store.queue import Request, RunQueue
+from pipeline.store.deliveries import Deliveries
+from pipeline.store.queue import RunQueue
 from pipeline.store.records import (
     Deployment,
     DeploymentState,
     Release,
     ReleaseState,
     Run,
-    RunKind,
     RunState,
     StageRecord,
     StageState,
-    Trigger,
 )
 from pipeline.store.rows import maybe_time, next_number, now, release_of, run_of, stage_of, time_of
+from pipeline.store.transitions import Transitions
 
 # How many events are kept in memory while the disk is full.
 _UNWRITTEN = 1000
@@ -41,6 +41,8 @@ class Store:
         self._noting = threading.Lock()
         self._db = Database(path)
         self.queue = RunQueue(self._db)
+        self.transitions = Transitions(self._db)
+        self.deliveries = Deliveries(self._db)
 
     def __enter__(self) -> Self:
         return self
@@ -53,12 +55,6 @@ class Store:
         self._db.close()
 
     # Runs
-
-    def begin_run(self, pipeline: str, kind: RunKind = RunKind.RUN, requested: str | None = None) -> Run:
-        """A new run with the next number of its pipeline, that nobody has to queue for."""
-        run = self.queue.begin(pipeline, Request(Trigger.COMMAND, requested, kind), "superseded")
-        assert run is not None
-        return run
 
     def set_revision(self, pipeline: str, number: int, *, sha: str, ref: str, author: str, subject: str) -> None:
         """The commit that a run is for."""

@@ -17,6 +17,7 @@ from pipeline.server.listening import answering
 from pipeline.server.public import public_config
 from pipeline.store.records import RunKind, RunState
 from pipeline.store.store import Store
+from tests.begun import begin_run
 from tests.system.test_webhooks import RecordingInbox
 
 
@@ -56,7 +57,7 @@ def ask(store: Store) -> Iterator[Ask]:
 def ended(store: Store, *states: RunState, kind: RunKind = RunKind.RUN) -> None:
     """Runs of shop that stand so, oldest first."""
     for state in states:
-        run = store.begin_run("shop", kind)
+        run = begin_run(store, "shop", kind)
         if state is not RunState.RUNNING:
             store.finish_run("shop", run.number, state)
 

@@ -12,6 +12,7 @@ from pipeline.cli.artifacts import command
 from pipeline.errors import ConfigError, SystemFault
 from pipeline.home import Home
 from pipeline.store.store import Store
+from tests.begun import begin_run
 from tests.unit.cli.test_logs import FILE
 
 
@@ -23,8 +24,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
     Path("pipeline.yaml").write_text(FILE)
     home = Home.locate()
     with Store(home.database) as store:
-        store.begin_run("shop")
-        store.begin_run("shop")
+        begin_run(store, "shop")
+        begin_run(store, "shop")
     folder = home.run_artifacts("shop", 1)
     (folder / "tmp" / "reports").mkdir(parents=True)
     (folder / "tmp" / "reports" / "junit.xml").write_text("<testsuite/>")

@@ -18,6 +18,7 @@ from pipeline.lock import held
 from pipeline.log import RunLogFile
 from pipeline.store.records import RunState
 from pipeline.store.store import Store
+from tests.begun import begin_run
 
 FILE = """\
 name: shop
@@ -36,7 +37,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
     Path("pipeline.yaml").write_text(FILE)
     home = Home.locate()
     with Store(home.database) as store:
-        store.begin_run("shop")
+        begin_run(store, "shop")
     return home
 
 

@@ -20,6 +20,7 @@ from pipeline.lock import held
 from pipeline.store.queue import Request
 from pipeline.store.records import Approval, Run, RunState, Trigger
 from pipeline.store.store import Store
+from tests.begun import begin_run
 from tests.unit.cli.test_logs import FILE
 
 COMMIT: dict[str, Any] = {"sha": "0123456789" * 4, "ref": "main", "author": "Ann", "subject": "Carts"}
@@ -82,7 +83,7 @@ def test_a_command_that_works_on_it(store: Store, home: Home) -> None:
 @pytest.mark.usefixtures("served")
 def test_where_the_daemon_serves_nothing_is_put_right(store: Store) -> None:
     """A run that nobody seems to work on is its business, also where its file says how to recover."""
-    store.begin_run("shop")
+    begin_run(store, "shop")
     assert "run 1 begins" in told(status.command)
     run = store.run("shop", 1)
     assert run is not None

@@ -21,6 +21,7 @@ from pipeline.masking import Mask
 from pipeline.reporters import Report
 from pipeline.store.records import RunKind, RunState
 from pipeline.store.store import Store
+from tests.begun import begin_run
 
 SHA = "1a2b3c4" + "0" * 33
 TOKEN = "to:ken/with=odd&characters"
@@ -104,7 +105,7 @@ def report(store: Store) -> Callable[..., Report]:
     """A message of a run that stands as its event says."""
 
     def report(state: RunState, kind: RunKind = RunKind.RUN, reason: str = "") -> Report:
-        run = store.begin_run("shop", kind)
+        run = begin_run(store, "shop", kind)
         store.set_revision("shop", run.number, sha=SHA, ref="main", author="Ada", subject="Add <carts> & more")
         words = {RunState.QUEUED: "queued", RunState.RUNNING: "started", RunState.SUPERSEDED: "superseded"}
         if state.over:

@@ -14,6 +14,7 @@ from pipeline.events import Event, Events
 from pipeline.reporters.reporting import Reporting
 from pipeline.store.records import RunState
 from pipeline.store.store import Store
+from tests.begun import begin_run
 from tests.unit.reporters.conftest import SHA, TOKEN, Recorder, configured, masked, until
 
 Starts = Callable[..., "Underway"]
@@ -24,7 +25,7 @@ class Underway:
 
     def __init__(self, store: Store, path: Path, reporters: dict[str, Any], **secrets: str) -> None:
         self.store = store
-        self.run = store.begin_run("shop").number
+        self.run = begin_run(store, "shop").number
         self.events = Events("shop", self.run, masked)
         self.heard: list[Event] = []
         self.reporting = Reporting(configured(reporters, path, **secrets), self.run, store, self.events, pause=0.01)

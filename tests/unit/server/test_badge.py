@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from pipeline.server.badge import Project, badge_svg, cc_xml
 from pipeline.store.records import RunKind, RunState
 from pipeline.store.store import Store
+from tests.begun import begin_run
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -99,7 +100,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 def project(store: Store, *states: RunState) -> Project:
     """A pipeline that had runs which stand so, oldest first."""
     for state in states:
-        run = store.begin_run("shop")
+        run = begin_run(store, "shop")
         if state is not RunState.RUNNING:
             store.finish_run("shop", run.number, state)
     return Project.of("shop", store.runs("shop"), "https://ci.example.com")
@@ -135,5 +136,5 @@ def test_what_the_latest_runs_come_to(
 def test_a_rollback_is_no_build(store: Store) -> None:
     """It says nothing about a commit."""
     project(store, RunState.SUCCEEDED)
-    store.finish_run("shop", store.begin_run("shop", RunKind.ROLLBACK).number, RunState.FAILED)
+    store.finish_run("shop", begin_run(store, "shop", RunKind.ROLLBACK).number, RunState.FAILED)
     assert project(store).status == "Success"

@@ -165,7 +165,7 @@ def test_an_end_in_order_is_no_attempt(store: Store) -> None:
 
 def test_going_back_passes_by_what_waits_for_somebody(store: Store) -> None:
     """In a freeze above all; and what waits does not begin its Deploy beside it."""
-    store.queue.close_transition(PIPELINE, "deploy", "freeze")
+    store.transitions.close(PIPELINE, "deploy", "freeze")
     put(store)
     store.queue.claim(PIPELINE, "superseded")
     store.queue.enter(PIPELINE, 1, "build")
@@ -174,7 +174,7 @@ def test_going_back_passes_by_what_waits_for_somebody(store: Store) -> None:
     rollback = store.queue.claim(PIPELINE, "superseded")
     assert rollback is not None
     assert store.queue.enter(PIPELINE, rollback.number, "deploy").entered
-    store.queue.open_transition(PIPELINE, "deploy")
+    store.transitions.open(PIPELINE, "deploy")
     assert store.queue.enter(PIPELINE, 1, "deploy").waits_for == "run 2"
     store.finish_run(PIPELINE, 2, RunState.SUCCEEDED)
     assert store.queue.enter(PIPELINE, 1, "deploy").entered
@@ -182,7 +182,7 @@ def test_going_back_passes_by_what_waits_for_somebody(store: Store) -> None:
 
 def test_a_closed_transition_lets_nobody_in_and_says_why(store: Store) -> None:
     """Until it is opened; a rollback goes past it."""
-    store.queue.close_transition(PIPELINE, "deploy", "audit")
+    store.transitions.close(PIPELINE, "deploy", "audit")
     put(store)
     store.queue.claim(PIPELINE, "superseded")
     assert store.queue.enter(PIPELINE, 1, "build").entered
@@ -190,7 +190,7 @@ def test_a_closed_transition_lets_nobody_in_and_says_why(store: Store) -> None:
     waiting = store.run(PIPELINE, 1)
     assert waiting is not None
     assert waiting.waits_for
-    assert store.queue.open_transition(PIPELINE, "deploy")
+    assert store.transitions.open(PIPELINE, "deploy")
     assert store.queue.enter(PIPELINE, 1, "deploy").entered
 
 
@@ -217,10 +217,10 @@ def test_a_command_does_not_overtake_what_is_queued(store: Store) -> None:
 
 def test_a_webhook_is_taken_once(store: Store) -> None:
     """And again only when it could not be used."""
-    assert store.queue.take_delivery(PIPELINE, "d1")
-    assert not store.queue.take_delivery(PIPELINE, "d1")
-    store.queue.forget_delivery(PIPELINE, "d1")
-    assert store.queue.take_delivery(PIPELINE, "d1")
+    assert store.deliveries.take(PIPELINE, "d1")
+    assert not store.deliveries.take(PIPELINE, "d1")
+    store.deliveries.forget(PIPELINE, "d1")
+    assert store.deliveries.take(PIPELINE, "d1")
 
 
 class QueueMachine(RuleBasedStateMachine):

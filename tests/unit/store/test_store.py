@@ -17,6 +17,7 @@ from pipeline.errors import StoreFault
 from pipeline.events import Event
 from pipeline.store.records import DeploymentState, ReleaseState, RunState, StageState
 from pipeline.store.store import Store
+from tests.begun import begin_run
 
 
 @pytest.fixture
@@ -26,7 +27,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 def release(store: Store, pipeline: str = "shop") -> int:
-    run = store.begin_run(pipeline)
+    run = begin_run(store, pipeline)
     return store.create_release(
         pipeline, run.number, sha="a" * 40, subject="s", image_id="sha256:1", image_tag="shop:1", spec="{}"
     ).number
@@ -38,12 +39,12 @@ def deploy(store: Store, former: int | None, number: int | None, state: Deployme
 
 def test_runs_are_numbered_for_each_pipeline(store: Store) -> None:
     """Run 1 of one is not run 1 of the other."""
-    assert [store.begin_run(name).number for name in ("shop", "shop", "blog", "shop")] == [1, 2, 1, 3]
+    assert [begin_run(store, name).number for name in ("shop", "shop", "blog", "shop")] == [1, 2, 1, 3]
 
 
 def test_a_run_tells_how_it_ended(store: Store) -> None:
     """With its reason, and the stage that was running ends with it."""
-    run = store.begin_run("shop", requested="main")
+    run = begin_run(store, "shop", requested="main")
     store.queue.enter("shop", run.number, "source")
     store.finish_stage("shop", run.number, "source", StageState.SUCCEEDED, "abc1234 on main")
     store.queue.enter("shop", run.number, "build")
@@ -110,7 +111,7 @@ def test_events_come_back_in_order(store: Store) -> None:
 def test_history_is_pruned_but_for_the_last_success(store: Store) -> None:
     """The next run is compared with that one."""
     for number in range(1, 31):
-        run = store.begin_run("shop")
+        run = begin_run(store, "shop")
         store.record_event(Event("x", "y", "shop", run.number))
         store.finish_run("shop", run.number, RunState.SUCCEEDED if number == 3 else RunState.FAILED)
     gone = store.prune_history("shop", keep=10)
@@ -122,7 +123,10 @@ def test_history_is_pruned_but_for_the_last_success(store: Store) -> None:
 def test_two_homes_at_once_open_a_new_database(tmp_path: Path) -> None:
     """Commands may start together on a new machine."""
     code = "import sys; from pathlib import Path; from pipeline.store.store import Store\n"
-    code += "with Store(Path(sys.argv[1])) as s: print(s.begin_run('shop').number)"
+    code += "from pipeline.store.queue import Request; from pipeline.store.records import Trigger\n"
+    code += (
+        "with Store(Path(sys.argv[1])) as s: print(s.queue.begin('shop', Request(Trigger.COMMAND), 'queued').number)"
+    )
     processes = [
         subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "db")], stdout=subprocess.PIPE) for _ in range(6)
     ]
@@ -134,10 +138,12 @@ WRITER = """
 import sys
 from pathlib import Path
 from pipeline.events import Event
+from pipeline.store.queue import Request
+from pipeline.store.records import Trigger
 from pipeline.store.store import Store
 with Store(Path(sys.argv[1])) as store:
     while True:
-        run = store.begin_run("shop")
+        run = store.queue.begin("shop", Request(Trigger.COMMAND), "superseded")
         store.record_event(Event("x", "y" * 2000, "shop", run.number))
         print(run.number, flush=True)
 """
@@ -225,7 +231,7 @@ def test_events_of_no_run_go_with_the_oldest_run(store: Store) -> None:
     """What a keeper says every hour must not be kept for ever."""
     store.record_event(Event("upkeep.found", "long ago", "shop", at=datetime(2020, 1, 1, tzinfo=UTC)))
     for _ in range(3):
-        store.finish_run("shop", store.begin_run("shop").number, RunState.SUCCEEDED)
+        store.finish_run("shop", begin_run(store, "shop").number, RunState.SUCCEEDED)
     store.record_event(Event("upkeep.found", "just now", "shop"))
     store.prune_history("shop", keep=2)
     assert [event.message for event in store.events("shop")] == ["just now"]

@@ -1,0 +1,14 @@
+"""Runs for tests: begun at once, by nobody in particular."""
+
+from __future__ import annotations
+
+from pipeline.store.queue import Request
+from pipeline.store.records import Run, RunKind, Trigger
+from pipeline.store.store import Store
+
+
+def begin_run(store: Store, pipeline: str, kind: RunKind = RunKind.RUN, requested: str | None = None) -> Run:
+    """A new run with the next number of its pipeline."""
+    run = store.queue.begin(pipeline, Request(Trigger.COMMAND, requested, kind), "superseded")
+    assert run is not None
+    return run
