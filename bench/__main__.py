@@ -8,7 +8,20 @@ import sys
 from bench.machine import describe
 from bench.results import Results, write
 
-NAMES = ("loss", "deploy_time", "proxy_cost", "rules", "rule_changes", "tls", "scale", "trigger_latency", "resident")
+NAMES = (
+    "loss",
+    "deploy_time",
+    "proxy_cost",
+    "rules",
+    "rule_changes",
+    "tls",
+    "scale",
+    "trigger_latency",
+    "resident",
+    "burst",
+    "kills",
+    "chaos",
+)
 
 
 def main() -> int:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from bench.results import Results
 from pipeline.home import Home
+from pipeline.store.records import RunState
 from tests.docker.evidence import (
     Witness,
     assert_deployed_in_order,
@@ -22,48 +23,57 @@ from tests.docker.project import Project
 from tests.docker.serving import serving
 from tests.docker.writers import burst, line, share
 
-COMMITS, WRITERS = 500, 8
+WRITERS = 8
+# By how its queue is worked off: a pipeline that skips what is outdated, and one that deploys every commit.
+COMMITS: dict[str, int] = {"superseded": 500, "parallel": 40}
 
 
 def measure() -> Results:
-    """One burst. What does not hold ends it with an `AssertionError`."""
-    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        home = Home.locate({"PENSTOCK_HOME": f"{folder}/home"})
-        project = Project(Path(folder) / "shop", Path(".setup/base-image").read_text(), home).create()
-        try:
-            row, lost = _burst(project, Path(folder))
-        finally:
-            project.remove()
+    """A burst in each mode. What does not hold ends it with an `AssertionError`."""
+    measured = [_measure(mode, commits) for mode, commits in COMMITS.items()]
+    lost = sum(failed for _, failed in measured)
     return Results(
         "A burst of commits",
-        f"{WRITERS} writers push {COMMITS} commits to one branch of a bare repository, each from a clone of its own "
-        "and again whenever somebody was faster, while the service is under a steady load. Afterwards SQLite and "
-        "Docker are asked: each commit of the branch has one run, in their order; no deployment began before the "
-        "former had ended, and none went back; containers of two releases ran at most at the same time; the files in "
-        "those that serve are the last commit's.",
-        ("commits", "pushed in", "runs", "superseded", "deployments", "all done after", "requests", "failed"),
-        (row,),
-        f"{COMMITS} commits, {COMMITS} runs, the last one serves; {lost} requests lost",
+        f"{WRITERS} writers push to one branch of a bare repository, each from a clone of its own and again whenever "
+        "somebody was faster, while the service is under a steady load. Afterwards SQLite and Docker are asked: each "
+        "commit of the branch has one run, in their order; no deployment began before the former had ended, and none "
+        "went back; containers of two releases ran at most at the same time; the files in those that serve are the "
+        "last commit's. Commits that come faster than they are built supersede one another until the last.",
+        ("mode", "commits", "pushed in", "runs", "superseded", "deployments", "done after", "requests", "failed"),
+        tuple(row for row, _ in measured),
+        f"each of {sum(COMMITS.values())} commits has its run, the last one serves; {lost} requests lost",
         lost == 0,
     )
 
 
-def _burst(project: Project, folder: Path) -> tuple[tuple[str, ...], int]:
-    # No run may be forgotten before it is counted.
-    project.configure(("name: shop\n", f"name: shop\nretention: {{runs: {2 * COMMITS}}}\n"))
-    project.commit("1")
+def _measure(mode: str, commits: int) -> tuple[tuple[str, ...], int]:
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        home = Home.locate({"PENSTOCK_HOME": f"{folder}/home"})
+        project = Project(Path(folder) / "shop", Path(".setup/base-image").read_text(), home).create()
+        # No run may be forgotten before it is counted.
+        settings = f"execution_mode: {mode}\nretention: {{runs: {2 * commits}}}\n"
+        project.configure(("name: shop\n", f"name: shop\n{settings}"))
+        project.commit("1")
+        try:
+            row, failed = _burst(project, Path(folder), commits)
+        finally:
+            project.remove()
+    return (mode, *row), failed
+
+
+def _burst(project: Project, folder: Path, count: int) -> tuple[tuple[str, ...], int]:
     bare, file = share(project)
     begin = line(bare)
     with serving(project, str(file)) as served, Witness(project.home) as witness:
         served.await_run(1)
         with project.load() as load:
             started = time.monotonic()
-            commits = burst(bare, folder, COMMITS, WRITERS)
+            commits = burst(bare, folder, count, WRITERS)
             pushed = time.monotonic() - started
             await_calm(project, commits[-1], 300)
             done = time.monotonic() - started
             report = load.stop()
-        assert len(commits) == len(begin) + COMMITS
+        assert len(commits) == len(begin) + count
         assert_each_has_a_run(project, commits[len(begin) - 1 :])
         deployments = assert_deployed_in_order(project, commits)
         assert_last_is_deployed(project, bare, commits[-1])
@@ -73,10 +83,10 @@ def _burst(project: Project, folder: Path) -> tuple[tuple[str, ...], int]:
         states = [run.state for run in served.runs()][1:]
     assert witness.most_releases_at_once() == 2
     return (
-        str(COMMITS),
+        str(count),
         f"{pushed:.0f} s",
         str(len(states)),
-        str(states.count("superseded")),
+        str(states.count(RunState.SUPERSEDED)),
         str(deployments - 1),
         f"{done:.0f} s",
         str(report.sent),

@@ -23,10 +23,14 @@ from tests.docker.evidence import (
 )
 from tests.docker.project import Project
 from tests.docker.serving import Serving, serving
-from tests.docker.test_chaos import LATEST, SOONEST, committing
+from tests.docker.test_chaos import committing
 from tests.docker.writers import line
 
 KILLS, SEED, RATE = 100, 4, 60
+# Seconds from its start to its end: before it can begin anything, and when a deployment can be over.
+SOONEST, LATEST = 0.2, 6.0
+# Seconds between commits: where they come faster than they are built, nothing but the last is deployed.
+PAUSE = 4.0
 
 
 def measure() -> Results:
@@ -44,10 +48,10 @@ def measure() -> Results:
             project.remove()
     return Results(
         "The daemon is killed",
-        f"SIGKILL {KILLS} times, {SOONEST:g} to {LATEST:g} s after its start (seed {SEED}), with a commit every second "
-        f"and {RATE} requests a second. Afterwards SQLite and Docker are asked: each commit has one run, each run is "
-        "over and is what it says, no deployments overlap or go back, the last commit serves, no container, network or "
-        "row is left over, and `PRAGMA integrity_check` says ok.",
+        f"SIGKILL {KILLS} times, {SOONEST:g} to {LATEST:g} s after its start (seed {SEED}), with a commit every "
+        f"{PAUSE:g} s and {RATE} requests a second. Afterwards SQLite and Docker are asked: each commit has one run, "
+        "each run is over and is what it says, no deployments overlap or go back, the last commit serves, no "
+        "container, network or row is left over, and `PRAGMA integrity_check` says ok.",
         (
             "kills",
             "commits",
@@ -68,7 +72,7 @@ def _kills(served: Serving) -> tuple[tuple[str, ...], int]:
     project, chance = served.project, random.Random(SEED)
     served.await_run(1)
     with project.load(rate=RATE) as load:
-        with committing(project):
+        with committing(project, PAUSE):
             for number in range(KILLS):
                 time.sleep(chance.uniform(SOONEST, LATEST))
                 served.kill()

@@ -148,7 +148,11 @@ def _await(served: Serving, sha: str) -> Run:
         mine = next((r for r in runs if r.sha == sha and r.state.over), None)
         return mine if all(r.state.over for r in runs) else None
 
-    found: Run = until(over, f"a run of {sha} that is over")
+    try:
+        found: Run = until(over, f"a run of {sha} that is over")
+    except AssertionError:
+        print(served.output(), file=sys.stderr)
+        raise
     return found
 
 

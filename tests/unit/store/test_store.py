@@ -235,3 +235,17 @@ def test_events_of_no_run_go_with_the_oldest_run(store: Store) -> None:
     store.record_event(Event("upkeep.found", "just now", "shop"))
     store.prune_history("shop", keep=2)
     assert [event.message for event in store.events("shop")] == ["just now"]
+
+
+def test_an_event_of_no_run_waits_for_room(small_disk: Path) -> None:
+    """Whoever tells of it goes on; it is written as soon as it can be, in its turn."""
+    with Store(small_disk / "db") as store:
+        with pytest.raises(StoreFault):
+            fill(store)
+        written = len(store.events("shop", limit=10_000))
+        for message in ("first", "second"):
+            store.note_event(Event("x", message * 1000, "shop"))
+        assert len(store.events("shop", limit=10_000)) == written
+        subprocess.run(["mount", "-o", "remount,size=4m", str(small_disk)], check=True)
+        store.write_noted()
+        assert [event.message[:6] for event in store.events("shop", limit=2)] == ["firstf", "second"]
