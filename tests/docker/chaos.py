@@ -193,11 +193,11 @@ class Chaos:
         away = self._repository.with_suffix(".away")
         self._repository.rename(away)
         try:
-            until(lambda: self._explains({"trigger.failed"}), "a word of the remote that is away")
+            until(lambda: self._explains({"trigger.failed", "serve.failed"}), "a word of the remote that is away")
         finally:
             away.rename(self._repository)
         self.commit()
-        return {"trigger.failed"}
+        return {"trigger.failed", "serve.failed"}
 
     def _kill_daemon(self) -> Collection[str]:
         self._served.kill()

@@ -100,7 +100,7 @@ def test_an_application_that_does_not_come_up(bad: BadApp, project: Project) -> 
     assert [line.strip() for line in tail if line.startswith("  ")] == [
         f"| {words}" for words in re.findall(r"print\(['\"](.*?)['\"], flush=True\)", bad.app)
     ]
-    assert ("Connection refused" in error) == any(line.startswith("hint: see that the app listens") for line in tail)
+    assert ("Connection refused" in reason) == any(line.startswith("hint: see that the app listens") for line in tail)
     project.assert_gone()
 
 

@@ -166,15 +166,20 @@ def test_a_service_that_is_nowhere(project: Project) -> None:
     assert "(2nd try)" in result.err
 
 
+def touch(container: Container, path: str) -> None:
+    """Make a file that its program waits for, and may be gone for before this has returned."""
+    subprocess.run(["docker", "exec", container.id, "touch", path], capture_output=True, check=False)
+
+
 def test_tests_are_tried_again(project: Project) -> None:
     """As often as `retry.failure` says; what each try left behind is kept, and the summary says which one it was."""
     command = ["sh", "-c", f"hostname > /tmp/name; {OBEDIENT[-1]}"]
     configure(project, command=command, retry={"failure": 1}, artifacts=["/tmp/name"])
     run = project.start("run")
     first = running(project)
-    docker("exec", first.id, "touch", "/tmp/fail")
+    touch(first, "/tmp/fail")
     second = running(project, other_than=(first.id,))
-    docker("exec", second.id, "touch", "/tmp/pass")
+    touch(second, "/tmp/pass")
     project.finish(run)
     assert summary(project, 1).endswith(", tests passed on the 2nd try")
     assert events(project, "test.retry") == [
@@ -201,7 +206,7 @@ def test_docker_goes_away_for_a_moment(project: Project, tmp_path: Path) -> None
     engine = FragileEngine(path)
     try:
         second = running(project, other_than=(first.id,))
-        docker("exec", second.id, "touch", "/tmp/pass")
+        touch(second, "/tmp/pass")
         project.finish(run)
     finally:
         engine.die()

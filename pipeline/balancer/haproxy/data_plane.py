@@ -57,13 +57,18 @@ class DataPlane:
 
     def _load(self, rendered: Rendered, *, running: bool) -> None:
         """Start HAProxy or reload it. Refused, everything is on disk as it was."""
-        # What is known of the servers of one that has died is as old as the crash: they begin as up, and the checks
-        # find out.
-        self._write(STATE_FILE, self._runtime.state() if running else "")
         files = {**self._files(rendered), process.CONFIGURATION: rendered.configuration}
         former = {name: path.read_text() for name in files if (path := self._directory / name).exists()}
-        for name, content in files.items():
-            self._write(name, content)
+        try:
+            # What is known of the servers of one that has died is as old as the crash: they begin as up, and the
+            # checks find out.
+            self._write(STATE_FILE, self._runtime.state() if running else "")
+            for name, content in files.items():
+                self._write(name, content)
+        except BalancerFault:
+            # The disk may be full. A configuration that differs in its targets only does: they are added afterwards.
+            if running or rendered.fingerprint not in former.get(process.CONFIGURATION, ""):
+                raise
         if not running:
             process.start(self._directory)
             return
@@ -196,7 +201,7 @@ class DataPlane:
         """Have a file say so. One that does is left alone: HAProxy can be started again where the disk is full."""
         path = self._directory / name
         try:
-            if not (path.exists() and path.read_text() == content):
+            if not (path.exists() and path.read_bytes() == content.encode()):
                 write_atomically(path, content)
         except OSError as error:
             raise BalancerFault(f"cannot write {path}: {error.strerror}") from error
