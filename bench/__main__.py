@@ -20,6 +20,7 @@ NAMES = (
     "resident",
     "burst",
     "kills",
+    "reboot",
     "chaos",
 )
 

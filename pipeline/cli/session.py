@@ -6,10 +6,11 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cache, partial
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -58,8 +59,13 @@ class Session:
     store: Store
     name: str
     file: Path
-    loaded: Configuration | ConfigError
+    load: Callable[[], Configuration | ConfigError]
     daemon: Client | None = None
+
+    @property
+    def loaded(self) -> Configuration | ConfigError:
+        """What the file says, or what is wrong in it. To read it takes longer than all else that a look does."""
+        return self.load()
 
     @property
     def configuration(self) -> Configuration:
@@ -84,30 +90,38 @@ def session(
     A file with a mistake in it has a name all the same, and that is all that a look at what happened takes. A command
     that acts has the daemon do it, where one serves the pipeline, with the secrets that the daemon knows.
     """
-    from pipeline.config.load import load, pipeline_name
+    from pipeline.config.document import pipeline_name
     from pipeline.store.store import Store
 
     home = Home.locate()
     daemon = _daemon(home, file) if acting else None
     secrets_needed = secrets_needed and daemon is None
-    loaded: Configuration | ConfigError
-    try:
-        loaded = load(file, dict(split_parameter(p) for p in parameters), secrets_needed=secrets_needed)
-        name: str | None = loaded.pipeline.name
-    except ConfigError as error:
-        loaded, name = error, pipeline_name(file) if error.problems else None
-    if name is None or (secrets_needed and isinstance(loaded, ConfigError)):
-        assert isinstance(loaded, ConfigError)
-        raise loaded
+    load = cache(partial(_load, file, dict(split_parameter(p) for p in parameters), secrets_needed=secrets_needed))
+    name = pipeline_name(file)
+    if name is None or secrets_needed:
+        # A name may hold a reference.
+        loaded = load()
+        if isinstance(loaded, ConfigError):
+            raise loaded
+        name = loaded.pipeline.name
     with Store(home.database) as store:
-        yield Session(home, store, name, file, loaded, daemon)
+        yield Session(home, store, name, file, load, daemon)
+
+
+def _load(file: Path, overrides: Mapping[str, str], *, secrets_needed: bool) -> Configuration | ConfigError:
+    from pipeline.config.load import load
+
+    try:
+        return load(file, overrides, secrets_needed=secrets_needed)
+    except ConfigError as error:
+        return error
 
 
 def _daemon(home: Home, file: Path) -> Client | None:
     """The daemon that serves the pipeline of a file. Raises `ConfigError` when it serves it from another file."""
     if not home.socket.exists():
         return None
-    from pipeline.config.load import pipeline_name
+    from pipeline.config.document import pipeline_name
     from pipeline.server.client import Client
 
     name = pipeline_name(file)

@@ -64,6 +64,12 @@ def dotted(path: KeyPath) -> str:
     return text.removeprefix(".")
 
 
+def pipeline_name(path: Path) -> str | None:
+    """The name in a file that may be wrong otherwise; None where there is none, or one with a reference in it."""
+    name = read_document(path).data.get("name")
+    return name if isinstance(name, str) and re.fullmatch(r"[A-Za-z0-9-]+", name) else None
+
+
 def read_document(path: Path, content: bytes | None = None) -> Document:
     """Read a file, or `content` that is known by its name. Lesser problems are in `problems`.
 

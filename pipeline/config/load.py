@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,12 +93,6 @@ def _from_here(node: Any, directory: Path) -> None:
             node[key] = str(directory / value)
         else:
             _from_here(value, directory)
-
-
-def pipeline_name(path: Path) -> str | None:
-    """The name in a file that may be wrong otherwise; None where there is none, or one with a reference in it."""
-    name = read_document(path).data.get("name")
-    return name if isinstance(name, str) and re.fullmatch(r"[A-Za-z0-9-]+", name) else None
 
 
 def _in_order(problems: list[Problem]) -> tuple[Problem, ...]:

@@ -14,6 +14,8 @@ class Container:
     """A container as Docker shows it. `address` is its own in its network, also while it is stopped.
 
     `running_for` is in seconds, and None where it does not run, or for so long that a list has no seconds any more.
+    `began_at` is when its process was started the last time, and `restarts` how often Docker did that by itself: a list
+    does not tell.
     """
 
     id: str
@@ -27,6 +29,8 @@ class Container:
     exit_code: int | None = None
     oom_killed: bool = False
     running_for: int | None = None
+    began_at: datetime | None = None
+    restarts: int = 0
 
 
 # The weight of builds and tests where processors are scarce; what serves has Docker's usual 1024.
@@ -104,9 +108,10 @@ def inspected(row: Mapping[str, Any]) -> Container:
         image=row["Image"],
         labels=row["Config"]["Labels"],
         address=next((a for e in endpoints if (a := _address(e))), ""),
-        # Docker writes nanoseconds, which datetime does not read.
-        created_at=datetime.fromisoformat(row["Created"][:19]).replace(tzinfo=UTC),
+        created_at=datetime.fromisoformat(row["Created"]),
         pid=state["Pid"],
+        began_at=datetime.fromisoformat(state["StartedAt"]),
+        restarts=row["RestartCount"],
         exit_code=state["ExitCode"],
         oom_killed=state["OOMKilled"],
     )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipeline.config.load import Configuration, pipeline_name
+from pipeline.config.document import pipeline_name
+from pipeline.config.load import Configuration
 from pipeline.errors import ConfigError
 from pipeline.store.store import Store
 

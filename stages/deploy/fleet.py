@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets as randomness
 import threading
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address
@@ -151,10 +152,14 @@ class Fleet:
             and container.address != target.address
         ]
 
-    def running_for(self, name: str) -> int | None:
-        """For how many seconds a container has run, as of the last look; None where it does not, or for long."""
+    def begun_lately(self, name: str) -> Container | None:
+        """A container in full, where its process was started within the last minute; else None."""
         container = self._containers.get(name)
-        return container.running_for if container else None
+        if container is None or container.running_for is None:
+            return None
+        with suppress(EngineFault):
+            return self._engine.containers.inspect(container.id)
+        return None
 
     def last_words(self, name: str, count: int = 20) -> tuple[str, ...]:
         """The last lines that a container printed."""

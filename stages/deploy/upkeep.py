@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections import Counter
 from collections.abc import Iterable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
 from pipeline.api import StageContext
@@ -21,8 +20,6 @@ from stages.deploy.spec import ReleaseSpec
 
 # One replacement for its health makes the next wait twice as long, up to this.
 _LONGEST = timedelta(minutes=10)
-# Docker counts whole seconds, and its clock is another one than ours.
-_UNCERTAIN = 1.5
 
 
 class ServiceUpkeep:
@@ -37,7 +34,7 @@ class ServiceUpkeep:
         self._fleets: dict[str, Fleet] = {}
         self._sick: set[str] = set()
         self._states: dict[str, TargetState | None] = {}
-        self._began: dict[str, float] = {}
+        self._began: dict[str, datetime] = {}
         self._replaced = 0
 
     def close(self) -> None:
@@ -98,13 +95,14 @@ class ServiceUpkeep:
 
     def _tell_restarts(self, fleet: Fleet, replicas: Iterable[Replica]) -> None:
         """Docker starts again what has ended by itself, and may do so before a check of the balancer misses it."""
-        now, began = time.monotonic(), {}
+        now, began = datetime.now(UTC), {}
         for name in (replica.name for replica in replicas):
-            seconds = fleet.running_for(name)
-            known = began[name] = self._began.get(name, now)
-            if seconds is not None and now - known > seconds + _UNCERTAIN:
-                began[name] = now - seconds
-                text = f"{name} had ended by itself, and Docker has started it again"
+            known, lately = self._began.get(name), fleet.begun_lately(name)
+            # What was found running had begun by then.
+            began[name] = (lately and lately.began_at) or known or now
+            restarted = began[name] > known if known else lately is not None and lately.restarts > 0
+            if restarted:
+                text = f"{name} had ended, and was started again"
                 self._context.events.emit("target.restarted", text, target=name)
         self._began = began
 

@@ -1,8 +1,8 @@
 """A Docker Engine for one test: it can be stopped, killed and rebooted without anybody else's noticing.
 
-It runs in namespaces of its own for processes and mounts, so that one signal takes everything of it away at once, as a
-power cut would: the daemon, containerd, the containers and their mounts. Its files stay, as they would on a disk. Its
-bridges are on this machine, from a range of addresses that nobody else uses, and it writes no rules for packets.
+It runs in namespaces of its own for processes, mounts and networks, so that one signal takes everything of it away at
+once, as a power cut would: the daemon, containerd, the containers, their mounts and bridges. Its files stay, as they
+would on a disk. A cable leads there, to a range of addresses that nobody else uses.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Network
 from pathlib import Path
 
 from tests.docker.project import docker, until
@@ -42,7 +42,7 @@ class OwnEngine:
         self.root = root
         self.address = f"unix://{root}/docker.sock"
         self._pool = _unused_range()
-        self._bridge = f"own{random.randrange(16**8):08x}"
+        self._cable = f"own{random.randrange(16**8):08x}"
         self._live_restore = live_restore
         self._machine: subprocess.Popen[bytes] | None = None
         self._daemon: subprocess.Popen[bytes] | None = None
@@ -81,26 +81,36 @@ class OwnEngine:
             if self._daemon is not None:
                 self._daemon.wait()
             self._machine = self._daemon = None
-        for name in self._bridges():
-            subprocess.run(["ip", "link", "delete", name], check=False)
+        # Its other end goes when the last process there is gone, which may be later.
+        subprocess.run(["ip", "link", "delete", self._cable], check=False, capture_output=True)
         shutil.rmtree(self.root / "run", ignore_errors=True)
         for name in ("docker.sock", "pid"):
             (self.root / name).unlink(missing_ok=True)
 
     def _switch_on(self) -> None:
-        command = ["unshare", "--pid", "--fork", "--kill-child", "--mount", "--mount-proc", sys.executable, "-c", _INIT]
+        command = ["unshare", "--pid", "--fork", "--kill-child", "--mount", "--mount-proc", "--net"]
+        command += [sys.executable, "-c", _INIT]
         self._machine = subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True)
         assert self._machine.stdout is not None
         with self._machine.stdout as said:
             assert said.readline()
-        gateway = f"{next(self._pool.hosts())}/24"
-        for words in (("link", "add", self._bridge, "type", "bridge"), ("addr", "add", gateway, "dev", self._bridge)):
-            subprocess.run(["ip", *words], check=True)
-        subprocess.run(["ip", "link", "set", self._bridge, "up"], check=True)
+        self._lay_cable(_children(self._machine.pid)[0])
+
+    def _lay_cable(self, init: str) -> None:
+        near, far = list(next(self._pool.subnets(new_prefix=30)).hosts())
+        for words in (
+            f"link add {self._cable} type veth peer name cable netns {init}",
+            f"address add {near}/30 dev {self._cable}",
+            f"link set {self._cable} up",
+            f"route add {self._pool} via {far}",
+        ):
+            subprocess.run(["ip", *words.split()], check=True)
+        for words in ("link set lo up", f"address add {far}/30 dev cable", "link set cable up"):
+            subprocess.run([*self._inside(), "ip", *words.split()], check=True)
 
     def _inside(self) -> list[str]:
         assert self._machine is not None
-        return ["nsenter", "--target", _children(self._machine.pid)[0], "--mount", "--pid", "--"]
+        return ["nsenter", "--target", _children(self._machine.pid)[0], "--mount", "--pid", "--net", "--"]
 
     def _command(self) -> list[str]:
         return [
@@ -109,19 +119,11 @@ class OwnEngine:
             f"--exec-root={self.root}/run",
             f"--pidfile={self.root}/pid",
             f"--host={self.address}",
-            f"--default-address-pool=base={self._pool},size=24",
+            # The first half is the cable's.
+            f"--default-address-pool=base={list(self._pool.subnets())[1]},size=24",
             f"--live-restore={str(self._live_restore).lower()}",
-            # Told to have none, it would delete the docker0 of the machine's own engine.
-            f"--bridge={self._bridge}",
-            *("--iptables=false", "--ip6tables=false", "--ip-forward=false", "--ip-masq=false"),
-        ]
-
-    def _bridges(self) -> list[str]:
-        shown = subprocess.run(["ip", "-json", "-4", "address"], capture_output=True, check=True).stdout
-        return [
-            link["ifname"]
-            for link in json.loads(shown)
-            if any(IPv4Address(found["local"]) in self._pool for found in link["addr_info"])
+            # It forwards from the cable to its bridges, and hides nobody's address.
+            *("--iptables=false", "--ip6tables=false", "--ip-masq=false"),
         ]
 
 

@@ -99,16 +99,18 @@ def test_haproxy_is_started_again_where_the_disk_is_full(project: Project) -> No
         if not disk:
             pytest.skip("only root can mount a small disk")
         Home.locate({"PENSTOCK_HOME": str(project.home.root)})
-        with serving(project) as served:
-            served.await_run(1)
-            with full(project.home.root):
-                os.kill(haproxy_processes(project.home)["master"], signal.SIGKILL)
-                until(lambda: "HAProxy was not running" in served.output(), "a word of HAProxy's end")
-                with project.load() as load:
-                    assert load.stop().failed == 0
-            served.await_event("balancer.started")
-            project.pipeline("down")
-            served.stop()
+        try:
+            with serving(project) as served:
+                served.await_run(1)
+                with full(project.home.root):
+                    os.kill(haproxy_processes(project.home)["master"], signal.SIGKILL)
+                    until(lambda: "HAProxy was not running" in served.output(), "a word of HAProxy's end")
+                    with project.load() as load:
+                        assert load.stop().failed == 0
+                served.await_event("balancer.started")
+        finally:
+            # Without its disk, nobody would find its HAProxy.
+            project.remove()
 
 
 def test_all_of_it_is_taken_away(project: Project) -> None:

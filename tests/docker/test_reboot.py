@@ -23,7 +23,8 @@ pytestmark = [
     pytest.mark.skipif(bool(obstacle()), reason=obstacle() or "there is no obstacle"),
 ]
 
-LONGEST = 5.0
+# Seconds. `bench/reboot.py` holds it to five, on a machine that does nothing else meanwhile.
+LONGEST = 20.0
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +86,7 @@ def is_whole(project: Project) -> bool:
 
 
 def test_served_again_after_a_reboot(served: Serving, engine: OwnEngine) -> None:
-    """Docker is started first: within 5 s of the daemon's start, from the release that served."""
+    """Docker is started first: soon after the daemon's start, from the release that served."""
     cut_power(served, engine)
     engine.start()
     since = time.monotonic()
@@ -94,7 +95,7 @@ def test_served_again_after_a_reboot(served: Serving, engine: OwnEngine) -> None
 
 
 def test_served_again_where_docker_is_late(served: Serving, engine: OwnEngine) -> None:
-    """The daemon is started first, and finds no Docker: within 5 s of when there is one."""
+    """The daemon is started first, and finds no Docker: soon after there is one."""
     cut_power(served, engine)
     served.start()
     served.await_event("upkeep.failed")
@@ -105,7 +106,7 @@ def test_served_again_where_docker_is_late(served: Serving, engine: OwnEngine) -
 
 
 def test_a_deployment_that_a_reboot_cut_short_is_done_again(served: Serving, engine: OwnEngine) -> None:
-    """The release before it serves within 5 s, the new one soon after, and nothing is left over."""
+    """The release before it serves soon, the new one after it, and nothing is left over."""
     count = len(served.events("target.draining"))
     served.project.commit("3")
     served.await_event("target.draining", count + 1)

@@ -20,9 +20,10 @@ from pipeline.errors import BalancerFault
 from pipeline.unix_socket import connected
 
 _TIMEOUT = 5.0
-# After a start or a reload the master executes itself anew: for some milliseconds it refuses or swallows commands.
+# After a start or a reload the master executes itself anew: for some milliseconds, on a busy machine more, it refuses
+# or swallows commands.
 _MASTER_TIMEOUT = 0.5
-_MASTER_ATTEMPTS = 10
+_MASTER_PATIENCE = 10.0
 _READINGS = 5
 # Commands in one message.
 _BATCH = 50
@@ -165,7 +166,8 @@ class Runtime:
 
     def _former(self, pid: str, command: str) -> str:
         """Ask a former worker. It may end at any moment, an answer left out, and then has nothing in flight."""
-        for _ in range(_MASTER_ATTEMPTS):
+        deadline = time.monotonic() + _MASTER_PATIENCE
+        while time.monotonic() < deadline:
             with suppress(BalancerFault):
                 return self._ask(MASTER_SOCKET, f"@!{pid} {command}", _MASTER_TIMEOUT)
             if pid not in self._former_workers():
@@ -173,7 +175,8 @@ class Runtime:
         raise BalancerFault(f"HAProxy's former worker {pid} does not answer")
 
     def _processes(self) -> str:
-        for _ in range(_MASTER_ATTEMPTS):
+        deadline = time.monotonic() + _MASTER_PATIENCE
+        while time.monotonic() < deadline:
             with suppress(BalancerFault):
                 answer = self._ask(MASTER_SOCKET, "show proc", _MASTER_TIMEOUT)
                 if "# workers" in answer:

@@ -1,0 +1,82 @@
+"""How long a service is away after everything has ended at once and is started again."""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from bench.results import Results
+from pipeline.home import Home
+from tests.docker.engine_of_its_own import OwnEngine, engine_of_its_own
+from tests.docker.evidence import await_calm
+from tests.docker.project import Project, until
+from tests.docker.serving import Serving
+from tests.docker.test_reboot import answer, cut_power
+
+REBOOTS, LONGEST = 10, 5.0
+
+
+def measure() -> Results:
+    """So many power cuts, with Docker and the daemon started in either order."""
+    base = Path(".setup/base-image").read_text()
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder, engine_of_its_own(base) as engine:
+        home = Home.locate({"PENSTOCK_HOME": f"{folder}/home"})
+        project = Project(Path(folder) / "shop", base, home).create()
+        served = Serving(project)
+        try:
+            served.start()
+            served.await_run(1)
+            first = [_reboot(served, engine, _docker_first) for _ in range(REBOOTS)]
+            late = [_reboot(served, engine, _docker_late) for _ in range(REBOOTS)]
+        finally:
+            served.stop()
+            project.remove()
+    slowest = max(*first, *late)
+    return Results(
+        "After a reboot",
+        "dockerd, containerd, the containers with their mounts and networks, HAProxy and the daemon are killed at "
+        "once, as by a power cut, and nothing but dockerd and the daemon is started again. Counted is until the first "
+        "answer, of the release that served: from the start of the daemon, or, where dockerd is started after it, of "
+        "dockerd.",
+        ("started", "reboots", "median", "slowest"),
+        (
+            (
+                "dockerd and the daemon at once",
+                str(REBOOTS),
+                f"{statistics.median(first):.1f} s",
+                f"{max(first):.1f} s",
+            ),
+            ("the daemon, dockerd later", str(REBOOTS), f"{statistics.median(late):.1f} s", f"{max(late):.1f} s"),
+        ),
+        f"served again after {slowest:.1f} s at the latest (at most {LONGEST:g})",
+        slowest <= LONGEST,
+    )
+
+
+def _reboot(served: Serving, engine: OwnEngine, start: Callable[[Serving, OwnEngine], float]) -> float:
+    cut_power(served, engine)
+    since = start(served, engine)
+    until(lambda: answer(served.project).startswith("sample-app 1 "), "an answer of the release that served")
+    took = time.monotonic() - since
+    engine.await_answer()
+    await_calm(served.project)
+    return took
+
+
+def _docker_first(served: Serving, engine: OwnEngine) -> float:
+    engine.start()
+    since = time.monotonic()
+    served.start()
+    return since
+
+
+def _docker_late(served: Serving, engine: OwnEngine) -> float:
+    count = len(served.events("upkeep.failed"))
+    served.start()
+    served.await_event("upkeep.failed", count + 1)
+    since = time.monotonic()
+    engine.start()
+    return since
