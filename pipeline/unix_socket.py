@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from pipeline.errors import SystemFault
+
 
 @contextmanager
 def short_path(directory: Path, name: str) -> Iterator[str]:
@@ -29,3 +31,20 @@ def connected(directory: Path, name: str, timeout: float) -> Iterator[socket.soc
         connection.settimeout(timeout)
         connection.connect(path)
         yield connection
+
+
+def private_socket(path: Path) -> socket.socket:
+    """A listening socket at `path` that only its owner may open. The caller knows that nobody else uses it."""
+    path.unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    # In a directory of mode 0700, and with this mode from its first moment.
+    mask = os.umask(0o177)
+    try:
+        with short_path(path.parent, path.name) as short:
+            listener.bind(short)
+    except OSError as error:
+        raise SystemFault(f"cannot listen at {path}: {error.strerror or error}") from error
+    finally:
+        os.umask(mask)
+    listener.listen()
+    return listener

@@ -20,6 +20,7 @@ from pipeline.balancer.haproxy.data_plane import DataPlane
 from pipeline.balancer.haproxy.health import judge
 from pipeline.balancer.haproxy.runtime import Server
 from pipeline.balancer.haproxy.server import is_checked
+from pipeline.balancer.haproxy.socket_holder import SocketHolder
 from pipeline.balancer.key_set import KeySet
 from pipeline.balancer.keyring import read_keys, with_keys
 from pipeline.balancer.model import Declaration, Target, TargetHealth
@@ -58,6 +59,10 @@ class Balancer:
     def process(self) -> int | None:
         """The process of HAProxy that ends when it does; None when there is none."""
         return process.running(self.directory)
+
+    def socket_holder(self) -> SocketHolder:
+        """What a process that stays has work, so that nobody is refused while HAProxy is started again."""
+        return SocketHolder(self.directory)
 
     def registry(self) -> Registry:
         """All that is declared, and the targets registered."""

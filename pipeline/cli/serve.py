@@ -89,10 +89,13 @@ def serve(
     from pipeline.server.control import Control
     from pipeline.server.daemon import Daemon
     from pipeline.server.inbox import ServedInbox
-    from pipeline.server.listening import answering, control_config, private_socket, public_socket
+    from pipeline.server.journal import keep_journal
+    from pipeline.server.listening import answering, control_config, public_socket
     from pipeline.server.public import public_config
     from pipeline.store.store import Store
+    from pipeline.unix_socket import private_socket
 
+    keep_journal(as_json=as_json)
     home = Home.locate()
     with ExitStack() as stack:
         _be_the_only_one(home, stack)

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+from structlog.contextvars import bind_contextvars
+
 from pipeline.errors import PenstockError
 from pipeline.runs.execution import Execution
 from pipeline.runs.pruning import prune
@@ -132,13 +134,14 @@ class Conductor:
             turn=self._turn.deploy,
             interrupted=lambda: self._stopping.is_set() and not worker.given_up,
         )
+        bind_contextvars(pipeline=workshop.pipeline, run=worker.run.number)
         try:
             execution.work()
         except PenstockError as error:
             # It is in the run's row, and its events have told it; or the next look finds the row open.
-            _logger.debug("run %s of %s: %s", worker.run.number, workshop.pipeline, error.message)
+            _logger.debug("%s", error.message)
         except Exception:
-            _logger.exception("run %s of %s: a fault of Penstock itself", worker.run.number, workshop.pipeline)
+            _logger.exception("a fault of Penstock itself")
         finally:
             with suppress(PenstockError):
                 prune(workshop)

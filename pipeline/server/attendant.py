@@ -10,6 +10,8 @@ from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
+from structlog.contextvars import bind_contextvars
+
 from pipeline.errors import ConfigError, LockHeld, PenstockError
 from pipeline.lock import held
 from pipeline.runs.conductor import Conductor
@@ -102,6 +104,7 @@ class Attendant:
 
     def _supervise(self, work: Callable[[], None], name: str) -> None:
         """What ends by an error is begun again: nobody else would notice that it is gone."""
+        bind_contextvars(pipeline=self.served.name)
         pause = _RETRY[0]
         while not self._stopping.is_set():
             try:
@@ -109,7 +112,7 @@ class Attendant:
             except Exception as error:
                 text = error.message if isinstance(error, PenstockError) else repr(error)
                 if not isinstance(error, PenstockError):
-                    _logger.exception("the %s of %s ended", name, self.served.name)
+                    _logger.exception("the %s ended", name)
                 with suppress(PenstockError):
                     self.served.workshop.events().emit("serve.failed", f"the {name} ended, and begins again: {text}")
                 self._stopping.wait(pause)

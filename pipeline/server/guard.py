@@ -1,4 +1,7 @@
-"""Sees to it that HAProxy runs: a process that dies is noticed by the kernel's word for it, not by asking."""
+"""Sees to it that HAProxy runs: a process that dies is noticed by the kernel's word for it, not by asking.
+
+Who connects until it runs again waits in its listening sockets, which are held here.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import os
 import select
 import threading
 from collections.abc import Callable
+from contextlib import closing
 
 from pipeline.balancer.balancer import Balancer
 from pipeline.errors import PenstockError
@@ -31,27 +35,33 @@ class Guard:
 
     def work(self) -> None:
         """Until `stop`."""
-        while not self._stopping.is_set():
-            try:
-                needed = bool(self._balancer.registry().owners)
-                if needed:
-                    self._ensure()
+        with closing(self._balancer.socket_holder()) as holder:
+            threading.Thread(target=holder.work, name="sockets", daemon=True).start()
+            while not self._stopping.is_set():
+                if self._look():
+                    self._wait()
                 else:
-                    self._known = None
-                self._told = ""
-            except PenstockError as error:
-                needed = False
-                if error.message != self._told:
-                    self._tell("balancer.failed", error.message)
-                    self._told = error.message
-            if needed:
-                self._wait()
-            else:
-                self._stopping.wait(_PAUSE)
+                    self._stopping.wait(_PAUSE)
 
     def stop(self) -> None:
         """End soon."""
         self._stopping.set()
+
+    def _look(self) -> bool:
+        """Whether HAProxy is needed; it runs then."""
+        try:
+            needed = bool(self._balancer.registry().owners)
+            if needed:
+                self._ensure()
+            else:
+                self._known = None
+        except PenstockError as error:
+            if error.message != self._told:
+                self._tell("balancer.failed", error.message)
+                self._told = error.message
+            return False
+        self._told = ""
+        return needed
 
     def _ensure(self) -> None:
         started, pid = self._balancer.ensure_running(), self._balancer.process()

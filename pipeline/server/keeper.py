@@ -38,7 +38,7 @@ class Keeper:
                 self.look()
             except Exception:
                 self._failures += 1
-                _logger.exception("upkeep of %s: a fault of Penstock itself", self._workshop().pipeline)
+                _logger.exception("upkeep: a fault of Penstock itself")
         if self._upkeep is not None:
             self._upkeep.close()
 

@@ -1,19 +1,16 @@
-"""Where the daemon can be reached: a socket in its home, and addresses where they are wished for."""
+"""Where the daemon can be reached."""
 
 from __future__ import annotations
 
 import asyncio
 import errno
-import os
 import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.errors import ConfigError, SystemFault
-from pipeline.unix_socket import short_path
+from pipeline.errors import ConfigError
 
 if TYPE_CHECKING:
     import uvicorn
@@ -25,23 +22,6 @@ _MOST_CONNECTIONS = 200
 _SILENCE = 10.0
 # How late a server may notice that it is to end, in seconds.
 _TICK = 0.5
-
-
-def private_socket(path: Path) -> socket.socket:
-    """A listening socket at `path` that only its owner may open. The caller knows that nobody else uses it."""
-    path.unlink(missing_ok=True)
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    # In a directory of mode 0700, and with this mode from its first moment.
-    mask = os.umask(0o177)
-    try:
-        with short_path(path.parent, path.name) as short:
-            listener.bind(short)
-    except OSError as error:
-        raise SystemFault(f"cannot listen at {path}: {error.strerror or error}") from error
-    finally:
-        os.umask(mask)
-    listener.listen()
-    return listener
 
 
 def public_socket(address: str) -> socket.socket:

@@ -113,7 +113,7 @@ class Lookout:
             workshop.events().emit("trigger.schedule", f"it is time: {expression}")
             self._arrivals.ask(Request(Trigger.SCHEDULE, options={CONFIGURATION: "commit"}))
         except PenstockError as error:
-            _logger.warning("the schedule %s of %s: %s", expression, workshop.pipeline, error.message)
+            _logger.warning("the schedule %s: %s", expression, error.message)
 
 
 def _until(moment: Moment | None) -> float:

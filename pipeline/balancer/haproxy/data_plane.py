@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from pipeline.balancer.functions import process as functions
-from pipeline.balancer.haproxy import process
+from pipeline.balancer.haproxy import process, socket_holder
 from pipeline.balancer.haproxy.configuration import STATE_FILE, Rendered, render, thresholds
 from pipeline.balancer.haproxy.runtime import NotRunning, Runtime, Server
 from pipeline.balancer.haproxy.server import Place, ServerKey, by_target, places, same_target
@@ -77,6 +77,7 @@ class DataPlane:
             for name, content in former.items():
                 self._write(name, content)
             raise BalancerFault(f"HAProxy did not take its new configuration: {refusal}")
+        socket_holder.renew(self._directory)
 
     def _tidy(self, rendered: Rendered) -> None:
         """Remove files that nothing names any more, keys among them."""
@@ -88,6 +89,7 @@ class DataPlane:
     def stop(self) -> None:
         """End HAProxy and what invokes functions, and remove what they were started with."""
         process.stop(self._directory)
+        socket_holder.release(self._directory)
         functions.stop(self._directory)
         for path in self._directory.iterdir():
             if path.name.startswith(_MADE):

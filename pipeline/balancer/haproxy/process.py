@@ -12,7 +12,8 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from pipeline.balancer.haproxy.words import LOG_DESCRIPTOR, MASTER_SOCKET
+from pipeline.balancer.haproxy.socket_holder import are_held, renew
+from pipeline.balancer.haproxy.words import HOLDER_SOCKET, LOG_DESCRIPTOR, MASTER_SOCKET
 from pipeline.errors import BalancerFault
 
 CONFIGURATION = "haproxy.cfg"
@@ -48,7 +49,7 @@ def check(directory: Path, files: Mapping[str, str]) -> str | None:
 
 
 def start(directory: Path) -> None:
-    """Start HAProxy on the configuration in `directory`; it serves when this returns.
+    """Start HAProxy on the configuration in `directory`; it serves when this returns, with the sockets that are held.
 
     One that no longer answers is killed first: two must not share the ports.
     """
@@ -63,12 +64,14 @@ def start(directory: Path) -> None:
         _PID_FILE,
         "-f",
         CONFIGURATION,
+        *(["-x", HOLDER_SOCKET] if are_held(directory) else []),
     ]
     # The shell's only task is to open the access log as the descriptor that the configuration names.
     script = f'umask 077 && exec "$@" {LOG_DESCRIPTOR}>>{ACCESS_LOG}'
     done = _run(["sh", "-c", script, "sh", *command], directory)
     if done.returncode != 0:
         raise BalancerFault(f"HAProxy did not start: {_alerts(done.stderr)}")
+    renew(directory)
 
 
 def stop(directory: Path) -> None:

@@ -8,6 +8,8 @@ from pipeline.balancer.model.wildcard import Wild, Wildcard
 
 WORKER_SOCKET = "worker.sock"
 MASTER_SOCKET = "master.sock"
+# Who holds HAProxy's listening sockets answers here.
+HOLDER_SOCKET = "holder.sock"
 LOG_DESCRIPTOR = 3
 # How long browsers keep the cookies of a load balancer, in seconds. How long one counts stands in it.
 COOKIE_AGE = 7 * 86400

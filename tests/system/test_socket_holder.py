@@ -1,0 +1,116 @@
+"""Who connects while HAProxy is dead waits for it, where somebody holds the sockets that it listened on."""
+
+from __future__ import annotations
+
+import errno
+import http.client
+import os
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+
+from pipeline.balancer.balancer import Balancer
+from pipeline.balancer.haproxy.runtime import Runtime
+from pipeline.balancer.haproxy.socket_holder import renew
+from pipeline.balancer.model import Declaration
+from pipeline.ports import free_port
+from tests.system.conftest import OWNER, Bench, declare, until
+
+
+@contextmanager
+def held(balancer: Balancer) -> Iterator[None]:
+    """Somebody holds what HAProxy listens on."""
+    with closing(balancer.socket_holder()) as holder:
+        thread = threading.Thread(target=holder.work)
+        thread.start()
+        # It answers when it holds.
+        renew(balancer.directory)
+        yield
+    thread.join()
+
+
+def kill(bench: Bench) -> None:
+    """End HAProxy as a crash would."""
+    master = bench.balancer.process()
+    assert master is not None
+    os.kill(master, signal.SIGKILL)
+    until(lambda: Runtime(bench.balancer.directory).fingerprint() is None, "HAProxy is gone")
+
+
+def asked(port: int) -> socket.socket:
+    """A connection on which a request has been sent."""
+    connection = socket.create_connection(("127.0.0.1", port), timeout=10)
+    connection.sendall(b"GET / HTTP/1.1\r\nHost: shop.test\r\nConnection: close\r\n\r\n")
+    return connection
+
+
+def is_refused(port: int) -> bool:
+    """Whether nobody listens."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == errno.ECONNREFUSED
+
+
+def answer(connection: socket.socket) -> int:
+    """The status of the answer that comes."""
+    with connection:
+        response = http.client.HTTPResponse(connection)
+        response.begin()
+        return response.status
+
+
+def test_what_connects_meanwhile_is_answered(bench: Bench) -> None:
+    """Again and again, also by a HAProxy that has reloaded in between; and it is known for dead all the same."""
+    bench.serve("a", "b")
+    with held(bench.balancer):
+        for _ in range(3):
+            kill(bench)
+            waiting = [asked(bench.port) for _ in range(20)]
+            assert bench.balancer.process() is None
+            assert bench.balancer.ensure_running() is True
+            assert [answer(connection) for connection in waiting] == [200] * 20
+            bench.balancer.apply("other", declare(free_port()))
+            bench.balancer.withdraw("other")
+    assert answer(asked(bench.port)) == 200
+
+
+def test_without_a_holder_it_is_refused(bench: Bench) -> None:
+    """Nobody listens then, neither where there has been none nor where it has ended."""
+    bench.serve("a")
+    with held(bench.balancer):
+        pass
+    kill(bench)
+    until(lambda: is_refused(bench.port), "nobody listens")
+
+
+def test_a_listener_that_is_gone_is_refused(bench: Bench) -> None:
+    """What is not declared any more is not held either: with one reload, and when HAProxy is not needed any more."""
+    bench.serve("a")
+    extra = free_port()
+    with held(bench.balancer):
+        bench.balancer.apply("other", declare(extra))
+        kill(bench)
+        bench.balancer.ensure_running()
+        bench.balancer.withdraw("other")
+        until(lambda: is_refused(extra), "nobody listens for the other owner")
+        assert answer(asked(bench.port)) == 200
+        bench.balancer.withdraw(OWNER)
+        until(lambda: is_refused(bench.port), "nobody listens")
+
+
+def test_many_listeners(bench: Bench) -> None:
+    """More than HAProxy gives away in one message."""
+    bench.serve("a")
+    ports = [free_port() for _ in range(300)]
+    listeners = [{"port": port, "default_action": {"fixed_response": {"status_code": 204}}} for port in ports]
+    many = {
+        "target_groups": {"spare": {"port": 8080}},
+        "load_balancers": {"many": {"scheme": "internal", "listeners": listeners}},
+    }
+    bench.balancer.apply("other", Declaration.model_validate(many))
+    with held(bench.balancer):
+        kill(bench)
+        waiting = [asked(port) for port in ports]
+        bench.balancer.ensure_running()
+        assert [answer(connection) for connection in waiting] == [204] * 300
