@@ -30,13 +30,13 @@ def measure(minutes: float = MINUTES, seed: int = SEED) -> Results:
         for number, fault in takewhile(
             lambda numbered: numbered[0] < chaos.count or time.monotonic() < end, enumerate(chaos.sequence())
         ):
-            begin = time.monotonic()
-            chaos.inject(fault)
-            took = time.monotonic() - begin
-            print(f"{number + 1}: {fault}: {took:.1f} s; {load.report().failed} failed", file=sys.stderr)
+            begin, known = time.monotonic(), load.report().failed
+            said = chaos.inject(fault)
+            took, failures = time.monotonic() - begin, load.report().failures[known:]
+            print(f"{number + 1}: {fault}: {took:.1f} s; {len(failures)} failed", file=sys.stderr)
+            if failures:
+                print(*failures, said, sep="\n", file=sys.stderr)
         report = load.report()
-        for failure in report.failures:
-            print(failure, file=sys.stderr)
     unexpected = sum(phase.failed for phase in report.phases if phase.name not in LOSING)
     return Results(
         "Chaos",

@@ -110,8 +110,11 @@ class Chaos:
         """How many kinds of faults there are."""
         return len(self._faults)
 
-    def inject(self, fault: str) -> None:
-        """One fault, in the middle of a run or in calm; returns when it is explained and everything is well again."""
+    def inject(self, fault: str) -> str:
+        """One fault, in the middle of a run or in calm; returns when it is explained and everything is well again.
+
+        What the daemon said of it is returned.
+        """
         self._seen, self._victim, said = self._last(), "", len(self._served.output())
         meets_a_run = fault != "roll out a broken version" and self._chance.random() < 0.5
         self._load.mark(fault)
@@ -125,6 +128,7 @@ class Chaos:
         except AssertionError as error:
             raise AssertionError(f"{fault}: {error}\n{self._served.output()[said:]}") from error
         self._load.mark("calm")
+        return self._served.output()[said:]
 
     def commit(self, suffix: str = "") -> str:
         """A new version on the branch that is served; its commit."""
