@@ -12,7 +12,7 @@ from pathlib import Path
 
 from bench.results import Results
 from pipeline.testing.report import LoadReport, PhaseReport
-from tests.docker.chaos import LOSING, besieged
+from tests.docker.chaos import LOSING, besieged, cause
 from tests.docker.engine_of_its_own import engine_of_its_own
 
 MINUTES, SEED, RATE = 10.0, 1, 60.0
@@ -37,7 +37,7 @@ def measure(minutes: float = MINUTES, seed: int = SEED) -> Results:
             if failures:
                 print(*failures, said, sep="\n", file=sys.stderr)
         report = load.report()
-    unexpected = sum(phase.failed for phase in report.phases if phase.name not in LOSING)
+    unexpected = sum(cause(failure) not in LOSING for failure in report.failures)
     return Results(
         "Chaos",
         f"{minutes:g} minutes of faults one after the other, in a random order (seed {seed}), half of them in the "
@@ -60,15 +60,15 @@ def _rows(report: LoadReport) -> Iterable[tuple[str, ...]]:
     )
     for name in names:
         phases = [phase for phase in report.phases if phase.name == name]
-        yield _row(name, phases)
+        yield _row(name, phases, sum(cause(failure) == name for failure in report.failures))
 
 
-def _row(name: str, phases: list[PhaseReport]) -> tuple[str, ...]:
+def _row(name: str, phases: list[PhaseReport], failed: int) -> tuple[str, ...]:
     return (
         name,
         str(len(phases)) if name != "calm" else "",
         str(sum(phase.sent for phase in phases)),
-        str(sum(phase.failed for phase in phases)),
+        str(failed),
         f"{max(phase.longest_gap for phase in phases):.0f} ms",
     )
 

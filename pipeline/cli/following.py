@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from pipeline.cli.session import Session
@@ -57,7 +58,9 @@ def follow(client: Client, pipeline: str, number: int, shown: Listener, cancelle
     def give_up() -> None:
         while not over.wait(_LOOK):
             if cancelled.is_set():
-                client.ask("POST", f"/v1/pipelines/{pipeline}/runs/{number}/cancel")
+                # What is over meanwhile, or about to be, is seen by its events.
+                with suppress(PenstockError):
+                    client.ask("POST", f"/v1/pipelines/{pipeline}/runs/{number}/cancel")
                 return
 
     threading.Thread(target=give_up, name="give-up", daemon=True).start()

@@ -85,15 +85,9 @@ def serve(
     as_json: bool = False,
 ) -> None:
     """Serve until somebody ends it."""
-    from pipeline.server.api import ControlApi
-    from pipeline.server.control import Control
     from pipeline.server.daemon import Daemon
-    from pipeline.server.inbox import ServedInbox
     from pipeline.server.journal import keep_journal
-    from pipeline.server.listening import answering, control_config, public_socket
-    from pipeline.server.public import public_config
     from pipeline.store.store import Store
-    from pipeline.unix_socket import private_socket
 
     keep_journal(as_json=as_json)
     home = Home.locate()
@@ -102,21 +96,39 @@ def serve(
         store = stack.enter_context(Store(home.database))
         show = show_json if as_json else _show_pipeline if len(files) > 1 else show_whole
         daemon = Daemon(home, store, files, [while_somebody_reads(show)], dict(split_parameter(p) for p in parameters))
-        control = Control(daemon.attendants, store)
-        faces = [(ControlApi(control).app(), private_socket(home.socket))]
-        if listen and token_file:
-            faces.append((ControlApi(control, read_token(token_file)).app(), public_socket(listen)))
-        for app, listener in faces:
-            stack.enter_context(answering(control_config(app), listener))
+        _answer(daemon, stack, listen, token_file)
         if public:
-            inbox = ServedInbox(daemon.attendants, store)
-            stack.enter_context(answering(public_config(inbox, store, daemon.attendants), public_socket(public)))
+            _be_public(daemon, stack, public)
         for name, attendant in daemon.attendants.items():
             click.echo(f"serving {name} of {attendant.served.file}", err=True)
         _listen_to_signals(daemon)
         _notify_systemd()
         daemon.work()
         daemon.close(PATIENCE)
+
+
+def _answer(daemon: Daemon, stack: ExitStack, listen: str | None, token_file: Path | None) -> None:
+    from pipeline.server.api import ControlApi
+    from pipeline.server.control import Control
+    from pipeline.server.listening import answering, control_config, public_socket
+    from pipeline.unix_socket import private_socket
+
+    control = Control(daemon.attendants, daemon.store)
+    faces = [(ControlApi(control).app(), private_socket(daemon.home.socket))]
+    if listen and token_file:
+        faces.append((ControlApi(control, read_token(token_file)).app(), public_socket(listen)))
+    for app, listener in faces:
+        stack.enter_context(answering(control_config(app), listener))
+
+
+def _be_public(daemon: Daemon, stack: ExitStack, address: str) -> None:
+    from pipeline.server.inbox import ServedInbox
+    from pipeline.server.listening import answering, public_socket
+    from pipeline.server.public import public_config
+
+    inbox = ServedInbox(daemon.attendants, daemon.store)
+    config = public_config(inbox, daemon.store, daemon.attendants)
+    stack.enter_context(answering(config, public_socket(address)))
 
 
 def _be_the_only_one(home: Home, stack: ExitStack) -> None:

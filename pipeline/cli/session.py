@@ -172,7 +172,10 @@ def cancellable() -> Iterator[threading.Event]:
             click.echo(_SHOW_CURSOR if sys.stderr.isatty() else "", err=True)
             os._exit(ExitCode.CANCELLED)
         cancelled.set()
-        click.echo("cancelling … (Ctrl-C again to leave at once; the next command then cleans up)", err=True)
+        click.echo(
+            "cancelling … (Ctrl-C again to leave at once; the daemon, or the next command, then sees to the rest)",
+            err=True,
+        )
 
     former = {number: signal.signal(number, cancel) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -9,17 +9,21 @@ from typing import Any
 
 # Latencies are kept in steps of two per cent: exact enough to compare, and as small after a day as after a second.
 _STEP = math.log(1.02)
-_FAILURES_KEPT = 50
+_FAILURES_KEPT = 500
 
 
 @dataclass(frozen=True)
 class Failure:
-    """A request that did not get what it should have: when (seconds from the start), in which phase, and why."""
+    """A request that did not get what it should have: when (seconds from the start), and why.
+
+    It was sent in `phase`, and lost in `lost_in`, which may be a later one.
+    """
 
     at: float
     phase: str
     method: str
     reason: str
+    lost_in: str
 
 
 @dataclass(frozen=True)
@@ -153,7 +157,8 @@ class Recorder:
         """A request did not."""
         phase.failed += 1
         if len(self._failures) < _FAILURES_KEPT:
-            self._failures.append(Failure(round(now - self._started, 3), phase.name, method, reason))
+            at, lost_in = round(now - self._started, 3), self._phases[-1].name
+            self._failures.append(Failure(at, phase.name, method, reason, lost_in))
 
     def report(self, now: float) -> LoadReport:
         """Everything so far."""

@@ -196,7 +196,6 @@ class DeployStage:
 
         Where what we stand on has failed and still does, the deployment stays open: the next command goes on with it.
         """
-        tail, hint = failure.tail, failure.hint
         if active is not None and active.number == deployment.to_release:
             context.store.finish_deployment(deployment, DeploymentState.FAILED, failure.message)
             raise failure
@@ -214,17 +213,21 @@ class DeployStage:
             raise RollbackFailed(
                 f"{failure.message}; and going back failed too: {second.message}",
                 hint="`pipeline status` shows what serves; it is not tried again by itself",
-                tail=tail,
+                tail=failure.tail,
             ) from second
         context.store.finish_deployment(deployment, DeploymentState.ROLLED_BACK, failure.message)
-        if isinstance(failure, SystemFault):
-            failure.message += f"; {_after(active)}"
-            raise failure
-        if isinstance(failure, Cancelled):
-            raise Cancelled(f"cancelled; {_after(active)}")
-        if active is None:
-            raise StageFailed(f"{failure.message}; {_after(active)}", hint=hint, tail=tail)
-        raise RolledBack(f"{failure.message}; {_after(active)}", hint=hint, tail=tail)
+        raise _outcome(failure, active)
+
+
+def _outcome(failure: PenstockError, active: Release | None) -> PenstockError:
+    """What a deployment comes to that failed, and after which the former release has been put back."""
+    if isinstance(failure, SystemFault):
+        failure.message += f"; {_after(active)}"
+        return failure
+    if isinstance(failure, Cancelled):
+        return Cancelled(f"cancelled; {_after(active)}")
+    kind = StageFailed if active is None else RolledBack
+    return kind(f"{failure.message}; {_after(active)}", hint=failure.hint, tail=failure.tail)
 
 
 @contextmanager

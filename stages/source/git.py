@@ -181,14 +181,7 @@ def fetch(mirror: Git, location: str, *refs: str) -> None:
         shutil.rmtree(path, ignore_errors=True)
         path.mkdir(mode=0o700, parents=True)
         mirror("init", "--bare", "--quiet")
-    # The build context is the commit: nothing is left out of it, filled in, or put through a program, whatever the
-    # commit itself says.
-    (path / "info").mkdir(exist_ok=True)
-    (path / "info" / "attributes").write_text(f"* {_NO_ATTRIBUTES}\n")
-    # A killed git leaves its locks. Ours is held, so whoever held these is gone.
-    for place in (path.glob("*.lock"), *((path / folder).rglob("*.lock") for folder in ("refs", "objects/info"))):
-        for stale in place:
-            stale.unlink(missing_ok=True)
+    _prepare(path)
     mirror.patiently(
         *_STALLED,
         "fetch",
@@ -207,6 +200,17 @@ def fetch(mirror: Git, location: str, *refs: str) -> None:
         # As files, tens of thousands of refs would cost each later fetch a second.
         mirror("pack-refs", "--all")
     mirror.maybe("gc", "--auto", "--quiet")
+
+
+def _prepare(path: Path) -> None:
+    # The build context is the commit: nothing is left out of it, filled in, or put through a program, whatever the
+    # commit itself says.
+    (path / "info").mkdir(exist_ok=True)
+    (path / "info" / "attributes").write_text(f"* {_NO_ATTRIBUTES}\n")
+    # A killed git leaves its locks. Ours is held, so whoever held these is gone.
+    for place in (path.glob("*.lock"), *((path / folder).rglob("*.lock") for folder in ("refs", "objects/info"))):
+        for stale in place:
+            stale.unlink(missing_ok=True)
 
 
 def explain(error: GitFailed, location: str) -> StageFailed | ConfigError:

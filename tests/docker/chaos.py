@@ -16,6 +16,7 @@ from pipeline.engine.engine import Engine
 from pipeline.events import Event
 from pipeline.home import Home
 from pipeline.testing.load import Load
+from pipeline.testing.report import Failure
 from tests.docker.engine_of_its_own import OwnEngine
 from tests.docker.evidence import (
     assert_deployed_in_order,
@@ -40,6 +41,11 @@ _FULL = ("disk is full", "No space left")
 
 # Some requests are lost by nature: those in flight to a HAProxy that is killed, or to a target that stops to answer.
 LOSING = frozenset({"kill HAProxy's master", "kill HAProxy's worker", "pause a target"})
+
+
+def cause(failure: Failure) -> str:
+    """The fault that cost a request its answer: one that was waiting when HAProxy was killed was lost to that."""
+    return failure.lost_in if failure.lost_in in LOSING else failure.phase
 
 
 def prepare(project: Project) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.home import Home
-from tests.docker.chaos import LOSING, besieged, full, small_disk
+from tests.docker.chaos import LOSING, besieged, cause, full, small_disk
 from tests.docker.engine_of_its_own import engine_of_its_own, obstacle
 from tests.docker.evidence import (
     assert_deployed_in_order,
@@ -87,7 +87,7 @@ def test_every_fault_is_explained_and_mended(base_image: str, tmp_path: Path) ->
     with own as engine, besieged(base_image, tmp_path, SEED, 40, engine) as (chaos, load):
         for fault in islice(chaos.sequence(), chaos.count):
             said = chaos.inject(fault)
-            lost = [failure for failure in load.report().failures if failure.phase not in LOSING]
+            lost = [failure for failure in load.report().failures if cause(failure) not in LOSING]
             assert not lost, f"{fault}: {lost}\n{said}"
         assert load.report().longest_gap < LONGEST_GAP
 
