@@ -9,7 +9,7 @@ when the user's code is at fault, a `SystemFault` when we are, `Cancelled` when 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -131,8 +131,11 @@ class Stage(Protocol):
 class SourceStage(Stage, Protocol):
     """The stage that knows where commits come from, and what is new there."""
 
-    def heads(self, context: StageContext) -> dict[str, str]:
-        """The commit of every ref that `triggers` means, by the ref's full name. Raises as `run` does."""
+    def patterns(self, context: StageContext) -> list[str]:
+        """What `triggers` means: globs of full names of refs."""
+
+    def heads(self, context: StageContext, patterns: Sequence[str]) -> dict[str, str]:
+        """The commit of every ref that a pattern means, by the ref's full name. Raises as `run` does."""
 
     def commits(self, context: StageContext, old: str | None, new: str) -> list[Revision]:
         """What a ref got by moving from one commit to another, oldest first; the last is `new`.

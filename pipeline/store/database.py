@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pipeline.errors import StoreFault
 
-_VERSION = 2
+_VERSION = 3
 _PATIENCE_MS = 5000
 
 

@@ -96,6 +96,16 @@ class RunQueue:
         with self._db.transaction() as db:
             db.execute("DELETE FROM heads WHERE pipeline=? AND ref=?", (pipeline, ref))
 
+    def patterns(self, pipeline: str) -> list[str]:
+        """The patterns of refs that the last look looked for; none before the first."""
+        rows = self._db.rows("SELECT patterns FROM watched WHERE pipeline=?", pipeline)
+        return list(json.loads(rows[0]["patterns"])) if rows else []
+
+    def keep_patterns(self, pipeline: str, patterns: Sequence[str]) -> None:
+        """A look has looked for these."""
+        with self._db.transaction() as db:
+            db.execute("INSERT OR REPLACE INTO watched VALUES (?,?)", (pipeline, json.dumps(patterns)))
+
     def begin(self, pipeline: str, request: Request, mode: Mode) -> Run | None:
         """A run that its caller begins at once, out of the queue. None when others wait that it must not overtake."""
         with self._db.transaction() as db:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-from pipeline.api import Revision
+from pipeline.api import Revision, SourceStage
 from pipeline.errors import PenstockError
 from pipeline.runs.execution import CONFIGURATION
 from pipeline.runs.stages import load_source
@@ -14,6 +15,9 @@ from pipeline.runs.workshop import Workshop
 from pipeline.store.queue import Request
 from pipeline.store.records import Run, Trigger
 from pipeline.triggers.skip import skip_reason
+
+# What makes a pattern a glob, which may mean many refs.
+_WILD = re.compile(r"[*?\[]")
 
 
 class Arrivals:
@@ -30,29 +34,54 @@ class Arrivals:
         workshop, source = self._workshop(), load_source()
         with self._lock, workshop.masked():
             context = workshop.context()
-            heads, known = source.heads(context), workshop.store.queue.heads(workshop.pipeline)
+            patterns = source.patterns(context)
+            heads, known = source.heads(context, patterns), workshop.store.queue.heads(workshop.pipeline)
             for ref in known.keys() - heads.keys():
                 workshop.store.queue.forget_head(workshop.pipeline, ref)
             if not heads:
                 self._tell_nothing(workshop)
-            runs, failure = [], None
-            for ref, sha in heads.items():
-                old = known.get(ref)
-                if old == sha:
-                    continue
-                try:
-                    revisions = source.commits(context, old, sha)
-                except PenstockError as error:
-                    # One that cannot be read keeps no other out.
-                    failure = error
-                    continue
-                requests = [] if self._is_known(workshop, known, sha) else _requests(trigger, ref, revisions)
-                runs += submit(workshop, requests, {ref: (old, sha)})
+            adopted = self._adopt(workshop, source, patterns, {r: sha for r, sha in heads.items() if r not in known})
+            moved = {r: sha for r, sha in heads.items() if r not in adopted and known.get(r) != sha}
+            runs, failure = self._take(workshop, source, trigger, known, moved)
         if runs:
             self._arrived()
         if failure is not None:
             raise failure
         return runs
+
+    def _take(
+        self, workshop: Workshop, source: SourceStage, trigger: Trigger, known: Mapping[str, str], moved: dict[str, str]
+    ) -> tuple[list[Run], PenstockError | None]:
+        """The runs of what refs have got. One that cannot be read keeps no other out, and is what went wrong."""
+        runs, failure = [], None
+        for ref, sha in moved.items():
+            old = known.get(ref)
+            try:
+                revisions = source.commits(workshop.context(), old, sha)
+            except PenstockError as error:
+                failure = error
+                continue
+            requests = [] if self._is_known(workshop, known, sha) else _requests(trigger, ref, revisions)
+            runs += submit(workshop, requests, {ref: (old, sha)})
+        return runs, failure
+
+    def _adopt(
+        self, workshop: Workshop, source: SourceStage, patterns: list[str], strange: Mapping[str, str]
+    ) -> Mapping[str, str]:
+        """What is strange only because a glob has come to mean it: all old releases' tags, say. It is not run."""
+        queue = workshop.store.queue
+        if patterns == (former := queue.patterns(workshop.pipeline)):
+            return {}
+        new = [p for p in patterns if p in former or not _WILD.search(p)]
+        expected = source.heads(workshop.context(), new) if new and strange else {}
+        adopted = {ref: sha for ref, sha in strange.items() if ref not in expected}
+        submit(workshop, [], {ref: (None, sha) for ref, sha in adopted.items()})
+        queue.keep_patterns(workshop.pipeline, patterns)
+        if adopted:
+            count = "1 ref that was" if len(adopted) == 1 else f"{len(adopted)} refs that were"
+            text = f"{count} there before a glob in triggers came to mean it: run when it moves, or by `pipeline run`"
+            workshop.events().emit("trigger.adopted", text, refs=len(adopted))
+        return adopted
 
     def _tell_nothing(self, workshop: Workshop) -> None:
         """Say once that nothing of what is run is there: a branch that is called otherwise is easily overlooked."""
@@ -68,7 +97,7 @@ class Arrivals:
         submit(self._workshop(), [request])
         self._arrived()
 
-    def _is_known(self, workshop: Workshop, known: dict[str, str], sha: str) -> bool:
+    def _is_known(self, workshop: Workshop, known: Mapping[str, str], sha: str) -> bool:
         """Whether this is the first look at all, and what is there serves already."""
         active = workshop.store.active_release(workshop.pipeline)
         return not known and active is not None and active.sha == sha

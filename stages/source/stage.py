@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -36,9 +36,13 @@ class SourceStage:
         reason = self._unchanged(context, repository, revision)
         return [f"run {_describe(revision)}", *([f"… or rather not: {reason}"] if reason else [])]
 
-    def heads(self, context: StageContext) -> dict[str, str]:
-        """The commit of every ref that the triggers mean."""
-        found = _repository(context).heads(_patterns(context.configuration.pipeline))
+    def patterns(self, context: StageContext) -> list[str]:
+        """What the triggers mean, as git names it."""
+        return _patterns(context.configuration.pipeline)
+
+    def heads(self, context: StageContext, patterns: Sequence[str]) -> dict[str, str]:
+        """The commit of every ref that one of them means."""
+        found = _repository(context).heads(patterns)
         branch = context.configuration.pipeline.source.branch
         if f"refs/heads/{branch}" in found and not context.configuration.pipeline.triggers.tags:
             # Where a branch and a tag have the one name, the branch is meant.
