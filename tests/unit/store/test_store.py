@@ -189,7 +189,7 @@ def test_a_database_of_a_newer_version(tmp_path: Path) -> None:
     connection = sqlite3.connect(path)
     connection.execute("PRAGMA user_version=99")
     connection.close()
-    with pytest.raises(StoreFault, match=r"was written by a newer Penstock \(database version 99, this one knows 2\)"):
+    with pytest.raises(StoreFault, match=r"was written by a newer Penstock \(database version 99, this one knows 3\)"):
         Store(path)
 
 

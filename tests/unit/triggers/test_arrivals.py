@@ -58,9 +58,8 @@ def test_releases_of_old_are_not_run(repository: Repository) -> None:
         repository.work.git("tag", tag)
     triggers = '{branches: [main], tags: ["v*"]}'
     assert repository.came(triggers) == ["main"]
-    assert events(repository) == [
-        "2 refs are there already of those that triggers names by now: run is what comes from here on"
-    ]
+    (told,) = events(repository)
+    assert told.startswith("2 refs that were there before a glob in triggers came to mean it")
     assert repository.came(triggers) == []
     repository.work.commit("1")
     repository.work.git("tag", "v3")
