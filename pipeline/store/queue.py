@@ -153,7 +153,9 @@ class RunQueue:
                 return Passage(superseded_by=run.superseded_by)
             waits_for = _obstacle(db, run, stage)
             db.execute(
-                "UPDATE runs SET waits_for=? WHERE pipeline=? AND number=?", (waits_for or None, pipeline, number)
+                # Asked again and again: what stays as it is, is not written again.
+                "UPDATE runs SET waits_for=?1 WHERE pipeline=?2 AND number=?3 AND waits_for IS NOT ?1",
+                (waits_for or None, pipeline, number),
             )
             if not waits_for:
                 _begin_stage(db, pipeline, number, stage)
@@ -161,9 +163,10 @@ class RunQueue:
 
     def await_approval(self, pipeline: str, number: int) -> Run:
         """The run waits for somebody to agree; the run as it is now, perhaps with an answer."""
+        wait = "iif(approval IS NULL, 'approval', NULL)"
         with self._db.transaction() as db:
             db.execute(
-                "UPDATE runs SET waits_for=iif(approval IS NULL, 'approval', NULL) WHERE pipeline=? AND number=?",
+                f"UPDATE runs SET waits_for={wait} WHERE pipeline=? AND number=? AND waits_for IS NOT {wait}",  # noqa: S608
                 (pipeline, number),
             )
             return _run(db, pipeline, number)
