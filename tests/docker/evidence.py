@@ -85,7 +85,9 @@ def assert_last_is_deployed(project: Project, repository: Path, commit: str) -> 
 def assert_no_orphans(project: Project) -> None:
     """Docker has the containers that serve and their network for this home, and nothing else of it."""
     label = f"label={LABEL_HOME}={project.home.id}"
-    assert len(docker("ps", "-aq", "--filter", label).split()) == project.replicas
+    form = "{{.Names}} {{.State}} {{.Status}} {{.CreatedAt}} {{.Labels}}"
+    found = docker("ps", "-a", "--filter", label, "--format", form).splitlines()
+    assert len(found) == project.replicas, "\n".join(found)
     assert len(docker("network", "ls", "-q", "--filter", label).split()) == 1
 
 
