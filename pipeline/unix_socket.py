@@ -37,14 +37,13 @@ def private_socket(path: Path) -> socket.socket:
     """A listening socket at `path` that only its owner may open. The caller knows that nobody else uses it."""
     path.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    # In a directory of mode 0700, and with this mode from its first moment.
-    mask = os.umask(0o177)
     try:
         with short_path(path.parent, path.name) as short:
             listener.bind(short)
+            # Before it listens, nobody gets in anyway.
+            Path(short).chmod(0o600)
     except OSError as error:
+        listener.close()
         raise SystemFault(f"cannot listen at {path}: {error.strerror or error}") from error
-    finally:
-        os.umask(mask)
     listener.listen()
     return listener
