@@ -152,10 +152,15 @@ class Fleet:
             and container.address != target.address
         ]
 
-    def begun_lately(self, name: str) -> Container | None:
-        """A container in full, where its process was started within the last minute; else None."""
+    def running_for(self, name: str) -> int | None:
+        """For how many seconds a container has run, as of the last look; None where it does not, or for long."""
         container = self._containers.get(name)
-        if container is None or container.running_for is None:
+        return container.running_for if container else None
+
+    def inspect(self, name: str) -> Container | None:
+        """A container in full, as it is now; None where it is not there any more."""
+        container = self._containers.get(name)
+        if container is None:
             return None
         with suppress(EngineFault):
             return self._engine.containers.inspect(container.id)

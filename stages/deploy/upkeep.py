@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from functools import lru_cache
 
 from pipeline.api import StageContext
@@ -22,6 +23,18 @@ from stages.deploy.spec import ReleaseSpec
 _LONGEST = timedelta(minutes=10)
 
 
+@dataclass(frozen=True)
+class _Run:
+    """When a container's process was started, and how many seconds it has run; None where it is long, or over."""
+
+    began: datetime
+    seconds: int | None
+
+    def goes_on(self, seconds: int | None) -> bool:
+        """Whether this can be the same one, by whole seconds: else only a closer look tells, which costs more."""
+        return seconds is None or (self.seconds is not None and seconds > self.seconds)
+
+
 class ServiceUpkeep:
     """Looks and mends for one pipeline; keeps its connections between looks."""
 
@@ -34,7 +47,7 @@ class ServiceUpkeep:
         self._fleets: dict[str, Fleet] = {}
         self._sick: set[str] = set()
         self._states: dict[str, TargetState | None] = {}
-        self._began: dict[str, datetime] = {}
+        self._runs: dict[str, _Run] = {}
         self._replaced = 0
 
     def close(self) -> None:
@@ -95,16 +108,21 @@ class ServiceUpkeep:
 
     def _tell_restarts(self, fleet: Fleet, replicas: Iterable[Replica]) -> None:
         """Docker starts again what has ended by itself, and may do so before a check of the balancer misses it."""
-        now, began = datetime.now(UTC), {}
+        runs = {}
         for name in (replica.name for replica in replicas):
-            known, lately = self._began.get(name), fleet.begun_lately(name)
-            # What was found running had begun by then.
-            began[name] = (lately and lately.began_at) or known or now
-            restarted = began[name] > known if known else lately is not None and lately.restarts > 0
-            if restarted:
+            former, seconds = self._runs.get(name), fleet.running_for(name)
+            if former and former.goes_on(seconds):
+                runs[name] = replace(former, seconds=seconds)
+                continue
+            found = fleet.inspect(name)
+            if found is None or found.began_at is None:
+                continue
+            runs[name] = _Run(found.began_at, seconds)
+            # Of one that is seen for the first time, Docker knows; it may be long ago.
+            if found.began_at > former.began if former else seconds is not None and found.restarts > 0:
                 text = f"{name} had ended, and was started again"
                 self._context.events.emit("target.restarted", text, target=name)
-        self._began = began
+        self._runs = runs
 
     def _release(self) -> tuple[Release, ReleaseSpec] | None:
         active = self._context.store.active_release(self._pipeline)

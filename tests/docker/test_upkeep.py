@@ -99,6 +99,22 @@ def test_a_container_whose_address_changed_is_registered_again(served: Serving) 
     until(follows, "the target at its new address")
 
 
+def test_each_restart_by_docker_is_told(served: Serving) -> None:
+    """However short its process has run, and whether a health check has missed it or not."""
+    project = served.project
+    victim = project.containers()[0].name
+    for count in (1, 2, 3):
+        os.kill(int(docker("inspect", "--format", "{{.State.Pid}}", victim)), signal.SIGKILL)
+        until(
+            lambda count=count: docker("inspect", "--format", "{{.RestartCount}}", victim).strip() == str(count),
+            "a restart",
+        )  # type: ignore[misc]
+        served.await_event("target.restarted", count)
+    assert {event.fields["target"] for event in served.events("target.restarted")} == {victim}
+    until(lambda: is_whole(project), "a whole service")
+    assert victim in names(project)
+
+
 def test_haproxy_is_started_again(served: Serving) -> None:
     """As soon as it has died, by whichever of its processes."""
     project = served.project
