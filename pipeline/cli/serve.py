@@ -85,10 +85,11 @@ def serve(
     as_json: bool = False,
 ) -> None:
     """Serve until somebody ends it."""
-    from pipeline.server.daemon import Daemon
+    from pipeline.server.daemon import Daemon, share_one_arena
     from pipeline.server.journal import keep_journal
     from pipeline.store.store import Store
 
+    share_one_arena()
     keep_journal(as_json=as_json)
     home = Home.locate()
     with ExitStack() as stack:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import logging
 import threading
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from pipeline.balancer.balancer import Balancer
@@ -24,6 +25,17 @@ _REFRESH = 1.0
 _logger = logging.getLogger(__name__)
 # As Python has it by itself: objects of each generation that are made before it looks for garbage among them.
 _GARBAGE = (700, 10, 10)
+# Of glibc's malloc.h.
+_M_ARENA_MAX = -8
+
+
+def share_one_arena() -> None:
+    """Have all threads take memory from one place, where glibc is; to be called before there are any.
+
+    It would give each thread its own, and keep there what was in use once: after some deployments, a seventh of all that a daemon takes.
+    """
+    with suppress(AttributeError):
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
 
 
 class Daemon:
