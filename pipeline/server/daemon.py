@@ -32,7 +32,8 @@ _M_ARENA_MAX = -8
 def share_one_arena() -> None:
     """Have all threads take memory from one place, where glibc is; to be called before there are any.
 
-    It would give each thread its own, and keep there what was in use once: after some deployments, a seventh of all that a daemon takes.
+    It would give each thread its own, and keep there what was in use once: after some deployments, a seventh of all
+    that a daemon takes.
     """
     with suppress(AttributeError):
         ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
