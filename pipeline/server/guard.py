@@ -9,8 +9,8 @@ import logging
 import os
 import select
 import threading
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 
 from pipeline.balancer.balancer import Balancer
 from pipeline.errors import PenstockError
@@ -35,8 +35,7 @@ class Guard:
 
     def work(self) -> None:
         """Until `stop`."""
-        with closing(self._balancer.socket_holder()) as holder:
-            threading.Thread(target=holder.work, name="sockets", daemon=True).start()
+        with self._holding():
             while not self._stopping.is_set():
                 if self._look():
                     self._wait()
@@ -46,6 +45,19 @@ class Guard:
     def stop(self) -> None:
         """End soon."""
         self._stopping.set()
+
+    @contextmanager
+    def _holding(self) -> Iterator[None]:
+        """With what HAProxy listens on in our hands. Where that cannot be had, it is guarded all the same."""
+        try:
+            holder = self._balancer.socket_holder()
+        except (PenstockError, OSError) as error:
+            _logger.warning("while HAProxy is started again, connections will be refused: %s", error)
+            yield
+            return
+        with closing(holder):
+            threading.Thread(target=holder.work, name="sockets", daemon=True).start()
+            yield
 
     def _look(self) -> bool:
         """Whether HAProxy is needed; it runs then."""
