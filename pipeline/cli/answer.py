@@ -10,20 +10,15 @@ from pathlib import Path
 import click
 
 from pipeline.cli.session import session
-from pipeline.errors import ConfigError
+from pipeline.runs import gates
 from pipeline.store.records import Approval
 
 
 def answer(number: int, file: Path, parameters: Sequence[str], *, granted: bool, comment: str) -> None:
     """Write the answer down, where whoever works on the run sees it, daemon or command."""
     with session(file, parameters) as opened:
-        run = opened.store.run(opened.name, number)
-        if run is None:
-            raise ConfigError(f"there is no run {number}", hint="`pipeline history` lists them")
-        if run.waits_for != "approval":
-            raise ConfigError(f"run {number} does not wait for approval: its state is {run.state}")
         given = Approval(granted, getpass.getuser(), comment, datetime.now(UTC))
-        counts = opened.store.queue.decide(opened.name, number, given).approval
+        counts = gates.answer(opened.store, opened.name, number, given).approval
         assert counts is not None
         word = "approved" if counts.granted else "rejected"
         click.echo(f"run {number} is {word} by {counts.by}" + ("" if counts == given else ", who was first"))

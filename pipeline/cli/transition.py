@@ -8,6 +8,7 @@ import click
 
 from pipeline.cli.session import Session, pipeline_options, session
 from pipeline.events import Events
+from pipeline.runs import gates
 from pipeline.store.queue import STAGES
 
 _stage = click.argument("stage", type=click.Choice(STAGES))
@@ -25,8 +26,7 @@ def command() -> None:
 def disable(stage: str, reason: str, file: Path, parameters: tuple[str, ...]) -> None:
     """Let no run into STAGE."""
     with session(file, parameters) as opened:
-        opened.store.transitions.close(opened.name, stage, reason)
-        _tell(opened, "closed", f"no run goes into {stage.capitalize()}: {reason}", stage)
+        gates.close(opened.store, _events(opened), stage, reason)
     click.echo(f"open it again with: pipeline transition enable {stage}")
 
 
@@ -36,15 +36,13 @@ def disable(stage: str, reason: str, file: Path, parameters: tuple[str, ...]) ->
 def enable(stage: str, file: Path, parameters: tuple[str, ...]) -> None:
     """Let runs into STAGE again."""
     with session(file, parameters) as opened:
-        if opened.store.transitions.open(opened.name, stage):
-            _tell(opened, "opened", f"runs go into {stage.capitalize()} again", stage)
-        else:
+        if not gates.reopen(opened.store, _events(opened), stage):
             click.echo(f"{stage.capitalize()} was not closed")
 
 
-def _tell(opened: Session, ending: str, text: str, stage: str) -> None:
-    """Say it here, and in the pipeline's events."""
+def _events(opened: Session) -> Events:
+    """What is said here, and in the pipeline's events."""
     events = Events(opened.name)
     events.subscribe(opened.store.record_event)
-    events.emit(f"transition.{ending}", text, stage=stage)
-    click.echo(text)
+    events.subscribe(lambda event: click.echo(event.message))
+    return events

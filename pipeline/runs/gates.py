@@ -1,4 +1,7 @@
-"""What a run may have to wait for before a stage: its turn, a closed transition, somebody's approval."""
+"""What a run may have to wait for before a stage: its turn, a closed transition, somebody's approval.
+
+Whoever closes, opens or answers writes it down, and the process that works on the run sees it there.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,12 @@ from datetime import UTC, datetime
 
 from pipeline.api import StageContext
 from pipeline.config.steps import Approval
-from pipeline.errors import StageFailed, Superseded
+from pipeline.errors import ConfigError, StageFailed, Superseded
+from pipeline.events import Events
 from pipeline.quantity import format_duration
+from pipeline.store import records
 from pipeline.store.records import Run, RunKind
+from pipeline.store.store import Store
 
 _LOOK = 0.25
 
@@ -30,6 +36,33 @@ def pass_gates(context: StageContext, run: Run, stage: str) -> None:
             told = passage.waits_for
         context.cancelled.wait(_LOOK)
         context.check_cancelled()
+
+
+def answer(store: Store, pipeline: str, number: int, given: records.Approval) -> Run:
+    """Answer a run that waits for approval; the run as it is now, with the answer that counts, which is the first.
+
+    Raises `ConfigError` where it does not wait.
+    """
+    run = store.run(pipeline, number)
+    if run is None:
+        raise ConfigError(f"{pipeline} has no run {number}", hint="`pipeline history` lists them")
+    if run.waits_for != "approval":
+        raise ConfigError(f"run {number} does not wait for approval: it is {run.state}")
+    return store.queue.decide(pipeline, number, given)
+
+
+def close(store: Store, events: Events, stage: str, reason: str) -> None:
+    """Let no run into a stage."""
+    store.transitions.close(events.pipeline, stage, reason)
+    events.emit("transition.closed", f"no run goes into {stage.capitalize()}: {reason}", stage=stage)
+
+
+def reopen(store: Store, events: Events, stage: str) -> bool:
+    """Let runs into a stage again; whether it was closed."""
+    was_closed = store.transitions.open(events.pipeline, stage)
+    if was_closed:
+        events.emit("transition.opened", f"runs go into {stage.capitalize()} again", stage=stage)
+    return was_closed
 
 
 def _await_approval(context: StageContext, run: Run, approval: Approval) -> None:

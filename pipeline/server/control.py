@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from pipeline.errors import ConfigError
 from pipeline.home import Home
+from pipeline.runs import gates
 from pipeline.runs.submission import submit, tell
 from pipeline.server.attendant import Attendant
 from pipeline.store.queue import Request
@@ -77,23 +78,16 @@ class Control:
 
     def decide(self, name: str, number: int, *, granted: bool, by: str, comment: str) -> Run:
         """Answer a run that waits for approval."""
-        run = self.run(name, number)
-        if run.waits_for != "approval":
-            raise ConfigError(f"run {number} does not wait for approval: it is {run.state}")
         self.attendant(name)
-        return self.store.queue.decide(name, number, Approval(granted, by, comment, datetime.now(UTC)))
+        return gates.answer(self.store, name, number, Approval(granted, by, comment, datetime.now(UTC)))
 
     def close_transition(self, name: str, stage: str, reason: str) -> None:
         """Let no run into a stage."""
-        events = self.attendant(name).served.workshop.events()
-        self.store.transitions.close(name, stage, reason)
-        events.emit("transition.closed", f"no run goes into {stage.capitalize()}: {reason}", stage=stage)
+        gates.close(self.store, self.attendant(name).served.workshop.events(), stage, reason)
 
     def open_transition(self, name: str, stage: str) -> None:
         """Let runs into a stage again."""
-        events = self.attendant(name).served.workshop.events()
-        if self.store.transitions.open(name, stage):
-            events.emit("transition.opened", f"runs go into {stage.capitalize()} again", stage=stage)
+        gates.reopen(self.store, self.attendant(name).served.workshop.events(), stage)
 
     def home_of(self, name: str) -> Home:
         """Where a pipeline's logs are."""

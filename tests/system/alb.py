@@ -69,7 +69,7 @@ class _Handler(BaseHTTPRequestHandler):
         if path == "/healthz":
             self.answer(self.server.health, b"")
             return
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        body = self.body()
         with self.server.counting:
             self.server.requests += 1
         if "end" in query:
@@ -87,6 +87,17 @@ class _Handler(BaseHTTPRequestHandler):
         self.answer(int(query.get("status", 200)), json.dumps(seen).encode(), query.get("cookie"))
 
     do_GET = do_POST = do_PUT = do_DELETE = do_PURGE = do_OPTIONS = do_PATCH = do_HEAD = handle_any  # noqa: N815
+
+    def body(self) -> bytes:
+        """All of it: what is left in the connection would be taken for the next request."""
+        if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
+            return self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        body = b""
+        while size := int(self.rfile.readline(), 16):
+            body += self.rfile.read(size)
+            self.rfile.readline()
+        self.rfile.readline()
+        return body
 
     def answer(self, status: int, body: bytes, cookie: str | None = None) -> None:
         self.send_response(status)
