@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
 
 from pipeline.api import Revision, SourceStage
 from pipeline.errors import PenstockError
@@ -18,6 +19,7 @@ from pipeline.triggers.skip import skip_reason
 
 # What makes a pattern a glob, which may mean many refs.
 _WILD = re.compile(r"[*?\[]")
+_MOST_NAMED = 3
 
 
 class Arrivals:
@@ -78,8 +80,9 @@ class Arrivals:
         submit(workshop, [], {ref: (None, sha) for ref, sha in adopted.items()})
         queue.keep_patterns(workshop.pipeline, patterns)
         if adopted:
-            count = "1 ref that was" if len(adopted) == 1 else f"{len(adopted)} refs that were"
-            text = f"{count} there before a glob in triggers came to mean it: run when it moves, or by `pipeline run`"
+            names = [_short(ref) for ref in islice(adopted, _MOST_NAMED)]
+            more = f" and {len(adopted) - len(names)} more" if len(adopted) > len(names) else ""
+            text = f"there already when a glob in triggers came to mean them, so not run: {', '.join(names)}{more}"
             workshop.events().emit("trigger.adopted", text, refs=len(adopted))
         return adopted
 
@@ -103,12 +106,16 @@ class Arrivals:
         return not known and active is not None and active.sha == sha
 
 
+def _short(ref: str) -> str:
+    return ref.removeprefix("refs/heads/").removeprefix("refs/tags/")
+
+
 def _requests(trigger: Trigger, ref: str, revisions: Sequence[Revision]) -> list[Request]:
     return [
         Request(
             trigger,
             sha=revision.sha,
-            ref=ref.removeprefix("refs/heads/").removeprefix("refs/tags/"),
+            ref=_short(ref),
             author=revision.author,
             subject=revision.subject,
             options={CONFIGURATION: "commit"},
