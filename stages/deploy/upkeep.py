@@ -5,8 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
 from pipeline.api import StageContext
@@ -22,17 +21,8 @@ from stages.deploy.spec import ReleaseSpec
 # One replacement for its health makes the next wait twice as long, up to this.
 _LONGEST = timedelta(minutes=10)
 
-
-@dataclass(frozen=True)
-class _Run:
-    """When a container's process was started, and how many seconds it has run; None where it is long, or over."""
-
-    began: datetime
-    seconds: int | None
-
-    def goes_on(self, seconds: int | None) -> bool:
-        """Whether this can be the same one, by whole seconds: else only a closer look tells, which costs more."""
-        return seconds is None or (self.seconds is not None and seconds > self.seconds)
+# Seconds for which a process is looked at closely each time: Docker's list tells whole ones only.
+_YOUNG = 5
 
 
 class ServiceUpkeep:
@@ -47,7 +37,7 @@ class ServiceUpkeep:
         self._fleets: dict[str, Fleet] = {}
         self._sick: set[str] = set()
         self._states: dict[str, TargetState | None] = {}
-        self._runs: dict[str, _Run] = {}
+        self._began: dict[str, datetime] = {}
         self._replaced = 0
 
     def close(self) -> None:
@@ -108,21 +98,21 @@ class ServiceUpkeep:
 
     def _tell_restarts(self, fleet: Fleet, replicas: Iterable[Replica]) -> None:
         """Docker starts again what has ended by itself, and may do so before a check of the balancer misses it."""
-        runs = {}
+        began = {}
         for name in (replica.name for replica in replicas):
-            former, seconds = self._runs.get(name), fleet.running_for(name)
-            if former and former.goes_on(seconds):
-                runs[name] = replace(former, seconds=seconds)
+            known, seconds = self._began.get(name), fleet.running_for(name)
+            if known and _may_be_as_old(known, seconds):
+                began[name] = known
                 continue
             found = fleet.inspect(name)
             if found is None or found.began_at is None:
                 continue
-            runs[name] = _Run(found.began_at, seconds)
+            began[name] = found.began_at
             # Of one that is seen for the first time, Docker knows; it may be long ago.
-            if found.began_at > former.began if former else seconds is not None and found.restarts > 0:
+            if found.began_at > known if known else seconds is not None and found.restarts > 0:
                 text = f"{name} had ended, and was started again"
                 self._context.events.emit("target.restarted", text, target=name)
-        self._runs = runs
+        self._began = began
 
     def _release(self) -> tuple[Release, ReleaseSpec] | None:
         active = self._context.store.active_release(self._pipeline)
@@ -156,3 +146,9 @@ def _missing(count: int, replicas: int) -> list[str]:
     if count < replicas:
         return [f"{replicas - count} of {replicas} containers are missing"]
     return [f"{count - replicas} containers too many"] if count > replicas else []
+
+
+def _may_be_as_old(began: datetime, seconds: int | None) -> bool:
+    """Whether what has run for so many whole seconds (None: for long, or not at all) is what began then."""
+    age = (datetime.now(UTC) - began).total_seconds()
+    return seconds is None or (seconds > _YOUNG and age < seconds + 1)

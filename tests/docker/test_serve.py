@@ -324,6 +324,8 @@ def test_several_branches_and_tags_are_run(project: Project) -> None:
     project.configure(("name: shop\n", "name: shop\ntriggers: {branches: ['release/*'], tags: ['v*']}\n"))
     project.commit("1")
     with serving(project) as served:
+        # What a glob means before the first look is not new.
+        served.await_event("trigger.waiting")
         project.git("branch", "other")
         project.git("branch", "release/1")
         assert served.await_run(1).ref == "release/1"
