@@ -9,7 +9,8 @@ from pathlib import Path
 
 from tests.docker.project import Project
 
-_ATTEMPTS = 200
+# Where one fails, another one has got through: there are no more of these than commits.
+_ATTEMPTS = 1000
 
 
 class Writer:
