@@ -94,10 +94,10 @@ def session(
     from pipeline.store.store import Store
 
     home = Home.locate()
-    daemon = _daemon(home, file) if acting else None
+    name = pipeline_name(file)
+    daemon = _daemon(home, name, file) if acting and name else None
     secrets_needed = secrets_needed and daemon is None
     load = cache(partial(_load, file, dict(split_parameter(p) for p in parameters), secrets_needed=secrets_needed))
-    name = pipeline_name(file)
     if name is None or secrets_needed:
         # A name may hold a reference.
         loaded = load()
@@ -117,15 +117,13 @@ def _load(file: Path, overrides: Mapping[str, str], *, secrets_needed: bool) -> 
         return error
 
 
-def _daemon(home: Home, file: Path) -> Client | None:
-    """The daemon that serves the pipeline of a file. Raises `ConfigError` when it serves it from another file."""
+def _daemon(home: Home, name: str, file: Path) -> Client | None:
+    """The daemon that serves the pipeline of that name. Raises `ConfigError` when it serves it from another file."""
     if not home.socket.exists():
         return None
-    from pipeline.config.document import pipeline_name
     from pipeline.server.client import Client
 
-    name = pipeline_name(file)
-    client = Client.find(home, name) if name else None
+    client = Client.find(home, name)
     if client is not None:
         served = Path(client.ask("GET", f"/v1/pipelines/{name}")["file"])
         if served != file.resolve():

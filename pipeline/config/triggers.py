@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Literal
 
@@ -31,6 +32,12 @@ _ANY_TIME = datetime(2026, 1, 1, tzinfo=UTC)
 Cron = Annotated[str, AfterValidator(_cron)]
 RefGlob = Annotated[str, AfterValidator(_ref_glob)]
 Forge = Literal["github", "gitea", "gitlab"]
+_WILD = re.compile(r"[*?\[]")
+
+
+def is_glob(pattern: str) -> bool:
+    """Whether a pattern may mean many refs: one without a wildcard is a name."""
+    return _WILD.search(pattern) is not None
 
 
 class Webhook(Resource):

@@ -152,23 +152,16 @@ class RunQueue:
             if run.superseded_by:
                 return Passage(superseded_by=run.superseded_by)
             waits_for = _obstacle(db, run, stage)
-            db.execute(
-                # Asked again and again: what stays as it is, is not written again.
-                "UPDATE runs SET waits_for=?1 WHERE pipeline=?2 AND number=?3 AND waits_for IS NOT ?1",
-                (waits_for or None, pipeline, number),
-            )
+            _note_wait(db, run, waits_for or None)
             if not waits_for:
                 _begin_stage(db, pipeline, number, stage)
             return Passage(entered=not waits_for, waits_for=waits_for)
 
     def await_approval(self, pipeline: str, number: int) -> Run:
         """The run waits for somebody to agree; the run as it is now, perhaps with an answer."""
-        wait = "iif(approval IS NULL, 'approval', NULL)"
         with self._db.transaction() as db:
-            db.execute(
-                f"UPDATE runs SET waits_for={wait} WHERE pipeline=? AND number=? AND waits_for IS NOT {wait}",  # noqa: S608
-                (pipeline, number),
-            )
+            run = _run(db, pipeline, number)
+            _note_wait(db, run, None if run.approval else "approval")
             return _run(db, pipeline, number)
 
     def decide(self, pipeline: str, number: int, approval: Approval) -> Run:
@@ -312,6 +305,12 @@ def _obstacle(db: sqlite3.Connection, run: Run, stage: str) -> str:
         if older or other["deploys"]:
             return f"run {other['number']}"
     return ""
+
+
+def _note_wait(db: sqlite3.Connection, run: Run, waits_for: str | None) -> None:
+    # Asked again and again: what stays as it is, is not written again.
+    if run.waits_for != waits_for:
+        db.execute("UPDATE runs SET waits_for=? WHERE pipeline=? AND number=?", (waits_for, run.pipeline, run.number))
 
 
 def _begin_stage(db: sqlite3.Connection, pipeline: str, run: int, name: str) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 
 from pipeline.api import Revision, SourceStage
+from pipeline.config.triggers import is_glob
 from pipeline.errors import PenstockError
 from pipeline.runs.execution import CONFIGURATION
 from pipeline.runs.stages import load_source
@@ -17,8 +17,6 @@ from pipeline.store.queue import Request
 from pipeline.store.records import Run, Trigger
 from pipeline.triggers.skip import skip_reason
 
-# What makes a pattern a glob, which may mean many refs.
-_WILD = re.compile(r"[*?\[]")
 _MOST_NAMED = 3
 
 
@@ -74,7 +72,7 @@ class Arrivals:
         queue = workshop.store.queue
         if patterns == (former := queue.patterns(workshop.pipeline)):
             return {}
-        new = [p for p in patterns if p in former or not _WILD.search(p)]
+        new = [p for p in patterns if p in former or not is_glob(p)]
         expected = source.heads(workshop.context(), new) if new and strange else {}
         adopted = {ref: sha for ref, sha in strange.items() if ref not in expected}
         submit(workshop, [], {ref: (None, sha) for ref, sha in adopted.items()})

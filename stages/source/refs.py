@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 
 from pipeline.api import Revision
+from pipeline.config.triggers import is_glob
 from stages.source.git import Git
 
 # Whoever pushes more at once does not mean each of them.
 _MOST = 1000
 _FIELDS = 5
-_WILD = re.compile(r"[*?\[]")
 _FORMAT = "%H%x00%an%x00%s%x00%ct%x00%B"
 
 
 def heads(git: Git, patterns: Sequence[str]) -> dict[str, str]:
     """The commits of refs in a repository on this machine, tags peeled. Raises `GitFailed`."""
-    globs = [pattern for pattern in patterns if _WILD.search(pattern)]
+    globs = [pattern for pattern in patterns if is_glob(pattern)]
     found = {name: sha for name in patterns if name not in globs and (sha := _commit_of(git, name))}
     if not globs:
         return found

@@ -69,15 +69,18 @@ class DataPlane:
             # The disk may be full. A configuration that differs in its targets only does: they are added afterwards.
             if running or rendered.fingerprint not in former.get(process.CONFIGURATION, ""):
                 raise
-        if not running:
+        if running:
+            self._reload(former)
+        else:
             process.start(self._directory)
-            return
+        socket_holder.renew(self._directory)
+
+    def _reload(self, former: Mapping[str, str]) -> None:
         refusal = self._runtime.reload()
         if refusal is not None:
             for name, content in former.items():
                 self._write(name, content)
             raise BalancerFault(f"HAProxy did not take its new configuration: {refusal}")
-        socket_holder.renew(self._directory)
 
     def _tidy(self, rendered: Rendered) -> None:
         """Remove files that nothing names any more, keys among them."""

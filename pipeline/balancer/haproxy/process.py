@@ -12,7 +12,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from pipeline.balancer.haproxy.socket_holder import are_held, renew
+from pipeline.balancer.haproxy.socket_holder import are_held
 from pipeline.balancer.haproxy.words import HOLDER_SOCKET, LOG_DESCRIPTOR, MASTER_SOCKET
 from pipeline.errors import BalancerFault
 
@@ -71,7 +71,6 @@ def start(directory: Path) -> None:
     done = _run(["sh", "-c", script, "sh", *command], directory)
     if done.returncode != 0:
         raise BalancerFault(f"HAProxy did not start: {_alerts(done.stderr)}")
-    renew(directory)
 
 
 def stop(directory: Path) -> None:

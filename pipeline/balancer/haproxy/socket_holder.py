@@ -116,15 +116,12 @@ def _taken(worker: socket.socket) -> Iterator[_Held]:
             raise ConnectionResetError("HAProxy ended while it gave its sockets away")
         left -= len(descriptors)
         worker.sendall(_NUMBER.pack(len(descriptors)))
-        for listener, description in zip(map(_as_socket, descriptors), _described(text), strict=True):
+        for descriptor, description in zip(descriptors, _described(text), strict=True):
+            listener = socket.socket(fileno=descriptor)
             if listener.family == socket.AF_UNIX:
                 listener.close()
             else:
                 yield _Held(listener, description)
-
-
-def _as_socket(descriptor: int) -> socket.socket:
-    return socket.socket(fileno=descriptor)
 
 
 def _described(text: bytes) -> Iterator[bytes]:
