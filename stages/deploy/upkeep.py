@@ -23,6 +23,9 @@ _LONGEST = timedelta(minutes=10)
 
 # Seconds for which a process is looked at closely each time: Docker's list tells whole ones only.
 _YOUNG = 5
+# Until when a restart is news to whoever sees a container for the first time, in seconds. Docker's list cannot tell: it
+# may have been read in the moment between two processes.
+_LATELY = 60
 
 
 class ServiceUpkeep:
@@ -109,7 +112,7 @@ class ServiceUpkeep:
                 continue
             began[name] = found.began_at
             # Of one that is seen for the first time, Docker knows; it may be long ago.
-            if found.began_at > known if known else seconds is not None and found.restarts > 0:
+            if found.began_at > known if known else found.restarts > 0 and _age(found.began_at) < _LATELY:
                 text = f"{name} had ended, and was started again"
                 self._context.events.emit("target.restarted", text, target=name)
         self._began = began
@@ -150,5 +153,8 @@ def _missing(count: int, replicas: int) -> list[str]:
 
 def _may_be_as_old(began: datetime, seconds: int | None) -> bool:
     """Whether what has run for so many whole seconds (None: for long, or not at all) is what began then."""
-    age = (datetime.now(UTC) - began).total_seconds()
-    return seconds is None or (seconds > _YOUNG and age < seconds + 1)
+    return seconds is None or (seconds > _YOUNG and _age(began) < seconds + 1)
+
+
+def _age(began: datetime) -> float:
+    return (datetime.now(UTC) - began).total_seconds()
