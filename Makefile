@@ -1,5 +1,5 @@
 # Every target sets up what it needs, once: a virtual environment, Docker, a base image for the sample application.
-.PHONY: help demo test lint bench setup clean
+.PHONY: help demo test coverage lint bench setup clean
 .DEFAULT_GOAL := help
 
 BASE = PENSTOCK_BASE_IMAGE="$$(cat .setup/base-image)"
@@ -10,10 +10,19 @@ help: ## This list
 demo: setup ## Watch a commit being built, tested and rolled out under load (ARGS=--keep leaves it running)
 	@$(BASE) .venv/bin/pipeline demo $(ARGS)
 
-# What measures time comes before what keeps the machine busy. 5 is: none of the tests asked for is among these.
+PYTEST = $(BASE) .venv/bin/python -m $(MEASURE) pytest -n 4 --dist worksteal
+REPORTS = --durations=15 --junit-xml=.setup/junit
+
+# Tests that measure time run before those that keep the machine busy. pytest's exit code 5 means that none was selected.
 test: setup ## Run every test (ARGS="-k name" for some)
-	@$(BASE) .venv/bin/python -m pytest -n 4 --dist worksteal tests/unit tests/system tests/docs $(ARGS) || test $$? = 5
-	@$(BASE) .venv/bin/python -m pytest -n 4 --dist worksteal tests/docker $(ARGS) || test $$? = 5
+	@$(PYTEST) --ignore=tests/docker $(REPORTS)-fast.xml $(ARGS) || test $$? = 5
+	@$(PYTEST) tests/docker $(REPORTS)-docker.xml $(ARGS) || test $$? = 5
+
+coverage: ## Run every test, and measure which lines they run
+	@rm -rf .coverage
+	@$(MAKE) --no-print-directory test MEASURE="coverage run -m" ARGS='$(ARGS)'
+	@.venv/bin/coverage combine --quiet
+	@.venv/bin/coverage report
 
 lint: ## Style, types, and who may import whom
 	@setup/venv.sh
@@ -32,4 +41,4 @@ setup:
 	@setup/base_image.sh
 
 clean: ## Remove what the set-up made here (not Docker)
-	rm -rf .venv .setup .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .setup .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage

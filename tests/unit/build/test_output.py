@@ -41,11 +41,18 @@ class Printing:
 
     def inspect_container(self, _: str) -> dict[str, Any]:
         """It runs until all of it was heard."""
-        state = {"Status": "exited" if self.heard.is_set() else "running", "Pid": 1, "ExitCode": 0, "OOMKilled": False}
+        state = {
+            "Status": "exited" if self.heard.is_set() else "running",
+            "Pid": 1,
+            "StartedAt": "2026-01-01T00:00:01Z",
+            "ExitCode": 0,
+            "OOMKilled": False,
+        }
         return {
             "Id": "1",
             "Name": "/one",
             "State": state,
+            "RestartCount": 0,
             "Image": "",
             "Config": {"Labels": {}},
             "NetworkSettings": {"Networks": {}},
