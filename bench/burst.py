@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from bench.results import Results
-from pipeline.home import Home
+from pipeline.base.home import Home
 from pipeline.store.records import RunState
 from tests.docker.evidence import (
     Witness,

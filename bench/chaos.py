@@ -11,7 +11,7 @@ from itertools import takewhile
 from pathlib import Path
 
 from bench.results import Results
-from pipeline.testing.report import LoadReport, PhaseReport
+from pipeline.testing.load.report import LoadReport, PhaseReport
 from tests.docker.chaos import LOSING, besieged, cause
 from tests.docker.engine_of_its_own import engine_of_its_own
 

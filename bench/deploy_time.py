@@ -20,12 +20,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from bench.results import Results
+from pipeline.base.home import Home
 from pipeline.config.load import load
 from pipeline.engine.container import ContainerSpec
-from pipeline.engine.engine import Engine
+from pipeline.engine.docker.engine import Engine
 from pipeline.engine.labels import LABEL_PIPELINE, LABEL_ROLE
-from pipeline.home import Home
-from pipeline.runs.runner import Runner
+from pipeline.runner.local import Runner
 from tests.docker.project import Project, until
 
 REPLICAS = (1, 4, 16)

@@ -10,7 +10,7 @@ from collections import Counter
 from pathlib import Path
 
 from bench.results import Results
-from pipeline.home import Home
+from pipeline.base.home import Home
 from tests.docker.evidence import (
     assert_deployed_in_order,
     assert_each_has_a_run,

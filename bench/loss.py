@@ -17,10 +17,10 @@ from pathlib import Path
 
 from bench.results import Results
 from pipeline.balancer.model import TargetState
+from pipeline.base.home import Home
 from pipeline.engine.container import Container
-from pipeline.engine.engine import Engine
-from pipeline.home import Home
-from pipeline.testing.report import LoadReport
+from pipeline.engine.docker.engine import Engine
+from pipeline.testing.load.report import LoadReport
 from tests.docker.project import Project, until
 
 REPLICAS = 4

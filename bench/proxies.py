@@ -15,7 +15,7 @@ from typing import Any
 
 from pipeline.balancer.balancer import Balancer
 from pipeline.balancer.model import Declaration, Target, TargetState
-from pipeline.ports import free_port
+from pipeline.base.sockets import free_port
 from tests.docker.project import until
 
 CONNECTIONS = 32

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bench.results import Results
-from pipeline.home import Home
+from pipeline.base.home import Home
 from tests.docker.engine_of_its_own import OwnEngine, engine_of_its_own
 from tests.docker.evidence import await_calm
 from tests.docker.project import Project, until

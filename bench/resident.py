@@ -17,7 +17,7 @@ from pathlib import Path
 
 from bench.history import write_history
 from bench.results import Results
-from pipeline.home import Home
+from pipeline.base.home import Home
 from tests.docker.project import Project, until
 from tests.docker.serving import serving
 

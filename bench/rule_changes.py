@@ -10,9 +10,9 @@ from bench.proxies import server
 from bench.results import Results
 from pipeline.balancer.balancer import Balancer
 from pipeline.balancer.model import Declaration, Target, TargetState
-from pipeline.ports import free_port
-from pipeline.testing.load import Load
-from pipeline.testing.profile import LoadProfile
+from pipeline.base.sockets import free_port
+from pipeline.testing.load.load import Load
+from pipeline.testing.load.profile import LoadProfile
 from tests.docker.project import until
 
 CHANGES, REQUESTS, RATE, RULES = 50, 100_000, 1500, 1000

@@ -16,10 +16,10 @@ from typing import Any
 
 from bench.results import Results
 from pipeline.balancer.balancer import Balancer
-from pipeline.balancer.haproxy.runtime import Runtime
+from pipeline.balancer.haproxy.control_socket import Runtime
 from pipeline.balancer.haproxy.words import backend_name
 from pipeline.balancer.model import Declaration, Target, TargetState
-from pipeline.ports import free_port
+from pipeline.base.sockets import free_port
 from tests.docker.project import until
 
 GROUPS, TARGETS, RULES, CHANGES = 100, 10, 1000, 10

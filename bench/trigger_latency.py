@@ -14,7 +14,7 @@ from pathlib import Path
 
 from bench.large_repository import fill
 from bench.results import Results
-from pipeline.home import Home
+from pipeline.base.home import Home
 from pipeline.store.records import Run
 from tests.docker.project import Project, until
 from tests.docker.serving import Serving, serving

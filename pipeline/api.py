@@ -16,10 +16,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import IO, Protocol
 
+from pipeline.base.errors import Cancelled
+from pipeline.base.home import Home
 from pipeline.config.load import Committed, Configuration
-from pipeline.errors import Cancelled
 from pipeline.events import Events
-from pipeline.home import Home
 from pipeline.store.records import Deployment, Release
 from pipeline.store.store import Store
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import ports
+from tests.support.ports import WORKERS
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -19,9 +19,6 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 # A shell starts what it does not wait for deaf to Ctrl-C, and so would be every command that a test interrupts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-# A port is chosen some time before it is listened on: each worker chooses among its own.
-WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-ports._RANGE = ports._RANGE[int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) :: WORKERS]
 
 
 def _engine_answers() -> bool:

@@ -16,18 +16,18 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pipeline.balancer.haproxy import process
+from pipeline.balancer.haproxy.control_socket import Server
 from pipeline.balancer.haproxy.data_plane import DataPlane
 from pipeline.balancer.haproxy.health import judge
-from pipeline.balancer.haproxy.runtime import Server
-from pipeline.balancer.haproxy.server import is_checked
+from pipeline.balancer.haproxy.server_args import is_checked
 from pipeline.balancer.haproxy.socket_holder import SocketHolder
+from pipeline.balancer.jwks import read_keys, with_keys
 from pipeline.balancer.key_set import KeySet
-from pipeline.balancer.keyring import read_keys, with_keys
 from pipeline.balancer.model import Declaration, Target, TargetHealth
 from pipeline.balancer.registry import Phase, Registry
 from pipeline.balancer.registry_file import RegistryFile
-from pipeline.errors import BalancerFault, ConfigError
-from pipeline.lock import exclusive
+from pipeline.base.errors import BalancerFault, ConfigError
+from pipeline.base.lock import exclusive
 
 _ACCESS_LOG_LIMIT = 64 * 2**20
 

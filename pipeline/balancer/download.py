@@ -6,7 +6,7 @@ from queue import Empty, SimpleQueue
 from threading import Thread
 from urllib.parse import urljoin
 
-from pipeline.errors import ConfigError
+from pipeline.base.errors import ConfigError
 
 # In seconds, for all of it: names, connections, redirects and content.
 _DEADLINE = 5.0

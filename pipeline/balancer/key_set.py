@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.balancer.download import download
-from pipeline.balancer.model.resource import Resource
-from pipeline.errors import ConfigError
+from pipeline.base.errors import ConfigError
+from pipeline.base.schema import Resource
 
 # Limits of ELB's jwt-validation action.
 _MOST_BYTES = 150 * 1024

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 
-from pipeline.balancer.model.condition import (
+from pipeline.balancer.model.application.condition import (
     Condition,
     HostHeader,
     HttpHeader,
@@ -16,8 +16,8 @@ from pipeline.balancer.model.condition import (
     QueryString,
     SourceIp,
 )
-from pipeline.balancer.model.rule import Rule
-from pipeline.balancer.model.wildcard import Wildcard
+from pipeline.balancer.model.application.rule import Rule
+from pipeline.balancer.model.application.wildcard import Wildcard
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,11 @@ from enum import StrEnum
 
 from pydantic import Field, TypeAdapter, ValidationError
 
+from pipeline.balancer.effective import SharedListener, shared_listeners
 from pipeline.balancer.key_set import KeySet
 from pipeline.balancer.model import Declaration, HealthCheck, Name, Resource, Target, TargetGroup
-from pipeline.balancer.sharing import SharedListener, shared_listeners
-from pipeline.balancer.undeclared import undeclared
-from pipeline.errors import ConfigError
+from pipeline.base.errors import ConfigError
+from pipeline.base.suggestion import not_declared
 
 _NAME = TypeAdapter[str](Name)
 
@@ -80,7 +80,7 @@ def _refuse_bad_names(owner: str, declaration: Declaration) -> None:
     for name, _, listener in declaration.listeners():
         for group in sorted(listener.groups() - declaration.target_groups.keys()):
             what = f"target group {group}, to which port {listener.port} of load balancer {name} of {owner} forwards,"
-            raise undeclared(what, declaration.target_groups, group)
+            raise not_declared(what, declaration.target_groups, group)
 
 
 class Registry(Resource):
@@ -112,10 +112,10 @@ class Registry(Resource):
     def group(self, owner: str, name: str) -> TargetGroup:
         """A target group. Raises `ConfigError`, which says what there is, when it was not declared."""
         if owner not in self.owners:
-            raise undeclared(f"owner {owner}", self.owners, owner)
+            raise not_declared(f"owner {owner}", self.owners, owner)
         groups = self.owners[owner].declaration.target_groups
         if name not in groups:
-            raise undeclared(f"target group {name} of {owner}", groups, name)
+            raise not_declared(f"target group {name} of {owner}", groups, name)
         return groups[name]
 
     def has_functions(self) -> bool:

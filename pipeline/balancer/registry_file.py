@@ -10,8 +10,8 @@ from pydantic import ValidationError
 
 from pipeline import __version__
 from pipeline.balancer.registry import Registry
-from pipeline.errors import BalancerFault
-from pipeline.files import write_atomically
+from pipeline.base.errors import BalancerFault
+from pipeline.base.files import write_atomically
 
 # A file's inode, time and size: every write makes another file.
 Stamp = tuple[int, int, int]

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from pipeline.cli.session import session
-from pipeline.runs import gates
+from pipeline.runner import gates
 from pipeline.store.records import Approval
 
 

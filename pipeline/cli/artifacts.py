@@ -8,9 +8,9 @@ from pathlib import Path
 
 import click
 
+from pipeline.base.errors import ConfigError, SystemFault
 from pipeline.cli.output import table
 from pipeline.cli.session import Session, json_option, pipeline_options, session
-from pipeline.errors import ConfigError, SystemFault
 
 
 @click.command("artifacts")

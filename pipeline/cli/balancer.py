@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from pipeline.base.home import Home
 from pipeline.cli import balancer_explain, balancer_log, balancer_metrics
 from pipeline.cli.session import json_option
-from pipeline.home import Home
 
 if TYPE_CHECKING:
     from pipeline.cli.balancer_view import View

@@ -10,14 +10,14 @@ from urllib.parse import SplitResult, urlsplit
 
 import click
 
+from pipeline.base.errors import ConfigError
+from pipeline.base.home import Home
 from pipeline.cli.session import json_option
-from pipeline.errors import ConfigError
-from pipeline.home import Home
 
 if TYPE_CHECKING:
+    from pipeline.balancer.effective import SharedListener
     from pipeline.balancer.matching import Miss, Request
     from pipeline.balancer.model import Action
-    from pipeline.balancer.sharing import SharedListener
 
 _PORTS = {"http": 80, "https": 443}
 
@@ -64,7 +64,7 @@ def _split(url: str) -> SplitResult:
 
 def _listener(listeners: Sequence[SharedListener], split: SplitResult) -> SharedListener:
     """The listener on the URL's port. Raises `ConfigError` where there is none that speaks its protocol."""
-    from pipeline.cli.balancer_words import listener_in_words
+    from pipeline.cli.balancer_format import listener_in_words
 
     port = split.port or _PORTS[split.scheme]
     shared = next((shared for shared in listeners if shared.port == port), None)
@@ -117,7 +117,7 @@ def _explain(shared: SharedListener, request: Request) -> Explanation:
 
 
 def _show(found: Explanation) -> None:
-    from pipeline.cli.balancer_words import action_in_words, listener_in_words
+    from pipeline.cli.balancer_format import action_in_words, listener_in_words
     from pipeline.cli.output import table
 
     owners = {owned.rule.priority: owned.owner for owned in found.shared.rules}
@@ -129,7 +129,7 @@ def _show(found: Explanation) -> None:
 
 
 def _as_data(found: Explanation) -> dict[str, Any]:
-    from pipeline.cli.balancer_words import shares
+    from pipeline.cli.balancer_format import shares
 
     owners = {owned.rule.priority: owned.owner for owned in found.shared.rules}
     return {

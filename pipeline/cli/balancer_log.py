@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from pipeline.base.home import Home
 from pipeline.cli.session import json_option
-from pipeline.home import Home
 
 if TYPE_CHECKING:
     from pipeline.balancer.telemetry.line import Line

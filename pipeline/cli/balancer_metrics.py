@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pipeline.errors import BalancerFault, ConfigError
-from pipeline.home import Home
+from pipeline.base.errors import BalancerFault, ConfigError
+from pipeline.base.home import Home
 
 if TYPE_CHECKING:
     from pipeline.balancer.telemetry.metrics import Metrics

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 
 import click
 
+from pipeline.balancer.effective import SharedListener
 from pipeline.balancer.model import TargetHealth
-from pipeline.balancer.sharing import SharedListener
 from pipeline.balancer.telemetry.metrics import address_of
+from pipeline.cli.balancer_format import action_in_words, condition_in_words
 from pipeline.cli.balancer_view import Row, View, rows
-from pipeline.cli.balancer_words import action_in_words, condition_in_words
 
 _COLOURS = {"healthy": "green", "initial": "cyan", "draining": "yellow", "unhealthy": "red", "unused": "bright_black"}
 

@@ -8,15 +8,15 @@ from datetime import datetime
 from typing import Any
 
 from pipeline.balancer.balancer import Balancer
+from pipeline.balancer.effective import SharedListener
 from pipeline.balancer.haproxy.process import ACCESS_LOG
 from pipeline.balancer.haproxy.words import backend_name
 from pipeline.balancer.model import Action, Condition, TargetHealth
-from pipeline.balancer.sharing import SharedListener
 from pipeline.balancer.telemetry.log_file import LogFile
 from pipeline.balancer.telemetry.metrics import address_of
 from pipeline.balancer.telemetry.reading import Reading
 from pipeline.balancer.telemetry.traffic import Traffic
-from pipeline.cli.balancer_words import shares
+from pipeline.cli.balancer_format import shares
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import click
 
+from pipeline.base.errors import ConfigError, SystemFault
+from pipeline.base.lock import holder
 from pipeline.cli.session import pipeline_options, session
-from pipeline.errors import ConfigError, SystemFault
-from pipeline.lock import holder
 from pipeline.store.records import RunState
 
 

@@ -7,10 +7,10 @@ import sys
 
 import click
 
+from pipeline.base.errors import StageFailed
 from pipeline.cli.output import show_json, show_line
 from pipeline.cli.output import table as show_table
 from pipeline.cli.session import cancellable, json_option
-from pipeline.errors import StageFailed
 from pipeline.events import Event
 
 
@@ -22,7 +22,7 @@ def command(keep: bool, as_json: bool) -> None:
 
     Works in a directory of its own and leaves nothing behind. Exit code 0 only when no request was lost.
     """
-    from pipeline.testing.demo import NAME, Demo, table
+    from pipeline.demo import NAME, Demo, table
 
     with cancellable() as cancelled:
         demo = Demo(cancelled)

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
+from pipeline.base.errors import ConfigError
 from pipeline.cli.output import show_json, show_whole
 from pipeline.cli.session import json_option, pipeline_options, session
-from pipeline.errors import ConfigError
 
 
 @click.command("events")

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-from pipeline.errors import ConfigError
-from pipeline.home import Home
+from pipeline.base.errors import ConfigError
+from pipeline.base.home import Home
 from pipeline.triggers.hook import TYPES, Hooked
 
 _place = click.argument("repository", type=click.Path(path_type=Path), default=".")

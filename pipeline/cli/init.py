@@ -6,15 +6,15 @@ from pathlib import Path
 
 import click
 
+from pipeline.base.errors import ConfigError
 from pipeline.cli.session import FILE
-from pipeline.errors import ConfigError
 
 
 @click.command("init")
 @click.option("--force", is_flag=True, help="Write over a file that is there.")
 def command(force: bool) -> None:
     """Write a first pipeline.yaml for what is in this directory, every key with its meaning."""
-    from pipeline.config.first import first_pipeline, look_around
+    from pipeline.config.scaffold import first_pipeline, look_around
 
     path = Path(FILE)
     if path.exists() and not force:

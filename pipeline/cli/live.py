@@ -14,10 +14,10 @@ from rich.text import Text
 
 from pipeline.balancer.balancer import Balancer
 from pipeline.balancer.model import TargetHealth
+from pipeline.base.errors import SystemFault
+from pipeline.base.home import Home
 from pipeline.cli.output import clock
-from pipeline.errors import SystemFault
 from pipeline.events import Event
-from pipeline.home import Home
 
 _STYLES = {"healthy": "green", "initial": "cyan", "draining": "yellow", "unhealthy": "red", "unused": "dim"}
 _PASSING = frozenset({"container", "target", "stage"})

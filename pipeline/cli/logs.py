@@ -8,12 +8,12 @@ from pathlib import Path
 
 import click
 
+from pipeline.base.errors import ConfigError
+from pipeline.base.lock import is_held
+from pipeline.base.suggestion import did_you_mean
 from pipeline.cli.session import FILE, Session, json_option, session
-from pipeline.config.suggestion import did_you_mean
-from pipeline.errors import ConfigError
-from pipeline.lock import is_held
-from pipeline.log import LogLine, follow, read_log
 from pipeline.store.records import RunState
+from pipeline.store.run_log import LogLine, follow, read_log
 
 
 @click.command("logs")

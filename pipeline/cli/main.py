@@ -12,7 +12,7 @@ from typing import Any, NoReturn, cast
 import click
 
 from pipeline import __version__
-from pipeline.errors import ExitCode, PenstockError
+from pipeline.base.errors import ExitCode, PenstockError
 
 # Each command is a module of its own, imported when it is called: `--help` needs none of them.
 _GROUPS = {
@@ -65,7 +65,7 @@ class _Commands(click.Group):
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         if args and args[0] not in _COMMANDS:
-            from pipeline.config.suggestion import did_you_mean
+            from pipeline.base.suggestion import did_you_mean
 
             raise click.UsageError(f"there is no command {args[0]} ({did_you_mean(args[0], _COMMANDS)})")
         return super().resolve_command(ctx, args)

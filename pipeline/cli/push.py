@@ -8,10 +8,10 @@ from datetime import UTC, datetime, timedelta
 
 import click
 
+from pipeline.base.home import Home
+from pipeline.base.lock import is_held
 from pipeline.cli.output import show_whole
 from pipeline.events import Event
-from pipeline.home import Home
-from pipeline.lock import is_held
 from pipeline.store.records import LAST_EVENTS, Run
 from pipeline.store.store import Store
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
-from pipeline.cli.following import follow
+from pipeline.base.errors import ConfigError
+from pipeline.cli.daemon_run import follow
 from pipeline.cli.session import cancellable, events_shown, json_option, pipeline_options, session
-from pipeline.errors import ConfigError
 
 
 @click.command("retry")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from pipeline.cli.following import have_run
+from pipeline.cli.daemon_run import have_run
 from pipeline.cli.session import (
     cancellable,
     events_shown,

@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from pipeline.base.errors import ConfigError, ExitCode, LockHeld
+from pipeline.base.home import Home
+from pipeline.base.lock import held
 from pipeline.cli.output import show_json, show_whole
 from pipeline.cli.session import FILE, json_option, parameter_option, split_parameter, while_somebody_reads
-from pipeline.errors import ConfigError, ExitCode, LockHeld
 from pipeline.events import Event
-from pipeline.home import Home
-from pipeline.lock import held
 
 if TYPE_CHECKING:
-    from pipeline.server.daemon import Daemon
+    from pipeline.daemon.daemon import Daemon
 
 # What a deployment in progress gets to end when we are asked to, in seconds: less than systemd waits.
 PATIENCE = 80.0
@@ -85,8 +85,8 @@ def serve(
     as_json: bool = False,
 ) -> None:
     """Serve until somebody ends it."""
-    from pipeline.server.daemon import Daemon, share_one_arena
-    from pipeline.server.journal import keep_journal
+    from pipeline.base.logging import keep_journal
+    from pipeline.daemon.daemon import Daemon, share_one_arena
     from pipeline.store.store import Store
 
     share_one_arena()
@@ -109,10 +109,10 @@ def serve(
 
 
 def _answer(daemon: Daemon, stack: ExitStack, listen: str | None, token_file: Path | None) -> None:
-    from pipeline.server.api import ControlApi
-    from pipeline.server.control import Control
-    from pipeline.server.listening import answering, control_config, public_socket
-    from pipeline.unix_socket import private_socket
+    from pipeline.base.sockets import private_socket
+    from pipeline.daemon.control import Control
+    from pipeline.http.api import ControlApi
+    from pipeline.http.serving import answering, control_config, public_socket
 
     control = Control(daemon.attendants, daemon.store)
     faces = [(ControlApi(control).app(), private_socket(daemon.home.socket))]
@@ -123,9 +123,9 @@ def _answer(daemon: Daemon, stack: ExitStack, listen: str | None, token_file: Pa
 
 
 def _be_public(daemon: Daemon, stack: ExitStack, address: str) -> None:
-    from pipeline.server.inbox import ServedInbox
-    from pipeline.server.listening import answering, public_socket
-    from pipeline.server.public import public_config
+    from pipeline.http.inbox import ServedInbox
+    from pipeline.http.public import public_config
+    from pipeline.http.serving import answering, public_socket
 
     inbox = ServedInbox(daemon.attendants, daemon.store)
     config = public_config(inbox, daemon.store, daemon.attendants)

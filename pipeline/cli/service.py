@@ -13,10 +13,10 @@ from typing import Any
 
 import click
 
+from pipeline.base.errors import ConfigError, SystemFault
+from pipeline.base.home import VARIABLE, Home
 from pipeline.cli.serve import PATIENCE, read_token, serving_options
 from pipeline.cli.session import FILE
-from pipeline.errors import ConfigError, SystemFault
-from pipeline.home import VARIABLE, Home
 
 NAME = "penstock"
 # HAProxy and what speaks to functions go on while the daemon is started anew: only its own process is ended (KillMode),

@@ -17,15 +17,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from pipeline.base.errors import ConfigError, ExitCode
+from pipeline.base.home import Home
 from pipeline.cli.output import show_json, show_line
-from pipeline.errors import ConfigError, ExitCode
 from pipeline.events import Event, Listener
-from pipeline.home import Home
 
 if TYPE_CHECKING:
     from pipeline.config.load import Configuration
-    from pipeline.runs.runner import Runner
-    from pipeline.server.client import Client
+    from pipeline.http.client import Client
+    from pipeline.runner.local import Runner
     from pipeline.store.store import Store
 
 FILE = "pipeline.yaml"
@@ -76,7 +76,7 @@ class Session:
 
     def runner(self, listeners: Sequence[Listener] = (), cancelled: threading.Event | None = None) -> Runner:
         """What executes the pipeline."""
-        from pipeline.runs.runner import Runner
+        from pipeline.runner.local import Runner
 
         return Runner(self.home, self.configuration, self.store, listeners, cancelled)
 
@@ -121,7 +121,7 @@ def _daemon(home: Home, name: str, file: Path) -> Client | None:
     """The daemon that serves the pipeline of that name. Raises `ConfigError` when it serves it from another file."""
     if not home.socket.exists():
         return None
-    from pipeline.server.client import Client
+    from pipeline.http.client import Client
 
     client = Client.find(home, name)
     if client is not None:
@@ -193,7 +193,7 @@ def split_parameter(parameter: str) -> tuple[str, str]:
 
 def patience_of(wait: str | None) -> timedelta:
     """`--wait` as a duration."""
-    from pipeline.quantity import parse_duration
+    from pipeline.base.quantity import parse_duration
 
     try:
         return parse_duration(wait) if wait else timedelta(0)

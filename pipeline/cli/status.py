@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from pipeline.base.errors import BalancerFault, ConfigError
 from pipeline.cli.output import date, show_line, table
 from pipeline.cli.session import Session, json_option, pipeline_options, session
-from pipeline.cli.situation import Situation
-from pipeline.errors import BalancerFault, ConfigError
+from pipeline.runner.status import Situation
 from pipeline.store.records import Run
 
 if TYPE_CHECKING:

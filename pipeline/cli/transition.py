@@ -8,7 +8,7 @@ import click
 
 from pipeline.cli.session import Session, pipeline_options, session
 from pipeline.events import Events
-from pipeline.runs import gates
+from pipeline.runner import gates
 from pipeline.store.queue import STAGES
 
 _stage = click.argument("stage", type=click.Choice(STAGES))

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
+from pipeline.base.errors import ConfigError
 from pipeline.cli.session import FILE, json_option
-from pipeline.errors import ConfigError
 
 
 @click.command("validate")

@@ -13,7 +13,7 @@ from ruamel.yaml.error import MarkedYAMLError, ReusedAnchorWarning, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from ruamel.yaml.reader import ReaderError
 
-from pipeline.errors import ConfigError, Problem
+from pipeline.base.errors import ConfigError, Problem
 
 KeyPath = tuple[str | int, ...]
 

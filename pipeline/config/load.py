@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from pipeline.base.errors import ConfigError, Problem
 from pipeline.config.document import Document, KeyPath, dotted, read_document
 from pipeline.config.models import Parameter, Pipeline
 from pipeline.config.parameters import Scalar, resolve_parameters
@@ -17,7 +18,6 @@ from pipeline.config.references import dangling
 from pipeline.config.secrets import Secrets, read_secrets
 from pipeline.config.substitution import Substitution
 from pipeline.config.validation import problems_of
-from pipeline.errors import ConfigError, Problem
 
 # Keys of `balancer` that name files.
 _FILES = ("certificate", "private_key", "trust_store", "jwks")

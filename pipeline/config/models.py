@@ -10,13 +10,13 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from pipeline.balancer.model import Declaration, Name, Resource
-from pipeline.config.names import Environment, VariableName
+from pipeline.base.errors import Misfit
+from pipeline.base.quantity import Amount, Duration, Size, Whole, resolve_amount
+from pipeline.config.environment import Environment, VariableName
 from pipeline.config.reporters import Reporters
 from pipeline.config.retention import Retention
 from pipeline.config.steps import Approval, Command, ReleaseCommand, Tests
 from pipeline.config.triggers import Triggers
-from pipeline.errors import Misfit
-from pipeline.quantity import Amount, Duration, Size, Whole, resolve_amount
 
 
 def _glob(value: str) -> str:

@@ -6,10 +6,10 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from pipeline.base.errors import Problem
+from pipeline.base.suggestion import did_you_mean
 from pipeline.config.document import Document
 from pipeline.config.models import Parameter
-from pipeline.config.suggestion import did_you_mean
-from pipeline.errors import Problem
 
 Scalar = str | int | float | bool
 

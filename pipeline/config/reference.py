@@ -24,9 +24,13 @@ from pipeline.balancer.model import (
     Rule,
     TargetGroup,
 )
-from pipeline.balancer.model.action import GroupStickiness, WeightedTargetGroup
-from pipeline.balancer.model.attributes import ListenerAttributes, LoadBalancerAttributes, TargetGroupAttributes
-from pipeline.balancer.model.condition import (
+from pipeline.balancer.model.application.action import GroupStickiness, WeightedTargetGroup
+from pipeline.balancer.model.application.attributes import (
+    ListenerAttributes,
+    LoadBalancerAttributes,
+    TargetGroupAttributes,
+)
+from pipeline.balancer.model.application.condition import (
     HostHeader,
     HttpHeader,
     HttpRequestMethod,
@@ -35,16 +39,16 @@ from pipeline.balancer.model.condition import (
     QueryStringValue,
     SourceIp,
 )
-from pipeline.balancer.model.jwt import Claim, JwtValidation
-from pipeline.balancer.model.resource import Brief
-from pipeline.balancer.model.rule import Rewrite, Transforms
+from pipeline.balancer.model.application.jwt import Claim, JwtValidation
+from pipeline.balancer.model.application.rule import Rewrite, Transforms
 from pipeline.balancer.model.tls import Certificate, MutualAuthentication
+from pipeline.base.quantity import Amount, Duration, Size, format_duration, format_size
+from pipeline.base.schema import Brief
 from pipeline.config.models import Build, Deploy, Parameter, Pipeline, Rolling, SecretSource, Source
 from pipeline.config.reporters import reporter_types
 from pipeline.config.retention import Retention
 from pipeline.config.steps import Approval, Readiness, ReleaseCommand, Retry, Tests, TestService
 from pipeline.config.triggers import Triggers, Webhook
-from pipeline.quantity import Amount, Duration, Size, format_duration, format_size
 
 _LISTENER = "balancer.load_balancers.NAME.listeners[]"
 _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (

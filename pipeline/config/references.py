@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from pipeline.base.errors import Problem
+from pipeline.base.suggestion import did_you_mean
 from pipeline.config.document import Document, KeyPath
-from pipeline.config.suggestion import did_you_mean
-from pipeline.errors import Problem
 
 
 def dangling(document: Document, data: dict[str, Any]) -> Iterator[Problem]:

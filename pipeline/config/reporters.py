@@ -12,8 +12,8 @@ from pydantic_core import CoreSchema, ErrorDetails, InitErrorDetails
 from pydantic_core.core_schema import ErrorType, ValidatorFunctionWrapHandler
 
 from pipeline.balancer.model import Name, Resource
-from pipeline.config.suggestion import did_you_mean, nearest
-from pipeline.errors import Misfit
+from pipeline.base.errors import Misfit
+from pipeline.base.suggestion import did_you_mean, nearest
 
 GROUP = "pipeline.reporters"
 _TYPE = "type"

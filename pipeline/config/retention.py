@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from pipeline.balancer.model import Resource
-from pipeline.quantity import Whole
+from pipeline.base.quantity import Whole
 
 
 class Retention(Resource):

@@ -7,7 +7,7 @@ import stat
 from collections.abc import Mapping
 from pathlib import Path
 
-from pipeline.errors import ConfigError
+from pipeline.base.errors import ConfigError
 
 REFERENCE = re.compile(r"\$\{secret:([^}]*)\}")
 _LINE = re.compile(r"(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=(.*)")

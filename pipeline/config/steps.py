@@ -10,9 +10,9 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from pipeline.balancer.model import Resource
-from pipeline.config.names import Environment
-from pipeline.errors import Misfit
-from pipeline.quantity import Duration, Size, Whole
+from pipeline.base.errors import Misfit
+from pipeline.base.quantity import Duration, Size, Whole
+from pipeline.config.environment import Environment
 
 Command = Annotated[tuple[str, ...], Field(min_length=1)]
 

@@ -6,9 +6,9 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from pipeline.base.errors import Problem
+from pipeline.base.suggestion import did_you_mean
 from pipeline.config.document import Document, KeyPath, dotted
-from pipeline.config.suggestion import did_you_mean
-from pipeline.errors import Problem
 
 _REFERENCE = re.compile(r"\$\$\{|\$\{([^}]*)\}")
 _ENVIRONMENT = re.compile(r"env:([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?")

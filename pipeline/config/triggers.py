@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from pipeline.balancer.model import Resource
-from pipeline.quantity import Duration
+from pipeline.base.quantity import Duration
 
 
 def _cron(value: str) -> str:

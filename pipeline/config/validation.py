@@ -10,9 +10,9 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
+from pipeline.base.errors import Misfit, Problem
+from pipeline.base.suggestion import did_you_mean, nearest
 from pipeline.config.document import Document, KeyPath
-from pipeline.config.suggestion import did_you_mean, nearest
-from pipeline.errors import Misfit, Problem
 
 _PATTERNS = {
     r"^[A-Za-z0-9]([A-Za-z0-9-]{0,30}[A-Za-z0-9])?$": "must be 1 to 32 letters, digits and inner dashes",

@@ -1,1 +1,3 @@
-"""The Docker Engine: the only package that knows its SDK."""
+"""Container engines: neutral values and labels here, Docker in `docker/`."""
+
+from __future__ import annotations

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Self
 
+from pipeline.base.errors import Cancelled, EngineFault
 from pipeline.engine.container import Container, ContainerSpec
-from pipeline.engine.containers import Containers
-from pipeline.errors import Cancelled, EngineFault
+from pipeline.engine.docker.containers import Containers
 
 _LOOK = 0.05
 _TAIL = 20

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pydantic import Field
 
 from pipeline.reporters.commit_status import CommitStatus
+from pipeline.reporters.http_post import post
 from pipeline.reporters.options import Url
-from pipeline.reporters.posting import post
 from pipeline.reporters.report import Report
 
 

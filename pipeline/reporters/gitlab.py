@@ -9,8 +9,8 @@ from urllib.parse import quote
 from pydantic import Field
 
 from pipeline.reporters.commit_status import CommitStatus
+from pipeline.reporters.http_post import post
 from pipeline.reporters.options import Url
-from pipeline.reporters.posting import post
 from pipeline.reporters.report import Report
 from pipeline.reporters.reporter import Undelivered
 from pipeline.store.records import RunState

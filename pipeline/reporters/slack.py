@@ -7,9 +7,9 @@ from typing import Literal
 
 from pydantic import Field
 
-from pipeline.quantity import format_duration
+from pipeline.base.quantity import format_duration
+from pipeline.reporters.http_post import post
 from pipeline.reporters.options import Secret, Url
-from pipeline.reporters.posting import post
 from pipeline.reporters.report import Report
 from pipeline.reporters.reporter import Reporter, Reveal
 from pipeline.store.records import Run, RunState

@@ -9,8 +9,8 @@ from typing import Any
 
 from pydantic import Field
 
+from pipeline.reporters.http_post import post_bytes
 from pipeline.reporters.options import Secret, Url
-from pipeline.reporters.posting import post_bytes
 from pipeline.reporters.report import Report
 from pipeline.reporters.reporter import Reporter, Reveal
 from pipeline.store.records import Run

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
 
-from pipeline.errors import StoreFault
+from pipeline.base.errors import StoreFault
 
 _VERSION = 3
 _PATIENCE_MS = 5000

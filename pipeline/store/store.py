@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Self
 
-from pipeline.errors import StoreFault
+from pipeline.base.errors import StoreFault
 from pipeline.events import Event
 from pipeline.store.database import Database
 from pipeline.store.deliveries import Deliveries

@@ -1,1 +1,3 @@
-"""What says that there may be something new to run: webhooks, polls, schedules, and what a commit says against it."""
+"""Readers of triggers: hooks, webhooks, schedules, and skip marks in commit messages."""
+
+from __future__ import annotations

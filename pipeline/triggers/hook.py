@@ -9,8 +9,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.errors import ConfigError
-from pipeline.home import VARIABLE, Home
+from pipeline.base.errors import ConfigError
+from pipeline.base.home import VARIABLE, Home
 
 TYPES = ("post-commit", "post-merge", "post-rewrite", "post-receive")
 _MARK = "# Penstock:"

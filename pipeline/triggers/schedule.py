@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 from cronsim import CronSim
 
-from pipeline.errors import ConfigError
+from pipeline.base.errors import ConfigError
 
 # Set back by less, a clock was corrected, and what was due is not due again. By more, it was wrong: we start afresh.
 _CORRECTION = timedelta(hours=1)

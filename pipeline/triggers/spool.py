@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
-from pipeline.watch import watch
+from pipeline.base.watch import watch
 
 
 class Spool:

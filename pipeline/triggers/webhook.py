@@ -18,7 +18,7 @@ from typing import NoReturn
 from urllib.parse import parse_qs
 
 from pipeline.config.triggers import Forge
-from pipeline.triggers.ref import is_object_name, is_ref
+from pipeline.triggers.ref_names import is_object_name, is_ref
 
 LIMIT = 25 * 2**20
 """The most that a body may hold, in bytes: GitHub and GitLab send no more."""

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Literal, TypeVar
 
 from pipeline.api import StageContext
+from pipeline.base.errors import EngineFault, PenstockError
 from pipeline.config.steps import Retry
-from pipeline.errors import EngineFault, PenstockError
 from stages.build.failures import ServiceFailed, TestsFailed
 
 Cause = Literal["infrastructure", "failure"]

@@ -10,8 +10,8 @@ from datetime import timedelta
 from typing import TypeVar
 
 from pipeline.api import StageContext
-from pipeline.engine.connection import Connection
-from pipeline.engine.engine import Engine
+from pipeline.engine.docker.connection import Connection
+from pipeline.engine.docker.engine import Engine
 
 T = TypeVar("T")
 _LOOK = 0.05

@@ -7,11 +7,11 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from typing import IO, Any
+from typing import IO
 
 from pipeline.api import Snapshot
-from pipeline.errors import StageFailed
-from pipeline.quantity import format_size
+from pipeline.base.errors import StageFailed
+from pipeline.base.quantity import format_size
 
 _IN_MEMORY = 16 * 2**20
 
@@ -24,31 +24,16 @@ def build_context(
 
     Every file has the time of the commit: the builder's cache looks at it, and a fresh checkout has none.
     """
-    from docker.utils.build import PatternMatcher
+    # The docker SDK is slow to import, and a command that builds nothing does not need it.
+    from pipeline.engine.docker.ignore import DockerIgnore
 
-    patterns = PatternMatcher(_patterns(ignore or "")).patterns
+    ignored = DockerIgnore(ignore or "")
     always = {dockerfile, ".dockerignore"}
     with tempfile.SpooledTemporaryFile(_IN_MEMORY) as file:
         with snapshot.archive(folder) as stream:
-            _copy(stream, file, lambda name: name in always or not _ignored(name, patterns), snapshot, limit)
+            _copy(stream, file, lambda name: name in always or not ignored.excludes(name), snapshot, limit)
         file.seek(0)
         yield file
-
-
-def _ignored(name: str, patterns: list[Any]) -> bool:
-    """Whether the last pattern that means a path, or a folder above it, takes it out."""
-    parts = name.split("/")
-    paths = ["/".join(parts[:length]) for length in range(1, len(parts) + 1)]
-    verdict = False
-    for pattern in patterns:
-        if any(pattern.match(path) for path in paths):
-            verdict = not pattern.exclusion
-    return verdict
-
-
-def _patterns(ignore: str) -> list[str]:
-    lines = (line.strip() for line in ignore.lstrip("\ufeff").splitlines())
-    return [line for line in lines if line and not line.startswith("#")]
 
 
 def _copy(stream: IO[bytes], file: IO[bytes], wanted: Callable[[str], bool], snapshot: Snapshot, limit: int) -> None:

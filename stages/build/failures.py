@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.errors import StageFailed
+from pipeline.base.errors import StageFailed
 
 
 class TestsFailed(StageFailed):

@@ -8,12 +8,12 @@ from contextlib import ExitStack
 from typing import Self
 
 from pipeline.api import StageContext
+from pipeline.base.quantity import format_duration
 from pipeline.config.steps import Readiness, TestService
 from pipeline.engine.container import Container, ContainerSpec
-from pipeline.engine.engine import Engine
+from pipeline.engine.docker.engine import Engine
 from pipeline.engine.labels import LABEL_PIPELINE, LABEL_ROLE, LABEL_RUN, ROLE_TEST
 from pipeline.engine.task import Task
-from pipeline.quantity import format_duration
 from stages.build.failures import ServiceFailed
 from stages.build.readiness import probe
 

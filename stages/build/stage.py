@@ -9,13 +9,13 @@ from collections import deque
 from datetime import UTC, datetime
 
 from pipeline.api import Image, Outcome, Snapshot, StageContext
+from pipeline.base.errors import CacheVanished, EngineFault, StageFailed
+from pipeline.base.quantity import format_duration
 from pipeline.config.steps import Retry
-from pipeline.engine.connection import Connection
-from pipeline.engine.engine import Engine
-from pipeline.engine.images import TAGS
+from pipeline.engine.docker.connection import Connection
+from pipeline.engine.docker.engine import Engine
+from pipeline.engine.docker.images import TAGS
 from pipeline.engine.labels import LABEL_PIPELINE, LABEL_ROLE, LABEL_RUN, LABEL_TREE
-from pipeline.errors import CacheVanished, EngineFault, StageFailed
-from pipeline.quantity import format_duration
 from stages.build.attempts import Attempts
 from stages.build.call import call
 from stages.build.context import build_context

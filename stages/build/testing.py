@@ -7,13 +7,13 @@ from collections.abc import Callable
 from contextlib import ExitStack
 
 from pipeline.api import Image, StageContext
+from pipeline.base.errors import EngineFault
+from pipeline.base.quantity import format_duration
 from pipeline.config.steps import Tests
 from pipeline.engine.container import ContainerSpec
-from pipeline.engine.engine import Engine
+from pipeline.engine.docker.engine import Engine
 from pipeline.engine.labels import LABEL_PIPELINE, LABEL_ROLE, LABEL_RUN, ROLE_TEST
 from pipeline.engine.task import Ending, Task
-from pipeline.errors import EngineFault
-from pipeline.quantity import format_duration
 from stages.build.artifacts import FILES_LIMIT, SIZE_LIMIT, Artifacts, Kept
 from stages.build.failures import TestsFailed
 from stages.build.junit import NotJUnit, TestReport, read_reports

@@ -7,13 +7,13 @@ import time
 from ipaddress import IPv4Address
 
 from pipeline.api import StageContext
+from pipeline.base.errors import StageFailed
+from pipeline.base.quantity import format_duration
 from pipeline.config.steps import ReleaseCommand
 from pipeline.engine.container import ContainerSpec
-from pipeline.engine.engine import Engine
+from pipeline.engine.docker.engine import Engine
 from pipeline.engine.labels import LABEL_PIPELINE, LABEL_RELEASE, LABEL_ROLE, LABEL_RUN, ROLE_RELEASE
 from pipeline.engine.task import Task
-from pipeline.errors import StageFailed
-from pipeline.quantity import format_duration
 from pipeline.store.records import Release, ReleaseState
 from stages.deploy.spec import ReleaseSpec
 

@@ -6,11 +6,11 @@ import hashlib
 import json
 
 from pipeline.balancer.model import Declaration, Resource, TargetGroup
+from pipeline.base.quantity import resolve_amount
 from pipeline.config.load import Configuration
 from pipeline.config.models import Deploy
 from pipeline.config.secrets import Secrets
-from pipeline.quantity import resolve_amount
-from stages.deploy.rollout import Desired
+from stages.deploy.rolling import Desired
 
 
 class ReleaseSpec(Resource):

@@ -7,8 +7,7 @@ from contextlib import contextmanager
 
 from pipeline.api import Outcome, StageContext
 from pipeline.balancer.balancer import Balancer
-from pipeline.engine.engine import Engine
-from pipeline.errors import (
+from pipeline.base.errors import (
     Cancelled,
     ConfigError,
     PenstockError,
@@ -17,14 +16,15 @@ from pipeline.errors import (
     StageFailed,
     SystemFault,
 )
+from pipeline.engine.docker.engine import Engine
 from pipeline.store.records import Deployment, DeploymentState, Release
-from stages.deploy.plan import foresee
+from stages.deploy.drift import ServiceUpkeep
+from stages.deploy.image_retention import prune
 from stages.deploy.release_command import run_release_command
-from stages.deploy.retention import prune
-from stages.deploy.rollout import Desired
-from stages.deploy.service import Service
+from stages.deploy.rolling import Desired
+from stages.deploy.service_rollout import Service
+from stages.deploy.simulation import foresee
 from stages.deploy.spec import ReleaseSpec
-from stages.deploy.upkeep import ServiceUpkeep
 
 
 class DeployStage:

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from pipeline.errors import Cancelled, ConfigError, StageFailed, SystemFault
+from pipeline.base.errors import Cancelled, ConfigError, StageFailed, SystemFault
 
 # What `git rev-parse --local-env-vars` lists, and what tells git where to look or what to run.
 _MISLEADING = (

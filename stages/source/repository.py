@@ -12,9 +12,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from pipeline.api import Revision
-from pipeline.config.suggestion import did_you_mean
-from pipeline.errors import ConfigError
-from pipeline.lock import exclusive
+from pipeline.base.errors import ConfigError
+from pipeline.base.lock import exclusive
+from pipeline.base.suggestion import did_you_mean
 from stages.source.git import Git, GitFailed, explain, fetch, is_url, redact
 from stages.source.refs import commits, heads, remote_heads
 from stages.source.snapshot import GitSnapshot

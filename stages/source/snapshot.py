@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import IO
 
 from pipeline.api import Revision
-from pipeline.errors import ConfigError, StageFailed
+from pipeline.base.errors import ConfigError, StageFailed
 from stages.source.git import Git
 
 # What is read of a commit is read by people: a Dockerfile, a pipeline.yaml.

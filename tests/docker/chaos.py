@@ -12,11 +12,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from pipeline.balancer.model import TargetState
-from pipeline.engine.engine import Engine
+from pipeline.base.home import Home
+from pipeline.engine.docker.engine import Engine
 from pipeline.events import Event
-from pipeline.home import Home
-from pipeline.testing.load import Load
-from pipeline.testing.report import Failure
+from pipeline.testing.load.load import Load
+from pipeline.testing.load.report import Failure
 from tests.docker.engine_of_its_own import OwnEngine
 from tests.docker.evidence import (
     assert_deployed_in_order,

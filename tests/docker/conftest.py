@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.engine.engine import Engine
-from pipeline.home import Home
+from pipeline.base.home import Home
+from pipeline.engine.docker.engine import Engine
 from tests.docker.project import Project
 
 Projects = Callable[..., Project]

@@ -13,7 +13,7 @@ from typing import Any
 
 from pipeline.cli.main import main
 from pipeline.events import Events
-from pipeline.log import RunLogFile
+from pipeline.store.run_log import RunLogFile
 
 point, _, times = sys.argv.pop(1).partition("*")
 left = int(times or 1)

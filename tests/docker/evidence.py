@@ -13,8 +13,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from pipeline.base.home import Home
 from pipeline.engine.labels import LABEL_HOME, LABEL_RELEASE
-from pipeline.home import Home
 from tests.docker.project import Project, docker, until
 
 _OVER = {"succeeded", "failed", "rolled_back", "superseded", "skipped", "cancelled", "interrupted"}

@@ -19,14 +19,14 @@ from typing import Any
 from pipeline.balancer.balancer import Balancer
 from pipeline.balancer.haproxy.data_plane import DataPlane
 from pipeline.balancer.model import TargetHealth, TargetState
+from pipeline.base.home import Home
 from pipeline.engine.container import Container
-from pipeline.engine.engine import Engine
+from pipeline.engine.docker.engine import Engine
 from pipeline.engine.labels import LABEL_RELEASE, ROLE_APP, ROLE_TEST
-from pipeline.home import Home
-from pipeline.ports import free_port
 from pipeline.store.store import Store
-from pipeline.testing.load import Load
-from pipeline.testing.profile import LoadProfile
+from pipeline.testing.load.load import Load
+from pipeline.testing.load.profile import LoadProfile
+from tests.support.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 DRIVER = Path(__file__).with_name("crashing.py")

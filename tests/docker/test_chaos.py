@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.home import Home
+from pipeline.base.home import Home
 from tests.docker.chaos import LOSING, besieged, cause, full, small_disk
 from tests.docker.engine_of_its_own import engine_of_its_own, obstacle
 from tests.docker.evidence import (

@@ -19,7 +19,7 @@ import pytest
 from pipeline.balancer.balancer import Balancer
 from pipeline.balancer.model import TargetState
 from pipeline.engine.container import Container
-from pipeline.engine.engine import Engine
+from pipeline.engine.docker.engine import Engine
 from pipeline.store.records import ReleaseState, RunState
 from tests.docker.conftest import Projects
 from tests.docker.project import Project, docker, haproxy_processes, until

@@ -9,9 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from pipeline.engine.engine import Engine
-from pipeline.engine.faults import build_failed
-from pipeline.errors import CacheVanished, StageFailed
+from pipeline.base.errors import CacheVanished, StageFailed
+from pipeline.engine.docker.engine import Engine
+from pipeline.engine.docker.faults import build_failed
 
 pytestmark = pytest.mark.docker
 

@@ -7,7 +7,7 @@ from ipaddress import IPv4Network
 
 import pytest
 
-from pipeline.engine.engine import Engine
+from pipeline.engine.docker.engine import Engine
 
 pytestmark = pytest.mark.docker
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.home import Home
+from pipeline.base.home import Home
 from tests.docker.engine_of_its_own import OwnEngine, engine_of_its_own, obstacle
 from tests.docker.project import Project, haproxy_processes, until
 from tests.docker.serving import Serving

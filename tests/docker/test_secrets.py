@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.masking import forms_of
+from pipeline.base.masking import forms_of
 from pipeline.store.records import RunState
 from tests.docker.project import Project, docker, until
 from tests.docker.serving import Serving, serving

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.ports import free_port
 from tests.docker.project import Project, docker, haproxy_processes, until
 from tests.docker.serving import serving
+from tests.support.ports import free_port
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(180)]
 

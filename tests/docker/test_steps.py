@@ -20,13 +20,13 @@ from typing import IO, Any
 import pytest
 
 from pipeline.api import Revision, StageContext, Work
+from pipeline.base.errors import Cancelled
 from pipeline.config.load import load
 from pipeline.engine.container import Container
 from pipeline.engine.labels import ROLE_RELEASE, ROLE_TEST
-from pipeline.errors import Cancelled
 from pipeline.events import Events
-from pipeline.log import read_log
 from pipeline.store.records import ReleaseState, RunState
+from pipeline.store.run_log import read_log
 from stages.build import BuildStage
 from tests.docker.conftest import Projects
 from tests.docker.project import Project, docker, until

@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from pipeline.balancer.balancer import Balancer
-from pipeline.balancer.haproxy.runtime import Runtime
+from pipeline.balancer.haproxy.control_socket import Runtime
 from pipeline.balancer.model import Declaration, TargetState
 from tests.system.conftest import free_port, until
 from tests.system.loopback import LoopbackServer

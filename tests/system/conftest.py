@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 from pipeline.balancer.balancer import Balancer
 from pipeline.balancer.model import Declaration, TargetHealth, TargetState
-from pipeline.ports import free_port
+from tests.support.ports import free_port
 from tests.system.loopback import LoopbackServer
 
 OWNER = "shop"

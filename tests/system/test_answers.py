@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.balancer.haproxy.access_line import FIELDS
+from pipeline.balancer.haproxy.log_format import FIELDS
 from pipeline.balancer.model import Declaration, Target
 from pipeline.balancer.telemetry.line import Line
 from pipeline.balancer.telemetry.outcome import Outcome

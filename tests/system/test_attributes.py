@@ -18,17 +18,17 @@ import pytest
 import trustme
 from pydantic import ValidationError
 
+from pipeline.balancer.haproxy.control_socket import Runtime
 from pipeline.balancer.haproxy.process import CONFIGURATION
-from pipeline.balancer.haproxy.runtime import Runtime
 from pipeline.balancer.model import Declaration
-from pipeline.balancer.model.attributes import (
+from pipeline.balancer.model.application.attributes import (
     Attributes,
     ListenerAttributes,
     LoadBalancerAttributes,
     TargetGroupAttributes,
 )
+from pipeline.base.errors import ConfigError
 from pipeline.config.load import load
-from pipeline.errors import ConfigError
 from tests.system.alb import CHECK, OWNER, Alb, Answer
 from tests.system.conftest import free_port, until
 from tests.unit.config.mistakes import GOOD

@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 
 from pipeline.balancer.balancer import Balancer
 from pipeline.balancer.haproxy import process
-from pipeline.balancer.haproxy.access_line import FIELDS
 from pipeline.balancer.haproxy.configuration import render
-from pipeline.balancer.haproxy.runtime import Runtime
+from pipeline.balancer.haproxy.control_socket import Runtime
+from pipeline.balancer.haproxy.log_format import FIELDS
 from pipeline.balancer.model import TargetState
 from pipeline.balancer.registry import Registry
-from pipeline.errors import BalancerFault, ConfigError
+from pipeline.base.errors import BalancerFault, ConfigError
 from tests.system.conftest import GROUP, OWNER, Bench, declare, free_port, until
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import trustme
 
-from pipeline.errors import ConfigError
+from pipeline.base.errors import ConfigError
 from tests.system.alb import OWNER, Alb
 
 _DENIED = {"fixed_response": {"status_code": 403}}

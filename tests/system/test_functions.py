@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from pipeline.balancer.functions import runtime
-from pipeline.balancer.functions.event import LIMIT
+from pipeline.balancer.haproxy.functions.event import LIMIT
 from pipeline.balancer.model import Target, TargetState
-from pipeline.ports import free_port
+from tests.support.ports import free_port
 from tests.system.alb import OWNER, Alb
 from tests.system.conftest import until
 

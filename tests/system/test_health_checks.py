@@ -12,7 +12,7 @@ import grpc
 import pytest
 import trustme
 
-from pipeline.balancer.haproxy.runtime import Runtime
+from pipeline.balancer.haproxy.control_socket import Runtime
 from pipeline.balancer.model import TargetHealth, TargetState
 from tests.system.alb import CHECK, OWNER, Alb
 from tests.system.conftest import free_port, until

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import pytest
 
-from pipeline.balancer.haproxy.runtime import Runtime
+from pipeline.balancer.haproxy.control_socket import Runtime
 from pipeline.balancer.model import Declaration, Target
 from tests.system.alb import OWNER, Alb
 from tests.system.conftest import free_port, until

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import trustme
 
-from pipeline.lock import is_held
+from pipeline.base.lock import is_held
 from tests.system.alb import Alb
 from tests.unit.balancer.issuer import Issuer
 

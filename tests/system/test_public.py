@@ -13,8 +13,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from pipeline.server.listening import answering
-from pipeline.server.public import public_config
+from pipeline.http.public import public_config
+from pipeline.http.serving import answering
 from pipeline.store.records import RunKind, RunState
 from pipeline.store.store import Store
 from tests.begun import begin_run

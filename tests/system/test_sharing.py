@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from pipeline.balancer.model import Declaration, TargetState
-from pipeline.errors import ConfigError
+from pipeline.base.errors import ConfigError
 from tests.system.alb import Alb
 from tests.system.test_conditions import free_ports
 

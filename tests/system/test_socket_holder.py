@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
 from pipeline.balancer.balancer import Balancer
-from pipeline.balancer.haproxy.runtime import Runtime
+from pipeline.balancer.haproxy.control_socket import Runtime
 from pipeline.balancer.haproxy.socket_holder import renew
 from pipeline.balancer.model import Declaration
-from pipeline.ports import free_port
+from tests.support.ports import free_port
 from tests.system.conftest import OWNER, Bench, declare, until
 
 

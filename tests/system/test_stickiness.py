@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import requests
 
-from pipeline.balancer.haproxy.runtime import Runtime
+from pipeline.balancer.haproxy.control_socket import Runtime
 from pipeline.balancer.model import TargetState
 from tests.system.alb import CHECK, OWNER, Alb, Echo
 from tests.system.conftest import free_port, until

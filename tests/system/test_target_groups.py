@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from pipeline.balancer.haproxy.runtime import Runtime
-from pipeline.balancer.haproxy.server import _ANOMALOUS
+from pipeline.balancer.haproxy.control_socket import Runtime
+from pipeline.balancer.haproxy.server_args import _ANOMALOUS
 from pipeline.balancer.model import TargetHealth, TargetState
 from tests.system.alb import CHECK, OWNER, Alb, Echo
 from tests.system.conftest import free_port, until

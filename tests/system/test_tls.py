@@ -18,7 +18,7 @@ import pytest
 import trustme
 from cryptography import x509
 
-from pipeline.errors import ConfigError
+from pipeline.base.errors import ConfigError
 from tests.system.alb import Alb, Answer
 from tests.system.conftest import free_port
 

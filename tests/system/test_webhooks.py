@@ -17,10 +17,10 @@ from typing import Any, NamedTuple, cast
 import pytest
 import uvicorn
 
+from pipeline.base.errors import ConfigError
 from pipeline.config.triggers import Forge
-from pipeline.errors import ConfigError
-from pipeline.server import webhooks
-from pipeline.server.webhooks import webhook_config
+from pipeline.http import webhooks
+from pipeline.http.webhooks import webhook_config
 from pipeline.triggers.webhook import LIMIT, Delivery
 from tests.unit.triggers.deliveries import (
     MARK,

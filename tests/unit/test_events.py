@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 
+from pipeline.base.masking import Mask
 from pipeline.events import Event, Events
-from pipeline.masking import Mask
 
 
 def test_every_listener_hears_every_event() -> None:

@@ -1,3 +1,3 @@
-"""Functions behind a load balancer: a request becomes ELB's event, what the function returns becomes the answer."""
+"""The runtime that container images with a function start."""
 
 from __future__ import annotations

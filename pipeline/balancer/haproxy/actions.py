@@ -11,14 +11,14 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from pipeline.balancer.effective import SharedListener
 from pipeline.balancer.haproxy import tokens, weights
-from pipeline.balancer.haproxy.answers import refusal
+from pipeline.balancer.haproxy.error_responses import refusal
 from pipeline.balancer.haproxy.index import DEFAULT
 from pipeline.balancer.haproxy.words import backend_name, open_backend_name, quote, regsub
-from pipeline.balancer.model.action import Action, FixedResponse, Forward, Redirect
-from pipeline.balancer.model.rule import Rewrite, Transforms
+from pipeline.balancer.model.application.action import Action, FixedResponse, Forward, Redirect
+from pipeline.balancer.model.application.rule import Rewrite, Transforms
 from pipeline.balancer.registry import Registry
-from pipeline.balancer.sharing import SharedListener
 
 # Backend → how many healthy targets it needs.
 THRESHOLDS = "thresholds.map"

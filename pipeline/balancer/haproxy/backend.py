@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from pipeline.balancer.haproxy.answers import backend_refusals
+from pipeline.balancer.haproxy.error_responses import backend_refusals
 from pipeline.balancer.haproxy.words import (
     COOKIE_AGE,
     FUNCTION_CHECK,
@@ -15,8 +15,8 @@ from pipeline.balancer.haproxy.words import (
     quote,
 )
 from pipeline.balancer.model import TargetGroup
-from pipeline.balancer.model.attributes import TargetGroupAttributes
-from pipeline.quantity import milliseconds
+from pipeline.balancer.model.application.attributes import TargetGroupAttributes
+from pipeline.base.quantity import milliseconds
 
 _ALGORITHMS = {"round_robin": "roundrobin", "least_outstanding_requests": "leastconn", "weighted_random": "random(1)"}
 _COOKIE = "AWSALB"

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from pipeline.balancer.haproxy.actions import THRESHOLDS
-from pipeline.balancer.haproxy.answers import page_lines, pages
 from pipeline.balancer.haproxy.backend import backend_lines, open_backend_lines
+from pipeline.balancer.haproxy.error_responses import page_lines, pages
 from pipeline.balancer.haproxy.frontend import Frontend
-from pipeline.balancer.haproxy.server import places
+from pipeline.balancer.haproxy.server_args import places
 from pipeline.balancer.haproxy.tls import PemFile
 from pipeline.balancer.haproxy.words import LOG_DESCRIPTOR, WORKER_SOCKET, backend_name, open_backend_name
 from pipeline.balancer.registry import Owned, Phase, Registry

@@ -6,15 +6,15 @@ import logging
 from collections.abc import Mapping
 from pathlib import Path
 
-from pipeline.balancer.functions import process as functions
 from pipeline.balancer.haproxy import process, socket_holder
 from pipeline.balancer.haproxy.configuration import STATE_FILE, Rendered, render, thresholds
-from pipeline.balancer.haproxy.runtime import NotRunning, Runtime, Server
-from pipeline.balancer.haproxy.server import Place, ServerKey, by_target, places, same_target
+from pipeline.balancer.haproxy.control_socket import NotRunning, Runtime, Server
+from pipeline.balancer.haproxy.functions import process as functions
+from pipeline.balancer.haproxy.server_args import Place, ServerKey, by_target, places, same_target
 from pipeline.balancer.haproxy.words import backend_name, open_backend_name
 from pipeline.balancer.registry import Phase, Registry
-from pipeline.errors import BalancerFault, ConfigError
-from pipeline.files import write_atomically
+from pipeline.base.errors import BalancerFault, ConfigError
+from pipeline.base.files import write_atomically
 
 # What the names of files begin with that are made for one declaration.
 _MADE = ("listener.", "certificate.", "trust.", "key.")

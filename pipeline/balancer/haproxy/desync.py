@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pipeline.balancer.haproxy.answers import refusal
+from pipeline.balancer.haproxy.error_responses import refusal
 from pipeline.balancer.haproxy.words import quote
 
 # Names that somebody may take for those that frame a body: `transfer_encoding`, `content length`. Names are parted by

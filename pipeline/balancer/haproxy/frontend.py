@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pipeline.balancer.haproxy.access_line import CAPTURES, LOG_FORMAT
+from pipeline.balancer.effective import SharedListener
 from pipeline.balancer.haproxy.actions import Actions
-from pipeline.balancer.haproxy.answers import frontend_refusals
 from pipeline.balancer.haproxy.desync import desync_lines
+from pipeline.balancer.haproxy.error_responses import frontend_refusals
 from pipeline.balancer.haproxy.headers import request_headers, response_headers
+from pipeline.balancer.haproxy.log_format import CAPTURES, LOG_FORMAT
 from pipeline.balancer.haproxy.rules import RuleMatching
 from pipeline.balancer.haproxy.tls import (
     PemFile,
@@ -19,7 +20,6 @@ from pipeline.balancer.haproxy.tls import (
     tls_headers,
 )
 from pipeline.balancer.registry import Registry
-from pipeline.balancer.sharing import SharedListener
 
 
 class Frontend:

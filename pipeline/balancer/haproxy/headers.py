@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from pipeline.balancer.effective import SharedListener
 from pipeline.balancer.haproxy.words import quote, regsub
-from pipeline.balancer.model.attributes import LoadBalancerAttributes
-from pipeline.balancer.sharing import SharedListener
+from pipeline.balancer.model.application.attributes import LoadBalancerAttributes
 
 _PORTS_LEFT_OUT = (80, 443)
 # In bytes: above it, ELB begins the trace anew.

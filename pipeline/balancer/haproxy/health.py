@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from pipeline.balancer.haproxy.runtime import Server
+from pipeline.balancer.haproxy.control_socket import Server
 from pipeline.balancer.model import TargetHealth, TargetState
 from pipeline.balancer.registry import Phase, Registration
 

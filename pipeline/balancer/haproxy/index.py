@@ -18,8 +18,8 @@ from dataclasses import dataclass, field
 from itertools import product
 
 from pipeline.balancer.haproxy.patterns import Pattern
-from pipeline.balancer.model.rule import Rule
-from pipeline.balancer.model.wildcard import Wildcard
+from pipeline.balancer.model.application.rule import Rule
+from pipeline.balancer.model.application.wildcard import Wildcard
 
 # The default action, after every rule.
 DEFAULT = 50001

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from pipeline.balancer.haproxy.words import expression
-from pipeline.balancer.model.wildcard import Wild, Wildcard
+from pipeline.balancer.model.application.wildcard import Wild, Wildcard
 
 # Fewer than this are one list.
 _FEW = 32

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from pipeline.balancer.haproxy.socket_holder import are_held
 from pipeline.balancer.haproxy.words import HOLDER_SOCKET, LOG_DESCRIPTOR, MASTER_SOCKET
-from pipeline.errors import BalancerFault
+from pipeline.base.errors import BalancerFault
 
 CONFIGURATION = "haproxy.cfg"
 ACCESS_LOG = "access.log"

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from pipeline.balancer.haproxy.answers import refusal
+from pipeline.balancer.haproxy.error_responses import refusal
 from pipeline.balancer.haproxy.index import DEFAULT, Index
 from pipeline.balancer.haproxy.patterns import PatternLists
 from pipeline.balancer.haproxy.words import expression, quote
-from pipeline.balancer.model.condition import (
+from pipeline.balancer.model.application.condition import (
     Condition,
     HostHeader,
     HttpHeader,
@@ -22,8 +22,8 @@ from pipeline.balancer.model.condition import (
     QueryStringValue,
     SourceIp,
 )
-from pipeline.balancer.model.rule import Rule
-from pipeline.balancer.model.wildcard import Wildcard
+from pipeline.balancer.model.application.rule import Rule
+from pipeline.balancer.model.application.wildcard import Wildcard
 
 _NEITHER = "[^=&]"
 _NO_END = "[^&]"

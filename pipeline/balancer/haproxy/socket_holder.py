@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.balancer.haproxy.words import HOLDER_SOCKET, WORKER_SOCKET
-from pipeline.unix_socket import connected, private_socket
+from pipeline.base.sockets import connected, private_socket
 
 _TIMEOUT = 2.0
 _AT_A_TIME = 252

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from pipeline.balancer.effective import SharedListener
 from pipeline.balancer.haproxy.words import quote, regsub
-from pipeline.balancer.model.attributes import ListenerAttributes
+from pipeline.balancer.model.application.attributes import ListenerAttributes
 from pipeline.balancer.model.tls import DEFAULT_POLICY, Certificate, MutualAuthentication, SslPolicy
-from pipeline.balancer.sharing import SharedListener
-from pipeline.errors import ConfigError
+from pipeline.base.errors import ConfigError
 
 _GCM = (
     "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:"

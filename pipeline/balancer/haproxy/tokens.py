@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping
 
-from pipeline.balancer.haproxy.answers import refusal
+from pipeline.balancer.haproxy.error_responses import refusal
 from pipeline.balancer.haproxy.words import quote
 from pipeline.balancer.key_set import KeySet
-from pipeline.balancer.model.jwt import Claim, JwtValidation
+from pipeline.balancer.model.application.jwt import Claim, JwtValidation
 
 _TOKEN = "var(txn.token)"  # noqa: S105  # the name of a variable
 

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping
 from itertools import accumulate
 
 from pipeline.balancer.haproxy.words import COOKIE_AGE, backend_name
-from pipeline.balancer.model.action import Forward
+from pipeline.balancer.model.application.action import Forward
 
 _COOKIE = "AWSALBTG"
 _MOST = 5

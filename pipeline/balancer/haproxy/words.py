@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from pipeline.balancer.model.wildcard import Wild, Wildcard
+from pipeline.balancer.model.application.wildcard import Wild, Wildcard
 
 WORKER_SOCKET = "worker.sock"
 MASTER_SOCKET = "master.sock"

@@ -6,16 +6,16 @@ because ELB's timings (30 s between checks, 300 s of draining) are made for anot
 
 from __future__ import annotations
 
-from pipeline.balancer.model.action import Action, FixedResponse, Forward, Redirect
-from pipeline.balancer.model.condition import Condition
+from pipeline.balancer.model.application.action import Action, FixedResponse, Forward, Redirect
+from pipeline.balancer.model.application.condition import Condition
+from pipeline.balancer.model.application.listener import Listener
+from pipeline.balancer.model.application.load_balancer import LoadBalancer
+from pipeline.balancer.model.application.rule import Rule
+from pipeline.balancer.model.application.target_group import TargetGroup
 from pipeline.balancer.model.declaration import Declaration
 from pipeline.balancer.model.health_check import HealthCheck
-from pipeline.balancer.model.listener import Listener
-from pipeline.balancer.model.load_balancer import LoadBalancer
-from pipeline.balancer.model.resource import Name, Port, Resource
-from pipeline.balancer.model.rule import Rule
 from pipeline.balancer.model.target import Target, TargetHealth, TargetState
-from pipeline.balancer.model.target_group import TargetGroup
+from pipeline.base.schema import Name, Port, Resource
 
 __all__ = [
     "Action",

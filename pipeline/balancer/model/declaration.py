@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 from pydantic import Field
 
-from pipeline.balancer.model.listener import Listener
-from pipeline.balancer.model.load_balancer import LoadBalancer
-from pipeline.balancer.model.resource import Name, Resource
-from pipeline.balancer.model.target_group import TargetGroup
+from pipeline.balancer.model.application.listener import Listener
+from pipeline.balancer.model.application.load_balancer import LoadBalancer
+from pipeline.balancer.model.application.target_group import TargetGroup
+from pipeline.base.schema import Name, Resource
 
 
 class Declaration(Resource):

@@ -7,9 +7,9 @@ from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from pipeline.balancer.model.resource import Port, Resource, between
-from pipeline.errors import Misfit
-from pipeline.quantity import Duration, Whole, format_duration, parse_duration
+from pipeline.base.errors import Misfit
+from pipeline.base.quantity import Duration, Whole, format_duration, parse_duration
+from pipeline.base.schema import Port, Resource, between
 
 
 class HealthCheck(Resource):

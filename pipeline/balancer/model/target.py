@@ -9,8 +9,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from pipeline.balancer.model.resource import Port, Resource
-from pipeline.quantity import Duration
+from pipeline.base.quantity import Duration
+from pipeline.base.schema import Port, Resource
 
 
 def _address(text: str) -> str:

@@ -6,8 +6,8 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from pipeline.balancer.model.resource import Resource
-from pipeline.errors import Misfit
+from pipeline.base.errors import Misfit
+from pipeline.base.schema import Resource
 
 # ELB's policies by name: the lowest version, and whether old cipher suites (CBC, no forward secrecy) are offered.
 SslPolicy = Literal[

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pipeline.balancer.haproxy.access_line import FIELDS
+from pipeline.balancer.haproxy.log_format import FIELDS
 
 # How HAProxy writes that there is nothing to say.
 _ABSENT = frozenset({"", "-", "-:-", "<NOSRV>", "<BADREQ>"})

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.balancer.haproxy.access_line import FIELDS
+from pipeline.balancer.haproxy.log_format import FIELDS
 from pipeline.balancer.telemetry.entry import Entry
 from pipeline.balancer.telemetry.line import Line
 from pipeline.balancer.telemetry.log_file import LogFile

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.balancer.functions.event import LIMIT, FunctionAnswer, FunctionRequest, NoAnswer
+from pipeline.balancer.haproxy.functions.event import LIMIT, FunctionAnswer, FunctionRequest, NoAnswer
 
 _REQUEST = FunctionRequest(
     "POST",

@@ -19,7 +19,7 @@ from pipeline.balancer.haproxy.patterns import Pattern, PatternLists
 from pipeline.balancer.haproxy.rules import RuleMatching
 from pipeline.balancer.matching import Request, match
 from pipeline.balancer.model import Rule
-from pipeline.balancer.model.wildcard import Wildcard
+from pipeline.balancer.model.application.wildcard import Wildcard
 
 Names: TypeAlias = list[str] | None
 

@@ -7,11 +7,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from pipeline.balancer.jwks import read_keys, with_keys
 from pipeline.balancer.key_set import KeySet, read_key_set
-from pipeline.balancer.keyring import read_keys, with_keys
 from pipeline.balancer.model import Declaration
 from pipeline.balancer.registry import Registry
-from pipeline.errors import ConfigError
+from pipeline.base.errors import ConfigError
 from tests.unit.balancer.issuer import Issuer, key_set
 
 

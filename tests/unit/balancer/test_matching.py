@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pipeline.balancer.matching import Request, match
 from pipeline.balancer.model import Rule
-from pipeline.balancer.model.wildcard import Wild, Wildcard
+from pipeline.balancer.model.application.wildcard import Wild, Wildcard
 
 # Few letters, so that patterns and texts meet often.
 TEXTS = st.text("ab.*?\\", max_size=8)

@@ -13,9 +13,9 @@ from pydantic import BaseModel, ValidationError
 
 from pipeline.balancer.key_set import read_key_set
 from pipeline.balancer.model import Action, Condition, FixedResponse, Forward, Listener, Redirect, Rule
-from pipeline.balancer.model.jwt import Claim, JwtValidation
-from pipeline.balancer.model.rule import Rewrite
-from pipeline.errors import ConfigError
+from pipeline.balancer.model.application.jwt import Claim, JwtValidation
+from pipeline.balancer.model.application.rule import Rewrite
+from pipeline.base.errors import ConfigError
 
 OK = {"fixed_response": {"status_code": 200}}
 FOR_GOOD = {"status_code": "HTTP_301"}

@@ -15,7 +15,7 @@ from pipeline.balancer.balancer import Balancer
 from pipeline.balancer.model import Declaration, Target
 from pipeline.balancer.registry import Phase, Registry
 from pipeline.balancer.registry_file import RegistryFile
-from pipeline.errors import BalancerFault, ConfigError
+from pipeline.base.errors import BalancerFault, ConfigError
 
 TARGET = Target(id="web-1", address="127.0.0.1", port=80)
 

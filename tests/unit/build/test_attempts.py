@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from pipeline.base.errors import Cancelled, EngineFault, PenstockError, StageFailed
 from pipeline.config.steps import Retry
-from pipeline.errors import Cancelled, EngineFault, PenstockError, StageFailed
 from pipeline.events import Event, Events
 from stages.build.attempts import Attempts, ordinal
 from stages.build.failures import ServiceFailed, TestsFailed

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from pipeline.engine.images import Images
-from pipeline.errors import EngineFault
+from pipeline.base.errors import EngineFault
+from pipeline.engine.docker.images import Images
 
 
 class Registry:

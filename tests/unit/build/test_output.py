@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.base.errors import EngineFault, StoreFault
 from pipeline.engine.container import ContainerSpec
-from pipeline.engine.containers import Containers
-from pipeline.engine.networks import Networks
+from pipeline.engine.docker.containers import Containers
+from pipeline.engine.docker.networks import Networks
 from pipeline.engine.task import Task
-from pipeline.errors import EngineFault, StoreFault
 
 PIECE = 64 * 1024
 

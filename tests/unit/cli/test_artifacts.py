@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from pipeline.base.errors import ConfigError, SystemFault
+from pipeline.base.home import Home
 from pipeline.cli.artifacts import command
-from pipeline.errors import ConfigError, SystemFault
-from pipeline.home import Home
 from pipeline.store.store import Store
 from tests.begun import begin_run
 from tests.unit.cli.test_logs import FILE

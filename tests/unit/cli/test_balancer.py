@@ -25,9 +25,9 @@ from pipeline.balancer.model import Declaration, Target, TargetHealth, TargetSta
 from pipeline.balancer.registry import Registry
 from pipeline.balancer.registry_file import RegistryFile
 from pipeline.balancer.telemetry.traffic import Traffic
+from pipeline.cli.balancer_format import action_in_words, condition_in_words
 from pipeline.cli.balancer_tree import tree
 from pipeline.cli.balancer_view import View
-from pipeline.cli.balancer_words import action_in_words, condition_in_words
 from tests.unit.balancer.test_access_log import raw
 from tests.unit.cli.test_main import pipeline
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.config.first import first_pipeline, look_around
 from pipeline.config.load import load
+from pipeline.config.scaffold import first_pipeline, look_around
 from tests.unit.cli.test_main import pipeline
 
 DOCKERFILE = """\

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from pipeline.base.errors import ConfigError
+from pipeline.base.home import Home
+from pipeline.base.lock import held
 from pipeline.cli.logs import command
-from pipeline.errors import ConfigError
-from pipeline.home import Home
-from pipeline.lock import held
-from pipeline.log import RunLogFile
 from pipeline.store.records import RunState
+from pipeline.store.run_log import RunLogFile
 from pipeline.store.store import Store
 from tests.begun import begin_run
 

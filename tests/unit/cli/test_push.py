@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
+from pipeline.base.home import Home
+from pipeline.base.lock import held
 from pipeline.cli import push
 from pipeline.cli.push import follow_push
 from pipeline.events import Event
-from pipeline.home import Home
-from pipeline.lock import held
 from pipeline.store.queue import Request
 from pipeline.store.records import RunState, Trigger
 from pipeline.store.store import Store

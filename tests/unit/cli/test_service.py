@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from pipeline.base.errors import ConfigError, SystemFault
+from pipeline.base.home import Home
 from pipeline.cli import service
 from pipeline.cli.serve import PATIENCE
 from pipeline.cli.service import Scope, quoted, unit_text
-from pipeline.errors import ConfigError, SystemFault
-from pipeline.home import Home
 from tests.unit.cli.test_logs import FILE
 
 SYSTEMCTL = """\

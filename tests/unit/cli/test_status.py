@@ -13,10 +13,10 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from pipeline.base.home import Home
+from pipeline.base.lock import held
 from pipeline.cli import history, status, transition
 from pipeline.events import Event
-from pipeline.home import Home
-from pipeline.lock import held
 from pipeline.store.queue import Request
 from pipeline.store.records import Approval, Run, RunState, Trigger
 from pipeline.store.store import Store

@@ -11,8 +11,8 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pipeline.base.errors import ConfigError
 from pipeline.config.load import load
-from pipeline.errors import ConfigError
 from tests.unit.config.mistakes import GOOD
 
 _PATH = Path(tempfile.mkdtemp()) / "pipeline.yaml"

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from pipeline.errors import ConfigError
+from pipeline.base.errors import ConfigError
 from tests.unit.config.conftest import Loads
 from tests.unit.config.mistakes import GOOD
 

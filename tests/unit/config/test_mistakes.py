@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.base.errors import ConfigError, ExitCode
 from pipeline.config.load import load
-from pipeline.errors import ConfigError, ExitCode
 from tests.unit.config.balancer_mistakes import BALANCER_MISTAKES
 from tests.unit.config.conftest import Loads
 from tests.unit.config.mistakes import GOOD, MISTAKES, Bad

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.base.errors import ConfigError
 from pipeline.config.secrets import read_secrets
-from pipeline.errors import ConfigError
 from tests.unit.config.conftest import Loads
 from tests.unit.config.mistakes import GOOD
 

@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
+from pipeline.base.masking import Mask
 from pipeline.config.load import Configuration
 from pipeline.config.models import Pipeline
 from pipeline.config.secrets import Secrets
 from pipeline.events import Event
-from pipeline.masking import Mask
 from pipeline.reporters import Report
 from pipeline.store.records import RunKind, RunState
 from pipeline.store.store import Store

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.base.errors import ConfigError
 from pipeline.config.load import load
 from pipeline.config.models import Pipeline
 from pipeline.config.reference import reference_page
 from pipeline.config.schema import json_schema
-from pipeline.errors import ConfigError
 from pipeline.reporters.webhook import Webhook
 
 REST = """\

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.errors import SystemFault
+from pipeline.base.errors import SystemFault
 from stages.source.git import Git
 from stages.source.refs import commits, heads, remote_heads
 from stages.source.watcher import watch_refs
@@ -316,7 +316,7 @@ def test_the_kernels_own_limit(watches: int, said: str, work: Work) -> None:
     """Also where it is reached in the middle of the repository's folders, of which there are four."""
     script = f"""
 from pathlib import Path
-from pipeline.errors import SystemFault
+from pipeline.base.errors import SystemFault
 from stages.source.watcher import watch_refs
 try:
     with watch_refs(Path({str(work.path / ".git")!r}), lambda: None):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.errors import ConfigError, StageFailed
+from pipeline.base.errors import ConfigError, StageFailed
 from stages.source.git import is_url, redact
 from tests.unit.source.work import Work
 

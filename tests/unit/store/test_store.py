@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.errors import StoreFault
+from pipeline.base.errors import StoreFault
 from pipeline.events import Event
 from pipeline.store.records import DeploymentState, ReleaseState, RunState, StageState
 from pipeline.store.store import Store

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.errors import ConfigError
+from pipeline.base.errors import ConfigError
 from pipeline.triggers.schedule import Moment, Schedule, local_zone
 
 BERLIN = ZoneInfo("Europe/Berlin")

@@ -1,0 +1,224 @@
+"""HAProxy's two sockets: the worker's, which changes and shows targets, and the master's, which reloads.
+
+After a reload the former worker lives on until its last request is answered. What is in flight there counts, so
+figures are summed over all workers. It takes no changes any more, and needs none: what else it is asked it passes on.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+import socket
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from pipeline.balancer.haproxy.words import MASTER_SOCKET, WORKER_SOCKET
+from pipeline.base.errors import BalancerFault
+from pipeline.base.sockets import connected
+
+_TIMEOUT = 5.0
+# After a start or a reload the master executes itself anew: for some milliseconds, on a busy machine more, it refuses
+# or swallows commands.
+_MASTER_TIMEOUT = 0.5
+_MASTER_PATIENCE = 10.0
+_READINGS = 5
+# Commands in one message.
+_BATCH = 50
+# Changing the address of a server in maintenance throws away its pooled connections, without which HAProxy 2.8
+# refuses to delete it.
+_NOWHERE = "addr 127.255.255.254 port 1"
+
+
+class NotRunning(BalancerFault):
+    """Nobody answers at the sockets."""
+
+
+@dataclass(frozen=True)
+class Server:
+    """One target as HAProxy sees it. `age` is seconds since its state changed."""
+
+    name: str
+    status: str
+    check_status: str
+    check_code: str
+    check_text: str
+    passes: int
+    in_flight: int
+    age: int
+
+    @property
+    def in_maintenance(self) -> bool:
+        """It gets no request. Checks may run all the same."""
+        return self.status.startswith("MAINT")
+
+    @property
+    def is_being_asked(self) -> bool:
+        """It failed by its answer, and is just being asked again: HAProxy has then forgotten what the answer was."""
+        return self.check_status == "L7STS" and self.check_code in ("", "0")
+
+    @property
+    def has_passed(self) -> bool:
+        """Its last health check has passed, which lets a new target in. One that failed needs `rise` of them."""
+        return self.check_status.startswith(("L4OK", "L6OK", "L7OK")) and self.passes >= 1
+
+
+class Runtime:
+    """The running HAProxy of one balancer directory."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    def fingerprint(self) -> str | None:
+        """The declaration that is loaded; None when HAProxy does not run."""
+        try:
+            info = self._worker("show info")
+        except NotRunning:
+            return None
+        found = re.search(r"^description: (\S+)", info, re.MULTILINE)
+        return found[1] if found else ""
+
+    def master_pid(self) -> int | None:
+        """The process to signal; None when HAProxy does not run."""
+        try:
+            found = re.search(r"^(\d+)\s+master", self._processes(), re.MULTILINE)
+        except NotRunning:
+            return None
+        return int(found[1]) if found else None
+
+    def servers(self, backend: str) -> dict[str, Server]:
+        """The targets that the current worker has, by name, with what is in flight in all workers."""
+        for _ in range(_READINGS):
+            current = _servers(self._worker(f"show stat {backend} 4 -1"))
+            if not any(server.is_being_asked for server in current.values()):
+                break
+            time.sleep(0.002)
+        for pid in self._former_workers():
+            for name, old in _servers(self._former(pid, f"show stat {backend} 4 -1")).items():
+                known = current.get(name, replace(old, status="MAINT", in_flight=0))
+                current[name] = replace(known, in_flight=known.in_flight + old.in_flight)
+        return current
+
+    def add(self, backend: str, name: str, words: str) -> None:
+        """Add a target in maintenance, with its checks running: it gets no request before `enable`."""
+        check = f"; enable health {backend}/{name}" if " check " in words else ""
+        self._worker(f"add server {backend}/{name} {words}{check}")
+
+    def enable(self, backend: str, name: str) -> None:
+        """Let requests go to a target. From here on as many failures as its threshold says take it out, not one."""
+        self._worker(f"enable server {backend}/{name}; set server {backend}/{name} health up")
+
+    def disable(self, backend: str, name: str) -> None:
+        """Send no request to a target any more; what is in flight goes on."""
+        self._worker(f"set server {backend}/{name} state maint")
+
+    def cut(self, backend: str, name: str) -> None:
+        """Break what is in flight to a target, in every worker."""
+        self._worker(f"shutdown sessions server {backend}/{name}")
+        # To a former worker its servers are closed to commands, but not the requests themselves.
+        request = re.compile(rf"^(0x\w+): .* be={re.escape(backend)} srv={re.escape(name)} ", re.MULTILINE)
+        for pid in self._former_workers():
+            for identity in request.findall(self._former(pid, "show sess")):
+                self._former(pid, f"shutdown session {identity}")
+
+    def delete(self, backend: str, name: str) -> None:
+        """Forget a target in maintenance. HAProxy may refuse for a moment; the caller looks again."""
+        self._worker(f"set server {backend}/{name} {_NOWHERE}; del server {backend}/{name}")
+
+    def state(self) -> str:
+        """The state of every server, in the form of a server-state-file."""
+        return self._worker("show servers state")
+
+    def entries(self, file: str) -> dict[str, str]:
+        """What a map holds. Empty when none of that name is loaded."""
+        lines = (line.split(" ", 2) for line in self._worker(f"show map {file}").splitlines())
+        return {parts[1]: parts[2] for parts in lines if len(parts) == 3 and parts[0].startswith("0x")}
+
+    def replace_entries(self, file: str, entries: Mapping[str, str]) -> None:
+        """Change all that a map holds at once: no request sees a part of it."""
+        found = re.search(r"New version created: (\d+)", self._worker(f"prepare map {file}"))
+        if found is None:
+            raise BalancerFault(f"HAProxy has no map {file}")
+        adds = [f"add map @{found[1]} {file} {key} {value}" for key, value in entries.items()]
+        # HAProxy reads commands into a buffer of 16 KiB.
+        for start in range(0, len(adds), _BATCH):
+            self._worker("; ".join(adds[start : start + _BATCH]))
+        self._worker(f"commit map @{found[1]} {file}")
+
+    def replace_pem(self, kind: str, file: str, content: str) -> None:
+        """Change a certificate (`cert`) or a store of authorities (`ca-file`). Raises `BalancerFault` if refused."""
+        answer = self._worker(f"set ssl {kind} {file} <<\n{content.strip()}\n\ncommit ssl {kind} {file}")
+        if "Success" not in answer:
+            self._worker(f"abort ssl {kind} {file}")
+            raise BalancerFault(f"HAProxy does not take {file}: {answer.strip()}")
+
+    def reload(self) -> str | None:
+        """Load haproxy.cfg; None when it took effect, else HAProxy's reasons: the former one then goes on."""
+        self._processes()
+        verdict, _, text = self._ask(MASTER_SOCKET, "reload").partition("\n")
+        return None if verdict.strip() == "Success=1" else text.strip(" -\n")
+
+    def _former_workers(self) -> list[str]:
+        _, _, former = self._processes().partition("# old workers")
+        return re.findall(r"^(\d+)\s+worker", former, re.MULTILINE)
+
+    def _former(self, pid: str, command: str) -> str:
+        """Ask a former worker. It may end at any moment, an answer left out, and then has nothing in flight."""
+        deadline = time.monotonic() + _MASTER_PATIENCE
+        while time.monotonic() < deadline:
+            with suppress(BalancerFault):
+                return self._ask(MASTER_SOCKET, f"@!{pid} {command}", _MASTER_TIMEOUT)
+            if pid not in self._former_workers():
+                return ""
+        raise BalancerFault(f"HAProxy's former worker {pid} does not answer")
+
+    def _processes(self) -> str:
+        deadline = time.monotonic() + _MASTER_PATIENCE
+        while time.monotonic() < deadline:
+            with suppress(BalancerFault):
+                answer = self._ask(MASTER_SOCKET, "show proc", _MASTER_TIMEOUT)
+                if "# workers" in answer:
+                    return answer
+            # Without a worker there is no master either, and nothing to wait for.
+            self._worker("show version")
+            time.sleep(0.01)
+        raise BalancerFault(f"HAProxy's master does not answer at {self._directory / MASTER_SOCKET}")
+
+    def _worker(self, command: str) -> str:
+        return self._ask(WORKER_SOCKET, command)
+
+    def _ask(self, name: str, command: str, timeout: float = _TIMEOUT) -> str:
+        try:
+            with connected(self._directory, name, _TIMEOUT) as connection:
+                connection.settimeout(timeout)
+                connection.sendall(f"{command}\n".encode())
+                # The master answers only when it knows that no more commands follow.
+                connection.shutdown(socket.SHUT_WR)
+                return b"".join(iter(lambda: connection.recv(65536), b"")).decode(errors="replace")
+        except TimeoutError as error:
+            raise BalancerFault(f"HAProxy did not answer `{command.split(';')[0]}` within {timeout} s") from error
+        except (FileNotFoundError, ConnectionRefusedError, ConnectionResetError, BrokenPipeError) as error:
+            raise NotRunning(f"HAProxy does not answer at {self._directory / name}: {error.strerror}") from error
+        except OSError as error:
+            raise BalancerFault(f"HAProxy cannot be asked at {self._directory / name}: {error.strerror}") from error
+
+
+def _servers(answer: str) -> dict[str, Server]:
+    rows = csv.DictReader(line for line in answer.lstrip("# ").splitlines() if "," in line)
+    return {row["svname"]: _server(row) for row in rows}
+
+
+def _server(row: dict[str, str]) -> Server:
+    return Server(
+        name=row["svname"],
+        status=row["status"],
+        # A leading star says that a check is running now.
+        check_status=row["check_status"].removeprefix("* "),
+        check_code=row["check_code"],
+        check_text=row["last_chk"] or row["check_desc"],
+        passes=int(row["check_health"] or 0),
+        in_flight=int(row["scur"] or 0) + int(row["qcur"] or 0),
+        age=int(row["lastchg"] or 0),
+    )

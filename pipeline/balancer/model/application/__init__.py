@@ -1,0 +1,3 @@
+"""The application load balancer: its listeners, rules, conditions, actions and target groups."""
+
+from __future__ import annotations

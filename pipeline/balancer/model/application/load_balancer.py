@@ -1,0 +1,40 @@
+"""Load balancers: entry points, by their listeners."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv6Address
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from pipeline.balancer.model.application.attributes import LoadBalancerAttributes
+from pipeline.balancer.model.application.listener import Listener
+from pipeline.base.errors import Misfit
+from pipeline.base.schema import Resource
+
+
+class LoadBalancer(Resource):
+    """One entry point: its listeners, and whom it lets in."""
+
+    type: Literal["application"] = Field("application", description="An application load balancer (ALB).")
+    scheme: Literal["internet-facing", "internal"] = Field(
+        "internet-facing", description="internet-facing listens on every address of the machine, internal on 127.0.0.1."
+    )
+    address: IPv4Address | IPv6Address | None = Field(
+        None, description="The only address to listen on, in place of what the scheme says."
+    )
+    listeners: tuple[Listener, ...] = Field(min_length=1, description="The ports it answers on.")
+    attributes: LoadBalancerAttributes = Field(LoadBalancerAttributes(), description="Settings by ELB's keys.")
+
+    @model_validator(mode="after")
+    def _address_fits(self) -> Self:
+        if self.address and self.scheme == "internal" and self.address.is_global:
+            raise Misfit("address", f"{self.address} is public, and the scheme internal")
+        return self
+
+    @property
+    def bind_address(self) -> str:
+        """What its listeners are bound to; `*` is every address."""
+        if self.address:
+            return f"[{self.address}]" if self.address.version == 6 else str(self.address)
+        return "*" if self.scheme == "internet-facing" else "127.0.0.1"

@@ -1,0 +1,76 @@
+"""Sockets: those in a private directory, and free ports of this machine."""
+
+from __future__ import annotations
+
+import os
+import random
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from itertools import cycle
+from pathlib import Path
+
+from pipeline.base.errors import SystemFault
+
+PORTS = range(10000, 32768)
+"""Below Linux's default ephemeral range, where an outgoing connection could take a port before its owner listens."""
+
+
+@contextmanager
+def short_path(directory: Path, name: str) -> Iterator[str]:
+    """A path of a socket in `directory` that is short enough for the kernel, however long the directory's is."""
+    folder = os.open(directory, os.O_PATH | os.O_DIRECTORY)
+    try:
+        yield f"/proc/self/fd/{folder}/{name}"
+    finally:
+        os.close(folder)
+
+
+@contextmanager
+def connected(directory: Path, name: str, timeout: float) -> Iterator[socket.socket]:
+    """A connection to a socket in `directory`. `timeout` in seconds.
+
+    Raises `OSError` where nobody listens.
+    """
+    with short_path(directory, name) as path, socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(timeout)
+        connection.connect(path)
+        yield connection
+
+
+def private_socket(path: Path) -> socket.socket:
+    """A listening socket at `path` that only its owner may open. The caller knows that nobody else uses it."""
+    path.unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        with short_path(path.parent, path.name) as short:
+            listener.bind(short)
+            # Before it listens, nobody gets in anyway.
+            Path(short).chmod(0o600)
+    except OSError as error:
+        listener.close()
+        raise SystemFault(f"cannot listen at {path}: {error.strerror or error}") from error
+    listener.listen()
+    return listener
+
+
+def free_port(ports: range = PORTS) -> int:
+    """Return a port of 127.0.0.1, among `ports`, that is not in use. It is not reserved.
+
+    A process gets each port once until it has had them all, so it may ask for several before it listens on the first.
+    """
+    while True:
+        port = next(_shuffled(ports))
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+
+
+@cache
+def _shuffled(ports: range) -> Iterator[int]:
+    # A generator of its own: two processes that seed the shared one alike would draw the same ports.
+    return cycle(random.SystemRandom().sample(ports, len(ports)))

@@ -1,0 +1,72 @@
+"""Folders that are looked at by the kernel: the only module that knows watchdog."""
+
+from __future__ import annotations
+
+import errno
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline.base.errors import SystemFault
+
+if TYPE_CHECKING:
+    from watchdog.events import FileSystemEventHandler
+
+_USED_UP = (errno.ENOSPC, errno.EMFILE)
+
+
+@contextmanager
+def watch(folders: Mapping[Path, bool], relevant: Callable[[str], bool], changed: Callable[[], None]) -> Iterator[None]:
+    """Call `changed` when a file whose path is `relevant` appears, changes or goes, as long as this is entered.
+
+    `folders` says of each whether those below it count. What came before this is entered is not told. Raises
+    `SystemFault` where the kernel has no more watches to give.
+    """
+    from watchdog.observers import Observer
+
+    # A folder that is made and filled while it is being added is added twice, which does no harm.
+    warnings.filterwarnings("ignore", "Callback with id .* already exists", RuntimeWarning)
+    observer = Observer()
+    try:
+        for folder, recursive in folders.items():
+            observer.schedule(_handler(relevant, changed), str(folder), recursive=recursive)
+        observer.start()
+        # It says nothing of a folder below that it could not watch. If there is room for one more, there was for all.
+        observer.unschedule(observer.schedule(_handler(relevant, changed), "/"))
+    except OSError as error:
+        observer.unschedule_all()
+        if observer.is_alive():
+            observer.stop()
+        if error.errno not in _USED_UP:
+            raise
+        raise SystemFault(
+            "the kernel has no more inotify watches to give",
+            hint="raise fs.inotify.max_user_watches and fs.inotify.max_user_instances with sysctl",
+        ) from error
+    try:
+        yield
+    finally:
+        observer.stop()
+        observer.join()
+
+
+def _handler(relevant: Callable[[str], bool], changed: Callable[[], None]) -> FileSystemEventHandler:
+    from watchdog.events import (
+        DirModifiedEvent,
+        FileClosedNoWriteEvent,
+        FileOpenedEvent,
+        FileSystemEvent,
+        FileSystemEventHandler,
+    )
+
+    noise = (FileOpenedEvent, FileClosedNoWriteEvent, DirModifiedEvent)
+
+    class Handler(FileSystemEventHandler):
+        def on_any_event(self, event: FileSystemEvent) -> None:
+            paths = (str(event.src_path), str(event.dest_path))
+            if not isinstance(event, noise) and any(path and relevant(path) for path in paths):
+                changed()
+
+    return Handler()

@@ -1,0 +1,3 @@
+"""The resident process of `pipeline serve`."""
+
+from __future__ import annotations

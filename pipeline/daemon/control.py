@@ -1,0 +1,107 @@
+"""What may be asked of the daemon: runs, and what becomes of them. The control API is only its face."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from pipeline.base.errors import ConfigError
+from pipeline.base.home import Home
+from pipeline.daemon.supervisor import Attendant
+from pipeline.runner import gates
+from pipeline.runner.submission import submit, tell
+from pipeline.store.queue import Request
+from pipeline.store.records import Approval, Run, RunKind, RunState, Trigger
+from pipeline.store.store import Store
+
+
+class Control:
+    """Answers from any thread. Raises `ConfigError` for what cannot be done, with what can."""
+
+    def __init__(self, attendants: Mapping[str, Attendant], store: Store) -> None:
+        self.attendants = attendants
+        self.store = store
+
+    def attendant(self, name: str) -> Attendant:
+        """Who serves a pipeline. Raises `ConfigError` when nobody does."""
+        try:
+            return self.attendants[name]
+        except KeyError:
+            known = ", ".join(self.attendants)
+            raise ConfigError(f"{name} is not served here", hint=f"served are: {known}") from None
+
+    def submit(self, name: str, request: Request) -> Run:
+        """Queue a run."""
+        attendant = self.attendant(name)
+        # Whoever asks has just written what they mean.
+        attendant.refresh()
+        (run,) = submit(attendant.served.workshop, [request])
+        attendant.conductor.wake()
+        return run
+
+    def retry(self, name: str, number: int) -> Run:
+        """Queue a run again that did not succeed; what it had built and tested is not done again."""
+        former = self.run(name, number)
+        if not former.state.over or former.state in (RunState.SUCCEEDED, RunState.SKIPPED):
+            raise ConfigError(f"run {number} is {former.state}: there is nothing to try again")
+        if former.kind is RunKind.RUN and self._overtaken(name, number):
+            raise ConfigError(
+                f"a newer run than {number} has been deployed since, or is on its way",
+                hint=f"to have this commit all the same: pipeline run {(former.sha or '')[:7]}",
+            )
+        request = Request(
+            Trigger.RETRY,
+            former.sha or former.requested if former.kind is RunKind.RUN else former.requested,
+            former.kind,
+            sha=former.sha if former.kind is RunKind.RUN else None,
+            ref=former.ref,
+            author=former.author,
+            subject=former.subject,
+            options=former.options,
+            retry_of=number,
+        )
+        return self.submit(name, request)
+
+    def cancel(self, name: str, number: int) -> Run:
+        """Give up a run: at once while it waits, in order when somebody works on it."""
+        attendant, run = self.attendant(name), self.run(name, number)
+        if run.state is RunState.QUEUED:
+            run = self.store.queue.cancel(name, number, "cancelled")
+            if run.state is RunState.CANCELLED:
+                tell(attendant.served.workshop, run)
+        if run.state is RunState.RUNNING:
+            if not attendant.conductor.cancel(number):
+                raise ConfigError(f"run {number} is just being taken over, or is ending", hint="try it again")
+        elif run.state is not RunState.CANCELLED:
+            raise ConfigError(f"run {number} is over: {run.state}")
+        return run
+
+    def decide(self, name: str, number: int, *, granted: bool, by: str, comment: str) -> Run:
+        """Answer a run that waits for approval."""
+        self.attendant(name)
+        return gates.answer(self.store, name, number, Approval(granted, by, comment, datetime.now(UTC)))
+
+    def close_transition(self, name: str, stage: str, reason: str) -> None:
+        """Let no run into a stage."""
+        gates.close(self.store, self.attendant(name).served.workshop.events(), stage, reason)
+
+    def open_transition(self, name: str, stage: str) -> None:
+        """Let runs into a stage again."""
+        gates.reopen(self.store, self.attendant(name).served.workshop.events(), stage)
+
+    def home_of(self, name: str) -> Home:
+        """Where a pipeline's logs are."""
+        return self.attendant(name).served.workshop.home
+
+    def run(self, name: str, number: int) -> Run:
+        """One run."""
+        self.attendant(name)
+        run = self.store.run(name, number)
+        if run is None:
+            raise ConfigError(f"{name} has no run {number}", hint="`pipeline history` lists them")
+        return run
+
+    def _overtaken(self, name: str, number: int) -> bool:
+        newer = (run for run in self.store.runs(name, limit=1000) if run.number > number)
+        states = (RunState.SUCCEEDED, RunState.QUEUED, RunState.RUNNING)
+        return any(run.state in states and run.kind is RunKind.RUN for run in newer)

@@ -1,0 +1,132 @@
+"""The resident process: the pipelines that it serves, the hooks that call it, and HAProxy."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import logging
+import threading
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, suppress
+from pathlib import Path
+
+from pipeline.balancer.balancer import Balancer
+from pipeline.base.errors import ConfigError, PenstockError, StoreFault
+from pipeline.base.home import Home
+from pipeline.daemon.balancer_supervisor import Guard
+from pipeline.daemon.served_file import Served
+from pipeline.daemon.supervisor import Attendant
+from pipeline.events import Listener
+from pipeline.store.records import Trigger
+from pipeline.store.store import Store
+from pipeline.triggers.spool import Spool
+
+_REFRESH = 1.0
+_logger = logging.getLogger(__name__)
+# As Python has it by itself: objects of each generation that are made before it looks for garbage among them.
+_GARBAGE = (700, 10, 10)
+# Of glibc's malloc.h.
+_M_ARENA_MAX = -8
+
+
+def share_one_arena() -> None:
+    """Have all threads take memory from one place, where glibc is; to be called before there are any.
+
+    It would give each thread its own, and keep there what was in use once: after some deployments, a seventh of all
+    that a daemon takes.
+    """
+    with suppress(AttributeError):
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
+
+
+class Daemon:
+    """Serves pipelines of one home. Raises `ConfigError` at the start, for a file that cannot be served."""
+
+    def __init__(
+        self,
+        home: Home,
+        store: Store,
+        files: Sequence[Path],
+        listeners: Sequence[Listener] = (),
+        parameters: Mapping[str, str] | None = None,
+    ) -> None:
+        self.home = home
+        self.store = store
+        self._listeners = listeners
+        served = [Served(file, home, store, listeners, parameters) for file in files]
+        self.attendants = {s.name: Attendant(s) for s in served}
+        if len(self.attendants) < len(served):
+            raise ConfigError("two of the files have the same name", hint="each pipeline has a name of its own")
+        self._spool = Spool(home.spool)
+        self._guard = Guard(Balancer(home.balancer), self._tell_all)
+        self._called = threading.Event()
+        self._ending = threading.Event()
+        self._reloading = threading.Event()
+
+    def work(self) -> None:
+        """Until `end`: start everything, then follow what changes on disk."""
+        # A command may end before its garbage matters; we stay. What is here by now is none, and need not be looked at.
+        gc.freeze()
+        gc.set_threshold(*_GARBAGE)
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(self._spool.watch(self._called.set))
+            except PenstockError as error:
+                self._tell_all("watch.polling", f"looking for words of hooks every second: {error.message}")
+            threading.Thread(target=self._guard.work, name="guard", daemon=True).start()
+            for attendant in self.attendants.values():
+                attendant.start()
+            while not self._ending.is_set():
+                try:
+                    self._look()
+                except (PenstockError, OSError) as error:
+                    # With no descriptor or no room on the disk left for a while, what is served is served on.
+                    _logger.warning("looking around: %s", error)
+                self._called.wait(_REFRESH)
+                self._called.clear()
+
+    def _look(self) -> None:
+        self.store.write_noted()
+        self._take_words()
+        forced = self._reloading.is_set()
+        self._reloading.clear()
+        for attendant in self.attendants.values():
+            attendant.refresh(forced=forced)
+
+    def reload(self) -> None:
+        """Read every served file again."""
+        self._reloading.set()
+        self._called.set()
+
+    def end(self) -> None:
+        """Have `work` return."""
+        self._ending.set()
+        self._called.set()
+
+    def close(self, patience: float) -> None:
+        """Begin nothing more; returns when all is over, or so many seconds have passed."""
+        self._guard.stop()
+        closing = [
+            threading.Thread(target=attendant.stop, args=(patience,), daemon=True)
+            for attendant in self.attendants.values()
+        ]
+        for thread in closing:
+            thread.start()
+        for thread in closing:
+            thread.join()
+
+    def _take_words(self) -> None:
+        """Hooks have left word: the pipelines of those repositories look."""
+        try:
+            words = self._spool.files()
+        except OSError as error:
+            raise StoreFault(f"cannot read {self.home.spool}: {error.strerror}") from error
+        for file, repository in words.items():
+            for attendant in self.attendants.values():
+                if attendant.git_directory() == repository:
+                    attendant.call(Trigger.HOOK)
+            self._spool.remove(file)
+
+    def _tell_all(self, kind: str, message: str) -> None:
+        for attendant in self.attendants.values():
+            attendant.served.workshop.events().emit(kind, message)

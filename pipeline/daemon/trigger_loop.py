@@ -1,0 +1,121 @@
+"""Notices what is new in one pipeline's repository, by whichever way: all of them lead to a look at its refs."""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
+
+from pipeline.base.backoff import Pace
+from pipeline.base.errors import PenstockError, SystemFault
+from pipeline.runner.context import Workshop
+from pipeline.runner.ref_tracker import Arrivals
+from pipeline.runner.run import CONFIGURATION
+from pipeline.runner.stages import load_source
+from pipeline.store.queue import Request
+from pipeline.store.records import Trigger
+from pipeline.triggers.schedule import Moment, Schedule, local_zone
+
+_REMOTE = timedelta(minutes=1)
+# What a watch may have missed, and how often is looked where there can be no watch.
+_SAFETY = timedelta(minutes=1)
+_UNWATCHED = timedelta(seconds=2)
+# A schedule is never looked at later than this, whatever the machine's clock does.
+_TICK = 20.0
+_logger = logging.getLogger(__name__)
+
+
+class Lookout:
+    """One pipeline's triggers, in a thread. `call` may come from any other."""
+
+    def __init__(self, workshop: Callable[[], Workshop], arrivals: Arrivals) -> None:
+        self._workshop = workshop
+        self._arrivals = arrivals
+        self._called = threading.Event()
+        self._trigger = Trigger.WATCH
+        self._stopping = threading.Event()
+        self._complaint = ""
+
+    def call(self, trigger: Trigger) -> None:
+        """Something may be new. Any number of calls before the next look are one."""
+        self._trigger = trigger
+        self._called.set()
+
+    def stop(self) -> None:
+        """End soon."""
+        self._stopping.set()
+        self._called.set()
+
+    def work(self) -> None:
+        """Until `stop`."""
+        triggers = self._workshop().configuration.pipeline.triggers
+        schedule = Schedule(triggers.schedule, local_zone(), datetime.now(UTC))
+        with ExitStack() as stack:
+            pace, usual = self._observe(stack)
+            due, failures = 0.0, 0
+            while not self._stopping.is_set():
+                if self._called.is_set() or time.monotonic() >= due:
+                    trigger = self._trigger if self._called.is_set() else usual
+                    self._called.clear()
+                    succeeded = self._look(trigger)
+                    pace, failures = pace.after(succeeded=succeeded), 0 if succeeded else failures + 1
+                    due = time.monotonic() + self._wait(pace, usual, failures)
+                schedule, moment = schedule.look(datetime.now(UTC))
+                if moment:
+                    self._run_on_schedule(moment.expression)
+                self._called.wait(min(_TICK, due - time.monotonic(), _until(schedule.next())))
+
+    def _wait(self, pace: Pace, usual: Trigger, failures: int) -> float:
+        """Seconds until the next look that nobody calls for."""
+        seconds = pace.wait(random.random).total_seconds()
+        if usual is Trigger.WATCH and failures:
+            # Here nobody is spared by waiting; and what the watch told may have been what could not be looked at.
+            seconds = min(_UNWATCHED.total_seconds() * 2 ** min(failures - 1, 5), _SAFETY.total_seconds())
+        return seconds
+
+    def _observe(self, stack: ExitStack) -> tuple[Pace, Trigger]:
+        """Begin to watch, where that can be done; how often to look besides, and what a look is then called."""
+        workshop, source = self._workshop(), load_source()
+        triggers, context = workshop.configuration.pipeline.triggers, workshop.context()
+        if source.git_directory(context) is None:
+            return Pace(triggers.poll or _REMOTE), Trigger.POLL
+        if triggers.watch:
+            try:
+                stack.enter_context(source.watch(context, lambda: self.call(Trigger.WATCH)))
+            except (SystemFault, OSError) as error:
+                text = f"cannot watch the repository, looking every {_UNWATCHED.total_seconds():g} s instead: {error}"
+                workshop.events().emit("watch.polling", text)
+                return Pace(min(triggers.poll or _UNWATCHED, _UNWATCHED)), Trigger.POLL
+        return Pace(triggers.poll or _SAFETY), Trigger.POLL if triggers.poll else Trigger.WATCH
+
+    def _look(self, trigger: Trigger) -> bool:
+        try:
+            self._arrivals.look(trigger)
+        except PenstockError as error:
+            # Told once: a remote that is away for a night need not fill the history.
+            if error.message != self._complaint:
+                self._workshop().events().emit("trigger.failed", f"cannot look for new commits: {error.message}")
+                self._complaint = error.message
+            return False
+        except Exception:
+            _logger.exception("looking for new commits: a fault of Penstock itself")
+            return False
+        self._complaint = ""
+        return True
+
+    def _run_on_schedule(self, expression: str) -> None:
+        workshop = self._workshop()
+        try:
+            workshop.events().emit("trigger.schedule", f"it is time: {expression}")
+            self._arrivals.ask(Request(Trigger.SCHEDULE, options={CONFIGURATION: "commit"}))
+        except PenstockError as error:
+            _logger.warning("the schedule %s: %s", expression, error.message)
+
+
+def _until(moment: Moment | None) -> float:
+    """The seconds until then, never none: a clock that is a little behind is looked at again."""
+    return max(0.01, (moment.at - datetime.now(UTC)).total_seconds()) if moment else _TICK

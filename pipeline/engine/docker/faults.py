@@ -1,0 +1,107 @@
+"""What the SDK raises, in words that say whose fault it is and what to do."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from pipeline.base.errors import CacheVanished, EngineFault, StageFailed
+
+# Seconds that one answer of the engine may take.
+TIMEOUT = 60
+_MAKE_ROOM = "make room: docker system df shows what takes it"
+# What the builder says when an image that it was about to build on is removed under its hands.
+_VANISHED = re.compile(
+    r"unknown parent image|failed to set parent|(unable to find image|No such image:|failed to get digest) \"?sha256:"
+)
+
+
+@contextmanager
+def readable_errors() -> Iterator[None]:
+    import docker.errors
+    import requests.exceptions
+    import urllib3.exceptions
+
+    try:
+        yield
+    except docker.errors.APIError as error:
+        text = str(error.explanation or error)
+        hint = _MAKE_ROOM if "no space left" in text else None
+        raise EngineFault(f"Docker: {text}", hint=hint) from error
+    except (
+        docker.errors.DockerException,
+        requests.exceptions.RequestException,
+        urllib3.exceptions.HTTPError,
+        OSError,
+    ) as error:
+        raise _unreachable(error) from error
+
+
+def _unreachable(error: Exception) -> EngineFault:
+    address = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
+    text = str(error)
+    if "Permission denied" in text:
+        return EngineFault(
+            f"Docker at {address} does not let you in", hint="join the group docker, or run this as root"
+        )
+    if any(sign in text for sign in ("No such file", "Connection refused", "FileNotFound")):
+        return EngineFault(
+            f"Docker does not run: nothing answers at {address}",
+            hint="start it: systemctl start docker, or run dockerd",
+        )
+    if "timed out" in text.lower():
+        return EngineFault(f"Docker at {address} did not answer within {TIMEOUT} s")
+    with contextlib.suppress(IndexError):
+        text = text.splitlines()[0]
+    return EngineFault(f"Docker at {address} went away: {text}", hint="see that it runs, then run the command again")
+
+
+@contextmanager
+def gone_is_fine() -> Iterator[None]:
+    """What is not there (any more) needs no removing, stopping or reading."""
+    import docker.errors
+
+    try:
+        yield
+    except docker.errors.NotFound:
+        pass
+    except docker.errors.APIError as error:
+        if error.status_code == 409 and ("is not running" in str(error) or "already in progress" in str(error)):
+            return
+        raise
+
+
+@contextmanager
+def users_fault(name: str) -> Iterator[None]:
+    """Docker refuses what the pipeline.yaml or the image asks for."""
+    import docker.errors
+
+    try:
+        yield
+    except docker.errors.NotFound as error:
+        raise StageFailed(f"{name} cannot be started: {error.explanation}") from error
+    except docker.errors.APIError as error:
+        text = str(error.explanation)
+        if "no space left" in text or (error.status_code == 500 and "OCI runtime" not in text):
+            raise
+        raise StageFailed(f"{name} cannot be started: {_essence(text)}") from error
+
+
+def build_failed(error: str, last: list[str]) -> StageFailed | EngineFault:
+    """A step's failure, with the step and the builder's last lines."""
+    if _VANISHED.search(error):
+        return CacheVanished()
+    lines = [line for line in error.strip().splitlines() if line.strip()]
+    step = next((line for line in reversed(last) if line.startswith("Step ")), None)
+    message = f"the build failed{f' in {step}' if step else ''}: {lines[-1] if lines else error}"
+    if "no space left" in error:
+        return EngineFault(message, hint=_MAKE_ROOM, tail=tuple(last))
+    return StageFailed(message, tail=tuple(last))
+
+
+def _essence(text: str) -> str:
+    """The last part of runc's nested complaint: what was not found, or not allowed."""
+    return re.split(r"(?:starting|start) container process(?: caused)?: ", text)[-1].replace(": unknown", "")

@@ -1,0 +1,93 @@
+"""What a command asks the daemon, when there is one."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from pipeline.base.errors import ConfigError, PenstockError, SystemFault
+from pipeline.base.home import Home
+from pipeline.base.sockets import short_path
+from pipeline.events import Event
+
+_TIMEOUT = 30.0
+
+
+class Client:
+    """Asks the daemon of one home over its socket. Raises what the daemon answers: `ConfigError` or `SystemFault`."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    @classmethod
+    def find(cls, home: Home, pipeline: str) -> Client | None:
+        """A client of the daemon that serves a pipeline; None where none does."""
+        client = cls(home.socket)
+        try:
+            served = client.ask("GET", "/v1")["pipelines"]
+        except SystemFault:
+            return None
+        return client if pipeline in served else None
+
+    def ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+        """What is answered, None for nothing."""
+        connection = _Connection(self._path)
+        try:
+            connection.request(method, path, json.dumps(body) if body is not None else None)
+            answer = connection.getresponse()
+            content = answer.read()
+        except (OSError, http.client.HTTPException) as error:
+            raise SystemFault(f"the daemon at {self._path} does not answer: {error}") from error
+        finally:
+            connection.close()
+        if answer.status >= 400:
+            raise _refusal(answer.status, content)
+        return json.loads(content) if content else None
+
+    def events(self, pipeline: str, run: int, after: int = 0) -> Iterator[Event]:
+        """A run's events until it is over."""
+        while True:
+            connection = _Connection(self._path)
+            try:
+                connection.request("GET", f"/v1/pipelines/{pipeline}/runs/{run}/events?after={after}")
+                for line in connection.getresponse():
+                    if line.startswith(b"data: "):
+                        data = json.loads(line[6:])
+                        after = data.pop("id")
+                        yield Event(**{**data, "at": datetime.fromisoformat(data["at"])})
+            except (OSError, http.client.HTTPException) as error:
+                raise SystemFault(
+                    f"the daemon went away: {error}", hint=f"run {run} goes on when it is back: pipeline events {run}"
+                ) from error
+            finally:
+                connection.close()
+            if self.ask("GET", f"/v1/pipelines/{pipeline}/runs/{run}")["state"] not in ("queued", "running"):
+                return
+
+
+class _Connection(http.client.HTTPConnection):
+    def __init__(self, path: Path) -> None:
+        super().__init__("penstock", timeout=_TIMEOUT)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        with short_path(self._path.parent, self._path.name) as short:
+            self.sock.connect(short)
+
+
+def _refusal(status: int, content: bytes) -> PenstockError:
+    kind = SystemFault if status >= 500 else ConfigError
+    try:
+        data = json.loads(content)
+    except ValueError:
+        data = None
+    if not isinstance(data, dict) or "error" not in data:
+        return SystemFault(f"the daemon answered {status}", hint="its own output says more")
+    return kind(data["error"], hint=data.get("hint"))

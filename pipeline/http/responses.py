@@ -1,0 +1,55 @@
+"""Runs, events and pipelines as the control API shows them: the records of the store, as JSON."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from pipeline.daemon.supervisor import Attendant
+from pipeline.events import Event
+from pipeline.store.records import Release, Run, StageRecord
+from pipeline.store.store import Store
+
+_RUN = TypeAdapter(Run)
+
+
+def run_data(store: Store, run: Run) -> dict[str, Any]:
+    """A run with its stages."""
+    stages = store.stages(run.pipeline, run.number)
+    return {**_plain(run), "stages": [_plain(stage) for stage in stages]}
+
+
+def event_data(number: int, event: Event) -> dict[str, Any]:
+    """An event with its number, from which a follower can go on."""
+    return {**_plain(event), "id": number}
+
+
+def pipeline_data(store: Store, attendant: Attendant) -> dict[str, Any]:
+    """A served pipeline: what serves, what is being done, what is closed."""
+    name = attendant.served.name
+    active, runs = store.active_release(name), store.runs(name, limit=1)
+    return {
+        "name": name,
+        "file": str(attendant.served.file),
+        "ready": attendant.ready.is_set(),
+        "release": {k: v for k, v in _plain(active).items() if k != "spec"} if active else None,
+        "last_run": run_data(store, runs[0]) if runs else None,
+        "closed_transitions": store.transitions.closed(name),
+    }
+
+
+def run_schema() -> dict[str, Any]:
+    """The JSON Schema of a run, without its stages."""
+    return _RUN.json_schema(mode="serialization", ref_template="#/components/schemas/{model}")
+
+
+def _plain(record: Run | StageRecord | Release | Event) -> dict[str, Any]:
+    plain: dict[str, Any] = json.loads(json.dumps(asdict(record), default=_text))
+    return plain
+
+
+def _text(value: Any) -> str:
+    return value.isoformat() if hasattr(value, "isoformat") else str(value)

@@ -1,0 +1,246 @@
+"""Webhooks over HTTP: a public door that nobody is behind. It lets in what a forge has signed, and little of it.
+
+`webhook_app` is the application, `webhook_config` the way to serve it: with the limits that an application alone cannot
+keep, on connections that carry one request each.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack, suppress
+from operator import attrgetter
+from typing import Protocol, cast, get_args
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from pipeline.base.errors import PenstockError
+from pipeline.config.triggers import Forge
+from pipeline.triggers.webhook import LIMIT, Delivery, Ignored, Refused, read_delivery, read_head, too_large
+
+_log = logging.getLogger(__name__)
+
+_NAME = re.compile(r"[A-Za-z0-9-]{1,32}")
+# How long a body may take, and a whole connection, in seconds. GitHub gives up after 10, GitLab too.
+_BODY_TIME, _CONNECTION_TIME = 15, 20
+# How much of a refused body is still read, in bytes, and for how long, in seconds.
+_LINGER_BYTES, _LINGER_TIME = 256 * 1024, 1
+# Few deliveries are larger than this, in bytes. Those that are may not fill the memory together.
+_SMALL, _MOST_LARGE = 256 * 1024, 2
+_MOST_CONNECTIONS = 200
+_NOBODY = "there is no such webhook here"
+_LATER = "it could not be taken in: send it again"
+_HEADERS = {503: {"Retry-After": "30"}}
+
+
+class Inbox(Protocol):
+    """Where deliveries go. Called from several threads at once; nothing of it is called before the path is checked."""
+
+    def secret(self, pipeline: str, forge: Forge) -> str | None:
+        """The secret that the forge signs with for this pipeline. None where there is no such pipeline or webhook."""
+
+    def is_replay(self, pipeline: str, digest: str) -> bool:
+        """Whether this was asked before for the pipeline and the digest. Remembered at once: of two that ask together,
+        one is told True."""
+
+    def arrive(self, pipeline: str, delivery: Delivery) -> None:
+        """Take a genuine delivery in, quickly: the repository is looked at later. It may not be lost once this returns,
+        whatever becomes of this process: it is on disk, or a look at the next start finds what it tells of."""
+
+    def forget(self, pipeline: str, digest: str) -> None:
+        """`arrive` failed: what the forge sends again will be no replay."""
+
+
+def webhook_app(inbox: Inbox, further: Sequence[Route] = ()) -> Starlette:
+    """`POST /webhooks/{pipeline}/{forge}`, and nothing but `further` routes besides.
+
+    202: taken in, or known already. A replay is not answered 409, since forges send again what we did not answer in
+    time: that is no fault of theirs, GitLab counts it as one and stops after a few, and to a thief a 202 gives nothing.
+    200: genuine, and starts nothing. Otherwise 400, 401, 404, 405, 408, 411, 413, 415, or 503 when it should be sent
+    again. Each answer is JSON with a `status` and, unless it is accepted, a `reason`.
+    """
+    app = Starlette(
+        routes=[Route("/webhooks/{pipeline}/{forge}", _Receiver(inbox).receive, methods=["POST"]), *further],
+        exception_handlers={Refused: _refuse, HTTPException: _refuse_path, PenstockError: _fail},
+    )
+    app.router.redirect_slashes = False
+    return app
+
+
+def webhook_config(inbox: Inbox, further: Sequence[Route] = ()) -> uvicorn.Config:
+    """How to serve `webhook_app`: `uvicorn.Server(webhook_config(inbox)).run(sockets=[…])`, in any thread."""
+    return uvicorn.Config(
+        webhook_app(inbox, further),
+        http=_Connection,
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        h11_max_incomplete_event_size=16 * 1024,
+        timeout_graceful_shutdown=5,
+    )
+
+
+class _Connection(H11Protocol):
+    """A connection with an end: whoever is slow does not stay, and when there are too many the oldest gives way."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.since = time.monotonic()
+        self._end = self.loop.call_later(_CONNECTION_TIME, transport.abort)
+        live = [other for other in self.connections if not other.transport.is_closing()]
+        if len(live) > _MOST_CONNECTIONS:
+            min(live, key=attrgetter("since")).transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._end.cancel()
+        super().connection_lost(exc)
+
+    def eof_received(self) -> None:
+        """A body that ends before its length is malformed: say so, the other half of the connection may be open."""
+        if self.cycle is not None and self.cycle.more_body and not self.cycle.response_started:
+            self.data_received(b"")
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+
+
+class _Receiver:
+    """Takes one delivery after another, many at a time."""
+
+    def __init__(self, inbox: Inbox) -> None:
+        self._inbox = inbox
+        self._large = asyncio.Semaphore(_MOST_LARGE)
+
+    async def receive(self, request: Request) -> Response:
+        """Read what a forge sends and take it in. Whatever may block does so in a thread."""
+        pipeline, forge = _addressed(request)
+        secret = await run_in_threadpool(self._inbox.secret, pipeline, forge)
+        if not secret:
+            raise Refused(404, _NOBODY)
+        _check_length(request)
+        read_head(forge, request.headers.items(), secret, time.time())
+        async with AsyncExitStack() as held:
+            body = await self._body(request, held)
+            return await run_in_threadpool(self._take, pipeline, forge, request, body, secret)
+
+    async def _body(self, request: Request, held: AsyncExitStack) -> bytes:
+        """The body. A large one takes a place among the few that may be, which `held` gives back."""
+        body = bytearray()
+        try:
+            async with asyncio.timeout(_BODY_TIME):
+                async for chunk in request.stream():
+                    if len(body) + len(chunk) > LIMIT:
+                        raise too_large()
+                    body += chunk
+                    if len(body) - len(chunk) <= _SMALL < len(body):
+                        if self._large.locked():
+                            raise Refused(503, "too many large deliveries at once: send it again")
+                        await held.enter_async_context(self._large)
+            return bytes(body)
+        except TimeoutError:
+            raise Refused(408, f"the body was not there within {_BODY_TIME} s") from None
+        except ClientDisconnect:
+            raise Refused(400, "the body ends before its length") from None
+        finally:
+            body.clear()  # what is raised holds on to it until it is answered
+
+    def _take(self, pipeline: str, forge: Forge, request: Request, body: bytes, secret: str) -> Response:
+        outcome = read_delivery(forge, request.headers.items(), body, secret, time.time())
+        if isinstance(outcome, Ignored):
+            return _answer(200, status="ignored", reason=outcome.reason)
+        if self._inbox.is_replay(pipeline, outcome.digest):
+            _log.warning("webhook of %s for %s: a delivery came again, and starts nothing", forge, pipeline)
+            return _answer(202, status="known", reason="this delivery came before")
+        try:
+            self._inbox.arrive(pipeline, outcome)
+        except Exception as error:
+            self._inbox.forget(pipeline, outcome.digest)
+            _log.exception("webhook of %s for %s: a delivery could not be taken in", forge, pipeline)
+            raise Refused(503, _LATER) from error
+        _log.info("webhook of %s for %s: %s is at %s", forge, pipeline, outcome.ref, outcome.sha)
+        return _answer(202, status="accepted", pipeline=pipeline, ref=outcome.ref, sha=outcome.sha)
+
+
+def _addressed(request: Request) -> tuple[str, Forge]:
+    """Whom the path means. Written in any other way than the plain one, it means nobody."""
+    pipeline, forge = request.path_params["pipeline"], request.path_params["forge"]
+    is_plain = request.scope["raw_path"] == request.scope["path"].encode()
+    if not is_plain or not _NAME.fullmatch(pipeline) or forge not in get_args(Forge):
+        raise Refused(404, _NOBODY)
+    return pipeline, cast("Forge", forge)
+
+
+def _check_length(request: Request) -> None:
+    """Refuse before it is read what would be too long, or of a length that two who read it may see differently."""
+    length, is_chunked = request.headers.get("content-length"), "transfer-encoding" in request.headers
+    if length and is_chunked:
+        raise Refused(400, "Content-Length and Transfer-Encoding exclude each other")
+    if length is None and not is_chunked:
+        raise Refused(411, "Content-Length is missing")
+    if length and int(length) > LIMIT:
+        raise too_large()
+
+
+async def _refuse(
+    request: Request, error: Exception, what: str = "webhook", headers: Mapping[str, str] | None = None
+) -> Response:
+    """Answer and log a refusal, without a word of what was sent but who should have had it."""
+    assert isinstance(error, Refused)
+    error.with_traceback(None)  # it holds the body, of which we are rid while the answer lingers
+    client = request.client.host if request.client else "somebody"
+    _log.warning("%s from %s to %s refused with %d: %s", what, client, _shown(request), error.status, error.reason)
+    return _answer(error.status, headers, status="refused", reason=error.reason)
+
+
+async def _refuse_path(request: Request, error: Exception) -> Response:
+    """The same for what reaches no route, or with a method that it has not."""
+    assert isinstance(error, HTTPException)
+    headers = dict(error.headers or {})
+    allowed = headers.get("Allow")
+    reason = f"it takes {allowed} only" if allowed else "there is nothing of that name here"
+    return await _refuse(request, Refused(error.status_code, reason), "request", headers)
+
+
+async def _fail(request: Request, error: Exception) -> Response:
+    """The same where the fault is ours: a secret that cannot be read, a disk that is full."""
+    _log.error("webhook to %s: %s", _shown(request), error)
+    return await _refuse(request, Refused(503, _LATER))
+
+
+def _shown(request: Request) -> str:
+    path = request.scope["raw_path"].decode("ascii", "backslashreplace")
+    return path if len(path) <= 100 else f"{path[:100]}…"
+
+
+class _Refusal(JSONResponse):
+    """An answer sent at once, on a connection that stays open for a moment more.
+
+    Closed at once on what a client still sends, TCP would throw away the answer with it.
+    """
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        await send({"type": "http.response.body", "body": self.body, "more_body": True})
+        size = 0
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_LINGER_TIME):
+                while size < _LINGER_BYTES and (message := await receive())["type"] != "http.disconnect":
+                    size += len(message["body"])
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+def _answer(code: int, more: Mapping[str, str] | None = None, **content: str) -> Response:
+    headers = {"Connection": "close", **_HEADERS.get(code, {}), **(more or {})}
+    return (JSONResponse if code < 400 else _Refusal)(content, code, headers)

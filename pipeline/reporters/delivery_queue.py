@@ -1,0 +1,77 @@
+"""The way to one reporter: a queue and a thread, so that whoever tells never waits."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from queue import SimpleQueue
+
+from pipeline.base.errors import PenstockError
+from pipeline.base.masking import Mask
+from pipeline.config.secrets import Secrets
+from pipeline.reporters.report import Report
+from pipeline.reporters.reporter import Reporter, Undelivered
+
+ATTEMPTS = 5
+# The longest that somebody who asks to be left alone is left alone.
+_LONGEST_S = 60.0
+
+# Told of a message that did not arrive: the reporter's name, and why, without secrets.
+Failed = Callable[[str, str], None]
+
+
+class Delivery:
+    """Brings messages to a reporter, in order, each tried up to five times. `pause` is the first wait, in seconds."""
+
+    def __init__(self, name: str, reporter: Reporter, secrets: Secrets, failed: Failed, pause: float = 1.0) -> None:
+        self.needs_commit = reporter.needs_commit
+        self._name = name
+        self._reporter = reporter
+        self._secrets = secrets
+        self._failed = failed
+        self._pause = pause
+        self._queue: SimpleQueue[Report | None] = SimpleQueue()
+        self._given_up = threading.Event()
+        self._thread = threading.Thread(target=self._work, name=f"reporter {name}", daemon=True)
+        self._thread.start()
+
+    def put(self, report: Report) -> None:
+        """Have it told. Returns at once."""
+        self._queue.put(report)
+
+    def end(self) -> None:
+        """Nothing more will be put. Returns at once."""
+        self._queue.put(None)
+
+    def join(self, timeout: float) -> None:
+        """Wait until everything is told, after `end`. After `timeout` seconds the rest is given up, which is said."""
+        self._thread.join(timeout)
+        if self._thread.is_alive():
+            self._given_up.set()
+            self._failed(self._name, "the run is over, and not everything was taken in time")
+
+    def _work(self) -> None:
+        while (report := self._queue.get()) is not None and not self._given_up.is_set():
+            reason = self._deliver(report)
+            if reason and not self._given_up.is_set():
+                self._failed(self._name, Mask(self._secrets.values())(f"{report.event.kind}: {reason}"))
+
+    def _deliver(self, report: Report) -> str:
+        """Why it did not arrive; nothing when it did."""
+        reason = ""
+        for attempt in range(ATTEMPTS):
+            try:
+                self._reporter.report(report, self._secrets.resolve)
+            except Undelivered as error:
+                reason = str(error)
+                if not error.again or attempt == ATTEMPTS - 1:
+                    return reason
+                if self._given_up.wait(min(_LONGEST_S, max(error.after, self._pause * 2**attempt))):
+                    return reason
+            except PenstockError as error:
+                return error.message
+            except Exception as error:  # noqa: BLE001  # whatever somebody's reporter raises: the run goes on
+                return repr(error)
+            else:
+                return ""
+        return reason

@@ -1,0 +1,67 @@
+"""What is told of one run to everybody outside who asked for it."""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from typing import cast
+
+from pipeline.base.errors import StoreFault
+from pipeline.config.load import Configuration
+from pipeline.events import Event, Events
+from pipeline.reporters.delivery_queue import Delivery
+from pipeline.reporters.report import Report
+from pipeline.reporters.reporter import Reporter
+from pipeline.store.store import Store
+
+
+class Reporting:
+    """Tells each reporter of the configuration of every `run.*` event. Never raises, and never keeps the run waiting.
+
+    Subscribe `hear` to the run's events. A message that does not arrive becomes the event `reporter.failed`, with the
+    fields `reporter` and `reason`. `pause` is the wait before a second try, in seconds; it doubles with each.
+    """
+
+    def __init__(
+        self, configuration: Configuration, run: int, store: Store, events: Events, *, pause: float = 1.0
+    ) -> None:
+        self._run = run
+        self._store = store
+        self._events = events
+        self._withheld: Event | None = None
+        self._deliveries = [
+            Delivery(name, cast("Reporter", reporter), configuration.secrets, self._failed, pause)
+            for name, reporter in configuration.pipeline.reporters.items()
+        ]
+
+    def hear(self, event: Event) -> None:
+        """A listener of `Events`: has it told. Returns at once."""
+        subject = event.kind.partition(".")[0]
+        if not self._deliveries or subject not in ("run", "stage"):
+            return
+        run = None
+        with suppress(StoreFault):
+            run = self._store.run(event.pipeline, self._run)
+        if run is None:
+            return
+        withheld, self._withheld = self._withheld, None
+        if not run.sha:
+            # Which commit it is, the Source stage finds out. Then its start is told, or at once how it ended.
+            self._withheld = event if subject == "run" else withheld
+        for delivery in self._deliveries:
+            due = event if subject == "run" else withheld if delivery.needs_commit else None
+            if due is not None and (run.sha or not delivery.needs_commit):
+                delivery.put(Report(due, run))
+
+    def close(self, timeout: float = 10.0) -> None:
+        """Wait for what is under way, at most `timeout` seconds. What is not told by then is given up."""
+        deadline = time.monotonic() + timeout
+        for delivery in self._deliveries:
+            delivery.end()
+        for delivery in self._deliveries:
+            delivery.join(max(0.0, deadline - time.monotonic()))
+
+    def _failed(self, name: str, reason: str) -> None:
+        # The store may be gone by now; whoever was to be told is told no more in any case.
+        with suppress(StoreFault):
+            self._events.emit("reporter.failed", f"reporter {name}: {reason}", reporter=name, reason=reason)

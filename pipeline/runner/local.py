@@ -1,0 +1,108 @@
+"""Runs that a command works on itself: one at a time for each pipeline, out of the queue."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+from pipeline.base.errors import ConfigError, LockHeld
+from pipeline.base.home import Home
+from pipeline.base.lock import held
+from pipeline.config.load import Configuration
+from pipeline.events import Listener
+from pipeline.runner.context import Workshop
+from pipeline.runner.history import prune
+from pipeline.runner.ownership import claim, refuse_stranger
+from pipeline.runner.recovery import needs_recovery, recover
+from pipeline.runner.run import FORCE, Execution
+from pipeline.runner.stages import load_deployer, load_stages
+from pipeline.store.queue import Request
+from pipeline.store.records import Run, RunKind, Trigger
+from pipeline.store.store import Store
+
+
+class Runner:
+    """Executes a pipeline. Listeners hear every event; setting `cancelled` ends what is going on, in order."""
+
+    def __init__(
+        self,
+        home: Home,
+        configuration: Configuration,
+        store: Store,
+        listeners: Sequence[Listener] = (),
+        cancelled: threading.Event | None = None,
+    ) -> None:
+        self._workshop = Workshop(home, configuration, store, listeners)
+        self._cancelled = cancelled or threading.Event()
+        self._name = configuration.pipeline.name
+
+    def run(
+        self,
+        requested: str | None = None,
+        *,
+        force: bool = False,
+        take_over: bool = False,
+        wait: timedelta = timedelta(0),
+    ) -> Run:
+        """Source, Build, Deploy; `skipped` when there was nothing to do. Raises what the run came to.
+
+        `take_over` says that a pipeline of this name, declared in another file, is this one.
+        """
+        options: dict[str, Any] = {FORCE: True} if force else {}
+        request = Request(Trigger.COMMAND, requested, options=options)
+        return self._work(request, wait, take_over=take_over)
+
+    def rollback(self, number: int | None = None, *, wait: timedelta = timedelta(0)) -> Run:
+        """Put release `number` back, or the one before the present one."""
+        return self._work(Request(Trigger.COMMAND, str(number) if number else None, RunKind.ROLLBACK), wait)
+
+    def down(self, *, wait: timedelta = timedelta(0)) -> Run:
+        """Drain and remove everything of the pipeline."""
+        return self._work(Request(Trigger.COMMAND, kind=RunKind.DOWN), wait)
+
+    def plan(self, requested: str | None = None) -> dict[str, list[str]]:
+        """What each stage of a run would do."""
+        context = self._workshop.context(requested=requested)
+        with self._workshop.masked():
+            refuse_stranger(self._workshop.store, self._workshop.configuration)
+            context = replace(context, force=not load_deployer().is_current(context))
+            return {stage.name: stage.plan(context) for stage in load_stages()}
+
+    def heal(self) -> None:
+        """Put right what a crash left; does nothing while somebody works, who does that first."""
+        if not needs_recovery(self._workshop.context()):
+            return
+        try:
+            with self._workshop.masked(), held(self._workshop.home.lock(self._name), f"recovery of {self._name}"):
+                recover(self._workshop)
+        except LockHeld:
+            return
+
+    def _work(self, request: Request, wait: timedelta, *, take_over: bool = False) -> Run:
+        with self._holding(f"{request.kind} of {self._name}", wait, take_over=take_over):
+            queue, mode = self._workshop.store.queue, self._workshop.configuration.pipeline.execution_mode
+            run = queue.begin(self._name, request, mode)
+            if run is None:
+                raise ConfigError(
+                    "other runs wait in the queue, and this one must not overtake them",
+                    hint="start `pipeline serve`, which works them off, or give them up with `pipeline cancel`",
+                )
+            Execution(self._workshop, run, self._cancelled).work()
+            prune(self._workshop)
+            return queue.run(self._name, run.number)
+
+    @contextmanager
+    def _holding(self, purpose: str, wait: timedelta, *, take_over: bool) -> Iterator[None]:
+        """The pipeline is ours, and what a crash left is put right."""
+        workshop = self._workshop
+        with workshop.masked(), held(workshop.home.lock(self._name), purpose, wait=wait.total_seconds()):
+            if not take_over:
+                refuse_stranger(workshop.store, workshop.configuration)
+            claim(workshop.store, workshop.configuration)
+            if needs_recovery(workshop.context()):
+                recover(workshop)
+            yield

@@ -1,0 +1,67 @@
+"""After a crash: runs that nobody works on any more are closed or queued again, and what they began is put right."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from pipeline.api import StageContext
+from pipeline.base.errors import ConfigError, StageFailed
+from pipeline.runner.context import Workshop
+from pipeline.runner.stages import load_deployer
+from pipeline.runner.submission import tell
+from pipeline.store.records import DeploymentState, Run, RunState, StageState
+
+# A run that nobody survives is given up.
+_ATTEMPTS = 5
+
+
+def needs_recovery(context: StageContext, working: Collection[int] = ()) -> bool:
+    """Whether a process died in the middle of something. `working` are the runs that the caller works on itself."""
+    pipeline = context.configuration.pipeline.name
+    deployment = context.store.open_deployment(pipeline)
+    open_runs = {run.number for run in context.store.unfinished_runs(pipeline)}
+    return not (open_runs | ({deployment.run} if deployment else set())) <= set(working)
+
+
+def recover(workshop: Workshop, working: Collection[int] = ()) -> None:
+    """Put right what a dead process left. The caller holds the pipeline's lock, so nobody else is at it.
+
+    The runs in `working`, which the caller works on itself, are left alone.
+    """
+    from pipeline.engine.docker.engine import Engine
+
+    store, pipeline, events = workshop.store, workshop.pipeline, workshop.events()
+    context = workshop.context(events)
+    abandoned = [run for run in store.unfinished_runs(pipeline) if run.number not in working]
+    with Engine(context.home.id) as engine:
+        engine.containers.remove_leftovers(pipeline, lambda: working)
+    deployment = store.open_deployment(pipeline)
+    if deployment is not None and deployment.run not in working:
+        events.emit("recovery.started", "bringing the target group back to the last good release")
+        try:
+            done = load_deployer().recover(context, deployment)
+        except (StageFailed, ConfigError) as failure:
+            # The release that served no longer works, for reasons of its own. That must not keep a new one out.
+            store.finish_deployment(deployment, DeploymentState.FAILED, failure.message)
+            events.emit("recovery.failed", f"the last good release does not come up: {failure.message}")
+        else:
+            events.emit("recovery.finished", f"recovered: {done}")
+    for run in abandoned:
+        _close(workshop, run, f"interrupted{_where(context, run)}")
+
+
+def _close(workshop: Workshop, run: Run, reason: str) -> None:
+    """What came from the queue goes back to it: whoever asked for it is not there to ask again."""
+    mode = workshop.configuration.pipeline.execution_mode
+    # Told when it is put right, once: before, Docker may be away for hours.
+    workshop.events(run.number).emit("run.interrupted", f"run {run.number} was {reason}")
+    if run.queued_at is None or run.attempts >= _ATTEMPTS:
+        workshop.store.finish_run(run.pipeline, run.number, RunState.INTERRUPTED, reason)
+        return
+    tell(workshop, workshop.store.queue.requeue(run.pipeline, run.number, mode))
+
+
+def _where(context: StageContext, run: Run) -> str:
+    stages = context.store.stages(run.pipeline, run.number)
+    running = next((s.name for s in stages if s.state is StageState.RUNNING), None)
+    return f" during {running.capitalize()}" if running else ""

@@ -1,1 +1,0 @@
-"""The resident process, and what reaches it over HTTP."""

@@ -1,0 +1,161 @@
+"""The log of one run: every line that its stages' tools print, one JSON object a line, secrets masked."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import takewhile
+from pathlib import Path
+from typing import Self
+
+from pipeline.base.errors import StoreFault
+
+_LINE_LIMIT = 16 * 1024
+_FILE_LIMIT = 64 * 2**20
+# The longest form of a secret that is found where an endless line was cut in its middle.
+_OVERLAP = 8 * 1024
+_CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07]*\x07|[\x00-\x08\x0b-\x1f\x7f]")
+_POLL = 0.1
+
+
+@dataclass(frozen=True)
+class LogLine:
+    """One line of a run's log. `at` is UTC, in ISO 8601; `end` is the offset in bytes at which the next one begins."""
+
+    at: str
+    stage: str
+    text: str
+    end: int
+
+
+class RunLogFile:
+    """Writes a run's log. Every line is in the file when `line` returns. Safe to use from any thread.
+
+    A line of 16 Ki characters or more is kept as far as that, and may be a piece of a longer one that was cut: what
+    begins the next line of its stage is masked as if the two were one, and what could begin a secret at its own end
+    is not kept.
+    """
+
+    def __init__(self, path: Path, mask: Callable[[str], str]) -> None:
+        self._mask = mask
+        self._lock = threading.Lock()
+        self._before: dict[str, str] = {}
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._file = _Appended(path)
+        except OSError as error:
+            raise StoreFault(f"cannot write {path}: {error.strerror}") from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the log. What still comes is not kept."""
+        with suppress(OSError):
+            self._file.close()
+
+    def line(self, stage: str, text: str) -> None:
+        """Keep one line. Past 64 MiB the log says so once and keeps no more: the disk is for other things too."""
+        with self._lock:
+            if self._file.closed or self._file.size > _FILE_LIMIT:
+                return
+            kept = self._kept(stage, text)
+            if self._file.size + len(kept.encode(errors="replace")) + 80 > _FILE_LIMIT:
+                kept = f"the log has reached {_FILE_LIMIT >> 20} MiB: nothing more is kept"
+                self._file.size = _FILE_LIMIT
+            try:
+                entry = {"at": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}", "stage": stage, "text": kept}
+                self._file.append(json.dumps(entry, ensure_ascii=False))
+            except OSError as error:
+                raise StoreFault(f"cannot write the run's log: {error.strerror}") from error
+
+    def _kept(self, stage: str, text: str) -> str:
+        """What may be on disk of a line."""
+        masked = self._after(self._before.pop(stage, ""), text)
+        if len(text) < _LINE_LIMIT:
+            return masked
+        self._before[stage] = text[-_OVERLAP:]
+        end = min(_LINE_LIMIT, max(0, len(masked) - _OVERLAP))
+        return f"{masked[:end]} … ({len(text)} characters, cut)"
+
+    def _after(self, before: str, text: str) -> str:
+        """`text` without secrets, also without the rest of one that began in `before`."""
+        masked, whole = self._clean(before), self._clean(before + text)
+        shared = takewhile(lambda pair: pair[0] == pair[1], zip(masked, whole, strict=False))
+        return whole[len(list(shared)) :]
+
+    def _clean(self, text: str) -> str:
+        masked = self._mask(text)
+        visible = _CONTROL.sub("", masked)
+        # Colours can hide a secret, by standing in it.
+        return masked if visible == masked else self._mask(visible)
+
+
+class _Appended:
+    """A file that gets lines at its end. One that a full disk cut short is ended before the next one begins."""
+
+    def __init__(self, path: Path) -> None:
+        self._raw = io.FileIO(path, "a+", opener=lambda name, flags: os.open(name, flags, 0o600))
+        self.size = os.fstat(self._raw.fileno()).st_size
+        self._torn = self.size > 0 and os.pread(self._raw.fileno(), 1, self.size - 1) != b"\n"
+
+    @property
+    def closed(self) -> bool:
+        return self._raw.closed
+
+    def close(self) -> None:
+        self._raw.close()
+
+    def append(self, text: str) -> None:
+        """Add a line. Raises `OSError`."""
+        rest = b"\n" * self._torn + text.encode(errors="backslashreplace") + b"\n"
+        self._torn = True
+        while rest:
+            written = self._raw.write(rest)
+            self.size += written
+            rest = rest[written:]
+        self._torn = False
+
+
+def read_log(path: Path, start: int = 0) -> Iterator[LogLine]:
+    """The lines of a run's log from an offset in bytes on, which is 0 or the `end` of a line.
+
+    What a crash or a full disk cut short is left out.
+    """
+    with suppress(FileNotFoundError), path.open("rb") as file:
+        file.seek(start)
+        for line in file:
+            start += len(line)
+            if (parsed := _parse(line, start)) is not None:
+                yield parsed
+
+
+def follow(path: Path, finished: Callable[[], bool], start: int = 0) -> Iterator[LogLine]:
+    """The lines of a run's log as they come, until `finished` and everything is read."""
+    while True:
+        last = finished()
+        for line in read_log(path, start):
+            start = line.end
+            yield line
+        if last:
+            return
+        time.sleep(_POLL)
+
+
+def _parse(line: bytes, end: int) -> LogLine | None:
+    try:
+        entry = json.loads(line)
+        return LogLine(entry["at"], entry["stage"], entry["text"], end)
+    except (ValueError, KeyError, TypeError):
+        return None

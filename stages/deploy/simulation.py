@@ -1,0 +1,70 @@
+"""What a rollout would do: the decision itself, run against a world in which everything goes well."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from pipeline.balancer.model import TargetState
+from stages.deploy.rolling import Action, Container, Desired, Replica, Verb, decide
+
+# More than any rollout takes: what goes on for longer does not come to an end, and then this is all that is foreseen.
+_ROUNDS = 10_000
+_WORDS = {
+    Verb.START: "start {}",
+    Verb.DEREGISTER: "drain {}",
+    Verb.STOP: "stop {}",
+}
+
+
+@dataclass(frozen=True)
+class RolloutPlan:
+    """The steps in their order, and the bounds they keep to."""
+
+    steps: tuple[str, ...]
+    lowest_healthy: int
+    most_running: int
+
+
+def foresee(replicas: tuple[Replica, ...], desired: Desired) -> RolloutPlan:
+    """Play the rollout through."""
+    world = {r.name: r for r in replicas}
+    steps: list[str] = []
+    lowest = sum(r.healthy for r in replicas)
+    most = sum(r.runs for r in replicas)
+    for _ in range(_ROUNDS):
+        decision = decide(tuple(world.values()), 0, desired)
+        if decision.converged:
+            break
+        for action in decision.actions:
+            name = action.name or f"new-{sum(s.startswith('start') for s in steps) + 1}"
+            _play(world, action, name, desired)
+            if action.verb in _WORDS:
+                steps.append(_WORDS[action.verb].format(name))
+        for name, replica in world.items():
+            if replica.leaving:
+                # Time passes: what it has in flight is finished.
+                world[name] = replace(replica, in_flight=0)
+            if replica.target is TargetState.INITIAL:
+                world[name] = replace(replica, target=TargetState.HEALTHY)
+                steps.append(f"wait until {name} is healthy")
+        lowest = min(lowest, sum(r.healthy for r in world.values()))
+        most = max(most, sum(r.runs for r in world.values()))
+    return RolloutPlan(tuple(steps), lowest, most)
+
+
+def _play(world: dict[str, Replica], action: Action, name: str, desired: Desired) -> None:
+    match action.verb:
+        case Verb.START:
+            world[name] = Replica(name, desired.template, Container.RUNNING, ours=True)
+        case Verb.REGISTER:
+            world[name] = replace(world[name], target=TargetState.INITIAL)
+        case Verb.SETTLE:
+            world[name] = replace(world[name], settled=True)
+        case Verb.DEREGISTER:
+            world[name] = replace(world[name], target=TargetState.DRAINING, in_flight=0)
+        case Verb.CUT:
+            world[name] = replace(world[name], in_flight=0)
+        case Verb.STOP:
+            world[name] = replace(world[name], container=Container.EXITED)
+        case Verb.REMOVE:
+            del world[name]

@@ -1,0 +1,17 @@
+"""Waiting for a condition, with a deadline."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+
+def until(condition: Callable[[], Any], what: str, deadline: float = 10) -> Any:
+    """Return the first true value of `condition`. Fail after `deadline` seconds, naming `what` was awaited."""
+    end = time.monotonic() + deadline
+    while time.monotonic() < end:
+        if result := condition():
+            return result
+        time.sleep(0.005)
+    raise AssertionError(f"not within {deadline} s: {what}")

@@ -1,0 +1,75 @@
+"""One command at a time; the lock goes with whoever held it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from pipeline.base.errors import LockHeld
+from pipeline.base.lock import held, is_held
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from pipeline.base.lock import held
+with held(Path(sys.argv[1]), "run of shop"):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def hold_elsewhere(path: Path) -> subprocess.Popen[str]:
+    """Another process that has the lock when this returns."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
+    return process
+
+
+def test_the_second_is_told_who_holds_it_and_since_when(tmp_path: Path) -> None:
+    """With the process to look at, and how to wait."""
+    path = tmp_path / "shop.lock"
+    with hold_elsewhere(path) as holder:
+        with pytest.raises(LockHeld) as caught, held(path, "run of shop"):
+            pass
+        assert is_held(path)
+        holder.communicate("")
+    assert caught.value.message.startswith(f"run of shop (process {holder.pid}) has been working since 20")
+    assert caught.value.hint == "wait for it with --wait 10m"
+
+
+def test_who_waits_gets_it_when_the_other_is_done(tmp_path: Path) -> None:
+    """Within the time it is ready to wait."""
+    path = tmp_path / "shop.lock"
+    with hold_elsewhere(path) as holder:
+        assert holder.stdin is not None
+        release = threading.Timer(0.2, holder.stdin.close)
+        release.start()
+        with held(path, "run of shop", wait=20):
+            assert is_held(path)
+        release.join()
+    assert not is_held(path)
+
+
+def test_a_killed_holder_holds_nothing(tmp_path: Path) -> None:
+    """The kernel sees to that: there is no stale lock to remove by hand."""
+    path = tmp_path / "shop.lock"
+    with hold_elsewhere(path) as holder:
+        os.kill(holder.pid, signal.SIGKILL)
+        holder.wait()
+    with held(path, "run of shop"):
+        pass
+
+
+def test_nobody_holds_what_nobody_made(tmp_path: Path) -> None:
+    """And asking does not make it."""
+    assert not is_held(tmp_path / "shop.lock")
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,79 @@
+"""Quantities are read as people write them, and refused when they have no unit."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.base.quantity import (
+    format_duration,
+    format_size,
+    parse_amount,
+    parse_duration,
+    parse_size,
+    resolve_amount,
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("500ms", 0.5), ("30s", 30), ("2m", 120), ("1h", 3600), ("1m30s", 90), ("1.5s", 1.5)],
+)
+def test_durations(text: str, seconds: float) -> None:
+    """A number with a unit, or a sum of such."""
+    assert parse_duration(text) == timedelta(seconds=seconds)
+
+
+@pytest.mark.parametrize("text", ["", "5", "s", "5 s", "-5s", "5sec", "1m 30s", 5, None, True, "5s5"])
+def test_what_is_no_duration(text: object) -> None:
+    """A bare number has no unit, and a guess would be wrong half of the time."""
+    with pytest.raises(ValueError, match="is no duration; write 500ms, 30s, 2m or 1h"):
+        parse_duration(text)
+
+
+@given(st.integers(0, 10**10))
+def test_a_duration_is_read_back_as_it_was_written(milliseconds: int) -> None:
+    """Durations go through JSON in the store and must not change."""
+    duration = timedelta(milliseconds=milliseconds)
+    assert parse_duration(format_duration(duration)) == duration
+
+
+@pytest.mark.parametrize(
+    ("text", "size"), [("256MiB", 2**28), ("1GiB", 2**30), ("512m", 2**29), ("10MB", 10**7), (4096, 4096), ("7B", 7)]
+)
+def test_sizes(text: object, size: int) -> None:
+    """Binary and decimal units, Docker's letters, and plain bytes."""
+    assert parse_size(text) == size
+
+
+@pytest.mark.parametrize("text", ["999.9ms", "99999999999999d", "0.0001s"])
+def test_durations_that_could_not_be_read_back(text: str) -> None:
+    """Finer than the balancer's unit, or longer than the calendar."""
+    with pytest.raises(ValueError, match=r"finer than a millisecond|longer than anybody waits"):
+        parse_duration(text)
+
+
+@given(st.integers(0, 2**50))
+def test_a_size_is_read_back_as_it_was_written(size: int) -> None:
+    """Whatever it is."""
+    assert parse_size(format_size(size)) == size
+
+
+@pytest.mark.parametrize("text", ["", "MiB", "1.5GiB", "-1", True, "1TiB"])
+def test_what_is_no_size(text: object) -> None:
+    """It says what a size looks like."""
+    with pytest.raises(ValueError, match="is no size; write 256MiB or 1GiB"):
+        parse_size(text)
+
+
+@pytest.mark.parametrize(
+    ("amount", "whole", "up", "down"),
+    [(2, 10, 2, 2), ("25%", 10, 3, 2), ("100%", 7, 7, 7), ("1%", 3, 1, 0)],
+)
+def test_shares_are_rounded_towards_safety(amount: int | str, whole: int, up: int, down: int) -> None:
+    """Up where more containers are safer, down where fewer missing targets are."""
+    assert resolve_amount(parse_amount(amount), whole, round_up=True) == up
+    assert resolve_amount(parse_amount(amount), whole, round_up=False) == down

@@ -1,0 +1,132 @@
+"""One pipeline's triggers: what is new is found, also where nothing can be watched."""
+
+from __future__ import annotations
+
+import errno
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from pipeline.base.home import Home
+from pipeline.config.load import load
+from pipeline.daemon import trigger_loop as lookout
+from pipeline.daemon.trigger_loop import Lookout
+from pipeline.runner.context import Workshop
+from pipeline.runner.ref_tracker import Arrivals
+from pipeline.store.records import Run, Trigger
+from pipeline.store.store import Store
+from tests.docker.project import until
+from tests.unit.source.work import Work
+
+PIPELINE = """\
+name: shop
+deploy: {target_group: web}
+balancer:
+  target_groups: {web: {port: 8080}}
+  load_balancers: {edge: {listeners: [{port: 8000, default_action: {forward: web}}]}}
+"""
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Work:
+    work = Work(tmp_path)
+    work.commit(PIPELINE, "pipeline.yaml")
+    return work
+
+
+@pytest.fixture
+def workshop(work: Work, tmp_path: Path) -> Iterator[Workshop]:
+    home = Home.locate({"PENSTOCK_HOME": str(tmp_path / "home")})
+    with Store(home.database) as store:
+        yield Workshop(home, load(work.path / "pipeline.yaml"), store)
+
+
+class Counted(Arrivals):
+    """Counts the looks that are over, however they ended."""
+
+    looks = 0
+
+    def look(self, trigger: Trigger) -> list[Run]:
+        """As any other."""
+        try:
+            return super().look(trigger)
+        finally:
+            self.looks += 1
+
+
+@contextmanager
+def looking(workshop: Workshop, arrivals: Arrivals | None = None) -> Iterator[Lookout]:
+    """A lookout that works, as long as this is entered."""
+    found = Lookout(lambda: workshop, arrivals or Arrivals(lambda: workshop, lambda: None))
+    thread = threading.Thread(target=found.work, daemon=True)
+    thread.start()
+    try:
+        yield found
+    finally:
+        found.stop()
+        thread.join()
+
+
+def await_run(workshop: Workshop, sha: str) -> Trigger:
+    """What made the run of a commit."""
+    found = until(lambda: [r for r in workshop.store.runs("shop") if r.sha == sha], f"a run of {sha}", deadline=10)
+    assert len(found) == 1
+    return Trigger(found[0].trigger)
+
+
+def kinds(workshop: Workshop) -> list[str]:
+    """What was told apart from any run."""
+    return [event.kind for event in workshop.store.events("shop") if event.run is None]
+
+
+def test_what_is_there_and_what_comes(work: Work, workshop: Workshop) -> None:
+    """A run for the commit that is there at first, and for each that comes."""
+    with looking(workshop):
+        await_run(workshop, work.git("rev-parse", "HEAD"))
+        for content in ("two", "three"):
+            assert await_run(workshop, work.commit(content)) is Trigger.WATCH
+    assert kinds(workshop) == []
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EMFILE])
+def test_without_watches_it_looks_again_and_again(
+    number: int, work: Work, workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the kernel has no more to give: it says so, once, with what to do, and finds each commit all the same."""
+
+    def refuse(*_: object) -> int:
+        raise OSError(number, "used up")
+
+    monkeypatch.setattr("watchdog.observers.inotify_c.inotify_add_watch", refuse)
+    monkeypatch.setattr(lookout, "_UNWATCHED", timedelta(milliseconds=50))
+    with looking(workshop):
+        await_run(workshop, work.git("rev-parse", "HEAD"))
+        for content in ("two", "three"):
+            assert await_run(workshop, work.commit(content)) is Trigger.POLL
+    (told,) = workshop.store.events("shop", limit=1000)[:1]
+    assert told.kind == "watch.polling"
+    assert told.message.startswith("cannot watch the repository, looking every 0.05 s instead: the kernel has no more")
+    assert "sysctl" in told.message
+    assert kinds(workshop) == ["watch.polling"]
+
+
+def test_a_repository_that_is_away_for_a_while(work: Work, workshop: Workshop) -> None:
+    """Is told once, however often it is looked for; and what is new is found when it is back."""
+    arrivals = Counted(lambda: workshop, lambda: None)
+    with looking(workshop, arrivals) as found:
+        await_run(workshop, work.git("rev-parse", "HEAD"))
+        away = work.path / ".git" / "HEAD"
+        content = away.read_text()
+        away.write_text("nonsense")
+        for _ in range(3):
+            before = arrivals.looks
+            found.call(Trigger.HOOK)
+            until(lambda: arrivals.looks > before, "it has looked", deadline=10)  # noqa: B023
+        assert kinds(workshop) == ["trigger.failed"]
+        away.write_text(content)
+        await_run(workshop, work.commit("two"))
+    assert kinds(workshop) == ["trigger.failed"]

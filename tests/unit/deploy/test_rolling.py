@@ -1,0 +1,299 @@
+"""The rollout's decision: examples, and a machine that tries every order of events."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from pipeline.balancer.model import TargetState
+from stages.deploy.rolling import Action, Container, Decision, Desired, Replica, Verb, decide
+
+SECOND = timedelta(seconds=1)
+
+
+def desired(replicas: int = 3, surge: int = 1, unavailable: int = 0, template: str = "new") -> Desired:
+    return Desired(template, replicas, surge, unavailable, timedelta(seconds=30), timedelta(seconds=60))
+
+
+def healthy(name: str, template: str = "old", **more: object) -> Replica:
+    return replace(
+        Replica(name, template, Container.RUNNING, TargetState.HEALTHY, settled=True),
+        **more,  # type: ignore[arg-type]
+    )
+
+
+def olds(count: int = 3) -> tuple[Replica, ...]:
+    return tuple(healthy(f"old{n}") for n in range(count))
+
+
+def verbs(decision: Decision) -> list[str]:
+    return [f"{a.verb} {a.name}".strip() for a in decision.actions]
+
+
+def test_starts_before_it_stops() -> None:
+    """With a surge of one, the first step is to start one, and no old replica is touched."""
+    assert verbs(decide(olds(), 0, desired())) == ["start"]
+
+
+def test_waits_until_the_new_one_is_healthy() -> None:
+    """A new replica that is initial costs no old one anything."""
+    new = Replica("new0", "new", Container.RUNNING, TargetState.INITIAL, ours=True)
+    assert verbs(decide((*olds(), new), 0, desired())) == []
+
+
+def test_one_for_one() -> None:
+    """A healthy new replica lets one old one go, and only one."""
+    assert verbs(decide((*olds(), healthy("new0", "new")), 0, desired())) == ["deregister old0"]
+
+
+def test_stops_only_what_has_drained() -> None:
+    """A draining replica is stopped when nothing is in flight, and cut when its delay is over."""
+    draining = replace(olds()[0], target=TargetState.DRAINING, in_flight=2)
+    rest = (*olds()[1:], healthy("new0", "new"))
+    assert verbs(decide((draining, *rest), 0, desired())) == []
+    assert verbs(decide((replace(draining, in_flight=0), *rest), 0, desired())) == ["stop old0"]
+    assert verbs(decide((replace(draining, draining=30 * SECOND), *rest), 0, desired())) == ["cut old0"]
+    assert verbs(decide((replace(draining, draining=33 * SECOND), *rest), 0, desired())) == ["stop old0"]
+    gone = replace(draining, in_flight=0, container=Container.EXITED)
+    assert verbs(decide((gone, *rest), 0, desired())) == ["remove old0", "start"]
+
+
+def test_exit_fails_at_once() -> None:
+    """A replica of ours that exits fails the release, without waiting for any timeout."""
+    dead = Replica("new0", "new", Container.EXITED, TargetState.INITIAL, ours=True)
+    failure = decide((*olds(), dead), 0, desired()).failure
+    assert failure is not None
+    assert (failure.name, failure.reason) == ("new0", "its container exited")
+
+
+def test_unhealthy_fails_after_the_timeout() -> None:
+    """A replica that does not become healthy in time fails the release, with what its checks said."""
+    slow = Replica("new0", "new", Container.RUNNING, TargetState.INITIAL, ours=True, reason="codes: [500]")
+    assert decide((*olds(), replace(slow, waiting=60 * SECOND)), 0, desired()).failure is None
+    failure = decide((*olds(), replace(slow, waiting=61 * SECOND)), 0, desired()).failure
+    assert failure is not None
+    assert failure.reason == "it was not healthy for 60 s: codes: [500]"
+
+
+def test_found_dead_is_replaced() -> None:
+    """A replica that was dead before we came is taken out and replaced; it fails nothing."""
+    dead = replace(healthy("new0", "new"), container=Container.EXITED)
+    decision = decide((dead, healthy("new1", "new"), healthy("new2", "new")), 0, desired())
+    assert decision.failure is None
+    assert verbs(decision) == ["deregister new0", "start"]
+
+
+def test_unhealthy_old_ones_go_first() -> None:
+    """Among the old, the unhealthy one is the first to leave."""
+    sick = replace(olds()[2], target=TargetState.UNHEALTHY)
+    assert verbs(decide((*olds()[:2], sick, healthy("new0", "new")), 0, desired())) == ["deregister old2"]
+
+
+def test_sick_old_ones_are_not_given_up_for_nothing() -> None:
+    """When every old replica is sick at the same time, none leaves before a new one is healthy: they may recover."""
+    sick = tuple(replace(r, target=TargetState.UNHEALTHY) for r in olds())
+    new = Replica("new0", "new", Container.RUNNING, TargetState.INITIAL, ours=True)
+    assert verbs(decide((*sick, new), 0, desired())) == []
+    assert verbs(decide((*sick, healthy("new0", "new")), 0, desired())) == ["deregister old0"]
+
+
+def test_what_a_killed_runner_left_unproven_stands_for_nothing() -> None:
+    """A container that never was healthy, registered or not, does not let an old one go, and goes itself."""
+    lost = Replica("new0", "new", Container.RUNNING, waiting=80 * SECOND)
+    assert verbs(decide((healthy("old0"), lost), 0, desired(replicas=1))) == ["stop new0"]
+    registered = replace(lost, target=TargetState.INITIAL)
+    assert verbs(decide((healthy("old0"), registered), 0, desired(replicas=1))) == ["deregister new0"]
+
+
+def test_all_at_once_with_a_full_surge() -> None:
+    """A surge of 100 % starts every new replica at once."""
+    assert verbs(decide(olds(), 0, desired(surge=3))) == ["start"] * 3
+
+
+def test_stop_first_without_a_surge() -> None:
+    """Without a surge one old replica leaves first, as far as max_unavailable allows."""
+    assert verbs(decide(olds(), 0, desired(surge=0, unavailable=1))) == ["deregister old0"]
+
+
+def test_scales_down_within_the_floor() -> None:
+    """Five of the wanted template and two wanted: three leave, two stay."""
+    five = tuple(healthy(f"new{n}", "new") for n in range(5))
+    assert verbs(decide(five, 0, desired(replicas=2))) == ["deregister new0", "deregister new1", "deregister new2"]
+
+
+def test_nothing_wanted_drains_all() -> None:
+    """With no replica wanted, everything is deregistered at once."""
+    assert verbs(decide(olds(), 0, desired(replicas=0))) == [f"deregister old{n}" for n in range(3)]
+
+
+def test_converged() -> None:
+    """Exactly what is wanted, settled and healthy: nothing to do, and it says so."""
+    wanted = tuple(healthy(f"new{n}", "new") for n in range(3))
+    assert decide(wanted, 0, desired()) == Decision(converged=True)
+    assert not decide((*wanted[:2], replace(wanted[2], settled=False)), 0, desired()).converged
+
+
+@dataclass
+class Sim:
+    """One simulated container, and how its program behaves."""
+
+    replica: Replica
+    good: bool
+
+
+class Rollout(RuleBasedStateMachine):
+    """A world in which anything may happen between two decisions: slow starts, deaths, crashes of the runner."""
+
+    @initialize(
+        replicas=st.integers(1, 4),
+        surge=st.integers(0, 4),
+        unavailable=st.integers(0, 4),
+        old=st.integers(0, 4),
+        good=st.booleans(),
+    )
+    def begin(self, replicas: int, surge: int, unavailable: int, old: int, good: bool) -> None:
+        self.want = desired(replicas, surge, unavailable if surge or unavailable else 1)
+        self.release_is_good = good
+        self.world = {f"old{n}": Sim(healthy(f"old{n}"), good=True) for n in range(old)}
+        self.serial = 0
+        self.starting = 0
+        self.failed = False
+
+    def put(self, name: str, **changes: object) -> None:
+        sim = self.world[name]
+        sim.replica = replace(sim.replica, **changes)  # type: ignore[arg-type]
+
+    def replicas(self) -> tuple[Replica, ...]:
+        return tuple(sim.replica for sim in self.world.values())
+
+    @rule()
+    def decide(self) -> None:
+        decision = decide(self.replicas(), self.starting, self.want)
+        self.failed |= decision.failure is not None
+        assert not (decision.failure and decision.actions)
+        for action in decision.actions:
+            self.check_and_do(action)
+
+    def check_and_do(self, action: Action) -> None:
+        if action.verb is Verb.START:
+            assert sum(r.runs for r in self.replicas()) + self.starting < self.want.ceiling
+            self.starting += 1
+            return
+        replica = self.world[action.name].replica
+        assert not replica.busy
+        match action.verb:
+            case Verb.REGISTER:
+                self.put(action.name, target=TargetState.INITIAL)
+            case Verb.SETTLE:
+                self.put(action.name, settled=True)
+            case Verb.DEREGISTER:
+                if replica.runs and replica.target is not TargetState.INITIAL:
+                    proven = (TargetState.HEALTHY, TargetState.UNHEALTHY)
+                    assert sum(r.runs and r.target in proven for r in self.replicas()) - 1 >= self.want.floor
+                if replica.healthy:
+                    assert sum(r.healthy for r in self.replicas()) - 1 >= self.want.floor
+                self.put(action.name, target=TargetState.DRAINING)
+            case Verb.CUT:
+                assert replica.draining >= self.want.deregistration_delay
+                self.put(action.name, in_flight=0)
+            case Verb.STOP:
+                assert replica.target in (None, TargetState.DRAINING)
+                assert replica.in_flight == 0 or replica.draining >= self.want.deregistration_delay
+                self.put(action.name, busy=True)
+            case Verb.REMOVE:
+                assert not replica.runs
+                assert replica.target in (None, TargetState.DRAINING)
+                del self.world[action.name]
+
+    @precondition(lambda self: self.starting)
+    @rule()
+    def start_returns(self) -> None:
+        self.starting -= 1
+        self.serial += 1
+        name = f"new{self.serial}"
+        self.world[name] = Sim(Replica(name, "new", Container.RUNNING, ours=True), self.release_is_good)
+
+    @rule(data=st.data())
+    def something_happens(self, data: st.DataObject) -> None:
+        """One replica becomes healthy or sick, dies, stops, or gets and finishes requests."""
+        if not self.world:
+            return
+        name = data.draw(st.sampled_from(sorted(self.world)))
+        sim = self.world[name]
+        if sim.replica.busy:
+            self.put(name, busy=False, container=Container.EXITED)
+            return
+        match data.draw(st.sampled_from(["check", "sick", "die", "request", "answer"])):
+            case "check" if sim.good and sim.replica.runs and sim.replica.target in UNWELL:
+                self.put(name, target=TargetState.HEALTHY, waiting=timedelta(0))
+            case "sick" if sim.replica.target is TargetState.HEALTHY:
+                self.put(name, target=TargetState.UNHEALTHY)
+            case "die" if sim.replica.template == "old":
+                self.put(name, container=Container.EXITED)
+            case "request" if sim.replica.healthy:
+                self.put(name, in_flight=sim.replica.in_flight + 1)
+            case "answer" if sim.replica.in_flight:
+                self.put(name, in_flight=sim.replica.in_flight - 1)
+
+    @rule(seconds=st.sampled_from([1, 10, 40]))
+    def time_passes(self, seconds: int) -> None:
+        for name, sim in self.world.items():
+            replica = sim.replica
+            if replica.leaving:
+                self.put(name, draining=replica.draining + seconds * SECOND)
+            elif not replica.healthy:
+                self.put(name, waiting=replica.waiting + seconds * SECOND)
+
+    @rule()
+    def runner_is_killed(self) -> None:
+        """What had been asked of Docker happens or not; the next runner knows nothing of it."""
+        self.starting = 0
+        for name in list(self.world):
+            self.put(name, ours=False, busy=False, settled=False)
+
+    @invariant()
+    def bad_release_is_never_called_converged(self) -> None:
+        if hasattr(self, "world") and not self.release_is_good:
+            assert not decide(self.replicas(), self.starting, self.want).converged
+
+    def teardown(self) -> None:
+        """From any situation, a world that behaves reaches what was wanted, or is told that it cannot."""
+        if not hasattr(self, "world"):
+            return
+        for name, sim in self.world.items():
+            self.put(name, in_flight=0, waiting=timedelta(0), target=sim.replica.target and self.well(sim))
+        for _ in range(200):
+            decision = decide(self.replicas(), self.starting, self.want)
+            if decision.converged or decision.failure:
+                break
+            for action in decision.actions:
+                self.check_and_do(action)
+            self.settle_world()
+        if self.release_is_good and not decision.failure:
+            assert decision.converged, self.world
+        if not self.release_is_good:
+            assert decision.failure is not None
+
+    def well(self, sim: Sim) -> TargetState | None:
+        unwell = sim.replica.target is TargetState.UNHEALTHY and sim.good
+        return TargetState.HEALTHY if unwell else sim.replica.target
+
+    def settle_world(self) -> None:
+        while self.starting:
+            self.start_returns()
+        for name, sim in list(self.world.items()):
+            if sim.replica.busy:
+                self.put(name, busy=False, container=Container.EXITED)
+            elif sim.good and sim.replica.target in UNWELL and sim.replica.runs:
+                self.put(name, target=TargetState.HEALTHY, waiting=timedelta(0))
+        self.time_passes(10)
+
+
+UNWELL = (TargetState.INITIAL, TargetState.UNHEALTHY)
+
+TestRollout = Rollout.TestCase
+TestRollout.settings = settings(max_examples=500, stateful_step_count=40, deadline=None)

@@ -1,0 +1,205 @@
+"""Whoever is to be told is told, and the run does not notice."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.events import Event, Events
+from pipeline.reporters.dispatcher import Reporting
+from pipeline.store.records import RunState
+from pipeline.store.store import Store
+from tests.begun import begin_run
+from tests.unit.reporters.conftest import SHA, TOKEN, Recorder, configured, masked, until
+
+Starts = Callable[..., "Underway"]
+
+
+class Underway:
+    """A run with its events, as the runner makes them."""
+
+    def __init__(self, store: Store, path: Path, reporters: dict[str, Any], **secrets: str) -> None:
+        self.store = store
+        self.run = begin_run(store, "shop").number
+        self.events = Events("shop", self.run, masked)
+        self.heard: list[Event] = []
+        self.reporting = Reporting(configured(reporters, path, **secrets), self.run, store, self.events, pause=0.01)
+        self.events.subscribe(self.heard.append)
+        self.events.subscribe(self.reporting.hear)
+
+    def start(self) -> None:
+        self.events.emit("run.started", f"run {self.run} of shop")
+
+    def find(self) -> None:
+        self.store.set_revision("shop", self.run, sha=SHA, ref="main", author="Ada", subject="Add carts")
+        self.events.emit("stage.finished", "Source: main", stage="source")
+
+    def finish(self, state: RunState = RunState.SUCCEEDED) -> None:
+        self.store.finish_run("shop", self.run, state)
+        self.events.emit("run.finished", f"run {self.run}: {state}", state=state)
+
+    @property
+    def failures(self) -> list[str]:
+        return [event.message for event in self.heard if event.kind == "reporter.failed"]
+
+
+@pytest.fixture
+def starts(store: Store, tmp_path: Path) -> Iterator[Starts]:
+    made: list[Underway] = []
+
+    def starts(reporters: dict[str, Any], **secrets: str) -> Underway:
+        made.append(Underway(store, tmp_path / "pipeline.yaml", reporters, **secrets))
+        return made[-1]
+
+    yield starts
+    for underway in made:
+        underway.reporting.close(0)
+
+
+def hub(forge: Recorder, **options: Any) -> dict[str, Any]:
+    return {"type": "github", "api": forge.url, "repository": "ada/shop", "token": "${secret:TOKEN}", **options}
+
+
+def test_a_run_from_beginning_to_end(forge: Recorder, starts: Starts) -> None:
+    """A forge hears of the start as soon as the commit is known, a webhook at once; both of the end."""
+    underway = starts({"hub": hub(forge), "own": {"type": "webhook", "url": f"{forge.url}/hook"}})
+    underway.start()
+    until(lambda: len(forge.asked) == 1)
+    underway.find()
+    underway.events.emit("stage.started", "Build …", stage="build")
+    underway.events.emit("target.healthy", "10.0.0.2 is healthy")
+    underway.finish()
+    underway.reporting.close(10)
+    states = [asked.data["state"] for asked in forge.asked if "/statuses/" in asked.path]
+    assert states == ["pending", "success"]
+    kinds = [asked.headers["X-Penstock-Event"] for asked in forge.asked if asked.path == "/hook"]
+    assert kinds == ["run.started", "run.finished"]
+    assert underway.failures == []
+
+
+def test_a_run_whose_commit_is_known_from_the_start(forge: Recorder, starts: Starts) -> None:
+    """One that waited in the queue: its start is told once, by its own event."""
+    underway = starts({"hub": hub(forge)})
+    underway.store.set_revision("shop", underway.run, sha=SHA, ref="main", author="", subject="")
+    underway.start()
+    underway.find()
+    underway.finish(RunState.FAILED)
+    underway.reporting.close(10)
+    assert [asked.data["state"] for asked in forge.asked] == ["pending", "failure"]
+
+
+def test_a_run_that_found_no_commit(forge: Recorder, starts: Starts) -> None:
+    """There is nothing that a forge could show it beside."""
+    underway = starts({"hub": hub(forge)})
+    underway.start()
+    underway.finish(RunState.FAILED)
+    underway.reporting.close(10)
+    assert forge.asked == []
+    assert underway.failures == []
+
+
+def test_superseded(forge: Recorder, starts: Starts) -> None:
+    """Whatever says that the run is over is told."""
+    underway = starts({"hub": hub(forge)})
+    underway.find()
+    underway.events.emit("run.superseded", "run 1: superseded by run 2")
+    underway.reporting.close(10)
+    assert [(a.data["state"], a.data["description"]) for a in forge.asked] == [("error", "run 1: superseded by run 2")]
+
+
+def test_a_forge_that_is_down_for_a_while(forge: Recorder, starts: Starts) -> None:
+    """Each message is tried up to five times, and they stay in order."""
+    forge.answers = [(503, {}, b"")] * 4
+    underway = starts({"hub": hub(forge)})
+    underway.find()
+    underway.start()
+    underway.finish()
+    underway.reporting.close(10)
+    assert [asked.data["state"] for asked in forge.asked] == ["pending"] * 5 + ["success"]
+    assert underway.failures == []
+
+
+def test_a_forge_that_stays_down(forge: Recorder, starts: Starts) -> None:
+    """Is given up after the fifth try, and it is said why. The next message is tried all the same."""
+    forge.answers = [(502, {}, TOKEN.encode())] * 5
+    underway = starts({"hub": hub(forge)})
+    underway.find()
+    underway.start()
+    underway.finish()
+    underway.reporting.close(10)
+    assert len(forge.asked) == 6
+    host = forge.url.removeprefix("http://")
+    assert underway.failures == [f"reporter hub: run.started: {host} answered 502 Bad Gateway: ***"]
+    (failed,) = (event for event in underway.heard if event.kind == "reporter.failed")
+    assert failed.fields == {
+        "reporter": "hub",
+        "reason": f"run.started: {host} answered 502 Bad Gateway: ***",
+    }
+
+
+def test_a_token_that_is_refused_is_not_tried_again(forge: Recorder, starts: Starts) -> None:
+    """Nor is it told."""
+    forge.answers = [(401, {}, b'{"message": "Bad credentials"}')]
+    underway = starts({"hub": hub(forge)})
+    underway.find()
+    underway.start()
+    until(lambda: bool(underway.failures))
+    assert len(forge.asked) == 1
+    assert "answered 401 Unauthorized: Bad credentials" in underway.failures[0]
+
+
+def test_a_secret_that_is_nowhere(forge: Recorder, starts: Starts) -> None:
+    """Is told by its name."""
+    underway = starts({"hub": hub(forge, token="${secret:OTHER}")})
+    underway.find()
+    underway.start()
+    until(lambda: bool(underway.failures))
+    assert underway.failures[0].startswith("reporter hub: run.started: secret OTHER is neither in the environment")
+
+
+def test_nobody_waits_for_a_forge(forge: Recorder, starts: Starts) -> None:
+    """One that does not answer delays neither the run nor another reporter; after the run, only as long as is said."""
+    other = Recorder()
+    forge.released.clear()
+    underway = starts({"hub": hub(forge), "own": {"type": "webhook", "url": other.url}})
+    underway.find()
+    began = time.monotonic()
+    underway.start()
+    underway.finish()
+    assert time.monotonic() - began < 0.5
+    until(lambda: len(other.asked) == 2)
+    began = time.monotonic()
+    underway.reporting.close(0.2)
+    assert time.monotonic() - began < 2
+    assert underway.failures == ["reporter hub: the run is over, and not everything was taken in time"]
+    forge.released.set()
+    other.shutdown()
+    other.server_close()
+
+
+def test_what_is_given_up_says_nothing_more(forge: Recorder, starts: Starts) -> None:
+    """Its thread ends without another event, since by then the store may be closed."""
+    forge.released.clear()
+    forge.answers = [(401, {}, b"")]
+    underway = starts({"hub": hub(forge)})
+    underway.find()
+    underway.start()
+    until(lambda: len(forge.asked) == 1)
+    underway.reporting.close(0)
+    forge.released.set()
+    until(lambda: not any(thread.name == "reporter hub" for thread in threading.enumerate()))
+    assert len(underway.failures) == 1
+
+
+def test_without_reporters_nothing_is_made(starts: Starts) -> None:
+    """Most pipelines have none."""
+    before = threading.active_count()
+    underway = starts({})
+    underway.start()
+    assert threading.active_count() == before
+    underway.reporting.close()

@@ -1,0 +1,123 @@
+"""A POST that does not arrive says why, in words without a secret, and whether to try again."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from pipeline.reporters import Undelivered
+from pipeline.reporters import http_post as posting
+from pipeline.reporters.http_post import post
+from tests.unit.reporters.conftest import TOKEN, Recorder
+
+
+def refused(url: str, headers: dict[str, str] | None = None) -> Undelivered:
+    with pytest.raises(Undelivered) as caught:
+        post(f"{url}/{TOKEN}", {}, headers)
+    assert TOKEN not in str(caught.value)
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "again", "after"),
+    [
+        (301, {"Location": "http://127.0.0.1:1/"}, False, 0),
+        (400, {}, False, 0),
+        (401, {}, False, 0),
+        (403, {}, False, 0),
+        (403, {"Retry-After": "30"}, True, 30),
+        (404, {}, False, 0),
+        (408, {}, True, 0),
+        (422, {}, False, 0),
+        (429, {"Retry-After": "7"}, True, 7),
+        (429, {"Retry-After": "Wed, 21 Oct 2026 07:28:00 GMT"}, True, 0),
+        (500, {}, True, 0),
+        (503, {}, True, 0),
+    ],
+)
+def test_what_may_pass_is_tried_again(
+    status: int, headers: dict[str, str], again: bool, after: float, forge: Recorder
+) -> None:
+    """A token that is wrong stays wrong; a server that is busy does not. A redirect is not followed."""
+    forge.answers = [(status, headers, b"")]
+    error = refused(forge.url)
+    assert (error.again, error.after) == (again, after)
+    assert f"answered {status} " in str(error)
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (b'{"message": "No commit found for SHA"}', ": No commit found for SHA"),
+        (b'{"error": "insufficient_scope"}', ": insufficient_scope"),
+        (b'{"message": {"name": ["too long"]}}', ": {'name': ['too long']}"),
+        (b"invalid_payload\n", ": invalid_payload"),
+        (b"<html>a page</html>", ""),
+        (b"\x1b[31m\xff" + b"x" * 10_000, ": [31m\N{REPLACEMENT CHARACTER}" + "x" * 195),
+        (b"[1]", ": [1]"),
+        (b"", ""),
+    ],
+)
+def test_what_the_other_side_says_is_told(answer: bytes, said: str, forge: Recorder) -> None:
+    """As short as it can be put, and fit for a terminal."""
+    forge.answers = [(422, {}, answer)]
+    host = forge.url.removeprefix("http://")
+    assert str(refused(forge.url)) == f"{host} answered 422 Unprocessable Entity{said}"
+
+
+def test_nobody_there() -> None:
+    """The operating system's words."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    error = refused(f"http://127.0.0.1:{port}")
+    assert str(error) == f"cannot reach 127.0.0.1:{port}: Connection refused"
+    assert error.again
+
+
+def test_somebody_who_hangs_up() -> None:
+    """Without an answer."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(10)
+        threading.Thread(target=lambda: server.accept()[0].close(), daemon=True).start()
+        error = refused(f"http://127.0.0.1:{server.getsockname()[1]}")
+    assert "cannot reach 127.0.0.1" in str(error)
+    assert error.again
+
+
+def test_somebody_who_does_not_answer(forge: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Is waited for ten seconds; here, less."""
+    assert posting._TIMEOUT_S == 10
+    monkeypatch.setattr(posting, "_TIMEOUT_S", 0.2)
+    forge.released.clear()
+    began = time.monotonic()
+    error = refused(forge.url)
+    assert time.monotonic() - began < 5
+    assert "did not answer within" in str(error)
+    assert error.again
+
+
+@pytest.mark.parametrize("url", ["hooks.example.com/services", "ftp://example.com", "http://", "http://[::1", "x"])
+def test_what_is_no_url(url: str) -> None:
+    """A secret that holds something else is not shown."""
+    assert not refused(url).again
+
+
+def test_a_token_that_fits_no_header(forge: Recorder) -> None:
+    """A secret with a newline in it, say, is not shown."""
+    assert not refused(forge.url, {"Authorization": f"Bearer {TOKEN}\n"}).again
+    assert not refused(forge.url, {"Authorization": f"Bearer {TOKEN}€"}).again
+    assert forge.asked == []
+
+
+def test_the_token_is_ours(forge: Recorder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody's ~/.netrc does not take its place."""
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login ada password x\n")
+    netrc.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(netrc))
+    post(forge.url, {}, {"Authorization": "Bearer ours"})
+    assert forge.asked[0].headers["Authorization"] == "Bearer ours"

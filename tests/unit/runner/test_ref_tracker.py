@@ -1,0 +1,97 @@
+"""What is new in a repository becomes runs, and what has only come to be meant does not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pipeline.base.home import Home
+from pipeline.config.load import load
+from pipeline.runner.context import Workshop
+from pipeline.runner.ref_tracker import Arrivals
+from pipeline.store.records import Trigger
+from pipeline.store.store import Store
+from tests.unit.source.work import Work
+
+PIPELINE = """\
+name: shop
+triggers: {triggers}
+deploy: {target_group: web}
+balancer:
+  target_groups: {web: {port: 8080}}
+  load_balancers: {edge: {listeners: [{port: 8000, default_action: {forward: web}}]}}
+"""
+
+
+class Repository:
+    """A repository with a pipeline whose triggers change."""
+
+    def __init__(self, folder: Path, store: Store) -> None:
+        self.work = Work(folder)
+        self.work.commit("0")
+        self._file = folder / "pipeline.yaml"
+        self._home = Home.locate({"PENSTOCK_HOME": str(folder / "home")})
+        self.store = store
+
+    def came(self, triggers: str) -> list[str | None]:
+        """The refs of the runs that a look queues."""
+        self._file.write_text(PIPELINE.replace("{triggers}", triggers) + f"source: {{repository: {self.work.path}}}\n")
+        workshop = Workshop(self._home, load(self._file), self.store)
+        return [run.ref for run in Arrivals(lambda: workshop, lambda: None).look(Trigger.POLL)]
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Iterator[Repository]:
+    with Store(Home.locate({"PENSTOCK_HOME": str(tmp_path / "home")}).database) as store:
+        yield Repository(tmp_path, store)
+
+
+def events(repository: Repository) -> list[str]:
+    return [e.message for _, e in repository.store.events_after("shop", 0, 100) if e.kind == "trigger.adopted"]
+
+
+def test_releases_of_old_are_not_run(repository: Repository) -> None:
+    """At the very first look the branch that is named is run; of tags that a glob means, those that come later."""
+    for tag in ("v1", "v2"):
+        repository.work.git("tag", tag)
+    triggers = '{branches: [main], tags: ["v*"]}'
+    assert repository.came(triggers) == ["main"]
+    (told,) = events(repository)
+    assert told == "there already when a glob in triggers came to mean them, so not run: v1, v2"
+    assert repository.came(triggers) == []
+    repository.work.commit("1")
+    repository.work.git("tag", "v3")
+    assert repository.came(triggers) == ["main", "v3"]
+    assert len(events(repository)) == 1
+
+
+def test_a_glob_that_is_added(repository: Repository) -> None:
+    """Branches that are there are watched from then on, and run when they move; one that comes is run at once."""
+    repository.work.git("branch", "release/1")
+    assert repository.came("{branches: [main]}") == ["main"]
+    triggers = '{branches: [main, "release/*"]}'
+    assert repository.came(triggers) == []
+    repository.work.git("branch", "release/2")
+    assert repository.came(triggers) == ["release/2"]
+    repository.work.git("checkout", "-q", "release/1")
+    repository.work.commit("1")
+    assert repository.came(triggers) == ["release/1"]
+
+
+def test_a_branch_that_is_added(repository: Repository) -> None:
+    """It is named, and so is run."""
+    repository.work.git("branch", "develop")
+    assert repository.came("{branches: [main]}") == ["main"]
+    assert repository.came("{branches: [main, develop]}") == ["develop"]
+
+
+def test_a_glob_that_was_away(repository: Repository) -> None:
+    """What has come meanwhile is not run when it is added again."""
+    triggers = '{branches: [main, "release/*"]}'
+    assert repository.came(triggers) == ["main"]
+    assert repository.came("{branches: [main]}") == []
+    repository.work.git("branch", "release/1")
+    assert repository.came(triggers) == []
+    assert len(events(repository)) == 1

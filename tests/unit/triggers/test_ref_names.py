@@ -1,0 +1,83 @@
+"""Names from outside, before git sees them."""
+
+from __future__ import annotations
+
+import subprocess
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.triggers.ref_names import is_object_name, is_ref
+
+# What names are made of, and what makes them bad.
+_PIECES = ["a", "main", "v1.2", "ö", "/", ".", "..", "-", "@", "{", "@{", "~", "^", ":", "?", "*", "[", "]", "\\", " "]
+_PIECES += [
+    ".lock",
+    "HEAD",
+    "\n",
+    "\0",
+    "\t",
+    "\x7f",
+    "\u202e",
+    "\xa0",
+    "#",
+    "$",
+    ";",
+    "'",
+    '"',
+    "|",
+    "&",
+    "+",
+    "%",
+    "=",
+]
+_NAMES = st.lists(st.sampled_from(_PIECES), max_size=5).map("".join)
+
+
+@pytest.mark.parametrize(
+    "name", ["main", "release/2026", "größe", "v1.2.0", "a-b_c", "fix/#12", "日本語", "a@b", "x" * 240]
+)
+def test_names_in_use_are_refs(name: str) -> None:
+    """What people call their branches and tags is accepted."""
+    assert is_ref(f"refs/heads/{name}")
+    assert is_ref(f"refs/tags/{name}")
+    assert not is_ref(name)
+
+
+@given(name=_NAMES)
+@settings(max_examples=150, deadline=None)
+def test_what_is_accepted_is_accepted_by_git(name: str) -> None:
+    """git takes every name that we take, as a ref and as the name of a branch."""
+    if is_ref(f"refs/heads/{name}"):
+        for command in (
+            ["git", "check-ref-format", f"refs/heads/{name}"],
+            ["git", "check-ref-format", "--branch", name],
+        ):
+            assert subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+@given(name=_NAMES)
+@settings(max_examples=150, deadline=None)
+def test_what_git_forbids_is_refused(name: str) -> None:
+    """No name that git refuses gets as far as git."""
+    if "\0" not in name:
+        refused = subprocess.run(["git", "check-ref-format", f"refs/heads/{name}"], capture_output=True, check=False)
+        if refused.returncode:
+            assert not is_ref(f"refs/heads/{name}")
+
+
+@pytest.mark.parametrize(
+    "name", ["refs/heads/-x", "refs/heads/a/--exec", "refs/heads/HEAD", "refs/heads/a\u200bb", 1, None]
+)
+def test_names_that_git_would_take_may_still_be_refused(name: object) -> None:
+    """Neither what looks like an option, nor what cannot be seen, nor what is no text is the name of a ref."""
+    assert not is_ref(name)
+
+
+def test_an_object_name_is_whole() -> None:
+    """40 or 64 digits in lower case, and nothing else."""
+    assert is_object_name("0123456789abcdef" * 4)
+    assert is_object_name("0123456789" * 4)
+    for wrong in ("", "a" * 39, "a" * 41, "A" * 40, "g" * 40, "a" * 40 + "\n", "a" * 63, 1, None, b"a" * 40):
+        assert not is_object_name(wrong)
