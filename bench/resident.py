@@ -113,7 +113,7 @@ def _took(project: Project, *arguments: str) -> float:
 
 def _start(project: Project) -> float:
     """How long it takes until a daemon that is started answers, in milliseconds. It is ended again."""
-    project.home.socket.unlink(missing_ok=True)
+    project.home.daemon_socket.unlink(missing_ok=True)
     started = time.monotonic()
     process = subprocess.Popen(
         [sys.executable, "-m", "pipeline.cli.main", "serve"],
@@ -123,7 +123,7 @@ def _start(project: Project) -> float:
         stderr=subprocess.DEVNULL,
     )
     try:
-        until(lambda: _answers(project.home.socket), "an answer")
+        until(lambda: _answers(project.home.daemon_socket), "an answer")
         return (time.monotonic() - started) * 1000
     finally:
         process.terminate()

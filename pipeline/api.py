@@ -18,7 +18,7 @@ from typing import IO, Protocol
 
 from pipeline.base.errors import Cancelled
 from pipeline.base.home import Home
-from pipeline.config.load import Committed, Configuration
+from pipeline.config.load import CommittedFile, Configuration
 from pipeline.events import Events
 from pipeline.store.records import Deployment, Release
 from pipeline.store.store import Store
@@ -144,7 +144,7 @@ class SourceStage(Stage, Protocol):
         not known any more; at most the latest thousand.
         """
 
-    def pipeline_file(self, context: StageContext) -> Committed | None:
+    def pipeline_file(self, context: StageContext) -> CommittedFile | None:
         """The pipeline.yaml of the run's commit; None where it has none."""
 
     def git_directory(self, context: StageContext) -> Path | None:
@@ -157,13 +157,13 @@ class SourceStage(Stage, Protocol):
         """
 
 
-class Upkeep(Protocol):
+class Drift(Protocol):
     """What keeps a pipeline's release in service while nobody deploys."""
 
-    def amiss(self) -> list[str]:
+    def findings(self) -> list[str]:
         """What is not as it should be, in words; nothing when all is well. Made to be asked every second."""
 
-    def mend(self, cancelled: threading.Event) -> None:
+    def repair(self, cancelled: threading.Event) -> None:
         """Put it right, as far as `rolling` allows. May be stopped at any time. Raises as a deployment does."""
 
     def close(self) -> None:
@@ -188,5 +188,5 @@ class Deployer(Stage, Protocol):
     def recover(self, context: StageContext, deployment: Deployment) -> str:
         """Bring the target group back to the last good release after a crash; says what was done."""
 
-    def upkeep(self, context: StageContext) -> Upkeep:
+    def drift(self, context: StageContext) -> Drift:
         """What looks after the release that serves."""

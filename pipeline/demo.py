@@ -60,7 +60,7 @@ balancer:
 
 
 @dataclass(frozen=True)
-class Step:
+class DemoStep:
     """One step of the demonstration: its part of the load, and how long it took where that says something."""
 
     phase: PhaseReport
@@ -72,7 +72,7 @@ class DemoReport:
     """What the demonstration came to."""
 
     load: LoadReport
-    steps: tuple[Step, ...]
+    steps: tuple[DemoStep, ...]
 
 
 class Demo:
@@ -115,7 +115,9 @@ class Demo:
                 self._steady("steady at last")
                 report = running.stop()
             self._load = None
-        return DemoReport(report, tuple(Step(p, self._took.get(p.name)) for p in report.phases if p.name in self._took))
+        return DemoReport(
+            report, tuple(DemoStep(p, self._took.get(p.name)) for p in report.phases if p.name in self._took)
+        )
 
     def close(self, keep: bool) -> None:
         """Take everything down and remove it; `keep` leaves it as it is."""
@@ -143,7 +145,7 @@ class Demo:
 
     def _kill_a_target(self) -> None:
         with Engine(self.home.id) as engine:
-            victim = engine.containers.inspect(engine.containers.of(NAME)[0].id)
+            victim = engine.containers.inspect(engine.containers.for_pipeline(NAME)[0].id)
             self._title(f"The container {victim.name} is killed (SIGKILL)")
             with self._phase("kill a target"):
                 restarts = _kill(engine, victim)

@@ -16,9 +16,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pipeline.balancer.haproxy import process
-from pipeline.balancer.haproxy.control_socket import Server
+from pipeline.balancer.haproxy.control_socket import ServerState
 from pipeline.balancer.haproxy.data_plane import DataPlane
-from pipeline.balancer.haproxy.health import judge
+from pipeline.balancer.haproxy.health import evaluate_health
 from pipeline.balancer.haproxy.server_args import is_checked
 from pipeline.balancer.haproxy.socket_holder import SocketHolder
 from pipeline.balancer.jwks import read_keys, with_keys
@@ -27,7 +27,7 @@ from pipeline.balancer.model import Declaration, Target, TargetHealth
 from pipeline.balancer.registry import Phase, Registry
 from pipeline.balancer.registry_file import RegistryFile
 from pipeline.base.errors import BalancerFault, ConfigError
-from pipeline.base.lock import exclusive
+from pipeline.base.lock import short_lock
 
 _ACCESS_LOG_LIMIT = 64 * 2**20
 
@@ -56,7 +56,7 @@ class Balancer:
             self._catch_up(registry)
             return bool(registry.owners) and not ran
 
-    def process(self) -> int | None:
+    def pid(self) -> int | None:
         """The process of HAProxy that ends when it does; None when there is none."""
         return process.running(self.directory)
 
@@ -68,7 +68,7 @@ class Balancer:
         """All that is declared, and the targets registered."""
         return self._file.read()
 
-    def declared(self, owner: str) -> Declaration | None:
+    def declaration(self, owner: str) -> Declaration | None:
         """What `owner` has declared."""
         owned = self.registry().owners.get(owner)
         return owned.declaration if owned else None
@@ -78,14 +78,14 @@ class Balancer:
 
         Going back to what was must always be possible, so `apply` itself does not ask for protection.
         """
-        self.refuse_protected(owner, declaration)
+        self.check_deletion_protection(owner, declaration)
         keys = self._keys_for(owner, declaration)
         with self._locked():
             self._checked(owner, declaration, keys)
 
-    def refuse_protected(self, owner: str, declaration: Declaration | None = None) -> None:
+    def check_deletion_protection(self, owner: str, declaration: Declaration | None = None) -> None:
         """Raise `ConfigError` where a load balancer of `owner` is protected that would not be in `declaration`."""
-        declared = self.declared(owner)
+        declared = self.declaration(owner)
         kept = declaration.load_balancers if declaration else {}
         for name, balancer in declared.load_balancers.items() if declared else ():
             if balancer.attributes.deletion_protection and name not in kept:
@@ -128,12 +128,12 @@ class Balancer:
             if self._plane.gets_requests(registry, owner, group, target_id):
                 raise BalancerFault(f"HAProxy still sends requests to {target_id} after it was told not to")
 
-    def cut(self, owner: str, group: str, target_id: str) -> None:
+    def abort_connections(self, owner: str, group: str, target_id: str) -> None:
         """Break what is still in flight to a target."""
         with self._locked():
             self._plane.cut(self.registry(), owner, group, target_id)
 
-    def forget(self, owner: str, group: str, target_id: str) -> None:
+    def remove_target(self, owner: str, group: str, target_id: str) -> None:
         """Remove a target that was deregistered. Does nothing when it is not there."""
         with self._locked():
             registry = self.registry()
@@ -157,14 +157,14 @@ class Balancer:
         declaration = registry.owners[owner].declaration
         used, declared = declaration.uses(group), declaration.target_groups[group]
         return tuple(
-            judge(r, servers.get(r.target.id), used=used, checked=is_checked(r, declared))
+            evaluate_health(r, servers.get(r.target.id), used=used, checked=is_checked(r, declared))
             for r in registry.registrations(owner, group)
         )
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with exclusive(self.directory / "lock"):
+        with short_lock(self.directory / "lock"):
             yield
 
     def _change(self, registry: Registry) -> None:
@@ -180,7 +180,7 @@ class Balancer:
             self._plane.stop()
         self._unfinished.unlink(missing_ok=True)
 
-    def _observe(self, registry: Registry, owner: str, group: str) -> tuple[Registry, dict[str, Server]]:
+    def _observe(self, registry: Registry, owner: str, group: str) -> tuple[Registry, dict[str, ServerState]]:
         if self._unfinished.exists():
             self._catch_up(registry)
         observed, servers = self._plane.observe(registry, owner, group)
@@ -212,7 +212,7 @@ class Balancer:
         if registry.declares(owner, declaration):
             return registry
         wanted = with_keys(registry.declare(owner, declaration), keys)
-        _refuse_taken_ports(registry, wanted)
+        _check_ports(registry, wanted)
         objection = self._plane.check(wanted)
         if objection:
             raise ConfigError(f"HAProxy refuses the balancer of {owner}: {objection}")
@@ -229,7 +229,7 @@ class Balancer:
             os.truncate(log, 0)
 
 
-def _refuse_taken_ports(former: Registry, wanted: Registry) -> None:
+def _check_ports(former: Registry, wanted: Registry) -> None:
     """Find out before anything is changed that another program listens on a port that is new to us."""
     known = {shared.port for shared in former.listeners()}
     for shared in wanted.listeners():

@@ -12,7 +12,7 @@ from typing import Any
 
 from pipeline.balancer.download import download
 from pipeline.base.errors import ConfigError
-from pipeline.base.schema import Resource
+from pipeline.base.schema import Model
 
 # Limits of ELB's jwt-validation action.
 _MOST_BYTES = 150 * 1024
@@ -22,7 +22,7 @@ _FRESH = timedelta(hours=1)
 _PAUSE = timedelta(minutes=1)
 
 
-class KeySet(Resource):
+class KeySet(Model):
     """Keys by their id, and when they were read. `tried_at`: when somebody tried in vain to read them anew."""
 
     read_at: datetime

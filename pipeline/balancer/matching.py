@@ -21,7 +21,7 @@ from pipeline.balancer.model.application.wildcard import Wildcard
 
 
 @dataclass(frozen=True)
-class Request:
+class HttpRequest:
     """What conditions look at. `host` may carry a port; `query` is None where there is no `?`."""
 
     method: str
@@ -49,32 +49,32 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Miss:
+class Mismatch:
     """A rule that did not match, and the first of its conditions that did not hold."""
 
     rule: Rule
     reason: str
 
 
-def match(rules: Sequence[Rule], request: Request) -> tuple[Rule | None, list[Miss]]:
+def match(rules: Sequence[Rule], request: HttpRequest) -> tuple[Rule | None, list[Mismatch]]:
     """The first rule by priority whose conditions all hold, None for the default action; and those before it."""
-    misses: list[Miss] = []
+    misses: list[Mismatch] = []
     for rule in sorted(rules, key=lambda rule: rule.priority):
         reason = next(_objections(rule, request), None)
         if reason is None:
             return rule, misses
-        misses.append(Miss(rule, reason))
+        misses.append(Mismatch(rule, reason))
     return None, misses
 
 
-def _objections(rule: Rule, request: Request) -> Iterator[str]:
+def _objections(rule: Rule, request: HttpRequest) -> Iterator[str]:
     for condition in rule.conditions:
         subject, holds = _test(condition, request)
         if not holds:
             yield f"{condition.kind} wants {_wanted(condition)}, and {subject}"
 
 
-def _test(condition: Condition, request: Request) -> tuple[str, bool]:
+def _test(condition: Condition, request: HttpRequest) -> tuple[str, bool]:
     """What the request has, in words, and whether the condition holds."""
     match condition.config:
         case HostHeader() as config:

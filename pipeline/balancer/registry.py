@@ -10,7 +10,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from pipeline.balancer.effective import SharedListener, shared_listeners
 from pipeline.balancer.key_set import KeySet
-from pipeline.balancer.model import Declaration, HealthCheck, Name, Resource, Target, TargetGroup
+from pipeline.balancer.model import Declaration, HealthCheck, Model, Name, Target, TargetGroup
 from pipeline.base.errors import ConfigError
 from pipeline.base.suggestion import not_declared
 
@@ -25,7 +25,7 @@ class Phase(StrEnum):
     DRAINING = "draining"
 
 
-class Registration(Resource):
+class Registration(Model):
     """A target and its phase.
 
     `health_check` is the one it was registered under: when the group's check changes in the middle of a
@@ -46,14 +46,14 @@ class Registration(Resource):
         return self.model_copy(update={"phase": phase, "since": datetime.now(UTC)})
 
 
-class Owned(Resource):
+class Owned(Model):
     """One owner's declaration, and its targets by group."""
 
     declaration: Declaration
     targets: dict[str, tuple[Registration, ...]] = Field({})
 
 
-def _refuse_other_protocols(former: Owned, declaration: Declaration) -> None:
+def _check_protocols(former: Owned, declaration: Declaration) -> None:
     """As in ELB, these are settled when a target group is made: its targets could not follow all at once."""
     for name, group in declaration.target_groups.items():
         if not former.targets.get(name):
@@ -68,7 +68,7 @@ def _refuse_other_protocols(former: Owned, declaration: Declaration) -> None:
                 )
 
 
-def _refuse_bad_names(owner: str, declaration: Declaration) -> None:
+def _check_names(owner: str, declaration: Declaration) -> None:
     """What `pipeline.yaml` is asked before: who declares from Python has not been asked yet."""
     try:
         _NAME.validate_python(owner)
@@ -83,7 +83,7 @@ def _refuse_bad_names(owner: str, declaration: Declaration) -> None:
             raise not_declared(what, declaration.target_groups, group)
 
 
-class Registry(Resource):
+class Registry(Model):
     """All owners, and the keys of the issuers that they trust. Frozen: every change makes a new one.
 
     `written_by` is the version of Penstock that wrote it to disk.
@@ -95,10 +95,10 @@ class Registry(Resource):
 
     def declare(self, owner: str, declaration: Declaration) -> Registry:
         """This registry with `owner`'s declaration replaced; its targets stay. Raises `ConfigError` on a clash."""
-        _refuse_bad_names(owner, declaration)
+        _check_names(owner, declaration)
         former = self.owners.get(owner)
         if former:
-            _refuse_other_protocols(former, declaration)
+            _check_protocols(former, declaration)
         kept = {g: t for g, t in former.targets.items() if g in declaration.target_groups} if former else {}
         others = self.withdraw(owner).owners
         declared = self._with({**others, owner: Owned(declaration=declaration, targets=kept)})

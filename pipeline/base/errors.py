@@ -76,7 +76,7 @@ class Problem:
         return f"{place}:{path} {self.reason}{hint}"
 
 
-class Misfit(ValueError):
+class FieldError(ValueError):
     """Raised by a model's check of several keys: `key` is the one that the user should look at."""
 
     def __init__(self, key: str, message: str) -> None:

@@ -70,12 +70,12 @@ class Home:
         return self.root / "spool"
 
     @property
-    def socket(self) -> Path:
+    def daemon_socket(self) -> Path:
         """Where `pipeline serve` answers."""
         return self.root / "serve.sock"
 
     @property
-    def serving(self) -> Path:
+    def daemon_lock(self) -> Path:
         """What `pipeline serve` holds while it runs."""
         return self.locks / "serve"
 

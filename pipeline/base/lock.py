@@ -20,7 +20,7 @@ _LOOKING = 0.2
 
 
 @dataclass(frozen=True)
-class Holder:
+class LockHolder:
     """Who holds a lock: the process, what for, and since when."""
 
     purpose: str
@@ -29,7 +29,7 @@ class Holder:
 
 
 @contextmanager
-def exclusive(path: Path) -> Iterator[None]:
+def short_lock(path: Path) -> Iterator[None]:
     """Hold `path` for a short critical section; others wait their turn."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
@@ -40,7 +40,7 @@ def exclusive(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def held(path: Path, purpose: str, *, wait: float = 0.0) -> Iterator[None]:
+def work_lock(path: Path, purpose: str, *, wait: float = 0.0) -> Iterator[None]:
     """Hold `path` for a long job; if it is taken, try for `wait` seconds.
 
     The kernel drops the lock when the process ends, however it ends, so there is never a stale one.
@@ -71,13 +71,13 @@ def is_held(path: Path) -> bool:
         os.close(descriptor)
 
 
-def holder(path: Path) -> Holder | None:
+def holder(path: Path) -> LockHolder | None:
     """Who holds `path` now; None when nobody does, or has not said yet who it is."""
     if not is_held(path):
         return None
     try:
         said = json.loads(path.read_text())
-        return Holder(said["purpose"], said["pid"], datetime.fromisoformat(said["since"]))
+        return LockHolder(said["purpose"], said["pid"], datetime.fromisoformat(said["since"]))
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

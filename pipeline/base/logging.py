@@ -11,7 +11,7 @@ import structlog
 from structlog.typing import Processor
 
 
-def keep_journal(*, as_json: bool) -> None:
+def configure_logging(*, as_json: bool) -> None:
     """Write on stderr from here on, a line a word, or an object: ours from INFO on, the libraries' from WARNING on."""
     about: list[Processor] = [
         structlog.contextvars.merge_contextvars,

@@ -14,26 +14,26 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9-]{0,30}[A-Za-z0-9]
 Port = Annotated[Whole, Field(ge=1, le=65535)]
 
 
-class Resource(BaseModel):
+class Model(BaseModel):
     """Everything declared is frozen, and refuses keys it does not know."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", serialize_by_alias=True)
 
 
-class Brief(Resource):
+class Shorthand(Model):
     """A resource that may be written as the value of one of its keys, where the others have their defaults."""
 
-    brief: ClassVar[str]
+    shorthand: ClassVar[str]
 
     @model_validator(mode="before")
     @classmethod
     def _spell_out(cls, data: Any) -> Any:
-        return data if isinstance(data, dict | cls) else {cls.brief: data}
+        return data if isinstance(data, dict | cls) else {cls.shorthand: data}
 
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         whole = handler.resolve_ref_schema(handler(schema))
-        return {"anyOf": [whole["properties"][cls.brief], dict(whole)], "description": whole.get("description", "")}
+        return {"anyOf": [whole["properties"][cls.shorthand], dict(whole)], "description": whole.get("description", "")}
 
 
 def between(value: timedelta, low: str, high: str, least: timedelta, most: timedelta) -> timedelta:

@@ -28,7 +28,7 @@ def short_path(directory: Path, name: str) -> Iterator[str]:
 
 
 @contextmanager
-def connected(directory: Path, name: str, timeout: float) -> Iterator[socket.socket]:
+def connection_to(directory: Path, name: str, timeout: float) -> Iterator[socket.socket]:
     """A connection to a socket in `directory`. `timeout` in seconds.
 
     Raises `OSError` where nobody listens.

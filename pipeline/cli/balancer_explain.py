@@ -16,7 +16,7 @@ from pipeline.cli.session import json_option
 
 if TYPE_CHECKING:
     from pipeline.balancer.effective import SharedListener
-    from pipeline.balancer.matching import Miss, Request
+    from pipeline.balancer.matching import HttpRequest, Mismatch
     from pipeline.balancer.model import Action
 
 _PORTS = {"http": 80, "https": 443}
@@ -27,7 +27,7 @@ class Explanation:
     """What becomes of a request. `priority` is None for the default action."""
 
     shared: SharedListener
-    misses: Sequence[Miss]
+    misses: Sequence[Mismatch]
     priority: int | None
     owner: str
     action: Action
@@ -79,17 +79,17 @@ def _listener(listeners: Sequence[SharedListener], split: SplitResult) -> Shared
     return shared
 
 
-def _request(split: SplitResult, url: str, headers: Sequence[str], method: str, source: str) -> Request:
+def _request(split: SplitResult, url: str, headers: Sequence[str], method: str, source: str) -> HttpRequest:
     from ipaddress import ip_address
 
-    from pipeline.balancer.matching import Request
+    from pipeline.balancer.matching import HttpRequest
 
     pairs = tuple(_header(header) for header in headers)
     try:
         ip_address(source)
     except ValueError as error:
         raise ConfigError(f"--source {source}: write an address such as 192.0.2.7") from error
-    return Request(
+    return HttpRequest(
         method=method,
         host=next((value for name, value in pairs if name.lower() == "host"), split.netloc.rpartition("@")[2]),
         path=split.path or "/",
@@ -106,7 +106,7 @@ def _header(header: str) -> tuple[str, str]:
     return name.strip(), value.strip()
 
 
-def _explain(shared: SharedListener, request: Request) -> Explanation:
+def _explain(shared: SharedListener, request: HttpRequest) -> Explanation:
     from pipeline.balancer.matching import match
 
     taken, misses = match([owned.rule for owned in shared.rules], request)

@@ -31,7 +31,7 @@ def command(run: int, file: Path, parameters: tuple[str, ...]) -> None:
         if found.state is RunState.QUEUED:
             found = opened.store.queue.cancel(opened.name, run, "cancelled")
         working = holder(opened.home.lock(opened.name))
-        daemon = holder(opened.home.serving)
+        daemon = holder(opened.home.daemon_lock)
         if daemon and working and daemon.pid == working.pid:
             raise SystemFault(f"the daemon (process {daemon.pid}) does not answer", hint="try it again, or restart it")
         if found.state is RunState.RUNNING and working and working.pid == found.pid:

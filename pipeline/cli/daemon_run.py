@@ -34,7 +34,7 @@ _ERRORS: dict[int, type[PenstockError]] = {
 }
 
 
-def have_run(
+def submit_or_run(
     opened: Session,
     body: dict[str, Any],
     directly: Callable[[Runner], object],
@@ -71,11 +71,11 @@ def follow(client: Client, pipeline: str, number: int, shown: Listener, cancelle
             last = event
     finally:
         over.set()
-    if (error := ending(last)) is not None:
+    if (error := error_of(last)) is not None:
         raise error
 
 
-def ending(last: Event | None) -> PenstockError | None:
+def error_of(last: Event | None) -> PenstockError | None:
     """What a run's last event comes to for whoever waited for it; None when all is well."""
     if last is None:
         return None

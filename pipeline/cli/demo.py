@@ -8,9 +8,9 @@ import sys
 import click
 
 from pipeline.base.errors import StageFailed
-from pipeline.cli.output import show_json, show_line
+from pipeline.cli.output import print_event, show_json
 from pipeline.cli.output import table as show_table
-from pipeline.cli.session import cancellable, json_option
+from pipeline.cli.session import handle_interrupts, json_option
 from pipeline.events import Event
 
 
@@ -24,7 +24,7 @@ def command(keep: bool, as_json: bool) -> None:
     """
     from pipeline.demo import NAME, Demo, table
 
-    with cancellable() as cancelled:
+    with handle_interrupts() as cancelled:
         demo = Demo(cancelled)
         try:
             if as_json:
@@ -57,4 +57,4 @@ def _show(event: Event) -> None:
         click.echo()
         click.echo(click.style(event.message, bold=True))
     else:
-        show_line(event)
+        print_event(event)

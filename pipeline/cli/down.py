@@ -6,12 +6,12 @@ from pathlib import Path
 
 import click
 
-from pipeline.cli.daemon_run import have_run
+from pipeline.cli.daemon_run import submit_or_run
 from pipeline.cli.session import (
-    cancellable,
-    events_shown,
+    event_output,
+    handle_interrupts,
     json_option,
-    patience_of,
+    parse_wait,
     pipeline_options,
     session,
     wait_option,
@@ -24,10 +24,10 @@ from pipeline.cli.session import (
 @json_option
 def command(file: Path, parameters: tuple[str, ...], wait: str | None, as_json: bool) -> None:
     """Drain and remove the containers, listeners, network and images of this pipeline; its history stays."""
-    patience = patience_of(wait)
+    patience = parse_wait(wait)
     with (
         session(file, parameters, acting=True) as opened,
-        cancellable() as cancelled,
-        events_shown(opened, as_json=as_json) as shown,
+        handle_interrupts() as cancelled,
+        event_output(opened, as_json=as_json) as shown,
     ):
-        have_run(opened, {"kind": "down"}, lambda runner: runner.down(wait=patience), shown, cancelled)
+        submit_or_run(opened, {"kind": "down"}, lambda runner: runner.down(wait=patience), shown, cancelled)

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from pipeline.base.errors import ConfigError
-from pipeline.cli.output import show_json, show_whole
+from pipeline.cli.output import print_event_with_reason, show_json
 from pipeline.cli.session import json_option, pipeline_options, session
 
 
@@ -22,4 +22,4 @@ def command(run: int | None, file: Path, parameters: tuple[str, ...], count: int
         if run and opened.store.run(opened.name, run) is None:
             raise ConfigError(f"there is no run {run}", hint="`pipeline history` lists them")
         for event in opened.store.events(opened.name, run, count):
-            (show_json if as_json else show_whole)(event)
+            (show_json if as_json else print_event_with_reason)(event)

@@ -9,7 +9,7 @@ import click
 
 from pipeline.base.errors import ConfigError
 from pipeline.base.home import Home
-from pipeline.triggers.hook import TYPES, Hooked
+from pipeline.triggers.hook import TYPES, GitHooks
 
 _place = click.argument("repository", type=click.Path(path_type=Path), default=".")
 _types = click.option(
@@ -27,8 +27,8 @@ def command() -> None:
 @_types
 def install(repository: Path, kinds: tuple[str, ...]) -> None:
     """Install hooks in REPOSITORY, a checkout or a bare one. Hooks that are there are kept, and run first."""
-    found, home = Hooked.find(repository), Home.locate()
-    for kind in kinds or found.usual():
+    found, home = GitHooks.find(repository), Home.locate()
+    for kind in kinds or found.default_types():
         click.echo(f"installed {found.install(kind, home)}")
     if found.bare:
         click.echo("whoever pushes may watch: git push -o follow")
@@ -39,7 +39,7 @@ def install(repository: Path, kinds: tuple[str, ...]) -> None:
 @_types
 def uninstall(repository: Path, kinds: tuple[str, ...]) -> None:
     """Take our hooks away, and put back what was there before."""
-    found = Hooked.find(repository)
+    found = GitHooks.find(repository)
     removed = [kind for kind in kinds or TYPES if found.uninstall(kind)]
     if not removed:
         raise ConfigError(f"{found.hooks} has no hook of ours")

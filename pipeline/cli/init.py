@@ -14,14 +14,14 @@ from pipeline.cli.session import FILE
 @click.option("--force", is_flag=True, help="Write over a file that is there.")
 def command(force: bool) -> None:
     """Write a first pipeline.yaml for what is in this directory, every key with its meaning."""
-    from pipeline.config.scaffold import first_pipeline, look_around
+    from pipeline.config.scaffold import detect_project, render_template
 
     path = Path(FILE)
     if path.exists() and not force:
         raise ConfigError(f"{path} is here already", hint="--force writes over it")
-    found = look_around(Path.cwd())
+    found = detect_project(Path.cwd())
     try:
-        path.write_text(first_pipeline(found))
+        path.write_text(render_template(found))
     except OSError as error:
         raise ConfigError(f"cannot write {path}: {error.strerror}") from error
     click.echo(f"wrote {path}: {found.name}, branch {found.branch}, port {found.port}, check {found.health_path}")

@@ -75,7 +75,7 @@ class LiveView:
     def _targets(self) -> list[TargetHealth]:
         """Every target of the pipeline. A view that cannot look shows nothing; the work itself will say why."""
         try:
-            declared = self._balancer.declared(self._pipeline)
+            declared = self._balancer.declaration(self._pipeline)
             groups = declared.target_groups if declared else ()
             return [h for group in groups for h in self._balancer.target_health(self._pipeline, group)]
         except SystemFault:

@@ -14,14 +14,14 @@ from pipeline.events import Event
 _COLOURS = {"failed": "red", "interrupted": "yellow", "warning": "yellow", "healthy": "green", "cut": "red"}
 
 
-def show_line(event: Event) -> None:
+def print_event(event: Event) -> None:
     """One line: local time and message."""
     click.echo(line(event))
 
 
-def show_whole(event: Event) -> None:
+def print_event_with_reason(event: Event) -> None:
     """One line; of a run that did not succeed also why, where no command is there to say it at its end."""
-    show_line(event)
+    print_event(event)
     if "code" not in event.fields:
         return
     reason, tail, hint = (str(event.fields.get(key) or "") for key in ("reason", "tail", "hint"))

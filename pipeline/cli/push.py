@@ -10,7 +10,7 @@ import click
 
 from pipeline.base.home import Home
 from pipeline.base.lock import is_held
-from pipeline.cli.output import show_whole
+from pipeline.cli.output import print_event_with_reason
 from pipeline.events import Event
 from pipeline.store.records import LAST_EVENTS, Run
 from pipeline.store.store import Store
@@ -28,7 +28,7 @@ def follow_push(home: Home, moves: str) -> None:
     """Show the runs of the commits that refs have moved to, `OLD NEW REF` a line, until they are over."""
     words = [line.split() for line in moves.splitlines()]
     heads = {found[1]: _short(found[2]) for found in words if len(found) == 3 and found[1].strip("0")}
-    if not is_held(home.serving):
+    if not is_held(home.daemon_lock):
         click.echo("nobody serves this repository now: it will be run when `pipeline serve` is back")
         return
     with Store(home.database) as store:
@@ -37,7 +37,7 @@ def follow_push(home: Home, moves: str) -> None:
             click.echo(f"no run has come of this within {_PATIENCE:g} s: branches and tags are run as `triggers` says")
         for run in runs:
             for event in _events(store, run):
-                show_whole(event)
+                print_event_with_reason(event)
 
 
 def _await_runs(store: Store, heads: Mapping[str, str]) -> list[Run]:

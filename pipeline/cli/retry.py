@@ -8,7 +8,7 @@ import click
 
 from pipeline.base.errors import ConfigError
 from pipeline.cli.daemon_run import follow
-from pipeline.cli.session import cancellable, events_shown, json_option, pipeline_options, session
+from pipeline.cli.session import event_output, handle_interrupts, json_option, pipeline_options, session
 
 
 @click.command("retry")
@@ -19,8 +19,8 @@ def command(run: int, file: Path, parameters: tuple[str, ...], as_json: bool) ->
     """Run the commit of RUN again, from the stage that failed: what was built and tested is taken as it is."""
     with (
         session(file, parameters, acting=True) as opened,
-        cancellable() as cancelled,
-        events_shown(opened, as_json=as_json) as shown,
+        handle_interrupts() as cancelled,
+        event_output(opened, as_json=as_json) as shown,
     ):
         if opened.daemon is None:
             found = opened.store.run(opened.name, run)

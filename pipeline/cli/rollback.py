@@ -6,12 +6,12 @@ from pathlib import Path
 
 import click
 
-from pipeline.cli.daemon_run import have_run
+from pipeline.cli.daemon_run import submit_or_run
 from pipeline.cli.session import (
-    cancellable,
-    events_shown,
+    event_output,
+    handle_interrupts,
     json_option,
-    patience_of,
+    parse_wait,
     pipeline_options,
     session,
     wait_option,
@@ -25,11 +25,11 @@ from pipeline.cli.session import (
 @json_option
 def command(release: int | None, file: Path, parameters: tuple[str, ...], wait: str | None, as_json: bool) -> None:
     """Put RELEASE back into service, without building; the one before the present one when it is not given."""
-    patience = patience_of(wait)
+    patience = parse_wait(wait)
     with (
         session(file, parameters, acting=True, secrets_needed=True) as opened,
-        cancellable() as cancelled,
-        events_shown(opened, as_json=as_json) as shown,
+        handle_interrupts() as cancelled,
+        event_output(opened, as_json=as_json) as shown,
     ):
         body = {"kind": "rollback", "requested": str(release) if release else None}
-        have_run(opened, body, lambda runner: runner.rollback(release, wait=patience), shown, cancelled)
+        submit_or_run(opened, body, lambda runner: runner.rollback(release, wait=patience), shown, cancelled)

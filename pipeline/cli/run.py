@@ -6,12 +6,12 @@ from pathlib import Path
 
 import click
 
-from pipeline.cli.daemon_run import have_run
+from pipeline.cli.daemon_run import submit_or_run
 from pipeline.cli.session import (
-    cancellable,
-    events_shown,
+    event_output,
+    handle_interrupts,
     json_option,
-    patience_of,
+    parse_wait,
     pipeline_options,
     session,
     split_parameter,
@@ -39,11 +39,11 @@ def command(
 
     When the release does not become healthy, the former one is put back and the exit code is 4.
     """
-    patience = patience_of(wait)
+    patience = parse_wait(wait)
     with (
         session(file, parameters, acting=True, secrets_needed=True) as opened,
-        cancellable() as cancelled,
-        events_shown(opened, as_json=as_json) as shown,
+        handle_interrupts() as cancelled,
+        event_output(opened, as_json=as_json) as shown,
     ):
         body = {
             "requested": commit,
@@ -51,7 +51,7 @@ def command(
             "force": force,
             "configuration": "file",
         }
-        have_run(
+        submit_or_run(
             opened,
             body,
             lambda runner: runner.run(commit, force=force, take_over=take_over, wait=patience),

@@ -16,9 +16,9 @@ import click
 
 from pipeline.base.errors import ConfigError, ExitCode, LockHeld
 from pipeline.base.home import Home
-from pipeline.base.lock import held
-from pipeline.cli.output import show_json, show_whole
-from pipeline.cli.session import FILE, json_option, parameter_option, split_parameter, while_somebody_reads
+from pipeline.base.lock import work_lock
+from pipeline.cli.output import print_event_with_reason, show_json
+from pipeline.cli.session import FILE, ignore_broken_pipe, json_option, parameter_option, split_parameter
 from pipeline.events import Event
 
 if TYPE_CHECKING:
@@ -85,26 +85,26 @@ def serve(
     as_json: bool = False,
 ) -> None:
     """Serve until somebody ends it."""
-    from pipeline.base.logging import keep_journal
-    from pipeline.daemon.daemon import Daemon, share_one_arena
+    from pipeline.base.logging import configure_logging
+    from pipeline.daemon.daemon import Daemon, limit_malloc_arenas
     from pipeline.store.store import Store
 
-    share_one_arena()
-    keep_journal(as_json=as_json)
+    limit_malloc_arenas()
+    configure_logging(as_json=as_json)
     home = Home.locate()
     with ExitStack() as stack:
-        _be_the_only_one(home, stack)
+        _lock_home(home, stack)
         store = stack.enter_context(Store(home.database))
-        show = show_json if as_json else _show_pipeline if len(files) > 1 else show_whole
-        daemon = Daemon(home, store, files, [while_somebody_reads(show)], dict(split_parameter(p) for p in parameters))
+        show = show_json if as_json else _show_pipeline if len(files) > 1 else print_event_with_reason
+        daemon = Daemon(home, store, files, [ignore_broken_pipe(show)], dict(split_parameter(p) for p in parameters))
         _answer(daemon, stack, listen, token_file)
         if public:
-            _be_public(daemon, stack, public)
-        for name, attendant in daemon.attendants.items():
-            click.echo(f"serving {name} of {attendant.served.file}", err=True)
+            _serve_public(daemon, stack, public)
+        for name, supervisor in daemon.supervisors.items():
+            click.echo(f"serving {name} of {supervisor.served_file.file}", err=True)
         _listen_to_signals(daemon)
         _notify_systemd()
-        daemon.work()
+        daemon.run_forever()
         daemon.close(PATIENCE)
 
 
@@ -112,29 +112,29 @@ def _answer(daemon: Daemon, stack: ExitStack, listen: str | None, token_file: Pa
     from pipeline.base.sockets import private_socket
     from pipeline.daemon.control import Control
     from pipeline.http.api import ControlApi
-    from pipeline.http.serving import answering, control_config, public_socket
+    from pipeline.http.serving import control_config, http_server, public_socket
 
-    control = Control(daemon.attendants, daemon.store)
-    faces = [(ControlApi(control).app(), private_socket(daemon.home.socket))]
+    control = Control(daemon.supervisors, daemon.store)
+    endpoints = [(ControlApi(control).app(), private_socket(daemon.home.daemon_socket))]
     if listen and token_file:
-        faces.append((ControlApi(control, read_token(token_file)).app(), public_socket(listen)))
-    for app, listener in faces:
-        stack.enter_context(answering(control_config(app), listener))
+        endpoints.append((ControlApi(control, read_token(token_file)).app(), public_socket(listen)))
+    for app, listener in endpoints:
+        stack.enter_context(http_server(control_config(app), listener))
 
 
-def _be_public(daemon: Daemon, stack: ExitStack, address: str) -> None:
-    from pipeline.http.inbox import ServedInbox
+def _serve_public(daemon: Daemon, stack: ExitStack, address: str) -> None:
+    from pipeline.http.inbox import DaemonInbox
     from pipeline.http.public import public_config
-    from pipeline.http.serving import answering, public_socket
+    from pipeline.http.serving import http_server, public_socket
 
-    inbox = ServedInbox(daemon.attendants, daemon.store)
-    config = public_config(inbox, daemon.store, daemon.attendants)
-    stack.enter_context(answering(config, public_socket(address)))
+    inbox = DaemonInbox(daemon.supervisors, daemon.store)
+    config = public_config(inbox, daemon.store, daemon.supervisors)
+    stack.enter_context(http_server(config, public_socket(address)))
 
 
-def _be_the_only_one(home: Home, stack: ExitStack) -> None:
+def _lock_home(home: Home, stack: ExitStack) -> None:
     try:
-        stack.enter_context(held(home.serving, "pipeline serve"))
+        stack.enter_context(work_lock(home.daemon_lock, "pipeline serve"))
     except LockHeld as error:
         hint = f"one process serves all pipelines of {home.root}: end it, and start it with this file too"
         raise LockHeld(error.message, hint=hint) from None
@@ -142,7 +142,7 @@ def _be_the_only_one(home: Home, stack: ExitStack) -> None:
 
 def _show_pipeline(event: Event) -> None:
     """A line that says which of several pipelines it is about."""
-    show_whole(replace(event, message=f"{event.pipeline}: {event.message}"))
+    print_event_with_reason(replace(event, message=f"{event.pipeline}: {event.message}"))
 
 
 def _notify_systemd() -> None:

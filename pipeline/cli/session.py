@@ -19,7 +19,7 @@ import click
 
 from pipeline.base.errors import ConfigError, ExitCode
 from pipeline.base.home import Home
-from pipeline.cli.output import show_json, show_line
+from pipeline.cli.output import print_event, show_json
 from pipeline.events import Event, Listener
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def _load(file: Path, overrides: Mapping[str, str], *, secrets_needed: bool) -> 
 
 def _daemon(home: Home, name: str, file: Path) -> Client | None:
     """The daemon that serves the pipeline of that name. Raises `ConfigError` when it serves it from another file."""
-    if not home.socket.exists():
+    if not home.daemon_socket.exists():
         return None
     from pipeline.http.client import Client
 
@@ -135,20 +135,20 @@ def _daemon(home: Home, name: str, file: Path) -> Client | None:
 
 
 @contextmanager
-def events_shown(opened: Session, *, as_json: bool) -> Iterator[Listener]:
+def event_output(opened: Session, *, as_json: bool) -> Iterator[Listener]:
     """The listener that suits where the output goes: a live view on a terminal, else a line an event, or JSON."""
     if as_json:
-        yield while_somebody_reads(show_json)
+        yield ignore_broken_pipe(show_json)
     elif sys.stdout.isatty():
         from pipeline.cli.live import LiveView
 
         with LiveView(opened.home, opened.name) as view:
             yield view.hear
     else:
-        yield while_somebody_reads(show_line)
+        yield ignore_broken_pipe(print_event)
 
 
-def while_somebody_reads(show: Listener) -> Listener:
+def ignore_broken_pipe(show: Listener) -> Listener:
     """What is going on goes on when whoever read of it has seen enough."""
 
     def shown(event: Event) -> None:
@@ -161,7 +161,7 @@ def while_somebody_reads(show: Listener) -> Listener:
 
 
 @contextmanager
-def cancellable() -> Iterator[threading.Event]:
+def handle_interrupts() -> Iterator[threading.Event]:
     """Ctrl-C and SIGTERM end the work in order; a second Ctrl-C ends the process, and the next command cleans up."""
     cancelled = threading.Event()
 
@@ -191,7 +191,7 @@ def split_parameter(parameter: str) -> tuple[str, str]:
     return name, value
 
 
-def patience_of(wait: str | None) -> timedelta:
+def parse_wait(wait: str | None) -> timedelta:
     """`--wait` as a duration."""
     from pipeline.base.quantity import parse_duration
 

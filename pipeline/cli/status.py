@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import click
 
 from pipeline.base.errors import BalancerFault, ConfigError
-from pipeline.cli.output import date, show_line, table
+from pipeline.cli.output import date, print_event, table
 from pipeline.cli.session import Session, json_option, pipeline_options, session
-from pipeline.runner.status import Situation
+from pipeline.runner.status import PipelineStatus
 from pipeline.store.records import Run
 
 if TYPE_CHECKING:
@@ -37,30 +37,30 @@ def command(file: Path, parameters: tuple[str, ...], as_json: bool) -> None:
         if isinstance(opened.loaded, ConfigError):
             click.echo(f"{file} has mistakes, which `pipeline validate` lists; this is what serves\n", err=True)
         balancer = Balancer(opened.home.balancer)
-        if not Situation.of(opened.home, opened.store, opened.name).served:
-            _put_right(opened, balancer, as_json=as_json)
-        situation = Situation.of(opened.home, opened.store, opened.name)
-        targets, problem = _targets(balancer, opened.name, served=situation.served)
+        if not PipelineStatus.of(opened.home, opened.store, opened.name).served:
+            _recover(opened, balancer, as_json=as_json)
+        status = PipelineStatus.of(opened.home, opened.store, opened.name)
+        targets, problem = _targets(balancer, opened.name, served=status.served)
         if as_json:
-            click.echo(json.dumps(_as_data(opened, situation, targets), default=str))
+            click.echo(json.dumps(_as_data(opened, status, targets), default=str))
             return
-        _show(opened, situation)
+        _show(opened, status)
         _show_balancer(balancer, opened.name, targets, problem)
 
 
-def _put_right(opened: Session, balancer: Balancer, *, as_json: bool) -> None:
+def _recover(opened: Session, balancer: Balancer, *, as_json: bool) -> None:
     if not isinstance(opened.loaded, ConfigError):
-        opened.runner([] if as_json else [show_line]).heal()
+        opened.runner([] if as_json else [print_event]).recover_if_needed()
     if balancer.ensure_running() and not as_json:
         click.echo("the balancer was not running: started again")
 
 
 def _targets(balancer: Balancer, pipeline: str, *, served: bool) -> tuple[list[TargetHealth], str]:
     """The targets, or what keeps us from seeing them while the daemon brings the balancer back."""
-    declared = balancer.declared(pipeline)
+    declared = balancer.declaration(pipeline)
     groups = declared.target_groups if declared else ()
     # A look would start it, from here: what starts it is what it belongs to.
-    if served and groups and balancer.process() is None:
+    if served and groups and balancer.pid() is None:
         return [], "the balancer does not run"
     try:
         return [health for group in groups for health in balancer.target_health(pipeline, group)], ""
@@ -70,30 +70,30 @@ def _targets(balancer: Balancer, pipeline: str, *, served: bool) -> tuple[list[T
         return [], fault.message
 
 
-def _show(opened: Session, situation: Situation) -> None:
+def _show(opened: Session, status: PipelineStatus) -> None:
     active = opened.store.active_release(opened.name)
     if active is None:
         click.echo(f"{opened.name}: nothing is in service")
     else:
         click.echo(f"{opened.name}: release {active.number}, {active.sha[:7]} {active.subject}")
-    click.echo(_who(situation))
-    if last := _last_run(opened, situation):
+    click.echo(_who(status))
+    if last := _last_run(opened, status):
         reason = f": {last.reason}" if last.reason not in ("", last.state) else ""
         state = last.state.replace("_", " ")
         click.echo(f"last run: {last.kind} {last.number}, {state}, {date(last.finished_at or last.started_at)}{reason}")
-    for run in situation.runs[:_SHOWN]:
-        click.echo(f"{run.kind} {run.number} {situation.doing(run)}{_commit(run)}")
-    if len(situation.runs) > _SHOWN:
-        click.echo(f"… and {len(situation.runs) - _SHOWN} more wait, the last of them run {situation.runs[-1].number}")
-    for stage, reason in situation.closed.items():
+    for run in status.runs[:_SHOWN]:
+        click.echo(f"{run.kind} {run.number} {status.describe(run)}{_commit(run)}")
+    if len(status.runs) > _SHOWN:
+        click.echo(f"… and {len(status.runs) - _SHOWN} more wait, the last of them run {status.runs[-1].number}")
+    for stage, reason in status.closed.items():
         click.echo(f"no run goes into {stage.capitalize()}: {reason} (pipeline transition enable {stage})")
-    for text in situation.amiss:
+    for text in status.findings:
         click.echo(f"being mended: {text}")
 
 
-def _who(situation: Situation) -> str:
-    daemon, worker = situation.daemon, situation.worker
-    if situation.served:
+def _who(status: PipelineStatus) -> str:
+    daemon, worker = status.daemon, status.worker
+    if status.served:
         assert daemon is not None
         return f"served by process {daemon.pid} since {date(daemon.since)}: new commits are run, what breaks is mended"
     if worker:
@@ -104,7 +104,7 @@ def _who(situation: Situation) -> str:
 
 
 def _show_balancer(balancer: Balancer, pipeline: str, targets: list[TargetHealth], problem: str) -> None:
-    declared = balancer.declared(pipeline)
+    declared = balancer.declaration(pipeline)
     for name, _, listener in declared.listeners() if declared else ():
         click.echo(f"{name}: {listener.url} → {', '.join(sorted(listener.groups())) or 'answers by itself'}")
     if problem:
@@ -118,9 +118,9 @@ def _show_balancer(balancer: Balancer, pipeline: str, targets: list[TargetHealth
         table(rows, "target", "state", "in flight", "address", "reason")
 
 
-def _last_run(opened: Session, situation: Situation) -> Run | None:
+def _last_run(opened: Session, status: PipelineStatus) -> Run | None:
     """The latest run that is over."""
-    latest = opened.store.runs(opened.name, limit=len(situation.runs) + 1)
+    latest = opened.store.runs(opened.name, limit=len(status.runs) + 1)
     return next((run for run in latest if run.state.over), None)
 
 
@@ -132,14 +132,14 @@ def _reason(health: TargetHealth) -> str:
     return f"{health.reason}: {health.description}" if health.reason else health.description
 
 
-def _as_data(opened: Session, situation: Situation, targets: list[TargetHealth]) -> dict[str, object]:
-    active, last = opened.store.active_release(opened.name), _last_run(opened, situation)
-    daemon = situation.daemon
+def _as_data(opened: Session, status: PipelineStatus, targets: list[TargetHealth]) -> dict[str, object]:
+    active, last = opened.store.active_release(opened.name), _last_run(opened, status)
+    daemon = status.daemon
     return {
         "pipeline": opened.name,
         "release": active.number if active else None,
         "sha": active.sha if active else None,
-        "served": situation.served,
+        "served": status.served,
         "daemon": {"pid": daemon.pid, "since": daemon.since.isoformat()} if daemon else None,
         "last_run": {"number": last.number, "state": last.state, "reason": last.reason} if last else None,
         "unfinished": [
@@ -148,12 +148,12 @@ def _as_data(opened: Session, situation: Situation, targets: list[TargetHealth])
                 "kind": run.kind,
                 "state": run.state,
                 "sha": run.sha,
-                "stage": situation.stages.get(run.number),
+                "stage": status.stages.get(run.number),
                 "waits_for": run.waits_for,
             }
-            for run in situation.runs
+            for run in status.runs
         ],
-        "closed_transitions": dict(situation.closed),
-        "amiss": list(situation.amiss),
+        "closed_transitions": dict(status.closed),
+        "amiss": list(status.findings),
         "targets": [h.model_dump(mode="json") for h in targets],
     }

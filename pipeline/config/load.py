@@ -14,7 +14,7 @@ from pipeline.base.errors import ConfigError, Problem
 from pipeline.config.document import Document, KeyPath, dotted, read_document
 from pipeline.config.models import Parameter, Pipeline
 from pipeline.config.parameters import Scalar, resolve_parameters
-from pipeline.config.references import dangling
+from pipeline.config.references import check_references
 from pipeline.config.secrets import Secrets, read_secrets
 from pipeline.config.substitution import Substitution
 from pipeline.config.validation import problems_of
@@ -40,7 +40,7 @@ class Configuration:
 
 
 @dataclass(frozen=True)
-class Committed:
+class CommittedFile:
     """A pipeline.yaml as a commit has it. `name` says which, in errors."""
 
     name: str
@@ -53,7 +53,7 @@ def load(
     environ: Mapping[str, str] | None = None,
     *,
     secrets_needed: bool = True,
-    committed: Committed | None = None,
+    committed: CommittedFile | None = None,
 ) -> Configuration:
     """Read `path`; `overrides` are the `-p name=value` of the command line.
 
@@ -78,7 +78,7 @@ def load(
         broken = {dotted(place) for place in substitution.broken}
         problems += [p for p in problems_of(error, document, Pipeline) if p.path not in broken]
     secrets, missing = _secrets(document, data, path, substitution.secrets, environ)
-    problems += [*document.problems, *substitution.problems, *dangling(document, data)]
+    problems += [*document.problems, *substitution.problems, *check_references(document, data)]
     problems += missing if secrets_needed else []
     if problems or pipeline is None:
         raise ConfigError(source=str(named), problems=_in_order(problems))

@@ -9,8 +9,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from pipeline.balancer.model import Declaration, Name, Resource
-from pipeline.base.errors import Misfit
+from pipeline.balancer.model import Declaration, Model, Name
+from pipeline.base.errors import FieldError
 from pipeline.base.quantity import Amount, Duration, Size, Whole, resolve_amount
 from pipeline.config.environment import Environment, VariableName
 from pipeline.config.reporters import Reporters
@@ -36,7 +36,7 @@ Glob = Annotated[str, AfterValidator(_glob)]
 Volume = Annotated[str, AfterValidator(_volume)]
 
 
-class Parameter(Resource):
+class Parameter(Model):
     """A value given at run time: `pipeline run -p replicas=5`, used as `${replicas}`."""
 
     type: Literal["string", "integer", "number", "boolean"] = Field("string", description="What it holds.")
@@ -59,7 +59,7 @@ class Parameter(Resource):
         return value
 
 
-class Source(Resource):
+class Source(Model):
     """Where the commits come from."""
 
     repository: str = Field(
@@ -79,7 +79,7 @@ class Source(Resource):
     )
 
 
-class Build(Resource):
+class Build(Model):
     """How a commit becomes an image."""
 
     context: str = Field(".", description="The folder of the repository that is sent to the builder.")
@@ -99,7 +99,7 @@ class Build(Resource):
         return posixpath.normpath(value)
 
 
-class Rolling(Resource):
+class Rolling(Model):
     """How far a rolling deployment may lean out: more containers than wanted, fewer healthy than wanted."""
 
     max_surge: Amount = Field(
@@ -110,7 +110,7 @@ class Rolling(Resource):
     )
 
 
-class Deploy(Resource):
+class Deploy(Model):
     """How the image is put into service."""
 
     target_group: Name = Field(description="The target group of `balancer` that the containers join.")
@@ -154,7 +154,7 @@ class Deploy(Resource):
     @model_validator(mode="after")
     def _runs_one_thing(self) -> Self:
         if self.function and self.command:
-            raise Misfit("function", "goes without command: it is what the container runs")
+            raise FieldError("function", "goes without command: it is what the container runs")
         return self
 
     @model_validator(mode="after")
@@ -162,7 +162,7 @@ class Deploy(Resource):
         surge = resolve_amount(self.rolling.max_surge, self.replicas, round_up=True)
         unavailable = resolve_amount(self.rolling.max_unavailable, self.replicas, round_up=False)
         if surge == 0 and unavailable == 0:
-            raise Misfit(
+            raise FieldError(
                 "rolling",
                 f"leaves no room to move: max_surge {self.rolling.max_surge} and max_unavailable "
                 f"{self.rolling.max_unavailable} of {self.replicas} are both 0; set max_surge to 1",
@@ -170,13 +170,13 @@ class Deploy(Resource):
         return self
 
 
-class SecretSource(Resource):
+class SecretSource(Model):
     """Where `${secret:NAME}` is looked up, after the environment."""
 
     file: str = Field(description="A file of NAME=value lines with mode 0600, relative to this file.")
 
 
-class Pipeline(Resource):
+class Pipeline(Model):
     """A whole pipeline.yaml."""
 
     name: Name = Field(description="Names the pipeline on this machine.")
@@ -199,5 +199,5 @@ class Pipeline(Resource):
     def _function_is_reached_as_one(self) -> Self:
         group = self.balancer.target_groups.get(self.deploy.target_group)
         if self.deploy.function and group and group.target_type != "lambda":
-            raise Misfit("deploy", f"function needs target_type: lambda in target group {self.deploy.target_group}")
+            raise FieldError("deploy", f"function needs target_type: lambda in target group {self.deploy.target_group}")
         return self

@@ -43,12 +43,12 @@ from pipeline.balancer.model.application.jwt import Claim, JwtValidation
 from pipeline.balancer.model.application.rule import Rewrite, Transforms
 from pipeline.balancer.model.tls import Certificate, MutualAuthentication
 from pipeline.base.quantity import Amount, Duration, Size, format_duration, format_size
-from pipeline.base.schema import Brief
+from pipeline.base.schema import Shorthand
 from pipeline.config.models import Build, Deploy, Parameter, Pipeline, Rolling, SecretSource, Source
 from pipeline.config.reporters import reporter_types
 from pipeline.config.retention import Retention
 from pipeline.config.steps import Approval, Readiness, ReleaseCommand, Retry, Tests, TestService
-from pipeline.config.triggers import Triggers, Webhook
+from pipeline.config.triggers import Triggers, WebhookTrigger
 
 _LISTENER = "balancer.load_balancers.NAME.listeners[]"
 _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
@@ -57,7 +57,7 @@ _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("secrets", SecretSource),
     ("source", Source),
     ("triggers", Triggers),
-    ("triggers.webhooks.FORGE", Webhook),
+    ("triggers.webhooks.FORGE", WebhookTrigger),
     ("build", Build),
     ("build.test", Tests),
     ("build.test.retry", Retry),
@@ -127,8 +127,10 @@ def reference_page() -> str:
 def _section(path: str, model: type[BaseModel]) -> str:
     title = f"`{path}`" if path else "The whole file"
     summary = (model.__doc__ or "").strip().splitlines()[0]
-    brief = f" Where only `{model.brief}` is said, its value may stand alone." if issubclass(model, Brief) else ""
-    lines = ["", f"## {title}", "", summary + brief, "", "| key | type | default | meaning |", "|---|---|---|---|"]
+    shorthand = (
+        f" Where only `{model.shorthand}` is said, its value may stand alone." if issubclass(model, Shorthand) else ""
+    )
+    lines = ["", f"## {title}", "", summary + shorthand, "", "| key | type | default | meaning |", "|---|---|---|---|"]
     lines += [_row(field.alias or name, field) for name, field in model.model_fields.items()]
     return "\n".join(lines) + "\n"
 

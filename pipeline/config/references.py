@@ -10,7 +10,7 @@ from pipeline.base.suggestion import did_you_mean
 from pipeline.config.document import Document, KeyPath
 
 
-def dangling(document: Document, data: dict[str, Any]) -> Iterator[Problem]:
+def check_references(document: Document, data: dict[str, Any]) -> Iterator[Problem]:
     """References to target groups that are not there, ports that are used twice, groups that nothing reaches."""
     groups = _mapping(data, "balancer", "target_groups")
     wanted = _mapping(data, "deploy").get("target_group")

@@ -11,41 +11,41 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, ErrorDetails, InitErrorDetails
 from pydantic_core.core_schema import ErrorType, ValidatorFunctionWrapHandler
 
-from pipeline.balancer.model import Name, Resource
-from pipeline.base.errors import Misfit
+from pipeline.balancer.model import Model, Name
+from pipeline.base.errors import FieldError
 from pipeline.base.suggestion import did_you_mean, nearest
 
 GROUP = "pipeline.reporters"
 _TYPE = "type"
 
 
-def reporter_types() -> dict[str, type[Resource]]:
+def reporter_types() -> dict[str, type[Model]]:
     """The model of each reporter that is installed, by its type."""
     return {name: _load(name) for name in sorted(entry_points(group=GROUP).names)}
 
 
-def _load(name: str) -> type[Resource]:
+def _load(name: str) -> type[Model]:
     (entry, *_) = entry_points(group=GROUP, name=name)
     try:
         found = entry.load()
     except Exception as error:  # noqa: BLE001  # whatever somebody's package raises when it is imported
-        raise Misfit(_TYPE, f"the reporter {name} cannot be loaded: {error!r}") from None
-    if not (isinstance(found, type) and issubclass(found, Resource) and callable(getattr(found, "report", None))):
-        raise Misfit(_TYPE, f"{entry.value}, installed as {name}, is no subclass of pipeline.reporters.Reporter")
+        raise FieldError(_TYPE, f"the reporter {name} cannot be loaded: {error!r}") from None
+    if not (isinstance(found, type) and issubclass(found, Model) and callable(getattr(found, "report", None))):
+        raise FieldError(_TYPE, f"{entry.value}, installed as {name}, is no subclass of pipeline.reporters.Reporter")
     return found
 
 
-def _configured(value: Any, handler: ValidatorFunctionWrapHandler) -> Resource:
-    if isinstance(value, Resource):
+def _configured(value: Any, handler: ValidatorFunctionWrapHandler) -> Model:
+    if isinstance(value, Model):
         return value
     if not isinstance(value, dict):
         return handler(value)  # type: ignore[no-any-return]  # which says that it must be a mapping
     known = sorted(entry_points(group=GROUP).names)
     kind = value.get(_TYPE)
     if kind is None:
-        raise Misfit(_TYPE, f"is missing (one of {', '.join(known)})")
+        raise FieldError(_TYPE, f"is missing (one of {', '.join(known)})")
     if kind not in known:
-        raise Misfit(_TYPE, f"there is no reporter {kind!r} ({did_you_mean(str(kind), known)})")
+        raise FieldError(_TYPE, f"there is no reporter {kind!r} ({did_you_mean(str(kind), known)})")
     model = _load(kind)
     try:
         return model.model_validate(value)
@@ -90,4 +90,4 @@ class _Schema:
         return {"anyOf": schemas}
 
 
-Reporters = dict[Name, Annotated[SerializeAsAny[Resource], WrapValidator(_configured), _Schema]]
+Reporters = dict[Name, Annotated[SerializeAsAny[Model], WrapValidator(_configured), _Schema]]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from pipeline.balancer.model import Resource
+from pipeline.balancer.model import Model
 from pipeline.base.quantity import Whole
 
 
-class Retention(Resource):
+class Retention(Model):
     """A run is kept with its events, logs and artifacts as long as any of these says so."""
 
     runs: Whole = Field(100, ge=1, le=1_000_000, description="The latest so many runs.")

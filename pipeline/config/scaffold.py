@@ -11,7 +11,7 @@ _LINE = "{key:<38} # {meaning}"
 
 
 @dataclass(frozen=True)
-class Findings:
+class DetectedProject:
     """What could be found out, and the defaults where it could not."""
 
     name: str
@@ -22,7 +22,7 @@ class Findings:
     notes: tuple[str, ...]
 
 
-def look_around(directory: Path) -> Findings:
+def detect_project(directory: Path) -> DetectedProject:
     """Read the Dockerfile and the git branch. Changes nothing."""
     notes = []
     dockerfile = next((d for d in _dockerfiles(directory)), None)
@@ -35,7 +35,7 @@ def look_around(directory: Path) -> Findings:
     check = re.search(r"https?://[^\s/\"']+(/[^\s\"'|;]*)", _health_check(text))
     if check is None:
         notes.append("no HEALTHCHECK with a URL: see that health_check.path answers 200 when the app is ready")
-    return Findings(
+    return DetectedProject(
         name=_name(directory),
         branch=_branch(directory) or "main",
         context=_context(directory, dockerfile.parent) if dockerfile else ".",
@@ -45,7 +45,7 @@ def look_around(directory: Path) -> Findings:
     )
 
 
-def first_pipeline(found: Findings) -> str:
+def render_template(found: DetectedProject) -> str:
     """The file, each key with its meaning."""
     rows = (
         ("name: " + found.name, "names the pipeline on this machine"),

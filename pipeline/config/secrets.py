@@ -39,7 +39,7 @@ class Secrets:
         """Everything that must not be shown."""
         return tuple(sorted({*self._values.values(), *self._learnt}))
 
-    def learn(self, others: Secrets) -> None:
+    def merge(self, others: Secrets) -> None:
         """What others must not show, these must not show either."""
         self._learnt.update(others.values())
 

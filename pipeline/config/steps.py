@@ -9,8 +9,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from pipeline.balancer.model import Resource
-from pipeline.base.errors import Misfit
+from pipeline.balancer.model import Model
+from pipeline.base.errors import FieldError
 from pipeline.base.quantity import Duration, Size, Whole
 from pipeline.config.environment import Environment
 
@@ -38,7 +38,7 @@ PortAndPath = Annotated[str, AfterValidator(_served)]
 HostName = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
 
 
-class Readiness(Resource):
+class Readiness(Model):
     """When a service may be used. Without any of these: when its image's HEALTHCHECK says so, else once it runs."""
 
     tcp: Whole | None = Field(None, ge=1, le=65535, description="It takes connections at this port.")
@@ -53,11 +53,11 @@ class Readiness(Resource):
     @model_validator(mode="after")
     def _says_one_thing(self) -> Readiness:
         if sum(way is not None for way in (self.tcp, self.http, self.command)) > 1:
-            raise Misfit("tcp", "is one of tcp, http and command: say one of them")
+            raise FieldError("tcp", "is one of tcp, http and command: say one of them")
         return self
 
 
-class TestService(Resource):
+class TestService(Model):
     """What the tests need beside them, such as a database: started before them, and removed with all that it holds."""
 
     image: str = Field(min_length=1, description="Its image, pulled where it is not here.")
@@ -67,7 +67,7 @@ class TestService(Resource):
     memory: Size = Field(2**30, description="Its memory limit.")
 
 
-class Retry(Resource):
+class Retry(Model):
     """How often something is tried again, by whose fault it was. Each try is seen in the history."""
 
     infrastructure: Whole = Field(
@@ -80,7 +80,7 @@ class Retry(Resource):
     failure: Whole = Field(0, ge=0, le=10, description="The tests, when they failed or did not end in time.")
 
 
-class Tests(Resource):
+class Tests(Model):
     """The tests of the image: run in it, in a container of their own, before anything is deployed."""
 
     command: Command = Field(description="The command and its arguments, in place of what the image runs.")
@@ -109,11 +109,11 @@ class Tests(Resource):
     @model_validator(mode="after")
     def _services_are_reached(self) -> Tests:
         if self.services and self.network == "none":
-            raise Misfit("services", "cannot be reached with network: none")
+            raise FieldError("services", "cannot be reached with network: none")
         return self
 
 
-class ReleaseCommand(Resource):
+class ReleaseCommand(Model):
     """Run once for each new release in its image, while the former one serves: migrations, say. Not on a rollback."""
 
     command: Command = Field(
@@ -127,7 +127,7 @@ class ReleaseCommand(Resource):
     environment: Environment = Field({}, description="Variables besides deploy.environment. May hold ${secret:NAME}.")
 
 
-class Approval(Resource):
+class Approval(Model):
     """Somebody has to agree before a release is deployed: `pipeline approve RUN`."""
 
     timeout: Duration = Field(timedelta(days=7), description="After this long without an answer, the run has failed.")

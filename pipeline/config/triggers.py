@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from pipeline.balancer.model import Resource
+from pipeline.balancer.model import Model
 from pipeline.base.quantity import Duration
 
 
@@ -40,7 +40,7 @@ def is_glob(pattern: str) -> bool:
     return _WILD.search(pattern) is not None
 
 
-class Webhook(Resource):
+class WebhookTrigger(Model):
     """Who may say that there is something new."""
 
     secret: str = Field(
@@ -49,7 +49,7 @@ class Webhook(Resource):
     )
 
 
-class Triggers(Resource):
+class Triggers(Model):
     """What `pipeline serve` makes runs of. Whatever says that something is new, the commits come from `source`."""
 
     branches: tuple[RefGlob, ...] = Field(
@@ -65,6 +65,6 @@ class Triggers(Resource):
     schedule: tuple[Cron, ...] = Field(
         (), description="Cron expressions in local time, at which source.branch is run though nothing is new."
     )
-    webhooks: dict[Forge, Webhook] = Field(
+    webhooks: dict[Forge, WebhookTrigger] = Field(
         {}, description="Forges that may send webhooks to /webhooks/NAME/FORGE, by kind. Forgejo is gitea."
     )

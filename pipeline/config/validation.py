@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from pipeline.base.errors import Misfit, Problem
+from pipeline.base.errors import FieldError, Problem
 from pipeline.base.suggestion import did_you_mean, nearest
 from pipeline.config.document import Document, KeyPath
 
@@ -90,7 +90,7 @@ def _problem(detail: ErrorDetails, path: KeyPath, document: Document, model: typ
         return document.problem(path, "unknown key", did_you_mean(str(path[-1]), known), at_key=True)
     if kind == "value_error":
         cause = context.get("error")
-        where = (*path, cause.key) if isinstance(cause, Misfit) else path
+        where = (*path, cause.key) if isinstance(cause, FieldError) else path
         return document.problem(where, str(cause))
     if path and path[-1] == "[key]":
         path = path[:-1]

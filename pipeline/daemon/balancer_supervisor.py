@@ -23,7 +23,7 @@ _LOOK = 2.0
 _logger = logging.getLogger(__name__)
 
 
-class Guard:
+class BalancerSupervisor:
     """Starts HAProxy again when it has died, in a thread. `tell` hears of it."""
 
     def __init__(self, balancer: Balancer, tell: Callable[[str, str], None]) -> None:
@@ -33,7 +33,7 @@ class Guard:
         self._told = ""
         self._known: int | None = None
 
-    def work(self) -> None:
+    def run_forever(self) -> None:
         """Until `stop`."""
         with self._holding():
             while not self._stopping.is_set():
@@ -56,7 +56,7 @@ class Guard:
             yield
             return
         with closing(holder):
-            threading.Thread(target=holder.work, name="sockets", daemon=True).start()
+            threading.Thread(target=holder.run_forever, name="sockets", daemon=True).start()
             yield
 
     def _look(self) -> bool:
@@ -76,7 +76,7 @@ class Guard:
         return needed
 
     def _ensure(self) -> None:
-        started, pid = self._balancer.ensure_running(), self._balancer.process()
+        started, pid = self._balancer.ensure_running(), self._balancer.pid()
         # Whoever looks at the targets starts it too, and may have been here before us.
         if started or self._known not in (None, pid):
             self._tell("balancer.started", "HAProxy was not running: started again")
@@ -84,7 +84,7 @@ class Guard:
 
     def _wait(self) -> None:
         """Until HAProxy dies, or it is time to look all the same."""
-        pid = self._balancer.process()
+        pid = self._balancer.pid()
         try:
             watched = os.pidfd_open(pid) if pid else None
         except ProcessLookupError:

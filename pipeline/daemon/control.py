@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 
 from pipeline.base.errors import ConfigError
 from pipeline.base.home import Home
-from pipeline.daemon.supervisor import Attendant
+from pipeline.daemon.supervisor import PipelineSupervisor
 from pipeline.runner import gates
-from pipeline.runner.submission import submit, tell
+from pipeline.runner.submission import emit_run_state, submit
 from pipeline.store.queue import Request
 from pipeline.store.records import Approval, Run, RunKind, RunState, Trigger
 from pipeline.store.store import Store
@@ -18,25 +18,25 @@ from pipeline.store.store import Store
 class Control:
     """Answers from any thread. Raises `ConfigError` for what cannot be done, with what can."""
 
-    def __init__(self, attendants: Mapping[str, Attendant], store: Store) -> None:
-        self.attendants = attendants
+    def __init__(self, supervisors: Mapping[str, PipelineSupervisor], store: Store) -> None:
+        self.supervisors = supervisors
         self.store = store
 
-    def attendant(self, name: str) -> Attendant:
+    def supervisor(self, name: str) -> PipelineSupervisor:
         """Who serves a pipeline. Raises `ConfigError` when nobody does."""
         try:
-            return self.attendants[name]
+            return self.supervisors[name]
         except KeyError:
-            known = ", ".join(self.attendants)
+            known = ", ".join(self.supervisors)
             raise ConfigError(f"{name} is not served here", hint=f"served are: {known}") from None
 
     def submit(self, name: str, request: Request) -> Run:
         """Queue a run."""
-        attendant = self.attendant(name)
+        supervisor = self.supervisor(name)
         # Whoever asks has just written what they mean.
-        attendant.refresh()
-        (run,) = submit(attendant.served.workshop, [request])
-        attendant.conductor.wake()
+        supervisor.reload_if_changed()
+        (run,) = submit(supervisor.served_file.pipeline_context, [request])
+        supervisor.queue_worker.wake()
         return run
 
     def retry(self, name: str, number: int) -> Run:
@@ -64,13 +64,13 @@ class Control:
 
     def cancel(self, name: str, number: int) -> Run:
         """Give up a run: at once while it waits, in order when somebody works on it."""
-        attendant, run = self.attendant(name), self.run(name, number)
+        supervisor, run = self.supervisor(name), self.run(name, number)
         if run.state is RunState.QUEUED:
             run = self.store.queue.cancel(name, number, "cancelled")
             if run.state is RunState.CANCELLED:
-                tell(attendant.served.workshop, run)
+                emit_run_state(supervisor.served_file.pipeline_context, run)
         if run.state is RunState.RUNNING:
-            if not attendant.conductor.cancel(number):
+            if not supervisor.queue_worker.cancel(number):
                 raise ConfigError(f"run {number} is just being taken over, or is ending", hint="try it again")
         elif run.state is not RunState.CANCELLED:
             raise ConfigError(f"run {number} is over: {run.state}")
@@ -78,24 +78,24 @@ class Control:
 
     def decide(self, name: str, number: int, *, granted: bool, by: str, comment: str) -> Run:
         """Answer a run that waits for approval."""
-        self.attendant(name)
+        self.supervisor(name)
         return gates.answer(self.store, name, number, Approval(granted, by, comment, datetime.now(UTC)))
 
     def close_transition(self, name: str, stage: str, reason: str) -> None:
         """Let no run into a stage."""
-        gates.close(self.store, self.attendant(name).served.workshop.events(), stage, reason)
+        gates.close(self.store, self.supervisor(name).served_file.pipeline_context.events(), stage, reason)
 
     def open_transition(self, name: str, stage: str) -> None:
         """Let runs into a stage again."""
-        gates.reopen(self.store, self.attendant(name).served.workshop.events(), stage)
+        gates.reopen(self.store, self.supervisor(name).served_file.pipeline_context.events(), stage)
 
     def home_of(self, name: str) -> Home:
         """Where a pipeline's logs are."""
-        return self.attendant(name).served.workshop.home
+        return self.supervisor(name).served_file.pipeline_context.home
 
     def run(self, name: str, number: int) -> Run:
         """One run."""
-        self.attendant(name)
+        self.supervisor(name)
         run = self.store.run(name, number)
         if run is None:
             raise ConfigError(f"{name} has no run {number}", hint="`pipeline history` lists them")

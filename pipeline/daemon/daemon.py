@@ -13,9 +13,9 @@ from pathlib import Path
 from pipeline.balancer.balancer import Balancer
 from pipeline.base.errors import ConfigError, PenstockError, StoreFault
 from pipeline.base.home import Home
-from pipeline.daemon.balancer_supervisor import Guard
-from pipeline.daemon.served_file import Served
-from pipeline.daemon.supervisor import Attendant
+from pipeline.daemon.balancer_supervisor import BalancerSupervisor
+from pipeline.daemon.served_file import ServedFile
+from pipeline.daemon.supervisor import PipelineSupervisor
 from pipeline.events import Listener
 from pipeline.store.records import Trigger
 from pipeline.store.store import Store
@@ -29,7 +29,7 @@ _GARBAGE = (700, 10, 10)
 _M_ARENA_MAX = -8
 
 
-def share_one_arena() -> None:
+def limit_malloc_arenas() -> None:
     """Have all threads take memory from one place, where glibc is; to be called before there are any.
 
     It would give each thread its own, and keep there what was in use once: after some deployments, a seventh of all
@@ -53,62 +53,62 @@ class Daemon:
         self.home = home
         self.store = store
         self._listeners = listeners
-        served = [Served(file, home, store, listeners, parameters) for file in files]
-        self.attendants = {s.name: Attendant(s) for s in served}
-        if len(self.attendants) < len(served):
+        served_file = [ServedFile(file, home, store, listeners, parameters) for file in files]
+        self.supervisors = {s.name: PipelineSupervisor(s) for s in served_file}
+        if len(self.supervisors) < len(served_file):
             raise ConfigError("two of the files have the same name", hint="each pipeline has a name of its own")
         self._spool = Spool(home.spool)
-        self._guard = Guard(Balancer(home.balancer), self._tell_all)
-        self._called = threading.Event()
+        self._balancer_supervisor = BalancerSupervisor(Balancer(home.balancer), self._tell_all)
+        self._notified = threading.Event()
         self._ending = threading.Event()
         self._reloading = threading.Event()
 
-    def work(self) -> None:
+    def run_forever(self) -> None:
         """Until `end`: start everything, then follow what changes on disk."""
         # A command may end before its garbage matters; we stay. What is here by now is none, and need not be looked at.
         gc.freeze()
         gc.set_threshold(*_GARBAGE)
         with ExitStack() as stack:
             try:
-                stack.enter_context(self._spool.watch(self._called.set))
+                stack.enter_context(self._spool.watch(self._notified.set))
             except PenstockError as error:
                 self._tell_all("watch.polling", f"looking for words of hooks every second: {error.message}")
-            threading.Thread(target=self._guard.work, name="guard", daemon=True).start()
-            for attendant in self.attendants.values():
-                attendant.start()
+            threading.Thread(target=self._balancer_supervisor.run_forever, name="guard", daemon=True).start()
+            for supervisor in self.supervisors.values():
+                supervisor.start()
             while not self._ending.is_set():
                 try:
                     self._look()
                 except (PenstockError, OSError) as error:
                     # With no descriptor or no room on the disk left for a while, what is served is served on.
                     _logger.warning("looking around: %s", error)
-                self._called.wait(_REFRESH)
-                self._called.clear()
+                self._notified.wait(_REFRESH)
+                self._notified.clear()
 
     def _look(self) -> None:
         self.store.write_noted()
         self._take_words()
         forced = self._reloading.is_set()
         self._reloading.clear()
-        for attendant in self.attendants.values():
-            attendant.refresh(forced=forced)
+        for supervisor in self.supervisors.values():
+            supervisor.reload_if_changed(forced=forced)
 
     def reload(self) -> None:
         """Read every served file again."""
         self._reloading.set()
-        self._called.set()
+        self._notified.set()
 
     def end(self) -> None:
         """Have `work` return."""
         self._ending.set()
-        self._called.set()
+        self._notified.set()
 
     def close(self, patience: float) -> None:
         """Begin nothing more; returns when all is over, or so many seconds have passed."""
-        self._guard.stop()
+        self._balancer_supervisor.stop()
         closing = [
-            threading.Thread(target=attendant.stop, args=(patience,), daemon=True)
-            for attendant in self.attendants.values()
+            threading.Thread(target=supervisor.stop, args=(patience,), daemon=True)
+            for supervisor in self.supervisors.values()
         ]
         for thread in closing:
             thread.start()
@@ -122,11 +122,11 @@ class Daemon:
         except OSError as error:
             raise StoreFault(f"cannot read {self.home.spool}: {error.strerror}") from error
         for file, repository in words.items():
-            for attendant in self.attendants.values():
-                if attendant.git_directory() == repository:
-                    attendant.call(Trigger.HOOK)
+            for supervisor in self.supervisors.values():
+                if supervisor.git_directory() == repository:
+                    supervisor.notify(Trigger.HOOK)
             self._spool.remove(file)
 
     def _tell_all(self, kind: str, message: str) -> None:
-        for attendant in self.attendants.values():
-            attendant.served.workshop.events().emit(kind, message)
+        for supervisor in self.supervisors.values():
+            supervisor.served_file.pipeline_context.events().emit(kind, message)

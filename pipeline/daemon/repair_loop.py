@@ -6,11 +6,11 @@ import logging
 import threading
 from collections.abc import Callable
 
-from pipeline.api import Upkeep
+from pipeline.api import Drift
 from pipeline.base.errors import Cancelled, PenstockError
 from pipeline.events import Events
-from pipeline.runner.context import Workshop
-from pipeline.runner.deploy_lock import Turn
+from pipeline.runner.context import PipelineContext
+from pipeline.runner.deploy_lock import DeployLock
 from pipeline.runner.stages import load_deployer
 
 _LOOK = 1.0
@@ -19,19 +19,19 @@ _LONGEST_WAIT = 300.0
 _logger = logging.getLogger(__name__)
 
 
-class Keeper:
+class RepairLoop:
     """The upkeep of one pipeline, in a thread. Gives way to deployments."""
 
-    def __init__(self, workshop: Callable[[], Workshop], turn: Turn) -> None:
-        self._workshop = workshop
-        self._turn = turn
+    def __init__(self, pipeline_context: Callable[[], PipelineContext], deploy_lock: DeployLock) -> None:
+        self._pipeline_context = pipeline_context
+        self._deploy_lock = deploy_lock
         self._stopping = threading.Event()
-        self._known: Workshop | None = None
-        self._upkeep: Upkeep | None = None
+        self._known: PipelineContext | None = None
+        self._drift: Drift | None = None
         self._told: list[str] = []
         self._failures = 0
 
-    def work(self) -> None:
+    def run_forever(self) -> None:
         """Until `stop`."""
         while not self._stopping.wait(self._pause()):
             try:
@@ -39,8 +39,8 @@ class Keeper:
             except Exception:
                 self._failures += 1
                 _logger.exception("upkeep: a fault of Penstock itself")
-        if self._upkeep is not None:
-            self._upkeep.close()
+        if self._drift is not None:
+            self._drift.close()
 
     def stop(self) -> None:
         """End soon."""
@@ -48,18 +48,18 @@ class Keeper:
 
     def look(self) -> None:
         """Look once, and mend what is amiss if nobody deploys."""
-        workshop = self._workshop()
-        events = workshop.events()
-        with self._turn.keep() as given_up:
+        pipeline_context = self._pipeline_context()
+        events = pipeline_context.events()
+        with self._deploy_lock.try_for_repair() as given_up:
             if given_up is None:
                 return
             try:
-                upkeep = self._of(workshop, events)
-                amiss = upkeep.amiss()
+                upkeep = self._of(pipeline_context, events)
+                findings = upkeep.findings()
             except PenstockError as error:
-                self._tell_blind(events, f"cannot see what is deployed: {workshop.mask(error.message)}")
+                self._tell_blind(events, f"cannot see what is deployed: {pipeline_context.mask(error.message)}")
             else:
-                self._keep(upkeep, amiss, events, given_up)
+                self._keep(upkeep, findings, events, given_up)
 
     def _tell_blind(self, events: Events, text: str) -> None:
         """Told once: Docker may be away for a night. It is looked for as often as ever."""
@@ -67,14 +67,14 @@ class Keeper:
             events.emit("upkeep.failed", text)
             self._told = [text]
 
-    def _keep(self, upkeep: Upkeep, amiss: list[str], events: Events, given_up: threading.Event) -> None:
-        for text in amiss:
+    def _keep(self, upkeep: Drift, findings: list[str], events: Events, given_up: threading.Event) -> None:
+        for text in findings:
             if text not in self._told:
                 events.emit("upkeep.found", text)
         try:
-            if amiss:
-                self._told = amiss
-                upkeep.mend(given_up)
+            if findings:
+                self._told = findings
+                upkeep.repair(given_up)
             if self._told:
                 events.emit("upkeep.mended", "everything is as it should be again")
             self._told, self._failures = [], 0
@@ -82,16 +82,16 @@ class Keeper:
             events.emit("upkeep.stopped", "gives way to a deployment")
         except PenstockError as error:
             self._failures += 1
-            text = self._workshop().mask(error.message)
+            text = self._pipeline_context().mask(error.message)
             events.emit("upkeep.failed", f"{text}; tried again in {self._pause():g} s")
 
-    def _of(self, workshop: Workshop, events: Events) -> Upkeep:
+    def _of(self, pipeline_context: PipelineContext, events: Events) -> Drift:
         """The upkeep of the served file as it is now."""
-        if self._upkeep is None or self._known is not workshop:
-            if self._upkeep is not None:
-                self._upkeep.close()
-            self._upkeep, self._known = load_deployer().upkeep(workshop.context(events)), workshop
-        return self._upkeep
+        if self._drift is None or self._known is not pipeline_context:
+            if self._drift is not None:
+                self._drift.close()
+            self._drift, self._known = load_deployer().drift(pipeline_context.stage_context(events)), pipeline_context
+        return self._drift
 
     def _pause(self) -> float:
         return float(min(_LOOK * 2 ** min(self._failures, 16), _LONGEST_WAIT))

@@ -11,11 +11,11 @@ from pipeline.base.errors import ConfigError
 from pipeline.base.home import Home
 from pipeline.config.load import load
 from pipeline.events import Listener
-from pipeline.runner.context import Workshop
+from pipeline.runner.context import PipelineContext
 from pipeline.store.store import Store
 
 
-class Served:
+class ServedFile:
     """The file, and the workshop that it makes. Raises `ConfigError` where the first reading fails."""
 
     def __init__(
@@ -32,16 +32,16 @@ class Served:
         self._listeners = listeners
         self._parameters = dict(parameters or {})
         self._read_at = self._stamp()
-        self.workshop = self._read()
-        self.name = self.workshop.pipeline
+        self.pipeline_context = self._read()
+        self.name = self.pipeline_context.pipeline
         self._lock = threading.RLock()
 
-    def refresh(self) -> bool:
+    def reload_if_changed(self) -> bool:
         """Read the file if it is another one than before. True when what is served has changed."""
         with self._lock:
-            return self._refresh()
+            return self._reload_if_changed()
 
-    def _refresh(self) -> bool:
+    def _reload_if_changed(self) -> bool:
         stamp = self._stamp()
         # A file that is being replaced may be missing for a moment.
         if stamp is None or stamp == self._read_at:
@@ -55,7 +55,7 @@ class Served:
             return self._reload()
 
     def _reload(self) -> bool:
-        events = self.workshop.events()
+        events = self.pipeline_context.events()
         try:
             found = self._read()
         except ConfigError as error:
@@ -67,12 +67,14 @@ class Served:
             )
             events.emit("serve.refused", text)
             return False
-        self.workshop = found
+        self.pipeline_context = found
         events.emit("serve.reloaded", f"{self.file} was read again")
         return True
 
-    def _read(self) -> Workshop:
-        return Workshop(self._home, load(self.file, self._parameters), self._store, self._listeners, self._parameters)
+    def _read(self) -> PipelineContext:
+        return PipelineContext(
+            self._home, load(self.file, self._parameters), self._store, self._listeners, self._parameters
+        )
 
     def _stamp(self) -> tuple[int, int] | None:
         try:

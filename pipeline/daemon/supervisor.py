@@ -13,15 +13,15 @@ from pathlib import Path
 from structlog.contextvars import bind_contextvars
 
 from pipeline.base.errors import ConfigError, LockHeld, PenstockError
-from pipeline.base.lock import held
-from pipeline.daemon.repair_loop import Keeper
-from pipeline.daemon.served_file import Served
-from pipeline.daemon.trigger_loop import Lookout
-from pipeline.runner.deploy_lock import Turn
-from pipeline.runner.ownership import claim, refuse_stranger
-from pipeline.runner.queue_worker import Conductor
+from pipeline.base.lock import work_lock
+from pipeline.daemon.repair_loop import RepairLoop
+from pipeline.daemon.served_file import ServedFile
+from pipeline.daemon.trigger_loop import TriggerLoop
+from pipeline.runner.deploy_lock import DeployLock
+from pipeline.runner.ownership import check_owner, set_owner
+from pipeline.runner.queue_worker import QueueWorker
 from pipeline.runner.recovery import needs_recovery, recover
-from pipeline.runner.ref_tracker import Arrivals
+from pipeline.runner.ref_tracker import RefTracker
 from pipeline.runner.stages import load_source
 from pipeline.store.records import Trigger
 
@@ -30,19 +30,19 @@ _LONGEST = 60.0
 _logger = logging.getLogger(__name__)
 
 
-class Attendant:
+class PipelineSupervisor:
     """One served pipeline: its queue, its triggers, its upkeep. Holds the pipeline's lock while it serves."""
 
-    def __init__(self, served: Served) -> None:
-        self.served = served
-        self._turn = Turn()
-        self.conductor = Conductor(lambda: served.workshop, self._turn)
-        self._arrivals = Arrivals(lambda: served.workshop, self.conductor.wake)
-        self._lookout = self._new_lookout()
-        self._keeper = Keeper(lambda: served.workshop, self._turn)
+    def __init__(self, served_file: ServedFile) -> None:
+        self.served_file = served_file
+        self._deploy_lock = DeployLock()
+        self.queue_worker = QueueWorker(lambda: served_file.pipeline_context, self._deploy_lock)
+        self._ref_tracker = RefTracker(lambda: served_file.pipeline_context, self.queue_worker.wake)
+        self._trigger_loop = self._new_trigger_loop()
+        self._repair_loop = RepairLoop(lambda: served_file.pipeline_context, self._deploy_lock)
         self._stopping = threading.Event()
         self._lock = threading.Lock()
-        self._thread = threading.Thread(target=self._serve, name=f"serve-{served.name}", daemon=True)
+        self._thread = threading.Thread(target=self._serve, name=f"serve-{served_file.name}", daemon=True)
         self.ready = threading.Event()
 
     def start(self) -> None:
@@ -53,33 +53,33 @@ class Attendant:
         """Begin nothing more, and let a deployment end within so many seconds."""
         deadline = time.monotonic() + patience
         self._stopping.set()
-        self._lookout.stop()
-        self._keeper.stop()
-        self.conductor.stop(patience)
+        self._trigger_loop.stop()
+        self._repair_loop.stop()
+        self.queue_worker.stop(patience)
         self._thread.join(max(0.0, deadline - time.monotonic()))
 
-    def call(self, trigger: Trigger) -> None:
+    def notify(self, trigger: Trigger) -> None:
         """Something may be new in the repository."""
-        self._lookout.call(trigger)
+        self._trigger_loop.notify(trigger)
 
     def git_directory(self) -> Path | None:
         """Where the pipeline's repository is on this machine; None elsewhere, or where it is not to be found."""
         try:
-            return load_source().git_directory(self.served.workshop.context())
+            return load_source().git_directory(self.served_file.pipeline_context.stage_context())
         except PenstockError:
             return None
 
-    def refresh(self, *, forced: bool = False) -> None:
+    def reload_if_changed(self, *, forced: bool = False) -> None:
         """Follow the served file where it has changed."""
-        if self.served.reload() if forced else self.served.refresh():
+        if self.served_file.reload() if forced else self.served_file.reload_if_changed():
             with self._lock:
-                former, self._lookout = self._lookout, self._new_lookout()
+                former, self._trigger_loop = self._trigger_loop, self._new_trigger_loop()
                 former.stop()
                 if self.ready.is_set():
-                    self._start(self._lookout.work, "lookout")
+                    self._start(self._trigger_loop.run_forever, "lookout")
 
-    def _new_lookout(self) -> Lookout:
-        return Lookout(lambda: self.served.workshop, self._arrivals)
+    def _new_trigger_loop(self) -> TriggerLoop:
+        return TriggerLoop(lambda: self.served_file.pipeline_context, self._ref_tracker)
 
     def _serve(self) -> None:
         with ExitStack() as stack:
@@ -87,24 +87,26 @@ class Attendant:
                 return
             with self._lock:
                 threads = [
-                    self._start(self._lookout.work, "lookout"),
-                    self._start(self._keeper.work, "keeper"),
-                    self._start(self.conductor.work, "conductor"),
+                    self._start(self._trigger_loop.run_forever, "lookout"),
+                    self._start(self._repair_loop.run_forever, "keeper"),
+                    self._start(self.queue_worker.run_forever, "conductor"),
                 ]
                 self.ready.set()
-            self.served.workshop.events().emit("serve.started", f"served by process {os.getpid()} from now on")
+            self.served_file.pipeline_context.events().emit(
+                "serve.started", f"served by process {os.getpid()} from now on"
+            )
             for thread in threads:
                 thread.join()
 
     def _start(self, work: Callable[[], None], name: str) -> threading.Thread:
-        thread = threading.Thread(target=self._supervise, args=(work, name), name=f"{name}-{self.served.name}")
+        thread = threading.Thread(target=self._supervise, args=(work, name), name=f"{name}-{self.served_file.name}")
         thread.daemon = True
         thread.start()
         return thread
 
     def _supervise(self, work: Callable[[], None], name: str) -> None:
         """What ends by an error is begun again: nobody else would notice that it is gone."""
-        bind_contextvars(pipeline=self.served.name)
+        bind_contextvars(pipeline=self.served_file.name)
         pause = _RETRY[0]
         while not self._stopping.is_set():
             try:
@@ -114,26 +116,30 @@ class Attendant:
                 if not isinstance(error, PenstockError):
                     _logger.exception("the %s ended", name)
                 with suppress(PenstockError):
-                    self.served.workshop.events().emit("serve.failed", f"the {name} ended, and begins again: {text}")
+                    self.served_file.pipeline_context.events().emit(
+                        "serve.failed", f"the {name} ended, and begins again: {text}"
+                    )
                 self._stopping.wait(pause)
                 pause = min(2 * pause, _LONGEST)
             else:
                 return
 
     def _take_over(self, stack: ExitStack) -> None:
-        workshop = self.served.workshop
+        pipeline_context = self.served_file.pipeline_context
         with ExitStack() as taken:
-            lock = held(workshop.home.lock(workshop.pipeline), f"pipeline serve of {workshop.pipeline}")
+            lock = work_lock(
+                pipeline_context.home.lock(pipeline_context.pipeline), f"pipeline serve of {pipeline_context.pipeline}"
+            )
             taken.enter_context(lock)
-            refuse_stranger(workshop.store, workshop.configuration)
-            claim(workshop.store, workshop.configuration)
+            check_owner(pipeline_context.store, pipeline_context.configuration)
+            set_owner(pipeline_context.store, pipeline_context.configuration)
             # Only what is ours for good is kept: the next try takes the lock anew.
             stack.enter_context(taken.pop_all())
 
     def _recover(self) -> None:
-        workshop = self.served.workshop
-        if needs_recovery(workshop.context()):
-            recover(workshop)
+        pipeline_context = self.served_file.pipeline_context
+        if needs_recovery(pipeline_context.stage_context()):
+            recover(pipeline_context)
 
     def _until_done(self, work: Callable[[], None]) -> bool:
         """Try until it goes well, telling each reason once. False when we are to stop first."""
@@ -145,7 +151,7 @@ class Attendant:
                 if isinstance(error, ConfigError | LockHeld):
                     pause = _RETRY[0]
                 if error.message != told:
-                    self.served.workshop.events().emit("serve.waiting", f"not served yet: {error.message}")
+                    self.served_file.pipeline_context.events().emit("serve.waiting", f"not served yet: {error.message}")
                     told = error.message
                 self._stopping.wait(pause)
                 pause = min(2 * pause, _RETRY[1])

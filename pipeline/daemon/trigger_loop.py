@@ -12,8 +12,8 @@ from datetime import UTC, datetime, timedelta
 
 from pipeline.base.backoff import Pace
 from pipeline.base.errors import PenstockError, SystemFault
-from pipeline.runner.context import Workshop
-from pipeline.runner.ref_tracker import Arrivals
+from pipeline.runner.context import PipelineContext
+from pipeline.runner.ref_tracker import RefTracker
 from pipeline.runner.run import CONFIGURATION
 from pipeline.runner.stages import load_source
 from pipeline.store.queue import Request
@@ -29,45 +29,45 @@ _TICK = 20.0
 _logger = logging.getLogger(__name__)
 
 
-class Lookout:
+class TriggerLoop:
     """One pipeline's triggers, in a thread. `call` may come from any other."""
 
-    def __init__(self, workshop: Callable[[], Workshop], arrivals: Arrivals) -> None:
-        self._workshop = workshop
-        self._arrivals = arrivals
-        self._called = threading.Event()
+    def __init__(self, pipeline_context: Callable[[], PipelineContext], ref_tracker: RefTracker) -> None:
+        self._pipeline_context = pipeline_context
+        self._ref_tracker = ref_tracker
+        self._notified = threading.Event()
         self._trigger = Trigger.WATCH
         self._stopping = threading.Event()
-        self._complaint = ""
+        self._last_reported = ""
 
-    def call(self, trigger: Trigger) -> None:
+    def notify(self, trigger: Trigger) -> None:
         """Something may be new. Any number of calls before the next look are one."""
         self._trigger = trigger
-        self._called.set()
+        self._notified.set()
 
     def stop(self) -> None:
         """End soon."""
         self._stopping.set()
-        self._called.set()
+        self._notified.set()
 
-    def work(self) -> None:
+    def run_forever(self) -> None:
         """Until `stop`."""
-        triggers = self._workshop().configuration.pipeline.triggers
+        triggers = self._pipeline_context().configuration.pipeline.triggers
         schedule = Schedule(triggers.schedule, local_zone(), datetime.now(UTC))
         with ExitStack() as stack:
             pace, usual = self._observe(stack)
             due, failures = 0.0, 0
             while not self._stopping.is_set():
-                if self._called.is_set() or time.monotonic() >= due:
-                    trigger = self._trigger if self._called.is_set() else usual
-                    self._called.clear()
+                if self._notified.is_set() or time.monotonic() >= due:
+                    trigger = self._trigger if self._notified.is_set() else usual
+                    self._notified.clear()
                     succeeded = self._look(trigger)
                     pace, failures = pace.after(succeeded=succeeded), 0 if succeeded else failures + 1
                     due = time.monotonic() + self._wait(pace, usual, failures)
                 schedule, moment = schedule.look(datetime.now(UTC))
                 if moment:
                     self._run_on_schedule(moment.expression)
-                self._called.wait(min(_TICK, due - time.monotonic(), _until(schedule.next())))
+                self._notified.wait(min(_TICK, due - time.monotonic(), _until(schedule.next())))
 
     def _wait(self, pace: Pace, usual: Trigger, failures: int) -> float:
         """Seconds until the next look that nobody calls for."""
@@ -79,39 +79,41 @@ class Lookout:
 
     def _observe(self, stack: ExitStack) -> tuple[Pace, Trigger]:
         """Begin to watch, where that can be done; how often to look besides, and what a look is then called."""
-        workshop, source = self._workshop(), load_source()
-        triggers, context = workshop.configuration.pipeline.triggers, workshop.context()
+        pipeline_context, source = self._pipeline_context(), load_source()
+        triggers, context = pipeline_context.configuration.pipeline.triggers, pipeline_context.stage_context()
         if source.git_directory(context) is None:
             return Pace(triggers.poll or _REMOTE), Trigger.POLL
         if triggers.watch:
             try:
-                stack.enter_context(source.watch(context, lambda: self.call(Trigger.WATCH)))
+                stack.enter_context(source.watch(context, lambda: self.notify(Trigger.WATCH)))
             except (SystemFault, OSError) as error:
                 text = f"cannot watch the repository, looking every {_UNWATCHED.total_seconds():g} s instead: {error}"
-                workshop.events().emit("watch.polling", text)
+                pipeline_context.events().emit("watch.polling", text)
                 return Pace(min(triggers.poll or _UNWATCHED, _UNWATCHED)), Trigger.POLL
         return Pace(triggers.poll or _SAFETY), Trigger.POLL if triggers.poll else Trigger.WATCH
 
     def _look(self, trigger: Trigger) -> bool:
         try:
-            self._arrivals.look(trigger)
+            self._ref_tracker.scan(trigger)
         except PenstockError as error:
             # Told once: a remote that is away for a night need not fill the history.
-            if error.message != self._complaint:
-                self._workshop().events().emit("trigger.failed", f"cannot look for new commits: {error.message}")
-                self._complaint = error.message
+            if error.message != self._last_reported:
+                self._pipeline_context().events().emit(
+                    "trigger.failed", f"cannot look for new commits: {error.message}"
+                )
+                self._last_reported = error.message
             return False
         except Exception:
             _logger.exception("looking for new commits: a fault of Penstock itself")
             return False
-        self._complaint = ""
+        self._last_reported = ""
         return True
 
     def _run_on_schedule(self, expression: str) -> None:
-        workshop = self._workshop()
+        pipeline_context = self._pipeline_context()
         try:
-            workshop.events().emit("trigger.schedule", f"it is time: {expression}")
-            self._arrivals.ask(Request(Trigger.SCHEDULE, options={CONFIGURATION: "commit"}))
+            pipeline_context.events().emit("trigger.schedule", f"it is time: {expression}")
+            self._ref_tracker.enqueue(Request(Trigger.SCHEDULE, options={CONFIGURATION: "commit"}))
         except PenstockError as error:
             _logger.warning("the schedule %s: %s", expression, error.message)
 

@@ -14,8 +14,8 @@ class Container:
     """A container as Docker shows it. `address` is its own in its network, also while it is stopped.
 
     `running_for` is in seconds, and None where it does not run, or for so long that a list has no seconds any more.
-    `began_at` is when its process was started the last time, and `restarts` how often Docker did that by itself: a list
-    does not tell.
+    `process_started_at` is the last start of its process, `restarts` the number of automatic restarts. Docker's list
+    has neither.
     """
 
     id: str
@@ -29,12 +29,12 @@ class Container:
     exit_code: int | None = None
     oom_killed: bool = False
     running_for: int | None = None
-    began_at: datetime | None = None
+    process_started_at: datetime | None = None
     restarts: int = 0
 
 
 # The weight of builds and tests where processors are scarce; what serves has Docker's usual 1024.
-YIELDING = 128
+BUILD_CPU_SHARES = 128
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,8 @@ class ContainerSpec:
     """What a container is made from. `memory` in bytes, `cpus` in cores; None: no limit.
 
     `published`: a port of the container, and the port of 127.0.0.1 that leads there.
-    `aliases` are host names by which others in its network reach it. `unprivileged` takes its capabilities, `yielding`
-    the processor where somebody else wants it, and swap.
+    `aliases` are host names by which others in its network reach it. `drop_capabilities` removes all
+    capabilities. `low_priority` lowers its share of the processor and disables swap.
     """
 
     name: str
@@ -60,8 +60,8 @@ class ContainerSpec:
     address: str | None = None
     aliases: tuple[str, ...] = ()
     published: tuple[int, int] | None = None
-    unprivileged: bool = False
-    yielding: bool = False
+    drop_capabilities: bool = False
+    low_priority: bool = False
 
 
 def host_options(spec: ContainerSpec) -> dict[str, Any]:
@@ -76,10 +76,10 @@ def host_options(spec: ContainerSpec) -> dict[str, Any]:
     if spec.published:
         inside, outside = spec.published
         options["port_bindings"] = {inside: ("127.0.0.1", outside)}
-    if spec.yielding:
+    if spec.low_priority:
         # Swap would let tests pass here that are killed where there is none.
-        options |= {"cpu_shares": YIELDING, "memswap_limit": spec.memory}
-    if spec.unprivileged:
+        options |= {"cpu_shares": BUILD_CPU_SHARES, "memswap_limit": spec.memory}
+    if spec.drop_capabilities:
         options |= {"cap_drop": ["ALL"], "security_opt": ["no-new-privileges"]}
     return options
 
@@ -110,7 +110,7 @@ def inspected(row: Mapping[str, Any]) -> Container:
         address=next((a for e in endpoints if (a := _address(e))), ""),
         created_at=datetime.fromisoformat(row["Created"]),
         pid=state["Pid"],
-        began_at=datetime.fromisoformat(state["StartedAt"]),
+        process_started_at=datetime.fromisoformat(state["StartedAt"]),
         restarts=row["RestartCount"],
         exit_code=state["ExitCode"],
         oom_killed=state["OOMKilled"],

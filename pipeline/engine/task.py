@@ -21,7 +21,7 @@ _OUTPUT = 5
 
 
 @dataclass(frozen=True)
-class Ending:
+class TaskResult:
     """How a task ended. `in_time` is False when it had to be stopped; `exit_code` is then what it made of that."""
 
     exit_code: int
@@ -65,7 +65,7 @@ class Task:
 
     def wait(
         self, timeout: timedelta, grace: timedelta, cancelled: threading.Event, watch: Callable[[], None] | None = None
-    ) -> Ending:
+    ) -> TaskResult:
         """Wait until it ends. After `timeout`, or when `cancelled`, it gets SIGTERM, and SIGKILL after `grace`.
 
         `watch` is called all the while, and ends the waiting by what it raises. Raises `Cancelled`.
@@ -85,7 +85,7 @@ class Task:
         self._reader.join(timeout=_OUTPUT)
         if self._unheard:
             raise self._unheard
-        return Ending(now.exit_code or 0, now.oom_killed, in_time)
+        return TaskResult(now.exit_code or 0, now.oom_killed, in_time)
 
     def _read(self) -> None:
         """Hear every line once, also when the engine goes away meanwhile and comes back."""

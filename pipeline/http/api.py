@@ -94,19 +94,19 @@ class ControlApi:
     # Looking
 
     async def _daemon(self, _: Request) -> Response:
-        names = list(self._control.attendants)
+        names = list(self._control.supervisors)
         return JSONResponse({"version": __version__, "pipelines": names})
 
     async def _describe(self, _: Request) -> Response:
         return JSONResponse(describe([(e.method, e.path, e.summary, e.takes) for e in self.endpoints]))
 
     async def _pipeline(self, request: Request) -> Response:
-        attendant = self._control.attendant(request.path_params["pipeline"])
-        return JSONResponse(await run_in_threadpool(pipeline_data, self._store, attendant))
+        supervisor = self._control.supervisor(request.path_params["pipeline"])
+        return JSONResponse(await run_in_threadpool(pipeline_data, self._store, supervisor))
 
     async def _runs(self, request: Request) -> Response:
         name, limit = request.path_params["pipeline"], _number(request, "limit", 20)
-        self._control.attendant(name)
+        self._control.supervisor(name)
         runs = await run_in_threadpool(
             lambda: [run_data(self._store, run) for run in self._store.runs(name, min(limit, 1000))]
         )

@@ -27,7 +27,7 @@ class Client:
     @classmethod
     def find(cls, home: Home, pipeline: str) -> Client | None:
         """A client of the daemon that serves a pipeline; None where none does."""
-        client = cls(home.socket)
+        client = cls(home.daemon_socket)
         try:
             served = client.ask("GET", "/v1")["pipelines"]
         except SystemFault:

@@ -5,25 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from pipeline.config.triggers import Forge
-from pipeline.daemon.supervisor import Attendant
+from pipeline.daemon.supervisor import PipelineSupervisor
 from pipeline.store.records import Trigger
 from pipeline.store.store import Store
 from pipeline.triggers.webhook import Delivery
 
 
-class ServedInbox:
+class DaemonInbox:
     """Takes deliveries in for served pipelines. See `Inbox`."""
 
-    def __init__(self, attendants: Mapping[str, Attendant], store: Store) -> None:
-        self._attendants = attendants
+    def __init__(self, supervisors: Mapping[str, PipelineSupervisor], store: Store) -> None:
+        self._supervisors = supervisors
         self._store = store
 
     def secret(self, pipeline: str, forge: Forge) -> str | None:
         """What the forge signs with."""
-        attendant = self._attendants.get(pipeline)
-        if attendant is None:
+        supervisor = self._supervisors.get(pipeline)
+        if supervisor is None:
             return None
-        configuration = attendant.served.workshop.configuration
+        configuration = supervisor.served_file.pipeline_context.configuration
         hook = configuration.pipeline.triggers.webhooks.get(forge)
         return configuration.secrets.resolve(hook.secret) if hook else None
 
@@ -35,6 +35,6 @@ class ServedInbox:
         """It could not be taken in."""
         self._store.deliveries.forget(pipeline, digest)
 
-    def arrive(self, pipeline: str, delivery: Delivery) -> None:  # noqa: ARG002  # we look for ourselves
+    def accept(self, pipeline: str, delivery: Delivery) -> None:  # noqa: ARG002  # we look for ourselves
         """A forge says that something is new: see what is there."""
-        self._attendants[pipeline].call(Trigger.WEBHOOK)
+        self._supervisors[pipeline].notify(Trigger.WEBHOOK)

@@ -37,11 +37,11 @@ def public_config(inbox: Inbox, store: Store, pipelines: Collection[str]) -> uvi
 
     `pipelines` are those that are shown; it may change meanwhile.
     """
-    standing = _Standing(store, pipelines)
+    standing = _StatusPages(store, pipelines)
     return webhook_config(inbox, [Route("/badge/{pipeline}.svg", standing.badge), Route("/cc.xml", standing.feed)])
 
 
-class _Standing:
+class _StatusPages:
     """How pipelines stand, as images and as a feed."""
 
     def __init__(self, store: Store, pipelines: Collection[str]) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from pipeline.daemon.supervisor import Attendant
+from pipeline.daemon.supervisor import PipelineSupervisor
 from pipeline.events import Event
 from pipeline.store.records import Release, Run, StageRecord
 from pipeline.store.store import Store
@@ -27,14 +27,14 @@ def event_data(number: int, event: Event) -> dict[str, Any]:
     return {**_plain(event), "id": number}
 
 
-def pipeline_data(store: Store, attendant: Attendant) -> dict[str, Any]:
+def pipeline_data(store: Store, supervisor: PipelineSupervisor) -> dict[str, Any]:
     """A served pipeline: what serves, what is being done, what is closed."""
-    name = attendant.served.name
+    name = supervisor.served_file.name
     active, runs = store.active_release(name), store.runs(name, limit=1)
     return {
         "name": name,
-        "file": str(attendant.served.file),
-        "ready": attendant.ready.is_set(),
+        "file": str(supervisor.served_file.file),
+        "ready": supervisor.ready.is_set(),
         "release": {k: v for k, v in _plain(active).items() if k != "spec"} if active else None,
         "last_run": run_data(store, runs[0]) if runs else None,
         "closed_transitions": store.transitions.closed(name),

@@ -70,7 +70,7 @@ def control_config(app: Starlette) -> uvicorn.Config:
 
 
 @contextmanager
-def answering(config: uvicorn.Config, listener: socket.socket) -> Iterator[None]:
+def http_server(config: uvicorn.Config, listener: socket.socket) -> Iterator[None]:
     """Serve an application on a socket, in a thread, as long as this is entered."""
     import uvicorn
 

@@ -27,7 +27,15 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from pipeline.base.errors import PenstockError
 from pipeline.config.triggers import Forge
-from pipeline.triggers.webhook import LIMIT, Delivery, Ignored, Refused, read_delivery, read_head, too_large
+from pipeline.triggers.webhook import (
+    LIMIT,
+    Delivery,
+    IgnoredDelivery,
+    WebhookRejected,
+    parse_delivery,
+    parse_headers,
+    too_large,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -54,7 +62,7 @@ class Inbox(Protocol):
         """Whether this was asked before for the pipeline and the digest. Remembered at once: of two that ask together,
         one is told True."""
 
-    def arrive(self, pipeline: str, delivery: Delivery) -> None:
+    def accept(self, pipeline: str, delivery: Delivery) -> None:
         """Take a genuine delivery in, quickly: the repository is looked at later. It may not be lost once this returns,
         whatever becomes of this process: it is on disk, or a look at the next start finds what it tells of."""
 
@@ -72,7 +80,7 @@ def webhook_app(inbox: Inbox, further: Sequence[Route] = ()) -> Starlette:
     """
     app = Starlette(
         routes=[Route("/webhooks/{pipeline}/{forge}", _Receiver(inbox).receive, methods=["POST"]), *further],
-        exception_handlers={Refused: _refuse, HTTPException: _refuse_path, PenstockError: _fail},
+        exception_handlers={WebhookRejected: _refuse, HTTPException: _refuse_path, PenstockError: _fail},
     )
     app.router.redirect_slashes = False
     return app
@@ -128,9 +136,9 @@ class _Receiver:
         pipeline, forge = _addressed(request)
         secret = await run_in_threadpool(self._inbox.secret, pipeline, forge)
         if not secret:
-            raise Refused(404, _NOBODY)
+            raise WebhookRejected(404, _NOBODY)
         _check_length(request)
-        read_head(forge, request.headers.items(), secret, time.time())
+        parse_headers(forge, request.headers.items(), secret, time.time())
         async with AsyncExitStack() as held:
             body = await self._body(request, held)
             return await run_in_threadpool(self._take, pipeline, forge, request, body, secret)
@@ -146,29 +154,29 @@ class _Receiver:
                     body += chunk
                     if len(body) - len(chunk) <= _SMALL < len(body):
                         if self._large.locked():
-                            raise Refused(503, "too many large deliveries at once: send it again")
+                            raise WebhookRejected(503, "too many large deliveries at once: send it again")
                         await held.enter_async_context(self._large)
             return bytes(body)
         except TimeoutError:
-            raise Refused(408, f"the body was not there within {_BODY_TIME} s") from None
+            raise WebhookRejected(408, f"the body was not there within {_BODY_TIME} s") from None
         except ClientDisconnect:
-            raise Refused(400, "the body ends before its length") from None
+            raise WebhookRejected(400, "the body ends before its length") from None
         finally:
             body.clear()  # what is raised holds on to it until it is answered
 
     def _take(self, pipeline: str, forge: Forge, request: Request, body: bytes, secret: str) -> Response:
-        outcome = read_delivery(forge, request.headers.items(), body, secret, time.time())
-        if isinstance(outcome, Ignored):
+        outcome = parse_delivery(forge, request.headers.items(), body, secret, time.time())
+        if isinstance(outcome, IgnoredDelivery):
             return _answer(200, status="ignored", reason=outcome.reason)
         if self._inbox.is_replay(pipeline, outcome.digest):
             _log.warning("webhook of %s for %s: a delivery came again, and starts nothing", forge, pipeline)
             return _answer(202, status="known", reason="this delivery came before")
         try:
-            self._inbox.arrive(pipeline, outcome)
+            self._inbox.accept(pipeline, outcome)
         except Exception as error:
             self._inbox.forget(pipeline, outcome.digest)
             _log.exception("webhook of %s for %s: a delivery could not be taken in", forge, pipeline)
-            raise Refused(503, _LATER) from error
+            raise WebhookRejected(503, _LATER) from error
         _log.info("webhook of %s for %s: %s is at %s", forge, pipeline, outcome.ref, outcome.sha)
         return _answer(202, status="accepted", pipeline=pipeline, ref=outcome.ref, sha=outcome.sha)
 
@@ -178,7 +186,7 @@ def _addressed(request: Request) -> tuple[str, Forge]:
     pipeline, forge = request.path_params["pipeline"], request.path_params["forge"]
     is_plain = request.scope["raw_path"] == request.scope["path"].encode()
     if not is_plain or not _NAME.fullmatch(pipeline) or forge not in get_args(Forge):
-        raise Refused(404, _NOBODY)
+        raise WebhookRejected(404, _NOBODY)
     return pipeline, cast("Forge", forge)
 
 
@@ -186,9 +194,9 @@ def _check_length(request: Request) -> None:
     """Refuse before it is read what would be too long, or of a length that two who read it may see differently."""
     length, is_chunked = request.headers.get("content-length"), "transfer-encoding" in request.headers
     if length and is_chunked:
-        raise Refused(400, "Content-Length and Transfer-Encoding exclude each other")
+        raise WebhookRejected(400, "Content-Length and Transfer-Encoding exclude each other")
     if length is None and not is_chunked:
-        raise Refused(411, "Content-Length is missing")
+        raise WebhookRejected(411, "Content-Length is missing")
     if length and int(length) > LIMIT:
         raise too_large()
 
@@ -197,7 +205,7 @@ async def _refuse(
     request: Request, error: Exception, what: str = "webhook", headers: Mapping[str, str] | None = None
 ) -> Response:
     """Answer and log a refusal, without a word of what was sent but who should have had it."""
-    assert isinstance(error, Refused)
+    assert isinstance(error, WebhookRejected)
     error.with_traceback(None)  # it holds the body, of which we are rid while the answer lingers
     client = request.client.host if request.client else "somebody"
     _log.warning("%s from %s to %s refused with %d: %s", what, client, _shown(request), error.status, error.reason)
@@ -210,13 +218,13 @@ async def _refuse_path(request: Request, error: Exception) -> Response:
     headers = dict(error.headers or {})
     allowed = headers.get("Allow")
     reason = f"it takes {allowed} only" if allowed else "there is nothing of that name here"
-    return await _refuse(request, Refused(error.status_code, reason), "request", headers)
+    return await _refuse(request, WebhookRejected(error.status_code, reason), "request", headers)
 
 
 async def _fail(request: Request, error: Exception) -> Response:
     """The same where the fault is ours: a secret that cannot be read, a disk that is full."""
     _log.error("webhook to %s: %s", _shown(request), error)
-    return await _refuse(request, Refused(503, _LATER))
+    return await _refuse(request, WebhookRejected(503, _LATER))
 
 
 def _shown(request: Request) -> str:

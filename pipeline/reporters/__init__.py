@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from pipeline.reporters.report import Report
-from pipeline.reporters.reporter import Reporter, Reveal, Undelivered
+from pipeline.reporters.reporter import DeliveryFailed, Reporter, ResolveSecrets
 
-__all__ = ["Report", "Reporter", "Reveal", "Undelivered"]
+__all__ = ["DeliveryFailed", "Report", "Reporter", "ResolveSecrets"]

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from pipeline.reporters.options import Repository, Secret, Url
 from pipeline.reporters.report import Report
-from pipeline.reporters.reporter import Reporter, Reveal
+from pipeline.reporters.reporter import Reporter, ResolveSecrets
 from pipeline.store.records import RunKind, RunState
 
 # What GitHub takes; the others take more.
@@ -44,7 +44,7 @@ class CommitStatus(Reporter):
     )
     target_url: Url | None = Field(None, description="Where the status leads. `{run}` becomes the run's number.")
 
-    def report(self, report: Report, reveal: Reveal) -> None:
+    def report(self, report: Report, reveal: ResolveSecrets) -> None:
         """Set the status of the run's commit."""
         state = self.states.get(report.state) if report.state else None
         if state and report.run.sha and report.run.kind is RunKind.RUN:
@@ -52,13 +52,13 @@ class CommitStatus(Reporter):
 
     @abstractmethod
     def set_status(self, report: Report, state: str, token: str) -> None:
-        """Tell the forge, with one of `states`. Raises `Undelivered`."""
+        """Tell the forge, with one of `states`. Raises `DeliveryFailed`."""
 
     def label(self, report: Report) -> str:
         """The name under which a later status takes the place of this one."""
         return self.context or f"penstock/{report.run.pipeline}"
 
-    def particulars(self, report: Report) -> dict[str, str]:
+    def common_fields(self, report: Report) -> dict[str, str]:
         """What all forges call the same."""
         text = report.summary
         said = {"description": text if len(text) <= _DESCRIPTION else f"{text[: _DESCRIPTION - 1]}…"}

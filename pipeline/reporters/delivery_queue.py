@@ -10,7 +10,7 @@ from pipeline.base.errors import PenstockError
 from pipeline.base.masking import Mask
 from pipeline.config.secrets import Secrets
 from pipeline.reporters.report import Report
-from pipeline.reporters.reporter import Reporter, Undelivered
+from pipeline.reporters.reporter import DeliveryFailed, Reporter
 
 ATTEMPTS = 5
 # The longest that somebody who asks to be left alone is left alone.
@@ -20,7 +20,7 @@ _LONGEST_S = 60.0
 Failed = Callable[[str, str], None]
 
 
-class Delivery:
+class DeliveryQueue:
     """Brings messages to a reporter, in order, each tried up to five times. `pause` is the first wait, in seconds."""
 
     def __init__(self, name: str, reporter: Reporter, secrets: Secrets, failed: Failed, pause: float = 1.0) -> None:
@@ -62,11 +62,11 @@ class Delivery:
         for attempt in range(ATTEMPTS):
             try:
                 self._reporter.report(report, self._secrets.resolve)
-            except Undelivered as error:
+            except DeliveryFailed as error:
                 reason = str(error)
-                if not error.again or attempt == ATTEMPTS - 1:
+                if not error.retryable or attempt == ATTEMPTS - 1:
                     return reason
-                if self._given_up.wait(min(_LONGEST_S, max(error.after, self._pause * 2**attempt))):
+                if self._given_up.wait(min(_LONGEST_S, max(error.retry_after, self._pause * 2**attempt))):
                     return reason
             except PenstockError as error:
                 return error.message

@@ -9,13 +9,13 @@ from typing import cast
 from pipeline.base.errors import StoreFault
 from pipeline.config.load import Configuration
 from pipeline.events import Event, Events
-from pipeline.reporters.delivery_queue import Delivery
+from pipeline.reporters.delivery_queue import DeliveryQueue
 from pipeline.reporters.report import Report
 from pipeline.reporters.reporter import Reporter
 from pipeline.store.store import Store
 
 
-class Reporting:
+class ReporterDispatcher:
     """Tells each reporter of the configuration of every `run.*` event. Never raises, and never keeps the run waiting.
 
     Subscribe `hear` to the run's events. A message that does not arrive becomes the event `reporter.failed`, with the
@@ -30,11 +30,11 @@ class Reporting:
         self._events = events
         self._withheld: Event | None = None
         self._deliveries = [
-            Delivery(name, cast("Reporter", reporter), configuration.secrets, self._failed, pause)
+            DeliveryQueue(name, cast("Reporter", reporter), configuration.secrets, self._failed, pause)
             for name, reporter in configuration.pipeline.reporters.items()
         ]
 
-    def hear(self, event: Event) -> None:
+    def on_event(self, event: Event) -> None:
         """A listener of `Events`: has it told. Returns at once."""
         subject = event.kind.partition(".")[0]
         if not self._deliveries or subject not in ("run", "stage"):

@@ -21,7 +21,7 @@ class GitHub(CommitStatus):
         """`POST /repos/{owner}/{repo}/statuses/{sha}`."""
         post(
             f"{self.api}/repos/{self.repository}/statuses/{report.run.sha}",
-            {"state": state, "context": self.label(report), **self.particulars(report)},
+            {"state": state, "context": self.label(report), **self.common_fields(report)},
             {
                 "Authorization": f"Bearer {token}",
                 "Accept": "application/vnd.github+json",

@@ -12,7 +12,7 @@ from pipeline.reporters.commit_status import CommitStatus
 from pipeline.reporters.http_post import post
 from pipeline.reporters.options import Url
 from pipeline.reporters.report import Report
-from pipeline.reporters.reporter import Undelivered
+from pipeline.reporters.reporter import DeliveryFailed
 from pipeline.store.records import RunState
 
 
@@ -39,10 +39,10 @@ class GitLab(CommitStatus):
         try:
             post(
                 f"{self.api}/projects/{quote(self.repository, safe='')}/statuses/{report.run.sha}",
-                {"state": state, "name": self.label(report), **self.particulars(report)},
+                {"state": state, "name": self.label(report), **self.common_fields(report)},
                 {"PRIVATE-TOKEN": token},
             )
-        except Undelivered as error:
+        except DeliveryFailed as error:
             # It is in that state already: an answer was lost, or another run of the commit was quicker.
             if "Cannot transition status" not in str(error):
                 raise

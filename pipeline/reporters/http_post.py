@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from pipeline import __version__
-from pipeline.reporters.reporter import Undelivered
+from pipeline.reporters.reporter import DeliveryFailed
 
 if TYPE_CHECKING:
     from requests import PreparedRequest, Response
@@ -21,7 +21,7 @@ _SHOWN = 200
 
 
 def post(url: str, data: Any, headers: Mapping[str, str] | None = None) -> None:
-    """Send `data` as JSON. Raises `Undelivered` when the answer is not of 2XX; the reason names the host only."""
+    """Send `data` as JSON. Raises `DeliveryFailed` when the answer is not of 2XX; the reason names the host only."""
     post_bytes(url, json.dumps(data).encode(), headers)
 
 
@@ -40,12 +40,12 @@ def post_bytes(url: str, content: bytes, headers: Mapping[str, str] | None = Non
             if not response.ok or response.is_redirect:
                 raise _refusal(host, response)
     except requests.Timeout:
-        raise Undelivered(f"{host} did not answer within {_TIMEOUT_S:.0f} s", again=True) from None
+        raise DeliveryFailed(f"{host} did not answer within {_TIMEOUT_S:.0f} s", retryable=True) from None
     except ValueError:
         # What exactly is in a URL or a header, which may hold a secret.
-        raise Undelivered(f"{host}: the URL or a header is not valid", again=False) from None
+        raise DeliveryFailed(f"{host}: the URL or a header is not valid", retryable=False) from None
     except requests.RequestException as error:
-        raise Undelivered(f"cannot reach {host}: {_cause(error)}", again=True) from None
+        raise DeliveryFailed(f"cannot reach {host}: {_cause(error)}", retryable=True) from None
 
 
 def _as_is(request: PreparedRequest) -> PreparedRequest:
@@ -53,14 +53,14 @@ def _as_is(request: PreparedRequest) -> PreparedRequest:
     return request
 
 
-def _refusal(host: str, response: Response) -> Undelivered:
-    status, after = response.status_code, response.headers.get("Retry-After", "")
+def _refusal(host: str, response: Response) -> DeliveryFailed:
+    status, retry_after = response.status_code, response.headers.get("Retry-After", "")
     detail = _detail(response.raw.read(_READ, decode_content=True))
-    seconds = float(after) if after.isdecimal() else 0.0
-    return Undelivered(
+    seconds = float(retry_after) if retry_after.isdecimal() else 0.0
+    return DeliveryFailed(
         f"{host} answered {status} {response.reason}{f': {detail}' if detail else ''}",
-        again=status in _PASSING or status >= 500 or (status == 403 and seconds > 0),
-        after=seconds,
+        retryable=status in _PASSING or status >= 500 or (status == 403 and seconds > 0),
+        retry_after=seconds,
     )
 
 

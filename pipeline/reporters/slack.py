@@ -11,7 +11,7 @@ from pipeline.base.quantity import format_duration
 from pipeline.reporters.http_post import post
 from pipeline.reporters.options import Secret, Url
 from pipeline.reporters.report import Report
-from pipeline.reporters.reporter import Reporter, Reveal
+from pipeline.reporters.reporter import Reporter, ResolveSecrets
 from pipeline.store.records import Run, RunState
 
 _SIGNS = {
@@ -46,7 +46,7 @@ class Slack(Reporter):
     )
     target_url: Url | None = Field(None, description="Where the message leads. `{run}` becomes the run's number.")
 
-    def report(self, report: Report, reveal: Reveal) -> None:
+    def report(self, report: Report, reveal: ResolveSecrets) -> None:
         """Write one message, of at most three lines."""
         if report.state in self.states:
             post(reveal(self.url), {"text": self._text(report)})

@@ -12,11 +12,11 @@ from pydantic import Field
 from pipeline.reporters.http_post import post_bytes
 from pipeline.reporters.options import Secret, Url
 from pipeline.reporters.report import Report
-from pipeline.reporters.reporter import Reporter, Reveal
+from pipeline.reporters.reporter import Reporter, ResolveSecrets
 from pipeline.store.records import Run
 
 
-class Webhook(Reporter):
+class WebhookReporter(Reporter):
     """A program of yours."""
 
     url: Url = Field(description="Where the events are sent, as a POST each. May hold ${secret:NAME}.")
@@ -26,7 +26,7 @@ class Webhook(Reporter):
         "Write ${secret:NAME}.",
     )
 
-    def report(self, report: Report, reveal: Reveal) -> None:
+    def report(self, report: Report, reveal: ResolveSecrets) -> None:
         """Send the event, with the run as it was then. The delivery's id stays the same when it is sent again."""
         content = json.dumps(_data(report)).encode()
         headers = {"X-Penstock-Event": report.event.kind, "X-Penstock-Delivery": report.id}

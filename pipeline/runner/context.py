@@ -17,7 +17,7 @@ from pipeline.events import Events, Listener
 from pipeline.store.store import Store
 
 
-class Unheard:
+class NullLog:
     """Where no run is, nothing is logged."""
 
     def line(self, stage: str, text: str) -> None:
@@ -25,7 +25,7 @@ class Unheard:
 
 
 @dataclass(frozen=True)
-class Workshop:
+class PipelineContext:
     """One pipeline, as one process works on it. Listeners hear every event.
 
     `parameters` are those that it was asked to work with.
@@ -47,7 +47,7 @@ class Workshop:
         return _mask_of(self.configuration.secrets.values())(text)
 
     @contextmanager
-    def masked(self) -> Iterator[None]:
+    def masking_errors(self) -> Iterator[None]:
         """An error may quote what a container printed: no secret of it leaves us."""
         try:
             yield
@@ -66,7 +66,7 @@ class Workshop:
             events.subscribe(listener)
         return events
 
-    def context(
+    def stage_context(
         self,
         events: Events | None = None,
         run: int = 0,
@@ -81,7 +81,7 @@ class Workshop:
             run=run,
             store=self.store,
             events=events or self.events(),
-            log=log or Unheard(),
+            log=log or NullLog(),
             requested=requested,
             cancelled=cancelled or threading.Event(),
         )

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
-class Turn:
+class DeployLock:
     """One at a time, and a deployment goes first: upkeep is asked to stop for it. Safe to use from any thread."""
 
     def __init__(self) -> None:
@@ -15,7 +15,7 @@ class Turn:
         self._deploying = threading.Event()
 
     @contextmanager
-    def deploy(self) -> Iterator[None]:
+    def for_deployment(self) -> Iterator[None]:
         """Wait for whoever has the turn, and keep it until this is left."""
         self._deploying.set()
         try:
@@ -25,7 +25,7 @@ class Turn:
             self._deploying.clear()
 
     @contextmanager
-    def keep(self) -> Iterator[threading.Event | None]:
+    def try_for_repair(self) -> Iterator[threading.Event | None]:
         """What says that the turn has to be given up; None where it cannot be had now."""
         if not self._lock.acquire(blocking=False):
             yield None

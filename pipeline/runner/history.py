@@ -5,13 +5,15 @@ from __future__ import annotations
 import shutil
 from datetime import UTC, datetime, timedelta
 
-from pipeline.runner.context import Workshop
+from pipeline.runner.context import PipelineContext
 
 
-def prune(workshop: Workshop) -> None:
+def prune(pipeline_context: PipelineContext) -> None:
     """Forget old runs as `retention` says, with their logs and artifacts."""
-    retention, name = workshop.configuration.pipeline.retention, workshop.pipeline
+    retention, name = pipeline_context.configuration.pipeline.retention, pipeline_context.pipeline
     since = datetime.now(UTC) - timedelta(days=retention.days) if retention.days else None
-    for number in workshop.store.prune_history(name, retention.runs, succeeded=retention.keep_succeeded, since=since):
-        workshop.home.run_log(name, number).unlink(missing_ok=True)
-        shutil.rmtree(workshop.home.run_artifacts(name, number), ignore_errors=True)
+    for number in pipeline_context.store.prune_history(
+        name, retention.runs, succeeded=retention.keep_succeeded, since=since
+    ):
+        pipeline_context.home.run_log(name, number).unlink(missing_ok=True)
+        shutil.rmtree(pipeline_context.home.run_artifacts(name, number), ignore_errors=True)

@@ -11,12 +11,12 @@ from typing import Any
 
 from pipeline.base.errors import ConfigError, LockHeld
 from pipeline.base.home import Home
-from pipeline.base.lock import held
+from pipeline.base.lock import work_lock
 from pipeline.config.load import Configuration
 from pipeline.events import Listener
-from pipeline.runner.context import Workshop
+from pipeline.runner.context import PipelineContext
 from pipeline.runner.history import prune
-from pipeline.runner.ownership import claim, refuse_stranger
+from pipeline.runner.ownership import check_owner, set_owner
 from pipeline.runner.recovery import needs_recovery, recover
 from pipeline.runner.run import FORCE, Execution
 from pipeline.runner.stages import load_deployer, load_stages
@@ -36,7 +36,7 @@ class Runner:
         listeners: Sequence[Listener] = (),
         cancelled: threading.Event | None = None,
     ) -> None:
-        self._workshop = Workshop(home, configuration, store, listeners)
+        self._pipeline_context = PipelineContext(home, configuration, store, listeners)
         self._cancelled = cancelled or threading.Event()
         self._name = configuration.pipeline.name
 
@@ -66,43 +66,52 @@ class Runner:
 
     def plan(self, requested: str | None = None) -> dict[str, list[str]]:
         """What each stage of a run would do."""
-        context = self._workshop.context(requested=requested)
-        with self._workshop.masked():
-            refuse_stranger(self._workshop.store, self._workshop.configuration)
+        context = self._pipeline_context.stage_context(requested=requested)
+        with self._pipeline_context.masking_errors():
+            check_owner(self._pipeline_context.store, self._pipeline_context.configuration)
             context = replace(context, force=not load_deployer().is_current(context))
             return {stage.name: stage.plan(context) for stage in load_stages()}
 
-    def heal(self) -> None:
+    def recover_if_needed(self) -> None:
         """Put right what a crash left; does nothing while somebody works, who does that first."""
-        if not needs_recovery(self._workshop.context()):
+        if not needs_recovery(self._pipeline_context.stage_context()):
             return
         try:
-            with self._workshop.masked(), held(self._workshop.home.lock(self._name), f"recovery of {self._name}"):
-                recover(self._workshop)
+            with (
+                self._pipeline_context.masking_errors(),
+                work_lock(self._pipeline_context.home.lock(self._name), f"recovery of {self._name}"),
+            ):
+                recover(self._pipeline_context)
         except LockHeld:
             return
 
     def _work(self, request: Request, wait: timedelta, *, take_over: bool = False) -> Run:
         with self._holding(f"{request.kind} of {self._name}", wait, take_over=take_over):
-            queue, mode = self._workshop.store.queue, self._workshop.configuration.pipeline.execution_mode
+            queue, mode = (
+                self._pipeline_context.store.queue,
+                self._pipeline_context.configuration.pipeline.execution_mode,
+            )
             run = queue.begin(self._name, request, mode)
             if run is None:
                 raise ConfigError(
                     "other runs wait in the queue, and this one must not overtake them",
                     hint="start `pipeline serve`, which works them off, or give them up with `pipeline cancel`",
                 )
-            Execution(self._workshop, run, self._cancelled).work()
-            prune(self._workshop)
+            Execution(self._pipeline_context, run, self._cancelled).execute()
+            prune(self._pipeline_context)
             return queue.run(self._name, run.number)
 
     @contextmanager
     def _holding(self, purpose: str, wait: timedelta, *, take_over: bool) -> Iterator[None]:
         """The pipeline is ours, and what a crash left is put right."""
-        workshop = self._workshop
-        with workshop.masked(), held(workshop.home.lock(self._name), purpose, wait=wait.total_seconds()):
+        pipeline_context = self._pipeline_context
+        with (
+            pipeline_context.masking_errors(),
+            work_lock(pipeline_context.home.lock(self._name), purpose, wait=wait.total_seconds()),
+        ):
             if not take_over:
-                refuse_stranger(workshop.store, workshop.configuration)
-            claim(workshop.store, workshop.configuration)
-            if needs_recovery(workshop.context()):
-                recover(workshop)
+                check_owner(pipeline_context.store, pipeline_context.configuration)
+            set_owner(pipeline_context.store, pipeline_context.configuration)
+            if needs_recovery(pipeline_context.stage_context()):
+                recover(pipeline_context)
             yield

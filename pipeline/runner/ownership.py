@@ -10,7 +10,7 @@ from pipeline.config.load import Configuration
 from pipeline.store.store import Store
 
 
-def refuse_stranger(store: Store, configuration: Configuration) -> None:
+def check_owner(store: Store, configuration: Configuration) -> None:
     """Raise `ConfigError` when what serves under the name is another file's, which still has it."""
     name, here = configuration.pipeline.name, configuration.path.resolve()
     known = store.file_of(name) if store.active_release(name) else None
@@ -21,7 +21,7 @@ def refuse_stranger(store: Store, configuration: Configuration) -> None:
         )
 
 
-def claim(store: Store, configuration: Configuration) -> None:
+def set_owner(store: Store, configuration: Configuration) -> None:
     """From now on the name is this file's."""
     store.remember_file(configuration.pipeline.name, configuration.path.resolve())
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from structlog.contextvars import bind_contextvars
 
 from pipeline.base.errors import PenstockError
-from pipeline.runner.context import Workshop
-from pipeline.runner.deploy_lock import Turn
+from pipeline.runner.context import PipelineContext
+from pipeline.runner.deploy_lock import DeployLock
 from pipeline.runner.history import prune
 from pipeline.runner.recovery import needs_recovery, recover
 from pipeline.runner.run import Execution
@@ -25,7 +25,7 @@ _logger = logging.getLogger(__name__)
 
 
 @dataclass
-class _Worker:
+class _ActiveRun:
     """A run that is being worked on."""
 
     run: Run
@@ -34,26 +34,26 @@ class _Worker:
     thread: threading.Thread | None = None
 
 
-class Conductor:
+class QueueWorker:
     """The one that executes a pipeline's queued runs. Its caller holds the pipeline's lock.
 
-    `workshop` is asked for at each run: the served file may have changed.
+    `pipeline_context` is asked for at each run: the served file may have changed.
     """
 
-    def __init__(self, workshop: Callable[[], Workshop], turn: Turn) -> None:
-        self._workshop = workshop
-        self._turn = turn
-        self._workers: dict[int, _Worker] = {}
+    def __init__(self, pipeline_context: Callable[[], PipelineContext], deploy_lock: DeployLock) -> None:
+        self._pipeline_context = pipeline_context
+        self._deploy_lock = deploy_lock
+        self._active: dict[int, _ActiveRun] = {}
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._stopping = threading.Event()
-        self._complaint = ""
+        self._last_reported = ""
 
     def wake(self) -> None:
         """Look at the queue now."""
         self._wake.set()
 
-    def work(self) -> None:
+    def run_forever(self) -> None:
         """Until `stop`. Whatever goes wrong with one run is that run's end, and not ours."""
         while not self._stopping.is_set():
             try:
@@ -61,21 +61,21 @@ class Conductor:
                 self._recover()
                 while self._begin():
                     pass
-                self._complaint = ""
+                self._last_reported = ""
             except PenstockError as error:
-                self._complain(error.message)
+                self._emit_blocked(error.message)
             self._wake.wait(_LOOK)
             self._wake.clear()
 
     def cancel(self, number: int) -> bool:
         """Stop a run that is being worked on. False when it is not."""
         with self._lock:
-            worker = self._workers.get(number)
-        if worker is not None:
+            active_run = self._active.get(number)
+        if active_run is not None:
             # Somebody wants it gone: it does not come back when we end before it has.
-            worker.given_up = True
-            worker.cancelled.set()
-        return worker is not None
+            active_run.given_up = True
+            active_run.cancelled.set()
+        return active_run is not None
 
     def stop(self, patience: float) -> None:
         """Begin nothing more. What is in Deploy may end, so many seconds long; the rest goes back to the queue.
@@ -86,57 +86,61 @@ class Conductor:
         self._stopping.set()
         self.wake()
         with self._lock:
-            workers = list(self._workers.values())
-        for worker in workers:
-            if not self._deploys(worker.run):
-                worker.cancelled.set()
-        for worker in workers:
-            assert worker.thread is not None
-            worker.thread.join(max(0.0, deadline - time.monotonic()))
+            active = list(self._active.values())
+        for active_run in active:
+            if not self._deploys(active_run.run):
+                active_run.cancelled.set()
+        for active_run in active:
+            assert active_run.thread is not None
+            active_run.thread.join(max(0.0, deadline - time.monotonic()))
 
     def _begin(self) -> bool:
-        workshop = self._workshop()
+        pipeline_context = self._pipeline_context()
         # With the lock, so that `stop` finds every run that has begun.
         with self._lock:
             if self._stopping.is_set():
                 return False
-            run = workshop.store.queue.claim(workshop.pipeline, workshop.configuration.pipeline.execution_mode)
+            run = pipeline_context.store.queue.claim(
+                pipeline_context.pipeline, pipeline_context.configuration.pipeline.execution_mode
+            )
             if run is None:
                 return False
-            worker = self._workers[run.number] = _Worker(run)
-            worker.thread = threading.Thread(
-                target=self._execute, args=(workshop, worker), name=f"run-{run.number}", daemon=True
+            active_run = self._active[run.number] = _ActiveRun(run)
+            active_run.thread = threading.Thread(
+                target=self._execute, args=(pipeline_context, active_run), name=f"run-{run.number}", daemon=True
             )
-            worker.thread.start()
+            active_run.thread.start()
         return True
 
     def _recover(self) -> None:
         """Close what a run of ours left open that could not write down its end, with the disk full or Docker away."""
-        workshop = self._workshop()
+        pipeline_context = self._pipeline_context()
         with self._lock:
-            workers = {worker.run.number: worker.run for worker in self._workers.values()}
-        if not needs_recovery(workshop.context(), workers) or any(self._deploys(run) for run in workers.values()):
+            active = {active_run.run.number: active_run.run for active_run in self._active.values()}
+        if not needs_recovery(pipeline_context.stage_context(), active) or any(
+            self._deploys(run) for run in active.values()
+        ):
             return
-        with self._turn.deploy():
-            recover(workshop, workers)
+        with self._deploy_lock.for_deployment():
+            recover(pipeline_context, active)
 
-    def _complain(self, text: str) -> None:
+    def _emit_blocked(self, text: str) -> None:
         """Say once why nothing can begin."""
-        if text != self._complaint:
-            self._complaint = text
-            self._workshop().events().emit("serve.waiting", f"no run can begin: {text}")
+        if text != self._last_reported:
+            self._last_reported = text
+            self._pipeline_context().events().emit("serve.waiting", f"no run can begin: {text}")
 
-    def _execute(self, workshop: Workshop, worker: _Worker) -> None:
+    def _execute(self, pipeline_context: PipelineContext, active_run: _ActiveRun) -> None:
         execution = Execution(
-            workshop,
-            worker.run,
-            worker.cancelled,
-            turn=self._turn.deploy,
-            interrupted=lambda: self._stopping.is_set() and not worker.given_up,
+            pipeline_context,
+            active_run.run,
+            active_run.cancelled,
+            deploy_lock=self._deploy_lock.for_deployment,
+            interrupted=lambda: self._stopping.is_set() and not active_run.given_up,
         )
-        bind_contextvars(pipeline=workshop.pipeline, run=worker.run.number)
+        bind_contextvars(pipeline=pipeline_context.pipeline, run=active_run.run.number)
         try:
-            execution.work()
+            execution.execute()
         except PenstockError as error:
             # It is in the run's row, and its events have told it; or the next look finds the row open.
             _logger.debug("%s", error.message)
@@ -144,18 +148,21 @@ class Conductor:
             _logger.exception("a fault of Penstock itself")
         finally:
             with suppress(PenstockError):
-                prune(workshop)
+                prune(pipeline_context)
             with self._lock:
-                del self._workers[worker.run.number]
+                del self._active[active_run.run.number]
             self.wake()
 
     def _stop_superseded(self) -> None:
         with self._lock:
-            workers = list(self._workers.values())
-        queue = self._workshop().store.queue
-        for worker in workers:
-            if not worker.cancelled.is_set() and queue.run(worker.run.pipeline, worker.run.number).superseded_by:
-                worker.cancelled.set()
+            active = list(self._active.values())
+        queue = self._pipeline_context().store.queue
+        for active_run in active:
+            if (
+                not active_run.cancelled.is_set()
+                and queue.run(active_run.run.pipeline, active_run.run.number).superseded_by
+            ):
+                active_run.cancelled.set()
 
     def _deploys(self, run: Run) -> bool:
-        return any(stage.name == "deploy" for stage in self._workshop().store.stages(run.pipeline, run.number))
+        return any(stage.name == "deploy" for stage in self._pipeline_context().store.stages(run.pipeline, run.number))

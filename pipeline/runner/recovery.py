@@ -6,9 +6,9 @@ from collections.abc import Collection
 
 from pipeline.api import StageContext
 from pipeline.base.errors import ConfigError, StageFailed
-from pipeline.runner.context import Workshop
+from pipeline.runner.context import PipelineContext
 from pipeline.runner.stages import load_deployer
-from pipeline.runner.submission import tell
+from pipeline.runner.submission import emit_run_state
 from pipeline.store.records import DeploymentState, Run, RunState, StageState
 
 # A run that nobody survives is given up.
@@ -23,15 +23,15 @@ def needs_recovery(context: StageContext, working: Collection[int] = ()) -> bool
     return not (open_runs | ({deployment.run} if deployment else set())) <= set(working)
 
 
-def recover(workshop: Workshop, working: Collection[int] = ()) -> None:
+def recover(pipeline_context: PipelineContext, working: Collection[int] = ()) -> None:
     """Put right what a dead process left. The caller holds the pipeline's lock, so nobody else is at it.
 
     The runs in `working`, which the caller works on itself, are left alone.
     """
     from pipeline.engine.docker.engine import Engine
 
-    store, pipeline, events = workshop.store, workshop.pipeline, workshop.events()
-    context = workshop.context(events)
+    store, pipeline, events = pipeline_context.store, pipeline_context.pipeline, pipeline_context.events()
+    context = pipeline_context.stage_context(events)
     abandoned = [run for run in store.unfinished_runs(pipeline) if run.number not in working]
     with Engine(context.home.id) as engine:
         engine.containers.remove_leftovers(pipeline, lambda: working)
@@ -47,18 +47,18 @@ def recover(workshop: Workshop, working: Collection[int] = ()) -> None:
         else:
             events.emit("recovery.finished", f"recovered: {done}")
     for run in abandoned:
-        _close(workshop, run, f"interrupted{_where(context, run)}")
+        _close(pipeline_context, run, f"interrupted{_where(context, run)}")
 
 
-def _close(workshop: Workshop, run: Run, reason: str) -> None:
+def _close(pipeline_context: PipelineContext, run: Run, reason: str) -> None:
     """What came from the queue goes back to it: whoever asked for it is not there to ask again."""
-    mode = workshop.configuration.pipeline.execution_mode
+    mode = pipeline_context.configuration.pipeline.execution_mode
     # Told when it is put right, once: before, Docker may be away for hours.
-    workshop.events(run.number).emit("run.interrupted", f"run {run.number} was {reason}")
+    pipeline_context.events(run.number).emit("run.interrupted", f"run {run.number} was {reason}")
     if run.queued_at is None or run.attempts >= _ATTEMPTS:
-        workshop.store.finish_run(run.pipeline, run.number, RunState.INTERRUPTED, reason)
+        pipeline_context.store.finish_run(run.pipeline, run.number, RunState.INTERRUPTED, reason)
         return
-    tell(workshop, workshop.store.queue.requeue(run.pipeline, run.number, mode))
+    emit_run_state(pipeline_context, pipeline_context.store.queue.requeue(run.pipeline, run.number, mode))
 
 
 def _where(context: StageContext, run: Run) -> str:

@@ -9,7 +9,7 @@ from itertools import islice
 from pipeline.api import Revision, SourceStage
 from pipeline.base.errors import PenstockError
 from pipeline.config.triggers import is_glob
-from pipeline.runner.context import Workshop
+from pipeline.runner.context import PipelineContext
 from pipeline.runner.run import CONFIGURATION
 from pipeline.runner.stages import load_source
 from pipeline.runner.submission import submit
@@ -20,29 +20,34 @@ from pipeline.triggers.skip import skip_reason
 _MOST_NAMED = 3
 
 
-class Arrivals:
+class RefTracker:
     """Looks at the refs of one pipeline. Whatever triggers a look, it means no more than: see what is there now."""
 
-    def __init__(self, workshop: Callable[[], Workshop], arrived: Callable[[], None]) -> None:
-        self._workshop = workshop
+    def __init__(self, pipeline_context: Callable[[], PipelineContext], arrived: Callable[[], None]) -> None:
+        self._pipeline_context = pipeline_context
         self._arrived = arrived
         self._lock = threading.Lock()
         self._told_nothing = False
 
-    def look(self, trigger: Trigger) -> list[Run]:
+    def scan(self, trigger: Trigger) -> list[Run]:
         """Queue a run for each commit that has come to a ref since the last look. Raises as the Source stage does."""
-        workshop, source = self._workshop(), load_source()
-        with self._lock, workshop.masked():
-            context = workshop.context()
+        pipeline_context, source = self._pipeline_context(), load_source()
+        with self._lock, pipeline_context.masking_errors():
+            context = pipeline_context.stage_context()
             patterns = source.patterns(context)
-            heads, known = source.heads(context, patterns), workshop.store.queue.heads(workshop.pipeline)
+            heads, known = (
+                source.heads(context, patterns),
+                pipeline_context.store.queue.heads(pipeline_context.pipeline),
+            )
             for ref in known.keys() - heads.keys():
-                workshop.store.queue.forget_head(workshop.pipeline, ref)
+                pipeline_context.store.queue.forget_head(pipeline_context.pipeline, ref)
             if not heads:
-                self._tell_nothing(workshop)
-            adopted = self._adopt(workshop, source, patterns, {r: sha for r, sha in heads.items() if r not in known})
-            moved = {r: sha for r, sha in heads.items() if r not in adopted and known.get(r) != sha}
-            runs, failure = self._take(workshop, source, trigger, known, moved)
+                self._tell_nothing(pipeline_context)
+            skipped = self._skip_existing(
+                pipeline_context, source, patterns, {r: sha for r, sha in heads.items() if r not in known}
+            )
+            moved = {r: sha for r, sha in heads.items() if r not in skipped and known.get(r) != sha}
+            runs, failure = self._take(pipeline_context, source, trigger, known, moved)
         if runs:
             self._arrived()
         if failure is not None:
@@ -50,57 +55,62 @@ class Arrivals:
         return runs
 
     def _take(
-        self, workshop: Workshop, source: SourceStage, trigger: Trigger, known: Mapping[str, str], moved: dict[str, str]
+        self,
+        pipeline_context: PipelineContext,
+        source: SourceStage,
+        trigger: Trigger,
+        known: Mapping[str, str],
+        moved: dict[str, str],
     ) -> tuple[list[Run], PenstockError | None]:
         """The runs of what refs have got. One that cannot be read keeps no other out, and is what went wrong."""
         runs, failure = [], None
         for ref, sha in moved.items():
             old = known.get(ref)
             try:
-                revisions = source.commits(workshop.context(), old, sha)
+                revisions = source.commits(pipeline_context.stage_context(), old, sha)
             except PenstockError as error:
                 failure = error
                 continue
-            requests = [] if self._is_known(workshop, known, sha) else _requests(trigger, ref, revisions)
-            runs += submit(workshop, requests, {ref: (old, sha)})
+            requests = [] if self._is_known(pipeline_context, known, sha) else _requests(trigger, ref, revisions)
+            runs += submit(pipeline_context, requests, {ref: (old, sha)})
         return runs, failure
 
-    def _adopt(
-        self, workshop: Workshop, source: SourceStage, patterns: list[str], strange: Mapping[str, str]
+    def _skip_existing(
+        self, pipeline_context: PipelineContext, source: SourceStage, patterns: list[str], strange: Mapping[str, str]
     ) -> Mapping[str, str]:
         """What is strange only because a glob has come to mean it: all old releases' tags, say. It is not run."""
-        queue = workshop.store.queue
-        if patterns == (former := queue.patterns(workshop.pipeline)):
+        queue = pipeline_context.store.queue
+        if patterns == (former := queue.patterns(pipeline_context.pipeline)):
             return {}
         new = [p for p in patterns if p in former or not is_glob(p)]
-        expected = source.heads(workshop.context(), new) if new and strange else {}
-        adopted = {ref: sha for ref, sha in strange.items() if ref not in expected}
-        submit(workshop, [], {ref: (None, sha) for ref, sha in adopted.items()})
-        queue.keep_patterns(workshop.pipeline, patterns)
-        if adopted:
-            names = [_short(ref) for ref in islice(adopted, _MOST_NAMED)]
-            more = f" and {len(adopted) - len(names)} more" if len(adopted) > len(names) else ""
+        expected = source.heads(pipeline_context.stage_context(), new) if new and strange else {}
+        skipped = {ref: sha for ref, sha in strange.items() if ref not in expected}
+        submit(pipeline_context, [], {ref: (None, sha) for ref, sha in skipped.items()})
+        queue.keep_patterns(pipeline_context.pipeline, patterns)
+        if skipped:
+            names = [_short(ref) for ref in islice(skipped, _MOST_NAMED)]
+            more = f" and {len(skipped) - len(names)} more" if len(skipped) > len(names) else ""
             text = f"there already when a glob in triggers came to mean them, so not run: {', '.join(names)}{more}"
-            workshop.events().emit("trigger.adopted", text, refs=len(adopted))
-        return adopted
+            pipeline_context.events().emit("trigger.adopted", text, refs=len(skipped))
+        return skipped
 
-    def _tell_nothing(self, workshop: Workshop) -> None:
+    def _tell_nothing(self, pipeline_context: PipelineContext) -> None:
         """Say once that nothing of what is run is there: a branch that is called otherwise is easily overlooked."""
-        pipeline = workshop.configuration.pipeline
+        pipeline = pipeline_context.configuration.pipeline
         wanted = (*pipeline.triggers.branches, *pipeline.triggers.tags) or (pipeline.source.branch,)
         if not self._told_nothing:
             text = f"nothing to run yet: the repository has no {' and no '.join(wanted)}"
-            workshop.events().emit("trigger.waiting", text)
+            pipeline_context.events().emit("trigger.waiting", text)
         self._told_nothing = True
 
-    def ask(self, request: Request) -> None:
+    def enqueue(self, request: Request) -> None:
         """Queue a run though nothing is new."""
-        submit(self._workshop(), [request])
+        submit(self._pipeline_context(), [request])
         self._arrived()
 
-    def _is_known(self, workshop: Workshop, known: Mapping[str, str], sha: str) -> bool:
+    def _is_known(self, pipeline_context: PipelineContext, known: Mapping[str, str], sha: str) -> bool:
         """Whether this is the first look at all, and what is there serves already."""
-        active = workshop.store.active_release(workshop.pipeline)
+        active = pipeline_context.store.active_release(pipeline_context.pipeline)
         return not known and active is not None and active.sha == sha
 
 

@@ -17,13 +17,13 @@ from pipeline.base.errors import (
     Superseded,
     SystemFault,
 )
-from pipeline.config.load import Committed, Configuration, load
+from pipeline.config.load import CommittedFile, Configuration, load
 from pipeline.events import Events
-from pipeline.reporters.dispatcher import Reporting
-from pipeline.runner.context import Workshop
+from pipeline.reporters.dispatcher import ReporterDispatcher
+from pipeline.runner.context import PipelineContext
 from pipeline.runner.gates import pass_gates
 from pipeline.runner.stages import load_deployer, load_source, load_stages
-from pipeline.runner.submission import tell
+from pipeline.runner.submission import emit_run_state
 from pipeline.store.records import Release, ReleaseState, Run, RunKind, RunState, StageState
 from pipeline.store.run_log import RunLogFile
 
@@ -32,7 +32,7 @@ from pipeline.store.run_log import RunLogFile
 CONFIGURATION, PARAMETERS, FORCE = "configuration", "parameters", "force"
 # Seconds that reporters get for their last words.
 _REPORTING = 10.0
-Turn = Callable[[], AbstractContextManager[None]]
+LockFactory = Callable[[], AbstractContextManager[None]]
 
 
 class Execution:
@@ -44,42 +44,44 @@ class Execution:
 
     def __init__(
         self,
-        workshop: Workshop,
+        pipeline_context: PipelineContext,
         run: Run,
         cancelled: threading.Event | None = None,
-        turn: Turn = nullcontext,
+        deploy_lock: LockFactory = nullcontext,
         interrupted: Callable[[], bool] = lambda: False,
     ) -> None:
-        self._workshop = workshop
-        self._store = workshop.store
+        self._pipeline_context = pipeline_context
+        self._store = pipeline_context.store
         self._run = run
         self._name = run.pipeline
         self._cancelled = cancelled or threading.Event()
-        self._turn = turn
+        self._deploy_lock = deploy_lock
         self._interrupted = interrupted
-        self._context = workshop.context()
+        self._context = pipeline_context.stage_context()
 
-    def work(self) -> None:
+    def execute(self) -> None:
         """Do what the run is for. Raises what it came to, when that is not success."""
-        events = self._workshop.events(self._run.number)
-        path = self._workshop.home.run_log(self._name, self._run.number)
+        events = self._pipeline_context.events(self._run.number)
+        path = self._pipeline_context.home.run_log(self._name, self._run.number)
         works: Mapping[RunKind, Callable[[], Outcome]] = {
-            RunKind.RUN: self._deliver,
+            RunKind.RUN: self._run_stages,
             RunKind.ROLLBACK: self._roll_back,
             RunKind.DOWN: self._take_down,
         }
         with (
-            self._workshop.masked(),
-            self._reported(events),
-            self._told(events),
-            RunLogFile(path, self._workshop.mask) as log,
+            self._pipeline_context.masking_errors(),
+            self._with_reporters(events),
+            self._record_outcome(events),
+            RunLogFile(path, self._pipeline_context.mask) as log,
         ):
-            self._context = self._workshop.context(events, self._run.number, log, self._run.requested, self._cancelled)
+            self._context = self._pipeline_context.stage_context(
+                events, self._run.number, log, self._run.requested, self._cancelled
+            )
             outcome = works[self._run.kind]()
             state, reason = (RunState.SUCCEEDED, "") if outcome.go_on else (RunState.SKIPPED, outcome.summary)
             self._finish(events, state, reason)
 
-    def _deliver(self) -> Outcome:
+    def _run_stages(self) -> Outcome:
         """Source, Build, Deploy. The first finds the commit, and with it the configuration that counts from then on."""
         by_commit = self._run.options.get(CONFIGURATION) == "commit"
         self._context = replace(self._context, sha=self._run.sha, ref=self._run.ref)
@@ -89,7 +91,7 @@ class Execution:
         outcome = Outcome("")
         for stage in load_stages():
             if stage.name == "source" and by_commit:
-                outcome = self._stage(stage.name, lambda stage=stage: self._adopting(stage))  # type: ignore[misc]
+                outcome = self._stage(stage.name, lambda stage=stage: self._run_source(stage))  # type: ignore[misc]
             else:
                 outcome = self._stage(stage.name, lambda stage=stage: stage.run(self._context))  # type: ignore[misc]
             if not outcome.go_on:
@@ -100,11 +102,11 @@ class Execution:
         """The file as it is, with the parameters that were asked for."""
         parameters = self._run.options.get(PARAMETERS)
         if parameters:
-            configuration = load(self._context.configuration.path, {**self._workshop.parameters, **parameters})
-            self._workshop.configuration.secrets.learn(configuration.secrets)
+            configuration = load(self._context.configuration.path, {**self._pipeline_context.parameters, **parameters})
+            self._pipeline_context.configuration.secrets.merge(configuration.secrets)
             self._context = replace(self._context, configuration=configuration)
 
-    def _adopting(self, source: Stage) -> Outcome:
+    def _run_source(self, source: Stage) -> Outcome:
         """The Source stage, after the pipeline.yaml of the run's own commit has taken the place of ours."""
         found = load_source().pipeline_file(self._context)
         if found is None:
@@ -112,10 +114,10 @@ class Execution:
             text = f"the commit has no pipeline.yaml of its own: {here} counts"
             self._context.events.emit("source.configuration", text)
         else:
-            parameters = {**self._workshop.parameters, **self._run.options.get(PARAMETERS, {})}
-            configuration = adopt(self._context.configuration, found, parameters)
+            parameters = {**self._pipeline_context.parameters, **self._run.options.get(PARAMETERS, {})}
+            configuration = merge_commit_config(self._context.configuration, found, parameters)
             # What the commit calls a secret must be masked from here on by whoever masks.
-            self._workshop.configuration.secrets.learn(configuration.secrets)
+            self._pipeline_context.configuration.secrets.merge(configuration.secrets)
             self._context = replace(self._context, configuration=configuration)
         self._prepare()
         return source.run(self._context)
@@ -128,7 +130,7 @@ class Execution:
         self._context = replace(self._context, force=force)
 
     def _roll_back(self) -> Outcome:
-        release = self._former(int(self._run.requested) if self._run.requested else None)
+        release = self._rollback_release(int(self._run.requested) if self._run.requested else None)
         self._store.set_revision(
             self._name,
             self._run.number,
@@ -144,7 +146,7 @@ class Execution:
         deployer = load_deployer()
         return self._stage(deployer.name, lambda: deployer.down(self._context))
 
-    def _former(self, number: int | None) -> Release:
+    def _rollback_release(self, number: int | None) -> Release:
         releases = [r for r in self._store.releases(self._name) if r.state is not ReleaseState.PENDING]
         active = self._store.active_release(self._name)
         if number is None:
@@ -163,43 +165,45 @@ class Execution:
         return found
 
     @contextmanager
-    def _reported(self, events: Events) -> Iterator[None]:
+    def _with_reporters(self, events: Events) -> Iterator[None]:
         """Have the reporters hear of it. They may keep us for a while at the end, and never otherwise."""
-        configuration = self._workshop.configuration
+        configuration = self._pipeline_context.configuration
         if not configuration.pipeline.reporters:
             yield
             return
-        reporting = Reporting(configuration, self._run.number, self._store, events)
-        events.subscribe(reporting.hear)
+        reporting = ReporterDispatcher(configuration, self._run.number, self._store, events)
+        events.subscribe(reporting.on_event)
         try:
             yield
         finally:
             reporting.close(_REPORTING)
 
     @contextmanager
-    def _told(self, events: Events) -> Iterator[None]:
+    def _record_outcome(self, events: Events) -> Iterator[None]:
         """Record how the run ends when that is not as it should, and tell it."""
         events.emit("run.started", f"{self._run.kind} {self._run.number} of {self._name}", trigger=self._run.trigger)
         try:
             yield
         except BaseException as error:
             if isinstance(error, Cancelled) and self._interrupted():
-                self._put_back(events)
+                self._requeue(events)
                 raise
-            raise self._ended(events, error) from None
+            raise self._record_failure(events, error) from None
 
-    def _put_back(self, events: Events) -> None:
-        mode = self._workshop.configuration.pipeline.execution_mode
+    def _requeue(self, events: Events) -> None:
+        mode = self._pipeline_context.configuration.pipeline.execution_mode
         events.emit("run.interrupted", f"run {self._run.number} was interrupted")
-        tell(self._workshop, self._store.queue.requeue(self._name, self._run.number, mode, counted=False))
+        emit_run_state(
+            self._pipeline_context, self._store.queue.requeue(self._name, self._run.number, mode, counted=False)
+        )
 
-    def _ended(self, events: Events, error: BaseException) -> BaseException:
+    def _record_failure(self, events: Events, error: BaseException) -> BaseException:
         """Write down and tell what an error came to; what it is for whoever waits."""
         by = self._store.queue.run(self._name, self._run.number).superseded_by
         if isinstance(error, Cancelled) and by:
             error = Superseded(f"superseded by run {by}")
         known = error if isinstance(error, PenstockError) else SystemFault(repr(error))
-        known.mask(self._workshop.mask)
+        known.mask(self._pipeline_context.mask)
         told = {"code": int(known.exit_code), "hint": known.hint, "tail": "\n".join(known.tail)}
         self._finish(events, _state(error), known.message, **told)
         return error
@@ -216,16 +220,16 @@ class Execution:
         pass_gates(context, self._run, name)
         context.events.emit("stage.started", f"{name.capitalize()} …", stage=name)
         try:
-            with self._turn() if name == "deploy" else nullcontext():
+            with self._deploy_lock() if name == "deploy" else nullcontext():
                 outcome = work()
         except BaseException as error:
             state = StageState.CANCELLED if isinstance(error, Cancelled) else StageState.FAILED
-            text = self._workshop.mask(error.message if isinstance(error, PenstockError) else repr(error))
+            text = self._pipeline_context.mask(error.message if isinstance(error, PenstockError) else repr(error))
             self._store.finish_stage(self._name, self._run.number, name, state, text)
             context.events.emit("stage.failed", f"{name.capitalize()} {state}", stage=name)
             raise
         self._record_revision()
-        summary = self._workshop.mask(outcome.summary)
+        summary = self._pipeline_context.mask(outcome.summary)
         self._store.finish_stage(self._name, self._run.number, name, StageState.SUCCEEDED, summary)
         record = next(s for s in self._store.stages(self._name, self._run.number) if s.name == name)
         seconds = round(record.duration.total_seconds(), 3)
@@ -246,7 +250,9 @@ class Execution:
             )
 
 
-def adopt(served: Configuration, committed: Committed, parameters: Mapping[str, str]) -> Configuration:
+def merge_commit_config(
+    served: Configuration, committed: CommittedFile, parameters: Mapping[str, str]
+) -> Configuration:
     """The configuration in a commit. Where commits come from, and what paths are relative to, the served file says.
 
     Raises `ConfigError` for what is wrong in it, and where it is another pipeline's.

@@ -4,28 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from pipeline.runner.context import Workshop
+from pipeline.runner.context import PipelineContext
 from pipeline.store.queue import Request
 from pipeline.store.records import Run, RunKind, RunState
 
 
 def submit(
-    workshop: Workshop, requests: Sequence[Request], heads: Mapping[str, tuple[str | None, str]] | None = None
+    pipeline_context: PipelineContext,
+    requests: Sequence[Request],
+    heads: Mapping[str, tuple[str | None, str]] | None = None,
 ) -> list[Run]:
     """Queue runs, in order, and tell what became of these and of older ones. See `RunQueue.put`."""
-    queue, mode = workshop.store.queue, workshop.configuration.pipeline.execution_mode
-    runs = queue.put(workshop.pipeline, requests, mode=mode, heads=heads)
+    queue, mode = pipeline_context.store.queue, pipeline_context.configuration.pipeline.execution_mode
+    runs = queue.put(pipeline_context.pipeline, requests, mode=mode, heads=heads)
     for run in runs:
-        tell(workshop, run)
+        emit_run_state(pipeline_context, run)
     numbers = {run.number for run in runs}
     for run in runs:
-        for older in queue.superseded_by(workshop.pipeline, run.number):
+        for older in queue.superseded_by(pipeline_context.pipeline, run.number):
             if older.number not in numbers and older.state is RunState.SUPERSEDED:
-                tell(workshop, older)
+                emit_run_state(pipeline_context, older)
     return runs
 
 
-def tell(workshop: Workshop, run: Run) -> None:
+def emit_run_state(pipeline_context: PipelineContext, run: Run) -> None:
     """Say how a run stands that nobody works on."""
     what = f"{run.sha[:7]} {run.subject}" if run.sha else run.requested or ""
     kind = run.kind if run.kind is not RunKind.RUN else "run"
@@ -35,4 +37,4 @@ def tell(workshop: Workshop, run: Run) -> None:
         RunState.SKIPPED: f"{kind} {run.number} skipped, {run.reason}: {what}",
         RunState.CANCELLED: f"{kind} {run.number} cancelled before it began",
     }
-    workshop.events(run.number).emit(f"run.{run.state}", texts[run.state], state=run.state, reason=run.reason)
+    pipeline_context.events(run.number).emit(f"run.{run.state}", texts[run.state], state=run.state, reason=run.reason)

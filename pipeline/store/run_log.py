@@ -50,7 +50,7 @@ class RunLogFile:
         self._before: dict[str, str] = {}
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._file = _Appended(path)
+            self._file = _AppendOnlyFile(path)
         except OSError as error:
             raise StoreFault(f"cannot write {path}: {error.strerror}") from error
 
@@ -102,7 +102,7 @@ class RunLogFile:
         return masked if visible == masked else self._mask(visible)
 
 
-class _Appended:
+class _AppendOnlyFile:
     """A file that gets lines at its end. One that a full disk cut short is ended before the next one begins."""
 
     def __init__(self, path: Path) -> None:

@@ -44,7 +44,7 @@ done
 
 
 @dataclass(frozen=True)
-class Hooked:
+class GitHooks:
     """A repository that may have hooks."""
 
     directory: Path
@@ -52,7 +52,7 @@ class Hooked:
     bare: bool
 
     @classmethod
-    def find(cls, place: Path) -> Hooked:
+    def find(cls, place: Path) -> GitHooks:
         """The repository at a place. Raises `ConfigError` when there is none."""
         command = ("git", "-C", str(place), "rev-parse", "--path-format=absolute", "--git-common-dir")
         try:
@@ -70,7 +70,7 @@ class Hooked:
         directory, hooks, bare = done.stdout.splitlines()
         return cls(Path(directory).resolve(), Path(hooks), bare == "true")
 
-    def usual(self) -> tuple[str, ...]:
+    def default_types(self) -> tuple[str, ...]:
         """The hooks that tell of every commit: of pushes to a bare repository, of work in a checkout."""
         return ("post-receive",) if self.bare else ("post-commit", "post-merge", "post-rewrite")
 

@@ -68,13 +68,13 @@ class Delivery:
 
 
 @dataclass(frozen=True)
-class Ignored:
+class IgnoredDelivery:
     """A genuine delivery that asks for nothing: a ping, a deleted branch, an event of another kind."""
 
     reason: str
 
 
-class Refused(Exception):
+class WebhookRejected(Exception):
     """A request that is not taken. `status` is HTTP's; `reason` says why, without a word of its body or signature."""
 
     def __init__(self, status: int, reason: str) -> None:
@@ -84,7 +84,7 @@ class Refused(Exception):
 
 
 @dataclass(frozen=True)
-class Head:
+class DeliveryHeaders:
     """What the headers of a delivery promise, the body unseen.
 
     `signatures` are those of `prefix` and the body, made with `key`: one has to be right. None: the headers have proved
@@ -98,7 +98,7 @@ class Head:
     prefix: bytes = b""
     signatures: tuple[bytes, ...] | None = None
 
-    def covers(self, body: bytes) -> bool:
+    def verify(self, body: bytes) -> bool:
         """Whether the body is what was signed. Takes the same time wherever a wrong signature differs."""
         if self.signatures is None:
             return True
@@ -108,48 +108,48 @@ class Head:
         return any(hmac.compare_digest(expected, signature) for signature in self.signatures)
 
 
-def read_delivery(forge: Forge, headers: Headers, body: bytes, secret: str, now: float) -> Delivery | Ignored:
+def parse_delivery(forge: Forge, headers: Headers, body: bytes, secret: str, now: float) -> Delivery | IgnoredDelivery:
     """What a delivery says. `now` is Unix time, in seconds.
 
-    Raises `Refused`: 401 where it is not signed with `secret`, 413 past `LIMIT`, 415 where the body is in no known
+    Raises `WebhookRejected`: 401 if it is not signed with `secret`, 413 past `LIMIT`, 415 where the body is in no known
     form, 400 where a genuine body is malformed or names what is no ref or no object of git's.
     """
-    head = read_head(forge, headers, secret, now)
+    head = parse_headers(forge, headers, secret, now)
     if len(body) > LIMIT:
         raise too_large()
-    if not head.covers(body):
-        raise Refused(401, "the signature is not that of this body: is the secret the same at both ends?")
+    if not head.verify(body):
+        raise WebhookRejected(401, "the signature is not that of this body: is the secret the same at both ends?")
     if head.event not in _PUSHES[forge]:
-        return Ignored(f"{head.event} events start nothing")
+        return IgnoredDelivery(f"{head.event} events start nothing")
     payload = _parse(_payload_of_form(body) if head.is_form else body)
     ref, sha = payload.get("ref"), payload.get("after")
     if not is_ref(ref):
-        raise Refused(400, "ref is not the full name of a branch or a tag, such as refs/heads/main")
+        raise WebhookRejected(400, "ref is not the full name of a branch or a tag, such as refs/heads/main")
     if not is_object_name(sha):
-        raise Refused(400, "after is not the full name of a commit: 40 or 64 hexadecimal digits")
+        raise WebhookRejected(400, "after is not the full name of a commit: 40 or 64 hexadecimal digits")
     if not sha.strip("0"):
-        return Ignored(f"{ref} was deleted")
+        return IgnoredDelivery(f"{ref} was deleted")
     return Delivery(forge, ref, sha, head.id, _digest(forge, head.id, body))
 
 
-def read_head(forge: Forge, headers: Headers, secret: str, now: float) -> Head:
-    """What the headers promise. Raises `Refused` where no body could make them right, so that none need be read."""
+def parse_headers(forge: Forge, headers: Headers, secret: str, now: float) -> DeliveryHeaders:
+    """What the headers promise. Raises `WebhookRejected` if no body can match them."""
     if not secret:
-        raise Refused(404, "no such webhook")  # anybody can sign with an empty key
+        raise WebhookRejected(404, "no such webhook")  # anybody can sign with an empty key
     is_form = _is_form(forge, headers)
-    key, prefix, signatures = _PROOFS[forge](headers, secret, now)
+    key, prefix, signatures = _VERIFIERS[forge](headers, secret, now)
     event = _first(headers, _EVENTS[forge])
     if event is None or not _WORD.fullmatch(event):
-        raise Refused(400, f"{_EVENTS[forge][-1]} has to name the event")
+        raise WebhookRejected(400, f"{_EVENTS[forge][-1]} has to name the event")
     delivery = _first(headers, _IDS[forge]) or ""
     if delivery and not _WORD.fullmatch(delivery):
-        raise Refused(400, f"{_IDS[forge][-1]} is no name of a delivery")
-    return Head(event, delivery, is_form, key, prefix, signatures)
+        raise WebhookRejected(400, f"{_IDS[forge][-1]} is no name of a delivery")
+    return DeliveryHeaders(event, delivery, is_form, key, prefix, signatures)
 
 
-def too_large() -> Refused:
+def too_large() -> WebhookRejected:
     """What a body past `LIMIT` is answered."""
-    return Refused(413, f"the body is larger than {LIMIT >> 20} MiB")
+    return WebhookRejected(413, f"the body is larger than {LIMIT >> 20} MiB")
 
 
 _Proof = tuple[bytes, bytes, tuple[bytes, ...] | None]
@@ -158,9 +158,9 @@ _Proof = tuple[bytes, bytes, tuple[bytes, ...] | None]
 def _github(headers: Headers, secret: str, _: float) -> _Proof:
     given = _only(headers, "x-hub-signature-256")
     if given is None and _only(headers, "x-hub-signature") is not None:
-        raise Refused(401, "X-Hub-Signature is SHA-1, which proves nothing: X-Hub-Signature-256 is needed")
+        raise WebhookRejected(401, "X-Hub-Signature is SHA-1, which proves nothing: X-Hub-Signature-256 is needed")
     if given is None:
-        raise Refused(401, "X-Hub-Signature-256 is missing: give the webhook its secret")
+        raise WebhookRejected(401, "X-Hub-Signature-256 is missing: give the webhook its secret")
     if not given.startswith("sha256="):
         raise _no_signature("X-Hub-Signature-256")
     return secret.encode(), b"", (_from_hex("X-Hub-Signature-256", given.removeprefix("sha256=")),)
@@ -170,7 +170,7 @@ def _gitea(headers: Headers, secret: str, _: float) -> _Proof:
     # Forgejo sends both. A good one does not make up for a bad one: the first that is there counts.
     given = _first(headers, ("x-forgejo-signature", "x-gitea-signature"))
     if not given:
-        raise Refused(401, "X-Gitea-Signature is missing: give the webhook its secret")
+        raise WebhookRejected(401, "X-Gitea-Signature is missing: give the webhook its secret")
     return secret.encode(), b"", (_from_hex("X-Gitea-Signature", given),)
 
 
@@ -179,9 +179,9 @@ def _gitlab(headers: Headers, secret: str, now: float) -> _Proof:
         return _gitlab_signed(headers, secret, now)
     given = _only(headers, "x-gitlab-token")
     if given is None:
-        raise Refused(401, "X-Gitlab-Token is missing: give the webhook its secret token")
+        raise WebhookRejected(401, "X-Gitlab-Token is missing: give the webhook its secret token")
     if not hmac.compare_digest(given.encode("latin-1", "replace"), secret.encode()):
-        raise Refused(401, "X-Gitlab-Token is not the secret: is it the same at both ends?")
+        raise WebhookRejected(401, "X-Gitlab-Token is not the secret: is it the same at both ends?")
     return b"", b"", None
 
 
@@ -189,20 +189,22 @@ def _gitlab_signed(headers: Headers, secret: str, now: float) -> _Proof:
     """GitLab's signing tokens follow the Standard Webhooks specification: the delivery's id and time are signed too."""
     delivery, sent, given = (_only(headers, f"webhook-{part}") for part in ("id", "timestamp", "signature"))
     if delivery is None or sent is None or given is None:
-        raise Refused(401, "webhook-id, webhook-timestamp and webhook-signature are needed: give it the signing token")
+        raise WebhookRejected(
+            401, "webhook-id, webhook-timestamp and webhook-signature are needed: give it the signing token"
+        )
     if not _SECONDS.fullmatch(sent) or abs(now - int(sent)) > TOLERANCE:
-        raise Refused(401, f"webhook-timestamp is more than {TOLERANCE} s from our clock")
+        raise WebhookRejected(401, f"webhook-timestamp is more than {TOLERANCE} s from our clock")
     signatures = [part.removeprefix("v1,") for part in given.split(" ") if part.startswith("v1,")]
     if not 0 < len(signatures) <= _MOST_SIGNATURES:
         raise _no_signature("webhook-signature")
     prefix = f"{delivery}.{sent}.".encode("latin-1", "replace")
     key = _from_base64("the signing token", secret.removeprefix(SIGNING_TOKEN))
     if len(key) < _SHORTEST_KEY:
-        raise Refused(404, "the signing token configured here is none")
+        raise WebhookRejected(404, "the signing token configured here is none")
     return key, prefix, tuple(_from_base64("webhook-signature", signature) for signature in signatures)
 
 
-_PROOFS = {"github": _github, "gitea": _gitea, "gitlab": _gitlab}
+_VERIFIERS = {"github": _github, "gitea": _gitea, "gitlab": _gitlab}
 
 
 def _from_hex(name: str, text: str) -> bytes:
@@ -218,32 +220,32 @@ def _from_base64(name: str, text: str) -> bytes:
         raise _no_signature(name) from None
 
 
-def _no_signature(name: str) -> Refused:
-    return Refused(401, f"{name} has not the form of an HMAC SHA-256 signature")
+def _no_signature(name: str) -> WebhookRejected:
+    return WebhookRejected(401, f"{name} has not the form of an HMAC SHA-256 signature")
 
 
 def _is_form(forge: Forge, headers: Headers) -> bool:
     """Whether the body is a form; otherwise it is JSON. GitHub alone signs a form as it is sent."""
     if (_only(headers, "content-encoding") or "identity").lower() != "identity":
-        raise Refused(415, "a compressed body is not taken")
+        raise WebhookRejected(415, "a compressed body is not taken")
     media_type, _, parameters = (_only(headers, "content-type") or "").partition(";")
     charset = parameters.strip().lower()
     if charset and charset.replace('"', "") != "charset=utf-8":
-        raise Refused(415, "the body has to be UTF-8")
+        raise WebhookRejected(415, "the body has to be UTF-8")
     if media_type.strip().lower() == "application/json":
         return False
     if forge == "github" and media_type.strip().lower() == "application/x-www-form-urlencoded":
         return True
-    raise Refused(415, "the body has to be application/json: set the webhook's content type to it")
+    raise WebhookRejected(415, "the body has to be application/json: set the webhook's content type to it")
 
 
 def _payload_of_form(body: bytes) -> bytes:
     try:
         fields = parse_qs(body.decode("ascii"), strict_parsing=True, max_num_fields=1, errors="strict")
     except ValueError:
-        raise Refused(400, "the body is not a form with the one field payload") from None
+        raise WebhookRejected(400, "the body is not a form with the one field payload") from None
     if list(fields) != ["payload"]:
-        raise Refused(400, "the body is not a form with the one field payload")
+        raise WebhookRejected(400, "the body is not a form with the one field payload")
     return fields["payload"][0].encode()
 
 
@@ -251,9 +253,9 @@ def _parse(text: bytes) -> dict[str, object]:
     try:
         payload = json.loads(text.decode(), parse_constant=_no_constant)
     except (ValueError, RecursionError):
-        raise Refused(400, "the body is not JSON") from None
+        raise WebhookRejected(400, "the body is not JSON") from None
     if not isinstance(payload, dict):
-        raise Refused(400, "the body is not a JSON object")
+        raise WebhookRejected(400, "the body is not a JSON object")
     return payload
 
 
@@ -276,7 +278,7 @@ def _only(headers: Headers, name: str) -> str | None:
     """A header's value, or None. Twice, it means one thing to us and another to whoever stands before us."""
     values = [value.strip() for key, value in headers if key.lower() == name]
     if len(values) > 1:
-        raise Refused(400, f"{name} is there more than once")
+        raise WebhookRejected(400, f"{name} is there more than once")
     return values[0] if values else None
 
 

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from stages.build.stage import BuildStage
+from stages.build.stage import DockerBuild
 
-__all__ = ["BuildStage"]
+__all__ = ["DockerBuild"]

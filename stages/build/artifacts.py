@@ -19,7 +19,7 @@ _BUFFER = 64 * 1024
 
 
 @dataclass
-class Kept:
+class CopyResult:
     """How much of one path was kept; `size` in bytes.
 
     `left_out` counts what is no regular file, and what has a name that cannot be written here or leads elsewhere.
@@ -43,14 +43,14 @@ class Artifacts:
         self._size_left = size_limit
         self._files_left = files_limit
 
-    def keep(self, path: str, chunks: Iterator[bytes], attempt: int = 1) -> Kept:
+    def keep(self, path: str, chunks: Iterator[bytes], attempt: int = 1) -> CopyResult:
         """Keep `path` out of the tar that `chunks` make, in which names begin with the path's last part.
 
         What a further attempt left behind gets a folder of its own.
         """
         folder = self._folder if attempt == 1 else self._folder / f"try-{attempt}"
         target = folder.joinpath(*path.strip("/").split("/"))
-        kept = Kept()
+        kept = CopyResult()
         # Where there is nothing in the container, there is no tar either.
         with suppress(tarfile.ReadError), tarfile.open(fileobj=_Stream(chunks), mode="r|", bufsize=_BUFFER) as tar:
             for member in tar:
@@ -58,7 +58,7 @@ class Artifacts:
                     break
         return kept
 
-    def _keep(self, tar: tarfile.TarFile, member: tarfile.TarInfo, target: Path, kept: Kept) -> bool:
+    def _keep(self, tar: tarfile.TarFile, member: tarfile.TarInfo, target: Path, kept: CopyResult) -> bool:
         """Keep one file, or leave it out; False when it is the first too many."""
         parts = _below(member.name)
         if not member.isreg() or parts is None:

@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import TypeVar
 
 from pipeline.api import StageContext
-from pipeline.engine.docker.connection import Connection
+from pipeline.engine.docker.connection import EngineConnection
 from pipeline.engine.docker.engine import Engine
 
 T = TypeVar("T")
@@ -20,7 +20,7 @@ _LOOK = 0.05
 _HANG_UP = 2
 
 
-def call(context: StageContext, engine: Engine, work: Callable[[Connection], T], limit: timedelta) -> T:
+def call(context: StageContext, engine: Engine, work: Callable[[EngineConnection], T], limit: timedelta) -> T:
     """What `work` returns or raises. Raises `Cancelled`, or `TimeoutError` after `limit`.
 
     Docker ends what it does for a client that has gone, so the connection is closed however this ends.
@@ -41,7 +41,7 @@ def call(context: StageContext, engine: Engine, work: Callable[[Connection], T],
         thread.join(_HANG_UP)
 
 
-def _work(work: Callable[[Connection], T], connection: Connection, result: Future[T]) -> None:
+def _work(work: Callable[[EngineConnection], T], connection: EngineConnection, result: Future[T]) -> None:
     try:
         result.set_result(work(connection))
     except BaseException as error:  # noqa: BLE001  # it is raised where it is waited for

@@ -53,7 +53,7 @@ class Services:
 
     def check(self) -> None:
         """Raise `ServiceFailed` when one of them has ended."""
-        states = {c.id: c.state for c in self._engine.containers.of(self._pipeline, ROLE_TEST)}
+        states = {c.id: c.state for c in self._engine.containers.for_pipeline(self._pipeline, ROLE_TEST)}
         for name, task in self._tasks.items():
             if states.get(task.container) != "running":
                 raise self._failed(name, f"service {name} {self._end(name, task.inspect())} while the tests ran")
@@ -69,7 +69,7 @@ class Services:
             memory=service.memory,
             network=self.network,
             aliases=(name,),
-            yielding=True,
+            low_priority=True,
         )
         return Task(self._engine.containers, spec, lambda line: self._context.log.line(f"service:{name}", line))
 

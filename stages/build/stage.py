@@ -12,7 +12,7 @@ from pipeline.api import Image, Outcome, Snapshot, StageContext
 from pipeline.base.errors import CacheVanished, EngineFault, StageFailed
 from pipeline.base.quantity import format_duration
 from pipeline.config.steps import Retry
-from pipeline.engine.docker.connection import Connection
+from pipeline.engine.docker.connection import EngineConnection
 from pipeline.engine.docker.engine import Engine
 from pipeline.engine.docker.images import TAGS
 from pipeline.engine.labels import LABEL_PIPELINE, LABEL_ROLE, LABEL_RUN, LABEL_TREE
@@ -29,7 +29,7 @@ _OCI = "org.opencontainers.image."
 _BASE_HINT = "name another in the Dockerfile's FROM, or in build.args where it is an argument"
 
 
-class BuildStage:
+class DockerBuild:
     """Builds and tests the image of the run's commit."""
 
     name = "build"
@@ -187,7 +187,7 @@ class _Building:
         ignored = ignore.decode(errors="replace") if ignore else None
         with build_context(self._snapshot, config.context, config.dockerfile, ignored, config.context_limit) as tar:
 
-            def build(connection: Connection) -> str:
+            def build(connection: EngineConnection) -> str:
                 return self._engine.images.build(
                     tar,
                     dockerfile=config.dockerfile,

@@ -13,8 +13,8 @@ from pipeline.config.steps import Tests
 from pipeline.engine.container import ContainerSpec
 from pipeline.engine.docker.engine import Engine
 from pipeline.engine.labels import LABEL_PIPELINE, LABEL_ROLE, LABEL_RUN, ROLE_TEST
-from pipeline.engine.task import Ending, Task
-from stages.build.artifacts import FILES_LIMIT, SIZE_LIMIT, Artifacts, Kept
+from pipeline.engine.task import Task, TaskResult
+from stages.build.artifacts import FILES_LIMIT, SIZE_LIMIT, Artifacts, CopyResult
 from stages.build.failures import TestsFailed
 from stages.build.junit import NotJUnit, TestReport, read_reports
 from stages.build.services import Services
@@ -64,14 +64,14 @@ class ImageTests:
             memory=self._tests.memory,
             pids=self._tests.pids,
             network=network,
-            unprivileged=True,
-            yielding=True,
+            drop_capabilities=True,
+            low_priority=True,
         )
 
     def _tell(self, line: str) -> None:
         self._context.log.line("test", line)
 
-    def _judge(self, task: Task, end: Ending) -> TestReport | None:
+    def _judge(self, task: Task, end: TaskResult) -> TestReport | None:
         report = self._report(task)
         if not end.in_time:
             limit = format_duration(self._tests.timeout)
@@ -116,9 +116,9 @@ def _nothing_else() -> None:
     """Without services there is nothing to watch beside the tests."""
 
 
-def _warnings(path: str, kept: Kept) -> list[str]:
+def _warnings(path: str, kept: CopyResult) -> list[str]:
     warnings = []
-    if kept == Kept():
+    if kept == CopyResult():
         warnings.append(f"the tests left nothing at {path}")
     if kept.left_out:
         warnings.append(f"{_count(kept.left_out, 'entry', 'entries')} of {path} left out: only regular files are kept")

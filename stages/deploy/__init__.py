@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from stages.deploy.stage import DeployStage
+from stages.deploy.stage import DockerDeploy
 
-__all__ = ["DeployStage"]
+__all__ = ["DockerDeploy"]

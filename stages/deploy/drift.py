@@ -13,9 +13,9 @@ from pipeline.balancer.balancer import Balancer
 from pipeline.balancer.model import TargetState
 from pipeline.engine.docker.engine import Engine
 from pipeline.store.records import Release
-from stages.deploy.replicas import Fleet
+from stages.deploy.replicas import ReplicaSet
 from stages.deploy.rolling import Replica
-from stages.deploy.service_rollout import Service
+from stages.deploy.service_rollout import ServiceRollout
 from stages.deploy.spec import ReleaseSpec
 
 # One replacement for its health makes the next wait twice as long, up to this.
@@ -28,7 +28,7 @@ _YOUNG = 5
 _LATELY = 60
 
 
-class ServiceUpkeep:
+class ServiceDrift:
     """Looks and mends for one pipeline; keeps its connections between looks."""
 
     def __init__(self, context: StageContext) -> None:
@@ -36,8 +36,8 @@ class ServiceUpkeep:
         self._pipeline = context.configuration.pipeline.name
         self._engine = Engine(context.home.id)
         self._balancer = Balancer(context.home.balancer)
-        self._service = Service(context, self._engine, self._balancer)
-        self._fleets: dict[str, Fleet] = {}
+        self._service = ServiceRollout(context, self._engine, self._balancer)
+        self._replica_sets: dict[str, ReplicaSet] = {}
         self._sick: set[str] = set()
         self._states: dict[str, TargetState | None] = {}
         self._began: dict[str, datetime] = {}
@@ -47,20 +47,22 @@ class ServiceUpkeep:
         """Let go of the connection to Docker."""
         self._engine.close()
 
-    def amiss(self) -> list[str]:
+    def findings(self) -> list[str]:
         """What differs from the release that serves, in words."""
         found = self._release()
         if found is None:
             return []
         release, spec = found
-        fleet = self._fleet(spec)
-        replicas = fleet.observe().replicas
+        replica_set = self._replica_set(spec)
+        replicas = replica_set.observe().replicas
         self._tell_changes(replicas)
-        self._tell_restarts(fleet, replicas)
-        template = self._template(fleet, replicas, release, spec)
-        wanted = [r for r in replicas if r.template == template and r.runs and not r.leaving]
-        patience = self._patience(spec)
-        self._sick = {r.name for r in wanted if r.target is TargetState.UNHEALTHY and r.waiting > patience}
+        self._tell_restarts(replica_set, replicas)
+        template = self._template(replica_set, replicas, release, spec)
+        wanted = [r for r in replicas if r.template == template and r.is_running and not r.is_draining]
+        unhealthy_timeout = self._unhealthy_timeout(spec)
+        self._sick = {
+            r.name for r in wanted if r.target is TargetState.UNHEALTHY and r.not_healthy_for > unhealthy_timeout
+        }
         if all(r.healthy for r in wanted):
             self._replaced = 0
         return [
@@ -68,24 +70,29 @@ class ServiceUpkeep:
             *_missing(len(wanted), spec.deploy.replicas),
             *(f"{r.name} is not of release {release.number}, or has ended" for r in replicas if r not in wanted),
             *(f"{r.name} is no target" for r in wanted if r.target is None),
-            *(f"{name} has another address than its target" for name in fleet.moved()),
-            *(f"{name} has been unhealthy for more than {patience.total_seconds():g} s" for name in self._sick),
+            *(f"{name} has another address than its target" for name in replica_set.with_stale_address()),
+            *(
+                f"{name} has been unhealthy for more than {unhealthy_timeout.total_seconds():g} s"
+                for name in self._sick
+            ),
         ]
 
-    def mend(self, cancelled: threading.Event) -> None:
-        """Bring back what `amiss` misses, by the gates of every deployment."""
+    def repair(self, cancelled: threading.Event) -> None:
+        """Bring back what `findings` misses, by the gates of every deployment."""
         found = self._release()
         if found is None:
             return
         release, spec = found
-        fleet = self._fleet(spec)
-        replicas = fleet.observe().replicas
-        template = self._template(fleet, replicas, release, spec)
-        for name in fleet.moved():
+        replica_set = self._replica_set(spec)
+        replicas = replica_set.observe().replicas
+        template = self._template(replica_set, replicas, release, spec)
+        for name in replica_set.with_stale_address():
             # Nobody answers at its old address any more: what it could still finish, it has lost.
-            fleet.forget(name)
+            replica_set.remove_target(name)
         self._replaced += bool(self._sick)
-        self._service.serve(spec, release.number, cancelled, template=template, patience=self._patience(spec))
+        self._service.roll_out(
+            spec, release.number, cancelled, template=template, unhealthy_timeout=self._unhealthy_timeout(spec)
+        )
 
     def _tell_changes(self, replicas: Iterable[Replica]) -> None:
         """What mends itself, or may yet, is told all the same."""
@@ -99,20 +106,24 @@ class ServiceUpkeep:
                 self._context.events.emit("target.healthy", text, target=replica.name)
         self._states = {replica.name: replica.target for replica in replicas}
 
-    def _tell_restarts(self, fleet: Fleet, replicas: Iterable[Replica]) -> None:
+    def _tell_restarts(self, replica_set: ReplicaSet, replicas: Iterable[Replica]) -> None:
         """Docker starts again what has ended by itself, and may do so before a check of the balancer misses it."""
         began = {}
         for name in (replica.name for replica in replicas):
-            known, seconds = self._began.get(name), fleet.running_for(name)
+            known, seconds = self._began.get(name), replica_set.running_for(name)
             if known and _may_be_as_old(known, seconds):
                 began[name] = known
                 continue
-            found = fleet.inspect(name)
-            if found is None or found.began_at is None:
+            found = replica_set.inspect(name)
+            if found is None or found.process_started_at is None:
                 continue
-            began[name] = found.began_at
+            began[name] = found.process_started_at
             # Of one that is seen for the first time, Docker knows; it may be long ago.
-            if found.began_at > known if known else found.restarts > 0 and _age(found.began_at) < _LATELY:
+            if (
+                found.process_started_at > known
+                if known
+                else found.restarts > 0 and _age(found.process_started_at) < _LATELY
+            ):
                 text = f"{name} had ended, and was started again"
                 self._context.events.emit("target.restarted", text, target=name)
         self._began = began
@@ -121,21 +132,25 @@ class ServiceUpkeep:
         active = self._context.store.active_release(self._pipeline)
         return (active, _read(active.spec)) if active else None
 
-    def _fleet(self, spec: ReleaseSpec) -> Fleet:
+    def _replica_set(self, spec: ReleaseSpec) -> ReplicaSet:
         group = spec.deploy.target_group
-        if group not in self._fleets:
-            self._fleets[group] = Fleet(self._engine, self._balancer, self._pipeline, group)
-        return self._fleets[group]
+        if group not in self._replica_sets:
+            self._replica_sets[group] = ReplicaSet(self._engine, self._balancer, self._pipeline, group)
+        return self._replica_sets[group]
 
-    def _patience(self, spec: ReleaseSpec) -> timedelta:
+    def _unhealthy_timeout(self, spec: ReleaseSpec) -> timedelta:
         return min(spec.deploy.unhealthy_timeout * (1 << min(self._replaced, 16)), _LONGEST)
 
     def _undeclared(self, spec: ReleaseSpec) -> bool:
-        return self._balancer.declared(self._pipeline) != spec.balancer
+        return self._balancer.declaration(self._pipeline) != spec.balancer
 
-    def _template(self, fleet: Fleet, replicas: Iterable[Replica], release: Release, spec: ReleaseSpec) -> str:
+    def _template(
+        self, replica_set: ReplicaSet, replicas: Iterable[Replica], release: Release, spec: ReleaseSpec
+    ) -> str:
         """What its containers are made from: as they were, whatever a secret has become since."""
-        own = Counter(r.template for r in replicas if r.template and fleet.release_of(r.name) == str(release.number))
+        own = Counter(
+            r.template for r in replicas if r.template and replica_set.release_of(r.name) == str(release.number)
+        )
         return own.most_common(1)[0][0] if own else spec.template(self._service.secrets)
 
 

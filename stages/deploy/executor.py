@@ -11,8 +11,8 @@ from pipeline.balancer.model import TargetState
 from pipeline.base.errors import Cancelled, StageFailed
 from pipeline.engine.labels import LABEL_RELEASE
 from pipeline.events import Events
-from stages.deploy.replicas import Fleet
-from stages.deploy.rolling import Action, Desired, Failure, Replica, Verb, decide
+from stages.deploy.replicas import ReplicaSet
+from stages.deploy.rolling import ActionType, DesiredState, Replica, ReplicaFailure, RolloutAction, decide
 from stages.deploy.spec import ReleaseSpec
 
 # How often the world is looked at where nothing reports by itself. A drained target waits half of it on average.
@@ -32,13 +32,13 @@ class ReleaseFailed(StageFailed):
     """A release did not come into service: `tail` holds the last lines of the container that showed it."""
 
 
-class Convergence:
+class RolloutExecutor:
     """One rollout to one release, or to nothing when `spec` is None."""
 
     def __init__(
         self,
-        fleet: Fleet,
-        desired: Desired,
+        replica_set: ReplicaSet,
+        desired: DesiredState,
         events: Events,
         *,
         spec: ReleaseSpec | None = None,
@@ -46,7 +46,7 @@ class Convergence:
         labels: Mapping[str, str] | None = None,
         cancelled: threading.Event | None = None,
     ) -> None:
-        self._fleet = fleet
+        self._replica_set = replica_set
         self._desired = desired
         self._events = events
         self._spec = spec
@@ -62,10 +62,10 @@ class Convergence:
         """Returns when everything is as wanted. Raises `ReleaseFailed`, `Cancelled` or a `SystemFault`."""
         with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="deploy") as pool:
             while True:
-                self._collect()
+                self._reap()
                 if self._cancelled.is_set():
                     raise Cancelled("cancelled while deploying")
-                seen = self._fleet.observe(frozenset(self._pending.values()))
+                seen = self._replica_set.observe(frozenset(self._pending.values()))
                 self._tell_changes(seen.replicas)
                 decision = decide(seen.replicas, seen.starting, self._desired)
                 if decision.failure:
@@ -73,9 +73,9 @@ class Convergence:
                 if decision.converged:
                     return
                 for action in decision.actions:
-                    self._do(action, pool)
+                    self._execute(action, pool)
                 # What has just been deregistered has, more often than not, nothing in flight.
-                if not any(action.verb is Verb.DEREGISTER for action in decision.actions):
+                if not any(action.verb is ActionType.DEREGISTER for action in decision.actions):
                     self._wait()
 
     def _wait(self) -> None:
@@ -84,69 +84,69 @@ class Convergence:
         else:
             self._cancelled.wait(_LOOK)
 
-    def _collect(self) -> None:
+    def _reap(self) -> None:
         """Take in what has returned. An error of any action ends the rollout here, when the others have returned."""
         done = [future for future in self._pending if future.done()]
         for future in done:
             del self._pending[future]
             future.result()
 
-    def _do(self, action: Action, pool: ThreadPoolExecutor) -> None:
+    def _execute(self, action: RolloutAction, pool: ThreadPoolExecutor) -> None:
         """The quick steps at once, in order; those that Docker takes its time for in the background."""
-        steps: dict[Verb, Callable[[str], None]] = {
-            Verb.REGISTER: self._register,
-            Verb.DEREGISTER: self._deregister,
-            Verb.CUT: self._cut_off,
+        steps: dict[ActionType, Callable[[str], None]] = {
+            ActionType.REGISTER: self._register,
+            ActionType.DEREGISTER: self._deregister,
+            ActionType.ABORT: self._cut_off,
         }
-        slow: dict[Verb, Callable[[str], None]] = {
-            Verb.START: self._start,
-            Verb.SETTLE: self._settle,
-            Verb.STOP: self._stop,
-            Verb.REMOVE: self._remove,
+        slow: dict[ActionType, Callable[[str], None]] = {
+            ActionType.START: self._start,
+            ActionType.SET_RESTART_POLICY: self._settle,
+            ActionType.STOP: self._stop,
+            ActionType.REMOVE: self._remove,
         }
         if action.verb in steps:
             steps[action.verb](action.name)
         else:
-            starts = action.verb is Verb.START
-            name = self._fleet.announce(self._labels[LABEL_RELEASE]) if starts else action.name
+            starts = action.verb is ActionType.START
+            name = self._replica_set.reserve(self._labels[LABEL_RELEASE]) if starts else action.name
             self._pending[pool.submit(slow[action.verb], name)] = name
 
     def _start(self, name: str) -> None:
         assert self._spec is not None
-        self._tell("container.starting", f"{name} starting", name)
-        self._fleet.start(name, self._spec, self._desired.template, self._environment, self._labels)
-        self._tell("container.started", f"{name} started", name)
+        self._emit("container.starting", f"{name} starting", name)
+        self._replica_set.start(name, self._spec, self._desired.template, self._environment, self._labels)
+        self._emit("container.started", f"{name} started", name)
 
     def _register(self, name: str) -> None:
         assert self._spec is not None
-        self._fleet.register(name, self._spec.balancer.target_groups[self._spec.deploy.target_group].port)
-        self._tell("target.initial", f"{name} registered, waiting for its health checks", name)
+        self._replica_set.register(name, self._spec.balancer.target_groups[self._spec.deploy.target_group].port)
+        self._emit("target.initial", f"{name} registered, waiting for its health checks", name)
 
     def _settle(self, name: str) -> None:
         assert self._spec is not None
-        self._fleet.settle(name, self._spec.deploy.restart)
+        self._replica_set.set_restart_policy(name, self._spec.deploy.restart)
 
     def _deregister(self, name: str) -> None:
-        self._fleet.deregister(name)
+        self._replica_set.deregister(name)
         in_flight = self._seen[name].in_flight
-        self._tell("target.draining", f"{name} gets no more requests, {in_flight} in flight", name)
+        self._emit("target.draining", f"{name} gets no more requests, {in_flight} in flight", name)
 
     def _cut_off(self, name: str) -> None:
-        self._fleet.cut(name)
+        self._replica_set.abort_connections(name)
         if name not in self._cut:
             self._cut.add(name)
             delay = self._desired.deregistration_delay.total_seconds()
             in_flight = self._seen[name].in_flight
-            self._tell("target.cut", f"{name} still had {in_flight} in flight after {delay:g} s: cut", name)
+            self._emit("target.cut", f"{name} still had {in_flight} in flight after {delay:g} s: cut", name)
 
     def _stop(self, name: str) -> None:
-        self._tell("container.stopping", f"{name} is drained, stopping", name)
-        self._fleet.stop(name)
-        self._tell("container.stopped", f"{name} stopped", name)
+        self._emit("container.stopping", f"{name} is drained, stopping", name)
+        self._replica_set.stop(name)
+        self._emit("container.stopped", f"{name} stopped", name)
 
     def _remove(self, name: str) -> None:
-        self._fleet.remove(name)
-        self._tell("container.removed", f"{name} removed", name)
+        self._replica_set.remove(name)
+        self._emit("container.removed", f"{name} removed", name)
 
     def _tell_changes(self, replicas: tuple[Replica, ...]) -> None:
         """What no action of ours brought about: health, gained and lost."""
@@ -154,27 +154,33 @@ class Convergence:
             former = self._seen.get(replica.name)
             was = former.target if former else None
             if replica.target is TargetState.HEALTHY and was is not TargetState.HEALTHY and former:
-                self._tell("target.healthy", f"{replica.name} is healthy and gets requests", replica.name)
+                self._emit("target.healthy", f"{replica.name} is healthy and gets requests", replica.name)
             if replica.target is TargetState.UNHEALTHY and was is TargetState.HEALTHY:
-                self._tell("target.unhealthy", f"{replica.name} is unhealthy: {replica.reason}", replica.name)
-            late = replica.target is TargetState.INITIAL and replica.ours and replica.waiting > _WORTH_A_WORD
+                self._emit("target.unhealthy", f"{replica.name} is unhealthy: {replica.reason}", replica.name)
+            late = (
+                replica.target is TargetState.INITIAL
+                and replica.started_here
+                and replica.not_healthy_for > _WORTH_A_WORD
+            )
             if late and replica.name not in self._late:
                 self._late.add(replica.name)
-                self._tell("target.waiting", f"{replica.name} is not healthy yet: {replica.reason}", replica.name)
+                self._emit("target.waiting", f"{replica.name} is not healthy yet: {replica.reason}", replica.name)
         self._seen = {r.name: r for r in replicas}
 
-    def _tell(self, kind: str, message: str, name: str) -> None:
+    def _emit(self, kind: str, message: str, name: str) -> None:
         healthy = sum(r.healthy for r in self._seen.values())
         release = (
-            self._labels.get(LABEL_RELEASE) if kind.startswith("container.start") else self._fleet.release_of(name)
+            self._labels.get(LABEL_RELEASE)
+            if kind.startswith("container.start")
+            else self._replica_set.release_of(name)
         )
         self._events.emit(kind, message, target=name, release=int(release or 0), healthy=healthy)
 
-    def _fail(self, failure: Failure) -> None:
-        exited = not self._seen[failure.name].runs
-        reason = self._fleet.exit_reason(failure.name) if exited else failure.reason
+    def _fail(self, failure: ReplicaFailure) -> None:
+        exited = not self._seen[failure.name].is_running
+        reason = self._replica_set.exit_reason(failure.name) if exited else failure.reason
         raise ReleaseFailed(
             f"{failure.name} failed: {reason}",
             hint=_NOBODY_LISTENS if any(sign in reason for sign in _REFUSALS) else None,
-            tail=self._fleet.last_words(failure.name),
+            tail=self._replica_set.log_tail(failure.name),
         )

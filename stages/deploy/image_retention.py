@@ -15,7 +15,7 @@ def prune(context: StageContext, engine: Engine, keep: int) -> None:
     # A release that was rolled back to is older than its number says; the active one is kept whatever its age.
     kept = {r.image_id for r in served[:keep]} | {r.image_id for r in served if r.state is ReleaseState.ACTIVE}
     try:
-        images = engine.images.of(pipeline)
+        images = engine.images.for_pipeline(pipeline)
         # Asked for after they were listed: what another run builds from now on is not among them.
         working = {str(run.number) for run in store.unfinished_runs(pipeline)}
         for image, run in images.items():

@@ -49,7 +49,9 @@ def _container(
     pipeline, deploy = release.pipeline, spec.deploy
     environment = {**deploy.environment, **command.environment}
     # A replica that is stopped for the moment wants its address back, though nobody in the network has it now.
-    taken = [IPv4Address(container.address) for container in engine.containers.of(pipeline) if container.address]
+    taken = [
+        IPv4Address(container.address) for container in engine.containers.for_pipeline(pipeline) if container.address
+    ]
     return ContainerSpec(
         name=f"{pipeline}.release{release.number}.{randomness.token_hex(3)}",
         image=spec.image_id,

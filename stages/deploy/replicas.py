@@ -36,7 +36,7 @@ class Observation:
     starting: int
 
 
-class Fleet:
+class ReplicaSet:
     """What runs for a pipeline. Every step may be repeated, and only touches what is labelled as the pipeline's."""
 
     def __init__(self, engine: Engine, balancer: Balancer, pipeline: str, group: str) -> None:
@@ -53,19 +53,19 @@ class Fleet:
         self._ports: set[int] = set()
         self._lock = threading.Lock()
 
-    def observe(self, busy: frozenset[str] = frozenset()) -> Observation:
+    def observe(self, action_pending: frozenset[str] = frozenset()) -> Observation:
         """Every container and every target of the pipeline, as they are now."""
         with self._lock:
             # Taken once: what finishes starting from here on still counts as starting, and not twice or not at all.
             starting = set(self._starting)
         health = {h.target.id: h for h in self._balancer.target_health(self._pipeline, self._group)}
-        found = {c.name: c for c in self._engine.containers.of(self._pipeline) if c.name not in starting}
+        found = {c.name: c for c in self._engine.containers.for_pipeline(self._pipeline) if c.name not in starting}
         self._containers, self._targets = found, {name: h.target for name, h in health.items()}
         names = [*found, *(name for name in health if name not in found and name not in starting)]
-        replicas = tuple(self._replica(name, found.get(name), health.get(name), busy) for name in names)
+        replicas = tuple(self._replica(name, found.get(name), health.get(name), action_pending) for name in names)
         return Observation(replicas, len(starting))
 
-    def announce(self, release: str) -> str:
+    def reserve(self, release: str) -> str:
         """The name of one more container, which counts as starting from now on, whatever Docker says of it."""
         name = f"{self._pipeline}.r{release}.{randomness.token_hex(3)}"
         with self._lock:
@@ -113,7 +113,7 @@ class Fleet:
             target = Target(id=name, address="127.0.0.1", port=int(container.labels[LABEL_PORT]))
         self._balancer.register(self._pipeline, self._group, target)
 
-    def settle(self, name: str, restart: str) -> None:
+    def set_restart_policy(self, name: str, restart: str) -> None:
         """Let Docker restart a container from now on. Before it was healthy, its exit had to be seen."""
         self._engine.containers.set_restart_policy(self._containers[name].id, restart)
         self._settled.add(name)
@@ -122,9 +122,9 @@ class Fleet:
         """Send a target no more requests. True when this returns."""
         self._balancer.deregister(self._pipeline, self._group, name)
 
-    def cut(self, name: str) -> None:
+    def abort_connections(self, name: str) -> None:
         """Break what is in flight to a target whose delay is over."""
-        self._balancer.cut(self._pipeline, self._group, name)
+        self._balancer.abort_connections(self._pipeline, self._group, name)
 
     def stop(self, name: str) -> None:
         """SIGTERM, and SIGKILL after the grace that the container's own release gave it."""
@@ -133,15 +133,15 @@ class Fleet:
 
     def remove(self, name: str) -> None:
         """Forget the target and remove its container."""
-        self._balancer.forget(self._pipeline, self._group, name)
+        self._balancer.remove_target(self._pipeline, self._group, name)
         if name in self._containers:
             self._engine.containers.remove(self._containers[name].id)
 
-    def forget(self, name: str) -> None:
+    def remove_target(self, name: str) -> None:
         """Take a target away and leave its container. It can be registered again."""
-        self._balancer.forget(self._pipeline, self._group, name)
+        self._balancer.remove_target(self._pipeline, self._group, name)
 
-    def moved(self) -> list[str]:
+    def with_stale_address(self) -> list[str]:
         """The containers whose address is not their target's any more, as of the last look."""
         return [
             name
@@ -166,7 +166,7 @@ class Fleet:
             return self._engine.containers.inspect(container.id)
         return None
 
-    def last_words(self, name: str, count: int = 20) -> tuple[str, ...]:
+    def log_tail(self, name: str, count: int = 20) -> tuple[str, ...]:
         """The last lines that a container printed."""
         container = self._containers.get(name)
         return self._engine.containers.logs(container.id, tail=count) if container else ()
@@ -184,24 +184,24 @@ class Fleet:
         return container.labels.get(LABEL_RELEASE, "") if container else ""
 
     def _replica(
-        self, name: str, container: Container | None, health: TargetHealth | None, busy: frozenset[str]
+        self, name: str, container: Container | None, health: TargetHealth | None, action_pending: frozenset[str]
     ) -> Replica:
         now = datetime.now(UTC)
-        draining = health is not None and health.state is TargetState.DRAINING
+        draining_for = health is not None and health.state is TargetState.DRAINING
         return Replica(
             name=name,
             template=container.labels.get(LABEL_TEMPLATE, "") if container else "",
-            container=rollout.Container.RUNNING
+            container=rollout.ContainerState.RUNNING
             if container and container.state in _RUNNING
-            else rollout.Container.EXITED,
+            else rollout.ContainerState.EXITED,
             target=health.state if health else None,
             in_flight=health.in_flight if health else 0,
-            waiting=self._waiting(container, health, now),
-            draining=now - health.since if health and draining else timedelta(0),
+            not_healthy_for=self._waiting(container, health, now),
+            draining_for=now - health.since if health and draining_for else timedelta(0),
             reason=health.description if health else "",
-            ours=name in self._started,
-            settled=name in self._settled,
-            busy=name in busy,
+            started_here=name in self._started,
+            restart_policy_set=name in self._settled,
+            action_pending=name in action_pending,
         )
 
     def _waiting(self, container: Container | None, health: TargetHealth | None, now: datetime) -> timedelta:

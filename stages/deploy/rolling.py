@@ -23,7 +23,7 @@ from pipeline.balancer.model import TargetState
 _AFTER_CUT = timedelta(seconds=2)
 
 
-class Container(StrEnum):
+class ContainerState(StrEnum):
     """What Docker says of a replica's container. One that Docker restarts counts as running."""
 
     RUNNING = "running"
@@ -42,34 +42,34 @@ class Replica:
 
     name: str
     template: str
-    container: Container
+    container: ContainerState
     target: TargetState | None = None
     in_flight: int = 0
-    waiting: timedelta = timedelta(0)
-    draining: timedelta = timedelta(0)
+    not_healthy_for: timedelta = timedelta(0)
+    draining_for: timedelta = timedelta(0)
     reason: str = ""
-    ours: bool = False
-    settled: bool = False
-    busy: bool = False
+    started_here: bool = False
+    restart_policy_set: bool = False
+    action_pending: bool = False
 
     @property
-    def runs(self) -> bool:
+    def is_running(self) -> bool:
         """It takes room on the machine."""
-        return self.container is Container.RUNNING
+        return self.container is ContainerState.RUNNING
 
     @property
-    def leaving(self) -> bool:
+    def is_draining(self) -> bool:
         """It is on its way out, and nothing brings it back."""
         return self.target is TargetState.DRAINING
 
     @property
     def healthy(self) -> bool:
         """The data plane sends it requests. A dead one counts until the data plane has noticed or was told."""
-        return self.target is TargetState.HEALTHY and self.runs
+        return self.target is TargetState.HEALTHY and self.is_running
 
 
 @dataclass(frozen=True)
-class Desired:
+class DesiredState:
     """What is wanted: `replicas` healthy ones of `template`, and nothing else.
 
     `patience` is how long one that is found unhealthy may stay so before it is replaced.
@@ -81,41 +81,41 @@ class Desired:
     max_unavailable: int
     deregistration_delay: timedelta
     deploy_timeout: timedelta
-    patience: timedelta = timedelta(0)
+    unhealthy_timeout: timedelta = timedelta(0)
 
     @property
-    def floor(self) -> int:
+    def min_healthy(self) -> int:
         """How low the healthy count may be brought."""
         return max(0, self.replicas - self.max_unavailable)
 
     @property
-    def ceiling(self) -> int:
+    def max_running(self) -> int:
         """How many containers may run."""
         return self.replicas + self.max_surge
 
 
-class Verb(StrEnum):
+class ActionType(StrEnum):
     """The steps of a replacement. Each may be repeated without harm."""
 
     START = "start"
     REGISTER = "register"
-    SETTLE = "settle"
+    SET_RESTART_POLICY = "settle"
     DEREGISTER = "deregister"
-    CUT = "cut"
+    ABORT = "cut"
     STOP = "stop"
     REMOVE = "remove"
 
 
 @dataclass(frozen=True)
-class Action:
+class RolloutAction:
     """One step. `name` is the replica's; empty for START, which makes a new one."""
 
-    verb: Verb
+    verb: ActionType
     name: str = ""
 
 
 @dataclass(frozen=True)
-class Failure:
+class ReplicaFailure:
     """The release does not work. `name` is the replica that shows it."""
 
     name: str
@@ -126,12 +126,12 @@ class Failure:
 class Decision:
     """What to do now. `converged` when everything is as wanted, and nothing is under way."""
 
-    actions: tuple[Action, ...] = ()
-    failure: Failure | None = None
+    actions: tuple[RolloutAction, ...] = ()
+    failure: ReplicaFailure | None = None
     converged: bool = False
 
 
-def decide(replicas: tuple[Replica, ...], starting: int, desired: Desired) -> Decision:
+def decide(replicas: tuple[Replica, ...], starting: int, desired: DesiredState) -> Decision:
     """The next steps from here to `desired`. `starting` counts containers whose start has not returned yet."""
     kept = [r for r in replicas if _is_kept(r, desired)]
     failure = next((f for r in kept if (f := _failure(r, desired))), None)
@@ -139,75 +139,85 @@ def decide(replicas: tuple[Replica, ...], starting: int, desired: Desired) -> De
         return Decision(failure=failure)
     others = [r for r in replicas if r not in kept]
     actions = [
-        *(a for r in replicas if not r.busy and (a := _own_step(r, r in kept, desired))),
+        *(a for r in replicas if not r.action_pending and (a := _own_step(r, r in kept, desired))),
         *_retirements(kept, others, desired),
         *_starts(replicas, kept, starting, desired),
     ]
     done = not actions and not others and not starting and len(kept) == desired.replicas
-    return Decision(tuple(actions), converged=done and all(r.healthy and not r.busy for r in kept))
+    return Decision(tuple(actions), converged=done and all(r.healthy and not r.action_pending for r in kept))
 
 
-def _is_kept(replica: Replica, desired: Desired) -> bool:
+def _is_kept(replica: Replica, desired: DesiredState) -> bool:
     """Whether it counts towards what is wanted. One that was found broken is replaced, not waited for."""
-    if replica.template != desired.template or replica.leaving:
+    if replica.template != desired.template or replica.is_draining:
         return False
-    if replica.ours:
+    if replica.started_here:
         return True
     if replica.target is TargetState.UNHEALTHY:
-        return replica.runs and timedelta(0) < desired.patience >= replica.waiting
-    return replica.runs and replica.waiting <= desired.deploy_timeout
+        return replica.is_running and timedelta(0) < desired.unhealthy_timeout >= replica.not_healthy_for
+    return replica.is_running and replica.not_healthy_for <= desired.deploy_timeout
 
 
-def _failure(replica: Replica, desired: Desired) -> Failure | None:
-    if not replica.ours or replica.busy:
+def _failure(replica: Replica, desired: DesiredState) -> ReplicaFailure | None:
+    if not replica.started_here or replica.action_pending:
         return None
-    if not replica.runs:
-        return Failure(replica.name, "its container exited")
-    if not replica.healthy and replica.waiting > desired.deploy_timeout:
+    if not replica.is_running:
+        return ReplicaFailure(replica.name, "its container exited")
+    if not replica.healthy and replica.not_healthy_for > desired.deploy_timeout:
         seconds = desired.deploy_timeout.total_seconds()
-        return Failure(replica.name, f"it was not healthy for {seconds:g} s: {replica.reason or 'no check has passed'}")
+        return ReplicaFailure(
+            replica.name, f"it was not healthy for {seconds:g} s: {replica.reason or 'no check has passed'}"
+        )
     return None
 
 
-def _own_step(replica: Replica, kept: bool, desired: Desired) -> Action | None:
+def _own_step(replica: Replica, kept: bool, desired: DesiredState) -> RolloutAction | None:
     """What a replica needs for itself, without regard to the others."""
-    if replica.leaving:
+    if replica.is_draining:
         return _leave(replica, desired)
     if kept:
         if replica.target is None:
-            return Action(Verb.REGISTER, replica.name)
-        return Action(Verb.SETTLE, replica.name) if replica.healthy and not replica.settled else None
+            return RolloutAction(ActionType.REGISTER, replica.name)
+        return (
+            RolloutAction(ActionType.SET_RESTART_POLICY, replica.name)
+            if replica.healthy and not replica.restart_policy_set
+            else None
+        )
     if replica.target is None:
         # Never registered, or forgotten already: no request can reach it.
-        return Action(Verb.STOP if replica.runs else Verb.REMOVE, replica.name)
-    return None if replica.runs else Action(Verb.DEREGISTER, replica.name)
+        return RolloutAction(ActionType.STOP if replica.is_running else ActionType.REMOVE, replica.name)
+    return None if replica.is_running else RolloutAction(ActionType.DEREGISTER, replica.name)
 
 
-def _leave(replica: Replica, desired: Desired) -> Action | None:
-    if not replica.runs:
-        return Action(Verb.REMOVE, replica.name)
-    if replica.in_flight == 0 or replica.draining >= desired.deregistration_delay + _AFTER_CUT:
-        return Action(Verb.STOP, replica.name)
-    return Action(Verb.CUT, replica.name) if replica.draining >= desired.deregistration_delay else None
+def _leave(replica: Replica, desired: DesiredState) -> RolloutAction | None:
+    if not replica.is_running:
+        return RolloutAction(ActionType.REMOVE, replica.name)
+    if replica.in_flight == 0 or replica.draining_for >= desired.deregistration_delay + _AFTER_CUT:
+        return RolloutAction(ActionType.STOP, replica.name)
+    return (
+        RolloutAction(ActionType.ABORT, replica.name) if replica.draining_for >= desired.deregistration_delay else None
+    )
 
 
-def _retirements(kept: list[Replica], others: list[Replica], desired: Desired) -> list[Action]:
+def _retirements(kept: list[Replica], others: list[Replica], desired: DesiredState) -> list[RolloutAction]:
     """Deregister what is not wanted, the unhealthy first, as far as the floor allows.
 
     Every replica that was healthy once may stand for one of the floor, even a sick one, that may recover; except the
     wanted ones that are not healthy now: a new release has to prove itself before it replaces anything. One that
     never was healthy stands for nothing, and its leaving costs nothing.
     """
-    surplus = sorted(kept, key=lambda r: (r.healthy, r.ours))[: max(0, len(kept) - desired.replicas)]
-    unwanted = [r for r in (*others, *surplus) if r.runs and r.target and not r.leaving]
+    surplus = sorted(kept, key=lambda r: (r.healthy, r.started_here))[: max(0, len(kept) - desired.replicas)]
+    unwanted = [r for r in (*others, *surplus) if r.is_running and r.target and not r.is_draining]
     costly = sorted((r for r in unwanted if r.target is not TargetState.INITIAL), key=lambda r: r.healthy)
     standing = len(costly) + sum(r.healthy for r in kept if r not in surplus)
-    room = max(0, standing - desired.floor)
-    leaving = [*(r for r in unwanted if r not in costly), *costly[:room]]
-    return [Action(Verb.DEREGISTER, r.name) for r in leaving]
+    room = max(0, standing - desired.min_healthy)
+    is_draining = [*(r for r in unwanted if r not in costly), *costly[:room]]
+    return [RolloutAction(ActionType.DEREGISTER, r.name) for r in is_draining]
 
 
-def _starts(replicas: tuple[Replica, ...], kept: list[Replica], starting: int, desired: Desired) -> list[Action]:
+def _starts(
+    replicas: tuple[Replica, ...], kept: list[Replica], starting: int, desired: DesiredState
+) -> list[RolloutAction]:
     missing = desired.replicas - len(kept) - starting
-    room = desired.ceiling - sum(r.runs for r in replicas) - starting
-    return [Action(Verb.START)] * max(0, min(missing, room))
+    room = desired.max_running - sum(r.is_running for r in replicas) - starting
+    return [RolloutAction(ActionType.START)] * max(0, min(missing, room))

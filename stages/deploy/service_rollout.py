@@ -11,15 +11,15 @@ from pipeline.balancer.balancer import Balancer
 from pipeline.base.errors import EngineFault
 from pipeline.engine.docker.engine import Engine
 from pipeline.engine.labels import LABEL_PIPELINE, LABEL_RELEASE, LABEL_ROLE, LABEL_RUN, ROLE_APP
-from stages.deploy.executor import Convergence
-from stages.deploy.replicas import Fleet
-from stages.deploy.rolling import Desired, Replica
+from stages.deploy.executor import RolloutExecutor
+from stages.deploy.replicas import ReplicaSet
+from stages.deploy.rolling import DesiredState, Replica
 from stages.deploy.spec import ReleaseSpec
 
 _DELAY = timedelta(seconds=30)
 
 
-class Service:
+class ServiceRollout:
     """Brings a release into service, or everything out of it."""
 
     def __init__(self, context: StageContext, engine: Engine, balancer: Balancer) -> None:
@@ -31,16 +31,16 @@ class Service:
 
     def replicas(self) -> tuple[Replica, ...]:
         """What is there now."""
-        return self._fleet(self._group()).observe().replicas
+        return self._replica_set(self._group()).observe().replicas
 
-    def serve(
+    def roll_out(
         self,
         spec: ReleaseSpec,
         release: int,
         cancelled: threading.Event | None = None,
         *,
         template: str | None = None,
-        patience: timedelta = timedelta(0),
+        unhealthy_timeout: timedelta = timedelta(0),
     ) -> None:
         """Make `spec` all that serves. Raises what `Convergence.run` raises.
 
@@ -50,9 +50,9 @@ class Service:
         # Somebody may have removed it since we looked.
         self.engine.networks.ensure(self._pipeline, again=True)
         self.balancer.apply(self._pipeline, spec.balancer)
-        desired = replace(spec.desired(self.secrets), patience=patience)
-        Convergence(
-            self._fleet(spec.deploy.target_group),
+        desired = replace(spec.desired(self.secrets), unhealthy_timeout=unhealthy_timeout)
+        RolloutExecutor(
+            self._replica_set(spec.deploy.target_group),
             replace(desired, template=template) if template else desired,
             self._context.events,
             spec=spec,
@@ -66,15 +66,15 @@ class Service:
             cancelled=cancelled,
         ).run()
 
-    def take_down(self) -> int:
+    def tear_down(self) -> int:
         """Drain and remove every target, the listeners and the network; how many containers there were."""
         group = self._group()
-        count = len(self._fleet(group).observe().replicas)
-        declared = self.balancer.declared(self._pipeline)
+        count = len(self._replica_set(group).observe().replicas)
+        declared = self.balancer.declaration(self._pipeline)
         known = declared.target_groups.get(group) if declared else None
         delay = known.deregistration_delay if known else _DELAY
-        wanted = Desired("", 0, 0, 0, deregistration_delay=delay, deploy_timeout=timedelta(0))
-        Convergence(self._fleet(group), wanted, self._context.events).run()
+        wanted = DesiredState("", 0, 0, 0, deregistration_delay=delay, deploy_timeout=timedelta(0))
+        RolloutExecutor(self._replica_set(group), wanted, self._context.events).run()
         self.balancer.withdraw(self._pipeline)
         store, own = self._context.store, self._context.run
         self.engine.containers.remove_leftovers(
@@ -89,11 +89,11 @@ class Service:
 
     def _group(self) -> str:
         """The target group that has the targets, whatever the file calls it by now."""
-        declared = self.balancer.declared(self._pipeline)
+        declared = self.balancer.declaration(self._pipeline)
         groups = declared.target_groups if declared else ()
         wanted = self._context.configuration.pipeline.deploy.target_group
         filled = (g for g in groups if self.balancer.target_health(self._pipeline, g))
         return next(filled, next(iter(groups), wanted))
 
-    def _fleet(self, group: str) -> Fleet:
-        return Fleet(self.engine, self.balancer, self._pipeline, group)
+    def _replica_set(self, group: str) -> ReplicaSet:
+        return ReplicaSet(self.engine, self.balancer, self._pipeline, group)

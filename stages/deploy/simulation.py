@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from pipeline.balancer.model import TargetState
-from stages.deploy.rolling import Action, Container, Desired, Replica, Verb, decide
+from stages.deploy.rolling import ActionType, ContainerState, DesiredState, Replica, RolloutAction, decide
 
 # More than any rollout takes: what goes on for longer does not come to an end, and then this is all that is foreseen.
 _ROUNDS = 10_000
 _WORDS = {
-    Verb.START: "start {}",
-    Verb.DEREGISTER: "drain {}",
-    Verb.STOP: "stop {}",
+    ActionType.START: "start {}",
+    ActionType.DEREGISTER: "drain {}",
+    ActionType.STOP: "stop {}",
 }
 
 
@@ -25,12 +25,12 @@ class RolloutPlan:
     most_running: int
 
 
-def foresee(replicas: tuple[Replica, ...], desired: Desired) -> RolloutPlan:
+def simulate(replicas: tuple[Replica, ...], desired: DesiredState) -> RolloutPlan:
     """Play the rollout through."""
     world = {r.name: r for r in replicas}
     steps: list[str] = []
     lowest = sum(r.healthy for r in replicas)
-    most = sum(r.runs for r in replicas)
+    most = sum(r.is_running for r in replicas)
     for _ in range(_ROUNDS):
         decision = decide(tuple(world.values()), 0, desired)
         if decision.converged:
@@ -41,30 +41,30 @@ def foresee(replicas: tuple[Replica, ...], desired: Desired) -> RolloutPlan:
             if action.verb in _WORDS:
                 steps.append(_WORDS[action.verb].format(name))
         for name, replica in world.items():
-            if replica.leaving:
+            if replica.is_draining:
                 # Time passes: what it has in flight is finished.
                 world[name] = replace(replica, in_flight=0)
             if replica.target is TargetState.INITIAL:
                 world[name] = replace(replica, target=TargetState.HEALTHY)
                 steps.append(f"wait until {name} is healthy")
         lowest = min(lowest, sum(r.healthy for r in world.values()))
-        most = max(most, sum(r.runs for r in world.values()))
+        most = max(most, sum(r.is_running for r in world.values()))
     return RolloutPlan(tuple(steps), lowest, most)
 
 
-def _play(world: dict[str, Replica], action: Action, name: str, desired: Desired) -> None:
+def _play(world: dict[str, Replica], action: RolloutAction, name: str, desired: DesiredState) -> None:
     match action.verb:
-        case Verb.START:
-            world[name] = Replica(name, desired.template, Container.RUNNING, ours=True)
-        case Verb.REGISTER:
+        case ActionType.START:
+            world[name] = Replica(name, desired.template, ContainerState.RUNNING, started_here=True)
+        case ActionType.REGISTER:
             world[name] = replace(world[name], target=TargetState.INITIAL)
-        case Verb.SETTLE:
-            world[name] = replace(world[name], settled=True)
-        case Verb.DEREGISTER:
+        case ActionType.SET_RESTART_POLICY:
+            world[name] = replace(world[name], restart_policy_set=True)
+        case ActionType.DEREGISTER:
             world[name] = replace(world[name], target=TargetState.DRAINING, in_flight=0)
-        case Verb.CUT:
+        case ActionType.ABORT:
             world[name] = replace(world[name], in_flight=0)
-        case Verb.STOP:
-            world[name] = replace(world[name], container=Container.EXITED)
-        case Verb.REMOVE:
+        case ActionType.STOP:
+            world[name] = replace(world[name], container=ContainerState.EXITED)
+        case ActionType.REMOVE:
             del world[name]

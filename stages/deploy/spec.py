@@ -5,15 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 
-from pipeline.balancer.model import Declaration, Resource, TargetGroup
+from pipeline.balancer.model import Declaration, Model, TargetGroup
 from pipeline.base.quantity import resolve_amount
 from pipeline.config.load import Configuration
 from pipeline.config.models import Deploy
 from pipeline.config.secrets import Secrets
-from stages.deploy.rolling import Desired
+from stages.deploy.rolling import DesiredState
 
 
-class ReleaseSpec(Resource):
+class ReleaseSpec(Model):
     """An image and its configuration. Secrets stand in it by name only."""
 
     image_id: str
@@ -61,10 +61,10 @@ class ReleaseSpec(Resource):
         }
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
 
-    def desired(self, secrets: Secrets) -> Desired:
+    def desired(self, secrets: Secrets) -> DesiredState:
         """What a rollout has to reach for this release."""
         deploy = self.deploy
-        return Desired(
+        return DesiredState(
             template=self.template(secrets),
             replicas=deploy.replicas,
             max_surge=resolve_amount(deploy.rolling.max_surge, deploy.replicas, round_up=True),

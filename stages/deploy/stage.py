@@ -18,16 +18,16 @@ from pipeline.base.errors import (
 )
 from pipeline.engine.docker.engine import Engine
 from pipeline.store.records import Deployment, DeploymentState, Release
-from stages.deploy.drift import ServiceUpkeep
+from stages.deploy.drift import ServiceDrift
 from stages.deploy.image_retention import prune
 from stages.deploy.release_command import run_release_command
-from stages.deploy.rolling import Desired
-from stages.deploy.service_rollout import Service
-from stages.deploy.simulation import foresee
+from stages.deploy.rolling import DesiredState
+from stages.deploy.service_rollout import ServiceRollout
+from stages.deploy.simulation import simulate
 from stages.deploy.spec import ReleaseSpec
 
 
-class DeployStage:
+class DockerDeploy:
     """Puts the run's image into service."""
 
     name = "deploy"
@@ -59,15 +59,15 @@ class DeployStage:
         spec, pipeline = self._spec(context), context.configuration.pipeline
         secrets = context.configuration.secrets
         with _service(context) as service:
-            plan = foresee(service.replicas(), spec.desired(secrets))
-            same = service.balancer.declared(pipeline.name) == pipeline.balancer
-        floor = spec.desired(secrets).floor
+            plan = simulate(service.replicas(), spec.desired(secrets))
+            same = service.balancer.declaration(pipeline.name) == pipeline.balancer
+        min_healthy = spec.desired(secrets).min_healthy
         if same and not plan.steps:
             return ["nothing to do: what is wanted serves already"]
         return [
             *([] if same else ["reload the balancer: its target groups or listeners change"]),
             *plan.steps,
-            f"healthy targets: never below {min(floor, plan.lowest_healthy)} because of the rollout; "
+            f"healthy targets: never below {min(min_healthy, plan.lowest_healthy)} because of the rollout; "
             f"containers: at most {plan.most_running}",
         ]
 
@@ -88,7 +88,7 @@ class DeployStage:
                 image_tag=spec.image_tag,
                 spec=spec.model_dump_json(),
             )
-        return self._move(context, release, active)
+        return self._deploy(context, release, active)
 
     def rollback(self, context: StageContext, release: Release) -> Outcome:
         """Put a former release back, through the same gates."""
@@ -101,16 +101,16 @@ class DeployStage:
                 )
         pipeline = context.configuration.pipeline.name
         context.store.set_release(pipeline, context.run, release.number)
-        return self._move(context, release, context.store.active_release(pipeline))
+        return self._deploy(context, release, context.store.active_release(pipeline))
 
     def down(self, context: StageContext) -> Outcome:
         """Drain and remove everything of the pipeline, and forget its images."""
         store, pipeline = context.store, context.configuration.pipeline.name
         active = store.active_release(pipeline)
-        Balancer(context.home.balancer).refuse_protected(pipeline)
+        Balancer(context.home.balancer).check_deletion_protection(pipeline)
         deployment = store.begin_deployment(pipeline, context.run, active.number if active else None, None)
         with _service(context) as service:
-            count = service.take_down()
+            count = service.tear_down()
             store.finish_deployment(deployment, DeploymentState.SUCCEEDED)
             prune(context, service.engine, keep=0)
         containers = "1 container" if count == 1 else f"{count} containers"
@@ -122,21 +122,21 @@ class DeployStage:
         active = store.active_release(pipeline)
         with _service(context) as service:
             if deployment.to_release is None:
-                service.take_down()
+                service.tear_down()
                 store.finish_deployment(deployment, DeploymentState.SUCCEEDED)
                 prune(context, service.engine, keep=0)
                 return "what it was taking down is down"
             if active is None:
-                service.take_down()
+                service.tear_down()
                 store.finish_deployment(deployment, DeploymentState.INTERRUPTED)
                 return "nothing had been in service before, and nothing is left of it"
-            service.serve(ReleaseSpec.model_validate_json(active.spec), active.number)
+            service.roll_out(ReleaseSpec.model_validate_json(active.spec), active.number)
             store.finish_deployment(deployment, DeploymentState.INTERRUPTED)
         return f"release {active.number} serves"
 
-    def upkeep(self, context: StageContext) -> ServiceUpkeep:
+    def drift(self, context: StageContext) -> ServiceDrift:
         """What looks after the release that serves."""
-        return ServiceUpkeep(context)
+        return ServiceDrift(context)
 
     def _spec(self, context: StageContext) -> ReleaseSpec:
         revision, image = context.work.revision, context.work.image
@@ -149,7 +149,7 @@ class DeployStage:
             subject=revision.subject,
         )
 
-    def _move(self, context: StageContext, release: Release, active: Release | None) -> Outcome:
+    def _deploy(self, context: StageContext, release: Release, active: Release | None) -> Outcome:
         """From one release to another; whatever happens, the deployment's row says how it ended."""
         store, events = context.store, context.events
         former = active.number if active else None
@@ -157,21 +157,26 @@ class DeployStage:
         spec = ReleaseSpec.model_validate_json(release.spec)
         with _service(context) as service:
             events.emit("deployment.started", _announcement(release, active, spec.desired(service.secrets)))
-            self._prepare(context, service, deployment, release, active)
+            self._run_release_command(context, service, deployment, release, active)
             try:
-                service.serve(spec, release.number, cancelled=context.cancelled)
+                service.roll_out(spec, release.number, cancelled=context.cancelled)
             except PenstockError as failure:
                 events.emit("deployment.failed", f"release {release.number}: {failure.message}")
                 for line in failure.tail:
                     context.log.line(self.name, line)
-                self._go_back(context, service, deployment, active, failure)
+                self._roll_back(context, service, deployment, active, failure)
             store.finish_deployment(deployment, DeploymentState.SUCCEEDED)
             prune(context, service.engine, keep=spec.deploy.retain)
         replicas = "1 target" if spec.deploy.replicas == 1 else f"{spec.deploy.replicas} targets"
         return Outcome(f"release {release.number} serves with {replicas} at {', '.join(_addresses(spec))}")
 
-    def _prepare(
-        self, context: StageContext, service: Service, deployment: Deployment, release: Release, active: Release | None
+    def _run_release_command(
+        self,
+        context: StageContext,
+        service: ServiceRollout,
+        deployment: Deployment,
+        release: Release,
+        active: Release | None,
     ) -> None:
         """What goes before a new release. Nothing of it runs yet: when that fails, what serves is not touched."""
         try:
@@ -179,15 +184,15 @@ class DeployStage:
         except PenstockError as failure:
             context.events.emit("deployment.failed", f"release {release.number}: {failure.message}")
             if active is None:
-                self._go_back(context, service, deployment, active, failure)
+                self._roll_back(context, service, deployment, active, failure)
             context.store.finish_deployment(deployment, DeploymentState.FAILED, failure.message)
             failure.message += f"; release {active.number} serves on" if active else ""
             raise
 
-    def _go_back(
+    def _roll_back(
         self,
         context: StageContext,
-        service: Service,
+        service: ServiceRollout,
         deployment: Deployment,
         active: Release | None,
         failure: PenstockError,
@@ -201,10 +206,10 @@ class DeployStage:
             raise failure
         try:
             if active is None:
-                service.take_down()
+                service.tear_down()
             else:
                 context.events.emit("rollback.started", f"rolling back to release {active.number}")
-                service.serve(ReleaseSpec.model_validate_json(active.spec), active.number)
+                service.roll_out(ReleaseSpec.model_validate_json(active.spec), active.number)
         except PenstockError as second:
             if isinstance(failure, SystemFault):
                 failure.hint = f"{failure.hint or 'see to it'}; the next command puts the last good release back"
@@ -231,9 +236,9 @@ def _outcome(failure: PenstockError, active: Release | None) -> PenstockError:
 
 
 @contextmanager
-def _service(context: StageContext) -> Iterator[Service]:
+def _service(context: StageContext) -> Iterator[ServiceRollout]:
     with Engine(context.home.id) as engine:
-        yield Service(context, engine, Balancer(context.home.balancer))
+        yield ServiceRollout(context, engine, Balancer(context.home.balancer))
 
 
 def _addresses(spec: ReleaseSpec) -> Iterator[str]:
@@ -247,9 +252,9 @@ def _after(active: Release | None) -> str:
     return f"release {active.number} serves again" if active else "it was the first release, and nothing is left of it"
 
 
-def _announcement(release: Release, active: Release | None, desired: Desired) -> str:
+def _announcement(release: Release, active: Release | None, desired: DesiredState) -> str:
     origin = f"from release {active.number} " if active and active.number != release.number else ""
     return (
-        f"{origin}to release {release.number}: {desired.replicas} wanted, never fewer than {desired.floor} healthy "
-        f"because of us, at most {desired.ceiling} running"
+        f"{origin}to release {release.number}: {desired.replicas} wanted, never fewer than "
+        f"{desired.min_healthy} healthy because of us, at most {desired.max_running} running"
     )

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from stages.source.stage import SourceStage
+from stages.source.stage import GitSource
 
-__all__ = ["SourceStage"]
+__all__ = ["GitSource"]

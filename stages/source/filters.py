@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 
-def touches(changed: Iterable[str], globs: Sequence[str]) -> bool:
+def matches_any(changed: Iterable[str], globs: Sequence[str]) -> bool:
     """Whether any changed path is meant by any glob. A folder's name means everything in it."""
     patterns = [_pattern(glob) for glob in globs]
     return any(pattern.fullmatch(path) for path in changed for pattern in patterns)

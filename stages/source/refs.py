@@ -28,7 +28,7 @@ def heads(git: Git, patterns: Sequence[str]) -> dict[str, str]:
         kinds = dict(zip(words[::2], words[1::2], strict=False))
         # A tag of a tag is peeled once, before git 2.45.
         sha = kinds.get("commit") or (_peeled(git, kinds["tag"]) if "tag" in kinds else None)
-        if sha and _means(globs, name):
+        if sha and _matches_ref(globs, name):
             found[name] = sha
     return found
 
@@ -54,7 +54,7 @@ def remote_heads(git: Git, location: str, patterns: Sequence[str]) -> dict[str, 
         # A name may hold what Python takes for the end of a line.
         sha, _, name = line.partition("\t")
         name = name.removesuffix("^{}")
-        if _means(patterns, name):
+        if _matches_ref(patterns, name):
             found[name] = sha
     return found
 
@@ -80,6 +80,6 @@ def _moment(seconds: str) -> datetime:
         return datetime(9999, 1, 1, tzinfo=UTC)
 
 
-def _means(patterns: Sequence[str], name: str) -> bool:
+def _matches_ref(patterns: Sequence[str], name: str) -> bool:
     """Whether a pattern means exactly this ref: git also takes the folders below it, or the ends of names."""
     return any(name.count("/") == p.count("/") and fnmatchcase(name, p) for p in patterns)

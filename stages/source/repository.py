@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pipeline.api import Revision
 from pipeline.base.errors import ConfigError
-from pipeline.base.lock import exclusive
+from pipeline.base.lock import short_lock
 from pipeline.base.suggestion import did_you_mean
 from stages.source.git import Git, GitFailed, explain, fetch, is_url, redact
 from stages.source.refs import commits, heads, remote_heads
@@ -51,14 +51,14 @@ class Repository:
         if wanted.startswith("-"):
             raise ConfigError(f"{wanted} is no branch, tag or commit")
         name = self._head() if wanted == "HEAD" else wanted
-        with exclusive(self._lock):
+        with short_lock(self._lock):
             self._fetch()
             sha = self._commit(name)
         return self._revision(sha, wanted)
 
     def commit(self, sha: str, ref: str) -> Revision:
         """The commit of that id, which `ref` led to. Nothing is fetched when it is here already."""
-        with exclusive(self._lock):
+        with short_lock(self._lock):
             if not self._has(sha):
                 with suppress(GitFailed):
                     # What is fetched without a ref is not known to be here the next time, and comes all over again.
@@ -84,7 +84,7 @@ class Repository:
     def commits(self, old: str | None, new: str) -> list[Revision]:
         """From one commit to another along the first parents, oldest first; only the last where the way is unknown."""
         if self._at is None:
-            with exclusive(self._lock):
+            with short_lock(self._lock):
                 if not self._has(new):
                     self._fetch()
         return commits(self._at or self._git, old, new, redact(self.location))

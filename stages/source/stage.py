@@ -7,15 +7,15 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from pipeline.api import Outcome, Revision, StageContext
-from pipeline.config.load import Committed
+from pipeline.config.load import CommittedFile
 from pipeline.config.models import Pipeline
-from stages.source.filters import touches
+from stages.source.filters import matches_any
 from stages.source.git import is_url
 from stages.source.repository import Repository
 from stages.source.watcher import watch_refs
 
 
-class SourceStage:
+class GitSource:
     """Finds the run's commit."""
 
     name = "source"
@@ -63,14 +63,14 @@ class SourceStage:
         """Call `moved` soon after a ref may have moved."""
         return watch_refs(Path(_repository(context).location), moved)
 
-    def pipeline_file(self, context: StageContext) -> Committed | None:
+    def pipeline_file(self, context: StageContext) -> CommittedFile | None:
         """The pipeline.yaml of the run's commit, which is found by this."""
         repository, revision = self._resolve(context)
         here = context.configuration.path.resolve()
         path = context.configuration.pipeline.source.file or repository.place_of(here) or "pipeline.yaml"
         assert context.work.snapshot is not None
         content = context.work.snapshot.read(path)
-        return Committed(f"{revision.short}:{path}", content) if content is not None else None
+        return CommittedFile(f"{revision.short}:{path}", content) if content is not None else None
 
     def _resolve(self, context: StageContext) -> tuple[Repository, Revision]:
         repository, source = _repository(context), context.configuration.pipeline.source
@@ -90,7 +90,7 @@ class SourceStage:
         if not paths or context.force or serving is None:
             return None
         changed = repository.changed(serving.sha, revision)
-        if changed is None or touches(changed, paths):
+        if changed is None or matches_any(changed, paths):
             return None
         since = f"since release {serving.number} (--force runs it)"
         return f"{revision.short} changes nothing under {', '.join(paths)} {since}"

@@ -16,7 +16,7 @@ from pipeline.base.home import Home
 from pipeline.engine.docker.engine import Engine
 from pipeline.events import Event
 from pipeline.testing.load.load import Load
-from pipeline.testing.load.report import Failure
+from pipeline.testing.load.report import FailedRequest
 from tests.docker.engine_of_its_own import OwnEngine
 from tests.docker.evidence import (
     assert_deployed_in_order,
@@ -43,7 +43,7 @@ _FULL = ("disk is full", "No space left")
 LOSING = frozenset({"kill HAProxy's master", "kill HAProxy's worker", "pause a target"})
 
 
-def cause(failure: Failure) -> str:
+def cause(failure: FailedRequest) -> str:
     """The fault that cost a request its answer: one that was waiting when HAProxy was killed was lost to that."""
     return failure.lost_in if failure.lost_in in LOSING else failure.phase
 

@@ -188,7 +188,7 @@ class Project:
     def containers(self, role: str = ROLE_APP) -> list[Container]:
         """The pipeline's containers, in whatever state."""
         with Engine(self.home.id) as engine:
-            return engine.containers.of(self.name, role)
+            return engine.containers.for_pipeline(self.name, role)
 
     def targets(self) -> tuple[TargetHealth, ...]:
         """The targets in the data plane."""

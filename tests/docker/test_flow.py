@@ -40,17 +40,17 @@ class Watcher:
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._watch)
         self.most_running = 0
-        self.least_healthy = 10**6
+        self.min_healthy_targets = 10**6
         self.looks = 0
 
     def _watch(self) -> None:
         balancer = Balancer(self._project.home.balancer)
         with Engine(self._project.home.id) as engine:
             while not self._ended.is_set():
-                running = sum(c.state == "running" for c in engine.containers.of(self._project.name))
+                running = sum(c.state == "running" for c in engine.containers.for_pipeline(self._project.name))
                 healthy = sum(h.state is TargetState.HEALTHY for h in balancer.target_health(self._project.name, "web"))
                 self.most_running = max(self.most_running, running)
-                self.least_healthy = min(self.least_healthy, healthy)
+                self.min_healthy_targets = min(self.min_healthy_targets, healthy)
                 self.looks += 1
 
     def __enter__(self) -> Watcher:
@@ -131,7 +131,7 @@ def test_the_healthy_and_the_running_stay_within_their_bounds(
         project.pipeline("run")
         report = load.stop()
     assert watcher.looks > 50
-    assert watcher.least_healthy >= floor
+    assert watcher.min_healthy_targets >= floor
     assert watcher.most_running <= ceiling
     assert report.failed == 0, report.failures
     project.assert_serving(release=2)

@@ -55,7 +55,7 @@ def texts(served: Serving) -> dict[str, bytes]:
     found["ps"] = subprocess.run(["ps", "axww"], capture_output=True, check=True).stdout
     found["serve"] = served.output().encode()
     for path in ("", "/runs", "/runs/1", "/runs/1/events", "/runs/1/log", "/runs/2", "/runs/2/log"):
-        found[f"API {path}"] = ask(project.home.socket, f"/v1/pipelines/{project.name}{path}")
+        found[f"API {path}"] = ask(project.home.daemon_socket, f"/v1/pipelines/{project.name}{path}")
     for command in ("history", "events", "status", "logs"):
         found[command] = str(project.pipeline(command, "--json")).encode()
     return found

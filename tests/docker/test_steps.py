@@ -27,7 +27,7 @@ from pipeline.engine.labels import ROLE_RELEASE, ROLE_TEST
 from pipeline.events import Events
 from pipeline.store.records import ReleaseState, RunState
 from pipeline.store.run_log import read_log
-from stages.build import BuildStage
+from stages.build import DockerBuild
 from tests.docker.conftest import Projects
 from tests.docker.project import Project, docker, until
 from tests.docker.test_bad_input import FragileEngine
@@ -332,7 +332,7 @@ def test_cancelling_ends_a_silent_build(project: Project) -> None:
         )
         threading.Thread(target=_cancel_when_running, args=(step, cancelled), daemon=True).start()
         with pytest.raises(Cancelled):
-            BuildStage().run(context)
+            DockerBuild().run(context)
     assert any(step in line for line in heard.lines)
     begin = time.monotonic()
     until(lambda: step not in _commands(), "Docker has ended the build")

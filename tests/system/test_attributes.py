@@ -449,7 +449,7 @@ def test_each_load_balancer_has_its_own_idle_timeout(alb: Alb) -> None:
     """The same targets may be silent for as long as the load balancer allows by which the request came."""
     quick, patient = alb.port, free_port()
     alb.declare({"default_action": {"forward": "web"}})
-    declared = alb.balancer.declared(OWNER)
+    declared = alb.balancer.declaration(OWNER)
     assert declared is not None
     edge = declared.load_balancers["edge"].model_dump()
     listener = {"port": patient, "default_action": {"forward": "web"}}

@@ -103,7 +103,7 @@ def test_deregistered_target_finishes(bench: Bench) -> None:
     thread.join()
     assert result == [(200, slow.name)]
     until(lambda: (h := bench.health(slow.name)) and h.in_flight == 0, "nothing is in flight")
-    bench.balancer.forget(OWNER, GROUP, slow.name)
+    bench.balancer.remove_target(OWNER, GROUP, slow.name)
     assert bench.health(slow.name) is None
 
 
@@ -113,9 +113,9 @@ def test_cut(bench: Bench) -> None:
     thread, result = bench.get_later("/slow")
     until(lambda: a.requests, "the request arrived")
     bench.balancer.deregister(OWNER, GROUP, "a")
-    bench.balancer.cut(OWNER, GROUP, "a")
+    bench.balancer.abort_connections(OWNER, GROUP, "a")
     thread.join()
-    bench.balancer.forget(OWNER, GROUP, "a")
+    bench.balancer.remove_target(OWNER, GROUP, "a")
     assert isinstance(result[0], http.client.HTTPException | OSError) or result[0][0] >= 500  # type: ignore[index]
     runtime = Runtime(bench.balancer.directory)
     until(lambda: bench.health("a") is None and not runtime.servers(f"{OWNER}.{GROUP}"), "the server is deleted")
@@ -264,7 +264,7 @@ def test_taken_port_is_refused(bench: Bench) -> None:
         with pytest.raises(ConfigError) as refused:
             bench.balancer.apply(OWNER, declare(port))
     assert refused.value.message == f"port {port} of load balancer edge of shop is taken by another program"
-    assert bench.balancer.declared(OWNER) == declare(bench.port)
+    assert bench.balancer.declaration(OWNER) == declare(bench.port)
     assert bench.get() == (200, "a")
 
 

@@ -292,7 +292,7 @@ def test_a_websocket_survives_a_reload_and_a_deregistration(chat: Site, secure: 
         with websocket(chat, secure) as another:
             assert said(another, "4")[0] != name
         assert said(connection, "5") == f"{name}:5"
-        chat.alb.balancer.cut(OWNER, "web", name)
+        chat.alb.balancer.abort_connections(OWNER, "web", name)
         with pytest.raises(ConnectionClosed):
             connection.recv(timeout=10)
     until(lambda: chat.in_flight()[name] == 0, "nothing is in flight")

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.balancer.matching import Request, match
+from pipeline.balancer.matching import HttpRequest, match
 from pipeline.balancer.model import Declaration, Rule
 from tests.system.alb import Alb
 from tests.system.conftest import until
@@ -43,24 +43,24 @@ def asks(
     *headers: tuple[str, str],
     host: str = "shop.test",
     source: str = "127.0.0.1",
-) -> Request:
+) -> HttpRequest:
     path, mark, query = target.partition("?")
-    return Request(method, host, path, query if mark else None, headers, source)
+    return HttpRequest(method, host, path, query if mark else None, headers, source)
 
 
-def hosts(*names: str) -> list[Request]:
+def hosts(*names: str) -> list[HttpRequest]:
     return [asks(host=name) for name in names]
 
 
-def paths(*targets: str) -> list[Request]:
+def paths(*targets: str) -> list[HttpRequest]:
     return [asks(target) for target in targets]
 
 
-def values(*texts: str, name: str = "X-A") -> list[Request]:
+def values(*texts: str, name: str = "X-A") -> list[HttpRequest]:
     return [asks("/", "GET", (name, text)) for text in texts]
 
 
-def sent(method: str, *headers: str) -> Request:
+def sent(method: str, *headers: str) -> HttpRequest:
     """Headers as `name: value`."""
     return asks("/", method, *((name, value) for name, _, value in (header.partition(": ") for header in headers)))
 
@@ -70,8 +70,8 @@ class Case:
     """Conditions, and requests for which they all hold, and for which they do not."""
 
     conditions: Conditions
-    yes: Sequence[Request]
-    no: Sequence[Request] = ()
+    yes: Sequence[HttpRequest]
+    no: Sequence[HttpRequest] = ()
 
 
 def host(*names: str) -> dict[str, Any]:
@@ -326,7 +326,7 @@ ORDERED: dict[int, Conditions] = {
     44: [query(("q", "1"))],
     32: [found("path_pattern", "^/x/y$")],
 }
-ORDERS: list[tuple[Request, int | None]] = [
+ORDERS: list[tuple[HttpRequest, int | None]] = [
     (asks("/", host="a.test"), 40),
     (asks("/", host="x.a.test"), 45),
     (asks("/?q=1", host="x.a.test"), 44),
@@ -385,7 +385,7 @@ class Conditioned:
         ordered = [rule(priority, conditions, 200 + priority) for priority, conditions in ORDERED.items()]
         alb.declare(*listeners, {"port": self.ordered, "rules": ordered, "default_action": default})
 
-    def ask(self, port: int, request: Request) -> int:
+    def ask(self, port: int, request: HttpRequest) -> int:
         target = request.path + ("" if request.query is None else f"?{request.query}")
         return self.alb.ask(
             target, request.method, *request.headers, host=request.host, source=request.source, port=port
@@ -417,7 +417,7 @@ def test_condition(conditioned: Conditioned, number: int) -> None:
 
 
 @pytest.mark.parametrize(("request_", "priority"), ORDERS)
-def test_lowest_priority(conditioned: Conditioned, request_: Request, priority: int | None) -> None:
+def test_lowest_priority(conditioned: Conditioned, request_: HttpRequest, priority: int | None) -> None:
     """The rule with the lowest number takes the request, however it is looked up; the default action what is left."""
     rules = [Rule.model_validate(rule(number, conditions)) for number, conditions in ORDERED.items()]
     taken, _ = match(rules, request_)

@@ -112,7 +112,7 @@ def test_the_protocol_of_targets_is_settled(alb: Alb) -> None:
         alb.declare({"default_action": {"forward": "web"}}, groups={"web": {"protocol_version": "HTTP2"}})
     assert alb.ask().status == 200
     alb.balancer.deregister(OWNER, "web", server.name)
-    alb.balancer.forget(OWNER, "web", server.name)
+    alb.balancer.remove_target(OWNER, "web", server.name)
     alb.declare({"default_action": {"forward": "web"}}, groups={"web": {"protocol_version": "HTTP2"}})
 
 

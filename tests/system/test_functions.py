@@ -121,7 +121,7 @@ def test_its_health_check(alb: Alb, function: Target) -> None:
     """With a path, a check invokes the function; an answer that does not match is told."""
     _declared(alb, function, matcher="201", path="/up")
     alb.balancer.deregister(OWNER, "web", "fn-1")
-    alb.balancer.forget(OWNER, "web", "fn-1")
+    alb.balancer.remove_target(OWNER, "web", "fn-1")
     group = {"target_type": "lambda", "health_check": {"interval": "100ms", "timeout": "80ms", "path": "/fails"}}
     alb.declare({"default_action": {"forward": "web"}}, groups={"web": group})
     alb.balancer.register(OWNER, "web", function)

@@ -14,7 +14,7 @@ from xml.etree import ElementTree
 import pytest
 
 from pipeline.http.public import public_config
-from pipeline.http.serving import answering
+from pipeline.http.serving import http_server
 from pipeline.store.records import RunKind, RunState
 from pipeline.store.store import Store
 from tests.begun import begin_run
@@ -50,7 +50,7 @@ def ask(store: Store) -> Iterator[Ask]:
             answer = connection.getresponse()
             return Answer(answer.status, answer.headers, answer.read().decode())
 
-    with answering(public_config(RecordingInbox(), store, ["shop", "blog"]), listener):
+    with http_server(public_config(RecordingInbox(), store, ["shop", "blog"]), listener):
         yield ask
 
 

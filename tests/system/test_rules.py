@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from pipeline.balancer.matching import Request, match
+from pipeline.balancer.matching import HttpRequest, match
 from pipeline.balancer.model import Declaration, Listener, Rule
 from tests.system.conftest import OWNER, Bench, free_port
 
@@ -82,7 +82,7 @@ def _allowed(found: list[dict[str, Any]]) -> bool:
 
 rule_sets = st.lists(st.lists(conditions, min_size=1, max_size=3).filter(_allowed), max_size=8)
 requests = st.builds(
-    Request,
+    HttpRequest,
     method=st.sampled_from(["GET", "POST", "PURGE", "get"]),
     host=st.sampled_from(
         ["a.test", "b.a.test", "c.b.a.test", "A.Test:80", "ab.test", "x.org", "test", "b.x", ".a.test", "*.test"]
@@ -110,7 +110,7 @@ def _says(text: str) -> dict[str, Any]:
     return {"fixed_response": {"status_code": 200, "message_body": text}}
 
 
-def _asked(port: int, request: Request) -> str:
+def _asked(port: int, request: HttpRequest) -> str:
     """What the listener answers."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10, source_address=(request.source, 0))
     with closing(connection):
@@ -141,7 +141,7 @@ def ports() -> list[int]:
 @settings(max_examples=_EXAMPLES, phases=[Phase.generate], deadline=None, suppress_health_check=list(HealthCheck))
 @given(cases=st.lists(st.tuples(rule_sets, st.lists(requests, min_size=1, max_size=4)), min_size=_SETS, max_size=_SETS))
 def test_haproxy_takes_the_rule_that_the_model_takes(
-    bench: Bench, spread: None, ports: list[int], cases: list[tuple[Any, list[Request]]]
+    bench: Bench, spread: None, ports: list[int], cases: list[tuple[Any, list[HttpRequest]]]
 ) -> None:
     """For generated rule sets and requests, both name the same rule: so `explain` tells what happens."""
     listeners = [_listener(port, rules) for port, (rules, _) in zip(ports, cases, strict=True)]
@@ -157,6 +157,6 @@ def test_haproxy_takes_the_rule_that_the_model_takes(
             assert _asked(listener.port, request) == _expected(listener, request), (request, listener.rules)
 
 
-def _expected(listener: Listener, request: Request) -> str:
+def _expected(listener: Listener, request: HttpRequest) -> str:
     rule, _ = match(listener.rules, request)
     return str(rule.priority) if rule else "default"

@@ -80,7 +80,7 @@ def test_rules_wait_when_the_listener_goes(alb: Alb) -> None:
 def test_what_is_internal_is_not_published(alb: Alb) -> None:
     """Rules of an internal load balancer do not join a listener that everybody reaches."""
     own(alb, A)
-    declared = alb.balancer.declared(A)
+    declared = alb.balancer.declaration(A)
     assert declared is not None
     edge = declared.load_balancers["edge"].model_copy(update={"scheme": "internet-facing", "address": "127.0.0.1"})
     alb.balancer.apply(
@@ -100,7 +100,7 @@ def test_same_priority_is_refused(alb: Alb) -> None:
         "give one of the two rules another priority"
     )
     assert answers(alb, "/a", "/b") == ["a", "default of alpha"]
-    assert alb.balancer.declared(B) is None
+    assert alb.balancer.declaration(B) is None
 
 
 def test_two_default_actions_are_refused(alb: Alb) -> None:

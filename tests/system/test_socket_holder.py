@@ -23,7 +23,7 @@ from tests.system.conftest import OWNER, Bench, declare, until
 def held(balancer: Balancer) -> Iterator[None]:
     """Somebody holds what HAProxy listens on."""
     with closing(balancer.socket_holder()) as holder:
-        thread = threading.Thread(target=holder.work)
+        thread = threading.Thread(target=holder.run_forever)
         thread.start()
         # It answers when it holds.
         renew(balancer.directory)
@@ -33,7 +33,7 @@ def held(balancer: Balancer) -> Iterator[None]:
 
 def kill(bench: Bench) -> None:
     """End HAProxy as a crash would."""
-    master = bench.balancer.process()
+    master = bench.balancer.pid()
     assert master is not None
     os.kill(master, signal.SIGKILL)
     until(lambda: Runtime(bench.balancer.directory).fingerprint() is None, "HAProxy is gone")
@@ -67,7 +67,7 @@ def test_what_connects_meanwhile_is_answered(bench: Bench) -> None:
         for _ in range(3):
             kill(bench)
             waiting = [asked(bench.port) for _ in range(20)]
-            assert bench.balancer.process() is None
+            assert bench.balancer.pid() is None
             assert bench.balancer.ensure_running() is True
             assert [answer(connection) for connection in waiting] == [200] * 20
             bench.balancer.apply("other", declare(free_port()))

@@ -264,7 +264,7 @@ def test_in_flight_counts_what_came_while_failing_open(alb: Alb, attributes: dic
     for thread in threads:
         thread.join()
     until(lambda: health(alb, "a").in_flight == 0, "nothing is in flight")
-    alb.balancer.forget(OWNER, "web", "a")
+    alb.balancer.remove_target(OWNER, "web", "a")
     until(lambda: not _in_haproxy(alb), "HAProxy has forgotten it and its twin")
 
 
@@ -277,7 +277,7 @@ def test_cut_breaks_what_came_while_failing_open(alb: Alb, attributes: dict[str,
     until(lambda: health(alb, "a").state is TargetState.UNHEALTHY, "it is unhealthy")
     (thread,) = hold(alb, a)
     alb.balancer.deregister(OWNER, "web", "a")
-    alb.balancer.cut(OWNER, "web", "a")
+    alb.balancer.abort_connections(OWNER, "web", "a")
     thread.join(5)
     assert not thread.is_alive()
     until(lambda: health(alb, "a").in_flight == 0, "nothing is in flight")

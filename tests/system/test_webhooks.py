@@ -82,7 +82,7 @@ class RecordingInbox:
         with self._lock:
             self._known.discard((pipeline, digest))
 
-    def arrive(self, pipeline: str, delivery: Delivery) -> None:
+    def accept(self, pipeline: str, delivery: Delivery) -> None:
         if pipeline == "slow":
             self.released.wait(_DEADLINE)
         if self.failure:

@@ -13,9 +13,9 @@ from typing import NamedTuple
 
 from pipeline.balancer.effective import SharedListener
 from pipeline.balancer.haproxy import tokens, weights
-from pipeline.balancer.haproxy.error_responses import refusal
+from pipeline.balancer.haproxy.error_responses import deny
 from pipeline.balancer.haproxy.index import DEFAULT
-from pipeline.balancer.haproxy.words import backend_name, open_backend_name, quote, regsub
+from pipeline.balancer.haproxy.words import backend_name, fail_open_backend_name, quote, regsub
 from pipeline.balancer.model.application.action import Action, FixedResponse, Forward, Redirect
 from pipeline.balancer.model.application.rule import Rewrite, Transforms
 from pipeline.balancer.registry import Registry
@@ -31,7 +31,7 @@ _CHANGES = (
 )
 
 
-class Step(NamedTuple):
+class RuleStep(NamedTuple):
     """A rule's number, whose it is, and what it does."""
 
     rule: int
@@ -48,8 +48,8 @@ class Actions:
         self._registry = registry
         self._secure = shared.listener.secure
         self._port = shared.port
-        self._steps = [Step(o.rule.priority, o.owner, o.rule.action, o.rule.transforms) for o in shared.rules]
-        self._steps.append(Step(DEFAULT, shared.owner, shared.default_action, Transforms()))
+        self._steps = [RuleStep(o.rule.priority, o.owner, o.rule.action, o.rule.transforms) for o in shared.rules]
+        self._steps.append(RuleStep(DEFAULT, shared.owner, shared.default_action, Transforms()))
 
     @property
     def only(self) -> str | None:
@@ -113,9 +113,9 @@ class Actions:
         """The backends of groups that need several healthy targets, and what takes over where there are fewer."""
         names = sorted({(step.owner, group.target_group) for step in self._steps for group in step.action.groups()})
         return [
-            (backend_name(*name), open_backend_name(*name))
+            (backend_name(*name), fail_open_backend_name(*name))
             for name in names
-            if not self._registry.group(*name).attributes.needs_few
+            if not self._registry.group(*name).attributes.needs_one_healthy
         ]
 
     def backends(self) -> Iterator[str]:
@@ -129,12 +129,12 @@ class Actions:
                     yield _respond(step.action.fixed_response)
                 yield ""
 
-    def _weighted(self) -> Iterator[tuple[Step, Forward]]:
+    def _weighted(self) -> Iterator[tuple[RuleStep, Forward]]:
         for step in self._steps:
             if step.action.forward and weights.is_weighted(step.action.forward):
                 yield step, step.action.forward
 
-    def _backend(self, step: Step) -> str:
+    def _backend(self, step: RuleStep) -> str:
         if step.action.forward:
             return backend_name(step.owner, step.action.forward.target_groups[0].target_group)
         return f"{self._prefix}.{step.rule}"
@@ -178,7 +178,7 @@ def _respond(response: FixedResponse) -> str:
     return f"  http-request return status {code} content-type {response.content_type} string {body}"
 
 
-def _transform(step: Step) -> Iterator[str]:
+def _transform(step: RuleStep) -> Iterator[str]:
     """Work out what a rule makes of a request. A host in which nothing is found keeps its port."""
     taken = f"if {{ var(txn.rule) -m int {step.rule} }}"
     if rewrite := step.transforms.host_header_rewrite:
@@ -193,7 +193,7 @@ def _transformed(transforms: Sequence[Transforms]) -> Iterator[str]:
     for variable, name, good, change in _CHANGES:
         if any(getattr(transform, name) for transform in transforms):
             yield f"http-request {change} %[var({variable})] if {{ var({variable}) {good} }}"
-            yield f"{refusal(500)} if {{ var({variable}) -m found }} !{{ var({variable}) {good} }}"
+            yield f"{deny(500)} if {{ var({variable}) -m found }} !{{ var({variable}) {good} }}"
 
 
 def _rewritten(fetch: str, rewrite: Rewrite) -> str:

@@ -11,7 +11,7 @@ from pipeline.balancer.haproxy.words import (
     FUNCTION_GROUP,
     FUNCTION_TARGET,
     backend_name,
-    open_backend_name,
+    fail_open_backend_name,
     quote,
 )
 from pipeline.balancer.model import TargetGroup
@@ -37,9 +37,9 @@ def backend_lines(owner: str, name: str, group: TargetGroup, idle: Sequence[int]
     yield from (f"  {line}" for line in (_function_check(group) if group.is_lambda else _check(group)))
 
 
-def open_backend_lines(owner: str, name: str, group: TargetGroup, idle: Sequence[int]) -> Iterator[str]:
+def fail_open_backend_lines(owner: str, name: str, group: TargetGroup, idle: Sequence[int]) -> Iterator[str]:
     """The section that takes over when too few targets are healthy: the same targets, not checked."""
-    yield f"backend {open_backend_name(owner, name)}"
+    yield f"backend {fail_open_backend_name(owner, name)}"
     yield from (f"  {line}" for line in _common(backend_name(owner, name), group, idle))
     yield from (f"  {line}" for line in _stickiness(group.attributes, backend_name(owner, name)))
 

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from pipeline.balancer.haproxy.actions import THRESHOLDS
-from pipeline.balancer.haproxy.backend import backend_lines, open_backend_lines
+from pipeline.balancer.haproxy.backend import backend_lines, fail_open_backend_lines
 from pipeline.balancer.haproxy.error_responses import page_lines, pages
 from pipeline.balancer.haproxy.frontend import Frontend
-from pipeline.balancer.haproxy.server_args import places
+from pipeline.balancer.haproxy.server_args import server_definitions
 from pipeline.balancer.haproxy.tls import PemFile
-from pipeline.balancer.haproxy.words import LOG_DESCRIPTOR, WORKER_SOCKET, backend_name, open_backend_name
+from pipeline.balancer.haproxy.words import LOG_DESCRIPTOR, WORKER_SOCKET, backend_name, fail_open_backend_name
 from pipeline.balancer.registry import Owned, Phase, Registry
 
 STATE_FILE = "servers.state"
@@ -71,7 +71,7 @@ peers workers
 
 
 @dataclass(frozen=True)
-class Rendered:
+class RenderedConfig:
     """What HAProxy is started with. The contents of `maps` and `pem` may change while it runs.
 
     `fingerprint` identifies all but these and the targets: a running HAProxy shows it, so drift can be seen.
@@ -93,7 +93,7 @@ class Rendered:
         return "".join(f"{key} {value}\n" for key, value in sorted(entries.items()))
 
 
-def render(registry: Registry) -> Rendered:
+def render(registry: Registry) -> RenderedConfig:
     """The whole configuration, with the targets that are in service."""
     shared_listeners = registry.listeners()
     idle = sorted({shared.balancer.attributes.idle_timeout for shared in shared_listeners}) or [_IDLE]
@@ -105,7 +105,7 @@ def render(registry: Registry) -> Rendered:
     digest = _digest([*shape, *(part for file in sorted(files.items()) for part in file)])
     lines = [_HEAD.format(fingerprint=digest), *listeners]
     lines += [line for group in groups for line in (*group.lines, *group.servers, "")]
-    return Rendered(
+    return RenderedConfig(
         configuration="\n".join(lines),
         fingerprint=digest,
         files=files,
@@ -128,15 +128,15 @@ def _groups(registry: Registry, idle: Sequence[int]) -> Iterator[_Section]:
     """The backends of every target group."""
     for owner, owned in sorted(registry.owners.items()):
         for name, group in sorted(owned.declaration.target_groups.items()):
-            servers: dict[str, list[str]] = {backend_name(owner, name): [], open_backend_name(owner, name): []}
+            servers: dict[str, list[str]] = {backend_name(owner, name): [], fail_open_backend_name(owner, name): []}
             for registration in owned.targets.get(name, ()):
                 if registration.phase is Phase.IN_SERVICE:
-                    for place in places(owner, name, group, registration):
-                        servers[place.backend].append(f"  server {place.name} {place.words}")
+                    for place in server_definitions(owner, name, group, registration):
+                        servers[place.backend].append(f"  server {place.name} {place.args}")
             checked, unchecked = servers.values()
             yield _Section(list(backend_lines(owner, name, group, idle)), checked)
-            if not group.attributes.needs_few:
-                yield _Section(list(open_backend_lines(owner, name, group, idle)), unchecked)
+            if not group.attributes.needs_one_healthy:
+                yield _Section(list(fail_open_backend_lines(owner, name, group, idle)), unchecked)
 
 
 def _digest(parts: Iterable[str]) -> str:
@@ -146,10 +146,10 @@ def _digest(parts: Iterable[str]) -> str:
 def thresholds(registry: Registry) -> dict[str, dict[str, str]]:
     """The map that says how many healthy targets a backend needs, for those that need more than one."""
     needs = {
-        backend_name(owner, name): str(group.attributes.least_healthy(_registered(owned, name)))
+        backend_name(owner, name): str(group.attributes.min_healthy_targets(_registered(owned, name)))
         for owner, owned in registry.owners.items()
         for name, group in owned.declaration.target_groups.items()
-        if not group.attributes.needs_few
+        if not group.attributes.needs_one_healthy
     }
     return {THRESHOLDS: needs}
 

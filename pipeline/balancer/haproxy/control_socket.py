@@ -17,7 +17,7 @@ from pathlib import Path
 
 from pipeline.balancer.haproxy.words import MASTER_SOCKET, WORKER_SOCKET
 from pipeline.base.errors import BalancerFault
-from pipeline.base.sockets import connected
+from pipeline.base.sockets import connection_to
 
 _TIMEOUT = 5.0
 # After a start or a reload the master executes itself anew: for some milliseconds, on a busy machine more, it refuses
@@ -37,7 +37,7 @@ class NotRunning(BalancerFault):
 
 
 @dataclass(frozen=True)
-class Server:
+class ServerState:
     """One target as HAProxy sees it. `age` is seconds since its state changed."""
 
     name: str
@@ -55,12 +55,12 @@ class Server:
         return self.status.startswith("MAINT")
 
     @property
-    def is_being_asked(self) -> bool:
+    def is_rechecking(self) -> bool:
         """It failed by its answer, and is just being asked again: HAProxy has then forgotten what the answer was."""
         return self.check_status == "L7STS" and self.check_code in ("", "0")
 
     @property
-    def has_passed(self) -> bool:
+    def has_passed_check(self) -> bool:
         """Its last health check has passed, which lets a new target in. One that failed needs `rise` of them."""
         return self.check_status.startswith(("L4OK", "L6OK", "L7OK")) and self.passes >= 1
 
@@ -88,11 +88,11 @@ class Runtime:
             return None
         return int(found[1]) if found else None
 
-    def servers(self, backend: str) -> dict[str, Server]:
+    def servers(self, backend: str) -> dict[str, ServerState]:
         """The targets that the current worker has, by name, with what is in flight in all workers."""
         for _ in range(_READINGS):
             current = _servers(self._worker(f"show stat {backend} 4 -1"))
-            if not any(server.is_being_asked for server in current.values()):
+            if not any(server.is_rechecking for server in current.values()):
                 break
             time.sleep(0.002)
         for pid in self._former_workers():
@@ -191,7 +191,7 @@ class Runtime:
 
     def _ask(self, name: str, command: str, timeout: float = _TIMEOUT) -> str:
         try:
-            with connected(self._directory, name, _TIMEOUT) as connection:
+            with connection_to(self._directory, name, _TIMEOUT) as connection:
                 connection.settimeout(timeout)
                 connection.sendall(f"{command}\n".encode())
                 # The master answers only when it knows that no more commands follow.
@@ -205,13 +205,13 @@ class Runtime:
             raise BalancerFault(f"HAProxy cannot be asked at {self._directory / name}: {error.strerror}") from error
 
 
-def _servers(answer: str) -> dict[str, Server]:
+def _servers(answer: str) -> dict[str, ServerState]:
     rows = csv.DictReader(line for line in answer.lstrip("# ").splitlines() if "," in line)
     return {row["svname"]: _server(row) for row in rows}
 
 
-def _server(row: dict[str, str]) -> Server:
-    return Server(
+def _server(row: dict[str, str]) -> ServerState:
+    return ServerState(
         name=row["svname"],
         status=row["status"],
         # A leading star says that a check is running now.

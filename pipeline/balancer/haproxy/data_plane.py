@@ -7,11 +7,17 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from pipeline.balancer.haproxy import process, socket_holder
-from pipeline.balancer.haproxy.configuration import STATE_FILE, Rendered, render, thresholds
-from pipeline.balancer.haproxy.control_socket import NotRunning, Runtime, Server
+from pipeline.balancer.haproxy.configuration import STATE_FILE, RenderedConfig, render, thresholds
+from pipeline.balancer.haproxy.control_socket import NotRunning, Runtime, ServerState
 from pipeline.balancer.haproxy.functions import process as functions
-from pipeline.balancer.haproxy.server_args import Place, ServerKey, by_target, places, same_target
-from pipeline.balancer.haproxy.words import backend_name, open_backend_name
+from pipeline.balancer.haproxy.server_args import (
+    ServerDefinition,
+    ServerKey,
+    by_target,
+    same_target,
+    server_definitions,
+)
+from pipeline.balancer.haproxy.words import backend_name, fail_open_backend_name
 from pipeline.balancer.registry import Phase, Registry
 from pipeline.base.errors import BalancerFault, ConfigError
 from pipeline.base.files import write_atomically
@@ -42,7 +48,7 @@ class DataPlane:
     def follow(self, registry: Registry) -> None:
         """Make HAProxy run `registry`: start it, reload it, or find that it does already."""
         if registry.has_functions():
-            functions.renew(self._directory)
+            functions.ensure_current(self._directory)
         loaded, rendered = self._runtime.fingerprint(), render(registry)
         if loaded != rendered.fingerprint or not self._renew(rendered):
             self._load(rendered, running=loaded is not None)
@@ -55,7 +61,7 @@ class DataPlane:
             functions.stop(self._directory)
         self._tidy(rendered)
 
-    def _load(self, rendered: Rendered, *, running: bool) -> None:
+    def _load(self, rendered: RenderedConfig, *, running: bool) -> None:
         """Start HAProxy or reload it. Refused, everything is on disk as it was."""
         files = {**self._files(rendered), process.CONFIGURATION: rendered.configuration}
         former = {name: path.read_text() for name in files if (path := self._directory / name).exists()}
@@ -82,7 +88,7 @@ class DataPlane:
                 self._write(name, content)
             raise BalancerFault(f"HAProxy did not take its new configuration: {refusal}")
 
-    def _tidy(self, rendered: Rendered) -> None:
+    def _tidy(self, rendered: RenderedConfig) -> None:
         """Remove files that nothing names any more, keys among them."""
         named = {*rendered.texts(), *(file.name for file in rendered.pem)}
         for path in self._directory.iterdir():
@@ -98,7 +104,7 @@ class DataPlane:
             if path.name.startswith(_MADE):
                 path.unlink(missing_ok=True)
 
-    def observe(self, registry: Registry, owner: str, group: str) -> tuple[Registry, dict[str, Server]]:
+    def observe(self, registry: Registry, owner: str, group: str) -> tuple[Registry, dict[str, ServerState]]:
         """Make HAProxy's servers of one group agree with the registry, and say how its targets are.
 
         The registry that is returned has the targets in service whose checks have passed.
@@ -114,10 +120,10 @@ class DataPlane:
         changed, wanted = False, set[ServerKey]()
         for registration in registry.registrations(owner, group):
             server = servers.get((backend, registration.target.id))
-            if registration.phase is Phase.INITIAL and server and server.has_passed:
+            if registration.phase is Phase.INITIAL and server and server.has_passed_check:
                 registration = registration.moved(Phase.IN_SERVICE)
                 registry = registry.move(owner, group, registration.target.id, Phase.IN_SERVICE)
-            for place in places(owner, group, declared, registration):
+            for place in server_definitions(owner, group, declared, registration):
                 wanted.add((place.backend, place.name))
                 changed |= self._agree(place, registration.phase, servers.get((place.backend, place.name)))
         for stranger in servers.keys() - wanted:
@@ -126,7 +132,7 @@ class DataPlane:
             changed = True
         if changed:
             servers = self.servers(registry, owner, group)
-        if changed or not declared.attributes.needs_few:
+        if changed or not declared.attributes.needs_one_healthy:
             self._set_maps(thresholds(registry))
         return registry, by_target(servers, backend)
 
@@ -141,16 +147,16 @@ class DataPlane:
             if same_target(name, target_id) and server.in_flight:
                 self._runtime.cut(backend, name)
 
-    def servers(self, registry: Registry, owner: str, group: str) -> dict[ServerKey, Server]:
+    def servers(self, registry: Registry, owner: str, group: str) -> dict[ServerKey, ServerState]:
         """HAProxy's servers of one group, twins included."""
         backends = [backend_name(owner, group)]
-        if not registry.group(owner, group).attributes.needs_few:
-            backends.append(open_backend_name(owner, group))
+        if not registry.group(owner, group).attributes.needs_one_healthy:
+            backends.append(fail_open_backend_name(owner, group))
         return {
             (backend, name): server for backend in backends for name, server in self._runtime.servers(backend).items()
         }
 
-    def _agree(self, place: Place, phase: Phase, server: Server | None) -> bool:
+    def _agree(self, place: ServerDefinition, phase: Phase, server: ServerState | None) -> bool:
         """Bring one server to its registration's phase. True when something was changed."""
         if phase is Phase.DRAINING:
             if server is None or server.in_maintenance:
@@ -158,7 +164,7 @@ class DataPlane:
             self._runtime.disable(place.backend, place.name)
             return True
         if server is None:
-            self._runtime.add(place.backend, place.name, place.words)
+            self._runtime.add(place.backend, place.name, place.args)
         if phase is Phase.IN_SERVICE and (server is None or server.in_maintenance):
             self._runtime.enable(place.backend, place.name)
             return True
@@ -168,10 +174,10 @@ class DataPlane:
         """Make the maps that run those that are wanted."""
         for name, entries in maps.items():
             if self._runtime.entries(name) != entries:
-                self._write(name, Rendered.as_file(entries))
+                self._write(name, RenderedConfig.as_file(entries))
                 self._runtime.replace_entries(name, entries)
 
-    def _renew(self, rendered: Rendered) -> bool:
+    def _renew(self, rendered: RenderedConfig) -> bool:
         """Take over certificates that have changed. One that is no good keeps nobody from working: the former stays.
 
         False where HAProxy has to be reloaded for it: it reads commands into a buffer of 16 KiB.
@@ -189,7 +195,7 @@ class DataPlane:
                 _logger.warning("the former certificate stays: %s", error)
         return True
 
-    def _files(self, rendered: Rendered) -> dict[str, str]:
+    def _files(self, rendered: RenderedConfig) -> dict[str, str]:
         """What HAProxy is to read. A certificate whose file is gone is still in our copy."""
         found = rendered.texts()
         for file in rendered.pem:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pipeline.balancer.haproxy.error_responses import refusal
+from pipeline.balancer.haproxy.error_responses import deny
 from pipeline.balancer.haproxy.words import quote
 
 # Names that somebody may take for those that frame a body: `transfer_encoding`, `content length`. Names are parted by
@@ -54,16 +54,16 @@ def desync_lines(mode: str) -> Iterator[str]:
     yield from _ACLS
     if mode == "monitor":
         yield from _classify(_SEVERE_LENGTH)
-        yield f"{refusal(400)} if {_CLASSIFIED}"
+        yield f"{deny(400)} if {_CLASSIFIED}"
         yield from _classify(_SEVERE_FOLD, *_AMBIGUOUS)
         yield f"http-after-response set-header Connection close if {{ var(txn.desync) -m str {_SEVERE_LENGTH[0]} }}"
         return
     if mode == "strictest":
         yield from _classify(*_ACCEPTABLE, *_AMBIGUOUS, _SEVERE_LENGTH, _SEVERE_FOLD)
-        yield f"{refusal(400)} if {_CLASSIFIED}"
+        yield f"{deny(400)} if {_CLASSIFIED}"
     else:
         yield from _classify(_SEVERE_LENGTH, _SEVERE_FOLD)
-        yield f"{refusal(400)} if {_CLASSIFIED}"
+        yield f"{deny(400)} if {_CLASSIFIED}"
         yield from _classify(*_AMBIGUOUS)
         yield f"http-request set-header Connection close if {_CLASSIFIED}"
     # A refusal alone leaves the client's connection open.

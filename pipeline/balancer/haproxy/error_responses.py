@@ -52,16 +52,16 @@ def page_lines() -> Iterator[str]:
     yield f"http-error status 503 content-type text/html lf-file {_UNREACHED}"
 
 
-def refusal(code: int) -> str:
+def deny(code: int) -> str:
     """The action that answers with a code."""
     return f"http-request return status {code} content-type text/html file {_file(code)}"
 
 
 def frontend_refusals() -> Iterator[str]:
     """What no target gets to see."""
-    yield f"{refusal(405)} if {{ method TRACE CONNECT }}"
-    yield f"{refusal(463)} if {{ req.hdr_cnt(x-forwarded-for) gt {_FORWARDERS} }}"
-    yield f"{refusal(505)} if !{{ req.ver -m beg 1. }} !{{ fc_http_major 2 }}"
+    yield f"{deny(405)} if {{ method TRACE CONNECT }}"
+    yield f"{deny(463)} if {{ req.hdr_cnt(x-forwarded-for) gt {_FORWARDERS} }}"
+    yield f"{deny(505)} if !{{ req.ver -m beg 1. }} !{{ fc_http_major 2 }}"
 
 
 def backend_refusals(group: TargetGroup) -> Iterator[str]:
@@ -69,11 +69,11 @@ def backend_refusals(group: TargetGroup) -> Iterator[str]:
     here = "{ status 503 } !{ var(txn.status) -m found }"
     yield f'http-after-response set-status 502 reason "{_REASONS[502]}" if {here} {{ nbsrv gt 0 }}'
     if group.protocol_version == "HTTP1":
-        yield f"{refusal(464)} if {{ req.hdr(content-type) -m beg application/grpc }}"
+        yield f"{deny(464)} if {{ req.hdr(content-type) -m beg application/grpc }}"
         return
-    yield f"{refusal(464)} if !{{ fc_http_major 2 }}"
+    yield f"{deny(464)} if !{{ fc_http_major 2 }}"
     if group.is_grpc:
-        yield f"{refusal(464)} if !{{ method POST }}"
+        yield f"{deny(464)} if !{{ method POST }}"
 
 
 def _file(code: int) -> str:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from pipeline.balancer.haproxy.control_socket import Server
+from pipeline.balancer.haproxy.control_socket import ServerState
 from pipeline.balancer.model import TargetHealth, TargetState
 from pipeline.balancer.registry import Phase, Registration
 
 _UNUSED = "Target group is not configured to receive traffic from the load balancer"
 
 
-def judge(registration: Registration, server: Server | None, *, used: bool, checked: bool) -> TargetHealth:
+def evaluate_health(
+    registration: Registration, server: ServerState | None, *, used: bool, checked: bool
+) -> TargetHealth:
     """The health of a registered target.
 
     `used`: some listener forwards to its group. `checked`: its group still asks what it was registered to
@@ -29,7 +31,7 @@ def judge(registration: Registration, server: Server | None, *, used: bool, chec
     )
 
 
-def _judge(phase: Phase, server: Server | None, *, used: bool, checked: bool) -> tuple[TargetState, str, str]:
+def _judge(phase: Phase, server: ServerState | None, *, used: bool, checked: bool) -> tuple[TargetState, str, str]:
     if phase is Phase.DRAINING:
         return TargetState.DRAINING, "Target.DeregistrationInProgress", "Target deregistration is in progress"
     if not used:
@@ -49,14 +51,14 @@ def _judge(phase: Phase, server: Server | None, *, used: bool, checked: bool) ->
     return TargetState.UNHEALTHY, *_failure(server)
 
 
-def _initial(server: Server) -> tuple[str, str]:
+def _initial(server: ServerState) -> tuple[str, str]:
     """An initial target's description tells why it is not in service yet, where a check has failed."""
     if server.check_status in ("", "INI") or server.check_status.startswith(("L4OK", "L6OK", "L7OK")):
         return "Elb.InitialHealthChecking", "Initial health checks in progress"
     return "Elb.InitialHealthChecking", _failure(server)[1]
 
 
-def _failure(server: Server) -> tuple[str, str]:
+def _failure(server: ServerState) -> tuple[str, str]:
     if server.check_status == "L7STS":
         return "Target.ResponseCodeMismatch", f"Health checks failed with these codes: [{server.check_code}]"
     if server.check_status.endswith("TOUT"):

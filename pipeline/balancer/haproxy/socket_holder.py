@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.balancer.haproxy.words import HOLDER_SOCKET, WORKER_SOCKET
-from pipeline.base.sockets import connected, private_socket
+from pipeline.base.sockets import connection_to, private_socket
 
 _TIMEOUT = 2.0
 _AT_A_TIME = 252
@@ -41,7 +41,7 @@ class SocketHolder:
         self._door = private_socket(directory / HOLDER_SOCKET)
         self._held: list[_Held] = []
 
-    def work(self) -> None:
+    def run_forever(self) -> None:
         """Until `close`: hold, and give."""
         self._renew()
         while True:
@@ -71,7 +71,7 @@ class SocketHolder:
 
     def _renew(self) -> None:
         # A HAProxy that dies meanwhile is started again with what it had before.
-        with suppress(*_UNUSABLE), connected(self._directory, WORKER_SOCKET, _TIMEOUT) as worker:
+        with suppress(*_UNUSABLE), connection_to(self._directory, WORKER_SOCKET, _TIMEOUT) as worker:
             worker.sendall(_ASK)
             taken = list(_taken(worker))
             self._let_go()
@@ -95,13 +95,13 @@ def release(directory: Path) -> None:
 
 def are_held(directory: Path) -> bool:
     """Whether a HAProxy that is started can go on with the sockets of the former one."""
-    with suppress(OSError), connected(directory, HOLDER_SOCKET, _TIMEOUT):
+    with suppress(OSError), connection_to(directory, HOLDER_SOCKET, _TIMEOUT):
         return True
     return False
 
 
 def _tell(directory: Path, word: bytes) -> None:
-    with suppress(OSError), connected(directory, HOLDER_SOCKET, _TIMEOUT) as holder:
+    with suppress(OSError), connection_to(directory, HOLDER_SOCKET, _TIMEOUT) as holder:
         holder.sendall(word)
         # Its end of the connection ends when it has done so.
         holder.recv(1)

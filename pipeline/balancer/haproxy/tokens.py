@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping
 
-from pipeline.balancer.haproxy.error_responses import refusal
+from pipeline.balancer.haproxy.error_responses import deny
 from pipeline.balancer.haproxy.words import quote
 from pipeline.balancer.key_set import KeySet
 from pipeline.balancer.model.application.jwt import Claim, JwtValidation
@@ -32,7 +32,7 @@ def validate(rule: int, validation: JwtValidation, sets: Mapping[str, KeySet]) -
     for name in ("exp", "nbf", "iat"):
         yield f"http-request set-var(txn.{name}) {_TOKEN},jwt_payload_query('$.{name}','int') if {taken}"
     for objection in _objections(validation):
-        yield f"{refusal(401)} if {taken} {objection}"
+        yield f"{deny(401)} if {taken} {objection}"
 
 
 def _objections(validation: JwtValidation) -> Iterator[str]:

@@ -41,7 +41,7 @@ def backend_name(owner: str, group: str) -> str:
     return f"{owner}.{group}"
 
 
-def open_backend_name(owner: str, group: str) -> str:
+def fail_open_backend_name(owner: str, group: str) -> str:
     """The backend that takes over when too few targets of a group are healthy."""
     return f"{backend_name(owner, group)}.open"
 

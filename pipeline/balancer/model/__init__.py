@@ -15,7 +15,7 @@ from pipeline.balancer.model.application.target_group import TargetGroup
 from pipeline.balancer.model.declaration import Declaration
 from pipeline.balancer.model.health_check import HealthCheck
 from pipeline.balancer.model.target import Target, TargetHealth, TargetState
-from pipeline.base.schema import Name, Port, Resource
+from pipeline.base.schema import Model, Name, Port
 
 __all__ = [
     "Action",
@@ -26,10 +26,10 @@ __all__ = [
     "HealthCheck",
     "Listener",
     "LoadBalancer",
+    "Model",
     "Name",
     "Port",
     "Redirect",
-    "Resource",
     "Rule",
     "Target",
     "TargetGroup",

@@ -9,10 +9,10 @@ from pydantic import Field
 from pipeline.balancer.model.application.listener import Listener
 from pipeline.balancer.model.application.load_balancer import LoadBalancer
 from pipeline.balancer.model.application.target_group import TargetGroup
-from pipeline.base.schema import Name, Resource
+from pipeline.base.schema import Model, Name
 
 
-class Declaration(Resource):
+class Declaration(Model):
     """Everything one owner wants of the balancer."""
 
     target_groups: dict[Name, TargetGroup] = Field(min_length=1, description="Target groups, by name.")

@@ -7,12 +7,12 @@ from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from pipeline.base.errors import Misfit
+from pipeline.base.errors import FieldError
 from pipeline.base.quantity import Duration, Whole, format_duration, parse_duration
-from pipeline.base.schema import Port, Resource, between
+from pipeline.base.schema import Model, Port, between
 
 
-class HealthCheck(Resource):
+class HealthCheck(Model):
     """How the balancer finds out whether a target may have traffic."""
 
     protocol: Literal["HTTP", "HTTPS", "TCP"] = Field(
@@ -84,7 +84,7 @@ class HealthCheck(Resource):
     @model_validator(mode="after")
     def _timeout_under_interval(self) -> Self:
         if self.timeout >= self.interval:
-            raise Misfit(
+            raise FieldError(
                 "timeout",
                 f"timeout ({format_duration(self.timeout)}) must be less than "
                 f"interval ({format_duration(self.interval)})",

@@ -10,7 +10,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from pipeline.base.quantity import Duration
-from pipeline.base.schema import Port, Resource
+from pipeline.base.schema import Model, Port
 
 
 def _address(text: str) -> str:
@@ -24,7 +24,7 @@ def _address(text: str) -> str:
     return text
 
 
-class Target(Resource):
+class Target(Model):
     """One container that can serve: `id` names it in logs and metrics, unique in its target group."""
 
     id: str = Field(pattern=r"^[A-Za-z0-9_.-]{1,100}$")
@@ -45,7 +45,7 @@ class TargetState(StrEnum):
     UNUSED = "unused"
 
 
-class TargetHealth(Resource):
+class TargetHealth(Model):
     """What the data plane says of a target now, in ELB's words.
 
     `in_flight` counts requests being served; `state_age` is how long the state holds, to the second;

@@ -6,8 +6,8 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from pipeline.base.errors import Misfit
-from pipeline.base.schema import Resource
+from pipeline.base.errors import FieldError
+from pipeline.base.schema import Model
 
 # ELB's policies by name: the lowest version, and whether old cipher suites (CBC, no forward secrecy) are offered.
 SslPolicy = Literal[
@@ -19,7 +19,7 @@ SslPolicy = Literal[
 DEFAULT_POLICY: SslPolicy = "ELBSecurityPolicy-TLS13-1-2-2021-06"
 
 
-class Certificate(Resource):
+class Certificate(Model):
     """A certificate with its chain, and its key. Read again when the files change."""
 
     certificate: str = Field(
@@ -30,7 +30,7 @@ class Certificate(Resource):
     )
 
 
-class MutualAuthentication(Resource):
+class MutualAuthentication(Model):
     """Certificates of clients."""
 
     mode: Literal["verify", "passthrough"] = Field(
@@ -46,5 +46,5 @@ class MutualAuthentication(Resource):
     @model_validator(mode="after")
     def _trusts_somebody(self) -> Self:
         if (self.mode == "verify") != (self.trust_store is not None):
-            raise Misfit("trust_store", "goes with mode: verify, and verify needs one")
+            raise FieldError("trust_store", "goes with mode: verify, and verify needs one")
         return self

@@ -6,7 +6,7 @@ import threading
 from contextlib import suppress
 from typing import Any, Self
 
-from pipeline.engine.docker.faults import TIMEOUT, readable_errors
+from pipeline.engine.docker.faults import TIMEOUT, translate_errors
 
 
 def connect(version: str = "auto", pool: int = 1) -> Any:
@@ -15,14 +15,14 @@ def connect(version: str = "auto", pool: int = 1) -> Any:
     from docker import APIClient
     from docker.utils import kwargs_from_env
 
-    with readable_errors():
+    with translate_errors():
         api = APIClient(version=version, timeout=TIMEOUT, max_pool_size=pool, **kwargs_from_env())
     # A socket on this machine is behind no proxy; to look for one at each call takes a quarter of the call.
     api.trust_env = not api.base_url.startswith("http+docker:")
     return api
 
 
-class Connection:
+class EngineConnection:
     """For what the engine does only as long as its client is there: builds and pulls, which may be silent for long.
 
     Leaving its block closes it.

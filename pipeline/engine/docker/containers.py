@@ -12,7 +12,7 @@ from typing import Any
 
 from pipeline.base.errors import EngineFault
 from pipeline.engine.container import Container, ContainerSpec, host_options, inspected, listed
-from pipeline.engine.docker.faults import gone_is_fine, readable_errors, users_fault
+from pipeline.engine.docker.faults import as_stage_failure, ignore_not_found, translate_errors
 from pipeline.engine.docker.networks import Networks
 from pipeline.engine.labels import (
     LABEL_HOME,
@@ -39,16 +39,16 @@ class Containers:
         self._home = home
         self._networks = networks
 
-    def of(self, pipeline: str, role: str = ROLE_APP) -> list[Container]:
+    def for_pipeline(self, pipeline: str, role: str = ROLE_APP) -> list[Container]:
         """Every container of a pipeline, in whatever state: one call, made to be made often."""
         labels = [f"{LABEL_HOME}={self._home}", f"{LABEL_PIPELINE}={pipeline}", f"{LABEL_ROLE}={role}"]
-        with readable_errors():
+        with translate_errors():
             rows = self._api.containers(all=True, filters={"label": labels})
         return [listed(row) for row in rows]
 
     def inspect(self, container: str) -> Container:
         """One container, with how it ended."""
-        with readable_errors():
+        with translate_errors():
             return inspected(self._api.inspect_container(container))
 
     def start(self, spec: ContainerSpec) -> str:
@@ -56,7 +56,7 @@ class Containers:
 
         Raises `StageFailed` when the image or the configuration cannot be started, and leaves nothing behind.
         """
-        with readable_errors(), users_fault(spec.name):
+        with translate_errors(), as_stage_failure(spec.name):
             created = self._api.create_container(
                 image=spec.image,
                 name=spec.name,
@@ -79,35 +79,35 @@ class Containers:
 
     def set_restart_policy(self, container: str, policy: str) -> None:
         """What Docker does when the container ends by itself: no, on-failure, always, unless-stopped."""
-        with readable_errors(), gone_is_fine():
+        with translate_errors(), ignore_not_found():
             self._api.update_container(container, restart_policy={"Name": policy})
 
     def stop(self, container: str, grace: timedelta) -> None:
         """SIGTERM, SIGKILL after `grace`; returns when it has ended, and it is not restarted."""
         seconds = max(0, round(grace.total_seconds()))
-        with readable_errors(), gone_is_fine():
+        with translate_errors(), ignore_not_found():
             self._api.stop(container, timeout=seconds)
 
     def kill(self, container: str, signal: str = "SIGKILL") -> None:
         """Send a signal."""
-        with readable_errors(), gone_is_fine():
+        with translate_errors(), ignore_not_found():
             self._api.kill(container, signal)
 
     def remove(self, container: str) -> None:
         """Remove a container that has ended, with its anonymous volumes."""
-        with readable_errors(), gone_is_fine():
+        with translate_errors(), ignore_not_found():
             self._api.remove_container(container, v=True, force=True)
 
     def logs(self, container: str, tail: int = _TAIL) -> tuple[str, ...]:
         """The last lines that it printed."""
-        with readable_errors(), gone_is_fine():
+        with translate_errors(), ignore_not_found():
             raw = self._api.logs(container, tail=tail)
             return tuple(raw.decode(errors="replace").splitlines())
         return ()
 
     def stream(self, container: str) -> Iterator[str]:
         """Every line that it prints, until it ends; a line of more than 64 KiB in pieces."""
-        with readable_errors():
+        with translate_errors():
             yield from _lines(self._api.logs(container, stream=True, follow=True))
 
     def exec(self, container: str, command: Sequence[str], limit: timedelta, cancelled: threading.Event) -> int | None:
@@ -116,7 +116,7 @@ class Containers:
         None when it still runs after `limit` or is not waited for any more, and when the container does not run.
         Raises `StageFailed` where it cannot be started.
         """
-        with readable_errors(), users_fault(" ".join(command)), gone_is_fine():
+        with translate_errors(), as_stage_failure(" ".join(command)), ignore_not_found():
             running = self._api.exec_create(container, list(command), stdout=False, stderr=False)["Id"]
             # Attached, a silent command would hold a connection for as long as it likes.
             self._api.exec_start(running, detach=True)
@@ -129,7 +129,7 @@ class Containers:
 
     def tar(self, container: str, path: str) -> Iterator[bytes]:
         """A tar of a file or a folder in a container, as it comes; nothing when it is not there."""
-        with readable_errors(), gone_is_fine():
+        with translate_errors(), ignore_not_found():
             chunks, _ = self._api.get_archive(container, path, chunk_size=_CHUNK)
             yield from chunks
 
@@ -147,7 +147,7 @@ class Containers:
 
         `running` tells the runs that are being worked on, whose things stay.
         """
-        found = [*self.of(pipeline, ROLE_TEST), *self.of(pipeline, ROLE_RELEASE)]
+        found = [*self.for_pipeline(pipeline, ROLE_TEST), *self.for_pipeline(pipeline, ROLE_RELEASE)]
         networks = self._networks.private(pipeline)
         # Asked after they were listed: what a run makes that begins meanwhile is not among them.
         spared = {str(run) for run in running()}

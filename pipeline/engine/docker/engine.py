@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Self
 
 from pipeline.base.errors import EngineFault
-from pipeline.engine.docker.connection import Connection, connect
+from pipeline.engine.docker.connection import EngineConnection, connect
 from pipeline.engine.docker.containers import Containers
-from pipeline.engine.docker.faults import readable_errors
+from pipeline.engine.docker.faults import translate_errors
 from pipeline.engine.docker.images import Images
 from pipeline.engine.docker.networks import Networks
 
@@ -27,14 +27,14 @@ class Engine:
         self.containers = Containers(self._api, home, self.networks)
         self.images = Images(self._api, home)
 
-    def connection(self) -> Connection:
+    def connection(self) -> EngineConnection:
         """A connection of its own, for what has to be ended from another thread."""
-        return Connection(self._api.api_version)
+        return EngineConnection(self._api.api_version)
 
     def answers(self) -> bool:
         """Whether it is there."""
         try:
-            with readable_errors():
+            with translate_errors():
                 return bool(self._api.ping())
         except EngineFault:
             return False

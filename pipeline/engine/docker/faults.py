@@ -20,7 +20,7 @@ _VANISHED = re.compile(
 
 
 @contextmanager
-def readable_errors() -> Iterator[None]:
+def translate_errors() -> Iterator[None]:
     import docker.errors
     import requests.exceptions
     import urllib3.exceptions
@@ -60,7 +60,7 @@ def _unreachable(error: Exception) -> EngineFault:
 
 
 @contextmanager
-def gone_is_fine() -> Iterator[None]:
+def ignore_not_found() -> Iterator[None]:
     """What is not there (any more) needs no removing, stopping or reading."""
     import docker.errors
 
@@ -75,7 +75,7 @@ def gone_is_fine() -> Iterator[None]:
 
 
 @contextmanager
-def users_fault(name: str) -> Iterator[None]:
+def as_stage_failure(name: str) -> Iterator[None]:
     """Docker refuses what the pipeline.yaml or the image asks for."""
     import docker.errors
 

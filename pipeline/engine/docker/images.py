@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from typing import IO, Any
 
 from pipeline.base.errors import CacheVanished, EngineFault, StageFailed
-from pipeline.engine.container import YIELDING
-from pipeline.engine.docker.connection import Connection
-from pipeline.engine.docker.faults import build_failed, gone_is_fine, readable_errors
+from pipeline.engine.container import BUILD_CPU_SHARES
+from pipeline.engine.docker.connection import EngineConnection
+from pipeline.engine.docker.faults import build_failed, ignore_not_found, translate_errors
 from pipeline.engine.labels import LABEL_HOME, LABEL_PIPELINE, LABEL_RUN
 
 _TAIL = 20
@@ -30,35 +30,35 @@ class Images:
 
     def id(self, reference: str) -> str | None:
         """The id of an image that is here; None when it is not."""
-        with readable_errors(), gone_is_fine():
+        with translate_errors(), ignore_not_found():
             return str(self._api.inspect_image(reference)["Id"])
         return None
 
     def size(self, image: str) -> int:
         """How many bytes an image takes."""
-        with readable_errors():
+        with translate_errors():
             return int(self._api.inspect_image(image)["Size"])
 
     def tag(self, image: str, tag: str) -> None:
         """Give an image one more name."""
         repository, _, version = tag.rpartition(":")
-        with readable_errors():
+        with translate_errors():
             self._api.tag(image, repository, version)
 
     def healthcheck(self, image: str) -> tuple[str, ...] | None:
         """The command of an image's HEALTHCHECK, which ends with 0 in a healthy container; None where it has none."""
-        with readable_errors():
+        with translate_errors():
             check = self._api.inspect_image(image)["Config"].get("Healthcheck") or {}
         kind, *command = check.get("Test") or ("NONE",)
         return {"CMD": tuple(command), "CMD-SHELL": ("/bin/sh", "-c", *command)}.get(kind)
 
-    def pull(self, reference: str, connection: Connection | None = None) -> None:
+    def pull(self, reference: str, connection: EngineConnection | None = None) -> None:
         """Fetch an image from its registry. Another thread may end that by way of `connection`."""
         from docker.utils import parse_repository_tag
 
         api = connection.api if connection else self._api
         name, tag = parse_repository_tag(reference)
-        with readable_errors():
+        with translate_errors():
             for message in api.pull(name, tag=tag or "latest", stream=True, decode=True):
                 if "error" in message:
                     raise EngineFault(message["error"])
@@ -72,7 +72,7 @@ class Images:
         args: Mapping[str, str],
         labels: Mapping[str, str],
         tell: Callable[[str], None],
-        connection: Connection | None = None,
+        connection: EngineConnection | None = None,
     ) -> str:
         """Build an image from a tar of its context, and return its id; `tell` hears what the builder prints.
 
@@ -104,9 +104,9 @@ class Images:
                     last[:] = [*last, line][-_TAIL:]
                     tell(line)
 
-        with readable_errors(), _refusals_are_failures(last):
+        with translate_errors(), _refusals_are_failures(last):
             for message in api.build(
-                **request, container_limits={"cpushares": YIELDING}, rm=True, forcerm=True, decode=True
+                **request, container_limits={"cpushares": BUILD_CPU_SHARES}, rm=True, forcerm=True, decode=True
             ):
                 # A message is what was printed at once, not a line: one word may be in two, and a secret is a word.
                 *lines, rest = (rest + str(message.get("stream", ""))).replace("\r\n", "\n").split("\n")
@@ -122,10 +122,10 @@ class Images:
             raise EngineFault("Docker: the builder went away before it was done")
         return image
 
-    def of(self, pipeline: str) -> dict[str, str]:
+    def for_pipeline(self, pipeline: str) -> dict[str, str]:
         """The id of every image built for a pipeline, with the run that built it."""
         labels = [f"{LABEL_HOME}={self._home}", f"{LABEL_PIPELINE}={pipeline}"]
-        with readable_errors():
+        with translate_errors():
             found = self._api.images(filters={"label": labels})
         return {str(image["Id"]): image["Labels"].get(LABEL_RUN, "") for image in found}
 
@@ -133,7 +133,7 @@ class Images:
         """Remove an image with its tags of ours; False when something still uses it, or has a name for it."""
         import docker.errors
 
-        with readable_errors(), gone_is_fine():
+        with translate_errors(), ignore_not_found():
             try:
                 for tag in self._api.inspect_image(image)["RepoTags"]:
                     if tag.startswith(TAGS):

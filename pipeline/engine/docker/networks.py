@@ -9,7 +9,7 @@ from ipaddress import IPv4Address, IPv4Network, ip_network
 from typing import Any
 
 from pipeline.base.errors import EngineFault
-from pipeline.engine.docker.faults import gone_is_fine, readable_errors
+from pipeline.engine.docker.faults import ignore_not_found, translate_errors
 from pipeline.engine.labels import LABEL_HOME, LABEL_PIPELINE, LABEL_ROLE, LABEL_RUN, ROLE_TEST
 
 _ATTEMPTS = 5
@@ -32,7 +32,7 @@ class Networks:
         if pipeline in self._known and not again:
             return self._known[pipeline]
         name = self.name(pipeline)
-        with readable_errors():
+        with translate_errors():
             subnet = self._subnet(name) or self._create(name, pipeline)
         self._known[pipeline] = subnet
         return subnet
@@ -40,12 +40,12 @@ class Networks:
     def remove(self, pipeline: str) -> None:
         """Remove the pipeline's network."""
         self._known.pop(pipeline, None)
-        with readable_errors(), gone_is_fine():
+        with translate_errors(), ignore_not_found():
             self._api.remove_network(self.name(pipeline))
 
     def addresses(self, pipeline: str) -> set[IPv4Address]:
         """The addresses that somebody has in the pipeline's network, ours or not."""
-        with readable_errors():
+        with translate_errors():
             endpoints = self._api.inspect_network(self.name(pipeline))["Containers"].values()
         return {IPv4Address(e["IPv4Address"].partition("/")[0]) for e in endpoints if e["IPv4Address"]}
 
@@ -67,19 +67,19 @@ class Networks:
         """Make a network for what one run tests; its name. Docker chooses the addresses in it."""
         name = f"{self.name(pipeline)}.test{run}.{randomness.token_hex(3)}"
         labels = {LABEL_HOME: self._home, LABEL_PIPELINE: pipeline, LABEL_ROLE: ROLE_TEST, LABEL_RUN: str(run)}
-        with readable_errors():
+        with translate_errors():
             self._api.create_network(name, driver="bridge", labels=labels)
         return name
 
     def private(self, pipeline: str) -> dict[str, Mapping[str, str]]:
         """The labels of each network that was made for a pipeline's tests, by its id."""
         labels = [f"{LABEL_HOME}={self._home}", f"{LABEL_PIPELINE}={pipeline}", f"{LABEL_ROLE}={ROLE_TEST}"]
-        with readable_errors():
+        with translate_errors():
             return {row["Id"]: row["Labels"] for row in self._api.networks(filters={"label": labels})}
 
     def remove_private(self, network: str) -> None:
         """Remove a network that was made for tests, by its name or id, once its containers are gone."""
-        with readable_errors(), gone_is_fine():
+        with translate_errors(), ignore_not_found():
             self._api.remove_network(network)
 
     def _subnet(self, name: str) -> IPv4Network | None:

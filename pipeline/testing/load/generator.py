@@ -10,7 +10,7 @@ from itertools import count
 
 from pipeline.testing.load.client import Connection, RequestFailed
 from pipeline.testing.load.profile import LoadProfile
-from pipeline.testing.load.report import Phase, Recorder
+from pipeline.testing.load.report import LoadPhase, Recorder
 
 
 class Generator:
@@ -62,7 +62,7 @@ class Generator:
             reason = f"no answer within {self._profile.timeout:g} s"
             self.recorder.failed(phase, self._loop.time(), method, reason)
 
-    async def _exchange(self, number: int, phase: Phase, due: float) -> None:
+    async def _exchange(self, number: int, phase: LoadPhase, due: float) -> None:
         fresh = self._profile.is_fresh(number)
         connection = await self._connection(fresh)
         reusable = False

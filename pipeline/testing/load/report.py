@@ -13,7 +13,7 @@ _FAILURES_KEPT = 500
 
 
 @dataclass(frozen=True)
-class Failure:
+class FailedRequest:
     """A request that did not get what it should have: when (seconds from the start), and why.
 
     It was sent in `phase`, and lost in `lost_in`, which may be a later one.
@@ -56,7 +56,7 @@ class LoadReport:
     late: float
     rate: float
     phases: tuple[PhaseReport, ...]
-    failures: tuple[Failure, ...]
+    failures: tuple[FailedRequest, ...]
 
     def as_data(self) -> dict[str, Any]:
         """For JSON."""
@@ -66,7 +66,7 @@ class LoadReport:
     def from_data(cls, data: dict[str, Any]) -> LoadReport:
         """Back from JSON."""
         phases = tuple(PhaseReport(**phase) for phase in data["phases"])
-        failures = tuple(Failure(**failure) for failure in data["failures"])
+        failures = tuple(FailedRequest(**failure) for failure in data["failures"])
         return cls(**{**data, "phases": phases, "failures": failures})
 
 
@@ -100,7 +100,7 @@ class Latencies:
 
 
 @dataclass
-class Phase:
+class LoadPhase:
     """What is counted while a phase lasts."""
 
     name: str
@@ -129,22 +129,22 @@ class Recorder:
     def __init__(self, started: float) -> None:
         self._started = started
         self._last_success = started
-        self._phases = [Phase("start")]
-        self._failures: list[Failure] = []
+        self._phases = [LoadPhase("start")]
+        self._failures: list[FailedRequest] = []
         self._recent: list[float] = []
         self.late = 0.0
 
     def mark(self, name: str) -> None:
         """From now on everything counts for phase `name`."""
-        self._phases.append(Phase(name))
+        self._phases.append(LoadPhase(name))
 
-    def sent(self) -> Phase:
+    def sent(self) -> LoadPhase:
         """A request is sent; its result belongs to the phase it was sent in."""
         phase = self._phases[-1]
         phase.sent += 1
         return phase
 
-    def succeeded(self, phase: Phase, due: float, now: float, version: str) -> None:
+    def succeeded(self, phase: LoadPhase, due: float, now: float, version: str) -> None:
         """A request got what it should."""
         phase.latencies.add(now - due)
         phase.versions[version] += 1
@@ -153,12 +153,12 @@ class Recorder:
         self._last_success = now
         self._recent.append(now)
 
-    def failed(self, phase: Phase, now: float, method: str, reason: str) -> None:
+    def failed(self, phase: LoadPhase, now: float, method: str, reason: str) -> None:
         """A request did not."""
         phase.failed += 1
         if len(self._failures) < _FAILURES_KEPT:
             at, lost_in = round(now - self._started, 3), self._phases[-1].name
-            self._failures.append(Failure(at, phase.name, method, reason, lost_in))
+            self._failures.append(FailedRequest(at, phase.name, method, reason, lost_in))
 
     def report(self, now: float) -> LoadReport:
         """Everything so far."""

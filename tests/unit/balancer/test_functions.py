@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.balancer.haproxy.functions.event import LIMIT, FunctionAnswer, FunctionRequest, NoAnswer
+from pipeline.balancer.haproxy.functions.event import LIMIT, FunctionRequest, FunctionResponse, InvalidFunctionResponse
 
 _REQUEST = FunctionRequest(
     "POST",
@@ -64,7 +64,7 @@ def test_bodies(headers: Any, body: bytes, sent: str, encoded: bool) -> None:
 def test_the_answer() -> None:
     """Status, reason, headers and body are the function's."""
     result = {"statusCode": 201, "statusDescription": "201 Made", "headers": {"X-B": 1}, "body": "ok"}
-    assert FunctionAnswer.of(json.dumps(result).encode(), multiple=False) == FunctionAnswer(
+    assert FunctionResponse.of(json.dumps(result).encode(), multiple=False) == FunctionResponse(
         201, "Made", [("X-B", "1")], b"ok"
     )
 
@@ -78,7 +78,7 @@ def test_an_answer_with_many_values_and_bytes() -> None:
         "body": body,
         "isBase64Encoded": True,
     }
-    answer = FunctionAnswer.of(json.dumps(result).encode(), multiple=True)
+    answer = FunctionResponse.of(json.dumps(result).encode(), multiple=True)
     assert (list(answer.headers), answer.body) == ([("Set-Cookie", "a=1"), ("Set-Cookie", "b=2")], b"\xff")
 
 
@@ -100,5 +100,5 @@ def test_an_answer_with_many_values_and_bytes() -> None:
 )
 def test_no_answer(result: bytes) -> None:
     """Whatever is no answer is told apart, and never half used."""
-    with pytest.raises(NoAnswer):
-        FunctionAnswer.of(result, multiple=False)
+    with pytest.raises(InvalidFunctionResponse):
+        FunctionResponse.of(result, multiple=False)

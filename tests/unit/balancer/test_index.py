@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from pipeline.balancer.haproxy.index import DEFAULT, Index, entries
 from pipeline.balancer.haproxy.patterns import Pattern, PatternLists
 from pipeline.balancer.haproxy.rules import RuleMatching
-from pipeline.balancer.matching import Request, match
+from pipeline.balancer.matching import HttpRequest, match
 from pipeline.balancer.model import Rule
 from pipeline.balancer.model.application.wildcard import Wildcard
 
@@ -158,7 +158,7 @@ def looked_up(rules: list[Rule], host: str, path: str) -> int:
 
 
 def expected(rules: list[Rule], host: str, path: str) -> int:
-    taken, _ = match(rules, Request("GET", host, path, None, (), "127.0.0.1"))
+    taken, _ = match(rules, HttpRequest("GET", host, path, None, (), "127.0.0.1"))
     return taken.priority if taken else DEFAULT
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.balancer.matching import Request, match
+from pipeline.balancer.matching import HttpRequest, match
 from pipeline.balancer.model import Rule
 from pipeline.balancer.model.application.wildcard import Wild, Wildcard
 
@@ -96,7 +96,7 @@ def rule(priority: int, *conditions: dict[str, Any]) -> Rule:
     )
 
 
-REQUEST = Request("GET", "Shop.test:80", "/a", "k=1&x", (("X-A", "one"), ("x-a", "two")), "192.0.2.7")
+REQUEST = HttpRequest("GET", "Shop.test:80", "/a", "k=1&x", (("X-A", "one"), ("x-a", "two")), "192.0.2.7")
 
 
 def test_lowest_priority_is_taken() -> None:
@@ -169,7 +169,7 @@ def test_first_condition_that_fails_is_told() -> None:
 )
 def test_parameters(query: str | None, parameters: list[tuple[str, str]]) -> None:
     """Parameters are parted by &, each at its first =, and not decoded."""
-    assert Request("GET", "", "/", query, (), "127.0.0.1").parameters() == parameters
+    assert HttpRequest("GET", "", "/", query, (), "127.0.0.1").parameters() == parameters
 
 
 def test_headers_of_a_name() -> None:
@@ -185,7 +185,7 @@ def test_host_name() -> None:
 
 def test_source_of_version_6() -> None:
     """An address of one version is in no range of the other."""
-    six = Request("GET", "", "/", None, (), "2001:db8::1")
+    six = HttpRequest("GET", "", "/", None, (), "2001:db8::1")
     rules = [rule(1, {"source_ip": ["0.0.0.0/0"]}), rule(2, {"source_ip": ["2001:db8::/32"]})]
     assert match(rules, six)[0] is rules[1]
     assert match(rules, REQUEST)[0] is rules[0]

@@ -53,7 +53,7 @@ def test_names_that_nobody_declared(use: Callable[[str, str], Any]) -> None:
         assert str(refused.value) == told
 
 
-@pytest.mark.parametrize("call", ["register", "deregister", "cut", "forget"])
+@pytest.mark.parametrize("call", ["register", "deregister", "abort_connections", "remove_target"])
 def test_the_balancer_says_so_too(tmp_path: Path, call: str) -> None:
     """Before it asks HAProxy anything, which does not even run here; and nothing changes."""
     RegistryFile(tmp_path / "registry.json").write(REGISTRY)

@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 
 from pipeline.base.errors import LockHeld
-from pipeline.base.lock import held, is_held
+from pipeline.base.lock import is_held, work_lock
 
 HOLDER = """
 import sys, time
 from pathlib import Path
-from pipeline.base.lock import held
-with held(Path(sys.argv[1]), "run of shop"):
+from pipeline.base.lock import work_lock
+with work_lock(Path(sys.argv[1]), "run of shop"):
     print("held", flush=True)
     sys.stdin.read()
 """
@@ -38,7 +38,7 @@ def test_the_second_is_told_who_holds_it_and_since_when(tmp_path: Path) -> None:
     """With the process to look at, and how to wait."""
     path = tmp_path / "shop.lock"
     with hold_elsewhere(path) as holder:
-        with pytest.raises(LockHeld) as caught, held(path, "run of shop"):
+        with pytest.raises(LockHeld) as caught, work_lock(path, "run of shop"):
             pass
         assert is_held(path)
         holder.communicate("")
@@ -53,7 +53,7 @@ def test_who_waits_gets_it_when_the_other_is_done(tmp_path: Path) -> None:
         assert holder.stdin is not None
         release = threading.Timer(0.2, holder.stdin.close)
         release.start()
-        with held(path, "run of shop", wait=20):
+        with work_lock(path, "run of shop", wait=20):
             assert is_held(path)
         release.join()
     assert not is_held(path)
@@ -65,7 +65,7 @@ def test_a_killed_holder_holds_nothing(tmp_path: Path) -> None:
     with hold_elsewhere(path) as holder:
         os.kill(holder.pid, signal.SIGKILL)
         holder.wait()
-    with held(path, "run of shop"):
+    with work_lock(path, "run of shop"):
         pass
 
 

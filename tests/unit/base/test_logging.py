@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 from structlog.contextvars import bound_contextvars
 
-from pipeline.base.logging import keep_journal
+from pipeline.base.logging import configure_logging
 
 logger = logging.getLogger("pipeline.daemon.daemon")
 
@@ -36,7 +36,7 @@ def fail() -> None:
 
 def test_for_people(capsys: pytest.CaptureFixture[str]) -> None:
     """A line with what it is about at its end; our own from `info` on, the libraries' from `warning` on."""
-    keep_journal(as_json=False)
+    configure_logging(as_json=False)
     with bound_contextvars(pipeline="shop"):
         logger.info("%s of them", 3)
     logging.getLogger("urllib3").info("nobody wants to know")
@@ -48,7 +48,7 @@ def test_for_people(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_for_programs(capsys: pytest.CaptureFixture[str]) -> None:
     """An object a line, its time in UTC."""
-    keep_journal(as_json=True)
+    configure_logging(as_json=True)
     with bound_contextvars(pipeline="shop", run=4):
         logger.warning("the schedule")
     said = json.loads(capsys.readouterr().err)
@@ -65,7 +65,7 @@ def test_for_programs(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize("as_json", [False, True])
 def test_a_fault_is_shown_without_what_variables_hold(capsys: pytest.CaptureFixture[str], as_json: bool) -> None:
     """Where it was, and what it was: no more, for a variable may hold a secret."""
-    keep_journal(as_json=as_json)
+    configure_logging(as_json=as_json)
     fail()
     said = capsys.readouterr().err
     assert "in fail" in said

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pipeline.base.errors import ExitCode, PenstockError
-from pipeline.cli.daemon_run import ending
+from pipeline.cli.daemon_run import error_of
 from pipeline.events import Event
 
 
@@ -19,7 +19,7 @@ def finished(code: ExitCode) -> Event:
 )
 def test_every_exit_code_comes_through(code: ExitCode) -> None:
     """With the reason, the hint and the last lines."""
-    error = ending(finished(code))
+    error = error_of(finished(code))
     assert isinstance(error, PenstockError)
     assert (error.exit_code, error.message, error.hint) == (code, "no branch nosuch", "look")
     assert error.tail == ("one", "two")
@@ -27,12 +27,12 @@ def test_every_exit_code_comes_through(code: ExitCode) -> None:
 
 def test_what_succeeded_raises_nothing() -> None:
     """Nor what was skipped."""
-    assert ending(Event("run.finished", "run 1: succeeded", "shop", 1, {"state": "succeeded"})) is None
+    assert error_of(Event("run.finished", "run 1: succeeded", "shop", 1, {"state": "succeeded"})) is None
 
 
 @pytest.mark.parametrize("kind", ["run.superseded", "run.cancelled"])
 def test_what_never_began_is_cancelled(kind: str) -> None:
     """Another has taken its place, or somebody gave it up while it waited."""
-    error = ending(Event(kind, "run 1 superseded by run 2", "shop", 1))
+    error = error_of(Event(kind, "run 1 superseded by run 2", "shop", 1))
     assert error is not None
     assert error.exit_code is ExitCode.CANCELLED

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.config.load import load
-from pipeline.config.scaffold import first_pipeline, look_around
+from pipeline.config.scaffold import detect_project, render_template
 from tests.unit.cli.test_main import pipeline
 
 DOCKERFILE = """\
@@ -42,7 +42,7 @@ def test_it_finds_port_check_branch_and_name(tmp_path: Path) -> None:
 
 def test_every_key_has_its_meaning(tmp_path: Path) -> None:
     """A newcomer reads the file and needs no other."""
-    lines = first_pipeline(look_around(directory(tmp_path))).splitlines()
+    lines = render_template(detect_project(directory(tmp_path))).splitlines()
     settings = [line for line in lines if ":" in line and not line.rstrip().endswith(":") and not line.startswith("#")]
     assert settings
     assert all(" # " in line for line in settings if "command: [" not in line)
@@ -51,13 +51,13 @@ def test_every_key_has_its_meaning(tmp_path: Path) -> None:
 def test_a_dockerfile_further_down(tmp_path: Path) -> None:
     """Its folder is the build context."""
     made = directory(tmp_path, folder="services/web")
-    assert look_around(made).context == "services/web"
+    assert detect_project(made).context == "services/web"
 
 
 def test_in_a_folder_of_a_repository(tmp_path: Path) -> None:
     """The build context counts from the repository's root, wherever the file is written."""
     made = directory(tmp_path, folder="services/web")
-    assert look_around(made / "services" / "web").context == "services/web"
+    assert detect_project(made / "services" / "web").context == "services/web"
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_in_a_folder_of_a_repository(tmp_path: Path) -> None:
 )
 def test_what_it_could_not_find_is_said(dockerfile: str | None, note: str, tmp_path: Path) -> None:
     """With what to look at."""
-    assert note in look_around(directory(tmp_path, dockerfile)).notes
+    assert note in detect_project(directory(tmp_path, dockerfile)).notes
 
 
 def test_a_file_that_is_there_is_kept(tmp_path: Path) -> None:

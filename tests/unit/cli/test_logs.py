@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 from pipeline.base.errors import ConfigError
 from pipeline.base.home import Home
-from pipeline.base.lock import held
+from pipeline.base.lock import work_lock
 from pipeline.cli.logs import command
 from pipeline.store.records import RunState
 from pipeline.store.run_log import RunLogFile
@@ -85,7 +85,7 @@ def test_from_where_another_left_off(log: RunLogFile) -> None:
 def test_following_a_run_to_its_end(home: Home, log: RunLogFile) -> None:
     """-f follows, from any place: what comes while it looks, and what came between its last look and the end."""
     start = json.loads(told("--json").splitlines()[0])["end"]
-    with held(home.lock("shop"), "run of shop"):
+    with work_lock(home.lock("shop"), "run of shop"):
         following = subprocess.Popen(
             [sys.executable, "-m", "pipeline.cli.main", "logs", "-f", "--json", "--from", str(start)],
             stdout=subprocess.PIPE,

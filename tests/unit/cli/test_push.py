@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from pipeline.base.home import Home
-from pipeline.base.lock import held
+from pipeline.base.lock import work_lock
 from pipeline.cli import push
 from pipeline.cli.push import follow_push
 from pipeline.events import Event
@@ -27,7 +27,7 @@ MAIN = f"{'0' * 40} {SHA} refs/heads/main\n"
 def home(tmp_path: Path) -> Iterator[Home]:
     """One that a daemon serves, as far as a pusher can see."""
     home = Home.locate({"PENSTOCK_HOME": str(tmp_path / "home")})
-    with held(home.serving, "pipeline serve"):
+    with work_lock(home.daemon_lock, "pipeline serve"):
         yield home
 
 
@@ -86,6 +86,6 @@ def test_a_branch_that_is_deleted_is_nothing_to_follow(home: Home, capsys: pytes
 def test_nobody_serves(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The push is kept, and that is said; a socket that a killed daemon left behind is no daemon."""
     home = Home.locate({"PENSTOCK_HOME": str(tmp_path / "home")})
-    home.socket.touch()
+    home.daemon_socket.touch()
     follow_push(home, MAIN)
     assert capsys.readouterr().out.startswith("nobody serves this repository now")

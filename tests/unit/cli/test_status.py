@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from pipeline.base.home import Home
-from pipeline.base.lock import held
+from pipeline.base.lock import work_lock
 from pipeline.cli import history, status, transition
 from pipeline.events import Event
 from pipeline.store.queue import Request
@@ -45,8 +45,8 @@ def store(home: Home) -> Iterator[Store]:
 def served(home: Home) -> Iterator[None]:
     """We are the daemon that serves it."""
     with ExitStack() as stack:
-        stack.enter_context(held(home.serving, "pipeline serve"))
-        stack.enter_context(held(home.lock("shop"), "pipeline serve of shop"))
+        stack.enter_context(work_lock(home.daemon_lock, "pipeline serve"))
+        stack.enter_context(work_lock(home.lock("shop"), "pipeline serve of shop"))
         yield
 
 
@@ -70,13 +70,13 @@ def test_nothing_is_there_yet(store: Store) -> None:
 
 def test_a_daemon_with_other_files(store: Store, home: Home) -> None:
     """Is there, but not for this pipeline."""
-    with held(home.serving, "pipeline serve"):
+    with work_lock(home.daemon_lock, "pipeline serve"):
         assert "was not given this file" in told(status.command)
 
 
 def test_a_command_that_works_on_it(store: Store, home: Home) -> None:
     """Is named, with its process."""
-    with held(home.lock("shop"), "run of shop"):
+    with work_lock(home.lock("shop"), "run of shop"):
         assert "run of shop (process " in told(status.command)
 
 

@@ -14,9 +14,9 @@ import pytest
 from pipeline.base.home import Home
 from pipeline.config.load import load
 from pipeline.daemon import trigger_loop as lookout
-from pipeline.daemon.trigger_loop import Lookout
-from pipeline.runner.context import Workshop
-from pipeline.runner.ref_tracker import Arrivals
+from pipeline.daemon.trigger_loop import TriggerLoop
+from pipeline.runner.context import PipelineContext
+from pipeline.runner.ref_tracker import RefTracker
 from pipeline.store.records import Run, Trigger
 from pipeline.store.store import Store
 from tests.docker.project import until
@@ -39,30 +39,30 @@ def work(tmp_path: Path) -> Work:
 
 
 @pytest.fixture
-def workshop(work: Work, tmp_path: Path) -> Iterator[Workshop]:
+def pipeline_context(work: Work, tmp_path: Path) -> Iterator[PipelineContext]:
     home = Home.locate({"PENSTOCK_HOME": str(tmp_path / "home")})
     with Store(home.database) as store:
-        yield Workshop(home, load(work.path / "pipeline.yaml"), store)
+        yield PipelineContext(home, load(work.path / "pipeline.yaml"), store)
 
 
-class Counted(Arrivals):
+class Counted(RefTracker):
     """Counts the looks that are over, however they ended."""
 
     looks = 0
 
-    def look(self, trigger: Trigger) -> list[Run]:
+    def scan(self, trigger: Trigger) -> list[Run]:
         """As any other."""
         try:
-            return super().look(trigger)
+            return super().scan(trigger)
         finally:
             self.looks += 1
 
 
 @contextmanager
-def looking(workshop: Workshop, arrivals: Arrivals | None = None) -> Iterator[Lookout]:
+def looking(pipeline_context: PipelineContext, ref_tracker: RefTracker | None = None) -> Iterator[TriggerLoop]:
     """A lookout that works, as long as this is entered."""
-    found = Lookout(lambda: workshop, arrivals or Arrivals(lambda: workshop, lambda: None))
-    thread = threading.Thread(target=found.work, daemon=True)
+    found = TriggerLoop(lambda: pipeline_context, ref_tracker or RefTracker(lambda: pipeline_context, lambda: None))
+    thread = threading.Thread(target=found.run_forever, daemon=True)
     thread.start()
     try:
         yield found
@@ -71,30 +71,32 @@ def looking(workshop: Workshop, arrivals: Arrivals | None = None) -> Iterator[Lo
         thread.join()
 
 
-def await_run(workshop: Workshop, sha: str) -> Trigger:
+def await_run(pipeline_context: PipelineContext, sha: str) -> Trigger:
     """What made the run of a commit."""
-    found = until(lambda: [r for r in workshop.store.runs("shop") if r.sha == sha], f"a run of {sha}", deadline=10)
+    found = until(
+        lambda: [r for r in pipeline_context.store.runs("shop") if r.sha == sha], f"a run of {sha}", deadline=10
+    )
     assert len(found) == 1
     return Trigger(found[0].trigger)
 
 
-def kinds(workshop: Workshop) -> list[str]:
+def kinds(pipeline_context: PipelineContext) -> list[str]:
     """What was told apart from any run."""
-    return [event.kind for event in workshop.store.events("shop") if event.run is None]
+    return [event.kind for event in pipeline_context.store.events("shop") if event.run is None]
 
 
-def test_what_is_there_and_what_comes(work: Work, workshop: Workshop) -> None:
+def test_what_is_there_and_what_comes(work: Work, pipeline_context: PipelineContext) -> None:
     """A run for the commit that is there at first, and for each that comes."""
-    with looking(workshop):
-        await_run(workshop, work.git("rev-parse", "HEAD"))
+    with looking(pipeline_context):
+        await_run(pipeline_context, work.git("rev-parse", "HEAD"))
         for content in ("two", "three"):
-            assert await_run(workshop, work.commit(content)) is Trigger.WATCH
-    assert kinds(workshop) == []
+            assert await_run(pipeline_context, work.commit(content)) is Trigger.WATCH
+    assert kinds(pipeline_context) == []
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EMFILE])
 def test_without_watches_it_looks_again_and_again(
-    number: int, work: Work, workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+    number: int, work: Work, pipeline_context: PipelineContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where the kernel has no more to give: it says so, once, with what to do, and finds each commit all the same."""
 
@@ -103,30 +105,30 @@ def test_without_watches_it_looks_again_and_again(
 
     monkeypatch.setattr("watchdog.observers.inotify_c.inotify_add_watch", refuse)
     monkeypatch.setattr(lookout, "_UNWATCHED", timedelta(milliseconds=50))
-    with looking(workshop):
-        await_run(workshop, work.git("rev-parse", "HEAD"))
+    with looking(pipeline_context):
+        await_run(pipeline_context, work.git("rev-parse", "HEAD"))
         for content in ("two", "three"):
-            assert await_run(workshop, work.commit(content)) is Trigger.POLL
-    (told,) = workshop.store.events("shop", limit=1000)[:1]
+            assert await_run(pipeline_context, work.commit(content)) is Trigger.POLL
+    (told,) = pipeline_context.store.events("shop", limit=1000)[:1]
     assert told.kind == "watch.polling"
     assert told.message.startswith("cannot watch the repository, looking every 0.05 s instead: the kernel has no more")
     assert "sysctl" in told.message
-    assert kinds(workshop) == ["watch.polling"]
+    assert kinds(pipeline_context) == ["watch.polling"]
 
 
-def test_a_repository_that_is_away_for_a_while(work: Work, workshop: Workshop) -> None:
+def test_a_repository_that_is_away_for_a_while(work: Work, pipeline_context: PipelineContext) -> None:
     """Is told once, however often it is looked for; and what is new is found when it is back."""
-    arrivals = Counted(lambda: workshop, lambda: None)
-    with looking(workshop, arrivals) as found:
-        await_run(workshop, work.git("rev-parse", "HEAD"))
+    ref_tracker = Counted(lambda: pipeline_context, lambda: None)
+    with looking(pipeline_context, ref_tracker) as found:
+        await_run(pipeline_context, work.git("rev-parse", "HEAD"))
         away = work.path / ".git" / "HEAD"
         content = away.read_text()
         away.write_text("nonsense")
         for _ in range(3):
-            before = arrivals.looks
-            found.call(Trigger.HOOK)
-            until(lambda: arrivals.looks > before, "it has looked", deadline=10)  # noqa: B023
-        assert kinds(workshop) == ["trigger.failed"]
+            before = ref_tracker.looks
+            found.notify(Trigger.HOOK)
+            until(lambda: ref_tracker.looks > before, "it has looked", deadline=10)  # noqa: B023
+        assert kinds(pipeline_context) == ["trigger.failed"]
         away.write_text(content)
-        await_run(workshop, work.commit("two"))
-    assert kinds(workshop) == ["trigger.failed"]
+        await_run(pipeline_context, work.commit("two"))
+    assert kinds(pipeline_context) == ["trigger.failed"]

@@ -10,18 +10,18 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from pipeline.balancer.model import TargetState
-from stages.deploy.rolling import Action, Container, Decision, Desired, Replica, Verb, decide
+from stages.deploy.rolling import ActionType, ContainerState, Decision, DesiredState, Replica, RolloutAction, decide
 
 SECOND = timedelta(seconds=1)
 
 
-def desired(replicas: int = 3, surge: int = 1, unavailable: int = 0, template: str = "new") -> Desired:
-    return Desired(template, replicas, surge, unavailable, timedelta(seconds=30), timedelta(seconds=60))
+def desired(replicas: int = 3, surge: int = 1, unavailable: int = 0, template: str = "new") -> DesiredState:
+    return DesiredState(template, replicas, surge, unavailable, timedelta(seconds=30), timedelta(seconds=60))
 
 
 def healthy(name: str, template: str = "old", **more: object) -> Replica:
     return replace(
-        Replica(name, template, Container.RUNNING, TargetState.HEALTHY, settled=True),
+        Replica(name, template, ContainerState.RUNNING, TargetState.HEALTHY, restart_policy_set=True),
         **more,  # type: ignore[arg-type]
     )
 
@@ -41,7 +41,7 @@ def test_starts_before_it_stops() -> None:
 
 def test_waits_until_the_new_one_is_healthy() -> None:
     """A new replica that is initial costs no old one anything."""
-    new = Replica("new0", "new", Container.RUNNING, TargetState.INITIAL, ours=True)
+    new = Replica("new0", "new", ContainerState.RUNNING, TargetState.INITIAL, started_here=True)
     assert verbs(decide((*olds(), new), 0, desired())) == []
 
 
@@ -52,19 +52,19 @@ def test_one_for_one() -> None:
 
 def test_stops_only_what_has_drained() -> None:
     """A draining replica is stopped when nothing is in flight, and cut when its delay is over."""
-    draining = replace(olds()[0], target=TargetState.DRAINING, in_flight=2)
+    draining_for = replace(olds()[0], target=TargetState.DRAINING, in_flight=2)
     rest = (*olds()[1:], healthy("new0", "new"))
-    assert verbs(decide((draining, *rest), 0, desired())) == []
-    assert verbs(decide((replace(draining, in_flight=0), *rest), 0, desired())) == ["stop old0"]
-    assert verbs(decide((replace(draining, draining=30 * SECOND), *rest), 0, desired())) == ["cut old0"]
-    assert verbs(decide((replace(draining, draining=33 * SECOND), *rest), 0, desired())) == ["stop old0"]
-    gone = replace(draining, in_flight=0, container=Container.EXITED)
+    assert verbs(decide((draining_for, *rest), 0, desired())) == []
+    assert verbs(decide((replace(draining_for, in_flight=0), *rest), 0, desired())) == ["stop old0"]
+    assert verbs(decide((replace(draining_for, draining_for=30 * SECOND), *rest), 0, desired())) == ["cut old0"]
+    assert verbs(decide((replace(draining_for, draining_for=33 * SECOND), *rest), 0, desired())) == ["stop old0"]
+    gone = replace(draining_for, in_flight=0, container=ContainerState.EXITED)
     assert verbs(decide((gone, *rest), 0, desired())) == ["remove old0", "start"]
 
 
 def test_exit_fails_at_once() -> None:
     """A replica of ours that exits fails the release, without waiting for any timeout."""
-    dead = Replica("new0", "new", Container.EXITED, TargetState.INITIAL, ours=True)
+    dead = Replica("new0", "new", ContainerState.EXITED, TargetState.INITIAL, started_here=True)
     failure = decide((*olds(), dead), 0, desired()).failure
     assert failure is not None
     assert (failure.name, failure.reason) == ("new0", "its container exited")
@@ -72,16 +72,16 @@ def test_exit_fails_at_once() -> None:
 
 def test_unhealthy_fails_after_the_timeout() -> None:
     """A replica that does not become healthy in time fails the release, with what its checks said."""
-    slow = Replica("new0", "new", Container.RUNNING, TargetState.INITIAL, ours=True, reason="codes: [500]")
-    assert decide((*olds(), replace(slow, waiting=60 * SECOND)), 0, desired()).failure is None
-    failure = decide((*olds(), replace(slow, waiting=61 * SECOND)), 0, desired()).failure
+    slow = Replica("new0", "new", ContainerState.RUNNING, TargetState.INITIAL, started_here=True, reason="codes: [500]")
+    assert decide((*olds(), replace(slow, not_healthy_for=60 * SECOND)), 0, desired()).failure is None
+    failure = decide((*olds(), replace(slow, not_healthy_for=61 * SECOND)), 0, desired()).failure
     assert failure is not None
     assert failure.reason == "it was not healthy for 60 s: codes: [500]"
 
 
 def test_found_dead_is_replaced() -> None:
     """A replica that was dead before we came is taken out and replaced; it fails nothing."""
-    dead = replace(healthy("new0", "new"), container=Container.EXITED)
+    dead = replace(healthy("new0", "new"), container=ContainerState.EXITED)
     decision = decide((dead, healthy("new1", "new"), healthy("new2", "new")), 0, desired())
     assert decision.failure is None
     assert verbs(decision) == ["deregister new0", "start"]
@@ -96,14 +96,14 @@ def test_unhealthy_old_ones_go_first() -> None:
 def test_sick_old_ones_are_not_given_up_for_nothing() -> None:
     """When every old replica is sick at the same time, none leaves before a new one is healthy: they may recover."""
     sick = tuple(replace(r, target=TargetState.UNHEALTHY) for r in olds())
-    new = Replica("new0", "new", Container.RUNNING, TargetState.INITIAL, ours=True)
+    new = Replica("new0", "new", ContainerState.RUNNING, TargetState.INITIAL, started_here=True)
     assert verbs(decide((*sick, new), 0, desired())) == []
     assert verbs(decide((*sick, healthy("new0", "new")), 0, desired())) == ["deregister old0"]
 
 
 def test_what_a_killed_runner_left_unproven_stands_for_nothing() -> None:
     """A container that never was healthy, registered or not, does not let an old one go, and goes itself."""
-    lost = Replica("new0", "new", Container.RUNNING, waiting=80 * SECOND)
+    lost = Replica("new0", "new", ContainerState.RUNNING, not_healthy_for=80 * SECOND)
     assert verbs(decide((healthy("old0"), lost), 0, desired(replicas=1))) == ["stop new0"]
     registered = replace(lost, target=TargetState.INITIAL)
     assert verbs(decide((healthy("old0"), registered), 0, desired(replicas=1))) == ["deregister new0"]
@@ -134,7 +134,7 @@ def test_converged() -> None:
     """Exactly what is wanted, settled and healthy: nothing to do, and it says so."""
     wanted = tuple(healthy(f"new{n}", "new") for n in range(3))
     assert decide(wanted, 0, desired()) == Decision(converged=True)
-    assert not decide((*wanted[:2], replace(wanted[2], settled=False)), 0, desired()).converged
+    assert not decide((*wanted[:2], replace(wanted[2], restart_policy_set=False)), 0, desired()).converged
 
 
 @dataclass
@@ -178,34 +178,36 @@ class Rollout(RuleBasedStateMachine):
         for action in decision.actions:
             self.check_and_do(action)
 
-    def check_and_do(self, action: Action) -> None:
-        if action.verb is Verb.START:
-            assert sum(r.runs for r in self.replicas()) + self.starting < self.want.ceiling
+    def check_and_do(self, action: RolloutAction) -> None:
+        if action.verb is ActionType.START:
+            assert sum(r.is_running for r in self.replicas()) + self.starting < self.want.max_running
             self.starting += 1
             return
         replica = self.world[action.name].replica
-        assert not replica.busy
+        assert not replica.action_pending
         match action.verb:
-            case Verb.REGISTER:
+            case ActionType.REGISTER:
                 self.put(action.name, target=TargetState.INITIAL)
-            case Verb.SETTLE:
-                self.put(action.name, settled=True)
-            case Verb.DEREGISTER:
-                if replica.runs and replica.target is not TargetState.INITIAL:
+            case ActionType.SET_RESTART_POLICY:
+                self.put(action.name, restart_policy_set=True)
+            case ActionType.DEREGISTER:
+                if replica.is_running and replica.target is not TargetState.INITIAL:
                     proven = (TargetState.HEALTHY, TargetState.UNHEALTHY)
-                    assert sum(r.runs and r.target in proven for r in self.replicas()) - 1 >= self.want.floor
+                    assert (
+                        sum(r.is_running and r.target in proven for r in self.replicas()) - 1 >= self.want.min_healthy
+                    )
                 if replica.healthy:
-                    assert sum(r.healthy for r in self.replicas()) - 1 >= self.want.floor
+                    assert sum(r.healthy for r in self.replicas()) - 1 >= self.want.min_healthy
                 self.put(action.name, target=TargetState.DRAINING)
-            case Verb.CUT:
-                assert replica.draining >= self.want.deregistration_delay
+            case ActionType.ABORT:
+                assert replica.draining_for >= self.want.deregistration_delay
                 self.put(action.name, in_flight=0)
-            case Verb.STOP:
+            case ActionType.STOP:
                 assert replica.target in (None, TargetState.DRAINING)
-                assert replica.in_flight == 0 or replica.draining >= self.want.deregistration_delay
-                self.put(action.name, busy=True)
-            case Verb.REMOVE:
-                assert not replica.runs
+                assert replica.in_flight == 0 or replica.draining_for >= self.want.deregistration_delay
+                self.put(action.name, action_pending=True)
+            case ActionType.REMOVE:
+                assert not replica.is_running
                 assert replica.target in (None, TargetState.DRAINING)
                 del self.world[action.name]
 
@@ -215,7 +217,7 @@ class Rollout(RuleBasedStateMachine):
         self.starting -= 1
         self.serial += 1
         name = f"new{self.serial}"
-        self.world[name] = Sim(Replica(name, "new", Container.RUNNING, ours=True), self.release_is_good)
+        self.world[name] = Sim(Replica(name, "new", ContainerState.RUNNING, started_here=True), self.release_is_good)
 
     @rule(data=st.data())
     def something_happens(self, data: st.DataObject) -> None:
@@ -224,16 +226,16 @@ class Rollout(RuleBasedStateMachine):
             return
         name = data.draw(st.sampled_from(sorted(self.world)))
         sim = self.world[name]
-        if sim.replica.busy:
-            self.put(name, busy=False, container=Container.EXITED)
+        if sim.replica.action_pending:
+            self.put(name, action_pending=False, container=ContainerState.EXITED)
             return
         match data.draw(st.sampled_from(["check", "sick", "die", "request", "answer"])):
-            case "check" if sim.good and sim.replica.runs and sim.replica.target in UNWELL:
-                self.put(name, target=TargetState.HEALTHY, waiting=timedelta(0))
+            case "check" if sim.good and sim.replica.is_running and sim.replica.target in UNWELL:
+                self.put(name, target=TargetState.HEALTHY, not_healthy_for=timedelta(0))
             case "sick" if sim.replica.target is TargetState.HEALTHY:
                 self.put(name, target=TargetState.UNHEALTHY)
             case "die" if sim.replica.template == "old":
-                self.put(name, container=Container.EXITED)
+                self.put(name, container=ContainerState.EXITED)
             case "request" if sim.replica.healthy:
                 self.put(name, in_flight=sim.replica.in_flight + 1)
             case "answer" if sim.replica.in_flight:
@@ -243,17 +245,17 @@ class Rollout(RuleBasedStateMachine):
     def time_passes(self, seconds: int) -> None:
         for name, sim in self.world.items():
             replica = sim.replica
-            if replica.leaving:
-                self.put(name, draining=replica.draining + seconds * SECOND)
+            if replica.is_draining:
+                self.put(name, draining_for=replica.draining_for + seconds * SECOND)
             elif not replica.healthy:
-                self.put(name, waiting=replica.waiting + seconds * SECOND)
+                self.put(name, not_healthy_for=replica.not_healthy_for + seconds * SECOND)
 
     @rule()
     def runner_is_killed(self) -> None:
         """What had been asked of Docker happens or not; the next runner knows nothing of it."""
         self.starting = 0
         for name in list(self.world):
-            self.put(name, ours=False, busy=False, settled=False)
+            self.put(name, started_here=False, action_pending=False, restart_policy_set=False)
 
     @invariant()
     def bad_release_is_never_called_converged(self) -> None:
@@ -265,7 +267,7 @@ class Rollout(RuleBasedStateMachine):
         if not hasattr(self, "world"):
             return
         for name, sim in self.world.items():
-            self.put(name, in_flight=0, waiting=timedelta(0), target=sim.replica.target and self.well(sim))
+            self.put(name, in_flight=0, not_healthy_for=timedelta(0), target=sim.replica.target and self.well(sim))
         for _ in range(200):
             decision = decide(self.replicas(), self.starting, self.want)
             if decision.converged or decision.failure:
@@ -286,10 +288,10 @@ class Rollout(RuleBasedStateMachine):
         while self.starting:
             self.start_returns()
         for name, sim in list(self.world.items()):
-            if sim.replica.busy:
-                self.put(name, busy=False, container=Container.EXITED)
-            elif sim.good and sim.replica.target in UNWELL and sim.replica.runs:
-                self.put(name, target=TargetState.HEALTHY, waiting=timedelta(0))
+            if sim.replica.action_pending:
+                self.put(name, action_pending=False, container=ContainerState.EXITED)
+            elif sim.good and sim.replica.target in UNWELL and sim.replica.is_running:
+                self.put(name, target=TargetState.HEALTHY, not_healthy_for=timedelta(0))
         self.time_passes(10)
 
 

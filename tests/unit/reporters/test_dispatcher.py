@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from pipeline.events import Event, Events
-from pipeline.reporters.dispatcher import Reporting
+from pipeline.reporters.dispatcher import ReporterDispatcher
 from pipeline.store.records import RunState
 from pipeline.store.store import Store
 from tests.begun import begin_run
@@ -28,9 +28,11 @@ class Underway:
         self.run = begin_run(store, "shop").number
         self.events = Events("shop", self.run, masked)
         self.heard: list[Event] = []
-        self.reporting = Reporting(configured(reporters, path, **secrets), self.run, store, self.events, pause=0.01)
+        self.reporting = ReporterDispatcher(
+            configured(reporters, path, **secrets), self.run, store, self.events, pause=0.01
+        )
         self.events.subscribe(self.heard.append)
-        self.events.subscribe(self.reporting.hear)
+        self.events.subscribe(self.reporting.on_event)
 
     def start(self) -> None:
         self.events.emit("run.started", f"run {self.run} of shop")

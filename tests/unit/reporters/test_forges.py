@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.reporters import Report, Undelivered
+from pipeline.reporters import DeliveryFailed, Report
 from pipeline.reporters.commit_status import CommitStatus
 from pipeline.reporters.gitea import Gitea
 from pipeline.reporters.github import GitHub
@@ -100,7 +100,7 @@ def test_gitlab_being_told_what_it_knows(forge: Recorder, report: Reports) -> No
         (404, {}, b'{"message": "404 Project Not Found"}'),
     ]
     made(GitLab, forge).report(report(RunState.RUNNING), reveal)
-    with pytest.raises(Undelivered, match="answered 404 Not Found: 404 Project Not Found"):
+    with pytest.raises(DeliveryFailed, match="answered 404 Not Found: 404 Project Not Found"):
         made(GitLab, forge).report(report(RunState.RUNNING), reveal)
 
 

@@ -9,21 +9,21 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.reporters import Undelivered
+from pipeline.reporters import DeliveryFailed
 from pipeline.reporters import http_post as posting
 from pipeline.reporters.http_post import post
 from tests.unit.reporters.conftest import TOKEN, Recorder
 
 
-def refused(url: str, headers: dict[str, str] | None = None) -> Undelivered:
-    with pytest.raises(Undelivered) as caught:
+def refused(url: str, headers: dict[str, str] | None = None) -> DeliveryFailed:
+    with pytest.raises(DeliveryFailed) as caught:
         post(f"{url}/{TOKEN}", {}, headers)
     assert TOKEN not in str(caught.value)
     return caught.value
 
 
 @pytest.mark.parametrize(
-    ("status", "headers", "again", "after"),
+    ("status", "headers", "retryable", "retry_after"),
     [
         (301, {"Location": "http://127.0.0.1:1/"}, False, 0),
         (400, {}, False, 0),
@@ -40,12 +40,12 @@ def refused(url: str, headers: dict[str, str] | None = None) -> Undelivered:
     ],
 )
 def test_what_may_pass_is_tried_again(
-    status: int, headers: dict[str, str], again: bool, after: float, forge: Recorder
+    status: int, headers: dict[str, str], retryable: bool, retry_after: float, forge: Recorder
 ) -> None:
     """A token that is wrong stays wrong; a server that is busy does not. A redirect is not followed."""
     forge.answers = [(status, headers, b"")]
     error = refused(forge.url)
-    assert (error.again, error.after) == (again, after)
+    assert (error.retryable, error.retry_after) == (retryable, retry_after)
     assert f"answered {status} " in str(error)
 
 
@@ -75,7 +75,7 @@ def test_nobody_there() -> None:
         port = taken.getsockname()[1]
     error = refused(f"http://127.0.0.1:{port}")
     assert str(error) == f"cannot reach 127.0.0.1:{port}: Connection refused"
-    assert error.again
+    assert error.retryable
 
 
 def test_somebody_who_hangs_up() -> None:
@@ -85,7 +85,7 @@ def test_somebody_who_hangs_up() -> None:
         threading.Thread(target=lambda: server.accept()[0].close(), daemon=True).start()
         error = refused(f"http://127.0.0.1:{server.getsockname()[1]}")
     assert "cannot reach 127.0.0.1" in str(error)
-    assert error.again
+    assert error.retryable
 
 
 def test_somebody_who_does_not_answer(forge: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,19 +97,19 @@ def test_somebody_who_does_not_answer(forge: Recorder, monkeypatch: pytest.Monke
     error = refused(forge.url)
     assert time.monotonic() - began < 5
     assert "did not answer within" in str(error)
-    assert error.again
+    assert error.retryable
 
 
 @pytest.mark.parametrize("url", ["hooks.example.com/services", "ftp://example.com", "http://", "http://[::1", "x"])
 def test_what_is_no_url(url: str) -> None:
     """A secret that holds something else is not shown."""
-    assert not refused(url).again
+    assert not refused(url).retryable
 
 
 def test_a_token_that_fits_no_header(forge: Recorder) -> None:
     """A secret with a newline in it, say, is not shown."""
-    assert not refused(forge.url, {"Authorization": f"Bearer {TOKEN}\n"}).again
-    assert not refused(forge.url, {"Authorization": f"Bearer {TOKEN}€"}).again
+    assert not refused(forge.url, {"Authorization": f"Bearer {TOKEN}\n"}).retryable
+    assert not refused(forge.url, {"Authorization": f"Bearer {TOKEN}€"}).retryable
     assert forge.asked == []
 
 

@@ -12,7 +12,7 @@ from pipeline.config.load import load
 from pipeline.config.models import Pipeline
 from pipeline.config.reference import reference_page
 from pipeline.config.schema import json_schema
-from pipeline.reporters.webhook import Webhook
+from pipeline.reporters.webhook import WebhookReporter
 
 REST = """\
 name: shop
@@ -40,7 +40,7 @@ def test_a_reporter_and_its_options(tmp_path: Path) -> None:
     """Its own model has them, with its defaults; parameters may stand in them."""
     text = "  own: {type: webhook, url: 'https://${host}/hook'}\nparameters: {host: {default: example.com}}\n"
     own = loaded(tmp_path, text).reporters["own"]
-    assert own == Webhook(type="webhook", url="https://example.com/hook")
+    assert own == WebhookReporter(type="webhook", url="https://example.com/hook")
 
 
 @pytest.mark.parametrize(
@@ -123,13 +123,13 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     )
     (packages / "pigeon.py").write_text(
         "from pydantic import Field\n"
-        "from pipeline.reporters import Report, Reporter, Reveal\n"
+        "from pipeline.reporters import Report, Reporter, ResolveSecrets\n"
         "class Stone: ...\n"
         "class Pigeon(Reporter):\n"
         '    """A pigeon."""\n'
         '    loft: str = Field(description="Where it flies to.")\n'
         '    speed: int = Field(60, ge=1, description="How fast.")\n'
-        "    def report(self, report: Report, reveal: Reveal) -> None:\n"
+        "    def report(self, report: Report, reveal: ResolveSecrets) -> None:\n"
         "        raise RuntimeError(reveal(self.loft))\n"
     )
     monkeypatch.syspath_prepend(packages)

@@ -7,7 +7,7 @@ import hmac
 from collections.abc import Callable
 
 from pipeline.reporters import Report
-from pipeline.reporters.webhook import Webhook
+from pipeline.reporters.webhook import WebhookReporter
 from pipeline.store.records import RunState
 from tests.unit.reporters.conftest import SHA, TOKEN, Recorder, reveal
 
@@ -15,7 +15,7 @@ from tests.unit.reporters.conftest import SHA, TOKEN, Recorder, reveal
 def test_the_event_and_the_run(forge: Recorder, report: Callable[..., Report]) -> None:
     """What happened, to which run, as it was then."""
     told = report(RunState.FAILED, reason="the tests failed")
-    Webhook(type="webhook", url=f"{forge.url}/hook?a=b").report(told, reveal)
+    WebhookReporter(type="webhook", url=f"{forge.url}/hook?a=b").report(told, reveal)
     (asked,) = forge.asked
     assert (asked.method, asked.path) == ("POST", "/hook?a=b")
     assert asked.headers["X-Penstock-Event"] == "run.finished"
@@ -32,7 +32,7 @@ def test_the_event_and_the_run(forge: Recorder, report: Callable[..., Report]) -
 
 def test_the_signature(forge: Recorder, report: Callable[..., Report]) -> None:
     """The HMAC of the body as it was sent, so that nobody else can send one."""
-    Webhook(type="webhook", url=forge.url, secret="${secret:TOKEN}").report(report(RunState.RUNNING), reveal)
+    WebhookReporter(type="webhook", url=forge.url, secret="${secret:TOKEN}").report(report(RunState.RUNNING), reveal)
     (asked,) = forge.asked
     expected = hmac.new(TOKEN.encode(), asked.body, hashlib.sha256).hexdigest()
     assert asked.headers["X-Penstock-Signature-256"] == f"sha256={expected}"
@@ -40,7 +40,11 @@ def test_the_signature(forge: Recorder, report: Callable[..., Report]) -> None:
 
 def test_the_delivery_has_the_same_id_again(forge: Recorder, report: Callable[..., Report]) -> None:
     """Whoever got it twice can tell."""
-    webhook, first, second = Webhook(type="webhook", url=forge.url), report(RunState.RUNNING), report(RunState.RUNNING)
+    webhook, first, second = (
+        WebhookReporter(type="webhook", url=forge.url),
+        report(RunState.RUNNING),
+        report(RunState.RUNNING),
+    )
     for told in (first, first, second):
         webhook.report(told, reveal)
     ids = [asked.headers["X-Penstock-Delivery"] for asked in forge.asked]

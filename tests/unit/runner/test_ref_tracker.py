@@ -9,8 +9,8 @@ import pytest
 
 from pipeline.base.home import Home
 from pipeline.config.load import load
-from pipeline.runner.context import Workshop
-from pipeline.runner.ref_tracker import Arrivals
+from pipeline.runner.context import PipelineContext
+from pipeline.runner.ref_tracker import RefTracker
 from pipeline.store.records import Trigger
 from pipeline.store.store import Store
 from tests.unit.source.work import Work
@@ -38,8 +38,8 @@ class Repository:
     def came(self, triggers: str) -> list[str | None]:
         """The refs of the runs that a look queues."""
         self._file.write_text(PIPELINE.replace("{triggers}", triggers) + f"source: {{repository: {self.work.path}}}\n")
-        workshop = Workshop(self._home, load(self._file), self.store)
-        return [run.ref for run in Arrivals(lambda: workshop, lambda: None).look(Trigger.POLL)]
+        pipeline_context = PipelineContext(self._home, load(self._file), self.store)
+        return [run.ref for run in RefTracker(lambda: pipeline_context, lambda: None).scan(Trigger.POLL)]
 
 
 @pytest.fixture

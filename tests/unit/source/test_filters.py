@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from stages.source.filters import touches
+from stages.source.filters import matches_any
 
 
 @pytest.mark.parametrize(
@@ -26,7 +26,7 @@ from stages.source.filters import touches
 )
 def test_what_a_glob_means(changed: str, glob: str) -> None:
     """A folder means everything in it."""
-    assert touches([changed], [glob])
+    assert matches_any([changed], [glob])
 
 
 @pytest.mark.parametrize(
@@ -41,4 +41,4 @@ def test_what_a_glob_means(changed: str, glob: str) -> None:
 )
 def test_what_a_glob_does_not_mean(changed: str, glob: str) -> None:
     """One star stays within its folder, and a dot is a dot."""
-    assert not touches([changed], [glob])
+    assert not matches_any([changed], [glob])

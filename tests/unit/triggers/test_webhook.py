@@ -10,7 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.triggers import webhook
-from pipeline.triggers.webhook import Delivery, Head, Ignored, Refused, read_delivery, read_head
+from pipeline.triggers.webhook import (
+    Delivery,
+    DeliveryHeaders,
+    IgnoredDelivery,
+    WebhookRejected,
+    parse_delivery,
+    parse_headers,
+)
 from tests.unit.triggers.deliveries import (
     MARK,
     NONE,
@@ -26,15 +33,15 @@ from tests.unit.triggers.deliveries import (
 _NOW = 1_795_000_000.0
 
 
-def read(request: Sent, secret: str = SECRET, now: float = _NOW) -> Delivery | Ignored:
+def read(request: Sent, secret: str = SECRET, now: float = _NOW) -> Delivery | IgnoredDelivery:
     """What a request says, by the forge in its path."""
     forge: Any = request.path.rsplit("/", 1)[1]
-    return read_delivery(forge, request.headers, request.body, secret, now)
+    return parse_delivery(forge, request.headers, request.body, secret, now)
 
 
-def refusal(request: Sent, secret: str = SECRET, now: float = _NOW) -> Refused:
+def refusal(request: Sent, secret: str = SECRET, now: float = _NOW) -> WebhookRejected:
     """Why a request is refused."""
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(WebhookRejected) as caught:
         read(request, secret, now)
     return caught.value
 
@@ -47,9 +54,9 @@ def test_the_signature_is_that_of_githubs_documentation() -> None:
         ("X-GitHub-Event", "push"),
         ("X-Hub-Signature-256", f"sha256={digest}"),
     )
-    head = read_head("github", headers, "It's a Secret to Everybody", _NOW)
-    assert head.covers(b"Hello, World!")
-    assert not head.covers(b"Hello, World?")
+    head = parse_headers("github", headers, "It's a Secret to Everybody", _NOW)
+    assert head.verify(b"Hello, World!")
+    assert not head.verify(b"Hello, World?")
 
 
 def test_the_signature_is_that_of_standard_webhooks() -> None:
@@ -61,18 +68,18 @@ def test_the_signature_is_that_of_standard_webhooks() -> None:
         ("webhook-timestamp", "1614265330"),
         ("webhook-signature", "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="),
     )
-    head = read_head("gitlab", headers, "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", 1614265330.0)
-    assert head.covers(b'{"test": 2432232314}')
-    assert not head.covers(b'{"test": 2432232315}')
+    head = parse_headers("gitlab", headers, "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", 1614265330.0)
+    assert head.verify(b'{"test": 2432232314}')
+    assert not head.verify(b'{"test": 2432232315}')
 
 
 @given(body=st.binary(max_size=200))
 def test_no_other_body_is_covered(body: bytes) -> None:
     """A signature holds for the body that it was made of, and for no other."""
     request = sent("github")
-    head = read_head("github", request.headers, SECRET, _NOW)
-    assert head.covers(request.body)
-    assert head.covers(body) == (body == request.body)
+    head = parse_headers("github", request.headers, SECRET, _NOW)
+    assert head.verify(request.body)
+    assert head.verify(body) == (body == request.body)
 
 
 @pytest.mark.parametrize("forge", ["github", "gitea"])
@@ -131,7 +138,7 @@ def test_a_digest_is_of_one_delivery(forge: Any) -> None:
 def test_a_deletion_is_one_in_either_length() -> None:
     """Zeros in place of an object, of SHA-1 or SHA-256, say that the ref is gone."""
     for zeros in (NONE, "0" * 64):
-        assert read(sent("gitea", payload("gitea", sha=zeros))) == Ignored("refs/heads/main was deleted")
+        assert read(sent("gitea", payload("gitea", sha=zeros))) == IgnoredDelivery("refs/heads/main was deleted")
 
 
 @given(
@@ -141,10 +148,10 @@ def test_a_deletion_is_one_in_either_length() -> None:
 def test_a_refusal_repeats_nothing_of_the_body(ref: object, sha: object) -> None:
     """Whatever a genuine body holds, it is a delivery, ignored, or refused with 400, without a word of it."""
     body = json.dumps({"ref": ref, "after": sha, "mark": MARK}).encode()
-    told: Delivery | Ignored | tuple[int, str]
+    told: Delivery | IgnoredDelivery | tuple[int, str]
     try:
         told = read(sent("github", body))
-    except Refused as error:
+    except WebhookRejected as error:
         told = (error.status, error.reason)
     assert told in {
         (400, "ref is not the full name of a branch or a tag, such as refs/heads/main"),
@@ -154,4 +161,4 @@ def test_a_refusal_repeats_nothing_of_the_body(ref: object, sha: object) -> None
 
 def test_a_head_without_signatures_covers_what_follows() -> None:
     """Where the headers have proved who sends, no body can be wrong."""
-    assert Head("Push Hook", "", is_form=False).covers(b"anything")
+    assert DeliveryHeaders("Push Hook", "", is_form=False).verify(b"anything")

@@ -19,7 +19,7 @@ from pathlib import Path
 from threading import Thread
 from typing import ClassVar
 
-from pipeline.balancer.haproxy.functions.event import LIMIT, FunctionAnswer, FunctionRequest, NoAnswer
+from pipeline.balancer.haproxy.functions.event import LIMIT, FunctionRequest, FunctionResponse, InvalidFunctionResponse
 from pipeline.balancer.haproxy.server_args import same_target
 from pipeline.balancer.haproxy.words import FUNCTION_CHECK, FUNCTION_GROUP, FUNCTION_SOCKET, FUNCTION_TARGET
 from pipeline.balancer.model import Target
@@ -52,7 +52,7 @@ class _Handler(BaseHTTPRequestHandler):
         body = self._body()
         if body is None:
             self.close_connection = True
-            self._answer(FunctionAnswer(413, "", (), b""))
+            self._answer(FunctionResponse(413, "", (), b""))
             return
         group, name = self.headers.get(FUNCTION_GROUP, ""), self.headers.get(FUNCTION_TARGET, "")
         try:
@@ -63,10 +63,10 @@ class _Handler(BaseHTTPRequestHandler):
                 headers = [h for h in self.headers.items() if h[0].lower() not in _OURS]
                 request = FunctionRequest(self.command, self.path, headers, body)
                 event = json.dumps(request.event(group, multiple=multiple)).encode()
-                answer = FunctionAnswer.of(_invoked(target, event), multiple=multiple)
-        except (NoAnswer, PenstockError, LookupError, OSError, http.client.HTTPException) as error:
+                answer = FunctionResponse.of(_invoked(target, event), multiple=multiple)
+        except (InvalidFunctionResponse, PenstockError, LookupError, OSError, http.client.HTTPException) as error:
             print(f"{group} {name}: {error}", file=sys.stderr, flush=True)  # noqa: T201  # its log
-            answer = FunctionAnswer(502, "", (), b"")
+            answer = FunctionResponse(502, "", (), b"")
         self._answer(answer)
 
     def _body(self) -> bytes | None:
@@ -95,7 +95,7 @@ class _Handler(BaseHTTPRequestHandler):
             raise LookupError("there is no such target")
         return target, attributes.multi_value_headers
 
-    def _answer(self, answer: FunctionAnswer) -> None:
+    def _answer(self, answer: FunctionResponse) -> None:
         self.send_response_only(answer.status, answer.reason or None)
         for name, value in answer.headers:
             if name.lower() not in ("content-length", "transfer-encoding", "connection"):
@@ -116,26 +116,26 @@ class _Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
     daemon_threads = False
     request_queue_size = 1024
 
-    def end_later(self, *_: object) -> None:
+    def shutdown_soon(self, *_: object) -> None:
         """Have `serve_forever` return: the handler of a signal, which must not wait for it."""
         Thread(target=self.shutdown).start()
 
-    def take_the_rest(self) -> None:
+    def serve_backlog(self) -> None:
         """Serve those who connected before the socket lost its name to a successor."""
         while select.select([self], [], [], 0)[0]:
             self.handle_request()
 
 
-def _reached(target: Target) -> FunctionAnswer:
+def _reached(target: Target) -> FunctionResponse:
     with closing(http.client.HTTPConnection(target.address, target.port, timeout=_CONNECT)) as connection:
         connection.connect()
-    return FunctionAnswer(200, "", (), b"")
+    return FunctionResponse(200, "", (), b"")
 
 
 def _invoked(target: Target, event: bytes) -> bytes:
     """What the function returned. Never more than one byte above the limit is read."""
     if len(event) > LIMIT:
-        raise NoAnswer(f"the event is larger than {LIMIT >> 20} MiB")
+        raise InvalidFunctionResponse(f"the event is larger than {LIMIT >> 20} MiB")
     with closing(http.client.HTTPConnection(target.address, target.port, timeout=_PATIENCE)) as connection:
         connection.request("POST", _INVOKE, event, {"Content-Type": "application/json"})
         return connection.getresponse().read(LIMIT + 1)
@@ -148,11 +148,11 @@ def serve(directory: Path) -> None:
     os.chdir(directory)
     with _Server(str(draft), _Handler) as server:
         draft.chmod(0o600)
-        signal.signal(signal.SIGTERM, server.end_later)
+        signal.signal(signal.SIGTERM, server.shutdown_soon)
         # By name only when it listens: whoever finds the socket can use it.
         draft.rename(FUNCTION_SOCKET)
         server.serve_forever()
-        server.take_the_rest()
+        server.serve_backlog()
 
 
 if __name__ == "__main__":

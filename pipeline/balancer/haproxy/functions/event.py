@@ -19,7 +19,7 @@ _TEXT = ("text/", "application/json", "application/javascript", "application/xml
 Pairs = Sequence[tuple[str, str]]
 
 
-class NoAnswer(ValueError):
+class InvalidFunctionResponse(ValueError):
     """What the function returned is no answer."""
 
 
@@ -66,7 +66,7 @@ class FunctionRequest:
 
 
 @dataclass(frozen=True)
-class FunctionAnswer:
+class FunctionResponse:
     """What the client is answered."""
 
     status: int
@@ -75,10 +75,10 @@ class FunctionAnswer:
     body: bytes
 
     @classmethod
-    def of(cls, result: bytes, *, multiple: bool) -> FunctionAnswer:
-        """Read a function's result. Raises `NoAnswer` with what is wrong."""
+    def of(cls, result: bytes, *, multiple: bool) -> FunctionResponse:
+        """Read a function's result. Raises `InvalidFunctionResponse` with what is wrong."""
         if len(result) > LIMIT:
-            raise NoAnswer(f"it returned more than {LIMIT >> 20} MiB")
+            raise InvalidFunctionResponse(f"it returned more than {LIMIT >> 20} MiB")
         try:
             found = json.loads(result)
             status = int(found["statusCode"])
@@ -87,12 +87,12 @@ class FunctionAnswer:
                 body = base64.b64decode(body, validate=True)
             headers = _headers(found, multiple=multiple)
         except (ValueError, KeyError, TypeError, AttributeError, binascii.Error) as error:
-            raise NoAnswer(f"it returned no answer: {error!r}") from error
+            raise InvalidFunctionResponse(f"it returned no answer: {error!r}") from error
         if not 200 <= status <= 599:
-            raise NoAnswer(f"it returned the status {status}")
+            raise InvalidFunctionResponse(f"it returned the status {status}")
         _, _, reason = str(found.get("statusDescription") or "").partition(" ")
         if not all(_is_header_text(text) for text in (reason, *(text for pair in headers for text in pair))):
-            raise NoAnswer("it returned a header or a reason that cannot be sent")
+            raise InvalidFunctionResponse("it returned a header or a reason that cannot be sent")
         return cls(status, reason, headers, body)
 
 

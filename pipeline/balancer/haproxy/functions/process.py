@@ -15,7 +15,7 @@ from pathlib import Path
 from pipeline.balancer.haproxy.words import FUNCTION_SOCKET
 from pipeline.base.errors import BalancerFault
 from pipeline.base.files import write_atomically
-from pipeline.base.sockets import connected
+from pipeline.base.sockets import connection_to
 
 _PID_FILE = "functions.pid"
 _LOG = "functions.log"
@@ -33,7 +33,7 @@ def ensure_running(directory: Path) -> None:
         _start(directory)
 
 
-def renew(directory: Path) -> None:
+def ensure_current(directory: Path) -> None:
     """Start the adapter where it does not answer, or is of other code than ours: an upgrade has then come between.
 
     What comes from now on is the new one's; the former ends when it has answered what it has begun.
@@ -110,7 +110,7 @@ def _spawn(directory: Path) -> int:
 def _listener(directory: Path) -> int | None:
     """The process that listens; None where nobody does."""
     try:
-        with connected(directory, FUNCTION_SOCKET, _PATIENCE) as connection:
+        with connection_to(directory, FUNCTION_SOCKET, _PATIENCE) as connection:
             credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
             return int(_CREDENTIALS.unpack(credentials)[0])
     except OSError:

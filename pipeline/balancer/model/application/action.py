@@ -9,9 +9,9 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from pipeline.balancer.model.application.jwt import JwtValidation
-from pipeline.base.errors import Misfit
+from pipeline.base.errors import FieldError
 from pipeline.base.quantity import Duration, Whole
-from pipeline.base.schema import Brief, Name, Resource, between
+from pipeline.base.schema import Model, Name, Shorthand, between
 
 _PLACEHOLDER = re.compile(r"#\{(protocol|host|port|path|query)\}")
 _MOST_GROUPS = 5
@@ -28,10 +28,10 @@ def _template(text: str) -> str:
 Template = Annotated[str, Field(max_length=128), AfterValidator(_template)]
 
 
-class WeightedTargetGroup(Brief):
+class WeightedTargetGroup(Shorthand):
     """A target group and its share."""
 
-    brief: ClassVar[str] = "target_group"
+    shorthand: ClassVar[str] = "target_group"
 
     target_group: Name = Field(description="The target group.")
     weight: Whole = Field(
@@ -39,7 +39,7 @@ class WeightedTargetGroup(Brief):
     )
 
 
-class GroupStickiness(Resource):
+class GroupStickiness(Model):
     """Whether a client stays with the target group that it was given first."""
 
     duration: Duration = Field(description="How long after its last request, 1s to 7d.")
@@ -50,10 +50,10 @@ class GroupStickiness(Resource):
         return between(value, "1s", "7d", timedelta(seconds=1), timedelta(days=7))
 
 
-class Forward(Brief):
+class Forward(Shorthand):
     """Which target groups get the request: one, or several by weight."""
 
-    brief: ClassVar[str] = "target_groups"
+    shorthand: ClassVar[str] = "target_groups"
 
     target_groups: tuple[WeightedTargetGroup, ...] = Field(
         min_length=1, max_length=_MOST_GROUPS, description="One to five target groups."
@@ -69,13 +69,13 @@ class Forward(Brief):
     def _usable(self) -> Self:
         names = [group.target_group for group in self.target_groups]
         if len(names) != len(set(names)):
-            raise Misfit("target_groups", "names a target group twice")
+            raise FieldError("target_groups", "names a target group twice")
         if not any(group.weight for group in self.target_groups):
-            raise Misfit("target_groups", "has no weight above 0, so nobody would get a request")
+            raise FieldError("target_groups", "has no weight above 0, so nobody would get a request")
         return self
 
 
-class Redirect(Resource):
+class Redirect(Model):
     """Sends the client elsewhere. What is left out stays as the client had it."""
 
     protocol: Literal["HTTP", "HTTPS", "#{protocol}"] = Field("#{protocol}", description="The protocol.")
@@ -108,7 +108,7 @@ class Redirect(Resource):
         return self
 
 
-class FixedResponse(Resource):
+class FixedResponse(Model):
     """Answers by itself."""
 
     status_code: str = Field(pattern=r"^[245]\d\d$", description="A status code of 2XX, 4XX or 5XX.")
@@ -125,13 +125,13 @@ class FixedResponse(Resource):
     @model_validator(mode="after")
     def _body_fits(self) -> Self:
         if self.message_body and self.status_code == "204":
-            raise Misfit("message_body", "is given, and an answer of status 204 has none")
+            raise FieldError("message_body", "is given, and an answer of status 204 has none")
         if "\0" in self.message_body:
-            raise Misfit("message_body", "must be text")
+            raise FieldError("message_body", "must be text")
         return self
 
 
-class Action(Resource):
+class Action(Model):
     """What a listener does with a request: exactly one of forward, redirect and fixed_response."""
 
     jwt_validation: JwtValidation | None = Field(

@@ -6,9 +6,9 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
-from pipeline.base.errors import Misfit
+from pipeline.base.errors import FieldError
 from pipeline.base.quantity import Whole
-from pipeline.base.schema import Resource
+from pipeline.base.schema import Model
 
 _CLOUD = "it belongs to AWS's network, of which there is none here"
 _S3 = "there is no S3 here: `pipeline balancer log` prints the access log in the same fields"
@@ -48,7 +48,7 @@ OnOff = Annotated[Literal["on", "off"], BeforeValidator(_on_off)]
 _SETS: Any = Field(None, description="Sets this header in every answer, in place of a target's own.")
 
 
-class Attributes(Resource):
+class Attributes(Model):
     """A section of attributes. `refused` holds those of ELB that it does not take, and why."""
 
     refused: ClassVar[dict[str, str]] = {}
@@ -59,7 +59,7 @@ class Attributes(Resource):
         for key in data if isinstance(data, dict) else ():
             for prefix, reason in cls.refused.items():
                 if str(key) == prefix or (prefix.endswith(".") and str(key).startswith(prefix)):
-                    raise Misfit(str(key), f"has no effect here: {reason}")
+                    raise FieldError(str(key), f"has no effect here: {reason}")
         return data
 
 
@@ -239,11 +239,11 @@ class TargetGroupAttributes(Attributes):
     )
 
     @property
-    def needs_few(self) -> bool:
+    def needs_one_healthy(self) -> bool:
         """Whether one healthy target is enough: the others are only called on when there is none."""
         return self.minimum_healthy_count in (1, "off") and self.minimum_healthy_percentage == "off"
 
-    def least_healthy(self, registered: int) -> int:
+    def min_healthy_targets(self, registered: int) -> int:
         """With fewer healthy targets than this, all of the registered ones get requests."""
         count = 1 if self.minimum_healthy_count == "off" else self.minimum_healthy_count
         share = 0 if self.minimum_healthy_percentage == "off" else self.minimum_healthy_percentage
@@ -259,11 +259,11 @@ class TargetGroupAttributes(Attributes):
     @model_validator(mode="after")
     def _fit_together(self) -> Self:
         if self.slow_start and self.algorithm != "round_robin":
-            raise Misfit("slow_start.duration_seconds", f"goes with round_robin only, not with {self.algorithm}")
+            raise FieldError("slow_start.duration_seconds", f"goes with round_robin only, not with {self.algorithm}")
         if self.anomaly_mitigation == "on" and self.algorithm != "weighted_random":
-            raise Misfit("load_balancing.algorithm.anomaly_mitigation", "goes with weighted_random only")
+            raise FieldError("load_balancing.algorithm.anomaly_mitigation", "goes with weighted_random only")
         if self.stickiness and self.stickiness_type == "app_cookie" and self.app_cookie_name is None:
-            raise Misfit("stickiness.type", "app_cookie needs stickiness.app_cookie.cookie_name")
+            raise FieldError("stickiness.type", "app_cookie needs stickiness.app_cookie.cookie_name")
         if self.minimum_healthy_percentage != "off" and self.minimum_healthy_percentage > 100:
-            raise Misfit(f"{_ROUTING}.percentage", "must be 1 to 100, or off")
+            raise FieldError(f"{_ROUTING}.percentage", "must be 1 to 100, or off")
         return self

@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from pipeline.balancer.model.application.wildcard import Wildcard
-from pipeline.base.schema import Brief, Resource
+from pipeline.base.schema import Model, Shorthand
 
 _MOST_TEXT = 128
 # What ELB does not take, and what Python and HAProxy read differently.
@@ -79,7 +79,7 @@ Path = Annotated[Text, _pattern(r"A-Za-z0-9_.$/~\"'@:+&\\\-", "letters, digits a
 Printable = Annotated[Text, Field(pattern=r"^[ -~]*$")]
 
 
-class _Values(Resource):
+class _Values(Model):
     """Values of which one has to match, or expressions."""
 
     values: tuple[Any, ...] = ()
@@ -94,18 +94,18 @@ class _Values(Resource):
         return self
 
 
-class HostHeader(_Values, Brief):
+class HostHeader(_Values, Shorthand):
     """The host that the client asks for, without its port. Case does not count."""
 
-    brief: ClassVar[str] = "values"
+    shorthand: ClassVar[str] = "values"
 
     values: tuple[Host, ...] = Field((), description="Host names; `*.example.com` is not `example.com`.")
 
 
-class PathPattern(_Values, Brief):
+class PathPattern(_Values, Shorthand):
     """The path of the request, without its query, as the client sent it. Case counts."""
 
-    brief: ClassVar[str] = "values"
+    shorthand: ClassVar[str] = "values"
 
     values: tuple[Path, ...] = Field((), description="Paths; `*` also stands for a `/`.")
 
@@ -117,40 +117,40 @@ class HttpHeader(_Values):
     values: tuple[Annotated[Printable, Field(min_length=1)], ...] = Field((), description="What it holds.")
 
 
-class QueryStringValue(Brief):
+class QueryStringValue(Shorthand):
     """A key and a value, or any key's value."""
 
-    brief: ClassVar[str] = "value"
+    shorthand: ClassVar[str] = "value"
 
     key: Printable | None = Field(None, description="The key. Left out: any key.")
     value: Printable = Field(description="The value, as the client wrote it. Case does not count.")
 
 
-class QueryString(Brief):
+class QueryString(Shorthand):
     """Parameters of the query, of which one has to match."""
 
-    brief: ClassVar[str] = "values"
+    shorthand: ClassVar[str] = "values"
 
     values: tuple[QueryStringValue, ...] = Field(min_length=1, description="Keys and values.")
 
 
-class HttpRequestMethod(Brief):
+class HttpRequestMethod(Shorthand):
     """The request's method."""
 
-    brief: ClassVar[str] = "values"
+    shorthand: ClassVar[str] = "values"
 
     values: tuple[Annotated[str, AfterValidator(_method)], ...] = Field(min_length=1, description="Methods.")
 
 
-class SourceIp(Brief):
+class SourceIp(Shorthand):
     """The address that the connection comes from. `X-Forwarded-For` does not count."""
 
-    brief: ClassVar[str] = "values"
+    shorthand: ClassVar[str] = "values"
 
     values: tuple[Annotated[str, AfterValidator(_cidr)], ...] = Field(min_length=1, description="Address ranges.")
 
 
-class Condition(Resource):
+class Condition(Model):
     """One thing that has to hold. Exactly one key."""
 
     host_header: HostHeader | None = Field(None, description="The host asked for.")

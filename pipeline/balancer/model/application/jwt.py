@@ -6,8 +6,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from pipeline.base.errors import Misfit
-from pipeline.base.schema import Resource
+from pipeline.base.errors import FieldError
+from pipeline.base.schema import Model
 
 _RESERVED = ("iss", "exp", "nbf", "iat")
 
@@ -30,7 +30,7 @@ def _word(text: str) -> str:
     return text
 
 
-class Claim(Resource):
+class Claim(Model):
     """One more claim that the token has to hold."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,128}$"), AfterValidator(_claim)] = Field(
@@ -51,11 +51,11 @@ class Claim(Resource):
     @model_validator(mode="after")
     def _separable(self) -> Self:
         if self.format == "space-separated-values" and " " in "".join(self.values):
-            raise Misfit("values", "must hold no space where spaces separate them")
+            raise FieldError("values", "must hold no space where spaces separate them")
         return self
 
 
-class JwtValidation(Resource):
+class JwtValidation(Model):
     """What a token in `Authorization: Bearer …` must be: signed by RS256, of this issuer, not expired."""
 
     jwks: Annotated[str, AfterValidator(_source)] = Field(

@@ -10,11 +10,11 @@ from pipeline.balancer.model.application.action import Action
 from pipeline.balancer.model.application.attributes import ListenerAttributes
 from pipeline.balancer.model.application.rule import Rule
 from pipeline.balancer.model.tls import Certificate, MutualAuthentication, SslPolicy
-from pipeline.base.errors import Misfit
-from pipeline.base.schema import Port, Resource
+from pipeline.base.errors import FieldError
+from pipeline.base.schema import Model, Port
 
 
-class Listener(Resource):
+class Listener(Model):
     """A port the load balancer answers on."""
 
     protocol: Literal["HTTP", "HTTPS"] | None = Field(None, description="What clients speak. HTTP where left out.")
@@ -39,28 +39,28 @@ class Listener(Resource):
         if self.default_action is None:
             self._joins()
         elif self.protocol == "HTTPS" and not self.certificates:
-            raise Misfit("certificates", "an HTTPS listener needs one")
+            raise FieldError("certificates", "an HTTPS listener needs one")
         if self.protocol != "HTTPS" and self.default_action is not None:
             for name in ("certificates", "ssl_policy", "mutual_authentication"):
                 if getattr(self, name):
-                    raise Misfit(name, "needs protocol: HTTPS")
+                    raise FieldError(name, "needs protocol: HTTPS")
         if self.protocol != "HTTPS" and any(action.jwt_validation for action in self.actions()) and self.default_action:
-            raise Misfit("protocol", "must be HTTPS for jwt_validation: a token sent in the clear is anybody's")
+            raise FieldError("protocol", "must be HTTPS for jwt_validation: a token sent in the clear is anybody's")
         priorities = [rule.priority for rule in self.rules]
         if twice := next((p for p in priorities if priorities.count(p) > 1), None):
-            raise Misfit("rules", f"holds two rules of priority {twice}")
+            raise FieldError("rules", f"holds two rules of priority {twice}")
         return self
 
     def _joins(self) -> None:
         for name in ("protocol", "ssl_policy", "mutual_authentication"):
             if getattr(self, name) is not None:
-                raise Misfit(
+                raise FieldError(
                     name, "belongs where the listener's default_action is; without one, it is another pipeline's"
                 )
         if not self.rules:
-            raise Misfit("default_action", "is missing, and so are rules for the listener of another pipeline")
+            raise FieldError("default_action", "is missing, and so are rules for the listener of another pipeline")
         if self.attributes != ListenerAttributes():
-            raise Misfit("attributes", "belong to the pipeline whose listener this is")
+            raise FieldError("attributes", "belong to the pipeline whose listener this is")
 
     @property
     def secure(self) -> bool:

@@ -9,11 +9,11 @@ from pydantic import Field, model_validator
 
 from pipeline.balancer.model.application.attributes import LoadBalancerAttributes
 from pipeline.balancer.model.application.listener import Listener
-from pipeline.base.errors import Misfit
-from pipeline.base.schema import Resource
+from pipeline.base.errors import FieldError
+from pipeline.base.schema import Model
 
 
-class LoadBalancer(Resource):
+class LoadBalancer(Model):
     """One entry point: its listeners, and whom it lets in."""
 
     type: Literal["application"] = Field("application", description="An application load balancer (ALB).")
@@ -29,7 +29,7 @@ class LoadBalancer(Resource):
     @model_validator(mode="after")
     def _address_fits(self) -> Self:
         if self.address and self.scheme == "internal" and self.address.is_global:
-            raise Misfit("address", f"{self.address} is public, and the scheme internal")
+            raise FieldError("address", f"{self.address} is public, and the scheme internal")
         return self
 
     @property

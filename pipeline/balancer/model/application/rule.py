@@ -9,9 +9,9 @@ from pydantic import AfterValidator, Field, model_validator
 
 from pipeline.balancer.model.application.action import Action
 from pipeline.balancer.model.application.condition import Condition, regular_expression
-from pipeline.base.errors import Misfit
+from pipeline.base.errors import FieldError
 from pipeline.base.quantity import Whole
-from pipeline.base.schema import Resource
+from pipeline.base.schema import Model
 
 _MOST = 5
 _ONCE = ("host_header", "path_pattern", "http_request_method", "source_ip")
@@ -23,7 +23,7 @@ def _replacement(text: str) -> str:
     return text
 
 
-class Rewrite(Resource):
+class Rewrite(Model):
     """Where the expression is found, what it matches is replaced; where not, all stays."""
 
     regex: Annotated[str, Field(min_length=1, max_length=1024), AfterValidator(regular_expression)] = Field(
@@ -38,18 +38,18 @@ class Rewrite(Resource):
         groups = re.compile(self.regex).groups
         for number in map(int, re.findall(r"\$(\d)", self.replace)):
             if not 1 <= number <= groups:
-                raise Misfit("replace", f"names ${number}, but the regex has {groups} groups")
+                raise FieldError("replace", f"names ${number}, but the regex has {groups} groups")
         return self
 
 
-class Transforms(Resource):
+class Transforms(Model):
     """What of a request is rewritten before a target gets it. Conditions see it as the client sent it."""
 
     host_header_rewrite: Rewrite | None = Field(None, description="Rewrites the Host header.")
     url_rewrite: Rewrite | None = Field(None, description="Rewrites the path and the query.")
 
 
-class Rule(Resource):
+class Rule(Model):
     """Conditions, and what is done with a request for which all of them hold."""
 
     priority: Whole = Field(
@@ -64,10 +64,10 @@ class Rule(Resource):
         kinds = [condition.kind for condition in self.conditions]
         for kind in _ONCE:
             if kinds.count(kind) > 1:
-                raise Misfit("conditions", f"holds {kind} twice; list its values in one")
+                raise FieldError("conditions", f"holds {kind} twice; list its values in one")
         if (values := sum(condition.count() for condition in self.conditions)) > _MOST:
-            raise Misfit("conditions", f"holds {values} values; {_MOST} are the most, write several rules")
+            raise FieldError("conditions", f"holds {values} values; {_MOST} are the most, write several rules")
         wilds = sum(pattern.wilds for condition in self.conditions for pattern in condition.patterns())
         if wilds > _MOST:
-            raise Misfit("conditions", f"holds {wilds} wildcards; {_MOST} are the most, write several rules")
+            raise FieldError("conditions", f"holds {wilds} wildcards; {_MOST} are the most, write several rules")
         return self

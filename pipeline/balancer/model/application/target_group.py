@@ -10,16 +10,16 @@ from pydantic import Field, field_validator, model_validator
 
 from pipeline.balancer.model.application.attributes import TargetGroupAttributes
 from pipeline.balancer.model.health_check import HealthCheck
-from pipeline.base.errors import Misfit
+from pipeline.base.errors import FieldError
 from pipeline.base.quantity import Duration
-from pipeline.base.schema import Port, Resource, between
+from pipeline.base.schema import Model, Port, between
 
 _DELAY = "deregistration_delay.timeout_seconds"
 # What gRPC servers answer to a method that they do not have: the server is there.
 _GRPC_UNIMPLEMENTED = "12"
 
 
-class TargetGroup(Resource):
+class TargetGroup(Model):
     """Targets that serve the same thing, and how they are checked, chosen and let go."""
 
     target_type: Literal["ip", "instance", "lambda"] = Field(
@@ -47,7 +47,7 @@ class TargetGroup(Resource):
         if not isinstance(attributes, dict) or _DELAY not in attributes:
             return data
         if "deregistration_delay" in data:
-            raise Misfit("deregistration_delay", f"is given twice: as {_DELAY} too")
+            raise FieldError("deregistration_delay", f"is given twice: as {_DELAY} too")
         others = {key: value for key, value in attributes.items() if key != _DELAY}
         return {**data, "attributes": others, "deregistration_delay": f"{attributes[_DELAY]}s"}
 
@@ -61,11 +61,11 @@ class TargetGroup(Resource):
         if self.health_check.matcher is None:
             return self
         if self.health_check.protocol == "TCP":
-            raise Misfit("health_check", "a TCP check only connects: it has no matcher")
+            raise FieldError("health_check", "a TCP check only connects: it has no matcher")
         least, most = (0, 99) if self.protocol_version == "GRPC" else (200, 499)
         for code in map(int, re.findall(r"\d+", self.health_check.matcher)):
             if not least <= code <= most:
-                raise Misfit("health_check", f"matcher holds {code}; codes are {least} to {most}")
+                raise FieldError("health_check", f"matcher holds {code}; codes are {least} to {most}")
         return self
 
     @property
