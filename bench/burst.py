@@ -9,15 +9,15 @@ from pathlib import Path
 from bench.results import Results
 from pipeline.base.home import Home
 from pipeline.store.records import RunState
-from tests.docker.evidence import (
-    Witness,
+from tests.docker.invariants import (
+    DockerEventRecorder,
     assert_deployed_in_order,
     assert_each_has_a_run,
     assert_last_is_deployed,
     assert_no_orphans,
     assert_sound,
     assert_true_states,
-    await_calm,
+    wait_until_idle,
 )
 from tests.docker.project import Project
 from tests.docker.serving import serving
@@ -64,13 +64,13 @@ def _measure(mode: str, commits: int) -> tuple[tuple[str, ...], int]:
 def _burst(project: Project, folder: Path, count: int) -> tuple[tuple[str, ...], int]:
     bare, file = share(project)
     begin = line(bare)
-    with serving(project, str(file)) as served, Witness(project.home) as witness:
+    with serving(project, str(file)) as served, DockerEventRecorder(project.home) as witness:
         served.await_run(1)
         with project.load() as load:
             started = time.monotonic()
             commits = burst(bare, folder, count, WRITERS)
             pushed = time.monotonic() - started
-            await_calm(project, commits[-1], 300)
+            wait_until_idle(project, commits[-1], 300)
             done = time.monotonic() - started
             report = load.stop()
         assert len(commits) == len(begin) + count

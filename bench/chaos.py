@@ -13,7 +13,7 @@ from pathlib import Path
 from bench.results import Results
 from pipeline.testing.load.report import LoadReport, PhaseReport
 from tests.docker.chaos import LOSING, besieged, cause
-from tests.docker.engine_of_its_own import engine_of_its_own
+from tests.docker.private_engine import private_engine
 
 MINUTES, SEED, RATE = 10.0, 1, 60.0
 
@@ -23,7 +23,7 @@ def measure(minutes: float = MINUTES, seed: int = SEED) -> Results:
     base = Path(".setup/base-image").read_text()
     with (
         tempfile.TemporaryDirectory(prefix="bench-") as folder,
-        engine_of_its_own(base, live_restore=True) as engine,
+        private_engine(base, live_restore=True) as engine,
         besieged(base, Path(folder), seed, RATE, engine) as (chaos, load),
     ):
         end = time.monotonic() + 60 * minutes

@@ -11,20 +11,19 @@ from pathlib import Path
 
 from bench.results import Results
 from pipeline.base.home import Home
-from tests.docker.evidence import (
+from tests.docker.invariants import (
     assert_deployed_in_order,
     assert_each_has_a_run,
     assert_last_is_deployed,
     assert_no_orphans,
     assert_sound,
     assert_true_states,
-    await_calm,
     rows,
+    wait_until_idle,
 )
 from tests.docker.project import Project
 from tests.docker.serving import Serving, serving
-from tests.docker.test_chaos import committing
-from tests.docker.writers import line
+from tests.docker.writers import committing, line
 
 KILLS, SEED, RATE = 100, 4, 60
 # Seconds from its start to its end: before it can begin anything, and when a deployment can be over.
@@ -80,7 +79,7 @@ def _kills(served: Serving) -> tuple[tuple[str, ...], int]:
                 if number % 10 == 9:
                     print(f"{number + 1} kills, {load.report().failed} failed", file=sys.stderr)
         last = project.commit("last")
-        await_calm(project, last, 120)
+        wait_until_idle(project, last, 120)
         report = load.stop()
     commits = line(project.directory)
     assert_each_has_a_run(project, commits[1:])

@@ -16,7 +16,7 @@ from typing import Any
 from pipeline.balancer.balancer import Balancer
 from pipeline.balancer.model import Declaration, Target, TargetState
 from pipeline.base.sockets import free_port
-from tests.docker.project import until
+from tests.support.waiting import until
 
 CONNECTIONS = 32
 Declared = Mapping[str, Any] | None
@@ -122,7 +122,7 @@ def await_answer(port: int, what: str, scheme: str = "http") -> None:
         out = subprocess.run(command, capture_output=True, text=True, check=False).stdout
         return re.search(r" [1-9]\d* requests in", out) is not None and "Non-2xx" not in out
 
-    until(answers, f"{what} answers")
+    until(answers, f"{what} answers", deadline=60)
 
 
 # Unpacked by setup/bench.sh.
@@ -168,7 +168,11 @@ def penstock(
     balancer.apply("bench", Declaration.model_validate(declaration))
     targets = [Target(id=f"server{n}", address="127.0.0.1", port=server) for n, server in enumerate(servers)]
     balancer.register("bench", "web", *targets)
-    until(lambda: {h.state for h in balancer.target_health("bench", "web")} == {TargetState.HEALTHY}, "healthy")
+    until(
+        lambda: {h.state for h in balancer.target_health("bench", "web")} == {TargetState.HEALTHY},
+        "healthy",
+        deadline=60,
+    )
     scheme = "https" if listener.get("protocol") == "HTTPS" else "http"
     try:
         yield Proxy(name, port, int((folder / "balancer" / "haproxy.pid").read_text()), scheme)

@@ -10,11 +10,11 @@ from pathlib import Path
 
 from bench.results import Results
 from pipeline.base.home import Home
-from tests.docker.engine_of_its_own import OwnEngine, engine_of_its_own
-from tests.docker.evidence import await_calm
+from tests.docker.invariants import wait_until_idle
+from tests.docker.power_cut import answer, cut_power
+from tests.docker.private_engine import PrivateEngine, private_engine
 from tests.docker.project import Project, until
 from tests.docker.serving import Serving
-from tests.docker.test_reboot import answer, cut_power
 
 REBOOTS, LONGEST = 10, 5.0
 
@@ -22,7 +22,7 @@ REBOOTS, LONGEST = 10, 5.0
 def measure() -> Results:
     """So many power cuts, with Docker and the daemon started in either order."""
     base = Path(".setup/base-image").read_text()
-    with tempfile.TemporaryDirectory(prefix="bench-") as folder, engine_of_its_own(base) as engine:
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder, private_engine(base) as engine:
         home = Home.locate({"PENSTOCK_HOME": f"{folder}/home"})
         project = Project(Path(folder) / "shop", base, home).create()
         served = Serving(project)
@@ -56,24 +56,24 @@ def measure() -> Results:
     )
 
 
-def _reboot(served: Serving, engine: OwnEngine, start: Callable[[Serving, OwnEngine], float]) -> float:
+def _reboot(served: Serving, engine: PrivateEngine, start: Callable[[Serving, PrivateEngine], float]) -> float:
     cut_power(served, engine)
     since = start(served, engine)
     until(lambda: answer(served.project).startswith("sample-app 1 "), "an answer of the release that served")
     took = time.monotonic() - since
     engine.await_answer()
-    await_calm(served.project)
+    wait_until_idle(served.project)
     return took
 
 
-def _docker_first(served: Serving, engine: OwnEngine) -> float:
+def _docker_first(served: Serving, engine: PrivateEngine) -> float:
     engine.start()
     since = time.monotonic()
     served.start()
     return since
 
 
-def _docker_late(served: Serving, engine: OwnEngine) -> float:
+def _docker_late(served: Serving, engine: PrivateEngine) -> float:
     count = len(served.events("upkeep.failed"))
     served.start()
     served.await_event("upkeep.failed", count + 1)

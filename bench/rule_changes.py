@@ -13,7 +13,7 @@ from pipeline.balancer.model import Declaration, Target, TargetState
 from pipeline.base.sockets import free_port
 from pipeline.testing.load.load import Load
 from pipeline.testing.load.profile import LoadProfile
-from tests.docker.project import until
+from tests.support.waiting import until
 
 CHANGES, REQUESTS, RATE, RULES = 50, 100_000, 1500, 1000
 
@@ -25,12 +25,20 @@ def measure() -> Results:
         balancer.apply("bench", _declaration(port, 0))
         try:
             balancer.register("bench", "web", Target(id="server", address="127.0.0.1", port=behind))
-            until(lambda: balancer.target_health("bench", "web")[0].state is TargetState.HEALTHY, "it is healthy")
+            until(
+                lambda: balancer.target_health("bench", "web")[0].state is TargetState.HEALTHY,
+                "it is healthy",
+                deadline=60,
+            )
             with Load.start(LoadProfile(f"http://127.0.0.1:{port}/", RATE, posts=0)) as load:
                 for change in range(1, CHANGES + 1):
-                    until(lambda due=change: load.report().sent >= due * REQUESTS / (CHANGES + 1), "it is time", 60)
+                    until(
+                        lambda due=change: load.report().sent >= due * REQUESTS / (CHANGES + 1),
+                        "it is time",
+                        deadline=60,
+                    )
                     balancer.apply("bench", _declaration(port, change))
-                until(lambda: load.report().sent >= REQUESTS, "all are sent", 60)
+                until(lambda: load.report().sent >= REQUESTS, "all are sent", deadline=60)
                 report = load.stop()
         finally:
             balancer.withdraw("bench")

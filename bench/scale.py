@@ -20,7 +20,7 @@ from pipeline.balancer.haproxy.control_socket import Runtime
 from pipeline.balancer.haproxy.words import backend_name
 from pipeline.balancer.model import Declaration, Target, TargetState
 from pipeline.base.sockets import free_port
-from tests.docker.project import until
+from tests.support.waiting import until
 
 GROUPS, TARGETS, RULES, CHANGES = 100, 10, 1000, 10
 MOST_REGISTERING, MOST_KNOWING, MOST_APPLYING, MOST_MEMORY = 3.0, 0.3, 0.5, 100.0
@@ -34,7 +34,7 @@ def measure() -> Results:
         balancer.apply("bench", _declaration(listener, "first"))
         try:
             registering = _took(partial(_register, balancer, port))
-            until(lambda: _healthy(balancer) == GROUPS * TARGETS, "all are healthy")
+            until(lambda: _healthy(balancer) == GROUPS * TARGETS, "all are healthy", deadline=60)
             applying = []
             for number in range(CHANGES):
                 change = _declaration(listener, f"version{number}")
@@ -100,7 +100,9 @@ def _knowing(balancer: Balancer) -> float:
     """How long a look at all groups takes, the last of which has the change: the longest that one may wait."""
     runtime, backend = Runtime(balancer.directory), backend_name("bench", f"g{GROUPS - 1}")
     runtime._worker(f"set server {backend}/t{GROUPS - 1}-0 health down")
-    until(lambda: runtime.servers(backend)[f"t{GROUPS - 1}-0"].status.startswith("DOWN"), "HAProxy knows it")
+    until(
+        lambda: runtime.servers(backend)[f"t{GROUPS - 1}-0"].status.startswith("DOWN"), "HAProxy knows it", deadline=60
+    )
     return _took(partial(_healthy, balancer))
 
 

@@ -6,13 +6,11 @@ import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
+from tests.support.paths import ROOT
 from tests.support.ports import WORKERS
-
-ROOT = Path(__file__).resolve().parents[1]
 
 # The tests start more than a thousand Pythons: none should compile anew what the one before it has.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from tests.conftest import ROOT
+from tests.support.paths import ROOT
 
 # Raise this when tests are added. A smaller count means that tests were lost by accident.
 MIN_TESTS = 2645

@@ -17,16 +17,16 @@ from pipeline.engine.docker.engine import Engine
 from pipeline.events import Event
 from pipeline.testing.load.load import Load
 from pipeline.testing.load.report import FailedRequest
-from tests.docker.engine_of_its_own import OwnEngine
-from tests.docker.evidence import (
+from tests.docker.invariants import (
     assert_deployed_in_order,
     assert_each_has_a_run,
     assert_last_is_deployed,
     assert_no_orphans,
     assert_sound,
     assert_true_states,
-    await_calm,
+    wait_until_idle,
 )
+from tests.docker.private_engine import PrivateEngine
 from tests.docker.project import Project, docker, haproxy_processes, until
 from tests.docker.serving import Serving, serving
 from tests.docker.writers import line, share
@@ -73,7 +73,7 @@ class Chaos:
         seed: int,
         repository: Path,
         *,
-        engine: OwnEngine | None = None,
+        engine: PrivateEngine | None = None,
         disk: bool = False,
     ) -> None:
         self._served = served
@@ -130,7 +130,7 @@ class Chaos:
         try:
             kinds = self._faults[fault]()
             until(lambda: self._explains(kinds), f"an event that explains: {fault}")
-            await_calm(self._project, deadline=120)
+            wait_until_idle(self._project, deadline=120)
         except AssertionError as error:
             raise AssertionError(f"{fault}: {error}\n{self._served.output()[said:]}") from error
         self._load.mark("calm")
@@ -267,7 +267,7 @@ def full(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def besieged(
-    base_image: str, folder: Path, seed: int, rate: float, engine: OwnEngine | None = None
+    base_image: str, folder: Path, seed: int, rate: float, engine: PrivateEngine | None = None
 ) -> Iterator[tuple[Chaos, Load]]:
     """A service with all that it takes to do it harm, under a load. `engine` is one that may be ended.
 
@@ -285,7 +285,7 @@ def besieged(
                     chaos = Chaos(served, load, seed, repository, engine=engine, disk=disk)
                     yield chaos, load
                     last = chaos.commit()
-                    await_calm(project, last)
+                    wait_until_idle(project, last)
                     load.stop()
                 commits = line(repository)
                 assert commits[-1] == last

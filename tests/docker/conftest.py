@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from pipeline.base.home import Home
 from pipeline.engine.docker.engine import Engine
-from tests.docker.project import Project
-
-Projects = Callable[..., Project]
+from tests.docker.project import Project, Projects
 
 
 @pytest.fixture(scope="session")

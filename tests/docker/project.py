@@ -9,10 +9,10 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +26,10 @@ from pipeline.engine.labels import LABEL_RELEASE, ROLE_APP, ROLE_TEST
 from pipeline.store.store import Store
 from pipeline.testing.load.load import Load
 from pipeline.testing.load.profile import LoadProfile
+from tests.support import waiting
+from tests.support.paths import ROOT
 from tests.support.ports import free_port
 
-ROOT = Path(__file__).resolve().parents[2]
 DRIVER = Path(__file__).with_name("crashing.py")
 
 # With its port, which is another in every test, no image would have a layer in common with another's.
@@ -57,14 +58,8 @@ balancer:
 """
 
 
-def until(condition: Callable[[], Any], what: str, deadline: float = 60) -> Any:
-    """The first true answer of `condition`."""
-    end = time.monotonic() + deadline
-    while time.monotonic() < end:
-        if result := condition():
-            return result
-        time.sleep(0.01)
-    raise AssertionError(f"not within {deadline} s: {what}")
+# Builds and rollouts take longer than what the other tests wait for.
+until = partial(waiting.until, deadline=60)
 
 
 @dataclass(frozen=True)
@@ -249,6 +244,10 @@ class Project:
         # Another project's image may be built on one of ours: then it stays for it.
         left = docker("image", "ls", "-q", "--filter", label).split()
         subprocess.run(["docker", "image", "rm", "-f", *left], capture_output=True, check=False)
+
+
+Projects = Callable[..., Project]
+"""The type of the fixture `projects`."""
 
 
 def docker(*arguments: str) -> str:

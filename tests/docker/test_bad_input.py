@@ -8,7 +8,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -18,8 +17,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.engine.labels import ROLE_TEST
-from tests.docker.conftest import Projects
-from tests.docker.project import Project, Result, until
+from tests.docker.fragile_engine import FragileEngine
+from tests.docker.project import Project, Projects, Result, until
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(120)]
 
@@ -355,53 +354,6 @@ def test_docker_does_not_run(project: Project) -> None:
         "error: Docker does not run: nothing answers at unix:///nowhere/docker.sock\n"
         "hint: start it: systemctl start docker, or run dockerd"
     )
-
-
-class FragileEngine:
-    """A way to the real engine that can be cut, as when dockerd dies under our hands."""
-
-    def __init__(self, path: Path) -> None:
-        self.host = f"unix://{path}"
-        self._server = socket.socket(socket.AF_UNIX)
-        self._server.bind(str(path))
-        self._server.listen()
-        self._open: list[socket.socket] = []
-        self._threads: list[threading.Thread] = []
-        self._accepting = threading.Thread(target=self._accept, daemon=True)
-        self._accepting.start()
-
-    def die(self) -> None:
-        """Cut every connection, and take no more. Nothing of it is left when this returns."""
-        with suppress(OSError):
-            self._server.shutdown(socket.SHUT_RDWR)
-        self._accepting.join()
-        self._server.close()
-        for connection in self._open:
-            with suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
-        for thread in self._threads:
-            thread.join()
-        for connection in self._open:
-            connection.close()
-
-    def _accept(self) -> None:
-        with suppress(OSError):
-            while True:
-                client, _ = self._server.accept()
-                engine = socket.socket(socket.AF_UNIX)
-                engine.connect("/var/run/docker.sock")
-                self._open += [client, engine]
-                for source, sink in ((client, engine), (engine, client)):
-                    thread = threading.Thread(target=self._copy, args=(source, sink), daemon=True)
-                    self._threads.append(thread)
-                    thread.start()
-
-    def _copy(self, source: socket.socket, sink: socket.socket) -> None:
-        with suppress(OSError):
-            while data := source.recv(65536):
-                sink.sendall(data)
-        with suppress(OSError):
-            sink.shutdown(socket.SHUT_WR)
 
 
 @pytest.fixture

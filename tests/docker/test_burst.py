@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from tests.docker.evidence import (
-    Witness,
+from tests.docker.invariants import (
+    DockerEventRecorder,
     assert_deployed_in_order,
     assert_each_has_a_run,
     assert_last_is_deployed,
     assert_no_orphans,
     assert_sound,
     assert_true_states,
-    await_calm,
+    wait_until_idle,
 )
 from tests.docker.project import Project
 from tests.docker.serving import serving
@@ -30,11 +30,11 @@ def test_a_burst_of_commits(project: Project, mode: str) -> None:
     count = COMMITS if mode == "superseded" else WRITERS
     bare, file = share(project)
     begin = line(bare)
-    with serving(project, str(file)) as served, Witness(project.home) as witness:
+    with serving(project, str(file)) as served, DockerEventRecorder(project.home) as witness:
         served.await_run(1)
         with project.load() as load:
             commits = burst(bare, project.directory.parent, count, WRITERS)
-            await_calm(project, commits[-1])
+            wait_until_idle(project, commits[-1])
             assert load.stop().failed == 0
         assert len(commits) == len(begin) + count
         assert_each_has_a_run(project, commits[len(begin) - 1 :])

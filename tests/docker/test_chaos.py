@@ -7,8 +7,7 @@ import random
 import signal
 import subprocess
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from itertools import islice
 from pathlib import Path
 
@@ -16,19 +15,19 @@ import pytest
 
 from pipeline.base.home import Home
 from tests.docker.chaos import LOSING, besieged, cause, full, small_disk
-from tests.docker.engine_of_its_own import engine_of_its_own, obstacle
-from tests.docker.evidence import (
+from tests.docker.invariants import (
     assert_deployed_in_order,
     assert_each_has_a_run,
     assert_last_is_deployed,
     assert_no_orphans,
     assert_sound,
     assert_true_states,
-    await_calm,
+    wait_until_idle,
 )
+from tests.docker.private_engine import obstacle, private_engine
 from tests.docker.project import Project, docker, haproxy_processes, until
 from tests.docker.serving import serving
-from tests.docker.writers import line
+from tests.docker.writers import committing, line
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(400)]
 
@@ -50,7 +49,7 @@ def test_the_daemon_is_killed_again_and_again(project: Project) -> None:
                     served.kill()
                     served.start()
             last = project.commit("last")
-            await_calm(project, last)
+            wait_until_idle(project, last)
             assert load.stop().failed == 0
         commits = line(project.directory)
         assert_each_has_a_run(project, commits)
@@ -61,29 +60,9 @@ def test_the_daemon_is_killed_again_and_again(project: Project) -> None:
         assert_sound(project.home)
 
 
-@contextmanager
-def committing(project: Project, pause: float = 1.0) -> Iterator[None]:
-    """A new version every so many seconds, as long as this lasts."""
-    enough = threading.Event()
-
-    def work() -> None:
-        version = 1
-        while not enough.wait(pause):
-            version += 1
-            project.commit(str(version))
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    try:
-        yield
-    finally:
-        enough.set()
-        thread.join()
-
-
 def test_every_fault_is_explained_and_mended(base_image: str, tmp_path: Path) -> None:
     """Each kind once: no request is lost but to a HAProxy that is killed and a target that stops to answer."""
-    own = nullcontext(None) if obstacle() else engine_of_its_own(base_image, live_restore=True)
+    own = nullcontext(None) if obstacle() else private_engine(base_image, live_restore=True)
     with own as engine, besieged(base_image, tmp_path, SEED, 40, engine) as (chaos, load):
         for fault in islice(chaos.sequence(), chaos.count):
             said = chaos.inject(fault)
@@ -121,6 +100,6 @@ def test_all_of_it_is_taken_away(project: Project) -> None:
         docker("rm", "-f", *docker("ps", "-aq", "--filter", label).split())
         # The upkeep may be quicker, and have begun to put new ones into it.
         subprocess.run(["docker", "network", "rm", network], capture_output=True, check=False)
-        await_calm(project)
+        wait_until_idle(project)
         with project.load() as load:
             assert load.stop().failed == 0

@@ -21,8 +21,7 @@ from pipeline.balancer.model import TargetState
 from pipeline.engine.container import Container
 from pipeline.engine.docker.engine import Engine
 from pipeline.store.records import ReleaseState, RunState
-from tests.docker.conftest import Projects
-from tests.docker.project import Project, docker, haproxy_processes, until
+from tests.docker.project import Project, Projects, docker, haproxy_processes, until
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(180)]
 

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import subprocess
 import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from pipeline.base.home import Home
-from tests.docker.engine_of_its_own import OwnEngine, engine_of_its_own, obstacle
-from tests.docker.project import Project, haproxy_processes, until
+from tests.docker.power_cut import answer, cut_power
+from tests.docker.private_engine import PrivateEngine, obstacle, private_engine
+from tests.docker.project import Project, until
 from tests.docker.serving import Serving
 
 pytestmark = [
@@ -28,13 +26,13 @@ LONGEST = 20.0
 
 
 @pytest.fixture(scope="module")
-def engine(base_image: str) -> Iterator[OwnEngine]:
-    with engine_of_its_own(base_image) as engine:
+def engine(base_image: str) -> Iterator[PrivateEngine]:
+    with private_engine(base_image) as engine:
         yield engine
 
 
 @pytest.fixture
-def served(engine: OwnEngine, base_image: str, tmp_path: Path) -> Iterator[Serving]:
+def served(engine: PrivateEngine, base_image: str, tmp_path: Path) -> Iterator[Serving]:
     """A project whose second version serves, on an engine that nobody else uses."""
     project = Project(tmp_path / "shop", base_image, Home.locate({"PENSTOCK_HOME": str(tmp_path / "home")})).create()
     served = Serving(project)
@@ -48,25 +46,6 @@ def served(engine: OwnEngine, base_image: str, tmp_path: Path) -> Iterator[Servi
         served.stop()
         engine.await_answer()
         project.remove()
-
-
-def answer(project: Project) -> str:
-    """What the service says, or nothing."""
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{project.port}/", timeout=1) as response:
-            return str(response.read().decode())
-    except OSError:
-        return ""
-
-
-def cut_power(served: Serving, engine: OwnEngine) -> None:
-    """Everything of the machine ends at once."""
-    haproxy = haproxy_processes(served.project.home)
-    served.kill()
-    for pid in haproxy.values():
-        os.kill(pid, signal.SIGKILL)
-    engine.cut_power()
-    until(lambda: not answer(served.project), "no answer")
 
 
 def assert_back(served: Serving, since: float) -> None:
@@ -85,7 +64,7 @@ def is_whole(project: Project) -> bool:
     return True
 
 
-def test_served_again_after_a_reboot(served: Serving, engine: OwnEngine) -> None:
+def test_served_again_after_a_reboot(served: Serving, engine: PrivateEngine) -> None:
     """Docker is started first: soon after the daemon's start, from the release that served."""
     cut_power(served, engine)
     engine.start()
@@ -94,7 +73,7 @@ def test_served_again_after_a_reboot(served: Serving, engine: OwnEngine) -> None
     assert_back(served, since)
 
 
-def test_served_again_where_docker_is_late(served: Serving, engine: OwnEngine) -> None:
+def test_served_again_where_docker_is_late(served: Serving, engine: PrivateEngine) -> None:
     """The daemon is started first, and finds no Docker: soon after there is one."""
     cut_power(served, engine)
     served.start()
@@ -105,7 +84,7 @@ def test_served_again_where_docker_is_late(served: Serving, engine: OwnEngine) -
     served.await_event("upkeep.mended")
 
 
-def test_a_deployment_that_a_reboot_cut_short_is_done_again(served: Serving, engine: OwnEngine) -> None:
+def test_a_deployment_that_a_reboot_cut_short_is_done_again(served: Serving, engine: PrivateEngine) -> None:
     """The release before it serves soon, the new one after it, and nothing is left over."""
     count = len(served.events("target.draining"))
     served.project.commit("3")

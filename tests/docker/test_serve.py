@@ -11,8 +11,7 @@ import pytest
 
 from pipeline.engine.labels import ROLE_TEST
 from pipeline.store.records import RunState, Trigger
-from tests.docker.conftest import Projects
-from tests.docker.project import Project, docker, until
+from tests.docker.project import Project, Projects, docker, until
 from tests.docker.serving import Serving, serving
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(180)]

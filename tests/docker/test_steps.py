@@ -28,9 +28,8 @@ from pipeline.events import Events
 from pipeline.store.records import ReleaseState, RunState
 from pipeline.store.run_log import read_log
 from stages.build import DockerBuild
-from tests.docker.conftest import Projects
-from tests.docker.project import Project, docker, until
-from tests.docker.test_bad_input import FragileEngine
+from tests.docker.fragile_engine import FragileEngine
+from tests.docker.project import Project, Projects, docker, until
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(120)]
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import random
 import subprocess
+import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 from tests.docker.project import Project
@@ -71,3 +74,23 @@ def line(repository: Path) -> list[str]:
     """The commits of the branch along its first parents, oldest first."""
     command = ["git", "rev-list", "--first-parent", "--reverse", "main"]
     return subprocess.run(command, cwd=repository, capture_output=True, text=True, check=True).stdout.split()
+
+
+@contextmanager
+def committing(project: Project, pause: float = 1.0) -> Iterator[None]:
+    """Commit a new version every `pause` seconds while the block runs."""
+    enough = threading.Event()
+
+    def work() -> None:
+        version = 1
+        while not enough.wait(pause):
+            version += 1
+            project.commit(str(version))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        yield
+    finally:
+        enough.set()
+        thread.join()

@@ -10,7 +10,7 @@ import pytest
 from pipeline.cli.main import _COMMANDS
 from pipeline.config.load import load
 from pipeline.config.reference import reference_page
-from tests.conftest import ROOT
+from tests.support.paths import ROOT
 
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
 

@@ -14,3 +14,8 @@ PORTS = sockets.PORTS[WORKER::WORKERS]
 def free_port() -> int:
     """Return a port of this worker that is not in use."""
     return sockets.free_port(PORTS)
+
+
+def free_ports(count: int) -> list[int]:
+    """Return different ports of this worker that are not in use."""
+    return [free_port() for _ in range(count)]

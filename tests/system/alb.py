@@ -16,7 +16,8 @@ from urllib.parse import parse_qsl, urlsplit
 from pipeline.balancer.balancer import Balancer
 from pipeline.balancer.haproxy.control_socket import Runtime
 from pipeline.balancer.model import Declaration, TargetState
-from tests.system.conftest import free_port, until
+from tests.support.ports import free_port
+from tests.support.waiting import until
 from tests.system.loopback import LoopbackServer
 
 OWNER = "shop"

@@ -19,7 +19,8 @@ from websockets.sync.server import ServerConnection, serve
 
 from pipeline.balancer.haproxy.process import binary
 from pipeline.balancer.model import Target
-from tests.system.conftest import free_port, until
+from tests.support.ports import free_port
+from tests.support.waiting import until
 from tests.system.loopback import LoopbackServer
 
 

@@ -24,9 +24,9 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generat
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from pipeline.balancer.model import Target
+from tests.support.ports import free_ports
+from tests.support.waiting import until
 from tests.system.alb import Alb
-from tests.system.conftest import until
-from tests.system.test_conditions import free_ports
 
 Json = Mapping[str, Any]
 

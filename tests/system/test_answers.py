@@ -18,8 +18,9 @@ from pipeline.balancer.haproxy.log_format import FIELDS
 from pipeline.balancer.model import Declaration, Target
 from pipeline.balancer.telemetry.line import Line
 from pipeline.balancer.telemetry.outcome import Outcome
+from tests.support.ports import free_port
+from tests.support.waiting import until
 from tests.system.alb import CHECK, OWNER, Alb
-from tests.system.conftest import free_port, until
 
 # Of this process alone: on 127.0.0.1, a port that was free may be that of anybody's connection a moment later.
 _ADDRESS = f"127.{os.getpid() // 65536 % 200 + 1}.{os.getpid() // 256 % 256}.{os.getpid() % 254 + 1}"

@@ -29,9 +29,10 @@ from pipeline.balancer.model.application.attributes import (
 )
 from pipeline.base.errors import ConfigError
 from pipeline.config.load import load
+from tests.support.pipeline_yaml import GOOD
+from tests.support.ports import free_port
+from tests.support.waiting import until
 from tests.system.alb import CHECK, OWNER, Alb, Answer
-from tests.system.conftest import free_port, until
-from tests.unit.config.mistakes import GOOD
 
 # Of this process alone: on 127.0.0.1, a port that was free may be that of anybody's connection a moment later.
 _ADDRESS = f"127.{os.getpid() // 65536 % 200 + 1}.{os.getpid() // 256 % 256}.{os.getpid() % 254 + 1}"

@@ -21,7 +21,9 @@ from pipeline.balancer.haproxy.log_format import FIELDS
 from pipeline.balancer.model import TargetState
 from pipeline.balancer.registry import Registry
 from pipeline.base.errors import BalancerFault, ConfigError
-from tests.system.conftest import GROUP, OWNER, Bench, declare, free_port, until
+from tests.support.ports import free_port
+from tests.support.waiting import until
+from tests.system.bench import GROUP, OWNER, Bench, declare
 
 
 def master(bench: Bench) -> int:

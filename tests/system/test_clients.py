@@ -20,8 +20,9 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from pipeline.balancer.model import TargetState
+from tests.support.ports import free_port
+from tests.support.waiting import until
 from tests.system.alb import CHECK, OWNER, Alb
-from tests.system.conftest import free_port, until
 from tests.system.servers import H2, Grpc, Paced, Scripted, WebSocket, context
 
 Server = Grpc | WebSocket | H2 | Scripted | Paced

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import os
-import random
-import re
 import socket
 import threading
 import time
@@ -18,23 +15,13 @@ import pytest
 
 from pipeline.balancer.matching import HttpRequest, match
 from pipeline.balancer.model import Declaration, Rule
+from tests.support.ports import free_ports
+from tests.support.waiting import until
 from tests.system.alb import Alb
-from tests.system.conftest import until
 
 Conditions = list[dict[str, Any]]
 
 MATCHED, MISSED = 200, 404
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that no other worker of pytest looks at, below those that connections are given."""
-    first = 15_000 + 2_000 * int(re.sub(r"\D", "", os.environ.get("PYTEST_XDIST_WORKER", "0"))[-1])
-    found: list[int] = []
-    for port in random.sample(range(first, first + 2_000), 4 * count):
-        with socket.socket() as probe:
-            if len(found) < count and probe.connect_ex(("127.0.0.1", port)) != 0:
-                found.append(port)
-    return found
 
 
 def asks(

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.waiting import until
 from tests.system.alb import Alb, Echo
-from tests.system.conftest import until
 
 _MODES = ("monitor", "defensive", "strictest")
 _GET = b"GET / HTTP/1.1\r\nHost: shop.test\r\n"

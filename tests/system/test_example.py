@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import ROOT
-from tests.system.conftest import Backend, Bench
+from tests.support.paths import ROOT
+from tests.system.bench import Backend, Bench
 
 
 def test_the_example(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,8 +17,8 @@ from pipeline.balancer.functions import runtime
 from pipeline.balancer.haproxy.functions.event import LIMIT
 from pipeline.balancer.model import Target, TargetState
 from tests.support.ports import free_port
+from tests.support.waiting import until
 from tests.system.alb import OWNER, Alb
-from tests.system.conftest import until
 
 _FUNCTION = """\
 import json

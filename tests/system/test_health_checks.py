@@ -14,8 +14,9 @@ import trustme
 
 from pipeline.balancer.haproxy.control_socket import Runtime
 from pipeline.balancer.model import TargetHealth, TargetState
+from tests.support.ports import free_port
+from tests.support.waiting import until
 from tests.system.alb import CHECK, OWNER, Alb
-from tests.system.conftest import free_port, until
 from tests.system.servers import H2, Grpc, Scripted, context
 
 Server = Scripted | H2 | Grpc

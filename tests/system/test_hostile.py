@@ -21,8 +21,9 @@ import pytest
 
 from pipeline.balancer.haproxy.control_socket import Runtime
 from pipeline.balancer.model import Declaration, Target
+from tests.support.ports import free_port
+from tests.support.waiting import until
 from tests.system.alb import OWNER, Alb
-from tests.system.conftest import free_port, until
 
 # Of this process alone: on 127.0.0.1, a port that was free may be that of anybody's connection a moment later.
 _ADDRESS = f"127.{os.getpid() // 65536 % 200 + 1}.{os.getpid() // 256 % 256}.{os.getpid() % 254 + 1}"

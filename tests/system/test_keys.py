@@ -10,8 +10,8 @@ import pytest
 import trustme
 
 from pipeline.base.lock import is_held
+from tests.support.issuer import Issuer
 from tests.system.alb import Alb
-from tests.unit.balancer.issuer import Issuer
 
 
 @pytest.fixture

@@ -17,8 +17,8 @@ from pipeline.http.public import public_config
 from pipeline.http.serving import http_server
 from pipeline.store.records import RunKind, RunState
 from pipeline.store.store import Store
-from tests.begun import begin_run
-from tests.system.test_webhooks import RecordingInbox
+from tests.support.started_runs import begin_run
+from tests.system.inbox import RecordingInbox
 
 
 class Answer(NamedTuple):

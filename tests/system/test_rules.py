@@ -13,7 +13,8 @@ from pydantic import ValidationError
 
 from pipeline.balancer.matching import HttpRequest, match
 from pipeline.balancer.model import Declaration, Listener, Rule
-from tests.system.conftest import OWNER, Bench, free_port
+from tests.support.ports import free_port
+from tests.system.bench import OWNER, Bench
 
 # Each example loads this many rule sets at once, a listener each: 40 examples are 1,000 rule sets, run twice.
 _SETS = 25

@@ -8,8 +8,8 @@ import pytest
 
 from pipeline.balancer.model import Declaration, TargetState
 from pipeline.base.errors import ConfigError
+from tests.support.ports import free_ports
 from tests.system.alb import Alb
-from tests.system.test_conditions import free_ports
 
 A, B, C = "alpha", "beta", "gamma"
 

@@ -16,7 +16,8 @@ from pipeline.balancer.haproxy.control_socket import Runtime
 from pipeline.balancer.haproxy.socket_holder import renew
 from pipeline.balancer.model import Declaration
 from tests.support.ports import free_port
-from tests.system.conftest import OWNER, Bench, declare, until
+from tests.support.waiting import until
+from tests.system.bench import OWNER, Bench, declare
 
 
 @contextmanager

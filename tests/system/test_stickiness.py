@@ -10,8 +10,9 @@ import requests
 
 from pipeline.balancer.haproxy.control_socket import Runtime
 from pipeline.balancer.model import TargetState
+from tests.support.ports import free_port
+from tests.support.waiting import until
 from tests.system.alb import CHECK, OWNER, Alb, Echo
-from tests.system.conftest import free_port, until
 
 LB = {"stickiness.enabled": True, "stickiness.type": "lb_cookie"}
 APP = {

@@ -15,8 +15,9 @@ import pytest
 from pipeline.balancer.haproxy.control_socket import Runtime
 from pipeline.balancer.haproxy.server_args import _ANOMALOUS
 from pipeline.balancer.model import TargetHealth, TargetState
+from tests.support.ports import free_port
+from tests.support.waiting import until
 from tests.system.alb import CHECK, OWNER, Alb, Echo
-from tests.system.conftest import free_port, until
 from tests.system.servers import Paced
 
 COUNT = "target_group_health.unhealthy_state_routing.minimum_healthy_targets.count"

@@ -19,8 +19,8 @@ import trustme
 from cryptography import x509
 
 from pipeline.base.errors import ConfigError
+from tests.support.ports import free_port
 from tests.system.alb import Alb, Answer
-from tests.system.conftest import free_port
 
 _DAY = datetime.timedelta(days=1)
 

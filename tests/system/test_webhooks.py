@@ -21,13 +21,13 @@ from pipeline.base.errors import ConfigError
 from pipeline.config.triggers import Forge
 from pipeline.http import webhooks
 from pipeline.http.webhooks import webhook_config
-from pipeline.triggers.webhook import LIMIT, Delivery
-from tests.unit.triggers.deliveries import (
+from pipeline.triggers.webhook import LIMIT
+from tests.support.waiting import until
+from tests.support.webhooks.deliveries import (
     MARK,
     NONE,
     SECRET,
     SHA,
-    SIGNING_TOKEN,
     Sent,
     chunked,
     payload,
@@ -37,7 +37,8 @@ from tests.unit.triggers.deliveries import (
     signature,
     wire,
 )
-from tests.unit.triggers.forgeries import FORGES, Forgery, forgeries
+from tests.support.webhooks.invalid_requests import FORGES, Forgery, forgeries
+from tests.system.inbox import RecordingInbox
 
 _DEADLINE = 20
 _CHUNK = b"10000\r\n" + bytes(2**16) + b"\r\n"
@@ -49,46 +50,6 @@ class Answer(NamedTuple):
     status: int
     headers: dict[str, str]
     content: dict[str, Any]
-
-
-class RecordingInbox:
-    """An inbox that remembers what came, and can be made to fail or to wait."""
-
-    def __init__(self) -> None:
-        self.secrets: dict[tuple[str, str], str] = {("shop", forge): SECRET for forge in FORGES}
-        self.secrets |= {("other", forge): "somebody else's" for forge in FORGES}
-        self.secrets |= {("empty", forge): "" for forge in FORGES}
-        self.secrets["signed", "gitlab"] = SIGNING_TOKEN
-        self.secrets["slow", "github"] = SECRET
-        self.arrived: list[tuple[str, Delivery]] = []
-        self.failure: Exception | None = None
-        self.unreadable: Exception | None = None
-        self.released = threading.Event()
-        self._known: set[tuple[str, str]] = set()
-        self._lock = threading.Lock()
-
-    def secret(self, pipeline: str, forge: Forge) -> str | None:
-        if self.unreadable:
-            raise self.unreadable
-        return self.secrets.get((pipeline, forge))
-
-    def is_replay(self, pipeline: str, digest: str) -> bool:
-        with self._lock:
-            known = (pipeline, digest) in self._known
-            self._known.add((pipeline, digest))
-            return known
-
-    def forget(self, pipeline: str, digest: str) -> None:
-        with self._lock:
-            self._known.discard((pipeline, digest))
-
-    def accept(self, pipeline: str, delivery: Delivery) -> None:
-        if pipeline == "slow":
-            self.released.wait(_DEADLINE)
-        if self.failure:
-            raise self.failure
-        with self._lock:
-            self.arrived.append((pipeline, delivery))
 
 
 class Door:
@@ -103,7 +64,7 @@ class Door:
         self._receiver = cast("Any", config.app).routes[0].endpoint.__self__
         self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._listening]}, daemon=True)
         self._thread.start()
-        until(lambda: self._server.started)
+        until(lambda: self._server.started, "the start of the server", _DEADLINE)
 
     def close(self) -> None:
         self._server.should_exit = True
@@ -138,14 +99,6 @@ def answer(connection: socket.socket, method: str = "POST") -> Answer:
     is_json = body and response.headers["Content-Type"] == "application/json"
     headers = {name.lower(): value for name, value in response.headers.items()}
     return Answer(response.status, headers, json.loads(body) if is_json else {})
-
-
-def until(condition: Any) -> None:
-    """Wait until it holds."""
-    end = time.monotonic() + _DEADLINE
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.005)
 
 
 @pytest.fixture(scope="module")
@@ -397,15 +350,14 @@ def test_large_deliveries_do_not_fill_the_memory_together(door: Door) -> None:
         reading = [stack.enter_context(closing(door.connect())) for _ in range(webhooks._MOST_LARGE)]
         for connection in reading:
             connection.sendall(large[: 2**19])
-        until(door.is_full)
+        until(door.is_full, "as many large bodies as may be read", _DEADLINE)
         assert door.exchange(large).status == 503
         assert door.exchange(wire(sent("github", payload("github", "refs/heads/usual")))).status == 202
         for connection in reading:
             connection.sendall(large[2**19 :])
         assert {answer(connection).status for connection in reading} == {202}
-    until(
-        lambda: door.exchange(wire(sent("github", payload("github", "refs/heads/then") + b" " * 2**20))).status == 202
-    )
+    later = wire(sent("github", payload("github", "refs/heads/then") + b" " * 2**20))
+    until(lambda: door.exchange(later).status == 202, "room for a large body", _DEADLINE)
 
 
 @pytest.mark.parametrize(("is_signed", "most"), [(True, 80), (False, 8)])

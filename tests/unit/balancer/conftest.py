@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.balancer.issuer import Issuer
+from tests.support.issuer import Issuer
 
 
 @pytest.fixture

@@ -17,59 +17,8 @@ from pipeline.balancer.telemetry.line import Line
 from pipeline.balancer.telemetry.log_file import LogFile
 from pipeline.balancer.telemetry.reading import Reading
 from pipeline.balancer.telemetry.rendering import as_data, as_line
-from tests.unit.cli.test_main import pipeline
-
-# What HAProxy wrote for `GET /a?b` to a listener of its own, but for the field that the test is about.
-SERVED = {
-    "accepted_seconds": "1795522239",
-    "accepted_milliseconds": "576",
-    "handshake": "4",
-    "idle": "20",
-    "request": "1",
-    "queue": "2",
-    "connect": "3",
-    "response": "40",
-    "transfer": "500",
-    "total": "546",
-    "client": "192.0.2.7:33822",
-    "target": "10.1.0.3:8080",
-    "status": "200",
-    "target_status": "200",
-    "received_bytes": "48",
-    "sent_bytes": "51",
-    "method": "GET",
-    "uri": "/a?b",
-    "version": "HTTP/1.1",
-    "host": "Shop.example.com",
-    "user_agent": "curl/8.5",
-    "upgrade": "-",
-    "content_type": "-",
-    "cipher": "-",
-    "tls_version": "-",
-    "server_name": "-",
-    "listener": "shop.edge.8080",
-    "backend": "shop.web",
-    "server": "web-1",
-    "trace": "Root=1-6b057ebf-dd40be089abab24852895211",
-    "rule": "10",
-    "termination": "----",
-    "retries": "0",
-    "location": "-",
-    "classification": "-",
-}
-# Where no target came into it.
-_NO_TARGET = {"target": "-:-", "server": "<NOSRV>", "target_status": "-", "queue": "-1", "connect": "-1"}
-_NO_ANSWER = {"target_status": "-", "response": "-1", "transfer": "-1"}
-OWN = {**_NO_TARGET, **_NO_ANSWER, "termination": "LR--"}
-REFUSED = {**OWN, "request": "-1", "method": "<BADREQ>", "uri": "<BADREQ>", "version": "<BADREQ>", "rule": "-"}
-REFUSED |= {"backend": "shop.edge.8080", "host": "-", "user_agent": "-"}
-TLS = {"cipher": "TLS_AES_128_GCM_SHA256", "tls_version": "TLSv1.3"}
-
-
-def raw(changes: dict[str, str] | None = None, **more: str) -> bytes:
-    """A line as HAProxy writes it."""
-    fields = {**SERVED, **(changes or {}), **more}
-    return "\t".join(fields.get(name, "-") for name in FIELDS).encode() + b"\n"
+from tests.support.access_log import NO_ANSWER, OWN, REFUSED, TLS, raw
+from tests.support.command_line import pipeline
 
 
 def entry(changes: dict[str, str] | None = None, **more: str) -> Entry:
@@ -132,22 +81,22 @@ def test_type(fields: dict[str, str], told: str) -> None:
         ({"termination": "CD--"}, (200, 200), "ClientClosedConnection"),
         ({"termination": "KD--"}, (200, 200), "DeregistrationDelayElapsed"),
         ({"status": "101", "target_status": "101", "termination": "CD--"}, (101, 101), None),
-        ({**_NO_ANSWER, "status": "502", "termination": "SH--"}, (502, None), "TargetClosedConnection"),
-        ({**_NO_ANSWER, "status": "502", "termination": "PH--"}, (502, None), "TargetInvalidResponse"),
-        ({**_NO_ANSWER, "status": "504", "termination": "sH--"}, (504, None), "TargetTimeout"),
-        ({**_NO_ANSWER, "status": "503", "termination": "SC--"}, (503, None), "TargetConnectionError"),
-        ({**_NO_ANSWER, "status": "503", "termination": "sC--"}, (503, None), "TargetConnectionTimeout"),
+        ({**NO_ANSWER, "status": "502", "termination": "SH--"}, (502, None), "TargetClosedConnection"),
+        ({**NO_ANSWER, "status": "502", "termination": "PH--"}, (502, None), "TargetInvalidResponse"),
+        ({**NO_ANSWER, "status": "504", "termination": "sH--"}, (504, None), "TargetTimeout"),
+        ({**NO_ANSWER, "status": "503", "termination": "SC--"}, (503, None), "TargetConnectionError"),
+        ({**NO_ANSWER, "status": "503", "termination": "sC--"}, (503, None), "TargetConnectionTimeout"),
         ({**OWN, "status": "503", "termination": "SC--"}, (503, None), "NoTarget"),
         ({**OWN, "status": "464"}, (464, None), "ProtocolVersionMismatch"),
-        ({**_NO_ANSWER, "status": "-1", "termination": "CH--"}, (460, None), "ClientClosedConnection"),
+        ({**NO_ANSWER, "status": "-1", "termination": "CH--"}, (460, None), "ClientClosedConnection"),
         # What HAProxy 2.8 says of a client that resets the connection while it waits.
-        ({**_NO_ANSWER, "status": "400", "termination": "CD--"}, (460, None), "ClientClosedConnection"),
+        ({**NO_ANSWER, "status": "400", "termination": "CD--"}, (460, None), "ClientClosedConnection"),
         ({**REFUSED, "status": "400", "termination": "PR--"}, (400, None), "MalformedRequest"),
         ({**REFUSED, "status": "400", "termination": "CR--"}, (400, None), "ClientClosedConnection"),
         ({**REFUSED, "status": "408", "termination": "cR--"}, (408, None), "RequestTimeout"),
         ({**REFUSED, "status": "405"}, (405, None), "MethodNotAllowed"),
         ({**OWN, "status": "404", "backend": "listener.8080.10"}, (404, None), None),
-        ({**_NO_ANSWER, "status": "-1", "termination": "IH--"}, (None, None), "InternalError"),
+        ({**NO_ANSWER, "status": "-1", "termination": "IH--"}, (None, None), "InternalError"),
     ],
 )
 def test_status_and_reason(fields: dict[str, str], statuses: tuple[int | None, int | None], reason: str | None) -> None:
@@ -185,8 +134,8 @@ def test_rule_and_action(fields: dict[str, str], action: str | None, group: str 
     ("fields", "told"),
     [
         ({}, (0.006, 0.04, 0.0)),
-        (_NO_ANSWER, (0.006, -1, -1)),
-        ({**_NO_ANSWER, "connect": "-1"}, (-1, -1, -1)),
+        (NO_ANSWER, (0.006, -1, -1)),
+        ({**NO_ANSWER, "connect": "-1"}, (-1, -1, -1)),
         (OWN, (-1, -1, -1)),
     ],
 )

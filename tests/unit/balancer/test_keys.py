@@ -12,7 +12,7 @@ from pipeline.balancer.key_set import KeySet, read_key_set
 from pipeline.balancer.model import Declaration
 from pipeline.balancer.registry import Registry
 from pipeline.base.errors import ConfigError
-from tests.unit.balancer.issuer import Issuer, key_set
+from tests.support.issuer import Issuer, key_set
 
 
 def trusting(*issuers: str) -> Registry:

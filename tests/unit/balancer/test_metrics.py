@@ -21,7 +21,7 @@ from pipeline.balancer.telemetry.line import Line
 from pipeline.balancer.telemetry.metrics import Metrics
 from pipeline.balancer.telemetry.reading import Reading
 from pipeline.balancer.telemetry.traffic import Traffic
-from tests.unit.balancer.test_access_log import OWN, REFUSED, raw
+from tests.support.access_log import OWN, REFUSED, raw
 
 HERE = (("load_balancer", "app/edge/shop"),)
 THERE = (*HERE, ("target_group", "shop.web"))

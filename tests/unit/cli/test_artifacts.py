@@ -12,8 +12,8 @@ from pipeline.base.errors import ConfigError, SystemFault
 from pipeline.base.home import Home
 from pipeline.cli.artifacts import command
 from pipeline.store.store import Store
-from tests.begun import begin_run
-from tests.unit.cli.test_logs import FILE
+from tests.support.pipeline_yaml import MINIMAL
+from tests.support.started_runs import begin_run
 
 
 @pytest.fixture(autouse=True)
@@ -21,7 +21,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
     """Two runs, of which the first has kept two files."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PENSTOCK_HOME", str(tmp_path / "home"))
-    Path("pipeline.yaml").write_text(FILE)
+    Path("pipeline.yaml").write_text(MINIMAL)
     home = Home.locate()
     with Store(home.database) as store:
         begin_run(store, "shop")

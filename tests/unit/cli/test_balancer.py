@@ -28,8 +28,8 @@ from pipeline.balancer.telemetry.traffic import Traffic
 from pipeline.cli.balancer_format import action_in_words, condition_in_words
 from pipeline.cli.balancer_tree import tree
 from pipeline.cli.balancer_view import View
-from tests.unit.balancer.test_access_log import raw
-from tests.unit.cli.test_main import pipeline
+from tests.support.access_log import raw
+from tests.support.command_line import pipeline
 
 SHOP = {
     "target_groups": {name: {"port": 80} for name in ("web", "canary", "spare")},

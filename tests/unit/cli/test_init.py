@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.config.load import load
 from pipeline.config.scaffold import detect_project, render_template
-from tests.unit.cli.test_main import pipeline
+from tests.support.command_line import pipeline
 
 DOCKERFILE = """\
 FROM python:3.12-slim

@@ -18,15 +18,8 @@ from pipeline.cli.logs import command
 from pipeline.store.records import RunState
 from pipeline.store.run_log import RunLogFile
 from pipeline.store.store import Store
-from tests.begun import begin_run
-
-FILE = """\
-name: shop
-deploy: {target_group: web}
-balancer:
-  target_groups: {web: {port: 80}}
-  load_balancers: {edge: {listeners: [{port: 8000, default_action: {forward: web}}]}}
-"""
+from tests.support.pipeline_yaml import MINIMAL
+from tests.support.started_runs import begin_run
 
 
 @pytest.fixture
@@ -34,7 +27,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
     """A pipeline with one run that is going on."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PENSTOCK_HOME", str(tmp_path / "home"))
-    Path("pipeline.yaml").write_text(FILE)
+    Path("pipeline.yaml").write_text(MINIMAL)
     home = Home.locate()
     with Store(home.database) as store:
         begin_run(store, "shop")

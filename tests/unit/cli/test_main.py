@@ -11,12 +11,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.cli.main import _COMMANDS
-
-
-def pipeline(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "pipeline.cli.main", *arguments], cwd=cwd, capture_output=True, text=True, check=False
-    )
+from tests.support.command_line import pipeline
 
 
 def test_help_names_every_command_and_the_exit_codes() -> None:

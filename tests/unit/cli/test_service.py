@@ -15,7 +15,7 @@ from pipeline.base.home import Home
 from pipeline.cli import service
 from pipeline.cli.serve import PATIENCE
 from pipeline.cli.service import Scope, quoted, unit_text
-from tests.unit.cli.test_logs import FILE
+from tests.support.pipeline_yaml import MINIMAL
 
 SYSTEMCTL = """\
 #!/bin/sh
@@ -31,7 +31,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
     odd.mkdir()
     monkeypatch.chdir(odd)
     monkeypatch.setenv("PENSTOCK_HOME", str(odd / "home"))
-    Path("pipeline.yaml").write_text(FILE)
+    Path("pipeline.yaml").write_text(MINIMAL)
     return Home.locate()
 
 
@@ -191,7 +191,7 @@ def test_a_secret_has_to_be_where_the_daemon_finds_it(
 ) -> None:
     """This shell's variables are not the daemon's; the file of them is systemd's to read."""
     monkeypatch.setenv("TOKEN", "of this shell")
-    Path("pipeline.yaml").write_text(FILE + "triggers: {webhooks: {github: {secret: '${secret:TOKEN}'}}}\n")
+    Path("pipeline.yaml").write_text(MINIMAL + "triggers: {webhooks: {github: {secret: '${secret:TOKEN}'}}}\n")
     with pytest.raises(ConfigError, match="secret TOKEN is not in the environment") as caught:
         service_command("install", "--user")
     variables = home.root / "serve.env"

@@ -20,8 +20,8 @@ from pipeline.events import Event
 from pipeline.store.queue import Request
 from pipeline.store.records import Approval, Run, RunState, Trigger
 from pipeline.store.store import Store
-from tests.begun import begin_run
-from tests.unit.cli.test_logs import FILE
+from tests.support.pipeline_yaml import MINIMAL
+from tests.support.started_runs import begin_run
 
 COMMIT: dict[str, Any] = {"sha": "0123456789" * 4, "ref": "main", "author": "Ann", "subject": "Carts"}
 
@@ -31,7 +31,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
     """A pipeline that has never run."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PENSTOCK_HOME", str(tmp_path / "home"))
-    Path("pipeline.yaml").write_text(FILE)
+    Path("pipeline.yaml").write_text(MINIMAL)
     return Home.locate()
 
 

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from pipeline.config.load import Configuration, load
-
-Loads = Callable[..., Configuration]
+from tests.unit.config.loads import Loads
 
 
 @pytest.fixture
 def loads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Loads:
-    """Write a text, or bytes, as pipeline.yaml and load it with an environment of the test's own."""
+    """Write a `pipeline.yaml` and load it. Its environment is empty by default."""
     monkeypatch.chdir(tmp_path)
 
     def loads(

@@ -4,28 +4,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-GOOD = """\
-name: shop
-source:
-  repository: .
-  branch: main
-build:
-  context: app
-  test: {command: [make, test]}
-deploy:
-  target_group: web
-  replicas: 3
-balancer:
-  target_groups:
-    web:
-      port: 8080
-      health_check: {path: /up, interval: 1s}
-  load_balancers:
-    edge:
-      listeners:
-        - {port: 8000, default_action: {forward: web}}
-"""
-
 
 class Bad(NamedTuple):
     """A mistake: `written` instead of `right` in the good file, and the error without the file's name."""

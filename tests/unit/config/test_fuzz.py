@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from pipeline.base.errors import ConfigError
 from pipeline.config.load import load
-from tests.unit.config.mistakes import GOOD
+from tests.support.pipeline_yaml import GOOD
 
 _PATH = Path(tempfile.mkdtemp()) / "pipeline.yaml"
 _WORDS = sorted({word for word in GOOD.replace(":", " ").replace("{", " ").replace("}", " ").split() if word})

@@ -7,8 +7,8 @@ from datetime import timedelta
 import pytest
 
 from pipeline.base.errors import ConfigError
-from tests.unit.config.conftest import Loads
-from tests.unit.config.mistakes import GOOD
+from tests.support.pipeline_yaml import GOOD
+from tests.unit.config.loads import Loads
 
 PARAMETERS = """
 parameters:

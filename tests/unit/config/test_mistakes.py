@@ -8,9 +8,10 @@ import pytest
 
 from pipeline.base.errors import ConfigError, ExitCode
 from pipeline.config.load import load
+from tests.support.pipeline_yaml import GOOD
 from tests.unit.config.balancer_mistakes import BALANCER_MISTAKES
-from tests.unit.config.conftest import Loads
-from tests.unit.config.mistakes import GOOD, MISTAKES, Bad
+from tests.unit.config.loads import Loads
+from tests.unit.config.mistakes import MISTAKES, Bad
 
 
 def test_the_good_file_is_good(loads: Loads) -> None:

@@ -8,8 +8,8 @@ import pytest
 
 from pipeline.base.errors import ConfigError
 from pipeline.config.secrets import read_secrets
-from tests.unit.config.conftest import Loads
-from tests.unit.config.mistakes import GOOD
+from tests.support.pipeline_yaml import GOOD
+from tests.unit.config.loads import Loads
 
 TEXT = "secrets: {file: .secrets}\n" + GOOD.replace(
     "replicas: 3", "replicas: 3\n  environment: {URL: 'db://app:${secret:PASSWORD}@db'}"

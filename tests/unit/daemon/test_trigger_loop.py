@@ -19,8 +19,8 @@ from pipeline.runner.context import PipelineContext
 from pipeline.runner.ref_tracker import RefTracker
 from pipeline.store.records import Run, Trigger
 from pipeline.store.store import Store
-from tests.docker.project import until
-from tests.unit.source.work import Work
+from tests.support.repository import Work
+from tests.support.waiting import until
 
 PIPELINE = """\
 name: shop
@@ -73,9 +73,7 @@ def looking(pipeline_context: PipelineContext, ref_tracker: RefTracker | None = 
 
 def await_run(pipeline_context: PipelineContext, sha: str) -> Trigger:
     """What made the run of a commit."""
-    found = until(
-        lambda: [r for r in pipeline_context.store.runs("shop") if r.sha == sha], f"a run of {sha}", deadline=10
-    )
+    found = until(lambda: [r for r in pipeline_context.store.runs("shop") if r.sha == sha], f"a run of {sha}")
     assert len(found) == 1
     return Trigger(found[0].trigger)
 
@@ -127,7 +125,7 @@ def test_a_repository_that_is_away_for_a_while(work: Work, pipeline_context: Pip
         for _ in range(3):
             before = ref_tracker.looks
             found.notify(Trigger.HOOK)
-            until(lambda: ref_tracker.looks > before, "it has looked", deadline=10)  # noqa: B023
+            until(lambda: ref_tracker.looks > before, "it has looked")  # noqa: B023
         assert kinds(pipeline_context) == ["trigger.failed"]
         away.write_text(content)
         await_run(pipeline_context, work.commit("two"))

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pipeline.http.badge import Project, badge_svg, cc_xml
 from pipeline.store.records import RunKind, RunState
 from pipeline.store.store import Store
-from tests.begun import begin_run
+from tests.support.started_runs import begin_run
 
 SVG = "{http://www.w3.org/2000/svg}"
 

@@ -14,8 +14,10 @@ from pipeline.events import Event, Events
 from pipeline.reporters.dispatcher import ReporterDispatcher
 from pipeline.store.records import RunState
 from pipeline.store.store import Store
-from tests.begun import begin_run
-from tests.unit.reporters.conftest import SHA, TOKEN, Recorder, configured, masked, until
+from tests.support.started_runs import begin_run
+from tests.support.waiting import until
+from tests.unit.reporters.configuration import SHA, TOKEN, configured, masked
+from tests.unit.reporters.recorder import Recorder
 
 Starts = Callable[..., "Underway"]
 
@@ -71,7 +73,7 @@ def test_a_run_from_beginning_to_end(forge: Recorder, starts: Starts) -> None:
     """A forge hears of the start as soon as the commit is known, a webhook at once; both of the end."""
     underway = starts({"hub": hub(forge), "own": {"type": "webhook", "url": f"{forge.url}/hook"}})
     underway.start()
-    until(lambda: len(forge.asked) == 1)
+    until(lambda: len(forge.asked) == 1, "one request")
     underway.find()
     underway.events.emit("stage.started", "Build …", stage="build")
     underway.events.emit("target.healthy", "10.0.0.2 is healthy")
@@ -150,7 +152,7 @@ def test_a_token_that_is_refused_is_not_tried_again(forge: Recorder, starts: Sta
     underway = starts({"hub": hub(forge)})
     underway.find()
     underway.start()
-    until(lambda: bool(underway.failures))
+    until(lambda: underway.failures, "a failed report")
     assert len(forge.asked) == 1
     assert "answered 401 Unauthorized: Bad credentials" in underway.failures[0]
 
@@ -160,7 +162,7 @@ def test_a_secret_that_is_nowhere(forge: Recorder, starts: Starts) -> None:
     underway = starts({"hub": hub(forge, token="${secret:OTHER}")})
     underway.find()
     underway.start()
-    until(lambda: bool(underway.failures))
+    until(lambda: underway.failures, "a failed report")
     assert underway.failures[0].startswith("reporter hub: run.started: secret OTHER is neither in the environment")
 
 
@@ -174,7 +176,7 @@ def test_nobody_waits_for_a_forge(forge: Recorder, starts: Starts) -> None:
     underway.start()
     underway.finish()
     assert time.monotonic() - began < 0.5
-    until(lambda: len(other.asked) == 2)
+    until(lambda: len(other.asked) == 2, "two requests")
     began = time.monotonic()
     underway.reporting.close(0.2)
     assert time.monotonic() - began < 2
@@ -191,10 +193,13 @@ def test_what_is_given_up_says_nothing_more(forge: Recorder, starts: Starts) -> 
     underway = starts({"hub": hub(forge)})
     underway.find()
     underway.start()
-    until(lambda: len(forge.asked) == 1)
+    until(lambda: len(forge.asked) == 1, "one request")
     underway.reporting.close(0)
     forge.released.set()
-    until(lambda: not any(thread.name == "reporter hub" for thread in threading.enumerate()))
+    until(
+        lambda: not any(thread.name == "reporter hub" for thread in threading.enumerate()),
+        "the thread's end",
+    )
     assert len(underway.failures) == 1
 
 

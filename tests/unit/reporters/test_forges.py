@@ -13,7 +13,8 @@ from pipeline.reporters.gitea import Gitea
 from pipeline.reporters.github import GitHub
 from pipeline.reporters.gitlab import GitLab
 from pipeline.store.records import RunKind, RunState
-from tests.unit.reporters.conftest import SHA, TOKEN, Recorder, reveal
+from tests.unit.reporters.configuration import SHA, TOKEN, reveal
+from tests.unit.reporters.recorder import Recorder
 
 Reports = Callable[..., Report]
 

@@ -12,7 +12,8 @@ import pytest
 from pipeline.reporters import DeliveryFailed
 from pipeline.reporters import http_post as posting
 from pipeline.reporters.http_post import post
-from tests.unit.reporters.conftest import TOKEN, Recorder
+from tests.unit.reporters.configuration import TOKEN
+from tests.unit.reporters.recorder import Recorder
 
 
 def refused(url: str, headers: dict[str, str] | None = None) -> DeliveryFailed:

@@ -10,7 +10,7 @@ from typing import Any
 from pipeline.reporters import Report
 from pipeline.reporters.slack import Slack
 from pipeline.store.records import RunState
-from tests.unit.reporters.conftest import Recorder
+from tests.unit.reporters.recorder import Recorder
 
 Reports = Callable[..., Report]
 

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from pipeline.reporters import Report
 from pipeline.reporters.webhook import WebhookReporter
 from pipeline.store.records import RunState
-from tests.unit.reporters.conftest import SHA, TOKEN, Recorder, reveal
+from tests.unit.reporters.configuration import SHA, TOKEN, reveal
+from tests.unit.reporters.recorder import Recorder
 
 
 def test_the_event_and_the_run(forge: Recorder, report: Callable[..., Report]) -> None:

@@ -13,7 +13,7 @@ from pipeline.runner.context import PipelineContext
 from pipeline.runner.ref_tracker import RefTracker
 from pipeline.store.records import Trigger
 from pipeline.store.store import Store
-from tests.unit.source.work import Work
+from tests.support.repository import Work
 
 PIPELINE = """\
 name: shop

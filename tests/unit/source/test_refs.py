@@ -15,8 +15,8 @@ from pipeline.base.errors import SystemFault
 from stages.source.git import Git
 from stages.source.refs import commits, heads, remote_heads
 from stages.source.watcher import watch_refs
-from tests.docker.project import until
-from tests.unit.source.work import Work
+from tests.support.repository import Work
+from tests.support.waiting import until
 
 ALL = ["refs/heads/main", "refs/heads/*", "refs/heads/**", "refs/heads/*/*", "refs/tags/*"]
 Look = Callable[[Work, list[str]], dict[str, str]]
@@ -177,7 +177,7 @@ class Follower:
 
     def await_truth(self) -> None:
         """Until what it knows is so."""
-        until(lambda: self.known == self._look(), f"{self.known} to become {self._look()}", deadline=10)
+        until(lambda: self.known == self._look(), f"{self.known} to become {self._look()}")
 
     @contextmanager
     def following(self) -> Iterator[None]:

@@ -11,7 +11,7 @@ import pytest
 
 from pipeline.base.errors import ConfigError, StageFailed
 from stages.source.git import is_url, redact
-from tests.unit.source.work import Work
+from tests.support.repository import Work
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from pipeline.base.errors import StoreFault
 from pipeline.events import Event
 from pipeline.store.records import DeploymentState, ReleaseState, RunState, StageState
 from pipeline.store.store import Store
-from tests.begun import begin_run
+from tests.support.started_runs import begin_run
 
 
 @pytest.fixture

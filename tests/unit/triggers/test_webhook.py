@@ -18,7 +18,7 @@ from pipeline.triggers.webhook import (
     parse_delivery,
     parse_headers,
 )
-from tests.unit.triggers.deliveries import (
+from tests.support.webhooks.deliveries import (
     MARK,
     NONE,
     SECRET,

@@ -1,4 +1,4 @@
-"""A repository with one commit, and a place for mirrors."""
+"""A git repository with one commit, and a folder for mirrors beside it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from stages.source.repository import Repository
 
 
 class Work:
-    """The repository, worked on by its user. `options` are those of `git init`."""
+    """A repository that a test commits to. `options` are those of `git init`."""
 
     def __init__(self, root: Path, *options: str) -> None:
         self.root = root
@@ -23,7 +23,7 @@ class Work:
         self.first = self.commit("one")
 
     def git(self, *arguments: str, cwd: Path | None = None) -> str:
-        """What a git command prints."""
+        """Run a git command. Return its output."""
         identity = ("-c", "user.name=Ann", "-c", "user.email=ann@example.com", "-c", "protocol.file.allow=always")
         environment = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}
         return subprocess.run(
@@ -36,7 +36,7 @@ class Work:
         ).stdout.strip()
 
     def commit(self, content: str, name: str = "file.txt", cwd: Path | None = None) -> str:
-        """Write a file and commit it, in the checkout or another one of the repository; the commit's id."""
+        """Write a file and commit it, by default in the checkout. Return the commit's id."""
         path = (cwd or self.path) / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(content)
@@ -45,17 +45,17 @@ class Work:
         return self.git("rev-parse", "HEAD", cwd=cwd)
 
     def worktree(self, *options: str) -> Path:
-        """A linked worktree; where it is."""
+        """Add a linked worktree. Return its path."""
         place = self.root / "linked"
         self.git("worktree", "add", "--quiet", *options, str(place))
         return place
 
     def open(self, named: str = "work") -> Repository:
-        """The repository as a pipeline has it."""
+        """Return the repository as a pipeline opens it."""
         self.told: list[str] = []
         return Repository(named, self.root, self.mirrors, self.told.append)
 
     @property
     def reader(self) -> Git:
-        """Git as the stage uses it."""
+        """Return git as the source stage uses it."""
         return Git(self.path)

@@ -1,4 +1,4 @@
-"""Somebody who publishes keys at an https:// address."""
+"""A server that publishes JSON Web Keys over HTTPS."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ JWK = json.loads(RSAAlgorithm.to_jwk(generate_private_key(65537, 2048).public_ke
 
 
 def key_set(*ids: str) -> bytes:
-    """What an issuer publishes."""
+    """Return a JSON Web Key Set with one key for each id."""
     return json.dumps({"keys": [{**JWK, "kid": kid} for kid in ids]}).encode()
 
 
@@ -38,7 +38,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 class Issuer(ThreadingHTTPServer):
-    """Answers with `content`. `trickles`: with a space now and then after it, and never to the end."""
+    """Answers with `content`. With `trickles` the response continues with spaces and never ends."""
 
     daemon_threads = True
 
@@ -59,10 +59,10 @@ class Issuer(ThreadingHTTPServer):
         threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
 
     def on_request(self) -> None:
-        """What a test wants to see then."""
+        """Do nothing. Tests replace this to act during a request."""
 
     def url(self, path: str = "/keys") -> str:
-        """Where it is."""
+        """Return the URL of a path."""
         return f"https://127.0.0.1:{self.server_address[1]}{path}"
 
     def handle_error(self, *args: object) -> None: ...

@@ -1,4 +1,4 @@
-"""Requests that no forge sends, each with the HTTP status that it deserves."""
+"""Invalid webhook requests, each with the HTTP status that it must get."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 
 from pipeline.config.triggers import Forge
 from pipeline.triggers.webhook import LIMIT
-from tests.unit.triggers.deliveries import (
+from tests.support.webhooks.deliveries import (
     BEFORE,
     MARK,
     SECRET,
@@ -38,7 +38,7 @@ _SIGNED: dict[Forge, tuple[str, str]] = {
 
 @dataclass(frozen=True)
 class Forgery:
-    """What is sent, and the status it gets. `is_cut`: the client then says that it has no more to send."""
+    """A request and the status that it must get. With `is_cut` the client closes its side after sending."""
 
     name: str
     status: int
@@ -47,7 +47,7 @@ class Forgery:
 
 
 def forgeries() -> list[Forgery]:
-    """All of them; no two have the same name."""
+    """Return all invalid requests. Each has a different name."""
     kinds = (signatures, tokens, signing_tokens, strangers, types, paths, methods, sizes, cut, broken, hostile, headers)
     return [forgery for kind in kinds for forgery in kind()]
 

@@ -1,4 +1,4 @@
-"""Deliveries as the forges send them, after the formats that they document, and signed as they sign."""
+"""Webhook deliveries in the documented formats of the forges, signed as the forges sign them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a history has to hold to, asked from the database and from Docker, by nothing of ours."""
+"""Invariants of a pipeline's history, checked in SQLite and by the docker command, without Penstock's code."""
 
 from __future__ import annotations
 
@@ -91,8 +91,8 @@ def assert_no_orphans(project: Project) -> None:
     assert len(docker("network", "ls", "-q", "--filter", label).split()) == 1
 
 
-class Witness:
-    """Writes down what Docker tells of the containers of one home, from the beginning to the end of its block."""
+class DockerEventRecorder:
+    """Records when Docker starts and ends containers of one home, while its `with` block runs."""
 
     def __init__(self, home: Home) -> None:
         filters = ("type=container", f"label={LABEL_HOME}={home.id}", "event=start", "event=die")
@@ -108,7 +108,7 @@ class Witness:
         self._said, _unused = self._process.communicate()
 
     def most_releases_at_once(self) -> int:
-        """Of how many releases containers ran at the same time, at most."""
+        """Return the largest number of releases whose containers ran at the same time."""
         running: dict[str, set[str]] = defaultdict(set)
         most = 0
         for line in self._said.splitlines():
@@ -124,8 +124,8 @@ class Witness:
         return most
 
 
-def await_calm(project: Project, commit: str | None = None, deadline: float = 90) -> None:
-    """Nothing waits or is worked on, and everything that serves is healthy; `commit` has been seen."""
+def wait_until_idle(project: Project, commit: str | None = None, deadline: float = 90) -> None:
+    """Wait until no run is open, the release is whole and, if given, `commit` has a run."""
     until(lambda: _is_calm(project, commit), "an empty queue and a whole service", deadline)
 
 

@@ -1,4 +1,4 @@
-"""Runs for tests: begun at once, by nobody in particular."""
+"""Runs that a test starts without a worker."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pipeline.store.store import Store
 
 
 def begin_run(store: Store, pipeline: str, kind: RunKind = RunKind.RUN, requested: str | None = None) -> Run:
-    """A new run with the next number of its pipeline."""
+    """Start the next run of a pipeline. Return its row."""
     run = store.queue.begin(pipeline, Request(Trigger.COMMAND, requested, kind), "superseded")
     assert run is not None
     return run

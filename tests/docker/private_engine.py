@@ -1,8 +1,8 @@
-"""A Docker Engine for one test: it can be stopped, killed and rebooted without anybody else's noticing.
+"""A Docker Engine for one test, which may stop, kill and reboot it without affecting others.
 
-It runs in namespaces of its own for processes, mounts and networks, so that one signal takes everything of it away at
-once, as a power cut would: the daemon, containerd, the containers, their mounts and bridges. Its files stay, as they
-would on a disk. A cable leads there, to a range of addresses that nobody else uses.
+It runs in its own namespaces for processes, mounts and networks. One signal ends the daemon, containerd, the
+containers, their mounts and bridges at once, as a power cut would. Its files stay, as they would on a disk. A pair of
+virtual interfaces connects it to this machine, with a range of addresses that is not in use.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def obstacle() -> str:
     return f"an engine of its own needs {missing[0]}" if missing else ""
 
 
-class OwnEngine:
+class PrivateEngine:
     """One `dockerd`. With `live_restore` its containers run on while it does not."""
 
     def __init__(self, root: Path, *, live_restore: bool = False) -> None:
@@ -128,11 +128,11 @@ class OwnEngine:
 
 
 @contextmanager
-def engine_of_its_own(image: str, *, live_restore: bool = False) -> Iterator[OwnEngine]:
+def private_engine(image: str, *, live_restore: bool = False) -> Iterator[PrivateEngine]:
     """An engine that has `image`, and that every command in this process and below it takes for the machine's."""
     # A socket's path may be no longer than 107 characters, and containerd's are long by themselves.
     root = Path(tempfile.mkdtemp(prefix="engine-"))
-    engine, former = OwnEngine(root, live_restore=live_restore), os.environ.get(_HOST)
+    engine, former = PrivateEngine(root, live_restore=live_restore), os.environ.get(_HOST)
     try:
         engine.start()
         engine.await_answer()

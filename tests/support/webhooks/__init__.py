@@ -1,0 +1,3 @@
+"""Webhook requests, valid and invalid."""
+
+from __future__ import annotations

@@ -1,0 +1,61 @@
+"""An HTTP server on loopback that stands in for a forge and keeps every request."""
+
+from __future__ import annotations
+
+import json
+import threading
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request that was received."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def data(self) -> Any:
+        return json.loads(self.body)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: Recorder
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.asked.append(Asked(self.command, self.path, dict(self.headers), body))
+        status, headers, answer = self.server.answers.pop(0) if self.server.answers else (201, {}, b"{}")
+        self.server.released.wait(30)
+        self.send_response(status)
+        for name, value in {**headers, "Content-Length": str(len(answer))}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(answer)
+
+    def log_message(self, *args: object) -> None: ...
+
+
+class Recorder(ThreadingHTTPServer):
+    """Keeps every request. Answers with the next of `answers`, else with 201, as soon as `released` is set."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.asked: list[Asked] = []
+        self.answers: list[tuple[int, dict[str, str], bytes]] = []
+        self.released = threading.Event()
+        self.released.set()
+        threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+    def handle_error(self, *args: object) -> None: ...
