@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
+from pipeline.store.database import Database
 from pipeline.store.queue import STAGES
 from pipeline.store.records import RunKind, RunState, StageState, Trigger
 from pipeline.store.store import Store
@@ -15,11 +18,12 @@ _EVENTS = 45
 _APART = timedelta(minutes=30)
 
 
-def write_history(store: Store, pipeline: str, count: int) -> None:
+def write_history(path: Path, pipeline: str, count: int) -> None:
     """Add runs that succeeded, as if they had been before now, straight into the tables."""
-    latest = next((run.number for run in store.runs(pipeline, 1)), 0)
+    with Store(path) as store:
+        latest = next((run.number for run in store.runs(pipeline, 1)), 0)
     begin = datetime.now(UTC) - _APART * count
-    with store._db.transaction() as db:
+    with closing(Database(path)) as database, database.transaction() as db:
         for number in range(latest + 1, latest + count + 1):
             _write_run(db, pipeline, number, begin + _APART * (number - latest))
 

@@ -32,8 +32,7 @@ def measure() -> Results:
     """Shares, megabytes and milliseconds."""
     with tempfile.TemporaryDirectory(prefix="bench-") as folder, _project(Path(folder)) as project:
         shares, memory = _idle(project)
-        with project.store() as store:
-            write_history(store, project.name, RUNS)
+        write_history(project.home.database, project.name, RUNS)
         history = [_took(project, "history") for _ in range(ROUNDS)]
         starts = [_start(project) for _ in range(ROUNDS)]
     found = (max(shares), max(memory), statistics.median(history), statistics.median(starts))

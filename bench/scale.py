@@ -99,7 +99,7 @@ def _healthy(balancer: Balancer) -> int:
 def _knowing(balancer: Balancer) -> float:
     """How long a look at all groups takes, the last of which has the change: the longest that one may wait."""
     runtime, backend = Runtime(balancer.directory), backend_name("bench", f"g{GROUPS - 1}")
-    runtime._worker(f"set server {backend}/t{GROUPS - 1}-0 health down")
+    runtime.ask_worker(f"set server {backend}/t{GROUPS - 1}-0 health down")
     until(
         lambda: runtime.servers(backend)[f"t{GROUPS - 1}-0"].status.startswith("DOWN"), "HAProxy knows it", deadline=60
     )

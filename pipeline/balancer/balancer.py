@@ -29,7 +29,8 @@ from pipeline.balancer.registry_file import RegistryFile
 from pipeline.base.errors import BalancerFault, ConfigError
 from pipeline.base.lock import short_lock
 
-_ACCESS_LOG_LIMIT = 64 * 2**20
+MAX_ACCESS_LOG_BYTES = 64 * 2**20
+"""A longer access log is emptied, and its end is kept beside it."""
 
 
 class Balancer:
@@ -221,10 +222,10 @@ class Balancer:
     def _cap_access_log(self) -> None:
         """Keep the end of a long access log beside it. HAProxy appends, so it goes on in the emptied file."""
         log = self.directory / process.ACCESS_LOG
-        if log.exists() and log.stat().st_size > _ACCESS_LOG_LIMIT:
+        if log.exists() and log.stat().st_size > MAX_ACCESS_LOG_BYTES:
             former = os.open(log.with_suffix(".log.1"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
             with log.open("rb") as full, os.fdopen(former, "wb") as kept:
-                full.seek(-_ACCESS_LOG_LIMIT, os.SEEK_END)
+                full.seek(-MAX_ACCESS_LOG_BYTES, os.SEEK_END)
                 shutil.copyfileobj(full, kept)
             os.truncate(log, 0)
 

@@ -8,38 +8,41 @@ from urllib.parse import urljoin
 
 from pipeline.base.errors import ConfigError
 
-# In seconds, for all of it: names, connections, redirects and content.
-_DEADLINE = 5.0
+TIMEOUT = 5.0
+"""Seconds for the whole download: names, connections, redirects and content."""
 _MOST_REDIRECTS = 5
 
 
-def download(source: str, limit: int) -> bytes:
-    """What is there, of which no more than `limit` bytes and one are read. Raises `ConfigError` with what is wrong."""
+def download(source: str, limit: int, timeout: float = TIMEOUT) -> bytes:
+    """Return the content of an https:// URL, of which at most `limit` + 1 bytes are read.
+
+    Raises `ConfigError` with the reason if that fails or takes longer than `timeout` seconds.
+    """
     answers: SimpleQueue[bytes | ConfigError] = SimpleQueue()
     # A server that says a byte now and then is within every time-out for a single read. So is whoever resolves names.
-    Thread(target=lambda: answers.put(_outcome(source, limit)), daemon=True).start()
+    Thread(target=lambda: answers.put(_outcome(source, limit, timeout)), daemon=True).start()
     try:
-        found = answers.get(timeout=_DEADLINE)
+        found = answers.get(timeout=timeout)
     except Empty:
-        raise ConfigError(f"{source} cannot be fetched: it takes longer than {_DEADLINE:g} s") from None
+        raise ConfigError(f"{source} cannot be fetched: it takes longer than {timeout:g} s") from None
     if isinstance(found, ConfigError):
         raise found
     return found
 
 
-def _outcome(source: str, limit: int) -> bytes | ConfigError:
+def _outcome(source: str, limit: int, timeout: float) -> bytes | ConfigError:
     import requests
     from urllib3.exceptions import HTTPError
 
     try:
-        return _content(source, limit)
+        return _content(source, limit, timeout)
     except ConfigError as error:
         return error
     except (requests.RequestException, HTTPError, ValueError) as error:
         return ConfigError(f"{source} cannot be fetched: {error}")
 
 
-def _content(source: str, limit: int) -> bytes:
+def _content(source: str, limit: int, timeout: float) -> bytes:
     import requests
 
     place = source
@@ -47,7 +50,7 @@ def _content(source: str, limit: int) -> bytes:
         if not place.startswith("https://"):
             raise ConfigError(f"{source} cannot be fetched: it leads to {place}, which is not https://")
         # Left to itself, it would follow to http:// too, and read what a redirect brings along however long it is.
-        with requests.get(place, timeout=_DEADLINE, stream=True, allow_redirects=False) as answer:
+        with requests.get(place, timeout=timeout, stream=True, allow_redirects=False) as answer:
             if not answer.is_redirect:
                 answer.raise_for_status()
                 return bytes(answer.raw.read(limit + 1, decode_content=True))

@@ -17,7 +17,8 @@ from pipeline.base.schema import Model
 # Limits of ELB's jwt-validation action.
 _MOST_BYTES = 150 * 1024
 _MOST_KEYS = 10
-_FRESH = timedelta(hours=1)
+MAX_AGE = timedelta(hours=1)
+"""Keys that are older are read again."""
 # How long nobody asks again where an issuer has not answered.
 _PAUSE = timedelta(minutes=1)
 
@@ -33,7 +34,7 @@ class KeySet(Model):
     def is_fresh(self) -> bool:
         """Whether it need not be read again yet."""
         now = datetime.now(UTC)
-        return now - self.read_at < _FRESH or (self.tried_at is not None and now - self.tried_at < _PAUSE)
+        return now - self.read_at < MAX_AGE or (self.tried_at is not None and now - self.tried_at < _PAUSE)
 
     def tried(self) -> KeySet:
         """It, after an attempt to read it anew that failed now."""

@@ -51,27 +51,28 @@ _GROUPS = {
         "balancer": "Load balancers, rules and targets; their log and metrics.",
     },
 }
-_COMMANDS = {name: text for group in _GROUPS.values() for name, text in group.items()}
+COMMANDS = {name: text for group in _GROUPS.values() for name, text in group.items()}
+"""Every command and its line in the help."""
 
 
 class _Commands(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click's signature
-        return list(_COMMANDS)
+        return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:  # noqa: ARG002
-        if name not in _COMMANDS:
+        if name not in COMMANDS:
             return None
         return cast("click.Command", importlib.import_module(f"pipeline.cli.{name}").command)
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
-        if args and args[0] not in _COMMANDS:
+        if args and args[0] not in COMMANDS:
             from pipeline.base.suggestion import did_you_mean
 
-            raise click.UsageError(f"there is no command {args[0]} ({did_you_mean(args[0], _COMMANDS)})")
+            raise click.UsageError(f"there is no command {args[0]} ({did_you_mean(args[0], COMMANDS)})")
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
-        width = max(map(len, _COMMANDS))
+        width = max(map(len, COMMANDS))
         for group, commands in _GROUPS.items():
             with formatter.section(group):
                 formatter.write_dl([(name.ljust(width), text) for name, text in commands.items()])

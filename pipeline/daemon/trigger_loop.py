@@ -21,9 +21,10 @@ from pipeline.store.records import Trigger
 from pipeline.triggers.schedule import Moment, Schedule, local_zone
 
 _REMOTE = timedelta(minutes=1)
-# What a watch may have missed, and how often is looked where there can be no watch.
+# A watch may miss a change, so the refs are listed at least this often.
 _SAFETY = timedelta(minutes=1)
-_UNWATCHED = timedelta(seconds=2)
+UNWATCHED_INTERVAL = timedelta(seconds=2)
+"""Time between two scans of a repository that cannot be watched."""
 # A schedule is never looked at later than this, whatever the machine's clock does.
 _TICK = 20.0
 _logger = logging.getLogger(__name__)
@@ -32,9 +33,15 @@ _logger = logging.getLogger(__name__)
 class TriggerLoop:
     """One pipeline's triggers, in a thread. `call` may come from any other."""
 
-    def __init__(self, pipeline_context: Callable[[], PipelineContext], ref_tracker: RefTracker) -> None:
+    def __init__(
+        self,
+        pipeline_context: Callable[[], PipelineContext],
+        ref_tracker: RefTracker,
+        unwatched_interval: timedelta = UNWATCHED_INTERVAL,
+    ) -> None:
         self._pipeline_context = pipeline_context
         self._ref_tracker = ref_tracker
+        self._unwatched_interval = unwatched_interval
         self._notified = threading.Event()
         self._trigger = Trigger.WATCH
         self._stopping = threading.Event()
@@ -71,10 +78,10 @@ class TriggerLoop:
 
     def _wait(self, pace: Pace, usual: Trigger, failures: int) -> float:
         """Seconds until the next look that nobody calls for."""
-        seconds = pace.wait(random.random).total_seconds()
+        seconds = pace.wait(random.random).total_seconds()  # noqa: S311  # spreads the load, hides nothing
         if usual is Trigger.WATCH and failures:
             # Here nobody is spared by waiting; and what the watch told may have been what could not be looked at.
-            seconds = min(_UNWATCHED.total_seconds() * 2 ** min(failures - 1, 5), _SAFETY.total_seconds())
+            seconds = min(self._unwatched_interval.total_seconds() * 2 ** min(failures - 1, 5), _SAFETY.total_seconds())
         return seconds
 
     def _observe(self, stack: ExitStack) -> tuple[Pace, Trigger]:
@@ -87,9 +94,10 @@ class TriggerLoop:
             try:
                 stack.enter_context(source.watch(context, lambda: self.notify(Trigger.WATCH)))
             except (SystemFault, OSError) as error:
-                text = f"cannot watch the repository, looking every {_UNWATCHED.total_seconds():g} s instead: {error}"
+                seconds = self._unwatched_interval.total_seconds()
+                text = f"cannot watch the repository, looking every {seconds:g} s instead: {error}"
                 pipeline_context.events().emit("watch.polling", text)
-                return Pace(min(triggers.poll or _UNWATCHED, _UNWATCHED)), Trigger.POLL
+                return Pace(min(triggers.poll or self._unwatched_interval, self._unwatched_interval)), Trigger.POLL
         return Pace(triggers.poll or _SAFETY), Trigger.POLL if triggers.poll else Trigger.WATCH
 
     def _look(self, trigger: Trigger) -> bool:

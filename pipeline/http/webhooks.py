@@ -12,6 +12,7 @@ import re
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Protocol, cast, get_args
 
@@ -40,16 +41,26 @@ from pipeline.triggers.webhook import (
 _log = logging.getLogger(__name__)
 
 _NAME = re.compile(r"[A-Za-z0-9-]{1,32}")
-# How long a body may take, and a whole connection, in seconds. GitHub gives up after 10, GitLab too.
-_BODY_TIME, _CONNECTION_TIME = 15, 20
 # How much of a refused body is still read, in bytes, and for how long, in seconds.
 _LINGER_BYTES, _LINGER_TIME = 256 * 1024, 1
-# Few deliveries are larger than this, in bytes. Those that are may not fill the memory together.
-_SMALL, _MOST_LARGE = 256 * 1024, 2
-_MOST_CONNECTIONS = 200
+# Few deliveries are larger than this, in bytes.
+_SMALL = 256 * 1024
+MAX_LARGE_BODIES = 2
+"""Bodies of larger deliveries that are read at the same time, so that together they do not fill the memory."""
+MAX_CONNECTIONS = 200
+"""The oldest connection is closed when there are more."""
 _NOBODY = "there is no such webhook here"
 _LATER = "it could not be taken in: send it again"
 _HEADERS = {503: {"Retry-After": "30"}}
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Limits of one server. Times in seconds: GitHub and GitLab give up after 10."""
+
+    body_timeout: float = 15
+    connection_timeout: float = 20
+    large_bodies: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MAX_LARGE_BODIES))
 
 
 class Inbox(Protocol):
@@ -70,7 +81,7 @@ class Inbox(Protocol):
         """`arrive` failed: what the forge sends again will be no replay."""
 
 
-def webhook_app(inbox: Inbox, further: Sequence[Route] = ()) -> Starlette:
+def webhook_app(inbox: Inbox, further: Sequence[Route] = (), limits: Limits | None = None) -> Starlette:
     """`POST /webhooks/{pipeline}/{forge}`, and nothing but `further` routes besides.
 
     202: taken in, or known already. A replay is not answered 409, since forges send again what we did not answer in
@@ -78,19 +89,25 @@ def webhook_app(inbox: Inbox, further: Sequence[Route] = ()) -> Starlette:
     200: genuine, and starts nothing. Otherwise 400, 401, 404, 405, 408, 411, 413, 415, or 503 when it should be sent
     again. Each answer is JSON with a `status` and, unless it is accepted, a `reason`.
     """
+    receiver = _Receiver(inbox, limits or Limits())
     app = Starlette(
-        routes=[Route("/webhooks/{pipeline}/{forge}", _Receiver(inbox).receive, methods=["POST"]), *further],
+        routes=[Route("/webhooks/{pipeline}/{forge}", receiver.receive, methods=["POST"]), *further],
         exception_handlers={WebhookRejected: _refuse, HTTPException: _refuse_path, PenstockError: _fail},
     )
     app.router.redirect_slashes = False
     return app
 
 
-def webhook_config(inbox: Inbox, further: Sequence[Route] = ()) -> uvicorn.Config:
+def webhook_config(inbox: Inbox, further: Sequence[Route] = (), limits: Limits | None = None) -> uvicorn.Config:
     """How to serve `webhook_app`: `uvicorn.Server(webhook_config(inbox)).run(sockets=[…])`, in any thread."""
+    kept = limits or Limits()
+
+    class Connection(_Connection):
+        timeout = kept.connection_timeout
+
     return uvicorn.Config(
-        webhook_app(inbox, further),
-        http=_Connection,
+        webhook_app(inbox, further, kept),
+        http=Connection,
         ws="none",
         lifespan="off",
         log_config=None,
@@ -104,12 +121,14 @@ def webhook_config(inbox: Inbox, further: Sequence[Route] = ()) -> uvicorn.Confi
 class _Connection(H11Protocol):
     """A connection with an end: whoever is slow does not stay, and when there are too many the oldest gives way."""
 
+    timeout: float
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self.since = time.monotonic()
-        self._end = self.loop.call_later(_CONNECTION_TIME, transport.abort)
+        self._end = self.loop.call_later(self.timeout, transport.abort)
         live = [other for other in self.connections if not other.transport.is_closing()]
-        if len(live) > _MOST_CONNECTIONS:
+        if len(live) > MAX_CONNECTIONS:
             min(live, key=attrgetter("since")).transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -127,9 +146,9 @@ class _Connection(H11Protocol):
 class _Receiver:
     """Takes one delivery after another, many at a time."""
 
-    def __init__(self, inbox: Inbox) -> None:
+    def __init__(self, inbox: Inbox, limits: Limits) -> None:
         self._inbox = inbox
-        self._large = asyncio.Semaphore(_MOST_LARGE)
+        self._limits = limits
 
     async def receive(self, request: Request) -> Response:
         """Read what a forge sends and take it in. Whatever may block does so in a thread."""
@@ -147,18 +166,18 @@ class _Receiver:
         """The body. A large one takes a place among the few that may be, which `held` gives back."""
         body = bytearray()
         try:
-            async with asyncio.timeout(_BODY_TIME):
+            async with asyncio.timeout(self._limits.body_timeout):
                 async for chunk in request.stream():
                     if len(body) + len(chunk) > LIMIT:
                         raise too_large()
                     body += chunk
                     if len(body) - len(chunk) <= _SMALL < len(body):
-                        if self._large.locked():
+                        if self._limits.large_bodies.locked():
                             raise WebhookRejected(503, "too many large deliveries at once: send it again")
-                        await held.enter_async_context(self._large)
+                        await held.enter_async_context(self._limits.large_bodies)
             return bytes(body)
         except TimeoutError:
-            raise WebhookRejected(408, f"the body was not there within {_BODY_TIME} s") from None
+            raise WebhookRejected(408, f"the body was not there within {self._limits.body_timeout:g} s") from None
         except ClientDisconnect:
             raise WebhookRejected(400, "the body ends before its length") from None
         finally:

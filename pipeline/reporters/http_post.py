@@ -13,20 +13,21 @@ from pipeline.reporters.reporter import DeliveryFailed
 if TYPE_CHECKING:
     from requests import PreparedRequest, Response
 
-_TIMEOUT_S = 10.0
+TIMEOUT = 10.0
+"""Seconds that a server may take to answer."""
 _PASSING = (408, 425, 429)
 # How much of an answer is read, and shown, when it is a refusal.
 _READ = 4096
 _SHOWN = 200
 
 
-def post(url: str, data: Any, headers: Mapping[str, str] | None = None) -> None:
+def post(url: str, data: Any, headers: Mapping[str, str] | None = None, timeout: float = TIMEOUT) -> None:
     """Send `data` as JSON. Raises `DeliveryFailed` when the answer is not of 2XX; the reason names the host only."""
-    post_bytes(url, json.dumps(data).encode(), headers)
+    post_bytes(url, json.dumps(data).encode(), headers, timeout)
 
 
-def post_bytes(url: str, content: bytes, headers: Mapping[str, str] | None = None) -> None:
-    """Send JSON that is encoded already."""
+def post_bytes(url: str, content: bytes, headers: Mapping[str, str] | None = None, timeout: float = TIMEOUT) -> None:
+    """Send JSON that is encoded already. `timeout` in seconds."""
     import requests  # 150 ms, and only where something is reported.
 
     host = "the URL"
@@ -35,12 +36,12 @@ def post_bytes(url: str, content: bytes, headers: Mapping[str, str] | None = Non
         host = urlsplit(url).netloc.rpartition("@")[2] or host
         # A redirect is not followed: it would carry the token to where it leads.
         with requests.post(
-            url, data=content, headers=said, timeout=_TIMEOUT_S, allow_redirects=False, auth=_as_is, stream=True
+            url, data=content, headers=said, timeout=timeout, allow_redirects=False, auth=_as_is, stream=True
         ) as response:
             if not response.ok or response.is_redirect:
                 raise _refusal(host, response)
     except requests.Timeout:
-        raise DeliveryFailed(f"{host} did not answer within {_TIMEOUT_S:.0f} s", retryable=True) from None
+        raise DeliveryFailed(f"{host} did not answer within {timeout:.0f} s", retryable=True) from None
     except ValueError:
         # What exactly is in a URL or a header, which may hold a secret.
         raise DeliveryFailed(f"{host}: the URL or a header is not valid", retryable=False) from None

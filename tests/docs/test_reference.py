@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.cli.main import _COMMANDS
+from pipeline.cli.main import COMMANDS
 from pipeline.config.load import load
 from pipeline.config.reference import reference_page
 from tests.support.paths import ROOT
@@ -55,8 +55,8 @@ def test_every_command_that_is_mentioned_exists() -> None:
         for document in DOCUMENTS
         for word in re.findall(r"(?:^|`|\$ )pipeline ([a-z]+)", document.read_text(), re.MULTILINE)
     }
-    assert {(d, w) for d, w in mentioned if w not in _COMMANDS} == set()
-    assert {w for d, w in mentioned if d == "README.md"} == set(_COMMANDS)
+    assert {(d, w) for d, w in mentioned if w not in COMMANDS} == set()
+    assert {w for d, w in mentioned if d == "README.md"} == set(COMMANDS)
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda d: d.name)

@@ -146,7 +146,7 @@ class Alb:
 
     def worker(self) -> str:
         """Identifies the HAProxy that serves now: another after a reload."""
-        return re.findall(r"^Pid: (\d+)", Runtime(self.balancer.directory)._worker("show info"), re.MULTILINE)[0]
+        return re.findall(r"^Pid: (\d+)", Runtime(self.balancer.directory).ask_worker("show info"), re.MULTILINE)[0]
 
     def serve(self, *names: str, group: str = "web", owner: str = OWNER) -> list[Echo]:
         """Servers that are healthy targets of a group."""

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pipeline.balancer import balancer
 from pipeline.balancer.balancer import Balancer
 from pipeline.balancer.haproxy import process
 from pipeline.balancer.haproxy.configuration import render
@@ -370,7 +371,7 @@ def test_access_log(bench: Bench) -> None:
 
 def test_a_long_access_log_is_cut(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its end is kept beside it, and what comes later is written to the emptied file."""
-    monkeypatch.setattr("pipeline.balancer.balancer._ACCESS_LOG_LIMIT", 2000)
+    monkeypatch.setattr(balancer, "MAX_ACCESS_LOG_BYTES", 2000)
     bench.serve("a")
     log = bench.balancer.directory / "access.log"
     for number in range(20):

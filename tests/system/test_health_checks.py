@@ -131,7 +131,7 @@ class Kinds:
 
     def checks(self, kind: str) -> str:
         """What came of the last check of the target with its group's name. With a star, another is under way."""
-        answer = Runtime(self.alb.balancer.directory)._worker(f"show stat {OWNER}.{kind} 4 -1")
+        answer = Runtime(self.alb.balancer.directory).ask_worker(f"show stat {OWNER}.{kind} 4 -1")
         rows = csv.DictReader(answer.lstrip("# ").splitlines())
         return next(row["check_status"] for row in rows if row["svname"] == kind)
 

@@ -214,7 +214,7 @@ class Arena(NamedTuple):
 
     def connections(self) -> int:
         """How many clients HAProxy has."""
-        info = Runtime(self.alb.balancer.directory)._worker("show info")
+        info = Runtime(self.alb.balancer.directory).ask_worker("show info")
         return int(re.findall(r"^CurrConns: (\d+)", info, re.MULTILINE)[0])
 
     def p99(self) -> float:

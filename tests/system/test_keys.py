@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import trustme
 
+from pipeline.balancer import key_set
 from pipeline.base.lock import is_held
 from tests.support.issuer import Issuer
 from tests.system.alb import Alb
@@ -40,6 +41,6 @@ def test_nobody_waits_for_an_issuer(alb: Alb, issuer: Issuer, tmp_path: Path, mo
     assert held == [False]
     alb.balancer.ensure_running()
     assert issuer.asked == 1
-    monkeypatch.setattr("pipeline.balancer.key_set._FRESH", timedelta(0))
+    monkeypatch.setattr(key_set, "MAX_AGE", timedelta(0))
     alb.balancer.ensure_running()
     assert held == [False, False]

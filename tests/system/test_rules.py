@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from pipeline.balancer.haproxy import patterns
 from pipeline.balancer.matching import HttpRequest, match
 from pipeline.balancer.model import Declaration, Listener, Rule
 from tests.support.ports import free_port
@@ -129,7 +130,7 @@ def _asked(port: int, request: HttpRequest) -> str:
 def spread(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whether patterns are one list, as they are while they are few, or spread over several."""
     if request.param == "many patterns":
-        monkeypatch.setattr("pipeline.balancer.haproxy.patterns._FEW", 0)
+        monkeypatch.setattr(patterns, "MIN_SPLIT_SIZE", 0)
 
 
 @pytest.fixture(scope="module")

@@ -201,7 +201,7 @@ def test_application_cookies_survive_a_reload(alb: Alb) -> None:
     alb.serve("a", "b", "c")
     # For its first five seconds HAProxy waits for a former worker of its own, and teaches nobody.
     runtime = Runtime(alb.balancer.directory)
-    until(lambda: re.search(r" flags=0x\w*[37bf] resync_timeout", runtime._worker("show peers")), "it teaches", 15)
+    until(lambda: re.search(r" flags=0x\w*[37bf] resync_timeout", runtime.ask_worker("show peers")), "it teaches", 15)
     clients = [Client(alb) for _ in range(30)]
     homes = [client.log_in(f"s{number}") for number, client in enumerate(clients)]
     for listeners in (2, 1, 2):
@@ -221,7 +221,7 @@ def test_an_application_cookie_counts_from_the_last_request(alb: Alb) -> None:
 
     def forgotten() -> bool:
         assert busy.served_by() == homes[0]
-        return "key=idle" not in Runtime(alb.balancer.directory)._worker("show table shop.web")
+        return "key=idle" not in Runtime(alb.balancer.directory).ask_worker("show table shop.web")
 
     until(forgotten, "the idle client is forgotten")
     assert {idle.served_by() for _ in range(4)} == {"a", "b"}

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from pipeline.balancer.haproxy.control_socket import Runtime
-from pipeline.balancer.haproxy.server_args import _ANOMALOUS
+from pipeline.balancer.haproxy.server_args import ANOMALY_THRESHOLD
 from pipeline.balancer.model import TargetHealth, TargetState
 from tests.support.ports import free_port
 from tests.support.waiting import until
@@ -123,9 +123,9 @@ def test_anomaly_mitigation_takes_a_failing_target_out_and_in_again(alb: Alb) ->
     paced(alb, sick, well)
     sick.status = 503
     until(lambda: alb.ask().status and health(alb, "sick").state is TargetState.UNHEALTHY, "it is taken out")
-    assert sick.requests == _ANOMALOUS
+    assert sick.requests == ANOMALY_THRESHOLD
     assert {alb.ask().status for _ in range(20)} == {200}
-    assert sick.requests == _ANOMALOUS
+    assert sick.requests == ANOMALY_THRESHOLD
     sick.status = 200
     until(lambda: health(alb, "sick").state is TargetState.HEALTHY, "it is let in again")
     until(lambda: alb.ask().text == "sick", "it gets requests again")

@@ -12,15 +12,14 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import pytest
 import uvicorn
 
 from pipeline.base.errors import ConfigError
 from pipeline.config.triggers import Forge
-from pipeline.http import webhooks
-from pipeline.http.webhooks import webhook_config
+from pipeline.http.webhooks import MAX_CONNECTIONS, MAX_LARGE_BODIES, Limits, webhook_config
 from pipeline.triggers.webhook import LIMIT
 from tests.support.waiting import until
 from tests.support.webhooks.deliveries import (
@@ -55,13 +54,13 @@ class Answer(NamedTuple):
 class Door:
     """The application, served as it is in earnest, on a port of loopback."""
 
-    def __init__(self, inbox: RecordingInbox) -> None:
+    def __init__(self, inbox: RecordingInbox, limits: Limits | None = None) -> None:
         self.inbox = inbox
+        self.limits = limits or Limits()
         self._listening = socket.create_server(("127.0.0.1", 0), backlog=1024)
         self.port = self._listening.getsockname()[1]
-        config = webhook_config(inbox)
+        config = webhook_config(inbox, limits=self.limits)
         self._server = uvicorn.Server(config)
-        self._receiver = cast("Any", config.app).routes[0].endpoint.__self__
         self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._listening]}, daemon=True)
         self._thread.start()
         until(lambda: self._server.started, "the start of the server", _DEADLINE)
@@ -72,8 +71,8 @@ class Door:
         assert not self._thread.is_alive()
 
     def is_full(self) -> bool:
-        """Whether as many large bodies are being read as may be."""
-        return bool(self._receiver._large.locked())
+        """Return whether as many large bodies are being read as the limit allows."""
+        return self.limits.large_bodies.locked()
 
     def connect(self) -> socket.socket:
         return socket.create_connection(("127.0.0.1", self.port), timeout=_DEADLINE)
@@ -308,14 +307,14 @@ def test_one_that_waits_does_not_hold_up_another(door: Door) -> None:
 def test_slow_clients_do_not_hold_up_others(door: Door) -> None:
     """With more half requests open than there may be, the oldest gives way, and a push arrives within a second."""
     with ExitStack() as stack:
-        slow = [stack.enter_context(closing(door.connect())) for _ in range(webhooks._MOST_CONNECTIONS + 50)]
+        slow = [stack.enter_context(closing(door.connect())) for _ in range(MAX_CONNECTIONS + 50)]
         for connection in slow:
             with suppress(ConnectionError):
                 connection.sendall(b"POST /webhooks/shop/github HTTP/1.1\r\nHost: x\r\nX-Slow: ")
         began = time.monotonic()
         assert door.exchange(wire(sent("github", payload("github", "refs/heads/quick")))).status == 202
         assert time.monotonic() - began < 1
-        slow[0].settimeout(webhooks._CONNECTION_TIME / 4)
+        slow[0].settimeout(door.limits.connection_timeout / 4)
         assert _is_closed(slow[0])
         slow[-1].settimeout(0.05)
         with pytest.raises(TimeoutError):
@@ -329,17 +328,16 @@ def _is_closed(connection: socket.socket) -> bool:
         return True
 
 
-def test_a_body_that_does_not_come_is_not_waited_for(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A client that stops in the middle of its body is told so, once its time is over."""
-    monkeypatch.setattr(webhooks, "_BODY_TIME", 0.2)
-    assert door.exchange(wire(sent("github"))[:-10]).status == 408
-    assert door.inbox.arrived == []
+def test_a_body_that_does_not_come_is_not_waited_for() -> None:
+    """A client that stops in the middle of its body gets 408 after the body's timeout."""
+    with closing(Door(RecordingInbox(), Limits(body_timeout=0.2))) as door:
+        assert door.exchange(wire(sent("github"))[:-10]).status == 408
+        assert door.inbox.arrived == []
 
 
-def test_a_client_that_says_nothing_is_sent_away(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A connection on which no request comes ends by itself."""
-    monkeypatch.setattr(webhooks, "_CONNECTION_TIME", 0.2)
-    with closing(door.connect()) as connection:
+def test_a_client_that_says_nothing_is_sent_away() -> None:
+    """The server closes a connection without a request after the connection's timeout."""
+    with closing(Door(RecordingInbox(), Limits(connection_timeout=0.2))) as door, closing(door.connect()) as connection:
         assert _is_closed(connection)
 
 
@@ -347,7 +345,7 @@ def test_large_deliveries_do_not_fill_the_memory_together(door: Door) -> None:
     """While as many large bodies are being read as may be, a further one is told to come again; a usual one arrives."""
     large = wire(sent("github", payload("github") + b" " * 2**20))
     with ExitStack() as stack:
-        reading = [stack.enter_context(closing(door.connect())) for _ in range(webhooks._MOST_LARGE)]
+        reading = [stack.enter_context(closing(door.connect())) for _ in range(MAX_LARGE_BODIES)]
         for connection in reading:
             connection.sendall(large[: 2**19])
         until(door.is_full, "as many large bodies as may be read", _DEADLINE)

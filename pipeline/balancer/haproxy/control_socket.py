@@ -74,7 +74,7 @@ class Runtime:
     def fingerprint(self) -> str | None:
         """The declaration that is loaded; None when HAProxy does not run."""
         try:
-            info = self._worker("show info")
+            info = self.ask_worker("show info")
         except NotRunning:
             return None
         found = re.search(r"^description: (\S+)", info, re.MULTILINE)
@@ -91,7 +91,7 @@ class Runtime:
     def servers(self, backend: str) -> dict[str, ServerState]:
         """The targets that the current worker has, by name, with what is in flight in all workers."""
         for _ in range(_READINGS):
-            current = _servers(self._worker(f"show stat {backend} 4 -1"))
+            current = _servers(self.ask_worker(f"show stat {backend} 4 -1"))
             if not any(server.is_rechecking for server in current.values()):
                 break
             time.sleep(0.002)
@@ -104,19 +104,19 @@ class Runtime:
     def add(self, backend: str, name: str, words: str) -> None:
         """Add a target in maintenance, with its checks running: it gets no request before `enable`."""
         check = f"; enable health {backend}/{name}" if " check " in words else ""
-        self._worker(f"add server {backend}/{name} {words}{check}")
+        self.ask_worker(f"add server {backend}/{name} {words}{check}")
 
     def enable(self, backend: str, name: str) -> None:
         """Let requests go to a target. From here on as many failures as its threshold says take it out, not one."""
-        self._worker(f"enable server {backend}/{name}; set server {backend}/{name} health up")
+        self.ask_worker(f"enable server {backend}/{name}; set server {backend}/{name} health up")
 
     def disable(self, backend: str, name: str) -> None:
         """Send no request to a target any more; what is in flight goes on."""
-        self._worker(f"set server {backend}/{name} state maint")
+        self.ask_worker(f"set server {backend}/{name} state maint")
 
     def cut(self, backend: str, name: str) -> None:
         """Break what is in flight to a target, in every worker."""
-        self._worker(f"shutdown sessions server {backend}/{name}")
+        self.ask_worker(f"shutdown sessions server {backend}/{name}")
         # To a former worker its servers are closed to commands, but not the requests themselves.
         request = re.compile(rf"^(0x\w+): .* be={re.escape(backend)} srv={re.escape(name)} ", re.MULTILINE)
         for pid in self._former_workers():
@@ -125,33 +125,33 @@ class Runtime:
 
     def delete(self, backend: str, name: str) -> None:
         """Forget a target in maintenance. HAProxy may refuse for a moment; the caller looks again."""
-        self._worker(f"set server {backend}/{name} {_NOWHERE}; del server {backend}/{name}")
+        self.ask_worker(f"set server {backend}/{name} {_NOWHERE}; del server {backend}/{name}")
 
     def state(self) -> str:
         """The state of every server, in the form of a server-state-file."""
-        return self._worker("show servers state")
+        return self.ask_worker("show servers state")
 
     def entries(self, file: str) -> dict[str, str]:
         """What a map holds. Empty when none of that name is loaded."""
-        lines = (line.split(" ", 2) for line in self._worker(f"show map {file}").splitlines())
+        lines = (line.split(" ", 2) for line in self.ask_worker(f"show map {file}").splitlines())
         return {parts[1]: parts[2] for parts in lines if len(parts) == 3 and parts[0].startswith("0x")}
 
     def replace_entries(self, file: str, entries: Mapping[str, str]) -> None:
         """Change all that a map holds at once: no request sees a part of it."""
-        found = re.search(r"New version created: (\d+)", self._worker(f"prepare map {file}"))
+        found = re.search(r"New version created: (\d+)", self.ask_worker(f"prepare map {file}"))
         if found is None:
             raise BalancerFault(f"HAProxy has no map {file}")
         adds = [f"add map @{found[1]} {file} {key} {value}" for key, value in entries.items()]
         # HAProxy reads commands into a buffer of 16 KiB.
         for start in range(0, len(adds), _BATCH):
-            self._worker("; ".join(adds[start : start + _BATCH]))
-        self._worker(f"commit map @{found[1]} {file}")
+            self.ask_worker("; ".join(adds[start : start + _BATCH]))
+        self.ask_worker(f"commit map @{found[1]} {file}")
 
     def replace_pem(self, kind: str, file: str, content: str) -> None:
         """Change a certificate (`cert`) or a store of authorities (`ca-file`). Raises `BalancerFault` if refused."""
-        answer = self._worker(f"set ssl {kind} {file} <<\n{content.strip()}\n\ncommit ssl {kind} {file}")
+        answer = self.ask_worker(f"set ssl {kind} {file} <<\n{content.strip()}\n\ncommit ssl {kind} {file}")
         if "Success" not in answer:
-            self._worker(f"abort ssl {kind} {file}")
+            self.ask_worker(f"abort ssl {kind} {file}")
             raise BalancerFault(f"HAProxy does not take {file}: {answer.strip()}")
 
     def reload(self) -> str | None:
@@ -159,6 +159,10 @@ class Runtime:
         self._processes()
         verdict, _, text = self._ask(MASTER_SOCKET, "reload").partition("\n")
         return None if verdict.strip() == "Success=1" else text.strip(" -\n")
+
+    def ask_worker(self, command: str) -> str:
+        """Send a command to the current worker. Return its answer."""
+        return self._ask(WORKER_SOCKET, command)
 
     def _former_workers(self) -> list[str]:
         _, _, former = self._processes().partition("# old workers")
@@ -182,12 +186,9 @@ class Runtime:
                 if "# workers" in answer:
                     return answer
             # Without a worker there is no master either, and nothing to wait for.
-            self._worker("show version")
+            self.ask_worker("show version")
             time.sleep(0.01)
         raise BalancerFault(f"HAProxy's master does not answer at {self._directory / MASTER_SOCKET}")
-
-    def _worker(self, command: str) -> str:
-        return self._ask(WORKER_SOCKET, command)
 
     def _ask(self, name: str, command: str, timeout: float = _TIMEOUT) -> str:
         try:

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pipeline.balancer.haproxy.words import expression
 from pipeline.balancer.model.application.wildcard import Wild, Wildcard
 
-# Fewer than this are one list.
-_FEW = 32
+MIN_SPLIT_SIZE = 32
+"""Fewer different beginnings than this are not split into several lists."""
 # A beginning that so many others share says too little: its patterns are tried for every request.
 _COMMON = 8
 # After every text that begins in the same way.
@@ -104,7 +104,7 @@ class PatternLists:
         kept, texts = {}, sorted(own)
         for number, text in enumerate(texts):
             longer = bisect(texts, f"{text}{_LAST}") - number - 1
-            if len(own) < _FEW or longer > _COMMON:
+            if len(own) < MIN_SPLIT_SIZE or longer > _COMMON:
                 for pattern in own[text]:
                     self._add(pattern)
             else:

@@ -22,9 +22,8 @@ from pipeline.base.quantity import milliseconds
 # How often a target is asked, at most, that has not passed a check yet: what a deployment waits for.
 _LEAST_PACE = timedelta(milliseconds=50)
 FAIL_OPEN_SUFFIX = ":open"
-# Failures in a row that make a target anomalous.
-_ANOMALOUS = 10
-
+ANOMALY_THRESHOLD = 10
+"""Consecutive failures that make a target anomalous."""
 
 ServerKey = tuple[str, str]
 
@@ -91,7 +90,7 @@ def _cookie(group: TargetGroup, target: str) -> str:
 def _manners(registration: Registration, group: TargetGroup) -> str:
     ramp = f" slowstart {group.attributes.slow_start}s" if group.attributes.slow_start and registration.ramps else ""
     watched = group.attributes.anomaly_mitigation == "on"
-    return ramp + (f" observe layer7 error-limit {_ANOMALOUS} on-error mark-down" if watched else "")
+    return ramp + (f" observe layer7 error-limit {ANOMALY_THRESHOLD} on-error mark-down" if watched else "")
 
 
 def _check_words(check: HealthCheck) -> str:

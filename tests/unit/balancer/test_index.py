@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.balancer.haproxy import patterns as pattern_lists
 from pipeline.balancer.haproxy.index import DEFAULT, Index, entries
 from pipeline.balancer.haproxy.patterns import Pattern, PatternLists
 from pipeline.balancer.haproxy.rules import RuleMatching
@@ -221,7 +222,7 @@ def test_every_pattern_is_reachable(texts: Any, few: int, host: str, path: str) 
         p.priority for p in patterns if (not p.host or p.host.matches(host)) and p.path and p.path.matches(path)
     ]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pipeline.balancer.haproxy.patterns._FEW", few)
+        patch.setattr(pattern_lists, "MIN_SPLIT_SIZE", few)
         assert asked(PatternLists(patterns, "l"), host, path) == min(matching, default=DEFAULT)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.cli.main import _COMMANDS
+from pipeline.cli.main import COMMANDS
 from tests.support.command_line import pipeline
 
 
@@ -18,11 +18,11 @@ def test_help_names_every_command_and_the_exit_codes() -> None:
     """All that a newcomer sees first."""
     done = pipeline("--help")
     assert done.returncode == 0
-    assert all(f"  {name} " in done.stdout for name in _COMMANDS)
+    assert all(f"  {name} " in done.stdout for name in COMMANDS)
     assert "4 rolled back" in done.stdout
 
 
-@pytest.mark.parametrize("command", _COMMANDS)
+@pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_help(command: str) -> None:
     """With a first line that says what it does."""
     done = pipeline(command, "--help")

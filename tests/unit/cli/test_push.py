@@ -11,8 +11,7 @@ import pytest
 
 from pipeline.base.home import Home
 from pipeline.base.lock import work_lock
-from pipeline.cli import push
-from pipeline.cli.push import follow_push
+from pipeline.cli.push import POLL_INTERVAL, follow_push
 from pipeline.events import Event
 from pipeline.store.queue import Request
 from pipeline.store.records import RunState, Trigger
@@ -49,7 +48,7 @@ def test_the_last_word_is_waited_for(home: Home, store: Store, capsys: pytest.Ca
     following.start()
     store.finish_run("shop", 1, RunState.FAILED, "the tests failed")
     # Longer than it takes to look: without the last word, it may not go.
-    following.join(10 * push._LOOK)
+    following.join(10 * POLL_INTERVAL)
     assert following.is_alive()
     tell(store, "run.finished", "run 1: failed", code=1, reason="the tests failed", tail="1 != 2")
     following.join(10)
@@ -63,15 +62,12 @@ def test_the_last_word_is_waited_for(home: Home, store: Store, capsys: pytest.Ca
     ]
 
 
-def test_what_was_run_before_is_another_story(
-    home: Home, store: Store, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The same commit on another branch, or by a command."""
-    monkeypatch.setattr(push, "_PATIENCE", 0.2)
+def test_what_was_run_before_is_another_story(home: Home, store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    """A run of another branch or of another commit is not shown for a push."""
     store.queue.put("shop", [Request(Trigger.HOOK, **COMMIT)])
     tell(store, "run.skipped", "run 1 skipped")
     for moves in (MAIN.replace("main", "other"), MAIN.replace(SHA, "f" * 40)):
-        follow_push(home, moves)
+        follow_push(home, moves, timeout=0.2)
         assert capsys.readouterr().out.startswith("no run has come of this within 0.2 s")
     follow_push(home, MAIN)
     assert "run 1 skipped" in capsys.readouterr().out

@@ -13,8 +13,7 @@ import pytest
 
 from pipeline.base.home import Home
 from pipeline.config.load import load
-from pipeline.daemon import trigger_loop as lookout
-from pipeline.daemon.trigger_loop import TriggerLoop
+from pipeline.daemon.trigger_loop import UNWATCHED_INTERVAL, TriggerLoop
 from pipeline.runner.context import PipelineContext
 from pipeline.runner.ref_tracker import RefTracker
 from pipeline.store.records import Run, Trigger
@@ -59,9 +58,15 @@ class Counted(RefTracker):
 
 
 @contextmanager
-def looking(pipeline_context: PipelineContext, ref_tracker: RefTracker | None = None) -> Iterator[TriggerLoop]:
+def looking(
+    pipeline_context: PipelineContext,
+    ref_tracker: RefTracker | None = None,
+    unwatched_interval: timedelta = UNWATCHED_INTERVAL,
+) -> Iterator[TriggerLoop]:
     """A lookout that works, as long as this is entered."""
-    found = TriggerLoop(lambda: pipeline_context, ref_tracker or RefTracker(lambda: pipeline_context, lambda: None))
+    found = TriggerLoop(
+        lambda: pipeline_context, ref_tracker or RefTracker(lambda: pipeline_context, lambda: None), unwatched_interval
+    )
     thread = threading.Thread(target=found.run_forever, daemon=True)
     thread.start()
     try:
@@ -102,8 +107,7 @@ def test_without_watches_it_looks_again_and_again(
         raise OSError(number, "used up")
 
     monkeypatch.setattr("watchdog.observers.inotify_c.inotify_add_watch", refuse)
-    monkeypatch.setattr(lookout, "_UNWATCHED", timedelta(milliseconds=50))
-    with looking(pipeline_context):
+    with looking(pipeline_context, unwatched_interval=timedelta(milliseconds=50)):
         await_run(pipeline_context, work.git("rev-parse", "HEAD"))
         for content in ("two", "three"):
             assert await_run(pipeline_context, work.commit(content)) is Trigger.POLL
