@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 FILES = Path(__file__).with_name("files")
+HOME = Path(__file__).with_name("home")
 
 Golden = Callable[[str, str], None]
 
@@ -35,3 +39,14 @@ def golden(request: pytest.FixtureRequest) -> Golden:
         assert found == path.read_bytes().decode()
 
     return compare
+
+
+@pytest.fixture
+def former_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the home that version 0.1.0 left, as the home of this process."""
+    home = tmp_path / "home"
+    shutil.copytree(HOME, home)
+    with closing(sqlite3.connect(home / "penstock.db")) as database:
+        database.executescript((home / "penstock.sql").read_text())
+    monkeypatch.setenv("PENSTOCK_HOME", str(home))
+    return home

@@ -1,14 +1,17 @@
 """Declarations rendered to HAProxy's files. Every name of the balancer that the golden files depend on is used here.
 
-Run as a program in the folder `declarations`, it prints JSON: name → files, each with its content.
+Run as a program it prints JSON: name of a declaration, or path of a registry that was given → files with their content.
 """
 
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import sys
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +21,12 @@ from pipeline.balancer.haproxy.configuration import render
 from pipeline.balancer.jwks import read_keys, with_keys
 from pipeline.balancer.model import Declaration, Target
 from pipeline.balancer.registry import Phase, Registry
+from pipeline.balancer.registry_file import RegistryFile
+from tests.conftest import ROOT
 
 FOLDER = Path(__file__).with_name("declarations")
+# HAProxy's threads depend on the machine, and go into the fingerprint: so their number is fixed, not masked.
+_PROGRAM = "import os, runpy; os.cpu_count = lambda: 4; runpy.run_module('tests.golden.rendering', run_name='__main__')"
 # Where a declaration says nothing else.
 _OWNER = "shop"
 _GROUPS = {"web": {"port": 80}}
@@ -31,13 +38,32 @@ def declarations() -> dict[str, Any]:
     return {name: case for path in sorted(FOLDER.glob("*.yaml")) for name, case in yaml.load(path.read_text()).items()}
 
 
-def rendered_files(case: Mapping[str, Any]) -> dict[str, str]:
-    """The files that HAProxy is started with. Of certificates, only the sources are listed."""
+def run_rendering(*registries: str) -> dict[str, dict[str, str]]:
+    """The files of each registry, or of every declaration; a fault stands under `fault`."""
+    done = subprocess.run(
+        [sys.executable, "-c", _PROGRAM, *registries],
+        cwd=FOLDER,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return dict(json.loads(done.stdout))
+
+
+def _declared(case: Mapping[str, Any]) -> Registry:
+    """What a declaration, or those of several owners, come to."""
     registry = Registry()
     for owner, declared in case.get("owners", {_OWNER: case}).items():
         for step in (declared["former"], declared) if "former" in declared else (declared,):
             registry = _declare(registry, owner, step)
-    found = render(with_keys(registry, read_keys(registry)))
+    return with_keys(registry, read_keys(registry))
+
+
+def _files(registry: Registry) -> dict[str, str]:
+    """The files that HAProxy is started with. Of certificates, only the sources are listed."""
+    found = render(registry)
     pem = "".join(f"{file.name} {file.kind}: {', '.join(file.sources)}\n" for file in found.pem)
     return {"haproxy.cfg": found.configuration, **found.texts(), **({"copies of certificates": pem} if pem else {})}
 
@@ -58,13 +84,15 @@ def _declare(registry: Registry, owner: str, declared: Mapping[str, Any]) -> Reg
     return registry
 
 
-def _tried(case: Mapping[str, Any]) -> dict[str, str]:
-    """The files of one declaration; its fault must not hide those of the others."""
+def _tried(made: Callable[[], Registry]) -> dict[str, str]:
+    """The files of one registry; a fault of one must not hide the others."""
     try:
-        return rendered_files(case)
+        return _files(made())
     except Exception:  # noqa: BLE001
         return {"fault": traceback.format_exc()}
 
 
 if __name__ == "__main__":
-    sys.stdout.write(json.dumps({name: _tried(case) for name, case in declarations().items()}))
+    given: dict[str, Callable[[], Registry]] = {path: RegistryFile(Path(path)).read for path in sys.argv[1:]}
+    given = given or {name: partial(_declared, case) for name, case in declarations().items()}
+    sys.stdout.write(json.dumps({name: _tried(made) for name, made in given.items()}))

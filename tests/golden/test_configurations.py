@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
-
 import pytest
 
-from tests.conftest import ROOT
 from tests.golden.conftest import Golden
-from tests.golden.rendering import FOLDER, declarations
+from tests.golden.rendering import declarations, run_rendering
 
-# HAProxy's threads depend on the machine, and go into the fingerprint: so their number is fixed, not masked.
-_PROGRAM = "import os, runpy; os.cpu_count = lambda: 4; runpy.run_module('tests.golden.rendering', run_name='__main__')"
 _HEAD_ENDS = "  server worker\n"
 _FINGERPRINT = "  description "
 
@@ -24,16 +16,7 @@ Rendered = dict[str, dict[str, str]]
 @pytest.fixture(scope="session")
 def rendered() -> Rendered:
     """The files of every declaration, rendered by one process."""
-    done = subprocess.run(
-        [sys.executable, "-c", _PROGRAM],
-        cwd=FOLDER,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return dict(json.loads(done.stdout))
+    return run_rendering()
 
 
 @pytest.mark.parametrize("name", declarations())

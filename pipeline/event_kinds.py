@@ -1,0 +1,142 @@
+"""The catalogue of events: every kind, when it is emitted, and its fields.
+
+Machines read kinds and fields; messages are for people and may change.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Self
+
+_TARGET = ("target", "release", "healthy")
+_RUN = ("state", "reason")
+
+
+class EventKind(StrEnum):
+    """A kind of event. `description` says when it is emitted, `fields` names the fields it may carry."""
+
+    description: str
+    fields: frozenset[str]
+
+    def __new__(cls, value: str, description: str = "", *fields: str) -> Self:
+        kind = str.__new__(cls, value)
+        kind._value_ = value
+        kind.description = description
+        kind.fields = frozenset(fields)
+        return kind
+
+    RUN_QUEUED = "run.queued", "A run was queued, or went back to the queue.", *_RUN
+    RUN_SKIPPED = "run.skipped", "A run was skipped: nothing to do, or its commit says so.", *_RUN
+    RUN_SUPERSEDED = "run.superseded", "A queued run gave way to a newer one.", *_RUN
+    RUN_CANCELLED = "run.cancelled", "A queued run was cancelled.", *_RUN
+    RUN_STARTED = "run.started", "A run began.", "trigger"
+    RUN_WAITING = "run.waiting", "A run waits before a stage.", "stage"
+    RUN_APPROVED = "run.approved", "A run was approved."
+    RUN_INTERRUPTED = "run.interrupted", "A run lost its process."
+    RUN_FINISHED = "run.finished", "A run ended. `code` is the exit code of a failure.", *_RUN, "code", "hint", "tail"
+
+    STAGE_STARTED = "stage.started", "A stage began.", "stage"
+    STAGE_FINISHED = "stage.finished", "A stage succeeded.", "stage", "seconds"
+    STAGE_FAILED = "stage.failed", "A stage failed or was cancelled.", "stage"
+
+    SOURCE_CONFIGURATION = "source.configuration", "The commit's own pipeline.yaml is used."
+    SOURCE_DIRTY = "source.dirty", "The checkout has changes that are not committed.", "files"
+    SOURCE_WARNING = "source.warning", "The repository's mirror had to be repaired, or is read another way."
+
+    BUILD_STARTED = "build.started", "An image is being built."
+    BUILD_FINISHED = "build.finished", "An image was built."
+    BUILD_CACHED = "build.cached", "An image that was built before is used."
+    BUILD_RETRY = "build.retry", "A build is tried again.", "attempt", "cause", "reason"
+    BUILD_WARNING = "build.warning", "A build or its tests left something to look at."
+    IMAGE_PULLING = "image.pulling", "A base image or a test service's image is pulled."
+    SERVICE_READY = "service.ready", "A service beside the tests is ready.", "service", "seconds"
+    TEST_STARTED = "test.started", "The tests began."
+    TEST_FINISHED = "test.finished", "The tests passed."
+    TEST_SKIPPED = "test.skipped", "There are no tests; the image is deployed untested."
+    TEST_RETRY = "test.retry", "The tests are tried again.", "attempt", "cause", "reason"
+    ARTIFACT_KEPT = "artifact.kept", "A path of the test container was kept.", "path", "files", "size"
+    ARTIFACT_WARNING = "artifact.warning", "A path of the test container was not kept, or not whole.", "path"
+
+    DEPLOYMENT_STARTED = "deployment.started", "A deployment began."
+    DEPLOYMENT_FAILED = "deployment.failed", "A deployment failed; the rollback follows."
+    ROLLBACK_STARTED = "rollback.started", "The previous release is put back."
+    RELEASE_COMMAND_STARTED = "release_command.started", "The release command began."
+    RELEASE_COMMAND_FINISHED = "release_command.finished", "The release command succeeded.", "seconds"
+    DOWN_WARNING = "down.warning", "Something was left behind by `pipeline down`."
+    RETENTION_WARNING = "retention.warning", "An old image could not be removed."
+
+    CONTAINER_STARTING = "container.starting", "A container is being started.", *_TARGET
+    CONTAINER_STARTED = "container.started", "A container started.", *_TARGET
+    CONTAINER_STOPPING = "container.stopping", "A drained container is being stopped.", *_TARGET
+    CONTAINER_STOPPED = "container.stopped", "A container stopped.", *_TARGET
+    CONTAINER_REMOVED = "container.removed", "A container was removed.", *_TARGET
+    TARGET_REGISTERED = "target.registered", "A target was registered; it gets no traffic yet.", *_TARGET
+    TARGET_HEALTHY = "target.healthy", "A target passed its health check and receives traffic.", *_TARGET
+    TARGET_NOT_HEALTHY = "target.not_healthy", "A new target still fails its health check.", *_TARGET
+    TARGET_UNHEALTHY = "target.unhealthy", "A target that was healthy failed its health check.", *_TARGET
+    TARGET_DRAINING = "target.draining", "A target was deregistered and finishes its requests.", *_TARGET
+    TARGET_REQUESTS_ABORTED = (
+        "target.requests_aborted",
+        "The deregistration delay expired with requests in flight.",
+        *_TARGET,
+    )
+    TARGET_RESTARTED = "target.restarted", "Docker restarted a target's container.", "target"
+
+    RECOVERY_STARTED = "recovery.started", "A crash left a deployment open; the last good release is put back."
+    RECOVERY_FINISHED = "recovery.finished", "The recovery succeeded."
+    RECOVERY_FAILED = "recovery.failed", "The last good release does not become healthy."
+
+    RECONCILE_DRIFT = "reconcile.drift", "The daemon found a difference from the active release."
+    RECONCILE_REPAIRED = "reconcile.repaired", "Every difference was repaired."
+    RECONCILE_PREEMPTED = "reconcile.preempted", "A repair gave way to a deployment."
+    RECONCILE_FAILED = "reconcile.failed", "The daemon could not look, or could not repair."
+
+    SERVE_STARTED = "serve.started", "The daemon manages this pipeline now."
+    SERVE_FAILED = "serve.failed", "A loop of the daemon failed and is restarted."
+    SUPERVISOR_BLOCKED = "supervisor.blocked", "The daemon cannot take the pipeline over yet."
+    QUEUE_BLOCKED = "queue.blocked", "No queued run can begin."
+    CONFIG_RELOADED = "config.reloaded", "pipeline.yaml was read again."
+    CONFIG_REJECTED = "config.rejected", "A changed pipeline.yaml is invalid; the previous one stays."
+    BALANCER_RESTARTED = "balancer.restarted", "HAProxy was not running and was started again."
+    BALANCER_FAILED = "balancer.failed", "HAProxy cannot be run."
+
+    TRIGGER_FAILED = "trigger.failed", "The repository could not be read."
+    TRIGGER_SCHEDULE = "trigger.schedule", "A schedule is due."
+    TRIGGER_POLLING = "trigger.polling", "Watching files is not possible; they are polled."
+    TRIGGER_NO_REFS = "trigger.no_refs", "The repository has none of the wanted refs."
+    TRIGGER_REFS_SKIPPED = "trigger.refs_skipped", "Refs existed before a trigger pattern matched them.", "refs"
+    TRANSITION_DISABLED = "transition.disabled", "A stage accepts no runs.", "stage"
+    TRANSITION_ENABLED = "transition.enabled", "A stage accepts runs again.", "stage"
+    REPORTER_FAILED = "reporter.failed", "A reporter could not deliver.", "reporter", "reason"
+
+    DEMO_STEP = "demo.step", "A step of the demonstration began."
+    DEMO_REFUSED = "demo.refused", "The broken version of the demonstration was rolled back, as it should be."
+
+
+FORMER_KINDS = {
+    "balancer.started": EventKind.BALANCER_RESTARTED,
+    "build.pull": EventKind.IMAGE_PULLING,
+    "build.reused": EventKind.BUILD_CACHED,
+    "build.untested": EventKind.TEST_SKIPPED,
+    "serve.refused": EventKind.CONFIG_REJECTED,
+    "serve.reloaded": EventKind.CONFIG_RELOADED,
+    "serve.waiting": EventKind.SUPERVISOR_BLOCKED,
+    "target.cut": EventKind.TARGET_REQUESTS_ABORTED,
+    "target.initial": EventKind.TARGET_REGISTERED,
+    "target.waiting": EventKind.TARGET_NOT_HEALTHY,
+    "transition.closed": EventKind.TRANSITION_DISABLED,
+    "transition.opened": EventKind.TRANSITION_ENABLED,
+    "trigger.adopted": EventKind.TRIGGER_REFS_SKIPPED,
+    "trigger.waiting": EventKind.TRIGGER_NO_REFS,
+    "upkeep.failed": EventKind.RECONCILE_FAILED,
+    "upkeep.found": EventKind.RECONCILE_DRIFT,
+    "upkeep.mended": EventKind.RECONCILE_REPAIRED,
+    "upkeep.stopped": EventKind.RECONCILE_PREEMPTED,
+    "watch.polling": EventKind.TRIGGER_POLLING,
+}
+"""Kinds that databases of version 0.1.0 hold under another name."""
+
+
+def current_kind(stored: str) -> str:
+    """Return today's name of a stored kind. Kinds that are not known stay as they are."""
+    return FORMER_KINDS.get(stored, stored)
