@@ -1,0 +1,70 @@
+"""What a recorded access log adds up to: entries, metrics and rates."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from pipeline.balancer.balancer import Balancer
+from pipeline.balancer.model import TargetHealth, TargetState
+from pipeline.balancer.registry import Phase
+from pipeline.balancer.telemetry.log_file import LogFile
+from pipeline.balancer.telemetry.metrics import Metrics
+from pipeline.balancer.telemetry.reading import Reading
+from pipeline.balancer.telemetry.traffic import Traffic
+from pipeline.cli.main import cli
+from tests.golden.conftest import Golden
+
+_STATES = {
+    Phase.INITIAL: TargetState.INITIAL,
+    Phase.IN_SERVICE: TargetState.HEALTHY,
+    Phase.DRAINING: TargetState.DRAINING,
+}
+
+
+class _Still(Balancer):
+    """A balancer without an HAProxy, whose targets are as the registry has them."""
+
+    def target_health(self, owner: str, group: str) -> tuple[TargetHealth, ...]:
+        return tuple(
+            TargetHealth(target=registration.target, state=_STATES[registration.phase], since=registration.since)
+            for registration in self.registry().registrations(owner, group)
+        )
+
+
+# The latest requests are of every kind.
+@pytest.mark.parametrize(
+    ("options", "name"), [(("-n", "1000"), "access-log.txt"), (("-n", "90", "--json"), "access-log.jsonl")]
+)
+def test_the_access_log_is_the_same(options: tuple[str, ...], name: str, former_home: Path, golden: Golden) -> None:
+    """`pipeline balancer log` prints the golden entries, in ELB's form and as JSON."""
+    done = CliRunner().invoke(cli, ["balancer", "log", *options])
+    assert done.exit_code == 0, done.output
+    golden(f"telemetry/{name}", done.output)
+
+
+def test_the_metrics_are_the_same(former_home: Path, golden: Golden) -> None:
+    """The log and the targets give the golden text for Prometheus."""
+    golden("telemetry/metrics.txt", Metrics(_Still(former_home / "balancer")).text())
+
+
+@pytest.mark.parametrize("seconds", [10, 600])
+def test_the_rates_are_the_same(seconds: int, former_home: Path, golden: Golden) -> None:
+    """Requests and errors of the last while before the end of the log are the golden ones."""
+    log = LogFile(former_home / "balancer" / "access.log")
+    newest = next(Reading().lines(log.newest_first())).ended / 1000
+    begin, end = (datetime.fromtimestamp(moment, UTC) for moment in (newest - seconds, newest))
+    traffic = Traffic.since(begin, end, Reading().lines(log.newest_first()))
+    found = {
+        f"{group} {target}": {
+            "requests": traffic.requests[group, target],
+            "errors": traffic.errors[group, target],
+            "rate": round(traffic.rate(group, target), 6),
+        }
+        for group, target in sorted(traffic.requests)
+    }
+    golden(f"telemetry/rates-{seconds}-seconds.json", json.dumps(found, indent=1) + "\n")
