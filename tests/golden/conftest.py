@@ -42,7 +42,7 @@ def golden(request: pytest.FixtureRequest) -> Golden:
 
 
 @pytest.fixture
-def former_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def recorded_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of the home that version 0.1.0 left, as the home of this process."""
     home = tmp_path / "home"
     shutil.copytree(HOME, home)

@@ -33,7 +33,7 @@ from tests.unit.triggers.deliveries import SECRET, payload, sent
 
 FOLDER = Path(__file__).with_name("home")
 # What stands for the folder in which it was made, and for the image that this machine's samples are built on.
-PLACE, IMAGE = "/srv/former", "python:3.12-slim"
+PLACE, IMAGE = "/srv/penstock", "python:3.12-slim"
 _SLOW = ("command: [python3, -m, unittest]", "command: [sleep, '300']")
 _FAILING = ("python3, -m, unittest]", "'false']")
 _APPROVAL = ("  replicas: 2", "  approval: {timeout: 1h}\n  replicas: 2")
@@ -266,7 +266,7 @@ def record(root: Path, home: Home, base: str) -> None:
 def main() -> None:
     """Make it, and remove what it was made with."""
     base = os.environ["PENSTOCK_BASE_IMAGE"]
-    root = Path(tempfile.mkdtemp(prefix="former-"))
+    root = Path(tempfile.mkdtemp(prefix="home-"))
     home = Home.locate({"PENSTOCK_HOME": str(root / "home")})
     shop = Shop(Project(root / "shop", base, home).create())
     blog = Project(root / "blog", base, home, "blog").create()

@@ -56,7 +56,7 @@ def _declared(case: Mapping[str, Any]) -> Registry:
     """What a declaration, or those of several owners, come to."""
     registry = Registry()
     for owner, declared in case.get("owners", {_OWNER: case}).items():
-        for step in (declared["former"], declared) if "former" in declared else (declared,):
+        for step in (declared["before"], declared) if "before" in declared else (declared,):
             registry = _declare(registry, owner, step)
     return with_keys(registry, read_keys(registry))
 

@@ -31,10 +31,10 @@ def test_events_have_the_same_kinds_and_fields(golden: Golden) -> None:
     golden("events.json", json.dumps(found, indent=1) + "\n")
 
 
-def test_what_a_home_recorded_is_found_in_the_sources(former_home: Path) -> None:
+def test_what_a_home_recorded_is_found_in_the_sources(recorded_home: Path) -> None:
     """Each event that real runs have written is of a kind that the sources emit, with no field that they do not."""
     known = _emitted()
-    with closing(sqlite3.connect(former_home / "penstock.db")) as database:
+    with closing(sqlite3.connect(recorded_home / "penstock.db")) as database:
         recorded = database.execute("SELECT DISTINCT kind, fields FROM events").fetchall()
     assert len({kind for kind, _ in recorded}) > 20
     for kind, fields in recorded:

@@ -40,22 +40,22 @@ class _Still(Balancer):
 @pytest.mark.parametrize(
     ("options", "name"), [(("-n", "1000"), "access-log.txt"), (("-n", "90", "--json"), "access-log.jsonl")]
 )
-def test_the_access_log_is_the_same(options: tuple[str, ...], name: str, former_home: Path, golden: Golden) -> None:
+def test_the_access_log_is_the_same(options: tuple[str, ...], name: str, recorded_home: Path, golden: Golden) -> None:
     """`pipeline balancer log` prints the golden entries, in ELB's form and as JSON."""
     done = CliRunner().invoke(cli, ["balancer", "log", *options])
     assert done.exit_code == 0, done.output
     golden(f"telemetry/{name}", done.output)
 
 
-def test_the_metrics_are_the_same(former_home: Path, golden: Golden) -> None:
+def test_the_metrics_are_the_same(recorded_home: Path, golden: Golden) -> None:
     """The log and the targets give the golden text for Prometheus."""
-    golden("telemetry/metrics.txt", Metrics(_Still(former_home / "balancer")).text())
+    golden("telemetry/metrics.txt", Metrics(_Still(recorded_home / "balancer")).text())
 
 
 @pytest.mark.parametrize("seconds", [10, 600])
-def test_the_rates_are_the_same(seconds: int, former_home: Path, golden: Golden) -> None:
+def test_the_rates_are_the_same(seconds: int, recorded_home: Path, golden: Golden) -> None:
     """Requests and errors of the last while before the end of the log are the golden ones."""
-    log = LogFile(former_home / "balancer" / "access.log")
+    log = LogFile(recorded_home / "balancer" / "access.log")
     newest = next(Reading().lines(log.newest_first())).ended / 1000
     begin, end = (datetime.fromtimestamp(moment, UTC) for moment in (newest - seconds, newest))
     traffic = Traffic.since(begin, end, Reading().lines(log.newest_first()))

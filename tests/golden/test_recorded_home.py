@@ -24,9 +24,9 @@ _ALL = 1000
 
 
 @pytest.mark.parametrize("pipeline", PIPELINES)
-def test_the_store_reads_every_row(pipeline: str, former_home: Path, golden: Golden) -> None:
+def test_the_store_reads_every_row(pipeline: str, recorded_home: Path, golden: Golden) -> None:
     """Runs, stages, releases, the open deployment and what belongs to a pipeline become the golden records."""
-    with Store(former_home / "penstock.db") as store:
+    with Store(recorded_home / "penstock.db") as store:
         runs = store.runs(pipeline, _ALL)
         found = {
             "file": store.file_of(pipeline),
@@ -42,29 +42,29 @@ def test_the_store_reads_every_row(pipeline: str, former_home: Path, golden: Gol
             "patterns": store.queue.patterns(pipeline),
             "closed": store.transitions.closed(pipeline),
         }
-    golden(f"former-home/{pipeline}.json", _as_json(found))
+    golden(f"recorded-home/{pipeline}.json", _as_json(found))
 
 
-def test_the_store_reads_every_event(former_home: Path, golden: Golden) -> None:
+def test_the_store_reads_every_event(recorded_home: Path, golden: Golden) -> None:
     """Each event of all pipelines has its number, and the golden kind, message and fields."""
-    with Store(former_home / "penstock.db") as store:
+    with Store(recorded_home / "penstock.db") as store:
         found = store.events_after(None, 0, 100_000)
-    golden("former-home/events.jsonl", "".join(f"{json.dumps([n, asdict(e)], default=str)}\n" for n, e in found))
+    golden("recorded-home/events.jsonl", "".join(f"{json.dumps([n, asdict(e)], default=str)}\n" for n, e in found))
 
 
-def test_every_row_is_kept(former_home: Path) -> None:
+def test_every_row_is_kept(recorded_home: Path) -> None:
     """Opening the database leaves each row of each table that was there before as it was."""
-    path = former_home / "penstock.db"
+    path = recorded_home / "penstock.db"
     before = _rows(path)
-    assert all(before.values()), "each table of the former home holds something"
+    assert all(before.values()), "each table of the recorded home holds something"
     Store(path).close()
     after = _rows(path)
     assert {table: after[table] for table in before} == before
 
 
-def test_images_and_deliveries_are_known(former_home: Path) -> None:
+def test_images_and_deliveries_are_known(recorded_home: Path) -> None:
     """A remembered image is found by its key, and a webhook that was taken is not taken again."""
-    path = former_home / "penstock.db"
+    path = recorded_home / "penstock.db"
     rows = _rows(path)
     with closing(sqlite3.connect(path)) as database, database:
         # They are forgotten after 30 days, which the recorded ones will be older than.
@@ -80,32 +80,32 @@ def test_images_and_deliveries_are_known(former_home: Path) -> None:
 @pytest.mark.parametrize(
     "command", [("history", "-n", str(_ALL)), ("releases",), ("events", "-n", "100000")], ids=lambda words: words[0]
 )
-def test_commands_print_the_same(command: tuple[str, ...], pipeline: str, former_home: Path, golden: Golden) -> None:
+def test_commands_print_the_same(command: tuple[str, ...], pipeline: str, recorded_home: Path, golden: Golden) -> None:
     """`pipeline history`, `releases` and `events` print the golden JSON."""
-    golden(f"former-home/{pipeline}-{command[0]}.jsonl", _printed(*command, pipeline=pipeline, home=former_home))
+    golden(f"recorded-home/{pipeline}-{command[0]}.jsonl", _printed(*command, pipeline=pipeline, home=recorded_home))
 
 
 @pytest.mark.parametrize("pipeline", PIPELINES)
-def test_logs_of_runs_are_the_same(pipeline: str, former_home: Path, golden: Golden) -> None:
+def test_logs_of_runs_are_the_same(pipeline: str, recorded_home: Path, golden: Golden) -> None:
     """`pipeline logs` prints the golden lines of every run."""
-    numbers = sorted(int(path.stem) for path in (former_home / "logs" / pipeline).glob("*.jsonl"))
+    numbers = sorted(int(path.stem) for path in (recorded_home / "logs" / pipeline).glob("*.jsonl"))
     assert numbers
-    texts = [_printed("logs", str(number), pipeline=pipeline, home=former_home) for number in numbers]
-    golden(f"former-home/{pipeline}-logs.jsonl", "".join(texts))
+    texts = [_printed("logs", str(number), pipeline=pipeline, home=recorded_home) for number in numbers]
+    golden(f"recorded-home/{pipeline}-logs.jsonl", "".join(texts))
 
 
-def test_the_registry_is_read(former_home: Path, golden: Golden) -> None:
+def test_the_registry_is_read(recorded_home: Path, golden: Golden) -> None:
     """The registry with two owners and its targets renders to the golden files: an upgrade reloads nothing."""
-    (files,) = run_rendering(str(former_home / "balancer" / "registry.json")).values()
+    (files,) = run_rendering(str(recorded_home / "balancer" / "registry.json")).values()
     assert "fault" not in files, files["fault"]
     kept = {name: text for name, text in files.items() if not name.startswith("answer.")}
-    golden("former-home/balancer.txt", "".join(f"\n==> {name} <==\n{text}" for name, text in kept.items()))
+    golden("recorded-home/balancer.txt", "".join(f"\n==> {name} <==\n{text}" for name, text in kept.items()))
 
 
-def test_the_spool_is_read(former_home: Path) -> None:
+def test_the_spool_is_read(recorded_home: Path) -> None:
     """A word that a git hook left names its repository."""
-    assert {str(repository) for repository in Spool(former_home / "spool").files().values()} == {
-        "/srv/former/shop/.git"
+    assert {str(repository) for repository in Spool(recorded_home / "spool").files().values()} == {
+        "/srv/penstock/shop/.git"
     }
 
 
