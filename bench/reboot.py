@@ -74,9 +74,9 @@ def _docker_first(served: Serving, engine: PrivateEngine) -> float:
 
 
 def _docker_late(served: Serving, engine: PrivateEngine) -> float:
-    count = len(served.events("upkeep.failed"))
+    count = len(served.events("reconcile.failed"))
     served.start()
-    served.await_event("upkeep.failed", count + 1)
+    served.await_event("reconcile.failed", count + 1)
     since = time.monotonic()
     engine.start()
     return since

@@ -22,6 +22,7 @@ from pipeline.base.home import Home
 from pipeline.config.load import load
 from pipeline.engine.container import Container
 from pipeline.engine.docker.engine import Engine
+from pipeline.event_kinds import EventKind
 from pipeline.events import Event, Listener
 from pipeline.runner.local import Runner
 from pipeline.store.store import Store
@@ -151,7 +152,7 @@ class Demo:
                 restarts = _kill(engine, victim)
                 self._until(self._recovery(engine, victim, restarts), "the killed target is healthy again")
         if restarts:
-            self._tell("target.healthy", f"Docker restarted {victim.name}: it is healthy again")
+            self._tell(EventKind.TARGET_HEALTHY, f"Docker restarted {victim.name}: it is healthy again")
 
     def _recovery(self, engine: Engine, victim: Container, restarts: bool) -> Callable[[], bool]:
         """Whether the target group is whole again after `victim` was killed; tells of what it sees meanwhile."""
@@ -161,7 +162,7 @@ class Demo:
         def recovered() -> bool:
             states = {h.state for h in balancer.target_health(NAME, "web")}
             if TargetState.UNHEALTHY in states - seen:
-                self._tell("target.unhealthy", f"{victim.name} is unhealthy: its requests go to the others")
+                self._tell(EventKind.TARGET_UNHEALTHY, f"{victim.name} is unhealthy: its requests go to the others")
             seen.update(states)
             now = engine.containers.inspect(victim.id)
             restarted = now.state == "running" and now.pid != victim.pid
@@ -177,7 +178,7 @@ class Demo:
             try:
                 runner.run()
             except RolledBack as outcome:
-                self._tell("demo.refused", f"as it should be: {outcome.message}")
+                self._tell(EventKind.DEMO_REFUSED, f"as it should be: {outcome.message}")
             else:
                 raise StageFailed("the broken version went into service")
 
@@ -224,9 +225,9 @@ class Demo:
             raise SystemFault(f"git {arguments[0]} failed: {error.stderr.strip()}") from error
 
     def _title(self, text: str) -> None:
-        self._tell("demo.step", text)
+        self._tell(EventKind.DEMO_STEP, text)
 
-    def _tell(self, kind: str, text: str) -> None:
+    def _tell(self, kind: EventKind, text: str) -> None:
         self._say(Event(kind, text, NAME))
 
 

@@ -1,4 +1,4 @@
-"""What happens in a run, told as it happens to whoever listens: the store, the terminal, later the web page."""
+"""The event bus: what a run emits reaches the store, the terminal, and every other listener."""
 
 from __future__ import annotations
 
@@ -7,12 +7,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from pipeline.event_kinds import EventKind
+
 Value = str | int | float | bool | None
 
 
 @dataclass(frozen=True)
 class Event:
-    """One thing that happened. `kind` is for machines (`target.healthy`), `message` for people."""
+    """One event. `kind` and `fields` are for machines, see `EventKind`; `message` is for people.
+
+    `kind` is a plain string: a database may hold kinds of other versions.
+    """
 
     kind: str
     message: str
@@ -26,7 +31,7 @@ Listener = Callable[[Event], None]
 
 
 class Events:
-    """Tells every listener of each event, one event at a time, in the order they were emitted.
+    """Sends each event to every listener, one event at a time, in the order they were emitted.
 
     `clean` is applied to every text first, so that no listener can leak a secret. Safe to use from any thread.
     """
@@ -42,10 +47,15 @@ class Events:
         """Call `listener` with each event from now on."""
         self._listeners.append(listener)
 
-    def emit(self, kind: str, message: str, **fields: Value) -> None:
-        """Tell of one thing that happened. What a listener raises reaches the caller: an event is never half told."""
+    def emit(self, kind: EventKind, message: str, **fields: Value) -> None:
+        """Send an event to every listener. Exceptions raised by a listener propagate to the caller.
+
+        Raises `ValueError` for a field that the catalogue does not give to this kind.
+        """
+        if unknown := fields.keys() - kind.fields:
+            raise ValueError(f"{kind} has no field {', '.join(sorted(unknown))}")
         cleaned = {key: self._clean(value) if isinstance(value, str) else value for key, value in fields.items()}
-        event = Event(kind, self._clean(message), self.pipeline, self.run, cleaned)
+        event = Event(kind.value, self._clean(message), self.pipeline, self.run, cleaned)
         with self._lock:
             for listener in self._listeners:
                 listener(event)

@@ -18,6 +18,7 @@ from pipeline.base.errors import (
     SystemFault,
 )
 from pipeline.cli.session import Session
+from pipeline.event_kinds import EventKind
 from pipeline.events import Event, Listener
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def error_of(last: Event | None) -> PenstockError | None:
     """What a run's last event comes to for whoever waited for it; None when all is well."""
     if last is None:
         return None
-    if last.kind in ("run.superseded", "run.cancelled"):
+    if last.kind in (EventKind.RUN_SUPERSEDED, EventKind.RUN_CANCELLED):
         return Cancelled(last.message)
     code = last.fields.get("code")
     if not isinstance(code, int):

@@ -11,6 +11,7 @@ from pipeline.base.errors import StageFailed
 from pipeline.cli.output import print_event, show_json
 from pipeline.cli.output import table as show_table
 from pipeline.cli.session import handle_interrupts, json_option
+from pipeline.event_kinds import EventKind
 from pipeline.events import Event
 
 
@@ -53,7 +54,7 @@ def command(keep: bool, as_json: bool) -> None:
 
 
 def _show(event: Event) -> None:
-    if event.kind == "demo.step":
+    if event.kind == EventKind.DEMO_STEP:
         click.echo()
         click.echo(click.style(event.message, bold=True))
     else:

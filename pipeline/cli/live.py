@@ -17,10 +17,12 @@ from pipeline.balancer.model import TargetHealth
 from pipeline.base.errors import SystemFault
 from pipeline.base.home import Home
 from pipeline.cli.output import clock
+from pipeline.event_kinds import EventKind
 from pipeline.events import Event
 
 _STYLES = {"healthy": "green", "initial": "cyan", "draining": "yellow", "unhealthy": "red", "unused": "dim"}
 _PASSING = frozenset({"container", "target", "stage"})
+_SHOWN = frozenset({EventKind.STAGE_FINISHED, EventKind.TARGET_REQUESTS_ABORTED})
 
 
 class LiveView:
@@ -46,16 +48,20 @@ class LiveView:
     def hear(self, event: Event) -> None:
         """Take in an event."""
         stage = str(event.fields.get("stage", ""))
-        if event.kind == "run.started":
+        if event.kind == EventKind.RUN_STARTED:
             self._stages.clear()
-        if event.kind == "stage.started":
+        if event.kind == EventKind.STAGE_STARTED:
             self._stages[stage] = (time.monotonic(), None, "")
-        elif event.kind in ("stage.finished", "stage.failed") and stage in self._stages:
+        elif event.kind in (EventKind.STAGE_FINISHED, EventKind.STAGE_FAILED) and stage in self._stages:
             began = self._stages[stage][0]
-            self._stages[stage] = (began, time.monotonic() - began, "✓" if event.kind == "stage.finished" else "✗")
+            self._stages[stage] = (
+                began,
+                time.monotonic() - began,
+                "✓" if event.kind == EventKind.STAGE_FINISHED else "✗",
+            )
         # Replaced, not changed: another thread may be drawing it.
         self._recent = (*self._recent, event)[-4:]
-        if event.kind.partition(".")[0] not in _PASSING or event.kind in ("stage.finished", "target.cut"):
+        if event.kind.partition(".")[0] not in _PASSING or event.kind in _SHOWN:
             self._console.print(f"{clock(event.at)}  {event.message}", markup=False)
 
     def _draw(self) -> Group:

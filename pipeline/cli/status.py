@@ -87,7 +87,7 @@ def _show(opened: Session, status: PipelineStatus) -> None:
         click.echo(f"… and {len(status.runs) - _SHOWN} more wait, the last of them run {status.runs[-1].number}")
     for stage, reason in status.closed.items():
         click.echo(f"no run goes into {stage.capitalize()}: {reason} (pipeline transition enable {stage})")
-    for text in status.findings:
+    for text in status.drift:
         click.echo(f"being mended: {text}")
 
 
@@ -154,6 +154,6 @@ def _as_data(opened: Session, status: PipelineStatus, targets: list[TargetHealth
             for run in status.runs
         ],
         "closed_transitions": dict(status.closed),
-        "amiss": list(status.findings),
+        "drift": list(status.drift),
         "targets": [h.model_dump(mode="json") for h in targets],
     }

@@ -49,6 +49,7 @@ from pipeline.config.reporters import reporter_types
 from pipeline.config.retention import Retention
 from pipeline.config.steps import Approval, Readiness, ReleaseCommand, Retry, Tests, TestService
 from pipeline.config.triggers import Triggers, WebhookTrigger
+from pipeline.event_kinds import EventKind
 
 _LISTENER = "balancer.load_balancers.NAME.listeners[]"
 _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
@@ -117,11 +118,19 @@ Durations are written `500ms`, `30s`, `2m`, `1h`, or as a sum, `1m30s`. Sizes ar
 value has its default. A key that is not listed here is an error.
 """
 
+_EVENTS = """\
+# Events
+
+Every kind that `pipeline events`, `--json`, the control API and webhooks may show, with its fields. Each event also has
+`at`, `pipeline`, `run` and `message`. Compare kinds and fields, never messages.
+"""
+
 
 def reference_page() -> str:
     """The page as Markdown."""
     reporters = ((f"reporters.NAME, type: {name}", model) for name, model in reporter_types().items())
-    return _INTRODUCTION + "".join(_section(path, model) for path, model in (*_SECTIONS, *reporters))
+    sections = "".join(_section(path, model) for path, model in (*_SECTIONS, *reporters))
+    return _INTRODUCTION + sections + _events()
 
 
 def _section(path: str, model: type[BaseModel]) -> str:
@@ -133,6 +142,14 @@ def _section(path: str, model: type[BaseModel]) -> str:
     lines = ["", f"## {title}", "", summary + shorthand, "", "| key | type | default | meaning |", "|---|---|---|---|"]
     lines += [_row(field.alias or name, field) for name, field in model.model_fields.items()]
     return "\n".join(lines) + "\n"
+
+
+def _events() -> str:
+    rows = [
+        f"| `{kind}` | {', '.join(f'`{name}`' for name in sorted(kind.fields))} | {kind.description} |"
+        for kind in EventKind
+    ]
+    return "\n".join(["", _EVENTS, "| kind | fields | emitted when |", "|---|---|---|", *rows]) + "\n"
 
 
 def _row(name: str, field: FieldInfo) -> str:

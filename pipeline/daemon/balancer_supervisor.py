@@ -14,6 +14,7 @@ from contextlib import closing, contextmanager
 
 from pipeline.balancer.balancer import Balancer
 from pipeline.base.errors import PenstockError
+from pipeline.event_kinds import EventKind
 
 # How often certificates that have changed are taken over.
 _RENEWAL = 60.0
@@ -26,7 +27,7 @@ _logger = logging.getLogger(__name__)
 class BalancerSupervisor:
     """Starts HAProxy again when it has died, in a thread. `tell` hears of it."""
 
-    def __init__(self, balancer: Balancer, tell: Callable[[str, str], None]) -> None:
+    def __init__(self, balancer: Balancer, tell: Callable[[EventKind, str], None]) -> None:
         self._balancer = balancer
         self._tell = tell
         self._stopping = threading.Event()
@@ -69,7 +70,7 @@ class BalancerSupervisor:
                 self._known = None
         except PenstockError as error:
             if error.message != self._told:
-                self._tell("balancer.failed", error.message)
+                self._tell(EventKind.BALANCER_FAILED, error.message)
                 self._told = error.message
             return False
         self._told = ""
@@ -79,7 +80,7 @@ class BalancerSupervisor:
         started, pid = self._balancer.ensure_running(), self._balancer.pid()
         # Whoever looks at the targets starts it too, and may have been here before us.
         if started or self._known not in (None, pid):
-            self._tell("balancer.started", "HAProxy was not running: started again")
+            self._tell(EventKind.BALANCER_RESTARTED, "HAProxy was not running: started again")
         self._known = pid
 
     def _wait(self) -> None:

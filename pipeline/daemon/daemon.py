@@ -16,6 +16,7 @@ from pipeline.base.home import Home
 from pipeline.daemon.balancer_supervisor import BalancerSupervisor
 from pipeline.daemon.served_file import ServedFile
 from pipeline.daemon.supervisor import PipelineSupervisor
+from pipeline.event_kinds import EventKind
 from pipeline.events import Listener
 from pipeline.store.records import Trigger
 from pipeline.store.store import Store
@@ -72,7 +73,7 @@ class Daemon:
             try:
                 stack.enter_context(self._spool.watch(self._notified.set))
             except PenstockError as error:
-                self._tell_all("watch.polling", f"looking for words of hooks every second: {error.message}")
+                self._tell_all(EventKind.TRIGGER_POLLING, f"looking for words of hooks every second: {error.message}")
             threading.Thread(target=self._balancer_supervisor.run_forever, name="guard", daemon=True).start()
             for supervisor in self.supervisors.values():
                 supervisor.start()
@@ -127,6 +128,6 @@ class Daemon:
                     supervisor.notify(Trigger.HOOK)
             self._spool.remove(file)
 
-    def _tell_all(self, kind: str, message: str) -> None:
+    def _tell_all(self, kind: EventKind, message: str) -> None:
         for supervisor in self.supervisors.values():
             supervisor.served_file.pipeline_context.events().emit(kind, message)

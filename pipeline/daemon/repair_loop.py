@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from pipeline.api import Drift
 from pipeline.base.errors import Cancelled, PenstockError
+from pipeline.event_kinds import EventKind
 from pipeline.events import Events
 from pipeline.runner.context import PipelineContext
 from pipeline.runner.deploy_lock import DeployLock
@@ -64,26 +65,26 @@ class RepairLoop:
     def _tell_blind(self, events: Events, text: str) -> None:
         """Told once: Docker may be away for a night. It is looked for as often as ever."""
         if text not in self._told:
-            events.emit("upkeep.failed", text)
+            events.emit(EventKind.RECONCILE_FAILED, text)
             self._told = [text]
 
     def _keep(self, upkeep: Drift, findings: list[str], events: Events, given_up: threading.Event) -> None:
         for text in findings:
             if text not in self._told:
-                events.emit("upkeep.found", text)
+                events.emit(EventKind.RECONCILE_DRIFT, text)
         try:
             if findings:
                 self._told = findings
                 upkeep.repair(given_up)
             if self._told:
-                events.emit("upkeep.mended", "everything is as it should be again")
+                events.emit(EventKind.RECONCILE_REPAIRED, "everything is as it should be again")
             self._told, self._failures = [], 0
         except Cancelled:
-            events.emit("upkeep.stopped", "gives way to a deployment")
+            events.emit(EventKind.RECONCILE_PREEMPTED, "gives way to a deployment")
         except PenstockError as error:
             self._failures += 1
             text = self._pipeline_context().mask(error.message)
-            events.emit("upkeep.failed", f"{text}; tried again in {self._pause():g} s")
+            events.emit(EventKind.RECONCILE_FAILED, f"{text}; tried again in {self._pause():g} s")
 
     def _of(self, pipeline_context: PipelineContext, events: Events) -> Drift:
         """The upkeep of the served file as it is now."""

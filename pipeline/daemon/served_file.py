@@ -10,6 +10,7 @@ from pathlib import Path
 from pipeline.base.errors import ConfigError
 from pipeline.base.home import Home
 from pipeline.config.load import load
+from pipeline.event_kinds import EventKind
 from pipeline.events import Listener
 from pipeline.runner.context import PipelineContext
 from pipeline.store.store import Store
@@ -59,16 +60,18 @@ class ServedFile:
         try:
             found = self._read()
         except ConfigError as error:
-            events.emit("serve.refused", f"{self.file} has mistakes, and is served as it was: {error.message}")
+            events.emit(
+                EventKind.CONFIG_REJECTED, f"{self.file} has mistakes, and is served as it was: {error.message}"
+            )
             return False
         if found.pipeline != self.name:
             text = (
                 f"{self.file} is the pipeline {found.pipeline} now; {self.name} is served until `pipeline serve` ends"
             )
-            events.emit("serve.refused", text)
+            events.emit(EventKind.CONFIG_REJECTED, text)
             return False
         self.pipeline_context = found
-        events.emit("serve.reloaded", f"{self.file} was read again")
+        events.emit(EventKind.CONFIG_RELOADED, f"{self.file} was read again")
         return True
 
     def _read(self) -> PipelineContext:

@@ -17,6 +17,7 @@ from pipeline.base.lock import work_lock
 from pipeline.daemon.repair_loop import RepairLoop
 from pipeline.daemon.served_file import ServedFile
 from pipeline.daemon.trigger_loop import TriggerLoop
+from pipeline.event_kinds import EventKind
 from pipeline.runner.deploy_lock import DeployLock
 from pipeline.runner.ownership import check_owner, set_owner
 from pipeline.runner.queue_worker import QueueWorker
@@ -93,7 +94,7 @@ class PipelineSupervisor:
                 ]
                 self.ready.set()
             self.served_file.pipeline_context.events().emit(
-                "serve.started", f"served by process {os.getpid()} from now on"
+                EventKind.SERVE_STARTED, f"served by process {os.getpid()} from now on"
             )
             for thread in threads:
                 thread.join()
@@ -117,7 +118,7 @@ class PipelineSupervisor:
                     _logger.exception("the %s ended", name)
                 with suppress(PenstockError):
                     self.served_file.pipeline_context.events().emit(
-                        "serve.failed", f"the {name} ended, and begins again: {text}"
+                        EventKind.SERVE_FAILED, f"the {name} ended, and begins again: {text}"
                     )
                 self._stopping.wait(pause)
                 pause = min(2 * pause, _LONGEST)
@@ -151,7 +152,9 @@ class PipelineSupervisor:
                 if isinstance(error, ConfigError | LockHeld):
                     pause = _RETRY[0]
                 if error.message != told:
-                    self.served_file.pipeline_context.events().emit("serve.waiting", f"not served yet: {error.message}")
+                    self.served_file.pipeline_context.events().emit(
+                        EventKind.SUPERVISOR_BLOCKED, f"not served yet: {error.message}"
+                    )
                     told = error.message
                 self._stopping.wait(pause)
                 pause = min(2 * pause, _RETRY[1])

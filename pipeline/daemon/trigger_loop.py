@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 
 from pipeline.base.backoff import Pace
 from pipeline.base.errors import PenstockError, SystemFault
+from pipeline.event_kinds import EventKind
 from pipeline.runner.context import PipelineContext
 from pipeline.runner.ref_tracker import RefTracker
 from pipeline.runner.run import CONFIGURATION
@@ -96,7 +97,7 @@ class TriggerLoop:
             except (SystemFault, OSError) as error:
                 seconds = self._unwatched_interval.total_seconds()
                 text = f"cannot watch the repository, looking every {seconds:g} s instead: {error}"
-                pipeline_context.events().emit("watch.polling", text)
+                pipeline_context.events().emit(EventKind.TRIGGER_POLLING, text)
                 return Pace(min(triggers.poll or self._unwatched_interval, self._unwatched_interval)), Trigger.POLL
         return Pace(triggers.poll or _SAFETY), Trigger.POLL if triggers.poll else Trigger.WATCH
 
@@ -107,7 +108,7 @@ class TriggerLoop:
             # Told once: a remote that is away for a night need not fill the history.
             if error.message != self._last_reported:
                 self._pipeline_context().events().emit(
-                    "trigger.failed", f"cannot look for new commits: {error.message}"
+                    EventKind.TRIGGER_FAILED, f"cannot look for new commits: {error.message}"
                 )
                 self._last_reported = error.message
             return False
@@ -120,7 +121,7 @@ class TriggerLoop:
     def _run_on_schedule(self, expression: str) -> None:
         pipeline_context = self._pipeline_context()
         try:
-            pipeline_context.events().emit("trigger.schedule", f"it is time: {expression}")
+            pipeline_context.events().emit(EventKind.TRIGGER_SCHEDULE, f"it is time: {expression}")
             self._ref_tracker.enqueue(Request(Trigger.SCHEDULE, options={CONFIGURATION: "commit"}))
         except PenstockError as error:
             _logger.warning("the schedule %s: %s", expression, error.message)

@@ -8,6 +8,7 @@ from typing import cast
 
 from pipeline.base.errors import StoreFault
 from pipeline.config.load import Configuration
+from pipeline.event_kinds import EventKind
 from pipeline.events import Event, Events
 from pipeline.reporters.delivery_queue import DeliveryQueue
 from pipeline.reporters.report import Report
@@ -64,4 +65,4 @@ class ReporterDispatcher:
     def _failed(self, name: str, reason: str) -> None:
         # The store may be gone by now; whoever was to be told is told no more in any case.
         with suppress(StoreFault):
-            self._events.emit("reporter.failed", f"reporter {name}: {reason}", reporter=name, reason=reason)
+            self._events.emit(EventKind.REPORTER_FAILED, f"reporter {name}: {reason}", reporter=name, reason=reason)

@@ -11,6 +11,7 @@ from pipeline.api import StageContext
 from pipeline.base.errors import ConfigError, StageFailed, Superseded
 from pipeline.base.quantity import format_duration
 from pipeline.config.steps import Approval
+from pipeline.event_kinds import EventKind
 from pipeline.events import Events
 from pipeline.store import records
 from pipeline.store.records import Run, RunKind
@@ -32,7 +33,7 @@ def pass_gates(context: StageContext, run: Run, stage: str) -> None:
         if passage.entered:
             return
         if passage.waits_for != told:
-            context.events.emit("run.waiting", f"run {run.number} waits for {passage.waits_for}", stage=stage)
+            context.events.emit(EventKind.RUN_WAITING, f"run {run.number} waits for {passage.waits_for}", stage=stage)
             told = passage.waits_for
         context.cancelled.wait(_LOOK)
         context.check_cancelled()
@@ -54,14 +55,14 @@ def answer(store: Store, pipeline: str, number: int, given: records.Approval) ->
 def close(store: Store, events: Events, stage: str, reason: str) -> None:
     """Let no run into a stage."""
     store.transitions.close(events.pipeline, stage, reason)
-    events.emit("transition.closed", f"no run goes into {stage.capitalize()}: {reason}", stage=stage)
+    events.emit(EventKind.TRANSITION_DISABLED, f"no run goes into {stage.capitalize()}: {reason}", stage=stage)
 
 
 def reopen(store: Store, events: Events, stage: str) -> bool:
     """Let runs into a stage again; whether it was closed."""
     was_closed = store.transitions.open(events.pipeline, stage)
     if was_closed:
-        events.emit("transition.opened", f"runs go into {stage.capitalize()} again", stage=stage)
+        events.emit(EventKind.TRANSITION_ENABLED, f"runs go into {stage.capitalize()} again", stage=stage)
     return was_closed
 
 
@@ -73,7 +74,7 @@ def _await_approval(context: StageContext, run: Run, approval: Approval) -> None
         if not told:
             until = format_duration(approval.timeout)
             text = f"run {run.number} waits {until} at most for approval: pipeline approve {run.number}"
-            context.events.emit("run.waiting", text, stage="deploy")
+            context.events.emit(EventKind.RUN_WAITING, text, stage="deploy")
             told = True
         # Counted from when the run was asked for, so that a restart of ours does not begin it anew.
         if datetime.now(UTC) - (run.queued_at or run.started_at) > approval.timeout:
@@ -84,4 +85,4 @@ def _await_approval(context: StageContext, run: Run, approval: Approval) -> None
     comment = f": {answer.comment}" if answer.comment else ""
     if not answer.granted:
         raise StageFailed(f"rejected by {answer.by}{comment}")
-    context.events.emit("run.approved", f"approved by {answer.by}{comment}")
+    context.events.emit(EventKind.RUN_APPROVED, f"approved by {answer.by}{comment}")

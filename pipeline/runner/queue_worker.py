@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from structlog.contextvars import bind_contextvars
 
 from pipeline.base.errors import PenstockError
+from pipeline.event_kinds import EventKind
 from pipeline.runner.context import PipelineContext
 from pipeline.runner.deploy_lock import DeployLock
 from pipeline.runner.history import prune
@@ -128,7 +129,7 @@ class QueueWorker:
         """Say once why nothing can begin."""
         if text != self._last_reported:
             self._last_reported = text
-            self._pipeline_context().events().emit("serve.waiting", f"no run can begin: {text}")
+            self._pipeline_context().events().emit(EventKind.QUEUE_BLOCKED, f"no run can begin: {text}")
 
     def _execute(self, pipeline_context: PipelineContext, active_run: _ActiveRun) -> None:
         execution = Execution(

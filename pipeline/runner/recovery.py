@@ -6,6 +6,7 @@ from collections.abc import Collection
 
 from pipeline.api import StageContext
 from pipeline.base.errors import ConfigError, StageFailed
+from pipeline.event_kinds import EventKind
 from pipeline.runner.context import PipelineContext
 from pipeline.runner.stages import load_deployer
 from pipeline.runner.submission import emit_run_state
@@ -37,15 +38,15 @@ def recover(pipeline_context: PipelineContext, working: Collection[int] = ()) ->
         engine.containers.remove_leftovers(pipeline, lambda: working)
     deployment = store.open_deployment(pipeline)
     if deployment is not None and deployment.run not in working:
-        events.emit("recovery.started", "bringing the target group back to the last good release")
+        events.emit(EventKind.RECOVERY_STARTED, "bringing the target group back to the last good release")
         try:
             done = load_deployer().recover(context, deployment)
         except (StageFailed, ConfigError) as failure:
             # The release that served no longer works, for reasons of its own. That must not keep a new one out.
             store.finish_deployment(deployment, DeploymentState.FAILED, failure.message)
-            events.emit("recovery.failed", f"the last good release does not come up: {failure.message}")
+            events.emit(EventKind.RECOVERY_FAILED, f"the last good release does not come up: {failure.message}")
         else:
-            events.emit("recovery.finished", f"recovered: {done}")
+            events.emit(EventKind.RECOVERY_FINISHED, f"recovered: {done}")
     for run in abandoned:
         _close(pipeline_context, run, f"interrupted{_where(context, run)}")
 
@@ -54,7 +55,7 @@ def _close(pipeline_context: PipelineContext, run: Run, reason: str) -> None:
     """What came from the queue goes back to it: whoever asked for it is not there to ask again."""
     mode = pipeline_context.configuration.pipeline.execution_mode
     # Told when it is put right, once: before, Docker may be away for hours.
-    pipeline_context.events(run.number).emit("run.interrupted", f"run {run.number} was {reason}")
+    pipeline_context.events(run.number).emit(EventKind.RUN_INTERRUPTED, f"run {run.number} was {reason}")
     if run.queued_at is None or run.attempts >= _ATTEMPTS:
         pipeline_context.store.finish_run(run.pipeline, run.number, RunState.INTERRUPTED, reason)
         return

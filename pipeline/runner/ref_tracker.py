@@ -9,6 +9,7 @@ from itertools import islice
 from pipeline.api import Revision, SourceStage
 from pipeline.base.errors import PenstockError
 from pipeline.config.triggers import is_glob
+from pipeline.event_kinds import EventKind
 from pipeline.runner.context import PipelineContext
 from pipeline.runner.run import CONFIGURATION
 from pipeline.runner.stages import load_source
@@ -91,7 +92,7 @@ class RefTracker:
             names = [_short(ref) for ref in islice(skipped, _MOST_NAMED)]
             more = f" and {len(skipped) - len(names)} more" if len(skipped) > len(names) else ""
             text = f"there already when a glob in triggers came to mean them, so not run: {', '.join(names)}{more}"
-            pipeline_context.events().emit("trigger.adopted", text, refs=len(skipped))
+            pipeline_context.events().emit(EventKind.TRIGGER_REFS_SKIPPED, text, refs=len(skipped))
         return skipped
 
     def _tell_nothing(self, pipeline_context: PipelineContext) -> None:
@@ -100,7 +101,7 @@ class RefTracker:
         wanted = (*pipeline.triggers.branches, *pipeline.triggers.tags) or (pipeline.source.branch,)
         if not self._told_nothing:
             text = f"nothing to run yet: the repository has no {' and no '.join(wanted)}"
-            pipeline_context.events().emit("trigger.waiting", text)
+            pipeline_context.events().emit(EventKind.TRIGGER_NO_REFS, text)
         self._told_nothing = True
 
     def enqueue(self, request: Request) -> None:

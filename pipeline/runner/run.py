@@ -18,6 +18,7 @@ from pipeline.base.errors import (
     SystemFault,
 )
 from pipeline.config.load import CommittedFile, Configuration, load
+from pipeline.event_kinds import EventKind
 from pipeline.events import Events
 from pipeline.reporters.dispatcher import ReporterDispatcher
 from pipeline.runner.context import PipelineContext
@@ -112,7 +113,7 @@ class Execution:
         if found is None:
             here = self._context.configuration.path
             text = f"the commit has no pipeline.yaml of its own: {here} counts"
-            self._context.events.emit("source.configuration", text)
+            self._context.events.emit(EventKind.SOURCE_CONFIGURATION, text)
         else:
             parameters = {**self._pipeline_context.parameters, **self._run.options.get(PARAMETERS, {})}
             configuration = merge_commit_config(self._context.configuration, found, parameters)
@@ -181,7 +182,9 @@ class Execution:
     @contextmanager
     def _record_outcome(self, events: Events) -> Iterator[None]:
         """Record how the run ends when that is not as it should, and tell it."""
-        events.emit("run.started", f"{self._run.kind} {self._run.number} of {self._name}", trigger=self._run.trigger)
+        events.emit(
+            EventKind.RUN_STARTED, f"{self._run.kind} {self._run.number} of {self._name}", trigger=self._run.trigger
+        )
         try:
             yield
         except BaseException as error:
@@ -192,7 +195,7 @@ class Execution:
 
     def _requeue(self, events: Events) -> None:
         mode = self._pipeline_context.configuration.pipeline.execution_mode
-        events.emit("run.interrupted", f"run {self._run.number} was interrupted")
+        events.emit(EventKind.RUN_INTERRUPTED, f"run {self._run.number} was interrupted")
         emit_run_state(
             self._pipeline_context, self._store.queue.requeue(self._name, self._run.number, mode, counted=False)
         )
@@ -212,13 +215,13 @@ class Execution:
         self._store.finish_run(self._name, self._run.number, state, reason)
         because = f", {reason}" if state is RunState.SKIPPED else ""
         text = f"run {self._run.number}: {state.replace('_', ' ')}{because}"
-        events.emit("run.finished", text, state=state, reason=reason, **told)
+        events.emit(EventKind.RUN_FINISHED, text, state=state, reason=reason, **told)
 
     def _stage(self, name: str, work: Callable[[], Outcome]) -> Outcome:
         """One stage of the run, let in, told and recorded."""
         context = self._context
         pass_gates(context, self._run, name)
-        context.events.emit("stage.started", f"{name.capitalize()} …", stage=name)
+        context.events.emit(EventKind.STAGE_STARTED, f"{name.capitalize()} …", stage=name)
         try:
             with self._deploy_lock() if name == "deploy" else nullcontext():
                 outcome = work()
@@ -226,7 +229,7 @@ class Execution:
             state = StageState.CANCELLED if isinstance(error, Cancelled) else StageState.FAILED
             text = self._pipeline_context.mask(error.message if isinstance(error, PenstockError) else repr(error))
             self._store.finish_stage(self._name, self._run.number, name, state, text)
-            context.events.emit("stage.failed", f"{name.capitalize()} {state}", stage=name)
+            context.events.emit(EventKind.STAGE_FAILED, f"{name.capitalize()} {state}", stage=name)
             raise
         self._record_revision()
         summary = self._pipeline_context.mask(outcome.summary)
@@ -234,7 +237,7 @@ class Execution:
         record = next(s for s in self._store.stages(self._name, self._run.number) if s.name == name)
         seconds = round(record.duration.total_seconds(), 3)
         text = f"{name.capitalize()}: {summary} ({seconds:.1f} s)"
-        context.events.emit("stage.finished", text, stage=name, seconds=seconds)
+        context.events.emit(EventKind.STAGE_FINISHED, text, stage=name, seconds=seconds)
         return outcome
 
     def _record_revision(self) -> None:

@@ -1,4 +1,4 @@
-"""What is being done for a pipeline, and by whom: read from the locks and the database, nobody is asked."""
+"""The status of a pipeline: who works on it and on which runs. Reads locks and the database; asks no process."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 from pipeline.base.home import Home
 from pipeline.base.lock import LockHolder, holder
+from pipeline.event_kinds import EventKind
 from pipeline.store.records import Run, RunState
 from pipeline.store.store import Store
 
-# Among so many events are those of the upkeep that count now.
+# The events about drift that still count are among so many.
 _EVENTS = 500
-_FAILED = "could not be mended: "
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class PipelineStatus:
     """One look. `daemon` is whoever runs `pipeline serve`, `worker` whoever works on this pipeline, the daemon or not.
 
     `runs` are those that are not over, oldest first; `stages` what those that are worked on are in. `closed` are the
-    stages that are closed, with the reason. `findings` is what the daemon has found, and has not mended yet.
+    stages that are closed, with the reason. `drift` is what the daemon has found and not repaired yet.
     """
 
     daemon: LockHolder | None
@@ -28,7 +28,7 @@ class PipelineStatus:
     runs: Sequence[Run]
     stages: Mapping[int, str]
     closed: Mapping[str, str]
-    findings: Sequence[str]
+    drift: Sequence[str]
 
     @classmethod
     def of(cls, home: Home, store: Store, pipeline: str) -> PipelineStatus:
@@ -42,7 +42,7 @@ class PipelineStatus:
             runs=runs,
             stages={number: found[-1].name for number, found in stages.items() if found},
             closed=store.transitions.closed(pipeline),
-            findings=_amiss(store, pipeline, daemon) if daemon else (),
+            drift=_drift(store, pipeline, daemon) if daemon else (),
         )
 
     @property
@@ -61,14 +61,15 @@ class PipelineStatus:
         return f"is in {self.stages[run.number].capitalize()}" if run.number in self.stages else "begins"
 
 
-def _amiss(store: Store, pipeline: str, daemon: LockHolder) -> Sequence[str]:
-    """What was found since it was last as it should be; what an earlier process has found says nothing now."""
+def _drift(store: Store, pipeline: str, daemon: LockHolder) -> Sequence[str]:
+    """Return what this daemon found since its last repair, and why the repair failed."""
     found: list[str] = []
+    failure: list[str] = []
     for event in store.events(pipeline, limit=_EVENTS):
-        if event.kind == "upkeep.mended" or event.at < daemon.since:
-            found = []
-        elif event.kind == "upkeep.found":
+        if event.kind == EventKind.RECONCILE_REPAIRED or event.at < daemon.since:
+            found, failure = [], []
+        elif event.kind == EventKind.RECONCILE_DRIFT:
             found.append(event.message)
-        elif event.kind == "upkeep.failed":
-            found = [*(text for text in found if not text.startswith(_FAILED)), f"{_FAILED}{event.message}"]
-    return found
+        elif event.kind == EventKind.RECONCILE_FAILED:
+            failure = [f"repair failed: {event.message}"]
+    return [*found, *failure]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from pipeline.event_kinds import EventKind
 from pipeline.runner.context import PipelineContext
 from pipeline.store.queue import Request
 from pipeline.store.records import Run, RunKind, RunState
@@ -30,11 +31,12 @@ def submit(
 def emit_run_state(pipeline_context: PipelineContext, run: Run) -> None:
     """Say how a run stands that nobody works on."""
     what = f"{run.sha[:7]} {run.subject}" if run.sha else run.requested or ""
-    kind = run.kind if run.kind is not RunKind.RUN else "run"
+    noun = run.kind if run.kind is not RunKind.RUN else "run"
     texts = {
-        RunState.QUEUED: f"{kind} {run.number} queued by {run.trigger}: {what}".removesuffix(": "),
-        RunState.SUPERSEDED: f"{kind} {run.number} superseded by run {run.superseded_by}: {what}".removesuffix(": "),
-        RunState.SKIPPED: f"{kind} {run.number} skipped, {run.reason}: {what}",
-        RunState.CANCELLED: f"{kind} {run.number} cancelled before it began",
+        RunState.QUEUED: f"{noun} {run.number} queued by {run.trigger}: {what}".removesuffix(": "),
+        RunState.SUPERSEDED: f"{noun} {run.number} superseded by run {run.superseded_by}: {what}".removesuffix(": "),
+        RunState.SKIPPED: f"{noun} {run.number} skipped, {run.reason}: {what}",
+        RunState.CANCELLED: f"{noun} {run.number} cancelled before it began",
     }
-    pipeline_context.events(run.number).emit(f"run.{run.state}", texts[run.state], state=run.state, reason=run.reason)
+    kind = EventKind(f"run.{run.state}")
+    pipeline_context.events(run.number).emit(kind, texts[run.state], state=run.state, reason=run.reason)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Self
 
 from pipeline.base.errors import StoreFault
+from pipeline.event_kinds import current_kind
 from pipeline.events import Event
 from pipeline.store.database import Database
 from pipeline.store.deliveries import Deliveries
@@ -310,5 +311,10 @@ def _mark(db: sqlite3.Connection, pipeline: str, number: int | None, state: Rele
 
 def _event(row: sqlite3.Row) -> Event:
     return Event(
-        row["kind"], row["message"], row["pipeline"], row["run"], json.loads(row["fields"]), time_of(row["at"])
+        current_kind(row["kind"]),
+        row["message"],
+        row["pipeline"],
+        row["run"],
+        json.loads(row["fields"]),
+        time_of(row["at"]),
     )

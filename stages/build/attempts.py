@@ -9,6 +9,7 @@ from typing import Literal, TypeVar
 from pipeline.api import StageContext
 from pipeline.base.errors import EngineFault, PenstockError
 from pipeline.config.steps import Retry
+from pipeline.event_kinds import EventKind
 from stages.build.failures import ServiceFailed, TestsFailed
 
 Cause = Literal["infrastructure", "failure"]
@@ -25,7 +26,7 @@ class Attempts:
 
     def __init__(self, context: StageContext, retry: Retry, step: str, answers: Callable[[], bool]) -> None:
         self._context = context
-        self._step = step
+        self._retry = EventKind(f"{step}.retry")
         self._answers = answers
         self._left: dict[Cause, int] = {"infrastructure": retry.infrastructure, "failure": retry.failure}
         self.number = 1
@@ -51,7 +52,7 @@ class Attempts:
     def _again(self, cause: Cause, error: PenstockError) -> None:
         self.number += 1
         text = f"{ordinal(self.number)} try ({cause}): {error.message}"
-        self._context.events.emit(f"{self._step}.retry", text, attempt=self.number, cause=cause, reason=error.message)
+        self._context.events.emit(self._retry, text, attempt=self.number, cause=cause, reason=error.message)
         if cause == "infrastructure":
             self._context.cancelled.wait(_PAUSE * 2 ** (self.number - 2))
             self._await_engine()

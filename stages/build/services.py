@@ -14,6 +14,7 @@ from pipeline.engine.container import Container, ContainerSpec
 from pipeline.engine.docker.engine import Engine
 from pipeline.engine.labels import LABEL_PIPELINE, LABEL_ROLE, LABEL_RUN, ROLE_TEST
 from pipeline.engine.task import Task
+from pipeline.event_kinds import EventKind
 from stages.build.failures import ServiceFailed
 from stages.build.readiness import probe
 
@@ -90,7 +91,7 @@ class Services:
             self._context.cancelled.wait(_LOOK)
         seconds = round(time.monotonic() - started, 3)
         self._context.events.emit(
-            "service.ready", f"service {name} is ready after {seconds:.1f} s", service=name, seconds=seconds
+            EventKind.SERVICE_READY, f"service {name} is ready after {seconds:.1f} s", service=name, seconds=seconds
         )
 
     def _end(self, name: str, container: Container) -> str:

@@ -16,6 +16,7 @@ from pipeline.engine.docker.connection import EngineConnection
 from pipeline.engine.docker.engine import Engine
 from pipeline.engine.docker.images import TAGS
 from pipeline.engine.labels import LABEL_PIPELINE, LABEL_ROLE, LABEL_RUN, LABEL_TREE
+from pipeline.event_kinds import EventKind
 from stages.build.attempts import Attempts
 from stages.build.call import call
 from stages.build.context import build_context
@@ -73,11 +74,13 @@ class _Building:
         tree = f"tree {self._tree[:7]}"
         if image := self._known(tested_key):
             tested = "built and tested" if self._config.test else "built"
-            self._context.events.emit("build.reused", f"image {image.tag}: already {tested} from {tree}, reused")
+            self._context.events.emit(
+                EventKind.BUILD_CACHED, f"image {image.tag}: already {tested} from {tree}, reused"
+            )
             return self._done(image, f"{image.tag}, reused")
         builds = self._attempts("build")
         if image := self._known(built_key):
-            self._context.events.emit("build.reused", f"image {image.tag}: already built from {tree}, reused")
+            self._context.events.emit(EventKind.BUILD_CACHED, f"image {image.tag}: already built from {tree}, reused")
         else:
             image = builds.run(self._build)
             self._context.store.hold_image(self._pipeline, self._context.run, image.id)
@@ -148,7 +151,7 @@ class _Building:
         """The id of an image, fetched where it is missing: the builder would not say as clearly why it cannot be."""
         found = self._engine.images.id(image)
         if found is None:
-            self._context.events.emit("build.pull", f"pulling {what}")
+            self._context.events.emit(EventKind.IMAGE_PULLING, f"pulling {what}")
             try:
                 self._attempts("build").run(lambda: self._pull(image, what))
             except EngineFault as error:
@@ -164,11 +167,11 @@ class _Building:
 
     def _build(self) -> Image:
         started = time.monotonic()
-        self._context.events.emit("build.started", f"building {self._tag()}")
+        self._context.events.emit(EventKind.BUILD_STARTED, f"building {self._tag()}")
         image = self._send_until_whole()
         size = self._engine.images.size(image) / 1e6
         took = time.monotonic() - started
-        self._context.events.emit("build.finished", f"built {self._tag()} in {took:.1f} s, {size:.0f} MB")
+        self._context.events.emit(EventKind.BUILD_FINISHED, f"built {self._tag()} in {took:.1f} s, {size:.0f} MB")
         return Image(image, self._tag())
 
     def _send_until_whole(self) -> str:
@@ -177,7 +180,7 @@ class _Building:
             try:
                 return self._send()
             except CacheVanished as error:
-                self._context.events.emit("build.warning", f"{error.message}: building again")
+                self._context.events.emit(EventKind.BUILD_WARNING, f"{error.message}: building again")
         return self._send()
 
     def _send(self) -> str:
@@ -227,13 +230,13 @@ class _Building:
     def _test(self, image: Image) -> str:
         tests = self._config.test
         if tests is None:
-            self._context.events.emit("build.untested", "build.test is not set: the image is deployed untested")
+            self._context.events.emit(EventKind.TEST_SKIPPED, "build.test is not set: the image is deployed untested")
             return ", untested"
         for name, service in tests.services.items():
             self._present(
                 service.image, f"service {name}'s image {service.image}", "see its image in build.test.services"
             )
-        self._context.events.emit("test.started", f"testing: {' '.join(tests.command)}")
+        self._context.events.emit(EventKind.TEST_STARTED, f"testing: {' '.join(tests.command)}")
         attempts, once = self._attempts("test"), ImageTests(self._context, self._engine, tests)
         started = time.monotonic()
 
@@ -245,7 +248,9 @@ class _Building:
         report = attempts.run(attempt)
         counts = f": {report}" if report else ""
         again = attempts.summary()
-        self._context.events.emit("test.finished", f"tests passed{again} in {time.monotonic() - started:.1f} s{counts}")
+        self._context.events.emit(
+            EventKind.TEST_FINISHED, f"tests passed{again} in {time.monotonic() - started:.1f} s{counts}"
+        )
         return f", tests passed{again}{counts}"
 
 

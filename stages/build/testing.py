@@ -14,6 +14,7 @@ from pipeline.engine.container import ContainerSpec
 from pipeline.engine.docker.engine import Engine
 from pipeline.engine.labels import LABEL_PIPELINE, LABEL_ROLE, LABEL_RUN, ROLE_TEST
 from pipeline.engine.task import Task, TaskResult
+from pipeline.event_kinds import EventKind
 from stages.build.artifacts import FILES_LIMIT, SIZE_LIMIT, Artifacts, CopyResult
 from stages.build.failures import TestsFailed
 from stages.build.junit import NotJUnit, TestReport, read_reports
@@ -87,7 +88,7 @@ class ImageTests:
     def _report(self, task: Task) -> TestReport | None:
         if self._tests.reports is None:
             return None
-        tell: Callable[[str], None] = lambda text: self._context.events.emit("build.warning", text)  # noqa: E731
+        tell: Callable[[str], None] = lambda text: self._context.events.emit(EventKind.BUILD_WARNING, text)  # noqa: E731
         archive = self._engine.containers.archive(task.container, self._tests.reports, _REPORTS_LIMIT)
         if archive is None:
             tell(f"the tests left no report at {self._tests.reports}, or one of more than {_REPORTS_LIMIT >> 20} MiB")
@@ -103,13 +104,15 @@ class ImageTests:
         try:
             kept = self._artifacts.keep(path, self._engine.containers.tar(task.container, path), attempt)
         except EngineFault as error:
-            self._context.events.emit("artifact.warning", f"{path} could not be kept: {error.message}", path=path)
+            self._context.events.emit(
+                EventKind.ARTIFACT_WARNING, f"{path} could not be kept: {error.message}", path=path
+            )
             return
         for warning in _warnings(path, kept):
-            self._context.events.emit("artifact.warning", warning, path=path)
+            self._context.events.emit(EventKind.ARTIFACT_WARNING, warning, path=path)
         if kept.files:
             text = f"kept {path}: {_count(kept.files, 'file')}, {kept.size / 1e6:.1f} MB"
-            self._context.events.emit("artifact.kept", text, path=path, files=kept.files, size=kept.size)
+            self._context.events.emit(EventKind.ARTIFACT_KEPT, text, path=path, files=kept.files, size=kept.size)
 
 
 def _nothing_else() -> None:

@@ -12,6 +12,7 @@ from pipeline.api import StageContext
 from pipeline.balancer.balancer import Balancer
 from pipeline.balancer.model import TargetState
 from pipeline.engine.docker.engine import Engine
+from pipeline.event_kinds import EventKind
 from pipeline.store.records import Release
 from stages.deploy.replicas import ReplicaSet
 from stages.deploy.rolling import Replica
@@ -100,10 +101,10 @@ class ServiceDrift:
             was, now = self._states.get(replica.name), replica.target
             if (was, now) == (TargetState.HEALTHY, TargetState.UNHEALTHY):
                 text = f"{replica.name} is unhealthy: {replica.reason}"
-                self._context.events.emit("target.unhealthy", text, target=replica.name)
+                self._context.events.emit(EventKind.TARGET_UNHEALTHY, text, target=replica.name)
             if (was, now) == (TargetState.UNHEALTHY, TargetState.HEALTHY):
                 text = f"{replica.name} is healthy again and gets requests"
-                self._context.events.emit("target.healthy", text, target=replica.name)
+                self._context.events.emit(EventKind.TARGET_HEALTHY, text, target=replica.name)
         self._states = {replica.name: replica.target for replica in replicas}
 
     def _tell_restarts(self, replica_set: ReplicaSet, replicas: Iterable[Replica]) -> None:
@@ -125,7 +126,7 @@ class ServiceDrift:
                 else found.restarts > 0 and _age(found.process_started_at) < _LATELY
             ):
                 text = f"{name} had ended, and was started again"
-                self._context.events.emit("target.restarted", text, target=name)
+                self._context.events.emit(EventKind.TARGET_RESTARTED, text, target=name)
         self._began = began
 
     def _release(self) -> tuple[Release, ReleaseSpec] | None:

@@ -10,6 +10,7 @@ from datetime import timedelta
 from pipeline.balancer.model import TargetState
 from pipeline.base.errors import Cancelled, StageFailed
 from pipeline.engine.labels import LABEL_RELEASE
+from pipeline.event_kinds import EventKind
 from pipeline.events import Events
 from stages.deploy.replicas import ReplicaSet
 from stages.deploy.rolling import ActionType, DesiredState, Replica, ReplicaFailure, RolloutAction, decide
@@ -113,14 +114,14 @@ class RolloutExecutor:
 
     def _start(self, name: str) -> None:
         assert self._spec is not None
-        self._emit("container.starting", f"{name} starting", name)
+        self._emit(EventKind.CONTAINER_STARTING, f"{name} starting", name)
         self._replica_set.start(name, self._spec, self._desired.template, self._environment, self._labels)
-        self._emit("container.started", f"{name} started", name)
+        self._emit(EventKind.CONTAINER_STARTED, f"{name} started", name)
 
     def _register(self, name: str) -> None:
         assert self._spec is not None
         self._replica_set.register(name, self._spec.balancer.target_groups[self._spec.deploy.target_group].port)
-        self._emit("target.initial", f"{name} registered, waiting for its health checks", name)
+        self._emit(EventKind.TARGET_REGISTERED, f"{name} registered, waiting for its health checks", name)
 
     def _settle(self, name: str) -> None:
         assert self._spec is not None
@@ -129,7 +130,7 @@ class RolloutExecutor:
     def _deregister(self, name: str) -> None:
         self._replica_set.deregister(name)
         in_flight = self._seen[name].in_flight
-        self._emit("target.draining", f"{name} gets no more requests, {in_flight} in flight", name)
+        self._emit(EventKind.TARGET_DRAINING, f"{name} gets no more requests, {in_flight} in flight", name)
 
     def _cut_off(self, name: str) -> None:
         self._replica_set.abort_connections(name)
@@ -137,16 +138,20 @@ class RolloutExecutor:
             self._cut.add(name)
             delay = self._desired.deregistration_delay.total_seconds()
             in_flight = self._seen[name].in_flight
-            self._emit("target.cut", f"{name} still had {in_flight} in flight after {delay:g} s: cut", name)
+            self._emit(
+                EventKind.TARGET_REQUESTS_ABORTED,
+                f"{name} still had {in_flight} in flight after {delay:g} s: cut",
+                name,
+            )
 
     def _stop(self, name: str) -> None:
-        self._emit("container.stopping", f"{name} is drained, stopping", name)
+        self._emit(EventKind.CONTAINER_STOPPING, f"{name} is drained, stopping", name)
         self._replica_set.stop(name)
-        self._emit("container.stopped", f"{name} stopped", name)
+        self._emit(EventKind.CONTAINER_STOPPED, f"{name} stopped", name)
 
     def _remove(self, name: str) -> None:
         self._replica_set.remove(name)
-        self._emit("container.removed", f"{name} removed", name)
+        self._emit(EventKind.CONTAINER_REMOVED, f"{name} removed", name)
 
     def _tell_changes(self, replicas: tuple[Replica, ...]) -> None:
         """What no action of ours brought about: health, gained and lost."""
@@ -154,9 +159,9 @@ class RolloutExecutor:
             former = self._seen.get(replica.name)
             was = former.target if former else None
             if replica.target is TargetState.HEALTHY and was is not TargetState.HEALTHY and former:
-                self._emit("target.healthy", f"{replica.name} is healthy and gets requests", replica.name)
+                self._emit(EventKind.TARGET_HEALTHY, f"{replica.name} is healthy and gets requests", replica.name)
             if replica.target is TargetState.UNHEALTHY and was is TargetState.HEALTHY:
-                self._emit("target.unhealthy", f"{replica.name} is unhealthy: {replica.reason}", replica.name)
+                self._emit(EventKind.TARGET_UNHEALTHY, f"{replica.name} is unhealthy: {replica.reason}", replica.name)
             late = (
                 replica.target is TargetState.INITIAL
                 and replica.started_here
@@ -164,10 +169,12 @@ class RolloutExecutor:
             )
             if late and replica.name not in self._late:
                 self._late.add(replica.name)
-                self._emit("target.waiting", f"{replica.name} is not healthy yet: {replica.reason}", replica.name)
+                self._emit(
+                    EventKind.TARGET_NOT_HEALTHY, f"{replica.name} is not healthy yet: {replica.reason}", replica.name
+                )
         self._seen = {r.name: r for r in replicas}
 
-    def _emit(self, kind: str, message: str, name: str) -> None:
+    def _emit(self, kind: EventKind, message: str, name: str) -> None:
         healthy = sum(r.healthy for r in self._seen.values())
         release = (
             self._labels.get(LABEL_RELEASE)

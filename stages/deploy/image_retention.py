@@ -5,6 +5,7 @@ from __future__ import annotations
 from pipeline.api import StageContext
 from pipeline.base.errors import SystemFault
 from pipeline.engine.docker.engine import Engine
+from pipeline.event_kinds import EventKind
 from pipeline.store.records import ReleaseState
 
 
@@ -26,4 +27,4 @@ def prune(context: StageContext, engine: Engine, keep: int) -> None:
             if image not in store.held_images(pipeline):
                 engine.images.remove(image)
     except SystemFault as error:
-        context.events.emit("retention.warning", f"an old image could not be removed: {error.message}")
+        context.events.emit(EventKind.RETENTION_WARNING, f"an old image could not be removed: {error.message}")

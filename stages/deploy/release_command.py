@@ -14,6 +14,7 @@ from pipeline.engine.container import ContainerSpec
 from pipeline.engine.docker.engine import Engine
 from pipeline.engine.labels import LABEL_PIPELINE, LABEL_RELEASE, LABEL_ROLE, LABEL_RUN, ROLE_RELEASE
 from pipeline.engine.task import Task
+from pipeline.event_kinds import EventKind
 from pipeline.store.records import Release, ReleaseState
 from stages.deploy.spec import ReleaseSpec
 
@@ -27,7 +28,9 @@ def run_release_command(context: StageContext, engine: Engine, release: Release,
     command = spec.deploy.release_command
     if command is None or release.state is not ReleaseState.PENDING:
         return
-    context.events.emit("release_command.started", f"before release {release.number}: {' '.join(command.command)}")
+    context.events.emit(
+        EventKind.RELEASE_COMMAND_STARTED, f"before release {release.number}: {' '.join(command.command)}"
+    )
     started = time.monotonic()
     container = _container(context, engine, release, spec, command)
     with Task(engine.containers, container, lambda line: context.log.line("release", line)) as task:
@@ -40,7 +43,9 @@ def run_release_command(context: StageContext, engine: Engine, release: Release,
         if end.exit_code != 0:
             raise StageFailed(f"the release command failed with exit code {end.exit_code}", tail=task.tail)
     seconds = round(time.monotonic() - started, 3)
-    context.events.emit("release_command.finished", f"the release command took {seconds:.1f} s", seconds=seconds)
+    context.events.emit(
+        EventKind.RELEASE_COMMAND_FINISHED, f"the release command took {seconds:.1f} s", seconds=seconds
+    )
 
 
 def _container(

@@ -11,6 +11,7 @@ from pipeline.balancer.balancer import Balancer
 from pipeline.base.errors import EngineFault
 from pipeline.engine.docker.engine import Engine
 from pipeline.engine.labels import LABEL_PIPELINE, LABEL_RELEASE, LABEL_ROLE, LABEL_RUN, ROLE_APP
+from pipeline.event_kinds import EventKind
 from stages.deploy.executor import RolloutExecutor
 from stages.deploy.replicas import ReplicaSet
 from stages.deploy.rolling import DesiredState, Replica
@@ -84,7 +85,7 @@ class ServiceRollout:
             self.engine.networks.remove(self._pipeline)
         except EngineFault as fault:
             # Somebody else's container may be in it, or Docker believes so. Nothing of ours is.
-            self._context.events.emit("down.warning", f"the network stays: {fault.message}")
+            self._context.events.emit(EventKind.DOWN_WARNING, f"the network stays: {fault.message}")
         return count
 
     def _group(self) -> str:

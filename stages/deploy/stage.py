@@ -17,6 +17,7 @@ from pipeline.base.errors import (
     SystemFault,
 )
 from pipeline.engine.docker.engine import Engine
+from pipeline.event_kinds import EventKind
 from pipeline.store.records import Deployment, DeploymentState, Release
 from stages.deploy.drift import ServiceDrift
 from stages.deploy.image_retention import prune
@@ -156,12 +157,12 @@ class DockerDeploy:
         deployment = store.begin_deployment(release.pipeline, context.run, former, release.number)
         spec = ReleaseSpec.model_validate_json(release.spec)
         with _service(context) as service:
-            events.emit("deployment.started", _announcement(release, active, spec.desired(service.secrets)))
+            events.emit(EventKind.DEPLOYMENT_STARTED, _announcement(release, active, spec.desired(service.secrets)))
             self._run_release_command(context, service, deployment, release, active)
             try:
                 service.roll_out(spec, release.number, cancelled=context.cancelled)
             except PenstockError as failure:
-                events.emit("deployment.failed", f"release {release.number}: {failure.message}")
+                events.emit(EventKind.DEPLOYMENT_FAILED, f"release {release.number}: {failure.message}")
                 for line in failure.tail:
                     context.log.line(self.name, line)
                 self._roll_back(context, service, deployment, active, failure)
@@ -182,7 +183,7 @@ class DockerDeploy:
         try:
             run_release_command(context, service.engine, release, ReleaseSpec.model_validate_json(release.spec))
         except PenstockError as failure:
-            context.events.emit("deployment.failed", f"release {release.number}: {failure.message}")
+            context.events.emit(EventKind.DEPLOYMENT_FAILED, f"release {release.number}: {failure.message}")
             if active is None:
                 self._roll_back(context, service, deployment, active, failure)
             context.store.finish_deployment(deployment, DeploymentState.FAILED, failure.message)
@@ -208,7 +209,7 @@ class DockerDeploy:
             if active is None:
                 service.tear_down()
             else:
-                context.events.emit("rollback.started", f"rolling back to release {active.number}")
+                context.events.emit(EventKind.ROLLBACK_STARTED, f"rolling back to release {active.number}")
                 service.roll_out(ReleaseSpec.model_validate_json(active.spec), active.number)
         except PenstockError as second:
             if isinstance(failure, SystemFault):

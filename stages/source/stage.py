@@ -9,6 +9,7 @@ from pathlib import Path
 from pipeline.api import Outcome, Revision, StageContext
 from pipeline.config.load import CommittedFile
 from pipeline.config.models import Pipeline
+from pipeline.event_kinds import EventKind
 from stages.source.filters import matches_any
 from stages.source.git import is_url
 from stages.source.repository import Repository
@@ -101,7 +102,7 @@ def _repository(context: StageContext) -> Repository:
         context.configuration.pipeline.source.repository,
         context.configuration.directory,
         context.home.mirrors,
-        lambda text: context.events.emit("source.warning", text),
+        lambda text: context.events.emit(EventKind.SOURCE_WARNING, text),
         context.cancelled,
     )
 
@@ -110,7 +111,7 @@ def _tell_of_changes(context: StageContext, repository: Repository, revision: Re
     # The pipeline.yaml is read as it is: what changed in it is part of the run.
     if count := repository.uncommitted(revision, apart_from=context.configuration.path.resolve()):
         files = "1 uncommitted change" if count == 1 else f"{count} uncommitted changes"
-        context.events.emit("source.dirty", f"{files} in the checkout: not part of this run", files=count)
+        context.events.emit(EventKind.SOURCE_DIRTY, f"{files} in the checkout: not part of this run", files=count)
 
 
 def _patterns(pipeline: Pipeline) -> list[str]:

@@ -170,7 +170,7 @@ class Chaos:
 
     def _strike(self, *words: str) -> Collection[str]:
         docker(*words, self._choose())
-        return {"upkeep.found"}
+        return {"reconcile.drift"}
 
     def _crash(self) -> Collection[str]:
         name = self._choose()
@@ -179,7 +179,7 @@ class Chaos:
         else:
             with Engine(self._project.home.id) as engine:
                 os.kill(engine.containers.inspect(name).pid, signal.SIGKILL)
-        return {"upkeep.found"}
+        return {"reconcile.drift"}
 
     def _pause(self) -> Collection[str]:
         """It answers nobody any more; sometimes it comes back, and else it is replaced."""
@@ -193,11 +193,11 @@ class Chaos:
 
     def _sicken(self) -> Collection[str]:
         docker("exec", self._choose(), "touch", SICK)
-        return {"target.unhealthy", "upkeep.found"}
+        return {"target.unhealthy", "reconcile.drift"}
 
     def _kill_haproxy(self, role: str) -> Collection[str]:
         os.kill(haproxy_processes(self._project.home)[role], signal.SIGKILL)
-        return {"balancer.started"}
+        return {"balancer.restarted"}
 
     def _cut_remote(self) -> Collection[str]:
         away = self._repository.with_suffix(".away")
@@ -218,7 +218,7 @@ class Chaos:
         self._served.kill()
         docker("kill", self._choose())
         self._served.start()
-        return {"upkeep.found"}
+        return {"reconcile.drift"}
 
     def _break(self) -> Collection[str]:
         """A release that never becomes healthy; then one that does."""
@@ -231,11 +231,11 @@ class Chaos:
         assert self._engine is not None
         self._engine.end(number)
         try:
-            until(lambda: self._explains({"upkeep.failed", "deployment.failed"}), "a word of Docker's absence")
+            until(lambda: self._explains({"reconcile.failed", "deployment.failed"}), "a word of Docker's absence")
         finally:
             self._engine.start()
             self._engine.await_answer()
-        return {"upkeep.failed", "deployment.failed"}
+        return {"reconcile.failed", "deployment.failed"}
 
     def _fill(self) -> Collection[str]:
         """Nothing can be written; a target dies, and a commit comes, all the same."""
@@ -247,7 +247,7 @@ class Chaos:
         until(
             lambda: any(word in f"{e.message} {e.fields}" for e in self._events() for word in _FULL), "it as an event"
         )
-        return {"upkeep.found"}
+        return {"reconcile.drift"}
 
 
 @contextmanager

@@ -85,7 +85,7 @@ def test_haproxy_is_started_again_where_the_disk_is_full(project: Project) -> No
                     until(lambda: "HAProxy was not running" in served.output(), "a word of HAProxy's end")
                     with project.load() as load:
                         assert load.stop().failed == 0
-                served.await_event("balancer.started")
+                served.await_event("balancer.restarted")
         finally:
             # Without its disk, nobody would find its HAProxy.
             project.remove()

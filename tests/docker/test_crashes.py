@@ -23,7 +23,7 @@ ROLLING_OUT = {
     "deployment.started": "Deploy",
     "container.starting": "Deploy",
     "container.started": "Deploy",
-    "target.initial": "Deploy",
+    "target.registered": "Deploy",
     "target.healthy": "Deploy",
     "target.draining": "Deploy",
     "container.stopping": "Deploy",
@@ -120,7 +120,7 @@ def test_killed_while_taking_it_down(service: Project) -> None:
 
 def test_killed_during_the_first_deployment(project: Project) -> None:
     """Nothing was in service, and nothing is left."""
-    project.crash("target.initial", "run")
+    project.crash("target.registered", "run")
     assert "nothing had been in service before, and nothing is left of it" in project.pipeline("status").out
     project.assert_gone()
     project.pipeline("run")

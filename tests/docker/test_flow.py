@@ -99,7 +99,7 @@ def test_each_replacement_keeps_to_the_contract(service: Project) -> None:
         moments = [
             ("container.starting", started),
             ("container.started", started),
-            ("target.initial", started),
+            ("target.registered", started),
             ("target.healthy", started),
             ("target.draining", replaced),
             ("container.stopping", replaced),

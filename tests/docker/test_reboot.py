@@ -77,11 +77,11 @@ def test_served_again_where_docker_is_late(served: Serving, engine: PrivateEngin
     """The daemon is started first, and finds no Docker: soon after there is one."""
     cut_power(served, engine)
     served.start()
-    served.await_event("upkeep.failed")
+    served.await_event("reconcile.failed")
     since = time.monotonic()
     engine.start()
     assert_back(served, since)
-    served.await_event("upkeep.mended")
+    served.await_event("reconcile.repaired")
 
 
 def test_a_deployment_that_a_reboot_cut_short_is_done_again(served: Serving, engine: PrivateEngine) -> None:

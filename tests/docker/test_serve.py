@@ -259,11 +259,11 @@ def test_a_changed_file_is_read_again(project: Project) -> None:
     with serving(project) as served:
         served.await_run(1)
         project.configure(("name: shop\n", "nam: shop\n"))
-        assert "unknown key (did you mean name?)" in served.await_event("serve.refused").message
+        assert "unknown key (did you mean name?)" in served.await_event("config.rejected").message
         project.configure(("name: shop\n", "name: shop\nexecution_mode: queued\n"))
-        served.await_event("serve.reloaded")
+        served.await_event("config.reloaded")
         os.kill(served.pid, signal.SIGHUP)
-        served.await_event("serve.reloaded", 2)
+        served.await_event("config.reloaded", 2)
 
 
 def test_parallel_runs_are_deployed_in_the_order_of_their_commits(project: Project) -> None:
@@ -324,7 +324,7 @@ def test_several_branches_and_tags_are_run(project: Project) -> None:
     project.commit("1")
     with serving(project) as served:
         # What a glob means before the first look is not new.
-        served.await_event("trigger.waiting")
+        served.await_event("trigger.no_refs")
         project.git("branch", "other")
         project.git("branch", "release/1")
         assert served.await_run(1).ref == "release/1"

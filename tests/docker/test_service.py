@@ -66,10 +66,10 @@ def test_status_tells_of_the_daemon_and_leaves_its_work_to_it(project: Project) 
             assert json.loads(project.pipeline("status", "--json").out)["targets"] == []
         finally:
             os.kill(served.pid, signal.SIGCONT)
-        served.await_event("balancer.started")
+        served.await_event("balancer.restarted")
         until(lambda: "healthy" in project.pipeline("status").out, "its targets")
         docker("rm", "-f", project.containers()[0].name)
-        served.await_event("upkeep.mended")
+        served.await_event("reconcile.repaired")
         assert "being mended" not in project.pipeline("status").out
         project.assert_serving(1)
     assert "not served" in project.pipeline("status").out

@@ -51,15 +51,15 @@ def test_a_container_that_somebody_takes_away_is_replaced(served: Serving, blow:
         docker(*blow, sorted(before)[0])
         until(lambda: is_whole(project) and names(project) != before, "a whole service")
         assert load.stop().failed == 0
-    assert "1 of 2 containers are missing" in [event.message for event in served.events("upkeep.found")]
-    served.await_event("upkeep.mended")
+    assert "1 of 2 containers are missing" in [event.message for event in served.events("reconcile.drift")]
+    served.await_event("reconcile.repaired")
 
 
 def test_drift_is_found_within_two_seconds(served: Serving) -> None:
     """From the moment that a container is gone to the event that says so."""
     gone = time.time()
     docker("rm", "-f", sorted(names(served.project))[0])
-    found = served.await_event("upkeep.found")
+    found = served.await_event("reconcile.drift")
     assert found.at.timestamp() - gone < 2
 
 
@@ -69,7 +69,7 @@ def test_a_target_that_stays_unhealthy_is_replaced(served: Serving) -> None:
     sick = project.containers()[0]
     docker("pause", sick.name)
     until(lambda: sick.name not in names(project) and is_whole(project), "a whole service", 60)
-    assert f"{sick.name} has been unhealthy for more than 1 s" in [e.message for e in served.events("upkeep.found")]
+    assert f"{sick.name} has been unhealthy for more than 1 s" in [e.message for e in served.events("reconcile.drift")]
 
 
 def test_a_target_that_somebody_takes_away_comes_back(served: Serving) -> None:
@@ -79,7 +79,7 @@ def test_a_target_that_somebody_takes_away_comes_back(served: Serving) -> None:
     Balancer(project.home.balancer).deregister(project.name, "web", name)
     Balancer(project.home.balancer).forget(project.name, "web", name)
     until(lambda: is_whole(project), "a whole service")
-    served.await_event("upkeep.found")
+    served.await_event("reconcile.drift")
 
 
 def test_a_container_whose_address_changed_is_registered_again(served: Serving) -> None:
@@ -120,7 +120,7 @@ def test_haproxy_is_started_again(served: Serving) -> None:
     project = served.project
     for count, role in enumerate(("worker", "master"), 1):
         os.kill(haproxy_processes(project.home)[role], signal.SIGKILL)
-        served.await_event("balancer.started", count)
+        served.await_event("balancer.restarted", count)
         until(lambda: is_whole(project), "a whole service")
 
 
@@ -131,7 +131,7 @@ def test_nothing_is_mended_that_nobody_broke(served: Serving) -> None:
     served.await_run(2)
     project.commit("3")
     served.await_run(3)
-    assert [e.message for e in served.events("upkeep.found")] == []
+    assert [e.message for e in served.events("reconcile.drift")] == []
 
 
 def test_what_cannot_be_mended_is_tried_again_after_a_while(served: Serving) -> None:
@@ -144,7 +144,7 @@ def test_what_cannot_be_mended_is_tried_again_after_a_while(served: Serving) -> 
     subprocess.run(["docker", "rmi", "-f", release.image_tag, image], capture_output=True, check=False)
     docker("rm", "-f", *names(project))
     subprocess.run(["docker", "rmi", "-f", image], capture_output=True, check=False)
-    failed = served.await_event("upkeep.failed")
+    failed = served.await_event("reconcile.failed")
     assert "cannot be started" in failed.message
     assert "tried again in" in failed.message
     project.commit("2")

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from tests.golden.golden_file import Golden
+
 FILES = Path(__file__).with_name("files")
 HOME = Path(__file__).with_name("home")
-
-Golden = Callable[[str, str], None]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.golden.conftest import Golden
+from tests.golden.golden_file import Golden
 from tests.golden.rendering import declarations, run_rendering
 
 _HEAD_ENDS = "  server worker\n"

@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from pipeline.cli.main import cli
 from pipeline.store.store import Store
 from pipeline.triggers.spool import Spool
-from tests.golden.conftest import Golden
+from tests.golden.golden_file import Golden
 from tests.golden.rendering import run_rendering
 
 PIPELINES = ("blog", "shop")

@@ -12,7 +12,7 @@ from ruamel.yaml import YAML
 from pipeline.config.load import load
 from pipeline.config.secrets import Secrets
 from stages.deploy.spec import ReleaseSpec
-from tests.golden.conftest import Golden
+from tests.golden.golden_file import Golden
 
 _HERE = Path(__file__).parent
 # Where the pipeline.yaml is said to be: paths of certificates are absolute in a release.

@@ -17,7 +17,7 @@ from pipeline.balancer.telemetry.metrics import Metrics
 from pipeline.balancer.telemetry.reading import Reading
 from pipeline.balancer.telemetry.traffic import Traffic
 from pipeline.cli.main import cli
-from tests.golden.conftest import Golden
+from tests.golden.golden_file import Golden
 
 _STATES = {
     Phase.INITIAL: TargetState.INITIAL,

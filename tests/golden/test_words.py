@@ -14,7 +14,7 @@ from click.testing import CliRunner
 
 from pipeline.cli.main import cli
 from pipeline.http.api import ControlApi
-from tests.golden.conftest import Golden
+from tests.golden.golden_file import Golden
 
 _WIDTH = 100
 

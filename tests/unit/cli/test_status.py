@@ -145,11 +145,11 @@ def test_what_is_being_mended(store: Store) -> None:
     happen("failed", "no Docker; tried again in 4 s")
     assert [line for line in told(status.command).splitlines() if line.startswith("being mended: ")] == [
         "being mended: 1 of 2 containers are missing",
-        "being mended: could not be mended: no Docker; tried again in 4 s",
+        "being mended: repair failed: no Docker; tried again in 4 s",
     ]
     happen("mended", "everything is as it should be again")
     assert "being mended" not in told(status.command)
-    assert json.loads(told(status.command, "--json"))["amiss"] == []
+    assert json.loads(told(status.command, "--json"))["drift"] == []
 
 
 def test_a_transition_is_in_the_events(store: Store) -> None:
@@ -158,8 +158,8 @@ def test_a_transition_is_in_the_events(store: Store) -> None:
     told(transition.command, "enable", "deploy")
     assert told(transition.command, "enable", "deploy") == "Deploy was not closed\n"
     assert [(e.kind, e.message) for e in store.events("shop")] == [
-        ("transition.closed", "no run goes into Deploy: audit"),
-        ("transition.opened", "runs go into Deploy again"),
+        ("transition.disabled", "no run goes into Deploy: audit"),
+        ("transition.enabled", "runs go into Deploy again"),
     ]
 
 

@@ -112,10 +112,10 @@ def test_without_watches_it_looks_again_and_again(
         for content in ("two", "three"):
             assert await_run(pipeline_context, work.commit(content)) is Trigger.POLL
     (told,) = pipeline_context.store.events("shop", limit=1000)[:1]
-    assert told.kind == "watch.polling"
+    assert told.kind == "trigger.polling"
     assert told.message.startswith("cannot watch the repository, looking every 0.05 s instead: the kernel has no more")
     assert "sysctl" in told.message
-    assert kinds(pipeline_context) == ["watch.polling"]
+    assert kinds(pipeline_context) == ["trigger.polling"]
 
 
 def test_a_repository_that_is_away_for_a_while(work: Work, pipeline_context: PipelineContext) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from pipeline.event_kinds import EventKind
 from pipeline.events import Event, Events
 from pipeline.reporters.dispatcher import ReporterDispatcher
 from pipeline.store.records import RunState
@@ -37,15 +38,15 @@ class Underway:
         self.events.subscribe(self.reporting.on_event)
 
     def start(self) -> None:
-        self.events.emit("run.started", f"run {self.run} of shop")
+        self.events.emit(EventKind.RUN_STARTED, f"run {self.run} of shop")
 
     def find(self) -> None:
         self.store.set_revision("shop", self.run, sha=SHA, ref="main", author="Ada", subject="Add carts")
-        self.events.emit("stage.finished", "Source: main", stage="source")
+        self.events.emit(EventKind.STAGE_FINISHED, "Source: main", stage="source")
 
     def finish(self, state: RunState = RunState.SUCCEEDED) -> None:
         self.store.finish_run("shop", self.run, state)
-        self.events.emit("run.finished", f"run {self.run}: {state}", state=state)
+        self.events.emit(EventKind.RUN_FINISHED, f"run {self.run}: {state}", state=state)
 
     @property
     def failures(self) -> list[str]:
@@ -75,8 +76,8 @@ def test_a_run_from_beginning_to_end(forge: Recorder, starts: Starts) -> None:
     underway.start()
     until(lambda: len(forge.asked) == 1, "one request")
     underway.find()
-    underway.events.emit("stage.started", "Build …", stage="build")
-    underway.events.emit("target.healthy", "10.0.0.2 is healthy")
+    underway.events.emit(EventKind.STAGE_STARTED, "Build …", stage="build")
+    underway.events.emit(EventKind.TARGET_HEALTHY, "10.0.0.2 is healthy")
     underway.finish()
     underway.reporting.close(10)
     states = [asked.data["state"] for asked in forge.asked if "/statuses/" in asked.path]
@@ -111,7 +112,7 @@ def test_superseded(forge: Recorder, starts: Starts) -> None:
     """Whatever says that the run is over is told."""
     underway = starts({"hub": hub(forge)})
     underway.find()
-    underway.events.emit("run.superseded", "run 1: superseded by run 2")
+    underway.events.emit(EventKind.RUN_SUPERSEDED, "run 1: superseded by run 2")
     underway.reporting.close(10)
     assert [(a.data["state"], a.data["description"]) for a in forge.asked] == [("error", "run 1: superseded by run 2")]
 

@@ -229,10 +229,10 @@ def test_a_full_disk_loses_nothing_that_was_written(small_disk: Path) -> None:
 
 def test_events_of_no_run_go_with_the_oldest_run(store: Store) -> None:
     """What a keeper says every hour must not be kept for ever."""
-    store.record_event(Event("upkeep.found", "long ago", "shop", at=datetime(2020, 1, 1, tzinfo=UTC)))
+    store.record_event(Event("reconcile.drift", "long ago", "shop", at=datetime(2020, 1, 1, tzinfo=UTC)))
     for _ in range(3):
         store.finish_run("shop", begin_run(store, "shop").number, RunState.SUCCEEDED)
-    store.record_event(Event("upkeep.found", "just now", "shop"))
+    store.record_event(Event("reconcile.drift", "just now", "shop"))
     store.prune_history("shop", keep=2)
     assert [event.message for event in store.events("shop")] == ["just now"]
 
