@@ -1,8 +1,8 @@
-"""A small web application to deploy: it tells its version, and does as it is told.
+"""A small web application to deploy.
 
-/          its version and its host         /slow?ms=300   answers late
-/healthz   200, or 500 when it is broken    /fail          answers 500
-/echo      gives back what was POSTed
+/          returns the version and the host        /slow?ms=300   responds after 300 ms
+/healthz   200, or 500 if the version is broken    /fail          returns 500
+/echo      returns the body of a POST
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ REASONS = {200: "OK", 404: "Not Found", 500: "Internal Server Error"}
 
 
 async def answer(method: str, target: str, body: bytes) -> tuple[int, bytes]:
-    """The application itself: a status and a body for a request."""
+    """Return the status and the body for a request."""
     url = urlsplit(target)
     if url.path == "/":
         return 200, f"sample-app {VERSION} on {HOST}\n".encode()
@@ -36,7 +36,7 @@ async def answer(method: str, target: str, body: bytes) -> tuple[int, bytes]:
 
 
 class Server:
-    """HTTP/1.1. Serves until it is stopped, and then finishes what it has begun."""
+    """An HTTP/1.1 server. After `stop` it finishes the requests in flight."""
 
     def __init__(self) -> None:
         self.stopping = asyncio.Event()
@@ -53,11 +53,11 @@ class Server:
         print("sample-app ends")
 
     def stop(self) -> None:
-        """Take no more connections. Called by SIGTERM."""
+        """Stop accepting connections. SIGTERM calls this."""
         self.stopping.set()
 
     async def connection(self, reader: StreamReader, writer: StreamWriter) -> None:
-        """One client, request after request."""
+        """Serve the requests of one client."""
         try:
             while line := await reader.readline():
                 self.answering += 1
@@ -73,7 +73,7 @@ class Server:
             writer.close()
 
     async def request(self, line: bytes, reader: StreamReader, writer: StreamWriter) -> bool:
-        """Read the rest of one request, and answer it; False when the connection ends with it."""
+        """Read the rest of one request and respond. Return False if the connection ends with it."""
         method, target, protocol = line.decode("latin-1").split()
         headers = {}
         while (header := await reader.readline()) not in (b"\r\n", b"\n", b""):

@@ -1,4 +1,4 @@
-"""The application's own tests: they run in its image before it is deployed."""
+"""Tests of the application. They run in its image before it is deployed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from app import VERSION, Server
 
 
 class AppTest(unittest.IsolatedAsyncioTestCase):
-    """A real server on a free port, asked over one connection."""
+    """Requests to a real server on a free port, over one connection."""
 
     async def asyncSetUp(self) -> None:
         self.server = await asyncio.start_server(Server().connection, "127.0.0.1", 0)

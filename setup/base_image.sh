@@ -1,6 +1,6 @@
 #!/bin/sh
-# Chooses the base image of the sample application, and writes its name to .setup/base-image.
-# $PENSTOCK_BASE_IMAGE, else python:3.12-slim where it is here or can be pulled, else one made from Debian packages.
+# Choose the base image of the sample application and write its name to .setup/base-image.
+# Order: $PENSTOCK_BASE_IMAGE, python:3.12-slim if it is present or can be pulled, an image built from Debian packages.
 set -eu
 cd "$(dirname "$0")/.."
 mkdir -p .setup
@@ -25,11 +25,11 @@ if here "$preferred" || timeout 120 docker pull --quiet "$preferred" >/dev/null 
 fi
 
 if ! here "$own"; then
-  echo "setting up: $preferred cannot be pulled here, so $own is made from Debian packages"
+  echo "setup: cannot pull $preferred, building $own from Debian packages"
   if ! command -v mmdebstrap >/dev/null; then
     if [ "$(id -u)" != 0 ]; then
-      echo "That takes mmdebstrap, which is not installed." >&2
-      echo "Install it (sudo apt-get install mmdebstrap), or name a base image with Python: PENSTOCK_BASE_IMAGE=…" >&2
+      echo "mmdebstrap is not installed." >&2
+      echo "Install it with 'sudo apt-get install mmdebstrap', or set PENSTOCK_BASE_IMAGE to an image with Python." >&2
       exit 3
     fi
     apt-get update -qq

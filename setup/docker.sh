@@ -1,10 +1,10 @@
 #!/bin/sh
-# Sees that a Docker Engine answers, and git is there: installs and starts them where we are root and have apt.
+# Check that git is installed and that a Docker Engine answers. As root with apt, install and start what is missing.
 set -eu
 cd "$(dirname "$0")/.."
 mkdir -p .setup
 
-# The log of an engine that we start ourselves.
+# The log of an engine that this script starts.
 log=.setup/dockerd.log
 
 answers() {
@@ -22,28 +22,28 @@ installs() {
 }
 
 if ! command -v git >/dev/null; then
-  installs || give_up "There is no git here." "Install it, then run this again: sudo apt-get install git"
+  installs || give_up "git is not installed." "Install it, then run this again: sudo apt-get install git"
   apt-get update -qq && apt-get install -y -qq git >/dev/null
 fi
 
 answers && exit 0
 
 if ! command -v dockerd >/dev/null; then
-  installs || give_up "No Docker Engine answers here, or you may not use it (group docker)." \
+  installs || give_up "No Docker Engine answers, or you have no access to it (group docker)." \
     "Install and start it, then run this again: sudo apt-get install docker.io"
-  echo "setting up: the Docker Engine (apt-get install docker.io)"
+  echo "setup: installing the Docker Engine (apt-get install docker.io)"
   apt-get update -qq
   DEBIAN_FRONTEND=noninteractive apt-get install -y -qq docker.io >/dev/null
 fi
 
 if ! answers; then
-  [ "$(id -u)" = 0 ] || give_up "The Docker Engine is installed and does not answer you." \
-    "Start it, and join its group: sudo systemctl start docker; sudo usermod -aG docker $(id -un)"
-  echo "setting up: starting the Docker Engine"
+  [ "$(id -u)" = 0 ] || give_up "The Docker Engine is installed but does not answer." \
+    "Start it, and add yourself to its group: sudo systemctl start docker; sudo usermod -aG docker $(id -un)"
+  echo "setup: starting the Docker Engine"
   if [ -d /run/systemd/system ]; then
     systemctl start docker
   elif ! pgrep -x dockerd >/dev/null; then
-    # A killed engine leaves this behind, and the next one then refuses to start.
+    # A killed engine leaves this file, and the next one does not start while it exists.
     rm -f /var/run/docker.pid
     setsid nohup dockerd >"$log" 2>&1 </dev/null &
   fi
@@ -54,7 +54,7 @@ until answers; do
   waited=$((waited + 1))
   if [ "$waited" -gt 120 ]; then
     tail -n 20 "$log" >&2 || true
-    give_up "The Docker Engine does not answer after a minute." "Its own words are above; docker info says more."
+    give_up "The Docker Engine does not answer after a minute." "Its log is above. Run 'docker info' for details."
   fi
   sleep 0.5
 done

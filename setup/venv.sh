@@ -1,30 +1,30 @@
 #!/bin/sh
-# Makes .venv with the pinned requirements and this checkout in it. Does nothing when it is up to date.
+# Create .venv with the pinned requirements and this checkout. Do nothing if it is up to date.
 set -eu
 cd "$(dirname "$0")/.."
 
 stamp=.venv/.made-from
 wanted=$(cat requirements-dev.txt pyproject.toml | sha256sum)
-# A checkout that was moved takes a virtual environment along that still points to the old place.
+# A virtual environment stores its path, so a moved checkout needs a new one.
 wanted="$wanted $(pwd)"
 [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ] && exit 0
 
 if ! python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
   echo "Penstock needs Python 3.11 or newer as python3." >&2
-  echo "Debian 12, Ubuntu 24.04 and later have it: apt-get install python3 python3-venv" >&2
+  echo "Debian 12, Ubuntu 24.04 and later include it: apt-get install python3 python3-venv" >&2
   exit 3
 fi
 if ! python3 -c 'import ensurepip' 2>/dev/null; then
   if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
     apt-get update -qq && apt-get install -y -qq python3-venv >/dev/null
   else
-    echo "Python cannot make virtual environments here." >&2
-    echo "Install what it needs, then run this again: sudo apt-get install python3-venv" >&2
+    echo "Python cannot create virtual environments: python3-venv is missing." >&2
+    echo "Install it, then run this again: sudo apt-get install python3-venv" >&2
     exit 3
   fi
 fi
 
-echo "setting up: the virtual environment .venv"
+echo "setup: creating the virtual environment .venv"
 rm -rf .venv
 python3 -m venv .venv
 .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
