@@ -1,7 +1,7 @@
 """A small web application to deploy.
 
-/          returns the version and the host        /slow?ms=300   responds after 300 ms
-/healthz   200, or 500 if the version is broken    /fail          returns 500
+/          returns the version and the host     /slow?ms=300   responds after 300 ms
+/healthz   returns 200, or 500 if it is broken  /fail          returns 500
 /echo      returns the body of a POST
 """
 
