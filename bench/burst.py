@@ -34,14 +34,15 @@ def measure() -> Results:
     lost = sum(failed for _, failed in measured)
     return Results(
         "A burst of commits",
-        f"{WRITERS} writers push to one branch of a bare repository, each from a clone of its own and again whenever "
-        "somebody was faster, while the service is under a steady load. Afterwards SQLite and Docker are asked: each "
-        "commit of the branch has one run, in their order; no deployment began before the former had ended, and none "
-        "went back; containers of two releases ran at most at the same time; the files in those that serve are the "
-        "last commit's. Commits that come faster than they are built supersede one another until the last.",
+        f"{WRITERS} writers push to one branch of a bare repository, each from its own clone. A writer pushes "
+        "again if another was faster. The service is under a steady load. Afterwards SQLite and Docker are "
+        "checked. Each commit of the branch has one run, in the order of the commits. No deployment began before "
+        "the previous one had ended, and none went back to an older commit. Containers of at most two releases "
+        "ran at the same time. The running containers have the files of the last commit. Commits that arrive "
+        "faster than they are built supersede one another, up to the last.",
         ("mode", "commits", "pushed in", "runs", "superseded", "deployments", "done after", "requests", "failed"),
         tuple(row for row, _ in measured),
-        f"each of {sum(COMMITS.values())} commits has its run, the last one serves; {lost} requests lost",
+        f"each of {sum(COMMITS.values())} commits has its run, the last one is deployed; {lost} requests lost",
         lost == 0,
     )
 

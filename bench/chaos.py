@@ -40,16 +40,16 @@ def measure(minutes: float = MINUTES, seed: int = SEED) -> Results:
     unexpected = sum(cause(failure) not in LOSING for failure in report.failures)
     return Results(
         "Chaos",
-        f"{minutes:g} minutes of faults one after the other, in a random order (seed {seed}), half of them in the "
-        f"middle of a run, at three replicas under {RATE:g} requests a second, a fifth of them on a connection of "
-        "their own, each POST with an Idempotency-Key. After each an event has to explain it, and everything has to be "
-        "as declared again before the next. Docker is an engine of the measurement's own, with live-restore. What was "
-        "in flight to a HAProxy that was killed, or to a target that stopped to answer, is lost by nature. Gap: the "
-        "longest time without a success, at the client.",
+        f"{minutes:g} minutes of faults, one after the other, in a random order (seed {seed}), half of them in the "
+        f"middle of a run. Three replicas get {RATE:g} requests a second, a fifth of them on new connections, each "
+        "POST with an Idempotency-Key. An event must explain each fault, and everything must be as declared again "
+        "before the next one. The measurement has its own Docker engine, with live-restore. Requests in flight to "
+        "a killed HAProxy, or to a target that stopped responding, cannot be saved. The gap is the client's "
+        "longest time without a success.",
         ("fault", "times", "requests", "failed", "longest gap"),
         tuple(_rows(report)),
         f"{unexpected} of {report.sent} requests lost to faults that should lose none; "
-        f"{report.failed - unexpected} in flight to what was killed or stopped to answer",
+        f"{report.failed - unexpected} in flight to processes that were killed or stopped responding",
         unexpected == 0,
     )
 

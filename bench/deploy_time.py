@@ -1,4 +1,4 @@
-"""How long a deployment takes, against the least that Docker needs for the same work on the same machine.
+"""Duration of a deployment, against the least that Docker needs for the same work on the same machine.
 
 The floor: build the image, start N containers at once, wait for the first 200 of the last of them, and stop the N
 former ones at once; each step as the engine's own API does it, without a balancer, a check or a record.
@@ -59,18 +59,18 @@ def measure() -> Results:
         rows.append((str(replicas), f"{floor:.2f} s", f"{runner:.2f}", f"{command:.2f}", f"{soonest * 1000:.0f} ms"))
         worst, reused = max(worst, runner), max(reused, soonest)
     return Results(
-        "How long a deployment takes",
-        f"Median of {ROUNDS} rounds, taking turns: a run for a commit that changes one file of the sample application "
-        "(no tests, max_surge 100%, a check every 100 ms, healthy by the first that passes), from its start to the "
-        "removal of the last old container; against the floor: a bare build of the same context, N containers "
-        "started at once by way of Docker's SDK, the first 200 of the last of them, N stopped and removed at once. "
-        "Once the run is made by a runner in a process that is there already, as the floor is, and once by the command "
-        "`pipeline run`, whose start is then part of it. The last column: the same tree run again, from the start of "
-        "the command to the start of Deploy.",
-        ("replicas", "floor", "run, times the floor", "`pipeline run`, times the floor", "Deploy reached"),
+        "Duration of a deployment",
+        f"Median of {ROUNDS} rounds, in turn. A run deploys a commit that changes one file of the sample "
+        "application. It has no tests, max_surge 100%, a check every 100 ms, and a target is healthy after one "
+        "pass. It is timed from its start to the removal of the last old container. The floor is the same work "
+        "with Docker alone: build the same context, start N containers at once with Docker's SDK, wait for the "
+        "first 200 of the last one, stop and remove N containers at once. The run is measured in a running "
+        "process, as the floor is, and as the command `pipeline run` with its start. The last column is a run of "
+        "the same tree again, from the start of the command to the start of Deploy.",
+        ("replicas", "floor", "run, times the floor", "`pipeline run`, times the floor", "time to Deploy"),
         tuple(rows),
         f"a run takes at most {worst:.2f} times the floor (at most {MOST}); the command reaches Deploy in "
-        f"{reused * 1000:.0f} ms when nothing is to be built (at most {MOST_REUSED * 1000:.0f})",
+        f"{reused * 1000:.0f} ms if there is nothing to build (at most {MOST_REUSED * 1000:.0f})",
         worst <= MOST and reused <= MOST_REUSED,
     )
 

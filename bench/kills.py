@@ -46,17 +46,18 @@ def measure() -> Results:
         finally:
             project.remove()
     return Results(
-        "The daemon is killed",
+        "Killing the daemon",
         f"SIGKILL {KILLS} times, {SOONEST:g} to {LATEST:g} s after its start (seed {SEED}), with a commit every "
-        f"{PAUSE:g} s and {RATE} requests a second. Afterwards SQLite and Docker are asked: each commit has one run, "
-        "each run is over and is what it says, no deployments overlap or go back, the last commit serves, no "
-        "container, network or row is left over, and `PRAGMA integrity_check` says ok.",
+        f"{PAUSE:g} s and {RATE} requests a second. Afterwards SQLite and Docker are checked. Each commit has one "
+        "run. Each run has finished, and its state is true: a successful run was deployed, a superseded one names "
+        "a newer run. No deployments overlap or go back to an older commit. The last commit is deployed. No "
+        "container, network or row is left over, and `PRAGMA integrity_check` returns ok.",
         (
             "kills",
             "commits",
             "runs by state",
             "interrupted in",
-            "attempts at most",
+            "most attempts",
             "requests",
             "failed",
             "longest gap",

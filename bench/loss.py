@@ -1,4 +1,4 @@
-"""Whether a request is lost: many deployments, and many kills, under a steady load.
+"""Lost requests: many deployments, and many kills, under a steady load.
 
 First the highest rate is looked for at which the sample application answers in time on this machine, everything
 included: the load generator, the balancer, the replicas. The deployments then run under 60 % of that.
@@ -74,16 +74,16 @@ def measure() -> Results:
         and killed.report.failed == 0
     )
     return Results(
-        "Whether a request is lost",
-        f"{REPLICAS} replicas of the sample application, a fifth of the requests on a connection of their own, 30 % "
-        f"POSTs, sent when they are due whatever became of the others. {SHARE:.0%} of {capacity:.0f} requests/s, the "
-        f"highest steady rate that was answered with a p99 under {_IN_TIME:.0f} ms, and sent as punctually, on this "
-        "machine, load generator included. Gap: the longest time without a success, at the client. While targets are "
-        "killed, each POST carries an Idempotency-Key: one in flight to a process that is killed is not repeated "
-        "without asking.",
-        ("meanwhile", "rate", "requests", "failed", "longest gap", "p50", "p99"),
+        "Lost requests",
+        f"{REPLICAS} replicas of the sample application. A fifth of the requests open a new connection, and 30 % "
+        f"are POSTs. Each is sent when it is due, even if others have no response yet. The rate is {SHARE:.0%} of "
+        f"{capacity:.0f} requests/s. That is the highest steady rate on this machine, load generator included, "
+        f"with a p99 latency under {_IN_TIME:.0f} ms and no request sent later than that. The gap is the client's "
+        "longest time without a success. While targets are killed, each POST carries an Idempotency-Key, because "
+        "a POST in flight to a killed process is not retried without one.",
+        ("during", "rate", "requests", "failed", "longest gap", "p50", "p99"),
         (deployed.row(), killed.row()),
-        f"{deployed.report.failed} of {deployed.report.sent} requests lost, the longest gap "
+        f"{deployed.report.failed} of {deployed.report.sent} requests lost, longest gap "
         f"{deployed.report.longest_gap:.0f} ms (at most {LONGEST_GAP:.0f}); {killed.report.failed} of "
         f"{killed.report.sent} lost to {KILLS} kills",
         met,

@@ -1,4 +1,4 @@
-"""What a proxied request costs in processor time and memory: our HAProxy as it really runs, against others.
+"""Cost of a proxied request in processor time and memory: our HAProxy as it really runs, against others.
 
 Each proxy forwards to the same three servers over kept connections, with its access log on; ours checks its
 targets besides. They take turns, round by round, so that what the machine does meanwhile hits all alike.
@@ -48,11 +48,12 @@ def _results(proxies: list[Proxy]) -> Results:
     memory = ours.memory()
     met = to_nginx <= MOST_OF_NGINX and to_others <= MOST_OF_OTHERS and memory <= MOST_MEMORY
     return Results(
-        "What a proxied request costs",
-        f"Median of {ROUNDS} rounds of {SECONDS} s, taking turns, {CONNECTIONS} kept connections (wrk), a 200 with a "
-        f"small body from one of {SERVERS} servers (nginx), over loopback. The access log is on in each; Penstock's "
-        "configuration is the one that the balancer writes, with health checks every second.",
-        ("proxy", "CPU per request", "Penstock's share of it", "memory", "answered at most"),
+        "Cost of a proxied request",
+        f"Median of {ROUNDS} rounds of {SECONDS} s, in turn. wrk uses {CONNECTIONS} kept-alive connections over "
+        f"loopback. Each response is a 200 with a small body from one of {SERVERS} nginx servers. The access log "
+        "is on in each proxy. Penstock uses the configuration that its balancer writes, with health checks every "
+        "second.",
+        ("proxy", "CPU per request", "Penstock relative to it", "memory", "highest rate"),
         rows,
         f"{to_nginx:.2f} times nginx (at most {MOST_OF_NGINX}), {to_others:.2f} times the cheaper of Traefik and "
         f"Caddy (at most {MOST_OF_OTHERS}), {memory:.0f} MB (at most {MOST_MEMORY:.0f})",

@@ -38,20 +38,19 @@ def measure() -> Results:
     return Results(
         "After a reboot",
         "dockerd, containerd, the containers with their mounts and networks, HAProxy and the daemon are killed at "
-        "once, as by a power cut, and nothing but dockerd and the daemon is started again. Counted is until the first "
-        "answer, of the release that served: from the start of the daemon, or, where dockerd is started after it, of "
-        "dockerd.",
-        ("started", "reboots", "median", "slowest"),
+        "once, as by a power cut. Only dockerd and the daemon are started again. The time runs from the start of "
+        "the daemon, or of dockerd if that starts later, to the first response of the previously active release.",
+        ("start order", "reboots", "median", "slowest"),
         (
             (
-                "dockerd and the daemon at once",
+                "dockerd and the daemon together",
                 str(REBOOTS),
                 f"{statistics.median(first):.1f} s",
                 f"{max(first):.1f} s",
             ),
-            ("the daemon, dockerd later", str(REBOOTS), f"{statistics.median(late):.1f} s", f"{max(late):.1f} s"),
+            ("the daemon first, then dockerd", str(REBOOTS), f"{statistics.median(late):.1f} s", f"{max(late):.1f} s"),
         ),
-        f"served again after {slowest:.1f} s at the latest (at most {LONGEST:g})",
+        f"first response after {slowest:.1f} s in the slowest case (at most {LONGEST:g})",
         slowest <= LONGEST,
     )
 

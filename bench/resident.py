@@ -39,23 +39,23 @@ def measure() -> Results:
     limits = (MOST_CPU, MOST_MEMORY, MOST_HISTORY, MOST_START)
     each = ", ".join(f"{share:.2f}" for share in shares)
     rows = (
-        (f"CPU of one core, each of {MINUTES} minutes", f"{each} %", f"{MOST_CPU} %"),
-        ("resident memory at most", f"{found[1]:.0f} MB", f"{MOST_MEMORY:.0f} MB"),
+        (f"CPU of one core, in each of {MINUTES} minutes", f"{each} %", f"{MOST_CPU} %"),
+        ("peak resident memory", f"{found[1]:.0f} MB", f"{MOST_MEMORY:.0f} MB"),
         (f"`pipeline history`, the longest of {ROUNDS}", f"{max(history):.0f} ms", ""),
         (f"`pipeline history`, median of {ROUNDS}", f"{found[2]:.0f} ms", f"{MOST_HISTORY:.0f} ms"),
-        (f"`pipeline serve` answers, the longest of {ROUNDS}", f"{max(starts):.0f} ms", ""),
-        (f"`pipeline serve` answers, median of {ROUNDS}", f"{found[3]:.0f} ms", f"{MOST_START:.0f} ms"),
+        (f"`pipeline serve` responds, the longest of {ROUNDS}", f"{max(starts):.0f} ms", ""),
+        (f"`pipeline serve` responds, median of {ROUNDS}", f"{found[3]:.0f} ms", f"{MOST_START:.0f} ms"),
     )
     return Results(
-        "The runner that stays",
-        f"`pipeline serve` with {TARGETS} targets, after {DEPLOYMENTS} deployments, while nothing happens: its "
-        "processor time, with that of what it starts, and its resident memory. Then, with "
-        f"{RUNS:,} runs in the history, each with its stages and events: from the start of the command to its end, and "
-        "from the start of `pipeline serve` to its first answer on its socket.",
-        ("what", "found", "at most"),
+        "The idle daemon",
+        f"`pipeline serve` with {TARGETS} targets, after {DEPLOYMENTS} deployments, while nothing happens. "
+        f"Measured are its CPU time, including its child processes, and its resident memory. Then, with {RUNS:,} "
+        "runs in the history, each with its stages and events: the duration of `pipeline history`, and the time "
+        "from the start of `pipeline serve` to its first response on its socket.",
+        ("what", "result", "limit"),
         rows,
         f"idle {found[0]:.2f} % of one core and {found[1]:.0f} MB; with {RUNS:,} runs `pipeline history` takes "
-        f"{found[2]:.0f} ms and `pipeline serve` answers after {found[3]:.0f} ms",
+        f"{found[2]:.0f} ms and `pipeline serve` responds after {found[3]:.0f} ms",
         all(value <= limit for value, limit in zip(found, limits, strict=True)),
     )
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 PAGE = Path(__file__).with_name("RESULTS.md")
-_HEAD = "# Measurements\n\nMade by `make bench`. Timings differ from machine to machine: look at the ratios.\n"
+_HEAD = "# Measurements\n\nCreated by `make bench`. Timings differ between machines, so compare the ratios.\n"
 
 
 @dataclass(frozen=True)

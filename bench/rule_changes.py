@@ -43,10 +43,10 @@ def measure() -> Results:
         finally:
             balancer.withdraw("bench")
     return Results(
-        "Changes of rules under load",
-        f"A listener with {RULES} rules, of which one changes {CHANGES} times, under {RATE} requests a second, kept "
-        "connections and fresh ones.",
-        ("changes", "sent", "failed", "longest time without an answer", "p99"),
+        "Rule changes under load",
+        f"A listener with {RULES} rules. One of them changes {CHANGES} times under {RATE} requests a second, on "
+        "kept-alive and new connections.",
+        ("changes", "sent", "failed", "longest time without a response", "p99"),
         ((str(CHANGES), str(report.sent), str(report.failed), f"{report.longest_gap:.0f} ms", f"{report.p99:.1f} ms"),),
         f"{report.failed} of {report.sent} lost",
         report.failed == 0 and report.sent >= REQUESTS,

@@ -1,4 +1,4 @@
-"""What rules cost: a request that meets one rule, twenty, or one of a thousand, and the same rules elsewhere.
+"""Cost of rules: a request that meets one rule, twenty, or one of a thousand, and the same rules elsewhere.
 
 Requests are for a rule picked at random each time, so that no cache helps. In the access log, which is on, each has
 its line.
@@ -51,7 +51,7 @@ _WILDER = Kind(
 
 
 def measure() -> Results:
-    """CPU per request, as a multiple of one rule's, of nginx's and of Traefik's."""
+    """CPU per request, as a multiple relative to one rule's, of nginx's and of Traefik's."""
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
         servers = [stack.enter_context(server(directory, n)) for n in range(3)]
@@ -85,14 +85,14 @@ def _results(one: Proxy, twenty: Proxy, many: Proxy, wild: Proxy, wilder: Proxy,
     met = to_one <= MOST_OF_ONE and to_wild <= MOST_WILD
     met &= to_nginx <= MOST_OF_NGINX and to_traefik <= MOST_OF_TRAEFIK
     return Results(
-        "What rules cost",
-        f"Median of {ROUNDS} rounds of {SECONDS} s, taking turns, wrk with 32 kept connections, a rule at random for "
-        "each request. Access logs are on.",
-        ("rules", "CPU per request", "of one rule", "answered at most"),
+        "Cost of rules",
+        f"Median of {ROUNDS} rounds of {SECONDS} s, in turn. wrk uses 32 kept-alive connections and a random rule "
+        "for each request. Access logs are on.",
+        ("rules", "CPU per request", "relative to one rule", "highest rate"),
         rows,
         f"1,000 rules of hosts and prefixes {to_one:.2f} times one rule (at most {MOST_OF_ONE}), with wildcards "
         f"{to_wild:.2f} (at most {MOST_WILD}); 20 rules with stickiness {to_nginx:.2f} times plain nginx (at most "
-        f"{MOST_OF_NGINX}), {to_traefik:.2f} times Traefik with the same (at most {MOST_OF_TRAEFIK})",
+        f"{MOST_OF_NGINX}), {to_traefik:.2f} times Traefik with the same rules (at most {MOST_OF_TRAEFIK})",
         met,
     )
 

@@ -48,8 +48,8 @@ def measure() -> Results:
     names = (
         f"registering {GROUPS * TARGETS} targets in {GROUPS} groups",
         f"applying a change to one of {RULES} rules (median of {CHANGES})",
-        "from HAProxy's knowing that a target is unhealthy to ours (a look at all groups)",
-        "the control plane's memory at most",
+        "from HAProxy's detection of an unhealthy target to Penstock's (one query of all groups)",
+        "peak memory of the control plane",
     )
     rows = tuple(
         (name, f"{value:.2f} s" if limit < 10 else f"{value:.0f} MB", f"{limit:g}")
@@ -57,11 +57,11 @@ def measure() -> Results:
     )
     return Results(
         "Scale",
-        f"One balancer with {GROUPS} target groups, {GROUPS * TARGETS} targets that are checked every second, and "
-        f"{RULES} rules of hosts and paths, by way of the Python façade.",
-        ("what", "found", "at most"),
+        f"One balancer with {GROUPS} target groups, {GROUPS * TARGETS} targets with a check every second, and "
+        f"{RULES} rules of hosts and paths, used through the Python façade.",
+        ("what", "result", "limit"),
         rows,
-        f"registered in {registering:.2f} s, applied in {found[1]:.2f} s, known in {knowing:.2f} s, {memory:.0f} MB",
+        f"registered in {registering:.2f} s, applied in {found[1]:.2f} s, detected in {knowing:.2f} s, {memory:.0f} MB",
         all(value <= limit for value, limit in zip(found, limits, strict=True)),
     )
 

@@ -32,9 +32,9 @@ def measure() -> Results:
     requests, handshakes = (float(rows[n][-1]) for n in (0, 2))
     return Results(
         "TLS",
-        f"Median of {ROUNDS} rounds of {SECONDS} s, taking turns, wrk with 32 connections; a P-256 certificate, each "
-        "server's own choice of version and suite among TLS 1.2 and 1.3.",
-        ("proxy", "of", "a second", "CPU each", "times nginx's CPU"),
+        f"Median of {ROUNDS} rounds of {SECONDS} s, in turn. wrk uses 32 connections. The certificate is P-256, "
+        "and each server chooses version and suite among TLS 1.2 and 1.3.",
+        ("proxy", "measured", "per second", "CPU each", "times nginx's CPU"),
         tuple(rows),
         f"{requests:.2f} times nginx's CPU for a request, {handshakes:.2f} times for a handshake with its request",
         met=True,

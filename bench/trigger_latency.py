@@ -61,21 +61,22 @@ def measure() -> Results:
         found += _both(project, "a small repository")
     with tempfile.TemporaryDirectory(prefix="bench-") as folder, _deployed(Path(folder)) as project:
         fill(project.directory)
-        found += _both(project, "100,000 files, 50,000 refs, a file each")
+        found += _both(project, "100,000 files, 50,000 refs, one file per ref")
         project.git("pack-refs", "--all")
-        found += _both(project, "100,000 files, 50,000 refs, packed")
+        found += _both(project, "100,000 files, 50,000 packed refs")
     hook, watch = (max(_p99(f.started) for f in found if f.trigger == kind) for kind in ("hook", "watch"))
     slowed = max(f.slowed for f in found if f.slowed is not None)
     return Results(
         "From a commit to its run",
-        f"{COMMITS} commits each, one after the other's run: from the return of `git commit` to the run's first event, "
-        "by that event's own time. They touch none of `source.paths`, so a run ends with Source. A hook has told a "
-        "little before `git commit` returns. "
-        "What the hook costs: the median of the differences between a commit with it and the one before, without it. "
-        "Source: from the run's first event to the end of the stage, which is where Build would begin.",
+        f"{COMMITS} commits each, one after the other's run. The latency is the time from the return of `git "
+        "commit` to the run's first event, by that event's time stamp. The commits change nothing under "
+        "`source.paths`, so a run ends with Source. A hook notifies the daemon shortly before `git commit` "
+        "returns. The cost of the hook is the median difference between a commit with it and the previous one "
+        "without it. Source is the time from the run's first event to the end of the stage, where Build would "
+        "begin.",
         ("repository", "trigger", "p50", "p99", "`git commit` slowed by", "Source, median"),
         tuple(f.row() for f in found),
-        f"p99 {hook} ms by a hook (at most {MOST_HOOK}), {watch} ms by watching (at most {MOST_WATCH}); a commit is "
+        f"p99 {hook} ms with a hook (at most {MOST_HOOK}), {watch} ms with a watch (at most {MOST_WATCH}); a commit is "
         f"slowed by {slowed:.1f} ms (at most {MOST_SLOWED})",
         all(f.met for f in found),
     )
