@@ -15,7 +15,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from pipeline.balancer.access import AccessLog
 from pipeline.balancer.haproxy import process
+from pipeline.balancer.haproxy.access_log import HAProxyAccessLog
 from pipeline.balancer.haproxy.control_socket import ServerState
 from pipeline.balancer.haproxy.data_plane import DataPlane
 from pipeline.balancer.haproxy.health import evaluate_health
@@ -64,6 +66,10 @@ class Balancer:
     def socket_holder(self) -> SocketHolder:
         """What a process that stays has work, so that nobody is refused while HAProxy is started again."""
         return SocketHolder(self.directory)
+
+    def access_log(self) -> AccessLog:
+        """Return a new reader of the access log, which starts at the oldest record."""
+        return HAProxyAccessLog(self.directory / process.ACCESS_LOG)
 
     def registry(self) -> Registry:
         """All that is declared, and the targets registered."""

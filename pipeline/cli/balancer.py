@@ -1,4 +1,4 @@
-"""`pipeline balancer`: what the load balancer of this machine does, for all pipelines."""
+"""`pipeline balancer`: an overview of the load balancers of all pipelines on this machine."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from pipeline.cli import balancer_explain, balancer_log, balancer_metrics
 from pipeline.cli.session import json_option
 
 if TYPE_CHECKING:
-    from pipeline.cli.balancer_view import View
+    from pipeline.balancer.overview import Overview
 
-_SECOND = 1.0
-# What the rates are over, when there was no look before.
-_WHILE = timedelta(seconds=10)
+_WATCH_INTERVAL = 1.0
+# The window of the first rates, which have no earlier look to start from.
+_FIRST_WINDOW = timedelta(seconds=10)
 
 
 @click.group("balancer", invoke_without_command=True)
-@click.option("--watch", "watching", is_flag=True, help="Show it anew each second, until Ctrl-C.")
+@click.option("--watch", "watching", is_flag=True, help="Refresh each second, until Ctrl-C.")
 @json_option
 @click.pass_context
 def command(context: click.Context, watching: bool, as_json: bool) -> None:
@@ -47,39 +47,43 @@ command.add_command(balancer_metrics.command)
 command.add_command(balancer_explain.command)
 
 
-def _looks() -> Callable[[], View]:
-    """What takes a look. Each one's rates are over the time since the one before."""
+def _looks() -> Callable[[], Overview]:
+    """Return a function that takes an overview. Its rates cover the time since the previous one."""
     from pipeline.balancer.balancer import Balancer
-    from pipeline.cli.balancer_view import View
+    from pipeline.balancer.overview import Overview
 
     balancer = Balancer(Home.locate().balancer)
-    last = datetime.now(UTC) - _WHILE
+    last = datetime.now(UTC) - _FIRST_WINDOW
 
-    def look() -> View:
+    def look() -> Overview:
         nonlocal last
         begin, last = last, datetime.now(UTC)
-        return View.of(balancer, begin, last)
+        return Overview.of(balancer, begin, last)
 
     return look
 
 
-def _show(view: View, *, as_json: bool) -> None:
-    from pipeline.cli.balancer_tree import tree
+def _show(overview: Overview, *, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(overview.as_data()))
+        return
+    from pipeline.cli.balancer_tree import draw
+    from pipeline.cli.console import show
 
-    click.echo(json.dumps(view.as_data()) if as_json else "\n".join(tree(view)))
+    show(draw(overview))
 
 
-def _watch(look: Callable[[], View], *, as_json: bool) -> None:
+def _watch(look: Callable[[], Overview], *, as_json: bool) -> None:
     if as_json or not sys.stdout.isatty():
         while True:
             _show(look(), as_json=as_json)
-            time.sleep(_SECOND)
+            time.sleep(_WATCH_INTERVAL)
     from rich.live import Live
-    from rich.text import Text
 
-    from pipeline.cli.balancer_tree import tree
+    from pipeline.cli.balancer_tree import draw
+    from pipeline.cli.console import literal_console
 
-    with Live(refresh_per_second=4, vertical_overflow="crop") as live:
+    with Live(console=literal_console(), refresh_per_second=4, vertical_overflow="crop") as live:
         while True:
-            live.update(Text.from_ansi("\n".join(tree(look())), no_wrap=True, overflow="ellipsis"))
-            time.sleep(_SECOND)
+            live.update(draw(look()))
+            time.sleep(_WATCH_INTERVAL)

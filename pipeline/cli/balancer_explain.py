@@ -118,18 +118,18 @@ def _explain(shared: SharedListener, request: HttpRequest) -> Explanation:
 
 def _show(found: Explanation) -> None:
     from pipeline.cli.balancer_format import action_in_words, listener_in_words
-    from pipeline.cli.output import table
+    from pipeline.cli.console import show, table
 
     owners = {owned.rule.priority: owned.owner for owned in found.shared.rules}
     click.echo(listener_in_words(found.shared))
     rows = [(str(miss.rule.priority), owners[miss.rule.priority], f"no: {miss.reason}") for miss in found.misses]
     what = action_in_words(found.owner, found.action)
     rows.append((str(found.priority or "default"), found.owner, f"takes it: {what}"))
-    table(rows, "priority", "owner", "rule")
+    show(table(rows, "priority", "owner", "rule"))
 
 
 def _as_data(found: Explanation) -> dict[str, Any]:
-    from pipeline.cli.balancer_format import shares
+    from pipeline.balancer.overview import shares
 
     owners = {owned.rule.priority: owned.owner for owned in found.shared.rules}
     return {

@@ -1,12 +1,12 @@
-"""Listeners, conditions and actions in words."""
+"""Listeners, conditions and actions as one line of text each."""
 
 from __future__ import annotations
 
 from pipeline.balancer.effective import SharedListener
-from pipeline.balancer.haproxy.words import backend_name
 from pipeline.balancer.matching import wanted_values
 from pipeline.balancer.model import Action, Condition, Redirect
 from pipeline.balancer.model.application.condition import HttpHeader
+from pipeline.balancer.overview import shares
 from pipeline.base.quantity import format_duration
 
 _KINDS = {
@@ -20,19 +20,19 @@ _KINDS = {
 
 
 def listener_in_words(shared: SharedListener) -> str:
-    """Where it answers, and whose it is."""
+    """Return the listener's URL, its load balancer and its owner."""
     return f"{shared.listener.url}, load balancer {shared.name} of {shared.owner}"
 
 
 def condition_in_words(condition: Condition) -> str:
-    """What it asks for, on one line."""
+    """Return the part of the request and the wanted values."""
     config = condition.config
     name = f" {config.name}:" if isinstance(config, HttpHeader) else ""
     return f"{_KINDS[condition.kind]}{name} {' or '.join(wanted_values(condition))}"
 
 
 def action_in_words(owner: str, action: Action) -> str:
-    """What it does. `owner`: whose target groups it names."""
+    """Return what the action does. `owner` is the owner of the target groups that it names."""
     first = "after a valid token " if action.jwt_validation else ""
     if action.redirect:
         return f"{first}redirects to {_place(action.redirect)} ({action.redirect.status_code.removeprefix('HTTP_')})"
@@ -41,13 +41,6 @@ def action_in_words(owner: str, action: Action) -> str:
     stays = action.forward.stickiness if action.forward else None
     kept = f", clients stay for {format_duration(stays.duration)}" if stays else ""
     return f"{first}forwards to {', '.join(_group(name, share) for name, share in shares(owner, action))}{kept}"
-
-
-def shares(owner: str, action: Action) -> list[tuple[str, float]]:
-    """The target groups that it forwards to, and how much of the requests each of them gets, in per cent."""
-    groups = action.groups()
-    whole = sum(group.weight for group in groups)
-    return [(backend_name(owner, group.target_group), round(100 * group.weight / whole, 1)) for group in groups]
 
 
 def _group(name: str, share: float) -> str:

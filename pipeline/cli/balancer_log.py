@@ -1,4 +1,4 @@
-"""`pipeline balancer log`: the access log, as ELB writes it."""
+"""`pipeline balancer log`: the access log with ELB's fields."""
 
 from __future__ import annotations
 
@@ -15,41 +15,40 @@ from pipeline.base.home import Home
 from pipeline.cli.session import json_option
 
 if TYPE_CHECKING:
-    from pipeline.balancer.telemetry.line import Line
+    from pipeline.balancer.access import AccessRecord
 
-_POLL = 0.1
+_POLL_INTERVAL = 0.1
 
 
 @click.command("log", short_help="The access log, with ELB's fields.")
-@click.option("-n", "count", type=click.IntRange(0, 1_000_000), default=100, show_default=True, help="How many.")
-@click.option("-f", "--follow", "following", is_flag=True, help="Go on with what comes, until Ctrl-C.")
+@click.option(
+    "-n", "count", type=click.IntRange(0, 1_000_000), default=100, show_default=True, help="How many requests."
+)
+@click.option("-f", "--follow", "following", is_flag=True, help="Continue with new requests, until Ctrl-C.")
 @json_option
 def command(count: int, following: bool, as_json: bool) -> None:
     """The latest requests, newest last, with the fields of an Application Load Balancer's access log."""
-    from pipeline.balancer.haproxy.process import ACCESS_LOG
-    from pipeline.balancer.telemetry.log_file import LogFile
-    from pipeline.balancer.telemetry.reading import Reading
+    from pipeline.balancer.balancer import Balancer
 
-    path = Home.locate().balancer / ACCESS_LOG
-    if not path.exists():
-        click.echo(f"there is no access log yet; it will be {path}, from the first load balancer on", err=True)
-    file, reading = LogFile(path), Reading()
-    file.skip()
-    latest = list(islice(reading.lines(file.newest_first()), count))
+    log = Balancer(Home.locate().balancer).access_log()
+    if not log.path.exists():
+        click.echo(f"there is no access log yet; the first load balancer starts it at {log.path}", err=True)
+    # Before the latest are read: a request that ends meanwhile is then among those that follow.
+    log.skip()
+    latest = list(islice(log.newest_first(), count))
     _show(reversed(latest), as_json=as_json)
-    if reading.unreadable:
-        click.echo(f"{reading.unreadable} lines that made no sense are left out", err=True)
-    # That is how it is meant to end.
+    if log.unreadable:
+        click.echo(f"damaged lines left out: {log.unreadable}", err=True)
+    # Ctrl-C is the way to end it.
     with suppress(KeyboardInterrupt):
         while following:
-            _show(reading.lines(file.appended()), as_json=as_json)
-            time.sleep(_POLL)
+            _show(log.appended(), as_json=as_json)
+            time.sleep(_POLL_INTERVAL)
 
 
-def _show(lines: Iterable[Line], *, as_json: bool) -> None:
-    from pipeline.balancer.telemetry.entry import Entry
+def _show(records: Iterable[AccessRecord], *, as_json: bool) -> None:
     from pipeline.balancer.telemetry.rendering import as_data, as_line
 
-    for line in lines:
-        entry = Entry.of(line)
+    for record in records:
+        entry = record.entry()
         click.echo(json.dumps(as_data(entry)) if as_json else as_line(entry))

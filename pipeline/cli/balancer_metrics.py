@@ -1,4 +1,4 @@
-"""`pipeline balancer metrics`: what CloudWatch would know, for Prometheus."""
+"""`pipeline balancer metrics`: CloudWatch's metrics for Prometheus."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 
 @click.command("metrics", short_help="CloudWatch's metrics, for Prometheus.")
-@click.option("--listen", "place", metavar="[ADDRESS:]PORT", help="Serve them at /metrics there, until Ctrl-C.")
+@click.option("--listen", "place", metavar="[ADDRESS:]PORT", help="Serve them there at /metrics, until Ctrl-C.")
 def command(place: str | None) -> None:
-    """The load balancer's metrics in Prometheus' format. Each one's help begins with CloudWatch's name for it.
+    """Print the load balancer's metrics in Prometheus' format. The help of each begins with CloudWatch's name.
 
-    Without an address, --listen is on 127.0.0.1: they tell nobody else anything unless you say so.
+    --listen without an address listens on 127.0.0.1 only.
     """
     from pipeline.balancer.balancer import Balancer
     from pipeline.balancer.telemetry.metrics import Metrics
@@ -35,7 +35,7 @@ def command(place: str | None) -> None:
 
 
 def _address(place: str) -> tuple[str, int]:
-    """The address and the port in `--listen`."""
+    """Return the address and the port in `--listen`."""
     address, _, port = place.rpartition(":")
     if not port.isdecimal() or not 0 <= int(port) <= 65535:
         raise ConfigError(f"--listen {place}: write 9101, 127.0.0.1:9101 or [::1]:9101")
@@ -43,10 +43,10 @@ def _address(place: str) -> tuple[str, int]:
 
 
 def _serve(metrics: Metrics, address: str, port: int) -> None:
-    """Answer until Ctrl-C or SIGTERM."""
+    """Serve until Ctrl-C or SIGTERM."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with suppress(KeyboardInterrupt), _server(metrics, address, port) as server:
-        metrics.text()  # So that the first look does not wait for all of the log.
+        metrics.text()  # Read the whole log now, so that the first scrape does not wait for it.
         name = f"[{address}]" if ":" in address else address
         click.echo(f"metrics at http://{name}:{server.server_port}/metrics", err=True)
         server.serve_forever()
@@ -68,14 +68,14 @@ def _server(metrics: Metrics, address: str, port: int) -> ThreadingHTTPServer:
 
 class _Handler(BaseHTTPRequestHandler):
     source: Metrics
-    # A client that says nothing does not keep a thread.
+    # A silent client must not keep a thread.
     timeout = 10
 
     def do_GET(self) -> None:
         if self.path.partition("?")[0] != "/metrics":
             self._answer(404, "text/plain", "the metrics are at /metrics\n")
             return
-        from pipeline.balancer.telemetry.exposition import CONTENT_TYPE
+        from pipeline.balancer.telemetry.metrics import CONTENT_TYPE
 
         try:
             self._answer(200, CONTENT_TYPE, self.source.text())
@@ -92,4 +92,4 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def log_message(self, *args: object) -> None:
-        """Who looks is of no interest."""
+        """Log nothing: scrapes are frequent and of no interest."""

@@ -1,82 +1,90 @@
-"""A view of the load balancer as a tree: load balancer → listener → rule → target group → target."""
+"""The overview of the balancer as a tree: load balancer → listener → rule → target group → target."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 
-import click
+from rich.console import Group, RenderableType
+from rich.text import Text
+from rich.tree import Tree
 
 from pipeline.balancer.effective import SharedListener
 from pipeline.balancer.model import TargetHealth
-from pipeline.balancer.telemetry.metrics import address_of
+from pipeline.balancer.overview import Overview, RuleRow, rule_rows
+from pipeline.balancer.telemetry.traffic import address_of
 from pipeline.cli.balancer_format import action_in_words, condition_in_words
-from pipeline.cli.balancer_view import Row, View, rows
 
-_COLOURS = {"healthy": "green", "initial": "cyan", "draining": "yellow", "unhealthy": "red", "unused": "bright_black"}
-
-
-@dataclass(frozen=True)
-class _Node:
-    text: str
-    children: Sequence[_Node] = field(default=())
-
-    def lines(self) -> Iterator[str]:
-        yield self.text
-        for child in self.children:
-            last = child is self.children[-1]
-            first, *rest = child.lines()
-            yield f"{'└─' if last else '├─'} {first}"
-            yield from (f"{'  ' if last else '│ '} {line}" for line in rest)
+_STYLES = {"healthy": "green", "initial": "cyan", "draining": "yellow", "unhealthy": "red", "unused": "dim"}
 
 
-def tree(view: View) -> Iterator[str]:
-    """Its lines, with colours."""
-    if not view.targets:
-        yield "nothing is declared"
-        return
-    shown: set[str] = set()
-    for (owner, name), listeners in view.load_balancers().items():
-        title = f"load balancer {click.style(name, bold=True)} of {owner}, {listeners[0].balancer.scheme}"
-        yield from _Node(title, [_listener(view, shared, shown) for shared in listeners]).lines()
-    if unused := [group for group in view.targets if group not in shown]:
-        yield from _Node("no listener", [_group(view, group, "", shown) for group in unused]).lines()
-    yield ""
-    yield f"requests a second and answers of 5XX: over {view.traffic.seconds:.0f} s"
+def draw(overview: Overview) -> RenderableType:
+    """Return the trees of all load balancers, then the groups that no listener uses."""
+    if not overview.targets:
+        return _text("nothing is declared")
+    trees = list(_Forest(overview).trees())
+    window = f"requests per second and 5XX responses: over {overview.traffic.seconds:.0f} s"
+    return Group(*trees, "", _text(window))
 
 
-def _listener(view: View, shared: SharedListener, shown: set[str]) -> _Node:
-    found = list(rows(shared))
-    width = max(len(str(row.priority or "default")) for row in found)
-    owners = max(len(row.owner) for row in found)
-    return _Node(shared.listener.url, [_rule(view, row, width, owners, shown) for row in found])
+class _Forest:
+    """Builds the trees. The targets of a group are listed where the group comes first."""
+
+    def __init__(self, overview: Overview) -> None:
+        self._overview = overview
+        self._listed: set[str] = set()
+
+    def trees(self) -> Iterator[Tree]:
+        for (owner, name), listeners in self._overview.load_balancers().items():
+            tree = Tree(_text("load balancer ", (name, "bold"), f" of {owner}, {listeners[0].balancer.scheme}"))
+            for shared in listeners:
+                self._add_listener(tree, shared)
+            yield tree
+        if unused := [group for group in self._overview.targets if group not in self._listed]:
+            tree = Tree(_text("no listener"))
+            for group in unused:
+                self._add_group(tree, group, "")
+            yield tree
+
+    def _add_listener(self, tree: Tree, shared: SharedListener) -> None:
+        branch = tree.add(_text(shared.listener.url))
+        rows = list(rule_rows(shared))
+        width = max(len(str(row.priority or "default")) for row in rows)
+        owners = max(len(row.owner) for row in rows)
+        for row in rows:
+            node = branch.add(_text(f"{row.priority or 'default':<{width}}  {row.owner:<{owners}}  {_rule(row)}"))
+            for group, share in row.shares():
+                self._add_group(node, group, f" {share:g} %")
+
+    def _add_group(self, tree: Tree, group: str, share: str) -> None:
+        if group in self._listed:
+            tree.add(_text(f"{group}{share}, as above"))
+            return
+        self._listed.add(group)
+        branch = tree.add(_text(f"{group}{share}"))
+        targets = self._overview.targets[group]
+        for label in self._targets(group, targets) if targets else [_text("no targets")]:
+            branch.add(label)
+
+    def _targets(self, group: str, targets: Sequence[TargetHealth]) -> Iterator[Text]:
+        width = max(len(health.target.id) for health in targets)
+        for health in targets:
+            address = address_of(health)
+            rate = self._overview.traffic.rate(group, address)
+            errors = self._overview.traffic.errors[group, address]
+            reason = ": ".join(filter(None, (health.reason, health.description)))
+            yield _text(
+                f"{health.target.id:<{width}}  ",
+                (f"{health.state:<9}", _STYLES.get(health.state, "")),
+                f"  {address}  {health.in_flight} in flight  {rate:.1f}/s  {errors} 5XX",
+                f"  {reason}" if reason else "",
+            )
 
 
-def _rule(view: View, row: Row, width: int, owners: int, shown: set[str]) -> _Node:
+def _rule(row: RuleRow) -> str:
     conditions = ", ".join(map(condition_in_words, row.conditions))
-    what = action_in_words(row.owner, row.action)
-    text = f"{row.priority or 'default':<{width}}  {row.owner:<{owners}}  {conditions or 'all others'}"
-    groups = [_group(view, name, f" {share:g} %", shown) for name, share in row.shares()]
-    return _Node(f"{text} → {what}", groups)
+    return f"{conditions or 'all others'} → {action_in_words(row.owner, row.action)}"
 
 
-def _group(view: View, group: str, share: str, shown: set[str]) -> _Node:
-    """A group with its targets, where they come first."""
-    if group in shown:
-        return _Node(f"{group}{share}, as above")
-    shown.add(group)
-    return _Node(f"{group}{share}", _targets(view, group) or [_Node("no targets")])
-
-
-def _targets(view: View, group: str) -> list[_Node]:
-    targets = view.targets[group]
-    width = max((len(health.target.id) for health in targets), default=0)
-    return [_Node(_target(view, group, health, width)) for health in targets]
-
-
-def _target(view: View, group: str, health: TargetHealth, width: int) -> str:
-    address = address_of(health)
-    state = click.style(f"{health.state:<9}", fg=_COLOURS.get(health.state))
-    rate, errors = view.traffic.rate(group, address), view.traffic.errors[group, address]
-    text = f"{health.target.id:<{width}}  {state}  {address}  {health.in_flight} in flight  {rate:.1f}/s  {errors} 5XX"
-    return f"{text}  {': '.join(filter(None, (health.reason, health.description)))}".rstrip()
+def _text(*parts: str | tuple[str, str]) -> Text:
+    """Return one line. A view that is too narrow cuts it instead of wrapping it."""
+    return Text.assemble(*parts, no_wrap=True, overflow="ellipsis")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pipeline.balancer.access import AccessRecord
+from pipeline.balancer.haproxy.access_log import LogReader
 from pipeline.balancer.haproxy.log_format import FIELDS
 
 # The fields that HAProxy wrote for `GET /a?b`.
@@ -55,3 +57,9 @@ def raw(changes: dict[str, str] | None = None, **more: str) -> bytes:
     """Return a line of a served request with these fields changed."""
     fields = {**SERVED, **(changes or {}), **more}
     return "\t".join(fields.get(name, "-") for name in FIELDS).encode() + b"\n"
+
+
+def record(changes: dict[str, str] | None = None, **more: str) -> AccessRecord:
+    """Return the record of a line with these fields changed."""
+    (found,) = LogReader().records([raw(changes, **more)])
+    return found

@@ -14,10 +14,9 @@ from typing import Any
 
 import pytest
 
+from pipeline.balancer.haproxy.access_log import LogReader
 from pipeline.balancer.haproxy.log_format import FIELDS
 from pipeline.balancer.model import Declaration, Target
-from pipeline.balancer.telemetry.line import Line
-from pipeline.balancer.telemetry.outcome import Outcome
 from tests.support.ports import free_port
 from tests.support.waiting import until
 from tests.system.alb import CHECK, OWNER, Alb
@@ -288,9 +287,8 @@ def test_a_client_that_leaves(edge: Edge) -> None:
             connection.sendall(get(path="/silent").encode())
             until(lambda: len(edge.rogue.asked) > asked, "it is asked")
 
-    line = Line.read("\t".join(edge.logged(leave).values()).encode())
-    assert line is not None
-    assert Outcome.of(line).elb_status == 460
+    (record,) = LogReader().records(["\t".join(edge.logged(leave).values()).encode()])
+    assert record.elb_status == 460
 
 
 LIMITS = [

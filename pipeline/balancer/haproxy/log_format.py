@@ -1,8 +1,7 @@
-"""The line that HAProxy writes for each request: what it knows, in its own terms. `telemetry.line` reads it.
+"""The line that HAProxy writes for each request, in its own terms. `log_line` parses it.
 
-One field after the other, parted by tabs. Of what a client sends, only what comes before a tab is written, so that
-nobody can hide a request by its headers. Nothing is worked out on the path of a request that can be worked out when
-somebody reads the log.
+Fields are separated by tabs. A value that a client sends is cut at its first tab, so that no header can hide a request.
+Everything that can be worked out when the log is read is left out of the request path.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ def _until_tab(expression: str) -> str:
     return f"%[{expression},field(1,\\\\t)]"
 
 
-# Name → HAProxy's expression. Times are milliseconds, -1 where it did not come to that.
+# Name → HAProxy's expression. Times are milliseconds, -1 if that step was not reached.
 FIELDS = {
     "accepted_seconds": "%Ts",
     "accepted_milliseconds": "%ms",
@@ -53,7 +52,7 @@ FIELDS = {
 
 LOG_FORMAT = "\\t".join(FIELDS.values())
 
-# What is captured for it, in the order of the slots above.
+# Captures for the log, in the order of the slots above.
 CAPTURES = (
     "capture request header Host len 256",
     "capture request header User-Agent len 256",

@@ -1,3 +1,3 @@
-"""What went through the load balancer: the access log as ELB writes it, and its metrics."""
+"""Rates, metrics and log lines made from the neutral records of the access log."""
 
 from __future__ import annotations

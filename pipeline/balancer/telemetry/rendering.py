@@ -1,15 +1,15 @@
-"""An entry as ELB writes it, a line of words parted by spaces, and as a JSON object with the same names."""
+"""An entry as ELB's line of words separated by spaces, and as a JSON object with the same names."""
 
 from __future__ import annotations
 
 import re
 from datetime import datetime
 
-from pipeline.balancer.telemetry.entry import Entry
+from pipeline.balancer.access import AccessEntry
 
 Value = str | int | float | datetime | None
 
-# ELB's fields in their order → ours, and whether they are quoted.
+# ELB's fields in their order → attribute, and True if the field is quoted.
 _FIELDS: dict[str, tuple[str, bool]] = {
     "type": ("type", False),
     "time": ("time", False),
@@ -42,18 +42,18 @@ _FIELDS: dict[str, tuple[str, bool]] = {
     "classification_reason": ("classification_reason", True),
     "conn_trace_id": ("conn_trace_id", False),
 }
-# What would end a quoted word, or do something to the terminal that shows it.
+# Characters that end a quoted word or control a terminal.
 _SPECIAL = re.compile(r'["\\]|[^ -~]')
 
 
-def as_line(entry: Entry) -> str:
-    """The entry as ELB's line. Nothing that a client sent can end a field or the line."""
+def as_line(entry: AccessEntry) -> str:
+    """Return ELB's line. Nothing that a client sent can end a field or the line."""
     return " ".join(_word(getattr(entry, name), quoted=quoted) for name, quoted in _FIELDS.values())
 
 
-def as_data(entry: Entry) -> dict[str, str | int | float | None]:
-    """The entry for JSON: numbers as numbers, null for what is absent."""
-    found: dict[str, Value] = {name: getattr(entry, ours) for name, (ours, _) in _FIELDS.items()}
+def as_data(entry: AccessEntry) -> dict[str, str | int | float | None]:
+    """Return the entry for JSON: numbers as numbers, null for a missing value."""
+    found: dict[str, Value] = {name: getattr(entry, attribute) for name, (attribute, _) in _FIELDS.items()}
     return {name: _time(value) if isinstance(value, datetime) else value for name, value in found.items()}
 
 
@@ -75,5 +75,5 @@ def _time(moment: datetime) -> str:
 
 
 def _escaped(found: re.Match[str]) -> str:
-    """The bytes of a character, as nginx and Apache write them."""
+    """Return the bytes of a character as nginx and Apache escape them."""
     return "".join(f"\\x{byte:02X}" for byte in found[0].encode())

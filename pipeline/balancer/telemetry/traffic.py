@@ -1,4 +1,4 @@
-"""What each target was given in the last while."""
+"""The requests that each target got in a window of time."""
 
 from __future__ import annotations
 
@@ -7,37 +7,42 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from pipeline.balancer.telemetry.line import Line
-from pipeline.balancer.telemetry.outcome import Outcome
+from pipeline.balancer.access import AccessRecord
+from pipeline.balancer.model import TargetHealth
 
+# A target group's name and a target's address, as records have them.
 Key = tuple[str, str]
 
 
 @dataclass(frozen=True)
 class Traffic:
-    """Requests by target group and target, and how many of them ended in 5XX, whoever said so."""
+    """Requests by target group and target, and those that ended in 5XX, from the target or the load balancer."""
 
     seconds: float
     requests: Counter[Key] = field(default_factory=Counter)
     errors: Counter[Key] = field(default_factory=Counter)
 
     @classmethod
-    def since(cls, begin: datetime, now: datetime, newest_first: Iterable[Line]) -> Traffic:
-        """What ended after `begin`."""
+    def since(cls, begin: datetime, now: datetime, newest_first: Iterable[AccessRecord]) -> Traffic:
+        """Count the requests that ended after `begin`. Reads only as far back as needed."""
         traffic = cls((now - begin).total_seconds())
-        first = begin.timestamp() * 1000
-        for line in newest_first:
-            if line.ended < first:
+        for record in newest_first:
+            if record.ended < begin:
                 break
-            traffic._count(Outcome.of(line))
+            traffic._add(record)
         return traffic
 
     def rate(self, group: str, target: str) -> float:
-        """Requests a second."""
+        """Return requests per second."""
         return self.requests[group, target] / self.seconds
 
-    def _count(self, outcome: Outcome) -> None:
-        if outcome.target_group and outcome.target:
-            key = (outcome.target_group, outcome.target)
+    def _add(self, record: AccessRecord) -> None:
+        if record.target_group and record.target:
+            key = (record.target_group, record.target)
             self.requests[key] += 1
-            self.errors[key] += (outcome.elb_status or 0) >= 500
+            self.errors[key] += (record.elb_status or 0) >= 500
+
+
+def address_of(health: TargetHealth) -> str:
+    """Return the target's address and port, as the access log has them."""
+    return f"{health.target.address}:{health.target.port}"

@@ -11,20 +11,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.balancer.access import AccessEntry
+from pipeline.balancer.haproxy.access_log import LogReader
+from pipeline.balancer.haproxy.log_file import LogFile
 from pipeline.balancer.haproxy.log_format import FIELDS
-from pipeline.balancer.telemetry.entry import Entry
-from pipeline.balancer.telemetry.line import Line
-from pipeline.balancer.telemetry.log_file import LogFile
-from pipeline.balancer.telemetry.reading import Reading
 from pipeline.balancer.telemetry.rendering import as_data, as_line
-from tests.support.access_log import NO_ANSWER, OWN, REFUSED, TLS, raw
+from tests.support.access_log import NO_ANSWER, OWN, REFUSED, TLS, raw, record
 from tests.support.command_line import pipeline
 
 
-def entry(changes: dict[str, str] | None = None, **more: str) -> Entry:
-    line = Line.read(raw(changes, **more))
-    assert line is not None
-    return Entry.of(line)
+def entry(changes: dict[str, str] | None = None, **more: str) -> AccessEntry:
+    return record(changes, **more).entry()
 
 
 def test_elbs_line() -> None:
@@ -202,9 +199,9 @@ def test_no_target_has_no_address() -> None:
 )
 def test_what_is_no_request(line: bytes) -> None:
     """What a replaced worker passed on is in its successor's line, and notices are none: neither is unreadable."""
-    reading = Reading()
-    assert list(reading.lines([line])) == []
-    assert reading.unreadable == 0
+    reader = LogReader()
+    assert list(reader.records([line])) == []
+    assert reader.unreadable == 0
 
 
 @pytest.mark.parametrize(
@@ -223,16 +220,16 @@ def test_what_is_no_request(line: bytes) -> None:
 )
 def test_unreadable_lines(line: bytes) -> None:
     """They are counted, and the lines after them are read."""
-    reading = Reading()
-    assert len(list(reading.lines([raw(), line, raw()]))) == 2
-    assert reading.unreadable == 1
+    reader = LogReader()
+    assert len(list(reader.records([raw(), line, raw()]))) == 2
+    assert reader.unreadable == 1
 
 
 @given(st.lists(st.binary() | st.builds(raw, st.dictionaries(st.sampled_from(list(FIELDS)), st.text(max_size=30)))))
 def test_no_line_stops_the_reader(lines: list[bytes]) -> None:
     """Whatever stands in a line, it is an entry of one line and thirty fields, or it is left out."""
-    for line in Reading().lines(lines):
-        text = as_line(Entry.of(line))
+    for found in LogReader().records(lines):
+        text = as_line(found.entry())
         assert len(re.findall(r'(?:^| )("[^"]*"|[^ "]+)(?= |$)', text)) == 30
         assert text.isascii()
         assert text.isprintable()
@@ -361,7 +358,7 @@ def test_there_is_no_log_yet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     log = tmp_path / "balancer" / "access.log"
     done = pipeline("balancer", "log", "--json")
     assert (done.returncode, done.stdout) == (0, "")
-    assert done.stderr == f"there is no access log yet; it will be {log}, from the first load balancer on\n"
+    assert done.stderr == f"there is no access log yet; the first load balancer starts it at {log}\n"
     log.touch()
     done = pipeline("balancer", "log")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

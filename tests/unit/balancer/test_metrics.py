@@ -11,17 +11,16 @@ from typing import Any
 
 import pytest
 
+from pipeline.balancer.access import AccessRecord
 from pipeline.balancer.balancer import Balancer
+from pipeline.balancer.haproxy.access_log import LogReader
 from pipeline.balancer.model import Declaration, Target, TargetHealth, TargetState
 from pipeline.balancer.registry import Owned, Registry
-from pipeline.balancer.telemetry.counts import Counts
-from pipeline.balancer.telemetry.exposition import Family
+from pipeline.balancer.telemetry.counters import Counters
 from pipeline.balancer.telemetry.families import FAMILIES
-from pipeline.balancer.telemetry.line import Line
 from pipeline.balancer.telemetry.metrics import Metrics
-from pipeline.balancer.telemetry.reading import Reading
 from pipeline.balancer.telemetry.traffic import Traffic
-from tests.support.access_log import OWN, REFUSED, raw
+from tests.support.access_log import OWN, REFUSED, raw, record
 
 HERE = (("load_balancer", "app/edge/shop"),)
 THERE = (*HERE, ("target_group", "shop.web"))
@@ -53,16 +52,16 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-def counted(*lines: bytes) -> Counts:
-    counts = Counts()
-    for line in Reading().lines(lines):
-        counts.count(line)
-    return counts
+def counted(*lines: bytes) -> Counters:
+    counters = Counters()
+    for found in LogReader().records(lines):
+        counters.add(found)
+    return counters
 
 
-def values(counts: Counts) -> dict[str, float]:
+def values(counters: Counters) -> dict[str, float]:
     """Every counter that is not zero: CloudWatch's name → value. Where it was counted is another test's claim."""
-    return {name: value for name in FAMILIES for _, _, value in counts.samples(name) if name != "ProcessedBytes"}
+    return {name: value for name in FAMILIES for _, _, value in counters.samples(name) if name != "ProcessedBytes"}
 
 
 @pytest.mark.parametrize(
@@ -161,16 +160,18 @@ def test_buckets_are_fine_enough() -> None:
     assert all(b <= 1.4001 * a for a, b in pairwise(bounds) if a >= 0.003)
 
 
-def test_exposition() -> None:
-    """Help and type once, before the first sample; what would end a label is escaped; whole numbers stay whole."""
-    family = Family("x_total", "counter", "a\\b\nc")
-    assert list(family.lines([])) == []
-    assert list(family.lines([("", (("a", 'q"\\\n'),), 12345678901), ("_sum", (), 0.25)])) == [
-        "# HELP x_total a\\\\b\\nc",
-        "# TYPE x_total counter",
-        'x_total{a="q\\"\\\\\\n"} 12345678901',
-        "x_total_sum 0.25",
+def test_exposition(tmp_path: Path) -> None:
+    """Help and type come once, before the first sample, and a family without samples is left out."""
+    (tmp_path / "access.log").write_bytes(raw() + raw(backend="billing.api"))
+    lines = Metrics(Balancer(tmp_path)).text().splitlines()
+    name = "aws_applicationelb_request_count_total"
+    assert [line for line in lines if name in line] == [
+        f"# HELP {name} RequestCount: requests for which a target was chosen.",
+        f"# TYPE {name} counter",
+        f'{name}{{load_balancer="app/edge/shop",target_group="shop.web"}} 1.0',
+        f'{name}{{load_balancer="app/edge/shop",target_group="billing.api"}} 1.0',
     ]
+    assert not any("http_redirect_count" in line or "_created" in line for line in lines)
 
 
 def test_text(tmp_path: Path) -> None:
@@ -180,13 +181,15 @@ def test_text(tmp_path: Path) -> None:
     metrics = Metrics(balancer)
     log.write_bytes(raw(target="10.1.0.1:8080") + raw(target="10.1.0.9:8080") + b"torn\tline\n")
     first = metrics.text().splitlines()
-    assert 'aws_applicationelb_healthy_host_count{load_balancer="app/edge/shop",target_group="shop.web"} 1' in first
-    assert 'aws_applicationelb_un_healthy_host_count{load_balancer="app/edge/shop",target_group="shop.web"} 1' in first
-    assert 'aws_applicationelb_healthy_host_count{target_group="shop.spare"} 0' in first
-    assert "penstock_access_log_unreadable_lines_total 1" in first
+    assert 'aws_applicationelb_healthy_host_count{load_balancer="app/edge/shop",target_group="shop.web"} 1.0' in first
+    assert (
+        'aws_applicationelb_un_healthy_host_count{load_balancer="app/edge/shop",target_group="shop.web"} 1.0' in first
+    )
+    assert 'aws_applicationelb_healthy_host_count{target_group="shop.spare"} 0.0' in first
+    assert "penstock_access_log_unreadable_lines_total 1.0" in first
     assert [line for line in first if line.startswith("aws_applicationelb_request_count_per_target_total")] == [
-        'aws_applicationelb_request_count_per_target_total{load_balancer="app/edge/shop",target_group="shop.web",'
-        'target="web-1"} 1'
+        'aws_applicationelb_request_count_per_target_total{load_balancer="app/edge/shop",target="web-1",'
+        'target_group="shop.web"} 1.0'
     ]
     typed = set()
     for line in first:
@@ -199,8 +202,8 @@ def test_text(tmp_path: Path) -> None:
     with log.open("ab") as file:
         file.write(raw())
     total = 'aws_applicationelb_request_count_total{load_balancer="app/edge/shop",target_group="shop.web"} '
-    assert f"{total}2" in first
-    assert f"{total}3" in metrics.text().splitlines()
+    assert f"{total}2.0" in first
+    assert f"{total}3.0" in metrics.text().splitlines()
 
 
 def test_hosts_of_every_load_balancer(tmp_path: Path) -> None:
@@ -222,10 +225,10 @@ def test_hosts_of_every_load_balancer(tmp_path: Path) -> None:
         balancer.declared_now = balancer.registry().declare(owner, Declaration.model_validate(declared))
     prefix = "aws_applicationelb_healthy_host_count{"
     assert [line for line in Metrics(balancer).text().splitlines() if line.startswith(prefix)] == [
-        f'{prefix}load_balancer="app/edge/shop",target_group="billing.web"}} 0',
-        f'{prefix}target_group="shop.spare"}} 0',
-        f'{prefix}load_balancer="app/back/shop",target_group="shop.web"}} 0',
-        f'{prefix}load_balancer="app/edge/shop",target_group="shop.web"}} 0',
+        f'{prefix}load_balancer="app/edge/shop",target_group="billing.web"}} 0.0',
+        f'{prefix}target_group="shop.spare"}} 0.0',
+        f'{prefix}load_balancer="app/back/shop",target_group="shop.web"}} 0.0',
+        f'{prefix}load_balancer="app/edge/shop",target_group="shop.web"}} 0.0',
     ]
 
 
@@ -233,12 +236,12 @@ def test_counters_survive_the_emptying_of_the_log(tmp_path: Path) -> None:
     """They only grow."""
     log, metrics = tmp_path / "access.log", Metrics(Still(tmp_path))
     log.write_bytes(b"".join(raw(uri=f"/{n}") for n in range(3)))
-    assert re.search(r"_request_count_total\{.*\} 3\n", metrics.text())
+    assert re.search(r"_request_count_total\{.*\} 3\.0\n", metrics.text())
     with log.open("ab") as file:
         file.write(raw(uri="/last"))
     log.replace(tmp_path / "access.log.1")
     log.write_bytes(raw(uri="/first"))
-    assert re.search(r"_request_count_total\{.*\} 5\n", metrics.text())
+    assert re.search(r"_request_count_total\{.*\} 5\.0\n", metrics.text())
 
 
 def test_a_long_log_costs_seconds() -> None:
@@ -250,16 +253,10 @@ def test_a_long_log_costs_seconds() -> None:
     assert values(counts)["RequestCount"] == 75_000
 
 
-def parsed(**fields: str) -> Line:
-    line = Line.read(raw(fields))
-    assert line is not None
-    return line
-
-
-def at(moment: datetime, **fields: str) -> Line:
+def at(moment: datetime, **fields: str) -> AccessRecord:
     """A request that came then and was answered at once."""
     steps = dict.fromkeys(("handshake", "idle", "request", "queue", "connect", "response", "transfer", "total"), "0")
-    return parsed(
+    return record(
         **{**steps, "accepted_seconds": str(int(moment.timestamp())), "accepted_milliseconds": "000", **fields}
     )
 

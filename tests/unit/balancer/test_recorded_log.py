@@ -8,19 +8,18 @@ from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from pipeline.balancer.access import AccessRecord
 from pipeline.balancer.balancer import Balancer
-from pipeline.balancer.telemetry.entry import Entry
-from pipeline.balancer.telemetry.line import Line
+from pipeline.balancer.haproxy.access_log import LogReader
 from pipeline.balancer.telemetry.metrics import Metrics
-from pipeline.balancer.telemetry.reading import Reading
 from pipeline.balancer.telemetry.rendering import as_line
 from pipeline.balancer.telemetry.traffic import Traffic
 
 RECORDED = Path(__file__).with_name("recorded")
 
 
-def recorded_lines() -> list[Line]:
-    return list(Reading().lines((RECORDED / "haproxy.txt").read_bytes().splitlines(keepends=True)))
+def recorded() -> list[AccessRecord]:
+    return list(LogReader().records((RECORDED / "haproxy.txt").read_bytes().splitlines(keepends=True)))
 
 
 def samples(text: str) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
@@ -37,7 +36,7 @@ def samples(text: str) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
 def test_entries() -> None:
     """Every request has the same line as before, field by field."""
     written = (RECORDED / "entries.txt").read_text().splitlines()
-    assert [as_line(Entry.of(line)) for line in recorded_lines()] == written
+    assert [as_line(record.entry()) for record in recorded()] == written
 
 
 def test_metrics(tmp_path: Path) -> None:
@@ -52,7 +51,7 @@ def test_rates() -> None:
     """Requests and errors by target are the same as before."""
     written = json.loads((RECORDED / "rates.json").read_text())
     begin, now = datetime.fromisoformat(written["begin"]), datetime.fromisoformat(written["now"])
-    newest_first = sorted(recorded_lines(), key=lambda line: line.ended, reverse=True)
+    newest_first = sorted(recorded(), key=lambda record: record.ended, reverse=True)
     traffic = Traffic.since(begin, now, newest_first)
     assert [
         {"group": group, "target": target, "rate": traffic.rate(group, target), "errors": traffic.errors[group, target]}

@@ -18,16 +18,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import click
 import pytest
 
 from pipeline.balancer.model import Declaration, Target, TargetHealth, TargetState
+from pipeline.balancer.overview import Overview
 from pipeline.balancer.registry import Registry
 from pipeline.balancer.registry_file import RegistryFile
 from pipeline.balancer.telemetry.traffic import Traffic
 from pipeline.cli.balancer_format import action_in_words, condition_in_words
-from pipeline.cli.balancer_tree import tree
-from pipeline.cli.balancer_view import View
+from pipeline.cli.balancer_tree import draw
+from pipeline.cli.console import literal_console, show, table
 from tests.support.access_log import raw
 from tests.support.command_line import pipeline
 
@@ -120,9 +120,9 @@ def health(name: str, state: TargetState = TargetState.HEALTHY, **more: Any) -> 
     return TargetHealth(target=target, state=state, since=datetime(2026, 11, 24, tzinfo=UTC), **more)
 
 
-def view() -> View:
+def overview() -> Overview:
     declared = registry()
-    return View(
+    return Overview(
         listeners=declared.listeners(),
         targets={
             "billing.api": (health("api-1"),),
@@ -139,39 +139,71 @@ def view() -> View:
     )
 
 
-def test_tree() -> None:
-    """All owners' rules on a listener, in their order, with weights; each target once, with its state and traffic."""
-    assert click.unstyle("\n".join(tree(view()))).splitlines() == [
+def test_tree(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """All owners' rules on a listener, in their order, with weights; each target once, with its state and traffic.
+
+    Nothing is cut or wrapped where there is no terminal, and there are no colours.
+    """
+    monkeypatch.setenv("COLUMNS", "20")
+    show(draw(overview()))
+    assert capsys.readouterr().out.splitlines() == [
         "load balancer edge of shop, internal",
-        "└─ http://localhost:8080",
-        "   ├─ 5        shop     path /up → answers 204",
-        "   ├─ 10       billing  path /api/*, method GET or POST → forwards to billing.api",
-        "   │  └─ billing.api 100 %",
-        "   │     └─ api-1  healthy    10.1.0.1:8080  0 in flight  0.0/s  0 5XX",
-        "   ├─ 20       shop     header X-Canary: v*, source 192.0.2.0/24 → forwards to shop.canary",
-        "   │  └─ shop.canary 100 %",
-        "   │     └─ no targets",
-        "   └─ default  shop     all others → forwards to shop.web (75 %), shop.canary (25 %), clients stay for 1h",
-        "      ├─ shop.web 75 %",
-        "      │  ├─ web-2  healthy    10.1.0.2:8080  3 in flight  12.5/s  2 5XX",
-        "      │  └─ web-3  unhealthy  10.1.0.3:8080  0 in flight  0.0/s  0 5XX  Target.Timeout: Request timed out",
-        "      └─ shop.canary 25 %, as above",
+        "└── http://localhost:8080",
+        "    ├── 5        shop     path /up → answers 204",
+        "    ├── 10       billing  path /api/*, method GET or POST → forwards to billing.api",
+        "    │   └── billing.api 100 %",
+        "    │       └── api-1  healthy    10.1.0.1:8080  0 in flight  0.0/s  0 5XX",
+        "    ├── 20       shop     header X-Canary: v*, source 192.0.2.0/24 → forwards to shop.canary",
+        "    │   └── shop.canary 100 %",
+        "    │       └── no targets",
+        "    └── default  shop     all others → forwards to shop.web (75 %), shop.canary (25 %), clients stay for 1h",
+        "        ├── shop.web 75 %",
+        "        │   ├── web-2  healthy    10.1.0.2:8080  3 in flight  12.5/s  2 5XX",
+        "        │   └── web-3  unhealthy  10.1.0.3:8080  0 in flight  0.0/s  0 5XX  Target.Timeout: Request timed out",
+        "        └── shop.canary 25 %, as above",
         "load balancer edge of billing, internet-facing",
-        "└─ http://localhost:9090",
-        "   ├─ 1        billing  host *.example.com → forwards to billing.api",
-        "   │  └─ billing.api 100 %, as above",
-        "   └─ default  billing  all others → answers 503",
+        "└── http://localhost:9090",
+        "    ├── 1        billing  host *.example.com → forwards to billing.api",
+        "    │   └── billing.api 100 %, as above",
+        "    └── default  billing  all others → answers 503",
         "no listener",
-        "└─ shop.spare",
-        "   └─ no targets",
+        "└── shop.spare",
+        "    └── no targets",
         "",
-        "requests a second and answers of 5XX: over 10 s",
+        "requests per second and 5XX responses: over 10 s",
     ]
 
 
-def test_view_as_data() -> None:
+def test_a_narrow_view_cuts_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    """Watching in a narrow terminal, each node keeps its own line, which ends in an ellipsis."""
+    console = literal_console()
+    console.width = 30
+    console.print(draw(overview()))
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 24
+    assert lines[2] == "    ├── 5        shop     pat…"
+
+
+def test_texts_are_literal(capsys: pytest.CaptureFixture[str]) -> None:
+    """What looks like markup or an emoji is printed as it is."""
+    show(table([("[red]404[/red] :smile:", "x" * 100), ("1", "")], "code", "text"))
+    assert capsys.readouterr().out == (f"CODE{' ' * 20}TEXT\n[red]404[/red] :smile:  {'x' * 100}\n1\n")
+
+
+def test_light_commands_import_nothing_that_draws() -> None:
+    """`status`, `balancer log` and --json start without rich, prometheus_client and PyJWT."""
+    modules = ("cli.status", "cli.balancer", "cli.balancer_log", "balancer.overview")
+    code = (
+        f"import sys, {', '.join(f'pipeline.{name}' for name in modules)}\n"
+        "print({'rich', 'prometheus_client', 'jwt'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
+
+
+def test_overview_as_data() -> None:
     """The same for machines."""
-    data = json.loads(json.dumps(view().as_data()))
+    data = json.loads(json.dumps(overview().as_data()))
     assert [(b["owner"], b["name"]) for b in data["load_balancers"]] == [("shop", "edge"), ("billing", "edge")]
     rules = data["load_balancers"][0]["listeners"][0]["rules"]
     assert [(rule["priority"], rule["owner"]) for rule in rules] == [
@@ -328,7 +360,7 @@ def test_log(balancer: Path) -> None:
     (balancer / "access.log").write_bytes(b"".join([*lines[:4], b"torn\tline\n", lines[4]]))
     done = pipeline("balancer", "log", "-n", "3")
     assert re.findall(r":8080/(\d) HTTP", done.stdout) == ["2", "3", "4"]
-    assert done.stderr == "1 lines that made no sense are left out\n"
+    assert done.stderr == "damaged lines left out: 1\n"
     data = [json.loads(line) for line in pipeline("balancer", "log", "-n", "2", "--json").stdout.splitlines()]
     assert [entry["target_group_arn"] for entry in data] == ["shop.web", "shop.web"]
 
@@ -390,7 +422,7 @@ def test_metrics_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "balancer" / "access.log").write_bytes(raw() * 2)
     done = pipeline("balancer", "metrics")
     assert done.returncode == 0
-    sample = 'aws_applicationelb_request_count_total{load_balancer="app/edge/shop",target_group="shop.web"} 2\n'
+    sample = 'aws_applicationelb_request_count_total{load_balancer="app/edge/shop",target_group="shop.web"} 2.0\n'
     assert sample in done.stdout
 
 
@@ -406,11 +438,11 @@ def test_metrics_served(number: signal.Signals, tmp_path: Path, monkeypatch: pyt
         assert found is not None
         with urllib.request.urlopen(f"{found[1]}/metrics", timeout=10) as answer:
             assert answer.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
-            assert re.search(rb"_request_count_total\{.*\} 1\n", answer.read())
+            assert re.search(rb"_request_count_total\{.*\} 1\.0\n", answer.read())
         with log.open("ab") as file:
             file.write(raw())
         with urllib.request.urlopen(f"{found[1]}/metrics", timeout=10) as answer:
-            assert re.search(rb"_request_count_total\{.*\} 2\n", answer.read())
+            assert re.search(rb"_request_count_total\{.*\} 2\.0\n", answer.read())
         with pytest.raises(urllib.error.HTTPError, match="404") as refused:
             urllib.request.urlopen(f"{found[1]}/", timeout=10)
         refused.value.close()

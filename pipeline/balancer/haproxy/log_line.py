@@ -1,14 +1,15 @@
-"""A line of HAProxy's access log, by the names of its fields. Half of what stands in it was written by clients."""
+"""A line of HAProxy's access log, by the names of its fields. Clients control half of its content."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from pipeline.balancer.haproxy.log_format import FIELDS
 
-# How HAProxy writes that there is nothing to say.
+# HAProxy's texts for a missing value.
 _ABSENT = frozenset({"", "-", "-:-", "<NOSRV>", "<BADREQ>"})
 _NUMBERS = (
     "accepted_seconds",
@@ -28,27 +29,29 @@ _NUMBERS = (
     "rule",
     "retries",
 )
-# HAProxy encodes what it took from the request line, and nothing else.
+# HAProxy encodes the parts of the request line, and nothing else.
 _ENCODED = frozenset(name for name, expression in FIELDS.items() if expression.startswith("%H"))
 _BYTES = re.compile(r"(?:#[0-9A-F]{2})+")
 _TERMINATION = re.compile(r"[-A-Za-z]{4}")
 _FRONTEND = re.compile(r"[^.]+\.[^.]+\.\d+")
 # "Proxy … stopped", and "ADDRESS [TIME] … SSL handshake failure".
 _NOTICE = re.compile(r"[A-Za-z]|\S+ \[[^]]+\] ")
-# Where a worker that a reload has replaced passes a request on. Its successor writes a line of it too.
+# The last day of the year 9999, in milliseconds.
+_LATEST = 253_402_214_400_000
+# The backend by which a replaced worker passes a request to its successor, which logs the request too.
 _RELAY = re.compile(r"relay:\d+")
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """One request. `numbers` are -1 where it did not come to that; times are milliseconds."""
+class AccessLogLine:
+    """One request. Times are milliseconds. A number is -1 if that step was not reached."""
 
     fields: Mapping[str, str]
     numbers: Mapping[str, int]
 
     @classmethod
-    def read(cls, raw: bytes) -> Line | None:
-        """Read a line; None where it is not about a request of its own. Raises `ValueError` where it makes no sense."""
+    def read(cls, raw: bytes) -> AccessLogLine | None:
+        """Parse a line. Returns None for a notice or a passed-on request. Raises `ValueError` for a damaged line."""
         text = raw.decode(errors="replace").rstrip("\n")
         if "\t" not in text and _NOTICE.match(text):
             return None
@@ -60,7 +63,7 @@ class Line:
         return None if passed_on else cls(fields, numbers)
 
     def text(self, name: str) -> str | None:
-        """A field as the client or the target wrote it; None where there is none."""
+        """Return a field as the client or the target sent it, or None if it is missing."""
         value = self.fields[name]
         if value in _ABSENT:
             return None
@@ -68,15 +71,20 @@ class Line:
 
     @property
     def created(self) -> int:
-        """When the first byte of the request came, in milliseconds since 1970."""
+        """The arrival of the request's first byte, in milliseconds since 1970."""
         numbers = self.numbers
         accepted = numbers["accepted_seconds"] * 1000 + numbers["accepted_milliseconds"]
         return accepted + max(numbers["handshake"], 0) + max(numbers["idle"], 0)
 
     @property
     def ended(self) -> int:
-        """When it was over."""
+        """The end of the response, in milliseconds since 1970."""
         return self.created + max(self.numbers["total"], 0)
+
+
+def datetime_from_milliseconds(milliseconds: int) -> datetime:
+    """Return the nearest time that can be represented. A damaged line may hold any number."""
+    return datetime.fromtimestamp(min(max(milliseconds, 0), _LATEST) / 1000, UTC)
 
 
 def _decoded(run: re.Match[str]) -> str:

@@ -1,21 +1,20 @@
-"""What became of a request: HAProxy's backend, status and session state in ELB's words.
+"""The outcome of a request: HAProxy's backend, status and session state translated to ELB's terms.
 
-HAProxy's session state is two letters: who ended it, and in which phase. In capitals it was closed, in small letters
-a time was over: C the client, S the target, P the proxy, which refused it, L the proxy, which answered; and R while the
-request came, C while connecting, H while waiting for headers, D in the data. `--` is a good end.
+HAProxy's session state is two letters. The first names the side that ended the session: C the client, S the target, P
+the proxy, which refused it, L the proxy, which answered. A capital letter means a close, a small one a timeout. The
+second names the phase: R request, C connect, H response headers, D data. `--` is a normal end.
 """
 
 from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
-from pipeline.balancer.telemetry.line import Line
+from pipeline.balancer.access import ActionName, load_balancer_name, target_group_name
+from pipeline.balancer.haproxy.log_line import AccessLogLine
 
-Action = Literal["forward", "redirect", "fixed-response"]
-
-# ELB's code for a client that did not wait for the answer. HAProxy has none.
+# ELB's code for a client that closed the connection before the response. HAProxy has none.
 CLIENT_CLOSED = 460
 _ANSWERED_HERE = re.compile(r"listener\.\d+\.\d+")
 _REFUSALS = {
@@ -45,20 +44,20 @@ _REASONS = {
 }
 
 
-class Outcome(NamedTuple):
-    """Where a request went, and how it ended. `target` is its address and port."""
+class RequestOutcome(NamedTuple):
+    """The way a request took and its end. `target` is an address and a port."""
 
     load_balancer: str
     target_group: str | None
     target: str | None
-    action: Action | None
+    action: ActionName | None
     elb_status: int | None
     target_status: int | None
     error_reason: str | None
 
     @classmethod
-    def of(cls, line: Line) -> Outcome:
-        """Work it out."""
+    def from_line(cls, line: AccessLogLine) -> RequestOutcome:
+        """Work it out from HAProxy's fields."""
         status = _positive(line.numbers["status"])
         target_status = _positive(line.numbers["target_status"])
         if _client_left(line.fields["termination"], target_status):
@@ -67,7 +66,7 @@ class Outcome(NamedTuple):
         return cls(
             load_balancer=_load_balancer(line.fields["listener"]),
             target_group=_target_group(line.fields["backend"]) if action == "forward" else None,
-            # Only with a server is it a target's address.
+            # Without a server, HAProxy may still log an address, which is not a target's.
             target=line.text("target") if line.text("server") else None,
             action=action,
             elb_status=status,
@@ -76,28 +75,30 @@ class Outcome(NamedTuple):
         )
 
 
-def was_refused(line: Line) -> bool:
-    """Whether it was answered before it was whole, or before the rules were asked."""
+def was_refused(line: AccessLogLine) -> bool:
+    """Return True if HAProxy answered before the request was complete or before the rules were evaluated."""
     termination = line.fields["termination"]
     return line.fields["backend"] == line.fields["listener"] or (termination[1] == "R" and termination[0] != "L")
 
 
 def _client_left(termination: str, target_status: int | None) -> bool:
-    """Whether the client was gone before there was an answer. While the request comes, that is a bad request."""
+    """Return True if the client left before the response. While the request arrives, that is a bad request."""
     return termination[0] == "C" and termination[1] != "R" and target_status is None
 
 
-def _action(backend: str, status: int | None) -> Action | None:
+def _action(backend: str, status: int | None) -> ActionName | None:
     if _ANSWERED_HERE.fullmatch(backend):
         return "redirect" if status is not None and 300 <= status < 400 else "fixed-response"
     return "forward"
 
 
-def _error_reason(line: Line, action: Action | None, status: int | None, target_status: int | None) -> str | None:
-    """Why it did not go as it should, in the style of ELB's codes."""
+def _error_reason(
+    line: AccessLogLine, action: ActionName | None, status: int | None, target_status: int | None
+) -> str | None:
+    """Return an ELB-style code for a request that failed, or None."""
     termination = line.fields["termination"][:2]
     if termination == "--" or (target_status == 101 and termination[1] == "D"):
-        return None  # A tunnel is over when somebody closes it.
+        return None  # A tunnel ends when one side closes it.
     if termination[0] == "L" and action in ("redirect", "fixed-response"):
         return None
     if action == "forward" and line.text("server") is None and termination[0] in "Ss":
@@ -105,11 +106,6 @@ def _error_reason(line: Line, action: Action | None, status: int | None, target_
     if target_status is None and status in _REFUSALS:
         return _REFUSALS[status]
     return _REASONS.get(termination) or _REASONS.get(termination[0]) or "InternalError"
-
-
-def load_balancer_name(owner: str, name: str) -> str:
-    """ELB's `app/NAME/ID`. The owner stands for the id: it makes the name unique."""
-    return f"app/{name}/{owner}"
 
 
 @lru_cache(maxsize=1024)
@@ -120,8 +116,9 @@ def _load_balancer(frontend: str) -> str:
 
 @lru_cache(maxsize=1024)
 def _target_group(backend: str) -> str:
-    """The group without what may follow: the backend for when too few of its targets are healthy."""
-    return ".".join(backend.split(".")[:2])
+    """Return the group of a backend. A group's second backend, for too few healthy targets, has a suffix."""
+    owner, _, rest = backend.partition(".")
+    return target_group_name(owner, rest.partition(".")[0])
 
 
 def _positive(number: int) -> int | None:

@@ -1,4 +1,4 @@
-"""Everything that is declared, with how its targets are and what they are given."""
+"""All of the balancer in one look: the declared listeners and rules, the targets' health and their traffic."""
 
 from __future__ import annotations
 
@@ -7,21 +7,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from pipeline.balancer.access import target_group_name
 from pipeline.balancer.balancer import Balancer
 from pipeline.balancer.effective import SharedListener
-from pipeline.balancer.haproxy.process import ACCESS_LOG
-from pipeline.balancer.haproxy.words import backend_name
 from pipeline.balancer.model import Action, Condition, TargetHealth
-from pipeline.balancer.telemetry.log_file import LogFile
-from pipeline.balancer.telemetry.metrics import address_of
-from pipeline.balancer.telemetry.reading import Reading
-from pipeline.balancer.telemetry.traffic import Traffic
-from pipeline.cli.balancer_format import shares
+from pipeline.balancer.telemetry.traffic import Traffic, address_of
 
 
 @dataclass(frozen=True)
-class Row:
-    """A rule of a listener, or its default action: `priority` is then None."""
+class RuleRow:
+    """A rule of a listener, or its default action, whose `priority` is None."""
 
     priority: int | None
     owner: str
@@ -29,42 +24,41 @@ class Row:
     action: Action
 
     def shares(self) -> list[tuple[str, float]]:
-        """The target groups that it forwards to, and what they get, in per cent."""
+        """Return the target groups that the rule forwards to, each with its percentage of the requests."""
         return shares(self.owner, self.action)
 
 
 @dataclass(frozen=True)
-class View:
-    """`targets` is by target group, as the access log names them."""
+class Overview:
+    """Listeners by port. `targets` is by target group, under the name that the access log has for it."""
 
     listeners: Sequence[SharedListener]
     targets: Mapping[str, Sequence[TargetHealth]]
     traffic: Traffic
 
     @classmethod
-    def of(cls, balancer: Balancer, begin: datetime, now: datetime) -> View:
-        """Look at it. Traffic is what ended after `begin`."""
+    def of(cls, balancer: Balancer, begin: datetime, now: datetime) -> Overview:
+        """Look at the balancer. The traffic is what ended after `begin`. Raises `BalancerFault`."""
         registry = balancer.registry()
-        log = LogFile(balancer.directory / ACCESS_LOG)
         return cls(
             listeners=registry.listeners(),
             targets={
-                backend_name(owner, group): balancer.target_health(owner, group)
+                target_group_name(owner, group): balancer.target_health(owner, group)
                 for owner, owned in sorted(registry.owners.items())
                 for group in sorted(owned.declaration.target_groups)
             },
-            traffic=Traffic.since(begin, now, Reading().lines(log.newest_first())),
+            traffic=Traffic.since(begin, now, balancer.access_log().newest_first()),
         )
 
     def load_balancers(self) -> dict[tuple[str, str], list[SharedListener]]:
-        """Owner and name → listeners."""
+        """Return owner and name → listeners."""
         found: dict[tuple[str, str], list[SharedListener]] = {}
         for shared in self.listeners:
             found.setdefault((shared.owner, shared.name), []).append(shared)
         return found
 
     def as_data(self) -> dict[str, Any]:
-        """All of it for machines."""
+        """Return all of it for JSON."""
         return {
             "seconds": self.traffic.seconds,
             "load_balancers": [
@@ -72,14 +66,16 @@ class View:
                     "name": name,
                     "owner": owner,
                     "scheme": listeners[0].balancer.scheme,
-                    "listeners": [_listener(shared) for shared in listeners],
+                    "listeners": [_listener_data(shared) for shared in listeners],
                 }
                 for (owner, name), listeners in self.load_balancers().items()
             ],
-            "target_groups": {group: [self._target(group, h) for h in found] for group, found in self.targets.items()},
+            "target_groups": {
+                group: [self._target_data(group, health) for health in found] for group, found in self.targets.items()
+            },
         }
 
-    def _target(self, group: str, health: TargetHealth) -> dict[str, Any]:
+    def _target_data(self, group: str, health: TargetHealth) -> dict[str, Any]:
         return {
             **health.model_dump(mode="json"),
             "requests_per_second": round(self.traffic.rate(group, address_of(health)), 3),
@@ -87,14 +83,21 @@ class View:
         }
 
 
-def rows(shared: SharedListener) -> Iterator[Row]:
-    """The rules of a listener in their order, and its default action."""
+def rule_rows(shared: SharedListener) -> Iterator[RuleRow]:
+    """Yield the rules of a listener in their order, then its default action."""
     for owned in shared.rules:
-        yield Row(owned.rule.priority, owned.owner, owned.rule.conditions, owned.rule.action)
-    yield Row(None, shared.owner, (), shared.default_action)
+        yield RuleRow(owned.rule.priority, owned.owner, owned.rule.conditions, owned.rule.action)
+    yield RuleRow(None, shared.owner, (), shared.default_action)
 
 
-def _listener(shared: SharedListener) -> dict[str, Any]:
+def shares(owner: str, action: Action) -> list[tuple[str, float]]:
+    """Return the target groups of `owner` that an action forwards to, each with its percentage of the requests."""
+    groups = action.groups()
+    whole = sum(group.weight for group in groups)
+    return [(target_group_name(owner, group.target_group), round(100 * group.weight / whole, 1)) for group in groups]
+
+
+def _listener_data(shared: SharedListener) -> dict[str, Any]:
     return {
         "port": shared.port,
         "protocol": shared.listener.protocol or "HTTP",
@@ -107,6 +110,6 @@ def _listener(shared: SharedListener) -> dict[str, Any]:
                 "action": row.action.model_dump(mode="json", exclude_none=True),
                 "target_groups": [{"target_group": name, "share": share} for name, share in row.shares()],
             }
-            for row in rows(shared)
+            for row in rule_rows(shared)
         ],
     }

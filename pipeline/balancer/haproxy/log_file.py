@@ -1,4 +1,4 @@
-"""The access log on disk. When it has grown long it is emptied, and what was in it is then beside it."""
+"""The access log on disk. A long one is copied to a file beside it and then truncated."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ _BLOCK = 2**16
 
 
 class LogFile:
-    """Reads whole lines: from the newest on, or those that have come since the last look."""
+    """Reads whole lines: all of them from the newest on, or those since the previous call."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._former = path.with_name(f"{path.name}.1")
+        self._rotated = path.with_name(f"{path.name}.1")
         self._offset = 0
-        # The line before the offset: as long as it is there, the file is still the one that was read.
+        # The line before the offset. While it is there, the file has not been truncated since.
         self._last = b""
 
     def newest_first(self) -> Iterator[bytes]:
-        """Every line that is left, the newest first."""
-        for path in (self._path, self._former):
+        """Yield every line that is kept, the newest first."""
+        for path in (self._path, self._rotated):
             try:
                 with path.open("rb") as file:
                     yield from _backwards(file)
@@ -30,24 +30,24 @@ class LogFile:
                 continue
 
     def skip(self) -> None:
-        """Take all that is there as seen."""
+        """Let the next `appended` start after the last whole line."""
         try:
             with self._path.open("rb") as file:
                 self._last = next(_backwards(file), b"")
-                # What follows the last whole line is just being written.
-                self._offset = file.seek(0, os.SEEK_END) - _torn(file)
+                # What follows the last whole line is still being written.
+                self._offset = file.seek(0, os.SEEK_END) - _partial_line_length(file)
         except FileNotFoundError:
             self._offset, self._last = 0, b""
 
     def appended(self) -> Iterator[bytes]:
-        """The lines since the last look. Those of a file that was emptied meanwhile come first.
+        """Yield the lines since the previous call. Those that were rotated meanwhile come first.
 
-        What was emptied before anything of it was read is left out: nothing tells then that it was there.
+        Lines that were rotated before any of the file was read are left out, because nothing shows that they existed.
         """
         try:
             with self._path.open("rb") as file:
                 if not self._continues(file):
-                    yield from self._moved()
+                    yield from self._rotated_lines()
                     self._offset, self._last = 0, b""
                 file.seek(self._offset)
                 yield from self._whole_lines(file)
@@ -58,10 +58,10 @@ class LogFile:
         file.seek(self._offset - len(self._last))
         return file.read(len(self._last)) == self._last
 
-    def _moved(self) -> Iterator[bytes]:
-        """What was appended to the former file after the last look."""
+    def _rotated_lines(self) -> Iterator[bytes]:
+        """Yield the lines that were appended after the previous call and rotated before this one."""
         try:
-            content = self._former.read_bytes()
+            content = self._rotated.read_bytes()
         except FileNotFoundError:
             return
         found = content.find(self._last)
@@ -78,8 +78,8 @@ class LogFile:
 
 
 def _backwards(file: BinaryIO) -> Iterator[bytes]:
-    """The whole lines of a file, the last one first."""
-    end = file.seek(0, os.SEEK_END) - _torn(file)
+    """Yield the whole lines of a file, the last one first."""
+    end = file.seek(0, os.SEEK_END) - _partial_line_length(file)
     rest = b""
     while end > 0:
         start = max(0, end - _BLOCK)
@@ -95,8 +95,8 @@ def _lines(block: bytes) -> list[bytes]:
     return [line + b"\n" for line in block.split(b"\n")[:-1]]
 
 
-def _torn(file: BinaryIO) -> int:
-    """How many bytes at the end are of a line that is not whole. Lines are shorter than a block."""
+def _partial_line_length(file: BinaryIO) -> int:
+    """Return the length of the unfinished line at the end. Lines are shorter than a block."""
     file.seek(0, os.SEEK_END)
     file.seek(max(0, file.tell() - _BLOCK))
     return len(file.read().rpartition(b"\n")[2])

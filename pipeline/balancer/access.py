@@ -1,0 +1,103 @@
+"""The access log in no proxy's words: records for counting, entries for printing, and the log that holds them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Literal, Protocol
+
+ActionName = Literal["forward", "redirect", "fixed-response"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccessEntry:
+    """The fields of an Application Load Balancer's access log for one request. Durations are seconds, -1 if unknown."""
+
+    type: str
+    time: datetime
+    elb: str
+    client: str
+    target: str | None
+    request_processing_time: float
+    target_processing_time: float
+    response_processing_time: float
+    elb_status_code: int | None
+    target_status_code: int | None
+    received_bytes: int
+    sent_bytes: int
+    request: str
+    user_agent: str | None
+    ssl_cipher: str | None
+    ssl_protocol: str | None
+    target_group_arn: str | None
+    trace_id: str | None
+    domain_name: str | None
+    matched_rule_priority: int
+    request_creation_time: datetime
+    actions_executed: ActionName | None
+    redirect_url: str | None
+    error_reason: str | None
+    classification: str | None
+    classification_reason: str | None
+    chosen_cert_arn: str | None = None
+    conn_trace_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccessRecord:
+    """One request that has ended: the part that metrics and rates need.
+
+    `load_balancer` and `target_group` are names as made below; `target` is an address and a port. `action` is None if
+    no rule was evaluated. `target_time` is the seconds from sending the request to the target until the response
+    headers arrived. `connect_errors` counts failed connections to targets. `sticky_miss` is True if the client sent no
+    valid cookie where clients stay with their target. `error` is an ELB-style code. What did not happen is None.
+    """
+
+    ended: datetime
+    load_balancer: str
+    target_group: str | None
+    target: str | None
+    action: ActionName | None
+    elb_status: int | None
+    target_status: int | None
+    received_bytes: int
+    sent_bytes: int
+    target_time: float | None
+    connect_errors: int
+    sticky_miss: bool
+    error: str | None
+    # A call, because most records are counted and never printed.
+    entry: Callable[[], AccessEntry] = field(repr=False, compare=False)
+
+
+class AccessLog(Protocol):
+    """Reads the records of a data plane. Damaged lines are counted and skipped. For one thread at a time."""
+
+    @property
+    def path(self) -> Path:
+        """The file that the data plane writes. It may not exist yet."""
+
+    @property
+    def unreadable(self) -> int:
+        """The number of damaged lines that this object has skipped so far."""
+
+    def newest_first(self) -> Iterator[AccessRecord]:
+        """Yield every record that is kept, the newest first."""
+
+    def appended(self) -> Iterator[AccessRecord]:
+        """Yield the records since the previous call, oldest first. The first call starts at the oldest in the file."""
+
+    def skip(self) -> None:
+        """Let the next `appended` start with records that are written from now on."""
+
+
+def load_balancer_name(owner: str, name: str) -> str:
+    """Return ELB's `app/NAME/ID`. The owner takes the place of the ID and makes the name unique."""
+    return f"app/{name}/{owner}"
+
+
+def target_group_name(owner: str, group: str) -> str:
+    """Return the name of a target group that is unique over all owners. Neither part contains a dot."""
+    return f"{owner}.{group}"

@@ -1,0 +1,83 @@
+"""HAProxy's access log as neutral records."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from functools import partial
+from pathlib import Path
+
+from pipeline.balancer.access import AccessRecord
+from pipeline.balancer.haproxy.log_entry import entry_from_line
+from pipeline.balancer.haproxy.log_file import LogFile
+from pipeline.balancer.haproxy.log_line import AccessLogLine, datetime_from_milliseconds
+from pipeline.balancer.haproxy.log_outcome import RequestOutcome
+
+# HAProxy's codes for a cookie that led to no target: none, invalid, of a target that is down, expired, too old.
+_STICKY_MISSES = frozenset("NIDEO")
+_CONNECT_FAILURES = frozenset({"SC", "sC"})
+
+
+class LogReader:
+    """Reads raw lines. One that cannot be parsed is counted in `unreadable` and does not stop those after it."""
+
+    def __init__(self) -> None:
+        self.unreadable = 0
+
+    def records(self, raw_lines: Iterable[bytes]) -> Iterator[AccessRecord]:
+        """Yield a record for each line about a request."""
+        for raw in raw_lines:
+            try:
+                line = AccessLogLine.read(raw)
+            except ValueError:
+                self.unreadable += 1
+            else:
+                if line is not None:
+                    yield record_from_line(line)
+
+
+class HAProxyAccessLog:
+    """The `AccessLog` of HAProxy."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._file = LogFile(path)
+        self._reader = LogReader()
+
+    @property
+    def unreadable(self) -> int:
+        """The number of damaged lines that were skipped so far."""
+        return self._reader.unreadable
+
+    def newest_first(self) -> Iterator[AccessRecord]:
+        """Yield every record that is kept, the newest first."""
+        return self._reader.records(self._file.newest_first())
+
+    def appended(self) -> Iterator[AccessRecord]:
+        """Yield the records since the previous call."""
+        return self._reader.records(self._file.appended())
+
+    def skip(self) -> None:
+        """Let the next `appended` start with records that are written from now on."""
+        self._file.skip()
+
+
+def record_from_line(line: AccessLogLine) -> AccessRecord:
+    """Translate HAProxy's fields."""
+    outcome, numbers, termination = RequestOutcome.from_line(line), line.numbers, line.fields["termination"]
+    response = numbers["response"]
+    return AccessRecord(
+        ended=datetime_from_milliseconds(line.ended),
+        load_balancer=outcome.load_balancer,
+        target_group=outcome.target_group,
+        target=outcome.target,
+        action=outcome.action,
+        elb_status=outcome.elb_status,
+        target_status=outcome.target_status,
+        received_bytes=numbers["received_bytes"],
+        sent_bytes=numbers["sent_bytes"],
+        target_time=response / 1000 if response >= 0 else None,
+        connect_errors=max(numbers["retries"], 0) + (termination[:2] in _CONNECT_FAILURES),
+        sticky_miss=termination[2] in _STICKY_MISSES,
+        error=outcome.error_reason,
+        entry=partial(entry_from_line, line),
+    )
