@@ -1,9 +1,7 @@
-"""The public keys of an issuer of tokens (JWKS, RFC 7517), as PEM."""
+"""The public keys of a token issuer (JWKS, RFC 7517), as PEM."""
 
 from __future__ import annotations
 
-import base64
-import binascii
 import json
 import re
 from datetime import UTC, datetime, timedelta
@@ -15,16 +13,16 @@ from pipeline.base.errors import ConfigError
 from pipeline.base.schema import Model
 
 # Limits of ELB's jwt-validation action.
-_MOST_BYTES = 150 * 1024
-_MOST_KEYS = 10
+_MAX_BYTES = 150 * 1024
+_MAX_KEYS = 10
 MAX_AGE = timedelta(hours=1)
 """Keys that are older are read again."""
-# How long nobody asks again where an issuer has not answered.
+# The wait before an issuer that did not respond is asked again.
 _PAUSE = timedelta(minutes=1)
 
 
 class KeySet(Model):
-    """Keys by their id, and when they were read. `tried_at`: when somebody tried in vain to read them anew."""
+    """Keys by their ID, and the time when they were read. `tried_at` is the time of a later attempt that failed."""
 
     read_at: datetime
     tried_at: datetime | None = None
@@ -32,27 +30,23 @@ class KeySet(Model):
 
     @property
     def is_fresh(self) -> bool:
-        """Whether it need not be read again yet."""
+        """Return True if the keys need not be read again yet."""
         now = datetime.now(UTC)
         return now - self.read_at < MAX_AGE or (self.tried_at is not None and now - self.tried_at < _PAUSE)
 
     def tried(self) -> KeySet:
-        """It, after an attempt to read it anew that failed now."""
+        """Return the key set after an attempt to read it again that failed now."""
         return self.model_copy(update={"tried_at": datetime.now(UTC)})
 
 
 def read_key_set(source: str) -> KeySet:
-    """Read the keys at an https:// address or in a file. Raises `ConfigError` with what is wrong."""
-    content = download(source, _MOST_BYTES) if source.startswith("https://") else _from_file(source)
-    if len(content) > _MOST_BYTES:
-        raise ConfigError(f"{source} is larger than {_MOST_BYTES >> 10} KiB")
-    try:
-        found = json.loads(content)["keys"]
-        keys = {_id(key): _pem(key) for key in found if (key["kty"], key.get("use", "sig")) == ("RSA", "sig")}
-    except (ValueError, KeyError, TypeError, AttributeError, binascii.Error) as error:
-        raise ConfigError(f"{source} is no set of keys (JWKS): {error}") from error
-    if not 1 <= len(keys) <= _MOST_KEYS:
-        raise ConfigError(f"{source} holds {len(keys)} RSA keys for signing with an id; 1 to {_MOST_KEYS} are needed")
+    """Read the keys at an https:// URL or in a file. Raises `ConfigError` if a key is invalid or none is usable."""
+    content = download(source, _MAX_BYTES) if source.startswith("https://") else _from_file(source)
+    if len(content) > _MAX_BYTES:
+        raise ConfigError(f"{source} is larger than {_MAX_BYTES >> 10} KiB")
+    keys = _parse(source, content)
+    if not 1 <= len(keys) <= _MAX_KEYS:
+        raise ConfigError(f"{source} holds {len(keys)} RSA keys for signing with an ID; 1 to {_MAX_KEYS} are needed")
     return KeySet(read_at=datetime.now(UTC), keys=keys)
 
 
@@ -63,20 +57,30 @@ def _from_file(source: str) -> bytes:
         raise ConfigError(f"{source} cannot be read: {error.strerror}") from error
 
 
+def _parse(source: str, content: bytes) -> dict[str, str]:
+    """Return the RSA keys for signing. PyJWT's own `PyJWKSet` leaves out what it cannot use; here, that is refused."""
+    from jwt.exceptions import PyJWTError
+
+    try:
+        found = json.loads(content)["keys"]
+        return {_id(key): _pem(key) for key in found if (key["kty"], key.get("use", "sig")) == ("RSA", "sig")}
+    except KeyError as error:
+        raise ConfigError(f"{source} is not a valid key set (JWKS): {error} is missing") from error
+    except (ValueError, TypeError, AttributeError, PyJWTError) as error:
+        raise ConfigError(f"{source} is not a valid key set (JWKS): {error}") from error
+
+
 def _id(key: dict[str, Any]) -> str:
     kid = str(key["kid"])
     if not re.fullmatch(r"[ -~]{1,256}", kid) or kid == "}":
-        raise ValueError("the id of a key is not printable ASCII")
+        raise ValueError("the ID of a key is not printable ASCII")
     return kid
 
 
 def _pem(key: dict[str, Any]) -> str:
-    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicNumbers
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+    from jwt import PyJWK
 
-    numbers = RSAPublicNumbers(_number(key["e"]), _number(key["n"]))
-    return numbers.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
-
-
-def _number(text: str) -> int:
-    return int.from_bytes(base64.urlsafe_b64decode(f"{text}=="), "big")
+    # An issuer may publish more than the public members. The key's `alg` does not matter: signatures must be RS256.
+    public = PyJWK({name: key[name] for name in ("kty", "n", "e")}).key
+    return str(public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode())

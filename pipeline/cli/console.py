@@ -29,7 +29,7 @@ def show(drawn: RenderableType) -> None:
 
 def table(rows: Iterable[Iterable[str]], *header: str) -> Table:
     """Return a table without borders whose columns are as wide as their content."""
-    drawn = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    drawn = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="none")
     for name in header:
         drawn.add_column(name.upper(), no_wrap=True)
     for row in rows:

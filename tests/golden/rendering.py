@@ -22,7 +22,7 @@ from pipeline.balancer.jwks import read_keys, with_keys
 from pipeline.balancer.model import Declaration, Target
 from pipeline.balancer.registry import Phase, Registry
 from pipeline.balancer.registry_file import RegistryFile
-from tests.conftest import ROOT
+from tests.support.paths import ROOT
 
 FOLDER = Path(__file__).with_name("declarations")
 # HAProxy's threads depend on the machine, and go into the fingerprint: so their number is fixed, not masked.

@@ -97,7 +97,7 @@ def test_too_slow(issuer: Issuer) -> None:
 def test_without_any_keys_a_failure_is_told(issuer: Issuer) -> None:
     """There is nothing to go on with."""
     issuer.content = b"{}"
-    with pytest.raises(ConfigError, match="is no set of keys"):
+    with pytest.raises(ConfigError, match="is not a valid key set"):
         read_keys(trusting(issuer.url()))
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from jwt.algorithms import RSAAlgorithm
 from pydantic import BaseModel, ValidationError
 
@@ -252,37 +253,48 @@ def keys_of(directory: Path, *keys: Any) -> dict[str, str]:
 
 
 def test_keys_are_read(tmp_path: Path) -> None:
-    """RSA keys for signing are read by their id; those for something else are left out."""
+    """RSA keys for signing are read by their ID, whatever `alg` they name; keys for something else are left out."""
     found = keys_of(
         tmp_path,
         {**JWK, "kid": "one"},
         {**JWK, "kid": "two", "use": "sig", "alg": "RS256"},
+        {**JWK, "kid": "five", "alg": "RSA1_5"},
         {**JWK, "kid": "three", "use": "enc"},
         {"kty": "EC", "kid": "four", "crv": "P-256", "x": "", "y": ""},
         {"kty": "oct"},
     )
-    assert set(found) == {"one", "two"}
-    assert all(pem.startswith("-----BEGIN PUBLIC KEY-----\n") for pem in found.values())
+    pem = PUBLIC.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+    assert found == {"one": pem, "two": pem, "five": pem}
+
+
+def test_only_the_public_half_of_a_key_is_read(tmp_path: Path) -> None:
+    """An issuer that publishes a private key by mistake gives away nothing more through the balancer's files."""
+    private = generate_private_key(65537, 2048)
+    pem = private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+    assert keys_of(tmp_path, {**json.loads(RSAAlgorithm.to_jwk(private)), "kid": "a"}) == {"a": pem}
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("{", "is no set of keys (JWKS)"),
-        ("[]", "is no set of keys (JWKS)"),
-        ('{"keys": 1}', "is no set of keys (JWKS)"),
-        ('{"keys": ["a"]}', "is no set of keys (JWKS)"),
-        ('{"keys": []}', "holds 0 RSA keys for signing with an id; 1 to 10 are needed"),
-        (json.dumps({"keys": [JWK]}), "is no set of keys (JWKS)"),
-        (json.dumps({"keys": [{**JWK, "kid": "a", "n": "!"}]}), "is no set of keys (JWKS)"),
-        (json.dumps({"keys": [{**JWK, "kid": "a\nglobal"}]}), "the id of a key is not printable ASCII"),
-        (json.dumps({"keys": [{**JWK, "kid": ""}]}), "the id of a key is not printable ASCII"),
+        ("{", "is not a valid key set (JWKS)"),
+        ("[]", "is not a valid key set (JWKS)"),
+        ('{"keys": 1}', "is not a valid key set (JWKS)"),
+        ('{"keys": ["a"]}', "is not a valid key set (JWKS)"),
+        ('{"keys": []}', "holds 0 RSA keys for signing with an ID; 1 to 10 are needed"),
+        (json.dumps({"keys": [JWK]}), "is not a valid key set (JWKS): 'kid' is missing"),
+        (
+            json.dumps({"keys": [{**JWK, "kid": "a", "n": "!"}]}),
+            "(JWKS): Unable to construct key",
+        ),
+        (json.dumps({"keys": [{**JWK, "kid": "a\nglobal"}]}), "the ID of a key is not printable ASCII"),
+        (json.dumps({"keys": [{**JWK, "kid": ""}]}), "the ID of a key is not printable ASCII"),
         (json.dumps({"keys": [{**JWK, "kid": str(n)} for n in range(11)]}), "holds 11 RSA keys"),
         (json.dumps({"keys": [{**JWK, "kid": "a"}], "x": "x" * 2**18}), "is larger than 150 KiB"),
     ],
 )
 def test_refused_keys(tmp_path: Path, content: str, message: str) -> None:
-    """What is no set of keys, or could become something else in a configuration, is refused as a whole."""
+    """A file that is not a valid key set, or could become something else in a configuration, is refused as a whole."""
     file = tmp_path / "jwks.json"
     file.write_text(content)
     with pytest.raises(ConfigError) as refused:
