@@ -31,7 +31,7 @@ _FIRST_WINDOW = timedelta(seconds=10)
 def command(context: click.Context, watching: bool, as_json: bool) -> None:
     """Load balancers, listeners, rules, target groups and targets of every pipeline on this machine.
 
-    Starts the balancer where it has died. Needs no pipeline.yaml.
+    Starts the balancer if it is not running. Needs no pipeline.yaml.
     """
     if context.invoked_subcommand is None:
         look = _looks()

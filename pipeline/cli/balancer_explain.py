@@ -1,4 +1,4 @@
-"""`pipeline balancer explain`: which rule takes a request, and why not the ones before it."""
+"""`pipeline balancer explain`: the rule that takes a request, and the reason why the rules before it do not."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _PORTS = {"http": 80, "https": 443}
 
 @dataclass(frozen=True)
 class Explanation:
-    """What becomes of a request. `priority` is None for the default action."""
+    """The rule that takes a request, and the rules that do not. `priority` is None for the default action."""
 
     shared: SharedListener
     misses: Sequence[Mismatch]
@@ -40,7 +40,10 @@ class Explanation:
 @click.option("--source", default="127.0.0.1", show_default=True, metavar="IP", help="Where it comes from.")
 @json_option
 def command(url: str, headers: tuple[str, ...], method: str, source: str, as_json: bool) -> None:
-    """Say which rule takes a request for URL, why those before it do not, and where it goes. Sends nothing."""
+    """Show which rule takes a request for URL, why the rules before it do not, and where the request goes.
+
+    No request is sent.
+    """
     from pipeline.balancer.balancer import Balancer
 
     split = _split(url)
@@ -63,7 +66,7 @@ def _split(url: str) -> SplitResult:
 
 
 def _listener(listeners: Sequence[SharedListener], split: SplitResult) -> SharedListener:
-    """The listener on the URL's port. Raises `ConfigError` where there is none that speaks its protocol."""
+    """Return the listener on the URL's port. Raises `ConfigError` if there is none for its protocol."""
     from pipeline.cli.balancer_format import listener_in_words
 
     port = split.port or _PORTS[split.scheme]

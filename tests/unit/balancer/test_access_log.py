@@ -24,6 +24,34 @@ def entry(changes: dict[str, str] | None = None, **more: str) -> AccessEntry:
     return record(changes, **more).entry()
 
 
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({}, ("app/edge/shop", "shop.web", "10.1.0.3:8080", "forward", 200, 200, 48, 51, 0.04, 0, False, None)),
+        (
+            {**_NO_ANSWER, "status": "503", "termination": "SCNN", "retries": "+2", "backend": "billing.api.open"},
+            (
+                *("app/edge/shop", "billing.api", "10.1.0.3:8080", "forward", 503, None, 48, 51, None, 3, True),
+                "TargetConnectionError",
+            ),
+        ),
+        (
+            {**REFUSED, "status": "405"},
+            ("app/edge/shop", None, None, None, 405, None, 48, 51, None, 0, False, "MethodNotAllowed"),
+        ),
+    ],
+)
+def test_record(fields: dict[str, str], expected: tuple[object, ...]) -> None:
+    """A record holds names, codes and seconds, and None for what did not happen."""
+    found = record(fields)
+    assert (
+        *(found.load_balancer, found.target_group, found.target, found.action, found.elb_status, found.target_status),
+        *(found.received_bytes, found.sent_bytes, found.target_time, found.connect_errors, found.sticky_miss),
+        found.error,
+    ) == expected
+    assert found.ended == found.entry().time
+
+
 def test_elbs_line() -> None:
     """All thirty fields, in ELB's order and form."""
     assert as_line(entry()) == (
