@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -12,9 +12,7 @@ from click.testing import CliRunner
 from pipeline.balancer.balancer import Balancer
 from pipeline.balancer.model import TargetHealth, TargetState
 from pipeline.balancer.registry import Phase
-from pipeline.balancer.telemetry.log_file import LogFile
 from pipeline.balancer.telemetry.metrics import Metrics
-from pipeline.balancer.telemetry.reading import Reading
 from pipeline.balancer.telemetry.traffic import Traffic
 from pipeline.cli.main import cli
 from tests.golden.golden_file import Golden
@@ -55,10 +53,9 @@ def test_the_metrics_are_the_same(recorded_home: Path, golden: Golden) -> None:
 @pytest.mark.parametrize("seconds", [10, 600])
 def test_the_rates_are_the_same(seconds: int, recorded_home: Path, golden: Golden) -> None:
     """Requests and errors of the last while before the end of the log are the golden ones."""
-    log = LogFile(recorded_home / "balancer" / "access.log")
-    newest = next(Reading().lines(log.newest_first())).ended / 1000
-    begin, end = (datetime.fromtimestamp(moment, UTC) for moment in (newest - seconds, newest))
-    traffic = Traffic.since(begin, end, Reading().lines(log.newest_first()))
+    balancer = Balancer(recorded_home / "balancer")
+    end = next(balancer.access_log().newest_first()).ended
+    traffic = Traffic.since(end - timedelta(seconds=seconds), end, balancer.access_log().newest_first())
     found = {
         f"{group} {target}": {
             "requests": traffic.requests[group, target],

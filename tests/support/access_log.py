@@ -45,9 +45,9 @@ SERVED = {
     "classification": "-",
 }
 # Requests that HAProxy sent to no target.
-_NO_TARGET = {"target": "-:-", "server": "<NOSRV>", "target_status": "-", "queue": "-1", "connect": "-1"}
+NO_TARGET = {"target": "-:-", "server": "<NOSRV>", "target_status": "-", "queue": "-1", "connect": "-1"}
 NO_ANSWER = {"target_status": "-", "response": "-1", "transfer": "-1"}
-OWN = {**_NO_TARGET, **NO_ANSWER, "termination": "LR--"}
+OWN = {**NO_TARGET, **NO_ANSWER, "termination": "LR--"}
 REFUSED = {**OWN, "request": "-1", "method": "<BADREQ>", "uri": "<BADREQ>", "version": "<BADREQ>", "rule": "-"}
 REFUSED |= {"backend": "shop.edge.8080", "host": "-", "user_agent": "-"}
 TLS = {"cipher": "TLS_AES_128_GCM_SHA256", "tls_version": "TLSv1.3"}

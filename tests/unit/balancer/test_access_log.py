@@ -29,7 +29,7 @@ def entry(changes: dict[str, str] | None = None, **more: str) -> AccessEntry:
     [
         ({}, ("app/edge/shop", "shop.web", "10.1.0.3:8080", "forward", 200, 200, 48, 51, 0.04, 0, False, None)),
         (
-            {**_NO_ANSWER, "status": "503", "termination": "SCNN", "retries": "+2", "backend": "billing.api.open"},
+            {**NO_ANSWER, "status": "503", "termination": "SCNN", "retries": "+2", "backend": "billing.api.open"},
             (
                 *("app/edge/shop", "billing.api", "10.1.0.3:8080", "forward", 503, None, 48, 51, None, 3, True),
                 "TargetConnectionError",
