@@ -1,0 +1,91 @@
+"""Time, for everything that waits or measures."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from pathlib import Path
+from threading import TIMEOUT_MAX, Event
+from typing import Protocol
+
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """A moment that a later process can count from.
+
+    `wall` is for people, in UTC. `seconds` is CLOCK_BOOTTIME in the boot of the kernel that `boot` names. `boot` is
+    empty where only the wall time is known.
+    """
+
+    wall: datetime
+    boot: str
+    seconds: float
+
+    @classmethod
+    def from_wall(cls, wall: datetime) -> Stamp:
+        """Return the stamp of a moment of which only the wall time is known."""
+        return cls(wall, "", 0.0)
+
+    def since(self, earlier: Stamp) -> timedelta:
+        """Return the time from an earlier stamp to this one.
+
+        Counts boot time when both stamps are of one boot, which no change of the wall clock affects. Counts wall time
+        otherwise. Never negative.
+        """
+        if self.boot and self.boot == earlier.boot:
+            passed = timedelta(seconds=self.seconds - earlier.seconds)
+        else:
+            passed = self.wall - earlier.wall
+        return max(passed, timedelta(0))
+
+
+class Clock(Protocol):
+    """Time, for everything that waits or measures. Safe from any thread.
+
+    A fake clock moves only when its test says so.
+    """
+
+    def now(self) -> Stamp:
+        """Return the present moment."""
+
+    def since(self, stamp: Stamp) -> timedelta:
+        """Return how long ago a stamp was taken: by boot time within one boot, else by wall time. Never negative."""
+
+    def monotonic(self) -> float:
+        """Return seconds from an arbitrary start, for deadlines within this process."""
+
+    def wait(self, event: Event, timeout: timedelta) -> bool:
+        """Wait until `event` is set or `timeout` is over. Return whether it is set. The only way to sleep."""
+
+
+class SystemClock:
+    """The clock of the machine. Its boot time counts on while the machine sleeps."""
+
+    def now(self) -> Stamp:
+        """Return the present moment."""
+        return Stamp(datetime.now(UTC), _boot_id(), time.clock_gettime(time.CLOCK_BOOTTIME))
+
+    def since(self, stamp: Stamp) -> timedelta:
+        """Return how long ago a stamp was taken."""
+        return self.now().since(stamp)
+
+    def monotonic(self) -> float:
+        """Return seconds from an arbitrary start."""
+        return time.monotonic()
+
+    def wait(self, event: Event, timeout: timedelta) -> bool:
+        """Wait until `event` is set or `timeout` is over."""
+        return event.wait(min(max(timeout.total_seconds(), 0.0), TIMEOUT_MAX))
+
+
+@cache
+def _boot_id() -> str:
+    # Stamps without it fall back on the wall time, as those of another boot do.
+    try:
+        return _BOOT_ID.read_text().strip()
+    except OSError:
+        return ""
