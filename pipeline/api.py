@@ -16,6 +16,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import IO, Protocol
 
+from pipeline.base.clock import Clock, SystemClock
 from pipeline.base.errors import Cancelled
 from pipeline.base.home import Home
 from pipeline.config.load import CommittedFile, Configuration
@@ -101,6 +102,7 @@ class StageContext:
     force: bool = False
     work: Work = field(default_factory=Work)
     cancelled: threading.Event = field(default_factory=threading.Event)
+    clock: Clock = field(default_factory=SystemClock)
 
     def check_cancelled(self) -> None:
         """Raise `Cancelled` when the user asked to stop. Stages call this wherever they wait."""

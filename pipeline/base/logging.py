@@ -6,6 +6,7 @@ Our modules and the libraries say it by Python's `logging`; what a thread is abo
 from __future__ import annotations
 
 import logging
+import warnings
 
 import structlog
 from structlog.typing import Processor
@@ -24,6 +25,8 @@ def configure_logging(*, as_json: bool) -> None:
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=about, processors=shown))
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
     logging.getLogger("pipeline").setLevel(logging.INFO)
+    # watchdog adds a folder twice that is made and filled while it is being added, which does no harm.
+    warnings.filterwarnings("ignore", "Callback with id .* already exists", RuntimeWarning)
 
 
 def _rendering(*, as_json: bool) -> tuple[Processor, ...]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,8 +25,6 @@ def watch(folders: Mapping[Path, bool], relevant: Callable[[str], bool], changed
     """
     from watchdog.observers import Observer
 
-    # A folder that is made and filled while it is being added is added twice, which does no harm.
-    warnings.filterwarnings("ignore", "Callback with id .* already exists", RuntimeWarning)
     observer = Observer()
     try:
         for folder, recursive in folders.items():

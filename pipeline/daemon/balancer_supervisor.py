@@ -11,14 +11,16 @@ import select
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from datetime import timedelta
 
 from pipeline.balancer.balancer import Balancer
+from pipeline.base.clock import Clock
 from pipeline.base.errors import PenstockError
 from pipeline.event_kinds import EventKind
 
 # How often certificates that have changed are taken over.
 _RENEWAL = 60.0
-_PAUSE = 0.5
+_PAUSE = timedelta(seconds=0.5)
 # How late it may notice that it is to end.
 _LOOK = 2.0
 _logger = logging.getLogger(__name__)
@@ -27,9 +29,10 @@ _logger = logging.getLogger(__name__)
 class BalancerSupervisor:
     """Starts HAProxy again when it has died, in a thread. `tell` hears of it."""
 
-    def __init__(self, balancer: Balancer, tell: Callable[[EventKind, str], None]) -> None:
+    def __init__(self, balancer: Balancer, tell: Callable[[EventKind, str], None], clock: Clock) -> None:
         self._balancer = balancer
         self._tell = tell
+        self._clock = clock
         self._stopping = threading.Event()
         self._told = ""
         self._known: int | None = None
@@ -41,7 +44,7 @@ class BalancerSupervisor:
                 if self._look():
                     self._wait()
                 else:
-                    self._stopping.wait(_PAUSE)
+                    self._clock.wait(self._stopping, _PAUSE)
 
     def stop(self) -> None:
         """End soon."""
@@ -93,7 +96,7 @@ class BalancerSupervisor:
         except OSError:
             watched = None
         if watched is None:
-            self._stopping.wait(_PAUSE)
+            self._clock.wait(self._stopping, _PAUSE)
             return
         try:
             poll = select.poll()

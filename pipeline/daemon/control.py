@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 
 from pipeline.base.errors import ConfigError
 from pipeline.base.home import Home
@@ -78,8 +77,8 @@ class Control:
 
     def decide(self, name: str, number: int, *, granted: bool, by: str, comment: str) -> Run:
         """Answer a run that waits for approval."""
-        self.supervisor(name)
-        return gates.answer(self.store, name, number, Approval(granted, by, comment, datetime.now(UTC)))
+        now = self.supervisor(name).served_file.pipeline_context.clock.now().wall
+        return gates.answer(self.store, name, number, Approval(granted, by, comment, now))
 
     def close_transition(self, name: str, stage: str, reason: str) -> None:
         """Let no run into a stage."""

@@ -8,9 +8,11 @@ import logging
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
+from datetime import timedelta
 from pathlib import Path
 
 from pipeline.balancer.balancer import Balancer
+from pipeline.base.clock import Clock, SystemClock
 from pipeline.base.errors import ConfigError, PenstockError, StoreFault
 from pipeline.base.home import Home
 from pipeline.daemon.balancer_supervisor import BalancerSupervisor
@@ -22,7 +24,7 @@ from pipeline.store.records import Trigger
 from pipeline.store.store import Store
 from pipeline.triggers.spool import Spool
 
-_REFRESH = 1.0
+_REFRESH = timedelta(seconds=1)
 _logger = logging.getLogger(__name__)
 # As Python has it by itself: objects of each generation that are made before it looks for garbage among them.
 _GARBAGE = (700, 10, 10)
@@ -50,16 +52,18 @@ class Daemon:
         files: Sequence[Path],
         listeners: Sequence[Listener] = (),
         parameters: Mapping[str, str] | None = None,
+        clock: Clock | None = None,
     ) -> None:
         self.home = home
         self.store = store
         self._listeners = listeners
-        served_file = [ServedFile(file, home, store, listeners, parameters) for file in files]
-        self.supervisors = {s.name: PipelineSupervisor(s) for s in served_file}
+        self._clock = clock or SystemClock()
+        served_file = [ServedFile(file, home, store, listeners, parameters, self._clock) for file in files]
+        self.supervisors = {s.name: PipelineSupervisor(s, self._clock) for s in served_file}
         if len(self.supervisors) < len(served_file):
             raise ConfigError("two of the files have the same name", hint="each pipeline has a name of its own")
         self._spool = Spool(home.spool)
-        self._balancer_supervisor = BalancerSupervisor(Balancer(home.balancer), self._tell_all)
+        self._balancer_supervisor = BalancerSupervisor(Balancer(home.balancer), self._tell_all, self._clock)
         self._notified = threading.Event()
         self._ending = threading.Event()
         self._reloading = threading.Event()
@@ -83,7 +87,7 @@ class Daemon:
                 except (PenstockError, OSError) as error:
                     # With no descriptor or no room on the disk left for a while, what is served is served on.
                     _logger.warning("looking around: %s", error)
-                self._notified.wait(_REFRESH)
+                self._clock.wait(self._notified, _REFRESH)
                 self._notified.clear()
 
     def _look(self) -> None:

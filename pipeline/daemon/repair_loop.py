@@ -5,8 +5,11 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from datetime import timedelta
 
 from pipeline.api import Drift
+from pipeline.base.backoff import Backoff
+from pipeline.base.clock import Clock
 from pipeline.base.errors import Cancelled, PenstockError
 from pipeline.event_kinds import EventKind
 from pipeline.events import Events
@@ -14,31 +17,31 @@ from pipeline.runner.context import PipelineContext
 from pipeline.runner.deploy_lock import DeployLock
 from pipeline.runner.stages import load_deployer
 
-_LOOK = 1.0
-# What could not be mended is tried again after 1, 2, 4 … seconds.
-_LONGEST_WAIT = 300.0
+# What could not be repaired is tried again after 2, 4, 8 … seconds.
+_BACKOFF = Backoff(timedelta(seconds=1), timedelta(minutes=5))
 _logger = logging.getLogger(__name__)
 
 
 class RepairLoop:
     """The upkeep of one pipeline, in a thread. Gives way to deployments."""
 
-    def __init__(self, pipeline_context: Callable[[], PipelineContext], deploy_lock: DeployLock) -> None:
+    def __init__(self, pipeline_context: Callable[[], PipelineContext], deploy_lock: DeployLock, clock: Clock) -> None:
         self._pipeline_context = pipeline_context
         self._deploy_lock = deploy_lock
+        self._clock = clock
         self._stopping = threading.Event()
         self._known: PipelineContext | None = None
         self._drift: Drift | None = None
         self._told: list[str] = []
-        self._failures = 0
+        self._backoff = _BACKOFF
 
     def run_forever(self) -> None:
         """Until `stop`."""
-        while not self._stopping.wait(self._pause()):
+        while not self._clock.wait(self._stopping, self._backoff.delay()):
             try:
                 self.look()
             except Exception:
-                self._failures += 1
+                self._backoff = self._backoff.after(succeeded=False)
                 _logger.exception("upkeep: a fault of Penstock itself")
         if self._drift is not None:
             self._drift.close()
@@ -78,13 +81,15 @@ class RepairLoop:
                 upkeep.repair(given_up)
             if self._told:
                 events.emit(EventKind.RECONCILE_REPAIRED, "everything is as it should be again")
-            self._told, self._failures = [], 0
+            self._told, self._backoff = [], _BACKOFF
         except Cancelled:
             events.emit(EventKind.RECONCILE_PREEMPTED, "gives way to a deployment")
         except PenstockError as error:
-            self._failures += 1
+            self._backoff = self._backoff.after(succeeded=False)
             text = self._pipeline_context().mask(error.message)
-            events.emit(EventKind.RECONCILE_FAILED, f"{text}; tried again in {self._pause():g} s")
+            events.emit(
+                EventKind.RECONCILE_FAILED, f"{text}; tried again in {self._backoff.delay().total_seconds():g} s"
+            )
 
     def _of(self, pipeline_context: PipelineContext, events: Events) -> Drift:
         """The upkeep of the served file as it is now."""
@@ -93,6 +98,3 @@ class RepairLoop:
                 self._drift.close()
             self._drift, self._known = load_deployer().drift(pipeline_context.stage_context(events)), pipeline_context
         return self._drift
-
-    def _pause(self) -> float:
-        return float(min(_LOOK * 2 ** min(self._failures, 16), _LONGEST_WAIT))

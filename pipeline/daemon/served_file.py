@@ -7,6 +7,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from pipeline.base.clock import Clock, SystemClock
 from pipeline.base.errors import ConfigError
 from pipeline.base.home import Home
 from pipeline.config.load import load
@@ -26,12 +27,14 @@ class ServedFile:
         store: Store,
         listeners: Sequence[Listener],
         parameters: Mapping[str, str] | None = None,
+        clock: Clock | None = None,
     ) -> None:
         self.file = file.resolve()
         self._home = home
         self._store = store
         self._listeners = listeners
         self._parameters = dict(parameters or {})
+        self._clock = clock or SystemClock()
         self._read_at = self._stamp()
         self.pipeline_context = self._read()
         self.name = self.pipeline_context.pipeline
@@ -75,9 +78,8 @@ class ServedFile:
         return True
 
     def _read(self) -> PipelineContext:
-        return PipelineContext(
-            self._home, load(self.file, self._parameters), self._store, self._listeners, self._parameters
-        )
+        configuration = load(self.file, self._parameters)
+        return PipelineContext(self._home, configuration, self._store, self._listeners, self._parameters, self._clock)
 
     def _stamp(self) -> tuple[int, int] | None:
         try:

@@ -8,10 +8,13 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
+from datetime import timedelta
 from pathlib import Path
 
 from structlog.contextvars import bind_contextvars
 
+from pipeline.base.backoff import Backoff
+from pipeline.base.clock import Clock
 from pipeline.base.errors import ConfigError, LockHeld, PenstockError
 from pipeline.base.lock import work_lock
 from pipeline.daemon.repair_loop import RepairLoop
@@ -26,21 +29,22 @@ from pipeline.runner.ref_tracker import RefTracker
 from pipeline.runner.stages import load_source
 from pipeline.store.records import Trigger
 
-_RETRY = (0.2, 5.0)
-_LONGEST = 60.0
+_TAKE_OVER = Backoff(timedelta(seconds=0.2), timedelta(seconds=5))
+_RESTART = Backoff(timedelta(seconds=0.2), timedelta(minutes=1))
 _logger = logging.getLogger(__name__)
 
 
 class PipelineSupervisor:
     """One served pipeline: its queue, its triggers, its upkeep. Holds the pipeline's lock while it serves."""
 
-    def __init__(self, served_file: ServedFile) -> None:
+    def __init__(self, served_file: ServedFile, clock: Clock) -> None:
         self.served_file = served_file
+        self._clock = clock
         self._deploy_lock = DeployLock()
-        self.queue_worker = QueueWorker(lambda: served_file.pipeline_context, self._deploy_lock)
+        self.queue_worker = QueueWorker(lambda: served_file.pipeline_context, self._deploy_lock, clock)
         self._ref_tracker = RefTracker(lambda: served_file.pipeline_context, self.queue_worker.wake)
         self._trigger_loop = self._new_trigger_loop()
-        self._repair_loop = RepairLoop(lambda: served_file.pipeline_context, self._deploy_lock)
+        self._repair_loop = RepairLoop(lambda: served_file.pipeline_context, self._deploy_lock, clock)
         self._stopping = threading.Event()
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._serve, name=f"serve-{served_file.name}", daemon=True)
@@ -80,7 +84,7 @@ class PipelineSupervisor:
                     self._start(self._trigger_loop.run_forever, "lookout")
 
     def _new_trigger_loop(self) -> TriggerLoop:
-        return TriggerLoop(lambda: self.served_file.pipeline_context, self._ref_tracker)
+        return TriggerLoop(lambda: self.served_file.pipeline_context, self._ref_tracker, self._clock)
 
     def _serve(self) -> None:
         with ExitStack() as stack:
@@ -108,7 +112,7 @@ class PipelineSupervisor:
     def _supervise(self, work: Callable[[], None], name: str) -> None:
         """What ends by an error is begun again: nobody else would notice that it is gone."""
         bind_contextvars(pipeline=self.served_file.name)
-        pause = _RETRY[0]
+        backoff = _RESTART
         while not self._stopping.is_set():
             try:
                 work()
@@ -120,8 +124,8 @@ class PipelineSupervisor:
                     self.served_file.pipeline_context.events().emit(
                         EventKind.SERVE_FAILED, f"the {name} ended, and begins again: {text}"
                     )
-                self._stopping.wait(pause)
-                pause = min(2 * pause, _LONGEST)
+                self._clock.wait(self._stopping, backoff.delay())
+                backoff = backoff.after(succeeded=False)
             else:
                 return
 
@@ -144,20 +148,20 @@ class PipelineSupervisor:
 
     def _until_done(self, work: Callable[[], None]) -> bool:
         """Try until it goes well, telling each reason once. False when we are to stop first."""
-        told, pause = "", _RETRY[0]
+        told, backoff = "", _TAKE_OVER
         while not self._stopping.is_set():
             try:
                 work()
             except PenstockError as error:
                 if isinstance(error, ConfigError | LockHeld):
-                    pause = _RETRY[0]
+                    backoff = _TAKE_OVER
                 if error.message != told:
                     self.served_file.pipeline_context.events().emit(
                         EventKind.SUPERVISOR_BLOCKED, f"not served yet: {error.message}"
                     )
                     told = error.message
-                self._stopping.wait(pause)
-                pause = min(2 * pause, _RETRY[1])
+                self._clock.wait(self._stopping, backoff.delay())
+                backoff = backoff.after(succeeded=False)
             else:
                 return True
         return False

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-import random
 import threading
-import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import timedelta
 
-from pipeline.base.backoff import Pace
+from pipeline.base.backoff import Backoff
+from pipeline.base.clock import Clock
 from pipeline.base.errors import PenstockError, SystemFault
 from pipeline.event_kinds import EventKind
 from pipeline.runner.context import PipelineContext
@@ -19,30 +19,29 @@ from pipeline.runner.run import CONFIGURATION
 from pipeline.runner.stages import load_source
 from pipeline.store.queue import Request
 from pipeline.store.records import Trigger
-from pipeline.triggers.schedule import Moment, Schedule, local_zone
+from pipeline.triggers.schedule import Schedule, local_zone
 
 _REMOTE = timedelta(minutes=1)
 # A watch may miss a change, so the refs are listed at least this often.
 _SAFETY = timedelta(minutes=1)
-UNWATCHED_INTERVAL = timedelta(seconds=2)
-"""Time between two scans of a repository that cannot be watched."""
+_UNWATCHED = timedelta(seconds=2)
 # A schedule is never looked at later than this, whatever the machine's clock does.
-_TICK = 20.0
+_TICK = timedelta(seconds=20)
+# A clock that is a little behind, or a timeout that was rounded down, leads to one more look and not to many.
+_LEAST = timedelta(milliseconds=10)
+# A remote repository that fails is asked less often, and many do not ask one together.
+_MAX_BACKOFF = timedelta(minutes=15)
+_JITTER = 0.1
 _logger = logging.getLogger(__name__)
 
 
 class TriggerLoop:
     """One pipeline's triggers, in a thread. `call` may come from any other."""
 
-    def __init__(
-        self,
-        pipeline_context: Callable[[], PipelineContext],
-        ref_tracker: RefTracker,
-        unwatched_interval: timedelta = UNWATCHED_INTERVAL,
-    ) -> None:
+    def __init__(self, pipeline_context: Callable[[], PipelineContext], ref_tracker: RefTracker, clock: Clock) -> None:
         self._pipeline_context = pipeline_context
         self._ref_tracker = ref_tracker
-        self._unwatched_interval = unwatched_interval
+        self._clock = clock
         self._notified = threading.Event()
         self._trigger = Trigger.WATCH
         self._stopping = threading.Event()
@@ -60,46 +59,44 @@ class TriggerLoop:
 
     def run_forever(self) -> None:
         """Until `stop`."""
-        triggers = self._pipeline_context().configuration.pipeline.triggers
-        schedule = Schedule(triggers.schedule, local_zone(), datetime.now(UTC))
+        clock, triggers = self._clock, self._pipeline_context().configuration.pipeline.triggers
+        schedule = Schedule(triggers.schedule, local_zone(), clock.now().wall)
         with ExitStack() as stack:
-            pace, usual = self._observe(stack)
-            due, failures = 0.0, 0
+            backoff, usual = self._observe(stack)
+            due = clock.monotonic()
             while not self._stopping.is_set():
-                if self._notified.is_set() or time.monotonic() >= due:
+                if self._notified.is_set() or clock.monotonic() >= due:
                     trigger = self._trigger if self._notified.is_set() else usual
                     self._notified.clear()
-                    succeeded = self._look(trigger)
-                    pace, failures = pace.after(succeeded=succeeded), 0 if succeeded else failures + 1
-                    due = time.monotonic() + self._wait(pace, usual, failures)
-                schedule, moment = schedule.look(datetime.now(UTC))
-                if moment:
-                    self._run_on_schedule(moment.expression)
-                self._notified.wait(min(_TICK, due - time.monotonic(), _until(schedule.next())))
+                    backoff = backoff.after(succeeded=self._look(trigger))
+                    due = clock.monotonic() + _delay(backoff, usual).total_seconds()
+                schedule, due_time = schedule.advance(clock.now().wall)
+                if due_time:
+                    self._run_on_schedule(due_time.expression)
+                clock.wait(self._notified, max(_LEAST, min(self._until(due), self._until_due_time(schedule))))
 
-    def _wait(self, pace: Pace, usual: Trigger, failures: int) -> float:
-        """Seconds until the next look that nobody calls for."""
-        seconds = pace.wait(random.random).total_seconds()  # noqa: S311  # spreads the load, hides nothing
-        if usual is Trigger.WATCH and failures:
-            # Here nobody is spared by waiting; and what the watch told may have been what could not be looked at.
-            seconds = min(self._unwatched_interval.total_seconds() * 2 ** min(failures - 1, 5), _SAFETY.total_seconds())
-        return seconds
+    def _until(self, due: float) -> timedelta:
+        return timedelta(seconds=due - self._clock.monotonic())
 
-    def _observe(self, stack: ExitStack) -> tuple[Pace, Trigger]:
+    def _until_due_time(self, schedule: Schedule) -> timedelta:
+        due_time = schedule.next()
+        return min(_TICK, due_time.at - self._clock.now().wall) if due_time else _TICK
+
+    def _observe(self, stack: ExitStack) -> tuple[Backoff, Trigger]:
         """Begin to watch, where that can be done; how often to look besides, and what a look is then called."""
         pipeline_context, source = self._pipeline_context(), load_source()
         triggers, context = pipeline_context.configuration.pipeline.triggers, pipeline_context.stage_context()
         if source.git_directory(context) is None:
-            return Pace(triggers.poll or _REMOTE), Trigger.POLL
+            return _polling(triggers.poll or _REMOTE), Trigger.POLL
         if triggers.watch:
             try:
                 stack.enter_context(source.watch(context, lambda: self.notify(Trigger.WATCH)))
             except (SystemFault, OSError) as error:
-                seconds = self._unwatched_interval.total_seconds()
+                seconds = _UNWATCHED.total_seconds()
                 text = f"cannot watch the repository, looking every {seconds:g} s instead: {error}"
                 pipeline_context.events().emit(EventKind.TRIGGER_POLLING, text)
-                return Pace(min(triggers.poll or self._unwatched_interval, self._unwatched_interval)), Trigger.POLL
-        return Pace(triggers.poll or _SAFETY), Trigger.POLL if triggers.poll else Trigger.WATCH
+                return _polling(min(triggers.poll or _UNWATCHED, _UNWATCHED)), Trigger.POLL
+        return _polling(triggers.poll or _SAFETY), Trigger.POLL if triggers.poll else Trigger.WATCH
 
     def _look(self, trigger: Trigger) -> bool:
         try:
@@ -127,6 +124,13 @@ class TriggerLoop:
             _logger.warning("the schedule %s: %s", expression, error.message)
 
 
-def _until(moment: Moment | None) -> float:
-    """The seconds until then, never none: a clock that is a little behind is looked at again."""
-    return max(0.01, (moment.at - datetime.now(UTC)).total_seconds()) if moment else _TICK
+def _polling(interval: timedelta) -> Backoff:
+    return Backoff(interval, max(interval, _MAX_BACKOFF), _JITTER)
+
+
+def _delay(backoff: Backoff, usual: Trigger) -> timedelta:
+    """Return the time until the next scan that nothing calls for."""
+    if usual is Trigger.WATCH and backoff.failures:
+        # A local repository needs no sparing, and the scan that failed may have been for what the watch reported.
+        return replace(Backoff(_UNWATCHED, _SAFETY), failures=backoff.failures - 1).delay()
+    return backoff.delay()

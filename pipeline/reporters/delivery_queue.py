@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from datetime import timedelta
 from queue import SimpleQueue
 
+from pipeline.base.backoff import Backoff
+from pipeline.base.clock import Clock
 from pipeline.base.errors import PenstockError
 from pipeline.base.masking import Mask
 from pipeline.config.secrets import Secrets
@@ -13,23 +16,24 @@ from pipeline.reporters.report import Report
 from pipeline.reporters.reporter import DeliveryFailed, Reporter
 
 ATTEMPTS = 5
-# The longest that somebody who asks to be left alone is left alone.
-_LONGEST_S = 60.0
+_BACKOFF = Backoff(timedelta(seconds=1))
+# A receiver that asks for a longer pause (Retry-After) is not waited for longer than this.
+_MAX_PAUSE = timedelta(minutes=1)
 
 # Told of a message that did not arrive: the reporter's name, and why, without secrets.
 Failed = Callable[[str, str], None]
 
 
 class DeliveryQueue:
-    """Brings messages to a reporter, in order, each tried up to five times. `pause` is the first wait, in seconds."""
+    """Brings messages to a reporter, in order. Each is tried up to five times, 1, 2, 4 and 8 seconds apart."""
 
-    def __init__(self, name: str, reporter: Reporter, secrets: Secrets, failed: Failed, pause: float = 1.0) -> None:
+    def __init__(self, name: str, reporter: Reporter, secrets: Secrets, failed: Failed, clock: Clock) -> None:
         self.needs_commit = reporter.needs_commit
         self._name = name
         self._reporter = reporter
         self._secrets = secrets
         self._failed = failed
-        self._pause = pause
+        self._clock = clock
         self._queue: SimpleQueue[Report | None] = SimpleQueue()
         self._given_up = threading.Event()
         self._thread = threading.Thread(target=self._work, name=f"reporter {name}", daemon=True)
@@ -58,7 +62,7 @@ class DeliveryQueue:
 
     def _deliver(self, report: Report) -> str:
         """Why it did not arrive; nothing when it did."""
-        reason = ""
+        reason, backoff = "", _BACKOFF
         for attempt in range(ATTEMPTS):
             try:
                 self._reporter.report(report, self._secrets.resolve)
@@ -66,8 +70,10 @@ class DeliveryQueue:
                 reason = str(error)
                 if not error.retryable or attempt == ATTEMPTS - 1:
                     return reason
-                if self._given_up.wait(min(_LONGEST_S, max(error.retry_after, self._pause * 2**attempt))):
+                asked = timedelta(seconds=min(error.retry_after, _MAX_PAUSE.total_seconds()))
+                if self._clock.wait(self._given_up, min(_MAX_PAUSE, max(asked, backoff.delay()))):
                     return reason
+                backoff = backoff.after(succeeded=False)
             except PenstockError as error:
                 return error.message
             except Exception as error:  # noqa: BLE001  # whatever somebody's reporter raises: the run goes on

@@ -6,6 +6,7 @@ import time
 from contextlib import suppress
 from typing import cast
 
+from pipeline.base.clock import Clock
 from pipeline.base.errors import StoreFault
 from pipeline.config.load import Configuration
 from pipeline.event_kinds import EventKind
@@ -20,18 +21,16 @@ class ReporterDispatcher:
     """Tells each reporter of the configuration of every `run.*` event. Never raises, and never keeps the run waiting.
 
     Subscribe `hear` to the run's events. A message that does not arrive becomes the event `reporter.failed`, with the
-    fields `reporter` and `reason`. `pause` is the wait before a second try, in seconds; it doubles with each.
+    fields `reporter` and `reason`.
     """
 
-    def __init__(
-        self, configuration: Configuration, run: int, store: Store, events: Events, *, pause: float = 1.0
-    ) -> None:
+    def __init__(self, configuration: Configuration, run: int, store: Store, events: Events, clock: Clock) -> None:
         self._run = run
         self._store = store
         self._events = events
         self._withheld: Event | None = None
         self._deliveries = [
-            DeliveryQueue(name, cast("Reporter", reporter), configuration.secrets, self._failed, pause)
+            DeliveryQueue(name, cast("Reporter", reporter), configuration.secrets, self._failed, clock)
             for name, reporter in configuration.pipeline.reporters.items()
         ]
 

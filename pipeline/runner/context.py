@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 from pipeline.api import RunLog, StageContext
+from pipeline.base.clock import Clock, SystemClock
 from pipeline.base.errors import PenstockError
 from pipeline.base.home import Home
 from pipeline.base.masking import Mask
@@ -36,6 +37,7 @@ class PipelineContext:
     store: Store
     listeners: Sequence[Listener] = ()
     parameters: Mapping[str, str] = field(default_factory=dict)
+    clock: Clock = field(default_factory=SystemClock)
 
     @property
     def pipeline(self) -> str:
@@ -84,6 +86,7 @@ class PipelineContext:
             log=log or NullLog(),
             requested=requested,
             cancelled=cancelled or threading.Event(),
+            clock=self.clock,
         )
 
 

@@ -5,9 +5,10 @@ Whoever closes, opens or answers writes it down, and the process that works on t
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import timedelta
 
 from pipeline.api import StageContext
+from pipeline.base.clock import Stamp
 from pipeline.base.errors import ConfigError, StageFailed, Superseded
 from pipeline.base.quantity import format_duration
 from pipeline.config.steps import Approval
@@ -17,7 +18,7 @@ from pipeline.store import records
 from pipeline.store.records import Run, RunKind
 from pipeline.store.store import Store
 
-_LOOK = 0.25
+_LOOK = timedelta(seconds=0.25)
 
 
 def pass_gates(context: StageContext, run: Run, stage: str) -> None:
@@ -35,7 +36,7 @@ def pass_gates(context: StageContext, run: Run, stage: str) -> None:
         if passage.waits_for != told:
             context.events.emit(EventKind.RUN_WAITING, f"run {run.number} waits for {passage.waits_for}", stage=stage)
             told = passage.waits_for
-        context.cancelled.wait(_LOOK)
+        context.clock.wait(context.cancelled, _LOOK)
         context.check_cancelled()
 
 
@@ -76,10 +77,10 @@ def _await_approval(context: StageContext, run: Run, approval: Approval) -> None
             text = f"run {run.number} waits {until} at most for approval: pipeline approve {run.number}"
             context.events.emit(EventKind.RUN_WAITING, text, stage="deploy")
             told = True
-        # Counted from when the run was asked for, so that a restart of ours does not begin it anew.
-        if datetime.now(UTC) - (run.queued_at or run.started_at) > approval.timeout:
+        # Counted from when the run was queued, so a restart of the daemon does not extend it.
+        if context.clock.since(Stamp.from_wall(run.queued_at or run.started_at)) > approval.timeout:
             raise StageFailed(f"nobody approved it within {format_duration(approval.timeout)}")
-        context.cancelled.wait(_LOOK)
+        context.clock.wait(context.cancelled, _LOOK)
         context.check_cancelled()
     answer = now.approval
     comment = f": {answer.comment}" if answer.comment else ""

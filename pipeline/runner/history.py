@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 from pipeline.runner.context import PipelineContext
 
@@ -11,7 +11,7 @@ from pipeline.runner.context import PipelineContext
 def prune(pipeline_context: PipelineContext) -> None:
     """Forget old runs as `retention` says, with their logs and artifacts."""
     retention, name = pipeline_context.configuration.pipeline.retention, pipeline_context.pipeline
-    since = datetime.now(UTC) - timedelta(days=retention.days) if retention.days else None
+    since = pipeline_context.clock.now().wall - timedelta(days=retention.days) if retention.days else None
     for number in pipeline_context.store.prune_history(
         name, retention.runs, succeeded=retention.keep_succeeded, since=since
     ):

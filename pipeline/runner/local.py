@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+from pipeline.base.clock import Clock, SystemClock
 from pipeline.base.errors import ConfigError, LockHeld
 from pipeline.base.home import Home
 from pipeline.base.lock import work_lock
@@ -35,8 +36,9 @@ class Runner:
         store: Store,
         listeners: Sequence[Listener] = (),
         cancelled: threading.Event | None = None,
+        clock: Clock | None = None,
     ) -> None:
-        self._pipeline_context = PipelineContext(home, configuration, store, listeners)
+        self._pipeline_context = PipelineContext(home, configuration, store, listeners, clock=clock or SystemClock())
         self._cancelled = cancelled or threading.Event()
         self._name = configuration.pipeline.name
 

@@ -8,9 +8,11 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 from structlog.contextvars import bind_contextvars
 
+from pipeline.base.clock import Clock
 from pipeline.base.errors import PenstockError
 from pipeline.event_kinds import EventKind
 from pipeline.runner.context import PipelineContext
@@ -20,8 +22,8 @@ from pipeline.runner.recovery import needs_recovery, recover
 from pipeline.runner.run import Execution
 from pipeline.store.records import Run
 
-# What another process writes into the queue is seen this many seconds later at most.
-_LOOK = 2.0
+# A run that another process queues is found this much later at most.
+_LOOK = timedelta(seconds=2)
 _logger = logging.getLogger(__name__)
 
 
@@ -41,9 +43,10 @@ class QueueWorker:
     `pipeline_context` is asked for at each run: the served file may have changed.
     """
 
-    def __init__(self, pipeline_context: Callable[[], PipelineContext], deploy_lock: DeployLock) -> None:
+    def __init__(self, pipeline_context: Callable[[], PipelineContext], deploy_lock: DeployLock, clock: Clock) -> None:
         self._pipeline_context = pipeline_context
         self._deploy_lock = deploy_lock
+        self._clock = clock
         self._active: dict[int, _ActiveRun] = {}
         self._lock = threading.Lock()
         self._wake = threading.Event()
@@ -65,7 +68,7 @@ class QueueWorker:
                 self._last_reported = ""
             except PenstockError as error:
                 self._emit_blocked(error.message)
-            self._wake.wait(_LOOK)
+            self._clock.wait(self._wake, _LOOK)
             self._wake.clear()
 
     def cancel(self, number: int) -> bool:

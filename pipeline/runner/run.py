@@ -172,7 +172,9 @@ class Execution:
         if not configuration.pipeline.reporters:
             yield
             return
-        reporting = ReporterDispatcher(configuration, self._run.number, self._store, events)
+        reporting = ReporterDispatcher(
+            configuration, self._run.number, self._store, events, self._pipeline_context.clock
+        )
         events.subscribe(reporting.on_event)
         try:
             yield

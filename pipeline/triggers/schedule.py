@@ -18,8 +18,8 @@ _CORRECTION = timedelta(hours=1)
 
 
 @dataclass(frozen=True, order=True)
-class Moment:
-    """When a schedule is due, and by which expression. `at` is in UTC, so that it can be compared and subtracted."""
+class DueTime:
+    """When a schedule is due, and by which expression. `at` is in UTC."""
 
     at: datetime
     expression: str
@@ -38,12 +38,12 @@ class Schedule:
     zone: tzinfo
     since: datetime
 
-    def next(self) -> Moment | None:
+    def next(self) -> DueTime | None:
         """The first moment after `since`, or None. When several expressions name it, the first of them is meant."""
         firsts = [moment for expression in self.expressions if (moment := next(self._moments(expression), None))]
         return min(firsts, key=lambda moment: moment.at, default=None)
 
-    def look(self, now: datetime) -> tuple[Schedule, Moment | None]:
+    def advance(self, now: datetime) -> tuple[Schedule, DueTime | None]:
         """What is due at `now`, and the schedule to go on with.
 
         However many moments have passed since the last look, because the machine slept, one is due: the first.
@@ -55,12 +55,12 @@ class Schedule:
         moment = self.next()
         return replace(self, since=now), moment if moment and moment.at <= now else None
 
-    def _moments(self, expression: str) -> Iterator[Moment]:
+    def _moments(self, expression: str) -> Iterator[DueTime]:
         after = self.since.astimezone(UTC)
         for local in CronSim(expression, self.since.astimezone(self.zone)):
             # In the second pass of an hour that comes twice, cronsim names what was due in the first.
             if (at := local.astimezone(UTC)) > after:
-                yield Moment(at, expression)
+                yield DueTime(at, expression)
 
 
 def local_zone() -> tzinfo:

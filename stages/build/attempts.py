@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
 from typing import Literal, TypeVar
 
 from pipeline.api import StageContext
+from pipeline.base.backoff import Backoff
 from pipeline.base.errors import EngineFault, PenstockError
 from pipeline.config.steps import Retry
 from pipeline.event_kinds import EventKind
@@ -14,11 +16,10 @@ from stages.build.failures import ServiceFailed, TestsFailed
 
 Cause = Literal["infrastructure", "failure"]
 T = TypeVar("T")
-# Seconds before the second try; the third comes after twice as long, and so on.
-_PAUSE = 0.5
-# Seconds that Docker is given to come back, as when it is restarted.
-_PATIENCE = 10
-_LOOK = 0.1
+_BACKOFF = Backoff(timedelta(seconds=0.5))
+# A Docker that is being restarted is back by then.
+_PATIENCE = timedelta(seconds=10)
+_LOOK = timedelta(seconds=0.1)
 
 
 class Attempts:
@@ -54,14 +55,15 @@ class Attempts:
         text = f"{ordinal(self.number)} try ({cause}): {error.message}"
         self._context.events.emit(self._retry, text, attempt=self.number, cause=cause, reason=error.message)
         if cause == "infrastructure":
-            self._context.cancelled.wait(_PAUSE * 2 ** (self.number - 2))
+            self._context.clock.wait(self._context.cancelled, replace(_BACKOFF, failures=self.number - 2).delay())
             self._await_engine()
         self._context.check_cancelled()
 
     def _await_engine(self) -> None:
-        deadline = time.monotonic() + _PATIENCE
-        while not self._answers() and time.monotonic() < deadline:
-            if self._context.cancelled.wait(_LOOK):
+        clock, cancelled = self._context.clock, self._context.cancelled
+        deadline = clock.monotonic() + _PATIENCE.total_seconds()
+        while not self._answers() and clock.monotonic() < deadline:
+            if clock.wait(cancelled, _LOOK):
                 return
 
 

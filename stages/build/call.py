@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import Future, wait
 from datetime import timedelta
@@ -30,10 +29,10 @@ def call(context: StageContext, engine: Engine, work: Callable[[EngineConnection
     thread = threading.Thread(target=_work, args=(work, connection, result), name="engine-call", daemon=True)
     thread.start()
     try:
-        deadline = time.monotonic() + limit.total_seconds()
+        deadline = context.clock.monotonic() + limit.total_seconds()
         while not wait([result], timeout=_LOOK).done:
             context.check_cancelled()
-            if time.monotonic() > deadline:
+            if context.clock.monotonic() > deadline:
                 raise TimeoutError
         return result.result()
     finally:

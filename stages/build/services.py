@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import secrets as randomness
-import time
 from contextlib import ExitStack
+from datetime import timedelta
 from typing import Self
 
 from pipeline.api import StageContext
@@ -18,7 +18,7 @@ from pipeline.event_kinds import EventKind
 from stages.build.failures import ServiceFailed
 from stages.build.readiness import probe
 
-_LOOK = 0.05
+_LOOK = timedelta(seconds=0.05)
 
 
 class Services:
@@ -43,7 +43,7 @@ class Services:
             stack.callback(self._engine.networks.remove_private, self.network)
             for name, service in self._services.items():
                 self._tasks[name] = stack.enter_context(self._task(name, service))
-            started = time.monotonic()
+            started = self._context.clock.monotonic()
             for name in self._services:
                 self._await_ready(name, started)
             self._leaving = stack.pop_all()
@@ -85,11 +85,11 @@ class Services:
             if ready():
                 break
             self._context.check_cancelled()
-            if time.monotonic() > deadline:
+            if self._context.clock.monotonic() > deadline:
                 limit = format_duration(readiness.timeout)
                 raise self._failed(name, f"service {name} was not ready within {limit}: {_refusal(readiness)}")
-            self._context.cancelled.wait(_LOOK)
-        seconds = round(time.monotonic() - started, 3)
+            self._context.clock.wait(self._context.cancelled, _LOOK)
+        seconds = round(self._context.clock.monotonic() - started, 3)
         self._context.events.emit(
             EventKind.SERVICE_READY, f"service {name} is ready after {seconds:.1f} s", service=name, seconds=seconds
         )

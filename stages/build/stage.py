@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import time
 from collections import deque
-from datetime import UTC, datetime
 
 from pipeline.api import Image, Outcome, Snapshot, StageContext
 from pipeline.base.errors import CacheVanished, EngineFault, StageFailed
@@ -166,11 +164,11 @@ class _Building:
             raise EngineFault(f"{what} was still being pulled after {format_duration(self._config.timeout)}") from None
 
     def _build(self) -> Image:
-        started = time.monotonic()
+        started = self._context.clock.monotonic()
         self._context.events.emit(EventKind.BUILD_STARTED, f"building {self._tag()}")
         image = self._send_until_whole()
         size = self._engine.images.size(image) / 1e6
-        took = time.monotonic() - started
+        took = self._context.clock.monotonic() - started
         self._context.events.emit(EventKind.BUILD_FINISHED, f"built {self._tag()} in {took:.1f} s, {size:.0f} MB")
         return Image(image, self._tag())
 
@@ -219,7 +217,7 @@ class _Building:
         return {
             f"{_OCI}revision": revision.sha,
             f"{_OCI}source": revision.source,
-            f"{_OCI}created": datetime.now(UTC).isoformat(timespec="seconds"),
+            f"{_OCI}created": self._context.clock.now().wall.isoformat(timespec="seconds"),
             f"{_OCI}version": revision.short,
             LABEL_PIPELINE: self._pipeline,
             LABEL_RUN: str(self._context.run),
@@ -238,7 +236,7 @@ class _Building:
             )
         self._context.events.emit(EventKind.TEST_STARTED, f"testing: {' '.join(tests.command)}")
         attempts, once = self._attempts("test"), ImageTests(self._context, self._engine, tests)
-        started = time.monotonic()
+        started = self._context.clock.monotonic()
 
         def attempt() -> TestReport | None:
             if attempts.number > 1:
@@ -249,7 +247,7 @@ class _Building:
         counts = f": {report}" if report else ""
         again = attempts.summary()
         self._context.events.emit(
-            EventKind.TEST_FINISHED, f"tests passed{again} in {time.monotonic() - started:.1f} s{counts}"
+            EventKind.TEST_FINISHED, f"tests passed{again} in {self._context.clock.monotonic() - started:.1f} s{counts}"
         )
         return f", tests passed{again}{counts}"
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import lru_cache
 
 from pipeline.api import StageContext
 from pipeline.balancer.balancer import Balancer
 from pipeline.balancer.model import TargetState
+from pipeline.base.backoff import Backoff
 from pipeline.engine.docker.engine import Engine
 from pipeline.event_kinds import EventKind
 from pipeline.store.records import Release
@@ -112,7 +113,7 @@ class ServiceDrift:
         began = {}
         for name in (replica.name for replica in replicas):
             known, seconds = self._began.get(name), replica_set.running_for(name)
-            if known and _may_be_as_old(known, seconds):
+            if known and _may_be_as_old(self._age(known), seconds):
                 began[name] = known
                 continue
             found = replica_set.inspect(name)
@@ -123,7 +124,7 @@ class ServiceDrift:
             if (
                 found.process_started_at > known
                 if known
-                else found.restarts > 0 and _age(found.process_started_at) < _LATELY
+                else found.restarts > 0 and self._age(found.process_started_at) < _LATELY
             ):
                 text = f"{name} had ended, and was started again"
                 self._context.events.emit(EventKind.TARGET_RESTARTED, text, target=name)
@@ -140,7 +141,11 @@ class ServiceDrift:
         return self._replica_sets[group]
 
     def _unhealthy_timeout(self, spec: ReleaseSpec) -> timedelta:
-        return min(spec.deploy.unhealthy_timeout * (1 << min(self._replaced, 16)), _LONGEST)
+        return Backoff(spec.deploy.unhealthy_timeout, _LONGEST, failures=self._replaced).delay()
+
+    def _age(self, began: datetime) -> float:
+        # Docker gives the wall time of a process's start, and no other.
+        return (self._context.clock.now().wall - began).total_seconds()
 
     def _undeclared(self, spec: ReleaseSpec) -> bool:
         return self._balancer.declaration(self._pipeline) != spec.balancer
@@ -167,10 +172,6 @@ def _missing(count: int, replicas: int) -> list[str]:
     return [f"{count - replicas} containers too many"] if count > replicas else []
 
 
-def _may_be_as_old(began: datetime, seconds: int | None) -> bool:
-    """Whether what has run for so many whole seconds (None: for long, or not at all) is what began then."""
-    return seconds is None or (seconds > _YOUNG and _age(began) < seconds + 1)
-
-
-def _age(began: datetime) -> float:
-    return (datetime.now(UTC) - began).total_seconds()
+def _may_be_as_old(age: float, seconds: int | None) -> bool:
+    """Return whether what has run for so many whole seconds (None: for long, or not at all) may be of that age."""
+    return seconds is None or (seconds > _YOUNG and age < seconds + 1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets as randomness
-import time
 from ipaddress import IPv4Address
 
 from pipeline.api import StageContext
@@ -31,7 +30,7 @@ def run_release_command(context: StageContext, engine: Engine, release: Release,
     context.events.emit(
         EventKind.RELEASE_COMMAND_STARTED, f"before release {release.number}: {' '.join(command.command)}"
     )
-    started = time.monotonic()
+    started = context.clock.monotonic()
     container = _container(context, engine, release, spec, command)
     with Task(engine.containers, container, lambda line: context.log.line("release", line)) as task:
         end = task.wait(command.timeout, command.stop_grace, context.cancelled)
@@ -42,7 +41,7 @@ def run_release_command(context: StageContext, engine: Engine, release: Release,
             raise StageFailed("the release command used more memory than deploy.memory allows: killed", tail=task.tail)
         if end.exit_code != 0:
             raise StageFailed(f"the release command failed with exit code {end.exit_code}", tail=task.tail)
-    seconds = round(time.monotonic() - started, 3)
+    seconds = round(context.clock.monotonic() - started, 3)
     context.events.emit(
         EventKind.RELEASE_COMMAND_FINISHED, f"the release command took {seconds:.1f} s", seconds=seconds
     )

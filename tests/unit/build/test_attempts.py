@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from pipeline.base.errors import Cancelled, EngineFault, PenstockError, StageFailed
 from pipeline.config.steps import Retry
 from pipeline.events import Event, Events
+from pipeline.testing.fakes.clock import FakeClock
 from stages.build.attempts import Attempts, ordinal
 from stages.build.failures import ServiceFailed, TestsFailed
 
@@ -19,6 +21,7 @@ class Context:
 
     def __init__(self) -> None:
         self.cancelled = threading.Event()
+        self.clock = FakeClock(auto_advance=True)
         self.heard: list[Event] = []
         self.events = Events("shop", 1)
         self.events.subscribe(self.heard.append)
@@ -88,11 +91,42 @@ def test_the_last_failure_says_which_try_it_was() -> None:
         attempts(Context(), Retry(failure=1)).run(Step(TestsFailed("exit code 1"), TestsFailed("exit code 2")))
 
 
+def test_each_wait_is_twice_as_long() -> None:
+    """Half a second at first."""
+    context, away = Context(), EngineFault("away")
+    assert attempts(context, Retry(infrastructure=4)).run(Step(away, away, away, away)) == "done"
+    assert [wait.total_seconds() for wait in context.clock.waits] == [0.5, 1, 2, 4]
+
+
+def test_failed_tests_are_run_again_at_once() -> None:
+    """Waiting makes no difference to them."""
+    context = Context()
+    assert attempts(context, Retry(failure=1)).run(Step(TestsFailed("exit code 1"))) == "done"
+    assert context.clock.waits == []
+
+
 def test_docker_is_waited_for() -> None:
     """Until it answers again."""
     answers = iter([False, False, True])
     assert attempts(Context(), Retry(), lambda: next(answers)).run(Step(EngineFault("away"))) == "done"
     assert list(answers) == []
+
+
+def test_docker_is_not_waited_for_without_end() -> None:
+    """After ten seconds the step is tried all the same."""
+    context = Context()
+    start = context.clock.now()
+    assert attempts(context, Retry(), lambda: False).run(Step(EngineFault("away"))) == "done"
+    assert timedelta(seconds=10) <= context.clock.since(start) < timedelta(seconds=11)
+
+
+def test_waiting_ends_when_it_is_cancelled() -> None:
+    """The step is not tried again."""
+    context, step = Context(), Step(EngineFault("away"))
+    context.clock.call_at(timedelta(seconds=3), context.cancelled.set)
+    with pytest.raises(Cancelled):
+        attempts(context, Retry(), lambda: False).run(step)
+    assert step.tries == 1
 
 
 def test_nothing_is_tried_again_for_somebody_who_cancelled() -> None:

@@ -15,6 +15,7 @@ from pipeline.events import Event, Events
 from pipeline.reporters.dispatcher import ReporterDispatcher
 from pipeline.store.records import RunState
 from pipeline.store.store import Store
+from pipeline.testing.fakes.clock import FakeClock
 from tests.support.started_runs import begin_run
 from tests.support.waiting import until
 from tests.unit.reporters.configuration import SHA, TOKEN, configured, masked
@@ -28,11 +29,12 @@ class Underway:
 
     def __init__(self, store: Store, path: Path, reporters: dict[str, Any], **secrets: str) -> None:
         self.store = store
+        self.clock = FakeClock(auto_advance=True)
         self.run = begin_run(store, "shop").number
         self.events = Events("shop", self.run, masked)
         self.heard: list[Event] = []
         self.reporting = ReporterDispatcher(
-            configured(reporters, path, **secrets), self.run, store, self.events, pause=0.01
+            configured(reporters, path, **secrets), self.run, store, self.events, self.clock
         )
         self.events.subscribe(self.heard.append)
         self.events.subscribe(self.reporting.on_event)
@@ -126,7 +128,20 @@ def test_a_forge_that_is_down_for_a_while(forge: Recorder, starts: Starts) -> No
     underway.finish()
     underway.reporting.close(10)
     assert [asked.data["state"] for asked in forge.asked] == ["pending"] * 5 + ["success"]
+    assert [wait.total_seconds() for wait in underway.clock.waits] == [1, 2, 4, 8]
     assert underway.failures == []
+
+
+@pytest.mark.parametrize(("asked", "waited"), [("3", 3), ("0", 1), ("86400", 60)])
+def test_a_forge_that_asks_for_a_pause(forge: Recorder, starts: Starts, asked: str, waited: int) -> None:
+    """Its Retry-After is kept, up to a minute."""
+    forge.answers = [(429, {"Retry-After": asked}, b"")]
+    underway = starts({"hub": hub(forge)})
+    underway.find()
+    underway.start()
+    underway.reporting.close(10)
+    assert [wait.total_seconds() for wait in underway.clock.waits] == [waited]
+    assert len(forge.asked) == 2
 
 
 def test_a_forge_that_stays_down(forge: Recorder, starts: Starts) -> None:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.base.errors import ConfigError
-from pipeline.triggers.schedule import Moment, Schedule, local_zone
+from pipeline.triggers.schedule import DueTime, Schedule, local_zone
 
 BERLIN = ZoneInfo("Europe/Berlin")
 # On 2026-03-29 at 2:00 it is 3:00 there; on 2026-10-25 at 3:00 it is 2:00 again.
@@ -26,7 +26,7 @@ def moments(expression: str, since: datetime, until: datetime) -> list[str]:
     """Everything that is due, as UTC, for who looks whenever something is."""
     schedule, due = Schedule((expression,), BERLIN, since), []
     while (moment := schedule.next()) and moment.at <= until:
-        schedule, found = schedule.look(moment.at)
+        schedule, found = schedule.advance(moment.at)
         assert found == moment
         due.append(f"{moment.at:%d %H:%M}")
     return due
@@ -35,28 +35,28 @@ def moments(expression: str, since: datetime, until: datetime) -> list[str]:
 def test_the_next_moment_says_by_which_expression() -> None:
     """Of several, the one that comes first is told; of two at once, the first in the list."""
     schedule = Schedule(("0 6 * * *", "30 4 * * *", "30 4 * * 2"), BERLIN, berlin("2026-11-24 01:00"))
-    assert schedule.next() == Moment(datetime(2026, 11, 24, 3, 30, tzinfo=UTC), "30 4 * * *")
+    assert schedule.next() == DueTime(datetime(2026, 11, 24, 3, 30, tzinfo=UTC), "30 4 * * *")
 
 
 def test_a_moment_is_due_from_when_it_comes() -> None:
     """Not a second before, and once only."""
     schedule = Schedule(("30 4 * * *",), BERLIN, berlin("2026-11-24 01:00"))
-    schedule, moment = schedule.look(berlin("2026-11-24 04:29:59"))
+    schedule, moment = schedule.advance(berlin("2026-11-24 04:29:59"))
     assert moment is None
-    schedule, moment = schedule.look(berlin("2026-11-24 04:30:00"))
-    assert moment == Moment(datetime(2026, 11, 24, 3, 30, tzinfo=UTC), "30 4 * * *")
-    schedule, moment = schedule.look(berlin("2026-11-24 04:30:00"))
+    schedule, moment = schedule.advance(berlin("2026-11-24 04:30:00"))
+    assert moment == DueTime(datetime(2026, 11, 24, 3, 30, tzinfo=UTC), "30 4 * * *")
+    schedule, moment = schedule.advance(berlin("2026-11-24 04:30:00"))
     assert moment is None
-    assert schedule.next() == Moment(datetime(2026, 11, 25, 3, 30, tzinfo=UTC), "30 4 * * *")
+    assert schedule.next() == DueTime(datetime(2026, 11, 25, 3, 30, tzinfo=UTC), "30 4 * * *")
 
 
 @pytest.mark.parametrize("expressions", [("* * * * *",), ("0 * * * *", "*/5 * * * *", "0 0 * * *")])
 def test_a_machine_that_slept_is_told_once(expressions: tuple[str, ...]) -> None:
     """However many moments it missed in a month, one is due, and the next is in the future."""
     schedule, now = Schedule(expressions, BERLIN, berlin("2026-11-01 00:00")), berlin("2026-12-01 00:00:30")
-    schedule, moment = schedule.look(now)
+    schedule, moment = schedule.advance(now)
     assert moment is not None
-    schedule, again = schedule.look(now)
+    schedule, again = schedule.advance(now)
     assert again is None
     following = schedule.next()
     assert following is not None
@@ -84,27 +84,27 @@ def test_what_is_due_every_half_hour_is_due_every_half_hour() -> None:
 def test_a_machine_that_slept_into_the_second_pass_is_told() -> None:
     """What was due in the first 2:30 is not lost on who wakes at the second 2:10, and does not come again at 2:30."""
     schedule = Schedule(("30 2 * * *",), BERLIN, berlin("2026-10-25 02:20"))
-    schedule, moment = schedule.look(berlin("2026-10-25 02:10", fold=1))
-    assert moment == Moment(datetime(2026, 10, 25, 0, 30, tzinfo=UTC), "30 2 * * *")
-    assert schedule.next() == Moment(datetime(2026, 10, 26, 1, 30, tzinfo=UTC), "30 2 * * *")
+    schedule, moment = schedule.advance(berlin("2026-10-25 02:10", fold=1))
+    assert moment == DueTime(datetime(2026, 10, 25, 0, 30, tzinfo=UTC), "30 2 * * *")
+    assert schedule.next() == DueTime(datetime(2026, 10, 26, 1, 30, tzinfo=UTC), "30 2 * * *")
 
 
 def test_a_corrected_clock_makes_nothing_due_twice() -> None:
     """Set back by a little just after a moment, it comes by it again, and nothing is due."""
     schedule = Schedule(("30 4 * * *",), BERLIN, berlin("2026-11-24 01:00"))
-    schedule, moment = schedule.look(berlin("2026-11-24 04:30:01"))
+    schedule, moment = schedule.advance(berlin("2026-11-24 04:30:01"))
     assert moment is not None
     for time in ("04:29:50", "04:30:00", "04:30:01", "04:31:00"):
-        schedule, moment = schedule.look(berlin(f"2026-11-24 {time}"))
+        schedule, moment = schedule.advance(berlin(f"2026-11-24 {time}"))
         assert moment is None
 
 
 def test_a_clock_that_was_wrong_does_not_stop_the_schedule() -> None:
     """Set back by a year, what is due is due again."""
     schedule = Schedule(("30 4 * * *",), BERLIN, berlin("2027-11-24 01:00"))
-    schedule, moment = schedule.look(berlin("2026-11-24 01:00"))
+    schedule, moment = schedule.advance(berlin("2026-11-24 01:00"))
     assert moment is None
-    schedule, moment = schedule.look(berlin("2026-11-24 04:30"))
+    schedule, moment = schedule.advance(berlin("2026-11-24 04:30"))
     assert moment is not None
 
 
@@ -112,7 +112,7 @@ def test_nothing_comes_of_no_expression() -> None:
     """Without expressions nothing is ever due."""
     schedule = Schedule((), BERLIN, berlin("2026-11-24 01:00"))
     assert schedule.next() is None
-    assert schedule.look(berlin("2027-11-24 01:00"))[1] is None
+    assert schedule.advance(berlin("2027-11-24 01:00"))[1] is None
 
 
 @given(
@@ -127,9 +127,9 @@ def test_a_look_tells_what_has_passed(minutes: int, slept: timedelta, expression
     schedule, expected = Schedule((expression,), BERLIN, began), Schedule((expression,), BERLIN, began).next()
     assert expected is not None
     assert expected.at > began.astimezone(UTC)
-    schedule, moment = schedule.look(now)
+    schedule, moment = schedule.advance(now)
     assert moment == (expected if expected.at <= now.astimezone(UTC) else None)
-    assert schedule.look(now)[1] is None
+    assert schedule.advance(now)[1] is None
 
 
 def test_the_zone_is_that_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:

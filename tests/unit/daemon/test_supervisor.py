@@ -1,0 +1,94 @@
+"""A pipeline is taken over as soon as that can be done, and what fails is begun again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from pipeline.base.home import Home
+from pipeline.base.lock import work_lock
+from pipeline.daemon.repair_loop import RepairLoop
+from pipeline.daemon.served_file import ServedFile
+from pipeline.daemon.supervisor import PipelineSupervisor
+from pipeline.daemon.trigger_loop import TriggerLoop
+from pipeline.runner.queue_worker import QueueWorker
+from pipeline.store.store import Store
+from pipeline.testing.fakes.clock import FakeClock
+from tests.support.repository import Work
+from tests.support.waiting import until
+
+PIPELINE = """\
+name: shop
+deploy: {target_group: web}
+balancer:
+  target_groups: {web: {port: 8080}}
+  load_balancers: {edge: {listeners: [{port: 8000, default_action: {forward: web}}]}}
+"""
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    return Home.locate({"PENSTOCK_HOME": str(tmp_path / "home")})
+
+
+@pytest.fixture
+def supervisor(tmp_path: Path, home: Home, clock: FakeClock) -> Iterator[PipelineSupervisor]:
+    work = Work(tmp_path)
+    file = work.path / "pipeline.yaml"
+    file.write_text(PIPELINE)
+    with Store(home.database) as store:
+        made = PipelineSupervisor(ServedFile(file, home, store, (), None, clock), clock)
+        yield made
+        made.stop(10)
+
+
+def messages(supervisor: PipelineSupervisor, kind: str) -> list[str]:
+    return [
+        event.message for event in supervisor.served_file.pipeline_context.store.events("shop") if event.kind == kind
+    ]
+
+
+def test_a_pipeline_that_a_command_works_on_is_taken_over_after_it(
+    supervisor: PipelineSupervisor, home: Home, clock: FakeClock
+) -> None:
+    """The lock is tried for every fifth of a second, and that it is held is said once."""
+    with work_lock(home.lock("shop"), "run of shop"):
+        supervisor.start()
+        assert [clock.advance_to_next_timeout().total_seconds() for _ in range(4)] == pytest.approx([0.2] * 4)
+        assert not supervisor.ready.is_set()
+    clock.advance_to_next_timeout()
+    until(supervisor.ready.is_set, "it is served")
+    assert len(messages(supervisor, "supervisor.blocked")) == 1
+
+
+def test_a_thread_that_fails_is_started_again(
+    supervisor: PipelineSupervisor, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Less and less often, and each failure is said."""
+    started: list[float] = []
+
+    def fail(_: QueueWorker) -> None:
+        started.append(clock.monotonic())
+        raise RuntimeError("a fault")
+
+    monkeypatch.setattr(QueueWorker, "run_forever", fail)
+    for other in (TriggerLoop, RepairLoop):
+        monkeypatch.setattr(other, "run_forever", lambda _: None)
+    supervisor.start()
+
+    def failed_four_times() -> bool:
+        clock.advance_to_next_timeout()
+        return len(started) >= 4
+
+    until(failed_four_times, "four starts", deadline=10)
+    gaps = [later - earlier for earlier, later in pairwise(started[:4])]
+    assert gaps == pytest.approx([0.2, 0.4, 0.8], abs=0.001)
+    assert len(messages(supervisor, "serve.failed")) >= 3

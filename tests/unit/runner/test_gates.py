@@ -1,0 +1,148 @@
+"""What a run waits for before a stage, and for how long."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from pipeline.api import StageContext
+from pipeline.base.errors import Cancelled, StageFailed, Superseded
+from pipeline.base.home import Home
+from pipeline.config.load import load
+from pipeline.events import Event
+from pipeline.runner.context import PipelineContext
+from pipeline.runner.gates import close, pass_gates, reopen
+from pipeline.store.queue import Request
+from pipeline.store.records import Approval, Run, Trigger
+from pipeline.store.store import Store
+from pipeline.testing.fakes.clock import FakeClock
+
+PIPELINE = """\
+name: shop
+deploy: {target_group: web, approval: {timeout: 1h}}
+balancer:
+  target_groups: {web: {port: 8080}}
+  load_balancers: {edge: {listeners: [{port: 8000, default_action: {forward: web}}]}}
+"""
+MINUTE = timedelta(minutes=1)
+
+
+@dataclass
+class Gates:
+    """A pipeline whose deployments need approval, on a clock that waiting moves."""
+
+    pipeline_context: PipelineContext
+    clock: FakeClock
+    heard: list[Event] = field(default_factory=list)
+
+    def queue_run(self) -> Run:
+        """Queue a run, and begin to work on it."""
+        self.pipeline_context.store.queue.put("shop", [Request(Trigger.WATCH)], mode="superseded")
+        run = self.pipeline_context.store.queue.claim("shop", "superseded")
+        assert run is not None
+        return run
+
+    def context(self, run: Run) -> StageContext:
+        """Return what a stage of the run works with."""
+        events = self.pipeline_context.events(run.number)
+        events.subscribe(self.heard.append)
+        return self.pipeline_context.stage_context(events, run.number)
+
+    def approve(self, run: Run, *, granted: bool = True) -> None:
+        """Answer the run."""
+        answer = Approval(granted, "ann", "", self.clock.now().wall)
+        self.pipeline_context.store.queue.decide("shop", run.number, answer)
+
+    @property
+    def messages(self) -> list[str]:
+        return [event.message for event in self.heard]
+
+
+@pytest.fixture
+def gates(tmp_path: Path) -> Iterator[Gates]:
+    home = Home.locate({"PENSTOCK_HOME": str(tmp_path / "home")})
+    file = tmp_path / "pipeline.yaml"
+    file.write_text(PIPELINE)
+    # The store writes down the time of the machine.
+    clock = FakeClock(datetime.now(UTC), auto_advance=True)
+    with Store(home.database) as store:
+        yield Gates(PipelineContext(home, load(file), store, clock=clock), clock)
+
+
+def test_a_stage_that_nothing_keeps_out_begins_at_once(gates: Gates) -> None:
+    """Without a wait, and without a word."""
+    run = gates.queue_run()
+    pass_gates(gates.context(run), run, "source")
+    assert gates.clock.waits == []
+    assert gates.heard == []
+    assert [stage.name for stage in gates.pipeline_context.store.stages("shop", 1)] == ["source"]
+
+
+def test_an_approval_lets_it_in(gates: Gates) -> None:
+    """The run waits until the answer, and says once that it does."""
+    run = gates.queue_run()
+    gates.clock.call_at(59 * MINUTE, lambda: gates.approve(run))
+    pass_gates(gates.context(run), run, "deploy")
+    assert gates.messages == ["run 1 waits 1h at most for approval: pipeline approve 1", "approved by ann"]
+
+
+def test_a_rejection_fails_the_run(gates: Gates) -> None:
+    """It says who rejected it."""
+    run = gates.queue_run()
+    gates.clock.call_at(MINUTE, lambda: gates.approve(run, granted=False))
+    with pytest.raises(StageFailed, match=r"^rejected by ann$"):
+        pass_gates(gates.context(run), run, "deploy")
+
+
+def test_an_approval_that_does_not_come_fails_the_run(gates: Gates) -> None:
+    """After the hour that it may take, counted from when the run was queued."""
+    run, start = gates.queue_run(), gates.clock.now()
+    with pytest.raises(StageFailed, match=r"^nobody approved it within 1h$"):
+        pass_gates(gates.context(run), run, "deploy")
+    assert 60 * MINUTE <= gates.clock.since(start) + MINUTE < 62 * MINUTE
+
+
+def test_a_restart_does_not_extend_the_time_for_approval(gates: Gates) -> None:
+    """Another process, after another boot of the machine, waits for the rest of it."""
+    run = gates.queue_run()
+    gates.clock.reboot("boot-2", down=50 * MINUTE)
+    start = gates.clock.now()
+    with pytest.raises(StageFailed, match="nobody approved"):
+        pass_gates(gates.context(run), run, "deploy")
+    assert 9 * MINUTE < gates.clock.since(start) < 11 * MINUTE
+
+
+def test_a_newer_run_ends_the_wait_for_approval(gates: Gates) -> None:
+    """The older one is superseded."""
+    run = gates.queue_run()
+    queue = gates.pipeline_context.store.queue
+    gates.clock.call_at(MINUTE, lambda: queue.put("shop", [Request(Trigger.WATCH)], mode="superseded"))
+    with pytest.raises(Superseded, match="superseded by run 2"):
+        pass_gates(gates.context(run), run, "deploy")
+
+
+@pytest.mark.parametrize("stage", ["build", "deploy"])
+def test_cancelling_ends_every_wait(gates: Gates, stage: str) -> None:
+    """At a closed transition as well as for an approval."""
+    run = gates.queue_run()
+    context = gates.context(run)
+    close(gates.pipeline_context.store, gates.pipeline_context.events(), "build", "a freeze")
+    gates.clock.call_at(MINUTE, context.cancelled.set)
+    with pytest.raises(Cancelled):
+        pass_gates(context, run, stage)
+
+
+def test_a_closed_transition_keeps_runs_out_until_it_is_opened(gates: Gates) -> None:
+    """Waiting is said once, and has no end of its own."""
+    run, start = gates.queue_run(), gates.clock.now()
+    store, events = gates.pipeline_context.store, gates.pipeline_context.events()
+    close(store, events, "build", "a freeze")
+    gates.clock.call_at(timedelta(hours=1), lambda: reopen(store, events, "build"))
+    pass_gates(gates.context(run), run, "build")
+    assert gates.clock.since(start) >= timedelta(hours=1)
+    assert len(gates.heard) == 1
+    assert "a freeze" in gates.messages[0]
