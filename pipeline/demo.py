@@ -6,7 +6,6 @@ import os
 import shutil
 import signal
 import socket
-import subprocess
 import tempfile
 import threading
 import time
@@ -18,6 +17,7 @@ from pathlib import Path
 from pipeline.balancer.balancer import Balancer
 from pipeline.balancer.model import TargetState
 from pipeline.base.errors import Cancelled, PenstockError, RolledBack, StageFailed, SystemFault
+from pipeline.base.git import GitFailed, run_git
 from pipeline.base.home import Home
 from pipeline.config.load import load
 from pipeline.engine.container import Container
@@ -215,14 +215,11 @@ class Demo:
         self._git("-c", "user.name=Ada", "-c", "user.email=ada@example.com", "commit", "--quiet", "-m", subject)
 
     def _git(self, *arguments: str) -> None:
-        clean = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-        command = ["git", "-c", "core.hooksPath=/dev/null", "-c", "commit.gpgSign=false", *arguments]
+        settings = ("-c", "core.hooksPath=/dev/null", "-c", "commit.gpgSign=false")
         try:
-            subprocess.run(command, cwd=self.repository, env=clean, check=True, capture_output=True, text=True)
-        except FileNotFoundError as error:
-            raise SystemFault("there is no git on PATH", hint="install it: apt-get install git") from error
-        except subprocess.CalledProcessError as error:
-            raise SystemFault(f"git {arguments[0]} failed: {error.stderr.strip()}") from error
+            run_git(*settings, *arguments, directory=self.repository)
+        except GitFailed as error:
+            raise SystemFault(f"git {arguments[0]} failed: {error}") from error
 
     def _title(self, text: str) -> None:
         self._tell(EventKind.DEMO_STEP, text)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
+from pipeline.base.errors import SystemFault
+from pipeline.base.git import GitFailed, run_git
+
+_GIT_TIMEOUT = timedelta(seconds=10)
 _LINE = "{key:<38} # {meaning}"
 
 
@@ -120,9 +124,7 @@ def _branch(directory: Path) -> str | None:
 
 def _git(directory: Path, *arguments: str) -> str | None:
     try:
-        done = subprocess.run(
-            ["git", *arguments], cwd=directory, capture_output=True, text=True, check=True, timeout=10
-        )
-    except (OSError, subprocess.SubprocessError):
+        printed = run_git(*arguments, directory=directory, timeout=_GIT_TIMEOUT)
+    except (GitFailed, SystemFault):
         return None
-    return done.stdout.strip() or None
+    return printed.decode(errors="replace").strip() or None

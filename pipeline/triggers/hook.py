@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import shlex
-import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.base.errors import ConfigError
+from pipeline.base.git import GitFailed, run_git
 from pipeline.base.home import VARIABLE, Home
 
 TYPES = ("post-commit", "post-merge", "post-rewrite", "post-receive")
@@ -54,20 +54,12 @@ class GitHooks:
     @classmethod
     def find(cls, place: Path) -> GitHooks:
         """The repository at a place. Raises `ConfigError` when there is none."""
-        command = ("git", "-C", str(place), "rev-parse", "--path-format=absolute", "--git-common-dir")
+        wanted = ("--git-common-dir", "--git-path", "hooks", "--is-bare-repository")
         try:
-            done = subprocess.run(
-                [*command, "--git-path", "hooks", "--is-bare-repository"],
-                capture_output=True,
-                text=True,
-                check=True,
-                env={k: v for k, v in os.environ.items() if not k.startswith("GIT_")},
-            )
-        except FileNotFoundError as error:
-            raise ConfigError("there is no git on PATH", hint="install it: apt-get install git") from error
-        except subprocess.CalledProcessError as error:
-            raise ConfigError(f"{place} is not a git repository: {error.stderr.strip()}") from error
-        directory, hooks, bare = done.stdout.splitlines()
+            printed = run_git("rev-parse", "--path-format=absolute", *wanted, directory=place)
+        except GitFailed as error:
+            raise ConfigError(f"{place} is not a git repository: {error}") from error
+        directory, hooks, bare = os.fsdecode(printed).splitlines()
         return cls(Path(directory).resolve(), Path(hooks), bare == "true")
 
     def default_types(self) -> tuple[str, ...]:
@@ -113,7 +105,10 @@ class GitHooks:
         )
 
     def _git(self, *arguments: str) -> None:
-        subprocess.run(["git", f"--git-dir={self.directory}", *arguments], check=True, capture_output=True)
+        try:
+            run_git(f"--git-dir={self.directory}", *arguments, directory=self.directory)
+        except GitFailed as error:
+            raise ConfigError(f"git {arguments[0]} failed in {self.directory}: {error}") from error
 
 
 def _is_ours(path: Path) -> bool:

@@ -1,47 +1,19 @@
-"""Git, by way of GitPython: the only module that knows it.
-
-Git is told nothing by our surroundings: the variables that point it at another repository (a hook's, say) are
-removed, no hook of anybody's is run, and nothing is asked at a terminal.
-"""
+"""Git commands as the Source stage runs them: no hook of a repository is run, and a commit's files stay as they are."""
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
-import signal
-import subprocess
 import threading
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
-from pipeline.base.errors import Cancelled, ConfigError, StageFailed, SystemFault
+from pipeline.base.errors import ConfigError, StageFailed
+from pipeline.base.git import GitFailed, redact, run_git, stream_git
 
-# What `git rev-parse --local-env-vars` lists, and what tells git where to look or what to run.
-_MISLEADING = (
-    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
-    "GIT_CEILING_DIRECTORIES",
-    "GIT_COMMON_DIR",
-    "GIT_CONFIG",
-    "GIT_CONFIG_COUNT",
-    "GIT_CONFIG_PARAMETERS",
-    "GIT_DIR",
-    "GIT_GRAFT_FILE",
-    "GIT_IMPLICIT_WORK_TREE",
-    "GIT_INDEX_FILE",
-    "GIT_INTERNAL_SUPER_PREFIX",
-    "GIT_NAMESPACE",
-    "GIT_NO_REPLACE_OBJECTS",
-    "GIT_OBJECT_DIRECTORY",
-    "GIT_PREFIX",
-    "GIT_QUARANTINE_PATH",
-    "GIT_REPLACE_REF_BASE",
-    "GIT_SHALLOW_FILE",
-    "GIT_WORK_TREE",
-)
 _SETTINGS = (
     "core.hooksPath=/dev/null",
     "core.fsmonitor=false",
@@ -53,13 +25,8 @@ _SETTINGS = (
 _OPTIONS = tuple(word for setting in _SETTINGS for word in ("-c", setting))
 _NO_ATTRIBUTES = "-export-ignore -export-subst -filter -ident -text -eol -working-tree-encoding"
 _STALLED = ("-c", "http.lowSpeedLimit=1000", "-c", "http.lowSpeedTime=30")
-_FETCH_TIMEOUT = 600
-_LOOK = 0.1
+_FETCH_TIMEOUT = timedelta(minutes=10)
 _REFS = ("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")
-
-
-class GitFailed(Exception):
-    """A git command failed; the text is git's own, without passwords."""
 
 
 class Git:
@@ -67,103 +34,34 @@ class Git:
 
     def __init__(self, directory: Path, cancelled: threading.Event | None = None) -> None:
         self.directory = directory
-        self._cancelled = cancelled or threading.Event()
-        for name in _MISLEADING:
-            os.environ.pop(name, None)
-        # It would look for git at import, and warn in its own way.
-        os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
-        import git
+        self._cancelled = cancelled
 
-        if shutil.which("git") is None:
-            raise SystemFault("there is no git on PATH", hint="install it: apt-get install git")
-        self._git = git.Git(str(directory))
-        self._git.update_environment(
-            GIT_TERMINAL_PROMPT="0",
-            GIT_OPTIONAL_LOCKS="0",
-            GIT_SSH_COMMAND=os.environ.get("GIT_SSH_COMMAND", "ssh -o BatchMode=yes -o ConnectTimeout=20"),
-            LC_ALL="C.UTF-8",
-        )
+    def __call__(self, *arguments: str) -> str:
+        """Return what a command prints. Raises `GitFailed`."""
+        return _text(run_git(*_OPTIONS, *arguments, directory=self.directory))
 
-    def __call__(self, *arguments: str, timeout: float | None = None) -> str:
-        """What a command prints. Raises `GitFailed`."""
-        return self._run(arguments, timeout).decode(errors="surrogateescape")
-
-    def patiently(self, *arguments: str, timeout: float) -> str:
-        """What a command prints that may wait for somebody else. Raises `GitFailed`, and `Cancelled`."""
-        deadline = time.monotonic() + timeout
-        with _readable_errors():
-            # Of a session of its own, so that what it has started for the network can be ended with it.
-            process: Any = self._git.execute(["git", *_OPTIONS, *arguments], as_process=True, start_new_session=True)
-            while True:
-                try:
-                    output, error = process.proc.communicate(timeout=_LOOK)
-                    break
-                except subprocess.TimeoutExpired:
-                    if not self._cancelled.is_set() and time.monotonic() < deadline:
-                        continue
-                    os.killpg(process.proc.pid, signal.SIGKILL)
-                    process.proc.communicate()
-                    if self._cancelled.is_set():
-                        raise Cancelled("cancelled") from None
-                    raise GitFailed(f"it did not end within {timeout:g} s") from None
-        if process.proc.returncode != 0:
-            raise GitFailed(redact(error.decode(errors="replace").strip()))
-        return str(output.decode(errors="surrogateescape"))
+    def patiently(self, *arguments: str, timeout: timedelta) -> str:
+        """Return what a command prints that may wait for the network. Raises `GitFailed`, and `Cancelled`."""
+        output = run_git(*_OPTIONS, *arguments, directory=self.directory, timeout=timeout, cancelled=self._cancelled)
+        return _text(output)
 
     def maybe(self, *arguments: str) -> str | None:
-        """What a command prints, or None when it fails."""
+        """Return what a command prints, or None when it fails."""
         try:
             return self(*arguments)
         except GitFailed:
             return None
 
-    def content(self, *arguments: str) -> bytes | None:
-        """The bytes that a command prints, or None when it fails."""
-        try:
-            return self._run(arguments, None)
-        except GitFailed:
-            return None
-
     @contextmanager
     def stream(self, *arguments: str) -> Iterator[IO[bytes]]:
-        """What a command prints, as it comes. Raises `GitFailed` at the end when it failed."""
-        with _readable_errors():
-            process: Any = self._git.execute(["git", *_OPTIONS, *arguments], as_process=True)
-            try:
-                yield process.proc.stdout
-                # What the reader leaves (padding after the end of a tar) must be taken, or git dies of a closed pipe.
-                while process.proc.stdout.read(65536):
-                    pass
-                process.wait()
-            finally:
-                process.proc.stdout.close()
-
-    def _run(self, arguments: tuple[str, ...], timeout: float | None) -> bytes:
-        with _readable_errors():
-            output = self._git.execute(
-                ["git", *_OPTIONS, *arguments],
-                stdout_as_string=False,
-                strip_newline_in_stdout=False,
-                kill_after_timeout=timeout,
-            )
-        assert isinstance(output, bytes)
-        return output
+        """Give what a command prints, as it comes. Raises `GitFailed` at the end when it failed."""
+        with stream_git(*_OPTIONS, *arguments, directory=self.directory) as stream:
+            yield stream
 
 
-@contextmanager
-def _readable_errors() -> Iterator[None]:
-    import git
-
-    try:
-        yield
-    except git.GitCommandError as error:
-        text = error.stderr if isinstance(error.stderr, str) else error.stderr.decode(errors="replace")
-        raise GitFailed(redact(text.strip().removeprefix("stderr: '").removesuffix("'"))) from None
-
-
-def redact(location: str) -> str:
-    """A location, or a text with locations, without user names and passwords."""
-    return re.sub(r"://[^/@\s]*@", "://***@", location)
+def _text(output: bytes) -> str:
+    # Names in a repository may be of any encoding.
+    return output.decode(errors="surrogateescape")
 
 
 def is_url(repository: str) -> bool:

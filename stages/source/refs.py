@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
 
 from pipeline.api import Revision
@@ -13,6 +13,7 @@ from stages.source.git import Git
 # Whoever pushes more at once does not mean each of them.
 _MOST = 1000
 _FIELDS = 5
+_LIST_TIMEOUT = timedelta(minutes=1)
 _FORMAT = "%H%x00%an%x00%s%x00%ct%x00%B"
 
 
@@ -50,7 +51,7 @@ def remote_heads(git: Git, location: str, patterns: Sequence[str]) -> dict[str, 
     found = {}
     # A tag with a message is followed by the line of what it names, whose name ends so.
     peeled = [f"{pattern}^{{}}" for pattern in patterns]
-    for line in git.patiently("ls-remote", "--", location, *patterns, *peeled, timeout=60).split("\n"):
+    for line in git.patiently("ls-remote", "--", location, *patterns, *peeled, timeout=_LIST_TIMEOUT).split("\n"):
         # A name may hold what Python takes for the end of a line.
         sha, _, name = line.partition("\t")
         name = name.removesuffix("^{}")

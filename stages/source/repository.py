@@ -13,9 +13,10 @@ from pathlib import Path
 
 from pipeline.api import Revision
 from pipeline.base.errors import ConfigError
+from pipeline.base.git import GitFailed, redact
 from pipeline.base.lock import short_lock
 from pipeline.base.suggestion import did_you_mean
-from stages.source.git import Git, GitFailed, explain, fetch, is_url, redact
+from stages.source.git import Git, explain, fetch, is_url
 from stages.source.refs import commits, heads, remote_heads
 from stages.source.snapshot import GitSnapshot
 

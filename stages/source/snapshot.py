@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from typing import IO
 
 from pipeline.api import Revision
 from pipeline.base.errors import ConfigError, StageFailed
 from stages.source.git import Git
+from stages.source.objects import open_tree
 
-# What is read of a commit is read by people: a Dockerfile, a pipeline.yaml.
+# The files that are read here are written by people: a Dockerfile, a pipeline.yaml.
 _LIMIT = 4 * 2**20
 
 
@@ -22,28 +24,43 @@ class GitSnapshot:
         self.revision = revision
 
     def tree(self, path: str) -> str:
-        """The git tree id of a folder. Raises `ConfigError` when the commit has no such folder."""
+        """Return the git tree id of a folder. Raises `ConfigError` when the commit has no such folder."""
         if path == ".":
-            return self._git("rev-parse", f"{self.revision.sha}^{{tree}}").strip()
-        found = self._git("ls-tree", "-d", self.revision.sha, "--", path).split()
-        if not found:
-            raise ConfigError(
-                f"commit {self.revision.short} has no folder {path}",
-                hint="build.context is relative to the repository's root",
-            )
-        return found[2]
+            return self._root
+        with open_tree(self._git.directory, self._root) as root:
+            try:
+                found = root / path
+            except KeyError:
+                found = None
+            if found is not None and found.type == "tree":
+                return found.hexsha
+        raise ConfigError(
+            f"commit {self.revision.short} has no folder {path}",
+            hint="build.context is relative to the repository's root",
+        )
 
     @contextmanager
     def archive(self, path: str) -> Iterator[IO[bytes]]:
-        """An uncompressed tar of a folder."""
+        """Give an uncompressed tar of a folder."""
         what = self.revision.sha if path == "." else f"{self.revision.sha}:{path}"
         with self._git.stream("archive", "--format=tar", what) as stream:
             yield stream
 
     def read(self, path: str) -> bytes | None:
-        """One file, or None when there is none of that name. Raises `StageFailed` for one that nobody would read."""
-        blob = f"{self.revision.sha}:{path}"
-        size = self._git.maybe("cat-file", "-s", blob)
-        if size is not None and int(size) > _LIMIT:
-            raise StageFailed(f"{path} of commit {self.revision.short} is larger than {_LIMIT >> 20} MiB")
-        return self._git.content("cat-file", "blob", blob) if size is not None else None
+        """Return one file, or None when there is none of that name. Raises `StageFailed` for one of more than 4 MiB."""
+        with open_tree(self._git.directory, self._root) as root:
+            try:
+                found = root / path
+            except KeyError:
+                return None
+            if found.type != "blob":
+                return None
+            if found.size > _LIMIT:
+                raise StageFailed(f"{path} of commit {self.revision.short} is larger than {_LIMIT >> 20} MiB")
+            content: bytes = found.data_stream.read()
+            return content
+
+    @cached_property
+    def _root(self) -> str:
+        """The id of the commit's tree."""
+        return self._git("rev-parse", f"{self.revision.sha}^{{tree}}").strip()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import tarfile
@@ -10,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.base.errors import ConfigError, StageFailed
-from stages.source.git import is_url, redact
+from pipeline.base.git import redact
+from stages.source.git import is_url
 from tests.support.repository import Work
 
 
@@ -248,3 +250,56 @@ def test_what_is_a_url(text: str, expected: bool) -> None:
 def test_passwords_are_taken_out_of_locations() -> None:
     """Wherever they stand in a text."""
     assert redact("fatal: https://ann:secret@host/a and http://b@c/") == "fatal: https://***@host/a and http://***@c/"
+
+
+def test_files_are_those_of_the_commit(work: Work) -> None:
+    """In whatever folder, and none where there is none of that name."""
+    work.commit("two", "app/Dockerfile")
+    (work.path / "link").symlink_to("file.txt")
+    work.commit("three")
+    snapshot = work.open().snapshot(work.open().resolve("main"))
+    assert snapshot.read("file.txt") == b"three"
+    assert snapshot.read("app/Dockerfile") == b"two"
+    assert snapshot.read("link") == b"file.txt"
+    for missing in ("nowhere", "app", "app/nowhere", "file.txt/nowhere", "./file.txt", "app/../file.txt"):
+        assert snapshot.read(missing) is None
+    assert snapshot.tree("app") == work.git("rev-parse", "HEAD:app")
+    assert snapshot.tree(".") == work.git("rev-parse", "HEAD^{tree}")
+    for missing in ("nowhere", "file.txt"):
+        with pytest.raises(ConfigError, match=f"has no folder {missing}"):
+            snapshot.tree(missing)
+
+
+def test_a_file_that_is_too_large_is_not_read(work: Work) -> None:
+    """People write a few kilobytes."""
+    (work.path / "pipeline.yaml").write_text("x" * (4 * 2**20 + 1))
+    work.commit("two")
+    revision = work.open().resolve("main")
+    with pytest.raises(StageFailed, match=r"pipeline\.yaml of commit \w{7} is larger than 4 MiB"):
+        work.open().snapshot(revision).read("pipeline.yaml")
+
+
+def test_a_damaged_mirror_fails_the_stage(work: Work) -> None:
+    """It says which mirror it is."""
+    snapshot = work.open().snapshot(work.open().resolve("main"))
+    (mirror,) = (p for p in work.mirrors.iterdir() if p.suffix == ".git")
+    assert snapshot.read("file.txt") == b"one"
+    for file in (mirror / "objects").rglob("*"):
+        if file.is_file():
+            file.unlink()
+    with pytest.raises(StageFailed, match="cannot read the mirror"):
+        snapshot.read("file.txt")
+
+
+def test_a_hooks_object_directory_does_not_mislead_a_read(work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the environment of this process stays as it is."""
+    (work.root / "other").mkdir()
+    other = Work(work.root / "other").path / ".git"
+    for name in ("GIT_DIR", "GIT_COMMON_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"):
+        monkeypatch.setenv(name, str(other))
+    monkeypatch.setenv("GIT_OBJECT_DIRECTORY", str(other / "objects"))
+    before = dict(os.environ)
+    content = work.commit("only here")
+    repository = work.open()
+    assert repository.snapshot(repository.commit(content, "main")).read("file.txt") == b"only here"
+    assert dict(os.environ) == before

@@ -1,0 +1,145 @@
+"""Git runs as a program of its own: nothing around it misleads it, and it ends when it has to."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from pipeline.base.errors import Cancelled, SystemFault
+from pipeline.base.git import GitFailed, run_git, stream_git
+
+SECOND = timedelta(seconds=1)
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    made = tmp_path / "repository"
+    made.mkdir()
+    run_git("init", "--quiet", "--initial-branch=main", directory=made)
+    (made / "file.txt").write_text("x" * 200_000)
+    run_git("add", "--all", directory=made)
+    identity = ("-c", "user.name=Ann", "-c", "user.email=ann@example.com")
+    run_git(*identity, "commit", "--quiet", "-m", "First", directory=made)
+    return made
+
+
+@pytest.fixture
+def slow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Put a git on PATH that starts a child and never ends; return the file with the child's process id."""
+    programs, child = tmp_path / "programs", tmp_path / "child"
+    programs.mkdir()
+    program = programs / "git"
+    program.write_text(f"#!/bin/sh\nsleep 1000 &\necho $! > {child}.new && mv {child}.new {child}\nwait\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+    return child
+
+
+def assert_gone(child: Path) -> None:
+    """The child was killed too. An orphan may stay a zombie where nothing reaps it."""
+    stat = Path(f"/proc/{child.read_text().strip()}/stat")
+    deadline = time.monotonic() + 10
+    while stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "Z":
+        assert time.monotonic() < deadline, "the child still runs"
+        time.sleep(0.01)
+
+
+def test_it_gives_what_git_prints(repository: Path) -> None:
+    """As bytes."""
+    assert run_git("ls-files", directory=repository) == b"file.txt\n"
+
+
+def test_a_hooks_environment_does_not_mislead_it(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the environment of this process stays as it is."""
+    monkeypatch.setenv("GIT_DIR", "/nowhere")
+    monkeypatch.setenv("GIT_OBJECT_DIRECTORY", "/nowhere")
+    before = dict(os.environ)
+    assert run_git("ls-files", directory=repository) == b"file.txt\n"
+    assert dict(os.environ) == before
+
+
+def test_a_users_own_ssh_command_is_kept(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without one, ssh asks nothing at a terminal."""
+    shown = ("-c", "alias.shown=!printenv GIT_SSH_COMMAND", "shown")
+    assert b"BatchMode=yes" in run_git(*shown, directory=repository)
+    monkeypatch.setenv("GIT_SSH_COMMAND", "ssh -i key")
+    assert run_git(*shown, directory=repository) == b"ssh -i key\n"
+
+
+def test_a_failure_has_gits_own_words(repository: Path) -> None:
+    """Without passwords."""
+    with pytest.raises(GitFailed, match="pathspec 'nowhere' did not match"):
+        run_git("checkout", "nowhere", directory=repository)
+    with pytest.raises(GitFailed) as failed:
+        run_git("ls-remote", "http://ann:secret@127.0.0.1:1/shop.git", directory=repository)
+    assert "127.0.0.1" in str(failed.value)
+    assert "secret" not in str(failed.value)
+
+
+def test_a_directory_that_is_not_there(tmp_path: Path) -> None:
+    """Is a failure of the command."""
+    with pytest.raises(GitFailed, match="No such file or directory"):
+        run_git("status", directory=tmp_path / "nowhere")
+
+
+def test_without_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It says how to get it."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(SystemFault, match="there is no git on PATH"):
+        run_git("status", directory=tmp_path)
+
+
+def test_a_deadline_ends_it(slow: Path, tmp_path: Path) -> None:
+    """With all that it has started."""
+    with pytest.raises(GitFailed, match=r"did not end within 0\.2 s"):
+        run_git("fetch", directory=tmp_path, timeout=0.2 * SECOND)
+    assert_gone(slow)
+
+
+def test_cancelling_ends_it(slow: Path, tmp_path: Path) -> None:
+    """Soon, with all that it has started."""
+    cancelled = threading.Event()
+
+    def cancel_when_started() -> None:
+        while not slow.exists():
+            time.sleep(0.01)
+        cancelled.set()
+
+    threading.Thread(target=cancel_when_started, daemon=True).start()
+    with pytest.raises(Cancelled):
+        run_git("fetch", directory=tmp_path, cancelled=cancelled)
+    assert_gone(slow)
+
+
+def test_a_stream_comes_whole(repository: Path) -> None:
+    """What the reader leaves is no failure."""
+    with stream_git("archive", "--format=tar", "HEAD", directory=repository) as stream:
+        assert len(stream.read(1000)) == 1000
+
+
+def test_a_stream_that_fails_says_so_at_its_end(repository: Path) -> None:
+    """In git's own words."""
+    with (
+        pytest.raises(GitFailed, match="nowhere"),
+        stream_git("archive", "--format=tar", "nowhere", directory=repository) as stream,
+    ):
+        assert stream.read() == b""
+
+
+def test_a_reader_that_fails_ends_the_stream(slow: Path, tmp_path: Path) -> None:
+    """Git is not left running."""
+
+    def read() -> None:
+        with stream_git("archive", directory=tmp_path):
+            while not slow.exists():
+                time.sleep(0.01)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        read()
+    assert_gone(slow)
