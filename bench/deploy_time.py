@@ -114,7 +114,7 @@ class Comparison:
         begin = datetime.now(UTC)
         run()
         with self._project.store() as store:
-            events = store.events(self._project.name)
+            events = store.events.latest(self._project.name)
         return (max(e.at for e in events if e.kind == "container.removed") - begin).total_seconds()
 
     def _run_here(self) -> None:
@@ -129,8 +129,8 @@ class Comparison:
         begin = datetime.now(UTC)
         self._project.pipeline("run")
         with self._project.store() as store:
-            run = store.runs(self._project.name, 1)[0]
-            deploy = next(s for s in store.stages(self._project.name, run.number) if s.name == "deploy")
+            run = store.runs.latest(self._project.name, 1)[0]
+            deploy = next(s for s in store.runs.stages(self._project.name, run.number) if s.name == "deploy")
         return (deploy.started_at - begin).total_seconds()
 
     def remove(self) -> None:

@@ -21,7 +21,7 @@ _APART = timedelta(minutes=30)
 def write_history(path: Path, pipeline: str, count: int) -> None:
     """Add runs that succeeded, as if they had been before now, straight into the tables."""
     with Store(path) as store:
-        latest = next((run.number for run in store.runs(pipeline, 1)), 0)
+        latest = next((run.number for run in store.runs.latest(pipeline, 1)), 0)
     begin = datetime.now(UTC) - _APART * count
     with closing(Database(path)) as database, database.transaction() as db:
         for number in range(latest + 1, latest + count + 1):

@@ -126,7 +126,7 @@ def _take(served: Serving, figures: Figures, *, hooked: bool) -> Figures:
             figures.hooked.append(took)
         run = _await(served, project.git("rev-parse", "HEAD").strip())
         with project.store() as store:
-            told = {e.kind: e.at for e in store.events(project.name, run.number)}
+            told = {e.kind: e.at for e in store.events.latest(project.name, run.number)}
         figures.started.append((told["run.started"] - returned).total_seconds() * 1000)
         figures.source.append((told["stage.finished"] - told["run.started"]).total_seconds() * 1000)
     print(f"{figures.row()}, longest {max(figures.started):.0f} ms", file=sys.stderr)
@@ -145,7 +145,7 @@ def _await(served: Serving, sha: str) -> Run:
 
     def over() -> Run | None:
         with served.project.store() as store:
-            runs = store.runs(served.project.name, 3)
+            runs = store.runs.latest(served.project.name, 3)
         mine = next((r for r in runs if r.sha == sha and r.state.over), None)
         return mine if all(r.state.over for r in runs) else None
 

@@ -11,13 +11,13 @@ import click
 
 from pipeline.cli.session import session
 from pipeline.runner import gates
-from pipeline.store.records import Approval
+from pipeline.store.records import ApprovalDecision
 
 
 def answer(number: int, file: Path, parameters: Sequence[str], *, granted: bool, comment: str) -> None:
     """Write the answer down, where whoever works on the run sees it, daemon or command."""
     with session(file, parameters) as opened:
-        given = Approval(granted, getpass.getuser(), comment, datetime.now(UTC))
+        given = ApprovalDecision(granted, getpass.getuser(), comment, datetime.now(UTC))
         counts = gates.answer(opened.store, opened.name, number, given).approval
         assert counts is not None
         word = "approved" if counts.granted else "rejected"

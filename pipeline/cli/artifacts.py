@@ -42,7 +42,7 @@ def command(run: int | None, file: Path, parameters: tuple[str, ...], target: Pa
 def _number(opened: Session, run: int | None) -> int:
     """The run that is meant. Raises `ConfigError` where there is none."""
     if run is not None:
-        if opened.store.run(opened.name, run) is None:
+        if opened.store.runs.get(opened.name, run) is None:
             raise ConfigError(f"there is no run {run}", hint="`pipeline history` lists them")
         return run
     folders = opened.home.logs.joinpath(opened.name).glob("*.artifacts")

@@ -25,7 +25,7 @@ def command(run: int, file: Path, parameters: tuple[str, ...]) -> None:
             opened.daemon.ask("POST", f"/v1/pipelines/{opened.name}/runs/{run}/cancel")
             click.echo(f"run {run} is being given up")
             return
-        found = opened.store.run(opened.name, run)
+        found = opened.store.runs.get(opened.name, run)
         if found is None:
             raise ConfigError(f"there is no run {run}", hint="`pipeline history` lists them")
         if found.state is RunState.QUEUED:

@@ -19,7 +19,7 @@ from pipeline.cli.session import json_option, pipeline_options, session
 def command(run: int | None, file: Path, parameters: tuple[str, ...], count: int, as_json: bool) -> None:
     """The latest events, of RUN where it is given."""
     with session(file, parameters) as opened:
-        if run and opened.store.run(opened.name, run) is None:
+        if run and opened.store.runs.get(opened.name, run) is None:
             raise ConfigError(f"there is no run {run}", hint="`pipeline history` lists them")
-        for event in opened.store.events(opened.name, run, count):
+        for event in opened.store.events.latest(opened.name, run, count):
             (show_json if as_json else print_event_with_reason)(event)

@@ -10,7 +10,7 @@ import click
 
 from pipeline.cli.output import date, table
 from pipeline.cli.session import json_option, pipeline_options, session
-from pipeline.store.records import Approval, Run
+from pipeline.store.records import ApprovalDecision, Run
 
 # So much of a commit's subject is shown, in characters: more stands behind it.
 _SUBJECT = 50
@@ -27,10 +27,12 @@ def command(file: Path, parameters: tuple[str, ...], count: int, as_json: bool) 
     to be run; `interrupted` lost the process that worked on it.
     """
     with session(file, parameters) as opened:
-        runs = opened.store.runs(opened.name, count)
+        runs = opened.store.runs.latest(opened.name, count)
         if as_json:
-            stages = {run.number: opened.store.stages(opened.name, run.number) for run in runs}
-            data = [{**vars(r), "stages": [vars(s) for s in stages[r.number]]} for r in runs]
+            stages = {run.number: opened.store.runs.stages(opened.name, run.number) for run in runs}
+            data = [
+                {**vars(r), "options": r.options.to_json(), "stages": [vars(s) for s in stages[r.number]]} for r in runs
+            ]
             click.echo(json.dumps(data, default=_plain))
             return
     rows = [
@@ -51,7 +53,7 @@ def command(file: Path, parameters: tuple[str, ...], count: int, as_json: bool) 
 
 
 def _plain(value: object) -> object:
-    return vars(value) if isinstance(value, Approval) else str(value)
+    return vars(value) if isinstance(value, ApprovalDecision) else str(value)
 
 
 def _notes(run: Run) -> Iterator[str]:

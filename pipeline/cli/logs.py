@@ -53,17 +53,17 @@ def command(
 
 
 def _number(opened: Session, run: int | None) -> int:
-    number = run or next((r.number for r in opened.store.runs(opened.name, 1)), None)
+    number = run or next((r.number for r in opened.store.runs.latest(opened.name, 1)), None)
     if number is None:
         raise ConfigError(f"{opened.name} has not run yet")
-    if opened.store.run(opened.name, number) is None:
+    if opened.store.runs.get(opened.name, number) is None:
         raise ConfigError(f"there is no run {number}", hint="`pipeline history` lists them")
     return number
 
 
 def _is_over(opened: Session, number: int) -> bool:
     """Nobody will print anything more: the run has ended, or whoever worked on it has."""
-    now = opened.store.run(opened.name, number)
+    now = opened.store.runs.get(opened.name, number)
     if now is None or now.state.over:
         return True
     return now.state is RunState.RUNNING and not is_held(opened.home.lock(opened.name))

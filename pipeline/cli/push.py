@@ -64,8 +64,8 @@ def _events(store: Store, run: Run) -> Iterator[Event]:
     """What happens in a run, to its last event; that one comes a moment after the run is over."""
     last, over_for = 0, 0.0
     while over_for < _GRACE:
-        now = store.run(run.pipeline, run.number)
-        for number, event in store.events_after(run.pipeline, last, run=run.number):
+        now = store.runs.get(run.pipeline, run.number)
+        for number, event in store.events.after(run.pipeline, last, run=run.number):
             last = number
             yield event
             if event.kind in LAST_EVENTS:

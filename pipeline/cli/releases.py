@@ -17,7 +17,7 @@ from pipeline.cli.session import json_option, pipeline_options, session
 def command(file: Path, parameters: tuple[str, ...], as_json: bool) -> None:
     """The releases, newest first. `active` serves; to one that is `retired` you can roll back."""
     with session(file, parameters) as opened:
-        releases = opened.store.releases(opened.name)
+        releases = opened.store.releases.all(opened.name)
     if as_json:
         click.echo(json.dumps([{**vars(r), "spec": json.loads(r.spec)} for r in releases], default=str))
         return

@@ -23,7 +23,7 @@ def command(run: int, file: Path, parameters: tuple[str, ...], as_json: bool) ->
         event_output(opened, as_json=as_json) as shown,
     ):
         if opened.daemon is None:
-            found = opened.store.run(opened.name, run)
+            found = opened.store.runs.get(opened.name, run)
             what = f"pipeline run {found.sha[:12]}" if found and found.sha else "pipeline run"
             raise ConfigError(
                 "nobody serves this pipeline, and retries are for its queue", hint=f"or run it now: {what}"

@@ -71,7 +71,7 @@ def _targets(balancer: Balancer, pipeline: str, *, served: bool) -> tuple[list[T
 
 
 def _show(opened: Session, status: PipelineStatus) -> None:
-    active = opened.store.active_release(opened.name)
+    active = opened.store.releases.active(opened.name)
     if active is None:
         click.echo(f"{opened.name}: nothing is in service")
     else:
@@ -85,7 +85,7 @@ def _show(opened: Session, status: PipelineStatus) -> None:
         click.echo(f"{run.kind} {run.number} {status.describe(run)}{_commit(run)}")
     if len(status.runs) > _SHOWN:
         click.echo(f"… and {len(status.runs) - _SHOWN} more wait, the last of them run {status.runs[-1].number}")
-    for stage, reason in status.closed.items():
+    for stage, reason in status.disabled.items():
         click.echo(f"no run goes into {stage.capitalize()}: {reason} (pipeline transition enable {stage})")
     for text in status.drift:
         click.echo(f"being mended: {text}")
@@ -120,7 +120,7 @@ def _show_balancer(balancer: Balancer, pipeline: str, targets: list[TargetHealth
 
 def _last_run(opened: Session, status: PipelineStatus) -> Run | None:
     """The latest run that is over."""
-    latest = opened.store.runs(opened.name, limit=len(status.runs) + 1)
+    latest = opened.store.runs.latest(opened.name, limit=len(status.runs) + 1)
     return next((run for run in latest if run.state.over), None)
 
 
@@ -133,7 +133,7 @@ def _reason(health: TargetHealth) -> str:
 
 
 def _as_data(opened: Session, status: PipelineStatus, targets: list[TargetHealth]) -> dict[str, object]:
-    active, last = opened.store.active_release(opened.name), _last_run(opened, status)
+    active, last = opened.store.releases.active(opened.name), _last_run(opened, status)
     daemon = status.daemon
     return {
         "pipeline": opened.name,
@@ -153,7 +153,7 @@ def _as_data(opened: Session, status: PipelineStatus, targets: list[TargetHealth
             }
             for run in status.runs
         ],
-        "closed_transitions": dict(status.closed),
+        "closed_transitions": dict(status.disabled),
         "drift": list(status.drift),
         "targets": [h.model_dump(mode="json") for h in targets],
     }

@@ -26,7 +26,7 @@ def command() -> None:
 def disable(stage: str, reason: str, file: Path, parameters: tuple[str, ...]) -> None:
     """Let no run into STAGE."""
     with session(file, parameters) as opened:
-        gates.close(opened.store, _events(opened), stage, reason)
+        gates.disable_transition(opened.store, _events(opened), stage, reason)
     click.echo(f"open it again with: pipeline transition enable {stage}")
 
 
@@ -36,13 +36,13 @@ def disable(stage: str, reason: str, file: Path, parameters: tuple[str, ...]) ->
 def enable(stage: str, file: Path, parameters: tuple[str, ...]) -> None:
     """Let runs into STAGE again."""
     with session(file, parameters) as opened:
-        if not gates.reopen(opened.store, _events(opened), stage):
+        if not gates.enable_transition(opened.store, _events(opened), stage):
             click.echo(f"{stage.capitalize()} was not closed")
 
 
 def _events(opened: Session) -> Events:
     """What is said here, and in the pipeline's events."""
     events = Events(opened.name)
-    events.subscribe(opened.store.record_event)
+    events.subscribe(opened.store.events.record)
     events.subscribe(lambda event: click.echo(event.message))
     return events

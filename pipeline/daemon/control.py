@@ -9,8 +9,8 @@ from pipeline.base.home import Home
 from pipeline.daemon.supervisor import PipelineSupervisor
 from pipeline.runner import gates
 from pipeline.runner.submission import emit_run_state, submit
-from pipeline.store.queue import Request
-from pipeline.store.records import Approval, Run, RunKind, RunState, Trigger
+from pipeline.store.queue import RunRequest
+from pipeline.store.records import ApprovalDecision, Run, RunKind, RunState, Trigger
 from pipeline.store.store import Store
 
 
@@ -29,7 +29,7 @@ class Control:
             known = ", ".join(self.supervisors)
             raise ConfigError(f"{name} is not served here", hint=f"served are: {known}") from None
 
-    def submit(self, name: str, request: Request) -> Run:
+    def submit(self, name: str, request: RunRequest) -> Run:
         """Queue a run."""
         supervisor = self.supervisor(name)
         # Whoever asks has just written what they mean.
@@ -48,7 +48,7 @@ class Control:
                 f"a newer run than {number} has been deployed since, or is on its way",
                 hint=f"to have this commit all the same: pipeline run {(former.sha or '')[:7]}",
             )
-        request = Request(
+        request = RunRequest(
             Trigger.RETRY,
             former.sha or former.requested if former.kind is RunKind.RUN else former.requested,
             former.kind,
@@ -78,15 +78,15 @@ class Control:
     def decide(self, name: str, number: int, *, granted: bool, by: str, comment: str) -> Run:
         """Answer a run that waits for approval."""
         now = self.supervisor(name).served_file.pipeline_context.clock.now().wall
-        return gates.answer(self.store, name, number, Approval(granted, by, comment, now))
+        return gates.answer(self.store, name, number, ApprovalDecision(granted, by, comment, now))
 
-    def close_transition(self, name: str, stage: str, reason: str) -> None:
+    def disable_transition(self, name: str, stage: str, reason: str) -> None:
         """Let no run into a stage."""
-        gates.close(self.store, self.supervisor(name).served_file.pipeline_context.events(), stage, reason)
+        gates.disable_transition(self.store, self.supervisor(name).served_file.pipeline_context.events(), stage, reason)
 
-    def open_transition(self, name: str, stage: str) -> None:
+    def enable_transition(self, name: str, stage: str) -> None:
         """Let runs into a stage again."""
-        gates.reopen(self.store, self.supervisor(name).served_file.pipeline_context.events(), stage)
+        gates.enable_transition(self.store, self.supervisor(name).served_file.pipeline_context.events(), stage)
 
     def home_of(self, name: str) -> Home:
         """Where a pipeline's logs are."""
@@ -95,12 +95,12 @@ class Control:
     def run(self, name: str, number: int) -> Run:
         """One run."""
         self.supervisor(name)
-        run = self.store.run(name, number)
+        run = self.store.runs.get(name, number)
         if run is None:
             raise ConfigError(f"{name} has no run {number}", hint="`pipeline history` lists them")
         return run
 
     def _overtaken(self, name: str, number: int) -> bool:
-        newer = (run for run in self.store.runs(name, limit=1000) if run.number > number)
+        newer = (run for run in self.store.runs.latest(name, limit=1000) if run.number > number)
         states = (RunState.SUCCEEDED, RunState.QUEUED, RunState.RUNNING)
         return any(run.state in states and run.kind is RunKind.RUN for run in newer)

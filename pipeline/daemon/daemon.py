@@ -91,7 +91,7 @@ class Daemon:
                 self._notified.clear()
 
     def _look(self) -> None:
-        self.store.write_noted()
+        self.store.events.flush()
         self._take_words()
         forced = self._reloading.is_set()
         self._reloading.clear()

@@ -15,10 +15,9 @@ from pipeline.base.errors import PenstockError, SystemFault
 from pipeline.event_kinds import EventKind
 from pipeline.runner.context import PipelineContext
 from pipeline.runner.ref_tracker import RefTracker
-from pipeline.runner.run import CONFIGURATION
 from pipeline.runner.stages import load_source
-from pipeline.store.queue import Request
-from pipeline.store.records import Trigger
+from pipeline.store.queue import RunRequest
+from pipeline.store.records import RunOptions, Trigger
 from pipeline.triggers.schedule import Schedule, local_zone
 
 _REMOTE = timedelta(minutes=1)
@@ -119,7 +118,7 @@ class TriggerLoop:
         pipeline_context = self._pipeline_context()
         try:
             pipeline_context.events().emit(EventKind.TRIGGER_SCHEDULE, f"it is time: {expression}")
-            self._ref_tracker.enqueue(Request(Trigger.SCHEDULE, options={CONFIGURATION: "commit"}))
+            self._ref_tracker.enqueue(RunRequest(Trigger.SCHEDULE, options=RunOptions(configuration="commit")))
         except PenstockError as error:
             _logger.warning("the schedule %s: %s", expression, error.message)
 

@@ -23,9 +23,8 @@ from pipeline.daemon.control import Control
 from pipeline.http.openapi import describe
 from pipeline.http.requests import ApprovalBody, Body, RunBody, TransitionBody
 from pipeline.http.responses import event_data, pipeline_data, run_data
-from pipeline.runner.run import CONFIGURATION, FORCE, PARAMETERS
 from pipeline.store import queue
-from pipeline.store.records import LAST_EVENTS, Run, Trigger
+from pipeline.store.records import LAST_EVENTS, Run, RunOptions, Trigger
 
 _LOOK = 0.05
 # A run is over a moment before its last event is written; whoever has seen that already need not wait for long.
@@ -108,7 +107,7 @@ class ControlApi:
         name, limit = request.path_params["pipeline"], _number(request, "limit", 20)
         self._control.supervisor(name)
         runs = await run_in_threadpool(
-            lambda: [run_data(self._store, run) for run in self._store.runs(name, min(limit, 1000))]
+            lambda: [run_data(self._store, run) for run in self._store.runs.latest(name, min(limit, 1000))]
         )
         return JSONResponse(runs)
 
@@ -138,10 +137,8 @@ class ControlApi:
 
     async def _submit(self, request: Request) -> Response:
         body = await _body(request, RunBody)
-        options: dict[str, Any] = {CONFIGURATION: body.configuration, PARAMETERS: body.parameters}
-        asked = queue.Request(
-            Trigger.COMMAND, body.requested, body.kind, options=options | ({FORCE: True} if body.force else {})
-        )
+        options = RunOptions(body.configuration, body.parameters, body.force)
+        asked = queue.RunRequest(Trigger.COMMAND, body.requested, body.kind, options=options)
         run = await run_in_threadpool(self._control.submit, request.path_params["pipeline"], asked)
         return await self._shown(run, 201)
 
@@ -164,11 +161,11 @@ class ControlApi:
 
     async def _close(self, request: Request) -> Response:
         body = await _body(request, TransitionBody)
-        await run_in_threadpool(self._control.close_transition, *_transition(request), body.reason)
+        await run_in_threadpool(self._control.disable_transition, *_transition(request), body.reason)
         return Response(status_code=204)
 
     async def _open(self, request: Request) -> Response:
-        await run_in_threadpool(self._control.open_transition, *_transition(request))
+        await run_in_threadpool(self._control.enable_transition, *_transition(request))
         return Response(status_code=204)
 
     async def _shown(self, run: Run, code: int = 200) -> Response:
@@ -189,7 +186,7 @@ class ControlApi:
         silent = ended = 0.0
         while True:
             over = run is not None and await run_in_threadpool(self._is_over, pipeline or "", run)
-            found = await run_in_threadpool(self._store.events_after, pipeline, last, run=run)
+            found = await run_in_threadpool(self._store.events.after, pipeline, last, run=run)
             for number, event in found:
                 last, silent = number, 0.0
                 yield f"id: {number}\nevent: {event.kind}\ndata: {json.dumps(event_data(number, event))}\n\n"
@@ -203,7 +200,7 @@ class ControlApi:
             silent += _LOOK
 
     def _is_over(self, pipeline: str, number: int) -> bool:
-        run = self._store.run(pipeline, number)
+        run = self._store.runs.get(pipeline, number)
         return run is None or run.state.over
 
 

@@ -33,7 +33,7 @@ class DaemonInbox:
 
     def forget(self, pipeline: str, digest: str) -> None:
         """It could not be taken in."""
-        self._store.deliveries.forget(pipeline, digest)
+        self._store.deliveries.delete(pipeline, digest)
 
     def accept(self, pipeline: str, delivery: Delivery) -> None:  # noqa: ARG002  # we look for ourselves
         """A forge says that something is new: see what is there."""

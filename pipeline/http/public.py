@@ -62,12 +62,12 @@ class _StatusPages:
         return _answer(request, cc_xml(projects), "application/xml")
 
     def _state(self, pipeline: str) -> str:
-        runs = (run for run in self._store.runs(pipeline, _LATEST) if run.kind is RunKind.RUN)
+        runs = (run for run in self._store.runs.latest(pipeline, _LATEST) if run.kind is RunKind.RUN)
         return next((run.state for run in runs if run.state not in _SAYS_NOTHING), "unknown")
 
     def _projects(self, base: str) -> list[Project]:
         return [
-            Project.of(name, self._store.runs(name, _LATEST), f"{base}badge/{name}.svg")
+            Project.of(name, self._store.runs.latest(name, _LATEST), f"{base}badge/{name}.svg")
             for name in sorted(self._pipelines)
         ]
 

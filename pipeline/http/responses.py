@@ -18,8 +18,8 @@ _RUN = TypeAdapter(Run)
 
 def run_data(store: Store, run: Run) -> dict[str, Any]:
     """A run with its stages."""
-    stages = store.stages(run.pipeline, run.number)
-    return {**_plain(run), "stages": [_plain(stage) for stage in stages]}
+    stages = store.runs.stages(run.pipeline, run.number)
+    return {**_plain(run), "options": run.options.to_json(), "stages": [_plain(stage) for stage in stages]}
 
 
 def event_data(number: int, event: Event) -> dict[str, Any]:
@@ -30,14 +30,14 @@ def event_data(number: int, event: Event) -> dict[str, Any]:
 def pipeline_data(store: Store, supervisor: PipelineSupervisor) -> dict[str, Any]:
     """A served pipeline: what serves, what is being done, what is closed."""
     name = supervisor.served_file.name
-    active, runs = store.active_release(name), store.runs(name, limit=1)
+    active, runs = store.releases.active(name), store.runs.latest(name, limit=1)
     return {
         "name": name,
         "file": str(supervisor.served_file.file),
         "ready": supervisor.ready.is_set(),
         "release": {k: v for k, v in _plain(active).items() if k != "spec"} if active else None,
         "last_run": run_data(store, runs[0]) if runs else None,
-        "closed_transitions": store.transitions.closed(name),
+        "closed_transitions": store.transitions.disabled(name),
     }
 
 

@@ -41,7 +41,7 @@ class ReporterDispatcher:
             return
         run = None
         with suppress(StoreFault):
-            run = self._store.run(event.pipeline, self._run)
+            run = self._store.runs.get(event.pipeline, self._run)
         if run is None:
             return
         withheld, self._withheld = self._withheld, None

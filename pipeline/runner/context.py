@@ -63,7 +63,7 @@ class PipelineContext:
         A run of which nothing can be written down fails. What is of no run goes on, and is written down later.
         """
         events = Events(self.pipeline, run, self.mask)
-        events.subscribe(self.store.note_event if run is None else self.store.record_event)
+        events.subscribe(self.store.events.buffer if run is None else self.store.events.record)
         for listener in self.listeners:
             events.subscribe(listener)
         return events

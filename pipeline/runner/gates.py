@@ -1,6 +1,6 @@
-"""What a run may have to wait for before a stage: its turn, a closed transition, somebody's approval.
+"""Gates before a stage: the order of runs, disabled transitions, approval.
 
-Whoever closes, opens or answers writes it down, and the process that works on the run sees it there.
+Commands and the daemon write decisions to the store. The process that executes the run polls for them there.
 """
 
 from __future__ import annotations
@@ -22,49 +22,52 @@ _LOOK = timedelta(seconds=0.25)
 
 
 def pass_gates(context: StageContext, run: Run, stage: str) -> None:
-    """Return when the stage has begun, by its row. Raises `Cancelled`, `Superseded`, or `StageFailed` when refused."""
+    """Wait until the run may enter a stage, and start the stage in the store.
+
+    Raises `Cancelled`, `Superseded`, or `StageFailed` if the run is rejected.
+    """
     approval = context.configuration.pipeline.deploy.approval
     if stage == "deploy" and run.kind is RunKind.RUN and approval:
         _await_approval(context, run, approval)
     told = ""
     while True:
-        passage = context.store.queue.enter(run.pipeline, run.number, stage)
-        if passage.superseded_by:
-            raise Superseded(f"superseded by run {passage.superseded_by}")
-        if passage.entered:
+        admission = context.store.queue.enter(run.pipeline, run.number, stage)
+        if admission.superseded_by:
+            raise Superseded(f"superseded by run {admission.superseded_by}")
+        if admission.entered:
             return
-        if passage.waits_for != told:
-            context.events.emit(EventKind.RUN_WAITING, f"run {run.number} waits for {passage.waits_for}", stage=stage)
-            told = passage.waits_for
+        if admission.waits_for != told:
+            context.events.emit(EventKind.RUN_WAITING, f"run {run.number} waits for {admission.waits_for}", stage=stage)
+            told = admission.waits_for
         context.clock.wait(context.cancelled, _LOOK)
         context.check_cancelled()
 
 
-def answer(store: Store, pipeline: str, number: int, given: records.Approval) -> Run:
-    """Answer a run that waits for approval; the run as it is now, with the answer that counts, which is the first.
+def answer(store: Store, pipeline: str, number: int, given: records.ApprovalDecision) -> Run:
+    """Store the decision about a run that waits for approval, and return the run as it is now.
 
-    Raises `ConfigError` where it does not wait.
+    The first decision counts. Raises `ConfigError` if the run does not wait for approval.
     """
-    run = store.run(pipeline, number)
+    run = store.runs.get(pipeline, number)
     if run is None:
         raise ConfigError(f"{pipeline} has no run {number}", hint="`pipeline history` lists them")
     if run.waits_for != "approval":
         raise ConfigError(f"run {number} does not wait for approval: it is {run.state}")
-    return store.queue.decide(pipeline, number, given)
+    return store.queue.record_decision(pipeline, number, given)
 
 
-def close(store: Store, events: Events, stage: str, reason: str) -> None:
-    """Let no run into a stage."""
-    store.transitions.close(events.pipeline, stage, reason)
+def disable_transition(store: Store, events: Events, stage: str, reason: str) -> None:
+    """Keep runs out of a stage."""
+    store.transitions.disable(events.pipeline, stage, reason)
     events.emit(EventKind.TRANSITION_DISABLED, f"no run goes into {stage.capitalize()}: {reason}", stage=stage)
 
 
-def reopen(store: Store, events: Events, stage: str) -> bool:
-    """Let runs into a stage again; whether it was closed."""
-    was_closed = store.transitions.open(events.pipeline, stage)
-    if was_closed:
+def enable_transition(store: Store, events: Events, stage: str) -> bool:
+    """Let runs into a stage again. False if the transition was enabled already."""
+    was_disabled = store.transitions.enable(events.pipeline, stage)
+    if was_disabled:
         events.emit(EventKind.TRANSITION_ENABLED, f"runs go into {stage.capitalize()} again", stage=stage)
-    return was_closed
+    return was_disabled
 
 
 def _await_approval(context: StageContext, run: Run, approval: Approval) -> None:

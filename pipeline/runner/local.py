@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
 
 from pipeline.base.clock import Clock, SystemClock
 from pipeline.base.errors import ConfigError, LockHeld
@@ -19,10 +18,10 @@ from pipeline.runner.context import PipelineContext
 from pipeline.runner.history import prune
 from pipeline.runner.ownership import check_owner, set_owner
 from pipeline.runner.recovery import needs_recovery, recover
-from pipeline.runner.run import FORCE, Execution
+from pipeline.runner.run import Execution
 from pipeline.runner.stages import load_deployer, load_stages
-from pipeline.store.queue import Request
-from pipeline.store.records import Run, RunKind, Trigger
+from pipeline.store.queue import RunRequest
+from pipeline.store.records import Run, RunKind, RunOptions, Trigger
 from pipeline.store.store import Store
 
 
@@ -54,17 +53,16 @@ class Runner:
 
         `take_over` says that a pipeline of this name, declared in another file, is this one.
         """
-        options: dict[str, Any] = {FORCE: True} if force else {}
-        request = Request(Trigger.COMMAND, requested, options=options)
+        request = RunRequest(Trigger.COMMAND, requested, options=RunOptions(force=force))
         return self._work(request, wait, take_over=take_over)
 
     def rollback(self, number: int | None = None, *, wait: timedelta = timedelta(0)) -> Run:
         """Put release `number` back, or the one before the present one."""
-        return self._work(Request(Trigger.COMMAND, str(number) if number else None, RunKind.ROLLBACK), wait)
+        return self._work(RunRequest(Trigger.COMMAND, str(number) if number else None, RunKind.ROLLBACK), wait)
 
     def down(self, *, wait: timedelta = timedelta(0)) -> Run:
         """Drain and remove everything of the pipeline."""
-        return self._work(Request(Trigger.COMMAND, kind=RunKind.DOWN), wait)
+        return self._work(RunRequest(Trigger.COMMAND, kind=RunKind.DOWN), wait)
 
     def plan(self, requested: str | None = None) -> dict[str, list[str]]:
         """What each stage of a run would do."""
@@ -87,7 +85,7 @@ class Runner:
         except LockHeld:
             return
 
-    def _work(self, request: Request, wait: timedelta, *, take_over: bool = False) -> Run:
+    def _work(self, request: RunRequest, wait: timedelta, *, take_over: bool = False) -> Run:
         with self._holding(f"{request.kind} of {self._name}", wait, take_over=take_over):
             queue, mode = (
                 self._pipeline_context.store.queue,

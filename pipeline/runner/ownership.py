@@ -13,7 +13,7 @@ from pipeline.store.store import Store
 def check_owner(store: Store, configuration: Configuration) -> None:
     """Raise `ConfigError` when what serves under the name is another file's, which still has it."""
     name, here = configuration.pipeline.name, configuration.path.resolve()
-    known = store.file_of(name) if store.active_release(name) else None
+    known = store.pipelines.file(name) if store.releases.active(name) else None
     if known is not None and known != here and _has_name(known, name):
         raise ConfigError(
             f"{name} is the pipeline of {known}, and this is {here}",
@@ -23,7 +23,7 @@ def check_owner(store: Store, configuration: Configuration) -> None:
 
 def set_owner(store: Store, configuration: Configuration) -> None:
     """From now on the name is this file's."""
-    store.remember_file(configuration.pipeline.name, configuration.path.resolve())
+    store.pipelines.set_file(configuration.pipeline.name, configuration.path.resolve())
 
 
 def _has_name(file: Path, name: str) -> bool:

@@ -169,4 +169,6 @@ class QueueWorker:
                 active_run.cancelled.set()
 
     def _deploys(self, run: Run) -> bool:
-        return any(stage.name == "deploy" for stage in self._pipeline_context().store.stages(run.pipeline, run.number))
+        return any(
+            stage.name == "deploy" for stage in self._pipeline_context().store.runs.stages(run.pipeline, run.number)
+        )

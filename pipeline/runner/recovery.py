@@ -19,8 +19,8 @@ _ATTEMPTS = 5
 def needs_recovery(context: StageContext, working: Collection[int] = ()) -> bool:
     """Whether a process died in the middle of something. `working` are the runs that the caller works on itself."""
     pipeline = context.configuration.pipeline.name
-    deployment = context.store.open_deployment(pipeline)
-    open_runs = {run.number for run in context.store.unfinished_runs(pipeline)}
+    deployment = context.store.deployments.open(pipeline)
+    open_runs = {run.number for run in context.store.runs.running(pipeline)}
     return not (open_runs | ({deployment.run} if deployment else set())) <= set(working)
 
 
@@ -33,17 +33,17 @@ def recover(pipeline_context: PipelineContext, working: Collection[int] = ()) ->
 
     store, pipeline, events = pipeline_context.store, pipeline_context.pipeline, pipeline_context.events()
     context = pipeline_context.stage_context(events)
-    abandoned = [run for run in store.unfinished_runs(pipeline) if run.number not in working]
+    abandoned = [run for run in store.runs.running(pipeline) if run.number not in working]
     with Engine(context.home.id) as engine:
         engine.containers.remove_leftovers(pipeline, lambda: working)
-    deployment = store.open_deployment(pipeline)
+    deployment = store.deployments.open(pipeline)
     if deployment is not None and deployment.run not in working:
         events.emit(EventKind.RECOVERY_STARTED, "bringing the target group back to the last good release")
         try:
             done = load_deployer().recover(context, deployment)
         except (StageFailed, ConfigError) as failure:
             # The release that served no longer works, for reasons of its own. That must not keep a new one out.
-            store.finish_deployment(deployment, DeploymentState.FAILED, failure.message)
+            store.deployments.finish(deployment, DeploymentState.FAILED, failure.message)
             events.emit(EventKind.RECOVERY_FAILED, f"the last good release does not come up: {failure.message}")
         else:
             events.emit(EventKind.RECOVERY_FINISHED, f"recovered: {done}")
@@ -57,12 +57,12 @@ def _close(pipeline_context: PipelineContext, run: Run, reason: str) -> None:
     # Told when it is put right, once: before, Docker may be away for hours.
     pipeline_context.events(run.number).emit(EventKind.RUN_INTERRUPTED, f"run {run.number} was {reason}")
     if run.queued_at is None or run.attempts >= _ATTEMPTS:
-        pipeline_context.store.finish_run(run.pipeline, run.number, RunState.INTERRUPTED, reason)
+        pipeline_context.store.runs.finish(run.pipeline, run.number, RunState.INTERRUPTED, reason)
         return
     emit_run_state(pipeline_context, pipeline_context.store.queue.requeue(run.pipeline, run.number, mode))
 
 
 def _where(context: StageContext, run: Run) -> str:
-    stages = context.store.stages(run.pipeline, run.number)
+    stages = context.store.runs.stages(run.pipeline, run.number)
     running = next((s.name for s in stages if s.state is StageState.RUNNING), None)
     return f" during {running.capitalize()}" if running else ""

@@ -11,11 +11,10 @@ from pipeline.base.errors import PenstockError
 from pipeline.config.triggers import is_glob
 from pipeline.event_kinds import EventKind
 from pipeline.runner.context import PipelineContext
-from pipeline.runner.run import CONFIGURATION
 from pipeline.runner.stages import load_source
 from pipeline.runner.submission import submit
-from pipeline.store.queue import Request
-from pipeline.store.records import Run, Trigger
+from pipeline.store.queue import RunRequest
+from pipeline.store.records import Run, RunOptions, Trigger
 from pipeline.triggers.skip import skip_reason
 
 _MOST_NAMED = 3
@@ -36,12 +35,9 @@ class RefTracker:
         with self._lock, pipeline_context.masking_errors():
             context = pipeline_context.stage_context()
             patterns = source.patterns(context)
-            heads, known = (
-                source.heads(context, patterns),
-                pipeline_context.store.queue.heads(pipeline_context.pipeline),
-            )
+            heads, known = source.heads(context, patterns), pipeline_context.store.refs.heads(pipeline_context.pipeline)
             for ref in known.keys() - heads.keys():
-                pipeline_context.store.queue.forget_head(pipeline_context.pipeline, ref)
+                pipeline_context.store.refs.delete_head(pipeline_context.pipeline, ref)
             if not heads:
                 self._tell_nothing(pipeline_context)
             skipped = self._skip_existing(
@@ -80,14 +76,14 @@ class RefTracker:
         self, pipeline_context: PipelineContext, source: SourceStage, patterns: list[str], strange: Mapping[str, str]
     ) -> Mapping[str, str]:
         """What is strange only because a glob has come to mean it: all old releases' tags, say. It is not run."""
-        queue = pipeline_context.store.queue
-        if patterns == (former := queue.patterns(pipeline_context.pipeline)):
+        refs = pipeline_context.store.refs
+        if patterns == (former := refs.patterns(pipeline_context.pipeline)):
             return {}
         new = [p for p in patterns if p in former or not is_glob(p)]
         expected = source.heads(pipeline_context.stage_context(), new) if new and strange else {}
         skipped = {ref: sha for ref, sha in strange.items() if ref not in expected}
         submit(pipeline_context, [], {ref: (None, sha) for ref, sha in skipped.items()})
-        queue.keep_patterns(pipeline_context.pipeline, patterns)
+        refs.set_patterns(pipeline_context.pipeline, patterns)
         if skipped:
             names = [_short(ref) for ref in islice(skipped, _MOST_NAMED)]
             more = f" and {len(skipped) - len(names)} more" if len(skipped) > len(names) else ""
@@ -104,14 +100,14 @@ class RefTracker:
             pipeline_context.events().emit(EventKind.TRIGGER_NO_REFS, text)
         self._told_nothing = True
 
-    def enqueue(self, request: Request) -> None:
+    def enqueue(self, request: RunRequest) -> None:
         """Queue a run though nothing is new."""
         submit(self._pipeline_context(), [request])
         self._arrived()
 
     def _is_known(self, pipeline_context: PipelineContext, known: Mapping[str, str], sha: str) -> bool:
         """Whether this is the first look at all, and what is there serves already."""
-        active = pipeline_context.store.active_release(pipeline_context.pipeline)
+        active = pipeline_context.store.releases.active(pipeline_context.pipeline)
         return not known and active is not None and active.sha == sha
 
 
@@ -119,16 +115,16 @@ def _short(ref: str) -> str:
     return ref.removeprefix("refs/heads/").removeprefix("refs/tags/")
 
 
-def _requests(trigger: Trigger, ref: str, revisions: Sequence[Revision]) -> list[Request]:
+def _requests(trigger: Trigger, ref: str, revisions: Sequence[Revision]) -> list[RunRequest]:
     return [
-        Request(
+        RunRequest(
             trigger,
             sha=revision.sha,
             ref=_short(ref),
             author=revision.author,
             subject=revision.subject,
-            options={CONFIGURATION: "commit"},
-            skipped=skip_reason(revision.message) or "",
+            options=RunOptions(configuration="commit"),
+            skip_reason=skip_reason(revision.message) or "",
         )
         for revision in revisions
     ]

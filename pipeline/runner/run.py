@@ -28,9 +28,6 @@ from pipeline.runner.submission import emit_run_state
 from pipeline.store.records import Release, ReleaseState, Run, RunKind, RunState, StageState
 from pipeline.store.run_log import RunLogFile
 
-# What a run's options may say: which configuration counts, `commit`'s own or the file's as it is, and the rest of a
-# command line.
-CONFIGURATION, PARAMETERS, FORCE = "configuration", "parameters", "force"
 # Seconds that reporters get for their last words.
 _REPORTING = 10.0
 LockFactory = Callable[[], AbstractContextManager[None]]
@@ -84,7 +81,7 @@ class Execution:
 
     def _run_stages(self) -> Outcome:
         """Source, Build, Deploy. The first finds the commit, and with it the configuration that counts from then on."""
-        by_commit = self._run.options.get(CONFIGURATION) == "commit"
+        by_commit = self._run.options.configuration == "commit"
         self._context = replace(self._context, sha=self._run.sha, ref=self._run.ref)
         if not by_commit:
             self._take_parameters()
@@ -101,7 +98,7 @@ class Execution:
 
     def _take_parameters(self) -> None:
         """The file as it is, with the parameters that were asked for."""
-        parameters = self._run.options.get(PARAMETERS)
+        parameters = self._run.options.parameters
         if parameters:
             configuration = load(self._context.configuration.path, {**self._pipeline_context.parameters, **parameters})
             self._pipeline_context.configuration.secrets.merge(configuration.secrets)
@@ -115,7 +112,7 @@ class Execution:
             text = f"the commit has no pipeline.yaml of its own: {here} counts"
             self._context.events.emit(EventKind.SOURCE_CONFIGURATION, text)
         else:
-            parameters = {**self._pipeline_context.parameters, **self._run.options.get(PARAMETERS, {})}
+            parameters = {**self._pipeline_context.parameters, **self._run.options.parameters}
             configuration = merge_commit_config(self._context.configuration, found, parameters)
             # What the commit calls a secret must be masked from here on by whoever masks.
             self._pipeline_context.configuration.secrets.merge(configuration.secrets)
@@ -127,12 +124,12 @@ class Execution:
         """Raise now what would stop the run later; and what serves with another configuration is deployed again."""
         deployer = load_deployer()
         deployer.preflight(self._context)
-        force = bool(self._run.options.get(FORCE)) or not deployer.is_current(self._context)
+        force = self._run.options.force or not deployer.is_current(self._context)
         self._context = replace(self._context, force=force)
 
     def _roll_back(self) -> Outcome:
         release = self._rollback_release(int(self._run.requested) if self._run.requested else None)
-        self._store.set_revision(
+        self._store.runs.set_revision(
             self._name,
             self._run.number,
             sha=release.sha,
@@ -148,8 +145,8 @@ class Execution:
         return self._stage(deployer.name, lambda: deployer.down(self._context))
 
     def _rollback_release(self, number: int | None) -> Release:
-        releases = [r for r in self._store.releases(self._name) if r.state is not ReleaseState.PENDING]
-        active = self._store.active_release(self._name)
+        releases = [r for r in self._store.releases.all(self._name) if r.state is not ReleaseState.PENDING]
+        active = self._store.releases.active(self._name)
         if number is None:
             retired = [r for r in releases if r.state is ReleaseState.RETIRED]
             older = [r for r in retired if active is None or r.number < active.number]
@@ -214,7 +211,7 @@ class Execution:
         return error
 
     def _finish(self, events: Events, state: RunState, reason: str = "", **told: str | int | None) -> None:
-        self._store.finish_run(self._name, self._run.number, state, reason)
+        self._store.runs.finish(self._name, self._run.number, state, reason)
         because = f", {reason}" if state is RunState.SKIPPED else ""
         text = f"run {self._run.number}: {state.replace('_', ' ')}{because}"
         events.emit(EventKind.RUN_FINISHED, text, state=state, reason=reason, **told)
@@ -230,13 +227,13 @@ class Execution:
         except BaseException as error:
             state = StageState.CANCELLED if isinstance(error, Cancelled) else StageState.FAILED
             text = self._pipeline_context.mask(error.message if isinstance(error, PenstockError) else repr(error))
-            self._store.finish_stage(self._name, self._run.number, name, state, text)
+            self._store.runs.finish_stage(self._name, self._run.number, name, state, text)
             context.events.emit(EventKind.STAGE_FAILED, f"{name.capitalize()} {state}", stage=name)
             raise
         self._record_revision()
         summary = self._pipeline_context.mask(outcome.summary)
-        self._store.finish_stage(self._name, self._run.number, name, StageState.SUCCEEDED, summary)
-        record = next(s for s in self._store.stages(self._name, self._run.number) if s.name == name)
+        self._store.runs.finish_stage(self._name, self._run.number, name, StageState.SUCCEEDED, summary)
+        record = next(s for s in self._store.runs.stages(self._name, self._run.number) if s.name == name)
         seconds = round(record.duration.total_seconds(), 3)
         text = f"{name.capitalize()}: {summary} ({seconds:.1f} s)"
         context.events.emit(EventKind.STAGE_FINISHED, text, stage=name, seconds=seconds)
@@ -245,7 +242,7 @@ class Execution:
     def _record_revision(self) -> None:
         revision = self._context.work.revision
         if revision is not None:
-            self._store.set_revision(
+            self._store.runs.set_revision(
                 self._name,
                 self._run.number,
                 sha=revision.sha,

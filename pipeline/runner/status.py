@@ -19,15 +19,15 @@ _EVENTS = 500
 class PipelineStatus:
     """One look. `daemon` is whoever runs `pipeline serve`, `worker` whoever works on this pipeline, the daemon or not.
 
-    `runs` are those that are not over, oldest first; `stages` what those that are worked on are in. `closed` are the
-    stages that are closed, with the reason. `drift` is what the daemon has found and not repaired yet.
+    `runs` are those that are not over, oldest first; `stages` what those that are worked on are in. `disabled` are the
+    stages that are disabled, with the reason. `drift` is what the daemon has found and not repaired yet.
     """
 
     daemon: LockHolder | None
     worker: LockHolder | None
     runs: Sequence[Run]
     stages: Mapping[int, str]
-    closed: Mapping[str, str]
+    disabled: Mapping[str, str]
     drift: Sequence[str]
 
     @classmethod
@@ -35,13 +35,13 @@ class PipelineStatus:
         """How it is now."""
         daemon, worker = holder(home.daemon_lock), holder(home.lock(pipeline))
         runs = store.queue.unfinished(pipeline)
-        stages = {run.number: store.stages(pipeline, run.number) for run in runs if run.state is RunState.RUNNING}
+        stages = {run.number: store.runs.stages(pipeline, run.number) for run in runs if run.state is RunState.RUNNING}
         return cls(
             daemon=daemon,
             worker=worker,
             runs=runs,
             stages={number: found[-1].name for number, found in stages.items() if found},
-            closed=store.transitions.closed(pipeline),
+            disabled=store.transitions.disabled(pipeline),
             drift=_drift(store, pipeline, daemon) if daemon else (),
         )
 
@@ -65,7 +65,7 @@ def _drift(store: Store, pipeline: str, daemon: LockHolder) -> Sequence[str]:
     """Return what this daemon found since its last repair, and why the repair failed."""
     found: list[str] = []
     failure: list[str] = []
-    for event in store.events(pipeline, limit=_EVENTS):
+    for event in store.events.latest(pipeline, limit=_EVENTS):
         if event.kind == EventKind.RECONCILE_REPAIRED or event.at < daemon.since:
             found, failure = [], []
         elif event.kind == EventKind.RECONCILE_DRIFT:

@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 
 from pipeline.event_kinds import EventKind
 from pipeline.runner.context import PipelineContext
-from pipeline.store.queue import Request
+from pipeline.store.queue import RunRequest
 from pipeline.store.records import Run, RunKind, RunState
 
 
 def submit(
     pipeline_context: PipelineContext,
-    requests: Sequence[Request],
+    requests: Sequence[RunRequest],
     heads: Mapping[str, tuple[str | None, str]] | None = None,
 ) -> list[Run]:
     """Queue runs, in order, and tell what became of these and of older ones. See `RunQueue.put`."""

@@ -1,4 +1,4 @@
-"""The SQLite file: opened, brought up to date, written in transactions, its errors made readable."""
+"""The SQLite file: opening, migrations, transactions, and errors in plain words."""
 
 from __future__ import annotations
 
@@ -13,24 +13,36 @@ from pathlib import Path
 from pipeline.base.errors import StoreFault
 
 _VERSION = 3
-_PATIENCE_MS = 5000
+_BUSY_TIMEOUT_MS = 5000
+# A part of SQLite's message, with the reason and the hint for the user.
+_FAULTS = {
+    "disk is full": ("the disk is full", "free some space, then run the command again: nothing was half written"),
+    "disk I/O error": ("the disk is full or failing", "free some space or check the disk, then run the command again"),
+    "readonly": ("the file is read-only", "make it writable"),
+    "locked": ("another process has locked it for 5 s", "try again"),
+    "not a database": ("it is damaged or not a database", "move it away and run the command again"),
+    "malformed": ("it is damaged", "move it away and run the command again"),
+}
 
 
 class Database:
-    """One connection, shared by threads that take turns. Every error is a `StoreFault`."""
+    """One connection to the file, which the threads of a process share.
+
+    Opening creates the file and brings its tables up to date. Every error is a `StoreFault`.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._lock = threading.RLock()
-        with self._readable_errors():
+        with self._translate_errors():
             if not path.exists():
                 os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
             self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
             self._connection.row_factory = sqlite3.Row
-            # WAL with NORMAL loses nothing when we are killed; only a power cut may lose the last transaction,
-            # never the file. What Docker and HAProxy say decides after that, so a lost row costs no request.
+            # In WAL mode, NORMAL loses nothing when the process is killed. A power failure can lose the last
+            # transactions but never damages the file. Docker and HAProxy hold the truth after that.
             self._connection.executescript(
-                f"PRAGMA busy_timeout={_PATIENCE_MS}; PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;"
+                f"PRAGMA busy_timeout={_BUSY_TIMEOUT_MS}; PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;"
                 "PRAGMA foreign_keys=ON;"
             )
             self._migrate()
@@ -40,18 +52,21 @@ class Database:
         self._connection.close()
 
     def rows(self, sql: str, *values: object) -> list[sqlite3.Row]:
-        """What a query finds."""
-        with self._lock, self._readable_errors():
+        """Return the rows of a query."""
+        with self._lock, self._translate_errors():
             return self._connection.execute(sql, values).fetchall()
 
     def row(self, sql: str, *values: object) -> sqlite3.Row | None:
-        """The first row that a query finds."""
+        """Return the first row of a query, or None."""
         return next(iter(self.rows(sql, *values)), None)
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """All of it or nothing. The write lock is taken at the start, so that what is read stays true."""
-        with self._lock, self._readable_errors():
+        """Commit all statements of the block, or none of them if it raises.
+
+        The write lock is taken first, so that rows that the block reads cannot change before it ends.
+        """
+        with self._lock, self._translate_errors():
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield self._connection
@@ -62,28 +77,29 @@ class Database:
                 raise
 
     def _migrate(self) -> None:
-        version = self._connection.execute("PRAGMA user_version").fetchone()[0]
+        """Run the missing migrations, all in one transaction."""
+        if self._version() == _VERSION:
+            return
+        with self.transaction() as db:
+            # Read the version again under the lock: another process may have migrated the file meanwhile.
+            for number in range(self._version() + 1, _VERSION + 1):
+                script = files("pipeline.store").joinpath(f"migrations/{number:04}.sql").read_text()
+                # Statement by statement, because `executescript` commits first.
+                for statement in script.split(";\n"):
+                    db.execute(statement)
+            db.execute(f"PRAGMA user_version={_VERSION}")
+
+    def _version(self) -> int:
+        version = int(self._connection.execute("PRAGMA user_version").fetchone()["user_version"])
         if version > _VERSION:
             raise StoreFault(
                 f"{self._path} was written by a newer Penstock (database version {version}, this one knows {_VERSION})",
                 hint="use that version, or another PENSTOCK_HOME",
             )
-        if version < _VERSION:
-            # Two commands may come here together: the second one finds the work done.
-            self._connection.execute("BEGIN EXCLUSIVE")
-            done = self._connection.execute("PRAGMA user_version").fetchone()[0]
-            for number in range(done + 1, _VERSION + 1):
-                self._apply(files("pipeline.store").joinpath(f"migrations/{number:04}.sql").read_text())
-            self._connection.execute(f"PRAGMA user_version={_VERSION}")
-            self._connection.execute("COMMIT")
-
-    def _apply(self, migration: str) -> None:
-        """Its statements one by one: `executescript` would end the transaction first."""
-        for statement in migration.split(";\n"):
-            self._connection.execute(statement)
+        return version
 
     @contextmanager
-    def _readable_errors(self) -> Iterator[None]:
+    def _translate_errors(self) -> Iterator[None]:
         try:
             yield
         except sqlite3.Error as error:
@@ -92,15 +108,7 @@ class Database:
             raise StoreFault(f"cannot open {self._path}: {error.strerror}") from error
 
     def _fault(self, text: str) -> StoreFault:
-        known = {
-            "disk is full": ("the disk is full", "make room, then run the command again: nothing was half written"),
-            "disk I/O error": ("the disk is full or failing", "make room or look at the disk, then run it again"),
-            "readonly": ("it may only be read", "give yourself the right to write it"),
-            "locked": ("another process has held it for 5 s", "try again"),
-            "not a database": ("it is damaged or no database", "move it away and run the command again"),
-            "malformed": ("it is damaged", "move it away and run the command again"),
-        }
-        for sign, (reason, hint) in known.items():
-            if sign in text:
+        for part, (reason, hint) in _FAULTS.items():
+            if part in text:
                 return StoreFault(f"database {self._path}: {reason}", hint=hint)
         return StoreFault(f"database {self._path}: {text}")

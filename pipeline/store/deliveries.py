@@ -1,4 +1,4 @@
-"""Webhooks that have been taken, so that none is taken twice."""
+"""Webhook deliveries that were received."""
 
 from __future__ import annotations
 
@@ -7,24 +7,26 @@ from datetime import UTC, datetime, timedelta
 from pipeline.store.database import Database
 from pipeline.store.rows import now
 
-# No forge sends one again after this, and whoever else does finds that nothing is new.
-_KEPT = timedelta(days=30)
+# No forge repeats a delivery after this time. A later replay only requests a scan that finds no new commit.
+_RETENTION = timedelta(days=30)
 
 
 class Deliveries:
-    """A digest of each. Raises `StoreFault`."""
+    """The digests of the received webhook deliveries. Raises `StoreFault`."""
 
     def __init__(self, database: Database) -> None:
         self._db = database
 
     def take(self, pipeline: str, digest: str) -> bool:
-        """Remember a webhook. False when it has been taken before."""
+        """Store a delivery. False if it is stored already."""
         with self._db.transaction() as db:
-            db.execute("DELETE FROM deliveries WHERE at < ?", ((datetime.now(UTC) - _KEPT).isoformat(),))
-            cursor = db.execute("INSERT OR IGNORE INTO deliveries VALUES (?,?,?)", (digest, pipeline, now()))
+            db.execute("DELETE FROM deliveries WHERE at < ?", ((datetime.now(UTC) - _RETENTION).isoformat(),))
+            cursor = db.execute(
+                "INSERT OR IGNORE INTO deliveries (digest, pipeline, at) VALUES (?,?,?)", (digest, pipeline, now())
+            )
             return cursor.rowcount == 1
 
-    def forget(self, pipeline: str, digest: str) -> None:
-        """A webhook that was taken could not be used: it may come again."""
+    def delete(self, pipeline: str, digest: str) -> None:
+        """Delete a delivery that could not be used, so that the forge can send it again."""
         with self._db.transaction() as db:
             db.execute("DELETE FROM deliveries WHERE pipeline=? AND digest=?", (pipeline, digest))

@@ -1,7 +1,7 @@
-"""The queue: runs that wait, which of them may begin, and which may go on to its next stage.
+"""The queue: runs that wait, the order in which they start, and their admission to stages.
 
-Every method is one transaction that takes the write lock first, so that any number of processes may ask at once:
-a run begins once, and no two are in Deploy together.
+Every method is one transaction that takes the write lock first. So any number of processes can work on one queue: each
+run starts once, and two runs are never in Deploy together.
 """
 
 from __future__ import annotations
@@ -11,26 +11,28 @@ import os
 import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from pipeline.store.database import Database
-from pipeline.store.records import Approval, Run, RunKind, RunState, StageState, Trigger
-from pipeline.store.rows import next_number, now, run_of
+from pipeline.store.records import ApprovalDecision, Run, RunKind, RunOptions, RunState, StageState, Trigger
+from pipeline.store.refs import head, set_head
+from pipeline.store.rows import next_number, now, run_from_row
 
 Mode = Literal["superseded", "queued", "parallel"]
 STAGES = ("source", "build", "deploy")
-# How many runs of one pipeline are worked on at once in the mode `parallel`.
-AT_ONCE = 4
+# The most runs of one pipeline that execute at the same time in the mode `parallel`.
+MAX_PARALLEL_RUNS = 4
 _UNFINISHED = "state IN ('queued', 'running')"
-# A run that is being deployed is past the point where a newer one takes its place.
+# A run that has entered Deploy is not superseded any more.
 _DEPLOYS = "EXISTS (SELECT 1 FROM stages s WHERE s.pipeline=runs.pipeline AND s.run=runs.number AND s.name='deploy')"
 
 
 @dataclass(frozen=True)
-class Request:
-    """A run that is asked for. `requested` is a branch, tag, commit or release; None: the pipeline's own branch.
+class RunRequest:
+    """A request for a run.
 
-    With `skipped`, the reason why it is not run, it is only written down.
+    `requested` is a branch, tag, commit or release; None means the branch of the pipeline. With a `skip_reason` the
+    run is stored as skipped and never starts.
     """
 
     trigger: Trigger
@@ -40,14 +42,14 @@ class Request:
     ref: str | None = None
     author: str | None = None
     subject: str | None = None
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: RunOptions = field(default_factory=RunOptions)
     retry_of: int | None = None
-    skipped: str = ""
+    skip_reason: str = ""
 
 
 @dataclass(frozen=True)
-class Passage:
-    """Whether a run may enter a stage: entered, given up for a newer run, or what it has to wait for."""
+class Admission:
+    """The answer to a run that wants to enter a stage: entered, superseded by a newer run, or blocked."""
 
     entered: bool = False
     superseded_by: int | None = None
@@ -55,59 +57,40 @@ class Passage:
 
 
 class RunQueue:
-    """The runs of all pipelines that are not over. Raises `StoreFault`."""
+    """The runs of all pipelines that are not over. Safe to use from any thread. Raises `StoreFault`."""
 
     def __init__(self, database: Database) -> None:
         self._db = database
 
-    # Coming
+    # Adding runs
 
     def put(
         self,
         pipeline: str,
-        requests: Sequence[Request],
+        requests: Sequence[RunRequest],
         *,
         mode: Mode = "superseded",
         heads: Mapping[str, tuple[str | None, str]] | None = None,
     ) -> list[Run]:
-        """Queue runs, in order. In the mode `superseded` a run takes the place of the older ones that wait or build.
+        """Queue runs, in order. In the mode `superseded` each run replaces the older ones that wait or build.
 
-        `heads` are refs with the commits they moved from and to: all of it is written, or nothing, where somebody else
-        has seen a move before.
+        `heads` maps refs to the commits they moved from and to. If one of them is not at its old commit, another
+        process has queued its runs: nothing is written, and the list is empty.
         """
         with self._db.transaction() as db:
-            for ref, (old, new) in (heads or {}).items():
-                if _head(db, pipeline, ref) != old:
-                    return []
-                db.execute("INSERT OR REPLACE INTO heads VALUES (?,?,?)", (pipeline, ref, new))
+            moves = heads or {}
+            if any(head(db, pipeline, ref) != old for ref, (old, _) in moves.items()):
+                return []
+            for ref, (_, new) in moves.items():
+                set_head(db, pipeline, ref, new)
             numbers = [_insert(db, pipeline, request) for request in requests]
             for number, request in zip(numbers, requests, strict=True):
-                if mode == "superseded" and request.kind is RunKind.RUN and not request.skipped:
+                if mode == "superseded" and request.kind is RunKind.RUN and not request.skip_reason:
                     _supersede_older(db, pipeline, number)
             return [_run(db, pipeline, number) for number in numbers]
 
-    def heads(self, pipeline: str) -> dict[str, str]:
-        """The commit of each ref whose coming was seen last."""
-        rows = self._db.rows("SELECT ref, sha FROM heads WHERE pipeline=?", pipeline)
-        return {row["ref"]: row["sha"] for row in rows}
-
-    def forget_head(self, pipeline: str, ref: str) -> None:
-        """A ref is gone. If it comes back, all of it is new."""
-        with self._db.transaction() as db:
-            db.execute("DELETE FROM heads WHERE pipeline=? AND ref=?", (pipeline, ref))
-
-    def patterns(self, pipeline: str) -> list[str]:
-        """The patterns of refs that the last look looked for; none before the first."""
-        rows = self._db.rows("SELECT patterns FROM watched WHERE pipeline=?", pipeline)
-        return list(json.loads(rows[0]["patterns"])) if rows else []
-
-    def keep_patterns(self, pipeline: str, patterns: Sequence[str]) -> None:
-        """A look has looked for these."""
-        with self._db.transaction() as db:
-            db.execute("INSERT OR REPLACE INTO watched VALUES (?,?)", (pipeline, json.dumps(patterns)))
-
-    def begin(self, pipeline: str, request: Request, mode: Mode) -> Run | None:
-        """A run that its caller begins at once, out of the queue. None when others wait that it must not overtake."""
+    def begin(self, pipeline: str, request: RunRequest, mode: Mode) -> Run | None:
+        """Start a run of the caller at once, outside the queue. None if queued runs have to start first."""
         with self._db.transaction() as db:
             number = next_number(db, "runs", pipeline)
             if mode == "superseded" and request.kind is RunKind.RUN:
@@ -122,10 +105,10 @@ class RunQueue:
             )
             return _run(db, pipeline, number)
 
-    # Going on
+    # Executing runs
 
     def claim(self, pipeline: str, mode: Mode) -> Run | None:
-        """The next run that may begin now, which is the caller's from here on."""
+        """Start the next run that may start now, for the caller to execute. None if there is none."""
         with self._db.transaction() as db:
             rows = db.execute(
                 f"SELECT *, {_DEPLOYS} AS deploys FROM runs WHERE pipeline=? AND {_UNFINISHED} ORDER BY number",  # noqa: S608
@@ -142,31 +125,31 @@ class RunQueue:
             )
             return _run(db, pipeline, first["number"])
 
-    def enter(self, pipeline: str, number: int, stage: str) -> Passage:
-        """Begin a stage of a run if nothing is in its way; otherwise say what is.
+    def enter(self, pipeline: str, number: int, stage: str) -> Admission:
+        """Start a stage of a run, or return what blocks it.
 
-        Deploy is entered in the order of the runs, which is that of the commits: not before each older one is over.
+        Runs enter Deploy in the order of their numbers, which is that of the commits: all older runs must be over.
         """
         with self._db.transaction() as db:
             run = _run(db, pipeline, number)
             if run.superseded_by:
-                return Passage(superseded_by=run.superseded_by)
+                return Admission(superseded_by=run.superseded_by)
             waits_for = _obstacle(db, run, stage)
             _note_wait(db, run, waits_for or None)
             if not waits_for:
                 _begin_stage(db, pipeline, number, stage)
-            return Passage(entered=not waits_for, waits_for=waits_for)
+            return Admission(entered=not waits_for, waits_for=waits_for)
 
     def await_approval(self, pipeline: str, number: int) -> Run:
-        """The run waits for somebody to agree; the run as it is now, perhaps with an answer."""
+        """Mark a run as waiting for approval, and return it as it is now. It may hold a decision already."""
         with self._db.transaction() as db:
             run = _run(db, pipeline, number)
             _note_wait(db, run, None if run.approval else "approval")
             return _run(db, pipeline, number)
 
-    def decide(self, pipeline: str, number: int, approval: Approval) -> Run:
-        """Somebody agrees, or does not. The first answer counts; the run as it is now."""
-        text = json.dumps({**asdict(approval), "at": approval.at.isoformat()})
+    def record_decision(self, pipeline: str, number: int, decision: ApprovalDecision) -> Run:
+        """Store the decision about a run, and return the run as it is now. The first decision counts."""
+        text = json.dumps({**asdict(decision), "at": decision.at.isoformat()})
         with self._db.transaction() as db:
             db.execute(
                 "UPDATE runs SET approval=? WHERE pipeline=? AND number=? AND approval IS NULL",
@@ -174,10 +157,10 @@ class RunQueue:
             )
             return _run(db, pipeline, number)
 
-    # Not going on
+    # Ending and requeueing runs
 
     def cancel(self, pipeline: str, number: int, reason: str) -> Run:
-        """Give up a run that waits in the queue; one that has begun is for its worker to stop. The run as it is now."""
+        """Cancel a run that is queued, and return it as it is now. Its worker stops a run that has started."""
         with self._db.transaction() as db:
             db.execute(
                 "UPDATE runs SET state='cancelled', reason=?, finished_at=? "
@@ -187,9 +170,9 @@ class RunQueue:
             return _run(db, pipeline, number)
 
     def requeue(self, pipeline: str, number: int, mode: Mode, *, counted: bool = True) -> Run:
-        """Put back a run whose worker died, or ended in order: then it is not `counted` as an attempt.
+        """Queue a run again whose worker died or stopped. Only after a death the attempt is `counted`.
 
-        Where a newer one has taken its place meanwhile, it is superseded.
+        If a newer run has replaced it meanwhile, the run is superseded.
         """
         with self._db.transaction() as db:
             db.execute("DELETE FROM stages WHERE pipeline=? AND run=?", (pipeline, number))
@@ -198,47 +181,42 @@ class RunQueue:
                 (0 if counted else 1, pipeline, number),
             )
             newer = db.execute(
-                "SELECT max(number) FROM runs WHERE pipeline=? AND number>? AND kind='run' "
+                "SELECT max(number) AS number FROM runs WHERE pipeline=? AND number>? AND kind='run' "
                 "AND state IN ('queued', 'running', 'succeeded')",
                 (pipeline, number),
-            ).fetchone()[0]
+            ).fetchone()["number"]
             if newer and mode == "superseded":
                 _supersede_older(db, pipeline, newer)
             return _run(db, pipeline, number)
 
     def run(self, pipeline: str, number: int) -> Run:
-        """One run as it is now. It must be there."""
+        """Return one run as it is now. It must exist."""
         with self._db.transaction() as db:
             return _run(db, pipeline, number)
 
     def unfinished(self, pipeline: str) -> list[Run]:
-        """All runs that are not over, oldest first: those that wait, and those that are worked on."""
+        """Return all runs that are not over, queued and running, oldest first."""
         rows = self._db.rows(f"SELECT * FROM runs WHERE pipeline=? AND {_UNFINISHED} ORDER BY number", pipeline)  # noqa: S608
-        return [run_of(row) for row in rows]
+        return [run_from_row(row) for row in rows]
 
     def of_commits(self, commits: Sequence[str]) -> list[Run]:
-        """The latest run of each of these commits, of whatever pipeline."""
+        """Return the latest run of each of these commits, in every pipeline."""
         marks = ",".join("?" * len(commits))
         sql = f"SELECT *, max(number) FROM runs WHERE sha IN ({marks}) GROUP BY pipeline, sha ORDER BY number"  # noqa: S608
         rows = self._db.rows(sql, *commits)
         return [self.run(row["pipeline"], row["number"]) for row in rows]
 
     def superseded_by(self, pipeline: str, number: int) -> list[Run]:
-        """The runs that were given up for another."""
+        """Return the runs that a run replaced."""
         rows = self._db.rows(
             "SELECT * FROM runs WHERE pipeline=? AND superseded_by=? ORDER BY number", pipeline, number
         )
-        return [run_of(row) for row in rows]
+        return [run_from_row(row) for row in rows]
 
 
-def _head(db: sqlite3.Connection, pipeline: str, ref: str) -> str | None:
-    row = db.execute("SELECT sha FROM heads WHERE pipeline=? AND ref=?", (pipeline, ref)).fetchone()
-    return row["sha"] if row else None
-
-
-def _insert(db: sqlite3.Connection, pipeline: str, request: Request) -> int:
+def _insert(db: sqlite3.Connection, pipeline: str, request: RunRequest) -> int:
     number, moment = next_number(db, "runs", pipeline), now()
-    state = RunState.SKIPPED if request.skipped else RunState.QUEUED
+    state = RunState.SKIPPED if request.skip_reason else RunState.QUEUED
     values = {
         "pipeline": pipeline,
         "number": number,
@@ -249,13 +227,13 @@ def _insert(db: sqlite3.Connection, pipeline: str, request: Request) -> int:
         "ref": request.ref,
         "author": request.author,
         "subject": request.subject,
-        "reason": request.skipped,
+        "reason": request.skip_reason,
         "started_at": moment,
-        "finished_at": moment if request.skipped else None,
+        "finished_at": moment if request.skip_reason else None,
         "pid": 0,
         "trigger": request.trigger,
         "queued_at": moment,
-        "options": json.dumps(dict(request.options)),
+        "options": json.dumps(request.options.to_json()),
         "retry_of": request.retry_of,
         "attempts": 0,
     }
@@ -264,7 +242,7 @@ def _insert(db: sqlite3.Connection, pipeline: str, request: Request) -> int:
 
 
 def _supersede_older(db: sqlite3.Connection, pipeline: str, number: int) -> None:
-    """Those that wait are over at once; those that are worked on are told, and end by themselves."""
+    """End the older runs that are queued, and mark those that are running: their workers end them."""
     older = f"pipeline=? AND number<? AND kind='run' AND {_UNFINISHED} AND NOT {_DEPLOYS}"
     db.execute(f"UPDATE runs SET superseded_by=? WHERE {older}", (number, pipeline, number))  # noqa: S608
     db.execute(
@@ -275,23 +253,25 @@ def _supersede_older(db: sqlite3.Connection, pipeline: str, number: int) -> None
 
 
 def _may_begin(first: sqlite3.Row, running: list[sqlite3.Row], mode: Mode) -> bool:
-    # What takes a release out of service, or puts a former one back, meets nothing else.
+    # Rollback and down run alone.
     if any(row["kind"] != RunKind.RUN for row in running):
         return False
     if first["kind"] != RunKind.RUN:
-        # But those that wait for somebody: in a freeze above all it must be possible to go back.
+        # A rollback passes runs that wait for a transition or an approval, so that it works during a freeze.
         return all(row["waits_for"] for row in running)
     if mode == "parallel":
-        return len(running) < AT_ONCE
+        return len(running) < MAX_PARALLEL_RUNS
     if mode == "queued":
         return not running
     return all(row["deploys"] for row in running)
 
 
 def _obstacle(db: sqlite3.Connection, run: Run, stage: str) -> str:
-    closed = db.execute("SELECT reason FROM transitions WHERE pipeline=? AND stage=?", (run.pipeline, stage)).fetchone()
-    if closed and run.kind is RunKind.RUN:
-        return f"the transition into {stage}, closed: {closed['reason']}"
+    disabled = db.execute(
+        "SELECT reason FROM transitions WHERE pipeline=? AND stage=?", (run.pipeline, stage)
+    ).fetchone()
+    if disabled and run.kind is RunKind.RUN:
+        return f"the transition into {stage}, disabled: {disabled['reason']}"
     if stage != "deploy":
         return ""
     unfinished = db.execute(
@@ -300,7 +280,7 @@ def _obstacle(db: sqlite3.Connection, run: Run, stage: str) -> str:
         (run.pipeline, run.number),
     ).fetchall()
     for other in unfinished:
-        # What goes back, or takes down, passes by those that wait for somebody, and they wait for it.
+        # Rollback and down pass the runs that wait at a gate, and these then wait for them.
         older = other["number"] < run.number and (run.kind is RunKind.RUN or not other["waits_for"])
         if older or other["deploys"]:
             return f"run {other['number']}"
@@ -308,7 +288,7 @@ def _obstacle(db: sqlite3.Connection, run: Run, stage: str) -> str:
 
 
 def _note_wait(db: sqlite3.Connection, run: Run, waits_for: str | None) -> None:
-    # Asked again and again: what stays as it is, is not written again.
+    # Workers poll this. An unchanged value is not written again.
     if run.waits_for != waits_for:
         db.execute("UPDATE runs SET waits_for=? WHERE pipeline=? AND number=?", (waits_for, run.pipeline, run.number))
 
@@ -322,4 +302,4 @@ def _begin_stage(db: sqlite3.Connection, pipeline: str, run: int, name: str) -> 
 
 
 def _run(db: sqlite3.Connection, pipeline: str, number: int) -> Run:
-    return run_of(db.execute("SELECT * FROM runs WHERE pipeline=? AND number=?", (pipeline, number)).fetchone())
+    return run_from_row(db.execute("SELECT * FROM runs WHERE pipeline=? AND number=?", (pipeline, number)).fetchone())

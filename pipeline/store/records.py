@@ -1,16 +1,16 @@
-"""What the store keeps, as the rest of the program sees it."""
+"""Values of the rows in the database."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 
 
 class RunState(StrEnum):
-    """How a run stands, or how it ended."""
+    """The state of a run, or its outcome."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -25,16 +25,16 @@ class RunState(StrEnum):
 
     @property
     def over(self) -> bool:
-        """Nothing more becomes of it."""
+        """True for an outcome, which never changes."""
         return self not in (RunState.QUEUED, RunState.RUNNING)
 
 
-# The kinds of events of which each run has one, as its last word.
+# Each run ends with one event of these kinds.
 LAST_EVENTS = frozenset({"run.finished", "run.superseded", "run.skipped", "run.cancelled"})
 
 
 class RunKind(StrEnum):
-    """What the run does."""
+    """The work of a run."""
 
     RUN = "run"
     ROLLBACK = "rollback"
@@ -42,7 +42,7 @@ class RunKind(StrEnum):
 
 
 class Trigger(StrEnum):
-    """What made the run."""
+    """The origin of a run."""
 
     COMMAND = "command"
     WATCH = "watch"
@@ -54,7 +54,7 @@ class Trigger(StrEnum):
 
 
 class StageState(StrEnum):
-    """How a stage stands, or how it ended."""
+    """The state of a stage, or its outcome."""
 
     RUNNING = "running"
     SUCCEEDED = "succeeded"
@@ -64,7 +64,10 @@ class StageState(StrEnum):
 
 
 class ReleaseState(StrEnum):
-    """Whether a release serves (`active`), served once (`retired`) or never came to it."""
+    """The state of a release.
+
+    `active` receives traffic, `retired` did so earlier, `failed` never did. `pending` is not deployed yet.
+    """
 
     PENDING = "pending"
     ACTIVE = "active"
@@ -73,7 +76,7 @@ class ReleaseState(StrEnum):
 
 
 class DeploymentState(StrEnum):
-    """How the move from one release to another stands, or how it ended."""
+    """The state of a deployment, or its outcome."""
 
     RUNNING = "running"
     SUCCEEDED = "succeeded"
@@ -83,8 +86,32 @@ class DeploymentState(StrEnum):
 
 
 @dataclass(frozen=True)
-class Approval:
-    """What somebody decided about a run: whether it may be deployed, who said so, and why."""
+class RunOptions:
+    """The options of a run besides its commit.
+
+    `configuration` names the pipeline.yaml of the run: the served `file`, or the one in the `commit`. A command that
+    executes its run itself leaves it out and uses its own file. `force` runs even if no file under `source.paths`
+    changed.
+    """
+
+    configuration: Literal["file", "commit"] | None = None
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    force: bool = False
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> RunOptions:
+        """Read the stored options. Unknown keys, written by a newer version, are ignored."""
+        return cls(data.get("configuration"), data.get("parameters", {}), bool(data.get("force")))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the options in their stored form, without defaults."""
+        data = {"configuration": self.configuration, "parameters": dict(self.parameters), "force": self.force}
+        return {key: value for key, value in data.items() if value}
+
+
+@dataclass(frozen=True)
+class ApprovalDecision:
+    """The answer to a run that waits for approval."""
 
     granted: bool
     by: str
@@ -94,11 +121,12 @@ class Approval:
 
 @dataclass(frozen=True)
 class Run:
-    """One execution of a pipeline, numbered per pipeline. `pid` is the process that works or worked on it.
+    """One execution of a pipeline, numbered per pipeline.
 
-    `started_at` is when it was queued as long as nobody works on it; `queued_at` is None where it never was in the
-    queue: a command ran it itself. `waits_for` says what keeps it from its next stage. `superseded_by` is the newer
-    run in whose favour it is given up; `attempts` counts how often somebody began to work on it.
+    `pid` is the latest process that executed it, 0 before the first. `started_at` is the time of queueing until the
+    first process starts. `queued_at` is None for a run that a command executed itself, outside the queue. `waits_for`
+    says what blocks the next stage. `superseded_by` is the newer run that replaces this one. `attempts` counts the
+    starts.
     """
 
     pipeline: str
@@ -117,17 +145,17 @@ class Run:
     pid: int
     trigger: Trigger
     queued_at: datetime | None
-    options: Mapping[str, Any]
+    options: RunOptions
     superseded_by: int | None
     retry_of: int | None
     attempts: int
     waits_for: str | None
-    approval: Approval | None
+    approval: ApprovalDecision | None
     image_id: str | None
 
     @property
     def duration(self) -> timedelta:
-        """How long it took, or has been going on."""
+        """The time from start to end, or until now."""
         return (self.finished_at or datetime.now(UTC)) - self.started_at
 
 
@@ -145,13 +173,13 @@ class StageRecord:
 
     @property
     def duration(self) -> timedelta:
-        """How long it took, or has been going on."""
+        """The time from start to end, or until now."""
         return (self.finished_at or datetime.now(UTC)) - self.started_at
 
 
 @dataclass(frozen=True)
 class Release:
-    """An image and its configuration. `spec` is JSON, written and read by the Deploy stage."""
+    """An image with its configuration. `spec` is JSON of the Deploy stage."""
 
     pipeline: str
     number: int
@@ -167,7 +195,10 @@ class Release:
 
 @dataclass(frozen=True)
 class Deployment:
-    """A move between releases: the only thing a crash must not forget. None is: no release at all."""
+    """A move from one release to another, from which recovery starts after a crash.
+
+    None stands for nothing deployed: `from_release` of the first deployment, `to_release` of `pipeline down`.
+    """
 
     id: int
     pipeline: str

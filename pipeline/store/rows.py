@@ -1,4 +1,4 @@
-"""Rows of the database as records, and back."""
+"""Conversion of database rows to records, column by column."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ import sqlite3
 from datetime import UTC, datetime
 
 from pipeline.store.records import (
-    Approval,
+    ApprovalDecision,
+    Deployment,
+    DeploymentState,
     Release,
     ReleaseState,
     Run,
     RunKind,
+    RunOptions,
     RunState,
     StageRecord,
     StageState,
@@ -19,61 +22,102 @@ from pipeline.store.records import (
 )
 
 
-def run_of(row: sqlite3.Row) -> Run:
-    """A row of `runs`."""
+def run_from_row(row: sqlite3.Row) -> Run:
+    """Convert a row of `runs`."""
     return Run(
-        **{
-            **dict(row),
-            "kind": RunKind(row["kind"]),
-            "state": RunState(row["state"]),
-            "trigger": Trigger(row["trigger"]),
-            "options": json.loads(row["options"]),
-            "approval": _approval(row["approval"]),
-            "started_at": time_of(row["started_at"]),
-            "finished_at": maybe_time(row["finished_at"]),
-            "queued_at": maybe_time(row["queued_at"]),
-        }
+        pipeline=row["pipeline"],
+        number=row["number"],
+        kind=RunKind(row["kind"]),
+        state=RunState(row["state"]),
+        requested=row["requested"],
+        sha=row["sha"],
+        ref=row["ref"],
+        author=row["author"],
+        subject=row["subject"],
+        release=row["release"],
+        reason=row["reason"],
+        started_at=parse_time(row["started_at"]),
+        finished_at=optional_time(row["finished_at"]),
+        pid=row["pid"],
+        trigger=Trigger(row["trigger"]),
+        queued_at=optional_time(row["queued_at"]),
+        options=RunOptions.from_json(json.loads(row["options"])),
+        superseded_by=row["superseded_by"],
+        retry_of=row["retry_of"],
+        attempts=row["attempts"],
+        waits_for=row["waits_for"],
+        approval=_decision(row["approval"]),
+        image_id=row["image_id"],
     )
 
 
-def stage_of(row: sqlite3.Row) -> StageRecord:
-    """A row of `stages`."""
+def stage_from_row(row: sqlite3.Row) -> StageRecord:
+    """Convert a row of `stages`."""
     return StageRecord(
-        row["pipeline"],
-        row["run"],
-        row["name"],
-        StageState(row["state"]),
-        row["summary"],
-        time_of(row["started_at"]),
-        maybe_time(row["finished_at"]),
+        pipeline=row["pipeline"],
+        run=row["run"],
+        name=row["name"],
+        state=StageState(row["state"]),
+        summary=row["summary"],
+        started_at=parse_time(row["started_at"]),
+        finished_at=optional_time(row["finished_at"]),
     )
 
 
-def release_of(row: sqlite3.Row) -> Release:
-    """A row of `releases`."""
-    return Release(**{**dict(row), "state": ReleaseState(row["state"]), "created_at": time_of(row["created_at"])})
+def release_from_row(row: sqlite3.Row) -> Release:
+    """Convert a row of `releases`."""
+    return Release(
+        pipeline=row["pipeline"],
+        number=row["number"],
+        run=row["run"],
+        sha=row["sha"],
+        subject=row["subject"],
+        image_id=row["image_id"],
+        image_tag=row["image_tag"],
+        spec=row["spec"],
+        state=ReleaseState(row["state"]),
+        created_at=parse_time(row["created_at"]),
+    )
+
+
+def deployment_from_row(row: sqlite3.Row) -> Deployment:
+    """Convert a row of `deployments`."""
+    return Deployment(
+        id=row["id"],
+        pipeline=row["pipeline"],
+        run=row["run"],
+        from_release=row["from_release"],
+        to_release=row["to_release"],
+        state=DeploymentState(row["state"]),
+        reason=row["reason"],
+        started_at=parse_time(row["started_at"]),
+        finished_at=optional_time(row["finished_at"]),
+    )
 
 
 def next_number(db: sqlite3.Connection, table: str, pipeline: str) -> int:
-    """The next number of a pipeline's runs or releases."""
-    found = db.execute(f"SELECT max(number) FROM {table} WHERE pipeline=?", (pipeline,)).fetchone()[0]  # noqa: S608
-    return int(found or 0) + 1
+    """Return the next number of a pipeline's `runs` or `releases`."""
+    row = db.execute(f"SELECT max(number) AS latest FROM {table} WHERE pipeline=?", (pipeline,)).fetchone()  # noqa: S608
+    return int(row["latest"] or 0) + 1
 
 
 def now() -> str:
-    """This moment, as the database keeps it."""
+    """Return the current time in its stored form."""
     return datetime.now(UTC).isoformat()
 
 
-def time_of(text: str) -> datetime:
-    """A moment that the database kept."""
+def parse_time(text: str) -> datetime:
+    """Parse a stored time."""
     return datetime.fromisoformat(text)
 
 
-def maybe_time(text: str | None) -> datetime | None:
-    """A moment, or none yet."""
-    return time_of(text) if text else None
+def optional_time(text: str | None) -> datetime | None:
+    """Parse a stored time, or return None."""
+    return parse_time(text) if text else None
 
 
-def _approval(text: str | None) -> Approval | None:
-    return Approval(**{**(given := json.loads(text)), "at": time_of(given["at"])}) if text else None
+def _decision(text: str | None) -> ApprovalDecision | None:
+    if not text:
+        return None
+    data = json.loads(text)
+    return ApprovalDecision(granted=data["granted"], by=data["by"], comment=data["comment"], at=parse_time(data["at"]))

@@ -1,4 +1,4 @@
-"""Stages that are closed for a while."""
+"""Transitions into stages."""
 
 from __future__ import annotations
 
@@ -7,23 +7,26 @@ from pipeline.store.rows import now
 
 
 class Transitions:
-    """The transitions into stages. What is not closed is open. Raises `StoreFault`."""
+    """The disabled transitions into stages. All others are enabled. Raises `StoreFault`."""
 
     def __init__(self, database: Database) -> None:
         self._db = database
 
-    def close(self, pipeline: str, stage: str, reason: str) -> None:
-        """Let no run into a stage."""
+    def disable(self, pipeline: str, stage: str, reason: str) -> None:
+        """Keep runs out of a stage. Replaces the reason if the transition is disabled already."""
         with self._db.transaction() as db:
-            db.execute("INSERT OR REPLACE INTO transitions VALUES (?,?,?,?)", (pipeline, stage, reason, now()))
+            db.execute(
+                "INSERT OR REPLACE INTO transitions (pipeline, stage, reason, closed_at) VALUES (?,?,?,?)",
+                (pipeline, stage, reason, now()),
+            )
 
-    def open(self, pipeline: str, stage: str) -> bool:
-        """Let runs into a stage again. False when it was open."""
+    def enable(self, pipeline: str, stage: str) -> bool:
+        """Let runs into a stage again. False if the transition is enabled already."""
         with self._db.transaction() as db:
             cursor = db.execute("DELETE FROM transitions WHERE pipeline=? AND stage=?", (pipeline, stage))
             return cursor.rowcount == 1
 
-    def closed(self, pipeline: str) -> dict[str, str]:
-        """The stages that are closed, each with the reason."""
+    def disabled(self, pipeline: str) -> dict[str, str]:
+        """Return the disabled stages, each with the reason."""
         rows = self._db.rows("SELECT stage, reason FROM transitions WHERE pipeline=?", pipeline)
         return {row["stage"]: row["reason"] for row in rows}

@@ -63,7 +63,7 @@ class _Building:
         """Remove what former tests left behind; not of other runs that are at it."""
         store, own = self._context.store, self._context.run
         self._engine.containers.remove_leftovers(
-            self._pipeline, lambda: [run.number for run in store.unfinished_runs(self._pipeline) if run.number != own]
+            self._pipeline, lambda: [run.number for run in store.runs.running(self._pipeline) if run.number != own]
         )
 
     def run(self) -> Outcome:
@@ -81,10 +81,10 @@ class _Building:
             self._context.events.emit(EventKind.BUILD_CACHED, f"image {image.tag}: already built from {tree}, reused")
         else:
             image = builds.run(self._build)
-            self._context.store.hold_image(self._pipeline, self._context.run, image.id)
-            self._context.store.remember_image(self._pipeline, built_key, image.id)
+            self._context.store.images.pin(self._pipeline, self._context.run, image.id)
+            self._context.store.images.cache(self._pipeline, built_key, image.id)
         summary = self._test(image)
-        self._context.store.remember_image(self._pipeline, tested_key, image.id)
+        self._context.store.images.cache(self._pipeline, tested_key, image.id)
         built = f", built{again}" if (again := builds.summary()) else ""
         return self._done(image, f"{image.tag}{built}{summary}")
 
@@ -105,11 +105,11 @@ class _Building:
         return Outcome(summary)
 
     def _known(self, key: str) -> Image | None:
-        image = self._context.store.image(self._pipeline, key)
+        image = self._context.store.images.cached(self._pipeline, key)
         if image is None:
             return None
         # Held before it is looked for: another run of the pipeline may be making room.
-        self._context.store.hold_image(self._pipeline, self._context.run, image)
+        self._context.store.images.pin(self._pipeline, self._context.run, image)
         if self._engine.images.id(image) is None:
             return None
         return Image(image, self._tag())

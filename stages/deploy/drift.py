@@ -131,7 +131,7 @@ class ServiceDrift:
         self._began = began
 
     def _release(self) -> tuple[Release, ReleaseSpec] | None:
-        active = self._context.store.active_release(self._pipeline)
+        active = self._context.store.releases.active(self._pipeline)
         return (active, _read(active.spec)) if active else None
 
     def _replica_set(self, spec: ReleaseSpec) -> ReplicaSet:

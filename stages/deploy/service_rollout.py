@@ -79,7 +79,7 @@ class ServiceRollout:
         self.balancer.withdraw(self._pipeline)
         store, own = self._context.store, self._context.run
         self.engine.containers.remove_leftovers(
-            self._pipeline, lambda: [run.number for run in store.unfinished_runs(self._pipeline) if run.number != own]
+            self._pipeline, lambda: [run.number for run in store.runs.running(self._pipeline) if run.number != own]
         )
         try:
             self.engine.networks.remove(self._pipeline)

@@ -37,7 +37,7 @@ class DockerDeploy:
         """Raise now what would stop a deployment later."""
         configuration = context.configuration.pipeline
         with _service(context) as service:
-            active = context.store.active_release(configuration.name)
+            active = context.store.releases.active(configuration.name)
             former = ReleaseSpec.model_validate_json(active.spec) if active else None
             if former and former.deploy.target_group != configuration.deploy.target_group:
                 raise ConfigError(
@@ -50,7 +50,7 @@ class DockerDeploy:
     def is_current(self, context: StageContext) -> bool:
         """Whether what serves has the configuration of today."""
         wanted = context.configuration.pipeline
-        active = context.store.active_release(wanted.name)
+        active = context.store.releases.active(wanted.name)
         spec = ReleaseSpec.model_validate_json(active.spec) if active else None
         return spec is not None and (spec.deploy, spec.balancer) == (wanted.deploy, wanted.balancer)
 
@@ -75,12 +75,12 @@ class DockerDeploy:
     def run(self, context: StageContext) -> Outcome:
         """Roll out, or roll back and raise."""
         store, pipeline = context.store, context.configuration.pipeline.name
-        spec, active = self._spec(context), store.active_release(pipeline)
+        spec, active = self._spec(context), store.releases.active(pipeline)
         if active and ReleaseSpec.model_validate_json(active.spec) == spec:
             release = active
-            store.set_release(pipeline, context.run, release.number)
+            store.runs.set_release(pipeline, context.run, release.number)
         else:
-            release = store.create_release(
+            release = store.releases.create(
                 pipeline,
                 context.run,
                 sha=spec.sha,
@@ -101,18 +101,18 @@ class DockerDeploy:
                     f"pipeline run {release.sha[:7]}",
                 )
         pipeline = context.configuration.pipeline.name
-        context.store.set_release(pipeline, context.run, release.number)
-        return self._deploy(context, release, context.store.active_release(pipeline))
+        context.store.runs.set_release(pipeline, context.run, release.number)
+        return self._deploy(context, release, context.store.releases.active(pipeline))
 
     def down(self, context: StageContext) -> Outcome:
         """Drain and remove everything of the pipeline, and forget its images."""
         store, pipeline = context.store, context.configuration.pipeline.name
-        active = store.active_release(pipeline)
+        active = store.releases.active(pipeline)
         Balancer(context.home.balancer).check_deletion_protection(pipeline)
-        deployment = store.begin_deployment(pipeline, context.run, active.number if active else None, None)
+        deployment = store.deployments.begin(pipeline, context.run, active.number if active else None, None)
         with _service(context) as service:
             count = service.tear_down()
-            store.finish_deployment(deployment, DeploymentState.SUCCEEDED)
+            store.deployments.finish(deployment, DeploymentState.SUCCEEDED)
             prune(context, service.engine, keep=0)
         containers = "1 container" if count == 1 else f"{count} containers"
         return Outcome(f"{containers} drained and removed" if count else "nothing was running")
@@ -120,19 +120,19 @@ class DockerDeploy:
     def recover(self, context: StageContext, deployment: Deployment) -> str:
         """Finish a `down`; otherwise put the last good release back as it was."""
         store, pipeline = context.store, context.configuration.pipeline.name
-        active = store.active_release(pipeline)
+        active = store.releases.active(pipeline)
         with _service(context) as service:
             if deployment.to_release is None:
                 service.tear_down()
-                store.finish_deployment(deployment, DeploymentState.SUCCEEDED)
+                store.deployments.finish(deployment, DeploymentState.SUCCEEDED)
                 prune(context, service.engine, keep=0)
                 return "what it was taking down is down"
             if active is None:
                 service.tear_down()
-                store.finish_deployment(deployment, DeploymentState.INTERRUPTED)
+                store.deployments.finish(deployment, DeploymentState.INTERRUPTED)
                 return "nothing had been in service before, and nothing is left of it"
             service.roll_out(ReleaseSpec.model_validate_json(active.spec), active.number)
-            store.finish_deployment(deployment, DeploymentState.INTERRUPTED)
+            store.deployments.finish(deployment, DeploymentState.INTERRUPTED)
         return f"release {active.number} serves"
 
     def drift(self, context: StageContext) -> ServiceDrift:
@@ -154,7 +154,7 @@ class DockerDeploy:
         """From one release to another; whatever happens, the deployment's row says how it ended."""
         store, events = context.store, context.events
         former = active.number if active else None
-        deployment = store.begin_deployment(release.pipeline, context.run, former, release.number)
+        deployment = store.deployments.begin(release.pipeline, context.run, former, release.number)
         spec = ReleaseSpec.model_validate_json(release.spec)
         with _service(context) as service:
             events.emit(EventKind.DEPLOYMENT_STARTED, _announcement(release, active, spec.desired(service.secrets)))
@@ -166,7 +166,7 @@ class DockerDeploy:
                 for line in failure.tail:
                     context.log.line(self.name, line)
                 self._roll_back(context, service, deployment, active, failure)
-            store.finish_deployment(deployment, DeploymentState.SUCCEEDED)
+            store.deployments.finish(deployment, DeploymentState.SUCCEEDED)
             prune(context, service.engine, keep=spec.deploy.retain)
         replicas = "1 target" if spec.deploy.replicas == 1 else f"{spec.deploy.replicas} targets"
         return Outcome(f"release {release.number} serves with {replicas} at {', '.join(_addresses(spec))}")
@@ -186,7 +186,7 @@ class DockerDeploy:
             context.events.emit(EventKind.DEPLOYMENT_FAILED, f"release {release.number}: {failure.message}")
             if active is None:
                 self._roll_back(context, service, deployment, active, failure)
-            context.store.finish_deployment(deployment, DeploymentState.FAILED, failure.message)
+            context.store.deployments.finish(deployment, DeploymentState.FAILED, failure.message)
             failure.message += f"; release {active.number} serves on" if active else ""
             raise
 
@@ -203,7 +203,7 @@ class DockerDeploy:
         Where what we stand on has failed and still does, the deployment stays open: the next command goes on with it.
         """
         if active is not None and active.number == deployment.to_release:
-            context.store.finish_deployment(deployment, DeploymentState.FAILED, failure.message)
+            context.store.deployments.finish(deployment, DeploymentState.FAILED, failure.message)
             raise failure
         try:
             if active is None:
@@ -215,13 +215,13 @@ class DockerDeploy:
             if isinstance(failure, SystemFault):
                 failure.hint = f"{failure.hint or 'see to it'}; the next command puts the last good release back"
                 raise failure from second
-            context.store.finish_deployment(deployment, DeploymentState.FAILED, second.message)
+            context.store.deployments.finish(deployment, DeploymentState.FAILED, second.message)
             raise RollbackFailed(
                 f"{failure.message}; and going back failed too: {second.message}",
                 hint="`pipeline status` shows what serves; it is not tried again by itself",
                 tail=failure.tail,
             ) from second
-        context.store.finish_deployment(deployment, DeploymentState.ROLLED_BACK, failure.message)
+        context.store.deployments.finish(deployment, DeploymentState.ROLLED_BACK, failure.message)
         raise _outcome(failure, active)
 
 

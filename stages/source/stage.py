@@ -87,7 +87,7 @@ class GitSource:
 
     def _unchanged(self, context: StageContext, repository: Repository, revision: Revision) -> str | None:
         paths = context.configuration.pipeline.source.paths
-        serving = context.store.active_release(context.configuration.pipeline.name)
+        serving = context.store.releases.active(context.configuration.pipeline.name)
         if not paths or context.force or serving is None:
             return None
         changed = repository.changed(serving.sha, revision)

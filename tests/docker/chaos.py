@@ -145,11 +145,11 @@ class Chaos:
 
     def _events(self) -> list[Event]:
         with self._project.store() as store:
-            return [event for _, event in store.events_after(self._project.name, self._seen, 10_000)]
+            return [event for _, event in store.events.after(self._project.name, self._seen, 10_000)]
 
     def _last(self) -> int:
         with self._project.store() as store:
-            found = store.events_after(self._project.name, self._seen, 1_000_000)
+            found = store.events.after(self._project.name, self._seen, 1_000_000)
             return found[-1][0] if found else self._seen
 
     def _explains(self, kinds: Collection[str]) -> bool:

@@ -138,7 +138,7 @@ def _is_calm(project: Project, commit: str | None) -> bool:
         return False
     try:
         with project.store() as store:
-            active = store.active_release(project.name)
+            active = store.releases.active(project.name)
         project.assert_serving(active.number if active else 0)
     except (AssertionError, subprocess.SubprocessError):
         return False

@@ -202,17 +202,17 @@ class Project:
         assert {h.state for h in targets} == {TargetState.HEALTHY}
         assert self.containers(ROLE_TEST) == []
         with self.store() as store:
-            active = store.active_release(self.name)
+            active = store.releases.active(self.name)
             assert active is not None
             assert active.number == release
-            assert store.open_deployment(self.name) is None
-            assert store.unfinished_runs(self.name) == []
+            assert store.deployments.open(self.name) is None
+            assert store.runs.running(self.name) == []
             assert {c.image for c in containers} == {active.image_id}
 
     def assert_active(self, release: int) -> None:
         """A release is the one in service, whatever is being prepared beside it."""
         with self.store() as store:
-            active = store.active_release(self.name)
+            active = store.releases.active(self.name)
         assert active is not None
         assert active.number == release
 
@@ -224,8 +224,8 @@ class Project:
         names = docker("network", "ls", "--format", "{{.Name}}").split()
         assert [n for n in names if n.startswith(f"penstock-{self.home.id[:6]}-{self.name}")] == []
         with self.store() as store:
-            assert store.active_release(self.name) is None
-            assert store.open_deployment(self.name) is None
+            assert store.releases.active(self.name) is None
+            assert store.deployments.open(self.name) is None
 
     def remove(self) -> None:
         """Take away whatever is left in its home, whether the pipeline still can or not. Nothing is drained."""

@@ -61,19 +61,19 @@ class Serving:
     def runs(self) -> list[Run]:
         """All runs, oldest first."""
         with self.project.store() as store:
-            return store.runs(self.project.name, limit=10_000)[::-1]
+            return store.runs.latest(self.project.name, limit=10_000)[::-1]
 
     def events(self, kind: str) -> list[Event]:
         """What happened of one kind, oldest first."""
         with self.project.store() as store:
-            return [e for e in store.events(self.project.name, limit=100_000) if e.kind == kind]
+            return [e for e in store.events.latest(self.project.name, limit=100_000) if e.kind == kind]
 
     def await_run(self, number: int, state: RunState = RunState.SUCCEEDED, deadline: float = 60) -> Run:
         """A run that has come to `state`."""
 
         def there() -> Run | None:
             with self.project.store() as store:
-                run = store.run(self.project.name, number)
+                run = store.runs.get(self.project.name, number)
             if run and run.state.over:
                 assert run.state is state, f"run {number}: {run.state}, {run.reason}\n{self.output()}"
             return run if run and run.state is state else None

@@ -415,7 +415,7 @@ def test_the_disk_of_the_database_is_full(tmp_path: Path, base_image: str, proje
         subprocess.run(["mount", "-o", "remount,size=64m", str(small)], check=True)
         project.pipeline("run")
         with project.store() as store:
-            active = store.active_release("shop")
+            active = store.releases.active("shop")
             assert active is not None
             project.assert_serving(release=active.number)
         project.remove()

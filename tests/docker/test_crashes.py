@@ -37,7 +37,7 @@ ROLLING_OUT = {
 
 def last_run(project: Project) -> tuple[RunState, str]:
     with project.store() as store:
-        run = store.runs(project.name, 1)[0]
+        run = store.runs.latest(project.name, 1)[0]
     return run.state, run.reason
 
 
@@ -83,7 +83,7 @@ def test_killed_while_rolling_back(point: str, service: Project) -> None:
     assert report.failed == 0, report.failures
     service.assert_serving(release=1)
     with service.store() as store:
-        assert [r.state for r in store.releases(service.name)] == [ReleaseState.FAILED, ReleaseState.ACTIVE]
+        assert [r.state for r in store.releases.all(service.name)] == [ReleaseState.FAILED, ReleaseState.ACTIVE]
 
 
 @pytest.mark.parametrize("point", ["target.healthy", "container.stopped"])

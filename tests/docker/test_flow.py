@@ -161,7 +161,7 @@ def test_plan_foretells_what_run_does(service: Project) -> None:
     ]  # fmt: skip
     assert plan.endswith("healthy targets: never below 2 because of the rollout; containers: at most 3\n")
     with service.store() as store:
-        assert [r.number for r in store.runs("shop")] == [1]
+        assert [r.number for r in store.runs.latest("shop")] == [1]
 
 
 def test_the_same_tree_is_not_built_again(service: Project) -> None:
@@ -217,7 +217,7 @@ def test_a_release_that_fails_is_rolled_back(service: Project) -> None:
     assert report.failed == 0, report.failures
     service.assert_serving(release=1)
     with service.store() as store:
-        assert store.runs("shop", 1)[0].state is RunState.ROLLED_BACK
+        assert store.runs.latest("shop", 1)[0].state is RunState.ROLLED_BACK
 
 
 def test_rolling_back_by_hand(service: Project) -> None:
@@ -238,7 +238,7 @@ def test_rolling_back_by_hand(service: Project) -> None:
     )
     service.assert_serving(release=4)
     with service.store() as store:
-        assert [r.state for r in store.releases("shop")] == [
+        assert [r.state for r in store.releases.all("shop")] == [
             ReleaseState.ACTIVE,
             ReleaseState.RETIRED,
             ReleaseState.RETIRED,
@@ -444,7 +444,10 @@ def test_paths_that_did_not_change_make_no_run(service: Project) -> None:
     out = service.pipeline("run").out
     assert "changes nothing under app.py, version.txt since release 1 (--force runs it)" in out
     with service.store() as store:
-        assert [(r.number, r.state) for r in store.runs("shop")] == [(2, RunState.SKIPPED), (1, RunState.SUCCEEDED)]
+        assert [(r.number, r.state) for r in store.runs.latest("shop")] == [
+            (2, RunState.SKIPPED),
+            (1, RunState.SUCCEEDED),
+        ]
     service.pipeline("run", "--force")
     service.assert_serving(release=2)
     service.configure(

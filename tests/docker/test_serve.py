@@ -169,7 +169,7 @@ def test_killed_at_any_stage_it_goes_on(project: Project) -> None:
             assert load.stop().failed == 0
         assert len(served.events("run.interrupted")) == 3
         with project.store() as store:
-            active = store.active_release(project.name)
+            active = store.releases.active(project.name)
             assert active is not None
             assert active.sha == served.runs()[-1].sha
 
@@ -280,7 +280,7 @@ def test_parallel_runs_are_deployed_in_the_order_of_their_commits(project: Proje
         newer = project.commit("3")
         served.await_run(3)
         with project.store() as store:
-            assert [r.sha for r in store.releases(project.name)[:2]] == [newer, older]
+            assert [r.sha for r in store.releases.all(project.name)[:2]] == [newer, older]
         project.assert_serving(3)
     assert (
         docker("ps", "-q", "--filter", "label=penstock.role=test", "--filter", f"label=penstock.home={project.home.id}")

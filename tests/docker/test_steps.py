@@ -77,13 +77,13 @@ def assert_no_steps(project: Project) -> None:
 def events(project: Project, kind: str) -> list[tuple[str, dict[str, Any]]]:
     """What was told, oldest first."""
     with project.store() as store:
-        return [(e.message, dict(e.fields)) for e in store.events(project.name) if e.kind == kind]
+        return [(e.message, dict(e.fields)) for e in store.events.latest(project.name) if e.kind == kind]
 
 
 def summary(project: Project, run: int, stage: str = "build") -> str:
     """What a stage of a run came to."""
     with project.store() as store:
-        return next(s.summary for s in store.stages(project.name, run) if s.name == stage)
+        return next(s.summary for s in store.runs.stages(project.name, run) if s.name == stage)
 
 
 def log(project: Project, run: int, stage: str) -> list[str]:
@@ -250,7 +250,7 @@ def test_cancelling_stops_the_tests(trap: str, printed: list[str], project: Proj
     assert log(project, 1, "test") == printed
     assert events(project, "test.retry") == []
     with project.store() as store:
-        assert [r.state for r in store.runs(project.name)] == [RunState.CANCELLED]
+        assert [r.state for r in store.runs.latest(project.name)] == [RunState.CANCELLED]
     assert_no_steps(project)
 
 
@@ -396,7 +396,7 @@ def test_a_release_command_runs_once_before_its_release(volume: str, projects: P
     assert written == ["1", "hunter22-redup", "2", "hunter22-redup"]
     assert log(project, 2, "release") == ["migrated"]
     with project.store() as store:
-        kinds = [event.kind for event in store.events(project.name, 2)]
+        kinds = [event.kind for event in store.events.latest(project.name, 2)]
     assert kinds.index("release_command.finished") < kinds.index("container.starting")
     assert_no_steps(project)
 
@@ -416,8 +416,8 @@ def test_a_release_command_that_fails(service: Project) -> None:
     assert {c.id for c in service.containers()} == before
     service.assert_serving(release=1)
     with service.store() as store:
-        assert [r.state for r in store.releases(service.name)] == [ReleaseState.FAILED, ReleaseState.ACTIVE]
-        assert store.runs(service.name)[0].state is RunState.FAILED
+        assert [r.state for r in store.releases.all(service.name)] == [ReleaseState.FAILED, ReleaseState.ACTIVE]
+        assert store.runs.latest(service.name)[0].state is RunState.FAILED
     assert_no_steps(service)
 
 
@@ -465,5 +465,5 @@ def test_a_runner_killed_during_a_release_command(service: Project) -> None:
     service.pipeline("status")
     service.assert_serving(release=1)
     with service.store() as store:
-        assert [r.state for r in store.releases(service.name)] == [ReleaseState.FAILED, ReleaseState.ACTIVE]
+        assert [r.state for r in store.releases.all(service.name)] == [ReleaseState.FAILED, ReleaseState.ACTIVE]
     assert_no_steps(service)

@@ -139,7 +139,7 @@ def test_what_cannot_be_mended_is_tried_again_after_a_while(served: Serving) -> 
     project = served.project
     image = project.containers()[0].image
     with project.store() as store:
-        release = store.active_release(project.name)
+        release = store.releases.active(project.name)
     assert release is not None
     subprocess.run(["docker", "rmi", "-f", release.image_tag, image], capture_output=True, check=False)
     docker("rm", "-f", *names(project))

@@ -27,20 +27,20 @@ _ALL = 1000
 def test_the_store_reads_every_row(pipeline: str, recorded_home: Path, golden: Golden) -> None:
     """Runs, stages, releases, the open deployment and what belongs to a pipeline become the golden records."""
     with Store(recorded_home / "penstock.db") as store:
-        runs = store.runs(pipeline, _ALL)
+        runs = store.runs.latest(pipeline, _ALL)
         found = {
-            "file": store.file_of(pipeline),
+            "file": store.pipelines.file(pipeline),
             "runs": [asdict(run) for run in runs],
             "unfinished": [run.number for run in store.queue.unfinished(pipeline)],
-            "worked on": [run.number for run in store.unfinished_runs(pipeline)],
-            "stages": [asdict(stage) for run in runs for stage in store.stages(pipeline, run.number)],
-            "releases": [asdict(release) for release in store.releases(pipeline)],
-            "active release": _number(store.active_release(pipeline)),
-            "open deployment": _record(store.open_deployment(pipeline)),
-            "held images": sorted(store.held_images(pipeline)),
-            "heads": store.queue.heads(pipeline),
-            "patterns": store.queue.patterns(pipeline),
-            "closed": store.transitions.closed(pipeline),
+            "worked on": [run.number for run in store.runs.running(pipeline)],
+            "stages": [asdict(stage) for run in runs for stage in store.runs.stages(pipeline, run.number)],
+            "releases": [asdict(release) for release in store.releases.all(pipeline)],
+            "active release": _number(store.releases.active(pipeline)),
+            "open deployment": _record(store.deployments.open(pipeline)),
+            "held images": sorted(store.images.pinned(pipeline)),
+            "heads": store.refs.heads(pipeline),
+            "patterns": store.refs.patterns(pipeline),
+            "closed": store.transitions.disabled(pipeline),
         }
     golden(f"recorded-home/{pipeline}.json", _as_json(found))
 
@@ -48,7 +48,7 @@ def test_the_store_reads_every_row(pipeline: str, recorded_home: Path, golden: G
 def test_the_store_reads_every_event(recorded_home: Path, golden: Golden) -> None:
     """Each event of all pipelines has its number, and the golden kind, message and fields."""
     with Store(recorded_home / "penstock.db") as store:
-        found = store.events_after(None, 0, 100_000)
+        found = store.events.after(None, 0, 100_000)
     golden("recorded-home/events.jsonl", "".join(f"{json.dumps([n, asdict(e)], default=str)}\n" for n, e in found))
 
 
@@ -71,7 +71,7 @@ def test_images_and_deliveries_are_known(recorded_home: Path) -> None:
         database.execute("UPDATE deliveries SET at=?", (datetime.now(UTC).isoformat(),))
     with Store(path) as store:
         for image in rows["images"]:
-            assert store.image(image["pipeline"], image["key"]) == image["image_id"]
+            assert store.images.cached(image["pipeline"], image["key"]) == image["image_id"]
         for delivery in rows["deliveries"]:
             assert not store.deliveries.take(delivery["pipeline"], delivery["digest"])
 

@@ -59,7 +59,7 @@ def ended(store: Store, *states: RunState, kind: RunKind = RunKind.RUN) -> None:
     for state in states:
         run = begin_run(store, "shop", kind)
         if state is not RunState.RUNNING:
-            store.finish_run("shop", run.number, state)
+            store.runs.finish("shop", run.number, state)
 
 
 @pytest.mark.parametrize(

@@ -91,7 +91,7 @@ def test_following_a_run_to_its_end(home: Home, log: RunLogFile) -> None:
         for number in range(100):
             log.line("test", str(number))
         with Store(home.database) as store:
-            store.finish_run("shop", 1, RunState.SUCCEEDED)
+            store.runs.finish("shop", 1, RunState.SUCCEEDED)
     rest, _ = following.communicate(timeout=20)
     assert texts(rest) == [str(number) for number in range(100)]
     assert following.returncode == 0

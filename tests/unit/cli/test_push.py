@@ -13,7 +13,7 @@ from pipeline.base.home import Home
 from pipeline.base.lock import work_lock
 from pipeline.cli.push import POLL_INTERVAL, follow_push
 from pipeline.events import Event
-from pipeline.store.queue import Request
+from pipeline.store.queue import RunRequest
 from pipeline.store.records import RunState, Trigger
 from pipeline.store.store import Store
 
@@ -37,16 +37,16 @@ def store(home: Home) -> Iterator[Store]:
 
 
 def tell(store: Store, kind: str, message: str, **fields: str | int) -> None:
-    store.record_event(Event(kind, message, "shop", 1, fields))
+    store.events.record(Event(kind, message, "shop", 1, fields))
 
 
 def test_the_last_word_is_waited_for(home: Home, store: Store, capsys: pytest.CaptureFixture[str]) -> None:
     """It is written when the run is over already; with it comes why."""
-    store.queue.put("shop", [Request(Trigger.HOOK, **COMMIT)])
+    store.queue.put("shop", [RunRequest(Trigger.HOOK, **COMMIT)])
     tell(store, "run.queued", "run 1 queued by hook")
     following = threading.Thread(target=follow_push, args=(home, MAIN))
     following.start()
-    store.finish_run("shop", 1, RunState.FAILED, "the tests failed")
+    store.runs.finish("shop", 1, RunState.FAILED, "the tests failed")
     # Longer than it takes to look: without the last word, it may not go.
     following.join(10 * POLL_INTERVAL)
     assert following.is_alive()
@@ -64,7 +64,7 @@ def test_the_last_word_is_waited_for(home: Home, store: Store, capsys: pytest.Ca
 
 def test_what_was_run_before_is_another_story(home: Home, store: Store, capsys: pytest.CaptureFixture[str]) -> None:
     """A run of another branch or of another commit is not shown for a push."""
-    store.queue.put("shop", [Request(Trigger.HOOK, **COMMIT)])
+    store.queue.put("shop", [RunRequest(Trigger.HOOK, **COMMIT)])
     tell(store, "run.skipped", "run 1 skipped")
     for moves in (MAIN.replace("main", "other"), MAIN.replace(SHA, "f" * 40)):
         follow_push(home, moves, timeout=0.2)

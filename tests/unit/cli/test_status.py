@@ -17,8 +17,8 @@ from pipeline.base.home import Home
 from pipeline.base.lock import work_lock
 from pipeline.cli import history, status, transition
 from pipeline.events import Event
-from pipeline.store.queue import Request
-from pipeline.store.records import Approval, Run, RunState, Trigger
+from pipeline.store.queue import RunRequest
+from pipeline.store.records import ApprovalDecision, Run, RunState, Trigger
 from pipeline.store.store import Store
 from tests.support.pipeline_yaml import MINIMAL
 from tests.support.started_runs import begin_run
@@ -56,8 +56,8 @@ def told(command: click.Command, *arguments: str) -> str:
     return done.output
 
 
-def put(store: Store, *requests: Request) -> list[Run]:
-    return store.queue.put("shop", requests or [Request(Trigger.HOOK, **COMMIT)], mode="queued")
+def put(store: Store, *requests: RunRequest) -> list[Run]:
+    return store.queue.put("shop", requests or [RunRequest(Trigger.HOOK, **COMMIT)], mode="queued")
 
 
 def test_nothing_is_there_yet(store: Store) -> None:
@@ -85,10 +85,10 @@ def test_where_the_daemon_serves_nothing_is_put_right(store: Store) -> None:
     """A run that nobody seems to work on is its business, also where its file says how to recover."""
     begin_run(store, "shop")
     assert "run 1 begins" in told(status.command)
-    run = store.run("shop", 1)
+    run = store.runs.get("shop", 1)
     assert run is not None
     assert run.state is RunState.RUNNING
-    assert store.events("shop") == []
+    assert store.events.latest("shop") == []
 
 
 @pytest.mark.usefixtures("served")
@@ -108,7 +108,7 @@ def test_what_waits_says_for_what(store: Store) -> None:
         "run 1 is in Source (0123456 Carts)",
         "run 2 waits for approval: pipeline approve 2, or pipeline reject 2 (0123456 Carts)",
         "run 3 waits for run 1 (0123456 Carts)",
-        "run 4 waits for the transition into build, closed: audit (0123456 Carts)",
+        "run 4 waits for the transition into build, disabled: audit (0123456 Carts)",
         "run 5 waits in the queue (0123456 Carts)",
         "no run goes into Build: audit (pipeline transition enable build)",
     ]
@@ -123,7 +123,7 @@ def test_what_waits_says_for_what(store: Store) -> None:
 
 def test_a_queue_that_nobody_works_off_says_so(store: Store) -> None:
     """A long one is told by its ends."""
-    put(store, *[Request(Trigger.HOOK, **COMMIT)] * 30)
+    put(store, *[RunRequest(Trigger.HOOK, **COMMIT)] * 30)
     output = told(status.command)
     assert "run 10 waits in the queue, for `pipeline serve` (0123456 Carts)" in output
     assert "run 11 " not in output
@@ -136,7 +136,7 @@ def test_what_is_being_mended(store: Store) -> None:
 
     def happen(kind: str, message: str, ago: float = 0) -> None:
         at = datetime.now(UTC) + timedelta(seconds=1 - ago)
-        store.record_event(Event(f"upkeep.{kind}", message, "shop", at=at))
+        store.events.record(Event(f"upkeep.{kind}", message, "shop", at=at))
 
     happen("found", "an old story", ago=3600)
     assert "old story" not in told(status.command)
@@ -157,7 +157,7 @@ def test_a_transition_is_in_the_events(store: Store) -> None:
     told(transition.command, "disable", "deploy", "--reason", "audit")
     told(transition.command, "enable", "deploy")
     assert told(transition.command, "enable", "deploy") == "Deploy was not closed\n"
-    assert [(e.kind, e.message) for e in store.events("shop")] == [
+    assert [(e.kind, e.message) for e in store.events.latest("shop")] == [
         ("transition.disabled", "no run goes into Deploy: audit"),
         ("transition.enabled", "runs go into Deploy again"),
     ]
@@ -165,17 +165,17 @@ def test_a_transition_is_in_the_events(store: Store) -> None:
 
 def test_history_says_what_made_a_run_and_why_it_ended(store: Store) -> None:
     """Also of those that nobody worked on; how long is told only of what was worked on."""
-    put(store, Request(Trigger.WATCH, **COMMIT, skipped="its message says [skip ci]"))
-    put(store, Request(Trigger.WEBHOOK, **COMMIT))
-    store.queue.put("shop", [Request(Trigger.POLL, **COMMIT)])
+    put(store, RunRequest(Trigger.WATCH, **COMMIT, skip_reason="its message says [skip ci]"))
+    put(store, RunRequest(Trigger.WEBHOOK, **COMMIT))
+    store.queue.put("shop", [RunRequest(Trigger.POLL, **COMMIT)])
     store.queue.claim("shop", "superseded")
     store.queue.requeue("shop", 3, "queued")
     store.queue.claim("shop", "superseded")
-    store.queue.decide("shop", 3, Approval(True, "ann", "", datetime.now(UTC)))
-    store.finish_run("shop", 3, RunState.FAILED, "the tests failed\nwith much to say")
-    put(store, Request(Trigger.RETRY, **COMMIT, retry_of=3))
+    store.queue.record_decision("shop", 3, ApprovalDecision(True, "ann", "", datetime.now(UTC)))
+    store.runs.finish("shop", 3, RunState.FAILED, "the tests failed\nwith much to say")
+    put(store, RunRequest(Trigger.RETRY, **COMMIT, retry_of=3))
     store.queue.cancel("shop", 4, "cancelled")
-    put(store, Request(Trigger.SCHEDULE, **{**COMMIT, "subject": "x" * 300}))
+    put(store, RunRequest(Trigger.SCHEDULE, **{**COMMIT, "subject": "x" * 300}))
     header, *rows = told(history.command).splitlines()
     note = header.index("NOTE")
     assert [row[:4].strip() for row in rows] == ["5", "4", "3", "2", "1"]
@@ -195,7 +195,7 @@ def test_history_says_what_made_a_run_and_why_it_ended(store: Store) -> None:
 def test_history_for_machines(store: Store) -> None:
     """Everything that is known, an approval with its parts."""
     put(store)
-    store.queue.decide("shop", 1, Approval(False, "bob", "not now", datetime.now(UTC)))
+    store.queue.record_decision("shop", 1, ApprovalDecision(False, "bob", "not now", datetime.now(UTC)))
     (run,) = json.loads(told(history.command, "--json"))
     assert (run["trigger"], run["retry_of"], run["attempts"], run["stages"]) == ("hook", None, 0, [])
     assert run["approval"] | {"at": ""} == {"granted": False, "by": "bob", "comment": "not now", "at": ""}

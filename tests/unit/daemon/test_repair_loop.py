@@ -111,7 +111,7 @@ def tick(clock: FakeClock, done: Callable[[], bool], what: str) -> None:
 
 
 def messages(pipeline_context: PipelineContext) -> list[tuple[str, str]]:
-    return [(event.kind, event.message) for event in pipeline_context.store.events("shop")]
+    return [(event.kind, event.message) for event in pipeline_context.store.events.latest("shop")]
 
 
 def test_each_second_it_looks(pipeline_context: PipelineContext, clock: FakeClock, release: Release) -> None:

@@ -52,7 +52,9 @@ def supervisor(tmp_path: Path, home: Home, clock: FakeClock) -> Iterator[Pipelin
 
 def messages(supervisor: PipelineSupervisor, kind: str) -> list[str]:
     return [
-        event.message for event in supervisor.served_file.pipeline_context.store.events("shop") if event.kind == kind
+        event.message
+        for event in supervisor.served_file.pipeline_context.store.events.latest("shop")
+        if event.kind == kind
     ]
 
 

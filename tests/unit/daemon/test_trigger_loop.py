@@ -104,14 +104,14 @@ def with_triggers(work: Work, pipeline_context: PipelineContext, triggers: str) 
 
 def await_run(pipeline_context: PipelineContext, sha: str) -> Trigger:
     """What made the run of a commit."""
-    found = until(lambda: [r for r in pipeline_context.store.runs("shop") if r.sha == sha], f"a run of {sha}")
+    found = until(lambda: [r for r in pipeline_context.store.runs.latest("shop") if r.sha == sha], f"a run of {sha}")
     assert len(found) == 1
     return Trigger(found[0].trigger)
 
 
 def kinds(pipeline_context: PipelineContext) -> list[str]:
     """What was told apart from any run."""
-    return [event.kind for event in pipeline_context.store.events("shop") if event.run is None]
+    return [event.kind for event in pipeline_context.store.events.latest("shop") if event.run is None]
 
 
 def test_what_is_there_and_what_comes(work: Work, pipeline_context: PipelineContext, clock: FakeClock) -> None:
@@ -139,7 +139,7 @@ def test_without_watches_it_looks_again_and_again(
             sha = work.commit(content)
             assert timedelta(seconds=1.8) <= clock.advance_to_next_timeout() <= timedelta(seconds=2.2)
             assert await_run(pipeline_context, sha) is Trigger.POLL
-    (told,) = pipeline_context.store.events("shop", limit=1000)[:1]
+    (told,) = pipeline_context.store.events.latest("shop", limit=1000)[:1]
     assert told.kind == "trigger.polling"
     assert told.message.startswith("cannot watch the repository, looking every 2 s instead: the kernel has no more")
     assert "sysctl" in told.message
@@ -202,7 +202,7 @@ def test_a_polled_repository_that_is_away_is_asked_less_and_less(
 
 def scheduled(pipeline_context: PipelineContext) -> int:
     """How many runs a schedule has made."""
-    return sum(run.trigger is Trigger.SCHEDULE for run in pipeline_context.store.runs("shop"))
+    return sum(run.trigger is Trigger.SCHEDULE for run in pipeline_context.store.runs.latest("shop"))
 
 
 def test_a_schedule_is_kept(work: Work, pipeline_context: PipelineContext, clock: FakeClock) -> None:

@@ -102,8 +102,8 @@ def project(store: Store, *states: RunState) -> Project:
     for state in states:
         run = begin_run(store, "shop")
         if state is not RunState.RUNNING:
-            store.finish_run("shop", run.number, state)
-    return Project.of("shop", store.runs("shop"), "https://ci.example.com")
+            store.runs.finish("shop", run.number, state)
+    return Project.of("shop", store.runs.latest("shop"), "https://ci.example.com")
 
 
 def test_a_pipeline_that_never_ran(store: Store) -> None:
@@ -136,5 +136,5 @@ def test_what_the_latest_runs_come_to(
 def test_a_rollback_is_no_build(store: Store) -> None:
     """It says nothing about a commit."""
     project(store, RunState.SUCCEEDED)
-    store.finish_run("shop", begin_run(store, "shop", RunKind.ROLLBACK).number, RunState.FAILED)
+    store.runs.finish("shop", begin_run(store, "shop", RunKind.ROLLBACK).number, RunState.FAILED)
     assert project(store).status == "Success"

@@ -43,11 +43,11 @@ def report(store: Store) -> Callable[..., Report]:
 
     def report(state: RunState, kind: RunKind = RunKind.RUN, reason: str = "") -> Report:
         run = begin_run(store, "shop", kind)
-        store.set_revision("shop", run.number, sha=SHA, ref="main", author="Ada", subject="Add <carts> & more")
+        store.runs.set_revision("shop", run.number, sha=SHA, ref="main", author="Ada", subject="Add <carts> & more")
         words = {RunState.QUEUED: "queued", RunState.RUNNING: "started", RunState.SUPERSEDED: "superseded"}
         if state.over:
-            store.finish_run("shop", run.number, state, reason)
-        found = store.run("shop", run.number)
+            store.runs.finish("shop", run.number, state, reason)
+        found = store.runs.get("shop", run.number)
         assert found is not None
         fields = {"state": state, "reason": reason}
         message = f"run {run.number}: {state.replace('_', ' ')}"

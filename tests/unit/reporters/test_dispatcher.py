@@ -43,11 +43,11 @@ class Underway:
         self.events.emit(EventKind.RUN_STARTED, f"run {self.run} of shop")
 
     def find(self) -> None:
-        self.store.set_revision("shop", self.run, sha=SHA, ref="main", author="Ada", subject="Add carts")
+        self.store.runs.set_revision("shop", self.run, sha=SHA, ref="main", author="Ada", subject="Add carts")
         self.events.emit(EventKind.STAGE_FINISHED, "Source: main", stage="source")
 
     def finish(self, state: RunState = RunState.SUCCEEDED) -> None:
-        self.store.finish_run("shop", self.run, state)
+        self.store.runs.finish("shop", self.run, state)
         self.events.emit(EventKind.RUN_FINISHED, f"run {self.run}: {state}", state=state)
 
     @property
@@ -92,7 +92,7 @@ def test_a_run_from_beginning_to_end(forge: Recorder, starts: Starts) -> None:
 def test_a_run_whose_commit_is_known_from_the_start(forge: Recorder, starts: Starts) -> None:
     """One that waited in the queue: its start is told once, by its own event."""
     underway = starts({"hub": hub(forge)})
-    underway.store.set_revision("shop", underway.run, sha=SHA, ref="main", author="", subject="")
+    underway.store.runs.set_revision("shop", underway.run, sha=SHA, ref="main", author="", subject="")
     underway.start()
     underway.find()
     underway.finish(RunState.FAILED)

@@ -15,9 +15,9 @@ from pipeline.base.home import Home
 from pipeline.config.load import load
 from pipeline.events import Event
 from pipeline.runner.context import PipelineContext
-from pipeline.runner.gates import close, pass_gates, reopen
-from pipeline.store.queue import Request
-from pipeline.store.records import Approval, Run, Trigger
+from pipeline.runner.gates import disable_transition, enable_transition, pass_gates
+from pipeline.store.queue import RunRequest
+from pipeline.store.records import ApprovalDecision, Run, Trigger
 from pipeline.store.store import Store
 from pipeline.testing.fakes.clock import FakeClock
 
@@ -41,7 +41,7 @@ class Gates:
 
     def queue_run(self) -> Run:
         """Queue a run, and begin to work on it."""
-        self.pipeline_context.store.queue.put("shop", [Request(Trigger.WATCH)], mode="superseded")
+        self.pipeline_context.store.queue.put("shop", [RunRequest(Trigger.WATCH)], mode="superseded")
         run = self.pipeline_context.store.queue.claim("shop", "superseded")
         assert run is not None
         return run
@@ -54,8 +54,8 @@ class Gates:
 
     def approve(self, run: Run, *, granted: bool = True) -> None:
         """Answer the run."""
-        answer = Approval(granted, "ann", "", self.clock.now().wall)
-        self.pipeline_context.store.queue.decide("shop", run.number, answer)
+        answer = ApprovalDecision(granted, "ann", "", self.clock.now().wall)
+        self.pipeline_context.store.queue.record_decision("shop", run.number, answer)
 
     @property
     def messages(self) -> list[str]:
@@ -79,7 +79,7 @@ def test_a_stage_that_nothing_keeps_out_begins_at_once(gates: Gates) -> None:
     pass_gates(gates.context(run), run, "source")
     assert gates.clock.waits == []
     assert gates.heard == []
-    assert [stage.name for stage in gates.pipeline_context.store.stages("shop", 1)] == ["source"]
+    assert [stage.name for stage in gates.pipeline_context.store.runs.stages("shop", 1)] == ["source"]
 
 
 def test_an_approval_lets_it_in(gates: Gates) -> None:
@@ -120,7 +120,7 @@ def test_a_newer_run_ends_the_wait_for_approval(gates: Gates) -> None:
     """The older one is superseded."""
     run = gates.queue_run()
     queue = gates.pipeline_context.store.queue
-    gates.clock.call_at(MINUTE, lambda: queue.put("shop", [Request(Trigger.WATCH)], mode="superseded"))
+    gates.clock.call_at(MINUTE, lambda: queue.put("shop", [RunRequest(Trigger.WATCH)], mode="superseded"))
     with pytest.raises(Superseded, match="superseded by run 2"):
         pass_gates(gates.context(run), run, "deploy")
 
@@ -130,7 +130,7 @@ def test_cancelling_ends_every_wait(gates: Gates, stage: str) -> None:
     """At a closed transition as well as for an approval."""
     run = gates.queue_run()
     context = gates.context(run)
-    close(gates.pipeline_context.store, gates.pipeline_context.events(), "build", "a freeze")
+    disable_transition(gates.pipeline_context.store, gates.pipeline_context.events(), "build", "a freeze")
     gates.clock.call_at(MINUTE, context.cancelled.set)
     with pytest.raises(Cancelled):
         pass_gates(context, run, stage)
@@ -140,8 +140,8 @@ def test_a_closed_transition_keeps_runs_out_until_it_is_opened(gates: Gates) -> 
     """Waiting is said once, and has no end of its own."""
     run, start = gates.queue_run(), gates.clock.now()
     store, events = gates.pipeline_context.store, gates.pipeline_context.events()
-    close(store, events, "build", "a freeze")
-    gates.clock.call_at(timedelta(hours=1), lambda: reopen(store, events, "build"))
+    disable_transition(store, events, "build", "a freeze")
+    gates.clock.call_at(timedelta(hours=1), lambda: enable_transition(store, events, "build"))
     pass_gates(gates.context(run), run, "build")
     assert gates.clock.since(start) >= timedelta(hours=1)
     assert len(gates.heard) == 1

@@ -49,7 +49,7 @@ def repository(tmp_path: Path) -> Iterator[Repository]:
 
 
 def events(repository: Repository) -> list[str]:
-    return [e.message for _, e in repository.store.events_after("shop", 0, 100) if e.kind == "trigger.refs_skipped"]
+    return [e.message for _, e in repository.store.events.after("shop", 0, 100) if e.kind == "trigger.refs_skipped"]
 
 
 def test_releases_of_old_are_not_run(repository: Repository) -> None:

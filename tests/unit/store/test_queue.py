@@ -1,9 +1,8 @@
-"""The queue: what may begin, what may go on, and what takes whose place."""
+"""The queue: the order in which runs start and deploy, and the runs that newer ones replace."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,43 +11,37 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from pipeline.store.queue import AT_ONCE, STAGES, Mode, Request
-from pipeline.store.records import Approval, Run, RunKind, RunState, Trigger
+from pipeline.store.queue import MAX_PARALLEL_RUNS, STAGES, Mode, RunRequest
+from pipeline.store.records import ApprovalDecision, Run, RunKind, RunState, Trigger
 from pipeline.store.store import Store
 
 PIPELINE = "shop"
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    with Store(tmp_path / "penstock.db") as store:
-        yield store
+def commit(sha: str = "a") -> RunRequest:
+    return RunRequest(Trigger.WATCH, sha=sha * 40, ref="main")
 
 
-def commit(sha: str = "a") -> Request:
-    return Request(Trigger.WATCH, sha=sha * 40, ref="main")
-
-
-def put(store: Store, *requests: Request, mode: Mode = "superseded") -> list[int]:
+def put(store: Store, *requests: RunRequest, mode: Mode = "superseded") -> list[int]:
     return [run.number for run in store.queue.put(PIPELINE, requests or (commit(),), mode=mode)]
 
 
 def states(store: Store) -> list[str]:
-    return [run.state for run in reversed(store.runs(PIPELINE))]
+    return [run.state for run in reversed(store.runs.latest(PIPELINE))]
 
 
-def test_a_commit_takes_the_place_of_the_one_that_waits(store: Store) -> None:
-    """Which stays in the history, with the run that it made room for."""
+def test_a_commit_supersedes_the_queued_one(store: Store) -> None:
+    """The older run stays in the history, with the number of the newer one."""
     put(store)
     put(store, commit("b"))
     assert states(store) == ["superseded", "queued"]
-    older = store.run(PIPELINE, 1)
+    older = store.runs.get(PIPELINE, 1)
     assert older is not None
     assert (older.superseded_by, older.reason) == (2, "superseded by run 2")
 
 
-def test_a_commit_takes_the_place_of_one_that_builds(store: Store) -> None:
-    """Its worker is told at the next stage, which it does not enter."""
+def test_a_commit_supersedes_one_that_builds(store: Store) -> None:
+    """The older run does not enter its next stage."""
     put(store)
     store.queue.claim(PIPELINE, "superseded")
     store.queue.enter(PIPELINE, 1, "source")
@@ -58,7 +51,7 @@ def test_a_commit_takes_the_place_of_one_that_builds(store: Store) -> None:
 
 
 def test_a_deployment_is_never_superseded(store: Store) -> None:
-    """The newer commit is built meanwhile, and waits for it before its own Deploy."""
+    """The newer commit is built meanwhile, and waits before its own Deploy."""
     put(store)
     store.queue.claim(PIPELINE, "superseded")
     assert store.queue.enter(PIPELINE, 1, "deploy").entered
@@ -67,68 +60,60 @@ def test_a_deployment_is_never_superseded(store: Store) -> None:
     assert second is not None
     assert store.queue.enter(PIPELINE, 2, "build").entered
     assert store.queue.enter(PIPELINE, 2, "deploy").waits_for == "run 1"
-    store.finish_run(PIPELINE, 1, RunState.SUCCEEDED)
+    store.runs.finish(PIPELINE, 1, RunState.SUCCEEDED)
     assert store.queue.enter(PIPELINE, 2, "deploy").entered
 
 
-def test_in_the_mode_queued_all_run_one_after_the_other(store: Store) -> None:
-    """And none takes another's place."""
+def test_mode_queued_executes_runs_one_after_the_other(store: Store) -> None:
+    """No run supersedes another."""
     put(store, commit("a"), commit("b"), mode="queued")
     first = store.queue.claim(PIPELINE, "queued")
     assert first is not None
     assert store.queue.claim(PIPELINE, "queued") is None
-    store.finish_run(PIPELINE, 1, RunState.FAILED)
+    store.runs.finish(PIPELINE, 1, RunState.FAILED)
     second = store.queue.claim(PIPELINE, "queued")
     assert second is not None
     assert second.number == 2
 
 
-def test_in_the_mode_parallel_several_run_and_deploy_in_order(store: Store) -> None:
-    """Up to a number, and the younger one waits for the older before Deploy."""
-    put(store, *[commit()] * (AT_ONCE + 1), mode="parallel")
-    claimed = [store.queue.claim(PIPELINE, "parallel") for _ in range(AT_ONCE + 1)]
-    assert [run.number if run else None for run in claimed] == [*range(1, AT_ONCE + 1), None]
+def test_mode_parallel_executes_several_runs_that_deploy_in_order(store: Store) -> None:
+    """Up to MAX_PARALLEL_RUNS start, and a newer one waits for the older ones before Deploy."""
+    put(store, *[commit()] * (MAX_PARALLEL_RUNS + 1), mode="parallel")
+    claimed = [store.queue.claim(PIPELINE, "parallel") for _ in range(MAX_PARALLEL_RUNS + 1)]
+    assert [run.number if run else None for run in claimed] == [*range(1, MAX_PARALLEL_RUNS + 1), None]
     assert store.queue.enter(PIPELINE, 2, "deploy").waits_for == "run 1"
 
 
 @pytest.mark.parametrize("kind", [RunKind.ROLLBACK, RunKind.DOWN])
-def test_what_changes_the_service_otherwise_meets_no_run(store: Store, kind: RunKind) -> None:
-    """It waits for those that are going on, and those that come wait for it."""
+def test_rollback_and_down_run_alone(store: Store, kind: RunKind) -> None:
+    """They wait for the running runs, and later runs wait for them."""
     put(store)
     store.queue.claim(PIPELINE, "superseded")
-    put(store, Request(Trigger.COMMAND, kind=kind))
+    put(store, RunRequest(Trigger.COMMAND, kind=kind))
     assert store.queue.claim(PIPELINE, "superseded") is None
-    store.finish_run(PIPELINE, 1, RunState.SUCCEEDED)
+    store.runs.finish(PIPELINE, 1, RunState.SUCCEEDED)
     assert store.queue.claim(PIPELINE, "superseded") is not None
     put(store, commit("b"))
     assert store.queue.claim(PIPELINE, "superseded") is None
     assert states(store) == ["succeeded", "running", "queued"]
 
 
-def test_a_move_of_a_ref_is_seen_once(store: Store) -> None:
-    """Of two that look at the same time, one finds the runs made and makes none."""
-    moved = {"refs/heads/main": (None, "a" * 40)}
-    assert len(store.queue.put(PIPELINE, [commit()], heads=moved)) == 1
-    assert store.queue.put(PIPELINE, [commit()], heads=moved) == []
-    assert store.queue.heads(PIPELINE) == {"refs/heads/main": "a" * 40}
-
-
-def test_what_is_skipped_is_written_down_and_takes_nobodys_place(store: Store) -> None:
-    """With its reason."""
+def test_a_skipped_run_supersedes_nothing(store: Store) -> None:
+    """It is stored with its reason."""
     put(store)
-    put(store, Request(Trigger.WATCH, sha="b" * 40, skipped="its message says [skip ci]"))
+    put(store, RunRequest(Trigger.WATCH, sha="b" * 40, skip_reason="its message says [skip ci]"))
     assert states(store) == ["queued", "skipped"]
-    skipped = store.run(PIPELINE, 2)
-    assert skipped is not None
-    assert skipped.reason == "its message says [skip ci]"
+    skip_reason = store.runs.get(PIPELINE, 2)
+    assert skip_reason is not None
+    assert skip_reason.reason == "its message says [skip ci]"
 
 
-def test_a_run_whose_worker_died_is_queued_again(store: Store) -> None:
-    """As the same run, begun a second time; what it was told of an approval still holds."""
+def test_a_run_is_queued_again_after_its_worker_died(store: Store) -> None:
+    """The run keeps its number and its approval, and its attempts are counted."""
     put(store)
     store.queue.claim(PIPELINE, "superseded")
     store.queue.enter(PIPELINE, 1, "source")
-    store.queue.decide(PIPELINE, 1, Approval(True, "ann", "", datetime.now(UTC)))
+    store.queue.record_decision(PIPELINE, 1, ApprovalDecision(True, "ann", "", datetime.now(UTC)))
     assert store.queue.requeue(PIPELINE, 1, "superseded").state is RunState.QUEUED
     again = store.queue.claim(PIPELINE, "superseded")
     assert again is not None
@@ -136,8 +121,8 @@ def test_a_run_whose_worker_died_is_queued_again(store: Store) -> None:
     assert store.queue.enter(PIPELINE, 1, "source").entered
 
 
-def test_a_run_whose_worker_died_does_not_come_back_after_a_newer_one(store: Store) -> None:
-    """It would put an older commit into service."""
+def test_a_run_is_superseded_if_its_worker_died_before_a_newer_run(store: Store) -> None:
+    """Otherwise it would deploy an older commit."""
     put(store)
     store.queue.claim(PIPELINE, "superseded")
     store.queue.enter(PIPELINE, 1, "deploy")
@@ -145,69 +130,69 @@ def test_a_run_whose_worker_died_does_not_come_back_after_a_newer_one(store: Sto
     assert store.queue.requeue(PIPELINE, 1, "superseded").state is RunState.SUPERSEDED
 
 
-def test_a_deployment_that_was_killed_comes_back_when_what_is_newer_has_failed(store: Store) -> None:
-    """Nothing has taken its place."""
+def test_a_killed_deployment_is_queued_again_if_the_newer_run_failed(store: Store) -> None:
+    """A failed run replaces nothing."""
     put(store)
     store.queue.claim(PIPELINE, "superseded")
     store.queue.enter(PIPELINE, 1, "deploy")
     put(store, commit("b"))
     store.queue.claim(PIPELINE, "superseded")
-    store.finish_run(PIPELINE, 2, RunState.FAILED)
+    store.runs.finish(PIPELINE, 2, RunState.FAILED)
     assert store.queue.requeue(PIPELINE, 1, "superseded").state is RunState.QUEUED
 
 
-def test_an_end_in_order_is_no_attempt(store: Store) -> None:
-    """Only what dies with its worker is suspected to be the reason."""
+def test_a_worker_that_stops_counts_no_attempt(store: Store) -> None:
+    """Only a run whose worker died may be the reason for its death."""
     put(store)
     store.queue.claim(PIPELINE, "superseded")
     assert store.queue.requeue(PIPELINE, 1, "superseded", counted=False).attempts == 0
 
 
-def test_going_back_passes_by_what_waits_for_somebody(store: Store) -> None:
-    """In a freeze above all; and what waits does not begin its Deploy beside it."""
-    store.transitions.close(PIPELINE, "deploy", "freeze")
+def test_a_rollback_passes_a_run_that_waits_at_a_gate(store: Store) -> None:
+    """So it works during a freeze. The waiting run does not enter Deploy beside it."""
+    store.transitions.disable(PIPELINE, "deploy", "freeze")
     put(store)
     store.queue.claim(PIPELINE, "superseded")
     store.queue.enter(PIPELINE, 1, "build")
     assert store.queue.enter(PIPELINE, 1, "deploy").waits_for
-    put(store, Request(Trigger.COMMAND, kind=RunKind.ROLLBACK))
+    put(store, RunRequest(Trigger.COMMAND, kind=RunKind.ROLLBACK))
     rollback = store.queue.claim(PIPELINE, "superseded")
     assert rollback is not None
     assert store.queue.enter(PIPELINE, rollback.number, "deploy").entered
-    store.transitions.open(PIPELINE, "deploy")
+    store.transitions.enable(PIPELINE, "deploy")
     assert store.queue.enter(PIPELINE, 1, "deploy").waits_for == "run 2"
-    store.finish_run(PIPELINE, 2, RunState.SUCCEEDED)
+    store.runs.finish(PIPELINE, 2, RunState.SUCCEEDED)
     assert store.queue.enter(PIPELINE, 1, "deploy").entered
 
 
-def test_a_closed_transition_lets_nobody_in_and_says_why(store: Store) -> None:
-    """Until it is opened; a rollback goes past it."""
-    store.transitions.close(PIPELINE, "deploy", "audit")
+def test_a_disabled_transition_blocks_runs_with_its_reason(store: Store) -> None:
+    """Until it is enabled."""
+    store.transitions.disable(PIPELINE, "deploy", "audit")
     put(store)
     store.queue.claim(PIPELINE, "superseded")
     assert store.queue.enter(PIPELINE, 1, "build").entered
-    assert store.queue.enter(PIPELINE, 1, "deploy").waits_for == "the transition into deploy, closed: audit"
-    waiting = store.run(PIPELINE, 1)
+    assert store.queue.enter(PIPELINE, 1, "deploy").waits_for == "the transition into deploy, disabled: audit"
+    waiting = store.runs.get(PIPELINE, 1)
     assert waiting is not None
     assert waiting.waits_for
-    assert store.transitions.open(PIPELINE, "deploy")
+    assert store.transitions.enable(PIPELINE, "deploy")
     assert store.queue.enter(PIPELINE, 1, "deploy").entered
 
 
-def test_the_first_answer_to_an_approval_counts(store: Store) -> None:
-    """Whoever comes second learns who was first."""
+def test_the_first_decision_about_an_approval_counts(store: Store) -> None:
+    """The second user gets the decision of the first."""
     put(store)
     store.queue.claim(PIPELINE, "superseded")
     assert store.queue.await_approval(PIPELINE, 1).waits_for == "approval"
-    first = Approval(False, "ann", "not on a Friday", datetime.now(UTC))
-    store.queue.decide(PIPELINE, 1, first)
-    second = Approval(True, "bob", "", datetime.now(UTC))
-    assert store.queue.decide(PIPELINE, 1, second).approval == first
+    first = ApprovalDecision(False, "ann", "not on a Friday", datetime.now(UTC))
+    store.queue.record_decision(PIPELINE, 1, first)
+    second = ApprovalDecision(True, "bob", "", datetime.now(UTC))
+    assert store.queue.record_decision(PIPELINE, 1, second).approval == first
     assert store.queue.await_approval(PIPELINE, 1).waits_for is None
 
 
-def test_a_command_does_not_overtake_what_is_queued(store: Store) -> None:
-    """In the mode `superseded` it takes its place; in the others it is refused."""
+def test_a_command_does_not_overtake_queued_runs(store: Store) -> None:
+    """In the mode `superseded` it replaces the queued run; in the other modes it is refused."""
     put(store, mode="queued")
     assert store.queue.begin(PIPELINE, commit("b"), "queued") is None
     begun = store.queue.begin(PIPELINE, commit("b"), "superseded")
@@ -215,16 +200,8 @@ def test_a_command_does_not_overtake_what_is_queued(store: Store) -> None:
     assert states(store) == ["superseded", "running"]
 
 
-def test_a_webhook_is_taken_once(store: Store) -> None:
-    """And again only when it could not be used."""
-    assert store.deliveries.take(PIPELINE, "d1")
-    assert not store.deliveries.take(PIPELINE, "d1")
-    store.deliveries.forget(PIPELINE, "d1")
-    assert store.deliveries.take(PIPELINE, "d1")
-
-
 class QueueMachine(RuleBasedStateMachine):
-    """Commits come, workers work, fail and die, in any order."""
+    """Commits arrive, and workers execute runs, fail and die, in any order."""
 
     @initialize(mode=st.sampled_from(["superseded", "queued", "parallel"]))
     def begin(self, mode: Mode) -> None:
@@ -257,7 +234,7 @@ class QueueMachine(RuleBasedStateMachine):
     @precondition(lambda self: self._running())
     @rule(data=st.data(), state=st.sampled_from([RunState.FAILED, RunState.CANCELLED]))
     def a_run_fails(self, data: st.DataObject, state: RunState) -> None:
-        self.store.finish_run(PIPELINE, data.draw(st.sampled_from(self._running())).number, state)
+        self.store.runs.finish(PIPELINE, data.draw(st.sampled_from(self._running())).number, state)
 
     @precondition(lambda self: self._running())
     @rule()
@@ -278,32 +255,32 @@ class QueueMachine(RuleBasedStateMachine):
     @invariant()
     def no_commit_is_without_a_row(self) -> None:
         if hasattr(self, "store"):
-            assert len(self.store.runs(PIPELINE, limit=10_000)) == self.put
+            assert len(self.store.runs.latest(PIPELINE, limit=10_000)) == self.put
 
     def _running(self) -> list[Run]:
-        return self.store.unfinished_runs(PIPELINE) if hasattr(self, "store") else []
+        return self.store.runs.running(PIPELINE) if hasattr(self, "store") else []
 
     def _stages(self, run: Run) -> list[str]:
-        return [stage.name for stage in self.store.stages(PIPELINE, run.number)]
+        return [stage.name for stage in self.store.runs.stages(PIPELINE, run.number)]
 
     def _step(self, run: Run) -> None:
         done = self._stages(run)
         if len(done) == len(STAGES):
-            self.store.finish_run(PIPELINE, run.number, RunState.SUCCEEDED)
+            self.store.runs.finish(PIPELINE, run.number, RunState.SUCCEEDED)
             self.deployed.append(run.number)
             return
-        passage = self.store.queue.enter(PIPELINE, run.number, STAGES[len(done)])
-        if passage.superseded_by:
-            self.store.finish_run(PIPELINE, run.number, RunState.SUPERSEDED)
+        admission = self.store.queue.enter(PIPELINE, run.number, STAGES[len(done)])
+        if admission.superseded_by:
+            self.store.runs.finish(PIPELINE, run.number, RunState.SUPERSEDED)
 
     def _drain(self) -> None:
-        """However it stands: going on, every run comes to an end, and the last commit that did not fail is deployed."""
+        """From every state, all runs end, and the last commit that did not fail is deployed."""
         for _ in range(10 * (self.put + 1)):
             while self.store.queue.claim(PIPELINE, self.mode):
                 pass
             for run in self._running():
                 self._step(run)
-        ended = {run.number: run for run in self.store.runs(PIPELINE, limit=10_000)}
+        ended = {run.number: run for run in self.store.runs.latest(PIPELINE, limit=10_000)}
         assert all(run.state.over for run in ended.values())
         if self.put and ended[self.put].state is RunState.SUCCEEDED:
             assert self.deployed[-1] == self.put

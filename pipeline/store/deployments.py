@@ -1,0 +1,56 @@
+"""Deployments."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from pipeline.store.database import Database
+from pipeline.store.records import Deployment, DeploymentState, ReleaseState
+from pipeline.store.rows import deployment_from_row, now
+
+
+class Deployments:
+    """The deployments of all pipelines. At most one per pipeline is open.
+
+    Every method is one transaction and raises `StoreFault`.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    def begin(self, pipeline: str, run: int, from_release: int | None, to_release: int | None) -> Deployment:
+        """Add an open deployment. It is on disk before any container or target changes."""
+        with self._db.transaction() as db:
+            db.execute(
+                "INSERT INTO deployments (pipeline, run, from_release, to_release, state, started_at) "
+                "VALUES (?,?,?,?,?,?)",
+                (pipeline, run, from_release, to_release, DeploymentState.RUNNING, now()),
+            )
+        deployment = self.open(pipeline)
+        assert deployment is not None
+        return deployment
+
+    def open(self, pipeline: str) -> Deployment | None:
+        """Return the deployment in progress, or the one whose process died; None without either."""
+        row = self._db.row("SELECT * FROM deployments WHERE pipeline=? AND state='running'", pipeline)
+        return deployment_from_row(row) if row else None
+
+    def finish(self, deployment: Deployment, state: DeploymentState, reason: str = "") -> None:
+        """Store the outcome of a deployment and the release that is active now, in one transaction."""
+        with self._db.transaction() as db:
+            db.execute(
+                "UPDATE deployments SET state=?, reason=?, finished_at=? WHERE id=?",
+                (state, reason, now(), deployment.id),
+            )
+            if state is DeploymentState.SUCCEEDED:
+                _mark(db, deployment.pipeline, deployment.from_release, ReleaseState.RETIRED)
+                _mark(db, deployment.pipeline, deployment.to_release, ReleaseState.ACTIVE)
+            elif deployment.to_release != deployment.from_release:
+                db.execute(
+                    "UPDATE releases SET state='failed' WHERE pipeline=? AND number=? AND state='pending'",
+                    (deployment.pipeline, deployment.to_release),
+                )
+
+
+def _mark(db: sqlite3.Connection, pipeline: str, number: int | None, state: ReleaseState) -> None:
+    db.execute("UPDATE releases SET state=? WHERE pipeline=? AND number=?", (state, pipeline, number))

@@ -1,0 +1,94 @@
+"""Events on disk."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+from collections import deque
+from contextlib import suppress
+
+from pipeline.base.errors import StoreFault
+from pipeline.event_kinds import current_kind
+from pipeline.events import Event
+from pipeline.store.database import Database
+from pipeline.store.rows import parse_time
+
+# The most events that are kept in memory while the disk is full. Then the oldest are dropped.
+_MAX_BUFFERED = 1000
+
+
+class EventLog:
+    """The events of all pipelines, in the order of their ids.
+
+    Safe to use from any thread. Methods raise `StoreFault` unless they say otherwise.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+        self._buffer: deque[Event] = deque(maxlen=_MAX_BUFFERED)
+        self._buffer_lock = threading.Lock()
+
+    def record(self, event: Event) -> None:
+        """Write an event. It is on disk when this returns. A listener of `Events`."""
+        with self._db.transaction() as db:
+            db.execute(
+                "INSERT INTO events (pipeline, run, kind, message, fields, at) VALUES (?,?,?,?,?,?)",
+                (
+                    event.pipeline,
+                    event.run,
+                    event.kind,
+                    event.message,
+                    json.dumps(dict(event.fields)),
+                    event.at.isoformat(),
+                ),
+            )
+
+    def buffer(self, event: Event) -> None:
+        """Write an event that belongs to no run, or keep it in memory if the disk is full. Raises nothing.
+
+        Repair must continue while the disk is full, so its events must not fail.
+        """
+        with self._buffer_lock:
+            self._buffer.append(event)
+        self.flush()
+
+    def flush(self) -> None:
+        """Write the buffered events, oldest first. Those that cannot be written stay buffered. Raises nothing."""
+        with self._buffer_lock, suppress(StoreFault):
+            while self._buffer:
+                self.record(self._buffer[0])
+                self._buffer.popleft()
+
+    def latest(self, pipeline: str, run: int | None = None, limit: int = 200) -> list[Event]:
+        """Return the latest events of a pipeline, or of one of its runs, oldest first."""
+        rows = self._db.rows(
+            "SELECT * FROM events WHERE pipeline=? AND (? IS NULL OR run=?) ORDER BY id DESC LIMIT ?",
+            pipeline,
+            run,
+            run,
+            limit,
+        )
+        return [_event_from_row(row) for row in reversed(rows)]
+
+    def after(
+        self, pipeline: str | None, last: int, limit: int = 1000, *, run: int | None = None
+    ) -> list[tuple[int, Event]]:
+        """Return the events after the id `last` with their ids, oldest first. None means all pipelines."""
+        wanted = {"pipeline": pipeline, "run": run}
+        given = {column: value for column, value in wanted.items() if value is not None}
+        where = "".join(f" AND {column}=?" for column in given)
+        sql = f"SELECT * FROM events WHERE id>?{where} ORDER BY id LIMIT ?"  # noqa: S608
+        rows = self._db.rows(sql, last, *given.values(), limit)
+        return [(row["id"], _event_from_row(row)) for row in rows]
+
+
+def _event_from_row(row: sqlite3.Row) -> Event:
+    return Event(
+        kind=current_kind(row["kind"]),
+        message=row["message"],
+        pipeline=row["pipeline"],
+        run=row["run"],
+        fields=json.loads(row["fields"]),
+        at=parse_time(row["at"]),
+    )

@@ -1,0 +1,42 @@
+"""Images: the build cache, and those that runs use."""
+
+from __future__ import annotations
+
+from pipeline.store.database import Database
+
+
+class Images:
+    """The images of all pipelines.
+
+    A cached image may have been removed from Docker since. Every method is one transaction and raises `StoreFault`.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    def cache(self, pipeline: str, key: str, image_id: str) -> None:
+        """Store the image that was built, or has passed its tests, with the inputs that `key` stands for."""
+        with self._db.transaction() as db:
+            db.execute(
+                "INSERT OR REPLACE INTO images (pipeline, key, image_id) VALUES (?,?,?)", (pipeline, key, image_id)
+            )
+
+    def cached(self, pipeline: str, key: str) -> str | None:
+        """Return the image for the inputs that `key` stands for, or None."""
+        row = self._db.row("SELECT image_id FROM images WHERE pipeline=? AND key=?", pipeline, key)
+        return row["image_id"] if row else None
+
+    def delete(self, image_id: str) -> None:
+        """Remove an image from the cache of every pipeline."""
+        with self._db.transaction() as db:
+            db.execute("DELETE FROM images WHERE image_id=?", (image_id,))
+
+    def pin(self, pipeline: str, run: int, image_id: str) -> None:
+        """Keep an image until the run is over. Replaces the image that the run pinned earlier."""
+        with self._db.transaction() as db:
+            db.execute("UPDATE runs SET image_id=? WHERE pipeline=? AND number=?", (image_id, pipeline, run))
+
+    def pinned(self, pipeline: str) -> set[str]:
+        """Return the images of the runs that are not over."""
+        sql = "SELECT image_id FROM runs WHERE pipeline=? AND state IN ('queued', 'running') AND image_id IS NOT NULL"
+        return {row["image_id"] for row in self._db.rows(sql, pipeline)}

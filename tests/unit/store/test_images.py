@@ -1,0 +1,35 @@
+"""The build cache, and the images that runs pin."""
+
+from __future__ import annotations
+
+from pipeline.store.records import RunState
+from pipeline.store.store import Store
+from tests.support.started_runs import begin_run
+
+
+def test_an_image_is_cached_per_pipeline_and_key(store: Store) -> None:
+    """A second image with the same key replaces the first."""
+    store.images.cache("shop", "built:1", "sha256:1")
+    store.images.cache("shop", "built:1", "sha256:2")
+    assert store.images.cached("shop", "built:1") == "sha256:2"
+    assert store.images.cached("blog", "built:1") is None
+
+
+def test_a_deleted_image_is_not_in_any_cache(store: Store) -> None:
+    """All keys and pipelines forget it."""
+    for pipeline in ("shop", "blog"):
+        store.images.cache(pipeline, "built:1", "sha256:1")
+        store.images.cache(pipeline, "tested:1", "sha256:2")
+    store.images.delete("sha256:1")
+    assert [store.images.cached(p, "built:1") for p in ("shop", "blog")] == [None, None]
+    assert [store.images.cached(p, "tested:1") for p in ("shop", "blog")] == ["sha256:2", "sha256:2"]
+
+
+def test_an_image_is_pinned_until_its_run_is_over(store: Store) -> None:
+    """Only in its own pipeline."""
+    run = begin_run(store, "shop")
+    store.images.pin("shop", run.number, "sha256:1")
+    assert store.images.pinned("shop") == {"sha256:1"}
+    assert store.images.pinned("blog") == set()
+    store.runs.finish("shop", run.number, RunState.SUCCEEDED)
+    assert store.images.pinned("shop") == set()

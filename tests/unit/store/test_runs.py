@@ -1,0 +1,83 @@
+"""Runs and their stages."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from pipeline.store.queue import RunRequest
+from pipeline.store.records import RunOptions, RunState, StageState, Trigger
+from pipeline.store.store import Store
+from tests.support.started_runs import begin_run
+
+
+def test_runs_are_numbered_per_pipeline(store: Store) -> None:
+    """Two pipelines have a run 1 each."""
+    assert [begin_run(store, name).number for name in ("shop", "shop", "blog", "shop")] == [1, 2, 1, 3]
+
+
+def test_a_finished_run_ends_its_running_stage(store: Store) -> None:
+    """The run keeps the reason, and stages that were over keep their state."""
+    run = begin_run(store, "shop", requested="main")
+    store.queue.enter("shop", run.number, "source")
+    store.runs.finish_stage("shop", run.number, "source", StageState.SUCCEEDED, "abc1234 on main")
+    store.queue.enter("shop", run.number, "build")
+    store.runs.finish("shop", run.number, RunState.INTERRUPTED, "killed")
+    ended = store.runs.get("shop", run.number)
+    assert ended is not None
+    assert (ended.state, ended.reason, ended.pid) == (RunState.INTERRUPTED, "killed", os.getpid())
+    assert [(s.name, s.state, s.summary) for s in store.runs.stages("shop", run.number)] == [
+        ("source", StageState.SUCCEEDED, "abc1234 on main"),
+        ("build", StageState.INTERRUPTED, ""),
+    ]
+    assert store.runs.running("shop") == []
+
+
+def test_a_run_keeps_the_commit_that_source_found(store: Store) -> None:
+    """Of the given run only."""
+    for _ in range(2):
+        begin_run(store, "shop")
+    store.runs.set_revision("shop", 2, sha="a" * 40, ref="main", author="Ada", subject="Add carts")
+    assert [(r.sha, r.ref, r.author, r.subject) for r in store.runs.latest("shop")] == [
+        ("a" * 40, "main", "Ada", "Add carts"),
+        (None, None, None, None),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "stored"),
+    [
+        (RunOptions(), "{}"),
+        (RunOptions(force=True), '{"force": true}'),
+        (RunOptions(configuration="commit"), '{"configuration": "commit"}'),
+        (
+            RunOptions("file", {"replicas": "3"}, True),
+            '{"configuration": "file", "parameters": {"replicas": "3"}, "force": true}',
+        ),
+    ],
+)
+def test_options_keep_their_stored_form(options: RunOptions, stored: str, store: Store, tmp_path: Path) -> None:
+    """The JSON is the one that version 0.1.0 writes and reads."""
+    store.queue.put("shop", [RunRequest(Trigger.COMMAND, options=options)])
+    with closing(sqlite3.connect(tmp_path / "penstock.db")) as connection:
+        assert connection.execute("SELECT options FROM runs").fetchall() == [(stored,)]
+    assert store.queue.run("shop", 1).options == options
+
+
+@pytest.mark.parametrize(
+    ("stored", "options"),
+    [
+        ('{"configuration": "commit", "parameters": {}}', RunOptions(configuration="commit")),
+        ('{"parameters": {"a": "b"}, "strategy": "canary"}', RunOptions(parameters={"a": "b"})),
+    ],
+)
+def test_options_of_other_versions_are_read(stored: str, options: RunOptions, store: Store, tmp_path: Path) -> None:
+    """Empty parameters of an older version, and unknown keys of a newer one."""
+    store.queue.put("shop", [RunRequest(Trigger.COMMAND)])
+    with closing(sqlite3.connect(tmp_path / "penstock.db")) as connection, connection:
+        connection.execute("UPDATE runs SET options=?", (stored,))
+    assert store.queue.run("shop", 1).options == options
