@@ -1,4 +1,4 @@
-"""The log of one run: every line that its stages' tools print, one JSON object a line, secrets masked."""
+"""The log of one run: the output of its stages, one JSON object per line, with secrets masked."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from pipeline.base.errors import StoreFault
 
 _LINE_LIMIT = 16 * 1024
 _FILE_LIMIT = 64 * 2**20
-# The longest form of a secret that is found where an endless line was cut in its middle.
+# The longest encoded secret that is masked if a cut line splits it.
 _OVERLAP = 8 * 1024
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07]*\x07|[\x00-\x08\x0b-\x1f\x7f]")
-_POLL = 0.1
+_POLL_INTERVAL = 0.1
 
 
 @dataclass(frozen=True)
 class LogLine:
-    """One line of a run's log. `at` is UTC, in ISO 8601; `end` is the offset in bytes at which the next one begins."""
+    """One line of a run's log. `at` is UTC in ISO 8601. `end` is the byte offset of the next line."""
 
     at: str
     stage: str
@@ -37,11 +37,11 @@ class LogLine:
 
 
 class RunLogFile:
-    """Writes a run's log. Every line is in the file when `line` returns. Safe to use from any thread.
+    """Writer of a run's log. A line is in the file when `line` returns. Safe to use from any thread.
 
-    A line of 16 Ki characters or more is kept as far as that, and may be a piece of a longer one that was cut: what
-    begins the next line of its stage is masked as if the two were one, and what could begin a secret at its own end
-    is not kept.
+    A line of 16 Ki characters or more is cut, and may itself be a piece of a longer one. A secret can be split over two
+    such pieces. So the next line of the stage is masked together with the end of this one, and the end of this one is
+    dropped where a secret could begin.
     """
 
     def __init__(self, path: Path, mask: Callable[[str], str]) -> None:
@@ -61,18 +61,18 @@ class RunLogFile:
         self.close()
 
     def close(self) -> None:
-        """End the log. What still comes is not kept."""
+        """Close the log. Later lines are dropped."""
         with suppress(OSError):
             self._file.close()
 
     def line(self, stage: str, text: str) -> None:
-        """Keep one line. Past 64 MiB the log says so once and keeps no more: the disk is for other things too."""
+        """Write one line. At 64 MiB the log ends with a line that says so. Raises `StoreFault`."""
         with self._lock:
             if self._file.closed or self._file.size > _FILE_LIMIT:
                 return
             kept = self._kept(stage, text)
             if self._file.size + len(kept.encode(errors="replace")) + 80 > _FILE_LIMIT:
-                kept = f"the log has reached {_FILE_LIMIT >> 20} MiB: nothing more is kept"
+                kept = f"the log has reached {_FILE_LIMIT >> 20} MiB: later lines are dropped"
                 self._file.size = _FILE_LIMIT
             try:
                 entry = {"at": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}", "stage": stage, "text": kept}
@@ -81,7 +81,7 @@ class RunLogFile:
                 raise StoreFault(f"cannot write the run's log: {error.strerror}") from error
 
     def _kept(self, stage: str, text: str) -> str:
-        """What may be on disk of a line."""
+        """Return the part of a line that may be on disk, masked."""
         masked = self._after(self._before.pop(stage, ""), text)
         if len(text) < _LINE_LIMIT:
             return masked
@@ -90,7 +90,7 @@ class RunLogFile:
         return f"{masked[:end]} … ({len(text)} characters, cut)"
 
     def _after(self, before: str, text: str) -> str:
-        """`text` without secrets, also without the rest of one that began in `before`."""
+        """Mask `text`, and the rest of a secret that began in `before`."""
         masked, whole = self._clean(before), self._clean(before + text)
         shared = takewhile(lambda pair: pair[0] == pair[1], zip(masked, whole, strict=False))
         return whole[len(list(shared)) :]
@@ -98,12 +98,12 @@ class RunLogFile:
     def _clean(self, text: str) -> str:
         masked = self._mask(text)
         visible = _CONTROL.sub("", masked)
-        # Colours can hide a secret, by standing in it.
+        # Colour codes within a secret hide it from the mask.
         return masked if visible == masked else self._mask(visible)
 
 
 class _AppendOnlyFile:
-    """A file that gets lines at its end. One that a full disk cut short is ended before the next one begins."""
+    """A file that lines are appended to. A line that a full disk cut short is ended before the next one."""
 
     def __init__(self, path: Path) -> None:
         self._raw = io.FileIO(path, "a+", opener=lambda name, flags: os.open(name, flags, 0o600))
@@ -118,7 +118,7 @@ class _AppendOnlyFile:
         self._raw.close()
 
     def append(self, text: str) -> None:
-        """Add a line. Raises `OSError`."""
+        """Append a line. Raises `OSError`."""
         rest = b"\n" * self._torn + text.encode(errors="backslashreplace") + b"\n"
         self._torn = True
         while rest:
@@ -129,9 +129,9 @@ class _AppendOnlyFile:
 
 
 def read_log(path: Path, start: int = 0) -> Iterator[LogLine]:
-    """The lines of a run's log from an offset in bytes on, which is 0 or the `end` of a line.
+    """Yield the lines of a run's log from a byte offset on, which is 0 or the `end` of a line.
 
-    What a crash or a full disk cut short is left out.
+    Lines that a crash or a full disk cut short are left out.
     """
     with suppress(FileNotFoundError), path.open("rb") as file:
         file.seek(start)
@@ -142,7 +142,7 @@ def read_log(path: Path, start: int = 0) -> Iterator[LogLine]:
 
 
 def follow(path: Path, finished: Callable[[], bool], start: int = 0) -> Iterator[LogLine]:
-    """The lines of a run's log as they come, until `finished` and everything is read."""
+    """Yield the lines of a run's log as they are written, until `finished` returns True and all are read."""
     while True:
         last = finished()
         for line in read_log(path, start):
@@ -150,7 +150,7 @@ def follow(path: Path, finished: Callable[[], bool], start: int = 0) -> Iterator
             yield line
         if last:
             return
-        time.sleep(_POLL)
+        time.sleep(_POLL_INTERVAL)
 
 
 def _parse(line: bytes, end: int) -> LogLine | None:

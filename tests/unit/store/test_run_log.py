@@ -31,7 +31,7 @@ def test_lines_come_back_with_their_stage(tmp_path: Path) -> None:
 
 
 def test_secrets_never_reach_the_disk(tmp_path: Path) -> None:
-    """Not even for a moment: they are masked before they are written."""
+    """They are masked before they are written."""
     path = tmp_path / "1.jsonl"
     with RunLogFile(path, Mask(["hunter-two"])) as log:
         log.line("test", "password is hunter-two")
@@ -40,7 +40,7 @@ def test_secrets_never_reach_the_disk(tmp_path: Path) -> None:
 
 
 def test_a_secret_that_a_colour_stands_in(tmp_path: Path) -> None:
-    """Taking the colour out must not put the secret together; nor is one that holds such a character left."""
+    """A secret is masked when colour codes split it, and when it contains control characters itself."""
     path = tmp_path / "1.jsonl"
     with RunLogFile(path, Mask(["hunter-two", "bell\x07-ringer"])) as log:
         log.line("test", "hunter\x1b[1m-two, bell\x07-ringer")
@@ -54,7 +54,7 @@ letters = st.text('abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ012345678
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(letters, st.integers(16 * 1024, 64 * 1024), st.integers(1, 3), st.data())
 def test_no_piece_of_a_secret_in_an_endless_line(secret: str, piece: int, pieces: int, data: st.DataObject) -> None:
-    """Wherever it is cut, in whatever form the secret is: what is kept has no character of it."""
+    """Wherever the line is cut, and in every encoding, no character of the secret is written."""
     form = data.draw(st.sampled_from(sorted({form for form in forms_of(secret) if len(form) >= 8})))
     before = pieces * piece - data.draw(st.integers(0, len(form)), "characters before the cut")
     endless = "." * before + form + "." * 500
@@ -71,7 +71,7 @@ def test_no_piece_of_a_secret_in_an_endless_line(secret: str, piece: int, pieces
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(letters, st.data())
 def test_a_secret_over_a_cut_is_masked_on_both_sides(secret: str, data: st.DataObject) -> None:
-    """Of the piece after the cut nothing is lost but the secret's rest, and another stage's line changes nothing."""
+    """The piece after the cut loses only the rest of the secret. Lines of another stage change nothing."""
     cut = data.draw(st.integers(1, len(secret) - 1))
     with TemporaryDirectory() as folder:
         path = Path(folder) / "1.jsonl"
@@ -87,7 +87,7 @@ def test_a_secret_over_a_cut_is_masked_on_both_sides(secret: str, data: st.DataO
 
 
 def test_control_characters_are_taken_out(tmp_path: Path) -> None:
-    """A log must not paint somebody's terminal."""
+    """A log must not change the colours of a terminal."""
     path = tmp_path / "1.jsonl"
     with RunLogFile(path, str) as log:
         log.line("test", "\x1b[31mred\x1b[0m \x1b]0;title\x07bell\x07\ttab")
@@ -95,7 +95,7 @@ def test_control_characters_are_taken_out(tmp_path: Path) -> None:
 
 
 def test_a_line_that_is_far_too_long_is_cut(tmp_path: Path) -> None:
-    """And says how long it was."""
+    """It ends with its original length."""
     path = tmp_path / "1.jsonl"
     with RunLogFile(path, str) as log:
         log.line("test", "x" * 100_000)
@@ -105,18 +105,18 @@ def test_a_line_that_is_far_too_long_is_cut(tmp_path: Path) -> None:
 
 
 def test_a_log_that_is_far_too_long_says_so_once(tmp_path: Path) -> None:
-    """Then it keeps no more: a test that prints for ever must not fill the disk."""
+    """Later lines are dropped, so that an endless test does not fill the disk."""
     path = tmp_path / "1.jsonl"
     path.write_bytes(b" " * (64 * 2**20 - 100) + b"\n")
     with RunLogFile(path, str) as log:
         for _ in range(10):
             log.line("test", "y" * 50)
-    assert list(read_log(path))[-1].text == "the log has reached 64 MiB: nothing more is kept"
+    assert list(read_log(path))[-1].text == "the log has reached 64 MiB: later lines are dropped"
     assert path.stat().st_size < 64 * 2**20 + 500
 
 
 def test_what_a_crash_left_unfinished_is_no_line(tmp_path: Path) -> None:
-    """A half-written line, or one cut inside a character, does not keep the others from being read."""
+    """The other lines can be read beside a half-written one, or one that is cut inside a character."""
     path = tmp_path / "1.jsonl"
     with RunLogFile(path, str) as log:
         log.line("test", "whole é")
@@ -126,7 +126,7 @@ def test_what_a_crash_left_unfinished_is_no_line(tmp_path: Path) -> None:
 
 
 def test_a_disk_that_was_full_for_a_while(tmp_path: Path) -> None:
-    """What it cut short spoils neither what was before nor what comes after."""
+    """The line that it cut short damages no line before or after."""
     path = tmp_path / "1.jsonl"
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     with RunLogFile(path, str) as log:
@@ -143,7 +143,7 @@ def test_a_disk_that_was_full_for_a_while(tmp_path: Path) -> None:
 
 
 def test_what_another_process_left_unfinished_is_ended(tmp_path: Path) -> None:
-    """A run that is taken up again writes on in the same file."""
+    """A run that is queued again appends to the same file."""
     path = tmp_path / "1.jsonl"
     path.write_text('{"at": "12:00", "stage": "te')
     with RunLogFile(path, str) as log:
@@ -152,7 +152,7 @@ def test_what_another_process_left_unfinished_is_ended(tmp_path: Path) -> None:
 
 
 def test_what_comes_after_the_end_is_not_kept(tmp_path: Path) -> None:
-    """A reader of a container's output may be the last to know."""
+    """A reader of a container's output may write after the log was closed."""
     path = tmp_path / "1.jsonl"
     with RunLogFile(path, str) as log:
         log.line("test", "in time")
@@ -161,7 +161,7 @@ def test_what_comes_after_the_end_is_not_kept(tmp_path: Path) -> None:
 
 
 def test_every_line_says_where_the_next_begins(tmp_path: Path) -> None:
-    """Whoever reads on from there misses nothing and sees nothing twice, also in the middle of a run."""
+    """A reader that continues from there gets each line once, also while the run executes."""
     path = tmp_path / "1.jsonl"
     with RunLogFile(path, str) as log:
         for number in range(10):
@@ -175,7 +175,7 @@ def test_every_line_says_where_the_next_begins(tmp_path: Path) -> None:
 
 
 def test_following_waits_for_a_log_that_is_not_there_yet(tmp_path: Path) -> None:
-    """A run in the queue has printed nothing."""
+    """A queued run has no log."""
     path = tmp_path / "1.jsonl"
     asked = 0
 
@@ -191,7 +191,7 @@ def test_following_waits_for_a_log_that_is_not_there_yet(tmp_path: Path) -> None
 
 
 def test_following_costs_next_to_nothing(tmp_path: Path) -> None:
-    """While nothing is printed, under 1 % of a processor."""
+    """Under 1 % of a processor while nothing is printed."""
     path = tmp_path / "1.jsonl"
     with RunLogFile(path, str) as log:
         log.line("test", "x" * 10_000)
@@ -202,7 +202,7 @@ def test_following_costs_next_to_nothing(tmp_path: Path) -> None:
 
 
 def test_following_sees_every_line_until_the_end(tmp_path: Path) -> None:
-    """Also those written between the last look and the end."""
+    """Also lines that are written between the last poll and the end."""
     path = tmp_path / "1.jsonl"
     ended = threading.Event()
 
@@ -236,7 +236,7 @@ def test_threads_do_not_mix_their_lines(tmp_path: Path) -> None:
 
 
 def test_a_log_that_cannot_be_written(tmp_path: Path) -> None:
-    """It names the file and the reason."""
+    """The error names the file and the reason."""
     (tmp_path / "file").touch()
     with pytest.raises(StoreFault, match=r"cannot write .*/file/1.jsonl: "):
         RunLogFile(tmp_path / "file" / "1.jsonl", str)
