@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pipeline.base.errors import StoreFault
 
-_VERSION = 3
+_VERSION = 4
 _BUSY_TIMEOUT_MS = 5000
 # A part of SQLite's message, with the reason and the hint for the user.
 _FAULTS = {
@@ -38,14 +38,12 @@ class Database:
             if not path.exists():
                 os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
             self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-            self._connection.row_factory = sqlite3.Row
-            # In WAL mode, NORMAL loses nothing when the process is killed. A power failure can lose the last
-            # transactions but never damages the file. Docker and HAProxy hold the truth after that.
-            self._connection.executescript(
-                f"PRAGMA busy_timeout={_BUSY_TIMEOUT_MS}; PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;"
-                "PRAGMA foreign_keys=ON;"
-            )
-            self._migrate()
+            try:
+                self._configure()
+                self._migrate()
+            except BaseException:
+                self._connection.close()
+                raise
 
     def close(self) -> None:
         """Close the file."""
@@ -75,6 +73,15 @@ class Database:
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
                 raise
+
+    def _configure(self) -> None:
+        self._connection.row_factory = sqlite3.Row
+        # In WAL mode, NORMAL loses nothing when the process is killed. A power failure can lose the last transactions
+        # but never damages the file. Docker and HAProxy hold the truth after that.
+        self._connection.executescript(
+            f"PRAGMA busy_timeout={_BUSY_TIMEOUT_MS}; PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;"
+            "PRAGMA foreign_keys=ON;"
+        )
 
     def _migrate(self) -> None:
         """Run the missing migrations, all in one transaction."""

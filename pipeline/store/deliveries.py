@@ -12,21 +12,22 @@ _RETENTION = timedelta(days=30)
 
 
 class Deliveries:
-    """The digests of the received webhook deliveries. Raises `StoreFault`."""
+    """The digests of the webhook deliveries that each pipeline received. Raises `StoreFault`."""
 
     def __init__(self, database: Database) -> None:
         self._db = database
 
     def take(self, pipeline: str, digest: str) -> bool:
-        """Store a delivery. False if it is stored already."""
+        """Store a delivery. False if the pipeline has received it before."""
         with self._db.transaction() as db:
-            db.execute("DELETE FROM deliveries WHERE at < ?", ((datetime.now(UTC) - _RETENTION).isoformat(),))
+            db.execute("DELETE FROM webhook_deliveries WHERE at < ?", ((datetime.now(UTC) - _RETENTION).isoformat(),))
             cursor = db.execute(
-                "INSERT OR IGNORE INTO deliveries (digest, pipeline, at) VALUES (?,?,?)", (digest, pipeline, now())
+                "INSERT OR IGNORE INTO webhook_deliveries (pipeline, digest, at) VALUES (?,?,?)",
+                (pipeline, digest, now()),
             )
             return cursor.rowcount == 1
 
     def delete(self, pipeline: str, digest: str) -> None:
         """Delete a delivery that could not be used, so that the forge can send it again."""
         with self._db.transaction() as db:
-            db.execute("DELETE FROM deliveries WHERE pipeline=? AND digest=?", (pipeline, digest))
+            db.execute("DELETE FROM webhook_deliveries WHERE pipeline=? AND digest=?", (pipeline, digest))

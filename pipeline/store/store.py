@@ -16,6 +16,7 @@ from pipeline.store.queue import RunQueue
 from pipeline.store.refs import Refs
 from pipeline.store.releases import Releases
 from pipeline.store.runs import Runs
+from pipeline.store.services import Services
 from pipeline.store.transitions import Transitions
 
 
@@ -32,6 +33,7 @@ class Store:
         self.queue = RunQueue(self._db)
         self.releases = Releases(self._db)
         self.deployments = Deployments(self._db)
+        self.services = Services(self._db)
         self.events = EventLog(self._db)
         self.images = Images(self._db)
         self.history = History(self._db)

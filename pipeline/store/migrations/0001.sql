@@ -1,4 +1,4 @@
--- Version 1. Every table is keyed by pipeline: pipelines share the file and nothing else.
+-- Version 1. Every table is keyed by pipeline. Pipelines share the file and nothing else.
 
 CREATE TABLE pipelines (
   name TEXT PRIMARY KEY,
@@ -50,7 +50,7 @@ CREATE TABLE releases (
   PRIMARY KEY (pipeline, number)
 ) WITHOUT ROWID;
 
--- What serves is never in doubt: the database refuses a second one.
+-- The database refuses a second active release.
 CREATE UNIQUE INDEX one_active_release ON releases (pipeline) WHERE state = 'active';
 
 CREATE TABLE deployments (

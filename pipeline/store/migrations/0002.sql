@@ -1,32 +1,32 @@
--- Version 2: runs wait in a queue before they run, and say what made them.
+-- Version 2: a queue of runs, with the trigger of each.
 
 ALTER TABLE runs ADD COLUMN trigger TEXT NOT NULL DEFAULT 'command';
 
--- When the run was queued; NULL for one that a command ran itself, which nobody takes up again.
+-- The time of queueing. NULL for a run that a command executes itself, which is never queued again.
 ALTER TABLE runs ADD COLUMN queued_at TEXT;
 
--- What the run was asked for besides its commit: parameters, force. JSON.
+-- JSON of RunOptions.
 ALTER TABLE runs ADD COLUMN options TEXT NOT NULL DEFAULT '{}';
 
 ALTER TABLE runs ADD COLUMN superseded_by INTEGER;
 
 ALTER TABLE runs ADD COLUMN retry_of INTEGER;
 
--- How often somebody began to work on it.
+-- The number of times that a process started it.
 ALTER TABLE runs ADD COLUMN attempts INTEGER NOT NULL DEFAULT 1;
 
--- What it waits for before its next stage; NULL while it works.
+-- What blocks its next stage. NULL while it executes.
 ALTER TABLE runs ADD COLUMN waits_for TEXT;
 
--- JSON: what somebody decided about it, and who.
+-- JSON of ApprovalDecision.
 ALTER TABLE runs ADD COLUMN approval TEXT;
 
--- The image that the run is about to use: kept while it is not over.
+-- The image that the run uses. It is kept until the run is over.
 ALTER TABLE runs ADD COLUMN image_id TEXT;
 
 CREATE INDEX runs_by_state ON runs (pipeline, state);
 
--- The last commit of each ref whose coming was turned into a run.
+-- The last commit of each ref that was turned into a run.
 CREATE TABLE heads (
   pipeline TEXT NOT NULL,
   ref TEXT NOT NULL,
@@ -34,7 +34,7 @@ CREATE TABLE heads (
   PRIMARY KEY (pipeline, ref)
 ) WITHOUT ROWID;
 
--- The stages that are closed, and why. What is not here is open.
+-- The disabled transitions into stages. All others are enabled.
 CREATE TABLE transitions (
   pipeline TEXT NOT NULL,
   stage TEXT NOT NULL,
@@ -45,7 +45,7 @@ CREATE TABLE transitions (
 
 CREATE INDEX events_by_pipeline ON events (pipeline, id);
 
--- Webhooks that have been taken, by a digest of each.
+-- Webhook deliveries that were received. Replaced by webhook_deliveries in version 4.
 CREATE TABLE deliveries (
   digest TEXT PRIMARY KEY,
   pipeline TEXT NOT NULL,

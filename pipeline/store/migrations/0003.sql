@@ -1,6 +1,6 @@
--- Version 3: what is new because it came is told from what is new because `triggers` has come to mean it.
+-- Version 3: refs that are new are distinguished from refs that a changed `triggers` matches for the first time.
 
--- JSON: the patterns of refs that the last look looked for.
+-- JSON list of the ref patterns of the last scan.
 CREATE TABLE watched (
   pipeline TEXT PRIMARY KEY,
   patterns TEXT NOT NULL

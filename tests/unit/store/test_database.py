@@ -75,21 +75,6 @@ def test_a_file_that_is_not_a_database_is_left_alone(tmp_path: Path) -> None:
     assert path.read_bytes() == content
 
 
-def test_a_database_of_a_newer_version_is_refused(tmp_path: Path) -> None:
-    """The error names both versions, and the file is not changed."""
-    path = tmp_path / "db"
-    connection = sqlite3.connect(path)
-    connection.execute("PRAGMA user_version=99")
-    connection.close()
-    with pytest.raises(StoreFault) as caught:
-        Store(path)
-    text = f"{path} was written by a newer Penstock (database version 99, this one knows 3)"
-    assert (caught.value.message, caught.value.hint) == (text, "use that version, or another PENSTOCK_HOME")
-    connection = sqlite3.connect(path)
-    assert connection.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,)
-    connection.close()
-
-
 def test_a_full_disk_loses_no_committed_row(small_disk: Path) -> None:
     """The error says what to do, and writing continues after space was freed."""
     path = small_disk / "db"

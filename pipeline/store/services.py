@@ -1,0 +1,42 @@
+"""Services and the number of replicas that each should have."""
+
+from __future__ import annotations
+
+import json
+
+from pipeline.store.database import Database
+
+# Releases of version 1 have this service only, and hold its count themselves.
+_ONLY_SERVICE = "web"
+
+
+class Services:
+    """The wanted number of replicas of each service. Raises `StoreFault`."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    def wanted(self, pipeline: str, name: str) -> int | None:
+        """Return the wanted number of replicas of a service.
+
+        Until it is set for the first time, the number in the active release counts. None if that has none either.
+        """
+        row = self._db.row("SELECT wanted FROM services WHERE pipeline=? AND name=?", pipeline, name)
+        if row is not None:
+            return int(row["wanted"])
+        active = self._db.row("SELECT spec FROM releases WHERE pipeline=? AND state='active'", pipeline)
+        if active is None or name != _ONLY_SERVICE:
+            return None
+        return _replicas(active["spec"])
+
+    def set_wanted(self, pipeline: str, name: str, count: int) -> None:
+        """Store the wanted number of replicas of a service, 0 or more."""
+        with self._db.transaction() as db:
+            db.execute(
+                "INSERT OR REPLACE INTO services (pipeline, name, wanted) VALUES (?,?,?)", (pipeline, name, count)
+            )
+
+
+def _replicas(spec: str) -> int | None:
+    replicas = json.loads(spec).get("deploy", {}).get("replicas")
+    return None if replicas is None else int(replicas)
