@@ -154,7 +154,7 @@ class Version3:
         self._write("INSERT OR REPLACE INTO transitions VALUES (?,?,?,?)", pipeline, "build", "freeze", BEGAN)
         self._write(
             "INSERT INTO events (pipeline, run, kind, message, fields, at) VALUES (?,?,?,?,?,?)",
-            *(pipeline, None, "reconcile.drift", "web-2 is gone", "{}", BEGAN),
+            *(pipeline, None, "target.healthy", "web-2 is healthy", "{}", BEGAN),
         )
 
     def take_delivery(self, pipeline: str, digest: str) -> bool:

@@ -130,7 +130,7 @@ def test_a_process_of_version_3_continues_beside_the_current_version(tmp_path: P
         assert store.transitions.disabled("shop") == {"build": "freeze"}
         assert store.pipelines.file("shop") == Path("/srv/moved/pipeline.yaml")
         assert store.images.cached("shop", "built:2") == "sha256:4"
-        assert [e.kind for e in store.events.latest("shop")] == ["reconcile.drift"]
+        assert [e.kind for e in store.events.latest("shop")] == ["target.healthy"]
         assert [run.number for run in store.runs.latest("shop")] == [4, 3, 2]
 
         store.runs.set_revision("shop", 4, sha="c" * 40, ref="main", author="Ada", subject="Sell less")
