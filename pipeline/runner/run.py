@@ -112,7 +112,7 @@ class Execution:
             text = f"the commit has no pipeline.yaml of its own: {here} counts"
             self._context.events.emit(EventKind.SOURCE_CONFIGURATION, text)
         else:
-            parameters = {**self._pipeline_context.parameters, **self._run.options.parameters}
+            parameters = {**self._pipeline_context.parameters, **(self._run.options.parameters or {})}
             configuration = merge_commit_config(self._context.configuration, found, parameters)
             # What the commit calls a secret must be masked from here on by whoever masks.
             self._pipeline_context.configuration.secrets.merge(configuration.secrets)

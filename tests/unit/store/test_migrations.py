@@ -61,7 +61,7 @@ def test_the_queue_of_an_earlier_version_is_read(version: int, tmp_path: Path) -
     with Store(tmp_path / "db") as store:
         run = store.queue.run("shop", 3)
         assert (run.trigger, run.retry_of, run.attempts, run.image_id) == (Trigger.HOOK, 1, 2, "sha256:3")
-        assert run.options == RunOptions(configuration="commit")
+        assert run.options == RunOptions(configuration="commit", parameters={})
         assert run.approval == ApprovalDecision(True, "ann", "", datetime.fromisoformat(ENDED))
         assert store.refs.heads("shop") == {"refs/heads/main": "a" * 40}
         assert store.refs.patterns("shop") == (["refs/heads/*"] if version == 3 else [])
