@@ -10,7 +10,7 @@ import click
 
 from pipeline.cli.output import date, table
 from pipeline.cli.session import json_option, pipeline_options, session
-from pipeline.store.records import ApprovalDecision, Run
+from pipeline.store.records import Run
 
 # So much of a commit's subject is shown, in characters: more stands behind it.
 _SUBJECT = 50
@@ -29,11 +29,10 @@ def command(file: Path, parameters: tuple[str, ...], count: int, as_json: bool) 
     with session(file, parameters) as opened:
         runs = opened.store.runs.latest(opened.name, count)
         if as_json:
-            stages = {run.number: opened.store.runs.stages(opened.name, run.number) for run in runs}
-            data = [
-                {**vars(r), "options": r.options.to_json(), "stages": [vars(s) for s in stages[r.number]]} for r in runs
-            ]
-            click.echo(json.dumps(data, default=_plain))
+            from pipeline.http.responses import RunResponse
+
+            found = [RunResponse.from_run(run, opened.store.runs.stages(opened.name, run.number)) for run in runs]
+            click.echo(json.dumps([run.as_data() for run in found]))
             return
     rows = [
         (
@@ -50,10 +49,6 @@ def command(file: Path, parameters: tuple[str, ...], count: int, as_json: bool) 
         for run in runs
     ]
     table(rows, "run", "kind", "state", "trigger", "started", "took", "release", "commit", "note")
-
-
-def _plain(value: object) -> object:
-    return vars(value) if isinstance(value, ApprovalDecision) else str(value)
 
 
 def _notes(run: Run) -> Iterator[str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 
 import click
 
@@ -39,19 +38,10 @@ def line(event: Event) -> str:
 
 def show_json(event: Event) -> None:
     """One JSON object."""
-    click.echo(json.dumps(event_as_data(event)))
+    # Imported here: most commands print no JSON, and need no pydantic.
+    from pipeline.http.responses import EventLine
 
-
-def event_as_data(event: Event) -> dict[str, Any]:
-    """An event for machines."""
-    return {
-        "at": event.at.isoformat(),
-        "pipeline": event.pipeline,
-        "run": event.run,
-        "kind": event.kind,
-        "message": event.message,
-        **event.fields,
-    }
+    click.echo(json.dumps(EventLine.from_event(event).as_data()))
 
 
 def clock(moment: datetime) -> str:

@@ -19,7 +19,9 @@ def command(file: Path, parameters: tuple[str, ...], as_json: bool) -> None:
     with session(file, parameters) as opened:
         releases = opened.store.releases.all(opened.name)
     if as_json:
-        click.echo(json.dumps([{**vars(r), "spec": json.loads(r.spec)} for r in releases], default=str))
+        from pipeline.http.responses import DetailedReleaseResponse
+
+        click.echo(json.dumps([DetailedReleaseResponse.from_release(r).as_data() for r in releases]))
         return
     rows = [
         (str(r.number), r.state, date(r.created_at), str(r.run), r.image_tag, f"{r.sha[:7]} {r.subject}")

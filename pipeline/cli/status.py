@@ -42,7 +42,7 @@ def command(file: Path, parameters: tuple[str, ...], as_json: bool) -> None:
         status = PipelineStatus.of(opened.home, opened.store, opened.name)
         targets, problem = _targets(balancer, opened.name, served=status.served)
         if as_json:
-            click.echo(json.dumps(_as_data(opened, status, targets), default=str))
+            click.echo(json.dumps(_as_data(opened, status, targets)))
             return
         _show(opened, status)
         _show_balancer(balancer, opened.name, targets, problem)
@@ -133,27 +133,34 @@ def _reason(health: TargetHealth) -> str:
 
 
 def _as_data(opened: Session, status: PipelineStatus, targets: list[TargetHealth]) -> dict[str, object]:
+    from pipeline.http.responses import (
+        HolderResponse,
+        LastRunResponse,
+        StatusResponse,
+        UnfinishedRunResponse,
+    )
+
     active, last = opened.store.releases.active(opened.name), _last_run(opened, status)
-    daemon = status.daemon
-    return {
-        "pipeline": opened.name,
-        "release": active.number if active else None,
-        "sha": active.sha if active else None,
-        "served": status.served,
-        "daemon": {"pid": daemon.pid, "since": daemon.since.isoformat()} if daemon else None,
-        "last_run": {"number": last.number, "state": last.state, "reason": last.reason} if last else None,
-        "unfinished": [
-            {
-                "number": run.number,
-                "kind": run.kind,
-                "state": run.state,
-                "sha": run.sha,
-                "stage": status.stages.get(run.number),
-                "waits_for": run.waits_for,
-            }
+    found = StatusResponse(
+        pipeline=opened.name,
+        release=active.number if active else None,
+        sha=active.sha if active else None,
+        served=status.served,
+        daemon=HolderResponse.model_validate(status.daemon) if status.daemon else None,
+        last_run=LastRunResponse.model_validate(last) if last else None,
+        unfinished=[
+            UnfinishedRunResponse(
+                number=run.number,
+                kind=run.kind,
+                state=run.state,
+                sha=run.sha,
+                stage=status.stages.get(run.number),
+                waits_for=run.waits_for,
+            )
             for run in status.runs
         ],
-        "closed_transitions": dict(status.disabled),
-        "drift": list(status.drift),
-        "targets": [h.model_dump(mode="json") for h in targets],
-    }
+        disabled_transitions=dict(status.disabled),
+        drift=list(status.drift),
+        targets=[health.model_dump(mode="json") for health in targets],
+    )
+    return found.as_data()

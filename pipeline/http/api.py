@@ -2,78 +2,140 @@
 
 from __future__ import annotations
 
-import asyncio
 import hmac
-import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from pipeline import __version__
-from pipeline.base.errors import ConfigError, PenstockError
+from pipeline.base.clock import Clock, SystemClock
+from pipeline.base.errors import ConfigError, ExitCode, PenstockError
 from pipeline.daemon.control import Control
+from pipeline.http.event_stream import stream_events
 from pipeline.http.openapi import describe
-from pipeline.http.requests import ApprovalBody, Body, RunBody, TransitionBody
-from pipeline.http.responses import event_data, pipeline_data, run_data
+from pipeline.http.requests import (
+    Body,
+    DecideApproval,
+    DisableTransition,
+    SubmitRun,
+)
+from pipeline.http.responses import (
+    DaemonResponse,
+    ErrorResponse,
+    EventResponse,
+    PipelineResponse,
+    ReleaseResponse,
+    RunResponse,
+)
 from pipeline.store import queue
-from pipeline.store.records import LAST_EVENTS, Run, RunOptions, Trigger
+from pipeline.store.event_follower import EventFollower
+from pipeline.store.records import Run, RunOptions, Trigger
 
-_LOOK = 0.05
-# A run is over a moment before its last event is written; whoever has seen that already need not wait for long.
-_GRACE = 2.0
 _LARGEST = 64 * 1024
-_HEARTBEAT = 15.0
 B = TypeVar("B", bound=Body)
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """One thing that can be asked. `summary` is for the description, `takes` the body's form."""
+    """One thing that can be asked. `summary` is for the description.
+
+    `takes` is the body's form, `gives` the response's: one of it, `many`, or a stream that `follows` what comes.
+    """
 
     method: str
     path: str
     summary: str
     answer: Callable[[Request], Awaitable[Response]]
     takes: type[Body] | None = None
+    gives: type[BaseModel] | None = None
+    code: int = 200
+    many: bool = False
+    follows: bool = False
 
 
 class ControlApi:
     """The application. `token` is asked of everybody where it is given."""
 
-    def __init__(self, control: Control, token: str | None = None) -> None:
+    def __init__(self, control: Control, token: str | None = None, clock: Clock | None = None) -> None:
         self._control = control
         self._store = control.store
         self._token = token
-        run = "/v1/pipelines/{pipeline}/runs/{number:int}"
-        self.endpoints = (
-            Endpoint("GET", "/v1", "The daemon: its version and pipelines.", self._daemon),
-            Endpoint("GET", "/v1/pipelines/{pipeline}", "What serves, and what is being done.", self._pipeline),
-            Endpoint("GET", "/v1/pipelines/{pipeline}/runs", "The latest runs, newest first.", self._runs),
-            Endpoint("POST", "/v1/pipelines/{pipeline}/runs", "Queue a run.", self._submit, RunBody),
-            Endpoint("GET", run, "One run with its stages.", self._run),
-            Endpoint("POST", f"{run}/cancel", "Give up a run.", self._cancel),
-            Endpoint("POST", f"{run}/retry", "Queue a run again that did not succeed.", self._retry),
-            Endpoint("POST", f"{run}/approval", "Approve or reject a run that waits.", self._decide, ApprovalBody),
-            Endpoint("GET", f"{run}/events", "A run's events as they come, from an id on.", self._follow_run),
-            Endpoint("GET", f"{run}/log", "A run's log from a byte on.", self._log),
-            Endpoint("GET", "/v1/events", "All events as they come, from an id on.", self._follow_all),
+        self._clock = clock or SystemClock()
+        self.endpoints = (*self._views(), *self._actions(), *self._streams())
+
+    def _views(self) -> Sequence[Endpoint]:
+        pipeline = "/v1/pipelines/{pipeline}"
+        run = f"{pipeline}/runs/{{number:int}}"
+        return (
+            Endpoint("GET", "/v1", "The daemon: its version and pipelines.", self._daemon, gives=DaemonResponse),
+            Endpoint("GET", pipeline, "What serves, and what is being done.", self._pipeline, gives=PipelineResponse),
             Endpoint(
-                "PUT",
-                "/v1/pipelines/{pipeline}/transitions/{stage}",
-                "Let no run into a stage.",
-                self._close,
-                TransitionBody,
+                "GET",
+                f"{pipeline}/runs",
+                "The latest runs, newest first.",
+                self._runs,
+                gives=RunResponse,
+                many=True,
             ),
-            Endpoint("DELETE", "/v1/pipelines/{pipeline}/transitions/{stage}", "Let runs into it again.", self._open),
+            Endpoint("GET", run, "One run with its stages.", self._run, gives=RunResponse),
+            Endpoint("GET", f"{run}/log", "A run's log from a byte on.", self._log),
             Endpoint("GET", "/openapi.json", "This description.", self._describe),
+        )
+
+    def _actions(self) -> Sequence[Endpoint]:
+        runs = "/v1/pipelines/{pipeline}/runs"
+        run = f"{runs}/{{number:int}}"
+        stage = "/v1/pipelines/{pipeline}/transitions/{stage}"
+        return (
+            Endpoint("POST", runs, "Queue a run.", self._submit, SubmitRun, RunResponse, 201),
+            Endpoint("POST", f"{run}/cancel", "Give up a run.", self._cancel, gives=RunResponse, code=202),
+            Endpoint(
+                "POST",
+                f"{run}/retry",
+                "Queue a run again that did not succeed.",
+                self._retry,
+                gives=RunResponse,
+                code=201,
+            ),
+            Endpoint(
+                "POST",
+                f"{run}/approval",
+                "Approve or reject a run that waits.",
+                self._decide,
+                DecideApproval,
+                RunResponse,
+            ),
+            Endpoint("PUT", stage, "Let no run into a stage.", self._disable, DisableTransition, code=204),
+            Endpoint("DELETE", stage, "Let runs into it again.", self._enable, code=204),
+        )
+
+    def _streams(self) -> Sequence[Endpoint]:
+        run = "/v1/pipelines/{pipeline}/runs/{number:int}"
+        return (
+            Endpoint(
+                "GET",
+                f"{run}/events",
+                "A run's events as they come, from an id on.",
+                self._follow_run,
+                gives=EventResponse,
+                follows=True,
+            ),
+            Endpoint(
+                "GET",
+                "/v1/events",
+                "All events as they come, from an id on.",
+                self._follow_all,
+                gives=EventResponse,
+                follows=True,
+            ),
         )
 
     def app(self) -> Starlette:
@@ -93,21 +155,19 @@ class ControlApi:
     # Looking
 
     async def _daemon(self, _: Request) -> Response:
-        names = list(self._control.supervisors)
-        return JSONResponse({"version": __version__, "pipelines": names})
+        return _answer(DaemonResponse(version=__version__, pipelines=list(self._control.supervisors)))
 
     async def _describe(self, _: Request) -> Response:
-        return JSONResponse(describe([(e.method, e.path, e.summary, e.takes) for e in self.endpoints]))
+        return JSONResponse(describe(self.endpoints))
 
     async def _pipeline(self, request: Request) -> Response:
-        supervisor = self._control.supervisor(request.path_params["pipeline"])
-        return JSONResponse(await run_in_threadpool(pipeline_data, self._store, supervisor))
+        return _answer(await run_in_threadpool(self._pipeline_response, request.path_params["pipeline"]))
 
     async def _runs(self, request: Request) -> Response:
         name, limit = request.path_params["pipeline"], _number(request, "limit", 20)
         self._control.supervisor(name)
         runs = await run_in_threadpool(
-            lambda: [run_data(self._store, run) for run in self._store.runs.latest(name, min(limit, 1000))]
+            lambda: [self._run_response(run).as_data() for run in self._store.runs.latest(name, min(limit, 1000))]
         )
         return JSONResponse(runs)
 
@@ -136,8 +196,8 @@ class ControlApi:
     # Asking for something
 
     async def _submit(self, request: Request) -> Response:
-        body = await _body(request, RunBody)
-        options = RunOptions(body.configuration, body.parameters, body.force)
+        body = await _body(request, SubmitRun)
+        options = RunOptions(body.configuration, body.parameters, force=body.force)
         asked = queue.RunRequest(Trigger.COMMAND, body.requested, body.kind, options=options)
         run = await run_in_threadpool(self._control.submit, request.path_params["pipeline"], asked)
         return await self._shown(run, 201)
@@ -151,7 +211,7 @@ class ControlApi:
         return await self._shown(run, 201)
 
     async def _decide(self, request: Request) -> Response:
-        body = await _body(request, ApprovalBody)
+        body = await _body(request, DecideApproval)
 
         def decide() -> Any:
             pipeline, number = _named(request)
@@ -159,49 +219,43 @@ class ControlApi:
 
         return await self._shown(await run_in_threadpool(decide))
 
-    async def _close(self, request: Request) -> Response:
-        body = await _body(request, TransitionBody)
+    async def _disable(self, request: Request) -> Response:
+        body = await _body(request, DisableTransition)
         await run_in_threadpool(self._control.disable_transition, *_transition(request), body.reason)
         return Response(status_code=204)
 
-    async def _open(self, request: Request) -> Response:
+    async def _enable(self, request: Request) -> Response:
         await run_in_threadpool(self._control.enable_transition, *_transition(request))
         return Response(status_code=204)
 
     async def _shown(self, run: Run, code: int = 200) -> Response:
-        return JSONResponse(await run_in_threadpool(run_data, self._store, run), code)
+        return _answer(await run_in_threadpool(self._run_response, run), code)
+
+    def _run_response(self, run: Run) -> RunResponse:
+        return RunResponse.from_run(run, self._store.runs.stages(run.pipeline, run.number))
+
+    def _pipeline_response(self, name: str) -> PipelineResponse:
+        supervisor = self._control.supervisor(name)
+        active, runs = self._store.releases.active(name), self._store.runs.latest(name, limit=1)
+        return PipelineResponse(
+            name=name,
+            file=str(supervisor.served_file.file),
+            ready=supervisor.ready.is_set(),
+            release=ReleaseResponse.model_validate(active) if active else None,
+            last_run=self._run_response(runs[0]) if runs else None,
+            disabled_transitions=dict(self._store.transitions.disabled(name)),
+        )
 
     # Following
 
     async def _follow_run(self, request: Request) -> Response:
         pipeline, number = _named(request)
         await run_in_threadpool(self._control.run, pipeline, number)
-        return _stream(self._events(_after(request), pipeline, number))
+        follower = EventFollower(self._store, self._clock, _after(request), pipeline=pipeline, run=number)
+        return stream_events(follower, self._clock)
 
     async def _follow_all(self, request: Request) -> Response:
-        return _stream(self._events(_after(request)))
-
-    async def _events(self, last: int, pipeline: str | None = None, run: int | None = None) -> AsyncIterator[str]:
-        """Events from the one after `last` on; of a run, until it is over."""
-        silent = ended = 0.0
-        while True:
-            over = run is not None and await run_in_threadpool(self._is_over, pipeline or "", run)
-            found = await run_in_threadpool(self._store.events.after, pipeline, last, run=run)
-            for number, event in found:
-                last, silent = number, 0.0
-                yield f"id: {number}\nevent: {event.kind}\ndata: {json.dumps(event_data(number, event))}\n\n"
-            ended += _LOOK if over else 0.0
-            if run is not None and (ended > _GRACE or any(event.kind in LAST_EVENTS for _, event in found)):
-                return
-            if silent > _HEARTBEAT:
-                silent = 0.0
-                yield ": still here\n\n"
-            await asyncio.sleep(_LOOK)
-            silent += _LOOK
-
-    def _is_over(self, pipeline: str, number: int) -> bool:
-        run = self._store.runs.get(pipeline, number)
-        return run is None or run.state.over
+        return stream_events(EventFollower(self._store, self._clock, _after(request)), self._clock)
 
 
 async def _body(request: Request, form: type[B]) -> B:
@@ -241,17 +295,19 @@ def _after(request: Request) -> int:
     return int(header) if header.isascii() and header.isdigit() else _number(request, "after", 0)
 
 
-def _stream(events: AsyncIterator[str]) -> Response:
-    return StreamingResponse(events, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
+def _answer(content: BaseModel, code: int = 200) -> Response:
+    return Response(content.model_dump_json(), code, media_type="application/json")
 
 
 async def _failed(_: Request, error: Exception) -> Response:
     assert isinstance(error, PenstockError)
-    code = 409 if isinstance(error, ConfigError) else 503
-    return JSONResponse({"error": error.message, "hint": error.hint, "exit_code": error.exit_code}, code)
+    content = ErrorResponse(error=error.message, hint=error.hint, exit_code=error.exit_code)
+    return _answer(content, 409 if isinstance(error, ConfigError) else 503)
 
 
 async def _refused(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    content = {"error": error.detail, "hint": None, "exit_code": 2}
-    return JSONResponse(content, error.status_code, headers=dict(error.headers or {}))
+    content = ErrorResponse(error=error.detail, hint=None, exit_code=ExitCode.BAD_CONFIGURATION)
+    answer = _answer(content, error.status_code)
+    answer.headers.update(error.headers or {})
+    return answer

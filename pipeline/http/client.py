@@ -6,7 +6,6 @@ import http.client
 import json
 import socket
 from collections.abc import Iterator, Mapping
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from pipeline.base.errors import ConfigError, PenstockError, SystemFault
 from pipeline.base.home import Home
 from pipeline.base.sockets import short_path
 from pipeline.events import Event
+from pipeline.http.responses import EventResponse
 
 _TIMEOUT = 30.0
 
@@ -57,9 +57,9 @@ class Client:
                 connection.request("GET", f"/v1/pipelines/{pipeline}/runs/{run}/events?after={after}")
                 for line in connection.getresponse():
                     if line.startswith(b"data: "):
-                        data = json.loads(line[6:])
-                        after = data.pop("id")
-                        yield Event(**{**data, "at": datetime.fromisoformat(data["at"])})
+                        found = EventResponse.model_validate_json(line[6:])
+                        after = found.id
+                        yield found.to_event()
             except (OSError, http.client.HTTPException) as error:
                 raise SystemFault(
                     f"the daemon went away: {error}", hint=f"run {run} goes on when it is back: pipeline events {run}"

@@ -1,45 +1,67 @@
-"""The control API's description, from its endpoints and the models of what it takes and gives."""
+"""The control API's description, from its endpoints and the models of what it accepts and returns."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel
+from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from pipeline import __version__
-from pipeline.http.requests import Body
-from pipeline.http.responses import run_schema
+from pipeline.http.responses import ErrorResponse
+
+if TYPE_CHECKING:
+    from pipeline.http.api import Endpoint
+
+_TEMPLATE = "#/components/schemas/{model}"
 
 
-def describe(endpoints: Sequence[tuple[str, str, str, type[Body] | None]]) -> dict[str, Any]:
-    """An OpenAPI 3.1 document."""
+def describe(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
+    """Return an OpenAPI 3.1 document."""
     paths: dict[str, dict[str, Any]] = {}
-    schemas: dict[str, Any] = {"Run": run_schema()}
-    for method, path, summary, takes in endpoints:
-        plain = re.sub(r":int}", "}", path)
-        operation: dict[str, Any] = {
-            "summary": summary,
-            "parameters": [
-                {
-                    "name": name,
-                    "in": "path",
-                    "required": True,
-                    "schema": {"type": "integer" if kind else "string"},
-                }
-                for name, kind in re.findall(r"{(\w+)(:int)?}", path)
-            ],
-            "responses": {"default": {"description": "JSON, or an object with `error` and `hint`."}},
-        }
-        if takes is not None:
-            schemas[takes.__name__] = takes.model_json_schema(ref_template="#/components/schemas/{model}")
-            content = {"application/json": {"schema": {"$ref": f"#/components/schemas/{takes.__name__}"}}}
-            operation["requestBody"] = {"required": True, "content": content}
-        paths.setdefault(plain, {})[method.lower()] = operation
-    for schema in list(schemas.values()):
-        schemas.update(schema.pop("$defs", {}))
+    for endpoint in endpoints:
+        plain = re.sub(r":int}", "}", endpoint.path)
+        paths.setdefault(plain, {})[endpoint.method.lower()] = _operation(endpoint)
     return {
         "openapi": "3.1.0",
         "info": {"title": "Penstock", "version": __version__},
         "paths": paths,
-        "components": {"schemas": schemas},
+        "components": {"schemas": _schemas(endpoints)},
     }
+
+
+def _operation(endpoint: Endpoint) -> dict[str, Any]:
+    success: dict[str, Any] = {"description": HTTPStatus(endpoint.code).phrase}
+    if endpoint.gives is not None:
+        schema = _reference(endpoint.gives)
+        media = "text/event-stream" if endpoint.follows else "application/json"
+        success["content"] = {media: {"schema": {"type": "array", "items": schema} if endpoint.many else schema}}
+    failure = {"description": "An error.", "content": {"application/json": {"schema": _reference(ErrorResponse)}}}
+    operation: dict[str, Any] = {
+        "summary": endpoint.summary,
+        "parameters": [
+            {"name": name, "in": "path", "required": True, "schema": {"type": "integer" if kind else "string"}}
+            for name, kind in re.findall(r"{(\w+)(:int)?}", endpoint.path)
+        ],
+        "responses": {str(endpoint.code): success, "default": failure},
+    }
+    if endpoint.takes is not None:
+        content = {"application/json": {"schema": _reference(endpoint.takes)}}
+        operation["requestBody"] = {"required": True, "content": content}
+    return operation
+
+
+def _schemas(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
+    models: dict[tuple[type[BaseModel], JsonSchemaMode], None] = {(ErrorResponse, "serialization"): None}
+    models |= {(e.takes, "validation"): None for e in endpoints if e.takes is not None}
+    models |= {(e.gives, "serialization"): None for e in endpoints if e.gives is not None}
+    _, document = models_json_schema(list(models), ref_template=_TEMPLATE)
+    schemas: dict[str, Any] = document["$defs"]
+    return schemas
+
+
+def _reference(model: type[BaseModel]) -> dict[str, str]:
+    return {"$ref": _TEMPLATE.format(model=model.__name__)}

@@ -1,4 +1,4 @@
-"""What the control API takes."""
+"""What the control API accepts."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from pipeline.store.records import RunKind
 
 
 class Body(BaseModel):
-    """A request's JSON. Unknown keys are refused."""
+    """The JSON of a request. Unknown keys are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class RunBody(Body):
-    """A run that is asked for."""
+class SubmitRun(Body):
+    """Ask for a run."""
 
     kind: RunKind = Field(RunKind.RUN, description="What it does.")
     requested: str | None = Field(
@@ -35,15 +35,15 @@ class RunBody(Body):
         return self
 
 
-class ApprovalBody(Body):
-    """An answer to a run that waits."""
+class DecideApproval(Body):
+    """Answer a run that waits for approval."""
 
     granted: bool = Field(description="Whether it may be deployed.")
     by: str = Field(min_length=1, max_length=200, description="Who says so.")
     comment: str = Field("", max_length=1000, description="Why.")
 
 
-class TransitionBody(Body):
-    """A stage is closed."""
+class DisableTransition(Body):
+    """Let no run into a stage."""
 
     reason: str = Field(min_length=1, max_length=1000, description="Why no run may enter it.")

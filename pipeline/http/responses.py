@@ -1,55 +1,218 @@
-"""Runs, events and pipelines as the control API shows them: the records of the store, as JSON."""
+"""What the control API returns, and what `--json` prints: the same classes, never rows of the database."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
-from typing import Any
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Annotated, Any, Self
 
-from pydantic import TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, WithJsonSchema
 
-from pipeline.daemon.supervisor import PipelineSupervisor
 from pipeline.events import Event
-from pipeline.store.records import Release, Run, StageRecord
-from pipeline.store.store import Store
+from pipeline.store import records
+from pipeline.store.records import ReleaseState, RunKind, RunState, StageState, Trigger
 
-_RUN = TypeAdapter(Run)
+Timestamp = Annotated[
+    datetime,
+    PlainSerializer(datetime.isoformat, return_type=str, when_used="json"),
+    WithJsonSchema({"type": "string", "format": "date-time"}, mode="serialization"),
+]
+FieldValue = str | int | float | bool | None
 
 
-def run_data(store: Store, run: Run) -> dict[str, Any]:
+class Body(BaseModel):
+    """A response's JSON."""
+
+    model_config = ConfigDict(frozen=True, from_attributes=True)
+
+    def as_data(self) -> dict[str, Any]:
+        """Return it as JSON has it."""
+        return self.model_dump(mode="json")
+
+
+class StageResponse(Body):
+    """A stage of a run."""
+
+    pipeline: str = Field(description="The pipeline's name.")
+    run: int = Field(description="The run's number.")
+    name: str = Field(description="`source`, `build` or `deploy`.")
+    state: StageState = Field(description="Current state.")
+    summary: str = Field(description="The result in one line, or the reason of a failure.")
+    started_at: Timestamp = Field(description="Start of the stage.")
+    finished_at: Timestamp | None = Field(description="End of the stage.")
+
+
+class ApprovalResponse(Body):
+    """The answer to a run that waited for approval."""
+
+    granted: bool = Field(description="Whether the run may be deployed.")
+    by: str = Field(description="The person who answered.")
+    comment: str = Field(description="The person's reason.")
+    at: Timestamp = Field(description="Time of the answer.")
+
+
+class RunResponse(Body):
     """A run with its stages."""
-    stages = store.runs.stages(run.pipeline, run.number)
-    return {**_plain(run), "options": run.options.to_json(), "stages": [_plain(stage) for stage in stages]}
+
+    pipeline: str = Field(description="The pipeline's name.")
+    number: int = Field(description="The run's number, counted per pipeline.")
+    kind: RunKind = Field(description="What the run does.")
+    state: RunState = Field(description="Current state.")
+    requested: str | None = Field(description="The branch, tag, commit or release that was asked for.")
+    sha: str | None = Field(description="The commit.")
+    ref: str | None = Field(description="The branch or tag that led to the commit.")
+    author: str | None = Field(description="The commit's author.")
+    subject: str | None = Field(description="The first line of the commit's message.")
+    release: int | None = Field(description="The release that the run made.")
+    reason: str = Field(description="Why the run ended as it did.")
+    started_at: Timestamp = Field(description="Start of the run; while it is queued, when it was queued.")
+    finished_at: Timestamp | None = Field(description="End of the run.")
+    pid: int = Field(description="The process that works or worked on the run.")
+    trigger: Trigger = Field(description="What started the run.")
+    queued_at: Timestamp | None = Field(description="When the run was queued; null where a command ran it directly.")
+    options: dict[str, Any] = Field(description="How the run was asked for: `configuration`, `parameters`, `force`.")
+    superseded_by: int | None = Field(description="The newer run that took its place.")
+    retry_of: int | None = Field(description="The run that this one repeats.")
+    attempts: int = Field(description="How often a process began to work on the run.")
+    waits_for: str | None = Field(description="What keeps the run from its next stage.")
+    approval: ApprovalResponse | None = Field(description="The answer, where the run waited for approval.")
+    image_id: str | None = Field(description="The image that the run holds.")
+    stages: list[StageResponse] = Field(description="The stages that have begun, in order.")
+
+    @classmethod
+    def from_run(cls, run: records.Run, stages: Iterable[records.StageRecord]) -> Self:
+        """Return the response for a run of the store."""
+        shown = [StageResponse.model_validate(stage) for stage in stages]
+        return cls.model_validate({**vars(run), "options": run.options.to_json(), "stages": shown})
 
 
-def event_data(number: int, event: Event) -> dict[str, Any]:
-    """An event with its number, from which a follower can go on."""
-    return {**_plain(event), "id": number}
+class ReleaseResponse(Body):
+    """A release."""
+
+    pipeline: str = Field(description="The pipeline's name.")
+    number: int = Field(description="The release's number, counted per pipeline.")
+    run: int = Field(description="The run that made it.")
+    sha: str = Field(description="The commit.")
+    subject: str = Field(description="The first line of the commit's message.")
+    image_id: str = Field(description="The content digest of the image.")
+    image_tag: str = Field(description="The image's tag.")
+    state: ReleaseState = Field(description="Current state.")
+    created_at: Timestamp = Field(description="When the release was made.")
 
 
-def pipeline_data(store: Store, supervisor: PipelineSupervisor) -> dict[str, Any]:
-    """A served pipeline: what serves, what is being done, what is closed."""
-    name = supervisor.served_file.name
-    active, runs = store.releases.active(name), store.runs.latest(name, limit=1)
-    return {
-        "name": name,
-        "file": str(supervisor.served_file.file),
-        "ready": supervisor.ready.is_set(),
-        "release": {k: v for k, v in _plain(active).items() if k != "spec"} if active else None,
-        "last_run": run_data(store, runs[0]) if runs else None,
-        "closed_transitions": store.transitions.disabled(name),
-    }
+class DetailedReleaseResponse(ReleaseResponse):
+    """A release with its configuration."""
+
+    spec: Any = Field(description="What the release consists of.")
+
+    @classmethod
+    def from_release(cls, release: records.Release) -> Self:
+        """Return the response for a release of the store."""
+        return cls.model_validate({**vars(release), "spec": json.loads(release.spec)})
 
 
-def run_schema() -> dict[str, Any]:
-    """The JSON Schema of a run, without its stages."""
-    return _RUN.json_schema(mode="serialization", ref_template="#/components/schemas/{model}")
+class PipelineResponse(Body):
+    """A pipeline that the daemon serves."""
+
+    name: str = Field(description="The pipeline's name.")
+    file: str = Field(description="The file that it is served from.")
+    ready: bool = Field(description="Whether the daemon has taken it over.")
+    release: ReleaseResponse | None = Field(description="The active release.")
+    last_run: RunResponse | None = Field(description="The latest run.")
+    disabled_transitions: dict[str, str] = Field(description="The stages that no run may enter, with the reason.")
 
 
-def _plain(record: Run | StageRecord | Release | Event) -> dict[str, Any]:
-    plain: dict[str, Any] = json.loads(json.dumps(asdict(record), default=_text))
-    return plain
+class DaemonResponse(Body):
+    """The daemon."""
+
+    version: str = Field(description="The version of Penstock.")
+    pipelines: list[str] = Field(description="The names of the pipelines that it serves.")
 
 
-def _text(value: Any) -> str:
-    return value.isoformat() if hasattr(value, "isoformat") else str(value)
+class EventResponse(Body):
+    """An event, with the id from which a follower continues."""
+
+    kind: str = Field(description="What happened, for programs.")
+    message: str = Field(description="What happened, for people.")
+    pipeline: str = Field(description="The pipeline's name.")
+    run: int | None = Field(description="The run's number; null for an event of the pipeline itself.")
+    fields: dict[str, FieldValue] = Field(description="Details, by kind.")
+    at: Timestamp = Field(description="When it happened.")
+    id: int = Field(description="The event's id. Later events have a higher one.")
+
+    @classmethod
+    def from_event(cls, number: int, event: Event) -> Self:
+        """Return the response for an event of the store."""
+        return cls.model_validate({**vars(event), "id": number})
+
+    def to_event(self) -> Event:
+        """Return the event."""
+        return Event(self.kind, self.message, self.pipeline, self.run, self.fields, self.at)
+
+
+class EventLine(Body):
+    """An event as `--json` prints it, with its fields beside the rest."""
+
+    model_config = ConfigDict(extra="allow")
+
+    at: Timestamp
+    pipeline: str
+    run: int | None
+    kind: str
+    message: str
+
+    @classmethod
+    def from_event(cls, event: Event) -> Self:
+        """Return the line for an event."""
+        known = {"at": event.at, "pipeline": event.pipeline, "run": event.run, "kind": event.kind}
+        return cls.model_validate({**known, "message": event.message, **event.fields})
+
+
+class ErrorResponse(Body):
+    """A request that was refused, or failed."""
+
+    error: str = Field(description="What is wrong.")
+    hint: str | None = Field(description="What to do about it.")
+    exit_code: int = Field(description="The exit code of a command that fails for this reason.")
+
+
+class HolderResponse(Body):
+    """A process that holds a lock."""
+
+    pid: int
+    since: Timestamp
+
+
+class LastRunResponse(Body):
+    """The latest run that is over, in short."""
+
+    number: int
+    state: RunState
+    reason: str
+
+
+class UnfinishedRunResponse(Body):
+    """A run that is not over, in short."""
+
+    number: int
+    kind: RunKind
+    state: RunState
+    sha: str | None
+    stage: str | None
+    waits_for: str | None
+
+
+class StatusResponse(Body):
+    """What `pipeline status --json` prints."""
+
+    pipeline: str
+    release: int | None
+    sha: str | None
+    served: bool
+    daemon: HolderResponse | None
+    last_run: LastRunResponse | None
+    unfinished: list[UnfinishedRunResponse]
+    disabled_transitions: Mapping[str, str]
+    drift: list[str]
+    targets: list[Any]

@@ -50,6 +50,6 @@ def test_a_field_that_the_kind_does_not_have() -> None:
 
 def test_former_names() -> None:
     """A stored kind of the former version is read under its name of today, any other as it is."""
-    assert current_kind("upkeep.found") == EventKind.RECONCILE_DRIFT
+    assert current_kind("reconcile.drift") == EventKind.RECONCILE_DRIFT
     assert current_kind("target.healthy") == "target.healthy"
     assert not FORMER_KINDS.keys() & {kind.value for kind in EventKind}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,12 @@ import pytest
 
 from pipeline.base.home import Home
 from pipeline.base.lock import work_lock
-from pipeline.cli.push import POLL_INTERVAL, follow_push
+from pipeline.cli.push import follow_push
 from pipeline.events import Event
 from pipeline.store.queue import RunRequest
 from pipeline.store.records import RunState, Trigger
 from pipeline.store.store import Store
+from pipeline.testing.fakes.clock import FakeClock
 
 SHA = "0123456789" * 4
 COMMIT: dict[str, Any] = {"sha": SHA, "ref": "main", "author": "Ann", "subject": "Carts"}
@@ -40,36 +42,50 @@ def tell(store: Store, kind: str, message: str, **fields: str | int) -> None:
     store.events.record(Event(kind, message, "shop", 1, fields))
 
 
+def lines(capsys: pytest.CaptureFixture[str]) -> list[str]:
+    """What was shown, without the time."""
+    return [line.split("  ")[-1].strip() for line in capsys.readouterr().out.splitlines()]
+
+
 def test_the_last_word_is_waited_for(home: Home, store: Store, capsys: pytest.CaptureFixture[str]) -> None:
     """It is written when the run is over already; with it comes why."""
+    clock = FakeClock(datetime.now(UTC))
     store.queue.put("shop", [RunRequest(Trigger.HOOK, **COMMIT)])
     tell(store, "run.queued", "run 1 queued by hook")
-    following = threading.Thread(target=follow_push, args=(home, MAIN))
-    following.start()
     store.runs.finish("shop", 1, RunState.FAILED, "the tests failed")
-    # Longer than it takes to look: without the last word, it may not go.
-    following.join(10 * POLL_INTERVAL)
-    assert following.is_alive()
+    following = threading.Thread(target=follow_push, args=(home, MAIN, clock))
+    following.start()
+    clock.wait_for_waiters()
+    clock.advance(timedelta(seconds=4))
+    clock.wait_for_waiters()
     tell(store, "run.finished", "run 1: failed", code=1, reason="the tests failed", tail="1 != 2")
+    clock.advance_to_next_timeout()
     following.join(10)
     assert not following.is_alive()
-    lines = capsys.readouterr().out.splitlines()
-    assert [line.split("  ")[-1].strip() for line in lines] == [
-        "run 1 queued by hook",
-        "run 1: failed",
-        "the tests failed",
-        "| 1 != 2",
-    ]
+    assert lines(capsys) == ["run 1 queued by hook", "run 1: failed", "the tests failed", "| 1 != 2"]
+
+
+def test_a_last_word_that_never_comes(home: Home, store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    """The daemon was killed in between: the pusher is let go after five seconds."""
+    clock = FakeClock(datetime.now(UTC), auto_advance=True)
+    start = clock.now()
+    store.queue.put("shop", [RunRequest(Trigger.HOOK, **COMMIT)])
+    tell(store, "run.queued", "run 1 queued by hook")
+    store.runs.finish("shop", 1, RunState.FAILED, "the tests failed")
+    follow_push(home, MAIN, clock)
+    assert lines(capsys) == ["run 1 queued by hook"]
+    assert timedelta(seconds=5) <= clock.since(start) < timedelta(seconds=6)
 
 
 def test_what_was_run_before_is_another_story(home: Home, store: Store, capsys: pytest.CaptureFixture[str]) -> None:
-    """A run of another branch or of another commit is not shown for a push."""
+    """The same commit on another branch, or by a command."""
+    clock = FakeClock(datetime.now(UTC), auto_advance=True)
     store.queue.put("shop", [RunRequest(Trigger.HOOK, **COMMIT)])
     tell(store, "run.skipped", "run 1 skipped")
     for moves in (MAIN.replace("main", "other"), MAIN.replace(SHA, "f" * 40)):
-        follow_push(home, moves, timeout=0.2)
-        assert capsys.readouterr().out.startswith("no run has come of this within 0.2 s")
-    follow_push(home, MAIN)
+        follow_push(home, moves, clock)
+        assert capsys.readouterr().out.startswith("no run has come of this within 5 s")
+    follow_push(home, MAIN, clock)
     assert "run 1 skipped" in capsys.readouterr().out
 
 

@@ -118,7 +118,7 @@ def test_what_waits_says_for_what(store: Store) -> None:
         (2, "running", "approval"),
         (5, "queued", None),
     ]
-    assert data["closed_transitions"] == {"build": "audit"}
+    assert data["disabled_transitions"] == {"build": "audit"}
 
 
 def test_a_queue_that_nobody_works_off_says_so(store: Store) -> None:

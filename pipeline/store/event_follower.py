@@ -1,0 +1,72 @@
+"""Events as they are written, for a reader that follows them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from threading import Event as Flag
+
+from pipeline.base.clock import Clock
+from pipeline.events import Event
+from pipeline.store.records import LAST_EVENTS
+from pipeline.store.store import Store
+
+POLL_INTERVAL = timedelta(milliseconds=50)
+
+
+class EventFollower:
+    """The events after the id `last`, in order: of a run, of a pipeline, or of all pipelines.
+
+    A follower of a run is over with the run's last event. That one is written a moment after the run is over, so a
+    follower that finds it over waits `grace` for it, and is over without it where it was written before.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        last: int = 0,
+        *,
+        pipeline: str | None = None,
+        run: int | None = None,
+        grace: timedelta = timedelta(seconds=2),
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._last = last
+        self._pipeline = pipeline
+        self._run = run
+        self._grace = grace
+        self._over_since: float | None = None
+        self.over = False
+
+    def poll(self) -> list[tuple[int, Event]]:
+        """Return the events that were written since the last call, with their ids. Sets `over` after the last ones."""
+        # The run's state first: an event that is written in between is found all the same.
+        run_over = self._is_run_over()
+        found = self._store.events.after(self._pipeline, self._last, run=self._run)
+        if found:
+            self._last = found[-1][0]
+        if self._run is not None:
+            self.over = any(event.kind in LAST_EVENTS for _, event in found) or (run_over and self._is_grace_over())
+        return found
+
+    def follow(self) -> Iterator[Event]:
+        """Give each event as it comes, until the follower is over. Blocks meanwhile."""
+        never = Flag()
+        while not self.over:
+            yield from (event for _, event in self.poll())
+            if not self.over:
+                self._clock.wait(never, POLL_INTERVAL)
+
+    def _is_run_over(self) -> bool:
+        if self._pipeline is None or self._run is None:
+            return False
+        run = self._store.runs.get(self._pipeline, self._run)
+        return run is None or run.state.over
+
+    def _is_grace_over(self) -> bool:
+        now = self._clock.monotonic()
+        if self._over_since is None:
+            self._over_since = now
+        return now - self._over_since >= self._grace.total_seconds()

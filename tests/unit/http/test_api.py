@@ -1,0 +1,185 @@
+"""The control API on its socket: what it returns has the keys that it always had, and is described."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.base.errors import ConfigError
+from pipeline.base.home import Home
+from pipeline.base.sockets import private_socket
+from pipeline.daemon.control import Control
+from pipeline.daemon.served_file import ServedFile
+from pipeline.daemon.supervisor import PipelineSupervisor
+from pipeline.events import Event
+from pipeline.http.api import ControlApi
+from pipeline.http.client import Client
+from pipeline.http.serving import control_config, http_server
+from pipeline.store.records import ApprovalDecision, DeploymentState, Release, Run, RunState, StageRecord
+from pipeline.store.store import Store
+from pipeline.testing.fakes.clock import FakeClock
+from tests.support.repository import Work
+
+PIPELINE = """\
+name: shop
+deploy: {target_group: web}
+balancer:
+  target_groups: {web: {port: 8080}}
+  load_balancers: {edge: {listeners: [{port: 8000, default_action: {forward: web}}]}}
+"""
+
+
+@dataclass(frozen=True)
+class Daemon:
+    """What a client reaches of a daemon. Its pipeline is served, and nothing works on its queue."""
+
+    home: Home
+    store: Store
+    client: Client
+
+    def raw(self, method: str, path: str, body: bytes = b"", **headers: str) -> tuple[int, dict[str, str], Any]:
+        """Ask over a connection of its own; the status, the headers and the JSON of the answer."""
+        with closing(http.client.HTTPConnection("penstock")) as connection:
+            connection.sock = socket.socket(socket.AF_UNIX)
+            connection.sock.connect(str(self.home.daemon_socket))
+            connection.request(method, path, body, headers)
+            answer = connection.getresponse()
+            content = answer.read()
+        return answer.status, dict(answer.getheaders()), json.loads(content) if content else None
+
+
+@pytest.fixture
+def daemon(tmp_path: Path) -> Iterator[Daemon]:
+    work = Work(tmp_path)
+    file = work.path / "pipeline.yaml"
+    file.write_text(PIPELINE)
+    home = Home.locate({"PENSTOCK_HOME": str(tmp_path / "home")})
+    with Store(home.database) as store:
+        supervisor = PipelineSupervisor(ServedFile(file, home, store, ()), FakeClock())
+        app = ControlApi(Control({"shop": supervisor}, store)).app()
+        with http_server(control_config(app), private_socket(home.daemon_socket)):
+            yield Daemon(home, store, Client(home.daemon_socket))
+
+
+def keys(record: type[Any]) -> set[str]:
+    return {field.name for field in fields(record)}
+
+
+def test_a_run_has_the_keys_of_its_record(daemon: Daemon) -> None:
+    """And its stages."""
+    asked = {"requested": "main", "force": True}
+    run = daemon.client.ask("POST", "/v1/pipelines/shop/runs", asked)
+    assert run.keys() == keys(Run) | {"stages"}
+    assert (run["number"], run["state"], run["requested"], run["finished_at"]) == (1, "queued", "main", None)
+    assert run["options"] == {"configuration": "commit", "parameters": {}, "force": True}
+    daemon.store.queue.claim("shop", "superseded")
+    daemon.store.queue.enter("shop", 1, "source")
+    (shown,) = daemon.client.ask("GET", "/v1/pipelines/shop/runs")
+    (stage,) = shown["stages"]
+    assert stage.keys() == keys(StageRecord)
+    assert (stage["name"], stage["state"], stage["started_at"][-6:]) == ("source", "running", "+00:00")
+    assert daemon.client.ask("GET", "/v1/pipelines/shop/runs/1") == shown
+
+
+def test_an_answered_approval_is_shown(daemon: Daemon) -> None:
+    """With who gave it."""
+    daemon.client.ask("POST", "/v1/pipelines/shop/runs", {})
+    daemon.store.queue.claim("shop", "superseded")
+    daemon.store.queue.await_approval("shop", 1)
+    answer = {"granted": True, "by": "ann", "comment": "ship it"}
+    approval = daemon.client.ask("POST", "/v1/pipelines/shop/runs/1/approval", answer)["approval"]
+    assert approval.keys() == keys(ApprovalDecision)
+    assert {key: approval[key] for key in answer} == answer
+
+
+def test_the_pipeline_and_the_daemon(daemon: Daemon) -> None:
+    """A release is shown without its configuration."""
+    assert daemon.client.ask("GET", "/v1")["pipelines"] == ["shop"]
+    shown = daemon.client.ask("GET", "/v1/pipelines/shop")
+    assert shown.keys() == {"name", "file", "ready", "release", "last_run", "disabled_transitions"}
+    assert (shown["release"], shown["last_run"], shown["disabled_transitions"]) == (None, None, {})
+    daemon.client.ask("POST", "/v1/pipelines/shop/runs", {})
+    daemon.client.ask("PUT", "/v1/pipelines/shop/transitions/deploy", {"reason": "a freeze"})
+    release = daemon.store.releases.create(
+        "shop", 1, sha="a" * 40, subject="Carts", image_id="sha256:1", image_tag="shop:1", spec="{}"
+    )
+    deployment = daemon.store.deployments.begin("shop", 1, None, release.number)
+    daemon.store.deployments.finish(deployment, DeploymentState.SUCCEEDED)
+    shown = daemon.client.ask("GET", "/v1/pipelines/shop")
+    assert shown["release"].keys() == keys(Release) - {"spec"}
+    assert shown["last_run"]["number"] == 1
+    assert shown["disabled_transitions"] == {"deploy": "a freeze"}
+
+
+def test_events_are_followed_to_the_last_one(daemon: Daemon) -> None:
+    """Each as it was written, whether it comes now or was there before."""
+    daemon.client.ask("POST", "/v1/pipelines/shop/runs", {})
+    daemon.store.events.record(Event("run.started", "run 1 of shop", "shop", 1, {"trigger": "command"}))
+
+    def finish() -> None:
+        daemon.store.runs.finish("shop", 1, RunState.SUCCEEDED)
+        daemon.store.events.record(Event("run.finished", "run 1: succeeded", "shop", 1, {"took": 1.5, "ok": True}))
+
+    threading.Timer(0.1, finish).start()
+    found = list(daemon.client.events("shop", 1))
+    assert found == [event for _, event in daemon.store.events.after("shop", 0, run=1)]
+    assert [event.kind for event in found] == ["run.queued", "run.started", "run.finished"]
+    assert found[-1].fields == {"took": 1.5, "ok": True}
+
+
+def test_an_event_has_its_keys(daemon: Daemon) -> None:
+    """And the id from which its follower continues."""
+    daemon.store.events.record(Event("serve.started", "served", "shop"))
+    with closing(socket.socket(socket.AF_UNIX)) as connection:
+        connection.connect(str(daemon.home.daemon_socket))
+        connection.settimeout(10)
+        connection.sendall(b"GET /v1/events HTTP/1.1\r\nHost: penstock\r\nLast-Event-ID: 0\r\n\r\n")
+        lines = connection.makefile("rb")
+        line = next(line for line in lines if line.startswith(b"data: "))
+        lines.close()
+    event = json.loads(line[6:])
+    assert event.keys() == keys(Event) | {"id"}
+    assert (event["id"], event["kind"], event["run"], event["fields"]) == (1, "serve.started", None, {})
+
+
+def test_errors_say_what_to_do(daemon: Daemon) -> None:
+    """With the exit code of a command that fails for this reason."""
+    with pytest.raises(ConfigError, match="blog is not served here") as refused:
+        daemon.client.ask("GET", "/v1/pipelines/blog")
+    assert refused.value.hint == "served are: shop"
+    status, headers, content = daemon.raw("GET", "/v1/pipelines/blog")
+    assert (status, headers["content-type"]) == (409, "application/json")
+    assert content == {"error": "blog is not served here", "hint": "served are: shop", "exit_code": 2}
+    status, _, content = daemon.raw("POST", "/v1/pipelines/shop/runs", b'{"kind": 1}')
+    assert (status, content["hint"], content["exit_code"]) == (400, None, 2)
+    assert content["error"].startswith("kind: ")
+    status, headers, _ = daemon.raw("DELETE", "/v1")
+    assert (status, headers["allow"]) == (405, "GET, HEAD")
+
+
+def test_every_endpoint_is_described(daemon: Daemon) -> None:
+    """With what it accepts and returns, by the classes that do so."""
+    document = daemon.client.ask("GET", "/openapi.json")
+    run = document["paths"]["/v1/pipelines/{pipeline}/runs"]
+    assert run["post"]["requestBody"]["content"]["application/json"]["schema"] == {
+        "$ref": "#/components/schemas/SubmitRun"
+    }
+    assert run["post"]["responses"]["201"]["content"]["application/json"]["schema"] == {
+        "$ref": "#/components/schemas/RunResponse"
+    }
+    assert run["get"]["responses"]["200"]["content"]["application/json"]["schema"]["type"] == "array"
+    schemas = document["components"]["schemas"]
+    assert schemas["RunResponse"]["properties"].keys() == keys(Run) | {"stages"}
+    assert schemas["RunResponse"]["properties"]["started_at"]["format"] == "date-time"
+    text = json.dumps(document)
+    for name in {part.split('"')[0] for part in text.split("#/components/schemas/")[1:]}:
+        assert name in schemas
