@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
@@ -260,10 +260,13 @@ class ControlApi:
 
 async def _body(request: Request, form: type[B]) -> B:
     content = b""
-    async for chunk in request.stream():
-        content += chunk
-        if len(content) > _LARGEST:
-            raise HTTPException(413, f"more than {_LARGEST >> 10} KiB")
+    try:
+        async for chunk in request.stream():
+            content += chunk
+            if len(content) > _LARGEST:
+                raise HTTPException(413, f"more than {_LARGEST >> 10} KiB")
+    except ClientDisconnect:
+        raise HTTPException(400, "the body ends before its length") from None
     try:
         return form.model_validate_json(content or b"{}")
     except ValidationError as error:

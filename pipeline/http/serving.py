@@ -7,7 +7,7 @@ import errno
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from pipeline.base.errors import ConfigError
@@ -19,9 +19,7 @@ if TYPE_CHECKING:
 _PATIENCE = 5.0
 _MOST_CONNECTIONS = 200
 # Seconds from a connection to its first request.
-_SILENCE = 10.0
-# How late a server may notice that it is to end, in seconds.
-_TICK = 0.5
+MAX_SILENCE = 10.0
 
 
 def public_socket(address: str) -> socket.socket:
@@ -38,54 +36,57 @@ def public_socket(address: str) -> socket.socket:
 
 
 def control_config(app: Starlette) -> uvicorn.Config:
-    """How to serve the control API: whoever opens connections and says nothing does not use up what others need."""
-    import uvicorn
-    from uvicorn.protocols.http.h11_impl import H11Protocol
+    """Return how to serve the control API. A client that sends nothing does not use up what others need."""
+    from pipeline.http.connections import ConnectionLimits, limited_config
 
-    class Connection(H11Protocol):
-        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-            super().connection_made(transport)
-            if len(self.connections) > _MOST_CONNECTIONS:
-                transport.abort()
-            self._limit = self.loop.call_later(_SILENCE, self._end_if_silent)
-
-        def connection_lost(self, exc: Exception | None) -> None:
-            self._limit.cancel()
-            super().connection_lost(exc)
-
-        def _end_if_silent(self) -> None:
-            if self.cycle is None:
-                self.transport.abort()
-
-    return uvicorn.Config(
-        app,
-        http=Connection,
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        ws="none",
-        # Followers have no end of their own.
-        timeout_graceful_shutdown=1,
-    )
+    limits = ConnectionLimits(_MOST_CONNECTIONS, lambda: MAX_SILENCE, until_request=True)
+    # Followers have no end of their own.
+    return limited_config(app, limits, timeout_graceful_shutdown=1)
 
 
 @contextmanager
 def http_server(config: uvicorn.Config, listener: socket.socket) -> Iterator[None]:
     """Serve an application on a socket, in a thread, as long as this is entered."""
-    import uvicorn
-
-    class Server(uvicorn.Server):
-        async def main_loop(self) -> None:
-            """As its own, which looks ten times a second and so costs a third of all that an idle daemon takes."""
-            while not await self.on_tick(0):
-                await asyncio.sleep(_TICK)
-
-    server = Server(config)
-    thread = threading.Thread(target=server.run, args=([listener],), name="http", daemon=True)
+    server = _Server(config, listener)
+    thread = threading.Thread(target=server.run, name="http", daemon=True)
     thread.start()
     try:
         yield
     finally:
-        server.should_exit = True
+        server.stop()
         thread.join(_PATIENCE)
         listener.close()
+
+
+class _Server:
+    """A server of uvicorn's that sleeps until it is asked, or is to end."""
+
+    def __init__(self, config: uvicorn.Config, listener: socket.socket) -> None:
+        import uvicorn
+
+        self._config = config
+        self._server = uvicorn.Server(config)
+        self._listener = listener
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._ending = asyncio.Event()
+
+    def run(self) -> None:
+        asyncio.run(self._run())
+
+    async def _run(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        # uvicorn looks ten times a second whether it is to end, which costs a third of all that an idle daemon takes.
+        # Before it looks it awaits this, so it looks when there is something to see.
+        self._config.callback_notify = self._wait_for_end
+        await self._server.serve(sockets=[self._listener])
+
+    async def _wait_for_end(self) -> None:
+        await self._ending.wait()
+
+    def stop(self) -> None:
+        """End soon. Safe from any thread."""
+        self._server.should_exit = True
+        # Without a loop, `serve` has not begun, and finds that it is to end.
+        if self._loop is not None:
+            with suppress(RuntimeError):  # the loop is closed already
+                self._loop.call_soon_threadsafe(self._ending.set)

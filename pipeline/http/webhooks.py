@@ -13,7 +13,6 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
-from operator import attrgetter
 from typing import Protocol, cast, get_args
 
 import uvicorn
@@ -24,10 +23,10 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from pipeline.base.errors import PenstockError
 from pipeline.config.triggers import Forge
+from pipeline.http.connections import ConnectionLimits, limited_config
 from pipeline.triggers.webhook import (
     LIMIT,
     Delivery,
@@ -99,48 +98,18 @@ def webhook_app(inbox: Inbox, further: Sequence[Route] = (), limits: Limits | No
 
 
 def webhook_config(inbox: Inbox, further: Sequence[Route] = (), limits: Limits | None = None) -> uvicorn.Config:
-    """How to serve `webhook_app`: `uvicorn.Server(webhook_config(inbox)).run(sockets=[…])`, in any thread."""
+    """Return how to serve `webhook_app`: `uvicorn.Server(webhook_config(inbox)).run(sockets=[…])`, in any thread.
+
+    A slow client is disconnected. When there are too many connections, the oldest is closed.
+    """
     kept = limits or Limits()
-
-    class Connection(_Connection):
-        timeout = kept.connection_timeout
-
-    return uvicorn.Config(
+    return limited_config(
         webhook_app(inbox, further, kept),
-        http=Connection,
-        ws="none",
-        lifespan="off",
-        log_config=None,
-        access_log=False,
+        ConnectionLimits(MAX_CONNECTIONS, lambda: kept.connection_timeout, gives_way=True),
         server_header=False,
         h11_max_incomplete_event_size=16 * 1024,
         timeout_graceful_shutdown=5,
     )
-
-
-class _Connection(H11Protocol):
-    """A connection with an end: whoever is slow does not stay, and when there are too many the oldest gives way."""
-
-    timeout: float
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        self.since = time.monotonic()
-        self._end = self.loop.call_later(self.timeout, transport.abort)
-        live = [other for other in self.connections if not other.transport.is_closing()]
-        if len(live) > MAX_CONNECTIONS:
-            min(live, key=attrgetter("since")).transport.abort()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._end.cancel()
-        super().connection_lost(exc)
-
-    def eof_received(self) -> None:
-        """A body that ends before its length is malformed: say so, the other half of the connection may be open."""
-        if self.cycle is not None and self.cycle.more_body and not self.cycle.response_started:
-            self.data_received(b"")
-            self.cycle.disconnected = True
-            self.cycle.message_event.set()
 
 
 class _Receiver:
