@@ -9,6 +9,7 @@ import sys
 
 import pytest
 
+from pipeline.base.logging import write_through_logging
 from tests.support.paths import ROOT
 from tests.support.ports import WORKERS
 
@@ -17,6 +18,8 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 # A shell starts what it does not wait for deaf to Ctrl-C, and so would be every command that a test interrupts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+# As in the daemon, so that `caplog` has what its modules write.
+write_through_logging()
 
 
 def _engine_answers() -> bool:

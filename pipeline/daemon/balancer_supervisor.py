@@ -5,13 +5,14 @@ Who connects until it runs again waits in its listening sockets, which are held 
 
 from __future__ import annotations
 
-import logging
 import os
 import select
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from datetime import timedelta
+
+import structlog
 
 from pipeline.balancer.balancer import Balancer
 from pipeline.base.clock import Clock
@@ -23,7 +24,7 @@ _RENEWAL = 60.0
 _PAUSE = timedelta(seconds=0.5)
 # How late it may notice that it is to end.
 _LOOK = 2.0
-_logger = logging.getLogger(__name__)
+_logger = structlog.get_logger(__name__)
 
 
 class BalancerSupervisor:
@@ -56,7 +57,7 @@ class BalancerSupervisor:
         try:
             holder = self._balancer.socket_holder()
         except (PenstockError, OSError) as error:
-            _logger.warning("while HAProxy is started again, connections will be refused: %s", error)
+            _logger.warning("connections are refused while HAProxy restarts", error=str(error))
             yield
             return
         with closing(holder):

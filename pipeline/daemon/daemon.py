@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import ctypes
 import gc
-import logging
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from datetime import timedelta
 from pathlib import Path
+
+import structlog
 
 from pipeline.balancer.balancer import Balancer
 from pipeline.base.clock import Clock, SystemClock
@@ -25,7 +26,7 @@ from pipeline.store.store import Store
 from pipeline.triggers.spool import Spool
 
 _REFRESH = timedelta(seconds=1)
-_logger = logging.getLogger(__name__)
+_logger = structlog.get_logger(__name__)
 # As Python has it by itself: objects of each generation that are made before it looks for garbage among them.
 _GARBAGE = (700, 10, 10)
 # Of glibc's malloc.h.
@@ -86,7 +87,7 @@ class Daemon:
                     self._look()
                 except (PenstockError, OSError) as error:
                     # With no descriptor or no room on the disk left for a while, what is served is served on.
-                    _logger.warning("looking around: %s", error)
+                    _logger.warning("refresh failed", error=str(error))
                 self._clock.wait(self._notified, _REFRESH)
                 self._notified.clear()
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable
 from datetime import timedelta
+
+import structlog
 
 from pipeline.api import Drift
 from pipeline.base.backoff import Backoff
@@ -19,7 +20,7 @@ from pipeline.runner.stages import load_deployer
 
 # What could not be repaired is tried again after 2, 4, 8 … seconds.
 _BACKOFF = Backoff(timedelta(seconds=1), timedelta(minutes=5))
-_logger = logging.getLogger(__name__)
+_logger = structlog.get_logger(__name__)
 
 
 class RepairLoop:
@@ -42,7 +43,7 @@ class RepairLoop:
                 self.look()
             except Exception:
                 self._backoff = self._backoff.after(succeeded=False)
-                _logger.exception("upkeep: a fault of Penstock itself")
+                _logger.exception("internal error in a repair")
         if self._drift is not None:
             self._drift.close()
 

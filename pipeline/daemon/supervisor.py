@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import threading
 import time
@@ -11,7 +10,7 @@ from contextlib import ExitStack, suppress
 from datetime import timedelta
 from pathlib import Path
 
-from structlog.contextvars import bind_contextvars
+import structlog
 
 from pipeline.base.backoff import Backoff
 from pipeline.base.clock import Clock
@@ -31,7 +30,7 @@ from pipeline.store.records import Trigger
 
 _TAKE_OVER = Backoff(timedelta(seconds=0.2), timedelta(seconds=5))
 _RESTART = Backoff(timedelta(seconds=0.2), timedelta(minutes=1))
-_logger = logging.getLogger(__name__)
+_logger = structlog.get_logger(__name__)
 
 
 class PipelineSupervisor:
@@ -111,7 +110,7 @@ class PipelineSupervisor:
 
     def _supervise(self, work: Callable[[], None], name: str) -> None:
         """What ends by an error is begun again: nobody else would notice that it is gone."""
-        bind_contextvars(pipeline=self.served_file.name)
+        structlog.contextvars.bind_contextvars(pipeline=self.served_file.name)
         backoff = _RESTART
         while not self._stopping.is_set():
             try:
@@ -119,7 +118,7 @@ class PipelineSupervisor:
             except Exception as error:
                 text = error.message if isinstance(error, PenstockError) else repr(error)
                 if not isinstance(error, PenstockError):
-                    _logger.exception("the %s ended", name)
+                    _logger.exception("thread failed", thread=name)
                 with suppress(PenstockError):
                     self.served_file.pipeline_context.events().emit(
                         EventKind.SERVE_FAILED, f"the {name} ended, and begins again: {text}"

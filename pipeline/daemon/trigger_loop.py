@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import timedelta
+
+import structlog
 
 from pipeline.base.backoff import Backoff
 from pipeline.base.clock import Clock
@@ -31,7 +32,7 @@ _LEAST = timedelta(milliseconds=10)
 # A remote repository that fails is asked less often, and many do not ask one together.
 _MAX_BACKOFF = timedelta(minutes=15)
 _JITTER = 0.1
-_logger = logging.getLogger(__name__)
+_logger = structlog.get_logger(__name__)
 
 
 class TriggerLoop:
@@ -109,7 +110,7 @@ class TriggerLoop:
                 self._last_reported = error.message
             return False
         except Exception:
-            _logger.exception("looking for new commits: a fault of Penstock itself")
+            _logger.exception("internal error in a scan for new commits")
             return False
         self._last_reported = ""
         return True
@@ -120,7 +121,7 @@ class TriggerLoop:
             pipeline_context.events().emit(EventKind.TRIGGER_SCHEDULE, f"it is time: {expression}")
             self._ref_tracker.enqueue(RunRequest(Trigger.SCHEDULE, options=RunOptions(configuration="commit")))
         except PenstockError as error:
-            _logger.warning("the schedule %s: %s", expression, error.message)
+            _logger.warning("scheduled run not queued", schedule=expression, error=error.message)
 
 
 def _polling(interval: timedelta) -> Backoff:

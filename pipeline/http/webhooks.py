@@ -7,7 +7,6 @@ keep, on connections that carry one request each.
 from __future__ import annotations
 
 import asyncio
-import logging
 import re
 import time
 from collections.abc import Mapping, Sequence
@@ -15,6 +14,7 @@ from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from typing import Protocol, cast, get_args
 
+import structlog
 import uvicorn
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -37,7 +37,7 @@ from pipeline.triggers.webhook import (
     too_large,
 )
 
-_log = logging.getLogger(__name__)
+_log = structlog.get_logger(__name__)
 
 _NAME = re.compile(r"[A-Za-z0-9-]{1,32}")
 # How much of a refused body is still read, in bytes, and for how long, in seconds.
@@ -157,15 +157,15 @@ class _Receiver:
         if isinstance(outcome, IgnoredDelivery):
             return _answer(200, status="ignored", reason=outcome.reason)
         if self._inbox.is_replay(pipeline, outcome.digest):
-            _log.warning("webhook of %s for %s: a delivery came again, and starts nothing", forge, pipeline)
+            _log.warning("webhook repeated", forge=forge, pipeline=pipeline)
             return _answer(202, status="known", reason="this delivery came before")
         try:
             self._inbox.accept(pipeline, outcome)
         except Exception as error:
             self._inbox.forget(pipeline, outcome.digest)
-            _log.exception("webhook of %s for %s: a delivery could not be taken in", forge, pipeline)
+            _log.exception("webhook not accepted", forge=forge, pipeline=pipeline, error=str(error))
             raise WebhookRejected(503, _LATER) from error
-        _log.info("webhook of %s for %s: %s is at %s", forge, pipeline, outcome.ref, outcome.sha)
+        _log.info("webhook accepted", forge=forge, pipeline=pipeline, ref=outcome.ref, sha=outcome.sha)
         return _answer(202, status="accepted", pipeline=pipeline, ref=outcome.ref, sha=outcome.sha)
 
 
@@ -189,14 +189,12 @@ def _check_length(request: Request) -> None:
         raise too_large()
 
 
-async def _refuse(
-    request: Request, error: Exception, what: str = "webhook", headers: Mapping[str, str] | None = None
-) -> Response:
+async def _refuse(request: Request, error: Exception, headers: Mapping[str, str] | None = None) -> Response:
     """Answer and log a refusal, without a word of what was sent but who should have had it."""
     assert isinstance(error, WebhookRejected)
     error.with_traceback(None)  # it holds the body, of which we are rid while the answer lingers
-    client = request.client.host if request.client else "somebody"
-    _log.warning("%s from %s to %s refused with %d: %s", what, client, _shown(request), error.status, error.reason)
+    client = request.client.host if request.client else None
+    _log.warning("request refused", client=client, path=_shown(request), status=error.status, reason=error.reason)
     return _answer(error.status, headers, status="refused", reason=error.reason)
 
 
@@ -206,12 +204,12 @@ async def _refuse_path(request: Request, error: Exception) -> Response:
     headers = dict(error.headers or {})
     allowed = headers.get("Allow")
     reason = f"it takes {allowed} only" if allowed else "there is nothing of that name here"
-    return await _refuse(request, WebhookRejected(error.status_code, reason), "request", headers)
+    return await _refuse(request, WebhookRejected(error.status_code, reason), headers)
 
 
 async def _fail(request: Request, error: Exception) -> Response:
     """The same where the fault is ours: a secret that cannot be read, a disk that is full."""
-    _log.error("webhook to %s: %s", _shown(request), error)
+    _log.error("webhook failed", path=_shown(request), error=str(error))
     return await _refuse(request, WebhookRejected(503, _LATER))
 
 

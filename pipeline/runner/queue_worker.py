@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Callable
@@ -10,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from structlog.contextvars import bind_contextvars
+import structlog
 
 from pipeline.base.clock import Clock
 from pipeline.base.errors import PenstockError
@@ -24,7 +23,7 @@ from pipeline.store.records import Run
 
 # A run that another process queues is found this much later at most.
 _LOOK = timedelta(seconds=2)
-_logger = logging.getLogger(__name__)
+_logger = structlog.get_logger(__name__)
 
 
 @dataclass
@@ -142,14 +141,14 @@ class QueueWorker:
             deploy_lock=self._deploy_lock.for_deployment,
             interrupted=lambda: self._stopping.is_set() and not active_run.given_up,
         )
-        bind_contextvars(pipeline=pipeline_context.pipeline, run=active_run.run.number)
+        structlog.contextvars.bind_contextvars(pipeline=pipeline_context.pipeline, run=active_run.run.number)
         try:
             execution.execute()
         except PenstockError as error:
             # It is in the run's row, and its events have told it; or the next look finds the row open.
-            _logger.debug("%s", error.message)
+            _logger.debug("run failed", error=error.message)
         except Exception:
-            _logger.exception("a fault of Penstock itself")
+            _logger.exception("internal error in a run")
         finally:
             with suppress(PenstockError):
                 prune(pipeline_context)

@@ -7,11 +7,12 @@ import logging
 from collections.abc import Iterator
 
 import pytest
+import structlog
 from structlog.contextvars import bound_contextvars
 
 from pipeline.base.logging import configure_logging
 
-logger = logging.getLogger("pipeline.daemon.daemon")
+logger = structlog.get_logger("pipeline.daemon.daemon")
 
 
 @pytest.fixture(autouse=True)
@@ -19,7 +20,9 @@ def undone() -> Iterator[None]:
     """Logging is everybody's: it is as it was afterwards."""
     root, ours = logging.getLogger(), logging.getLogger("pipeline")
     handlers, level, our_level = root.handlers[:], root.level, ours.level
+    configuration = structlog.get_config()
     yield
+    structlog.configure(**configuration)
     root.handlers[:] = handlers
     root.setLevel(level)
     ours.setLevel(our_level)
@@ -31,18 +34,19 @@ def fail() -> None:
     try:
         raise RuntimeError(f"{len(token)} too many")
     except RuntimeError:
-        logger.exception("looking around")
+        logger.exception("refresh failed")
 
 
 def test_for_people(capsys: pytest.CaptureFixture[str]) -> None:
     """A line with what it is about at its end; our own from `info` on, the libraries' from `warning` on."""
     configure_logging(as_json=False)
     with bound_contextvars(pipeline="shop"):
-        logger.info("%s of them", 3)
+        logger.info("scan finished", refs=3)
+    logger.debug("nobody wants to know")
     logging.getLogger("urllib3").info("nobody wants to know")
     logging.getLogger("urllib3").warning("a connection was lost")
     first, second = capsys.readouterr().err.splitlines()
-    assert first.endswith(" [info] 3 of them [pipeline.daemon.daemon] pipeline=shop")
+    assert first.endswith(" [info] scan finished [pipeline.daemon.daemon] pipeline=shop refs=3")
     assert second.endswith(" [warning] a connection was lost [urllib3]")
 
 
@@ -50,15 +54,16 @@ def test_for_programs(capsys: pytest.CaptureFixture[str]) -> None:
     """An object a line, its time in UTC."""
     configure_logging(as_json=True)
     with bound_contextvars(pipeline="shop", run=4):
-        logger.warning("the schedule")
+        logger.warning("scheduled run not queued", schedule="@daily")
     said = json.loads(capsys.readouterr().err)
     assert said.pop("timestamp").endswith("Z")
     assert said == {
-        "event": "the schedule",
+        "event": "scheduled run not queued",
         "level": "warning",
         "logger": "pipeline.daemon.daemon",
         "pipeline": "shop",
         "run": 4,
+        "schedule": "@daily",
     }
 
 
@@ -71,3 +76,11 @@ def test_a_fault_is_shown_without_what_variables_hold(capsys: pytest.CaptureFixt
     assert "in fail" in said
     assert "RuntimeError: 5 too many" in said
     assert "xyzzy" not in said
+
+
+def test_a_library_is_heard_as_well(capsys: pytest.CaptureFixture[str]) -> None:
+    """As an object too, with the message that it made."""
+    configure_logging(as_json=True)
+    logging.getLogger("urllib3").warning("%s connections were lost", 3)
+    said = json.loads(capsys.readouterr().err)
+    assert (said["event"], said["level"], said["logger"]) == ("3 connections were lost", "warning", "urllib3")
