@@ -2,7 +2,8 @@
 .PHONY: help demo test coverage lint bench setup clean
 .DEFAULT_GOAL := help
 
-BASE = PENSTOCK_BASE_IMAGE="$$(cat .setup/base-image)"
+BASE = PENSTOCK_BASE_IMAGE="$$(cat .setup/base-image 2>/dev/null)"
+DOCKER = setup/docker.sh && setup/base_image.sh
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 16
@@ -14,7 +15,10 @@ PYTEST = $(BASE) .venv/bin/python -m $(MEASURE) pytest -n 4 --dist worksteal
 REPORTS = --durations=15 --junit-xml=.setup/junit
 
 # Tests that measure time run first, before the Docker tests load the machine. pytest exits with 5 if no test is selected.
-test: setup ## Run all tests (ARGS="-k name" selects some)
+# If Docker cannot be set up, its tests are skipped; in CI that is an error.
+test: ## Run all tests (ARGS="-k name" selects some)
+	@setup/venv.sh
+	@$(DOCKER) || test -z "$$CI"
 	@$(PYTEST) --ignore=tests/docker $(REPORTS)-fast.xml $(ARGS) || test $$? = 5
 	@$(PYTEST) tests/docker $(REPORTS)-docker.xml $(ARGS) || test $$? = 5
 
@@ -37,8 +41,7 @@ bench: setup ## Run the measurements and write bench/RESULTS.md (ARGS=loss runs 
 
 setup:
 	@setup/venv.sh
-	@setup/docker.sh
-	@setup/base_image.sh
+	@$(DOCKER)
 
 clean: ## Remove the files that setup and the tools created here (not Docker)
 	rm -rf .venv .setup .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage

@@ -1,15 +1,18 @@
-"""What all tests share: Docker, or the reason why there is none, and the order in which they take the least time."""
+"""The order of all tests, the option `--keep`, and what happens without a Docker Engine."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 
 import pytest
 
 from pipeline.base.logging import write_through_logging
+from tests.support.kept import PREFIX, PROPERTY
 from tests.support.paths import ROOT
 from tests.support.ports import WORKERS
 
@@ -21,6 +24,8 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # As in the daemon, so that `caplog` has what its modules write.
 write_through_logging()
 
+NO_ENGINE = "no Docker Engine answers"
+
 
 def _engine_answers() -> bool:
     try:
@@ -29,8 +34,25 @@ def _engine_answers() -> bool:
         return False
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Without a Docker Engine its tests are skipped; in CI that would hide that nothing was tested.
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add `--keep`."""
+    parser.addoption(
+        "--keep", action="store_true", help="leave containers, homes and HAProxy of Docker tests, and print where"
+    )
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """With `--keep`, put the tests' files into a folder that no later run of pytest removes."""
+    # pytest-xdist gives each worker a folder in the one chosen here.
+    if config.getoption("keep") and not hasattr(config, "workerinput"):
+        config.option.basetemp = tempfile.mkdtemp(prefix=PREFIX)
+
+
+# Other hooks have left out by then what -k and -m leave out.
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skip the tests that need a Docker Engine if none answers. In CI, exit instead: a skip would hide the fault.
 
     Each worker begins with an equal share of the equally slow ones, and keeps to few modules of the others.
     """
@@ -42,12 +64,35 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for worker in range(WORKERS)
         for item in (*needing[worker::WORKERS], *others[bounds[worker] : bounds[worker + 1]])
     ]
-    if not needing or _engine_answers():
+    if not needing or config.option.collectonly or _engine_answers():
         return
     if os.environ.get("CI"):
         pytest.exit("no Docker Engine answers, and in CI its tests must run", returncode=3)
     for item in needing:
-        item.add_marker(pytest.mark.skip(reason="no Docker Engine answers: make test sets one up"))
+        item.add_marker(pytest.mark.skip(reason=NO_ENGINE))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Print how many tests were skipped for want of Docker, and how to look at what `--keep` left."""
+    skipped = sum(NO_ENGINE in str(report.longrepr) for report in terminalreporter.getreports("skipped"))
+    if skipped:
+        terminalreporter.write_line(f"Docker tests skipped: {skipped} ({NO_ENGINE})", yellow=True)
+    if config.getoption("keep"):
+        _print_kept(terminalreporter, config.option.basetemp)
+
+
+def _print_kept(terminalreporter: pytest.TerminalReporter, folder: str) -> None:
+    # The reports of a test's end have no category unless they failed.
+    ends = [*terminalreporter.getreports(""), *terminalreporter.getreports("error")]
+    kept = [(end.nodeid, text) for end in ends for name, text in end.user_properties if name == PROPERTY]
+    for nodeid, text in kept:
+        terminalreporter.section(f"kept: {nodeid}")
+        terminalreporter.write_line(str(text))
+    if kept:
+        terminalreporter.section("remove it all")
+        terminalreporter.write_line(f"{sys.executable} -m tests.docker.remains {folder}")
+    else:
+        shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="session")

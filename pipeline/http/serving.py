@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from starlette.applications import Starlette
 
 _PATIENCE = 5.0
-_MOST_CONNECTIONS = 200
+MAX_CONNECTIONS = 200
 # Seconds from a connection to its first request.
 MAX_SILENCE = 10.0
 
@@ -39,7 +39,7 @@ def control_config(app: Starlette) -> uvicorn.Config:
     """Return how to serve the control API. A client that sends nothing does not use up what others need."""
     from pipeline.http.connections import ConnectionLimits, limited_config
 
-    limits = ConnectionLimits(_MOST_CONNECTIONS, lambda: MAX_SILENCE, until_request=True)
+    limits = ConnectionLimits(MAX_CONNECTIONS, lambda: MAX_SILENCE, until_request=True)
     # Followers have no end of their own.
     return limited_config(app, limits, timeout_graceful_shutdown=1)
 

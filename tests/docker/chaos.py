@@ -301,7 +301,7 @@ def besieged(
 
 @contextmanager
 def small_disk(folder: Path) -> Iterator[bool]:
-    """Make a folder a disk of its own, where we may; whether it is."""
+    """Mount a small disk at a folder, and yield whether this process may. With `Project.keep` it stays mounted."""
     if os.geteuid() != 0:
         yield False
         return
@@ -309,4 +309,5 @@ def small_disk(folder: Path) -> Iterator[bool]:
     try:
         yield True
     finally:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+        if not Project.keep:
+            subprocess.run(["umount", "--lazy", str(folder)], check=True)

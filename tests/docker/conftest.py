@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -11,6 +11,28 @@ import pytest
 from pipeline.base.home import Home
 from pipeline.engine.docker.engine import Engine
 from tests.docker.project import Project, Projects
+from tests.docker.remains import describe, instructions
+from tests.support.kept import PROPERTY
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Set `Project.keep` from the option `--keep`."""
+    Project.keep = config.getoption("keep")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Add the projects of a failed test to its report, and with `--keep` how to look at them."""
+    report = yield
+    folder = getattr(item, "funcargs", {}).get("tmp_path")
+    projects = [project for project in Project.created if folder and project.home.root.is_relative_to(folder)]
+    if report.failed and report.when != "teardown":
+        homes = {project.home: project.last_words or describe(project.home) for project in projects}
+        report.sections += [("home of the test", text) for text in homes.values()]
+    if Project.keep and report.when == "teardown":
+        texts = [instructions(project.directory, project.home) for project in projects]
+        report.user_properties += [(PROPERTY, text) for text in texts]
+    return report
 
 
 @pytest.fixture(scope="session")

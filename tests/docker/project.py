@@ -14,10 +14,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from pipeline.balancer.balancer import Balancer
-from pipeline.balancer.haproxy.data_plane import DataPlane
 from pipeline.balancer.model import TargetHealth, TargetState
 from pipeline.base.home import Home
 from pipeline.engine.container import Container
@@ -26,6 +25,8 @@ from pipeline.engine.labels import LABEL_RELEASE, ROLE_APP, ROLE_TEST
 from pipeline.store.store import Store
 from pipeline.testing.load.load import Load
 from pipeline.testing.load.profile import LoadProfile
+from tests.docker import remains
+from tests.docker.docker_cli import docker
 from tests.support import waiting
 from tests.support.paths import ROOT
 from tests.support.ports import free_port
@@ -84,11 +85,18 @@ class Project:
     name: str = "shop"
     replicas: int = 2
     port: int = 0
+    keep: ClassVar[bool] = False
+    """`remove` leaves containers and HAProxy running."""
+    created: ClassVar[list[Project]] = []
+    """Every project of this process, for the reports of tests."""
+    last_words: str = ""
+    """The description of its home from `remove`, if an exception was on its way then."""
     _held: list[socket.socket] = field(default_factory=list)
     _started: list[subprocess.Popen[str]] = field(default_factory=list)
 
     def create(self) -> Project:
         """The sample application as version 1, committed."""
+        Project.created.append(self)
         self.take_port()
         shutil.copytree(ROOT / "sample_app", self.directory, ignore=shutil.ignore_patterns("__pycache__"))
         self.write(".dockerignore", IGNORED)
@@ -228,31 +236,21 @@ class Project:
             assert store.deployments.open(self.name) is None
 
     def remove(self) -> None:
-        """Take away whatever is left in its home, whether the pipeline still can or not. Nothing is drained."""
+        """End its commands. Stop HAProxy and remove what its home has in Docker, unless `keep` is set."""
         for process in self._started:
             if process.poll() is None:
                 process.kill()
                 process.communicate()
         for held in self._held:
             held.close()
-        DataPlane(self.home.balancer).stop()
-        label = f"label=penstock.home={self.home.id}"
-        if left := docker("ps", "-aq", "--filter", label).split():
-            docker("rm", "-f", "-v", *left)
-        if left := docker("network", "ls", "-q", "--filter", label).split():
-            docker("network", "rm", *left)
-        # Another project's image may be built on one of ours: then it stays for it.
-        left = docker("image", "ls", "-q", "--filter", label).split()
-        subprocess.run(["docker", "image", "rm", "-f", *left], capture_output=True, check=False)
+        if sys.exception() is not None:
+            self.last_words = remains.describe(self.home)
+        if not Project.keep:
+            remains.remove(self.home)
 
 
 Projects = Callable[..., Project]
 """The type of the fixture `projects`."""
-
-
-def docker(*arguments: str) -> str:
-    """The docker command line: a second opinion, independent of our own module."""
-    return subprocess.run(["docker", *arguments], capture_output=True, text=True, check=True).stdout
 
 
 def haproxy_processes(home: Home) -> dict[str, int]:

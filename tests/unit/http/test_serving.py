@@ -44,7 +44,7 @@ async def follow(_: Request) -> Response:
 
 @pytest.fixture
 def address(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, int]]:
-    monkeypatch.setattr(serving, "_MOST_CONNECTIONS", 5)
+    monkeypatch.setattr(serving, "MAX_CONNECTIONS", 5)
     monkeypatch.setattr(serving, "MAX_SILENCE", 0.3)
     listener = socket.create_server(("127.0.0.1", 0))
     app = Starlette(routes=[Route("/echo", echo, methods=["GET", "POST"]), Route("/follow", follow)])
