@@ -21,26 +21,26 @@ _OVER = {"succeeded", "failed", "rolled_back", "superseded", "skipped", "cancell
 
 
 def rows(home: Home, sql: str, *values: object) -> list[dict[str, Any]]:
-    """What a query finds in the database, read as it is on disk."""
+    """Return the rows of a query, read from the database file."""
     with closing(sqlite3.connect(f"file:{home.database}?mode=ro", uri=True, timeout=10)) as database:
         database.row_factory = sqlite3.Row
         return [dict(row) for row in database.execute(sql, values)]
 
 
 def assert_sound(home: Home) -> None:
-    """SQLite finds nothing wrong."""
+    """Assert that SQLite's own checks find no error."""
     assert rows(home, "PRAGMA integrity_check") == [{"integrity_check": "ok"}]
     assert rows(home, "PRAGMA foreign_key_check") == []
 
 
 def assert_each_has_a_run(project: Project, commits: Sequence[str]) -> None:
-    """Every commit has one row, and they are in the order of the commits."""
+    """Assert that each commit has exactly one run, in the order of the commits."""
     found = rows(project.home, "SELECT sha FROM runs WHERE pipeline=? ORDER BY number", project.name)
     assert [row["sha"] for row in found] == list(commits)
 
 
 def assert_true_states(project: Project) -> None:
-    """Every run is over, and is what it says: what succeeded has served, what was superseded names a newer one."""
+    """Assert that each run has finished, was deployed if it succeeded, and names a newer run if superseded."""
     runs = rows(project.home, "SELECT * FROM runs WHERE pipeline=?", project.name)
     served = {
         row["run"]
@@ -58,7 +58,7 @@ def assert_true_states(project: Project) -> None:
 
 
 def assert_deployed_in_order(project: Project, commits: Sequence[str]) -> int:
-    """No two deployments overlap, and none goes back in the line of commits; how many there were."""
+    """Assert that deployments did not overlap and followed the order of commits. Return their number."""
     sql = (
         "SELECT d.started_at, d.finished_at, r.sha FROM deployments d "
         "JOIN releases r ON r.pipeline=d.pipeline AND r.number=d.to_release WHERE d.pipeline=? ORDER BY d.started_at"
@@ -71,7 +71,7 @@ def assert_deployed_in_order(project: Project, commits: Sequence[str]) -> int:
 
 
 def assert_last_is_deployed(project: Project, repository: Path, commit: str) -> None:
-    """In the containers that run are the files of that commit, and the database calls it the active release."""
+    """Assert that the running containers have the files of a commit, which is also the active release."""
     active = rows(project.home, "SELECT * FROM releases WHERE pipeline=? AND state='active'", project.name)
     assert [row["sha"] for row in active] == [commit]
     containers = docker("ps", "-q", "--filter", f"label={LABEL_HOME}={project.home.id}").split()
@@ -83,7 +83,7 @@ def assert_last_is_deployed(project: Project, repository: Path, commit: str) -> 
 
 
 def assert_no_orphans(project: Project) -> None:
-    """Docker has the containers that serve and their network for this home, and nothing else of it."""
+    """Assert that Docker has one network and one container a replica for this home, and nothing else."""
     label = f"label={LABEL_HOME}={project.home.id}"
     form = "{{.Names}} {{.State}} {{.Status}} {{.CreatedAt}} {{.Labels}}"
     found = docker("ps", "-a", "--filter", label, "--format", form).splitlines()

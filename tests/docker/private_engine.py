@@ -23,12 +23,12 @@ from pathlib import Path
 from tests.docker.project import docker, until
 
 _HOST = "DOCKER_HOST"
-# The first process of the namespace: whoever loses its parent becomes its child, and is to leave no zombie.
+# The first process of the namespace. Orphans become its children, and it must leave no zombies.
 _INIT = "import signal; signal.signal(signal.SIGCHLD, signal.SIG_IGN); print(flush=True); signal.pause()"
 
 
 def obstacle() -> str:
-    """Why there can be none here; empty where there can."""
+    """Return what keeps this machine from running a private engine, or an empty text."""
     if os.geteuid() != 0:
         return "an engine of its own needs root"
     missing = [name for name in ("dockerd", "containerd", "unshare", "nsenter", "ip") if shutil.which(name) is None]
@@ -36,7 +36,7 @@ def obstacle() -> str:
 
 
 class PrivateEngine:
-    """One `dockerd`. With `live_restore` its containers run on while it does not."""
+    """One `dockerd` on a machine made of namespaces. With `live_restore` its containers survive its end."""
 
     def __init__(self, root: Path, *, live_restore: bool = False) -> None:
         self.root = root
@@ -48,40 +48,40 @@ class PrivateEngine:
         self._daemon: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start it, on a machine that is switched on first where it is not. It need not answer yet."""
+        """Start `dockerd`, and its machine if that is off. Returns before the engine answers."""
         if self._machine is None:
             self._switch_on()
         with (self.root / "log").open("ab") as log:
             self._daemon = subprocess.Popen([*self._inside(), *self._command()], stdout=log, stderr=log)
 
     def await_answer(self) -> None:
-        """It answers."""
+        """Wait until the engine answers."""
         until(self.answers, "an answer of the engine", 30)
 
     def answers(self) -> bool:
-        """Whether it answers."""
+        """Return whether the engine answers."""
         command = ["docker", "--host", self.address, "info"]
         return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
     def end(self, number: signal.Signals = signal.SIGTERM) -> None:
-        """End the daemon by a signal; what it does with its containers is its own affair."""
+        """End `dockerd` by a signal. Returns when it has exited."""
         assert self._daemon is not None
         os.kill(int(_children(self._daemon.pid)[0]), number)
         self._daemon.wait(timeout=60)
 
     def kill(self, pid: int) -> None:
-        """SIGKILL a process by the number that the engine knows it by."""
+        """Send SIGKILL to a process. `pid` is its number inside the machine."""
         subprocess.run([*self._inside(), "kill", "-KILL", str(pid)], check=True)
 
     def cut_power(self) -> None:
-        """SIGKILL everything at once. What a machine has in memory only is gone: processes, mounts, bridges."""
+        """Send SIGKILL to every process of the machine. Its mounts and bridges are gone, its files stay."""
         if self._machine is not None:
             self._machine.kill()
             self._machine.wait()
             if self._daemon is not None:
                 self._daemon.wait()
             self._machine = self._daemon = None
-        # Its other end goes when the last process there is gone, which may be later.
+        # The other end disappears only with the last process of the machine, which may take longer.
         subprocess.run(["ip", "link", "delete", self._cable], check=False, capture_output=True)
         shutil.rmtree(self.root / "run", ignore_errors=True)
         for name in ("docker.sock", "pid"):
@@ -122,15 +122,15 @@ class PrivateEngine:
             # The first half is the cable's.
             f"--default-address-pool=base={list(self._pool.subnets())[1]},size=24",
             f"--live-restore={str(self._live_restore).lower()}",
-            # It forwards from the cable to its bridges, and hides nobody's address.
+            # It forwards from the cable to its bridges without translating addresses.
             *("--iptables=false", "--ip6tables=false", "--ip-masq=false"),
         ]
 
 
 @contextmanager
 def private_engine(image: str, *, live_restore: bool = False) -> Iterator[PrivateEngine]:
-    """An engine that has `image`, and that every command in this process and below it takes for the machine's."""
-    # A socket's path may be no longer than 107 characters, and containerd's are long by themselves.
+    """Start an engine that has `image`. Meanwhile `DOCKER_HOST` names it, for this process and its children."""
+    # A socket's path may have at most 107 characters, and containerd adds many.
     root = Path(tempfile.mkdtemp(prefix="engine-"))
     engine, former = PrivateEngine(root, live_restore=live_restore), os.environ.get(_HOST)
     try:
@@ -155,7 +155,7 @@ def _children(pid: int) -> list[str]:
 
 
 def _unused_range() -> IPv4Network:
-    """Addresses to which this machine has no way yet."""
+    """Return a range of addresses that no route of this machine overlaps."""
     routes = json.loads(subprocess.run(["ip", "-json", "-4", "route"], capture_output=True, check=True).stdout)
     known = [IPv4Network(route["dst"]) for route in routes if route["dst"] != "default"]
     while True:

@@ -59,7 +59,7 @@ balancer:
 """
 
 
-# Builds and rollouts take longer than what the other tests wait for.
+# Builds and rollouts take longer than the conditions of other tests.
 until = partial(waiting.until, deadline=60)
 
 

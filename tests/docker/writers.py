@@ -1,4 +1,4 @@
-"""Many people who push to one branch at once, each from a clone of their own."""
+"""Writers who push to one branch at the same time, each from a clone."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from pathlib import Path
 
 from tests.docker.project import Project
 
-# Where one fails, another one has got through: there are no more of these than commits.
+# Each failed push means that another writer's push succeeded, so there are at most as many as commits.
 _ATTEMPTS = 1000
 
 
 class Writer:
-    """One of them. Whoever was faster is taken over first, and then the push is tried again."""
+    """A clone that pushes. If another writer was faster, it rebases and pushes again."""
 
     def __init__(self, bare: Path, clone: Path) -> None:
         self._clone = clone
@@ -25,7 +25,7 @@ class Writer:
         subprocess.run(["git", "clone", "--quiet", str(bare), str(clone)], check=True)
 
     def push(self, number: int) -> None:
-        """One more commit on the branch."""
+        """Push one more commit. Returns when it is on the branch."""
         (self._clone / f"{self._name}.txt").write_text(f"{number}\n")
         self._git("add", "--all")
         self._git("commit", "--quiet", "-m", f"{self._name}: {number}")
@@ -44,7 +44,7 @@ class Writer:
 
 
 def share(project: Project) -> tuple[Path, Path]:
-    """A bare repository with what `project` has, and a pipeline.yaml beside it that serves its branch."""
+    """Return a bare clone of the project's repository and a `pipeline.yaml` outside of it whose source is the clone."""
     bare = project.directory.parent / "bare.git"
     subprocess.run(["git", "clone", "--quiet", "--bare", str(project.directory), str(bare)], check=True)
     served = project.directory.parent / "served" / "pipeline.yaml"
@@ -55,7 +55,7 @@ def share(project: Project) -> tuple[Path, Path]:
 
 
 def burst(bare: Path, folder: Path, commits: int, writers: int, seed: int = 0) -> list[str]:
-    """So many commits, as fast as they get them pushed; all commits of the branch, oldest first."""
+    """Push `commits` commits by `writers` writers at once. Return all commits of the branch, oldest first."""
     chance = random.Random(seed)
     turns = [chance.randrange(writers) for _ in range(commits)]
     people = [Writer(bare, folder / f"writer{number}") for number in range(writers)]
@@ -71,7 +71,7 @@ def burst(bare: Path, folder: Path, commits: int, writers: int, seed: int = 0) -
 
 
 def line(repository: Path) -> list[str]:
-    """The commits of the branch along its first parents, oldest first."""
+    """Return the commits of `main` along first parents, oldest first."""
     command = ["git", "rev-list", "--first-parent", "--reverse", "main"]
     return subprocess.run(command, cwd=repository, capture_output=True, text=True, check=True).stdout.split()
 

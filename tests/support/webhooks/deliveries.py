@@ -21,14 +21,14 @@ SHA = "8f3c2a1d9b7e6054c1d2e3f4a5b6c7d8e9f00112"
 BEFORE = "1122334455667788990011223344556677889900"
 NONE = "0" * 40
 MARK = "never-in-a-log"
-"""Stands in every body."""
+"""A text that is in every body."""
 
 Headers = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
 class Sent:
-    """One request to a webhook. The lengths of its body are written when it is sent."""
+    """A request to a webhook, without the headers for its length."""
 
     path: str
     headers: Headers
@@ -36,44 +36,44 @@ class Sent:
     method: str = "POST"
 
     def having(self, **changed: str | None) -> Sent:
-        """The same with other headers: `content_type="text/plain"`, or without one where it is None."""
+        """Return a copy with other headers, as in `content_type="text/plain"`. None removes a header."""
         names = {key.replace("_", "-").lower(): value for key, value in changed.items()}
         kept = tuple((name, value) for name, value in self.headers if name.lower() not in names)
         return replace(self, headers=kept + tuple((name, value) for name, value in names.items() if value is not None))
 
     def adding(self, name: str, value: str) -> Sent:
-        """The same with a further header line."""
+        """Return a copy with one more header line."""
         return replace(self, headers=(*self.headers, (name, value)))
 
     def header(self, name: str) -> str:
-        """The value of a header."""
+        """Return the value of a header."""
         return next(value for key, value in self.headers if key.lower() == name.lower())
 
 
 def signature(body: bytes, secret: str = SECRET) -> str:
-    """HMAC SHA-256, in hexadecimal digits."""
+    """Return the HMAC SHA-256 of a body in hexadecimal digits."""
     return hmac.new(secret.encode(), body, sha256).hexdigest()
 
 
 def payload(forge: Forge, ref: object = "refs/heads/main", sha: object = SHA) -> bytes:
-    """The body of a push."""
+    """Return the body of a push."""
     return json.dumps(_PAYLOADS[forge](ref, sha)).encode()
 
 
 def sent(forge: Forge, body: bytes | None = None, pipeline: str = "shop", event: str = "") -> Sent:
-    """A delivery, signed; a push where no body is given."""
+    """Return a signed delivery, by default of a push."""
     body = payload(forge) if body is None else body
     return Sent(f"/webhooks/{pipeline}/{forge}", _HEADERS[forge](body, event), body)
 
 
 def sent_form(body: bytes) -> Sent:
-    """A delivery of GitHub's whose content type is a form."""
+    """Return a delivery of GitHub's that is sent as a form."""
     form = body if b"=" in body else urlencode({"payload": body}).encode()
     return sent("github", form).having(content_type="application/x-www-form-urlencoded")
 
 
 def sent_signed(body: bytes | None = None, at: float | None = None, token: str = SIGNING_TOKEN) -> Sent:
-    """A delivery of GitLab's for a webhook with a signing token, to the pipeline `signed`."""
+    """Return a delivery of GitLab's to the pipeline `signed`, signed with a signing token."""
     body = payload("gitlab") if body is None else body
     name, when = str(uuid.uuid4()), str(int(time.time() if at is None else at))
     key = base64.b64decode(token.removeprefix("whsec_"))
@@ -210,7 +210,7 @@ _HEADERS = {"github": _github_headers, "gitea": _gitea_headers, "gitlab": _gitla
 
 
 def wire(request: Sent, framing: tuple[tuple[str, str], ...] | None = None) -> bytes:
-    """The request as bytes on a connection. `framing` takes the place of its Content-Length."""
+    """Return the request as bytes on a connection. `framing` replaces its Content-Length."""
     if framing is None:
         framing = (("Content-Length", str(len(request.body))),)
     lines = [f"{request.method} {request.path} HTTP/1.1", "Host: localhost"]
@@ -219,7 +219,7 @@ def wire(request: Sent, framing: tuple[tuple[str, str], ...] | None = None) -> b
 
 
 def chunked(request: Sent, size: int = 50) -> bytes:
-    """The request with its body in chunks, without a length."""
+    """Return the request as bytes with its body in chunks."""
     parts = [request.body[start : start + size] for start in range(0, len(request.body), size)]
     body = b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in [*parts, b""])
     return wire(replace(request, body=body), (("Transfer-Encoding", "chunked"),))

@@ -53,7 +53,7 @@ def forgeries() -> list[Forgery]:
 
 
 def signatures() -> Iterator[Forgery]:
-    """GitHub's and Gitea's signature, in every way but the right one."""
+    """Yield GitHub and Gitea deliveries with a wrong or missing signature."""
     for forge, (name, prefix) in _SIGNED.items():
         good = sent(forge)
         right = signature(good.body)
@@ -118,7 +118,7 @@ def _signature_names() -> Iterator[Forgery]:
 
 
 def tokens() -> Iterator[Forgery]:
-    """GitLab's secret token, which stands there in full."""
+    """Yield GitLab deliveries with a wrong or missing secret token."""
     good = sent("gitlab")
     for what, value in {
         "empty": "",
@@ -151,7 +151,7 @@ def tokens() -> Iterator[Forgery]:
 
 
 def signing_tokens() -> Iterator[Forgery]:
-    """GitLab's signing token, of which only a signature is sent."""
+    """Yield GitLab deliveries with a wrong signature by a signing token."""
     good = sent_signed()
     right = good.header("webhook-signature")
     for name in ("webhook_id", "webhook_timestamp", "webhook_signature"):
@@ -184,7 +184,7 @@ def signing_tokens() -> Iterator[Forgery]:
 
 
 def strangers() -> Iterator[Forgery]:
-    """Genuine for somebody else."""
+    """Yield genuine deliveries to a webhook of another forge, pipeline or secret."""
     for forge in FORGES:
         other = {"github": "gitea", "gitea": "gitlab", "gitlab": "github"}[forge]
         good = sent(forge)
@@ -198,7 +198,7 @@ def strangers() -> Iterator[Forgery]:
 
 
 def types() -> Iterator[Forgery]:
-    """Bodies that say they are something else."""
+    """Yield deliveries with a wrong content type or encoding."""
     kinds = [
         "text/plain", "application/xml", "application/x-json", "application/jsonx", "text/json", "json", "*/*", "",
         "application/octet-stream", "multipart/form-data; boundary=x", "application/json; charset=utf-16",
@@ -217,7 +217,7 @@ def types() -> Iterator[Forgery]:
 
 
 def paths() -> Iterator[Forgery]:
-    """The right delivery at what only looks like the right door."""
+    """Yield genuine deliveries to paths that are similar to a webhook's."""
     good = sent("github")
     names = [
         "/", "/webhooks", "/webhooks/", "/webhooks/shop", "/webhooks/shop/", "/webhooks/shop/github/",
@@ -249,13 +249,13 @@ def paths() -> Iterator[Forgery]:
 
 
 def methods() -> Iterator[Forgery]:
-    """What is not POST."""
+    """Yield deliveries with other methods than POST."""
     for method in ("GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW", "post", "PROPFIND"):
         yield Forgery(f"method {method}", 405, wire(replace(sent("github"), method=method)))
 
 
 def sizes() -> Iterator[Forgery]:
-    """Too much, or nobody knows how much."""
+    """Yield deliveries that are too large or have no valid length."""
     for forge in FORGES:
         good = sent(forge)
         for length in (LIMIT + 1, 2**30, 10**18):
@@ -275,7 +275,7 @@ def sizes() -> Iterator[Forgery]:
 
 
 def cut() -> Iterator[Forgery]:
-    """Bodies that end too soon, or are not what their chunks say."""
+    """Yield deliveries whose body ends early or is not chunked correctly."""
     for forge in FORGES:
         good = sent(forge)
         whole = wire(good)
@@ -295,7 +295,7 @@ def cut() -> Iterator[Forgery]:
 
 
 def broken() -> Iterator[Forgery]:
-    """Rightly signed, and yet nothing that a forge would say."""
+    """Yield correctly signed deliveries whose body no forge sends."""
     bodies = {
         "nothing": b"",
         "half an object": payload("github")[:-1],
@@ -340,7 +340,7 @@ def broken() -> Iterator[Forgery]:
 
 
 def hostile() -> Iterator[Forgery]:
-    """Rightly signed pushes of what must not reach git."""
+    """Yield correctly signed pushes of refs and objects that must not reach git."""
     refs: list[object] = [
         "", "main", "heads/main", "refs/heads/", "refs/heads", "refs/tags/", "refs/remotes/origin/main",
         "refs/notes/x", "HEAD",
@@ -380,7 +380,7 @@ def hostile() -> Iterator[Forgery]:
 
 
 def headers() -> Iterator[Forgery]:
-    """Headers that say two things, or nothing, or too much."""
+    """Yield deliveries with repeated, empty or overlong headers."""
     names = {"github": "X-GitHub", "gitea": "X-Gitea", "gitlab": "X-Gitlab"}
     for forge in FORGES:
         event = f"{names[forge]}-Event"
