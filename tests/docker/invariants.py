@@ -126,7 +126,7 @@ class DockerEventRecorder:
 
 def wait_until_idle(project: Project, commit: str | None = None, deadline: float = 90) -> None:
     """Wait until no run is open, the release is whole and, if given, `commit` has a run."""
-    until(lambda: _is_calm(project, commit), "an empty queue and a whole service", deadline)
+    until(lambda: _is_calm(project, commit), "an empty queue and a whole service", deadline=deadline)
 
 
 def _is_calm(project: Project, commit: str | None) -> bool:

@@ -56,7 +56,7 @@ class PrivateEngine:
 
     def await_answer(self) -> None:
         """Wait until the engine answers."""
-        until(self.answers, "an answer of the engine", 30)
+        until(self.answers, "an answer of the engine", deadline=30)
 
     def answers(self) -> bool:
         """Return whether the engine answers."""

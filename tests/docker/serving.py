@@ -78,11 +78,11 @@ class Serving:
                 assert run.state is state, f"run {number}: {run.state}, {run.reason}\n{self.output()}"
             return run if run and run.state is state else None
 
-        return until(there, f"run {number} {state}", deadline)
+        return until(there, f"run {number} {state}", deadline=deadline)
 
     def await_event(self, kind: str, count: int = 1, deadline: float = 30) -> Event:
         """The latest event of a kind, when there have been `count` of them."""
-        return until(lambda: len(found := self.events(kind)) >= count and found[-1], f"event {kind}", deadline)
+        return until(lambda: len(found := self.events(kind)) >= count and found[-1], f"event {kind}", deadline=deadline)
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 
-def until(condition: Callable[[], Any], what: str, deadline: float = 10) -> Any:
+def until(condition: Callable[[], Any], what: str, *, deadline: float = 10) -> Any:
     """Return the first true value of `condition`. Fail after `deadline` seconds, naming `what` was awaited."""
     end = time.monotonic() + deadline
     while time.monotonic() < end:

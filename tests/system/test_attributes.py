@@ -333,7 +333,7 @@ def test_client_keep_alive(alb: Alb) -> None:
     with closing(http.client.HTTPConnection("127.0.0.1", alb.port, timeout=10)) as connection:
         # HAProxy counts whole seconds.
         assert not _closes(connection)
-        until(lambda: _closes(connection), "an answer closes it", 5)
+        until(lambda: _closes(connection), "an answer closes it", deadline=5)
         assert connection.sock is None
 
 

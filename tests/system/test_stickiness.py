@@ -201,7 +201,11 @@ def test_application_cookies_survive_a_reload(alb: Alb) -> None:
     alb.serve("a", "b", "c")
     # For its first five seconds HAProxy waits for a former worker of its own, and teaches nobody.
     runtime = Runtime(alb.balancer.directory)
-    until(lambda: re.search(r" flags=0x\w*[37bf] resync_timeout", runtime.ask_worker("show peers")), "it teaches", 15)
+    until(
+        lambda: re.search(r" flags=0x\w*[37bf] resync_timeout", runtime.ask_worker("show peers")),
+        "it teaches",
+        deadline=15,
+    )
     clients = [Client(alb) for _ in range(30)]
     homes = [client.log_in(f"s{number}") for number, client in enumerate(clients)]
     for listeners in (2, 1, 2):

@@ -63,7 +63,7 @@ class Door:
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._listening]}, daemon=True)
         self._thread.start()
-        until(lambda: self._server.started, "the start of the server", _DEADLINE)
+        until(lambda: self._server.started, "the start of the server", deadline=_DEADLINE)
 
     def close(self) -> None:
         self._server.should_exit = True
@@ -348,14 +348,14 @@ def test_large_deliveries_do_not_fill_the_memory_together(door: Door) -> None:
         reading = [stack.enter_context(closing(door.connect())) for _ in range(MAX_LARGE_BODIES)]
         for connection in reading:
             connection.sendall(large[: 2**19])
-        until(door.is_full, "as many large bodies as may be read", _DEADLINE)
+        until(door.is_full, "as many large bodies as may be read", deadline=_DEADLINE)
         assert door.exchange(large).status == 503
         assert door.exchange(wire(sent("github", payload("github", "refs/heads/usual")))).status == 202
         for connection in reading:
             connection.sendall(large[2**19 :])
         assert {answer(connection).status for connection in reading} == {202}
     later = wire(sent("github", payload("github", "refs/heads/then") + b" " * 2**20))
-    until(lambda: door.exchange(later).status == 202, "room for a large body", _DEADLINE)
+    until(lambda: door.exchange(later).status == 202, "room for a large body", deadline=_DEADLINE)
 
 
 @pytest.mark.parametrize(("is_signed", "most"), [(True, 80), (False, 8)])
