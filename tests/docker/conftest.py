@@ -14,18 +14,26 @@ from tests.docker.project import Project, Projects
 from tests.docker.remains import describe, instructions
 from tests.support.kept import PROPERTY
 
+FIRST_PROJECT = pytest.StashKey[int]()
+
 
 def pytest_configure(config: pytest.Config) -> None:
     """Set `Project.keep` from the option `--keep`."""
     Project.keep = config.getoption("keep")
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Note which projects the test makes: those that are created from here on."""
+    item.stash[FIRST_PROJECT] = len(Project.created)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Add the projects of a failed test to its report, and with `--keep` how to look at them."""
     report = yield
-    folder = getattr(item, "funcargs", {}).get("tmp_path")
-    projects = [project for project in Project.created if folder and project.home.root.is_relative_to(folder)]
+    # A skipped test has noted none.
+    projects = Project.created[item.stash.get(FIRST_PROJECT, len(Project.created)) :]
     if report.failed and report.when != "teardown":
         homes = {project.home: project.last_words or describe(project.home) for project in projects}
         report.sections += [("home of the test", text) for text in homes.values()]
@@ -43,6 +51,8 @@ def built(tmp_path_factory: pytest.TempPathFactory, base_image: str) -> Iterator
     """
     home = Home.locate({"PENSTOCK_HOME": str(tmp_path_factory.mktemp("built"))})
     sample = Project(home.root / "shop", base_image, home).create()
+    # It belongs to no test, so no report shows it.
+    Project.created.remove(sample)
     with Engine(home.id) as engine:
         for version in ("1", "2", "2-broken"):
             sample.commit(version)

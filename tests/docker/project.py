@@ -89,7 +89,7 @@ class Project:
     """`remove` leaves containers and HAProxy running."""
     created: ClassVar[list[Project]] = []
     """Every project of this process, for the reports of tests."""
-    last_words: str = ""
+    last_words: str = field(default="", repr=False)
     """The description of its home from `remove`, if an exception was on its way then."""
     _held: list[socket.socket] = field(default_factory=list)
     _started: list[subprocess.Popen[str]] = field(default_factory=list)
