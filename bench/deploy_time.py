@@ -23,7 +23,7 @@ from bench.results import Results
 from pipeline.base.home import Home
 from pipeline.config.load import load
 from pipeline.engine.container import ContainerSpec
-from pipeline.engine.docker.engine import Engine
+from pipeline.engine.hosts import local_engine
 from pipeline.engine.labels import LABEL_PIPELINE, LABEL_ROLE
 from pipeline.runner.local import Runner
 from tests.docker.project import Project, until
@@ -86,7 +86,7 @@ class Comparison:
         home = Home.locate({"PENSTOCK_HOME": str(folder / "home")})
         base = Path(".setup/base-image").read_text()
         self._replicas = replicas
-        self._engine = Engine(home.id)
+        self._engine = local_engine(home.id)
         self._bare: list[str] = []
         self._project = Project(folder / "shop", base, home, replicas=replicas).create()
         self._project.configure(

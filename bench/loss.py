@@ -19,7 +19,8 @@ from bench.results import Results
 from pipeline.balancer.model import TargetState
 from pipeline.base.home import Home
 from pipeline.engine.container import Container
-from pipeline.engine.docker.engine import Engine
+from pipeline.engine.hosts import local_engine
+from pipeline.engine.interfaces import Engine
 from pipeline.testing.load.report import LoadReport
 from tests.docker.project import Project, until
 
@@ -117,7 +118,7 @@ def _deployments(project: Project, rate: float) -> LoadReport:
 
 
 def _kills(project: Project, rate: float) -> LoadReport:
-    with project.load(rate=rate, idempotent=True) as load, Engine(project.home.id) as engine:
+    with project.load(rate=rate, idempotent=True) as load, local_engine(project.home.id) as engine:
         for number in range(KILLS):
             begin = time.monotonic()
             victim = engine.containers.inspect(project.containers()[number % REPLICAS].id)

@@ -21,7 +21,8 @@ from pipeline.base.git import GitFailed, run_git
 from pipeline.base.home import Home
 from pipeline.config.load import load
 from pipeline.engine.container import Container
-from pipeline.engine.docker.engine import Engine
+from pipeline.engine.hosts import local_engine
+from pipeline.engine.interfaces import Engine
 from pipeline.event_kinds import EventKind
 from pipeline.events import Event, Listener
 from pipeline.runner.local import Runner
@@ -145,7 +146,7 @@ class Demo:
             runner.run()
 
     def _kill_a_target(self) -> None:
-        with Engine(self.home.id) as engine:
+        with local_engine(self.home.id) as engine:
             victim = engine.containers.inspect(engine.containers.for_pipeline(NAME)[0].id)
             self._title(f"The container {victim.name} is killed (SIGKILL)")
             with self._phase("kill a target"):

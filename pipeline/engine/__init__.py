@@ -1,3 +1,3 @@
-"""Container engines: neutral values and labels here, Docker in `docker/`."""
+"""Container engines and runtimes. The interfaces and values are neutral; `docker/` implements them."""
 
 from __future__ import annotations

@@ -1,21 +1,19 @@
-"""A container: what it is made from, and what Docker shows of it."""
+"""Containers as every engine shows them, and the specification that one is made from."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from typing import Any
+from datetime import datetime
 
 
 @dataclass(frozen=True)
 class Container:
-    """A container as Docker shows it. `address` is its own in its network, also while it is stopped.
+    """A container as the engine shows it. `address` is its own in its network, also while it is stopped.
 
-    `running_for` is in seconds, and None where it does not run, or for so long that a list has no seconds any more.
-    `process_started_at` is the last start of its process, `restarts` the number of automatic restarts. Docker's list
-    has neither.
+    `running_for` is in seconds. It is None if the container does not run, or if it has run for so long that the list
+    no longer gives seconds. `process_started_at` is the last start of its process, and `restarts` counts the automatic
+    restarts by the engine. Only `inspect` fills these two.
     """
 
     id: str
@@ -32,18 +30,27 @@ class Container:
     process_started_at: datetime | None = None
     restarts: int = 0
 
+    @property
+    def is_running(self) -> bool:
+        """True while it can answer a request or will be restarted by the engine."""
+        return self.state in ("running", "restarting", "paused")
 
-# The weight of builds and tests where processors are scarce; what serves has Docker's usual 1024.
-BUILD_CPU_SHARES = 128
+
+@dataclass(frozen=True)
+class PublishedPort:
+    """A port of the host that leads to a port of the container. `address` is the host's address that it binds."""
+
+    container_port: int
+    address: str
+    port: int
 
 
 @dataclass(frozen=True)
 class ContainerSpec:
-    """What a container is made from. `memory` in bytes, `cpus` in cores; None: no limit.
+    """All that a container is made from. `memory` is in bytes, `cpus` in cores; None sets no limit.
 
-    `published`: a port of the container, and the port of 127.0.0.1 that leads there.
-    `aliases` are host names by which others in its network reach it. `drop_capabilities` removes all
-    capabilities. `low_priority` lowers its share of the processor and disables swap.
+    `aliases` are the host names by which other containers in its network reach it. `drop_capabilities` drops its
+    capabilities. `low_priority` lowers its share of a busy processor and forbids swap.
     """
 
     name: str
@@ -59,69 +66,6 @@ class ContainerSpec:
     network: str = "bridge"
     address: str | None = None
     aliases: tuple[str, ...] = ()
-    published: tuple[int, int] | None = None
+    published: PublishedPort | None = None
     drop_capabilities: bool = False
     low_priority: bool = False
-
-
-def host_options(spec: ContainerSpec) -> dict[str, Any]:
-    options: dict[str, Any] = {
-        "binds": list(spec.volumes),
-        "mem_limit": spec.memory,
-        "nano_cpus": round(spec.cpus * 1e9) if spec.cpus else None,
-        "pids_limit": spec.pids,
-        "network_mode": spec.network,
-        "init": False,
-    }
-    if spec.published:
-        inside, outside = spec.published
-        options["port_bindings"] = {inside: ("127.0.0.1", outside)}
-    if spec.low_priority:
-        # Swap would let tests pass here that are killed where there is none.
-        options |= {"cpu_shares": BUILD_CPU_SHARES, "memswap_limit": spec.memory}
-    if spec.drop_capabilities:
-        options |= {"cap_drop": ["ALL"], "security_opt": ["no-new-privileges"]}
-    return options
-
-
-def listed(row: Mapping[str, Any]) -> Container:
-    endpoints = row.get("NetworkSettings", {}).get("Networks", {}).values()
-    return Container(
-        id=row["Id"],
-        name=row["Names"][0].removeprefix("/") if row["Names"] else row["Id"][:12],
-        state=row["State"],
-        image=row["ImageID"],
-        labels=row["Labels"],
-        address=next((a for e in endpoints if (a := _address(e))), ""),
-        created_at=datetime.fromtimestamp(row["Created"], UTC),
-        running_for=_seconds(row.get("Status", "")),
-    )
-
-
-def inspected(row: Mapping[str, Any]) -> Container:
-    state = row["State"]
-    endpoints = row["NetworkSettings"]["Networks"].values()
-    return Container(
-        id=row["Id"],
-        name=row["Name"].removeprefix("/"),
-        state=state["Status"],
-        image=row["Image"],
-        labels=row["Config"]["Labels"],
-        address=next((a for e in endpoints if (a := _address(e))), ""),
-        created_at=datetime.fromisoformat(row["Created"]),
-        pid=state["Pid"],
-        process_started_at=datetime.fromisoformat(state["StartedAt"]),
-        restarts=row["RestartCount"],
-        exit_code=state["ExitCode"],
-        oom_killed=state["OOMKilled"],
-    )
-
-
-def _seconds(status: str) -> int | None:
-    """Docker's own words for people, which are all that its list has of this."""
-    found = re.match(r"Up (?:(\d+) seconds?|Less than a second)", status)
-    return int(found[1] or 0) if found else None
-
-
-def _address(endpoint: Mapping[str, Any]) -> str:
-    return str((endpoint.get("IPAMConfig") or {}).get("IPv4Address") or endpoint.get("IPAddress") or "")

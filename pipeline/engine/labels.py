@@ -1,19 +1,31 @@
-"""The labels of everything we make. Nothing without our home's label is ever changed or removed."""
+"""The labels of containers, networks and images, and the prefix of image tags.
+
+Penstock changes and removes only objects that carry the label of its own home.
+"""
 
 from __future__ import annotations
 
 LABEL_HOME = "penstock.home"
 LABEL_PIPELINE = "penstock.pipeline"
+# A container without this label belongs to the service `web`.
+LABEL_SERVICE = "penstock.service"
 LABEL_RELEASE = "penstock.release"
 LABEL_RUN = "penstock.run"
 LABEL_TEMPLATE = "penstock.template"
 LABEL_ROLE = "penstock.role"
 LABEL_TREE = "penstock.tree"
 LABEL_GRACE = "penstock.stop-grace"
+# The published port of the host that leads to the container. Absent where the balancer uses the container's address.
+LABEL_PORT = "penstock.port"
+# The port on which the container itself listens.
+LABEL_TARGET_PORT = "penstock.target-port"
 
 ROLE_APP = "app"
-# The tests, what runs beside them, and their network.
+# The tests, the services beside them, and their network.
 ROLE_TEST = "test"
 ROLE_RELEASE = "release-command"
-# The port of 127.0.0.1 by which a container is reached, where Docker publishes one.
-LABEL_PORT = "penstock.port"
+
+DEFAULT_SERVICE = "web"
+
+TAGS = "penstock/"
+"""The prefix of every tag that Penstock gives to an image."""

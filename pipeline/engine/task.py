@@ -1,4 +1,4 @@
-"""A container that is there for one thing and then removed: the tests, what runs beside them, a release command."""
+"""A container for one task, which is removed afterwards: the tests, a service beside them, a release command."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from typing import Self
 
 from pipeline.base.errors import Cancelled, EngineFault
 from pipeline.engine.container import Container, ContainerSpec
-from pipeline.engine.docker.containers import Containers
+from pipeline.engine.interfaces import Containers
 
 _LOOK = 0.05
 _TAIL = 20
-# What it printed last may still be on its way when it has ended.
+# Seconds that the last output may take to arrive after the process has exited.
 _OUTPUT = 5
 
 
 @dataclass(frozen=True)
 class TaskResult:
-    """How a task ended. `in_time` is False when it had to be stopped; `exit_code` is then what it made of that."""
+    """How a task ended. If it had to be stopped, `in_time` is False and `exit_code` is that of its stop."""
 
     exit_code: int
     oom_killed: bool
@@ -30,7 +30,7 @@ class TaskResult:
 
 
 class Task:
-    """Started by entering its block, removed by leaving it, whatever it is doing then. `tell` hears what it prints."""
+    """A container that starts on entering the block and is removed on leaving it. `tell` gets each line of output."""
 
     def __init__(self, containers: Containers, spec: ContainerSpec, tell: Callable[[str], None]) -> None:
         self._containers = containers
@@ -54,21 +54,21 @@ class Task:
 
     @property
     def tail(self) -> tuple[str, ...]:
-        """The last lines that it printed; all of them have been heard when it has ended."""
+        """The last lines of output. All lines have reached `tell` once the process has exited."""
         if self.inspect().state != "running":
             self._reader.join(timeout=_OUTPUT)
         return tuple(self._tail)
 
     def inspect(self) -> Container:
-        """How it is."""
+        """Return the container in full."""
         return self._containers.inspect(self.container)
 
     def wait(
         self, timeout: timedelta, grace: timedelta, cancelled: threading.Event, watch: Callable[[], None] | None = None
     ) -> TaskResult:
-        """Wait until it ends. After `timeout`, or when `cancelled`, it gets SIGTERM, and SIGKILL after `grace`.
+        """Wait until the process exits. After `timeout`, or when `cancelled` is set, stop it with `grace`.
 
-        `watch` is called all the while, and ends the waiting by what it raises. Raises `Cancelled`.
+        `watch` is called repeatedly, and what it raises ends the waiting. Raises `Cancelled` if cancelled.
         """
         deadline = time.monotonic() + timeout.total_seconds()
         in_time = True
@@ -88,7 +88,7 @@ class Task:
         return TaskResult(now.exit_code or 0, now.oom_killed, in_time)
 
     def _read(self) -> None:
-        """Hear every line once, also when the engine goes away meanwhile and comes back."""
+        """Pass on every line once, also if the engine goes away meanwhile and comes back."""
         heard = 0
         while not self._over.is_set():
             try:

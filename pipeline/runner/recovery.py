@@ -29,12 +29,12 @@ def recover(pipeline_context: PipelineContext, working: Collection[int] = ()) ->
 
     The runs in `working`, which the caller works on itself, are left alone.
     """
-    from pipeline.engine.docker.engine import Engine
+    from pipeline.engine.hosts import local_engine
 
     store, pipeline, events = pipeline_context.store, pipeline_context.pipeline, pipeline_context.events()
     context = pipeline_context.stage_context(events)
     abandoned = [run for run in store.runs.running(pipeline) if run.number not in working]
-    with Engine(context.home.id) as engine:
+    with local_engine(context.home.id) as engine:
         engine.containers.remove_leftovers(pipeline, lambda: working)
     deployment = store.deployments.open(pipeline)
     if deployment is not None and deployment.run not in working:

@@ -1,4 +1,4 @@
-"""A long call of the engine, which may be silent all the while, and ends when nobody waits for it any more."""
+"""Long calls of the engine, which may be silent for minutes and end as soon as the run stops waiting."""
 
 from __future__ import annotations
 
@@ -9,39 +9,38 @@ from datetime import timedelta
 from typing import TypeVar
 
 from pipeline.api import StageContext
-from pipeline.engine.docker.connection import EngineConnection
-from pipeline.engine.docker.engine import Engine
+from pipeline.engine.interfaces import Engine, EngineConnection, Images
 
 T = TypeVar("T")
 _LOOK = 0.05
-# Seconds from the end of its connection to the end of its thread. Where no answer has begun yet, as with a registry
-# that is silent, there is nothing to close: then the thread ends by itself as soon as one begins.
+# Seconds to wait for the thread after its connection is closed. If no response has begun, as with a silent registry,
+# there is nothing to close, and the thread ends as soon as one begins.
 _HANG_UP = 2
 
 
-def call(context: StageContext, engine: Engine, work: Callable[[EngineConnection], T], limit: timedelta) -> T:
-    """What `work` returns or raises. Raises `Cancelled`, or `TimeoutError` after `limit`.
+def call(context: StageContext, engine: Engine, work: Callable[[Images], T], limit: timedelta) -> T:
+    """Return or raise what `work` does. Raises `Cancelled`, or `TimeoutError` after `limit`.
 
-    Docker ends what it does for a client that has gone, so the connection is closed however this ends.
+    The engine ends what it does for a client that is gone, so the connection is closed on every way out.
     """
     result: Future[T] = Future()
-    connection = engine.connection()
-    thread = threading.Thread(target=_work, args=(work, connection, result), name="engine-call", daemon=True)
-    thread.start()
-    try:
-        deadline = context.clock.monotonic() + limit.total_seconds()
-        while not wait([result], timeout=_LOOK).done:
-            context.check_cancelled()
-            if context.clock.monotonic() > deadline:
-                raise TimeoutError
-        return result.result()
-    finally:
-        connection.close()
-        thread.join(_HANG_UP)
+    with engine.cancellable() as connection:
+        thread = threading.Thread(target=_work, args=(work, connection, result), name="engine-call", daemon=True)
+        thread.start()
+        try:
+            deadline = context.clock.monotonic() + limit.total_seconds()
+            while not wait([result], timeout=_LOOK).done:
+                context.check_cancelled()
+                if context.clock.monotonic() > deadline:
+                    raise TimeoutError
+            return result.result()
+        finally:
+            connection.close()
+            thread.join(_HANG_UP)
 
 
-def _work(work: Callable[[EngineConnection], T], connection: EngineConnection, result: Future[T]) -> None:
+def _work(work: Callable[[Images], T], connection: EngineConnection, result: Future[T]) -> None:
     try:
-        result.set_result(work(connection))
-    except BaseException as error:  # noqa: BLE001  # it is raised where it is waited for
+        result.set_result(work(connection.images))
+    except BaseException as error:  # noqa: BLE001  # `call` raises it
         result.set_exception(error)

@@ -18,20 +18,16 @@ _IN_MEMORY = 16 * 2**20
 
 @contextmanager
 def build_context(
-    snapshot: Snapshot, folder: str, dockerfile: str, ignore: str | None, limit: int
+    snapshot: Snapshot, folder: str, dockerfile: str, ignored: Callable[[str], bool], limit: int
 ) -> Iterator[IO[bytes]]:
     """The context as a file at its start. Raises `StageFailed` for one of more than `limit` bytes.
 
     Every file has the time of the commit: the builder's cache looks at it, and a fresh checkout has none.
     """
-    # The docker SDK is slow to import, and a command that builds nothing does not need it.
-    from pipeline.engine.docker.ignore import DockerIgnore
-
-    ignored = DockerIgnore(ignore or "")
     always = {dockerfile, ".dockerignore"}
     with tempfile.SpooledTemporaryFile(_IN_MEMORY) as file:
         with snapshot.archive(folder) as stream:
-            _copy(stream, file, lambda name: name in always or not ignored.excludes(name), snapshot, limit)
+            _copy(stream, file, lambda name: name in always or not ignored(name), snapshot, limit)
         file.seek(0)
         yield file
 

@@ -10,7 +10,7 @@ from datetime import timedelta
 from functools import partial
 
 from pipeline.config.steps import TestService
-from pipeline.engine.docker.engine import Engine
+from pipeline.engine.interfaces import Engine
 from pipeline.engine.task import Task
 
 # Seconds that one question may take over the network, and as a command.

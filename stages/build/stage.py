@@ -10,10 +10,9 @@ from pipeline.api import Image, Outcome, Snapshot, StageContext
 from pipeline.base.errors import CacheVanished, EngineFault, StageFailed
 from pipeline.base.quantity import format_duration
 from pipeline.config.steps import Retry
-from pipeline.engine.docker.connection import EngineConnection
-from pipeline.engine.docker.engine import Engine
-from pipeline.engine.docker.images import TAGS
-from pipeline.engine.labels import LABEL_PIPELINE, LABEL_ROLE, LABEL_RUN, LABEL_TREE
+from pipeline.engine.hosts import local_engine
+from pipeline.engine.interfaces import Engine, Images
+from pipeline.engine.labels import LABEL_PIPELINE, LABEL_ROLE, LABEL_RUN, LABEL_TREE, TAGS
 from pipeline.event_kinds import EventKind
 from stages.build.attempts import Attempts
 from stages.build.call import call
@@ -36,7 +35,7 @@ class DockerBuild:
     def run(self, context: StageContext) -> Outcome:
         """Sets `work.image`. Raises `StageFailed` when the build or the tests fail, with their last lines."""
         assert context.work.snapshot is not None
-        with Engine(context.home.id) as engine:
+        with local_engine(context.home.id) as engine:
             building = _Building(context, engine, context.work.snapshot)
             # Docker may have finished making a test container after the runner that wanted it was killed.
             building.clear()
@@ -45,7 +44,7 @@ class DockerBuild:
     def plan(self, context: StageContext) -> list[str]:
         """Whether there is an image already; `work.image` is set when there is."""
         assert context.work.snapshot is not None
-        with Engine(context.home.id) as engine:
+        with local_engine(context.home.id) as engine:
             return _Building(context, engine, context.work.snapshot).plan()
 
 
@@ -159,7 +158,7 @@ class _Building:
 
     def _pull(self, image: str, what: str) -> None:
         try:
-            call(self._context, self._engine, lambda c: self._engine.images.pull(image, c), self._config.timeout)
+            call(self._context, self._engine, lambda images: images.pull(image), self._config.timeout)
         except TimeoutError:
             raise EngineFault(f"{what} was still being pulled after {format_duration(self._config.timeout)}") from None
 
@@ -184,19 +183,18 @@ class _Building:
     def _send(self) -> str:
         """Have the builder build; the image's id."""
         config = self._config
-        ignore = self._snapshot.read(_join(config.context, ".dockerignore"))
-        ignored = ignore.decode(errors="replace") if ignore else None
+        ignore = self._snapshot.read(_join(config.context, ".dockerignore")) or b""
+        ignored = self._engine.images.ignores(ignore.decode(errors="replace"))
         with build_context(self._snapshot, config.context, config.dockerfile, ignored, config.context_limit) as tar:
 
-            def build(connection: EngineConnection) -> str:
-                return self._engine.images.build(
+            def build(images: Images) -> str:
+                return images.build(
                     tar,
                     dockerfile=config.dockerfile,
                     tag=self._tag(),
                     args=config.args,
                     labels=self._labels(),
                     tell=self._hear,
-                    connection=connection,
                 )
 
             try:

@@ -11,7 +11,7 @@ from pipeline.base.errors import EngineFault
 from pipeline.base.quantity import format_duration
 from pipeline.config.steps import Tests
 from pipeline.engine.container import ContainerSpec
-from pipeline.engine.docker.engine import Engine
+from pipeline.engine.interfaces import Engine
 from pipeline.engine.labels import LABEL_PIPELINE, LABEL_ROLE, LABEL_RUN, ROLE_TEST
 from pipeline.engine.task import Task, TaskResult
 from pipeline.event_kinds import EventKind

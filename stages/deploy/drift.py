@@ -12,7 +12,7 @@ from pipeline.api import StageContext
 from pipeline.balancer.balancer import Balancer
 from pipeline.balancer.model import TargetState
 from pipeline.base.backoff import Backoff
-from pipeline.engine.docker.engine import Engine
+from pipeline.engine.hosts import local_engine
 from pipeline.event_kinds import EventKind
 from pipeline.store.records import Release
 from stages.deploy.replicas import ReplicaSet
@@ -36,7 +36,7 @@ class ServiceDrift:
     def __init__(self, context: StageContext) -> None:
         self._context = context
         self._pipeline = context.configuration.pipeline.name
-        self._engine = Engine(context.home.id)
+        self._engine = local_engine(context.home.id)
         self._balancer = Balancer(context.home.balancer)
         self._service = ServiceRollout(context, self._engine, self._balancer)
         self._replica_sets: dict[str, ReplicaSet] = {}
@@ -89,7 +89,7 @@ class ServiceDrift:
         replicas = replica_set.observe().replicas
         template = self._template(replica_set, replicas, release, spec)
         for name in replica_set.with_stale_address():
-            # Nobody answers at its old address any more: what it could still finish, it has lost.
+            # The old address is gone, so there is nothing left to drain.
             replica_set.remove_target(name)
         self._replaced += bool(self._sick)
         self._service.roll_out(
@@ -116,16 +116,12 @@ class ServiceDrift:
             if known and _may_be_as_old(self._age(known), seconds):
                 began[name] = known
                 continue
-            found = replica_set.inspect(name)
-            if found is None or found.process_started_at is None:
+            end = replica_set.ended(name)
+            if end is None or end.process_started_at is None:
                 continue
-            began[name] = found.process_started_at
-            # Of one that is seen for the first time, Docker knows; it may be long ago.
-            if (
-                found.process_started_at > known
-                if known
-                else found.restarts > 0 and self._age(found.process_started_at) < _LATELY
-            ):
+            began[name] = since = end.process_started_at
+            # A replica that is seen for the first time may have been restarted long ago.
+            if since > known if known else end.restarts > 0 and self._age(since) < _LATELY:
                 text = f"{name} had ended, and was started again"
                 self._context.events.emit(EventKind.TARGET_RESTARTED, text, target=name)
         self._began = began
@@ -137,7 +133,7 @@ class ServiceDrift:
     def _replica_set(self, spec: ReleaseSpec) -> ReplicaSet:
         group = spec.deploy.target_group
         if group not in self._replica_sets:
-            self._replica_sets[group] = ReplicaSet(self._engine, self._balancer, self._pipeline, group)
+            self._replica_sets[group] = self._service.replica_set(group)
         return self._replica_sets[group]
 
     def _unhealthy_timeout(self, spec: ReleaseSpec) -> timedelta:
@@ -153,10 +149,8 @@ class ServiceDrift:
     def _template(
         self, replica_set: ReplicaSet, replicas: Iterable[Replica], release: Release, spec: ReleaseSpec
     ) -> str:
-        """What its containers are made from: as they were, whatever a secret has become since."""
-        own = Counter(
-            r.template for r in replicas if r.template and replica_set.release_of(r.name) == str(release.number)
-        )
+        """Return the template of the replicas that run, even if a secret has changed since they were started."""
+        own = Counter(r.template for r in replicas if r.template and replica_set.release_of(r.name) == release.number)
         return own.most_common(1)[0][0] if own else spec.template(self._service.secrets)
 
 

@@ -1,27 +1,26 @@
-"""Observe, decide, act, until the fleet is what is wanted. Remembers nothing that the next process would need."""
+"""Observes, decides and acts until the replicas are as desired. Keeps nothing that the next process would need."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from datetime import timedelta
 
 from pipeline.balancer.model import TargetState
 from pipeline.base.errors import Cancelled, StageFailed
-from pipeline.engine.labels import LABEL_RELEASE
+from pipeline.engine.runtime import ReplicaSpec, RestartPolicy
 from pipeline.event_kinds import EventKind
 from pipeline.events import Events
 from stages.deploy.replicas import ReplicaSet
 from stages.deploy.rolling import ActionType, DesiredState, Replica, ReplicaFailure, RolloutAction, decide
-from stages.deploy.spec import ReleaseSpec
 
-# How often the world is looked at where nothing reports by itself. A drained target waits half of it on average.
+# Seconds between two observations. A drained target waits half of it on average.
 _LOOK = 0.025
 _AT_ONCE = 16
-# A new target whose checks still fail after this long is worth a word: before, it may just be starting.
+# Report a new target whose checks still fail after this long. Before, it may just be starting.
 _WORTH_A_WORD = timedelta(seconds=5)
-# HAProxy's two ways to say so.
+# HAProxy has two messages for it.
 _REFUSALS = ("Connection refused", "Layer4 connection problem")
 _NOBODY_LISTENS = (
     "see that the app listens on the target group's port, and on 0.0.0.0: what listens on 127.0.0.1 inside a container "
@@ -30,43 +29,47 @@ _NOBODY_LISTENS = (
 
 
 class ReleaseFailed(StageFailed):
-    """A release did not come into service: `tail` holds the last lines of the container that showed it."""
+    """A release did not become healthy. `tail` holds the last lines of the container that failed."""
 
 
 class RolloutExecutor:
-    """One rollout to one release, or to nothing when `spec` is None."""
+    """One rollout to one release, whose replicas are made from `spec`, or to nothing if `spec` is None.
+
+    A replica gets `restart` as its policy once it is healthy. `wait` passes the seconds between two observations while
+    no action is in progress, and returns earlier if the rollout is cancelled.
+    """
 
     def __init__(
         self,
-        replica_set: ReplicaSet,
+        replicas: ReplicaSet,
         desired: DesiredState,
         events: Events,
         *,
-        spec: ReleaseSpec | None = None,
-        environment: Mapping[str, str] | None = None,
-        labels: Mapping[str, str] | None = None,
+        spec: ReplicaSpec | None = None,
+        restart: RestartPolicy = RestartPolicy.NO,
         cancelled: threading.Event | None = None,
+        wait: Callable[[float], object] | None = None,
     ) -> None:
-        self._replica_set = replica_set
+        self._replicas = replicas
         self._desired = desired
         self._events = events
         self._spec = spec
-        self._environment = dict(environment or {})
-        self._labels = dict(labels or {})
+        self._restart = restart
         self._cancelled = cancelled or threading.Event()
+        self._pause = wait or self._cancelled.wait
         self._pending: dict[Future[None], str] = {}
         self._seen: dict[str, Replica] = {}
         self._cut: set[str] = set()
         self._late: set[str] = set()
 
     def run(self) -> None:
-        """Returns when everything is as wanted. Raises `ReleaseFailed`, `Cancelled` or a `SystemFault`."""
+        """Return when everything is as desired. Raises `ReleaseFailed`, `Cancelled` or a `SystemFault`."""
         with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="deploy") as pool:
             while True:
                 self._reap()
                 if self._cancelled.is_set():
                     raise Cancelled("cancelled while deploying")
-                seen = self._replica_set.observe(frozenset(self._pending.values()))
+                seen = self._replicas.observe(frozenset(self._pending.values()))
                 self._tell_changes(seen.replicas)
                 decision = decide(seen.replicas, seen.starting, self._desired)
                 if decision.failure:
@@ -75,7 +78,7 @@ class RolloutExecutor:
                     return
                 for action in decision.actions:
                     self._execute(action, pool)
-                # What has just been deregistered has, more often than not, nothing in flight.
+                # A target that was just deregistered usually has nothing in flight, and can be stopped at once.
                 if not any(action.verb is ActionType.DEREGISTER for action in decision.actions):
                     self._wait()
 
@@ -83,17 +86,17 @@ class RolloutExecutor:
         if self._pending:
             wait(self._pending, timeout=_LOOK, return_when=FIRST_COMPLETED)
         else:
-            self._cancelled.wait(_LOOK)
+            self._pause(_LOOK)
 
     def _reap(self) -> None:
-        """Take in what has returned. An error of any action ends the rollout here, when the others have returned."""
+        """Reap the actions that have returned. The error of one ends the rollout after the others have returned."""
         done = [future for future in self._pending if future.done()]
         for future in done:
             del self._pending[future]
             future.result()
 
     def _execute(self, action: RolloutAction, pool: ThreadPoolExecutor) -> None:
-        """The quick steps at once, in order; those that Docker takes its time for in the background."""
+        """Take quick steps at once and in order, and steps of the runtime in the background."""
         steps: dict[ActionType, Callable[[str], None]] = {
             ActionType.REGISTER: self._register,
             ActionType.DEREGISTER: self._deregister,
@@ -109,31 +112,30 @@ class RolloutExecutor:
             steps[action.verb](action.name)
         else:
             starts = action.verb is ActionType.START
-            name = self._replica_set.reserve(self._labels[LABEL_RELEASE]) if starts else action.name
+            name = self._replicas.reserve(self._release) if starts else action.name
             self._pending[pool.submit(slow[action.verb], name)] = name
 
     def _start(self, name: str) -> None:
         assert self._spec is not None
         self._emit(EventKind.CONTAINER_STARTING, f"{name} starting", name)
-        self._replica_set.start(name, self._spec, self._desired.template, self._environment, self._labels)
+        self._replicas.start(name, self._spec)
         self._emit(EventKind.CONTAINER_STARTED, f"{name} started", name)
 
     def _register(self, name: str) -> None:
         assert self._spec is not None
-        self._replica_set.register(name, self._spec.balancer.target_groups[self._spec.deploy.target_group].port)
+        self._replicas.register(name, self._spec.port)
         self._emit(EventKind.TARGET_REGISTERED, f"{name} registered, waiting for its health checks", name)
 
     def _settle(self, name: str) -> None:
-        assert self._spec is not None
-        self._replica_set.set_restart_policy(name, self._spec.deploy.restart)
+        self._replicas.set_restart_policy(name, self._restart)
 
     def _deregister(self, name: str) -> None:
-        self._replica_set.deregister(name)
+        self._replicas.deregister(name)
         in_flight = self._seen[name].in_flight
         self._emit(EventKind.TARGET_DRAINING, f"{name} gets no more requests, {in_flight} in flight", name)
 
     def _cut_off(self, name: str) -> None:
-        self._replica_set.abort_connections(name)
+        self._replicas.abort_connections(name)
         if name not in self._cut:
             self._cut.add(name)
             delay = self._desired.deregistration_delay.total_seconds()
@@ -146,15 +148,15 @@ class RolloutExecutor:
 
     def _stop(self, name: str) -> None:
         self._emit(EventKind.CONTAINER_STOPPING, f"{name} is drained, stopping", name)
-        self._replica_set.stop(name)
+        self._replicas.stop(name)
         self._emit(EventKind.CONTAINER_STOPPED, f"{name} stopped", name)
 
     def _remove(self, name: str) -> None:
-        self._replica_set.remove(name)
+        self._replicas.remove(name)
         self._emit(EventKind.CONTAINER_REMOVED, f"{name} removed", name)
 
     def _tell_changes(self, replicas: tuple[Replica, ...]) -> None:
-        """What no action of ours brought about: health, gained and lost."""
+        """Report the changes of health since the last observation."""
         for replica in replicas:
             former = self._seen.get(replica.name)
             was = former.target if former else None
@@ -176,18 +178,18 @@ class RolloutExecutor:
 
     def _emit(self, kind: EventKind, message: str, name: str) -> None:
         healthy = sum(r.healthy for r in self._seen.values())
-        release = (
-            self._labels.get(LABEL_RELEASE)
-            if kind.startswith("container.start")
-            else self._replica_set.release_of(name)
-        )
-        self._events.emit(kind, message, target=name, release=int(release or 0), healthy=healthy)
+        release = self._release if kind.startswith("container.start") else self._replicas.release_of(name)
+        self._events.emit(kind, message, target=name, release=release, healthy=healthy)
+
+    @property
+    def _release(self) -> int:
+        return self._spec.release if self._spec else 0
 
     def _fail(self, failure: ReplicaFailure) -> None:
         exited = not self._seen[failure.name].is_running
-        reason = self._replica_set.exit_reason(failure.name) if exited else failure.reason
+        reason = self._replicas.exit_reason(failure.name) if exited else failure.reason
         raise ReleaseFailed(
             f"{failure.name} failed: {reason}",
             hint=_NOBODY_LISTENS if any(sign in reason for sign in _REFUSALS) else None,
-            tail=self._replica_set.log_tail(failure.name),
+            tail=self._replicas.log_tail(failure.name),
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pipeline.api import StageContext
 from pipeline.base.errors import SystemFault
-from pipeline.engine.docker.engine import Engine
+from pipeline.engine.interfaces import Engine
 from pipeline.event_kinds import EventKind
 from pipeline.store.records import ReleaseState
 

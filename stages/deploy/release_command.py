@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import secrets as randomness
-from ipaddress import IPv4Address
 
 from pipeline.api import StageContext
 from pipeline.base.errors import StageFailed
 from pipeline.base.quantity import format_duration
 from pipeline.config.steps import ReleaseCommand
 from pipeline.engine.container import ContainerSpec
-from pipeline.engine.docker.engine import Engine
+from pipeline.engine.interfaces import Engine
 from pipeline.engine.labels import LABEL_PIPELINE, LABEL_RELEASE, LABEL_ROLE, LABEL_RUN, ROLE_RELEASE
 from pipeline.engine.task import Task
 from pipeline.event_kinds import EventKind
@@ -52,10 +51,6 @@ def _container(
 ) -> ContainerSpec:
     pipeline, deploy = release.pipeline, spec.deploy
     environment = {**deploy.environment, **command.environment}
-    # A replica that is stopped for the moment wants its address back, though nobody in the network has it now.
-    taken = [
-        IPv4Address(container.address) for container in engine.containers.for_pipeline(pipeline) if container.address
-    ]
     return ContainerSpec(
         name=f"{pipeline}.release{release.number}.{randomness.token_hex(3)}",
         image=spec.image_id,
@@ -72,5 +67,5 @@ def _container(
         memory=deploy.memory,
         cpus=deploy.cpus,
         network=engine.networks.name(pipeline),
-        address=str(engine.networks.free_address(pipeline, taken)),
+        address=str(engine.networks.free_address(pipeline)),
     )

@@ -1,202 +1,199 @@
-"""The containers of one pipeline and their targets: seen together as replicas, and changed one step at a time."""
+"""The replicas of one service and their targets: observed together, and changed one step at a time."""
 
 from __future__ import annotations
 
 import secrets as randomness
 import threading
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from ipaddress import IPv4Address
-from typing import Any
+from typing import Any, Protocol
 
-from pipeline.balancer.balancer import Balancer
-from pipeline.balancer.functions import runtime
+from pipeline.balancer.functions import runtime as function_runtime
 from pipeline.balancer.model import Target, TargetHealth, TargetState
-from pipeline.base.errors import EngineFault
-from pipeline.base.sockets import free_port
-from pipeline.engine.container import Container, ContainerSpec
-from pipeline.engine.docker.engine import Engine
-from pipeline.engine.labels import LABEL_GRACE, LABEL_PORT, LABEL_RELEASE, LABEL_TEMPLATE
-from stages.deploy import rolling as rollout
-from stages.deploy.rolling import Replica
+from pipeline.engine import runtime as engine_runtime
+from pipeline.engine.labels import DEFAULT_SERVICE
+from pipeline.engine.runtime import ReplicaEnd, ReplicaSpec, RestartPolicy, Runtime
+from stages.deploy.rolling import ContainerState, Replica
 from stages.deploy.spec import ReleaseSpec
 
-# Where a container finds what runs its function.
-_RUNTIME = "/penstock/runtime.py"
-# Everything else (created, exited, dead, removing) cannot answer a request and will not come back by itself.
-_RUNNING = frozenset({"running", "restarting", "paused"})
+# Where a container finds the program that runs its function.
+_FUNCTION_RUNTIME = "/penstock/runtime.py"
+
+
+class Targets(Protocol):
+    """What a replica set needs of the balancer. `Balancer` describes each method."""
+
+    def target_health(self, owner: str, group: str) -> tuple[TargetHealth, ...]:
+        """Return the health of each target of a group."""
+
+    def register(self, owner: str, group: str, *targets: Target) -> None:
+        """Add targets."""
+
+    def deregister(self, owner: str, group: str, target_id: str) -> None:
+        """Stop new requests to a target."""
+
+    def abort_connections(self, owner: str, group: str, target_id: str) -> None:
+        """Close the open requests of a target."""
+
+    def remove_target(self, owner: str, group: str, target_id: str) -> None:
+        """Remove a target."""
 
 
 @dataclass(frozen=True)
 class Observation:
-    """The world at one moment: the replicas, and how many more are being started."""
+    """The replicas at one moment, and the number of starts that have not returned yet."""
 
     replicas: tuple[Replica, ...]
     starting: int
 
 
 class ReplicaSet:
-    """What runs for a pipeline. Every step may be repeated, and only touches what is labelled as the pipeline's."""
+    """The replicas of one service, of all its releases, and their targets in one target group.
 
-    def __init__(self, engine: Engine, balancer: Balancer, pipeline: str, group: str) -> None:
-        self._engine = engine
-        self._balancer = balancer
+    Every step may be repeated. A replica that is gone is no error. `now` gives the wall time. Steps on different
+    replicas may run in several threads; `observe` is called by one.
+    """
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        targets: Targets,
+        pipeline: str,
+        group: str,
+        *,
+        service: str = DEFAULT_SERVICE,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._runtime = runtime
+        self._balancer = targets
         self._pipeline = pipeline
         self._group = group
+        self._service = service
+        self._now = now
         self._started: dict[str, datetime] = {}
         self._starting: set[str] = set()
         self._settled: set[str] = set()
-        self._containers: dict[str, Container] = {}
+        self._replicas: dict[str, engine_runtime.Replica] = {}
         self._targets: dict[str, Target] = {}
-        self._taken: set[IPv4Address] = set()
-        self._ports: set[int] = set()
         self._lock = threading.Lock()
 
     def observe(self, action_pending: frozenset[str] = frozenset()) -> Observation:
-        """Every container and every target of the pipeline, as they are now."""
+        """Return every replica and every target of the service. `busy` names those with an action in progress."""
         with self._lock:
-            # Taken once: what finishes starting from here on still counts as starting, and not twice or not at all.
+            # Read once: a start that returns from here on still counts as starting, and its replica is not seen twice.
             starting = set(self._starting)
         health = {h.target.id: h for h in self._balancer.target_health(self._pipeline, self._group)}
-        found = {c.name: c for c in self._engine.containers.for_pipeline(self._pipeline) if c.name not in starting}
-        self._containers, self._targets = found, {name: h.target for name, h in health.items()}
+        listed = (r for r in self._runtime.list(self._pipeline) if r.service == self._service)
+        found = {replica.name: replica for replica in listed if replica.name not in starting}
+        self._replicas, self._targets = found, {name: h.target for name, h in health.items()}
         names = [*found, *(name for name in health if name not in found and name not in starting)]
         replicas = tuple(self._replica(name, found.get(name), health.get(name), action_pending) for name in names)
         return Observation(replicas, len(starting))
 
-    def reserve(self, release: str) -> str:
-        """The name of one more container, which counts as starting from now on, whatever Docker says of it."""
-        name = f"{self._pipeline}.r{release}.{randomness.token_hex(3)}"
+    def reserve(self, release: int) -> str:
+        """Return the name of a new replica, which counts as starting from now on."""
+        name = f"{self._pipeline}.{self._service}.r{release}.{randomness.token_hex(3)}"
         with self._lock:
             self._starting.add(name)
         return name
 
-    def start(
-        self, name: str, spec: ReleaseSpec, template: str, environment: dict[str, str], labels: dict[str, str]
-    ) -> None:
-        """Start an announced container. Raises `StageFailed` when the image cannot be started."""
-        with self._lock:
-            address = self._free_address()
-            published = (spec.group.port, self._free_port()) if spec.group.target_type == "instance" else None
-        deploy = spec.deploy
+    def start(self, name: str, spec: ReplicaSpec) -> None:
+        """Start a reserved replica. Raises `StageFailed` if the image cannot be started."""
         try:
-            self._engine.containers.start(
-                ContainerSpec(
-                    name=name,
-                    image=spec.image_id,
-                    labels={
-                        **labels,
-                        LABEL_TEMPLATE: template,
-                        LABEL_GRACE: str(deploy.stop_grace.total_seconds()),
-                        **({LABEL_PORT: str(published[1])} if published else {}),
-                    },
-                    **_program(spec),
-                    environment=environment,
-                    memory=deploy.memory,
-                    cpus=deploy.cpus,
-                    network=self._engine.networks.name(self._pipeline),
-                    address=str(address),
-                    published=published,
-                )
-            )
-            self._started[name] = datetime.now(UTC)
+            self._runtime.start(replace(spec, name=name, service=self._service))
+            self._started[name] = self._now()
         finally:
             with self._lock:
                 self._starting.discard(name)
 
     def register(self, name: str, port: int) -> None:
-        """Add a container to the target group; it gets no traffic before its health checks pass."""
-        container = self._containers[name]
-        target = Target(id=name, address=container.address, port=port)
-        if LABEL_PORT in container.labels:
-            target = Target(id=name, address="127.0.0.1", port=int(container.labels[LABEL_PORT]))
-        self._balancer.register(self._pipeline, self._group, target)
+        """Add a replica to the target group. It receives requests only after its health checks pass.
 
-    def set_restart_policy(self, name: str, restart: str) -> None:
-        """Let Docker restart a container from now on. Before it was healthy, its exit had to be seen."""
-        self._engine.containers.set_restart_policy(self._containers[name].id, restart)
+        `port` is used for a replica that does not name its own.
+        """
+        if replica := self._replicas.get(name):
+            target = Target(id=name, address=replica.address, port=replica.port or port)
+            self._balancer.register(self._pipeline, self._group, target)
+
+    def set_restart_policy(self, name: str, policy: RestartPolicy) -> None:
+        """Let the runtime restart a replica from now on. Until it is healthy, its exit must be seen instead."""
+        self._runtime.set_restart_policy(name, policy)
         self._settled.add(name)
 
     def deregister(self, name: str) -> None:
-        """Send a target no more requests. True when this returns."""
+        """Stop new requests to a target. Returns after the balancer has confirmed it."""
         self._balancer.deregister(self._pipeline, self._group, name)
 
     def abort_connections(self, name: str) -> None:
-        """Break what is in flight to a target whose delay is over."""
+        """Close the open requests of a target whose deregistration delay has expired."""
         self._balancer.abort_connections(self._pipeline, self._group, name)
 
     def stop(self, name: str) -> None:
-        """SIGTERM, and SIGKILL after the grace that the container's own release gave it."""
-        container = self._containers[name]
-        self._engine.containers.stop(container.id, timedelta(seconds=float(container.labels.get(LABEL_GRACE, "10"))))
+        """Stop a replica with the grace that its own release gave it."""
+        if replica := self._replicas.get(name):
+            self._runtime.stop(name, replica.grace)
 
     def remove(self, name: str) -> None:
-        """Forget the target and remove its container."""
-        self._balancer.remove_target(self._pipeline, self._group, name)
-        if name in self._containers:
-            self._engine.containers.remove(self._containers[name].id)
+        """Remove the target, then the replica."""
+        self.remove_target(name)
+        self._runtime.remove(name)
 
     def remove_target(self, name: str) -> None:
-        """Take a target away and leave its container. It can be registered again."""
+        """Remove a target and leave its replica, which can be registered again."""
         self._balancer.remove_target(self._pipeline, self._group, name)
 
     def with_stale_address(self) -> list[str]:
-        """The containers whose address is not their target's any more, as of the last look."""
+        """Return the replicas whose address differs from that of their target, as last observed."""
         return [
             name
-            for name, container in self._containers.items()
-            if (target := self._targets.get(name))
-            and LABEL_PORT not in container.labels
-            and container.address
-            and container.address != target.address
+            for name, replica in self._replicas.items()
+            if (target := self._targets.get(name)) and replica.address and replica.address != target.address
         ]
 
     def running_for(self, name: str) -> int | None:
-        """For how many seconds a container has run, as of the last look; None where it does not, or for long."""
-        container = self._containers.get(name)
-        return container.running_for if container else None
+        """Return the age of a replica's process in seconds, as last observed. None if unknown or not running."""
+        replica = self._replicas.get(name)
+        return replica.running_for if replica else None
 
-    def inspect(self, name: str) -> Container | None:
-        """A container in full, as it is now; None where it is not there any more."""
-        container = self._containers.get(name)
-        if container is None:
-            return None
-        with suppress(EngineFault):
-            return self._engine.containers.inspect(container.id)
-        return None
+    def ended(self, name: str) -> ReplicaEnd | None:
+        """Return how a replica's last process ended and began, or None if the replica is gone."""
+        return self._runtime.ended(name)
 
-    def log_tail(self, name: str, count: int = 20) -> tuple[str, ...]:
-        """The last lines that a container printed."""
-        container = self._containers.get(name)
-        return self._engine.containers.logs(container.id, tail=count) if container else ()
+    def log_tail(self, name: str, lines: int = 20) -> tuple[str, ...]:
+        """Return the last lines that a replica printed."""
+        return self._runtime.tail(name, lines)
 
     def exit_reason(self, name: str) -> str:
-        """How a container ended."""
-        container = self._engine.containers.inspect(self._containers[name].id)
-        if container.oom_killed:
+        """Return how a replica ended, as the second half of a sentence."""
+        end = self._runtime.ended(name)
+        if end is None:
+            return "its container was removed"
+        if end.oom_killed:
             return "it was killed: it used more memory than deploy.memory allows"
-        return f"its container exited with code {container.exit_code}"
+        return f"its container exited with code {end.exit_code}"
 
-    def release_of(self, name: str) -> str:
-        """The number of the release that a container was started for."""
-        container = self._containers.get(name)
-        return container.labels.get(LABEL_RELEASE, "") if container else ""
+    def release_of(self, name: str) -> int:
+        """Return the release that a replica was started for, as last observed; 0 if unknown."""
+        replica = self._replicas.get(name)
+        return replica.release if replica else 0
 
     def _replica(
-        self, name: str, container: Container | None, health: TargetHealth | None, action_pending: frozenset[str]
+        self,
+        name: str,
+        found: engine_runtime.Replica | None,
+        health: TargetHealth | None,
+        action_pending: frozenset[str],
     ) -> Replica:
-        now = datetime.now(UTC)
+        now = self._now()
         draining_for = health is not None and health.state is TargetState.DRAINING
         return Replica(
             name=name,
-            template=container.labels.get(LABEL_TEMPLATE, "") if container else "",
-            container=rollout.ContainerState.RUNNING
-            if container and container.state in _RUNNING
-            else rollout.ContainerState.EXITED,
+            template=found.template if found else "",
+            container=ContainerState.RUNNING if found and found.running else ContainerState.EXITED,
             target=health.state if health else None,
             in_flight=health.in_flight if health else 0,
-            not_healthy_for=self._waiting(container, health, now),
+            not_healthy_for=self._waiting(found, health, now),
             draining_for=now - health.since if health and draining_for else timedelta(0),
             reason=health.description if health else "",
             started_here=name in self._started,
@@ -204,46 +201,42 @@ class ReplicaSet:
             action_pending=name in action_pending,
         )
 
-    def _waiting(self, container: Container | None, health: TargetHealth | None, now: datetime) -> timedelta:
+    def _waiting(self, found: engine_runtime.Replica | None, health: TargetHealth | None, now: datetime) -> timedelta:
         if health and health.state is TargetState.UNHEALTHY:
             return health.state_age
-        if container is None or (health and health.state is TargetState.HEALTHY):
+        if found is None or (health and health.state is TargetState.HEALTHY):
             return timedelta(0)
-        return now - self._started.get(container.name, container.created_at)
+        return now - self._started.get(found.name, found.started)
 
-    def _free_port(self) -> int:
-        """A port that nobody listens on, nor a container that is just being made."""
-        while (port := free_port()) in self._ports:
-            pass
-        self._ports.add(port)
-        return port
 
-    def _free_address(self) -> IPv4Address:
-        """An address that no container of the network has had lately.
-
-        Docker would give the lowest free one: the address of a container that has just left, to which a
-        former worker of the balancer might still have a connection. A fixed one also survives a restart.
-        """
-        subnet = self._engine.networks.ensure(self._pipeline)
-        used = self._taken | {IPv4Address(c.address) for c in self._containers.values() if c.address}
-        # The network may be another one than it was.
-        used = {a for a in used | self._engine.networks.addresses(self._pipeline) if a in subnet}
-        first, last = int(subnet.network_address) + 2, int(subnet.broadcast_address) - 1
-        start = max((int(a) for a in used), default=first - 1) + 1
-        for number in (*range(start, last + 1), *range(first, start)):
-            if (address := IPv4Address(number)) not in used:
-                self._taken.add(address)
-                return address
-        raise EngineFault(f"no address is free in {subnet}, the network of {self._pipeline}")
+def replica_spec(
+    spec: ReleaseSpec, *, pipeline: str, release: int, run: int, template: str, environment: Mapping[str, str]
+) -> ReplicaSpec:
+    """Return what each replica of a release is made from. `environment` has its secrets resolved."""
+    deploy = spec.deploy
+    return ReplicaSpec(
+        pipeline=pipeline,
+        release=release,
+        run=run,
+        template=template,
+        image=spec.image_id,
+        port=spec.group.port,
+        **_program(spec),
+        environment=environment,
+        memory=deploy.memory,
+        cpus=deploy.cpus,
+        grace=deploy.stop_grace,
+        published=spec.group.target_type == "instance",
+    )
 
 
 def _program(spec: ReleaseSpec) -> dict[str, Any]:
-    """What a container runs: the image's own program, or its function in a runtime of ours."""
+    """Return the fields for the image's own program, or for a function and the runtime that calls it."""
     deploy = spec.deploy
     if deploy.function is None:
         return {"command": deploy.command, "volumes": deploy.volumes}
     return {
-        "entrypoint": ("python3", _RUNTIME),
+        "entrypoint": ("python3", _FUNCTION_RUNTIME),
         "command": (deploy.function, str(spec.group.port)),
-        "volumes": (*deploy.volumes, f"{runtime.__file__}:{_RUNTIME}:ro"),
+        "volumes": (*deploy.volumes, f"{function_runtime.__file__}:{_FUNCTION_RUNTIME}:ro"),
     }

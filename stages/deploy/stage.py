@@ -16,7 +16,7 @@ from pipeline.base.errors import (
     StageFailed,
     SystemFault,
 )
-from pipeline.engine.docker.engine import Engine
+from pipeline.engine.hosts import local_engine
 from pipeline.event_kinds import EventKind
 from pipeline.store.records import Deployment, DeploymentState, Release
 from stages.deploy.drift import ServiceDrift
@@ -238,7 +238,7 @@ def _outcome(failure: PenstockError, active: Release | None) -> PenstockError:
 
 @contextmanager
 def _service(context: StageContext) -> Iterator[ServiceRollout]:
-    with Engine(context.home.id) as engine:
+    with local_engine(context.home.id) as engine:
         yield ServiceRollout(context, engine, Balancer(context.home.balancer))
 
 

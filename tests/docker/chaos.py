@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pipeline.balancer.model import TargetState
 from pipeline.base.home import Home
-from pipeline.engine.docker.engine import Engine
+from pipeline.engine.hosts import local_engine
 from pipeline.events import Event
 from pipeline.testing.load.load import Load
 from pipeline.testing.load.report import FailedRequest
@@ -177,7 +177,7 @@ class Chaos:
         if self._engine is not None:
             self._engine.kill(int(docker("inspect", "-f", "{{.State.Pid}}", name)))
         else:
-            with Engine(self._project.home.id) as engine:
+            with local_engine(self._project.home.id) as engine:
                 os.kill(engine.containers.inspect(name).pid, signal.SIGKILL)
         return {"reconcile.drift"}
 

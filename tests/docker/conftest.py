@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.base.home import Home
-from pipeline.engine.docker.engine import Engine
+from pipeline.engine.hosts import local_engine
 from tests.docker.project import Project, Projects
 from tests.docker.remains import describe, instructions
 from tests.support.kept import PROPERTY
@@ -53,7 +53,7 @@ def built(tmp_path_factory: pytest.TempPathFactory, base_image: str) -> Iterator
     sample = Project(home.root / "shop", base_image, home).create()
     # It belongs to no test, so no report shows it.
     Project.created.remove(sample)
-    with Engine(home.id) as engine:
+    with local_engine(home.id) as engine:
         for version in ("1", "2", "2-broken"):
             sample.commit(version)
             engine.images.build(

@@ -20,7 +20,7 @@ from pipeline.balancer.balancer import Balancer
 from pipeline.balancer.model import TargetHealth, TargetState
 from pipeline.base.home import Home
 from pipeline.engine.container import Container
-from pipeline.engine.docker.engine import Engine
+from pipeline.engine.hosts import local_engine
 from pipeline.engine.labels import LABEL_RELEASE, ROLE_APP, ROLE_TEST
 from pipeline.store.store import Store
 from pipeline.testing.load.load import Load
@@ -190,7 +190,7 @@ class Project:
 
     def containers(self, role: str = ROLE_APP) -> list[Container]:
         """The pipeline's containers, in whatever state."""
-        with Engine(self.home.id) as engine:
+        with local_engine(self.home.id) as engine:
             return engine.containers.for_pipeline(self.name, role)
 
     def targets(self) -> tuple[TargetHealth, ...]:

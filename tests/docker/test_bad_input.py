@@ -40,7 +40,7 @@ http.server.ThreadingHTTPServer(("0.0.0.0", {port}), Handler).serve_forever()
 
 def told(result: Result) -> str:
     """Standard error, with the random part of names and the commit's id left out."""
-    text = re.sub(r"\b(shop\.r\d+)\.[0-9a-f]{6}", r"\1.…", result.err.strip())
+    text = re.sub(r"\b(shop\.web\.r\d+)\.[0-9a-f]{6}", r"\1.…", result.err.strip())
     return re.sub(r"\b[0-9a-f]{7}\b", "…", text)
 
 
@@ -67,22 +67,22 @@ BAD_APPS = [
     BadApp(
         "it never listens",
         "import time; print('thinking', flush=True); time.sleep(60)",
-        "shop.r1.… failed: it was not healthy for 4 s: Health checks failed: Connection refused",
+        "shop.web.r1.… failed: it was not healthy for 4 s: Health checks failed: Connection refused",
     ),
     BadApp(
         "it listens on another port than the target group says",
         SERVER.format(status=200, port=9999),
-        "shop.r1.… failed: it was not healthy for 4 s: Health checks failed: Connection refused",
+        "shop.web.r1.… failed: it was not healthy for 4 s: Health checks failed: Connection refused",
     ),
     BadApp(
         "it answers its health check with 500",
         SERVER.format(status=500, port=8080),
-        "shop.r1.… failed: it was not healthy for 4 s: Health checks failed with these codes: [500]",
+        "shop.web.r1.… failed: it was not healthy for 4 s: Health checks failed with these codes: [500]",
     ),
     BadApp(
         "it exits at once",
         "print('cannot open config.toml', flush=True); raise SystemExit(78)",
-        "shop.r1.… failed: its container exited with code 78",
+        "shop.web.r1.… failed: its container exited with code 78",
     ),
 ]
 
@@ -117,7 +117,7 @@ def test_an_application_that_becomes_unhealthy_half_way(service: Project) -> Non
         result = service.pipeline("run", code=4)
         report = load.stop()
     assert told(result) == (
-        "error: shop.r2.… failed: it was not healthy for 4 s: Health checks failed with these codes: [500]; "
+        "error: shop.web.r2.… failed: it was not healthy for 4 s: Health checks failed with these codes: [500]; "
         "release 1 serves again\n  | listening on 8080"
     )
     assert "is healthy and gets requests" in result.out
@@ -193,7 +193,7 @@ def test_a_command_that_is_not_in_the_image(project: Project) -> None:
     )
     project.commit("1")
     assert told(project.pipeline("run", code=1)) == (
-        'error: shop.r1.… cannot be started: exec: "gunicorn": executable file not found in $PATH; '
+        'error: shop.web.r1.… cannot be started: exec: "gunicorn": executable file not found in $PATH; '
         "it was the first release, and nothing is left of it"
     )
     project.assert_gone()

@@ -19,7 +19,8 @@ import pytest
 from pipeline.balancer.balancer import Balancer
 from pipeline.balancer.model import TargetState
 from pipeline.engine.container import Container
-from pipeline.engine.docker.engine import Engine
+from pipeline.engine.hosts import local_engine
+from pipeline.engine.interfaces import Engine
 from pipeline.store.records import ReleaseState, RunState
 from tests.docker.project import Project, Projects, docker, haproxy_processes, until
 
@@ -44,7 +45,7 @@ class Watcher:
 
     def _watch(self) -> None:
         balancer = Balancer(self._project.home.balancer)
-        with Engine(self._project.home.id) as engine:
+        with local_engine(self._project.home.id) as engine:
             while not self._ended.is_set():
                 running = sum(c.state == "running" for c in engine.containers.for_pipeline(self._project.name))
                 healthy = sum(h.state is TargetState.HEALTHY for h in balancer.target_health(self._project.name, "web"))
@@ -355,7 +356,7 @@ def test_after_its_delay_a_request_is_cut_and_that_is_said(service: Project) -> 
 
 def test_a_target_that_dies_costs_no_idempotent_request(service: Project) -> None:
     """Its requests go to the other one; Docker restarts it and it comes back by itself."""
-    with service.load(posts=0) as load, Engine(service.home.id) as engine:
+    with service.load(posts=0) as load, local_engine(service.home.id) as engine:
         for _ in range(3):
             victim = engine.containers.inspect(service.containers()[0].id)
             os.kill(victim.pid, signal.SIGKILL)

@@ -10,8 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from pipeline.base.errors import CacheVanished, StageFailed
-from pipeline.engine.docker.engine import Engine
 from pipeline.engine.docker.faults import build_failed
+from pipeline.engine.hosts import local_engine
 
 pytestmark = pytest.mark.docker
 
@@ -23,7 +23,7 @@ def test_a_layer_that_another_removes_is_told_apart_from_a_bad_dockerfile(base_i
 
     def build(builder: int) -> Counter[str]:
         outcomes = Counter[str]()
-        with Engine(f"image-test-{builder}") as engine:
+        with local_engine(f"image-test-{builder}") as engine:
             for number in range(_BUILDS):
                 try:
                     image = engine.images.build(

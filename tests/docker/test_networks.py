@@ -7,7 +7,7 @@ from ipaddress import IPv4Network
 
 import pytest
 
-from pipeline.engine.docker.engine import Engine
+from pipeline.engine.hosts import local_engine
 
 pytestmark = pytest.mark.docker
 
@@ -17,7 +17,7 @@ def test_pipelines_that_start_at_once_get_networks_of_their_own() -> None:
     homes = [f"network-test-{number}" for number in range(4)]
 
     def made(home: str) -> IPv4Network:
-        with Engine(home[::-1]) as engine:
+        with local_engine(home[::-1]) as engine:
             return engine.networks.ensure("shop")
 
     try:
@@ -27,5 +27,5 @@ def test_pipelines_that_start_at_once_get_networks_of_their_own() -> None:
         assert [made(home) for home in homes] == networks
     finally:
         for home in homes:
-            with Engine(home[::-1]) as engine:
+            with local_engine(home[::-1]) as engine:
                 engine.networks.remove("shop")

@@ -1,39 +1,49 @@
-"""A connection to the engine that one thread waits on and another may end."""
+"""Clients of the SDK, and a connection that one thread waits on and another may end."""
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, Self
 
-from pipeline.engine.docker.faults import TIMEOUT, translate_errors
+from pipeline.engine.docker.faults import DEFAULT_ADDRESS, TIMEOUT, translate_errors
+from pipeline.engine.docker.images import DockerImages
 
 
-def connect(version: str = "auto", pool: int = 1) -> Any:
-    """A client of the SDK that keeps at most `pool` connections. Raises `EngineFault`."""
-    # 80 ms that commands which need no Docker need not pay.
+def connect(environment: Mapping[str, str], version: str = "auto", pool: int = 1) -> Any:
+    """Return a client of the SDK that keeps at most `pool` connections. Raises `EngineFault`.
+
+    `environment` names the engine as the environment of Docker's own command line does.
+    """
+    # The SDK takes 80 ms to import, and many commands need no Docker.
     from docker import APIClient
     from docker.utils import kwargs_from_env
 
-    with translate_errors():
-        api = APIClient(version=version, timeout=TIMEOUT, max_pool_size=pool, **kwargs_from_env())
-    # A socket on this machine is behind no proxy; to look for one at each call takes a quarter of the call.
+    address = environment.get("DOCKER_HOST") or DEFAULT_ADDRESS
+    with translate_errors(address):
+        settings = kwargs_from_env(environment=dict(environment))
+        api = APIClient(version=version, timeout=TIMEOUT, max_pool_size=pool, **settings)
+    # Error messages name it.
+    api.address = address  # type: ignore[attr-defined]
+    # No proxy leads to a socket on this machine, and looking for one takes a quarter of each call.
     api.trust_env = not api.base_url.startswith("http+docker:")
     return api
 
 
-class EngineConnection:
-    """For what the engine does only as long as its client is there: builds and pulls, which may be silent for long.
+class DockerConnection:
+    """A connection for builds and pulls, which Docker ends when their client is gone. Either may be silent for long.
 
     Leaving its block closes it.
     """
 
-    def __init__(self, version: str) -> None:
-        self.api = connect(version)
-        self.api.hooks["response"].append(self._answered)
+    def __init__(self, environment: Mapping[str, str], version: str, home: str) -> None:
+        self._api = connect(environment, version)
+        self._api.hooks["response"].append(self._answered)
         self._lock = threading.Lock()
         self._answer: Any = None
         self._closed = False
+        self.images = DockerImages(self._api, home)
 
     def __enter__(self) -> Self:
         return self
@@ -42,18 +52,18 @@ class EngineConnection:
         self.close()
 
     def close(self) -> None:
-        """End what the engine does for it, and what anybody reads of that: they get an `EngineFault`.
+        """End what Docker does for this connection. Threads that read from it get an `EngineFault`.
 
-        From any thread, at any time, and more than once.
+        Safe from any thread, at any time, and to repeat.
         """
         with self._lock:
             self._closed, answer = True, self._answer
         if answer is not None:
             _shut_down(answer)
-        self.api.close()
+        self._api.close()
 
     def _answered(self, response: Any, *_: Any, **__: Any) -> None:
-        """An answer begins: its head is there, its body comes as the engine works."""
+        """Keep a response whose head has arrived. Its body comes as the engine works."""
         with self._lock:
             self._answer, closed = response, self._closed
         if closed:
@@ -61,11 +71,11 @@ class EngineConnection:
 
 
 def _shut_down(response: Any) -> None:
-    """End the socket first: closing the response waits for whoever reads from it in another thread."""
+    """Close the socket, then the response: closing the response waits for threads that read from it."""
     from docker.errors import DockerException
     from docker.types import CancellableStream
 
-    # It may have been read to its end meanwhile; and over SSH, where there is no socket, the SDK refuses.
+    # It may have been read to its end meanwhile. Over SSH there is no socket, and the SDK refuses.
     with suppress(OSError, AttributeError, DockerException):
         CancellableStream(iter(()), response).close()
     response.close()

@@ -1,8 +1,9 @@
-"""Containers: listed, started, stopped, read."""
+"""The containers of the Docker Engine."""
 
 from __future__ import annotations
 
 import io
+import re
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -11,9 +12,10 @@ from datetime import timedelta
 from typing import Any
 
 from pipeline.base.errors import EngineFault
-from pipeline.engine.container import Container, ContainerSpec, host_options, inspected, listed
+from pipeline.engine.container import Container, ContainerSpec
 from pipeline.engine.docker.faults import as_stage_failure, ignore_not_found, translate_errors
-from pipeline.engine.docker.networks import Networks
+from pipeline.engine.docker.networks import DockerNetworks
+from pipeline.engine.docker.translation import container_from_inspect, container_from_list, host_options
 from pipeline.engine.labels import (
     LABEL_HOME,
     LABEL_PIPELINE,
@@ -27,36 +29,43 @@ from pipeline.engine.labels import (
 _TAIL = 20
 _LOOK = 0.05
 _CHUNK = 64 * 1024
-# What is printed without an end is taken in pieces of at most so many bytes.
+# A line without an end is read in pieces of at most this many bytes.
 _PIECE = 64 * 1024
 
 
-class Containers:
+class DockerContainers:
     """The containers that carry the label of `home`."""
 
-    def __init__(self, api: Any, home: str, networks: Networks) -> None:
+    def __init__(self, api: Any, home: str, networks: DockerNetworks) -> None:
         self._api = api
         self._home = home
         self._networks = networks
 
     def for_pipeline(self, pipeline: str, role: str = ROLE_APP) -> list[Container]:
-        """Every container of a pipeline, in whatever state: one call, made to be made often."""
+        """Return every container of a pipeline, in any state. One call of the engine."""
         labels = [f"{LABEL_HOME}={self._home}", f"{LABEL_PIPELINE}={pipeline}", f"{LABEL_ROLE}={role}"]
-        with translate_errors():
+        with translate_errors(self._api):
             rows = self._api.containers(all=True, filters={"label": labels})
-        return [listed(row) for row in rows]
+        return [container_from_list(row) for row in rows]
+
+    def find(self, name: str) -> Container | None:
+        """Return the home's container of that name, in any state, or None."""
+        filters = {"label": f"{LABEL_HOME}={self._home}", "name": f"^/{re.escape(name)}$"}
+        with translate_errors(self._api):
+            rows = self._api.containers(all=True, filters=filters)
+        return container_from_list(rows[0]) if rows else None
 
     def inspect(self, container: str) -> Container:
-        """One container, with how it ended."""
-        with translate_errors():
-            return inspected(self._api.inspect_container(container))
+        """Return one container in full. Raises `EngineFault` if it is gone."""
+        with translate_errors(self._api):
+            return container_from_inspect(self._api.inspect_container(container))
 
     def start(self, spec: ContainerSpec) -> str:
-        """Make a container and start it; returns its id. It is not restarted before `set_restart_policy`.
+        """Create and start a container and return its id. Docker does not restart it before `set_restart_policy`.
 
-        Raises `StageFailed` when the image or the configuration cannot be started, and leaves nothing behind.
+        Raises `StageFailed` if the image or the configuration cannot be started, and leaves nothing behind then.
         """
-        with translate_errors(), as_stage_failure(spec.name):
+        with translate_errors(self._api), as_stage_failure(spec.name):
             created = self._api.create_container(
                 image=spec.image,
                 name=spec.name,
@@ -64,10 +73,10 @@ class Containers:
                 entrypoint=list(spec.entrypoint) if spec.entrypoint is not None else None,
                 environment=dict(spec.environment),
                 labels={**spec.labels, LABEL_HOME: self._home},
-                ports=[spec.published[0]] if spec.published else None,
+                ports=[spec.published.container_port] if spec.published else None,
                 host_config=self._api.create_host_config(**host_options(spec)),
                 networking_config=self._networking(spec),
-                # The balancer checks; a second opinion would only cost time.
+                # The balancer checks health. A second check would only cost time.
                 healthcheck={"test": ["NONE"]},
             )["Id"]
             try:
@@ -78,47 +87,47 @@ class Containers:
         return str(created)
 
     def set_restart_policy(self, container: str, policy: str) -> None:
-        """What Docker does when the container ends by itself: no, on-failure, always, unless-stopped."""
-        with translate_errors(), ignore_not_found():
+        """Set what Docker does when the process exits: no, on-failure, always or unless-stopped."""
+        with translate_errors(self._api), ignore_not_found():
             self._api.update_container(container, restart_policy={"Name": policy})
 
     def stop(self, container: str, grace: timedelta) -> None:
-        """SIGTERM, SIGKILL after `grace`; returns when it has ended, and it is not restarted."""
+        """Send SIGTERM, and SIGKILL after `grace`. Returns when the process has exited. It is not restarted."""
         seconds = max(0, round(grace.total_seconds()))
-        with translate_errors(), ignore_not_found():
+        with translate_errors(self._api), ignore_not_found():
             self._api.stop(container, timeout=seconds)
 
     def kill(self, container: str, signal: str = "SIGKILL") -> None:
-        """Send a signal."""
-        with translate_errors(), ignore_not_found():
+        """Send a signal. Docker does not restart a container that this ends."""
+        with translate_errors(self._api), ignore_not_found():
             self._api.kill(container, signal)
 
     def remove(self, container: str) -> None:
-        """Remove a container that has ended, with its anonymous volumes."""
-        with translate_errors(), ignore_not_found():
+        """Remove a container and its anonymous volumes, running or not."""
+        with translate_errors(self._api), ignore_not_found():
             self._api.remove_container(container, v=True, force=True)
 
     def logs(self, container: str, tail: int = _TAIL) -> tuple[str, ...]:
-        """The last lines that it printed."""
-        with translate_errors(), ignore_not_found():
+        """Return the last lines of output, or nothing if the container is gone."""
+        with translate_errors(self._api), ignore_not_found():
             raw = self._api.logs(container, tail=tail)
             return tuple(raw.decode(errors="replace").splitlines())
         return ()
 
     def stream(self, container: str) -> Iterator[str]:
-        """Every line that it prints, until it ends; a line of more than 64 KiB in pieces."""
-        with translate_errors():
+        """Yield every line of output until the process exits. A line of more than 64 KiB comes in pieces."""
+        with translate_errors(self._api):
             yield from _lines(self._api.logs(container, stream=True, follow=True))
 
     def exec(self, container: str, command: Sequence[str], limit: timedelta, cancelled: threading.Event) -> int | None:
-        """Run a command in a container; its exit code.
+        """Run a command in a container and return its exit code.
 
-        None when it still runs after `limit` or is not waited for any more, and when the container does not run.
-        Raises `StageFailed` where it cannot be started.
+        Returns None if it still runs after `limit`, when `cancelled` is set, and if the container does not run.
+        Raises `StageFailed` if the command cannot be started.
         """
-        with translate_errors(), as_stage_failure(" ".join(command)), ignore_not_found():
+        with translate_errors(self._api), as_stage_failure(" ".join(command)), ignore_not_found():
             running = self._api.exec_create(container, list(command), stdout=False, stderr=False)["Id"]
-            # Attached, a silent command would hold a connection for as long as it likes.
+            # Attached, a silent command would hold a connection until it exits.
             self._api.exec_start(running, detach=True)
             deadline = time.monotonic() + limit.total_seconds()
             while time.monotonic() < deadline and not cancelled.wait(_LOOK):
@@ -128,13 +137,13 @@ class Containers:
         return None
 
     def tar(self, container: str, path: str) -> Iterator[bytes]:
-        """A tar of a file or a folder in a container, as it comes; nothing when it is not there."""
-        with translate_errors(), ignore_not_found():
+        """Yield a tar of a file or a folder in a container; nothing if there is none."""
+        with translate_errors(self._api), ignore_not_found():
             chunks, _ = self._api.get_archive(container, path, chunk_size=_CHUNK)
             yield from chunks
 
     def archive(self, container: str, path: str, limit: int) -> bytes | None:
-        """A tar of a file or a folder in a container; None when it is not there, or larger than `limit` bytes."""
+        """Return a tar of a file or a folder in a container; None if there is none or it exceeds `limit` bytes."""
         content = io.BytesIO()
         for chunk in self.tar(container, path):
             content.write(chunk)
@@ -143,20 +152,20 @@ class Containers:
         return content.getvalue() or None
 
     def remove_leftovers(self, pipeline: str, running: Callable[[], Collection[int]] = tuple) -> None:
-        """Remove what a killed run left behind of its tests, their services and network, and its release command.
+        """Remove the tests, their services and networks, and the release commands that a killed run left behind.
 
-        `running` tells the runs that are being worked on, whose things stay.
+        `running` returns the runs that are in progress. Their containers and networks stay.
         """
         found = [*self.for_pipeline(pipeline, ROLE_TEST), *self.for_pipeline(pipeline, ROLE_RELEASE)]
         networks = self._networks.private(pipeline)
-        # Asked after they were listed: what a run makes that begins meanwhile is not among them.
+        # Called after the list was read, so a run that starts meanwhile has nothing in it.
         spared = {str(run) for run in running()}
         for container in found:
             if container.labels.get(LABEL_RUN) not in spared:
                 self.remove(container.id)
         for network, labels in networks.items():
             if labels.get(LABEL_RUN) not in spared:
-                # A stranger's container may be in it.
+                # A container of another program may be in it.
                 with suppress(EngineFault):
                     self._networks.remove_private(network)
 
@@ -168,7 +177,7 @@ class Containers:
 
 
 def _lines(chunks: Iterator[bytes]) -> Iterator[str]:
-    """Whole lines, or pieces of one that is too long; the last one may have no end."""
+    """Yield whole lines, or pieces of one that is too long. The last one may have no end."""
     rest = b""
     for chunk in chunks:
         *lines, rest = (rest + chunk).split(b"\n")
@@ -181,7 +190,7 @@ def _lines(chunks: Iterator[bytes]) -> Iterator[str]:
 
 
 def _pieces(line: bytes) -> Iterator[bytes]:
-    """A line in pieces of which none is too long, and none begins inside a character of UTF-8."""
+    """Yield pieces of a line, none too long and none that begins within a UTF-8 character."""
     while len(line) > _PIECE:
         end = next((end for end in range(_PIECE, _PIECE - 4, -1) if line[end] & 0xC0 != 0x80), _PIECE)
         yield line[:end]

@@ -2,39 +2,43 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from typing import Self
 
 from pipeline.base.errors import EngineFault
-from pipeline.engine.docker.connection import EngineConnection, connect
-from pipeline.engine.docker.containers import Containers
+from pipeline.engine.docker.connection import DockerConnection, connect
+from pipeline.engine.docker.containers import DockerContainers
 from pipeline.engine.docker.faults import translate_errors
-from pipeline.engine.docker.images import Images
-from pipeline.engine.docker.networks import Networks
+from pipeline.engine.docker.images import DockerImages
+from pipeline.engine.docker.networks import DockerNetworks
 
-# Containers are started and stopped sixteen at a time, and looked at meanwhile.
+# Up to sixteen containers start or stop at the same time, and others are inspected meanwhile.
 _CONNECTIONS = 24
 
 
-class Engine:
-    """The Docker Engine, as far as it is `home`'s. Safe to use from any thread. Raises `EngineFault`.
+class DockerEngine:
+    """The Docker Engine that `environment` names, limited to the objects of `home`.
 
-    The low-level client of the SDK: one call where its objects make one for each container.
+    It uses the SDK's low-level client, which needs one call where its objects need one for each container.
     """
 
-    def __init__(self, home: str) -> None:
-        self._api = connect(pool=_CONNECTIONS)
-        self.networks = Networks(self._api, home)
-        self.containers = Containers(self._api, home, self.networks)
-        self.images = Images(self._api, home)
+    def __init__(self, home: str, environment: Mapping[str, str] = os.environ) -> None:
+        self._home = home
+        self._environment = environment
+        self._api = connect(environment, pool=_CONNECTIONS)
+        self.networks = DockerNetworks(self._api, home)
+        self.containers = DockerContainers(self._api, home, self.networks)
+        self.images = DockerImages(self._api, home)
 
-    def connection(self) -> EngineConnection:
-        """A connection of its own, for what has to be ended from another thread."""
-        return EngineConnection(self._api.api_version)
+    def cancellable(self) -> DockerConnection:
+        """Open a separate connection, which another thread may close."""
+        return DockerConnection(self._environment, self._api.api_version, self._home)
 
     def answers(self) -> bool:
-        """Whether it is there."""
+        """Return whether Docker answers."""
         try:
-            with translate_errors():
+            with translate_errors(self._api):
                 return bool(self._api.ping())
         except EngineFault:
             return False
@@ -46,5 +50,5 @@ class Engine:
         self.close()
 
     def close(self) -> None:
-        """Let go of the connections."""
+        """Close the connections."""
         self._api.close()

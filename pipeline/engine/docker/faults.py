@@ -1,26 +1,28 @@
-"""What the SDK raises, in words that say whose fault it is and what to do."""
+"""Errors of the SDK, translated into ours, with what the user can do."""
 
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from pipeline.base.errors import CacheVanished, EngineFault, StageFailed
 
 # Seconds that one answer of the engine may take.
 TIMEOUT = 60
+DEFAULT_ADDRESS = "unix:///var/run/docker.sock"
 _MAKE_ROOM = "make room: docker system df shows what takes it"
-# What the builder says when an image that it was about to build on is removed under its hands.
+# The builder's messages when another program removes the image that it was about to build on.
 _VANISHED = re.compile(
     r"unknown parent image|failed to set parent|(unable to find image|No such image:|failed to get digest) \"?sha256:"
 )
 
 
 @contextmanager
-def translate_errors() -> Iterator[None]:
+def translate_errors(api: Any) -> Iterator[None]:
+    """Translate what calls of `api` raise into `EngineFault`. `api` may also be the address of an engine."""
     import docker.errors
     import requests.exceptions
     import urllib3.exceptions
@@ -37,11 +39,15 @@ def translate_errors() -> Iterator[None]:
         urllib3.exceptions.HTTPError,
         OSError,
     ) as error:
-        raise _unreachable(error) from error
+        raise _unreachable(error, address_of(api)) from error
 
 
-def _unreachable(error: Exception) -> EngineFault:
-    address = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
+def address_of(api: Any) -> str:
+    """Return the address that a client was given."""
+    return api if isinstance(api, str) else str(getattr(api, "address", DEFAULT_ADDRESS))
+
+
+def _unreachable(error: Exception, address: str) -> EngineFault:
     text = str(error)
     if "Permission denied" in text:
         return EngineFault(
@@ -61,7 +67,7 @@ def _unreachable(error: Exception) -> EngineFault:
 
 @contextmanager
 def ignore_not_found() -> Iterator[None]:
-    """What is not there (any more) needs no removing, stopping or reading."""
+    """Ignore that an object to stop, remove or read is gone, or is being removed already."""
     import docker.errors
 
     try:
@@ -76,7 +82,7 @@ def ignore_not_found() -> Iterator[None]:
 
 @contextmanager
 def as_stage_failure(name: str) -> Iterator[None]:
-    """Docker refuses what the pipeline.yaml or the image asks for."""
+    """Raise `StageFailed` where Docker refuses what the pipeline.yaml or the image asks for."""
     import docker.errors
 
     try:
@@ -91,7 +97,7 @@ def as_stage_failure(name: str) -> Iterator[None]:
 
 
 def build_failed(error: str, last: list[str]) -> StageFailed | EngineFault:
-    """A step's failure, with the step and the builder's last lines."""
+    """Return the error for a build step that failed, with the step and the builder's last lines."""
     if _VANISHED.search(error):
         return CacheVanished()
     lines = [line for line in error.strip().splitlines() if line.strip()]
@@ -103,5 +109,5 @@ def build_failed(error: str, last: list[str]) -> StageFailed | EngineFault:
 
 
 def _essence(text: str) -> str:
-    """The last part of runc's nested complaint: what was not found, or not allowed."""
+    """Return the last part of runc's nested message, which names what was not found or not allowed."""
     return re.split(r"(?:starting|start) container process(?: caused)?: ", text)[-1].replace(": unknown", "")

@@ -1,4 +1,4 @@
-"""`.dockerignore`: which files of a build context the builder does not get."""
+"""The rules of a `.dockerignore` file, which leaves files out of a build context."""
 
 from __future__ import annotations
 

@@ -1,38 +1,48 @@
-"""A pipeline's own bridge network, whose addresses we choose, so that a container keeps its one through restarts; and
-the private ones of its tests."""
+"""The bridge networks of pipelines and of their tests.
+
+Penstock chooses the addresses in a pipeline's network, so a container keeps its address over restarts.
+"""
 
 from __future__ import annotations
 
 import secrets as randomness
+import threading
+from collections import deque
 from collections.abc import Collection, Mapping
 from ipaddress import IPv4Address, IPv4Network, ip_network
+from itertools import chain
 from typing import Any
 
 from pipeline.base.errors import EngineFault
 from pipeline.engine.docker.faults import ignore_not_found, translate_errors
+from pipeline.engine.docker.translation import container_from_list
 from pipeline.engine.labels import LABEL_HOME, LABEL_PIPELINE, LABEL_ROLE, LABEL_RUN, ROLE_TEST
 
 _ATTEMPTS = 5
+# More than start at the same time, so no two of them get the same address.
+_REMEMBERED = 64
 
 
-class Networks:
-    """The networks that carry the label of `home`: one for each pipeline, and one for tests that have services."""
+class DockerNetworks:
+    """The networks that carry the label of `home`: one for each pipeline, and one for each test that has services."""
 
     def __init__(self, api: Any, home: str) -> None:
         self._api = api
         self._home = home
         self._known: dict[str, IPv4Network] = {}
+        self._chosen: dict[str, deque[IPv4Address]] = {}
+        self._lock = threading.Lock()
 
     def name(self, pipeline: str) -> str:
-        """The pipeline's own bridge network."""
+        """Return the name of the pipeline's network."""
         return f"penstock-{self._home[:6]}-{pipeline}"
 
     def ensure(self, pipeline: str, *, again: bool = False) -> IPv4Network:
-        """Make the pipeline's network where it is missing; its addresses. Looked at once, or `again`."""
+        """Create the pipeline's network if it is missing and return its addresses. Cached, unless `again`."""
         if pipeline in self._known and not again:
             return self._known[pipeline]
         name = self.name(pipeline)
-        with translate_errors():
+        with translate_errors(self._api):
             subnet = self._subnet(name) or self._create(name, pipeline)
         self._known[pipeline] = subnet
         return subnet
@@ -40,46 +50,59 @@ class Networks:
     def remove(self, pipeline: str) -> None:
         """Remove the pipeline's network."""
         self._known.pop(pipeline, None)
-        with translate_errors(), ignore_not_found():
+        with translate_errors(self._api), ignore_not_found():
             self._api.remove_network(self.name(pipeline))
 
     def addresses(self, pipeline: str) -> set[IPv4Address]:
-        """The addresses that somebody has in the pipeline's network, ours or not."""
-        with translate_errors():
+        """Return the addresses in use in the pipeline's network, also by other programs.
+
+        A stopped container of the pipeline keeps its address, which Docker does not show in the network.
+        """
+        labels = [f"{LABEL_HOME}={self._home}", f"{LABEL_PIPELINE}={pipeline}"]
+        with translate_errors(self._api):
             endpoints = self._api.inspect_network(self.name(pipeline))["Containers"].values()
-        return {IPv4Address(e["IPv4Address"].partition("/")[0]) for e in endpoints if e["IPv4Address"]}
+            own = [container_from_list(row) for row in self._api.containers(all=True, filters={"label": labels})]
+        in_use = {*(e["IPv4Address"].partition("/")[0] for e in endpoints), *(c.address for c in own)}
+        return {IPv4Address(address) for address in in_use if address}
 
-    def free_address(self, pipeline: str, taken: Collection[IPv4Address]) -> IPv4Address:
-        """An address of the pipeline's network that neither `taken` nor anybody in it has, and nobody has had lately.
+    def free_address(self, pipeline: str) -> IPv4Address:
+        """Choose an address of the pipeline's network that no container has, running or stopped.
 
-        Docker would give the lowest free one: that of a container that has just left, or of one that is to come back.
+        Docker would give the lowest free address: the one of a container that has just left, to which a worker of the
+        balancer may still have a connection, or of a stopped one that will come back. This takes the next higher one,
+        and one that it chose before only if no other is free.
         """
         subnet = self.ensure(pipeline)
-        used = {*taken, *self.addresses(pipeline)}
-        first, last = int(subnet.network_address) + 2, int(subnet.broadcast_address) - 1
-        start = max((int(address) for address in used), default=first - 1) + 1
-        for number in (*range(start, last + 1), *range(first, start)):
-            if (address := IPv4Address(number)) not in used:
-                return address
-        raise EngineFault(f"no address is free in {subnet}, the network of {pipeline}")
+        in_use = self.addresses(pipeline)
+        with self._lock:
+            chosen = self._chosen.setdefault(pipeline, deque(maxlen=_REMEMBERED))
+            # The network may have been created again with another range.
+            used = {address for address in in_use.union(chosen) if address in subnet}
+            address = _next_free(subnet, used) or next((a for a in chosen if a in subnet and a not in in_use), None)
+            if address is None:
+                raise EngineFault(f"no address is free in {subnet}, the network of {pipeline}")
+            if address in chosen:
+                chosen.remove(address)
+            chosen.append(address)
+        return address
 
     def create_private(self, pipeline: str, run: int) -> str:
-        """Make a network for what one run tests; its name. Docker chooses the addresses in it."""
+        """Create a network for the tests of one run and return its name. Docker chooses the addresses in it."""
         name = f"{self.name(pipeline)}.test{run}.{randomness.token_hex(3)}"
         labels = {LABEL_HOME: self._home, LABEL_PIPELINE: pipeline, LABEL_ROLE: ROLE_TEST, LABEL_RUN: str(run)}
-        with translate_errors():
+        with translate_errors(self._api):
             self._api.create_network(name, driver="bridge", labels=labels)
         return name
 
     def private(self, pipeline: str) -> dict[str, Mapping[str, str]]:
-        """The labels of each network that was made for a pipeline's tests, by its id."""
+        """Return the labels of each network that was created for a pipeline's tests, by its id."""
         labels = [f"{LABEL_HOME}={self._home}", f"{LABEL_PIPELINE}={pipeline}", f"{LABEL_ROLE}={ROLE_TEST}"]
-        with translate_errors():
+        with translate_errors(self._api):
             return {row["Id"]: row["Labels"] for row in self._api.networks(filters={"label": labels})}
 
     def remove_private(self, network: str) -> None:
-        """Remove a network that was made for tests, by its name or id, once its containers are gone."""
-        with translate_errors(), ignore_not_found():
+        """Remove a network that was created for tests, by its name or id. Its containers must be gone."""
+        with translate_errors(self._api), ignore_not_found():
             self._api.remove_network(network)
 
     def _subnet(self, name: str) -> IPv4Network | None:
@@ -87,10 +110,10 @@ class Networks:
         return IPv4Network(_ipam(found[0])["Subnet"]) if found else None
 
     def _create(self, name: str, pipeline: str) -> IPv4Network:
-        """Make a network whose addresses we may choose, which Docker allows only where the subnet was chosen too.
+        """Create a network whose addresses can be chosen, which Docker allows only if the subnet was chosen too.
 
-        So Docker picks one that is free, and the network is made again with just that one. Between the two somebody
-        else may take it: then it picks another.
+        Docker picks a free subnet for a draft, and the network is created again with that one. If another network
+        takes it in between, Docker picks again.
         """
         import docker.errors
         from docker.types import IPAMConfig, IPAMPool
@@ -115,6 +138,14 @@ class Networks:
             else:
                 return IPv4Network(picked["Subnet"])
         raise AssertionError("the last attempt returns or raises")
+
+
+def _next_free(subnet: IPv4Network, used: Collection[IPv4Address]) -> IPv4Address | None:
+    """Return the next address after the highest used one, from the start again after the last."""
+    first, last = int(subnet.network_address) + 2, int(subnet.broadcast_address) - 1
+    start = max((int(address) for address in used), default=first - 1) + 1
+    numbers = chain(range(start, last + 1), range(first, start))
+    return next((address for number in numbers if (address := IPv4Address(number)) not in used), None)
 
 
 def _ipam(network: Mapping[str, Any]) -> dict[str, str]:

@@ -12,6 +12,7 @@ from typing import IO
 import pytest
 
 from pipeline.api import Revision
+from pipeline.engine.docker.ignore import DockerIgnore
 from stages.build.context import build_context
 
 COMMITTED = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -48,7 +49,7 @@ class Files:
 
 def context(files: dict[str, bytes], ignore: str | None = None) -> list[tarfile.TarInfo]:
     with (
-        build_context(Files(**files), ".", "Dockerfile", ignore, 10**9) as file,
+        build_context(Files(**files), ".", "Dockerfile", DockerIgnore(ignore or "").excludes, 10**9) as file,
         tarfile.open(fileobj=file, mode="r|") as tar,
     ):
         return list(tar)

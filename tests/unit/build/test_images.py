@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pipeline.base.errors import EngineFault
-from pipeline.engine.docker.images import Images
+from pipeline.engine.docker.images import DockerImages
 
 
 class Registry:
@@ -41,14 +41,16 @@ class Registry:
 def test_an_image_is_pulled_by_its_whole_name(reference: str, asked: tuple[str, str]) -> None:
     """Without a tag it is the latest, never all of them."""
     registry = Registry()
-    Images(registry, "home").pull(reference)
+    DockerImages(registry, "home").pull(reference)
     assert registry.pulled == [asked]
 
 
 def test_a_pull_that_fails_half_way() -> None:
     """The registry's own words."""
     with pytest.raises(EngineFault, match="no basic auth"):
-        Images(Registry(None, {"status": "Pulling"}, {"error": "no basic auth credentials"}), "home").pull("postgres")
+        DockerImages(Registry(None, {"status": "Pulling"}, {"error": "no basic auth credentials"}), "home").pull(
+            "postgres"
+        )
 
 
 @pytest.mark.parametrize(
@@ -64,4 +66,4 @@ def test_a_pull_that_fails_half_way() -> None:
 )
 def test_the_command_of_a_healthcheck(config: dict[str, Any], command: tuple[str, ...] | None) -> None:
     """As it is written in the Dockerfile, in either form."""
-    assert Images(Registry(config), "home").healthcheck("db") == command
+    assert DockerImages(Registry(config), "home").healthcheck("db") == command

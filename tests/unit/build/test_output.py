@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from pipeline.base.errors import EngineFault, StoreFault
 from pipeline.engine.container import ContainerSpec
-from pipeline.engine.docker.containers import Containers
-from pipeline.engine.docker.networks import Networks
+from pipeline.engine.docker.containers import DockerContainers
+from pipeline.engine.docker.networks import DockerNetworks
 from pipeline.engine.task import Task
 
 PIECE = 64 * 1024
@@ -63,8 +63,8 @@ class Printing:
         return lambda *_, **__: None
 
 
-def containers(api: Printing) -> Containers:
-    return Containers(api, "home", Networks(api, "home"))
+def containers(api: Printing) -> DockerContainers:
+    return DockerContainers(api, "home", DockerNetworks(api, "home"))
 
 
 @given(st.lists(st.binary(max_size=40)))

@@ -1,0 +1,170 @@
+"""The runtime that places replicas on one host with a Docker-compatible engine."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from pipeline.base.errors import EngineFault, StageFailed
+from pipeline.base.sockets import free_port
+from pipeline.engine.container import Container, ContainerSpec, PublishedPort
+from pipeline.engine.host import Host
+from pipeline.engine.labels import (
+    DEFAULT_SERVICE,
+    LABEL_GRACE,
+    LABEL_PIPELINE,
+    LABEL_PORT,
+    LABEL_RELEASE,
+    LABEL_ROLE,
+    LABEL_RUN,
+    LABEL_SERVICE,
+    LABEL_TARGET_PORT,
+    LABEL_TEMPLATE,
+    ROLE_APP,
+)
+from pipeline.engine.runtime import Replica, ReplicaEnd, ReplicaSpec, RestartPolicy, StopResult
+
+# The exit code of a process that SIGKILL ended.
+_KILLED = 137
+_DEFAULT_GRACE = "10"
+
+
+class DockerRuntime:
+    """The replicas on one host, a container each in the pipeline's network.
+
+    A replica gets an address of its own, which it keeps over restarts. It publishes a port if its spec asks for it, or
+    if the balancer does not reach the networks of the host.
+    """
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._containers = host.engine.containers
+        self._networks = host.engine.networks
+        self._ids: dict[str, str] = {}
+
+    def prepare(self, pipeline: str) -> None:
+        """Create the pipeline's network, also if another program has removed it."""
+        self._networks.ensure(pipeline, again=True)
+
+    def list(self, pipeline: str) -> tuple[Replica, ...]:
+        """Return every replica of the pipeline, in any state."""
+        containers = self._containers.for_pipeline(pipeline)
+        self._ids = {container.name: container.id for container in containers}
+        return tuple(self._replica(container) for container in containers)
+
+    def start(self, spec: ReplicaSpec) -> None:
+        """Start a replica. What an interrupted start left under its name is replaced."""
+        container = self._container_spec(spec)
+        self._ids.pop(spec.name, None)
+        try:
+            self._containers.start(container)
+        except StageFailed:
+            # The engine refuses a name that is taken with the same error as a bad image.
+            left = self._containers.find(spec.name)
+            if left is None:
+                raise
+            if not left.is_running:
+                self._containers.remove(left.id)
+                self._containers.start(container)
+
+    def set_restart_policy(self, name: str, policy: RestartPolicy) -> None:
+        """Set what Docker does when the replica's process exits."""
+        if container := self._id(name):
+            self._containers.set_restart_policy(container, policy)
+
+    def stop(self, name: str, grace: timedelta) -> StopResult:
+        """Send SIGTERM, and SIGKILL after `grace`. Returns when the process has exited."""
+        before = self._inspect(name)
+        if before is None or not before.is_running:
+            return StopResult.NOT_RUNNING
+        self._containers.stop(before.id, grace)
+        after = self._inspect(name)
+        killed = after is not None and after.exit_code == _KILLED and not after.oom_killed
+        return StopResult.KILLED if killed else StopResult.TERMINATED
+
+    def remove(self, name: str) -> None:
+        """Remove a replica's container and its anonymous volumes."""
+        if container := self._id(name):
+            self._containers.remove(container)
+            self._ids.pop(name, None)
+
+    def ended(self, name: str) -> ReplicaEnd | None:
+        """Return how the replica's last process ended, or None if its container is gone."""
+        found = self._inspect(name)
+        if found is None:
+            return None
+        exit_code = None if found.is_running else found.exit_code
+        return ReplicaEnd(exit_code, found.oom_killed, found.restarts, found.process_started_at)
+
+    def tail(self, name: str, lines: int = 20) -> tuple[str, ...]:
+        """Return the last lines of output, or nothing if the container is gone."""
+        container = self._id(name)
+        return self._containers.logs(container, tail=lines) if container else ()
+
+    def clear(self, pipeline: str) -> None:
+        """Remove the pipeline's network."""
+        self._networks.remove(pipeline)
+
+    def _replica(self, container: Container) -> Replica:
+        labels = container.labels
+        published = labels.get(LABEL_PORT)
+        return Replica(
+            name=container.name,
+            service=labels.get(LABEL_SERVICE, DEFAULT_SERVICE),
+            release=int(labels.get(LABEL_RELEASE, "0")),
+            template=labels.get(LABEL_TEMPLATE, ""),
+            host=self._host.name,
+            address=self._host.reach_at if published else container.address,
+            port=int(published or labels.get(LABEL_TARGET_PORT, "0")),
+            running=container.is_running,
+            started=container.created_at,
+            grace=timedelta(seconds=float(labels.get(LABEL_GRACE, _DEFAULT_GRACE))),
+            running_for=container.running_for,
+            labels=labels,
+        )
+
+    def _container_spec(self, spec: ReplicaSpec) -> ContainerSpec:
+        published = self._publish(spec.port) if spec.published or not self._host.routes_bridges else None
+        labels = {
+            LABEL_PIPELINE: spec.pipeline,
+            LABEL_SERVICE: spec.service,
+            LABEL_RELEASE: str(spec.release),
+            LABEL_RUN: str(spec.run),
+            LABEL_ROLE: ROLE_APP,
+            LABEL_TEMPLATE: spec.template,
+            LABEL_GRACE: str(spec.grace.total_seconds()),
+            LABEL_TARGET_PORT: str(spec.port),
+        }
+        return ContainerSpec(
+            name=spec.name,
+            image=spec.image,
+            labels={**labels, LABEL_PORT: str(published.port)} if published else labels,
+            command=spec.command,
+            entrypoint=spec.entrypoint,
+            environment=spec.environment,
+            volumes=spec.volumes,
+            memory=spec.memory,
+            cpus=spec.cpus,
+            network=self._networks.name(spec.pipeline),
+            address=str(self._networks.free_address(spec.pipeline)),
+            published=published,
+        )
+
+    def _publish(self, port: int) -> PublishedPort:
+        """Choose a port of the host that nothing listens on. No two starts of this process get the same one."""
+        return PublishedPort(port, self._host.publish_on, free_port())
+
+    def _id(self, name: str) -> str | None:
+        """Return the id of a container of this home. A name alone could be another program's by now."""
+        if known := self._ids.get(name):
+            return known
+        found = self._containers.find(name)
+        return found.id if found else None
+
+    def _inspect(self, name: str) -> Container | None:
+        container = self._id(name)
+        try:
+            return self._containers.inspect(container) if container else None
+        except EngineFault:
+            if self._containers.find(name) is None:
+                return None
+            raise

@@ -1,0 +1,78 @@
+"""Docker's rows and options, translated from and to the neutral values of `pipeline.engine.container`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from pipeline.engine.container import Container, ContainerSpec
+
+# The weight of builds and tests when processors are scarce. Docker's default, which replicas have, is 1024.
+BUILD_CPU_SHARES = 128
+
+
+def host_options(spec: ContainerSpec) -> dict[str, Any]:
+    """Return the arguments of `create_host_config` for a container."""
+    options: dict[str, Any] = {
+        "binds": list(spec.volumes),
+        "mem_limit": spec.memory,
+        "nano_cpus": round(spec.cpus * 1e9) if spec.cpus else None,
+        "pids_limit": spec.pids,
+        "network_mode": spec.network,
+        "init": False,
+    }
+    if spec.published:
+        options["port_bindings"] = {spec.published.container_port: (spec.published.address, spec.published.port)}
+    if spec.low_priority:
+        # With swap, tests could pass here and be killed on a machine without it.
+        options |= {"cpu_shares": BUILD_CPU_SHARES, "memswap_limit": spec.memory}
+    if spec.drop_capabilities:
+        options |= {"cap_drop": ["ALL"], "security_opt": ["no-new-privileges"]}
+    return options
+
+
+def container_from_list(row: Mapping[str, Any]) -> Container:
+    """Translate one row of Docker's list of containers."""
+    endpoints = row.get("NetworkSettings", {}).get("Networks", {}).values()
+    return Container(
+        id=row["Id"],
+        name=row["Names"][0].removeprefix("/") if row["Names"] else row["Id"][:12],
+        state=row["State"],
+        image=row["ImageID"],
+        labels=row["Labels"],
+        address=next((a for e in endpoints if (a := _address(e))), ""),
+        created_at=datetime.fromtimestamp(row["Created"], UTC),
+        running_for=_seconds(row.get("Status", "")),
+    )
+
+
+def container_from_inspect(row: Mapping[str, Any]) -> Container:
+    """Translate Docker's detailed description of one container."""
+    state = row["State"]
+    endpoints = row["NetworkSettings"]["Networks"].values()
+    return Container(
+        id=row["Id"],
+        name=row["Name"].removeprefix("/"),
+        state=state["Status"],
+        image=row["Image"],
+        labels=row["Config"]["Labels"],
+        address=next((a for e in endpoints if (a := _address(e))), ""),
+        created_at=datetime.fromisoformat(row["Created"]),
+        pid=state["Pid"],
+        process_started_at=datetime.fromisoformat(state["StartedAt"]),
+        restarts=row["RestartCount"],
+        exit_code=state["ExitCode"],
+        oom_killed=state["OOMKilled"],
+    )
+
+
+def _seconds(status: str) -> int | None:
+    """Read the age of a process from the only field of the list that has it, a text for people."""
+    found = re.match(r"Up (?:(\d+) seconds?|Less than a second)", status)
+    return int(found[1] or 0) if found else None
+
+
+def _address(endpoint: Mapping[str, Any]) -> str:
+    return str((endpoint.get("IPAMConfig") or {}).get("IPv4Address") or endpoint.get("IPAddress") or "")

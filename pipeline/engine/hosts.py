@@ -1,0 +1,34 @@
+"""The choice of engine and runtime. The only module outside `pipeline.engine.docker` that imports it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+from pipeline.engine.docker.engine import DockerEngine
+from pipeline.engine.docker.runtime import DockerRuntime
+from pipeline.engine.host import Host
+from pipeline.engine.interfaces import Engine
+from pipeline.engine.runtime import Runtime
+
+_LOOPBACK = "127.0.0.1"
+
+
+def local_engine(home: str, environment: Mapping[str, str] = os.environ) -> Engine:
+    """Connect to the engine of this machine, or to the one that `DOCKER_HOST` in `environment` names.
+
+    The caller closes it, or uses it as a context manager. Raises `EngineFault` if it does not answer.
+    """
+    return DockerEngine(home, environment)
+
+
+def local_host(engine: Engine) -> Host:
+    """Return this machine as the host of `engine`. The balancer reaches its loopback ports and bridge networks."""
+    return Host(
+        name="local", engine=engine, publish_on=_LOOPBACK, reach_at=_LOOPBACK, routes_bridges=True, zone="local"
+    )
+
+
+def runtime_on(host: Host) -> Runtime:
+    """Return the runtime that places replicas on one host."""
+    return DockerRuntime(host)

@@ -1,0 +1,186 @@
+"""The interface of a container engine: what builds, tests, release commands and runtimes use of it.
+
+Every method is safe from any thread and raises `EngineFault` if the engine is away or refuses. Objects carry the label
+of one home, and an engine changes only those. Methods that stop or remove do nothing for an object that is gone.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from datetime import timedelta
+from ipaddress import IPv4Address, IPv4Network
+from typing import IO, Protocol, Self
+
+from pipeline.engine.container import Container, ContainerSpec
+from pipeline.engine.labels import ROLE_APP
+
+
+class Images(Protocol):
+    """The images of one engine."""
+
+    def id(self, reference: str) -> str | None:
+        """Return the id of an image, or None if the engine does not have it."""
+
+    def size(self, image: str) -> int:
+        """Return the size of an image in bytes."""
+
+    def tag(self, image: str, tag: str) -> None:
+        """Give an image one more name."""
+
+    def healthcheck(self, image: str) -> tuple[str, ...] | None:
+        """Return the command of the image's HEALTHCHECK, or None without one. It exits with 0 if healthy."""
+
+    def pull(self, reference: str) -> None:
+        """Fetch an image from its registry."""
+
+    def build(
+        self,
+        context: IO[bytes],
+        *,
+        dockerfile: str,
+        tag: str,
+        args: Mapping[str, str],
+        labels: Mapping[str, str],
+        tell: Callable[[str], None],
+    ) -> str:
+        """Build an image from a tar of its context and return its id. `tell` gets each line of output.
+
+        Raises `StageFailed` with the last lines if a step fails, and `CacheVanished` if the next try may succeed.
+        """
+
+    def ignores(self, dockerignore: str) -> Callable[[str], bool]:
+        """Return the predicate that says which paths a `.dockerignore` of this text leaves out of a build context."""
+
+    def for_pipeline(self, pipeline: str) -> dict[str, str]:
+        """Return the id of every image built for a pipeline, with the run that built it."""
+
+    def remove(self, image: str) -> bool:
+        """Remove an image and its tags. Return False if it is still in use or has a tag of another program."""
+
+
+class Containers(Protocol):
+    """The containers of one home."""
+
+    def for_pipeline(self, pipeline: str, role: str = ROLE_APP) -> list[Container]:
+        """Return every container of a pipeline, in any state. Cheap enough to call 40 times a second."""
+
+    def find(self, name: str) -> Container | None:
+        """Return the home's container of that name, in any state, or None."""
+
+    def inspect(self, container: str) -> Container:
+        """Return one container in full. Raises `EngineFault` if it is gone."""
+
+    def start(self, spec: ContainerSpec) -> str:
+        """Create and start a container and return its id. The engine does not restart it before `set_restart_policy`.
+
+        Raises `StageFailed` if the image or the configuration cannot be started, and leaves nothing behind then.
+        """
+
+    def set_restart_policy(self, container: str, policy: str) -> None:
+        """Set what the engine does when the process exits: no, on-failure, always or unless-stopped."""
+
+    def stop(self, container: str, grace: timedelta) -> None:
+        """Send SIGTERM, and SIGKILL after `grace`. Returns when the process has exited. It is not restarted."""
+
+    def kill(self, container: str, signal: str = "SIGKILL") -> None:
+        """Send a signal. A container that this ends is not restarted."""
+
+    def remove(self, container: str) -> None:
+        """Remove a container and its anonymous volumes, running or not."""
+
+    def logs(self, container: str, tail: int = 20) -> tuple[str, ...]:
+        """Return the last lines of output, or nothing if the container is gone."""
+
+    def stream(self, container: str) -> Iterator[str]:
+        """Yield every line of output until the process exits. A line of more than 64 KiB comes in pieces."""
+
+    def exec(self, container: str, command: Sequence[str], limit: timedelta, cancelled: threading.Event) -> int | None:
+        """Run a command in a container and return its exit code.
+
+        Returns None if it still runs after `limit`, when `cancelled` is set, and if the container does not run.
+        Raises `StageFailed` if the command cannot be started.
+        """
+
+    def tar(self, container: str, path: str) -> Iterator[bytes]:
+        """Yield a tar of a file or a folder in a container; nothing if there is none."""
+
+    def archive(self, container: str, path: str, limit: int) -> bytes | None:
+        """Return a tar of a file or a folder in a container; None if there is none or it exceeds `limit` bytes."""
+
+    def remove_leftovers(self, pipeline: str, running: Callable[[], Collection[int]] = tuple) -> None:
+        """Remove the tests, their services and networks, and the release commands that a killed run left behind.
+
+        `running` returns the runs that are in progress. Their containers and networks stay.
+        """
+
+
+class Networks(Protocol):
+    """The networks of one home: one for each pipeline, and one for each test that has services."""
+
+    def name(self, pipeline: str) -> str:
+        """Return the name of the pipeline's network."""
+
+    def ensure(self, pipeline: str, *, again: bool = False) -> IPv4Network:
+        """Create the pipeline's network if it is missing and return its addresses. Cached, unless `again`."""
+
+    def remove(self, pipeline: str) -> None:
+        """Remove the pipeline's network."""
+
+    def free_address(self, pipeline: str) -> IPv4Address:
+        """Choose an address of the pipeline's network that no container has, running or stopped.
+
+        An address is not chosen twice while others are free, so concurrent starts do not share one.
+        """
+
+    def create_private(self, pipeline: str, run: int) -> str:
+        """Create a network for the tests of one run and return its name. The engine chooses the addresses in it."""
+
+    def private(self, pipeline: str) -> dict[str, Mapping[str, str]]:
+        """Return the labels of each network that was created for a pipeline's tests, by its id."""
+
+    def remove_private(self, network: str) -> None:
+        """Remove a network that was created for tests, by its name or id."""
+
+
+class EngineConnection(Protocol):
+    """A separate connection, for builds and pulls that another thread may have to end."""
+
+    @property
+    def images(self) -> Images:
+        """The engine's images, used over this connection."""
+
+    def close(self) -> None:
+        """End what the engine does for this connection. Waiting calls raise `EngineFault`. Safe to repeat."""
+
+
+class Engine(Protocol):
+    """One container engine, as one home sees it."""
+
+    @property
+    def images(self) -> Images:
+        """Its images."""
+
+    @property
+    def containers(self) -> Containers:
+        """Its containers."""
+
+    @property
+    def networks(self) -> Networks:
+        """Its networks."""
+
+    def answers(self) -> bool:
+        """Return whether the engine answers."""
+
+    def cancellable(self) -> AbstractContextManager[EngineConnection]:
+        """Open a separate connection. Leaving the block closes it."""
+
+    def close(self) -> None:
+        """Close the connections to the engine."""
+
+    def __enter__(self) -> Self:
+        """Return the engine itself."""
+
+    def __exit__(self, *_: object) -> None:
+        """Close it."""
