@@ -1,0 +1,287 @@
+"""Containers in memory, with states, restarts, exit codes and output."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from itertools import count
+
+from pipeline.base.errors import EngineFault, StageFailed
+from pipeline.engine.container import Container, ContainerSpec
+from pipeline.engine.labels import LABEL_HOME, LABEL_PIPELINE, LABEL_ROLE, LABEL_RUN, ROLE_APP, ROLE_RELEASE, ROLE_TEST
+from pipeline.testing.fakes.faults import Faults
+from pipeline.testing.fakes.images import FakeImages
+from pipeline.testing.fakes.networks import FakeNetworks
+from pipeline.testing.fakes.program import Program
+
+_KILLED = 137
+# An engine's list gives seconds only for young processes.
+_SECONDS_SHOWN = 60
+
+
+@dataclass
+class _Process:
+    """One container and its last process."""
+
+    id: str
+    spec: ContainerSpec
+    image: str
+    program: Program
+    created_at: datetime
+    address: str
+    state: str = "created"
+    policy: str = "no"
+    process_started_at: datetime | None = None
+    exit_code: int = 0
+    oom_killed: bool = False
+    restarts: int = 0
+    stopped_by_hand: bool = False
+    lines: list[str] = field(default_factory=list)
+
+    def begin(self, now: datetime) -> None:
+        self.state, self.process_started_at, self.exit_code, self.oom_killed = "running", now, 0, False
+        self.lines.extend(self.program.lines)
+
+    def is_restarted_after(self, code: int) -> bool:
+        return self.policy in ("always", "unless-stopped") or (self.policy == "on-failure" and code != 0)
+
+
+class FakeContainers:
+    """The containers of a fake engine. `program` says what each container runs.
+
+    Besides the interface, a test ends processes, prints lines, and removes containers behind the engine's back.
+    """
+
+    def __init__(
+        self,
+        faults: Faults,
+        images: FakeImages,
+        networks: FakeNetworks,
+        *,
+        home: str,
+        program: Callable[[ContainerSpec], Program],
+        now: Callable[[], datetime],
+    ) -> None:
+        self._faults = faults
+        self._images = images
+        self._networks = networks
+        self._home = home
+        self._program = program
+        self._now = now
+        self._ids = (f"{number:064x}" for number in count(1))
+        self._changed = threading.Condition()
+        self._containers: dict[str, _Process] = {}
+
+    def of(self, pipeline: str, role: str = ROLE_APP) -> list[Container]:
+        """Return every container of a pipeline, in any state."""
+        wanted = {LABEL_HOME: self._home, LABEL_PIPELINE: pipeline, LABEL_ROLE: role}.items()
+        with self._faults.call("containers.of"), self._changed:
+            return [self._shown(c) for c in self._containers.values() if wanted <= self._labels(c).items()]
+
+    def find(self, name: str) -> Container | None:
+        """Return the container of that name, or None."""
+        with self._faults.call("containers.find"), self._changed:
+            found = self._get(name)
+            return self._shown(found) if found else None
+
+    def inspect(self, container: str) -> Container:
+        """Return one container in full. Raises `EngineFault` if it is gone."""
+        with self._faults.call("containers.inspect"), self._changed:
+            found = self._get(container)
+            if found is None:
+                raise EngineFault(f"No such container: {container}")
+            return self._shown(found, full=True)
+
+    def start(self, spec: ContainerSpec) -> str:
+        """Create and start a container and return its id."""
+        with self._faults.call("containers.start"), self._changed:
+            program = self._program(spec)
+            if self._get(spec.name):
+                raise StageFailed(f"{spec.name} cannot be started: the name is in use")
+            if not self._images.has(spec.image):
+                raise StageFailed(f"{spec.name} cannot be started: No such image: {spec.image}")
+            if program.refusal:
+                raise StageFailed(f"{spec.name} cannot be started: {program.refusal}")
+            address = spec.address or self._networks.assign(spec.network)
+            made = _Process(next(self._ids), spec, self._images.known(spec.image), program, self._now(), address)
+            self._containers[made.id] = made
+            made.begin(self._now())
+            self._end_by_program(made)
+            return made.id
+
+    def set_restart_policy(self, container: str, policy: str) -> None:
+        """Set what happens when the process exits."""
+        with self._faults.call("containers.set_restart_policy"), self._changed:
+            if found := self._get(container):
+                found.policy = policy
+
+    def stop(self, container: str, grace: timedelta) -> None:
+        """Send SIGTERM, and SIGKILL at once if the program ignores it."""
+        with self._faults.call("containers.stop"), self._changed:
+            found = self._get(container)
+            if found and self._shown(found).is_running:
+                code = found.program.on_sigterm
+                self._end(found, _KILLED if code is None else code, by_hand=True)
+
+    def kill(self, container: str, signal: str = "SIGKILL") -> None:
+        """Send a signal. One that the program ignores has no effect."""
+        with self._faults.call("containers.kill"), self._changed:
+            found = self._get(container)
+            if found and self._shown(found).is_running:
+                code = _KILLED if signal == "SIGKILL" else found.program.on_sigterm
+                if code is not None:
+                    self._end(found, code, by_hand=True)
+
+    def remove(self, container: str) -> None:
+        """Remove a container, running or not."""
+        with self._faults.call("containers.remove"):
+            self.forget(container)
+
+    def logs(self, container: str, tail: int = 20) -> tuple[str, ...]:
+        """Return the last lines of output."""
+        with self._faults.call("containers.logs"), self._changed:
+            found = self._get(container)
+            return tuple(found.lines[-tail:]) if found else ()
+
+    def stream(self, container: str) -> Iterator[str]:
+        """Yield every line of output until the process exits."""
+        heard = 0
+        while True:
+            with self._faults.call("containers.stream"), self._changed:
+                found = self._get(container)
+                lines = found.lines[heard:] if found else []
+                if not lines and (found is None or found.state != "running"):
+                    return
+                if not lines:
+                    # A daemon that dies ends the stream, so look at the faults again soon.
+                    self._changed.wait(0.01)
+            yield from lines
+            heard += len(lines)
+
+    def exec(self, container: str, command: Sequence[str], limit: timedelta, cancelled: threading.Event) -> int | None:
+        """Return the exit code that the program's `commands` have for a command."""
+        with self._faults.call("containers.exec"), self._changed:
+            found = self._get(container)
+            if found is None or found.state != "running" or cancelled.is_set():
+                return None
+            if tuple(command) not in found.program.commands:
+                raise StageFailed(f"{' '.join(command)} cannot be started: executable file not found")
+            return found.program.commands[tuple(command)]
+
+    def tar(self, container: str, path: str) -> Iterator[bytes]:
+        """Yield a tar of the program's files at a path."""
+        with self._faults.call("containers.tar"), self._changed:
+            found = self._get(container)
+            content = found.program.tar(path) if found else b""
+        if content:
+            yield content
+
+    def archive(self, container: str, path: str, limit: int) -> bytes | None:
+        """Return a tar of the program's files at a path; None if there are none or it exceeds `limit` bytes."""
+        content = b"".join(self.tar(container, path))
+        return content if 0 < len(content) <= limit else None
+
+    def remove_leftovers(self, pipeline: str, running: Callable[[], Collection[int]] = tuple) -> None:
+        """Remove what runs that are not in progress left behind of their tests and release commands."""
+        found = [*self.of(pipeline, ROLE_TEST), *self.of(pipeline, ROLE_RELEASE)]
+        networks = self._networks.private(pipeline)
+        spared = {str(run) for run in running()}
+        for container in found:
+            if container.labels.get(LABEL_RUN) not in spared:
+                self.remove(container.id)
+        for network, labels in networks.items():
+            if labels.get(LABEL_RUN) not in spared:
+                self._networks.remove_private(network)
+
+    def exit(self, container: str, code: int = 0, *, oom_killed: bool = False) -> None:
+        """End a process from inside. The restart policy applies."""
+        with self._changed:
+            self._end(self._existing(container), code, oom_killed=oom_killed)
+
+    def print(self, container: str, *lines: str) -> None:
+        """Add lines to a container's output."""
+        with self._changed:
+            self._existing(container).lines.extend(lines)
+            self._changed.notify_all()
+
+    def forget(self, container: str) -> None:
+        """Remove a container behind the engine's back. Does nothing if there is none."""
+        with self._changed:
+            if found := self._get(container):
+                del self._containers[found.id]
+                self._changed.notify_all()
+
+    def lose_all(self) -> None:
+        """End every process without a restart, as when the daemon is killed."""
+        with self._changed:
+            for found in self._containers.values():
+                if found.state == "running":
+                    found.state, found.exit_code = "exited", _KILLED
+            self._changed.notify_all()
+
+    def boot(self) -> None:
+        """Start again what the restart policies say, as when the daemon starts."""
+        with self._changed:
+            for found in self._containers.values():
+                keeps_stopped = found.stopped_by_hand and found.policy != "always"
+                if found.state == "exited" and not keeps_stopped and found.is_restarted_after(found.exit_code):
+                    found.begin(self._now())
+
+    def uses(self, image: str) -> bool:
+        """Return whether a container was made from an image."""
+        with self._changed:
+            return any(c.image == image for c in self._containers.values())
+
+    def attached(self, network: str) -> bool:
+        """Return whether a running container is in a network."""
+        with self._changed:
+            return any(c.spec.network == network and c.state == "running" for c in self._containers.values())
+
+    def _end_by_program(self, container: _Process) -> None:
+        if container.program.exit_code is not None:
+            self._end(container, container.program.exit_code)
+
+    def _end(self, container: _Process, code: int, *, oom_killed: bool = False, by_hand: bool = False) -> None:
+        container.stopped_by_hand = by_hand
+        container.state, container.exit_code, container.oom_killed = "exited", code, oom_killed
+        if not by_hand and container.is_restarted_after(code):
+            container.begin(self._now())
+            container.restarts += 1
+        self._changed.notify_all()
+
+    def _get(self, container: str) -> _Process | None:
+        return next((c for c in self._containers.values() if container in (c.id, c.spec.name)), None)
+
+    def _existing(self, container: str) -> _Process:
+        found = self._get(container)
+        if found is None:
+            raise KeyError(container)
+        return found
+
+    def _labels(self, container: _Process) -> dict[str, str]:
+        return {**container.spec.labels, LABEL_HOME: self._home}
+
+    def _shown(self, container: _Process, *, full: bool = False) -> Container:
+        """Translate a container as a list shows it, or in full as `inspect` does."""
+        running = container.state == "running"
+        age = (
+            int((self._now() - container.process_started_at).total_seconds())
+            if running and container.process_started_at
+            else None
+        )
+        return Container(
+            id=container.id,
+            name=container.spec.name,
+            state=container.state,
+            image=container.image,
+            labels=self._labels(container),
+            address=container.address,
+            created_at=container.created_at,
+            running_for=age if age is not None and age < _SECONDS_SHOWN else None,
+            exit_code=container.exit_code if full else None,
+            oom_killed=container.oom_killed if full else False,
+            process_started_at=container.process_started_at if full else None,
+            restarts=container.restarts if full else 0,
+        )

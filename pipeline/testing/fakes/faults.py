@@ -1,0 +1,114 @@
+"""Faults that a test injects into the calls of a fake."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter, defaultdict, deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from copy import copy
+
+from pipeline.base.errors import EngineFault
+
+# Seconds that a test waits for a call that hangs. Longer means that the call is never made.
+_DEADLINE = 30
+
+
+class Hang:
+    """Calls that do not return before `release`, or before the engine goes away."""
+
+    def __init__(self, changed: threading.Condition) -> None:
+        self._changed = changed
+        self.waiting = 0
+        self.released = False
+
+    def wait_until_called(self, count: int = 1) -> None:
+        """Return when `count` calls hang. Raises `AssertionError` if they are not made."""
+        with self._changed:
+            if not self._changed.wait_for(lambda: self.waiting >= count, _DEADLINE):
+                raise AssertionError(f"{self.waiting} calls hang, expected {count}")
+
+    def release(self) -> None:
+        """Let the calls continue, and all later ones pass."""
+        with self._changed:
+            self.released = True
+            self._changed.notify_all()
+
+
+class Faults:
+    """Says which calls fail, hang or lose their answer. A fake passes each of its calls through `call`.
+
+    Safe from any thread. Calls are named after their method.
+    """
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._errors: defaultdict[str, deque[Exception]] = defaultdict(deque)
+        self._lost: Counter[str] = Counter()
+        self._hangs: dict[str, Hang] = {}
+        self.away = False
+        self.parent: Faults | None = None
+        self.calls: Counter[str] = Counter()
+        """How often each method was called."""
+
+    def of_connection(self) -> Faults:
+        """Return the same faults for a separate connection, which may also go away alone."""
+        connection = copy(self)
+        connection.parent, connection.away = self, False
+        return connection
+
+    def fail(self, call: str, error: Exception, times: int = 1) -> None:
+        """Let the next calls raise `error` instead of doing anything."""
+        with self._changed:
+            self._errors[call].extend([error] * times)
+
+    def lose_answer(self, call: str, times: int = 1) -> None:
+        """Let the next calls take effect and raise `EngineFault` all the same, as if the engine had died meanwhile."""
+        with self._changed:
+            self._lost[call] += times
+
+    def hang(self, call: str) -> Hang:
+        """Let all calls wait until the returned hang is released."""
+        with self._changed:
+            self._hangs[call] = Hang(self._changed)
+            return self._hangs[call]
+
+    def go_away(self) -> None:
+        """Let every call fail, those that hang included."""
+        with self._changed:
+            self.away = True
+            self._changed.notify_all()
+
+    def come_back(self) -> None:
+        """Let calls pass again."""
+        with self._changed:
+            self.away = False
+
+    @property
+    def away(self) -> bool:
+        """True between `go_away` and `come_back`."""
+        return self.away or (self.parent is not None and self.parent.away)
+
+    @contextmanager
+    def call(self, name: str) -> Iterator[None]:
+        """Enclose the effect of one call."""
+        with self._changed:
+            self.calls[name] += 1
+            self._check_away()
+            if hang := self._hangs.get(name):
+                hang.waiting += 1
+                self._changed.notify_all()
+                self._changed.wait_for(lambda hang=hang: hang.released or self.away)  # type: ignore[misc]
+                hang.waiting -= 1
+                self._check_away()
+            if errors := self._errors[name]:
+                raise errors.popleft()
+        yield
+        with self._changed:
+            if self._lost[name]:
+                self._lost[name] -= 1
+                raise EngineFault(f"the fake engine lost the answer of {name}")
+
+    def _check_away(self) -> None:
+        if self.away:
+            raise EngineFault("the fake engine is away")

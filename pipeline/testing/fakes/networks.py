@@ -1,0 +1,90 @@
+"""Networks in memory, whose addresses are given in order."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from ipaddress import IPv4Address, IPv4Network
+from itertools import count
+
+from pipeline.base.errors import EngineFault
+from pipeline.engine.labels import LABEL_HOME, LABEL_PIPELINE, LABEL_ROLE, LABEL_RUN, ROLE_TEST
+from pipeline.testing.fakes.faults import Faults
+
+
+class FakeNetworks:
+    """The networks of a fake engine. `attached` says whether a running container is in one."""
+
+    def __init__(self, faults: Faults, *, home: str, attached: Callable[[str], bool]) -> None:
+        self._faults = faults
+        self._home = home
+        self._attached = attached
+        self._lock = threading.Lock()
+        self._subnets: dict[str, IPv4Network] = {}
+        self._free: dict[str, Iterator[IPv4Address]] = {}
+        self._private: dict[str, Mapping[str, str]] = {}
+        self._numbers = count(1)
+
+    def name(self, pipeline: str) -> str:
+        """Return the name of the pipeline's network."""
+        return f"penstock-{self._home[:6]}-{pipeline}"
+
+    def ensure(self, pipeline: str, *, again: bool = False) -> IPv4Network:
+        """Create the pipeline's network if it is missing and return its addresses."""
+        with self._faults.call("networks.ensure"), self._lock:
+            return self._create(self.name(pipeline))
+
+    def remove(self, pipeline: str) -> None:
+        """Remove the pipeline's network. Raises `EngineFault` while a running container is in it."""
+        with self._faults.call("networks.remove"):
+            self._remove(self.name(pipeline))
+
+    def free_address(self, pipeline: str) -> IPv4Address:
+        """Return the next address of the pipeline's network, each only once."""
+        with self._faults.call("networks.free_address"), self._lock:
+            self._create(self.name(pipeline))
+            return next(self._free[self.name(pipeline)])
+
+    def create_private(self, pipeline: str, run: int) -> str:
+        """Create a network for the tests of one run and return its name."""
+        with self._faults.call("networks.create_private"), self._lock:
+            name = f"{self.name(pipeline)}.test{run}.{next(self._numbers):06x}"
+            self._create(name)
+            self._private[name] = {
+                LABEL_HOME: self._home,
+                LABEL_PIPELINE: pipeline,
+                LABEL_ROLE: ROLE_TEST,
+                LABEL_RUN: str(run),
+            }
+            return name
+
+    def private(self, pipeline: str) -> dict[str, Mapping[str, str]]:
+        """Return the labels of each network that was created for a pipeline's tests."""
+        with self._faults.call("networks.private"), self._lock:
+            return {name: labels for name, labels in self._private.items() if labels[LABEL_PIPELINE] == pipeline}
+
+    def remove_private(self, network: str) -> None:
+        """Remove a network that was created for tests."""
+        with self._faults.call("networks.remove_private"):
+            self._remove(network)
+
+    def assign(self, network: str) -> str:
+        """Return an address for a container that asks for none in particular."""
+        with self._lock:
+            self._create(network)
+            return str(next(self._free[network]))
+
+    def _create(self, name: str) -> IPv4Network:
+        if name not in self._subnets:
+            self._subnets[name] = IPv4Network((f"10.99.{len(self._free)}.0", 24))
+            self._free[name] = self._subnets[name].hosts()
+            # The engine takes the first address itself.
+            next(self._free[name])
+        return self._subnets[name]
+
+    def _remove(self, name: str) -> None:
+        if self._attached(name):
+            raise EngineFault(f"network {name} has active endpoints")
+        with self._lock:
+            self._subnets.pop(name, None)
+            self._private.pop(name, None)
