@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Any, Self
 
 from pipeline.engine.docker.faults import DEFAULT_ADDRESS, TIMEOUT, translate_errors
@@ -71,11 +70,15 @@ class DockerConnection:
 
 
 def _shut_down(response: Any) -> None:
-    """Close the socket, then the response: closing the response waits for threads that read from it."""
+    """End a response that another thread may be reading. That thread gets an error and closes the response.
+
+    Closing it here would wait for the thread, or take its file away while it reads.
+    """
     from docker.errors import DockerException
     from docker.types import CancellableStream
 
-    # It may have been read to its end meanwhile. Over SSH there is no socket, and the SDK refuses.
-    with suppress(OSError, AttributeError, DockerException):
+    try:
         CancellableStream(iter(()), response).close()
-    response.close()
+    except (OSError, AttributeError, DockerException):
+        # It was read to its end meanwhile, or it comes over SSH, which has no socket to shut down.
+        response.close()

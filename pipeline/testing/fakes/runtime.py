@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from itertools import count
 
 from pipeline.base.errors import StageFailed
 from pipeline.engine.container import Container, ContainerSpec
@@ -19,8 +20,8 @@ class FakeRuntime:
     """Replicas in memory. Every image exists, except those in `missing_images`.
 
     `program` says what each replica runs; by default a process that runs until it is stopped. `faults` makes calls
-    fail, hang or lose their answer by the names of the methods. `now` gives the time. `before` is called with the name
-    of each replica that is about to be stopped or removed while it runs.
+    fail, hang or lose their answer by the names of the methods. `now` gives the time. `before_end` is called with the
+    name of each replica that is about to be stopped or removed while it runs.
     """
 
     def __init__(
@@ -36,6 +37,8 @@ class FakeRuntime:
         self._before_end = before_end
         self.faults = self._engine.faults
         self.missing_images: set[str] = set()
+        self._ports: dict[str, int] = {}
+        self._free_ports = count(20000)
 
     @property
     def specs(self) -> dict[str, ReplicaSpec]:
@@ -64,6 +67,8 @@ class FakeRuntime:
                 raise StageFailed(f"{spec.name} cannot be started: No such image: {spec.image}")
             self._engine.images.add(spec.image)
             self._specs[spec.name] = spec
+            if spec.published:
+                self._ports[spec.name] = next(self._free_ports)
             labels = {LABEL_PIPELINE: spec.pipeline, LABEL_ROLE: ROLE_APP}
             address = str(self._engine.networks.free_address(spec.pipeline))
             network = self._engine.networks.name(spec.pipeline)
@@ -140,8 +145,8 @@ class FakeRuntime:
             release=spec.release,
             template=spec.template,
             host="fake",
-            address=container.address,
-            port=spec.port,
+            address="127.0.0.1" if spec.published else container.address,
+            port=self._ports.get(spec.name, spec.port),
             running=container.is_running,
             started=container.created_at,
             grace=spec.grace,

@@ -1,0 +1,250 @@
+"""Engines and runtimes under contract, with a way to have each run a program and end it."""
+
+from __future__ import annotations
+
+import io
+import secrets
+import subprocess
+import tarfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+from pipeline.engine.container import Container, ContainerSpec
+from pipeline.engine.hosts import local_engine, local_host, runtime_on
+from pipeline.engine.interfaces import Engine
+from pipeline.engine.labels import LABEL_PIPELINE, LABEL_ROLE, ROLE_APP
+from pipeline.engine.runtime import Replica, ReplicaSpec, Runtime
+from pipeline.testing.fakes.engine import FakeEngine
+from pipeline.testing.fakes.program import Program
+from pipeline.testing.fakes.runtime import FakeRuntime
+from tests.support.waiting import until
+
+NO_SUCH_PROGRAM = ("penstock-no-such-program",)
+ENDED = 7
+"""The exit code of a process that `end` ends."""
+EXIT_3 = ("sh", "-c", "exit 3")
+READY = "ready"
+# A real container has started, or its process has exited.
+DEADLINE = 30
+
+_SCRIPT = """
+import pathlib, signal, sys
+on_sigterm, exit_code = {on_sigterm!r}, {exit_code!r}
+for path, data in {files!r}.items():
+    pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
+    pathlib.Path(path).write_bytes(data)
+signal.signal(signal.SIGTERM, signal.SIG_IGN if on_sigterm is None else lambda *_: sys.exit(on_sigterm))
+signal.signal(signal.SIGUSR1, lambda *_: sys.exit({ended}))
+print(*{lines!r}, sep="\\n", flush=True)
+while exit_code is None:
+    signal.pause()
+sys.exit(exit_code)
+"""
+
+
+class Programs:
+    """The programs of fake containers, by the command that a real one would need for the same."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, ...] | None, Program] = {NO_SUCH_PROGRAM: Program(refusal="executable not found")}
+
+    def command(self, program: Program) -> tuple[str, ...]:
+        """Return the command of a program, which prints `ready` after its own lines and has no other commands."""
+        full = replace(program, lines=(*program.lines, READY), commands={EXIT_3: 3})
+        script = _SCRIPT.format(
+            files=dict(full.files),
+            lines=full.lines,
+            exit_code=full.exit_code,
+            on_sigterm=full.on_sigterm,
+            ended=ENDED,
+        )
+        command = ("python3", "-c", script)
+        self._known[command] = full
+        return command
+
+    def of(self, spec: ContainerSpec | ReplicaSpec) -> Program:
+        """Return the program that a fake container runs."""
+        return self._known[spec.command]
+
+
+@dataclass
+class EngineUnderTest:
+    """An engine of a home of its own, whose pipeline `shop` has a network.
+
+    `end` ends a process from inside. `stall_build` returns a Dockerfile whose build does not end, and `is_stalled` says
+    from the lines of its output whether it has begun.
+    """
+
+    engine: Engine
+    image: str
+    programs: Programs
+    end: Callable[[str], None]
+    stall_build: Callable[[], str]
+    is_stalled: Callable[[list[str]], bool]
+
+    def spec(self, program: Program = Program(), **more: object) -> ContainerSpec:  # noqa: B008  # a frozen value
+        """Return the specification of a container of `shop`."""
+        wanted = ContainerSpec(
+            name=f"shop.contract.{secrets.token_hex(3)}",
+            image=self.image,
+            labels={LABEL_PIPELINE: "shop", LABEL_ROLE: ROLE_APP},
+            command=self.programs.command(program),
+            network=self.engine.networks.name("shop"),
+        )
+        return replace(wanted, **more)  # type: ignore[arg-type]
+
+    def start(self, program: Program = Program(), **more: object) -> str:  # noqa: B008  # a frozen value
+        """Start a container and return its id when it has printed all its lines."""
+        container = self.engine.containers.start(self.spec(program, **more))
+        until(lambda: READY in self.engine.containers.logs(container), "output of the container", DEADLINE)
+        return container
+
+    def exited(self, container: str) -> Container:
+        """Return a container whose process has exited."""
+        found: Container = until(lambda: self._exited(container), "an exit", DEADLINE)
+        return found
+
+    def _exited(self, container: str) -> Container | None:
+        found = self.engine.containers.inspect(container)
+        return found if found.state == "exited" else None
+
+
+@dataclass
+class RuntimeUnderTest:
+    """A runtime of a home of its own, in which `shop` is prepared. `end` ends a replica's process from inside."""
+
+    runtime: Runtime
+    image: str
+    programs: Programs
+    end: Callable[[str], None]
+    other_home: Runtime
+
+    def spec(self, program: Program = Program(), **more: object) -> ReplicaSpec:  # noqa: B008  # a frozen value
+        """Return the specification of a replica of `shop`."""
+        wanted = ReplicaSpec(
+            pipeline="shop",
+            release=4,
+            run=9,
+            template="c0ffee",
+            image=self.image,
+            port=8080,
+            name=f"shop.web.r4.{secrets.token_hex(3)}",
+            command=self.programs.command(program),
+            grace=timedelta(seconds=1.5),
+        )
+        return replace(wanted, **more)  # type: ignore[arg-type]
+
+    def start(self, program: Program = Program(), **more: object) -> str:  # noqa: B008  # a frozen value
+        """Start a replica and return its name when it has printed all its lines."""
+        spec = self.spec(program, **more)
+        self.runtime.start(spec)
+        until(lambda: READY in self.runtime.tail(spec.name), "output of the replica", DEADLINE)
+        return spec.name
+
+    def find(self, name: str, pipeline: str = "shop") -> Replica | None:
+        """Return a replica as the runtime lists it."""
+        return next((replica for replica in self.runtime.list(pipeline) if replica.name == name), None)
+
+    def running(self, name: str) -> bool:
+        """Return whether a replica runs."""
+        found = self.find(name)
+        return found is not None and found.running
+
+
+@contextmanager
+def fake_engine() -> Iterator[EngineUnderTest]:
+    """Yield a fake engine."""
+    programs = Programs()
+    engine = FakeEngine(program=programs.of)
+    engine.networks.ensure("shop")
+
+    def stall_build() -> str:
+        engine.faults.hang("images.build")
+        return "FROM app\n"
+
+    yield EngineUnderTest(
+        engine,
+        engine.images.add("app"),
+        programs,
+        end=lambda name: engine.containers.exit(name, ENDED),
+        stall_build=stall_build,
+        is_stalled=lambda _: engine.faults.calls["images.build"] > 0,
+    )
+
+
+@contextmanager
+def docker_engine(base_image: str) -> Iterator[EngineUnderTest]:
+    """Yield the Docker Engine, and remove everything of the test's home afterwards."""
+    home = secrets.token_hex(8)
+    with _cleaned(home), local_engine(home) as engine:
+        engine.networks.ensure("shop")
+        yield EngineUnderTest(
+            engine,
+            engine.images.id(base_image) or base_image,
+            Programs(),
+            end=lambda name: _signal(engine, name),
+            stall_build=lambda: f"FROM {base_image}\nRUN sleep 600\n",
+            is_stalled=lambda lines: any("Running in" in line for line in lines),
+        )
+
+
+@contextmanager
+def fake_runtime() -> Iterator[RuntimeUnderTest]:
+    """Yield a fake runtime."""
+    programs = Programs()
+    runtime = FakeRuntime(program=programs.of)
+    runtime.missing_images.add("none")
+    runtime.prepare("shop")
+    yield RuntimeUnderTest(runtime, "app", programs, lambda name: runtime.exit(name, ENDED), FakeRuntime())
+
+
+@contextmanager
+def docker_runtime_on_fake_engine() -> Iterator[RuntimeUnderTest]:
+    """Yield Docker's runtime on a fake engine."""
+    with fake_engine() as fake:
+        runtime = runtime_on(local_host(fake.engine))
+        other = FakeEngine(home="fedcba9876543210")
+        yield RuntimeUnderTest(runtime, fake.image, fake.programs, fake.end, runtime_on(local_host(other)))
+
+
+@contextmanager
+def docker_runtime(base_image: str) -> Iterator[RuntimeUnderTest]:
+    """Yield Docker's runtime on the Docker Engine."""
+    with docker_engine(base_image) as docker, local_engine(secrets.token_hex(8)) as other:
+        runtime = runtime_on(local_host(docker.engine))
+        yield RuntimeUnderTest(runtime, docker.image, docker.programs, docker.end, runtime_on(local_host(other)))
+
+
+def tar_of(dockerfile: str) -> io.BytesIO:
+    """Return a build context with nothing but a Dockerfile."""
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w") as files:
+        member = tarfile.TarInfo("Dockerfile")
+        member.size = len(dockerfile)
+        files.addfile(member, io.BytesIO(dockerfile.encode()))
+    content.seek(0)
+    return content
+
+
+def _signal(engine: Engine, name: str) -> None:
+    """End a process from inside. The engine never restarts one that it sent a signal itself."""
+    container = engine.containers.find(name) or engine.containers.inspect(name)
+    engine.containers.exec(container.id, ("sh", "-c", "kill -USR1 1"), timedelta(seconds=10), threading.Event())
+
+
+@contextmanager
+def _cleaned(home: str) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        label = f"label=penstock.home={home}"
+        for kind, force in (("container", ("-f", "-v")), ("network", ()), ("image", ("-f",))):
+            every = ("-a",) if kind == "container" else ()
+            found = subprocess.run(
+                ["docker", kind, "ls", "-q", *every, "--filter", label], capture_output=True, text=True, check=True
+            ).stdout.split()
+            if found:
+                subprocess.run(["docker", kind, "rm", *force, *found], capture_output=True, check=False)

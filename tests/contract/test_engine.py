@@ -1,0 +1,277 @@
+"""Every engine keeps the contract of `Engine`."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import timedelta
+from functools import partial
+
+import pytest
+
+from pipeline.base.errors import EngineFault, StageFailed
+from pipeline.engine.labels import LABEL_HOME, LABEL_PIPELINE, LABEL_ROLE, LABEL_RUN, ROLE_TEST
+from pipeline.testing.fakes.program import Program
+from tests.contract.engines import (
+    DEADLINE,
+    ENDED,
+    EXIT_3,
+    NO_SUCH_PROGRAM,
+    READY,
+    EngineUnderTest,
+    docker_engine,
+    fake_engine,
+    tar_of,
+)
+from tests.support.waiting import until
+
+NEVER = threading.Event()
+SECOND = timedelta(seconds=1)
+
+
+@pytest.fixture(params=["fake", pytest.param("docker", marks=pytest.mark.docker)])
+def tested(request: pytest.FixtureRequest, base_image: str) -> Iterator[EngineUnderTest]:
+    """One engine."""
+    with fake_engine() if request.param == "fake" else docker_engine(base_image) as tested:
+        yield tested
+
+
+def test_a_started_container_is_listed_as_it_was_asked_for(tested: EngineUnderTest) -> None:
+    """It runs, in the network and at the address of its specification, with its labels and the home's."""
+    networks, containers = tested.engine.networks, tested.engine.containers
+    address = networks.free_address("shop")
+    spec = tested.spec(address=str(address))
+    container = containers.start(spec)
+    (listed,) = containers.for_pipeline("shop")
+    assert (listed.id, listed.name, listed.image, listed.address) == (container, spec.name, tested.image, str(address))
+    assert listed.is_running
+    assert {**spec.labels, LABEL_HOME: listed.labels[LABEL_HOME]}.items() <= listed.labels.items()
+    assert containers.find(spec.name) == replace(listed, running_for=containers.find(spec.name).running_for)  # type: ignore[union-attr]
+    assert containers.for_pipeline("shop", ROLE_TEST) == []
+    assert containers.for_pipeline("other") == []
+
+
+def test_a_container_that_exited_tells_how(tested: EngineUnderTest) -> None:
+    """Its exit code and its last lines stay until it is removed."""
+    container = tested.start(Program(lines=("one", "two"), exit_code=3))
+    found = tested.exited(container)
+    assert (found.exit_code, found.oom_killed, found.restarts) == (3, False, 0)
+    assert tested.engine.containers.logs(container) == ("one", "two", READY)
+    assert tested.engine.containers.logs(container, tail=2) == ("two", READY)
+
+
+def test_sigterm_stops_a_container_that_handles_it(tested: EngineUnderTest) -> None:
+    """The exit code is its own. Stopping it again changes nothing."""
+    container = tested.start(Program(on_sigterm=5))
+    tested.engine.containers.stop(container, timedelta(seconds=20))
+    tested.engine.containers.stop(container, timedelta(seconds=20))
+    found = tested.engine.containers.inspect(container)
+    assert (found.state, found.exit_code) == ("exited", 5)
+
+
+def test_sigkill_ends_a_container_after_its_grace(tested: EngineUnderTest) -> None:
+    """Its exit code says so."""
+    container = tested.start(Program(on_sigterm=None))
+    tested.engine.containers.stop(container, SECOND)
+    found = tested.engine.containers.inspect(container)
+    assert (found.state, found.exit_code) == ("exited", 137)
+
+
+def test_a_container_is_restarted_only_with_a_policy(tested: EngineUnderTest) -> None:
+    """Without one it stays exited. With one it runs again at the same address, and the restart is counted."""
+    containers = tested.engine.containers
+    without = tested.start()
+    tested.end(without)
+    assert tested.exited(without).exit_code == ENDED
+
+    container = tested.start()
+    before = containers.inspect(container)
+    containers.set_restart_policy(container, "always")
+    tested.end(container)
+    until(lambda: containers.inspect(container).restarts == 1, "a restart", DEADLINE)
+    until(lambda: containers.inspect(container).state == "running", "the restarted process", DEADLINE)
+    after = containers.inspect(container)
+    assert after.address == before.address
+    assert after.process_started_at is not None
+    assert before.process_started_at is not None
+    assert after.process_started_at >= before.process_started_at
+
+
+@pytest.mark.parametrize("how", ["stop", "kill"])
+def test_a_container_that_is_stopped_is_not_restarted(tested: EngineUnderTest, how: str) -> None:
+    """Whatever its policy is."""
+    containers = tested.engine.containers
+    container = tested.start()
+    containers.set_restart_policy(container, "always")
+    if how == "stop":
+        containers.stop(container, timedelta(seconds=20))
+    else:
+        containers.kill(container)
+    assert tested.exited(container).restarts == 0
+
+
+def test_a_removed_container_is_gone(tested: EngineUnderTest) -> None:
+    """Everything but `inspect` does nothing for it, and its name is free."""
+    containers = tested.engine.containers
+    spec = tested.spec()
+    container = containers.start(spec)
+    containers.remove(container)
+    containers.remove(container)
+    containers.stop(container, SECOND)
+    containers.kill(container)
+    containers.set_restart_policy(container, "always")
+    assert containers.find(spec.name) is None
+    assert containers.for_pipeline("shop") == []
+    assert containers.logs(container) == ()
+    with pytest.raises(EngineFault):
+        containers.inspect(container)
+    containers.start(spec)
+
+
+def test_what_cannot_be_started_leaves_nothing(tested: EngineUnderTest) -> None:
+    """A program or an image that does not exist is the fault of the user's files."""
+    for spec in (tested.spec(command=NO_SUCH_PROGRAM), tested.spec(image="penstock/no-such-image:1")):
+        with pytest.raises(StageFailed, match=f"{spec.name} cannot be started: "):
+            tested.engine.containers.start(spec)
+        assert tested.engine.containers.find(spec.name) is None
+
+
+def test_a_name_is_given_once(tested: EngineUnderTest) -> None:
+    """The second start of a name fails and leaves the first container alone."""
+    spec = tested.spec()
+    container = tested.engine.containers.start(spec)
+    with pytest.raises(StageFailed):
+        tested.engine.containers.start(spec)
+    assert tested.engine.containers.inspect(container).is_running
+
+
+def test_a_stream_has_every_line_and_ends_with_the_process(tested: EngineUnderTest) -> None:
+    """It begins with the first line, however late it is opened."""
+    container = tested.start(Program(lines=("one", "two")))
+    with ThreadPoolExecutor(1) as pool:
+        lines = pool.submit(lambda: list(tested.engine.containers.stream(container)))
+        tested.engine.containers.stop(container, timedelta(seconds=20))
+        assert lines.result(DEADLINE) == ["one", "two", READY]
+
+
+def test_a_command_runs_in_a_container(tested: EngineUnderTest) -> None:
+    """It has an exit code, none in a container that does not run, and may not exist."""
+    containers = tested.engine.containers
+    container = tested.start()
+    assert containers.exec(container, EXIT_3, timedelta(seconds=20), NEVER) == 3
+    with pytest.raises(StageFailed):
+        containers.exec(container, NO_SUCH_PROGRAM, timedelta(seconds=20), NEVER)
+    containers.stop(container, timedelta(seconds=20))
+    assert containers.exec(container, EXIT_3, timedelta(seconds=20), NEVER) is None
+
+
+def test_files_are_read_out_of_a_container(tested: EngineUnderTest) -> None:
+    """Also after it has exited. Nothing comes for a path that does not exist, or from more than the limit."""
+    containers = tested.engine.containers
+    container = tested.start(Program(exit_code=0, files={"/kept/report/a.xml": b"<a/>"}))
+    tested.exited(container)
+    content = b"".join(containers.tar(container, "/kept/report"))
+    with tarfile.open(fileobj=io.BytesIO(content)) as tar:
+        assert [m.name for m in tar if m.isreg()] == ["report/a.xml"]
+    assert containers.archive(container, "/kept/report", 10**6) is not None
+    assert containers.archive(container, "/kept/report", 100) is None
+    assert list(containers.tar(container, "/kept/nothing")) == []
+
+
+def test_leftovers_of_runs_that_ended_are_removed(tested: EngineUnderTest) -> None:
+    """Test containers and networks go, except those of runs in progress. Replicas stay."""
+    containers, networks = tested.engine.containers, tested.engine.networks
+    replica = tested.start()
+    for run in (1, 2):
+        labels = {LABEL_PIPELINE: "shop", LABEL_ROLE: ROLE_TEST, LABEL_RUN: str(run)}
+        tested.start(labels=labels, network=networks.create_private("shop", run))
+    containers.remove_leftovers("shop", lambda: [2])
+    assert [c.labels[LABEL_RUN] for c in containers.for_pipeline("shop", ROLE_TEST)] == ["2"]
+    assert [labels[LABEL_RUN] for labels in networks.private("shop").values()] == ["2"]
+    assert [c.id for c in containers.for_pipeline("shop")] == [replica]
+    containers.remove_leftovers("shop")
+    assert containers.for_pipeline("shop", ROLE_TEST) == []
+    assert networks.private("shop") == {}
+
+
+def test_an_image_is_built_tagged_and_removed(tested: EngineUnderTest, base_image: str) -> None:
+    """It carries the labels, and stays while a container is made from it."""
+    images, lines = tested.engine.images, list[str]()
+    tag = "penstock/contract:1"
+    image = images.build(
+        tar_of(f"FROM {base_image}\n"),
+        dockerfile="Dockerfile",
+        tag=tag,
+        args={},
+        labels={LABEL_PIPELINE: "shop", LABEL_RUN: "7"},
+        tell=lines.append,
+    )
+    images.tag(image, "penstock/contract:2")
+    assert images.id(tag) == images.id("penstock/contract:2") == images.id(image) == image
+    assert images.for_pipeline("shop") == {image: "7"}
+    assert images.for_pipeline("other") == {}
+    assert images.size(image) > 0
+    assert images.healthcheck(image) is None
+    assert any(line.startswith("Step 1/") for line in lines)
+    container = tested.engine.containers.start(tested.spec(image=image))
+    assert not images.remove(image)
+    tested.engine.containers.remove(container)
+    assert images.remove(image)
+    assert images.remove(image)
+    assert images.id(image) is None
+
+
+def test_an_image_that_no_registry_has_cannot_be_pulled(tested: EngineUnderTest) -> None:
+    """A registry that does not answer is a fault of the system."""
+    with pytest.raises(EngineFault):
+        tested.engine.images.pull("127.0.0.1:1/penstock/none:1")
+
+
+def test_a_dockerignore_leaves_files_out(tested: EngineUnderTest) -> None:
+    """By their names, by a glob and below a folder."""
+    ignores = tested.engine.images.ignores("secret.txt\nbuild\n*.log\n")
+    paths = ("secret.txt", "build/app.o", "run.log", "app.py")
+    assert [path for path in paths if ignores(path)] == ["secret.txt", "build/app.o", "run.log"]
+
+
+def test_a_build_ends_when_its_connection_is_closed(tested: EngineUnderTest) -> None:
+    """The thread that waits for it gets an error, and closing again does nothing."""
+    context, lines = tar_of(tested.stall_build()), list[str]()
+    with tested.engine.cancellable() as connection, ThreadPoolExecutor(1) as pool:
+        build = partial(connection.images.build, context, dockerfile="Dockerfile", tag="penstock/contract:3")
+        built = pool.submit(build, args={}, labels={}, tell=lines.append)
+        until(lambda: tested.is_stalled(lines), "the begin of the build", DEADLINE)
+        connection.close()
+        connection.close()
+        with pytest.raises(EngineFault):
+            built.result(DEADLINE)
+
+
+def test_a_pipeline_has_one_network(tested: EngineUnderTest) -> None:
+    """It keeps its addresses until it is removed, and removing it again does nothing."""
+    networks = tested.engine.networks
+    assert networks.ensure("shop") == networks.ensure("shop", again=True)
+    networks.remove("shop")
+    networks.remove("shop")
+    assert networks.ensure("shop", again=True).num_addresses > 2
+
+
+def test_no_address_is_given_twice(tested: EngineUnderTest) -> None:
+    """To sixteen starts at once, or while the container that has it is stopped."""
+    containers, networks = tested.engine.containers, tested.engine.networks
+    stopped = containers.start(tested.spec(address=str(networks.free_address("shop"))))
+    containers.stop(stopped, SECOND)
+    subnet = networks.ensure("shop")
+    with ThreadPoolExecutor(16) as pool:
+        given = list(pool.map(lambda _: networks.free_address("shop"), range(16)))
+    assert len({*map(str, given), containers.inspect(stopped).address}) == 17
+    assert all(address in subnet for address in given)
+
+
+def test_an_engine_that_runs_answers(tested: EngineUnderTest) -> None:
+    """As long as it does."""
+    assert tested.engine.answers()

@@ -1,0 +1,196 @@
+"""Every runtime keeps the contract of `Runtime`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import pytest
+
+from pipeline.base.errors import StageFailed
+from pipeline.engine.runtime import RestartPolicy, StopResult
+from pipeline.testing.fakes.program import Program
+from tests.contract.engines import (
+    DEADLINE,
+    ENDED,
+    NO_SUCH_PROGRAM,
+    READY,
+    RuntimeUnderTest,
+    docker_runtime,
+    docker_runtime_on_fake_engine,
+    fake_runtime,
+)
+from tests.support.waiting import until
+
+GRACE = timedelta(seconds=20)
+
+
+@pytest.fixture(params=["fake", "docker-on-fake-engine", pytest.param("docker", marks=pytest.mark.docker)])
+def tested(request: pytest.FixtureRequest, base_image: str) -> Iterator[RuntimeUnderTest]:
+    """One runtime."""
+    makers = {
+        "fake": fake_runtime,
+        "docker-on-fake-engine": docker_runtime_on_fake_engine,
+        "docker": lambda: docker_runtime(base_image),
+    }
+    with makers[request.param]() as tested:
+        yield tested
+
+
+def test_a_started_replica_is_listed_as_it_was_asked_for(tested: RuntimeUnderTest) -> None:
+    """With its service, release, template, port and grace. Another pipeline's list does not have it."""
+    name = tested.start()
+    found = tested.find(name)
+    assert found is not None
+    assert (found.service, found.release, found.template, found.port) == ("web", 4, "c0ffee", 8080)
+    assert (found.running, found.grace) == (True, timedelta(seconds=1.5))
+    assert found.address
+    assert tested.runtime.list("other") == ()
+
+
+def test_a_replica_of_another_service_says_so(tested: RuntimeUnderTest) -> None:
+    """Both services are in the pipeline's list."""
+    names = tested.start(), tested.start(service="worker")
+    services = {name: found.service for name in names if (found := tested.find(name))}
+    assert services == dict(zip(names, ("web", "worker"), strict=True))
+
+
+def test_a_replica_of_another_home_is_not_touched(tested: RuntimeUnderTest) -> None:
+    """The other home neither lists nor removes it."""
+    name = tested.start()
+    assert tested.other_home.list("shop") == ()
+    assert tested.other_home.stop(name, GRACE) is StopResult.NOT_RUNNING
+    tested.other_home.remove(name)
+    assert tested.running(name)
+
+
+def test_a_repeated_start_leaves_a_running_replica_alone(tested: RuntimeUnderTest) -> None:
+    """Its process is the same."""
+    name = tested.start()
+    before = tested.runtime.ended(name)
+    tested.runtime.start(tested.spec(name=name))
+    assert tested.runtime.ended(name) == before
+    assert len(tested.runtime.list("shop")) == 1
+
+
+def test_a_repeated_start_replaces_a_replica_that_exited(tested: RuntimeUnderTest) -> None:
+    """As after a start that was cut short."""
+    name = tested.start(Program(exit_code=3))
+    until(lambda: not tested.running(name), "an exit", DEADLINE)
+    tested.runtime.start(tested.spec(name=name))
+    assert tested.running(name)
+    assert len(tested.runtime.list("shop")) == 1
+
+
+def test_what_cannot_be_started_leaves_nothing(tested: RuntimeUnderTest) -> None:
+    """A program or an image that does not exist is the fault of the user's files."""
+    for spec in (tested.spec(command=NO_SUCH_PROGRAM), tested.spec(image="none")):
+        with pytest.raises(StageFailed, match=f"{spec.name} cannot be started: "):
+            tested.runtime.start(spec)
+    assert tested.runtime.list("shop") == ()
+
+
+def test_sixteen_starts_at_once_get_addresses_of_their_own(tested: RuntimeUnderTest) -> None:
+    """All of them run."""
+    with ThreadPoolExecutor(16) as pool:
+        names = set(pool.map(lambda _: tested.start(), range(16)))
+    found = tested.runtime.list("shop")
+    assert {replica.name for replica in found} == names
+    assert len({replica.address for replica in found}) == 16
+
+
+def test_a_published_replica_is_reached_at_a_port_of_its_own(tested: RuntimeUnderTest) -> None:
+    """At the host's address, not at the container's."""
+    names = [tested.start(published=True) for _ in range(2)]
+    found = [replica for name in names if (replica := tested.find(name))]
+    assert {replica.address for replica in found} == {"127.0.0.1"}
+    assert len({replica.port for replica in found} - {8080}) == 2
+
+
+@pytest.mark.parametrize(
+    ("program", "grace", "result"),
+    [
+        (Program(on_sigterm=0), GRACE, StopResult.TERMINATED),
+        (Program(on_sigterm=None), timedelta(seconds=1), StopResult.KILLED),
+        (Program(exit_code=0), GRACE, StopResult.NOT_RUNNING),
+    ],
+    ids=["handles SIGTERM", "ignores SIGTERM", "has exited"],
+)
+def test_stopping_says_what_it_took(
+    tested: RuntimeUnderTest, program: Program, grace: timedelta, result: StopResult
+) -> None:
+    """The replica does not run afterwards, and stopping it again does nothing."""
+    name = tested.start(program)
+    if result is StopResult.NOT_RUNNING:
+        until(lambda: not tested.running(name), "an exit", DEADLINE)
+    assert tested.runtime.stop(name, grace) is result
+    assert not tested.running(name)
+    assert tested.runtime.stop(name, grace) is StopResult.NOT_RUNNING
+
+
+def test_a_replica_is_restarted_only_with_a_policy(tested: RuntimeUnderTest) -> None:
+    """It keeps its address, and its restarts are counted. Without a policy its exit code can be read."""
+    without, name = tested.start(), tested.start()
+    before = tested.find(name)
+    assert before is not None
+    tested.runtime.set_restart_policy(name, RestartPolicy.ALWAYS)
+    tested.end(without)
+    tested.end(name)
+
+    def restarted() -> bool:
+        end = tested.runtime.ended(name)
+        return end is not None and end.restarts == 1 and tested.running(name)
+
+    until(restarted, "a restart", DEADLINE)
+    after, end = tested.find(name), tested.runtime.ended(name)
+    assert after is not None
+    assert end is not None
+    assert (after.address, after.port, end.exit_code) == (before.address, before.port, None)
+    until(lambda: not tested.running(without), "an exit", DEADLINE)
+    exited = tested.runtime.ended(without)
+    assert exited is not None
+    assert (exited.exit_code, exited.oom_killed, exited.restarts) == (ENDED, False, 0)
+
+
+@pytest.mark.parametrize("policy", RestartPolicy)
+def test_a_stopped_replica_is_not_restarted(tested: RuntimeUnderTest, policy: RestartPolicy) -> None:
+    """No policy applies to a stop."""
+    name = tested.start()
+    tested.runtime.set_restart_policy(name, policy)
+    tested.runtime.stop(name, GRACE)
+    end = tested.runtime.ended(name)
+    assert end is not None
+    assert (end.restarts, tested.running(name)) == (0, False)
+
+
+def test_a_removed_replica_is_gone(tested: RuntimeUnderTest) -> None:
+    """Every call may be repeated for it, and its name can be used again."""
+    name = tested.start()
+    tested.runtime.list("shop")
+    tested.runtime.remove(name)
+    tested.runtime.remove(name)
+    tested.runtime.set_restart_policy(name, RestartPolicy.ALWAYS)
+    assert tested.runtime.list("shop") == ()
+    assert tested.runtime.stop(name, GRACE) is StopResult.NOT_RUNNING
+    assert tested.runtime.ended(name) is None
+    assert tested.runtime.tail(name) == ()
+    tested.runtime.start(tested.spec(name=name))
+    tested.runtime.remove(name)
+    assert tested.runtime.list("shop") == ()
+
+
+def test_the_last_lines_of_a_replica(tested: RuntimeUnderTest) -> None:
+    """As many as are asked for, also after it has exited."""
+    name = tested.start(Program(lines=("one", "two"), exit_code=3))
+    assert tested.runtime.tail(name) == ("one", "two", READY)
+    assert tested.runtime.tail(name, 2) == ("two", READY)
+
+
+def test_clearing_and_preparing_may_be_repeated(tested: RuntimeUnderTest) -> None:
+    """A pipeline that was cleared can be prepared again."""
+    tested.runtime.clear("shop")
+    tested.runtime.clear("shop")
+    tested.runtime.prepare("shop")
+    tested.runtime.prepare("shop")
+    assert tested.running(tested.start())
