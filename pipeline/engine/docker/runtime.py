@@ -78,14 +78,13 @@ class DockerRuntime:
             return StopResult.NOT_RUNNING
         self._containers.stop(before.id, grace)
         after = self._inspect(name)
-        killed = after is not None and after.exit_code == _KILLED and not after.oom_killed
+        killed = after is not None and after.exit_code == _KILLED
         return StopResult.KILLED if killed else StopResult.TERMINATED
 
     def remove(self, name: str) -> None:
         """Remove a replica's container and its anonymous volumes."""
         if container := self._id(name):
             self._containers.remove(container)
-            self._ids.pop(name, None)
 
     def ended(self, name: str) -> ReplicaEnd | None:
         """Return how the replica's last process ended, or None if its container is gone."""

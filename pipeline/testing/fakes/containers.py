@@ -229,6 +229,11 @@ class FakeContainers:
                 if found.state == "exited" and not keeps_stopped and found.is_restarted_after(found.exit_code):
                     found.begin(self._now())
 
+    def running(self) -> frozenset[str]:
+        """Return the names of the containers that run, without a call of the engine."""
+        with self._changed:
+            return frozenset(c.spec.name for c in self._containers.values() if c.state == "running")
+
     def uses(self, image: str) -> bool:
         """Return whether a container was made from an image."""
         with self._changed:

@@ -14,6 +14,10 @@ from pipeline.base.errors import EngineFault
 _DEADLINE = 30
 
 
+class _Lost:
+    """The outcome of a call that takes effect and loses its answer."""
+
+
 class Hang:
     """Calls that do not return before `release`, or before the engine goes away."""
 
@@ -43,9 +47,8 @@ class Faults:
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._errors: defaultdict[str, deque[Exception]] = defaultdict(deque)
-        self._lost: Counter[str] = Counter()
-        self._hangs: dict[str, Hang] = {}
+        self._outcomes: defaultdict[str, deque[Exception | _Lost | None]] = defaultdict(deque)
+        self._hangs: dict[tuple[str, bool], Hang] = {}
         self.away = False
         self.parent: Faults | None = None
         self.calls: Counter[str] = Counter()
@@ -57,21 +60,26 @@ class Faults:
         connection.parent, connection.away = self, False
         return connection
 
-    def fail(self, call: str, error: Exception, times: int = 1) -> None:
-        """Let the next calls raise `error` instead of doing anything."""
+    def fail(self, call: str, error: Exception, *, times: int = 1, after: int = 0) -> None:
+        """Let calls raise `error` instead of doing anything, after the next `after` ones have passed."""
         with self._changed:
-            self._errors[call].extend([error] * times)
+            self._outcomes[call].extend([None] * after + [error] * times)
 
-    def lose_answer(self, call: str, times: int = 1) -> None:
-        """Let the next calls take effect and raise `EngineFault` all the same, as if the engine had died meanwhile."""
+    def lose_answer(self, call: str, *, after: int = 0) -> None:
+        """Let a call take effect and raise `EngineFault` all the same, as if the engine had died meanwhile."""
         with self._changed:
-            self._lost[call] += times
+            self._outcomes[call].extend([*[None] * after, _Lost()])
 
-    def hang(self, call: str) -> Hang:
-        """Let all calls wait until the returned hang is released."""
+    def clear(self) -> None:
+        """Let all calls pass that were to fail."""
         with self._changed:
-            self._hangs[call] = Hang(self._changed)
-            return self._hangs[call]
+            self._outcomes.clear()
+
+    def hang(self, call: str, *, late: bool = False) -> Hang:
+        """Let all calls wait until the returned hang is released; `late`, when they have taken effect already."""
+        with self._changed:
+            self._hangs[call, late] = Hang(self._changed)
+            return self._hangs[call, late]
 
     def go_away(self) -> None:
         """Let every call fail, those that hang included."""
@@ -95,19 +103,23 @@ class Faults:
         with self._changed:
             self.calls[name] += 1
             self._check_away()
-            if hang := self._hangs.get(name):
-                hang.waiting += 1
-                self._changed.notify_all()
-                self._changed.wait_for(lambda hang=hang: hang.released or self.away)  # type: ignore[misc]
-                hang.waiting -= 1
-                self._check_away()
-            if errors := self._errors[name]:
-                raise errors.popleft()
+            self._wait(name, late=False)
+            outcome = self._outcomes[name].popleft() if self._outcomes[name] else None
+        if isinstance(outcome, Exception):
+            raise outcome
         yield
         with self._changed:
-            if self._lost[name]:
-                self._lost[name] -= 1
-                raise EngineFault(f"the fake engine lost the answer of {name}")
+            self._wait(name, late=True)
+        if outcome:
+            raise EngineFault(f"the fake engine lost the answer of {name}")
+
+    def _wait(self, name: str, *, late: bool) -> None:
+        if hang := self._hangs.get((name, late)):
+            hang.waiting += 1
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: hang.released or self.away)
+            hang.waiting -= 1
+            self._check_away()
 
     def _check_away(self) -> None:
         if self.away:

@@ -37,8 +37,15 @@ class FakeRuntime:
         self._before_end = before_end
         self.faults = self._engine.faults
         self.missing_images: set[str] = set()
+        self.policies: dict[str, RestartPolicy] = {}
+        """The restart policy of each replica that was given one."""
         self._ports: dict[str, int] = {}
         self._free_ports = count(20000)
+
+    @property
+    def running(self) -> frozenset[str]:
+        """The names of the replicas that run, without a call of the runtime."""
+        return self._containers.running()
 
     @property
     def specs(self) -> dict[str, ReplicaSpec]:
@@ -78,6 +85,7 @@ class FakeRuntime:
         """Set what happens when the replica's process exits."""
         with self.faults.call("set_restart_policy"):
             self._containers.set_restart_policy(name, policy)
+            self.policies[name] = policy
 
     def stop(self, name: str, grace: timedelta) -> StopResult:
         """End a replica by SIGTERM, or by SIGKILL at once if its program ignores that."""

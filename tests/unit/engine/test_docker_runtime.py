@@ -1,0 +1,129 @@
+"""Docker's runtime on a fake engine: containers of earlier versions, other hosts, and faults in the middle."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from pipeline.base.errors import EngineFault, StageFailed
+from pipeline.engine.container import ContainerSpec, PublishedPort
+from pipeline.engine.docker.runtime import DockerRuntime
+from pipeline.engine.hosts import local_host
+from pipeline.engine.labels import (
+    LABEL_GRACE,
+    LABEL_PIPELINE,
+    LABEL_PORT,
+    LABEL_RELEASE,
+    LABEL_ROLE,
+    LABEL_TEMPLATE,
+    ROLE_APP,
+)
+from pipeline.engine.runtime import ReplicaSpec, StopResult
+from pipeline.testing.fakes.engine import FakeEngine
+from pipeline.testing.fakes.program import Program
+
+SPEC = ReplicaSpec(
+    pipeline="shop", release=2, run=5, template="c0ffee", image="app", port=8080, name="shop.web.r2.aaaaaa"
+)
+# The labels of a container that a version without services started.
+FORMER = {
+    LABEL_PIPELINE: "shop",
+    LABEL_ROLE: ROLE_APP,
+    LABEL_RELEASE: "1",
+    LABEL_TEMPLATE: "decade",
+    LABEL_GRACE: "2.5",
+}
+
+
+@pytest.fixture
+def engine() -> FakeEngine:
+    """An engine that has the image."""
+    engine = FakeEngine()
+    engine.images.add("app")
+    return engine
+
+
+@pytest.fixture
+def runtime(engine: FakeEngine) -> DockerRuntime:
+    """A runtime on this machine."""
+    return DockerRuntime(local_host(engine))
+
+
+def test_a_container_of_an_earlier_version_is_a_replica_of_web(engine: FakeEngine, runtime: DockerRuntime) -> None:
+    """It keeps its old name, and its port is unknown."""
+    engine.containers.start(ContainerSpec("shop.r1.bbbbbb", "app", FORMER, network="n"))
+    (found,) = runtime.list("shop")
+    assert (found.name, found.service, found.release, found.template) == ("shop.r1.bbbbbb", "web", 1, "decade")
+    assert (found.port, found.grace) == (0, timedelta(seconds=2.5))
+
+
+def test_a_published_container_of_an_earlier_version_is_reached_at_its_port(
+    engine: FakeEngine, runtime: DockerRuntime
+) -> None:
+    """The label has the port of the host."""
+    engine.containers.start(ContainerSpec("shop.r1.bbbbbb", "app", {**FORMER, LABEL_PORT: "23456"}, network="n"))
+    (found,) = runtime.list("shop")
+    assert (found.address, found.port) == ("127.0.0.1", 23456)
+
+
+def test_a_host_whose_bridges_are_not_routed_publishes_every_replica() -> None:
+    """It binds the port to its own address, and the balancer reaches it at another."""
+    started: list[ContainerSpec] = []
+    engine = FakeEngine(program=lambda spec: started.append(spec) or Program())  # type: ignore[func-returns-value]
+    engine.images.add("app")
+    host = replace(local_host(engine), name="b", publish_on="10.0.0.2", reach_at="192.0.2.2", routes_bridges=False)
+    runtime = DockerRuntime(host)
+    runtime.start(SPEC)
+    (found,) = runtime.list("shop")
+    assert started[0].published == PublishedPort(8080, "10.0.0.2", found.port)
+    assert (found.host, found.address) == ("b", "192.0.2.2")
+
+
+def test_a_start_whose_answer_is_lost_is_found_again(engine: FakeEngine, runtime: DockerRuntime) -> None:
+    """The repeated start leaves the replica alone."""
+    engine.faults.lose_answer("containers.start")
+    with pytest.raises(EngineFault):
+        runtime.start(SPEC)
+    (found,) = runtime.list("shop")
+    runtime.start(SPEC)
+    assert runtime.list("shop") == (found,)
+
+
+def test_a_start_that_fails_is_not_repeated(engine: FakeEngine, runtime: DockerRuntime) -> None:
+    """Unless a container of this home has its name: another home's is not replaced."""
+    engine.faults.fail("containers.start", StageFailed("the name is in use"))
+    with pytest.raises(StageFailed, match="the name is in use"):
+        runtime.start(SPEC)
+    assert engine.faults.calls["containers.start"] == 1
+
+
+def test_a_name_that_is_used_again_is_another_container(engine: FakeEngine, runtime: DockerRuntime) -> None:
+    """Also if another program removed the first one."""
+    runtime.start(SPEC)
+    runtime.list("shop")
+    engine.containers.forget(SPEC.name)
+    runtime.start(SPEC)
+    assert runtime.stop(SPEC.name, timedelta(seconds=1)) is StopResult.TERMINATED
+
+
+def test_a_replica_that_is_removed_during_a_stop_is_no_error(engine: FakeEngine, runtime: DockerRuntime) -> None:
+    """An engine that is away is one."""
+    runtime.start(SPEC)
+    runtime.list("shop")
+    engine.containers.forget(SPEC.name)
+    assert runtime.stop(SPEC.name, timedelta(seconds=1)) is StopResult.NOT_RUNNING
+    assert runtime.ended(SPEC.name) is None
+    engine.faults.go_away()
+    with pytest.raises(EngineFault):
+        runtime.ended(SPEC.name)
+
+
+def test_a_replica_that_was_killed_for_its_memory_says_so(engine: FakeEngine, runtime: DockerRuntime) -> None:
+    """Its exit code alone is that of any SIGKILL."""
+    runtime.start(SPEC)
+    engine.containers.exit(SPEC.name, 137, oom_killed=True)
+    end = runtime.ended(SPEC.name)
+    assert end is not None
+    assert (end.exit_code, end.oom_killed) == (137, True)
