@@ -20,9 +20,9 @@ _IN_MEMORY = 16 * 2**20
 def build_context(
     snapshot: Snapshot, folder: str, dockerfile: str, ignored: Callable[[str], bool], limit: int
 ) -> Iterator[IO[bytes]]:
-    """The context as a file at its start. Raises `StageFailed` for one of more than `limit` bytes.
+    """Yield the context as a file. `ignored` says which paths are left out. Raises `StageFailed` above `limit` bytes.
 
-    Every file has the time of the commit: the builder's cache looks at it, and a fresh checkout has none.
+    Every file has the time of the commit, which the builder's cache compares.
     """
     always = {dockerfile, ".dockerignore"}
     with tempfile.SpooledTemporaryFile(_IN_MEMORY) as file:

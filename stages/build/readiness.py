@@ -1,4 +1,4 @@
-"""Whether a service may be used, asked once."""
+"""Checks of whether a test service is ready."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from pipeline.config.steps import TestService
 from pipeline.engine.interfaces import Engine
 from pipeline.engine.task import Task
 
-# Seconds that one question may take over the network, and as a command.
+# The limits of one check, in seconds over the network and as a duration for a command.
 _ANSWER = 2
 _COMMAND = timedelta(seconds=10)
 
 
 def probe(engine: Engine, task: Task, service: TestService, cancelled: threading.Event) -> Callable[[], bool]:
-    """What asks `task` whether it is ready.
+    """Return the check that says whether `task` is ready.
 
-    The image's HEALTHCHECK is asked by us too: Docker asks for the first time after its interval, by default 30 s.
+    The image's HEALTHCHECK is also run from here, because Docker runs it only after its interval, by default 30 s.
     """
     readiness = service.readiness
     if readiness.tcp is not None:
@@ -36,7 +36,7 @@ def probe(engine: Engine, task: Task, service: TestService, cancelled: threading
 
 
 def accepts(address: str, port: int) -> bool:
-    """Whether somebody takes connections there."""
+    """Return whether a program accepts connections there."""
     try:
         socket.create_connection((address, port), _ANSWER).close()
     except OSError:
@@ -45,7 +45,7 @@ def accepts(address: str, port: int) -> bool:
 
 
 def answers(address: str, port: int, path: str) -> bool:
-    """Whether a GET is answered with 2xx or 3xx."""
+    """Return whether the response to a GET is 2xx or 3xx."""
     connection = http.client.HTTPConnection(address, port, timeout=_ANSWER)
     try:
         connection.request("GET", path)

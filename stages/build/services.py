@@ -1,4 +1,4 @@
-"""What runs beside the tests: databases, queues, other people's services. It comes before them and leaves with them."""
+"""The services that run beside the tests, such as databases. They start before the tests and are removed with them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _LOOK = timedelta(seconds=0.05)
 
 
 class Services:
-    """The services of one try of the tests, in a network of its own. Their images are here.
+    """The services of one attempt of the tests, in a private network. Their images have been pulled.
 
     Entering its block starts them and waits until they are ready; leaving it removes them and the network.
     Raises `ServiceFailed` with the last lines of the one that did not come up.
@@ -53,7 +53,7 @@ class Services:
         self._leaving.close()
 
     def check(self) -> None:
-        """Raise `ServiceFailed` when one of them has ended."""
+        """Raise `ServiceFailed` if one of them has exited."""
         states = {c.id: c.state for c in self._engine.containers.for_pipeline(self._pipeline, ROLE_TEST)}
         for name, task in self._tasks.items():
             if states.get(task.container) != "running":

@@ -1,4 +1,4 @@
-"""From a commit's files to an image that passed its tests. What was built and tested before is not done again."""
+"""Builds an image from a commit's files and tests it, unless the same files were built and tested before."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ class DockerBuild:
     name = "build"
 
     def run(self, context: StageContext) -> Outcome:
-        """Sets `work.image`. Raises `StageFailed` when the build or the tests fail, with their last lines."""
+        """Set `work.image`. Raises `StageFailed` with the last lines of output if the build or the tests fail."""
         assert context.work.snapshot is not None
         with local_engine(context.home.id) as engine:
             building = _Building(context, engine, context.work.snapshot)
-            # Docker may have finished making a test container after the runner that wanted it was killed.
+            # Docker may have created a test container after the runner that asked for it was killed.
             building.clear()
             return building.run()
 
     def plan(self, context: StageContext) -> list[str]:
-        """Whether there is an image already; `work.image` is set when there is."""
+        """Return the steps of `run`. Set `work.image` if the image exists already."""
         assert context.work.snapshot is not None
         with local_engine(context.home.id) as engine:
             return _Building(context, engine, context.work.snapshot).plan()
@@ -59,7 +59,7 @@ class _Building:
         self._last: deque[str] = deque(maxlen=_TAIL)
 
     def clear(self) -> None:
-        """Remove what former tests left behind; not of other runs that are at it."""
+        """Remove what earlier tests left behind. Runs in progress keep theirs."""
         store, own = self._context.store, self._context.run
         self._engine.containers.remove_leftovers(
             self._pipeline, lambda: [run.number for run in store.runs.running(self._pipeline) if run.number != own]
@@ -107,7 +107,7 @@ class _Building:
         image = self._context.store.images.cached(self._pipeline, key)
         if image is None:
             return None
-        # Held before it is looked for: another run of the pipeline may be making room.
+        # Hold it before the check: another run of the pipeline may be removing old images.
         self._context.store.images.pin(self._pipeline, self._context.run, image)
         if self._engine.images.id(image) is None:
             return None
@@ -128,7 +128,7 @@ class _Building:
         return content.decode(errors="replace")
 
     def _built_key(self) -> str:
-        """Stands for everything that the image is made from."""
+        """Return the cache key of everything that the image is built from."""
         bases = {
             name: self._present(name, f"base image {name}", _BASE_HINT)
             for name in base_images(self._dockerfile(), self._config.args)
@@ -145,7 +145,7 @@ class _Building:
         return Attempts(self._context, retry, step, self._engine.answers)
 
     def _present(self, image: str, what: str, hint: str) -> str:
-        """The id of an image, fetched where it is missing: the builder would not say as clearly why it cannot be."""
+        """Return the id of an image, pulled if it is missing. The builder's own error would be less clear."""
         found = self._engine.images.id(image)
         if found is None:
             self._context.events.emit(EventKind.IMAGE_PULLING, f"pulling {what}")
@@ -172,7 +172,7 @@ class _Building:
         return Image(image, self._tag())
 
     def _send_until_whole(self) -> str:
-        """Build, and again where the images that the builder reused were another pipeline's and it removed them."""
+        """Build, and again if another pipeline removed the images that the builder was reusing."""
         for _ in range(_TRIES - 1):
             try:
                 return self._send()
@@ -181,7 +181,7 @@ class _Building:
         return self._send()
 
     def _send(self) -> str:
-        """Have the builder build; the image's id."""
+        """Build once and return the image's id."""
         config = self._config
         ignore = self._snapshot.read(_join(config.context, ".dockerignore")) or b""
         ignored = self._engine.images.ignores(ignore.decode(errors="replace"))

@@ -1,4 +1,4 @@
-"""The tests of an image: run in it, in a container that may do little and does not outlive them."""
+"""The tests of an image, run in a container without privileges that is removed afterwards."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _NAMES = 20
 
 
 class ImageTests:
-    """The tests of a run, which may be run again."""
+    """The tests of a run. `run` may be called again."""
 
     def __init__(self, context: StageContext, engine: Engine, tests: Tests) -> None:
         self._context = context
@@ -34,7 +34,7 @@ class ImageTests:
         self._artifacts = Artifacts(context.home.run_artifacts(context.configuration.pipeline.name, context.run))
 
     def run(self, image: Image, attempt: int = 1) -> TestReport | None:
-        """Returns the report, where there is one.
+        """Run the tests and return their report, if there is one.
 
         Raises `TestsFailed` when they fail or do not end, `ServiceFailed` when what they need is not there, and
         `Cancelled`.
@@ -100,7 +100,7 @@ class ImageTests:
             return None
 
     def _keep(self, task: Task, path: str, attempt: int) -> None:
-        """Keep one artifact. What cannot be kept is said; it is not what the tests are about."""
+        """Keep one artifact. A failure to keep it is reported, and does not fail the tests."""
         try:
             kept = self._artifacts.keep(path, self._engine.containers.tar(task.container, path), attempt)
         except EngineFault as error:
@@ -116,7 +116,7 @@ class ImageTests:
 
 
 def _nothing_else() -> None:
-    """Without services there is nothing to watch beside the tests."""
+    """Watch nothing: there are no services."""
 
 
 def _warnings(path: str, kept: CopyResult) -> list[str]:

@@ -1,4 +1,4 @@
-"""The release that serves, looked after while nobody deploys: what is gone, sick or strange is found and mended."""
+"""Differences from the active release, found and repaired while no deployment runs."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from stages.deploy.rolling import Replica
 from stages.deploy.service_rollout import ServiceRollout
 from stages.deploy.spec import ReleaseSpec
 
-# One replacement for its health makes the next wait twice as long, up to this.
+# Each replacement of an unhealthy replica doubles the wait before the next one, up to this.
 _LONGEST = timedelta(minutes=10)
 
-# Seconds for which a process is looked at closely each time: Docker's list tells whole ones only.
+# Processes younger than this are inspected each time: the list gives whole seconds only.
 _YOUNG = 5
-# Until when a restart is news to whoever sees a container for the first time, in seconds. Docker's list cannot tell: it
-# may have been read in the moment between two processes.
+# A restart of a replica that is seen for the first time is reported if it is at most this many seconds ago. The list
+# alone cannot tell, because it may have been read between two processes.
 _LATELY = 60
 
 
 class ServiceDrift:
-    """Looks and mends for one pipeline; keeps its connections between looks."""
+    """Finds and repairs the differences of one pipeline. Keeps its connections between calls."""
 
     def __init__(self, context: StageContext) -> None:
         self._context = context
@@ -46,11 +46,11 @@ class ServiceDrift:
         self._replaced = 0
 
     def close(self) -> None:
-        """Let go of the connection to Docker."""
+        """Close the connection to the engine."""
         self._engine.close()
 
     def findings(self) -> list[str]:
-        """What differs from the release that serves, in words."""
+        """Return one line for each difference from the active release."""
         found = self._release()
         if found is None:
             return []
@@ -80,7 +80,7 @@ class ServiceDrift:
         ]
 
     def repair(self, cancelled: threading.Event) -> None:
-        """Bring back what `findings` misses, by the gates of every deployment."""
+        """Repair what `findings` returns, by the steps and limits of a deployment."""
         found = self._release()
         if found is None:
             return
@@ -97,7 +97,7 @@ class ServiceDrift:
         )
 
     def _tell_changes(self, replicas: Iterable[Replica]) -> None:
-        """What mends itself, or may yet, is told all the same."""
+        """Report changes of health, which may need no repair."""
         for replica in replicas:
             was, now = self._states.get(replica.name), replica.target
             if (was, now) == (TargetState.HEALTHY, TargetState.UNHEALTHY):
@@ -109,7 +109,7 @@ class ServiceDrift:
         self._states = {replica.name: replica.target for replica in replicas}
 
     def _tell_restarts(self, replica_set: ReplicaSet, replicas: Iterable[Replica]) -> None:
-        """Docker starts again what has ended by itself, and may do so before a check of the balancer misses it."""
+        """Report restarts by the engine, which may be quicker than the balancer's health check."""
         began = {}
         for name in (replica.name for replica in replicas):
             known, seconds = self._began.get(name), replica_set.running_for(name)
@@ -154,7 +154,7 @@ class ServiceDrift:
         return own.most_common(1)[0][0] if own else spec.template(self._service.secrets)
 
 
-# It is looked at every second.
+# It is read every second.
 @lru_cache(maxsize=16)
 def _read(spec: str) -> ReleaseSpec:
     return ReleaseSpec.model_validate_json(spec)

@@ -1,4 +1,4 @@
-"""Which images are kept. Never those of others, and never at the price of a deployment that worked."""
+"""Removal of old images. A failure to remove one does not fail a deployment that worked."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from pipeline.store.records import ReleaseState
 
 
 def prune(context: StageContext, engine: Engine, keep: int) -> None:
-    """Remove the pipeline's images but those of the latest `keep` releases that served."""
+    """Remove the pipeline's images, except those of the latest `keep` releases that were active."""
     pipeline, store = context.configuration.pipeline.name, context.store
     served = [r for r in store.releases.all(pipeline) if r.state in (ReleaseState.ACTIVE, ReleaseState.RETIRED)]
-    # A release that was rolled back to is older than its number says; the active one is kept whatever its age.
+    # After a rollback the active release is not the latest. It is kept in any case.
     kept = {r.image_id for r in served[:keep]} | {r.image_id for r in served if r.state is ReleaseState.ACTIVE}
     try:
         images = engine.images.for_pipeline(pipeline)
-        # Asked for after they were listed: what another run builds from now on is not among them.
+        # Read after the list, so images that other runs build from now on are not in it.
         working = {str(run.number) for run in store.runs.running(pipeline)}
         for image, run in images.items():
             if image in kept or run in working:
                 continue
-            # Forgotten first, so that no run takes it up from here on; one that has held it already keeps it.
+            # Delete the cache row first, so no new run picks the image up. Runs that hold it keep it.
             store.images.delete(image)
             if image not in store.images.pinned(pipeline):
                 engine.images.remove(image)

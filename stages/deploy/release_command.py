@@ -1,4 +1,4 @@
-"""What a new release needs done once before any of it serves, such as migrations."""
+"""The command that runs once before a new release receives traffic, such as a database migration."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from stages.deploy.spec import ReleaseSpec
 
 
 def run_release_command(context: StageContext, engine: Engine, release: Release, spec: ReleaseSpec) -> None:
-    """Run it to its end, where there is one and the release is new: not on the way back to one that served before.
+    """Run the release command, if there is one and the release has not been active before.
 
     In the pipeline's network, with the environment, the volumes and the limits of what is deployed. Raises
     `StageFailed` when it fails or does not end, and `Cancelled`; nothing of it is left then.

@@ -1,4 +1,4 @@
-"""The stage itself: from an image to a release in service, and back to the former one when that fails."""
+"""Puts an image into service as a release, and rolls back to the previous release if that fails."""
 
 from __future__ import annotations
 
@@ -48,14 +48,14 @@ class DockerDeploy:
             service.balancer.check(configuration.name, configuration.balancer)
 
     def is_current(self, context: StageContext) -> bool:
-        """Whether what serves has the configuration of today."""
+        """Return whether the active release has the current configuration."""
         wanted = context.configuration.pipeline
         active = context.store.releases.active(wanted.name)
         spec = ReleaseSpec.model_validate_json(active.spec) if active else None
         return spec is not None and (spec.deploy, spec.balancer) == (wanted.deploy, wanted.balancer)
 
     def plan(self, context: StageContext) -> list[str]:
-        """The steps of the rollout, and how low the healthy count can go."""
+        """Return the steps of the rollout and its limits."""
         self.preflight(context)
         spec, pipeline = self._spec(context), context.configuration.pipeline
         secrets = context.configuration.secrets
@@ -92,7 +92,7 @@ class DockerDeploy:
         return self._deploy(context, release, active)
 
     def rollback(self, context: StageContext, release: Release) -> Outcome:
-        """Put a former release back, through the same gates."""
+        """Roll back to an earlier release, with the steps and limits of a deployment."""
         with _service(context) as service:
             if service.engine.images.id(release.image_id) is None:
                 raise ConfigError(
@@ -105,7 +105,7 @@ class DockerDeploy:
         return self._deploy(context, release, context.store.releases.active(pipeline))
 
     def down(self, context: StageContext) -> Outcome:
-        """Drain and remove everything of the pipeline, and forget its images."""
+        """Drain and remove every replica of the pipeline, and remove its images."""
         store, pipeline = context.store, context.configuration.pipeline.name
         active = store.releases.active(pipeline)
         Balancer(context.home.balancer).check_deletion_protection(pipeline)
@@ -118,7 +118,7 @@ class DockerDeploy:
         return Outcome(f"{containers} drained and removed" if count else "nothing was running")
 
     def recover(self, context: StageContext, deployment: Deployment) -> str:
-        """Finish a `down`; otherwise put the last good release back as it was."""
+        """Finish a `down`, or put the last good release back."""
         store, pipeline = context.store, context.configuration.pipeline.name
         active = store.releases.active(pipeline)
         with _service(context) as service:
@@ -136,7 +136,7 @@ class DockerDeploy:
         return f"release {active.number} serves"
 
     def drift(self, context: StageContext) -> ServiceDrift:
-        """What looks after the release that serves."""
+        """Return what finds and repairs differences from the active release."""
         return ServiceDrift(context)
 
     def _spec(self, context: StageContext) -> ReleaseSpec:
@@ -151,7 +151,7 @@ class DockerDeploy:
         )
 
     def _deploy(self, context: StageContext, release: Release, active: Release | None) -> Outcome:
-        """From one release to another; whatever happens, the deployment's row says how it ended."""
+        """Move from one release to another. On every way out, the deployment's row says how it ended."""
         store, events = context.store, context.events
         former = active.number if active else None
         deployment = store.deployments.begin(release.pipeline, context.run, former, release.number)
@@ -179,7 +179,7 @@ class DockerDeploy:
         release: Release,
         active: Release | None,
     ) -> None:
-        """What goes before a new release. Nothing of it runs yet: when that fails, what serves is not touched."""
+        """Run the release command. No replica of the release runs yet, so a failure leaves the active release alone."""
         try:
             run_release_command(context, service.engine, release, ReleaseSpec.model_validate_json(release.spec))
         except PenstockError as failure:
@@ -198,9 +198,9 @@ class DockerDeploy:
         active: Release | None,
         failure: PenstockError,
     ) -> None:
-        """Put the former release back and raise what that comes to.
+        """Put the previous release back and raise the resulting error.
 
-        Where what we stand on has failed and still does, the deployment stays open: the next command goes on with it.
+        If that fails after a system fault, the deployment stays open, and the next command continues it.
         """
         if active is not None and active.number == deployment.to_release:
             context.store.deployments.finish(deployment, DeploymentState.FAILED, failure.message)
@@ -226,7 +226,7 @@ class DockerDeploy:
 
 
 def _outcome(failure: PenstockError, active: Release | None) -> PenstockError:
-    """What a deployment comes to that failed, and after which the former release has been put back."""
+    """Return the error of a failed deployment after which the previous release has been put back."""
     if isinstance(failure, SystemFault):
         failure.message += f"; {_after(active)}"
         return failure
@@ -243,7 +243,7 @@ def _service(context: StageContext) -> Iterator[ServiceRollout]:
 
 
 def _addresses(spec: ReleaseSpec) -> Iterator[str]:
-    """Where clients reach the target group that was deployed."""
+    """Yield the addresses at which clients reach the deployed target group."""
     for _, _, listener in spec.balancer.listeners():
         if spec.deploy.target_group in listener.groups():
             yield listener.url

@@ -49,7 +49,7 @@ class Faults:
         self._changed = threading.Condition()
         self._outcomes: defaultdict[str, deque[Exception | _Lost | None]] = defaultdict(deque)
         self._hangs: dict[tuple[str, bool], Hang] = {}
-        self.away = False
+        self.gone = False
         self.parent: Faults | None = None
         self.calls: Counter[str] = Counter()
         """How often each method was called."""
@@ -57,7 +57,7 @@ class Faults:
     def of_connection(self) -> Faults:
         """Return the same faults for a separate connection, which may also go away alone."""
         connection = copy(self)
-        connection.parent, connection.away = self, False
+        connection.parent, connection.gone = self, False
         return connection
 
     def fail(self, call: str, error: Exception, *, times: int = 1, after: int = 0) -> None:
@@ -84,18 +84,18 @@ class Faults:
     def go_away(self) -> None:
         """Let every call fail, those that hang included."""
         with self._changed:
-            self.away = True
+            self.gone = True
             self._changed.notify_all()
 
     def come_back(self) -> None:
         """Let calls pass again."""
         with self._changed:
-            self.away = False
+            self.gone = False
 
     @property
     def away(self) -> bool:
         """True between `go_away` and `come_back`."""
-        return self.away or (self.parent is not None and self.parent.away)
+        return self.gone or (self.parent is not None and self.parent.away)
 
     @contextmanager
     def call(self, name: str) -> Iterator[None]:
