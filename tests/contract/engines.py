@@ -99,12 +99,12 @@ class EngineUnderTest:
     def start(self, program: Program = Program(), **more: object) -> str:  # noqa: B008  # a frozen value
         """Start a container and return its id when it has printed all its lines."""
         container = self.engine.containers.start(self.spec(program, **more))
-        until(lambda: READY in self.engine.containers.logs(container), "output of the container", DEADLINE)
+        until(lambda: READY in self.engine.containers.logs(container), "output of the container", deadline=DEADLINE)
         return container
 
     def exited(self, container: str) -> Container:
         """Return a container whose process has exited."""
-        found: Container = until(lambda: self._exited(container), "an exit", DEADLINE)
+        found: Container = until(lambda: self._exited(container), "an exit", deadline=DEADLINE)
         return found
 
     def _exited(self, container: str) -> Container | None:
@@ -141,7 +141,7 @@ class RuntimeUnderTest:
         """Start a replica and return its name when it has printed all its lines."""
         spec = self.spec(program, **more)
         self.runtime.start(spec)
-        until(lambda: READY in self.runtime.tail(spec.name), "output of the replica", DEADLINE)
+        until(lambda: READY in self.runtime.tail(spec.name), "output of the replica", deadline=DEADLINE)
         return spec.name
 
     def find(self, name: str, pipeline: str = "shop") -> Replica | None:

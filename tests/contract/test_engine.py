@@ -92,8 +92,8 @@ def test_a_container_is_restarted_only_with_a_policy(tested: EngineUnderTest) ->
     before = containers.inspect(container)
     containers.set_restart_policy(container, "always")
     tested.end(container)
-    until(lambda: containers.inspect(container).restarts == 1, "a restart", DEADLINE)
-    until(lambda: containers.inspect(container).state == "running", "the restarted process", DEADLINE)
+    until(lambda: containers.inspect(container).restarts == 1, "a restart", deadline=DEADLINE)
+    until(lambda: containers.inspect(container).state == "running", "the restarted process", deadline=DEADLINE)
     after = containers.inspect(container)
     assert after.address == before.address
     assert after.process_started_at is not None
@@ -244,7 +244,7 @@ def test_a_build_ends_when_its_connection_is_closed(tested: EngineUnderTest) -> 
     with tested.engine.cancellable() as connection, ThreadPoolExecutor(1) as pool:
         build = partial(connection.images.build, context, dockerfile="Dockerfile", tag="penstock/contract:3")
         built = pool.submit(build, args={}, labels={}, tell=lines.append)
-        until(lambda: tested.is_stalled(lines), "the begin of the build", DEADLINE)
+        until(lambda: tested.is_stalled(lines), "the begin of the build", deadline=DEADLINE)
         connection.close()
         connection.close()
         with pytest.raises(EngineFault):

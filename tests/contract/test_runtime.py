@@ -77,7 +77,7 @@ def test_a_repeated_start_leaves_a_running_replica_alone(tested: RuntimeUnderTes
 def test_a_repeated_start_replaces_a_replica_that_exited(tested: RuntimeUnderTest) -> None:
     """As after a start that was cut short."""
     name = tested.start(Program(exit_code=3))
-    until(lambda: not tested.running(name), "an exit", DEADLINE)
+    until(lambda: not tested.running(name), "an exit", deadline=DEADLINE)
     tested.runtime.start(tested.spec(name=name))
     assert tested.running(name)
     assert len(tested.runtime.list("shop")) == 1
@@ -123,7 +123,7 @@ def test_stopping_says_what_it_took(
     """The replica does not run afterwards, and stopping it again does nothing."""
     name = tested.start(program)
     if result is StopResult.NOT_RUNNING:
-        until(lambda: not tested.running(name), "an exit", DEADLINE)
+        until(lambda: not tested.running(name), "an exit", deadline=DEADLINE)
     assert tested.runtime.stop(name, grace) is result
     assert not tested.running(name)
     assert tested.runtime.stop(name, grace) is StopResult.NOT_RUNNING
@@ -142,12 +142,12 @@ def test_a_replica_is_restarted_only_with_a_policy(tested: RuntimeUnderTest) -> 
         end = tested.runtime.ended(name)
         return end is not None and end.restarts == 1 and tested.running(name)
 
-    until(restarted, "a restart", DEADLINE)
+    until(restarted, "a restart", deadline=DEADLINE)
     after, end = tested.find(name), tested.runtime.ended(name)
     assert after is not None
     assert end is not None
     assert (after.address, after.port, end.exit_code) == (before.address, before.port, None)
-    until(lambda: not tested.running(without), "an exit", DEADLINE)
+    until(lambda: not tested.running(without), "an exit", deadline=DEADLINE)
     exited = tested.runtime.ended(without)
     assert exited is not None
     assert (exited.exit_code, exited.oom_killed, exited.restarts) == (ENDED, False, 0)

@@ -77,18 +77,18 @@ class FakeBalancer:
             if found.state is not TargetState.DRAINING:
                 found.state, found.since = TargetState.DRAINING, self._now()
 
-    def cut(self, owner: str, group: str, target_id: str) -> None:
+    def abort_connections(self, owner: str, group: str, target_id: str) -> None:
         """Close the open requests of a target."""
         with self._lock:
-            self._raise("cut")
+            self._raise("abort_connections")
             self.aborted.append(target_id)
             if target_id not in self.endless:
                 self.in_flight[target_id] = 0
 
-    def forget(self, owner: str, group: str, target_id: str) -> None:
+    def remove_target(self, owner: str, group: str, target_id: str) -> None:
         """Remove a target."""
         with self._lock:
-            self._raise("forget")
+            self._raise("remove_target")
             self._targets.pop(target_id, None)
 
     def _check(self, registered: _Registered) -> None:

@@ -74,7 +74,7 @@ class FakeContainers:
         self._changed = threading.Condition()
         self._containers: dict[str, _Process] = {}
 
-    def of(self, pipeline: str, role: str = ROLE_APP) -> list[Container]:
+    def for_pipeline(self, pipeline: str, role: str = ROLE_APP) -> list[Container]:
         """Return every container of a pipeline, in any state."""
         wanted = {LABEL_HOME: self._home, LABEL_PIPELINE: pipeline, LABEL_ROLE: role}.items()
         with self._faults.call("containers.of"), self._changed:
@@ -185,7 +185,7 @@ class FakeContainers:
 
     def remove_leftovers(self, pipeline: str, running: Callable[[], Collection[int]] = tuple) -> None:
         """Remove what runs that are not in progress left behind of their tests and release commands."""
-        found = [*self.of(pipeline, ROLE_TEST), *self.of(pipeline, ROLE_RELEASE)]
+        found = [*self.for_pipeline(pipeline, ROLE_TEST), *self.for_pipeline(pipeline, ROLE_RELEASE)]
         networks = self._networks.private(pipeline)
         spared = {str(run) for run in running()}
         for container in found:

@@ -120,7 +120,7 @@ class FakeImages:
         patterns = [line.strip() for line in dockerignore.splitlines() if line.strip() and not line.startswith("#")]
         return lambda path: any(fnmatch(path, p) or path.startswith(f"{p}/") for p in patterns)
 
-    def of(self, pipeline: str) -> dict[str, str]:
+    def for_pipeline(self, pipeline: str) -> dict[str, str]:
         """Return the id of every image built for a pipeline, with the run that built it."""
         with self.faults.call("images.of"), self._lock:
             own = [i for i in self._images.values() if i.labels.get(LABEL_PIPELINE) == pipeline]

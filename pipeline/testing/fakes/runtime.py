@@ -60,7 +60,7 @@ class FakeRuntime:
     def list(self, pipeline: str) -> tuple[Replica, ...]:
         """Return every replica of the pipeline, in any state."""
         with self.faults.call("list"):
-            return tuple(self._replica(container) for container in self._containers.of(pipeline))
+            return tuple(self._replica(container) for container in self._containers.for_pipeline(pipeline))
 
     def start(self, spec: ReplicaSpec) -> None:
         """Start a replica under `spec.name`, unless one of that name runs already."""

@@ -22,7 +22,7 @@ from tests.support.waiting import until
 from tests.unit.deploy.rollouts import Rollouts, desired
 
 RUNTIME_CALLS = ("list", "start", "set_restart_policy", "stop", "remove")
-BALANCER_CALLS = ("target_health", "register", "deregister", "forget")
+BALANCER_CALLS = ("target_health", "register", "deregister", "remove_target")
 SECOND = timedelta(seconds=1)
 
 
@@ -68,12 +68,13 @@ def test_a_release_replaces_the_former_one_for_one(web: Rollouts) -> None:
 
 
 @pytest.mark.parametrize(
-    ("surge", "unavailable", "floor", "ceiling"), [(1, 0, 3, 4), (0, 1, 2, 3), (3, 0, 3, 6), (0, 2, 1, 3), (2, 1, 2, 5)]
+    ("surge", "unavailable", "min_healthy", "max_running"),
+    [(1, 0, 3, 4), (0, 1, 2, 3), (3, 0, 3, 6), (0, 2, 1, 3), (2, 1, 2, 5)],
 )
 def test_a_rollout_keeps_to_its_limits(
     web: Rollouts, surge: int, unavailable: int, min_healthy: int, max_running: int
 ) -> None:
-    """It never has fewer healthy replicas than the floor or more running ones than the ceiling, and uses both."""
+    """It never has fewer healthy replicas than the min_healthy or more running ones than the max_running, and uses both."""
     web.to(2, desired(2, surge=surge, unavailable=unavailable))
     web.assert_serving(2)
     assert (web.lowest_healthy, web.most_running) == (min_healthy, max_running)
@@ -366,7 +367,7 @@ def test_a_stop_that_hangs_is_not_repeated(web: Rollouts) -> None:
         rollout = pool.submit(web.to, 2)
         hang.wait_until_called()
         await_observations(web)
-        assert hang.not_healthy_for == 1
+        assert hang.waiting == 1
         hang.release()
         rollout.result(10)
     web.assert_serving(2)
