@@ -10,11 +10,12 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from pipeline.balancer.balancer import Balancer
-from pipeline.balancer.model import Declaration, Target, TargetState
+from pipeline.balancer.model import Declaration, Target
+from pipeline.balancer.planes import open_balancer
 from pipeline.base.sockets import free_port
 from tests.support.waiting import until
 
@@ -160,7 +161,7 @@ def penstock(
 ) -> Iterator[Proxy]:
     """The balancer, with whatever a listener may have."""
     folder.mkdir()
-    balancer, port = Balancer(folder / "balancer"), free_port()
+    balancer, port = open_balancer(folder / "balancer"), free_port()
     web = {"port": 80, "health_check": {"path": "/", "interval": "1s"}, **(group or {})}
     entry = {"port": port, "default_action": {"forward": "web"}, **listener}
     edge = {"scheme": "internal", "listeners": [entry]}
@@ -168,11 +169,7 @@ def penstock(
     balancer.apply("bench", Declaration.model_validate(declaration))
     targets = [Target(id=f"server{n}", address="127.0.0.1", port=server) for n, server in enumerate(servers)]
     balancer.register("bench", "web", *targets)
-    until(
-        lambda: {h.state for h in balancer.target_health("bench", "web")} == {TargetState.HEALTHY},
-        "healthy",
-        deadline=60,
-    )
+    balancer.wait_healthy("bench", "web", timedelta(seconds=30))
     scheme = "https" if listener.get("protocol") == "HTTPS" else "http"
     try:
         yield Proxy(name, port, int((folder / "balancer" / "haproxy.pid").read_text()), scheme)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import tempfile
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from bench.proxies import server
 from bench.results import Results
-from pipeline.balancer.balancer import Balancer
-from pipeline.balancer.model import Declaration, Target, TargetState
+from pipeline.balancer.model import Declaration, Target
+from pipeline.balancer.planes import open_balancer
 from pipeline.base.sockets import free_port
 from pipeline.testing.load.load import Load
 from pipeline.testing.load.profile import LoadProfile
@@ -21,15 +22,11 @@ CHANGES, REQUESTS, RATE, RULES = 50, 100_000, 1500, 1000
 def measure() -> Results:
     """One load, from the first change to the last and beyond."""
     with tempfile.TemporaryDirectory(prefix="bench-") as folder, server(Path(folder), 0) as behind:
-        balancer, port = Balancer(Path(folder) / "balancer"), free_port()
+        balancer, port = open_balancer(Path(folder) / "balancer"), free_port()
         balancer.apply("bench", _declaration(port, 0))
         try:
             balancer.register("bench", "web", Target(id="server", address="127.0.0.1", port=behind))
-            until(
-                lambda: balancer.target_health("bench", "web")[0].state is TargetState.HEALTHY,
-                "it is healthy",
-                deadline=60,
-            )
+            balancer.wait_healthy("bench", "web", timedelta(seconds=30))
             with Load.start(LoadProfile(f"http://127.0.0.1:{port}/", RATE, posts=0)) as load:
                 for change in range(1, CHANGES + 1):
                     until(

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from pipeline.balancer.balancer import Balancer
 from pipeline.balancer.haproxy.control_socket import Runtime
 from pipeline.balancer.haproxy.words import backend_name
 from pipeline.balancer.model import Declaration, Target, TargetState
+from pipeline.balancer.planes import open_balancer
 from pipeline.base.sockets import free_port
 from tests.support.waiting import until
 
@@ -29,12 +31,13 @@ MOST_REGISTERING, MOST_KNOWING, MOST_APPLYING, MOST_MEMORY = 3.0, 0.3, 0.5, 100.
 def measure() -> Results:
     """Seconds and megabytes."""
     with tempfile.TemporaryDirectory(prefix="bench-") as folder, _listening() as port:
-        balancer = Balancer(Path(folder) / "balancer")
+        balancer = open_balancer(Path(folder) / "balancer")
         listener = free_port()
         balancer.apply("bench", _declaration(listener, "first"))
         try:
             registering = _took(partial(_register, balancer, port))
-            until(lambda: _healthy(balancer) == GROUPS * TARGETS, "all are healthy", deadline=60)
+            for group in range(GROUPS):
+                balancer.wait_healthy("bench", f"g{group}", timedelta(minutes=1))
             applying = []
             for number in range(CHANGES):
                 change = _declaration(listener, f"version{number}")

@@ -14,8 +14,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.balancer.balancer import Balancer
 from pipeline.balancer.model import TargetState
+from pipeline.balancer.planes import open_balancer
 from pipeline.base.errors import Cancelled, PenstockError, RolledBack, StageFailed, SystemFault
 from pipeline.base.git import GitFailed, run_git
 from pipeline.base.home import Home
@@ -157,7 +157,7 @@ class Demo:
 
     def _recovery(self, engine: Engine, victim: Container, restarts: bool) -> Callable[[], bool]:
         """Whether the target group is whole again after `victim` was killed; tells of what it sees meanwhile."""
-        balancer = Balancer(self.home.balancer)
+        balancer = open_balancer(self.home.balancer)
         seen: set[TargetState] = set()
 
         def recovered() -> bool:

@@ -1,147 +1,234 @@
-"""The balancer: what is declared, the targets in it, and the HAProxy that follows. Usable without the runner.
+"""The balancer: what is declared, the targets in it, and the data plane that follows. Usable without the runner.
 
-The registry on disk is the truth. Every call first makes HAProxy agree with it, whatever was killed before:
-so a caller never has to know whether HAProxy has just been restarted, and a change that was cut short is
-finished by whoever looks next.
+The registry on disk is the truth. Methods that act make the data plane agree with it first. So the next call of
+`reconcile` finishes a change that a crash cut short. Methods that look change nothing.
 """
 
 from __future__ import annotations
 
-import errno
-import os
-import shutil
-import socket
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import time
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 from pipeline.balancer.access import AccessLog
-from pipeline.balancer.haproxy import process
-from pipeline.balancer.haproxy.access_log import HAProxyAccessLog
-from pipeline.balancer.haproxy.control_socket import ServerState
-from pipeline.balancer.haproxy.data_plane import DataPlane
-from pipeline.balancer.haproxy.health import evaluate_health
-from pipeline.balancer.haproxy.server_args import is_checked
-from pipeline.balancer.haproxy.socket_holder import SocketHolder
+from pipeline.balancer.addresses import refuse_taken
+from pipeline.balancer.data_plane import DataPlane, TargetFact, group_id
+from pipeline.balancer.health import target_health
 from pipeline.balancer.jwks import read_keys, with_keys
 from pipeline.balancer.key_set import KeySet
-from pipeline.balancer.model import Declaration, Target, TargetHealth
-from pipeline.balancer.registry import Phase, Registry
+from pipeline.balancer.model import Declaration, Target, TargetHealth, TargetState
+from pipeline.balancer.reconciler import reconcile
+from pipeline.balancer.registry import Registry
 from pipeline.balancer.registry_file import RegistryFile
+from pipeline.balancer.resources import DECLARED
+from pipeline.balancer.wanted import plane_config
 from pipeline.base.errors import BalancerFault, ConfigError
 from pipeline.base.lock import short_lock
 
-MAX_ACCESS_LOG_BYTES = 64 * 2**20
-"""A longer access log is emptied, and its end is kept beside it."""
+_POLL_INTERVAL = 0.05
+# How often, and after how many seconds, a look is repeated that fell between a write of the registry and its effect.
+_LOOKS, _MOMENT = 6, 0.002
 
 
 class Balancer:
     """The load balancers and target groups of every owner on this machine, kept in one directory.
 
-    Safe to use from any thread and any process. Raises `BalancerFault` when HAProxy fails and `ConfigError`
-    when owners clash.
+    Safe to use from any thread and any process. `registry`, `declaration`, `declares`, `target_health`, `access_log`,
+    `check_deletion_protection` and `pid` only look: they take no lock, write nothing and start nothing. The others act,
+    one at a time over all processes. Raises `BalancerFault` when the data plane fails, `ConfigError` when owners clash.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, plane: DataPlane) -> None:
         self.directory = directory
         self._file = RegistryFile(directory / "registry.json")
         self._unfinished = directory / "unfinished"
-        self._plane = DataPlane(directory)
+        self._plane = plane
 
-    def ensure_running(self) -> bool:
-        """Make HAProxy run what is declared. True when it had to be started though somebody needed it."""
-        keys = read_keys(self.registry())
-        with self._locked():
-            self._cap_access_log()
-            registry = with_keys(self.registry(), keys)
-            self._file.write(registry)
-            ran = self._plane.runs()
-            self._catch_up(registry)
-            return bool(registry.owners) and not ran
-
-    def pid(self) -> int | None:
-        """The process of HAProxy that ends when it does; None when there is none."""
-        return process.running(self.directory)
-
-    def socket_holder(self) -> SocketHolder:
-        """What a process that stays has work, so that nobody is refused while HAProxy is started again."""
-        return SocketHolder(self.directory)
+    # Looks
 
     def access_log(self) -> AccessLog:
         """Return a new reader of the access log, which starts at the oldest record."""
-        return HAProxyAccessLog(self.directory / process.ACCESS_LOG)
+        return self._plane.access_log()
 
     def registry(self) -> Registry:
-        """All that is declared, and the targets registered."""
+        """Return all that is declared, and the registered targets."""
         return self._file.read()
 
     def declaration(self, owner: str) -> Declaration | None:
-        """What `owner` has declared."""
-        owned = self.registry().owners.get(owner)
-        return owned.declaration if owned else None
+        """Return what `owner` has declared, with listeners by port and rules by priority."""
+        return self.registry().declaration(owner)
 
-    def check(self, owner: str, declaration: Declaration) -> None:
-        """Raise what `apply` would raise, and where it would delete what is protected; change nothing.
+    def declares(self, owner: str, declaration: Declaration) -> bool:
+        """Return whether that is what `owner` has declared."""
+        return self.registry().declares(owner, declaration)
 
-        Going back to what was must always be possible, so `apply` itself does not ask for protection.
+    def target_health(self, owner: str, group: str) -> tuple[TargetHealth, ...]:
+        """Return the health of each target of a group now, in ELB's words.
+
+        A group that is not declared has no targets. Where the data plane does not run, a target is unhealthy, with the
+        reason `Elb.InternalError`. `reconcile` admits targets; looking does not.
         """
-        self.check_deletion_protection(owner, declaration)
-        keys = self._keys_for(owner, declaration)
-        with self._locked():
-            self._checked(owner, declaration, keys)
+        for _ in range(_LOOKS):
+            registry = self.registry()
+            if not registry.has_group(owner, group):
+                return ()
+            known = self._plane.observe([group_id(owner, group)]).targets.get(group_id(owner, group))
+            if known is None or not _is_between(registry, owner, group, known):
+                break
+            # Another process is between the two now.
+            time.sleep(_MOMENT)
+        used, settings = registry.uses(owner, group), registry.group(owner, group)
+        return tuple(
+            target_health(
+                registration,
+                (known or {}).get(registration.target.id),
+                running=known is not None,
+                used=used,
+                checked=registration.is_checked(settings),
+            )
+            for registration in registry.registrations(owner, group)
+        )
 
     def check_deletion_protection(self, owner: str, declaration: Declaration | None = None) -> None:
         """Raise `ConfigError` where a load balancer of `owner` is protected that would not be in `declaration`."""
-        declared = self.declaration(owner)
         kept = declaration.load_balancers if declaration else {}
-        for name, balancer in declared.load_balancers.items() if declared else ():
-            if balancer.attributes.deletion_protection and name not in kept:
+        for balancer in self.registry().load_balancers.values():
+            stays = balancer.name in kept or (declaration is not None and balancer.made_by != DECLARED)
+            if balancer.owner == owner and balancer.settings.attributes.deletion_protection and not stays:
                 raise ConfigError(
-                    f"load balancer {name} of {owner} is protected against deletion",
+                    f"load balancer {balancer.name} of {owner} is protected against deletion",
                     hint="set its attribute deletion_protection.enabled to false and run the pipeline first",
                 )
 
-    def apply(self, owner: str, declaration: Declaration) -> None:
-        """Make `declaration` all that `owner` has. Its targets stay. On an error everything is as it was."""
-        keys = self._keys_for(owner, declaration)
+    def pid(self) -> int | None:
+        """Return the process that ends when the data plane does, or None where it does not run."""
+        return self._plane.pid()
+
+    # The data plane
+
+    def reconcile(self, owner: str | None = None, group: str | None = None) -> bool:
+        """Admit the targets that have passed a check, and make the data plane agree. Return whether it was started.
+
+        With `owner` and `group`, does so for that group alone, which costs less. Call it repeatedly while targets
+        become healthy: nothing else admits them. Does nothing for a group that is not declared.
+        """
+        registry = self.registry()
+        if registry.is_empty and not self._unfinished.exists():
+            return False
         with self._locked():
-            self._cap_access_log()
-            former, wanted = self.registry(), self._checked(owner, declaration, keys)
+            registry = self.registry()
+            if owner is None or group is None:
+                return self._turn(registry, _groups(registry))
+            return registry.has_group(owner, group) and self._turn(registry, [group_id(owner, group)])
+
+    def wait_healthy(self, owner: str, group: str, timeout: timedelta) -> None:
+        """Reconcile a group until each of its targets that stays is healthy.
+
+        Raises `BalancerFault` if `timeout` is over first; it names the targets and what is wrong with them.
+        """
+        deadline = time.monotonic() + timeout.total_seconds()
+        while True:
+            self.reconcile(owner, group)
+            found = self.target_health(owner, group)
+            missing = [h for h in found if h.state not in (TargetState.HEALTHY, TargetState.DRAINING)]
+            if not missing:
+                return
+            if time.monotonic() >= deadline:
+                reasons = "; ".join(f"{h.target.id} is {h.state}: {h.description}" for h in missing)
+                raise BalancerFault(f"not healthy within {timeout.total_seconds():g} s: {reasons}")
+            time.sleep(_POLL_INTERVAL)
+
+    def ensure_running(self) -> bool:
+        """Make the data plane run all that is declared. Return whether it had to be started.
+
+        Does what `reconcile` does. Also reloads changed certificates and keys, caps logs, and removes what a crash
+        left. Call it about once a minute.
+        """
+        keys = read_keys(self.registry())
+        with self._locked():
+            self._plane.maintain()
+            registry = with_keys(self.registry(), keys)
+            self._file.write(registry)
+            started = self._catch_up(registry)
+            return self._turn(registry, _groups(registry)) or started
+
+    def standby(self) -> AbstractContextManager[None]:
+        """While entered, what connects while the data plane is started again waits instead of being refused.
+
+        For one process at a time. Raises `SystemFault` or `OSError` where that cannot be provided.
+        """
+        return self._plane.standby()
+
+    # Declarations
+
+    def check(self, owner: str, declaration: Declaration) -> None:
+        """Raise what `apply` would raise, and `ConfigError` where it would delete what is protected. Change nothing.
+
+        Going back must always be possible, so `apply` itself ignores the protection.
+        """
+        self.check_deletion_protection(owner, declaration)
+        prepared = self._prepared(owner, declaration)
+        with self._lock():
+            self._checked(owner, declaration, prepared)
+
+    def apply(self, owner: str, declaration: Declaration) -> None:
+        """Make `declaration` all that `owner` has declared. Its targets stay. On an error, nothing has changed."""
+        prepared = self._prepared(owner, declaration)
+        with self._locked():
+            self._plane.maintain()
+            before, wanted = self.registry(), self._checked(owner, declaration, prepared)
             try:
                 self._change(wanted)
             except (BalancerFault, ConfigError):
-                self._change(former)
+                self._change(before)
                 raise
 
     def withdraw(self, owner: str) -> None:
-        """Forget everything of `owner`. The last owner's leaving ends HAProxy."""
+        """Remove everything of `owner`. The data plane ends with the last owner."""
         with self._locked():
             self._change(self.registry().withdraw(owner))
 
+    # Targets
+
     def register(self, owner: str, group: str, *targets: Target) -> None:
-        """Add targets. They are `initial`, without traffic, until their health checks pass."""
+        """Add targets. They are `initial`, without traffic, until `reconcile` finds that a health check has passed.
+
+        On disk when this returns. A target that is registered already stays as it is. One that was deregistered, or
+        has another address now, has to pass again.
+        """
         with self._locked():
-            former = self.registry()
-            registry = former.register(owner, group, targets, ramps=self._is_served(former, owner, group))
+            self.registry().group(owner, group)
+            # What a crash left of an earlier target of this name must not count for the new one.
+            self._turn(self.registry(), [group_id(owner, group)])
+            ramps = self._is_served(owner, group)
+            registry = self.registry().register(owner, group, targets, ramps=ramps)
             self._file.write(registry)
-            self._observe(registry, owner, group)
+            self._turn(registry, [group_id(owner, group)])
 
     def deregister(self, owner: str, group: str, target_id: str) -> None:
-        """Send a target no more requests. What is in flight goes on. Read back before this returns."""
+        """Stop new requests to a target. Requests in flight continue.
+
+        On disk, and confirmed by the data plane, when this returns. Does nothing for an unknown target.
+        """
         with self._locked():
-            registry = self.registry().move(owner, group, target_id, Phase.DRAINING)
+            registry = self.registry().deregister(owner, group, target_id)
             self._file.write(registry)
-            self._observe(registry, owner, group)
-            if self._plane.gets_requests(registry, owner, group, target_id):
-                raise BalancerFault(f"HAProxy still sends requests to {target_id} after it was told not to")
+            self._turn(registry, [group_id(owner, group)])
+            fact = self._plane.observe([group_id(owner, group)]).targets.get(group_id(owner, group), {}).get(target_id)
+            if fact and fact.admitted:
+                raise BalancerFault(f"the data plane still sends requests to {target_id} after it was told not to")
 
     def abort_connections(self, owner: str, group: str, target_id: str) -> None:
-        """Break what is still in flight to a target."""
+        """Break the requests in flight to a target. Safe to repeat."""
         with self._locked():
-            self._plane.cut(self.registry(), owner, group, target_id)
+            self.registry().group(owner, group)
+            self._plane.abort(group_id(owner, group), target_id)
 
     def remove_target(self, owner: str, group: str, target_id: str) -> None:
-        """Remove a target that was deregistered. Does nothing when it is not there."""
+        """Remove a target that was deregistered. Does nothing for an unknown one."""
         with self._locked():
             registry = self.registry()
             if owner not in registry.owners:
@@ -149,115 +236,113 @@ class Balancer:
             kept = tuple(r for r in registry.registrations(owner, group) if r.target.id != target_id)
             registry = registry.with_registrations(owner, group, kept)
             self._file.write(registry)
-            self._observe(registry, owner, group)
+            self._turn(registry, [group_id(owner, group)])
 
-    def target_health(self, owner: str, group: str) -> tuple[TargetHealth, ...]:
-        """What the data plane says of each target of a group. Lets in those whose checks have passed.
-
-        A group that is not declared has no targets.
-        """
-        with self._locked():
-            registry = self.registry()
-            if owner not in registry.owners or group not in registry.owners[owner].declaration.target_groups:
-                return ()
-            registry, servers = self._observe(registry, owner, group)
-        declaration = registry.owners[owner].declaration
-        used, declared = declaration.uses(group), declaration.target_groups[group]
-        return tuple(
-            evaluate_health(r, servers.get(r.target.id), used=used, checked=is_checked(r, declared))
-            for r in registry.registrations(owner, group)
-        )
+    def _lock(self) -> AbstractContextManager[None]:
+        self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return short_lock(self.directory / "lock")
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with short_lock(self.directory / "lock"):
+        """For what acts."""
+        with self._lock():
+            if self._file.is_outdated:
+                self._migrate()
             yield
 
+    def _migrate(self) -> None:
+        """Write the registry in the present format, which the previous version refuses.
+
+        A process that the previous version left running still reads the old file, so it is replaced first. If this is
+        cut short, the next act does it again. The content stays the same, so nothing is reloaded.
+        """
+        self._plane.take_over(plane_config(self.registry()))
+        self._file.migrate()
+
     def _change(self, registry: Registry) -> None:
-        """Keep what is declared, and have HAProxy follow. Cut short, the next look finishes it."""
+        """Write what is declared, and have the data plane follow. The next turn finishes what is cut short."""
         self._unfinished.touch()
         self._file.write(registry)
         self._catch_up(registry)
 
-    def _catch_up(self, registry: Registry) -> None:
-        if registry.owners:
-            self._plane.follow(registry)
-        else:
+    def _catch_up(self, registry: Registry) -> bool:
+        """Have the data plane follow. Return whether it had to be started."""
+        started = not registry.is_empty and self._plane.apply(plane_config(registry))
+        if registry.is_empty:
             self._plane.stop()
         self._unfinished.unlink(missing_ok=True)
+        return started
 
-    def _observe(self, registry: Registry, owner: str, group: str) -> tuple[Registry, dict[str, ServerState]]:
-        if self._unfinished.exists():
-            self._catch_up(registry)
-        observed, servers = self._plane.observe(registry, owner, group)
-        if observed is not registry:
-            self._file.write(observed)
-        return observed, servers
+    def _turn(self, registry: Registry, groups: Collection[str]) -> bool:
+        try:
+            return self._one_turn(registry, groups)
+        except BalancerFault:
+            if self._plane.pid() is not None:
+                raise
+            # It died between the observation and the act.
+            return self._one_turn(registry, groups)
 
-    def _is_served(self, registry: Registry, owner: str, group: str) -> bool:
-        """Whether some target gets its full share, beside which a new one may start slowly."""
-        ramp = registry.group(owner, group).attributes.slow_start
-        if ramp == 0 or not registry.registrations(owner, group):
+    def _one_turn(self, registry: Registry, groups: Collection[str]) -> bool:
+        """Observe, reconcile, write, act: in this order, so that a crash anywhere is seen by the next turn."""
+        started = self._unfinished.exists() and self._catch_up(registry)
+        facts = self._plane.observe(groups)
+        result = reconcile(registry, facts)
+        if result.registry is not registry:
+            self._file.write(result.registry)
+        # A group is missing where the data plane still runs what was declared before a crash.
+        if result.apply or (not registry.is_empty and not facts.targets.keys() >= set(groups)):
+            return self._catch_up(result.registry) or started
+        for wanted in result.steer:
+            self._plane.steer(wanted)
+        return started
+
+    def _is_served(self, owner: str, group: str) -> bool:
+        """Return whether some target gets its full share, so that a new one may start slowly."""
+        registry = self.registry()
+        ramp = timedelta(seconds=registry.group(owner, group).attributes.slow_start)
+        if not ramp or not registry.registrations(owner, group):
             return False
-        registry, servers = self._observe(registry, owner, group)
-        found = ((known, servers.get(known.target.id)) for known in registry.registrations(owner, group))
+        known = self._plane.observe([group_id(owner, group)]).targets.get(group_id(owner, group), {})
+        found = ((r, known.get(r.target.id)) for r in registry.registrations(owner, group))
         return any(
-            server is not None and server.status.startswith("UP") and (not known.ramps or server.age >= ramp)
-            for known, server in found
+            fact is not None and fact.admitted and fact.up and (not r.ramps or fact.state_age >= ramp)
+            for r, fact in found
         )
 
-    def _keys_for(self, owner: str, declaration: Declaration) -> dict[str, KeySet]:
-        """The keys that `_checked` will need: read before others have to wait for us."""
+    def _prepared(self, owner: str, declaration: Declaration) -> _Prepared:
+        """Work out a change, and read the keys it needs, before the lock is taken."""
         registry = self.registry()
-        if registry.declares(owner, declaration):
-            return {}
-        return read_keys(registry.declare(owner, declaration))
+        wanted = registry.declare(owner, declaration)
+        return _Prepared(registry, wanted, {} if wanted is registry else read_keys(wanted))
 
-    def _checked(self, owner: str, declaration: Declaration, keys: Mapping[str, KeySet]) -> Registry:
+    def _checked(self, owner: str, declaration: Declaration, prepared: _Prepared) -> Registry:
         registry = self.registry()
-        if registry.declares(owner, declaration):
+        wanted = prepared.wanted if registry is prepared.before else registry.declare(owner, declaration)
+        if wanted is registry:
             return registry
-        wanted = with_keys(registry.declare(owner, declaration), keys)
-        _check_ports(registry, wanted)
-        objection = self._plane.check(wanted)
+        wanted = with_keys(wanted, prepared.keys)
+        refuse_taken(registry, wanted)
+        objection = self._plane.check(plane_config(wanted))
         if objection:
             raise ConfigError(f"HAProxy refuses the balancer of {owner}: {objection}")
         return wanted
 
-    def _cap_access_log(self) -> None:
-        """Keep the end of a long access log beside it. HAProxy appends, so it goes on in the emptied file."""
-        log = self.directory / process.ACCESS_LOG
-        if log.exists() and log.stat().st_size > MAX_ACCESS_LOG_BYTES:
-            former = os.open(log.with_suffix(".log.1"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            with log.open("rb") as full, os.fdopen(former, "wb") as kept:
-                full.seek(-MAX_ACCESS_LOG_BYTES, os.SEEK_END)
-                shutil.copyfileobj(full, kept)
-            os.truncate(log, 0)
+
+@dataclass(frozen=True)
+class _Prepared:
+    """A change that was worked out for the registry as it was before the lock was taken."""
+
+    before: Registry
+    wanted: Registry
+    keys: Mapping[str, KeySet]
 
 
-def _check_ports(former: Registry, wanted: Registry) -> None:
-    """Find out before anything is changed that another program listens on a port that is new to us."""
-    known = {shared.port for shared in former.listeners()}
-    for shared in wanted.listeners():
-        if shared.port in known:
-            continue
-        version = shared.balancer.address.version if shared.balancer.address else 4
-        with socket.socket(socket.AF_INET6 if version == 6 else socket.AF_INET) as probe:
-            # As HAProxy does: connections of a former listener that are still closing are no obstacle.
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((shared.balancer.bind_address.strip("*[]"), shared.port))
-            except OSError as error:
-                raise _port_refused(shared.port, shared.described, error) from error
+def _groups(registry: Registry) -> list[str]:
+    return [group_id(owner, name) for owner, name in registry.groups()]
 
 
-def _port_refused(port: int, declared_by: str, error: OSError) -> ConfigError:
-    if error.errno == errno.EADDRINUSE:
-        return ConfigError(
-            f"port {port} of {declared_by} is taken by another program",
-            hint=f"find it with: ss -ltnp 'sport = :{port}', or give the listener another port",
-        )
-    if error.errno == errno.EACCES:
-        return ConfigError(f"port {port} of {declared_by} needs root: it is below 1024", hint="use a port from 1024 on")
-    return ConfigError(f"port {port} of {declared_by} cannot be used: {error.strerror}")
+def _is_between(registry: Registry, owner: str, group: str, known: Mapping[str, TargetFact]) -> bool:
+    """Return whether the registry is ahead of the data plane: a target is admitted and not open yet."""
+    admitted = (r for r in registry.registrations(owner, group) if r.wanted == "in" and r.admitted)
+    facts = (known.get(registration.target.id) for registration in admitted)
+    return any(fact is None or not fact.admitted for fact in facts)

@@ -9,7 +9,7 @@ from typing import Any
 
 from pipeline.balancer.access import target_group_name
 from pipeline.balancer.balancer import Balancer
-from pipeline.balancer.effective import SharedListener
+from pipeline.balancer.effective import SharedListener, effective_listeners
 from pipeline.balancer.model import Action, Condition, TargetHealth
 from pipeline.balancer.telemetry.traffic import Traffic, address_of
 
@@ -41,11 +41,10 @@ class Overview:
         """Look at the balancer. The traffic is what ended after `begin`. Raises `BalancerFault`."""
         registry = balancer.registry()
         return cls(
-            listeners=registry.listeners(),
+            listeners=effective_listeners(registry),
             targets={
                 target_group_name(owner, group): balancer.target_health(owner, group)
-                for owner, owned in sorted(registry.owners.items())
-                for group in sorted(owned.declaration.target_groups)
+                for owner, group in sorted(registry.groups())
             },
             traffic=Traffic.since(begin, now, balancer.access_log().newest_first()),
         )

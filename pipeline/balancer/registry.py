@@ -1,75 +1,270 @@
-"""What is wanted of the balancer, by which owner, and the targets registered: the truth that HAProxy follows."""
+"""Everything that exists in the balancer, and the targets registered: the truth that the data plane follows."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
-from enum import StrEnum
+from itertools import count
+from typing import Literal, Self
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from pipeline.balancer.effective import SharedListener, shared_listeners
+from pipeline.balancer.compile import compile_declaration, decompile
+from pipeline.balancer.effective import effective_listeners
 from pipeline.balancer.key_set import KeySet
-from pipeline.balancer.model import Declaration, HealthCheck, Model, Name, Target, TargetGroup
+from pipeline.balancer.model import Declaration, Name, Target, TargetGroup
+from pipeline.balancer.resources import (
+    DECLARED,
+    BalancerResource,
+    ListenerResource,
+    Resources,
+    TargetGroupResource,
+    declared_id,
+    groups_of,
+)
+from pipeline.balancer.targets import Registration
 from pipeline.base.errors import ConfigError
 from pipeline.base.suggestion import not_declared
 
+VERSION: Literal[2] = 2
 _NAME = TypeAdapter[str](Name)
+# As in ELB, these are settled when a target group is made: its targets could not follow all at once.
+_SETTLED = ("target_type", "protocol", "protocol_version")
 
 
-class Phase(StrEnum):
-    """How far a target has come. Only what is `in_service` may be sent requests."""
+class Registry(Resources):
+    """All resources of all owners, and the keys of the issuers that they trust. Frozen: every change makes a new one.
 
-    INITIAL = "initial"
-    IN_SERVICE = "in_service"
-    DRAINING = "draining"
-
-
-class Registration(Model):
-    """A target and its phase.
-
-    `health_check` is the one it was registered under: when the group's check changes in the middle of a
-    deployment, the targets of the former release are no longer checked, instead of failing a check that
-    was never meant for them. `ramps`: others served already when it came, so it starts slowly.
+    `written_by` is the version of Penstock that wrote it to disk. `targets`: by the id of their group.
     """
 
-    target: Target
-    health_check: HealthCheck
-    phase: Phase = Phase.INITIAL
-    ramps: bool = False
-    since: datetime
-
-    def moved(self, phase: Phase) -> Registration:
-        """It in another phase, since now; itself where it is in that phase already."""
-        if phase is self.phase:
-            return self
-        return self.model_copy(update={"phase": phase, "since": datetime.now(UTC)})
-
-
-class Owned(Model):
-    """One owner's declaration, and its targets by group."""
-
-    declaration: Declaration
+    version: Literal[2] = 2
+    written_by: str = ""
     targets: dict[str, tuple[Registration, ...]] = Field({})
+    key_sets: dict[str, KeySet] = Field({})
+
+    # Resources
+
+    def put(self, *resources: BalancerResource) -> Registry:
+        """Return this registry with resources added or changed. What is equal already keeps its revision.
+
+        Raises `ConfigError` for a resource that names an unknown one, clashes with another, names an old revision, or
+        changes what must not change.
+        """
+        changed = self._next(self, resources)
+        known = {resource.id: resource for resource in self.all()}
+        changed = [resource for resource in changed if resource is not known.get(resource.id)]
+        return self._checked(self.with_resources(*changed)) if changed else self
+
+    def drop(self, *ids: str) -> Registry:
+        """Return this registry without resources, and without the targets of removed groups. Raises as `put`."""
+        return self._checked(self.without(*ids))
+
+    def replace(self, owner: str, made_by: str, resources: Resources) -> Registry:
+        """Return this registry with `resources` as all that `made_by` has made for `owner`. Raises as `put`."""
+        own = [r.id for r in self.all() if r.owner == owner and r.made_by == made_by]
+        others = self.without(*own)
+        # What comes last is what a clash is blamed on.
+        return self._checked(others.with_resources(*self._next(others, resources.all())))
+
+    def _next(self, others: Resources, resources: Iterable[BalancerResource]) -> list[BalancerResource]:
+        """Return resources as they will be. Those whose numbers are taken are in `others` or known already."""
+        known = {resource.id: resource for resource in self.all()}
+        wanted = list(resources)
+        stays = {r.id for r in wanted if isinstance(r, ListenerResource) and _keeps_its_number(r, known.get(r.id))}
+        taken = Counter[tuple[int, int]]()
+        for listener in self.listeners.values():
+            if not listener.is_guest and (listener.id in stays or listener.id in others.listeners):
+                taken[listener.settings.port, listener.number] += 1
+        found = []
+        for resource in wanted:
+            if isinstance(resource, ListenerResource):
+                before = self.listeners.get(resource.id)
+                number = before.number if before and resource.id in stays else _free_number(resource, taken)
+                resource = resource.numbered(number)
+            found.append(_revised(resource, known.get(resource.id)))
+        return found
+
+    def _checked(self, changed: Self) -> Registry:
+        """Return a changed registry, or raise what is wrong with it."""
+        changed.check_references()
+        for id_, targets in self.targets.items():
+            if targets and id_ in changed.target_groups:
+                _check_protocols(self.target_groups[id_], changed.target_groups[id_])
+        kept = {id_: targets for id_, targets in self.targets.items() if id_ in changed.target_groups}
+        changed = changed.model_copy(update={"targets": kept})
+        effective_listeners(changed)
+        return changed
+
+    def issuers(self) -> set[str]:
+        """Return where the keys of the issuers come from that rules trust."""
+        return {
+            action.jwt_validation.jwks
+            for shared in effective_listeners(self)
+            for action in shared.actions()
+            if action.jwt_validation
+        }
+
+    # Owners
+
+    @property
+    def is_empty(self) -> bool:
+        """Nothing is declared."""
+        return not any(self.by_field().values())
+
+    @property
+    def owners(self) -> tuple[str, ...]:
+        """Return the owners of resources, each once."""
+        return tuple(dict.fromkeys(resource.owner for resource in self.all()))
+
+    def declare(self, owner: str, declaration: Declaration) -> Registry:
+        """Return this registry with `owner`'s declaration replaced. Its targets stay. Raises `ConfigError` on a clash.
+
+        Returns the same object where nothing changes.
+        """
+        _check_names(owner, declaration)
+        compiled = compile_declaration(owner, declaration)
+        return self if self._holds(owner, compiled) else self.replace(owner, DECLARED, compiled)
+
+    def declares(self, owner: str, declaration: Declaration) -> bool:
+        """Return whether that is what `owner` has declared."""
+        return self._holds(owner, compile_declaration(owner, declaration))
+
+    def _holds(self, owner: str, compiled: Resources) -> bool:
+        own = {r.id: r for r in self.all() if r.owner == owner and r.made_by == DECLARED}
+        wanted = {r.id: r for r in compiled.all()}
+        return own.keys() == wanted.keys() and all(own[id_].bare() == resource for id_, resource in wanted.items())
+
+    def declaration(self, owner: str) -> Declaration | None:
+        """Return what `owner` has declared, with listeners by port and rules by priority."""
+        return decompile(owner, self)
+
+    def withdraw(self, owner: str) -> Registry:
+        """Return this registry without `owner`."""
+        own = [resource.id for resource in self.all() if resource.owner == owner]
+        return self._checked(self.without(*own)) if own else self
+
+    # Target groups
+
+    def groups(self) -> Iterator[tuple[str, str]]:
+        """Yield the owner and the name of every target group."""
+        return ((group.owner, group.name) for group in self.target_groups.values())
+
+    def has_group(self, owner: str, name: str) -> bool:
+        """Return whether there is such a target group."""
+        return self._find(owner, name) is not None
+
+    def group(self, owner: str, name: str) -> TargetGroup:
+        """Return a target group. Raises `ConfigError`, which lists the declared ones, for an unknown group."""
+        return self._group(owner, name).settings
+
+    def uses(self, owner: str, name: str) -> bool:
+        """Return whether some listener may forward to a target group."""
+        id_ = self._group(owner, name).id
+        actions = (listener.settings.default_action for listener in self.listeners.values())
+        rules = (made.rule.action for made in self.rules.values())
+        return any(id_ in groups_of(action) for action in (*actions, *rules))
+
+    def _find(self, owner: str, name: str) -> TargetGroupResource | None:
+        likely = self.target_groups.get(declared_id(owner, TargetGroupResource.kind, name))
+        if likely and (likely.owner, likely.name) == (owner, name):
+            return likely
+        own = (group for group in self.target_groups.values() if (group.owner, group.name) == (owner, name))
+        return next(own, None)
+
+    def _group(self, owner: str, name: str) -> TargetGroupResource:
+        if found := self._find(owner, name):
+            return found
+        if owner not in self.owners:
+            raise not_declared(f"owner {owner}", self.owners, owner)
+        known = [group.name for group in self.target_groups.values() if group.owner == owner]
+        raise not_declared(f"target group {name} of {owner}", known, name)
+
+    # Targets
+
+    def registrations(self, owner: str, group: str) -> tuple[Registration, ...]:
+        """Return the targets of a group. Raises `ConfigError` for an unknown group."""
+        return self.targets.get(self._group(owner, group).id, ())
+
+    def with_registrations(self, owner: str, group: str, targets: tuple[Registration, ...]) -> Registry:
+        """Return this registry with a group's targets replaced."""
+        return self.model_copy(update={"targets": {**self.targets, self._group(owner, group).id: targets}})
+
+    def register(self, owner: str, group: str, targets: Iterable[Target], *, ramps: bool = False) -> Registry:
+        """Return this registry with targets added as initial. Those that are registered already stay as they are."""
+        known = {r.target.id: r for r in self.registrations(owner, group)}
+        check = self.group(owner, group).health_check
+        for target in targets:
+            if target.id in known and known[target.id].target == target and known[target.id].wanted == "in":
+                continue
+            known.pop(target.id, None)
+            known[target.id] = Registration(target=target, check=check, ramps=ramps, since=datetime.now(UTC))
+        return self.with_registrations(owner, group, tuple(known.values()))
+
+    def deregister(self, owner: str, group: str, target_id: str) -> Registry:
+        """Return this registry with one target on its way out. Unchanged for one that is so already, or is unknown."""
+        now = datetime.now(UTC)
+        return self._with_registration(owner, group, target_id, lambda known: known.leaving(now))
+
+    def with_admitted(self, owner: str, group: str, target_id: str, admitted: bool, at: datetime) -> Registry:
+        """Return this registry with one target admitted or not. Only the reconciler calls it."""
+        return self._with_registration(owner, group, target_id, lambda known: known.with_admitted(admitted, at))
+
+    def _with_registration(
+        self, owner: str, group: str, target_id: str, change: Callable[[Registration], Registration]
+    ) -> Registry:
+        found = self.registrations(owner, group)
+        changed = tuple(change(known) if known.target.id == target_id else known for known in found)
+        return self if changed == found else self.with_registrations(owner, group, changed)
 
 
-def _check_protocols(former: Owned, declaration: Declaration) -> None:
-    """As in ELB, these are settled when a target group is made: its targets could not follow all at once."""
-    for name, group in declaration.target_groups.items():
-        if not former.targets.get(name):
-            continue
-        known = former.declaration.target_groups[name]
-        for key in ("target_type", "protocol", "protocol_version"):
-            if getattr(known, key) != getattr(group, key):
-                raise ConfigError(
-                    f"{key} of target group {name} cannot change from {getattr(known, key)} to {getattr(group, key)} "
-                    "while it has targets",
-                    hint="pipeline down first, or a target group of another name",
-                )
+def _keeps_its_number(wanted: ListenerResource, known: BalancerResource | None) -> bool:
+    return (
+        isinstance(known, ListenerResource)
+        and not known.is_guest
+        and not wanted.is_guest
+        and known.settings.port == wanted.settings.port
+    )
+
+
+def _free_number(listener: ListenerResource, taken: Counter[tuple[int, int]]) -> int:
+    if listener.is_guest:
+        return 0
+    port = listener.settings.port
+    number = next(number for number in count() if not taken[port, number])
+    taken[port, number] += 1
+    return number
+
+
+def _revised(wanted: BalancerResource, known: BalancerResource | None) -> BalancerResource:
+    """Return a resource at its next revision; the known one where nothing changes."""
+    if known is None:
+        if wanted.revision:
+            raise ConfigError(f"{wanted.described} does not exist any more")
+        return wanted.at_revision(1)
+    if wanted.revision not in (0, known.revision):
+        raise ConfigError(
+            f"{wanted.described} was changed in the meantime: it is at revision {known.revision}, "
+            f"and the change is for revision {wanted.revision}",
+            hint="look at it again, and change what it is now",
+        )
+    same = wanted.at_revision(known.revision) == known
+    return known if same else wanted.at_revision(known.revision + 1)
+
+
+def _check_protocols(known: TargetGroupResource, wanted: TargetGroupResource) -> None:
+    for key in _SETTLED:
+        was, becomes = getattr(known.settings, key), getattr(wanted.settings, key)
+        if was != becomes:
+            raise ConfigError(
+                f"{key} of target group {wanted.name} cannot change from {was} to {becomes} while it has targets",
+                hint="pipeline down first, or a target group of another name",
+            )
 
 
 def _check_names(owner: str, declaration: Declaration) -> None:
-    """What `pipeline.yaml` is asked before: who declares from Python has not been asked yet."""
+    """Check what `pipeline.yaml` was checked for already: a declaration from Python was not."""
     try:
         _NAME.validate_python(owner)
     except ValidationError as error:
@@ -81,92 +276,3 @@ def _check_names(owner: str, declaration: Declaration) -> None:
         for group in sorted(listener.groups() - declaration.target_groups.keys()):
             what = f"target group {group}, to which port {listener.port} of load balancer {name} of {owner} forwards,"
             raise not_declared(what, declaration.target_groups, group)
-
-
-class Registry(Model):
-    """All owners, and the keys of the issuers that they trust. Frozen: every change makes a new one.
-
-    `written_by` is the version of Penstock that wrote it to disk.
-    """
-
-    written_by: str = ""
-    owners: dict[str, Owned] = Field({})
-    key_sets: dict[str, KeySet] = Field({})
-
-    def declare(self, owner: str, declaration: Declaration) -> Registry:
-        """This registry with `owner`'s declaration replaced; its targets stay. Raises `ConfigError` on a clash."""
-        _check_names(owner, declaration)
-        former = self.owners.get(owner)
-        if former:
-            _check_protocols(former, declaration)
-        kept = {g: t for g, t in former.targets.items() if g in declaration.target_groups} if former else {}
-        others = self.withdraw(owner).owners
-        declared = self._with({**others, owner: Owned(declaration=declaration, targets=kept)})
-        declared.listeners()
-        return declared
-
-    def declares(self, owner: str, declaration: Declaration) -> bool:
-        """Whether that is what `owner` has declared."""
-        return owner in self.owners and self.owners[owner].declaration == declaration
-
-    def group(self, owner: str, name: str) -> TargetGroup:
-        """A target group. Raises `ConfigError`, which says what there is, when it was not declared."""
-        if owner not in self.owners:
-            raise not_declared(f"owner {owner}", self.owners, owner)
-        groups = self.owners[owner].declaration.target_groups
-        if name not in groups:
-            raise not_declared(f"target group {name} of {owner}", groups, name)
-        return groups[name]
-
-    def has_functions(self) -> bool:
-        """Whether some target group's targets are functions."""
-        return any(
-            group.is_lambda for owned in self.owners.values() for group in owned.declaration.target_groups.values()
-        )
-
-    def issuers(self) -> set[str]:
-        """Where the keys come from of the issuers that rules trust."""
-        return {
-            action.jwt_validation.jwks
-            for shared in self.listeners()
-            for action in shared.actions()
-            if action.jwt_validation
-        }
-
-    def _with(self, owners: dict[str, Owned]) -> Registry:
-        return self.model_copy(update={"owners": owners})
-
-    def listeners(self) -> list[SharedListener]:
-        """Every listener, with the rules of all owners. Raises `ConfigError` where owners clash."""
-        return shared_listeners({name: owned.declaration for name, owned in self.owners.items()})
-
-    def withdraw(self, owner: str) -> Registry:
-        """This registry without `owner`."""
-        return self._with({name: owned for name, owned in self.owners.items() if name != owner})
-
-    def registrations(self, owner: str, group: str) -> tuple[Registration, ...]:
-        """The targets of a group; raises `ConfigError` when the group was not declared."""
-        self.group(owner, group)
-        return self.owners[owner].targets.get(group, ())
-
-    def with_registrations(self, owner: str, group: str, targets: tuple[Registration, ...]) -> Registry:
-        """This registry with a group's targets replaced."""
-        owned = self.owners[owner]
-        changed = owned.model_copy(update={"targets": {**owned.targets, group: targets}})
-        return self._with({**self.owners, owner: changed})
-
-    def register(self, owner: str, group: str, targets: Iterable[Target], *, ramps: bool = False) -> Registry:
-        """This registry with targets added as initial; those that are there already stay as they are."""
-        known = {r.target.id: r for r in self.registrations(owner, group)}
-        check = self.group(owner, group).health_check
-        for target in targets:
-            if target.id in known and known[target.id].target == target and known[target.id].phase != Phase.DRAINING:
-                continue
-            known.pop(target.id, None)
-            known[target.id] = Registration(target=target, health_check=check, ramps=ramps, since=datetime.now(UTC))
-        return self.with_registrations(owner, group, tuple(known.values()))
-
-    def move(self, owner: str, group: str, target_id: str, phase: Phase) -> Registry:
-        """This registry with one target in another phase; unchanged when it is in that phase already."""
-        moved = (r.moved(phase) if r.target.id == target_id else r for r in self.registrations(owner, group))
-        return self.with_registrations(owner, group, tuple(moved))

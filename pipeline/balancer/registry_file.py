@@ -9,8 +9,9 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from pipeline import __version__
-from pipeline.balancer.registry import Registry
-from pipeline.base.errors import BalancerFault
+from pipeline.balancer.registry import VERSION, Registry
+from pipeline.balancer.registry_migration import from_version_1
+from pipeline.base.errors import BalancerFault, ConfigError
 from pipeline.base.files import write_atomically
 
 # A file's inode, time and size: every write makes another file.
@@ -18,11 +19,18 @@ Stamp = tuple[int, int, int]
 
 
 class RegistryFile:
-    """One JSON file, replaced as a whole."""
+    """One JSON file, replaced as a whole. Reads version 1 too, and writes the present version."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._known: tuple[Stamp | None, Registry] | None = None
+        self._is_outdated = False
+
+    @property
+    def is_outdated(self) -> bool:
+        """Whether the file has the format of the previous version. `migrate` changes that."""
+        self.read()
+        return self._is_outdated
 
     def read(self) -> Registry:
         """The registry; empty when there is no file. A damaged file is refused, never taken as empty."""
@@ -33,15 +41,23 @@ class RegistryFile:
 
     def write(self, registry: Registry) -> None:
         """Keep `registry`. What has not changed is not written."""
-        if registry == self.read():
-            return
-        registry = registry.model_copy(update={"written_by": __version__})
+        if registry != self.read():
+            self._replace(registry)
+
+    def migrate(self) -> None:
+        """Write an outdated file in the present format."""
+        if self.is_outdated:
+            self._replace(self.read())
+
+    def _replace(self, registry: Registry) -> None:
+        registry = registry.model_copy(update={"version": VERSION, "written_by": __version__})
         try:
             write_atomically(self._path, registry.model_dump_json(indent=1, exclude_unset=True))
         except OSError as error:
             full = " (the disk is full)" if error.errno == errno.ENOSPC else ""
             raise BalancerFault(f"cannot write {self._path}: {error.strerror}{full}") from error
         self._known = self._stamp(), registry
+        self._is_outdated = False
 
     def _stamp(self) -> Stamp | None:
         try:
@@ -53,16 +69,26 @@ class RegistryFile:
     def _parsed(self) -> Registry:
         try:
             text = self._path.read_text()
-            return Registry.model_validate_json(text)
+            self._is_outdated = _is_version_1(text)
+            return from_version_1(text) if self._is_outdated else Registry.model_validate_json(text)
         except FileNotFoundError:
+            self._is_outdated = False
             return Registry()
-        except UnicodeDecodeError as error:
+        except (UnicodeDecodeError, ConfigError) as error:
             raise _damaged(self._path, error) from error
         except ValidationError as error:
             raise _other_version(self._path, text, error) or _damaged(self._path, error) from error
 
 
-def _damaged(path: Path, error: ValueError) -> BalancerFault:
+def _is_version_1(text: str) -> bool:
+    try:
+        return "version" not in json.loads(text)
+    except (ValueError, TypeError):
+        # The model says what is wrong with it.
+        return False
+
+
+def _damaged(path: Path, error: Exception) -> BalancerFault:
     return BalancerFault(
         f"{path} is damaged: {error}",
         hint="put a good copy back; without one, move it away: each pipeline is then down until its next run",

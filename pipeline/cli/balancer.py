@@ -31,7 +31,7 @@ _FIRST_WINDOW = timedelta(seconds=10)
 def command(context: click.Context, watching: bool, as_json: bool) -> None:
     """Load balancers, listeners, rules, target groups and targets of every pipeline on this machine.
 
-    Starts the balancer if it is not running. Needs no pipeline.yaml.
+    Needs no pipeline.yaml.
     """
     if context.invoked_subcommand is None:
         look = _looks()
@@ -49,10 +49,10 @@ command.add_command(balancer_explain.command)
 
 def _looks() -> Callable[[], Overview]:
     """Return a function that takes an overview. Its rates cover the time since the previous one."""
-    from pipeline.balancer.balancer import Balancer
     from pipeline.balancer.overview import Overview
+    from pipeline.balancer.planes import open_balancer
 
-    balancer = Balancer(Home.locate().balancer)
+    balancer = open_balancer(Home.locate().balancer)
     last = datetime.now(UTC) - _FIRST_WINDOW
 
     def look() -> Overview:

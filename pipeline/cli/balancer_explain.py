@@ -44,10 +44,11 @@ def command(url: str, headers: tuple[str, ...], method: str, source: str, as_jso
 
     No request is sent.
     """
-    from pipeline.balancer.balancer import Balancer
+    from pipeline.balancer.effective import effective_listeners
+    from pipeline.balancer.planes import open_balancer
 
     split = _split(url)
-    listeners = Balancer(Home.locate().balancer).registry().listeners()
+    listeners = effective_listeners(open_balancer(Home.locate().balancer).registry())
     explanation = _explain(_listener(listeners, split), _request(split, url, headers, method, source))
     if as_json:
         click.echo(json.dumps(_as_data(explanation)))

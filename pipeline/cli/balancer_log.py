@@ -28,9 +28,9 @@ _POLL_INTERVAL = 0.1
 @json_option
 def command(count: int, following: bool, as_json: bool) -> None:
     """The latest requests, newest last, with the fields of an Application Load Balancer's access log."""
-    from pipeline.balancer.balancer import Balancer
+    from pipeline.balancer.planes import open_balancer
 
-    log = Balancer(Home.locate().balancer).access_log()
+    log = open_balancer(Home.locate().balancer).access_log()
     if not log.path.exists():
         click.echo(f"there is no access log yet; the first load balancer starts it at {log.path}", err=True)
     # Before the latest are read: a request that ends meanwhile is then among those that follow.

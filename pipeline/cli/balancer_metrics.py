@@ -24,10 +24,10 @@ def command(place: str | None) -> None:
 
     --listen without an address listens on 127.0.0.1 only.
     """
-    from pipeline.balancer.balancer import Balancer
+    from pipeline.balancer.planes import open_balancer
     from pipeline.balancer.telemetry.metrics import Metrics
 
-    metrics = Metrics(Balancer(Home.locate().balancer))
+    metrics = Metrics(open_balancer(Home.locate().balancer))
     if place is None:
         click.echo(metrics.text(), nl=False)
     else:

@@ -12,8 +12,8 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.balancer.balancer import Balancer
 from pipeline.balancer.model import TargetHealth
+from pipeline.balancer.planes import open_balancer
 from pipeline.base.errors import SystemFault
 from pipeline.base.home import Home
 from pipeline.cli.output import clock
@@ -29,7 +29,7 @@ class LiveView:
     """Draws four times a second. What matters later stays above the view as a line."""
 
     def __init__(self, home: Home, pipeline: str, extra: Callable[[], str] = lambda: "") -> None:
-        self._balancer = Balancer(home.balancer)
+        self._balancer = open_balancer(home.balancer)
         self._pipeline = pipeline
         self._extra = extra
         self._stages: dict[str, tuple[float, float | None, str]] = {}

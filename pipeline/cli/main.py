@@ -35,6 +35,7 @@ _GROUPS = {
         "service": "Have systemd keep `pipeline serve` running.",
     },
     "Steer what runs": {
+        "recover": "Repair what a crash left behind.",
         "cancel": "Give up a run.",
         "retry": "Run a run again that did not succeed.",
         "approve": "Let a run be deployed that waits for it.",
@@ -42,7 +43,7 @@ _GROUPS = {
         "transition": "Close a stage for a while, and open it again.",
     },
     "Look": {
-        "status": "What serves, what is being done, what waits. Puts right what a crash left.",
+        "status": "What serves, what is being done, what waits.",
         "history": "The latest runs.",
         "releases": "The releases, and which one serves.",
         "events": "What happened, event by event.",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pipeline.base.errors import BalancerFault, ConfigError
-from pipeline.cli.output import date, print_event, table
+from pipeline.cli.output import date, table
 from pipeline.cli.session import Session, json_option, pipeline_options, session
 from pipeline.runner.status import PipelineStatus
 from pipeline.store.records import Run
@@ -26,47 +26,44 @@ _SHOWN = 10
 @pipeline_options
 @json_option
 def command(file: Path, parameters: tuple[str, ...], as_json: bool) -> None:
-    """Say what serves now, what is being done and what waits.
+    """Say what serves now, what is being done and what waits. Changes nothing.
 
-    Puts right what a crash left behind, and starts the balancer where it has died; where `pipeline serve` serves the
-    pipeline, that is its business, and nothing is touched.
+    `pipeline recover`, and every command that acts, repairs what a crash left behind. So does `pipeline serve` for the
+    pipelines that it manages.
     """
-    from pipeline.balancer.balancer import Balancer
+    from pipeline.balancer.planes import open_balancer
 
     with session(file, parameters) as opened:
         if isinstance(opened.loaded, ConfigError):
             click.echo(f"{file} has mistakes, which `pipeline validate` lists; this is what serves\n", err=True)
-        balancer = Balancer(opened.home.balancer)
-        if not PipelineStatus.of(opened.home, opened.store, opened.name).served:
-            _recover(opened, balancer, as_json=as_json)
+        balancer = open_balancer(opened.home.balancer)
         status = PipelineStatus.of(opened.home, opened.store, opened.name)
-        targets, problem = _targets(balancer, opened.name, served=status.served)
+        broken = _broken(balancer, status)
+        targets, problem = _targets(balancer, opened.name)
         if as_json:
-            click.echo(json.dumps(_as_data(opened, status, targets)))
+            click.echo(json.dumps(_as_data(opened, status, targets, broken)))
             return
         _show(opened, status)
+        for text in broken:
+            click.echo(text if status.served else f"{text}: run `pipeline recover`")
         _show_balancer(balancer, opened.name, targets, problem)
 
 
-def _recover(opened: Session, balancer: Balancer, *, as_json: bool) -> None:
-    if not isinstance(opened.loaded, ConfigError):
-        opened.runner([] if as_json else [print_event]).recover_if_needed()
-    if balancer.ensure_running() and not as_json:
-        click.echo("the balancer was not running: started again")
+def _broken(balancer: Balancer, status: PipelineStatus) -> list[str]:
+    """What a crash left, in words."""
+    found = ["a run or a deployment was interrupted"] if status.interrupted else []
+    if not balancer.registry().is_empty and balancer.pid() is None:
+        found.append("the balancer does not run")
+    return found
 
 
-def _targets(balancer: Balancer, pipeline: str, *, served: bool) -> tuple[list[TargetHealth], str]:
-    """The targets, or what keeps us from seeing them while the daemon brings the balancer back."""
+def _targets(balancer: Balancer, pipeline: str) -> tuple[list[TargetHealth], str]:
+    """The targets, or what keeps us from seeing them."""
     declared = balancer.declaration(pipeline)
     groups = declared.target_groups if declared else ()
-    # A look would start it, from here: what starts it is what it belongs to.
-    if served and groups and balancer.pid() is None:
-        return [], "the balancer does not run"
     try:
         return [health for group in groups for health in balancer.target_health(pipeline, group)], ""
     except BalancerFault as fault:
-        if not served:
-            raise
         return [], fault.message
 
 
@@ -132,7 +129,9 @@ def _reason(health: TargetHealth) -> str:
     return f"{health.reason}: {health.description}" if health.reason else health.description
 
 
-def _as_data(opened: Session, status: PipelineStatus, targets: list[TargetHealth]) -> dict[str, object]:
+def _as_data(
+    opened: Session, status: PipelineStatus, targets: list[TargetHealth], broken: list[str]
+) -> dict[str, object]:
     from pipeline.http.responses import (
         HolderResponse,
         LastRunResponse,
@@ -161,6 +160,7 @@ def _as_data(opened: Session, status: PipelineStatus, targets: list[TargetHealth
         ],
         disabled_transitions=dict(status.disabled),
         drift=list(status.drift),
+        broken=broken,
         targets=[health.model_dump(mode="json") for health in targets],
     )
     return found.as_data()

@@ -1,6 +1,7 @@
-"""Sees to it that HAProxy runs: a process that dies is noticed by the kernel's word for it, not by asking.
+"""Keeps the data plane running, and its targets admitted, while the daemon runs.
 
-Who connects until it runs again waits in its listening sockets, which are held here.
+The kernel reports a process that ends, so it is started again at once. What connects meanwhile waits in its listening
+sockets, which are held here.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import os
 import select
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 
 import structlog
@@ -19,33 +20,38 @@ from pipeline.base.clock import Clock
 from pipeline.base.errors import PenstockError
 from pipeline.event_kinds import EventKind
 
-# How often certificates that have changed are taken over.
-_RENEWAL = 60.0
-_PAUSE = timedelta(seconds=0.5)
-# How late it may notice that it is to end.
-_LOOK = 2.0
+# Changed certificates and keys are reloaded this often, in seconds.
+_MAINTENANCE = 60.0
 _logger = structlog.get_logger(__name__)
 
 
 class BalancerSupervisor:
-    """Starts HAProxy again when it has died, in a thread. `tell` hears of it."""
+    """Reconciles the balancer each second, and at once when its data plane dies, in a thread. `tell` gets events."""
 
-    def __init__(self, balancer: Balancer, tell: Callable[[EventKind, str], None], clock: Clock) -> None:
+    def __init__(
+        self,
+        balancer: Balancer,
+        tell: Callable[[EventKind, str], None],
+        clock: Clock,
+        interval: timedelta = timedelta(seconds=1),
+    ) -> None:
         self._balancer = balancer
         self._tell = tell
         self._clock = clock
+        self._interval = interval
         self._stopping = threading.Event()
         self._told = ""
         self._known: int | None = None
+        self._maintained: float | None = None
 
     def run_forever(self) -> None:
         """Until `stop`."""
         with self._holding():
             while not self._stopping.is_set():
-                if self._look():
+                if self._turn():
                     self._wait()
                 else:
-                    self._clock.wait(self._stopping, _PAUSE)
+                    self._clock.wait(self._stopping, self._interval / 2)
 
     def stop(self) -> None:
         """End soon."""
@@ -53,25 +59,22 @@ class BalancerSupervisor:
 
     @contextmanager
     def _holding(self) -> Iterator[None]:
-        """With what HAProxy listens on in our hands. Where that cannot be had, it is guarded all the same."""
-        try:
-            holder = self._balancer.socket_holder()
-        except (PenstockError, OSError) as error:
-            _logger.warning("connections are refused while HAProxy restarts", error=str(error))
-            yield
-            return
-        with closing(holder):
-            threading.Thread(target=holder.run_forever, name="sockets", daemon=True).start()
+        """Hold the listening sockets, if possible."""
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(self._balancer.standby())
+            except (PenstockError, OSError) as error:
+                _logger.warning("connections are refused while HAProxy restarts", error=str(error))
             yield
 
-    def _look(self) -> bool:
-        """Whether HAProxy is needed; it runs then."""
+    def _turn(self) -> bool:
+        """Whether the data plane is needed; it runs then."""
         try:
-            needed = bool(self._balancer.registry().owners)
+            needed = not self._balancer.registry().is_empty
             if needed:
                 self._ensure()
             else:
-                self._known = None
+                self._known = self._maintained = None
         except PenstockError as error:
             if error.message != self._told:
                 self._tell(EventKind.BALANCER_FAILED, error.message)
@@ -81,14 +84,19 @@ class BalancerSupervisor:
         return needed
 
     def _ensure(self) -> None:
-        started, pid = self._balancer.ensure_running(), self._balancer.pid()
-        # Whoever looks at the targets starts it too, and may have been here before us.
+        now = self._clock.monotonic()
+        if self._maintained is None or now - self._maintained >= _MAINTENANCE:
+            started, self._maintained = self._balancer.ensure_running(), now
+        else:
+            started = self._balancer.reconcile()
+        pid = self._balancer.pid()
+        # A command may have started it before us.
         if started or self._known not in (None, pid):
             self._tell(EventKind.BALANCER_RESTARTED, "HAProxy was not running: started again")
         self._known = pid
 
     def _wait(self) -> None:
-        """Until HAProxy dies, or it is time to look all the same."""
+        """Until the process of the data plane ends, or it is time to look all the same."""
         pid = self._balancer.pid()
         try:
             watched = os.pidfd_open(pid) if pid else None
@@ -97,13 +105,11 @@ class BalancerSupervisor:
         except OSError:
             watched = None
         if watched is None:
-            self._clock.wait(self._stopping, _PAUSE)
+            self._clock.wait(self._stopping, self._interval / 2)
             return
         try:
             poll = select.poll()
             poll.register(watched, select.POLLIN)
-            waited = 0.0
-            while waited < _RENEWAL and not self._stopping.is_set() and not poll.poll(_LOOK * 1000):
-                waited += _LOOK
+            poll.poll(self._interval / timedelta(milliseconds=1))
         finally:
             os.close(watched)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import structlog
 
-from pipeline.balancer.balancer import Balancer
+from pipeline.balancer.planes import open_balancer
 from pipeline.base.clock import Clock, SystemClock
 from pipeline.base.errors import ConfigError, PenstockError, StoreFault
 from pipeline.base.home import Home
@@ -64,7 +64,7 @@ class Daemon:
         if len(self.supervisors) < len(served_file):
             raise ConfigError("two of the files have the same name", hint="each pipeline has a name of its own")
         self._spool = Spool(home.spool)
-        self._balancer_supervisor = BalancerSupervisor(Balancer(home.balancer), self._tell_all, self._clock)
+        self._balancer_supervisor = BalancerSupervisor(open_balancer(home.balancer), self._tell_all, self._clock)
         self._notified = threading.Event()
         self._ending = threading.Event()
         self._reloading = threading.Event()

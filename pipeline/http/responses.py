@@ -215,4 +215,5 @@ class StatusResponse(Body):
     unfinished: list[UnfinishedRunResponse]
     disabled_transitions: Mapping[str, str]
     drift: list[str]
+    broken: list[str]
     targets: list[Any]

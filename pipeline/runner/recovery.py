@@ -9,6 +9,7 @@ from pipeline.base.errors import ConfigError, StageFailed
 from pipeline.event_kinds import EventKind
 from pipeline.runner.context import PipelineContext
 from pipeline.runner.stages import load_deployer
+from pipeline.runner.status import has_abandoned_work
 from pipeline.runner.submission import emit_run_state
 from pipeline.store.records import DeploymentState, Run, RunState, StageState
 
@@ -18,10 +19,7 @@ _ATTEMPTS = 5
 
 def needs_recovery(context: StageContext, working: Collection[int] = ()) -> bool:
     """Whether a process died in the middle of something. `working` are the runs that the caller works on itself."""
-    pipeline = context.configuration.pipeline.name
-    deployment = context.store.deployments.open(pipeline)
-    open_runs = {run.number for run in context.store.runs.running(pipeline)}
-    return not (open_runs | ({deployment.run} if deployment else set())) <= set(working)
+    return has_abandoned_work(context.store, context.configuration.pipeline.name, working)
 
 
 def recover(pipeline_context: PipelineContext, working: Collection[int] = ()) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from pipeline.base.home import Home
@@ -21,6 +21,7 @@ class PipelineStatus:
 
     `runs` are those that are not over, oldest first; `stages` what those that are worked on are in. `disabled` are the
     stages that are disabled, with the reason. `drift` is what the daemon has found and not repaired yet.
+    `interrupted`: a process died in the middle of something that was not recovered yet.
     """
 
     daemon: LockHolder | None
@@ -29,6 +30,7 @@ class PipelineStatus:
     stages: Mapping[int, str]
     disabled: Mapping[str, str]
     drift: Sequence[str]
+    interrupted: bool = False
 
     @classmethod
     def of(cls, home: Home, store: Store, pipeline: str) -> PipelineStatus:
@@ -43,6 +45,7 @@ class PipelineStatus:
             stages={number: found[-1].name for number, found in stages.items() if found},
             disabled=store.transitions.disabled(pipeline),
             drift=_drift(store, pipeline, daemon) if daemon else (),
+            interrupted=worker is None and has_abandoned_work(store, pipeline),
         )
 
     @property
@@ -59,6 +62,16 @@ class PipelineStatus:
         if run.waits_for:
             return f"waits for {run.waits_for}"
         return f"is in {self.stages[run.number].capitalize()}" if run.number in self.stages else "begins"
+
+
+def has_abandoned_work(store: Store, pipeline: str, working: Collection[int] = ()) -> bool:
+    """Return whether there are runs or a deployment that are not over, besides the runs in `working`.
+
+    If the pipeline's lock is free, no process works on them any more.
+    """
+    deployment = store.deployments.open(pipeline)
+    open_runs = {run.number for run in store.runs.running(pipeline)}
+    return not (open_runs | ({deployment.run} if deployment else set())) <= set(working)
 
 
 def _drift(store: Store, pipeline: str, daemon: LockHolder) -> Sequence[str]:

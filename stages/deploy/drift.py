@@ -9,8 +9,8 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 
 from pipeline.api import StageContext
-from pipeline.balancer.balancer import Balancer
 from pipeline.balancer.model import TargetState
+from pipeline.balancer.planes import open_balancer
 from pipeline.base.backoff import Backoff
 from pipeline.engine.hosts import local_engine
 from pipeline.event_kinds import EventKind
@@ -37,7 +37,7 @@ class ServiceDrift:
         self._context = context
         self._pipeline = context.configuration.pipeline.name
         self._engine = local_engine(context.home.id)
-        self._balancer = Balancer(context.home.balancer)
+        self._balancer = open_balancer(context.home.balancer)
         self._service = ServiceRollout(context, self._engine, self._balancer)
         self._replica_sets: dict[str, ReplicaSet] = {}
         self._sick: set[str] = set()
@@ -56,6 +56,7 @@ class ServiceDrift:
             return []
         release, spec = found
         replica_set = self._replica_set(spec)
+        replica_set.reconcile()
         replicas = replica_set.observe().replicas
         self._tell_changes(replicas)
         self._tell_restarts(replica_set, replicas)
@@ -144,7 +145,7 @@ class ServiceDrift:
         return (self._context.clock.now().wall - began).total_seconds()
 
     def _undeclared(self, spec: ReleaseSpec) -> bool:
-        return self._balancer.declaration(self._pipeline) != spec.balancer
+        return not self._balancer.declares(self._pipeline, spec.balancer)
 
     def _template(
         self, replica_set: ReplicaSet, replicas: Iterable[Replica], release: Release, spec: ReleaseSpec

@@ -69,6 +69,7 @@ class RolloutExecutor:
                 self._reap()
                 if self._cancelled.is_set():
                     raise Cancelled("cancelled while deploying")
+                self._replicas.reconcile()
                 seen = self._replicas.observe(frozenset(self._pending.values()))
                 self._tell_changes(seen.replicas)
                 decision = decide(seen.replicas, seen.starting, self._desired)

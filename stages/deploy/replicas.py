@@ -27,6 +27,9 @@ class Targets(Protocol):
     def target_health(self, owner: str, group: str) -> tuple[TargetHealth, ...]:
         """Return the health of each target of a group."""
 
+    def reconcile(self, owner: str, group: str) -> bool:
+        """Admit the targets of a group that have passed a check."""
+
     def register(self, owner: str, group: str, *targets: Target) -> None:
         """Add targets."""
 
@@ -90,6 +93,10 @@ class ReplicaSet:
         names = [*found, *(name for name in health if name not in found and name not in starting)]
         replicas = tuple(self._replica(name, found.get(name), health.get(name), action_pending) for name in names)
         return Observation(replicas, len(starting))
+
+    def reconcile(self) -> None:
+        """Have the balancer admit the targets that have passed a check. Starts the data plane if it is not running."""
+        self._balancer.reconcile(self._pipeline, self._group)
 
     def reserve(self, release: int) -> str:
         """Return the name of a new replica, which counts as starting from now on."""

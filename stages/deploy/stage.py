@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from datetime import timedelta
 
 from pipeline.api import Outcome, StageContext
-from pipeline.balancer.balancer import Balancer
+from pipeline.balancer.model import TargetState
+from pipeline.balancer.planes import open_balancer
 from pipeline.base.errors import (
     Cancelled,
     ConfigError,
@@ -22,7 +25,7 @@ from pipeline.store.records import Deployment, DeploymentState, Release
 from stages.deploy.drift import ServiceDrift
 from stages.deploy.image_retention import prune
 from stages.deploy.release_command import run_release_command
-from stages.deploy.rolling import DesiredState
+from stages.deploy.rolling import DesiredState, Replica
 from stages.deploy.service_rollout import ServiceRollout
 from stages.deploy.simulation import simulate
 from stages.deploy.spec import ReleaseSpec
@@ -60,8 +63,11 @@ class DockerDeploy:
         spec, pipeline = self._spec(context), context.configuration.pipeline
         secrets = context.configuration.secrets
         with _service(context) as service:
-            plan = simulate(service.replicas(), spec.desired(secrets))
-            same = service.balancer.declaration(pipeline.name) == pipeline.balancer
+            dead = service.balancer.pid() is None
+            seen = service.replicas()
+            # A deployment starts it first; then what was healthy is so again.
+            plan = simulate(tuple(map(_revived, seen)) if dead else seen, spec.desired(secrets))
+            same = service.balancer.declares(pipeline.name, pipeline.balancer)
         min_healthy = spec.desired(secrets).min_healthy
         if same and not plan.steps:
             return ["nothing to do: what is wanted serves already"]
@@ -108,7 +114,7 @@ class DockerDeploy:
         """Drain and remove every replica of the pipeline, and remove its images."""
         store, pipeline = context.store, context.configuration.pipeline.name
         active = store.releases.active(pipeline)
-        Balancer(context.home.balancer).check_deletion_protection(pipeline)
+        open_balancer(context.home.balancer).check_deletion_protection(pipeline)
         deployment = store.deployments.begin(pipeline, context.run, active.number if active else None, None)
         with _service(context) as service:
             count = service.tear_down()
@@ -236,10 +242,15 @@ def _outcome(failure: PenstockError, active: Release | None) -> PenstockError:
     return kind(f"{failure.message}; {_after(active)}", hint=failure.hint, tail=failure.tail)
 
 
+def _revived(replica: Replica) -> Replica:
+    sick = replica.target is TargetState.UNHEALTHY
+    return replace(replica, target=TargetState.HEALTHY, not_healthy_for=timedelta(0)) if sick else replica
+
+
 @contextmanager
 def _service(context: StageContext) -> Iterator[ServiceRollout]:
     with local_engine(context.home.id) as engine:
-        yield ServiceRollout(context, engine, Balancer(context.home.balancer))
+        yield ServiceRollout(context, engine, open_balancer(context.home.balancer))
 
 
 def _addresses(spec: ReleaseSpec) -> Iterator[str]:

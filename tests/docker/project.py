@@ -16,8 +16,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
-from pipeline.balancer.balancer import Balancer
 from pipeline.balancer.model import TargetHealth, TargetState
+from pipeline.balancer.planes import open_balancer
 from pipeline.base.home import Home
 from pipeline.engine.container import Container
 from pipeline.engine.hosts import local_engine
@@ -195,7 +195,7 @@ class Project:
 
     def targets(self) -> tuple[TargetHealth, ...]:
         """The targets in the data plane."""
-        return Balancer(self.home.balancer).target_health(self.name, "web")
+        return open_balancer(self.home.balancer).target_health(self.name, "web")
 
     def store(self) -> Store:
         """The database."""

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipeline.balancer.haproxy.data_plane import DataPlane
+from pipeline.balancer.haproxy.plane import HAProxyPlane
 from pipeline.base.home import Home
 from tests.docker.docker_cli import docker
 from tests.support.kept import PREFIX
@@ -56,7 +56,7 @@ def instructions(directory: Path, home: Home) -> str:
 
 def remove(home: Home) -> None:
     """Stop HAProxy and remove what has the home's label in Docker. Nothing is drained. Safe to repeat."""
-    DataPlane(home.balancer).stop()
+    HAProxyPlane(home.balancer).stop()
     label = _label(home)
     if found := docker("ps", "--all", "--quiet", "--filter", label).split():
         docker("rm", "--force", "--volumes", *found)

@@ -388,7 +388,7 @@ def test_docker_dies_during_the_rollout(service: Project, fragile: FragileEngine
     service.commit("2")
     with service.load() as load:
         dies_during(service, fragile, lambda: len(service.targets()) == 3)
-        service.pipeline("status")
+        service.pipeline("recover")
         report = load.stop()
     assert report.failed == 0, report.failures
     service.assert_serving(release=1)

@@ -50,7 +50,7 @@ def test_killed_while_rolling_out(point: str, service: Project) -> None:
     service.commit("2")
     with service.load() as load:
         service.crash(point, "run")
-        told = service.pipeline("status").out
+        told = service.pipeline("recover").out
         report = load.stop()
     during = f" during {ROLLING_OUT[point]}" if ROLLING_OUT[point] else ""
     assert f"run 2 was interrupted{during}" in told
@@ -66,7 +66,7 @@ def test_killed_when_the_new_release_already_serves(service: Project) -> None:
     service.commit("2")
     with service.load() as load:
         service.crash("stage.finished deploy", "run")
-        service.pipeline("status")
+        service.pipeline("recover")
         assert load.stop().failed == 0
     service.assert_serving(release=2)
 
@@ -78,7 +78,7 @@ def test_killed_while_rolling_back(point: str, service: Project) -> None:
     service.commit("2-broken")
     with service.load() as load:
         service.crash(point, "run")
-        service.pipeline("status")
+        service.pipeline("recover")
         report = load.stop()
     assert report.failed == 0, report.failures
     service.assert_serving(release=1)
@@ -93,7 +93,7 @@ def test_killed_during_a_rollback_by_hand(point: str, service: Project) -> None:
     service.pipeline("run")
     with service.load() as load:
         service.crash(point, "rollback")
-        service.pipeline("status")
+        service.pipeline("recover")
         assert load.stop().failed == 0
     service.assert_serving(release=2)
 
@@ -103,9 +103,9 @@ def test_killed_while_recovering(service: Project) -> None:
     service.commit("2")
     with service.load() as load:
         service.crash("target.draining", "run")
-        service.crash("recovery.started", "status")
-        service.crash("container.started", "status")
-        told = service.pipeline("status").out
+        service.crash("recovery.started", "recover")
+        service.crash("container.started", "recover")
+        told = service.pipeline("recover").out
         assert load.stop().failed == 0
     assert "recovered: release 1 serves" in told
     service.assert_serving(release=1)
@@ -114,14 +114,14 @@ def test_killed_while_recovering(service: Project) -> None:
 def test_killed_while_taking_it_down(service: Project) -> None:
     """Down means down: the next command finishes it."""
     service.crash("container.stopped", "down")
-    service.pipeline("status")
+    service.pipeline("recover")
     service.assert_gone()
 
 
 def test_killed_during_the_first_deployment(project: Project) -> None:
     """Nothing was in service, and nothing is left."""
     project.crash("target.registered", "run")
-    assert "nothing had been in service before, and nothing is left of it" in project.pipeline("status").out
+    assert "nothing had been in service before, and nothing is left of it" in project.pipeline("recover").out
     project.assert_gone()
     project.pipeline("run")
     project.assert_serving(release=2)
@@ -140,9 +140,14 @@ def test_the_next_run_recovers_by_itself(service: Project) -> None:
 
 
 def test_machines_can_read_what_happened(service: Project) -> None:
-    """`status --json` recovers without a word of its own between the JSON."""
+    """`recover --json` says nothing but JSON. `status --json` says that it is needed, and repairs nothing."""
     service.commit("2")
     service.crash("target.draining", "run")
+    assert json.loads(service.pipeline("status", "--json").out)["broken"] == ["a run or a deployment was interrupted"]
+    assert "`pipeline recover`" in service.pipeline("status").out
+    events = [json.loads(line) for line in service.pipeline("recover", "--json").out.splitlines()]
+    assert "recovery.finished" in {event["kind"] for event in events}
     status = json.loads(service.pipeline("status", "--json").out)
+    assert status["broken"] == []
     assert status["last_run"] == {"number": 2, "state": "interrupted", "reason": "interrupted during Deploy"}
     assert [t["state"] for t in status["targets"]] == ["healthy"] * 2

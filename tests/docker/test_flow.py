@@ -16,8 +16,8 @@ from functools import partial
 
 import pytest
 
-from pipeline.balancer.balancer import Balancer
 from pipeline.balancer.model import TargetState
+from pipeline.balancer.planes import open_balancer
 from pipeline.engine.container import Container
 from pipeline.engine.hosts import local_engine
 from pipeline.engine.interfaces import Engine
@@ -44,7 +44,7 @@ class Watcher:
         self.looks = 0
 
     def _watch(self) -> None:
-        balancer = Balancer(self._project.home.balancer)
+        balancer = open_balancer(self._project.home.balancer)
         with local_engine(self._project.home.id) as engine:
             while not self._ended.is_set():
                 running = sum(c.state == "running" for c in engine.containers.for_pipeline(self._project.name))
@@ -377,7 +377,11 @@ def test_a_killed_balancer_is_started_by_the_next_command(which: str, service: P
     os.kill(haproxy_processes(service.home)[which], signal.SIGKILL)
     until(lambda: not _answers(service), "the balancer is gone")
     started = time.monotonic()
-    out = service.pipeline("status").out
+    assert "the balancer does not run: run `pipeline recover`" in service.pipeline("status").out
+    # What a run would do is told as if the balancer ran: the run would start it first.
+    assert "nothing to do" in service.pipeline("plan").out
+    assert not _answers(service)
+    out = service.pipeline("recover").out
     assert time.monotonic() - started < 15
     assert "the balancer was not running: started again" in out
     assert "sample-app 1" in get(service)
@@ -546,7 +550,7 @@ def test_a_second_interrupt_leaves_at_once(service: Project) -> None:
     assert run.stderr.readline().startswith("cancelling …")
     run.send_signal(signal.SIGINT)
     service.finish(run, code=130)
-    service.pipeline("status")
+    service.pipeline("recover")
     service.assert_serving(release=1)
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.balancer.model import TargetState
 from tests.docker.project import Project, docker, haproxy_processes, until
 from tests.docker.serving import serving
 from tests.support.ports import free_port
@@ -62,12 +63,15 @@ def test_status_tells_of_the_daemon_and_leaves_its_work_to_it(project: Project) 
         os.kill(served.pid, signal.SIGSTOP)
         try:
             os.kill(haproxy_processes(project.home)["master"], signal.SIGKILL)
-            until(lambda: "cannot be seen now" in project.pipeline("status").out, "no balancer")
-            assert json.loads(project.pipeline("status", "--json").out)["targets"] == []
+            until(lambda: "the balancer does not run\n" in project.pipeline("status").out, "no balancer")
+            targets = json.loads(project.pipeline("status", "--json").out)["targets"]
+            assert {target["reason"] for target in targets} == {"Elb.InternalError"}
+            assert "recovers shop" in project.pipeline("recover").out
+            assert {h.reason for h in project.targets()} == {"Elb.InternalError"}
         finally:
             os.kill(served.pid, signal.SIGCONT)
         served.await_event("balancer.restarted")
-        until(lambda: "healthy" in project.pipeline("status").out, "its targets")
+        until(lambda: {h.state for h in project.targets()} == {TargetState.HEALTHY}, "its targets")
         docker("rm", "-f", project.containers()[0].name)
         served.await_event("reconcile.repaired")
         assert "being mended" not in project.pipeline("status").out

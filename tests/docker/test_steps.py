@@ -272,7 +272,7 @@ def test_a_runner_killed_during_its_tests(project: Project) -> None:
     project.crash("log:begun", "run")
     assert len(project.containers(ROLE_TEST)) == 2
     assert len(networks(project)) == 1
-    project.pipeline("status")
+    project.pipeline("recover")
     assert_no_steps(project)
 
 
@@ -462,7 +462,7 @@ def test_a_runner_killed_during_a_release_command(service: Project) -> None:
     service.commit("2")
     service.crash("log:begun", "run")
     assert len(service.containers(ROLE_RELEASE)) == 1
-    service.pipeline("status")
+    service.pipeline("recover")
     service.assert_serving(release=1)
     with service.store() as store:
         assert [r.state for r in store.releases.all(service.name)] == [ReleaseState.FAILED, ReleaseState.ACTIVE]

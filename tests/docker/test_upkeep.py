@@ -11,8 +11,8 @@ from ipaddress import IPv4Address
 
 import pytest
 
-from pipeline.balancer.balancer import Balancer
 from pipeline.balancer.model import TargetState
+from pipeline.balancer.planes import open_balancer
 from tests.docker.project import Project, docker, haproxy_processes, until
 from tests.docker.serving import Serving, serving
 
@@ -76,8 +76,8 @@ def test_a_target_that_somebody_takes_away_comes_back(served: Serving) -> None:
     """From the balancer, as by `pipeline`'s own façade; its container is registered again."""
     project = served.project
     name = project.targets()[0].target.id
-    Balancer(project.home.balancer).deregister(project.name, "web", name)
-    Balancer(project.home.balancer).forget(project.name, "web", name)
+    open_balancer(project.home.balancer).deregister(project.name, "web", name)
+    open_balancer(project.home.balancer).forget(project.name, "web", name)
     until(lambda: is_whole(project), "a whole service")
     served.await_event("reconcile.drift")
 

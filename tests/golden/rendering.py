@@ -11,6 +11,7 @@ import subprocess
 import sys
 import traceback
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,9 @@ from ruamel.yaml import YAML
 from pipeline.balancer.haproxy.configuration import render
 from pipeline.balancer.jwks import read_keys, with_keys
 from pipeline.balancer.model import Declaration, Target
-from pipeline.balancer.registry import Phase, Registry
+from pipeline.balancer.registry import Registry
 from pipeline.balancer.registry_file import RegistryFile
+from pipeline.balancer.wanted import plane_config
 from tests.support.paths import ROOT
 
 FOLDER = Path(__file__).with_name("declarations")
@@ -63,7 +65,7 @@ def _declared(case: Mapping[str, Any]) -> Registry:
 
 def _files(registry: Registry) -> dict[str, str]:
     """The files that HAProxy is started with. Of certificates, only the sources are listed."""
-    found = render(registry)
+    found = render(plane_config(registry))
     pem = "".join(f"{file.name} {file.kind}: {', '.join(file.sources)}\n" for file in found.pem)
     return {"haproxy.cfg": found.configuration, **found.texts(), **({"copies of certificates": pem} if pem else {})}
 
@@ -80,7 +82,10 @@ def _declare(registry: Registry, owner: str, declared: Mapping[str, Any]) -> Reg
         for given in targets:
             target = Target(id=given["id"], address=given["address"], port=given["port"])
             registry = registry.register(owner, group, [target], ramps=given.get("ramps", False))
-            registry = registry.move(owner, group, target.id, Phase(given["phase"]))
+            if given["phase"] != "initial":
+                registry = registry.with_admitted(owner, group, target.id, True, datetime.now(UTC))
+            if given["phase"] == "draining":
+                registry = registry.deregister(owner, group, target.id)
     return registry
 
 

@@ -10,8 +10,10 @@ import pytest
 from click.testing import CliRunner
 
 from pipeline.balancer.balancer import Balancer
+from pipeline.balancer.haproxy.plane import HAProxyPlane
 from pipeline.balancer.model import TargetHealth, TargetState
-from pipeline.balancer.registry import Phase
+from pipeline.balancer.planes import open_balancer
+from pipeline.balancer.targets import Phase
 from pipeline.balancer.telemetry.metrics import Metrics
 from pipeline.balancer.telemetry.traffic import Traffic
 from pipeline.cli.main import cli
@@ -47,13 +49,16 @@ def test_the_access_log_is_the_same(options: tuple[str, ...], name: str, recorde
 
 def test_the_metrics_are_the_same(recorded_home: Path, golden: Golden) -> None:
     """The log and the targets give the golden text for Prometheus."""
-    golden("telemetry/metrics.txt", Metrics(_Still(recorded_home / "balancer")).text())
+    golden(
+        "telemetry/metrics.txt",
+        Metrics(_Still(recorded_home / "balancer", HAProxyPlane(recorded_home / "balancer"))).text(),
+    )
 
 
 @pytest.mark.parametrize("seconds", [10, 600])
 def test_the_rates_are_the_same(seconds: int, recorded_home: Path, golden: Golden) -> None:
     """Requests and errors of the last while before the end of the log are the golden ones."""
-    balancer = Balancer(recorded_home / "balancer")
+    balancer = open_balancer(recorded_home / "balancer")
     end = next(balancer.access_log().newest_first()).ended
     traffic = Traffic.since(end - timedelta(seconds=seconds), end, balancer.access_log().newest_first())
     found = {

@@ -43,6 +43,12 @@ class FakeBalancer:
         """Let the next call of a method raise `error`."""
         self._errors.setdefault(call, deque()).append(error)
 
+    def reconcile(self, owner: str, group: str) -> bool:
+        """Do nothing: this balancer admits a target as soon as it is up."""
+        assert owner
+        assert group
+        return False
+
     def states(self) -> dict[str, TargetState]:
         """Return the state of each target, as last seen."""
         with self._lock:

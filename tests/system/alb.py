@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from pipeline.balancer.balancer import Balancer
 from pipeline.balancer.haproxy.control_socket import Runtime
 from pipeline.balancer.model import Declaration, TargetState
+from pipeline.balancer.planes import open_balancer
+from tests.support.loopback import LoopbackServer
 from tests.support.ports import free_port
 from tests.support.waiting import until
-from tests.system.loopback import LoopbackServer
 
 OWNER = "shop"
 CHECK = {"path": "/healthz", "interval": "100ms", "timeout": "80ms", "healthy_threshold": 2, "unhealthy_threshold": 2}
@@ -122,7 +122,7 @@ class Alb:
     """A balancer in a directory of its own, with one load balancer `edge`."""
 
     def __init__(self, directory: Path) -> None:
-        self.balancer = Balancer(directory)
+        self.balancer = open_balancer(directory)
         self.port = free_port()
         self.servers: list[Echo] = []
         self._owners: set[str] = set()
@@ -158,7 +158,8 @@ class Alb:
         return servers
 
     def states(self, group: str = "web", owner: str = OWNER) -> Any:
-        """The state of each target."""
+        """The state of each target, after a turn."""
+        self.balancer.reconcile(owner, group)
         return {health.target.id: health.state for health in self.balancer.target_health(owner, group)}.items()
 
     def ask(

@@ -4,75 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import re
 import threading
-from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
-from pipeline.balancer.balancer import Balancer
+from pipeline.balancer.haproxy.control_socket import Runtime
 from pipeline.balancer.model import Declaration, TargetHealth, TargetState
+from pipeline.balancer.planes import open_balancer
+from tests.support.backend import Backend
 from tests.support.ports import free_port
 from tests.support.waiting import until
-from tests.system.loopback import LoopbackServer
 
 OWNER = "shop"
 GROUP = "web"
-
-
-class Handler(BaseHTTPRequestHandler):
-    """Answers with its server's name. `/slow` waits until the server is `released`."""
-
-    protocol_version = "HTTP/1.1"
-    server: Backend
-
-    def do_GET(self) -> None:
-        if self.path == "/healthz":
-            self.answer(self.server.health, b"")
-            return
-        with self.server.counting:
-            self.server.requests += 1
-        if self.server.dies:
-            self.connection.close()
-            raise ConnectionAbortedError
-        if self.path == "/stream":
-            self.stream()
-            return
-        if self.path == "/slow":
-            self.server.released.wait(20)
-        said = self.headers.get("X-Forwarded-For", "") if self.path == "/forwarded" else self.server.name
-        self.answer(200, said.encode())
-
-    def do_POST(self) -> None:
-        self.rfile.read(int(self.headers["Content-Length"]))
-        self.do_GET()
-
-    def stream(self) -> None:
-        """Send a response that takes three seconds and is never idle for one."""
-        self.send_response(200)
-        self.send_header("Connection", "close")
-        self.end_headers()
-        for part in [b"...."] * 15 + [b"the end"]:
-            self.wfile.write(part)
-            self.server.released.wait(0.2)
-        self.close_connection = True
-
-    def answer(self, status: int, body: bytes) -> None:
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *args: object) -> None: ...
-
-
-class Backend(LoopbackServer):
-    """A target whose health the test decides."""
-
-    handler = Handler
-
-    def __init__(self, name: str) -> None:
-        self.dies = False
-        super().__init__(name)
 
 
 def declare(port: int, *, group: str = GROUP, health: dict[str, Any] | None = None, delay: str = "5s") -> Declaration:
@@ -91,7 +36,7 @@ class Bench:
     """A balancer with one port and the servers behind it."""
 
     def __init__(self, directory: Path) -> None:
-        self.balancer = Balancer(directory)
+        self.balancer = open_balancer(directory)
         self.port = free_port()
         self.backends: list[Backend] = []
 
@@ -101,6 +46,7 @@ class Bench:
         return backend
 
     def health(self, name: str) -> TargetHealth | None:
+        self.balancer.reconcile(OWNER, GROUP)
         found = [h for h in self.balancer.target_health(OWNER, GROUP) if h.target.id == name]
         return found[0] if found else None
 
@@ -122,6 +68,10 @@ class Bench:
         for name in names:
             self.await_state(name, TargetState.HEALTHY)
         return backends
+
+    def worker(self) -> list[str]:
+        """Identify the HAProxy that serves now: another one after a reload."""
+        return re.findall(r"^Pid: (\d+)", Runtime(self.balancer.directory).ask_worker("show info"), re.MULTILINE)
 
     def get(self, path: str = "/", port: int | None = None) -> tuple[int, str]:
         return self.ask("GET", path, port)

@@ -19,9 +19,9 @@ from websockets.sync.server import ServerConnection, serve
 
 from pipeline.balancer.haproxy.process import binary
 from pipeline.balancer.model import Target
+from tests.support.loopback import LoopbackServer
 from tests.support.ports import free_port
 from tests.support.waiting import until
-from tests.system.loopback import LoopbackServer
 
 
 def context(certificate: trustme.LeafCert) -> ssl.SSLContext:

@@ -13,14 +13,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline.balancer import balancer
-from pipeline.balancer.balancer import Balancer
-from pipeline.balancer.haproxy import process
+from pipeline.balancer.haproxy import directory, process
 from pipeline.balancer.haproxy.configuration import render
 from pipeline.balancer.haproxy.control_socket import Runtime
 from pipeline.balancer.haproxy.log_format import FIELDS
 from pipeline.balancer.model import TargetState
+from pipeline.balancer.planes import open_balancer
 from pipeline.balancer.registry import Registry
+from pipeline.balancer.wanted import plane_config
 from pipeline.base.errors import BalancerFault, ConfigError
 from tests.support.ports import free_port
 from tests.support.waiting import until
@@ -336,7 +336,7 @@ def test_another_process_adopts(bench: Bench) -> None:
     """A balancer object made later works with the HAProxy that is running already."""
     bench.serve("a")
     pid = master(bench)
-    again = Balancer(bench.balancer.directory)
+    again = open_balancer(bench.balancer.directory)
     assert again.ensure_running() is False
     assert [h.state for h in again.target_health(OWNER, GROUP)] == [TargetState.HEALTHY]
     assert master(bench) == pid
@@ -371,7 +371,7 @@ def test_access_log(bench: Bench) -> None:
 
 def test_a_long_access_log_is_cut(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its end is kept beside it, and what comes later is written to the emptied file."""
-    monkeypatch.setattr(balancer, "MAX_ACCESS_LOG_BYTES", 2000)
+    monkeypatch.setattr(directory, "MAX_ACCESS_LOG_BYTES", 2000)
     bench.serve("a")
     log = bench.balancer.directory / "access.log"
     for number in range(20):
@@ -391,6 +391,6 @@ def test_a_long_access_log_is_cut(bench: Bench, monkeypatch: pytest.MonkeyPatch)
 def test_any_health_check_path_is_taken(tmp_path: Path, path: str) -> None:
     """Whatever path the model accepts, HAProxy takes literally: quotes, hashes, per cents and dollars too."""
     registry = Registry().declare(OWNER, declare(8000, health={"path": f"/{path}"}))
-    rendered = render(registry)
+    rendered = render(plane_config(registry))
     files = {**rendered.texts(), process.CONFIGURATION: rendered.configuration}
     assert process.check(tmp_path, files) is None

@@ -116,8 +116,8 @@ def test_the_protocol_of_targets_is_settled(alb: Alb) -> None:
     alb.declare({"default_action": {"forward": "web"}}, groups={"web": {"protocol_version": "HTTP2"}})
 
 
-def test_a_change_that_was_cut_short_is_finished_by_a_look(alb: Alb, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Killed when the registry was written and HAProxy did not follow yet: a look at any target makes it follow."""
+def test_a_change_that_was_cut_short_is_finished_by_a_turn(alb: Alb, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed when the registry was written and HAProxy did not follow yet: a turn for any group makes it follow."""
     alb.declare({"default_action": {"forward": "web"}})
     alb.serve("a")
     rule = {"priority": 1, "conditions": [{"path_pattern": ["/x"]}], "action": _DENIED}
@@ -126,9 +126,9 @@ def test_a_change_that_was_cut_short_is_finished_by_a_look(alb: Alb, monkeypatch
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr("pipeline.balancer.haproxy.data_plane.DataPlane.follow", killed)
+        patched.setattr("pipeline.balancer.haproxy.plane.HAProxyPlane.apply", killed)
         with pytest.raises(KeyboardInterrupt):
             alb.declare({"rules": [rule], "default_action": {"forward": "web"}})
     assert alb.ask("/x").status == 200
-    alb.balancer.target_health(OWNER, "web")
+    alb.balancer.reconcile(OWNER, "web")
     assert alb.ask("/x").status == 403

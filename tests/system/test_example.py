@@ -22,6 +22,6 @@ def test_the_example(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     exec(text, names)
     assert (names["balancer"].directory.resolve(), bench.get()) == (bench.balancer.directory, (200, "web-1"))
     exec(ends, names)
-    assert bench.balancer.registry().owners == {}
+    assert bench.balancer.registry().owners == ()
     with pytest.raises(ConnectionRefusedError):
         bench.get()

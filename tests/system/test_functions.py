@@ -15,8 +15,10 @@ import pytest
 
 from pipeline.balancer.functions import runtime
 from pipeline.balancer.haproxy.functions.event import LIMIT
+from pipeline.balancer.haproxy.functions.process import running
 from pipeline.balancer.model import Target, TargetState
 from tests.support.ports import free_port
+from tests.support.version_1_registry import version_1
 from tests.support.waiting import until
 from tests.system.alb import OWNER, Alb
 
@@ -131,12 +133,12 @@ def test_its_health_check(alb: Alb, function: Target) -> None:
 
 
 def test_the_adapter_comes_back(alb: Alb, function: Target) -> None:
-    """Killed, it is started again by whoever looks next; with the last group of functions it ends."""
+    """Killed, it is started again by the next turn; with the last group of functions it ends."""
     _declared(alb, function)
     pid = _adapter(alb)
     os.kill(pid, signal.SIGKILL)
-    until(lambda: not Path(f"/proc/{pid}/cwd").exists(), "it is gone")
-    alb.balancer.target_health(OWNER, "web")
+    until(lambda: running(alb.balancer.directory) is None, "nothing takes requests")
+    alb.balancer.reconcile(OWNER, "web")
     assert alb.ask("/").status == 201
     started = _adapter(alb)
     alb.declare({"default_action": {"forward": "other"}}, groups={"other": {}})
@@ -163,6 +165,31 @@ def test_an_adapter_of_before_an_upgrade_is_replaced(
     asking.join()
     assert answers == [201]
     until(lambda: not Path(f"/proc/{former}/cwd").exists(), "the former one has ended")
+
+
+def test_an_adapter_that_reads_the_old_registry_is_awaited(alb: Alb, function: Target, tmp_path: Path) -> None:
+    """An upgrade replaces the registry only when the previous adapter has answered what it had begun."""
+    _declared(alb, function)
+    previous, file = _adapter(alb), alb.balancer.directory / "functions.pid"
+    answers: list[int] = []
+    asking = threading.Thread(target=lambda: answers.append(alb.ask("/waits").status))
+    asking.start()
+    until(lambda: (tmp_path / "begun").exists(), "the function was invoked")
+    declaration = alb.balancer.registry().declaration(OWNER)
+    assert declaration is not None
+    registry = alb.balancer.directory / "registry.json"
+    registry.write_text(version_1({OWNER: (declaration, {"web": [(function, "in_service")]})}))
+    file.write_text(f"{previous} of-before")
+    acting = threading.Thread(target=alb.balancer.reconcile)
+    acting.start()
+    until(lambda: _adapter(alb) != previous, "another adapter takes requests")
+    assert alb.ask("/").status == 201
+    assert "version" not in json.loads(registry.read_text())
+    (tmp_path / "released").touch()
+    acting.join()
+    asking.join()
+    assert json.loads(registry.read_text())["version"] == 2
+    assert (answers, alb.ask("/").status) == ([201], 201)
 
 
 def test_replacing_the_adapter_loses_nothing(alb: Alb, function: Target) -> None:

@@ -25,6 +25,7 @@ CALM = {**CHECK, "interval": "200ms", "timeout": "190ms"}
 
 
 def health(alb: Alb, name: str, group: str = "web") -> TargetHealth:
+    alb.balancer.reconcile(OWNER, group)
     return next(h for h in alb.balancer.target_health(OWNER, group) if h.target.id == name)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import http.client
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -173,3 +175,35 @@ def test_another_port_is_another_listener(alb: Alb) -> None:
     join(alb, B, rule(10, "/x", says("b")), port=port)
     assert (alb.ask("/x").text, alb.ask("/x", port=port).text) == ("a", "b")
     assert (alb.ask("/y").text, alb.ask("/y", port=port).text) == ("default of alpha", "default of gamma")
+
+
+def test_two_listeners_of_one_port(alb: Alb) -> None:
+    """At different addresses they are two, of two owners; rules join the one at their own address."""
+
+    def edge(address: str, listener: dict[str, Any]) -> Declaration:
+        balancer = {"address": address, "listeners": [{"port": alb.port, **listener}]}
+        return Declaration.model_validate(
+            {"target_groups": {"web": {"port": 80}}, "load_balancers": {"edge": balancer}}
+        )
+
+    def ask(address: str, path: str) -> str:
+        connection = http.client.HTTPConnection(address, alb.port, timeout=10)
+        with closing(connection):
+            connection.request("GET", path)
+            return connection.getresponse().read().decode()
+
+    try:
+        alb.balancer.apply(A, edge("127.0.0.1", {"default_action": says("a")}))
+        alb.balancer.apply(
+            B, edge("127.0.0.2", {"default_action": says("b"), "rules": [rule(1, "/x", says("x of b"))]})
+        )
+        alb.balancer.apply(C, edge("127.0.0.2", {"rules": [rule(2, "/y", says("y of c"))]}))
+        assert [ask("127.0.0.1", path) for path in ("/", "/x", "/y")] == ["a", "a", "a"]
+        assert [ask("127.0.0.2", path) for path in ("/", "/x", "/y")] == ["b", "x of b", "y of c"]
+        alb.balancer.withdraw(A)
+        assert [ask("127.0.0.2", path) for path in ("/", "/x", "/y")] == ["b", "x of b", "y of c"]
+        with pytest.raises(ConfigError, match="taken by load balancer edge of beta"):
+            alb.balancer.apply(A, edge("0.0.0.0", {"default_action": says("a")}))
+    finally:
+        for owner in (A, B, C):
+            alb.balancer.withdraw(owner)

@@ -7,13 +7,11 @@ import http.client
 import os
 import signal
 import socket
-import threading
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 
 from pipeline.balancer.balancer import Balancer
 from pipeline.balancer.haproxy.control_socket import Runtime
-from pipeline.balancer.haproxy.socket_holder import renew
 from pipeline.balancer.model import Declaration
 from tests.support.ports import free_port
 from tests.support.waiting import until
@@ -23,13 +21,8 @@ from tests.system.bench import OWNER, Bench, declare
 @contextmanager
 def held(balancer: Balancer) -> Iterator[None]:
     """Somebody holds what HAProxy listens on."""
-    with closing(balancer.socket_holder()) as holder:
-        thread = threading.Thread(target=holder.run_forever)
-        thread.start()
-        # It answers when it holds.
-        renew(balancer.directory)
+    with balancer.standby():
         yield
-    thread.join()
 
 
 def kill(bench: Bench) -> None:

@@ -51,6 +51,7 @@ def share(alb: Alb, requests: int, port: int | None = None) -> Counter[str]:
 
 
 def health(alb: Alb, name: str, group: str = "web") -> TargetHealth:
+    alb.balancer.reconcile(OWNER, group)
     return next(h for h in alb.balancer.target_health(OWNER, group) if h.target.id == name)
 
 
@@ -286,7 +287,7 @@ def test_cut_breaks_what_came_while_failing_open(alb: Alb, attributes: dict[str,
 
 def _in_haproxy(alb: Alb) -> list[str]:
     """The servers of the group, in whichever backend."""
-    alb.balancer.target_health(OWNER, "web")
+    alb.balancer.reconcile(OWNER, "web")
     runtime = Runtime(alb.balancer.directory)
     return [name for backend in ("shop.web", "shop.web.open") for name in runtime.servers(backend)]
 

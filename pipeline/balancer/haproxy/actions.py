@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from pipeline.balancer.data_plane import PlaneConfig
 from pipeline.balancer.effective import SharedListener
 from pipeline.balancer.haproxy import tokens, weights
 from pipeline.balancer.haproxy.error_responses import deny
@@ -18,7 +19,6 @@ from pipeline.balancer.haproxy.index import DEFAULT
 from pipeline.balancer.haproxy.words import backend_name, fail_open_backend_name, quote, regsub
 from pipeline.balancer.model.application.action import Action, FixedResponse, Forward, Redirect
 from pipeline.balancer.model.application.rule import Rewrite, Transforms
-from pipeline.balancer.registry import Registry
 
 # Backend → how many healthy targets it needs.
 THRESHOLDS = "thresholds.map"
@@ -43,9 +43,9 @@ class RuleStep(NamedTuple):
 class Actions:
     """The actions of a listener. `prefix` begins the names of its files and backends."""
 
-    def __init__(self, shared: SharedListener, prefix: str, registry: Registry) -> None:
+    def __init__(self, shared: SharedListener, prefix: str, config: PlaneConfig) -> None:
         self._prefix = prefix
-        self._registry = registry
+        self._config = config
         self._secure = shared.listener.secure
         self._port = shared.port
         self._steps = [RuleStep(o.rule.priority, o.owner, o.rule.action, o.rule.transforms) for o in shared.rules]
@@ -68,7 +68,7 @@ class Actions:
         found = {self._map: "".join(lines)}
         for step in self._steps:
             if step.action.jwt_validation:
-                found.update(tokens.key_files(step.action.jwt_validation, self._registry.key_sets))
+                found.update(tokens.key_files(step.action.jwt_validation, self._config.key_sets))
         return found
 
     def weights(self) -> dict[str, dict[str, str]]:
@@ -91,7 +91,7 @@ class Actions:
                 yield from weights.remember()
         for step in self._steps:
             if step.action.jwt_validation:
-                yield from tokens.validate(step.rule, step.action.jwt_validation, self._registry.key_sets)
+                yield from tokens.validate(step.rule, step.action.jwt_validation, self._config.key_sets)
             yield from _transform(step)
         yield from _transformed([step.transforms for step in self._steps])
         yield from self._least()
@@ -115,7 +115,7 @@ class Actions:
         return [
             (backend_name(*name), fail_open_backend_name(*name))
             for name in names
-            if not self._registry.group(*name).attributes.needs_one_healthy
+            if not self._config.groups[backend_name(*name)].settings.attributes.needs_one_healthy
         ]
 
     def backends(self) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""The registry as an HAProxy configuration and the files that it names.
+"""What is wanted as an HAProxy configuration and the files that it names.
 
 Paths in it are relative to the balancer's directory, which is HAProxy's working directory: so no path needs
 quoting, and none can be too long for a socket.
@@ -12,14 +12,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from pipeline.balancer.data_plane import PlaneConfig, WantedGroup
 from pipeline.balancer.haproxy.actions import THRESHOLDS
 from pipeline.balancer.haproxy.backend import backend_lines, fail_open_backend_lines
+from pipeline.balancer.haproxy.directory import PemFile
 from pipeline.balancer.haproxy.error_responses import page_lines, pages
 from pipeline.balancer.haproxy.frontend import Frontend
 from pipeline.balancer.haproxy.server_args import server_definitions
-from pipeline.balancer.haproxy.tls import PemFile
-from pipeline.balancer.haproxy.words import LOG_DESCRIPTOR, WORKER_SOCKET, backend_name, fail_open_backend_name
-from pipeline.balancer.registry import Owned, Phase, Registry
+from pipeline.balancer.haproxy.words import LOG_DESCRIPTOR, WORKER_SOCKET, open_backend_of
 
 STATE_FILE = "servers.state"
 # Where nobody listens yet, what targets are behind does not matter.
@@ -93,13 +93,12 @@ class RenderedConfig:
         return "".join(f"{key} {value}\n" for key, value in sorted(entries.items()))
 
 
-def render(registry: Registry) -> RenderedConfig:
-    """The whole configuration, with the targets that are in service."""
-    shared_listeners = registry.listeners()
-    idle = sorted({shared.balancer.attributes.idle_timeout for shared in shared_listeners}) or [_IDLE]
-    frontends = [Frontend(shared, registry, idle_varies=len(idle) > 1) for shared in shared_listeners]
+def render(config: PlaneConfig) -> RenderedConfig:
+    """The whole configuration, with the targets that are admitted."""
+    idle = sorted({shared.balancer.attributes.idle_timeout for shared in config.listeners}) or [_IDLE]
+    frontends = [Frontend(shared, config, idle_varies=len(idle) > 1) for shared in config.listeners]
     listeners = [line for frontend in frontends for line in frontend.lines()]
-    groups = list(_groups(registry, idle))
+    groups = list(_groups(config, idle))
     files = {**pages(), **{name: text for frontend in frontends for name, text in frontend.files().items()}}
     shape = [_HEAD, *listeners, *(line for group in groups for line in group.lines)]
     digest = _digest([*shape, *(part for file in sorted(files.items()) for part in file)])
@@ -110,7 +109,7 @@ def render(registry: Registry) -> RenderedConfig:
         fingerprint=digest,
         files=files,
         maps={
-            **thresholds(registry),
+            **thresholds(config),
             **{name: entries for frontend in frontends for name, entries in frontend.weights().items()},
         },
         pem=tuple(dict.fromkeys(file for frontend in frontends for file in frontend.pem_files())),
@@ -124,35 +123,31 @@ class _Section(NamedTuple):
     servers: list[str]
 
 
-def _groups(registry: Registry, idle: Sequence[int]) -> Iterator[_Section]:
+def _groups(config: PlaneConfig, idle: Sequence[int]) -> Iterator[_Section]:
     """The backends of every target group."""
-    for owner, owned in sorted(registry.owners.items()):
-        for name, group in sorted(owned.declaration.target_groups.items()):
-            servers: dict[str, list[str]] = {backend_name(owner, name): [], fail_open_backend_name(owner, name): []}
-            for registration in owned.targets.get(name, ()):
-                if registration.phase is Phase.IN_SERVICE:
-                    for place in server_definitions(owner, name, group, registration):
-                        servers[place.backend].append(f"  server {place.name} {place.args}")
-            checked, unchecked = servers.values()
-            yield _Section(list(backend_lines(owner, name, group, idle)), checked)
-            if not group.attributes.needs_one_healthy:
-                yield _Section(list(fail_open_backend_lines(owner, name, group, idle)), unchecked)
+    for group in sorted(config.groups.values(), key=lambda group: (group.owner, group.name)):
+        servers: dict[str, list[str]] = {group.id: [], open_backend_of(group.id): []}
+        for target in group.targets:
+            if target.admit:
+                for place in server_definitions(group, target):
+                    servers[place.backend].append(f"  server {place.name} {place.args}")
+        checked, unchecked = servers.values()
+        yield _Section(list(backend_lines(group.owner, group.name, group.settings, idle)), checked)
+        if not group.settings.attributes.needs_one_healthy:
+            yield _Section(list(fail_open_backend_lines(group.owner, group.name, group.settings, idle)), unchecked)
 
 
 def _digest(parts: Iterable[str]) -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
 
-def thresholds(registry: Registry) -> dict[str, dict[str, str]]:
+def thresholds(config: PlaneConfig) -> dict[str, dict[str, str]]:
     """The map that says how many healthy targets a backend needs, for those that need more than one."""
-    needs = {
-        backend_name(owner, name): str(group.attributes.min_healthy_targets(_registered(owned, name)))
-        for owner, owned in registry.owners.items()
-        for name, group in owned.declaration.target_groups.items()
-        if not group.attributes.needs_one_healthy
-    }
+    needs = {id_: str(needed) for id_, group in config.groups.items() if (needed := threshold(group)) is not None}
     return {THRESHOLDS: needs}
 
 
-def _registered(owned: Owned, group: str) -> int:
-    return sum(registration.phase is not Phase.DRAINING for registration in owned.targets.get(group, ()))
+def threshold(group: WantedGroup) -> int | None:
+    """How many healthy targets a group needs; None where it is one."""
+    attributes = group.settings.attributes
+    return None if attributes.needs_one_healthy else attributes.min_healthy_targets(group.registered)

@@ -10,9 +10,9 @@ import csv
 import re
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pipeline.balancer.haproxy.words import MASTER_SOCKET, WORKER_SOCKET
@@ -25,29 +25,33 @@ _TIMEOUT = 5.0
 _MASTER_TIMEOUT = 0.5
 _MASTER_PATIENCE = 10.0
 _READINGS = 5
-# Commands in one message.
-_BATCH = 50
-# Changing the address of a server in maintenance throws away its pooled connections, without which HAProxy 2.8
-# refuses to delete it.
-_NOWHERE = "addr 127.255.255.254 port 1"
+# HAProxy reads commands into a buffer of 16 KiB.
+_MAX_MESSAGE = 12000
+# For `show stat`: every proxy; backends and servers.
+_ALL, _KINDS = "-1", 2 + 4
 
 
 class NotRunning(BalancerFault):
     """Nobody answers at the sockets."""
 
 
+# Backend and server.
+ServerKey = tuple[str, str]
+
+
 @dataclass(frozen=True)
 class ServerState:
-    """One target as HAProxy sees it. `age` is seconds since its state changed."""
+    """One server of HAProxy's. `age` is seconds since its state changed; `address` is empty for a socket's."""
 
     name: str
     status: str
-    check_status: str
-    check_code: str
-    check_text: str
-    passes: int
-    in_flight: int
-    age: int
+    check_status: str = ""
+    check_code: str = ""
+    check_text: str = ""
+    passes: int = 0
+    in_flight: int = 0
+    age: int = 0
+    address: str = ""
 
     @property
     def in_maintenance(self) -> bool:
@@ -59,10 +63,13 @@ class ServerState:
         """It failed by its answer, and is just being asked again: HAProxy has then forgotten what the answer was."""
         return self.check_status == "L7STS" and self.check_code in ("", "0")
 
-    @property
-    def has_passed_check(self) -> bool:
-        """Its last health check has passed, which lets a new target in. One that failed needs `rise` of them."""
-        return self.check_status.startswith(("L4OK", "L6OK", "L7OK")) and self.passes >= 1
+
+@dataclass(frozen=True)
+class Statistics:
+    """The backends that a worker has, and their servers."""
+
+    backends: set[str] = field(default_factory=set)
+    servers: dict[ServerKey, ServerState] = field(default_factory=dict)
 
 
 class Runtime:
@@ -89,30 +96,42 @@ class Runtime:
         return int(found[1]) if found else None
 
     def servers(self, backend: str) -> dict[str, ServerState]:
-        """The targets that the current worker has, by name, with what is in flight in all workers."""
+        """Return the servers of a backend by name. See `statistics`."""
+        return {name: server for (_, name), server in self.statistics([backend]).servers.items()}
+
+    def statistics(self, backends: Iterable[str] | None = None) -> Statistics:
+        """Return what the current worker has of these backends or of all, with what is in flight in all workers.
+
+        A server that only a replaced worker still has is in it as long as something is in flight there: closed,
+        because the current worker sends nothing to it, and unchecked, because what that worker knows is old.
+        """
+        asked = None if backends is None else set(backends)
+        command = "; ".join(f"show stat {scope} {_KINDS} -1" for scope in sorted(asked or {_ALL}))
         for _ in range(_READINGS):
-            current = _servers(self.ask_worker(f"show stat {backend} 4 -1"))
-            if not any(server.is_rechecking for server in current.values()):
+            current = _statistics(self.ask_worker(command))
+            if not any(server.is_rechecking for server in current.servers.values()):
                 break
             time.sleep(0.002)
         for pid in self._former_workers():
-            for name, old in _servers(self._former(pid, f"show stat {backend} 4 -1")).items():
-                known = current.get(name, replace(old, status="MAINT", in_flight=0))
-                current[name] = replace(known, in_flight=known.in_flight + old.in_flight)
+            for key, old in _statistics(self._former(pid, f"show stat {_ALL} {_KINDS} -1")).servers.items():
+                known = current.servers.get(key, ServerState(key[1], "MAINT", age=old.age, address=old.address))
+                if old.in_flight and (asked is None or key[0] in asked):
+                    current.servers[key] = replace(known, in_flight=known.in_flight + old.in_flight)
         return current
 
-    def add(self, backend: str, name: str, words: str) -> None:
-        """Add a target in maintenance, with its checks running: it gets no request before `enable`."""
-        check = f"; enable health {backend}/{name}" if " check " in words else ""
-        self.ask_worker(f"add server {backend}/{name} {words}{check}")
+    def execute(self, steps: Iterable[str]) -> None:
+        """Execute commands in order. Those of one step, parted by `;`, are executed together or not at all.
 
-    def enable(self, backend: str, name: str) -> None:
-        """Let requests go to a target. From here on as many failures as its threshold says take it out, not one."""
-        self.ask_worker(f"enable server {backend}/{name}; set server {backend}/{name} health up")
-
-    def disable(self, backend: str, name: str) -> None:
-        """Send no request to a target any more; what is in flight goes on."""
-        self.ask_worker(f"set server {backend}/{name} state maint")
+        HAProxy's answers are ignored: it refuses what is so already, and a later observation shows the result.
+        """
+        message = ""
+        for step in steps:
+            if message and len(message) + len(step) > _MAX_MESSAGE:
+                self.ask_worker(message)
+                message = ""
+            message = f"{message}; {step}" if message else step
+        if message:
+            self.ask_worker(message)
 
     def cut(self, backend: str, name: str) -> None:
         """Break what is in flight to a target, in every worker."""
@@ -122,10 +141,6 @@ class Runtime:
         for pid in self._former_workers():
             for identity in request.findall(self._former(pid, "show sess")):
                 self._former(pid, f"shutdown session {identity}")
-
-    def delete(self, backend: str, name: str) -> None:
-        """Forget a target in maintenance. HAProxy may refuse for a moment; the caller looks again."""
-        self.ask_worker(f"set server {backend}/{name} {_NOWHERE}; del server {backend}/{name}")
 
     def state(self) -> str:
         """The state of every server, in the form of a server-state-file."""
@@ -141,10 +156,7 @@ class Runtime:
         found = re.search(r"New version created: (\d+)", self.ask_worker(f"prepare map {file}"))
         if found is None:
             raise BalancerFault(f"HAProxy has no map {file}")
-        adds = [f"add map @{found[1]} {file} {key} {value}" for key, value in entries.items()]
-        # HAProxy reads commands into a buffer of 16 KiB.
-        for start in range(0, len(adds), _BATCH):
-            self.ask_worker("; ".join(adds[start : start + _BATCH]))
+        self.execute(f"add map @{found[1]} {file} {key} {value}" for key, value in entries.items())
         self.ask_worker(f"commit map @{found[1]} {file}")
 
     def replace_pem(self, kind: str, file: str, content: str) -> None:
@@ -206,9 +218,20 @@ class Runtime:
             raise BalancerFault(f"HAProxy cannot be asked at {self._directory / name}: {error.strerror}") from error
 
 
-def _servers(answer: str) -> dict[str, ServerState]:
-    rows = csv.DictReader(line for line in answer.lstrip("# ").splitlines() if "," in line)
-    return {row["svname"]: _server(row) for row in rows}
+def _statistics(answer: str) -> Statistics:
+    """Read one table or several. HAProxy's answer for an unknown backend has no row."""
+    found = Statistics()
+    lines = [line for line in answer.splitlines() if "," in line]
+    heads = [line for line in lines if line.startswith("# ")]
+    rows = csv.DictReader(
+        [heads[0].removeprefix("# "), *(line for line in lines if line not in heads)] if heads else []
+    )
+    for row in rows:
+        if row["svname"] == "BACKEND":
+            found.backends.add(row["pxname"])
+        else:
+            found.servers[row["pxname"], row["svname"]] = _server(row)
+    return found
 
 
 def _server(row: dict[str, str]) -> ServerState:
@@ -222,4 +245,5 @@ def _server(row: dict[str, str]) -> ServerState:
         passes=int(row["check_health"] or 0),
         in_flight=int(row["scur"] or 0) + int(row["qcur"] or 0),
         age=int(row["lastchg"] or 0),
+        address="" if row["addr"] == "unix" else row["addr"],
     )

@@ -4,36 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from pipeline.balancer.data_plane import PlaneConfig
 from pipeline.balancer.effective import SharedListener
 from pipeline.balancer.haproxy.actions import Actions
 from pipeline.balancer.haproxy.desync import desync_lines
+from pipeline.balancer.haproxy.directory import PemFile
 from pipeline.balancer.haproxy.error_responses import frontend_refusals
 from pipeline.balancer.haproxy.headers import request_headers, response_headers
 from pipeline.balancer.haproxy.log_format import CAPTURES, LOG_FORMAT
 from pipeline.balancer.haproxy.rules import RuleMatching
 from pipeline.balancer.haproxy.tls import (
-    PemFile,
     bind_words,
     certificate_list,
     pem_files,
     relay_mark,
     tls_headers,
 )
-from pipeline.balancer.registry import Registry
 
 
 class Frontend:
     """One listener, with the backends and the files that only it uses."""
 
-    def __init__(self, shared: SharedListener, registry: Registry, *, idle_varies: bool) -> None:
+    def __init__(self, shared: SharedListener, config: PlaneConfig, *, idle_varies: bool) -> None:
         self._shared = shared
         self._idle_varies = idle_varies
-        self._prefix = prefix = f"listener.{shared.port}"
-        self._actions = Actions(shared, prefix, registry)
+        self._prefix = prefix = f"listener.{shared.number}"
+        self._actions = Actions(shared, prefix, config)
         self._rules = RuleMatching([owned.rule for owned in shared.rules], prefix)
-        self._relay = f"relay.{shared.port}"
+        self._relay = f"relay.{shared.number}"
         # No owner's target group can be called so.
-        self._relay_backend = f"relay:{shared.port}"
+        self._relay_backend = f"relay:{shared.number}"
 
     def files(self) -> dict[str, str]:
         """Maps, keys and the list of certificates: name → content."""

@@ -12,6 +12,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from pipeline.balancer.haproxy.directory import DRAFT
 from pipeline.balancer.haproxy.socket_holder import are_held
 from pipeline.balancer.haproxy.words import HOLDER_SOCKET, LOG_DESCRIPTOR, MASTER_SOCKET
 from pipeline.base.errors import BalancerFault
@@ -39,7 +40,7 @@ def binary() -> str:
 
 def check(directory: Path, files: Mapping[str, str]) -> str | None:
     """HAProxy's objections to a configuration and the files that it names, None when it has none."""
-    with tempfile.TemporaryDirectory(prefix="draft.", dir=directory) as draft:
+    with tempfile.TemporaryDirectory(prefix=DRAFT, dir=directory) as draft:
         for name, content in files.items():
             (Path(draft) / name).write_text(content)
         done = _run([binary(), "-c", "-f", CONFIGURATION], Path(draft))

@@ -8,15 +8,13 @@ they are in a backend of their own, which the listener chooses.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import NamedTuple
 
-from pipeline.balancer.haproxy.control_socket import ServerState
-from pipeline.balancer.haproxy.words import FUNCTION_SOCKET, backend_name, fail_open_backend_name
+from pipeline.balancer.data_plane import WantedGroup, WantedTarget
+from pipeline.balancer.haproxy.words import FUNCTION_SOCKET, open_backend_of
 from pipeline.balancer.model import HealthCheck, TargetGroup
-from pipeline.balancer.registry import Registration
 from pipeline.base.quantity import milliseconds
 
 # How often a target is asked, at most, that has not passed a check yet: what a deployment waits for.
@@ -25,8 +23,6 @@ FAIL_OPEN_SUFFIX = ":open"
 ANOMALY_THRESHOLD = 10
 """Consecutive failures that make a target anomalous."""
 
-ServerKey = tuple[str, str]
-
 
 class ServerDefinition(NamedTuple):
     """Where a target's server is: its backend, its name, and the words that describe it."""
@@ -34,46 +30,29 @@ class ServerDefinition(NamedTuple):
     backend: str
     name: str
     args: str
+    is_checked: bool = False
 
 
-def server_definitions(
-    owner: str, group_name: str, group: TargetGroup, registration: Registration
-) -> Iterator[ServerDefinition]:
+def server_definitions(group: WantedGroup, target: WantedTarget) -> Iterator[ServerDefinition]:
     """The server of a target, and its twin."""
-    backend, target = backend_name(owner, group_name), registration.target
-    address = f"unix@{FUNCTION_SOCKET}" if group.is_lambda else f"{target.address}:{target.port}"
-    common = f"{address} weight 100 pool-purge-delay 1s{_protocol(group)}"
-    cookie = _cookie(group, target.id)
-    checks = f" {_check_words(registration.health_check)}" if is_checked(registration, group) else ""
-    yield ServerDefinition(backend, target.id, f"{common}{cookie}{checks}{_manners(registration, group)}")
-    if group.attributes.needs_one_healthy:
+    settings = group.settings
+    address = f"unix@{FUNCTION_SOCKET}" if settings.is_lambda else f"{target.address}:{target.port}"
+    common = f"{address} weight 100 pool-purge-delay 1s{_protocol(settings)}"
+    cookie = _cookie(settings, target.id)
+    checks = f" {_check_words(target.check)}" if target.check else ""
+    yield ServerDefinition(
+        group.id, target.id, f"{common}{cookie}{checks}{_manners(target, settings)}", bool(target.check)
+    )
+    if settings.attributes.needs_one_healthy:
         # Without a cookie: with it, clients would stay with a target that has failed.
-        yield ServerDefinition(backend, f"{target.id}{FAIL_OPEN_SUFFIX}", f"{common} backup")
+        yield ServerDefinition(group.id, f"{target.id}{FAIL_OPEN_SUFFIX}", f"{common} backup")
     else:
-        yield ServerDefinition(fail_open_backend_name(owner, group_name), target.id, f"{common}{cookie}")
+        yield ServerDefinition(open_backend_of(group.id), target.id, f"{common}{cookie}")
 
 
-def same_target(name: str, target_id: str) -> bool:
-    """Whether a server or its twin is meant for a target."""
-    return name.removesuffix(FAIL_OPEN_SUFFIX) == target_id
-
-
-def by_target(servers: Mapping[ServerKey, ServerState], backend: str) -> dict[str, ServerState]:
-    """The server of each target in its group's backend, with what its twin has in flight too."""
-    found = {
-        name: server for (where, name), server in servers.items() if where == backend and FAIL_OPEN_SUFFIX not in name
-    }
-    for (where, name), server in servers.items():
-        target = name.removesuffix(FAIL_OPEN_SUFFIX)
-        if target in found and (where, name) != (backend, target):
-            found[target] = replace(found[target], in_flight=found[target].in_flight + server.in_flight)
-    return found
-
-
-def is_checked(registration: Registration, group: TargetGroup) -> bool:
-    """Whether the group still asks what this target was registered to answer; the pace may differ by target."""
-    now, then = group.health_check, registration.health_check
-    return (now.protocol, now.path, now.matcher, now.timeout) == (then.protocol, then.path, then.matcher, then.timeout)
+def target_of(name: str) -> str:
+    """The target that a server or its twin is meant for."""
+    return name.removesuffix(FAIL_OPEN_SUFFIX)
 
 
 def _protocol(group: TargetGroup) -> str:
@@ -87,8 +66,8 @@ def _cookie(group: TargetGroup, target: str) -> str:
     return f" cookie {hashlib.sha256(target.encode()).hexdigest()[:16]}" if group.attributes.stickiness else ""
 
 
-def _manners(registration: Registration, group: TargetGroup) -> str:
-    ramp = f" slowstart {group.attributes.slow_start}s" if group.attributes.slow_start and registration.ramps else ""
+def _manners(target: WantedTarget, group: TargetGroup) -> str:
+    ramp = f" slowstart {group.attributes.slow_start}s" if group.attributes.slow_start and target.ramp else ""
     watched = group.attributes.anomaly_mitigation == "on"
     return ramp + (f" observe layer7 error-limit {ANOMALY_THRESHOLD} on-error mark-down" if watched else "")
 

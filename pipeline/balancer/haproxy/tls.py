@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Iterator
-from pathlib import Path
-from typing import NamedTuple
 
 from pipeline.balancer.effective import SharedListener
+from pipeline.balancer.haproxy.directory import PemFile
 from pipeline.balancer.haproxy.words import quote, regsub
 from pipeline.balancer.model.application.attributes import ListenerAttributes
 from pipeline.balancer.model.tls import DEFAULT_POLICY, Certificate, MutualAuthentication, SslPolicy
-from pipeline.base.errors import ConfigError
 
 _GCM = (
     "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:"
@@ -34,51 +31,8 @@ _POLICIES: dict[SslPolicy, tuple[str, str]] = {
 }
 # Base64 in lines as long as PEM's.
 _LINES = r'regsub("(.{64})(?=.)","\\1%0A",g)'
-_BLOCK = re.compile(r"-----BEGIN [A-Z0-9 ]+-----\n(?:[A-Za-z0-9+/=: ,-]+\n)+-----END [A-Z0-9 ]+-----")
 # X509_V_ERR_CERT_HAS_EXPIRED
 _EXPIRED = 10
-
-
-class PemFile(NamedTuple):
-    """A file of HAProxy's that is a copy of users' files, and may be replaced while it runs. `kind`: HAProxy's word."""
-
-    name: str
-    kind: str
-    sources: tuple[str, ...]
-
-    def read(self) -> str:
-        """What it should hold now. Raises `ConfigError`, which names the source, where that is not usable."""
-        parts = []
-        for source in self.sources:
-            try:
-                parts.append(Path(source).read_text())
-            except (OSError, UnicodeDecodeError) as error:
-                reason = getattr(error, "strerror", None) or "is no text"
-                raise ConfigError(f"{source} cannot be read: {reason}") from error
-        # What stands between is for people. HAProxy would take a blank line for an end, and the rest for commands.
-        content = "".join(f"{block}\n" for part in parts for block in _BLOCK.findall(part.replace("\r\n", "\n")))
-        self._refuse_unusable(content.encode())
-        return content
-
-    def _refuse_unusable(self, content: bytes) -> None:
-        """HAProxy would refuse it too, by a name that says nothing to its user."""
-        # 8 MB and 30 ms that only those pay who have certificates.
-        from cryptography import x509
-        from cryptography.exceptions import UnsupportedAlgorithm
-        from cryptography.hazmat.primitives import serialization
-
-        try:
-            certificates = x509.load_pem_x509_certificates(content)
-        except ValueError as error:
-            raise ConfigError(f"{self.sources[0]} holds no certificate in PEM") from error
-        if self.kind != "cert":
-            return
-        try:
-            key = serialization.load_pem_private_key(content, None, unsafe_skip_rsa_key_validation=True)
-        except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-            raise ConfigError(f"{self.sources[-1]} holds no private key in PEM, or one with a password") from error
-        if key.public_key() != certificates[0].public_key():
-            raise ConfigError(f"{self.sources[-1]} holds a key that does not belong to {self.sources[0]}")
 
 
 def pem_files(shared: SharedListener) -> Iterator[PemFile]:

@@ -11,6 +11,7 @@ MASTER_SOCKET = "master.sock"
 # Who holds HAProxy's listening sockets answers here.
 HOLDER_SOCKET = "holder.sock"
 LOG_DESCRIPTOR = 3
+_OPEN = ".open"
 # How long browsers keep the cookies of a load balancer, in seconds. How long one counts stands in it.
 COOKIE_AGE = 7 * 86400
 # Where functions are invoked, and how HAProxy says there which one it has chosen. It sets both headers, whatever a
@@ -43,7 +44,17 @@ def backend_name(owner: str, group: str) -> str:
 
 def fail_open_backend_name(owner: str, group: str) -> str:
     """The backend that takes over when too few targets of a group are healthy."""
-    return f"{backend_name(owner, group)}.open"
+    return open_backend_of(backend_name(owner, group))
+
+
+def open_backend_of(backend: str) -> str:
+    """The same for a backend."""
+    return f"{backend}{_OPEN}"
+
+
+def group_of(backend: str) -> str:
+    """The target group of one of its two backends. No name in it holds a dot."""
+    return backend.removesuffix(_OPEN) if backend.count(".") == 2 else backend
 
 
 def expression(pattern: Wildcard, *, one: str = ".") -> str:

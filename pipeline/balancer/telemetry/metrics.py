@@ -10,6 +10,7 @@ from prometheus_client.registry import Collector
 
 from pipeline.balancer.access import load_balancer_name, target_group_name
 from pipeline.balancer.balancer import Balancer
+from pipeline.balancer.effective import effective_listeners
 from pipeline.balancer.model import TargetHealth, TargetState
 from pipeline.balancer.registry import Registry
 from pipeline.balancer.telemetry.counters import Counters
@@ -52,8 +53,7 @@ class Metrics(Collector):
     def _health(self, registry: Registry) -> Health:
         return {
             target_group_name(owner, group): self._balancer.target_health(owner, group)
-            for owner, owned in sorted(registry.owners.items())
-            for group in sorted(owned.declaration.target_groups)
+            for owner, group in sorted(registry.groups())
         }
 
     def _samples(self, name: str, health: Health, users: Users) -> Iterator[Sample]:
@@ -83,7 +83,7 @@ def _hosts(health: Health, users: Users, state: TargetState) -> Iterator[Sample]
 
 def _users(registry: Registry) -> Users:
     found: dict[str, set[str]] = {}
-    for shared in registry.listeners():
+    for shared in effective_listeners(registry):
         for group in shared.groups():
             found.setdefault(target_group_name(*group), set()).add(load_balancer_name(shared.owner, shared.name))
     return found

@@ -14,8 +14,10 @@ import pytest
 from pipeline.balancer.access import AccessRecord
 from pipeline.balancer.balancer import Balancer
 from pipeline.balancer.haproxy.access_log import LogReader
+from pipeline.balancer.haproxy.plane import HAProxyPlane
 from pipeline.balancer.model import Declaration, Target, TargetHealth, TargetState
-from pipeline.balancer.registry import Owned, Registry
+from pipeline.balancer.planes import open_balancer
+from pipeline.balancer.registry import Registry
 from pipeline.balancer.telemetry.counters import Counters
 from pipeline.balancer.telemetry.families import FAMILIES
 from pipeline.balancer.telemetry.metrics import Metrics
@@ -36,7 +38,10 @@ class Still(Balancer):
 
     states: tuple[TargetState, ...] = ()
 
-    declared_now = Registry(owners={"shop": Owned(declaration=Declaration.model_validate(_DECLARED))})
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory, HAProxyPlane(directory))
+
+    declared_now = Registry().declare("shop", Declaration.model_validate(_DECLARED))
 
     def registry(self) -> Registry:
         return self.declared_now
@@ -163,7 +168,7 @@ def test_buckets_are_fine_enough() -> None:
 def test_exposition(tmp_path: Path) -> None:
     """Help and type come once, before the first sample, and a family without samples is left out."""
     (tmp_path / "access.log").write_bytes(raw() + raw(backend="billing.api"))
-    lines = Metrics(Balancer(tmp_path)).text().splitlines()
+    lines = Metrics(open_balancer(tmp_path)).text().splitlines()
     name = "aws_applicationelb_request_count_total"
     assert [line for line in lines if name in line] == [
         f"# HELP {name} RequestCount: requests for which a target was chosen.",

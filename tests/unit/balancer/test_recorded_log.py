@@ -9,8 +9,8 @@ from pathlib import Path
 from prometheus_client.parser import text_string_to_metric_families
 
 from pipeline.balancer.access import AccessRecord
-from pipeline.balancer.balancer import Balancer
 from pipeline.balancer.haproxy.access_log import LogReader
+from pipeline.balancer.planes import open_balancer
 from pipeline.balancer.telemetry.metrics import Metrics
 from pipeline.balancer.telemetry.rendering import as_line
 from pipeline.balancer.telemetry.traffic import Traffic
@@ -44,7 +44,7 @@ def test_metrics(tmp_path: Path) -> None:
     (tmp_path / "access.log").write_bytes((RECORDED / "haproxy.txt").read_bytes())
     expected = samples((RECORDED / "metrics.txt").read_text())
     assert len(expected) > 100
-    assert samples(Metrics(Balancer(tmp_path)).text()) == expected
+    assert samples(Metrics(open_balancer(tmp_path)).text()) == expected
 
 
 def test_rates() -> None:

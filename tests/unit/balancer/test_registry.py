@@ -11,9 +11,9 @@ import pytest
 from pydantic import ValidationError
 
 from pipeline import __version__
-from pipeline.balancer.balancer import Balancer
 from pipeline.balancer.model import Declaration, Target
-from pipeline.balancer.registry import Phase, Registry
+from pipeline.balancer.planes import open_balancer
+from pipeline.balancer.registry import Registry
 from pipeline.balancer.registry_file import RegistryFile
 from pipeline.base.errors import BalancerFault, ConfigError
 
@@ -38,7 +38,7 @@ REGISTRY = Registry().declare("shop", declaration())
         lambda owner, group: REGISTRY.group(owner, group),
         lambda owner, group: REGISTRY.registrations(owner, group),
         lambda owner, group: REGISTRY.register(owner, group, [TARGET]),
-        lambda owner, group: REGISTRY.move(owner, group, "web-1", Phase.DRAINING),
+        lambda owner, group: REGISTRY.deregister(owner, group, "web-1"),
     ],
 )
 def test_names_that_nobody_declared(use: Callable[[str, str], Any]) -> None:
@@ -59,7 +59,7 @@ def test_the_balancer_says_so_too(tmp_path: Path, call: str) -> None:
     RegistryFile(tmp_path / "registry.json").write(REGISTRY)
     before = (tmp_path / "registry.json").read_text()
     with pytest.raises(ConfigError, match=r"^target group wbe of shop is not declared"):
-        getattr(Balancer(tmp_path), call)("shop", "wbe", TARGET if call == "register" else "web-1")
+        getattr(open_balancer(tmp_path), call)("shop", "wbe", TARGET if call == "register" else "web-1")
     assert (tmp_path / "registry.json").read_text() == before
 
 
@@ -117,7 +117,7 @@ def test_who_wrote_it(tmp_path: Path) -> None:
     """The file says it, and what is read is what was written."""
     file = written(tmp_path)
     assert json.loads((tmp_path / "registry.json").read_text())["written_by"] == __version__
-    assert file.read().owners == REGISTRY.owners
+    assert file.read().target_groups == REGISTRY.target_groups
 
 
 @pytest.mark.parametrize(("writer", "named"), [("9.9.9", "Penstock 9.9.9"), (None, "an early version of Penstock")])
@@ -136,7 +136,7 @@ def test_of_another_version(tmp_path: Path, writer: str | None, named: str) -> N
 @pytest.mark.parametrize("writer", ["9.9.9", None])
 def test_of_another_version_but_understood(tmp_path: Path, writer: str | None) -> None:
     """Nothing is made of the number alone."""
-    assert written(tmp_path, written_by=writer).read().owners == REGISTRY.owners
+    assert written(tmp_path, written_by=writer).read().target_groups == REGISTRY.target_groups
 
 
 def test_damaged(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from typing import Any
 
 import pytest
 
+from pipeline.balancer.effective import effective_listeners
 from pipeline.balancer.model import Declaration, Target, TargetHealth, TargetState
 from pipeline.balancer.overview import Overview
 from pipeline.balancer.registry import Registry
@@ -123,7 +124,7 @@ def health(name: str, state: TargetState = TargetState.HEALTHY, **more: Any) -> 
 def overview() -> Overview:
     declared = registry()
     return Overview(
-        listeners=declared.listeners(),
+        listeners=effective_listeners(declared),
         targets={
             "billing.api": (health("api-1"),),
             "shop.canary": (),

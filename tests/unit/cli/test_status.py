@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
@@ -13,14 +14,18 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from pipeline.balancer.balancer import Balancer
+from pipeline.balancer.model import Declaration, Target
 from pipeline.base.home import Home
 from pipeline.base.lock import work_lock
-from pipeline.cli import history, status, transition
+from pipeline.cli import history, recover, status, transition
 from pipeline.events import Event
 from pipeline.store.queue import RunRequest
 from pipeline.store.records import ApprovalDecision, Run, RunState, Trigger
 from pipeline.store.store import Store
+from pipeline.testing.fakes.data_plane import FakePlane
 from tests.support.pipeline_yaml import MINIMAL
+from tests.support.ports import free_port
 from tests.support.started_runs import begin_run
 
 COMMIT: dict[str, Any] = {"sha": "0123456789" * 4, "ref": "main", "author": "Ann", "subject": "Carts"}
@@ -48,6 +53,21 @@ def served(home: Home) -> Iterator[None]:
         stack.enter_context(work_lock(home.daemon_lock, "pipeline serve"))
         stack.enter_context(work_lock(home.lock("shop"), "pipeline serve of shop"))
         yield
+
+
+@pytest.fixture
+def balancer(home: Home, monkeypatch: pytest.MonkeyPatch) -> tuple[Balancer, FakePlane]:
+    """The balancer that commands open: `shop` has a target in it, and its data plane is a fake."""
+    plane = FakePlane()
+    opened = Balancer(home.balancer, plane)
+    monkeypatch.setattr("pipeline.balancer.planes.open_balancer", lambda _: opened)
+    declared = {
+        "target_groups": {"web": {"port": 80}},
+        "load_balancers": {"edge": {"listeners": [{"port": free_port(), "default_action": {"forward": "web"}}]}},
+    }
+    opened.apply("shop", Declaration.model_validate(declared))
+    opened.register("shop", "web", Target(id="web-1", address="10.0.0.1", port=80))
+    return opened, plane
 
 
 def told(command: click.Command, *arguments: str) -> str:
@@ -89,6 +109,57 @@ def test_where_the_daemon_serves_nothing_is_put_right(store: Store) -> None:
     assert run is not None
     assert run.state is RunState.RUNNING
     assert store.events.latest("shop") == []
+
+
+def test_what_a_crash_left_is_told_and_left(store: Store) -> None:
+    """A run that nobody works on any more is not touched; it says what would."""
+    begin_run(store, "shop")
+    assert "a run or a deployment was interrupted: run `pipeline recover`" in told(status.command).splitlines()
+    assert json.loads(told(status.command, "--json"))["broken"] == ["a run or a deployment was interrupted"]
+    run = store.runs.get("shop", 1)
+    assert run is not None
+    assert run.state is RunState.RUNNING
+    assert store.events.latest("shop") == []
+
+
+def test_a_run_that_a_command_works_on_is_not_interrupted(store: Store, home: Home) -> None:
+    """Whoever has the lock is at it."""
+    begin_run(store, "shop")
+    with work_lock(home.lock("shop"), "run of shop"):
+        assert json.loads(told(status.command, "--json"))["broken"] == []
+
+
+def test_a_balancer_that_does_not_run_is_told_and_not_started(
+    store: Store, home: Home, balancer: tuple[Balancer, FakePlane]
+) -> None:
+    """Its targets are unhealthy, by no fault of theirs."""
+    _, plane = balancer
+    plane.forget()
+    output = told(status.command)
+    assert "the balancer does not run: run `pipeline recover`" in output.splitlines()
+    assert re.search(r"^web-1 +unhealthy .* Elb.InternalError: The load balancer is not running", output, re.MULTILINE)
+    assert json.loads(told(status.command, "--json"))["targets"][0]["reason"] == "Elb.InternalError"
+    assert plane.calls["apply"] == 1
+
+
+def test_recover_starts_the_balancer(store: Store, balancer: tuple[Balancer, FakePlane]) -> None:
+    """Where it has died, and says so; a second time, there is nothing to do."""
+    _, plane = balancer
+    plane.forget()
+    assert told(recover.command) == "the balancer was not running: started again\n"
+    assert told(recover.command) == "there is nothing to recover\n"
+    plane.forget()
+    assert told(recover.command, "--json") == ""
+    assert plane.observe().running
+
+
+@pytest.mark.usefixtures("served")
+def test_recover_leaves_it_to_the_daemon(store: Store, balancer: tuple[Balancer, FakePlane]) -> None:
+    """Which serves the pipeline, and repairs it."""
+    _, plane = balancer
+    plane.forget()
+    assert "recovers shop" in told(recover.command)
+    assert not plane.observe().running
 
 
 @pytest.mark.usefixtures("served")

@@ -73,8 +73,8 @@ def test_a_release_replaces_the_former_one_for_one(web: Rollouts) -> None:
 )
 def test_a_rollout_keeps_to_its_limits(
     web: Rollouts, surge: int, unavailable: int, min_healthy: int, max_running: int
-    """It never has fewer healthy replicas than `min_healthy` or more running ones than `max_running`."""
-    """It never has fewer healthy replicas than the min_healthy or more running ones than the max_running, and uses both."""
+) -> None:
+    """It never has fewer healthy replicas than the minimum or more running ones than the maximum, and uses both."""
     web.to(2, desired(2, surge=surge, unavailable=unavailable))
     web.assert_serving(2)
     assert (web.lowest_healthy, web.most_running) == (min_healthy, max_running)

@@ -20,11 +20,9 @@ from threading import Thread
 from typing import ClassVar
 
 from pipeline.balancer.haproxy.functions.event import LIMIT, FunctionRequest, FunctionResponse, InvalidFunctionResponse
-from pipeline.balancer.haproxy.server_args import same_target
+from pipeline.balancer.haproxy.functions.table import FunctionTable, FunctionTarget
+from pipeline.balancer.haproxy.server_args import target_of
 from pipeline.balancer.haproxy.words import FUNCTION_CHECK, FUNCTION_GROUP, FUNCTION_SOCKET, FUNCTION_TARGET
-from pipeline.balancer.model import Target
-from pipeline.balancer.registry_file import RegistryFile
-from pipeline.base.errors import PenstockError
 
 _OURS = frozenset(name.lower() for name in (FUNCTION_GROUP, FUNCTION_TARGET))
 _INVOKE = "/2015-03-31/functions/function/invocations"
@@ -35,7 +33,7 @@ _CONNECT = 2
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    registry: ClassVar[RegistryFile]
+    table: ClassVar[FunctionTable]
 
     def handle_one_request(self) -> None:
         """Read a request and answer it."""
@@ -56,15 +54,15 @@ class _Handler(BaseHTTPRequestHandler):
             return
         group, name = self.headers.get(FUNCTION_GROUP, ""), self.headers.get(FUNCTION_TARGET, "")
         try:
-            target, multiple = self._target(group, name)
+            target = self.table.find(group, target_of(name))
             if FUNCTION_CHECK in self.headers:
                 answer = _reached(target)
             else:
                 headers = [h for h in self.headers.items() if h[0].lower() not in _OURS]
                 request = FunctionRequest(self.command, self.path, headers, body)
-                event = json.dumps(request.event(group, multiple=multiple)).encode()
-                answer = FunctionResponse.of(_invoked(target, event), multiple=multiple)
-        except (InvalidFunctionResponse, PenstockError, LookupError, OSError, http.client.HTTPException) as error:
+                event = json.dumps(request.event(group, multiple=target.multiple)).encode()
+                answer = FunctionResponse.of(_invoked(target, event), multiple=target.multiple)
+        except (InvalidFunctionResponse, LookupError, OSError, http.client.HTTPException) as error:
             print(f"{group} {name}: {error}", file=sys.stderr, flush=True)  # noqa: T201  # its log
             answer = FunctionResponse(502, "", (), b"")
         self._answer(answer)
@@ -83,17 +81,6 @@ class _Handler(BaseHTTPRequestHandler):
         while self.rfile.readline().strip():
             pass  # Trailers.
         return body
-
-    def _target(self, group: str, name: str) -> tuple[Target, bool]:
-        """Where a function is, and whether its group wants every value of what is repeated."""
-        owner, _, group_name = group.partition(".")
-        registry = self.registry.read()
-        attributes = registry.group(owner, group_name).attributes
-        found = (r.target for r in registry.registrations(owner, group_name) if same_target(name, r.target.id))
-        target = next(found, None)
-        if target is None:
-            raise LookupError("there is no such target")
-        return target, attributes.multi_value_headers
 
     def _answer(self, answer: FunctionResponse) -> None:
         self.send_response_only(answer.status, answer.reason or None)
@@ -126,13 +113,13 @@ class _Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
             self.handle_request()
 
 
-def _reached(target: Target) -> FunctionResponse:
+def _reached(target: FunctionTarget) -> FunctionResponse:
     with closing(http.client.HTTPConnection(target.address, target.port, timeout=_CONNECT)) as connection:
         connection.connect()
     return FunctionResponse(200, "", (), b"")
 
 
-def _invoked(target: Target, event: bytes) -> bytes:
+def _invoked(target: FunctionTarget, event: bytes) -> bytes:
     """What the function returned. Never more than one byte above the limit is read."""
     if len(event) > LIMIT:
         raise InvalidFunctionResponse(f"the event is larger than {LIMIT >> 20} MiB")
@@ -143,7 +130,7 @@ def _invoked(target: Target, event: bytes) -> bytes:
 
 def serve(directory: Path) -> None:
     """Answer until SIGTERM, and then what has come until then."""
-    _Handler.registry = RegistryFile(directory / "registry.json")
+    _Handler.table = FunctionTable(directory)
     draft = Path(f".{FUNCTION_SOCKET}.{os.getpid()}")
     os.chdir(directory)
     with _Server(str(draft), _Handler) as server:

@@ -20,6 +20,7 @@ from pipeline.base.sockets import connection_to
 _PID_FILE = "functions.pid"
 _LOG = "functions.log"
 _PATIENCE = 10.0
+_BACKLOG = 30.0
 # The package whose modules the adapter may import.
 _CODE = Path(__file__).resolve().parents[3]
 # The kernel's answer to who listens: process, user and group.
@@ -31,6 +32,19 @@ def ensure_running(directory: Path) -> None:
     if _listener(directory) is None:
         stop(directory)
         _start(directory)
+
+
+def running(directory: Path) -> int | None:
+    """Return the process that takes requests; None where there is none."""
+    return _listener(directory)
+
+
+def wait_for_end(directory: Path, pid: int) -> None:
+    """Wait until an adapter that was replaced has answered what it had begun, or for as long as its requests may take
+    to say what they want."""
+    deadline = time.monotonic() + _BACKLOG
+    while _is_ours(directory, pid) and time.monotonic() < deadline:
+        time.sleep(0.01)
 
 
 def ensure_current(directory: Path) -> None:
@@ -51,7 +65,7 @@ def stop(directory: Path) -> None:
     """End the adapter, once it has answered what it has begun. Does nothing when it is not there."""
     try:
         pid = int(_started(directory)[0])
-        if Path(f"/proc/{pid}/cwd").resolve(strict=True) == directory.resolve():
+        if _is_ours(directory, pid):
             os.kill(pid, signal.SIGTERM)
     except (OSError, ValueError, IndexError):
         pass
@@ -59,8 +73,16 @@ def stop(directory: Path) -> None:
     (directory / FUNCTION_SOCKET).unlink(missing_ok=True)
 
 
+def _is_ours(directory: Path, pid: int) -> bool:
+    """A process number alone proves nothing, its working directory does."""
+    try:
+        return Path(f"/proc/{pid}/cwd").resolve(strict=True) == directory.resolve()
+    except OSError:
+        return False
+
+
 def fingerprint() -> str:
-    """Identifies the code on disk that an adapter is started from. Its models have to be those of the registry."""
+    """Identifies the code on disk that an adapter is started from."""
     digest = hashlib.sha256()
     for file in sorted([*(_CODE / "base").rglob("*.py"), *(_CODE / "balancer").rglob("*.py")]):
         digest.update(file.read_bytes())

@@ -13,8 +13,8 @@ from pipeline.base.errors import FieldError
 from pipeline.base.schema import Model
 
 
-class LoadBalancer(Model):
-    """One entry point: its listeners, and whom it lets in."""
+class _EntryPoint(Model):
+    """What it is, and where it listens."""
 
     type: Literal["application"] = Field("application", description="An application load balancer (ALB).")
     scheme: Literal["internet-facing", "internal"] = Field(
@@ -23,8 +23,6 @@ class LoadBalancer(Model):
     address: IPv4Address | IPv6Address | None = Field(
         None, description="The only address to listen on, in place of what the scheme says."
     )
-    listeners: tuple[Listener, ...] = Field(min_length=1, description="The ports it answers on.")
-    attributes: LoadBalancerAttributes = Field(LoadBalancerAttributes(), description="Settings by ELB's keys.")
 
     @model_validator(mode="after")
     def _address_fits(self) -> Self:
@@ -38,3 +36,16 @@ class LoadBalancer(Model):
         if self.address:
             return f"[{self.address}]" if self.address.version == 6 else str(self.address)
         return "*" if self.scheme == "internet-facing" else "127.0.0.1"
+
+
+class LoadBalancerSettings(_EntryPoint):
+    """A load balancer without its listeners, which are resources of their own."""
+
+    attributes: LoadBalancerAttributes = LoadBalancerAttributes()
+
+
+class LoadBalancer(_EntryPoint):
+    """One entry point: its listeners, and whom it lets in."""
+
+    listeners: tuple[Listener, ...] = Field(min_length=1, description="The ports it answers on.")
+    attributes: LoadBalancerAttributes = Field(LoadBalancerAttributes(), description="Settings by ELB's keys.")

@@ -1,0 +1,29 @@
+"""HAProxy's check codes as facts.
+
+The codes: https://docs.haproxy.org/2.8/management.html#9.1 (`check_status`)
+"""
+
+from __future__ import annotations
+
+from pipeline.balancer.data_plane import CheckFact, Outcome
+
+_TEXTS = {"L4CON": "Connection refused", "SOCKERR": "Connection closed without an answer"}
+
+
+def check_fact(status: str, code: str = "", text: str = "", passes: int = 0) -> CheckFact:
+    """Return the fact for the columns of `show stat`. An empty `status` means that nothing is checked."""
+    # A check of a port has one step, which goes without saying.
+    detail = text.partition(" at step ")[0] or _TEXTS.get(status, status)
+    return CheckFact(_outcome(status), passes=passes, code=code, text=detail)
+
+
+def _outcome(status: str) -> Outcome:
+    if status in ("", "UNK"):
+        return "none"
+    if status == "INI":
+        return "pending"
+    if status.startswith(("L4OK", "L6OK", "L7OK")):
+        return "passed"
+    if status == "L7STS":
+        return "mismatch"
+    return "timeout" if status.endswith("TOUT") else "failed"

@@ -1,0 +1,79 @@
+"""Where functions are: written by the data plane, read by the adapter for each request."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pipeline.balancer.data_plane import WantedGroup
+from pipeline.base.errors import BalancerFault
+from pipeline.base.files import write_atomically
+
+_FILE = "functions.json"
+
+
+class FunctionTarget(NamedTuple):
+    """Where a function is. `multiple`: its group wants every value of what is repeated in a request."""
+
+    address: str
+    port: int
+    multiple: bool
+
+
+class FunctionTable:
+    """A file in the balancer's directory, replaced as a whole. One writer at a time; any number of readers."""
+
+    def __init__(self, directory: Path) -> None:
+        self._path = directory / _FILE
+        self._known: tuple[tuple[int, int, int] | None, dict[str, Any]] = None, {}
+
+    def groups(self) -> frozenset[str]:
+        """Return the ids of the target groups of functions."""
+        return frozenset(self._read())
+
+    def find(self, group: str, target: str) -> FunctionTarget:
+        """Return where a function is. Raises `LookupError` for an unknown one."""
+        settings = self._read()[group]
+        address, port = settings["targets"][target]
+        return FunctionTarget(address, port, settings["multiple"])
+
+    def replace(self, groups: Iterable[WantedGroup]) -> None:
+        """Have the targets of these groups in it, and nothing else. Raises `BalancerFault` where it cannot write."""
+        self._write({group.id: _entry(group) for group in groups})
+
+    def put(self, group: WantedGroup) -> None:
+        """Have the targets of this group in it besides the others. Raises as `replace`."""
+        self._write({**self._read(), group.id: _entry(group)})
+
+    def remove(self) -> None:
+        """Delete the file."""
+        self._path.unlink(missing_ok=True)
+
+    def _write(self, groups: dict[str, Any]) -> None:
+        if groups == self._read():
+            return
+        try:
+            write_atomically(self._path, json.dumps(groups, indent=1))
+        except OSError as error:
+            raise BalancerFault(f"cannot write {self._path}: {error.strerror}") from error
+
+    def _read(self) -> dict[str, Any]:
+        stamp = self._stamp()
+        if stamp is None or stamp != self._known[0]:
+            self._known = stamp, json.loads(self._path.read_text()) if stamp else {}
+        return self._known[1]
+
+    def _stamp(self) -> tuple[int, int, int] | None:
+        try:
+            found = self._path.stat()
+        except FileNotFoundError:
+            return None
+        return found.st_ino, found.st_mtime_ns, found.st_size
+
+
+def _entry(group: WantedGroup) -> dict[str, Any]:
+    # Lists, so that it is equal to what is read back.
+    targets = {target.id: [target.address, target.port] for target in group.targets}
+    return {"multiple": group.settings.attributes.multi_value_headers, "targets": targets}

@@ -1,0 +1,204 @@
+"""The data plane that is an HAProxy, with a process beside it that invokes functions."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pipeline.balancer.access import AccessLog
+from pipeline.balancer.data_plane import Facts, PlaneConfig, WantedGroup
+from pipeline.balancer.haproxy import process, socket_holder
+from pipeline.balancer.haproxy.access_log import HAProxyAccessLog
+from pipeline.balancer.haproxy.actions import THRESHOLDS
+from pipeline.balancer.haproxy.configuration import STATE_FILE, RenderedConfig, render, threshold
+from pipeline.balancer.haproxy.control_socket import NotRunning, Runtime
+from pipeline.balancer.haproxy.directory import Directory
+from pipeline.balancer.haproxy.functions import process as functions
+from pipeline.balancer.haproxy.functions.table import FunctionTable
+from pipeline.balancer.haproxy.server_args import target_of
+from pipeline.balancer.haproxy.servers import backends_of, by_group, group_facts, is_group, steps_to
+from pipeline.base.errors import BalancerFault, ConfigError
+
+_MAX_BY_COMMAND = 15000
+_ABORT_TIMEOUT = 2.0
+_PAUSE = 0.01
+_logger = logging.getLogger(__name__)
+
+
+class HAProxyPlane:
+    """The HAProxy of one directory. See `DataPlane`."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._files = Directory(path)
+        self._runtime = Runtime(path)
+        self._functions = FunctionTable(path)
+
+    def check(self, wanted: PlaneConfig) -> str | None:
+        rendered = render(wanted)
+        files = {**self._contents(rendered), process.CONFIGURATION: rendered.configuration}
+        return process.check(self._path, files)
+
+    def apply(self, wanted: PlaneConfig) -> bool:
+        loaded, rendered = self._runtime.fingerprint(), render(wanted)
+        self._renew_functions(wanted)
+        if loaded != rendered.fingerprint or not self._update_certificates(rendered):
+            self._load(rendered, running=loaded is not None)
+        else:
+            self._set_maps(rendered.maps)
+        self._steer(wanted.groups.values())
+        if not _of_functions(wanted):
+            functions.stop(self._path)
+            self._functions.remove()
+        self._files.remove_others({*rendered.texts(), *(file.name for file in rendered.pem)})
+        return loaded is None
+
+    def take_over(self, wanted: PlaneConfig) -> None:
+        # The adapter of version 1 looks its targets up in the registry, for each request that it has taken.
+        before = functions.running(self._path)
+        self._renew_functions(wanted)
+        if before is not None and before != functions.running(self._path):
+            functions.wait_for_end(self._path, before)
+
+    def steer(self, group: WantedGroup) -> None:
+        if group.settings.is_lambda:
+            self._functions.put(group)
+        self._steer([group])
+
+    def observe(self, groups: Collection[str] | None = None) -> Facts:
+        try:
+            found = self._runtime.statistics(None if groups is None else backends_of(groups))
+        except NotRunning:
+            return Facts(running=False, at=datetime.now(UTC), targets={})
+        carried = found.backends & set(groups) if groups is not None else set(filter(is_group, found.backends))
+        # Without the adapter, nothing carries them.
+        if carried & self._functions.groups() and functions.running(self._path) is None:
+            carried -= self._functions.groups()
+        servers = by_group(found.servers)
+        targets = {group: group_facts(group, servers.get(group, {})) for group in carried}
+        return Facts(running=True, at=datetime.now(UTC), targets=targets)
+
+    def abort(self, group: str, target: str) -> None:
+        deadline = time.monotonic() + _ABORT_TIMEOUT
+        while time.monotonic() < deadline:
+            servers = self._runtime.statistics(backends_of([group])).servers
+            busy = [key for key, server in servers.items() if target_of(key[1]) == target and server.in_flight]
+            if not busy:
+                return
+            # A replaced worker, to which the target is as good as ever, sends what may be repeated to it again.
+            for backend, name in busy:
+                self._runtime.cut(backend, name)
+            time.sleep(_PAUSE)
+
+    def maintain(self) -> None:
+        self._files.cap_log(process.ACCESS_LOG)
+        self._files.remove_drafts()
+
+    def stop(self) -> None:
+        if not self._path.exists():
+            return
+        process.stop(self._path)
+        socket_holder.release(self._path)
+        functions.stop(self._path)
+        self._functions.remove()
+        self._files.remove_others()
+
+    def pid(self) -> int | None:
+        return process.running(self._path)
+
+    @contextmanager
+    def standby(self) -> Iterator[None]:
+        with closing(socket_holder.SocketHolder(self._path)) as holder:
+            thread = threading.Thread(target=holder.run_forever, name="sockets", daemon=True)
+            thread.start()
+            # It answers once it holds what there is.
+            socket_holder.renew(self._path)
+            yield
+        thread.join()
+
+    def access_log(self) -> AccessLog:
+        return HAProxyAccessLog(self._path / process.ACCESS_LOG)
+
+    def _renew_functions(self, wanted: PlaneConfig) -> None:
+        if groups := _of_functions(wanted):
+            # A new adapter finds its targets there from its first request on.
+            self._functions.replace(groups)
+            functions.ensure_current(self._path)
+
+    def _steer(self, groups: Iterable[WantedGroup]) -> None:
+        """Make the servers so. Thresholds come first, so that after a crash the servers show what is left to do."""
+        groups = tuple(groups)
+        ids = [group.id for group in groups]
+        servers = by_group(self._runtime.statistics(backends_of(ids) if len(ids) == 1 else None).servers)
+        self._set_thresholds(groups)
+        self._runtime.execute(step for group in groups for step in steps_to(group, servers.get(group.id, {})))
+
+    def _set_thresholds(self, groups: Iterable[WantedGroup]) -> None:
+        needs = {group.id: str(needed) for group in groups if (needed := threshold(group)) is not None}
+        if needs:
+            self._set_maps({THRESHOLDS: {**self._runtime.entries(THRESHOLDS), **needs}})
+
+    def _load(self, rendered: RenderedConfig, *, running: bool) -> None:
+        """Start HAProxy or reload it. Refused, everything is on disk as it was."""
+        files = {**self._contents(rendered), process.CONFIGURATION: rendered.configuration}
+        before = self._files.existing(files.keys())
+        try:
+            # What is known of the servers of one that has died is as old as the crash: they begin as up, and the
+            # checks find out.
+            self._files.write(STATE_FILE, self._runtime.state() if running else "")
+            for name, content in files.items():
+                self._files.write(name, content)
+        except BalancerFault:
+            # The disk may be full. A configuration that differs in its targets only does: they are added afterwards.
+            if running or rendered.fingerprint not in before.get(process.CONFIGURATION, ""):
+                raise
+        if running:
+            self._reload(before)
+        else:
+            process.start(self._path)
+        socket_holder.renew(self._path)
+
+    def _reload(self, before: Mapping[str, str]) -> None:
+        refusal = self._runtime.reload()
+        if refusal is not None:
+            for name, content in before.items():
+                self._files.write(name, content)
+            raise BalancerFault(f"HAProxy did not take its new configuration: {refusal}")
+
+    def _set_maps(self, maps: Mapping[str, Mapping[str, str]]) -> None:
+        """Make the loaded maps equal to these."""
+        for name, entries in maps.items():
+            if self._runtime.entries(name) != entries:
+                self._files.write(name, RenderedConfig.as_file(entries))
+                self._runtime.replace_entries(name, entries)
+
+    def _update_certificates(self, rendered: RenderedConfig) -> bool:
+        """Reload certificates that have changed. For one that is unusable, the previous one stays.
+
+        Return False where HAProxy has to be reloaded for it: it reads commands into a buffer of 16 KiB.
+        """
+        for file in rendered.pem:
+            try:
+                content = file.read()
+                if content == (self._path / file.name).read_text():
+                    continue
+                if len(content) > _MAX_BY_COMMAND:
+                    return False
+                self._runtime.replace_pem(file.kind, file.name, content)
+                self._files.write(file.name, content)
+            except (ConfigError, BalancerFault, OSError) as error:
+                _logger.warning("the previous certificate stays: %s", error)
+        return True
+
+    def _contents(self, rendered: RenderedConfig) -> dict[str, str]:
+        """Return the files that HAProxy reads besides its configuration."""
+        return {**rendered.texts(), **self._files.copies(rendered.pem)}
+
+
+def _of_functions(wanted: PlaneConfig) -> list[WantedGroup]:
+    return [group for group in wanted.groups.values() if group.settings.is_lambda]

@@ -1,0 +1,127 @@
+"""The servers of target groups: read as facts, and made what is wanted by commands.
+
+A target and its fail-open server are changed in one step. So a crash of Penstock cannot leave one of them changed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from datetime import timedelta
+
+from pipeline.balancer.data_plane import TargetFact, WantedGroup, WantedTarget
+from pipeline.balancer.haproxy.checks import check_fact
+from pipeline.balancer.haproxy.control_socket import ServerKey, ServerState
+from pipeline.balancer.haproxy.server_args import ServerDefinition, server_definitions, target_of
+from pipeline.balancer.haproxy.words import group_of, open_backend_of
+
+# Changing the address of a server in maintenance throws away its pooled connections, without which HAProxy 2.8
+# refuses to delete it.
+_NOWHERE = "addr 127.255.255.254 port 1"
+
+# Names of owners and groups hold neither a dot nor a colon; other backends' hold more of them.
+_GROUP = re.compile(r"[^.:]+\.[^.:]+")
+
+Servers = Mapping[ServerKey, ServerState]
+
+
+def backends_of(groups: Iterable[str]) -> set[str]:
+    """Return the backends that the servers of these groups may be in."""
+    return {backend for group in groups for backend in (group, open_backend_of(group))}
+
+
+def is_group(backend: str) -> bool:
+    """Return whether a backend is a target group's own."""
+    return _GROUP.fullmatch(backend) is not None
+
+
+def by_group(servers: Servers) -> dict[str, dict[ServerKey, ServerState]]:
+    """Return the servers of each group."""
+    found: dict[str, dict[ServerKey, ServerState]] = {}
+    for key, server in servers.items():
+        found.setdefault(group_of(key[0]), {})[key] = server
+    return found
+
+
+def group_facts(group: str, servers: Servers) -> dict[str, TargetFact]:
+    """Return the facts of one group's targets. `servers`: those of the group."""
+    found: dict[str, dict[ServerKey, ServerState]] = {}
+    for key, server in servers.items():
+        found.setdefault(target_of(key[1]), {})[key] = server
+    return {target: _fact(parts.get((group, target)), parts.values()) for target, parts in found.items()}
+
+
+def _fact(main: ServerState | None, parts: Collection[ServerState]) -> TargetFact:
+    one = main or next(iter(parts))
+    check = check_fact(main.check_status, main.check_code, main.check_text, main.passes) if main else check_fact("")
+    return TargetFact(
+        admitted=any(not server.in_maintenance for server in parts),
+        up=main is not None and main.status.startswith(("UP", "no check")),
+        check=check,
+        in_flight=sum(server.in_flight for server in parts),
+        state_age=timedelta(seconds=one.age),
+        endpoint=one.address,
+    )
+
+
+def steps_to(group: WantedGroup, servers: Servers) -> Iterator[str]:
+    """Yield the commands that make a group's servers what is wanted, each target's as one step."""
+    wanted = set[ServerKey]()
+    for target in group.targets:
+        parts = [(place, servers.get((place.backend, place.name))) for place in server_definitions(group, target)]
+        wanted.update((place.backend, place.name) for place, _ in parts)
+        step = [command for place, server in parts for command in _commands(target, place, server)]
+        if step:
+            yield "; ".join(step)
+    for backend, name in servers.keys() - wanted:
+        yield f"{_close(backend, name)}; {_delete(backend, name)}"
+
+
+def _commands(target: WantedTarget, place: ServerDefinition, server: ServerState | None) -> Iterator[str]:
+    if target.is_leaving:
+        if server is not None:
+            yield from _closing(place, server)
+        return
+    if server is not None and _starts_over(target, place, server):
+        yield _close(place.backend, place.name)
+        yield _delete(place.backend, place.name)
+        server = None
+    if server is None:
+        yield _add(place)
+    if target.admit and (server is None or server.in_maintenance):
+        yield _open(place)
+
+
+def _starts_over(target: WantedTarget, place: ServerDefinition, server: ServerState) -> bool:
+    """Return whether a server must be replaced: its address is another, or its checks do not run while it is closed."""
+    if server.address and server.address != target.endpoint:
+        return True
+    return not target.admit and (not server.in_maintenance or (place.is_checked and not server.check_status))
+
+
+def _closing(place: ServerDefinition, server: ServerState) -> Iterator[str]:
+    if not server.in_maintenance:
+        yield _close(place.backend, place.name)
+    elif server.check_status:
+        yield f"disable health {place.backend}/{place.name}"
+
+
+def _add(place: ServerDefinition) -> str:
+    """Add it in maintenance, with its checks running. It gets no request before it is opened."""
+    check = f"; enable health {place.backend}/{place.name}" if place.is_checked else ""
+    return f"add server {place.backend}/{place.name} {place.args}{check}"
+
+
+def _open(place: ServerDefinition) -> str:
+    """Open it. From now on its failure threshold counts; before, one failure was enough."""
+    return f"enable server {place.backend}/{place.name}; set server {place.backend}/{place.name} health up"
+
+
+def _close(backend: str, name: str) -> str:
+    """Stop new requests and checks. Requests in flight continue."""
+    return f"set server {backend}/{name} state maint"
+
+
+def _delete(backend: str, name: str) -> str:
+    """Delete it. HAProxy may refuse while something is in flight."""
+    return f"set server {backend}/{name} {_NOWHERE}; del server {backend}/{name}"

@@ -1,0 +1,71 @@
+"""A registration and the plane's fact in ELB's words: a state, a reason code and a description. Pure."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from pipeline.balancer.data_plane import CheckFact, TargetFact
+from pipeline.balancer.model import TargetHealth, TargetState
+from pipeline.balancer.targets import Registration
+
+_UNUSED = "Target group is not configured to receive traffic from the load balancer"
+_NO_PLANE = "The load balancer is not running"
+
+Verdict = tuple[TargetState, str, str]
+
+
+def target_health(
+    registration: Registration, fact: TargetFact | None, *, running: bool, used: bool, checked: bool
+) -> TargetHealth:
+    """Return the health of a registered target.
+
+    `running`: the data plane runs and carries the group. `used`: a listener forwards to the group. `checked`: the group
+    still asks what the target was registered to answer; otherwise it counts as healthy, as it was when the question
+    changed.
+    """
+    state, reason, description = _verdict(registration, fact, running=running, used=used, checked=checked)
+    return TargetHealth(
+        target=registration.target,
+        state=state,
+        reason=reason,
+        description=description,
+        in_flight=fact.in_flight if fact else 0,
+        state_age=fact.state_age if fact else timedelta(0),
+        since=registration.since,
+    )
+
+
+def _verdict(known: Registration, fact: TargetFact | None, *, running: bool, used: bool, checked: bool) -> Verdict:
+    if known.wanted == "out":
+        return TargetState.DRAINING, "Target.DeregistrationInProgress", "Target deregistration is in progress"
+    if not used:
+        return TargetState.UNUSED, "Target.NotInUse", _UNUSED
+    if not running:
+        return TargetState.UNHEALTHY, "Elb.InternalError", _NO_PLANE
+    if not known.admitted:
+        return _initial(fact)
+    if fact is None or not fact.admitted:
+        # It may have served: that it gets nothing now must not look as if it never had.
+        return TargetState.UNHEALTHY, "Elb.InternalError", "The load balancer sends it nothing"
+    if not fact.up:
+        return TargetState.UNHEALTHY, *_failure(fact.check)
+    if not checked:
+        return TargetState.HEALTHY, "", "Not checked: the group's health check changed after it was registered"
+    return TargetState.HEALTHY, "", ""
+
+
+def _initial(fact: TargetFact | None) -> Verdict:
+    """Return why a target is not in service yet, if a check has failed."""
+    if fact is None:
+        return TargetState.INITIAL, "Elb.RegistrationInProgress", "Target registration is in progress"
+    failed = fact.check.outcome not in ("none", "pending", "passed")
+    text = _failure(fact.check)[1] if failed else "Initial health checks in progress"
+    return TargetState.INITIAL, "Elb.InitialHealthChecking", text
+
+
+def _failure(check: CheckFact) -> tuple[str, str]:
+    if check.outcome == "mismatch":
+        return "Target.ResponseCodeMismatch", f"Health checks failed with these codes: [{check.code}]"
+    if check.outcome == "timeout":
+        return "Target.Timeout", "Request timed out"
+    return "Target.FailedHealthChecks", f"Health checks failed: {check.text}"

@@ -1,0 +1,16 @@
+"""Chooses the data plane. Nothing else imports one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pipeline.balancer.balancer import Balancer
+from pipeline.balancer.haproxy.plane import HAProxyPlane
+
+
+def open_balancer(directory: Path) -> Balancer:
+    """Return the balancer that is kept in `directory`. Starts nothing and creates nothing.
+
+    Several processes may open the same directory at once.
+    """
+    return Balancer(directory, HAProxyPlane(directory))

@@ -1,0 +1,86 @@
+"""Facts of a data plane → which targets to admit, and what the plane has to do. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from pipeline.balancer.data_plane import Facts, TargetFact, WantedGroup, WantedTarget, group_id
+from pipeline.balancer.registry import Registry
+from pipeline.balancer.wanted import wanted_group
+
+
+@dataclass(frozen=True)
+class Reconciliation:
+    """What to do next. `registry` is the same object if nothing moved in it."""
+
+    registry: Registry
+    apply: bool = False
+    steer: tuple[WantedGroup, ...] = ()
+
+
+def reconcile(registry: Registry, facts: Facts) -> Reconciliation:
+    """Return what the plane should do next.
+
+    A target is admitted if it is wanted in, the group still asks its check, and one has passed while it was closed,
+    under the address that it is registered with. It is never admitted again once it is wanted out. Nothing is
+    admitted, closed or removed for a group that is not in the facts. The same inputs give the same result.
+    Carried out and observed again, it is empty after two turns at most, unless requests in flight keep the plane from
+    removing a target.
+    """
+    if not facts.running:
+        return Reconciliation(registry, apply=not registry.is_empty)
+    steer: list[WantedGroup] = []
+    for owner, name in registry.groups():
+        known = facts.targets.get(group_id(owner, name))
+        if known is None:
+            continue
+        wanted = wanted_group(registry, owner, name)
+        changed = _with_news(registry, wanted, known, facts.at)
+        if changed is not registry:
+            registry, wanted = changed, wanted_group(changed, owner, name)
+        if _differs(wanted, known):
+            steer.append(wanted)
+    return Reconciliation(registry, steer=tuple(steer))
+
+
+def _with_news(registry: Registry, wanted: WantedGroup, known: Mapping[str, TargetFact], at: datetime) -> Registry:
+    """Return the registry with passed targets admitted, and closed ones no longer admitted."""
+    owner, name = wanted.owner, wanted.name
+    for target in wanted.targets:
+        fact = known.get(target.id)
+        if not target.admit and target.check and _has_proven_itself(target, fact):
+            registry = registry.with_admitted(owner, name, target.id, True, at)
+        if target.is_leaving and not (fact and fact.admitted):
+            registry = registry.with_admitted(owner, name, target.id, False, at)
+    return registry
+
+
+def _has_proven_itself(target: WantedTarget, fact: TargetFact | None) -> bool:
+    # A target that is open although it should not be passed before it was registered.
+    return fact is not None and fact.check.has_passed_check and not fact.admitted and _is_same(target, fact)
+
+
+def _differs(wanted: WantedGroup, known: Mapping[str, TargetFact]) -> bool:
+    listed = {target.id for target in wanted.targets}
+    strangers = (fact for id_, fact in known.items() if id_ not in listed)
+    return any(map(_can_be_removed, strangers)) or any(_is_not_so(t, known.get(t.id)) for t in wanted.targets)
+
+
+def _can_be_removed(fact: TargetFact) -> bool:
+    return fact.admitted or not fact.in_flight
+
+
+def _is_not_so(target: WantedTarget, fact: TargetFact | None) -> bool:
+    """Return whether there is something to do for a target now."""
+    if target.is_leaving:
+        return fact is not None and (fact.admitted or fact.check.outcome != "none")
+    if fact is None or target.admit != fact.admitted:
+        return True
+    starts_over = not _is_same(target, fact) or (not target.admit and fact.check.outcome == "none")
+    return starts_over and _can_be_removed(fact)
+
+
+def _is_same(target: WantedTarget, fact: TargetFact) -> bool:
+    return fact.endpoint in ("", target.endpoint)

@@ -1,0 +1,256 @@
+"""The resources of a balancer: load balancers, listeners, certificates, rules and target groups."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from typing import Annotated, ClassVar, Self
+
+from pydantic import Field
+
+from pipeline.balancer.model import Action, Model, Name, Rule, TargetGroup
+from pipeline.balancer.model.application.listener import ListenerSettings
+from pipeline.balancer.model.application.load_balancer import LoadBalancerSettings
+from pipeline.balancer.model.tls import Certificate
+from pipeline.base.errors import ConfigError
+
+DECLARED = "pipeline.yaml"
+"""The maker of what a declaration holds."""
+
+Id = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
+
+
+def declared_id(owner: str, kind: str, *names: str | int) -> str:
+    """Return the id of something that was declared: the same names give the same id."""
+    return hashlib.sha256("\0".join([owner, kind, *map(str, names)]).encode()).hexdigest()[:16]
+
+
+class BalancerResource(Model):
+    """A resource with an identity of its own.
+
+    `id`: 16 hex digits. `made_by`: `pipeline.yaml`, `api` or `stack/NAME`; a maker replaces only what it made.
+    `revision` counts changes from 1 on. In a change it names the one that is changed, or is 0 for any.
+    """
+
+    kind: ClassVar[str]
+    field: ClassVar[str]
+
+    id: Id
+    owner: str
+    made_by: str = DECLARED
+    tags: dict[str, str] = Field(default_factory=dict)
+    revision: int = 0
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """Unique among the resources of one kind and owner."""
+        raise NotImplementedError
+
+    @property
+    def described(self) -> str:
+        """The resource in words, for messages."""
+        raise NotImplementedError
+
+    def requires(self) -> frozenset[str]:
+        """Return the ids of the resources that it needs."""
+        return frozenset()
+
+    def at_revision(self, revision: int) -> Self:
+        """Return it with another revision."""
+        return self if revision == self.revision else self.model_copy(update={"revision": revision})
+
+    def bare(self) -> Self:
+        """Return it without what the registry adds."""
+        return self.at_revision(0)
+
+
+class LoadBalancerResource(BalancerResource):
+    """A load balancer, without its listeners."""
+
+    kind: ClassVar[str] = "load balancer"
+    field: ClassVar[str] = "load_balancers"
+
+    name: Name
+    settings: LoadBalancerSettings
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        return (self.name,)
+
+    @property
+    def described(self) -> str:
+        return f"load balancer {self.name} of {self.owner}"
+
+
+class TargetGroupResource(BalancerResource):
+    """A target group, without its targets."""
+
+    kind: ClassVar[str] = "target group"
+    field: ClassVar[str] = "target_groups"
+
+    name: Name
+    settings: TargetGroup
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        return (self.name,)
+
+    @property
+    def described(self) -> str:
+        return f"target group {self.name} of {self.owner}"
+
+
+class ListenerResource(BalancerResource):
+    """A listener of a load balancer. Its default action names target groups by id.
+
+    `number` is given by the registry, and tells it from others of its port at other addresses, whatever becomes of
+    these: 0 for the first.
+    """
+
+    kind: ClassVar[str] = "listener"
+    field: ClassVar[str] = "listeners"
+
+    load_balancer: Id
+    settings: ListenerSettings
+    number: int = 0
+
+    @property
+    def is_guest(self) -> bool:
+        """Whether it adds its rules to another listener."""
+        return self.settings.default_action is None
+
+    def numbered(self, number: int) -> ListenerResource:
+        """Return it with another number."""
+        return self if number == self.number else self.model_copy(update={"number": number})
+
+    def bare(self) -> ListenerResource:
+        return super().bare().numbered(0)
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        # That two listeners do not want the same address and port is a matter of all owners.
+        return (self.id,)
+
+    @property
+    def described(self) -> str:
+        return f"listener {self.settings.port} of {self.owner}"
+
+    def requires(self) -> frozenset[str]:
+        return frozenset({self.load_balancer, *groups_of(self.settings.default_action)})
+
+
+class CertificateResource(BalancerResource):
+    """A certificate of a listener. `position`: 0 is the one for clients whose name no certificate fits."""
+
+    kind: ClassVar[str] = "certificate"
+    field: ClassVar[str] = "certificates"
+
+    listener: Id
+    certificate: Certificate
+    position: int
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        return (self.listener, self.position)
+
+    @property
+    def described(self) -> str:
+        return f"certificate {self.position} of {self.owner}"
+
+    def requires(self) -> frozenset[str]:
+        return frozenset({self.listener})
+
+
+class RuleResource(BalancerResource):
+    """A rule of a listener. Its action names target groups by id."""
+
+    kind: ClassVar[str] = "rule"
+    field: ClassVar[str] = "rules"
+
+    listener: Id
+    rule: Rule
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        return (self.listener, self.rule.priority)
+
+    @property
+    def described(self) -> str:
+        return f"rule {self.rule.priority} of {self.owner}"
+
+    def requires(self) -> frozenset[str]:
+        return frozenset({self.listener, *groups_of(self.rule.action)})
+
+
+def groups_of(action: Action | None) -> frozenset[str]:
+    """Return the target groups that an action names."""
+    return frozenset(group.target_group for group in action.groups()) if action else frozenset()
+
+
+def with_groups(action: Action, names: dict[str, str]) -> Action:
+    """Return an action that names its target groups otherwise: by id instead of name, or the other way round."""
+    if action.forward is None:
+        return action
+    groups = tuple(
+        group.model_copy(update={"target_group": names[group.target_group]}) for group in action.forward.target_groups
+    )
+    return action.model_copy(update={"forward": action.forward.model_copy(update={"target_groups": groups})})
+
+
+class Resources(Model):
+    """Resources by id and kind. Frozen: every change makes new ones. What was changed last comes last."""
+
+    load_balancers: dict[str, LoadBalancerResource] = Field({})
+    listeners: dict[str, ListenerResource] = Field({})
+    certificates: dict[str, CertificateResource] = Field({})
+    rules: dict[str, RuleResource] = Field({})
+    target_groups: dict[str, TargetGroupResource] = Field({})
+
+    def all(self) -> Iterator[BalancerResource]:
+        """Yield every resource."""
+        for known in self.by_field().values():
+            yield from known.values()
+
+    def with_resources(self, *resources: BalancerResource) -> Self:
+        """Return these and others: one with a known id takes its place, at the end. Nothing is checked."""
+        changed = {resource.field: dict(getattr(self, resource.field)) for resource in resources}
+        for resource in resources:
+            changed[resource.field].pop(resource.id, None)
+            changed[resource.field][resource.id] = resource
+        return self.model_copy(update=changed)
+
+    def without(self, *ids: str) -> Self:
+        """Return the others. Nothing is checked."""
+        gone = set(ids)
+        changed = {
+            field: {id_: resource for id_, resource in known.items() if id_ not in gone}
+            for field, known in self.by_field().items()
+            if gone & known.keys()
+        }
+        return self.model_copy(update=changed)
+
+    def by_field(self) -> dict[str, dict[str, BalancerResource]]:
+        """Return the resources of each kind."""
+        return {kind.field: getattr(self, kind.field) for kind in KINDS}
+
+    def check_references(self) -> None:
+        """Raise `ConfigError` for a resource that names one that is not there, or that is like another."""
+        known = {resource.id: resource for resource in self.all()}
+        taken: dict[tuple[object, ...], BalancerResource] = {}
+        for resource in known.values():
+            for required in sorted(resource.requires() - known.keys()):
+                raise ConfigError(f"{resource.described} needs {required}, which does not exist")
+            if any(known[required].owner != resource.owner for required in resource.requires()):
+                raise ConfigError(f"{resource.described} belongs to something of another owner")
+            other = taken.setdefault((resource.owner, resource.kind, *resource.key), resource)
+            if other is not resource:
+                raise ConfigError(f"{resource.described} exists already", hint="change it, or choose another name")
+
+
+KINDS: tuple[type[BalancerResource], ...] = (
+    LoadBalancerResource,
+    ListenerResource,
+    CertificateResource,
+    RuleResource,
+    TargetGroupResource,
+)

@@ -1,0 +1,38 @@
+"""What a registry wants of a data plane."""
+
+from __future__ import annotations
+
+from pipeline.balancer.data_plane import PlaneConfig, WantedGroup, WantedTarget
+from pipeline.balancer.effective import effective_listeners
+from pipeline.balancer.model import TargetGroup
+from pipeline.balancer.registry import Registry
+from pipeline.balancer.targets import Registration
+
+
+def plane_config(registry: Registry) -> PlaneConfig:
+    """Return all that the plane should carry."""
+    groups = [wanted_group(registry, owner, name) for owner, name in registry.groups()]
+    return PlaneConfig(
+        listeners=effective_listeners(registry),
+        groups={group.id: group for group in groups},
+        key_sets=registry.key_sets,
+    )
+
+
+def wanted_group(registry: Registry, owner: str, name: str) -> WantedGroup:
+    """Return one group. Raises `ConfigError` if it is not declared."""
+    settings = registry.group(owner, name)
+    targets = tuple(_wanted_target(known, settings) for known in registry.registrations(owner, name))
+    return WantedGroup(owner, name, settings, targets)
+
+
+def _wanted_target(known: Registration, settings: TargetGroup) -> WantedTarget:
+    stays = known.wanted == "in"
+    return WantedTarget(
+        id=known.target.id,
+        address=known.target.address,
+        port=known.target.port,
+        admit=stays and known.admitted,
+        check=known.check if stays and known.is_checked(settings) else None,
+        ramp=known.ramps,
+    )

@@ -1,0 +1,32 @@
+"""An access log in memory, to which a test appends records."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from pipeline.balancer.access import AccessRecord
+
+
+class FakeAccessLog:
+    """`records` are oldest first. `path` never exists and no line is damaged."""
+
+    path = Path("fake-access.log")
+    unreadable = 0
+
+    def __init__(self, records: list[AccessRecord]) -> None:
+        self.records = records
+        self._read = 0
+
+    def newest_first(self) -> Iterator[AccessRecord]:
+        """Yield every record, the newest first."""
+        return reversed(list(self.records))
+
+    def appended(self) -> Iterator[AccessRecord]:
+        """Yield the records since the previous call."""
+        begin, self._read = self._read, len(self.records)
+        return iter(self.records[begin : self._read])
+
+    def skip(self) -> None:
+        """Let the next `appended` start with later records."""
+        self._read = len(self.records)

@@ -1,0 +1,253 @@
+"""A data plane in memory. A test makes it fail, hang and forget, and decides which health checks pass."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter, deque
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+
+from pipeline.balancer.access import AccessLog, AccessRecord
+from pipeline.balancer.data_plane import CheckFact, Facts, PlaneConfig, TargetFact, WantedGroup, WantedTarget
+from pipeline.base.errors import BalancerFault
+from pipeline.testing.fakes.access_log import FakeAccessLog
+
+_NOWHERE = "192.0.2.0:1"
+_PASSED = CheckFact("passed", passes=1, code="200")
+
+
+@dataclass
+class _Held:
+    """A target that the plane has. `check`: the last one, "none" while it is not checked."""
+
+    endpoint: str
+    admitted: bool = False
+    up: bool = False
+    check: CheckFact = field(default_factory=lambda: CheckFact("none"))
+    in_flight: int = 0
+    changed: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    def fact(self) -> TargetFact:
+        age = timedelta(seconds=(datetime.now(UTC) - self.changed) // timedelta(seconds=1))
+        return TargetFact(self.admitted, self.up, self.check, self.in_flight, age, self.endpoint)
+
+    def close(self) -> None:
+        self.admitted, self.up, self.check = False, False, CheckFact("none")
+
+    def open(self, *, up: bool = True) -> None:
+        if not self.admitted:
+            self.admitted, self.up, self.changed = True, up, datetime.now(UTC)
+
+
+class FakePlane:
+    """A `DataPlane` whose requests and checks happen when a test says so. Safe to use from any thread.
+
+    `calls` counts the calls that began, by name. `objection` is what `check` returns.
+    """
+
+    def __init__(self) -> None:
+        self.records: list[AccessRecord] = []
+        """What the access log holds, oldest first."""
+        self.calls: Counter[str] = Counter()
+        self.objection: str | None = None
+        self._lock = threading.RLock()
+        self._config: PlaneConfig | None = None
+        self._groups: dict[str, dict[str, _Held]] = {}
+        self._answers: dict[str, CheckFact] = {}
+        self._failures: dict[str, deque[BaseException | None]] = {}
+        self._gates: dict[str, threading.Event] = {}
+        self._pid = 0
+        self._standing_by = False
+
+    # For tests
+
+    def fail(
+        self, call: str, error: BaseException | None = None, *, skip: int = 0, times: int = 1, after: bool = False
+    ) -> None:
+        """Let calls of this name raise, after `skip` others: before they do anything, or when all is done.
+
+        A `BaseException` that is not an `Exception` stands for the end of the caller's process.
+        """
+        raised = error or BalancerFault(f"the fake plane was told to fail in {call}")
+        planned = self._failures.setdefault(f"{call}, done" if after else call, deque())
+        planned.extend([None] * skip + [raised] * times)
+
+    def heal(self) -> None:
+        """Take back every failure that has not happened."""
+        self._failures.clear()
+
+    @contextmanager
+    def hanging(self, call: str) -> Iterator[None]:
+        """Let calls of this name hang while this is entered. `calls` tells that one has begun."""
+        gate = self._gates[call] = threading.Event()
+        try:
+            yield
+        finally:
+            del self._gates[call]
+            gate.set()
+
+    def forget(self) -> None:
+        """Lose everything, requests in flight included, as a killed HAProxy does."""
+        with self._lock:
+            self._config, self._groups = None, {}
+
+    def answer_checks(self, target: str, fact: CheckFact = _PASSED) -> None:
+        """Set what the health checks of a target will come to. Without it, they do not end."""
+        self._answers[target] = fact
+
+    def run_checks(self) -> None:
+        """Check every target that is checked once. One failure makes a target unhealthy, one pass healthy."""
+        with self._lock:
+            for held in self._groups.values():
+                for name, target in held.items():
+                    if target.check.outcome == "none" or name not in self._answers:
+                        continue
+                    target.check = self._answers[name]
+                    up = target.admitted and target.check.has_passed_check
+                    if up != target.up:
+                        target.up, target.changed = up, datetime.now(UTC)
+
+    def send(self, group: str) -> str | None:
+        """Begin a request; return the target that has it, or None if there is none. All down: each may get it."""
+        with self._lock:
+            open_ = {name: target for name, target in self._groups.get(group, {}).items() if target.admitted}
+            usable = [name for name, target in open_.items() if target.up] or list(open_)
+            chosen = min(usable, key=lambda name: open_[name].in_flight, default=None)
+            if chosen is not None:
+                open_[chosen].in_flight += 1
+            return chosen
+
+    def finish(self, group: str, target: str) -> None:
+        """End a request. Does nothing where it was broken before."""
+        with self._lock:
+            held = self._groups.get(group, {}).get(target)
+            if held is not None and held.in_flight:
+                held.in_flight -= 1
+
+    # The data plane
+
+    def check(self, wanted: PlaneConfig) -> str | None:
+        with self._notified("check"):
+            return self.objection
+
+    def apply(self, wanted: PlaneConfig) -> bool:
+        with self._notified("apply"):
+            started, reloaded = self._config is None, self._config is not None and not _same_shape(self._config, wanted)
+            self._pid += started
+            self._groups = {id_: self._groups.get(id_, {}) for id_ in wanted.groups}
+            for id_, group in wanted.groups.items():
+                if reloaded:
+                    known = self._groups[id_]
+                    self._groups[id_] = {n: held for n, held in known.items() if held.admitted or held.in_flight}
+                self._steer(group)
+            self._config = wanted
+            return started
+
+    def take_over(self, wanted: PlaneConfig) -> None:
+        with self._notified("take_over"):
+            pass
+
+    def steer(self, group: WantedGroup) -> None:
+        with self._notified("steer"):
+            if group.id not in self._groups:
+                raise BalancerFault(f"the fake plane does not carry {group.id}")
+            self._steer(group)
+
+    def observe(self, groups: Collection[str] | None = None) -> Facts:
+        with self._notified("observe"):
+            asked = self._groups.keys() if groups is None else self._groups.keys() & set(groups)
+            targets = {id_: {name: held.fact() for name, held in self._groups[id_].items()} for id_ in asked}
+            return Facts(running=self._config is not None, at=datetime.now(UTC), targets=targets)
+
+    def abort(self, group: str, target: str) -> None:
+        with self._notified("abort"):
+            held = self._groups.get(group, {}).get(target)
+            if held is not None:
+                held.in_flight = 0
+
+    def maintain(self) -> None:
+        with self._notified("maintain"):
+            pass
+
+    def stop(self) -> None:
+        with self._notified("stop"):
+            self.forget()
+
+    def pid(self) -> int | None:
+        with self._notified("pid"):
+            return self._pid if self._config is not None else None
+
+    @contextmanager
+    def standby(self) -> Iterator[None]:
+        with self._notified("standby"):
+            if self._standing_by:
+                raise BalancerFault("another process stands by already")
+            self._standing_by = True
+        try:
+            yield
+        finally:
+            self._standing_by = False
+
+    def access_log(self) -> AccessLog:
+        with self._notified("access_log"):
+            return FakeAccessLog(self.records)
+
+    @contextmanager
+    def _notified(self, call: str) -> Iterator[None]:
+        self.calls[call] += 1
+        if gate := self._gates.get(call):
+            gate.wait()
+        self._raise_if_told(call)
+        with self._lock:
+            yield
+        self._raise_if_told(f"{call}, done")
+
+    def _raise_if_told(self, when: str) -> None:
+        planned = self._failures.get(when)
+        if planned and (error := planned.popleft()):
+            raise error
+
+    def _steer(self, group: WantedGroup) -> None:
+        known = self._groups[group.id]
+        for target in group.targets:
+            self._agree(known, target)
+        for name in known.keys() - {target.id for target in group.targets}:
+            self._remove(known, name)
+
+    def _agree(self, known: dict[str, _Held], target: WantedTarget) -> None:
+        held = known.get(target.id)
+        if target.is_leaving:
+            if held is not None:
+                held.close()
+            return
+        if held is not None and _begins_again(held, target):
+            self._remove(known, target.id)
+            held = known.get(target.id)
+        if held is None:
+            # One that was admitted before a crash counts as healthy until a check fails.
+            held = known[target.id] = _Held(target.endpoint)
+            held.check = CheckFact("pending" if target.check else "none")
+        if target.check is None:
+            held.check = CheckFact("none")
+        if target.admit:
+            held.open()
+
+    def _remove(self, known: dict[str, _Held], name: str) -> None:
+        known[name].close()
+        known[name].endpoint = _NOWHERE
+        if not known[name].in_flight:
+            del known[name]
+
+
+def _begins_again(held: _Held, target: WantedTarget) -> bool:
+    if held.endpoint != target.endpoint:
+        return True
+    return not target.admit and (held.admitted or held.check.outcome == "none")
+
+
+def _same_shape(one: PlaneConfig, other: PlaneConfig) -> bool:
+    """Whether the two differ in their targets only, which needs no reload."""
+    bare = [{id_: replace(group, targets=()) for id_, group in config.groups.items()} for config in (one, other)]
+    return one.listeners == other.listeners and bare[0] == bare[1]

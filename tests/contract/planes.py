@@ -1,0 +1,251 @@
+"""The data planes that the contract is held to, each with what a test does to it from outside."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import signal
+import threading
+from abc import ABC, abstractmethod
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from pipeline.balancer.data_plane import CheckFact, DataPlane, PlaneConfig, TargetFact, WantedGroup, WantedTarget
+from pipeline.balancer.haproxy.plane import HAProxyPlane
+from pipeline.balancer.model import Declaration
+from pipeline.balancer.registry import Registry
+from pipeline.balancer.wanted import plane_config
+from pipeline.testing.fakes.data_plane import FakePlane
+from tests.support.backend import Backend
+from tests.support.ports import free_port
+from tests.support.waiting import until
+
+GROUP = "shop.web"
+_CHECK = {"path": "/healthz", "interval": "100ms", "timeout": "80ms", "unhealthy_threshold": 2}
+
+
+class Harness(ABC):
+    """A plane, targets for it, and clients. `port` is where its listener is."""
+
+    plane: DataPlane
+
+    def __init__(self) -> None:
+        self.port = free_port()
+
+    # What is wanted
+
+    def config(self, *targets: WantedTarget, groups: tuple[str, ...] = ("web",), path: str = "/healthz") -> PlaneConfig:
+        """Return a configuration whose group `web` has these targets; `path` is what a check asks for."""
+        declared = {
+            "target_groups": {name: {"port": 80, "health_check": {**_CHECK, "path": path}} for name in groups},
+            "load_balancers": {
+                "edge": {
+                    "scheme": "internal",
+                    "listeners": [{"port": self.port, "default_action": {"forward": "web"}}],
+                }
+            },
+        }
+        bare = plane_config(Registry().declare("shop", Declaration.model_validate(declared)))
+        return PlaneConfig(bare.listeners, {**bare.groups, GROUP: self._with(bare.groups[GROUP], targets)}, {})
+
+    def group(self, *targets: WantedTarget) -> WantedGroup:
+        """Return the group `web` with these targets."""
+        return self.config(*targets).groups[GROUP]
+
+    def target(self, name: str, *, admit: bool = False, checked: bool = True) -> WantedTarget:
+        """Return a target that a server of this name stands for; the server is made with the first."""
+        address, port = self.endpoint(name)
+        check = self.config().groups[GROUP].settings.health_check if checked else None
+        return WantedTarget(name, address, port, admit=admit, check=check, ramp=False)
+
+    def _with(self, group: WantedGroup, targets: tuple[WantedTarget, ...]) -> WantedGroup:
+        return WantedGroup(group.owner, group.name, group.settings, targets)
+
+    # What is so
+
+    def facts(self) -> dict[str, TargetFact]:
+        """Return the facts of the group `web`, after another round of checks."""
+        self.run_checks()
+        return dict(self.plane.observe([GROUP]).targets[GROUP])
+
+    def fact(self, name: str) -> TargetFact | None:
+        """Return the fact of one target."""
+        return self.facts().get(name)
+
+    def await_pass(self, name: str) -> TargetFact:
+        """Wait for a health check to pass."""
+        found = until(lambda: (f := self.fact(name)) and f.check.has_passed_check and f, f"{name} passes its check")
+        assert isinstance(found, TargetFact)
+        return found
+
+    def serve(self, *names: str) -> None:
+        """Have these admitted, as a balancer does it: closed, until a check has passed."""
+        self.plane.apply(self.config(*map(self.target, names)))
+        for name in names:
+            self.await_pass(name)
+        self.plane.steer(self.group(*(self.target(name, admit=True) for name in names)))
+
+    # From outside
+
+    @abstractmethod
+    def endpoint(self, name: str) -> tuple[str, int]:
+        """Return where a server is."""
+
+    @abstractmethod
+    def replace_server(self, name: str) -> None:
+        """Have the next target of this name be at another address. The former server stays."""
+
+    @abstractmethod
+    def answer_checks(self, name: str, status: int) -> None:
+        """Let a server answer health checks so from now on."""
+
+    @abstractmethod
+    def run_checks(self) -> None:
+        """Let time pass for health checks."""
+
+    @abstractmethod
+    def ask(self) -> str | None:
+        """Send a request that ends at once; return the name of the server that answered, or None."""
+
+    @abstractmethod
+    def begin(self, name: str) -> None:
+        """Send a request that stays in flight; it has to reach this server."""
+
+    @abstractmethod
+    def finish(self, name: str) -> bool:
+        """Let the server answer its request in flight; return whether the client got the answer."""
+
+    @abstractmethod
+    def crash(self) -> None:
+        """End the plane as SIGKILL does."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """End everything."""
+
+
+class FakeHarness(Harness):
+    """The fake, whose checks and requests happen when they are asked for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.plane: FakePlane = FakePlane()
+        self._numbers: dict[str, int] = {}
+
+    def endpoint(self, name: str) -> tuple[str, int]:
+        if name not in self._numbers:
+            self._numbers[name] = 1
+            self.answer_checks(name, 200)
+        return "192.0.2.1", 8000 + self._numbers[name]
+
+    def replace_server(self, name: str) -> None:
+        self._numbers[name] += 1
+
+    def answer_checks(self, name: str, status: int) -> None:
+        self.endpoint(name)
+        passed = CheckFact("passed", passes=1, code=str(status))
+        failed = CheckFact("mismatch", code=str(status), text=str(status))
+        self.plane.answer_checks(name, passed if status == 200 else failed)
+
+    def run_checks(self) -> None:
+        self.plane.run_checks()
+
+    def ask(self) -> str | None:
+        chosen = self.plane.send(GROUP)
+        if chosen is not None:
+            self.plane.finish(GROUP, chosen)
+        return chosen
+
+    def begin(self, name: str) -> None:
+        assert self.plane.send(GROUP) == name
+
+    def finish(self, name: str) -> bool:
+        known = self.plane.observe([GROUP]).targets.get(GROUP, {})
+        alive = name in known and known[name].in_flight > 0
+        self.plane.finish(GROUP, name)
+        return alive
+
+    def crash(self) -> None:
+        self.plane.forget()
+
+    def close(self) -> None:
+        self.plane.stop()
+
+
+class HAProxyHarness(Harness):
+    """A real HAProxy, before servers on loopback."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__()
+        directory.mkdir(mode=0o700)
+        self.plane: HAProxyPlane = HAProxyPlane(directory)
+        self._servers: dict[str, Backend] = {}
+        self._all: list[Backend] = []
+        self._asking: dict[str, tuple[threading.Thread, list[bool]]] = {}
+
+    def endpoint(self, name: str) -> tuple[str, int]:
+        if name not in self._servers:
+            self.replace_server(name)
+        target = self._servers[name].target
+        return target.address, target.port
+
+    def replace_server(self, name: str) -> None:
+        self._servers[name] = Backend(name)
+        self._all.append(self._servers[name])
+
+    def answer_checks(self, name: str, status: int) -> None:
+        self.endpoint(name)
+        self._servers[name].health = status
+
+    def run_checks(self) -> None:
+        """They run by themselves."""
+
+    def ask(self) -> str | None:
+        try:
+            return self._get("/")
+        except (OSError, http.client.HTTPException):
+            return None
+
+    def begin(self, name: str) -> None:
+        server, answered = self._servers[name], list[bool]()
+        server.released.clear()
+        before = server.requests
+
+        def ask() -> None:
+            with suppress(OSError, http.client.HTTPException):
+                answered.append(self._get("/slow") == name)
+
+        thread = threading.Thread(target=ask, daemon=True)
+        thread.start()
+        self._asking[name] = thread, answered
+        until(lambda: server.requests == before + 1, f"the request reaches {name}")
+
+    def finish(self, name: str) -> bool:
+        for server in self._all:
+            if server.name == name:
+                server.released.set()
+        thread, answered = self._asking.pop(name)
+        thread.join(10)
+        return answered == [True]
+
+    def crash(self) -> None:
+        pid = self.plane.pid()
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        until(lambda: not self.plane.observe().running, "HAProxy is gone")
+
+    def close(self) -> None:
+        for server in self._all:
+            server.end()
+        self.plane.stop()
+
+    def _get(self, path: str) -> Any:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        try:
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            text = answer.read().decode()
+            return text if answer.status == 200 else None
+        finally:
+            connection.close()

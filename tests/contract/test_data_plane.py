@@ -1,0 +1,283 @@
+"""What every data plane does, the fake one included."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from pipeline.balancer.data_plane import WantedTarget
+from tests.contract.planes import GROUP, FakeHarness, HAProxyHarness, Harness
+from tests.support.waiting import until
+
+
+@pytest.fixture(params=["fake", "haproxy"])
+def harness(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Harness]:
+    """One of the planes, not started."""
+    harness = FakeHarness() if request.param == "fake" else HAProxyHarness(tmp_path / "plane")
+    try:
+        yield harness
+    finally:
+        harness.close()
+
+
+def test_a_plane_that_was_not_applied_does_not_run(harness: Harness) -> None:
+    """It tells no facts, has no process, and can be stopped all the same."""
+    facts = harness.plane.observe()
+    assert (facts.running, dict(facts.targets), harness.plane.pid()) == (False, {}, None)
+    harness.plane.stop()
+
+
+def test_apply_says_that_it_started(harness: Harness) -> None:
+    """The first time it has to be started, the second time it is found running; the process stays."""
+    assert harness.plane.apply(harness.config()) is True
+    pid = harness.plane.pid()
+    assert pid is not None
+    assert harness.plane.apply(harness.config()) is False
+    assert harness.plane.pid() == pid
+    assert {group: dict(known) for group, known in harness.plane.observe().targets.items()} == {GROUP: {}}
+
+
+def test_observe_tells_of_the_groups_that_are_asked_for(harness: Harness) -> None:
+    """Of those that it carries; another is left out."""
+    harness.plane.apply(harness.config(groups=("web", "api")))
+    assert set(harness.plane.observe().targets) == {GROUP, "shop.api"}
+    assert set(harness.plane.observe([GROUP, "shop.other"]).targets) == {GROUP}
+
+
+def test_a_new_target_is_closed_and_checked(harness: Harness) -> None:
+    """It gets nothing, also after its check has passed, before it is wanted admitted."""
+    harness.plane.apply(harness.config())
+    harness.plane.steer(harness.group(harness.target("a")))
+    fact = harness.await_pass("a")
+    assert (fact.admitted, fact.up, fact.in_flight) == (False, False, 0)
+    assert harness.ask() is None
+
+
+def test_an_admitted_target_gets_requests(harness: Harness) -> None:
+    """From the moment that `steer` returns."""
+    harness.serve("a", "b")
+    assert {harness.ask() for _ in range(4)} <= {"a", "b"}
+    facts = harness.facts()
+    assert [(facts[name].admitted, facts[name].up) for name in "ab"] == [(True, True)] * 2
+
+
+def test_a_check_that_fails_says_how(harness: Harness) -> None:
+    """The code is told; the target is not up, and no request goes to it while another is up."""
+    harness.serve("a", "b")
+    harness.answer_checks("a", 503)
+    fact = until(lambda: (f := harness.fact("a")) and not f.up and f, "a is down")
+    assert (fact.check.outcome, fact.check.code, fact.admitted) == ("mismatch", "503", True)
+    assert {harness.ask() for _ in range(6)} == {"b"}
+    harness.answer_checks("a", 200)
+    until(lambda: (f := harness.fact("a")) and f.up, "a is up again")
+
+
+def test_a_new_target_that_fails_has_not_passed(harness: Harness) -> None:
+    """Its check has an outcome, and not that of a pass."""
+    harness.answer_checks("a", 500)
+    harness.plane.apply(harness.config(harness.target("a")))
+    fact = until(lambda: (f := harness.fact("a")) and f.check.outcome == "mismatch" and f, "a check has failed")
+    assert not fact.check.has_passed_check
+
+
+def test_a_closed_target_gets_nothing_new(harness: Harness) -> None:
+    """When `steer` returns. What is in flight is counted, goes on and is answered."""
+    harness.serve("a")
+    harness.begin("a")
+    harness.plane.steer(harness.group(harness.target("a", checked=False)))
+    fact = harness.fact("a")
+    assert fact is not None
+    assert (fact.admitted, fact.in_flight, fact.check.outcome) == (False, 1, "none")
+    assert harness.ask() is None
+    assert harness.finish("a") is True
+    until(lambda: (f := harness.fact("a")) and f.in_flight == 0, "nothing is in flight")
+
+
+def test_a_target_that_is_no_longer_listed_is_removed(harness: Harness) -> None:
+    """With something in flight it stays, closed, until that has ended and `steer` is called again."""
+    harness.serve("a", "b")
+
+    def is_gone(name: str, *others: WantedTarget) -> bool:
+        harness.plane.steer(harness.group(*others))
+        return name not in harness.facts()
+
+    until(lambda: is_gone("b", harness.target("a", admit=True)), "b is removed")
+    harness.begin("a")
+    harness.plane.steer(harness.group())
+    fact = harness.fact("a")
+    assert fact is not None
+    assert (fact.admitted, fact.in_flight) == (False, 1)
+    assert harness.finish("a") is True
+    until(lambda: is_gone("a"), "a is removed")
+
+
+def test_abort_breaks_what_is_in_flight(harness: Harness) -> None:
+    """The client gets no answer of the server's. An unknown target is no error."""
+    harness.serve("a")
+    harness.begin("a")
+    harness.plane.steer(harness.group(harness.target("a", checked=False)))
+    harness.plane.abort(GROUP, "a")
+    until(lambda: (f := harness.fact("a")) and f.in_flight == 0, "nothing is in flight")
+    assert harness.finish("a") is False
+    harness.plane.abort(GROUP, "unknown")
+    harness.plane.abort("shop.unknown", "a")
+
+
+def test_a_target_that_comes_back_is_checked_from_the_beginning(harness: Harness) -> None:
+    """What was known before it was closed counts for nothing: failing now, it has not passed."""
+    harness.serve("a")
+    harness.plane.steer(harness.group(harness.target("a", checked=False)))
+    harness.answer_checks("a", 503)
+    harness.plane.steer(harness.group(harness.target("a")))
+    fact = harness.plane.observe([GROUP]).targets[GROUP]["a"]
+    assert (fact.admitted, fact.check.has_passed_check) == (False, False)
+    until(lambda: (f := harness.fact("a")) and f.check.outcome == "mismatch", "it is checked")
+    harness.answer_checks("a", 200)
+    harness.await_pass("a")
+    harness.plane.steer(harness.group(harness.target("a", admit=True)))
+    assert harness.ask() == "a"
+
+
+def test_an_open_target_that_should_be_closed_is_checked_from_the_beginning(harness: Harness) -> None:
+    """It is closed at once, and has to pass again."""
+    harness.serve("a")
+    harness.answer_checks("a", 503)
+    harness.plane.steer(harness.group(harness.target("a")))
+    fact = harness.plane.observe([GROUP]).targets[GROUP]["a"]
+    assert (fact.admitted, fact.check.has_passed_check) == (False, False)
+    assert harness.ask() is None
+
+
+def test_another_address_is_another_target(harness: Harness) -> None:
+    """The former one's checks do not count for it, and the former one gets nothing more."""
+    harness.serve("a")
+    former = harness.target("a")
+    harness.replace_server("a")
+    harness.answer_checks("a", 503)
+    current = harness.target("a")
+    assert current.endpoint != former.endpoint
+    harness.plane.steer(harness.group(current))
+    fact = harness.plane.observe([GROUP]).targets[GROUP]["a"]
+    assert (fact.admitted, fact.check.has_passed_check, fact.endpoint) == (False, False, current.endpoint)
+    assert harness.ask() is None
+    harness.answer_checks("a", 200)
+    harness.await_pass("a")
+    harness.plane.steer(harness.group(replace(current, admit=True)))
+    assert harness.ask() == "a"
+
+
+def test_a_leaving_target_is_not_added(harness: Harness) -> None:
+    """Where the plane does not have it, neither after a start nor later."""
+    harness.plane.apply(harness.config(harness.target("a", checked=False)))
+    harness.plane.steer(harness.group(harness.target("a", checked=False)))
+    assert harness.facts() == {}
+
+
+def test_a_target_that_nothing_checks_counts_as_healthy(harness: Harness) -> None:
+    """It is up as soon as it is admitted."""
+    harness.plane.apply(harness.config(harness.target("a", admit=True, checked=False)))
+    fact = harness.fact("a")
+    assert fact is not None
+    assert (fact.admitted, fact.up, fact.check.outcome) == (True, True, "none")
+    assert harness.ask() == "a"
+
+
+def test_a_crash_is_seen_and_apply_starts_again(harness: Harness) -> None:
+    """What was admitted gets requests at once; what was not is closed and is checked."""
+    harness.serve("a")
+    harness.crash()
+    facts = harness.plane.observe()
+    assert (facts.running, harness.plane.pid()) == (False, None)
+    harness.answer_checks("new", 500)
+    assert harness.plane.apply(harness.config(harness.target("a", admit=True), harness.target("new"))) is True
+    assert {harness.ask() for _ in range(4)} == {"a"}
+    known = harness.facts()
+    assert (known["a"].admitted, known["new"].admitted) == (True, False)
+
+
+def test_another_configuration_loses_nothing(harness: Harness) -> None:
+    """Admitted targets stay so, with what is in flight; groups come and go."""
+    harness.serve("a")
+    harness.begin("a")
+    admitted = harness.target("a", admit=True)
+    assert harness.plane.apply(harness.config(admitted, groups=("web", "api"))) is False
+    assert set(harness.plane.observe().targets) == {GROUP, "shop.api"}
+    assert harness.ask() == "a"
+    fact = harness.fact("a")
+    assert fact is not None
+    assert (fact.admitted, fact.in_flight) == (True, 1)
+    harness.plane.apply(harness.config(admitted))
+    assert set(harness.plane.observe().targets) == {GROUP}
+    assert harness.finish("a") is True
+
+
+def test_drain_reaches_what_was_in_flight_before_a_change(harness: Harness) -> None:
+    """It counts, and `abort` breaks it."""
+    harness.serve("a")
+    harness.begin("a")
+    leaving = harness.target("a", checked=False)
+    harness.plane.apply(harness.config(leaving, groups=("web", "api")))
+    fact = harness.fact("a")
+    assert fact is not None
+    assert (fact.admitted, fact.in_flight) == (False, 1)
+    harness.plane.abort(GROUP, "a")
+    until(lambda: (f := harness.facts()) == {} or f["a"].in_flight == 0, "nothing is in flight")
+    assert harness.finish("a") is False
+
+
+def test_every_call_may_be_repeated(harness: Harness) -> None:
+    """The second time changes nothing."""
+    harness.serve("a")
+    wanted = harness.config(harness.target("a", admit=True))
+    before = harness.facts()["a"].admitted
+    for _ in range(2):
+        harness.plane.apply(wanted)
+        harness.plane.steer(wanted.groups[GROUP])
+        harness.plane.maintain()
+        assert harness.plane.check(wanted) is None
+    assert (before, harness.facts()["a"].admitted, harness.ask()) == (True, True, "a")
+    for _ in range(2):
+        harness.plane.stop()
+        assert harness.plane.observe().running is False
+    assert harness.plane.apply(wanted) is True
+    assert harness.ask() == "a"
+
+
+def test_observe_may_be_called_meanwhile(harness: Harness) -> None:
+    """From another thread, while the plane is changed: no look fails, and each is of a running plane."""
+    harness.serve("a")
+    stop, failures = threading.Event(), list[BaseException]()
+
+    def look() -> None:
+        while not stop.is_set():
+            try:
+                assert harness.plane.observe().running
+            except BaseException as error:  # noqa: BLE001
+                failures.append(error)
+                return
+
+    looking = threading.Thread(target=look)
+    looking.start()
+    admitted = harness.target("a", admit=True)
+    for _ in range(5):
+        harness.plane.apply(harness.config(admitted, groups=("web", "api")))
+        harness.plane.steer(harness.group(admitted, harness.target("b")))
+        harness.plane.steer(harness.group(admitted))
+        harness.plane.apply(harness.config(admitted))
+    stop.set()
+    looking.join()
+    assert failures == []
+
+
+def test_standby_ends_with_its_block(harness: Harness) -> None:
+    """It can be entered again, and a plane that crashes meanwhile starts again."""
+    harness.serve("a")
+    for _ in range(2):
+        with harness.plane.standby():
+            harness.crash()
+            assert harness.plane.apply(harness.config(harness.target("a", admit=True))) is True
+            assert harness.ask() == "a"

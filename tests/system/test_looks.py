@@ -1,0 +1,124 @@
+"""What only looks at the balancer changes nothing, whatever state it is in: every call to the kernel is watched."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from tests.support.paths import ROOT
+from tests.support.waiting import until
+from tests.system.bench import GROUP, OWNER, Bench
+
+# Prints the events of the interpreter that are no mere reading, and what a look has found.
+_PROGRAM = """\
+import json, os, sys
+from pathlib import Path
+from pipeline.balancer.effective import effective_listeners
+from pipeline.balancer.planes import open_balancer
+
+directory, owner, group = sys.argv[1:]
+acts = []
+_ACTS = ("fcntl.", "os.", "shutil.", "subprocess.", "tempfile.", "socket.bind", "signal.", "_thread.start_new_thread")
+_LOOKS = ("os.listdir", "os.scandir", "os.stat", "os.fspath")
+
+def hear(event, arguments):
+    if event == "open":
+        mode, flags = arguments[1], arguments[2] or 0
+        if flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND):
+            acts.append([event, str(arguments[0])])
+    elif event.startswith(_ACTS) and event not in _LOOKS:
+        acts.append([event, str(arguments)])
+
+balancer = open_balancer(Path(directory))
+sys.addaudithook(hear)
+health = balancer.target_health(owner, group)
+effective_listeners(balancer.registry())
+balancer.declaration(owner)
+balancer.check_deletion_protection("nobody")
+balancer.pid()
+print(json.dumps({"acts": acts, "states": [h.state for h in health], "reasons": [h.reason for h in health]}))
+"""
+
+
+def looked_at(directory: Path) -> dict[str, Any]:
+    """What a process has found, and what it did besides looking."""
+    done = subprocess.run(
+        [sys.executable, "-c", _PROGRAM, str(directory), OWNER, GROUP],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return dict(json.loads(done.stdout))
+
+
+def contents(directory: Path) -> dict[str, tuple[int, int]]:
+    """Each file, and when it was written."""
+    return {path.name: (path.stat().st_ino, path.stat().st_mtime_ns) for path in directory.iterdir()}
+
+
+def test_the_trace_sees_what_acts(tmp_path: Path) -> None:
+    """A test of the test: a turn takes the lock."""
+    program = _PROGRAM.replace("balancer.pid()", "balancer.ensure_running()")
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path / "b"), OWNER, GROUP], cwd=ROOT, capture_output=True, check=True
+    )
+    acts = {event for event, _ in json.loads(done.stdout)["acts"]}
+    assert {"open", "fcntl.flock", "os.mkdir"} <= acts
+
+
+def test_a_look_does_nothing_else(bench: Bench) -> None:
+    """HAProxy runs, with a target in service and one whose check has passed that nothing has admitted."""
+    bench.serve("a")
+    new = bench.backend("new")
+    bench.balancer.register(OWNER, GROUP, new.target)
+    until(lambda: new.checks > 1, "it is checked")
+    before = contents(bench.balancer.directory)
+    found = looked_at(bench.balancer.directory)
+    assert (found["acts"], found["states"]) == ([], ["healthy", "initial"])
+    assert contents(bench.balancer.directory) == before
+
+
+def test_a_look_at_a_dead_haproxy_starts_nothing(bench: Bench) -> None:
+    """Its targets are unhealthy, by no fault of theirs."""
+    bench.serve("a")
+    pid = bench.balancer.pid()
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: bench.balancer.pid() is None, "HAProxy is gone")
+    before = contents(bench.balancer.directory)
+    found = looked_at(bench.balancer.directory)
+    assert (found["acts"], found["states"], found["reasons"]) == ([], ["unhealthy"], ["Elb.InternalError"])
+    assert contents(bench.balancer.directory) == before
+    assert bench.balancer.pid() is None
+
+
+def test_a_look_while_a_change_is_unfinished(bench: Bench) -> None:
+    """What a crash left is seen and left."""
+    bench.serve("a")
+    (bench.balancer.directory / "unfinished").touch()
+    found = looked_at(bench.balancer.directory)
+    assert (found["acts"], found["states"]) == ([], ["healthy"])
+    assert (bench.balancer.directory / "unfinished").exists()
+
+
+def test_a_look_where_nothing_is(tmp_path: Path) -> None:
+    """No directory is made."""
+    found = looked_at(tmp_path / "balancer")
+    assert (found["acts"], found["states"]) == ([], [])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_look_waits_for_no_lock(bench: Bench) -> None:
+    """While another process is at it, however long."""
+    from pipeline.base.lock import short_lock
+
+    bench.serve("a")
+    with short_lock(bench.balancer.directory / "lock"):
+        assert looked_at(bench.balancer.directory)["states"] == ["healthy"]

@@ -1,0 +1,111 @@
+"""What the daemon does for the balancer, over a fake data plane."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from pipeline.balancer.balancer import Balancer
+from pipeline.balancer.data_plane import CheckFact
+from pipeline.balancer.model import Declaration, Target, TargetState
+from pipeline.base.clock import SystemClock
+from pipeline.base.errors import BalancerFault
+from pipeline.daemon.balancer_supervisor import BalancerSupervisor
+from pipeline.testing.fakes.data_plane import FakePlane
+from tests.support.waiting import until
+
+DECLARED = Declaration.model_validate(
+    {
+        "target_groups": {"web": {"port": 80}},
+        "load_balancers": {"edge": {"listeners": [{"port": 8080, "default_action": {"forward": "web"}}]}},
+    }
+)
+PASSED = CheckFact("passed", passes=1)
+
+Told = list[tuple[str, str]]
+
+
+@pytest.fixture
+def plane() -> FakePlane:
+    return FakePlane()
+
+
+@pytest.fixture
+def balancer(tmp_path: Path, plane: FakePlane, monkeypatch: pytest.MonkeyPatch) -> Balancer:
+    """One with a group and a target whose checks have not ended yet."""
+    monkeypatch.setattr("pipeline.balancer.balancer.refuse_taken", lambda *_: None)
+    balancer = Balancer(tmp_path, plane)
+    balancer.apply("shop", DECLARED)
+    balancer.register("shop", "web", Target(id="a", address="10.0.0.1", port=80))
+    return balancer
+
+
+@pytest.fixture
+def told(balancer: Balancer) -> Iterator[Told]:
+    """What a supervisor tells that is at work."""
+    told: Told = []
+    guard = BalancerSupervisor(
+        balancer, lambda kind, message: told.append((kind, message)), SystemClock(), timedelta(milliseconds=10)
+    )
+    working = threading.Thread(target=guard.run_forever)
+    working.start()
+    yield told
+    guard.stop()
+    working.join(10)
+    assert not working.is_alive()
+
+
+def states(balancer: Balancer) -> set[TargetState]:
+    return {health.state for health in balancer.target_health("shop", "web")}
+
+
+@pytest.mark.usefixtures("told")
+def test_targets_come_into_service(balancer: Balancer, plane: FakePlane) -> None:
+    """Without anybody who deploys or looks."""
+    plane.answer_checks("a", PASSED)
+    plane.run_checks()
+    until(lambda: states(balancer) == {TargetState.HEALTHY}, "the target is healthy")
+
+
+def test_a_plane_that_has_died_is_started(balancer: Balancer, plane: FakePlane, told: Told) -> None:
+    """And it is told, once."""
+    until(lambda: plane.calls["pid"] > 1, "it knows the process")
+    before = plane.calls["observe"]
+    plane.forget()
+    until(lambda: plane.observe().running, "it runs")
+    until(lambda: plane.calls["observe"] > before + 10, "it goes on")
+    assert told == [("balancer.restarted", "HAProxy was not running: started again")]
+
+
+def test_a_plane_that_somebody_else_has_started_is_told_too(balancer: Balancer, plane: FakePlane, told: Told) -> None:
+    """It is another process than before."""
+    until(lambda: plane.calls["pid"] > 1, "it knows the process")
+    plane.forget()
+    balancer.reconcile()
+    until(lambda: told, "it is told")
+    assert [kind for kind, _ in told] == ["balancer.restarted"]
+
+
+def test_a_fault_is_told_once_and_tried_again(balancer: Balancer, plane: FakePlane, told: Told) -> None:
+    """Another fault is told too; afterwards it goes on."""
+    until(lambda: plane.calls["pid"] > 1, "it knows the process")
+    plane.forget()
+    plane.fail("apply", BalancerFault("no HAProxy"), times=6)
+    plane.fail("apply", BalancerFault("no port"), times=2)
+    until(lambda: plane.observe().running, "it runs")
+    faults = [message for kind, message in told if kind == "balancer.failed"]
+    assert faults == ["no HAProxy", "no port"]
+
+
+def test_nothing_is_started_where_nothing_is_declared(balancer: Balancer, plane: FakePlane, told: Told) -> None:
+    """When the last owner leaves, the plane ends and stays so."""
+    until(lambda: plane.calls["pid"] > 1, "it knows the process")
+    balancer.withdraw("shop")
+    before = plane.calls["apply"]
+    until(lambda: not plane.observe().running, "it has ended")
+    assert plane.calls["apply"] == before
+    assert told == []
