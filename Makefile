@@ -28,12 +28,13 @@ coverage: ## Run all tests and measure the line coverage
 	@.venv/bin/coverage combine --quiet
 	@.venv/bin/coverage report
 
-lint: ## Check style, types and import rules
+lint: ## Check style, types, import rules and declared dependencies
 	@setup/venv.sh
 	@.venv/bin/ruff check .
 	@.venv/bin/ruff format --check .
 	@.venv/bin/mypy
 	@.venv/bin/lint-imports
+	@.venv/bin/deptry --no-ansi .
 
 bench: setup ## Run the measurements and write bench/RESULTS.md (ARGS=loss runs one)
 	@setup/bench.sh
