@@ -21,6 +21,7 @@ NAMES = (
     "burst",
     "kills",
     "reboot",
+    "upgrade",
     "chaos",
 )
 

@@ -16,9 +16,10 @@ from tests.docker.project import Project, until
 class Serving:
     """One `pipeline serve` after the other, for one project."""
 
-    def __init__(self, project: Project, *arguments: str) -> None:
+    def __init__(self, project: Project, *arguments: str, **environment: str) -> None:
         self.project = project
         self._arguments = arguments
+        self._environment = environment
         self._output = project.directory.parent / f"serve-{project.name}.log"
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -34,7 +35,7 @@ class Serving:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "pipeline.cli.main", "serve", *self._arguments],
                 cwd=self.project.directory,
-                env={**self.project.environment, "PYTHONUNBUFFERED": "1"},
+                env={**self.project.environment, **self._environment, "PYTHONUNBUFFERED": "1"},
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )
