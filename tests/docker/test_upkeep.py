@@ -77,7 +77,7 @@ def test_a_target_that_somebody_takes_away_comes_back(served: Serving) -> None:
     project = served.project
     name = project.targets()[0].target.id
     open_balancer(project.home.balancer).deregister(project.name, "web", name)
-    open_balancer(project.home.balancer).forget(project.name, "web", name)
+    open_balancer(project.home.balancer).remove_target(project.name, "web", name)
     until(lambda: is_whole(project), "a whole service")
     served.await_event("reconcile.drift")
 
