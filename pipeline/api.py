@@ -1,9 +1,11 @@
 """What a stage sees of the runner. Besides this, stages import `pipeline.engine`, `pipeline.balancer`, and the small
 modules below them; never the command line, the runs, or one another.
 
-A stage is a class found through the entry-point group `pipeline.stages`. The runner makes one object of it per
-run and calls `run` once, in the order Source, Build, Deploy. It returns an `Outcome`, or raises: `StageFailed`
-when the user's code is at fault, a `SystemFault` when we are, `Cancelled` when it was asked to stop.
+A stage is a class found through the entry-point group `pipeline.stages`, as `source.NAME`, `build.NAME` or
+`deploy.NAME`. The runner makes one object of each for a run: `Source.find` gives a `Checkout`, `Builder.build` makes an
+`Image` of it, `Deployer.deploy` puts that into service as a `Release`. A stage reports one line by `context.report`. It
+raises `StageFailed` when the user's code is at fault, a `SystemFault` when Penstock or the machine is, and `Cancelled`
+when it was asked to stop. It leaves nothing behind that it started and did not hand over.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO, Generic, Protocol, TypeVar
 
 from pipeline.base.clock import Clock, SystemClock
 from pipeline.base.errors import Cancelled
@@ -43,36 +45,60 @@ class Revision:
         return self.sha[:7]
 
 
-class Snapshot(Protocol):
-    """The files of one commit, whatever the user's checkout looks like by now."""
+@dataclass(frozen=True)
+class Wanted:
+    """The commit that a run is for.
+
+    `requested` is the branch, tag or commit asked for. `sha` is the commit itself if it is known already, and `ref`
+    the ref that led to it. `force` runs it even if it changes nothing.
+    """
+
+    requested: str | None = None
+    sha: str | None = None
+    ref: str | None = None
+    force: bool = False
+
+
+class Checkout(Protocol):
+    """A commit and its files, independent of the user's working tree."""
 
     revision: Revision
 
     def tree(self, path: str) -> str:
-        """The git tree id of a folder of the commit (`.` is the root). Raises `ConfigError` when it is none."""
+        """Return the git tree id of a folder of the commit (`.` is the root). Raises `ConfigError` if there is none."""
 
     def archive(self, path: str) -> AbstractContextManager[IO[bytes]]:
-        """An uncompressed tar stream of that folder, names relative to it. Not seekable."""
+        """Return an uncompressed tar stream of that folder, names relative to it. Not seekable."""
 
     def read(self, path: str) -> bytes | None:
-        """One file of the commit, or None when there is none of that name."""
+        """Return one file of the commit, or None if it has none of that name."""
+
+
+@dataclass(frozen=True)
+class NothingToDo:
+    """A commit that needs no run, with the reason."""
+
+    revision: Revision
+    reason: str
 
 
 @dataclass(frozen=True)
 class Image:
-    """What Build made. `id` is the content digest that containers are started from; `tag` is for people."""
+    """A built and tested image. `id` is the content digest that containers are started from; `tag` is for people."""
 
     id: str
     tag: str
 
 
-@dataclass
-class Work:
-    """What the run has made so far; each stage adds its part."""
+Made = TypeVar("Made", covariant=True)
 
-    revision: Revision | None = None
-    snapshot: Snapshot | None = None
-    image: Image | None = None
+
+@dataclass(frozen=True)
+class Plan(Generic[Made]):
+    """The steps that a stage would take, one line each, and what of its result exists already."""
+
+    steps: list[str]
+    made: Made
 
 
 class RunLog(Protocol):
@@ -82,12 +108,15 @@ class RunLog(Protocol):
         """Keep one line, secrets masked. Safe to call from any thread."""
 
 
+def _ignore(_: str) -> None:
+    """Drop the report of a stage that runs outside of any run."""
+
+
 @dataclass(frozen=True)
 class StageContext:
-    """Everything a stage may use.
+    """Everything a stage may use, and nothing that another stage made.
 
-    `requested` is the branch, tag or commit asked for; `sha` the commit itself where it is known already, that `ref`
-    led to. `force` is the wish to run even where nothing changed.
+    `report` sets the line that the stage's row and its event show when the stage has succeeded.
     """
 
     home: Home
@@ -96,13 +125,9 @@ class StageContext:
     store: Store
     events: Events
     log: RunLog
-    requested: str | None = None
-    sha: str | None = None
-    ref: str | None = None
-    force: bool = False
-    work: Work = field(default_factory=Work)
     cancelled: threading.Event = field(default_factory=threading.Event)
     clock: Clock = field(default_factory=SystemClock)
+    report: Callable[[str], None] = _ignore
 
     def check_cancelled(self) -> None:
         """Raise `Cancelled` when the user asked to stop. Stages call this wherever they wait."""
@@ -110,85 +135,93 @@ class StageContext:
             raise Cancelled("cancelled")
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """A stage that did its work. `summary` is one line for people; `go_on` False ends the run: nothing to do."""
+class Source(Protocol):
+    """The stage that knows the commits and their refs."""
 
-    summary: str
-    go_on: bool = True
+    def find(self, context: StageContext, wanted: Wanted) -> Checkout | NothingToDo:
+        """Return the commit and its files, or why it needs no run."""
 
+    def pipeline_file(self, context: StageContext, wanted: Wanted) -> CommittedFile | None:
+        """Return the pipeline.yaml of the commit, or None if it has none.
 
-class Stage(Protocol):
-    """The life-cycle of a stage: made once per run, `run` called once."""
-
-    name: str
-
-    def run(self, context: StageContext) -> Outcome:
-        """Do the stage's work. Must leave nothing behind that it started and did not hand over."""
-
-    def plan(self, context: StageContext) -> list[str]:
-        """Say what `run` would do, one line a step, and change nothing but `context.work`."""
-
-
-class SourceStage(Stage, Protocol):
-    """The stage that knows where commits come from, and what is new there."""
-
-    def patterns(self, context: StageContext) -> list[str]:
-        """What `triggers` means: globs of full names of refs."""
-
-    def heads(self, context: StageContext, patterns: Sequence[str]) -> dict[str, str]:
-        """The commit of every ref that a pattern means, by the ref's full name. Raises as `run` does."""
-
-    def commits(self, context: StageContext, old: str | None, new: str) -> list[Revision]:
-        """What a ref got by moving from one commit to another, oldest first; the last is `new`.
-
-        Along the first parents: what a merge brought in was somewhere else before. Only `new` where `old` is None, or
-        not known any more; at most the latest thousand.
+        `find` of the same object returns the same commit, also if the ref has moved in between.
         """
 
-    def pipeline_file(self, context: StageContext) -> CommittedFile | None:
-        """The pipeline.yaml of the run's commit; None where it has none."""
+    def plan(self, context: StageContext, wanted: Wanted) -> Plan[Checkout]:
+        """Return what `find` would do, and the commit. Changes nothing."""
+
+    def patterns(self, context: StageContext) -> list[str]:
+        """Return the refs that `triggers` means, as globs of full names."""
+
+    def heads(self, context: StageContext, patterns: Sequence[str]) -> dict[str, str]:
+        """Return the commit of every ref that a pattern means, by the ref's full name. Raises as `find` does."""
+
+    def commits(self, context: StageContext, old: str | None, new: str) -> list[Revision]:
+        """Return the commits a ref gained by moving from one commit to another, oldest first, ending with `new`.
+
+        Along the first parents: the commits of a merged branch arrived on another ref before. Only `new` if `old` is
+        None or unknown; at most the latest thousand.
+        """
 
     def git_directory(self, context: StageContext) -> Path | None:
-        """Where the repository is on this machine, its worktrees' common directory; None where it is elsewhere."""
+        """Return the repository's common git directory, or None if the repository is not on this machine."""
 
     def watch(self, context: StageContext, moved: Callable[[], None]) -> AbstractContextManager[None]:
         """Call `moved` soon after a ref of the repository may have moved, as long as the context is entered.
 
-        Raises `SystemFault` where the machine has no more watches to give.
+        Raises `SystemFault` if the machine has no more watches to give.
         """
 
 
+class Builder(Protocol):
+    """The stage that makes images."""
+
+    def build(self, context: StageContext, checkout: Checkout) -> Image:
+        """Return an image that was built from exactly these files and passed its tests."""
+
+    def plan(self, context: StageContext, checkout: Checkout) -> Plan[Image | None]:
+        """Return what `build` would do, and the image if it exists already. Changes nothing."""
+
+
 class Drift(Protocol):
-    """What keeps a pipeline's release in service while nobody deploys."""
+    """Keeps a pipeline's release in service while no deployment runs."""
 
     def findings(self) -> list[str]:
-        """What is not as it should be, in words; nothing when all is well. Made to be asked every second."""
+        """Return one line for each difference from the active release. Cheap enough to call every second."""
 
     def repair(self, cancelled: threading.Event) -> None:
-        """Put it right, as far as `rolling` allows. May be stopped at any time. Raises as a deployment does."""
+        """Repair the differences, as far as `rolling` allows. May be stopped at any time. Raises as a deployment."""
 
     def close(self) -> None:
-        """Let go of what it holds."""
+        """Close its connections."""
 
 
-class Deployer(Stage, Protocol):
-    """The stage that puts releases into service, and alone knows how to take them out."""
+class Deployer(Protocol):
+    """The stage that puts releases into service and takes them out."""
 
     def preflight(self, context: StageContext) -> None:
         """Raise now what would stop a deployment later: a taken port, no Docker. Changes nothing."""
 
     def is_current(self, context: StageContext) -> bool:
-        """Whether what serves has the configuration of today, whatever its commit."""
+        """Return whether the active release has the current configuration, whatever its commit."""
 
-    def rollback(self, context: StageContext, release: Release) -> Outcome:
-        """Put a former release back into service."""
+    def deploy(self, context: StageContext, revision: Revision, image: Image) -> Release:
+        """Return the release that is in service now. If it raises, the previous one is back in place.
 
-    def down(self, context: StageContext) -> Outcome:
+        Raises `RolledBack`, `RollbackFailed` if the previous release did not come back either, and what any stage may.
+        """
+
+    def plan(self, context: StageContext, revision: Revision, image: Image | None) -> list[str]:
+        """Return what `deploy` would do. `image` is None if it is not built yet. Changes nothing."""
+
+    def rollback(self, context: StageContext, release: Release) -> None:
+        """Put an earlier release back into service."""
+
+    def down(self, context: StageContext) -> None:
         """Drain and remove everything of the pipeline."""
 
     def recover(self, context: StageContext, deployment: Deployment) -> str:
-        """Bring the target group back to the last good release after a crash; says what was done."""
+        """Put the last good release back after a crash, and return what was done."""
 
     def drift(self, context: StageContext) -> Drift:
-        """What looks after the release that serves."""
+        """Return what finds and repairs differences from the active release."""

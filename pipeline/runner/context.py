@@ -73,7 +73,6 @@ class PipelineContext:
         events: Events | None = None,
         run: int = 0,
         log: RunLog | None = None,
-        requested: str | None = None,
         cancelled: threading.Event | None = None,
     ) -> StageContext:
         """What a stage may use, of a run or apart from any."""
@@ -84,7 +83,6 @@ class PipelineContext:
             store=self.store,
             events=events or self.events(),
             log=log or NullLog(),
-            requested=requested,
             cancelled=cancelled or threading.Event(),
             clock=self.clock,
         )

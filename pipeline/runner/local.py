@@ -5,9 +5,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import timedelta
 
+from pipeline.api import Wanted
 from pipeline.base.clock import Clock, SystemClock
 from pipeline.base.errors import ConfigError, LockHeld
 from pipeline.base.home import Home
@@ -19,7 +19,7 @@ from pipeline.runner.history import prune
 from pipeline.runner.ownership import check_owner, set_owner
 from pipeline.runner.recovery import needs_recovery, recover
 from pipeline.runner.run import Execution
-from pipeline.runner.stages import load_deployer, load_stages
+from pipeline.runner.stages import load_builder, load_deployer, load_source
 from pipeline.store.queue import RunRequest
 from pipeline.store.records import Run, RunKind, RunOptions, Trigger
 from pipeline.store.store import Store
@@ -66,11 +66,13 @@ class Runner:
 
     def plan(self, requested: str | None = None) -> dict[str, list[str]]:
         """What each stage of a run would do."""
-        context = self._pipeline_context.stage_context(requested=requested)
+        context, source, deployer = self._pipeline_context.stage_context(), load_source(), load_deployer()
         with self._pipeline_context.masking_errors():
             check_owner(self._pipeline_context.store, self._pipeline_context.configuration)
-            context = replace(context, force=not load_deployer().is_current(context))
-            return {stage.name: stage.plan(context) for stage in load_stages()}
+            found = source.plan(context, Wanted(requested, force=not deployer.is_current(context)))
+            built = load_builder().plan(context, found.made)
+            steps = deployer.plan(context, found.made.revision, built.made)
+        return {"source": found.steps, "build": built.steps, "deploy": steps}
 
     def recover_if_needed(self) -> None:
         """Put right what a crash left; does nothing while somebody works, who does that first."""

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 
-from pipeline.api import Revision, SourceStage
+from pipeline.api import Revision, Source
 from pipeline.base.errors import PenstockError
 from pipeline.config.triggers import is_glob
 from pipeline.event_kinds import EventKind
@@ -54,7 +54,7 @@ class RefTracker:
     def _take(
         self,
         pipeline_context: PipelineContext,
-        source: SourceStage,
+        source: Source,
         trigger: Trigger,
         known: Mapping[str, str],
         moved: dict[str, str],
@@ -73,7 +73,7 @@ class RefTracker:
         return runs, failure
 
     def _skip_existing(
-        self, pipeline_context: PipelineContext, source: SourceStage, patterns: list[str], strange: Mapping[str, str]
+        self, pipeline_context: PipelineContext, source: Source, patterns: list[str], strange: Mapping[str, str]
     ) -> Mapping[str, str]:
         """What is strange only because a glob has come to mean it: all old releases' tags, say. It is not run."""
         refs = pipeline_context.store.refs

@@ -1,30 +1,29 @@
-"""The stages, found through entry points: the shipped ones come in by the same door as anybody's."""
+"""The stages, found through entry points. The shipped ones use the same door as those of other packages."""
 
 from __future__ import annotations
 
 from importlib.metadata import entry_points
 from typing import Any, cast
 
-from pipeline.api import Deployer, SourceStage, Stage
+from pipeline.api import Builder, Deployer, Source
 from pipeline.base.errors import SystemFault
-from pipeline.store.queue import STAGES
 
 GROUP = "pipeline.stages"
 
 
-def load_stages() -> list[Stage]:
-    """One new object of each stage, in the order they run. Raises `SystemFault` when one is missing."""
-    return [cast("Stage", _load(name)) for name in STAGES]
+def load_source() -> Source:
+    """Return a new object of the Source stage. Raises `SystemFault` if it is missing."""
+    return cast("Source", _load("source.git"))
 
 
-def load_source() -> SourceStage:
-    """The stage that knows where commits come from."""
-    return cast("SourceStage", _load("source"))
+def load_builder() -> Builder:
+    """Return a new object of the Build stage. Raises `SystemFault` if it is missing."""
+    return cast("Builder", _load("build.docker"))
 
 
 def load_deployer() -> Deployer:
-    """The stage that puts releases into service."""
-    return cast("Deployer", _load("deploy"))
+    """Return a new object of the Deploy stage. Raises `SystemFault` if it is missing."""
+    return cast("Deployer", _load("deploy.docker"))
 
 
 def _load(name: str) -> Any:

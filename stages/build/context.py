@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import IO
 
-from pipeline.api import Snapshot
+from pipeline.api import Checkout
 from pipeline.base.errors import StageFailed
 from pipeline.base.quantity import format_size
 
@@ -18,7 +18,7 @@ _IN_MEMORY = 16 * 2**20
 
 @contextmanager
 def build_context(
-    snapshot: Snapshot, folder: str, dockerfile: str, ignored: Callable[[str], bool], limit: int
+    checkout: Checkout, folder: str, dockerfile: str, ignored: Callable[[str], bool], limit: int
 ) -> Iterator[IO[bytes]]:
     """Yield the context as a file. `ignored` says which paths are left out. Raises `StageFailed` above `limit` bytes.
 
@@ -26,14 +26,14 @@ def build_context(
     """
     always = {dockerfile, ".dockerignore"}
     with tempfile.SpooledTemporaryFile(_IN_MEMORY) as file:
-        with snapshot.archive(folder) as stream:
-            _copy(stream, file, lambda name: name in always or not ignored(name), snapshot, limit)
+        with checkout.archive(folder) as stream:
+            _copy(stream, file, lambda name: name in always or not ignored(name), checkout, limit)
         file.seek(0)
         yield file
 
 
-def _copy(stream: IO[bytes], file: IO[bytes], wanted: Callable[[str], bool], snapshot: Snapshot, limit: int) -> None:
-    modified, room = _seconds(snapshot.revision.committed_at), limit
+def _copy(stream: IO[bytes], file: IO[bytes], wanted: Callable[[str], bool], checkout: Checkout, limit: int) -> None:
+    modified, room = _seconds(checkout.revision.committed_at), limit
     with (
         tarfile.open(fileobj=stream, mode="r|") as source,
         tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as target,

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections import deque
 
-from pipeline.api import Image, Outcome, Snapshot, StageContext
+from pipeline.api import Checkout, Image, Plan, StageContext
 from pipeline.base.errors import CacheVanished, EngineFault, StageFailed
 from pipeline.base.quantity import format_duration
 from pipeline.config.steps import Retry
@@ -30,32 +30,28 @@ _BASE_HINT = "name another in the Dockerfile's FROM, or in build.args where it i
 class DockerBuild:
     """Builds and tests the image of the run's commit."""
 
-    name = "build"
-
-    def run(self, context: StageContext) -> Outcome:
-        """Set `work.image`. Raises `StageFailed` with the last lines of output if the build or the tests fail."""
-        assert context.work.snapshot is not None
+    def build(self, context: StageContext, checkout: Checkout) -> Image:
+        """Return the image. Raises `StageFailed` with the last lines of output if the build or the tests fail."""
         with local_engine(context.home.id) as engine:
-            building = _Building(context, engine, context.work.snapshot)
+            building = _Building(context, engine, checkout)
             # Docker may have created a test container after the runner that asked for it was killed.
             building.clear()
             return building.run()
 
-    def plan(self, context: StageContext) -> list[str]:
-        """Return the steps of `run`. Set `work.image` if the image exists already."""
-        assert context.work.snapshot is not None
+    def plan(self, context: StageContext, checkout: Checkout) -> Plan[Image | None]:
+        """Return the steps of `build`, and the image if it exists already."""
         with local_engine(context.home.id) as engine:
-            return _Building(context, engine, context.work.snapshot).plan()
+            return _Building(context, engine, checkout).plan()
 
 
 class _Building:
-    def __init__(self, context: StageContext, engine: Engine, snapshot: Snapshot) -> None:
+    def __init__(self, context: StageContext, engine: Engine, checkout: Checkout) -> None:
         self._context = context
         self._engine = engine
-        self._snapshot = snapshot
+        self._checkout = checkout
         self._pipeline = context.configuration.pipeline.name
         self._config = context.configuration.pipeline.build
-        self._tree = snapshot.tree(self._config.context)
+        self._tree = checkout.tree(self._config.context)
         self._last: deque[str] = deque(maxlen=_TAIL)
 
     def clear(self) -> None:
@@ -65,7 +61,7 @@ class _Building:
             self._pipeline, lambda: [run.number for run in store.runs.running(self._pipeline) if run.number != own]
         )
 
-    def run(self) -> Outcome:
+    def run(self) -> Image:
         built_key = self._built_key()
         tested_key = self._tested_key(built_key)
         tree = f"tree {self._tree[:7]}"
@@ -87,21 +83,21 @@ class _Building:
         built = f", built{again}" if (again := builds.summary()) else ""
         return self._done(image, f"{image.tag}{built}{summary}")
 
-    def plan(self) -> list[str]:
+    def plan(self) -> Plan[Image | None]:
         built_key = self._built_key()
         if image := self._known(self._tested_key(built_key)):
-            self._context.work.image = image
             tested = "built and tested" if self._config.test else "built"
-            return [f"reuse the image {tested} from tree {self._tree[:7]}"]
+            return Plan([f"reuse the image {tested} from tree {self._tree[:7]}"], image)
         tests = self._config.test
         beside = f", beside {', '.join(tests.services)}" if tests and tests.services else ""
         test = [f"test it: {' '.join(tests.command)}{beside}"] if tests else ["no tests: build.test"]
-        return test if self._known(built_key) else [f"build {self._tag()} from tree {self._tree[:7]}", *test]
+        build = [] if self._known(built_key) else [f"build {self._tag()} from tree {self._tree[:7]}"]
+        return Plan([*build, *test], None)
 
-    def _done(self, image: Image, summary: str) -> Outcome:
+    def _done(self, image: Image, summary: str) -> Image:
         self._engine.images.tag(image.id, image.tag)
-        self._context.work.image = image
-        return Outcome(summary)
+        self._context.report(summary)
+        return image
 
     def _known(self, key: str) -> Image | None:
         image = self._context.store.images.cached(self._pipeline, key)
@@ -114,12 +110,12 @@ class _Building:
         return Image(image, self._tag())
 
     def _tag(self) -> str:
-        return f"{TAGS}{self._pipeline.lower()}:{self._snapshot.revision.short}"
+        return f"{TAGS}{self._pipeline.lower()}:{self._checkout.revision.short}"
 
     def _dockerfile(self) -> str:
-        config, revision = self._config, self._snapshot.revision
+        config, revision = self._config, self._checkout.revision
         path = _join(config.context, config.dockerfile)
-        content = self._snapshot.read(path)
+        content = self._checkout.read(path)
         if content is None:
             raise StageFailed(
                 f"commit {revision.short} has no {path}",
@@ -183,9 +179,9 @@ class _Building:
     def _send(self) -> str:
         """Build once and return the image's id."""
         config = self._config
-        ignore = self._snapshot.read(_join(config.context, ".dockerignore")) or b""
+        ignore = self._checkout.read(_join(config.context, ".dockerignore")) or b""
         ignored = self._engine.images.ignores(ignore.decode(errors="replace"))
-        with build_context(self._snapshot, config.context, config.dockerfile, ignored, config.context_limit) as tar:
+        with build_context(self._checkout, config.context, config.dockerfile, ignored, config.context_limit) as tar:
 
             def build(images: Images) -> str:
                 return images.build(
@@ -211,7 +207,7 @@ class _Building:
         self._context.check_cancelled()
 
     def _labels(self) -> dict[str, str]:
-        revision = self._snapshot.revision
+        revision = self._checkout.revision
         return {
             f"{_OCI}revision": revision.sha,
             f"{_OCI}source": revision.source,

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 
-from pipeline.api import Outcome, StageContext
+from pipeline.api import Image, Revision, StageContext
 from pipeline.balancer.model import TargetState
 from pipeline.balancer.planes import open_balancer
 from pipeline.base.errors import (
@@ -34,8 +34,6 @@ from stages.deploy.spec import ReleaseSpec
 class DockerDeploy:
     """Puts the run's image into service."""
 
-    name = "deploy"
-
     def preflight(self, context: StageContext) -> None:
         """Raise now what would stop a deployment later."""
         configuration = context.configuration.pipeline
@@ -57,10 +55,10 @@ class DockerDeploy:
         spec = ReleaseSpec.model_validate_json(active.spec) if active else None
         return spec is not None and (spec.deploy, spec.balancer) == (wanted.deploy, wanted.balancer)
 
-    def plan(self, context: StageContext) -> list[str]:
+    def plan(self, context: StageContext, revision: Revision, image: Image | None) -> list[str]:
         """Return the steps of the rollout and its limits."""
         self.preflight(context)
-        spec, pipeline = self._spec(context), context.configuration.pipeline
+        spec, pipeline = _spec(context, revision, image or Image("", "")), context.configuration.pipeline
         secrets = context.configuration.secrets
         with _service(context) as service:
             dead = service.balancer.pid() is None
@@ -78,10 +76,10 @@ class DockerDeploy:
             f"containers: at most {plan.most_running}",
         ]
 
-    def run(self, context: StageContext) -> Outcome:
+    def deploy(self, context: StageContext, revision: Revision, image: Image) -> Release:
         """Roll out, or roll back and raise."""
         store, pipeline = context.store, context.configuration.pipeline.name
-        spec, active = self._spec(context), store.releases.active(pipeline)
+        spec, active = _spec(context, revision, image), store.releases.active(pipeline)
         if active and ReleaseSpec.model_validate_json(active.spec) == spec:
             release = active
             store.runs.set_release(pipeline, context.run, release.number)
@@ -95,9 +93,10 @@ class DockerDeploy:
                 image_tag=spec.image_tag,
                 spec=spec.model_dump_json(),
             )
-        return self._deploy(context, release, active)
+        self._deploy(context, release, active)
+        return release
 
-    def rollback(self, context: StageContext, release: Release) -> Outcome:
+    def rollback(self, context: StageContext, release: Release) -> None:
         """Roll back to an earlier release, with the steps and limits of a deployment."""
         with _service(context) as service:
             if service.engine.images.id(release.image_id) is None:
@@ -108,9 +107,9 @@ class DockerDeploy:
                 )
         pipeline = context.configuration.pipeline.name
         context.store.runs.set_release(pipeline, context.run, release.number)
-        return self._deploy(context, release, context.store.releases.active(pipeline))
+        self._deploy(context, release, context.store.releases.active(pipeline))
 
-    def down(self, context: StageContext) -> Outcome:
+    def down(self, context: StageContext) -> None:
         """Drain and remove every replica of the pipeline, and remove its images."""
         store, pipeline = context.store, context.configuration.pipeline.name
         active = store.releases.active(pipeline)
@@ -121,7 +120,7 @@ class DockerDeploy:
             store.deployments.finish(deployment, DeploymentState.SUCCEEDED)
             prune(context, service.engine, keep=0)
         containers = "1 container" if count == 1 else f"{count} containers"
-        return Outcome(f"{containers} drained and removed" if count else "nothing was running")
+        context.report(f"{containers} drained and removed" if count else "nothing was running")
 
     def recover(self, context: StageContext, deployment: Deployment) -> str:
         """Finish a `down`, or put the last good release back."""
@@ -145,18 +144,7 @@ class DockerDeploy:
         """Return what finds and repairs differences from the active release."""
         return ServiceDrift(context)
 
-    def _spec(self, context: StageContext) -> ReleaseSpec:
-        revision, image = context.work.revision, context.work.image
-        assert revision is not None
-        return ReleaseSpec.of(
-            context.configuration,
-            image_id=image.id if image else "",
-            image_tag=image.tag if image else "",
-            sha=revision.sha,
-            subject=revision.subject,
-        )
-
-    def _deploy(self, context: StageContext, release: Release, active: Release | None) -> Outcome:
+    def _deploy(self, context: StageContext, release: Release, active: Release | None) -> None:
         """Move from one release to another. On every way out, the deployment's row says how it ended."""
         store, events = context.store, context.events
         former = active.number if active else None
@@ -170,12 +158,12 @@ class DockerDeploy:
             except PenstockError as failure:
                 events.emit(EventKind.DEPLOYMENT_FAILED, f"release {release.number}: {failure.message}")
                 for line in failure.tail:
-                    context.log.line(self.name, line)
+                    context.log.line("deploy", line)
                 self._roll_back(context, service, deployment, active, failure)
             store.deployments.finish(deployment, DeploymentState.SUCCEEDED)
             prune(context, service.engine, keep=spec.deploy.retain)
         replicas = "1 target" if spec.deploy.replicas == 1 else f"{spec.deploy.replicas} targets"
-        return Outcome(f"release {release.number} serves with {replicas} at {', '.join(_addresses(spec))}")
+        context.report(f"release {release.number} serves with {replicas} at {', '.join(_addresses(spec))}")
 
     def _run_release_command(
         self,
@@ -229,6 +217,16 @@ class DockerDeploy:
             ) from second
         context.store.deployments.finish(deployment, DeploymentState.ROLLED_BACK, failure.message)
         raise _outcome(failure, active)
+
+
+def _spec(context: StageContext, revision: Revision, image: Image) -> ReleaseSpec:
+    return ReleaseSpec.of(
+        context.configuration,
+        image_id=image.id,
+        image_tag=image.tag,
+        sha=revision.sha,
+        subject=revision.subject,
+    )
 
 
 def _outcome(failure: PenstockError, active: Release | None) -> PenstockError:

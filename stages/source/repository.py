@@ -16,9 +16,9 @@ from pipeline.base.errors import ConfigError
 from pipeline.base.git import GitFailed, redact
 from pipeline.base.lock import short_lock
 from pipeline.base.suggestion import did_you_mean
+from stages.source.checkout import GitCheckout
 from stages.source.git import Git, explain, fetch, is_url
 from stages.source.refs import commits, heads, remote_heads
-from stages.source.snapshot import GitSnapshot
 
 _SHA = re.compile(r"[0-9a-f]{4,40}")
 _FULL = 40
@@ -96,16 +96,16 @@ class Repository:
         root = Path(top.rstrip("\n")).resolve() if top else None
         return str(file.relative_to(root)) if root and file.is_relative_to(root) else None
 
-    def snapshot(self, revision: Revision) -> GitSnapshot:
-        """The files of a commit. Raises `ConfigError` for a repository with submodules."""
-        snapshot = GitSnapshot(self._git, revision)
-        if modules := snapshot.read(".gitmodules"):
+    def checkout(self, revision: Revision) -> GitCheckout:
+        """Return a commit with its files. Raises `ConfigError` for a repository with submodules."""
+        checkout = GitCheckout(self._git, revision)
+        if modules := checkout.read(".gitmodules"):
             paths = re.findall(r"^\s*path\s*=\s*(.+)$", modules.decode(errors="replace"), re.MULTILINE)
             raise ConfigError(
                 f"commit {revision.short} has submodules ({', '.join(paths)}), which are not supported yet",
                 hint="put their files into the repository, or fetch them in the Dockerfile",
             )
-        return snapshot
+        return checkout
 
     def changed(self, former: str, revision: Revision) -> list[str] | None:
         """The paths that differ between two commits; None when the former is not known any more."""

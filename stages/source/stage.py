@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 
-from pipeline.api import Outcome, Revision, StageContext
+from pipeline.api import Checkout, NothingToDo, Plan, Revision, StageContext, Wanted
 from pipeline.config.load import CommittedFile
 from pipeline.config.models import Pipeline
 from pipeline.event_kinds import EventKind
+from stages.source.checkout import GitCheckout
 from stages.source.filters import matches_any
 from stages.source.git import is_url
 from stages.source.repository import Repository
@@ -19,23 +21,28 @@ from stages.source.watcher import watch_refs
 class GitSource:
     """Finds the run's commit."""
 
-    name = "source"
+    def __init__(self) -> None:
+        # A ref may move after the pipeline.yaml of its commit was read, so the commit is resolved once.
+        self._resolved: tuple[Wanted, GitCheckout] | None = None
 
-    def run(self, context: StageContext) -> Outcome:
-        """Sets `work.revision` and `work.snapshot`."""
-        repository, revision = self._resolve(context)
-        if reason := self._unchanged(context, repository, revision):
-            return Outcome(reason, go_on=False)
-        # A commit that came by itself leaves nobody in doubt, and to look takes long where there are many files.
-        if context.sha is None:
-            _tell_of_changes(context, repository, revision)
-        return Outcome(_describe(revision))
+    def find(self, context: StageContext, wanted: Wanted) -> Checkout | NothingToDo:
+        """Return the commit and its files, or why it needs no run."""
+        repository, checkout = self._resolve(context, wanted)
+        revision = checkout.revision
+        if reason := _unchanged(context, wanted, repository, revision):
+            return NothingToDo(revision, reason)
+        # For a commit that a ref moved to there is no doubt, and the search takes long in a large working tree.
+        if wanted.sha is None:
+            _report_uncommitted(context, repository, revision)
+        context.report(_describe(revision))
+        return checkout
 
-    def plan(self, context: StageContext) -> list[str]:
-        """Which commit would be run, and whether it would."""
-        repository, revision = self._resolve(context)
-        reason = self._unchanged(context, repository, revision)
-        return [f"run {_describe(revision)}", *([f"… or rather not: {reason}"] if reason else [])]
+    def plan(self, context: StageContext, wanted: Wanted) -> Plan[Checkout]:
+        """Return which commit would be run, and why it would not."""
+        repository, checkout = self._resolve(context, wanted)
+        reason = _unchanged(context, wanted, repository, checkout.revision)
+        steps = [f"run {_describe(checkout.revision)}", *([f"… or rather not: {reason}"] if reason else [])]
+        return Plan(steps, checkout)
 
     def patterns(self, context: StageContext) -> list[str]:
         """What the triggers mean, as git names it."""
@@ -64,37 +71,37 @@ class GitSource:
         """Call `moved` soon after a ref may have moved."""
         return watch_refs(Path(_repository(context).location), moved)
 
-    def pipeline_file(self, context: StageContext) -> CommittedFile | None:
-        """The pipeline.yaml of the run's commit, which is found by this."""
-        repository, revision = self._resolve(context)
+    def pipeline_file(self, context: StageContext, wanted: Wanted) -> CommittedFile | None:
+        """Return the pipeline.yaml of the commit."""
+        repository, checkout = self._resolve(context, wanted)
         here = context.configuration.path.resolve()
         path = context.configuration.pipeline.source.file or repository.place_of(here) or "pipeline.yaml"
-        assert context.work.snapshot is not None
-        content = context.work.snapshot.read(path)
-        return CommittedFile(f"{revision.short}:{path}", content) if content is not None else None
+        content = checkout.read(path)
+        return CommittedFile(f"{checkout.revision.short}:{path}", content) if content is not None else None
 
-    def _resolve(self, context: StageContext) -> tuple[Repository, Revision]:
-        repository, source = _repository(context), context.configuration.pipeline.source
-        if context.work.revision is not None:
-            return repository, context.work.revision
+    def _resolve(self, context: StageContext, wanted: Wanted) -> tuple[Repository, GitCheckout]:
+        repository = _repository(context)
+        if self._resolved and self._resolved[0] == replace(wanted, force=False):
+            return repository, self._resolved[1]
         context.check_cancelled()
-        wanted = context.requested or source.branch
-        revision = repository.commit(context.sha, context.ref or wanted) if context.sha else repository.resolve(wanted)
+        name = wanted.requested or context.configuration.pipeline.source.branch
+        revision = repository.commit(wanted.sha, wanted.ref or name) if wanted.sha else repository.resolve(name)
         context.check_cancelled()
-        context.work.revision = revision
-        context.work.snapshot = repository.snapshot(revision)
-        return repository, revision
+        checkout = repository.checkout(revision)
+        self._resolved = replace(wanted, force=False), checkout
+        return repository, checkout
 
-    def _unchanged(self, context: StageContext, repository: Repository, revision: Revision) -> str | None:
-        paths = context.configuration.pipeline.source.paths
-        serving = context.store.releases.active(context.configuration.pipeline.name)
-        if not paths or context.force or serving is None:
-            return None
-        changed = repository.changed(serving.sha, revision)
-        if changed is None or matches_any(changed, paths):
-            return None
-        since = f"since release {serving.number} (--force runs it)"
-        return f"{revision.short} changes nothing under {', '.join(paths)} {since}"
+
+def _unchanged(context: StageContext, wanted: Wanted, repository: Repository, revision: Revision) -> str | None:
+    paths = context.configuration.pipeline.source.paths
+    active = context.store.releases.active(context.configuration.pipeline.name)
+    if not paths or wanted.force or active is None:
+        return None
+    changed = repository.changed(active.sha, revision)
+    if changed is None or matches_any(changed, paths):
+        return None
+    since = f"since release {active.number} (--force runs it)"
+    return f"{revision.short} changes nothing under {', '.join(paths)} {since}"
 
 
 def _repository(context: StageContext) -> Repository:
@@ -107,7 +114,7 @@ def _repository(context: StageContext) -> Repository:
     )
 
 
-def _tell_of_changes(context: StageContext, repository: Repository, revision: Revision) -> None:
+def _report_uncommitted(context: StageContext, repository: Repository, revision: Revision) -> None:
     # The pipeline.yaml is read as it is: what changed in it is part of the run.
     if count := repository.uncommitted(revision, apart_from=context.configuration.path.resolve()):
         files = "1 uncommitted change" if count == 1 else f"{count} uncommitted changes"

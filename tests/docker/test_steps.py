@@ -19,7 +19,7 @@ from typing import IO, Any
 
 import pytest
 
-from pipeline.api import Revision, StageContext, Work
+from pipeline.api import Revision, StageContext
 from pipeline.base.errors import Cancelled
 from pipeline.config.load import load
 from pipeline.engine.container import Container
@@ -326,12 +326,11 @@ def test_cancelling_ends_a_silent_build(project: Project) -> None:
             store=store,
             events=Events(project.name),
             log=heard,
-            work=Work(snapshot=DockerfileOnly(f"ARG BASE_IMAGE\nFROM $BASE_IMAGE\nRUN {step}\n")),
             cancelled=cancelled,
         )
         threading.Thread(target=_cancel_when_running, args=(step, cancelled), daemon=True).start()
         with pytest.raises(Cancelled):
-            DockerBuild().run(context)
+            DockerBuild().build(context, DockerfileOnly(f"ARG BASE_IMAGE\nFROM $BASE_IMAGE\nRUN {step}\n"))
     assert any(step in line for line in heard.lines)
     begin = time.monotonic()
     until(lambda: step not in _commands(), "Docker has ended the build")

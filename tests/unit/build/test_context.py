@@ -19,7 +19,7 @@ COMMITTED = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 
 class Files:
-    """A snapshot of files that the test names."""
+    """A commit with files that the test names."""
 
     revision = Revision("a" * 40, "main", "Ann", "Say", COMMITTED, "/srv/a.git")
 

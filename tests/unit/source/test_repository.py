@@ -96,7 +96,7 @@ def test_the_checkout_is_never_touched(work: Work) -> None:
     repository = work.open()
     revision = repository.resolve("main")
     assert repository.uncommitted(revision, apart_from=Path("/elsewhere/pipeline.yaml")) == 2
-    assert repository.snapshot(revision).read("file.txt") == b"one"
+    assert repository.checkout(revision).read("file.txt") == b"one"
     assert state() == before
 
 
@@ -194,15 +194,15 @@ def test_the_archive_is_the_commit(work: Work) -> None:
     work.commit("two", "app/main.py")
     (work.path / "app" / "local.py").write_text("local")
     repository = work.open()
-    snapshot = repository.snapshot(repository.resolve("main"))
+    checkout = repository.checkout(repository.resolve("main"))
 
     def names(folder: str) -> list[str]:
-        with snapshot.archive(folder) as stream, tarfile.open(fileobj=stream, mode="r|") as tar:
+        with checkout.archive(folder) as stream, tarfile.open(fileobj=stream, mode="r|") as tar:
             return [member.name for member in tar if member.isfile()]
 
     assert names(".") == ["app/main.py", "file.txt"]
     assert names("app") == ["main.py"]
-    assert snapshot.read("nothing") is None
+    assert checkout.read("nothing") is None
 
 
 def test_what_changed_between_two_commits(work: Work) -> None:
@@ -257,17 +257,17 @@ def test_files_are_those_of_the_commit(work: Work) -> None:
     work.commit("two", "app/Dockerfile")
     (work.path / "link").symlink_to("file.txt")
     work.commit("three")
-    snapshot = work.open().snapshot(work.open().resolve("main"))
-    assert snapshot.read("file.txt") == b"three"
-    assert snapshot.read("app/Dockerfile") == b"two"
-    assert snapshot.read("link") == b"file.txt"
+    checkout = work.open().checkout(work.open().resolve("main"))
+    assert checkout.read("file.txt") == b"three"
+    assert checkout.read("app/Dockerfile") == b"two"
+    assert checkout.read("link") == b"file.txt"
     for missing in ("nowhere", "app", "app/nowhere", "file.txt/nowhere", "./file.txt", "app/../file.txt"):
-        assert snapshot.read(missing) is None
-    assert snapshot.tree("app") == work.git("rev-parse", "HEAD:app")
-    assert snapshot.tree(".") == work.git("rev-parse", "HEAD^{tree}")
+        assert checkout.read(missing) is None
+    assert checkout.tree("app") == work.git("rev-parse", "HEAD:app")
+    assert checkout.tree(".") == work.git("rev-parse", "HEAD^{tree}")
     for missing in ("nowhere", "file.txt"):
         with pytest.raises(ConfigError, match=f"has no folder {missing}"):
-            snapshot.tree(missing)
+            checkout.tree(missing)
 
 
 def test_a_file_that_is_too_large_is_not_read(work: Work) -> None:
@@ -276,19 +276,19 @@ def test_a_file_that_is_too_large_is_not_read(work: Work) -> None:
     work.commit("two")
     revision = work.open().resolve("main")
     with pytest.raises(StageFailed, match=r"pipeline\.yaml of commit \w{7} is larger than 4 MiB"):
-        work.open().snapshot(revision).read("pipeline.yaml")
+        work.open().checkout(revision).read("pipeline.yaml")
 
 
 def test_a_damaged_mirror_fails_the_stage(work: Work) -> None:
     """It says which mirror it is."""
-    snapshot = work.open().snapshot(work.open().resolve("main"))
+    checkout = work.open().checkout(work.open().resolve("main"))
     (mirror,) = (p for p in work.mirrors.iterdir() if p.suffix == ".git")
-    assert snapshot.read("file.txt") == b"one"
+    assert checkout.read("file.txt") == b"one"
     for file in (mirror / "objects").rglob("*"):
         if file.is_file():
             file.unlink()
     with pytest.raises(StageFailed, match="cannot read the mirror"):
-        snapshot.read("file.txt")
+        checkout.read("file.txt")
 
 
 def test_a_hooks_object_directory_does_not_mislead_a_read(work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -301,5 +301,5 @@ def test_a_hooks_object_directory_does_not_mislead_a_read(work: Work, monkeypatc
     before = dict(os.environ)
     content = work.commit("only here")
     repository = work.open()
-    assert repository.snapshot(repository.commit(content, "main")).read("file.txt") == b"only here"
+    assert repository.checkout(repository.commit(content, "main")).read("file.txt") == b"only here"
     assert dict(os.environ) == before

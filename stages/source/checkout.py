@@ -1,4 +1,4 @@
-"""The files of one commit."""
+"""A commit and its files."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from stages.source.objects import open_tree
 _LIMIT = 4 * 2**20
 
 
-class GitSnapshot:
-    """The files of one commit, read from the mirror."""
+class GitCheckout:
+    """A commit and its files, read from the mirror."""
 
     def __init__(self, git: Git, revision: Revision) -> None:
         self._git = git

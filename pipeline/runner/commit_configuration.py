@@ -1,0 +1,62 @@
+"""The configuration of a run: the pipeline.yaml of its own commit, or the served one with parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from pipeline.api import Source, StageContext, Wanted
+from pipeline.base.errors import ConfigError
+from pipeline.config.load import CommittedFile, Configuration, load
+from pipeline.event_kinds import EventKind
+from pipeline.runner.context import PipelineContext
+
+
+def adopt_commit_file(
+    pipeline_context: PipelineContext,
+    context: StageContext,
+    source: Source,
+    wanted: Wanted,
+    parameters: Mapping[str, str] | None,
+) -> Configuration:
+    """Return the configuration in the commit's pipeline.yaml, or the served one if the commit has none."""
+    found = source.pipeline_file(context, wanted)
+    if found is None:
+        here = context.configuration.path
+        text = f"the commit has no pipeline.yaml of its own: {here} counts"
+        context.events.emit(EventKind.SOURCE_CONFIGURATION, text)
+        return context.configuration
+    values = {**pipeline_context.parameters, **(parameters or {})}
+    configuration = merge_commit_config(context.configuration, found, values)
+    # The secrets that the commit names are masked from here on too.
+    pipeline_context.configuration.secrets.merge(configuration.secrets)
+    return configuration
+
+
+def with_parameters(
+    pipeline_context: PipelineContext, configuration: Configuration, parameters: Mapping[str, str] | None
+) -> Configuration:
+    """Return the served configuration with the parameters of a run."""
+    if not parameters:
+        return configuration
+    found = load(configuration.path, {**pipeline_context.parameters, **parameters})
+    pipeline_context.configuration.secrets.merge(found.secrets)
+    return found
+
+
+def merge_commit_config(
+    served: Configuration, committed: CommittedFile, parameters: Mapping[str, str]
+) -> Configuration:
+    """Return the configuration in a commit. The repository and the base of relative paths are the served file's.
+
+    Raises `ConfigError` if it is invalid or of another pipeline.
+    """
+    found = load(served.path, parameters, committed=committed)
+    name = served.pipeline.name
+    if found.pipeline.name != name:
+        raise ConfigError(
+            f"{committed.name} is the pipeline {found.pipeline.name}, and this is {name}",
+            hint=f"name it {name} there, or say in source.file of {served.path} which file it is",
+        )
+    source = found.pipeline.source.model_copy(update={"repository": served.pipeline.source.repository})
+    return replace(found, pipeline=found.pipeline.model_copy(update={"source": source}))

@@ -1,0 +1,227 @@
+"""A run's three stages: what each gets, what is recorded, and which configuration counts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO
+
+import pytest
+
+from pipeline.api import Checkout, Image, NothingToDo, Revision, StageContext, Wanted
+from pipeline.base.errors import ConfigError, StageFailed
+from pipeline.base.home import Home
+from pipeline.config.load import CommittedFile, load
+from pipeline.events import Event
+from pipeline.runner import delivery, run
+from pipeline.runner.context import PipelineContext
+from pipeline.runner.former_release import former_release
+from pipeline.runner.run import Execution
+from pipeline.store.queue import RunRequest
+from pipeline.store.records import DeploymentState, Release, RunKind, RunOptions, RunState, StageState, Trigger
+from pipeline.store.store import Store
+
+PIPELINE = """\
+name: {name}
+deploy: {{target_group: web, replicas: {replicas}}}
+balancer:
+  target_groups: {{web: {{port: 8080}}}}
+  load_balancers: {{edge: {{listeners: [{{port: 8000, default_action: {{forward: web}}}}]}}}}
+"""
+REVISION = Revision("a" * 40, "main", "Ann", "Say hello", datetime(2026, 1, 2, tzinfo=UTC), "/srv/a.git")
+
+
+class EmptyCommit:
+    """A commit without files."""
+
+    revision = REVISION
+
+    def tree(self, path: str) -> str:
+        return "t" * 40
+
+    def archive(self, path: str) -> AbstractContextManager[IO[bytes]]:
+        raise NotImplementedError
+
+    def read(self, path: str) -> bytes | None:
+        return None
+
+
+class Stages:
+    """All three stages. Each notes the number of replicas in the configuration that it got."""
+
+    def __init__(self) -> None:
+        self.found: Checkout | NothingToDo = EmptyCommit()
+        self.committed: str | None = None
+        self.failure: Exception | None = None
+        self.current = True
+        self.wanted: list[Wanted] = []
+        self.calls: list[tuple[str, int]] = []
+        self.deployed: list[tuple[Revision, Image]] = []
+
+    def preflight(self, context: StageContext) -> None:
+        self._note("preflight", context)
+
+    def is_current(self, context: StageContext) -> bool:
+        return self.current
+
+    def pipeline_file(self, context: StageContext, wanted: Wanted) -> CommittedFile | None:
+        return CommittedFile("aaaaaaa:pipeline.yaml", self.committed.encode()) if self.committed else None
+
+    def find(self, context: StageContext, wanted: Wanted) -> Checkout | NothingToDo:
+        self.wanted.append(wanted)
+        self._note("find", context)
+        if not isinstance(self.found, NothingToDo):
+            context.report("found it")
+        return self.found
+
+    def build(self, context: StageContext, checkout: Checkout) -> Image:
+        self._note("build", context)
+        if self.failure:
+            raise self.failure
+        context.report("built it")
+        return Image("sha256:1", "shop:aaaaaaa")
+
+    def deploy(self, context: StageContext, revision: Revision, image: Image) -> None:
+        self._note("deploy", context)
+        self.deployed.append((revision, image))
+        context.report("serves")
+
+    def rollback(self, context: StageContext, release: Release) -> None:
+        self.calls.append(("rollback", release.number))
+
+    def down(self, context: StageContext) -> None:
+        self._note("down", context)
+
+    def _note(self, call: str, context: StageContext) -> None:
+        self.calls.append((call, context.configuration.pipeline.deploy.replicas))
+
+
+@pytest.fixture
+def stages(monkeypatch: pytest.MonkeyPatch) -> Stages:
+    stages = Stages()
+    for name in ("load_source", "load_builder", "load_deployer"):
+        monkeypatch.setattr(delivery, name, lambda: stages)
+    monkeypatch.setattr(run, "load_deployer", lambda: stages)
+    return stages
+
+
+@pytest.fixture
+def pipeline_context(tmp_path: Path) -> Iterator[PipelineContext]:
+    file = tmp_path / "pipeline.yaml"
+    file.write_text(PIPELINE.format(name="shop", replicas=1))
+    home = Home.locate({"PENSTOCK_HOME": str(tmp_path / "home")})
+    with Store(home.database) as store:
+        yield PipelineContext(home, load(file), store)
+
+
+def execute(context: PipelineContext, options: RunOptions | None = None, kind: RunKind = RunKind.RUN) -> list[Event]:
+    """Execute a run, and return its events. Raises its error."""
+    request = RunRequest(
+        Trigger.COMMAND, "main" if kind is RunKind.RUN else None, kind, options=options or RunOptions()
+    )
+    begun = context.store.queue.begin("shop", request, "superseded")
+    assert begun is not None
+    Execution(context, begun).execute()
+    return [e for e in context.store.events.latest("shop", limit=100) if e.run == begun.number]
+
+
+def rows(context: PipelineContext) -> list[tuple[str, StageState, str]]:
+    """Return the stages of the first run."""
+    return [(s.name, s.state, s.summary) for s in context.store.runs.stages("shop", 1)]
+
+
+def test_each_stage_gets_what_the_one_before_returned(pipeline_context: PipelineContext, stages: Stages) -> None:
+    """What a stage reports is in its row, and the commit is in the run's."""
+    execute(pipeline_context)
+    assert stages.deployed == [(REVISION, Image("sha256:1", "shop:aaaaaaa"))]
+    assert rows(pipeline_context) == [
+        ("source", StageState.SUCCEEDED, "found it"),
+        ("build", StageState.SUCCEEDED, "built it"),
+        ("deploy", StageState.SUCCEEDED, "serves"),
+    ]
+    stored = pipeline_context.store.runs.get("shop", 1)
+    assert stored is not None
+    assert (stored.state, stored.sha, stored.subject) == (RunState.SUCCEEDED, "a" * 40, "Say hello")
+
+
+def test_a_commit_that_changes_nothing_skips_the_run(pipeline_context: PipelineContext, stages: Stages) -> None:
+    """The reason is in the row of the stage and in the run. Nothing is built."""
+    stages.found = NothingToDo(REVISION, "aaaaaaa changes nothing")
+    execute(pipeline_context)
+    assert rows(pipeline_context) == [("source", StageState.SUCCEEDED, "aaaaaaa changes nothing")]
+    stored = pipeline_context.store.runs.get("shop", 1)
+    assert stored is not None
+    assert (stored.state, stored.reason, stored.sha) == (RunState.SKIPPED, "aaaaaaa changes nothing", "a" * 40)
+
+
+def test_a_stage_that_fails_ends_the_run(pipeline_context: PipelineContext, stages: Stages) -> None:
+    """Its error is in the row, and the next stage does not start."""
+    stages.failure = StageFailed("no space left")
+    with pytest.raises(StageFailed):
+        execute(pipeline_context)
+    assert rows(pipeline_context)[1:] == [("build", StageState.FAILED, "no space left")]
+    assert stages.deployed == []
+
+
+def test_the_file_of_the_commit_counts_from_preflight_on(pipeline_context: PipelineContext, stages: Stages) -> None:
+    """For all three stages, where the run says so."""
+    stages.committed = PIPELINE.format(name="shop", replicas=4)
+    execute(pipeline_context, RunOptions(configuration="commit"))
+    assert stages.calls == [("preflight", 4), ("find", 4), ("build", 4), ("deploy", 4)]
+
+
+def test_a_commit_without_a_file_uses_the_served_one(pipeline_context: PipelineContext, stages: Stages) -> None:
+    """An event says so."""
+    events = execute(pipeline_context, RunOptions(configuration="commit"))
+    assert {replicas for _, replicas in stages.calls} == {1}
+    assert "source.configuration" in [event.kind for event in events]
+
+
+def test_the_file_of_another_pipeline_fails_source(pipeline_context: PipelineContext, stages: Stages) -> None:
+    """Before anything is deployed under a wrong name."""
+    stages.committed = PIPELINE.format(name="blog", replicas=1)
+    with pytest.raises(ConfigError, match="is the pipeline blog, and this is shop"):
+        execute(pipeline_context, RunOptions(configuration="commit"))
+    assert [(name, state) for name, state, _ in rows(pipeline_context)] == [("source", StageState.FAILED)]
+
+
+@pytest.mark.parametrize(
+    ("current", "force", "expected"), [(True, False, False), (True, True, True), (False, False, True)]
+)
+def test_a_release_of_another_configuration_forces_the_run(
+    pipeline_context: PipelineContext, stages: Stages, *, current: bool, force: bool, expected: bool
+) -> None:
+    """As --force does: the commit may change nothing, but the configuration has."""
+    stages.current = current
+    execute(pipeline_context, RunOptions(force=force))
+    assert [wanted.force for wanted in stages.wanted] == [expected]
+
+
+def test_down_and_rollback_run_deploy_alone(pipeline_context: PipelineContext, stages: Stages) -> None:
+    """A rollback without a number goes to the release before the active one."""
+    release(pipeline_context.store, DeploymentState.SUCCEEDED)
+    release(pipeline_context.store, DeploymentState.SUCCEEDED)
+    execute(pipeline_context, kind=RunKind.ROLLBACK)
+    execute(pipeline_context, kind=RunKind.DOWN)
+    assert stages.calls == [("rollback", 1), ("down", 1)]
+    assert [name for name, _, _ in rows(pipeline_context)] == ["deploy"]
+
+
+def test_a_rollback_refuses_a_release_that_never_served(pipeline_context: PipelineContext) -> None:
+    """Neither a failed one, nor one that does not exist, nor the active one; nor any, if none was retired."""
+    store = pipeline_context.store
+    release(store, DeploymentState.SUCCEEDED)
+    release(store, DeploymentState.FAILED)
+    for number, text in ((1, "serves already"), (2, "never served"), (7, "there is no release 7"), (None, "no former")):
+        with pytest.raises(ConfigError, match=text):
+            former_release(store, "shop", number)
+
+
+def release(store: Store, state: DeploymentState) -> None:
+    """Store a release and its deployment."""
+    active = store.releases.active("shop")
+    made = store.releases.create("shop", 99, sha="a" * 40, subject="Say", image_id="i", image_tag="t", spec="{}")
+    deployment = store.deployments.begin("shop", 99, active.number if active else None, made.number)
+    store.deployments.finish(deployment, state)
