@@ -11,7 +11,7 @@ from pipeline.runner.context import PipelineContext
 from pipeline.runner.stages import load_deployer
 from pipeline.runner.status import has_abandoned_work
 from pipeline.runner.submission import emit_run_state
-from pipeline.store.records import DeploymentState, Run, RunState, StageState
+from pipeline.store.records import Run, RunState, StageState
 
 # A run that nobody survives is given up.
 _ATTEMPTS = 5
@@ -40,8 +40,7 @@ def recover(pipeline_context: PipelineContext, working: Collection[int] = ()) ->
         try:
             done = load_deployer().recover(context, deployment)
         except (StageFailed, ConfigError) as failure:
-            # The release that served no longer works, for reasons of its own. That must not keep a new one out.
-            store.deployments.finish(deployment, DeploymentState.FAILED, failure.message)
+            # The last good release no longer works, for reasons of its own. That must not keep a new one out.
             events.emit(EventKind.RECOVERY_FAILED, f"the last good release does not come up: {failure.message}")
         else:
             events.emit(EventKind.RECOVERY_FINISHED, f"recovered: {done}")

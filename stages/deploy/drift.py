@@ -6,19 +6,18 @@ import threading
 from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime, timedelta
-from functools import lru_cache
 
 from pipeline.api import StageContext
 from pipeline.balancer.model import TargetState
 from pipeline.balancer.planes import open_balancer
 from pipeline.base.backoff import Backoff
+from pipeline.config.release import ReleaseSpec
 from pipeline.engine.hosts import local_engine
 from pipeline.event_kinds import EventKind
 from pipeline.store.records import Release
 from stages.deploy.replicas import ReplicaSet
 from stages.deploy.rolling import Replica
 from stages.deploy.service_rollout import ServiceRollout
-from stages.deploy.spec import ReleaseSpec
 
 # Each replacement of an unhealthy replica doubles the wait before the next one, up to this.
 _LONGEST = timedelta(minutes=10)
@@ -129,7 +128,7 @@ class ServiceDrift:
 
     def _release(self) -> tuple[Release, ReleaseSpec] | None:
         active = self._context.store.releases.active(self._pipeline)
-        return (active, _read(active.spec)) if active else None
+        return (active, ReleaseSpec.parse(active.spec)) if active else None
 
     def _replica_set(self, spec: ReleaseSpec) -> ReplicaSet:
         group = spec.deploy.target_group
@@ -153,12 +152,6 @@ class ServiceDrift:
         """Return the template of the replicas that run, even if a secret has changed since they were started."""
         own = Counter(r.template for r in replicas if r.template and replica_set.release_of(r.name) == release.number)
         return own.most_common(1)[0][0] if own else spec.template(self._service.secrets)
-
-
-# It is read every second.
-@lru_cache(maxsize=16)
-def _read(spec: str) -> ReleaseSpec:
-    return ReleaseSpec.model_validate_json(spec)
 
 
 def _missing(count: int, replicas: int) -> list[str]:

@@ -7,6 +7,7 @@ import secrets as randomness
 from pipeline.api import StageContext
 from pipeline.base.errors import StageFailed
 from pipeline.base.quantity import format_duration
+from pipeline.config.release import ReleaseSpec
 from pipeline.config.steps import ReleaseCommand
 from pipeline.engine.container import ContainerSpec
 from pipeline.engine.interfaces import Engine
@@ -14,7 +15,6 @@ from pipeline.engine.labels import LABEL_PIPELINE, LABEL_RELEASE, LABEL_ROLE, LA
 from pipeline.engine.task import Task
 from pipeline.event_kinds import EventKind
 from pipeline.store.records import Release, ReleaseState
-from stages.deploy.spec import ReleaseSpec
 
 
 def run_release_command(context: StageContext, engine: Engine, release: Release, spec: ReleaseSpec) -> None:

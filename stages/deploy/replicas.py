@@ -11,11 +11,11 @@ from typing import Any, Protocol
 
 from pipeline.balancer.functions import runtime as function_runtime
 from pipeline.balancer.model import Target, TargetHealth, TargetState
+from pipeline.config.release import ReleaseSpec
 from pipeline.engine import runtime as engine_runtime
 from pipeline.engine.labels import DEFAULT_SERVICE
 from pipeline.engine.runtime import ReplicaEnd, ReplicaSpec, RestartPolicy, Runtime
 from stages.deploy.rolling import ContainerState, Replica
-from stages.deploy.spec import ReleaseSpec
 
 # Where a container finds the program that runs its function.
 _FUNCTION_RUNTIME = "/penstock/runtime.py"

@@ -9,14 +9,15 @@ from datetime import timedelta
 from pipeline.api import StageContext
 from pipeline.balancer.balancer import Balancer
 from pipeline.base.errors import EngineFault
+from pipeline.config.release import ReleaseSpec
 from pipeline.engine.hosts import local_host, runtime_on
 from pipeline.engine.interfaces import Engine
 from pipeline.engine.runtime import RestartPolicy
 from pipeline.event_kinds import EventKind
+from stages.deploy.desired import desired
 from stages.deploy.executor import RolloutExecutor
 from stages.deploy.replicas import ReplicaSet, replica_spec
 from stages.deploy.rolling import DesiredState, Replica
-from stages.deploy.spec import ReleaseSpec
 
 _DELAY = timedelta(seconds=30)
 
@@ -45,27 +46,27 @@ class ServiceRollout:
         template: str | None = None,
         unhealthy_timeout: timedelta = timedelta(0),
     ) -> None:
-        """Make `spec` the only release in service. Raises what `Convergence.run` raises.
+        """Make `spec` the only release in service. Raises what `RolloutExecutor.run` raises.
 
-        `template` keeps replicas of that template, also if a secret has changed since they were started. `patience` is
-        how long a replica that is found unhealthy may stay so.
+        `template` keeps replicas of that template, also if a secret has changed since they were started. A replica
+        that is found unhealthy is replaced after `unhealthy_timeout`.
         """
         # Another program may have removed the network.
         self.runtime.prepare(self._pipeline)
         self.balancer.apply(self._pipeline, spec.balancer)
-        desired = replace(spec.desired(self.secrets), unhealthy_timeout=unhealthy_timeout)
+        wanted = replace(desired(spec, self.secrets), unhealthy_timeout=unhealthy_timeout)
         if template:
-            desired = replace(desired, template=template)
+            wanted = replace(wanted, template=template)
         RolloutExecutor(
             self.replica_set(spec.deploy.target_group),
-            desired,
+            wanted,
             self._context.events,
             spec=replica_spec(
                 spec,
                 pipeline=self._pipeline,
                 release=release,
                 run=self._context.run,
-                template=desired.template,
+                template=wanted.template,
                 environment=self.secrets.resolve_all(spec.deploy.environment),
             ),
             restart=RestartPolicy(spec.deploy.restart),

@@ -1,20 +1,19 @@
-"""What a release consists of: all that is needed to put it into service again, years later, without its commit."""
+"""The contents of a release: enough to put it into service again, years later, without its commit."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+from functools import lru_cache
 
 from pipeline.balancer.model import Declaration, Model, TargetGroup
-from pipeline.base.quantity import resolve_amount
 from pipeline.config.load import Configuration
 from pipeline.config.models import Deploy
 from pipeline.config.secrets import Secrets
-from stages.deploy.rolling import DesiredState
 
 
 class ReleaseSpec(Model):
-    """An image and its configuration. Secrets stand in it by name only."""
+    """An image and its configuration. Secrets are in it by name only."""
 
     image_id: str
     image_tag: str
@@ -25,7 +24,7 @@ class ReleaseSpec(Model):
 
     @classmethod
     def of(cls, configuration: Configuration, *, image_id: str, image_tag: str, sha: str, subject: str) -> ReleaseSpec:
-        """The release that a pipeline.yaml and an image make."""
+        """Return the release of a pipeline.yaml and an image."""
         return cls(
             image_id=image_id,
             image_tag=image_tag,
@@ -35,17 +34,22 @@ class ReleaseSpec(Model):
             balancer=configuration.pipeline.balancer,
         )
 
+    @classmethod
+    def parse(cls, stored: str) -> ReleaseSpec:
+        """Return a release as the store holds it. The only reader of that form."""
+        return _parse(stored)
+
     @property
     def group(self) -> TargetGroup:
         """The target group that its containers join."""
         return self.balancer.target_groups[self.deploy.target_group]
 
     def template(self, secrets: Secrets) -> str:
-        """Identifies everything a container of this release is made from.
+        """Return a hash of everything that a container of this release is made from.
 
-        Containers with the same template are interchangeable: a change of `replicas` keeps them. A changed
-        secret does not: so its value goes in, of which nothing can be read back out of 48 bits of a hash over all.
-        The health check goes in because what was healthy by another check has proven nothing by this one.
+        Containers with the same template are interchangeable, so a change of `replicas` keeps them. A changed secret
+        does not, so its value is hashed too: 48 bits of a hash over all of it reveal nothing. The health check is
+        part of it, because a container that passed another check has not passed this one.
         """
         group = self.group
         parts = {
@@ -61,14 +65,8 @@ class ReleaseSpec(Model):
         }
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
 
-    def desired(self, secrets: Secrets) -> DesiredState:
-        """What a rollout has to reach for this release."""
-        deploy = self.deploy
-        return DesiredState(
-            template=self.template(secrets),
-            replicas=deploy.replicas,
-            max_surge=resolve_amount(deploy.rolling.max_surge, deploy.replicas, round_up=True),
-            max_unavailable=resolve_amount(deploy.rolling.max_unavailable, deploy.replicas, round_up=False),
-            deregistration_delay=self.group.deregistration_delay,
-            deploy_timeout=deploy.deploy_timeout,
-        )
+
+# The repair loop reads the active release every second.
+@lru_cache(maxsize=32)
+def _parse(stored: str) -> ReleaseSpec:
+    return ReleaseSpec.model_validate_json(stored)

@@ -1,0 +1,131 @@
+"""A deployment: its row in the store from begin to end, and the way back."""
+
+from __future__ import annotations
+
+import threading
+from types import TracebackType
+from typing import NoReturn, Protocol, Self
+
+from pipeline.api import StageContext
+from pipeline.base.errors import Cancelled, PenstockError, RollbackFailed, RolledBack, StageFailed, SystemFault
+from pipeline.config.release import ReleaseSpec
+from pipeline.event_kinds import EventKind
+from pipeline.store import records
+from pipeline.store.records import DeploymentState, Release
+
+
+class Service(Protocol):
+    """What a deployment needs to put the previous release back. `ServiceRollout` describes both methods."""
+
+    def roll_out(self, spec: ReleaseSpec, release: int, cancelled: threading.Event | None = None) -> None:
+        """Make `spec` the only release in service."""
+
+    def tear_down(self) -> int:
+        """Remove every replica."""
+
+
+class Deployment:
+    """One move from the active release to another, or to nothing. The only writer of how it ended.
+
+    Left by an error, the row says `failed` and why. It stays open in three cases, and then the next command continues
+    from it: after `leave_open`, if the store fails, and if the process ends (`KeyboardInterrupt`, `SystemExit`, a
+    kill). To leave it without a verdict is a fault of the caller.
+    """
+
+    def __init__(self, context: StageContext, row: records.Deployment, active: Release | None) -> None:
+        self._context = context
+        self._row = row
+        self._active = active
+        self._decided = False
+
+    @classmethod
+    def begin(cls, context: StageContext, active: Release | None, to: Release | None) -> Self:
+        """Open the row, before any container or target changes. `to` is None for `pipeline down`."""
+        before, after = active.number if active else None, to.number if to else None
+        row = context.store.deployments.begin(context.configuration.pipeline.name, context.run, before, after)
+        return cls(context, row, active)
+
+    @classmethod
+    def resume(cls, context: StageContext, row: records.Deployment) -> Self:
+        """Continue from the open row of a process that died."""
+        return cls(context, row, context.store.releases.active(row.pipeline))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._decided:
+            return
+        if error is None:
+            self._finish(DeploymentState.FAILED, "no verdict")
+            raise RuntimeError("a deployment ended without a verdict")
+        if isinstance(error, Exception):
+            self._finish(DeploymentState.FAILED, error.message if isinstance(error, PenstockError) else repr(error))
+
+    def succeed(self) -> None:
+        """Close the row and make the new release the active one, both in one transaction."""
+        self._finish(DeploymentState.SUCCEEDED)
+
+    def interrupt(self) -> None:
+        """Close the row of a process that died, after its deployment was undone."""
+        self._finish(DeploymentState.INTERRUPTED)
+
+    def fail(self, failure: PenstockError) -> NoReturn:
+        """Close the row and raise `failure`. No target was moved, so the active release stays."""
+        self._finish(DeploymentState.FAILED, failure.message)
+        failure.message += f"; release {self._active.number} serves on" if self._active else ""
+        raise failure
+
+    def leave_open(self, failure: SystemFault) -> NoReturn:
+        """Raise `failure`. The row stays open, and the next command continues from it."""
+        self._decided = True
+        raise failure
+
+    def roll_back(self, failure: PenstockError, service: Service) -> NoReturn:
+        """Put the previous release back and raise the resulting error.
+
+        If that fails after a system fault, the row stays open.
+        """
+        if self._active is not None and self._active.number == self._row.to_release:
+            self._finish(DeploymentState.FAILED, failure.message)
+            raise failure
+        try:
+            self._put_back(service)
+        except PenstockError as second:
+            if isinstance(failure, SystemFault):
+                failure.hint = f"{failure.hint or 'see to it'}; the next command puts the last good release back"
+                self.leave_open(failure)
+            self._finish(DeploymentState.FAILED, second.message)
+            raise RollbackFailed(
+                f"{failure.message}; and going back failed too: {second.message}",
+                hint="`pipeline status` shows what serves; it is not tried again by itself",
+                tail=failure.tail,
+            ) from second
+        self._finish(DeploymentState.ROLLED_BACK, failure.message)
+        raise _error_after(failure, self._active)
+
+    def _put_back(self, service: Service) -> None:
+        if self._active is None:
+            service.tear_down()
+            return
+        self._context.events.emit(EventKind.ROLLBACK_STARTED, f"rolling back to release {self._active.number}")
+        service.roll_out(ReleaseSpec.parse(self._active.spec), self._active.number)
+
+    def _finish(self, state: DeploymentState, reason: str = "") -> None:
+        # Set first: if the store fails, the row stays open, and no second outcome is written over a lost one.
+        self._decided = True
+        self._context.store.deployments.finish(self._row, state, reason)
+
+
+def _error_after(failure: PenstockError, active: Release | None) -> PenstockError:
+    """Return the error of a failed deployment after which the previous release has been put back."""
+    after = f"release {active.number} serves again" if active else "it was the first release, and nothing is left of it"
+    if isinstance(failure, SystemFault):
+        failure.message += f"; {after}"
+        return failure
+    if isinstance(failure, Cancelled):
+        return Cancelled(f"cancelled; {after}")
+    kind = StageFailed if active is None else RolledBack
+    return kind(f"{failure.message}; {after}", hint=failure.hint, tail=failure.tail)

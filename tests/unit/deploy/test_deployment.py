@@ -1,0 +1,304 @@
+"""The row of a deployment, however its work ends, and the way back."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from pipeline.api import Image, Revision, StageContext
+from pipeline.base.clock import SystemClock
+from pipeline.base.errors import (
+    Cancelled,
+    ConfigError,
+    EngineFault,
+    PenstockError,
+    RollbackFailed,
+    RolledBack,
+    StageFailed,
+    StoreFault,
+)
+from pipeline.base.home import Home
+from pipeline.config.load import load
+from pipeline.config.release import ReleaseSpec
+from pipeline.runner.context import PipelineContext
+from pipeline.store import records
+from pipeline.store.records import DeploymentState, ReleaseState
+from pipeline.store.store import Store
+from pipeline.testing.fakes.engine import FakeEngine
+from stages.deploy import stage
+from stages.deploy.deployment import Deployment
+from stages.deploy.stage import DockerDeploy
+
+PIPELINE = """\
+name: shop
+deploy: {target_group: web}
+balancer:
+  target_groups: {web: {port: 8080}}
+  load_balancers: {edge: {listeners: [{port: 8000, default_action: {forward: web}}]}}
+"""
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+class Service:
+    """A service whose steps can be told to raise. The steps that were taken are in `taken`."""
+
+    def __init__(self) -> None:
+        self.errors: dict[str, BaseException] = {}
+        self.taken: list[str] = []
+        self.secrets = SimpleNamespace(resolve_all=dict)
+        self.engine = FakeEngine()
+
+    def step(self, name: str) -> None:
+        """Note a step, and raise the error that it was given."""
+        self.taken.append(name)
+        if name in self.errors:
+            raise self.errors[name]
+
+    def roll_out(self, spec: ReleaseSpec, release: int, cancelled: threading.Event | None = None) -> None:
+        """Put a release into service."""
+        self.step(f"to {release}")
+
+    def tear_down(self) -> int:
+        """Remove everything."""
+        self.step("tear down")
+        return 3
+
+
+@pytest.fixture
+def service(monkeypatch: pytest.MonkeyPatch) -> Service:
+    """The service that the Deploy stage works on, in place of one in Docker."""
+    service = Service()
+    monkeypatch.setattr(stage, "ServiceRollout", lambda *_: service)
+    monkeypatch.setattr(stage, "local_engine", lambda _: service.engine)
+    balancer = SimpleNamespace(check_deletion_protection=lambda _: None)
+    monkeypatch.setattr(stage, "open_balancer", lambda _: balancer)
+    monkeypatch.setattr(stage, "run_release_command", lambda *_: service.step("release command"))
+    monkeypatch.setattr(stage, "prune", lambda *_, keep: service.step("prune"))
+    return service
+
+
+@pytest.fixture
+def context(tmp_path: Path) -> Iterator[StageContext]:
+    file = tmp_path / "pipeline.yaml"
+    file.write_text(PIPELINE)
+    home = Home.locate({"PENSTOCK_HOME": str(tmp_path / "home")})
+    with Store(home.database) as store:
+        yield PipelineContext(home, load(file), store).stage_context(run=1)
+
+
+def deploy(context: StageContext, commit: str) -> records.Release:
+    """Deploy a commit."""
+    revision = Revision(commit * 40, "main", "Ann", "Say", SystemClock().now().wall, "/srv/a.git")
+    return DockerDeploy().deploy(context, revision, Image(f"sha256:{commit}", f"shop:{commit}"))
+
+
+def last(context: StageContext) -> tuple[DeploymentState, str]:
+    """Return the state of the last deployment, and the reason."""
+    return rows(context)[-1]
+
+
+def rows(context: StageContext) -> list[tuple[DeploymentState, str]]:
+    """Return the state and the reason of each deployment."""
+    with Store(context.home.database) as store:
+        found = store.deployments._db.rows("SELECT state, reason FROM deployments ORDER BY id")  # noqa: SLF001
+    return [(DeploymentState(row["state"]), row["reason"]) for row in found]
+
+
+def states(context: StageContext) -> list[ReleaseState]:
+    """Return the state of each release, oldest first."""
+    return [release.state for release in reversed(context.store.releases.all("shop"))]
+
+
+def test_a_release_is_active_when_deploy_returns(context: StageContext, service: Service) -> None:
+    """And the row says so before old images are removed."""
+    service.errors["prune"] = Killed()
+    with suppress(Killed):
+        deploy(context, "a")
+    assert last(context) == (DeploymentState.SUCCEEDED, "")
+    service.errors.clear()
+    assert deploy(context, "b").state is ReleaseState.ACTIVE
+    assert states(context) == [ReleaseState.RETIRED, ReleaseState.ACTIVE]
+
+
+@pytest.mark.parametrize("step", ["release command", "to 2", "to 1"])
+def test_a_killed_deployment_stays_open(context: StageContext, service: Service, step: str) -> None:
+    """At each of its steps. The next command puts the last good release back and closes it."""
+    deploy(context, "a")
+    service.errors["to 2"] = StageFailed("no")
+    service.errors[step] = Killed()
+    with pytest.raises(Killed):
+        deploy(context, "b")
+    row = context.store.deployments.open("shop")
+    assert row is not None
+    service.errors.clear()
+    assert DockerDeploy().recover(context, row) == "release 1 serves"
+    assert last(context) == (DeploymentState.INTERRUPTED, "")
+    assert states(context) == [ReleaseState.ACTIVE, ReleaseState.FAILED]
+
+
+@pytest.mark.parametrize("step", ["release command", "to 2", "to 1"])
+def test_a_deployment_with_an_unknown_error_says_failed(context: StageContext, service: Service, step: str) -> None:
+    """At each of its steps, with the error. The release that was active stays so."""
+    deploy(context, "a")
+    service.errors["to 2"] = StageFailed("no")
+    service.errors[step] = KeyError("web")
+    with pytest.raises(KeyError):
+        deploy(context, "b")
+    assert last(context) == (DeploymentState.FAILED, "KeyError('web')")
+    assert states(context) == [ReleaseState.ACTIVE, ReleaseState.FAILED]
+
+
+@pytest.mark.parametrize(
+    ("failure", "raised"),
+    [(StageFailed("no"), RolledBack), (EngineFault("no"), EngineFault), (Cancelled("no"), Cancelled)],
+)
+def test_a_failed_rollout_is_rolled_back(
+    context: StageContext, service: Service, failure: PenstockError, raised: type[PenstockError]
+) -> None:
+    """The error says which release serves again, and the row says why the new one does not."""
+    deploy(context, "a")
+    service.errors["to 2"] = failure
+    with pytest.raises(raised, match="release 1 serves again"):
+        deploy(context, "b")
+    assert service.taken[-2:] == ["to 2", "to 1"]
+    assert last(context)[0] is DeploymentState.ROLLED_BACK
+    assert last(context)[1].startswith("no")
+
+
+def test_a_first_release_that_fails_is_taken_down(context: StageContext, service: Service) -> None:
+    """Nothing is left of it."""
+    service.errors["to 1"] = StageFailed("no")
+    with pytest.raises(StageFailed, match="no; it was the first release, and nothing is left of it"):
+        deploy(context, "a")
+    assert service.taken == ["release command", "to 1", "tear down"]
+    assert last(context) == (DeploymentState.ROLLED_BACK, "no")
+
+
+def test_a_failed_release_command_moves_nothing(context: StageContext, service: Service) -> None:
+    """The active release serves on, and there is nothing to roll back."""
+    deploy(context, "a")
+    service.errors["release command"] = StageFailed("no table")
+    with pytest.raises(StageFailed, match="no table; release 1 serves on"):
+        deploy(context, "b")
+    assert "to 2" not in service.taken
+    assert last(context) == (DeploymentState.FAILED, "no table")
+
+
+def test_a_failed_deployment_of_the_active_release_stays(context: StageContext, service: Service) -> None:
+    """There is no other release to go back to."""
+    deploy(context, "a")
+    service.errors["to 1"] = StageFailed("no")
+    with pytest.raises(StageFailed, match="^no$"):
+        deploy(context, "a")
+    assert last(context) == (DeploymentState.FAILED, "no")
+
+
+def test_a_rollback_that_fails_is_not_tried_again(context: StageContext, service: Service) -> None:
+    """Both failures are in the error. The row says why the previous release did not come back."""
+    deploy(context, "a")
+    service.errors |= {"to 2": StageFailed("no"), "to 1": StageFailed("port taken")}
+    with pytest.raises(RollbackFailed, match="no; and going back failed too: port taken"):
+        deploy(context, "b")
+    assert last(context) == (DeploymentState.FAILED, "port taken")
+
+
+def test_a_rollback_after_a_system_fault_is_continued(context: StageContext, service: Service) -> None:
+    """If it fails too: Docker may be away for both. The row stays open, and recovery closes it."""
+    deploy(context, "a")
+    service.errors |= {"to 2": EngineFault("Docker is away"), "to 1": EngineFault("Docker is away")}
+    with pytest.raises(EngineFault) as error:
+        deploy(context, "b")
+    assert "the next command puts the last good release back" in (error.value.hint or "")
+    row = context.store.deployments.open("shop")
+    assert row is not None
+    with pytest.raises(EngineFault):
+        DockerDeploy().recover(context, row)
+    assert last(context)[0] is DeploymentState.RUNNING
+    service.errors.clear()
+    DockerDeploy().recover(context, row)
+    assert last(context)[0] is DeploymentState.INTERRUPTED
+
+
+def test_recovery_of_a_release_that_no_longer_works_closes_the_row(context: StageContext, service: Service) -> None:
+    """Otherwise it would keep a new release out."""
+    deploy(context, "a")
+    service.errors["to 2"] = Killed()
+    with suppress(Killed):
+        deploy(context, "b")
+    row = context.store.deployments.open("shop")
+    assert row is not None
+    service.errors["to 1"] = ConfigError("the port is taken")
+    with pytest.raises(ConfigError):
+        DockerDeploy().recover(context, row)
+    assert last(context) == (DeploymentState.FAILED, "the port is taken")
+
+
+@pytest.mark.parametrize("error", [Killed(), EngineFault("Docker is away")])
+def test_an_interrupted_down_is_finished(context: StageContext, service: Service, error: BaseException) -> None:
+    """By the next command, whether the process was killed or Docker went away."""
+    deploy(context, "a")
+    service.errors["tear down"] = error
+    with suppress(Killed, EngineFault):
+        DockerDeploy().down(context)
+    row = context.store.deployments.open("shop")
+    assert row is not None
+    service.errors.clear()
+    assert DockerDeploy().recover(context, row) == "what it was taking down is down"
+    assert last(context) == (DeploymentState.SUCCEEDED, "")
+    assert context.store.releases.active("shop") is None
+
+
+def test_a_down_that_docker_does_not_answer_is_finished(
+    context: StageContext, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also if it was away from the start."""
+
+    def away(_: str) -> FakeEngine:
+        raise EngineFault("Docker is away")
+
+    monkeypatch.setattr(stage, "local_engine", away)
+    with pytest.raises(EngineFault):
+        DockerDeploy().down(context)
+    assert last(context)[0] is DeploymentState.RUNNING
+
+
+def test_an_interrupted_first_release_is_taken_down(context: StageContext, service: Service) -> None:
+    """There is no release to put back."""
+    service.errors["to 1"] = Killed()
+    with suppress(Killed):
+        deploy(context, "a")
+    row = context.store.deployments.open("shop")
+    assert row is not None
+    assert DockerDeploy().recover(context, row).endswith("nothing is left of it")
+    assert last(context) == (DeploymentState.INTERRUPTED, "")
+
+
+def test_an_outcome_that_cannot_be_stored_leaves_the_row_open(
+    context: StageContext, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not replaced by another one, and recovery decides."""
+    finish = context.store.deployments.finish
+
+    def full(*_: object) -> None:
+        monkeypatch.setattr(context.store.deployments, "finish", finish)
+        raise StoreFault("the disk is full")
+
+    monkeypatch.setattr(context.store.deployments, "finish", full)
+    with pytest.raises(StoreFault):
+        deploy(context, "a")
+    assert last(context)[0] is DeploymentState.RUNNING
+
+
+def test_a_deployment_needs_a_verdict(context: StageContext) -> None:
+    """To leave it without one is a fault of the caller, and the row is closed."""
+    with pytest.raises(RuntimeError, match="without a verdict"), Deployment.begin(context, None, None):
+        pass
+    assert last(context)[0] is DeploymentState.FAILED
