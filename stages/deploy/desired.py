@@ -5,7 +5,7 @@ from __future__ import annotations
 from pipeline.base.quantity import resolve_amount
 from pipeline.config.release import ReleaseSpec
 from pipeline.config.secrets import Secrets
-from stages.deploy.rolling import DesiredState
+from stages.deploy.decision import DesiredState
 
 
 def desired(spec: ReleaseSpec, secrets: Secrets) -> DesiredState:

@@ -15,8 +15,8 @@ from pipeline.config.release import ReleaseSpec
 from pipeline.engine.hosts import local_engine
 from pipeline.event_kinds import EventKind
 from pipeline.store.records import Release
+from stages.deploy.decision import Replica
 from stages.deploy.replicas import ReplicaSet
-from stages.deploy.rolling import Replica
 from stages.deploy.service_rollout import ServiceRollout
 
 # Each replacement of an unhealthy replica doubles the wait before the next one, up to this.

@@ -12,8 +12,8 @@ from pipeline.base.errors import Cancelled, StageFailed
 from pipeline.engine.runtime import ReplicaSpec, RestartPolicy
 from pipeline.event_kinds import EventKind
 from pipeline.events import Events
+from stages.deploy.decision import ActionType, DesiredState, Replica, ReplicaFailure, RolloutAction, Strategy
 from stages.deploy.replicas import ReplicaSet
-from stages.deploy.rolling import ActionType, DesiredState, Replica, ReplicaFailure, RolloutAction, decide
 
 # Seconds between two observations. A drained target waits half of it on average.
 _LOOK = 0.025
@@ -43,6 +43,7 @@ class RolloutExecutor:
         self,
         replicas: ReplicaSet,
         desired: DesiredState,
+        strategy: Strategy,
         events: Events,
         *,
         spec: ReplicaSpec | None = None,
@@ -52,6 +53,7 @@ class RolloutExecutor:
     ) -> None:
         self._replicas = replicas
         self._desired = desired
+        self._strategy = strategy
         self._events = events
         self._spec = spec
         self._restart = restart
@@ -72,7 +74,7 @@ class RolloutExecutor:
                 self._replicas.reconcile()
                 seen = self._replicas.observe(frozenset(self._pending.values()))
                 self._tell_changes(seen.replicas)
-                decision = decide(seen.replicas, seen.starting, self._desired)
+                decision = self._strategy.decide(seen, self._desired)
                 if decision.failure:
                     self._fail(decision.failure)
                 if decision.converged:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets as randomness
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
@@ -15,7 +15,7 @@ from pipeline.config.release import ReleaseSpec
 from pipeline.engine import runtime as engine_runtime
 from pipeline.engine.labels import DEFAULT_SERVICE
 from pipeline.engine.runtime import ReplicaEnd, ReplicaSpec, RestartPolicy, Runtime
-from stages.deploy.rolling import ContainerState, Replica
+from stages.deploy.decision import ContainerState, Observation, Replica
 
 # Where a container finds the program that runs its function.
 _FUNCTION_RUNTIME = "/penstock/runtime.py"
@@ -41,14 +41,6 @@ class Targets(Protocol):
 
     def remove_target(self, owner: str, group: str, target_id: str) -> None:
         """Remove a target."""
-
-
-@dataclass(frozen=True)
-class Observation:
-    """The replicas at one moment, and the number of starts that have not returned yet."""
-
-    replicas: tuple[Replica, ...]
-    starting: int
 
 
 class ReplicaSet:
@@ -82,7 +74,8 @@ class ReplicaSet:
         self._lock = threading.Lock()
 
     def observe(self, action_pending: frozenset[str] = frozenset()) -> Observation:
-        """Return every replica and every target of the service. `busy` names those with an action in progress."""
+        """Return every replica and every target of the service. `action_pending` names those with an action in
+        progress."""
         with self._lock:
             # Read once: a start that returns from here on still counts as starting, and its replica is not seen twice.
             starting = set(self._starting)

@@ -1,134 +1,30 @@
-"""The rollout as a pure decision: what is there, what is wanted, what may be done about it now.
-
-Nothing here touches Docker or HAProxy, and nothing is remembered between two calls. So a runner that was killed
-at any moment is continued by the next one, and every situation can be tried in a test.
-
-What holds after every action, whatever was there before:
-
-- healthy targets never fall below `desired - max_unavailable` because of us;
-- running containers never rise above `desired + max_surge` because of us;
-- no container is stopped that may be sent a request, or that has one in flight within its delay;
-- a replica that is not healthy never costs a healthy one of the former release more than the floor allows.
-"""
+"""The rolling strategy: new replicas replace old ones a few at a time, within a surge and a minimum."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import timedelta
-from enum import StrEnum
 
 from pipeline.balancer.model import TargetState
+from stages.deploy.decision import (
+    ActionType,
+    Decision,
+    DesiredState,
+    Observation,
+    Replica,
+    ReplicaFailure,
+    RolloutAction,
+)
 
-# What is cut is gone at once; one that hangs all the same does not hold up the rollout for ever.
+# An aborted connection is gone at once. A target that hangs all the same does not hold up the rollout for ever.
 _AFTER_CUT = timedelta(seconds=2)
 
 
-class ContainerState(StrEnum):
-    """What Docker says of a replica's container. One that Docker restarts counts as running."""
+class RollingStrategy:
+    """Replaces replicas one for one."""
 
-    RUNNING = "running"
-    EXITED = "exited"
-
-
-@dataclass(frozen=True)
-class Replica:
-    """One container with its target.
-
-    `template` identifies image and configuration; `target` is None when it is not registered. `waiting` is how
-    long it has not been healthy, `draining` how long it has been draining. `ours` says that this process started
-    it: what was found dead is replaced, what dies under our hands fails the release. `settled` says that its
-    restart policy is in force, `busy` that an action on it has not returned yet.
-    """
-
-    name: str
-    template: str
-    container: ContainerState
-    target: TargetState | None = None
-    in_flight: int = 0
-    not_healthy_for: timedelta = timedelta(0)
-    draining_for: timedelta = timedelta(0)
-    reason: str = ""
-    started_here: bool = False
-    restart_policy_set: bool = False
-    action_pending: bool = False
-
-    @property
-    def is_running(self) -> bool:
-        """It takes room on the machine."""
-        return self.container is ContainerState.RUNNING
-
-    @property
-    def is_draining(self) -> bool:
-        """It is on its way out, and nothing brings it back."""
-        return self.target is TargetState.DRAINING
-
-    @property
-    def healthy(self) -> bool:
-        """The data plane sends it requests. A dead one counts until the data plane has noticed or was told."""
-        return self.target is TargetState.HEALTHY and self.is_running
-
-
-@dataclass(frozen=True)
-class DesiredState:
-    """What is wanted: `replicas` healthy ones of `template`, and nothing else.
-
-    `patience` is how long one that is found unhealthy may stay so before it is replaced.
-    """
-
-    template: str
-    replicas: int
-    max_surge: int
-    max_unavailable: int
-    deregistration_delay: timedelta
-    deploy_timeout: timedelta
-    unhealthy_timeout: timedelta = timedelta(0)
-
-    @property
-    def min_healthy(self) -> int:
-        """How low the healthy count may be brought."""
-        return max(0, self.replicas - self.max_unavailable)
-
-    @property
-    def max_running(self) -> int:
-        """How many containers may run."""
-        return self.replicas + self.max_surge
-
-
-class ActionType(StrEnum):
-    """The steps of a replacement. Each may be repeated without harm."""
-
-    START = "start"
-    REGISTER = "register"
-    SET_RESTART_POLICY = "settle"
-    DEREGISTER = "deregister"
-    ABORT = "cut"
-    STOP = "stop"
-    REMOVE = "remove"
-
-
-@dataclass(frozen=True)
-class RolloutAction:
-    """One step. `name` is the replica's; empty for START, which makes a new one."""
-
-    verb: ActionType
-    name: str = ""
-
-
-@dataclass(frozen=True)
-class ReplicaFailure:
-    """The release does not work. `name` is the replica that shows it."""
-
-    name: str
-    reason: str
-
-
-@dataclass(frozen=True)
-class Decision:
-    """What to do now. `converged` when everything is as wanted, and nothing is under way."""
-
-    actions: tuple[RolloutAction, ...] = ()
-    failure: ReplicaFailure | None = None
-    converged: bool = False
+    def decide(self, seen: Observation, desired: DesiredState) -> Decision:
+        """Return the next actions."""
+        return decide(seen.replicas, seen.starting, desired)
 
 
 def decide(replicas: tuple[Replica, ...], starting: int, desired: DesiredState) -> Decision:

@@ -14,10 +14,11 @@ from pipeline.engine.hosts import local_host, runtime_on
 from pipeline.engine.interfaces import Engine
 from pipeline.engine.runtime import RestartPolicy
 from pipeline.event_kinds import EventKind
+from stages.deploy.decision import DesiredState, Replica, Strategy
 from stages.deploy.desired import desired
 from stages.deploy.executor import RolloutExecutor
 from stages.deploy.replicas import ReplicaSet, replica_spec
-from stages.deploy.rolling import DesiredState, Replica
+from stages.deploy.rolling import RollingStrategy
 
 _DELAY = timedelta(seconds=30)
 
@@ -31,6 +32,7 @@ class ServiceRollout:
         self.engine = engine
         self.runtime = runtime_on(local_host(engine))
         self.balancer = balancer
+        self.strategy: Strategy = RollingStrategy()
         self.secrets = context.configuration.secrets
 
     def replicas(self) -> tuple[Replica, ...]:
@@ -60,6 +62,7 @@ class ServiceRollout:
         RolloutExecutor(
             self.replica_set(spec.deploy.target_group),
             wanted,
+            self.strategy,
             self._context.events,
             spec=replica_spec(
                 spec,
@@ -81,7 +84,7 @@ class ServiceRollout:
         known = declared.target_groups.get(group) if declared else None
         delay = known.deregistration_delay if known else _DELAY
         wanted = DesiredState("", 0, 0, 0, deregistration_delay=delay, deploy_timeout=timedelta(0))
-        RolloutExecutor(self.replica_set(group), wanted, self._context.events).run()
+        RolloutExecutor(self.replica_set(group), wanted, self.strategy, self._context.events).run()
         self.balancer.withdraw(self._pipeline)
         store, own = self._context.store, self._context.run
         self.engine.containers.remove_leftovers(

@@ -1,13 +1,21 @@
-"""What a rollout would do: the decision itself, run against a world in which everything goes well."""
+"""The plan of a rollout: the strategy itself, run against a world in which every action succeeds."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
 from pipeline.balancer.model import TargetState
-from stages.deploy.rolling import ActionType, ContainerState, DesiredState, Replica, RolloutAction, decide
+from stages.deploy.decision import (
+    ActionType,
+    ContainerState,
+    DesiredState,
+    Observation,
+    Replica,
+    RolloutAction,
+    Strategy,
+)
 
-# More than any rollout takes: what goes on for longer does not come to an end, and then this is all that is foreseen.
+# More than any rollout takes. A plan that is longer would not end, and is cut here.
 _ROUNDS = 10_000
 _WORDS = {
     ActionType.START: "start {}",
@@ -25,14 +33,14 @@ class RolloutPlan:
     most_running: int
 
 
-def simulate(replicas: tuple[Replica, ...], desired: DesiredState) -> RolloutPlan:
+def simulate(seen: Observation, desired: DesiredState, strategy: Strategy) -> RolloutPlan:
     """Play the rollout through."""
-    world = {r.name: r for r in replicas}
+    world = {r.name: r for r in seen.replicas}
     steps: list[str] = []
-    lowest = sum(r.healthy for r in replicas)
-    most = sum(r.is_running for r in replicas)
+    lowest = sum(r.healthy for r in seen.replicas)
+    most = sum(r.is_running for r in seen.replicas)
     for _ in range(_ROUNDS):
-        decision = decide(tuple(world.values()), 0, desired)
+        decision = strategy.decide(Observation(tuple(world.values())), desired)
         if decision.converged:
             break
         for action in decision.actions:

@@ -16,12 +16,12 @@ from pipeline.engine.hosts import local_engine
 from pipeline.event_kinds import EventKind
 from pipeline.store import records
 from pipeline.store.records import Release
+from stages.deploy.decision import DesiredState, Observation, Replica
 from stages.deploy.deployment import Deployment
 from stages.deploy.desired import desired
 from stages.deploy.drift import ServiceDrift
 from stages.deploy.image_retention import prune
 from stages.deploy.release_command import run_release_command
-from stages.deploy.rolling import DesiredState, Replica
 from stages.deploy.service_rollout import ServiceRollout
 from stages.deploy.simulation import simulate
 
@@ -59,7 +59,7 @@ class DockerDeploy:
             dead = service.balancer.pid() is None
             seen = service.replicas()
             # A deployment starts it first; then what was healthy is so again.
-            plan = simulate(tuple(map(_revived, seen)) if dead else seen, wanted)
+            plan = simulate(Observation(tuple(map(_revived, seen)) if dead else seen), wanted, service.strategy)
             same = service.balancer.declares(pipeline.name, pipeline.balancer)
         if same and not plan.steps:
             return ["nothing to do: what is wanted serves already"]

@@ -12,9 +12,10 @@ from pipeline.engine.runtime import ReplicaSpec, RestartPolicy
 from pipeline.events import Event, Events
 from pipeline.testing.fakes.program import Program
 from pipeline.testing.fakes.runtime import FakeRuntime
+from stages.deploy.decision import DesiredState, Strategy
 from stages.deploy.executor import RolloutExecutor
 from stages.deploy.replicas import ReplicaSet
-from stages.deploy.rolling import DesiredState
+from stages.deploy.rolling import RollingStrategy
 from tests.support.balancer import FakeBalancer
 from tests.support.passing_time import PassingTime
 
@@ -56,10 +57,11 @@ class Rollouts:
         *,
         cancelled: threading.Event | None = None,
         restart: RestartPolicy = RestartPolicy.ALWAYS,
+        strategy: Strategy | None = None,
     ) -> None:
         """Roll out a release as the deployment does. Raises what the rollout raises."""
         wanted = wanted or desired(release)
-        self._run(wanted, self.spec(release, wanted.template), cancelled, restart)
+        self._run(wanted, self.spec(release, wanted.template), cancelled, restart, strategy)
 
     def down(self) -> None:
         """Take every replica out of service."""
@@ -105,6 +107,7 @@ class Rollouts:
         spec: ReplicaSpec | None,
         cancelled: threading.Event | None,
         restart: RestartPolicy,
+        strategy: Strategy | None = None,
     ) -> None:
         events = Events("shop", 9)
         events.subscribe(self.events.append)
@@ -112,6 +115,7 @@ class Rollouts:
         RolloutExecutor(
             self.replica_set(),
             wanted,
+            strategy or RollingStrategy(),
             events,
             spec=spec,
             restart=restart,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -107,9 +108,9 @@ def last(context: StageContext) -> tuple[DeploymentState, str]:
 
 def rows(context: StageContext) -> list[tuple[DeploymentState, str]]:
     """Return the state and the reason of each deployment."""
-    with Store(context.home.database) as store:
-        found = store.deployments._db.rows("SELECT state, reason FROM deployments ORDER BY id")  # noqa: SLF001
-    return [(DeploymentState(row["state"]), row["reason"]) for row in found]
+    with closing(sqlite3.connect(context.home.database)) as db:
+        found = db.execute("SELECT state, reason FROM deployments ORDER BY id").fetchall()
+    return [(DeploymentState(state), reason) for state, reason in found]
 
 
 def states(context: StageContext) -> list[ReleaseState]:
@@ -196,7 +197,7 @@ def test_a_failed_deployment_of_the_active_release_stays(context: StageContext, 
     """There is no other release to go back to."""
     deploy(context, "a")
     service.errors["to 1"] = StageFailed("no")
-    with pytest.raises(StageFailed, match="^no$"):
+    with pytest.raises(StageFailed, match=r"^no$"):
         deploy(context, "a")
     assert last(context) == (DeploymentState.FAILED, "no")
 

@@ -17,6 +17,7 @@ from pipeline.balancer.model import Target, TargetState
 from pipeline.base.errors import BalancerFault, Cancelled, EngineFault, StageFailed, SystemFault
 from pipeline.engine.runtime import RestartPolicy
 from pipeline.testing.fakes.program import Program
+from stages.deploy.decision import Decision, DesiredState, Observation, ReplicaFailure
 from stages.deploy.executor import ReleaseFailed
 from tests.support.waiting import until
 from tests.unit.deploy.rollouts import Rollouts, desired
@@ -471,3 +472,19 @@ def test_whatever_fails_no_request_is_lost_and_the_next_rollout_succeeds(
     web.assert_serving(release)
     assert web.lowest_healthy >= wanted.min_healthy
     assert web.most_running <= wanted.max_running
+
+
+class RefusingStrategy:
+    """A strategy that finds every release broken."""
+
+    def decide(self, seen: Observation, desired: DesiredState) -> Decision:
+        """Blame the first replica."""
+        return Decision(failure=ReplicaFailure(seen.replicas[0].name, "refused by the strategy"))
+
+
+def test_the_executor_carries_out_what_the_strategy_decides(web: Rollouts) -> None:
+    """And nothing else: the release fails as the strategy says, and no replica is touched."""
+    before = web.names(1)
+    with pytest.raises(ReleaseFailed, match="refused by the strategy"):
+        web.to(2, strategy=RefusingStrategy())
+    assert (web.names(1), web.names(2)) == (before, [])

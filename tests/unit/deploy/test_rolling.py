@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from pipeline.balancer.model import TargetState
-from stages.deploy.rolling import ActionType, ContainerState, Decision, DesiredState, Replica, RolloutAction, decide
+from stages.deploy.decision import ActionType, ContainerState, Decision, DesiredState, Replica, RolloutAction
+from stages.deploy.rolling import decide
 
 SECOND = timedelta(seconds=1)
 
