@@ -1,0 +1,91 @@
+"""The Source stage: a commit that is found once for a run, and whether it needs one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pipeline.api import NothingToDo, StageContext, Wanted
+from pipeline.base.home import Home
+from pipeline.config.load import load
+from pipeline.runner.context import PipelineContext
+from pipeline.store.records import DeploymentState
+from pipeline.store.store import Store
+from stages.source import GitSource
+from tests.support.repository import Work
+
+PIPELINE = """\
+name: shop
+source: {repository: work, paths: ["app/**"]}
+deploy: {target_group: web}
+balancer:
+  target_groups: {web: {port: 8080}}
+  load_balancers: {edge: {listeners: [{port: 8000, default_action: {forward: web}}]}}
+"""
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Work:
+    return Work(tmp_path)
+
+
+@pytest.fixture
+def context(work: Work, tmp_path: Path) -> Iterator[StageContext]:
+    file = tmp_path / "pipeline.yaml"
+    file.write_text(PIPELINE)
+    home = Home.locate({"PENSTOCK_HOME": str(tmp_path / "home")})
+    with Store(home.database) as store:
+        yield PipelineContext(home, load(file), store).stage_context(run=1)
+
+
+def serve(context: StageContext, sha: str) -> None:
+    """Make a commit the active release."""
+    store = context.store
+    release = store.releases.create("shop", 1, sha=sha, subject="Say", image_id="i", image_tag="t", spec="{}")
+    store.deployments.finish(store.deployments.begin("shop", 1, None, release.number), DeploymentState.SUCCEEDED)
+
+
+def test_the_file_and_the_commit_of_a_run_belong_together(work: Work, context: StageContext) -> None:
+    """A ref that moves after the pipeline.yaml was read does not give the run a later commit."""
+    first = work.commit("name: shop", "pipeline.yaml")
+    source = GitSource()
+    file = source.pipeline_file(context, Wanted())
+    work.commit("name: blog", "pipeline.yaml")
+    found = source.find(context, Wanted(force=True))
+    assert file is not None
+    assert (file.content, found.revision.sha) == (b"name: shop", first)
+    assert GitSource().find(context, Wanted()).revision.sha != first
+
+
+def test_another_commit_is_found_by_the_same_object(work: Work, context: StageContext) -> None:
+    """Only the same wish is answered from memory."""
+    source = GitSource()
+    second = work.commit("two")
+    assert source.find(context, Wanted(sha=work.first, ref="main")).revision.sha == work.first
+    assert source.find(context, Wanted(sha=second, ref="main")).revision.sha == second
+
+
+def test_a_commit_that_changes_no_path_needs_no_run(work: Work, context: StageContext) -> None:
+    """Unless it is forced, or nothing is active that it could be compared with."""
+    assert not isinstance(GitSource().find(context, Wanted()), NothingToDo)
+    serve(context, work.first)
+    second = work.commit("two")
+    found = GitSource().find(context, Wanted())
+    assert isinstance(found, NothingToDo)
+    assert found.revision.sha == second
+    assert found.reason == f"{second[:7]} changes nothing under app/** since release 1 (--force runs it)"
+    assert not isinstance(GitSource().find(context, Wanted(force=True)), NothingToDo)
+    work.commit("three", "app/main.py")
+    assert not isinstance(GitSource().find(context, Wanted()), NothingToDo)
+
+
+def test_a_plan_has_the_commit_even_if_it_needs_no_run(work: Work, context: StageContext) -> None:
+    """So that the plan of the later stages can be shown."""
+    serve(context, work.first)
+    second = work.commit("two")
+    plan = GitSource().plan(context, Wanted())
+    assert plan.made.revision.sha == second
+    assert plan.steps[0] == f"run {second[:7]} on main: Say two (Ann)"
+    assert plan.steps[1].startswith("… or rather not: ")
