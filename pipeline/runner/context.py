@@ -1,4 +1,4 @@
-"""What all work on one pipeline shares: its configuration, where it is written down, who hears of it."""
+"""The context that all work on one pipeline shares: configuration, store and listeners."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from pipeline.store.store import Store
 
 
 class NullLog:
-    """Where no run is, nothing is logged."""
+    """The log of work outside of any run."""
 
     def line(self, stage: str, text: str) -> None:
-        """Keep nothing."""
+        """Drop the line."""
 
 
 @dataclass(frozen=True)
 class PipelineContext:
-    """One pipeline, as one process works on it. Listeners hear every event.
+    """One pipeline, as one process works on it. Listeners get every event.
 
-    `parameters` are those that it was asked to work with.
+    `parameters` are those that the process was started with.
     """
 
     home: Home
@@ -45,12 +45,12 @@ class PipelineContext:
         return self.configuration.pipeline.name
 
     def mask(self, text: str) -> str:
-        """`text` without the pipeline's secrets."""
+        """Return `text` without the pipeline's secrets."""
         return _mask_of(self.configuration.secrets.values())(text)
 
     @contextmanager
     def masking_errors(self) -> Iterator[None]:
-        """An error may quote what a container printed: no secret of it leaves us."""
+        """Mask the secrets in errors: an error may quote what a container printed."""
         try:
             yield
         except PenstockError as error:
@@ -58,9 +58,9 @@ class PipelineContext:
             raise
 
     def events(self, run: int | None = None) -> Events:
-        """What tells of a run, or of the pipeline itself, to the store and to every listener.
+        """Return the events of a run, or of the pipeline itself, with the store and every listener subscribed.
 
-        A run of which nothing can be written down fails. What is of no run goes on, and is written down later.
+        If the store fails, a run fails with it. Events of no run are buffered and stored later.
         """
         events = Events(self.pipeline, run, self.mask)
         events.subscribe(self.store.events.buffer if run is None else self.store.events.record)
@@ -75,7 +75,7 @@ class PipelineContext:
         log: RunLog | None = None,
         cancelled: threading.Event | None = None,
     ) -> StageContext:
-        """What a stage may use, of a run or apart from any."""
+        """Return what a stage may use, in a run or outside of any."""
         return StageContext(
             home=self.home,
             configuration=self.configuration,

@@ -1,4 +1,4 @@
-"""Runs that a command works on itself: one at a time for each pipeline, out of the queue."""
+"""Runs that a command executes itself: one at a time for each pipeline, without waiting in the queue."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from pipeline.store.store import Store
 
 
 class Runner:
-    """Executes a pipeline. Listeners hear every event; setting `cancelled` ends what is going on, in order."""
+    """Executes a pipeline. Listeners get every event. Setting `cancelled` stops the run in order."""
 
     def __init__(
         self,
@@ -49,15 +49,15 @@ class Runner:
         take_over: bool = False,
         wait: timedelta = timedelta(0),
     ) -> Run:
-        """Source, Build, Deploy; `skipped` when there was nothing to do. Raises what the run came to.
+        """Run Source, Build and Deploy. The run is `skipped` if there is nothing to do. Raises the run's error.
 
-        `take_over` says that a pipeline of this name, declared in another file, is this one.
+        `take_over` takes over the pipeline of this name if another file declares it.
         """
         request = RunRequest(Trigger.COMMAND, requested, options=RunOptions(force=force))
         return self._work(request, wait, take_over=take_over)
 
     def rollback(self, number: int | None = None, *, wait: timedelta = timedelta(0)) -> Run:
-        """Put release `number` back, or the one before the present one."""
+        """Put release `number` back, or the one before the active one."""
         return self._work(RunRequest(Trigger.COMMAND, str(number) if number else None, RunKind.ROLLBACK), wait)
 
     def down(self, *, wait: timedelta = timedelta(0)) -> Run:
@@ -65,7 +65,7 @@ class Runner:
         return self._work(RunRequest(Trigger.COMMAND, kind=RunKind.DOWN), wait)
 
     def plan(self, requested: str | None = None) -> dict[str, list[str]]:
-        """What each stage of a run would do."""
+        """Return the steps that each stage of a run would take."""
         context, source, deployer = self._pipeline_context.stage_context(), load_source(), load_deployer()
         with self._pipeline_context.masking_errors():
             check_owner(self._pipeline_context.store, self._pipeline_context.configuration)
@@ -75,7 +75,7 @@ class Runner:
         return {"source": found.steps, "build": built.steps, "deploy": steps}
 
     def recover_if_needed(self) -> None:
-        """Put right what a crash left; does nothing while somebody works, who does that first."""
+        """Recover after a crash. Does nothing while another process works on the pipeline: it has recovered first."""
         if not needs_recovery(self._pipeline_context.stage_context()):
             return
         try:
@@ -105,7 +105,7 @@ class Runner:
 
     @contextmanager
     def _holding(self, purpose: str, wait: timedelta, *, take_over: bool) -> Iterator[None]:
-        """The pipeline is ours, and what a crash left is put right."""
+        """Hold the pipeline's lock. What a crash left is recovered first."""
         pipeline_context = self._pipeline_context
         with (
             pipeline_context.masking_errors(),

@@ -1,4 +1,4 @@
-"""After a crash: runs that nobody works on any more are closed or queued again, and what they began is put right."""
+"""Recovery after a crash: abandoned runs are closed or queued again, and their deployment is undone."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from pipeline.runner.status import has_abandoned_work
 from pipeline.runner.submission import emit_run_state
 from pipeline.store.records import Run, RunState, StageState
 
-# A run that nobody survives is given up.
+# A run that has ended its process this often is not queued again.
 _ATTEMPTS = 5
 
 
 def needs_recovery(context: StageContext, working: Collection[int] = ()) -> bool:
-    """Whether a process died in the middle of something. `working` are the runs that the caller works on itself."""
+    """Return whether a process died during a run or a deployment. `working` are the runs of the caller."""
     return has_abandoned_work(context.store, context.configuration.pipeline.name, working)
 
 
 def recover(pipeline_context: PipelineContext, working: Collection[int] = ()) -> None:
-    """Put right what a dead process left. The caller holds the pipeline's lock, so nobody else is at it.
+    """Undo the deployment of a dead process, and close or requeue its runs. The caller holds the pipeline's lock.
 
-    The runs in `working`, which the caller works on itself, are left alone.
+    The runs in `working` are the caller's own, and are left alone.
     """
     from pipeline.engine.hosts import local_engine
 
@@ -49,9 +49,9 @@ def recover(pipeline_context: PipelineContext, working: Collection[int] = ()) ->
 
 
 def _close(pipeline_context: PipelineContext, run: Run, reason: str) -> None:
-    """What came from the queue goes back to it: whoever asked for it is not there to ask again."""
+    """Put a run back into the queue if it came from there. A run of a command that died is closed."""
     mode = pipeline_context.configuration.pipeline.execution_mode
-    # Told when it is put right, once: before, Docker may be away for hours.
+    # Emitted once, after the deployment was undone: Docker may be away for hours before that.
     pipeline_context.events(run.number).emit(EventKind.RUN_INTERRUPTED, f"run {run.number} was {reason}")
     if run.queued_at is None or run.attempts >= _ATTEMPTS:
         pipeline_context.store.runs.finish(run.pipeline, run.number, RunState.INTERRUPTED, reason)

@@ -16,13 +16,13 @@ from stages.deploy.decision import ActionType, DesiredState, Replica, ReplicaFai
 from stages.deploy.replicas import ReplicaSet
 
 # Seconds between two observations. A drained target waits half of it on average.
-_LOOK = 0.025
-_AT_ONCE = 16
+_POLL_SECONDS = 0.025
+_MAX_PARALLEL_ACTIONS = 16
 # Report a new target whose checks still fail after this long. Before, it may just be starting.
-_WORTH_A_WORD = timedelta(seconds=5)
-# HAProxy has two messages for it.
+_WARN_AFTER = timedelta(seconds=5)
+# HAProxy has two messages for a refused connection.
 _REFUSALS = ("Connection refused", "Layer4 connection problem")
-_NOBODY_LISTENS = (
+_REFUSED_HINT = (
     "see that the app listens on the target group's port, and on 0.0.0.0: what listens on 127.0.0.1 inside a container "
     "cannot be reached"
 )
@@ -61,19 +61,19 @@ class RolloutExecutor:
         self._pause = wait or self._cancelled.wait
         self._pending: dict[Future[None], str] = {}
         self._seen: dict[str, Replica] = {}
-        self._cut: set[str] = set()
+        self._aborted: set[str] = set()
         self._late: set[str] = set()
 
     def run(self) -> None:
         """Return when everything is as desired. Raises `ReleaseFailed`, `Cancelled` or a `SystemFault`."""
-        with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="deploy") as pool:
+        with ThreadPoolExecutor(_MAX_PARALLEL_ACTIONS, thread_name_prefix="deploy") as pool:
             while True:
                 self._reap()
                 if self._cancelled.is_set():
                     raise Cancelled("cancelled while deploying")
                 self._replicas.reconcile()
                 seen = self._replicas.observe(frozenset(self._pending.values()))
-                self._tell_changes(seen.replicas)
+                self._emit_changes(seen.replicas)
                 decision = self._strategy.decide(seen, self._desired)
                 if decision.failure:
                     self._fail(decision.failure)
@@ -87,9 +87,9 @@ class RolloutExecutor:
 
     def _wait(self) -> None:
         if self._pending:
-            wait(self._pending, timeout=_LOOK, return_when=FIRST_COMPLETED)
+            wait(self._pending, timeout=_POLL_SECONDS, return_when=FIRST_COMPLETED)
         else:
-            self._pause(_LOOK)
+            self._pause(_POLL_SECONDS)
 
     def _reap(self) -> None:
         """Reap the actions that have returned. The error of one ends the rollout after the others have returned."""
@@ -103,11 +103,11 @@ class RolloutExecutor:
         steps: dict[ActionType, Callable[[str], None]] = {
             ActionType.REGISTER: self._register,
             ActionType.DEREGISTER: self._deregister,
-            ActionType.ABORT: self._cut_off,
+            ActionType.ABORT: self._abort,
         }
         slow: dict[ActionType, Callable[[str], None]] = {
             ActionType.START: self._start,
-            ActionType.SET_RESTART_POLICY: self._settle,
+            ActionType.SET_RESTART_POLICY: self._set_restart_policy,
             ActionType.STOP: self._stop,
             ActionType.REMOVE: self._remove,
         }
@@ -129,7 +129,7 @@ class RolloutExecutor:
         self._replicas.register(name, self._spec.port)
         self._emit(EventKind.TARGET_REGISTERED, f"{name} registered, waiting for its health checks", name)
 
-    def _settle(self, name: str) -> None:
+    def _set_restart_policy(self, name: str) -> None:
         self._replicas.set_restart_policy(name, self._restart)
 
     def _deregister(self, name: str) -> None:
@@ -137,10 +137,10 @@ class RolloutExecutor:
         in_flight = self._seen[name].in_flight
         self._emit(EventKind.TARGET_DRAINING, f"{name} gets no more requests, {in_flight} in flight", name)
 
-    def _cut_off(self, name: str) -> None:
+    def _abort(self, name: str) -> None:
         self._replicas.abort_connections(name)
-        if name not in self._cut:
-            self._cut.add(name)
+        if name not in self._aborted:
+            self._aborted.add(name)
             delay = self._desired.deregistration_delay.total_seconds()
             in_flight = self._seen[name].in_flight
             self._emit(
@@ -158,7 +158,7 @@ class RolloutExecutor:
         self._replicas.remove(name)
         self._emit(EventKind.CONTAINER_REMOVED, f"{name} removed", name)
 
-    def _tell_changes(self, replicas: tuple[Replica, ...]) -> None:
+    def _emit_changes(self, replicas: tuple[Replica, ...]) -> None:
         """Report the changes of health since the last observation."""
         for replica in replicas:
             former = self._seen.get(replica.name)
@@ -168,9 +168,7 @@ class RolloutExecutor:
             if replica.target is TargetState.UNHEALTHY and was is TargetState.HEALTHY:
                 self._emit(EventKind.TARGET_UNHEALTHY, f"{replica.name} is unhealthy: {replica.reason}", replica.name)
             late = (
-                replica.target is TargetState.INITIAL
-                and replica.started_here
-                and replica.not_healthy_for > _WORTH_A_WORD
+                replica.target is TargetState.INITIAL and replica.started_here and replica.not_healthy_for > _WARN_AFTER
             )
             if late and replica.name not in self._late:
                 self._late.add(replica.name)
@@ -193,6 +191,6 @@ class RolloutExecutor:
         reason = self._replicas.exit_reason(failure.name) if exited else failure.reason
         raise ReleaseFailed(
             f"{failure.name} failed: {reason}",
-            hint=_NOBODY_LISTENS if any(sign in reason for sign in _REFUSALS) else None,
+            hint=_REFUSED_HINT if any(sign in reason for sign in _REFUSALS) else None,
             tail=self._replicas.log_tail(failure.name),
         )

@@ -12,7 +12,7 @@ from pipeline.base.errors import EngineFault
 from pipeline.config.release import ReleaseSpec
 from pipeline.engine.hosts import local_host, runtime_on
 from pipeline.engine.interfaces import Engine
-from pipeline.engine.runtime import RestartPolicy
+from pipeline.engine.runtime import ReplicaSpec, RestartPolicy
 from pipeline.event_kinds import EventKind
 from stages.deploy.decision import DesiredState, Replica, Strategy
 from stages.deploy.desired import desired
@@ -57,21 +57,13 @@ class ServiceRollout:
         self.runtime.prepare(self._pipeline)
         self.balancer.apply(self._pipeline, spec.balancer)
         wanted = replace(desired(spec, self.secrets), unhealthy_timeout=unhealthy_timeout)
-        if template:
-            wanted = replace(wanted, template=template)
+        wanted = replace(wanted, template=template or wanted.template)
         RolloutExecutor(
             self.replica_set(spec.deploy.target_group),
             wanted,
             self.strategy,
             self._context.events,
-            spec=replica_spec(
-                spec,
-                pipeline=self._pipeline,
-                release=release,
-                run=self._context.run,
-                template=wanted.template,
-                environment=self.secrets.resolve_all(spec.deploy.environment),
-            ),
+            spec=self._replica_spec(spec, release, wanted.template),
             restart=RestartPolicy(spec.deploy.restart),
             cancelled=cancelled,
         ).run()
@@ -96,6 +88,16 @@ class ServiceRollout:
             # A container of another program may be in it, or Docker believes so. The replicas are gone.
             self._context.events.emit(EventKind.DOWN_WARNING, f"the network stays: {fault.message}")
         return count
+
+    def _replica_spec(self, spec: ReleaseSpec, release: int, template: str) -> ReplicaSpec:
+        return replica_spec(
+            spec,
+            pipeline=self._pipeline,
+            release=release,
+            run=self._context.run,
+            template=template,
+            environment=self.secrets.resolve_all(spec.deploy.environment),
+        )
 
     def _group(self) -> str:
         """Return the target group that has the targets, which pipeline.yaml may name differently by now."""

@@ -16,8 +16,8 @@ from stages.deploy.decision import (
 )
 
 # More than any rollout takes. A plan that is longer would not end, and is cut here.
-_ROUNDS = 10_000
-_WORDS = {
+_MAX_ROUNDS = 10_000
+_STEP_TEXTS = {
     ActionType.START: "start {}",
     ActionType.DEREGISTER: "drain {}",
     ActionType.STOP: "stop {}",
@@ -39,15 +39,15 @@ def simulate(seen: Observation, desired: DesiredState, strategy: Strategy) -> Ro
     steps: list[str] = []
     lowest = sum(r.healthy for r in seen.replicas)
     most = sum(r.is_running for r in seen.replicas)
-    for _ in range(_ROUNDS):
+    for _ in range(_MAX_ROUNDS):
         decision = strategy.decide(Observation(tuple(world.values())), desired)
         if decision.converged:
             break
         for action in decision.actions:
             name = action.name or f"new-{sum(s.startswith('start') for s in steps) + 1}"
             _play(world, action, name, desired)
-            if action.verb in _WORDS:
-                steps.append(_WORDS[action.verb].format(name))
+            if action.verb in _STEP_TEXTS:
+                steps.append(_STEP_TEXTS[action.verb].format(name))
         for name, replica in world.items():
             if replica.is_draining:
                 # Time passes: what it has in flight is finished.
