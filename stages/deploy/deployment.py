@@ -7,7 +7,15 @@ from types import TracebackType
 from typing import NoReturn, Protocol, Self
 
 from pipeline.api import StageContext
-from pipeline.base.errors import Cancelled, PenstockError, RollbackFailed, RolledBack, StageFailed, SystemFault
+from pipeline.base.errors import (
+    Cancelled,
+    PenstockError,
+    RollbackFailed,
+    RolledBack,
+    StageFailed,
+    StoreFault,
+    SystemFault,
+)
 from pipeline.config.release import ReleaseSpec
 from pipeline.event_kinds import EventKind
 from pipeline.store import records
@@ -61,7 +69,7 @@ class Deployment:
         if error is None:
             self._finish(DeploymentState.FAILED, "no verdict")
             raise RuntimeError("a deployment ended without a verdict")
-        if isinstance(error, Exception):
+        if isinstance(error, Exception) and not isinstance(error, StoreFault):
             self._finish(DeploymentState.FAILED, error.message if isinstance(error, PenstockError) else repr(error))
 
     def succeed(self) -> None:

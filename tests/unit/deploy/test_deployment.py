@@ -26,6 +26,8 @@ from pipeline.base.errors import (
 from pipeline.base.home import Home
 from pipeline.config.load import load
 from pipeline.config.release import ReleaseSpec
+from pipeline.event_kinds import EventKind
+from pipeline.events import Event
 from pipeline.runner.context import PipelineContext
 from pipeline.store import records
 from pipeline.store.records import DeploymentState, ReleaseState
@@ -295,6 +297,22 @@ def test_an_outcome_that_cannot_be_stored_leaves_the_row_open(
     monkeypatch.setattr(context.store.deployments, "finish", full)
     with pytest.raises(StoreFault):
         deploy(context, "a")
+    assert last(context)[0] is DeploymentState.RUNNING
+
+
+def test_a_failure_that_cannot_be_stored_leaves_the_row_open(context: StageContext, service: Service) -> None:
+    """Nothing was rolled back yet, so recovery has to do it."""
+    deploy(context, "a")
+
+    def full(event: Event) -> None:
+        if event.kind == EventKind.DEPLOYMENT_FAILED:
+            raise StoreFault("the disk is full")
+
+    context.events.subscribe(full)
+    service.errors["to 2"] = StageFailed("no")
+    with pytest.raises(StoreFault):
+        deploy(context, "b")
+    assert service.taken[-1] == "to 2"
     assert last(context)[0] is DeploymentState.RUNNING
 
 

@@ -10,8 +10,17 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from pipeline.balancer.model import TargetState
-from stages.deploy.decision import ActionType, ContainerState, Decision, DesiredState, Replica, RolloutAction
-from stages.deploy.rolling import decide
+from stages.deploy.decision import (
+    ActionType,
+    ContainerState,
+    Decision,
+    DesiredState,
+    Observation,
+    Replica,
+    RolloutAction,
+    Strategy,
+)
+from stages.deploy.rolling import RollingStrategy, decide
 
 SECOND = timedelta(seconds=1)
 
@@ -147,7 +156,12 @@ class Sim:
 
 
 class Rollout(RuleBasedStateMachine):
-    """A world in which anything may happen between two decisions: slow starts, deaths, crashes of the runner."""
+    """A world in which anything may happen between two decisions: slow starts, deaths, crashes of the runner.
+
+    It holds a strategy to the contract of a rollout. A subclass tries another strategy.
+    """
+
+    strategy: Strategy = RollingStrategy()
 
     @initialize(
         replicas=st.integers(1, 4),
@@ -173,7 +187,7 @@ class Rollout(RuleBasedStateMachine):
 
     @rule()
     def decide(self) -> None:
-        decision = decide(self.replicas(), self.starting, self.want)
+        decision = self.strategy.decide(Observation(self.replicas(), self.starting), self.want)
         self.failed |= decision.failure is not None
         assert not (decision.failure and decision.actions)
         for action in decision.actions:
@@ -261,7 +275,7 @@ class Rollout(RuleBasedStateMachine):
     @invariant()
     def bad_release_is_never_called_converged(self) -> None:
         if hasattr(self, "world") and not self.release_is_good:
-            assert not decide(self.replicas(), self.starting, self.want).converged
+            assert not self.strategy.decide(Observation(self.replicas(), self.starting), self.want).converged
 
     def teardown(self) -> None:
         """From any situation, a world that behaves reaches what was wanted, or is told that it cannot."""
@@ -270,7 +284,7 @@ class Rollout(RuleBasedStateMachine):
         for name, sim in self.world.items():
             self.put(name, in_flight=0, not_healthy_for=timedelta(0), target=sim.replica.target and self.well(sim))
         for _ in range(200):
-            decision = decide(self.replicas(), self.starting, self.want)
+            decision = self.strategy.decide(Observation(self.replicas(), self.starting), self.want)
             if decision.converged or decision.failure:
                 break
             for action in decision.actions:
