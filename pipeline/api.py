@@ -1,5 +1,7 @@
-"""What a stage sees of the runner. Besides this, stages import `pipeline.engine`, `pipeline.balancer`, and the small
-modules below them; never the command line, the runs, or one another.
+"""The interface between the runner and the stages.
+
+Besides this, stages import `pipeline.engine`, `pipeline.balancer`, and the modules below them; never the command line,
+the runner, or one another.
 
 A stage is a class found through the entry-point group `pipeline.stages`, as `source.NAME`, `build.NAME` or
 `deploy.NAME`. The runner makes one object of each for a run: `Source.find` gives a `Checkout`, `Builder.build` makes an

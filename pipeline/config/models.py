@@ -1,4 +1,4 @@
-"""What may stand in a pipeline.yaml. The reference page, the JSON Schema and the hints come from here."""
+"""The keys of a pipeline.yaml. The reference page, the JSON Schema and the hints are generated from here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the tests left behind, kept on this side. It comes out of the user's container: nothing in it is trusted."""
+"""The files that tests leave behind, copied to this machine. They come from a user's container and are not trusted."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _BUFFER = 64 * 1024
 
 @dataclass
 class CopyResult:
-    """How much of one path was kept; `size` in bytes.
+    """The part of one path that was kept; `size` in bytes.
 
     `left_out` counts what is no regular file, and what has a name that cannot be written here or leads elsewhere.
     `cut` says that the rest would have been too much.
@@ -102,7 +102,7 @@ def _write(path: Path, content: IO[bytes]) -> bool:
 
 
 class _Stream(io.RawIOBase):
-    """What comes in chunks, as a file."""
+    """A file whose content comes in chunks."""
 
     def __init__(self, chunks: Iterator[bytes]) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""How often a step is tried, and whether another try may help."""
+"""The tries of a step, and the decision whether another one may help."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Attempts:
         self.number = 1
 
     def run(self, work: Callable[[], T]) -> T:
-        """What `work` returns, or raises the last time. What it raises tells whose fault that was."""
+        """Return what `work` returns, or raise its last error. The kind of error decides about a retry."""
         while True:
             try:
                 return work()
@@ -47,7 +47,7 @@ class Attempts:
                 self._again(cause, error)
 
     def summary(self) -> str:
-        """Which try it was, where that is not the first."""
+        """Return the number of the try in words, or nothing for the first."""
         return f" on the {ordinal(self.number)} try" if self.number > 1 else ""
 
     def _again(self, cause: Cause, error: PenstockError) -> None:

@@ -1,4 +1,4 @@
-"""What a Dockerfile is built from, read without building it."""
+"""The base images of a Dockerfile, read without building it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What can go wrong with the tests, told apart by what helps against it."""
+"""The failures of tests, by the remedy that each needs."""
 
 from __future__ import annotations
 
@@ -12,4 +12,4 @@ class TestsFailed(StageFailed):
 
 
 class ServiceFailed(StageFailed):
-    """What the tests need beside them did not come up, or ended while they ran."""
+    """A service of the tests did not come up, or ended while they ran."""

@@ -17,7 +17,7 @@ class NotJUnit(ValueError):
 
 @dataclass(frozen=True)
 class TestReport:
-    """How many tests ran, and which failed."""
+    """The number of tests that ran, and the names of those that failed."""
 
     tests: int
     skipped: int

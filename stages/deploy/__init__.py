@@ -1,4 +1,4 @@
-"""The Deploy stage: a release takes the place of the former one, or leaves it as it was."""
+"""The Deploy stage: a release replaces the active one, or leaves it as it was."""
 
 from __future__ import annotations
 

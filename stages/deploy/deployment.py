@@ -23,7 +23,7 @@ from pipeline.store.records import DeploymentState, Release
 
 
 class Service(Protocol):
-    """What a deployment needs to put the previous release back. `ServiceRollout` describes both methods."""
+    """The steps that put the previous release back. `ServiceRollout` describes both methods."""
 
     def roll_out(self, spec: ReleaseSpec, release: int, cancelled: threading.Event | None = None) -> None:
         """Make `spec` the only release in service."""

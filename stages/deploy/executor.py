@@ -161,9 +161,9 @@ class RolloutExecutor:
     def _emit_changes(self, replicas: tuple[Replica, ...]) -> None:
         """Report the changes of health since the last observation."""
         for replica in replicas:
-            former = self._seen.get(replica.name)
-            was = former.target if former else None
-            if replica.target is TargetState.HEALTHY and was is not TargetState.HEALTHY and former:
+            before = self._seen.get(replica.name)
+            was = before.target if before else None
+            if replica.target is TargetState.HEALTHY and was is not TargetState.HEALTHY and before:
                 self._emit(EventKind.TARGET_HEALTHY, f"{replica.name} is healthy and gets requests", replica.name)
             if replica.target is TargetState.UNHEALTHY and was is TargetState.HEALTHY:
                 self._emit(EventKind.TARGET_UNHEALTHY, f"{replica.name} is unhealthy: {replica.reason}", replica.name)

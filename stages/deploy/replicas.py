@@ -22,7 +22,7 @@ _FUNCTION_RUNTIME = "/penstock/runtime.py"
 
 
 class Targets(Protocol):
-    """What a replica set needs of the balancer. `Balancer` describes each method."""
+    """The part of the balancer that a replica set uses. `Balancer` describes each method."""
 
     def target_health(self, owner: str, group: str) -> tuple[TargetHealth, ...]:
         """Return the health of each target of a group."""

@@ -44,7 +44,7 @@ def decide(replicas: tuple[Replica, ...], starting: int, desired: DesiredState) 
 
 
 def _is_kept(replica: Replica, desired: DesiredState) -> bool:
-    """Whether it counts towards what is wanted. One that was found broken is replaced, not waited for."""
+    """Return whether it counts towards the desired replicas. One that was found broken is replaced."""
     if replica.template != desired.template or replica.is_draining:
         return False
     if replica.started_here:
@@ -68,7 +68,7 @@ def _failure(replica: Replica, desired: DesiredState) -> ReplicaFailure | None:
 
 
 def _own_step(replica: Replica, kept: bool, desired: DesiredState) -> RolloutAction | None:
-    """What a replica needs for itself, without regard to the others."""
+    """Return the action that a replica needs, whatever the state of the others."""
     if replica.is_draining:
         return _leave(replica, desired)
     if kept:

@@ -34,10 +34,10 @@ class DockerDeploy:
         configuration = context.configuration.pipeline
         with _service(context) as service:
             active = context.store.releases.active(configuration.name)
-            former = ReleaseSpec.parse(active.spec) if active else None
-            if former and former.deploy.target_group != configuration.deploy.target_group:
+            current = ReleaseSpec.parse(active.spec) if active else None
+            if current and current.deploy.target_group != configuration.deploy.target_group:
                 raise ConfigError(
-                    f"deploy.target_group was {former.deploy.target_group} and is {configuration.deploy.target_group} "
+                    f"deploy.target_group was {current.deploy.target_group} and is {configuration.deploy.target_group} "
                     "now: targets cannot change their group while they serve",
                     hint="keep the name, or run `pipeline down` first",
                 )

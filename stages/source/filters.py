@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 
 def matches_any(changed: Iterable[str], globs: Sequence[str]) -> bool:
-    """Whether any changed path is meant by any glob. A folder's name means everything in it."""
+    """Return whether any glob matches any changed path. A folder's name matches everything in it."""
     patterns = [_pattern(glob) for glob in globs]
     return any(pattern.fullmatch(path) for path in changed for pattern in patterns)
 

@@ -65,14 +65,14 @@ def _text(output: bytes) -> str:
 
 
 def is_url(repository: str) -> bool:
-    """Whether git would reach it over a network: `scheme://…`, or `host:path` as ssh has it."""
+    """Return whether git would reach it over a network: `scheme://…`, or `host:path` as ssh has it."""
     return "://" in repository or (
         re.match(r"(?:[^/\s]+@)?[^/:\s]+:(?!/?/)", repository) is not None and not Path(repository).exists()
     )
 
 
 def fetch(mirror: Git, location: str, *refs: str) -> None:
-    """Bring refs into a mirror, which is made where it is missing. Raises `GitFailed`."""
+    """Fetch refs into a mirror, and create it if it is missing. Raises `GitFailed`."""
     path = mirror.directory
     new = not (path / "HEAD").exists()
     if new:
@@ -105,14 +105,14 @@ def _prepare(path: Path) -> None:
     # commit itself says.
     (path / "info").mkdir(exist_ok=True)
     (path / "info" / "attributes").write_text(f"* {_NO_ATTRIBUTES}\n")
-    # A killed git leaves its locks. Ours is held, so whoever held these is gone.
+    # A killed git leaves its locks. The mirror's own lock is held here, so no process holds these.
     for place in (path.glob("*.lock"), *((path / folder).rglob("*.lock") for folder in ("refs", "objects/info"))):
         for stale in place:
             stale.unlink(missing_ok=True)
 
 
 def explain(error: GitFailed, location: str) -> StageFailed | ConfigError:
-    """Git's refusal to fetch, as something to act on."""
+    """Return the error of a failed fetch, with a hint."""
     text = str(error)
     last = next((line for line in reversed(text.splitlines()) if line.strip()), "git said nothing")
     if "dubious ownership" in text:

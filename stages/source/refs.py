@@ -1,4 +1,4 @@
-"""Where refs point, and which commits lie on the way from one place to another."""
+"""The commits of refs, and the commits between two of them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pipeline.api import Revision
 from pipeline.config.triggers import is_glob
 from stages.source.git import Git
 
-# Whoever pushes more at once does not mean each of them.
+# A push of more commits is the import of a history, not a series of changes to run.
 _MOST = 1000
 _FIELDS = 5
 _LIST_TIMEOUT = timedelta(minutes=1)
@@ -18,7 +18,7 @@ _FORMAT = "%H%x00%an%x00%s%x00%ct%x00%B"
 
 
 def heads(git: Git, patterns: Sequence[str]) -> dict[str, str]:
-    """The commits of refs in a repository on this machine, tags peeled. Raises `GitFailed`."""
+    """Return the commits of refs in a repository on this machine, tags peeled. Raises `GitFailed`."""
     globs = [pattern for pattern in patterns if is_glob(pattern)]
     found = {name: sha for name in patterns if name not in globs and (sha := _commit_of(git, name))}
     if not globs:
@@ -35,7 +35,7 @@ def heads(git: Git, patterns: Sequence[str]) -> dict[str, str]:
 
 
 def _commit_of(git: Git, name: str) -> str | None:
-    """The commit of one ref. Git lists by reading all refs of a folder, which may be tens of thousands of files."""
+    """Return the commit of one ref. To list them, git reads all files of a folder, which may be tens of thousands."""
     # `rev-parse` alone would also take the branch `refs/heads/NAME` for `NAME`.
     sha = git.maybe("show-ref", "--verify", "--hash", name)
     return _peeled(git, sha.strip()) if sha else None
@@ -47,7 +47,7 @@ def _peeled(git: Git, sha: str) -> str | None:
 
 
 def remote_heads(git: Git, location: str, patterns: Sequence[str]) -> dict[str, str]:
-    """The commits of refs behind a URL, tags peeled. Raises `GitFailed`."""
+    """Return the commits of refs behind a URL, tags peeled. Raises `GitFailed`."""
     found = {}
     # A tag with a message is followed by the line of what it names, whose name ends so.
     peeled = [f"{pattern}^{{}}" for pattern in patterns]
@@ -61,7 +61,7 @@ def remote_heads(git: Git, location: str, patterns: Sequence[str]) -> dict[str, 
 
 
 def commits(git: Git, old: str | None, new: str, source: str) -> list[Revision]:
-    """The commits after `old` up to `new`, along the first parents, oldest first."""
+    """Return the commits after `old` up to `new`, along the first parents, oldest first."""
     options = ("-z", "--no-show-signature", "--first-parent", "--reverse", f"--format=tformat:{_FORMAT}")
     text = git.maybe("log", *options, f"--max-count={_MOST}", f"{old}..{new}", "--") if old else None
     # A branch that was moved back has nothing new on it, but it is somewhere else.
@@ -74,7 +74,7 @@ def commits(git: Git, old: str | None, new: str, source: str) -> list[Revision]:
 
 
 def _moment(seconds: str) -> datetime:
-    """When it was committed. A commit may say anything: what no calendar has is the end of ours."""
+    """Return the time of a commit. A commit may state any number: the last day of the calendar stands for all later."""
     try:
         return datetime.fromtimestamp(int(seconds), UTC)
     except (ValueError, OverflowError, OSError):
@@ -82,5 +82,5 @@ def _moment(seconds: str) -> datetime:
 
 
 def _matches_ref(patterns: Sequence[str], name: str) -> bool:
-    """Whether a pattern means exactly this ref: git also takes the folders below it, or the ends of names."""
+    """Return whether a pattern means exactly this ref. Git also matches the folders below it, or the ends of names."""
     return any(name.count("/") == p.count("/") and fnmatchcase(name, p) for p in patterns)

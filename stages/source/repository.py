@@ -1,4 +1,4 @@
-"""A repository as the pipeline names it, and our private mirror of it. The user's own files are never written."""
+"""The repository that a pipeline names, and a private mirror of it. The user's own files are never written."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _DAMAGE = ("not a git repository", "bad object", "corrupt", "is empty", "missing
 
 
 class Repository:
-    """Where commits come from, mirrored under `mirrors`. Raises `ConfigError` for what the user can mend."""
+    """A repository, mirrored under `mirrors`. Raises `ConfigError` for errors that the user can fix."""
 
     def __init__(
         self,
@@ -48,7 +48,7 @@ class Repository:
         self._git = Git(_made(mirrors / f"{tail}-{digest}.git"), cancelled)
 
     def resolve(self, wanted: str) -> Revision:
-        """The commit that a branch, else a tag, else a commit id names; `HEAD` is what is checked out."""
+        """Return the commit that a branch, else a tag, else a commit id names. `HEAD` is the commit checked out."""
         if wanted.startswith("-"):
             raise ConfigError(f"{wanted} is no branch, tag or commit")
         name = self._head() if wanted == "HEAD" else wanted
@@ -58,7 +58,7 @@ class Repository:
         return self._revision(sha, wanted)
 
     def commit(self, sha: str, ref: str) -> Revision:
-        """The commit of that id, which `ref` led to. Nothing is fetched when it is here already."""
+        """Return the commit of that id, which `ref` led to. Fetches nothing if the mirror has it."""
         with short_lock(self._lock):
             if not self._has(sha):
                 with suppress(GitFailed):
@@ -74,7 +74,7 @@ class Repository:
         return self._revision(sha, ref)
 
     def heads(self, patterns: Sequence[str]) -> dict[str, str]:
-        """The commit of every ref that a pattern such as `refs/heads/*` means; of `HEAD`, what is checked out."""
+        """Return the commit of every ref that a pattern such as `refs/heads/*` means; of `HEAD` what is checked out."""
         if patterns == ["HEAD"]:
             return {"HEAD": self._head()}
         try:
@@ -83,7 +83,7 @@ class Repository:
             raise explain(error, self.location) from error
 
     def commits(self, old: str | None, new: str) -> list[Revision]:
-        """From one commit to another along the first parents, oldest first; only the last where the way is unknown."""
+        """Return the commits along the first parents, oldest first; only the last if the way is unknown."""
         if self._at is None:
             with short_lock(self._lock):
                 if not self._has(new):
@@ -91,7 +91,7 @@ class Repository:
         return commits(self._at or self._git, old, new, redact(self.location))
 
     def place_of(self, file: Path) -> str | None:
-        """Where a file of the checkout is in the repository, whether it is committed or not; None elsewhere."""
+        """Return the path of a file within the repository, committed or not; None if it is outside."""
         top = self._checkout.maybe("rev-parse", "--show-toplevel") if self._checkout else None
         root = Path(top.rstrip("\n")).resolve() if top else None
         return str(file.relative_to(root)) if root and file.is_relative_to(root) else None
@@ -107,16 +107,14 @@ class Repository:
             )
         return checkout
 
-    def changed(self, former: str, revision: Revision) -> list[str] | None:
-        """The paths that differ between two commits; None when the former is not known any more."""
-        if self._git.maybe("cat-file", "-e", f"{former}^{{commit}}") is None:
+    def changed(self, old: str, revision: Revision) -> list[str] | None:
+        """Return the paths that differ between two commits; None if the first is no longer known."""
+        if self._git.maybe("cat-file", "-e", f"{old}^{{commit}}") is None:
             return None
-        return [
-            p for p in self._git("diff", "--name-only", "--no-renames", "-z", former, revision.sha).split("\0") if p
-        ]
+        return [p for p in self._git("diff", "--name-only", "--no-renames", "-z", old, revision.sha).split("\0") if p]
 
     def uncommitted(self, revision: Revision, apart_from: Path) -> int:
-        """How many files of the user's checkout, but for one, differ from the commit, if that is checked out."""
+        """Return how many files of the user's checkout, but for one, differ from the commit, if that is checked out."""
         if self._checkout is None or (self._checkout.maybe("rev-parse", "HEAD") or "").strip() != revision.sha:
             return 0
         top = Path((self._checkout.maybe("rev-parse", "--show-toplevel") or "").rstrip("\n"))

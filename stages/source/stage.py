@@ -1,4 +1,4 @@
-"""From a branch, a tag or a commit id to a revision, and whether it has to be run at all."""
+"""Finds the commit of a run, and decides whether it needs one."""
 
 from __future__ import annotations
 
@@ -45,25 +45,25 @@ class GitSource:
         return Plan(steps, checkout)
 
     def patterns(self, context: StageContext) -> list[str]:
-        """What the triggers mean, as git names it."""
+        """Return the refs that the triggers mean, as git names them."""
         return _patterns(context.configuration.pipeline)
 
     def heads(self, context: StageContext, patterns: Sequence[str]) -> dict[str, str]:
-        """The commit of every ref that one of them means."""
+        """Return the commit of every ref that a pattern means."""
         found = _repository(context).heads(patterns)
         branch = context.configuration.pipeline.source.branch
         if f"refs/heads/{branch}" in found and not context.configuration.pipeline.triggers.tags:
-            # Where a branch and a tag have the one name, the branch is meant.
+            # If a branch and a tag have the same name, the branch is meant.
             found.pop(f"refs/tags/{branch}", None)
-        # Which nobody can type, and no database keeps.
+        # Other names cannot be typed or stored.
         return {ref: sha for ref, sha in found.items() if ref.isprintable()}
 
     def commits(self, context: StageContext, old: str | None, new: str) -> list[Revision]:
-        """What a ref got by moving."""
+        """Return the commits that a ref gained by moving."""
         return _repository(context).commits(old, new)
 
     def git_directory(self, context: StageContext) -> Path | None:
-        """Where the repository is on this machine."""
+        """Return the path of the repository if it is on this machine."""
         location = _repository(context).location
         return None if is_url(location) else Path(location)
 
@@ -122,7 +122,7 @@ def _report_uncommitted(context: StageContext, repository: Repository, revision:
 
 
 def _patterns(pipeline: Pipeline) -> list[str]:
-    """What `triggers` means, as git names it. What `source.branch` names may also be a tag, or what is checked out."""
+    """Return the refs that `triggers` means, as git names them. `source.branch` may also name a tag, or `HEAD`."""
     branches, tags, branch = pipeline.triggers.branches, pipeline.triggers.tags, pipeline.source.branch
     if not branches and not tags and branch == "HEAD":
         return ["HEAD"]
