@@ -1,0 +1,93 @@
+"""The lock of a pipeline's targets: one holder at a time, and deployments before repairs."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+from pipeline.runner.deploy_lock import DeployLock
+from tests.support.waiting import until
+
+
+class SlowLock:
+    """A lock whose waiters pass `gate` first. `arrived` counts them."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.gate = threading.Event()
+        self.gate.set()
+        self.arrived = 0
+
+    def __enter__(self) -> None:
+        self.arrived += 1
+        assert self.gate.wait(10)
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+    def acquire(self, blocking: bool = True) -> bool:
+        return self._lock.acquire(blocking)
+
+    def release(self) -> None:
+        self._lock.release()
+
+
+@contextmanager
+def waiting_deployment(lock: DeployLock, slow: SlowLock) -> Iterator[None]:
+    """Have a deployment that has asked for the lock and does not have it yet. It gets it after the block."""
+
+    def deploy() -> None:
+        with lock.for_deployment():
+            pass
+
+    slow.gate.clear()
+    before, thread = slow.arrived, threading.Thread(target=deploy)
+    thread.start()
+    until(lambda: slow.arrived > before, "the deployment asks for the lock")
+    try:
+        yield
+    finally:
+        slow.gate.set()
+        thread.join()
+
+
+def test_a_repair_does_not_begin_while_a_deployment_waits() -> None:
+    """Though nothing holds the lock yet."""
+    slow = SlowLock()
+    lock = DeployLock(slow)
+    with waiting_deployment(lock, slow), lock.try_for_repair() as given_up:
+        assert given_up is None
+
+
+def test_the_end_of_a_deployment_does_not_let_a_repair_before_the_next_one() -> None:
+    """A second deployment waits already."""
+    slow = SlowLock()
+    lock = DeployLock(slow)
+    with ExitStack() as stack:
+        with lock.for_deployment():
+            stack.enter_context(waiting_deployment(lock, slow))
+        with lock.try_for_repair() as given_up:
+            assert given_up is None
+
+
+def test_a_repair_is_asked_to_stop_for_a_deployment() -> None:
+    """By the event that it got with the lock, which is not set before."""
+    slow = SlowLock()
+    lock = DeployLock(slow)
+    with ExitStack() as after_repair, lock.try_for_repair() as given_up:
+        assert given_up is not None
+        assert not given_up.is_set()
+        after_repair.enter_context(waiting_deployment(lock, slow))
+        assert given_up.is_set()
+    with lock.try_for_repair() as given_up:
+        assert given_up is not None
+        assert not given_up.is_set()
+
+
+def test_a_repair_never_waits() -> None:
+    """It gets nothing while a deployment holds the lock."""
+    lock = DeployLock()
+    with lock.for_deployment(), lock.try_for_repair() as given_up:
+        assert given_up is None
