@@ -31,6 +31,8 @@ def pass_gates(context: StageContext, run: Run, stage: str) -> None:
         _await_approval(context, run, approval)
     told = ""
     while True:
+        # First: a stage may have returned without a look at the event, and the next one must not begin.
+        context.check_cancelled()
         admission = context.store.queue.enter(run.pipeline, run.number, stage)
         if admission.superseded_by:
             raise Superseded(f"superseded by run {admission.superseded_by}")
@@ -40,7 +42,6 @@ def pass_gates(context: StageContext, run: Run, stage: str) -> None:
             context.events.emit(EventKind.RUN_WAITING, f"run {run.number} waits for {admission.waits_for}", stage=stage)
             told = admission.waits_for
         context.clock.wait(context.cancelled, _LOOK)
-        context.check_cancelled()
 
 
 def answer(store: Store, pipeline: str, number: int, given: records.ApprovalDecision) -> Run:

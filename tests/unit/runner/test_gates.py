@@ -136,6 +136,17 @@ def test_cancelling_ends_every_wait(gates: Gates, stage: str) -> None:
         pass_gates(context, run, stage)
 
 
+def test_a_cancelled_run_enters_no_stage(gates: Gates) -> None:
+    """Though nothing keeps it out: the stage before it has returned without a look at the cancellation."""
+    run = gates.queue_run()
+    gates.approve(run)
+    context = gates.context(run)
+    context.cancelled.set()
+    with pytest.raises(Cancelled):
+        pass_gates(context, run, "deploy")
+    assert gates.pipeline_context.store.runs.stages("shop", 1) == []
+
+
 def test_a_closed_transition_keeps_runs_out_until_it_is_opened(gates: Gates) -> None:
     """Waiting is said once, and has no end of its own."""
     run, start = gates.queue_run(), gates.clock.now()
