@@ -488,3 +488,24 @@ def test_the_executor_carries_out_what_the_strategy_decides(web: Rollouts) -> No
     with pytest.raises(ReleaseFailed, match="refused by the strategy"):
         web.to(2, strategy=RefusingStrategy())
     assert (web.names(1), web.names(2)) == (before, [])
+
+
+def test_a_replica_whose_start_has_not_returned_is_counted_once(web: Rollouts) -> None:
+    """As starting, though the runtime lists it already."""
+    replicas = web.replica_set()
+    name = replicas.reserve(2)
+    hang = web.runtime.faults.hang("start", late=True)
+    thread = threading.Thread(target=replicas.start, args=(name, web.spec(2, "t2")))
+    thread.start()
+    hang.wait_until_called()
+    try:
+        assert name in web.names(2)
+        seen = replicas.observe()
+        assert seen.starting == 1
+        assert name not in {replica.name for replica in seen.replicas}
+    finally:
+        hang.release()
+        thread.join()
+    seen = replicas.observe()
+    assert seen.starting == 0
+    assert name in {replica.name for replica in seen.replicas}

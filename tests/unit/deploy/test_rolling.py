@@ -72,6 +72,16 @@ def test_stops_only_what_has_drained() -> None:
     assert verbs(decide((gone, *rest), 0, desired())) == ["remove old0", "start"]
 
 
+def test_a_draining_replica_of_the_wanted_template_is_replaced() -> None:
+    """It does not count towards the wanted ones, and its exit is no failure of the release."""
+    kept = tuple(healthy(f"new{n}", "new", started_here=True) for n in range(2))
+    leaving = healthy("new2", "new", started_here=True, target=TargetState.DRAINING, in_flight=2)
+    assert verbs(decide((*kept, leaving), 0, desired())) == ["start"]
+    decision = decide((*kept, replace(leaving, container=ContainerState.EXITED)), 0, desired())
+    assert decision.failure is None
+    assert verbs(decision) == ["remove new2", "start"]
+
+
 def test_exit_fails_at_once() -> None:
     """A replica of ours that exits fails the release, without waiting for any timeout."""
     dead = Replica("new0", "new", ContainerState.EXITED, TargetState.INITIAL, started_here=True)
