@@ -159,12 +159,11 @@ class QueueWorker:
     def _stop_superseded(self) -> None:
         with self._lock:
             active = list(self._active.values())
-        queue = self._pipeline_context().store.queue
+        runs = self._pipeline_context().store.runs
         for active_run in active:
-            if (
-                not active_run.cancelled.is_set()
-                and queue.run(active_run.run.pipeline, active_run.run.number).superseded_by
-            ):
+            # None: the run has ended meanwhile, and its row is pruned.
+            run = runs.get(active_run.run.pipeline, active_run.run.number)
+            if run is not None and run.superseded_by:
                 active_run.cancelled.set()
 
     def _deploys(self, run: Run) -> bool:

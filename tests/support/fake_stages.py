@@ -1,0 +1,280 @@
+"""Stages that a test holds, releases and lets fail. The only file of the tests that knows the interface of a stage."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from pipeline.api import Image, Outcome, Revision, StageContext
+from pipeline.base.errors import Cancelled, PenstockError, RolledBack, StageFailed
+from pipeline.runner import stages
+from pipeline.store.records import Deployment, DeploymentState, Release
+from pipeline.store.store import Store
+
+# Seconds that a held stage waits for its test. Longer means that the test forgot it.
+_DEADLINE = 30.0
+_REF = "refs/heads/main"
+# What a repair is held by, in place of a stage's name.
+REPAIR = "repair"
+
+
+@dataclass
+class Hold:
+    """A stage of a run that does not return before `release`. A `deaf` one does not heed a cancellation either."""
+
+    deaf: bool = False
+    entered: threading.Event = field(default_factory=threading.Event)
+    released: threading.Event = field(default_factory=threading.Event)
+
+    def wait_until_entered(self) -> None:
+        """Return when the stage is held. Raises `AssertionError` if it does not begin."""
+        assert self.entered.wait(_DEADLINE), "the stage does not begin"
+
+    def release(self) -> None:
+        """Let the stage continue."""
+        self.released.set()
+
+    def keep(self, cancelled: threading.Event, check_alive: Callable[[], object]) -> None:
+        """Hold the calling thread. Raises `Cancelled`, or what `check_alive` raises."""
+        self.entered.set()
+        deadline = time.monotonic() + _DEADLINE
+        while not self.released.wait(0.002):
+            check_alive()
+            if cancelled.is_set() and not self.deaf:
+                raise Cancelled("cancelled")
+            assert time.monotonic() < deadline, "a stage was never released"
+
+
+class FakeStages:
+    """Source, Build and Deploy of every process of a test, and what they did.
+
+    `commits` are those of the branch, oldest first. `passed` lists the stages that began with their runs, `deployed`
+    the runs whose new release was put into service. `overlaps` lists what moved targets at the same time.
+    """
+
+    def __init__(self, check_alive: Callable[[Store], None]) -> None:
+        self._check_alive = check_alive
+        self._lock = threading.Lock()
+        self._holds: dict[tuple[str, int], Hold] = {}
+        self._errors: dict[tuple[str, int], list[BaseException]] = {}
+        self._moving: list[str] = []
+        self.commits: list[str] = []
+        self.passed: list[tuple[str, int]] = []
+        self.deployed: list[int] = []
+        self.recovered: list[int] = []
+        self.overlaps: list[tuple[str, ...]] = []
+        self.findings: list[str] = []
+        self.repaired = 0
+
+    def install(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Put these stages in the place of those that are installed."""
+        kinds = {"source": FakeSource, "build": FakeBuild, "deploy": FakeDeploy}
+
+        def find(*, group: str, name: str) -> Sequence[SimpleNamespace]:
+            assert group == stages.GROUP
+            return [SimpleNamespace(load=lambda: lambda: kinds[name](self))]
+
+        monkeypatch.setattr(stages, "entry_points", find)
+
+    def hold(self, stage: str, run: int = 0, *, deaf: bool = False) -> Hold:
+        """Hold a stage of a run, or a `REPAIR`."""
+        hold = self._holds[stage, run] = Hold(deaf)
+        return hold
+
+    def fail(self, stage: str, run: int, *errors: BaseException) -> None:
+        """Let a stage of a run raise these errors, one each time it is run."""
+        self._errors[stage, run] = list(errors)
+
+    def begin(self, stage: str, context: StageContext) -> None:
+        """Note that a stage began. Hold it, and raise what the test asked for."""
+        self._check_alive(context.store)
+        with self._lock:
+            self.passed.append((stage, context.run))
+            hold, errors = self._holds.get((stage, context.run)), self._errors.get((stage, context.run))
+        if hold:
+            hold.keep(context.cancelled, lambda: self._check_alive(context.store))
+        if errors:
+            raise errors.pop(0)
+
+    def repair(self, store: Store, cancelled: threading.Event) -> None:
+        """Remove what was found. Raises `Cancelled`."""
+        with self.moving(REPAIR):
+            if hold := self._holds.get((REPAIR, 0)):
+                hold.keep(cancelled, lambda: self._check_alive(store))
+            if cancelled.is_set():
+                raise Cancelled("gives way")
+            self.findings, self.repaired = [], self.repaired + 1
+
+    @contextmanager
+    def moving(self, what: str) -> Iterator[None]:
+        """Note that `what` moves targets, and every other that does so at the same time."""
+        with self._lock:
+            self._moving.append(what)
+            if len(self._moving) > 1:
+                self.overlaps.append(tuple(self._moving))
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._moving.remove(what)
+
+
+@dataclass
+class FakeStage:
+    """A stage that does what `FakeStages` says."""
+
+    fakes: FakeStages
+
+    def plan(self, context: StageContext) -> list[str]:
+        """Return no steps."""
+        return []
+
+
+class FakeSource(FakeStage):
+    """A Source whose branch holds the commits that the test gives."""
+
+    name = "source"
+
+    def run(self, context: StageContext) -> Outcome:
+        """Find the commit of the run."""
+        self.fakes.begin(self.name, context)
+        context.work.revision = _revision(context.sha or context.requested or "head")
+        return Outcome(f"found {context.work.revision.sha}")
+
+    def patterns(self, context: StageContext) -> list[str]:
+        """Return the branch."""
+        return [_REF]
+
+    def heads(self, context: StageContext, patterns: Sequence[str]) -> dict[str, str]:
+        """Return the latest commit."""
+        return {_REF: self.fakes.commits[-1]} if self.fakes.commits else {}
+
+    def commits(self, context: StageContext, old: str | None, new: str) -> list[Revision]:
+        """Return the commits after `old`, up to `new`."""
+        known = self.fakes.commits
+        first = known.index(old) + 1 if old else known.index(new)
+        return [_revision(sha) for sha in known[first : known.index(new) + 1]]
+
+    def pipeline_file(self, context: StageContext) -> None:
+        """Return nothing: the served file counts."""
+
+    def git_directory(self, context: StageContext) -> Path | None:
+        """Return None: the repository is elsewhere."""
+        return None
+
+    def watch(self, context: StageContext, moved: Callable[[], None]) -> AbstractContextManager[None]:
+        """Watch nothing."""
+        return nullcontext()
+
+
+class FakeBuild(FakeStage):
+    """A Build whose image is named after the commit."""
+
+    name = "build"
+
+    def run(self, context: StageContext) -> Outcome:
+        """Build an image."""
+        self.fakes.begin(self.name, context)
+        assert context.work.revision is not None
+        context.work.image = Image(f"sha256:{context.work.revision.sha}", "shop:latest")
+        return Outcome("built")
+
+
+class FakeDeploy(FakeStage):
+    """A Deploy with the rows of a real one: a release, and a deployment that a dead process leaves open."""
+
+    name = "deploy"
+
+    def preflight(self, context: StageContext) -> None:
+        """Accept every configuration."""
+
+    def is_current(self, context: StageContext) -> bool:
+        """Return True."""
+        return True
+
+    def run(self, context: StageContext) -> Outcome:
+        """Put the image into service."""
+        assert context.work.revision is not None
+        assert context.work.image is not None
+        image = context.work.image
+        with self.fakes.moving(f"run {context.run}"):
+            release = context.store.releases.create(
+                context.configuration.pipeline.name,
+                context.run,
+                sha=context.work.revision.sha,
+                subject="",
+                image_id=image.id,
+                image_tag=image.tag,
+                spec="{}",
+            )
+            self._move(context, release.number)
+            self.fakes.deployed.append(context.run)
+        return Outcome("deployed")
+
+    def rollback(self, context: StageContext, release: Release) -> Outcome:
+        """Put a release back."""
+        with self.fakes.moving(f"rollback {context.run}"):
+            self._move(context, release.number)
+        return Outcome("rolled back")
+
+    def down(self, context: StageContext) -> Outcome:
+        """Take the release out of service."""
+        with self.fakes.moving(f"down {context.run}"):
+            self._move(context, None)
+        return Outcome("down")
+
+    def recover(self, context: StageContext, deployment: Deployment) -> str:
+        """Close the deployment that a dead process left open."""
+        with self.fakes.moving(f"recovery of run {deployment.run}"):
+            self.fakes.begin("recover", context)
+            context.store.deployments.finish(deployment, DeploymentState.INTERRUPTED)
+            self.fakes.recovered.append(deployment.run)
+        return "the last good release serves"
+
+    def drift(self, context: StageContext) -> FakeDrift:
+        """Return what finds and repairs what the test breaks."""
+        return FakeDrift(self.fakes, context.store)
+
+    def _move(self, context: StageContext, to: int | None) -> None:
+        store, name = context.store, context.configuration.pipeline.name
+        active = store.releases.active(name)
+        deployment = store.deployments.begin(name, context.run, active.number if active else None, to)
+        try:
+            self.fakes.begin(self.name, context)
+        except PenstockError as error:
+            went_back = isinstance(error, RolledBack | Cancelled) or not isinstance(error, StageFailed)
+            state = DeploymentState.ROLLED_BACK if went_back else DeploymentState.FAILED
+            store.deployments.finish(deployment, state, error.message)
+            raise
+        store.deployments.finish(deployment, DeploymentState.SUCCEEDED)
+
+
+@dataclass
+class FakeDrift:
+    """The differences that a test makes."""
+
+    fakes: FakeStages
+    store: Store
+
+    def findings(self) -> list[str]:
+        """Return the differences."""
+        return list(self.fakes.findings)
+
+    def repair(self, cancelled: threading.Event) -> None:
+        """Remove them."""
+        self.fakes.repair(self.store, cancelled)
+
+    def close(self) -> None:
+        """Hold nothing."""
+
+
+def _revision(sha: str) -> Revision:
+    return Revision(sha, "main", "Ann", f"Say {sha}", datetime(2030, 1, 1, tzinfo=UTC), "here", f"Say {sha}")

@@ -1,0 +1,156 @@
+"""The order of runs: a newer commit replaces the older ones, and no two deployments happen at once."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from pipeline.store.queue import Mode, RunRequest
+from pipeline.store.records import RunKind, RunState, Trigger
+from tests.unit.core.world import NAME, World
+
+WRITERS = 8
+RUNS_PER_WRITER = 30
+
+
+def test_a_commit_is_built_and_deployed(world: World) -> None:
+    """Its run passes the three stages, and its release is active."""
+    daemon = world.serve()
+    (run,) = daemon.commit("a")
+    world.until_state(run.number, RunState.SUCCEEDED)
+    assert world.stages.passed == [("source", 1), ("build", 1), ("deploy", 1)]
+    active = world.store.releases.active(NAME)
+    assert active is not None
+    assert (active.sha, active.run) == ("a", 1)
+    world.assert_consistent()
+
+
+def test_a_commit_is_queued_once_by_two_scans(world: World) -> None:
+    """Threads that scan at the same time find each commit once, and queue all of a push."""
+    daemon = world.serve()
+    daemon.commit("a")
+    world.stages.commits += ["b", "c"]
+    threads = [threading.Thread(target=daemon.commit) for _ in range(WRITERS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    world.until_idle()
+    assert [run.sha for run in reversed(world.store.runs.latest(NAME))] == ["a", "b", "c"]
+    world.assert_consistent()
+
+
+def test_a_commit_supersedes_a_queued_run(world: World) -> None:
+    """The queued run never starts."""
+    world.configure("superseded")
+    daemon = world.serve()
+    hold = world.stages.hold("deploy", 1)
+    daemon.commit("a")
+    hold.wait_until_entered()
+    second = world.stages.hold("deploy", 2)
+    daemon.commit("b")
+    world.until_waiting(2, "run 1")
+    daemon.commit("c")
+    world.until_state(2, RunState.SUPERSEDED)
+    hold.release()
+    world.until_idle()
+    assert world.states() == ["succeeded", "superseded", "succeeded"]
+    assert world.stages.deployed == [1, 3]
+    assert not second.entered.is_set()
+    world.assert_consistent()
+
+
+@pytest.mark.parametrize("stage", ["source", "build"])
+def test_a_commit_supersedes_a_run_before_deploy(world: World, stage: str) -> None:
+    """The stage in progress is stopped, and the newer run starts."""
+    daemon = world.serve()
+    hold = world.stages.hold(stage, 1)
+    daemon.commit("a")
+    hold.wait_until_entered()
+    daemon.commit("b")
+    world.until_idle()
+    assert world.states() == ["superseded", "succeeded"]
+    assert world.run(1).superseded_by == 2
+    assert world.stages.deployed == [2]
+    world.assert_consistent()
+
+
+def test_a_commit_never_supersedes_a_deployment(world: World) -> None:
+    """Both are deployed, in order. The newer one is built meanwhile."""
+    daemon = world.serve()
+    hold = world.stages.hold("deploy", 1)
+    daemon.commit("a")
+    hold.wait_until_entered()
+    daemon.commit("b")
+    world.until_waiting(2, "run 1")
+    assert ("build", 2) in world.stages.passed
+    hold.release()
+    world.until_idle()
+    assert world.states() == ["succeeded", "succeeded"]
+    assert world.stages.deployed == [1, 2]
+    world.assert_consistent()
+
+
+@pytest.mark.parametrize("mode", ["queued", "parallel"])
+def test_all_commits_are_deployed_in_order(world: World, mode: Mode) -> None:
+    """The first one takes longest to build, and the third fails."""
+    world.configure(mode)
+    daemon = world.serve()
+    hold = world.stages.hold("build", 1)
+    world.stages.fail("build", 3, RuntimeError("a fault"))
+    daemon.commit("zero")
+    hold.wait_until_entered()
+    daemon.commit("a", "b", "c", "d", "e")
+    if mode == "parallel":
+        world.until_waiting(2, "run 1")
+    else:
+        assert ("source", 2) not in world.stages.passed
+    hold.release()
+    world.until_idle()
+    assert world.stages.deployed == [1, 2, 4, 5, 6]
+    assert world.run(3).state is RunState.FAILED
+    world.assert_consistent()
+
+
+@pytest.mark.parametrize("mode", ["superseded", "queued", "parallel"])
+def test_no_two_deployments_overlap(world: World, mode: Mode) -> None:
+    """Many threads queue runs, and rollbacks and repairs happen between them."""
+    world.configure(mode)
+    daemon = world.serve()
+    daemon.commit("first")
+    world.until_state(1, RunState.SUCCEEDED)
+
+    def write(writer: int) -> None:
+        for number in range(RUNS_PER_WRITER if mode == "superseded" else RUNS_PER_WRITER // 2):
+            world.queue(daemon, RunRequest(Trigger.WEBHOOK, sha=f"{writer}.{number}"))
+            if number % 5 == 4:
+                world.queue(daemon, RunRequest(Trigger.COMMAND, kind=RunKind.ROLLBACK))
+            world.stages.findings = [f"{writer}.{number} is missing"]
+
+    threads = [threading.Thread(target=write, args=(writer,)) for writer in range(WRITERS)]
+    for thread in threads:
+        thread.start()
+    world.until(lambda: not any(thread.is_alive() for thread in threads), "all runs are queued")
+    world.until_idle()
+    assert world.stages.deployed == sorted(world.stages.deployed)
+    assert len(set(world.stages.deployed)) == len(world.stages.deployed)
+    runs = world.store.runs.latest(NAME, 1000)
+    succeeded = {r.number for r in runs if r.kind is RunKind.RUN and r.state is RunState.SUCCEEDED}
+    assert succeeded <= set(world.stages.deployed)
+    # The history keeps fewer runs than there were: a row may be gone while its thread ends.
+    assert "serve.failed" not in [event.kind for event in daemon.heard]
+    last = max(r.number for r in runs if r.kind is RunKind.RUN)
+    assert world.run(last).state is RunState.SUCCEEDED
+    world.assert_consistent()
+
+
+def test_a_command_gives_way_to_queued_runs(world: World) -> None:
+    """A run that a command executes itself never overtakes them, and needs the lock of the pipeline."""
+    run = world.runner().run()
+    assert (run.number, run.state) == (1, RunState.SUCCEEDED)
+    daemon = world.serve()
+    daemon.commit("a")
+    world.until_idle()
+    assert world.stages.deployed == [1, 2]
+    world.assert_consistent()
