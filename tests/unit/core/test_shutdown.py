@@ -1,0 +1,130 @@
+"""The end of a daemon: a deployment may finish, the other runs return to the queue, and nothing begins."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from pipeline.store.queue import RunRequest
+from pipeline.store.records import RunState, Trigger
+from tests.support.waiting import until
+from tests.unit.core.world import NAME, Daemon, World
+
+
+@contextmanager
+def stopping(daemon: Daemon, patience: float = 10.0) -> Iterator[None]:
+    """Stop the daemon in another thread, which has ended at the end of the block."""
+    thread = threading.Thread(target=daemon.stop, args=(patience,))
+    thread.start()
+    yield
+    thread.join()
+
+
+def test_a_deployment_finishes(world: World) -> None:
+    """The run that waits for it returns to the queue, and the next daemon executes it."""
+    daemon = world.serve()
+    hold = world.stages.hold("deploy", 1)
+    daemon.commit("a")
+    hold.wait_until_entered()
+    daemon.commit("b")
+    world.until_waiting(2, "run 1")
+    with stopping(daemon):
+        world.until_state(2, RunState.QUEUED)
+        assert world.run(1).state is RunState.RUNNING
+        hold.release()
+    assert world.states() == ["succeeded", "queued"]
+    assert world.run(2).attempts == 0
+    assert world.run(2).waits_for is None
+    assert world.store.runs.stages(NAME, 2) == []
+    world.serve()
+    world.until_idle()
+    assert world.stages.deployed == [1, 2]
+    assert world.run(2).attempts == 1
+    world.assert_consistent()
+
+
+@pytest.mark.parametrize("stage", ["source", "build"])
+def test_a_run_before_deploy_returns_to_the_queue(world: World, stage: str) -> None:
+    """Its attempt does not count."""
+    daemon = world.serve()
+    hold = world.stages.hold(stage, 1)
+    daemon.commit("a")
+    hold.wait_until_entered()
+    daemon.stop(10.0)
+    run = world.run(1)
+    assert (run.state, run.attempts) == (RunState.QUEUED, 0)
+    assert "run.interrupted" in world.kinds(1)
+    hold.release()
+    world.serve()
+    world.until_idle()
+    assert world.stages.deployed == [1]
+    world.assert_consistent()
+
+
+def test_nothing_begins_after_the_end(world: World) -> None:
+    """Runs that are queued during and after it wait for the next daemon."""
+    daemon = world.serve()
+    hold = world.stages.hold("deploy", 1)
+    daemon.commit("a")
+    hold.wait_until_entered()
+    with stopping(daemon):
+        until(lambda: not daemon.supervisor.queue_worker.cancel(99), "it stops")
+        world.queue(daemon, RunRequest(Trigger.WEBHOOK, sha="b"))
+        hold.release()
+    world.queue(daemon, RunRequest(Trigger.WEBHOOK, sha="c"))
+    passed = list(world.stages.passed)
+    assert {run for _, run in passed} == {1}
+    daemon.supervisor.queue_worker.run_forever()
+    assert world.stages.passed == passed
+    assert world.states() == ["succeeded", "superseded", "queued"]
+
+
+def test_a_cancelled_run_does_not_return_to_the_queue(world: World) -> None:
+    """It was cancelled before the daemon ends, and its stage takes longer."""
+    daemon = world.serve()
+    hold = world.stages.hold("build", 1, deaf=True)
+    daemon.commit("a")
+    hold.wait_until_entered()
+    daemon.control.cancel(NAME, 1)
+    with stopping(daemon):
+        hold.release()
+    assert world.states() == ["cancelled"]
+    world.assert_consistent()
+
+
+@pytest.mark.parametrize("stage", ["build", "deploy"])
+def test_a_stage_that_does_not_end_is_left_behind(world: World, stage: str) -> None:
+    """The daemon ends after its patience. The next one recovers the run, and executes it again."""
+    daemon = world.serve()
+    hold = world.stages.hold(stage, 1, deaf=True)
+    daemon.commit("a")
+    hold.wait_until_entered()
+    daemon.stop(0.05)
+    assert world.run(1).state is RunState.RUNNING
+    daemon.kill()
+    hold.release()
+    world.serve()
+    world.until_idle()
+    assert world.states() == ["succeeded"]
+    assert world.run(1).attempts == 2
+    assert world.stages.recovered == ([1] if stage == "deploy" else [])
+    world.assert_consistent()
+
+
+def test_ends_many_times_under_load(world: World) -> None:
+    """Each commit is deployed once and in order, however often the daemon is replaced meanwhile."""
+    world.configure("parallel")
+    daemon = world.serve()
+    daemon.commit("first")
+    for number in range(6):
+        daemon.commit(*(f"{number}.{i}" for i in range(4)))
+        daemon.stop(10.0)
+        daemon = world.serve()
+    world.until_idle()
+    assert set(world.states()) == {"succeeded"}
+    assert world.stages.deployed == list(range(1, 26))
+    assert all(run.attempts == 1 for run in world.store.runs.latest(NAME, 100))
+    world.assert_consistent()
