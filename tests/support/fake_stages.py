@@ -46,18 +46,23 @@ class Hold:
         """Hold the calling thread. Raises `Cancelled`, or what `check_alive` raises."""
         self.entered.set()
         deadline = time.monotonic() + _DEADLINE
-        while not self.released.wait(0.002):
-            check_alive()
-            if cancelled.is_set() and not self.deaf:
-                raise Cancelled("cancelled")
-            assert time.monotonic() < deadline, "a stage was never released"
+        try:
+            while not self.released.wait(0.002):
+                check_alive()
+                if cancelled.is_set() and not self.deaf:
+                    raise Cancelled("cancelled")
+                assert time.monotonic() < deadline, "a stage was never released"
+        except BaseException:
+            self.entered.clear()
+            raise
 
 
 class FakeStages:
     """Source, Build and Deploy of every process of a test, and what they did.
 
-    `commits` are those of the branch, oldest first. `passed` lists the stages that began with their runs, `deployed`
-    the runs whose new release was put into service. `overlaps` lists what moved targets at the same time.
+    `commits` are those of the branch, oldest first. With `holds_all` every stage is held. `passed` lists the stages
+    that began with their runs, `deployed` the runs whose new release was put into service. `overlaps` lists what moved
+    targets at the same time.
     """
 
     def __init__(self, check_alive: Callable[[Store], None]) -> None:
@@ -66,6 +71,7 @@ class FakeStages:
         self._holds: dict[tuple[str, int], Hold] = {}
         self._errors: dict[tuple[str, int], list[BaseException]] = {}
         self._moving: list[str] = []
+        self.holds_all = False
         self.commits: list[str] = []
         self.passed: list[tuple[str, int]] = []
         self.deployed: list[int] = []
@@ -74,12 +80,14 @@ class FakeStages:
         self.findings: list[str] = []
         self.repaired = 0
 
-    def install(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Put these stages in the place of those that are installed."""
+    def install(self, monkeypatch: pytest.MonkeyPatch, deployer: type | None = None) -> None:
+        """Put these stages in the place of those that are installed. A `deployer` is used instead of the fake one."""
         kinds = {"source": FakeSource, "build": FakeBuild, "deploy": FakeDeploy}
 
         def find(*, group: str, name: str) -> Sequence[SimpleNamespace]:
             assert group == stages.GROUP
+            if name == "deploy" and deployer:
+                return [SimpleNamespace(load=lambda: deployer)]
             return [SimpleNamespace(load=lambda: lambda: kinds[name](self))]
 
         monkeypatch.setattr(stages, "entry_points", find)
@@ -88,6 +96,17 @@ class FakeStages:
         """Hold a stage of a run, or a `REPAIR`."""
         hold = self._holds[stage, run] = Hold(deaf)
         return hold
+
+    def held(self) -> list[tuple[str, int]]:
+        """Return the stages that are held, with their runs, in the order in which they were first held."""
+        with self._lock:
+            return [key for key, hold in self._holds.items() if hold.entered.is_set() and not hold.released.is_set()]
+
+    def release(self, *stages: tuple[str, int]) -> None:
+        """Let stages of runs continue, for good."""
+        with self._lock:
+            for key in stages:
+                self._holds[key].release()
 
     def fail(self, stage: str, run: int, *errors: BaseException) -> None:
         """Let a stage of a run raise these errors, one each time it is run."""
@@ -98,6 +117,8 @@ class FakeStages:
         self._check_alive(context.store)
         with self._lock:
             self.passed.append((stage, context.run))
+            if self.holds_all:
+                self._holds.setdefault((stage, context.run), Hold())
             hold, errors = self._holds.get((stage, context.run)), self._errors.get((stage, context.run))
         if hold:
             hold.keep(context.cancelled, lambda: self._check_alive(context.store))

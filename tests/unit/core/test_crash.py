@@ -134,7 +134,7 @@ def test_a_recovery_that_dies_is_repeated(world: World) -> None:
     daemon.kill()
     hold.release()
     second = world.daemon()
-    second.supervisor.start()
+    second.begin()
     recovery.wait_until_entered()
     assert not second.supervisor.ready.is_set()
     second.kill()
@@ -181,7 +181,7 @@ def test_a_full_disk_ends_no_daemon(world: World, transactions: int) -> None:
 def test_only_one_of_two_daemons_works(world: World) -> None:
     """The second one waits for the lock, and recovers what the first one leaves when it dies."""
     first, second = world.serve(), world.daemon()
-    second.supervisor.start()
+    second.begin()
     world.until(lambda: [e for e in second.heard if e.kind == "supervisor.blocked"], "the second one waits")
     first.commit("a")
     world.until_state(1, RunState.SUCCEEDED)
@@ -220,7 +220,7 @@ def test_a_loop_that_dies_is_started_again(world: World, monkeypatch: pytest.Mon
     monkeypatch.setattr(QueueWorker, "run_forever", fail_thrice)
     monkeypatch.setattr(TriggerLoop, "run_forever", lambda _: None)
     daemon = world.daemon()
-    daemon.supervisor.start()
+    daemon.begin()
     daemon.commit("a")
     world.until_state(1, RunState.SUCCEEDED)
     gaps = [later - earlier for earlier, later in pairwise(started)]

@@ -8,6 +8,9 @@ from contextlib import contextmanager
 
 import pytest
 
+from pipeline.runner.context import PipelineContext
+from pipeline.runner.deploy_lock import DeployLock
+from pipeline.runner.queue_worker import QueueWorker
 from pipeline.store.queue import RunRequest
 from pipeline.store.records import RunState, Trigger
 from tests.support.waiting import until
@@ -80,6 +83,28 @@ def test_nothing_begins_after_the_end(world: World) -> None:
     daemon.supervisor.queue_worker.run_forever()
     assert world.stages.passed == passed
     assert world.states() == ["succeeded", "superseded", "queued"]
+
+
+def test_a_look_at_the_queue_starts_nothing_after_the_end(world: World) -> None:
+    """The daemon ends while its worker is on the way to the queue."""
+    daemon = world.daemon()
+    looking, proceed = threading.Event(), threading.Event()
+
+    def context() -> PipelineContext:
+        looking.set()
+        assert proceed.wait(10)
+        return daemon.served_file.pipeline_context
+
+    worker = QueueWorker(context, DeployLock(), world.clock)
+    world.queue(daemon)
+    thread = threading.Thread(target=worker.run_forever)
+    thread.start()
+    assert looking.wait(10)
+    worker.stop(1.0)
+    proceed.set()
+    thread.join()
+    assert world.states() == ["queued"]
+    assert world.stages.passed == []
 
 
 def test_a_cancelled_run_does_not_return_to_the_queue(world: World) -> None:

@@ -52,6 +52,7 @@ class Daemon:
         self._world = world
         self.store, self.power = world.stores.open(world.home.database)
         self.heard: list[Event] = []
+        self.begun = False
         self.dies_at: Callable[[Event], bool] = lambda _: False
         self.served_file = ServedFile(file, world.home, self.store, (self._on_event,), clock=world.clock)
         self.supervisor = PipelineSupervisor(self.served_file, world.clock)
@@ -60,9 +61,14 @@ class Daemon:
             lambda: self.served_file.pipeline_context, lambda: self.supervisor.queue_worker.wake()
         )
 
+    def begin(self) -> None:
+        """Begin to serve, as soon as the lock is free and what a crash left is recovered."""
+        self.begun = True
+        self.supervisor.start()
+
     def start(self) -> Daemon:
         """Serve, and return once it does."""
-        self.supervisor.start()
+        self.begin()
         self._world.until(self.supervisor.ready.is_set, "the pipeline is served")
         return self
 
@@ -190,7 +196,7 @@ class World:
 
     def close(self) -> None:
         """End every process, and close their stores."""
-        for daemon in self._daemons:
+        for daemon in (daemon for daemon in self._daemons if daemon.begun):
             with suppress(ProcessDied):
                 daemon.stop(1.0)
         until(lambda: not any(t.name.startswith(_THREADS) for t in threading.enumerate()), "all threads end")

@@ -1,0 +1,113 @@
+"""The Deploy stage that is shipped, on a runtime and a data plane in memory: repairs, deployments and deaths."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pipeline.balancer.balancer import Balancer
+from pipeline.balancer.model import TargetState
+from pipeline.store.records import RunState
+from pipeline.testing.fakes.data_plane import FakePlane
+from pipeline.testing.fakes.runtime import FakeRuntime
+from stages.deploy import drift, service_rollout
+from stages.deploy import stage as deploy_stage
+from stages.deploy.stage import DockerDeploy
+from tests.unit.core.world import NAME, World
+
+REPLICAS = 2
+
+
+class Machine:
+    """The replicas and the data plane, which outlive every process. All health checks pass."""
+
+    def __init__(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.world = world
+        self.runtime = FakeRuntime()
+        self.plane = FakePlane()
+        self.balancer = Balancer(world.home.balancer, self.plane)
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._check)
+        for module in (deploy_stage, drift):
+            monkeypatch.setattr(module, "local_engine", lambda _: world.engine)
+            monkeypatch.setattr(module, "open_balancer", self._open_balancer)
+        monkeypatch.setattr(service_rollout, "runtime_on", lambda _: self.runtime)
+        world.stages.install(monkeypatch, DockerDeploy)
+        world.file.write_text(
+            world.file.read_text().replace("target_group: web", f"target_group: web, replicas: {REPLICAS}")
+        )
+
+    def __enter__(self) -> Machine:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopping.set()
+        self._thread.join()
+
+    def assert_serving(self, release: int) -> None:
+        """Assert that exactly the replicas of a release run and receive traffic."""
+        found = self.runtime.list(NAME)
+        assert [(replica.release, replica.running) for replica in found] == [(release, True)] * REPLICAS
+        states = {health.target.id: health.state for health in self.balancer.target_health(NAME, "web")}
+        assert states == dict.fromkeys((replica.name for replica in found), TargetState.HEALTHY)
+
+    def _open_balancer(self, _: Path) -> Balancer:
+        return Balancer(self.world.home.balancer, self.plane)
+
+    def _check(self) -> None:
+        while not self._stopping.wait(0.01):
+            for name in self.runtime.running:
+                self.plane.answer_checks(name)
+            self.plane.run_checks()
+
+
+@pytest.fixture
+def machine(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine]:
+    with Machine(world, monkeypatch) as machine:
+        yield machine
+
+
+def test_a_repair_gives_way_to_a_deployment(world: World, machine: Machine) -> None:
+    """A replica that is removed by hand comes back, unless a deployment replaces its release first."""
+    daemon = world.serve()
+    daemon.commit("a")
+    world.until_state(1, RunState.SUCCEEDED)
+    machine.assert_serving(1)
+    lost = machine.runtime.list(NAME)[0].name
+    machine.runtime.remove(lost)
+    world.until(lambda: "reconcile.repaired" in [event.kind for event in daemon.heard], "a repair")
+    machine.assert_serving(1)
+    hang = machine.runtime.faults.hang("start")
+    machine.runtime.remove(machine.runtime.list(NAME)[0].name)
+    world.until(lambda: hang.waiting, "a repair")
+    daemon.commit("b")
+    world.until(lambda: len(world.store.runs.stages(NAME, 2)) == 3, "the run is in Deploy")
+    assert world.store.deployments.open(NAME) is None
+    hang.release()
+    world.until_state(2, RunState.SUCCEEDED)
+    assert "reconcile.preempted" in [event.kind for event in daemon.heard]
+    machine.assert_serving(2)
+    world.assert_consistent()
+
+
+def test_a_deployment_whose_process_dies_is_recovered(world: World, machine: Machine) -> None:
+    """The next process puts the last good release back, and executes the run again."""
+    daemon = world.serve()
+    daemon.commit("a")
+    world.until_state(1, RunState.SUCCEEDED)
+    hang = machine.runtime.faults.hang("start", late=True)
+    daemon.commit("b")
+    world.until(lambda: hang.waiting, "the deployment starts a replica")
+    assert world.store.deployments.open(NAME) is not None
+    daemon.kill()
+    hang.release()
+    successor = world.serve()
+    assert "recovered: release 1 serves" in [event.message for event in successor.heard]
+    world.until_state(2, RunState.SUCCEEDED)
+    machine.assert_serving(world.run(2).release or 0)
+    assert world.run(2).attempts == 2
+    world.assert_consistent()
