@@ -8,12 +8,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from io import BytesIO
 from pathlib import Path
 from types import SimpleNamespace
+from typing import IO
 
 import pytest
 
-from pipeline.api import Image, Outcome, Revision, StageContext
+from pipeline.api import Checkout, Image, Plan, Revision, StageContext, Wanted
 from pipeline.base.errors import Cancelled, PenstockError, RolledBack, StageFailed
 from pipeline.runner import stages
 from pipeline.store.records import Deployment, DeploymentState, Release
@@ -82,11 +84,11 @@ class FakeStages:
 
     def install(self, monkeypatch: pytest.MonkeyPatch, deployer: type | None = None) -> None:
         """Put these stages in the place of those that are installed. A `deployer` is used instead of the fake one."""
-        kinds = {"source": FakeSource, "build": FakeBuild, "deploy": FakeDeploy}
+        kinds = {"source.git": FakeSource, "build.docker": FakeBuild, "deploy.docker": FakeDeploy}
 
         def find(*, group: str, name: str) -> Sequence[SimpleNamespace]:
             assert group == stages.GROUP
-            if name == "deploy" and deployer:
+            if name == "deploy.docker" and deployer:
                 return [SimpleNamespace(load=lambda: deployer)]
             return [SimpleNamespace(load=lambda: lambda: kinds[name](self))]
 
@@ -154,9 +156,24 @@ class FakeStage:
 
     fakes: FakeStages
 
-    def plan(self, context: StageContext) -> list[str]:
-        """Return no steps."""
-        return []
+
+@dataclass(frozen=True)
+class FakeCheckout:
+    """A commit without files."""
+
+    revision: Revision
+
+    def tree(self, path: str) -> str:
+        """Return the commit, which stands for its tree."""
+        return self.revision.sha
+
+    def archive(self, path: str) -> AbstractContextManager[IO[bytes]]:
+        """Return an empty stream."""
+        return nullcontext(BytesIO())
+
+    def read(self, path: str) -> bytes | None:
+        """Return None."""
+        return None
 
 
 class FakeSource(FakeStage):
@@ -164,11 +181,16 @@ class FakeSource(FakeStage):
 
     name = "source"
 
-    def run(self, context: StageContext) -> Outcome:
+    def find(self, context: StageContext, wanted: Wanted) -> Checkout:
         """Find the commit of the run."""
         self.fakes.begin(self.name, context)
-        context.work.revision = _revision(context.sha or context.requested or "head")
-        return Outcome(f"found {context.work.revision.sha}")
+        revision = _revision(wanted.sha or wanted.requested or "head")
+        context.report(f"found {revision.sha}")
+        return FakeCheckout(revision)
+
+    def plan(self, context: StageContext, wanted: Wanted) -> Plan[Checkout]:
+        """Return the commit, and no steps."""
+        return Plan([], FakeCheckout(_revision(wanted.sha or wanted.requested or "head")))
 
     def patterns(self, context: StageContext) -> list[str]:
         """Return the branch."""
@@ -184,7 +206,7 @@ class FakeSource(FakeStage):
         first = known.index(old) + 1 if old else known.index(new)
         return [_revision(sha) for sha in known[first : known.index(new) + 1]]
 
-    def pipeline_file(self, context: StageContext) -> None:
+    def pipeline_file(self, context: StageContext, wanted: Wanted) -> None:
         """Return nothing: the served file counts."""
 
     def git_directory(self, context: StageContext) -> Path | None:
@@ -201,12 +223,15 @@ class FakeBuild(FakeStage):
 
     name = "build"
 
-    def run(self, context: StageContext) -> Outcome:
+    def build(self, context: StageContext, checkout: Checkout) -> Image:
         """Build an image."""
         self.fakes.begin(self.name, context)
-        assert context.work.revision is not None
-        context.work.image = Image(f"sha256:{context.work.revision.sha}", "shop:latest")
-        return Outcome("built")
+        context.report("built")
+        return Image(f"sha256:{checkout.revision.sha}", "shop:latest")
+
+    def plan(self, context: StageContext, checkout: Checkout) -> Plan[Image | None]:
+        """Return no steps and no image."""
+        return Plan([], None)
 
 
 class FakeDeploy(FakeStage):
@@ -221,16 +246,13 @@ class FakeDeploy(FakeStage):
         """Return True."""
         return True
 
-    def run(self, context: StageContext) -> Outcome:
+    def deploy(self, context: StageContext, revision: Revision, image: Image) -> Release:
         """Put the image into service."""
-        assert context.work.revision is not None
-        assert context.work.image is not None
-        image = context.work.image
         with self.fakes.moving(f"run {context.run}"):
             release = context.store.releases.create(
                 context.configuration.pipeline.name,
                 context.run,
-                sha=context.work.revision.sha,
+                sha=revision.sha,
                 subject="",
                 image_id=image.id,
                 image_tag=image.tag,
@@ -238,19 +260,24 @@ class FakeDeploy(FakeStage):
             )
             self._move(context, release.number)
             self.fakes.deployed.append(context.run)
-        return Outcome("deployed")
+        context.report("deployed")
+        return release
 
-    def rollback(self, context: StageContext, release: Release) -> Outcome:
+    def plan(self, context: StageContext, revision: Revision, image: Image | None) -> list[str]:
+        """Return no steps."""
+        return []
+
+    def rollback(self, context: StageContext, release: Release) -> None:
         """Put a release back."""
         with self.fakes.moving(f"rollback {context.run}"):
             self._move(context, release.number)
-        return Outcome("rolled back")
+        context.report("rolled back")
 
-    def down(self, context: StageContext) -> Outcome:
+    def down(self, context: StageContext) -> None:
         """Take the release out of service."""
         with self.fakes.moving(f"down {context.run}"):
             self._move(context, None)
-        return Outcome("down")
+        context.report("down")
 
     def recover(self, context: StageContext, deployment: Deployment) -> str:
         """Close the deployment that a dead process left open."""
