@@ -1,3 +1,3 @@
-"""The ground floor: what every other package may import, and what imports none of them."""
+"""The lowest layer. Every other package may import it, and it imports none of them."""
 
 from __future__ import annotations

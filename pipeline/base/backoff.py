@@ -1,4 +1,4 @@
-"""How long to wait before something is tried again."""
+"""Growing waits between attempts."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-# A float must not overflow; long before this many doublings, any wait is the longest.
+# A float must not overflow. Any wait reaches `longest` long before this many doublings.
 _MAX_DOUBLINGS = 64
 
 
@@ -15,8 +15,9 @@ _MAX_DOUBLINGS = 64
 class Backoff:
     """Waits that double with each failure in a row.
 
-    The wait is `first` without a failure, twice that after one, and `longest` at most. `jitter` is the share of a wait
-    by which it may be off, either way, so that clients which started together do not ask together.
+    The wait is `first` without a failure, twice that after one, and `longest` at most. `jitter` is the largest random
+    deviation as a share of the wait, in either direction. It keeps clients that started together from retrying
+    together.
     """
 
     first: timedelta
@@ -25,7 +26,7 @@ class Backoff:
     failures: int = 0
 
     def after(self, *, succeeded: bool) -> Backoff:
-        """Return the state after one more try. A success begins again with the first wait."""
+        """Return the state after one more attempt. A success resets the wait to `first`."""
         return replace(self, failures=0 if succeeded else self.failures + 1)
 
     def delay(self, random: Callable[[], float] = random.random) -> timedelta:  # noqa: S311  # spreads load, hides nothing

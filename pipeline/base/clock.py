@@ -1,4 +1,4 @@
-"""Time, for everything that waits or measures."""
+"""The clock of everything that waits or measures."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 @dataclass(frozen=True)
 class Stamp:
-    """A moment that a later process can count from.
+    """A point in time that a later process can measure from.
 
-    `wall` is for people, in UTC. `seconds` is CLOCK_BOOTTIME in the boot of the kernel that `boot` names. `boot` is
-    empty where only the wall time is known.
+    `wall` is the wall time in UTC. `seconds` is CLOCK_BOOTTIME within the kernel's boot `boot`. `boot` is empty if only
+    the wall time is known.
     """
 
     wall: datetime
@@ -27,13 +27,13 @@ class Stamp:
 
     @classmethod
     def from_wall(cls, wall: datetime) -> Stamp:
-        """Return the stamp of a moment of which only the wall time is known."""
+        """Return a stamp that has only a wall time."""
         return cls(wall, "", 0.0)
 
     def since(self, earlier: Stamp) -> timedelta:
         """Return the time from an earlier stamp to this one.
 
-        Counts boot time when both stamps are of one boot, which no change of the wall clock affects. Counts wall time
+        Uses boot time if both stamps are of one boot, so changes of the wall clock have no effect. Uses wall time
         otherwise. Never negative.
         """
         if self.boot and self.boot == earlier.boot:
@@ -44,13 +44,13 @@ class Stamp:
 
 
 class Clock(Protocol):
-    """Time, for everything that waits or measures. Safe from any thread.
+    """Source of time for everything that waits or measures. Safe from any thread.
 
-    A fake clock moves only when its test says so.
+    A fake clock moves only when its test advances it.
     """
 
     def now(self) -> Stamp:
-        """Return the present moment."""
+        """Return the current time."""
 
     def since(self, stamp: Stamp) -> timedelta:
         """Return how long ago a stamp was taken: by boot time within one boot, else by wall time. Never negative."""
@@ -59,14 +59,14 @@ class Clock(Protocol):
         """Return seconds from an arbitrary start, for deadlines within this process."""
 
     def wait(self, event: Event, timeout: timedelta) -> bool:
-        """Wait until `event` is set or `timeout` is over. Return whether it is set. The only way to sleep."""
+        """Wait until `event` is set or `timeout` has passed. Return whether it is set. The only way to sleep."""
 
 
 class SystemClock:
-    """The clock of the machine. Its boot time counts on while the machine sleeps."""
+    """The clock of the machine. Its boot time includes time in suspend."""
 
     def now(self) -> Stamp:
-        """Return the present moment."""
+        """Return the current time."""
         return Stamp(datetime.now(UTC), _boot_id(), time.clock_gettime(time.CLOCK_BOOTTIME))
 
     def since(self, stamp: Stamp) -> timedelta:
@@ -78,13 +78,13 @@ class SystemClock:
         return time.monotonic()
 
     def wait(self, event: Event, timeout: timedelta) -> bool:
-        """Wait until `event` is set or `timeout` is over."""
+        """Wait until `event` is set or `timeout` has passed."""
         return event.wait(min(max(timeout.total_seconds(), 0.0), TIMEOUT_MAX))
 
 
 @cache
 def _boot_id() -> str:
-    # Stamps without it fall back on the wall time, as those of another boot do.
+    # Without a boot id, stamps fall back to wall time, as stamps of different boots do.
     try:
         return _BOOT_ID.read_text().strip()
     except OSError:

@@ -1,18 +1,18 @@
-"""Every error a user can meet, by whose fault it is; the command line turns each into its exit code.
+"""Every error that a user can see, grouped by fault domain. The command line maps each to its exit code.
 
 PenstockError
-├── ConfigError        the pipeline.yaml or the command is wrong; nothing was touched          (2)
-├── StageFailed        the user's code failed: build, tests, a release that is not healthy     (1)
-│   ├── RolledBack     the release failed and the former one serves again                      (4)
-│   └── RollbackFailed the release failed, and so did going back                               (5)
-├── SystemFault        ours, or of what we stand on                                            (3)
+├── ConfigError        pipeline.yaml or the command is invalid; nothing was changed            (2)
+├── StageFailed        the user's code failed: build, tests, an unhealthy release              (1)
+│   ├── RolledBack     the release failed, and the previous one is active again                (4)
+│   └── RollbackFailed the release failed, and so did the rollback                             (5)
+├── SystemFault        Penstock or the system below it failed                                  (3)
 │   ├── EngineFault    Docker
-│   │   └── CacheVanished  its build cache was cleared in the middle of a build
+│   │   └── CacheVanished  the build cache was cleared during a build
 │   ├── BalancerFault  HAProxy, its sockets, its ports
 │   ├── StoreFault     the database or the disk under it
-│   └── LockHeld       somebody else works on this pipeline
-└── Cancelled          the user stopped it; not an error, it unwinds the run                 (130)
-    └── Superseded     a newer run took its place
+│   └── LockHeld       another process works on this pipeline
+└── Cancelled          the user cancelled the run; unwinds it, and is not an error           (130)
+    └── Superseded     a newer run replaced this one
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from typing import ClassVar
 
 
 class ExitCode(IntEnum):
-    """What `pipeline` answers to the shell."""
+    """Exit codes of the `pipeline` command."""
 
     SUCCEEDED = 0
     FAILED = 1
@@ -36,9 +36,10 @@ class ExitCode(IntEnum):
 
 
 class PenstockError(Exception):
-    """An error that is meant for the user: `message` says what and where, `hint` what to do about it.
+    """An error that is shown to the user.
 
-    `tail` holds the last lines of what failed, where it printed any.
+    `message` states the fault and its place, `hint` the command or key to use. `tail` holds the last lines of output of
+    the step that failed, if any.
     """
 
     exit_code: ClassVar[ExitCode] = ExitCode.SYSTEM_FAULT
@@ -53,14 +54,14 @@ class PenstockError(Exception):
         return f"{self.message}\n{self.hint}" if self.hint else self.message
 
     def mask(self, mask: Callable[[str], str]) -> None:
-        """Put everything that will be shown through `mask`."""
+        """Apply `mask` to everything that will be shown."""
         self.message = mask(self.message)
         self.tail = tuple(map(mask, self.tail))
 
 
 @dataclass(frozen=True, order=True)
 class Problem:
-    """One thing wrong in a configuration file. `line` and `column` count from 1; 0 means the file as a whole."""
+    """One mistake in a configuration file. `line` and `column` count from 1. Line 0 is the file as a whole."""
 
     line: int
     column: int
@@ -69,7 +70,7 @@ class Problem:
     hint: str = ""
 
     def render(self, source: str) -> str:
-        """`file:line:column: key.path: reason. hint`, the form editors can jump to."""
+        """Return `file:line:column: key.path: reason (hint)`, the form that editors can jump to."""
         place = f"{source}:{self.line}:{self.column}" if self.line else source
         path = f" {self.path}:" if self.path else ""
         hint = f" ({self.hint})" if self.hint else ""
@@ -77,7 +78,7 @@ class Problem:
 
 
 class FieldError(ValueError):
-    """Raised by a model's check of several keys: `key` is the one that the user should look at."""
+    """Raised by a model that checks several keys. `key` is the one to report."""
 
     def __init__(self, key: str, message: str) -> None:
         super().__init__(message)
@@ -85,7 +86,7 @@ class FieldError(ValueError):
 
 
 class ConfigError(PenstockError):
-    """The configuration or the command is wrong. Carries every problem found, not only the first."""
+    """The configuration or the command is invalid. Carries every problem found, not only the first."""
 
     exit_code = ExitCode.BAD_CONFIGURATION
 
@@ -105,13 +106,13 @@ class StageFailed(PenstockError):
 
 
 class RolledBack(StageFailed):
-    """The new release failed; the former one serves again and no request was given up for it."""
+    """The new release failed. The previous one is active again, and no request was lost."""
 
     exit_code = ExitCode.ROLLED_BACK
 
 
 class RollbackFailed(StageFailed):
-    """The new release failed and the way back failed too; it is not tried again by itself."""
+    """The new release failed and the rollback failed too. Neither is retried automatically."""
 
     exit_code = ExitCode.ROLLBACK_FAILED
 
@@ -121,18 +122,18 @@ class SystemFault(PenstockError):
 
 
 class EngineFault(SystemFault):
-    """The Docker Engine is missing, refused, or went away."""
+    """The Docker Engine is missing, refused a request, or disconnected."""
 
 
 class CacheVanished(EngineFault):
-    """What a build was going to reuse was removed meanwhile, by somebody who makes room. Building again helps."""
+    """A cached image was removed during the build that used it, such as by a prune. A second build succeeds."""
 
     def __init__(self) -> None:
-        super().__init__("Docker: an image that the build was going to reuse was removed meanwhile")
+        super().__init__("Docker: a cached image was removed during the build")
 
 
 class BalancerFault(SystemFault):
-    """HAProxy is missing, refused a configuration, or does not answer."""
+    """HAProxy is missing, refused a configuration, or does not respond."""
 
 
 class StoreFault(SystemFault):
@@ -140,14 +141,14 @@ class StoreFault(SystemFault):
 
 
 class LockHeld(SystemFault):
-    """Another process works on this pipeline; the message says which and since when."""
+    """Another process works on this pipeline. The message names it and its start time."""
 
 
 class Cancelled(PenstockError):
-    """The user asked to stop. Unwinds the run through its clean-up."""
+    """The user cancelled the run. Unwinds the run through its clean-up."""
 
     exit_code = ExitCode.CANCELLED
 
 
 class Superseded(Cancelled):
-    """A newer run took the place of this one."""
+    """A newer run replaced this one."""

@@ -1,4 +1,4 @@
-"""Writing a file so that a crash leaves the old one or the new one, never a part."""
+"""Atomic file writes: a crash leaves the old file or the new one, never a part."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def write_atomically(path: Path, content: str) -> None:
-    """Replace `path` by `content`, on disk before this returns. Mode 0600."""
+    """Replace the file at `path` with `content`. It is on disk before this returns. Mode 0600."""
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)

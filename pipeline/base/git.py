@@ -1,4 +1,4 @@
-"""Git as a program: with a clean environment, a deadline, and an end when it is cancelled."""
+"""Git as a subprocess with a clean environment, a deadline and cancellation."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from typing import IO
 
 from pipeline.base.errors import Cancelled, SystemFault
 
-# What `git rev-parse --local-env-vars` lists, and what tells git where to look or what to run. Git sets these for its
-# hooks, and a command that a hook starts would work on the hook's repository.
+# The variables of `git rev-parse --local-env-vars`, and others that change where git reads or what it runs. Git sets
+# them for its hooks, so a command that a hook starts would work on the hook's repository.
 _UNSAFE_GIT_VARIABLES = frozenset(
     {
         "GIT_ALTERNATE_OBJECT_DIRECTORIES",
@@ -44,13 +44,13 @@ _UNSAFE_GIT_VARIABLES = frozenset(
     }
 )
 _SSH = "ssh -o BatchMode=yes -o ConnectTimeout=20"
-# No command that works on this machine only takes so long.
+# No local command takes this long.
 _TIMEOUT = timedelta(hours=1)
 _POLL_INTERVAL = 0.1
 
 
 class GitFailed(Exception):
-    """A git command failed. The text is git's own, without user names and passwords."""
+    """A git command failed. The text is git's message, without user names and passwords."""
 
 
 def run_git(
@@ -59,10 +59,10 @@ def run_git(
     timeout: timedelta = _TIMEOUT,
     cancelled: threading.Event | None = None,
 ) -> bytes:
-    """Return what a command prints. Git asks nothing at a terminal.
+    """Return the output of a command. Git never prompts at a terminal.
 
-    Raises `GitFailed` when it fails or does not end within `timeout`, `Cancelled` soon after `cancelled` is set, and
-    `SystemFault` where there is no git.
+    Raises `GitFailed` if the command fails or exceeds `timeout`, `Cancelled` soon after `cancelled` is set, and
+    `SystemFault` if git is not installed.
     """
     process = _start(arguments, directory, subprocess.PIPE)
     deadline = time.monotonic() + timeout.total_seconds()
@@ -74,7 +74,7 @@ def run_git(
             if cancelled is not None and cancelled.is_set():
                 raise Cancelled("cancelled")
             if time.monotonic() > deadline:
-                raise GitFailed(f"it did not end within {timeout.total_seconds():g} s")
+                raise GitFailed(f"git did not finish within {timeout.total_seconds():g} s")
     finally:
         _end(process)
     _check(process, error)
@@ -83,16 +83,16 @@ def run_git(
 
 @contextmanager
 def stream_git(*arguments: str, directory: Path) -> Iterator[IO[bytes]]:
-    """Give what a command prints, as it comes. The reader decides how long it takes.
+    """Stream the output of a command. There is no deadline: the reader sets the pace.
 
-    Raises `GitFailed` on leaving, when the command failed.
+    Raises `GitFailed` at the end of the `with` block if the command failed.
     """
     with tempfile.TemporaryFile() as errors:
         process = _start(arguments, directory, errors)
         assert process.stdout is not None
         try:
             yield process.stdout
-            # Git dies of a closed pipe unless all is read, such as the padding after the end of a tar.
+            # Git fails on a closed pipe unless all output is read, such as the padding after the end of a tar.
             while process.stdout.read(65536):
                 pass
             process.wait()
@@ -103,7 +103,7 @@ def stream_git(*arguments: str, directory: Path) -> Iterator[IO[bytes]]:
 
 
 def redact(text: str) -> str:
-    """Return a location, or a text with locations, without user names and passwords."""
+    """Return a text without the user names and passwords of the URLs in it."""
     return re.sub(r"://[^/@\s]*@", "://***@", text)
 
 
@@ -116,12 +116,12 @@ def _start(arguments: tuple[str, ...], directory: Path, errors: int | IO[bytes])
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=errors,
-            # A session of its own, so that what git starts for the network can be ended with it.
+            # A separate session, so that git's network helpers can be killed with it.
             start_new_session=True,
         )
     except OSError as error:
         if shutil.which("git") is None:
-            raise SystemFault("there is no git on PATH", hint="install it: apt-get install git") from error
+            raise SystemFault("git is not on PATH", hint="apt-get install git") from error
         raise GitFailed(f"{directory}: {error.strerror}") from error
 
 
@@ -138,7 +138,7 @@ def _environment() -> dict[str, str]:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Kill what still runs of it, and close its pipes."""
+    """Kill the process group if it still runs, and close the pipes."""
     if process.poll() is None:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""Where everything that must survive a process is kept."""
+"""The state directory: everything that must survive a process."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ VARIABLE = "PENSTOCK_HOME"
 
 @dataclass(frozen=True)
 class Home:
-    """The state directory: `$PENSTOCK_HOME`, else `penstock` in the XDG state directory. Only its owner may look."""
+    """The state directory: `$PENSTOCK_HOME`, else `penstock` in the XDG state directory. Only its owner has access."""
 
     root: Path
 
     @classmethod
     def locate(cls, environ: Mapping[str, str] | None = None) -> Home:
-        """Find the directory and make it where it is missing. Raises `StoreFault` when that cannot be done."""
+        """Return the home, with its directories created. Raises `StoreFault` if they cannot be created."""
         environ = os.environ if environ is None else environ
         state = environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
         home = cls(Path(environ.get(VARIABLE) or Path(state) / "penstock").expanduser().absolute())
@@ -30,18 +30,18 @@ class Home:
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             except OSError as error:
                 raise StoreFault(
-                    f"cannot make {folder}: {error.strerror}", hint=f"set {VARIABLE} to a directory you may write to"
+                    f"cannot create {folder}: {error.strerror}", hint=f"set {VARIABLE} to a writable directory"
                 ) from error
         return home
 
     @property
     def id(self) -> str:
-        """Marks what this home made in Docker, where several homes may meet."""
+        """Identify the Docker objects of this home, since several homes may share one Docker."""
         return hashlib.sha256(str(self.root.resolve()).encode()).hexdigest()[:12]
 
     @property
     def database(self) -> Path:
-        """Runs, releases, deployments and events."""
+        """The database with runs, releases, deployments and events."""
         return self.root / "penstock.db"
 
     @property
@@ -56,37 +56,37 @@ class Home:
 
     @property
     def locks(self) -> Path:
-        """One lock file a pipeline."""
+        """The lock files, one per pipeline."""
         return self.root / "locks"
 
     @property
     def logs(self) -> Path:
-        """One folder of run logs a pipeline."""
+        """The run logs, one folder per pipeline."""
         return self.root / "logs"
 
     @property
     def spool(self) -> Path:
-        """Where git hooks leave word."""
+        """The folder into which git hooks write a file per commit or push."""
         return self.root / "spool"
 
     @property
     def daemon_socket(self) -> Path:
-        """Where `pipeline serve` answers."""
+        """The socket of the daemon's control API."""
         return self.root / "serve.sock"
 
     @property
     def daemon_lock(self) -> Path:
-        """What `pipeline serve` holds while it runs."""
+        """The lock that the daemon holds while it runs."""
         return self.locks / "serve"
 
     def lock(self, pipeline: str) -> Path:
-        """What a command holds while it changes `pipeline`."""
+        """Return the lock that a process holds while it changes `pipeline`."""
         return self.locks / f"{pipeline}.lock"
 
     def run_log(self, pipeline: str, run: int) -> Path:
-        """The log of one run, a JSON object a line."""
+        """Return the log file of a run, one JSON object per line."""
         return self.logs / pipeline / f"{run}.jsonl"
 
     def run_artifacts(self, pipeline: str, run: int) -> Path:
-        """What was kept of what one run made."""
+        """Return the folder with the artifacts of a run."""
         return self.logs / pipeline / f"{run}.artifacts"

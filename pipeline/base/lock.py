@@ -1,4 +1,4 @@
-"""A lock that dies with its holder, and says who that is."""
+"""File locks that are released with their process and name their holder."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from pathlib import Path
 
 from pipeline.base.errors import LockHeld
 
-_POLL = 0.05
-# Who only looks whether a lock is held holds it for an instant, in which it is not.
-_LOOKING = 0.2
+_POLL_INTERVAL = 0.05
+# `is_held` takes the lock for an instant. Retry this long, so a probe is not mistaken for a holder.
+_PROBE_TIMEOUT = 0.2
 
 
 @dataclass(frozen=True)
 class LockHolder:
-    """Who holds a lock: the process, what for, and since when."""
+    """The holder of a lock: its purpose, its process and its start time."""
 
     purpose: str
     pid: int
@@ -30,7 +30,7 @@ class LockHolder:
 
 @contextmanager
 def short_lock(path: Path) -> Iterator[None]:
-    """Hold `path` for a short critical section; others wait their turn."""
+    """Hold `path` for a short critical section. Blocks until the lock is free."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -41,14 +41,14 @@ def short_lock(path: Path) -> Iterator[None]:
 
 @contextmanager
 def work_lock(path: Path, purpose: str, *, wait: float = 0.0) -> Iterator[None]:
-    """Hold `path` for a long job; if it is taken, try for `wait` seconds.
+    """Hold `path` for a long job. If it is held, retry for `wait` seconds.
 
-    The kernel drops the lock when the process ends, however it ends, so there is never a stale one.
-    Raises `LockHeld` with the holder's purpose, process id and start.
+    The kernel releases the lock when the process ends for any reason, so it is never stale.
+    Raises `LockHeld` with the holder's purpose, process id and start time.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        _acquire(descriptor, path, time.monotonic() + max(wait, _LOOKING))
+        _acquire(descriptor, path, time.monotonic() + max(wait, _PROBE_TIMEOUT))
         _write_holder(descriptor, purpose)
         yield
     finally:
@@ -56,7 +56,7 @@ def work_lock(path: Path, purpose: str, *, wait: float = 0.0) -> Iterator[None]:
 
 
 def is_held(path: Path) -> bool:
-    """Whether somebody holds `path` now."""
+    """Return True if a process holds `path` now."""
     try:
         descriptor = os.open(path, os.O_RDWR)
     except FileNotFoundError:
@@ -72,12 +72,12 @@ def is_held(path: Path) -> bool:
 
 
 def holder(path: Path) -> LockHolder | None:
-    """Who holds `path` now; None when nobody does, or has not said yet who it is."""
+    """Return the holder of `path`. None if it is free, or if its holder has not written its name yet."""
     if not is_held(path):
         return None
     try:
-        said = json.loads(path.read_text())
-        return LockHolder(said["purpose"], said["pid"], datetime.fromisoformat(said["since"]))
+        written = json.loads(path.read_text())
+        return LockHolder(written["purpose"], written["pid"], datetime.fromisoformat(written["since"]))
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -89,7 +89,7 @@ def _acquire(descriptor: int, path: Path, deadline: float) -> None:
         except BlockingIOError:
             if time.monotonic() >= deadline:
                 raise LockHeld(_describe(path), hint="wait for it with --wait 10m") from None
-            time.sleep(_POLL)
+            time.sleep(_POLL_INTERVAL)
         else:
             return
 
@@ -103,6 +103,6 @@ def _write_holder(descriptor: int, purpose: str) -> None:
 def _describe(path: Path) -> str:
     try:
         holder = json.loads(path.read_text())
-        return f"{holder['purpose']} (process {holder['pid']}) has been working since {holder['since']}"
+        return f"{holder['purpose']} (pid {holder['pid']}) has been running since {holder['since']}"
     except (OSError, ValueError, KeyError, TypeError):
         return f"another process holds {path}"

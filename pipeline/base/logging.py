@@ -1,8 +1,8 @@
-"""The daemon's log, beside the events of its pipelines: lines on stderr, written by structlog.
+"""The daemon's log on stderr, written by structlog. Events of pipelines are separate.
 
-Modules of the daemon write a fixed text with fields: `structlog.get_logger(__name__).warning("refresh failed",
-error=…)`. The fields that a thread has bound (a pipeline, a run) stand beside them. Libraries, and the balancer, write
-by Python's `logging`; their lines look alike.
+Modules of the daemon log a fixed text with fields: `structlog.get_logger(__name__).warning("refresh failed",
+error=…)`. Fields bound to the thread (a pipeline, a run) are added. Libraries and the balancer use Python's `logging`,
+and their lines have the same form.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from structlog.typing import Processor
 
 
 def configure_logging(*, as_json: bool) -> None:
-    """Write the log on stderr from here on: a line or a JSON object each.
+    """Send the log to stderr, one line or one JSON object per entry.
 
-    Lines of Penstock count from `info` on, those of libraries from `warning` on.
+    Penstock logs from level `info`, libraries from `warning`.
     """
     stamp = structlog.processors.TimeStamper(fmt="iso" if as_json else "%H:%M:%S", utc=as_json)
     shown = [structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_rendering(as_json=as_json)]
@@ -26,12 +26,12 @@ def configure_logging(*, as_json: bool) -> None:
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
     logging.getLogger("pipeline").setLevel(logging.INFO)
     write_through_logging(stamp)
-    # watchdog adds a folder twice that is made and filled while it is being added, which does no harm.
+    # watchdog adds a folder twice if it is created and filled while being added. This is harmless.
     warnings.filterwarnings("ignore", "Callback with id .* already exists", RuntimeWarning)
 
 
 def write_through_logging(*processors: Processor) -> None:
-    """Have structlog hand its entries to Python's `logging`, whose levels and handlers then count for them too."""
+    """Route structlog through Python's `logging`, so that its levels and handlers apply to both."""
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
@@ -55,6 +55,6 @@ def _context() -> tuple[Processor, ...]:
 def _rendering(*, as_json: bool) -> tuple[Processor, ...]:
     if as_json:
         return (structlog.processors.format_exc_info, structlog.processors.JSONRenderer())
-    # Any other way to show an exception shows what its variables hold, secrets among it.
+    # The other formatters print local variables, which may hold secrets.
     plain = structlog.dev.plain_traceback
     return (structlog.dev.ConsoleRenderer(colors=False, pad_event_to=0, pad_level=False, exception_formatter=plain),)

@@ -1,4 +1,4 @@
-"""Secrets kept out of whatever is shown or stored."""
+"""Removal of secrets from text that is shown or stored."""
 
 from __future__ import annotations
 
@@ -8,31 +8,31 @@ import re
 from collections.abc import Iterable, Iterator
 from urllib.parse import quote, quote_plus
 
-_LEAST = 4
+_MIN_LENGTH = 4
 _STARS = "***"
 _PERCENT = re.compile("%[0-9A-F]{2}")
-# What encodeURIComponent leaves alone, and quote does not.
+# Characters that encodeURIComponent keeps and `quote` escapes.
 _UNRESERVED = "!~*'()"
-# Characters that encoders of JSON escape although they need not, so that it may stand in HTML.
+# Characters that some JSON encoders escape to make their output safe in HTML.
 _FOR_HTML = str.maketrans({c: f"\\u{ord(c):04x}" for c in "<>&"})
-# At which columns base64 is wrapped: MIME and coreutils, PEM and OpenSSL.
+# Line lengths of wrapped base64: MIME and coreutils, PEM and OpenSSL.
 _COLUMNS = (76, 64)
 
 
 class Mask:
-    """Replaces every secret in a text by `***`: as it is, line by line, URL-encoded, in JSON, in base64 and in hex.
+    """Replaces secrets in a text with `***`: plain, line by line, URL-encoded, in JSON, in base64 and in hex.
 
-    A value of fewer than four characters is left alone: masking `1` would eat every digit of the log.
+    Values of fewer than four characters are not masked, since masking `1` would remove digits all over the log.
     """
 
     def __init__(self, values: Iterable[str]) -> None:
-        forms = {form for value in values for form in forms_of(value) if len(form) >= _LEAST}
-        # The longest first, so that no secret leaves the tail of a longer one behind.
+        forms = {form for value in values for form in forms_of(value) if len(form) >= _MIN_LENGTH}
+        # Longest first, so that a short secret does not leave the tail of a longer one visible.
         words = sorted(forms, key=len, reverse=True)
         self._pattern = re.compile("|".join(map(re.escape, words))) if words else None
 
     def __call__(self, text: str) -> str:
-        """`text` without secrets."""
+        """Return `text` with its secrets replaced."""
         kept, end = [], 0
         for start, stop in self._found(text):
             kept += [text[end:start], _STARS]
@@ -40,7 +40,7 @@ class Mask:
         return "".join([*kept, text[end:]])
 
     def _found(self, text: str) -> Iterator[tuple[int, int]]:
-        """Where secrets are. Two that overlap are one, or the second would show what the first leaves of it."""
+        """Yield the spans of secrets. Overlapping ones are merged, or the tail of the second would stay visible."""
         if self._pattern is None:
             return
         start, stop, match = 0, 0, self._pattern.search(text)
@@ -56,13 +56,13 @@ class Mask:
 
 
 def forms_of(value: str) -> Iterator[str]:
-    """How `value` may look in what a tool prints."""
+    """Yield the encodings of `value` that a tool may print."""
     yield value
     yield from (line.strip() for line in [*value.splitlines(), *value.split("\n")])
-    if len(value) < _LEAST:
+    if len(value) < _MIN_LENGTH:
         return
     raw = value.encode(errors="surrogateescape")
-    # As a log shows what is no UTF-8.
+    # The form of invalid UTF-8 in a log.
     yield raw.decode(errors="replace")
     yield from _in_urls(raw)
     yield from _in_json(value)
@@ -87,8 +87,8 @@ def _in_json(value: str) -> Iterator[str]:
 
 def _in_base64(raw: bytes) -> Iterator[str]:
     for encode in (base64.b64encode, base64.urlsafe_b64encode):
-        # Inside a longer text the secret may begin at any of three places of a base64 group; the characters at
-        # either end then also depend on its neighbours, and are left out.
+        # In a longer text the secret may start at any of three positions of a base64 group. The characters at both
+        # ends then depend on its neighbours, so they are left out.
         for offset in range(3):
             padded = encode(b"\0" * offset + raw).decode().rstrip("=")
             text = padded[(0, 2, 3)[offset] : len(padded) - (1 if (offset + len(raw)) % 3 else 0)]

@@ -1,4 +1,4 @@
-"""Quantities as people write them: durations `500ms`, sizes `256MiB`, amounts `2` or `25%`."""
+"""Quantities in configuration files: durations `500ms`, sizes `256MiB`, amounts `2` or `25%`."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ _DOCKER_BYTES = {"k": 2**10, "m": 2**20, "g": 2**30}
 
 
 def parse_duration(text: Any) -> timedelta:
-    """Read `500ms`, `30s`, `2m`, `1h` or a sum such as `1m30s`. A bare number is refused: it has no unit."""
+    """Parse `500ms`, `30s`, `2m`, `1h` or a sum such as `1m30s`. A number without a unit is an error."""
     if isinstance(text, timedelta):
         return text
     parts = _DURATION.findall(text) if isinstance(text, str) else []
     if not parts or "".join(n + u for n, u in parts) != text:
-        raise ValueError(f"{text!r} is no duration; write 500ms, 30s, 2m or 1h")
+        raise ValueError(f"{text!r} is not a valid duration; write 500ms, 30s, 2m or 1h")
     try:
         value = timedelta(seconds=sum(float(number) * _SECONDS[unit] for number, unit in parts))
     except OverflowError:
-        raise ValueError(f"{text!r} is longer than anybody waits") from None
+        raise ValueError(f"{text!r} is too long") from None
     if value % timedelta(milliseconds=1):
         raise ValueError(f"{text!r} is finer than a millisecond")
     return value
 
 
 def format_duration(value: timedelta) -> str:
-    """Write a duration so that `parse_duration` reads it back: the largest unit that divides it."""
+    """Return a duration in the largest unit that divides it. `parse_duration` reads it back."""
     milliseconds = round(value / timedelta(milliseconds=1))
     for unit, size in (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000)):
         if milliseconds and milliseconds % size == 0:
@@ -42,20 +42,20 @@ def format_duration(value: timedelta) -> str:
 
 
 def milliseconds(value: timedelta) -> int:
-    """The duration in whole milliseconds, HAProxy's finest unit."""
+    """Return the duration in whole milliseconds, HAProxy's smallest unit."""
     return round(value / timedelta(milliseconds=1))
 
 
 def parse_size(text: Any) -> int:
-    """Read bytes from `256MiB`, `1GiB`, `512m` (as Docker writes it) or a bare number of bytes."""
+    """Parse `256MiB`, `1GiB`, `512m` (Docker's notation) or a number of bytes into bytes."""
     match = _SIZE.fullmatch(str(text)) if not isinstance(text, bool) else None
     if match is None:
-        raise ValueError(f"{text!r} is no size; write 256MiB or 1GiB")
+        raise ValueError(f"{text!r} is not a valid size; write 256MiB or 1GiB")
     return int(match[1]) * (_BYTES | _DOCKER_BYTES).get(match[2] or "B", 1)
 
 
 def format_size(value: int | None) -> str | None:
-    """Write a size so that `parse_size` reads it back: the largest binary unit that divides it."""
+    """Return a size in the largest binary unit that divides it. `parse_size` reads it back."""
     for unit in ("GiB", "MiB", "KiB"):
         if value and value % _BYTES[unit] == 0:
             return f"{value // _BYTES[unit]}{unit}"
@@ -63,16 +63,16 @@ def format_size(value: int | None) -> str | None:
 
 
 def parse_amount(text: Any) -> int | str:
-    """Read a count (`2`) or a share (`25%`) of the replicas."""
+    """Parse a number (`2`) or a percentage (`25%`) of the replicas."""
     if isinstance(text, int) and not isinstance(text, bool) and text >= 0:
         return text
     if isinstance(text, str) and re.fullmatch(r"\d+(\.\d+)?%", text) and float(text[:-1]) <= 1000:
         return text
-    raise ValueError(f"{text!r} is no amount; write a number such as 2 or a share such as 25%")
+    raise ValueError(f"{text!r} is not a valid amount; write a number such as 2 or a percentage such as 25%")
 
 
 def resolve_amount(amount: int | str, whole: int, *, round_up: bool) -> int:
-    """The count an amount means for `whole` replicas; a share is rounded as the caller's safety needs."""
+    """Return an amount as a number of `whole` replicas. The caller chooses the safe rounding of a percentage."""
     if isinstance(amount, int):
         return amount
     share = whole * float(amount[:-1]) / 100
@@ -80,9 +80,9 @@ def resolve_amount(amount: int | str, whole: int, *, round_up: bool) -> int:
 
 
 def _whole(value: Any) -> Any:
-    """Pydantic takes `true` for 1; nobody who writes that means it."""
+    """Reject booleans, since pydantic reads `true` as 1."""
     if isinstance(value, bool):
-        raise ValueError(f"must be a whole number, not {str(value).lower()}")
+        raise ValueError(f"must be a whole number, got {str(value).lower()}")
     return value
 
 

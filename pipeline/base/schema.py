@@ -1,4 +1,4 @@
-"""What everything declared has in common."""
+"""Base models of everything that is declared in pipeline.yaml."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ Port = Annotated[Whole, Field(ge=1, le=65535)]
 
 
 class Model(BaseModel):
-    """Everything declared is frozen, and refuses keys it does not know."""
+    """Base of all declared models: frozen, and strict about unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", serialize_by_alias=True)
 
 
 class Shorthand(Model):
-    """A resource that may be written as the value of one of its keys, where the others have their defaults."""
+    """A model that may be written as the value of its key `shorthand`. The other keys then have their defaults."""
 
     shorthand: ClassVar[str]
 
@@ -37,7 +37,7 @@ class Shorthand(Model):
 
 
 def between(value: timedelta, low: str, high: str, least: timedelta, most: timedelta) -> timedelta:
-    """`value`, where it is in the range; raises `ValueError` with the range as it is written."""
+    """Return `value`. Raises `ValueError` if it is outside the range, which is shown as `low` and `high`."""
     if not least <= value <= most:
         raise ValueError(f"must be between {low} and {high}")
     return value

@@ -1,4 +1,4 @@
-"""Sockets: those in a private directory, and free ports of this machine."""
+"""Unix sockets in a private directory, and free TCP ports of this machine."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PORTS = range(10000, 32768)
 
 @contextmanager
 def short_path(directory: Path, name: str) -> Iterator[str]:
-    """A path of a socket in `directory` that is short enough for the kernel, however long the directory's is."""
+    """Yield a path of a socket in `directory` that fits the kernel's length limit for any directory."""
     folder = os.open(directory, os.O_PATH | os.O_DIRECTORY)
     try:
         yield f"/proc/self/fd/{folder}/{name}"
@@ -29,9 +29,9 @@ def short_path(directory: Path, name: str) -> Iterator[str]:
 
 @contextmanager
 def connection_to(directory: Path, name: str, timeout: float) -> Iterator[socket.socket]:
-    """A connection to a socket in `directory`. `timeout` in seconds.
+    """Yield a connection to a socket in `directory`. `timeout` in seconds.
 
-    Raises `OSError` where nobody listens.
+    Raises `OSError` if no process listens.
     """
     with short_path(directory, name) as path, socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(timeout)
@@ -40,13 +40,16 @@ def connection_to(directory: Path, name: str, timeout: float) -> Iterator[socket
 
 
 def private_socket(path: Path) -> socket.socket:
-    """A listening socket at `path` that only its owner may open. The caller knows that nobody else uses it."""
+    """Return a listening socket at `path` that only its owner may open.
+
+    Replaces an existing socket, so the caller must know that no other process uses the path.
+    """
     path.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         with short_path(path.parent, path.name) as short:
             listener.bind(short)
-            # Before it listens, nobody gets in anyway.
+            # Clients cannot connect before `listen`, so there is no window with wider permissions.
             Path(short).chmod(0o600)
     except OSError as error:
         listener.close()
@@ -58,7 +61,7 @@ def private_socket(path: Path) -> socket.socket:
 def free_port(ports: range = PORTS) -> int:
     """Return a port of 127.0.0.1, among `ports`, that is not in use. It is not reserved.
 
-    A process gets each port once until it has had them all, so it may ask for several before it listens on the first.
+    A process gets each port once until it has had them all, so it may request several before it listens on the first.
     """
     while True:
         port = next(_shuffled(ports))
@@ -72,5 +75,5 @@ def free_port(ports: range = PORTS) -> int:
 
 @cache
 def _shuffled(ports: range) -> Iterator[int]:
-    # A generator of its own: two processes that seed the shared one alike would draw the same ports.
+    # A separate generator: two processes that seed the shared one alike would draw the same ports.
     return cycle(random.SystemRandom().sample(ports, len(ports)))

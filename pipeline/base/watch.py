@@ -1,4 +1,4 @@
-"""Folders that are looked at by the kernel: the only module that knows watchdog."""
+"""Watching folders through inotify. The only module that imports watchdog."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from pipeline.base.errors import SystemFault
 if TYPE_CHECKING:
     from watchdog.events import FileSystemEventHandler
 
-_USED_UP = (errno.ENOSPC, errno.EMFILE)
+_LIMIT_REACHED = (errno.ENOSPC, errno.EMFILE)
 
 
 @contextmanager
 def watch(folders: Mapping[Path, bool], relevant: Callable[[str], bool], changed: Callable[[], None]) -> Iterator[None]:
-    """Call `changed` when a file whose path is `relevant` appears, changes or goes, as long as this is entered.
+    """Call `changed` in the `with` block when a file whose path is `relevant` appears, changes or disappears.
 
-    `folders` says of each whether those below it count. What came before this is entered is not told. Raises
-    `SystemFault` where the kernel has no more watches to give.
+    `folders` maps each folder to whether it is watched recursively. Earlier changes are not reported. Raises
+    `SystemFault` if the kernel's limit of inotify watches is reached.
     """
     from watchdog.observers import Observer
 
@@ -30,16 +30,16 @@ def watch(folders: Mapping[Path, bool], relevant: Callable[[str], bool], changed
         for folder, recursive in folders.items():
             observer.schedule(_handler(relevant, changed), str(folder), recursive=recursive)
         observer.start()
-        # It says nothing of a folder below that it could not watch. If there is room for one more, there was for all.
+        # watchdog does not report a subfolder that it could not watch. If one more watch fits, all of them did.
         observer.unschedule(observer.schedule(_handler(relevant, changed), "/"))
     except OSError as error:
         observer.unschedule_all()
         if observer.is_alive():
             observer.stop()
-        if error.errno not in _USED_UP:
+        if error.errno not in _LIMIT_REACHED:
             raise
         raise SystemFault(
-            "the kernel has no more inotify watches to give",
+            "the kernel's limit of inotify watches is reached",
             hint="raise fs.inotify.max_user_watches and fs.inotify.max_user_instances with sysctl",
         ) from error
     try:

@@ -297,7 +297,7 @@ def test_two_commands_at_once(service: Project) -> None:
     service.finish(first)
     service.finish(waiting)
     assert "run 2 of shop" in line
-    assert result.err.startswith(f"error: run of shop (process {first.pid}) has been working since 20")
+    assert result.err.startswith(f"error: run of shop (pid {first.pid}) has been running since 20")
     assert result.err.endswith("hint: wait for it with --wait 10m\n")
     service.assert_serving(release=2)
 

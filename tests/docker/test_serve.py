@@ -251,7 +251,7 @@ def test_a_second_daemon_is_refused(project: Project) -> None:
     with serving(project) as served:
         served.await_run(1)
         refused = project.pipeline("serve", code=3)
-        assert f"pipeline serve (process {served.pid}) has been working since" in refused.err
+        assert f"pipeline serve (pid {served.pid}) has been running since" in refused.err
 
 
 def test_a_changed_file_is_read_again(project: Project) -> None:

@@ -1,4 +1,4 @@
-"""How long is waited before the next try."""
+"""Backoff: growing waits between attempts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ QUARTER = timedelta(minutes=15)
 
 
 def failed(backoff: Backoff, times: int) -> Backoff:
-    """Return the state after so many failures."""
+    """Return the state after `failures` failures."""
     for _ in range(times):
         backoff = backoff.after(succeeded=False)
     return backoff
@@ -24,12 +24,12 @@ def failed(backoff: Backoff, times: int) -> Backoff:
 
 @pytest.mark.parametrize(("number", "seconds"), [(0.0, 54), (0.5, 60), (1.0, 66)])
 def test_the_first_wait_is_kept_to_its_jitter(number: float, seconds: int) -> None:
-    """With a jitter of a tenth, a minute is a tenth longer or shorter at most."""
+    """With a jitter of a tenth, a wait of a minute differs by at most a tenth."""
     assert Backoff(MINUTE, jitter=0.1).delay(lambda: number) == timedelta(seconds=seconds)
 
 
 def test_without_jitter_every_wait_is_exact() -> None:
-    """No random number is asked for."""
+    """Without jitter, no random number is drawn."""
     assert failed(Backoff(MINUTE), 2).delay(lambda: pytest.fail("asked")) == 4 * MINUTE
 
 
@@ -40,12 +40,12 @@ def test_failures_double_the_wait(failures: int, minutes: int) -> None:
 
 
 def test_a_success_begins_again() -> None:
-    """After one success the wait is the first one."""
+    """A success resets the wait to the first one."""
     assert failed(Backoff(MINUTE), 7).after(succeeded=True) == Backoff(MINUTE)
 
 
 def test_the_longest_wait_is_never_exceeded() -> None:
-    """Not by the first wait either."""
+    """No wait exceeds the longest, even if the first one is longer."""
     assert Backoff(timedelta(days=1), QUARTER).delay() == QUARTER
 
 
@@ -56,13 +56,13 @@ def test_the_longest_wait_is_never_exceeded() -> None:
     seed=st.integers(),
 )
 def test_every_wait_is_within_bounds(first: timedelta, longest: timedelta, failures: int, seed: int) -> None:
-    """No wait is shorter than nine tenths of the first, or longer than a tenth past the longest."""
+    """No wait is shorter than nine tenths of the first, or longer than eleven tenths of the longest."""
     delay = Backoff(first, longest, 0.1, failures).delay(random.Random(seed).random)
     assert 0.899 * min(first, longest) <= delay <= 1.101 * longest
 
 
 def test_those_who_start_together_do_not_ask_together() -> None:
-    """A hundred waits of one minute spread over a fifth of it."""
+    """A hundred waits of one minute spread over a fifth of a minute."""
     source = random.Random(17)
     delays = [Backoff(MINUTE, jitter=0.1).delay(source.random) for _ in range(100)]
     assert max(delays) - min(delays) > timedelta(seconds=10)

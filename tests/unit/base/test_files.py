@@ -1,4 +1,4 @@
-"""A file is replaced as a whole or not at all."""
+"""Atomic file writes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pipeline.base.files import write_atomically
 
 
 def test_the_new_content_is_there_and_private(tmp_path: Path) -> None:
-    """And nothing else is left in the directory."""
+    """The file has the new content and mode 0600, and no draft is left in the directory."""
     path = tmp_path / "state.json"
     write_atomically(path, "old")
     write_atomically(path, "new")
@@ -20,7 +20,7 @@ def test_the_new_content_is_there_and_private(tmp_path: Path) -> None:
 
 
 def test_a_failure_leaves_the_old_content(tmp_path: Path) -> None:
-    """Here: text that cannot be encoded."""
+    """A text that cannot be encoded leaves the old content in place."""
     path = tmp_path / "state.json"
     write_atomically(path, "old")
     with pytest.raises(UnicodeEncodeError):

@@ -1,4 +1,4 @@
-"""Git runs as a program of its own: nothing around it misleads it, and it ends when it has to."""
+"""Git runs in a clean environment and is killed at its deadline or when cancelled."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def repository(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def slow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Put a git on PATH that starts a child and never ends; return the file with the child's process id."""
+    """Put a git on PATH that starts a child and never exits. Return the file with the child's process id."""
     programs, child = tmp_path / "programs", tmp_path / "child"
     programs.mkdir()
     program = programs / "git"
@@ -41,7 +41,7 @@ def slow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def assert_gone(child: Path) -> None:
-    """The child was killed too. An orphan may stay a zombie where nothing reaps it."""
+    """Assert that the child was killed too. An orphan may stay a zombie if nothing reaps it."""
     stat = Path(f"/proc/{child.read_text().strip()}/stat")
     deadline = time.monotonic() + 10
     while stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "Z":
@@ -50,12 +50,12 @@ def assert_gone(child: Path) -> None:
 
 
 def test_it_gives_what_git_prints(repository: Path) -> None:
-    """As bytes."""
+    """The output of git is returned as bytes."""
     assert run_git("ls-files", directory=repository) == b"file.txt\n"
 
 
 def test_a_hooks_environment_does_not_mislead_it(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And the environment of this process stays as it is."""
+    """Git ignores the variables of a hook, and the environment of this process is unchanged."""
     monkeypatch.setenv("GIT_DIR", "/nowhere")
     monkeypatch.setenv("GIT_OBJECT_DIRECTORY", "/nowhere")
     before = dict(os.environ)
@@ -64,7 +64,7 @@ def test_a_hooks_environment_does_not_mislead_it(repository: Path, monkeypatch: 
 
 
 def test_a_users_own_ssh_command_is_kept(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without one, ssh asks nothing at a terminal."""
+    """A user's GIT_SSH_COMMAND is kept. Without one, ssh never prompts."""
     shown = ("-c", "alias.shown=!printenv GIT_SSH_COMMAND", "shown")
     assert b"BatchMode=yes" in run_git(*shown, directory=repository)
     monkeypatch.setenv("GIT_SSH_COMMAND", "ssh -i key")
@@ -72,7 +72,7 @@ def test_a_users_own_ssh_command_is_kept(repository: Path, monkeypatch: pytest.M
 
 
 def test_a_failure_has_gits_own_words(repository: Path) -> None:
-    """Without passwords."""
+    """An error has git's message without passwords."""
     with pytest.raises(GitFailed, match="pathspec 'nowhere' did not match"):
         run_git("checkout", "nowhere", directory=repository)
     with pytest.raises(GitFailed) as failed:
@@ -82,27 +82,27 @@ def test_a_failure_has_gits_own_words(repository: Path) -> None:
 
 
 def test_a_directory_that_is_not_there(tmp_path: Path) -> None:
-    """Is a failure of the command."""
+    """A missing directory raises `GitFailed`."""
     with pytest.raises(GitFailed, match="No such file or directory"):
         run_git("status", directory=tmp_path / "nowhere")
 
 
 def test_without_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It says how to get it."""
+    """The error of a missing git has the command that installs it."""
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(SystemFault, match="there is no git on PATH"):
+    with pytest.raises(SystemFault, match="git is not on PATH"):
         run_git("status", directory=tmp_path)
 
 
 def test_a_deadline_ends_it(slow: Path, tmp_path: Path) -> None:
-    """With all that it has started."""
-    with pytest.raises(GitFailed, match=r"did not end within 0\.2 s"):
+    """At the deadline, git and its child are killed."""
+    with pytest.raises(GitFailed, match=r"did not finish within 0\.2 s"):
         run_git("fetch", directory=tmp_path, timeout=0.2 * SECOND)
     assert_gone(slow)
 
 
 def test_cancelling_ends_it(slow: Path, tmp_path: Path) -> None:
-    """Soon, with all that it has started."""
+    """Cancelling kills git and its child soon."""
     cancelled = threading.Event()
 
     def cancel_when_started() -> None:
@@ -117,13 +117,13 @@ def test_cancelling_ends_it(slow: Path, tmp_path: Path) -> None:
 
 
 def test_a_stream_comes_whole(repository: Path) -> None:
-    """What the reader leaves is no failure."""
+    """A stream yields all output, and unread output is not an error."""
     with stream_git("archive", "--format=tar", "HEAD", directory=repository) as stream:
         assert len(stream.read(1000)) == 1000
 
 
 def test_a_stream_that_fails_says_so_at_its_end(repository: Path) -> None:
-    """In git's own words."""
+    """A failed stream raises git's message at its end."""
     with (
         pytest.raises(GitFailed, match="nowhere"),
         stream_git("archive", "--format=tar", "nowhere", directory=repository) as stream,
@@ -132,7 +132,7 @@ def test_a_stream_that_fails_says_so_at_its_end(repository: Path) -> None:
 
 
 def test_a_reader_that_fails_ends_the_stream(slow: Path, tmp_path: Path) -> None:
-    """Git is not left running."""
+    """An exception in the reader kills git."""
 
     def read() -> None:
         with stream_git("archive", directory=tmp_path):

@@ -1,4 +1,4 @@
-"""One command at a time; the lock goes with whoever held it."""
+"""The lock of a pipeline: one holder at a time, released with its process."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ with work_lock(Path(sys.argv[1]), "run of shop"):
 
 
 def hold_elsewhere(path: Path) -> subprocess.Popen[str]:
-    """Another process that has the lock when this returns."""
+    """Start another process. It holds the lock when this returns."""
     process = subprocess.Popen(
         [sys.executable, "-c", HOLDER, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
@@ -35,19 +35,19 @@ def hold_elsewhere(path: Path) -> subprocess.Popen[str]:
 
 
 def test_the_second_is_told_who_holds_it_and_since_when(tmp_path: Path) -> None:
-    """With the process to look at, and how to wait."""
+    """The error names the holder's process and start time, and hints at `--wait`."""
     path = tmp_path / "shop.lock"
     with hold_elsewhere(path) as holder:
         with pytest.raises(LockHeld) as caught, work_lock(path, "run of shop"):
             pass
         assert is_held(path)
         holder.communicate("")
-    assert caught.value.message.startswith(f"run of shop (process {holder.pid}) has been working since 20")
+    assert caught.value.message.startswith(f"run of shop (pid {holder.pid}) has been running since 20")
     assert caught.value.hint == "wait for it with --wait 10m"
 
 
 def test_who_waits_gets_it_when_the_other_is_done(tmp_path: Path) -> None:
-    """Within the time it is ready to wait."""
+    """A waiting process gets the lock when the holder releases it in time."""
     path = tmp_path / "shop.lock"
     with hold_elsewhere(path) as holder:
         assert holder.stdin is not None
@@ -60,7 +60,7 @@ def test_who_waits_gets_it_when_the_other_is_done(tmp_path: Path) -> None:
 
 
 def test_a_killed_holder_holds_nothing(tmp_path: Path) -> None:
-    """The kernel sees to that: there is no stale lock to remove by hand."""
+    """The lock of a killed process is free, and no stale lock is left."""
     path = tmp_path / "shop.lock"
     with hold_elsewhere(path) as holder:
         os.kill(holder.pid, signal.SIGKILL)
@@ -70,6 +70,6 @@ def test_a_killed_holder_holds_nothing(tmp_path: Path) -> None:
 
 
 def test_nobody_holds_what_nobody_made(tmp_path: Path) -> None:
-    """And asking does not make it."""
+    """A lock file that does not exist is not held, and a check does not create it."""
     assert not is_held(tmp_path / "shop.lock")
     assert list(tmp_path.iterdir()) == []

@@ -1,4 +1,4 @@
-"""What the daemon says of itself can be read, by people and by programs, and holds no variables."""
+"""The daemon's log is readable as text and as JSON, and shows no local variables."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ logger = structlog.get_logger("pipeline.daemon.daemon")
 
 @pytest.fixture(autouse=True)
 def undone() -> Iterator[None]:
-    """Logging is everybody's: it is as it was afterwards."""
+    """Restore the global logging configuration after a test."""
     root, ours = logging.getLogger(), logging.getLogger("pipeline")
     handlers, level, our_level = root.handlers[:], root.level, ours.level
     configuration = structlog.get_config()
@@ -29,7 +29,7 @@ def undone() -> Iterator[None]:
 
 
 def fail() -> None:
-    """Say what went wrong, where a variable holds what nobody is to see."""
+    """Raise an error in a frame with a variable that must not be shown."""
     token = "".join(("xyz", "zy"))
     try:
         raise RuntimeError(f"{len(token)} too many")
@@ -38,7 +38,7 @@ def fail() -> None:
 
 
 def test_for_people(capsys: pytest.CaptureFixture[str]) -> None:
-    """A line with what it is about at its end; our own from `info` on, the libraries' from `warning` on."""
+    """A line ends with its fields. Penstock logs from `info`, libraries from `warning`."""
     configure_logging(as_json=False)
     with bound_contextvars(pipeline="shop"):
         logger.info("scan finished", refs=3)
@@ -51,7 +51,7 @@ def test_for_people(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_for_programs(capsys: pytest.CaptureFixture[str]) -> None:
-    """An object a line, its time in UTC."""
+    """With JSON, each line is an object with a time in UTC."""
     configure_logging(as_json=True)
     with bound_contextvars(pipeline="shop", run=4):
         logger.warning("scheduled run not queued", schedule="@daily")
@@ -69,7 +69,7 @@ def test_for_programs(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize("as_json", [False, True])
 def test_a_fault_is_shown_without_what_variables_hold(capsys: pytest.CaptureFixture[str], as_json: bool) -> None:
-    """Where it was, and what it was: no more, for a variable may hold a secret."""
+    """A traceback has files, lines and messages, but no values of variables."""
     configure_logging(as_json=as_json)
     fail()
     said = capsys.readouterr().err
@@ -79,7 +79,7 @@ def test_a_fault_is_shown_without_what_variables_hold(capsys: pytest.CaptureFixt
 
 
 def test_a_library_is_heard_as_well(capsys: pytest.CaptureFixture[str]) -> None:
-    """As an object too, with the message that it made."""
+    """An entry of a library is a JSON object with its formatted message."""
     configure_logging(as_json=True)
     logging.getLogger("urllib3").warning("%s connections were lost", 3)
     said = json.loads(capsys.readouterr().err)

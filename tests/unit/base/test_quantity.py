@@ -1,4 +1,4 @@
-"""Quantities are read as people write them, and refused when they have no unit."""
+"""Durations, sizes and amounts: their notation and their errors."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ from pipeline.base.quantity import (
     [("500ms", 0.5), ("30s", 30), ("2m", 120), ("1h", 3600), ("1m30s", 90), ("1.5s", 1.5)],
 )
 def test_durations(text: str, seconds: float) -> None:
-    """A number with a unit, or a sum of such."""
+    """A duration is a number with a unit, or a sum of such."""
     assert parse_duration(text) == timedelta(seconds=seconds)
 
 
 @pytest.mark.parametrize("text", ["", "5", "s", "5 s", "-5s", "5sec", "1m 30s", 5, None, True, "5s5"])
 def test_what_is_no_duration(text: object) -> None:
-    """A bare number has no unit, and a guess would be wrong half of the time."""
-    with pytest.raises(ValueError, match="is no duration; write 500ms, 30s, 2m or 1h"):
+    """Text without a unit is not a valid duration."""
+    with pytest.raises(ValueError, match="is not a valid duration; write 500ms, 30s, 2m or 1h"):
         parse_duration(text)
 
 
 @given(st.integers(0, 10**10))
 def test_a_duration_is_read_back_as_it_was_written(milliseconds: int) -> None:
-    """Durations go through JSON in the store and must not change."""
+    """A formatted duration parses to the same value."""
     duration = timedelta(milliseconds=milliseconds)
     assert parse_duration(format_duration(duration)) == duration
 
@@ -45,27 +45,27 @@ def test_a_duration_is_read_back_as_it_was_written(milliseconds: int) -> None:
     ("text", "size"), [("256MiB", 2**28), ("1GiB", 2**30), ("512m", 2**29), ("10MB", 10**7), (4096, 4096), ("7B", 7)]
 )
 def test_sizes(text: object, size: int) -> None:
-    """Binary and decimal units, Docker's letters, and plain bytes."""
+    """A size has binary or decimal units, Docker's letters, or none."""
     assert parse_size(text) == size
 
 
 @pytest.mark.parametrize("text", ["999.9ms", "99999999999999d", "0.0001s"])
 def test_durations_that_could_not_be_read_back(text: str) -> None:
-    """Finer than the balancer's unit, or longer than the calendar."""
-    with pytest.raises(ValueError, match=r"finer than a millisecond|longer than anybody waits"):
+    """A duration below a millisecond or beyond the calendar is an error."""
+    with pytest.raises(ValueError, match=r"finer than a millisecond|is too long"):
         parse_duration(text)
 
 
 @given(st.integers(0, 2**50))
 def test_a_size_is_read_back_as_it_was_written(size: int) -> None:
-    """Whatever it is."""
+    """Any formatted size parses to the same value."""
     assert parse_size(format_size(size)) == size
 
 
 @pytest.mark.parametrize("text", ["", "MiB", "1.5GiB", "-1", True, "1TiB"])
 def test_what_is_no_size(text: object) -> None:
-    """It says what a size looks like."""
-    with pytest.raises(ValueError, match="is no size; write 256MiB or 1GiB"):
+    """The error of an invalid size has an example."""
+    with pytest.raises(ValueError, match="is not a valid size; write 256MiB or 1GiB"):
         parse_size(text)
 
 
@@ -74,6 +74,6 @@ def test_what_is_no_size(text: object) -> None:
     [(2, 10, 2, 2), ("25%", 10, 3, 2), ("100%", 7, 7, 7), ("1%", 3, 1, 0)],
 )
 def test_shares_are_rounded_towards_safety(amount: int | str, whole: int, up: int, down: int) -> None:
-    """Up where more containers are safer, down where fewer missing targets are."""
+    """The surge is rounded up, and the number of unavailable targets down."""
     assert resolve_amount(parse_amount(amount), whole, round_up=True) == up
     assert resolve_amount(parse_amount(amount), whole, round_up=False) == down

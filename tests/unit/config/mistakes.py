@@ -142,13 +142,13 @@ MISTAKES = [
         "a duration without a unit",
         "interval: 1s",
         "interval: 1",
-        "15:43: balancer.target_groups.web.health_check.interval: 1 is no duration; write 500ms, 30s, 2m or 1h",
+        "15:43: balancer.target_groups.web.health_check.interval: 1 is not a valid duration; write 500ms, 30s, 2m or 1h",
     ),
     Bad(
         "a duration with a wrong unit",
         "interval: 1s",
         "interval: 1sec",
-        "15:43: balancer.target_groups.web.health_check.interval: '1sec' is no duration; write 500ms, 30s, 2m or 1h",
+        "15:43: balancer.target_groups.web.health_check.interval: '1sec' is not a valid duration; write 500ms, 30s, 2m or 1h",
     ),
     Bad(
         "an interval too short",
@@ -206,19 +206,19 @@ MISTAKES = [
         "an amount that is none",
         "  replicas: 3",
         "  replicas: 3\n  rolling: {max_surge: many}",
-        "11:24: deploy.rolling.max_surge: 'many' is no amount; write a number such as 2 or a share such as 25%",
+        "11:24: deploy.rolling.max_surge: 'many' is not a valid amount; write a number such as 2 or a percentage such as 25%",
     ),
     Bad(
         "a negative amount",
         "  replicas: 3",
         "  replicas: 3\n  rolling: {max_surge: -1}",
-        "11:24: deploy.rolling.max_surge: -1 is no amount; write a number such as 2 or a share such as 25%",
+        "11:24: deploy.rolling.max_surge: -1 is not a valid amount; write a number such as 2 or a percentage such as 25%",
     ),
     Bad(
         "a size that is none",
         "  replicas: 3",
         "  replicas: 3\n  memory: lots",
-        "11:11: deploy.memory: 'lots' is no size; write 256MiB or 1GiB",
+        "11:11: deploy.memory: 'lots' is not a valid size; write 256MiB or 1GiB",
     ),
     Bad(
         "no cpu",

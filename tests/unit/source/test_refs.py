@@ -307,7 +307,7 @@ def test_no_more_watches(number: int, work: Work, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("watchdog.observers.inotify_c.inotify_add_watch", refuse)
     with pytest.raises(SystemFault) as caught, watch_refs(work.path / ".git", lambda: None):
         pass
-    assert caught.value.message == "the kernel has no more inotify watches to give"
+    assert caught.value.message == "the kernel's limit of inotify watches is reached"
     assert "fs.inotify.max_user_watches" in caught.value.hint
 
 
