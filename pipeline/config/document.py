@@ -1,4 +1,4 @@
-"""A YAML file as plain data, with the place of every key and value. Refuses what it cannot be sure about."""
+"""A YAML file as plain data, with the position of every key and value. Ambiguous YAML is an error."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from pipeline.base.errors import ConfigError, Problem
 
 KeyPath = tuple[str | int, ...]
 
-_SIZE_LIMIT = 256 * 1024
-_DEPTH_LIMIT = 50
-_NODE_LIMIT = 10_000
+_MAX_SIZE = 256 * 1024
+_MAX_DEPTH = 50
+_MAX_NODES = 10_000
 _CORE = "tag:yaml.org,2002:"
 _TAGS = frozenset(
     f"{_CORE}{name}" for name in ("map", "seq", "str", "int", "float", "bool", "null", "timestamp", "merge")
@@ -31,10 +31,10 @@ _WORDS = {"null": None, "~": None, "": None, "true": True, "false": False}
 
 @dataclass
 class Document:
-    """What a file says. `data` leaves out keys without a value: they mean the default.
+    """The content of a YAML file. `data` omits keys without a value, which have their default.
 
-    `keys` and `values` give line and column, from 1, of the key and of the value at a path; `texts` gives
-    numbers as they were written.
+    `keys` and `values` map a path to the line and column, from 1, of its key and its value. `texts` has numbers as they
+    were written.
     """
 
     data: dict[str, Any] = field(default_factory=dict)
@@ -44,7 +44,7 @@ class Document:
     problems: list[Problem] = field(default_factory=list)
 
     def place(self, path: KeyPath) -> tuple[int, int]:
-        """Where to look for `path`: its value, or what of it there is."""
+        """Return line and column of the value at `path`, or of its nearest existing parent key."""
         for length in range(len(path), -1, -1):
             if (found := self.values.get(path[:length])) is not None and length == len(path):
                 return found
@@ -53,48 +53,48 @@ class Document:
         return (1, 1)
 
     def problem(self, path: KeyPath, reason: str, hint: str = "", *, at_key: bool = False) -> Problem:
-        """Something wrong at `path`."""
+        """Return a problem at the position of `path`."""
         line, column = self.keys.get(path, self.place(path)) if at_key else self.place(path)
         return Problem(line, column, dotted(path), reason, hint)
 
 
 def dotted(path: KeyPath) -> str:
-    """`balancer.load_balancers.edge.listeners[0]`."""
+    """Return a path as text, such as `balancer.load_balancers.edge.listeners[0]`."""
     text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
     return text.removeprefix(".")
 
 
 def pipeline_name(path: Path) -> str | None:
-    """The name in a file that may be wrong otherwise; None where there is none, or one with a reference in it."""
+    """Return the pipeline's name even if the rest of the file is invalid. None if missing or with a reference."""
     name = read_document(path).data.get("name")
     return name if isinstance(name, str) and re.fullmatch(r"[A-Za-z0-9-]+", name) else None
 
 
 def read_document(path: Path, content: bytes | None = None) -> Document:
-    """Read a file, or `content` that is known by its name. Lesser problems are in `problems`.
+    """Read a file, or `content` under the file's name. Mistakes that do not prevent reading are in `problems`.
 
-    Raises `ConfigError` when it cannot be read at all.
+    Raises `ConfigError` if the file cannot be read or is not valid YAML.
     """
     text = _decoded(path, _read(path) if content is None else content)
     try:
         with warnings.catch_warnings():
-            # YAML allows it, and whoever reads standard error need not know.
+            # YAML allows it, and the warning would go to the user's standard error.
             warnings.simplefilter("ignore", ReusedAnchorWarning)
             root = YAML(typ="safe", pure=True).compose(text)
     except RecursionError:
-        raise _refused(path, Problem(1, 1, "", f"nests deeper than {_DEPTH_LIMIT} levels")) from None
+        raise _refused(path, Problem(1, 1, "", f"is nested deeper than {_MAX_DEPTH} levels")) from None
     except MarkedYAMLError as error:
         raise _refused(path, _syntax(error, text)) from error
     except (YAMLError, ValueError) as error:
         raise _refused(path, _unreadable(error, text)) from error
     if root is None:
-        raise _refused(path, Problem(0, 0, "", "is empty", "`pipeline init` writes a first one"))
+        raise _refused(path, Problem(0, 0, "", "is empty", "create one with `pipeline init --force`"))
     if not isinstance(root, MappingNode):
         raise _refused(path, Problem(*_mark(root), "", "must be a mapping of keys such as name: and deploy:"))
     document = Document()
     try:
         _Builder(document).mapping(root, ())
-    except _TooMuch as error:
+    except _LimitExceeded as error:
         raise _refused(path, error.problem) from None
     return document
 
@@ -102,9 +102,9 @@ def read_document(path: Path, content: bytes | None = None) -> Document:
 def _read(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
-            return file.read(_SIZE_LIMIT + 1)
+            return file.read(_MAX_SIZE + 1)
     except FileNotFoundError:
-        raise ConfigError(f"{path} does not exist", hint="`pipeline init` writes a first one") from None
+        raise ConfigError(f"{path} does not exist", hint="create one with `pipeline init`") from None
     except IsADirectoryError:
         raise ConfigError(f"{path} is a directory", hint=f"name the file: {path / 'pipeline.yaml'}") from None
     except OSError as error:
@@ -112,8 +112,8 @@ def _read(path: Path) -> bytes:
 
 
 def _decoded(path: Path, raw: bytes) -> str:
-    if len(raw) > _SIZE_LIMIT:
-        raise _refused(path, Problem(0, 0, "", f"is larger than {_SIZE_LIMIT // 1024} KiB, which no pipeline needs"))
+    if len(raw) > _MAX_SIZE:
+        raise _refused(path, Problem(0, 0, "", f"must be at most {_MAX_SIZE // 1024} KiB"))
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -134,9 +134,9 @@ def _syntax(error: MarkedYAMLError, text: str) -> Problem:
     here = lines[line - 1] if line <= len(lines) else ""
     indentation = here[: len(here) - len(here.lstrip())]
     if "\t" in indentation:
-        return Problem(line, indentation.index("\t") + 1, "", "a tab in the indentation", "indent with spaces")
+        return Problem(line, indentation.index("\t") + 1, "", "indentation must not contain tabs", "use spaces")
     if "single document" in str(error.context or ""):
-        return Problem(line, column, "", "a second document begins here", "one file is one pipeline: remove the ---")
+        return Problem(line, column, "", "a file must contain one document, and a second one starts here", "remove ---")
     reason = (error.problem or error.context or "is not valid YAML").strip()
     return Problem(line, column, "", reason)
 
@@ -145,7 +145,8 @@ def _unreadable(error: Exception, text: str) -> Problem:
     if isinstance(error, ReaderError):
         before = text[: error.position]
         column = len(before) - before.rfind("\n")
-        return Problem(before.count("\n") + 1, column, "", f"holds the unprintable character {chr(error.character)!r}")
+        reason = f"contains the unprintable character {chr(error.character)!r}"
+        return Problem(before.count("\n") + 1, column, "", reason)
     return Problem(1, 1, "", f"is not valid YAML: {error}")
 
 
@@ -153,14 +154,14 @@ def _mark(node: Node) -> tuple[int, int]:
     return node.start_mark.line + 1, node.start_mark.column + 1
 
 
-class _TooMuch(Exception):
+class _LimitExceeded(Exception):
     def __init__(self, node: Node, reason: str) -> None:
         super().__init__(reason)
         self.problem = Problem(*_mark(node), "", reason)
 
 
 class _Builder:
-    """Turns nodes into data, and notes where everything stands. Counts what it builds, since aliases multiply."""
+    """Converts nodes into data and records their positions. Counts values, since aliases multiply them."""
 
     def __init__(self, document: Document) -> None:
         self._document = document
@@ -172,12 +173,12 @@ class _Builder:
     def _value(self, node: Node, path: KeyPath) -> Any:
         self._count += 1
         self._document.values[path] = _mark(node)
-        if len(path) > _DEPTH_LIMIT:
-            raise _TooMuch(node, f"nests deeper than {_DEPTH_LIMIT} levels")
-        if self._count > _NODE_LIMIT:
-            raise _TooMuch(node, f"comes to more than {_NODE_LIMIT} values with its aliases, which no pipeline needs")
+        if len(path) > _MAX_DEPTH:
+            raise _LimitExceeded(node, f"is nested deeper than {_MAX_DEPTH} levels")
+        if self._count > _MAX_NODES:
+            raise _LimitExceeded(node, f"must have at most {_MAX_NODES} values, aliases included")
         if node.tag not in _TAGS:
-            self._report(node, path, f"the tag {node.tag} is not known here", "remove it")
+            self._report(node, path, f"unknown tag {node.tag}", "remove it")
             return None
         if isinstance(node, MappingNode):
             return self._mapping(node, path)
@@ -190,21 +191,21 @@ class _Builder:
         seen: dict[str, Node] = {}
         for key, value in node.value:
             if not isinstance(key, ScalarNode):
-                self._report(key, path, "a key must be a word")
+                self._report(key, path, "a key must be text")
                 continue
             name = str(key.value)
             here = (*path, name)
             if name == "<<":
                 self._report(key, here, "merge keys are not supported", "write the keys out")
             elif name in seen:
-                self._report(key, here, f"is here a second time; the first is in line {_mark(seen[name])[0]}")
+                self._report(key, here, f"duplicate key; the first is on line {_mark(seen[name])[0]}")
             else:
                 seen[name] = key
                 self._document.keys[here] = _mark(key)
                 if (built := self._value(value, here)) is not None:
                     result[name] = built
                 else:
-                    # An empty value stands where the next line begins; who reads of it looks for the key.
+                    # The mark of an empty value is at the next line. Errors should point at the key instead.
                     self._document.values[here] = _mark(key)
         return result
 

@@ -1,4 +1,4 @@
-"""Names of variables, and what maps them to values."""
+"""Environment variables in pipeline.yaml."""
 
 from __future__ import annotations
 

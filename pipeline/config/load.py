@@ -1,4 +1,4 @@
-"""A pipeline.yaml becomes a configuration, or one error with everything that is wrong in it."""
+"""Loading of a pipeline.yaml: a configuration, or one error with every mistake in the file."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _PARAMETER = TypeAdapter(Parameter)
 
 @dataclass(frozen=True)
 class Configuration:
-    """What a pipeline.yaml means here and now. Secrets stand in `pipeline` by name only."""
+    """A loaded pipeline.yaml with its parameters and secrets. `pipeline` contains secrets by name only."""
 
     pipeline: Pipeline
     path: Path
@@ -35,13 +35,13 @@ class Configuration:
 
     @property
     def directory(self) -> Path:
-        """What relative paths in the file are relative to."""
+        """The base of relative paths in the file."""
         return self.path.absolute().parent
 
 
 @dataclass(frozen=True)
 class CommittedFile:
-    """A pipeline.yaml as a commit has it. `name` says which, in errors."""
+    """The pipeline.yaml of a commit. Errors show `name` as the file."""
 
     name: str
     content: bytes
@@ -55,11 +55,10 @@ def load(
     secrets_needed: bool = True,
     committed: CommittedFile | None = None,
 ) -> Configuration:
-    """Read `path`; `overrides` are the `-p name=value` of the command line.
+    """Load the file at `path`. `overrides` are the `-p name=value` of the command line.
 
-    With `committed`, what a commit has in the file's place is read, as if it stood there. Raises `ConfigError` with
-    every problem of the file, in the order of its lines. Where secrets are not needed, one that is nowhere is no
-    problem before it is used.
+    With `committed`, loads its content as if it were at `path`. Raises `ConfigError` with every problem of the file, in
+    the order of its lines. Without `secrets_needed`, a missing secret is an error only when it is used.
     """
     environ = os.environ if environ is None else environ
     named, content = (Path(committed.name), committed.content) if committed else (path, None)
@@ -69,12 +68,12 @@ def load(
     data = {
         key: value if key == "parameters" else substitution.apply(value, (key,)) for key, value in document.data.items()
     }
-    _from_here(data.get("balancer"), path.absolute().parent)
+    _make_absolute(data.get("balancer"), path.absolute().parent)
     pipeline = None
     try:
         pipeline = Pipeline.model_validate(data)
     except ValidationError as error:
-        # Where nothing could be put in, what stands there instead is not the user's doing.
+        # A failed substitution leaves a placeholder. Errors about the placeholder would mislead the user.
         broken = {dotted(place) for place in substitution.broken}
         problems += [p for p in problems_of(error, document, Pipeline) if p.path not in broken]
     secrets, missing = _secrets(document, data, path, substitution.secrets, environ)
@@ -86,17 +85,17 @@ def load(
     return Configuration(pipeline, path, known, secrets)
 
 
-def _from_here(node: Any, directory: Path) -> None:
-    """Make the paths of the balancer's files absolute: it knows nothing of the file that names them."""
+def _make_absolute(node: Any, directory: Path) -> None:
+    """Make the paths of the balancer's files absolute, since the balancer does not know the file's directory."""
     for key, value in node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ():
         if key in _FILES and isinstance(value, str) and not value.startswith("https://"):
             node[key] = str(directory / value)
         else:
-            _from_here(value, directory)
+            _make_absolute(value, directory)
 
 
 def _in_order(problems: list[Problem]) -> tuple[Problem, ...]:
-    """By line, and only the first of several at one key: the others follow from it."""
+    """Sort by line, and keep the first problem of each key, since the others follow from it."""
     first: dict[tuple[int, int, str], Problem] = {}
     for problem in problems:
         first.setdefault((problem.line, problem.column, problem.path), problem)
@@ -109,7 +108,7 @@ def _parameters(
     raw = document.data.get("parameters", {})
     if not isinstance(raw, dict):
         return {}, []
-    # Parameters cannot stand in parameters: only the environment can.
+    # Parameters may use environment variables, but not other parameters.
     substitution = Substitution(document, {}, environ)
     substituted = substitution.apply(raw, ("parameters",))
     document.data["parameters"] = substituted
@@ -118,9 +117,9 @@ def _parameters(
         try:
             declared[name] = _PARAMETER.validate_python(value)
         except ValidationError:
-            continue  # The file as a whole is validated later, and says what is wrong here.
+            continue  # The validation of the whole file reports it later.
     values, problems = resolve_parameters(document, declared, overrides)
-    # What could not be resolved was reported once; its uses need not be reported too.
+    # A parameter without a value was reported once. Its uses are not reported again.
     return {**dict.fromkeys(substituted), **values}, [*substitution.problems, *problems]
 
 
@@ -141,7 +140,7 @@ def _secrets(
         except ConfigError as error:
             problems.append(document.problem(("secrets", "file"), error.message, error.hint or ""))
         except RuntimeError as error:
-            # There is no user of that name whose home it could be.
+            # `expanduser` found no user of that name.
             problems.append(document.problem(("secrets", "file"), str(error)))
     values = {name: environ.get(name) or kept.get(name) for name in named}
     places = "neither in the environment nor in secrets.file" if file else "not in the environment"

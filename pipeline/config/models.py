@@ -1,4 +1,4 @@
-"""The keys of a pipeline.yaml. The reference page, the JSON Schema and the hints are generated from here."""
+"""The models of pipeline.yaml. The reference page, the JSON Schema and the hints are generated from them."""
 
 from __future__ import annotations
 
@@ -21,13 +21,15 @@ from pipeline.config.triggers import Triggers
 
 def _glob(value: str) -> str:
     if value.startswith("!") or not value.strip("/"):
-        raise ValueError(f"{value!r} is no glob; name what counts, such as src/** or Dockerfile")
+        raise ValueError(f"{value!r} is not a valid glob; list the paths to include, such as src/** or Dockerfile")
     return value
 
 
 def _volume(value: str) -> str:
     if not _VOLUME.fullmatch(value):
-        raise ValueError(f"{value!r} is no volume; write /host/path:/container/path or name:/container/path:ro")
+        raise ValueError(
+            f"{value!r} is not a valid volume; write /host/path:/container/path or name:/container/path:ro"
+        )
     return value
 
 
@@ -37,59 +39,60 @@ Volume = Annotated[str, AfterValidator(_volume)]
 
 
 class Parameter(Model):
-    """A value given at run time: `pipeline run -p replicas=5`, used as `${replicas}`."""
+    """A value that is set at run time with `pipeline run -p replicas=5` and used as `${replicas}`."""
 
-    type: Literal["string", "integer", "number", "boolean"] = Field("string", description="What it holds.")
+    type: Literal["string", "integer", "number", "boolean"] = Field("string", description="Type of the value.")
     default: str | int | float | bool | None = Field(
-        None, description="Its value where none is given; without one, it must be given."
+        None, description="Default value. Without one, the parameter is required."
     )
-    minimum: float | None = Field(None, description="The least number allowed.")
-    maximum: float | None = Field(None, description="The greatest number allowed.")
+    minimum: float | None = Field(None, description="Smallest number allowed.")
+    maximum: float | None = Field(None, description="Largest number allowed.")
     pattern: str | None = Field(None, description="A regular expression that the whole string must match.")
     allowed_values: tuple[str | int | float, ...] | None = Field(None, description="The only values allowed.")
-    description: str = Field("", description="What it is for.")
+    description: str = Field("", description="Purpose of the parameter, for readers of the file.")
 
     @field_validator("pattern")
     @classmethod
-    def _pattern_is_one(cls, value: str | None) -> str | None:
+    def _check_pattern(cls, value: str | None) -> str | None:
         try:
             re.compile(value or "")
         except re.error as error:
-            raise ValueError(f"is no regular expression: {error}") from None
+            raise ValueError(f"is not a valid regular expression: {error}") from None
         return value
 
 
 class Source(Model):
-    """Where the commits come from."""
+    """The git repository of the pipeline."""
 
     repository: str = Field(
         ".",
         min_length=1,
-        description="A path (relative to this file), bare or not, or any URL that git can fetch.",
+        description="Path of a repository, bare or not, relative to this file, or any URL that git can fetch.",
     )
-    branch: str = Field("main", min_length=1, description="The branch, tag or commit that is run by default.")
+    branch: str = Field("main", min_length=1, description="Branch, tag or commit that is run by default.")
     paths: tuple[Glob, ...] = Field(
         (),
-        description="Globs; a commit that touches none of them makes no run. `**` crosses folders. Empty: all.",
+        description="Globs. A commit that changes no matching file starts no run. `**` crosses folders. "
+        "Empty: all files.",
     )
     file: str | None = Field(
         None,
-        description="Where the pipeline.yaml is in the repository: the one of each commit counts for the runs that "
-        "`pipeline serve` makes by itself. None: where this file is in the repository, else pipeline.yaml.",
+        description="Path of pipeline.yaml in the repository. Automatic runs use the file of their commit. None: the "
+        "path of this file in the repository, else pipeline.yaml.",
     )
 
 
 class Build(Model):
-    """How a commit becomes an image."""
+    """The build of an image from a commit."""
 
-    context: str = Field(".", description="The folder of the repository that is sent to the builder.")
-    context_limit: Size = Field(2 * 2**30, description="A context of more than this is not sent: somebody's mistake.")
-    dockerfile: str = Field("Dockerfile", description="The Dockerfile, relative to the context.")
+    context: str = Field(".", description="Folder of the repository that is sent to the builder.")
+    context_limit: Size = Field(2 * 2**30, description="Maximum size of the context. A larger one fails the build.")
+    dockerfile: str = Field("Dockerfile", description="Path of the Dockerfile, relative to the context.")
     args: dict[VariableName, str] = Field(
-        {}, description="Build arguments. They stay in the image's history: no secrets here."
+        {}, description="Build arguments. They stay in the image's history, so secrets are not allowed."
     )
-    timeout: Duration = Field(timedelta(hours=1), description="A build that takes longer than this has failed.")
-    test: Tests | None = Field(None, description="The tests. Without them, what builds is deployed.")
+    timeout: Duration = Field(timedelta(hours=1), description="Maximum duration of a build.")
+    test: Tests | None = Field(None, description="Tests of the image. None: every image that builds is deployed.")
 
     @field_validator("context", "dockerfile")
     @classmethod
@@ -100,104 +103,110 @@ class Build(Model):
 
 
 class Rolling(Model):
-    """How far a rolling deployment may lean out: more containers than wanted, fewer healthy than wanted."""
+    """Limits of a rolling deployment: containers above `replicas`, and healthy targets below it."""
 
     max_surge: Amount = Field(
-        1, description="How many containers above `replicas` may run: a number, or a share (rounded up)."
+        1,
+        description="How many containers above `replicas` may run during a rollout: a number or a percentage "
+        "(rounded up).",
     )
     max_unavailable: Amount = Field(
-        0, description="How many healthy targets below `replicas` are bearable: a number, or a share (rounded down)."
+        0,
+        description="How many of `replicas` may be unavailable during a rollout: a number or a percentage "
+        "(rounded down).",
     )
 
 
 class Deploy(Model):
-    """How the image is put into service."""
+    """The deployment of the image as containers behind the balancer."""
 
-    target_group: Name = Field(description="The target group of `balancer` that the containers join.")
-    replicas: Whole = Field(1, ge=1, le=500, description="How many containers serve.")
-    rolling: Rolling = Field(Rolling(), description="How a new release takes over.")
-    command: Command | None = Field(None, description="Replaces the image's command.")
+    target_group: Name = Field(description="Target group of `balancer` in which the containers are registered.")
+    replicas: Whole = Field(1, ge=1, le=500, description="Number of containers.")
+    rolling: Rolling = Field(Rolling(), description="Limits of a rollout.")
+    command: Command | None = Field(None, description="Command that replaces the image's own.")
     function: str | None = Field(
         None,
         pattern=r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)+$",
-        description="A Python function of the image, as MODULE.FUNCTION, that gets ELB's events. For a target group of "
-        "target_type lambda; an image that is a Lambda image itself needs none.",
+        description="Python function of the image, as MODULE.FUNCTION, that receives ELB's events. Requires "
+        "target_type lambda. A Lambda image does not need it.",
     )
-    approval: Approval | None = Field(None, description="Wait for somebody to agree before this is deployed.")
+    approval: Approval | None = Field(None, description="Manual approval before each deployment. None: not required.")
     release_command: ReleaseCommand | None = Field(
-        None, description="Run once in the new image before it serves, such as migrations."
+        None, description="Command that runs once in the new image before it receives traffic, such as migrations."
     )
-    environment: Environment = Field({}, description="Variables of the containers. May hold ${secret:NAME}.")
+    environment: Environment = Field({}, description="Variables of the containers. May contain ${secret:NAME}.")
     volumes: tuple[Volume, ...] = Field(
         (), description="`/path/on/host:/path/in/container[:ro]` or `volume-name:/path/in/container[:ro]`."
     )
     memory: Size | None = Field(None, description="Memory limit of each container. None: no limit.")
-    cpus: float | None = Field(None, gt=0, description="Processor limit of each container, in cores.")
+    cpus: float | None = Field(None, gt=0, description="CPU limit of each container, in cores. None: no limit.")
     stop_grace: Duration = Field(
-        timedelta(seconds=10), description="From SIGTERM to SIGKILL when a container is stopped, after it drained."
+        timedelta(seconds=10), description="Time from SIGTERM to SIGKILL when a drained container is stopped."
     )
     restart: Literal["no", "on-failure", "always", "unless-stopped"] = Field(
         "always",
-        description="Docker's restart policy, set once a container has become healthy. After a crash of Docker itself, "
-        "only `always` brings back what ran.",
+        description="Docker's restart policy, set once a container is healthy. Only `always` restarts containers after "
+        "a crash of Docker itself.",
     )
     deploy_timeout: Duration = Field(
-        timedelta(seconds=60), description="A new container that is not healthy after this long fails the release."
+        timedelta(seconds=60), description="Time for a new container to become healthy. After it, the release fails."
     )
     unhealthy_timeout: Duration = Field(
         timedelta(seconds=30),
-        description="`pipeline serve` replaces a container whose target is unhealthy for this long, as far as "
-        "rolling.max_unavailable allows, and each further one after a longer while.",
+        description="The daemon replaces a container whose target is unhealthy for this long, within "
+        "rolling.max_unavailable. The wait grows with each replacement.",
     )
-    retain: Whole = Field(5, ge=1, le=100, description="How many releases keep their image, to roll back to.")
+    retain: Whole = Field(5, ge=1, le=100, description="Number of releases whose image is kept for a rollback.")
 
     @model_validator(mode="after")
-    def _runs_one_thing(self) -> Self:
+    def _check_command(self) -> Self:
         if self.function and self.command:
-            raise FieldError("function", "goes without command: it is what the container runs")
+            raise FieldError("function", "must not be combined with command")
         return self
 
     @model_validator(mode="after")
-    def _can_move(self) -> Self:
+    def _check_rolling(self) -> Self:
         surge = resolve_amount(self.rolling.max_surge, self.replicas, round_up=True)
         unavailable = resolve_amount(self.rolling.max_unavailable, self.replicas, round_up=False)
         if surge == 0 and unavailable == 0:
             raise FieldError(
                 "rolling",
-                f"leaves no room to move: max_surge {self.rolling.max_surge} and max_unavailable "
+                f"must allow progress: max_surge {self.rolling.max_surge} and max_unavailable "
                 f"{self.rolling.max_unavailable} of {self.replicas} are both 0; set max_surge to 1",
             )
         return self
 
 
 class SecretSource(Model):
-    """Where `${secret:NAME}` is looked up, after the environment."""
+    """The source of `${secret:NAME}`, after the environment."""
 
-    file: str = Field(description="A file of NAME=value lines with mode 0600, relative to this file.")
+    file: str = Field(description="File of NAME=value lines with mode 0600, relative to this file.")
 
 
 class Pipeline(Model):
     """A whole pipeline.yaml."""
 
-    name: Name = Field(description="Names the pipeline on this machine.")
-    parameters: dict[VariableName, Parameter] = Field({}, description="Values given at run time.")
-    secrets: SecretSource | None = Field(None, description="Where secrets come from, besides the environment.")
+    name: Name = Field(description="Name of the pipeline, unique on this machine.")
+    parameters: dict[VariableName, Parameter] = Field({}, description="Values that are set at run time.")
+    secrets: SecretSource | None = Field(None, description="Source of secrets besides the environment.")
     execution_mode: Literal["superseded", "queued", "parallel"] = Field(
         "superseded",
-        description="What becomes of a commit while another is on its way. superseded: the newer one takes its place "
-        "until it is being deployed. queued: all in order, one at a time. parallel: all at once, deployed in order.",
+        description="Order of runs. superseded: a newer commit replaces an older one that is not being deployed yet. "
+        "queued: one run at a time, in order. parallel: runs build at the same time and deploy in order.",
     )
-    source: Source = Field(Source(), description="Where the commits come from.")
-    triggers: Triggers = Field(Triggers(), description="What `pipeline serve` makes runs of.")
-    build: Build = Field(Build(), description="How a commit becomes an image.")
-    deploy: Deploy = Field(description="How the image is put into service.")
-    reporters: Reporters = Field({}, description="Who is told what becomes of a run, by a name of your choice.")
-    retention: Retention = Field(Retention(), description="What is kept of runs that are over.")
-    balancer: Declaration = Field(description="What the load balancer listens on, and what it forwards to.")
+    source: Source = Field(Source(), description="Repository and branch.")
+    triggers: Triggers = Field(Triggers(), description="Triggers of the runs that `pipeline serve` starts.")
+    build: Build = Field(Build(), description="Build and tests of the image.")
+    deploy: Deploy = Field(description="Deployment of the image.")
+    reporters: Reporters = Field({}, description="Receivers of a run's events, each under a name of your choice.")
+    retention: Retention = Field(Retention(), description="Retention of finished runs.")
+    balancer: Declaration = Field(description="Listeners of the load balancer, and their target groups.")
 
     @model_validator(mode="after")
-    def _function_is_reached_as_one(self) -> Self:
+    def _check_function(self) -> Self:
         group = self.balancer.target_groups.get(self.deploy.target_group)
         if self.deploy.function and group and group.target_type != "lambda":
-            raise FieldError("deploy", f"function needs target_type: lambda in target group {self.deploy.target_group}")
+            raise FieldError(
+                "deploy", f"function requires target_type: lambda in target group {self.deploy.target_group}"
+            )
         return self

@@ -1,4 +1,4 @@
-"""Parameters: their values from the command line or their defaults, held to their types and ranges."""
+"""Parameters: values from the command line or the defaults, checked against types and ranges."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ Scalar = str | int | float | bool
 def resolve_parameters(
     document: Document, declared: Mapping[str, Parameter], overrides: Mapping[str, str]
 ) -> tuple[dict[str, Scalar], list[Problem]]:
-    """The value of every parameter, and what is wrong with those that have none."""
+    """Return the value of every valid parameter, and a problem for each of the others."""
     values: dict[str, Scalar] = {}
     problems = [
-        Problem(0, 0, f"-p {name}={text}", "there is no such parameter", did_you_mean(name, declared))
+        Problem(0, 0, f"-p {name}={text}", "unknown parameter", did_you_mean(name, declared))
         for name, text in overrides.items()
         if name not in declared
     ]
     for name, parameter in declared.items():
         if name in overrides:
             given: Any = _read(overrides[name], parameter.type)
-            reason = _objection(given, parameter)
+            reason = _violation(given, parameter, overrides[name])
             problem = Problem(0, 0, f"-p {name}={overrides[name]}", reason)
         elif parameter.default is not None:
             given = _read(parameter.default, parameter.type)
-            reason = _objection(given, parameter)
+            reason = _violation(given, parameter, parameter.default)
             problem = document.problem(("parameters", name, "default"), reason)
         else:
-            reason = "has no default and was not given"
-            problem = document.problem(("parameters", name), reason, f"give it: -p {name}=…", at_key=True)
+            reason = "is required, since it has no default"
+            problem = document.problem(("parameters", name), reason, f"set it with -p {name}=…", at_key=True)
         if reason:
             problems.append(problem)
         else:
@@ -44,7 +44,7 @@ def resolve_parameters(
 
 
 def _read(value: Scalar, kind: str) -> Scalar | None:
-    """The value in the parameter's type; None when it is none of that type."""
+    """Return the value in the parameter's type, or None if it does not have that type."""
     if kind == "string":
         return value if isinstance(value, str) else None
     if kind == "boolean":
@@ -60,7 +60,14 @@ def _read(value: Scalar, kind: str) -> Scalar | None:
     return number
 
 
-def _objection(value: Scalar | None, parameter: Parameter) -> str:
+def _violation(value: Scalar | None, parameter: Parameter, given: Scalar) -> str:
+    """Return the rule that `value` breaks, with the text that was given, or an empty text."""
+    rule = _broken_rule(value, parameter)
+    shown = str(given).lower() if isinstance(given, bool) else str(given)
+    return f"{rule}, got {shown}" if rule else ""
+
+
+def _broken_rule(value: Scalar | None, parameter: Parameter) -> str:
     wanted = {"string": "text", "integer": "a whole number", "number": "a number", "boolean": "true or false"}
     if value is None:
         return f"must be {wanted[parameter.type]}"

@@ -1,4 +1,4 @@
-"""The reference page: every key of pipeline.yaml, made from the models."""
+"""The reference page with every key of pipeline.yaml, generated from the models."""
 
 from __future__ import annotations
 
@@ -102,32 +102,32 @@ _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
 _INTRODUCTION = """\
 # pipeline.yaml
 
-Every key, its type, its default and what it does. This page is made from the program's own models
-(`pipeline schema --reference`); `pipeline schema` prints the same as JSON Schema, for your editor.
+Every key with its type, default and meaning. `pipeline schema --reference` generates this page from the models.
+`pipeline schema` prints them as JSON Schema for editors.
 
-Values may hold references, which are put in when the file is read:
+Values may contain references, which are resolved when the file is read:
 
-| written | becomes |
+| reference | value |
 |---|---|
-| `${name}` | the parameter `name`; alone in a value it keeps its type |
+| `${name}` | the parameter `name`; keeps its type if it is the whole value |
 | `${env:NAME}`, `${env:NAME:-default}` | an environment variable of the command |
-| `${secret:NAME}` | a secret, from the environment or from `secrets.file`; in `environment`, a webhook or a reporter |
-| `$${` | `${` itself |
+| `${secret:NAME}` | a secret from the environment or `secrets.file`; in `environment`, webhooks and reporters only |
+| `$${` | a literal `${` |
 
-Durations are written `500ms`, `30s`, `2m`, `1h`, or as a sum, `1m30s`. Sizes are `256MiB` or `1GiB`. A key without a
-value has its default. A key that is not listed here is an error.
+A duration is written as `500ms`, `30s`, `2m`, `1h`, or as a sum such as `1m30s`. A size is written as `256MiB` or
+`1GiB`. A key without a value has its default. A key that is not listed here is an error.
 """
 
 _EVENTS = """\
 # Events
 
-Every kind that `pipeline events`, `--json`, the control API and webhooks may show, with its fields. Each event also has
+Every event kind of `pipeline events`, `--json`, the control API and webhooks, with its fields. Each event also has
 `at`, `pipeline`, `run` and `message`. Compare kinds and fields, never messages.
 """
 
 
 def reference_page() -> str:
-    """The page as Markdown."""
+    """Return the page as Markdown."""
     reporters = ((f"reporters.NAME, type: {name}", model) for name, model in reporter_types().items())
     sections = "".join(_section(path, model) for path, model in (*_SECTIONS, *reporters))
     return _INTRODUCTION + sections + _events()
@@ -137,7 +137,7 @@ def _section(path: str, model: type[BaseModel]) -> str:
     title = f"`{path}`" if path else "The whole file"
     summary = (model.__doc__ or "").strip().splitlines()[0]
     shorthand = (
-        f" Where only `{model.shorthand}` is said, its value may stand alone." if issubclass(model, Shorthand) else ""
+        f" If only `{model.shorthand}` is set, its value may be written alone." if issubclass(model, Shorthand) else ""
     )
     lines = ["", f"## {title}", "", summary + shorthand, "", "| key | type | default | meaning |", "|---|---|---|---|"]
     lines += [_row(field.alias or name, field) for name, field in model.model_fields.items()]

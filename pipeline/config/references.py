@@ -1,4 +1,4 @@
-"""What one part of a pipeline.yaml says of another: checked on the data, so that a flaw elsewhere hides nothing."""
+"""Checks across sections of pipeline.yaml. They use the raw data, so that an invalid section hides no problem."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pipeline.config.document import Document, KeyPath
 
 
 def check_references(document: Document, data: dict[str, Any]) -> Iterator[Problem]:
-    """References to target groups that are not there, ports that are used twice, groups that nothing reaches."""
+    """Yield unknown target groups, ports that are used twice, and a deployment that no listener reaches."""
     groups = _mapping(data, "balancer", "target_groups")
     wanted = _mapping(data, "deploy").get("target_group")
     if groups and isinstance(wanted, str) and wanted not in groups:
@@ -28,14 +28,14 @@ def check_references(document: Document, data: dict[str, Any]) -> Iterator[Probl
         port = listener.get("port")
         if isinstance(port, int) and port in ports:
             line = document.place(ports[port])[0]
-            yield document.problem((*path, "port"), f"port {port} is taken by the listener in line {line}")
+            yield document.problem((*path, "port"), f"port {port} is used by the listener on line {line}")
         elif isinstance(port, int):
             ports[port] = (*path, "port")
     known = isinstance(wanted, str) and wanted in groups and forwarded <= groups.keys()
     if known and forwarded and wanted not in forwarded:
         yield document.problem(
             ("deploy", "target_group"),
-            f"no listener forwards to {wanted}, so nobody could reach what is deployed",
+            f"no listener forwards to {wanted}, so the deployment would be unreachable",
             f"add default_action: {{forward: {wanted}}} to a listener",
         )
 
@@ -49,7 +49,7 @@ def _listeners(data: dict[str, Any]) -> Iterator[tuple[KeyPath, dict[str, Any]]]
 
 
 def _forwards(listener: dict[str, Any], path: KeyPath) -> Iterator[tuple[KeyPath, str]]:
-    """Each target group that an action of the listener names, however it is written, and where."""
+    """Yield the position and the name of each target group in an action of the listener, in any notation."""
     rules = listener.get("rules")
     actions = [((*path, "default_action"), _mapping(listener, "default_action"))]
     for index, rule in enumerate(rules if isinstance(rules, list) else []):

@@ -1,4 +1,4 @@
-"""Reporters in pipeline.yaml: found through entry points, each with options of its own."""
+"""Reporters in pipeline.yaml. They are found through entry points, and each has its own options."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _TYPE = "type"
 
 
 def reporter_types() -> dict[str, type[Model]]:
-    """The model of each reporter that is installed, by its type."""
+    """Return the model of each installed reporter by its type."""
     return {name: _load(name) for name in sorted(entry_points(group=GROUP).names)}
 
 
@@ -28,24 +28,24 @@ def _load(name: str) -> type[Model]:
     (entry, *_) = entry_points(group=GROUP, name=name)
     try:
         found = entry.load()
-    except Exception as error:  # noqa: BLE001  # whatever somebody's package raises when it is imported
-        raise FieldError(_TYPE, f"the reporter {name} cannot be loaded: {error!r}") from None
+    except Exception as error:  # noqa: BLE001  # a third-party package may raise anything on import
+        raise FieldError(_TYPE, f"cannot load reporter {name}: {error!r}") from None
     if not (isinstance(found, type) and issubclass(found, Model) and callable(getattr(found, "report", None))):
-        raise FieldError(_TYPE, f"{entry.value}, installed as {name}, is no subclass of pipeline.reporters.Reporter")
+        raise FieldError(_TYPE, f"{entry.value} (reporter {name}) must be a subclass of pipeline.reporters.Reporter")
     return found
 
 
-def _configured(value: Any, handler: ValidatorFunctionWrapHandler) -> Model:
+def _validate(value: Any, handler: ValidatorFunctionWrapHandler) -> Model:
     if isinstance(value, Model):
         return value
     if not isinstance(value, dict):
-        return handler(value)  # type: ignore[no-any-return]  # which says that it must be a mapping
+        return handler(value)  # type: ignore[no-any-return]  # reports that it must be a mapping
     known = sorted(entry_points(group=GROUP).names)
     kind = value.get(_TYPE)
     if kind is None:
         raise FieldError(_TYPE, f"is missing (one of {', '.join(known)})")
     if kind not in known:
-        raise FieldError(_TYPE, f"there is no reporter {kind!r} ({did_you_mean(str(kind), known)})")
+        raise FieldError(_TYPE, f"unknown reporter {kind!r} ({did_you_mean(str(kind), known)})")
     model = _load(kind)
     try:
         return model.model_validate(value)
@@ -54,7 +54,7 @@ def _configured(value: Any, handler: ValidatorFunctionWrapHandler) -> Model:
 
 
 def _explained(error: ValidationError, model: type[BaseModel]) -> Iterator[InitErrorDetails]:
-    """What pydantic objects to; the options, which only the type tells, in words."""
+    """Yield pydantic's errors. Reasons about options are added here, since the caller does not know the model."""
     details = error.errors(include_url=False)
     unknown = [str(d["loc"][0]) for d in details if d["type"] == "extra_forbidden" and len(d["loc"]) == 1]
     misspelt = {nearest(key, model.model_fields) for key in unknown}
@@ -68,7 +68,7 @@ def _explained(error: ValidationError, model: type[BaseModel]) -> Iterator[InitE
 
 
 def _reason(detail: ErrorDetails, model: type[BaseModel]) -> str:
-    """Why an option is wrong; nothing where pydantic's kind of error is understood by itself."""
+    """Return the reason of an error, or an empty text if the caller can derive it from pydantic's error type."""
     kind, key = detail["type"], str(detail["loc"][0]) if len(detail["loc"]) == 1 else ""
     if key and kind == "extra_forbidden":
         return f"unknown key ({did_you_mean(key, model.model_fields)})"
@@ -78,7 +78,7 @@ def _reason(detail: ErrorDetails, model: type[BaseModel]) -> str:
 
 
 class _Schema:
-    """Any of the installed reporters, in the JSON Schema."""
+    """JSON Schema of any installed reporter."""
 
     @classmethod
     def __get_pydantic_json_schema__(cls, _: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
@@ -90,4 +90,4 @@ class _Schema:
         return {"anyOf": schemas}
 
 
-Reporters = dict[Name, Annotated[SerializeAsAny[Model], WrapValidator(_configured), _Schema]]
+Reporters = dict[Name, Annotated[SerializeAsAny[Model], WrapValidator(_validate), _Schema]]

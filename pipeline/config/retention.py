@@ -1,4 +1,4 @@
-"""How long what a run leaves behind is kept."""
+"""Retention of runs."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pipeline.base.quantity import Whole
 
 
 class Retention(Model):
-    """A run is kept with its events, logs and artifacts as long as any of these says so."""
+    """Limits of retention. A run is kept with its events, logs and artifacts while any limit includes it."""
 
-    runs: Whole = Field(100, ge=1, le=1_000_000, description="The latest so many runs.")
-    days: Whole | None = Field(None, ge=1, le=36500, description="What is younger than so many days.")
-    keep_succeeded: Whole = Field(1, ge=1, le=1_000_000, description="The latest so many runs that succeeded.")
+    runs: Whole = Field(100, ge=1, le=1_000_000, description="Number of latest runs to keep.")
+    days: Whole | None = Field(None, ge=1, le=36500, description="Age in days up to which runs are kept.")
+    keep_succeeded: Whole = Field(1, ge=1, le=1_000_000, description="Number of latest succeeded runs to keep.")

@@ -1,4 +1,4 @@
-"""A first pipeline.yaml, from what a directory holds."""
+"""Generation of a first pipeline.yaml from the content of a directory."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LINE = "{key:<38} # {meaning}"
 
 @dataclass(frozen=True)
 class DetectedProject:
-    """What could be found out, and the defaults where it could not."""
+    """The detected properties of a project, with defaults for the others."""
 
     name: str
     branch: str
@@ -32,13 +32,13 @@ def detect_project(directory: Path) -> DetectedProject:
     dockerfile = next((d for d in _dockerfiles(directory)), None)
     text = dockerfile.read_text(errors="replace") if dockerfile else ""
     if dockerfile is None:
-        notes.append("there is no Dockerfile yet: write one, its folder is build.context")
+        notes.append("no Dockerfile found: create one, and set build.context to its folder")
     port = re.search(r"^\s*EXPOSE\s+(\d+)", text, re.MULTILINE | re.IGNORECASE)
     if dockerfile and port is None:
-        notes.append("the Dockerfile has no EXPOSE: see that balancer.target_groups.web.port is right")
+        notes.append("no EXPOSE in the Dockerfile: check balancer.target_groups.web.port")
     check = re.search(r"https?://[^\s/\"']+(/[^\s\"'|;]*)", _health_check(text))
     if check is None:
-        notes.append("no HEALTHCHECK with a URL: see that health_check.path answers 200 when the app is ready")
+        notes.append("no HEALTHCHECK with a URL: check that health_check.path returns 200 when the app is ready")
     return DetectedProject(
         name=_name(directory),
         branch=_branch(directory) or "main",
@@ -50,52 +50,52 @@ def detect_project(directory: Path) -> DetectedProject:
 
 
 def render_template(found: DetectedProject) -> str:
-    """The file, each key with its meaning."""
+    """Return the text of pipeline.yaml, each key with its meaning."""
     rows = (
-        ("name: " + found.name, "names the pipeline on this machine"),
+        ("name: " + found.name, "name of the pipeline, unique on this machine"),
         ("", ""),
         ("source:", ""),
-        ("  repository: .", "a path, relative to this file, or any URL that git can fetch"),
-        ("  branch: " + found.branch, "what `pipeline run` runs, and `pipeline serve` at each commit"),
+        ("  repository: .", "path relative to this file, or any URL that git can fetch"),
+        ("  branch: " + found.branch, "branch of `pipeline run` and, for each commit, of `pipeline serve`"),
         ("", ""),
-        ("# triggers:", "what else `pipeline serve` runs by itself"),
+        ("# triggers:", "other refs that `pipeline serve` runs automatically"),
         ("#   tags: [v*]", ""),
         ("", ""),
         ("build:", ""),
-        ("  context: " + found.context, "the folder that is sent to the builder, from the repository's root"),
+        ("  context: " + found.context, "folder of the repository that is sent to the builder"),
         ("  dockerfile: Dockerfile", "relative to the context"),
-        ("  # test:", "tests run in the built image; when they fail, nothing is deployed"),
+        ("  # test:", "tests run in the built image; if they fail, nothing is deployed"),
         ("  #   command: [make, test]", ""),
         ("", ""),
         ("deploy:", ""),
-        ("  target_group: web", "the containers join this one of balancer.target_groups"),
-        ("  replicas: 2", "how many containers serve"),
+        ("  target_group: web", "group of balancer.target_groups in which containers are registered"),
+        ("  replicas: 2", "number of containers"),
         ("  rolling:", ""),
-        ("    max_surge: 1", "one more than that may run while a new release takes over"),
-        ("    max_unavailable: 0", "and none of them may be missing"),
-        ("  stop_grace: 10s", "from SIGTERM to SIGKILL, once a container has drained"),
+        ("    max_surge: 1", "containers above `replicas` during a rollout"),
+        ("    max_unavailable: 0", "unavailable containers during a rollout"),
+        ("  stop_grace: 10s", "time from SIGTERM to SIGKILL for a drained container"),
         ("", ""),
         ("balancer:", ""),
         ("  target_groups:", ""),
         ("    web:", ""),
-        (f"      port: {found.port}", "the port the app listens on, in its container"),
+        (f"      port: {found.port}", "port of the app in its container"),
         ("      health_check:", ""),
-        (f"        path: {found.health_path}", "answers 200 when the app is ready for traffic"),
-        ("        interval: 1s", "how often it is asked"),
-        ("      deregistration_delay: 30s", "how long a leaving container may finish its requests"),
+        (f"        path: {found.health_path}", "returns 200 when the app is ready for traffic"),
+        ("        interval: 1s", "time between health checks"),
+        ("      deregistration_delay: 30s", "time for a draining container to finish its requests"),
         ("  load_balancers:", ""),
         ("    edge:", ""),
         ("      listeners:", ""),
-        ("        - port: 8000", "where clients connect, on this machine"),
+        ("        - port: 8000", "port on this machine that clients connect to"),
         ("          default_action:", ""),
-        ("            forward: web", "who answers them"),
+        ("            forward: web", "target group that receives the requests"),
     )
     lines = (_LINE.format(key=key, meaning=meaning) if meaning else key for key, meaning in rows)
     return "# Every key: pipeline schema --reference\n" + "\n".join(lines) + "\n"
 
 
 def _dockerfiles(directory: Path) -> list[Path]:
-    """The nearest first; not in hidden folders."""
+    """Return the Dockerfiles, nearest first, outside of hidden folders."""
     found = [*directory.glob("Dockerfile"), *directory.glob("*/Dockerfile"), *directory.glob("*/*/Dockerfile")]
     visible = [f for f in found if not any(part.startswith(".") for part in f.relative_to(directory).parts)]
     return [f for f in visible if f.is_file()]
@@ -108,12 +108,12 @@ def _health_check(text: str) -> str:
 
 def _name(directory: Path) -> str:
     name = re.sub(r"[^a-z0-9]+", "-", directory.resolve().name.lower()).strip("-")[:32].strip("-")
-    # A bare number would be read as one.
+    # YAML would read a bare number as a number.
     return f"app-{name}"[:32] if name.isdigit() else name or "app"
 
 
 def _context(directory: Path, folder: Path) -> str:
-    """The folder as the repository's root sees it, which may be above the directory."""
+    """Return the folder relative to the repository's root, which may be above `directory`."""
     root = _git(directory, "rev-parse", "--show-toplevel")
     return str(folder.resolve().relative_to(Path(root).resolve() if root else directory.resolve()))
 

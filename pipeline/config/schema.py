@@ -1,4 +1,4 @@
-"""The JSON Schema of pipeline.yaml, made from the models, for editors and other tools."""
+"""The JSON Schema of pipeline.yaml, generated from the models, for editors and other tools."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from typing import Any
 
 from pipeline.config.models import Pipeline
 
-_REFERENCE = {"type": "string", "pattern": r"\$\{", "description": "A parameter or a variable, put in when it is read."}
+_REFERENCE = {"type": "string", "pattern": r"\$\{", "description": "Parameter or variable, resolved on reading."}
 _TEXT_ONLY = ("pattern", "enum", "const", "minLength")
 
 
 def json_schema() -> dict[str, Any]:
-    """JSON Schema, draft 2020-12. Wherever a value may stand, `${…}` may stand too."""
+    """Return the JSON Schema, draft 2020-12. Every value may also be a reference `${…}`."""
     schema = _loosened(Pipeline.model_json_schema())
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -34,7 +34,7 @@ def _loosened(node: Any, key: str = "") -> Any:
 
 
 def _is_narrow(node: dict[str, Any]) -> bool:
-    """Whether it describes a single value that would refuse the text of a reference."""
+    """Return True if the schema is of a single value and would reject the text of a reference."""
     kinds = node.get("type")
     kinds = kinds if isinstance(kinds, list) else [kinds]
     if set(kinds) & {"integer", "number", "boolean"}:

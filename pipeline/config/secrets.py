@@ -1,4 +1,4 @@
-"""Secrets: named in the pipeline.yaml, kept elsewhere, and put in at the last moment."""
+"""Secrets: pipeline.yaml contains their names, and values are resolved on use."""
 
 from __future__ import annotations
 
@@ -14,74 +14,75 @@ _LINE = re.compile(r"(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=(.*)")
 
 
 class Secrets:
-    """The values behind `${secret:NAME}`. Texts hold the reference; the value exists only where it is needed.
+    """Values of `${secret:NAME}`. Configuration keeps the reference, and the value is resolved on use.
 
-    `values` are those that the file names today. A former release may name others: these are looked up when it does.
+    `values` are the secrets that the file references. A previous release may reference others, which are resolved from
+    `others` on use.
     """
 
     def __init__(self, values: Mapping[str, str] | None = None, others: Mapping[str, str] | None = None) -> None:
         self._values = dict(values or {})
         self._others = others or {}
-        self._learnt: set[str] = set()
+        self._merged: set[str] = set()
 
     def __repr__(self) -> str:
         return f"Secrets({', '.join(sorted(self._values))})"
 
     def resolve(self, text: str) -> str:
-        """`text` with its secrets put in. Raises `ConfigError` for one that is nowhere."""
+        """Return `text` with its secrets resolved. Raises `ConfigError` for a missing one."""
         return REFERENCE.sub(lambda match: self._value(match[1]), text)
 
     def resolve_all(self, texts: Mapping[str, str]) -> dict[str, str]:
-        """A container's environment with its secrets put in."""
+        """Return an environment with its secrets resolved. Raises `ConfigError` for a missing one."""
         return {key: self.resolve(text) for key, text in texts.items()}
 
     def values(self) -> tuple[str, ...]:
-        """Everything that must not be shown."""
-        return tuple(sorted({*self._values.values(), *self._learnt}))
+        """Return every value that must be masked."""
+        return tuple(sorted({*self._values.values(), *self._merged}))
 
     def merge(self, others: Secrets) -> None:
-        """What others must not show, these must not show either."""
-        self._learnt.update(others.values())
+        """Add the values of `others` to those that must be masked."""
+        self._merged.update(others.values())
 
     def _value(self, name: str) -> str:
         if name not in self._values and self._others.get(name):
             self._values[name] = self._others[name]
         if name not in self._values:
             raise ConfigError(
-                f"secret {name} is neither in the environment nor in the file of secrets",
-                hint=f"export {name}=…, or name a file with it in secrets.file",
+                f"secret {name} is neither in the environment nor in the secrets file",
+                hint=f"export {name}=…, or add it to secrets.file",
             )
         return self._values[name]
 
 
 def read_secrets(path: Path) -> dict[str, str]:
-    """The NAME=value lines of a file that only its owner may read. Raises `ConfigError` otherwise."""
+    """Return the NAME=value lines of a file. Raises `ConfigError` if it is invalid or other users may read it."""
     try:
         mode = path.stat().st_mode
         if not stat.S_ISREG(mode):
-            raise ConfigError(f"{path}, the file of secrets, is no regular file")
+            raise ConfigError(f"secrets file {path} must be a regular file")
         if stat.S_IMODE(mode) & 0o177:
             raise ConfigError(
-                f"{path}, the file of secrets, has mode {stat.S_IMODE(mode):04o}: others could read it",
+                f"secrets file {path} must have mode 0600, got {stat.S_IMODE(mode):04o}",
                 hint=f"chmod 600 {path}",
             )
         lines = path.read_text().splitlines()
     except OSError as error:
-        raise ConfigError(f"cannot read {path}, the file of secrets: {error.strerror}") from error
+        raise ConfigError(f"cannot read secrets file {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}, the file of secrets, is not UTF-8") from error
-    return dict(_parse(path, number, line) for number, line in enumerate(lines, 1) if _counts(line))
+        raise ConfigError(f"secrets file {path} is not UTF-8") from error
+    return dict(_parse(path, number, line) for number, line in enumerate(lines, 1) if _has_content(line))
 
 
-def _counts(line: str) -> bool:
+def _has_content(line: str) -> bool:
     return bool(line.strip()) and not line.lstrip().startswith("#")
 
 
 def _parse(path: Path, number: int, line: str) -> tuple[str, str]:
     match = _LINE.fullmatch(line.strip())
     if match is None:
-        # The line is not shown: it may hold a secret.
-        raise ConfigError(f"{path}:{number}: not a line of the form NAME=value")
+        # The line is not shown, since it may contain a secret.
+        raise ConfigError(f"{path}:{number}: must have the form NAME=value")
     value = match[2].strip()
     if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"":
         value = value[1:-1]

@@ -1,4 +1,4 @@
-"""What runs in containers besides what is deployed: the tests, what they need, and what goes before a release."""
+"""Containers that run before a deployment: tests with their services, and the release command. Also the approval."""
 
 from __future__ import annotations
 
@@ -19,115 +19,118 @@ Command = Annotated[tuple[str, ...], Field(min_length=1)]
 
 def _absolute(value: str) -> str:
     if not value.startswith("/"):
-        raise ValueError("must be absolute, a path inside the container such as /tmp/reports")
+        raise ValueError(f"must be an absolute path in the container, such as /tmp/reports, got {value!r}")
     if ".." in value.split("/") or "\0" in value or not value.strip("/."):
-        raise ValueError(f"{value!r} must be below /, and without .., such as /tmp/reports")
+        raise ValueError(f"must be a path below /, without .., such as /tmp/reports, got {value!r}")
     return posixpath.normpath(value)
 
 
-def _served(value: str) -> str:
+def _port_and_path(value: str) -> str:
     match = _HTTP.fullmatch(value)
     if match is None or not 1 <= int(match[1]) <= 65535:
-        raise ValueError(f"{value!r} is no port and path; write :8080/ready")
+        raise ValueError(f"{value!r} is not a valid port and path; write :8080/ready")
     return value
 
 
 _HTTP = re.compile(r":([0-9]{1,5})/[!-~]*")
 ContainerPath = Annotated[str, AfterValidator(_absolute)]
-PortAndPath = Annotated[str, AfterValidator(_served)]
+PortAndPath = Annotated[str, AfterValidator(_port_and_path)]
 HostName = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
 
 
 class Readiness(Model):
-    """When a service may be used. Without any of these: when its image's HEALTHCHECK says so, else once it runs."""
+    """Readiness check of a service. Without any: the HEALTHCHECK of its image, else ready once it runs."""
 
-    tcp: Whole | None = Field(None, ge=1, le=65535, description="It takes connections at this port.")
+    tcp: Whole | None = Field(None, ge=1, le=65535, description="Ready when this port accepts connections.")
     http: PortAndPath | None = Field(
-        None, description="It answers a GET with 2xx or 3xx, at this port and path, such as `:8080/ready`."
+        None, description="Ready when a GET on this port and path, such as `:8080/ready`, returns 2xx or 3xx."
     )
-    command: Command | None = Field(None, description="This command, run in its container, ends with 0.")
-    timeout: Duration = Field(
-        timedelta(minutes=1), description="A service that is not ready after this long has failed."
-    )
+    command: Command | None = Field(None, description="Ready when this command, run in its container, exits with 0.")
+    timeout: Duration = Field(timedelta(minutes=1), description="Time to become ready. After it, the service fails.")
 
     @model_validator(mode="after")
-    def _says_one_thing(self) -> Readiness:
+    def _check_single(self) -> Readiness:
         if sum(way is not None for way in (self.tcp, self.http, self.command)) > 1:
-            raise FieldError("tcp", "is one of tcp, http and command: say one of them")
+            raise FieldError("tcp", "must not be combined: only one of tcp, http and command is allowed")
         return self
 
 
 class TestService(Model):
-    """What the tests need beside them, such as a database: started before them, and removed with all that it holds."""
+    """A container that the tests need, such as a database. Started before the tests, and removed with its data."""
 
-    image: str = Field(min_length=1, description="Its image, pulled where it is not here.")
-    command: Command | None = Field(None, description="Replaces the image's command.")
-    environment: Environment = Field({}, description="Its variables. May hold ${secret:NAME}.")
-    readiness: Readiness = Field(Readiness(), description="What the tests wait for.")
-    memory: Size = Field(2**30, description="Its memory limit.")
+    image: str = Field(min_length=1, description="Image of the service, pulled if it is missing.")
+    command: Command | None = Field(None, description="Command that replaces the image's own.")
+    environment: Environment = Field({}, description="Variables of the service. May contain ${secret:NAME}.")
+    readiness: Readiness = Field(Readiness(), description="Check that must pass before the tests start.")
+    memory: Size = Field(2**30, description="Memory limit of the service.")
 
 
 class Retry(Model):
-    """How often something is tried again, by whose fault it was. Each try is seen in the history."""
+    """Number of retries by cause. `pipeline history` shows each attempt."""
 
     infrastructure: Whole = Field(
         1,
         ge=0,
         le=10,
-        description="A build, a pull or the tests, when Docker or a registry failed them, or a service did not come up "
-        "or ended.",
+        description="Retries of a build, a pull or the tests after a fault of Docker or a registry, or of a service "
+        "that did not become ready or exited.",
     )
-    failure: Whole = Field(0, ge=0, le=10, description="The tests, when they failed or did not end in time.")
+    failure: Whole = Field(0, ge=0, le=10, description="Retries of the tests after they failed or timed out.")
 
 
 class Tests(Model):
-    """The tests of the image: run in it, in a container of their own, before anything is deployed."""
+    """Tests of the image. They run in a separate container of the image before the deployment."""
 
-    command: Command = Field(description="The command and its arguments, in place of what the image runs.")
-    timeout: Duration = Field(timedelta(minutes=10), description="They are stopped and have failed after this long.")
+    command: Command = Field(description="Command with its arguments. Replaces the image's own.")
+    timeout: Duration = Field(timedelta(minutes=10), description="Maximum duration. After it, the tests fail.")
     stop_grace: Duration = Field(
         timedelta(seconds=10),
-        description="From SIGTERM to SIGKILL when they are stopped: after the timeout, or cancelled.",
+        description="Time from SIGTERM to SIGKILL when the tests are stopped, after the timeout or when cancelled.",
     )
-    environment: Environment = Field({}, description="Variables of the test container. May hold ${secret:NAME}.")
+    environment: Environment = Field({}, description="Variables of the test container. May contain ${secret:NAME}.")
     memory: Size = Field(2**30, description="Memory limit of the test container.")
-    pids: Whole = Field(512, ge=1, description="How many processes and threads the tests may have at once.")
-    network: Literal["none", "bridge"] = Field("bridge", description="`none` takes the network away.")
+    pids: Whole = Field(512, ge=1, description="Maximum number of processes and threads of the tests.")
+    network: Literal["none", "bridge"] = Field("bridge", description="Network of the tests. none: no network.")
     reports: ContainerPath | None = Field(
-        None, description="JUnit XML that the tests write: a file or a folder, absolute, in the container."
+        None, description="Absolute path in the container of a file or folder with JUnit XML that the tests write."
     )
     artifacts: tuple[ContainerPath, ...] = Field(
         (),
-        description="Files or folders of the test container that are kept with the run, also when the tests fail: "
-        "regular files, at most 256 MiB in all.",
+        description="Files or folders of the test container that are kept with the run, even if the tests fail. "
+        "Regular files only, at most 256 MiB in total.",
     )
     services: dict[HostName, TestService] = Field(
-        {}, description="What runs beside the tests, in a network of their own, by the host name that it has there."
+        {}, description="Services of the tests by host name. They share a separate network with the tests."
     )
-    retry: Retry = Field(Retry(), description="How often what failed is tried again.")
+    retry: Retry = Field(Retry(), description="Number of retries.")
 
     @model_validator(mode="after")
-    def _services_are_reached(self) -> Tests:
+    def _check_services(self) -> Tests:
         if self.services and self.network == "none":
-            raise FieldError("services", "cannot be reached with network: none")
+            raise FieldError("services", "must be empty with network: none")
         return self
 
 
 class ReleaseCommand(Model):
-    """Run once for each new release in its image, while the former one serves: migrations, say. Not on a rollback."""
+    """A command in the image of each new release, such as migrations.
+
+    It runs once, while the previous release is active. A rollback does not run it.
+    """
 
     command: Command = Field(
-        description="The command and its arguments, in place of what the image runs. If it fails, nothing is deployed."
+        description="Command with its arguments. Replaces the image's own. If it fails, nothing is deployed."
     )
-    timeout: Duration = Field(timedelta(minutes=10), description="It is stopped and has failed after this long.")
+    timeout: Duration = Field(timedelta(minutes=10), description="Maximum duration. After it, the command fails.")
     stop_grace: Duration = Field(
         timedelta(seconds=10),
-        description="From SIGTERM to SIGKILL when it is stopped: after the timeout, or cancelled.",
+        description="Time from SIGTERM to SIGKILL when it is stopped, after the timeout or when cancelled.",
     )
-    environment: Environment = Field({}, description="Variables besides deploy.environment. May hold ${secret:NAME}.")
+    environment: Environment = Field(
+        {}, description="Variables in addition to deploy.environment. May contain ${secret:NAME}."
+    )
 
 
 class Approval(Model):
-    """Somebody has to agree before a release is deployed: `pipeline approve RUN`."""
+    """A manual approval before each deployment, given with `pipeline approve RUN`."""
 
-    timeout: Duration = Field(timedelta(days=7), description="After this long without an answer, the run has failed.")
+    timeout: Duration = Field(timedelta(days=7), description="Time for a decision. After it, the run fails.")

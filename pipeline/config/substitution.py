@@ -24,9 +24,9 @@ _SECRETS_ALLOWED: tuple[KeyPath, ...] = (
 
 
 class Substitution:
-    """Puts values in. Collects what is wrong in `problems`, and the secrets that are named in `secrets`.
+    """Resolves references. Collects mistakes in `problems`, and referenced secrets in `secrets`.
 
-    `broken` has the places where nothing could be put in. A parameter that is None was found wrong before.
+    `broken` has the positions of unresolved references. A parameter that is None has been reported before.
     """
 
     def __init__(self, document: Document, parameters: Mapping[str, Any], environ: Mapping[str, str]) -> None:
@@ -38,7 +38,7 @@ class Substitution:
         self.broken: set[KeyPath] = set()
 
     def apply(self, value: Any, path: KeyPath) -> Any:
-        """`value` with everything put in but secrets, which stay references."""
+        """Return `value` with all references resolved except secrets."""
         if isinstance(value, dict):
             return {key: self.apply(item, (*path, key)) for key, item in value.items()}
         if isinstance(value, list):
@@ -67,12 +67,12 @@ class Substitution:
             variable, default = match[1], match[2]
             value = self._environ.get(variable) or default
             if value is None:
-                self._report(path, f"the variable {variable} is not set", f"set it, or write ${{env:{variable}:-…}}")
+                self._report(path, f"environment variable {variable} is not set", f"export {variable}=…")
             return value or ""
         if name not in self._parameters:
             literal = f"for a literal write $${{{name}}}"
             near = did_you_mean(name, self._parameters)
-            self._report(path, f"there is no parameter {name}", f"{near}; {literal}" if near else literal)
+            self._report(path, f"unknown parameter {name}", f"{near}; {literal}" if near else literal)
             return ""
         if self._parameters[name] is None:
             self.broken.add(path)
@@ -82,9 +82,8 @@ class Substitution:
     def _secret(self, name: str, path: KeyPath) -> str:
         if not any(path[: len(allowed)] == allowed for allowed in _SECRETS_ALLOWED):
             *places, last = (dotted(allowed) for allowed in _SECRETS_ALLOWED)
-            self._report(
-                path, "a secret would be stored here", f"secrets may stand in {', '.join(places)} and {last} only"
-            )
+            allowed_in = f"{', '.join(places)} and {last}"
+            self._report(path, "must not contain a secret", f"secrets are allowed in {allowed_in} only")
         self.secrets.setdefault(name, path)
         return f"${{secret:{name}}}"
 

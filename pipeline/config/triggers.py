@@ -1,4 +1,4 @@
-"""What makes runs by itself, besides the commands that ask for one."""
+"""Triggers: the sources of automatic runs."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ def _cron(value: str) -> str:
     try:
         CronSim(value, _ANY_TIME)
     except CronSimError as error:
-        raise ValueError(f"{value!r} is no cron expression ({error}); write five fields, such as 0 4 * * *") from None
+        raise ValueError(f"{value!r} is not a valid cron expression ({error}); write five fields: 0 4 * * *") from None
     return value
 
 
 def _ref_glob(value: str) -> str:
     if not value or value.startswith(("-", "refs/")) or any(c in value for c in " ~^:\\"):
-        raise ValueError(f"{value!r} names no branch or tag; write main or release/*, without refs/heads/")
+        raise ValueError(f"{value!r} is not a valid branch or tag; write main or release/*, without refs/heads/")
     return value
 
 
@@ -36,35 +36,35 @@ _WILD = re.compile(r"[*?\[]")
 
 
 def is_glob(pattern: str) -> bool:
-    """Whether a pattern may mean many refs: one without a wildcard is a name."""
+    """Return True if a pattern has a wildcard. Without one it is the name of a single ref."""
     return _WILD.search(pattern) is not None
 
 
 class WebhookTrigger(Model):
-    """Who may say that there is something new."""
+    """The authentication of a forge's webhook."""
 
     secret: str = Field(
         min_length=1,
-        description="What the forge signs with (GitHub, Gitea, Forgejo) or sends along (GitLab). Write ${secret:NAME}.",
+        description="Key of the forge's signature (GitHub, Gitea, Forgejo) or token (GitLab). Write ${secret:NAME}.",
     )
 
 
 class Triggers(Model):
-    """What `pipeline serve` makes runs of. Whatever says that something is new, the commits come from `source`."""
+    """Triggers of the runs that `pipeline serve` starts. All of them run commits of `source`."""
 
     branches: tuple[RefGlob, ...] = Field(
-        (), description="Globs of branches whose commits are run; `*` stays within a folder. Empty: source.branch."
+        (), description="Globs of branches to run; `*` does not cross folders. Empty: source.branch."
     )
-    tags: tuple[RefGlob, ...] = Field((), description="Globs of tags whose commits are run. Empty: none.")
-    watch: bool = Field(True, description="Look at a repository on this machine as soon as its refs change.")
+    tags: tuple[RefGlob, ...] = Field((), description="Globs of tags to run. Empty: none.")
+    watch: bool = Field(True, description="Scan a local repository as soon as its refs change.")
     poll: Duration | None = Field(
         None,
         ge=timedelta(seconds=1),
-        description="How often the repository is asked. None: every minute behind a URL, not at all on this machine.",
+        description="Time between scans of the refs. None: one minute for a URL, no polling for a local repository.",
     )
     schedule: tuple[Cron, ...] = Field(
-        (), description="Cron expressions in local time, at which source.branch is run though nothing is new."
+        (), description="Cron expressions in local time. Each runs source.branch, even without a new commit."
     )
     webhooks: dict[Forge, WebhookTrigger] = Field(
-        {}, description="Forges that may send webhooks to /webhooks/NAME/FORGE, by kind. Forgejo is gitea."
+        {}, description="Webhooks at /webhooks/NAME/FORGE by forge. For Forgejo, use gitea."
     )

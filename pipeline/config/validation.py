@@ -1,4 +1,4 @@
-"""Pydantic's objections in the words of somebody who writes a pipeline.yaml, each with its place."""
+"""Conversion of pydantic's errors into problems with a position in pipeline.yaml."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from pipeline.config.document import Document, KeyPath
 _PATTERNS = {
     r"^[A-Za-z0-9]([A-Za-z0-9-]{0,30}[A-Za-z0-9])?$": "must be 1 to 32 letters, digits and inner dashes",
     r"^[A-Za-z_][A-Za-z0-9_]*$": "must be a variable name: letters, digits and _, no digit first",
-    r"^/[!-~]*$": "must begin with / and hold no space",
+    r"^/[!-~]*$": "must start with / and contain no space",
     r"^\d{1,3}(-\d{1,3})?(,\d{1,3}(-\d{1,3})?)*$": "must be status codes such as 200, 200,204 or 200-299",
     r"^[245]\d\d$": "must be a status code of 2XX, 4XX or 5XX",
     r"^(\d{1,5}|#\{port\})$": "must be a port or #{port}",
-    r"^/": "must begin with /",
+    r"^/": "must start with /",
     r"^[ -~]*$": "must be printable ASCII",
     r"^[ -~]{1,1024}$": "must be printable ASCII, at most 1024 characters",
     r"^[A-Za-z0-9_-]{1,128}$": "must be a header name: letters, digits, - and _",
@@ -40,18 +40,18 @@ _TYPES = {
     "tuple_type": "must be a list",
     "ip_v4_address": "must be an IP address such as 192.0.2.7 or 2001:db8::7",
     "ip_v6_address": "must be an IP address such as 192.0.2.7 or 2001:db8::7",
-    "too_short": "must hold at least one",
+    "too_short": "must have at least one item",
     "string_too_short": "must not be empty",
 }
 
 
 def problems_of(error: ValidationError, document: Document, model: type[BaseModel]) -> list[Problem]:
-    """One problem for each place that pydantic objects to."""
+    """Return one problem for each position at which pydantic found an error."""
     found: dict[KeyPath, Problem] = {}
     misspelt = set()
     for detail in error.errors(include_url=False):
         if detail["type"] == "too_short" and detail["input"]:
-            continue  # Pydantic counts only what it found nothing wrong with.
+            continue  # Pydantic counts valid items only, so a list of invalid ones is reported as too short.
         path = _path(detail["loc"], document)
         found.setdefault(path, _problem(detail, path, document, model))
         if detail["type"] == "extra_forbidden" and (near := nearest(str(path[-1]), _fields(model, path[:-1]))):
@@ -60,7 +60,7 @@ def problems_of(error: ValidationError, document: Document, model: type[BaseMode
 
 
 def _path(loc: tuple[str | int, ...], document: Document) -> KeyPath:
-    """The part of pydantic's location that is in the file: it also names branches of unions."""
+    """Return pydantic's location without the branches of unions, which are not in the file."""
     path: KeyPath = ()
     for position, part in enumerate(loc):
         here = (*path, part)
@@ -103,29 +103,29 @@ def _reason(kind: str, context: Mapping[str, Any], value: Any, written: str | No
         expected = [word.strip("'") for word in str(context["expected"]).replace(" or ", ", ").split(", ")]
         near = nearest(str(value), expected)
         wanted = " or ".join(expected) if len(expected) < 3 else f"one of {', '.join(expected)}"
-        return f"must be {wanted}, not {value!r}", f"did you mean {near}?" if near else ""
+        return f"must be {wanted}, got {value!r}", f"did you mean {near}?" if near else ""
     if kind == "string_pattern_mismatch":
         pattern = str(context["pattern"])
-        return f"{_PATTERNS.get(pattern, f'must match {pattern}')}, not {value!r}", ""
+        return f"{_PATTERNS.get(pattern, f'must match {pattern}')}, got {value!r}", ""
     limits = {"greater_than_equal": ("at least", "ge"), "less_than_equal": ("at most", "le")}
     if kind in limits:
         words, key = limits[kind]
-        return f"must be {words} {context[key]:g}, not {value}", ""
+        return f"must be {words} {context[key]:g}, got {value}", ""
     if kind == "greater_than":
-        return f"must be more than {context['gt']:g}, not {value}", ""
+        return f"must be greater than {context['gt']:g}, got {value}", ""
     if kind == "string_too_long":
-        return f"must be at most {context['max_length']} characters", ""
+        return f"must be at most {context['max_length']} characters, got {len(value)}", ""
     reason = _TYPES.get(kind, kind.replace("_", " "))
     if kind == "string_type" and isinstance(value, int | float):
-        return f"{reason}, not {_noun(value)}", f'write "{written or value}"'
-    return (f"{reason}, not {_noun(value)}" if kind not in ("too_short", "string_too_short") else reason), ""
+        return f"{reason}, got {_noun(value)}", f'write "{written or value}"'
+    return (f"{reason}, got {_noun(value)}" if kind not in ("too_short", "string_too_short") else reason), ""
 
 
 def _noun(value: Any) -> str:
     if isinstance(value, bool):
-        return f"value {str(value).lower()}"
+        return str(value).lower()
     if isinstance(value, int | float):
-        return f"the number {value}"
+        return str(value)
     if isinstance(value, dict):
         return "a mapping"
     return "a list" if isinstance(value, list | tuple) else repr(value)
@@ -143,7 +143,7 @@ def _fields(model: type[BaseModel], path: KeyPath) -> list[str]:
 
 
 def _model_at(model: type[BaseModel], path: KeyPath) -> type[BaseModel] | None:
-    """The model that describes what stands at `path`."""
+    """Return the model of the value at `path`, or None."""
     current: Any = model
     for part in path:
         if isinstance(current, type) and issubclass(current, BaseModel):
@@ -158,12 +158,12 @@ def _model_at(model: type[BaseModel], path: KeyPath) -> type[BaseModel] | None:
 
 
 def _field(model: type[BaseModel], key: str | int) -> FieldInfo | None:
-    """The field that is written as `key`."""
+    """Return the field with the name or alias `key`, or None."""
     return next((field for name, field in model.model_fields.items() if (field.alias or name) == key), None)
 
 
 def _essence(annotation: Any) -> Any:
-    """What an annotation is about, without `Annotated` and without `| None`."""
+    """Return the type of an annotation without `Annotated` and `| None`."""
     if get_origin(annotation) is Annotated:
         return _essence(get_args(annotation)[0])
     if get_origin(annotation) in (Union, UnionType):

@@ -1,4 +1,4 @@
-"""What the documentation says is what the program does."""
+"""The documentation matches the program."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
 
 
 def test_the_reference_is_made_from_the_models() -> None:
-    """`pipeline schema --reference > docs/reference.md` after a change of the models."""
+    """docs/reference.md equals the output of `pipeline schema --reference`."""
     assert (ROOT / "docs" / "reference.md").read_text() == reference_page()
 
 
 def test_our_own_pipeline_is_valid() -> None:
-    """The one at the top of this repository."""
+    """The pipeline.yaml of this repository is valid."""
     assert load(ROOT / "pipeline.yaml", {}, {}).pipeline.deploy.replicas == 3
 
 
@@ -34,7 +34,7 @@ def examples() -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize(("document", "text"), examples())
 def test_every_example_is_valid(document: str, text: str, tmp_path: Path) -> None:
-    """Whoever copies it has a pipeline.yaml that works."""
+    """Every pipeline.yaml in the documentation is valid."""
     path = tmp_path / "pipeline.yaml"
     path.write_text(text)
     secrets = tmp_path / ".secrets"
@@ -44,12 +44,12 @@ def test_every_example_is_valid(document: str, text: str, tmp_path: Path) -> Non
 
 
 def test_there_are_examples() -> None:
-    """At least the README's."""
+    """The documentation has at least one complete example."""
     assert "README.md" in {document for document, _ in examples()}
 
 
 def test_every_command_that_is_mentioned_exists() -> None:
-    """And every command that exists is mentioned in the README."""
+    """Every command in the documentation exists, and the README mentions every command."""
     mentioned = {
         (document.name, word)
         for document in DOCUMENTS
@@ -61,6 +61,6 @@ def test_every_command_that_is_mentioned_exists() -> None:
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda d: d.name)
 def test_links_lead_somewhere(document: Path) -> None:
-    """Those to files of this repository."""
+    """Every relative link in the documentation leads to an existing file."""
     for target in re.findall(r"\]\((?!https?://|#)([^)#]+)", document.read_text()):
         assert (document.parent / target).exists(), target

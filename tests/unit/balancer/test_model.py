@@ -137,7 +137,7 @@ def rule(*conditions: Any, priority: Any = 1, **more: Any) -> dict[str, Any]:
         ),
         (rule({"path_pattern": ["/a"]}, priority=0), "greater than or equal to 1"),
         (rule({"path_pattern": ["/a"]}, priority=50001), "less than or equal to 50000"),
-        (rule({"path_pattern": ["/a"]}, priority=True), "must be a whole number, not true"),
+        (rule({"path_pattern": ["/a"]}, priority=True), "must be a whole number, got true"),
     ],
 )
 def test_refused_rule(data: Any, message: str) -> None:
@@ -162,7 +162,7 @@ REFUSED_ACTIONS: list[tuple[type[BaseModel], Any, str]] = [
     (Forward, [{"target_group": "a", "weight": 0}], "has no weight above 0, so nobody would get a request"),
     (Forward, [{"target_group": "a", "weight": 1000}], "less than or equal to 999"),
     (Forward, [{"target_group": "a", "weight": -1}], "greater than or equal to 0"),
-    (Forward, [{"target_group": "a", "weight": True}], "must be a whole number, not true"),
+    (Forward, [{"target_group": "a", "weight": True}], "must be a whole number, got true"),
     (Forward, {"target_groups": ["a"], "stickiness": {"duration": "500ms"}}, "must be between 1s and 7d"),
     (Forward, {"target_groups": ["a"], "stickiness": {"duration": "8d"}}, "must be between 1s and 7d"),
     (Forward, {"target_groups": ["a"], "stickiness": {}}, "Field required"),

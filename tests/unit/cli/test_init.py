@@ -63,11 +63,11 @@ def test_in_a_folder_of_a_repository(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("dockerfile", "note"),
     [
-        (None, "there is no Dockerfile yet: write one, its folder is build.context"),
-        ("FROM x\n", "the Dockerfile has no EXPOSE: see that balancer.target_groups.web.port is right"),
+        (None, "no Dockerfile found: create one, and set build.context to its folder"),
+        ("FROM x\n", "no EXPOSE in the Dockerfile: check balancer.target_groups.web.port"),
         (
             "FROM x\nEXPOSE 80\n",
-            "no HEALTHCHECK with a URL: see that health_check.path answers 200 when the app is ready",
+            "no HEALTHCHECK with a URL: check that health_check.path returns 200 when the app is ready",
         ),
     ],
 )

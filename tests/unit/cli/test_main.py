@@ -48,7 +48,7 @@ def test_help_costs_little() -> None:
         (["rum"], 2, "Error: there is no command rum (did you mean run?)"),
         (["run", "--jason"], 2, "Error: No such option '--jason'. Did you mean '--json'?"),
         (["history", "-n", "0"], 2, "Error: Invalid value for '-n': 0 is not in the range 1<=x<=1000."),
-        (["validate"], 2, "error: pipeline.yaml does not exist\nhint: `pipeline init` writes a first one"),
+        (["validate"], 2, "error: pipeline.yaml does not exist\nhint: create one with `pipeline init`"),
         (["validate", "-p", "x"], 2, "error: -p x: write -p NAME=VALUE"),
     ],
 )

@@ -1,4 +1,4 @@
-"""What somebody may write wrongly about a load balancer, and what they are told, word for word."""
+"""Mistakes in the balancer section of pipeline.yaml, with the exact errors."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ BALANCER_MISTAKES = [
         "priority 0",
         _LISTENER,
         _rules("{priority: 0, conditions: [{path_pattern: [/a]}], action: {forward: web}}"),
-        "22:26: balancer.load_balancers.edge.listeners[0].rules[0].priority: must be at least 1, not 0",
+        "22:26: balancer.load_balancers.edge.listeners[0].rules[0].priority: must be at least 1, got 0",
     ),
     Bad(
         "forward nowhere",
@@ -120,7 +120,7 @@ BALANCER_MISTAKES = [
         _rules(
             "{priority: 1, conditions: [{path_pattern: [/a]}], action: {forward: [{target_group: web, weight: 1000}]}}"
         ),
-        "22:112: balancer.load_balancers.edge.listeners[0].rules[0].action.forward[0].weight: must be at most 999, not 1000",
+        "22:112: balancer.load_balancers.edge.listeners[0].rules[0].action.forward[0].weight: must be at most 999, got 1000",
     ),
     Bad(
         "all weights 0",
@@ -156,13 +156,13 @@ BALANCER_MISTAKES = [
         _rules(
             "{priority: 1, conditions: [{path_pattern: [/a]}], action: {redirect: {protocol: HTTPS, status_code: 301}}}"
         ),
-        "22:115: balancer.load_balancers.edge.listeners[0].rules[0].action.redirect.status_code: must be HTTP_301 or HTTP_302, not 301",
+        "22:115: balancer.load_balancers.edge.listeners[0].rules[0].action.redirect.status_code: must be HTTP_301 or HTTP_302, got 301",
     ),
     Bad(
         "fixed status",
         _LISTENER,
         _rules("{priority: 1, conditions: [{path_pattern: [/a]}], action: {fixed_response: {status_code: 301}}}"),
-        "22:104: balancer.load_balancers.edge.listeners[0].rules[0].action.fixed_response.status_code: must be a status code of 2XX, 4XX or 5XX, not '301'",
+        "22:104: balancer.load_balancers.edge.listeners[0].rules[0].action.fixed_response.status_code: must be a status code of 2XX, 4XX or 5XX, got '301'",
     ),
     Bad(
         "two actions",
@@ -210,7 +210,7 @@ BALANCER_MISTAKES = [
         "unknown policy",
         _LISTENER,
         "        - {port: 8443, protocol: HTTPS, ssl_policy: ELBSecurityPolicy-2016-08, certificates: [{certificate: a.pem}], default_action: {forward: web}}\n",
-        "19:53: balancer.load_balancers.edge.listeners[0].ssl_policy: must be one of ELBSecurityPolicy-TLS13-1-3-2021-06, ELBSecurityPolicy-TLS13-1-2-Res-2021-06, ELBSecurityPolicy-TLS13-1-2-2021-06, ELBSecurityPolicy-TLS13-1-0-2021-06, not 'ELBSecurityPolicy-2016-08' (did you mean ELBSecurityPolicy-TLS13-1-3-2021-06?)",
+        "19:53: balancer.load_balancers.edge.listeners[0].ssl_policy: must be one of ELBSecurityPolicy-TLS13-1-3-2021-06, ELBSecurityPolicy-TLS13-1-2-Res-2021-06, ELBSecurityPolicy-TLS13-1-2-2021-06, ELBSecurityPolicy-TLS13-1-0-2021-06, got 'ELBSecurityPolicy-2016-08' (did you mean ELBSecurityPolicy-TLS13-1-3-2021-06?)",
     ),
     Bad(
         "verify without store",
@@ -246,7 +246,7 @@ BALANCER_MISTAKES = [
         "attribute xff",
         "    edge:\n",
         "    edge:\n      attributes: {routing.http.xff_header_processing.mode: drop}\n",
-        "18:61: balancer.load_balancers.edge.attributes.routing.http.xff_header_processing.mode: must be one of append, preserve, remove, not 'drop'",
+        "18:61: balancer.load_balancers.edge.attributes.routing.http.xff_header_processing.mode: must be one of append, preserve, remove, got 'drop'",
     ),
     Bad(
         "group attribute of nlb",
@@ -306,6 +306,6 @@ BALANCER_MISTAKES = [
         "bad address",
         "    edge:\n",
         "    edge:\n      address: localhost\n",
-        "18:16: balancer.load_balancers.edge.address: must be an IP address such as 192.0.2.7 or 2001:db8::7, not 'localhost'",
+        "18:16: balancer.load_balancers.edge.address: must be an IP address such as 192.0.2.7 or 2001:db8::7, got 'localhost'",
     ),
 ]

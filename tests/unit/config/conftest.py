@@ -1,4 +1,4 @@
-"""A pipeline.yaml in a directory of its own."""
+"""A fixture that loads a pipeline.yaml in an empty directory."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.unit.config.loads import Loads
 
 @pytest.fixture
 def loads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Loads:
-    """Write a `pipeline.yaml` and load it. Its environment is empty by default."""
+    """Return a function that writes and loads a `pipeline.yaml`. Its environment is empty by default."""
     monkeypatch.chdir(tmp_path)
 
     def loads(

@@ -1,4 +1,4 @@
-"""Everything that somebody may write wrongly into a pipeline.yaml, and what they are told, word for word."""
+"""Mistakes in pipeline.yaml, with the exact errors."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class Bad(NamedTuple):
-    """A mistake: `written` instead of `right` in the good file, and the error without the file's name."""
+    """A mistake: `written` replaces `right` in the good file. `error` is without the file's name."""
 
     mistake: str
     right: str
@@ -38,73 +38,73 @@ MISTAKES = [
         "a key twice",
         "  replicas: 3",
         "  replicas: 3\n  replicas: 4",
-        "11:3: deploy.replicas: is here a second time; the first is in line 10",
+        "11:3: deploy.replicas: duplicate key; the first is on line 10",
     ),
     Bad(
         "a name with a space",
         "name: shop",
         "name: my shop",
-        "1:7: name: must be 1 to 32 letters, digits and inner dashes, not 'my shop'",
+        "1:7: name: must be 1 to 32 letters, digits and inner dashes, got 'my shop'",
     ),
     Bad(
         "a name that is too long",
         "name: shop",
         "name: sssssssssssssssssssssssssssssssss",
-        "1:7: name: must be 1 to 32 letters, digits and inner dashes, not 'sssssssssssssssssssssssssssssssss'",
+        "1:7: name: must be 1 to 32 letters, digits and inner dashes, got 'sssssssssssssssssssssssssssssssss'",
     ),
     Bad(
         "a name that is a number",
         "name: shop",
         "name: 2048",
-        '1:7: name: must be text, not the number 2048 (write "2048")',
+        '1:7: name: must be text, got 2048 (write "2048")',
     ),
     Bad(
         "no name",
         "name: shop\n",
         "",
-        "1:1: name: is missing (Names the pipeline on this machine)",
+        "1:1: name: is missing (Name of the pipeline, unique on this machine)",
     ),
     Bad(
         "a name without a value",
         "name: shop",
         "name:",
-        "1:1: name: is missing (Names the pipeline on this machine)",
+        "1:1: name: is missing (Name of the pipeline, unique on this machine)",
     ),
     Bad(
         "replicas as text",
         "replicas: 3",
         "replicas: three",
-        "10:13: deploy.replicas: must be a whole number, not 'three'",
+        "10:13: deploy.replicas: must be a whole number, got 'three'",
     ),
     Bad(
         "replicas as a fraction",
         "replicas: 3",
         "replicas: 2.5",
-        "10:13: deploy.replicas: must be a whole number, not the number 2.5",
+        "10:13: deploy.replicas: must be a whole number, got 2.5",
     ),
     Bad(
         "replicas as a truth value",
         "replicas: 3",
         "replicas: yes please",
-        "10:13: deploy.replicas: must be a whole number, not 'yes please'",
+        "10:13: deploy.replicas: must be a whole number, got 'yes please'",
     ),
     Bad(
         "replicas true",
         "replicas: 3",
         "replicas: true",
-        "10:13: deploy.replicas: must be a whole number, not true",
+        "10:13: deploy.replicas: must be a whole number, got true",
     ),
     Bad(
         "no replicas at all",
         "replicas: 3",
         "replicas: 0",
-        "10:13: deploy.replicas: must be at least 1, not 0",
+        "10:13: deploy.replicas: must be at least 1, got 0",
     ),
     Bad(
         "too many replicas",
         "replicas: 3",
         "replicas: 501",
-        "10:13: deploy.replicas: must be at most 500, not 501",
+        "10:13: deploy.replicas: must be at most 500, got 501",
     ),
     Bad(
         "a dangling forward",
@@ -124,31 +124,33 @@ MISTAKES = [
         "two listeners on one port",
         "forward: web}}",
         "forward: web}}\n        - {port: 8000, default_action: {forward: web}}",
-        "20:18: balancer.load_balancers.edge.listeners[1].port: port 8000 is taken by the listener in line 19",
+        "20:18: balancer.load_balancers.edge.listeners[1].port: port 8000 is used by the listener on line 19",
     ),
     Bad(
         "a port out of range",
         "port: 8000",
         "port: 80000",
-        "19:18: balancer.load_balancers.edge.listeners[0].port: must be at most 65535, not 80000",
+        "19:18: balancer.load_balancers.edge.listeners[0].port: must be at most 65535, got 80000",
     ),
     Bad(
         "a port that is text",
         "port: 8080",
         "port: http",
-        "14:13: balancer.target_groups.web.port: must be a whole number, not 'http'",
+        "14:13: balancer.target_groups.web.port: must be a whole number, got 'http'",
     ),
     Bad(
         "a duration without a unit",
         "interval: 1s",
         "interval: 1",
-        "15:43: balancer.target_groups.web.health_check.interval: 1 is not a valid duration; write 500ms, 30s, 2m or 1h",
+        "15:43: balancer.target_groups.web.health_check.interval: 1 is not a valid duration; write 500ms, 30s, "
+        "2m or 1h",
     ),
     Bad(
         "a duration with a wrong unit",
         "interval: 1s",
         "interval: 1sec",
-        "15:43: balancer.target_groups.web.health_check.interval: '1sec' is not a valid duration; write 500ms, 30s, 2m or 1h",
+        "15:43: balancer.target_groups.web.health_check.interval: '1sec' is not a valid duration; write 500ms, "
+        "30s, 2m or 1h",
     ),
     Bad(
         "an interval too short",
@@ -166,53 +168,55 @@ MISTAKES = [
         "a threshold out of range",
         "interval: 1s",
         "interval: 1s, healthy_threshold: 11",
-        "15:66: balancer.target_groups.web.health_check.healthy_threshold: must be at most 10, not 11",
+        "15:66: balancer.target_groups.web.health_check.healthy_threshold: must be at most 10, got 11",
     ),
     Bad(
         "a path without a slash",
         "path: /up",
         "path: up",
-        "15:28: balancer.target_groups.web.health_check.path: must begin with / and hold no space, not 'up'",
+        "15:28: balancer.target_groups.web.health_check.path: must start with / and contain no space, got 'up'",
     ),
     Bad(
         "a matcher that is none",
         "interval: 1s",
         "interval: 1s, matcher: 2xx",
         "15:56: balancer.target_groups.web.health_check.matcher: must be "
-        "status codes such as 200, 200,204 or 200-299, not '2xx'",
+        "status codes such as 200, 200,204 or 200-299, got '2xx'",
     ),
     Bad(
         "a check protocol that is none",
         "interval: 1s",
         "interval: 1s, protocol: htp",
-        "15:57: balancer.target_groups.web.health_check.protocol: must be one of HTTP, HTTPS, TCP, not 'htp' "
+        "15:57: balancer.target_groups.web.health_check.protocol: must be one of HTTP, HTTPS, TCP, got 'htp' "
         "(did you mean HTTP?)",
     ),
     Bad(
         "no room to move",
         "  replicas: 3",
         "  replicas: 3\n  rolling: {max_surge: 0, max_unavailable: 0}",
-        "11:12: deploy.rolling: leaves no room to move: max_surge 0 and "
+        "11:12: deploy.rolling: must allow progress: max_surge 0 and "
         "max_unavailable 0 of 3 are both 0; set max_surge to 1",
     ),
     Bad(
         "no room to move by rounding",
         "  replicas: 3",
         "  replicas: 3\n  rolling: {max_surge: 0, max_unavailable: 25%}",
-        "11:12: deploy.rolling: leaves no room to move: max_surge 0 and "
+        "11:12: deploy.rolling: must allow progress: max_surge 0 and "
         "max_unavailable 25% of 3 are both 0; set max_surge to 1",
     ),
     Bad(
         "an amount that is none",
         "  replicas: 3",
         "  replicas: 3\n  rolling: {max_surge: many}",
-        "11:24: deploy.rolling.max_surge: 'many' is not a valid amount; write a number such as 2 or a percentage such as 25%",
+        "11:24: deploy.rolling.max_surge: 'many' is not a valid amount; write a number such as 2 or a percentage "
+        "such as 25%",
     ),
     Bad(
         "a negative amount",
         "  replicas: 3",
         "  replicas: 3\n  rolling: {max_surge: -1}",
-        "11:24: deploy.rolling.max_surge: -1 is not a valid amount; write a number such as 2 or a percentage such as 25%",
+        "11:24: deploy.rolling.max_surge: -1 is not a valid amount; write a number such as 2 or a percentage "
+        "such as 25%",
     ),
     Bad(
         "a size that is none",
@@ -224,50 +228,51 @@ MISTAKES = [
         "no cpu",
         "  replicas: 3",
         "  replicas: 3\n  cpus: 0",
-        "11:9: deploy.cpus: must be more than 0, not 0",
+        "11:9: deploy.cpus: must be greater than 0, got 0",
     ),
     Bad(
         "a volume that is none",
         "  replicas: 3",
         "  replicas: 3\n  volumes: [data]",
-        "11:13: deploy.volumes[0]: 'data' is no volume; write /host/path:/container/path or name:/container/path:ro",
+        "11:13: deploy.volumes[0]: 'data' is not a valid volume; write /host/path:/container/path or "
+        "name:/container/path:ro",
     ),
     Bad(
         "a restart policy that is none",
         "  replicas: 3",
         "  replicas: 3\n  restart: allways",
         "11:12: deploy.restart: must be one of no, on-failure, always, "
-        "unless-stopped, not 'allways' (did you mean always?)",
+        "unless-stopped, got 'allways' (did you mean always?)",
     ),
     Bad(
         "a variable name that is none",
         "  replicas: 3",
         "  replicas: 3\n  environment: {1ST: x}",
-        "11:22: deploy.environment.1ST: must be a variable name: letters, digits and _, no digit first, not '1ST'",
+        "11:22: deploy.environment.1ST: must be a variable name: letters, digits and _, no digit first, got '1ST'",
     ),
     Bad(
         "a variable that is a number",
         "  replicas: 3",
         "  replicas: 3\n  environment: {WORKERS: 4}",
-        '11:26: deploy.environment.WORKERS: must be text, not the number 4 (write "4")',
+        '11:26: deploy.environment.WORKERS: must be text, got 4 (write "4")',
     ),
     Bad(
         "a command that is a string",
         "command: [make, test]",
         "command: make test",
-        "7:19: build.test.command: must be a list, not 'make test'",
+        "7:19: build.test.command: must be a list, got 'make test'",
     ),
     Bad(
         "an empty command",
         "command: [make, test]",
         "command: []",
-        "7:19: build.test.command: must hold at least one",
+        "7:19: build.test.command: must have at least one item",
     ),
     Bad(
         "reports with a relative path",
         "command: [make, test]",
         "command: [make, test], reports: out.xml",
-        "7:42: build.test.reports: must be absolute, a path inside the container such as /tmp/reports",
+        "7:42: build.test.reports: must be an absolute path in the container, such as /tmp/reports, got 'out.xml'",
     ),
     Bad(
         "a context outside",
@@ -279,37 +284,38 @@ MISTAKES = [
         "a negated glob",
         "  branch: main",
         "  branch: main\n  paths: ['!docs/**']",
-        "5:11: source.paths[0]: '!docs/**' is no glob; name what counts, such as src/** or Dockerfile",
+        "5:11: source.paths[0]: '!docs/**' is not a valid glob; list the paths to include, such as src/** or "
+        "Dockerfile",
     ),
     Bad(
         "a section that is a list",
         "source:\n  repository: .\n  branch: main",
         "source: []",
-        "2:9: source: must be a mapping of keys, not a list",
+        "2:9: source: must be a mapping of keys, got a list",
     ),
     Bad(
         "listeners that are no list",
         "        - {port: 8000, default_action: {forward: web}}",
         "        port: 8000",
-        "19:9: balancer.load_balancers.edge.listeners: must be a list, not a mapping",
+        "19:9: balancer.load_balancers.edge.listeners: must be a list, got a mapping",
     ),
     Bad(
         "no listener",
         "\n        - {port: 8000, default_action: {forward: web}}",
         " []",
-        "18:18: balancer.load_balancers.edge.listeners: must hold at least one",
+        "18:18: balancer.load_balancers.edge.listeners: must have at least one item",
     ),
     Bad(
         "an unknown parameter",
         "replicas: 3",
         "replicas: ${replicsa}",
-        "10:13: deploy.replicas: there is no parameter replicsa (for a literal write $${replicsa})",
+        "10:13: deploy.replicas: unknown parameter replicsa (for a literal write $${replicsa})",
     ),
     Bad(
         "an unset variable",
         "branch: main",
         "branch: ${env:PENSTOCK_NO_SUCH}",
-        "4:11: source.branch: the variable PENSTOCK_NO_SUCH is not set (set it, or write ${env:PENSTOCK_NO_SUCH:-…})",
+        "4:11: source.branch: environment variable PENSTOCK_NO_SUCH is not set (export PENSTOCK_NO_SUCH=…)",
     ),
     Bad(
         "a secret that is nowhere",
@@ -322,40 +328,40 @@ MISTAKES = [
         "a secret where it would be stored",
         "  context: app",
         "  context: app\n  args: {TOKEN: '${secret:HOME}'}",
-        "7:17: build.args.TOKEN: a secret would be stored here (secrets may stand in deploy.environment, "
+        "7:17: build.args.TOKEN: must not contain a secret (secrets are allowed in deploy.environment, "
         "deploy.release_command.environment, build.test.environment, build.test.services, triggers.webhooks and "
         "reporters only)",
     ),
     Bad(
-        "a file of secrets that is missing",
+        "a secrets file that is missing",
         "name: shop",
         "name: shop\nsecrets: {file: .secrets}",
-        "2:17: secrets.file: cannot read {cwd}/.secrets, the file of secrets: No such file or directory",
+        "2:17: secrets.file: cannot read secrets file {cwd}/.secrets: No such file or directory",
     ),
     Bad(
         "a parameter default out of range",
         "name: shop",
         "name: shop\nparameters: {size: {type: integer, default: 9, maximum: 5}}",
-        "2:45: parameters.size.default: must be at most 5",
+        "2:45: parameters.size.default: must be at most 5, got 9",
     ),
     Bad(
         "a parameter without a value",
         "name: shop",
         "name: shop\nparameters: {size: {type: integer}}",
-        "2:14: parameters.size: has no default and was not given (give it: -p size=…)",
+        "2:14: parameters.size: is required, since it has no default (set it with -p size=…)",
     ),
     Bad(
         "a parameter type that is none",
         "name: shop",
         "name: shop\nparameters: {size: {type: int}}",
         "2:27: parameters.size.type: must be one of string, integer, number, "
-        "boolean, not 'int' (did you mean integer?)",
+        "boolean, got 'int' (did you mean integer?)",
     ),
     Bad(
         "a tab",
         "  replicas: 3",
         "\treplicas: 3",
-        "10:1: a tab in the indentation (indent with spaces)",
+        "10:1: indentation must not contain tabs (use spaces)",
     ),
     Bad(
         "an open bracket",
@@ -367,7 +373,7 @@ MISTAKES = [
         "a tag",
         "replicas: 3",
         "replicas: !!python/object:os.system 3",
-        "10:13: deploy.replicas: the tag tag:yaml.org,2002:python/object:os.system is not known here (remove it)",
+        "10:13: deploy.replicas: unknown tag tag:yaml.org,2002:python/object:os.system (remove it)",
     ),
     Bad(
         "a merge key",
@@ -379,7 +385,7 @@ MISTAKES = [
         "a second document",
         "deploy:",
         "---\ndeploy:",
-        "8:1: a second document begins here (one file is one pipeline: remove the ---)",
+        "8:1: a file must contain one document, and a second one starts here (remove ---)",
     ),
     Bad(
         "an unknown alias",
@@ -391,13 +397,13 @@ MISTAKES = [
         "a load balancer type that is not there yet",
         "    edge:\n",
         "    edge:\n      type: network\n",
-        "18:13: balancer.load_balancers.edge.type: must be application, not 'network'",
+        "18:13: balancer.load_balancers.edge.type: must be application, got 'network'",
     ),
     Bad(
         "an idle timeout too long",
         "    edge:\n",
         "    edge:\n      attributes: {idle_timeout.timeout_seconds: 4001}\n",
-        "18:50: balancer.load_balancers.edge.attributes.idle_timeout.timeout_seconds: must be at most 4000, not 4001",
+        "18:50: balancer.load_balancers.edge.attributes.idle_timeout.timeout_seconds: must be at most 4000, got 4001",
     ),
     Bad(
         "a deregistration delay too long",

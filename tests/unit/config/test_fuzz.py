@@ -1,4 +1,4 @@
-"""Whatever a pipeline.yaml holds, it is read or refused in words: never a traceback."""
+"""Any content of a pipeline.yaml loads or raises `ConfigError`, and never another exception."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ def holds(content: bytes) -> None:
 @settings(max_examples=200, deadline=None)
 @given(st.binary(max_size=300))
 def test_any_bytes(content: bytes) -> None:
-    """A picture, say, or half a download."""
+    """Any bytes load or raise `ConfigError`."""
     holds(content)
 
 
 @settings(max_examples=1200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.tuples(st.integers(0, len(GOOD)), st.integers(0, 30), _VALUES), min_size=1, max_size=5))
 def test_a_good_file_with_anything_written_over_it(edits: list[tuple[int, int, str]]) -> None:
-    """As it looks in the middle of being edited, or after a bad merge."""
+    """A good file with drawn text at a drawn position loads or raises `ConfigError`."""
     text = GOOD
     for start, length, new in edits:
         text = text[:start] + new + text[start + length :]
@@ -54,7 +54,7 @@ def test_a_good_file_with_anything_written_over_it(edits: list[tuple[int, int, s
 @settings(max_examples=600, deadline=None)
 @given(st.randoms(use_true_random=False), _VALUES, st.integers(1, 3))
 def test_a_good_file_with_values_of_another_kind(chance: random.Random, value: str, count: int) -> None:
-    """Every key may hold a scalar, a list or a mapping where another was expected."""
+    """A key with a value of any other type loads or raises `ConfigError`."""
     shapes: list[Any] = [value, f"[{value}]", f"{{{value}: {value}}}", f"'{value}'", ""]
     lines = GOOD.splitlines()
     for _ in range(count):

@@ -1,4 +1,4 @@
-"""What a good pipeline.yaml means: parameters, variables, defaults."""
+"""Loading of a valid pipeline.yaml: parameters, variables, defaults."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def with_parameters(**environment: str) -> str:
 
 
 def test_defaults_are_for_one_machine(loads: Loads) -> None:
-    """What is not written has the value that the reference gives."""
+    """A key that is not set has the default of the reference."""
     pipeline = loads(GOOD).pipeline
     group = pipeline.balancer.target_groups["web"]
     assert pipeline.deploy.rolling.max_surge == 1
@@ -36,19 +36,19 @@ def test_defaults_are_for_one_machine(loads: Loads) -> None:
 
 
 def test_a_shorter_interval_brings_a_timeout_that_fits_it(loads: Loads) -> None:
-    """Who only shortens the interval need not think of the timeout."""
+    """A shorter interval lowers the default of the timeout."""
     group = loads(GOOD.replace("interval: 1s", "interval: 200ms")).pipeline.balancer.target_groups["web"]
     assert group.health_check.timeout == timedelta(milliseconds=160)
 
 
 def test_a_parameter_has_its_default_or_what_the_command_line_gives(loads: Loads) -> None:
-    """And it keeps its type: a number stays a number."""
+    """The command line overrides a parameter's default, and the value keeps its type."""
     assert loads(with_parameters()).pipeline.deploy.replicas == 3
     assert loads(with_parameters(), {"replicas": "5"}).pipeline.deploy.replicas == 5
 
 
 def test_parameters_within_a_text(loads: Loads) -> None:
-    """They are put in as text, true and false as YAML writes them; `$${` is a literal `${`."""
+    """Parameters are resolved within text, booleans in lower case, and `$${` is a literal `${`."""
     text = with_parameters(URL="https://${host}/${size}", DEBUG='"is ${debug}"', SHELL="$${HOME}")
     environment = loads(text, {"debug": "true"}).pipeline.deploy.environment
     assert environment == {"URL": "https://example.com/small", "DEBUG": "is true", "SHELL": "${HOME}"}
@@ -57,36 +57,36 @@ def test_parameters_within_a_text(loads: Loads) -> None:
 @pytest.mark.parametrize(
     ("given", "error"),
     [
-        ({"replicas": "6"}, "-p replicas=6: must be at most 5"),
-        ({"replicas": "0"}, "-p replicas=0: must be at least 1"),
-        ({"replicas": "two"}, "-p replicas=two: must be a whole number"),
-        ({"replicas": "nan"}, "-p replicas=nan: must be a whole number"),
-        ({"host": "Example"}, "-p host=Example: must match [a-z.]+"),
-        ({"size": "medium"}, "-p size=medium: must be one of small, large"),
-        ({"debug": "yes"}, "-p debug=yes: must be true or false"),
-        ({"replcas": "4"}, "-p replcas=4: there is no such parameter (did you mean replicas?)"),
+        ({"replicas": "6"}, "-p replicas=6: must be at most 5, got 6"),
+        ({"replicas": "0"}, "-p replicas=0: must be at least 1, got 0"),
+        ({"replicas": "two"}, "-p replicas=two: must be a whole number, got two"),
+        ({"replicas": "nan"}, "-p replicas=nan: must be a whole number, got nan"),
+        ({"host": "Example"}, "-p host=Example: must match [a-z.]+, got Example"),
+        ({"size": "medium"}, "-p size=medium: must be one of small, large, got medium"),
+        ({"debug": "yes"}, "-p debug=yes: must be true or false, got yes"),
+        ({"replcas": "4"}, "-p replcas=4: unknown parameter (did you mean replicas?)"),
     ],
 )
 def test_a_value_that_does_not_suit_its_parameter(given: dict[str, str], error: str, loads: Loads) -> None:
-    """The command line is held to the same types and ranges as the file."""
+    """Values of the command line are checked against the parameter's type and range."""
     with pytest.raises(ConfigError) as caught:
         loads(with_parameters(), given)
     assert caught.value.message == f"pipeline.yaml: {error}"
 
 
 def test_a_variable_of_the_environment_and_its_default(loads: Loads) -> None:
-    """`${env:NAME:-default}` is for where it may be missing."""
+    """`${env:NAME:-default}` uses the default only if the variable is not set."""
     text = GOOD.replace("branch: main", "branch: ${env:BRANCH:-main}")
     assert loads(text).pipeline.source.branch == "main"
     assert loads(text, environ={"BRANCH": "next"}).pipeline.source.branch == "next"
 
 
 def test_numbers_that_only_look_like_something_else(loads: Loads) -> None:
-    """YAML 1.2: `no`, `on` and 012 are what they look like, and a quoted number is text."""
+    """As in YAML 1.2, `no` and `on` are text, and a quoted number is text."""
     text = GOOD.replace("replicas: 3", "replicas: 3\n  environment: {A: no, B: on, C: '012', D: 12:30:45}")
     assert loads(text).pipeline.deploy.environment == {"A": "no", "B": "on", "C": "012", "D": "12:30:45"}
 
 
 def test_a_byte_order_mark_is_no_mistake(loads: Loads) -> None:
-    """Some editors write one."""
+    """A byte order mark at the start of the file is ignored."""
     assert loads(b"\xef\xbb\xbf" + GOOD.encode()).pipeline.name == "shop"

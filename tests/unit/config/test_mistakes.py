@@ -1,4 +1,4 @@
-"""What is wrong in a pipeline.yaml is said with its place, its reason, and what to write instead."""
+"""Every mistake in pipeline.yaml is reported with its position, its reason and a hint."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from tests.unit.config.mistakes import MISTAKES, Bad
 
 
 def test_the_good_file_is_good(loads: Loads) -> None:
-    """The table below changes a file that has no mistake of its own."""
+    """The file that the table of mistakes changes is valid."""
     assert loads(GOOD).pipeline.deploy.replicas == 3
 
 
 @pytest.mark.parametrize("bad", [*MISTAKES, *BALANCER_MISTAKES], ids=lambda bad: bad.mistake)
 def test_each_mistake_is_told_word_for_word(bad: Bad, loads: Loads) -> None:
-    """One mistake gives one error: the place, the key, the reason, and what to write instead."""
+    """One mistake gives exactly one error, with position, key, reason and hint."""
     assert bad.right in GOOD
     with pytest.raises(ConfigError) as caught:
         loads(GOOD.replace(bad.right, bad.written, 1), environ={"HOME": "/root"})
@@ -30,13 +30,13 @@ def test_each_mistake_is_told_word_for_word(bad: Bad, loads: Loads) -> None:
 
 
 def test_all_mistakes_are_told_at_once_in_the_order_of_their_lines(loads: Loads) -> None:
-    """Nobody has to run it again to see the next mistake."""
+    """All mistakes of a file are reported at once, in the order of their lines."""
     text = GOOD.replace("forward: web", "forward: wbe").replace("replicas: 3", "replicas: 0").replace("name:", "nmae:")
     with pytest.raises(ConfigError) as caught:
         loads(text)
     assert caught.value.message.splitlines() == [
         "pipeline.yaml:1:1: nmae: unknown key (did you mean name?)",
-        "pipeline.yaml:10:13: deploy.replicas: must be at least 1, not 0",
+        "pipeline.yaml:10:13: deploy.replicas: must be at least 1, got 0",
         "pipeline.yaml:19:50: balancer.load_balancers.edge.listeners[0].default_action.forward: "
         "there is no target group wbe (did you mean web?)",
     ]
@@ -50,40 +50,40 @@ BOMB = "a: &a [1,1,1,1,1,1,1,1,1]\n" + "".join(
 @pytest.mark.parametrize(
     ("content", "error"),
     [
-        (b"", "pipeline.yaml: is empty (`pipeline init` writes a first one)"),
-        (b"# nothing but a comment\n", "pipeline.yaml: is empty (`pipeline init` writes a first one)"),
+        (b"", "pipeline.yaml: is empty (create one with `pipeline init --force`)"),
+        (b"# nothing but a comment\n", "pipeline.yaml: is empty (create one with `pipeline init --force`)"),
         (b"just words", "pipeline.yaml:1:1: must be a mapping of keys such as name: and deploy:"),
         (b"- name: shop\n", "pipeline.yaml:1:1: must be a mapping of keys such as name: and deploy:"),
-        (b"name: shop\n" * 10**6, "pipeline.yaml: is larger than 256 KiB, which no pipeline needs"),
+        (b"name: shop\n" * 10**6, "pipeline.yaml: must be at most 256 KiB"),
         (b"name: shop\nnote: \xe4", "pipeline.yaml:2:7: is not UTF-8: byte 0xe4 (save the file as UTF-8)"),
-        (b"name: shop\nsource:\n\tbranch: main\n", "pipeline.yaml:3:1: a tab in the indentation (indent with spaces)"),
-        (b"name: \x07\n", "pipeline.yaml:1:7: holds the unprintable character '\\x07'"),
+        (b"name: shop\nsource:\n\tbranch: main\n", "pipeline.yaml:3:1: indentation must not contain tabs (use spaces)"),
+        (b"name: \x07\n", "pipeline.yaml:1:7: contains the unprintable character '\\x07'"),
         (b"{" * 200, "pipeline.yaml:1:201: expected the node content, but found '<stream end>'"),
-        (b"a: " + b"[" * 60 + b"]" * 60, "pipeline.yaml:1:54: nests deeper than 50 levels"),
-        (b"a: " + b"[" * 5000 + b"]" * 5000, "pipeline.yaml:1:1: nests deeper than 50 levels"),
+        (b"a: " + b"[" * 60 + b"]" * 60, "pipeline.yaml:1:54: is nested deeper than 50 levels"),
+        (b"a: " + b"[" * 5000 + b"]" * 5000, "pipeline.yaml:1:1: is nested deeper than 50 levels"),
         (
             BOMB.encode(),
-            "pipeline.yaml:1:14: comes to more than 10000 values with its aliases, which no pipeline needs",
+            "pipeline.yaml:1:14: must have at most 10000 values, aliases included",
         ),
     ],
     ids=lambda value: value[:20].decode(errors="replace") if isinstance(value, bytes) else "",
 )
 def test_files_that_are_no_pipeline_at_all(content: bytes, error: str, loads: Loads) -> None:
-    """Empty, huge, not UTF-8, with tabs, bottomless: one clear sentence, quickly."""
+    """Content that is not a YAML mapping gives one error, quickly."""
     with pytest.raises(ConfigError) as caught:
         loads(content)
     assert caught.value.message == error
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
-    """It says which, and how to get one."""
+    """The error of a missing file has its path and the command that creates one."""
     with pytest.raises(ConfigError) as caught:
         load(tmp_path / "pipeline.yaml")
-    assert str(caught.value) == f"{tmp_path}/pipeline.yaml does not exist\n`pipeline init` writes a first one"
+    assert str(caught.value) == f"{tmp_path}/pipeline.yaml does not exist\ncreate one with `pipeline init`"
 
 
 def test_a_directory_in_place_of_the_file(tmp_path: Path) -> None:
-    """It says which file was probably meant."""
+    """The error of a directory suggests the pipeline.yaml in it."""
     with pytest.raises(ConfigError) as caught:
         load(tmp_path)
     assert str(caught.value) == f"{tmp_path} is a directory\nname the file: {tmp_path}/pipeline.yaml"

@@ -1,4 +1,4 @@
-"""Secrets: from the environment or a private file, and never where they would stay."""
+"""Secrets come from the environment or a private file, and are never stored or shown."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def keep(text: str, mode: int = 0o600) -> None:
 
 
 def test_a_secret_of_the_file_is_put_in_at_the_last_moment(loads: Loads) -> None:
-    """What is configured, and so stored and shown, holds the name only."""
+    """The configuration contains a secret's name only, and `resolve_all` adds the value."""
     Path(".secrets").touch()
     keep("# the database\nexport PASSWORD = 'hunter two'\nOTHER=x\n")
     configuration = loads(TEXT)
@@ -34,43 +34,42 @@ def test_a_secret_of_the_file_is_put_in_at_the_last_moment(loads: Loads) -> None
 
 
 def test_a_missing_secret_is_no_problem_before_it_is_used(loads: Loads) -> None:
-    """Who only looks, or takes everything down, need not have it."""
+    """Without `secrets_needed`, a missing secret is an error only when it is resolved."""
     configuration = loads(TEXT, secrets_needed=False)
-    with pytest.raises(ConfigError, match="secret PASSWORD is neither in the environment nor in the file of secrets"):
+    with pytest.raises(ConfigError, match="secret PASSWORD is neither in the environment nor in the secrets file"):
         configuration.secrets.resolve_all(configuration.pipeline.deploy.environment)
 
 
 def test_the_environment_wins_over_the_file(loads: Loads) -> None:
-    """As it does everywhere else."""
+    """The environment takes precedence over the secrets file."""
     keep("PASSWORD=from-file\n")
     assert loads(TEXT, environ={"PASSWORD": "from-env"}).secrets.values() == ("from-env",)
 
 
 @pytest.mark.parametrize("mode", [0o644, 0o640, 0o604, 0o700])
 def test_a_file_that_others_could_read_is_refused(mode: int, loads: Loads) -> None:
-    """With the command that mends it."""
+    """A secrets file with another mode than 0600 is an error, with the command that repairs it."""
     keep("PASSWORD=x\n", mode)
     with pytest.raises(ConfigError) as caught:
         loads(TEXT)
     path = Path(".secrets").absolute()
     assert caught.value.message == (
-        f"pipeline.yaml:1:17: secrets.file: {path}, the file of secrets, has mode {mode:04o}: others could read it "
-        f"(chmod 600 {path})"
+        f"pipeline.yaml:1:17: secrets.file: secrets file {path} must have mode 0600, got {mode:04o} (chmod 600 {path})"
     )
 
 
 def test_a_line_that_is_none_is_not_shown(tmp_path: Path) -> None:
-    """It may hold a secret."""
+    """The error of an invalid line does not show the line, which may contain a secret."""
     file = tmp_path / "secrets"
     file.write_text("A=1\nhunter two\n")
     file.chmod(0o600)
     with pytest.raises(ConfigError) as caught:
         read_secrets(file)
-    assert caught.value.message == f"{file}:2: not a line of the form NAME=value"
+    assert caught.value.message == f"{file}:2: must have the form NAME=value"
 
 
 def test_a_secret_that_is_nowhere(loads: Loads) -> None:
-    """The error says both places."""
+    """The error of a missing secret names the environment and secrets.file."""
     keep("OTHER=x\n")
     with pytest.raises(ConfigError) as caught:
         loads(TEXT)

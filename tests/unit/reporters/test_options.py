@@ -48,25 +48,25 @@ def test_a_reporter_and_its_options(tmp_path: Path) -> None:
     [
         (
             "  hub: {type: githb}\n",
-            "7:15: reporters.hub.type: there is no reporter 'githb' (did you mean github?)",
+            "7:15: reporters.hub.type: unknown reporter 'githb' (did you mean github?)",
         ),
         (
             "  hub: {type: jabber}\n",
-            "7:15: reporters.hub.type: there is no reporter 'jabber' (known: gitea, github, gitlab, slack, webhook)",
+            "7:15: reporters.hub.type: unknown reporter 'jabber' (known: gitea, github, gitlab, slack, webhook)",
         ),
-        ("  hub: {type: [github]}\n", "there is no reporter ['github']"),
+        ("  hub: {type: [github]}\n", "unknown reporter ['github']"),
         (
             "  hub: {url: x}\n",
             "7:3: reporters.hub.type: is missing (one of gitea, github, gitlab, slack, webhook)",
         ),
-        ("  hub: github\n", "7:8: reporters.hub: must be a mapping of keys, not 'github'"),
+        ("  hub: github\n", "7:8: reporters.hub: must be a mapping of keys, got 'github'"),
         (
             "  my hub: {type: webhook, url: 'https://example.com'}\n",
-            "7:11: reporters.my hub: must be 1 to 32 letters, digits and inner dashes, not 'my hub'",
+            "7:11: reporters.my hub: must be 1 to 32 letters, digits and inner dashes, got 'my hub'",
         ),
         (
             "  own: {type: webhook}\n",
-            "7:3: reporters.own.url: is missing (Where the events are sent, as a POST each. May hold ${secret:NAME})",
+            "7:3: reporters.own.url: is missing (URL that receives each event as a POST. May contain ${secret:NAME})",
         ),
         (
             "  own:\n    type: webhook\n    ulr: https://example.com\n",
@@ -76,10 +76,10 @@ def test_a_reporter_and_its_options(tmp_path: Path) -> None:
             "  own: {type: webhook, url: 'https://example.com', colour: red}\n",
             "7:60: reporters.own.colour: unknown key (known: secret, type, url)",
         ),
-        ("  own: {type: webhook, url: 7}\n", '7:29: reporters.own.url: must be text, not the number 7 (write "7")'),
+        ("  own: {type: webhook, url: 7}\n", '7:29: reporters.own.url: must be text, got 7 (write "7")'),
         (
             "  own: {type: webhook, url: example.com}\n",
-            "7:29: reporters.own.url: 'example.com' is no URL; write https://HOST/…",
+            "7:29: reporters.own.url: 'example.com' is not a valid URL; write https://HOST/…",
         ),
         (
             "  own: {type: webhook, url: 'https://example.com', secret: hunter-two}\n",
@@ -89,7 +89,7 @@ def test_a_reporter_and_its_options(tmp_path: Path) -> None:
         (
             "  chat: {type: slack, url: 'https://hooks.example.com/x', states: [succeded]}\n",
             "reporters.chat.states[0]: must be one of running, succeeded, failed, rolled_back, rollback_failed, "
-            "cancelled, superseded, skipped, interrupted, not 'succeded' (did you mean succeeded?)",
+            "cancelled, superseded, skipped, interrupted, got 'succeded' (did you mean succeeded?)",
         ),
     ],
 )
@@ -108,7 +108,7 @@ def test_all_mistakes_of_all_reporters_at_once(tmp_path: Path) -> None:
 def test_what_is_no_repository(repository: str, tmp_path: Path) -> None:
     """It becomes a part of a path."""
     text = f'  hub: {{type: github, token: x, repository: "{repository}"}}\n'
-    assert any("is no repository; write owner/name" in line for line in wrong(tmp_path, text))
+    assert any("is not a valid repository; write owner/name" in line for line in wrong(tmp_path, text))
 
 
 @pytest.fixture
@@ -145,22 +145,22 @@ def test_a_reporter_of_somebody_else(elsewhere: Path, tmp_path: Path) -> None:
         "speed": 60,
     }
     assert wrong(tmp_path, "  bird: {type: pigon}\n") == [
-        "7:16: reporters.bird.type: there is no reporter 'pigon' (did you mean pigeon?)"
+        "7:16: reporters.bird.type: unknown reporter 'pigon' (did you mean pigeon?)"
     ]
     assert wrong(tmp_path, "  bird: {type: pigeon, lof: Bergen, speed: 0}\n") == [
         "7:29: reporters.bird.lof: unknown key (did you mean loft?)",
-        "7:44: reporters.bird.speed: must be at least 1, not 0",
+        "7:44: reporters.bird.speed: must be at least 1, got 0",
     ]
 
 
 def test_a_package_that_cannot_be_loaded(elsewhere: Path, tmp_path: Path) -> None:
     """Or that brings something else: said at the key that asks for it."""
     assert wrong(tmp_path, "  bird: {type: sick}\n") == [
-        "7:16: reporters.bird.type: the reporter sick cannot be loaded: "
+        "7:16: reporters.bird.type: cannot load reporter sick: "
         "ModuleNotFoundError(\"No module named 'pigeon_that_is_not_there'\")"
     ]
     assert wrong(tmp_path, "  bird: {type: stone}\n") == [
-        "7:16: reporters.bird.type: pigeon:Stone, installed as stone, is no subclass of pipeline.reporters.Reporter"
+        "7:16: reporters.bird.type: pigeon:Stone (reporter stone) must be a subclass of pipeline.reporters.Reporter"
     ]
 
 
