@@ -1,4 +1,4 @@
-"""Git hooks: a few lines of shell that leave word of a commit, and go. Installed beside what was there before."""
+"""Git hooks that write a spool file for each commit or push. An existing hook is kept and runs first."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ TYPES = ("post-commit", "post-merge", "post-rewrite", "post-receive")
 _MARK = "# Penstock:"
 _BEFORE = ".before-penstock"
 
-# What git gives a hook to read is read once, for whoever was here before us. The word itself is one line in one file
-# that appears whole; it says no more than where to look, so one may overwrite another. Only `git push -o follow` waits.
+# The hook reads its input once and passes it to the previous hook. The spool file is renamed into place, so the daemon
+# never reads a part. It only names the repository, so one may overwrite another. Only `git push -o follow` blocks.
 _SCRIPT = """\
 #!/bin/sh
-{mark} tells `pipeline serve` that {repository} has moved.
-# Written by `pipeline hook install`, taken away by `pipeline hook uninstall`.
+{mark} notifies `pipeline serve` of new commits in {repository}.
+# Written by `pipeline hook install`, removed by `pipeline hook uninstall`.
 status=0
 refs={read}
 if [ -x "$0{before}" ]; then
@@ -45,7 +45,7 @@ done
 
 @dataclass(frozen=True)
 class GitHooks:
-    """A repository that may have hooks."""
+    """The hooks of a repository."""
 
     directory: Path
     hooks: Path
@@ -53,7 +53,7 @@ class GitHooks:
 
     @classmethod
     def find(cls, place: Path) -> GitHooks:
-        """The repository at a place. Raises `ConfigError` when there is none."""
+        """Return the hooks of the repository at `place`. Raises `ConfigError` if it is not a repository."""
         wanted = ("--git-common-dir", "--git-path", "hooks", "--is-bare-repository")
         try:
             printed = run_git("rev-parse", "--path-format=absolute", *wanted, directory=place)
@@ -63,14 +63,14 @@ class GitHooks:
         return cls(Path(directory).resolve(), Path(hooks), bare == "true")
 
     def default_types(self) -> tuple[str, ...]:
-        """The hooks that tell of every commit: of pushes to a bare repository, of work in a checkout."""
+        """Return the hooks that cover every commit: pushes to a bare repository, or work in a checkout."""
         return ("post-receive",) if self.bare else ("post-commit", "post-merge", "post-rewrite")
 
     def install(self, kind: str, home: Home) -> Path:
-        """Write a hook. One that was here before is kept, and run first. Returns its path."""
+        """Write a hook and return its path. An existing one is kept and runs first."""
         path = self.hooks / kind
         self.hooks.mkdir(parents=True, exist_ok=True)
-        if path.exists() and not _is_ours(path):
+        if path.exists() and not _is_installed(path):
             path.replace(path.with_name(kind + _BEFORE))
         written = path.with_name(f".{kind}.{os.getpid()}")
         written.write_text(self._script(kind, home))
@@ -81,9 +81,9 @@ class GitHooks:
         return path
 
     def uninstall(self, kind: str) -> bool:
-        """Take a hook away and put back what was here before. False when there was none of ours."""
+        """Remove a hook and restore the previous one. Return False if Penstock's hook was not installed."""
         path = self.hooks / kind
-        if not path.exists() or not _is_ours(path):
+        if not path.exists() or not _is_installed(path):
             return False
         before = path.with_name(kind + _BEFORE)
         if before.exists():
@@ -111,5 +111,5 @@ class GitHooks:
             raise ConfigError(f"git {arguments[0]} failed in {self.directory}: {error}") from error
 
 
-def _is_ours(path: Path) -> bool:
+def _is_installed(path: Path) -> bool:
     return _MARK in path.read_text(errors="replace")

@@ -1,24 +1,23 @@
-"""Names of refs and objects that come from outside: which of them may be handed to git."""
+"""Validation of ref and object names from outside, before git gets them."""
 
 from __future__ import annotations
 
 import re
 from typing import TypeGuard
 
-# Most file systems bear no longer name, and a ref is a file as soon as it is not packed.
-_LONGEST = 255
+# In bytes. The limit of most file systems, since an unpacked ref is a file.
+_MAX_LENGTH = 255
 _REF = re.compile(r"refs/(heads|tags)/(.+)")
 _FORBIDDEN = re.compile(r"[ ~^:?*\[\\]|\.\.|@\{")
 _OBJECT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
 
 def is_ref(name: object) -> TypeGuard[str]:
-    """Whether this is the full name of a branch or a tag that git allows, and that is what it looks like.
+    """Return True for the full name of a branch or a tag that git allows.
 
-    Stricter than git: no part begins with a dash, so that none is taken for an option, and no character is one that
-    cannot be seen.
+    Stricter than git: no part starts with a dash, so it cannot be read as an option, and every character is printable.
     """
-    if not isinstance(name, str) or not name.isprintable() or len(name.encode()) > _LONGEST:
+    if not isinstance(name, str) or not name.isprintable() or len(name.encode()) > _MAX_LENGTH:
         return False
     match = _REF.fullmatch(name)
     if match is None or _FORBIDDEN.search(name) or match[2] in {"HEAD", "@"}:
@@ -29,5 +28,5 @@ def is_ref(name: object) -> TypeGuard[str]:
 
 
 def is_object_name(name: object) -> TypeGuard[str]:
-    """Whether this is a whole object name, of SHA-1 or SHA-256, as git writes it."""
+    """Return True for a full SHA-1 or SHA-256 object name in lower case."""
     return isinstance(name, str) and _OBJECT.fullmatch(name) is not None

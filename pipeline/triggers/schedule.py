@@ -1,4 +1,4 @@
-"""Schedules: the moments that cron expressions name in local time."""
+"""Schedules: due times of cron expressions in local time."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from cronsim import CronSim
 
 from pipeline.base.errors import ConfigError
 
-# Set back by less, a clock was corrected, and what was due is not due again. By more, it was wrong: we start afresh.
-_CORRECTION = timedelta(hours=1)
+# A clock that is set back by less was corrected, and nothing becomes due twice. Set back by more, it was wrong before,
+# so the schedule restarts from the new time.
+_MAX_CORRECTION = timedelta(hours=1)
 
 
 @dataclass(frozen=True, order=True)
 class DueTime:
-    """When a schedule is due, and by which expression. `at` is in UTC."""
+    """A due time and its cron expression. `at` is in UTC."""
 
     at: datetime
     expression: str
@@ -27,11 +28,10 @@ class DueTime:
 
 @dataclass(frozen=True)
 class Schedule:
-    """Cron expressions, and until when they were looked at (`since`, with its time zone).
+    """Cron expressions, and the time up to which they have been checked (`since`, with its time zone).
 
-    As in Debian's cron, what falls into the hour that a zone leaves out in spring is due right after it, and what falls
-    into the hour that it has twice in autumn is due the first time only; but what is due every hour or minute is due
-    whenever the hour or minute comes.
+    As in Debian's cron, a due time in the missing hour in spring moves to the end of that hour. A due time in the
+    repeated hour in autumn is due the first time only. Hourly and minutely expressions are due in every hour and minute.
     """
 
     expressions: tuple[str, ...]
@@ -39,32 +39,32 @@ class Schedule:
     since: datetime
 
     def next(self) -> DueTime | None:
-        """The first moment after `since`, or None. When several expressions name it, the first of them is meant."""
-        firsts = [moment for expression in self.expressions if (moment := next(self._moments(expression), None))]
-        return min(firsts, key=lambda moment: moment.at, default=None)
+        """Return the first due time after `since`, or None. If several expressions match it, the first is named."""
+        firsts = [due for expression in self.expressions if (due := next(self._due_times(expression), None))]
+        return min(firsts, key=lambda due: due.at, default=None)
 
     def advance(self, now: datetime) -> tuple[Schedule, DueTime | None]:
-        """What is due at `now`, and the schedule to go on with.
+        """Return the schedule after `now`, and the due time that has passed, if any.
 
-        However many moments have passed since the last look, because the machine slept, one is due: the first.
+        If several due times have passed since the last check, as after a suspend, only the first is returned.
         """
-        # In UTC: two times of one zone are compared by what the clock on the wall says, which goes back in autumn.
+        # Compare in UTC: two times of one zone compare by wall clock, which goes back in autumn.
         now, since = now.astimezone(UTC), self.since.astimezone(UTC)
         if now < since:
-            return (replace(self, since=now) if since - now > _CORRECTION else self), None
-        moment = self.next()
-        return replace(self, since=now), moment if moment and moment.at <= now else None
+            return (replace(self, since=now) if since - now > _MAX_CORRECTION else self), None
+        due = self.next()
+        return replace(self, since=now), due if due and due.at <= now else None
 
-    def _moments(self, expression: str) -> Iterator[DueTime]:
+    def _due_times(self, expression: str) -> Iterator[DueTime]:
         after = self.since.astimezone(UTC)
         for local in CronSim(expression, self.since.astimezone(self.zone)):
-            # In the second pass of an hour that comes twice, cronsim names what was due in the first.
+            # In the second pass of the repeated hour, cronsim yields the due times of the first.
             if (at := local.astimezone(UTC)) > after:
                 yield DueTime(at, expression)
 
 
 def local_zone() -> tzinfo:
-    """The machine's time zone: that of TZ, else of /etc/localtime, else UTC. Raises `ConfigError` for a TZ unknown."""
+    """Return the time zone of TZ, else of /etc/localtime, else UTC. Raises `ConfigError` for an unknown TZ."""
     named = os.environ.get("TZ", "").removeprefix(":")
     path = Path(named if named.startswith("/") else "/etc/localtime")
     try:
@@ -74,5 +74,5 @@ def local_zone() -> tzinfo:
             return ZoneInfo.from_file(file, key=named or "local time")
     except (OSError, ValueError, KeyError) as error:
         if named:
-            raise ConfigError(f"TZ={named} names no time zone", hint="write one such as TZ=Europe/Berlin") from error
+            raise ConfigError(f"TZ={named} is not a valid time zone", hint="TZ=Europe/Berlin") from error
         return UTC

@@ -1,4 +1,4 @@
-"""What hooks left word of: a folder with a file for each, that names a repository."""
+"""The spool: a folder into which git hooks write files that name repositories."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from pipeline.base.watch import watch
 
 
 class Spool:
-    """The folder. A file whose name begins with a dot is still being written."""
+    """The spool folder. A file whose name starts with a dot is still being written."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def files(self) -> dict[Path, Path]:
-        """Each file that waits, with the repository that it names."""
+        """Return the waiting files with their repositories."""
         found = {}
         for file in self._folder.iterdir():
             if not file.name.startswith("."):
@@ -25,9 +25,9 @@ class Spool:
         return found
 
     def remove(self, file: Path) -> None:
-        """What it led to has been done."""
+        """Remove a file after its repository has been scanned."""
         file.unlink(missing_ok=True)
 
-    def watch(self, came: Callable[[], None]) -> AbstractContextManager[None]:
-        """Call `came` when a file has come, as long as this is entered. Raises as `watch` does."""
-        return watch({self._folder: False}, lambda path: not path.rpartition("/")[2].startswith("."), came)
+    def watch(self, arrived: Callable[[], None]) -> AbstractContextManager[None]:
+        """Call `arrived` in the `with` block when a file arrives. Raises the same errors as `watch`."""
+        return watch({self._folder: False}, lambda path: not path.rpartition("/")[2].startswith("."), arrived)

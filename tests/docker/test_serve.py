@@ -67,7 +67,7 @@ def test_what_is_marked_is_skipped(project: Project) -> None:
         project.write("notes.txt", "only notes\n")
         project.git("add", "--all")
         project.git("commit", "--quiet", "-m", "Notes [skip ci]")
-        assert served.await_run(2, RunState.SKIPPED).reason == "its message says [skip ci]"
+        assert served.await_run(2, RunState.SKIPPED).reason == "the commit message contains [skip ci]"
 
 
 def test_a_newer_commit_takes_the_place_of_one_that_is_tested(project: Project) -> None:

@@ -1,4 +1,4 @@
-"""Cron expressions in local time, over sleep, over the change of the clocks, over corrections of them."""
+"""Cron expressions in local time, across suspend, changes of daylight saving time and clock corrections."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ BERLIN = ZoneInfo("Europe/Berlin")
 
 
 def berlin(text: str, fold: int = 0) -> datetime:
-    """A time on the wall in Berlin."""
+    """Return a wall time in Berlin."""
     return datetime.fromisoformat(text).replace(tzinfo=BERLIN, fold=fold)
 
 
 def moments(expression: str, since: datetime, until: datetime) -> list[str]:
-    """Everything that is due, as UTC, for who looks whenever something is."""
+    """Return every due time in UTC, for a caller that checks at each one."""
     schedule, due = Schedule((expression,), BERLIN, since), []
     while (moment := schedule.next()) and moment.at <= until:
         schedule, found = schedule.advance(moment.at)
@@ -33,13 +33,13 @@ def moments(expression: str, since: datetime, until: datetime) -> list[str]:
 
 
 def test_the_next_moment_says_by_which_expression() -> None:
-    """Of several, the one that comes first is told; of two at once, the first in the list."""
+    """The earliest due time is next, and of two at the same time the first in the list is named."""
     schedule = Schedule(("0 6 * * *", "30 4 * * *", "30 4 * * 2"), BERLIN, berlin("2026-11-24 01:00"))
     assert schedule.next() == DueTime(datetime(2026, 11, 24, 3, 30, tzinfo=UTC), "30 4 * * *")
 
 
 def test_a_moment_is_due_from_when_it_comes() -> None:
-    """Not a second before, and once only."""
+    """A due time is returned once, and not before it has come."""
     schedule = Schedule(("30 4 * * *",), BERLIN, berlin("2026-11-24 01:00"))
     schedule, moment = schedule.advance(berlin("2026-11-24 04:29:59"))
     assert moment is None
@@ -52,7 +52,7 @@ def test_a_moment_is_due_from_when_it_comes() -> None:
 
 @pytest.mark.parametrize("expressions", [("* * * * *",), ("0 * * * *", "*/5 * * * *", "0 0 * * *")])
 def test_a_machine_that_slept_is_told_once(expressions: tuple[str, ...]) -> None:
-    """However many moments it missed in a month, one is due, and the next is in the future."""
+    """After a month of suspend, one due time is returned, and the next is in the future."""
     schedule, now = Schedule(expressions, BERLIN, berlin("2026-11-01 00:00")), berlin("2026-12-01 00:00:30")
     schedule, moment = schedule.advance(now)
     assert moment is not None
@@ -64,17 +64,17 @@ def test_a_machine_that_slept_is_told_once(expressions: tuple[str, ...]) -> None
 
 
 def test_what_falls_into_the_missing_hour_is_due_after_it() -> None:
-    """In spring, 2:30 does not come: what is due then is due at 3:00, and once."""
+    """In spring, a schedule at 2:30 is due once, at 3:00."""
     assert moments("30 2 * * *", berlin("2026-03-28 12:00"), berlin("2026-03-30 12:00")) == ["29 01:00", "30 00:30"]
 
 
 def test_what_falls_into_the_double_hour_is_due_once() -> None:
-    """In autumn, 2:30 comes twice: what is due then is due the first time."""
+    """In autumn, a schedule at 2:30 is due at the first 2:30 only."""
     assert moments("30 2 * * *", berlin("2026-10-24 12:00"), berlin("2026-10-26 12:00")) == ["25 00:30", "26 01:30"]
 
 
 def test_what_is_due_every_half_hour_is_due_every_half_hour() -> None:
-    """Neither change of the clocks makes a gap or a crowd."""
+    """Changes of daylight saving time make no gap and no duplicate in a half-hourly schedule."""
     spring = moments("*/30 * * * *", berlin("2026-03-29 01:00"), berlin("2026-03-29 04:00"))
     assert spring == ["29 00:30", "29 01:00", "29 01:30", "29 02:00"]
     autumn = moments("*/30 * * * *", berlin("2026-10-25 01:30"), berlin("2026-10-25 03:00"))
@@ -82,7 +82,7 @@ def test_what_is_due_every_half_hour_is_due_every_half_hour() -> None:
 
 
 def test_a_machine_that_slept_into_the_second_pass_is_told() -> None:
-    """What was due in the first 2:30 is not lost on who wakes at the second 2:10, and does not come again at 2:30."""
+    """A missed first 2:30 is due on wake-up at the second 2:10, and not again at 2:30."""
     schedule = Schedule(("30 2 * * *",), BERLIN, berlin("2026-10-25 02:20"))
     schedule, moment = schedule.advance(berlin("2026-10-25 02:10", fold=1))
     assert moment == DueTime(datetime(2026, 10, 25, 0, 30, tzinfo=UTC), "30 2 * * *")
@@ -90,7 +90,7 @@ def test_a_machine_that_slept_into_the_second_pass_is_told() -> None:
 
 
 def test_a_corrected_clock_makes_nothing_due_twice() -> None:
-    """Set back by a little just after a moment, it comes by it again, and nothing is due."""
+    """A clock that is set back by a little makes nothing due twice."""
     schedule = Schedule(("30 4 * * *",), BERLIN, berlin("2026-11-24 01:00"))
     schedule, moment = schedule.advance(berlin("2026-11-24 04:30:01"))
     assert moment is not None
@@ -100,7 +100,7 @@ def test_a_corrected_clock_makes_nothing_due_twice() -> None:
 
 
 def test_a_clock_that_was_wrong_does_not_stop_the_schedule() -> None:
-    """Set back by a year, what is due is due again."""
+    """After a clock is set back by a year, the schedule continues from the new time."""
     schedule = Schedule(("30 4 * * *",), BERLIN, berlin("2027-11-24 01:00"))
     schedule, moment = schedule.advance(berlin("2026-11-24 01:00"))
     assert moment is None
@@ -121,7 +121,7 @@ def test_nothing_comes_of_no_expression() -> None:
     expression=st.sampled_from(["30 2 * * *", "*/7 * * * *", "0 * * * *", "15 1,2,3 * * *", "0 3 * * 0"]),
 )
 def test_a_look_tells_what_has_passed(minutes: int, slept: timedelta, expression: str) -> None:
-    """Something is due exactly when its moment lies after the last look and not after this one."""
+    """Something is due exactly if a due time lies after the last check and not after this one."""
     began = (datetime(2026, 1, 1, tzinfo=UTC) + timedelta(minutes=minutes)).astimezone(BERLIN)
     now = (began.astimezone(UTC) + slept).astimezone(BERLIN)
     schedule, expected = Schedule((expression,), BERLIN, began), Schedule((expression,), BERLIN, began).next()
@@ -133,7 +133,7 @@ def test_a_look_tells_what_has_passed(minutes: int, slept: timedelta, expression
 
 
 def test_the_zone_is_that_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    """TZ counts, as a name or as a file, and without it /etc/localtime does."""
+    """The zone is that of TZ, as a name or a file, else of /etc/localtime."""
     at = datetime(2026, 7, 1, tzinfo=UTC)
     for named in ("Europe/Berlin", ":Europe/Berlin", "/usr/share/zoneinfo/Europe/Berlin"):
         if named.startswith("/") and not Path(named).exists():
@@ -146,7 +146,7 @@ def test_the_zone_is_that_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> Non
 
 @pytest.mark.parametrize("named", ["Nowhere/Land", "CET-1CEST,M3.5.0", "/no/such/file", "../../etc/passwd"])
 def test_an_unknown_zone_is_named(named: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What TZ says and nobody knows is an error that says what to write."""
+    """An unknown TZ is an error that has an example."""
     monkeypatch.setenv("TZ", named)
     with pytest.raises(ConfigError, match="Europe/Berlin"):
         local_zone()

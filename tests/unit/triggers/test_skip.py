@@ -1,4 +1,4 @@
-"""Commits that ask not to be run."""
+"""Skip marks in commit messages."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pipeline.triggers.skip import skip_reason
     ],
 )
 def test_a_mark_counts_wherever_it_stands(mark: str) -> None:
-    """In the subject or in the body, at the beginning, in the middle or at the end, in capitals or not."""
+    """A mark is recognised anywhere in the subject or the body, in any case."""
     for message in (
         mark,
         f"{mark} Fix a word",
@@ -25,7 +25,7 @@ def test_a_mark_counts_wherever_it_stands(mark: str) -> None:
         f"Fix\n\nOnly words. {mark} Nothing else.\n",
         f"x{mark}x",
     ):
-        assert skip_reason(message) == f"its message says {mark}"
+        assert skip_reason(message) == f"the commit message contains {mark}"
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_a_mark_counts_wherever_it_stands(mark: str) -> None:
     ],
 )
 def test_what_is_no_mark_does_not_skip(message: str) -> None:
-    """What only sounds like it is run."""
+    """A text that only resembles a mark does not skip the commit."""
     assert skip_reason(message) is None
 
 
@@ -67,11 +67,11 @@ def test_what_is_no_mark_does_not_skip(message: str) -> None:
     ],
 )
 def test_a_trailer_counts_among_trailers(message: str) -> None:
-    """The last paragraph may say it, when it is one of trailers."""
-    assert skip_reason(message) == "its message says skip-checks: true"
+    """`skip-checks: true` counts only in a last paragraph of trailers."""
+    assert skip_reason(message) == "the commit message contains skip-checks: true"
 
 
 @given(message=st.text())
 def test_any_message_is_understood(message: str) -> None:
-    """Nothing that may stand in a message is an error."""
+    """No message raises an error."""
     assert skip_reason(message) is None or "[" in message or "*" in message or "skip-checks" in message.lower()

@@ -1,4 +1,4 @@
-"""What a delivery proves before it is believed, and what it says then."""
+"""Verification and parsing of webhooks."""
 
 from __future__ import annotations
 
@@ -34,20 +34,20 @@ _NOW = 1_795_000_000.0
 
 
 def read(request: Sent, secret: str = SECRET, now: float = _NOW) -> Delivery | IgnoredDelivery:
-    """What a request says, by the forge in its path."""
+    """Parse a delivery of a forge."""
     forge: Any = request.path.rsplit("/", 1)[1]
     return parse_delivery(forge, request.headers, request.body, secret, now)
 
 
 def refusal(request: Sent, secret: str = SECRET, now: float = _NOW) -> WebhookRejected:
-    """Why a request is refused."""
+    """Return the rejection of a request."""
     with pytest.raises(WebhookRejected) as caught:
         read(request, secret, now)
     return caught.value
 
 
 def test_the_signature_is_that_of_githubs_documentation() -> None:
-    """The example that GitHub gives for those who check their work comes out as it says."""
+    """The example of GitHub's documentation is verified."""
     digest = "757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17"
     headers = (
         ("Content-Type", "application/json"),
@@ -60,7 +60,7 @@ def test_the_signature_is_that_of_githubs_documentation() -> None:
 
 
 def test_the_signature_is_that_of_standard_webhooks() -> None:
-    """The example of the specification that GitLab's signing tokens follow comes out as it says."""
+    """The example of the Standard Webhooks specification is verified."""
     headers = (
         ("Content-Type", "application/json"),
         ("X-Gitlab-Event", "Push Hook"),
@@ -75,7 +75,7 @@ def test_the_signature_is_that_of_standard_webhooks() -> None:
 
 @given(body=st.binary(max_size=200))
 def test_no_other_body_is_covered(body: bytes) -> None:
-    """A signature holds for the body that it was made of, and for no other."""
+    """A signature matches the body that was signed, and no other."""
     request = sent("github")
     head = parse_headers("github", request.headers, SECRET, _NOW)
     assert head.verify(request.body)
@@ -84,14 +84,14 @@ def test_no_other_body_is_covered(body: bytes) -> None:
 
 @pytest.mark.parametrize("forge", ["github", "gitea"])
 def test_nothing_is_parsed_before_it_is_proved(forge: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A body with a wrong signature is never handed to a parser."""
+    """A body with an invalid signature is never parsed."""
     request = sent(forge, b'{"ref": "refs/heads/main"}')
     monkeypatch.setattr(json, "loads", lambda *_, **__: pytest.fail("parsed"))
     assert refusal(Sent(request.path, request.headers, request.body + b" ")).status == 401
 
 
 def test_an_empty_secret_is_none() -> None:
-    """Where no secret is configured, nothing is genuine: anybody can sign with an empty key."""
+    """With an empty secret, every delivery is rejected, since any sender could sign with it."""
     assert refusal(sent("github"), secret="").status == 404
     assert refusal(sent_signed(at=_NOW), secret="whsec_").status == 404
     assert refusal(sent_signed(at=_NOW), secret="whsec_AAAA").status == 404
@@ -99,7 +99,7 @@ def test_an_empty_secret_is_none() -> None:
 
 @pytest.mark.parametrize(("off", "is_taken"), [(0, True), (300, True), (-300, True), (301, False), (-301, False)])
 def test_a_signed_time_is_of_now(off: int, is_taken: bool) -> None:
-    """GitLab signs when it sends; five minutes either way are put down to the clocks."""
+    """GitLab's signed time may differ from the local clock by five minutes at most."""
     request = sent_signed(at=_NOW + off)
     if is_taken:
         assert isinstance(read(request, SIGNING_TOKEN), Delivery)
@@ -108,13 +108,13 @@ def test_a_signed_time_is_of_now(off: int, is_taken: bool) -> None:
 
 
 def test_a_token_does_not_do_where_a_signature_is_agreed_on() -> None:
-    """With a signing token configured, the same text sent as a plain token proves nothing."""
+    """With a signing token configured, the same text sent as a plain token is rejected."""
     request = sent("gitlab").having(x_gitlab_token=SIGNING_TOKEN)
     assert refusal(request, SIGNING_TOKEN).status == 401
 
 
 def test_a_secret_beyond_ascii_is_a_secret() -> None:
-    """GitLab sends the bytes of its token, whatever they are."""
+    """A token with bytes outside of ASCII is compared byte by byte."""
     token = "geheim-ö-🔑"
     request = sent("gitlab").having(x_gitlab_token=token.encode().decode("latin-1"))
     assert isinstance(read(request, token), Delivery)
@@ -122,21 +122,21 @@ def test_a_secret_beyond_ascii_is_a_secret() -> None:
 
 
 def test_a_body_past_the_limit_is_refused() -> None:
-    """The limit holds even for who reads without one."""
+    """A body above the limit is rejected, even if the caller read it without a limit."""
     request = sent("github", payload("github"))
     assert refusal(Sent(request.path, request.headers, bytes(LIMIT + 1))).status == 413
 
 
 @pytest.mark.parametrize("forge", ["github", "gitea", "gitlab"])
 def test_a_digest_is_of_one_delivery(forge: Any) -> None:
-    """The same delivery has the same digest, another push another."""
+    """A retry of a delivery has the same digest, and another push a different one."""
     request, other = sent(forge), sent(forge, payload(forge, "refs/heads/other"))
     digests = [delivery.digest for delivery in map(read, (request, request, other)) if isinstance(delivery, Delivery)]
     assert digests[0] == digests[1] != digests[2]
 
 
 def test_a_deletion_is_one_in_either_length() -> None:
-    """Zeros in place of an object, of SHA-1 or SHA-256, say that the ref is gone."""
+    """An object name of zeros, in SHA-1 or SHA-256 length, is a deletion and is ignored."""
     for zeros in (NONE, "0" * 64):
         assert read(sent("gitea", payload("gitea", sha=zeros))) == IgnoredDelivery("refs/heads/main was deleted")
 
@@ -146,7 +146,7 @@ def test_a_deletion_is_one_in_either_length() -> None:
     sha=st.one_of(st.none(), st.text(), st.just(SHA)),
 )
 def test_a_refusal_repeats_nothing_of_the_body(ref: object, sha: object) -> None:
-    """Whatever a genuine body holds, it is a delivery, ignored, or refused with 400, without a word of it."""
+    """A verified body is a delivery, ignored, or rejected with 400, and the reason contains nothing of it."""
     body = json.dumps({"ref": ref, "after": sha, "mark": MARK}).encode()
     told: Delivery | IgnoredDelivery | tuple[int, str]
     try:
@@ -154,11 +154,11 @@ def test_a_refusal_repeats_nothing_of_the_body(ref: object, sha: object) -> None
     except WebhookRejected as error:
         told = (error.status, error.reason)
     assert told in {
-        (400, "ref is not the full name of a branch or a tag, such as refs/heads/main"),
-        (400, "after is not the full name of a commit: 40 or 64 hexadecimal digits"),
+        (400, "ref must be the full name of a branch or a tag, such as refs/heads/main"),
+        (400, "after must be a full commit id of 40 or 64 hexadecimal digits"),
     } or (isinstance(told, Delivery) and (told.ref, told.sha) == (ref, sha))
 
 
 def test_a_head_without_signatures_covers_what_follows() -> None:
-    """Where the headers have proved who sends, no body can be wrong."""
+    """Headers without signatures verify any body, since they authenticate the sender."""
     assert DeliveryHeaders("Push Hook", "", is_form=False).verify(b"anything")
