@@ -1,4 +1,4 @@
-"""Reporters: they tell others what became of a run. Found through the entry-point group `pipeline.reporters`."""
+"""Reporters send a run's events to other services. They are found through the entry points `pipeline.reporters`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the forges have in common: the state of a run, shown beside its commit."""
+"""Commit statuses: the base of the forges' reporters."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from pipeline.reporters.report import Report
 from pipeline.reporters.reporter import Reporter, ResolveSecrets
 from pipeline.store.records import RunKind, RunState
 
-# What GitHub takes; the others take more.
-_DESCRIPTION = 140
+# GitHub's limit. The other forges accept more.
+_MAX_DESCRIPTION = 140
 
-# GitHub's and Gitea's words. Neither knows a commit that was given up without being judged: `error` is not `failure`.
+# The states of GitHub and Gitea. Neither has one for a cancelled run, so it is `error`, which differs from `failure`.
 STATES: Mapping[RunState, str] = {
     RunState.QUEUED: "pending",
     RunState.RUNNING: "pending",
@@ -32,17 +32,17 @@ STATES: Mapping[RunState, str] = {
 
 
 class CommitStatus(Reporter):
-    """A forge. Commits of which nothing was built by the run, as in a rollback, keep their status."""
+    """A forge. Runs that build nothing, such as a rollback, do not change the status of a commit."""
 
     needs_commit = True
     states: ClassVar[Mapping[RunState, str]] = STATES
 
-    repository: Repository = Field(description="The repository there, as owner/name.")
-    token: Secret = Field(description="A token that may set commit statuses. Write ${secret:NAME}.")
+    repository: Repository = Field(description="Repository at the forge, as owner/name.")
+    token: Secret = Field(description="Token with the right to set commit statuses. Write ${secret:NAME}.")
     context: str | None = Field(
-        None, min_length=1, max_length=200, description="Names the status. None: penstock/ and the pipeline's name."
+        None, min_length=1, max_length=200, description="Name of the status. None: penstock/ and the pipeline's name."
     )
-    target_url: Url | None = Field(None, description="Where the status leads. `{run}` becomes the run's number.")
+    target_url: Url | None = Field(None, description="Link of the status. `{run}` is replaced by the run's number.")
 
     def report(self, report: Report, reveal: ResolveSecrets) -> None:
         """Set the status of the run's commit."""
@@ -52,16 +52,16 @@ class CommitStatus(Reporter):
 
     @abstractmethod
     def set_status(self, report: Report, state: str, token: str) -> None:
-        """Tell the forge, with one of `states`. Raises `DeliveryFailed`."""
+        """Set the status at the forge to one of `states`. Raises `DeliveryFailed`."""
 
     def label(self, report: Report) -> str:
-        """The name under which a later status takes the place of this one."""
+        """Return the name of the status. A later status with the same name replaces it."""
         return self.context or f"penstock/{report.run.pipeline}"
 
     def common_fields(self, report: Report) -> dict[str, str]:
-        """What all forges call the same."""
+        """Return the fields that have the same name at all forges."""
         text = report.summary
-        said = {"description": text if len(text) <= _DESCRIPTION else f"{text[: _DESCRIPTION - 1]}…"}
+        fields = {"description": text if len(text) <= _MAX_DESCRIPTION else f"{text[: _MAX_DESCRIPTION - 1]}…"}
         if self.target_url:
-            said["target_url"] = self.target_url.replace("{run}", str(report.run.number))
-        return said
+            fields["target_url"] = self.target_url.replace("{run}", str(report.run.number))
+        return fields

@@ -1,4 +1,4 @@
-"""The way to one reporter: a queue and a thread, so that whoever tells never waits."""
+"""The queue and the thread of one reporter, so that a run never waits for it."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from pipeline.reporters.reporter import DeliveryFailed, Reporter
 
 ATTEMPTS = 5
 _BACKOFF = Backoff(timedelta(seconds=1))
-# A receiver that asks for a longer pause (Retry-After) is not waited for longer than this.
+# Limit of the pause that a receiver requests with Retry-After.
 _MAX_PAUSE = timedelta(minutes=1)
 
-# Told of a message that did not arrive: the reporter's name, and why, without secrets.
+# Called for each failed message with the reporter's name and a reason without secrets.
 Failed = Callable[[str, str], None]
 
 
 class DeliveryQueue:
-    """Brings messages to a reporter, in order. Each is tried up to five times, 1, 2, 4 and 8 seconds apart."""
+    """Delivers messages to a reporter in order. Each has up to five attempts, 1, 2, 4 and 8 seconds apart."""
 
     def __init__(self, name: str, reporter: Reporter, secrets: Secrets, failed: Failed, clock: Clock) -> None:
         self.needs_commit = reporter.needs_commit
@@ -35,33 +35,36 @@ class DeliveryQueue:
         self._failed = failed
         self._clock = clock
         self._queue: SimpleQueue[Report | None] = SimpleQueue()
-        self._given_up = threading.Event()
-        self._thread = threading.Thread(target=self._work, name=f"reporter {name}", daemon=True)
+        self._aborted = threading.Event()
+        self._thread = threading.Thread(target=self._run_forever, name=f"reporter {name}", daemon=True)
         self._thread.start()
 
     def put(self, report: Report) -> None:
-        """Have it told. Returns at once."""
+        """Queue a message. Returns at once."""
         self._queue.put(report)
 
     def end(self) -> None:
-        """Nothing more will be put. Returns at once."""
+        """Close the queue for new messages. Returns at once."""
         self._queue.put(None)
 
     def join(self, timeout: float) -> None:
-        """Wait until everything is told, after `end`. After `timeout` seconds the rest is given up, which is said."""
+        """Wait until all messages are delivered. Call `end` first.
+
+        After `timeout` seconds the other messages are dropped, and a failure is reported.
+        """
         self._thread.join(timeout)
         if self._thread.is_alive():
-            self._given_up.set()
-            self._failed(self._name, "the run is over, and not everything was taken in time")
+            self._aborted.set()
+            self._failed(self._name, "the run has finished, and some messages were not delivered in time")
 
-    def _work(self) -> None:
-        while (report := self._queue.get()) is not None and not self._given_up.is_set():
+    def _run_forever(self) -> None:
+        while (report := self._queue.get()) is not None and not self._aborted.is_set():
             reason = self._deliver(report)
-            if reason and not self._given_up.is_set():
+            if reason and not self._aborted.is_set():
                 self._failed(self._name, Mask(self._secrets.values())(f"{report.event.kind}: {reason}"))
 
     def _deliver(self, report: Report) -> str:
-        """Why it did not arrive; nothing when it did."""
+        """Return the reason of a failed delivery, or an empty text."""
         reason, backoff = "", _BACKOFF
         for attempt in range(ATTEMPTS):
             try:
@@ -70,13 +73,13 @@ class DeliveryQueue:
                 reason = str(error)
                 if not error.retryable or attempt == ATTEMPTS - 1:
                     return reason
-                asked = timedelta(seconds=min(error.retry_after, _MAX_PAUSE.total_seconds()))
-                if self._clock.wait(self._given_up, min(_MAX_PAUSE, max(asked, backoff.delay()))):
+                requested = timedelta(seconds=min(error.retry_after, _MAX_PAUSE.total_seconds()))
+                if self._clock.wait(self._aborted, min(_MAX_PAUSE, max(requested, backoff.delay()))):
                     return reason
                 backoff = backoff.after(succeeded=False)
             except PenstockError as error:
                 return error.message
-            except Exception as error:  # noqa: BLE001  # whatever somebody's reporter raises: the run goes on
+            except Exception as error:  # noqa: BLE001  # a reporter may raise anything, and the run continues
                 return repr(error)
             else:
                 return ""

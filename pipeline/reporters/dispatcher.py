@@ -1,4 +1,4 @@
-"""What is told of one run to everybody outside who asked for it."""
+"""Fan-out of a run's events to its reporters."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from pipeline.store.store import Store
 
 
 class ReporterDispatcher:
-    """Tells each reporter of the configuration of every `run.*` event. Never raises, and never keeps the run waiting.
+    """Sends every `run.*` event to each reporter of the configuration. Never raises, and never blocks the run.
 
-    Subscribe `hear` to the run's events. A message that does not arrive becomes the event `reporter.failed`, with the
-    fields `reporter` and `reason`.
+    Subscribe `on_event` to the run's events. A failed message is emitted as `reporter.failed`, with the fields
+    `reporter` and `reason`.
     """
 
     def __init__(self, configuration: Configuration, run: int, store: Store, events: Events, clock: Clock) -> None:
@@ -35,7 +35,7 @@ class ReporterDispatcher:
         ]
 
     def on_event(self, event: Event) -> None:
-        """A listener of `Events`: has it told. Returns at once."""
+        """Queue an event for the reporters. A listener of `Events`. Returns at once."""
         subject = event.kind.partition(".")[0]
         if not self._deliveries or subject not in ("run", "stage"):
             return
@@ -46,7 +46,7 @@ class ReporterDispatcher:
             return
         withheld, self._withheld = self._withheld, None
         if not run.sha:
-            # Which commit it is, the Source stage finds out. Then its start is told, or at once how it ended.
+            # The Source stage resolves the commit. Hold the start until then, for reporters that need the commit.
             self._withheld = event if subject == "run" else withheld
         for delivery in self._deliveries:
             due = event if subject == "run" else withheld if delivery.needs_commit else None
@@ -54,7 +54,7 @@ class ReporterDispatcher:
                 delivery.put(Report(due, run))
 
     def close(self, timeout: float = 10.0) -> None:
-        """Wait for what is under way, at most `timeout` seconds. What is not told by then is given up."""
+        """Wait at most `timeout` seconds for pending messages, and drop the others."""
         deadline = time.monotonic() + timeout
         for delivery in self._deliveries:
             delivery.end()
@@ -62,6 +62,6 @@ class ReporterDispatcher:
             delivery.join(max(0.0, deadline - time.monotonic()))
 
     def _failed(self, name: str, reason: str) -> None:
-        # The store may be gone by now; whoever was to be told is told no more in any case.
+        # The store may be closed by now. The message is lost in any case.
         with suppress(StoreFault):
             self._events.emit(EventKind.REPORTER_FAILED, f"reporter {name}: {reason}", reporter=name, reason=reason)

@@ -13,10 +13,10 @@ from pipeline.reporters.report import Report
 class Gitea(CommitStatus):
     """Gitea or Forgejo."""
 
-    api: Url = Field("https://gitea.com/api/v1", description="The API: https://HOST/api/v1.")
+    api: Url = Field("https://gitea.com/api/v1", description="URL of the API: https://HOST/api/v1.")
 
     def set_status(self, report: Report, state: str, token: str) -> None:
-        """`POST /repos/{owner}/{repo}/statuses/{sha}`."""
+        """Send `POST /repos/{owner}/{repo}/statuses/{sha}`."""
         post(
             f"{self.api}/repos/{self.repository}/statuses/{report.run.sha}",
             {"state": state, "context": self.label(report), **self.common_fields(report)},

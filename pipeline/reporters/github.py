@@ -11,14 +11,14 @@ from pipeline.reporters.report import Report
 
 
 class GitHub(CommitStatus):
-    """GitHub, or an Enterprise Server."""
+    """GitHub, or a GitHub Enterprise Server."""
 
     api: Url = Field(
-        "https://api.github.com", description="The API. Of an Enterprise Server it is https://HOST/api/v3."
+        "https://api.github.com", description="URL of the API. For an Enterprise Server: https://HOST/api/v3."
     )
 
     def set_status(self, report: Report, state: str, token: str) -> None:
-        """`POST /repos/{owner}/{repo}/statuses/{sha}`."""
+        """Send `POST /repos/{owner}/{repo}/statuses/{sha}`."""
         post(
             f"{self.api}/repos/{self.repository}/statuses/{report.run.sha}",
             {"state": state, "context": self.label(report), **self.common_fields(report)},

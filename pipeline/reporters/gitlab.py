@@ -17,7 +17,7 @@ from pipeline.store.records import RunState
 
 
 class GitLab(CommitStatus):
-    """GitLab, hosted or your own."""
+    """GitLab, hosted or self-managed."""
 
     states: ClassVar[Mapping[RunState, str]] = {
         RunState.QUEUED: "pending",
@@ -32,10 +32,10 @@ class GitLab(CommitStatus):
         RunState.INTERRUPTED: "canceled",
     }
 
-    api: Url = Field("https://gitlab.com/api/v4", description="The API: https://HOST/api/v4.")
+    api: Url = Field("https://gitlab.com/api/v4", description="URL of the API: https://HOST/api/v4.")
 
     def set_status(self, report: Report, state: str, token: str) -> None:
-        """`POST /projects/{id}/statuses/{sha}`, with the repository's path as its id."""
+        """Send `POST /projects/{id}/statuses/{sha}` with the repository's path as the id."""
         try:
             post(
                 f"{self.api}/projects/{quote(self.repository, safe='')}/statuses/{report.run.sha}",
@@ -43,6 +43,6 @@ class GitLab(CommitStatus):
                 {"PRIVATE-TOKEN": token},
             )
         except DeliveryFailed as error:
-            # It is in that state already: an answer was lost, or another run of the commit was quicker.
+            # The status has that state already: a response was lost, or another run of the commit set it first.
             if "Cannot transition status" not in str(error):
                 raise

@@ -1,4 +1,4 @@
-"""What a reporter is told: something that happened to a run, and the run as it was then."""
+"""A message to a reporter: an event, and the run at that time."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _WORDS = {"started": RunState.RUNNING}
 
 @dataclass(frozen=True)
 class Report:
-    """One message. `id` stays the same when it is sent again."""
+    """A message to a reporter. `id` stays the same across retries."""
 
     event: Event
     run: Run
@@ -21,14 +21,14 @@ class Report:
 
     @property
     def state(self) -> RunState | None:
-        """How the run stands by this event; None where it says nothing about that."""
+        """The state of the run after this event, or None if the event does not change it."""
         word = self.event.kind.removeprefix("run.")
-        said = self.event.fields.get("state") if word == "finished" else _WORDS.get(word, word)
-        return RunState(said) if said in list(RunState) else None
+        state = self.event.fields.get("state") if word == "finished" else _WORDS.get(word, word)
+        return RunState(state) if state in list(RunState) else None
 
     @property
     def summary(self) -> str:
-        """One line: what happened, and why where that is known."""
+        """One line with the event's message and its reason, if any."""
         reason = str(self.event.fields.get("reason") or "").strip().partition("\n")[0]
         message = self.event.message
         return message if not reason or reason in message else f"{message}: {reason}"

@@ -1,4 +1,4 @@
-"""What every reporter is: options in pipeline.yaml, and a way to tell."""
+"""The base class of reporters: options in pipeline.yaml, and a method that sends a report."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from pydantic import Field
 from pipeline.balancer.model import Model
 from pipeline.reporters.report import Report
 
-# Puts the values into a text that holds `${secret:NAME}`. Raises `ConfigError` for one that is nowhere.
+# Resolves `${secret:NAME}` in a text. Raises `ConfigError` for a missing secret.
 ResolveSecrets = Callable[[str], str]
 
 
 class DeliveryFailed(Exception):
-    """A message did not arrive. The text says why, without any secret.
+    """A message was not delivered. The text is the reason, without secrets.
 
-    `again` says whether trying again may help, `after` how many seconds the other side wants to be left alone.
+    `retryable` is true if a retry may succeed. `retry_after` is the pause in seconds that the receiver requested.
     """
 
     def __init__(self, reason: str, *, retryable: bool, retry_after: float = 0.0) -> None:
@@ -28,15 +28,15 @@ class DeliveryFailed(Exception):
 
 
 class Reporter(Model, ABC):
-    """A model of its own options, in which texts hold secrets by name only.
+    """Base class of reporters, and the model of their options. Options contain secrets by name only.
 
-    `needs_commit`: it is told of nothing before the run's commit is known.
+    A reporter with `needs_commit` gets no report before the run's commit is resolved.
     """
 
     needs_commit: ClassVar[bool] = False
 
-    type: str = Field(description="Which reporter it is.")
+    type: str = Field(description="Type of the reporter.")
 
     @abstractmethod
     def report(self, report: Report, reveal: ResolveSecrets) -> None:
-        """Tell of it once, or leave it be; on a thread where waiting is fine. Raises `DeliveryFailed`."""
+        """Send the report once, or ignore it. May block. Raises `DeliveryFailed`."""

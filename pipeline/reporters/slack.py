@@ -1,4 +1,4 @@
-"""A message in a channel of Slack, or of what takes Slack's incoming webhooks: such as Mattermost."""
+"""Messages in a channel of Slack, or of a service with compatible incoming webhooks, such as Mattermost."""
 
 from __future__ import annotations
 
@@ -36,18 +36,18 @@ State = Literal[
 
 
 class Slack(Reporter):
-    """Slack, or what takes its incoming webhooks."""
+    """Slack, or a service with compatible incoming webhooks."""
 
-    url: Secret = Field(description="The incoming webhook. Whoever knows it may write there: write ${secret:NAME}.")
+    url: Secret = Field(description="URL of the incoming webhook. It grants access, so write ${secret:NAME}.")
     states: tuple[State, ...] = Field(
         ("succeeded", "failed", "rolled_back", "rollback_failed", "interrupted"),
         min_length=1,
-        description="Which states of a run are told; `running` is its start.",
+        description="States of a run that are reported. `running` is its start.",
     )
-    target_url: Url | None = Field(None, description="Where the message leads. `{run}` becomes the run's number.")
+    target_url: Url | None = Field(None, description="Link of the message. `{run}` is replaced by the run's number.")
 
     def report(self, report: Report, reveal: ResolveSecrets) -> None:
-        """Write one message, of at most three lines."""
+        """Send one message of at most three lines."""
         if report.state in self.states:
             post(reveal(self.url), {"text": self._text(report)})
 
@@ -63,7 +63,7 @@ class Slack(Reporter):
 
 
 def _revision(run: Run) -> str:
-    """`main 1a2b3c4 Add carts, by Ada`."""
+    """Return a line such as `main 1a2b3c4 Add carts, by Ada`."""
     words = [run.ref or "", f"`{run.sha[:7]}`" if run.sha else "", run.subject or ""]
     text = " ".join(filter(None, words))
     return f"{text}, by {run.author}" if run.author else text

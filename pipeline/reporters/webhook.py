@@ -1,4 +1,4 @@
-"""Everything that happens to a run, as JSON to a URL."""
+"""Every event of a run as JSON to a URL."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from pipeline.store.records import Run
 
 
 class WebhookReporter(Reporter):
-    """A program of yours."""
+    """Any HTTP endpoint."""
 
-    url: Url = Field(description="Where the events are sent, as a POST each. May hold ${secret:NAME}.")
+    url: Url = Field(description="URL that receives each event as a POST. May contain ${secret:NAME}.")
     secret: Secret | None = Field(
         None,
-        description="What the body is signed with: `X-Penstock-Signature-256` is sha256= and its HMAC in hex. "
+        description="Key of the body's signature: `X-Penstock-Signature-256` is sha256= and the HMAC in hex. "
         "Write ${secret:NAME}.",
     )
 
     def report(self, report: Report, reveal: ResolveSecrets) -> None:
-        """Send the event, with the run as it was then. The delivery's id stays the same when it is sent again."""
+        """Send the event with the run at that time. A retry has the same delivery id."""
         content = json.dumps(_data(report)).encode()
         headers = {"X-Penstock-Event": report.event.kind, "X-Penstock-Delivery": report.id}
         if self.secret:

@@ -31,7 +31,7 @@ class Schedule:
     """Cron expressions, and the time up to which they have been checked (`since`, with its time zone).
 
     As in Debian's cron, a due time in the missing hour in spring moves to the end of that hour. A due time in the
-    repeated hour in autumn is due the first time only. Hourly and minutely expressions are due in every hour and minute.
+    repeated hour in autumn is due the first time only. Hourly and minutely expressions are due at every one.
     """
 
     expressions: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""The commit, the token and the pipeline that the tests of reporters use."""
+"""The commit, the token and the pipeline of the reporters' tests."""
 
 from __future__ import annotations
 

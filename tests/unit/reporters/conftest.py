@@ -1,4 +1,4 @@
-"""A server in place of a forge, and reports of runs."""
+"""Fixtures: a server in place of a forge, and reports of runs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.unit.reporters.recorder import Recorder
 
 @pytest.fixture(autouse=True)
 def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is on loopback is reached directly, whatever the environment says."""
+    """Reach loopback directly, without a proxy of the environment."""
     monkeypatch.setenv("NO_PROXY", "*")
 
 
@@ -39,7 +39,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 @pytest.fixture
 def report(store: Store) -> Callable[..., Report]:
-    """A message of a run that stands as its event says."""
+    """Return a report of a run in the state of its event."""
 
     def report(state: RunState, kind: RunKind = RunKind.RUN, reason: str = "") -> Report:
         run = begin_run(store, "shop", kind)

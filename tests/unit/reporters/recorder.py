@@ -11,7 +11,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Asked:
-    """A request that was received."""
+    """A received request."""
 
     method: str
     path: str
@@ -42,7 +42,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 class Recorder(ThreadingHTTPServer):
-    """Keeps every request. Answers with the next of `answers`, else with 201, as soon as `released` is set."""
+    """Keeps every request. Responds with the next of `answers`, else with 201, once `released` is set."""
 
     daemon_threads = True
 

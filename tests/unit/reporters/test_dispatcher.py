@@ -1,4 +1,4 @@
-"""Whoever is to be told is told, and the run does not notice."""
+"""Reporters get every event, and never delay the run."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Starts = Callable[..., "Underway"]
 
 
 class Underway:
-    """A run with its events, as the runner makes them."""
+    """A run with its events, as the runner creates them."""
 
     def __init__(self, store: Store, path: Path, reporters: dict[str, Any], **secrets: str) -> None:
         self.store = store
@@ -73,7 +73,7 @@ def hub(forge: Recorder, **options: Any) -> dict[str, Any]:
 
 
 def test_a_run_from_beginning_to_end(forge: Recorder, starts: Starts) -> None:
-    """A forge hears of the start as soon as the commit is known, a webhook at once; both of the end."""
+    """A forge gets the start once the commit is resolved, a webhook gets it at once, and both get the end."""
     underway = starts({"hub": hub(forge), "own": {"type": "webhook", "url": f"{forge.url}/hook"}})
     underway.start()
     until(lambda: len(forge.asked) == 1, "one request")
@@ -90,7 +90,7 @@ def test_a_run_from_beginning_to_end(forge: Recorder, starts: Starts) -> None:
 
 
 def test_a_run_whose_commit_is_known_from_the_start(forge: Recorder, starts: Starts) -> None:
-    """One that waited in the queue: its start is told once, by its own event."""
+    """The start of a queued run is reported once."""
     underway = starts({"hub": hub(forge)})
     underway.store.runs.set_revision("shop", underway.run, sha=SHA, ref="main", author="", subject="")
     underway.start()
@@ -101,7 +101,7 @@ def test_a_run_whose_commit_is_known_from_the_start(forge: Recorder, starts: Sta
 
 
 def test_a_run_that_found_no_commit(forge: Recorder, starts: Starts) -> None:
-    """There is nothing that a forge could show it beside."""
+    """A forge gets nothing of a run without a commit."""
     underway = starts({"hub": hub(forge)})
     underway.start()
     underway.finish(RunState.FAILED)
@@ -111,7 +111,7 @@ def test_a_run_that_found_no_commit(forge: Recorder, starts: Starts) -> None:
 
 
 def test_superseded(forge: Recorder, starts: Starts) -> None:
-    """Whatever says that the run is over is told."""
+    """Every event that finishes a run is reported."""
     underway = starts({"hub": hub(forge)})
     underway.find()
     underway.events.emit(EventKind.RUN_SUPERSEDED, "run 1: superseded by run 2")
@@ -120,7 +120,7 @@ def test_superseded(forge: Recorder, starts: Starts) -> None:
 
 
 def test_a_forge_that_is_down_for_a_while(forge: Recorder, starts: Starts) -> None:
-    """Each message is tried up to five times, and they stay in order."""
+    """Messages stay in order while earlier ones are retried."""
     forge.answers = [(503, {}, b"")] * 4
     underway = starts({"hub": hub(forge)})
     underway.find()
@@ -134,7 +134,7 @@ def test_a_forge_that_is_down_for_a_while(forge: Recorder, starts: Starts) -> No
 
 @pytest.mark.parametrize(("asked", "waited"), [("3", 3), ("0", 1), ("86400", 60)])
 def test_a_forge_that_asks_for_a_pause(forge: Recorder, starts: Starts, asked: str, waited: int) -> None:
-    """Its Retry-After is kept, up to a minute."""
+    """A retry waits for the Retry-After of the response, up to a minute."""
     forge.answers = [(429, {"Retry-After": asked}, b"")]
     underway = starts({"hub": hub(forge)})
     underway.find()
@@ -145,7 +145,7 @@ def test_a_forge_that_asks_for_a_pause(forge: Recorder, starts: Starts, asked: s
 
 
 def test_a_forge_that_stays_down(forge: Recorder, starts: Starts) -> None:
-    """Is given up after the fifth try, and it is said why. The next message is tried all the same."""
+    """After the fifth attempt the failure is emitted with its reason, and the next message is attempted."""
     forge.answers = [(502, {}, TOKEN.encode())] * 5
     underway = starts({"hub": hub(forge)})
     underway.find()
@@ -154,27 +154,27 @@ def test_a_forge_that_stays_down(forge: Recorder, starts: Starts) -> None:
     underway.reporting.close(10)
     assert len(forge.asked) == 6
     host = forge.url.removeprefix("http://")
-    assert underway.failures == [f"reporter hub: run.started: {host} answered 502 Bad Gateway: ***"]
+    assert underway.failures == [f"reporter hub: run.started: {host} returned 502 Bad Gateway: ***"]
     (failed,) = (event for event in underway.heard if event.kind == "reporter.failed")
     assert failed.fields == {
         "reporter": "hub",
-        "reason": f"run.started: {host} answered 502 Bad Gateway: ***",
+        "reason": f"run.started: {host} returned 502 Bad Gateway: ***",
     }
 
 
 def test_a_token_that_is_refused_is_not_tried_again(forge: Recorder, starts: Starts) -> None:
-    """Nor is it told."""
+    """A response of 401 is not retried, and the event does not show the token."""
     forge.answers = [(401, {}, b'{"message": "Bad credentials"}')]
     underway = starts({"hub": hub(forge)})
     underway.find()
     underway.start()
     until(lambda: underway.failures, "a failed report")
     assert len(forge.asked) == 1
-    assert "answered 401 Unauthorized: Bad credentials" in underway.failures[0]
+    assert "returned 401 Unauthorized: Bad credentials" in underway.failures[0]
 
 
 def test_a_secret_that_is_nowhere(forge: Recorder, starts: Starts) -> None:
-    """Is told by its name."""
+    """The failure of a missing secret has its name."""
     underway = starts({"hub": hub(forge, token="${secret:OTHER}")})
     underway.find()
     underway.start()
@@ -183,7 +183,7 @@ def test_a_secret_that_is_nowhere(forge: Recorder, starts: Starts) -> None:
 
 
 def test_nobody_waits_for_a_forge(forge: Recorder, starts: Starts) -> None:
-    """One that does not answer delays neither the run nor another reporter; after the run, only as long as is said."""
+    """A forge that hangs delays neither the run nor other reporters, and `close` waits for its timeout only."""
     other = Recorder()
     forge.released.clear()
     underway = starts({"hub": hub(forge), "own": {"type": "webhook", "url": other.url}})
@@ -196,14 +196,14 @@ def test_nobody_waits_for_a_forge(forge: Recorder, starts: Starts) -> None:
     began = time.monotonic()
     underway.reporting.close(0.2)
     assert time.monotonic() - began < 2
-    assert underway.failures == ["reporter hub: the run is over, and not everything was taken in time"]
+    assert underway.failures == ["reporter hub: the run has finished, and some messages were not delivered in time"]
     forge.released.set()
     other.shutdown()
     other.server_close()
 
 
 def test_what_is_given_up_says_nothing_more(forge: Recorder, starts: Starts) -> None:
-    """Its thread ends without another event, since by then the store may be closed."""
+    """A dropped message emits no later event, since the store may be closed."""
     forge.released.clear()
     forge.answers = [(401, {}, b"")]
     underway = starts({"hub": hub(forge)})
@@ -220,7 +220,7 @@ def test_what_is_given_up_says_nothing_more(forge: Recorder, starts: Starts) -> 
 
 
 def test_without_reporters_nothing_is_made(starts: Starts) -> None:
-    """Most pipelines have none."""
+    """Without reporters, no thread is started."""
     before = threading.active_count()
     underway = starts({})
     underway.start()

@@ -1,4 +1,4 @@
-"""Each forge is told as its documentation says: path, headers, states."""
+"""Paths, headers and states of each forge match its documentation."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def made(model: type[CommitStatus], forge: Recorder, **options: Any) -> CommitSt
 
 
 def test_github(forge: Recorder, report: Reports) -> None:
-    """A status of the commit, under the pipeline's name."""
+    """GitHub gets a status of the commit under the pipeline's name."""
     made(GitHub, forge, target_url="https://ci.example.com/runs/{run}").report(report(RunState.SUCCEEDED), reveal)
     (asked,) = forge.asked
     assert asked.path == f"/api/repos/ada/shop/statuses/{SHA}"
@@ -43,7 +43,7 @@ def test_github(forge: Recorder, report: Reports) -> None:
 
 
 def test_gitea(forge: Recorder, report: Reports) -> None:
-    """The same path, another way to say who we are, and a context of one's own."""
+    """Gitea gets the same path, its own authorization scheme, and the configured context."""
     made(Gitea, forge, context="deploy").report(report(RunState.RUNNING), reveal)
     (asked,) = forge.asked
     assert asked.path == f"/api/repos/ada/shop/statuses/{SHA}"
@@ -52,7 +52,7 @@ def test_gitea(forge: Recorder, report: Reports) -> None:
 
 
 def test_gitlab(forge: Recorder, report: Reports) -> None:
-    """The project by its path, which may have groups in it."""
+    """GitLab gets the project by its encoded path, which may have groups."""
     made(GitLab, forge, repository="team/web/shop").report(report(RunState.RUNNING), reveal)
     (asked,) = forge.asked
     assert asked.path == f"/api/projects/team%2Fweb%2Fshop/statuses/{SHA}"
@@ -71,14 +71,14 @@ def test_gitlab(forge: Recorder, report: Reports) -> None:
 def test_every_state_has_a_word_that_the_forge_knows(
     model: type[CommitStatus], words: str, forge: Recorder, report: Reports
 ) -> None:
-    """None is left out, so that no commit stays pending for ever."""
+    """Every run state maps to a state of the forge, so that no commit stays pending."""
     for state in RunState:
         made(model, forge).report(report(state), reveal)
     assert [asked.data["state"] for asked in forge.asked] == words.split()
 
 
 def test_why_it_failed_is_said_within_what_the_forge_takes(forge: Recorder, report: Reports) -> None:
-    """The first line of the reason, cut to GitHub's 140 characters."""
+    """The description is the first line of the reason, cut to 140 characters."""
     made(GitHub, forge).report(report(RunState.FAILED, reason="the tests failed\nmany lines"), reveal)
     made(GitHub, forge).report(report(RunState.FAILED, reason="x" * 500), reveal)
     first, second = (asked.data["description"] for asked in forge.asked)
@@ -89,24 +89,24 @@ def test_why_it_failed_is_said_within_what_the_forge_takes(forge: Recorder, repo
 
 @pytest.mark.parametrize("kind", [RunKind.ROLLBACK, RunKind.DOWN])
 def test_what_builds_nothing_says_nothing_about_a_commit(kind: RunKind, forge: Recorder, report: Reports) -> None:
-    """A commit that was good stays good when it is put back and that fails."""
+    """A failed rollback does not change the status of the commit."""
     made(GitHub, forge).report(report(RunState.FAILED, kind), reveal)
     assert forge.asked == []
 
 
 def test_gitlab_being_told_what_it_knows(forge: Recorder, report: Reports) -> None:
-    """When the answer to the first try was lost, the second is refused; that is no failure. Anything else is."""
+    """A status that GitLab already has is not a failure, and any other error is."""
     forge.answers = [
         (400, {}, b'{"message": "Cannot transition status via :run from :running"}'),
         (404, {}, b'{"message": "404 Project Not Found"}'),
     ]
     made(GitLab, forge).report(report(RunState.RUNNING), reveal)
-    with pytest.raises(DeliveryFailed, match="answered 404 Not Found: 404 Project Not Found"):
+    with pytest.raises(DeliveryFailed, match="returned 404 Not Found: 404 Project Not Found"):
         made(GitLab, forge).report(report(RunState.RUNNING), reveal)
 
 
 def test_the_public_forges_need_no_api() -> None:
-    """Their addresses are the defaults."""
+    """The default URLs are those of the public forges."""
     options = {"type": "x", "repository": "ada/shop", "token": "${secret:TOKEN}"}
     assert GitHub.model_validate(options).api == "https://api.github.com"
     assert Gitea.model_validate(options).api == "https://gitea.com/api/v1"

@@ -1,4 +1,4 @@
-"""A POST that does not arrive says why, in words without a secret, and whether to try again."""
+"""A failed POST has a reason without secrets, and says if a retry may help."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ def refused(url: str, headers: dict[str, str] | None = None, timeout: float = TI
 def test_what_may_pass_is_tried_again(
     status: int, headers: dict[str, str], retryable: bool, retry_after: float, forge: Recorder
 ) -> None:
-    """A token that is wrong stays wrong; a server that is busy does not. A redirect is not followed."""
+    """Only temporary failures are retryable, and a redirect is not followed."""
     forge.answers = [(status, headers, b"")]
     error = refused(forge.url)
     assert (error.retryable, error.retry_after) == (retryable, retry_after)
-    assert f"answered {status} " in str(error)
+    assert f"returned {status} " in str(error)
 
 
 @pytest.mark.parametrize(
@@ -63,14 +63,14 @@ def test_what_may_pass_is_tried_again(
     ],
 )
 def test_what_the_other_side_says_is_told(answer: bytes, said: str, forge: Recorder) -> None:
-    """As short as it can be put, and fit for a terminal."""
+    """The reason has the message of the response, shortened and without control characters."""
     forge.answers = [(422, {}, answer)]
     host = forge.url.removeprefix("http://")
-    assert str(refused(forge.url)) == f"{host} answered 422 Unprocessable Entity{said}"
+    assert str(refused(forge.url)) == f"{host} returned 422 Unprocessable Entity{said}"
 
 
 def test_nobody_there() -> None:
-    """The operating system's words."""
+    """The reason of a refused connection is the operating system's message."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     error = refused(f"http://127.0.0.1:{port}")
@@ -79,7 +79,7 @@ def test_nobody_there() -> None:
 
 
 def test_somebody_who_hangs_up() -> None:
-    """Without an answer."""
+    """A connection that closes without a response is a retryable failure."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(10)
         threading.Thread(target=lambda: server.accept()[0].close(), daemon=True).start()
@@ -89,31 +89,31 @@ def test_somebody_who_hangs_up() -> None:
 
 
 def test_somebody_who_does_not_answer(forge: Recorder) -> None:
-    """A server that does not answer is given up after the timeout, which is ten seconds by default."""
+    """A server that does not respond within the timeout fails. The default is ten seconds."""
     assert TIMEOUT == 10
     forge.released.clear()
     began = time.monotonic()
     error = refused(forge.url, timeout=0.2)
     assert time.monotonic() - began < 5
-    assert "did not answer within" in str(error)
+    assert "did not respond within" in str(error)
     assert error.retryable
 
 
 @pytest.mark.parametrize("url", ["hooks.example.com/services", "ftp://example.com", "http://", "http://[::1", "x"])
 def test_what_is_no_url(url: str) -> None:
-    """A secret that holds something else is not shown."""
+    """The reason of an invalid URL does not show the secret."""
     assert not refused(url).retryable
 
 
 def test_a_token_that_fits_no_header(forge: Recorder) -> None:
-    """A secret with a newline in it, say, is not shown."""
+    """The reason of an invalid header does not show the token."""
     assert not refused(forge.url, {"Authorization": f"Bearer {TOKEN}\n"}).retryable
     assert not refused(forge.url, {"Authorization": f"Bearer {TOKEN}€"}).retryable
     assert forge.asked == []
 
 
 def test_the_token_is_ours(forge: Recorder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Somebody's ~/.netrc does not take its place."""
+    """An entry of ~/.netrc does not replace the token."""
     netrc = tmp_path / "netrc"
     netrc.write_text("machine 127.0.0.1 login ada password x\n")
     netrc.chmod(0o600)

@@ -1,4 +1,4 @@
-"""Reporters in pipeline.yaml: each has options of its own, and what is wrong in them is told with its place."""
+"""Options of reporters in pipeline.yaml, and the errors of invalid ones."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def wrong(folder: Path, text: str) -> list[str]:
 
 
 def test_a_reporter_and_its_options(tmp_path: Path) -> None:
-    """Its own model has them, with its defaults; parameters may stand in them."""
+    """Options have the reporter's defaults and may contain parameters."""
     text = "  own: {type: webhook, url: 'https://${host}/hook'}\nparameters: {host: {default: example.com}}\n"
     own = loaded(tmp_path, text).reporters["own"]
     assert own == WebhookReporter(type="webhook", url="https://example.com/hook")
@@ -83,7 +83,7 @@ def test_a_reporter_and_its_options(tmp_path: Path) -> None:
         ),
         (
             "  own: {type: webhook, url: 'https://example.com', secret: hunter-two}\n",
-            "7:60: reporters.own.secret: must be a secret: write ${secret:NAME}, "
+            "7:60: reporters.own.secret: must be a reference such as ${secret:NAME}, "
             "with its value in the environment or secrets.file",
         ),
         (
@@ -94,26 +94,26 @@ def test_a_reporter_and_its_options(tmp_path: Path) -> None:
     ],
 )
 def test_each_mistake(text: str, error: str, tmp_path: Path) -> None:
-    """The place, the key, the reason, and what to write instead."""
+    """An error has the position, the key, the reason and a hint."""
     assert any(error in line for line in wrong(tmp_path, text))
 
 
 def test_all_mistakes_of_all_reporters_at_once(tmp_path: Path) -> None:
-    """Each by itself."""
+    """The mistakes of all reporters are reported at once."""
     text = "  hub: {type: githb}\n  own: {type: webhook, url: foo, extra: 1}\n"
     assert [line.partition(" ")[0] for line in wrong(tmp_path, text)] == ["7:15:", "8:29:", "8:41:"]
 
 
 @pytest.mark.parametrize("repository", ["shop", "ada/", "/shop", "ada/..", "ada//shop", "ada/shop?a", "ada/sh\\x07op"])
 def test_what_is_no_repository(repository: str, tmp_path: Path) -> None:
-    """It becomes a part of a path."""
+    """A repository that is not of the form owner/name is an error."""
     text = f'  hub: {{type: github, token: x, repository: "{repository}"}}\n'
     assert any("is not a valid repository; write owner/name" in line for line in wrong(tmp_path, text))
 
 
 @pytest.fixture
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where somebody else's package is installed, which brings a reporter."""
+    """Install a third-party package with a reporter."""
     packages = tmp_path / "site-packages"
     described = packages / "pigeon-1.0.dist-info"
     described.mkdir(parents=True)
@@ -138,7 +138,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_reporter_of_somebody_else(elsewhere: Path, tmp_path: Path) -> None:
-    """It is as good as ours: options, errors, schema, reference."""
+    """A third-party reporter has options, errors, schema and reference like a built-in one."""
     assert loaded(tmp_path, "  bird: {type: pigeon, loft: Bergen}\n").reporters["bird"].model_dump() == {
         "type": "pigeon",
         "loft": "Bergen",
@@ -154,7 +154,7 @@ def test_a_reporter_of_somebody_else(elsewhere: Path, tmp_path: Path) -> None:
 
 
 def test_a_package_that_cannot_be_loaded(elsewhere: Path, tmp_path: Path) -> None:
-    """Or that brings something else: said at the key that asks for it."""
+    """A package that fails to load, or is not a reporter, is an error at the key `type`."""
     assert wrong(tmp_path, "  bird: {type: sick}\n") == [
         "7:16: reporters.bird.type: cannot load reporter sick: "
         "ModuleNotFoundError(\"No module named 'pigeon_that_is_not_there'\")"
@@ -165,7 +165,7 @@ def test_a_package_that_cannot_be_loaded(elsewhere: Path, tmp_path: Path) -> Non
 
 
 def test_every_option_is_documented() -> None:
-    """In the reference, and in the JSON Schema, where `type` tells them apart."""
+    """Every reporter is in the reference and in the JSON Schema."""
     page = reference_page()
     for name in ("gitea", "github", "gitlab", "slack", "webhook"):
         assert f"## `reporters.NAME, type: {name}`" in page

@@ -1,4 +1,4 @@
-"""Slack: short, useful, and not every time."""
+"""Messages of the Slack reporter."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def told(forge: Recorder, *reports: Report, **options: Any) -> list[str]:
 
 
 def test_a_failure(forge: Recorder, report: Reports) -> None:
-    """What, why, how long it took, whose commit, and where to look. What Slack reads as markup is escaped."""
+    """A message has the event, the reason, the duration, the commit and a link, with Slack's markup escaped."""
     failed = report(RunState.FAILED, reason="exit code <1>")
     failed = replace(failed, run=replace(failed.run, finished_at=failed.run.started_at + timedelta(seconds=83)))
     (text,) = told(forge, failed, target_url="https://ci.example.com/{run}")
@@ -36,7 +36,7 @@ def test_a_failure(forge: Recorder, report: Reports) -> None:
 
 
 def test_by_default_only_what_is_news(forge: Recorder, report: Reports) -> None:
-    """Nobody reads a channel that says when something begins, or that nothing was to do."""
+    """By default, starts and skipped runs are not reported."""
     texts = told(forge, *(report(state) for state in RunState))
     assert [text.split(": ")[-1].split(" (")[0].partition("\n")[0] for text in texts] == [
         "succeeded",
@@ -48,6 +48,6 @@ def test_by_default_only_what_is_news(forge: Recorder, report: Reports) -> None:
 
 
 def test_only_what_was_asked_for(forge: Recorder, report: Reports) -> None:
-    """Some want to know when it begins."""
+    """Only the configured states are reported."""
     (text,) = told(forge, report(RunState.RUNNING), report(RunState.FAILED), states=["running"])
     assert text.startswith("*shop* run 1: running\n")

@@ -1,4 +1,4 @@
-"""The generic webhook: all of the event, signed."""
+"""The generic webhook sends the whole event, signed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.unit.reporters.recorder import Recorder
 
 
 def test_the_event_and_the_run(forge: Recorder, report: Callable[..., Report]) -> None:
-    """What happened, to which run, as it was then."""
+    """The body has the event and the run at that time."""
     told = report(RunState.FAILED, reason="the tests failed")
     WebhookReporter(type="webhook", url=f"{forge.url}/hook?a=b").report(told, reveal)
     (asked,) = forge.asked
@@ -32,7 +32,7 @@ def test_the_event_and_the_run(forge: Recorder, report: Callable[..., Report]) -
 
 
 def test_the_signature(forge: Recorder, report: Callable[..., Report]) -> None:
-    """The HMAC of the body as it was sent, so that nobody else can send one."""
+    """The signature is the HMAC of the body as sent."""
     WebhookReporter(type="webhook", url=forge.url, secret="${secret:TOKEN}").report(report(RunState.RUNNING), reveal)
     (asked,) = forge.asked
     expected = hmac.new(TOKEN.encode(), asked.body, hashlib.sha256).hexdigest()
@@ -40,7 +40,7 @@ def test_the_signature(forge: Recorder, report: Callable[..., Report]) -> None:
 
 
 def test_the_delivery_has_the_same_id_again(forge: Recorder, report: Callable[..., Report]) -> None:
-    """Whoever got it twice can tell."""
+    """A retry has the same delivery id."""
     webhook, first, second = (
         WebhookReporter(type="webhook", url=forge.url),
         report(RunState.RUNNING),
