@@ -1,4 +1,4 @@
-"""`pipeline approve`: answer a run that waits for approval."""
+"""`pipeline approve`: approve a run that waits for approval."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from pathlib import Path
 
 import click
 
-from pipeline.cli.answer import answer
+from pipeline.cli.decision import record_decision
 from pipeline.cli.session import pipeline_options
 
 
 @click.command("approve")
 @click.argument("run", type=click.IntRange(min=1))
-@click.option("-m", "--comment", default="", help="Why.")
+@click.option("-m", "--comment", default="", help="Comment, stored with the decision.")
 @pipeline_options
 def command(run: int, comment: str, file: Path, parameters: tuple[str, ...]) -> None:
-    """Let RUN be deployed, which waits for it: see deploy.approval."""
-    answer(run, file, parameters, granted=True, comment=comment)
+    """Approve RUN, which is waiting for approval (deploy.approval)."""
+    record_decision(run, file, parameters, granted=True, comment=comment)

@@ -1,4 +1,4 @@
-"""`pipeline artifacts`: the files that a run's tests left behind."""
+"""`pipeline artifacts`: files kept from a run's tests."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from pipeline.cli.session import Session, json_option, pipeline_options, session
 @click.command("artifacts")
 @click.argument("run", type=click.IntRange(min=1), required=False)
 @pipeline_options
-@click.option("--copy-to", "target", metavar="DIR", type=click.Path(path_type=Path), help="Copy them there.")
+@click.option("--copy-to", "target", metavar="DIR", type=click.Path(path_type=Path), help="Copy the files to DIR.")
 @json_option
 def command(run: int | None, file: Path, parameters: tuple[str, ...], target: Path | None, as_json: bool) -> None:
-    """The files kept of RUN, each at its path in the test container; of the latest run that kept any when not given.
+    """List the files kept of RUN by their paths in the test container. Default: the latest run with files.
 
-    What is kept, build.test.artifacts says. A second try of the tests has its own in try-2.
+    build.test.artifacts selects the files. Those of a second attempt of the tests are in try-2.
     """
     with session(file, parameters) as opened:
         number = _number(opened, run)
     folder = opened.home.run_artifacts(opened.name, number)
     files = {path.relative_to(folder): path.stat().st_size for path in sorted(folder.rglob("*")) if path.is_file()}
     if not files:
-        raise ConfigError(f"run {number} kept no files", hint="build.test.artifacts says which are kept")
+        raise ConfigError(f"run {number} has no artifacts", hint="select files with build.test.artifacts")
     if target is not None:
         _copy(folder, target)
     if as_json:
@@ -40,20 +40,20 @@ def command(run: int | None, file: Path, parameters: tuple[str, ...], target: Pa
 
 
 def _number(opened: Session, run: int | None) -> int:
-    """The run that is meant. Raises `ConfigError` where there is none."""
+    """Return the given run, or the latest one with artifacts. Raises `ConfigError` if there is none."""
     if run is not None:
         if opened.store.runs.get(opened.name, run) is None:
-            raise ConfigError(f"there is no run {run}", hint="`pipeline history` lists them")
+            raise ConfigError(f"there is no run {run}", hint="list runs with `pipeline history`")
         return run
     folders = opened.home.logs.joinpath(opened.name).glob("*.artifacts")
     numbers = [int(folder.stem) for folder in folders if folder.stem.isdigit()]
     if not numbers:
-        raise ConfigError(f"no run of {opened.name} kept any files", hint="build.test.artifacts says which are kept")
+        raise ConfigError(f"no run of {opened.name} has artifacts", hint="select files with build.test.artifacts")
     return max(numbers)
 
 
 def _copy(folder: Path, target: Path) -> None:
-    """As `cp -r` does it. Nothing but regular files and folders is in there."""
+    """Copy like `cp -r`. The folder contains regular files and folders only."""
     try:
         shutil.copytree(folder, target, dirs_exist_ok=True)
     except (OSError, shutil.Error) as error:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pipeline.balancer.overview import Overview
 
 _WATCH_INTERVAL = 1.0
-# The window of the first rates, which have no earlier look to start from.
+# The window of the first rates, which have no earlier overview to start from.
 _FIRST_WINDOW = timedelta(seconds=10)
 
 
@@ -29,17 +29,17 @@ _FIRST_WINDOW = timedelta(seconds=10)
 @json_option
 @click.pass_context
 def command(context: click.Context, watching: bool, as_json: bool) -> None:
-    """Load balancers, listeners, rules, target groups and targets of every pipeline on this machine.
+    """Show load balancers, listeners, rules, target groups and targets of every pipeline on this machine.
 
     Needs no pipeline.yaml.
     """
     if context.invoked_subcommand is None:
-        look = _looks()
+        take = _overviews()
         if watching:
             with suppress(KeyboardInterrupt):
-                _watch(look, as_json=as_json)
+                _watch(take, as_json=as_json)
         else:
-            _show(look(), as_json=as_json)
+            _show(take(), as_json=as_json)
 
 
 command.add_command(balancer_log.command)
@@ -47,7 +47,7 @@ command.add_command(balancer_metrics.command)
 command.add_command(balancer_explain.command)
 
 
-def _looks() -> Callable[[], Overview]:
+def _overviews() -> Callable[[], Overview]:
     """Return a function that takes an overview. Its rates cover the time since the previous one."""
     from pipeline.balancer.overview import Overview
     from pipeline.balancer.planes import open_balancer
@@ -55,12 +55,12 @@ def _looks() -> Callable[[], Overview]:
     balancer = open_balancer(Home.locate().balancer)
     last = datetime.now(UTC) - _FIRST_WINDOW
 
-    def look() -> Overview:
+    def take() -> Overview:
         nonlocal last
         begin, last = last, datetime.now(UTC)
         return Overview.of(balancer, begin, last)
 
-    return look
+    return take
 
 
 def _show(overview: Overview, *, as_json: bool) -> None:
@@ -73,10 +73,10 @@ def _show(overview: Overview, *, as_json: bool) -> None:
     show(draw(overview))
 
 
-def _watch(look: Callable[[], Overview], *, as_json: bool) -> None:
+def _watch(take: Callable[[], Overview], *, as_json: bool) -> None:
     if as_json or not sys.stdout.isatty():
         while True:
-            _show(look(), as_json=as_json)
+            _show(take(), as_json=as_json)
             time.sleep(_WATCH_INTERVAL)
     from rich.live import Live
 
@@ -85,5 +85,5 @@ def _watch(look: Callable[[], Overview], *, as_json: bool) -> None:
 
     with Live(console=literal_console(), refresh_per_second=4, vertical_overflow="crop") as live:
         while True:
-            live.update(draw(look()))
+            live.update(draw(take()))
             time.sleep(_WATCH_INTERVAL)

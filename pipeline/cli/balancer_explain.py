@@ -1,4 +1,4 @@
-"""`pipeline balancer explain`: the rule that takes a request, and the reason why the rules before it do not."""
+"""`pipeline balancer explain`: the rule that matches a request, and the reasons why earlier rules do not."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _PORTS = {"http": 80, "https": 443}
 
 @dataclass(frozen=True)
 class Explanation:
-    """The rule that takes a request, and the rules that do not. `priority` is None for the default action."""
+    """The rule that matches a request, and the earlier ones that do not. `priority` is None for the default action."""
 
     shared: SharedListener
     misses: Sequence[Mismatch]
@@ -33,14 +33,14 @@ class Explanation:
     action: Action
 
 
-@click.command("explain", short_help="Which rule takes a request, and why.")
+@click.command("explain", short_help="Explain which rule matches a request.")
 @click.argument("url")
-@click.option("-H", "headers", multiple=True, metavar="'NAME: VALUE'", help="A header of the request.")
-@click.option("-X", "method", default="GET", show_default=True, metavar="METHOD", help="Its method.")
-@click.option("--source", default="127.0.0.1", show_default=True, metavar="IP", help="Where it comes from.")
+@click.option("-H", "headers", multiple=True, metavar="'NAME: VALUE'", help="Header of the request.")
+@click.option("-X", "method", default="GET", show_default=True, metavar="METHOD", help="Method of the request.")
+@click.option("--source", default="127.0.0.1", show_default=True, metavar="IP", help="Client address of the request.")
 @json_option
 def command(url: str, headers: tuple[str, ...], method: str, source: str, as_json: bool) -> None:
-    """Show which rule takes a request for URL, why the rules before it do not, and where the request goes.
+    """Show which rule matches a request for URL, why earlier rules do not, and where the request goes.
 
     No request is sent.
     """
@@ -63,23 +63,21 @@ def _split(url: str) -> SplitResult:
             return split
     except ValueError:
         pass
-    raise ConfigError(f"{url} is no URL of a request", hint="write http://shop.example.com:8080/path?key=value")
+    raise ConfigError(f"{url} is not a valid URL", hint="http://shop.example.com:8080/path?key=value")
 
 
 def _listener(listeners: Sequence[SharedListener], split: SplitResult) -> SharedListener:
     """Return the listener on the URL's port. Raises `ConfigError` if there is none for its protocol."""
-    from pipeline.cli.balancer_format import listener_in_words
+    from pipeline.cli.balancer_format import format_listener
 
     port = split.port or _PORTS[split.scheme]
     shared = next((shared for shared in listeners if shared.port == port), None)
     if shared is None:
-        known = "; ".join(map(listener_in_words, listeners))
-        raise ConfigError(
-            f"no listener has port {port}", hint=f"there are: {known}" if known else "nothing is declared"
-        )
+        known = "; ".join(map(format_listener, listeners))
+        raise ConfigError(f"no listener has port {port}", hint=f"declared: {known}" if known else "nothing is declared")
     if shared.listener.secure != (split.scheme == "https"):
-        hint = f"it is {listener_in_words(shared)}"
-        raise ConfigError(f"the listener on port {port} does not speak {split.scheme}", hint=hint)
+        hint = f"declared: {format_listener(shared)}"
+        raise ConfigError(f"the listener on port {port} does not accept {split.scheme}", hint=hint)
     return shared
 
 
@@ -92,7 +90,7 @@ def _request(split: SplitResult, url: str, headers: Sequence[str], method: str, 
     try:
         ip_address(source)
     except ValueError as error:
-        raise ConfigError(f"--source {source}: write an address such as 192.0.2.7") from error
+        raise ConfigError(f"--source {source}: must be an IP address such as 192.0.2.7") from error
     return HttpRequest(
         method=method,
         host=next((value for name, value in pairs if name.lower() == "host"), split.netloc.rpartition("@")[2]),
@@ -106,7 +104,7 @@ def _request(split: SplitResult, url: str, headers: Sequence[str], method: str, 
 def _header(header: str) -> tuple[str, str]:
     name, colon, value = header.partition(":")
     if not colon or not name.strip():
-        raise ConfigError(f"-H {header}: write -H 'Name: value'")
+        raise ConfigError(f"-H {header}: must have the form 'Name: value'")
     return name.strip(), value.strip()
 
 
@@ -121,14 +119,14 @@ def _explain(shared: SharedListener, request: HttpRequest) -> Explanation:
 
 
 def _show(found: Explanation) -> None:
-    from pipeline.cli.balancer_format import action_in_words, listener_in_words
+    from pipeline.cli.balancer_format import format_action, format_listener
     from pipeline.cli.console import show, table
 
     owners = {owned.rule.priority: owned.owner for owned in found.shared.rules}
-    click.echo(listener_in_words(found.shared))
+    click.echo(format_listener(found.shared))
     rows = [(str(miss.rule.priority), owners[miss.rule.priority], f"no: {miss.reason}") for miss in found.misses]
-    what = action_in_words(found.owner, found.action)
-    rows.append((str(found.priority or "default"), found.owner, f"takes it: {what}"))
+    what = format_action(found.owner, found.action)
+    rows.append((str(found.priority or "default"), found.owner, f"matches: {what}"))
     show(table(rows, "priority", "owner", "rule"))
 
 

@@ -19,25 +19,25 @@ _KINDS = {
 }
 
 
-def listener_in_words(shared: SharedListener) -> str:
+def format_listener(shared: SharedListener) -> str:
     """Return the listener's URL, its load balancer and its owner."""
     return f"{shared.listener.url}, load balancer {shared.name} of {shared.owner}"
 
 
-def condition_in_words(condition: Condition) -> str:
+def format_condition(condition: Condition) -> str:
     """Return the part of the request and the wanted values."""
     config = condition.config
     name = f" {config.name}:" if isinstance(config, HttpHeader) else ""
     return f"{_KINDS[condition.kind]}{name} {' or '.join(wanted_values(condition))}"
 
 
-def action_in_words(owner: str, action: Action) -> str:
-    """Return what the action does. `owner` is the owner of the target groups that it names."""
+def format_action(owner: str, action: Action) -> str:
+    """Return the effect of the action. `owner` is the owner of the target groups that it names."""
     first = "after a valid token " if action.jwt_validation else ""
     if action.redirect:
         return f"{first}redirects to {_place(action.redirect)} ({action.redirect.status_code.removeprefix('HTTP_')})"
     if action.fixed_response:
-        return f"{first}answers {action.fixed_response.status_code}"
+        return f"{first}returns {action.fixed_response.status_code}"
     stays = action.forward.stickiness if action.forward else None
     kept = f", clients stay for {format_duration(stays.duration)}" if stays else ""
     return f"{first}forwards to {', '.join(_group(name, share) for name, share in shares(owner, action))}{kept}"

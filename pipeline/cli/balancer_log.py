@@ -20,26 +20,26 @@ if TYPE_CHECKING:
 _POLL_INTERVAL = 0.1
 
 
-@click.command("log", short_help="The access log, with ELB's fields.")
+@click.command("log", short_help="Print the access log, with ELB's fields.")
 @click.option(
-    "-n", "count", type=click.IntRange(0, 1_000_000), default=100, show_default=True, help="How many requests."
+    "-n", "count", type=click.IntRange(0, 1_000_000), default=100, show_default=True, help="Number of requests."
 )
 @click.option("-f", "--follow", "following", is_flag=True, help="Continue with new requests, until Ctrl-C.")
 @json_option
 def command(count: int, following: bool, as_json: bool) -> None:
-    """The latest requests, newest last, with the fields of an Application Load Balancer's access log."""
+    """Print the latest requests, newest last, with the fields of an Application Load Balancer's access log."""
     from pipeline.balancer.planes import open_balancer
 
     log = open_balancer(Home.locate().balancer).access_log()
     if not log.path.exists():
-        click.echo(f"there is no access log yet; the first load balancer starts it at {log.path}", err=True)
-    # Before the latest are read: a request that ends meanwhile is then among those that follow.
+        click.echo(f"no access log yet; the first load balancer creates {log.path}", err=True)
+    # Before the latest are read, so that a request that finishes meanwhile is among those that follow.
     log.skip()
     latest = list(islice(log.newest_first(), count))
     _show(reversed(latest), as_json=as_json)
     if log.unreadable:
-        click.echo(f"damaged lines left out: {log.unreadable}", err=True)
-    # Ctrl-C is the way to end it.
+        click.echo(f"damaged lines skipped: {log.unreadable}", err=True)
+    # Ctrl-C is the way to stop it.
     with suppress(KeyboardInterrupt):
         while following:
             _show(log.appended(), as_json=as_json)

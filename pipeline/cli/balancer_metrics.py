@@ -17,10 +17,12 @@ if TYPE_CHECKING:
     from pipeline.balancer.telemetry.metrics import Metrics
 
 
-@click.command("metrics", short_help="CloudWatch's metrics, for Prometheus.")
-@click.option("--listen", "place", metavar="[ADDRESS:]PORT", help="Serve them there at /metrics, until Ctrl-C.")
+@click.command("metrics", short_help="Print CloudWatch's metrics for Prometheus.")
+@click.option(
+    "--listen", "place", metavar="[ADDRESS:]PORT", help="Serve the metrics at /metrics on this address, until Ctrl-C."
+)
 def command(place: str | None) -> None:
-    """Print the load balancer's metrics in Prometheus' format. The help of each begins with CloudWatch's name.
+    """Print the load balancer's metrics in Prometheus' format. The help of each starts with CloudWatch's name.
 
     --listen without an address listens on 127.0.0.1 only.
     """
@@ -38,7 +40,7 @@ def _address(place: str) -> tuple[str, int]:
     """Return the address and the port in `--listen`."""
     address, _, port = place.rpartition(":")
     if not port.isdecimal() or not 0 <= int(port) <= 65535:
-        raise ConfigError(f"--listen {place}: write 9101, 127.0.0.1:9101 or [::1]:9101")
+        raise ConfigError(f"--listen {place}: must be a port or an address: 9101, 127.0.0.1:9101 or [::1]:9101")
     return address.strip("[]") or "127.0.0.1", int(port)
 
 
@@ -73,22 +75,22 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         if self.path.partition("?")[0] != "/metrics":
-            self._answer(404, "text/plain", "the metrics are at /metrics\n")
+            self._respond(404, "text/plain", "the metrics are at /metrics\n")
             return
         from pipeline.balancer.telemetry.metrics import CONTENT_TYPE
 
         try:
-            self._answer(200, CONTENT_TYPE, self.source.text())
+            self._respond(200, CONTENT_TYPE, self.source.text())
         except BalancerFault as fault:
-            self._answer(503, "text/plain", f"{fault}\n")
+            self._respond(503, "text/plain", f"{fault}\n")
 
-    def _answer(self, status: int, content_type: str, text: str) -> None:
+    def _respond(self, status: int, content_type: str, text: str) -> None:
         body = text.encode()
         self.send_response(status)
         self.send_header("Content-Type", content_type)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        with suppress(OSError):  # The client may have left.
+        with suppress(OSError):  # The client may have disconnected.
             self.wfile.write(body)
 
     def log_message(self, *args: object) -> None:

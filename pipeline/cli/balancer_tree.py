@@ -12,7 +12,7 @@ from pipeline.balancer.effective import SharedListener
 from pipeline.balancer.model import TargetHealth
 from pipeline.balancer.overview import Overview, RuleRow, rule_rows
 from pipeline.balancer.telemetry.traffic import address_of
-from pipeline.cli.balancer_format import action_in_words, condition_in_words
+from pipeline.cli.balancer_format import format_action, format_condition
 
 _STYLES = {"healthy": "green", "initial": "cyan", "draining": "yellow", "unhealthy": "red", "unused": "dim"}
 
@@ -27,7 +27,7 @@ def draw(overview: Overview) -> RenderableType:
 
 
 class _Forest:
-    """Builds the trees. The targets of a group are listed where the group comes first."""
+    """Builds the trees. The targets of a group are listed at its first occurrence."""
 
     def __init__(self, overview: Overview) -> None:
         self._overview = overview
@@ -81,8 +81,8 @@ class _Forest:
 
 
 def _rule(row: RuleRow) -> str:
-    conditions = ", ".join(map(condition_in_words, row.conditions))
-    return f"{conditions or 'all others'} → {action_in_words(row.owner, row.action)}"
+    conditions = ", ".join(map(format_condition, row.conditions))
+    return f"{conditions or 'all others'} → {format_action(row.owner, row.action)}"
 
 
 def _text(*parts: str | tuple[str, str]) -> Text:

@@ -1,4 +1,4 @@
-"""`pipeline cancel`: give up a run."""
+"""`pipeline cancel`: cancel a run."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ from pipeline.store.records import RunState
 @click.argument("run", type=click.IntRange(min=1))
 @pipeline_options
 def command(run: int, file: Path, parameters: tuple[str, ...]) -> None:
-    """Give up RUN: at once while it waits; otherwise its build or tests are stopped, or the former release put back."""
+    """Cancel RUN. A queued run ends at once. A running one stops its build or tests, or rolls back its deployment."""
     with session(file, parameters, acting=True) as opened:
         if opened.daemon is not None:
             opened.daemon.ask("POST", f"/v1/pipelines/{opened.name}/runs/{run}/cancel")
-            click.echo(f"run {run} is being given up")
+            click.echo(f"cancelling run {run}")
             return
         found = opened.store.runs.get(opened.name, run)
         if found is None:
-            raise ConfigError(f"there is no run {run}", hint="`pipeline history` lists them")
+            raise ConfigError(f"there is no run {run}", hint="list runs with `pipeline history`")
         if found.state is RunState.QUEUED:
             found = opened.store.queue.cancel(opened.name, run, "cancelled")
         working = holder(opened.home.lock(opened.name))
         daemon = holder(opened.home.daemon_lock)
         if daemon and working and daemon.pid == working.pid:
-            raise SystemFault(f"the daemon (process {daemon.pid}) does not answer", hint="try it again, or restart it")
+            raise SystemFault(f"the daemon (pid {daemon.pid}) does not respond", hint="retry, or restart the daemon")
         if found.state is RunState.RUNNING and working and working.pid == found.pid:
-            # The command that works on it ends it in order.
+            # The command that works on the run cancels it on SIGTERM.
             with suppress(ProcessLookupError):
                 os.kill(found.pid, signal.SIGTERM)
         elif found.state is not RunState.CANCELLED:
-            raise ConfigError(f"run {run} is over: {found.state}")
-        click.echo(f"run {run} is being given up" if found.state is RunState.RUNNING else f"run {run} is cancelled")
+            raise ConfigError(f"run {run} has finished: {found.state}")
+        click.echo(f"cancelling run {run}" if found.state is RunState.RUNNING else f"run {run} is cancelled")

@@ -1,4 +1,4 @@
-"""What rich draws, printed in full."""
+"""Full-width output of rich's tables and trees."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ _MAX_WIDTH = 10_000
 
 
 def literal_console() -> Console:
-    """Return a console that changes no text: brackets, colons and numbers in it mean nothing."""
+    """Return a console that prints text literally, without markup, emoji and highlighting."""
     return Console(markup=False, emoji=False, highlight=False)
 
 
 def show(drawn: RenderableType) -> None:
-    """Print at the width of the content, so that nothing is wrapped or cut. Without colours if not to a terminal."""
+    """Print at the width of the content, so that nothing is wrapped or cut. Uses colours on a terminal only."""
     console = literal_console()
     whole = console.options.update(max_width=_MAX_WIDTH)
     console.width = max(1, console.measure(drawn, options=whole).maximum)

@@ -1,4 +1,4 @@
-"""Work that the daemon does for a command: asked for, shown as it comes, and ended as if we had done it."""
+"""Runs that the daemon executes for a command: submitted, followed, and finished with the same exit code."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pipeline.http.client import Client
     from pipeline.runner.local import Runner
 
-_LOOK = 0.1
+_POLL_INTERVAL = 0.1
 _ERRORS: dict[int, type[PenstockError]] = {
     ExitCode.FAILED: StageFailed,
     ExitCode.BAD_CONFIGURATION: ConfigError,
@@ -42,42 +42,42 @@ def submit_or_run(
     shown: Listener,
     cancelled: threading.Event,
 ) -> None:
-    """Have the daemon do what `body` says, or do it `directly` where there is none. Raises what it came to."""
+    """Submit `body` to the daemon and follow the run, or run `directly` without a daemon. Raises the run's error."""
     if opened.daemon is None:
         directly(opened.runner([shown], cancelled))
         return
-    # A file with mistakes is told here, as without a daemon; the daemon would go on with what it has read before.
+    # Raise for an invalid file, as without a daemon. The daemon would continue with the file that it read before.
     _ = opened.configuration
     run = opened.daemon.ask("POST", f"/v1/pipelines/{opened.name}/runs", body)
     follow(opened.daemon, opened.name, run["number"], shown, cancelled)
 
 
 def follow(client: Client, pipeline: str, number: int, shown: Listener, cancelled: threading.Event) -> None:
-    """Show a run until it is over; raises what it came to. When `cancelled` is set, it is given up."""
-    over = threading.Event()
+    """Show the events of a run until it has finished, and raise its error. Cancel the run when `cancelled` is set."""
+    finished = threading.Event()
 
-    def give_up() -> None:
-        while not over.wait(_LOOK):
+    def forward_cancel() -> None:
+        while not finished.wait(_POLL_INTERVAL):
             if cancelled.is_set():
-                # What is over meanwhile, or about to be, is seen by its events.
+                # The run may have finished meanwhile. Its events show the outcome.
                 with suppress(PenstockError):
                     client.ask("POST", f"/v1/pipelines/{pipeline}/runs/{number}/cancel")
                 return
 
-    threading.Thread(target=give_up, name="give-up", daemon=True).start()
+    threading.Thread(target=forward_cancel, name="cancel", daemon=True).start()
     last: Event | None = None
     try:
         for event in client.events(pipeline, number):
             shown(event)
             last = event
     finally:
-        over.set()
+        finished.set()
     if (error := error_of(last)) is not None:
         raise error
 
 
 def error_of(last: Event | None) -> PenstockError | None:
-    """What a run's last event comes to for whoever waited for it; None when all is well."""
+    """Return the error of a run from its last event, or None if it succeeded or was skipped."""
     if last is None:
         return None
     if last.kind in (EventKind.RUN_SUPERSEDED, EventKind.RUN_CANCELLED):

@@ -1,4 +1,4 @@
-"""`pipeline demo`: all of it, in about a minute."""
+"""`pipeline demo`: a demonstration of all features in about a minute."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from pipeline.events import Event
 
 
 @click.command("demo")
-@click.option("--keep", is_flag=True, help="Leave everything running at the end, to look at.")
+@click.option("--keep", is_flag=True, help="Keep everything running at the end.")
 @json_option
 def command(keep: bool, as_json: bool) -> None:
-    """Watch a commit being built, tested and rolled out under load; then a kill, a broken commit, a rollback.
+    """Build, test and roll out a commit under load, then kill a container, deploy a broken commit and roll back.
 
-    Works in a directory of its own and leaves nothing behind. Exit code 0 only when no request was lost.
+    Works in a temporary directory, which it removes. Exit code 0 only if no request was lost.
     """
     from pipeline.demo import NAME, Demo, table
 
@@ -34,7 +34,7 @@ def command(keep: bool, as_json: bool) -> None:
                 from pipeline.cli.live import LiveView
 
                 with LiveView(demo.home, NAME, demo.figures) as view:
-                    report = demo.play(view.hear)
+                    report = demo.play(view.on_event)
             else:
                 report = demo.play(_show)
         finally:

@@ -23,11 +23,11 @@ from pipeline.cli.session import (
 @wait_option
 @json_option
 def command(file: Path, parameters: tuple[str, ...], wait: str | None, as_json: bool) -> None:
-    """Drain and remove the containers, listeners, network and images of this pipeline; its history stays."""
-    patience = parse_wait(wait)
+    """Drain and remove the containers, listeners, network and images of this pipeline. Keeps its history."""
+    timeout = parse_wait(wait)
     with (
         session(file, parameters, acting=True) as opened,
         handle_interrupts() as cancelled,
         event_output(opened, as_json=as_json) as shown,
     ):
-        submit_or_run(opened, {"kind": "down"}, lambda runner: runner.down(wait=patience), shown, cancelled)
+        submit_or_run(opened, {"kind": "down"}, lambda runner: runner.down(wait=timeout), shown, cancelled)

@@ -1,4 +1,4 @@
-"""`pipeline history`: the latest runs."""
+"""`pipeline history`: list the latest runs."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from pipeline.cli.output import date, table
 from pipeline.cli.session import json_option, pipeline_options, session
 from pipeline.store.records import Run
 
-# So much of a commit's subject is shown, in characters: more stands behind it.
-_SUBJECT = 50
+# In characters of a commit's subject, to leave room for the last column.
+_MAX_SUBJECT = 50
 
 
 @click.command("history")
 @pipeline_options
-@click.option("-n", "count", type=click.IntRange(1, 1000), default=20, show_default=True, help="How many.")
+@click.option("-n", "count", type=click.IntRange(1, 1000), default=20, show_default=True, help="Number of runs.")
 @json_option
 def command(file: Path, parameters: tuple[str, ...], count: int, as_json: bool) -> None:
-    """The latest runs, newest first: what became of each commit, and why.
+    """List the latest runs, newest first, with their state and its reason.
 
-    `queued` waits for its turn; `superseded` was given up for a newer commit; `skipped` had nothing to do, or asked not
-    to be run; `interrupted` lost the process that worked on it.
+    A `queued` run waits for its turn. A `superseded` one was replaced by a newer commit. A `skipped` one had no
+    relevant change or a skip mark. An `interrupted` one lost its process.
     """
     with session(file, parameters) as opened:
         runs = opened.store.runs.latest(opened.name, count)
@@ -43,7 +43,7 @@ def command(file: Path, parameters: tuple[str, ...], count: int, as_json: bool) 
             date(run.started_at),
             f"{run.duration.total_seconds():.1f} s" if run.attempts else "",
             str(run.release or ""),
-            f"{(run.sha or '')[:7]} {run.subject or ''}".strip()[:_SUBJECT],
+            f"{(run.sha or '')[:7]} {run.subject or ''}".strip()[:_MAX_SUBJECT],
             "; ".join(_notes(run)),
         )
         for run in runs
@@ -52,14 +52,14 @@ def command(file: Path, parameters: tuple[str, ...], count: int, as_json: bool) 
 
 
 def _notes(run: Run) -> Iterator[str]:
-    """What else is to be known: why it ended so, or has not begun."""
+    """Yield the reason of the state, the run that it waits for, and the number of attempts."""
     if run.waits_for:
         yield f"waits for {run.waits_for}"
     if run.reason != run.state:
         yield from run.reason.splitlines()[:1]
     if run.retry_of:
-        yield f"run {run.retry_of} again"
+        yield f"retry of run {run.retry_of}"
     if run.attempts > 1:
-        yield f"begun {run.attempts} times"
+        yield f"started {run.attempts} times"
     if run.approval and run.approval.granted:
         yield f"approved by {run.approval.by}"

@@ -1,4 +1,4 @@
-"""`pipeline init`: a first pipeline.yaml."""
+"""`pipeline init`: create a first pipeline.yaml."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from pipeline.cli.session import FILE
 
 
 @click.command("init")
-@click.option("--force", is_flag=True, help="Write over a file that is there.")
+@click.option("--force", is_flag=True, help="Overwrite an existing file.")
 def command(force: bool) -> None:
-    """Write a first pipeline.yaml for what is in this directory, every key with its meaning."""
+    """Create a pipeline.yaml for the project in this directory, with a comment for every key."""
     from pipeline.config.scaffold import detect_project, render_template
 
     path = Path(FILE)
     if path.exists() and not force:
-        raise ConfigError(f"{path} is here already", hint="--force writes over it")
+        raise ConfigError(f"{path} already exists", hint="overwrite it with --force")
     found = detect_project(Path.cwd())
     try:
         path.write_text(render_template(found))
@@ -27,4 +27,4 @@ def command(force: bool) -> None:
     click.echo(f"wrote {path}: {found.name}, branch {found.branch}, port {found.port}, check {found.health_path}")
     for note in found.notes:
         click.echo(f"  note: {note}")
-    click.echo("next: commit it, then `pipeline plan` and `pipeline run`; or `pipeline serve`, which runs each commit")
+    click.echo("next: commit it, then use `pipeline plan` and `pipeline run`, or `pipeline serve` to run each commit")

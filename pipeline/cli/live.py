@@ -1,4 +1,4 @@
-"""The live view: stages with their durations, targets with their states, and the last thing that happened."""
+"""The live view: stages with their durations, targets with their states, and the latest events."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from pipeline.event_kinds import EventKind
 from pipeline.events import Event
 
 _STYLES = {"healthy": "green", "initial": "cyan", "draining": "yellow", "unhealthy": "red", "unused": "dim"}
-_PASSING = frozenset({"container", "target", "stage"})
+_TRANSIENT = frozenset({"container", "target", "stage"})
 _SHOWN = frozenset({EventKind.STAGE_FINISHED, EventKind.TARGET_REQUESTS_ABORTED})
 
 
 class LiveView:
-    """Draws four times a second. What matters later stays above the view as a line."""
+    """Refreshes four times a second. Important events stay above the view as lines."""
 
     def __init__(self, home: Home, pipeline: str, extra: Callable[[], str] = lambda: "") -> None:
         self._balancer = open_balancer(home.balancer)
@@ -45,8 +45,8 @@ class LiveView:
     def __exit__(self, *_: object) -> None:
         self._live.stop()
 
-    def hear(self, event: Event) -> None:
-        """Take in an event."""
+    def on_event(self, event: Event) -> None:
+        """Update the view with an event."""
         stage = str(event.fields.get("stage", ""))
         if event.kind == EventKind.RUN_STARTED:
             self._stages.clear()
@@ -59,9 +59,9 @@ class LiveView:
                 time.monotonic() - began,
                 "✓" if event.kind == EventKind.STAGE_FINISHED else "✗",
             )
-        # Replaced, not changed: another thread may be drawing it.
+        # Replaced, not changed, since another thread may be drawing it.
         self._recent = (*self._recent, event)[-4:]
-        if event.kind.partition(".")[0] not in _PASSING or event.kind in _SHOWN:
+        if event.kind.partition(".")[0] not in _TRANSIENT or event.kind in _SHOWN:
             self._console.print(f"{clock(event.at)}  {event.message}", markup=False)
 
     def _draw(self) -> Group:
@@ -79,7 +79,7 @@ class LiveView:
         return Group(stages, targets, *recent, *([Text(extra, style="bold")] if extra else []))
 
     def _targets(self) -> list[TargetHealth]:
-        """Every target of the pipeline. A view that cannot look shows nothing; the work itself will say why."""
+        """Return every target of the pipeline, or none if the balancer fails. The run itself reports the fault."""
         try:
             declared = self._balancer.declaration(self._pipeline)
             groups = declared.target_groups if declared else ()

@@ -1,4 +1,4 @@
-"""`pipeline logs`: what a run's stages printed."""
+"""`pipeline logs`: output of a run's stages."""
 
 from __future__ import annotations
 
@@ -18,20 +18,18 @@ from pipeline.store.run_log import LogLine, follow, read_log
 
 @click.command("logs")
 @click.argument("run", type=click.IntRange(min=1), required=False)
-# Everywhere else -f is the file; whoever reads logs expects to follow them with it.
-@click.option("--file", type=click.Path(path_type=Path), default=FILE, show_default=True, help="The pipeline.")
-@click.option(
-    "-p", "--parameter", "parameters", multiple=True, metavar="NAME=VALUE", help="Give a parameter its value."
-)
-@click.option("-f", "-F", "--follow", "following", is_flag=True, help="Go on until the run ends.")
-@click.option("--step", metavar="NAME", help="Only what this step printed, such as build or test.")
+# In other commands -f is the file. For logs, users expect it to follow.
+@click.option("--file", type=click.Path(path_type=Path), default=FILE, show_default=True, help="File of the pipeline.")
+@click.option("-p", "--parameter", "parameters", multiple=True, metavar="NAME=VALUE", help="Set a parameter.")
+@click.option("-f", "-F", "--follow", "following", is_flag=True, help="Continue until the run has finished.")
+@click.option("--step", metavar="NAME", help="Print only this step, such as build or test.")
 @click.option(
     "--from",
     "start",
     metavar="OFFSET",
     type=click.IntRange(min=0),
     default=0,
-    help="Begin after the line with this `end`, which --json prints with each.",
+    help="Start at byte offset OFFSET, the `end` of a line in --json.",
 )
 @json_option
 def command(
@@ -43,11 +41,11 @@ def command(
     start: int,
     as_json: bool,
 ) -> None:
-    """What the stages of RUN printed; of the latest run when it is not given."""
+    """Print the output of the stages of RUN. Default: the latest run."""
     with session(file, parameters) as opened:
         number = _number(opened, run)
         path = opened.home.run_log(opened.name, number)
-        lines = follow(path, lambda: _is_over(opened, number), start) if following else read_log(path, start)
+        lines = follow(path, lambda: _has_finished(opened, number), start) if following else read_log(path, start)
         for line in lines if step is None else _of_step(lines, step, number, strict=not (following or start)):
             click.echo(json.dumps(vars(line)) if as_json else _text(line))
 
@@ -57,12 +55,12 @@ def _number(opened: Session, run: int | None) -> int:
     if number is None:
         raise ConfigError(f"{opened.name} has not run yet")
     if opened.store.runs.get(opened.name, number) is None:
-        raise ConfigError(f"there is no run {number}", hint="`pipeline history` lists them")
+        raise ConfigError(f"there is no run {number}", hint="list runs with `pipeline history`")
     return number
 
 
-def _is_over(opened: Session, number: int) -> bool:
-    """Nobody will print anything more: the run has ended, or whoever worked on it has."""
+def _has_finished(opened: Session, number: int) -> bool:
+    """Return True if no more output will come, since the run has finished or its process has exited."""
     now = opened.store.runs.get(opened.name, number)
     if now is None or now.state.over:
         return True
@@ -70,14 +68,14 @@ def _is_over(opened: Session, number: int) -> bool:
 
 
 def _of_step(lines: Iterator[LogLine], step: str, number: int, *, strict: bool) -> Iterator[LogLine]:
-    """The lines of one step. Where all are there, one that printed nothing is more likely misspelt."""
+    """Yield the lines of one step. With `strict`, a step without any line is an error, since it is likely misspelt."""
     steps = set()
     for line in lines:
         steps.add(line.stage)
         if line.stage == step:
             yield line
     if strict and steps and step not in steps:
-        raise ConfigError(f"no step {step} of run {number} printed anything", hint=did_you_mean(step, steps))
+        raise ConfigError(f"run {number} has no output of step {step}", hint=did_you_mean(step, steps))
 
 
 def _text(line: LogLine) -> str:

@@ -1,4 +1,4 @@
-"""The command line: finds the command, and is the one place where errors become text and an exit code."""
+"""The command line. It finds the command, and is the only place that maps errors to text and exit codes."""
 
 from __future__ import annotations
 
@@ -14,46 +14,46 @@ import click
 from pipeline import __version__
 from pipeline.base.errors import ExitCode, PenstockError
 
-# Each command is a module of its own, imported when it is called: `--help` needs none of them.
+# Each command is a module that is imported when it is called, so `--help` imports none of them.
 _GROUPS = {
-    "Begin": {
-        "demo": "Watch it all: build, test, roll out under load, kill, fail, roll back.",
-        "init": "Write a first pipeline.yaml for what is in this directory.",
-        "validate": "Say everything that is wrong in pipeline.yaml.",
-        "schema": "The JSON Schema of pipeline.yaml.",
+    "Start": {
+        "demo": "Demonstrate a build, a rollout under load, a failure and a rollback.",
+        "init": "Create a pipeline.yaml for the project in this directory.",
+        "validate": "Report every mistake in pipeline.yaml.",
+        "schema": "Print the JSON Schema of pipeline.yaml.",
     },
     "Deploy": {
-        "plan": "Say what a run would do, and change nothing.",
+        "plan": "Show what a run would do. Changes nothing.",
         "run": "Build, test and roll out a commit.",
-        "rollback": "Put a former release back into service.",
+        "rollback": "Roll back to a previous release.",
         "down": "Drain and remove everything of this pipeline.",
     },
-    "Run what is new, by itself": {
-        "serve": "Stay: run what is new, and keep in service what is deployed.",
-        "watch": "The same for one pipeline, while you look.",
-        "hook": "Git hooks that tell of commits and pushes.",
-        "service": "Have systemd keep `pipeline serve` running.",
+    "Automate": {
+        "serve": "Run new commits and keep deployed releases healthy.",
+        "watch": "Do the same for one pipeline in the foreground.",
+        "hook": "Manage git hooks that notify the daemon.",
+        "service": "Manage a systemd unit for `pipeline serve`.",
     },
-    "Steer what runs": {
-        "recover": "Repair what a crash left behind.",
-        "cancel": "Give up a run.",
-        "retry": "Run a run again that did not succeed.",
-        "approve": "Let a run be deployed that waits for it.",
-        "reject": "Do not let a run be deployed that waits for it.",
-        "transition": "Close a stage for a while, and open it again.",
+    "Control": {
+        "recover": "Repair the state after a crash.",
+        "cancel": "Cancel a run.",
+        "retry": "Retry a run that did not succeed.",
+        "approve": "Approve a run that waits for approval.",
+        "reject": "Reject a run that waits for approval.",
+        "transition": "Disable or enable the transition into a stage.",
     },
-    "Look": {
-        "status": "What serves, what is being done, what waits.",
-        "history": "The latest runs.",
-        "releases": "The releases, and which one serves.",
-        "events": "What happened, event by event.",
-        "logs": "What a run's stages printed.",
-        "artifacts": "The files that a run's tests left behind.",
-        "balancer": "Load balancers, rules and targets; their log and metrics.",
+    "Inspect": {
+        "status": "Show the active release, current runs and the queue.",
+        "history": "List the latest runs.",
+        "releases": "List the releases.",
+        "events": "List events.",
+        "logs": "Print the output of a run's stages.",
+        "artifacts": "List files kept from a run's tests.",
+        "balancer": "Show load balancers, rules and targets, their log and metrics.",
     },
 }
 COMMANDS = {name: text for group in _GROUPS.values() for name, text in group.items()}
-"""Every command and its line in the help."""
+"""Every command with its line in the help."""
 
 
 class _Commands(click.Group):
@@ -69,7 +69,7 @@ class _Commands(click.Group):
         if args and args[0] not in COMMANDS:
             from pipeline.base.suggestion import did_you_mean
 
-            raise click.UsageError(f"there is no command {args[0]} ({did_you_mean(args[0], COMMANDS)})")
+            raise click.UsageError(f"unknown command {args[0]} ({did_you_mean(args[0], COMMANDS)})")
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
@@ -82,7 +82,7 @@ class _Commands(click.Group):
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="penstock")
 def cli() -> None:
-    """A commit becomes a tested image and rolls out behind a load balancer, and no request is lost.
+    """Build a commit into a tested image and roll it out behind a load balancer without losing a request.
 
     Exit codes: 0 succeeded, 1 failed, 2 bad configuration or usage, 3 system fault, 4 rolled back,
     5 rollback failed, 130 cancelled.
@@ -90,8 +90,8 @@ def cli() -> None:
 
 
 def main() -> NoReturn:
-    """Run a command and exit."""
-    # The imports of a command make 50,000 objects and no garbage: looking for it takes a tenth of the start.
+    """Run a command and exit with its code."""
+    # A command's imports create 50,000 objects and no garbage. Collection would take a tenth of the start time.
     gc.set_threshold(100_000)
     try:
         cli.main(standalone_mode=False)
@@ -107,12 +107,12 @@ def main() -> NoReturn:
     except (KeyboardInterrupt, click.Abort):
         code = ExitCode.CANCELLED
     except BrokenPipeError:
-        # Whoever read our output has seen enough.
+        # The reader closed the pipe, as `head` does.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = ExitCode.SUCCEEDED
-    except Exception:  # noqa: BLE001  # the last resort: whatever it is, it ends with an exit code
+    except Exception:  # noqa: BLE001  # any other exception is a bug, and needs an exit code too
         traceback.print_exc()
-        click.echo("This is a fault of Penstock itself; please report it with the lines above.", err=True)
+        click.echo("This is a bug in Penstock. Please report it with the lines above.", err=True)
         code = ExitCode.SYSTEM_FAULT
     sys.exit(code)
 

@@ -1,4 +1,4 @@
-"""Text and JSON: events one line each or one object each, times, tables."""
+"""Output as text and JSON: events, times, tables."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _COLOURS = {"failed": "red", "interrupted": "yellow", "warning": "yellow", "heal
 
 
 def print_event(event: Event) -> None:
-    """One line: local time and message."""
+    """Print an event as one line with local time and message."""
     click.echo(line(event))
 
 
 def print_event_with_reason(event: Event) -> None:
-    """One line; of a run that did not succeed also why, where no command is there to say it at its end."""
+    """Print an event as one line, and below it the reason, output and hint of a failed run."""
     print_event(event)
     if "code" not in event.fields:
         return
@@ -30,33 +30,33 @@ def print_event_with_reason(event: Event) -> None:
 
 
 def line(event: Event) -> str:
-    """An event as one line."""
+    """Return an event as one line."""
     ending = event.kind.rpartition(".")[2]
     text = click.style(event.message, fg=_COLOURS[ending]) if ending in _COLOURS else event.message
     return f"{clock(event.at)}  {text}"
 
 
 def show_json(event: Event) -> None:
-    """One JSON object."""
-    # Imported here: most commands print no JSON, and need no pydantic.
+    """Print an event as one JSON object."""
+    # Imported here, since most commands print no JSON and need no pydantic.
     from pipeline.http.responses import EventLine
 
     click.echo(json.dumps(EventLine.from_event(event).as_data()))
 
 
 def clock(moment: datetime) -> str:
-    """The local time of day, to the tenth of a second."""
+    """Return the local time of day, to the tenth of a second."""
     local = moment.astimezone()
     return f"{local:%H:%M:%S}.{local.microsecond // 100_000}"
 
 
 def date(moment: datetime) -> str:
-    """The local date and time."""
+    """Return the local date and time."""
     return f"{moment.astimezone():%Y-%m-%d %H:%M:%S}"
 
 
 def table(rows: Sequence[tuple[str, ...]], *header: str) -> None:
-    """Columns as wide as they need to be, the last one left alone."""
+    """Print rows in columns as wide as their content, without trailing spaces."""
     lines: list[tuple[str, ...]] = [tuple(h.upper() for h in header), *rows]
     widths = [max(len(row[i]) for row in lines) for i in range(len(header))]
     for row in lines:

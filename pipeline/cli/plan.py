@@ -1,4 +1,4 @@
-"""`pipeline plan`: what a run would do."""
+"""`pipeline plan`: the steps of a run, without running it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pipeline.cli.session import json_option, pipeline_options, session
 @pipeline_options
 @json_option
 def command(commit: str | None, file: Path, parameters: tuple[str, ...], as_json: bool) -> None:
-    """Say what `pipeline run COMMIT` would do: which targets, in which order, how low the healthy count can go."""
+    """Show what `pipeline run COMMIT` would do: the targets, their order, and the lowest healthy count."""
     with session(file, parameters, secrets_needed=True) as opened:
         plan = opened.runner().plan(commit)
     if as_json:

@@ -1,4 +1,4 @@
-"""What becomes of a push, for whoever pushed."""
+"""Output of `git push -o follow`: the runs of a push."""
 
 from __future__ import annotations
 
@@ -16,42 +16,42 @@ from pipeline.store.event_follower import EventFollower
 from pipeline.store.records import Run
 from pipeline.store.store import Store
 
-_LOOK = timedelta(milliseconds=50)
-# So long a look at the repository may take, in seconds; whoever pushes a branch that is not run waits as long.
-_PATIENCE = 5.0
-# How long its last event may take once a run is over. A daemon that is killed never writes it.
-_GRACE = timedelta(seconds=5)
-# The run may have begun before we did: git waits for the hook, the daemon does not.
+_POLL_INTERVAL = timedelta(milliseconds=50)
+# In seconds, for the daemon's scan. A push of a branch that is not run blocks this long.
+_START_TIMEOUT = 5.0
+# For the last event of a finished run. A daemon that is killed never writes it.
+_LAST_EVENT_TIMEOUT = timedelta(seconds=5)
+# The daemon does not wait for the hook, so the run may have been queued before this process started.
 _RECENT = timedelta(minutes=1)
 
 
 def follow_push(home: Home, moves: str, clock: Clock | None = None) -> None:
-    """Show the runs of the commits that refs have moved to, `OLD NEW REF` a line, until they are over."""
+    """Show the runs of the pushed commits until they have finished. `moves` has one `OLD NEW REF` per line."""
     clock = clock or SystemClock()
     words = [line.split() for line in moves.splitlines()]
     heads = {found[1]: _short(found[2]) for found in words if len(found) == 3 and found[1].strip("0")}
     if not is_held(home.daemon_lock):
-        click.echo("nobody serves this repository now: it will be run when `pipeline serve` is back")
+        click.echo("`pipeline serve` is not running: the push will be run after its start")
         return
     with Store(home.database) as store:
         runs = _await_runs(store, heads, clock)
         if heads and not runs:
-            click.echo(f"no run has come of this within {_PATIENCE:g} s: branches and tags are run as `triggers` says")
+            click.echo(f"no run was queued within {_START_TIMEOUT:g} s: `triggers` may not match the pushed refs")
         for run in runs:
-            follower = EventFollower(store, clock, pipeline=run.pipeline, run=run.number, grace=_GRACE)
+            follower = EventFollower(store, clock, pipeline=run.pipeline, run=run.number, grace=_LAST_EVENT_TIMEOUT)
             for event in follower.follow():
                 print_event_with_reason(event)
 
 
 def _await_runs(store: Store, heads: Mapping[str, str], clock: Clock) -> list[Run]:
-    """The runs that are made of these commits now: what became of one when it was elsewhere is another story."""
-    deadline, since, never = clock.monotonic() + _PATIENCE, clock.now().wall - _RECENT, threading.Event()
+    """Return the runs that this push queued. Earlier runs of the commits, or those of other refs, are left out."""
+    deadline, since, never = clock.monotonic() + _START_TIMEOUT, clock.now().wall - _RECENT, threading.Event()
     while heads and clock.monotonic() < deadline:
         found = store.queue.of_commits(list(heads))
         runs = [r for r in found if r.ref == heads[r.sha or ""] and r.queued_at and r.queued_at > since]
         if runs:
             return runs
-        clock.wait(never, _LOOK)
+        clock.wait(never, _POLL_INTERVAL)
     return []
 
 

@@ -1,4 +1,4 @@
-"""`pipeline recover`: repairs what a crash left behind."""
+"""`pipeline recover`: repair the state after a crash."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from pipeline.runner.status import PipelineStatus
 @pipeline_options
 @json_option
 def command(file: Path, parameters: tuple[str, ...], as_json: bool) -> None:
-    """Repair what a crash left behind, and start the balancer where it has died.
+    """Repair the state after a crash, and start the balancer if it is not running.
 
-    A deployment that was interrupted is taken back to the last good release. Every command that acts does the same
-    first. If `pipeline serve` manages the pipeline, the daemon recovers it, and this command does nothing.
+    An interrupted deployment is rolled back to the last good release. Commands that change the pipeline do so first. If
+    `pipeline serve` manages the pipeline, the daemon recovers it, and this command does nothing.
     """
     from pipeline.balancer.planes import open_balancer
 
     with session(file, parameters) as opened:
-        situation = PipelineStatus.of(opened.home, opened.store, opened.name)
-        if situation.served:
-            assert situation.daemon is not None
-            told = f"nothing is done here: `pipeline serve` (process {situation.daemon.pid}) recovers {opened.name}"
+        status = PipelineStatus.of(opened.home, opened.store, opened.name)
+        if status.served:
+            assert status.daemon is not None
+            message = f"nothing to do: the daemon (pid {status.daemon.pid}) recovers {opened.name}"
         else:
-            # Clients first: the balancer needs no pipeline.yaml.
+            # Restore traffic first, since the balancer needs no pipeline.yaml.
             restarted = open_balancer(opened.home.balancer).ensure_running()
-            told = "the balancer was not running: started again" if restarted else ""
-            if situation.interrupted:
+            message = "the balancer was not running: restarted" if restarted else ""
+            if status.interrupted:
                 opened.runner([show_json if as_json else print_event]).recover_if_needed()
             elif not restarted:
-                told = "there is nothing to recover"
-        if told and not as_json:
-            click.echo(told)
+                message = "nothing to recover"
+        if message and not as_json:
+            click.echo(message)

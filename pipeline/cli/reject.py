@@ -1,4 +1,4 @@
-"""`pipeline reject`: answer a run that waits for approval."""
+"""`pipeline reject`: reject a run that waits for approval."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from pathlib import Path
 
 import click
 
-from pipeline.cli.answer import answer
+from pipeline.cli.decision import record_decision
 from pipeline.cli.session import pipeline_options
 
 
 @click.command("reject")
 @click.argument("run", type=click.IntRange(min=1))
-@click.option("-m", "--comment", default="", help="Why.")
+@click.option("-m", "--comment", default="", help="Comment, stored with the decision.")
 @pipeline_options
 def command(run: int, comment: str, file: Path, parameters: tuple[str, ...]) -> None:
-    """Do not let RUN be deployed, which waits for it; it has failed then."""
-    answer(run, file, parameters, granted=False, comment=comment)
+    """Reject RUN, which is waiting for approval. The run fails."""
+    record_decision(run, file, parameters, granted=False, comment=comment)

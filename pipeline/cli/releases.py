@@ -1,4 +1,4 @@
-"""`pipeline releases`: what was, and what is, in service."""
+"""`pipeline releases`: list the releases."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pipeline.cli.session import json_option, pipeline_options, session
 @pipeline_options
 @json_option
 def command(file: Path, parameters: tuple[str, ...], as_json: bool) -> None:
-    """The releases, newest first. `active` serves; to one that is `retired` you can roll back."""
+    """List the releases, newest first. The `active` one receives traffic. A `retired` one can be rolled back to."""
     with session(file, parameters) as opened:
         releases = opened.store.releases.all(opened.name)
     if as_json:

@@ -1,4 +1,4 @@
-"""`pipeline retry`: run a run again that did not succeed."""
+"""`pipeline retry`: retry a run that did not succeed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pipeline.cli.session import event_output, handle_interrupts, json_option, p
 @pipeline_options
 @json_option
 def command(run: int, file: Path, parameters: tuple[str, ...], as_json: bool) -> None:
-    """Run the commit of RUN again, from the stage that failed: what was built and tested is taken as it is."""
+    """Retry RUN from the stage that failed. An image that was built and tested is reused."""
     with (
         session(file, parameters, acting=True) as opened,
         handle_interrupts() as cancelled,
@@ -26,7 +26,7 @@ def command(run: int, file: Path, parameters: tuple[str, ...], as_json: bool) ->
             found = opened.store.runs.get(opened.name, run)
             what = f"pipeline run {found.sha[:12]}" if found and found.sha else "pipeline run"
             raise ConfigError(
-                "nobody serves this pipeline, and retries are for its queue", hint=f"or run it now: {what}"
+                "a retry needs `pipeline serve`, which does not manage this pipeline", hint=f"run it now with `{what}`"
             )
         queued = opened.daemon.ask("POST", f"/v1/pipelines/{opened.name}/runs/{run}/retry")
         follow(opened.daemon, opened.name, queued["number"], shown, cancelled)

@@ -1,4 +1,4 @@
-"""`pipeline rollback`: put a former release back into service."""
+"""`pipeline rollback`: roll back to a previous release."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from pipeline.cli.session import (
 @wait_option
 @json_option
 def command(release: int | None, file: Path, parameters: tuple[str, ...], wait: str | None, as_json: bool) -> None:
-    """Put RELEASE back into service, without building; the one before the present one when it is not given."""
-    patience = parse_wait(wait)
+    """Roll back to RELEASE without a build. Default: the release before the active one."""
+    timeout = parse_wait(wait)
     with (
         session(file, parameters, acting=True, secrets_needed=True) as opened,
         handle_interrupts() as cancelled,
         event_output(opened, as_json=as_json) as shown,
     ):
         body = {"kind": "rollback", "requested": str(release) if release else None}
-        submit_or_run(opened, body, lambda runner: runner.rollback(release, wait=patience), shown, cancelled)
+        submit_or_run(opened, body, lambda runner: runner.rollback(release, wait=timeout), shown, cancelled)

@@ -22,8 +22,8 @@ from pipeline.cli.session import (
 @click.command("run")
 @click.argument("commit", required=False)
 @pipeline_options
-@click.option("--force", is_flag=True, help="Run even when nothing under source.paths changed.")
-@click.option("--take-over", is_flag=True, help="The pipeline of this name in another file is this one: it has moved.")
+@click.option("--force", is_flag=True, help="Run even if no file of source.paths changed.")
+@click.option("--take-over", is_flag=True, help="Take over the pipeline of this name from another file.")
 @wait_option
 @json_option
 def command(
@@ -35,11 +35,11 @@ def command(
     wait: str | None,
     as_json: bool,
 ) -> None:
-    """Build, test and roll out COMMIT: a branch, a tag or a commit id; source.branch when it is not given.
+    """Build, test and roll out COMMIT: a branch, a tag or a commit id. Default: source.branch.
 
-    When the release does not become healthy, the former one is put back and the exit code is 4.
+    If the release does not become healthy, Penstock rolls back to the previous one and exits with code 4.
     """
-    patience = parse_wait(wait)
+    timeout = parse_wait(wait)
     with (
         session(file, parameters, acting=True, secrets_needed=True) as opened,
         handle_interrupts() as cancelled,
@@ -54,7 +54,7 @@ def command(
         submit_or_run(
             opened,
             body,
-            lambda runner: runner.run(commit, force=force, take_over=take_over, wait=patience),
+            lambda runner: runner.run(commit, force=force, take_over=take_over, wait=timeout),
             shown,
             cancelled,
         )

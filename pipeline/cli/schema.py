@@ -1,4 +1,4 @@
-"""`pipeline schema`: what may stand in a pipeline.yaml."""
+"""`pipeline schema`: print the JSON Schema or the reference page of pipeline.yaml."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import click
 @click.command("schema")
 @click.option("--reference", is_flag=True, help="Print the reference page (Markdown) instead.")
 def command(reference: bool) -> None:
-    """The JSON Schema of pipeline.yaml, for editors."""
+    """Print the JSON Schema of pipeline.yaml, for editors."""
     if reference:
         from pipeline.config.reference import reference_page
 

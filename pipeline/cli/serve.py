@@ -1,4 +1,4 @@
-"""`pipeline serve`: the resident runner."""
+"""`pipeline serve`: the daemon."""
 
 from __future__ import annotations
 
@@ -24,21 +24,23 @@ from pipeline.events import Event
 if TYPE_CHECKING:
     from pipeline.daemon.daemon import Daemon
 
-# What a deployment in progress gets to end when we are asked to, in seconds: less than systemd waits.
-PATIENCE = 80.0
-_LEAST_TOKEN = 16
+# In seconds, for a deployment in progress when the daemon stops. Less than the timeout of the systemd unit.
+SHUTDOWN_TIMEOUT = 80.0
+_MIN_TOKEN_LENGTH = 16
 
 
 def serving_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """What is served, and where the daemon answers."""
+    """Add the files and the addresses of the daemon to a command."""
     for option in (
         click.option(
             "--public",
             metavar="HOST:PORT",
-            help="Take webhooks there, at /webhooks/PIPELINE/FORGE, and show /badge/PIPELINE.svg and /cc.xml.",
+            help="Public address for webhooks (/webhooks/PIPELINE/FORGE), badges (/badge/PIPELINE.svg) and /cc.xml.",
         ),
-        click.option("--token-file", type=click.Path(path_type=Path), help="A file, mode 0600, with the API's token."),
-        click.option("--listen", metavar="HOST:PORT", help="Answer the control API there too; needs --token-file."),
+        click.option("--token-file", type=click.Path(path_type=Path), help="File with the API's token, mode 0600."),
+        click.option(
+            "--listen", metavar="HOST:PORT", help="Address of the control API over TCP. Requires --token-file."
+        ),
         click.argument("files", nargs=-1, type=click.Path(path_type=Path)),
     ):
         command = option(command)
@@ -57,14 +59,14 @@ def command(
     parameters: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """Run what is new in the repositories of FILES, pipeline.yaml by default, and keep in service what is deployed.
+    """Run new commits of the pipelines in FILES (default: pipeline.yaml) and keep deployed releases healthy.
 
-    SIGHUP reads the files again, SIGTERM ends in order: a deployment in progress may end, the rest goes on next time.
+    SIGHUP reloads the files. SIGTERM stops the daemon. A deployment in progress may finish; other runs are requeued.
     """
     if bool(listen) != bool(token_file):
-        raise ConfigError("--listen and --token-file go together", hint="write a long random word into a file")
+        raise ConfigError("--listen and --token-file require each other", hint="openssl rand -hex 32 > FILE")
     if parameters and len(files) > 1:
-        raise ConfigError("-p goes with one FILE", hint="give the parameters of the others defaults")
+        raise ConfigError("-p requires a single FILE", hint="use defaults in the files instead")
     serve(
         files or (Path(FILE),),
         listen=listen,
@@ -84,7 +86,7 @@ def serve(
     parameters: Sequence[str] = (),
     as_json: bool = False,
 ) -> None:
-    """Serve until somebody ends it."""
+    """Run the daemon until SIGINT or SIGTERM."""
     from pipeline.base.logging import configure_logging
     from pipeline.daemon.daemon import Daemon, limit_malloc_arenas
     from pipeline.store.store import Store
@@ -97,18 +99,18 @@ def serve(
         store = stack.enter_context(Store(home.database))
         show = show_json if as_json else _show_pipeline if len(files) > 1 else print_event_with_reason
         daemon = Daemon(home, store, files, [ignore_broken_pipe(show)], dict(split_parameter(p) for p in parameters))
-        _answer(daemon, stack, listen, token_file)
+        _serve_control(daemon, stack, listen, token_file)
         if public:
             _serve_public(daemon, stack, public)
         for name, supervisor in daemon.supervisors.items():
-            click.echo(f"serving {name} of {supervisor.served_file.file}", err=True)
+            click.echo(f"serving {name} from {supervisor.served_file.file}", err=True)
         _listen_to_signals(daemon)
         _notify_systemd()
         daemon.run_forever()
-        daemon.close(PATIENCE)
+        daemon.close(SHUTDOWN_TIMEOUT)
 
 
-def _answer(daemon: Daemon, stack: ExitStack, listen: str | None, token_file: Path | None) -> None:
+def _serve_control(daemon: Daemon, stack: ExitStack, listen: str | None, token_file: Path | None) -> None:
     from pipeline.base.sockets import private_socket
     from pipeline.daemon.control import Control
     from pipeline.http.api import ControlApi
@@ -136,17 +138,17 @@ def _lock_home(home: Home, stack: ExitStack) -> None:
     try:
         stack.enter_context(work_lock(home.daemon_lock, "pipeline serve"))
     except LockHeld as error:
-        hint = f"one process serves all pipelines of {home.root}: end it, and start it with this file too"
+        hint = f"restart the daemon of {home.root} with this file as well"
         raise LockHeld(error.message, hint=hint) from None
 
 
 def _show_pipeline(event: Event) -> None:
-    """A line that says which of several pipelines it is about."""
+    """Print an event with its pipeline's name, for a daemon with several pipelines."""
     print_event_with_reason(replace(event, message=f"{event.pipeline}: {event.message}"))
 
 
 def _notify_systemd() -> None:
-    """Where a unit of systemd started us: from now on we answer. Nobody whom we start shall say so in our place."""
+    """Notify systemd that the daemon is ready. Child processes must not inherit the socket, or they could do so."""
     address = os.environ.pop("NOTIFY_SOCKET", "")
     if address:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
@@ -154,27 +156,28 @@ def _notify_systemd() -> None:
 
 
 def read_token(file: Path) -> str:
-    """The token in a file. Raises `ConfigError` where it is none, or others could read it."""
+    """Return the token in a file. Raises `ConfigError` if it is too short or other users may read it."""
     try:
         if file.stat().st_mode & 0o177:
-            raise ConfigError(f"{file}: others could read the token", hint=f"chmod 600 {file}")
+            raise ConfigError(f"token file {file} must have mode 0600", hint=f"chmod 600 {file}")
         token = file.read_text().strip()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot read {file}: {error}") from error
-    if len(token) < _LEAST_TOKEN:
+    if len(token) < _MIN_TOKEN_LENGTH:
         raise ConfigError(
-            f"{file}: a token has {_LEAST_TOKEN} characters or more", hint="openssl rand -hex 32 makes one"
+            f"token in {file} must have at least {_MIN_TOKEN_LENGTH} characters, got {len(token)}",
+            hint="openssl rand -hex 32",
         )
     return token
 
 
 def _listen_to_signals(daemon: Daemon) -> None:
-    def end(_: int, __: FrameType | None) -> None:
-        # A second time means now: whoever comes next finishes what we leave.
+    def stop(_: int, __: FrameType | None) -> None:
+        # A second Ctrl-C exits at once. The next command or daemon recovers.
         signal.signal(signal.SIGINT, lambda *_: os._exit(ExitCode.CANCELLED))
-        click.echo("ending … (Ctrl-C again to end at once)", err=True)
+        click.echo("stopping … (Ctrl-C again to exit at once)", err=True)
         daemon.end()
 
-    signal.signal(signal.SIGTERM, end)
-    signal.signal(signal.SIGINT, end)
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
     signal.signal(signal.SIGHUP, lambda *_: daemon.reload())

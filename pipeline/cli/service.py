@@ -1,4 +1,4 @@
-"""`pipeline service`: have systemd keep `pipeline serve` running."""
+"""`pipeline service`: a systemd unit for `pipeline serve`."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ import click
 
 from pipeline.base.errors import ConfigError, SystemFault
 from pipeline.base.home import VARIABLE, Home
-from pipeline.cli.serve import PATIENCE, read_token, serving_options
+from pipeline.cli.serve import SHUTDOWN_TIMEOUT, read_token, serving_options
 from pipeline.cli.session import FILE
 
 NAME = "penstock"
-# HAProxy and what speaks to functions go on while the daemon is started anew: only its own process is ended (KillMode),
-# and one of them that runs out of memory does not take it along (OOMPolicy).
+# HAProxy and the function gateway continue while the daemon restarts: systemd stops only the main process (KillMode).
+# If one of them runs out of memory, the daemon continues (OOMPolicy).
 _UNIT = """\
 {mark}
 [Unit]
-Description=Penstock: runs what is new, and keeps in service what is deployed
+Description=Penstock: runs new commits and keeps deployed releases healthy
 Wants=network-online.target
 After=network-online.target docker.service
 RequiresMountsFor={mount}
@@ -40,22 +40,22 @@ Restart=always
 RestartSec=2
 KillMode=process
 KillSignal=SIGTERM
-TimeoutStopSec={patience:.0f}
+TimeoutStopSec={timeout:.0f}
 OOMPolicy=continue
 
 [Install]
 WantedBy={target}
 """
 _MARK = "# Written by `pipeline service install` for "
-# Docker, git and ssh are found as by whoever installs it.
+# Variables of the installing shell, so that the daemon finds the same Docker, git and ssh.
 _KEPT = ("PATH", "HOME", "DOCKER_HOST", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH")
-# The listeners are closed after what is being done has ended: a little more than serve waits.
-_MORE = 20.0
+# In seconds, on top of SHUTDOWN_TIMEOUT, to close the listeners after the last run has stopped.
+_CLOSE_TIMEOUT = 20.0
 
 
 @dataclass(frozen=True)
 class Scope:
-    """Whose systemd: the machine's, or that of one user. `running` is there while it runs."""
+    """The systemd of the machine or of one user. The path `running` exists while it runs."""
 
     folder: Path
     running: Path
@@ -64,21 +64,21 @@ class Scope:
 
     @property
     def unit(self) -> Path:
-        """The unit's file."""
+        """The file of the unit."""
         return self.folder / f"{NAME}.service"
 
     def systemctl(self, *arguments: str) -> str:
-        """A command line, to run or to show."""
+        """Return a command line, to run or to print."""
         return " ".join(("systemctl", *self.flags, *arguments))
 
 
 def system_scope() -> Scope:
-    """The machine's systemd."""
+    """Return the systemd of the machine."""
     return Scope(Path("/etc/systemd/system"), Path("/run/systemd/system"), "multi-user.target")
 
 
 def user_scope() -> Scope:
-    """The systemd of whoever calls."""
+    """Return the systemd of the current user."""
     settings = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
     runtime = os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}"
     return Scope(Path(settings) / "systemd/user", Path(runtime) / "systemd", "default.target", ("--user",))
@@ -86,13 +86,16 @@ def user_scope() -> Scope:
 
 def _scope_option(command: Callable[..., Any]) -> Callable[..., Any]:
     return click.option(
-        "--system/--user", "system", default=None, help="Whose systemd; the machine's for root, else your own."
+        "--system/--user",
+        "system",
+        default=None,
+        help="systemd of the machine or of the user. Default: the machine's for root.",
     )(command)
 
 
 @click.group("service")
 def command() -> None:
-    """Have systemd start `pipeline serve` with the machine, and again whenever it ends."""
+    """Manage a systemd unit that starts `pipeline serve` on boot and restarts it when it exits."""
 
 
 @command.command("install")
@@ -101,37 +104,37 @@ def command() -> None:
 def install(
     system: bool | None, files: tuple[Path, ...], listen: str | None, token_file: Path | None, public: str | None
 ) -> None:
-    """Write a unit that serves FILES, pipeline.yaml by default, and start it. Installing again replaces it.
+    """Write a unit for the pipelines in FILES (default: pipeline.yaml) and start it. Replaces an earlier unit.
 
-    Variables for it, such as secrets, may stand in serve.env in its home: NAME=value lines.
+    The daemon reads variables, such as secrets, from NAME=value lines of serve.env in its home.
     """
     home, scope = Home.locate(), _scope(system=system)
     served = [file.absolute() for file in files or (Path(FILE),)]
     names = [_name_of(file, home) for file in served]
     if bool(listen) != bool(token_file):
-        raise ConfigError("--listen and --token-file go together", hint="write a long random word into a file")
+        raise ConfigError("--listen and --token-file require each other", hint="openssl rand -hex 32 > FILE")
     if token_file:
         read_token(token_file)
     places = {"--listen": listen, "--token-file": token_file and str(token_file.absolute()), "--public": public}
     options = [word for option, place in places.items() if place for word in (option, place)]
-    _refuse_stranger(scope.unit, home)
+    _check_owner(scope.unit, home)
     _write(scope.unit, unit_text(home, [*options, *map(str, served)], scope.target))
-    click.echo(f"wrote {scope.unit}, which serves {', '.join(names)} of {home.root}")
+    click.echo(f"wrote {scope.unit} for {', '.join(names)} in {home.root}")
     _systemctl(scope, "daemon-reload", f"enable {NAME}", f"restart {NAME}")
     if scope.flags:
-        click.echo("so that it runs while you are not logged in: loginctl enable-linger")
-    click.echo(f"what it says: journalctl {' '.join((*scope.flags, '-f', '-u', NAME))}")
+        click.echo("to keep it running while you are logged out: loginctl enable-linger")
+    click.echo(f"to read its log: journalctl {' '.join((*scope.flags, '-f', '-u', NAME))}")
 
 
 @command.command("uninstall")
 @_scope_option
 def uninstall(system: bool | None) -> None:
-    """End what serves and take the unit away. HAProxy and the containers go on as they are."""
+    """Stop the daemon and remove its unit. HAProxy and the containers continue to run."""
     scope = _scope(system=system)
     if not scope.unit.exists():
-        raise ConfigError(f"there is no {scope.unit}", hint="--user and --system are two different places")
-    if not _is_ours(scope.unit):
-        raise ConfigError(f"{scope.unit} is not ours: nothing was taken away")
+        raise ConfigError(f"{scope.unit} does not exist", hint="use --user or --system to choose the other one")
+    if not _is_installed(scope.unit):
+        raise ConfigError(f"{scope.unit} was not written by Penstock, so it is kept")
     _systemctl(scope, f"disable --now {NAME}")
     try:
         scope.unit.unlink()
@@ -142,29 +145,29 @@ def uninstall(system: bool | None) -> None:
 
 
 def unit_text(home: Home, arguments: list[str], target: str) -> str:
-    """The unit for `pipeline serve ARGUMENTS`."""
-    # Without -P, a folder called pipeline where it is started would be taken for ours.
+    """Return the text of the unit for `pipeline serve ARGUMENTS`."""
+    # Without -P, Python would import a folder named pipeline in the working directory.
     command = [sys.executable, "-P", "-m", "pipeline.cli.main", "serve", *arguments]
     return _UNIT.format(
         mark=_mark(home),
         mount=quoted(str(home.root)),
         command=" ".join(quoted(word).replace("$", "$$") for word in command),
         environment=" ".join(quoted(f"{name}={value}") for name, value in _environment(home).items()),
-        # This one is no list of words but a pattern, of which there are no quotes.
+        # EnvironmentFile is a pattern, not a list of words, so quotes do not work.
         variables=glob.escape(str(_variables_file(home))).replace("%", "%%"),
-        patience=PATIENCE + _MORE,
+        timeout=SHUTDOWN_TIMEOUT + _CLOSE_TIMEOUT,
         target=target,
     )
 
 
 def quoted(word: str) -> str:
-    """One word as systemd reads it, in any setting that takes a list of words."""
+    """Return one word, quoted for settings of systemd that take a list of words."""
     escaped = word.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("%", "%%")
     return f'"{escaped}"'
 
 
 def _name_of(file: Path, home: Home) -> str:
-    """The pipeline in a file. Raises `ConfigError` where the daemon, with its own variables, could not serve it."""
+    """Return the pipeline's name. Raises `ConfigError` if the file is invalid with the daemon's variables."""
     from pipeline.config.load import load
     from pipeline.config.secrets import read_secrets
 
@@ -174,7 +177,7 @@ def _name_of(file: Path, home: Home) -> str:
         return load(file, {}, environ).pipeline.name
     except ConfigError as error:
         if any(problem.reason.startswith("secret ") for problem in error.problems):
-            error.hint = f"the daemon has no variable of this shell: write NAME=value into {variables}, mode 0600"
+            error.hint = f"the daemon does not get this shell's variables: add NAME=value to {variables}, mode 0600"
         raise
 
 
@@ -194,14 +197,14 @@ def _mark(home: Home) -> str:
     return _MARK + quoted(str(home.root))
 
 
-def _is_ours(unit: Path) -> bool:
+def _is_installed(unit: Path) -> bool:
     return unit.read_text(errors="replace").startswith(_MARK)
 
 
-def _refuse_stranger(unit: Path, home: Home) -> None:
+def _check_owner(unit: Path, home: Home) -> None:
     if unit.exists() and not unit.read_text(errors="replace").startswith(_mark(home) + "\n"):
         raise ConfigError(
-            f"{unit} is there already, and not for {home.root}", hint="`pipeline service uninstall` takes ours away"
+            f"{unit} already exists, but not for {home.root}", hint="remove it with `pipeline service uninstall`"
         )
 
 
@@ -210,16 +213,14 @@ def _write(unit: Path, text: str) -> None:
         unit.parent.mkdir(parents=True, exist_ok=True)
         unit.write_text(text)
     except OSError as error:
-        raise ConfigError(
-            f"cannot write {unit}: {error.strerror}", hint="--user needs no rights but yours, --system needs root"
-        ) from error
+        raise ConfigError(f"cannot write {unit}: {error.strerror}", hint="use --user, or run as root") from error
 
 
 def _systemctl(scope: Scope, *commands: str) -> None:
-    """Have systemd do it where it runs; elsewhere say what to do where it does."""
+    """Run the commands if systemd is running, else print them."""
     for words in map(scope.systemctl, commands):
         if not scope.running.exists():
-            click.echo(f"systemd does not run here; where it does: {words}")
+            click.echo(f"systemd is not running; to do later: {words}")
             continue
         done = subprocess.run(words.split(), capture_output=True, text=True, check=False)
         if done.returncode:

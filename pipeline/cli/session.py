@@ -1,4 +1,4 @@
-"""What most commands begin with: the file, its parameters, the store, and how what happens is shown."""
+"""The common start of most commands: the file, its parameters, the store, and the output of events."""
 
 from __future__ import annotations
 
@@ -29,31 +29,37 @@ if TYPE_CHECKING:
     from pipeline.store.store import Store
 
 FILE = "pipeline.yaml"
-# A live view hides it.
+# A live view hides the cursor.
 _SHOW_CURSOR = "\x1b[?25h"
 
 
 parameter_option = click.option(
-    "-p", "--parameter", "parameters", multiple=True, metavar="NAME=VALUE", help="Give a parameter its value."
+    "-p", "--parameter", "parameters", multiple=True, metavar="NAME=VALUE", help="Set a parameter."
 )
 
 
 def pipeline_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """`--file` and `-p`, for every command that is about one pipeline."""
+    """Add `--file` and `-p` to a command that works on one pipeline."""
     return click.option(
-        "-f", "--file", "file", type=click.Path(path_type=Path), default=FILE, show_default=True, help="The pipeline."
+        "-f",
+        "--file",
+        "file",
+        type=click.Path(path_type=Path),
+        default=FILE,
+        show_default=True,
+        help="File of the pipeline.",
     )(parameter_option(command))
 
 
 wait_option = click.option(
-    "--wait", metavar="DURATION", help="If somebody works on this pipeline, wait for them this long, such as 10m."
+    "--wait", metavar="DURATION", help="Maximum wait for another process on this pipeline, such as 10m."
 )
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 @dataclass(frozen=True)
 class Session:
-    """One command's view of a pipeline, whose file may be wrong where a command only looks."""
+    """A command's access to a pipeline. Its file may be invalid if the command only reads."""
 
     home: Home
     store: Store
@@ -64,18 +70,18 @@ class Session:
 
     @property
     def loaded(self) -> Configuration | ConfigError:
-        """What the file says, or what is wrong in it. To read it takes longer than all else that a look does."""
+        """The configuration, or the error of an invalid file. Loaded on first use, since it is slow."""
         return self.load()
 
     @property
     def configuration(self) -> Configuration:
-        """What the file says. Raises `ConfigError` with all that is wrong in it."""
+        """The configuration. Raises `ConfigError` with every mistake in the file."""
         if isinstance(self.loaded, ConfigError):
             raise self.loaded
         return self.loaded
 
     def runner(self, listeners: Sequence[Listener] = (), cancelled: threading.Event | None = None) -> Runner:
-        """What executes the pipeline."""
+        """Return a runner of the pipeline."""
         from pipeline.runner.local import Runner
 
         return Runner(self.home, self.configuration, self.store, listeners, cancelled)
@@ -85,10 +91,10 @@ class Session:
 def session(
     file: Path, parameters: Sequence[str] = (), *, acting: bool = False, secrets_needed: bool = False
 ) -> Iterator[Session]:
-    """Read the file and open the store. What starts containers needs the secrets; the rest works without.
+    """Read the file and open the store. Only commands that start containers need the secrets.
 
-    A file with a mistake in it has a name all the same, and that is all that a look at what happened takes. A command
-    that acts has the daemon do it, where one serves the pipeline, with the secrets that the daemon knows.
+    Commands that only read need just the pipeline's name, which an invalid file may have as well. With `acting`, the
+    session has a client of the daemon that manages the pipeline. The daemon then uses its own secrets.
     """
     from pipeline.config.document import pipeline_name
     from pipeline.store.store import Store
@@ -99,7 +105,7 @@ def session(
     secrets_needed = secrets_needed and daemon is None
     load = cache(partial(_load, file, dict(split_parameter(p) for p in parameters), secrets_needed=secrets_needed))
     if name is None or secrets_needed:
-        # A name may hold a reference.
+        # The name may contain a reference.
         loaded = load()
         if isinstance(loaded, ConfigError):
             raise loaded
@@ -118,7 +124,10 @@ def _load(file: Path, overrides: Mapping[str, str], *, secrets_needed: bool) -> 
 
 
 def _daemon(home: Home, name: str, file: Path) -> Client | None:
-    """The daemon that serves the pipeline of that name. Raises `ConfigError` when it serves it from another file."""
+    """Return a client of the daemon that manages the pipeline, or None.
+
+    Raises `ConfigError` if the daemon uses another file for the pipeline.
+    """
     if not home.daemon_socket.exists():
         return None
     from pipeline.http.client import Client
@@ -128,28 +137,28 @@ def _daemon(home: Home, name: str, file: Path) -> Client | None:
         served = Path(client.ask("GET", f"/v1/pipelines/{name}")["file"])
         if served != file.resolve():
             raise ConfigError(
-                f"`pipeline serve` serves {name} from {served}, and this is {file.resolve()}",
-                hint="give one of the two another name",
+                f"the daemon manages {name} from {served}, but this file is {file.resolve()}",
+                hint="rename one of the two pipelines",
             )
     return client
 
 
 @contextmanager
 def event_output(opened: Session, *, as_json: bool) -> Iterator[Listener]:
-    """The listener that suits where the output goes: a live view on a terminal, else a line an event, or JSON."""
+    """Yield a listener for the output: a live view on a terminal, JSON, or one line per event."""
     if as_json:
         yield ignore_broken_pipe(show_json)
     elif sys.stdout.isatty():
         from pipeline.cli.live import LiveView
 
         with LiveView(opened.home, opened.name) as view:
-            yield view.hear
+            yield view.on_event
     else:
         yield ignore_broken_pipe(print_event)
 
 
 def ignore_broken_pipe(show: Listener) -> Listener:
-    """What is going on goes on when whoever read of it has seen enough."""
+    """Wrap a listener so that the run continues after the reader of its output has exited."""
 
     def shown(event: Event) -> None:
         try:
@@ -162,7 +171,7 @@ def ignore_broken_pipe(show: Listener) -> Listener:
 
 @contextmanager
 def handle_interrupts() -> Iterator[threading.Event]:
-    """Ctrl-C and SIGTERM end the work in order; a second Ctrl-C ends the process, and the next command cleans up."""
+    """Yield an event that Ctrl-C and SIGTERM set. A second Ctrl-C exits at once, and the next command recovers."""
     cancelled = threading.Event()
 
     def cancel(_: int, __: FrameType | None) -> None:
@@ -171,28 +180,28 @@ def handle_interrupts() -> Iterator[threading.Event]:
             os._exit(ExitCode.CANCELLED)
         cancelled.set()
         click.echo(
-            "cancelling … (Ctrl-C again to leave at once; the daemon, or the next command, then sees to the rest)",
+            "cancelling … (Ctrl-C again to exit at once; the daemon or the next command then recovers)",
             err=True,
         )
 
-    former = {number: signal.signal(number, cancel) for number in (signal.SIGINT, signal.SIGTERM)}
+    previous = {number: signal.signal(number, cancel) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield cancelled
     finally:
-        for number, handler in former.items():
+        for number, handler in previous.items():
             signal.signal(number, handler)
 
 
 def split_parameter(parameter: str) -> tuple[str, str]:
-    """`NAME=VALUE` in two."""
+    """Split `NAME=VALUE`. Raises `ConfigError` without an equals sign."""
     name, equals, value = parameter.partition("=")
     if not equals:
-        raise ConfigError(f"-p {parameter}: write -p NAME=VALUE")
+        raise ConfigError(f"-p {parameter}: must have the form NAME=VALUE")
     return name, value
 
 
 def parse_wait(wait: str | None) -> timedelta:
-    """`--wait` as a duration."""
+    """Return `--wait` as a duration, zero if it is not set."""
     from pipeline.base.quantity import parse_duration
 
     try:

@@ -1,4 +1,4 @@
-"""`pipeline status`: what serves now, and what is being done."""
+"""`pipeline status`: the active release, current runs and the queue."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ if TYPE_CHECKING:
     from pipeline.balancer.balancer import Balancer
     from pipeline.balancer.model import TargetHealth
 
-# Longer queues are told by their ends.
-_SHOWN = 10
+# Of a longer queue, the first runs and the last one are shown.
+_MAX_SHOWN = 10
 
 
 @click.command("status")
 @pipeline_options
 @json_option
 def command(file: Path, parameters: tuple[str, ...], as_json: bool) -> None:
-    """Say what serves now, what is being done and what waits. Changes nothing.
+    """Show the active release, current runs and the queue. Changes nothing.
 
-    `pipeline recover`, and every command that acts, repairs what a crash left behind. So does `pipeline serve` for the
-    pipelines that it manages.
+    After a crash, `pipeline recover` and every command that changes the pipeline repair its state. `pipeline serve`
+    does so for the pipelines that it manages.
     """
     from pipeline.balancer.planes import open_balancer
 
     with session(file, parameters) as opened:
         if isinstance(opened.loaded, ConfigError):
-            click.echo(f"{file} has mistakes, which `pipeline validate` lists; this is what serves\n", err=True)
+            click.echo(f"{file} is invalid: see `pipeline validate`. This is the current state:\n", err=True)
         balancer = open_balancer(opened.home.balancer)
         status = PipelineStatus.of(opened.home, opened.store, opened.name)
         broken = _broken(balancer, status)
@@ -50,15 +50,15 @@ def command(file: Path, parameters: tuple[str, ...], as_json: bool) -> None:
 
 
 def _broken(balancer: Balancer, status: PipelineStatus) -> list[str]:
-    """What a crash left, in words."""
+    """Return one line per damage of a crash."""
     found = ["a run or a deployment was interrupted"] if status.interrupted else []
     if not balancer.registry().is_empty and balancer.pid() is None:
-        found.append("the balancer does not run")
+        found.append("the balancer is not running")
     return found
 
 
 def _targets(balancer: Balancer, pipeline: str) -> tuple[list[TargetHealth], str]:
-    """The targets, or what keeps us from seeing them."""
+    """Return the targets, or the reason why they cannot be read."""
     declared = balancer.declaration(pipeline)
     groups = declared.target_groups if declared else ()
     try:
@@ -70,42 +70,42 @@ def _targets(balancer: Balancer, pipeline: str) -> tuple[list[TargetHealth], str
 def _show(opened: Session, status: PipelineStatus) -> None:
     active = opened.store.releases.active(opened.name)
     if active is None:
-        click.echo(f"{opened.name}: nothing is in service")
+        click.echo(f"{opened.name}: no active release")
     else:
         click.echo(f"{opened.name}: release {active.number}, {active.sha[:7]} {active.subject}")
-    click.echo(_who(status))
+    click.echo(_manager(status))
     if last := _last_run(opened, status):
         reason = f": {last.reason}" if last.reason not in ("", last.state) else ""
         state = last.state.replace("_", " ")
         click.echo(f"last run: {last.kind} {last.number}, {state}, {date(last.finished_at or last.started_at)}{reason}")
-    for run in status.runs[:_SHOWN]:
+    for run in status.runs[:_MAX_SHOWN]:
         click.echo(f"{run.kind} {run.number} {status.describe(run)}{_commit(run)}")
-    if len(status.runs) > _SHOWN:
-        click.echo(f"… and {len(status.runs) - _SHOWN} more wait, the last of them run {status.runs[-1].number}")
+    if len(status.runs) > _MAX_SHOWN:
+        click.echo(f"… and {len(status.runs) - _MAX_SHOWN} more, up to run {status.runs[-1].number}")
     for stage, reason in status.disabled.items():
-        click.echo(f"no run goes into {stage.capitalize()}: {reason} (pipeline transition enable {stage})")
+        click.echo(f"transition into {stage.capitalize()} disabled: {reason} (pipeline transition enable {stage})")
     for text in status.drift:
-        click.echo(f"being mended: {text}")
+        click.echo(f"repairing: {text}")
 
 
-def _who(status: PipelineStatus) -> str:
+def _manager(status: PipelineStatus) -> str:
     daemon, worker = status.daemon, status.worker
     if status.served:
         assert daemon is not None
-        return f"served by process {daemon.pid} since {date(daemon.since)}: new commits are run, what breaks is mended"
+        return f"managed by daemon (pid {daemon.pid}) since {date(daemon.since)}"
     if worker:
-        return f"{worker.purpose} (process {worker.pid}) has been working since {date(worker.since)}"
+        return f"{worker.purpose} (pid {worker.pid}) has been running since {date(worker.since)}"
     if daemon:
-        return f"not served: `pipeline serve` (process {daemon.pid}) was not given this file"
-    return "not served: commits are run, and what breaks is mended, by commands only (`pipeline serve` would)"
+        return f"not managed: the daemon (pid {daemon.pid}) was started without this file"
+    return "not managed: `pipeline serve` is not running"
 
 
 def _show_balancer(balancer: Balancer, pipeline: str, targets: list[TargetHealth], problem: str) -> None:
     declared = balancer.declaration(pipeline)
     for name, _, listener in declared.listeners() if declared else ():
-        click.echo(f"{name}: {listener.url} → {', '.join(sorted(listener.groups())) or 'answers by itself'}")
+        click.echo(f"{name}: {listener.url} → {', '.join(sorted(listener.groups())) or 'fixed responses'}")
     if problem:
-        click.echo(f"the targets cannot be seen now: {problem}")
+        click.echo(f"cannot read the targets: {problem}")
     if targets:
         click.echo()
         rows = [
@@ -116,7 +116,7 @@ def _show_balancer(balancer: Balancer, pipeline: str, targets: list[TargetHealth
 
 
 def _last_run(opened: Session, status: PipelineStatus) -> Run | None:
-    """The latest run that is over."""
+    """Return the latest finished run, or None."""
     latest = opened.store.runs.latest(opened.name, limit=len(status.runs) + 1)
     return next((run for run in latest if run.state.over), None)
 

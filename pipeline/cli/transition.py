@@ -1,4 +1,4 @@
-"""`pipeline transition`: close a stage, and open it again."""
+"""`pipeline transition`: disable and enable the transition into a stage."""
 
 from __future__ import annotations
 
@@ -16,32 +16,32 @@ _stage = click.argument("stage", type=click.Choice(STAGES))
 
 @click.group("transition")
 def command() -> None:
-    """Close a stage of this pipeline for a while. Runs wait before it, and newer ones take their place."""
+    """Disable or enable the transition into a stage. Runs wait before it, and newer ones supersede them."""
 
 
 @command.command("disable")
 @_stage
-@click.option("--reason", required=True, help="Why; whoever waits is told.")
+@click.option("--reason", required=True, help="Reason, shown to waiting runs.")
 @pipeline_options
 def disable(stage: str, reason: str, file: Path, parameters: tuple[str, ...]) -> None:
-    """Let no run into STAGE."""
+    """Disable the transition into STAGE."""
     with session(file, parameters) as opened:
         gates.disable_transition(opened.store, _events(opened), stage, reason)
-    click.echo(f"open it again with: pipeline transition enable {stage}")
+    click.echo(f"enable it with: pipeline transition enable {stage}")
 
 
 @command.command("enable")
 @_stage
 @pipeline_options
 def enable(stage: str, file: Path, parameters: tuple[str, ...]) -> None:
-    """Let runs into STAGE again."""
+    """Enable the transition into STAGE."""
     with session(file, parameters) as opened:
         if not gates.enable_transition(opened.store, _events(opened), stage):
-            click.echo(f"{stage.capitalize()} was not closed")
+            click.echo(f"transition into {stage.capitalize()} is already enabled")
 
 
 def _events(opened: Session) -> Events:
-    """What is said here, and in the pipeline's events."""
+    """Return events that are stored and printed."""
     events = Events(opened.name)
     events.subscribe(opened.store.events.record)
     events.subscribe(lambda event: click.echo(event.message))

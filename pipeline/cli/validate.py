@@ -1,4 +1,4 @@
-"""`pipeline validate`: everything that is wrong in pipeline.yaml."""
+"""`pipeline validate`: report every mistake in pipeline.yaml."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from pipeline.cli.session import FILE, json_option
 
 @click.command("validate")
 @click.argument("file", type=click.Path(path_type=Path), default=FILE)
-@click.option("-p", "--parameter", "parameters", multiple=True, metavar="NAME=VALUE", help="Give a parameter a value.")
+@click.option("-p", "--parameter", "parameters", multiple=True, metavar="NAME=VALUE", help="Set a parameter.")
 @json_option
 def command(file: Path, parameters: tuple[str, ...], as_json: bool) -> None:
-    """Say everything that is wrong in FILE, each with its line, and change nothing."""
+    """Report every mistake in FILE with its line. Changes nothing."""
     from pipeline.cli.session import split_parameter
     from pipeline.config.load import load
 

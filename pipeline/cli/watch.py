@@ -1,4 +1,4 @@
-"""`pipeline watch`: run what is new in one repository, in the foreground."""
+"""`pipeline watch`: run new commits of one pipeline in the foreground."""
 
 from __future__ import annotations
 
@@ -12,12 +12,18 @@ from pipeline.cli.session import FILE, json_option
 
 @click.command("watch")
 @click.option(
-    "-f", "--file", "file", type=click.Path(path_type=Path), default=FILE, show_default=True, help="The pipeline."
+    "-f",
+    "--file",
+    "file",
+    type=click.Path(path_type=Path),
+    default=FILE,
+    show_default=True,
+    help="File of the pipeline.",
 )
 @json_option
 def command(file: Path, as_json: bool) -> None:
-    """Run each commit as it comes and keep in service what is deployed, until Ctrl-C.
+    """Run each new commit and keep the deployed release healthy, until Ctrl-C.
 
-    What `pipeline serve` does for one pipeline, without webhooks.
+    Like `pipeline serve` for one pipeline, without webhooks.
     """
     serve((file,), as_json=as_json)

@@ -377,13 +377,13 @@ def test_a_killed_balancer_is_started_by_the_next_command(which: str, service: P
     os.kill(haproxy_processes(service.home)[which], signal.SIGKILL)
     until(lambda: not _answers(service), "the balancer is gone")
     started = time.monotonic()
-    assert "the balancer does not run: run `pipeline recover`" in service.pipeline("status").out
+    assert "the balancer is not running: run `pipeline recover`" in service.pipeline("status").out
     # What a run would do is told as if the balancer ran: the run would start it first.
     assert "nothing to do" in service.pipeline("plan").out
     assert not _answers(service)
     out = service.pipeline("recover").out
     assert time.monotonic() - started < 15
-    assert "the balancer was not running: started again" in out
+    assert "the balancer was not running: restarted" in out
     assert "sample-app 1" in get(service)
     until(lambda: {h.state for h in service.targets()} == {TargetState.HEALTHY}, "both are healthy")
     service.assert_serving(release=1)
@@ -518,7 +518,7 @@ def test_a_file_with_a_mistake_does_not_hide_what_serves(service: Project) -> No
     service.configure(("replicas: 2", "replicsa: 2"))
     status = service.pipeline("status")
     assert "shop: release 1" in status.out
-    assert "pipeline.yaml has mistakes" in status.err
+    assert "pipeline.yaml is invalid" in status.err
     assert "Ran 5 tests" in service.pipeline("logs").out
     assert "succeeded" in service.pipeline("history").out
     assert "active" in service.pipeline("releases").out

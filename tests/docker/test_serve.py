@@ -92,7 +92,7 @@ def test_a_run_is_cancelled(project: Project) -> None:
         project.configure(SLOW_TEST)
         project.commit("2")
         until(lambda: project.containers(ROLE_TEST), "tests that run")
-        assert "run 2 is being given up" in project.pipeline("cancel", "2").out
+        assert "cancelling run 2" in project.pipeline("cancel", "2").out
         served.await_run(2, RunState.CANCELLED)
         assert project.containers(ROLE_TEST) == []
         project.assert_serving(1)

@@ -59,11 +59,11 @@ def test_status_tells_of_the_daemon_and_leaves_its_work_to_it(project: Project) 
     """Who serves, and what is amiss as long as it is; HAProxy is brought back by the daemon alone."""
     with serving(project) as served:
         served.await_run(1)
-        assert f"served by process {served.pid} since " in project.pipeline("status").out
+        assert f"managed by daemon (pid {served.pid}) since " in project.pipeline("status").out
         os.kill(served.pid, signal.SIGSTOP)
         try:
             os.kill(haproxy_processes(project.home)["master"], signal.SIGKILL)
-            until(lambda: "the balancer does not run\n" in project.pipeline("status").out, "no balancer")
+            until(lambda: "the balancer is not running\n" in project.pipeline("status").out, "no balancer")
             targets = json.loads(project.pipeline("status", "--json").out)["targets"]
             assert {target["reason"] for target in targets} == {"Elb.InternalError"}
             assert "recovers shop" in project.pipeline("recover").out
@@ -74,9 +74,9 @@ def test_status_tells_of_the_daemon_and_leaves_its_work_to_it(project: Project) 
         until(lambda: {h.state for h in project.targets()} == {TargetState.HEALTHY}, "its targets")
         docker("rm", "-f", project.containers()[0].name)
         served.await_event("reconcile.repaired")
-        assert "being mended" not in project.pipeline("status").out
+        assert "repairing" not in project.pipeline("status").out
         project.assert_serving(1)
-    assert "not served" in project.pipeline("status").out
+    assert "not managed" in project.pipeline("status").out
 
 
 def test_a_push_that_fails_says_why(project: Project) -> None:
@@ -98,8 +98,8 @@ def test_a_push_that_fails_says_why(project: Project) -> None:
         assert "the tests failed with exit code 7" in told
         assert "| the reason" in told
         assert "the tests failed with exit code 7" in served.output()
-        assert follow("elsewhere").startswith("no run has come of this within ")
-    assert follow("main").startswith("nobody serves this repository now")
+        assert follow("elsewhere").startswith("no run was queued within ")
+    assert follow("main").startswith("`pipeline serve` is not running")
 
 
 def test_artifacts_of_a_run(project: Project) -> None:

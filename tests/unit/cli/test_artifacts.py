@@ -1,4 +1,4 @@
-"""`pipeline artifacts`: what a run kept, shown and copied."""
+"""`pipeline artifacts`: listing and copying of a run's files."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.support.started_runs import begin_run
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
-    """Two runs, of which the first has kept two files."""
+    """Return a home with two runs, of which the first has two files."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PENSTOCK_HOME", str(tmp_path / "home"))
     Path("pipeline.yaml").write_text(MINIMAL)
@@ -40,7 +40,7 @@ def told(*arguments: str) -> str:
 
 
 def test_they_are_listed() -> None:
-    """By their paths in the container; of the latest run that kept any."""
+    """The files of the latest run with artifacts are listed by their paths in the container."""
     assert [line.split() for line in told().splitlines()] == [
         ["RUN", "BYTES", "PATH"],
         ["1", "7", "tmp/core"],
@@ -50,7 +50,7 @@ def test_they_are_listed() -> None:
 
 
 def test_they_are_copied(tmp_path: Path) -> None:
-    """Into a folder that need not be there; a second time over the first."""
+    """`--copy-to` creates the folder, and a second copy overwrites the first."""
     target = tmp_path / "a" / "b"
     for _ in range(2):
         assert told("1", "--copy-to", str(target)) == f"copied 2 files of run 1 to {target}\n"
@@ -58,15 +58,15 @@ def test_they_are_copied(tmp_path: Path) -> None:
     assert (target / "tmp" / "core").read_bytes() == b"\0" * 7
 
 
-@pytest.mark.parametrize(("arguments", "reason"), [(("3",), "there is no run 3"), (("2",), "run 2 kept no files")])
+@pytest.mark.parametrize(("arguments", "reason"), [(("3",), "there is no run 3"), (("2",), "run 2 has no artifacts")])
 def test_there_may_be_none(arguments: tuple[str, ...], reason: str) -> None:
-    """Of a run that is not there, or has kept nothing."""
+    """An unknown run and a run without artifacts are errors."""
     with pytest.raises(ConfigError, match=reason):
         told(*arguments)
 
 
 def test_where_nothing_can_be_copied_to(tmp_path: Path) -> None:
-    """The reason is told."""
+    """A failed copy is reported with its reason."""
     (tmp_path / "file").touch()
     with pytest.raises(SystemFault, match="cannot copy to"):
         told("1", "--copy-to", str(tmp_path / "file"))

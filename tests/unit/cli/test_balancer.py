@@ -1,4 +1,4 @@
-"""`pipeline balancer` and its commands, without an HAProxy: what they say of what is declared and what was logged."""
+"""`pipeline balancer` and its commands, without HAProxy."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from pipeline.balancer.overview import Overview
 from pipeline.balancer.registry import Registry
 from pipeline.balancer.registry_file import RegistryFile
 from pipeline.balancer.telemetry.traffic import Traffic
-from pipeline.cli.balancer_format import action_in_words, condition_in_words
+from pipeline.cli.balancer_format import format_action, format_condition
 from pipeline.cli.balancer_tree import draw
 from pipeline.cli.console import literal_console, show, table
 from tests.support.access_log import raw
@@ -108,7 +108,7 @@ def registry() -> Registry:
 
 @pytest.fixture
 def balancer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The balancer's directory, in a home where two owners have declared something."""
+    """Return the balancer's directory in a home with the declarations of two owners."""
     monkeypatch.setenv("PENSTOCK_HOME", str(tmp_path))
     (tmp_path / "balancer").mkdir()
     RegistryFile(tmp_path / "balancer" / "registry.json").write(registry())
@@ -141,16 +141,16 @@ def overview() -> Overview:
 
 
 def test_tree(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """All owners' rules on a listener, in their order, with weights; each target once, with its state and traffic.
+    """The tree has all rules of a listener in order with weights, and each target once with state and traffic.
 
-    Nothing is cut or wrapped where there is no terminal, and there are no colours.
+    Without a terminal, lines are not wrapped or cut, and have no colours.
     """
     monkeypatch.setenv("COLUMNS", "20")
     show(draw(overview()))
     assert capsys.readouterr().out.splitlines() == [
         "load balancer edge of shop, internal",
         "└── http://localhost:8080",
-        "    ├── 5        shop     path /up → answers 204",
+        "    ├── 5        shop     path /up → returns 204",
         "    ├── 10       billing  path /api/*, method GET or POST → forwards to billing.api",
         "    │   └── billing.api 100 %",
         "    │       └── api-1  healthy    10.1.0.1:8080  0 in flight  0.0/s  0 5XX",
@@ -166,7 +166,7 @@ def test_tree(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatc
         "└── http://localhost:9090",
         "    ├── 1        billing  host *.example.com → forwards to billing.api",
         "    │   └── billing.api 100 %, as above",
-        "    └── default  billing  all others → answers 503",
+        "    └── default  billing  all others → returns 503",
         "no listener",
         "└── shop.spare",
         "    └── no targets",
@@ -176,7 +176,7 @@ def test_tree(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_narrow_view_cuts_lines(capsys: pytest.CaptureFixture[str]) -> None:
-    """Watching in a narrow terminal, each node keeps its own line, which ends in an ellipsis."""
+    """In a narrow terminal, each node is on one line that ends in an ellipsis."""
     console = literal_console()
     console.width = 30
     console.print(draw(overview()))
@@ -186,7 +186,7 @@ def test_a_narrow_view_cuts_lines(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_texts_are_literal(capsys: pytest.CaptureFixture[str]) -> None:
-    """What looks like markup or an emoji is printed as it is."""
+    """Text that looks like markup or an emoji is printed literally."""
     show(table([("[red]404[/red] :smile:", "x" * 100), ("1", "")], "code", "text"))
     assert capsys.readouterr().out == (f"CODE{' ' * 20}TEXT\n[red]404[/red] :smile:  {'x' * 100}\n1\n")
 
@@ -203,7 +203,7 @@ def test_light_commands_import_nothing_that_draws() -> None:
 
 
 def test_overview_as_data() -> None:
-    """The same for machines."""
+    """`--json` prints the same overview as data."""
     data = json.loads(json.dumps(overview().as_data()))
     assert [(b["owner"], b["name"]) for b in data["load_balancers"]] == [("shop", "edge"), ("billing", "edge")]
     rules = data["load_balancers"][0]["listeners"][0]["rules"]
@@ -225,7 +225,7 @@ def test_overview_as_data() -> None:
 def test_nothing_is_declared(
     more: tuple[str, ...], told: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It says so, and it is no error. Nothing is started."""
+    """Without declarations, the command succeeds and starts nothing."""
     monkeypatch.setenv("PENSTOCK_HOME", str(tmp_path))
     done = pipeline("balancer", *more)
     assert (done.returncode, done.stderr) == (0, "")
@@ -251,11 +251,11 @@ def test_nothing_is_declared(
             {"redirect": {"protocol": "HTTPS", "port": 443, "query": "", "status_code": "HTTP_302"}},
             "redirects to https://#{host}:443/#{path} (302)",
         ),
-        ({"fixed_response": {"status_code": 404}}, "answers 404"),
+        ({"fixed_response": {"status_code": 404}}, "returns 404"),
     ],
 )
 def test_actions_in_words(action: dict[str, Any], told: str) -> None:
-    """On one line, with shares that add up."""
+    """An action is one line, and its shares add up to 100 %."""
     declared = Declaration.model_validate(
         {
             "target_groups": {name: {"port": 80} for name in ("web", "a", "b", "c")},
@@ -264,7 +264,7 @@ def test_actions_in_words(action: dict[str, Any], told: str) -> None:
     )
     default = declared.load_balancers["edge"].listeners[0].default_action
     assert default is not None
-    assert action_in_words("shop", default) == told
+    assert format_action("shop", default) == told
 
 
 @pytest.mark.parametrize(
@@ -276,7 +276,7 @@ def test_actions_in_words(action: dict[str, Any], told: str) -> None:
     ],
 )
 def test_conditions_in_words(condition: dict[str, Any], told: str) -> None:
-    """On one line."""
+    """A condition is one line."""
     rule = {"priority": 1, "conditions": [condition], "action": {"forward": "web"}}
     declared = Declaration.model_validate(
         {
@@ -285,11 +285,11 @@ def test_conditions_in_words(condition: dict[str, Any], told: str) -> None:
         }
     )
     (found,) = declared.load_balancers["edge"].listeners[0].rules[0].conditions
-    assert condition_in_words(found) == told
+    assert format_condition(found) == told
 
 
 def test_explain(balancer: Path) -> None:
-    """The rule that takes a request, whose it is and where it leads, and why each one before it does not."""
+    """`explain` prints the matching rule, its owner and its target, and why each earlier rule does not match."""
     done = pipeline("balancer", "explain", "http://x:8080/api/1?q", "-X", "DELETE", "-H", "x-canary: V2")
     assert done.returncode == 0
     assert done.stdout.splitlines() == [
@@ -298,7 +298,7 @@ def test_explain(balancer: Path) -> None:
         "5         shop     no: path_pattern wants /up, and the path is /api/1",
         "10        billing  no: http_request_method wants GET or POST, and it is DELETE",
         "20        shop     no: source_ip wants 192.0.2.0/24, and the client is 127.0.0.1",
-        "default   shop     takes it: forwards to shop.web (75 %), shop.canary (25 %), clients stay for 1h",
+        "default   shop     matches: forwards to shop.web (75 %), shop.canary (25 %), clients stay for 1h",
     ]
 
 
@@ -317,7 +317,7 @@ def test_explain(balancer: Path) -> None:
 def test_explain_as_data(
     arguments: list[str], priority: object, owner: str | None, groups: list[tuple[str, float]], balancer: Path
 ) -> None:
-    """By path, header, source and host; a Host header counts for more than the URL's."""
+    """Rules match by path, header, source and host, and a Host header overrides the URL's host."""
     done = pipeline("balancer", "explain", "--json", *arguments)
     data = json.loads(done.stdout)
     assert (data["priority"], data["owner"]) == (priority, owner)
@@ -329,39 +329,39 @@ def test_explain_as_data(
     [
         (
             ["http://x"],
-            "error: no listener has port 80\nhint: there are: http://localhost:8080, load balancer edge of shop; "
+            "error: no listener has port 80\nhint: declared: http://localhost:8080, load balancer edge of shop; "
             "http://localhost:9090, load balancer edge of billing\n",
         ),
         (
             ["https://x:8080"],
-            "error: the listener on port 8080 does not speak https\n"
-            "hint: it is http://localhost:8080, load balancer edge of shop\n",
+            "error: the listener on port 8080 does not accept https\n"
+            "hint: declared: http://localhost:8080, load balancer edge of shop\n",
         ),
         (
             ["x:8080/up"],
-            "error: x:8080/up is no URL of a request\nhint: write http://shop.example.com:8080/path?key=value\n",
+            "error: x:8080/up is not a valid URL\nhint: http://shop.example.com:8080/path?key=value\n",
         ),
         (
             ["http://x:99999"],
-            "error: http://x:99999 is no URL of a request\nhint: write http://shop.example.com:8080/path?key=value\n",
+            "error: http://x:99999 is not a valid URL\nhint: http://shop.example.com:8080/path?key=value\n",
         ),
-        (["http://x:8080", "-H", "x"], "error: -H x: write -H 'Name: value'\n"),
-        (["http://x:8080", "--source", "me"], "error: --source me: write an address such as 192.0.2.7\n"),
+        (["http://x:8080", "-H", "x"], "error: -H x: must have the form 'Name: value'\n"),
+        (["http://x:8080", "--source", "me"], "error: --source me: must be an IP address such as 192.0.2.7\n"),
     ],
 )
 def test_explain_mistakes(arguments: list[str], told: str, balancer: Path) -> None:
-    """Each with what to write instead."""
+    """Every usage error states the rule and has a hint."""
     done = pipeline("balancer", "explain", *arguments)
     assert (done.returncode, done.stdout, done.stderr) == (2, "", told)
 
 
 def test_log(balancer: Path) -> None:
-    """The latest, newest last; what makes no sense is left out, and said."""
+    """The latest requests are printed, newest last, and damaged lines are counted."""
     lines = [raw(uri=f"/{n}") for n in range(5)]
     (balancer / "access.log").write_bytes(b"".join([*lines[:4], b"torn\tline\n", lines[4]]))
     done = pipeline("balancer", "log", "-n", "3")
     assert re.findall(r":8080/(\d) HTTP", done.stdout) == ["2", "3", "4"]
-    assert done.stderr == "damaged lines left out: 1\n"
+    assert done.stderr == "damaged lines skipped: 1\n"
     data = [json.loads(line) for line in pipeline("balancer", "log", "-n", "2", "--json").stdout.splitlines()]
     assert [entry["target_group_arn"] for entry in data] == ["shop.web", "shop.web"]
 
@@ -377,14 +377,14 @@ def running(*arguments: str) -> Iterator[subprocess.Popen[str]]:
 
 
 def next_line(stream: Any) -> str:
-    """The next line within ten seconds. Each of them is awaited by itself, so none waits in a buffer."""
+    """Return the next line within ten seconds. Waiting per line detects output that stays in a buffer."""
     ready, _, _ = select.select([stream], [], [], 10)
     assert ready, "nothing came"
     return str(stream.readline())
 
 
 def test_log_follows(balancer: Path) -> None:
-    """It goes on with what comes, past the emptying of the file, and Ctrl-C ends it without a word."""
+    """`--follow` continues with new requests after the file is truncated, and Ctrl-C exits silently."""
     log = balancer / "access.log"
     log.write_bytes(raw(uri="/old") + raw(uri="/latest"))
     with running("balancer", "log", "-f", "-n", "1") as process:
@@ -404,7 +404,7 @@ def test_log_follows(balancer: Path) -> None:
 
 
 def test_watch(balancer: Path) -> None:
-    """It looks again each second, and Ctrl-C ends it without a word."""
+    """`--watch` refreshes each second, and Ctrl-C exits silently."""
     (balancer / "registry.json").unlink()
     with running("balancer", "--watch", "--json") as process:
         first, second = (json.loads(next_line(process.stdout)) for _ in range(2))
@@ -417,7 +417,7 @@ def test_watch(balancer: Path) -> None:
 
 
 def test_metrics_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """To the standard output."""
+    """Without `--listen`, the metrics are printed once."""
     monkeypatch.setenv("PENSTOCK_HOME", str(tmp_path))
     (tmp_path / "balancer").mkdir()
     (tmp_path / "balancer" / "access.log").write_bytes(raw() * 2)
@@ -429,7 +429,7 @@ def test_metrics_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_metrics_served(number: signal.Signals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """At /metrics and nowhere else, anew at each look, on loopback, until it is told to end."""
+    """`--listen` serves current metrics on loopback at /metrics only, until SIGTERM."""
     monkeypatch.setenv("PENSTOCK_HOME", str(tmp_path))
     (tmp_path / "balancer").mkdir()
     log = tmp_path / "balancer" / "access.log"
@@ -454,18 +454,21 @@ def test_metrics_served(number: signal.Signals, tmp_path: Path, monkeypatch: pyt
 @pytest.mark.parametrize(
     ("place", "told"),
     [
-        ("here", "error: --listen here: write 9101, 127.0.0.1:9101 or [::1]:9101\n"),
-        ("127.0.0.1:99999", "error: --listen 127.0.0.1:99999: write 9101, 127.0.0.1:9101 or [::1]:9101\n"),
+        ("here", "error: --listen here: must be a port or an address: 9101, 127.0.0.1:9101 or [::1]:9101\n"),
+        (
+            "127.0.0.1:99999",
+            "error: --listen 127.0.0.1:99999: must be a port or an address: 9101, 127.0.0.1:9101 or [::1]:9101\n",
+        ),
         ("192.0.2.1:0", "error: --listen 192.0.2.1:0: Cannot assign requested address\n"),
     ],
 )
 def test_metrics_mistakes(place: str, told: str, balancer: Path) -> None:
-    """Each with what to write instead."""
+    """Every usage error states the rule and has an example."""
     done = pipeline("balancer", "metrics", "--listen", place)
     assert (done.returncode, done.stdout, done.stderr) == (2, "", told)
 
 
 def test_help_names_its_commands() -> None:
-    """Each with a line."""
+    """The help lists every subcommand with a line."""
     done = pipeline("balancer", "--help")
     assert all(f"  {name} " in done.stdout for name in ("log", "metrics", "explain"))

@@ -1,4 +1,4 @@
-"""Work that the daemon does ends a command as if the command had done it."""
+"""A run of the daemon ends a command like a run of the command itself."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def finished(code: ExitCode) -> Event:
     "code", [code for code in ExitCode if code is not ExitCode.SUCCEEDED], ids=lambda code: code.name
 )
 def test_every_exit_code_comes_through(code: ExitCode) -> None:
-    """With the reason, the hint and the last lines."""
+    """Each exit code is returned with the reason, the hint and the last lines."""
     error = error_of(finished(code))
     assert isinstance(error, PenstockError)
     assert (error.exit_code, error.message, error.hint) == (code, "no branch nosuch", "look")
@@ -26,13 +26,13 @@ def test_every_exit_code_comes_through(code: ExitCode) -> None:
 
 
 def test_what_succeeded_raises_nothing() -> None:
-    """Nor what was skipped."""
+    """A succeeded or skipped run raises nothing."""
     assert error_of(Event("run.finished", "run 1: succeeded", "shop", 1, {"state": "succeeded"})) is None
 
 
 @pytest.mark.parametrize("kind", ["run.superseded", "run.cancelled"])
 def test_what_never_began_is_cancelled(kind: str) -> None:
-    """Another has taken its place, or somebody gave it up while it waited."""
+    """A run that was superseded or cancelled in the queue raises `Cancelled`."""
     error = error_of(Event(kind, "run 1 superseded by run 2", "shop", 1))
     assert error is not None
     assert error.exit_code is ExitCode.CANCELLED

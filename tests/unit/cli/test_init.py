@@ -1,4 +1,4 @@
-"""`pipeline init`: a first pipeline.yaml out of what is there, valid as it is written."""
+"""`pipeline init` writes a valid pipeline.yaml for the project."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def directory(root: Path, dockerfile: str | None = DOCKERFILE, folder: str = "."
 
 
 def test_it_finds_port_check_branch_and_name(tmp_path: Path) -> None:
-    """And the file that it writes is valid."""
+    """Port, health check, branch and name are detected, and the file is valid."""
     made = directory(tmp_path)
     done = pipeline("init", cwd=made)
     assert done.returncode == 0
@@ -41,7 +41,7 @@ def test_it_finds_port_check_branch_and_name(tmp_path: Path) -> None:
 
 
 def test_every_key_has_its_meaning(tmp_path: Path) -> None:
-    """A newcomer reads the file and needs no other."""
+    """Every key of the file has a comment."""
     lines = render_template(detect_project(directory(tmp_path))).splitlines()
     settings = [line for line in lines if ":" in line and not line.rstrip().endswith(":") and not line.startswith("#")]
     assert settings
@@ -49,13 +49,13 @@ def test_every_key_has_its_meaning(tmp_path: Path) -> None:
 
 
 def test_a_dockerfile_further_down(tmp_path: Path) -> None:
-    """Its folder is the build context."""
+    """The folder of a nested Dockerfile is the build context."""
     made = directory(tmp_path, folder="services/web")
     assert detect_project(made).context == "services/web"
 
 
 def test_in_a_folder_of_a_repository(tmp_path: Path) -> None:
-    """The build context counts from the repository's root, wherever the file is written."""
+    """The build context is relative to the repository's root."""
     made = directory(tmp_path, folder="services/web")
     assert detect_project(made / "services" / "web").context == "services/web"
 
@@ -72,16 +72,16 @@ def test_in_a_folder_of_a_repository(tmp_path: Path) -> None:
     ],
 )
 def test_what_it_could_not_find_is_said(dockerfile: str | None, note: str, tmp_path: Path) -> None:
-    """With what to look at."""
+    """Each undetected property is reported with the key to check."""
     assert note in detect_project(directory(tmp_path, dockerfile)).notes
 
 
 def test_a_file_that_is_there_is_kept(tmp_path: Path) -> None:
-    """Unless it is said twice."""
+    """An existing file is kept without `--force`."""
     made = directory(tmp_path)
     (made / "pipeline.yaml").write_text("mine")
     done = pipeline("init", cwd=made)
     assert done.returncode == 2
-    assert done.stderr == "error: pipeline.yaml is here already\nhint: --force writes over it\n"
+    assert done.stderr == "error: pipeline.yaml already exists\nhint: overwrite it with --force\n"
     assert (made / "pipeline.yaml").read_text() == "mine"
     assert pipeline("init", "--force", cwd=made).returncode == 0

@@ -1,4 +1,4 @@
-"""`pipeline logs`: from any place, of one step, and to the last line."""
+"""`pipeline logs`: from any offset, of one step, and to the last line."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.support.started_runs import begin_run
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
-    """A pipeline with one run that is going on."""
+    """Return the home of a pipeline with one running run."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PENSTOCK_HOME", str(tmp_path / "home"))
     Path("pipeline.yaml").write_text(MINIMAL)
@@ -54,20 +54,20 @@ def texts(output: str) -> list[str]:
 
 
 def test_one_step(log: RunLogFile) -> None:
-    """Only what it printed."""
+    """`--step` prints the lines of that step only."""
     assert texts(told("--json", "--step", "build")) == ["Step 1/2", "Step 2/2"]
     assert told("1", "--step", "test").endswith("  test   1 passed\n")
 
 
 def test_a_step_that_printed_nothing(log: RunLogFile) -> None:
-    """Is most likely misspelt."""
+    """A step without output is an error with a suggestion."""
     with pytest.raises(ConfigError) as caught:
         told("--step", "biuld")
-    assert str(caught.value) == "no step biuld of run 1 printed anything\ndid you mean build?"
+    assert str(caught.value) == "run 1 has no output of step biuld\ndid you mean build?"
 
 
 def test_from_where_another_left_off(log: RunLogFile) -> None:
-    """Each line says with --json where the next begins; --from goes on there, missing nothing and repeating nothing."""
+    """`--from` continues at the `end` of a line, without a gap or a repetition."""
     lines = [json.loads(line) for line in told("--json").splitlines()]
     assert [line["text"] for line in lines] == ["Step 1/2", "1 passed", "Step 2/2"]
     for index, line in enumerate(lines):
@@ -76,7 +76,7 @@ def test_from_where_another_left_off(log: RunLogFile) -> None:
 
 
 def test_following_a_run_to_its_end(home: Home, log: RunLogFile) -> None:
-    """-f follows, from any place: what comes while it looks, and what came between its last look and the end."""
+    """`--follow` prints new lines from any offset, and those between the last poll and the end."""
     start = json.loads(told("--json").splitlines()[0])["end"]
     with work_lock(home.lock("shop"), "run of shop"):
         following = subprocess.Popen(
@@ -98,17 +98,17 @@ def test_following_a_run_to_its_end(home: Home, log: RunLogFile) -> None:
 
 
 def test_following_a_run_that_nobody_works_on(log: RunLogFile) -> None:
-    """Its process was killed: it ends with what there is."""
+    """Following a run whose process was killed ends with the existing lines."""
     assert texts(told("-f", "--json")) == ["Step 1/2", "1 passed", "Step 2/2"]
 
 
 def test_the_file_has_its_long_name_only(log: RunLogFile, tmp_path: Path) -> None:
-    """Everywhere else -f is the file; here everybody expects it to follow."""
+    """For logs, `-f` follows and the file has the option `--file` only."""
     Path("pipeline.yaml").rename("other.yaml")
     assert texts(told("--file", "other.yaml", "--json", "--step", "test")) == ["1 passed"]
 
 
 def test_a_run_that_is_not_there(log: RunLogFile) -> None:
-    """It says where to look."""
+    """The error of an unknown run has the command that lists runs."""
     with pytest.raises(ConfigError, match="there is no run 7"):
         told("7")

@@ -1,4 +1,4 @@
-"""The command line before any command works: quick, helpful, and never a traceback."""
+"""The command line itself: fast help, usage errors, no tracebacks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.command_line import pipeline
 
 
 def test_help_names_every_command_and_the_exit_codes() -> None:
-    """All that a newcomer sees first."""
+    """The help lists every command and every exit code."""
     done = pipeline("--help")
     assert done.returncode == 0
     assert all(f"  {name} " in done.stdout for name in COMMANDS)
@@ -24,14 +24,14 @@ def test_help_names_every_command_and_the_exit_codes() -> None:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_help(command: str) -> None:
-    """With a first line that says what it does."""
+    """The help of every command starts with a line of description."""
     done = pipeline(command, "--help")
     assert done.returncode == 0
     assert done.stdout.startswith(f"Usage: python -m pipeline.cli.main {command}")
 
 
 def test_help_costs_little() -> None:
-    """Under 120 ms of processor time, of which Python itself takes a part."""
+    """The help takes less than 120 ms of processor time."""
     costs = []
     for _ in range(5):
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -44,16 +44,16 @@ def test_help_costs_little() -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "told"),
     [
-        (["deploy"], 2, "Error: there is no command deploy (did you mean demo?)"),
-        (["rum"], 2, "Error: there is no command rum (did you mean run?)"),
+        (["deploy"], 2, "Error: unknown command deploy (did you mean demo?)"),
+        (["rum"], 2, "Error: unknown command rum (did you mean run?)"),
         (["run", "--jason"], 2, "Error: No such option '--jason'. Did you mean '--json'?"),
         (["history", "-n", "0"], 2, "Error: Invalid value for '-n': 0 is not in the range 1<=x<=1000."),
         (["validate"], 2, "error: pipeline.yaml does not exist\nhint: create one with `pipeline init`"),
-        (["validate", "-p", "x"], 2, "error: -p x: write -p NAME=VALUE"),
+        (["validate", "-p", "x"], 2, "error: -p x: must have the form NAME=VALUE"),
     ],
 )
 def test_usage_errors(arguments: list[str], code: int, told: str, tmp_path: Path) -> None:
-    """Each with what to write instead."""
+    """Every usage error states the rule or has a suggestion."""
     done = pipeline(*arguments, cwd=tmp_path)
     assert done.returncode == code
     assert told in done.stderr
@@ -61,12 +61,12 @@ def test_usage_errors(arguments: list[str], code: int, told: str, tmp_path: Path
 
 
 def test_version() -> None:
-    """As the distribution is called."""
+    """The version is printed with the distribution's name."""
     assert pipeline("--version").stdout.startswith("penstock, version ")
 
 
 def test_a_reader_that_has_seen_enough() -> None:
-    """`pipeline schema | head -1` is no error."""
+    """A closed pipe, as by `head -1`, is not an error."""
     done = subprocess.run(
         f"{shlex.quote(sys.executable)} -m pipeline.cli.main schema | head -1",
         shell=True,

@@ -1,4 +1,4 @@
-"""What a pusher is shown: the runs of the commits that were pushed now, to their last word."""
+"""`git push -o follow` shows the runs of the push up to their last event."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MAIN = f"{'0' * 40} {SHA} refs/heads/main\n"
 
 @pytest.fixture
 def home(tmp_path: Path) -> Iterator[Home]:
-    """One that a daemon serves, as far as a pusher can see."""
+    """Return a home with a daemon's lock held."""
     home = Home.locate({"PENSTOCK_HOME": str(tmp_path / "home")})
     with work_lock(home.daemon_lock, "pipeline serve"):
         yield home
@@ -43,12 +43,12 @@ def tell(store: Store, kind: str, message: str, **fields: str | int) -> None:
 
 
 def lines(capsys: pytest.CaptureFixture[str]) -> list[str]:
-    """What was shown, without the time."""
+    """Return the printed lines without their time."""
     return [line.split("  ")[-1].strip() for line in capsys.readouterr().out.splitlines()]
 
 
 def test_the_last_word_is_waited_for(home: Home, store: Store, capsys: pytest.CaptureFixture[str]) -> None:
-    """It is written when the run is over already; with it comes why."""
+    """The last event of a finished run is shown with its reason."""
     clock = FakeClock(datetime.now(UTC))
     store.queue.put("shop", [RunRequest(Trigger.HOOK, **COMMIT)])
     tell(store, "run.queued", "run 1 queued by hook")
@@ -66,7 +66,7 @@ def test_the_last_word_is_waited_for(home: Home, store: Store, capsys: pytest.Ca
 
 
 def test_a_last_word_that_never_comes(home: Home, store: Store, capsys: pytest.CaptureFixture[str]) -> None:
-    """The daemon was killed in between: the pusher is let go after five seconds."""
+    """If the daemon is killed before the last event, the command exits after five seconds."""
     clock = FakeClock(datetime.now(UTC), auto_advance=True)
     start = clock.now()
     store.queue.put("shop", [RunRequest(Trigger.HOOK, **COMMIT)])
@@ -78,26 +78,26 @@ def test_a_last_word_that_never_comes(home: Home, store: Store, capsys: pytest.C
 
 
 def test_what_was_run_before_is_another_story(home: Home, store: Store, capsys: pytest.CaptureFixture[str]) -> None:
-    """The same commit on another branch, or by a command."""
+    """Runs of the same commit on another branch, or of a command, are not shown."""
     clock = FakeClock(datetime.now(UTC), auto_advance=True)
     store.queue.put("shop", [RunRequest(Trigger.HOOK, **COMMIT)])
     tell(store, "run.skipped", "run 1 skipped")
     for moves in (MAIN.replace("main", "other"), MAIN.replace(SHA, "f" * 40)):
         follow_push(home, moves, clock)
-        assert capsys.readouterr().out.startswith("no run has come of this within 5 s")
+        assert capsys.readouterr().out.startswith("no run was queued within 5 s")
     follow_push(home, MAIN, clock)
     assert "run 1 skipped" in capsys.readouterr().out
 
 
 def test_a_branch_that_is_deleted_is_nothing_to_follow(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
-    """It ends at once."""
+    """A deleted branch ends the command at once."""
     follow_push(home, f"{SHA} {'0' * 40} refs/heads/main\n")
     assert capsys.readouterr().out == ""
 
 
 def test_nobody_serves(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The push is kept, and that is said; a socket that a killed daemon left behind is no daemon."""
+    """Without a daemon, a message says that the push will be run later, even if a stale socket exists."""
     home = Home.locate({"PENSTOCK_HOME": str(tmp_path / "home")})
     home.daemon_socket.touch()
     follow_push(home, MAIN)
-    assert capsys.readouterr().out.startswith("nobody serves this repository now")
+    assert capsys.readouterr().out.startswith("`pipeline serve` is not running")

@@ -1,4 +1,4 @@
-"""`pipeline service`: a unit that systemd understands, wherever things are, and that takes nothing down with it."""
+"""`pipeline service` writes a unit that systemd accepts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 from pipeline.base.errors import ConfigError, SystemFault
 from pipeline.base.home import Home
 from pipeline.cli import service
-from pipeline.cli.serve import PATIENCE
+from pipeline.cli.serve import SHUTDOWN_TIMEOUT
 from pipeline.cli.service import Scope, quoted, unit_text
 from tests.support.pipeline_yaml import MINIMAL
 
@@ -26,7 +26,7 @@ exit {code}
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
-    """In a place that is hard to quote, with a pipeline beside it."""
+    """Return a home whose path is hard to quote, with a pipeline beside it."""
     odd = tmp_path / 'with space % "$HOME" [1]'
     odd.mkdir()
     monkeypatch.chdir(odd)
@@ -37,7 +37,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
 
 @pytest.fixture
 def scope(home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Scope:
-    """A systemd that is not running, of whoever calls."""
+    """Return the user's systemd, which is not running."""
     scope = Scope(tmp_path / "units", tmp_path / "systemd", "default.target", ("--user",))
     monkeypatch.setattr(service, "user_scope", lambda: scope)
     return scope
@@ -45,7 +45,7 @@ def scope(home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Scope:
 
 @pytest.fixture
 def systemctl(scope: Scope, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """It runs now, and keeps what it was told in this file."""
+    """Install a systemctl that records its arguments, and return the record."""
     scope.running.mkdir()
     log = tmp_path / "told"
     command = tmp_path / "bin" / "systemctl"
@@ -65,17 +65,17 @@ def settings(text: str) -> dict[str, str]:
 
 
 def test_what_runs_on_is_not_ended_with_it(home: Home) -> None:
-    """Only the daemon's own process is; in order, and with more time than it takes for that."""
+    """The unit stops only the main process, with a longer timeout than the daemon's own."""
     found = settings(unit_text(home, [], "default.target"))
     assert (found["KillMode"], found["KillSignal"], found["OOMPolicy"]) == ("process", "SIGTERM", "continue")
-    assert float(found["TimeoutStopSec"]) > PATIENCE + 3 * 5
+    assert float(found["TimeoutStopSec"]) > SHUTDOWN_TIMEOUT + 3 * 5
     assert (found["Restart"], found["Type"]) == ("always", "notify")
     assert found["ExecReload"].endswith("-HUP $MAINPID")
 
 
 @pytest.mark.parametrize("manager", ["--system", "--user"])
 def test_systemd_takes_it(manager: str, home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Wherever the files are; what it would object to, it names."""
+    """systemd-analyze accepts the unit for any paths."""
     if shutil.which("systemd-analyze") is None:
         pytest.skip("systemd is not installed")
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
@@ -107,12 +107,12 @@ def test_systemd_takes_it(manager: str, home: Home, tmp_path: Path, monkeypatch:
     ],
 )
 def test_words_are_written_as_systemd_reads_them(word: str, written: str) -> None:
-    """As systemd.syntax(7) and systemd.unit(5) have it."""
+    """Words are quoted as in systemd.syntax(7) and systemd.unit(5)."""
     assert quoted(word) == written
 
 
 def test_places_are_kept(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The home, what finds git and Docker, and where secrets may stand."""
+    """The unit keeps the home, the variables for git and Docker, and the variables file."""
     monkeypatch.setenv("DOCKER_HOST", "unix:///run/user/1000/docker.sock")
     found = settings(unit_text(home, ["/srv/a $b/pipeline.yaml"], "default.target"))
     assert quoted(f"PENSTOCK_HOME={home.root}") in found["Environment"]
@@ -123,16 +123,16 @@ def test_places_are_kept(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_without_systemd_it_says_what_to_do(scope: Scope) -> None:
-    """And nothing is run."""
+    """Without systemd, the commands are printed and not run."""
     done = service_command("install", "--user")
     assert done.exit_code == 0
-    assert f"wrote {scope.unit}, which serves shop" in done.output
+    assert f"wrote {scope.unit} for shop" in done.output
     for told in ("systemctl --user daemon-reload", "systemctl --user enable penstock", "loginctl enable-linger"):
         assert told in done.output
 
 
 def test_with_systemd_it_is_started_and_ended(scope: Scope, systemctl: Path) -> None:
-    """A second time with other files too."""
+    """The unit is started, replaced with other files, and removed."""
     service_command("install", "--user", "--public", "127.0.0.1:8081")
     assert systemctl.read_text().splitlines() == [
         "--user daemon-reload",
@@ -149,7 +149,7 @@ def test_with_systemd_it_is_started_and_ended(scope: Scope, systemctl: Path) -> 
 
 
 def test_what_systemd_refuses_is_told(scope: Scope, systemctl: Path, tmp_path: Path) -> None:
-    """With where to look."""
+    """A failure of systemctl is reported with the command that shows more."""
     (tmp_path / "bin" / "systemctl").write_text(SYSTEMCTL.format(log=systemctl, code=1))
     with pytest.raises(SystemFault, match="systemctl --user daemon-reload") as caught:
         service_command("install", "--user")
@@ -158,38 +158,38 @@ def test_what_systemd_refuses_is_told(scope: Scope, systemctl: Path, tmp_path: P
 
 @pytest.mark.parametrize("content", ["[Unit]\nDescription=mine\n", "another home"])
 def test_a_unit_of_somebody_else_is_kept(content: str, scope: Scope, home: Home, tmp_path: Path) -> None:
-    """One that we did not write, or that is for another home."""
+    """A unit that Penstock did not write, or of another home, is kept."""
     other = replace(home, root=tmp_path / "elsewhere")
     text = unit_text(other, [], "default.target") if content == "another home" else content
     scope.folder.mkdir()
     scope.unit.write_text(text)
-    with pytest.raises(ConfigError, match="is there already, and not for"):
+    with pytest.raises(ConfigError, match="already exists, but not for"):
         service_command("install", "--user")
     assert scope.unit.read_text() == text
 
 
 def test_nothing_is_written_for_what_could_not_be_served(scope: Scope, tmp_path: Path) -> None:
-    """A file with mistakes, a token that others could read, half of the API's options."""
+    """Invalid files or options write no unit."""
     token = tmp_path / "token"
     token.write_text("x" * 20)
     token.chmod(0o644)
     cases = (
         (["nowhere.yaml"], "nowhere.yaml does not exist"),
-        (["--listen", "127.0.0.1:1"], "go together"),
-        (["--listen", "127.0.0.1:1", "--token-file", str(token)], "others could read the token"),
+        (["--listen", "127.0.0.1:1"], "require each other"),
+        (["--listen", "127.0.0.1:1", "--token-file", str(token)], "must have mode 0600"),
     )
     for arguments, told in cases:
         with pytest.raises(ConfigError, match=told):
             service_command("install", "--user", *arguments)
     assert not scope.folder.exists()
-    with pytest.raises(ConfigError, match="there is no"):
+    with pytest.raises(ConfigError, match="does not exist"):
         service_command("uninstall", "--user")
 
 
 def test_a_secret_has_to_be_where_the_daemon_finds_it(
     scope: Scope, home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """This shell's variables are not the daemon's; the file of them is systemd's to read."""
+    """A secret that only the shell has is an error, and one in serve.env is not."""
     monkeypatch.setenv("TOKEN", "of this shell")
     Path("pipeline.yaml").write_text(MINIMAL + "triggers: {webhooks: {github: {secret: '${secret:TOKEN}'}}}\n")
     with pytest.raises(ConfigError, match="secret TOKEN is not in the environment") as caught:

@@ -1,4 +1,4 @@
-"""`pipeline status` and `pipeline history`: what waits, for what, and what became of everything else."""
+"""`pipeline status` and `pipeline history`."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ COMMIT: dict[str, Any] = {"sha": "0123456789" * 4, "ref": "main", "author": "Ann
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
-    """A pipeline that has never run."""
+    """Return the home of a pipeline without runs."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PENSTOCK_HOME", str(tmp_path / "home"))
     Path("pipeline.yaml").write_text(MINIMAL)
@@ -48,7 +48,7 @@ def store(home: Home) -> Iterator[Store]:
 
 @pytest.fixture
 def served(home: Home) -> Iterator[None]:
-    """We are the daemon that serves it."""
+    """Hold the daemon's lock as the daemon of this pipeline."""
     with ExitStack() as stack:
         stack.enter_context(work_lock(home.daemon_lock, "pipeline serve"))
         stack.enter_context(work_lock(home.lock("shop"), "pipeline serve of shop"))
@@ -57,7 +57,7 @@ def served(home: Home) -> Iterator[None]:
 
 @pytest.fixture
 def balancer(home: Home, monkeypatch: pytest.MonkeyPatch) -> tuple[Balancer, FakePlane]:
-    """The balancer that commands open: `shop` has a target in it, and its data plane is a fake."""
+    """Return a balancer with a target of `shop` and a fake data plane. Commands open this one."""
     plane = FakePlane()
     opened = Balancer(home.balancer, plane)
     monkeypatch.setattr("pipeline.balancer.planes.open_balancer", lambda _: opened)
@@ -81,28 +81,28 @@ def put(store: Store, *requests: RunRequest) -> list[Run]:
 
 
 def test_nothing_is_there_yet(store: Store) -> None:
-    """And nobody serves: it says what would."""
+    """Without a daemon and a release, the status says so and names `pipeline serve`."""
     output = told(status.command)
-    assert output.splitlines()[0] == "shop: nothing is in service"
-    assert "not served" in output
+    assert output.splitlines()[0] == "shop: no active release"
+    assert "not managed" in output
     assert "`pipeline serve`" in output
 
 
 def test_a_daemon_with_other_files(store: Store, home: Home) -> None:
-    """Is there, but not for this pipeline."""
+    """A daemon without this pipeline's file is reported as such."""
     with work_lock(home.daemon_lock, "pipeline serve"):
-        assert "was not given this file" in told(status.command)
+        assert "was started without this file" in told(status.command)
 
 
 def test_a_command_that_works_on_it(store: Store, home: Home) -> None:
-    """Is named, with its process."""
+    """A command that holds the lock is shown with its pid."""
     with work_lock(home.lock("shop"), "run of shop"):
-        assert "run of shop (process " in told(status.command)
+        assert "run of shop (pid " in told(status.command)
 
 
 @pytest.mark.usefixtures("served")
 def test_where_the_daemon_serves_nothing_is_put_right(store: Store) -> None:
-    """A run that nobody seems to work on is its business, also where its file says how to recover."""
+    """With a daemon, an interrupted run is left to it."""
     begin_run(store, "shop")
     assert "run 1 begins" in told(status.command)
     run = store.runs.get("shop", 1)
@@ -112,7 +112,7 @@ def test_where_the_daemon_serves_nothing_is_put_right(store: Store) -> None:
 
 
 def test_what_a_crash_left_is_told_and_left(store: Store) -> None:
-    """A run that nobody works on any more is not touched; it says what would."""
+    """Without a daemon, an interrupted run is reported with `pipeline recover`, and not changed."""
     begin_run(store, "shop")
     assert "a run or a deployment was interrupted: run `pipeline recover`" in told(status.command).splitlines()
     assert json.loads(told(status.command, "--json"))["broken"] == ["a run or a deployment was interrupted"]
@@ -123,7 +123,7 @@ def test_what_a_crash_left_is_told_and_left(store: Store) -> None:
 
 
 def test_a_run_that_a_command_works_on_is_not_interrupted(store: Store, home: Home) -> None:
-    """Whoever has the lock is at it."""
+    """A run is not interrupted while a command holds the lock."""
     begin_run(store, "shop")
     with work_lock(home.lock("shop"), "run of shop"):
         assert json.loads(told(status.command, "--json"))["broken"] == []
@@ -132,22 +132,22 @@ def test_a_run_that_a_command_works_on_is_not_interrupted(store: Store, home: Ho
 def test_a_balancer_that_does_not_run_is_told_and_not_started(
     store: Store, home: Home, balancer: tuple[Balancer, FakePlane]
 ) -> None:
-    """Its targets are unhealthy, by no fault of theirs."""
+    """A stopped balancer is reported and not started."""
     _, plane = balancer
     plane.forget()
     output = told(status.command)
-    assert "the balancer does not run: run `pipeline recover`" in output.splitlines()
+    assert "the balancer is not running: run `pipeline recover`" in output.splitlines()
     assert re.search(r"^web-1 +unhealthy .* Elb.InternalError: The load balancer is not running", output, re.MULTILINE)
     assert json.loads(told(status.command, "--json"))["targets"][0]["reason"] == "Elb.InternalError"
     assert plane.calls["apply"] == 1
 
 
 def test_recover_starts_the_balancer(store: Store, balancer: tuple[Balancer, FakePlane]) -> None:
-    """Where it has died, and says so; a second time, there is nothing to do."""
+    """`recover` starts a stopped balancer, and a second call does nothing."""
     _, plane = balancer
     plane.forget()
-    assert told(recover.command) == "the balancer was not running: started again\n"
-    assert told(recover.command) == "there is nothing to recover\n"
+    assert told(recover.command) == "the balancer was not running: restarted\n"
+    assert told(recover.command) == "nothing to recover\n"
     plane.forget()
     assert told(recover.command, "--json") == ""
     assert plane.observe().running
@@ -155,7 +155,7 @@ def test_recover_starts_the_balancer(store: Store, balancer: tuple[Balancer, Fak
 
 @pytest.mark.usefixtures("served")
 def test_recover_leaves_it_to_the_daemon(store: Store, balancer: tuple[Balancer, FakePlane]) -> None:
-    """Which serves the pipeline, and repairs it."""
+    """`recover` does nothing if the daemon manages the pipeline."""
     _, plane = balancer
     plane.forget()
     assert "recovers shop" in told(recover.command)
@@ -164,7 +164,7 @@ def test_recover_leaves_it_to_the_daemon(store: Store, balancer: tuple[Balancer,
 
 @pytest.mark.usefixtures("served")
 def test_what_waits_says_for_what(store: Store) -> None:
-    """In the queue, for another run, for somebody's word, and before a closed stage."""
+    """A waiting run shows its reason: the queue, another run, an approval or a disabled transition."""
     for _ in range(4):
         put(store)
         store.queue.claim("shop", "parallel")
@@ -181,7 +181,7 @@ def test_what_waits_says_for_what(store: Store) -> None:
         "run 3 waits for run 1 (0123456 Carts)",
         "run 4 waits for the transition into build, disabled: audit (0123456 Carts)",
         "run 5 waits in the queue (0123456 Carts)",
-        "no run goes into Build: audit (pipeline transition enable build)",
+        "transition into Build disabled: audit (pipeline transition enable build)",
     ]
     data = json.loads(told(status.command, "--json"))
     assert data["served"] is True
@@ -193,17 +193,17 @@ def test_what_waits_says_for_what(store: Store) -> None:
 
 
 def test_a_queue_that_nobody_works_off_says_so(store: Store) -> None:
-    """A long one is told by its ends."""
+    """A long queue is shown by its first runs and its last one."""
     put(store, *[RunRequest(Trigger.HOOK, **COMMIT)] * 30)
     output = told(status.command)
     assert "run 10 waits in the queue, for `pipeline serve` (0123456 Carts)" in output
     assert "run 11 " not in output
-    assert "… and 20 more wait, the last of them run 30" in output
+    assert "… and 20 more, up to run 30" in output
 
 
 @pytest.mark.usefixtures("served")
 def test_what_is_being_mended(store: Store) -> None:
-    """Only as long as it is; what an earlier daemon has found says nothing now."""
+    """Drift is shown until it is repaired, and drift of an earlier daemon is not shown."""
 
     def happen(kind: str, message: str, ago: float = 0) -> None:
         at = datetime.now(UTC) + timedelta(seconds=1 - ago)
@@ -214,20 +214,20 @@ def test_what_is_being_mended(store: Store) -> None:
     happen("found", "1 of 2 containers are missing")
     happen("failed", "no Docker; tried again in 2 s")
     happen("failed", "no Docker; tried again in 4 s")
-    assert [line for line in told(status.command).splitlines() if line.startswith("being mended: ")] == [
-        "being mended: 1 of 2 containers are missing",
-        "being mended: repair failed: no Docker; tried again in 4 s",
+    assert [line for line in told(status.command).splitlines() if line.startswith("repairing: ")] == [
+        "repairing: 1 of 2 containers are missing",
+        "repairing: repair failed: no Docker; tried again in 4 s",
     ]
     happen("mended", "everything is as it should be again")
-    assert "being mended" not in told(status.command)
+    assert "repairing" not in told(status.command)
     assert json.loads(told(status.command, "--json"))["drift"] == []
 
 
 def test_a_transition_is_in_the_events(store: Store) -> None:
-    """Whoever wonders later finds when and why."""
+    """Disabling and enabling a transition is stored as events."""
     told(transition.command, "disable", "deploy", "--reason", "audit")
     told(transition.command, "enable", "deploy")
-    assert told(transition.command, "enable", "deploy") == "Deploy was not closed\n"
+    assert told(transition.command, "enable", "deploy") == "transition into Deploy is already enabled\n"
     assert [(e.kind, e.message) for e in store.events.latest("shop")] == [
         ("transition.disabled", "no run goes into Deploy: audit"),
         ("transition.enabled", "runs go into Deploy again"),
@@ -235,7 +235,7 @@ def test_a_transition_is_in_the_events(store: Store) -> None:
 
 
 def test_history_says_what_made_a_run_and_why_it_ended(store: Store) -> None:
-    """Also of those that nobody worked on; how long is told only of what was worked on."""
+    """The history shows the trigger and the reason of each run, and the duration of started ones."""
     put(store, RunRequest(Trigger.WATCH, **COMMIT, skip_reason="its message says [skip ci]"))
     put(store, RunRequest(Trigger.WEBHOOK, **COMMIT))
     store.queue.put("shop", [RunRequest(Trigger.POLL, **COMMIT)])
@@ -252,8 +252,8 @@ def test_history_says_what_made_a_run_and_why_it_ended(store: Store) -> None:
     assert [row[:4].strip() for row in rows] == ["5", "4", "3", "2", "1"]
     assert [row[note:] for row in rows] == [
         "",
-        "run 3 again",
-        "the tests failed; begun 2 times; approved by ann",
+        "retry of run 3",
+        "the tests failed; started 2 times; approved by ann",
         "superseded by run 3",
         "its message says [skip ci]",
     ]
@@ -264,7 +264,7 @@ def test_history_says_what_made_a_run_and_why_it_ended(store: Store) -> None:
 
 
 def test_history_for_machines(store: Store) -> None:
-    """Everything that is known, an approval with its parts."""
+    """`--json` has every field of a run, with its approval."""
     put(store)
     store.queue.record_decision("shop", 1, ApprovalDecision(False, "bob", "not now", datetime.now(UTC)))
     (run,) = json.loads(told(history.command, "--json"))

@@ -1,4 +1,4 @@
-"""An answer to a run that waits for approval. The first one counts."""
+"""The decision on a run that waits for approval. The first one counts."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from pipeline.runner import gates
 from pipeline.store.records import ApprovalDecision
 
 
-def answer(number: int, file: Path, parameters: Sequence[str], *, granted: bool, comment: str) -> None:
-    """Write the answer down, where whoever works on the run sees it, daemon or command."""
+def record_decision(number: int, file: Path, parameters: Sequence[str], *, granted: bool, comment: str) -> None:
+    """Store a decision and print the one that counts. The daemon or command that works on the run reads it."""
     with session(file, parameters) as opened:
         given = ApprovalDecision(granted, getpass.getuser(), comment, datetime.now(UTC))
         counts = gates.answer(opened.store, opened.name, number, given).approval
         assert counts is not None
         word = "approved" if counts.granted else "rejected"
-        click.echo(f"run {number} is {word} by {counts.by}" + ("" if counts == given else ", who was first"))
+        click.echo(f"run {number} {word} by {counts.by}" + ("" if counts == given else " (decided before)"))
