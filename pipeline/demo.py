@@ -1,4 +1,4 @@
-"""The demonstration: a repository of its own, a real pipeline on it, a load, and everything that can go wrong."""
+"""The demonstration: a temporary repository with a real pipeline, under load and with failures."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ NAME = "demo"
 REPLICAS = 3
 _RATE = 100.0
 _STEADY_REQUESTS = 250
-_PATIENCE = 60.0
+_TIMEOUT = 60.0
 
 _PIPELINE = """\
 name: {name}
@@ -63,7 +63,7 @@ balancer:
 
 @dataclass(frozen=True)
 class DemoStep:
-    """One step of the demonstration: its part of the load, and how long it took where that says something."""
+    """A step of the demonstration: its part of the load, and its duration in seconds, if measured."""
 
     phase: PhaseReport
     took: float | None
@@ -71,14 +71,14 @@ class DemoStep:
 
 @dataclass(frozen=True)
 class DemoReport:
-    """What the demonstration came to."""
+    """The result of the demonstration."""
 
     load: LoadReport
     steps: tuple[DemoStep, ...]
 
 
 class Demo:
-    """One demonstration in a directory of its own, which `close` removes."""
+    """A demonstration in a temporary directory, which `close` removes."""
 
     def __init__(self, cancelled: threading.Event) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="penstock-demo-"))
@@ -88,23 +88,23 @@ class Demo:
         self._cancelled = cancelled
         self._load: Load | None = None
         self._took: dict[str, float] = {}
-        self._say: Listener = lambda _: None
+        self._listener: Listener = lambda _: None
 
     def figures(self) -> str:
-        """The load so far, as a line; nothing while there is none."""
+        """Return the load so far as a line, or an empty text without load."""
         if self._load is None:
             return ""
         report = self._load.report()
         return f"{report.rate:.0f} requests/s, {report.sent} sent, {report.failed} failed"
 
     def play(self, listener: Listener) -> DemoReport:
-        """All of it. Raises what went otherwise than it should."""
-        self._say = listener
+        """Run all steps. Raises an error if a step has another outcome than expected."""
+        self._listener = listener
         self._prepare()
         with Store(self.home.database) as store:
             configuration = load(self.repository / "pipeline.yaml")
             runner = Runner(self.home, configuration, store, [listener], self._cancelled)
-            self._title(f"Version 1 goes into service: {REPLICAS} replicas behind http://localhost:{self.port}")
+            self._title(f"Version 1 is rolled out: {REPLICAS} replicas behind http://localhost:{self.port}")
             runner.run()
             with Load.start(LoadProfile(f"http://127.0.0.1:{self.port}/", _RATE, idempotent=True)) as running:
                 self._load = running
@@ -122,7 +122,7 @@ class Demo:
         )
 
     def close(self, keep: bool) -> None:
-        """Take everything down and remove it; `keep` leaves it as it is."""
+        """Remove everything, unless `keep` is set."""
         if keep:
             return
         with suppress(PenstockError, OSError), Store(self.home.database) as store:
@@ -153,38 +153,40 @@ class Demo:
                 restarts = _kill(engine, victim)
                 self._until(self._recovery(engine, victim, restarts), "the killed target is healthy again")
         if restarts:
-            self._tell(EventKind.TARGET_HEALTHY, f"Docker restarted {victim.name}: it is healthy again")
+            self._emit(EventKind.TARGET_HEALTHY, f"Docker restarted {victim.name}: it is healthy again")
 
     def _recovery(self, engine: Engine, victim: Container, restarts: bool) -> Callable[[], bool]:
-        """Whether the target group is whole again after `victim` was killed; tells of what it sees meanwhile."""
+        """Return a check for the recovery of the target group after `victim` was killed. It emits state changes."""
         balancer = open_balancer(self.home.balancer)
         seen: set[TargetState] = set()
 
         def recovered() -> bool:
             states = {h.state for h in balancer.target_health(NAME, "web")}
             if TargetState.UNHEALTHY in states - seen:
-                self._tell(EventKind.TARGET_UNHEALTHY, f"{victim.name} is unhealthy: its requests go to the others")
+                self._emit(
+                    EventKind.TARGET_UNHEALTHY, f"{victim.name} is unhealthy: the other targets receive its requests"
+                )
             seen.update(states)
             now = engine.containers.inspect(victim.id)
             restarted = now.state == "running" and now.pid != victim.pid
-            # Who could not kill it as a crash does has it killed for good: that the others serve is all there is.
+            # Docker does not restart a container after its own `kill`. Then the group recovers without it.
             return states == {TargetState.HEALTHY} if restarted else (not restarts and TargetState.UNHEALTHY in seen)
 
         return recovered
 
     def _break(self, runner: Runner) -> None:
-        self._title("Version 3 is committed: it passes its tests, and fails its health check")
+        self._title("Version 3 is committed: it passes its tests and fails its health check")
         with self._phase("roll out a broken version"):
             self._commit("3-broken", "Version 3, broken")
             try:
                 runner.run()
             except RolledBack as outcome:
-                self._tell(EventKind.DEMO_REFUSED, f"as it should be: {outcome.message}")
+                self._emit(EventKind.DEMO_REFUSED, f"as expected: {outcome.message}")
             else:
-                raise StageFailed("the broken version went into service")
+                raise StageFailed("the broken version was deployed")
 
     def _roll_back(self, runner: Runner) -> None:
-        self._title("Release 1 is put back by hand: pipeline rollback 1")
+        self._title("Roll back to release 1: pipeline rollback 1")
         with self._phase("roll back to release 1"):
             runner.rollback(1)
 
@@ -203,12 +205,12 @@ class Demo:
         self._took[name] = time.monotonic() - began
 
     def _until(self, condition: Callable[[], bool], what: str) -> None:
-        deadline = time.monotonic() + _PATIENCE
+        deadline = time.monotonic() + _TIMEOUT
         while not condition():
             if self._cancelled.wait(0.05):
                 raise Cancelled("cancelled")
             if time.monotonic() > deadline:
-                raise SystemFault(f"not within {_PATIENCE:.0f} s: {what}")
+                raise SystemFault(f"timed out after {_TIMEOUT:.0f} s: {what}")
 
     def _commit(self, version: str, subject: str) -> None:
         (self.repository / "version.txt").write_text(f"{version}\n")
@@ -223,14 +225,14 @@ class Demo:
             raise SystemFault(f"git {arguments[0]} failed: {error}") from error
 
     def _title(self, text: str) -> None:
-        self._tell(EventKind.DEMO_STEP, text)
+        self._emit(EventKind.DEMO_STEP, text)
 
-    def _tell(self, kind: EventKind, text: str) -> None:
-        self._say(Event(kind, text, NAME))
+    def _emit(self, kind: EventKind, text: str) -> None:
+        self._listener(Event(kind, text, NAME))
 
 
 def table(report: DemoReport) -> Sequence[tuple[str, ...]]:
-    """The report's rows: phase, sent, failed, longest gap, p50, p99, took."""
+    """Return the report's rows: phase, sent, failed, longest gap, p50, p99, took."""
     rows = [
         (
             step.phase.name,
@@ -249,7 +251,7 @@ def table(report: DemoReport) -> Sequence[tuple[str, ...]]:
 
 
 def _kill(engine: Engine, victim: Container) -> bool:
-    """As a crash would. True when Docker will restart it, which it does not after its own `kill`."""
+    """Kill a container like a crash. Return True if Docker will restart it, which it does not after its own `kill`."""
     if os.geteuid() == 0 and victim.pid:
         os.kill(victim.pid, signal.SIGKILL)
         return True
@@ -258,13 +260,13 @@ def _kill(engine: Engine, victim: Container) -> bool:
 
 
 def _sample_app() -> Path:
-    """In a checkout it stands beside the packages, in a wheel among them."""
+    """Return the folder of the sample app: beside the packages in a checkout, among them in a wheel."""
     here = Path(__file__).resolve().parent
     return next(p for p in (here / "sample_app", here.parent / "sample_app") if p.is_dir())
 
 
 def _free_port() -> int:
-    """8000 where that is free, else whatever is."""
+    """Return 8000 if it is free, else any free port."""
     for port in (8000, 0):
         with socket.socket() as probe, suppress(OSError):
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
