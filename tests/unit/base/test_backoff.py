@@ -39,7 +39,7 @@ def test_failures_double_the_wait(failures: int, minutes: int) -> None:
     assert failed(Backoff(MINUTE, QUARTER), failures).delay() == timedelta(minutes=minutes)
 
 
-def test_a_success_begins_again() -> None:
+def test_a_success_resets_the_wait() -> None:
     """A success resets the wait to the first one."""
     assert failed(Backoff(MINUTE), 7).after(succeeded=True) == Backoff(MINUTE)
 
@@ -61,7 +61,7 @@ def test_every_wait_is_within_bounds(first: timedelta, longest: timedelta, failu
     assert 0.899 * min(first, longest) <= delay <= 1.101 * longest
 
 
-def test_those_who_start_together_do_not_ask_together() -> None:
+def test_jitter_spreads_simultaneous_retries() -> None:
     """A hundred waits of one minute spread over a fifth of a minute."""
     source = random.Random(17)
     delays = [Backoff(MINUTE, jitter=0.1).delay(source.random) for _ in range(100)]

@@ -122,7 +122,7 @@ def test_a_stream_comes_whole(repository: Path) -> None:
         assert len(stream.read(1000)) == 1000
 
 
-def test_a_stream_that_fails_says_so_at_its_end(repository: Path) -> None:
+def test_a_failed_stream_raises_at_its_end(repository: Path) -> None:
     """A failed stream raises git's message at its end."""
     with (
         pytest.raises(GitFailed, match="nowhere"),

@@ -34,7 +34,7 @@ def hold_elsewhere(path: Path) -> subprocess.Popen[str]:
     return process
 
 
-def test_the_second_is_told_who_holds_it_and_since_when(tmp_path: Path) -> None:
+def test_the_error_names_the_holder(tmp_path: Path) -> None:
     """The error names the holder's process and start time, and hints at `--wait`."""
     path = tmp_path / "shop.lock"
     with hold_elsewhere(path) as holder:
@@ -46,7 +46,7 @@ def test_the_second_is_told_who_holds_it_and_since_when(tmp_path: Path) -> None:
     assert caught.value.hint == "wait for it with --wait 10m"
 
 
-def test_who_waits_gets_it_when_the_other_is_done(tmp_path: Path) -> None:
+def test_a_waiting_process_gets_the_lock(tmp_path: Path) -> None:
     """A waiting process gets the lock when the holder releases it in time."""
     path = tmp_path / "shop.lock"
     with hold_elsewhere(path) as holder:
@@ -69,7 +69,7 @@ def test_a_killed_holder_holds_nothing(tmp_path: Path) -> None:
         pass
 
 
-def test_nobody_holds_what_nobody_made(tmp_path: Path) -> None:
+def test_a_missing_lock_file_is_not_held(tmp_path: Path) -> None:
     """A lock file that does not exist is not held, and a check does not create it."""
     assert not is_held(tmp_path / "shop.lock")
     assert list(tmp_path.iterdir()) == []

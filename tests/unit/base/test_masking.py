@@ -28,7 +28,7 @@ def test_url_encoded() -> None:
 
 
 @given(st.binary(max_size=5), st.binary(max_size=5))
-def test_base64_wherever_it_begins_in_the_text(before: bytes, after: bytes) -> None:
+def test_base64_at_any_position(before: bytes, after: bytes) -> None:
     """The secret cannot be decoded from the rest of a masked base64 text."""
     encoded = base64.b64encode(before + SECRET.encode() + after).decode()
     masked = Mask([SECRET])(f"Authorization: Basic {encoded}")
@@ -71,7 +71,7 @@ def test_secrets_that_overlap() -> None:
     assert Mask(["abcdefgh", "efghijkl"])("x abcdefghijkl y") == "x *** y"
 
 
-def test_a_secret_that_is_no_utf_8() -> None:
+def test_a_secret_of_invalid_utf_8() -> None:
     """A secret of invalid UTF-8 is masked in the form that a log shows."""
     secret = b"p\xe4ssword".decode(errors="surrogateescape")
     assert Mask([secret])(b"is p\xe4ssword".decode(errors="replace")) == "is ***"

@@ -28,7 +28,7 @@ def test_durations(text: str, seconds: float) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "5", "s", "5 s", "-5s", "5sec", "1m 30s", 5, None, True, "5s5"])
-def test_what_is_no_duration(text: object) -> None:
+def test_an_invalid_duration(text: object) -> None:
     """Text without a unit is not a valid duration."""
     with pytest.raises(ValueError, match="is not a valid duration; write 500ms, 30s, 2m or 1h"):
         parse_duration(text)
@@ -63,7 +63,7 @@ def test_a_size_is_read_back_as_it_was_written(size: int) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "MiB", "1.5GiB", "-1", True, "1TiB"])
-def test_what_is_no_size(text: object) -> None:
+def test_an_invalid_size(text: object) -> None:
     """The error of an invalid size has an example."""
     with pytest.raises(ValueError, match="is not a valid size; write 256MiB or 1GiB"):
         parse_size(text)

@@ -33,7 +33,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
     return home
 
 
-def told(*arguments: str) -> str:
+def output_of(*arguments: str) -> str:
     done = CliRunner().invoke(command, arguments, catch_exceptions=False)
     assert done.exit_code == 0, done.output
     return done.output
@@ -41,19 +41,19 @@ def told(*arguments: str) -> str:
 
 def test_they_are_listed() -> None:
     """The files of the latest run with artifacts are listed by their paths in the container."""
-    assert [line.split() for line in told().splitlines()] == [
+    assert [line.split() for line in output_of().splitlines()] == [
         ["RUN", "BYTES", "PATH"],
         ["1", "7", "tmp/core"],
         ["1", "12", "tmp/reports/junit.xml"],
     ]
-    assert json.loads(told("1", "--json"))[0] == {"run": 1, "path": "tmp/core", "size": 7}
+    assert json.loads(output_of("1", "--json"))[0] == {"run": 1, "path": "tmp/core", "size": 7}
 
 
 def test_they_are_copied(tmp_path: Path) -> None:
     """`--copy-to` creates the folder, and a second copy overwrites the first."""
     target = tmp_path / "a" / "b"
     for _ in range(2):
-        assert told("1", "--copy-to", str(target)) == f"copied 2 files of run 1 to {target}\n"
+        assert output_of("1", "--copy-to", str(target)) == f"copied 2 files of run 1 to {target}\n"
     assert (target / "tmp" / "reports" / "junit.xml").read_text() == "<testsuite/>"
     assert (target / "tmp" / "core").read_bytes() == b"\0" * 7
 
@@ -62,11 +62,11 @@ def test_they_are_copied(tmp_path: Path) -> None:
 def test_there_may_be_none(arguments: tuple[str, ...], reason: str) -> None:
     """An unknown run and a run without artifacts are errors."""
     with pytest.raises(ConfigError, match=reason):
-        told(*arguments)
+        output_of(*arguments)
 
 
 def test_where_nothing_can_be_copied_to(tmp_path: Path) -> None:
     """A failed copy is reported with its reason."""
     (tmp_path / "file").touch()
     with pytest.raises(SystemFault, match="cannot copy to"):
-        told("1", "--copy-to", str(tmp_path / "file"))
+        output_of("1", "--copy-to", str(tmp_path / "file"))

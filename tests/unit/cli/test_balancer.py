@@ -221,20 +221,20 @@ def test_overview_as_data() -> None:
     assert (web["state"], web["in_flight"], web["requests_per_second"], web["errors_5xx"]) == ("healthy", 3, 12.5, 2)
 
 
-@pytest.mark.parametrize(("more", "told"), [((), "nothing is declared\n"), (("--json",), None)])
+@pytest.mark.parametrize(("more", "expected"), [((), "nothing is declared\n"), (("--json",), None)])
 def test_nothing_is_declared(
-    more: tuple[str, ...], told: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    more: tuple[str, ...], expected: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without declarations, the command succeeds and starts nothing."""
     monkeypatch.setenv("PENSTOCK_HOME", str(tmp_path))
     done = pipeline("balancer", *more)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == told if told else json.loads(done.stdout)["load_balancers"] == []
+    assert done.stdout == expected if expected else json.loads(done.stdout)["load_balancers"] == []
     assert not (tmp_path / "balancer" / "haproxy.pid").exists()
 
 
 @pytest.mark.parametrize(
-    ("action", "told"),
+    ("action", "expected"),
     [
         ({"forward": "web"}, "forwards to shop.web"),
         (
@@ -254,7 +254,7 @@ def test_nothing_is_declared(
         ({"fixed_response": {"status_code": 404}}, "returns 404"),
     ],
 )
-def test_actions_in_words(action: dict[str, Any], told: str) -> None:
+def test_actions_in_words(action: dict[str, Any], expected: str) -> None:
     """An action is one line, and its shares add up to 100 %."""
     declared = Declaration.model_validate(
         {
@@ -264,18 +264,18 @@ def test_actions_in_words(action: dict[str, Any], told: str) -> None:
     )
     default = declared.load_balancers["edge"].listeners[0].default_action
     assert default is not None
-    assert format_action("shop", default) == told
+    assert format_action("shop", default) == expected
 
 
 @pytest.mark.parametrize(
-    ("condition", "told"),
+    ("condition", "expected"),
     [
         ({"host_header": ["a.test", "*.b.test"]}, "host a.test or *.b.test"),
         ({"path_pattern": {"regex_values": ["^/v[0-9]+"]}}, "path /^/v[0-9]+/"),
         ({"query_string": [{"key": "v", "value": "2*"}, "any"]}, "query v=2* or any"),
     ],
 )
-def test_conditions_in_words(condition: dict[str, Any], told: str) -> None:
+def test_conditions_in_words(condition: dict[str, Any], expected: str) -> None:
     """A condition is one line."""
     rule = {"priority": 1, "conditions": [condition], "action": {"forward": "web"}}
     declared = Declaration.model_validate(
@@ -285,7 +285,7 @@ def test_conditions_in_words(condition: dict[str, Any], told: str) -> None:
         }
     )
     (found,) = declared.load_balancers["edge"].listeners[0].rules[0].conditions
-    assert format_condition(found) == told
+    assert format_condition(found) == expected
 
 
 def test_explain(balancer: Path) -> None:
@@ -325,7 +325,7 @@ def test_explain_as_data(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "expected"),
     [
         (
             ["http://x"],
@@ -349,10 +349,10 @@ def test_explain_as_data(
         (["http://x:8080", "--source", "me"], "error: --source me: must be an IP address such as 192.0.2.7\n"),
     ],
 )
-def test_explain_mistakes(arguments: list[str], told: str, balancer: Path) -> None:
+def test_explain_mistakes(arguments: list[str], expected: str, balancer: Path) -> None:
     """Every usage error states the rule and has a hint."""
     done = pipeline("balancer", "explain", *arguments)
-    assert (done.returncode, done.stdout, done.stderr) == (2, "", told)
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", expected)
 
 
 def test_log(balancer: Path) -> None:
@@ -452,7 +452,7 @@ def test_metrics_served(number: signal.Signals, tmp_path: Path, monkeypatch: pyt
 
 
 @pytest.mark.parametrize(
-    ("place", "told"),
+    ("place", "expected"),
     [
         ("here", "error: --listen here: must be a port or an address: 9101, 127.0.0.1:9101 or [::1]:9101\n"),
         (
@@ -462,10 +462,10 @@ def test_metrics_served(number: signal.Signals, tmp_path: Path, monkeypatch: pyt
         ("192.0.2.1:0", "error: --listen 192.0.2.1:0: Cannot assign requested address\n"),
     ],
 )
-def test_metrics_mistakes(place: str, told: str, balancer: Path) -> None:
+def test_metrics_mistakes(place: str, expected: str, balancer: Path) -> None:
     """Every usage error states the rule and has an example."""
     done = pipeline("balancer", "metrics", "--listen", place)
-    assert (done.returncode, done.stdout, done.stderr) == (2, "", told)
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", expected)
 
 
 def test_help_names_its_commands() -> None:

@@ -31,7 +31,7 @@ def test_what_succeeded_raises_nothing() -> None:
 
 
 @pytest.mark.parametrize("kind", ["run.superseded", "run.cancelled"])
-def test_what_never_began_is_cancelled(kind: str) -> None:
+def test_a_run_that_never_started_is_cancelled(kind: str) -> None:
     """A run that was superseded or cancelled in the queue raises `Cancelled`."""
     error = error_of(Event(kind, "run 1 superseded by run 2", "shop", 1))
     assert error is not None

@@ -71,7 +71,7 @@ def test_in_a_folder_of_a_repository(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_what_it_could_not_find_is_said(dockerfile: str | None, note: str, tmp_path: Path) -> None:
+def test_undetected_properties_are_reported(dockerfile: str | None, note: str, tmp_path: Path) -> None:
     """Each undetected property is reported with the key to check."""
     assert note in detect_project(directory(tmp_path, dockerfile)).notes
 

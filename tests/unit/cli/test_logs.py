@@ -43,7 +43,7 @@ def log(home: Home) -> Iterator[RunLogFile]:
         yield log
 
 
-def told(*arguments: str) -> str:
+def output_of(*arguments: str) -> str:
     done = CliRunner().invoke(command, arguments, catch_exceptions=False)
     assert done.exit_code == 0, done.output
     return done.output
@@ -55,29 +55,29 @@ def texts(output: str) -> list[str]:
 
 def test_one_step(log: RunLogFile) -> None:
     """`--step` prints the lines of that step only."""
-    assert texts(told("--json", "--step", "build")) == ["Step 1/2", "Step 2/2"]
-    assert told("1", "--step", "test").endswith("  test   1 passed\n")
+    assert texts(output_of("--json", "--step", "build")) == ["Step 1/2", "Step 2/2"]
+    assert output_of("1", "--step", "test").endswith("  test   1 passed\n")
 
 
 def test_a_step_that_printed_nothing(log: RunLogFile) -> None:
     """A step without output is an error with a suggestion."""
     with pytest.raises(ConfigError) as caught:
-        told("--step", "biuld")
+        output_of("--step", "biuld")
     assert str(caught.value) == "run 1 has no output of step biuld\ndid you mean build?"
 
 
 def test_from_where_another_left_off(log: RunLogFile) -> None:
     """`--from` continues at the `end` of a line, without a gap or a repetition."""
-    lines = [json.loads(line) for line in told("--json").splitlines()]
+    lines = [json.loads(line) for line in output_of("--json").splitlines()]
     assert [line["text"] for line in lines] == ["Step 1/2", "1 passed", "Step 2/2"]
     for index, line in enumerate(lines):
-        rest = [json.loads(text) for text in told("--json", "--from", str(line["end"])).splitlines()]
+        rest = [json.loads(text) for text in output_of("--json", "--from", str(line["end"])).splitlines()]
         assert rest == lines[index + 1 :]
 
 
 def test_following_a_run_to_its_end(home: Home, log: RunLogFile) -> None:
     """`--follow` prints new lines from any offset, and those between the last poll and the end."""
-    start = json.loads(told("--json").splitlines()[0])["end"]
+    start = json.loads(output_of("--json").splitlines()[0])["end"]
     with work_lock(home.lock("shop"), "run of shop"):
         following = subprocess.Popen(
             [sys.executable, "-m", "pipeline.cli.main", "logs", "-f", "--json", "--from", str(start)],
@@ -97,18 +97,18 @@ def test_following_a_run_to_its_end(home: Home, log: RunLogFile) -> None:
     assert following.returncode == 0
 
 
-def test_following_a_run_that_nobody_works_on(log: RunLogFile) -> None:
+def test_following_a_run_without_a_process(log: RunLogFile) -> None:
     """Following a run whose process was killed ends with the existing lines."""
-    assert texts(told("-f", "--json")) == ["Step 1/2", "1 passed", "Step 2/2"]
+    assert texts(output_of("-f", "--json")) == ["Step 1/2", "1 passed", "Step 2/2"]
 
 
 def test_the_file_has_its_long_name_only(log: RunLogFile, tmp_path: Path) -> None:
     """For logs, `-f` follows and the file has the option `--file` only."""
     Path("pipeline.yaml").rename("other.yaml")
-    assert texts(told("--file", "other.yaml", "--json", "--step", "test")) == ["1 passed"]
+    assert texts(output_of("--file", "other.yaml", "--json", "--step", "test")) == ["1 passed"]
 
 
 def test_a_run_that_is_not_there(log: RunLogFile) -> None:
     """The error of an unknown run has the command that lists runs."""
     with pytest.raises(ConfigError, match="there is no run 7"):
-        told("7")
+        output_of("7")

@@ -42,7 +42,7 @@ def test_help_costs_little() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "told"),
+    ("arguments", "code", "expected"),
     [
         (["deploy"], 2, "Error: unknown command deploy (did you mean demo?)"),
         (["rum"], 2, "Error: unknown command rum (did you mean run?)"),
@@ -52,11 +52,11 @@ def test_help_costs_little() -> None:
         (["validate", "-p", "x"], 2, "error: -p x: must have the form NAME=VALUE"),
     ],
 )
-def test_usage_errors(arguments: list[str], code: int, told: str, tmp_path: Path) -> None:
+def test_usage_errors(arguments: list[str], code: int, expected: str, tmp_path: Path) -> None:
     """Every usage error states the rule or has a suggestion."""
     done = pipeline(*arguments, cwd=tmp_path)
     assert done.returncode == code
-    assert told in done.stderr
+    assert expected in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -65,7 +65,7 @@ def test_version() -> None:
     assert pipeline("--version").stdout.startswith("penstock, version ")
 
 
-def test_a_reader_that_has_seen_enough() -> None:
+def test_a_closed_pipe_is_no_error() -> None:
     """A closed pipe, as by `head -1`, is not an error."""
     done = subprocess.run(
         f"{shlex.quote(sys.executable)} -m pipeline.cli.main schema | head -1",

@@ -38,7 +38,7 @@ def store(home: Home) -> Iterator[Store]:
         yield store
 
 
-def tell(store: Store, kind: str, message: str, **fields: str | int) -> None:
+def emit(store: Store, kind: str, message: str, **fields: str | int) -> None:
     store.events.record(Event(kind, message, "shop", 1, fields))
 
 
@@ -47,41 +47,41 @@ def lines(capsys: pytest.CaptureFixture[str]) -> list[str]:
     return [line.split("  ")[-1].strip() for line in capsys.readouterr().out.splitlines()]
 
 
-def test_the_last_word_is_waited_for(home: Home, store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_last_event_is_shown(home: Home, store: Store, capsys: pytest.CaptureFixture[str]) -> None:
     """The last event of a finished run is shown with its reason."""
     clock = FakeClock(datetime.now(UTC))
     store.queue.put("shop", [RunRequest(Trigger.HOOK, **COMMIT)])
-    tell(store, "run.queued", "run 1 queued by hook")
+    emit(store, "run.queued", "run 1 queued by hook")
     store.runs.finish("shop", 1, RunState.FAILED, "the tests failed")
     following = threading.Thread(target=follow_push, args=(home, MAIN, clock))
     following.start()
     clock.wait_for_waiters()
     clock.advance(timedelta(seconds=4))
     clock.wait_for_waiters()
-    tell(store, "run.finished", "run 1: failed", code=1, reason="the tests failed", tail="1 != 2")
+    emit(store, "run.finished", "run 1: failed", code=1, reason="the tests failed", tail="1 != 2")
     clock.advance_to_next_timeout()
     following.join(10)
     assert not following.is_alive()
     assert lines(capsys) == ["run 1 queued by hook", "run 1: failed", "the tests failed", "| 1 != 2"]
 
 
-def test_a_last_word_that_never_comes(home: Home, store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_last_event_times_out(home: Home, store: Store, capsys: pytest.CaptureFixture[str]) -> None:
     """If the daemon is killed before the last event, the command exits after five seconds."""
     clock = FakeClock(datetime.now(UTC), auto_advance=True)
     start = clock.now()
     store.queue.put("shop", [RunRequest(Trigger.HOOK, **COMMIT)])
-    tell(store, "run.queued", "run 1 queued by hook")
+    emit(store, "run.queued", "run 1 queued by hook")
     store.runs.finish("shop", 1, RunState.FAILED, "the tests failed")
     follow_push(home, MAIN, clock)
     assert lines(capsys) == ["run 1 queued by hook"]
     assert timedelta(seconds=5) <= clock.since(start) < timedelta(seconds=6)
 
 
-def test_what_was_run_before_is_another_story(home: Home, store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+def test_other_runs_of_the_commit_are_not_shown(home: Home, store: Store, capsys: pytest.CaptureFixture[str]) -> None:
     """Runs of the same commit on another branch, or of a command, are not shown."""
     clock = FakeClock(datetime.now(UTC), auto_advance=True)
     store.queue.put("shop", [RunRequest(Trigger.HOOK, **COMMIT)])
-    tell(store, "run.skipped", "run 1 skipped")
+    emit(store, "run.skipped", "run 1 skipped")
     for moves in (MAIN.replace("main", "other"), MAIN.replace(SHA, "f" * 40)):
         follow_push(home, moves, clock)
         assert capsys.readouterr().out.startswith("no run was queued within 5 s")
@@ -95,7 +95,7 @@ def test_a_branch_that_is_deleted_is_nothing_to_follow(home: Home, capsys: pytes
     assert capsys.readouterr().out == ""
 
 
-def test_nobody_serves(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_a_daemon(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Without a daemon, a message says that the push will be run later, even if a stale socket exists."""
     home = Home.locate({"PENSTOCK_HOME": str(tmp_path / "home")})
     home.daemon_socket.touch()

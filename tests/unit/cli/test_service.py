@@ -47,7 +47,7 @@ def scope(home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Scope:
 def systemctl(scope: Scope, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Install a systemctl that records its arguments, and return the record."""
     scope.running.mkdir()
-    log = tmp_path / "told"
+    log = tmp_path / "output"
     command = tmp_path / "bin" / "systemctl"
     command.parent.mkdir()
     command.write_text(SYSTEMCTL.format(log=log, code=0))
@@ -91,8 +91,8 @@ def test_systemd_takes_it(manager: str, home: Home, tmp_path: Path, monkeypatch:
     unit.write_text(
         unit.read_text().replace('ExecStart="/', 'ExecStart="/nowhere/').replace("KillMode=p", "KillMode=x")
     )
-    code, told = verdict()
-    assert code or "KillMode" in told
+    code, output = verdict()
+    assert code or "KillMode" in output
 
 
 @pytest.mark.parametrize(
@@ -122,13 +122,13 @@ def test_places_are_kept(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     assert found["EnvironmentFile"] == f"-{home.root}/serve.env".replace("%", "%%").replace("[1]", "[[]1]")
 
 
-def test_without_systemd_it_says_what_to_do(scope: Scope) -> None:
+def test_without_systemd_the_commands_are_printed(scope: Scope) -> None:
     """Without systemd, the commands are printed and not run."""
     done = service_command("install", "--user")
     assert done.exit_code == 0
     assert f"wrote {scope.unit} for shop" in done.output
-    for told in ("systemctl --user daemon-reload", "systemctl --user enable penstock", "loginctl enable-linger"):
-        assert told in done.output
+    for output in ("systemctl --user daemon-reload", "systemctl --user enable penstock", "loginctl enable-linger"):
+        assert output in done.output
 
 
 def test_with_systemd_it_is_started_and_ended(scope: Scope, systemctl: Path) -> None:
@@ -148,7 +148,7 @@ def test_with_systemd_it_is_started_and_ended(scope: Scope, systemctl: Path) -> 
     assert not scope.unit.exists()
 
 
-def test_what_systemd_refuses_is_told(scope: Scope, systemctl: Path, tmp_path: Path) -> None:
+def test_a_failure_of_systemctl_is_reported(scope: Scope, systemctl: Path, tmp_path: Path) -> None:
     """A failure of systemctl is reported with the command that shows more."""
     (tmp_path / "bin" / "systemctl").write_text(SYSTEMCTL.format(log=systemctl, code=1))
     with pytest.raises(SystemFault, match="systemctl --user daemon-reload") as caught:
@@ -157,7 +157,7 @@ def test_what_systemd_refuses_is_told(scope: Scope, systemctl: Path, tmp_path: P
 
 
 @pytest.mark.parametrize("content", ["[Unit]\nDescription=mine\n", "another home"])
-def test_a_unit_of_somebody_else_is_kept(content: str, scope: Scope, home: Home, tmp_path: Path) -> None:
+def test_a_foreign_unit_is_kept(content: str, scope: Scope, home: Home, tmp_path: Path) -> None:
     """A unit that Penstock did not write, or of another home, is kept."""
     other = replace(home, root=tmp_path / "elsewhere")
     text = unit_text(other, [], "default.target") if content == "another home" else content
@@ -178,8 +178,8 @@ def test_nothing_is_written_for_what_could_not_be_served(scope: Scope, tmp_path:
         (["--listen", "127.0.0.1:1"], "require each other"),
         (["--listen", "127.0.0.1:1", "--token-file", str(token)], "must have mode 0600"),
     )
-    for arguments, told in cases:
-        with pytest.raises(ConfigError, match=told):
+    for arguments, output in cases:
+        with pytest.raises(ConfigError, match=output):
             service_command("install", "--user", *arguments)
     assert not scope.folder.exists()
     with pytest.raises(ConfigError, match="does not exist"):

@@ -70,7 +70,7 @@ def balancer(home: Home, monkeypatch: pytest.MonkeyPatch) -> tuple[Balancer, Fak
     return opened, plane
 
 
-def told(command: click.Command, *arguments: str) -> str:
+def output_of(command: click.Command, *arguments: str) -> str:
     done = CliRunner().invoke(command, arguments, catch_exceptions=False)
     assert done.exit_code == 0, done.output
     return done.output
@@ -82,7 +82,7 @@ def put(store: Store, *requests: RunRequest) -> list[Run]:
 
 def test_nothing_is_there_yet(store: Store) -> None:
     """Without a daemon and a release, the status says so and names `pipeline serve`."""
-    output = told(status.command)
+    output = output_of(status.command)
     assert output.splitlines()[0] == "shop: no active release"
     assert "not managed" in output
     assert "`pipeline serve`" in output
@@ -91,31 +91,31 @@ def test_nothing_is_there_yet(store: Store) -> None:
 def test_a_daemon_with_other_files(store: Store, home: Home) -> None:
     """A daemon without this pipeline's file is reported as such."""
     with work_lock(home.daemon_lock, "pipeline serve"):
-        assert "was started without this file" in told(status.command)
+        assert "was started without this file" in output_of(status.command)
 
 
 def test_a_command_that_works_on_it(store: Store, home: Home) -> None:
     """A command that holds the lock is shown with its pid."""
     with work_lock(home.lock("shop"), "run of shop"):
-        assert "run of shop (pid " in told(status.command)
+        assert "run of shop (pid " in output_of(status.command)
 
 
 @pytest.mark.usefixtures("served")
-def test_where_the_daemon_serves_nothing_is_put_right(store: Store) -> None:
+def test_an_interrupted_run_is_left_to_the_daemon(store: Store) -> None:
     """With a daemon, an interrupted run is left to it."""
     begin_run(store, "shop")
-    assert "run 1 begins" in told(status.command)
+    assert "run 1 begins" in output_of(status.command)
     run = store.runs.get("shop", 1)
     assert run is not None
     assert run.state is RunState.RUNNING
     assert store.events.latest("shop") == []
 
 
-def test_what_a_crash_left_is_told_and_left(store: Store) -> None:
+def test_an_interrupted_run_is_reported_and_not_changed(store: Store) -> None:
     """Without a daemon, an interrupted run is reported with `pipeline recover`, and not changed."""
     begin_run(store, "shop")
-    assert "a run or a deployment was interrupted: run `pipeline recover`" in told(status.command).splitlines()
-    assert json.loads(told(status.command, "--json"))["broken"] == ["a run or a deployment was interrupted"]
+    assert "a run or a deployment was interrupted: run `pipeline recover`" in output_of(status.command).splitlines()
+    assert json.loads(output_of(status.command, "--json"))["broken"] == ["a run or a deployment was interrupted"]
     run = store.runs.get("shop", 1)
     assert run is not None
     assert run.state is RunState.RUNNING
@@ -126,19 +126,19 @@ def test_a_run_that_a_command_works_on_is_not_interrupted(store: Store, home: Ho
     """A run is not interrupted while a command holds the lock."""
     begin_run(store, "shop")
     with work_lock(home.lock("shop"), "run of shop"):
-        assert json.loads(told(status.command, "--json"))["broken"] == []
+        assert json.loads(output_of(status.command, "--json"))["broken"] == []
 
 
-def test_a_balancer_that_does_not_run_is_told_and_not_started(
+def test_a_stopped_balancer_is_reported_and_not_started(
     store: Store, home: Home, balancer: tuple[Balancer, FakePlane]
 ) -> None:
     """A stopped balancer is reported and not started."""
     _, plane = balancer
     plane.forget()
-    output = told(status.command)
+    output = output_of(status.command)
     assert "the balancer is not running: run `pipeline recover`" in output.splitlines()
     assert re.search(r"^web-1 +unhealthy .* Elb.InternalError: The load balancer is not running", output, re.MULTILINE)
-    assert json.loads(told(status.command, "--json"))["targets"][0]["reason"] == "Elb.InternalError"
+    assert json.loads(output_of(status.command, "--json"))["targets"][0]["reason"] == "Elb.InternalError"
     assert plane.calls["apply"] == 1
 
 
@@ -146,10 +146,10 @@ def test_recover_starts_the_balancer(store: Store, balancer: tuple[Balancer, Fak
     """`recover` starts a stopped balancer, and a second call does nothing."""
     _, plane = balancer
     plane.forget()
-    assert told(recover.command) == "the balancer was not running: restarted\n"
-    assert told(recover.command) == "nothing to recover\n"
+    assert output_of(recover.command) == "the balancer was not running: restarted\n"
+    assert output_of(recover.command) == "nothing to recover\n"
     plane.forget()
-    assert told(recover.command, "--json") == ""
+    assert output_of(recover.command, "--json") == ""
     assert plane.observe().running
 
 
@@ -158,12 +158,12 @@ def test_recover_leaves_it_to_the_daemon(store: Store, balancer: tuple[Balancer,
     """`recover` does nothing if the daemon manages the pipeline."""
     _, plane = balancer
     plane.forget()
-    assert "recovers shop" in told(recover.command)
+    assert "recovers shop" in output_of(recover.command)
     assert not plane.observe().running
 
 
 @pytest.mark.usefixtures("served")
-def test_what_waits_says_for_what(store: Store) -> None:
+def test_a_waiting_run_shows_its_reason(store: Store) -> None:
     """A waiting run shows its reason: the queue, another run, an approval or a disabled transition."""
     for _ in range(4):
         put(store)
@@ -172,9 +172,9 @@ def test_what_waits_says_for_what(store: Store) -> None:
     store.queue.enter("shop", 1, "source")
     store.queue.await_approval("shop", 2)
     store.queue.enter("shop", 3, "deploy")
-    told(transition.command, "disable", "build", "--reason", "audit")
+    output_of(transition.command, "disable", "build", "--reason", "audit")
     store.queue.enter("shop", 4, "build")
-    lines = told(status.command).splitlines()
+    lines = output_of(status.command).splitlines()
     assert lines[2:] == [
         "run 1 is in Source (0123456 Carts)",
         "run 2 waits for approval: pipeline approve 2, or pipeline reject 2 (0123456 Carts)",
@@ -183,7 +183,7 @@ def test_what_waits_says_for_what(store: Store) -> None:
         "run 5 waits in the queue (0123456 Carts)",
         "transition into Build disabled: audit (pipeline transition enable build)",
     ]
-    data = json.loads(told(status.command, "--json"))
+    data = json.loads(output_of(status.command, "--json"))
     assert data["served"] is True
     assert [(run["number"], run["state"], run["waits_for"]) for run in data["unfinished"]][1::3] == [
         (2, "running", "approval"),
@@ -192,17 +192,17 @@ def test_what_waits_says_for_what(store: Store) -> None:
     assert data["disabled_transitions"] == {"build": "audit"}
 
 
-def test_a_queue_that_nobody_works_off_says_so(store: Store) -> None:
+def test_a_long_queue_is_abbreviated(store: Store) -> None:
     """A long queue is shown by its first runs and its last one."""
     put(store, *[RunRequest(Trigger.HOOK, **COMMIT)] * 30)
-    output = told(status.command)
+    output = output_of(status.command)
     assert "run 10 waits in the queue, for `pipeline serve` (0123456 Carts)" in output
     assert "run 11 " not in output
     assert "… and 20 more, up to run 30" in output
 
 
 @pytest.mark.usefixtures("served")
-def test_what_is_being_mended(store: Store) -> None:
+def test_drift_is_shown_until_repaired(store: Store) -> None:
     """Drift is shown until it is repaired, and drift of an earlier daemon is not shown."""
 
     def happen(kind: str, message: str, ago: float = 0) -> None:
@@ -210,31 +210,31 @@ def test_what_is_being_mended(store: Store) -> None:
         store.events.record(Event(f"upkeep.{kind}", message, "shop", at=at))
 
     happen("found", "an old story", ago=3600)
-    assert "old story" not in told(status.command)
+    assert "old story" not in output_of(status.command)
     happen("found", "1 of 2 containers are missing")
     happen("failed", "no Docker; tried again in 2 s")
     happen("failed", "no Docker; tried again in 4 s")
-    assert [line for line in told(status.command).splitlines() if line.startswith("repairing: ")] == [
+    assert [line for line in output_of(status.command).splitlines() if line.startswith("repairing: ")] == [
         "repairing: 1 of 2 containers are missing",
         "repairing: repair failed: no Docker; tried again in 4 s",
     ]
     happen("mended", "everything is as it should be again")
-    assert "repairing" not in told(status.command)
-    assert json.loads(told(status.command, "--json"))["drift"] == []
+    assert "repairing" not in output_of(status.command)
+    assert json.loads(output_of(status.command, "--json"))["drift"] == []
 
 
 def test_a_transition_is_in_the_events(store: Store) -> None:
     """Disabling and enabling a transition is stored as events."""
-    told(transition.command, "disable", "deploy", "--reason", "audit")
-    told(transition.command, "enable", "deploy")
-    assert told(transition.command, "enable", "deploy") == "transition into Deploy is already enabled\n"
+    output_of(transition.command, "disable", "deploy", "--reason", "audit")
+    output_of(transition.command, "enable", "deploy")
+    assert output_of(transition.command, "enable", "deploy") == "transition into Deploy is already enabled\n"
     assert [(e.kind, e.message) for e in store.events.latest("shop")] == [
         ("transition.disabled", "no run goes into Deploy: audit"),
         ("transition.enabled", "runs go into Deploy again"),
     ]
 
 
-def test_history_says_what_made_a_run_and_why_it_ended(store: Store) -> None:
+def test_history_shows_trigger_and_reason(store: Store) -> None:
     """The history shows the trigger and the reason of each run, and the duration of started ones."""
     put(store, RunRequest(Trigger.WATCH, **COMMIT, skip_reason="its message says [skip ci]"))
     put(store, RunRequest(Trigger.WEBHOOK, **COMMIT))
@@ -247,7 +247,7 @@ def test_history_says_what_made_a_run_and_why_it_ended(store: Store) -> None:
     put(store, RunRequest(Trigger.RETRY, **COMMIT, retry_of=3))
     store.queue.cancel("shop", 4, "cancelled")
     put(store, RunRequest(Trigger.SCHEDULE, **{**COMMIT, "subject": "x" * 300}))
-    header, *rows = told(history.command).splitlines()
+    header, *rows = output_of(history.command).splitlines()
     note = header.index("NOTE")
     assert [row[:4].strip() for row in rows] == ["5", "4", "3", "2", "1"]
     assert [row[note:] for row in rows] == [
@@ -267,6 +267,6 @@ def test_history_for_machines(store: Store) -> None:
     """`--json` has every field of a run, with its approval."""
     put(store)
     store.queue.record_decision("shop", 1, ApprovalDecision(False, "bob", "not now", datetime.now(UTC)))
-    (run,) = json.loads(told(history.command, "--json"))
+    (run,) = json.loads(output_of(history.command, "--json"))
     assert (run["trigger"], run["retry_of"], run["attempts"], run["stages"]) == ("hook", None, 0, [])
     assert run["approval"] | {"at": ""} == {"granted": False, "by": "bob", "comment": "not now", "at": ""}

@@ -20,7 +20,7 @@ def test_the_good_file_is_good(loads: Loads) -> None:
 
 
 @pytest.mark.parametrize("bad", [*MISTAKES, *BALANCER_MISTAKES], ids=lambda bad: bad.mistake)
-def test_each_mistake_is_told_word_for_word(bad: Bad, loads: Loads) -> None:
+def test_each_mistake_has_its_exact_error(bad: Bad, loads: Loads) -> None:
     """One mistake gives exactly one error, with position, key, reason and hint."""
     assert bad.right in GOOD
     with pytest.raises(ConfigError) as caught:
@@ -29,7 +29,7 @@ def test_each_mistake_is_told_word_for_word(bad: Bad, loads: Loads) -> None:
     assert caught.value.exit_code is ExitCode.BAD_CONFIGURATION
 
 
-def test_all_mistakes_are_told_at_once_in_the_order_of_their_lines(loads: Loads) -> None:
+def test_all_mistakes_are_reported_in_the_order_of_their_lines(loads: Loads) -> None:
     """All mistakes of a file are reported at once, in the order of their lines."""
     text = GOOD.replace("forward: web", "forward: wbe").replace("replicas: 3", "replicas: 0").replace("name:", "nmae:")
     with pytest.raises(ConfigError) as caught:
@@ -68,7 +68,7 @@ BOMB = "a: &a [1,1,1,1,1,1,1,1,1]\n" + "".join(
     ],
     ids=lambda value: value[:20].decode(errors="replace") if isinstance(value, bytes) else "",
 )
-def test_files_that_are_no_pipeline_at_all(content: bytes, error: str, loads: Loads) -> None:
+def test_content_that_is_not_a_mapping(content: bytes, error: str, loads: Loads) -> None:
     """Content that is not a YAML mapping gives one error, quickly."""
     with pytest.raises(ConfigError) as caught:
         loads(content)

@@ -21,7 +21,7 @@ def keep(text: str, mode: int = 0o600) -> None:
     Path(".secrets").chmod(mode)
 
 
-def test_a_secret_of_the_file_is_put_in_at_the_last_moment(loads: Loads) -> None:
+def test_a_secret_is_resolved_on_use(loads: Loads) -> None:
     """The configuration contains a secret's name only, and `resolve_all` adds the value."""
     Path(".secrets").touch()
     keep("# the database\nexport PASSWORD = 'hunter two'\nOTHER=x\n")
@@ -33,7 +33,7 @@ def test_a_secret_of_the_file_is_put_in_at_the_last_moment(loads: Loads) -> None
     assert "hunter" not in repr(configuration)
 
 
-def test_a_missing_secret_is_no_problem_before_it_is_used(loads: Loads) -> None:
+def test_a_missing_secret_fails_on_use(loads: Loads) -> None:
     """Without `secrets_needed`, a missing secret is an error only when it is resolved."""
     configuration = loads(TEXT, secrets_needed=False)
     with pytest.raises(ConfigError, match="secret PASSWORD is neither in the environment nor in the secrets file"):
@@ -58,7 +58,7 @@ def test_a_file_that_others_could_read_is_refused(mode: int, loads: Loads) -> No
     )
 
 
-def test_a_line_that_is_none_is_not_shown(tmp_path: Path) -> None:
+def test_an_invalid_line_is_not_shown(tmp_path: Path) -> None:
     """The error of an invalid line does not show the line, which may contain a secret."""
     file = tmp_path / "secrets"
     file.write_text("A=1\nhunter two\n")
@@ -68,7 +68,7 @@ def test_a_line_that_is_none_is_not_shown(tmp_path: Path) -> None:
     assert caught.value.message == f"{file}:2: must have the form NAME=value"
 
 
-def test_a_secret_that_is_nowhere(loads: Loads) -> None:
+def test_a_missing_secret(loads: Loads) -> None:
     """The error of a missing secret names the environment and secrets.file."""
     keep("OTHER=x\n")
     with pytest.raises(ConfigError) as caught:

@@ -162,7 +162,7 @@ def test_a_forge_that_stays_down(forge: Recorder, starts: Starts) -> None:
     }
 
 
-def test_a_token_that_is_refused_is_not_tried_again(forge: Recorder, starts: Starts) -> None:
+def test_a_rejected_token_is_not_retried(forge: Recorder, starts: Starts) -> None:
     """A response of 401 is not retried, and the event does not show the token."""
     forge.answers = [(401, {}, b'{"message": "Bad credentials"}')]
     underway = starts({"hub": hub(forge)})
@@ -173,7 +173,7 @@ def test_a_token_that_is_refused_is_not_tried_again(forge: Recorder, starts: Sta
     assert "returned 401 Unauthorized: Bad credentials" in underway.failures[0]
 
 
-def test_a_secret_that_is_nowhere(forge: Recorder, starts: Starts) -> None:
+def test_a_missing_secret(forge: Recorder, starts: Starts) -> None:
     """The failure of a missing secret has its name."""
     underway = starts({"hub": hub(forge, token="${secret:OTHER}")})
     underway.find()
@@ -182,7 +182,7 @@ def test_a_secret_that_is_nowhere(forge: Recorder, starts: Starts) -> None:
     assert underway.failures[0].startswith("reporter hub: run.started: secret OTHER is neither in the environment")
 
 
-def test_nobody_waits_for_a_forge(forge: Recorder, starts: Starts) -> None:
+def test_a_hanging_forge_delays_nothing(forge: Recorder, starts: Starts) -> None:
     """A forge that hangs delays neither the run nor other reporters, and `close` waits for its timeout only."""
     other = Recorder()
     forge.released.clear()
@@ -202,7 +202,7 @@ def test_nobody_waits_for_a_forge(forge: Recorder, starts: Starts) -> None:
     other.server_close()
 
 
-def test_what_is_given_up_says_nothing_more(forge: Recorder, starts: Starts) -> None:
+def test_a_dropped_message_emits_nothing(forge: Recorder, starts: Starts) -> None:
     """A dropped message emits no later event, since the store may be closed."""
     forge.released.clear()
     forge.answers = [(401, {}, b"")]

@@ -77,7 +77,7 @@ def test_every_state_has_a_word_that_the_forge_knows(
     assert [asked.data["state"] for asked in forge.asked] == words.split()
 
 
-def test_why_it_failed_is_said_within_what_the_forge_takes(forge: Recorder, report: Reports) -> None:
+def test_the_description_is_cut_to_the_limit(forge: Recorder, report: Reports) -> None:
     """The description is the first line of the reason, cut to 140 characters."""
     made(GitHub, forge).report(report(RunState.FAILED, reason="the tests failed\nmany lines"), reveal)
     made(GitHub, forge).report(report(RunState.FAILED, reason="x" * 500), reveal)
@@ -88,13 +88,13 @@ def test_why_it_failed_is_said_within_what_the_forge_takes(forge: Recorder, repo
 
 
 @pytest.mark.parametrize("kind", [RunKind.ROLLBACK, RunKind.DOWN])
-def test_what_builds_nothing_says_nothing_about_a_commit(kind: RunKind, forge: Recorder, report: Reports) -> None:
+def test_a_rollback_keeps_the_status(kind: RunKind, forge: Recorder, report: Reports) -> None:
     """A failed rollback does not change the status of the commit."""
     made(GitHub, forge).report(report(RunState.FAILED, kind), reveal)
     assert forge.asked == []
 
 
-def test_gitlab_being_told_what_it_knows(forge: Recorder, report: Reports) -> None:
+def test_gitlab_has_the_status_already(forge: Recorder, report: Reports) -> None:
     """A status that GitLab already has is not a failure, and any other error is."""
     forge.answers = [
         (400, {}, b'{"message": "Cannot transition status via :run from :running"}'),

@@ -39,7 +39,7 @@ def refused(url: str, headers: dict[str, str] | None = None, timeout: float = TI
         (503, {}, True, 0),
     ],
 )
-def test_what_may_pass_is_tried_again(
+def test_temporary_failures_are_retryable(
     status: int, headers: dict[str, str], retryable: bool, retry_after: float, forge: Recorder
 ) -> None:
     """Only temporary failures are retryable, and a redirect is not followed."""
@@ -62,14 +62,14 @@ def test_what_may_pass_is_tried_again(
         (b"", ""),
     ],
 )
-def test_what_the_other_side_says_is_told(answer: bytes, said: str, forge: Recorder) -> None:
+def test_the_message_of_the_response_is_shown(answer: bytes, said: str, forge: Recorder) -> None:
     """The reason has the message of the response, shortened and without control characters."""
     forge.answers = [(422, {}, answer)]
     host = forge.url.removeprefix("http://")
     assert str(refused(forge.url)) == f"{host} returned 422 Unprocessable Entity{said}"
 
 
-def test_nobody_there() -> None:
+def test_a_refused_connection() -> None:
     """The reason of a refused connection is the operating system's message."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -78,7 +78,7 @@ def test_nobody_there() -> None:
     assert error.retryable
 
 
-def test_somebody_who_hangs_up() -> None:
+def test_a_connection_that_closes() -> None:
     """A connection that closes without a response is a retryable failure."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(10)
@@ -88,7 +88,7 @@ def test_somebody_who_hangs_up() -> None:
     assert error.retryable
 
 
-def test_somebody_who_does_not_answer(forge: Recorder) -> None:
+def test_a_server_that_does_not_respond(forge: Recorder) -> None:
     """A server that does not respond within the timeout fails. The default is ten seconds."""
     assert TIMEOUT == 10
     forge.released.clear()
@@ -100,7 +100,7 @@ def test_somebody_who_does_not_answer(forge: Recorder) -> None:
 
 
 @pytest.mark.parametrize("url", ["hooks.example.com/services", "ftp://example.com", "http://", "http://[::1", "x"])
-def test_what_is_no_url(url: str) -> None:
+def test_an_invalid_url(url: str) -> None:
     """The reason of an invalid URL does not show the secret."""
     assert not refused(url).retryable
 
@@ -112,7 +112,7 @@ def test_a_token_that_fits_no_header(forge: Recorder) -> None:
     assert forge.asked == []
 
 
-def test_the_token_is_ours(forge: Recorder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_netrc_does_not_replace_the_token(forge: Recorder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An entry of ~/.netrc does not replace the token."""
     netrc = tmp_path / "netrc"
     netrc.write_text("machine 127.0.0.1 login ada password x\n")

@@ -105,7 +105,7 @@ def test_all_mistakes_of_all_reporters_at_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("repository", ["shop", "ada/", "/shop", "ada/..", "ada//shop", "ada/shop?a", "ada/sh\\x07op"])
-def test_what_is_no_repository(repository: str, tmp_path: Path) -> None:
+def test_an_invalid_repository(repository: str, tmp_path: Path) -> None:
     """A repository that is not of the form owner/name is an error."""
     text = f'  hub: {{type: github, token: x, repository: "{repository}"}}\n'
     assert any("is not a valid repository; write owner/name" in line for line in wrong(tmp_path, text))
@@ -137,7 +137,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return packages
 
 
-def test_a_reporter_of_somebody_else(elsewhere: Path, tmp_path: Path) -> None:
+def test_a_third_party_reporter(elsewhere: Path, tmp_path: Path) -> None:
     """A third-party reporter has options, errors, schema and reference like a built-in one."""
     assert loaded(tmp_path, "  bird: {type: pigeon, loft: Bergen}\n").reporters["bird"].model_dump() == {
         "type": "pigeon",

@@ -15,7 +15,7 @@ from tests.unit.reporters.recorder import Recorder
 Reports = Callable[..., Report]
 
 
-def told(forge: Recorder, *reports: Report, **options: Any) -> list[str]:
+def sent_texts(forge: Recorder, *reports: Report, **options: Any) -> list[str]:
     slack = Slack.model_validate({"type": "slack", "url": "${secret:HOOK}", **options})
     for report in reports:
         slack.report(report, lambda text: text.replace("${secret:HOOK}", f"{forge.url}/services/T0/B0/xyz"))
@@ -26,7 +26,7 @@ def test_a_failure(forge: Recorder, report: Reports) -> None:
     """A message has the event, the reason, the duration, the commit and a link, with Slack's markup escaped."""
     failed = report(RunState.FAILED, reason="exit code <1>")
     failed = replace(failed, run=replace(failed.run, finished_at=failed.run.started_at + timedelta(seconds=83)))
-    (text,) = told(forge, failed, target_url="https://ci.example.com/{run}")
+    (text,) = sent_texts(forge, failed, target_url="https://ci.example.com/{run}")
     assert text.splitlines() == [
         ":x: *shop* run 1: failed: exit code &lt;1&gt; (83s)",
         "main `1a2b3c4` Add &lt;carts&gt; &amp; more, by Ada",
@@ -35,9 +35,9 @@ def test_a_failure(forge: Recorder, report: Reports) -> None:
     assert forge.asked[0].path == "/services/T0/B0/xyz"
 
 
-def test_by_default_only_what_is_news(forge: Recorder, report: Reports) -> None:
+def test_starts_and_skips_are_not_reported_by_default(forge: Recorder, report: Reports) -> None:
     """By default, starts and skipped runs are not reported."""
-    texts = told(forge, *(report(state) for state in RunState))
+    texts = sent_texts(forge, *(report(state) for state in RunState))
     assert [text.split(": ")[-1].split(" (")[0].partition("\n")[0] for text in texts] == [
         "succeeded",
         "failed",
@@ -47,7 +47,7 @@ def test_by_default_only_what_is_news(forge: Recorder, report: Reports) -> None:
     ]
 
 
-def test_only_what_was_asked_for(forge: Recorder, report: Reports) -> None:
+def test_only_the_configured_states(forge: Recorder, report: Reports) -> None:
     """Only the configured states are reported."""
-    (text,) = told(forge, report(RunState.RUNNING), report(RunState.FAILED), states=["running"])
+    (text,) = sent_texts(forge, report(RunState.RUNNING), report(RunState.FAILED), states=["running"])
     assert text.startswith("*shop* run 1: running\n")

@@ -15,8 +15,8 @@ from tests.unit.reporters.recorder import Recorder
 
 def test_the_event_and_the_run(forge: Recorder, report: Callable[..., Report]) -> None:
     """The body has the event and the run at that time."""
-    told = report(RunState.FAILED, reason="the tests failed")
-    WebhookReporter(type="webhook", url=f"{forge.url}/hook?a=b").report(told, reveal)
+    message = report(RunState.FAILED, reason="the tests failed")
+    WebhookReporter(type="webhook", url=f"{forge.url}/hook?a=b").report(message, reveal)
     (asked,) = forge.asked
     assert (asked.method, asked.path) == ("POST", "/hook?a=b")
     assert asked.headers["X-Penstock-Event"] == "run.finished"
@@ -24,7 +24,7 @@ def test_the_event_and_the_run(forge: Recorder, report: Callable[..., Report]) -
     data = asked.data
     assert (data["kind"], data["message"], data["pipeline"]) == ("run.finished", "run 1: failed", "shop")
     assert data["fields"] == {"state": "failed", "reason": "the tests failed"}
-    assert data["at"] == told.event.at.isoformat()
+    assert data["at"] == message.event.at.isoformat()
     run = data["run"]
     assert (run["number"], run["kind"], run["state"], run["sha"]) == (1, "run", "failed", SHA)
     assert (run["ref"], run["author"], run["subject"]) == ("main", "Ada", "Add <carts> & more")
@@ -46,7 +46,7 @@ def test_the_delivery_has_the_same_id_again(forge: Recorder, report: Callable[..
         report(RunState.RUNNING),
         report(RunState.RUNNING),
     )
-    for told in (first, first, second):
-        webhook.report(told, reveal)
+    for message in (first, first, second):
+        webhook.report(message, reveal)
     ids = [asked.headers["X-Penstock-Delivery"] for asked in forge.asked]
     assert ids[0] == ids[1] != ids[2]

@@ -32,13 +32,13 @@ def moments(expression: str, since: datetime, until: datetime) -> list[str]:
     return due
 
 
-def test_the_next_moment_says_by_which_expression() -> None:
+def test_the_next_due_time_names_its_expression() -> None:
     """The earliest due time is next, and of two at the same time the first in the list is named."""
     schedule = Schedule(("0 6 * * *", "30 4 * * *", "30 4 * * 2"), BERLIN, berlin("2026-11-24 01:00"))
     assert schedule.next() == DueTime(datetime(2026, 11, 24, 3, 30, tzinfo=UTC), "30 4 * * *")
 
 
-def test_a_moment_is_due_from_when_it_comes() -> None:
+def test_a_due_time_is_returned_once() -> None:
     """A due time is returned once, and not before it has come."""
     schedule = Schedule(("30 4 * * *",), BERLIN, berlin("2026-11-24 01:00"))
     schedule, moment = schedule.advance(berlin("2026-11-24 04:29:59"))
@@ -51,7 +51,7 @@ def test_a_moment_is_due_from_when_it_comes() -> None:
 
 
 @pytest.mark.parametrize("expressions", [("* * * * *",), ("0 * * * *", "*/5 * * * *", "0 0 * * *")])
-def test_a_machine_that_slept_is_told_once(expressions: tuple[str, ...]) -> None:
+def test_one_due_time_after_a_long_suspend(expressions: tuple[str, ...]) -> None:
     """After a month of suspend, one due time is returned, and the next is in the future."""
     schedule, now = Schedule(expressions, BERLIN, berlin("2026-11-01 00:00")), berlin("2026-12-01 00:00:30")
     schedule, moment = schedule.advance(now)
@@ -81,7 +81,7 @@ def test_what_is_due_every_half_hour_is_due_every_half_hour() -> None:
     assert autumn == ["25 00:00", "25 00:30", "25 01:00", "25 01:30", "25 02:00"]
 
 
-def test_a_machine_that_slept_into_the_second_pass_is_told() -> None:
+def test_a_wake_up_in_the_repeated_hour() -> None:
     """A missed first 2:30 is due on wake-up at the second 2:10, and not again at 2:30."""
     schedule = Schedule(("30 2 * * *",), BERLIN, berlin("2026-10-25 02:20"))
     schedule, moment = schedule.advance(berlin("2026-10-25 02:10", fold=1))
@@ -108,7 +108,7 @@ def test_a_clock_that_was_wrong_does_not_stop_the_schedule() -> None:
     assert moment is not None
 
 
-def test_nothing_comes_of_no_expression() -> None:
+def test_no_expression_is_never_due() -> None:
     """Without expressions nothing is ever due."""
     schedule = Schedule((), BERLIN, berlin("2026-11-24 01:00"))
     assert schedule.next() is None
@@ -120,7 +120,7 @@ def test_nothing_comes_of_no_expression() -> None:
     slept=st.timedeltas(timedelta(0), timedelta(days=3)),
     expression=st.sampled_from(["30 2 * * *", "*/7 * * * *", "0 * * * *", "15 1,2,3 * * *", "0 3 * * 0"]),
 )
-def test_a_look_tells_what_has_passed(minutes: int, slept: timedelta, expression: str) -> None:
+def test_a_check_returns_what_has_passed(minutes: int, slept: timedelta, expression: str) -> None:
     """Something is due exactly if a due time lies after the last check and not after this one."""
     began = (datetime(2026, 1, 1, tzinfo=UTC) + timedelta(minutes=minutes)).astimezone(BERLIN)
     now = (began.astimezone(UTC) + slept).astimezone(BERLIN)

@@ -50,7 +50,7 @@ def test_a_mark_counts_wherever_it_stands(mark: str) -> None:
         "Fix\n\nno-skip-checks: true",
     ],
 )
-def test_what_is_no_mark_does_not_skip(message: str) -> None:
+def test_a_similar_text_does_not_skip(message: str) -> None:
     """A text that only resembles a mark does not skip the commit."""
     assert skip_reason(message) is None
 

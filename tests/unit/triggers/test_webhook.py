@@ -148,15 +148,15 @@ def test_a_deletion_is_one_in_either_length() -> None:
 def test_a_refusal_repeats_nothing_of_the_body(ref: object, sha: object) -> None:
     """A verified body is a delivery, ignored, or rejected with 400, and the reason contains nothing of it."""
     body = json.dumps({"ref": ref, "after": sha, "mark": MARK}).encode()
-    told: Delivery | IgnoredDelivery | tuple[int, str]
+    outcome: Delivery | IgnoredDelivery | tuple[int, str]
     try:
-        told = read(sent("github", body))
+        outcome = read(sent("github", body))
     except WebhookRejected as error:
-        told = (error.status, error.reason)
-    assert told in {
+        outcome = (error.status, error.reason)
+    assert outcome in {
         (400, "ref must be the full name of a branch or a tag, such as refs/heads/main"),
         (400, "after must be a full commit id of 40 or 64 hexadecimal digits"),
-    } or (isinstance(told, Delivery) and (told.ref, told.sha) == (ref, sha))
+    } or (isinstance(outcome, Delivery) and (outcome.ref, outcome.sha) == (ref, sha))
 
 
 def test_a_head_without_signatures_covers_what_follows() -> None:
