@@ -429,9 +429,9 @@ SLIPS = [
     ("edge:", "attributes: {idle_timeout.timeout_second: 5}", "did you mean idle_timeout.timeout_seconds?"),
     ("edge:", f"attributes: {{{XFF_MODE}s: append}}", f"did you mean {XFF_MODE}?"),
     ("edge:", "attributes: {zonal_shift.config.enabled: true}", "has no effect here: there is one zone here"),
-    ("edge:", f"attributes: {{{XFF_MODE}: drop}}", "must be one of append, preserve, remove, not 'drop'"),
-    ("edge:", f"attributes: {{{IDLE}: 4001}}", "must be at most 4000, not 4001"),
-    ("edge:", f"attributes: {{{KEEP_ALIVE}: 59}}", "must be at least 60, not 59"),
+    ("edge:", f"attributes: {{{XFF_MODE}: drop}}", "must be one of append, preserve, remove, got 'drop'"),
+    ("edge:", f"attributes: {{{IDLE}: 4001}}", "must be at most 4000, got 4001"),
+    ("edge:", f"attributes: {{{KEEP_ALIVE}: 59}}", "must be at least 60, got 59"),
     ("web:", "attributes: {stickiness.enable: true}", "did you mean stickiness.enabled?"),
 ]
 

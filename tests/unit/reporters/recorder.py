@@ -10,7 +10,7 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Asked:
+class ReceivedRequest:
     """A received request."""
 
     method: str
@@ -29,27 +29,27 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
-        self.server.asked.append(Asked(self.command, self.path, dict(self.headers), body))
-        status, headers, answer = self.server.answers.pop(0) if self.server.answers else (201, {}, b"{}")
+        self.server.requests.append(ReceivedRequest(self.command, self.path, dict(self.headers), body))
+        status, headers, response = self.server.responses.pop(0) if self.server.responses else (201, {}, b"{}")
         self.server.released.wait(30)
         self.send_response(status)
-        for name, value in {**headers, "Content-Length": str(len(answer))}.items():
+        for name, value in {**headers, "Content-Length": str(len(response))}.items():
             self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(answer)
+        self.wfile.write(response)
 
     def log_message(self, *args: object) -> None: ...
 
 
 class Recorder(ThreadingHTTPServer):
-    """Keeps every request. Responds with the next of `answers`, else with 201, once `released` is set."""
+    """Keeps every request. Responds with the next of `responses`, else with 201, once `released` is set."""
 
     daemon_threads = True
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
-        self.asked: list[Asked] = []
-        self.answers: list[tuple[int, dict[str, str], bytes]] = []
+        self.requests: list[ReceivedRequest] = []
+        self.responses: list[tuple[int, dict[str, str], bytes]] = []
         self.released = threading.Event()
         self.released.set()
         threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()

@@ -76,15 +76,15 @@ def test_a_run_from_beginning_to_end(forge: Recorder, starts: Starts) -> None:
     """A forge gets the start once the commit is resolved, a webhook gets it at once, and both get the end."""
     underway = starts({"hub": hub(forge), "own": {"type": "webhook", "url": f"{forge.url}/hook"}})
     underway.start()
-    until(lambda: len(forge.asked) == 1, "one request")
+    until(lambda: len(forge.requests) == 1, "one request")
     underway.find()
     underway.events.emit(EventKind.STAGE_STARTED, "Build …", stage="build")
     underway.events.emit(EventKind.TARGET_HEALTHY, "10.0.0.2 is healthy")
     underway.finish()
     underway.reporting.close(10)
-    states = [asked.data["state"] for asked in forge.asked if "/statuses/" in asked.path]
+    states = [received.data["state"] for received in forge.requests if "/statuses/" in received.path]
     assert states == ["pending", "success"]
-    kinds = [asked.headers["X-Penstock-Event"] for asked in forge.asked if asked.path == "/hook"]
+    kinds = [received.headers["X-Penstock-Event"] for received in forge.requests if received.path == "/hook"]
     assert kinds == ["run.started", "run.finished"]
     assert underway.failures == []
 
@@ -97,7 +97,7 @@ def test_a_run_whose_commit_is_known_from_the_start(forge: Recorder, starts: Sta
     underway.find()
     underway.finish(RunState.FAILED)
     underway.reporting.close(10)
-    assert [asked.data["state"] for asked in forge.asked] == ["pending", "failure"]
+    assert [received.data["state"] for received in forge.requests] == ["pending", "failure"]
 
 
 def test_a_run_that_found_no_commit(forge: Recorder, starts: Starts) -> None:
@@ -106,7 +106,7 @@ def test_a_run_that_found_no_commit(forge: Recorder, starts: Starts) -> None:
     underway.start()
     underway.finish(RunState.FAILED)
     underway.reporting.close(10)
-    assert forge.asked == []
+    assert forge.requests == []
     assert underway.failures == []
 
 
@@ -116,43 +116,45 @@ def test_superseded(forge: Recorder, starts: Starts) -> None:
     underway.find()
     underway.events.emit(EventKind.RUN_SUPERSEDED, "run 1: superseded by run 2")
     underway.reporting.close(10)
-    assert [(a.data["state"], a.data["description"]) for a in forge.asked] == [("error", "run 1: superseded by run 2")]
+    assert [(a.data["state"], a.data["description"]) for a in forge.requests] == [
+        ("error", "run 1: superseded by run 2")
+    ]
 
 
 def test_a_forge_that_is_down_for_a_while(forge: Recorder, starts: Starts) -> None:
     """Messages stay in order while earlier ones are retried."""
-    forge.answers = [(503, {}, b"")] * 4
+    forge.responses = [(503, {}, b"")] * 4
     underway = starts({"hub": hub(forge)})
     underway.find()
     underway.start()
     underway.finish()
     underway.reporting.close(10)
-    assert [asked.data["state"] for asked in forge.asked] == ["pending"] * 5 + ["success"]
+    assert [received.data["state"] for received in forge.requests] == ["pending"] * 5 + ["success"]
     assert [wait.total_seconds() for wait in underway.clock.waits] == [1, 2, 4, 8]
     assert underway.failures == []
 
 
-@pytest.mark.parametrize(("asked", "waited"), [("3", 3), ("0", 1), ("86400", 60)])
-def test_a_forge_that_asks_for_a_pause(forge: Recorder, starts: Starts, asked: str, waited: int) -> None:
+@pytest.mark.parametrize(("received", "waited"), [("3", 3), ("0", 1), ("86400", 60)])
+def test_a_forge_that_asks_for_a_pause(forge: Recorder, starts: Starts, received: str, waited: int) -> None:
     """A retry waits for the Retry-After of the response, up to a minute."""
-    forge.answers = [(429, {"Retry-After": asked}, b"")]
+    forge.responses = [(429, {"Retry-After": received}, b"")]
     underway = starts({"hub": hub(forge)})
     underway.find()
     underway.start()
     underway.reporting.close(10)
     assert [wait.total_seconds() for wait in underway.clock.waits] == [waited]
-    assert len(forge.asked) == 2
+    assert len(forge.requests) == 2
 
 
 def test_a_forge_that_stays_down(forge: Recorder, starts: Starts) -> None:
     """After the fifth attempt the failure is emitted with its reason, and the next message is attempted."""
-    forge.answers = [(502, {}, TOKEN.encode())] * 5
+    forge.responses = [(502, {}, TOKEN.encode())] * 5
     underway = starts({"hub": hub(forge)})
     underway.find()
     underway.start()
     underway.finish()
     underway.reporting.close(10)
-    assert len(forge.asked) == 6
+    assert len(forge.requests) == 6
     host = forge.url.removeprefix("http://")
     assert underway.failures == [f"reporter hub: run.started: {host} returned 502 Bad Gateway: ***"]
     (failed,) = (event for event in underway.heard if event.kind == "reporter.failed")
@@ -164,12 +166,12 @@ def test_a_forge_that_stays_down(forge: Recorder, starts: Starts) -> None:
 
 def test_a_rejected_token_is_not_retried(forge: Recorder, starts: Starts) -> None:
     """A response of 401 is not retried, and the event does not show the token."""
-    forge.answers = [(401, {}, b'{"message": "Bad credentials"}')]
+    forge.responses = [(401, {}, b'{"message": "Bad credentials"}')]
     underway = starts({"hub": hub(forge)})
     underway.find()
     underway.start()
     until(lambda: underway.failures, "a failed report")
-    assert len(forge.asked) == 1
+    assert len(forge.requests) == 1
     assert "returned 401 Unauthorized: Bad credentials" in underway.failures[0]
 
 
@@ -192,7 +194,7 @@ def test_a_hanging_forge_delays_nothing(forge: Recorder, starts: Starts) -> None
     underway.start()
     underway.finish()
     assert time.monotonic() - began < 0.5
-    until(lambda: len(other.asked) == 2, "two requests")
+    until(lambda: len(other.requests) == 2, "two requests")
     began = time.monotonic()
     underway.reporting.close(0.2)
     assert time.monotonic() - began < 2
@@ -205,11 +207,11 @@ def test_a_hanging_forge_delays_nothing(forge: Recorder, starts: Starts) -> None
 def test_a_dropped_message_emits_nothing(forge: Recorder, starts: Starts) -> None:
     """A dropped message emits no later event, since the store may be closed."""
     forge.released.clear()
-    forge.answers = [(401, {}, b"")]
+    forge.responses = [(401, {}, b"")]
     underway = starts({"hub": hub(forge)})
     underway.find()
     underway.start()
-    until(lambda: len(forge.asked) == 1, "one request")
+    until(lambda: len(forge.requests) == 1, "one request")
     underway.reporting.close(0)
     forge.released.set()
     until(

@@ -28,13 +28,13 @@ def made(model: type[CommitStatus], forge: Recorder, **options: Any) -> CommitSt
 def test_github(forge: Recorder, report: Reports) -> None:
     """GitHub gets a status of the commit under the pipeline's name."""
     made(GitHub, forge, target_url="https://ci.example.com/runs/{run}").report(report(RunState.SUCCEEDED), reveal)
-    (asked,) = forge.asked
-    assert asked.path == f"/api/repos/ada/shop/statuses/{SHA}"
-    assert asked.headers["Authorization"] == f"Bearer {TOKEN}"
-    assert asked.headers["Accept"] == "application/vnd.github+json"
-    assert asked.headers["X-GitHub-Api-Version"] == "2022-11-28"
-    assert asked.headers["Content-Type"] == "application/json"
-    assert asked.data == {
+    (received,) = forge.requests
+    assert received.path == f"/api/repos/ada/shop/statuses/{SHA}"
+    assert received.headers["Authorization"] == f"Bearer {TOKEN}"
+    assert received.headers["Accept"] == "application/vnd.github+json"
+    assert received.headers["X-GitHub-Api-Version"] == "2022-11-28"
+    assert received.headers["Content-Type"] == "application/json"
+    assert received.data == {
         "state": "success",
         "context": "penstock/shop",
         "description": "run 1: succeeded",
@@ -45,19 +45,19 @@ def test_github(forge: Recorder, report: Reports) -> None:
 def test_gitea(forge: Recorder, report: Reports) -> None:
     """Gitea gets the same path, its own authorization scheme, and the configured context."""
     made(Gitea, forge, context="deploy").report(report(RunState.RUNNING), reveal)
-    (asked,) = forge.asked
-    assert asked.path == f"/api/repos/ada/shop/statuses/{SHA}"
-    assert asked.headers["Authorization"] == f"token {TOKEN}"
-    assert asked.data == {"state": "pending", "context": "deploy", "description": "run 1: running"}
+    (received,) = forge.requests
+    assert received.path == f"/api/repos/ada/shop/statuses/{SHA}"
+    assert received.headers["Authorization"] == f"token {TOKEN}"
+    assert received.data == {"state": "pending", "context": "deploy", "description": "run 1: running"}
 
 
 def test_gitlab(forge: Recorder, report: Reports) -> None:
     """GitLab gets the project by its encoded path, which may have groups."""
     made(GitLab, forge, repository="team/web/shop").report(report(RunState.RUNNING), reveal)
-    (asked,) = forge.asked
-    assert asked.path == f"/api/projects/team%2Fweb%2Fshop/statuses/{SHA}"
-    assert asked.headers["PRIVATE-TOKEN"] == TOKEN
-    assert asked.data == {"state": "running", "name": "penstock/shop", "description": "run 1: running"}
+    (received,) = forge.requests
+    assert received.path == f"/api/projects/team%2Fweb%2Fshop/statuses/{SHA}"
+    assert received.headers["PRIVATE-TOKEN"] == TOKEN
+    assert received.data == {"state": "running", "name": "penstock/shop", "description": "run 1: running"}
 
 
 @pytest.mark.parametrize(
@@ -74,14 +74,14 @@ def test_every_state_has_a_word_that_the_forge_knows(
     """Every run state maps to a state of the forge, so that no commit stays pending."""
     for state in RunState:
         made(model, forge).report(report(state), reveal)
-    assert [asked.data["state"] for asked in forge.asked] == words.split()
+    assert [received.data["state"] for received in forge.requests] == words.split()
 
 
 def test_the_description_is_cut_to_the_limit(forge: Recorder, report: Reports) -> None:
     """The description is the first line of the reason, cut to 140 characters."""
     made(GitHub, forge).report(report(RunState.FAILED, reason="the tests failed\nmany lines"), reveal)
     made(GitHub, forge).report(report(RunState.FAILED, reason="x" * 500), reveal)
-    first, second = (asked.data["description"] for asked in forge.asked)
+    first, second = (received.data["description"] for received in forge.requests)
     assert first == "run 1: failed: the tests failed"
     assert len(second) == 140
     assert second.endswith("x…")
@@ -91,12 +91,12 @@ def test_the_description_is_cut_to_the_limit(forge: Recorder, report: Reports) -
 def test_a_rollback_keeps_the_status(kind: RunKind, forge: Recorder, report: Reports) -> None:
     """A failed rollback does not change the status of the commit."""
     made(GitHub, forge).report(report(RunState.FAILED, kind), reveal)
-    assert forge.asked == []
+    assert forge.requests == []
 
 
 def test_gitlab_has_the_status_already(forge: Recorder, report: Reports) -> None:
     """A status that GitLab already has is not a failure, and any other error is."""
-    forge.answers = [
+    forge.responses = [
         (400, {}, b'{"message": "Cannot transition status via :run from :running"}'),
         (404, {}, b'{"message": "404 Project Not Found"}'),
     ]

@@ -43,14 +43,14 @@ def test_temporary_failures_are_retryable(
     status: int, headers: dict[str, str], retryable: bool, retry_after: float, forge: Recorder
 ) -> None:
     """Only temporary failures are retryable, and a redirect is not followed."""
-    forge.answers = [(status, headers, b"")]
+    forge.responses = [(status, headers, b"")]
     error = refused(forge.url)
     assert (error.retryable, error.retry_after) == (retryable, retry_after)
     assert f"returned {status} " in str(error)
 
 
 @pytest.mark.parametrize(
-    ("answer", "said"),
+    ("response", "shown"),
     [
         (b'{"message": "No commit found for SHA"}', ": No commit found for SHA"),
         (b'{"error": "insufficient_scope"}', ": insufficient_scope"),
@@ -62,11 +62,11 @@ def test_temporary_failures_are_retryable(
         (b"", ""),
     ],
 )
-def test_the_message_of_the_response_is_shown(answer: bytes, said: str, forge: Recorder) -> None:
+def test_the_message_of_the_response_is_shown(response: bytes, shown: str, forge: Recorder) -> None:
     """The reason has the message of the response, shortened and without control characters."""
-    forge.answers = [(422, {}, answer)]
+    forge.responses = [(422, {}, response)]
     host = forge.url.removeprefix("http://")
-    assert str(refused(forge.url)) == f"{host} returned 422 Unprocessable Entity{said}"
+    assert str(refused(forge.url)) == f"{host} returned 422 Unprocessable Entity{shown}"
 
 
 def test_a_refused_connection() -> None:
@@ -109,7 +109,7 @@ def test_a_token_that_fits_no_header(forge: Recorder) -> None:
     """The reason of an invalid header does not show the token."""
     assert not refused(forge.url, {"Authorization": f"Bearer {TOKEN}\n"}).retryable
     assert not refused(forge.url, {"Authorization": f"Bearer {TOKEN}€"}).retryable
-    assert forge.asked == []
+    assert forge.requests == []
 
 
 def test_netrc_does_not_replace_the_token(forge: Recorder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,4 +119,4 @@ def test_netrc_does_not_replace_the_token(forge: Recorder, tmp_path: Path, monke
     netrc.chmod(0o600)
     monkeypatch.setenv("NETRC", str(netrc))
     post(forge.url, {}, {"Authorization": "Bearer ours"})
-    assert forge.asked[0].headers["Authorization"] == "Bearer ours"
+    assert forge.requests[0].headers["Authorization"] == "Bearer ours"

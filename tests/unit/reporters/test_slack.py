@@ -19,7 +19,7 @@ def sent_texts(forge: Recorder, *reports: Report, **options: Any) -> list[str]:
     slack = Slack.model_validate({"type": "slack", "url": "${secret:HOOK}", **options})
     for report in reports:
         slack.report(report, lambda text: text.replace("${secret:HOOK}", f"{forge.url}/services/T0/B0/xyz"))
-    return [asked.data["text"] for asked in forge.asked]
+    return [received.data["text"] for received in forge.requests]
 
 
 def test_a_failure(forge: Recorder, report: Reports) -> None:
@@ -32,7 +32,7 @@ def test_a_failure(forge: Recorder, report: Reports) -> None:
         "main `1a2b3c4` Add &lt;carts&gt; &amp; more, by Ada",
         "<https://ci.example.com/1|run 1>",
     ]
-    assert forge.asked[0].path == "/services/T0/B0/xyz"
+    assert forge.requests[0].path == "/services/T0/B0/xyz"
 
 
 def test_starts_and_skips_are_not_reported_by_default(forge: Recorder, report: Reports) -> None:

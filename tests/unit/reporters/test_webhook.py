@@ -17,11 +17,11 @@ def test_the_event_and_the_run(forge: Recorder, report: Callable[..., Report]) -
     """The body has the event and the run at that time."""
     message = report(RunState.FAILED, reason="the tests failed")
     WebhookReporter(type="webhook", url=f"{forge.url}/hook?a=b").report(message, reveal)
-    (asked,) = forge.asked
-    assert (asked.method, asked.path) == ("POST", "/hook?a=b")
-    assert asked.headers["X-Penstock-Event"] == "run.finished"
-    assert "X-Penstock-Signature-256" not in asked.headers
-    data = asked.data
+    (received,) = forge.requests
+    assert (received.method, received.path) == ("POST", "/hook?a=b")
+    assert received.headers["X-Penstock-Event"] == "run.finished"
+    assert "X-Penstock-Signature-256" not in received.headers
+    data = received.data
     assert (data["kind"], data["message"], data["pipeline"]) == ("run.finished", "run 1: failed", "shop")
     assert data["fields"] == {"state": "failed", "reason": "the tests failed"}
     assert data["at"] == message.event.at.isoformat()
@@ -34,9 +34,9 @@ def test_the_event_and_the_run(forge: Recorder, report: Callable[..., Report]) -
 def test_the_signature(forge: Recorder, report: Callable[..., Report]) -> None:
     """The signature is the HMAC of the body as sent."""
     WebhookReporter(type="webhook", url=forge.url, secret="${secret:TOKEN}").report(report(RunState.RUNNING), reveal)
-    (asked,) = forge.asked
-    expected = hmac.new(TOKEN.encode(), asked.body, hashlib.sha256).hexdigest()
-    assert asked.headers["X-Penstock-Signature-256"] == f"sha256={expected}"
+    (received,) = forge.requests
+    expected = hmac.new(TOKEN.encode(), received.body, hashlib.sha256).hexdigest()
+    assert received.headers["X-Penstock-Signature-256"] == f"sha256={expected}"
 
 
 def test_the_delivery_has_the_same_id_again(forge: Recorder, report: Callable[..., Report]) -> None:
@@ -48,5 +48,5 @@ def test_the_delivery_has_the_same_id_again(forge: Recorder, report: Callable[..
     )
     for message in (first, first, second):
         webhook.report(message, reveal)
-    ids = [asked.headers["X-Penstock-Delivery"] for asked in forge.asked]
+    ids = [received.headers["X-Penstock-Delivery"] for received in forge.requests]
     assert ids[0] == ids[1] != ids[2]
