@@ -418,17 +418,17 @@ REFUSED = [
 
 @pytest.mark.parametrize(("section", "key"), REFUSED)
 def test_refused_attributes_say_why(section: type[Attributes], key: str) -> None:
-    """What ELB has and this has not is refused with the reason, not taken for a mistake in writing."""
+    """An ELB attribute that is not supported is refused with the reason, not as an unknown key."""
     written = f"{key}count" if key.endswith(".") else key
     with pytest.raises(ValidationError) as caught:
         section.model_validate({written: "1"})
-    assert f"has no effect here: {section.refused[key]}" in str(caught.value)
+    assert f"is not supported: {section.refused[key]}" in str(caught.value)
 
 
 SLIPS = [
     ("edge:", "attributes: {idle_timeout.timeout_second: 5}", "did you mean idle_timeout.timeout_seconds?"),
     ("edge:", f"attributes: {{{XFF_MODE}s: append}}", f"did you mean {XFF_MODE}?"),
-    ("edge:", "attributes: {zonal_shift.config.enabled: true}", "has no effect here: there is one zone here"),
+    ("edge:", "attributes: {zonal_shift.config.enabled: true}", "is not supported: there is only one zone"),
     ("edge:", f"attributes: {{{XFF_MODE}: drop}}", "must be one of append, preserve, remove, got 'drop'"),
     ("edge:", f"attributes: {{{IDLE}: 4001}}", "must be at most 4000, got 4001"),
     ("edge:", f"attributes: {{{KEEP_ALIVE}: 59}}", "must be at least 60, got 59"),

@@ -1,7 +1,7 @@
-"""What a load balancer is made of: the nouns of AWS ELB, with its names and meanings, for one machine.
+"""The parts of a load balancer: the nouns of AWS ELB, with its names and meanings, for one machine.
 
-Names and ranges follow the `elbv2` service model; where a default or a range differs, the field says so,
-because ELB's timings (30 s between checks, 300 s of draining) are made for another scale.
+Names and ranges follow the `elbv2` service model. Where a default or a range differs, the field says so. ELB's timings
+(30 s between checks, 300 s of draining) suit larger systems.
 """
 
 from __future__ import annotations

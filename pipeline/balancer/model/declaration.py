@@ -1,4 +1,4 @@
-"""Everything that one owner declares."""
+"""The declaration of one owner."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from pipeline.base.schema import Model, Name
 
 
 class Declaration(Model):
-    """Everything one owner wants of the balancer."""
+    """All target groups and load balancers of one owner."""
 
     target_groups: dict[Name, TargetGroup] = Field(min_length=1, description="Target groups, by name.")
     load_balancers: dict[Name, LoadBalancer] = Field(min_length=1, description="Load balancers, by name.")
 
     def listeners(self) -> Iterator[tuple[str, LoadBalancer, Listener]]:
-        """Every listener, with its load balancer and that one's name."""
+        """Yield every listener, with its load balancer and the load balancer's name."""
         for name, balancer in sorted(self.load_balancers.items()):
             for listener in balancer.listeners:
                 yield name, balancer, listener
 
     def uses(self, group: str) -> bool:
-        """Whether some listener may forward to a target group."""
+        """Return whether some listener may forward to a target group."""
         return any(group in listener.groups() for _, _, listener in self.listeners())

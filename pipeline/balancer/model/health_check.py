@@ -1,4 +1,4 @@
-"""How the balancer finds out whether a target may have traffic."""
+"""Health checks of targets."""
 
 from __future__ import annotations
 
@@ -13,35 +13,35 @@ from pipeline.base.schema import Model, Port, between
 
 
 class HealthCheck(Model):
-    """How the balancer finds out whether a target may have traffic."""
+    """The check that a target must pass to get traffic."""
 
     protocol: Literal["HTTP", "HTTPS", "TCP"] = Field(
-        "HTTP", description="HTTP and HTTPS ask for a page, TCP only connects. Certificates are not verified."
+        "HTTP", description="HTTP and HTTPS request a page. TCP only connects. Certificates are not verified."
     )
     path: str | None = Field(
         None,
         pattern=r"^/[!-~]*$",
         max_length=1024,
-        description="What to ask for. Without it, `/`; with protocol_version GRPC, `/AWS.ALB/healthcheck`.",
+        description="Path to request. Default: `/`, or `/AWS.ALB/healthcheck` with protocol_version GRPC.",
     )
     port: Port | Literal["traffic-port"] = Field(
-        "traffic-port", description="Where to check, if not on the port that gets the traffic."
+        "traffic-port", description="Port to check. Default: the port that gets the traffic."
     )
     interval: Duration = Field(
         timedelta(seconds=1),
-        description="Time from one check to the next: 100ms to 300s. ELB: 30s, from 5s on. Until its first pass, a "
-        "target is asked ten times as often, but not more than every 50ms.",
+        description="Time from one check to the next: 100ms to 300s. ELB: 30s, at least 5s. Until its first pass, a "
+        "target is checked ten times as often, but at most every 50ms.",
     )
     timeout: Duration = Field(
         timedelta(milliseconds=800),
-        description="No answer by then is a failed check; less than the interval. ELB: 5s.",
+        description="Time after which a check without a response fails. Less than the interval. ELB: 5s.",
     )
     healthy_threshold: Whole = Field(
         2,
         ge=1,
         le=10,
-        description="Passes in a row that make an unhealthy target healthy again; a new one needs one. ELB: 5, "
-        "from 2 on.",
+        description="Passes in a row that make an unhealthy target healthy again. A new target needs one. ELB: 5, "
+        "at least 2.",
     )
     unhealthy_threshold: Whole = Field(
         3, ge=1, le=10, description="Failures in a row that make a target unhealthy. ELB: 2."
@@ -49,8 +49,8 @@ class HealthCheck(Model):
     matcher: str | None = Field(
         None,
         pattern=r"^\d{1,3}(-\d{1,3})?(,\d{1,3}(-\d{1,3})?)*$",
-        description="What passes: status codes of 200 to 499 such as `200`, `200,204` or `200-299`; with "
-        "protocol_version GRPC, gRPC codes of 0 to 99. Without it, 200, or 12 with GRPC. A TCP check has none.",
+        description="Codes that pass: status codes of 200 to 499 such as `200`, `200,204` or `200-299`, or gRPC codes "
+        "of 0 to 99 with protocol_version GRPC. Default: 200, or 12 with GRPC. A TCP check has none.",
     )
 
     @field_validator("matcher", mode="before")
@@ -71,7 +71,7 @@ class HealthCheck(Model):
     @model_validator(mode="before")
     @classmethod
     def _timeout_follows_interval(cls, data: object) -> object:
-        """Someone who only shortens the interval gets a timeout that fits it."""
+        """Derive the timeout from the interval if only the interval is given."""
         if isinstance(data, dict) and "interval" in data and "timeout" not in data:
             try:
                 interval = parse_duration(data["interval"])
@@ -86,7 +86,7 @@ class HealthCheck(Model):
         if self.timeout >= self.interval:
             raise FieldError(
                 "timeout",
-                f"timeout ({format_duration(self.timeout)}) must be less than "
-                f"interval ({format_duration(self.interval)})",
+                f"must be less than the interval of {format_duration(self.interval)}, got "
+                f"{format_duration(self.timeout)}",
             )
         return self

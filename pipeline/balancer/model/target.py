@@ -1,4 +1,4 @@
-"""Targets, and how they are."""
+"""Targets and their health."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from pipeline.base.schema import Model, Port
 
 def _address(text: str) -> str:
     try:
-        # What may follow a % is free text, and would go to HAProxy as it is.
+        # An IPv6 zone after % is free text, which would reach HAProxy's configuration unchecked.
         usable = "%" not in text and bool(ip_address(text))
     except ValueError:
         usable = False
     if not usable:
-        raise ValueError(f"{text!r} is no IP address")
+        raise ValueError(f"must be an IP address, got {text!r}")
     return text
 
 
 class Target(Model):
-    """One container that can serve: `id` names it in logs and metrics, unique in its target group."""
+    """A container that can get requests. `id` names it in logs and metrics and is unique in its target group."""
 
     id: str = Field(pattern=r"^[A-Za-z0-9_.-]{1,100}$")
     address: Annotated[str, AfterValidator(_address)]
@@ -35,7 +35,7 @@ class Target(Model):
 class TargetState(StrEnum):
     """The states of ELB's `DescribeTargetHealth`.
 
-    But for `unavailable`, which is said of functions that nobody checks: here every target is checked.
+    Except `unavailable`, which ELB uses for functions without a health check. Here every target has one.
     """
 
     INITIAL = "initial"
@@ -46,10 +46,10 @@ class TargetState(StrEnum):
 
 
 class TargetHealth(Model):
-    """What the data plane says of a target now, in ELB's words.
+    """The health of a target now, in ELB's terms.
 
-    `in_flight` counts requests being served; `state_age` is how long the state holds, to the second;
-    `since` is when it was registered or, draining, deregistered.
+    `in_flight` counts open requests. `state_age` is the age of the state, to the second. `since` is the time of its
+    registration or, while draining, of its deregistration.
     """
 
     target: Target

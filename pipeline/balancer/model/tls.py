@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from pipeline.base.errors import FieldError
 from pipeline.base.schema import Model
 
-# ELB's policies by name: the lowest version, and whether old cipher suites (CBC, no forward secrecy) are offered.
+# ELB's policies by name. They differ in the lowest version and in old cipher suites (CBC, no forward secrecy).
 SslPolicy = Literal[
     "ELBSecurityPolicy-TLS13-1-3-2021-06",
     "ELBSecurityPolicy-TLS13-1-2-Res-2021-06",
@@ -20,31 +20,29 @@ DEFAULT_POLICY: SslPolicy = "ELBSecurityPolicy-TLS13-1-2-2021-06"
 
 
 class Certificate(Model):
-    """A certificate with its chain, and its key. Read again when the files change."""
+    """A certificate with its chain and its key. Reloaded when the files change."""
 
     certificate: str = Field(
         min_length=1, description="A PEM file with the certificate and its chain, relative to this file."
     )
     private_key: str | None = Field(
-        None, description="A PEM file with the key. Left out where the certificate's file holds it."
+        None, description="A PEM file with the key. Not needed if the certificate's file holds it."
     )
 
 
 class MutualAuthentication(Model):
-    """Certificates of clients."""
+    """Verification of clients' certificates."""
 
     mode: Literal["verify", "passthrough"] = Field(
-        description="verify: only clients with a certificate of the trust store get in. passthrough: targets decide."
+        description="verify: accepts only clients with a certificate from the trust store. passthrough: targets decide."
     )
     trust_store: str | None = Field(
-        None, description="A PEM file with the authorities to trust, relative to this file. For verify, needed."
+        None, description="A PEM file with the trusted authorities, relative to this file. Required with mode: verify."
     )
-    ignore_expiry: bool = Field(
-        False, description="Whether certificates that have expired are good too. ELB: IgnoreClientCertificateExpiry."
-    )
+    ignore_expiry: bool = Field(False, description="Accepts expired certificates. ELB: IgnoreClientCertificateExpiry.")
 
     @model_validator(mode="after")
-    def _trusts_somebody(self) -> Self:
+    def _check_trust_store(self) -> Self:
         if (self.mode == "verify") != (self.trust_store is not None):
-            raise FieldError("trust_store", "goes with mode: verify, and verify needs one")
+            raise FieldError("trust_store", "must be set with mode: verify, and only then")
         return self

@@ -97,7 +97,7 @@ def test_addresses_of_targets(address: str) -> None:
 )
 def test_what_is_no_address(address: str) -> None:
     """Nothing else gets into a command to HAProxy."""
-    with pytest.raises(ValidationError, match="is no IP address"):
+    with pytest.raises(ValidationError, match="must be an IP address"):
         Target(id="a", address=address, port=80)
 
 

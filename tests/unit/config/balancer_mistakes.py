@@ -1,4 +1,4 @@
-"""Mistakes in the balancer section of pipeline.yaml, with the exact errors."""
+"""Invalid declarations of a load balancer, and the exact message for each."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ BALANCER_MISTAKES = [
         "host without a dot",
         _LISTENER,
         _rules("{priority: 1, conditions: [{host_header: [shop]}], action: {forward: web}}"),
-        "22:57: balancer.load_balancers.edge.listeners[0].rules[0].conditions[0].host_header[0]: 'shop' needs a dot, and only letters after the last one: shop.example.com, *.example.com",
+        "22:57: balancer.load_balancers.edge.listeners[0].rules[0].conditions[0].host_header[0]: must have a dot, and only letters after the last one, as in *.example.com, got 'shop'",
     ),
     Bad(
         "two hosts conditions",
         _LISTENER,
         _rules("{priority: 1, conditions: [{host_header: [a.b]}, {host_header: [c.d]}], action: {forward: web}}"),
-        "22:41: balancer.load_balancers.edge.listeners[0].rules[0].conditions: holds host_header twice; list its values in one",
+        "22:41: balancer.load_balancers.edge.listeners[0].rules[0].conditions: must hold host_header once; list its values in one condition",
     ),
     Bad(
         "condition misspelt",
@@ -41,19 +41,19 @@ BALANCER_MISTAKES = [
         "no values",
         _LISTENER,
         _rules("{priority: 1, conditions: [{path_pattern: []}], action: {forward: web}}"),
-        "22:57: balancer.load_balancers.edge.listeners[0].rules[0].conditions[0].path_pattern: needs either values or regex_values",
+        "22:57: balancer.load_balancers.edge.listeners[0].rules[0].conditions[0].path_pattern: must have either values or regex_values",
     ),
     Bad(
         "too many values",
         _LISTENER,
         _rules("{priority: 1, conditions: [{path_pattern: [/1, /2, /3, /4, /5, /6]}], action: {forward: web}}"),
-        "22:41: balancer.load_balancers.edge.listeners[0].rules[0].conditions: holds 6 values; 5 are the most, write several rules",
+        "22:41: balancer.load_balancers.edge.listeners[0].rules[0].conditions: must hold at most 5 values, got 6; split the rule",
     ),
     Bad(
         "too many wildcards",
         _LISTENER,
         _rules("{priority: 1, conditions: [{path_pattern: ['/*a*b*c*d*e*']}], action: {forward: web}}"),
-        "22:41: balancer.load_balancers.edge.listeners[0].rules[0].conditions: holds 6 wildcards; 5 are the most, write several rules",
+        "22:41: balancer.load_balancers.edge.listeners[0].rules[0].conditions: must hold at most 5 wildcards, got 6; split the rule",
     ),
     Bad(
         "host header by name",
@@ -65,25 +65,25 @@ BALANCER_MISTAKES = [
         "header without values",
         _LISTENER,
         _rules("{priority: 1, conditions: [{http_header: {name: X}}], action: {forward: web}}"),
-        "22:56: balancer.load_balancers.edge.listeners[0].rules[0].conditions[0].http_header: needs either values or regex_values",
+        "22:56: balancer.load_balancers.edge.listeners[0].rules[0].conditions[0].http_header: must have either values or regex_values",
     ),
     Bad(
         "bad regex",
         _LISTENER,
         _rules("{priority: 1, conditions: [{path_pattern: {regex_values: ['(']}}], action: {forward: web}}"),
-        "22:73: balancer.load_balancers.edge.listeners[0].rules[0].conditions[0].path_pattern.regex_values[0]: '(' is no regular expression: missing ), unterminated subpattern at position 0",
+        "22:73: balancer.load_balancers.edge.listeners[0].rules[0].conditions[0].path_pattern.regex_values[0]: '(' is not a valid regular expression: missing ), unterminated subpattern at position 0",
     ),
     Bad(
         "method lower",
         _LISTENER,
         _rules("{priority: 1, conditions: [{http_request_method: [get]}], action: {forward: web}}"),
-        "22:65: balancer.load_balancers.edge.listeners[0].rules[0].conditions[0].http_request_method[0]: 'get' is no method; write GET, in capitals and without wildcards",
+        "22:65: balancer.load_balancers.edge.listeners[0].rules[0].conditions[0].http_request_method[0]: must be a method in capitals, such as GET, got 'get'",
     ),
     Bad(
         "bad cidr",
         _LISTENER,
         _rules("{priority: 1, conditions: [{source_ip: [10.0.0.256/8]}], action: {forward: web}}"),
-        "22:55: balancer.load_balancers.edge.listeners[0].rules[0].conditions[0].source_ip[0]: '10.0.0.256/8' is no address range; write 192.0.2.0/24, 192.0.2.7/32 or 2001:db8::/32",
+        "22:55: balancer.load_balancers.edge.listeners[0].rules[0].conditions[0].source_ip[0]: must be an address range such as 192.0.2.0/24 or 2001:db8::/32, got '10.0.0.256/8'",
     ),
     Bad(
         "priority twice",
@@ -92,7 +92,7 @@ BALANCER_MISTAKES = [
             "{priority: 1, conditions: [{path_pattern: [/a]}], action: {forward: web}}",
             "{priority: 1, conditions: [{path_pattern: [/b]}], action: {forward: web}}",
         ),
-        "22:13: balancer.load_balancers.edge.listeners[0].rules: holds two rules of priority 1",
+        "22:13: balancer.load_balancers.edge.listeners[0].rules: must have unique priorities, got 1 twice",
     ),
     Bad(
         "priority 0",
@@ -128,19 +128,19 @@ BALANCER_MISTAKES = [
         _rules(
             "{priority: 1, conditions: [{path_pattern: [/a]}], action: {forward: [{target_group: web, weight: 0}]}}"
         ),
-        "22:74: balancer.load_balancers.edge.listeners[0].rules[0].action.forward.target_groups: has no weight above 0, so nobody would get a request",
+        "22:74: balancer.load_balancers.edge.listeners[0].rules[0].action.forward.target_groups: must have a weight above 0",
     ),
     Bad(
         "same group twice",
         _LISTENER,
         _rules("{priority: 1, conditions: [{path_pattern: [/a]}], action: {forward: [web, web]}}"),
-        "22:74: balancer.load_balancers.edge.listeners[0].rules[0].action.forward.target_groups: names a target group twice",
+        "22:74: balancer.load_balancers.edge.listeners[0].rules[0].action.forward.target_groups: must name each target group once",
     ),
     Bad(
         "redirect to itself",
         _LISTENER,
         _rules("{priority: 1, conditions: [{path_pattern: [/a]}], action: {redirect: {status_code: HTTP_301}}}"),
-        "22:84: balancer.load_balancers.edge.listeners[0].rules[0].action.redirect: would send the client where it is; change protocol, host, port or path",
+        "22:84: balancer.load_balancers.edge.listeners[0].rules[0].action.redirect: must change protocol, host, port or path",
     ),
     Bad(
         "redirect placeholder",
@@ -148,7 +148,7 @@ BALANCER_MISTAKES = [
         _rules(
             "{priority: 1, conditions: [{path_pattern: [/a]}], action: {redirect: {path: '/#{pth}', status_code: HTTP_301}}}"
         ),
-        "22:91: balancer.load_balancers.edge.listeners[0].rules[0].action.redirect.path: may hold #{protocol}, #{host}, #{port}, #{path} and #{query}, and no other placeholder",
+        "22:91: balancer.load_balancers.edge.listeners[0].rules[0].action.redirect.path: must hold no placeholder other than #{protocol}, #{host}, #{port}, #{path} and #{query}",
     ),
     Bad(
         "redirect status",
@@ -170,13 +170,13 @@ BALANCER_MISTAKES = [
         _rules(
             "{priority: 1, conditions: [{path_pattern: [/a]}], action: {forward: web, fixed_response: {status_code: 404}}}"
         ),
-        "22:73: balancer.load_balancers.edge.listeners[0].rules[0].action: needs exactly one of forward, redirect and fixed_response",
+        "22:73: balancer.load_balancers.edge.listeners[0].rules[0].action: must have exactly one of forward, redirect and fixed_response",
     ),
     Bad(
         "no action",
         _LISTENER,
         _rules("{priority: 1, conditions: [{path_pattern: [/a]}], action: {}}"),
-        "22:73: balancer.load_balancers.edge.listeners[0].rules[0].action: needs exactly one of forward, redirect and fixed_response",
+        "22:73: balancer.load_balancers.edge.listeners[0].rules[0].action: must have exactly one of forward, redirect and fixed_response",
     ),
     Bad(
         "rewrite group",
@@ -184,7 +184,7 @@ BALANCER_MISTAKES = [
         _rules(
             "{priority: 1, conditions: [{path_pattern: [/a]}], transforms: {url_rewrite: {regex: ^/a, replace: /$1}}, action: {forward: web}}"
         ),
-        "22:113: balancer.load_balancers.edge.listeners[0].rules[0].transforms.url_rewrite.replace: names $1, but the regex has 0 groups",
+        "22:113: balancer.load_balancers.edge.listeners[0].rules[0].transforms.url_rewrite.replace: must name existing groups, got $1 for 0 groups",
     ),
     Bad(
         "jwt on http",
@@ -192,13 +192,13 @@ BALANCER_MISTAKES = [
         _rules(
             "{priority: 1, conditions: [{path_pattern: [/a]}], action: {jwt_validation: {jwks: keys.json, issuer: me}, forward: web}}"
         ),
-        "18:7: balancer.load_balancers.edge.listeners[0].protocol: must be HTTPS for jwt_validation: a token sent in the clear is anybody's",
+        "18:7: balancer.load_balancers.edge.listeners[0].protocol: must be HTTPS for jwt_validation; a token sent over plain HTTP cannot be trusted",
     ),
     Bad(
         "https without certificate",
         _LISTENER,
         "        - {port: 8443, protocol: HTTPS, default_action: {forward: web}}\n",
-        "18:7: balancer.load_balancers.edge.listeners[0].certificates: an HTTPS listener needs one",
+        "18:7: balancer.load_balancers.edge.listeners[0].certificates: must not be empty for an HTTPS listener",
     ),
     Bad(
         "certificate without https",
@@ -216,25 +216,25 @@ BALANCER_MISTAKES = [
         "verify without store",
         _LISTENER,
         "        - {port: 8443, protocol: HTTPS, mutual_authentication: {mode: verify}, certificates: [{certificate: a.pem}], default_action: {forward: web}}\n",
-        "19:41: balancer.load_balancers.edge.listeners[0].mutual_authentication.trust_store: goes with mode: verify, and verify needs one",
+        "19:41: balancer.load_balancers.edge.listeners[0].mutual_authentication.trust_store: must be set with mode: verify, and only then",
     ),
     Bad(
         "no default action and no rules",
         _LISTENER,
         "        - {port: 8000}\n",
-        "18:7: balancer.load_balancers.edge.listeners[0].default_action: is missing, and so are rules for the listener of another pipeline",
+        "18:7: balancer.load_balancers.edge.listeners[0].default_action: is missing; without it, rules are required",
     ),
     Bad(
         "joins with protocol",
         _LISTENER,
         "        - {port: 8000, protocol: HTTP, rules: [{priority: 1, conditions: [{path_pattern: [/a]}], action: {forward: web}}]}\n",
-        "19:34: balancer.load_balancers.edge.listeners[0].protocol: belongs where the listener's default_action is; without one, it is another pipeline's",
+        "19:34: balancer.load_balancers.edge.listeners[0].protocol: needs a default_action; without it, the listener belongs to another pipeline",
     ),
     Bad(
         "attribute of s3",
         "    edge:\n",
         "    edge:\n      attributes: {access_logs.s3.enabled: true}\n",
-        "18:44: balancer.load_balancers.edge.attributes.access_logs.s3.enabled: has no effect here: there is no S3 here: `pipeline balancer log` prints the access log in the same fields",
+        "18:44: balancer.load_balancers.edge.attributes.access_logs.s3.enabled: is not supported: logs are not written to S3; `pipeline balancer log` prints the same fields",
     ),
     Bad(
         "attribute misspelt",
@@ -252,19 +252,19 @@ BALANCER_MISTAKES = [
         "group attribute of nlb",
         "port: 8080",
         "port: 8080\n      attributes: {proxy_protocol_v2.enabled: true}",
-        "15:47: balancer.target_groups.web.attributes.proxy_protocol_v2.enabled: has no effect here: it belongs to network load balancers",
+        "15:47: balancer.target_groups.web.attributes.proxy_protocol_v2.enabled: is not supported: it is for network load balancers",
     ),
     Bad(
         "delay twice",
         "port: 8080",
         "port: 8080\n      deregistration_delay: 5s\n      attributes: {deregistration_delay.timeout_seconds: 5}",
-        "15:29: balancer.target_groups.web.deregistration_delay: is given twice: as deregistration_delay.timeout_seconds too",
+        "15:29: balancer.target_groups.web.deregistration_delay: must be set once; attributes also set deregistration_delay.timeout_seconds",
     ),
     Bad(
         "slow start with lor",
         "port: 8080",
         "port: 8080\n      attributes: {slow_start.duration_seconds: 30, load_balancing.algorithm.type: least_outstanding_requests}",
-        "15:49: balancer.target_groups.web.attributes.slow_start.duration_seconds: goes with round_robin only, not with least_outstanding_requests",
+        "15:49: balancer.target_groups.web.attributes.slow_start.duration_seconds: needs load_balancing.algorithm.type: round_robin, got least_outstanding_requests",
     ),
     Bad(
         "app cookie without name",
@@ -276,31 +276,31 @@ BALANCER_MISTAKES = [
         "app cookie reserved",
         "port: 8080",
         "port: 8080\n      attributes: {stickiness.app_cookie.cookie_name: AWSALBAPP}",
-        "15:55: balancer.target_groups.web.attributes.stickiness.app_cookie.cookie_name: is a name that the load balancer keeps for its own cookies",
+        "15:55: balancer.target_groups.web.attributes.stickiness.app_cookie.cookie_name: must not begin with AWSALB, which the load balancer uses for its own cookies",
     ),
     Bad(
         "minimum 0",
         "port: 8080",
         "port: 8080\n      attributes: {target_group_health.unhealthy_state_routing.minimum_healthy_targets.count: 0}",
-        "15:95: balancer.target_groups.web.attributes.target_group_health.unhealthy_state_routing.minimum_healthy_targets.count: 0 is no minimum; write a number from 1 on, or off",
+        "15:95: balancer.target_groups.web.attributes.target_group_health.unhealthy_state_routing.minimum_healthy_targets.count: must be at least 1, or off, got 0",
     ),
     Bad(
         "matcher out of range",
         "interval: 1s",
         "interval: 1s, matcher: 500",
-        "15:21: balancer.target_groups.web.health_check: matcher holds 500; codes are 200 to 499",
+        "15:21: balancer.target_groups.web.health_check: matcher must hold codes from 200 to 499, got 500",
     ),
     Bad(
         "tcp matcher",
         "interval: 1s",
         "interval: 1s, protocol: TCP, matcher: 200",
-        "15:21: balancer.target_groups.web.health_check: a TCP check only connects: it has no matcher",
+        "15:21: balancer.target_groups.web.health_check: must have no matcher with protocol: TCP",
     ),
     Bad(
         "public address internal",
         "    edge:\n",
         "    edge:\n      scheme: internal\n      address: 8.8.8.8\n",
-        "19:16: balancer.load_balancers.edge.address: 8.8.8.8 is public, and the scheme internal",
+        "19:16: balancer.load_balancers.edge.address: must not be public with scheme: internal, got 8.8.8.8",
     ),
     Bad(
         "bad address",

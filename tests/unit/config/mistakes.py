@@ -162,7 +162,7 @@ MISTAKES = [
         "a timeout not under the interval",
         "interval: 1s",
         "interval: 1s, timeout: 1s",
-        "15:56: balancer.target_groups.web.health_check.timeout: timeout (1s) must be less than interval (1s)",
+        "15:56: balancer.target_groups.web.health_check.timeout: must be less than the interval of 1s, got 1s",
     ),
     Bad(
         "a threshold out of range",

@@ -1,4 +1,4 @@
-"""What is done with a request. Names, ranges and meanings are ELB's (`Action` of its `elbv2` model)."""
+"""Actions of rules and listeners. Names, ranges and meanings are ELB's (`Action` of its `elbv2` model)."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from pipeline.base.quantity import Duration, Whole
 from pipeline.base.schema import Model, Name, Shorthand, between
 
 _PLACEHOLDER = re.compile(r"#\{(protocol|host|port|path|query)\}")
-_MOST_GROUPS = 5
+_MAX_GROUPS = 5
 
 
 def _template(text: str) -> str:
     if "#{" in _PLACEHOLDER.sub("", text):
-        raise ValueError("may hold #{protocol}, #{host}, #{port}, #{path} and #{query}, and no other placeholder")
+        raise ValueError("must hold no placeholder other than #{protocol}, #{host}, #{port}, #{path} and #{query}")
     if not re.fullmatch(r"[!-~]*", text):
-        raise ValueError("must hold no space and only ASCII")
+        raise ValueError("must be ASCII without spaces")
     return text
 
 
@@ -29,20 +29,20 @@ Template = Annotated[str, Field(max_length=128), AfterValidator(_template)]
 
 
 class WeightedTargetGroup(Shorthand):
-    """A target group and its share."""
+    """A target group and its share of the requests."""
 
     shorthand: ClassVar[str] = "target_group"
 
     target_group: Name = Field(description="The target group.")
     weight: Whole = Field(
-        1, ge=0, le=999, description="Its share, relative to the sum of the weights. 0: it gets nothing."
+        1, ge=0, le=999, description="Share of the requests, relative to the sum of the weights. 0: none."
     )
 
 
 class GroupStickiness(Model):
-    """Whether a client stays with the target group that it was given first."""
+    """Keeps a client with the target group that it was given first."""
 
-    duration: Duration = Field(description="How long after its last request, 1s to 7d.")
+    duration: Duration = Field(description="Time after the client's last request: 1s to 7d.")
 
     @field_validator("duration")
     @classmethod
@@ -51,12 +51,12 @@ class GroupStickiness(Model):
 
 
 class Forward(Shorthand):
-    """Which target groups get the request: one, or several by weight."""
+    """Forwards the request to one target group, or to one of several by weight."""
 
     shorthand: ClassVar[str] = "target_groups"
 
     target_groups: tuple[WeightedTargetGroup, ...] = Field(
-        min_length=1, max_length=_MOST_GROUPS, description="One to five target groups."
+        min_length=1, max_length=_MAX_GROUPS, description="One to five target groups."
     )
     stickiness: GroupStickiness | None = Field(None, description="Keeps a client with its target group, by a cookie.")
 
@@ -69,14 +69,14 @@ class Forward(Shorthand):
     def _usable(self) -> Self:
         names = [group.target_group for group in self.target_groups]
         if len(names) != len(set(names)):
-            raise FieldError("target_groups", "names a target group twice")
+            raise FieldError("target_groups", "must name each target group once")
         if not any(group.weight for group in self.target_groups):
-            raise FieldError("target_groups", "has no weight above 0, so nobody would get a request")
+            raise FieldError("target_groups", "must have a weight above 0")
         return self
 
 
 class Redirect(Model):
-    """Sends the client elsewhere. What is left out stays as the client had it."""
+    """Redirects the client to another URL. Parts that are left out stay as in the request."""
 
     protocol: Literal["HTTP", "HTTPS", "#{protocol}"] = Field("#{protocol}", description="The protocol.")
     host: Annotated[str, Field(min_length=1, max_length=128), AfterValidator(_template)] = Field(
@@ -87,7 +87,7 @@ class Redirect(Model):
     )
     path: Annotated[Template, Field(pattern=r"^/")] = Field("/#{path}", description="The path, with its leading /.")
     query: Template = Field("#{query}", description="The query, without the leading ?.")
-    status_code: Literal["HTTP_301", "HTTP_302"] = Field(description="HTTP_301 for good, HTTP_302 for now.")
+    status_code: Literal["HTTP_301", "HTTP_302"] = Field(description="HTTP_301: permanent. HTTP_302: temporary.")
 
     @field_validator("port", mode="before")
     @classmethod
@@ -104,16 +104,16 @@ class Redirect(Model):
     @model_validator(mode="after")
     def _changes_something(self) -> Self:
         if (self.protocol, self.host, self.port, self.path) == ("#{protocol}", "#{host}", "#{port}", "/#{path}"):
-            raise ValueError("would send the client where it is; change protocol, host, port or path")
+            raise ValueError("must change protocol, host, port or path")
         return self
 
 
 class FixedResponse(Model):
-    """Answers by itself."""
+    """Responds without a target."""
 
     status_code: str = Field(pattern=r"^[245]\d\d$", description="A status code of 2XX, 4XX or 5XX.")
     content_type: Literal["text/plain", "text/css", "text/html", "application/javascript", "application/json"] = Field(
-        "text/plain", description="What the body is."
+        "text/plain", description="The body's content type."
     )
     message_body: str = Field("", max_length=1024, description="The body.")
 
@@ -125,28 +125,28 @@ class FixedResponse(Model):
     @model_validator(mode="after")
     def _body_fits(self) -> Self:
         if self.message_body and self.status_code == "204":
-            raise FieldError("message_body", "is given, and an answer of status 204 has none")
+            raise FieldError("message_body", "must be empty for status 204")
         if "\0" in self.message_body:
             raise FieldError("message_body", "must be text")
         return self
 
 
 class Action(Model):
-    """What a listener does with a request: exactly one of forward, redirect and fixed_response."""
+    """The action for a request: exactly one of forward, redirect and fixed_response."""
 
     jwt_validation: JwtValidation | None = Field(
-        None, description="Lets only requests with a valid token through; the others get 401. HTTPS listeners only."
+        None, description="Accepts only requests with a valid token. Others get 401. HTTPS listeners only."
     )
-    forward: Forward | None = Field(None, description="The target group that gets the request, or several.")
-    redirect: Redirect | None = Field(None, description="Where the client is sent.")
-    fixed_response: FixedResponse | None = Field(None, description="What the client is answered.")
+    forward: Forward | None = Field(None, description="The target group that gets the request, or several by weight.")
+    redirect: Redirect | None = Field(None, description="The URL that the client is redirected to.")
+    fixed_response: FixedResponse | None = Field(None, description="The response to the client.")
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:
         if sum(part is not None for part in (self.forward, self.redirect, self.fixed_response)) != 1:
-            raise ValueError("needs exactly one of forward, redirect and fixed_response")
+            raise ValueError("must have exactly one of forward, redirect and fixed_response")
         return self
 
     def groups(self) -> tuple[WeightedTargetGroup, ...]:
-        """The target groups it may forward to."""
+        """Return the target groups that it may forward to."""
         return self.forward.target_groups if self.forward else ()

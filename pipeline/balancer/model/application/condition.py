@@ -1,4 +1,4 @@
-"""What a rule asks of a request. Fields, limits and case rules are ELB's (`RuleCondition` of its `elbv2` model)."""
+"""Conditions of rules. Fields, limits and case rules are ELB's (`RuleCondition` of its `elbv2` model)."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ from pydantic import AfterValidator, Field, model_validator
 from pipeline.balancer.model.application.wildcard import Wildcard
 from pipeline.base.schema import Model, Shorthand
 
-_MOST_TEXT = 128
-# What ELB does not take, and what Python and HAProxy read differently.
+_MAX_TEXT = 128
+# Syntax that ELB does not accept, or that Python and HAProxy read differently.
 _UNSUPPORTED = re.compile(r"\(\?[=!<>|(#&PR0-9+-]|\\[1-9pPgk]|[*+?}]\+|\[:\w+:\]|\{,")
 
 
 def regular_expression(text: str) -> str:
-    """Raises `ValueError` where ELB would not take it."""
+    """Return the expression. Raises `ValueError` if ELB would not accept it."""
     if not re.fullmatch(r"[ -~]*", text):
         raise ValueError("must be printable ASCII; write other bytes as \\x and two digits")
     if _UNSUPPORTED.search(text):
         raise ValueError(
-            "may use no look-around, back reference, atomic or possessive group, no class by name and no {,n}"
+            "must not use look-around, back references, atomic or possessive groups, named classes or {,n}"
         )
     try:
         re.compile(text)
     except re.error as error:
-        raise ValueError(f"{text!r} is no regular expression: {error}") from None
+        raise ValueError(f"{text!r} is not a valid regular expression: {error}") from None
     return text
 
 
-def _pattern(allowed: str, words: str) -> AfterValidator:
+def _pattern(allowed: str, names: str) -> AfterValidator:
     def check(text: str) -> str:
         if not re.fullmatch(f"[{allowed}*?]+", text):
-            raise ValueError(f"{text!r} may hold {words}, and the wildcards * and ?")
+            raise ValueError(f"must hold only {names}, and the wildcards * and ?, got {text!r}")
         return text
 
     return AfterValidator(check)
@@ -44,13 +44,13 @@ def _pattern(allowed: str, words: str) -> AfterValidator:
 def _host(text: str) -> str:
     ending = text.rpartition(".")[2]
     if "." not in text or not re.fullmatch(r"[A-Za-z*?]+", ending):
-        raise ValueError(f"{text!r} needs a dot, and only letters after the last one: shop.example.com, *.example.com")
+        raise ValueError(f"must have a dot, and only letters after the last one, as in *.example.com, got {text!r}")
     return text
 
 
 def _method(text: str) -> str:
     if not re.fullmatch(r"[A-Z_-]{1,40}", text):
-        raise ValueError(f"{text!r} is no method; write GET, in capitals and without wildcards")
+        raise ValueError(f"must be a method in capitals, such as GET, got {text!r}")
     return text
 
 
@@ -58,76 +58,76 @@ def _cidr(text: str) -> str:
     try:
         network = ip_network(text, strict=False)
     except ValueError:
-        raise ValueError(f"{text!r} is no address range; write 192.0.2.0/24, 192.0.2.7/32 or 2001:db8::/32") from None
+        raise ValueError(f"must be an address range such as 192.0.2.0/24 or 2001:db8::/32, got {text!r}") from None
     if str(network) == "255.255.255.255/32":
-        raise ValueError("255.255.255.255/32 is nobody's address")
+        raise ValueError("must not be 255.255.255.255/32, which no client can have")
     return str(network)
 
 
 def _header_name(text: str) -> str:
     if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,40}", text):
-        raise ValueError(f"{text!r} is no header name of at most 40 characters")
+        raise ValueError(f"must be a header name of at most 40 characters, got {text!r}")
     if text.lower() == "host":
         raise ValueError("use host_header for the Host header")
     return text
 
 
-Regex = Annotated[str, Field(min_length=1, max_length=_MOST_TEXT), AfterValidator(regular_expression)]
-Text = Annotated[str, Field(max_length=_MOST_TEXT)]
+Regex = Annotated[str, Field(min_length=1, max_length=_MAX_TEXT), AfterValidator(regular_expression)]
+Text = Annotated[str, Field(max_length=_MAX_TEXT)]
 Host = Annotated[Text, _pattern(r"A-Za-z0-9.\-", "letters, digits, - and ."), AfterValidator(_host)]
 Path = Annotated[Text, _pattern(r"A-Za-z0-9_.$/~\"'@:+&\\\-", "letters, digits and _ - . $ / ~ \" ' @ : + &")]
 Printable = Annotated[Text, Field(pattern=r"^[ -~]*$")]
 
 
 class _Values(Model):
-    """Values of which one has to match, or expressions."""
+    """Values or regular expressions, one of which must match."""
 
     values: tuple[Any, ...] = ()
     regex_values: tuple[Regex, ...] = Field(
-        (), description="Regular expressions, of which one has to be found in it; anchor them with ^ and $."
+        (), description="Regular expressions, one of which must be found in it. Anchor them with ^ and $."
     )
 
     @model_validator(mode="after")
     def _some(self) -> Self:
         if bool(self.values) == bool(self.regex_values):
-            raise ValueError("needs either values or regex_values")
+            raise ValueError("must have either values or regex_values")
         return self
 
 
 class HostHeader(_Values, Shorthand):
-    """The host that the client asks for, without its port. Case does not count."""
+    """The requested host without its port. Case is ignored."""
 
     shorthand: ClassVar[str] = "values"
 
-    values: tuple[Host, ...] = Field((), description="Host names; `*.example.com` is not `example.com`.")
+    values: tuple[Host, ...] = Field((), description="Host names. `*.example.com` does not match `example.com`.")
 
 
 class PathPattern(_Values, Shorthand):
-    """The path of the request, without its query, as the client sent it. Case counts."""
+    """The path of the request without its query, as the client sent it. Case matters."""
 
     shorthand: ClassVar[str] = "values"
 
-    values: tuple[Path, ...] = Field((), description="Paths; `*` also stands for a `/`.")
+    values: tuple[Path, ...] = Field((), description="Paths. `*` also matches `/`.")
 
 
 class HttpHeader(_Values):
-    """A header of the request. Case does not count. Sent several times, one has to match."""
+    """A header of the request. Case is ignored. If it is sent several times, one must match."""
 
     name: Annotated[str, AfterValidator(_header_name)] = Field(description="The header's name, without wildcards.")
-    values: tuple[Annotated[Printable, Field(min_length=1)], ...] = Field((), description="What it holds.")
+    values: tuple[Annotated[Printable, Field(min_length=1)], ...] = Field((), description="The header's values.")
 
 
 class QueryStringValue(Shorthand):
-    """A key and a value, or any key's value."""
+    """A key and a value of the query, or the value of any key."""
 
     shorthand: ClassVar[str] = "value"
 
-    key: Printable | None = Field(None, description="The key. Left out: any key.")
-    value: Printable = Field(description="The value, as the client wrote it. Case does not count.")
+    key: Printable | None = Field(None, description="The key. If left out, any key.")
+    value: Printable = Field(description="The value, as the client sent it. Case is ignored.")
 
 
 class QueryString(Shorthand):
-    """Parameters of the query, of which one has to match."""
+    """Parameters of the query, one of which must match."""
 
     shorthand: ClassVar[str] = "values"
 
@@ -143,7 +143,7 @@ class HttpRequestMethod(Shorthand):
 
 
 class SourceIp(Shorthand):
-    """The address that the connection comes from. `X-Forwarded-For` does not count."""
+    """The address that the connection comes from. `X-Forwarded-For` is ignored."""
 
     shorthand: ClassVar[str] = "values"
 
@@ -151,14 +151,14 @@ class SourceIp(Shorthand):
 
 
 class Condition(Model):
-    """One thing that has to hold. Exactly one key."""
+    """A condition that must hold. Exactly one key."""
 
-    host_header: HostHeader | None = Field(None, description="The host asked for.")
+    host_header: HostHeader | None = Field(None, description="The requested host.")
     path_pattern: PathPattern | None = Field(None, description="The path.")
     http_header: HttpHeader | None = Field(None, description="A header's value.")
     http_request_method: HttpRequestMethod | None = Field(None, description="The method.")
     query_string: QueryString | None = Field(None, description="A parameter of the query.")
-    source_ip: SourceIp | None = Field(None, description="Where the connection comes from.")
+    source_ip: SourceIp | None = Field(None, description="The address that the connection comes from.")
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:
@@ -176,11 +176,11 @@ class Condition(Model):
 
     @property
     def config(self) -> Any:
-        """What stands under its only key."""
+        """The value of its only key."""
         return getattr(self, self.kind)
 
     def patterns(self) -> Iterator[Wildcard]:
-        """Every pattern in it that may hold wildcards."""
+        """Yield every pattern in it that may hold wildcards."""
         if self.kind == "query_string":
             for pair in self.config.values:
                 yield from (Wildcard.parse(text) for text in (pair.key, pair.value) if text is not None)
@@ -188,5 +188,5 @@ class Condition(Model):
             yield from map(Wildcard.parse, self.config.values)
 
     def count(self) -> int:
-        """How many values it has."""
+        """Return the number of its values."""
         return len(self.config.values) + len(getattr(self.config, "regex_values", ()))

@@ -1,4 +1,4 @@
-"""Listeners: the ports of a load balancer, and what happens to a request there."""
+"""Listeners: the ports of a load balancer, with their rules."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from pipeline.balancer.model.tls import Certificate, MutualAuthentication, SslPo
 from pipeline.base.errors import FieldError
 from pipeline.base.schema import Model, Port
 
-_NEEDS_TLS = "must be HTTPS for jwt_validation: a token sent in the clear is anybody's"
+_NEEDS_TLS = "must be HTTPS for jwt_validation; a token sent over plain HTTP cannot be trusted"
 
 
 class _Endpoint(Model):
-    """What is spoken, and on which port."""
+    """The protocol and port of a listener."""
 
-    protocol: Literal["HTTP", "HTTPS"] | None = Field(None, description="What clients speak. HTTP where left out.")
+    protocol: Literal["HTTP", "HTTPS"] | None = Field(None, description="Protocol of clients. HTTP if left out.")
     port: Port = Field(description="The port on this machine.")
 
     @property
     def secure(self) -> bool:
-        """Whether clients speak TLS."""
+        """True if clients use TLS."""
         return self.protocol == "HTTPS"
 
     @property
     def url(self) -> str:
-        """Where clients on this machine reach it."""
+        """The URL by which clients on this machine reach it."""
         return f"{'https' if self.secure else 'http'}://localhost:{self.port}"
 
 
 class ListenerSettings(_Endpoint):
-    """A listener without its rules and certificates, which are resources of their own.
+    """A listener without its rules and certificates, which are separate resources.
 
     Without a default action it adds its rules to the listener that another load balancer has on this port.
     """
@@ -47,7 +47,7 @@ class ListenerSettings(_Endpoint):
     @model_validator(mode="after")
     def _fits(self) -> Self:
         if self.default_action is None:
-            _refuse_settings_of_a_guest(self)
+            _check_guest_settings(self)
         elif self.protocol != "HTTPS":
             if self.ssl_policy or self.mutual_authentication:
                 raise FieldError("protocol", "must be HTTPS for ssl_policy and mutual_authentication")
@@ -57,20 +57,18 @@ class ListenerSettings(_Endpoint):
 
 
 class Listener(_Endpoint):
-    """A port the load balancer answers on."""
+    """A port on which the load balancer accepts requests."""
 
     certificates: tuple[Certificate, ...] = Field(
-        (), description="Chosen by the name that the client asks for; the first one where none fits."
+        (), description="Certificates, chosen by the name that the client requests. If none fits, the first one."
     )
-    ssl_policy: SslPolicy | None = Field(None, description="Which TLS versions and cipher suites clients may use.")
-    mutual_authentication: MutualAuthentication | None = Field(
-        None, description="Whether clients have to show a certificate."
-    )
-    rules: tuple[Rule, ...] = Field((), description="Rules, of which the first that matches is taken.")
+    ssl_policy: SslPolicy | None = Field(None, description="TLS versions and cipher suites that clients may use.")
+    mutual_authentication: MutualAuthentication | None = Field(None, description="Certificates of clients.")
+    rules: tuple[Rule, ...] = Field((), description="Rules. The first one that matches applies.")
     default_action: Action | None = Field(
         None,
-        description="What happens to a request that no rule takes. A listener without one adds its rules to "
-        "the listener that another pipeline declares on this port.",
+        description="Action for a request that no rule matches. A listener without one adds its rules to the listener "
+        "that another pipeline declares on this port.",
     )
     attributes: ListenerAttributes = Field(ListenerAttributes(), description="Settings by ELB's keys.")
 
@@ -79,7 +77,7 @@ class Listener(_Endpoint):
         if self.default_action is None:
             self._joins()
         elif self.protocol == "HTTPS" and not self.certificates:
-            raise FieldError("certificates", "an HTTPS listener needs one")
+            raise FieldError("certificates", "must not be empty for an HTTPS listener")
         if self.protocol != "HTTPS" and self.default_action is not None:
             for name in ("certificates", "ssl_policy", "mutual_authentication"):
                 if getattr(self, name):
@@ -88,38 +86,36 @@ class Listener(_Endpoint):
             raise FieldError("protocol", _NEEDS_TLS)
         priorities = [rule.priority for rule in self.rules]
         if twice := next((p for p in priorities if priorities.count(p) > 1), None):
-            raise FieldError("rules", f"holds two rules of priority {twice}")
+            raise FieldError("rules", f"must have unique priorities, got {twice} twice")
         return self
 
     def _joins(self) -> None:
-        _refuse_what_belongs_to_tls(self)
+        _check_no_tls_settings(self)
         if not self.rules:
-            raise FieldError("default_action", "is missing, and so are rules for the listener of another pipeline")
-        _refuse_attributes(self)
+            raise FieldError("default_action", "is missing; without it, rules are required")
+        _check_no_attributes(self)
 
     def actions(self) -> tuple[Action, ...]:
-        """The action of every rule, and the default."""
+        """Return the action of every rule, and the default action."""
         default = (self.default_action,) if self.default_action else ()
         return (*(rule.action for rule in self.rules), *default)
 
     def groups(self) -> frozenset[str]:
-        """The target groups it may forward to."""
+        """Return the target groups that it may forward to."""
         return frozenset(group.target_group for action in self.actions() for group in action.groups())
 
 
-def _refuse_settings_of_a_guest(listener: ListenerSettings) -> None:
-    _refuse_what_belongs_to_tls(listener)
-    _refuse_attributes(listener)
+def _check_guest_settings(listener: ListenerSettings) -> None:
+    _check_no_tls_settings(listener)
+    _check_no_attributes(listener)
 
 
-def _refuse_what_belongs_to_tls(listener: Listener | ListenerSettings) -> None:
+def _check_no_tls_settings(listener: Listener | ListenerSettings) -> None:
     for name in ("protocol", "ssl_policy", "mutual_authentication"):
         if getattr(listener, name) is not None:
-            raise FieldError(
-                name, "belongs where the listener's default_action is; without one, it is another pipeline's"
-            )
+            raise FieldError(name, "needs a default_action; without it, the listener belongs to another pipeline")
 
 
-def _refuse_attributes(listener: Listener | ListenerSettings) -> None:
+def _check_no_attributes(listener: Listener | ListenerSettings) -> None:
     if listener.attributes != ListenerAttributes():
-        raise FieldError("attributes", "belong to the pipeline whose listener this is")
+        raise FieldError("attributes", "need a default_action; without it, the listener belongs to another pipeline")

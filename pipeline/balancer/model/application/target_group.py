@@ -1,4 +1,4 @@
-"""Target groups: what serves the same thing."""
+"""Target groups: targets that serve the same application."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ from pipeline.base.quantity import Duration
 from pipeline.base.schema import Model, Port, between
 
 _DELAY = "deregistration_delay.timeout_seconds"
-# What gRPC servers answer to a method that they do not have: the server is there.
+# The response of a gRPC server to an unknown method, which shows that the server runs.
 _GRPC_UNIMPLEMENTED = "12"
 
 
 class TargetGroup(Model):
-    """Targets that serve the same thing, and how they are checked, chosen and let go."""
+    """Targets that serve the same application, with their health check, algorithm and deregistration."""
 
     target_type: Literal["ip", "instance", "lambda"] = Field(
         "ip",
-        description="How targets are reached: ip by the container's own address, instance by a port of 127.0.0.1 that "
-        "Docker publishes for it; lambda are functions, which get ELB's event in place of the request.",
+        description="ip: targets are reached at the container's own address. instance: at a port of 127.0.0.1 that "
+        "Docker publishes. lambda: targets are functions and get ELB's event instead of the request.",
     )
     protocol: Literal["HTTP", "HTTPS"] = Field(
-        "HTTP", description="What the targets speak. With HTTPS, their certificates are not verified."
+        "HTTP", description="Protocol of the targets. With HTTPS, their certificates are not verified."
     )
-    protocol_version: Literal["HTTP1", "HTTP2", "GRPC"] = Field("HTTP1", description="In which version.")
-    port: Port = Field(description="The port the targets listen on, inside their containers.")
-    health_check: HealthCheck = Field(HealthCheck(), description="When a target may have traffic.")
+    protocol_version: Literal["HTTP1", "HTTP2", "GRPC"] = Field("HTTP1", description="Version of the protocol.")
+    port: Port = Field(description="Port on which the targets listen, inside their containers.")
+    health_check: HealthCheck = Field(HealthCheck(), description="Health check that a target must pass to get traffic.")
     deregistration_delay: Duration = Field(
         timedelta(seconds=30),
-        description=f"How long a leaving target may take to finish its requests: 0s to 1h. ELB: `{_DELAY}`, 300, "
-        "which may be written in `attributes` instead.",
+        description="Time that a draining target has to finish its requests: 0s to 1h. ELB: 300s, with the key "
+        f"`{_DELAY}`, which `attributes` accepts too.",
     )
     attributes: TargetGroupAttributes = Field(TargetGroupAttributes(), description="Settings by ELB's keys.")
 
@@ -47,7 +47,7 @@ class TargetGroup(Model):
         if not isinstance(attributes, dict) or _DELAY not in attributes:
             return data
         if "deregistration_delay" in data:
-            raise FieldError("deregistration_delay", f"is given twice: as {_DELAY} too")
+            raise FieldError("deregistration_delay", f"must be set once; attributes also set {_DELAY}")
         others = {key: value for key, value in attributes.items() if key != _DELAY}
         return {**data, "attributes": others, "deregistration_delay": f"{attributes[_DELAY]}s"}
 
@@ -61,29 +61,29 @@ class TargetGroup(Model):
         if self.health_check.matcher is None:
             return self
         if self.health_check.protocol == "TCP":
-            raise FieldError("health_check", "a TCP check only connects: it has no matcher")
+            raise FieldError("health_check", "must have no matcher with protocol: TCP")
         least, most = (0, 99) if self.protocol_version == "GRPC" else (200, 499)
         for code in map(int, re.findall(r"\d+", self.health_check.matcher)):
             if not least <= code <= most:
-                raise FieldError("health_check", f"matcher holds {code}; codes are {least} to {most}")
+                raise FieldError("health_check", f"matcher must hold codes from {least} to {most}, got {code}")
         return self
 
     @property
     def is_lambda(self) -> bool:
-        """Whether its targets are functions."""
+        """True if its targets are functions."""
         return self.target_type == "lambda"
 
     @property
     def is_grpc(self) -> bool:
-        """Whether its targets speak gRPC."""
+        """True if its targets use gRPC."""
         return self.protocol_version == "GRPC"
 
     @property
     def check_path(self) -> str:
-        """What a health check asks for."""
+        """The path that a health check requests."""
         return self.health_check.path or ("/AWS.ALB/healthcheck" if self.is_grpc else "/")
 
     @property
     def check_matcher(self) -> str:
-        """Which codes pass a health check."""
+        """The codes that pass a health check."""
         return self.health_check.matcher or (_GRPC_UNIMPLEMENTED if self.is_grpc else "200")

@@ -1,4 +1,4 @@
-"""ELB's patterns: `*` is any number of characters, `?` exactly one, and a backslash takes the meaning away."""
+"""ELB's patterns: `*` matches any number of characters, `?` exactly one, and a backslash makes them literal."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ class Wild(Enum):
 
 @dataclass(frozen=True)
 class Wildcard:
-    """A pattern, read. `parts` are literal texts and wildcards in turn."""
+    """A parsed pattern. `parts` are literal texts and wildcards in their order."""
 
     parts: tuple[str | Wild, ...]
 
     @classmethod
     @lru_cache(maxsize=8192)
     def parse(cls, text: str) -> Wildcard:
-        """Read a pattern. A backslash before `*`, `?` or a backslash makes it literal; elsewhere it is itself."""
+        """Parse a pattern. A backslash before `*`, `?` or a backslash makes it literal. Elsewhere it is itself."""
         parts: list[str | Wild] = []
         for token in re.findall(r"\\[*?\\]|.", text, re.DOTALL):
             if token in ("*", "?"):
@@ -37,17 +37,17 @@ class Wildcard:
 
     @cached_property
     def wilds(self) -> int:
-        """How many wildcards it holds."""
+        """The number of wildcards in it."""
         return sum(isinstance(part, Wild) for part in self.parts)
 
     @property
     def literal(self) -> str | None:
-        """The only text that it matches; None when it has wildcards."""
+        """The only text that it matches, or None if it has wildcards."""
         return None if self.wilds else "".join(str(part) for part in self.parts)
 
     @property
     def prefix(self) -> str | None:
-        """What every text that begins with this is matched by; None where the pattern says more than that."""
+        """The prefix, if the pattern matches exactly the texts that begin with it. Otherwise None."""
         match self.parts:
             case (Wild.ANY,):
                 return ""
@@ -57,19 +57,19 @@ class Wildcard:
 
     @property
     def suffix(self) -> str | None:
-        """What every text that ends in this is matched by; None where the pattern says more than that."""
+        """The suffix, if the pattern matches exactly the texts that end in it. Otherwise None."""
         match self.parts:
             case (Wild.ANY, str(text)):
                 return text
         return None
 
     def matches(self, text: str) -> bool:
-        """Whether the whole text matches."""
+        """Return whether the whole text matches."""
         return _matches(self.parts, text)
 
 
 def _matches(parts: tuple[str | Wild, ...], text: str) -> bool:
-    """Go through both once, coming back only to the last `*`."""
+    """Match in one pass, going back only to the last `*`."""
     units = [unit for part in parts for unit in (part if isinstance(part, str) else [part])]
     at, unit, star, resume = 0, 0, -1, 0
     while at < len(text):
