@@ -18,7 +18,7 @@ from typing import Any
 from bench.results import Results
 from pipeline.balancer.balancer import Balancer
 from pipeline.balancer.haproxy.control_socket import Runtime
-from pipeline.balancer.haproxy.words import backend_name
+from pipeline.balancer.haproxy.naming import backend_name
 from pipeline.balancer.model import Declaration, Target, TargetState
 from pipeline.balancer.planes import open_balancer
 from pipeline.base.sockets import free_port

@@ -14,7 +14,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from pipeline.balancer.access import AccessLog
-from pipeline.balancer.addresses import refuse_taken
+from pipeline.balancer.addresses import check_ports_free
 from pipeline.balancer.data_plane import DataPlane, TargetFact, group_id
 from pipeline.balancer.health import target_health
 from pipeline.balancer.jwks import read_keys, with_keys
@@ -30,7 +30,7 @@ from pipeline.base.lock import short_lock
 
 _POLL_INTERVAL = 0.05
 # How often, and after how many seconds, a look is repeated that fell between a write of the registry and its effect.
-_LOOKS, _MOMENT = 6, 0.002
+_MAX_READS, _READ_PAUSE = 6, 0.002
 
 
 class Balancer:
@@ -71,15 +71,15 @@ class Balancer:
         A group that is not declared has no targets. Where the data plane does not run, a target is unhealthy, with the
         reason `Elb.InternalError`. `reconcile` admits targets; looking does not.
         """
-        for _ in range(_LOOKS):
+        for _ in range(_MAX_READS):
             registry = self.registry()
             if not registry.has_group(owner, group):
                 return ()
             known = self._plane.observe([group_id(owner, group)]).targets.get(group_id(owner, group))
-            if known is None or not _is_between(registry, owner, group, known):
+            if known is None or not _is_mid_change(registry, owner, group, known):
                 break
             # Another process is between the two now.
-            time.sleep(_MOMENT)
+            time.sleep(_READ_PAUSE)
         used, settings = registry.uses(owner, group), registry.group(owner, group)
         return tuple(
             target_health(
@@ -121,8 +121,8 @@ class Balancer:
         with self._locked():
             registry = self.registry()
             if owner is None or group is None:
-                return self._turn(registry, _groups(registry))
-            return registry.has_group(owner, group) and self._turn(registry, [group_id(owner, group)])
+                return self._reconcile(registry, _group_ids(registry))
+            return registry.has_group(owner, group) and self._reconcile(registry, [group_id(owner, group)])
 
     def wait_healthy(self, owner: str, group: str, timeout: timedelta) -> None:
         """Reconcile a group until each of its targets that stays is healthy.
@@ -152,8 +152,8 @@ class Balancer:
             self._plane.maintain()
             registry = with_keys(self.registry(), keys)
             self._file.write(registry)
-            started = self._catch_up(registry)
-            return self._turn(registry, _groups(registry)) or started
+            started = self._apply(registry)
+            return self._reconcile(registry, _group_ids(registry)) or started
 
     def standby(self) -> AbstractContextManager[None]:
         """While entered, what connects while the data plane is started again waits instead of being refused.
@@ -170,26 +170,26 @@ class Balancer:
         Going back must always be possible, so `apply` itself ignores the protection.
         """
         self.check_deletion_protection(owner, declaration)
-        prepared = self._prepared(owner, declaration)
+        prepared = self._prepare(owner, declaration)
         with self._lock():
-            self._checked(owner, declaration, prepared)
+            self._check_change(owner, declaration, prepared)
 
     def apply(self, owner: str, declaration: Declaration) -> None:
         """Make `declaration` all that `owner` has declared. Its targets stay. On an error, nothing has changed."""
-        prepared = self._prepared(owner, declaration)
+        prepared = self._prepare(owner, declaration)
         with self._locked():
             self._plane.maintain()
-            before, wanted = self.registry(), self._checked(owner, declaration, prepared)
+            before, wanted = self.registry(), self._check_change(owner, declaration, prepared)
             try:
-                self._change(wanted)
+                self._store_and_apply(wanted)
             except (BalancerFault, ConfigError):
-                self._change(before)
+                self._store_and_apply(before)
                 raise
 
     def withdraw(self, owner: str) -> None:
         """Remove everything of `owner`. The data plane ends with the last owner."""
         with self._locked():
-            self._change(self.registry().withdraw(owner))
+            self._store_and_apply(self.registry().withdraw(owner))
 
     # Targets
 
@@ -202,11 +202,11 @@ class Balancer:
         with self._locked():
             self.registry().group(owner, group)
             # What a crash left of an earlier target of this name must not count for the new one.
-            self._turn(self.registry(), [group_id(owner, group)])
+            self._reconcile(self.registry(), [group_id(owner, group)])
             ramps = self._is_served(owner, group)
             registry = self.registry().register(owner, group, targets, ramps=ramps)
             self._file.write(registry)
-            self._turn(registry, [group_id(owner, group)])
+            self._reconcile(registry, [group_id(owner, group)])
 
     def deregister(self, owner: str, group: str, target_id: str) -> None:
         """Stop new requests to a target. Requests in flight continue.
@@ -216,7 +216,7 @@ class Balancer:
         with self._locked():
             registry = self.registry().deregister(owner, group, target_id)
             self._file.write(registry)
-            self._turn(registry, [group_id(owner, group)])
+            self._reconcile(registry, [group_id(owner, group)])
             fact = self._plane.observe([group_id(owner, group)]).targets.get(group_id(owner, group), {}).get(target_id)
             if fact and fact.admitted:
                 raise BalancerFault(f"the data plane still sends requests to {target_id} after it was told not to")
@@ -236,7 +236,7 @@ class Balancer:
             kept = tuple(r for r in registry.registrations(owner, group) if r.target.id != target_id)
             registry = registry.with_registrations(owner, group, kept)
             self._file.write(registry)
-            self._turn(registry, [group_id(owner, group)])
+            self._reconcile(registry, [group_id(owner, group)])
 
     def _lock(self) -> AbstractContextManager[None]:
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -259,13 +259,13 @@ class Balancer:
         self._plane.take_over(plane_config(self.registry()))
         self._file.migrate()
 
-    def _change(self, registry: Registry) -> None:
+    def _store_and_apply(self, registry: Registry) -> None:
         """Write what is declared, and have the data plane follow. The next turn finishes what is cut short."""
         self._unfinished.touch()
         self._file.write(registry)
-        self._catch_up(registry)
+        self._apply(registry)
 
-    def _catch_up(self, registry: Registry) -> bool:
+    def _apply(self, registry: Registry) -> bool:
         """Have the data plane follow. Return whether it had to be started."""
         started = not registry.is_empty and self._plane.apply(plane_config(registry))
         if registry.is_empty:
@@ -273,25 +273,25 @@ class Balancer:
         self._unfinished.unlink(missing_ok=True)
         return started
 
-    def _turn(self, registry: Registry, groups: Collection[str]) -> bool:
+    def _reconcile(self, registry: Registry, groups: Collection[str]) -> bool:
         try:
-            return self._one_turn(registry, groups)
+            return self._reconcile_once(registry, groups)
         except BalancerFault:
             if self._plane.pid() is not None:
                 raise
             # It died between the observation and the act.
-            return self._one_turn(registry, groups)
+            return self._reconcile_once(registry, groups)
 
-    def _one_turn(self, registry: Registry, groups: Collection[str]) -> bool:
+    def _reconcile_once(self, registry: Registry, groups: Collection[str]) -> bool:
         """Observe, reconcile, write, act: in this order, so that a crash anywhere is seen by the next turn."""
-        started = self._unfinished.exists() and self._catch_up(registry)
+        started = self._unfinished.exists() and self._apply(registry)
         facts = self._plane.observe(groups)
         result = reconcile(registry, facts)
         if result.registry is not registry:
             self._file.write(result.registry)
         # A group is missing where the data plane still runs what was declared before a crash.
         if result.apply or (not registry.is_empty and not facts.targets.keys() >= set(groups)):
-            return self._catch_up(result.registry) or started
+            return self._apply(result.registry) or started
         for wanted in result.steer:
             self._plane.steer(wanted)
         return started
@@ -309,19 +309,19 @@ class Balancer:
             for r, fact in found
         )
 
-    def _prepared(self, owner: str, declaration: Declaration) -> _Prepared:
+    def _prepare(self, owner: str, declaration: Declaration) -> _PreparedChange:
         """Work out a change, and read the keys it needs, before the lock is taken."""
         registry = self.registry()
         wanted = registry.declare(owner, declaration)
-        return _Prepared(registry, wanted, {} if wanted is registry else read_keys(wanted))
+        return _PreparedChange(registry, wanted, {} if wanted is registry else read_keys(wanted))
 
-    def _checked(self, owner: str, declaration: Declaration, prepared: _Prepared) -> Registry:
+    def _check_change(self, owner: str, declaration: Declaration, prepared: _PreparedChange) -> Registry:
         registry = self.registry()
         wanted = prepared.wanted if registry is prepared.before else registry.declare(owner, declaration)
         if wanted is registry:
             return registry
         wanted = with_keys(wanted, prepared.keys)
-        refuse_taken(registry, wanted)
+        check_ports_free(registry, wanted)
         objection = self._plane.check(plane_config(wanted))
         if objection:
             raise ConfigError(f"HAProxy refuses the balancer of {owner}: {objection}")
@@ -329,7 +329,7 @@ class Balancer:
 
 
 @dataclass(frozen=True)
-class _Prepared:
+class _PreparedChange:
     """A change that was worked out for the registry as it was before the lock was taken."""
 
     before: Registry
@@ -337,11 +337,11 @@ class _Prepared:
     keys: Mapping[str, KeySet]
 
 
-def _groups(registry: Registry) -> list[str]:
+def _group_ids(registry: Registry) -> list[str]:
     return [group_id(owner, name) for owner, name in registry.groups()]
 
 
-def _is_between(registry: Registry, owner: str, group: str, known: Mapping[str, TargetFact]) -> bool:
+def _is_mid_change(registry: Registry, owner: str, group: str, known: Mapping[str, TargetFact]) -> bool:
     """Return whether the registry is ahead of the data plane: a target is admitted and not open yet."""
     admitted = (r for r in registry.registrations(owner, group) if r.wanted == "in" and r.admitted)
     facts = (known.get(registration.target.id) for registration in admitted)

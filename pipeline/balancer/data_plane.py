@@ -11,7 +11,7 @@ from ipaddress import ip_address
 from typing import Literal, Protocol
 
 from pipeline.balancer.access import AccessLog
-from pipeline.balancer.effective import SharedListener
+from pipeline.balancer.effective import EffectiveListener
 from pipeline.balancer.key_set import KeySet
 from pipeline.balancer.model import HealthCheck, TargetGroup
 
@@ -80,7 +80,7 @@ class WantedGroup:
 class PlaneConfig:
     """All that a plane should carry. `groups`: by id. `key_sets`: the keys of each issuer that a rule trusts."""
 
-    listeners: tuple[SharedListener, ...]
+    listeners: tuple[EffectiveListener, ...]
     groups: Mapping[str, WantedGroup]
     key_sets: Mapping[str, KeySet]
 

@@ -10,7 +10,7 @@ from pipeline.base.errors import ConfigError
 
 TIMEOUT = 5.0
 """Seconds for the whole download: names, connections, redirects and content."""
-_MOST_REDIRECTS = 5
+_MAX_REDIRECTS = 5
 
 
 def download(source: str, limit: int, timeout: float = TIMEOUT) -> bytes:
@@ -18,11 +18,11 @@ def download(source: str, limit: int, timeout: float = TIMEOUT) -> bytes:
 
     Raises `ConfigError` with the reason if that fails or takes longer than `timeout` seconds.
     """
-    answers: SimpleQueue[bytes | ConfigError] = SimpleQueue()
+    results: SimpleQueue[bytes | ConfigError] = SimpleQueue()
     # A server that says a byte now and then is within every time-out for a single read. So is whoever resolves names.
-    Thread(target=lambda: answers.put(_outcome(source, limit, timeout)), daemon=True).start()
+    Thread(target=lambda: results.put(_outcome(source, limit, timeout)), daemon=True).start()
     try:
-        found = answers.get(timeout=timeout)
+        found = results.get(timeout=timeout)
     except Empty:
         raise ConfigError(f"{source} cannot be fetched: it takes longer than {timeout:g} s") from None
     if isinstance(found, ConfigError):
@@ -45,14 +45,14 @@ def _outcome(source: str, limit: int, timeout: float) -> bytes | ConfigError:
 def _content(source: str, limit: int, timeout: float) -> bytes:
     import requests
 
-    place = source
-    for _ in range(_MOST_REDIRECTS + 1):
-        if not place.startswith("https://"):
-            raise ConfigError(f"{source} cannot be fetched: it leads to {place}, which is not https://")
+    url = source
+    for _ in range(_MAX_REDIRECTS + 1):
+        if not url.startswith("https://"):
+            raise ConfigError(f"{source} cannot be fetched: it leads to {url}, which is not https://")
         # Left to itself, it would follow to http:// too, and read what a redirect brings along however long it is.
-        with requests.get(place, timeout=timeout, stream=True, allow_redirects=False) as answer:
-            if not answer.is_redirect:
-                answer.raise_for_status()
-                return bytes(answer.raw.read(limit + 1, decode_content=True))
-            place = urljoin(place, answer.headers["location"])
-    raise ConfigError(f"{source} cannot be fetched: it redirects more than {_MOST_REDIRECTS} times")
+        with requests.get(url, timeout=timeout, stream=True, allow_redirects=False) as response:
+            if not response.is_redirect:
+                response.raise_for_status()
+                return bytes(response.raw.read(limit + 1, decode_content=True))
+            url = urljoin(url, response.headers["location"])
+    raise ConfigError(f"{source} cannot be fetched: it redirects more than {_MAX_REDIRECTS} times")

@@ -16,9 +16,9 @@ from pipeline.balancer.resources import Resources, with_groups
 from pipeline.base.errors import ConfigError
 
 # Further listeners of a port are numbered above all ports.
-_ABOVE = 100_000
+_NUMBER_STEP = 100_000
 # The latest results: a change is looked at half a dozen times on its way.
-_worked_out: deque[tuple[tuple[Mapping[str, object], ...], tuple[SharedListener, ...]]] = deque(maxlen=2)
+_recent: deque[tuple[tuple[Mapping[str, object], ...], tuple[EffectiveListener, ...]]] = deque(maxlen=2)
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class OwnedRule:
 
 
 @dataclass(frozen=True)
-class SharedListener:
+class EffectiveListener:
     """An address and a port, whose they are, and the rules of all owners in the order of their priority.
 
     `owner`, `balancer` and `listener` are those with the default action, which names target groups by name. Its own
@@ -97,7 +97,7 @@ class SharedListener:
         return frozenset((owner, group.target_group) for owner, action in found for group in action.groups())
 
     @property
-    def described(self) -> str:
+    def label(self) -> str:
         """It in words, for messages."""
         return f"load balancer {self.name} of {self.owner}"
 
@@ -127,45 +127,45 @@ class _Part:
         return self.listener.default_action is None
 
 
-def effective_listeners(resources: Resources) -> tuple[SharedListener, ...]:
+def effective_listeners(resources: Resources) -> tuple[EffectiveListener, ...]:
     """Return all listeners by port. Raises `ConfigError` where two want the same address and port, or priority.
 
     What comes last in `resources` is what is refused. Rules for a listener that is not there wait: how to protect them
     is its owner's to say. So does an HTTPS listener without a certificate.
     """
     kinds = tuple(resources.by_field().values())
-    for known, found in tuple(_worked_out):
+    for known, found in tuple(_recent):
         # Resources are frozen: what has the same parts has the same listeners.
         if all(one is other for one, other in zip(known, kinds, strict=True)):
             return found
-    found = tuple(_worked(resources))
-    _worked_out.append((kinds, found))
+    found = tuple(_listeners(resources))
+    _recent.append((kinds, found))
     return found
 
 
-def _worked(resources: Resources) -> Iterator[SharedListener]:
+def _listeners(resources: Resources) -> Iterator[EffectiveListener]:
     by_port: dict[int, list[_Part]] = {}
     for part in _parts(resources):
         by_port.setdefault(part.port, []).append(part)
     for port in sorted(by_port):
-        yield from _of_port(by_port[port])
+        yield from _on_port(by_port[port])
 
 
-def _of_port(parts: Sequence[_Part]) -> Iterator[SharedListener]:
+def _on_port(parts: Sequence[_Part]) -> Iterator[EffectiveListener]:
     hosts = [part for part in parts if not part.is_guest]
     for one, other in combinations(hosts, 2):
         if one.binding.overlaps(other.binding):
             raise _clash(one, other)
     guests = [(part, _host_of(part, hosts)) for part in parts if part.is_guest]
-    _refuse_same_priority(parts[0].port, _rules([guest for guest, host in guests if host is None]))
+    _check_priorities(parts[0].port, _rules([guest for guest, host in guests if host is None]))
     # Rules of one owner and one priority stay in the order of its listeners.
     joined = {id(host): [host] for host in hosts}
     for guest, host in guests:
         if host is not None:
             joined[id(host)].append(guest)
-    found = [_joined(host, [part for part in parts if part in joined[id(host)]]) for host in hosts]
-    ready = [shared for shared in found if shared.certificates or not shared.listener.secure]
-    yield from sorted(ready, key=lambda shared: shared.number)
+    found = [_merge(host, [part for part in parts if part in joined[id(host)]]) for host in hosts]
+    ready = [effective for effective in found if effective.certificates or not effective.listener.secure]
+    yield from sorted(ready, key=lambda effective: effective.number)
 
 
 def _clash(one: _Part, other: _Part) -> ConfigError:
@@ -222,24 +222,24 @@ def _rules(parts: Sequence[_Part]) -> list[OwnedRule]:
     return [OwnedRule(part.owner, rule) for part in parts for rule in part.rules]
 
 
-def _joined(host: _Part, parts: Sequence[_Part]) -> SharedListener:
+def _merge(host: _Part, parts: Sequence[_Part]) -> EffectiveListener:
     rules = _rules(parts)
-    _refuse_same_priority(host.port, rules)
-    _refuse_what_needs_tls(host.listener, rules)
-    _refuse_publishing(host, parts)
+    _check_priorities(host.port, rules)
+    _check_tls(host.listener, rules)
+    _check_scheme(host, parts)
     guests = sorted((part for part in parts if part.owner != host.owner), key=lambda part: part.owner)
-    return SharedListener(
+    return EffectiveListener(
         owner=host.owner,
         name=host.name,
         balancer=host.balancer,
         listener=host.listener,
         rules=tuple(sorted(rules, key=lambda owned: owned.rule.priority)),
         certificates=tuple(certificate for part in (host, *guests) for certificate in part.certificates),
-        number=host.port + host.number * _ABOVE,
+        number=host.port + host.number * _NUMBER_STEP,
     )
 
 
-def _refuse_same_priority(port: int, rules: list[OwnedRule]) -> None:
+def _check_priorities(port: int, rules: list[OwnedRule]) -> None:
     taken: dict[int, str] = {}
     for owned in rules:
         other = taken.setdefault(owned.rule.priority, owned.owner)
@@ -250,7 +250,7 @@ def _refuse_same_priority(port: int, rules: list[OwnedRule]) -> None:
             )
 
 
-def _refuse_what_needs_tls(listener: ListenerSettings, rules: list[OwnedRule]) -> None:
+def _check_tls(listener: ListenerSettings, rules: list[OwnedRule]) -> None:
     """A rule of another owner's is checked against the listener that it joins."""
     for owned in rules:
         if owned.rule.action.jwt_validation and not listener.secure:
@@ -260,7 +260,7 @@ def _refuse_what_needs_tls(listener: ListenerSettings, rules: list[OwnedRule]) -
             )
 
 
-def _refuse_publishing(host: _Part, parts: Sequence[_Part]) -> None:
+def _check_scheme(host: _Part, parts: Sequence[_Part]) -> None:
     """What is meant for an internal load balancer is not put on one that everybody reaches."""
     for part in parts:
         if part.balancer.scheme == "internal" and host.balancer.scheme != "internal":

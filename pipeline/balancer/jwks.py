@@ -17,7 +17,7 @@ def read_keys(registry: Registry) -> dict[str, KeySet]:
 
     May take seconds for each, so nobody holds a lock meanwhile. Raises `ConfigError` where there are none at all.
     """
-    return {source: _renewed(source, registry.key_sets.get(source)) for source in sorted(registry.issuers())}
+    return {source: _refresh(source, registry.key_sets.get(source)) for source in sorted(registry.issuers())}
 
 
 def with_keys(registry: Registry, read: Mapping[str, KeySet]) -> Registry:
@@ -33,7 +33,7 @@ def _latest(source: str, read: KeySet | None, known: KeySet | None) -> KeySet:
     return known if known.read_at > read.read_at else read
 
 
-def _renewed(source: str, known: KeySet | None) -> KeySet:
+def _refresh(source: str, known: KeySet | None) -> KeySet:
     """The keys of an issuer as they are now. Where they cannot be read, those that are known stay."""
     published = source.startswith("https://")
     if known and published and known.is_fresh:

@@ -58,20 +58,20 @@ class Mismatch:
 
 def match(rules: Sequence[Rule], request: HttpRequest) -> tuple[Rule | None, list[Mismatch]]:
     """The first rule by priority whose conditions all hold, None for the default action; and those before it."""
-    misses: list[Mismatch] = []
+    mismatches: list[Mismatch] = []
     for rule in sorted(rules, key=lambda rule: rule.priority):
         reason = next(_objections(rule, request), None)
         if reason is None:
-            return rule, misses
-        misses.append(Mismatch(rule, reason))
-    return None, misses
+            return rule, mismatches
+        mismatches.append(Mismatch(rule, reason))
+    return None, mismatches
 
 
 def _objections(rule: Rule, request: HttpRequest) -> Iterator[str]:
     for condition in rule.conditions:
         subject, holds = _test(condition, request)
         if not holds:
-            yield f"{condition.kind} wants {_wanted(condition)}, and {subject}"
+            yield f"{condition.kind} wants {_expected_text(condition)}, and {subject}"
 
 
 def _test(condition: Condition, request: HttpRequest) -> tuple[str, bool]:
@@ -115,7 +115,7 @@ def _query(config: QueryString, parameters: list[tuple[str, str]]) -> bool:
     )
 
 
-def wanted_values(condition: Condition) -> list[str]:
+def accepted_values(condition: Condition) -> list[str]:
     """What a condition takes, one of which has to match, in words."""
     config = condition.config
     if isinstance(config, QueryString):
@@ -123,6 +123,6 @@ def wanted_values(condition: Condition) -> list[str]:
     return [*config.values, *(f"/{regex}/" for regex in getattr(config, "regex_values", ()))]
 
 
-def _wanted(condition: Condition) -> str:
+def _expected_text(condition: Condition) -> str:
     name = f"{condition.config.name}: " if isinstance(condition.config, HttpHeader) else ""
-    return name + " or ".join(wanted_values(condition))
+    return name + " or ".join(accepted_values(condition))

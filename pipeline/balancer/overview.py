@@ -9,7 +9,7 @@ from typing import Any
 
 from pipeline.balancer.access import target_group_name
 from pipeline.balancer.balancer import Balancer
-from pipeline.balancer.effective import SharedListener, effective_listeners
+from pipeline.balancer.effective import EffectiveListener, effective_listeners
 from pipeline.balancer.model import Action, Condition, TargetHealth
 from pipeline.balancer.telemetry.traffic import Traffic, address_of
 
@@ -32,13 +32,13 @@ class RuleRow:
 class Overview:
     """Listeners by port. `targets` is by target group, under the name that the access log has for it."""
 
-    listeners: Sequence[SharedListener]
+    listeners: Sequence[EffectiveListener]
     targets: Mapping[str, Sequence[TargetHealth]]
     traffic: Traffic
 
     @classmethod
-    def of(cls, balancer: Balancer, begin: datetime, now: datetime) -> Overview:
-        """Look at the balancer. The traffic is what ended after `begin`. Raises `BalancerFault`."""
+    def from_balancer(cls, balancer: Balancer, begin: datetime, now: datetime) -> Overview:
+        """Read the balancer. The traffic is the requests that ended after `begin`. Raises `BalancerFault`."""
         registry = balancer.registry()
         return cls(
             listeners=effective_listeners(registry),
@@ -49,11 +49,11 @@ class Overview:
             traffic=Traffic.since(begin, now, balancer.access_log().newest_first()),
         )
 
-    def load_balancers(self) -> dict[tuple[str, str], list[SharedListener]]:
+    def load_balancers(self) -> dict[tuple[str, str], list[EffectiveListener]]:
         """Return owner and name → listeners."""
-        found: dict[tuple[str, str], list[SharedListener]] = {}
-        for shared in self.listeners:
-            found.setdefault((shared.owner, shared.name), []).append(shared)
+        found: dict[tuple[str, str], list[EffectiveListener]] = {}
+        for effective in self.listeners:
+            found.setdefault((effective.owner, effective.name), []).append(effective)
         return found
 
     def as_data(self) -> dict[str, Any]:
@@ -65,7 +65,7 @@ class Overview:
                     "name": name,
                     "owner": owner,
                     "scheme": listeners[0].balancer.scheme,
-                    "listeners": [_listener_data(shared) for shared in listeners],
+                    "listeners": [_listener_data(effective) for effective in listeners],
                 }
                 for (owner, name), listeners in self.load_balancers().items()
             ],
@@ -82,11 +82,11 @@ class Overview:
         }
 
 
-def rule_rows(shared: SharedListener) -> Iterator[RuleRow]:
+def rule_rows(effective: EffectiveListener) -> Iterator[RuleRow]:
     """Yield the rules of a listener in their order, then its default action."""
-    for owned in shared.rules:
+    for owned in effective.rules:
         yield RuleRow(owned.rule.priority, owned.owner, owned.rule.conditions, owned.rule.action)
-    yield RuleRow(None, shared.owner, (), shared.default_action)
+    yield RuleRow(None, effective.owner, (), effective.default_action)
 
 
 def shares(owner: str, action: Action) -> list[tuple[str, float]]:
@@ -96,11 +96,11 @@ def shares(owner: str, action: Action) -> list[tuple[str, float]]:
     return [(target_group_name(owner, group.target_group), round(100 * group.weight / whole, 1)) for group in groups]
 
 
-def _listener_data(shared: SharedListener) -> dict[str, Any]:
+def _listener_data(effective: EffectiveListener) -> dict[str, Any]:
     return {
-        "port": shared.port,
-        "protocol": shared.listener.protocol or "HTTP",
-        "address": shared.address,
+        "port": effective.port,
+        "protocol": effective.listener.protocol or "HTTP",
+        "address": effective.address,
         "rules": [
             {
                 "priority": row.priority or "default",
@@ -109,6 +109,6 @@ def _listener_data(shared: SharedListener) -> dict[str, Any]:
                 "action": row.action.model_dump(mode="json", exclude_none=True),
                 "target_groups": [{"target_group": name, "share": share} for name, share in row.shares()],
             }
-            for row in rule_rows(shared)
+            for row in rule_rows(effective)
         ],
     }

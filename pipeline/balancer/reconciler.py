@@ -37,7 +37,7 @@ def reconcile(registry: Registry, facts: Facts) -> Reconciliation:
         if known is None:
             continue
         wanted = wanted_group(registry, owner, name)
-        changed = _with_news(registry, wanted, known, facts.at)
+        changed = _with_admissions(registry, wanted, known, facts.at)
         if changed is not registry:
             registry, wanted = changed, wanted_group(changed, owner, name)
         if _differs(wanted, known):
@@ -45,34 +45,36 @@ def reconcile(registry: Registry, facts: Facts) -> Reconciliation:
     return Reconciliation(registry, steer=tuple(steer))
 
 
-def _with_news(registry: Registry, wanted: WantedGroup, known: Mapping[str, TargetFact], at: datetime) -> Registry:
+def _with_admissions(
+    registry: Registry, wanted: WantedGroup, known: Mapping[str, TargetFact], at: datetime
+) -> Registry:
     """Return the registry with passed targets admitted, and closed ones no longer admitted."""
     owner, name = wanted.owner, wanted.name
     for target in wanted.targets:
         fact = known.get(target.id)
-        if not target.admit and target.check and _has_proven_itself(target, fact):
+        if not target.admit and target.check and _may_be_admitted(target, fact):
             registry = registry.with_admitted(owner, name, target.id, True, at)
         if target.is_leaving and not (fact and fact.admitted):
             registry = registry.with_admitted(owner, name, target.id, False, at)
     return registry
 
 
-def _has_proven_itself(target: WantedTarget, fact: TargetFact | None) -> bool:
+def _may_be_admitted(target: WantedTarget, fact: TargetFact | None) -> bool:
     # A target that is open although it should not be passed before it was registered.
     return fact is not None and fact.check.has_passed_check and not fact.admitted and _is_same(target, fact)
 
 
 def _differs(wanted: WantedGroup, known: Mapping[str, TargetFact]) -> bool:
     listed = {target.id for target in wanted.targets}
-    strangers = (fact for id_, fact in known.items() if id_ not in listed)
-    return any(map(_can_be_removed, strangers)) or any(_is_not_so(t, known.get(t.id)) for t in wanted.targets)
+    unlisted = (fact for id_, fact in known.items() if id_ not in listed)
+    return any(map(_can_be_removed, unlisted)) or any(_needs_change(t, known.get(t.id)) for t in wanted.targets)
 
 
 def _can_be_removed(fact: TargetFact) -> bool:
     return fact.admitted or not fact.in_flight
 
 
-def _is_not_so(target: WantedTarget, fact: TargetFact | None) -> bool:
+def _needs_change(target: WantedTarget, fact: TargetFact | None) -> bool:
     """Return whether there is something to do for a target now."""
     if target.is_leaving:
         return fact is not None and (fact.admitted or fact.check.outcome != "none")

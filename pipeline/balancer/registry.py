@@ -30,7 +30,7 @@ from pipeline.base.suggestion import not_declared
 VERSION: Literal[2] = 2
 _NAME = TypeAdapter[str](Name)
 # As in ELB, these are settled when a target group is made: its targets could not follow all at once.
-_SETTLED = ("target_type", "protocol", "protocol_version")
+_FIXED_KEYS = ("target_type", "protocol", "protocol_version")
 
 
 class Registry(Resources):
@@ -55,18 +55,18 @@ class Registry(Resources):
         changed = self._next(self, resources)
         known = {resource.id: resource for resource in self.all()}
         changed = [resource for resource in changed if resource is not known.get(resource.id)]
-        return self._checked(self.with_resources(*changed)) if changed else self
+        return self._validated(self.with_resources(*changed)) if changed else self
 
     def drop(self, *ids: str) -> Registry:
         """Return this registry without resources, and without the targets of removed groups. Raises as `put`."""
-        return self._checked(self.without(*ids))
+        return self._validated(self.without(*ids))
 
     def replace(self, owner: str, made_by: str, resources: Resources) -> Registry:
         """Return this registry with `resources` as all that `made_by` has made for `owner`. Raises as `put`."""
         own = [r.id for r in self.all() if r.owner == owner and r.made_by == made_by]
         others = self.without(*own)
         # What comes last is what a clash is blamed on.
-        return self._checked(others.with_resources(*self._next(others, resources.all())))
+        return self._validated(others.with_resources(*self._next(others, resources.all())))
 
     def _next(self, others: Resources, resources: Iterable[BalancerResource]) -> list[BalancerResource]:
         """Return resources as they will be. Those whose numbers are taken are in `others` or known already."""
@@ -82,11 +82,11 @@ class Registry(Resources):
             if isinstance(resource, ListenerResource):
                 before = self.listeners.get(resource.id)
                 number = before.number if before and resource.id in stays else _free_number(resource, taken)
-                resource = resource.numbered(number)
-            found.append(_revised(resource, known.get(resource.id)))
+                resource = resource.with_number(number)
+            found.append(_next_revision(resource, known.get(resource.id)))
         return found
 
-    def _checked(self, changed: Self) -> Registry:
+    def _validated(self, changed: Self) -> Registry:
         """Return a changed registry, or raise what is wrong with it."""
         changed.check_references()
         for id_, targets in self.targets.items():
@@ -101,8 +101,8 @@ class Registry(Resources):
         """Return where the keys of the issuers come from that rules trust."""
         return {
             action.jwt_validation.jwks
-            for shared in effective_listeners(self)
-            for action in shared.actions()
+            for effective in effective_listeners(self)
+            for action in effective.actions()
             if action.jwt_validation
         }
 
@@ -143,7 +143,7 @@ class Registry(Resources):
     def withdraw(self, owner: str) -> Registry:
         """Return this registry without `owner`."""
         own = [resource.id for resource in self.all() if resource.owner == owner]
-        return self._checked(self.without(*own)) if own else self
+        return self._validated(self.without(*own)) if own else self
 
     # Target groups
 
@@ -237,15 +237,15 @@ def _free_number(listener: ListenerResource, taken: Counter[tuple[int, int]]) ->
     return number
 
 
-def _revised(wanted: BalancerResource, known: BalancerResource | None) -> BalancerResource:
+def _next_revision(wanted: BalancerResource, known: BalancerResource | None) -> BalancerResource:
     """Return a resource at its next revision; the known one where nothing changes."""
     if known is None:
         if wanted.revision:
-            raise ConfigError(f"{wanted.described} does not exist any more")
+            raise ConfigError(f"{wanted.label} does not exist any more")
         return wanted.at_revision(1)
     if wanted.revision not in (0, known.revision):
         raise ConfigError(
-            f"{wanted.described} was changed in the meantime: it is at revision {known.revision}, "
+            f"{wanted.label} was changed in the meantime: it is at revision {known.revision}, "
             f"and the change is for revision {wanted.revision}",
             hint="look at it again, and change what it is now",
         )
@@ -254,7 +254,7 @@ def _revised(wanted: BalancerResource, known: BalancerResource | None) -> Balanc
 
 
 def _check_protocols(known: TargetGroupResource, wanted: TargetGroupResource) -> None:
-    for key in _SETTLED:
+    for key in _FIXED_KEYS:
         was, becomes = getattr(known.settings, key), getattr(wanted.settings, key)
         if was != becomes:
             raise ConfigError(

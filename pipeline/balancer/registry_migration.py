@@ -9,13 +9,13 @@ from pydantic import Field
 from pipeline.balancer.key_set import KeySet
 from pipeline.balancer.model import Declaration, HealthCheck, Model, Target
 from pipeline.balancer.registry import Registry
-from pipeline.balancer.targets import Phase, Registration
+from pipeline.balancer.targets import Registration, TargetPhase
 
 
 class _Registration(Model):
     target: Target
     health_check: HealthCheck
-    phase: Phase = Phase.INITIAL
+    phase: TargetPhase = TargetPhase.INITIAL
     ramps: bool = False
     since: datetime
 
@@ -23,8 +23,8 @@ class _Registration(Model):
         return Registration(
             target=self.target,
             check=self.health_check,
-            wanted="out" if self.phase is Phase.DRAINING else "in",
-            admitted=self.phase is Phase.IN_SERVICE,
+            wanted="out" if self.phase is TargetPhase.DRAINING else "in",
+            admitted=self.phase is TargetPhase.IN_SERVICE,
             ramps=self.ramps,
             since=self.since,
         )

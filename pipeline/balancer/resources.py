@@ -47,7 +47,7 @@ class BalancerResource(Model):
         raise NotImplementedError
 
     @property
-    def described(self) -> str:
+    def label(self) -> str:
         """The resource in words, for messages."""
         raise NotImplementedError
 
@@ -78,7 +78,7 @@ class LoadBalancerResource(BalancerResource):
         return (self.name,)
 
     @property
-    def described(self) -> str:
+    def label(self) -> str:
         return f"load balancer {self.name} of {self.owner}"
 
 
@@ -96,7 +96,7 @@ class TargetGroupResource(BalancerResource):
         return (self.name,)
 
     @property
-    def described(self) -> str:
+    def label(self) -> str:
         return f"target group {self.name} of {self.owner}"
 
 
@@ -119,12 +119,12 @@ class ListenerResource(BalancerResource):
         """Whether it adds its rules to another listener."""
         return self.settings.default_action is None
 
-    def numbered(self, number: int) -> ListenerResource:
+    def with_number(self, number: int) -> ListenerResource:
         """Return it with another number."""
         return self if number == self.number else self.model_copy(update={"number": number})
 
     def bare(self) -> ListenerResource:
-        return super().bare().numbered(0)
+        return super().bare().with_number(0)
 
     @property
     def key(self) -> tuple[object, ...]:
@@ -132,7 +132,7 @@ class ListenerResource(BalancerResource):
         return (self.id,)
 
     @property
-    def described(self) -> str:
+    def label(self) -> str:
         return f"listener {self.settings.port} of {self.owner}"
 
     def requires(self) -> frozenset[str]:
@@ -154,7 +154,7 @@ class CertificateResource(BalancerResource):
         return (self.listener, self.position)
 
     @property
-    def described(self) -> str:
+    def label(self) -> str:
         return f"certificate {self.position} of {self.owner}"
 
     def requires(self) -> frozenset[str]:
@@ -175,7 +175,7 @@ class RuleResource(BalancerResource):
         return (self.listener, self.rule.priority)
 
     @property
-    def described(self) -> str:
+    def label(self) -> str:
         return f"rule {self.rule.priority} of {self.owner}"
 
     def requires(self) -> frozenset[str]:
@@ -239,12 +239,12 @@ class Resources(Model):
         taken: dict[tuple[object, ...], BalancerResource] = {}
         for resource in known.values():
             for required in sorted(resource.requires() - known.keys()):
-                raise ConfigError(f"{resource.described} needs {required}, which does not exist")
+                raise ConfigError(f"{resource.label} needs {required}, which does not exist")
             if any(known[required].owner != resource.owner for required in resource.requires()):
-                raise ConfigError(f"{resource.described} belongs to something of another owner")
+                raise ConfigError(f"{resource.label} belongs to something of another owner")
             other = taken.setdefault((resource.owner, resource.kind, *resource.key), resource)
             if other is not resource:
-                raise ConfigError(f"{resource.described} exists already", hint="change it, or choose another name")
+                raise ConfigError(f"{resource.label} exists already", hint="change it, or choose another name")
 
 
 KINDS: tuple[type[BalancerResource], ...] = (

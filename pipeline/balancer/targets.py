@@ -9,7 +9,7 @@ from typing import Literal
 from pipeline.balancer.model import HealthCheck, Model, Target, TargetGroup
 
 
-class Phase(StrEnum):
+class TargetPhase(StrEnum):
     """How far a target has come, in one word. Only what is `in_service` may be sent requests."""
 
     INITIAL = "initial"
@@ -34,11 +34,11 @@ class Registration(Model):
     since: datetime
 
     @property
-    def phase(self) -> Phase:
+    def phase(self) -> TargetPhase:
         """What `wanted` and `admitted` come to."""
         if self.wanted == "out":
-            return Phase.DRAINING
-        return Phase.IN_SERVICE if self.admitted else Phase.INITIAL
+            return TargetPhase.DRAINING
+        return TargetPhase.IN_SERVICE if self.admitted else TargetPhase.INITIAL
 
     def is_checked(self, group: TargetGroup) -> bool:
         """Return whether the group still asks what this target was registered to answer. The pace may differ."""

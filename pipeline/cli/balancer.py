@@ -58,7 +58,7 @@ def _overviews() -> Callable[[], Overview]:
     def take() -> Overview:
         nonlocal last
         begin, last = last, datetime.now(UTC)
-        return Overview.of(balancer, begin, last)
+        return Overview.from_balancer(balancer, begin, last)
 
     return take
 

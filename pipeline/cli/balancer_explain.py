@@ -15,7 +15,7 @@ from pipeline.base.home import Home
 from pipeline.cli.session import json_option
 
 if TYPE_CHECKING:
-    from pipeline.balancer.effective import SharedListener
+    from pipeline.balancer.effective import EffectiveListener
     from pipeline.balancer.matching import HttpRequest, Mismatch
     from pipeline.balancer.model import Action
 
@@ -26,7 +26,7 @@ _PORTS = {"http": 80, "https": 443}
 class Explanation:
     """The rule that matches a request, and the earlier ones that do not. `priority` is None for the default action."""
 
-    shared: SharedListener
+    shared: EffectiveListener
     misses: Sequence[Mismatch]
     priority: int | None
     owner: str
@@ -66,7 +66,7 @@ def _split(url: str) -> SplitResult:
     raise ConfigError(f"{url} is not a valid URL", hint="http://shop.example.com:8080/path?key=value")
 
 
-def _listener(listeners: Sequence[SharedListener], split: SplitResult) -> SharedListener:
+def _listener(listeners: Sequence[EffectiveListener], split: SplitResult) -> EffectiveListener:
     """Return the listener on the URL's port. Raises `ConfigError` if there is none for its protocol."""
     from pipeline.cli.balancer_format import format_listener
 
@@ -108,7 +108,7 @@ def _header(header: str) -> tuple[str, str]:
     return name.strip(), value.strip()
 
 
-def _explain(shared: SharedListener, request: HttpRequest) -> Explanation:
+def _explain(shared: EffectiveListener, request: HttpRequest) -> Explanation:
     from pipeline.balancer.matching import match
 
     taken, misses = match([owned.rule for owned in shared.rules], request)

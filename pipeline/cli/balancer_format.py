@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from pipeline.balancer.effective import SharedListener
-from pipeline.balancer.matching import wanted_values
+from pipeline.balancer.effective import EffectiveListener
+from pipeline.balancer.matching import accepted_values
 from pipeline.balancer.model import Action, Condition, Redirect
 from pipeline.balancer.model.application.condition import HttpHeader
 from pipeline.balancer.overview import shares
@@ -19,7 +19,7 @@ _KINDS = {
 }
 
 
-def format_listener(shared: SharedListener) -> str:
+def format_listener(shared: EffectiveListener) -> str:
     """Return the listener's URL, its load balancer and its owner."""
     return f"{shared.listener.url}, load balancer {shared.name} of {shared.owner}"
 
@@ -28,7 +28,7 @@ def format_condition(condition: Condition) -> str:
     """Return the part of the request and the wanted values."""
     config = condition.config
     name = f" {config.name}:" if isinstance(config, HttpHeader) else ""
-    return f"{_KINDS[condition.kind]}{name} {' or '.join(wanted_values(condition))}"
+    return f"{_KINDS[condition.kind]}{name} {' or '.join(accepted_values(condition))}"
 
 
 def format_action(owner: str, action: Action) -> str:

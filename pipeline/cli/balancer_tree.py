@@ -8,7 +8,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 from rich.tree import Tree
 
-from pipeline.balancer.effective import SharedListener
+from pipeline.balancer.effective import EffectiveListener
 from pipeline.balancer.model import TargetHealth
 from pipeline.balancer.overview import Overview, RuleRow, rule_rows
 from pipeline.balancer.telemetry.traffic import address_of
@@ -45,7 +45,7 @@ class _Forest:
                 self._add_group(tree, group, "")
             yield tree
 
-    def _add_listener(self, tree: Tree, shared: SharedListener) -> None:
+    def _add_listener(self, tree: Tree, shared: EffectiveListener) -> None:
         branch = tree.add(_text(shared.listener.url))
         rows = list(rule_rows(shared))
         width = max(len(str(row.priority or "default")) for row in rows)

@@ -14,10 +14,10 @@ from pipeline.base.errors import Cancelled, EngineFault
 from pipeline.engine.container import Container, ContainerSpec
 from pipeline.engine.interfaces import Containers
 
-_LOOK = 0.05
+_POLL_INTERVAL = 0.05
 _TAIL = 20
 # Seconds that the last output may take to arrive after the process has exited.
-_OUTPUT = 5
+_OUTPUT_TIMEOUT = 5
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,8 @@ class Task:
         self._tell = tell
         self._tail: deque[str] = deque(maxlen=_TAIL)
         self._reader = threading.Thread(target=self._read, name=f"output of {spec.name}", daemon=True)
-        self._unheard: BaseException | None = None
-        self._over = threading.Event()
+        self._read_error: BaseException | None = None
+        self._closed = threading.Event()
         self.container = ""
 
     def __enter__(self) -> Self:
@@ -48,15 +48,15 @@ class Task:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._over.set()
+        self._closed.set()
         self._containers.remove(self.container)
-        self._reader.join(timeout=_OUTPUT)
+        self._reader.join(timeout=_OUTPUT_TIMEOUT)
 
     @property
     def tail(self) -> tuple[str, ...]:
         """The last lines of output. All lines have reached `tell` once the process has exited."""
         if self.inspect().state != "running":
-            self._reader.join(timeout=_OUTPUT)
+            self._reader.join(timeout=_OUTPUT_TIMEOUT)
         return tuple(self._tail)
 
     def inspect(self) -> Container:
@@ -79,28 +79,28 @@ class Task:
                 continue
             if watch:
                 watch()
-            cancelled.wait(_LOOK)
+            cancelled.wait(_POLL_INTERVAL)
         if cancelled.is_set():
             raise Cancelled("cancelled")
-        self._reader.join(timeout=_OUTPUT)
-        if self._unheard:
-            raise self._unheard
+        self._reader.join(timeout=_OUTPUT_TIMEOUT)
+        if self._read_error:
+            raise self._read_error
         return TaskResult(now.exit_code or 0, now.oom_killed, in_time)
 
     def _read(self) -> None:
         """Pass on every line once, also if the engine goes away meanwhile and comes back."""
-        heard = 0
-        while not self._over.is_set():
+        read = 0
+        while not self._closed.is_set():
             try:
                 for number, line in enumerate(self._containers.stream(self.container)):
-                    if number >= heard:
-                        heard = number + 1
+                    if number >= read:
+                        read = number + 1
                         self._tail.append(line)
                         self._tell(line)
             except EngineFault:
-                self._over.wait(_LOOK)
+                self._closed.wait(_POLL_INTERVAL)
             except BaseException as error:  # noqa: BLE001  # it is raised where it is waited for
-                self._unheard = error
+                self._read_error = error
                 return
             else:
                 return

@@ -13,16 +13,16 @@ from pipeline.balancer.balancer import Balancer
 from pipeline.balancer.haproxy.plane import HAProxyPlane
 from pipeline.balancer.model import TargetHealth, TargetState
 from pipeline.balancer.planes import open_balancer
-from pipeline.balancer.targets import Phase
+from pipeline.balancer.targets import TargetPhase
 from pipeline.balancer.telemetry.metrics import Metrics
 from pipeline.balancer.telemetry.traffic import Traffic
 from pipeline.cli.main import cli
 from tests.golden.golden_file import Golden
 
 _STATES = {
-    Phase.INITIAL: TargetState.INITIAL,
-    Phase.IN_SERVICE: TargetState.HEALTHY,
-    Phase.DRAINING: TargetState.DRAINING,
+    TargetPhase.INITIAL: TargetState.INITIAL,
+    TargetPhase.IN_SERVICE: TargetState.HEALTHY,
+    TargetPhase.DRAINING: TargetState.DRAINING,
 }
 
 

@@ -12,11 +12,12 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from pipeline.balancer.data_plane import PlaneConfig
-from pipeline.balancer.effective import SharedListener
+from pipeline.balancer.effective import EffectiveListener
 from pipeline.balancer.haproxy import tokens, weights
 from pipeline.balancer.haproxy.error_responses import deny
 from pipeline.balancer.haproxy.index import DEFAULT
-from pipeline.balancer.haproxy.words import backend_name, fail_open_backend_name, quote, regsub
+from pipeline.balancer.haproxy.naming import backend_name, fail_open_backend_name
+from pipeline.balancer.haproxy.quoting import quote, regsub
 from pipeline.balancer.model.application.action import Action, FixedResponse, Forward, Redirect
 from pipeline.balancer.model.application.rule import Rewrite, Transforms
 
@@ -43,13 +44,13 @@ class RuleStep(NamedTuple):
 class Actions:
     """The actions of a listener. `prefix` begins the names of its files and backends."""
 
-    def __init__(self, shared: SharedListener, prefix: str, config: PlaneConfig) -> None:
+    def __init__(self, effective: EffectiveListener, prefix: str, config: PlaneConfig) -> None:
         self._prefix = prefix
         self._config = config
-        self._secure = shared.listener.secure
-        self._port = shared.port
-        self._steps = [RuleStep(o.rule.priority, o.owner, o.rule.action, o.rule.transforms) for o in shared.rules]
-        self._steps.append(RuleStep(DEFAULT, shared.owner, shared.default_action, Transforms()))
+        self._secure = effective.listener.secure
+        self._port = effective.port
+        self._steps = [RuleStep(o.rule.priority, o.owner, o.rule.action, o.rule.transforms) for o in effective.rules]
+        self._steps.append(RuleStep(DEFAULT, effective.owner, effective.default_action, Transforms()))
 
     @property
     def only(self) -> str | None:
@@ -81,7 +82,7 @@ class Actions:
     def lines(self) -> Iterator[str]:
         """`http-request` lines of the frontend, after those that find the rule."""
         if self.only:
-            yield from self._least(f"http-request set-var(txn.backend) str({self.only})")
+            yield from self._threshold_lines(f"http-request set-var(txn.backend) str({self.only})")
             return
         yield f"http-request set-var(txn.backend) var(txn.rule),map_str({self._map})"
         if forwards := [forward for _, forward in self._weighted()]:
@@ -93,23 +94,23 @@ class Actions:
             if step.action.jwt_validation:
                 yield from tokens.validate(step.rule, step.action.jwt_validation, self._config.key_sets)
             yield from _transform(step)
-        yield from _transformed([step.transforms for step in self._steps])
-        yield from self._least()
+        yield from _apply_transforms([step.transforms for step in self._steps])
+        yield from self._threshold_lines()
 
     def routes(self) -> Iterator[str]:
         """Lines that lead to a backend. Where too few targets of a group are healthy, to all of them."""
-        for backend, all_targets in self._demanding():
+        for backend, all_targets in self._multi_healthy_backends():
             chosen = f"{{ var(txn.backend) -m str {backend} }} {{ nbsrv({backend}),sub(txn.least) lt 0 }}"
             yield f"use_backend {all_targets} if {chosen}"
         yield f"default_backend {self.only}" if self.only else "use_backend %[var(txn.backend)]"
 
-    def _least(self, *before: str) -> Iterator[str]:
+    def _threshold_lines(self, *before: str) -> Iterator[str]:
         """Lines that say how many healthy targets the group needs, where some group needs several."""
-        if self._demanding():
+        if self._multi_healthy_backends():
             yield from before
             yield f"http-request set-var(txn.least) var(txn.backend),map_str_int({THRESHOLDS},0)"
 
-    def _demanding(self) -> list[tuple[str, str]]:
+    def _multi_healthy_backends(self) -> list[tuple[str, str]]:
         """The backends of groups that need several healthy targets, and what takes over where there are fewer."""
         names = sorted({(step.owner, group.target_group) for step in self._steps for group in step.action.groups()})
         return [
@@ -141,14 +142,16 @@ class Actions:
 
     def _redirect(self, redirect: Redirect) -> Iterator[str]:
         protocol = redirect.protocol.replace("#{protocol}", "HTTPS" if self._secure else "HTTP").lower()
-        place = "".join(map(self._filled, (f"{protocol}://", redirect.host, ":", redirect.port, redirect.path)))
+        location = "".join(
+            map(self._fill_template, (f"{protocol}://", redirect.host, ":", redirect.port, redirect.path))
+        )
         code = redirect.status_code.removeprefix("HTTP_")
-        query = self._filled(redirect.query)
+        query = self._fill_template(redirect.query)
         if redirect.query == "#{query}":
-            yield f"  http-request redirect code {code} location {quote(place)} if !{{ query -m len gt 0 }}"
-        yield f"  http-request redirect code {code} location {quote(f'{place}?{query}' if query else place)}"
+            yield f"  http-request redirect code {code} location {quote(location)} if !{{ query -m len gt 0 }}"
+        yield f"  http-request redirect code {code} location {quote(f'{location}?{query}' if query else location)}"
 
-    def _filled(self, template: str) -> str:
+    def _fill_template(self, template: str) -> str:
         """A template with HAProxy's expressions for ELB's placeholders."""
         values = {
             "protocol": "https" if self._secure else "http",
@@ -183,12 +186,12 @@ def _transform(step: RuleStep) -> Iterator[str]:
     taken = f"if {{ var(txn.rule) -m int {step.rule} }}"
     if rewrite := step.transforms.host_header_rewrite:
         found = f"{{ {_HOST} -m reg -- {quote(rewrite.regex)} }}"
-        yield f"http-request set-var(txn.new_host) {_rewritten(_HOST, rewrite)} {taken} {found}"
+        yield f"http-request set-var(txn.new_host) {_rewrite_expression(_HOST, rewrite)} {taken} {found}"
     if rewrite := step.transforms.url_rewrite:
-        yield f"http-request set-var(txn.new_url) {_rewritten('pathq', rewrite)} {taken}"
+        yield f"http-request set-var(txn.new_url) {_rewrite_expression('pathq', rewrite)} {taken}"
 
 
-def _transformed(transforms: Sequence[Transforms]) -> Iterator[str]:
+def _apply_transforms(transforms: Sequence[Transforms]) -> Iterator[str]:
     """Take it over. What has become no host or no URL is a failed transform, and answered as ELB does."""
     for variable, name, good, change in _CHANGES:
         if any(getattr(transform, name) for transform in transforms):
@@ -196,7 +199,7 @@ def _transformed(transforms: Sequence[Transforms]) -> Iterator[str]:
             yield f"{deny(500)} if {{ var({variable}) -m found }} !{{ var({variable}) {good} }}"
 
 
-def _rewritten(fetch: str, rewrite: Rewrite) -> str:
+def _rewrite_expression(fetch: str, rewrite: Rewrite) -> str:
     """The first match replaced."""
     replacement = re.sub(r"\$(\d)", r"\\\1", rewrite.replace.replace("\\", "\\\\"))
     return quote(f"{fetch},{regsub(rewrite.regex, replacement)}")

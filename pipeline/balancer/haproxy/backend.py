@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from pipeline.balancer.haproxy.error_responses import backend_refusals
-from pipeline.balancer.haproxy.words import (
+from pipeline.balancer.haproxy.naming import (
     COOKIE_AGE,
     FUNCTION_CHECK,
     FUNCTION_GROUP,
     FUNCTION_TARGET,
     backend_name,
     fail_open_backend_name,
-    quote,
 )
+from pipeline.balancer.haproxy.quoting import quote
 from pipeline.balancer.model import TargetGroup
 from pipeline.balancer.model.application.attributes import TargetGroupAttributes
 from pipeline.base.quantity import milliseconds
@@ -21,9 +21,9 @@ from pipeline.base.quantity import milliseconds
 _ALGORITHMS = {"round_robin": "roundrobin", "least_outstanding_requests": "leastconn", "weighted_random": "random(1)"}
 _COOKIE = "AWSALB"
 # A check's Host, as ELB's: the address and the port that it goes to.
-_HOST = "%[bc_dst]:%[bc_dst_port]"
+_CHECK_HOST = "%[bc_dst]:%[bc_dst_port]"
 # How many clients' application cookies are remembered.
-_SESSIONS = "100k"
+_STICK_TABLE_SIZE = "100k"
 
 
 def backend_lines(owner: str, name: str, group: TargetGroup, idle: Sequence[int]) -> Iterator[str]:
@@ -78,8 +78,8 @@ def _table(attributes: TargetGroupAttributes) -> Iterator[str]:
     """What remembers the application's cookies. By address, because a target and its twin are the same then."""
     if attributes.stickiness and attributes.stickiness_type == "app_cookie":
         yield (
-            f"stick-table type string len 128 size {_SESSIONS} expire {attributes.app_cookie_duration}s srvkey addr "
-            "peers workers"
+            f"stick-table type string len 128 size {_STICK_TABLE_SIZE} expire {attributes.app_cookie_duration}s "
+            "srvkey addr peers workers"
         )
 
 
@@ -104,7 +104,7 @@ def _check(group: TargetGroup) -> Iterator[str]:
     secure = {"h1": "ssl proto h1", "h2": "ssl alpn h2"}[protocol]
     yield "option httpchk"
     yield f"http-check connect {secure if group.health_check.protocol == 'HTTPS' else f'proto {protocol}'}"
-    what = f"uri {quote(group.check_path)} ver {version} hdr Host {_HOST} hdr User-Agent ELB-HealthChecker/2.0"
+    what = f"uri {quote(group.check_path)} ver {version} hdr Host {_CHECK_HOST} hdr User-Agent ELB-HealthChecker/2.0"
     if group.is_grpc:
         yield f"http-check send meth POST {what} hdr Content-Type application/grpc hdr Te trailers"
         codes = _codes(group.check_matcher)
@@ -116,7 +116,7 @@ def _check(group: TargetGroup) -> Iterator[str]:
 
 def _function_check(group: TargetGroup) -> Iterator[str]:
     """Lines that invoke a function, where a path is given, or only ask whether it can be reached."""
-    what = f"hdr Host {_HOST} hdr User-Agent ELB-HealthChecker/2.0 hdr {FUNCTION_TARGET} %[srv_name]"
+    what = f"hdr Host {_CHECK_HOST} hdr User-Agent ELB-HealthChecker/2.0 hdr {FUNCTION_TARGET} %[srv_name]"
     reached = f" hdr {FUNCTION_CHECK} reachable" if group.health_check.path is None else ""
     yield "option httpchk"
     yield "http-check connect proto h1"

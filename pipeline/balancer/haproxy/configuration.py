@@ -18,12 +18,12 @@ from pipeline.balancer.haproxy.backend import backend_lines, fail_open_backend_l
 from pipeline.balancer.haproxy.directory import PemFile
 from pipeline.balancer.haproxy.error_responses import page_lines, pages
 from pipeline.balancer.haproxy.frontend import Frontend
+from pipeline.balancer.haproxy.naming import LOG_DESCRIPTOR, WORKER_SOCKET, fail_open_backend_of
 from pipeline.balancer.haproxy.server_args import server_definitions
-from pipeline.balancer.haproxy.words import LOG_DESCRIPTOR, WORKER_SOCKET, open_backend_of
 
 STATE_FILE = "servers.state"
 # Where nobody listens yet, what targets are behind does not matter.
-_IDLE = 60
+_DEFAULT_IDLE_TIMEOUT = 60
 
 # One thread saturates a core at about 85,000 small requests a second, and a second thread makes each request
 # dearer by about a tenth; more than four only helps machines that this project is not made for.
@@ -95,8 +95,10 @@ class RenderedConfig:
 
 def render(config: PlaneConfig) -> RenderedConfig:
     """The whole configuration, with the targets that are admitted."""
-    idle = sorted({shared.balancer.attributes.idle_timeout for shared in config.listeners}) or [_IDLE]
-    frontends = [Frontend(shared, config, idle_varies=len(idle) > 1) for shared in config.listeners]
+    idle = sorted({effective.balancer.attributes.idle_timeout for effective in config.listeners}) or [
+        _DEFAULT_IDLE_TIMEOUT
+    ]
+    frontends = [Frontend(effective, config, idle_varies=len(idle) > 1) for effective in config.listeners]
     listeners = [line for frontend in frontends for line in frontend.lines()]
     groups = list(_groups(config, idle))
     files = {**pages(), **{name: text for frontend in frontends for name, text in frontend.files().items()}}
@@ -126,11 +128,11 @@ class _Section(NamedTuple):
 def _groups(config: PlaneConfig, idle: Sequence[int]) -> Iterator[_Section]:
     """The backends of every target group."""
     for group in sorted(config.groups.values(), key=lambda group: (group.owner, group.name)):
-        servers: dict[str, list[str]] = {group.id: [], open_backend_of(group.id): []}
+        servers: dict[str, list[str]] = {group.id: [], fail_open_backend_of(group.id): []}
         for target in group.targets:
             if target.admit:
-                for place in server_definitions(group, target):
-                    servers[place.backend].append(f"  server {place.name} {place.args}")
+                for definition in server_definitions(group, target):
+                    servers[definition.backend].append(f"  server {definition.name} {definition.args}")
         checked, unchecked = servers.values()
         yield _Section(list(backend_lines(group.owner, group.name, group.settings, idle)), checked)
         if not group.settings.attributes.needs_one_healthy:

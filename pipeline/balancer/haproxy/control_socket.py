@@ -1,6 +1,6 @@
 """HAProxy's two sockets: the worker's, which changes and shows targets, and the master's, which reloads.
 
-After a reload the former worker lives on until its last request is answered. What is in flight there counts, so
+After a reload the replaced worker lives on until its last request is answered. What is in flight there counts, so
 figures are summed over all workers. It takes no changes any more, and needs none: what else it is asked it passes on.
 """
 
@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from pipeline.balancer.haproxy.words import MASTER_SOCKET, WORKER_SOCKET
+from pipeline.balancer.haproxy.naming import MASTER_SOCKET, WORKER_SOCKET
 from pipeline.base.errors import BalancerFault
 from pipeline.base.sockets import connection_to
 
@@ -23,8 +23,8 @@ _TIMEOUT = 5.0
 # After a start or a reload the master executes itself anew: for some milliseconds, on a busy machine more, it refuses
 # or swallows commands.
 _MASTER_TIMEOUT = 0.5
-_MASTER_PATIENCE = 10.0
-_READINGS = 5
+_MASTER_DEADLINE = 10.0
+_MAX_READINGS = 5
 # HAProxy reads commands into a buffer of 16 KiB.
 _MAX_MESSAGE = 12000
 # For `show stat`: every proxy; backends and servers.
@@ -107,13 +107,13 @@ class Runtime:
         """
         asked = None if backends is None else set(backends)
         command = "; ".join(f"show stat {scope} {_KINDS} -1" for scope in sorted(asked or {_ALL}))
-        for _ in range(_READINGS):
+        for _ in range(_MAX_READINGS):
             current = _statistics(self.ask_worker(command))
             if not any(server.is_rechecking for server in current.servers.values()):
                 break
             time.sleep(0.002)
-        for pid in self._former_workers():
-            for key, old in _statistics(self._former(pid, f"show stat {_ALL} {_KINDS} -1")).servers.items():
+        for pid in self._replaced_workers():
+            for key, old in _statistics(self._ask_replaced(pid, f"show stat {_ALL} {_KINDS} -1")).servers.items():
                 known = current.servers.get(key, ServerState(key[1], "MAINT", age=old.age, address=old.address))
                 if old.in_flight and (asked is None or key[0] in asked):
                     current.servers[key] = replace(known, in_flight=known.in_flight + old.in_flight)
@@ -133,14 +133,14 @@ class Runtime:
         if message:
             self.ask_worker(message)
 
-    def cut(self, backend: str, name: str) -> None:
+    def abort_connections(self, backend: str, name: str) -> None:
         """Break what is in flight to a target, in every worker."""
         self.ask_worker(f"shutdown sessions server {backend}/{name}")
-        # To a former worker its servers are closed to commands, but not the requests themselves.
+        # To a replaced worker its servers are closed to commands, but not the requests themselves.
         request = re.compile(rf"^(0x\w+): .* be={re.escape(backend)} srv={re.escape(name)} ", re.MULTILINE)
-        for pid in self._former_workers():
-            for identity in request.findall(self._former(pid, "show sess")):
-                self._former(pid, f"shutdown session {identity}")
+        for pid in self._replaced_workers():
+            for identity in request.findall(self._ask_replaced(pid, "show sess")):
+                self._ask_replaced(pid, f"shutdown session {identity}")
 
     def state(self) -> str:
         """The state of every server, in the form of a server-state-file."""
@@ -167,7 +167,7 @@ class Runtime:
             raise BalancerFault(f"HAProxy does not take {file}: {answer.strip()}")
 
     def reload(self) -> str | None:
-        """Load haproxy.cfg; None when it took effect, else HAProxy's reasons: the former one then goes on."""
+        """Load haproxy.cfg; None when it took effect, else HAProxy's reasons: the replaced one then goes on."""
         self._processes()
         verdict, _, text = self._ask(MASTER_SOCKET, "reload").partition("\n")
         return None if verdict.strip() == "Success=1" else text.strip(" -\n")
@@ -176,22 +176,22 @@ class Runtime:
         """Send a command to the current worker. Return its answer."""
         return self._ask(WORKER_SOCKET, command)
 
-    def _former_workers(self) -> list[str]:
-        _, _, former = self._processes().partition("# old workers")
-        return re.findall(r"^(\d+)\s+worker", former, re.MULTILINE)
+    def _replaced_workers(self) -> list[str]:
+        _, _, replaced = self._processes().partition("# old workers")
+        return re.findall(r"^(\d+)\s+worker", replaced, re.MULTILINE)
 
-    def _former(self, pid: str, command: str) -> str:
-        """Ask a former worker. It may end at any moment, an answer left out, and then has nothing in flight."""
-        deadline = time.monotonic() + _MASTER_PATIENCE
+    def _ask_replaced(self, pid: str, command: str) -> str:
+        """Ask a replaced worker. It may end at any moment, an answer left out, and then has nothing in flight."""
+        deadline = time.monotonic() + _MASTER_DEADLINE
         while time.monotonic() < deadline:
             with suppress(BalancerFault):
                 return self._ask(MASTER_SOCKET, f"@!{pid} {command}", _MASTER_TIMEOUT)
-            if pid not in self._former_workers():
+            if pid not in self._replaced_workers():
                 return ""
-        raise BalancerFault(f"HAProxy's former worker {pid} does not answer")
+        raise BalancerFault(f"HAProxy's replaced worker {pid} does not answer")
 
     def _processes(self) -> str:
-        deadline = time.monotonic() + _MASTER_PATIENCE
+        deadline = time.monotonic() + _MASTER_DEADLINE
         while time.monotonic() < deadline:
             with suppress(BalancerFault):
                 answer = self._ask(MASTER_SOCKET, "show proc", _MASTER_TIMEOUT)

@@ -14,18 +14,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pipeline.balancer.haproxy.error_responses import deny
-from pipeline.balancer.haproxy.words import quote
+from pipeline.balancer.haproxy.quoting import quote
 
 # Names that somebody may take for those that frame a body: `transfer_encoding`, `content length`. Names are parted by
 # colons here, which cannot be in one.
-_NEARLY = (
+_SIMILAR_NAME = (
     "[^a-z0-9:]*(?!(?:transfer-encoding|content-length)(?::|$))"
     "(?:transfer[^a-z0-9:]+encoding|content[^a-z0-9:]+length)[^a-z0-9:]*(?::|$)"
 )
 # HAProxy turns the line break of a folded header into blanks.
 _FOLDED = r" [ \t]+(?:content-length|transfer-encoding)[ \t]*:"
 # HAProxy 2.8 counts 2^64 as 0, and sends it on as it is.
-_MOST_DIGITS = 18
+_MAX_DIGITS = 18
 
 _ACLS = """\
 acl framed req.fhdr(content-length) -m found
@@ -34,12 +34,15 @@ acl bodiless method GET HEAD
 acl bodiless req.ver 0.9
 acl unchunked method GET HEAD
 acl unchunked req.ver 0.9 1.0""".splitlines()
-_SEVERE_LENGTH = ("Severe:BadContentLength", f"framed {{ req.fhdr(content-length) -m len gt {_MOST_DIGITS} }}")
+_SEVERE_LENGTH = ("Severe:BadContentLength", f"framed {{ req.fhdr(content-length) -m len gt {_MAX_DIGITS} }}")
 _SEVERE_FOLD = ("Severe:BadHeader", f"framed {{ req.hdrs -m reg -i {quote(_FOLDED)} }}")
 _AMBIGUOUS = (
     ("Ambiguous:UndefinedContentLengthSemantics", "framed bodiless { req.fhdr(content-length) -m int gt 0 }"),
     ("Ambiguous:UndefinedTransferEncodingSemantics", "framed unchunked { req.fhdr(transfer-encoding) -m found }"),
-    ("Ambiguous:SuspiciousHeader", f"{{ req.hdr_names(:) -m reg {quote(f'^{_NEARLY}')} {quote(f':{_NEARLY}')} }}"),
+    (
+        "Ambiguous:SuspiciousHeader",
+        f"{{ req.hdr_names(:) -m reg {quote(f'^{_SIMILAR_NAME}')} {quote(f':{_SIMILAR_NAME}')} }}",
+    ),
 )
 _ACCEPTABLE = (
     ("Acceptable:NonCompliantVersion", "!{ req.ver 1.1 1.0 2.0 }"),

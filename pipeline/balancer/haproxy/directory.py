@@ -16,10 +16,10 @@ DRAFT = "draft."
 """Begins the names of folders in which configurations are tried."""
 
 # What the names of files begin with that are made for one configuration.
-_MADE = ("listener.", "certificate.", "trust.", "key.")
+_GENERATED_PREFIXES = ("listener.", "certificate.", "trust.", "key.")
 MAX_ACCESS_LOG_BYTES = 64 * 2**20
 # Of `write_atomically`.
-_HALF_WRITTEN = re.compile(r"\..+\.\d+")
+_PARTIAL_FILE = re.compile(r"\..+\.\d+")
 _BLOCK = re.compile(r"-----BEGIN [A-Z0-9 ]+-----\n(?:[A-Za-z0-9+/=: ,-]+\n)+-----END [A-Z0-9 ]+-----")
 
 
@@ -41,10 +41,10 @@ class PemFile(NamedTuple):
                 raise ConfigError(f"{source} cannot be read: {reason}") from error
         # What stands between is for people. HAProxy would take a blank line for an end, and the rest for commands.
         content = "".join(f"{block}\n" for part in parts for block in _BLOCK.findall(part.replace("\r\n", "\n")))
-        self._refuse_unusable(content.encode())
+        self._check_usable(content.encode())
         return content
 
-    def _refuse_unusable(self, content: bytes) -> None:
+    def _check_usable(self, content: bytes) -> None:
         """HAProxy would refuse it too, by a name that says nothing to its user."""
         # 8 MB and 30 ms that only those pay who have certificates.
         from cryptography import x509
@@ -100,7 +100,7 @@ class Directory:
     def remove_others(self, named: Collection[str] = ()) -> None:
         """Remove files that no configuration names any more, keys among them."""
         for path in self.path.iterdir():
-            if path.name.startswith(_MADE) and path.name not in named:
+            if path.name.startswith(_GENERATED_PREFIXES) and path.name not in named:
                 path.unlink(missing_ok=True)
 
     def remove_drafts(self) -> None:
@@ -108,7 +108,7 @@ class Directory:
         for path in self.path.iterdir():
             if path.name.startswith(DRAFT) and path.is_dir():
                 shutil.rmtree(path, ignore_errors=True)
-            elif _HALF_WRITTEN.fullmatch(path.name):
+            elif _PARTIAL_FILE.fullmatch(path.name):
                 path.unlink(missing_ok=True)
 
     def cap_log(self, name: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pipeline.balancer.data_plane import PlaneConfig
-from pipeline.balancer.effective import SharedListener
+from pipeline.balancer.effective import EffectiveListener
 from pipeline.balancer.haproxy.actions import Actions
 from pipeline.balancer.haproxy.desync import desync_lines
 from pipeline.balancer.haproxy.directory import PemFile
@@ -14,7 +14,7 @@ from pipeline.balancer.haproxy.headers import request_headers, response_headers
 from pipeline.balancer.haproxy.log_format import CAPTURES, LOG_FORMAT
 from pipeline.balancer.haproxy.rules import RuleMatching
 from pipeline.balancer.haproxy.tls import (
-    bind_words,
+    bind_args,
     certificate_list,
     pem_files,
     relay_mark,
@@ -25,27 +25,27 @@ from pipeline.balancer.haproxy.tls import (
 class Frontend:
     """One listener, with the backends and the files that only it uses."""
 
-    def __init__(self, shared: SharedListener, config: PlaneConfig, *, idle_varies: bool) -> None:
-        self._shared = shared
+    def __init__(self, effective: EffectiveListener, config: PlaneConfig, *, idle_varies: bool) -> None:
+        self._effective = effective
         self._idle_varies = idle_varies
-        self._prefix = prefix = f"listener.{shared.number}"
-        self._actions = Actions(shared, prefix, config)
-        self._rules = RuleMatching([owned.rule for owned in shared.rules], prefix)
-        self._relay = f"relay.{shared.number}"
+        self._prefix = prefix = f"listener.{effective.number}"
+        self._actions = Actions(effective, prefix, config)
+        self._rules = RuleMatching([owned.rule for owned in effective.rules], prefix)
+        self._relay = f"relay.{effective.number}"
         # No owner's target group can be called so.
-        self._relay_backend = f"relay:{shared.number}"
+        self._relay_backend = f"relay:{effective.number}"
 
     def files(self) -> dict[str, str]:
         """Maps, keys and the list of certificates: name → content."""
         return {
             **self._rules.files(),
             **self._actions.files(),
-            **certificate_list(self._shared, self._prefix),
+            **certificate_list(self._effective, self._prefix),
         }
 
     def pem_files(self) -> list[PemFile]:
         """Copies of certificates and authorities."""
-        return list(pem_files(self._shared))
+        return list(pem_files(self._effective))
 
     def weights(self) -> dict[str, dict[str, str]]:
         """Maps whose values may change at run time."""
@@ -53,29 +53,30 @@ class Frontend:
 
     def lines(self) -> Iterator[str]:
         """Its sections."""
-        idle = self._shared.balancer.attributes.idle_timeout
+        attributes = self._effective.balancer.attributes
+        idle = attributes.idle_timeout
         yield f"backend {self._relay_backend}"
         yield f"  timeout server {idle}s"
         yield f"  server successor unix@{self._relay}.sock send-proxy-v2 proxy-v2-options unique-id"
         yield ""
         yield from self._actions.backends()
-        yield f"frontend {self._shared.owner}.{self._shared.name}.{self._shared.port}"
-        yield f"  bind {self._shared.address}{bind_words(self._shared, self._prefix)}"
+        yield f"frontend {self._effective.owner}.{self._effective.name}.{self._effective.port}"
+        yield f"  bind {self._effective.address}{bind_args(self._effective, self._prefix)}"
         yield f"  bind unix@{self._relay}.sock accept-proxy mode 600"
         # What a replaced worker tells its successor, with the client's address: which headers it has cleaned.
-        yield f"  unique-id-format {relay_mark(self._shared)}"
+        yield f"  unique-id-format {relay_mark(self._effective)}"
         yield f"  timeout client {idle}s"
         yield f"  timeout http-request {idle}s"
         yield "  log global"
         yield from (f"  {capture}" for capture in CAPTURES)
         yield f'  log-format "{LOG_FORMAT}"'
-        yield f"  tcp-request connection set-var(sess.until) date({self._shared.balancer.attributes.client_keep_alive})"
+        yield f"  tcp-request connection set-var(sess.until) date({attributes.client_keep_alive})"
         yield "  http-response set-var(txn.status) status"
         yield from (f"  {line}" for line in self._steps(idle))
         yield ""
 
     def _steps(self, idle: int) -> Iterator[str]:
-        yield from desync_lines(self._shared.balancer.attributes.desync_mitigation_mode)
+        yield from desync_lines(self._effective.balancer.attributes.desync_mitigation_mode)
         # A worker that a reload has replaced keeps its idle connections, and cannot be told of targets any more: a
         # request that comes on one of them goes to its successor, which knows, as if it had come there.
         yield "acl replaced stopping -m bool"
@@ -87,7 +88,7 @@ class Frontend:
         # body.
         yield f"http-request wait-for-body time {idle}s if {{ method PUT DELETE }} or keyed"
         # The successor sees no TLS of such a request: what is to be told of it is told here.
-        yield from tls_headers(self._shared)
+        yield from tls_headers(self._effective)
         yield "http-request allow if replaced"
         if self._idle_varies:
             yield f"http-request set-var(txn.idle) int({idle * 1000})"
@@ -95,7 +96,7 @@ class Frontend:
         if not self._actions.only:
             yield from self._rules.lines()
         yield from self._actions.lines()
-        yield from request_headers(self._shared)
-        yield from response_headers(self._shared)
+        yield from request_headers(self._effective)
+        yield from response_headers(self._effective)
         yield f"use_backend {self._relay_backend} if replaced"
         yield from self._actions.routes()

@@ -4,33 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pipeline.balancer.effective import SharedListener
-from pipeline.balancer.haproxy.words import quote, regsub
+from pipeline.balancer.effective import EffectiveListener
+from pipeline.balancer.haproxy.quoting import quote, regsub
 from pipeline.balancer.model.application.attributes import LoadBalancerAttributes
 
-_PORTS_LEFT_OUT = (80, 443)
+_DEFAULT_PORTS = (80, 443)
 # In bytes: above it, ELB begins the trace anew.
-_MUCH = 7168
+_MAX_TRACE_BYTES = 7168
 
 
-def request_headers(shared: SharedListener) -> Iterator[str]:
+def request_headers(effective: EffectiveListener) -> Iterator[str]:
     """`http-request` lines. They come after the rules, which see the request as the client sent it."""
-    attributes, secure = shared.balancer.attributes, shared.listener.secure
+    attributes, secure = effective.balancer.attributes, effective.listener.secure
     if attributes.drop_invalid_header_fields:
         yield "http-request del-header '[^A-Za-z0-9-]' -m reg"
     yield from _forwarded_for(attributes)
     yield f"http-request set-header X-Forwarded-Proto {'https' if secure else 'http'}"
-    yield f"http-request set-header X-Forwarded-Port {shared.port}"
+    yield f"http-request set-header X-Forwarded-Port {effective.port}"
     yield from _trace()
     if not attributes.preserve_host_header:
-        yield from _host(shared.port)
+        yield from _host(effective.port)
 
 
-def response_headers(shared: SharedListener) -> Iterator[str]:
+def response_headers(effective: EffectiveListener) -> Iterator[str]:
     """`http-after-response` lines: they also see what the balancer answers by itself."""
-    for name, value in shared.listener.attributes.response_headers().items():
+    for name, value in effective.listener.attributes.response_headers().items():
         yield f"http-after-response set-header {name} {quote(value.replace('%', '%%'))}"
-    server = "set-header Server penstock" if shared.listener.attributes.server else "del-header Server"
+    server = "set-header Server penstock" if effective.listener.attributes.server else "del-header Server"
     yield f"http-after-response {server} if !{{ var(txn.status) -m found }}"
     yield "http-after-response set-header Connection close if { date,sub(sess.until) ge 0 }"
 
@@ -75,7 +75,7 @@ def _trace() -> Iterator[str]:
     # Digits are hexadecimal ones too, and come at half the price; 79 random bits are enough for a second.
     identity = f"1-%[date,hex,bytes(8,8),lower]-{'%[rand(90000000),add(10000000)]' * 3}"
     came = "{ var(txn.traced) -m len gt 0 }"
-    yield f"http-request unset-var(txn.traced) if {came} {{ req.hdrs -m len gt {_MUCH} }}"
+    yield f"http-request unset-var(txn.traced) if {came} {{ req.hdrs -m len gt {_MAX_TRACE_BYTES} }}"
     yield f"http-request set-var-fmt(txn.trace) Root={identity} if !{came}"
     # The rest follows a semicolon, where there is one.
     others = _every(r"(^|;)\s*Self=[^;]*", "", "gi")
@@ -88,7 +88,7 @@ def _trace() -> Iterator[str]:
 
 def _host(port: int) -> Iterator[str]:
     """Targets see the port where it is not the usual one, and only there."""
-    if port in _PORTS_LEFT_OUT:
+    if port in _DEFAULT_PORTS:
         yield "http-request set-header Host %[req.fhdr(host),regsub(:[0-9]+$,)] if { req.fhdr(host),port_only gt 0 }"
     else:
         portless = "{ req.fhdr(host) -m len gt 0 } { req.fhdr(host),port_only eq 0 }"

@@ -97,7 +97,7 @@ class Index:
     others: list[Rule] = field(default_factory=list)
 
     @classmethod
-    def of(cls, rules: Iterable[Rule]) -> Index:
+    def from_rules(cls, rules: Iterable[Rule]) -> Index:
         """The index of those rules that can be in one."""
         index, plain = cls(), list[IndexEntry]()
         for rule in rules:
@@ -106,13 +106,13 @@ class Index:
                 index.others.append(rule)
             for entry in found or ():
                 if entry.host_class is None or entry.path_key is None:
-                    index._leave(entry)
+                    index._add_pattern(entry)
                 else:
                     plain.append(entry)
         index._classify(plain)
         return index
 
-    def _leave(self, entry: IndexEntry) -> None:
+    def _add_pattern(self, entry: IndexEntry) -> None:
         self.patterns.append(Pattern(entry.host, entry.path, entry.priority))
 
     def _classify(self, plain: list[IndexEntry]) -> None:
@@ -120,7 +120,7 @@ class Index:
         by_class: dict[str, list[IndexEntry]] = {}
         for entry in plain:
             if entry.host_prefix is not None and entry.host_prefix not in self.prefixes:
-                self._leave(entry)
+                self._add_pattern(entry)
                 continue
             by_class.setdefault(entry.host_class or "", []).append(entry)
             self.hosts |= entry.host is not None and entry.host.literal is not None

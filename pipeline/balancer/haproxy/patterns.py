@@ -1,7 +1,7 @@
 """Rules with wildcards that no tree can find: lists that HAProxy tries one by one, kept short.
 
 A list is in the order of priority, so the first that matches is the one. What only looks for a text somewhere, or at
-the end, is compared, not matched by an expression. Of the rest, those that begin with some text are spread over about
+the end, is compared, not matched by an expression. Of the rest, those that begin with some text are buckets over about
 as many lists as each has members, and a request only meets the one whose members begin as it does: so a thousand
 patterns cost a request what some thirty do, three times.
 """
@@ -13,15 +13,15 @@ from bisect import bisect
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from pipeline.balancer.haproxy.words import expression
+from pipeline.balancer.haproxy.quoting import expression
 from pipeline.balancer.model.application.wildcard import Wild, Wildcard
 
 MIN_SPLIT_SIZE = 32
 """Fewer different beginnings than this are not split into several lists."""
 # A beginning that so many others share says too little: its patterns are tried for every request.
-_COMMON = 8
+_MAX_SHARED_PREFIX = 8
 # After every text that begins in the same way.
-_LAST = "\U0010ffff"
+_AFTER_ALL_TEXTS = "\U0010ffff"
 
 _SUBJECTS = {"host": "var(txn.host)", "path": "var(txn.path)", "key": "var(txn.host),concat(|,txn.path)"}
 
@@ -70,41 +70,41 @@ class PatternLists:
                 anchored.setdefault(anchor, []).append(pattern)
             else:
                 self._add(pattern)
-        self._spreads = [
-            PrefixBuckets(subject, self._sparse(subject, anchored), prefix) for subject in ("path", "host")
+        self._buckets = [
+            PrefixBuckets(subject, self._splittable(subject, anchored), prefix) for subject in ("path", "host")
         ]
 
     def files(self) -> dict[str, str]:
         """The lists: name → content."""
         found = {self._file(*kind): _content(members) for kind, members in self._lists.items()}
-        for spread in self._spreads:
-            found.update(spread.files())
+        for buckets in self._buckets:
+            found.update(buckets.files())
         return found
 
     def lookups(self, default: int) -> Iterator[list[tuple[str, str]]]:
         """Expressions whose answer is a rule's priority, with the condition of each. One of a list is asked."""
         for subject, method in self._lists:
             yield [(f"{_SUBJECTS[subject]},map_{method}_int({self._file(subject, method)},{default})", "")]
-        for spread in self._spreads:
-            if found := list(spread.lookups(default)):
+        for buckets in self._buckets:
+            if found := list(buckets.lookups(default)):
                 yield found
 
     def choices(self) -> Iterator[str]:
         """Lines that choose among lists."""
-        for spread in self._spreads:
-            yield from spread.choices()
+        for buckets in self._buckets:
+            yield from buckets.choices()
 
     def _add(self, pattern: Pattern) -> None:
         subject, method, text = pattern.kind()
         self._lists.setdefault((subject, method), []).append((text, pattern.priority))
 
-    def _sparse(self, subject: str, anchored: Mapping[tuple[str, str], list[Pattern]]) -> dict[str, list[Pattern]]:
+    def _splittable(self, subject: str, anchored: Mapping[tuple[str, str], list[Pattern]]) -> dict[str, list[Pattern]]:
         """The anchors of a subject that are worth choosing by; the patterns of the others join the common list."""
         own = {text: patterns for (where, text), patterns in anchored.items() if where == subject}
         kept, texts = {}, sorted(own)
         for number, text in enumerate(texts):
-            longer = bisect(texts, f"{text}{_LAST}") - number - 1
-            if len(own) < MIN_SPLIT_SIZE or longer > _COMMON:
+            longer = bisect(texts, f"{text}{_AFTER_ALL_TEXTS}") - number - 1
+            if len(own) < MIN_SPLIT_SIZE or longer > _MAX_SHARED_PREFIX:
                 for pattern in own[text]:
                     self._add(pattern)
             else:

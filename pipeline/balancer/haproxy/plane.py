@@ -24,9 +24,9 @@ from pipeline.balancer.haproxy.server_args import target_of
 from pipeline.balancer.haproxy.servers import backends_of, by_group, group_facts, is_group, steps_to
 from pipeline.base.errors import BalancerFault, ConfigError
 
-_MAX_BY_COMMAND = 15000
+_MAX_COMMAND_BYTES = 15000
 _ABORT_TIMEOUT = 2.0
-_PAUSE = 0.01
+_POLL_INTERVAL = 0.01
 _logger = logging.getLogger(__name__)
 
 
@@ -46,13 +46,13 @@ class HAProxyPlane:
 
     def apply(self, wanted: PlaneConfig) -> bool:
         loaded, rendered = self._runtime.fingerprint(), render(wanted)
-        self._renew_functions(wanted)
+        self._update_functions(wanted)
         if loaded != rendered.fingerprint or not self._update_certificates(rendered):
             self._load(rendered, running=loaded is not None)
         else:
             self._set_maps(rendered.maps)
         self._steer(wanted.groups.values())
-        if not _of_functions(wanted):
+        if not _function_groups(wanted):
             functions.stop(self._path)
             self._functions.remove()
         self._files.remove_others({*rendered.texts(), *(file.name for file in rendered.pem)})
@@ -61,7 +61,7 @@ class HAProxyPlane:
     def take_over(self, wanted: PlaneConfig) -> None:
         # The adapter of version 1 looks its targets up in the registry, for each request that it has taken.
         before = functions.running(self._path)
-        self._renew_functions(wanted)
+        self._update_functions(wanted)
         if before is not None and before != functions.running(self._path):
             functions.wait_for_end(self._path, before)
 
@@ -92,8 +92,8 @@ class HAProxyPlane:
                 return
             # A replaced worker, to which the target is as good as ever, sends what may be repeated to it again.
             for backend, name in busy:
-                self._runtime.cut(backend, name)
-            time.sleep(_PAUSE)
+                self._runtime.abort_connections(backend, name)
+            time.sleep(_POLL_INTERVAL)
 
     def maintain(self) -> None:
         self._files.cap_log(process.ACCESS_LOG)
@@ -117,15 +117,15 @@ class HAProxyPlane:
             thread = threading.Thread(target=holder.run_forever, name="sockets", daemon=True)
             thread.start()
             # It answers once it holds what there is.
-            socket_holder.renew(self._path)
+            socket_holder.refresh(self._path)
             yield
         thread.join()
 
     def access_log(self) -> AccessLog:
         return HAProxyAccessLog(self._path / process.ACCESS_LOG)
 
-    def _renew_functions(self, wanted: PlaneConfig) -> None:
-        if groups := _of_functions(wanted):
+    def _update_functions(self, wanted: PlaneConfig) -> None:
+        if groups := _function_groups(wanted):
             # A new adapter finds its targets there from its first request on.
             self._functions.replace(groups)
             functions.ensure_current(self._path)
@@ -161,7 +161,7 @@ class HAProxyPlane:
             self._reload(before)
         else:
             process.start(self._path)
-        socket_holder.renew(self._path)
+        socket_holder.refresh(self._path)
 
     def _reload(self, before: Mapping[str, str]) -> None:
         refusal = self._runtime.reload()
@@ -187,7 +187,7 @@ class HAProxyPlane:
                 content = file.read()
                 if content == (self._path / file.name).read_text():
                     continue
-                if len(content) > _MAX_BY_COMMAND:
+                if len(content) > _MAX_COMMAND_BYTES:
                     return False
                 self._runtime.replace_pem(file.kind, file.name, content)
                 self._files.write(file.name, content)
@@ -200,5 +200,5 @@ class HAProxyPlane:
         return {**rendered.texts(), **self._files.copies(rendered.pem)}
 
 
-def _of_functions(wanted: PlaneConfig) -> list[WantedGroup]:
+def _function_groups(wanted: PlaneConfig) -> list[WantedGroup]:
     return [group for group in wanted.groups.values() if group.settings.is_lambda]

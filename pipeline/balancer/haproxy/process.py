@@ -13,15 +13,15 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from pipeline.balancer.haproxy.directory import DRAFT
-from pipeline.balancer.haproxy.socket_holder import are_held
-from pipeline.balancer.haproxy.words import HOLDER_SOCKET, LOG_DESCRIPTOR, MASTER_SOCKET
+from pipeline.balancer.haproxy.naming import HOLDER_SOCKET, LOG_DESCRIPTOR, MASTER_SOCKET
+from pipeline.balancer.haproxy.socket_holder import can_pass_sockets
 from pipeline.base.errors import BalancerFault
 
 CONFIGURATION = "haproxy.cfg"
 ACCESS_LOG = "access.log"
 _PID_FILE = "haproxy.pid"
-_LEAST_VERSION = (2, 8)
-_PATIENCE = 10.0
+_MIN_VERSION = (2, 8)
+_STOP_TIMEOUT = 10.0
 
 
 def binary() -> str:
@@ -65,7 +65,7 @@ def start(directory: Path) -> None:
         _PID_FILE,
         "-f",
         CONFIGURATION,
-        *(["-x", HOLDER_SOCKET] if are_held(directory) else []),
+        *(["-x", HOLDER_SOCKET] if can_pass_sockets(directory) else []),
     ]
     # The shell's only task is to open the access log as the descriptor that the configuration names.
     script = f'umask 077 && exec "$@" {LOG_DESCRIPTOR}>>{ACCESS_LOG}'
@@ -84,7 +84,7 @@ def stop(directory: Path) -> None:
             os.kill(pid, number)
         except ProcessLookupError:
             break
-        if _gone(directory, time.monotonic() + _PATIENCE):
+        if _gone(directory, time.monotonic() + _STOP_TIMEOUT):
             break
     else:
         raise BalancerFault(f"HAProxy (process {pid}) does not end")
@@ -136,7 +136,7 @@ def _alerts(stderr: str) -> str:
 def _check_version(found: str) -> None:
     text = _run([found, "-v"], Path("/")).stdout
     match = re.search(r"version (\d+)\.(\d+)", text)
-    if match is None or (int(match[1]), int(match[2])) < _LEAST_VERSION:
+    if match is None or (int(match[1]), int(match[2])) < _MIN_VERSION:
         version = match[0] if match else "an unknown version"
         raise BalancerFault(
             f"{found} is {version}; 2.8 is the oldest whose targets can be changed as they must be",

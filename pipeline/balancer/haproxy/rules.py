@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from pipeline.balancer.haproxy.error_responses import deny
 from pipeline.balancer.haproxy.index import DEFAULT, Index
 from pipeline.balancer.haproxy.patterns import PatternLists
-from pipeline.balancer.haproxy.words import expression, quote
+from pipeline.balancer.haproxy.quoting import expression, quote
 from pipeline.balancer.model.application.condition import (
     Condition,
     HostHeader,
@@ -25,15 +25,15 @@ from pipeline.balancer.model.application.condition import (
 from pipeline.balancer.model.application.rule import Rule
 from pipeline.balancer.model.application.wildcard import Wildcard
 
-_NEITHER = "[^=&]"
-_NO_END = "[^&]"
+_NAME_CHARACTER = "[^=&]"
+_VALUE_CHARACTER = "[^&]"
 
 
 class RuleMatching:
     """The lines and the map files that find the rule of a request. `prefix` begins the names of the files."""
 
     def __init__(self, rules: Sequence[Rule], prefix: str) -> None:
-        self._index = Index.of(rules)
+        self._index = Index.from_rules(rules)
         self._patterns = PatternLists(self._index.patterns, prefix)
         self._prefix = prefix
 
@@ -59,7 +59,7 @@ class RuleMatching:
         for alternatives in self._patterns.lookups(DEFAULT):
             yield from self._lower(alternatives)
         for rule in self._index.others:
-            conditions = " ".join(_holds(condition) for condition in rule.conditions)
+            conditions = " ".join(_condition(condition) for condition in rule.conditions)
             yield (
                 f"http-request set-var(txn.rule) int({rule.priority}) "
                 f"if {{ var(txn.rule) -m int gt {rule.priority} }} {conditions}"
@@ -93,16 +93,16 @@ class RuleMatching:
         return f"{self._prefix}.{name}.map"
 
 
-def _holds(condition: Condition) -> str:
+def _condition(condition: Condition) -> str:
     """The condition as an anonymous ACL: any of its patterns has to match."""
     match condition.config:
         case HostHeader() as config:
-            return _either("var(txn.host)", config, fold=True)
+            return _matches_any("var(txn.host)", config, fold=True)
         case PathPattern() as config:
-            return _either("var(txn.path)", config, fold=False)
+            return _matches_any("var(txn.path)", config, fold=False)
         case HttpHeader() as config:
             # Without the f, HAProxy would cut values at their commas. An ACL looks at every header of the name.
-            return _either(quote(f'req.fhdr("{config.name}")'), config, fold=True)
+            return _matches_any(quote(f'req.fhdr("{config.name}")'), config, fold=True)
         case HttpRequestMethod() as config:
             return f"{{ method -m str -- {' '.join(config.values)} }}"
         case QueryString() as config:
@@ -112,7 +112,7 @@ def _holds(condition: Condition) -> str:
     raise AssertionError(condition.kind)
 
 
-def _either(fetch: str, config: HostHeader | PathPattern | HttpHeader, *, fold: bool) -> str:
+def _matches_any(fetch: str, config: HostHeader | PathPattern | HttpHeader, *, fold: bool) -> str:
     patterns = [Wildcard.parse(value) for value in config.values]
     flag = "-i " if fold else ""
     # A word that is only this would end the condition, quoted or not.
@@ -127,6 +127,6 @@ def _parameter(pair: QueryStringValue) -> str:
     """A pair as an expression over the whole query. A parameter without a `=` has an empty value."""
     key = Wildcard.parse(pair.key) if pair.key is not None else Wildcard.parse("*")
     value = Wildcard.parse(pair.value)
-    name = expression(key, one=_NEITHER)
-    text = f"={expression(value, one=_NO_END)}"
+    name = expression(key, one=_NAME_CHARACTER)
+    text = f"={expression(value, one=_VALUE_CHARACTER)}"
     return f"(^|&){name}{f'({text})?' if value.matches('') else text}(&|$)"

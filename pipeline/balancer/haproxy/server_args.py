@@ -13,12 +13,12 @@ from datetime import timedelta
 from typing import NamedTuple
 
 from pipeline.balancer.data_plane import WantedGroup, WantedTarget
-from pipeline.balancer.haproxy.words import FUNCTION_SOCKET, open_backend_of
+from pipeline.balancer.haproxy.naming import FUNCTION_SOCKET, fail_open_backend_of
 from pipeline.balancer.model import HealthCheck, TargetGroup
 from pipeline.base.quantity import milliseconds
 
 # How often a target is asked, at most, that has not passed a check yet: what a deployment waits for.
-_LEAST_PACE = timedelta(milliseconds=50)
+_MIN_CHECK_INTERVAL = timedelta(milliseconds=50)
 FAIL_OPEN_SUFFIX = ":open"
 ANOMALY_THRESHOLD = 10
 """Consecutive failures that make a target anomalous."""
@@ -39,15 +39,15 @@ def server_definitions(group: WantedGroup, target: WantedTarget) -> Iterator[Ser
     address = f"unix@{FUNCTION_SOCKET}" if settings.is_lambda else f"{target.address}:{target.port}"
     common = f"{address} weight 100 pool-purge-delay 1s{_protocol(settings)}"
     cookie = _cookie(settings, target.id)
-    checks = f" {_check_words(target.check)}" if target.check else ""
+    checks = f" {_check_args(target.check)}" if target.check else ""
     yield ServerDefinition(
-        group.id, target.id, f"{common}{cookie}{checks}{_manners(target, settings)}", bool(target.check)
+        group.id, target.id, f"{common}{cookie}{checks}{_traffic_args(target, settings)}", bool(target.check)
     )
     if settings.attributes.needs_one_healthy:
         # Without a cookie: with it, clients would stay with a target that has failed.
         yield ServerDefinition(group.id, f"{target.id}{FAIL_OPEN_SUFFIX}", f"{common} backup")
     else:
-        yield ServerDefinition(open_backend_of(group.id), target.id, f"{common}{cookie}")
+        yield ServerDefinition(fail_open_backend_of(group.id), target.id, f"{common}{cookie}")
 
 
 def target_of(name: str) -> str:
@@ -66,18 +66,21 @@ def _cookie(group: TargetGroup, target: str) -> str:
     return f" cookie {hashlib.sha256(target.encode()).hexdigest()[:16]}" if group.attributes.stickiness else ""
 
 
-def _manners(target: WantedTarget, group: TargetGroup) -> str:
+def _traffic_args(target: WantedTarget, group: TargetGroup) -> str:
     ramp = f" slowstart {group.attributes.slow_start}s" if group.attributes.slow_start and target.ramp else ""
-    watched = group.attributes.anomaly_mitigation == "on"
-    return ramp + (f" observe layer7 error-limit {ANOMALY_THRESHOLD} on-error mark-down" if watched else "")
+    mitigated = group.attributes.anomaly_mitigation == "on"
+    return ramp + (f" observe layer7 error-limit {ANOMALY_THRESHOLD} on-error mark-down" if mitigated else "")
 
 
-def _check_words(check: HealthCheck) -> str:
-    pace, down = milliseconds(check.interval), milliseconds(min(check.interval, max(_LEAST_PACE, check.interval / 10)))
+def _check_args(check: HealthCheck) -> str:
+    interval, down = (
+        milliseconds(check.interval),
+        milliseconds(min(check.interval, max(_MIN_CHECK_INTERVAL, check.interval / 10))),
+    )
     secure = " verify none" if check.protocol == "HTTPS" else ""
     port = "" if check.port == "traffic-port" else f" port {check.port}"
-    # fastinter defaults to inter in the manual, yet HAProxy shortens the pace without it.
+    # fastinter defaults to inter in the manual, yet HAProxy shortens the interval without it.
     return (
-        f"check inter {pace}ms fastinter {pace}ms downinter {down}ms "
+        f"check inter {interval}ms fastinter {interval}ms downinter {down}ms "
         f"rise {check.healthy_threshold} fall {check.unhealthy_threshold}{port}{secure}"
     )

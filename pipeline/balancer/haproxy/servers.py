@@ -12,12 +12,12 @@ from datetime import timedelta
 from pipeline.balancer.data_plane import TargetFact, WantedGroup, WantedTarget
 from pipeline.balancer.haproxy.checks import check_fact
 from pipeline.balancer.haproxy.control_socket import ServerKey, ServerState
+from pipeline.balancer.haproxy.naming import fail_open_backend_of, group_of
 from pipeline.balancer.haproxy.server_args import ServerDefinition, server_definitions, target_of
-from pipeline.balancer.haproxy.words import group_of, open_backend_of
 
 # Changing the address of a server in maintenance throws away its pooled connections, without which HAProxy 2.8
 # refuses to delete it.
-_NOWHERE = "addr 127.255.255.254 port 1"
+_UNROUTABLE_ADDRESS = "addr 127.255.255.254 port 1"
 
 # Names of owners and groups hold neither a dot nor a colon; other backends' hold more of them.
 _GROUP = re.compile(r"[^.:]+\.[^.:]+")
@@ -27,7 +27,7 @@ Servers = Mapping[ServerKey, ServerState]
 
 def backends_of(groups: Iterable[str]) -> set[str]:
     """Return the backends that the servers of these groups may be in."""
-    return {backend for group in groups for backend in (group, open_backend_of(group))}
+    return {backend for group in groups for backend in (group, fail_open_backend_of(group))}
 
 
 def is_group(backend: str) -> bool:
@@ -68,53 +68,57 @@ def steps_to(group: WantedGroup, servers: Servers) -> Iterator[str]:
     """Yield the commands that make a group's servers what is wanted, each target's as one step."""
     wanted = set[ServerKey]()
     for target in group.targets:
-        parts = [(place, servers.get((place.backend, place.name))) for place in server_definitions(group, target)]
-        wanted.update((place.backend, place.name) for place, _ in parts)
-        step = [command for place, server in parts for command in _commands(target, place, server)]
+        parts = [
+            (definition, servers.get((definition.backend, definition.name)))
+            for definition in server_definitions(group, target)
+        ]
+        wanted.update((definition.backend, definition.name) for definition, _ in parts)
+        step = [command for definition, server in parts for command in _commands(target, definition, server)]
         if step:
             yield "; ".join(step)
     for backend, name in servers.keys() - wanted:
         yield f"{_close(backend, name)}; {_delete(backend, name)}"
 
 
-def _commands(target: WantedTarget, place: ServerDefinition, server: ServerState | None) -> Iterator[str]:
+def _commands(target: WantedTarget, definition: ServerDefinition, server: ServerState | None) -> Iterator[str]:
     if target.is_leaving:
         if server is not None:
-            yield from _closing(place, server)
+            yield from _closing(definition, server)
         return
-    if server is not None and _starts_over(target, place, server):
-        yield _close(place.backend, place.name)
-        yield _delete(place.backend, place.name)
+    if server is not None and _starts_over(target, definition, server):
+        yield _close(definition.backend, definition.name)
+        yield _delete(definition.backend, definition.name)
         server = None
     if server is None:
-        yield _add(place)
+        yield _add(definition)
     if target.admit and (server is None or server.in_maintenance):
-        yield _open(place)
+        yield _open(definition)
 
 
-def _starts_over(target: WantedTarget, place: ServerDefinition, server: ServerState) -> bool:
+def _starts_over(target: WantedTarget, definition: ServerDefinition, server: ServerState) -> bool:
     """Return whether a server must be replaced: its address is another, or its checks do not run while it is closed."""
     if server.address and server.address != target.endpoint:
         return True
-    return not target.admit and (not server.in_maintenance or (place.is_checked and not server.check_status))
+    return not target.admit and (not server.in_maintenance or (definition.is_checked and not server.check_status))
 
 
-def _closing(place: ServerDefinition, server: ServerState) -> Iterator[str]:
+def _closing(definition: ServerDefinition, server: ServerState) -> Iterator[str]:
     if not server.in_maintenance:
-        yield _close(place.backend, place.name)
+        yield _close(definition.backend, definition.name)
     elif server.check_status:
-        yield f"disable health {place.backend}/{place.name}"
+        yield f"disable health {definition.backend}/{definition.name}"
 
 
-def _add(place: ServerDefinition) -> str:
+def _add(definition: ServerDefinition) -> str:
     """Add it in maintenance, with its checks running. It gets no request before it is opened."""
-    check = f"; enable health {place.backend}/{place.name}" if place.is_checked else ""
-    return f"add server {place.backend}/{place.name} {place.args}{check}"
+    check = f"; enable health {definition.backend}/{definition.name}" if definition.is_checked else ""
+    return f"add server {definition.backend}/{definition.name} {definition.args}{check}"
 
 
-def _open(place: ServerDefinition) -> str:
+def _open(definition: ServerDefinition) -> str:
     """Open it. From now on its failure threshold counts; before, one failure was enough."""
-    return f"enable server {place.backend}/{place.name}; set server {place.backend}/{place.name} health up"
+    server = f"{definition.backend}/{definition.name}"
+    return f"enable server {server}; set server {server} health up"
 
 
 def _close(backend: str, name: str) -> str:
@@ -124,4 +128,4 @@ def _close(backend: str, name: str) -> str:
 
 def _delete(backend: str, name: str) -> str:
     """Delete it. HAProxy may refuse while something is in flight."""
-    return f"set server {backend}/{name} {_NOWHERE}; del server {backend}/{name}"
+    return f"set server {backend}/{name} {_UNROUTABLE_ADDRESS}; del server {backend}/{name}"

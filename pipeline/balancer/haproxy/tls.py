@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 
-from pipeline.balancer.effective import SharedListener
+from pipeline.balancer.effective import EffectiveListener
 from pipeline.balancer.haproxy.directory import PemFile
-from pipeline.balancer.haproxy.words import quote, regsub
+from pipeline.balancer.haproxy.quoting import quote, regsub
 from pipeline.balancer.model.application.attributes import ListenerAttributes
 from pipeline.balancer.model.tls import DEFAULT_POLICY, Certificate, MutualAuthentication, SslPolicy
 
@@ -35,77 +35,77 @@ _LINES = r'regsub("(.{64})(?=.)","\\1%0A",g)'
 _EXPIRED = 10
 
 
-def pem_files(shared: SharedListener) -> Iterator[PemFile]:
+def pem_files(effective: EffectiveListener) -> Iterator[PemFile]:
     """The files that a listener needs."""
-    yield from map(_certificate, shared.certificates)
-    if trust := _trust_store(shared):
+    yield from map(_certificate, effective.certificates)
+    if trust := _trust_store(effective):
         yield trust
 
 
-def certificate_list(shared: SharedListener, prefix: str) -> dict[str, str]:
+def certificate_list(effective: EffectiveListener, prefix: str) -> dict[str, str]:
     """The file that names the certificates. HAProxy reads in them what names they are for. The first is the default."""
-    if not shared.listener.secure:
+    if not effective.listener.secure:
         return {}
-    return {f"{prefix}.certificates": "".join(f"{_certificate(c).name}\n" for c in shared.certificates)}
+    return {f"{prefix}.certificates": "".join(f"{_certificate(c).name}\n" for c in effective.certificates)}
 
 
-def bind_words(shared: SharedListener, prefix: str) -> str:
+def bind_args(effective: EffectiveListener, prefix: str) -> str:
     """What follows the address in a `bind` line."""
-    http2 = shared.balancer.attributes.http2
-    if not shared.listener.secure:
+    http2 = effective.balancer.attributes.http2
+    if not effective.listener.secure:
         return "" if http2 else " proto h1"
-    lowest, suites = _POLICIES[shared.listener.ssl_policy or DEFAULT_POLICY]
-    words = [f"ssl crt-list {prefix}.certificates", f"alpn {'h2,' if http2 else ''}http/1.1", f"ssl-min-ver {lowest}"]
+    lowest, suites = _POLICIES[effective.listener.ssl_policy or DEFAULT_POLICY]
+    args = [f"ssl crt-list {prefix}.certificates", f"alpn {'h2,' if http2 else ''}http/1.1", f"ssl-min-ver {lowest}"]
     if suites:
-        words.append(f"ciphers {suites}")
-    return f" {' '.join([*words, *_clients(shared)])}"
+        args.append(f"ciphers {suites}")
+    return f" {' '.join([*args, *_client_args(effective)])}"
 
 
-def relay_mark(shared: SharedListener) -> str:
+def relay_mark(effective: EffectiveListener) -> str:
     """Names the headers of TLS that nobody but this listener says anything by."""
-    return _digest(tuple(_told(shared)))
+    return _digest(tuple(_tls_header_names(effective)))
 
 
-def tls_headers(shared: SharedListener) -> Iterator[str]:
+def tls_headers(effective: EffectiveListener) -> Iterator[str]:
     """`http-request` lines that tell of the client's TLS. They only hold where it ends: see `frontend` on relays.
 
     What a client says in such a header of its own is never passed on. A predecessor has seen to that if its mark is
     ours. Otherwise it has not known all of these names, and then nothing that comes from it is believed.
     """
-    if not shared.listener.secure:
+    if not effective.listener.secure:
         return
-    yield f"acl told_by_us fc_pp_unique_id -m str {relay_mark(shared)}"
-    for name in _told(shared):
+    yield f"acl told_by_us fc_pp_unique_id -m str {relay_mark(effective)}"
+    for name in _tls_header_names(effective):
         yield f"http-request del-header {name} if {{ ssl_fc }} or !told_by_us"
-    names = shared.listener.attributes
-    if shared.balancer.attributes.tls_version_and_cipher_suite:
+    names = effective.listener.attributes
+    if effective.balancer.attributes.tls_version_and_cipher_suite:
         yield f"http-request set-header {names.x_amzn_tls_version} %[ssl_fc_protocol] if {{ ssl_fc }}"
         yield f"http-request set-header {names.x_amzn_tls_cipher_suite} %[ssl_fc_cipher] if {{ ssl_fc }}"
-    if shared.listener.mutual_authentication:
-        for name, value in _client_certificate(shared.listener.mutual_authentication, names).items():
+    if effective.listener.mutual_authentication:
+        for name, value in _client_certificate(effective.listener.mutual_authentication, names).items():
             yield f"http-request set-header {name} {quote(value)} if {{ ssl_c_used }}"
 
 
-def _told(shared: SharedListener) -> Iterator[str]:
+def _tls_header_names(effective: EffectiveListener) -> Iterator[str]:
     """The headers that only we set, as `del-header` takes them."""
-    if not shared.listener.secure:
+    if not effective.listener.secure:
         return
     # Also where clients show no certificates.
     yield "X-Amzn-Mtls- -m beg"
-    names = shared.listener.attributes
-    if shared.balancer.attributes.tls_version_and_cipher_suite:
+    names = effective.listener.attributes
+    if effective.balancer.attributes.tls_version_and_cipher_suite:
         yield from (names.x_amzn_tls_version, names.x_amzn_tls_cipher_suite)
-    if shared.listener.mutual_authentication:
-        yield from (names.x_amzn_mtls_clientcert, *_verified(names))
+    if effective.listener.mutual_authentication:
+        yield from (names.x_amzn_mtls_clientcert, *_certificate_fields(names))
 
 
 def _client_certificate(mutual: MutualAuthentication, names: ListenerAttributes) -> dict[str, str]:
     """What targets are told of it: header → HAProxy's expression."""
     pem = f"-----BEGIN%%20CERTIFICATE-----%%0A%[ssl_c_der,base64,{_LINES}]%%0A-----END%%20CERTIFICATE-----%%0A"
-    return _verified(names, pem) if mutual.mode == "verify" else {names.x_amzn_mtls_clientcert: pem}
+    return _certificate_fields(names, pem) if mutual.mode == "verify" else {names.x_amzn_mtls_clientcert: pem}
 
 
-def _verified(names: ListenerAttributes, pem: str = "") -> dict[str, str]:
+def _certificate_fields(names: ListenerAttributes, pem: str = "") -> dict[str, str]:
     """What there is to tell of a certificate that was verified."""
     moment = regsub("^(..)(..)(..)(..)(..)(..)Z?$", r"20\1-\2-\3T\4:\5:\6Z")
     return {
@@ -119,16 +119,16 @@ def _verified(names: ListenerAttributes, pem: str = "") -> dict[str, str]:
     }
 
 
-def _clients(shared: SharedListener) -> Iterator[str]:
+def _client_args(effective: EffectiveListener) -> Iterator[str]:
     """Whether clients show certificates, and which ones are taken."""
-    mutual = shared.listener.mutual_authentication
+    mutual = effective.listener.mutual_authentication
     if mutual is None:
         return
     if mutual.mode == "passthrough":
         # HAProxy wants to know authorities even where it takes every certificate.
-        any_authority = _certificate(shared.certificates[0]).name
+        any_authority = _certificate(effective.certificates[0]).name
         yield f"ca-file {any_authority} verify optional ca-ignore-err all crt-ignore-err all"
-    elif trust := _trust_store(shared):
+    elif trust := _trust_store(effective):
         yield f"ca-file {trust.name} verify required"
         if mutual.ignore_expiry:
             yield f"crt-ignore-err {_EXPIRED}"
@@ -139,8 +139,8 @@ def _certificate(certificate: Certificate) -> PemFile:
     return PemFile(f"certificate.{_digest(sources)}.pem", "cert", sources)
 
 
-def _trust_store(shared: SharedListener) -> PemFile | None:
-    mutual = shared.listener.mutual_authentication
+def _trust_store(effective: EffectiveListener) -> PemFile | None:
+    mutual = effective.listener.mutual_authentication
     if mutual is None or mutual.trust_store is None:
         return None
     return PemFile(f"trust.{_digest((mutual.trust_store,))}.pem", "ca-file", (mutual.trust_store,))

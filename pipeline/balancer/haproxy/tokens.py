@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterator, Mapping
 
 from pipeline.balancer.haproxy.error_responses import deny
-from pipeline.balancer.haproxy.words import quote
+from pipeline.balancer.haproxy.quoting import quote
 from pipeline.balancer.key_set import KeySet
 from pipeline.balancer.model.application.jwt import Claim, JwtValidation
 
@@ -31,11 +31,11 @@ def validate(rule: int, validation: JwtValidation, sets: Mapping[str, KeySet]) -
         yield f"http-request set-var(txn.verified) {verified} if {taken} {named}"
     for name in ("exp", "nbf", "iat"):
         yield f"http-request set-var(txn.{name}) {_TOKEN},jwt_payload_query('$.{name}','int') if {taken}"
-    for objection in _objections(validation):
-        yield f"{deny(401)} if {taken} {objection}"
+    for failure in _failures(validation):
+        yield f"{deny(401)} if {taken} {failure}"
 
 
-def _objections(validation: JwtValidation) -> Iterator[str]:
+def _failures(validation: JwtValidation) -> Iterator[str]:
     # A target might look at another one than we do.
     yield "{ req.fhdr_cnt(authorization) gt 1 }"
     yield f"!{{ {_TOKEN},jwt_header_query('$.alg') -m str RS256 }}"
@@ -46,10 +46,10 @@ def _objections(validation: JwtValidation) -> Iterator[str]:
     for name in ("nbf", "iat"):
         yield f"{{ var(txn.{name}) -m found }} {{ date,sub(txn.{name}) lt 0 }}"
     for claim in validation.additional_claims:
-        yield f"!{{ {_held(claim)} }}"
+        yield f"!{{ {_claim_condition(claim)} }}"
 
 
-def _held(claim: Claim) -> str:
+def _claim_condition(claim: Claim) -> str:
     """How one of the values is looked for in a claim."""
     if claim.format == "single-string":
         return f"{_TOKEN},jwt_payload_query('$.{claim.name}') -m str -- {' '.join(map(quote, claim.values))}"

@@ -16,11 +16,11 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from itertools import accumulate
 
-from pipeline.balancer.haproxy.words import COOKIE_AGE, backend_name
+from pipeline.balancer.haproxy.naming import COOKIE_AGE, backend_name
 from pipeline.balancer.model.application.action import Forward
 
 _COOKIE = "AWSALBTG"
-_MOST = 5
+_MAX_GROUPS = 5
 
 
 def is_weighted(forward: Forward) -> bool:
@@ -48,8 +48,8 @@ def choose(file: str, *, sticky: bool) -> Iterator[str]:
     yield f"http-request set-var(txn.weights) var(txn.rule),map_str({file})"
     yield f"http-request set-var(txn.total) var(txn.weights),field(1,:) {weighted}"
     yield f"http-request set-var(txn.dice) rand(),mod(txn.total) {weighted}"
-    yield f"http-request set-var(txn.slot) int({_MOST}) {weighted}"
-    for slot in range(_MOST - 1, 0, -1):
+    yield f"http-request set-var(txn.slot) int({_MAX_GROUPS}) {weighted}"
+    for slot in range(_MAX_GROUPS - 1, 0, -1):
         bound = f"txn.bound{slot}"
         yield f"http-request set-var({bound}) var(txn.weights),field({slot + 1},:) {weighted}"
         below = f"{{ var({bound}) -m found }} {{ var(txn.dice),sub({bound}) lt 0 }}"

@@ -83,9 +83,9 @@ def _hosts(health: Health, users: Users, state: TargetState) -> Iterator[Sample]
 
 def _users(registry: Registry) -> Users:
     found: dict[str, set[str]] = {}
-    for shared in effective_listeners(registry):
-        for group in shared.groups():
-            found.setdefault(target_group_name(*group), set()).add(load_balancer_name(shared.owner, shared.name))
+    for effective in effective_listeners(registry):
+        for group in effective.groups():
+            found.setdefault(target_group_name(*group), set()).add(load_balancer_name(effective.owner, effective.name))
     return found
 
 

@@ -38,9 +38,9 @@ class DockerConnection:
 
     def __init__(self, environment: Mapping[str, str], version: str, home: str) -> None:
         self._api = connect(environment, version)
-        self._api.hooks["response"].append(self._answered)
+        self._api.hooks["response"].append(self._keep_response)
         self._lock = threading.Lock()
-        self._answer: Any = None
+        self._response: Any = None
         self._closed = False
         self.images = DockerImages(self._api, home)
 
@@ -56,15 +56,15 @@ class DockerConnection:
         Safe from any thread, at any time, and to repeat.
         """
         with self._lock:
-            self._closed, answer = True, self._answer
-        if answer is not None:
-            _shut_down(answer)
+            self._closed, response = True, self._response
+        if response is not None:
+            _shut_down(response)
         self._api.close()
 
-    def _answered(self, response: Any, *_: Any, **__: Any) -> None:
+    def _keep_response(self, response: Any, *_: Any, **__: Any) -> None:
         """Keep a response whose head has arrived. Its body comes as the engine works."""
         with self._lock:
-            self._answer, closed = response, self._closed
+            self._response, closed = response, self._closed
         if closed:
             _shut_down(response)
 

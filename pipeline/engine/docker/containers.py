@@ -27,10 +27,10 @@ from pipeline.engine.labels import (
 )
 
 _TAIL = 20
-_LOOK = 0.05
+_POLL_INTERVAL = 0.05
 _CHUNK = 64 * 1024
 # A line without an end is read in pieces of at most this many bytes.
-_PIECE = 64 * 1024
+_MAX_LINE_BYTES = 64 * 1024
 
 
 class DockerContainers:
@@ -130,7 +130,7 @@ class DockerContainers:
             # Attached, a silent command would hold a connection until it exits.
             self._api.exec_start(running, detach=True)
             deadline = time.monotonic() + limit.total_seconds()
-            while time.monotonic() < deadline and not cancelled.wait(_LOOK):
+            while time.monotonic() < deadline and not cancelled.wait(_POLL_INTERVAL):
                 state = self._api.exec_inspect(running)
                 if not state["Running"]:
                     return int(state["ExitCode"])
@@ -191,8 +191,11 @@ def _lines(chunks: Iterator[bytes]) -> Iterator[str]:
 
 def _pieces(line: bytes) -> Iterator[bytes]:
     """Yield pieces of a line, none too long and none that begins within a UTF-8 character."""
-    while len(line) > _PIECE:
-        end = next((end for end in range(_PIECE, _PIECE - 4, -1) if line[end] & 0xC0 != 0x80), _PIECE)
+    while len(line) > _MAX_LINE_BYTES:
+        end = next(
+            (end for end in range(_MAX_LINE_BYTES, _MAX_LINE_BYTES - 4, -1) if line[end] & 0xC0 != 0x80),
+            _MAX_LINE_BYTES,
+        )
         yield line[:end]
         line = line[end:]
     yield line

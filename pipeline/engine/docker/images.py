@@ -15,7 +15,7 @@ from pipeline.engine.labels import LABEL_HOME, LABEL_PIPELINE, LABEL_RUN, TAGS
 
 _TAIL = 20
 # A line without an end is passed on in pieces of about this many characters.
-_PIECE = 64 * 1024
+_MAX_LINE_LENGTH = 64 * 1024
 
 
 class DockerImages:
@@ -89,7 +89,7 @@ class DockerImages:
     def _build(self, tell: Callable[[str], None], **request: Any) -> str:
         image, last, rest = "", list[str](), ""
 
-        def hear(lines: list[str]) -> None:
+        def emit(lines: list[str]) -> None:
             for line in lines:
                 if line.strip():
                     last[:] = [*last, line][-_TAIL:]
@@ -101,14 +101,14 @@ class DockerImages:
             ):
                 # A message is no line: it may end within a secret, and only whole lines can be masked.
                 *lines, rest = (rest + str(message.get("stream", ""))).replace("\r\n", "\n").split("\n")
-                hear(lines)
-                if "error" in message or len(rest) > _PIECE:
-                    hear([rest])
+                emit(lines)
+                if "error" in message or len(rest) > _MAX_LINE_LENGTH:
+                    emit([rest])
                     rest = ""
                 if "error" in message:
                     raise build_failed(message["error"], last)
                 image = message.get("aux", {}).get("ID", image)
-            hear([rest])
+            emit([rest])
         if not image:
             raise EngineFault("Docker: the builder went away before it was done")
         return image

@@ -216,7 +216,7 @@ class Machine(RuleBasedStateMachine):
 @pytest.fixture(autouse=True)
 def _no_ports(monkeypatch: pytest.MonkeyPatch) -> None:
     """No data plane listens here, so no port is tried."""
-    monkeypatch.setattr("pipeline.balancer.balancer.refuse_taken", lambda *_: None)
+    monkeypatch.setattr("pipeline.balancer.balancer.check_ports_free", lambda *_: None)
 
 
 @pytest.fixture

@@ -64,7 +64,7 @@ def test_bodies(headers: Any, body: bytes, sent: str, encoded: bool) -> None:
 def test_the_answer() -> None:
     """Status, reason, headers and body are the function's."""
     result = {"statusCode": 201, "statusDescription": "201 Made", "headers": {"X-B": 1}, "body": "ok"}
-    assert FunctionResponse.of(json.dumps(result).encode(), multiple=False) == FunctionResponse(
+    assert FunctionResponse.from_result(json.dumps(result).encode(), multiple=False) == FunctionResponse(
         201, "Made", [("X-B", "1")], b"ok"
     )
 
@@ -78,7 +78,7 @@ def test_an_answer_with_many_values_and_bytes() -> None:
         "body": body,
         "isBase64Encoded": True,
     }
-    answer = FunctionResponse.of(json.dumps(result).encode(), multiple=True)
+    answer = FunctionResponse.from_result(json.dumps(result).encode(), multiple=True)
     assert (list(answer.headers), answer.body) == ([("Set-Cookie", "a=1"), ("Set-Cookie", "b=2")], b"\xff")
 
 
@@ -101,4 +101,4 @@ def test_an_answer_with_many_values_and_bytes() -> None:
 def test_no_answer(result: bytes) -> None:
     """Whatever is no answer is told apart, and never half used."""
     with pytest.raises(InvalidFunctionResponse):
-        FunctionResponse.of(result, multiple=False)
+        FunctionResponse.from_result(result, multiple=False)

@@ -90,7 +90,7 @@ def test_other_conditions_are_in_no_index() -> None:
         rule(3, host_header={"regex_values": ["a"]}),
     ]
     assert [entries(found) is None for found in rules] == [False, True, True]
-    assert Index.of(rules).others == rules[1:]
+    assert Index.from_rules(rules).others == rules[1:]
 
 
 def test_a_path_with_a_question_mark_matches_nothing() -> None:
@@ -129,7 +129,7 @@ def longest(content: str, text: str) -> str | None:
 
 def looked_up(rules: list[Rule], host: str, path: str) -> int:
     """The lowest priority that the index of the rules leads to, patterns aside."""
-    index = Index.of(rules)
+    index = Index.from_rules(rules)
     keys = "".join(f"{key} {priority}\n" for key, priority in index.keys.items())
     labels = host.split(".")
     prefix = next((prefix for prefix in index.prefixes if host.startswith(prefix)), None)
@@ -158,7 +158,7 @@ def test_index_and_patterns_name_the_rule(found: Any, host: str, path: str) -> N
     rules = [rule(number, *conditions) for number, conditions in enumerate(found, start=1)]
     patterns = [
         pattern.priority
-        for pattern in Index.of(rules).patterns
+        for pattern in Index.from_rules(rules).patterns
         if (pattern.host is None or pattern.host.matches(host)) and (pattern.path is None or pattern.path.matches(path))
     ]
     assert min([looked_up(rules, host, path), *patterns]) == expected(rules, host, path)

@@ -11,7 +11,7 @@ from pipeline.balancer.data_plane import CheckFact, Facts, TargetFact
 from pipeline.balancer.model import Declaration, Target
 from pipeline.balancer.reconciler import reconcile
 from pipeline.balancer.registry import Registry
-from pipeline.balancer.targets import Phase
+from pipeline.balancer.targets import TargetPhase
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 PASSED = CheckFact("passed", passes=1)
@@ -43,7 +43,7 @@ def facts(web: dict[str, TargetFact], **others: dict[str, TargetFact]) -> Facts:
     return Facts(running=True, at=NOW, targets={f"shop.{group}": known for group, known in named.items()})
 
 
-def phase(registry: Registry, name: str) -> Phase:
+def phase(registry: Registry, name: str) -> TargetPhase:
     return next(r.phase for r in registry.registrations("shop", "web") if r.target.id == name)
 
 
@@ -86,7 +86,7 @@ def test_a_deregistered_target_is_never_admitted() -> None:
     """However often its checks pass; it is closed and asked nothing."""
     registry = registered("a").deregister("shop", "web", "a")
     result = reconcile(registry, facts({"a": fact()}))
-    assert phase(result.registry, "a") is Phase.DRAINING
+    assert phase(result.registry, "a") is TargetPhase.DRAINING
     assert [(t.admit, t.check) for t in result.steer[0].targets] == [(False, None)]
     assert reconcile(registry, facts({"a": fact(NONE, in_flight=3)})).steer == ()
 
@@ -105,7 +105,7 @@ def test_a_changed_question_admits_nobody() -> None:
     """A target that was registered to answer another check, and has not passed it, can never have."""
     registry = registered("a").declare("shop", declaration("/new"))
     result = reconcile(registry, facts({"a": fact()}))
-    assert phase(result.registry, "a") is Phase.INITIAL
+    assert phase(result.registry, "a") is TargetPhase.INITIAL
 
 
 def test_groups_that_the_facts_do_not_tell_of_are_left_alone() -> None:

@@ -12,7 +12,7 @@ from pipeline.balancer.haproxy.configuration import render
 from pipeline.balancer.model import Declaration, Target
 from pipeline.balancer.registry import Registry
 from pipeline.balancer.registry_file import RegistryFile
-from pipeline.balancer.targets import Phase
+from pipeline.balancer.targets import TargetPhase
 from pipeline.balancer.wanted import plane_config
 from pipeline.base.errors import BalancerFault
 from pipeline.testing.fakes.data_plane import FakePlane
@@ -87,7 +87,7 @@ def test_it_is_read(path: Path) -> None:
     registry = file.read()
     assert (registry.declares("shop", SHOP), registry.declares("blog", BLOG)) == (True, True)
     assert [(r.target, r.phase) for r in registry.registrations("shop", "web")] == [
-        (target, Phase(phase)) for target, phase in TARGETS
+        (target, TargetPhase(phase)) for target, phase in TARGETS
     ]
     assert {r.check.path for r in registry.registrations("shop", "web")} == {"/up"}
     assert (file.is_outdated, path.read_text()) == (True, before)

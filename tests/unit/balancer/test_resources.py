@@ -170,7 +170,7 @@ def test_an_unchanged_declaration_changes_no_revision() -> None:
     assert {r.revision for r in again.all()} == {1}
     groups = {**{name: {"port": 80} for name in GROUPS}, "api": {"port": 81}}
     changed = again.declare("shop", declaration(target_groups=groups))
-    assert {r.described: r.revision for r in changed.all() if r.revision != 1} == {"target group api of shop": 2}
+    assert {r.label: r.revision for r in changed.all() if r.revision != 1} == {"target group api of shop": 2}
 
 
 # --- One by one

@@ -37,7 +37,7 @@ def plane() -> FakePlane:
 @pytest.fixture
 def balancer(tmp_path: Path, plane: FakePlane, monkeypatch: pytest.MonkeyPatch) -> Balancer:
     """One with a group and a target whose checks have not ended yet."""
-    monkeypatch.setattr("pipeline.balancer.balancer.refuse_taken", lambda *_: None)
+    monkeypatch.setattr("pipeline.balancer.balancer.check_ports_free", lambda *_: None)
     balancer = Balancer(tmp_path, plane)
     balancer.apply("shop", DECLARED)
     balancer.register("shop", "web", Target(id="a", address="10.0.0.1", port=80))

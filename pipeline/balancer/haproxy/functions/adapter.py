@@ -21,14 +21,14 @@ from typing import ClassVar
 
 from pipeline.balancer.haproxy.functions.event import LIMIT, FunctionRequest, FunctionResponse, InvalidFunctionResponse
 from pipeline.balancer.haproxy.functions.table import FunctionTable, FunctionTarget
+from pipeline.balancer.haproxy.naming import FUNCTION_CHECK, FUNCTION_GROUP, FUNCTION_SOCKET, FUNCTION_TARGET
 from pipeline.balancer.haproxy.server_args import target_of
-from pipeline.balancer.haproxy.words import FUNCTION_CHECK, FUNCTION_GROUP, FUNCTION_SOCKET, FUNCTION_TARGET
 
-_OURS = frozenset(name.lower() for name in (FUNCTION_GROUP, FUNCTION_TARGET))
+_INTERNAL_HEADERS = frozenset(name.lower() for name in (FUNCTION_GROUP, FUNCTION_TARGET))
 _INVOKE = "/2015-03-31/functions/function/invocations"
-# ELB's answer to a function that does not return waits for the idle timeout, and HAProxy has that.
-_PATIENCE = 900
-_CONNECT = 2
+# ELB's response to a function that does not return waits for the idle timeout, and HAProxy has that.
+_INVOKE_TIMEOUT = 900
+_CONNECT_TIMEOUT = 2
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -36,7 +36,7 @@ class _Handler(BaseHTTPRequestHandler):
     table: ClassVar[FunctionTable]
 
     def handle_one_request(self) -> None:
-        """Read a request and answer it."""
+        """Read a request and response it."""
         with suppress(ConnectionError):
             super().handle_one_request()
 
@@ -50,22 +50,22 @@ class _Handler(BaseHTTPRequestHandler):
         body = self._body()
         if body is None:
             self.close_connection = True
-            self._answer(FunctionResponse(413, "", (), b""))
+            self._respond(FunctionResponse(413, "", (), b""))
             return
         group, name = self.headers.get(FUNCTION_GROUP, ""), self.headers.get(FUNCTION_TARGET, "")
         try:
             target = self.table.find(group, target_of(name))
             if FUNCTION_CHECK in self.headers:
-                answer = _reached(target)
+                response = _connect(target)
             else:
-                headers = [h for h in self.headers.items() if h[0].lower() not in _OURS]
+                headers = [h for h in self.headers.items() if h[0].lower() not in _INTERNAL_HEADERS]
                 request = FunctionRequest(self.command, self.path, headers, body)
                 event = json.dumps(request.event(group, multiple=target.multiple)).encode()
-                answer = FunctionResponse.of(_invoked(target, event), multiple=target.multiple)
+                response = FunctionResponse.from_result(_invoke(target, event), multiple=target.multiple)
         except (InvalidFunctionResponse, LookupError, OSError, http.client.HTTPException) as error:
             print(f"{group} {name}: {error}", file=sys.stderr, flush=True)  # noqa: T201  # its log
-            answer = FunctionResponse(502, "", (), b"")
-        self._answer(answer)
+            response = FunctionResponse(502, "", (), b"")
+        self._respond(response)
 
     def _body(self) -> bytes | None:
         """All of the request's body; None when it is more than a function may be sent."""
@@ -82,15 +82,15 @@ class _Handler(BaseHTTPRequestHandler):
             pass  # Trailers.
         return body
 
-    def _answer(self, answer: FunctionResponse) -> None:
-        self.send_response_only(answer.status, answer.reason or None)
-        for name, value in answer.headers:
+    def _respond(self, response: FunctionResponse) -> None:
+        self.send_response_only(response.status, response.reason or None)
+        for name, value in response.headers:
             if name.lower() not in ("content-length", "transfer-encoding", "connection"):
                 self.send_header(name, value)
-        self.send_header("Content-Length", str(len(answer.body)))
+        self.send_header("Content-Length", str(len(response.body)))
         self.end_headers()
         if self.command != "HEAD":
-            self.wfile.write(answer.body)
+            self.wfile.write(response.body)
 
     def address_string(self) -> str:
         return ""
@@ -113,17 +113,17 @@ class _Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
             self.handle_request()
 
 
-def _reached(target: FunctionTarget) -> FunctionResponse:
-    with closing(http.client.HTTPConnection(target.address, target.port, timeout=_CONNECT)) as connection:
+def _connect(target: FunctionTarget) -> FunctionResponse:
+    with closing(http.client.HTTPConnection(target.address, target.port, timeout=_CONNECT_TIMEOUT)) as connection:
         connection.connect()
     return FunctionResponse(200, "", (), b"")
 
 
-def _invoked(target: FunctionTarget, event: bytes) -> bytes:
+def _invoke(target: FunctionTarget, event: bytes) -> bytes:
     """What the function returned. Never more than one byte above the limit is read."""
     if len(event) > LIMIT:
         raise InvalidFunctionResponse(f"the event is larger than {LIMIT >> 20} MiB")
-    with closing(http.client.HTTPConnection(target.address, target.port, timeout=_PATIENCE)) as connection:
+    with closing(http.client.HTTPConnection(target.address, target.port, timeout=_INVOKE_TIMEOUT)) as connection:
         connection.request("POST", _INVOKE, event, {"Content-Type": "application/json"})
         return connection.getresponse().read(LIMIT + 1)
 

@@ -75,7 +75,7 @@ class FunctionResponse:
     body: bytes
 
     @classmethod
-    def of(cls, result: bytes, *, multiple: bool) -> FunctionResponse:
+    def from_result(cls, result: bytes, *, multiple: bool) -> FunctionResponse:
         """Read a function's result. Raises `InvalidFunctionResponse` with what is wrong."""
         if len(result) > LIMIT:
             raise InvalidFunctionResponse(f"it returned more than {LIMIT >> 20} MiB")

@@ -12,15 +12,15 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from pipeline.balancer.haproxy.words import FUNCTION_SOCKET
+from pipeline.balancer.haproxy.naming import FUNCTION_SOCKET
 from pipeline.base.errors import BalancerFault
 from pipeline.base.files import write_atomically
 from pipeline.base.sockets import connection_to
 
 _PID_FILE = "functions.pid"
 _LOG = "functions.log"
-_PATIENCE = 10.0
-_BACKLOG = 30.0
+_START_TIMEOUT = 10.0
+_BACKLOG_TIMEOUT = 30.0
 # The package whose modules the adapter may import.
 _CODE = Path(__file__).resolve().parents[3]
 # The kernel's answer to who listens: process, user and group.
@@ -42,7 +42,7 @@ def running(directory: Path) -> int | None:
 def wait_for_end(directory: Path, pid: int) -> None:
     """Wait until an adapter that was replaced has answered what it had begun, or for as long as its requests may take
     to say what they want."""
-    deadline = time.monotonic() + _BACKLOG
+    deadline = time.monotonic() + _BACKLOG_TIMEOUT
     while _is_ours(directory, pid) and time.monotonic() < deadline:
         time.sleep(0.01)
 
@@ -50,15 +50,15 @@ def wait_for_end(directory: Path, pid: int) -> None:
 def ensure_current(directory: Path) -> None:
     """Start the adapter where it does not answer, or is of other code than ours: an upgrade has then come between.
 
-    What comes from now on is the new one's; the former ends when it has answered what it has begun.
+    What comes from now on is the new one's; the previous ends when it has answered what it has begun.
     """
-    former = _listener(directory)
-    if former is None:
+    previous = _listener(directory)
+    if previous is None:
         ensure_running(directory)
-    elif _started(directory) != [str(former), fingerprint()]:
+    elif _started(directory) != [str(previous), fingerprint()]:
         _start(directory)
         with suppress(ProcessLookupError):
-            os.kill(former, signal.SIGTERM)
+            os.kill(previous, signal.SIGTERM)
 
 
 def stop(directory: Path) -> None:
@@ -98,10 +98,10 @@ def _started(directory: Path) -> list[str]:
 
 
 def _start(directory: Path) -> None:
-    """Start one, which takes the socket over from a former one."""
+    """Start one, which takes the socket over from a previous one."""
     version = fingerprint()
     pid = _spawn(directory)
-    deadline = time.monotonic() + _PATIENCE
+    deadline = time.monotonic() + _START_TIMEOUT
     while _listener(directory) != pid:
         ended = os.waitpid(pid, os.WNOHANG)[0]
         if ended or time.monotonic() > deadline:
@@ -132,7 +132,7 @@ def _spawn(directory: Path) -> int:
 def _listener(directory: Path) -> int | None:
     """The process that listens; None where nobody does."""
     try:
-        with connection_to(directory, FUNCTION_SOCKET, _PATIENCE) as connection:
+        with connection_to(directory, FUNCTION_SOCKET, _START_TIMEOUT) as connection:
             credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
             return int(_CREDENTIALS.unpack(credentials)[0])
     except OSError:

@@ -1,0 +1,38 @@
+"""Names that HAProxy's configuration and the code around it share: backends, sockets, headers, descriptors."""
+
+from __future__ import annotations
+
+WORKER_SOCKET = "worker.sock"
+MASTER_SOCKET = "master.sock"
+# The socket of the process that holds HAProxy's listening sockets.
+HOLDER_SOCKET = "holder.sock"
+LOG_DESCRIPTOR = 3
+_FAIL_OPEN_SUFFIX = ".open"
+# Seconds that browsers keep the load balancer's cookies. The cookie's value holds the time until which it counts.
+COOKIE_AGE = 7 * 86400
+# The adapter of functions listens here. HAProxy names the chosen group and target in the first two headers, replacing
+# what a client sent in them. A health check that only tests for reachability sends the third.
+FUNCTION_SOCKET = "functions.sock"
+FUNCTION_GROUP = "X-Penstock-Group"
+FUNCTION_TARGET = "X-Penstock-Target"
+FUNCTION_CHECK = "X-Penstock-Check"
+
+
+def backend_name(owner: str, group: str) -> str:
+    """Return the backend of a target group. Names hold no dot, so it is unique."""
+    return f"{owner}.{group}"
+
+
+def fail_open_backend_name(owner: str, group: str) -> str:
+    """Return the backend that is used while too few targets of a group are healthy."""
+    return fail_open_backend_of(backend_name(owner, group))
+
+
+def fail_open_backend_of(backend: str) -> str:
+    """Return the fail-open backend that belongs to a group's backend."""
+    return f"{backend}{_FAIL_OPEN_SUFFIX}"
+
+
+def group_of(backend: str) -> str:
+    """Return the target group of either of its two backends. No name in it holds a dot."""
+    return backend.removesuffix(_FAIL_OPEN_SUFFIX) if backend.count(".") == 2 else backend
