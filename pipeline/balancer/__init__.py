@@ -1,3 +1,3 @@
-"""The load balancer: declared, run and changed from here. It imports nothing of the runner."""
+"""The load balancer: its declaration, its state and its data plane. It imports nothing from the runner."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The access log in no proxy's words: records for counting, entries for printing, and the log that holds them."""
+"""The access log, independent of the proxy: records for counting, entries for printing, and the log of both."""
 
 from __future__ import annotations
 
@@ -47,12 +47,12 @@ class AccessEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccessRecord:
-    """One request that has ended: the part that metrics and rates need.
+    """A finished request, with the fields that metrics and rates need.
 
-    `load_balancer` and `target_group` are names as made below; `target` is an address and a port. `action` is None if
-    no rule was evaluated. `target_time` is the seconds from sending the request to the target until the response
-    headers arrived. `connect_errors` counts failed connections to targets. `sticky_miss` is True if the client sent no
-    valid cookie where clients stay with their target. `error` is an ELB-style code. What did not happen is None.
+    `load_balancer` and `target_group` are names from the functions below. `target` is an address and a port. `action`
+    is None if no rule was evaluated. `target_time` is the seconds from sending the request to the target until the
+    response headers arrived. `connect_errors` counts failed connections to targets. `sticky_miss` is True if the group
+    is sticky and the client sent no valid cookie. `error` is an ELB-style code. A field that does not apply is None.
     """
 
     ended: datetime
@@ -68,7 +68,7 @@ class AccessRecord:
     connect_errors: int
     sticky_miss: bool
     error: str | None
-    # A call, because most records are counted and never printed.
+    # A function, because most records are counted and never printed.
     entry: Callable[[], AccessEntry] = field(repr=False, compare=False)
 
 
@@ -90,7 +90,7 @@ class AccessLog(Protocol):
         """Yield the records since the previous call, oldest first. The first call starts at the oldest in the file."""
 
     def skip(self) -> None:
-        """Let the next `appended` start with records that are written from now on."""
+        """Make the next `appended` start with records that are written after this call."""
 
 
 def load_balancer_name(owner: str, name: str) -> str:

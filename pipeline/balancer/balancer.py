@@ -1,7 +1,7 @@
-"""The balancer: what is declared, the targets in it, and the data plane that follows. Usable without the runner.
+"""The balancer: declarations, targets and the data plane that applies them. Usable without the runner.
 
-The registry on disk is the truth. Methods that act make the data plane agree with it first. So the next call of
-`reconcile` finishes a change that a crash cut short. Methods that look change nothing.
+The registry on disk is the source of truth. Methods that change something first make the data plane match it. So the
+next call of `reconcile` completes a change that a crash interrupted. Methods that read change nothing.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from pipeline.base.errors import BalancerFault, ConfigError
 from pipeline.base.lock import short_lock
 
 _POLL_INTERVAL = 0.05
-# How often, and after how many seconds, a look is repeated that fell between a write of the registry and its effect.
+# Reads of a target's health, and seconds between them, if the registry has changed and the data plane has not yet.
 _MAX_READS, _READ_PAUSE = 6, 0.002
 
 
@@ -37,8 +37,9 @@ class Balancer:
     """The load balancers and target groups of every owner on this machine, kept in one directory.
 
     Safe to use from any thread and any process. `registry`, `declaration`, `declares`, `target_health`, `access_log`,
-    `check_deletion_protection` and `pid` only look: they take no lock, write nothing and start nothing. The others act,
-    one at a time over all processes. Raises `BalancerFault` when the data plane fails, `ConfigError` when owners clash.
+    `check_deletion_protection` and `pid` only read: they take no lock, write nothing and start nothing. The others
+    hold a lock, so one at a time runs over all processes. Raises `BalancerFault` if the data plane fails and
+    `ConfigError` if owners clash.
     """
 
     def __init__(self, directory: Path, plane: DataPlane) -> None:
@@ -47,29 +48,29 @@ class Balancer:
         self._unfinished = directory / "unfinished"
         self._plane = plane
 
-    # Looks
+    # Reads
 
     def access_log(self) -> AccessLog:
         """Return a new reader of the access log, which starts at the oldest record."""
         return self._plane.access_log()
 
     def registry(self) -> Registry:
-        """Return all that is declared, and the registered targets."""
+        """Return the resources of all owners, and their targets."""
         return self._file.read()
 
     def declaration(self, owner: str) -> Declaration | None:
-        """Return what `owner` has declared, with listeners by port and rules by priority."""
+        """Return the declaration of `owner`, with listeners by port and rules by priority, or None."""
         return self.registry().declaration(owner)
 
     def declares(self, owner: str, declaration: Declaration) -> bool:
-        """Return whether that is what `owner` has declared."""
+        """Return whether `owner` has declared exactly this."""
         return self.registry().declares(owner, declaration)
 
     def target_health(self, owner: str, group: str) -> tuple[TargetHealth, ...]:
-        """Return the health of each target of a group now, in ELB's words.
+        """Return the health of each target of a group now, in ELB's terms.
 
-        A group that is not declared has no targets. Where the data plane does not run, a target is unhealthy, with the
-        reason `Elb.InternalError`. `reconcile` admits targets; looking does not.
+        A group that is not declared has no targets. If the data plane does not run, targets are unhealthy with the
+        reason `Elb.InternalError`. Only `reconcile` admits targets; this does not.
         """
         for _ in range(_MAX_READS):
             registry = self.registry()
@@ -78,7 +79,7 @@ class Balancer:
             known = self._plane.observe([group_id(owner, group)]).targets.get(group_id(owner, group))
             if known is None or not _is_mid_change(registry, owner, group, known):
                 break
-            # Another process is between the two now.
+            # Another process has written the registry and not yet changed the data plane.
             time.sleep(_READ_PAUSE)
         used, settings = registry.uses(owner, group), registry.group(owner, group)
         return tuple(
@@ -93,7 +94,7 @@ class Balancer:
         )
 
     def check_deletion_protection(self, owner: str, declaration: Declaration | None = None) -> None:
-        """Raise `ConfigError` where a load balancer of `owner` is protected that would not be in `declaration`."""
+        """Raise `ConfigError` if a protected load balancer of `owner` is not in `declaration`."""
         kept = declaration.load_balancers if declaration else {}
         for balancer in self.registry().load_balancers.values():
             stays = balancer.name in kept or (declaration is not None and balancer.made_by != DECLARED)
@@ -104,16 +105,16 @@ class Balancer:
                 )
 
     def pid(self) -> int | None:
-        """Return the process that ends when the data plane does, or None where it does not run."""
+        """Return the process that exits when the data plane does, or None if it does not run."""
         return self._plane.pid()
 
     # The data plane
 
     def reconcile(self, owner: str | None = None, group: str | None = None) -> bool:
-        """Admit the targets that have passed a check, and make the data plane agree. Return whether it was started.
+        """Admit targets that have passed a check, and make the data plane match. Return whether it was started.
 
-        With `owner` and `group`, does so for that group alone, which costs less. Call it repeatedly while targets
-        become healthy: nothing else admits them. Does nothing for a group that is not declared.
+        With `owner` and `group`, only that group is reconciled, which costs less. Call it repeatedly while targets
+        become healthy, because nothing else admits them. Does nothing for a group that is not declared.
         """
         registry = self.registry()
         if registry.is_empty and not self._unfinished.exists():
@@ -125,9 +126,9 @@ class Balancer:
             return registry.has_group(owner, group) and self._reconcile(registry, [group_id(owner, group)])
 
     def wait_healthy(self, owner: str, group: str, timeout: timedelta) -> None:
-        """Reconcile a group until each of its targets that stays is healthy.
+        """Reconcile a group until all of its targets are healthy or draining.
 
-        Raises `BalancerFault` if `timeout` is over first; it names the targets and what is wrong with them.
+        Raises `BalancerFault` after `timeout`, with the unhealthy targets and their reasons.
         """
         deadline = time.monotonic() + timeout.total_seconds()
         while True:
@@ -142,10 +143,10 @@ class Balancer:
             time.sleep(_POLL_INTERVAL)
 
     def ensure_running(self) -> bool:
-        """Make the data plane run all that is declared. Return whether it had to be started.
+        """Make the data plane run everything that is declared. Return whether it had to be started.
 
-        Does what `reconcile` does. Also reloads changed certificates and keys, caps logs, and removes what a crash
-        left. Call it about once a minute.
+        Does what `reconcile` does. Also reloads changed certificates and keys, caps logs, and removes leftovers of a
+        crash. Call it about once a minute.
         """
         keys = read_keys(self.registry())
         with self._locked():
@@ -156,18 +157,18 @@ class Balancer:
             return self._reconcile(registry, _group_ids(registry)) or started
 
     def standby(self) -> AbstractContextManager[None]:
-        """While entered, what connects while the data plane is started again waits instead of being refused.
+        """Within the block, new connections wait while the data plane restarts instead of being refused.
 
-        For one process at a time. Raises `SystemFault` or `OSError` where that cannot be provided.
+        For one process at a time. Raises `SystemFault` or `OSError` if this is not possible.
         """
         return self._plane.standby()
 
     # Declarations
 
     def check(self, owner: str, declaration: Declaration) -> None:
-        """Raise what `apply` would raise, and `ConfigError` where it would delete what is protected. Change nothing.
+        """Raise the errors of `apply`, and `ConfigError` if it would delete a protected load balancer. Changes nothing.
 
-        Going back must always be possible, so `apply` itself ignores the protection.
+        `apply` itself ignores the protection, because a rollback must always be possible.
         """
         self.check_deletion_protection(owner, declaration)
         prepared = self._prepare(owner, declaration)
@@ -175,7 +176,7 @@ class Balancer:
             self._check_change(owner, declaration, prepared)
 
     def apply(self, owner: str, declaration: Declaration) -> None:
-        """Make `declaration` all that `owner` has declared. Its targets stay. On an error, nothing has changed."""
+        """Replace the declaration of `owner`. Its targets stay. On an error, nothing has changed."""
         prepared = self._prepare(owner, declaration)
         with self._locked():
             self._plane.maintain()
@@ -187,21 +188,21 @@ class Balancer:
                 raise
 
     def withdraw(self, owner: str) -> None:
-        """Remove everything of `owner`. The data plane ends with the last owner."""
+        """Remove everything of `owner`. The data plane stops with the last owner."""
         with self._locked():
             self._store_and_apply(self.registry().withdraw(owner))
 
     # Targets
 
     def register(self, owner: str, group: str, *targets: Target) -> None:
-        """Add targets. They are `initial`, without traffic, until `reconcile` finds that a health check has passed.
+        """Add targets. They are `initial`, without traffic, until `reconcile` finds that they passed a health check.
 
-        On disk when this returns. A target that is registered already stays as it is. One that was deregistered, or
-        has another address now, has to pass again.
+        On disk when this returns. A target that is already registered stays as it is. A target that was deregistered,
+        or whose address has changed, must pass again.
         """
         with self._locked():
             self.registry().group(owner, group)
-            # What a crash left of an earlier target of this name must not count for the new one.
+            # Remove leftovers of an earlier target of this name, whose checks must not count for the new one.
             self._reconcile(self.registry(), [group_id(owner, group)])
             ramps = self._is_served(owner, group)
             registry = self.registry().register(owner, group, targets, ramps=ramps)
@@ -209,7 +210,7 @@ class Balancer:
             self._reconcile(registry, [group_id(owner, group)])
 
     def deregister(self, owner: str, group: str, target_id: str) -> None:
-        """Stop new requests to a target. Requests in flight continue.
+        """Stop new requests to a target. Open requests continue.
 
         On disk, and confirmed by the data plane, when this returns. Does nothing for an unknown target.
         """
@@ -219,16 +220,16 @@ class Balancer:
             self._reconcile(registry, [group_id(owner, group)])
             fact = self._plane.observe([group_id(owner, group)]).targets.get(group_id(owner, group), {}).get(target_id)
             if fact and fact.admitted:
-                raise BalancerFault(f"the data plane still sends requests to {target_id} after it was told not to")
+                raise BalancerFault(f"the data plane still sends requests to {target_id}, which is deregistered")
 
     def abort_connections(self, owner: str, group: str, target_id: str) -> None:
-        """Break the requests in flight to a target. Safe to repeat."""
+        """Close the open requests of a target. Safe to repeat."""
         with self._locked():
             self.registry().group(owner, group)
             self._plane.abort(group_id(owner, group), target_id)
 
     def remove_target(self, owner: str, group: str, target_id: str) -> None:
-        """Remove a target that was deregistered. Does nothing for an unknown one."""
+        """Remove a deregistered target. Does nothing for an unknown one."""
         with self._locked():
             registry = self.registry()
             if owner not in registry.owners:
@@ -244,29 +245,29 @@ class Balancer:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        """For what acts."""
+        """Hold the balancer's lock, with the registry in the current format."""
         with self._lock():
             if self._file.is_outdated:
                 self._migrate()
             yield
 
     def _migrate(self) -> None:
-        """Write the registry in the present format, which the previous version refuses.
+        """Write the registry in the current format, which the previous version refuses.
 
-        A process that the previous version left running still reads the old file, so it is replaced first. If this is
-        cut short, the next act does it again. The content stays the same, so nothing is reloaded.
+        Processes that the previous version left running still read the old file, so they are replaced first. If this
+        is interrupted, the next change repeats it. The content stays the same, so nothing is reloaded.
         """
         self._plane.take_over(plane_config(self.registry()))
         self._file.migrate()
 
     def _store_and_apply(self, registry: Registry) -> None:
-        """Write what is declared, and have the data plane follow. The next turn finishes what is cut short."""
+        """Write the registry and apply it. If this is interrupted, the next reconciliation completes it."""
         self._unfinished.touch()
         self._file.write(registry)
         self._apply(registry)
 
     def _apply(self, registry: Registry) -> bool:
-        """Have the data plane follow. Return whether it had to be started."""
+        """Make the data plane match the registry. Return whether it had to be started."""
         started = not registry.is_empty and self._plane.apply(plane_config(registry))
         if registry.is_empty:
             self._plane.stop()
@@ -279,17 +280,17 @@ class Balancer:
         except BalancerFault:
             if self._plane.pid() is not None:
                 raise
-            # It died between the observation and the act.
+            # The data plane died after it was observed.
             return self._reconcile_once(registry, groups)
 
     def _reconcile_once(self, registry: Registry, groups: Collection[str]) -> bool:
-        """Observe, reconcile, write, act: in this order, so that a crash anywhere is seen by the next turn."""
+        """Observe, reconcile, write, act. In this order, the next call completes what a crash interrupts."""
         started = self._unfinished.exists() and self._apply(registry)
         facts = self._plane.observe(groups)
         result = reconcile(registry, facts)
         if result.registry is not registry:
             self._file.write(result.registry)
-        # A group is missing where the data plane still runs what was declared before a crash.
+        # A group is missing if the data plane still runs the declaration from before a crash.
         if result.apply or (not registry.is_empty and not facts.targets.keys() >= set(groups)):
             return self._apply(result.registry) or started
         for wanted in result.steer:
@@ -297,7 +298,7 @@ class Balancer:
         return started
 
     def _is_served(self, owner: str, group: str) -> bool:
-        """Return whether some target gets its full share, so that a new one may start slowly."""
+        """Return whether some target gets its full share, so a new one may start slowly."""
         registry = self.registry()
         ramp = timedelta(seconds=registry.group(owner, group).attributes.slow_start)
         if not ramp or not registry.registrations(owner, group):
@@ -310,7 +311,7 @@ class Balancer:
         )
 
     def _prepare(self, owner: str, declaration: Declaration) -> _PreparedChange:
-        """Work out a change, and read the keys it needs, before the lock is taken."""
+        """Compute a change and read the keys that it needs, before the lock is taken."""
         registry = self.registry()
         wanted = registry.declare(owner, declaration)
         return _PreparedChange(registry, wanted, {} if wanted is registry else read_keys(wanted))
@@ -324,13 +325,13 @@ class Balancer:
         check_ports_free(registry, wanted)
         objection = self._plane.check(plane_config(wanted))
         if objection:
-            raise ConfigError(f"HAProxy refuses the balancer of {owner}: {objection}")
+            raise ConfigError(f"HAProxy rejects the balancer of {owner}: {objection}")
         return wanted
 
 
 @dataclass(frozen=True)
 class _PreparedChange:
-    """A change that was worked out for the registry as it was before the lock was taken."""
+    """A change computed for the registry as it was before the lock was taken."""
 
     before: Registry
     wanted: Registry
@@ -342,7 +343,7 @@ def _group_ids(registry: Registry) -> list[str]:
 
 
 def _is_mid_change(registry: Registry, owner: str, group: str, known: Mapping[str, TargetFact]) -> bool:
-    """Return whether the registry is ahead of the data plane: a target is admitted and not open yet."""
+    """Return whether the registry is ahead of the data plane: an admitted target is not open yet."""
     admitted = (r for r in registry.registrations(owner, group) if r.wanted == "in" and r.admitted)
     facts = (known.get(registration.target.id) for registration in admitted)
     return any(fact is None or not fact.admitted for fact in facts)

@@ -28,8 +28,8 @@ _Model = TypeVar("_Model", bound=BaseModel)
 
 
 def compile_declaration(owner: str, declaration: Declaration) -> Resources:
-    """Return what a declaration consists of, at revision 0. Its rules name target groups that it declares."""
-    # Its parts have been validated, as parts of the declaration.
+    """Return the resources of a declaration, at revision 0. Its rules name target groups that it declares."""
+    # The parts were validated with the declaration, so they are constructed without validation.
     ids = {name: declared_id(owner, TargetGroupResource.kind, name) for name in declaration.target_groups}
     found: list[BalancerResource] = [
         TargetGroupResource.model_construct(id=ids[name], owner=owner, made_by=DECLARED, name=name, settings=group)
@@ -46,7 +46,7 @@ def _load_balancer(owner: str, name: str, balancer: LoadBalancer, ids: dict[str,
     yield LoadBalancerResource.model_construct(id=id_, owner=owner, made_by=DECLARED, name=name, settings=settings)
     times = Counter[int]()
     for listener in balancer.listeners:
-        # The second one for a port can only be a guest on the first.
+        # A second listener of a port can only be a guest of the first.
         again = (times[listener.port],) if times[listener.port] else ()
         times[listener.port] += 1
         yield from _listener(owner, (name, listener.port, *again), id_, listener, ids)
@@ -82,7 +82,7 @@ def _listener(
 
 
 def decompile(owner: str, resources: Resources) -> Declaration | None:
-    """Return what an owner has declared, listeners by port and rules by priority; None if it has declared nothing."""
+    """Return the declaration of an owner, with listeners by port and rules by priority, or None."""
     own = [r for r in resources.all() if r.owner == owner and r.made_by == DECLARED]
     names = {r.id: r.name for r in own if isinstance(r, TargetGroupResource)}
     balancers = {r.name: r for r in own if isinstance(r, LoadBalancerResource)}
@@ -122,7 +122,7 @@ def _rules(listener: ListenerResource, own: list[BalancerResource], names: dict[
 
 
 def _part(model: type[_Model], whole: BaseModel) -> _Model:
-    """Return the part of a declared thing that it has of its own. What was left out stays left out."""
+    """Return the fields that `model` shares with a declared object. Fields that were left out stay unset."""
     given = _given(whole)
     return model.model_construct(**{name: given[name] for name in model.model_fields if name in given})
 

@@ -1,4 +1,4 @@
-"""What carries the traffic, behind one interface: a wanted state in, facts out. It knows no phase and no registry."""
+"""The interface of a data plane, which carries the traffic. It takes a wanted state and returns facts."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ def group_id(owner: str, name: str) -> str:
 
 @lru_cache(maxsize=8192)
 def endpoint(address: str, port: int) -> str:
-    """Return an address and a port in one form, however the address is written."""
+    """Return an address and a port in one canonical form."""
     ip = ip_address(address)
     return f"[{ip}]:{port}" if ip.version == 6 else f"{ip}:{port}"
 
 
 @dataclass(frozen=True)
 class WantedTarget:
-    """A target as it should be. `check`: how it is checked; None if it is not. `ramp`: its share grows slowly.
+    """A target in the wanted state. `check` is None if it is not checked. `ramp`: its share grows slowly.
 
-    A target that is neither admitted nor checked is on its way out: the plane keeps what it has of it, closed, until
-    the group no longer lists it.
+    A target that is neither admitted nor checked is leaving. The plane keeps it closed until the group no longer lists
+    it.
     """
 
     id: str
@@ -47,18 +47,18 @@ class WantedTarget:
 
     @property
     def is_leaving(self) -> bool:
-        """The plane need not have it."""
+        """True if the plane need not have it."""
         return not self.admit and self.check is None
 
     @property
     def endpoint(self) -> str:
-        """Its address and port, as facts have them."""
+        """Its address and port, in the form that facts use."""
         return endpoint(self.address, self.port)
 
 
 @dataclass(frozen=True)
 class WantedGroup:
-    """A target group with its targets, as it should be."""
+    """A target group with its targets in the wanted state."""
 
     owner: str
     name: str
@@ -72,13 +72,13 @@ class WantedGroup:
 
     @property
     def registered(self) -> int:
-        """The number of targets that are not on their way out."""
+        """The number of targets that are not leaving."""
         return sum(not target.is_leaving for target in self.targets)
 
 
 @dataclass(frozen=True)
 class PlaneConfig:
-    """All that a plane should carry. `groups`: by id. `key_sets`: the keys of each issuer that a rule trusts."""
+    """The wanted state of a plane. `groups`: by id. `key_sets`: the keys of each issuer that a rule trusts."""
 
     listeners: tuple[EffectiveListener, ...]
     groups: Mapping[str, WantedGroup]
@@ -89,8 +89,8 @@ class PlaneConfig:
 class CheckFact:
     """The last health check of a target.
 
-    `none`: nothing checks it. `pending`: no check has ended yet. `mismatch`: it gave the wrong `code`. `passes`: how
-    many in a row have passed, as far as the plane counts. `text`: why it failed, for people.
+    `none`: it is not checked. `pending`: no check has finished yet. `mismatch`: it returned the wrong `code`. `passes`:
+    consecutive passes, as far as the plane counts. `text`: the reason of a failure, for people.
     """
 
     outcome: Outcome
@@ -100,18 +100,18 @@ class CheckFact:
 
     @property
     def has_passed_check(self) -> bool:
-        """The last check has passed, so a new target may be admitted."""
+        """True if the last check passed, so a new target may be admitted."""
         return self.outcome == "passed" and self.passes >= 1
 
 
 @dataclass(frozen=True)
 class TargetFact:
-    """A target as the plane has it.
+    """The state of a target in the plane.
 
-    `admitted`: it may be sent new requests, healthy or not. `up`: it counts as healthy; a target that nothing checks
-    does. `in_flight`: requests or flows, those of replaced workers included. `state_age`: since `up` changed, to the
-    second. `endpoint`: the address and port where its traffic goes; empty where the plane does not know.
-    A plane that checks nothing itself leaves `up` and `check` to the one that does.
+    `admitted`: it may get new requests, healthy or not. `up`: it counts as healthy, as an unchecked target does.
+    `in_flight`: open requests or flows, including those of replaced workers. `state_age`: the time since `up` changed,
+    to the second. `endpoint`: the address and port that its traffic goes to, or empty if the plane does not know.
+    A plane that runs no checks itself takes `up` and `check` from the plane that does.
     """
 
     admitted: bool
@@ -124,7 +124,7 @@ class TargetFact:
 
 @dataclass(frozen=True)
 class Facts:
-    """What a plane has at one moment. `targets`: group id → target id → fact, for groups that it carries."""
+    """The state of a plane at one moment. `targets`: group id → target id → fact, for groups that it carries."""
 
     running: bool
     at: datetime
@@ -136,61 +136,61 @@ class DataPlane(Protocol):
 
     Order: `apply` makes a group before `steer` fills it. After `stop`, `apply` starts again.
     Threads: one thread of one process at a time calls `check`, `apply`, `steer`, `abort`, `maintain` and `stop`, under
-    the balancer's lock. Any thread of any process calls the others, also meanwhile.
-    Repetition: every call may be repeated. What a crash cut short, the next `apply` completes.
-    Errors: `ConfigError` for what the user can correct, otherwise `BalancerFault`. After either, what ran before runs
-    on. Deadline: a call that cannot finish fails, after about half a minute at most.
+    the balancer's lock. Any thread of any process may call the others at any time.
+    Repetition: every call may be repeated. The next `apply` completes a call that a crash interrupted.
+    Errors: `ConfigError` if the user can correct it, otherwise `BalancerFault`. After either, the previous state stays
+    in force. Deadline: a call that cannot finish fails after about half a minute at most.
     """
 
     def check(self, wanted: PlaneConfig) -> str | None:
-        """Return the plane's objections, or None. Changes nothing and leaves nothing behind.
+        """Return the plane's reasons to reject a configuration, or None. Changes nothing and leaves nothing behind.
 
-        Raises `ConfigError` for a file of the user's that is missing or unusable.
+        Raises `ConfigError` if a file that the user named is missing or unusable.
         """
 
     def take_over(self, wanted: PlaneConfig) -> None:
-        """Replace what an earlier version of Penstock left running that reads its registry.
+        """Replace processes of an earlier version of Penstock that read its registry.
 
-        Called before the registry is written in another form. What carries traffic stays as it is.
+        Called before the registry is written in another format. Traffic is not affected.
         """
 
     def apply(self, wanted: PlaneConfig) -> bool:
-        """Start, reload, or find that it runs so; then make the targets of every group so. No request is lost.
+        """Start or reload the plane if needed, then update the targets of every group. No request is lost.
 
-        Certificates are read again. Return True if it had to be started. If the new configuration is refused, the
+        Certificates are read again. Returns True if it had to be started. If the new configuration is rejected, the
         previous one stays in force and on disk.
         """
 
     def steer(self, group: WantedGroup) -> None:
-        """Make the targets of one group so, never by a reload. On return, what is not admitted gets nothing new.
+        """Update the targets of one group without a reload. On return, targets not admitted get no new requests.
 
-        A target that the group does not list is removed once nothing is in flight to it: repeat the call until the
-        facts no longer have it. A target under another address than before is another target: its checks begin again.
+        A target that the group does not list is removed once it has no open requests. Repeat the call until the facts
+        no longer show it. A target whose address changed is a new target, and its checks start again.
         """
 
     def observe(self, groups: Collection[str] | None = None) -> Facts:
-        """Return the facts now, of these groups or of all. Starts, changes and locks nothing.
+        """Return the facts of these groups, or of all. Starts, changes and locks nothing.
 
-        Where the plane does not run, `running` is False. A group that it does not carry (yet) is left out.
+        If the plane does not run, `running` is False. A group that it does not carry is left out.
         """
 
     def abort(self, group: str, target: str) -> None:
-        """Break what is in flight to a target, in replaced workers too. Does nothing for an unknown one."""
+        """Close the open requests of a target, also in replaced workers. Does nothing for an unknown target."""
 
     def maintain(self) -> None:
-        """Cap logs and remove what a crash left. For once a minute, and for commands that act."""
+        """Cap logs and remove leftovers of a crash. Called about once a minute, and before changes."""
 
     def stop(self) -> None:
-        """End it and remove its files. Does nothing where it does not run."""
+        """Stop the plane and remove its files. Does nothing if it does not run."""
 
     def pid(self) -> int | None:
-        """Return the process that ends when the plane does, or None where there is none."""
+        """Return the process that exits when the plane does, or None if it does not run."""
 
     def standby(self) -> AbstractContextManager[None]:
-        """While entered, what connects during a restart waits instead of being refused.
+        """Within the block, new connections wait during a restart instead of being refused.
 
-        For one process at a time. Raises `SystemFault` or `OSError` where that cannot be provided.
+        For one process at a time. Raises `SystemFault` or `OSError` if this is not possible.
         """
 
     def access_log(self) -> AccessLog:
-        """Return a new reader of the access log, which starts at the oldest record that is kept."""
+        """Return a new reader of the access log, which starts at the oldest record."""

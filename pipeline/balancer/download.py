@@ -1,4 +1,4 @@
-"""A small file from an https:// address: all of it in time, or an error."""
+"""Download of a small file over https:// with a deadline for the whole transfer."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from urllib.parse import urljoin
 from pipeline.base.errors import ConfigError
 
 TIMEOUT = 5.0
-"""Seconds for the whole download: names, connections, redirects and content."""
+"""Seconds for the whole download: name resolution, connections, redirects and content."""
 _MAX_REDIRECTS = 5
 
 
@@ -19,12 +19,12 @@ def download(source: str, limit: int, timeout: float = TIMEOUT) -> bytes:
     Raises `ConfigError` with the reason if that fails or takes longer than `timeout` seconds.
     """
     results: SimpleQueue[bytes | ConfigError] = SimpleQueue()
-    # A server that says a byte now and then is within every time-out for a single read. So is whoever resolves names.
+    # The timeout of a single read does not limit a server that sends a byte now and then, or name resolution.
     Thread(target=lambda: results.put(_outcome(source, limit, timeout)), daemon=True).start()
     try:
         found = results.get(timeout=timeout)
     except Empty:
-        raise ConfigError(f"{source} cannot be fetched: it takes longer than {timeout:g} s") from None
+        raise ConfigError(f"{source} cannot be fetched within {timeout:g} s") from None
     if isinstance(found, ConfigError):
         raise found
     return found
@@ -48,8 +48,8 @@ def _content(source: str, limit: int, timeout: float) -> bytes:
     url = source
     for _ in range(_MAX_REDIRECTS + 1):
         if not url.startswith("https://"):
-            raise ConfigError(f"{source} cannot be fetched: it leads to {url}, which is not https://")
-        # Left to itself, it would follow to http:// too, and read what a redirect brings along however long it is.
+            raise ConfigError(f"{source} cannot be fetched: it redirects to {url}, which is not https://")
+        # With allow_redirects, it would follow to http:// too, and read the body of a redirect without limit.
         with requests.get(url, timeout=timeout, stream=True, allow_redirects=False) as response:
             if not response.is_redirect:
                 response.raise_for_status()

@@ -1,4 +1,4 @@
-"""Listeners as they run: what several owners have for one address and port, put together."""
+"""Effective listeners: the rules of all owners for one address and port, merged."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from pipeline.balancer.model.tls import Certificate
 from pipeline.balancer.resources import Resources, with_groups
 from pipeline.base.errors import ConfigError
 
-# Further listeners of a port are numbered above all ports.
+# The numbers of further listeners of a port are above all ports.
 _NUMBER_STEP = 100_000
-# The latest results: a change is looked at half a dozen times on its way.
+# The latest results, because one change asks for them half a dozen times.
 _recent: deque[tuple[tuple[Mapping[str, object], ...], tuple[EffectiveListener, ...]]] = deque(maxlen=2)
 
 
 @dataclass(frozen=True)
 class Binding:
-    """Where a listener is bound. `address`: `*` is every address of version 4, `[::]` every address."""
+    """The address and port of a listener. `*` is every IPv4 address, `[::]` every address."""
 
     address: str
     port: int
 
     def overlaps(self, other: Binding) -> bool:
-        """Return whether the kernel would refuse both."""
+        """Return whether the kernel would refuse to bind both."""
         if self.port != other.port:
             return False
         return self.address == other.address or self._covers(other) or other._covers(self)
@@ -43,7 +43,7 @@ class Binding:
 
 @dataclass(frozen=True)
 class OwnedRule:
-    """A rule and whose it is. It names target groups of that owner, by name."""
+    """A rule and its owner. It names target groups of that owner."""
 
     owner: str
     rule: Rule
@@ -51,11 +51,11 @@ class OwnedRule:
 
 @dataclass(frozen=True)
 class EffectiveListener:
-    """An address and a port, whose they are, and the rules of all owners in the order of their priority.
+    """An address and a port with their owner, and the rules of all owners by priority.
 
-    `owner`, `balancer` and `listener` are those with the default action, which names target groups by name. Its own
-    certificates come first. `number` names its files: the port, or for another listener of the port a higher number.
-    A replaced data plane passes requests on by it, so it is the listener's as long as that exists.
+    `owner`, `balancer` and `listener` are those with the default action, which names target groups by name. The
+    listener's own certificates come first. `number` names its files. It is the port, or a higher number for a further
+    listener of the port. It never changes, because replaced workers of the data plane pass requests on by it.
     """
 
     owner: str
@@ -68,43 +68,43 @@ class EffectiveListener:
 
     @property
     def port(self) -> int:
-        """The port it answers on."""
+        """The port on which it accepts requests."""
         return self.listener.port
 
     @property
     def binding(self) -> Binding:
-        """What it is bound to, which overlaps with no other's."""
+        """Its address and port, which overlap with no other listener's."""
         return Binding(self.balancer.bind_address, self.port)
 
     @property
     def address(self) -> str:
-        """The same in one word."""
+        """Its address and port as text."""
         return f"{self.balancer.bind_address}:{self.port}"
 
     @property
     def default_action(self) -> Action:
-        """What happens to a request that no rule takes."""
+        """The action for a request that no rule matches."""
         assert self.listener.default_action is not None
         return self.listener.default_action
 
     def actions(self) -> tuple[Action, ...]:
-        """The action of every rule, and the default."""
+        """Return the action of every rule, and the default action."""
         return (*(owned.rule.action for owned in self.rules), self.default_action)
 
     def groups(self) -> frozenset[tuple[str, str]]:
-        """The target groups it may forward to: owner and name."""
+        """Return the owner and name of each target group that it may forward to."""
         found = [*((owned.owner, owned.rule.action) for owned in self.rules), (self.owner, self.default_action)]
         return frozenset((owner, group.target_group) for owner, action in found for group in action.groups())
 
     @property
     def label(self) -> str:
-        """It in words, for messages."""
+        """Its description for messages."""
         return f"load balancer {self.name} of {self.owner}"
 
 
 @dataclass(frozen=True, eq=False)
 class _Part:
-    """A listener of one owner, with what belongs to it."""
+    """A listener of one owner, with its rules and certificates."""
 
     owner: str
     name: str
@@ -128,14 +128,14 @@ class _Part:
 
 
 def effective_listeners(resources: Resources) -> tuple[EffectiveListener, ...]:
-    """Return all listeners by port. Raises `ConfigError` where two want the same address and port, or priority.
+    """Return all listeners by port. Raises `ConfigError` if two have the same address and port, or the same priority.
 
-    What comes last in `resources` is what is refused. Rules for a listener that is not there wait: how to protect them
-    is its owner's to say. So does an HTTPS listener without a certificate.
+    A clash is blamed on the last one in `resources`. Rules for a listener that does not exist are left out, because its
+    owner decides how it is protected. So is an HTTPS listener without a certificate.
     """
     kinds = tuple(resources.by_field().values())
     for known, found in tuple(_recent):
-        # Resources are frozen: what has the same parts has the same listeners.
+        # Resources are frozen, so the same objects give the same listeners.
         if all(one is other for one, other in zip(known, kinds, strict=True)):
             return found
     found = tuple(_listeners(resources))
@@ -172,13 +172,12 @@ def _clash(one: _Part, other: _Part) -> ConfigError:
     return ConfigError(
         f"port {other.port} of load balancer {other.name} of {other.owner} is taken by "
         f"load balancer {one.name} of {one.owner}",
-        hint="give one of the two listeners another port; to add rules to the other's listener, "
-        "leave default_action out",
+        hint="use another port, or leave default_action out to add rules to that listener",
     )
 
 
 def _parts(resources: Resources) -> Iterator[_Part]:
-    """Owners in the order of their listeners; of one owner, load balancers by name."""
+    """Yield all listeners: owners in the order of their listeners, load balancers of one owner by name."""
     names = {id_: group.name for id_, group in resources.target_groups.items()}
     owners = dict.fromkeys(listener.owner for listener in resources.listeners.values())
     found = resources.listeners.values()
@@ -208,13 +207,13 @@ def _parts(resources: Resources) -> Iterator[_Part]:
 
 
 def _host_of(guest: _Part, hosts: Sequence[_Part]) -> _Part | None:
-    """Return whose listener a guest joins: of those of its port, the one of its address, else the only one."""
+    """Return the listener of its port that a guest joins: the one with its address, else the only one."""
     exact = [host for host in hosts if host.binding == guest.binding]
     if exact or len(hosts) <= 1:
         return next(iter(exact or hosts), None)
     raise ConfigError(
-        f"load balancer {guest.name} of {guest.owner} adds rules to port {guest.port}, which several listeners have",
-        hint=f"write the address of one of them: {', '.join(host.balancer.bind_address for host in hosts)}",
+        f"load balancer {guest.name} of {guest.owner} adds rules to port {guest.port}, which has several listeners",
+        hint=f"set address to one of {', '.join(host.balancer.bind_address for host in hosts)}",
     )
 
 
@@ -251,21 +250,21 @@ def _check_priorities(port: int, rules: list[OwnedRule]) -> None:
 
 
 def _check_tls(listener: ListenerSettings, rules: list[OwnedRule]) -> None:
-    """A rule of another owner's is checked against the listener that it joins."""
+    """Check the rules of other owners against the listener that they join."""
     for owned in rules:
         if owned.rule.action.jwt_validation and not listener.secure:
             raise ConfigError(
                 f"rule {owned.rule.priority} of {owned.owner} validates tokens, and port {listener.port} is not HTTPS",
-                hint="a token sent in the clear is anybody's: give the listener protocol: HTTPS",
+                hint="set protocol: HTTPS on the listener",
             )
 
 
 def _check_scheme(host: _Part, parts: Sequence[_Part]) -> None:
-    """What is meant for an internal load balancer is not put on one that everybody reaches."""
+    """Check that rules of an internal load balancer do not join an internet-facing one."""
     for part in parts:
         if part.balancer.scheme == "internal" and host.balancer.scheme != "internal":
             raise ConfigError(
-                f"load balancer {part.name} of {part.owner} is internal, and its rules are for port {part.port} of "
+                f"load balancer {part.name} of {part.owner} is internal, but port {part.port} belongs to "
                 f"load balancer {host.name} of {host.owner}, which is internet-facing",
-                hint="write scheme: internet-facing where that is meant",
+                hint="set scheme: internet-facing to publish these rules",
             )

@@ -1,4 +1,4 @@
-"""A registration and the plane's fact in ELB's words: a state, a reason code and a description. Pure."""
+"""The health of a target in ELB's terms, computed from its registration and the plane's fact. Pure."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ def target_health(
 ) -> TargetHealth:
     """Return the health of a registered target.
 
-    `running`: the data plane runs and carries the group. `used`: a listener forwards to the group. `checked`: the group
-    still asks what the target was registered to answer; otherwise it counts as healthy, as it was when the question
-    changed.
+    `running`: the data plane runs and carries the group. `used`: a listener forwards to the group. `checked`: the
+    group still has the health check that the target was registered with. Otherwise the target counts as healthy, as it
+    was when the check changed.
     """
     state, reason, description = _verdict(registration, fact, running=running, used=used, checked=checked)
     return TargetHealth(
@@ -45,7 +45,7 @@ def _verdict(known: Registration, fact: TargetFact | None, *, running: bool, use
     if not known.admitted:
         return _initial(fact)
     if fact is None or not fact.admitted:
-        # It may have served: that it gets nothing now must not look as if it never had.
+        # It may have had traffic before, so it must not be reported as initial.
         return TargetState.UNHEALTHY, "Elb.InternalError", "The load balancer sends it nothing"
     if not fact.up:
         return TargetState.UNHEALTHY, *_failure(fact.check)
@@ -55,7 +55,7 @@ def _verdict(known: Registration, fact: TargetFact | None, *, running: bool, use
 
 
 def _initial(fact: TargetFact | None) -> Verdict:
-    """Return why a target is not in service yet, if a check has failed."""
+    """Return the verdict for a target that is not in service yet, with the reason if a check has failed."""
     if fact is None:
         return TargetState.INITIAL, "Elb.RegistrationInProgress", "Target registration is in progress"
     failed = fact.check.outcome not in ("none", "pending", "passed")

@@ -16,8 +16,8 @@ from pipeline.base.schema import Model
 _MAX_BYTES = 150 * 1024
 _MAX_KEYS = 10
 MAX_AGE = timedelta(hours=1)
-"""Keys that are older are read again."""
-# The wait before an issuer that did not respond is asked again.
+"""The age from which keys are read again."""
+# The wait after a failed attempt to read an issuer's keys.
 _PAUSE = timedelta(minutes=1)
 
 
@@ -30,12 +30,12 @@ class KeySet(Model):
 
     @property
     def is_fresh(self) -> bool:
-        """Return True if the keys need not be read again yet."""
+        """True if the keys need not be read again yet."""
         now = datetime.now(UTC)
         return now - self.read_at < MAX_AGE or (self.tried_at is not None and now - self.tried_at < _PAUSE)
 
     def tried(self) -> KeySet:
-        """Return the key set after an attempt to read it again that failed now."""
+        """Return the key set with a failed attempt to read it, made now."""
         return self.model_copy(update={"tried_at": datetime.now(UTC)})
 
 
@@ -46,7 +46,7 @@ def read_key_set(source: str) -> KeySet:
         raise ConfigError(f"{source} is larger than {_MAX_BYTES >> 10} KiB")
     keys = _parse(source, content)
     if not 1 <= len(keys) <= _MAX_KEYS:
-        raise ConfigError(f"{source} holds {len(keys)} RSA keys for signing with an ID; 1 to {_MAX_KEYS} are needed")
+        raise ConfigError(f"{source} must hold 1 to {_MAX_KEYS} RSA signing keys with an ID, got {len(keys)}")
     return KeySet(read_at=datetime.now(UTC), keys=keys)
 
 
@@ -58,7 +58,7 @@ def _from_file(source: str) -> bytes:
 
 
 def _parse(source: str, content: bytes) -> dict[str, str]:
-    """Return the RSA keys for signing. PyJWT's own `PyJWKSet` leaves out what it cannot use; here, that is refused."""
+    """Return the RSA keys for signing. An invalid key is an error, while PyJWT's `PyJWKSet` leaves it out."""
     from jwt.exceptions import PyJWTError
 
     try:

@@ -1,4 +1,7 @@
-"""Which rule a request is taken by, and why not by the ones before it: the meaning that HAProxy is held to."""
+"""Rule matching in Python: the rule that applies to a request, and why earlier ones do not.
+
+HAProxy's configuration is tested against it.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ from pipeline.balancer.model.application.wildcard import Wildcard
 
 @dataclass(frozen=True)
 class HttpRequest:
-    """What conditions look at. `host` may carry a port; `query` is None where there is no `?`."""
+    """The parts of a request that conditions use. `host` may have a port. `query` is None if there is no `?`."""
 
     method: str
     host: str
@@ -33,15 +36,15 @@ class HttpRequest:
 
     @property
     def host_name(self) -> str:
-        """The host without its port, in small letters."""
+        """The host without its port, in lower case."""
         return self.host.partition(":")[0].lower()
 
     def header(self, name: str) -> list[str]:
-        """Every value of a header, in order."""
+        """Return every value of a header, in order."""
         return [value for key, value in self.headers if key.lower() == name.lower()]
 
     def parameters(self) -> list[tuple[str, str]]:
-        """Keys and values of the query, as written."""
+        """Return the keys and values of the query, not decoded."""
         if self.query is None:
             return []
         pairs = (part.partition("=") for part in self.query.split("&"))
@@ -57,7 +60,10 @@ class Mismatch:
 
 
 def match(rules: Sequence[Rule], request: HttpRequest) -> tuple[Rule | None, list[Mismatch]]:
-    """The first rule by priority whose conditions all hold, None for the default action; and those before it."""
+    """Return the first rule by priority whose conditions all hold, and the mismatches before it.
+
+    The rule is None if the default action applies.
+    """
     mismatches: list[Mismatch] = []
     for rule in sorted(rules, key=lambda rule: rule.priority):
         reason = next(_objections(rule, request), None)
@@ -71,11 +77,11 @@ def _objections(rule: Rule, request: HttpRequest) -> Iterator[str]:
     for condition in rule.conditions:
         subject, holds = _test(condition, request)
         if not holds:
-            yield f"{condition.kind} wants {_expected_text(condition)}, and {subject}"
+            yield f"{condition.kind} requires {_expected_text(condition)}, but {subject}"
 
 
 def _test(condition: Condition, request: HttpRequest) -> tuple[str, bool]:
-    """What the request has, in words, and whether the condition holds."""
+    """Return the actual value as text, and whether the condition holds."""
     match condition.config:
         case HostHeader() as config:
             return f"the host is {request.host_name}", _any(config, [request.host_name], fold=True)
@@ -95,7 +101,7 @@ def _test(condition: Condition, request: HttpRequest) -> tuple[str, bool]:
 
 
 def _any(config: HostHeader | PathPattern | HttpHeader, texts: list[str], *, fold: bool) -> bool:
-    """Whether some value or some regular expression matches one of the texts."""
+    """Return whether some value or some regular expression matches one of the texts."""
     case: Callable[[str], str] = str.lower if fold else str
     patterns = [Wildcard.parse(case(value)) for value in config.values]
     regexes = [re.compile(value, re.ASCII | (re.IGNORECASE if fold else 0)) for value in config.regex_values]
@@ -116,7 +122,7 @@ def _query(config: QueryString, parameters: list[tuple[str, str]]) -> bool:
 
 
 def accepted_values(condition: Condition) -> list[str]:
-    """What a condition takes, one of which has to match, in words."""
+    """Return the values of a condition as text, one of which must match."""
     config = condition.config
     if isinstance(config, QueryString):
         return [pair.value if pair.key is None else f"{pair.key}={pair.value}" for pair in config.values]

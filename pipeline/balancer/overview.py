@@ -1,4 +1,4 @@
-"""All of the balancer in one look: the declared listeners and rules, the targets' health and their traffic."""
+"""An overview of the balancer: listeners and rules, the targets' health and their traffic."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class RuleRow:
 
 @dataclass(frozen=True)
 class Overview:
-    """Listeners by port. `targets` is by target group, under the name that the access log has for it."""
+    """Listeners by port, and the targets of each group. Groups have the names that the access log uses."""
 
     listeners: Sequence[EffectiveListener]
     targets: Mapping[str, Sequence[TargetHealth]]
@@ -50,14 +50,14 @@ class Overview:
         )
 
     def load_balancers(self) -> dict[tuple[str, str], list[EffectiveListener]]:
-        """Return owner and name → listeners."""
+        """Return the listeners of each load balancer, by owner and name."""
         found: dict[tuple[str, str], list[EffectiveListener]] = {}
         for effective in self.listeners:
             found.setdefault((effective.owner, effective.name), []).append(effective)
         return found
 
     def as_data(self) -> dict[str, Any]:
-        """Return all of it for JSON."""
+        """Return the overview for JSON."""
         return {
             "seconds": self.traffic.seconds,
             "load_balancers": [

@@ -1,4 +1,4 @@
-"""Chooses the data plane. Nothing else imports one."""
+"""The choice of the data plane. Only this module imports one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pipeline.balancer.haproxy.plane import HAProxyPlane
 
 
 def open_balancer(directory: Path) -> Balancer:
-    """Return the balancer that is kept in `directory`. Starts nothing and creates nothing.
+    """Return the balancer in `directory`. Starts nothing and creates nothing.
 
     Several processes may open the same directory at once.
     """

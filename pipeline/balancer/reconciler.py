@@ -1,4 +1,4 @@
-"""Facts of a data plane → which targets to admit, and what the plane has to do. Pure."""
+"""Reconciliation: from the registry and the facts of a data plane to the next changes. Pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pipeline.balancer.wanted import wanted_group
 
 @dataclass(frozen=True)
 class Reconciliation:
-    """What to do next. `registry` is the same object if nothing moved in it."""
+    """The next changes. `registry` is the same object if it needs none."""
 
     registry: Registry
     apply: bool = False
@@ -21,12 +21,12 @@ class Reconciliation:
 
 
 def reconcile(registry: Registry, facts: Facts) -> Reconciliation:
-    """Return what the plane should do next.
+    """Return the next changes of the registry and the plane.
 
-    A target is admitted if it is wanted in, the group still asks its check, and one has passed while it was closed,
-    under the address that it is registered with. It is never admitted again once it is wanted out. Nothing is
-    admitted, closed or removed for a group that is not in the facts. The same inputs give the same result.
-    Carried out and observed again, it is empty after two turns at most, unless requests in flight keep the plane from
+    A target is admitted if it is wanted in, the group still has its check, and a check passed while it was closed,
+    under the address that it is registered with. It is never admitted again once it is wanted out. Targets of a group
+    that is not in the facts do not change. The same inputs give the same result.
+    Applied and observed again, it is empty after two rounds at most, unless open requests keep the plane from
     removing a target.
     """
     if not facts.running:
@@ -48,7 +48,7 @@ def reconcile(registry: Registry, facts: Facts) -> Reconciliation:
 def _with_admissions(
     registry: Registry, wanted: WantedGroup, known: Mapping[str, TargetFact], at: datetime
 ) -> Registry:
-    """Return the registry with passed targets admitted, and closed ones no longer admitted."""
+    """Return the registry with targets that passed admitted, and closed ones no longer admitted."""
     owner, name = wanted.owner, wanted.name
     for target in wanted.targets:
         fact = known.get(target.id)
@@ -60,7 +60,7 @@ def _with_admissions(
 
 
 def _may_be_admitted(target: WantedTarget, fact: TargetFact | None) -> bool:
-    # A target that is open although it should not be passed before it was registered.
+    # A target that is open but should not be passed its checks before this registration.
     return fact is not None and fact.check.has_passed_check and not fact.admitted and _is_same(target, fact)
 
 
@@ -75,7 +75,7 @@ def _can_be_removed(fact: TargetFact) -> bool:
 
 
 def _needs_change(target: WantedTarget, fact: TargetFact | None) -> bool:
-    """Return whether there is something to do for a target now."""
+    """Return whether the plane must change something for a target now."""
     if target.is_leaving:
         return fact is not None and (fact.admitted or fact.check.outcome != "none")
     if fact is None or target.admit != fact.admitted:

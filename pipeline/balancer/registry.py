@@ -1,4 +1,4 @@
-"""Everything that exists in the balancer, and the targets registered: the truth that the data plane follows."""
+"""The registry: all resources and targets of the balancer. The data plane follows it."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ from pipeline.base.suggestion import not_declared
 
 VERSION: Literal[2] = 2
 _NAME = TypeAdapter[str](Name)
-# As in ELB, these are settled when a target group is made: its targets could not follow all at once.
+# As in ELB, these cannot change while a group has targets, because the targets cannot all change at once.
 _FIXED_KEYS = ("target_type", "protocol", "protocol_version")
 
 
 class Registry(Resources):
-    """All resources of all owners, and the keys of the issuers that they trust. Frozen: every change makes a new one.
+    """The resources of all owners, their targets, and the keys of trusted issuers. Frozen: changes return a new one.
 
-    `written_by` is the version of Penstock that wrote it to disk. `targets`: by the id of their group.
+    `written_by` is the version of Penstock that wrote it to disk. `targets` are by the id of their group.
     """
 
     version: Literal[2] = 2
@@ -47,10 +47,10 @@ class Registry(Resources):
     # Resources
 
     def put(self, *resources: BalancerResource) -> Registry:
-        """Return this registry with resources added or changed. What is equal already keeps its revision.
+        """Return this registry with resources added or changed. A resource that is equal keeps its revision.
 
-        Raises `ConfigError` for a resource that names an unknown one, clashes with another, names an old revision, or
-        changes what must not change.
+        Raises `ConfigError` for a resource that refers to an unknown one, clashes with another, has an old revision, or
+        changes a field that is fixed.
         """
         changed = self._next(self, resources)
         known = {resource.id: resource for resource in self.all()}
@@ -62,14 +62,14 @@ class Registry(Resources):
         return self._validated(self.without(*ids))
 
     def replace(self, owner: str, made_by: str, resources: Resources) -> Registry:
-        """Return this registry with `resources` as all that `made_by` has made for `owner`. Raises as `put`."""
+        """Return this registry with everything that `made_by` made for `owner` replaced. Raises as `put`."""
         own = [r.id for r in self.all() if r.owner == owner and r.made_by == made_by]
         others = self.without(*own)
-        # What comes last is what a clash is blamed on.
+        # A clash is blamed on the last resource.
         return self._validated(others.with_resources(*self._next(others, resources.all())))
 
     def _next(self, others: Resources, resources: Iterable[BalancerResource]) -> list[BalancerResource]:
-        """Return resources as they will be. Those whose numbers are taken are in `others` or known already."""
+        """Return resources with their next revisions and numbers, which must not clash with those of `others`."""
         known = {resource.id: resource for resource in self.all()}
         wanted = list(resources)
         stays = {r.id for r in wanted if isinstance(r, ListenerResource) and _keeps_its_number(r, known.get(r.id))}
@@ -87,7 +87,7 @@ class Registry(Resources):
         return found
 
     def _validated(self, changed: Self) -> Registry:
-        """Return a changed registry, or raise what is wrong with it."""
+        """Return a changed registry without the targets of removed groups. Raises `ConfigError` if it is invalid."""
         changed.check_references()
         for id_, targets in self.targets.items():
             if targets and id_ in changed.target_groups:
@@ -98,7 +98,7 @@ class Registry(Resources):
         return changed
 
     def issuers(self) -> set[str]:
-        """Return where the keys of the issuers come from that rules trust."""
+        """Return the sources of the keys of all issuers that rules trust."""
         return {
             action.jwt_validation.jwks
             for effective in effective_listeners(self)
@@ -110,25 +110,25 @@ class Registry(Resources):
 
     @property
     def is_empty(self) -> bool:
-        """Nothing is declared."""
+        """True if nothing is declared."""
         return not any(self.by_field().values())
 
     @property
     def owners(self) -> tuple[str, ...]:
-        """Return the owners of resources, each once."""
+        """The owners of resources, each once."""
         return tuple(dict.fromkeys(resource.owner for resource in self.all()))
 
     def declare(self, owner: str, declaration: Declaration) -> Registry:
         """Return this registry with `owner`'s declaration replaced. Its targets stay. Raises `ConfigError` on a clash.
 
-        Returns the same object where nothing changes.
+        Returns the same object if nothing changes.
         """
         _check_names(owner, declaration)
         compiled = compile_declaration(owner, declaration)
         return self if self._holds(owner, compiled) else self.replace(owner, DECLARED, compiled)
 
     def declares(self, owner: str, declaration: Declaration) -> bool:
-        """Return whether that is what `owner` has declared."""
+        """Return whether `owner` has declared exactly this."""
         return self._holds(owner, compile_declaration(owner, declaration))
 
     def _holds(self, owner: str, compiled: Resources) -> bool:
@@ -137,7 +137,7 @@ class Registry(Resources):
         return own.keys() == wanted.keys() and all(own[id_].bare() == resource for id_, resource in wanted.items())
 
     def declaration(self, owner: str) -> Declaration | None:
-        """Return what `owner` has declared, with listeners by port and rules by priority."""
+        """Return the declaration of `owner`, with listeners by port and rules by priority, or None."""
         return decompile(owner, self)
 
     def withdraw(self, owner: str) -> Registry:
@@ -152,7 +152,7 @@ class Registry(Resources):
         return ((group.owner, group.name) for group in self.target_groups.values())
 
     def has_group(self, owner: str, name: str) -> bool:
-        """Return whether there is such a target group."""
+        """Return whether the target group exists."""
         return self._find(owner, name) is not None
 
     def group(self, owner: str, name: str) -> TargetGroup:
@@ -192,7 +192,7 @@ class Registry(Resources):
         return self.model_copy(update={"targets": {**self.targets, self._group(owner, group).id: targets}})
 
     def register(self, owner: str, group: str, targets: Iterable[Target], *, ramps: bool = False) -> Registry:
-        """Return this registry with targets added as initial. Those that are registered already stay as they are."""
+        """Return this registry with targets added as initial. Targets that are already registered stay unchanged."""
         known = {r.target.id: r for r in self.registrations(owner, group)}
         check = self.group(owner, group).health_check
         for target in targets:
@@ -203,7 +203,7 @@ class Registry(Resources):
         return self.with_registrations(owner, group, tuple(known.values()))
 
     def deregister(self, owner: str, group: str, target_id: str) -> Registry:
-        """Return this registry with one target on its way out. Unchanged for one that is so already, or is unknown."""
+        """Return this registry with one target draining. Unchanged if it is draining already or unknown."""
         now = datetime.now(UTC)
         return self._with_registration(owner, group, target_id, lambda known: known.leaving(now))
 
@@ -238,16 +238,15 @@ def _free_number(listener: ListenerResource, taken: Counter[tuple[int, int]]) ->
 
 
 def _next_revision(wanted: BalancerResource, known: BalancerResource | None) -> BalancerResource:
-    """Return a resource at its next revision; the known one where nothing changes."""
+    """Return a resource at its next revision, or the known one if nothing changes."""
     if known is None:
         if wanted.revision:
             raise ConfigError(f"{wanted.label} does not exist any more")
         return wanted.at_revision(1)
     if wanted.revision not in (0, known.revision):
         raise ConfigError(
-            f"{wanted.label} was changed in the meantime: it is at revision {known.revision}, "
-            f"and the change is for revision {wanted.revision}",
-            hint="look at it again, and change what it is now",
+            f"{wanted.label} is at revision {known.revision}, but the change is for revision {wanted.revision}",
+            hint="read it again and repeat the change",
         )
     same = wanted.at_revision(known.revision) == known
     return known if same else wanted.at_revision(known.revision + 1)
@@ -259,18 +258,17 @@ def _check_protocols(known: TargetGroupResource, wanted: TargetGroupResource) ->
         if was != becomes:
             raise ConfigError(
                 f"{key} of target group {wanted.name} cannot change from {was} to {becomes} while it has targets",
-                hint="pipeline down first, or a target group of another name",
+                hint="run `pipeline down` first, or use another name for the target group",
             )
 
 
 def _check_names(owner: str, declaration: Declaration) -> None:
-    """Check what `pipeline.yaml` was checked for already: a declaration from Python was not."""
+    """Check the names in a declaration from Python. Those in `pipeline.yaml` are already checked."""
     try:
         _NAME.validate_python(owner)
     except ValidationError as error:
         raise ConfigError(
-            f"{owner!r} is no name of an owner",
-            hint="1 to 32 letters, digits and dashes, with no dash at either end",
+            f"owner must be 1 to 32 letters, digits and dashes, with no dash at either end, got {owner!r}"
         ) from error
     for name, _, listener in declaration.listeners():
         for group in sorted(listener.groups() - declaration.target_groups.keys()):

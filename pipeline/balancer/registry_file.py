@@ -1,4 +1,4 @@
-"""The registry on disk. What has been read once is not read again while nobody has written."""
+"""The registry on disk, cached while the file does not change."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from pipeline.balancer.registry_migration import from_version_1
 from pipeline.base.errors import BalancerFault, ConfigError
 from pipeline.base.files import write_atomically
 
-# A file's inode, time and size: every write makes another file.
+# A file's inode, time and size. Every write creates a new file.
 Stamp = tuple[int, int, int]
 
 
 class RegistryFile:
-    """One JSON file, replaced as a whole. Reads version 1 too, and writes the present version."""
+    """A JSON file that is replaced as a whole. Reads versions 1 and 2, and writes version 2."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -28,24 +28,24 @@ class RegistryFile:
 
     @property
     def is_outdated(self) -> bool:
-        """Whether the file has the format of the previous version. `migrate` changes that."""
+        """True if the file has the format of version 1, until `migrate` is called."""
         self.read()
         return self._is_outdated
 
     def read(self) -> Registry:
-        """The registry; empty when there is no file. A damaged file is refused, never taken as empty."""
+        """Return the registry, which is empty if there is no file. Raises `BalancerFault` for a damaged file."""
         known, stamp = self._known, self._stamp()
         if known is None or known[0] != stamp:
             known = self._known = stamp, self._parsed()
         return known[1]
 
     def write(self, registry: Registry) -> None:
-        """Keep `registry`. What has not changed is not written."""
+        """Store `registry`. Writes nothing if it has not changed."""
         if registry != self.read():
             self._replace(registry)
 
     def migrate(self) -> None:
-        """Write an outdated file in the present format."""
+        """Write an outdated file in the current format."""
         if self.is_outdated:
             self._replace(self.read())
 
@@ -84,19 +84,19 @@ def _is_version_1(text: str) -> bool:
     try:
         return "version" not in json.loads(text)
     except (ValueError, TypeError):
-        # The model says what is wrong with it.
+        # The model's validation reports the error.
         return False
 
 
 def _damaged(path: Path, error: Exception) -> BalancerFault:
     return BalancerFault(
         f"{path} is damaged: {error}",
-        hint="put a good copy back; without one, move it away: each pipeline is then down until its next run",
+        hint="restore a good copy, or move the file away; each pipeline is then down until its next run",
     )
 
 
 def _other_version(path: Path, text: str, error: ValidationError) -> BalancerFault | None:
-    """The fault of a file that is whole, and has a form that is not ours; None where it is not that."""
+    """Return the fault for an intact file that another version wrote, or None if it is not one."""
     try:
         writer = json.loads(text).get("written_by", "")
     except (ValueError, AttributeError):
@@ -108,5 +108,5 @@ def _other_version(path: Path, text: str, error: ValidationError) -> BalancerFau
     return BalancerFault(
         f"{path} was written by {f'Penstock {writer}' if writer else 'an early version of Penstock'}, "
         f"and this is {__version__}, which does not understand it: {place}: {first['msg']}",
-        hint="go on with the version that wrote it; or move it away: each pipeline is then down until its next run",
+        hint="use the version that wrote it, or move the file away; each pipeline is then down until its next run",
     )

@@ -1,4 +1,4 @@
-"""Version 1 of the registry on disk: whole declarations, and a phase for each target."""
+"""Migration of version 1 of the registry on disk, which has whole declarations and a phase for each target."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ class _Registry(Model):
 
 
 def from_version_1(text: str) -> Registry:
-    """Return the same registry in its present form. Raises `ValidationError` if it is not version 1."""
+    """Return the registry in its current form. Raises `ValidationError` if the text is not version 1."""
     found = _Registry.model_validate_json(text)
     registry = Registry(written_by=found.written_by)
     for owner, owned in found.owners.items():
         registry = registry.declare(owner, owned.declaration)
         for group, targets in owned.targets.items():
-            # Registries may still hold the empty list of a group that is gone.
+            # Registries may still hold the empty list of a removed group.
             if registry.has_group(owner, group):
                 registry = registry.with_registrations(owner, group, tuple(known.migrated() for known in targets))
     return registry.model_copy(update={"key_sets": found.key_sets})

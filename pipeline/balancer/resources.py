@@ -15,21 +15,21 @@ from pipeline.balancer.model.tls import Certificate
 from pipeline.base.errors import ConfigError
 
 DECLARED = "pipeline.yaml"
-"""The maker of what a declaration holds."""
+"""The maker of the resources of a declaration."""
 
 Id = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
 
 
 def declared_id(owner: str, kind: str, *names: str | int) -> str:
-    """Return the id of something that was declared: the same names give the same id."""
+    """Return the id of a declared resource. The same names give the same id."""
     return hashlib.sha256("\0".join([owner, kind, *map(str, names)]).encode()).hexdigest()[:16]
 
 
 class BalancerResource(Model):
-    """A resource with an identity of its own.
+    """A resource with an identity.
 
-    `id`: 16 hex digits. `made_by`: `pipeline.yaml`, `api` or `stack/NAME`; a maker replaces only what it made.
-    `revision` counts changes from 1 on. In a change it names the one that is changed, or is 0 for any.
+    `id`: 16 hex digits. `made_by`: `pipeline.yaml`, `api` or `stack/NAME`. A maker replaces only its own resources.
+    `revision` counts changes from 1. In a change, it is the revision that is changed, or 0 for any.
     """
 
     kind: ClassVar[str]
@@ -43,12 +43,12 @@ class BalancerResource(Model):
 
     @property
     def key(self) -> tuple[object, ...]:
-        """Unique among the resources of one kind and owner."""
+        """The key that is unique among the resources of one kind and owner."""
         raise NotImplementedError
 
     @property
     def label(self) -> str:
-        """The resource in words, for messages."""
+        """The description of the resource, for messages."""
         raise NotImplementedError
 
     def requires(self) -> frozenset[str]:
@@ -56,11 +56,11 @@ class BalancerResource(Model):
         return frozenset()
 
     def at_revision(self, revision: int) -> Self:
-        """Return it with another revision."""
+        """Return the resource with another revision."""
         return self if revision == self.revision else self.model_copy(update={"revision": revision})
 
     def bare(self) -> Self:
-        """Return it without what the registry adds."""
+        """Return the resource without the fields that the registry sets."""
         return self.at_revision(0)
 
 
@@ -103,8 +103,8 @@ class TargetGroupResource(BalancerResource):
 class ListenerResource(BalancerResource):
     """A listener of a load balancer. Its default action names target groups by id.
 
-    `number` is given by the registry, and tells it from others of its port at other addresses, whatever becomes of
-    these: 0 for the first.
+    The registry sets `number`, which distinguishes it from listeners of the same port at other addresses. It is 0 for
+    the first one and stays the same when others are removed.
     """
 
     kind: ClassVar[str] = "listener"
@@ -116,11 +116,11 @@ class ListenerResource(BalancerResource):
 
     @property
     def is_guest(self) -> bool:
-        """Whether it adds its rules to another listener."""
+        """True if it adds its rules to another listener."""
         return self.settings.default_action is None
 
     def with_number(self, number: int) -> ListenerResource:
-        """Return it with another number."""
+        """Return the listener with another number."""
         return self if number == self.number else self.model_copy(update={"number": number})
 
     def bare(self) -> ListenerResource:
@@ -128,7 +128,7 @@ class ListenerResource(BalancerResource):
 
     @property
     def key(self) -> tuple[object, ...]:
-        # That two listeners do not want the same address and port is a matter of all owners.
+        # `effective_listeners` checks addresses and ports, over all owners.
         return (self.id,)
 
     @property
@@ -140,7 +140,7 @@ class ListenerResource(BalancerResource):
 
 
 class CertificateResource(BalancerResource):
-    """A certificate of a listener. `position`: 0 is the one for clients whose name no certificate fits."""
+    """A certificate of a listener. The one at position 0 is used if no certificate fits the requested name."""
 
     kind: ClassVar[str] = "certificate"
     field: ClassVar[str] = "certificates"
@@ -188,7 +188,7 @@ def groups_of(action: Action | None) -> frozenset[str]:
 
 
 def with_groups(action: Action, names: dict[str, str]) -> Action:
-    """Return an action that names its target groups otherwise: by id instead of name, or the other way round."""
+    """Return an action with its target groups renamed: from name to id, or from id to name."""
     if action.forward is None:
         return action
     groups = tuple(
@@ -198,7 +198,7 @@ def with_groups(action: Action, names: dict[str, str]) -> Action:
 
 
 class Resources(Model):
-    """Resources by id and kind. Frozen: every change makes new ones. What was changed last comes last."""
+    """Resources by kind and id. Frozen: changes return a new object. The resource changed last comes last."""
 
     load_balancers: dict[str, LoadBalancerResource] = Field({})
     listeners: dict[str, ListenerResource] = Field({})
@@ -212,7 +212,7 @@ class Resources(Model):
             yield from known.values()
 
     def with_resources(self, *resources: BalancerResource) -> Self:
-        """Return these and others: one with a known id takes its place, at the end. Nothing is checked."""
+        """Return these resources with others added or, if the id is known, replaced. They come last. Unchecked."""
         changed = {resource.field: dict(getattr(self, resource.field)) for resource in resources}
         for resource in resources:
             changed[resource.field].pop(resource.id, None)
@@ -220,7 +220,7 @@ class Resources(Model):
         return self.model_copy(update=changed)
 
     def without(self, *ids: str) -> Self:
-        """Return the others. Nothing is checked."""
+        """Return the resources without those of `ids`. Unchecked."""
         gone = set(ids)
         changed = {
             field: {id_: resource for id_, resource in known.items() if id_ not in gone}
@@ -234,17 +234,17 @@ class Resources(Model):
         return {kind.field: getattr(self, kind.field) for kind in KINDS}
 
     def check_references(self) -> None:
-        """Raise `ConfigError` for a resource that names one that is not there, or that is like another."""
+        """Raise `ConfigError` for a resource that refers to a missing one, or whose key is taken."""
         known = {resource.id: resource for resource in self.all()}
         taken: dict[tuple[object, ...], BalancerResource] = {}
         for resource in known.values():
             for required in sorted(resource.requires() - known.keys()):
                 raise ConfigError(f"{resource.label} needs {required}, which does not exist")
             if any(known[required].owner != resource.owner for required in resource.requires()):
-                raise ConfigError(f"{resource.label} belongs to something of another owner")
+                raise ConfigError(f"{resource.label} refers to a resource of another owner")
             other = taken.setdefault((resource.owner, resource.kind, *resource.key), resource)
             if other is not resource:
-                raise ConfigError(f"{resource.label} exists already", hint="change it, or choose another name")
+                raise ConfigError(f"{resource.label} already exists", hint="change it, or use another name")
 
 
 KINDS: tuple[type[BalancerResource], ...] = (

@@ -1,4 +1,4 @@
-"""A target in a group, and how far it has come."""
+"""A target's registration in a group, and its phase."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pipeline.balancer.model import HealthCheck, Model, Target, TargetGroup
 
 
 class TargetPhase(StrEnum):
-    """How far a target has come, in one word. Only what is `in_service` may be sent requests."""
+    """The phase of a target. Only a target that is `in_service` may get requests."""
 
     INITIAL = "initial"
     IN_SERVICE = "in_service"
@@ -20,10 +20,10 @@ class TargetPhase(StrEnum):
 class Registration(Model):
     """A target in a group.
 
-    `wanted` is written by who registers and deregisters, `admitted` by the reconciler alone. `check` is the one it was
-    registered under: when the group's check changes in the middle of a deployment, the targets of the previous release
-    are no longer checked, instead of failing a check that was never meant for them. `ramps`: others served already when
-    it came, so it starts slowly. `since`: when it was registered, admitted or deregistered.
+    `register` and `deregister` write `wanted`; only the reconciler writes `admitted`. `check` is the health check at
+    registration. If the group's check changes during a deployment, the targets of the previous release are no longer
+    checked, instead of failing a check that was not meant for them. `ramps`: other targets had traffic when it was
+    registered, so it starts slowly. `since`: the time of registration, admission or deregistration.
     """
 
     target: Target
@@ -35,13 +35,13 @@ class Registration(Model):
 
     @property
     def phase(self) -> TargetPhase:
-        """What `wanted` and `admitted` come to."""
+        """The phase that follows from `wanted` and `admitted`."""
         if self.wanted == "out":
             return TargetPhase.DRAINING
         return TargetPhase.IN_SERVICE if self.admitted else TargetPhase.INITIAL
 
     def is_checked(self, group: TargetGroup) -> bool:
-        """Return whether the group still asks what this target was registered to answer. The pace may differ."""
+        """Return whether the group still has this target's health check. Interval and thresholds may differ."""
         now, then = group.health_check, self.check
         return (now.protocol, now.path, now.matcher, now.timeout) == (
             then.protocol,
@@ -51,11 +51,11 @@ class Registration(Model):
         )
 
     def leaving(self, at: datetime) -> Registration:
-        """Return it on its way out, or itself if it is already."""
+        """Return the registration draining, or itself if it is already."""
         return self if self.wanted == "out" else self.model_copy(update={"wanted": "out", "since": at})
 
     def with_admitted(self, admitted: bool, at: datetime) -> Registration:
-        """Return it admitted or not, or itself if it is so already. `since` stays when the target is leaving."""
+        """Return the registration admitted or not, or itself if unchanged. `since` stays if the target is leaving."""
         if admitted == self.admitted:
             return self
         since = at if self.wanted == "in" else self.since

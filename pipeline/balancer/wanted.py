@@ -1,4 +1,4 @@
-"""What a registry wants of a data plane."""
+"""The wanted state of a data plane, from a registry."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pipeline.balancer.targets import Registration
 
 
 def plane_config(registry: Registry) -> PlaneConfig:
-    """Return all that the plane should carry."""
+    """Return the wanted state of the whole plane."""
     groups = [wanted_group(registry, owner, name) for owner, name in registry.groups()]
     return PlaneConfig(
         listeners=effective_listeners(registry),
@@ -20,7 +20,7 @@ def plane_config(registry: Registry) -> PlaneConfig:
 
 
 def wanted_group(registry: Registry, owner: str, name: str) -> WantedGroup:
-    """Return one group. Raises `ConfigError` if it is not declared."""
+    """Return the wanted state of one group. Raises `ConfigError` if it is not declared."""
     settings = registry.group(owner, name)
     targets = tuple(_wanted_target(known, settings) for known in registry.registrations(owner, name))
     return WantedGroup(owner, name, settings, targets)

@@ -328,7 +328,7 @@ def test_a_port_that_another_program_has(project: Project) -> None:
         result = project.pipeline("run", code=2)
     assert told(result) == (
         f"error: port {project.port} of load balancer edge of shop is taken by another program\n"
-        f"hint: find it with: ss -ltnp 'sport = :{project.port}', or give the listener another port"
+        f"hint: find it with `ss -ltnp 'sport = :{project.port}'`"
     )
     assert "Build" not in result.out
 
@@ -341,8 +341,7 @@ def test_a_port_of_another_pipeline(projects: Projects) -> None:
     first.pipeline("run")
     assert told(second.pipeline("run", code=2)) == (
         f"error: port {first.port} of load balancer edge of blog is taken by load balancer edge of shop\n"
-        "hint: give one of the two listeners another port; to add rules to the other's listener, "
-        "leave default_action out"
+        "hint: use another port, or leave default_action out to add rules to that listener"
     )
     first.assert_serving(release=1)
 

@@ -278,7 +278,7 @@ def test_port_of_another_owner_is_refused(bench: Bench) -> None:
         bench.balancer.apply("other", declare(bench.port))
     assert str(refused.value) == (
         f"port {bench.port} of load balancer edge of other is taken by load balancer edge of shop\n"
-        "give one of the two listeners another port; to add rules to the other's listener, leave default_action out"
+        "use another port, or leave default_action out to add rules to that listener"
     )
 
 

@@ -112,7 +112,7 @@ def test_two_default_actions_are_refused(alb: Alb) -> None:
         own(alb, A)
     assert str(refused.value) == (
         f"port {alb.port} of load balancer edge of alpha is taken by load balancer edge of beta\n"
-        "give one of the two listeners another port; to add rules to the other's listener, leave default_action out"
+        "use another port, or leave default_action out to add rules to that listener"
     )
     assert answers(alb, "/") == ["default of beta"]
 

@@ -140,7 +140,7 @@ def test_a_changed_certificate_is_served_without_a_reload(alb: Alb, pki: Pki, ca
         Path(files["certificate"]).write_text(bad)
         with caplog.at_level(logging.WARNING):
             assert alb.balancer.ensure_running() is False
-        assert "the former certificate stays" in caplog.text
+        assert "keeping the previous certificate" in caplog.text
         assert files["certificate"] in caplog.text
         assert shown(alb.port, None) == {"new.test"}
     Path(files["certificate"]).unlink()

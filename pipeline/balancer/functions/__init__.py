@@ -1,3 +1,3 @@
-"""The runtime that container images with a function start."""
+"""The runtime that runs a function in a container."""
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
-"""Runs a Python function behind the interface that Lambda's images have. Copied into containers: no imports of ours.
+"""A server that runs a Python function behind the interface of Lambda's images.
 
-python3 runtime.py MODULE.FUNCTION PORT, in the function's directory.
+It is copied into containers, so it imports only the standard library. Usage, in the function's directory:
+
+    python3 runtime.py MODULE.FUNCTION PORT
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from typing import Any
 
 
 class Context:
-    """What a function is told of its invocation."""
+    """The context of an invocation, which the function gets."""
 
     def __init__(self, name: str) -> None:
         self.aws_request_id = str(uuid.uuid4())
@@ -25,7 +27,7 @@ class Context:
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Every POST is an invocation: the event in, the result or the error out."""
+    """A handler that invokes the function for each POST and responds with its result or error."""
 
     protocol_version = "HTTP/1.1"
     function: Any
@@ -35,7 +37,7 @@ class Handler(BaseHTTPRequestHandler):
         event = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         try:
             result = json.dumps(type(self).function(event, Context(self.name)))
-        except Exception as error:  # noqa: BLE001  # whatever the function does wrong, the next invocation is answered
+        except Exception as error:  # noqa: BLE001  # an error of the function must not stop the server
             traceback.print_exc()
             result = json.dumps({"errorType": type(error).__name__, "errorMessage": str(error)})
         body = result.encode()
@@ -49,20 +51,20 @@ class Handler(BaseHTTPRequestHandler):
 
 
 class Server(ThreadingHTTPServer):
-    """A thread an invocation."""
+    """A server with one thread per invocation."""
 
     daemon_threads = True
     request_queue_size = 1024
 
 
 def main() -> None:
-    """Load the function and serve it."""
+    """Load the function and serve invocations until SIGTERM."""
     module, _, attribute = sys.argv[1].rpartition(".")
     sys.path.insert(0, os.getcwd())  # noqa: PTH109  # pathlib is of no use here
     Handler.name = sys.argv[1]
-    # A plain function that is found on a class would be given the instance.
+    # As a plain attribute of the class, the function would get the handler as its first argument.
     Handler.function = staticmethod(getattr(importlib.import_module(module), attribute))
-    # The first process of a container hears no signal that it has no handler for. It is drained when this comes.
+    # Process 1 of a container ignores signals without a handler. The target is drained before this signal.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     Server(("", int(sys.argv[2])), Handler).serve_forever()
 

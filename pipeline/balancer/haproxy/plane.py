@@ -192,7 +192,7 @@ class HAProxyPlane:
                 self._runtime.replace_pem(file.kind, file.name, content)
                 self._files.write(file.name, content)
             except (ConfigError, BalancerFault, OSError) as error:
-                _logger.warning("the former certificate stays: %s", error)
+                _logger.warning("keeping the previous certificate: %s", error)
         return True
 
     def _contents(self, rendered: RenderedConfig) -> dict[str, str]:

@@ -123,23 +123,23 @@ def test_nothing_matches() -> None:
 @pytest.mark.parametrize(
     ("condition", "reason"),
     [
-        ({"host_header": ["a.test", "*.b.test"]}, "host_header wants a.test or *.b.test, and the host is shop.test"),
+        ({"host_header": ["a.test", "*.b.test"]}, "host_header requires a.test or *.b.test, but the host is shop.test"),
         (
             {"host_header": {"regex_values": ["^a", "b$"]}},
-            "host_header wants /^a/ or /b$/, and the host is shop.test",
+            "host_header requires /^a/ or /b$/, but the host is shop.test",
         ),
-        ({"path_pattern": ["/b*"]}, "path_pattern wants /b*, and the path is /a"),
+        ({"path_pattern": ["/b*"]}, "path_pattern requires /b*, but the path is /a"),
         (
             {"http_header": {"name": "X-A", "values": ["three"]}},
-            "http_header wants X-A: three, and it is one, two",
+            "http_header requires X-A: three, but it is one, two",
         ),
-        ({"http_header": {"name": "X-B", "values": ["b"]}}, "http_header wants X-B: b, and there is none"),
-        ({"http_request_method": ["PUT", "POST"]}, "http_request_method wants PUT or POST, and it is GET"),
+        ({"http_header": {"name": "X-B", "values": ["b"]}}, "http_header requires X-B: b, but there is none"),
+        ({"http_request_method": ["PUT", "POST"]}, "http_request_method requires PUT or POST, but it is GET"),
         (
             {"query_string": [{"key": "k", "value": "2"}, {"value": "3"}]},
-            "query_string wants k=2 or 3, and the query is k=1&x",
+            "query_string requires k=2 or 3, but the query is k=1&x",
         ),
-        ({"source_ip": ["198.51.100.0/24"]}, "source_ip wants 198.51.100.0/24, and the client is 192.0.2.7"),
+        ({"source_ip": ["198.51.100.0/24"]}, "source_ip requires 198.51.100.0/24, but the client is 192.0.2.7"),
     ],
 )
 def test_reason(condition: dict[str, Any], reason: str) -> None:
@@ -153,7 +153,7 @@ def test_first_condition_that_fails_is_told() -> None:
     _, misses = match(
         [rule(1, {"path_pattern": ["/a"]}, {"http_request_method": ["PUT"]}, {"host_header": ["b.test"]})], REQUEST
     )
-    assert [miss.reason for miss in misses] == ["http_request_method wants PUT, and it is GET"]
+    assert [miss.reason for miss in misses] == ["http_request_method requires PUT, but it is GET"]
 
 
 @pytest.mark.parametrize(

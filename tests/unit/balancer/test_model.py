@@ -283,7 +283,7 @@ def test_only_the_public_half_of_a_key_is_read(tmp_path: Path) -> None:
         ("[]", "is not a valid key set (JWKS)"),
         ('{"keys": 1}', "is not a valid key set (JWKS)"),
         ('{"keys": ["a"]}', "is not a valid key set (JWKS)"),
-        ('{"keys": []}', "holds 0 RSA keys for signing with an ID; 1 to 10 are needed"),
+        ('{"keys": []}', "must hold 1 to 10 RSA signing keys with an ID, got 0"),
         (json.dumps({"keys": [JWK]}), "is not a valid key set (JWKS): 'kid' is missing"),
         (
             json.dumps({"keys": [{**JWK, "kid": "a", "n": "!"}]}),
@@ -291,7 +291,7 @@ def test_only_the_public_half_of_a_key_is_read(tmp_path: Path) -> None:
         ),
         (json.dumps({"keys": [{**JWK, "kid": "a\nglobal"}]}), "the ID of a key is not printable ASCII"),
         (json.dumps({"keys": [{**JWK, "kid": ""}]}), "the ID of a key is not printable ASCII"),
-        (json.dumps({"keys": [{**JWK, "kid": str(n)} for n in range(11)]}), "holds 11 RSA keys"),
+        (json.dumps({"keys": [{**JWK, "kid": str(n)} for n in range(11)]}), "signing keys with an ID, got 11"),
         (json.dumps({"keys": [{**JWK, "kid": "a"}], "x": "x" * 2**18}), "is larger than 150 KiB"),
     ],
 )

@@ -82,7 +82,7 @@ def test_a_listener_that_forwards_to_nobody() -> None:
 @pytest.mark.parametrize("owner", ["", "a.b", "a b", "-a", "a" * 33, "a\nglobal", "a/b"])
 def test_names_of_owners(owner: str) -> None:
     """They become names of HAProxy's, so they are held to what names of pipelines are."""
-    with pytest.raises(ConfigError, match="is no name of an owner"):
+    with pytest.raises(ConfigError, match="owner must be 1 to 32 letters, digits and dashes"):
         Registry().declare(owner, declaration())
 
 
@@ -129,7 +129,7 @@ def test_of_another_version(tmp_path: Path, writer: str | None, named: str) -> N
     assert str(refused.value) == (
         f"{tmp_path / 'registry.json'} was written by {named}, and this is {__version__}, which does not understand "
         "it: weather: Extra inputs are not permitted\n"
-        "go on with the version that wrote it; or move it away: each pipeline is then down until its next run"
+        "use the version that wrote it, or move the file away; each pipeline is then down until its next run"
     )
 
 

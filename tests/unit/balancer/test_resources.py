@@ -212,7 +212,7 @@ def _without_rules() -> list[BalancerResource]:
     ("change", "told"),
     [
         (lambda: REGISTRY.put(rule(20, target_group="f" * 16)), "needs ffffffffffffffff, which does not exist"),
-        (lambda: REGISTRY.put(rule(10)), "rule 10 of shop exists already"),
+        (lambda: REGISTRY.put(rule(10)), "rule 10 of shop already exists"),
         (lambda: REGISTRY.drop(group("web").id), f"needs {group('web').id}, which does not exist"),
         (lambda: REGISTRY.drop(only("load_balancers").id), "which does not exist"),
         (lambda: REGISTRY.put(rule(20).at_revision(1)), "does not exist any more"),
@@ -236,7 +236,7 @@ def test_another_owners_group() -> None:
     theirs = next(g for g in registry.target_groups.values() if (g.owner, g.name) == ("other", "web"))
     listener = next(found for found in registry.listeners.values() if found.owner == "shop")
     made = rule(20, target_group=theirs.id).model_copy(update={"listener": listener.id})
-    with pytest.raises(ConfigError, match="rule 20 of shop belongs to something of another owner"):
+    with pytest.raises(ConfigError, match="rule 20 of shop refers to a resource of another owner"):
         registry.put(made)
 
 
@@ -246,7 +246,7 @@ def test_a_change_names_the_revision_that_it_is_for() -> None:
     first = registry.rules[rule(20).id]
     registry = registry.put(rule(21).at_revision(1))
     assert registry.rules[first.id].revision == 2
-    with pytest.raises(ConfigError, match="it is at revision 2, and the change is for revision 1"):
+    with pytest.raises(ConfigError, match="is at revision 2, but the change is for revision 1"):
         registry.put(rule(22).at_revision(1))
     assert registry.put(rule(21)) is registry
     assert registry.put(rule(22)).rules[first.id].revision == 3
@@ -342,8 +342,8 @@ def test_whose_listener_rules_join() -> None:
     with pytest.raises(ConfigError) as refused:
         at("127.0.0.3", "guest", registry, default_action=None, rules=rules)
     assert str(refused.value) == (
-        "load balancer edge of guest adds rules to port 9000, which several listeners have\n"
-        "write the address of one of them: 127.0.0.1, 127.0.0.2"
+        "load balancer edge of guest adds rules to port 9000, which has several listeners\n"
+        "set address to one of 127.0.0.1, 127.0.0.2"
     )
 
 

@@ -295,9 +295,9 @@ def test_explain(balancer: Path) -> None:
     assert done.stdout.splitlines() == [
         "http://localhost:8080, load balancer edge of shop",
         "PRIORITY  OWNER    RULE",
-        "5         shop     no: path_pattern wants /up, and the path is /api/1",
-        "10        billing  no: http_request_method wants GET or POST, and it is DELETE",
-        "20        shop     no: source_ip wants 192.0.2.0/24, and the client is 127.0.0.1",
+        "5         shop     no: path_pattern requires /up, but the path is /api/1",
+        "10        billing  no: http_request_method requires GET or POST, but it is DELETE",
+        "20        shop     no: source_ip requires 192.0.2.0/24, but the client is 127.0.0.1",
         "default   shop     matches: forwards to shop.web (75 %), shop.canary (25 %), clients stay for 1h",
     ]
 
