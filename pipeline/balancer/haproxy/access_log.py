@@ -18,7 +18,7 @@ _CONNECT_FAILURES = frozenset({"SC", "sC"})
 
 
 class LogReader:
-    """Reads raw lines. One that cannot be parsed is counted in `unreadable` and does not stop those after it."""
+    """A parser of raw lines. A line that cannot be parsed is counted in `unreadable` and skipped."""
 
     def __init__(self) -> None:
         self.unreadable = 0
@@ -45,7 +45,7 @@ class HAProxyAccessLog:
 
     @property
     def unreadable(self) -> int:
-        """The number of damaged lines that were skipped so far."""
+        """The number of damaged lines that this object has skipped so far."""
         return self._reader.unreadable
 
     def newest_first(self) -> Iterator[AccessRecord]:
@@ -57,12 +57,12 @@ class HAProxyAccessLog:
         return self._reader.records(self._file.appended())
 
     def skip(self) -> None:
-        """Let the next `appended` start with records that are written from now on."""
+        """Make the next `appended` start with records that are written after this call."""
         self._file.skip()
 
 
 def record_from_line(line: AccessLogLine) -> AccessRecord:
-    """Translate HAProxy's fields."""
+    """Return the neutral record of a line."""
     outcome, numbers, termination = RequestOutcome.from_line(line), line.numbers, line.fields["termination"]
     response = numbers["response"]
     return AccessRecord(

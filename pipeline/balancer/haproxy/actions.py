@@ -1,8 +1,8 @@
-"""What a listener does with a request once its rule is known.
+"""The actions of a listener's rules, as HAProxy's configuration.
 
-A map leads from the rule to a backend: that of a target group, or one that only redirects or answers. So a request
-passes no more lines with a thousand rules than with one. Bodies stand in the configuration: a thousand files would take
-seconds to write.
+A map leads from the rule to a backend: a target group's, or one that only redirects or responds. So a request passes no
+more lines with a thousand rules than with one. Bodies of responses are in the configuration, because a thousand files
+would take seconds to write.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from pipeline.balancer.haproxy.quoting import quote, regsub
 from pipeline.balancer.model.application.action import Action, FixedResponse, Forward, Redirect
 from pipeline.balancer.model.application.rule import Rewrite, Transforms
 
-# Backend → how many healthy targets it needs.
+# A map: backend → number of healthy targets that it needs.
 THRESHOLDS = "thresholds.map"
 
 _HOST = "req.fhdr(host),field(1,:)"
-# What transforms work out, the transform, how it is known to be good, and what it changes.
+# For each transform: the variable of its result, its field, the condition of a valid result, and the change it makes.
 _CHANGES = (
     ("txn.new_host", "host_header_rewrite", "-m len gt 0", "set-header Host"),
     ("txn.new_url", "url_rewrite", "-m beg /", "set-pathq"),
@@ -33,7 +33,7 @@ _CHANGES = (
 
 
 class RuleStep(NamedTuple):
-    """A rule's number, whose it is, and what it does."""
+    """A rule's number, its owner, its action and its transforms."""
 
     rule: int
     owner: str
@@ -54,7 +54,7 @@ class Actions:
 
     @property
     def only(self) -> str | None:
-        """The backend that every request goes to, where nothing has to be found out about it."""
+        """The backend of every request, if the listener needs no lookup to choose it. Otherwise None."""
         step = self._steps[-1]
         forward = step.action.forward
         if len(self._steps) > 1 or forward is None or step.action.jwt_validation or weights.is_weighted(forward):
@@ -62,7 +62,7 @@ class Actions:
         return self._backend(step)
 
     def files(self) -> dict[str, str]:
-        """The map from rules to backends, and the keys of issuers."""
+        """Return the map from rules to backends, and the keys of issuers: name → content."""
         if self.only:
             return {}
         lines = [f"{step.rule} {self._backend(step)}\n" for step in self._steps]
@@ -73,14 +73,14 @@ class Actions:
         return found
 
     def weights(self) -> dict[str, dict[str, str]]:
-        """The map of weights: what may change at run time. Empty when nothing is weighted."""
+        """Return the map of weights, which may change at run time. Empty if nothing is weighted."""
         found: dict[str, str] = {}
         for step, forward in self._weighted():
             found.update(weights.entries(step.rule, step.owner, forward))
         return {self._weights_file: found} if found else {}
 
     def lines(self) -> Iterator[str]:
-        """`http-request` lines of the frontend, after those that find the rule."""
+        """Yield `http-request` lines of the frontend, for after the rule is found."""
         if self.only:
             yield from self._threshold_lines(f"http-request set-var(txn.backend) str({self.only})")
             return
@@ -98,20 +98,20 @@ class Actions:
         yield from self._threshold_lines()
 
     def routes(self) -> Iterator[str]:
-        """Lines that lead to a backend. Where too few targets of a group are healthy, to all of them."""
+        """Yield lines that choose the backend. With too few healthy targets, it is the fail-open one."""
         for backend, all_targets in self._multi_healthy_backends():
             chosen = f"{{ var(txn.backend) -m str {backend} }} {{ nbsrv({backend}),sub(txn.least) lt 0 }}"
             yield f"use_backend {all_targets} if {chosen}"
         yield f"default_backend {self.only}" if self.only else "use_backend %[var(txn.backend)]"
 
     def _threshold_lines(self, *before: str) -> Iterator[str]:
-        """Lines that say how many healthy targets the group needs, where some group needs several."""
+        """Yield lines that look up the number of healthy targets that the group needs, if some group needs several."""
         if self._multi_healthy_backends():
             yield from before
             yield f"http-request set-var(txn.least) var(txn.backend),map_str_int({THRESHOLDS},0)"
 
     def _multi_healthy_backends(self) -> list[tuple[str, str]]:
-        """The backends of groups that need several healthy targets, and what takes over where there are fewer."""
+        """Return the backends of groups that need several healthy targets, each with its fail-open backend."""
         names = sorted({(step.owner, group.target_group) for step in self._steps for group in step.action.groups()})
         return [
             (backend_name(*name), fail_open_backend_name(*name))
@@ -120,7 +120,7 @@ class Actions:
         ]
 
     def backends(self) -> Iterator[str]:
-        """Backends that answer by themselves."""
+        """Yield backends that respond without a target."""
         for step in self._steps:
             if step.action.forward is None:
                 yield f"backend {self._backend(step)}"
@@ -152,10 +152,10 @@ class Actions:
         yield f"  http-request redirect code {code} location {quote(f'{location}?{query}' if query else location)}"
 
     def _fill_template(self, template: str) -> str:
-        """A template with HAProxy's expressions for ELB's placeholders."""
+        """Return a template with ELB's placeholders replaced by HAProxy's expressions."""
         values = {
             "protocol": "https" if self._secure else "http",
-            # An address of version 6 holds colons itself.
+            # Only the port is cut off, because an IPv6 address holds colons itself.
             "host": "%[req.fhdr(host),regsub(:[0-9]*$,)]",
             "port": str(self._port),
             "path": "%[path,regsub(^/,)]",
@@ -182,7 +182,7 @@ def _respond(response: FixedResponse) -> str:
 
 
 def _transform(step: RuleStep) -> Iterator[str]:
-    """Work out what a rule makes of a request. A host in which nothing is found keeps its port."""
+    """Yield lines that compute the rewrites of a rule. A host without a match keeps its port."""
     taken = f"if {{ var(txn.rule) -m int {step.rule} }}"
     if rewrite := step.transforms.host_header_rewrite:
         found = f"{{ {_HOST} -m reg -- {quote(rewrite.regex)} }}"
@@ -192,7 +192,7 @@ def _transform(step: RuleStep) -> Iterator[str]:
 
 
 def _apply_transforms(transforms: Sequence[Transforms]) -> Iterator[str]:
-    """Take it over. What has become no host or no URL is a failed transform, and answered as ELB does."""
+    """Yield lines that apply the rewrites. As in ELB, an empty host or an invalid URL is answered with 500."""
     for variable, name, good, change in _CHANGES:
         if any(getattr(transform, name) for transform in transforms):
             yield f"http-request {change} %[var({variable})] if {{ var({variable}) {good} }}"
@@ -200,6 +200,6 @@ def _apply_transforms(transforms: Sequence[Transforms]) -> Iterator[str]:
 
 
 def _rewrite_expression(fetch: str, rewrite: Rewrite) -> str:
-    """The first match replaced."""
+    """Return the expression that replaces the first match."""
     replacement = re.sub(r"\$(\d)", r"\\\1", rewrite.replace.replace("\\", "\\\\"))
     return quote(f"{fetch},{regsub(rewrite.regex, replacement)}")

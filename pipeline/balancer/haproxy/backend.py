@@ -20,14 +20,14 @@ from pipeline.base.quantity import milliseconds
 
 _ALGORITHMS = {"round_robin": "roundrobin", "least_outstanding_requests": "leastconn", "weighted_random": "random(1)"}
 _COOKIE = "AWSALB"
-# A check's Host, as ELB's: the address and the port that it goes to.
+# A check's Host header, as in ELB: the address and port that are checked.
 _CHECK_HOST = "%[bc_dst]:%[bc_dst_port]"
-# How many clients' application cookies are remembered.
+# The number of application cookies that are remembered.
 _STICK_TABLE_SIZE = "100k"
 
 
 def backend_lines(owner: str, name: str, group: TargetGroup, idle: Sequence[int]) -> Iterator[str]:
-    """The section of a target group, without its targets. `idle`: what load balancers call idle, in seconds."""
+    """Yield the section of a target group, without its targets. `idle`: the load balancers' idle timeouts, in s."""
     yield f"backend {backend_name(owner, name)}"
     yield from (f"  {line}" for line in _common(backend_name(owner, name), group, idle))
     yield "  option allbackups"
@@ -38,7 +38,7 @@ def backend_lines(owner: str, name: str, group: TargetGroup, idle: Sequence[int]
 
 
 def fail_open_backend_lines(owner: str, name: str, group: TargetGroup, idle: Sequence[int]) -> Iterator[str]:
-    """The section that takes over when too few targets are healthy: the same targets, not checked."""
+    """Yield the section that is used while too few targets are healthy: the same targets, unchecked."""
     yield f"backend {fail_open_backend_name(owner, name)}"
     yield from (f"  {line}" for line in _common(backend_name(owner, name), group, idle))
     yield from (f"  {line}" for line in _stickiness(group.attributes, backend_name(owner, name)))
@@ -49,19 +49,19 @@ def _common(backend: str, group: TargetGroup, idle: Sequence[int]) -> Iterator[s
     for side in ("server", "tunnel"):
         yield f"timeout {side} {max(idle)}s"
         if len(idle) > 1:
-            # That of the load balancer by which the request came.
+            # The idle timeout of the load balancer that received the request.
             yield f"http-request set-timeout {side} var(txn.idle) if {{ var(txn.idle) -m found }}"
     yield from backend_refusals(group)
     if group.is_lambda:
         yield f"http-request set-header {FUNCTION_GROUP} {backend}"
         yield f"http-request del-header {FUNCTION_CHECK}"
         yield f"http-send-name-header {FUNCTION_TARGET}"
-        # To a connection that is kept, the next request might be for another function.
+        # The next request on a kept connection might be for another function.
         yield "option http-server-close"
 
 
 def _stickiness(attributes: TargetGroupAttributes, table: str) -> Iterator[str]:
-    """How a client stays with its target. `table`: the backend that remembers the application's cookies."""
+    """Yield lines that keep a client with its target. `table`: the backend that stores the application's cookies."""
     if not attributes.stickiness:
         return
     if attributes.stickiness_type == "lb_cookie":
@@ -69,13 +69,13 @@ def _stickiness(attributes: TargetGroupAttributes, table: str) -> Iterator[str]:
         return
     name = attributes.app_cookie_name
     yield f"stick match req.cook({name}) table {table}"
-    # A client whose target has left or failed belongs to the next one from then on.
+    # A client whose target has left or failed stays with its next target from then on.
     yield f"stick store-request req.cook({name}) table {table} if {{ req.cook({name}),in_table({table}) -m bool }}"
     yield f"stick store-response res.cook({name}) table {table}"
 
 
 def _table(attributes: TargetGroupAttributes) -> Iterator[str]:
-    """What remembers the application's cookies. By address, because a target and its twin are the same then."""
+    """Yield the table of application cookies, by address, so a target and its fail-open server have one entry."""
     if attributes.stickiness and attributes.stickiness_type == "app_cookie":
         yield (
             f"stick-table type string len 128 size {_STICK_TABLE_SIZE} expire {attributes.app_cookie_duration}s "
@@ -84,7 +84,7 @@ def _table(attributes: TargetGroupAttributes) -> Iterator[str]:
 
 
 def _own_cookie(duration: int) -> Iterator[str]:
-    """The cookie of the load balancer, and its copy for requests from pages of other sites."""
+    """Yield lines for the load balancer's cookie, and its copy for cross-site requests."""
     yield f'cookie {_COOKIE} insert indirect nocache httponly maxidle {duration}s attr "Max-Age={COOKIE_AGE}"'
     copied = f"!{{ req.cook({_COOKIE}) -m found }} {{ req.cook({_COOKIE}CORS) -m found }}"
     yield f'http-request add-header Cookie "{_COOKIE}=%[req.cook({_COOKIE}CORS)]" if {copied}'
@@ -93,14 +93,14 @@ def _own_cookie(duration: int) -> Iterator[str]:
 
 
 def _check(group: TargetGroup) -> Iterator[str]:
-    """Lines that only connect, ask a target for a page, or call a gRPC method that need not exist."""
+    """Yield lines of a check that connects, requests a page, or calls a gRPC method that need not exist."""
     if group.health_check.protocol == "TCP":
-        # Without these, a check would speak what the targets do.
+        # Without these, a check would use the protocol of the targets.
         yield "option tcp-check"
         yield "tcp-check connect"
         return
     version, protocol = ("HTTP/1.1", "h1") if group.protocol_version == "HTTP1" else ("HTTP/2", "h2")
-    # With TLS, HAProxy sends nothing in a protocol that it was told, only in one that was agreed on.
+    # With TLS, HAProxy needs ALPN for HTTP/2. A fixed `proto` sends nothing.
     secure = {"h1": "ssl proto h1", "h2": "ssl alpn h2"}[protocol]
     yield "option httpchk"
     yield f"http-check connect {secure if group.health_check.protocol == 'HTTPS' else f'proto {protocol}'}"
@@ -115,7 +115,7 @@ def _check(group: TargetGroup) -> Iterator[str]:
 
 
 def _function_check(group: TargetGroup) -> Iterator[str]:
-    """Lines that invoke a function, where a path is given, or only ask whether it can be reached."""
+    """Yield lines of a check that invokes a function, if a path is given, or only tests whether it can be reached."""
     what = f"hdr Host {_CHECK_HOST} hdr User-Agent ELB-HealthChecker/2.0 hdr {FUNCTION_TARGET} %[srv_name]"
     reached = f" hdr {FUNCTION_CHECK} reachable" if group.health_check.path is None else ""
     yield "option httpchk"
@@ -128,7 +128,7 @@ def _function_check(group: TargetGroup) -> Iterator[str]:
 
 
 def _codes(matcher: str) -> str:
-    """`0,12-14` as alternatives of an expression."""
+    """Return codes such as `0,12-14` as alternatives of a regular expression."""
     found = []
     for part in matcher.split(","):
         low, _, high = part.partition("-")

@@ -1,7 +1,7 @@
-"""What is wanted as an HAProxy configuration and the files that it names.
+"""The HAProxy configuration of a wanted state, with the files that it names.
 
-Paths in it are relative to the balancer's directory, which is HAProxy's working directory: so no path needs
-quoting, and none can be too long for a socket.
+Its paths are relative to the balancer's directory, which is HAProxy's working directory. So no path needs quoting, and
+none is too long for a socket.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from pipeline.balancer.haproxy.naming import LOG_DESCRIPTOR, WORKER_SOCKET, fail
 from pipeline.balancer.haproxy.server_args import server_definitions
 
 STATE_FILE = "servers.state"
-# Where nobody listens yet, what targets are behind does not matter.
+# Seconds, used while there is no listener.
 _DEFAULT_IDLE_TIMEOUT = 60
 
-# One thread saturates a core at about 85,000 small requests a second, and a second thread makes each request
-# dearer by about a tenth; more than four only helps machines that this project is not made for.
+# One thread saturates a core at about 85,000 small requests a second. A second thread makes each request about a tenth
+# more expensive. More than four help only on machines larger than this project is made for.
 _THREADS = max(1, min(4, (os.cpu_count() or 1) // 2))
 
 
@@ -72,9 +72,10 @@ peers workers
 
 @dataclass(frozen=True)
 class RenderedConfig:
-    """What HAProxy is started with. The contents of `maps` and `pem` may change while it runs.
+    """The input of HAProxy. The contents of `maps` and `pem` may change while it runs.
 
-    `fingerprint` identifies all but these and the targets: a running HAProxy shows it, so drift can be seen.
+    `fingerprint` identifies everything except these and the targets. A running HAProxy reports it, so drift is
+    detected.
     """
 
     configuration: str
@@ -84,17 +85,17 @@ class RenderedConfig:
     pem: tuple[PemFile, ...]
 
     def texts(self) -> dict[str, str]:
-        """The files without those in `pem`: name → content."""
+        """Return the files without those in `pem`: name → content."""
         return {**self.files, **{name: self.as_file(entries) for name, entries in self.maps.items()}}
 
     @staticmethod
     def as_file(entries: Mapping[str, str]) -> str:
-        """A map as HAProxy reads it."""
+        """Return a map in HAProxy's format."""
         return "".join(f"{key} {value}\n" for key, value in sorted(entries.items()))
 
 
 def render(config: PlaneConfig) -> RenderedConfig:
-    """The whole configuration, with the targets that are admitted."""
+    """Return the whole configuration, with the admitted targets."""
     idle = sorted({effective.balancer.attributes.idle_timeout for effective in config.listeners}) or [
         _DEFAULT_IDLE_TIMEOUT
     ]
@@ -119,14 +120,14 @@ def render(config: PlaneConfig) -> RenderedConfig:
 
 
 class _Section(NamedTuple):
-    """A backend, and the servers in it."""
+    """A backend and its servers."""
 
     lines: list[str]
     servers: list[str]
 
 
 def _groups(config: PlaneConfig, idle: Sequence[int]) -> Iterator[_Section]:
-    """The backends of every target group."""
+    """Yield the backends of every target group."""
     for group in sorted(config.groups.values(), key=lambda group: (group.owner, group.name)):
         servers: dict[str, list[str]] = {group.id: [], fail_open_backend_of(group.id): []}
         for target in group.targets:
@@ -144,12 +145,12 @@ def _digest(parts: Iterable[str]) -> str:
 
 
 def thresholds(config: PlaneConfig) -> dict[str, dict[str, str]]:
-    """The map that says how many healthy targets a backend needs, for those that need more than one."""
+    """Return the map of the number of healthy targets that a backend needs, for those that need more than one."""
     needs = {id_: str(needed) for id_, group in config.groups.items() if (needed := threshold(group)) is not None}
     return {THRESHOLDS: needs}
 
 
 def threshold(group: WantedGroup) -> int | None:
-    """How many healthy targets a group needs; None where it is one."""
+    """Return the number of healthy targets that a group needs, or None if it is one."""
     attributes = group.settings.attributes
     return None if attributes.needs_one_healthy else attributes.min_healthy_targets(group.registered)

@@ -1,7 +1,7 @@
-"""HAProxy's two sockets: the worker's, which changes and shows targets, and the master's, which reloads.
+"""HAProxy's two control sockets: the worker's for targets, and the master's for reloads.
 
-After a reload the replaced worker lives on until its last request is answered. What is in flight there counts, so
-figures are summed over all workers. It takes no changes any more, and needs none: what else it is asked it passes on.
+After a reload, the replaced worker runs until its last request is answered. Its open requests count, so figures are
+summed over all workers. It needs no further changes, because it passes new requests to its successor.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from pipeline.base.errors import BalancerFault
 from pipeline.base.sockets import connection_to
 
 _TIMEOUT = 5.0
-# After a start or a reload the master executes itself anew: for some milliseconds, on a busy machine more, it refuses
-# or swallows commands.
+# After a start or a reload, the master re-executes itself. For some milliseconds, or longer on a busy machine, it
+# refuses or drops commands.
 _MASTER_TIMEOUT = 0.5
 _MASTER_DEADLINE = 10.0
 _MAX_READINGS = 5
 # HAProxy reads commands into a buffer of 16 KiB.
 _MAX_MESSAGE = 12000
-# For `show stat`: every proxy; backends and servers.
+# For `show stat`: every proxy, and the types backend (2) and server (4).
 _ALL, _KINDS = "-1", 2 + 4
 
 
 class NotRunning(BalancerFault):
-    """Nobody answers at the sockets."""
+    """HAProxy does not respond at its sockets, because it does not run."""
 
 
 # Backend and server.
@@ -41,7 +41,7 @@ ServerKey = tuple[str, str]
 
 @dataclass(frozen=True)
 class ServerState:
-    """One server of HAProxy's. `age` is seconds since its state changed; `address` is empty for a socket's."""
+    """The state of a server of HAProxy. `age` is seconds since it changed. `address` is empty for a Unix socket."""
 
     name: str
     status: str
@@ -55,12 +55,12 @@ class ServerState:
 
     @property
     def in_maintenance(self) -> bool:
-        """It gets no request. Checks may run all the same."""
+        """True if it gets no requests. Checks may still run."""
         return self.status.startswith("MAINT")
 
     @property
     def is_rechecking(self) -> bool:
-        """It failed by its answer, and is just being asked again: HAProxy has then forgotten what the answer was."""
+        """True if its last check failed by the response and a new one runs. HAProxy then shows no response code."""
         return self.check_status == "L7STS" and self.check_code in ("", "0")
 
 
@@ -79,7 +79,7 @@ class Runtime:
         self._directory = directory
 
     def fingerprint(self) -> str | None:
-        """The declaration that is loaded; None when HAProxy does not run."""
+        """Return the fingerprint of the loaded configuration, or None if HAProxy does not run."""
         try:
             info = self.ask_worker("show info")
         except NotRunning:
@@ -88,7 +88,7 @@ class Runtime:
         return found[1] if found else ""
 
     def master_pid(self) -> int | None:
-        """The process to signal; None when HAProxy does not run."""
+        """Return the master's process id, or None if HAProxy does not run."""
         try:
             found = re.search(r"^(\d+)\s+master", self._processes(), re.MULTILINE)
         except NotRunning:
@@ -100,10 +100,10 @@ class Runtime:
         return {name: server for (_, name), server in self.statistics([backend]).servers.items()}
 
     def statistics(self, backends: Iterable[str] | None = None) -> Statistics:
-        """Return what the current worker has of these backends or of all, with what is in flight in all workers.
+        """Return the current worker's servers of these backends, or of all. Open requests are summed over all workers.
 
-        A server that only a replaced worker still has is in it as long as something is in flight there: closed,
-        because the current worker sends nothing to it, and unchecked, because what that worker knows is old.
+        A server that only a replaced worker has is included while it has open requests. It is closed, because the
+        current worker sends nothing to it, and unchecked, because the replaced worker's checks are outdated.
         """
         asked = None if backends is None else set(backends)
         command = "; ".join(f"show stat {scope} {_KINDS} -1" for scope in sorted(asked or {_ALL}))
@@ -120,9 +120,10 @@ class Runtime:
         return current
 
     def execute(self, steps: Iterable[str]) -> None:
-        """Execute commands in order. Those of one step, parted by `;`, are executed together or not at all.
+        """Execute commands in order. Those of one step, separated by `;`, are executed together or not at all.
 
-        HAProxy's answers are ignored: it refuses what is so already, and a later observation shows the result.
+        HAProxy's replies are ignored, because it refuses a command whose result already holds. A later observation
+        shows the result.
         """
         message = ""
         for step in steps:
@@ -134,25 +135,25 @@ class Runtime:
             self.ask_worker(message)
 
     def abort_connections(self, backend: str, name: str) -> None:
-        """Break what is in flight to a target, in every worker."""
+        """Close the open requests of a target, in every worker."""
         self.ask_worker(f"shutdown sessions server {backend}/{name}")
-        # To a replaced worker its servers are closed to commands, but not the requests themselves.
+        # A replaced worker accepts no commands for its servers, but it does for single sessions.
         request = re.compile(rf"^(0x\w+): .* be={re.escape(backend)} srv={re.escape(name)} ", re.MULTILINE)
         for pid in self._replaced_workers():
             for identity in request.findall(self._ask_replaced(pid, "show sess")):
                 self._ask_replaced(pid, f"shutdown session {identity}")
 
     def state(self) -> str:
-        """The state of every server, in the form of a server-state-file."""
+        """Return the state of every server, in the format of a server-state-file."""
         return self.ask_worker("show servers state")
 
     def entries(self, file: str) -> dict[str, str]:
-        """What a map holds. Empty when none of that name is loaded."""
+        """Return the entries of a map. Empty if no map of that name is loaded."""
         lines = (line.split(" ", 2) for line in self.ask_worker(f"show map {file}").splitlines())
         return {parts[1]: parts[2] for parts in lines if len(parts) == 3 and parts[0].startswith("0x")}
 
     def replace_entries(self, file: str, entries: Mapping[str, str]) -> None:
-        """Change all that a map holds at once: no request sees a part of it."""
+        """Replace all entries of a map at once, so no request sees a part of the change."""
         found = re.search(r"New version created: (\d+)", self.ask_worker(f"prepare map {file}"))
         if found is None:
             raise BalancerFault(f"HAProxy has no map {file}")
@@ -160,20 +161,20 @@ class Runtime:
         self.ask_worker(f"commit map @{found[1]} {file}")
 
     def replace_pem(self, kind: str, file: str, content: str) -> None:
-        """Change a certificate (`cert`) or a store of authorities (`ca-file`). Raises `BalancerFault` if refused."""
+        """Replace a certificate (`cert`) or a trust store (`ca-file`). Raises `BalancerFault` if HAProxy refuses it."""
         answer = self.ask_worker(f"set ssl {kind} {file} <<\n{content.strip()}\n\ncommit ssl {kind} {file}")
         if "Success" not in answer:
             self.ask_worker(f"abort ssl {kind} {file}")
-            raise BalancerFault(f"HAProxy does not take {file}: {answer.strip()}")
+            raise BalancerFault(f"HAProxy rejects {file}: {answer.strip()}")
 
     def reload(self) -> str | None:
-        """Load haproxy.cfg; None when it took effect, else HAProxy's reasons: the replaced one then goes on."""
+        """Load haproxy.cfg. Returns None, or HAProxy's reasons if it keeps the previous configuration."""
         self._processes()
         verdict, _, text = self._ask(MASTER_SOCKET, "reload").partition("\n")
         return None if verdict.strip() == "Success=1" else text.strip(" -\n")
 
     def ask_worker(self, command: str) -> str:
-        """Send a command to the current worker. Return its answer."""
+        """Send a command to the current worker and return its reply."""
         return self._ask(WORKER_SOCKET, command)
 
     def _replaced_workers(self) -> list[str]:
@@ -181,14 +182,14 @@ class Runtime:
         return re.findall(r"^(\d+)\s+worker", replaced, re.MULTILINE)
 
     def _ask_replaced(self, pid: str, command: str) -> str:
-        """Ask a replaced worker. It may end at any moment, an answer left out, and then has nothing in flight."""
+        """Send a command to a replaced worker. Returns an empty reply if it has exited, with no open requests."""
         deadline = time.monotonic() + _MASTER_DEADLINE
         while time.monotonic() < deadline:
             with suppress(BalancerFault):
                 return self._ask(MASTER_SOCKET, f"@!{pid} {command}", _MASTER_TIMEOUT)
             if pid not in self._replaced_workers():
                 return ""
-        raise BalancerFault(f"HAProxy's replaced worker {pid} does not answer")
+        raise BalancerFault(f"HAProxy's replaced worker (pid {pid}) does not respond")
 
     def _processes(self) -> str:
         deadline = time.monotonic() + _MASTER_DEADLINE
@@ -197,29 +198,29 @@ class Runtime:
                 answer = self._ask(MASTER_SOCKET, "show proc", _MASTER_TIMEOUT)
                 if "# workers" in answer:
                     return answer
-            # Without a worker there is no master either, and nothing to wait for.
+            # Raises `NotRunning` without a worker, because then there is no master to wait for.
             self.ask_worker("show version")
             time.sleep(0.01)
-        raise BalancerFault(f"HAProxy's master does not answer at {self._directory / MASTER_SOCKET}")
+        raise BalancerFault(f"HAProxy's master does not respond at {self._directory / MASTER_SOCKET}")
 
     def _ask(self, name: str, command: str, timeout: float = _TIMEOUT) -> str:
         try:
             with connection_to(self._directory, name, _TIMEOUT) as connection:
                 connection.settimeout(timeout)
                 connection.sendall(f"{command}\n".encode())
-                # The master answers only when it knows that no more commands follow.
+                # The master replies only after the end of the input.
                 connection.shutdown(socket.SHUT_WR)
                 return b"".join(iter(lambda: connection.recv(65536), b"")).decode(errors="replace")
         except TimeoutError as error:
-            raise BalancerFault(f"HAProxy did not answer `{command.split(';')[0]}` within {timeout} s") from error
+            raise BalancerFault(f"HAProxy did not respond to `{command.split(';')[0]}` within {timeout} s") from error
         except (FileNotFoundError, ConnectionRefusedError, ConnectionResetError, BrokenPipeError) as error:
-            raise NotRunning(f"HAProxy does not answer at {self._directory / name}: {error.strerror}") from error
+            raise NotRunning(f"HAProxy does not respond at {self._directory / name}: {error.strerror}") from error
         except OSError as error:
-            raise BalancerFault(f"HAProxy cannot be asked at {self._directory / name}: {error.strerror}") from error
+            raise BalancerFault(f"cannot connect to HAProxy at {self._directory / name}: {error.strerror}") from error
 
 
 def _statistics(answer: str) -> Statistics:
-    """Read one table or several. HAProxy's answer for an unknown backend has no row."""
+    """Parse one table or several. HAProxy's reply for an unknown backend has no row."""
     found = Statistics()
     lines = [line for line in answer.splitlines() if "," in line]
     heads = [line for line in lines if line.startswith("# ")]
@@ -238,7 +239,7 @@ def _server(row: dict[str, str]) -> ServerState:
     return ServerState(
         name=row["svname"],
         status=row["status"],
-        # A leading star says that a check is running now.
+        # A leading star means that a check is running.
         check_status=row["check_status"].removeprefix("* "),
         check_code=row["check_code"],
         check_text=row["last_chk"] or row["check_desc"],

@@ -1,12 +1,12 @@
-"""Requests that two servers in a row might read differently (HTTP desync), told apart as ELB does.
+"""Classification of requests that two servers in a chain might read differently (HTTP desync), as in ELB.
 
-Most of them never come here: HAProxy's parser refuses them in every mode, or makes them mean one thing before it sends
-them on. What it lets through is classified in `txn.desync`, for the access log. Tiers and reasons are those of AWS's
+HAProxy's parser refuses most of them in every mode, or rewrites them to be unambiguous. The others are classified in
+`txn.desync`, also for the access log. Tiers and reasons are those of AWS's
 classifier, https://github.com/aws/http-desync-guardian; docs/elb.md has what was measured with its vectors.
 
-- monitor: only what HAProxy itself would misread is refused;
-- defensive: what is Severe is refused, and after what is Ambiguous both connections are closed;
-- strictest: only what is Compliant is let through.
+- monitor: refuses only requests that HAProxy itself would misread;
+- defensive: refuses Severe requests, and closes both connections after Ambiguous ones;
+- strictest: accepts only Compliant requests.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from collections.abc import Iterator
 from pipeline.balancer.haproxy.error_responses import deny
 from pipeline.balancer.haproxy.quoting import quote
 
-# Names that somebody may take for those that frame a body: `transfer_encoding`, `content length`. Names are parted by
-# colons here, which cannot be in one.
+# Names that a server might read as those that frame a body: `transfer_encoding`, `content length`. They are joined by
+# colons here, because a header name cannot hold one.
 _SIMILAR_NAME = (
     "[^a-z0-9:]*(?!(?:transfer-encoding|content-length)(?::|$))"
     "(?:transfer[^a-z0-9:]+encoding|content[^a-z0-9:]+length)[^a-z0-9:]*(?::|$)"
 )
-# HAProxy turns the line break of a folded header into blanks.
+# HAProxy replaces the line break of a folded header by spaces.
 _FOLDED = r" [ \t]+(?:content-length|transfer-encoding)[ \t]*:"
-# HAProxy 2.8 counts 2^64 as 0, and sends it on as it is.
+# HAProxy 2.8 reads 2^64 as 0 and passes the header on unchanged.
 _MAX_DIGITS = 18
 
 _ACLS = """\
@@ -53,7 +53,7 @@ _CLASSIFIED = "{ var(txn.desync) -m found }"
 
 
 def desync_lines(mode: str) -> Iterator[str]:
-    """Lines of a frontend, before all others that look at the request."""
+    """Yield lines of a frontend, for before all others that read the request."""
     yield from _ACLS
     if mode == "monitor":
         yield from _classify(_SEVERE_LENGTH)
@@ -69,11 +69,11 @@ def desync_lines(mode: str) -> Iterator[str]:
         yield f"{deny(400)} if {_CLASSIFIED}"
         yield from _classify(*_AMBIGUOUS)
         yield f"http-request set-header Connection close if {_CLASSIFIED}"
-    # A refusal alone leaves the client's connection open.
+    # A denied request alone leaves the client's connection open.
     yield f"http-after-response set-header Connection close if {_CLASSIFIED}"
 
 
 def _classify(*classes: tuple[str, str]) -> Iterator[str]:
-    """Of several that fit, the last one counts."""
+    """Yield lines that set the class. If several match, the last one applies."""
     for name, condition in classes:
         yield f"http-request set-var(txn.desync) str({name}) if {condition}"

@@ -23,7 +23,7 @@ from pipeline.balancer.haproxy.tls import (
 
 
 class Frontend:
-    """One listener, with the backends and the files that only it uses."""
+    """A listener as a frontend, with the backends and files that only it uses."""
 
     def __init__(self, effective: EffectiveListener, config: PlaneConfig, *, idle_varies: bool) -> None:
         self._effective = effective
@@ -32,11 +32,11 @@ class Frontend:
         self._actions = Actions(effective, prefix, config)
         self._rules = RuleMatching([owned.rule for owned in effective.rules], prefix)
         self._relay = f"relay.{effective.number}"
-        # No owner's target group can be called so.
+        # A target group's backend has no colon in its name, so this is unique.
         self._relay_backend = f"relay:{effective.number}"
 
     def files(self) -> dict[str, str]:
-        """Maps, keys and the list of certificates: name → content."""
+        """Return maps, keys and the list of certificates: name → content."""
         return {
             **self._rules.files(),
             **self._actions.files(),
@@ -44,15 +44,15 @@ class Frontend:
         }
 
     def pem_files(self) -> list[PemFile]:
-        """Copies of certificates and authorities."""
+        """Return the copies of certificates and trust stores."""
         return list(pem_files(self._effective))
 
     def weights(self) -> dict[str, dict[str, str]]:
-        """Maps whose values may change at run time."""
+        """Return the maps whose values may change at run time."""
         return self._actions.weights()
 
     def lines(self) -> Iterator[str]:
-        """Its sections."""
+        """Yield its sections."""
         attributes = self._effective.balancer.attributes
         idle = attributes.idle_timeout
         yield f"backend {self._relay_backend}"
@@ -63,7 +63,7 @@ class Frontend:
         yield f"frontend {self._effective.owner}.{self._effective.name}.{self._effective.port}"
         yield f"  bind {self._effective.address}{bind_args(self._effective, self._prefix)}"
         yield f"  bind unix@{self._relay}.sock accept-proxy mode 600"
-        # What a replaced worker tells its successor, with the client's address: which headers it has cleaned.
+        # A replaced worker passes its successor the client's address and the names of headers that it has cleaned.
         yield f"  unique-id-format {relay_mark(self._effective)}"
         yield f"  timeout client {idle}s"
         yield f"  timeout http-request {idle}s"
@@ -77,17 +77,15 @@ class Frontend:
 
     def _steps(self, idle: int) -> Iterator[str]:
         yield from desync_lines(self._effective.balancer.attributes.desync_mitigation_mode)
-        # A worker that a reload has replaced keeps its idle connections, and cannot be told of targets any more: a
-        # request that comes on one of them goes to its successor, which knows, as if it had come there.
+        # A replaced worker keeps its idle connections but gets no updates of targets. It passes a request on such a
+        # connection to its successor.
         yield "acl replaced stopping -m bool"
-        # A request that may have had an effect is not sent twice, unless its client says that the server knows a
-        # second one by its key. To one that never left us, this does not apply.
+        # Retry a non-idempotent request only if it carries an Idempotency-Key or was never sent.
         yield "acl keyed req.hdr(idempotency-key) -m found"
         yield "http-request disable-l7-retry if !{ method GET HEAD OPTIONS PUT DELETE } !keyed"
-        # Only what is here as a whole, or fills a buffer, can be sent again: headers that come first wait for their
-        # body.
+        # HAProxy can retry only a request that it has buffered, so wait for the body.
         yield f"http-request wait-for-body time {idle}s if {{ method PUT DELETE }} or keyed"
-        # The successor sees no TLS of such a request: what is to be told of it is told here.
+        # The successor does not see the TLS connection of a passed-on request, so its headers are set here.
         yield from tls_headers(self._effective)
         yield "http-request allow if replaced"
         if self._idle_varies:

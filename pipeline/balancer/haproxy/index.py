@@ -1,14 +1,14 @@
-"""Rules that ask for a host and a path, as maps: so that finding one of a thousand costs what finding one of ten does.
+"""An index of rules with host and path conditions, so a lookup among a thousand costs as much as among ten.
 
-A request's key is `host|path?`. A map of HAProxy's kind `beg` answers with the longest of its keys that the request's
-begins with, from a tree. The first rule by priority is then worked out here, once, and not for each request:
+A request's key is `host|path?`. HAProxy's `map_beg` finds the longest key of a map that the request's key begins with.
+The first rule by priority is computed here for each key of the map, and not for each request:
 
-- an exact path is written with the `?` that ends the request's key, a path with a `*` at its end without it: so of
-  all that match a path, each one's key begins with the ones that match more;
-- a host is looked up by itself, by its last labels for `*.example.com`, by its beginning for `api.*`, and as any host:
-  a lookup for each way in which some rule names hosts. The lowest number of all wins.
+- the key of an exact path ends with the `?` of the request's key, that of a path with a `*` at its end does not. So of
+  all patterns that match a path, each key begins with the keys of more general ones;
+- a host is looked up exactly, by its last labels for `*.example.com`, by its beginning for `api.*`, and as any host.
+  There is one lookup for each form that some rule uses. The lowest priority of all results wins.
 
-What has wildcards elsewhere is left to `patterns`, and so is a beginning within another: `api.v2.*` beside `api.*`.
+`patterns` handles wildcards in other places, and a prefix within another one, such as `api.v2.*` beside `api.*`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ DEFAULT = 50001
 
 @dataclass(frozen=True)
 class IndexEntry:
-    """One host pattern and one path pattern, either of which may be missing, and the rule that they lead to."""
+    """A host pattern and a path pattern, either of which may be missing, and the priority of their rule."""
 
     host: Wildcard | None
     path: Wildcard | None
@@ -35,13 +35,13 @@ class IndexEntry:
 
     @property
     def labels(self) -> int:
-        """Of how many labels the host pattern fixes the end: 2 for `*.example.com`, 0 where it is not of that form."""
+        """The number of last labels that the host pattern fixes: 2 for `*.example.com`, 0 for another form."""
         suffix = self.host.suffix if self.host else None
         return suffix.count(".") if suffix and suffix.startswith(".") else 0
 
     @property
     def host_class(self) -> str | None:
-        """What stands for the host in keys; None when it is no exact name and has no wildcard at one end."""
+        """The host's part of a key, or None if the pattern is neither a name nor has one wildcard at an end."""
         if self.host is None:
             return ""
         if self.host.literal is not None:
@@ -52,19 +52,19 @@ class IndexEntry:
 
     @property
     def host_prefix(self) -> str | None:
-        """What the host begins with where the pattern says no more; None where it says something else."""
+        """The prefix of the host, if the pattern requires only that. Otherwise None."""
         return self.host.prefix if self.host else None
 
     @property
     def path_key(self) -> str | None:
-        """What a key continues with after the host; None when the path has wildcards elsewhere than at its end."""
+        """The path's part of a key, or None if the path has wildcards elsewhere than at its end."""
         if self.path is None:
             return ""
         return f"{self.path.literal}?" if self.path.literal is not None else self.path.prefix
 
 
 def entries(rule: Rule) -> list[IndexEntry] | None:
-    """The rule as entries, one of which has to match; None when it asks for more than host and path patterns."""
+    """Return the rule as entries, one of which must match, or None if it has other conditions."""
     hosts: Iterable[Wildcard | None] = (None,)
     paths: Iterable[Wildcard | None] = (None,)
     for condition in rule.conditions:
@@ -76,7 +76,7 @@ def entries(rule: Rule) -> list[IndexEntry] | None:
         elif condition.path_pattern:
             paths = [Wildcard.parse(value) for value in condition.path_pattern.values]
     found = (IndexEntry(host, path, rule.priority) for host, path in product(hosts, paths))
-    # The path ends where a ? is, so what asks for one in it matches nothing.
+    # A path ends before the `?`, so a pattern with one in it matches nothing.
     return [entry for entry in found if "?" not in "".join(p for p in _parts(entry.path) if isinstance(p, str))]
 
 
@@ -86,7 +86,10 @@ def _parts(pattern: Wildcard | None) -> tuple[object, ...]:
 
 @dataclass
 class Index:
-    """The map of a listener: `keys` names the rules, the rest how hosts are looked up. `others` are in no index."""
+    """The index of a listener. `keys` is the map, and the other fields select the lookups of hosts.
+
+    `patterns` and `others` are the entries and rules that are not in the map.
+    """
 
     hosts: bool = False
     labels: set[int] = field(default_factory=set)
@@ -98,7 +101,7 @@ class Index:
 
     @classmethod
     def from_rules(cls, rules: Iterable[Rule]) -> Index:
-        """The index of those rules that can be in one."""
+        """Return the index of all rules."""
         index, plain = cls(), list[IndexEntry]()
         for rule in rules:
             found = entries(rule)
@@ -131,7 +134,7 @@ class Index:
 
 
 def _outermost(prefixes: Iterable[str]) -> set[str]:
-    """Those that do not begin with another."""
+    """Return the prefixes that do not begin with another one."""
     kept: list[str] = []
     for prefix in sorted(set(prefixes)):
         if not kept or not prefix.startswith(kept[-1]):
@@ -140,7 +143,7 @@ def _outermost(prefixes: Iterable[str]) -> set[str]:
 
 
 def _best(found: list[IndexEntry]) -> Iterator[tuple[str, int]]:
-    """For each path key, the lowest priority of all that match what it matches."""
+    """Yield each path key with the lowest priority of all entries that match every path of this key."""
     lowest: dict[str, int] = {}
     for entry in found:
         key = entry.path_key or ""

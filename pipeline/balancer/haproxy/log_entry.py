@@ -7,12 +7,12 @@ from pipeline.balancer.haproxy.index import DEFAULT
 from pipeline.balancer.haproxy.log_line import AccessLogLine, datetime_from_milliseconds
 from pipeline.balancer.haproxy.log_outcome import RequestOutcome, was_refused
 
-# ELB writes this for an unknown duration, and as the rule of a request that no rule was evaluated for.
+# ELB writes this for an unknown duration, and for the rule if none was evaluated.
 _UNKNOWN = -1
 
 
 def entry_from_line(line: AccessLogLine) -> AccessEntry:
-    """Work out every field. HAProxy knows neither `chosen_cert_arn` nor `conn_trace_id`."""
+    """Return the entry of a line. HAProxy knows neither `chosen_cert_arn` nor `conn_trace_id`."""
     outcome = RequestOutcome.from_line(line)
     classification, _, reason = (line.text("classification") or "").partition(":")
     return AccessEntry(

@@ -11,7 +11,7 @@ _BLOCK = 2**16
 
 
 class LogFile:
-    """Reads whole lines: all of them from the newest on, or those since the previous call."""
+    """A reader of whole lines: all of them from the newest on, or those since the previous call."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -30,7 +30,7 @@ class LogFile:
                 continue
 
     def skip(self) -> None:
-        """Let the next `appended` start after the last whole line."""
+        """Make the next `appended` start after the last whole line."""
         try:
             with self._path.open("rb") as file:
                 self._last = next(_backwards(file), b"")

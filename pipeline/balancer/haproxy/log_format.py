@@ -1,7 +1,7 @@
-"""The line that HAProxy writes for each request, in its own terms. `log_line` parses it.
+"""The format of the line that HAProxy writes for each request. `log_line` parses it.
 
-Fields are separated by tabs. A value that a client sends is cut at its first tab, so that no header can hide a request.
-Everything that can be worked out when the log is read is left out of the request path.
+Fields are separated by tabs. A value from a client is cut at its first tab, so no header can hide a request. Values
+that can be computed when the log is read are left out, to save work for each request.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A line of HAProxy's access log, by the names of its fields. Clients control half of its content."""
+"""A line of HAProxy's access log, parsed into named fields. Clients control half of its content."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class AccessLogLine:
         fields = dict(zip(FIELDS, text.split("\t"), strict=True))
         numbers = {name: -1 if fields[name] == "-" else int(fields[name]) for name in _NUMBERS}
         if not _TERMINATION.fullmatch(fields["termination"]) or not _FRONTEND.fullmatch(fields["listener"]):
-            raise ValueError("the fields are not where they belong")
+            raise ValueError("the fields are not in their places")
         passed_on = _RELAY.fullmatch(fields["backend"]) and numbers["target_status"] > 0
         return None if passed_on else cls(fields, numbers)
 

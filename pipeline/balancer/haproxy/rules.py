@@ -1,7 +1,7 @@
-"""A listener's rules as HAProxy's: they end in `txn.rule`, the priority of the one that takes the request.
+"""A listener's rules as HAProxy's configuration, which sets `txn.rule` to the priority of the rule that applies.
 
-Hosts and paths are looked up together, parted by a `|`. A host that holds one itself could pass for another host and
-path; it is no host (RFC 9110), so it is refused.
+Hosts and paths are looked up together, separated by a `|`. A host that holds a `|` could imitate another host and path.
+It is invalid (RFC 9110), so the request is denied.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _VALUE_CHARACTER = "[^&]"
 
 
 class RuleMatching:
-    """The lines and the map files that find the rule of a request. `prefix` begins the names of the files."""
+    """The lines and map files that find the rule of a request. `prefix` is the prefix of the file names."""
 
     def __init__(self, rules: Sequence[Rule], prefix: str) -> None:
         self._index = Index.from_rules(rules)
@@ -38,7 +38,7 @@ class RuleMatching:
         self._prefix = prefix
 
     def files(self) -> dict[str, str]:
-        """The maps: name → content."""
+        """Return the maps: name → content."""
         index = self._index
         contents = {
             "prefixes": [f"{prefix} {prefix}*" for prefix in sorted(index.prefixes)],
@@ -48,8 +48,8 @@ class RuleMatching:
         return {**maps, **self._patterns.files()}
 
     def lines(self) -> Iterator[str]:
-        """`http-request` lines of a frontend."""
-        # In this form they are empty, and not unknown, without a Host header (HTTP/1.0) and for `OPTIONS *`.
+        """Yield `http-request` lines of a frontend."""
+        # With set-var-fmt they are empty, not undefined, without a Host header (HTTP/1.0) and for `OPTIONS *`.
         yield "http-request set-var-fmt(txn.host) %[req.fhdr(host),field(1,:),lower]"
         yield "http-request set-var-fmt(txn.path) %[path]"
         yield f"{deny(400)} if {{ var(txn.host) -m sub | }}"
@@ -66,7 +66,7 @@ class RuleMatching:
             )
 
     def _lookups(self) -> Iterator[str]:
-        """Find the best rule for the path, in each way that hosts are named."""
+        """Yield the lookups in the index, one for each form of hosts."""
         index, keys = self._index, f"map_beg_int({self._file('keys')},{DEFAULT})"
         if index.hosts:
             yield from self._lower([(f"var(txn.host),concat(|,txn.path,?),{keys}", "")])
@@ -82,7 +82,7 @@ class RuleMatching:
 
     @staticmethod
     def _lower(lookups: list[tuple[str, str]]) -> Iterator[str]:
-        """Take the answer of a lookup where it is lower than what was found before."""
+        """Yield lines that keep the result of a lookup if it is lower than the previous results."""
         if len(lookups) > 1:
             yield f"http-request set-var(txn.found) int({DEFAULT})"
         for lookup, condition in lookups:
@@ -94,14 +94,14 @@ class RuleMatching:
 
 
 def _condition(condition: Condition) -> str:
-    """The condition as an anonymous ACL: any of its patterns has to match."""
+    """Return a condition as an anonymous ACL. One of its patterns must match."""
     match condition.config:
         case HostHeader() as config:
             return _matches_any("var(txn.host)", config, fold=True)
         case PathPattern() as config:
             return _matches_any("var(txn.path)", config, fold=False)
         case HttpHeader() as config:
-            # Without the f, HAProxy would cut values at their commas. An ACL looks at every header of the name.
+            # `hdr` instead of `fhdr` would split values at commas. An ACL tests every header of the name.
             return _matches_any(quote(f'req.fhdr("{config.name}")'), config, fold=True)
         case HttpRequestMethod() as config:
             return f"{{ method -m str -- {' '.join(config.values)} }}"
@@ -115,7 +115,7 @@ def _condition(condition: Condition) -> str:
 def _matches_any(fetch: str, config: HostHeader | PathPattern | HttpHeader, *, fold: bool) -> str:
     patterns = [Wildcard.parse(value) for value in config.values]
     flag = "-i " if fold else ""
-    # A word that is only this would end the condition, quoted or not.
+    # The word `}` would end the condition, quoted or not.
     if patterns and all(pattern.literal not in (None, "}") for pattern in patterns):
         return f"{{ {fetch} -m str {flag}-- {' '.join(quote(p.literal or '') for p in patterns)} }}"
     expressions = [f"^{expression(pattern)}$" for pattern in patterns]
@@ -124,7 +124,7 @@ def _matches_any(fetch: str, config: HostHeader | PathPattern | HttpHeader, *, f
 
 
 def _parameter(pair: QueryStringValue) -> str:
-    """A pair as an expression over the whole query. A parameter without a `=` has an empty value."""
+    """Return a pair as an expression for the whole query. A parameter without a `=` has an empty value."""
     key = Wildcard.parse(pair.key) if pair.key is not None else Wildcard.parse("*")
     value = Wildcard.parse(pair.value)
     name = expression(key, one=_NAME_CHARACTER)

@@ -1,8 +1,8 @@
-"""A target as HAProxy's server, and its twin: the same target, not checked, for when too few are healthy.
+"""A target as HAProxy's server, and its fail-open server: the same target, unchecked, used if too few are healthy.
 
-A target group fails open: with fewer healthy targets than it needs, all get requests. Where that is one, the twins are
-backup servers of the same backend, which HAProxy uses when no other is up, at no cost to a request. Where it is more,
-they are in a backend of their own, which the listener chooses.
+A target group fails open: with fewer healthy targets than it needs, all targets get requests. If it needs one, the
+fail-open servers are backup servers of the same backend. HAProxy uses them if no other is up, at no cost per request.
+If it needs more, they are in a separate backend, which the listener chooses.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from pipeline.balancer.haproxy.naming import FUNCTION_SOCKET, fail_open_backend_
 from pipeline.balancer.model import HealthCheck, TargetGroup
 from pipeline.base.quantity import milliseconds
 
-# How often a target is asked, at most, that has not passed a check yet: what a deployment waits for.
+# The shortest interval for a target that has not passed a check yet, which a deployment waits for.
 _MIN_CHECK_INTERVAL = timedelta(milliseconds=50)
 FAIL_OPEN_SUFFIX = ":open"
 ANOMALY_THRESHOLD = 10
-"""Consecutive failures that make a target anomalous."""
+"""The number of consecutive failures that make a target anomalous."""
 
 
 class ServerDefinition(NamedTuple):
-    """Where a target's server is: its backend, its name, and the words that describe it."""
+    """A server line: its backend, its name and its arguments."""
 
     backend: str
     name: str
@@ -34,7 +34,7 @@ class ServerDefinition(NamedTuple):
 
 
 def server_definitions(group: WantedGroup, target: WantedTarget) -> Iterator[ServerDefinition]:
-    """The server of a target, and its twin."""
+    """Yield the server of a target and its fail-open server."""
     settings = group.settings
     address = f"unix@{FUNCTION_SOCKET}" if settings.is_lambda else f"{target.address}:{target.port}"
     common = f"{address} weight 100 pool-purge-delay 1s{_protocol(settings)}"
@@ -44,14 +44,14 @@ def server_definitions(group: WantedGroup, target: WantedTarget) -> Iterator[Ser
         group.id, target.id, f"{common}{cookie}{checks}{_traffic_args(target, settings)}", bool(target.check)
     )
     if settings.attributes.needs_one_healthy:
-        # Without a cookie: with it, clients would stay with a target that has failed.
+        # No cookie, so clients do not stay with a failed target.
         yield ServerDefinition(group.id, f"{target.id}{FAIL_OPEN_SUFFIX}", f"{common} backup")
     else:
         yield ServerDefinition(fail_open_backend_of(group.id), target.id, f"{common}{cookie}")
 
 
 def target_of(name: str) -> str:
-    """The target that a server or its twin is meant for."""
+    """Return the target of a server or a fail-open server."""
     return name.removesuffix(FAIL_OPEN_SUFFIX)
 
 
@@ -62,7 +62,7 @@ def _protocol(group: TargetGroup) -> str:
 
 
 def _cookie(group: TargetGroup, target: str) -> str:
-    """What stands for the target in a client's cookie: nobody can tell from it how many there are, or choose."""
+    """Return the cookie argument. The value is a hash, so clients cannot count targets or choose one."""
     return f" cookie {hashlib.sha256(target.encode()).hexdigest()[:16]}" if group.attributes.stickiness else ""
 
 
@@ -79,7 +79,7 @@ def _check_args(check: HealthCheck) -> str:
     )
     secure = " verify none" if check.protocol == "HTTPS" else ""
     port = "" if check.port == "traffic-port" else f" port {check.port}"
-    # fastinter defaults to inter in the manual, yet HAProxy shortens the interval without it.
+    # The manual says that fastinter defaults to inter, but HAProxy checks faster without it.
     return (
         f"check inter {interval}ms fastinter {interval}ms downinter {down}ms "
         f"rise {check.healthy_threshold} fall {check.unhealthy_threshold}{port}{secure}"

@@ -1,4 +1,4 @@
-"""The servers of target groups: read as facts, and made what is wanted by commands.
+"""The servers of target groups: their facts, and the commands that change them to the wanted state.
 
 A target and its fail-open server are changed in one step. So a crash of Penstock cannot leave one of them changed.
 """
@@ -15,11 +15,10 @@ from pipeline.balancer.haproxy.control_socket import ServerKey, ServerState
 from pipeline.balancer.haproxy.naming import fail_open_backend_of, group_of
 from pipeline.balancer.haproxy.server_args import ServerDefinition, server_definitions, target_of
 
-# Changing the address of a server in maintenance throws away its pooled connections, without which HAProxy 2.8
-# refuses to delete it.
+# A changed address drops the pooled connections of a server in maintenance. Otherwise HAProxy 2.8 refuses to delete it.
 _UNROUTABLE_ADDRESS = "addr 127.255.255.254 port 1"
 
-# Names of owners and groups hold neither a dot nor a colon; other backends' hold more of them.
+# Names of owners and groups hold neither a dot nor a colon. Names of other backends hold more of them.
 _GROUP = re.compile(r"[^.:]+\.[^.:]+")
 
 Servers = Mapping[ServerKey, ServerState]
@@ -65,7 +64,7 @@ def _fact(main: ServerState | None, parts: Collection[ServerState]) -> TargetFac
 
 
 def steps_to(group: WantedGroup, servers: Servers) -> Iterator[str]:
-    """Yield the commands that make a group's servers what is wanted, each target's as one step."""
+    """Yield the commands that change a group's servers to the wanted state, one step for each target."""
     wanted = set[ServerKey]()
     for target in group.targets:
         parts = [
@@ -96,7 +95,7 @@ def _commands(target: WantedTarget, definition: ServerDefinition, server: Server
 
 
 def _starts_over(target: WantedTarget, definition: ServerDefinition, server: ServerState) -> bool:
-    """Return whether a server must be replaced: its address is another, or its checks do not run while it is closed."""
+    """Return whether a server must be replaced: its address changed, or its checks do not run while it is closed."""
     if server.address and server.address != target.endpoint:
         return True
     return not target.admit and (not server.in_maintenance or (definition.is_checked and not server.check_status))
@@ -110,22 +109,22 @@ def _closing(definition: ServerDefinition, server: ServerState) -> Iterator[str]
 
 
 def _add(definition: ServerDefinition) -> str:
-    """Add it in maintenance, with its checks running. It gets no request before it is opened."""
+    """Return commands that add a server in maintenance, with its checks running. It gets no request before it opens."""
     check = f"; enable health {definition.backend}/{definition.name}" if definition.is_checked else ""
     return f"add server {definition.backend}/{definition.name} {definition.args}{check}"
 
 
 def _open(definition: ServerDefinition) -> str:
-    """Open it. From now on its failure threshold counts; before, one failure was enough."""
+    """Return commands that open a server. From now on the failure threshold applies; before, one failure is enough."""
     server = f"{definition.backend}/{definition.name}"
     return f"enable server {server}; set server {server} health up"
 
 
 def _close(backend: str, name: str) -> str:
-    """Stop new requests and checks. Requests in flight continue."""
+    """Return the command that stops new requests and checks. Open requests continue."""
     return f"set server {backend}/{name} state maint"
 
 
 def _delete(backend: str, name: str) -> str:
-    """Delete it. HAProxy may refuse while something is in flight."""
+    """Return commands that delete a server. HAProxy may refuse while it has open requests."""
     return f"set server {backend}/{name} {_UNROUTABLE_ADDRESS}; del server {backend}/{name}"

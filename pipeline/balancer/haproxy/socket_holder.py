@@ -1,9 +1,10 @@
-"""HAProxy's listening sockets in the hands of a process that stays: what connects while HAProxy is dead, waits there.
+"""A holder of HAProxy's listening sockets, so new connections wait there while HAProxy restarts after a crash.
 
-HAProxy gives its sockets to whoever says `_getsocks` at its worker's socket; one that is started with `-x` says the
-same where that points, and goes on with what it gets. So who holds them answers as a HAProxy that has never ended.
-Either side's words: how many there are; then up to 252 of them at a time with a description of each (its namespace and
-its interface, each after a byte with its length, and four bytes of options), and a command back that they have come.
+HAProxy passes its sockets to a process that sends `_getsocks` to its worker's socket. A HAProxy that is started with
+`-x` sends the same to that path and continues with the sockets. The holder speaks this protocol on both sides.
+The sender sends the number of sockets. Then it sends up to 252 of them at a time, with a description of each: its
+namespace and its interface, each after a byte with its length, and four bytes of options. The receiver acknowledges
+each message with the number of sockets in it.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from pipeline.base.sockets import connection_to, private_socket
 _TIMEOUT = 2.0
 _MAX_SOCKETS_PER_MESSAGE = 252
 _NUMBER = struct.Struct("i")
-# What goes wrong where HAProxy ends in the middle, or is one that describes its sockets in another way.
+# The errors if HAProxy exits during the transfer, or describes its sockets in another format.
 _UNUSABLE = (OSError, struct.error, ValueError, IndexError)
 _GET_SOCKETS, _RENEW, _RELEASE = b"_getsocks\n", b"renew\n", b"release\n"
 
@@ -33,7 +34,7 @@ class _HeldSocket:
 
 
 class SocketHolder:
-    """Holds what the HAProxy of one directory listens on. Raises `SystemFault` where nobody can ask it."""
+    """The holder of the listening sockets of one directory's HAProxy. Raises `SystemFault` if it cannot listen."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -42,7 +43,7 @@ class SocketHolder:
         self._sockets: list[_HeldSocket] = []
 
     def run_forever(self) -> None:
-        """Until `close`: hold, and give."""
+        """Hold sockets and pass them on, until `close`."""
         self._refresh()
         while True:
             try:
@@ -56,7 +57,7 @@ class SocketHolder:
         self._close_sockets()
 
     def close(self) -> None:
-        """Have `work` end soon. What HAProxy listens on by itself stays."""
+        """Make `run_forever` return soon. A running HAProxy keeps its own sockets."""
         (self._directory / HOLDER_SOCKET).unlink(missing_ok=True)
         self._server.shutdown(socket.SHUT_RDWR)
 
@@ -70,12 +71,12 @@ class SocketHolder:
             self._close_sockets()
 
     def _refresh(self) -> None:
-        # A HAProxy that dies meanwhile is started again with what it had before.
+        # If HAProxy dies during the transfer, the previous sockets stay, and it is restarted with them.
         with suppress(*_UNUSABLE), connection_to(self._directory, WORKER_SOCKET, _TIMEOUT) as worker:
             worker.sendall(_GET_SOCKETS)
-            taken = list(_receive_sockets(worker))
+            received = list(_receive_sockets(worker))
             self._close_sockets()
-            self._sockets = taken
+            self._sockets = received
 
     def _close_sockets(self) -> None:
         for held in self._sockets:
@@ -84,17 +85,17 @@ class SocketHolder:
 
 
 def refresh(directory: Path) -> None:
-    """Have what HAProxy listens on now be held, and nothing else. Does nothing where there is no holder."""
+    """Make the holder take HAProxy's current sockets. Does nothing if there is no holder."""
     _send_command(directory, _RENEW)
 
 
 def release(directory: Path) -> None:
-    """Have nothing be held: HAProxy has ended, and was to."""
+    """Make the holder close its sockets, after HAProxy was stopped."""
     _send_command(directory, _RELEASE)
 
 
 def can_pass_sockets(directory: Path) -> bool:
-    """Whether a HAProxy that is started can go on with the sockets of the former one."""
+    """Return whether a holder runs, so a new HAProxy can continue with the sockets."""
     with suppress(OSError), connection_to(directory, HOLDER_SOCKET, _TIMEOUT):
         return True
     return False
@@ -103,17 +104,17 @@ def can_pass_sockets(directory: Path) -> bool:
 def _send_command(directory: Path, command: bytes) -> None:
     with suppress(OSError), connection_to(directory, HOLDER_SOCKET, _TIMEOUT) as holder:
         holder.sendall(command)
-        # Its end of the connection ends when it has done so.
+        # The holder closes the connection when it is done.
         holder.recv(1)
 
 
 def _receive_sockets(worker: socket.socket) -> Iterator[_HeldSocket]:
-    """What a worker listens on for others. Its own socket would make a dead one look alive."""
+    """Yield a worker's TCP sockets. Holding its Unix sockets would make a dead worker look alive."""
     (left,) = _NUMBER.unpack(worker.recv(_NUMBER.size, socket.MSG_WAITALL))
     while left > 0:
         text, descriptors, _, _ = socket.recv_fds(worker, 65536, _MAX_SOCKETS_PER_MESSAGE, socket.MSG_CMSG_CLOEXEC)
         if not descriptors:
-            raise ConnectionResetError("HAProxy ended while it gave its sockets away")
+            raise ConnectionResetError("HAProxy exited while it passed its sockets on")
         left -= len(descriptors)
         worker.sendall(_NUMBER.pack(len(descriptors)))
         for descriptor, description in zip(descriptors, _descriptions(text), strict=True):

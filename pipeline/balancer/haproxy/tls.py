@@ -1,4 +1,4 @@
-"""TLS of a listener: what HAProxy binds it with, and what targets are told of clients' certificates."""
+"""TLS of a listener: the arguments of `bind`, and the headers about clients' certificates for targets."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _POLICIES: dict[SslPolicy, tuple[str, str]] = {
     "ELBSecurityPolicy-TLS13-1-3-2021-06": ("TLSv1.3", ""),
     "ELBSecurityPolicy-TLS13-1-2-Res-2021-06": ("TLSv1.2", _GCM),
     "ELBSecurityPolicy-TLS13-1-2-2021-06": ("TLSv1.2", f"{_GCM}:{_SHA2}"),
-    # OpenSSL keeps what is this old behind its lowest security level.
+    # OpenSSL allows suites this old only at its lowest security level.
     "ELBSecurityPolicy-TLS13-1-0-2021-06": ("TLSv1.0", f"{_GCM}:{_SHA2}:{_OLD}:@SECLEVEL=0"),
 }
 # Base64 in lines as long as PEM's.
@@ -36,21 +36,21 @@ _EXPIRED = 10
 
 
 def pem_files(effective: EffectiveListener) -> Iterator[PemFile]:
-    """The files that a listener needs."""
+    """Yield the certificates and the trust store of a listener."""
     yield from map(_certificate, effective.certificates)
     if trust := _trust_store(effective):
         yield trust
 
 
 def certificate_list(effective: EffectiveListener, prefix: str) -> dict[str, str]:
-    """The file that names the certificates. HAProxy reads in them what names they are for. The first is the default."""
+    """Return the file that lists the certificates. HAProxy reads their host names. The first one is the default."""
     if not effective.listener.secure:
         return {}
     return {f"{prefix}.certificates": "".join(f"{_certificate(c).name}\n" for c in effective.certificates)}
 
 
 def bind_args(effective: EffectiveListener, prefix: str) -> str:
-    """What follows the address in a `bind` line."""
+    """Return the arguments after the address in a `bind` line."""
     http2 = effective.balancer.attributes.http2
     if not effective.listener.secure:
         return "" if http2 else " proto h1"
@@ -62,15 +62,16 @@ def bind_args(effective: EffectiveListener, prefix: str) -> str:
 
 
 def relay_mark(effective: EffectiveListener) -> str:
-    """Names the headers of TLS that nobody but this listener says anything by."""
+    """Return the identifier of the TLS headers that only this listener sets."""
     return _digest(tuple(_tls_header_names(effective)))
 
 
 def tls_headers(effective: EffectiveListener) -> Iterator[str]:
-    """`http-request` lines that tell of the client's TLS. They only hold where it ends: see `frontend` on relays.
+    """Yield `http-request` lines for the headers about the client's TLS.
 
-    What a client says in such a header of its own is never passed on. A predecessor has seen to that if its mark is
-    ours. Otherwise it has not known all of these names, and then nothing that comes from it is believed.
+    They apply to the worker that has the client's connection: see `frontend` on relays. Such headers from a client are
+    removed. A replaced worker with the same mark has removed them. With another mark, it may not know all of these
+    names, so the headers that it passes on are removed too.
     """
     if not effective.listener.secure:
         return
@@ -87,10 +88,10 @@ def tls_headers(effective: EffectiveListener) -> Iterator[str]:
 
 
 def _tls_header_names(effective: EffectiveListener) -> Iterator[str]:
-    """The headers that only we set, as `del-header` takes them."""
+    """Yield the names of headers that only the balancer sets, as arguments of `del-header`."""
     if not effective.listener.secure:
         return
-    # Also where clients show no certificates.
+    # Also if clients present no certificates.
     yield "X-Amzn-Mtls- -m beg"
     names = effective.listener.attributes
     if effective.balancer.attributes.tls_version_and_cipher_suite:
@@ -100,13 +101,13 @@ def _tls_header_names(effective: EffectiveListener) -> Iterator[str]:
 
 
 def _client_certificate(mutual: MutualAuthentication, names: ListenerAttributes) -> dict[str, str]:
-    """What targets are told of it: header → HAProxy's expression."""
+    """Return the headers about the client's certificate: name → HAProxy's expression."""
     pem = f"-----BEGIN%%20CERTIFICATE-----%%0A%[ssl_c_der,base64,{_LINES}]%%0A-----END%%20CERTIFICATE-----%%0A"
     return _certificate_fields(names, pem) if mutual.mode == "verify" else {names.x_amzn_mtls_clientcert: pem}
 
 
 def _certificate_fields(names: ListenerAttributes, pem: str = "") -> dict[str, str]:
-    """What there is to tell of a certificate that was verified."""
+    """Return the headers about a verified certificate: name → HAProxy's expression."""
     moment = regsub("^(..)(..)(..)(..)(..)(..)Z?$", r"20\1-\2-\3T\4:\5:\6Z")
     return {
         names.x_amzn_mtls_clientcert_serial_number: "%[ssl_c_serial,hex]",
@@ -120,12 +121,12 @@ def _certificate_fields(names: ListenerAttributes, pem: str = "") -> dict[str, s
 
 
 def _client_args(effective: EffectiveListener) -> Iterator[str]:
-    """Whether clients show certificates, and which ones are taken."""
+    """Yield the `bind` arguments for clients' certificates."""
     mutual = effective.listener.mutual_authentication
     if mutual is None:
         return
     if mutual.mode == "passthrough":
-        # HAProxy wants to know authorities even where it takes every certificate.
+        # HAProxy requires a CA file even if it accepts every certificate.
         any_authority = _certificate(effective.certificates[0]).name
         yield f"ca-file {any_authority} verify optional ca-ignore-err all crt-ignore-err all"
     elif trust := _trust_store(effective):

@@ -1,4 +1,4 @@
-"""Validation of tokens: lines that answer 401 to a request whose token is not what a rule demands."""
+"""Validation of tokens: lines that respond 401 to a request without a valid token."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from pipeline.balancer.model.application.jwt import Claim, JwtValidation
 
 _TOKEN = "var(txn.token)"  # noqa: S105  # the name of a variable
 
-# How deeply other claims may be nested beside an array that is looked at. A token with more is refused.
+# The maximum nesting of other claims beside a checked array. A token with more is denied.
 _DEPTH = 8
 
 
 def key_files(validation: JwtValidation, sets: Mapping[str, KeySet]) -> dict[str, str]:
-    """The issuer's keys: name → content."""
+    """Return the issuer's keys: name → content."""
     return {_file(validation.jwks, kid): pem for kid, pem in sets[validation.jwks].keys.items()}
 
 
 def validate(rule: int, validation: JwtValidation, sets: Mapping[str, KeySet]) -> Iterator[str]:
-    """Lines for the requests that a rule takes. A token that fails in any respect is answered alike."""
+    """Yield lines for the requests of a rule. Every invalid token gets the same response."""
     taken = f"{{ var(txn.rule) -m int {rule} }}"
     yield f"http-request set-var(txn.token) http_auth_bearer if {taken}"
     for kid in sets[validation.jwks].keys:
@@ -36,7 +36,7 @@ def validate(rule: int, validation: JwtValidation, sets: Mapping[str, KeySet]) -
 
 
 def _failures(validation: JwtValidation) -> Iterator[str]:
-    # A target might look at another one than we do.
+    # A target might use another Authorization header than the one checked here.
     yield "{ req.fhdr_cnt(authorization) gt 1 }"
     yield f"!{{ {_TOKEN},jwt_header_query('$.alg') -m str RS256 }}"
     yield "!{ var(txn.verified) -m int 1 }"
@@ -50,22 +50,22 @@ def _failures(validation: JwtValidation) -> Iterator[str]:
 
 
 def _claim_condition(claim: Claim) -> str:
-    """How one of the values is looked for in a claim."""
+    """Return the condition that a claim holds one of the values."""
     if claim.format == "single-string":
         return f"{_TOKEN},jwt_payload_query('$.{claim.name}') -m str -- {' '.join(map(quote, claim.values))}"
     if claim.format == "space-separated-values":
         expressions = [f"(^| ){_literal(value)}( |$)" for value in claim.values]
         return f"{_TOKEN},jwt_payload_query('$.{claim.name}') -m reg {' '.join(map(quote, expressions))}"
-    # HAProxy 2.8 reads no arrays, so the whole payload is looked at.
+    # HAProxy 2.8 cannot read arrays, so the whole payload is matched.
     expressions = [_in_array(claim.name, value) for value in claim.values]
     return f"{_TOKEN},field(2,.),ub64dec -m reg {' '.join(map(quote, expressions))}"
 
 
 def _in_array(name: str, value: str) -> str:
-    """An expression for a JSON object whose own member `name` is an array with `value` in it.
+    """Return an expression that matches a JSON object whose member `name` is an array with `value` in it.
 
-    Strings, objects and arrays are passed over as wholes: what stands in one of them is no member, whatever it is.
-    Every repetition is possessive: HAProxy's PCRE gives up on long tokens where it has to remember ways back.
+    Strings, objects and arrays are skipped as a whole, so their content is not mistaken for a member. Every repetition
+    is possessive, because HAProxy's PCRE gives up on long tokens if it must backtrack.
     """
     string, other = r'"(?:[^"\\]++|\\.)*+"', r'[^\]\[{}"]++'
     inner = rf"[[{{](?:{string}|{other})*+[\]}}]"

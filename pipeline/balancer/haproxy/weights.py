@@ -1,13 +1,13 @@
-"""Forwarding to several target groups by weight, and keeping a client with the one that it was given.
+"""Forwarding to several target groups by weight, with stickiness to a group.
 
-All of it is one map per listener, whose values can be changed while HAProxy runs:
+It uses one map per listener, whose values can change while HAProxy runs:
 
-- `RULE` → `total:bound:bound:…`: a number below the first bound means the first group, and so on;
-- `RULE.N` → `backend:identity`: the Nth group and what stands for it in the cookie;
-- `RULE.duration` → seconds, and `RULE/identity` → `backend`, where clients stay; a group of weight 0 keeps nobody.
-  What follows the slash comes from the client, so nothing else is to be found there.
+- `RULE` → `total:bound:bound:…`: a random number below the first bound selects the first group, and so on;
+- `RULE.N` → `backend:identity`: the Nth group and its identity in the cookie;
+- `RULE.duration` → seconds, and `RULE/identity` → `backend`, if clients are sticky. A group of weight 0 keeps no
+  client. The text after the slash comes from the client, so no other keys have a slash.
 
-The weights of a rule are one value, so that a request never sees half of a change.
+The weights of a rule are one value, so a request never sees half of a change.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ _MAX_GROUPS = 5
 
 
 def is_weighted(forward: Forward) -> bool:
-    """Whether a request has to be given to one of several groups."""
+    """Return whether the action forwards to several groups."""
     return len(forward.target_groups) > 1
 
 
 def entries(rule: int, owner: str, forward: Forward) -> Mapping[str, str]:
-    """What the map holds for one rule."""
+    """Return the entries of one rule."""
     groups = [(backend_name(owner, group.target_group), group.weight) for group in forward.target_groups]
     bounds = list(accumulate(weight for _, weight in groups))
     found = {str(rule): ":".join(map(str, (bounds[-1], *bounds)))}
@@ -43,7 +43,7 @@ def entries(rule: int, owner: str, forward: Forward) -> Mapping[str, str]:
 
 
 def choose(file: str, *, sticky: bool) -> Iterator[str]:
-    """Lines that set `txn.backend` where the rule is weighted. `sticky`: some rule's clients stay."""
+    """Yield lines that set `txn.backend` if the rule is weighted. `sticky`: some rule keeps clients with a group."""
     weighted = "if { var(txn.weights) -m found }"
     yield f"http-request set-var(txn.weights) var(txn.rule),map_str({file})"
     yield f"http-request set-var(txn.total) var(txn.weights),field(1,:) {weighted}"
@@ -61,7 +61,7 @@ def choose(file: str, *, sticky: bool) -> Iterator[str]:
 
 
 def _stay(file: str) -> Iterator[str]:
-    """Lines that prefer the group in a cookie that still counts, and name the one that the next is made for."""
+    """Yield lines that prefer the group in a valid cookie, and set the identity for the next cookie."""
     yield f"http-request set-var(txn.duration) var(txn.rule),concat(.duration),map_str({file})"
     stays = "if { var(txn.duration) -m found }"
     yield f"http-request set-var(txn.identity) var(txn.group),field(2,:) {stays}"
@@ -69,7 +69,7 @@ def _stay(file: str) -> Iterator[str]:
     yield f"http-request set-var(txn.cookie) req.cook({_COOKIE}CORS) {stays} !{{ var(txn.cookie) -m found }}"
     yield f"http-request set-var(txn.until) var(txn.cookie),field(1,.) {stays}"
     yield f"http-request set-var(txn.wanted) var(txn.cookie),field(2,.) {stays}"
-    # One that would count longer than one of now is not ours, or is from before the duration was made shorter.
+    # A cookie that is valid for longer than a new one is forged, or from before the duration was shortened.
     counts = f"{stays} {{ date,sub(txn.until) le 0 }} {{ date,add(txn.duration),sub(txn.until) ge 0 }}"
     yield f"http-request set-var(txn.kept) var(txn.rule),concat(/,txn.wanted),map_str({file}) {counts}"
     kept = "if { var(txn.kept) -m found }"
@@ -79,7 +79,7 @@ def _stay(file: str) -> Iterator[str]:
 
 
 def remember() -> Iterator[str]:
-    """Lines that give the client its cookie, anew with each answer, so that it counts from the last request."""
+    """Yield lines that set the client's cookie in each response, so its duration starts at the last request."""
     value = f"=%[var(txn.until)].%[var(txn.identity)]; Max-Age={COOKIE_AGE}; Path=/"
     given = "if { var(txn.identity) -m found }"
     yield f'http-after-response add-header Set-Cookie "{_COOKIE}{value}" {given}'

@@ -1,7 +1,7 @@
-"""A process between HAProxy and functions: takes HTTP on a socket of the balancer's directory, and invokes.
+"""The adapter process between HAProxy and functions: it receives HTTP on a Unix socket and invokes functions.
 
-It is started when a target group of functions is declared, and only requests for such groups come here. Functions are
-invoked by the interface that Lambda's images have: a POST of the event, answered by the result.
+It runs while a target group of functions is declared, and gets only requests for such groups. Functions have the
+interface of Lambda's images: a POST of the event, with the result as the response.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from pipeline.balancer.haproxy.server_args import target_of
 
 _INTERNAL_HEADERS = frozenset(name.lower() for name in (FUNCTION_GROUP, FUNCTION_TARGET))
 _INVOKE = "/2015-03-31/functions/function/invocations"
-# ELB's response to a function that does not return waits for the idle timeout, and HAProxy has that.
+# Seconds. Longer than useful, because HAProxy's idle timeout ends the wait, as in ELB.
 _INVOKE_TIMEOUT = 900
 _CONNECT_TIMEOUT = 2
 
@@ -36,7 +36,7 @@ class _Handler(BaseHTTPRequestHandler):
     table: ClassVar[FunctionTable]
 
     def handle_one_request(self) -> None:
-        """Read a request and response it."""
+        """Handle one request. A connection that the client closed is not an error."""
         with suppress(ConnectionError):
             super().handle_one_request()
 
@@ -68,7 +68,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._respond(response)
 
     def _body(self) -> bytes | None:
-        """All of the request's body; None when it is more than a function may be sent."""
+        """Return the request's body, or None if it is too large for a function."""
         if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
             length = int(self.headers.get("Content-Length", 0))
             return self.rfile.read(length) if length <= LIMIT else None
@@ -99,16 +99,16 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 class _Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
-    # Its end waits for what has been begun.
+    # With False, closing the server waits for requests in progress.
     daemon_threads = False
     request_queue_size = 1024
 
     def shutdown_soon(self, *_: object) -> None:
-        """Have `serve_forever` return: the handler of a signal, which must not wait for it."""
+        """Make `serve_forever` return. A signal handler must not wait for it, so a thread does."""
         Thread(target=self.shutdown).start()
 
     def serve_backlog(self) -> None:
-        """Serve those who connected before the socket lost its name to a successor."""
+        """Serve connections that were made before the socket lost its name to a successor."""
         while select.select([self], [], [], 0)[0]:
             self.handle_request()
 
@@ -120,7 +120,7 @@ def _connect(target: FunctionTarget) -> FunctionResponse:
 
 
 def _invoke(target: FunctionTarget, event: bytes) -> bytes:
-    """What the function returned. Never more than one byte above the limit is read."""
+    """Return the function's result. Reads at most one byte more than the limit."""
     if len(event) > LIMIT:
         raise InvalidFunctionResponse(f"the event is larger than {LIMIT >> 20} MiB")
     with closing(http.client.HTTPConnection(target.address, target.port, timeout=_INVOKE_TIMEOUT)) as connection:
@@ -129,14 +129,14 @@ def _invoke(target: FunctionTarget, event: bytes) -> bytes:
 
 
 def serve(directory: Path) -> None:
-    """Answer until SIGTERM, and then what has come until then."""
+    """Serve until SIGTERM, then the connections made until then."""
     _Handler.table = FunctionTable(directory)
     draft = Path(f".{FUNCTION_SOCKET}.{os.getpid()}")
     os.chdir(directory)
     with _Server(str(draft), _Handler) as server:
         draft.chmod(0o600)
         signal.signal(signal.SIGTERM, server.shutdown_soon)
-        # By name only when it listens: whoever finds the socket can use it.
+        # The socket gets its name only after it listens, so a client that finds it can connect.
         draft.rename(FUNCTION_SOCKET)
         server.serve_forever()
         server.serve_backlog()

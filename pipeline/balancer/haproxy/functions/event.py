@@ -1,4 +1,4 @@
-"""ELB's event for a function, and the answer that a function's result stands for.
+"""ELB's event for a function, and the response for a function's result.
 
 The shapes are AWS's: https://docs.aws.amazon.com/elasticloadbalancing/latest/application/lambda-functions.html
 """
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-# What a function may be sent, and may return, as JSON.
+# The maximum size of an event and of a result, in bytes of JSON.
 LIMIT = 2**20
 _TEXT = ("text/", "application/json", "application/javascript", "application/xml")
 
@@ -20,7 +20,7 @@ Pairs = Sequence[tuple[str, str]]
 
 
 class InvalidFunctionResponse(ValueError):
-    """What the function returned is no answer."""
+    """The function returned an invalid result."""
 
 
 @dataclass(frozen=True)
@@ -33,13 +33,13 @@ class FunctionRequest:
     body: bytes
 
     def header(self, name: str) -> str:
-        """The last value of a header; empty when there is none."""
+        """Return the last value of a header, or an empty text."""
         return next((value for key, value in reversed(self.headers) if key.lower() == name), "")
 
     def event(self, group: str, *, multiple: bool) -> dict[str, Any]:
-        """The event. `multiple`: every value of repeated headers and parameters, not the last of each."""
+        """Return the event. `multiple`: with every value of repeated headers and parameters, not only the last."""
         path, _, query = self.target.partition("?")
-        # As the client wrote them: ELB leaves the decoding to the function.
+        # Not decoded. ELB leaves that to the function.
         pairs = (part.partition("=") for part in query.split("&") if part)
         parameters = [(key, value) for key, _, value in pairs]
         headers = [(name.lower(), value) for name, value in self.headers]
@@ -56,7 +56,7 @@ class FunctionRequest:
         }
 
     def _body(self) -> tuple[str, bool]:
-        """Text as it is, everything else in base64."""
+        """Return the body and False, or the body in base64 and True if it is not text."""
         if self.header("content-type").startswith(_TEXT) and not self.header("content-encoding"):
             try:
                 return self.body.decode(), False
@@ -67,7 +67,7 @@ class FunctionRequest:
 
 @dataclass(frozen=True)
 class FunctionResponse:
-    """What the client is answered."""
+    """The response to the client."""
 
     status: int
     reason: str
@@ -76,7 +76,7 @@ class FunctionResponse:
 
     @classmethod
     def from_result(cls, result: bytes, *, multiple: bool) -> FunctionResponse:
-        """Read a function's result. Raises `InvalidFunctionResponse` with what is wrong."""
+        """Parse a function's result. Raises `InvalidFunctionResponse` with the reason."""
         if len(result) > LIMIT:
             raise InvalidFunctionResponse(f"it returned more than {LIMIT >> 20} MiB")
         try:
@@ -87,12 +87,12 @@ class FunctionResponse:
                 body = base64.b64decode(body, validate=True)
             headers = _headers(found, multiple=multiple)
         except (ValueError, KeyError, TypeError, AttributeError, binascii.Error) as error:
-            raise InvalidFunctionResponse(f"it returned no answer: {error!r}") from error
+            raise InvalidFunctionResponse(f"it returned an invalid response: {error!r}") from error
         if not 200 <= status <= 599:
-            raise InvalidFunctionResponse(f"it returned the status {status}")
+            raise InvalidFunctionResponse(f"it returned status {status}, which is not 200 to 599")
         _, _, reason = str(found.get("statusDescription") or "").partition(" ")
         if not all(_is_header_text(text) for text in (reason, *(text for pair in headers for text in pair))):
-            raise InvalidFunctionResponse("it returned a header or a reason that cannot be sent")
+            raise InvalidFunctionResponse("it returned a header or a reason with invalid characters")
         return cls(status, reason, headers, body)
 
 

@@ -1,4 +1,4 @@
-"""The adapter's life. Like HAProxy, it runs by itself: our processes come and go."""
+"""Start, upgrade and stop of the adapter. Like HAProxy, it runs as a separate process while Penstock is stopped."""
 
 from __future__ import annotations
 
@@ -23,34 +23,33 @@ _START_TIMEOUT = 10.0
 _BACKLOG_TIMEOUT = 30.0
 # The package whose modules the adapter may import.
 _CODE = Path(__file__).resolve().parents[3]
-# The kernel's answer to who listens: process, user and group.
+# The kernel's credentials of a listening process: process, user and group id.
 _CREDENTIALS = struct.Struct("3i")
 
 
 def ensure_running(directory: Path) -> None:
-    """Start the adapter where it does not answer; it takes requests when this returns."""
+    """Start the adapter if it does not respond. It accepts requests when this returns."""
     if _listener(directory) is None:
         stop(directory)
         _start(directory)
 
 
 def running(directory: Path) -> int | None:
-    """Return the process that takes requests; None where there is none."""
+    """Return the process that accepts requests, or None."""
     return _listener(directory)
 
 
 def wait_for_end(directory: Path, pid: int) -> None:
-    """Wait until an adapter that was replaced has answered what it had begun, or for as long as its requests may take
-    to say what they want."""
+    """Wait until a replaced adapter has finished its requests, for at most `_BACKLOG_TIMEOUT` seconds."""
     deadline = time.monotonic() + _BACKLOG_TIMEOUT
     while _is_ours(directory, pid) and time.monotonic() < deadline:
         time.sleep(0.01)
 
 
 def ensure_current(directory: Path) -> None:
-    """Start the adapter where it does not answer, or is of other code than ours: an upgrade has then come between.
+    """Start the adapter if it does not respond, or replace it if it runs other code, as after an upgrade.
 
-    What comes from now on is the new one's; the previous ends when it has answered what it has begun.
+    The new process gets all requests from now on. The previous one exits after its open requests.
     """
     previous = _listener(directory)
     if previous is None:
@@ -62,7 +61,7 @@ def ensure_current(directory: Path) -> None:
 
 
 def stop(directory: Path) -> None:
-    """End the adapter, once it has answered what it has begun. Does nothing when it is not there."""
+    """Make the adapter exit after its open requests. Does nothing if it does not run."""
     try:
         pid = int(_started(directory)[0])
         if _is_ours(directory, pid):
@@ -74,7 +73,7 @@ def stop(directory: Path) -> None:
 
 
 def _is_ours(directory: Path, pid: int) -> bool:
-    """A process number alone proves nothing, its working directory does."""
+    """Return whether a process is the adapter of this directory. The pid may be reused, so its cwd is compared."""
     try:
         return Path(f"/proc/{pid}/cwd").resolve(strict=True) == directory.resolve()
     except OSError:
@@ -82,7 +81,7 @@ def _is_ours(directory: Path, pid: int) -> bool:
 
 
 def fingerprint() -> str:
-    """Identifies the code on disk that an adapter is started from."""
+    """Return an identifier of the code on disk that an adapter is started from."""
     digest = hashlib.sha256()
     for file in sorted([*(_CODE / "base").rglob("*.py"), *(_CODE / "balancer").rglob("*.py")]):
         digest.update(file.read_bytes())
@@ -90,7 +89,7 @@ def fingerprint() -> str:
 
 
 def _started(directory: Path) -> list[str]:
-    """The process that was started last, and its fingerprint; less where nobody knows."""
+    """Return the process that was started last and its fingerprint. Empty if unknown."""
     try:
         return (directory / _PID_FILE).read_text().split()
     except FileNotFoundError:
@@ -98,7 +97,7 @@ def _started(directory: Path) -> list[str]:
 
 
 def _start(directory: Path) -> None:
-    """Start one, which takes the socket over from a previous one."""
+    """Start an adapter, which takes over the socket of a previous one."""
     version = fingerprint()
     pid = _spawn(directory)
     deadline = time.monotonic() + _START_TIMEOUT
@@ -107,13 +106,13 @@ def _start(directory: Path) -> None:
         if ended or time.monotonic() > deadline:
             if not ended:
                 os.kill(pid, signal.SIGKILL)
-            raise BalancerFault(f"the adapter of functions does not start; {directory / _LOG} says why")
+            raise BalancerFault(f"the adapter of functions did not start; see {directory / _LOG}")
         time.sleep(0.01)
     write_atomically(directory / _PID_FILE, f"{pid} {version}")
 
 
 def _spawn(directory: Path) -> int:
-    """Start it in a session of its own. It outlives us, so that nobody here waits for its end."""
+    """Start the process in a separate session, because it outlives this one."""
     log = str(directory / _LOG)
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
     return os.posix_spawn(
@@ -130,7 +129,7 @@ def _spawn(directory: Path) -> int:
 
 
 def _listener(directory: Path) -> int | None:
-    """The process that listens; None where nobody does."""
+    """Return the process that listens on the socket, or None."""
     try:
         with connection_to(directory, FUNCTION_SOCKET, _START_TIMEOUT) as connection:
             credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)

@@ -1,4 +1,4 @@
-"""Where functions are: written by the data plane, read by the adapter for each request."""
+"""The addresses of functions, written by the data plane and read by the adapter for each request."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _FILE = "functions.json"
 
 
 class FunctionTarget(NamedTuple):
-    """Where a function is. `multiple`: its group wants every value of what is repeated in a request."""
+    """The address of a function. `multiple`: it gets every value of repeated headers and parameters."""
 
     address: str
     port: int
@@ -23,7 +23,7 @@ class FunctionTarget(NamedTuple):
 
 
 class FunctionTable:
-    """A file in the balancer's directory, replaced as a whole. One writer at a time; any number of readers."""
+    """A file in the balancer's directory, replaced as a whole. One writer at a time, any number of readers."""
 
     def __init__(self, directory: Path) -> None:
         self._path = directory / _FILE
@@ -34,17 +34,17 @@ class FunctionTable:
         return frozenset(self._read())
 
     def find(self, group: str, target: str) -> FunctionTarget:
-        """Return where a function is. Raises `LookupError` for an unknown one."""
+        """Return the address of a function. Raises `LookupError` for an unknown one."""
         settings = self._read()[group]
         address, port = settings["targets"][target]
         return FunctionTarget(address, port, settings["multiple"])
 
     def replace(self, groups: Iterable[WantedGroup]) -> None:
-        """Have the targets of these groups in it, and nothing else. Raises `BalancerFault` where it cannot write."""
+        """Replace the content by the targets of these groups. Raises `BalancerFault` if it cannot write."""
         self._write({group.id: _entry(group) for group in groups})
 
     def put(self, group: WantedGroup) -> None:
-        """Have the targets of this group in it besides the others. Raises as `replace`."""
+        """Replace the targets of one group. Raises as `replace`."""
         self._write({**self._read(), group.id: _entry(group)})
 
     def remove(self) -> None:
@@ -74,6 +74,6 @@ class FunctionTable:
 
 
 def _entry(group: WantedGroup) -> dict[str, Any]:
-    # Lists, so that it is equal to what is read back.
+    # Lists, so it equals the content that is read back.
     targets = {target.id: [target.address, target.port] for target in group.targets}
     return {"multiple": group.settings.attributes.multi_value_headers, "targets": targets}
