@@ -1,4 +1,4 @@
-"""Containers as every engine shows them, and the specification that one is made from."""
+"""Containers in the form that all engines share, and the specification of a container."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from datetime import datetime
 
 @dataclass(frozen=True)
 class Container:
-    """A container as the engine shows it. `address` is its own in its network, also while it is stopped.
+    """A container as reported by its engine. `address` is its address in its network, also while it is stopped.
 
     `running_for` is in seconds. It is None if the container does not run, or if it has run for so long that the list
     no longer gives seconds. `process_started_at` is the last start of its process, and `restarts` counts the automatic
@@ -32,7 +32,7 @@ class Container:
 
     @property
     def is_running(self) -> bool:
-        """True while it can answer a request or will be restarted by the engine."""
+        """True while it can answer requests or the engine will restart it."""
         return self.state in ("running", "restarting", "paused")
 
 
@@ -47,10 +47,10 @@ class PublishedPort:
 
 @dataclass(frozen=True)
 class ContainerSpec:
-    """All that a container is made from. `memory` is in bytes, `cpus` in cores; None sets no limit.
+    """The specification of a container. `memory` is in bytes, `cpus` in cores. None sets no limit.
 
-    `aliases` are the host names by which other containers in its network reach it. `drop_capabilities` drops its
-    capabilities. `low_priority` lowers its share of a busy processor and forbids swap.
+    `aliases` are its host names in its network. `drop_capabilities` drops its capabilities. `low_priority` lowers its
+    share of a busy processor and forbids swap.
     """
 
     name: str

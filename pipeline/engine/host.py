@@ -1,4 +1,4 @@
-"""A host: one engine, and how the balancer reaches the containers on it."""
+"""A host: one engine, and the addresses by which the balancer reaches its containers."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from pipeline.engine.interfaces import Engine
 class Host:
     """A machine that runs containers, seen from the machine of the balancer.
 
-    `publish_on` is the address of the host that published ports bind. `reach_at` is the address at which the balancer
-    reaches them. `routes_bridges` says that the balancer also reaches the containers' own addresses; otherwise every
-    replica publishes its port. `zone` names what fails together with this host.
+    Published ports bind to `publish_on`, and the balancer reaches them at `reach_at`. With `routes_bridges`, the
+    balancer also reaches the containers' own addresses. Otherwise every replica publishes its port. `zone` is the
+    failure domain of the host.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""The choice of engine and runtime. The only module outside `pipeline.engine.docker` that imports it."""
+"""The choice of engine and runtime. Only this module imports `pipeline.engine.docker`."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _LOOPBACK = "127.0.0.1"
 
 
 def local_engine(home: str, environment: Mapping[str, str] = os.environ) -> Engine:
-    """Connect to the engine of this machine, or to the one that `DOCKER_HOST` in `environment` names.
+    """Connect to the engine of this machine, or to the one that `DOCKER_HOST` in `environment` specifies.
 
-    The caller closes it, or uses it as a context manager. Raises `EngineFault` if it does not answer.
+    The caller closes it, or uses it as a context manager. Raises `EngineFault` if it does not respond.
     """
     return DockerEngine(home, environment)
 

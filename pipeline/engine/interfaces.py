@@ -1,7 +1,7 @@
-"""The interface of a container engine: what builds, tests, release commands and runtimes use of it.
+"""The interface of a container engine, for builds, tests, release commands and runtimes.
 
-Every method is safe from any thread and raises `EngineFault` if the engine is away or refuses. Objects carry the label
-of one home, and an engine changes only those. Methods that stop or remove do nothing for an object that is gone.
+Every method is safe from any thread and raises `EngineFault` if the engine is unreachable or refuses. Objects carry the
+label of one home, and an engine changes only those. Methods that stop or remove do nothing for an object that is gone.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ class Images(Protocol):
         """Return the size of an image in bytes."""
 
     def tag(self, image: str, tag: str) -> None:
-        """Give an image one more name."""
+        """Add a tag to an image."""
 
     def healthcheck(self, image: str) -> tuple[str, ...] | None:
         """Return the command of the image's HEALTHCHECK, or None without one. It exits with 0 if healthy."""
 
     def pull(self, reference: str) -> None:
-        """Fetch an image from its registry."""
+        """Pull an image from its registry."""
 
     def build(
         self,
@@ -51,13 +51,13 @@ class Images(Protocol):
         """
 
     def ignores(self, dockerignore: str) -> Callable[[str], bool]:
-        """Return the predicate that says which paths a `.dockerignore` of this text leaves out of a build context."""
+        """Return a predicate that is true for paths that a `.dockerignore` of this text excludes."""
 
     def for_pipeline(self, pipeline: str) -> dict[str, str]:
         """Return the id of every image built for a pipeline, with the run that built it."""
 
     def remove(self, image: str) -> bool:
-        """Remove an image and its tags. Return False if it is still in use or has a tag of another program."""
+        """Remove an image and its tags. Returns False if it is in use or has a tag of another program."""
 
 
 class Containers(Protocol):
@@ -104,10 +104,10 @@ class Containers(Protocol):
         """
 
     def tar(self, container: str, path: str) -> Iterator[bytes]:
-        """Yield a tar of a file or a folder in a container; nothing if there is none."""
+        """Yield a tar of a file or a folder in a container, or nothing if it does not exist."""
 
     def archive(self, container: str, path: str, limit: int) -> bytes | None:
-        """Return a tar of a file or a folder in a container; None if there is none or it exceeds `limit` bytes."""
+        """Return a tar of a file or a folder in a container. None if it is missing or exceeds `limit` bytes."""
 
     def remove_leftovers(self, pipeline: str, running: Callable[[], Collection[int]] = tuple) -> None:
         """Remove the tests, their services and networks, and the release commands that a killed run left behind.
@@ -145,33 +145,33 @@ class Networks(Protocol):
 
 
 class EngineConnection(Protocol):
-    """A separate connection, for builds and pulls that another thread may have to end."""
+    """A separate connection, for builds and pulls that another thread may abort."""
 
     @property
     def images(self) -> Images:
         """The engine's images, used over this connection."""
 
     def close(self) -> None:
-        """End what the engine does for this connection. Waiting calls raise `EngineFault`. Safe to repeat."""
+        """Abort the operations of this connection. Waiting calls raise `EngineFault`. Safe to repeat."""
 
 
 class Engine(Protocol):
-    """One container engine, as one home sees it."""
+    """A container engine, limited to the objects of one home."""
 
     @property
     def images(self) -> Images:
-        """Its images."""
+        """The engine's images."""
 
     @property
     def containers(self) -> Containers:
-        """Its containers."""
+        """The home's containers."""
 
     @property
     def networks(self) -> Networks:
-        """Its networks."""
+        """The home's networks."""
 
     def answers(self) -> bool:
-        """Return whether the engine answers."""
+        """Return whether the engine responds."""
 
     def cancellable(self) -> AbstractContextManager[EngineConnection]:
         """Open a separate connection. Leaving the block closes it."""
@@ -183,4 +183,4 @@ class Engine(Protocol):
         """Return the engine itself."""
 
     def __exit__(self, *_: object) -> None:
-        """Close it."""
+        """Close the engine."""

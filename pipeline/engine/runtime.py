@@ -1,4 +1,4 @@
-"""The interface of a runtime: what places the replicas of a service and keeps them."""
+"""The interface of a runtime, which runs the replicas of services."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from pipeline.engine.labels import DEFAULT_SERVICE
 
 @dataclass(frozen=True)
 class Replica:
-    """A replica as its runtime shows it. The balancer reaches it at `address:port`, which stay the same over restarts.
+    """A replica as reported by its runtime. The balancer reaches it at `address:port`, also after restarts.
 
-    `release` is 0, `template` empty and `port` 0 where the replica does not say: an earlier version of Penstock may
-    have started it. `grace` is the time that its own release gives it to stop. `running` is also true while the runtime
-    is about to restart it. `started` is when it was created. `running_for` is the age of its process in seconds; None
-    if it does not run, or runs for so long that the runtime no longer counts seconds.
+    `release` is 0, `template` empty and `port` 0 if unknown, because an earlier version of Penstock may have started
+    it. `grace` is the time to stop that its release sets. `running` is also true while the runtime is about to restart
+    it. `started` is the time of its creation. `running_for` is the age of its process in seconds. It is None if the
+    replica does not run, or has run for so long that the runtime no longer counts seconds.
     """
 
     name: str
@@ -37,10 +37,10 @@ class Replica:
 
 @dataclass(frozen=True)
 class ReplicaSpec:
-    """All that a replica is made from. `memory` is in bytes, `cpus` in cores; None sets no limit.
+    """The specification of a replica. `memory` is in bytes, `cpus` in cores. None sets no limit.
 
-    `port` is the port on which it listens. With `published`, the balancer reaches it by a port of its host; without,
-    the runtime decides. `template` identifies everything that replicas of the same kind have in common.
+    It listens on `port`. With `published`, the balancer reaches it at a port of its host. Otherwise the runtime
+    decides. `template` identifies the settings that replicas of the same kind share.
     """
 
     pipeline: str
@@ -62,7 +62,7 @@ class ReplicaSpec:
 
 
 class RestartPolicy(StrEnum):
-    """What the runtime does when a replica's process exits. None of them restarts a replica after `stop`."""
+    """The policy for a replica whose process exits. None of them restarts a replica after `stop`."""
 
     NO = "no"
     ON_FAILURE = "on-failure"
@@ -71,7 +71,7 @@ class RestartPolicy(StrEnum):
 
 
 class StopResult(StrEnum):
-    """How a replica stopped: after SIGTERM, only by SIGKILL, or it did not run any more."""
+    """The result of a stop: terminated by SIGTERM, killed by SIGKILL, or not running before."""
 
     TERMINATED = "terminated"
     KILLED = "killed"
@@ -80,9 +80,9 @@ class StopResult(StrEnum):
 
 @dataclass(frozen=True)
 class ReplicaEnd:
-    """How a replica's last process ended, and how often the runtime restarted it.
+    """The end of a replica's last process, and the number of its restarts by the runtime.
 
-    `exit_code` is None while it runs. `process_started_at` is the start of the process that ran last or runs now.
+    `exit_code` is None while it runs. `process_started_at` is the start of the current or last process.
     """
 
     exit_code: int | None
@@ -92,24 +92,24 @@ class ReplicaEnd:
 
 
 class Runtime(Protocol):
-    """Places and keeps the replicas of one home.
+    """A runtime for the replicas of one home.
 
-    Order: `prepare`, then any number of the others, then `clear`. Threads: any, with 16 starts at once. Every call may
-    be repeated, and `stop`, `set_restart_policy` and `remove` do nothing for a replica that is gone. The caller chooses
-    the names, so a start that was cut short is found again in `list`. Raises `EngineFault` if the engine is away or
-    refuses, and `StageFailed` if the image cannot be started. Touches only replicas of its own home.
+    Order: `prepare`, then any number of the others, then `clear`. Threads: any, with up to 16 concurrent starts. Every
+    call may be repeated, and `stop`, `set_restart_policy` and `remove` do nothing for a replica that is gone. The
+    caller chooses the names, so `list` shows a replica whose start was interrupted. Raises `EngineFault` if the engine
+    is unreachable or refuses, and `StageFailed` if the image cannot be started. Changes only replicas of its home.
     """
 
     def prepare(self, pipeline: str) -> None:
         """Create the network that the pipeline's replicas need."""
 
     def list(self, pipeline: str) -> tuple[Replica, ...]:
-        """Return every replica, in any state. Never stale or partial. Callers ask 40 times a second."""
+        """Return every replica, in any state. Never stale or partial. Cheap enough to call 40 times a second."""
 
     def start(self, spec: ReplicaSpec) -> None:
         """Start a replica under `spec.name`. It is not restarted before `set_restart_policy`.
 
-        A replica of that name that runs already is left alone. A failed start leaves no replica behind.
+        Does nothing if a replica of that name runs already. A failed start leaves no replica behind.
         """
 
     def set_restart_policy(self, name: str, policy: RestartPolicy) -> None:
@@ -119,7 +119,7 @@ class Runtime(Protocol):
         """Send SIGTERM, and SIGKILL after `grace`. Returns when the process has exited."""
 
     def remove(self, name: str) -> None:
-        """Remove a replica, running or not. It is in no later `list`."""
+        """Remove a replica, running or not. Later calls of `list` do not show it."""
 
     def ended(self, name: str) -> ReplicaEnd | None:
         """Return how the replica's last process ended, or None if the replica is gone."""

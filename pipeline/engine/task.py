@@ -1,4 +1,4 @@
-"""A container for one task, which is removed afterwards: the tests, a service beside them, a release command."""
+"""A container for one task, removed afterwards: tests, a service beside them, or a release command."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _OUTPUT_TIMEOUT = 5
 
 @dataclass(frozen=True)
 class TaskResult:
-    """How a task ended. If it had to be stopped, `in_time` is False and `exit_code` is that of its stop."""
+    """The result of a task. If it was stopped, `in_time` is False and `exit_code` is that of the stopped process."""
 
     exit_code: int
     oom_killed: bool
@@ -88,7 +88,7 @@ class Task:
         return TaskResult(now.exit_code or 0, now.oom_killed, in_time)
 
     def _read(self) -> None:
-        """Pass on every line once, also if the engine goes away meanwhile and comes back."""
+        """Pass on every line once, also if the connection to the engine fails in between."""
         read = 0
         while not self._closed.is_set():
             try:
@@ -99,7 +99,7 @@ class Task:
                         self._tell(line)
             except EngineFault:
                 self._closed.wait(_POLL_INTERVAL)
-            except BaseException as error:  # noqa: BLE001  # it is raised where it is waited for
+            except BaseException as error:  # noqa: BLE001  # `wait` raises it
                 self._read_error = error
                 return
             else:

@@ -1,4 +1,4 @@
-"""Clients of the SDK, and a connection that one thread waits on and another may end."""
+"""Clients of the SDK, and a connection that one thread uses and another may close."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ def connect(environment: Mapping[str, str], version: str = "auto", pool: int = 1
     with translate_errors(address):
         settings = kwargs_from_env(environment=dict(environment))
         api = APIClient(version=version, timeout=TIMEOUT, max_pool_size=pool, **settings)
-    # Error messages name it.
+    # For error messages.
     api.address = address  # type: ignore[attr-defined]
-    # No proxy leads to a socket on this machine, and looking for one takes a quarter of each call.
+    # A local socket needs no proxy, and the lookup of one takes a quarter of each call.
     api.trust_env = not api.base_url.startswith("http+docker:")
     return api
 
 
 class DockerConnection:
-    """A connection for builds and pulls, which Docker ends when their client is gone. Either may be silent for long.
+    """A connection for builds and pulls, which Docker aborts when their client disconnects. Use it as a block.
 
-    Leaving its block closes it.
+    Builds and pulls may be silent for a long time, so another thread may close it.
     """
 
     def __init__(self, environment: Mapping[str, str], version: str, home: str) -> None:
@@ -51,7 +51,7 @@ class DockerConnection:
         self.close()
 
     def close(self) -> None:
-        """End what Docker does for this connection. Threads that read from it get an `EngineFault`.
+        """Abort the operations of this connection. Threads that read from it get an `EngineFault`.
 
         Safe from any thread, at any time, and to repeat.
         """
@@ -62,7 +62,7 @@ class DockerConnection:
         self._api.close()
 
     def _keep_response(self, response: Any, *_: Any, **__: Any) -> None:
-        """Keep a response whose head has arrived. Its body comes as the engine works."""
+        """Store a response after its headers arrived, to close it while its body is read."""
         with self._lock:
             self._response, closed = response, self._closed
         if closed:
@@ -70,9 +70,9 @@ class DockerConnection:
 
 
 def _shut_down(response: Any) -> None:
-    """End a response that another thread may be reading. That thread gets an error and closes the response.
+    """Shut down a response that another thread may be reading. That thread gets an error and closes the response.
 
-    Closing it here would wait for the thread, or take its file away while it reads.
+    Closing it here would wait for the thread, or close its file while it reads.
     """
     from docker.errors import DockerException
     from docker.types import CancellableStream
@@ -80,5 +80,5 @@ def _shut_down(response: Any) -> None:
     try:
         CancellableStream(iter(()), response).close()
     except (OSError, AttributeError, DockerException):
-        # It was read to its end meanwhile, or it comes over SSH, which has no socket to shut down.
+        # It was read to its end, or it uses SSH, which has no socket to shut down.
         response.close()

@@ -29,7 +29,7 @@ from pipeline.engine.labels import (
 _TAIL = 20
 _POLL_INTERVAL = 0.05
 _CHUNK = 64 * 1024
-# A line without an end is read in pieces of at most this many bytes.
+# Longer lines are read in pieces.
 _MAX_LINE_BYTES = 64 * 1024
 
 
@@ -127,7 +127,7 @@ class DockerContainers:
         """
         with translate_errors(self._api), as_stage_failure(" ".join(command)), ignore_not_found():
             running = self._api.exec_create(container, list(command), stdout=False, stderr=False)["Id"]
-            # Attached, a silent command would hold a connection until it exits.
+            # An attached command would hold a connection until it exits.
             self._api.exec_start(running, detach=True)
             deadline = time.monotonic() + limit.total_seconds()
             while time.monotonic() < deadline and not cancelled.wait(_POLL_INTERVAL):
@@ -137,13 +137,13 @@ class DockerContainers:
         return None
 
     def tar(self, container: str, path: str) -> Iterator[bytes]:
-        """Yield a tar of a file or a folder in a container; nothing if there is none."""
+        """Yield a tar of a file or a folder in a container, or nothing if it does not exist."""
         with translate_errors(self._api), ignore_not_found():
             chunks, _ = self._api.get_archive(container, path, chunk_size=_CHUNK)
             yield from chunks
 
     def archive(self, container: str, path: str, limit: int) -> bytes | None:
-        """Return a tar of a file or a folder in a container; None if there is none or it exceeds `limit` bytes."""
+        """Return a tar of a file or a folder in a container. None if it is missing or exceeds `limit` bytes."""
         content = io.BytesIO()
         for chunk in self.tar(container, path):
             content.write(chunk)
@@ -158,14 +158,14 @@ class DockerContainers:
         """
         found = [*self.for_pipeline(pipeline, ROLE_TEST), *self.for_pipeline(pipeline, ROLE_RELEASE)]
         networks = self._networks.private(pipeline)
-        # Called after the list was read, so a run that starts meanwhile has nothing in it.
+        # Called after the list was read, so a run that starts later has nothing in it.
         spared = {str(run) for run in running()}
         for container in found:
             if container.labels.get(LABEL_RUN) not in spared:
                 self.remove(container.id)
         for network, labels in networks.items():
             if labels.get(LABEL_RUN) not in spared:
-                # A container of another program may be in it.
+                # Docker refuses if a container of another program uses it.
                 with suppress(EngineFault):
                     self._networks.remove_private(network)
 
@@ -177,7 +177,7 @@ class DockerContainers:
 
 
 def _lines(chunks: Iterator[bytes]) -> Iterator[str]:
-    """Yield whole lines, or pieces of one that is too long. The last one may have no end."""
+    """Yield whole lines, and long lines in pieces. The last line may have no line break."""
     rest = b""
     for chunk in chunks:
         *lines, rest = (rest + chunk).split(b"\n")
@@ -190,7 +190,7 @@ def _lines(chunks: Iterator[bytes]) -> Iterator[str]:
 
 
 def _pieces(line: bytes) -> Iterator[bytes]:
-    """Yield pieces of a line, none too long and none that begins within a UTF-8 character."""
+    """Yield pieces of a line of at most the maximum length, split between UTF-8 characters."""
     while len(line) > _MAX_LINE_BYTES:
         end = next(
             (end for end in range(_MAX_LINE_BYTES, _MAX_LINE_BYTES - 4, -1) if line[end] & 0xC0 != 0x80),

@@ -13,14 +13,14 @@ from pipeline.engine.docker.faults import translate_errors
 from pipeline.engine.docker.images import DockerImages
 from pipeline.engine.docker.networks import DockerNetworks
 
-# Up to sixteen containers start or stop at the same time, and others are inspected meanwhile.
+# Sixteen containers may start or stop at the same time, while others are inspected.
 _CONNECTIONS = 24
 
 
 class DockerEngine:
     """The Docker Engine that `environment` names, limited to the objects of `home`.
 
-    It uses the SDK's low-level client, which needs one call where its objects need one for each container.
+    It uses the SDK's low-level client, which lists containers in one call. The SDK's objects need one call for each.
     """
 
     def __init__(self, home: str, environment: Mapping[str, str] = os.environ) -> None:
@@ -36,7 +36,7 @@ class DockerEngine:
         return DockerConnection(self._environment, self._api.api_version, self._home)
 
     def answers(self) -> bool:
-        """Return whether Docker answers."""
+        """Return whether Docker responds."""
         try:
             with translate_errors(self._api):
                 return bool(self._api.ping())

@@ -1,4 +1,4 @@
-"""Errors of the SDK, translated into ours, with what the user can do."""
+"""Translation of the SDK's errors into Penstock's, with hints."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any
 
 from pipeline.base.errors import CacheVanished, EngineFault, StageFailed
 
-# Seconds that one answer of the engine may take.
+# Seconds that one response of the engine may take.
 TIMEOUT = 60
 DEFAULT_ADDRESS = "unix:///var/run/docker.sock"
-_MAKE_ROOM = "make room: docker system df shows what takes it"
-# The builder's messages when another program removes the image that it was about to build on.
+_MAKE_ROOM = "free disk space; `docker system df` shows what uses it"
+# The builder's messages if another program removes its base image during the build.
 _VANISHED = re.compile(
     r"unknown parent image|failed to set parent|(unable to find image|No such image:|failed to get digest) \"?sha256:"
 )
@@ -51,23 +51,25 @@ def _unreachable(error: Exception, address: str) -> EngineFault:
     text = str(error)
     if "Permission denied" in text:
         return EngineFault(
-            f"Docker at {address} does not let you in", hint="join the group docker, or run this as root"
+            f"permission denied by Docker at {address}", hint="add your user to the `docker` group, or run as root"
         )
     if any(sign in text for sign in ("No such file", "Connection refused", "FileNotFound")):
         return EngineFault(
-            f"Docker does not run: nothing answers at {address}",
-            hint="start it: systemctl start docker, or run dockerd",
+            f"Docker is not running: no response at {address}",
+            hint="start it with `systemctl start docker`",
         )
     if "timed out" in text.lower():
-        return EngineFault(f"Docker at {address} did not answer within {TIMEOUT} s")
+        return EngineFault(f"Docker at {address} did not respond within {TIMEOUT} s")
     with contextlib.suppress(IndexError):
         text = text.splitlines()[0]
-    return EngineFault(f"Docker at {address} went away: {text}", hint="see that it runs, then run the command again")
+    return EngineFault(
+        f"connection to Docker at {address} failed: {text}", hint="check that Docker runs, then repeat the command"
+    )
 
 
 @contextmanager
 def ignore_not_found() -> Iterator[None]:
-    """Ignore that an object to stop, remove or read is gone, or is being removed already."""
+    """Ignore errors for an object that is gone, not running, or being removed."""
     import docker.errors
 
     try:
@@ -82,7 +84,7 @@ def ignore_not_found() -> Iterator[None]:
 
 @contextmanager
 def as_stage_failure(name: str) -> Iterator[None]:
-    """Raise `StageFailed` where Docker refuses what the pipeline.yaml or the image asks for."""
+    """Raise `StageFailed` if Docker refuses a setting of pipeline.yaml or of the image."""
     import docker.errors
 
     try:
@@ -109,5 +111,5 @@ def build_failed(error: str, last: list[str]) -> StageFailed | EngineFault:
 
 
 def _essence(text: str) -> str:
-    """Return the last part of runc's nested message, which names what was not found or not allowed."""
+    """Return the last part of runc's nested message, which has the cause."""
     return re.split(r"(?:starting|start) container process(?: caused)?: ", text)[-1].replace(": unknown", "")

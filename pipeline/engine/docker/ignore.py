@@ -13,7 +13,7 @@ class DockerIgnore:
         self._patterns = PatternMatcher([line for line in lines if line and not line.startswith("#")]).patterns
 
     def excludes(self, path: str) -> bool:
-        """Return whether `path`, relative to the context, is left out."""
+        """Return whether `path`, relative to the context, is excluded."""
         parts = path.split("/")
         paths = ["/".join(parts[:length]) for length in range(1, len(parts) + 1)]
         excluded = False

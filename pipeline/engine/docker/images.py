@@ -14,12 +14,12 @@ from pipeline.engine.docker.translation import BUILD_CPU_SHARES
 from pipeline.engine.labels import LABEL_HOME, LABEL_PIPELINE, LABEL_RUN, TAGS
 
 _TAIL = 20
-# A line without an end is passed on in pieces of about this many characters.
+# Longer lines are passed on in pieces.
 _MAX_LINE_LENGTH = 64 * 1024
 
 
 class DockerImages:
-    """The images that Docker has. Those that it builds carry the label of `home`."""
+    """The images of Docker. Built images carry the label of `home`."""
 
     def __init__(self, api: Any, home: str) -> None:
         self._api = api
@@ -37,7 +37,7 @@ class DockerImages:
             return int(self._api.inspect_image(image)["Size"])
 
     def tag(self, image: str, tag: str) -> None:
-        """Give an image one more name."""
+        """Add a tag to an image."""
         repository, _, version = tag.rpartition(":")
         with translate_errors(self._api):
             self._api.tag(image, repository, version)
@@ -50,7 +50,7 @@ class DockerImages:
         return {"CMD": tuple(command), "CMD-SHELL": ("/bin/sh", "-c", *command)}.get(kind)
 
     def pull(self, reference: str) -> None:
-        """Fetch an image from its registry."""
+        """Pull an image from its registry."""
         from docker.utils import parse_repository_tag
 
         name, tag = parse_repository_tag(reference)
@@ -74,14 +74,14 @@ class DockerImages:
         Raises `StageFailed` with the last lines if a step fails, and `CacheVanished` if the next try may succeed.
         """
         built = self._build(tell, fileobj=context, custom_context=True, dockerfile=dockerfile, buildargs=dict(args))
-        # Each label that is passed to the builder costs a step. One LABEL instruction costs one step for all of them,
-        # and a second Dockerfile leaves that of the commit as it is.
+        # Each label passed to the builder costs a step. One LABEL instruction costs one step for all of them. It is in
+        # a second Dockerfile, so the commit's Dockerfile stays unchanged.
         words = (f"{key}={shlex.quote(value)}" for key, value in {**labels, LABEL_HOME: self._home}.items())
-        labelling = io.BytesIO(f"FROM {built}\nLABEL {' '.join(words)}\n".encode())
+        label_context = io.BytesIO(f"FROM {built}\nLABEL {' '.join(words)}\n".encode())
         try:
-            return self._build(lambda _: None, fileobj=labelling, tag=tag)
+            return self._build(lambda _: None, fileobj=label_context, tag=tag)
         except StageFailed as error:
-            # The builder asks a registry for an image that was removed meanwhile, and that fails in another way.
+            # If the image was removed in between, the builder fails with a registry error instead.
             if self.id(built) is None:
                 raise CacheVanished from error
             raise
@@ -99,7 +99,7 @@ class DockerImages:
             for message in self._api.build(
                 **request, container_limits={"cpushares": BUILD_CPU_SHARES}, rm=True, forcerm=True, decode=True
             ):
-                # A message is no line: it may end within a secret, and only whole lines can be masked.
+                # A message may end within a secret, and only whole lines can be masked. So join it with the next one.
                 *lines, rest = (rest + str(message.get("stream", ""))).replace("\r\n", "\n").split("\n")
                 emit(lines)
                 if "error" in message or len(rest) > _MAX_LINE_LENGTH:
@@ -110,12 +110,12 @@ class DockerImages:
                 image = message.get("aux", {}).get("ID", image)
             emit([rest])
         if not image:
-            raise EngineFault("Docker: the builder went away before it was done")
+            raise EngineFault("Docker: the builder disconnected before the build finished")
         return image
 
     def ignores(self, dockerignore: str) -> Callable[[str], bool]:
-        """Return the predicate that says which paths a `.dockerignore` of this text leaves out of a build context."""
-        # It imports the SDK, which takes 80 ms.
+        """Return a predicate that is true for paths that a `.dockerignore` of this text excludes."""
+        # The import of the SDK takes 80 ms.
         from pipeline.engine.docker.ignore import DockerIgnore
 
         return DockerIgnore(dockerignore).excludes
@@ -128,7 +128,7 @@ class DockerImages:
         return {str(image["Id"]): image["Labels"].get(LABEL_RUN, "") for image in found}
 
     def remove(self, image: str) -> bool:
-        """Remove an image and its tags. Return False if it is still in use or has a tag of another program."""
+        """Remove an image and its tags. Returns False if it is in use or has a tag of another program."""
         import docker.errors
 
         with translate_errors(self._api), ignore_not_found():
@@ -148,7 +148,7 @@ class DockerImages:
 
 @contextmanager
 def _refusals_are_failures(last: list[str]) -> Iterator[None]:
-    """Translate a refusal before the first step, which is the Dockerfile's fault as much as a step that fails."""
+    """Translate Docker's refusal of a build before its first step, such as a syntax error in the Dockerfile."""
     import docker.errors
 
     try:

@@ -19,7 +19,7 @@ from pipeline.engine.docker.translation import container_from_list
 from pipeline.engine.labels import LABEL_HOME, LABEL_PIPELINE, LABEL_ROLE, LABEL_RUN, ROLE_TEST
 
 _ATTEMPTS = 5
-# More than start at the same time, so no two of them get the same address.
+# More than the number of concurrent starts, so no two of them get the same address.
 _REMEMBERED = 64
 
 
@@ -68,19 +68,19 @@ class DockerNetworks:
     def free_address(self, pipeline: str) -> IPv4Address:
         """Choose an address of the pipeline's network that no container has, running or stopped.
 
-        Docker would give the lowest free address: the one of a container that has just left, to which a worker of the
-        balancer may still have a connection, or of a stopped one that will come back. This takes the next higher one,
-        and one that it chose before only if no other is free.
+        Docker would choose the lowest free address. It may belong to a container that was just removed, to which a
+        worker of the balancer still has a connection, or to a stopped one that will be restarted. This chooses the next
+        higher address, and repeats one only if no other is free.
         """
         subnet = self.ensure(pipeline)
         in_use = self.addresses(pipeline)
         with self._lock:
             chosen = self._chosen.setdefault(pipeline, deque(maxlen=_REMEMBERED))
-            # The network may have been created again with another range.
+            # The network may have been re-created with another range.
             used = {address for address in in_use.union(chosen) if address in subnet}
             address = _next_free(subnet, used) or next((a for a in chosen if a in subnet and a not in in_use), None)
             if address is None:
-                raise EngineFault(f"no address is free in {subnet}, the network of {pipeline}")
+                raise EngineFault(f"no free address in {subnet}, the network of {pipeline}")
             if address in chosen:
                 chosen.remove(address)
             chosen.append(address)
@@ -110,10 +110,10 @@ class DockerNetworks:
         return IPv4Network(_ipam(found[0])["Subnet"]) if found else None
 
     def _create(self, name: str, pipeline: str) -> IPv4Network:
-        """Create a network whose addresses can be chosen, which Docker allows only if the subnet was chosen too.
+        """Create a network with a chosen subnet, because only then Docker allows chosen addresses.
 
-        Docker picks a free subnet for a draft, and the network is created again with that one. If another network
-        takes it in between, Docker picks again.
+        Docker picks a free subnet for a draft network. The network is then created with that subnet. If another network
+        takes it in between, this is repeated.
         """
         import docker.errors
         from docker.types import IPAMConfig, IPAMPool
@@ -152,5 +152,5 @@ def _ipam(network: Mapping[str, Any]) -> dict[str, str]:
     pools = network["IPAM"]["Config"] or []
     found = next((pool for pool in pools if ip_network(pool["Subnet"]).version == 4), None)
     if found is None:
-        raise EngineFault(f"Docker gave network {network['Name']} no IPv4 addresses")
+        raise EngineFault(f"Docker assigned no IPv4 subnet to network {network['Name']}")
     return dict(found)

@@ -1,4 +1,4 @@
-"""The runtime that places replicas on one host with a Docker-compatible engine."""
+"""The runtime of one host with a Docker-compatible engine."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ _DEFAULT_GRACE = "10"
 
 
 class DockerRuntime:
-    """The replicas on one host, a container each in the pipeline's network.
+    """A runtime that runs each replica as a container in the pipeline's network.
 
-    A replica gets an address of its own, which it keeps over restarts. It publishes a port if its spec asks for it, or
-    if the balancer does not reach the networks of the host.
+    A replica keeps its address over restarts. It publishes a port if its spec requires it, or if the balancer cannot
+    reach the host's networks.
     """
 
     def __init__(self, host: Host) -> None:
@@ -52,13 +52,13 @@ class DockerRuntime:
         return tuple(self._replica(container) for container in containers)
 
     def start(self, spec: ReplicaSpec) -> None:
-        """Start a replica. What an interrupted start left under its name is replaced."""
+        """Start a replica. A container that an interrupted start left under its name is replaced."""
         container = self._container_spec(spec)
         self._ids.pop(spec.name, None)
         try:
             self._containers.start(container)
         except StageFailed:
-            # The engine refuses a name that is taken with the same error as a bad image.
+            # The engine reports a name that is taken with the same error as an invalid image.
             left = self._containers.find(spec.name)
             if left is None:
                 raise
@@ -153,7 +153,7 @@ class DockerRuntime:
         return PublishedPort(port, self._host.publish_on, free_port())
 
     def _id(self, name: str) -> str | None:
-        """Return the id of a container of this home. A name alone could be another program's by now."""
+        """Return the id of a container of this home. Another program may use the same name by now."""
         if known := self._ids.get(name):
             return known
         found = self._containers.find(name)

@@ -1,4 +1,4 @@
-"""Docker's rows and options, translated from and to the neutral values of `pipeline.engine.container`."""
+"""Translation between Docker's data and the neutral values of `pipeline.engine.container`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from pipeline.engine.container import Container, ContainerSpec
 
-# The weight of builds and tests when processors are scarce. Docker's default, which replicas have, is 1024.
+# The CPU weight of builds and tests. Replicas have Docker's default, 1024.
 BUILD_CPU_SHARES = 128
 
 
@@ -26,7 +26,7 @@ def host_options(spec: ContainerSpec) -> dict[str, Any]:
     if spec.published:
         options["port_bindings"] = {spec.published.container_port: (spec.published.address, spec.published.port)}
     if spec.low_priority:
-        # With swap, tests could pass here and be killed on a machine without it.
+        # With swap, tests could pass here and be killed on a machine without swap.
         options |= {"cpu_shares": BUILD_CPU_SHARES, "memswap_limit": spec.memory}
     if spec.drop_capabilities:
         options |= {"cap_drop": ["ALL"], "security_opt": ["no-new-privileges"]}
@@ -69,7 +69,7 @@ def container_from_inspect(row: Mapping[str, Any]) -> Container:
 
 
 def _seconds(status: str) -> int | None:
-    """Read the age of a process from the only field of the list that has it, a text for people."""
+    """Return the age of a process from its status text, the only field of the list that has it."""
     found = re.match(r"Up (?:(\d+) seconds?|Less than a second)", status)
     return int(found[1] or 0) if found else None
 

@@ -24,7 +24,7 @@ def test_the_docker_sdk_is_not_imported_before_it_is_used(module: str) -> None:
 
 def test_the_environment_names_the_engine() -> None:
     """An error names the address, also if this process's own environment has another."""
-    with pytest.raises(EngineFault, match=r"nothing answers at tcp://127\.0\.0\.1:1"):
+    with pytest.raises(EngineFault, match=r"no response at tcp://127\.0\.0\.1:1"):
         local_engine("home", {"DOCKER_HOST": "tcp://127.0.0.1:1"})
 
 

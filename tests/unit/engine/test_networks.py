@@ -72,7 +72,7 @@ def test_an_address_is_chosen_again_only_if_no_other_is_free(client: Client) -> 
 def test_a_network_without_a_free_address_is_a_fault(client: Client) -> None:
     """The containers in it keep theirs."""
     client.running, client.stopped = {2, 3, 4}, {5, 6}
-    with pytest.raises(EngineFault, match=r"no address is free in 10\.0\.0\.0/29, the network of shop"):
+    with pytest.raises(EngineFault, match=r"no free address in 10\.0\.0\.0/29, the network of shop"):
         free(DockerNetworks(client, "home"))
 
 
