@@ -1,3 +1,3 @@
-"""Contracts: one suite for each interface, run against its fake and against what it stands for."""
+"""Contract suites: one for each interface, run against its fake and its real implementations."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Engines and runtimes under contract, with a way to have each run a program and end it."""
+"""Engines and runtimes under contract, each with a way to run a program and end it."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ sys.exit(exit_code)
 
 
 class Programs:
-    """The programs of fake containers, by the command that a real one would need for the same."""
+    """The programs of fake containers, by the command of the equivalent real program."""
 
     def __init__(self) -> None:
         self._known: dict[tuple[str, ...] | None, Program] = {NO_SUCH_PROGRAM: Program(refusal="executable not found")}
@@ -72,7 +72,7 @@ class Programs:
 
 @dataclass
 class EngineUnderTest:
-    """An engine of a home of its own, whose pipeline `shop` has a network.
+    """An engine of a separate home, whose pipeline `shop` has a network.
 
     `end` ends a process from inside. `stall_build` returns a Dockerfile whose build does not end, and `is_stalled` says
     from the lines of its output whether it has begun.
@@ -97,7 +97,7 @@ class EngineUnderTest:
         return replace(wanted, **more)  # type: ignore[arg-type]
 
     def start(self, program: Program = Program(), **more: object) -> str:  # noqa: B008  # a frozen value
-        """Start a container and return its id when it has printed all its lines."""
+        """Start a container and return its id after it has printed all its lines."""
         container = self.engine.containers.start(self.spec(program, **more))
         until(lambda: READY in self.engine.containers.logs(container), "output of the container", deadline=DEADLINE)
         return container
@@ -114,7 +114,7 @@ class EngineUnderTest:
 
 @dataclass
 class RuntimeUnderTest:
-    """A runtime of a home of its own, in which `shop` is prepared. `end` ends a replica's process from inside."""
+    """A runtime of a separate home, with `shop` prepared. `end` ends a replica's process from inside."""
 
     runtime: Runtime
     image: str
@@ -230,7 +230,7 @@ def tar_of(dockerfile: str) -> io.BytesIO:
 
 
 def _signal(engine: Engine, name: str) -> None:
-    """End a process from inside. The engine never restarts one that it sent a signal itself."""
+    """End a process from inside, because the engine never restarts one that it signalled itself."""
     container = engine.containers.find(name) or engine.containers.inspect(name)
     engine.containers.exec(container.id, ("sh", "-c", "kill -USR1 1"), timedelta(seconds=10), threading.Event())
 

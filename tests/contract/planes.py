@@ -1,4 +1,4 @@
-"""The data planes that the contract is held to, each with what a test does to it from outside."""
+"""The data planes under contract, each with the outside actions that a test needs."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ _CHECK = {"path": "/healthz", "interval": "100ms", "timeout": "80ms", "unhealthy
 
 
 class Harness(ABC):
-    """A plane, targets for it, and clients. `port` is where its listener is."""
+    """A plane with targets and clients. Its listener is on `port`."""
 
     plane: DataPlane
 
     def __init__(self) -> None:
         self.port = free_port()
 
-    # What is wanted
+    # Wanted state
 
     def config(self, *targets: WantedTarget, groups: tuple[str, ...] = ("web",), path: str = "/healthz") -> PlaneConfig:
-        """Return a configuration whose group `web` has these targets; `path` is what a check asks for."""
+        """Return a configuration whose group `web` has these targets. `path` is the path of its check."""
         declared = {
             "target_groups": {name: {"port": 80, "health_check": {**_CHECK, "path": path}} for name in groups},
             "load_balancers": {
@@ -54,7 +54,7 @@ class Harness(ABC):
         return self.config(*targets).groups[GROUP]
 
     def target(self, name: str, *, admit: bool = False, checked: bool = True) -> WantedTarget:
-        """Return a target that a server of this name stands for; the server is made with the first."""
+        """Return the target of a named server, which is started on first use."""
         address, port = self.endpoint(name)
         check = self.config().groups[GROUP].settings.health_check if checked else None
         return WantedTarget(name, address, port, admit=admit, check=check, ramp=False)
@@ -62,7 +62,7 @@ class Harness(ABC):
     def _with(self, group: WantedGroup, targets: tuple[WantedTarget, ...]) -> WantedGroup:
         return WantedGroup(group.owner, group.name, group.settings, targets)
 
-    # What is so
+    # Facts
 
     def facts(self) -> dict[str, TargetFact]:
         """Return the facts of the group `web`, after another round of checks."""
@@ -80,7 +80,7 @@ class Harness(ABC):
         return found
 
     def serve(self, *names: str) -> None:
-        """Have these admitted, as a balancer does it: closed, until a check has passed."""
+        """Admit these targets as a balancer does: closed until a check has passed."""
         self.plane.apply(self.config(*map(self.target, names)))
         for name in names:
             self.await_pass(name)
@@ -90,15 +90,15 @@ class Harness(ABC):
 
     @abstractmethod
     def endpoint(self, name: str) -> tuple[str, int]:
-        """Return where a server is."""
+        """Return the address and port of a server."""
 
     @abstractmethod
     def replace_server(self, name: str) -> None:
-        """Have the next target of this name be at another address. The former server stays."""
+        """Give the next target of this name another address. The previous server stays."""
 
     @abstractmethod
     def answer_checks(self, name: str, status: int) -> None:
-        """Let a server answer health checks so from now on."""
+        """Make a server respond to health checks with this status from now on."""
 
     @abstractmethod
     def run_checks(self) -> None:
@@ -106,27 +106,27 @@ class Harness(ABC):
 
     @abstractmethod
     def ask(self) -> str | None:
-        """Send a request that ends at once; return the name of the server that answered, or None."""
+        """Send a short request and return the name of the server that responded, or None."""
 
     @abstractmethod
     def begin(self, name: str) -> None:
-        """Send a request that stays in flight; it has to reach this server."""
+        """Send a request that stays open. It must reach this server."""
 
     @abstractmethod
     def finish(self, name: str) -> bool:
-        """Let the server answer its request in flight; return whether the client got the answer."""
+        """Let the server respond to its open request. Return whether the client got the response."""
 
     @abstractmethod
     def crash(self) -> None:
-        """End the plane as SIGKILL does."""
+        """Kill the plane as SIGKILL does."""
 
     @abstractmethod
     def close(self) -> None:
-        """End everything."""
+        """Stop the plane and the servers."""
 
 
 class FakeHarness(Harness):
-    """The fake, whose checks and requests happen when they are asked for."""
+    """The fake plane, whose checks and requests happen on demand."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -174,7 +174,7 @@ class FakeHarness(Harness):
 
 
 class HAProxyHarness(Harness):
-    """A real HAProxy, before servers on loopback."""
+    """A real HAProxy with servers on loopback."""
 
     def __init__(self, directory: Path) -> None:
         super().__init__()
@@ -199,7 +199,7 @@ class HAProxyHarness(Harness):
         self._servers[name].health = status
 
     def run_checks(self) -> None:
-        """They run by themselves."""
+        """Do nothing, because HAProxy runs its checks itself."""
 
     def ask(self) -> str | None:
         try:

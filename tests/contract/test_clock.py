@@ -1,4 +1,4 @@
-"""Every clock keeps the contract of `Clock`."""
+"""Contract of `Clock`, kept by every clock."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ DEADLINE = 10.0
 
 @dataclass(frozen=True)
 class Timed:
-    """A clock, the way to have time pass on it, and what makes a thread's timeout come."""
+    """A clock, with functions to make time pass on it and to trigger a thread's timeout."""
 
     clock: Clock
     pass_time: Callable[[timedelta], object]
@@ -27,19 +27,19 @@ class Timed:
 
 
 def system() -> Timed:
-    """Return the clock of the machine, on which time passes by itself."""
+    """Return the machine's clock, on which time passes without help."""
     clock = SystemClock()
     return Timed(clock, lambda by: clock.wait(threading.Event(), by))
 
 
 def fake() -> Timed:
-    """Return a fake clock that its test moves."""
+    """Return a fake clock that its test advances."""
     clock = FakeClock()
     return Timed(clock, clock.advance, clock.advance_to_next_timeout)
 
 
 def advancing() -> Timed:
-    """Return a fake clock that waiting moves."""
+    """Return a fake clock that waiting advances."""
     clock = FakeClock(auto_advance=True)
     return Timed(clock, clock.advance)
 
@@ -51,7 +51,7 @@ def timed(request: pytest.FixtureRequest) -> Timed:
 
 
 def test_a_stamp_says_when_it_was_taken(timed: Timed) -> None:
-    """Its wall time is in UTC, and it counts from a boot."""
+    """A stamp has a wall time in UTC and counts from a boot."""
     stamp = timed.clock.now()
     assert stamp.wall.tzinfo is UTC
     assert stamp.boot
@@ -70,14 +70,14 @@ def test_time_passes_alike_for_all(timed: Timed) -> None:
 
 
 def test_a_stamp_of_the_future_is_no_time_ago(timed: Timed) -> None:
-    """By boot time and by wall time."""
+    """A stamp of the future has age 0 by boot time and by wall time."""
     now = timed.clock.now()
     assert timed.clock.since(Stamp(now.wall, now.boot, now.seconds + 100)) == timedelta(0)
     assert timed.clock.since(Stamp.from_wall(now.wall + LONG)) == timedelta(0)
 
 
 def test_within_one_boot_the_wall_clock_does_not_count(timed: Timed) -> None:
-    """A stamp taken before the wall clock was set is as old as it is."""
+    """A change of the wall clock does not change the age of a stamp."""
     now = timed.clock.now()
     stamp = Stamp(now.wall - timedelta(days=400), now.boot, now.seconds - 60)
     assert timedelta(seconds=60) <= timed.clock.since(stamp) < timedelta(seconds=60) + LONG
@@ -85,13 +85,13 @@ def test_within_one_boot_the_wall_clock_does_not_count(timed: Timed) -> None:
 
 @pytest.mark.parametrize("boot", ["another-boot", ""])
 def test_across_boots_the_wall_clock_counts(timed: Timed, boot: str) -> None:
-    """Boot times of two boots say nothing about each other."""
+    """The age of a stamp from another boot follows from the wall clock."""
     stamp = Stamp(timed.clock.now().wall - LONG, boot, 10.0**9)
     assert LONG <= timed.clock.since(stamp) < 2 * LONG
 
 
 def test_a_wait_ends_with_its_timeout(timed: Timed) -> None:
-    """It says that the event is not set, and the time has passed."""
+    """A wait returns False after its timeout."""
     clock, started = timed.clock, timed.clock.monotonic()
     answers: list[bool] = []
     thread = threading.Thread(target=lambda: answers.append(clock.wait(threading.Event(), STEP)), daemon=True)
@@ -104,7 +104,7 @@ def test_a_wait_ends_with_its_timeout(timed: Timed) -> None:
 
 @pytest.mark.parametrize("timeout", [LONG, timedelta(0), -LONG])
 def test_a_wait_for_what_is_set_ends_at_once(timed: Timed, timeout: timedelta) -> None:
-    """Whatever its timeout, and no time passes for it."""
+    """A wait for an event that is set returns True at once, with any timeout."""
     event = threading.Event()
     event.set()
     started = timed.clock.monotonic()
@@ -114,13 +114,13 @@ def test_a_wait_for_what_is_set_ends_at_once(timed: Timed, timeout: timedelta) -
 
 @pytest.mark.parametrize("timeout", [timedelta(0), -LONG])
 def test_a_wait_without_a_timeout_only_looks(timed: Timed, timeout: timedelta) -> None:
-    """It says that the event is not set."""
+    """A wait with timeout 0 returns False at once if the event is not set."""
     assert not timed.clock.wait(threading.Event(), timeout)
 
 
 @pytest.mark.parametrize("make", [system, fake])
 def test_an_event_of_another_thread_ends_a_wait(make: Callable[[], Timed]) -> None:
-    """Long before the timeout is over, for every thread that waits for it."""
+    """An event ends the wait of every thread before the timeout."""
     clock, event, answers = make().clock, threading.Event(), []
     threads = [threading.Thread(target=lambda: answers.append(clock.wait(event, LONG)), daemon=True) for _ in range(8)]
     for thread in threads:
@@ -140,7 +140,7 @@ def test_the_longest_wait_is_no_error(make: Callable[[], Timed]) -> None:
 
 
 def test_any_thread_may_read_it(timed: Timed) -> None:
-    """Deadlines of many threads never go back."""
+    """Deadlines read by many threads never decrease."""
     backwards: list[float] = []
 
     def read() -> None:
@@ -163,6 +163,6 @@ def test_any_thread_may_read_it(timed: Timed) -> None:
 
 
 def test_stamps_of_wall_time_alone_are_compared_by_it() -> None:
-    """Two records of a version without boot times are as far apart as they say."""
+    """Two stamps without boot times are compared by their wall times."""
     noon = datetime(2030, 1, 1, 12, tzinfo=UTC)
     assert Stamp.from_wall(noon + LONG).since(Stamp.from_wall(noon)) == LONG

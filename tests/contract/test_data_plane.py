@@ -1,4 +1,4 @@
-"""What every data plane does, the fake one included."""
+"""Contract of `DataPlane`, kept by every data plane."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.waiting import until
 
 @pytest.fixture(params=["fake", "haproxy"])
 def harness(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Harness]:
-    """One of the planes, not started."""
+    """A plane that was not started."""
     harness = FakeHarness() if request.param == "fake" else HAProxyHarness(tmp_path / "plane")
     try:
         yield harness
@@ -25,14 +25,14 @@ def harness(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Harness]
 
 
 def test_a_plane_that_was_not_applied_does_not_run(harness: Harness) -> None:
-    """It tells no facts, has no process, and can be stopped all the same."""
+    """A plane that was not applied has no facts and no process, and can be stopped."""
     facts = harness.plane.observe()
     assert (facts.running, dict(facts.targets), harness.plane.pid()) == (False, {}, None)
     harness.plane.stop()
 
 
 def test_apply_says_that_it_started(harness: Harness) -> None:
-    """The first time it has to be started, the second time it is found running; the process stays."""
+    """The first `apply` starts the plane, and the second one keeps the process."""
     assert harness.plane.apply(harness.config()) is True
     pid = harness.plane.pid()
     assert pid is not None
@@ -42,14 +42,14 @@ def test_apply_says_that_it_started(harness: Harness) -> None:
 
 
 def test_observe_tells_of_the_groups_that_are_asked_for(harness: Harness) -> None:
-    """Of those that it carries; another is left out."""
+    """`observe` returns the requested groups that the plane carries."""
     harness.plane.apply(harness.config(groups=("web", "api")))
     assert set(harness.plane.observe().targets) == {GROUP, "shop.api"}
     assert set(harness.plane.observe([GROUP, "shop.other"]).targets) == {GROUP}
 
 
 def test_a_new_target_is_closed_and_checked(harness: Harness) -> None:
-    """It gets nothing, also after its check has passed, before it is wanted admitted."""
+    """A target that passed its check gets no requests before it is admitted."""
     harness.plane.apply(harness.config())
     harness.plane.steer(harness.group(harness.target("a")))
     fact = harness.await_pass("a")
@@ -58,7 +58,7 @@ def test_a_new_target_is_closed_and_checked(harness: Harness) -> None:
 
 
 def test_an_admitted_target_gets_requests(harness: Harness) -> None:
-    """From the moment that `steer` returns."""
+    """An admitted target gets requests as soon as `steer` returns."""
     harness.serve("a", "b")
     assert {harness.ask() for _ in range(4)} <= {"a", "b"}
     facts = harness.facts()
@@ -66,7 +66,7 @@ def test_an_admitted_target_gets_requests(harness: Harness) -> None:
 
 
 def test_a_check_that_fails_says_how(harness: Harness) -> None:
-    """The code is told; the target is not up, and no request goes to it while another is up."""
+    """A failed check has a code, and its target gets no requests while another one is up."""
     harness.serve("a", "b")
     harness.answer_checks("a", 503)
     fact = until(lambda: (f := harness.fact("a")) and not f.up and f, "a is down")
@@ -77,7 +77,7 @@ def test_a_check_that_fails_says_how(harness: Harness) -> None:
 
 
 def test_a_new_target_that_fails_has_not_passed(harness: Harness) -> None:
-    """Its check has an outcome, and not that of a pass."""
+    """A new target whose check fails has an outcome other than a pass."""
     harness.answer_checks("a", 500)
     harness.plane.apply(harness.config(harness.target("a")))
     fact = until(lambda: (f := harness.fact("a")) and f.check.outcome == "mismatch" and f, "a check has failed")
@@ -85,7 +85,7 @@ def test_a_new_target_that_fails_has_not_passed(harness: Harness) -> None:
 
 
 def test_a_closed_target_gets_nothing_new(harness: Harness) -> None:
-    """When `steer` returns. What is in flight is counted, goes on and is answered."""
+    """A closed target gets no new requests, and its open requests finish."""
     harness.serve("a")
     harness.begin("a")
     harness.plane.steer(harness.group(harness.target("a", checked=False)))
@@ -98,7 +98,7 @@ def test_a_closed_target_gets_nothing_new(harness: Harness) -> None:
 
 
 def test_a_target_that_is_no_longer_listed_is_removed(harness: Harness) -> None:
-    """With something in flight it stays, closed, until that has ended and `steer` is called again."""
+    """An unlisted target is closed, and removed after its open requests."""
     harness.serve("a", "b")
 
     def is_gone(name: str, *others: WantedTarget) -> bool:
@@ -116,7 +116,7 @@ def test_a_target_that_is_no_longer_listed_is_removed(harness: Harness) -> None:
 
 
 def test_abort_breaks_what_is_in_flight(harness: Harness) -> None:
-    """The client gets no answer of the server's. An unknown target is no error."""
+    """`abort` closes a target's open requests and ignores an unknown target."""
     harness.serve("a")
     harness.begin("a")
     harness.plane.steer(harness.group(harness.target("a", checked=False)))
@@ -128,7 +128,7 @@ def test_abort_breaks_what_is_in_flight(harness: Harness) -> None:
 
 
 def test_a_target_that_comes_back_is_checked_from_the_beginning(harness: Harness) -> None:
-    """What was known before it was closed counts for nothing: failing now, it has not passed."""
+    """A pass from before a target was closed does not count."""
     harness.serve("a")
     harness.plane.steer(harness.group(harness.target("a", checked=False)))
     harness.answer_checks("a", 503)
@@ -143,7 +143,7 @@ def test_a_target_that_comes_back_is_checked_from_the_beginning(harness: Harness
 
 
 def test_an_open_target_that_should_be_closed_is_checked_from_the_beginning(harness: Harness) -> None:
-    """It is closed at once, and has to pass again."""
+    """An open target that becomes new is closed and must pass again."""
     harness.serve("a")
     harness.answer_checks("a", 503)
     harness.plane.steer(harness.group(harness.target("a")))
@@ -153,7 +153,7 @@ def test_an_open_target_that_should_be_closed_is_checked_from_the_beginning(harn
 
 
 def test_another_address_is_another_target(harness: Harness) -> None:
-    """The former one's checks do not count for it, and the former one gets nothing more."""
+    """Checks of the previous address do not count, and it gets no more requests."""
     harness.serve("a")
     former = harness.target("a")
     harness.replace_server("a")
@@ -171,14 +171,14 @@ def test_another_address_is_another_target(harness: Harness) -> None:
 
 
 def test_a_leaving_target_is_not_added(harness: Harness) -> None:
-    """Where the plane does not have it, neither after a start nor later."""
+    """A leaving target that the plane does not have is not added."""
     harness.plane.apply(harness.config(harness.target("a", checked=False)))
     harness.plane.steer(harness.group(harness.target("a", checked=False)))
     assert harness.facts() == {}
 
 
 def test_a_target_that_nothing_checks_counts_as_healthy(harness: Harness) -> None:
-    """It is up as soon as it is admitted."""
+    """An unchecked target is up as soon as it is admitted."""
     harness.plane.apply(harness.config(harness.target("a", admit=True, checked=False)))
     fact = harness.fact("a")
     assert fact is not None
@@ -187,7 +187,7 @@ def test_a_target_that_nothing_checks_counts_as_healthy(harness: Harness) -> Non
 
 
 def test_a_crash_is_seen_and_apply_starts_again(harness: Harness) -> None:
-    """What was admitted gets requests at once; what was not is closed and is checked."""
+    """After a crash, `apply` opens admitted targets and checks the others."""
     harness.serve("a")
     harness.crash()
     facts = harness.plane.observe()
@@ -200,7 +200,7 @@ def test_a_crash_is_seen_and_apply_starts_again(harness: Harness) -> None:
 
 
 def test_another_configuration_loses_nothing(harness: Harness) -> None:
-    """Admitted targets stay so, with what is in flight; groups come and go."""
+    """Admitted targets and open requests survive a reload with other groups."""
     harness.serve("a")
     harness.begin("a")
     admitted = harness.target("a", admit=True)
@@ -216,7 +216,7 @@ def test_another_configuration_loses_nothing(harness: Harness) -> None:
 
 
 def test_drain_reaches_what_was_in_flight_before_a_change(harness: Harness) -> None:
-    """It counts, and `abort` breaks it."""
+    """Requests from before a reload are counted, and `abort` closes them."""
     harness.serve("a")
     harness.begin("a")
     leaving = harness.target("a", checked=False)
@@ -230,7 +230,7 @@ def test_drain_reaches_what_was_in_flight_before_a_change(harness: Harness) -> N
 
 
 def test_every_call_may_be_repeated(harness: Harness) -> None:
-    """The second time changes nothing."""
+    """A repeated call changes nothing."""
     harness.serve("a")
     wanted = harness.config(harness.target("a", admit=True))
     before = harness.facts()["a"].admitted
@@ -248,7 +248,7 @@ def test_every_call_may_be_repeated(harness: Harness) -> None:
 
 
 def test_observe_may_be_called_meanwhile(harness: Harness) -> None:
-    """From another thread, while the plane is changed: no look fails, and each is of a running plane."""
+    """`observe` from another thread succeeds during changes of the plane."""
     harness.serve("a")
     stop, failures = threading.Event(), list[BaseException]()
 
@@ -274,7 +274,7 @@ def test_observe_may_be_called_meanwhile(harness: Harness) -> None:
 
 
 def test_standby_ends_with_its_block(harness: Harness) -> None:
-    """It can be entered again, and a plane that crashes meanwhile starts again."""
+    """`standby` can be entered again, and a plane that crashes within it can be restarted."""
     harness.serve("a")
     for _ in range(2):
         with harness.plane.standby():

@@ -1,4 +1,4 @@
-"""Every engine keeps the contract of `Engine`."""
+"""Contract of `Engine`, kept by every engine."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ SECOND = timedelta(seconds=1)
 
 @pytest.fixture(params=["fake", pytest.param("docker", marks=pytest.mark.docker)])
 def tested(request: pytest.FixtureRequest, base_image: str) -> Iterator[EngineUnderTest]:
-    """One engine."""
+    """An engine under test."""
     with fake_engine() if request.param == "fake" else docker_engine(base_image) as tested:
         yield tested
 
 
 def test_a_started_container_is_listed_as_it_was_asked_for(tested: EngineUnderTest) -> None:
-    """It runs, in the network and at the address of its specification, with its labels and the home's."""
+    """A container has the network, address and labels of its specification."""
     networks, containers = tested.engine.networks, tested.engine.containers
     address = networks.free_address("shop")
     spec = tested.spec(address=str(address))
@@ -56,7 +56,7 @@ def test_a_started_container_is_listed_as_it_was_asked_for(tested: EngineUnderTe
 
 
 def test_a_container_that_exited_tells_how(tested: EngineUnderTest) -> None:
-    """Its exit code and its last lines stay until it is removed."""
+    """An exited container keeps its exit code and last lines until it is removed."""
     container = tested.start(Program(lines=("one", "two"), exit_code=3))
     found = tested.exited(container)
     assert (found.exit_code, found.oom_killed, found.restarts) == (3, False, 0)
@@ -65,7 +65,7 @@ def test_a_container_that_exited_tells_how(tested: EngineUnderTest) -> None:
 
 
 def test_sigterm_stops_a_container_that_handles_it(tested: EngineUnderTest) -> None:
-    """The exit code is its own. Stopping it again changes nothing."""
+    """A stopped container has its own exit code, and another stop changes nothing."""
     container = tested.start(Program(on_sigterm=5))
     tested.engine.containers.stop(container, timedelta(seconds=20))
     tested.engine.containers.stop(container, timedelta(seconds=20))
@@ -74,7 +74,7 @@ def test_sigterm_stops_a_container_that_handles_it(tested: EngineUnderTest) -> N
 
 
 def test_sigkill_ends_a_container_after_its_grace(tested: EngineUnderTest) -> None:
-    """Its exit code says so."""
+    """A container that ignores SIGTERM is killed after its grace period."""
     container = tested.start(Program(on_sigterm=None))
     tested.engine.containers.stop(container, SECOND)
     found = tested.engine.containers.inspect(container)
@@ -82,7 +82,7 @@ def test_sigkill_ends_a_container_after_its_grace(tested: EngineUnderTest) -> No
 
 
 def test_a_container_is_restarted_only_with_a_policy(tested: EngineUnderTest) -> None:
-    """Without one it stays exited. With one it runs again at the same address, and the restart is counted."""
+    """A policy restarts a container at the same address and counts the restart."""
     containers = tested.engine.containers
     without = tested.start()
     tested.end(without)
@@ -103,7 +103,7 @@ def test_a_container_is_restarted_only_with_a_policy(tested: EngineUnderTest) ->
 
 @pytest.mark.parametrize("how", ["stop", "kill"])
 def test_a_container_that_is_stopped_is_not_restarted(tested: EngineUnderTest, how: str) -> None:
-    """Whatever its policy is."""
+    """A stopped container is not restarted under any policy."""
     containers = tested.engine.containers
     container = tested.start()
     containers.set_restart_policy(container, "always")
@@ -115,7 +115,7 @@ def test_a_container_that_is_stopped_is_not_restarted(tested: EngineUnderTest, h
 
 
 def test_a_removed_container_is_gone(tested: EngineUnderTest) -> None:
-    """Everything but `inspect` does nothing for it, and its name is free."""
+    """Every call but `inspect` ignores a removed container, and its name is free."""
     containers = tested.engine.containers
     spec = tested.spec()
     container = containers.start(spec)
@@ -133,7 +133,7 @@ def test_a_removed_container_is_gone(tested: EngineUnderTest) -> None:
 
 
 def test_what_cannot_be_started_leaves_nothing(tested: EngineUnderTest) -> None:
-    """A program or an image that does not exist is the fault of the user's files."""
+    """An unknown program or image is a stage failure and leaves no container."""
     for spec in (tested.spec(command=NO_SUCH_PROGRAM), tested.spec(image="penstock/no-such-image:1")):
         with pytest.raises(StageFailed, match=f"{spec.name} cannot be started: "):
             tested.engine.containers.start(spec)
@@ -150,7 +150,7 @@ def test_a_name_is_given_once(tested: EngineUnderTest) -> None:
 
 
 def test_a_stream_has_every_line_and_ends_with_the_process(tested: EngineUnderTest) -> None:
-    """It begins with the first line, however late it is opened."""
+    """A stream begins with the first line, even if it is opened late."""
     container = tested.start(Program(lines=("one", "two")))
     with ThreadPoolExecutor(1) as pool:
         lines = pool.submit(lambda: list(tested.engine.containers.stream(container)))
@@ -159,7 +159,7 @@ def test_a_stream_has_every_line_and_ends_with_the_process(tested: EngineUnderTe
 
 
 def test_a_command_runs_in_a_container(tested: EngineUnderTest) -> None:
-    """It has an exit code, none in a container that does not run, and may not exist."""
+    """A command returns its exit code, or None if the container does not run."""
     containers = tested.engine.containers
     container = tested.start()
     assert containers.exec(container, EXIT_3, timedelta(seconds=20), NEVER) == 3
@@ -170,7 +170,7 @@ def test_a_command_runs_in_a_container(tested: EngineUnderTest) -> None:
 
 
 def test_files_are_read_out_of_a_container(tested: EngineUnderTest) -> None:
-    """Also after it has exited. Nothing comes for a path that does not exist, or from more than the limit."""
+    """Files are readable after the exit, and missing or too large ones give nothing."""
     containers = tested.engine.containers
     container = tested.start(Program(exit_code=0, files={"/kept/report/a.xml": b"<a/>"}))
     tested.exited(container)
@@ -183,7 +183,7 @@ def test_files_are_read_out_of_a_container(tested: EngineUnderTest) -> None:
 
 
 def test_leftovers_of_runs_that_ended_are_removed(tested: EngineUnderTest) -> None:
-    """Test containers and networks go, except those of runs in progress. Replicas stay."""
+    """Test containers and networks are removed, except those of running runs."""
     containers, networks = tested.engine.containers, tested.engine.networks
     replica = tested.start()
     for run in (1, 2):
@@ -199,7 +199,7 @@ def test_leftovers_of_runs_that_ended_are_removed(tested: EngineUnderTest) -> No
 
 
 def test_an_image_is_built_tagged_and_removed(tested: EngineUnderTest, base_image: str) -> None:
-    """It carries the labels, and stays while a container is made from it."""
+    """A built image has its labels and cannot be removed while a container uses it."""
     images, lines = tested.engine.images, list[str]()
     tag = "penstock/contract:1"
     image = images.build(
@@ -226,20 +226,20 @@ def test_an_image_is_built_tagged_and_removed(tested: EngineUnderTest, base_imag
 
 
 def test_an_image_that_no_registry_has_cannot_be_pulled(tested: EngineUnderTest) -> None:
-    """A registry that does not answer is a fault of the system."""
+    """A registry that does not respond is an engine fault."""
     with pytest.raises(EngineFault):
         tested.engine.images.pull("127.0.0.1:1/penstock/none:1")
 
 
 def test_a_dockerignore_leaves_files_out(tested: EngineUnderTest) -> None:
-    """By their names, by a glob and below a folder."""
+    """A `.dockerignore` excludes files by name, by glob and below a folder."""
     ignores = tested.engine.images.ignores("secret.txt\nbuild\n*.log\n")
     paths = ("secret.txt", "build/app.o", "run.log", "app.py")
     assert [path for path in paths if ignores(path)] == ["secret.txt", "build/app.o", "run.log"]
 
 
 def test_a_build_ends_when_its_connection_is_closed(tested: EngineUnderTest) -> None:
-    """The thread that waits for it gets an error, and closing again does nothing."""
+    """Closing the connection makes the build raise, and may be repeated."""
     context, lines = tar_of(tested.stall_build()), list[str]()
     with tested.engine.cancellable() as connection, ThreadPoolExecutor(1) as pool:
         build = partial(connection.images.build, context, dockerfile="Dockerfile", tag="penstock/contract:3")
@@ -252,7 +252,7 @@ def test_a_build_ends_when_its_connection_is_closed(tested: EngineUnderTest) -> 
 
 
 def test_a_pipeline_has_one_network(tested: EngineUnderTest) -> None:
-    """It keeps its addresses until it is removed, and removing it again does nothing."""
+    """A network keeps its addresses until it is removed, and removal may be repeated."""
     networks = tested.engine.networks
     assert networks.ensure("shop") == networks.ensure("shop", again=True)
     networks.remove("shop")
@@ -261,7 +261,7 @@ def test_a_pipeline_has_one_network(tested: EngineUnderTest) -> None:
 
 
 def test_no_address_is_given_twice(tested: EngineUnderTest) -> None:
-    """To sixteen starts at once, or while the container that has it is stopped."""
+    """Sixteen concurrent starts and a stopped container all have different addresses."""
     containers, networks = tested.engine.containers, tested.engine.networks
     stopped = containers.start(tested.spec(address=str(networks.free_address("shop"))))
     containers.stop(stopped, SECOND)
@@ -273,5 +273,5 @@ def test_no_address_is_given_twice(tested: EngineUnderTest) -> None:
 
 
 def test_an_engine_that_runs_answers(tested: EngineUnderTest) -> None:
-    """As long as it does."""
+    """A running engine responds."""
     assert tested.engine.answers()

@@ -1,4 +1,4 @@
-"""Every runtime keeps the contract of `Runtime`."""
+"""Contract of `Runtime`, kept by every runtime."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ GRACE = timedelta(seconds=20)
 
 @pytest.fixture(params=["fake", "docker-on-fake-engine", pytest.param("docker", marks=pytest.mark.docker)])
 def tested(request: pytest.FixtureRequest, base_image: str) -> Iterator[RuntimeUnderTest]:
-    """One runtime."""
+    """A runtime under test."""
     makers = {
         "fake": fake_runtime,
         "docker-on-fake-engine": docker_runtime_on_fake_engine,
@@ -39,7 +39,7 @@ def tested(request: pytest.FixtureRequest, base_image: str) -> Iterator[RuntimeU
 
 
 def test_a_started_replica_is_listed_as_it_was_asked_for(tested: RuntimeUnderTest) -> None:
-    """With its service, release, template, port and grace. Another pipeline's list does not have it."""
+    """A replica is listed with its specification, in its pipeline only."""
     name = tested.start()
     found = tested.find(name)
     assert found is not None
@@ -50,14 +50,14 @@ def test_a_started_replica_is_listed_as_it_was_asked_for(tested: RuntimeUnderTes
 
 
 def test_a_replica_of_another_service_says_so(tested: RuntimeUnderTest) -> None:
-    """Both services are in the pipeline's list."""
+    """Replicas of two services are in the pipeline's list."""
     names = tested.start(), tested.start(service="worker")
     services = {name: found.service for name in names if (found := tested.find(name))}
     assert services == dict(zip(names, ("web", "worker"), strict=True))
 
 
 def test_a_replica_of_another_home_is_not_touched(tested: RuntimeUnderTest) -> None:
-    """The other home neither lists nor removes it."""
+    """Another home neither lists nor removes a replica."""
     name = tested.start()
     assert tested.other_home.list("shop") == ()
     assert tested.other_home.stop(name, GRACE) is StopResult.NOT_RUNNING
@@ -66,7 +66,7 @@ def test_a_replica_of_another_home_is_not_touched(tested: RuntimeUnderTest) -> N
 
 
 def test_a_repeated_start_leaves_a_running_replica_alone(tested: RuntimeUnderTest) -> None:
-    """Its process is the same."""
+    """A repeated start keeps the process of a running replica."""
     name = tested.start()
     before = tested.runtime.ended(name)
     tested.runtime.start(tested.spec(name=name))
@@ -75,7 +75,7 @@ def test_a_repeated_start_leaves_a_running_replica_alone(tested: RuntimeUnderTes
 
 
 def test_a_repeated_start_replaces_a_replica_that_exited(tested: RuntimeUnderTest) -> None:
-    """As after a start that was cut short."""
+    """A start replaces an exited replica of the same name."""
     name = tested.start(Program(exit_code=3))
     until(lambda: not tested.running(name), "an exit", deadline=DEADLINE)
     tested.runtime.start(tested.spec(name=name))
@@ -84,7 +84,7 @@ def test_a_repeated_start_replaces_a_replica_that_exited(tested: RuntimeUnderTes
 
 
 def test_what_cannot_be_started_leaves_nothing(tested: RuntimeUnderTest) -> None:
-    """A program or an image that does not exist is the fault of the user's files."""
+    """An unknown program or image is a stage failure and leaves no replica."""
     for spec in (tested.spec(command=NO_SUCH_PROGRAM), tested.spec(image="none")):
         with pytest.raises(StageFailed, match=f"{spec.name} cannot be started: "):
             tested.runtime.start(spec)
@@ -92,7 +92,7 @@ def test_what_cannot_be_started_leaves_nothing(tested: RuntimeUnderTest) -> None
 
 
 def test_sixteen_starts_at_once_get_addresses_of_their_own(tested: RuntimeUnderTest) -> None:
-    """All of them run."""
+    """Sixteen concurrent starts get different addresses."""
     with ThreadPoolExecutor(16) as pool:
         names = set(pool.map(lambda _: tested.start(), range(16)))
     found = tested.runtime.list("shop")
@@ -101,7 +101,7 @@ def test_sixteen_starts_at_once_get_addresses_of_their_own(tested: RuntimeUnderT
 
 
 def test_a_published_replica_is_reached_at_a_port_of_its_own(tested: RuntimeUnderTest) -> None:
-    """At the host's address, not at the container's."""
+    """A published replica is reached at a port of the host."""
     names = [tested.start(published=True) for _ in range(2)]
     found = [replica for name in names if (replica := tested.find(name))]
     assert {replica.address for replica in found} == {"127.0.0.1"}
@@ -120,7 +120,7 @@ def test_a_published_replica_is_reached_at_a_port_of_its_own(tested: RuntimeUnde
 def test_stopping_says_what_it_took(
     tested: RuntimeUnderTest, program: Program, grace: timedelta, result: StopResult
 ) -> None:
-    """The replica does not run afterwards, and stopping it again does nothing."""
+    """A stop returns how the replica ended, and another stop changes nothing."""
     name = tested.start(program)
     if result is StopResult.NOT_RUNNING:
         until(lambda: not tested.running(name), "an exit", deadline=DEADLINE)
@@ -130,7 +130,7 @@ def test_stopping_says_what_it_took(
 
 
 def test_a_replica_is_restarted_only_with_a_policy(tested: RuntimeUnderTest) -> None:
-    """It keeps its address, and its restarts are counted. Without a policy its exit code can be read."""
+    """A policy restarts a replica at the same address and counts the restart."""
     without, name = tested.start(), tested.start()
     before = tested.find(name)
     assert before is not None
@@ -155,7 +155,7 @@ def test_a_replica_is_restarted_only_with_a_policy(tested: RuntimeUnderTest) -> 
 
 @pytest.mark.parametrize("policy", RestartPolicy)
 def test_a_stopped_replica_is_not_restarted(tested: RuntimeUnderTest, policy: RestartPolicy) -> None:
-    """No policy applies to a stop."""
+    """A stopped replica is not restarted under any policy."""
     name = tested.start()
     tested.runtime.set_restart_policy(name, policy)
     tested.runtime.stop(name, GRACE)
@@ -165,7 +165,7 @@ def test_a_stopped_replica_is_not_restarted(tested: RuntimeUnderTest, policy: Re
 
 
 def test_a_removed_replica_is_gone(tested: RuntimeUnderTest) -> None:
-    """Every call may be repeated for it, and its name can be used again."""
+    """Every call ignores a removed replica, and its name is free."""
     name = tested.start()
     tested.runtime.list("shop")
     tested.runtime.remove(name)
@@ -181,14 +181,14 @@ def test_a_removed_replica_is_gone(tested: RuntimeUnderTest) -> None:
 
 
 def test_the_last_lines_of_a_replica(tested: RuntimeUnderTest) -> None:
-    """As many as are asked for, also after it has exited."""
+    """The requested number of last lines is available, also after the exit."""
     name = tested.start(Program(lines=("one", "two"), exit_code=3))
     assert tested.runtime.tail(name) == ("one", "two", READY)
     assert tested.runtime.tail(name, 2) == ("two", READY)
 
 
 def test_clearing_and_preparing_may_be_repeated(tested: RuntimeUnderTest) -> None:
-    """A pipeline that was cleared can be prepared again."""
+    """A cleared pipeline can be prepared again."""
     tested.runtime.clear("shop")
     tested.runtime.clear("shop")
     tested.runtime.prepare("shop")

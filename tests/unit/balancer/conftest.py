@@ -10,7 +10,7 @@ from tests.support.issuer import Issuer
 
 @pytest.fixture
 def issuer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Issuer]:
-    """One whose certificate is trusted."""
+    """An issuer whose certificate is trusted."""
     issuer = Issuer(tmp_path)
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(issuer.authorities))
     try:

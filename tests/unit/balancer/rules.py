@@ -1,4 +1,4 @@
-"""Rules of a listener, written in short."""
+"""Short forms for the rules of a listener."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Names: TypeAlias = list[str] | None
 
 
 def rule(priority: int, hosts: Names = None, paths: Names = None, **more: Any) -> Rule:
-    """Return a rule that answers with 200. `more` are further conditions by their names."""
+    """Return a rule that responds with 200. `more` are further conditions by their names."""
     conditions = [
         *([{"host_header": hosts}] if hosts else []),
         *([{"path_pattern": paths}] if paths else []),

@@ -1,4 +1,4 @@
-"""The access log: HAProxy's lines with ELB's meaning, whatever clients have put into them."""
+"""The access log: HAProxy's lines translated to ELB's fields, with any input from clients."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def entry(changes: dict[str, str] | None = None, **more: str) -> AccessEntry:
     ],
 )
 def test_record(fields: dict[str, str], expected: tuple[object, ...]) -> None:
-    """A record holds names, codes and seconds, and None for what did not happen."""
+    """A record holds names, codes and seconds, and None for a field that does not apply."""
     found = record(fields)
     assert (
         *(found.load_balancer, found.target_group, found.target, found.action, found.elb_status, found.target_status),
@@ -53,7 +53,7 @@ def test_record(fields: dict[str, str], expected: tuple[object, ...]) -> None:
 
 
 def test_elbs_line() -> None:
-    """All thirty fields, in ELB's order and form."""
+    """A line has all thirty fields in ELB's order and form."""
     assert as_line(entry()) == (
         "http 2026-11-24T12:10:40.146000Z app/edge/shop 192.0.2.7:33822 10.1.0.3:8080 0.006 0.040 0.000 200 200 48 51 "
         '"GET http://Shop.example.com:8080/a?b HTTP/1.1" "curl/8.5" - - shop.web '
@@ -63,7 +63,7 @@ def test_elbs_line() -> None:
 
 
 def test_json_has_elbs_names() -> None:
-    """In the same order; numbers are numbers, and what is absent is null."""
+    """JSON has the same order, with numbers as numbers and missing values as null."""
     data = as_data(entry(TLS, server_name="shop.example.com", classification="Ambiguous:SpaceInUri"))
     assert " ".join(data) == (
         "type time elb client:port target:port request_processing_time target_processing_time "
@@ -79,7 +79,7 @@ def test_json_has_elbs_names() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fields", "told"),
+    ("fields", "expected"),
     [
         ({}, "http"),
         (TLS, "https"),
@@ -92,9 +92,9 @@ def test_json_has_elbs_names() -> None:
         ({"status": "101", "target_status": "101", "upgrade": "h2c"}, "http"),
     ],
 )
-def test_type(fields: dict[str, str], told: str) -> None:
-    """By TLS, version, content type, and whether a WebSocket was really opened."""
-    assert entry(fields).type == told
+def test_type(fields: dict[str, str], expected: str) -> None:
+    """The type follows from TLS, the version, the content type and the upgrade to a WebSocket."""
+    assert entry(fields).type == expected
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_type(fields: dict[str, str], told: str) -> None:
     ],
 )
 def test_status_and_reason(fields: dict[str, str], statuses: tuple[int | None, int | None], reason: str | None) -> None:
-    """The target's code only where the answer was its own, and why where something went wrong."""
+    """The target's code is present only for a target's response, and errors have a reason."""
     found = entry(fields)
     assert (found.elb_status_code, found.target_status_code) == statuses
     assert found.error_reason == reason
@@ -150,13 +150,13 @@ def test_status_and_reason(fields: dict[str, str], statuses: tuple[int | None, i
     ],
 )
 def test_rule_and_action(fields: dict[str, str], action: str | None, group: str | None, priority: int) -> None:
-    """Which rule took it, 0 for the default action and -1 for none, what it did, and where that led."""
+    """The rule is 0 for the default action and -1 for none, and the action has its redirect URL."""
     found = entry(fields)
     assert (found.actions_executed, found.target_group_arn, found.matched_rule_priority) == (action, group, priority)
 
 
 @pytest.mark.parametrize(
-    ("fields", "told"),
+    ("fields", "expected"),
     [
         ({}, (0.006, 0.04, 0.0)),
         (NO_ANSWER, (0.006, -1, -1)),
@@ -164,11 +164,11 @@ def test_rule_and_action(fields: dict[str, str], action: str | None, group: str 
         (OWN, (-1, -1, -1)),
     ],
 )
-def test_processing_times(fields: dict[str, str], told: tuple[float, float, float]) -> None:
-    """Seconds until it was sent, until headers came, until they went on; -1 where it did not come to that."""
+def test_processing_times(fields: dict[str, str], expected: tuple[float, float, float]) -> None:
+    """Times are seconds, or -1 for a phase that was not reached."""
     found = entry(fields)
     times = (found.request_processing_time, found.target_processing_time, found.response_processing_time)
-    assert times == told
+    assert times == expected
 
 
 def test_moments() -> None:
@@ -180,7 +180,7 @@ def test_moments() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fields", "told"),
+    ("fields", "expected"),
     [
         ({"host": "x:99"}, "GET http://x:99/a?b HTTP/1.1"),
         ({"host": "[::1]"}, "GET http://[::1]:8080/a?b HTTP/1.1"),
@@ -194,26 +194,26 @@ def test_moments() -> None:
         (REFUSED, "- - -"),
     ],
 )
-def test_request_line(fields: dict[str, str], told: str) -> None:
-    """With a whole URL, as the client wrote it."""
-    assert entry(fields).request == told
+def test_request_line(fields: dict[str, str], expected: str) -> None:
+    """The request line has a complete URL, as the client sent it."""
+    assert entry(fields).request == expected
 
 
 @pytest.mark.parametrize("nonsense", ["-99999999999999999999", "99999999999999999999"])
 def test_no_such_time(nonsense: str) -> None:
-    """It becomes the nearest that there is."""
+    """A time that cannot be represented becomes the nearest one."""
     assert entry(accepted_seconds=nonsense).time.year in (1970, 9999)
 
 
 def test_redirect_url() -> None:
-    """Where a rule sends a client; where a target does, is its own affair."""
+    """The redirect URL is that of a rule, not of a target's response."""
     away = {**OWN, "status": "301", "backend": "listener.8080.10", "location": "https://shop.example.com:443/"}
     assert entry(away).redirect_url == "https://shop.example.com:443/"
     assert entry(status="302", target_status="302", location="/elsewhere").redirect_url is None
 
 
 def test_no_target_has_no_address() -> None:
-    """Even where HAProxy writes one."""
+    """A request without a target has no address, even if HAProxy logs one."""
     assert entry(server="<NOSRV>").target is None
 
 
@@ -226,7 +226,7 @@ def test_no_target_has_no_address() -> None:
     ],
 )
 def test_what_is_no_request(line: bytes) -> None:
-    """What a replaced worker passed on is in its successor's line, and notices are none: neither is unreadable."""
+    """Passed-on requests and notices are neither records nor unreadable lines."""
     reader = LogReader()
     assert list(reader.records([line])) == []
     assert reader.unreadable == 0
@@ -247,7 +247,7 @@ def test_what_is_no_request(line: bytes) -> None:
     ],
 )
 def test_unreadable_lines(line: bytes) -> None:
-    """They are counted, and the lines after them are read."""
+    """Unreadable lines are counted, and the lines after them are read."""
     reader = LogReader()
     assert len(list(reader.records([raw(), line, raw()]))) == 2
     assert reader.unreadable == 1
@@ -255,7 +255,7 @@ def test_unreadable_lines(line: bytes) -> None:
 
 @given(st.lists(st.binary() | st.builds(raw, st.dictionaries(st.sampled_from(list(FIELDS)), st.text(max_size=30)))))
 def test_no_line_stops_the_reader(lines: list[bytes]) -> None:
-    """Whatever stands in a line, it is an entry of one line and thirty fields, or it is left out."""
+    """Every line becomes an entry of one line and thirty fields, or is left out."""
     for found in LogReader().records(lines):
         text = as_line(found.entry())
         assert len(re.findall(r'(?:^| )("[^"]*"|[^ "]+)(?= |$)', text)) == 30
@@ -265,7 +265,7 @@ def test_no_line_stops_the_reader(lines: list[bytes]) -> None:
 
 @given(st.text(st.characters(exclude_characters="\t\n", exclude_categories=["Cs"]), min_size=1))
 def test_what_clients_write_stays_in_its_field(text: str) -> None:
-    """Quotes, spaces and control characters neither end a field nor reach a terminal, and are not lost."""
+    """Quotes, spaces and control characters are escaped and do not end a field."""
     found = entry(user_agent=text)
     expected = None if text in ("-", "-:-", "<NOSRV>", "<BADREQ>") else text
     assert as_data(found)["user_agent"] == expected
@@ -288,13 +288,13 @@ def write(path: Path, *numbers: int) -> None:
 
 
 def empty(path: Path, kept: int = 2**20) -> None:
-    """As the balancer does it: the end is kept beside it."""
+    """Empty the log as the balancer does, with its end kept in a second file."""
     path.with_name("access.log.1").write_bytes(path.read_bytes()[-kept:])
     os.truncate(path, 0)
 
 
 def test_appended(tmp_path: Path) -> None:
-    """Each look has what came since the last one; a line that is being written waits for its end."""
+    """Each call returns the lines since the previous one, and waits for the end of a partial line."""
     log = LogFile(tmp_path / "access.log")
     assert list(log.appended()) == []
     write(tmp_path / "access.log", 1, 2)
@@ -306,7 +306,7 @@ def test_appended(tmp_path: Path) -> None:
 
 
 def test_appended_survives_the_emptying(tmp_path: Path) -> None:
-    """Nothing is lost and nothing comes twice, even where the new file has grown longer than the old one."""
+    """A truncated log loses and repeats no line, even if the new file is longer."""
     path = tmp_path / "access.log"
     log = LogFile(path)
     write(path, 1, 2)
@@ -322,7 +322,7 @@ def test_appended_survives_the_emptying(tmp_path: Path) -> None:
 
 
 def test_emptied_by_hand(tmp_path: Path) -> None:
-    """What is beside it is then old, and does not come again."""
+    """Lines of the second file are not repeated after the log was truncated by hand."""
     path = tmp_path / "access.log"
     log = LogFile(path)
     write(path, 1)
@@ -336,7 +336,7 @@ def test_emptied_by_hand(tmp_path: Path) -> None:
 
 @given(st.lists(st.sampled_from(["write", "look", "empty"]), max_size=40))
 def test_every_line_once(tmp_path_factory: pytest.TempPathFactory, steps: list[str]) -> None:
-    """In their order, as long as something of it was read before it was emptied."""
+    """Every line is read once and in order, if some of it was read before the truncation."""
     path = tmp_path_factory.mktemp("log") / "access.log"
     path.touch()
     log, seen, written, known = LogFile(path), list[bytes](), 0, False
@@ -355,7 +355,7 @@ def test_every_line_once(tmp_path_factory: pytest.TempPathFactory, steps: list[s
 
 @pytest.mark.parametrize("count", [0, 1, 3, 20_000])
 def test_newest_first(tmp_path: Path, count: int) -> None:
-    """Across blocks, and on into what was moved; what is just being written is left out."""
+    """Lines are read backwards over blocks and both files, without the partial last line."""
     path = tmp_path / "access.log"
     write(path, *range(count))
     empty(path)
@@ -365,12 +365,12 @@ def test_newest_first(tmp_path: Path, count: int) -> None:
 
 
 def test_newest_first_without_a_log(tmp_path: Path) -> None:
-    """Nothing, before anything was declared."""
+    """A missing log has no lines."""
     assert list(LogFile(tmp_path / "access.log").newest_first()) == []
 
 
 def test_skip(tmp_path: Path) -> None:
-    """What is there is then old, but for the line that is being written."""
+    """After `skip`, only the partial line and later ones are read."""
     path = tmp_path / "access.log"
     write(path, 1, 2)
     append(path, b"line")
@@ -381,7 +381,7 @@ def test_skip(tmp_path: Path) -> None:
 
 
 def test_there_is_no_log_yet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Said beside the output, with the place; where there is one, even an empty one, nothing is."""
+    """A missing log is reported with its path, and an empty log is not."""
     monkeypatch.setenv("PENSTOCK_HOME", str(tmp_path))
     log = tmp_path / "balancer" / "access.log"
     done = pipeline("balancer", "log", "--json")

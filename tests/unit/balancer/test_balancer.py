@@ -1,4 +1,4 @@
-"""The balancer over a fake data plane: whatever comes, in whatever order, and whoever is killed in between."""
+"""The balancer over a fake data plane, with any order of calls and a crash in between."""
 
 from __future__ import annotations
 
@@ -47,24 +47,24 @@ def target(name: str, number: int = 1) -> Target:
 
 
 class KilledError(BaseException):
-    """Our process has ended here."""
+    """The process of the test was killed here."""
 
 
 @dataclass
 class Known:
-    """A registration as it must be. `passed`: a check has, since it was registered."""
+    """The expected state of a registration. `passed`: a check has passed since the registration."""
 
     target: Target
     wanted: bool = True
     passed: bool = False
 
     def serves(self) -> bool:
-        """Whether it may get requests."""
+        """Return whether the target may get requests."""
         return self.wanted and self.passed
 
 
 class Machine(RuleBasedStateMachine):
-    """Registers, checks, drains and kills. `unsettled`: we were killed, and nothing has reconciled since."""
+    """Registers, checks, drains and kills. `unsettled`: no reconciliation since the last kill."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -79,7 +79,7 @@ class Machine(RuleBasedStateMachine):
         shutil.rmtree(self.directory)
 
     def survives(self, death: Death, act: Callable[[], object]) -> bool:
-        """Whether we survived a call. If not, another process takes over."""
+        """Return whether the process survived a call. If not, another process takes over."""
         if death:
             call, skip, after = death
             self.plane.fail(call, KilledError(), skip=skip, after=after)
@@ -97,7 +97,7 @@ class Machine(RuleBasedStateMachine):
     def register(self, name: str, number: int, death: Death) -> None:
         before = self.registrations()
         self.survives(death, lambda: self.balancer.register(OWNER, "web", target(name, number)))
-        # One that stays as it is, or that was not written before we were killed, is the one from before.
+        # A registration that is unchanged, or was not written before the kill, is the previous one.
         found = self.registrations()
         if name in found and found[name].since != (before[name].since if name in before else None):
             admitted_now = name in before and before[name].target == found[name].target and before[name].wanted == "in"
@@ -119,7 +119,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(name=NAMES, answer=st.sampled_from([PASSED, FAILED]))
     def check(self, name: str, answer: CheckFact) -> None:
-        """One round of checks, with another answer of one target."""
+        """Run one round of checks, in which one target's response changes."""
         self.plane.answer_checks(name, answer)
         self.run_checks()
 
@@ -137,7 +137,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(groups=st.sampled_from([(), ("api",)]), death=DEATHS)
     def change(self, groups: tuple[str, ...], death: Death) -> None:
-        """Another group comes or goes, which is a reload."""
+        """Add or remove another group, which reloads the plane."""
         self.survives(death, lambda: self.balancer.apply(OWNER, declaration(*groups)))
 
     @rule()
@@ -155,7 +155,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule()
     def converge(self) -> None:
-        """After two turns, at most, there is nothing left to do."""
+        """After two reconciliations at most, nothing is left to do."""
         for _ in range(2):
             self.balancer.reconcile()
         self.unsettled = False
@@ -170,7 +170,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule()
     def come_to_serve(self) -> None:
-        """What passes its checks from now on serves after a turn or two."""
+        """A target whose checks pass is in service after two reconciliations."""
         for name in "ab":
             self.plane.answer_checks(name, PASSED)
             self.plane.finish(GROUP, name)
@@ -194,7 +194,7 @@ class Machine(RuleBasedStateMachine):
 
     @invariant()
     def nothing_else_is_open(self) -> None:
-        """Unless we were killed before we could close it."""
+        """No other target is open, unless the process was killed before it could be closed."""
         assert self.unsettled or all(self.known[name].serves() for name in self.targets() if self.is_open(name))
 
     @invariant()
@@ -215,7 +215,7 @@ class Machine(RuleBasedStateMachine):
 
 @pytest.fixture(autouse=True)
 def _no_ports(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No data plane listens here, so no port is tried."""
+    """Skip the check of ports, because no data plane listens here."""
     monkeypatch.setattr("pipeline.balancer.balancer.check_ports_free", lambda *_: None)
 
 
@@ -226,7 +226,7 @@ def plane() -> FakePlane:
 
 @pytest.fixture
 def balancer(tmp_path: Path, plane: FakePlane) -> Balancer:
-    """One with a group, and a target in service."""
+    """A balancer with a group and a target in service."""
     balancer = Balancer(tmp_path, plane)
     balancer.apply(OWNER, declaration())
     plane.answer_checks("a", PASSED)
@@ -247,7 +247,7 @@ def test_whatever_comes() -> None:
 
 @pytest.mark.parametrize("after", [False, True])
 def test_a_pass_from_before_does_not_count(balancer: Balancer, plane: FakePlane, tmp_path: Path, after: bool) -> None:
-    """A target passes, and is registered again after a process was killed that deregistered it: it has to pass anew."""
+    """A target registered again after an interrupted deregistration must pass again."""
     plane.answer_checks("b", PASSED)
     balancer.register(OWNER, "web", target("b"))
     plane.run_checks()
@@ -263,8 +263,8 @@ def test_a_pass_from_before_does_not_count(balancer: Balancer, plane: FakePlane,
     assert states(again)["b"][0] is TargetState.HEALTHY
 
 
-def test_looking_admits_nothing(balancer: Balancer, plane: FakePlane) -> None:
-    """However often; a turn does."""
+def test_reading_admits_nothing(balancer: Balancer, plane: FakePlane) -> None:
+    """Reading health admits no target, and a reconciliation does."""
     plane.answer_checks("b", PASSED)
     balancer.register(OWNER, "web", target("b"))
     plane.run_checks()
@@ -275,7 +275,7 @@ def test_looking_admits_nothing(balancer: Balancer, plane: FakePlane) -> None:
 
 
 def test_a_plane_that_does_not_run(balancer: Balancer, plane: FakePlane) -> None:
-    """Its targets are unhealthy by no fault of theirs, and looking starts nothing; a turn does, and says so."""
+    """Without a running plane targets are unhealthy, and only `reconcile` starts it."""
     balancer.register(OWNER, "web", target("leaving"))
     balancer.deregister(OWNER, "web", "leaving")
     plane.forget()
@@ -288,13 +288,13 @@ def test_a_plane_that_does_not_run(balancer: Balancer, plane: FakePlane) -> None
     assert states(balancer)["a"] == (TargetState.HEALTHY, "")
 
 
-def test_a_plane_that_dies_between_the_look_and_the_act(balancer: Balancer, plane: FakePlane) -> None:
-    """It is started again, and what was to be done is done."""
+def test_a_plane_that_dies_between_observation_and_change(balancer: Balancer, plane: FakePlane) -> None:
+    """A plane that dies after its observation is restarted and updated."""
 
     class DyingPlane(FakePlane):
         def steer(self, group: object) -> None:
             plane.forget()
-            raise BalancerFault("nobody answers")
+            raise BalancerFault("no response")
 
     plane.steer = DyingPlane().steer  # type: ignore[method-assign]
     balancer.deregister(OWNER, "web", "a")
@@ -303,7 +303,7 @@ def test_a_plane_that_dies_between_the_look_and_the_act(balancer: Balancer, plan
 
 
 def test_a_refused_change_leaves_everything_as_it_was(balancer: Balancer, plane: FakePlane) -> None:
-    """Where the plane cannot follow, the former declaration is in force again."""
+    """If the plane rejects a change, the previous declaration is in force."""
     plane.fail("apply")
     with pytest.raises(BalancerFault):
         balancer.apply(OWNER, declaration("api"))
@@ -312,7 +312,7 @@ def test_a_refused_change_leaves_everything_as_it_was(balancer: Balancer, plane:
 
 
 def test_waiting_for_health(balancer: Balancer, plane: FakePlane) -> None:
-    """It returns when each target that stays is healthy, and names the others when it is too late."""
+    """Waiting returns when all targets are healthy, and names the others after the timeout."""
     balancer.wait_healthy(OWNER, "web", timedelta(0))
     plane.answer_checks("b", FAILED)
     balancer.register(OWNER, "web", target("b"))
@@ -324,8 +324,8 @@ def test_waiting_for_health(balancer: Balancer, plane: FakePlane) -> None:
     balancer.wait_healthy(OWNER, "web", timedelta(0))
 
 
-def test_looking_waits_for_nobody(balancer: Balancer, plane: FakePlane) -> None:
-    """While another one changes the balancer and hangs, everybody can look; who acts waits."""
+def test_reads_wait_for_no_change(balancer: Balancer, plane: FakePlane) -> None:
+    """Reads do not wait for a change that hangs, and other changes do."""
     before = plane.calls["steer"]
     with plane.hanging("steer"):
         acting = threading.Thread(target=lambda: balancer.deregister(OWNER, "web", "a"))
@@ -338,7 +338,7 @@ def test_looking_waits_for_nobody(balancer: Balancer, plane: FakePlane) -> None:
 
 
 def test_nothing_is_made_where_nothing_is_declared(tmp_path: Path, plane: FakePlane) -> None:
-    """A turn and a look at a directory that is not there leave it so."""
+    """Reading and reconciling do not create a missing directory."""
     balancer = Balancer(tmp_path / "balancer", plane)
     assert balancer.reconcile() is False
     assert balancer.reconcile(OWNER, "web") is False

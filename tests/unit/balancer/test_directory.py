@@ -11,7 +11,7 @@ from pipeline.base.errors import BalancerFault
 
 
 def test_drafts_are_removed(tmp_path: Path) -> None:
-    """What a crash left half done goes; every other file stays."""
+    """Partial files of a crash are removed, and all other files stay."""
     kept = {"registry.json", "haproxy.cfg", "listener.8080.keys.map", "access.log.1", ".hidden", "holder.sock"}
     for name in (*kept, ".registry.json.4711", ".functions.sock.12"):
         (tmp_path / name).touch()
@@ -22,7 +22,7 @@ def test_drafts_are_removed(tmp_path: Path) -> None:
 
 
 def test_files_of_no_configuration_are_removed(tmp_path: Path) -> None:
-    """Those that were made for one, unless it is the present one."""
+    """Generated files that the current configuration does not name are removed."""
     for name in ("listener.8080.keys.map", "listener.9090.keys.map", "certificate.x.pem", "access.log"):
         (tmp_path / name).touch()
     Directory(tmp_path).remove_others({"listener.8080.keys.map"})
@@ -30,7 +30,7 @@ def test_files_of_no_configuration_are_removed(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_so_already_is_not_written(tmp_path: Path) -> None:
-    """So HAProxy can be started while the disk is full."""
+    """A file with the same content is not written, so a full disk does not matter."""
     files = Directory(tmp_path)
     files.write("haproxy.cfg", "global\n")
     before = (tmp_path / "haproxy.cfg").stat()

@@ -1,4 +1,4 @@
-"""ELB's event and a function's answer."""
+"""ELB's event for a function and the response for its result."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _REQUEST = FunctionRequest(
 
 
 def test_the_event() -> None:
-    """As ELB sends it: small header names, parameters as written, the last of what is repeated, text as text."""
+    """The event has lower-case header names, undecoded parameters, last values, and text as text."""
     assert _REQUEST.event("shop.fn", multiple=False) == {
         "requestContext": {"elb": {"targetGroupArn": "shop.fn"}},
         "httpMethod": "POST",
@@ -32,7 +32,7 @@ def test_the_event() -> None:
 
 
 def test_every_value() -> None:
-    """With lambda.multi_value_headers.enabled, all values of what is repeated, in order."""
+    """The event has all repeated values in order with lambda.multi_value_headers.enabled."""
     event = _REQUEST.event("shop.fn", multiple=True)
     assert event["multiValueHeaders"]["x-a"] == ["1", "2"]
     assert event["multiValueQueryStringParameters"] == {"x": ["1", "2"], "y": ["%20"], "flag": [""]}
@@ -56,13 +56,13 @@ def test_every_value() -> None:
     ],
 )
 def test_bodies(headers: Any, body: bytes, sent: str, encoded: bool) -> None:
-    """What is no text, or may be none, comes in base64."""
+    """A body that is not text, or is encoded, is in base64."""
     event = FunctionRequest("POST", "/", headers, body).event("shop.fn", multiple=False)
     assert (event["body"], event["isBase64Encoded"]) == (sent, encoded)
 
 
 def test_the_answer() -> None:
-    """Status, reason, headers and body are the function's."""
+    """The response has the function's status, reason, headers and body."""
     result = {"statusCode": 201, "statusDescription": "201 Made", "headers": {"X-B": 1}, "body": "ok"}
     assert FunctionResponse.from_result(json.dumps(result).encode(), multiple=False) == FunctionResponse(
         201, "Made", [("X-B", "1")], b"ok"
@@ -70,7 +70,7 @@ def test_the_answer() -> None:
 
 
 def test_an_answer_with_many_values_and_bytes() -> None:
-    """Repeated headers where they are asked for, bytes from base64."""
+    """A response may have repeated headers and a body from base64."""
     body = base64.b64encode(b"\xff").decode()
     result = {
         "statusCode": 200,
@@ -99,6 +99,6 @@ def test_an_answer_with_many_values_and_bytes() -> None:
     ],
 )
 def test_no_answer(result: bytes) -> None:
-    """Whatever is no answer is told apart, and never half used."""
+    """An invalid result is refused with its reason."""
     with pytest.raises(InvalidFunctionResponse):
         FunctionResponse.from_result(result, multiple=False)

@@ -1,4 +1,4 @@
-"""Rules as maps and lists: how large they become, and that everything in them is found again."""
+"""Rules as maps and lists: their size, and that every rule in them is found."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ SHAPES: dict[str, Callable[[int], tuple[Names, Names]]] = {
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_a_thousand_rules_make_no_long_files(shape: str) -> None:
-    """Files hold about a line for each value, however rules are mixed, and the configuration hardly grows."""
+    """Files have about one line for each value, and the configuration hardly grows."""
     matching = RuleMatching(thousand(SHAPES[shape]), "l")
     lines = sum(content.count("\n") for content in matching.files().values())
     assert lines <= 5_500
@@ -59,7 +59,7 @@ def test_a_thousand_rules_make_no_long_files(shape: str) -> None:
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_a_thousand_rules_are_rendered_quickly(shape: str) -> None:
-    """The quickest of three times is well below half a second."""
+    """The fastest of three renderings takes less than half a second."""
     rules, times = thousand(SHAPES[shape]), []
     for _ in range(3):
         Wildcard.parse.cache_clear()
@@ -83,7 +83,7 @@ def test_files_are_the_same_in_every_process() -> None:
 
 
 def test_other_conditions_are_in_no_index() -> None:
-    """A rule that asks for more than host and path is looked at by itself."""
+    """A rule with other conditions than host and path is not in the index."""
     rules = [
         rule(1, ["a.test"], ["/a"]),
         rule(2, ["a.test"], http_request_method=["GET"]),
@@ -106,7 +106,7 @@ PATHS = ["/", "/a", "/a/*", "/a*", "/ab/*", "*.png", "/a?b", "/*/c", "/ab?c*d", 
 
 
 def allowed(texts: tuple[list[str], list[str]]) -> bool:
-    """Whether a rule may have these hosts and paths."""
+    """Return whether a rule may have these hosts and paths."""
     every = [text for some in texts for text in some]
     return 1 <= len(every) <= 5 and sum(Wildcard.parse(text).wilds for text in every) <= 5
 
@@ -121,14 +121,14 @@ rule_lists = st.lists(
 
 
 def longest(content: str, text: str) -> str | None:
-    """What a map of HAProxy's kind `beg` answers."""
+    """Return the result of HAProxy's `map_beg`."""
     pairs = [line.split(" ") for line in content.splitlines()]
     found = [(key, value) for key, value in pairs if text.startswith(key)]
     return max(found, key=lambda pair: len(pair[0]))[1] if found else None
 
 
 def looked_up(rules: list[Rule], host: str, path: str) -> int:
-    """The lowest priority that the index of the rules leads to, patterns aside."""
+    """Return the lowest priority in the index of the rules, without patterns."""
     index = Index.from_rules(rules)
     keys = "".join(f"{key} {priority}\n" for key, priority in index.keys.items())
     labels = host.split(".")
@@ -154,7 +154,7 @@ def expected(rules: list[Rule], host: str, path: str) -> int:
 )
 @settings(max_examples=300, deadline=None)
 def test_index_and_patterns_name_the_rule(found: Any, host: str, path: str) -> None:
-    """The lowest of what the maps and the patterns lead to is the rule that the request is taken by."""
+    """The lowest priority of the maps and the patterns is that of the matching rule."""
     rules = [rule(number, *conditions) for number, conditions in enumerate(found, start=1)]
     patterns = [
         pattern.priority
@@ -170,7 +170,7 @@ host_texts = st.sampled_from([None, "a*.t?st", "ab*.t?st", "?b.test", "*.a?.test
 
 
 def asked(lists: PatternLists, host: str, path: str) -> int:
-    """The lowest priority that the lists lead to: each lookup is read and made as HAProxy would."""
+    """Return the lowest priority in the lists, with each lookup evaluated as HAProxy does."""
     files, subjects, found = lists.files(), {"host": host, "path": path}, [DEFAULT]
     parts: dict[str, str | None] = {}
     for line in lists.choices():
@@ -195,7 +195,7 @@ def _groups(expression: str, text: str) -> tuple[str, ...]:
 
 
 def _first(content: str, method: str, text: str) -> int:
-    """The first line of a list that matches."""
+    """Return the first line of a list that matches."""
     tests: dict[str, Callable[[str], object]] = {
         "sub": lambda key: key in text,
         "end": text.endswith,
@@ -213,7 +213,7 @@ def _first(content: str, method: str, text: str) -> int:
 )
 @settings(max_examples=300, deadline=None)
 def test_every_pattern_is_reachable(texts: Any, few: int, host: str, path: str) -> None:
-    """However patterns are spread over lists, the lowest that matches is found."""
+    """The lowest matching pattern is found in any split of the patterns into lists."""
     patterns = [
         Pattern(Wildcard.parse(host) if host else None, Wildcard.parse(path), priority)
         for priority, (host, path) in enumerate(texts, start=1)
@@ -227,7 +227,7 @@ def test_every_pattern_is_reachable(texts: Any, few: int, host: str, path: str) 
 
 
 def test_nested_beginnings_are_reachable() -> None:
-    """A pattern is found for a request that begins as many others of other lists do, too."""
+    """A pattern is found although patterns in other lists share its prefix."""
     many = [Pattern(None, Wildcard.parse(f"/{n}{m}?y"), 1000 + 10 * n + m) for n in range(10, 60) for m in range(8)]
     few = [Pattern(None, Wildcard.parse(f"/{n}*z"), n) for n in range(10, 60)]
     lists = PatternLists([*many, *few], "l")
@@ -237,7 +237,7 @@ def test_nested_beginnings_are_reachable() -> None:
 
 
 def test_patterns_are_spread() -> None:
-    """A thousand patterns that begin differently are in about thirty lists of about thirty."""
+    """A thousand patterns with different prefixes are in about thirty lists of about thirty."""
     matching = RuleMatching(thousand(SHAPES["patterns with beginnings of their own"]), "l")
     sizes = [text.count("\n") for name, text in matching.files().items() if re.fullmatch(r"l\.path\.\d+\.map", name)]
     assert 25 <= len(sizes) <= 40

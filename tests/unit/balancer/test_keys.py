@@ -1,4 +1,4 @@
-"""Keys of issuers at an address: fetched in time or not at all, and kept where they cannot be renewed."""
+"""Keys of issuers at a URL: fetched with a deadline, and kept if they cannot be renewed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support.issuer import Issuer, key_set
 
 
 def trusting(*issuers: str) -> Registry:
-    """A registry with a rule for each issuer."""
+    """Return a registry with a rule for each issuer."""
     rules = [
         {
             "priority": number,
@@ -41,13 +41,13 @@ def trusting(*issuers: str) -> Registry:
 
 
 def known(registry: Registry, source: str, age: timedelta) -> Registry:
-    """It, with a key of this age."""
+    """Return the registry with a key of this age."""
     keys = KeySet(read_at=datetime.now(UTC) - age, keys={"old": "pem"})
     return registry.model_copy(update={"key_sets": {source: keys}})
 
 
 def test_fetched(issuer: Issuer) -> None:
-    """From where it is, and from where that leads."""
+    """Keys are fetched from a URL and from the target of its redirect."""
     assert set(read_key_set(issuer.url()).keys) == {"one"}
     issuer.redirects = {"/moved": "/on", "/on": issuer.url("/there")}
     assert set(read_key_set(issuer.url("/moved")).keys) == {"one"}
@@ -63,7 +63,7 @@ def test_fetched(issuer: Issuer) -> None:
     ],
 )
 def test_redirects_that_are_not_followed(issuer: Issuer, place: str, reason: str) -> None:
-    """To what anybody on the way could change, and in circles."""
+    """Redirects to plain HTTP, to files and in circles are refused."""
     issuer.redirects = {"/keys": place}
     with pytest.raises(ConfigError) as refused:
         read_key_set(issuer.url())
@@ -72,14 +72,14 @@ def test_redirects_that_are_not_followed(issuer: Issuer, place: str, reason: str
 
 
 def test_an_error_is_no_set_of_keys(issuer: Issuer) -> None:
-    """Whatever comes with it."""
+    """An error status is refused with any body."""
     issuer.status = 500
     with pytest.raises(ConfigError, match="cannot be fetched: 500 Server Error"):
         read_key_set(issuer.url())
 
 
 def test_too_large(issuer: Issuer) -> None:
-    """No more is read than is needed to know that: this one never ends."""
+    """An endless key set is refused after its limit."""
     issuer.content, issuer.trickles = b" " * 150 * 1024 + b"  ", True
     with pytest.raises(ConfigError, match="is larger than 150 KiB"):
         read_key_set(issuer.url())
@@ -94,15 +94,15 @@ def test_too_slow(issuer: Issuer) -> None:
     assert time.monotonic() - before < 5
 
 
-def test_without_any_keys_a_failure_is_told(issuer: Issuer) -> None:
-    """There is nothing to go on with."""
+def test_without_any_keys_a_failure_is_raised(issuer: Issuer) -> None:
+    """A failed first download is an error."""
     issuer.content = b"{}"
     with pytest.raises(ConfigError, match="is not a valid key set"):
         read_keys(trusting(issuer.url()))
 
 
 def test_fresh_keys_are_not_fetched(issuer: Issuer) -> None:
-    """For an hour."""
+    """Keys are not fetched again for an hour."""
     registry = known(trusting(issuer.url()), issuer.url(), timedelta(minutes=59))
     assert read_keys(registry) == registry.key_sets
     assert issuer.asked == 0
@@ -111,7 +111,7 @@ def test_fresh_keys_are_not_fetched(issuer: Issuer) -> None:
 
 
 def test_a_renewal_that_fails(issuer: Issuer, caplog: pytest.LogCaptureFixture) -> None:
-    """The last good keys stay, however old; it is tried again after a minute, and not before."""
+    """After a failed renewal the last keys stay, and the next attempt is a minute later."""
     source, issuer.status = issuer.url(), 503
     registry = known(trusting(source), source, timedelta(days=1))
     registry = with_keys(registry, read_keys(registry))
@@ -127,7 +127,7 @@ def test_a_renewal_that_fails(issuer: Issuer, caplog: pytest.LogCaptureFixture) 
 
 
 def test_later_keys_win(issuer: Issuer) -> None:
-    """What was read before the lock does not replace what somebody else has read meanwhile."""
+    """Keys read before the lock do not replace keys that another process read later."""
     source = issuer.url()
     registry = known(trusting(source), source, timedelta(hours=2))
     ours = read_keys(registry)
@@ -137,12 +137,12 @@ def test_later_keys_win(issuer: Issuer) -> None:
     assert set(with_keys(registry, ours).key_sets[source].keys) == {"one"}
 
 
-def test_keys_of_nobody_are_forgotten(issuer: Issuer) -> None:
-    """With the last rule that trusts an issuer, its keys go."""
+def test_keys_of_a_removed_issuer_are_removed(issuer: Issuer) -> None:
+    """The keys of an issuer are removed with the last rule that trusts it."""
     registry = known(trusting(issuer.url()), issuer.url(), timedelta(0))
     assert with_keys(registry.withdraw("shop"), {}).key_sets == {}
 
 
-def test_an_issuer_that_nobody_has_read_yet(issuer: Issuer) -> None:
-    """Two who came at once may make one out of their parts: it is read then."""
+def test_an_issuer_without_keys_is_read(issuer: Issuer) -> None:
+    """An issuer without keys in either registry is read on merging."""
     assert set(with_keys(trusting(issuer.url()), {}).key_sets[issuer.url()].keys) == {"one"}

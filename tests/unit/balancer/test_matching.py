@@ -1,4 +1,4 @@
-"""The meaning of rules in Python: wildcards, requests, and the reasons why a rule did not take one."""
+"""Rule matching in Python: wildcards, requests, and the reasons of mismatches."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TEXTS = st.text("ab.*?\\", max_size=8)
 
 
 def meaning(pattern: str) -> re.Pattern[str]:
-    """A pattern read letter by letter into an expression."""
+    """Return a pattern translated character by character to a regular expression."""
     found, letters = "", iter(pattern)
     for letter in letters:
         if letter == "\\":
@@ -37,14 +37,14 @@ def meaning(pattern: str) -> re.Pattern[str]:
 @settings(deadline=None)
 @given(pattern=TEXTS, text=TEXTS)
 def test_wildcards_mean_what_an_expression_means(pattern: str, text: str) -> None:
-    """A text matches as a regular expression says that is made in another way."""
+    """A pattern matches the same texts as an equivalent regular expression."""
     assert Wildcard.parse(pattern).matches(text) == bool(meaning(pattern).fullmatch(text))
 
 
 @settings(deadline=None)
 @given(parts=st.lists(st.sampled_from(["*", "?", "a", "b", "\\*", "\\?", "\\\\"]), max_size=8), data=st.data())
 def test_what_is_made_from_a_pattern_matches_it(parts: list[str], data: st.DataObject) -> None:
-    """Any text for a `*`, a letter for a `?`, the rest as it is: that matches, and without a `*` nothing shorter."""
+    """A text generated from a pattern matches it."""
     fills = {"*": st.text(max_size=4), "?": st.characters()}
     text = "".join(data.draw(fills[part]) if part in fills else part[-1] for part in parts)
     pattern = Wildcard.parse("".join(parts))
@@ -56,7 +56,7 @@ def test_what_is_made_from_a_pattern_matches_it(parts: list[str], data: st.DataO
 @settings(deadline=None)
 @given(pattern=TEXTS, text=TEXTS)
 def test_what_a_pattern_says_of_itself(pattern: str, text: str) -> None:
-    """Where it has a literal, a prefix or a suffix, this is all that it asks for; and its wildcards are counted."""
+    """A pattern's literal, prefix and suffix describe all that it matches."""
     read = Wildcard.parse(pattern)
     assert read.wilds == len(re.sub(r"\\[*?\\]", "", pattern)) - len(re.sub(r"\\[*?\\]|[*?]", "", pattern))
     if read.literal is not None:
@@ -81,12 +81,12 @@ def test_what_a_pattern_says_of_itself(pattern: str, text: str) -> None:
     ],
 )
 def test_parts(pattern: str, parts: tuple[str | Wild, ...]) -> None:
-    """A pattern is literal texts and wildcards in turn; a backslash only counts before what it takes the meaning of."""
+    """A pattern is literal texts and wildcards in turn, and a backslash only escapes special characters."""
     assert Wildcard.parse(pattern).parts == parts
 
 
 def test_many_stars_take_no_time() -> None:
-    """A pattern and a text that an expression would go through exponentially are compared in one go."""
+    """A pattern and a text with exponential backtracking are matched in linear time."""
     assert not Wildcard.parse("*a" * 60 + "b").matches("a" * 120)
 
 
@@ -100,7 +100,7 @@ REQUEST = HttpRequest("GET", "Shop.test:80", "/a", "k=1&x", (("X-A", "one"), ("x
 
 
 def test_lowest_priority_is_taken() -> None:
-    """Of the rules that match, the one with the lowest number is taken; those before it are told, in their order."""
+    """The matching rule with the lowest number applies, and earlier mismatches are in order."""
     rules = [
         rule(30, {"path_pattern": ["/a"]}),
         rule(10, {"path_pattern": ["/b"]}),
@@ -113,7 +113,7 @@ def test_lowest_priority_is_taken() -> None:
 
 
 def test_nothing_matches() -> None:
-    """Without a rule that matches there is none, and each has its reason."""
+    """Without a matching rule the result is None, and each rule has its reason."""
     assert match([], REQUEST) == (None, [])
     taken, misses = match([rule(1, {"path_pattern": ["/b"]})], REQUEST)
     assert taken is None
@@ -143,13 +143,13 @@ def test_nothing_matches() -> None:
     ],
 )
 def test_reason(condition: dict[str, Any], reason: str) -> None:
-    """A miss says what the condition wants and what the request has."""
+    """A mismatch names the required and the actual value."""
     _, misses = match([rule(1, condition)], REQUEST)
     assert [miss.reason for miss in misses] == [reason]
 
 
 def test_first_condition_that_fails_is_told() -> None:
-    """One reason is enough: that of the first condition that does not hold."""
+    """A mismatch names the first condition that does not hold."""
     _, misses = match(
         [rule(1, {"path_pattern": ["/a"]}, {"http_request_method": ["PUT"]}, {"host_header": ["b.test"]})], REQUEST
     )
@@ -168,18 +168,18 @@ def test_first_condition_that_fails_is_told() -> None:
     ],
 )
 def test_parameters(query: str | None, parameters: list[tuple[str, str]]) -> None:
-    """Parameters are parted by &, each at its first =, and not decoded."""
+    """Parameters are separated by &, split at the first =, and not decoded."""
     assert HttpRequest("GET", "", "/", query, (), "127.0.0.1").parameters() == parameters
 
 
 def test_headers_of_a_name() -> None:
-    """A header's name is the same in any case; its values keep their order."""
+    """A header's name is case-insensitive, and its values keep their order."""
     assert REQUEST.header("X-a") == ["one", "two"]
     assert REQUEST.header("X") == []
 
 
 def test_host_name() -> None:
-    """A host counts without its port and in small letters."""
+    """A host is compared without its port and in lower case."""
     assert REQUEST.host_name == "shop.test"
 
 

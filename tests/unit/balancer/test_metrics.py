@@ -1,4 +1,4 @@
-"""The metrics: what CloudWatch would count, in Prometheus' words."""
+"""The metrics: CloudWatch's counts in Prometheus' format."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _DECLARED: dict[str, Any] = {
 
 
 class Still(Balancer):
-    """A balancer whose targets are as a test says, without an HAProxy."""
+    """A balancer with fixed target health and no HAProxy."""
 
     states: tuple[TargetState, ...] = ()
 
@@ -65,12 +65,12 @@ def counted(*lines: bytes) -> Counters:
 
 
 def values(counters: Counters) -> dict[str, float]:
-    """Every counter that is not zero: CloudWatch's name → value. Where it was counted is another test's claim."""
+    """Return every counter that is not zero: CloudWatch's name → value."""
     return {name: value for name in FAMILIES for _, _, value in counters.samples(name) if name != "ProcessedBytes"}
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "expected"),
     [
         ("RequestCount", "aws_applicationelb_request_count_total"),
         ("HTTPCode_ELB_5XX_Count", "aws_applicationelb_http_code_elb_5xx_count_total"),
@@ -80,14 +80,14 @@ def values(counters: Counters) -> dict[str, float]:
         ("UnHealthyHostCount", "aws_applicationelb_un_healthy_host_count"),
     ],
 )
-def test_names(name: str, told: str) -> None:
-    """One rule for all; the help has CloudWatch's name."""
-    assert FAMILIES[name].name == told
+def test_names(name: str, expected: str) -> None:
+    """Every metric's name follows one rule, and its help has CloudWatch's name."""
+    assert FAMILIES[name].name == expected
     assert FAMILIES[name].help.startswith(f"{name}: ")
 
 
 @pytest.mark.parametrize(
-    ("fields", "told"),
+    ("fields", "expected"),
     [
         ({}, {"RequestCount": 1, "HTTPCode_Target_2XX_Count": 1}),
         ({"status": "503", "target_status": "503"}, {"RequestCount": 1, "HTTPCode_Target_5XX_Count": 1}),
@@ -127,13 +127,13 @@ def test_names(name: str, told: str) -> None:
         ({"termination": "--VN"}, {"RequestCount": 1, "HTTPCode_Target_2XX_Count": 1}),
     ],
 )
-def test_what_a_request_counts_as(fields: dict[str, str], told: dict[str, float]) -> None:
-    """As CloudWatch has it: a request without a target is no RequestCount, a target's code is none of ELB's."""
-    assert values(counted(raw(fields))) == told
+def test_what_a_request_counts_as(fields: dict[str, str], expected: dict[str, float]) -> None:
+    """A request counts as in CloudWatch: without a target it is not in RequestCount."""
+    assert values(counted(raw(fields))) == expected
 
 
 def test_labels() -> None:
-    """What the load balancer did has its name, what a target did that of its group too."""
+    """Metrics of the load balancer have its name, and metrics of a target also its group."""
     counts = counted(raw(), raw(), raw(OWN, status="404", backend="listener.8080.1"), raw(backend="billing.api"))
     assert list(counts.samples("RequestCount")) == [
         ("", THERE, 2),
@@ -144,7 +144,7 @@ def test_labels() -> None:
 
 
 def test_response_times() -> None:
-    """A histogram that adds up; what no target answered is not in it."""
+    """The histogram adds up and excludes requests without a target's response."""
     counts = counted(*(raw(response=str(ms)) for ms in (0, 1, 2, 40, 41, 70_000)), raw(_FAILED, status="502"))
     samples = {(suffix, dict(where).get("le")): value for suffix, where, value in counts.time_samples()}
     assert samples["_bucket", "0.001"] == 2
@@ -157,7 +157,7 @@ def test_response_times() -> None:
 
 
 def test_buckets_are_fine_enough() -> None:
-    """From a millisecond to a minute; from 3 ms on, a percentile is off by 40 % at most."""
+    """Buckets go from 1 ms to 1 min, and from 3 ms on a percentile is off by 40 % at most."""
     samples = counted(raw()).time_samples()
     bounds = [float(dict(where)["le"]) for suffix, where, _ in samples if suffix == "_bucket"][:-1]
     assert (bounds[0], bounds[-1]) == (0.001, 60)
@@ -180,7 +180,7 @@ def test_exposition(tmp_path: Path) -> None:
 
 
 def test_text(tmp_path: Path) -> None:
-    """Every line is of the format, every metric has its type before it, and each look goes on from the last one."""
+    """Every line is valid, every metric has its type first, and each call continues from the previous one."""
     log, balancer = tmp_path / "access.log", Still(tmp_path)
     balancer.states = (TargetState.HEALTHY, TargetState.UNHEALTHY, TargetState.DRAINING)
     metrics = Metrics(balancer)
@@ -212,7 +212,7 @@ def test_text(tmp_path: Path) -> None:
 
 
 def test_hosts_of_every_load_balancer(tmp_path: Path) -> None:
-    """A group that several use is counted for each, by whose listener it is: rules may be another owner's."""
+    """A group of several load balancers is counted for each, by the listener's owner."""
     shop = {
         **_DECLARED,
         "load_balancers": {
@@ -238,7 +238,7 @@ def test_hosts_of_every_load_balancer(tmp_path: Path) -> None:
 
 
 def test_counters_survive_the_emptying_of_the_log(tmp_path: Path) -> None:
-    """They only grow."""
+    """Counters only grow when the log is truncated."""
     log, metrics = tmp_path / "access.log", Metrics(Still(tmp_path))
     log.write_bytes(b"".join(raw(uri=f"/{n}") for n in range(3)))
     assert re.search(r"_request_count_total\{.*\} 3\.0\n", metrics.text())
@@ -250,7 +250,7 @@ def test_counters_survive_the_emptying_of_the_log(tmp_path: Path) -> None:
 
 
 def test_a_long_log_costs_seconds() -> None:
-    """75,000 lines in less than four seconds of processor time, however busy the machine is."""
+    """75,000 lines take less than four seconds of processor time."""
     lines = [raw(client=f"192.0.2.7:{n}") for n in range(1000)] * 75
     before = time.process_time()
     counts = counted(*lines)
@@ -259,7 +259,7 @@ def test_a_long_log_costs_seconds() -> None:
 
 
 def at(moment: datetime, **fields: str) -> AccessRecord:
-    """A request that came then and was answered at once."""
+    """Return a request that came at this time and was answered at once."""
     steps = dict.fromkeys(("handshake", "idle", "request", "queue", "connect", "response", "transfer", "total"), "0")
     return record(
         **{**steps, "accepted_seconds": str(int(moment.timestamp())), "accepted_milliseconds": "000", **fields}
@@ -267,7 +267,7 @@ def at(moment: datetime, **fields: str) -> AccessRecord:
 
 
 def test_traffic() -> None:
-    """Of the last while only, by target, with the 5XX of whoever gave them."""
+    """Traffic counts requests of the window by target, with 5XX from the target or the load balancer."""
     now = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
     begin = now - timedelta(seconds=10)
     newest_first = [

@@ -1,4 +1,4 @@
-"""What follows from a registry and the facts: who is admitted, and what the data plane is told."""
+"""Reconciliation: the admissions and changes that follow from a registry and facts."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def phase(registry: Registry, name: str) -> TargetPhase:
 
 
 def test_a_pass_admits() -> None:
-    """The target is admitted from then on, and the plane is told."""
+    """A passed check admits the target, and the plane is updated."""
     result = reconcile(registered("a"), facts({"a": fact()}))
     (known,) = result.registry.registrations("shop", "web")
     assert (known.admitted, known.since) == (True, NOW)
@@ -68,13 +68,13 @@ def test_a_pass_admits() -> None:
     ids=["pending", "failed", "mismatch", "no pass that counts", "another address", "open before it was registered"],
 )
 def test_nothing_else_admits(known: TargetFact) -> None:
-    """Neither a check that has not passed, nor one of another address, nor one from before the registration."""
+    """A failed check, one of another address, or one from before the registration admits nothing."""
     registry = registered("a")
     assert reconcile(registry, facts({"a": known})).registry is registry
 
 
 def test_a_target_that_the_plane_has_not_is_added() -> None:
-    """Closed, with its check."""
+    """A missing target is added closed, with its check."""
     registry = registered("a")
     result = reconcile(registry, facts({}))
     assert result.registry is registry
@@ -83,7 +83,7 @@ def test_a_target_that_the_plane_has_not_is_added() -> None:
 
 
 def test_a_deregistered_target_is_never_admitted() -> None:
-    """However often its checks pass; it is closed and asked nothing."""
+    """A deregistered target is closed and unchecked, and its passes do not admit it."""
     registry = registered("a").deregister("shop", "web", "a")
     result = reconcile(registry, facts({"a": fact()}))
     assert phase(result.registry, "a") is TargetPhase.DRAINING
@@ -92,7 +92,7 @@ def test_a_deregistered_target_is_never_admitted() -> None:
 
 
 def test_admission_ends_once_the_plane_has_closed_it() -> None:
-    """Not before. When it was deregistered stays what it was."""
+    """Admission ends after the plane has closed the target, not before."""
     admitted = reconcile(registered("a"), facts({"a": fact()})).registry
     leaving = admitted.deregister("shop", "web", "a")
     (known,) = leaving.registrations("shop", "web")
@@ -101,22 +101,22 @@ def test_admission_ends_once_the_plane_has_closed_it() -> None:
     assert (known.admitted, closed.admitted, closed.since) == (True, False, known.since)
 
 
-def test_a_changed_question_admits_nobody() -> None:
-    """A target that was registered to answer another check, and has not passed it, can never have."""
+def test_a_changed_check_admits_no_target() -> None:
+    """A target with the check of an earlier declaration is not admitted."""
     registry = registered("a").declare("shop", declaration("/new"))
     result = reconcile(registry, facts({"a": fact()}))
     assert phase(result.registry, "a") is TargetPhase.INITIAL
 
 
-def test_groups_that_the_facts_do_not_tell_of_are_left_alone() -> None:
-    """Though their targets are missing from the facts."""
+def test_groups_missing_from_the_facts_do_not_change() -> None:
+    """A group that is missing from the facts does not change."""
     registry = registered("b", group="api")
     result = reconcile(registry, facts({}))
     assert (result.registry, result.apply, result.steer) == (registry, False, ())
 
 
 @pytest.mark.parametrize(
-    ("known", "told"),
+    ("known", "expected"),
     [
         (fact(PASSED, admitted=True), True),
         (fact(NONE), True),
@@ -125,14 +125,14 @@ def test_groups_that_the_facts_do_not_tell_of_are_left_alone() -> None:
     ],
     ids=["open", "idle", "busy", "open and busy"],
 )
-def test_strangers_are_removed(known: TargetFact, told: bool) -> None:
-    """A target that is not registered: at once where it gets requests, else when nothing is in flight any more."""
+def test_unregistered_targets_are_removed(known: TargetFact, expected: bool) -> None:
+    """An unregistered target is closed, and removed when it has no open requests."""
     result = reconcile(registered(), facts({"stranger": known}))
-    assert bool(result.steer) is told
+    assert bool(result.steer) is expected
 
 
 def test_a_plane_that_does_not_run_is_started() -> None:
-    """Where something is declared; nothing else is concluded from its silence."""
+    """A plane that does not run is started if something is declared."""
     away = Facts(running=False, at=NOW, targets={})
     registry = registered("a")
     assert (reconcile(registry, away).apply, reconcile(registry, away).registry) == (True, registry)

@@ -1,4 +1,4 @@
-"""The registry: names that are declared, and the file that it is kept in."""
+"""The registry: declared names, and the file on disk."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ REGISTRY = Registry().declare("shop", declaration())
         lambda owner, group: REGISTRY.deregister(owner, group, "web-1"),
     ],
 )
-def test_names_that_nobody_declared(use: Callable[[str, str], Any]) -> None:
-    """The error says what is declared, and what was likely meant."""
+def test_undeclared_names(use: Callable[[str, str], Any]) -> None:
+    """An error for an unknown name lists the declared ones and suggests a similar one."""
     for names, told in {
         ("shop", "wbe"): "target group wbe of shop is not declared\ndid you mean web?; declared: api, web",
         ("shop", "x"): "target group x of shop is not declared\ndeclared: api, web",
@@ -55,7 +55,7 @@ def test_names_that_nobody_declared(use: Callable[[str, str], Any]) -> None:
 
 @pytest.mark.parametrize("call", ["register", "deregister", "abort_connections", "remove_target"])
 def test_the_balancer_says_so_too(tmp_path: Path, call: str) -> None:
-    """Before it asks HAProxy anything, which does not even run here; and nothing changes."""
+    """The balancer refuses an unknown name before it calls HAProxy, and changes nothing."""
     RegistryFile(tmp_path / "registry.json").write(REGISTRY)
     before = (tmp_path / "registry.json").read_text()
     with pytest.raises(ConfigError, match=r"^target group wbe of shop is not declared"):
@@ -64,13 +64,13 @@ def test_the_balancer_says_so_too(tmp_path: Path, call: str) -> None:
 
 
 def test_without_any_owner() -> None:
-    """There is nothing to suggest."""
+    """Without any owner, the error has no suggestion."""
     with pytest.raises(ConfigError, match=r"^owner shop is not declared\nnothing is declared$"):
         Registry().group("shop", "web")
 
 
-def test_a_listener_that_forwards_to_nobody() -> None:
-    """As in pipeline.yaml: refused before anything is made of it."""
+def test_a_listener_that_forwards_to_an_unknown_group() -> None:
+    """A declaration from Python must not forward to an unknown group."""
     with pytest.raises(ConfigError) as refused:
         Registry().declare("shop", declaration("wbe"))
     assert str(refused.value) == (
@@ -81,14 +81,14 @@ def test_a_listener_that_forwards_to_nobody() -> None:
 
 @pytest.mark.parametrize("owner", ["", "a.b", "a b", "-a", "a" * 33, "a\nglobal", "a/b"])
 def test_names_of_owners(owner: str) -> None:
-    """They become names of HAProxy's, so they are held to what names of pipelines are."""
+    """Owners must have names that are valid for pipelines, because HAProxy's names hold them."""
     with pytest.raises(ConfigError, match="owner must be 1 to 32 letters, digits and dashes"):
         Registry().declare(owner, declaration())
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1", "2001:db8::1"])
 def test_addresses_of_targets(address: str) -> None:
-    """IP addresses stay as they are written."""
+    """IP addresses keep their form."""
     assert Target(id="a", address=address, port=80).address == address
 
 
@@ -96,7 +96,7 @@ def test_addresses_of_targets(address: str) -> None:
     "address", ["", "localhost", "127.0.0.1:80", "[::1]", "300.0.0.1", "fe80::1%a weight 0", "::1\n"]
 )
 def test_what_is_no_address(address: str) -> None:
-    """Nothing else gets into a command to HAProxy."""
+    """Only IP addresses are accepted, so nothing else gets into a command to HAProxy."""
     with pytest.raises(ValidationError, match="must be an IP address"):
         Target(id="a", address=address, port=80)
 
@@ -105,7 +105,7 @@ def test_what_is_no_address(address: str) -> None:
 
 
 def written(directory: Path, **changes: Any) -> RegistryFile:
-    """A registry's file, with some of it changed. What is changed to None is left out."""
+    """Return a registry's file with some values changed. None removes a value."""
     path = directory / "registry.json"
     RegistryFile(path).write(REGISTRY)
     found = {**json.loads(path.read_text()), **changes}
@@ -114,7 +114,7 @@ def written(directory: Path, **changes: Any) -> RegistryFile:
 
 
 def test_who_wrote_it(tmp_path: Path) -> None:
-    """The file says it, and what is read is what was written."""
+    """The file names the version that wrote it, and is read as it was written."""
     file = written(tmp_path)
     assert json.loads((tmp_path / "registry.json").read_text())["written_by"] == __version__
     assert file.read().target_groups == REGISTRY.target_groups
@@ -122,7 +122,7 @@ def test_who_wrote_it(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("writer", "named"), [("9.9.9", "Penstock 9.9.9"), (None, "an early version of Penstock")])
 def test_of_another_version(tmp_path: Path, writer: str | None, named: str) -> None:
-    """What another version wrote is not called damaged: the error names it, what is not understood, what to do."""
+    """A file of another version is not called damaged, and the error names the version."""
     file = written(tmp_path, written_by=writer, weather="fine")
     with pytest.raises(BalancerFault) as refused:
         file.read()
@@ -135,12 +135,12 @@ def test_of_another_version(tmp_path: Path, writer: str | None, named: str) -> N
 
 @pytest.mark.parametrize("writer", ["9.9.9", None])
 def test_of_another_version_but_understood(tmp_path: Path, writer: str | None) -> None:
-    """Nothing is made of the number alone."""
+    """A readable file of another version is accepted."""
     assert written(tmp_path, written_by=writer).read().target_groups == REGISTRY.target_groups
 
 
 def test_damaged(tmp_path: Path) -> None:
-    """What is no JSON, no text, or not what this version would have written."""
+    """A file with invalid JSON, text or content is refused as damaged."""
     spoilt = written(tmp_path, weather="fine")
     for content in (None, b"{", b"[]", b"\xff"):
         if content is not None:

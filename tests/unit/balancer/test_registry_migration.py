@@ -1,4 +1,4 @@
-"""The registry of the previous version: read as it is, and replaced by the first act."""
+"""Migration of the previous registry format: read as it is, and replaced by the first change."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ TARGETS = [
 
 
 class KilledError(BaseException):
-    """Our process has ended here."""
+    """The process of the test was killed here."""
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def test_it_is_read(path: Path) -> None:
-    """Declarations become resources, phases what is wanted and admitted. Reading writes nothing."""
+    """Declarations become resources, phases become wanted and admitted, and reading writes nothing."""
     before = path.read_text()
     file = RegistryFile(path)
     registry = file.read()
@@ -94,7 +94,7 @@ def test_it_is_read(path: Path) -> None:
 
 
 def test_it_renders_to_the_same_as_before(path: Path) -> None:
-    """So that HAProxy is not reloaded for it."""
+    """A migrated registry renders to the same configuration, so HAProxy is not reloaded."""
     fresh = Registry().declare("shop", SHOP).declare("blog", BLOG)
     read = RegistryFile(path).read()
     bare = read.with_registrations("shop", "web", ())
@@ -102,7 +102,7 @@ def test_it_renders_to_the_same_as_before(path: Path) -> None:
 
 
 def test_the_first_act_replaces_it(path: Path) -> None:
-    """After the processes that read the old file. A look leaves it as it is."""
+    """The first change migrates the file after old processes are replaced, and a read does not."""
     plane = FakePlane()
     balancer = Balancer(path.parent, plane)
     balancer.target_health("shop", "web")
@@ -121,7 +121,7 @@ def test_the_first_act_replaces_it(path: Path) -> None:
 
 @pytest.mark.parametrize("after", [False, True])
 def test_cut_short_it_begins_again(path: Path, after: bool) -> None:
-    """The file stays as it was until what reads it has been replaced."""
+    """An interrupted migration leaves the file unchanged and is repeated."""
     plane = FakePlane()
     plane.fail("take_over", KilledError(), after=after)
     with pytest.raises(KilledError):
@@ -134,7 +134,7 @@ def test_cut_short_it_begins_again(path: Path, after: bool) -> None:
 
 @pytest.mark.parametrize("text", ['{"owners": {"shop": 7}}', '{"owners": {}, "weather": "fine"}'])
 def test_what_is_of_no_version(path: Path, text: str) -> None:
-    """It is refused, and left."""
+    """A file of an unknown version is refused and not changed."""
     path.write_text(text)
     with pytest.raises(BalancerFault):
         Balancer(path.parent, FakePlane()).reconcile()

@@ -1,4 +1,4 @@
-"""Resources: what a declaration consists of, and what may be made, changed and dropped one by one."""
+"""Resources: the parts of a declaration, and single changes of them."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ REGISTRY = Registry().declare("shop", declaration())
 
 
 def only(kind: str, registry: Resources = REGISTRY) -> Any:
-    """The only resource of a kind."""
+    """Return the only resource of a kind."""
     (found,) = getattr(registry, kind).values()
     return found
 
@@ -93,7 +93,7 @@ def _listeners(draw: st.DrawFn, port: int, *, guest: bool) -> dict[str, Any]:
 
 @st.composite
 def declarations(draw: st.DrawFn) -> Declaration:
-    """A declaration that joins listeners of another owner, and has some of its own."""
+    """A declaration that joins listeners of another owner and has others."""
     ports = draw(st.lists(st.integers(8001, 8009), unique=True, min_size=1, max_size=4))
     guests = draw(st.lists(st.sampled_from([8080, 8081]), unique=True))
     listeners = [draw(_listeners(port, guest=False)) for port in ports]
@@ -128,7 +128,7 @@ OTHER = Registry().declare(
 @settings(max_examples=60, deadline=None)
 @given(declared=declarations(), data=st.data())
 def test_applying_is_putting_one_by_one(declared: Declaration, data: st.DataObject) -> None:
-    """In any order in which nothing names what is not there yet: the same resources, and the same bytes."""
+    """Single puts in any valid order give the same resources and bytes as a declaration."""
     applied = OTHER.declare("shop", declared)
     left = {resource.id: resource for resource in compile_declaration("shop", declared).all()}
     registry = OTHER
@@ -145,7 +145,7 @@ def test_applying_is_putting_one_by_one(declared: Declaration, data: st.DataObje
 @settings(max_examples=40, deadline=None)
 @given(declared=declarations())
 def test_resources_tell_what_was_declared(declared: Declaration) -> None:
-    """Listeners by port and rules by priority; what is read from disk is equal to what was written."""
+    """A decompiled declaration has listeners by port and rules by priority."""
     registry = OTHER.declare("shop", declared)
     again = registry.declaration("shop")
     assert again is not None
@@ -155,7 +155,7 @@ def test_resources_tell_what_was_declared(declared: Declaration) -> None:
 
 
 def test_ids_follow_from_names() -> None:
-    """The same file gives the same ids, whatever else is in it; another name, another id."""
+    """The same names give the same ids, and other names give other ids."""
     ids = {resource.id for resource in compile_declaration("shop", declaration()).all()}
     assert ids == {resource.id for resource in compile_declaration("shop", declaration()).all()}
     assert ids.isdisjoint(resource.id for resource in compile_declaration("blog", declaration()).all())
@@ -165,7 +165,7 @@ def test_ids_follow_from_names() -> None:
 
 
 def test_an_unchanged_declaration_changes_no_revision() -> None:
-    """A changed one changes those that changed, by one."""
+    """Only changed resources get the next revision."""
     again = REGISTRY.declare("shop", declaration())
     assert {r.revision for r in again.all()} == {1}
     groups = {**{name: {"port": 80} for name in GROUPS}, "api": {"port": 81}}
@@ -177,7 +177,7 @@ def test_an_unchanged_declaration_changes_no_revision() -> None:
 
 
 def rule(priority: int, made_by: str = "api", target_group: str | None = None, number: int = 1) -> RuleResource:
-    """A rule of the listener, made by an API."""
+    """Return a rule of the listener, made by an API."""
     found = only("rules")
     action = {"forward": target_group or group("web").id}
     changed = {"priority": priority, "conditions": [{"path_pattern": ["/x"]}], "action": action}
@@ -193,7 +193,7 @@ def rule(priority: int, made_by: str = "api", target_group: str | None = None, n
 
 
 def test_what_others_made_stays() -> None:
-    """A declaration replaces only what a declaration made."""
+    """A declaration replaces only resources that a declaration made."""
     registry = REGISTRY.put(rule(20))
     assert [owned.rule.priority for owned in effective_listeners(registry)[0].rules] == [10, 20]
     again = registry.declare("shop", declaration())
@@ -209,7 +209,7 @@ def _without_rules() -> list[BalancerResource]:
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "expected"),
     [
         (lambda: REGISTRY.put(rule(20, target_group="f" * 16)), "needs ffffffffffffffff, which does not exist"),
         (lambda: REGISTRY.put(rule(10)), "rule 10 of shop already exists"),
@@ -219,9 +219,9 @@ def _without_rules() -> list[BalancerResource]:
         (lambda: OTHER.declare("shop", declaration(load_balancers=_edge(8081))), "taken by load balancer its of other"),
     ],
 )
-def test_what_cannot_be(change: Callable[[], Registry], told: str) -> None:
-    """Each with what is wrong."""
-    with pytest.raises(ConfigError, match=told):
+def test_what_cannot_be(change: Callable[[], Registry], expected: str) -> None:
+    """An invalid change is refused with its reason."""
+    with pytest.raises(ConfigError, match=expected):
         change()
 
 
@@ -231,7 +231,7 @@ def _edge(port: int, **more: Any) -> dict[str, Any]:
 
 
 def test_another_owners_group() -> None:
-    """A rule may not forward to it: whose it is may take it away."""
+    """A rule must not forward to another owner's group."""
     registry = OTHER.declare("shop", declaration(load_balancers=_edge(8001)))
     theirs = next(g for g in registry.target_groups.values() if (g.owner, g.name) == ("other", "web"))
     listener = next(found for found in registry.listeners.values() if found.owner == "shop")
@@ -241,7 +241,7 @@ def test_another_owners_group() -> None:
 
 
 def test_a_change_names_the_revision_that_it_is_for() -> None:
-    """One that was made in the meantime is not overwritten; 0 stands for any. What changes nothing counts nothing."""
+    """A change for an old revision is refused, and 0 stands for any revision."""
     registry = REGISTRY.put(rule(20))
     first = registry.rules[rule(20).id]
     registry = registry.put(rule(21).at_revision(1))
@@ -253,7 +253,7 @@ def test_a_change_names_the_revision_that_it_is_for() -> None:
 
 
 def test_dropping() -> None:
-    """What nothing needs goes, with the targets of a group."""
+    """A resource that no other needs can be dropped, with the targets of a group."""
     registry = REGISTRY.register("shop", "canary", [Target(id="a", address="10.0.0.1", port=80)])
     gone = registry.drop(group("canary").id, only("rules").id)
     assert {found.name for found in gone.target_groups.values()} == {"web", "api"}
@@ -261,7 +261,7 @@ def test_dropping() -> None:
 
 
 def test_a_group_with_targets_keeps_its_protocol() -> None:
-    """One by one too."""
+    """A single put must not change the protocol of a group with targets."""
     registry = REGISTRY.register("shop", "web", [Target(id="a", address="10.0.0.1", port=80)])
     changed = group("web").settings.model_copy(update={"protocol": "HTTPS"})
     other = group("web").model_copy(update={"settings": changed, "revision": 0})
@@ -288,20 +288,20 @@ def test_a_group_with_targets_keeps_its_protocol() -> None:
     ],
 )
 def test_bindings(one: str, other: str, overlap: bool) -> None:
-    """They clash where the kernel would not have both, and on one port only."""
+    """Bindings clash if the kernel would refuse both, and on one port only."""
     assert Binding(one, 80).overlaps(Binding(other, 80)) is overlap
     assert Binding(other, 80).overlaps(Binding(one, 80)) is overlap
     assert not Binding(one, 80).overlaps(Binding(other, 81))
 
 
 def at(address: str, owner: str, registry: Registry = REGISTRY, **listener: Any) -> Registry:
-    """An owner's listener on 9000, at an address."""
+    """Return an owner's listener on port 9000 at an address."""
     found = {"port": 9000, "default_action": {"forward": "web"}, **listener}
     return registry.declare(owner, declaration(load_balancers={"edge": {"address": address, "listeners": [found]}}))
 
 
 def test_two_listeners_of_one_port() -> None:
-    """At different addresses they are two, with files of their own; where they overlap, the second is refused."""
+    """Listeners of one port need different addresses, and each has its own files."""
     registry = at("127.0.0.2", "two", at("127.0.0.1", "one"))
     found = [shared for shared in effective_listeners(registry) if shared.port == 9000]
     assert [(shared.owner, shared.number) for shared in found] == [("one", 9000), ("two", 109000)]
@@ -313,7 +313,7 @@ def test_two_listeners_of_one_port() -> None:
 
 
 def test_a_listener_keeps_its_number() -> None:
-    """Whatever becomes of the others of its port: a worker that was replaced passes requests on by it."""
+    """A listener keeps its number when others of its port are removed."""
 
     def numbers(registry: Registry) -> dict[str, int]:
         return {shared.owner: shared.number for shared in effective_listeners(registry) if shared.port == 9000}
@@ -331,7 +331,7 @@ def test_a_listener_keeps_its_number() -> None:
 
 
 def test_whose_listener_rules_join() -> None:
-    """Of several on a port, the one at their own address; without one of it, they have to say."""
+    """Rules join the listener at their address, which they must name if there are several."""
     registry = at("127.0.0.2", "two", at("127.0.0.1", "one"))
     rules = [{"priority": 1, "conditions": [{"path_pattern": ["/x"]}], "action": {"forward": "web"}}]
     joined = at("127.0.0.2", "guest", registry, default_action=None, rules=rules)
@@ -348,7 +348,7 @@ def test_whose_listener_rules_join() -> None:
 
 
 def test_an_https_listener_waits_for_its_certificate() -> None:
-    """Without one it does not listen."""
+    """An HTTPS listener without a certificate is not effective."""
     balancer = LoadBalancerResource.model_validate(
         {"id": "1" * 16, "owner": "shop", "made_by": "api", "name": "tls", "settings": {"scheme": "internal"}}
     )

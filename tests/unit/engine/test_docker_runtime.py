@@ -1,4 +1,4 @@
-"""Docker's runtime on a fake engine: containers of earlier versions, other hosts, and faults in the middle."""
+"""Docker's runtime on a fake engine: containers of earlier versions, other hosts, and faults."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SPEC = ReplicaSpec(
     pipeline="shop", release=2, run=5, template="c0ffee", image="app", port=8080, name="shop.web.r2.aaaaaa"
 )
 # The labels of a container that a version without services started.
-FORMER = {
+OLD_LABELS = {
     LABEL_PIPELINE: "shop",
     LABEL_ROLE: ROLE_APP,
     LABEL_RELEASE: "1",
@@ -52,8 +52,8 @@ def runtime(engine: FakeEngine) -> DockerRuntime:
 
 
 def test_a_container_of_an_earlier_version_is_a_replica_of_web(engine: FakeEngine, runtime: DockerRuntime) -> None:
-    """It keeps its old name, and its port is unknown."""
-    engine.containers.start(ContainerSpec("shop.r1.bbbbbb", "app", FORMER, network="n"))
+    """A container without labels of services is a replica of `web`."""
+    engine.containers.start(ContainerSpec("shop.r1.bbbbbb", "app", OLD_LABELS, network="n"))
     (found,) = runtime.list("shop")
     assert (found.name, found.service, found.release, found.template) == ("shop.r1.bbbbbb", "web", 1, "decade")
     assert (found.port, found.grace) == (0, timedelta(seconds=2.5))
@@ -62,14 +62,14 @@ def test_a_container_of_an_earlier_version_is_a_replica_of_web(engine: FakeEngin
 def test_a_published_container_of_an_earlier_version_is_reached_at_its_port(
     engine: FakeEngine, runtime: DockerRuntime
 ) -> None:
-    """The label has the port of the host."""
-    engine.containers.start(ContainerSpec("shop.r1.bbbbbb", "app", {**FORMER, LABEL_PORT: "23456"}, network="n"))
+    """The port of an old container comes from its label."""
+    engine.containers.start(ContainerSpec("shop.r1.bbbbbb", "app", {**OLD_LABELS, LABEL_PORT: "23456"}, network="n"))
     (found,) = runtime.list("shop")
     assert (found.address, found.port) == ("127.0.0.1", 23456)
 
 
 def test_a_host_whose_bridges_are_not_routed_publishes_every_replica() -> None:
-    """It binds the port to its own address, and the balancer reaches it at another."""
+    """A host without routed bridges publishes every replica."""
     started: list[ContainerSpec] = []
     engine = FakeEngine(program=lambda spec: started.append(spec) or Program())  # type: ignore[func-returns-value]
     engine.images.add("app")
@@ -82,7 +82,7 @@ def test_a_host_whose_bridges_are_not_routed_publishes_every_replica() -> None:
 
 
 def test_a_start_whose_answer_is_lost_is_found_again(engine: FakeEngine, runtime: DockerRuntime) -> None:
-    """The repeated start leaves the replica alone."""
+    """A start repeated after a lost response keeps the replica."""
     engine.faults.lose_answer("containers.start")
     with pytest.raises(EngineFault):
         runtime.start(SPEC)
@@ -92,7 +92,7 @@ def test_a_start_whose_answer_is_lost_is_found_again(engine: FakeEngine, runtime
 
 
 def test_a_start_that_fails_is_not_repeated(engine: FakeEngine, runtime: DockerRuntime) -> None:
-    """Unless a container of this home has its name: another home's is not replaced."""
+    """A failed start does not replace a container of another home."""
     engine.faults.fail("containers.start", StageFailed("the name is in use"))
     with pytest.raises(StageFailed, match="the name is in use"):
         runtime.start(SPEC)
@@ -100,7 +100,7 @@ def test_a_start_that_fails_is_not_repeated(engine: FakeEngine, runtime: DockerR
 
 
 def test_a_name_that_is_used_again_is_another_container(engine: FakeEngine, runtime: DockerRuntime) -> None:
-    """Also if another program removed the first one."""
+    """A reused name refers to the new container."""
     runtime.start(SPEC)
     runtime.list("shop")
     engine.containers.forget(SPEC.name)
@@ -109,7 +109,7 @@ def test_a_name_that_is_used_again_is_another_container(engine: FakeEngine, runt
 
 
 def test_a_replica_that_is_removed_during_a_stop_is_no_error(engine: FakeEngine, runtime: DockerRuntime) -> None:
-    """An engine that is away is one."""
+    """A replica may vanish during a stop, but an engine may not."""
     runtime.start(SPEC)
     runtime.list("shop")
     engine.containers.forget(SPEC.name)
@@ -121,7 +121,7 @@ def test_a_replica_that_is_removed_during_a_stop_is_no_error(engine: FakeEngine,
 
 
 def test_a_replica_that_was_killed_for_its_memory_says_so(engine: FakeEngine, runtime: DockerRuntime) -> None:
-    """Its exit code alone is that of any SIGKILL."""
+    """A replica killed for its memory is reported as such."""
     runtime.start(SPEC)
     engine.containers.exit(SPEC.name, 137, oom_killed=True)
     end = runtime.ended(SPEC.name)

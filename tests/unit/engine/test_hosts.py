@@ -1,4 +1,4 @@
-"""The choice of an engine, and what it costs to import."""
+"""The choice of an engine, and the cost of its import."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ IMPORTS = ("pipeline.cli.main", "pipeline.cli.status", "pipeline.engine.hosts", 
 
 @pytest.mark.parametrize("module", IMPORTS)
 def test_the_docker_sdk_is_not_imported_before_it_is_used(module: str) -> None:
-    """Commands that need no Docker start without it."""
+    """Importing the choice of an engine does not import the Docker SDK."""
     code = f"import sys, {module}; sys.exit('docker' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_the_environment_names_the_engine() -> None:
-    """An error names the address, also if this process's own environment has another."""
+    """The given environment selects the engine, and errors name its address."""
     with pytest.raises(EngineFault, match=r"no response at tcp://127\.0\.0\.1:1"):
         local_engine("home", {"DOCKER_HOST": "tcp://127.0.0.1:1"})
 
 
 def test_this_machine_is_a_host_whose_containers_are_reached_directly() -> None:
-    """Published ports are bound to loopback only."""
+    """On this machine, published ports bind to loopback only."""
     engine = FakeEngine()
     host = local_host(engine)
     assert (host.engine, host.publish_on, host.reach_at, host.routes_bridges) == (

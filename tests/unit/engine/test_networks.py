@@ -14,7 +14,7 @@ FIRST, LAST = 2, 6  # of a network with eight addresses, whose first host is the
 
 
 class Client:
-    """The SDK's client, as far as one network with eight addresses is concerned."""
+    """A client of the SDK with one network of eight addresses."""
 
     def __init__(self) -> None:
         self.running: set[int] = set()
@@ -56,28 +56,28 @@ def free(networks: DockerNetworks) -> int:
 
 
 def test_the_next_higher_address_is_chosen_and_then_the_first_again(client: Client) -> None:
-    """Not the lowest free one, which a container has just left."""
+    """The next higher address is chosen, not the lowest free one."""
     networks = DockerNetworks(client, "home")
     client.running, client.stopped = {3}, {4}
     assert [free(networks) for _ in range(3)] == [5, 6, 2]
 
 
 def test_an_address_is_chosen_again_only_if_no_other_is_free(client: Client) -> None:
-    """Then the one that was chosen longest ago."""
+    """The address chosen longest ago is repeated if no other is free."""
     networks = DockerNetworks(client, "home")
     client.running = {4, 5}
     assert [free(networks) for _ in range(7)] == [6, 2, 3, 6, 2, 3, 6]
 
 
 def test_a_network_without_a_free_address_is_a_fault(client: Client) -> None:
-    """The containers in it keep theirs."""
+    """A full network raises a fault, and its containers keep their addresses."""
     client.running, client.stopped = {2, 3, 4}, {5, 6}
     with pytest.raises(EngineFault, match=r"no free address in 10\.0\.0\.0/29, the network of shop"):
         free(DockerNetworks(client, "home"))
 
 
 def test_the_address_of_the_bridge_is_never_chosen(client: Client) -> None:
-    """Nor the network's, nor the broadcast address."""
+    """The network, bridge and broadcast addresses are never chosen."""
     networks = DockerNetworks(client, "home")
     assert {free(networks) for _ in range(20)} == set(range(FIRST, LAST + 1))
     assert networks.ensure("shop") == IPv4Network("10.0.0.0/29")
