@@ -1,3 +1,3 @@
-"""The resident process of `pipeline serve`."""
+"""The daemon, the process of `pipeline serve`."""
 
 from __future__ import annotations

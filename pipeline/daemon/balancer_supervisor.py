@@ -1,7 +1,7 @@
-"""Keeps the data plane running, and its targets admitted, while the daemon runs.
+"""Supervision of the data plane while the daemon runs.
 
-The kernel reports a process that ends, so it is started again at once. What connects meanwhile waits in its listening
-sockets, which are held here.
+The kernel reports the exit of the process, so the restart begins at once. The supervisor holds the listening sockets,
+so new connections wait for the restart instead of being refused.
 """
 
 from __future__ import annotations
@@ -20,46 +20,46 @@ from pipeline.base.clock import Clock
 from pipeline.base.errors import PenstockError
 from pipeline.event_kinds import EventKind
 
-# Changed certificates and keys are reloaded this often, in seconds.
-_MAINTENANCE = 60.0
+# Seconds between checks for changed certificates and keys.
+_RELOAD_INTERVAL = 60.0
 _logger = structlog.get_logger(__name__)
 
 
 class BalancerSupervisor:
-    """Reconciles the balancer each second, and at once when its data plane dies, in a thread. `tell` gets events."""
+    """Reconciles the balancer each second, and at once after its data plane died. `emit` receives the events."""
 
     def __init__(
         self,
         balancer: Balancer,
-        tell: Callable[[EventKind, str], None],
+        emit: Callable[[EventKind, str], None],
         clock: Clock,
         interval: timedelta = timedelta(seconds=1),
     ) -> None:
         self._balancer = balancer
-        self._tell = tell
+        self._emit = emit
         self._clock = clock
         self._interval = interval
         self._stopping = threading.Event()
-        self._told = ""
-        self._known: int | None = None
+        self._last_reported = ""
+        self._last_pid: int | None = None
         self._maintained: float | None = None
 
     def run_forever(self) -> None:
-        """Until `stop`."""
-        with self._holding():
+        """Run until `stop`."""
+        with self._hold_sockets():
             while not self._stopping.is_set():
-                if self._turn():
+                if self._run_once():
                     self._wait()
                 else:
                     self._clock.wait(self._stopping, self._interval / 2)
 
     def stop(self) -> None:
-        """End soon."""
+        """Request the end of `run_forever`. Returns at once."""
         self._stopping.set()
 
     @contextmanager
-    def _holding(self) -> Iterator[None]:
-        """Hold the listening sockets, if possible."""
+    def _hold_sockets(self) -> Iterator[None]:
+        """Hold the listening sockets, if the data plane supports it."""
         with ExitStack() as stack:
             try:
                 stack.enter_context(self._balancer.standby())
@@ -67,36 +67,36 @@ class BalancerSupervisor:
                 _logger.warning("connections are refused while HAProxy restarts", error=str(error))
             yield
 
-    def _turn(self) -> bool:
-        """Whether the data plane is needed; it runs then."""
+    def _run_once(self) -> bool:
+        """Start and reconcile the data plane if it is needed. Return whether it is needed and runs."""
         try:
             needed = not self._balancer.registry().is_empty
             if needed:
                 self._ensure()
             else:
-                self._known = self._maintained = None
+                self._last_pid = self._maintained = None
         except PenstockError as error:
-            if error.message != self._told:
-                self._tell(EventKind.BALANCER_FAILED, error.message)
-                self._told = error.message
+            if error.message != self._last_reported:
+                self._emit(EventKind.BALANCER_FAILED, error.message)
+                self._last_reported = error.message
             return False
-        self._told = ""
+        self._last_reported = ""
         return needed
 
     def _ensure(self) -> None:
         now = self._clock.monotonic()
-        if self._maintained is None or now - self._maintained >= _MAINTENANCE:
+        if self._maintained is None or now - self._maintained >= _RELOAD_INTERVAL:
             started, self._maintained = self._balancer.ensure_running(), now
         else:
             started = self._balancer.reconcile()
         pid = self._balancer.pid()
-        # A command may have started it before us.
-        if started or self._known not in (None, pid):
-            self._tell(EventKind.BALANCER_RESTARTED, "HAProxy was not running: started again")
-        self._known = pid
+        # A command may have restarted it before the daemon did. That is a restart too.
+        if started or self._last_pid not in (None, pid):
+            self._emit(EventKind.BALANCER_RESTARTED, "HAProxy was not running, restarted it")
+        self._last_pid = pid
 
     def _wait(self) -> None:
-        """Until the process of the data plane ends, or it is time to look all the same."""
+        """Wait until the process of the data plane exits, at most for the interval."""
         pid = self._balancer.pid()
         try:
             watched = os.pidfd_open(pid) if pid else None

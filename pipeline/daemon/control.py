@@ -1,4 +1,4 @@
-"""What may be asked of the daemon: runs, and what becomes of them. The control API is only its face."""
+"""Commands to the daemon. The control API exposes them over HTTP."""
 
 from __future__ import annotations
 
@@ -15,54 +15,60 @@ from pipeline.store.store import Store
 
 
 class Control:
-    """Answers from any thread. Raises `ConfigError` for what cannot be done, with what can."""
+    """Commands to the pipelines of one daemon.
+
+    Safe to use from any thread. Methods raise `ConfigError` for a command that is not possible.
+    """
 
     def __init__(self, supervisors: Mapping[str, PipelineSupervisor], store: Store) -> None:
         self.supervisors = supervisors
         self.store = store
 
     def supervisor(self, name: str) -> PipelineSupervisor:
-        """Who serves a pipeline. Raises `ConfigError` when nobody does."""
+        """Return the supervisor of a pipeline. Raises `ConfigError` if the daemon does not manage it."""
         try:
             return self.supervisors[name]
         except KeyError:
             known = ", ".join(self.supervisors)
-            raise ConfigError(f"{name} is not served here", hint=f"served are: {known}") from None
+            raise ConfigError(f"the daemon does not manage {name}", hint=f"it manages: {known}") from None
 
     def submit(self, name: str, request: RunRequest) -> Run:
-        """Queue a run."""
+        """Queue a run and return it."""
         supervisor = self.supervisor(name)
-        # Whoever asks has just written what they mean.
+        # A user may have edited the file just before this command.
         supervisor.reload_if_changed()
         (run,) = submit(supervisor.served_file.pipeline_context, [request])
         supervisor.queue_worker.wake()
         return run
 
     def retry(self, name: str, number: int) -> Run:
-        """Queue a run again that did not succeed; what it had built and tested is not done again."""
-        former = self.run(name, number)
-        if not former.state.over or former.state in (RunState.SUCCEEDED, RunState.SKIPPED):
-            raise ConfigError(f"run {number} is {former.state}: there is nothing to try again")
-        if former.kind is RunKind.RUN and self._overtaken(name, number):
+        """Queue a new run for the commit of a run that did not succeed.
+
+        An image that the run has built and tested is reused.
+        """
+        previous = self.run(name, number)
+        if not previous.state.over or previous.state in (RunState.SUCCEEDED, RunState.SKIPPED):
+            raise ConfigError(f"run {number} cannot be retried: its state is {previous.state}")
+        if previous.kind is RunKind.RUN and self._overtaken(name, number):
             raise ConfigError(
-                f"a newer run than {number} has been deployed since, or is on its way",
-                hint=f"to have this commit all the same: pipeline run {(former.sha or '')[:7]}",
+                f"a newer run than {number} is queued, running or deployed",
+                hint=f"to deploy this commit anyway: pipeline run {(previous.sha or '')[:7]}",
             )
         request = RunRequest(
             Trigger.RETRY,
-            former.sha or former.requested if former.kind is RunKind.RUN else former.requested,
-            former.kind,
-            sha=former.sha if former.kind is RunKind.RUN else None,
-            ref=former.ref,
-            author=former.author,
-            subject=former.subject,
-            options=former.options,
+            previous.sha or previous.requested if previous.kind is RunKind.RUN else previous.requested,
+            previous.kind,
+            sha=previous.sha if previous.kind is RunKind.RUN else None,
+            ref=previous.ref,
+            author=previous.author,
+            subject=previous.subject,
+            options=previous.options,
             retry_of=number,
         )
         return self.submit(name, request)
 
     def cancel(self, name: str, number: int) -> Run:
-        """Give up a run: at once while it waits, in order when somebody works on it."""
+        """Cancel a run. A queued run is cancelled when this returns; a running one is stopped by its worker."""
         supervisor, run = self.supervisor(name), self.run(name, number)
         if run.state is RunState.QUEUED:
             run = self.store.queue.cancel(name, number, "cancelled")
@@ -70,30 +76,30 @@ class Control:
                 emit_run_state(supervisor.served_file.pipeline_context, run)
         if run.state is RunState.RUNNING:
             if not supervisor.queue_worker.cancel(number):
-                raise ConfigError(f"run {number} is just being taken over, or is ending", hint="try it again")
+                raise ConfigError(f"run {number} is starting or ending", hint="run the command again")
         elif run.state is not RunState.CANCELLED:
-            raise ConfigError(f"run {number} is over: {run.state}")
+            raise ConfigError(f"run {number} has already finished: {run.state}")
         return run
 
     def decide(self, name: str, number: int, *, granted: bool, by: str, comment: str) -> Run:
-        """Answer a run that waits for approval."""
+        """Store the decision about a run that waits for approval."""
         now = self.supervisor(name).served_file.pipeline_context.clock.now().wall
         return gates.answer(self.store, name, number, ApprovalDecision(granted, by, comment, now))
 
     def disable_transition(self, name: str, stage: str, reason: str) -> None:
-        """Let no run into a stage."""
+        """Disable the transition into a stage."""
         gates.disable_transition(self.store, self.supervisor(name).served_file.pipeline_context.events(), stage, reason)
 
     def enable_transition(self, name: str, stage: str) -> None:
-        """Let runs into a stage again."""
+        """Enable the transition into a stage."""
         gates.enable_transition(self.store, self.supervisor(name).served_file.pipeline_context.events(), stage)
 
     def home_of(self, name: str) -> Home:
-        """Where a pipeline's logs are."""
+        """Return the home directory that holds a pipeline's logs."""
         return self.supervisor(name).served_file.pipeline_context.home
 
     def run(self, name: str, number: int) -> Run:
-        """One run."""
+        """Return one run. Raises `ConfigError` if it does not exist."""
         self.supervisor(name)
         run = self.store.runs.get(name, number)
         if run is None:

@@ -1,4 +1,4 @@
-"""The resident process: the pipelines that it serves, the hooks that call it, and HAProxy."""
+"""The daemon: its pipelines, its hook spool, and its data plane."""
 
 from __future__ import annotations
 
@@ -27,24 +27,24 @@ from pipeline.triggers.spool import Spool
 
 _REFRESH = timedelta(seconds=1)
 _logger = structlog.get_logger(__name__)
-# As Python has it by itself: objects of each generation that are made before it looks for garbage among them.
-_GARBAGE = (700, 10, 10)
-# Of glibc's malloc.h.
+# Python's default thresholds. The CLI raises them for short-lived commands.
+_GC_THRESHOLDS = (700, 10, 10)
+# From glibc's malloc.h.
 _M_ARENA_MAX = -8
 
 
 def limit_malloc_arenas() -> None:
-    """Have all threads take memory from one place, where glibc is; to be called before there are any.
+    """Make all threads share one malloc arena, if the C library is glibc. Call this before the first thread starts.
 
-    It would give each thread its own, and keep there what was in use once: after some deployments, a seventh of all
-    that a daemon takes.
+    By default glibc gives each thread its own arena and keeps freed memory there. After some deployments that is a
+    seventh of the daemon's memory.
     """
     with suppress(AttributeError):
         ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
 
 
 class Daemon:
-    """Serves pipelines of one home. Raises `ConfigError` at the start, for a file that cannot be served."""
+    """The pipelines of one home. The constructor raises `ConfigError` for a file that is invalid."""
 
     def __init__(
         self,
@@ -59,61 +59,65 @@ class Daemon:
         self.store = store
         self._listeners = listeners
         self._clock = clock or SystemClock()
-        served_file = [ServedFile(file, home, store, listeners, parameters, self._clock) for file in files]
-        self.supervisors = {s.name: PipelineSupervisor(s, self._clock) for s in served_file}
-        if len(self.supervisors) < len(served_file):
-            raise ConfigError("two of the files have the same name", hint="each pipeline has a name of its own")
+        served_files = [ServedFile(file, home, store, listeners, parameters, self._clock) for file in files]
+        self.supervisors = {s.name: PipelineSupervisor(s, self._clock) for s in served_files}
+        if len(self.supervisors) < len(served_files):
+            raise ConfigError("two of the files declare the same pipeline name", hint="give each pipeline its own name")
         self._spool = Spool(home.spool)
-        self._balancer_supervisor = BalancerSupervisor(open_balancer(home.balancer), self._tell_all, self._clock)
+        self._balancer_supervisor = BalancerSupervisor(open_balancer(home.balancer), self._emit_to_all, self._clock)
         self._notified = threading.Event()
         self._ending = threading.Event()
         self._reloading = threading.Event()
 
     def run_forever(self) -> None:
-        """Until `end`: start everything, then follow what changes on disk."""
-        # A command may end before its garbage matters; we stay. What is here by now is none, and need not be looked at.
+        """Start everything, then reload changed files and read the spool until `end`."""
+        # The daemon is long-lived. Freeze start-up objects so the collector skips them.
         gc.freeze()
-        gc.set_threshold(*_GARBAGE)
+        gc.set_threshold(*_GC_THRESHOLDS)
         with ExitStack() as stack:
             try:
                 stack.enter_context(self._spool.watch(self._notified.set))
             except PenstockError as error:
-                self._tell_all(EventKind.TRIGGER_POLLING, f"looking for words of hooks every second: {error.message}")
-            threading.Thread(target=self._balancer_supervisor.run_forever, name="guard", daemon=True).start()
+                self._emit_to_all(
+                    EventKind.TRIGGER_POLLING, f"cannot watch the hook spool, polling it every second: {error.message}"
+                )
+            threading.Thread(
+                target=self._balancer_supervisor.run_forever, name="balancer-supervisor", daemon=True
+            ).start()
             for supervisor in self.supervisors.values():
                 supervisor.start()
             while not self._ending.is_set():
                 try:
-                    self._look()
+                    self._refresh()
                 except (PenstockError, OSError) as error:
-                    # With no descriptor or no room on the disk left for a while, what is served is served on.
+                    # Without free descriptors or disk space the pipelines keep their state until the next refresh.
                     _logger.warning("refresh failed", error=str(error))
                 self._clock.wait(self._notified, _REFRESH)
                 self._notified.clear()
 
-    def _look(self) -> None:
+    def _refresh(self) -> None:
         self.store.events.flush()
-        self._take_words()
+        self._read_spool()
         forced = self._reloading.is_set()
         self._reloading.clear()
         for supervisor in self.supervisors.values():
             supervisor.reload_if_changed(forced=forced)
 
     def reload(self) -> None:
-        """Read every served file again."""
+        """Reload every file."""
         self._reloading.set()
         self._notified.set()
 
     def end(self) -> None:
-        """Have `work` return."""
+        """Request the end of `run_forever`. Returns at once."""
         self._ending.set()
         self._notified.set()
 
-    def close(self, patience: float) -> None:
-        """Begin nothing more; returns when all is over, or so many seconds have passed."""
+    def close(self, timeout: float) -> None:
+        """Stop all pipelines and wait for them, up to `timeout` seconds."""
         self._balancer_supervisor.stop()
         closing = [
-            threading.Thread(target=supervisor.stop, args=(patience,), daemon=True)
+            threading.Thread(target=supervisor.stop, args=(timeout,), daemon=True)
             for supervisor in self.supervisors.values()
         ]
         for thread in closing:
@@ -121,18 +125,18 @@ class Daemon:
         for thread in closing:
             thread.join()
 
-    def _take_words(self) -> None:
-        """Hooks have left word: the pipelines of those repositories look."""
+    def _read_spool(self) -> None:
+        """Notify the pipelines of the repositories whose hooks wrote into the spool."""
         try:
-            words = self._spool.files()
+            entries = self._spool.files()
         except OSError as error:
             raise StoreFault(f"cannot read {self.home.spool}: {error.strerror}") from error
-        for file, repository in words.items():
+        for file, repository in entries.items():
             for supervisor in self.supervisors.values():
                 if supervisor.git_directory() == repository:
                     supervisor.notify(Trigger.HOOK)
             self._spool.remove(file)
 
-    def _tell_all(self, kind: EventKind, message: str) -> None:
+    def _emit_to_all(self, kind: EventKind, message: str) -> None:
         for supervisor in self.supervisors.values():
             supervisor.served_file.pipeline_context.events().emit(kind, message)

@@ -1,4 +1,4 @@
-"""Keeps what is deployed in service: looks every second, mends what is amiss, and tries again after a while."""
+"""Repair of drift: a check each second, and a backoff after a repair that failed."""
 
 from __future__ import annotations
 
@@ -18,29 +18,29 @@ from pipeline.runner.context import PipelineContext
 from pipeline.runner.deploy_lock import DeployLock
 from pipeline.runner.stages import load_deployer
 
-# What could not be repaired is tried again after 2, 4, 8 … seconds.
+# A failed repair is retried after 2, 4, 8 … seconds.
 _BACKOFF = Backoff(timedelta(seconds=1), timedelta(minutes=5))
 _logger = structlog.get_logger(__name__)
 
 
 class RepairLoop:
-    """The upkeep of one pipeline, in a thread. Gives way to deployments."""
+    """Repairs the drift of one pipeline, in a thread. A deployment preempts it."""
 
     def __init__(self, pipeline_context: Callable[[], PipelineContext], deploy_lock: DeployLock, clock: Clock) -> None:
         self._pipeline_context = pipeline_context
         self._deploy_lock = deploy_lock
         self._clock = clock
         self._stopping = threading.Event()
-        self._known: PipelineContext | None = None
+        self._drift_context: PipelineContext | None = None
         self._drift: Drift | None = None
-        self._told: list[str] = []
+        self._last_reported: list[str] = []
         self._backoff = _BACKOFF
 
     def run_forever(self) -> None:
-        """Until `stop`."""
+        """Run until `stop`."""
         while not self._clock.wait(self._stopping, self._backoff.delay()):
             try:
-                self.look()
+                self.run_once()
             except Exception:
                 self._backoff = self._backoff.after(succeeded=False)
                 _logger.exception("internal error in a repair")
@@ -48,54 +48,52 @@ class RepairLoop:
             self._drift.close()
 
     def stop(self) -> None:
-        """End soon."""
+        """Request the end of `run_forever`. Returns at once."""
         self._stopping.set()
 
-    def look(self) -> None:
-        """Look once, and mend what is amiss if nobody deploys."""
-        pipeline_context = self._pipeline_context()
-        events = pipeline_context.events()
-        with self._deploy_lock.try_for_repair() as given_up:
-            if given_up is None:
+    def run_once(self) -> None:
+        """Check for drift once and repair it. Does nothing during a deployment."""
+        context = self._pipeline_context()
+        events = context.events()
+        with self._deploy_lock.try_for_repair() as preempted:
+            if preempted is None:
                 return
             try:
-                upkeep = self._of(pipeline_context, events)
-                findings = upkeep.findings()
+                drift = self._drift_of(context, events)
+                findings = drift.findings()
             except PenstockError as error:
-                self._tell_blind(events, f"cannot see what is deployed: {pipeline_context.mask(error.message)}")
+                self._emit_blind(events, f"cannot check for drift: {context.mask(error.message)}")
             else:
-                self._keep(upkeep, findings, events, given_up)
+                self._repair(drift, findings, events, preempted)
 
-    def _tell_blind(self, events: Events, text: str) -> None:
-        """Told once: Docker may be away for a night. It is looked for as often as ever."""
-        if text not in self._told:
+    def _emit_blind(self, events: Events, text: str) -> None:
+        """Emit a failed check once per reason. The next check is not delayed: Docker may be back in a second."""
+        if text not in self._last_reported:
             events.emit(EventKind.RECONCILE_FAILED, text)
-            self._told = [text]
+            self._last_reported = [text]
 
-    def _keep(self, upkeep: Drift, findings: list[str], events: Events, given_up: threading.Event) -> None:
+    def _repair(self, drift: Drift, findings: list[str], events: Events, preempted: threading.Event) -> None:
         for text in findings:
-            if text not in self._told:
+            if text not in self._last_reported:
                 events.emit(EventKind.RECONCILE_DRIFT, text)
         try:
             if findings:
-                self._told = findings
-                upkeep.repair(given_up)
-            if self._told:
-                events.emit(EventKind.RECONCILE_REPAIRED, "everything is as it should be again")
-            self._told, self._backoff = [], _BACKOFF
+                self._last_reported = findings
+                drift.repair(preempted)
+            if self._last_reported:
+                events.emit(EventKind.RECONCILE_REPAIRED, "repaired, no drift left")
+            self._last_reported, self._backoff = [], _BACKOFF
         except Cancelled:
-            events.emit(EventKind.RECONCILE_PREEMPTED, "gives way to a deployment")
+            events.emit(EventKind.RECONCILE_PREEMPTED, "stopped the repair for a deployment")
         except PenstockError as error:
             self._backoff = self._backoff.after(succeeded=False)
             text = self._pipeline_context().mask(error.message)
-            events.emit(
-                EventKind.RECONCILE_FAILED, f"{text}; tried again in {self._backoff.delay().total_seconds():g} s"
-            )
+            events.emit(EventKind.RECONCILE_FAILED, f"{text}; retrying in {self._backoff.delay().total_seconds():g} s")
 
-    def _of(self, pipeline_context: PipelineContext, events: Events) -> Drift:
-        """The upkeep of the served file as it is now."""
-        if self._drift is None or self._known is not pipeline_context:
+    def _drift_of(self, context: PipelineContext, events: Events) -> Drift:
+        """Return the drift of the current configuration. It is re-created when the file was reloaded."""
+        if self._drift is None or self._drift_context is not context:
             if self._drift is not None:
                 self._drift.close()
-            self._drift, self._known = load_deployer().drift(pipeline_context.stage_context(events)), pipeline_context
+            self._drift, self._drift_context = load_deployer().drift(context.stage_context(events)), context
         return self._drift

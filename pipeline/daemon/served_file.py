@@ -1,4 +1,4 @@
-"""A pipeline.yaml that is served: read again when it changes, and kept as it was when the change is no good."""
+"""A pipeline.yaml of the daemon. A valid change is reloaded; an invalid one keeps the previous configuration."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pipeline.store.store import Store
 
 
 class ServedFile:
-    """The file, and the workshop that it makes. Raises `ConfigError` where the first reading fails."""
+    """One pipeline.yaml with its current context. The constructor raises `ConfigError` if the file is invalid."""
 
     def __init__(
         self,
@@ -41,7 +41,7 @@ class ServedFile:
         self._lock = threading.RLock()
 
     def reload_if_changed(self) -> bool:
-        """Read the file if it is another one than before. True when what is served has changed."""
+        """Reload the file if it was changed or replaced. Return whether the configuration was replaced."""
         with self._lock:
             return self._reload_if_changed()
 
@@ -54,7 +54,7 @@ class ServedFile:
         return self.reload()
 
     def reload(self) -> bool:
-        """Read the file in any case, with whatever it names. True when what is served has changed."""
+        """Reload the file and the files that it names. Return whether the configuration was replaced."""
         with self._lock:
             return self._reload()
 
@@ -64,17 +64,16 @@ class ServedFile:
             found = self._read()
         except ConfigError as error:
             events.emit(
-                EventKind.CONFIG_REJECTED, f"{self.file} has mistakes, and is served as it was: {error.message}"
+                EventKind.CONFIG_REJECTED,
+                f"{self.file} is invalid, keeping the previous configuration: {error.message}",
             )
             return False
         if found.pipeline != self.name:
-            text = (
-                f"{self.file} is the pipeline {found.pipeline} now; {self.name} is served until `pipeline serve` ends"
-            )
+            text = f"{self.file} declares {found.pipeline} now, keeping {self.name} until `pipeline serve` restarts"
             events.emit(EventKind.CONFIG_REJECTED, text)
             return False
         self.pipeline_context = found
-        events.emit(EventKind.CONFIG_RELOADED, f"{self.file} was read again")
+        events.emit(EventKind.CONFIG_RELOADED, f"reloaded {self.file}")
         return True
 
     def _read(self) -> PipelineContext:
@@ -83,7 +82,7 @@ class ServedFile:
 
     def _stamp(self) -> tuple[int, int] | None:
         try:
-            found = os.stat(self.file)  # noqa: PTH116  # asked every second
+            found = os.stat(self.file)  # noqa: PTH116  # called every second
         except OSError:
             return None
         return found.st_mtime_ns, found.st_ino

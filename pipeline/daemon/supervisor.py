@@ -1,4 +1,4 @@
-"""Everything that `pipeline serve` does for one pipeline, from taking it over to letting it go."""
+"""The threads of one pipeline in the daemon: start, restart and stop."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ from pipeline.runner.ref_tracker import RefTracker
 from pipeline.runner.stages import load_source
 from pipeline.store.records import Trigger
 
-_TAKE_OVER = Backoff(timedelta(seconds=0.2), timedelta(seconds=5))
-_RESTART = Backoff(timedelta(seconds=0.2), timedelta(minutes=1))
+_LOCK_BACKOFF = Backoff(timedelta(seconds=0.2), timedelta(seconds=5))
+_RESTART_BACKOFF = Backoff(timedelta(seconds=0.2), timedelta(minutes=1))
 _logger = structlog.get_logger(__name__)
 
 
 class PipelineSupervisor:
-    """One served pipeline: its queue, its triggers, its upkeep. Holds the pipeline's lock while it serves."""
+    """Runs the queue worker, the trigger loop and the repair loop of one pipeline. Holds the pipeline's lock."""
 
     def __init__(self, served_file: ServedFile, clock: Clock) -> None:
         self.served_file = served_file
@@ -50,37 +50,37 @@ class PipelineSupervisor:
         self.ready = threading.Event()
 
     def start(self) -> None:
-        """Begin. What somebody else is doing with the pipeline ends first, and what a crash left is put right."""
+        """Start the thread that waits for the pipeline's lock, recovers after a crash, and starts the others."""
         self._thread.start()
 
-    def stop(self, patience: float) -> None:
-        """Begin nothing more, and let a deployment end within so many seconds."""
-        deadline = time.monotonic() + patience
+    def stop(self, timeout: float) -> None:
+        """Stop all threads. A deployment may finish within `timeout` seconds."""
+        deadline = time.monotonic() + timeout
         self._stopping.set()
         self._trigger_loop.stop()
         self._repair_loop.stop()
-        self.queue_worker.stop(patience)
+        self.queue_worker.stop(timeout)
         self._thread.join(max(0.0, deadline - time.monotonic()))
 
     def notify(self, trigger: Trigger) -> None:
-        """Something may be new in the repository."""
+        """Request a scan of the refs."""
         self._trigger_loop.notify(trigger)
 
     def git_directory(self) -> Path | None:
-        """Where the pipeline's repository is on this machine; None elsewhere, or where it is not to be found."""
+        """Return the pipeline's repository on this machine. None if it is remote or does not exist."""
         try:
             return load_source().git_directory(self.served_file.pipeline_context.stage_context())
         except PenstockError:
             return None
 
     def reload_if_changed(self, *, forced: bool = False) -> None:
-        """Follow the served file where it has changed."""
+        """Reload the file if it changed, or always if `forced`. The trigger loop is restarted after a reload."""
         if self.served_file.reload() if forced else self.served_file.reload_if_changed():
             with self._lock:
-                former, self._trigger_loop = self._trigger_loop, self._new_trigger_loop()
-                former.stop()
+                previous, self._trigger_loop = self._trigger_loop, self._new_trigger_loop()
+                previous.stop()
                 if self.ready.is_set():
-                    self._start(self._trigger_loop.run_forever, "lookout")
+                    self._start(self._trigger_loop.run_forever, "trigger loop")
 
     def _new_trigger_loop(self) -> TriggerLoop:
         return TriggerLoop(lambda: self.served_file.pipeline_context, self._ref_tracker, self._clock)
@@ -91,13 +91,13 @@ class PipelineSupervisor:
                 return
             with self._lock:
                 threads = [
-                    self._start(self._trigger_loop.run_forever, "lookout"),
-                    self._start(self._repair_loop.run_forever, "keeper"),
-                    self._start(self.queue_worker.run_forever, "conductor"),
+                    self._start(self._trigger_loop.run_forever, "trigger loop"),
+                    self._start(self._repair_loop.run_forever, "repair loop"),
+                    self._start(self.queue_worker.run_forever, "queue worker"),
                 ]
                 self.ready.set()
             self.served_file.pipeline_context.events().emit(
-                EventKind.SERVE_STARTED, f"served by process {os.getpid()} from now on"
+                EventKind.SERVE_STARTED, f"managed by daemon (pid {os.getpid()})"
             )
             for thread in threads:
                 thread.join()
@@ -109,9 +109,9 @@ class PipelineSupervisor:
         return thread
 
     def _supervise(self, work: Callable[[], None], name: str) -> None:
-        """What ends by an error is begun again: nobody else would notice that it is gone."""
+        """Call `work` until it returns without an error, with a backoff in between."""
         structlog.contextvars.bind_contextvars(pipeline=self.served_file.name)
-        backoff = _RESTART
+        backoff = _RESTART_BACKOFF
         while not self._stopping.is_set():
             try:
                 work()
@@ -121,7 +121,7 @@ class PipelineSupervisor:
                     _logger.exception("thread failed", thread=name)
                 with suppress(PenstockError):
                     self.served_file.pipeline_context.events().emit(
-                        EventKind.SERVE_FAILED, f"the {name} ended, and begins again: {text}"
+                        EventKind.SERVE_FAILED, f"{name} failed, restarting: {text}"
                     )
                 self._clock.wait(self._stopping, backoff.delay())
                 backoff = backoff.after(succeeded=False)
@@ -129,36 +129,34 @@ class PipelineSupervisor:
                 return
 
     def _take_over(self, stack: ExitStack) -> None:
-        pipeline_context = self.served_file.pipeline_context
+        context = self.served_file.pipeline_context
         with ExitStack() as taken:
-            lock = work_lock(
-                pipeline_context.home.lock(pipeline_context.pipeline), f"pipeline serve of {pipeline_context.pipeline}"
-            )
+            lock = work_lock(context.home.lock(context.pipeline), f"pipeline serve of {context.pipeline}")
             taken.enter_context(lock)
-            check_owner(pipeline_context.store, pipeline_context.configuration)
-            set_owner(pipeline_context.store, pipeline_context.configuration)
-            # Only what is ours for good is kept: the next try takes the lock anew.
+            check_owner(context.store, context.configuration)
+            set_owner(context.store, context.configuration)
+            # Keep the lock only after all checks passed. Otherwise it is released, and the next attempt takes it again.
             stack.enter_context(taken.pop_all())
 
     def _recover(self) -> None:
-        pipeline_context = self.served_file.pipeline_context
-        if needs_recovery(pipeline_context.stage_context()):
-            recover(pipeline_context)
+        context = self.served_file.pipeline_context
+        if needs_recovery(context.stage_context()):
+            recover(context)
 
     def _until_done(self, work: Callable[[], None]) -> bool:
-        """Try until it goes well, telling each reason once. False when we are to stop first."""
-        told, backoff = "", _TAKE_OVER
+        """Retry `work` until it succeeds. Emits each reason once. Return False if `stop` comes first."""
+        last_reported, backoff = "", _LOCK_BACKOFF
         while not self._stopping.is_set():
             try:
                 work()
             except PenstockError as error:
                 if isinstance(error, ConfigError | LockHeld):
-                    backoff = _TAKE_OVER
-                if error.message != told:
+                    backoff = _LOCK_BACKOFF
+                if error.message != last_reported:
                     self.served_file.pipeline_context.events().emit(
-                        EventKind.SUPERVISOR_BLOCKED, f"not served yet: {error.message}"
+                        EventKind.SUPERVISOR_BLOCKED, f"not managed yet: {error.message}"
                     )
-                    told = error.message
+                    last_reported = error.message
                 self._clock.wait(self._stopping, backoff.delay())
                 backoff = backoff.after(succeeded=False)
             else:

@@ -1,4 +1,4 @@
-"""Notices what is new in one pipeline's repository, by whichever way: all of them lead to a look at its refs."""
+"""The triggers of one pipeline. Each of them leads to a scan of the refs."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ from pipeline.store.queue import RunRequest
 from pipeline.store.records import RunOptions, Trigger
 from pipeline.triggers.schedule import Schedule, local_zone
 
-_REMOTE = timedelta(minutes=1)
+_REMOTE_INTERVAL = timedelta(minutes=1)
 # A watch may miss a change, so the refs are listed at least this often.
-_SAFETY = timedelta(minutes=1)
-_UNWATCHED = timedelta(seconds=2)
-# A schedule is never looked at later than this, whatever the machine's clock does.
-_TICK = timedelta(seconds=20)
-# A clock that is a little behind, or a timeout that was rounded down, leads to one more look and not to many.
-_LEAST = timedelta(milliseconds=10)
-# A remote repository that fails is asked less often, and many do not ask one together.
+_FALLBACK_INTERVAL = timedelta(minutes=1)
+_UNWATCHED_INTERVAL = timedelta(seconds=2)
+# The schedule is checked at least this often, because the wall clock may jump.
+_MAX_SCHEDULE_WAIT = timedelta(seconds=20)
+# Without it, a wait that ends slightly early would repeat many times before the due time.
+_MIN_WAIT = timedelta(milliseconds=10)
+# Scans of a failing remote repository get rarer. The jitter spreads those of many pipelines.
 _MAX_BACKOFF = timedelta(minutes=15)
 _JITTER = 0.1
 _logger = structlog.get_logger(__name__)
 
 
 class TriggerLoop:
-    """One pipeline's triggers, in a thread. `call` may come from any other."""
+    """Scans the refs of one pipeline when a trigger requests it, in a thread."""
 
     def __init__(self, pipeline_context: Callable[[], PipelineContext], ref_tracker: RefTracker, clock: Clock) -> None:
         self._pipeline_context = pipeline_context
@@ -48,17 +48,17 @@ class TriggerLoop:
         self._last_reported = ""
 
     def notify(self, trigger: Trigger) -> None:
-        """Something may be new. Any number of calls before the next look are one."""
+        """Request a scan. Requests before the next scan count as one. Safe to call from any thread."""
         self._trigger = trigger
         self._notified.set()
 
     def stop(self) -> None:
-        """End soon."""
+        """Request the end of `run_forever`. Returns at once."""
         self._stopping.set()
         self._notified.set()
 
     def run_forever(self) -> None:
-        """Until `stop`."""
+        """Run until `stop`."""
         clock, triggers = self._clock, self._pipeline_context().configuration.pipeline.triggers
         schedule = Schedule(triggers.schedule, local_zone(), clock.now().wall)
         with ExitStack() as stack:
@@ -68,44 +68,44 @@ class TriggerLoop:
                 if self._notified.is_set() or clock.monotonic() >= due:
                     trigger = self._trigger if self._notified.is_set() else usual
                     self._notified.clear()
-                    backoff = backoff.after(succeeded=self._look(trigger))
+                    backoff = backoff.after(succeeded=self._scan(trigger))
                     due = clock.monotonic() + _delay(backoff, usual).total_seconds()
                 schedule, due_time = schedule.advance(clock.now().wall)
                 if due_time:
                     self._run_on_schedule(due_time.expression)
-                clock.wait(self._notified, max(_LEAST, min(self._until(due), self._until_due_time(schedule))))
+                clock.wait(self._notified, max(_MIN_WAIT, min(self._until(due), self._until_due_time(schedule))))
 
     def _until(self, due: float) -> timedelta:
         return timedelta(seconds=due - self._clock.monotonic())
 
     def _until_due_time(self, schedule: Schedule) -> timedelta:
         due_time = schedule.next()
-        return min(_TICK, due_time.at - self._clock.now().wall) if due_time else _TICK
+        return min(_MAX_SCHEDULE_WAIT, due_time.at - self._clock.now().wall) if due_time else _MAX_SCHEDULE_WAIT
 
     def _observe(self, stack: ExitStack) -> tuple[Backoff, Trigger]:
-        """Begin to watch, where that can be done; how often to look besides, and what a look is then called."""
+        """Watch the repository if possible. Return the backoff of further scans and the trigger that they count as."""
         pipeline_context, source = self._pipeline_context(), load_source()
         triggers, context = pipeline_context.configuration.pipeline.triggers, pipeline_context.stage_context()
         if source.git_directory(context) is None:
-            return _polling(triggers.poll or _REMOTE), Trigger.POLL
+            return _polling(triggers.poll or _REMOTE_INTERVAL), Trigger.POLL
         if triggers.watch:
             try:
                 stack.enter_context(source.watch(context, lambda: self.notify(Trigger.WATCH)))
             except (SystemFault, OSError) as error:
-                seconds = _UNWATCHED.total_seconds()
-                text = f"cannot watch the repository, looking every {seconds:g} s instead: {error}"
+                seconds = _UNWATCHED_INTERVAL.total_seconds()
+                text = f"cannot watch the repository, polling every {seconds:g} s instead: {error}"
                 pipeline_context.events().emit(EventKind.TRIGGER_POLLING, text)
-                return _polling(min(triggers.poll or _UNWATCHED, _UNWATCHED)), Trigger.POLL
-        return _polling(triggers.poll or _SAFETY), Trigger.POLL if triggers.poll else Trigger.WATCH
+                return _polling(min(triggers.poll or _UNWATCHED_INTERVAL, _UNWATCHED_INTERVAL)), Trigger.POLL
+        return _polling(triggers.poll or _FALLBACK_INTERVAL), Trigger.POLL if triggers.poll else Trigger.WATCH
 
-    def _look(self, trigger: Trigger) -> bool:
+    def _scan(self, trigger: Trigger) -> bool:
         try:
             self._ref_tracker.scan(trigger)
         except PenstockError as error:
-            # Told once: a remote that is away for a night need not fill the history.
+            # Emitted once per reason, so a remote that is down for a night does not fill the history.
             if error.message != self._last_reported:
                 self._pipeline_context().events().emit(
-                    EventKind.TRIGGER_FAILED, f"cannot look for new commits: {error.message}"
+                    EventKind.TRIGGER_FAILED, f"cannot scan for new commits: {error.message}"
                 )
                 self._last_reported = error.message
             return False
@@ -116,9 +116,9 @@ class TriggerLoop:
         return True
 
     def _run_on_schedule(self, expression: str) -> None:
-        pipeline_context = self._pipeline_context()
+        context = self._pipeline_context()
         try:
-            pipeline_context.events().emit(EventKind.TRIGGER_SCHEDULE, f"it is time: {expression}")
+            context.events().emit(EventKind.TRIGGER_SCHEDULE, f"schedule due: {expression}")
             self._ref_tracker.enqueue(RunRequest(Trigger.SCHEDULE, options=RunOptions(configuration="commit")))
         except PenstockError as error:
             _logger.warning("scheduled run not queued", schedule=expression, error=error.message)
@@ -129,8 +129,8 @@ def _polling(interval: timedelta) -> Backoff:
 
 
 def _delay(backoff: Backoff, usual: Trigger) -> timedelta:
-    """Return the time until the next scan that nothing calls for."""
+    """Return the time until the next scan if no trigger requests one earlier."""
     if usual is Trigger.WATCH and backoff.failures:
-        # A local repository needs no sparing, and the scan that failed may have been for what the watch reported.
-        return replace(Backoff(_UNWATCHED, _SAFETY), failures=backoff.failures - 1).delay()
+        # A scan of a local repository is cheap, and the failed one may have been for a change that the watch reported.
+        return replace(Backoff(_UNWATCHED_INTERVAL, _FALLBACK_INTERVAL), failures=backoff.failures - 1).delay()
     return backoff.delay()

@@ -1,4 +1,4 @@
-"""Who may move a pipeline's targets: a deployment, or else whoever keeps in service what is deployed."""
+"""The lock for changes of a pipeline's targets, which deployments and repairs share."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 
 class DeployLock:
-    """One at a time, and a deployment goes first: upkeep is asked to stop for it. Safe to use from any thread."""
+    """A preemptive lock: a deployment makes a repair that holds it stop. Safe to use from any thread."""
 
     def __init__(self, lock: threading.Lock | None = None) -> None:
         self._lock = lock or threading.Lock()
@@ -18,7 +18,7 @@ class DeployLock:
 
     @contextmanager
     def for_deployment(self) -> Iterator[None]:
-        """Wait for whoever has the turn, and keep it until this is left."""
+        """Hold the lock. Signals the repair that has it, and waits until it is released."""
         self._count(1)
         try:
             with self._lock:
@@ -28,7 +28,7 @@ class DeployLock:
 
     @contextmanager
     def try_for_repair(self) -> Iterator[threading.Event | None]:
-        """What says that the turn has to be given up; None where it cannot be had now."""
+        """Hold the lock if it is free, and yield an event that is set when a deployment waits. Else yield None."""
         if not self._lock.acquire(blocking=False):
             yield None
             return

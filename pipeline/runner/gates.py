@@ -18,7 +18,7 @@ from pipeline.store import records
 from pipeline.store.records import Run, RunKind
 from pipeline.store.store import Store
 
-_LOOK = timedelta(seconds=0.25)
+_POLL_INTERVAL = timedelta(seconds=0.25)
 
 
 def pass_gates(context: StageContext, run: Run, stage: str) -> None:
@@ -29,7 +29,7 @@ def pass_gates(context: StageContext, run: Run, stage: str) -> None:
     approval = context.configuration.pipeline.deploy.approval
     if stage == "deploy" and run.kind is RunKind.RUN and approval:
         _await_approval(context, run, approval)
-    told = ""
+    last_reported = ""
     while True:
         # First: a stage may have returned without a look at the event, and the next one must not begin.
         context.check_cancelled()
@@ -38,10 +38,10 @@ def pass_gates(context: StageContext, run: Run, stage: str) -> None:
             raise Superseded(f"superseded by run {admission.superseded_by}")
         if admission.entered:
             return
-        if admission.waits_for != told:
+        if admission.waits_for != last_reported:
             context.events.emit(EventKind.RUN_WAITING, f"run {run.number} waits for {admission.waits_for}", stage=stage)
-            told = admission.waits_for
-        context.clock.wait(context.cancelled, _LOOK)
+            last_reported = admission.waits_for
+        context.clock.wait(context.cancelled, _POLL_INTERVAL)
 
 
 def answer(store: Store, pipeline: str, number: int, given: records.ApprovalDecision) -> Run:
@@ -60,31 +60,31 @@ def answer(store: Store, pipeline: str, number: int, given: records.ApprovalDeci
 def disable_transition(store: Store, events: Events, stage: str, reason: str) -> None:
     """Keep runs out of a stage."""
     store.transitions.disable(events.pipeline, stage, reason)
-    events.emit(EventKind.TRANSITION_DISABLED, f"no run goes into {stage.capitalize()}: {reason}", stage=stage)
+    events.emit(EventKind.TRANSITION_DISABLED, f"transition into {stage.capitalize()} disabled: {reason}", stage=stage)
 
 
 def enable_transition(store: Store, events: Events, stage: str) -> bool:
     """Let runs into a stage again. False if the transition was enabled already."""
     was_disabled = store.transitions.enable(events.pipeline, stage)
     if was_disabled:
-        events.emit(EventKind.TRANSITION_ENABLED, f"runs go into {stage.capitalize()} again", stage=stage)
+        events.emit(EventKind.TRANSITION_ENABLED, f"transition into {stage.capitalize()} enabled", stage=stage)
     return was_disabled
 
 
 def _await_approval(context: StageContext, run: Run, approval: Approval) -> None:
-    told = False
+    reported = False
     while (now := context.store.queue.await_approval(run.pipeline, run.number)).approval is None:
         if now.superseded_by:
             raise Superseded(f"superseded by run {now.superseded_by}")
-        if not told:
+        if not reported:
             until = format_duration(approval.timeout)
-            text = f"run {run.number} waits {until} at most for approval: pipeline approve {run.number}"
+            text = f"run {run.number} waits up to {until} for approval: pipeline approve {run.number}"
             context.events.emit(EventKind.RUN_WAITING, text, stage="deploy")
-            told = True
+            reported = True
         # Counted from when the run was queued, so a restart of the daemon does not extend it.
         if context.clock.since(Stamp.from_wall(run.queued_at or run.started_at)) > approval.timeout:
-            raise StageFailed(f"nobody approved it within {format_duration(approval.timeout)}")
-        context.clock.wait(context.cancelled, _LOOK)
+            raise StageFailed(f"not approved within {format_duration(approval.timeout)}")
+        context.clock.wait(context.cancelled, _POLL_INTERVAL)
         context.check_cancelled()
     answer = now.approval
     comment = f": {answer.comment}" if answer.comment else ""

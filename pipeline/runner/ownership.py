@@ -1,4 +1,7 @@
-"""A name means one pipeline.yaml on a machine: two that share one by accident would replace each other's targets."""
+"""The owner of a pipeline's name on a machine.
+
+Two files that share a name by accident would replace each other's targets.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from pipeline.store.store import Store
 
 
 def check_owner(store: Store, configuration: Configuration) -> None:
-    """Raise `ConfigError` when what serves under the name is another file's, which still has it."""
+    """Raise `ConfigError` if the active release of this name belongs to another file that still declares the name."""
     name, here = configuration.pipeline.name, configuration.path.resolve()
     known = store.pipelines.file(name) if store.releases.active(name) else None
     if known is not None and known != here and _has_name(known, name):
@@ -22,7 +25,7 @@ def check_owner(store: Store, configuration: Configuration) -> None:
 
 
 def set_owner(store: Store, configuration: Configuration) -> None:
-    """From now on the name is this file's."""
+    """Make this file the owner of its pipeline's name."""
     store.pipelines.set_file(configuration.pipeline.name, configuration.path.resolve())
 
 
@@ -30,5 +33,5 @@ def _has_name(file: Path, name: str) -> bool:
     try:
         return pipeline_name(file) == name
     except ConfigError:
-        # Its present state says nothing: a mistake in a file does not give its name away.
+        # An invalid file keeps its name, because the mistake may be temporary.
         return file.exists()

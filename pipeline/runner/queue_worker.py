@@ -1,4 +1,4 @@
-"""Works off the queue of one pipeline: begins what may begin, each run in a thread of its own, and stops what must."""
+"""Execution of queued runs, each in its own thread."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ from pipeline.runner.recovery import needs_recovery, recover
 from pipeline.runner.run import Execution
 from pipeline.store.records import Run
 
-# A run that another process queues is found this much later at most.
-_LOOK = timedelta(seconds=2)
+# The delay until a run that another process queued is found.
+_POLL_INTERVAL = timedelta(seconds=2)
 _logger = structlog.get_logger(__name__)
 
 
 @dataclass
 class _ActiveRun:
-    """A run that is being worked on."""
+    """A run in execution."""
 
     run: Run
     cancelled: threading.Event = field(default_factory=threading.Event)
-    given_up: bool = False
+    cancelled_by_user: bool = False
     thread: threading.Thread | None = None
 
 
 class QueueWorker:
-    """The one that executes a pipeline's queued runs. Its caller holds the pipeline's lock.
+    """Executes the queued runs of one pipeline. Callers hold the pipeline's lock.
 
-    `pipeline_context` is asked for at each run: the served file may have changed.
+    `pipeline_context` is called for each run, because the configuration may have been reloaded.
     """
 
     def __init__(self, pipeline_context: Callable[[], PipelineContext], deploy_lock: DeployLock, clock: Clock) -> None:
@@ -53,39 +53,39 @@ class QueueWorker:
         self._last_reported = ""
 
     def wake(self) -> None:
-        """Look at the queue now."""
+        """Poll the queue now."""
         self._wake.set()
 
     def run_forever(self) -> None:
-        """Until `stop`. Whatever goes wrong with one run is that run's end, and not ours."""
+        """Run until `stop`. An error of one run ends that run only."""
         while not self._stopping.is_set():
             try:
                 self._stop_superseded()
                 self._recover()
-                while self._begin():
+                while self._start_next():
                     pass
                 self._last_reported = ""
             except PenstockError as error:
                 self._emit_blocked(error.message)
-            self._clock.wait(self._wake, _LOOK)
+            self._clock.wait(self._wake, _POLL_INTERVAL)
             self._wake.clear()
 
     def cancel(self, number: int) -> bool:
-        """Stop a run that is being worked on. False when it is not."""
+        """Cancel a run in execution. Return False if the run is not in execution."""
         with self._lock:
             active_run = self._active.get(number)
         if active_run is not None:
-            # Somebody wants it gone: it does not come back when we end before it has.
-            active_run.given_up = True
+            # Cancelled by a user: do not requeue it, even if the daemon stops first.
+            active_run.cancelled_by_user = True
             active_run.cancelled.set()
         return active_run is not None
 
-    def stop(self, patience: float) -> None:
-        """Begin nothing more. What is in Deploy may end, so many seconds long; the rest goes back to the queue.
+    def stop(self, timeout: float) -> None:
+        """Stop starting runs. Wait up to `timeout` seconds for runs in Deploy and requeue the others.
 
-        What has not ended by then is as after a crash: whoever comes next puts it right.
+        A run that has not finished by then is recovered at the next start, as after a crash.
         """
-        deadline = time.monotonic() + patience
+        deadline = time.monotonic() + timeout
         self._stopping.set()
         self.wake()
         with self._lock:
@@ -97,61 +97,57 @@ class QueueWorker:
             assert active_run.thread is not None
             active_run.thread.join(max(0.0, deadline - time.monotonic()))
 
-    def _begin(self) -> bool:
-        pipeline_context = self._pipeline_context()
-        # With the lock, so that `stop` finds every run that has begun.
+    def _start_next(self) -> bool:
+        context = self._pipeline_context()
+        # Under the lock, so that `stop` sees every run that has started.
         with self._lock:
             if self._stopping.is_set():
                 return False
-            run = pipeline_context.store.queue.claim(
-                pipeline_context.pipeline, pipeline_context.configuration.pipeline.execution_mode
-            )
+            run = context.store.queue.claim(context.pipeline, context.configuration.pipeline.execution_mode)
             if run is None:
                 return False
             active_run = self._active[run.number] = _ActiveRun(run)
             active_run.thread = threading.Thread(
-                target=self._execute, args=(pipeline_context, active_run), name=f"run-{run.number}", daemon=True
+                target=self._execute, args=(context, active_run), name=f"run-{run.number}", daemon=True
             )
             active_run.thread.start()
         return True
 
     def _recover(self) -> None:
-        """Close what a run of ours left open that could not write down its end, with the disk full or Docker away."""
-        pipeline_context = self._pipeline_context()
+        """Recover runs that could not store their outcome, because the disk was full or Docker was down."""
+        context = self._pipeline_context()
         with self._lock:
             active = {active_run.run.number: active_run.run for active_run in self._active.values()}
-        if not needs_recovery(pipeline_context.stage_context(), active) or any(
-            self._deploys(run) for run in active.values()
-        ):
+        if not needs_recovery(context.stage_context(), active) or any(self._deploys(run) for run in active.values()):
             return
         with self._deploy_lock.for_deployment():
-            recover(pipeline_context, active)
+            recover(context, active)
 
     def _emit_blocked(self, text: str) -> None:
-        """Say once why nothing can begin."""
+        """Emit once per reason why no run can start."""
         if text != self._last_reported:
             self._last_reported = text
-            self._pipeline_context().events().emit(EventKind.QUEUE_BLOCKED, f"no run can begin: {text}")
+            self._pipeline_context().events().emit(EventKind.QUEUE_BLOCKED, f"cannot start runs: {text}")
 
-    def _execute(self, pipeline_context: PipelineContext, active_run: _ActiveRun) -> None:
+    def _execute(self, context: PipelineContext, active_run: _ActiveRun) -> None:
         execution = Execution(
-            pipeline_context,
+            context,
             active_run.run,
             active_run.cancelled,
             deploy_lock=self._deploy_lock.for_deployment,
-            interrupted=lambda: self._stopping.is_set() and not active_run.given_up,
+            interrupted=lambda: self._stopping.is_set() and not active_run.cancelled_by_user,
         )
-        structlog.contextvars.bind_contextvars(pipeline=pipeline_context.pipeline, run=active_run.run.number)
+        structlog.contextvars.bind_contextvars(pipeline=context.pipeline, run=active_run.run.number)
         try:
             execution.execute()
         except PenstockError as error:
-            # It is in the run's row, and its events have told it; or the next look finds the row open.
+            # The run's row and its events hold the error. If they could not be written, the next poll recovers the run.
             _logger.debug("run failed", error=error.message)
         except Exception:
             _logger.exception("internal error in a run")
         finally:
             with suppress(PenstockError):
-                prune(pipeline_context)
+                prune(context)
             with self._lock:
                 del self._active[active_run.run.number]
             self.wake()

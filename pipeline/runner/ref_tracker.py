@@ -1,4 +1,4 @@
-"""What is new in a repository becomes runs: each commit once, whoever noticed it, and none left out."""
+"""New commits of a repository become runs, each commit once."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from pipeline.store.queue import RunRequest
 from pipeline.store.records import Run, RunOptions, Trigger
 from pipeline.triggers.skip import skip_reason
 
-_MOST_NAMED = 3
+_MAX_NAMED = 3
 
 
 class RefTracker:
-    """Looks at the refs of one pipeline. Whatever triggers a look, it means no more than: see what is there now."""
+    """Compares the refs of one pipeline with the last scan and queues runs. All triggers have the same effect."""
 
-    def __init__(self, pipeline_context: Callable[[], PipelineContext], arrived: Callable[[], None]) -> None:
+    def __init__(self, pipeline_context: Callable[[], PipelineContext], on_queued: Callable[[], None]) -> None:
         self._pipeline_context = pipeline_context
-        self._arrived = arrived
+        self._on_queued = on_queued
         self._lock = threading.Lock()
-        self._told_nothing = False
+        self._reported_no_refs = False
 
     def scan(self, trigger: Trigger) -> list[Run]:
-        """Queue a run for each commit that has come to a ref since the last look. Raises as the Source stage does."""
+        """Queue a run for each commit that a ref gained since the last scan. Raises as the Source stage does."""
         pipeline_context, source = self._pipeline_context(), load_source()
         with self._lock, pipeline_context.masking_errors():
             context = pipeline_context.stage_context()
@@ -39,19 +39,19 @@ class RefTracker:
             for ref in known.keys() - heads.keys():
                 pipeline_context.store.refs.delete_head(pipeline_context.pipeline, ref)
             if not heads:
-                self._tell_nothing(pipeline_context)
+                self._emit_no_refs(pipeline_context)
             skipped = self._skip_existing(
                 pipeline_context, source, patterns, {r: sha for r, sha in heads.items() if r not in known}
             )
             moved = {r: sha for r, sha in heads.items() if r not in skipped and known.get(r) != sha}
-            runs, failure = self._take(pipeline_context, source, trigger, known, moved)
+            runs, failure = self._queue_runs(pipeline_context, source, trigger, known, moved)
         if runs:
-            self._arrived()
+            self._on_queued()
         if failure is not None:
             raise failure
         return runs
 
-    def _take(
+    def _queue_runs(
         self,
         pipeline_context: PipelineContext,
         source: Source,
@@ -59,7 +59,7 @@ class RefTracker:
         known: Mapping[str, str],
         moved: dict[str, str],
     ) -> tuple[list[Run], PenstockError | None]:
-        """The runs of what refs have got. One that cannot be read keeps no other out, and is what went wrong."""
+        """Queue the runs of the moved refs. Return them, and the error of a ref that could not be read."""
         runs, failure = [], None
         for ref, sha in moved.items():
             old = known.get(ref)
@@ -68,45 +68,50 @@ class RefTracker:
             except PenstockError as error:
                 failure = error
                 continue
-            requests = [] if self._is_known(pipeline_context, known, sha) else _requests(trigger, ref, revisions)
+            requests = (
+                [] if self._is_deployed_already(pipeline_context, known, sha) else _requests(trigger, ref, revisions)
+            )
             runs += submit(pipeline_context, requests, {ref: (old, sha)})
         return runs, failure
 
     def _skip_existing(
-        self, pipeline_context: PipelineContext, source: Source, patterns: list[str], strange: Mapping[str, str]
+        self, pipeline_context: PipelineContext, source: Source, patterns: list[str], unknown: Mapping[str, str]
     ) -> Mapping[str, str]:
-        """What is strange only because a glob has come to mean it: all old releases' tags, say. It is not run."""
+        """Store the refs that are new only because a pattern was added, without running them, and return them.
+
+        Otherwise a new tag pattern would run the tags of all old releases.
+        """
         refs = pipeline_context.store.refs
-        if patterns == (former := refs.patterns(pipeline_context.pipeline)):
+        if patterns == (previous := refs.patterns(pipeline_context.pipeline)):
             return {}
-        new = [p for p in patterns if p in former or not is_glob(p)]
-        expected = source.heads(pipeline_context.stage_context(), new) if new and strange else {}
-        skipped = {ref: sha for ref, sha in strange.items() if ref not in expected}
+        new = [p for p in patterns if p in previous or not is_glob(p)]
+        expected = source.heads(pipeline_context.stage_context(), new) if new and unknown else {}
+        skipped = {ref: sha for ref, sha in unknown.items() if ref not in expected}
         submit(pipeline_context, [], {ref: (None, sha) for ref, sha in skipped.items()})
         refs.set_patterns(pipeline_context.pipeline, patterns)
         if skipped:
-            names = [_short(ref) for ref in islice(skipped, _MOST_NAMED)]
+            names = [_short(ref) for ref in islice(skipped, _MAX_NAMED)]
             more = f" and {len(skipped) - len(names)} more" if len(skipped) > len(names) else ""
-            text = f"there already when a glob in triggers came to mean them, so not run: {', '.join(names)}{more}"
+            text = f"not run: these refs existed before the triggers pattern matched them: {', '.join(names)}{more}"
             pipeline_context.events().emit(EventKind.TRIGGER_REFS_SKIPPED, text, refs=len(skipped))
         return skipped
 
-    def _tell_nothing(self, pipeline_context: PipelineContext) -> None:
-        """Say once that nothing of what is run is there: a branch that is called otherwise is easily overlooked."""
+    def _emit_no_refs(self, pipeline_context: PipelineContext) -> None:
+        """Emit once that no ref matches. The cause is often a branch with another name."""
         pipeline = pipeline_context.configuration.pipeline
         wanted = (*pipeline.triggers.branches, *pipeline.triggers.tags) or (pipeline.source.branch,)
-        if not self._told_nothing:
+        if not self._reported_no_refs:
             text = f"nothing to run yet: the repository has no {' and no '.join(wanted)}"
             pipeline_context.events().emit(EventKind.TRIGGER_NO_REFS, text)
-        self._told_nothing = True
+        self._reported_no_refs = True
 
     def enqueue(self, request: RunRequest) -> None:
-        """Queue a run though nothing is new."""
+        """Queue a run without a new commit."""
         submit(self._pipeline_context(), [request])
-        self._arrived()
+        self._on_queued()
 
-    def _is_known(self, pipeline_context: PipelineContext, known: Mapping[str, str], sha: str) -> bool:
-        """Whether this is the first look at all, and what is there serves already."""
+    def _is_deployed_already(self, pipeline_context: PipelineContext, known: Mapping[str, str], sha: str) -> bool:
+        """Return True if this is the first scan and the commit is deployed already."""
         active = pipeline_context.store.releases.active(pipeline_context.pipeline)
         return not known and active is not None and active.sha == sha
 

@@ -1,4 +1,4 @@
-"""The status of a pipeline: who works on it and on which runs. Reads locks and the database; asks no process."""
+"""The status of a pipeline, from its locks and the database. No process is asked."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ from pipeline.event_kinds import EventKind
 from pipeline.store.records import Run, RunState
 from pipeline.store.store import Store
 
-# The events about drift that still count are among so many.
-_EVENTS = 500
+# The latest events that are searched for drift.
+_MAX_EVENTS = 500
 
 
 @dataclass(frozen=True)
 class PipelineStatus:
-    """One look. `daemon` is whoever runs `pipeline serve`, `worker` whoever works on this pipeline, the daemon or not.
+    """The status of a pipeline at one moment.
 
-    `runs` are those that are not over, oldest first; `stages` what those that are worked on are in. `disabled` are the
-    stages that are disabled, with the reason. `drift` is what the daemon has found and not repaired yet.
-    `interrupted`: a process died in the middle of something that was not recovered yet.
+    `daemon` is the process of `pipeline serve`. `worker` is the process that holds the pipeline's lock, which may be
+    another one. `runs` are the unfinished runs, oldest first, and `stages` the current stages of the running ones.
+    `disabled` maps disabled stages to their reasons. `drift` was found by the daemon and is not repaired yet.
+    `interrupted` means that a process died and its work is not recovered yet.
     """
 
     daemon: LockHolder | None
@@ -34,7 +35,7 @@ class PipelineStatus:
 
     @classmethod
     def of(cls, home: Home, store: Store, pipeline: str) -> PipelineStatus:
-        """How it is now."""
+        """Read the current status."""
         daemon, worker = holder(home.daemon_lock), holder(home.lock(pipeline))
         runs = store.queue.unfinished(pipeline)
         stages = {run.number: store.runs.stages(pipeline, run.number) for run in runs if run.state is RunState.RUNNING}
@@ -50,18 +51,18 @@ class PipelineStatus:
 
     @property
     def served(self) -> bool:
-        """Whether the daemon looks after this pipeline."""
+        """True if the daemon manages this pipeline."""
         return self.daemon is not None and self.worker is not None and self.daemon.pid == self.worker.pid
 
     def describe(self, run: Run) -> str:
-        """What becomes of a run that is not over."""
+        """Describe the state of an unfinished run, as the predicate of a sentence."""
         if run.state is RunState.QUEUED:
             return "waits in the queue" if self.served else "waits in the queue, for `pipeline serve`"
         if run.waits_for == "approval":
             return f"waits for approval: pipeline approve {run.number}, or pipeline reject {run.number}"
         if run.waits_for:
             return f"waits for {run.waits_for}"
-        return f"is in {self.stages[run.number].capitalize()}" if run.number in self.stages else "begins"
+        return f"is in {self.stages[run.number].capitalize()}" if run.number in self.stages else "is starting"
 
 
 def has_abandoned_work(store: Store, pipeline: str, working: Collection[int] = ()) -> bool:
@@ -78,7 +79,7 @@ def _drift(store: Store, pipeline: str, daemon: LockHolder) -> Sequence[str]:
     """Return what this daemon found since its last repair, and why the repair failed."""
     found: list[str] = []
     failure: list[str] = []
-    for event in store.events.latest(pipeline, limit=_EVENTS):
+    for event in store.events.latest(pipeline, limit=_MAX_EVENTS):
         if event.kind == EventKind.RECONCILE_REPAIRED or event.at < daemon.since:
             found, failure = [], []
         elif event.kind == EventKind.RECONCILE_DRIFT:

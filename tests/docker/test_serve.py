@@ -96,7 +96,7 @@ def test_a_run_is_cancelled(project: Project) -> None:
         served.await_run(2, RunState.CANCELLED)
         assert project.containers(ROLE_TEST) == []
         project.assert_serving(1)
-        assert "run 1 is over: succeeded" in project.pipeline("cancel", "1", code=2).err
+        assert "run 1 has already finished: succeeded" in project.pipeline("cancel", "1", code=2).err
 
 
 def test_commands_are_done_by_the_daemon(project: Project) -> None:
@@ -115,7 +115,7 @@ def test_commands_are_done_by_the_daemon(project: Project) -> None:
         project.configure()
         project.pipeline("retry", "4")
         assert served.await_run(5).retry_of == 4
-        assert "run 5 is succeeded: there is nothing to try again" in project.pipeline("retry", "5", code=2).err
+        assert "run 5 cannot be retried: its state is succeeded" in project.pipeline("retry", "5", code=2).err
         project.pipeline("down")
         project.assert_gone()
 

@@ -146,7 +146,7 @@ def test_what_cannot_be_mended_is_tried_again_after_a_while(served: Serving) -> 
     subprocess.run(["docker", "rmi", "-f", image], capture_output=True, check=False)
     failed = served.await_event("reconcile.failed")
     assert "cannot be started" in failed.message
-    assert "tried again in" in failed.message
+    assert "retrying in" in failed.message
     project.commit("2")
     served.await_run(2)
     until(lambda: is_whole(project, 2), "a whole service")

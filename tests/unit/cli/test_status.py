@@ -104,7 +104,7 @@ def test_a_command_that_works_on_it(store: Store, home: Home) -> None:
 def test_an_interrupted_run_is_left_to_the_daemon(store: Store) -> None:
     """With a daemon, an interrupted run is left to it."""
     begin_run(store, "shop")
-    assert "run 1 begins" in output_of(status.command)
+    assert "run 1 is starting" in output_of(status.command)
     run = store.runs.get("shop", 1)
     assert run is not None
     assert run.state is RunState.RUNNING
@@ -212,13 +212,13 @@ def test_drift_is_shown_until_repaired(store: Store) -> None:
     happen("found", "an old story", ago=3600)
     assert "old story" not in output_of(status.command)
     happen("found", "1 of 2 containers are missing")
-    happen("failed", "no Docker; tried again in 2 s")
-    happen("failed", "no Docker; tried again in 4 s")
+    happen("failed", "no Docker; retrying in 2 s")
+    happen("failed", "no Docker; retrying in 4 s")
     assert [line for line in output_of(status.command).splitlines() if line.startswith("repairing: ")] == [
         "repairing: 1 of 2 containers are missing",
-        "repairing: repair failed: no Docker; tried again in 4 s",
+        "repairing: repair failed: no Docker; retrying in 4 s",
     ]
-    happen("mended", "everything is as it should be again")
+    happen("mended", "repaired, no drift left")
     assert "repairing" not in output_of(status.command)
     assert json.loads(output_of(status.command, "--json"))["drift"] == []
 
@@ -229,8 +229,8 @@ def test_a_transition_is_in_the_events(store: Store) -> None:
     output_of(transition.command, "enable", "deploy")
     assert output_of(transition.command, "enable", "deploy") == "transition into Deploy is already enabled\n"
     assert [(e.kind, e.message) for e in store.events.latest("shop")] == [
-        ("transition.disabled", "no run goes into Deploy: audit"),
-        ("transition.enabled", "runs go into Deploy again"),
+        ("transition.disabled", "transition into Deploy disabled: audit"),
+        ("transition.enabled", "transition into Deploy enabled"),
     ]
 
 

@@ -78,7 +78,7 @@ def test_a_plane_that_has_died_is_started(balancer: Balancer, plane: FakePlane, 
     plane.forget()
     until(lambda: plane.observe().running, "it runs")
     until(lambda: plane.calls["observe"] > before + 10, "it goes on")
-    assert told == [("balancer.restarted", "HAProxy was not running: started again")]
+    assert told == [("balancer.restarted", "HAProxy was not running, restarted it")]
 
 
 def test_a_plane_that_somebody_else_has_started_is_told_too(balancer: Balancer, plane: FakePlane, told: Told) -> None:

@@ -131,7 +131,7 @@ def test_what_is_amiss_is_repaired(pipeline_context: PipelineContext, clock: Fak
         tick(clock, lambda: bool(messages(pipeline_context)[1:]), "a repair")
     assert messages(pipeline_context) == [
         ("reconcile.drift", "web-1 is missing"),
-        ("reconcile.repaired", "everything is as it should be again"),
+        ("reconcile.repaired", "repaired, no drift left"),
     ]
     assert release.repairs == 1
 
@@ -149,8 +149,8 @@ def test_a_repair_that_fails_is_tried_again_less_and_less_often(
         count = len(release.looks)
         tick(clock, lambda: len(release.looks) >= count + 2, "two looks more")
     assert gaps == [2, 4, 8, 16, 32, 64, 128, 256, 300, 300]
-    assert ("reconcile.failed", "Docker is full; tried again in 2 s") in messages(pipeline_context)
-    assert ("reconcile.failed", "Docker is full; tried again in 300 s") in messages(pipeline_context)
+    assert ("reconcile.failed", "Docker is full; retrying in 2 s") in messages(pipeline_context)
+    assert ("reconcile.failed", "Docker is full; retrying in 300 s") in messages(pipeline_context)
     assert release.looks[count + 1] - release.looks[count] == 1
 
 
@@ -162,7 +162,7 @@ def test_who_cannot_see_looks_as_often_as_ever(
     with keeping(pipeline_context, clock):
         tick(clock, lambda: len(release.looks) >= 5, "five looks")
     assert release.looks[4] - release.looks[0] == 4
-    assert messages(pipeline_context) == [("reconcile.failed", "cannot see what is deployed: Docker is away")]
+    assert messages(pipeline_context) == [("reconcile.failed", "cannot check for drift: Docker is away")]
 
 
 def test_a_deployment_goes_first(pipeline_context: PipelineContext, clock: FakeClock, release: Release) -> None:
@@ -177,4 +177,4 @@ def test_a_deployment_goes_first(pipeline_context: PipelineContext, clock: FakeC
             assert release.looks == []
         tick(clock, lambda: len(release.looks) >= 2, "two looks")
     assert release.looks[1] - release.looks[0] == 1
-    assert ("reconcile.preempted", "gives way to a deployment") in messages(pipeline_context)
+    assert ("reconcile.preempted", "stopped the repair for a deployment") in messages(pipeline_context)

@@ -153,12 +153,12 @@ def test_an_event_has_its_keys(daemon: Daemon) -> None:
 
 def test_errors_say_what_to_do(daemon: Daemon) -> None:
     """With the exit code of a command that fails for this reason."""
-    with pytest.raises(ConfigError, match="blog is not served here") as refused:
+    with pytest.raises(ConfigError, match="the daemon does not manage blog") as refused:
         daemon.client.ask("GET", "/v1/pipelines/blog")
-    assert refused.value.hint == "served are: shop"
+    assert refused.value.hint == "it manages: shop"
     status, headers, content = daemon.raw("GET", "/v1/pipelines/blog")
     assert (status, headers["content-type"]) == (409, "application/json")
-    assert content == {"error": "blog is not served here", "hint": "served are: shop", "exit_code": 2}
+    assert content == {"error": "the daemon does not manage blog", "hint": "it manages: shop", "exit_code": 2}
     status, _, content = daemon.raw("POST", "/v1/pipelines/shop/runs", b'{"kind": 1}')
     assert (status, content["hint"], content["exit_code"]) == (400, None, 2)
     assert content["error"].startswith("kind: ")
