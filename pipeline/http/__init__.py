@@ -1,3 +1,3 @@
-"""The HTTP interfaces of the daemon: control API, webhooks, badges; and the client of the API."""
+"""HTTP interfaces of the daemon (control API, webhooks, badges) and the client of the API."""
 
 from __future__ import annotations

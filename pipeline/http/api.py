@@ -1,4 +1,4 @@
-"""The control API: JSON over HTTP on a socket that only its owner may open, or on an address with a token."""
+"""The control API: JSON over HTTP, on a socket that only its owner can open or on an address with a token."""
 
 from __future__ import annotations
 
@@ -39,21 +39,22 @@ from pipeline.store import queue
 from pipeline.store.event_follower import EventFollower
 from pipeline.store.records import Run, RunOptions, Trigger
 
-_LARGEST = 64 * 1024
+_MAX_BODY = 64 * 1024
 B = TypeVar("B", bound=Body)
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """One thing that can be asked. `summary` is for the description.
+    """One endpoint of the API. `summary` is for the OpenAPI description.
 
-    `takes` is the body's form, `gives` the response's: one of it, `many`, or a stream that `follows` what comes.
+    `takes` is the model of the request's body, `gives` that of the response. The response holds one object, a list if
+    `many`, or a stream of them if it `follows`.
     """
 
     method: str
     path: str
     summary: str
-    answer: Callable[[Request], Awaitable[Response]]
+    handler: Callable[[Request], Awaitable[Response]]
     takes: type[Body] | None = None
     gives: type[BaseModel] | None = None
     code: int = 200
@@ -62,7 +63,7 @@ class Endpoint:
 
 
 class ControlApi:
-    """The application. `token` is asked of everybody where it is given."""
+    """The control API as an application. With a `token`, every request must carry it."""
 
     def __init__(self, control: Control, token: str | None = None, clock: Clock | None = None) -> None:
         self._control = control
@@ -76,7 +77,13 @@ class ControlApi:
         run = f"{pipeline}/runs/{{number:int}}"
         return (
             Endpoint("GET", "/v1", "The daemon: its version and pipelines.", self._daemon, gives=DaemonResponse),
-            Endpoint("GET", pipeline, "What serves, and what is being done.", self._pipeline, gives=PipelineResponse),
+            Endpoint(
+                "GET",
+                pipeline,
+                "A pipeline: its active release and its latest run.",
+                self._pipeline,
+                gives=PipelineResponse,
+            ),
             Endpoint(
                 "GET",
                 f"{pipeline}/runs",
@@ -86,8 +93,8 @@ class ControlApi:
                 many=True,
             ),
             Endpoint("GET", run, "One run with its stages.", self._run, gives=RunResponse),
-            Endpoint("GET", f"{run}/log", "A run's log from a byte on.", self._log),
-            Endpoint("GET", "/openapi.json", "This description.", self._describe),
+            Endpoint("GET", f"{run}/log", "A run's log from a byte offset.", self._log),
+            Endpoint("GET", "/openapi.json", "This OpenAPI description.", self._describe),
         )
 
     def _actions(self) -> Sequence[Endpoint]:
@@ -96,11 +103,11 @@ class ControlApi:
         stage = "/v1/pipelines/{pipeline}/transitions/{stage}"
         return (
             Endpoint("POST", runs, "Queue a run.", self._submit, SubmitRun, RunResponse, 201),
-            Endpoint("POST", f"{run}/cancel", "Give up a run.", self._cancel, gives=RunResponse, code=202),
+            Endpoint("POST", f"{run}/cancel", "Cancel a run.", self._cancel, gives=RunResponse, code=202),
             Endpoint(
                 "POST",
                 f"{run}/retry",
-                "Queue a run again that did not succeed.",
+                "Queue a new run for the commit of a run that did not succeed.",
                 self._retry,
                 gives=RunResponse,
                 code=201,
@@ -108,13 +115,13 @@ class ControlApi:
             Endpoint(
                 "POST",
                 f"{run}/approval",
-                "Approve or reject a run that waits.",
+                "Approve or reject a run that waits for approval.",
                 self._decide,
                 DecideApproval,
                 RunResponse,
             ),
-            Endpoint("PUT", stage, "Let no run into a stage.", self._disable, DisableTransition, code=204),
-            Endpoint("DELETE", stage, "Let runs into it again.", self._enable, code=204),
+            Endpoint("PUT", stage, "Disable the transition into a stage.", self._disable, DisableTransition, code=204),
+            Endpoint("DELETE", stage, "Enable the transition into a stage.", self._enable, code=204),
         )
 
     def _streams(self) -> Sequence[Endpoint]:
@@ -123,7 +130,7 @@ class ControlApi:
             Endpoint(
                 "GET",
                 f"{run}/events",
-                "A run's events as they come, from an id on.",
+                "Stream a run's events after an id, until the run has finished.",
                 self._follow_run,
                 gives=EventResponse,
                 follows=True,
@@ -131,7 +138,7 @@ class ControlApi:
             Endpoint(
                 "GET",
                 "/v1/events",
-                "All events as they come, from an id on.",
+                "Stream the events of all pipelines after an id.",
                 self._follow_all,
                 gives=EventResponse,
                 follows=True,
@@ -139,29 +146,35 @@ class ControlApi:
         )
 
     def app(self) -> Starlette:
-        """What a server serves."""
-        routes = [Route(e.path, self._guarded(e.answer), methods=[e.method]) for e in self.endpoints]
-        return Starlette(routes=routes, exception_handlers={PenstockError: _failed, HTTPException: _refused})
+        """Return the application, with all endpoints behind the check of the token."""
+        routes = [Route(e.path, self._authorized(e.handler), methods=[e.method]) for e in self.endpoints]
+        return Starlette(routes=routes, exception_handlers={PenstockError: _fail, HTTPException: _refuse})
 
-    def _guarded(self, answer: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
-        async def guarded(request: Request) -> Response:
+    def _authorized(
+        self, handler: Callable[[Request], Awaitable[Response]]
+    ) -> Callable[[Request], Awaitable[Response]]:
+        async def authorized(request: Request) -> Response:
             given = request.headers.get("authorization", "").removeprefix("Bearer ").encode()
             if self._token is not None and not hmac.compare_digest(given, self._token.encode()):
-                raise HTTPException(401, "say Authorization: Bearer TOKEN", {"WWW-Authenticate": "Bearer"})
-            return await answer(request)
+                raise HTTPException(
+                    401,
+                    "missing or wrong token: send the header Authorization: Bearer TOKEN",
+                    {"WWW-Authenticate": "Bearer"},
+                )
+            return await handler(request)
 
-        return guarded
+        return authorized
 
-    # Looking
+    # Queries
 
     async def _daemon(self, _: Request) -> Response:
-        return _answer(DaemonResponse(version=__version__, pipelines=list(self._control.supervisors)))
+        return _response(DaemonResponse(version=__version__, pipelines=list(self._control.supervisors)))
 
     async def _describe(self, _: Request) -> Response:
         return JSONResponse(describe(self.endpoints))
 
     async def _pipeline(self, request: Request) -> Response:
-        return _answer(await run_in_threadpool(self._pipeline_response, request.path_params["pipeline"]))
+        return _response(await run_in_threadpool(self._pipeline_response, request.path_params["pipeline"]))
 
     async def _runs(self, request: Request) -> Response:
         name, limit = request.path_params["pipeline"], _number(request, "limit", 20)
@@ -173,7 +186,7 @@ class ControlApi:
 
     async def _run(self, request: Request) -> Response:
         run = await run_in_threadpool(self._control.run, *_named(request))
-        return await self._shown(run)
+        return await self._respond_with_run(run)
 
     async def _log(self, request: Request) -> Response:
         pipeline, number = _named(request)
@@ -193,22 +206,22 @@ class ControlApi:
         headers = {"X-Next-Offset": str(start + len(content))}
         return PlainTextResponse(content, headers=headers, media_type="application/jsonl")
 
-    # Asking for something
+    # Commands
 
     async def _submit(self, request: Request) -> Response:
         body = await _body(request, SubmitRun)
         options = RunOptions(body.configuration, body.parameters, force=body.force)
-        asked = queue.RunRequest(Trigger.COMMAND, body.requested, body.kind, options=options)
-        run = await run_in_threadpool(self._control.submit, request.path_params["pipeline"], asked)
-        return await self._shown(run, 201)
+        requested = queue.RunRequest(Trigger.COMMAND, body.requested, body.kind, options=options)
+        run = await run_in_threadpool(self._control.submit, request.path_params["pipeline"], requested)
+        return await self._respond_with_run(run, 201)
 
     async def _cancel(self, request: Request) -> Response:
         run = await run_in_threadpool(self._control.cancel, *_named(request))
-        return await self._shown(run, 202)
+        return await self._respond_with_run(run, 202)
 
     async def _retry(self, request: Request) -> Response:
         run = await run_in_threadpool(self._control.retry, *_named(request))
-        return await self._shown(run, 201)
+        return await self._respond_with_run(run, 201)
 
     async def _decide(self, request: Request) -> Response:
         body = await _body(request, DecideApproval)
@@ -217,7 +230,7 @@ class ControlApi:
             pipeline, number = _named(request)
             return self._control.decide(pipeline, number, granted=body.granted, by=body.by, comment=body.comment)
 
-        return await self._shown(await run_in_threadpool(decide))
+        return await self._respond_with_run(await run_in_threadpool(decide))
 
     async def _disable(self, request: Request) -> Response:
         body = await _body(request, DisableTransition)
@@ -228,8 +241,8 @@ class ControlApi:
         await run_in_threadpool(self._control.enable_transition, *_transition(request))
         return Response(status_code=204)
 
-    async def _shown(self, run: Run, code: int = 200) -> Response:
-        return _answer(await run_in_threadpool(self._run_response, run), code)
+    async def _respond_with_run(self, run: Run, code: int = 200) -> Response:
+        return _response(await run_in_threadpool(self._run_response, run), code)
 
     def _run_response(self, run: Run) -> RunResponse:
         return RunResponse.from_run(run, self._store.runs.stages(run.pipeline, run.number))
@@ -246,7 +259,7 @@ class ControlApi:
             disabled_transitions=dict(self._store.transitions.disabled(name)),
         )
 
-    # Following
+    # Streams
 
     async def _follow_run(self, request: Request) -> Response:
         pipeline, number = _named(request)
@@ -263,10 +276,10 @@ async def _body(request: Request, form: type[B]) -> B:
     try:
         async for chunk in request.stream():
             content += chunk
-            if len(content) > _LARGEST:
-                raise HTTPException(413, f"more than {_LARGEST >> 10} KiB")
+            if len(content) > _MAX_BODY:
+                raise HTTPException(413, f"the body is larger than {_MAX_BODY >> 10} KiB")
     except ClientDisconnect:
-        raise HTTPException(400, "the body ends before its length") from None
+        raise HTTPException(400, "the body is shorter than its Content-Length") from None
     try:
         return form.model_validate_json(content or b"{}")
     except ValidationError as error:
@@ -281,36 +294,36 @@ def _named(request: Request) -> tuple[str, int]:
 def _transition(request: Request) -> tuple[str, str]:
     stage = request.path_params["stage"]
     if stage not in queue.STAGES:
-        raise ConfigError(f"there is no stage {stage}", hint=f"the stages are {', '.join(queue.STAGES)}")
+        raise ConfigError(f"unknown stage {stage}", hint=f"the stages are {', '.join(queue.STAGES)}")
     return request.path_params["pipeline"], stage
 
 
 def _number(request: Request, name: str, default: int) -> int:
     text = request.query_params.get(name, str(default))
     if not text.isascii() or not text.isdigit() or len(text) > 18:
-        raise HTTPException(400, f"{name}: must be a number, not {text[:40]!r}")
+        raise HTTPException(400, f"{name}: must be a number, got {text[:40]!r}")
     return int(text)
 
 
 def _after(request: Request) -> int:
-    """Where a follower was: what a browser that connects again sends, or what anybody writes."""
+    """Return the id after which a stream starts: the header of a browser that reconnects, or the query."""
     header = request.headers.get("last-event-id", "")
     return int(header) if header.isascii() and header.isdigit() else _number(request, "after", 0)
 
 
-def _answer(content: BaseModel, code: int = 200) -> Response:
+def _response(content: BaseModel, code: int = 200) -> Response:
     return Response(content.model_dump_json(), code, media_type="application/json")
 
 
-async def _failed(_: Request, error: Exception) -> Response:
+async def _fail(_: Request, error: Exception) -> Response:
     assert isinstance(error, PenstockError)
     content = ErrorResponse(error=error.message, hint=error.hint, exit_code=error.exit_code)
-    return _answer(content, 409 if isinstance(error, ConfigError) else 503)
+    return _response(content, 409 if isinstance(error, ConfigError) else 503)
 
 
-async def _refused(_: Request, error: Exception) -> Response:
+async def _refuse(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     content = ErrorResponse(error=error.detail, hint=None, exit_code=ExitCode.BAD_CONFIGURATION)
-    answer = _answer(content, error.status_code)
+    answer = _response(content, error.status_code)
     answer.headers.update(error.headers or {})
     return answer

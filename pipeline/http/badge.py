@@ -1,4 +1,4 @@
-"""How a pipeline stands, for a README (an SVG badge) and for what watches builds (CCTray's XML)."""
+"""The state of pipelines, as an SVG badge for a README and as XML for CCTray and other build monitors."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from xml.sax.saxutils import escape, quoteattr
 
 from pipeline.store.records import Run, RunKind, RunState
 
-# White text is readable on each of them (WCAG AA).
+# White text has enough contrast on each of them (WCAG AA).
 _GREY = "#5b6470"
 _COLOURS = {
     RunState.QUEUED: "#75610a",
@@ -24,11 +24,11 @@ _COLOURS = {
 _LABEL = "#3d444d"
 _HEIGHT = 20
 _PADDING = 6
-# Widths in Verdana at 11 pixels, near enough: the browser fits the text to what was reckoned.
+# Approximate widths in Verdana at 11 pixels. The browser fits the text to the computed width.
 _WIDTHS = (("fijlrtI.,:;'|!()[]{}/\\- ", 4.3), ("mwMW@%", 10.3), ("ABCDEFGHJKLNOPQRSTUVXYZ_&#+=<>~", 7.9))
 _WIDTH = 6.8
 _WIDE = 11.0
-# XML has no way to write these.
+# Characters that XML cannot represent.
 _UNWRITABLE = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 _STATUS = {
@@ -42,7 +42,7 @@ _NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def badge_svg(label: str, state: str) -> str:
-    """An SVG image, 20 pixels high, that says `label` and the state of a run. Any other word is shown in grey."""
+    """Return an SVG image, 20 pixels high, with a label and the state of a run. An unknown state is grey."""
     label, words = _writable(label), _writable(state.replace("_", " "))
     left, right = _width(label), _width(words)
     colour = next((colour for known, colour in _COLOURS.items() if known == state), _GREY)
@@ -60,7 +60,7 @@ def badge_svg(label: str, state: str) -> str:
 
 @dataclass(frozen=True)
 class Project:
-    """A pipeline as CCTray sees it. `url` is where a person finds more."""
+    """A pipeline in CCTray's terms. `url` is a page for people."""
 
     name: str
     activity: str
@@ -70,8 +70,8 @@ class Project:
     url: str
 
     @classmethod
-    def of(cls, name: str, runs: Sequence[Run], url: str) -> Project:
-        """From the latest runs of a pipeline, newest first. Those that say nothing about a commit are passed over."""
+    def from_runs(cls, name: str, runs: Sequence[Run], url: str) -> Project:
+        """Return the project for the latest runs of a pipeline, newest first. Runs without a verdict are skipped."""
         states = {run.state for run in runs}
         building = RunState.RUNNING in states
         activity = "Building" if building else "CheckingModifications" if RunState.QUEUED in states else "Sleeping"
@@ -82,7 +82,7 @@ class Project:
 
 
 def cc_xml(projects: Iterable[Project]) -> str:
-    """The feed that CCTray, CCMenu and their like ask for."""
+    """Return the feed for CCTray, CCMenu and similar monitors."""
     return f'<?xml version="1.0" encoding="UTF-8"?>\n<Projects>\n{"".join(map(_project, projects))}</Projects>\n'
 
 

@@ -1,4 +1,4 @@
-"""What a command asks the daemon, when there is one."""
+"""The client of the control API, which commands use if a daemon runs."""
 
 from __future__ import annotations
 
@@ -19,14 +19,17 @@ _TIMEOUT = 30.0
 
 
 class Client:
-    """Asks the daemon of one home over its socket. Raises what the daemon answers: `ConfigError` or `SystemFault`."""
+    """A client of the daemon of one home, over its socket.
+
+    An error response is raised as `ConfigError` or `SystemFault`. So is a daemon that does not respond.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     @classmethod
     def find(cls, home: Home, pipeline: str) -> Client | None:
-        """A client of the daemon that serves a pipeline; None where none does."""
+        """Return a client of the daemon that manages a pipeline, or None."""
         client = cls(home.daemon_socket)
         try:
             served = client.ask("GET", "/v1")["pipelines"]
@@ -35,22 +38,22 @@ class Client:
         return client if pipeline in served else None
 
     def ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
-        """What is answered, None for nothing."""
+        """Send a request and return the JSON of the response, or None if it is empty."""
         connection = _Connection(self._path)
         try:
             connection.request(method, path, json.dumps(body) if body is not None else None)
             answer = connection.getresponse()
             content = answer.read()
         except (OSError, http.client.HTTPException) as error:
-            raise SystemFault(f"the daemon at {self._path} does not answer: {error}") from error
+            raise SystemFault(f"the daemon at {self._path} does not respond: {error}") from error
         finally:
             connection.close()
         if answer.status >= 400:
-            raise _refusal(answer.status, content)
+            raise _error_of(answer.status, content)
         return json.loads(content) if content else None
 
     def events(self, pipeline: str, run: int, after: int = 0) -> Iterator[Event]:
-        """A run's events until it is over."""
+        """Yield a run's events until the run has finished."""
         while True:
             connection = _Connection(self._path)
             try:
@@ -62,7 +65,8 @@ class Client:
                         yield found.to_event()
             except (OSError, http.client.HTTPException) as error:
                 raise SystemFault(
-                    f"the daemon went away: {error}", hint=f"run {run} goes on when it is back: pipeline events {run}"
+                    f"lost the connection to the daemon: {error}",
+                    hint=f"run {run} continues when the daemon is back; follow it with `pipeline events {run}`",
                 ) from error
             finally:
                 connection.close()
@@ -82,12 +86,12 @@ class _Connection(http.client.HTTPConnection):
             self.sock.connect(short)
 
 
-def _refusal(status: int, content: bytes) -> PenstockError:
+def _error_of(status: int, content: bytes) -> PenstockError:
     kind = SystemFault if status >= 500 else ConfigError
     try:
         data = json.loads(content)
     except ValueError:
         data = None
     if not isinstance(data, dict) or "error" not in data:
-        return SystemFault(f"the daemon answered {status}", hint="its own output says more")
+        return SystemFault(f"the daemon responded with status {status}", hint="see the daemon's log")
     return kind(data["error"], hint=data.get("hint"))

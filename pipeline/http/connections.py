@@ -1,7 +1,7 @@
-"""Connections with limits: how many there are at once, and how long each may take.
+"""Limits on the number and the duration of connections.
 
-uvicorn speaks HTTP. What is here stands between it and the network, and knows nothing of it but that it is an
-`asyncio.Protocol`, and that what it is given as the state of an application stands in each request's `scope["state"]`.
+uvicorn implements HTTP. A `Connection` sits between it and the network, and relies on two facts only: uvicorn's
+protocol is an `asyncio.Protocol`, and the state of the application is in each request's `scope["state"]`.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ _KEY = "connection"
 
 @dataclass(frozen=True)
 class ConnectionLimits:
-    """What the connections of a server may take.
+    """The limits of one server.
 
-    Of more than `most` connections the oldest is aborted where it `gives_way`, else the new one. `seconds` is asked at
-    each connection: it is aborted after that time, or only while it has sent no request where `until_request` is set.
+    Above `max_connections` the oldest connection is aborted if `abort_oldest`, else the new one. A connection is
+    aborted after `seconds`, which is called once per connection. With `until_request`, this ends at its first request.
     """
 
-    most: int
+    max_connections: int
     seconds: Callable[[], float]
-    gives_way: bool = False
+    abort_oldest: bool = False
     until_request: bool = False
 
 
 def limited_config(app: Starlette, limits: ConnectionLimits, **options: Any) -> uvicorn.Config:
-    """Return how to serve an application within limits. `options` are further ones of `uvicorn.Config`."""
+    """Return the configuration of a server with limits. `options` are passed to `uvicorn.Config`."""
     app.add_middleware(_Tracking)
     return uvicorn.Config(
         app,
@@ -45,14 +45,14 @@ def limited_config(app: Starlette, limits: ConnectionLimits, **options: Any) -> 
         lifespan="off",
         log_config=None,
         access_log=False,
-        # `_Tracking` writes it. uvicorn's own is renewed by a timer, ten times a second.
+        # `_Tracking` writes the header. uvicorn would update it ten times a second, also when idle.
         date_header=False,
         **options,
     )
 
 
 class Connection(asyncio.Protocol):
-    """A connection to a client, which hands all that comes on to the one that speaks HTTP."""
+    """A connection with limits, which passes everything on to the HTTP protocol."""
 
     def __init__(self, limits: ConnectionLimits, live: set[Connection], http: asyncio.Protocol) -> None:
         self._limits = limits
@@ -61,12 +61,12 @@ class Connection(asyncio.Protocol):
         self.opened = 0.0
         self.transport: asyncio.Transport
         self._timer: asyncio.TimerHandle
-        self._has_asked = False
+        self._has_requested = False
         self._ended = asyncio.Event()
         self._body: _Body | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin, unless there are too many."""
+        """Start the connection and its timer. Above the limit, abort a connection."""
         assert isinstance(transport, asyncio.Transport)
         loop = asyncio.get_running_loop()
         self.transport, self.opened = transport, loop.time()
@@ -74,36 +74,36 @@ class Connection(asyncio.Protocol):
         self._live.add(self)
         self._http.connection_made(transport)
         open_ones = [other for other in self._live if not other.transport.is_closing()]
-        if len(open_ones) > self._limits.most:
-            victim = min(open_ones, key=lambda other: other.opened) if self._limits.gives_way else self
+        if len(open_ones) > self._limits.max_connections:
+            victim = min(open_ones, key=lambda other: other.opened) if self._limits.abort_oldest else self
             victim.transport.abort()
 
     def data_received(self, data: bytes) -> None:
-        """Hand on what a client sends."""
+        """Pass on received bytes."""
         self._http.data_received(data)
 
     def eof_received(self) -> bool:
-        """Note that a client sends nothing more. The connection stays for the answer to a body that was cut short."""
+        """Record that the client sends nothing more. The connection stays open to answer an incomplete body."""
         self._ended.set()
         return self._body is not None and not self._body.is_whole
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """End."""
+        """Remove the connection."""
         self._timer.cancel()
         self._live.discard(self)
         self._http.connection_lost(exc)
 
     def pause_writing(self) -> None:
-        """Hand on that a client reads too slowly."""
+        """Pass on that the client reads too slowly."""
         self._http.pause_writing()
 
     def resume_writing(self) -> None:
-        """Hand on that a client has read."""
+        """Pass on that the client has caught up."""
         self._http.resume_writing()
 
     async def answer(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
-        """Have the application answer a request of this connection. It learns when a body ends before its length."""
-        self._has_asked = True
+        """Let the application answer a request. It receives a disconnect if the body is shorter than announced."""
+        self._has_requested = True
         self._body = body = _Body(scope, receive, self._ended)
         try:
             await app(scope, body.receive, send)
@@ -111,12 +111,12 @@ class Connection(asyncio.Protocol):
             self._body = None
 
     def _end_time(self) -> None:
-        if not (self._limits.until_request and self._has_asked):
+        if not (self._limits.until_request and self._has_requested):
             self.transport.abort()
 
 
 class _Body:
-    """The body of a request. What the client cut short ends as when the client has gone."""
+    """The body of a request. An incomplete body is reported as a disconnect."""
 
     def __init__(self, scope: Scope, receive: Receive, ended: asyncio.Event) -> None:
         self._receive = receive
@@ -130,7 +130,7 @@ class _Body:
         ended = asyncio.ensure_future(self._ended.wait())
         try:
             await asyncio.wait((coming, ended), return_when=asyncio.FIRST_COMPLETED)
-            # What came before the end is there at once.
+            # Bytes received before the end are available at once.
             message: Message = coming.result() if coming.done() else {"type": "http.disconnect"}
         finally:
             coming.cancel()
@@ -140,7 +140,7 @@ class _Body:
 
 
 class _Tracking:
-    """Middleware that tells each connection of its requests, and dates the answers."""
+    """Middleware that routes each request through its connection and adds the Date header."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

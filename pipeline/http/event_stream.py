@@ -1,4 +1,4 @@
-"""Events over HTTP, as server-sent events."""
+"""Streams of events over HTTP, as server-sent events."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from pipeline.base.clock import Clock
 from pipeline.http.responses import EventResponse
 from pipeline.store.event_follower import POLL_INTERVAL, EventFollower
 
-# Seconds after which a comment keeps the connection open.
+# Seconds without an event after which a comment is sent, so that proxies keep the connection open.
 _HEARTBEAT = 15.0
 
 
 def stream_events(follower: EventFollower, clock: Clock) -> Response:
-    """Return a response with the events of a follower, as they come. It ends when the follower is over."""
+    """Return a response that streams the events of a follower, until the follower is over."""
     headers = {"Cache-Control": "no-store"}
     return StreamingResponse(_lines(follower, clock), media_type="text/event-stream", headers=headers)
 

@@ -1,4 +1,4 @@
-"""Where webhooks go: to the pipelines that are served."""
+"""Dispatch of webhook deliveries to the daemon's pipelines."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from pipeline.triggers.webhook import Delivery
 
 
 class DaemonInbox:
-    """Takes deliveries in for served pipelines. See `Inbox`."""
+    """Accepts deliveries for the pipelines of the daemon. See `Inbox`."""
 
     def __init__(self, supervisors: Mapping[str, PipelineSupervisor], store: Store) -> None:
         self._supervisors = supervisors
         self._store = store
 
     def secret(self, pipeline: str, forge: Forge) -> str | None:
-        """What the forge signs with."""
+        """Return the secret that the forge signs with, or None."""
         supervisor = self._supervisors.get(pipeline)
         if supervisor is None:
             return None
@@ -28,13 +28,13 @@ class DaemonInbox:
         return configuration.secrets.resolve(hook.secret) if hook else None
 
     def is_replay(self, pipeline: str, digest: str) -> bool:
-        """Whether it came before."""
+        """Store a delivery. Return True if the pipeline has received it before."""
         return not self._store.deliveries.take(pipeline, digest)
 
-    def forget(self, pipeline: str, digest: str) -> None:
-        """It could not be taken in."""
+    def delete(self, pipeline: str, digest: str) -> None:
+        """Delete a delivery that could not be accepted."""
         self._store.deliveries.delete(pipeline, digest)
 
-    def accept(self, pipeline: str, delivery: Delivery) -> None:  # noqa: ARG002  # we look for ourselves
-        """A forge says that something is new: see what is there."""
+    def accept(self, pipeline: str, delivery: Delivery) -> None:  # noqa: ARG002  # the scan finds the commit
+        """Request a scan of the pipeline's refs."""
         self._supervisors[pipeline].notify(Trigger.WEBHOOK)

@@ -1,4 +1,4 @@
-"""The control API's description, from its endpoints and the models of what it accepts and returns."""
+"""The OpenAPI description of the control API, from its endpoints and their models."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What the daemon shows to whoever may reach its public address: webhooks come in, badges and the CCTray feed go out.
+"""The public address of the daemon: webhooks, badges and the CCTray feed.
 
-A badge and the feed say how a pipeline stands, and no more than that: no commit, no log, no reason.
+A badge and the feed show the state of a pipeline only: no commit, no log, no reason.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from pipeline.http.webhooks import Inbox, webhook_config
 from pipeline.store.records import RunKind, RunState
 from pipeline.store.store import Store
 
-# Among so many runs there is one that says how the pipeline stands, or else nothing is known.
-_LATEST = 50
-_SAYS_NOTHING = frozenset({RunState.SUPERSEDED, RunState.SKIPPED, RunState.CANCELLED})
-# Whoever keeps an answer asks before it is shown again: an old badge is a wrong one.
+# The latest runs that are searched for one with a verdict. Without one the state is unknown.
+_MAX_RUNS = 50
+_WITHOUT_VERDICT = frozenset({RunState.SUPERSEDED, RunState.SKIPPED, RunState.CANCELLED})
+# Caches must revalidate, because an old badge is wrong.
 _HEADERS = {
     "Cache-Control": "no-cache",
     "Connection": "close",
@@ -33,23 +33,25 @@ _HEADERS = {
 
 
 def public_config(inbox: Inbox, store: Store, pipelines: Collection[str]) -> uvicorn.Config:
-    """How to serve webhooks, `GET /badge/{pipeline}.svg` and `GET /cc.xml`, as `webhook_config` does.
+    """Return the configuration of a server for webhooks, `GET /badge/{pipeline}.svg` and `GET /cc.xml`.
 
-    `pipelines` are those that are shown; it may change meanwhile.
+    The limits are those of `webhook_config`. `pipelines` are the visible ones, and may change while the server runs.
     """
-    standing = _StatusPages(store, pipelines)
-    return webhook_config(inbox, [Route("/badge/{pipeline}.svg", standing.badge), Route("/cc.xml", standing.feed)])
+    status_pages = _StatusPages(store, pipelines)
+    return webhook_config(
+        inbox, [Route("/badge/{pipeline}.svg", status_pages.badge), Route("/cc.xml", status_pages.feed)]
+    )
 
 
 class _StatusPages:
-    """How pipelines stand, as images and as a feed."""
+    """The states of pipelines, as images and as a feed."""
 
     def __init__(self, store: Store, pipelines: Collection[str]) -> None:
         self._store = store
         self._pipelines = pipelines
 
     async def badge(self, request: Request) -> Response:
-        """The latest run that says something about a commit, in a word and a colour."""
+        """Return the badge for the latest run with a verdict about a commit."""
         pipeline = request.path_params["pipeline"]
         if pipeline not in self._pipelines:
             raise HTTPException(404)
@@ -57,23 +59,23 @@ class _StatusPages:
         return _answer(request, badge_svg(pipeline, state), "image/svg+xml")
 
     async def feed(self, request: Request) -> Response:
-        """All pipelines; the badge is the page that there is of each."""
+        """Return the feed of all pipelines. Each links to its badge."""
         projects = await run_in_threadpool(self._projects, str(request.base_url))
         return _answer(request, cc_xml(projects), "application/xml")
 
     def _state(self, pipeline: str) -> str:
-        runs = (run for run in self._store.runs.latest(pipeline, _LATEST) if run.kind is RunKind.RUN)
-        return next((run.state for run in runs if run.state not in _SAYS_NOTHING), "unknown")
+        runs = (run for run in self._store.runs.latest(pipeline, _MAX_RUNS) if run.kind is RunKind.RUN)
+        return next((run.state for run in runs if run.state not in _WITHOUT_VERDICT), "unknown")
 
     def _projects(self, base: str) -> list[Project]:
         return [
-            Project.of(name, self._store.runs.latest(name, _LATEST), f"{base}badge/{name}.svg")
+            Project.from_runs(name, self._store.runs.latest(name, _MAX_RUNS), f"{base}badge/{name}.svg")
             for name in sorted(self._pipelines)
         ]
 
 
 def _answer(request: Request, text: str, media_type: str) -> Response:
-    """The text, or that the asker has it already."""
+    """Return the text, or 304 if the client has it already."""
     content = text.encode()
     tag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
     known = {each.strip().removeprefix("W/") for each in request.headers.get("if-none-match", "").split(",")}

@@ -1,4 +1,4 @@
-"""What the control API accepts."""
+"""Request models of the control API."""
 
 from __future__ import annotations
 
@@ -10,40 +10,42 @@ from pipeline.store.records import RunKind
 
 
 class Body(BaseModel):
-    """The JSON of a request. Unknown keys are refused."""
+    """The JSON body of a request. Unknown keys are rejected."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class SubmitRun(Body):
-    """Ask for a run."""
+    """A request to queue a run."""
 
-    kind: RunKind = Field(RunKind.RUN, description="What it does.")
+    kind: RunKind = Field(RunKind.RUN, description="The work of the run.")
     requested: str | None = Field(
-        None, max_length=1000, description="A branch, tag or commit; for a rollback, the release. None: the usual one."
+        None,
+        max_length=1000,
+        description="A branch, tag or commit; for a rollback, a release. Default: the usual branch or release.",
     )
     parameters: dict[str, str] = Field({}, description="Values of the pipeline's parameters.")
-    force: bool = Field(False, description="Run though nothing under source.paths changed.")
+    force: bool = Field(False, description="Run even if no file under source.paths changed.")
     configuration: Literal["file", "commit"] = Field(
-        "commit", description="Whose pipeline.yaml counts: the served file as it is, or the commit's own."
+        "commit", description="The pipeline.yaml of the run: the file of the daemon, or the one in the commit."
     )
 
     @model_validator(mode="after")
-    def _names_what_it_can(self) -> Self:
+    def _check_release(self) -> Self:
         if self.kind is RunKind.ROLLBACK and not (self.requested or "1").isdecimal():
-            raise ValueError("a rollback is to a release: its number")
+            raise ValueError("requested: must be a release number for a rollback")
         return self
 
 
 class DecideApproval(Body):
-    """Answer a run that waits for approval."""
+    """A decision about a run that waits for approval."""
 
-    granted: bool = Field(description="Whether it may be deployed.")
-    by: str = Field(min_length=1, max_length=200, description="Who says so.")
-    comment: str = Field("", max_length=1000, description="Why.")
+    granted: bool = Field(description="True to approve the run, false to reject it.")
+    by: str = Field(min_length=1, max_length=200, description="The person who decides.")
+    comment: str = Field("", max_length=1000, description="The reason.")
 
 
 class DisableTransition(Body):
-    """Let no run into a stage."""
+    """A request to disable the transition into a stage."""
 
-    reason: str = Field(min_length=1, max_length=1000, description="Why no run may enter it.")
+    reason: str = Field(min_length=1, max_length=1000, description="The reason, shown to waiting runs.")

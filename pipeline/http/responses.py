@@ -1,4 +1,4 @@
-"""What the control API returns, and what `--json` prints: the same classes, never rows of the database."""
+"""Response models of the control API and of `--json`, separate from the rows of the database."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ FieldValue = str | int | float | bool | None
 
 
 class Body(BaseModel):
-    """A response's JSON."""
+    """The JSON body of a response."""
 
     model_config = ConfigDict(frozen=True, from_attributes=True)
 
     def as_data(self) -> dict[str, Any]:
-        """Return it as JSON has it."""
+        """Return the model as JSON data."""
         return self.model_dump(mode="json")
 
 
@@ -44,12 +44,12 @@ class StageResponse(Body):
 
 
 class ApprovalResponse(Body):
-    """The answer to a run that waited for approval."""
+    """The decision about a run that waited for approval."""
 
-    granted: bool = Field(description="Whether the run may be deployed.")
-    by: str = Field(description="The person who answered.")
+    granted: bool = Field(description="True if the run was approved, false if it was rejected.")
+    by: str = Field(description="The person who decided.")
     comment: str = Field(description="The person's reason.")
-    at: Timestamp = Field(description="Time of the answer.")
+    at: Timestamp = Field(description="Time of the decision.")
 
 
 class RunResponse(Body):
@@ -57,28 +57,28 @@ class RunResponse(Body):
 
     pipeline: str = Field(description="The pipeline's name.")
     number: int = Field(description="The run's number, counted per pipeline.")
-    kind: RunKind = Field(description="What the run does.")
+    kind: RunKind = Field(description="The work of the run.")
     state: RunState = Field(description="Current state.")
-    requested: str | None = Field(description="The branch, tag, commit or release that was asked for.")
+    requested: str | None = Field(description="The requested branch, tag, commit or release.")
     sha: str | None = Field(description="The commit.")
     ref: str | None = Field(description="The branch or tag that led to the commit.")
     author: str | None = Field(description="The commit's author.")
     subject: str | None = Field(description="The first line of the commit's message.")
-    release: int | None = Field(description="The release that the run made.")
-    reason: str = Field(description="Why the run ended as it did.")
-    started_at: Timestamp = Field(description="Start of the run; while it is queued, when it was queued.")
+    release: int | None = Field(description="The release that the run created or deployed.")
+    reason: str = Field(description="The reason of the outcome.")
+    started_at: Timestamp = Field(description="Start of the run. Until then, the time of queueing.")
     finished_at: Timestamp | None = Field(description="End of the run.")
-    pid: int = Field(description="The process that works or worked on the run.")
-    trigger: Trigger = Field(description="What started the run.")
-    queued_at: Timestamp | None = Field(description="When the run was queued; null where a command ran it directly.")
-    options: dict[str, Any] = Field(description="How the run was asked for: `configuration`, `parameters`, `force`.")
-    superseded_by: int | None = Field(description="The newer run that took its place.")
+    pid: int = Field(description="The latest process that executed the run; 0 before the first.")
+    trigger: Trigger = Field(description="The origin of the run.")
+    queued_at: Timestamp | None = Field(description="Time of queueing; null if a command executed the run directly.")
+    options: dict[str, Any] = Field(description="Options of the request: `configuration`, `parameters`, `force`.")
+    superseded_by: int | None = Field(description="The newer run that replaced it.")
     retry_of: int | None = Field(description="The run that this one repeats.")
-    attempts: int = Field(description="How often a process began to work on the run.")
-    waits_for: str | None = Field(description="What keeps the run from its next stage.")
-    approval: ApprovalResponse | None = Field(description="The answer, where the run waited for approval.")
-    image_id: str | None = Field(description="The image that the run holds.")
-    stages: list[StageResponse] = Field(description="The stages that have begun, in order.")
+    attempts: int = Field(description="How often a process started to execute the run.")
+    waits_for: str | None = Field(description="The reason why the run cannot enter its next stage.")
+    approval: ApprovalResponse | None = Field(description="The decision, if the run waited for approval.")
+    image_id: str | None = Field(description="The image that the run uses.")
+    stages: list[StageResponse] = Field(description="The stages that have started, in order.")
 
     @classmethod
     def from_run(cls, run: records.Run, stages: Iterable[records.StageRecord]) -> Self:
@@ -92,19 +92,19 @@ class ReleaseResponse(Body):
 
     pipeline: str = Field(description="The pipeline's name.")
     number: int = Field(description="The release's number, counted per pipeline.")
-    run: int = Field(description="The run that made it.")
+    run: int = Field(description="The run that created it.")
     sha: str = Field(description="The commit.")
     subject: str = Field(description="The first line of the commit's message.")
     image_id: str = Field(description="The content digest of the image.")
     image_tag: str = Field(description="The image's tag.")
     state: ReleaseState = Field(description="Current state.")
-    created_at: Timestamp = Field(description="When the release was made.")
+    created_at: Timestamp = Field(description="Time of creation.")
 
 
 class DetailedReleaseResponse(ReleaseResponse):
     """A release with its configuration."""
 
-    spec: Any = Field(description="What the release consists of.")
+    spec: Any = Field(description="The release's configuration.")
 
     @classmethod
     def from_release(cls, release: records.Release) -> Self:
@@ -113,32 +113,32 @@ class DetailedReleaseResponse(ReleaseResponse):
 
 
 class PipelineResponse(Body):
-    """A pipeline that the daemon serves."""
+    """A pipeline of the daemon."""
 
     name: str = Field(description="The pipeline's name.")
-    file: str = Field(description="The file that it is served from.")
-    ready: bool = Field(description="Whether the daemon has taken it over.")
+    file: str = Field(description="The pipeline.yaml that declares it.")
+    ready: bool = Field(description="True once the daemon holds the pipeline's lock and has started its threads.")
     release: ReleaseResponse | None = Field(description="The active release.")
     last_run: RunResponse | None = Field(description="The latest run.")
-    disabled_transitions: dict[str, str] = Field(description="The stages that no run may enter, with the reason.")
+    disabled_transitions: dict[str, str] = Field(description="The disabled stages, each with the reason.")
 
 
 class DaemonResponse(Body):
     """The daemon."""
 
     version: str = Field(description="The version of Penstock.")
-    pipelines: list[str] = Field(description="The names of the pipelines that it serves.")
+    pipelines: list[str] = Field(description="The names of its pipelines.")
 
 
 class EventResponse(Body):
     """An event, with the id from which a follower continues."""
 
-    kind: str = Field(description="What happened, for programs.")
-    message: str = Field(description="What happened, for people.")
+    kind: str = Field(description="The kind of event, for programs.")
+    message: str = Field(description="The message, for people.")
     pipeline: str = Field(description="The pipeline's name.")
     run: int | None = Field(description="The run's number; null for an event of the pipeline itself.")
     fields: dict[str, FieldValue] = Field(description="Details, by kind.")
-    at: Timestamp = Field(description="When it happened.")
+    at: Timestamp = Field(description="Time of the event.")
     id: int = Field(description="The event's id. Later events have a higher one.")
 
     @classmethod
@@ -170,11 +170,11 @@ class EventLine(Body):
 
 
 class ErrorResponse(Body):
-    """A request that was refused, or failed."""
+    """The error of a request that was rejected or failed."""
 
-    error: str = Field(description="What is wrong.")
-    hint: str | None = Field(description="What to do about it.")
-    exit_code: int = Field(description="The exit code of a command that fails for this reason.")
+    error: str = Field(description="The error message.")
+    hint: str | None = Field(description="A command or key that resolves the error.")
+    exit_code: int = Field(description="The exit code of a command that fails with this error.")
 
 
 class HolderResponse(Body):
@@ -185,7 +185,7 @@ class HolderResponse(Body):
 
 
 class LastRunResponse(Body):
-    """The latest run that is over, in short."""
+    """A summary of the latest finished run."""
 
     number: int
     state: RunState
@@ -193,7 +193,7 @@ class LastRunResponse(Body):
 
 
 class UnfinishedRunResponse(Body):
-    """A run that is not over, in short."""
+    """A summary of an unfinished run."""
 
     number: int
     kind: RunKind
@@ -204,7 +204,7 @@ class UnfinishedRunResponse(Body):
 
 
 class StatusResponse(Body):
-    """What `pipeline status --json` prints."""
+    """The output of `pipeline status --json`."""
 
     pipeline: str
     release: int | None

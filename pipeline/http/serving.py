@@ -1,4 +1,4 @@
-"""Where the daemon can be reached."""
+"""HTTP servers and sockets of the daemon."""
 
 from __future__ import annotations
 
@@ -16,37 +16,39 @@ if TYPE_CHECKING:
     import uvicorn
     from starlette.applications import Starlette
 
-_PATIENCE = 5.0
+_STOP_TIMEOUT = 5.0
 MAX_CONNECTIONS = 200
 # Seconds from a connection to its first request.
-MAX_SILENCE = 10.0
+REQUEST_TIMEOUT = 10.0
 
 
 def public_socket(address: str) -> socket.socket:
-    """A listening socket at `HOST:PORT`. Raises `ConfigError`."""
+    """Return a listening socket at `HOST:PORT`. Raises `ConfigError`."""
     host, _, port = address.rpartition(":")
     if not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
-        raise ConfigError(f"{address} is no address", hint="write HOST:PORT, such as 127.0.0.1:8080 or [::]:8080")
+        raise ConfigError(
+            f"{address} is not a valid address", hint="use HOST:PORT, such as 127.0.0.1:8080 or [::]:8080"
+        )
     host = host.strip("[]")
     try:
         return socket.create_server((host, int(port)), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as error:
-        taken = "somebody listens there already" if error.errno == errno.EADDRINUSE else error.strerror or error
+        taken = "the address is in use" if error.errno == errno.EADDRINUSE else error.strerror or error
         raise ConfigError(f"cannot listen at {address}: {taken}") from error
 
 
 def control_config(app: Starlette) -> uvicorn.Config:
-    """Return how to serve the control API. A client that sends nothing does not use up what others need."""
+    """Return the configuration of a server for the control API. Idle clients are disconnected."""
     from pipeline.http.connections import ConnectionLimits, limited_config
 
-    limits = ConnectionLimits(MAX_CONNECTIONS, lambda: MAX_SILENCE, until_request=True)
-    # Followers have no end of their own.
+    limits = ConnectionLimits(MAX_CONNECTIONS, lambda: REQUEST_TIMEOUT, until_request=True)
+    # Event streams do not end on their own, so they are cut off at shutdown.
     return limited_config(app, limits, timeout_graceful_shutdown=1)
 
 
 @contextmanager
 def http_server(config: uvicorn.Config, listener: socket.socket) -> Iterator[None]:
-    """Serve an application on a socket, in a thread, as long as this is entered."""
+    """Serve an application on a socket in a thread, until the block ends."""
     server = _Server(config, listener)
     thread = threading.Thread(target=server.run, name="http", daemon=True)
     thread.start()
@@ -54,12 +56,12 @@ def http_server(config: uvicorn.Config, listener: socket.socket) -> Iterator[Non
         yield
     finally:
         server.stop()
-        thread.join(_PATIENCE)
+        thread.join(_STOP_TIMEOUT)
         listener.close()
 
 
 class _Server:
-    """A server of uvicorn's that sleeps until it is asked, or is to end."""
+    """A uvicorn server that sleeps until a request or `stop` arrives."""
 
     def __init__(self, config: uvicorn.Config, listener: socket.socket) -> None:
         import uvicorn
@@ -75,8 +77,8 @@ class _Server:
 
     async def _run(self) -> None:
         self._loop = asyncio.get_running_loop()
-        # uvicorn looks ten times a second whether it is to end, which costs a third of all that an idle daemon takes.
-        # Before it looks it awaits this, so it looks when there is something to see.
+        # uvicorn checks ten times a second whether to shut down, a third of the CPU time of an idle daemon. It awaits
+        # this callback before each check, so the check happens only after `stop`.
         self._config.callback_notify = self._wait_for_end
         await self._server.serve(sockets=[self._listener])
 
@@ -84,9 +86,9 @@ class _Server:
         await self._ending.wait()
 
     def stop(self) -> None:
-        """End soon. Safe from any thread."""
+        """Request the end of `run`. Safe to call from any thread."""
         self._server.should_exit = True
-        # Without a loop, `serve` has not begun, and finds that it is to end.
+        # Without a loop, `serve` has not started yet, and will see `should_exit`.
         if self._loop is not None:
             with suppress(RuntimeError):  # the loop is closed already
                 self._loop.call_soon_threadsafe(self._ending.set)

@@ -1,7 +1,7 @@
-"""Webhooks over HTTP: a public door that nobody is behind. It lets in what a forge has signed, and little of it.
+"""Webhooks over HTTP, from any client. Only deliveries that a forge has signed are accepted.
 
-`webhook_app` is the application, `webhook_config` the way to serve it: with the limits that an application alone cannot
-keep, on connections that carry one request each.
+`webhook_app` is the application. `webhook_config` serves it with limits that an application alone cannot enforce. Each
+connection carries one request.
 """
 
 from __future__ import annotations
@@ -40,22 +40,22 @@ from pipeline.triggers.webhook import (
 _log = structlog.get_logger(__name__)
 
 _NAME = re.compile(r"[A-Za-z0-9-]{1,32}")
-# How much of a refused body is still read, in bytes, and for how long, in seconds.
-_LINGER_BYTES, _LINGER_TIME = 256 * 1024, 1
-# Few deliveries are larger than this, in bytes.
-_SMALL = 256 * 1024
+# The part of a rejected body that is still read: bytes, and seconds.
+_DRAIN_BYTES, _DRAIN_TIMEOUT = 256 * 1024, 1
+# Bytes. Larger deliveries are rare and count as large bodies.
+_LARGE_BODY = 256 * 1024
 MAX_LARGE_BODIES = 2
-"""Bodies of larger deliveries that are read at the same time, so that together they do not fill the memory."""
+"""The most large bodies that are read at the same time, so that they do not fill the memory."""
 MAX_CONNECTIONS = 200
-"""The oldest connection is closed when there are more."""
-_NOBODY = "there is no such webhook here"
-_LATER = "it could not be taken in: send it again"
+"""Above it, the oldest connection is closed."""
+_NO_SUCH_WEBHOOK = "no such webhook"
+_RETRY_LATER = "the delivery could not be stored; send it again"
 _HEADERS = {503: {"Retry-After": "30"}}
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Limits of one server. Times in seconds: GitHub and GitLab give up after 10."""
+    """Limits of one server. Times in seconds. GitHub and GitLab stop waiting after 10."""
 
     body_timeout: float = 15
     connection_timeout: float = 20
@@ -63,49 +63,55 @@ class Limits:
 
 
 class Inbox(Protocol):
-    """Where deliveries go. Called from several threads at once; nothing of it is called before the path is checked."""
+    """Receives the deliveries. Called from several threads at once, and only for a valid path."""
 
     def secret(self, pipeline: str, forge: Forge) -> str | None:
-        """The secret that the forge signs with for this pipeline. None where there is no such pipeline or webhook."""
+        """Return the secret that the forge signs with for this pipeline. None without such a pipeline or webhook."""
 
     def is_replay(self, pipeline: str, digest: str) -> bool:
-        """Whether this was asked before for the pipeline and the digest. Remembered at once: of two that ask together,
-        one is told True."""
+        """Store a delivery. Return True if the pipeline has received it before.
+
+        Atomic: of two calls at the same time, one returns True.
+        """
 
     def accept(self, pipeline: str, delivery: Delivery) -> None:
-        """Take a genuine delivery in, quickly: the repository is looked at later. It may not be lost once this returns,
-        whatever becomes of this process: it is on disk, or a look at the next start finds what it tells of."""
+        """Accept a genuine delivery. Returns quickly; the repository is scanned later.
 
-    def forget(self, pipeline: str, digest: str) -> None:
-        """`arrive` failed: what the forge sends again will be no replay."""
+        The commit must not be lost if the process dies after this returns. It is on disk, or the scan at the next
+        start finds it.
+        """
+
+    def delete(self, pipeline: str, digest: str) -> None:
+        """Delete a delivery after `accept` failed, so that the forge can send it again."""
 
 
 def webhook_app(inbox: Inbox, further: Sequence[Route] = (), limits: Limits | None = None) -> Starlette:
-    """`POST /webhooks/{pipeline}/{forge}`, and nothing but `further` routes besides.
+    """Return the application for `POST /webhooks/{pipeline}/{forge}` and `further` routes.
 
-    202: taken in, or known already. A replay is not answered 409, since forges send again what we did not answer in
-    time: that is no fault of theirs, GitLab counts it as one and stops after a few, and to a thief a 202 gives nothing.
-    200: genuine, and starts nothing. Otherwise 400, 401, 404, 405, 408, 411, 413, 415, or 503 when it should be sent
-    again. Each answer is JSON with a `status` and, unless it is accepted, a `reason`.
+    202: accepted, or a replay. A replay is not a 409, because forges repeat a delivery whose response came too late,
+    and GitLab disables a webhook after a few errors. 200: genuine, but it starts nothing. 503: the forge should send it
+    again. Otherwise 400, 401, 404, 405, 408, 411, 413 or 415. Each response is JSON with a `status` and, unless it is
+    accepted, a `reason`.
     """
     receiver = _Receiver(inbox, limits or Limits())
     app = Starlette(
         routes=[Route("/webhooks/{pipeline}/{forge}", receiver.receive, methods=["POST"]), *further],
-        exception_handlers={WebhookRejected: _refuse, HTTPException: _refuse_path, PenstockError: _fail},
+        exception_handlers={WebhookRejected: _reject, HTTPException: _reject_path, PenstockError: _fail},
     )
     app.router.redirect_slashes = False
     return app
 
 
 def webhook_config(inbox: Inbox, further: Sequence[Route] = (), limits: Limits | None = None) -> uvicorn.Config:
-    """Return how to serve `webhook_app`: `uvicorn.Server(webhook_config(inbox)).run(sockets=[…])`, in any thread.
+    """Return the configuration of a server for `webhook_app`.
 
-    A slow client is disconnected. When there are too many connections, the oldest is closed.
+    Run it with `uvicorn.Server(webhook_config(inbox)).run(sockets=[…])`, in any thread. A slow client is disconnected.
+    Above the limit of connections, the oldest is closed.
     """
-    kept = limits or Limits()
+    used = limits or Limits()
     return limited_config(
-        webhook_app(inbox, further, kept),
-        ConnectionLimits(MAX_CONNECTIONS, lambda: kept.connection_timeout, gives_way=True),
+        webhook_app(inbox, further, used),
+        ConnectionLimits(MAX_CONNECTIONS, lambda: used.connection_timeout, abort_oldest=True),
         server_header=False,
         h11_max_incomplete_event_size=16 * 1024,
         timeout_graceful_shutdown=5,
@@ -113,26 +119,26 @@ def webhook_config(inbox: Inbox, further: Sequence[Route] = (), limits: Limits |
 
 
 class _Receiver:
-    """Takes one delivery after another, many at a time."""
+    """Handles deliveries, many at the same time."""
 
     def __init__(self, inbox: Inbox, limits: Limits) -> None:
         self._inbox = inbox
         self._limits = limits
 
     async def receive(self, request: Request) -> Response:
-        """Read what a forge sends and take it in. Whatever may block does so in a thread."""
-        pipeline, forge = _addressed(request)
+        """Read, verify and accept a delivery. Blocking calls run in a thread."""
+        pipeline, forge = _target_of(request)
         secret = await run_in_threadpool(self._inbox.secret, pipeline, forge)
         if not secret:
-            raise WebhookRejected(404, _NOBODY)
+            raise WebhookRejected(404, _NO_SUCH_WEBHOOK)
         _check_length(request)
         parse_headers(forge, request.headers.items(), secret, time.time())
-        async with AsyncExitStack() as held:
-            body = await self._body(request, held)
+        async with AsyncExitStack() as stack:
+            body = await self._body(request, stack)
             return await run_in_threadpool(self._take, pipeline, forge, request, body, secret)
 
-    async def _body(self, request: Request, held: AsyncExitStack) -> bytes:
-        """The body. A large one takes a place among the few that may be, which `held` gives back."""
+    async def _body(self, request: Request, stack: AsyncExitStack) -> bytes:
+        """Return the body. A large one takes one of the few slots, which `stack` releases."""
         body = bytearray()
         try:
             async with asyncio.timeout(self._limits.body_timeout):
@@ -140,77 +146,77 @@ class _Receiver:
                     if len(body) + len(chunk) > LIMIT:
                         raise too_large()
                     body += chunk
-                    if len(body) - len(chunk) <= _SMALL < len(body):
+                    if len(body) - len(chunk) <= _LARGE_BODY < len(body):
                         if self._limits.large_bodies.locked():
-                            raise WebhookRejected(503, "too many large deliveries at once: send it again")
-                        await held.enter_async_context(self._limits.large_bodies)
+                            raise WebhookRejected(503, "too many large deliveries at the same time; send it again")
+                        await stack.enter_async_context(self._limits.large_bodies)
             return bytes(body)
         except TimeoutError:
-            raise WebhookRejected(408, f"the body was not there within {self._limits.body_timeout:g} s") from None
+            raise WebhookRejected(408, f"the body did not arrive within {self._limits.body_timeout:g} s") from None
         except ClientDisconnect:
-            raise WebhookRejected(400, "the body ends before its length") from None
+            raise WebhookRejected(400, "the body is shorter than its Content-Length") from None
         finally:
-            body.clear()  # what is raised holds on to it until it is answered
+            body.clear()  # the raised exception keeps it alive until the response is sent
 
     def _take(self, pipeline: str, forge: Forge, request: Request, body: bytes, secret: str) -> Response:
         outcome = parse_delivery(forge, request.headers.items(), body, secret, time.time())
         if isinstance(outcome, IgnoredDelivery):
             return _answer(200, status="ignored", reason=outcome.reason)
         if self._inbox.is_replay(pipeline, outcome.digest):
-            _log.warning("webhook repeated", forge=forge, pipeline=pipeline)
-            return _answer(202, status="known", reason="this delivery came before")
+            _log.warning("webhook replayed", forge=forge, pipeline=pipeline)
+            return _answer(202, status="known", reason="this delivery was received before")
         try:
             self._inbox.accept(pipeline, outcome)
         except Exception as error:
-            self._inbox.forget(pipeline, outcome.digest)
+            self._inbox.delete(pipeline, outcome.digest)
             _log.exception("webhook not accepted", forge=forge, pipeline=pipeline, error=str(error))
-            raise WebhookRejected(503, _LATER) from error
+            raise WebhookRejected(503, _RETRY_LATER) from error
         _log.info("webhook accepted", forge=forge, pipeline=pipeline, ref=outcome.ref, sha=outcome.sha)
         return _answer(202, status="accepted", pipeline=pipeline, ref=outcome.ref, sha=outcome.sha)
 
 
-def _addressed(request: Request) -> tuple[str, Forge]:
-    """Whom the path means. Written in any other way than the plain one, it means nobody."""
+def _target_of(request: Request) -> tuple[str, Forge]:
+    """Return the pipeline and the forge of the path. A path with escapes or unusual names is rejected."""
     pipeline, forge = request.path_params["pipeline"], request.path_params["forge"]
     is_plain = request.scope["raw_path"] == request.scope["path"].encode()
     if not is_plain or not _NAME.fullmatch(pipeline) or forge not in get_args(Forge):
-        raise WebhookRejected(404, _NOBODY)
+        raise WebhookRejected(404, _NO_SUCH_WEBHOOK)
     return pipeline, cast("Forge", forge)
 
 
 def _check_length(request: Request) -> None:
-    """Refuse before it is read what would be too long, or of a length that two who read it may see differently."""
+    """Reject a body that is too long, or whose length is ambiguous (request smuggling), before it is read."""
     length, is_chunked = request.headers.get("content-length"), "transfer-encoding" in request.headers
     if length and is_chunked:
-        raise WebhookRejected(400, "Content-Length and Transfer-Encoding exclude each other")
+        raise WebhookRejected(400, "Content-Length and Transfer-Encoding must not be combined")
     if length is None and not is_chunked:
         raise WebhookRejected(411, "Content-Length is missing")
     if length and int(length) > LIMIT:
         raise too_large()
 
 
-async def _refuse(request: Request, error: Exception, headers: Mapping[str, str] | None = None) -> Response:
-    """Answer and log a refusal, without a word of what was sent but who should have had it."""
+async def _reject(request: Request, error: Exception, headers: Mapping[str, str] | None = None) -> Response:
+    """Respond to and log a rejection. Neither contains anything from the request except its path."""
     assert isinstance(error, WebhookRejected)
-    error.with_traceback(None)  # it holds the body, of which we are rid while the answer lingers
+    error.with_traceback(None)  # it references the body, which must be freed before the response is drained
     client = request.client.host if request.client else None
-    _log.warning("request refused", client=client, path=_shown(request), status=error.status, reason=error.reason)
+    _log.warning("request rejected", client=client, path=_shown(request), status=error.status, reason=error.reason)
     return _answer(error.status, headers, status="refused", reason=error.reason)
 
 
-async def _refuse_path(request: Request, error: Exception) -> Response:
-    """The same for what reaches no route, or with a method that it has not."""
+async def _reject_path(request: Request, error: Exception) -> Response:
+    """Reject a request without a route, or with a method that the route does not accept."""
     assert isinstance(error, HTTPException)
     headers = dict(error.headers or {})
     allowed = headers.get("Allow")
-    reason = f"it takes {allowed} only" if allowed else "there is nothing of that name here"
-    return await _refuse(request, WebhookRejected(error.status_code, reason), headers)
+    reason = f"only {allowed} is allowed" if allowed else "not found"
+    return await _reject(request, WebhookRejected(error.status_code, reason), headers)
 
 
 async def _fail(request: Request, error: Exception) -> Response:
-    """The same where the fault is ours: a secret that cannot be read, a disk that is full."""
+    """Reject a delivery because of a fault of this machine, such as an unreadable secret or a full disk."""
     _log.error("webhook failed", path=_shown(request), error=str(error))
-    return await _refuse(request, WebhookRejected(503, _LATER))
+    return await _reject(request, WebhookRejected(503, _RETRY_LATER))
 
 
 def _shown(request: Request) -> str:
@@ -218,10 +224,10 @@ def _shown(request: Request) -> str:
     return path if len(path) <= 100 else f"{path[:100]}…"
 
 
-class _Refusal(JSONResponse):
-    """An answer sent at once, on a connection that stays open for a moment more.
+class _Rejection(JSONResponse):
+    """A response that is sent at once, while the connection stays open for a moment to drain the request.
 
-    Closed at once on what a client still sends, TCP would throw away the answer with it.
+    If it was closed while the client still sends, TCP would reset it and the client would lose the response.
     """
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
@@ -229,12 +235,12 @@ class _Refusal(JSONResponse):
         await send({"type": "http.response.body", "body": self.body, "more_body": True})
         size = 0
         with suppress(TimeoutError):
-            async with asyncio.timeout(_LINGER_TIME):
-                while size < _LINGER_BYTES and (message := await receive())["type"] != "http.disconnect":
+            async with asyncio.timeout(_DRAIN_TIMEOUT):
+                while size < _DRAIN_BYTES and (message := await receive())["type"] != "http.disconnect":
                     size += len(message["body"])
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 def _answer(code: int, more: Mapping[str, str] | None = None, **content: str) -> Response:
     headers = {"Connection": "close", **_HEADERS.get(code, {}), **(more or {})}
-    return (JSONResponse if code < 400 else _Refusal)(content, code, headers)
+    return (JSONResponse if code < 400 else _Rejection)(content, code, headers)

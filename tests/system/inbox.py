@@ -39,7 +39,7 @@ class RecordingInbox:
             self._known.add((pipeline, digest))
             return known
 
-    def forget(self, pipeline: str, digest: str) -> None:
+    def delete(self, pipeline: str, digest: str) -> None:
         with self._lock:
             self._known.discard((pipeline, digest))
 

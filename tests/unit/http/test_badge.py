@@ -103,7 +103,7 @@ def project(store: Store, *states: RunState) -> Project:
         run = begin_run(store, "shop")
         if state is not RunState.RUNNING:
             store.runs.finish("shop", run.number, state)
-    return Project.of("shop", store.runs.latest("shop"), "https://ci.example.com")
+    return Project.from_runs("shop", store.runs.latest("shop"), "https://ci.example.com")
 
 
 def test_a_pipeline_that_never_ran(store: Store) -> None:
