@@ -50,7 +50,7 @@ class Server:
         server.close()
         while self.answering:
             await asyncio.sleep(0.01)
-        print("sample-app ends")
+        print("sample-app stopped")
 
     def stop(self) -> None:
         """Stop accepting connections. SIGTERM calls this."""
@@ -62,10 +62,10 @@ class Server:
             while line := await reader.readline():
                 self.answering += 1
                 try:
-                    goes_on = await self.request(line, reader, writer)
+                    keeps_alive = await self.request(line, reader, writer)
                 finally:
                     self.answering -= 1
-                if not goes_on:
+                if not keeps_alive:
                     break
         except (OSError, ValueError, asyncio.IncompleteReadError):
             pass

@@ -25,7 +25,7 @@ class AppTest(unittest.IsolatedAsyncioTestCase):
         length = int(head.partition("content-length: ")[2].partition("\r")[0])
         return int(head.split()[1]), await self.reader.readexactly(length)
 
-    async def test_says_its_version(self) -> None:
+    async def test_returns_its_version(self) -> None:
         status, body = await self.ask("GET", "/")
         self.assertEqual(status, 200)
         self.assertIn(f"sample-app {VERSION}".encode(), body)
@@ -40,7 +40,7 @@ class AppTest(unittest.IsolatedAsyncioTestCase):
     async def test_unknown_path(self) -> None:
         self.assertEqual((await self.ask("GET", "/nothing"))[0], 404)
 
-    async def test_fails_when_told(self) -> None:
+    async def test_returns_500_on_fail(self) -> None:
         self.assertEqual((await self.ask("GET", "/fail"))[0], 500)
 
 

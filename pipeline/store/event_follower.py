@@ -17,8 +17,8 @@ POLL_INTERVAL = timedelta(milliseconds=50)
 class EventFollower:
     """The events after the id `last`, in order: of a run, of a pipeline, or of all pipelines.
 
-    A follower of a run is over with the run's last event. That one is written a moment after the run is over, so a
-    follower that finds it over waits `grace` for it, and is over without it where it was written before.
+    A follower of a run is over after the run's last event. This event is written shortly after the outcome of the run.
+    So a follower that sees the outcome waits up to `grace` for the event, which it may have passed already.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class EventFollower:
 
     def poll(self) -> list[tuple[int, Event]]:
         """Return the events that were written since the last call, with their ids. Sets `over` after the last ones."""
-        # The run's state first: an event that is written in between is found all the same.
+        # Read the run's state first, so that an event written in between is found.
         run_over = self._is_run_over()
         found = self._store.events.after(self._pipeline, self._last, run=self._run)
         if found:
@@ -52,7 +52,7 @@ class EventFollower:
         return found
 
     def follow(self) -> Iterator[Event]:
-        """Give each event as it comes, until the follower is over. Blocks meanwhile."""
+        """Yield each event when it is written, until the follower is over. Blocks in between."""
         never = Flag()
         while not self.over:
             yield from (event for _, event in self.poll())

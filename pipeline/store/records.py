@@ -127,7 +127,7 @@ class Run:
 
     `pid` is the latest process that executed it, 0 before the first. `started_at` is the time of queueing until the
     first process starts. `queued_at` is None for a run that a command executed itself, outside the queue. `waits_for`
-    says what blocks the next stage. `superseded_by` is the newer run that replaces this one. `attempts` counts the
+    names what blocks the next stage. `superseded_by` is the newer run that replaces this one. `attempts` counts the
     starts.
     """
 

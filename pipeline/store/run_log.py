@@ -72,7 +72,7 @@ class RunLogFile:
                 return
             kept = self._kept(stage, text)
             if self._file.size + len(kept.encode(errors="replace")) + 80 > _FILE_LIMIT:
-                kept = f"the log has reached {_FILE_LIMIT >> 20} MiB: later lines are dropped"
+                kept = f"the log has reached {_FILE_LIMIT >> 20} MiB, later lines are dropped"
                 self._file.size = _FILE_LIMIT
             try:
                 entry = {"at": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}", "stage": stage, "text": kept}

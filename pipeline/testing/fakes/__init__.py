@@ -1,3 +1,3 @@
-"""Fakes for tests. Each keeps the contract of what it stands for, and fails when a test says so."""
+"""Fakes for tests. Each keeps the contract of its interface and fails on demand."""
 
 from __future__ import annotations

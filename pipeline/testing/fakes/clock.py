@@ -1,4 +1,4 @@
-"""A clock for tests. It moves only when its test says so."""
+"""A clock for tests. It moves only when a test moves it."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from datetime import UTC, datetime, timedelta
 from pipeline.base.clock import Stamp
 
 _START = datetime(2030, 1, 1, 12, tzinfo=UTC)
-# An event may be set without a word to the clock, and the clock may move without a word to the event. So a waiter
-# waits for the event and looks at the clock this often, in real seconds.
+# Setting an event does not wake the clock, and moving the clock does not set the event. So a waiter waits for the event
+# and checks the clock this often, in real seconds.
 _POLL_INTERVAL = 0.002
 
 
@@ -49,18 +49,18 @@ class FakeClock:
             return self._monotonic
 
     def wait(self, event: threading.Event, timeout: timedelta) -> bool:
-        """Wait until `event` is set or the clock has moved on by `timeout`. Return whether it is set."""
+        """Wait until `event` is set or the clock has moved by `timeout`. Return whether it is set."""
         with self._changed:
             self.waits.append(timeout)
             due = self._monotonic + max(timeout.total_seconds(), 0.0)
         return self._pass_time(event, due) if self._auto_advance else self._wait_until(event, due)
 
     def advance(self, by: timedelta) -> None:
-        """Move on. Waiters whose timeout is over return, and actions that are due run, in order."""
+        """Move the clock. Waiters whose timeout has passed return, and actions that are due run, in order."""
         self._move_to(self.monotonic() + by.total_seconds())
 
     def advance_to_next_timeout(self, real_timeout: float = 10.0) -> timedelta:
-        """Wait until a thread waits, and move on to the earliest timeout. Return by how much."""
+        """Wait until a thread waits, and move the clock to the earliest timeout. Return the step."""
         self.wait_for_waiters(real_timeout=real_timeout)
         before = self.monotonic()
         with self._changed:
@@ -69,25 +69,25 @@ class FakeClock:
         return timedelta(seconds=due - before)
 
     def jump(self, by: timedelta) -> None:
-        """Set the wall clock forward, or back. No time passes."""
+        """Move the wall clock only, forward or back."""
         with self._changed:
             self._wall += by
 
     def reboot(self, boot: str, down: timedelta = timedelta(0)) -> None:
-        """Stand as after another boot of the kernel, `down` later by the wall clock. Boot time begins again."""
+        """Simulate a reboot: boot time starts at 0 again, and the wall clock is `down` later."""
         with self._changed:
             self._boot = boot
             self._seconds = 0.0
             self._wall += down
 
     def call_at(self, after: timedelta, action: Callable[[], None]) -> None:
-        """Call `action` when the clock has moved on by `after`, in the thread that moves it."""
+        """Call `action` once the clock has moved by `after`, in the thread that moves it."""
         with self._changed:
             self._actions.append((self._monotonic + after.total_seconds(), action))
             self._actions.sort(key=lambda entry: entry[0])
 
     def wait_for_waiters(self, count: int = 1, real_timeout: float = 10.0) -> None:
-        """Return when `count` threads wait whose timeout is not over. Raises `TimeoutError` after real seconds."""
+        """Wait until `count` threads wait for a later time. Raises `TimeoutError` after real seconds."""
         deadline = time.monotonic() + real_timeout
         with self._changed:
             while sum(due > self._monotonic for due in self._due.values()) < count:
@@ -115,11 +115,11 @@ class FakeClock:
 
     def _move_to(self, due: float) -> None:
         while (action := self._pass_to_next_action(due)) is not None:
-            # Without the lock: an action may wait for a thread that asks the clock.
+            # Without the lock, because an action may wait for a thread that reads the clock.
             action()
 
     def _pass_to_next_action(self, due: float) -> Callable[[], None] | None:
-        """Pass the time up to the first action that is due by then, and return it; up to `due` where none is."""
+        """Move the clock to the first action that is due by `due` and return it, or to `due` without one."""
         with self._changed:
             action = None
             if self._actions and self._actions[0][0] <= due:

@@ -17,7 +17,7 @@ from pipeline.testing.fakes.networks import FakeNetworks
 from pipeline.testing.fakes.program import Program
 
 _KILLED = 137
-# An engine's list gives seconds only for young processes.
+# An engine's list shows seconds for young processes only.
 _SECONDS_SHOWN = 60
 
 
@@ -49,7 +49,7 @@ class _Process:
 
 
 class FakeContainers:
-    """The containers of a fake engine. `program` says what each container runs.
+    """The containers of a fake engine. `program` returns the program of each container.
 
     Besides the interface, a test ends processes, prints lines, and removes containers behind the engine's back.
     """
@@ -155,7 +155,7 @@ class FakeContainers:
                 if not lines and (found is None or found.state != "running"):
                     return
                 if not lines:
-                    # A daemon that dies ends the stream, so look at the faults again soon.
+                    # A daemon that dies ends the stream, so the faults are checked again soon.
                     self._changed.wait(0.01)
             yield from lines
             heard += len(lines)
@@ -184,7 +184,7 @@ class FakeContainers:
         return content if 0 < len(content) <= limit else None
 
     def remove_leftovers(self, pipeline: str, running: Callable[[], Collection[int]] = tuple) -> None:
-        """Remove what runs that are not in progress left behind of their tests and release commands."""
+        """Remove containers of tests and release commands whose runs are not in progress."""
         found = [*self.for_pipeline(pipeline, ROLE_TEST), *self.for_pipeline(pipeline, ROLE_RELEASE)]
         networks = self._networks.private(pipeline)
         spared = {str(run) for run in running()}
@@ -222,7 +222,7 @@ class FakeContainers:
             self._changed.notify_all()
 
     def boot(self) -> None:
-        """Start again what the restart policies say, as when the daemon starts."""
+        """Restart the containers whose restart policies ask for it, as when the daemon starts."""
         with self._changed:
             for found in self._containers.values():
                 keeps_stopped = found.stopped_by_hand and found.policy != "always"

@@ -1,4 +1,4 @@
-"""A data plane in memory. A test makes it fail, hang and forget, and decides which health checks pass."""
+"""A data plane in memory. A test makes it fail, hang or crash, and sets the results of health checks."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from pipeline.balancer.data_plane import CheckFact, Facts, PlaneConfig, TargetFa
 from pipeline.base.errors import BalancerFault
 from pipeline.testing.fakes.access_log import FakeAccessLog
 
-_NOWHERE = "192.0.2.0:1"
+_UNROUTABLE_ADDRESS = "192.0.2.0:1"
 _PASSED = CheckFact("passed", passes=1, code="200")
 
 
 @dataclass
-class _Held:
-    """A target that the plane has. `check`: the last one, "none" while it is not checked."""
+class _Server:
+    """A target of the plane. `check` is its last health check, "none" while it is not checked."""
 
     endpoint: str
     admitted: bool = False
@@ -42,19 +42,19 @@ class _Held:
 
 
 class FakePlane:
-    """A `DataPlane` whose requests and checks happen when a test says so. Safe to use from any thread.
+    """A `DataPlane` whose requests and checks are made by the test. Safe to use from any thread.
 
-    `calls` counts the calls that began, by name. `objection` is what `check` returns.
+    `calls` counts the calls that have started, by name. `objection` is what `check` returns.
     """
 
     def __init__(self) -> None:
         self.records: list[AccessRecord] = []
-        """What the access log holds, oldest first."""
+        """The records of the access log, oldest first."""
         self.calls: Counter[str] = Counter()
         self.objection: str | None = None
         self._lock = threading.RLock()
         self._config: PlaneConfig | None = None
-        self._groups: dict[str, dict[str, _Held]] = {}
+        self._groups: dict[str, dict[str, _Server]] = {}
         self._answers: dict[str, CheckFact] = {}
         self._failures: dict[str, deque[BaseException | None]] = {}
         self._gates: dict[str, threading.Event] = {}
@@ -66,21 +66,21 @@ class FakePlane:
     def fail(
         self, call: str, error: BaseException | None = None, *, skip: int = 0, times: int = 1, after: bool = False
     ) -> None:
-        """Let calls of this name raise, after `skip` others: before they do anything, or when all is done.
+        """Let calls of this name raise, after `skip` others: before their effect, or `after` it.
 
-        A `BaseException` that is not an `Exception` stands for the end of the caller's process.
+        A `BaseException` that is not an `Exception` simulates the death of the caller's process.
         """
-        raised = error or BalancerFault(f"the fake plane was told to fail in {call}")
+        raised = error or BalancerFault(f"injected fault in {call}")
         planned = self._failures.setdefault(f"{call}, done" if after else call, deque())
         planned.extend([None] * skip + [raised] * times)
 
     def heal(self) -> None:
-        """Take back every failure that has not happened."""
+        """Remove all injected failures."""
         self._failures.clear()
 
     @contextmanager
     def hanging(self, call: str) -> Iterator[None]:
-        """Let calls of this name hang while this is entered. `calls` tells that one has begun."""
+        """Let calls of this name hang until the block ends. `calls` counts them when they start."""
         gate = self._gates[call] = threading.Event()
         try:
             yield
@@ -89,16 +89,16 @@ class FakePlane:
             gate.set()
 
     def forget(self) -> None:
-        """Lose everything, requests in flight included, as a killed HAProxy does."""
+        """Lose the state and the requests in flight, as a killed HAProxy does."""
         with self._lock:
             self._config, self._groups = None, {}
 
     def answer_checks(self, target: str, fact: CheckFact = _PASSED) -> None:
-        """Set what the health checks of a target will come to. Without it, they do not end."""
+        """Set the result of a target's health checks. Without one, they do not end."""
         self._answers[target] = fact
 
     def run_checks(self) -> None:
-        """Check every target that is checked once. One failure makes a target unhealthy, one pass healthy."""
+        """Run one health check of every target. One failure makes a target unhealthy, one pass healthy."""
         with self._lock:
             for held in self._groups.values():
                 for name, target in held.items():
@@ -110,7 +110,7 @@ class FakePlane:
                         target.up, target.changed = up, datetime.now(UTC)
 
     def send(self, group: str) -> str | None:
-        """Begin a request; return the target that has it, or None if there is none. All down: each may get it."""
+        """Start a request and return its target, or None. If all are unhealthy, any of them may get it."""
         with self._lock:
             open_ = {name: target for name, target in self._groups.get(group, {}).items() if target.admitted}
             usable = [name for name, target in open_.items() if target.up] or list(open_)
@@ -120,7 +120,7 @@ class FakePlane:
             return chosen
 
     def finish(self, group: str, target: str) -> None:
-        """End a request. Does nothing where it was broken before."""
+        """End a request. Does nothing if it was aborted."""
         with self._lock:
             held = self._groups.get(group, {}).get(target)
             if held is not None and held.in_flight:
@@ -129,11 +129,11 @@ class FakePlane:
     # The data plane
 
     def check(self, wanted: PlaneConfig) -> str | None:
-        with self._notified("check"):
+        with self._called("check"):
             return self.objection
 
     def apply(self, wanted: PlaneConfig) -> bool:
-        with self._notified("apply"):
+        with self._called("apply"):
             started, reloaded = self._config is None, self._config is not None and not _same_shape(self._config, wanted)
             self._pid += started
             self._groups = {id_: self._groups.get(id_, {}) for id_ in wanted.groups}
@@ -146,44 +146,44 @@ class FakePlane:
             return started
 
     def take_over(self, wanted: PlaneConfig) -> None:
-        with self._notified("take_over"):
+        with self._called("take_over"):
             pass
 
     def steer(self, group: WantedGroup) -> None:
-        with self._notified("steer"):
+        with self._called("steer"):
             if group.id not in self._groups:
                 raise BalancerFault(f"the fake plane does not carry {group.id}")
             self._steer(group)
 
     def observe(self, groups: Collection[str] | None = None) -> Facts:
-        with self._notified("observe"):
+        with self._called("observe"):
             asked = self._groups.keys() if groups is None else self._groups.keys() & set(groups)
             targets = {id_: {name: held.fact() for name, held in self._groups[id_].items()} for id_ in asked}
             return Facts(running=self._config is not None, at=datetime.now(UTC), targets=targets)
 
     def abort(self, group: str, target: str) -> None:
-        with self._notified("abort"):
+        with self._called("abort"):
             held = self._groups.get(group, {}).get(target)
             if held is not None:
                 held.in_flight = 0
 
     def maintain(self) -> None:
-        with self._notified("maintain"):
+        with self._called("maintain"):
             pass
 
     def stop(self) -> None:
-        with self._notified("stop"):
+        with self._called("stop"):
             self.forget()
 
     def pid(self) -> int | None:
-        with self._notified("pid"):
+        with self._called("pid"):
             return self._pid if self._config is not None else None
 
     @contextmanager
     def standby(self) -> Iterator[None]:
-        with self._notified("standby"):
+        with self._called("standby"):
             if self._standing_by:
-                raise BalancerFault("another process stands by already")
+                raise BalancerFault("another process is on standby already")
             self._standing_by = True
         try:
             yield
@@ -191,20 +191,20 @@ class FakePlane:
             self._standing_by = False
 
     def access_log(self) -> AccessLog:
-        with self._notified("access_log"):
+        with self._called("access_log"):
             return FakeAccessLog(self.records)
 
     @contextmanager
-    def _notified(self, call: str) -> Iterator[None]:
+    def _called(self, call: str) -> Iterator[None]:
         self.calls[call] += 1
         if gate := self._gates.get(call):
             gate.wait()
-        self._raise_if_told(call)
+        self._raise_injected(call)
         with self._lock:
             yield
-        self._raise_if_told(f"{call}, done")
+        self._raise_injected(f"{call}, done")
 
-    def _raise_if_told(self, when: str) -> None:
+    def _raise_injected(self, when: str) -> None:
         planned = self._failures.get(when)
         if planned and (error := planned.popleft()):
             raise error
@@ -212,42 +212,42 @@ class FakePlane:
     def _steer(self, group: WantedGroup) -> None:
         known = self._groups[group.id]
         for target in group.targets:
-            self._agree(known, target)
+            self._sync_target(known, target)
         for name in known.keys() - {target.id for target in group.targets}:
             self._remove(known, name)
 
-    def _agree(self, known: dict[str, _Held], target: WantedTarget) -> None:
+    def _sync_target(self, known: dict[str, _Server], target: WantedTarget) -> None:
         held = known.get(target.id)
         if target.is_leaving:
             if held is not None:
                 held.close()
             return
-        if held is not None and _begins_again(held, target):
+        if held is not None and _is_registered_again(held, target):
             self._remove(known, target.id)
             held = known.get(target.id)
         if held is None:
-            # One that was admitted before a crash counts as healthy until a check fails.
-            held = known[target.id] = _Held(target.endpoint)
+            # A target that was admitted before a crash counts as healthy until a check fails.
+            held = known[target.id] = _Server(target.endpoint)
             held.check = CheckFact("pending" if target.check else "none")
         if target.check is None:
             held.check = CheckFact("none")
         if target.admit:
             held.open()
 
-    def _remove(self, known: dict[str, _Held], name: str) -> None:
+    def _remove(self, known: dict[str, _Server], name: str) -> None:
         known[name].close()
-        known[name].endpoint = _NOWHERE
+        known[name].endpoint = _UNROUTABLE_ADDRESS
         if not known[name].in_flight:
             del known[name]
 
 
-def _begins_again(held: _Held, target: WantedTarget) -> bool:
+def _is_registered_again(held: _Server, target: WantedTarget) -> bool:
     if held.endpoint != target.endpoint:
         return True
     return not target.admit and (held.admitted or held.check.outcome == "none")
 
 
 def _same_shape(one: PlaneConfig, other: PlaneConfig) -> bool:
-    """Whether the two differ in their targets only, which needs no reload."""
+    """Return whether two configurations differ in their targets only, which needs no reload."""
     bare = [{id_: replace(group, targets=()) for id_, group in config.groups.items()} for config in (one, other)]
     return one.listeners == other.listeners and bare[0] == bare[1]

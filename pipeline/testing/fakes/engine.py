@@ -31,8 +31,9 @@ class FakeConnection:
 class FakeEngine:
     """An engine whose containers, images and networks are in memory.
 
-    `program` says what each container runs; by default a process that runs until it is stopped. `faults` makes calls
-    fail, hang or lose their answer: they are named `containers.start`, `images.build` and so on. `now` gives the time.
+    `program` returns the program of each container; by default one that runs until stopped. `faults` makes calls
+    fail, hang or lose their response. They are named `containers.start`, `images.build` and so on. `now` returns the
+    time.
     """
 
     def __init__(

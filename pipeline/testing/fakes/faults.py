@@ -15,7 +15,7 @@ _DEADLINE = 30
 
 
 class _Lost:
-    """The outcome of a call that takes effect and loses its answer."""
+    """The outcome of a call that takes effect and loses its response."""
 
 
 class Hang:
@@ -40,9 +40,9 @@ class Hang:
 
 
 class Faults:
-    """Says which calls fail, hang or lose their answer. A fake passes each of its calls through `call`.
+    """The calls of a fake that fail, hang or lose their response. The fake passes each call through `call`.
 
-    Safe from any thread. Calls are named after their method.
+    Safe to use from any thread. Calls are named after their method.
     """
 
     def __init__(self) -> None:
@@ -52,7 +52,7 @@ class Faults:
         self.gone = False
         self.parent: Faults | None = None
         self.calls: Counter[str] = Counter()
-        """How often each method was called."""
+        """The number of calls per method."""
 
     def of_connection(self) -> Faults:
         """Return the same faults for a separate connection, which may also go away alone."""
@@ -71,7 +71,7 @@ class Faults:
             self._outcomes[call].extend([*[None] * after, _Lost()])
 
     def clear(self) -> None:
-        """Let all calls pass that were to fail."""
+        """Remove all injected failures."""
         with self._changed:
             self._outcomes.clear()
 
@@ -111,7 +111,7 @@ class Faults:
         with self._changed:
             self._wait(name, late=True)
         if outcome:
-            raise EngineFault(f"the fake engine lost the answer of {name}")
+            raise EngineFault(f"the fake engine lost the response of {name}")
 
     def _wait(self, name: str, *, late: bool) -> None:
         if hang := self._hangs.get((name, late)):

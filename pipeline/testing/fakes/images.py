@@ -27,7 +27,7 @@ class _Image:
 
 
 class FakeImages:
-    """The images of a fake engine. `in_use` says whether a container was made from one.
+    """The images of a fake engine. `in_use` returns whether a container was made from one.
 
     A test adds images with `add`, and puts what can be pulled into `registry`.
     """
@@ -128,7 +128,7 @@ class FakeImages:
 
     def remove(self, image: str) -> bool:
         """Remove an image and its tags. Return False if it is still in use or has a tag of another program."""
-        # Asked before the lock is taken: the containers ask for images while they hold theirs.
+        # Called before the lock is taken, because the containers call the images while they hold theirs.
         used = self._in_use(self.known(image))
         with self.faults.call("images.remove"), self._lock:
             found = self._find(image)

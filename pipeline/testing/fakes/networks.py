@@ -13,7 +13,7 @@ from pipeline.testing.fakes.faults import Faults
 
 
 class FakeNetworks:
-    """The networks of a fake engine. `attached` says whether a running container is in one."""
+    """The networks of a fake engine. `attached` returns whether a running container is in one."""
 
     def __init__(self, faults: Faults, *, home: str, attached: Callable[[str], bool]) -> None:
         self._faults = faults

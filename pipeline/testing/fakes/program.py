@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Program:
-    """A process that prints `lines` and exits with `exit_code` at once, or runs until it is stopped if that is None.
+    """A process that prints `lines` and exits with `exit_code` at once. With None it runs until it is stopped.
 
-    `on_sigterm` is its exit code after SIGTERM; None ignores the signal. `refusal` is why it cannot be started at all.
-    `commands` are the exit codes of the commands that can be executed beside it, and `files` its files by path.
+    `on_sigterm` is its exit code after SIGTERM; None ignores the signal. `refusal` is the error of a program that does
+    not start. `commands` are the exit codes of the commands that can be executed beside it, and `files` its files by
+    path.
     """
 
     lines: tuple[str, ...] = ()

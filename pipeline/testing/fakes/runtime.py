@@ -19,8 +19,8 @@ _KILLED = 137
 class FakeRuntime:
     """Replicas in memory. Every image exists, except those in `missing_images`.
 
-    `program` says what each replica runs; by default a process that runs until it is stopped. `faults` makes calls
-    fail, hang or lose their answer by the names of the methods. `now` gives the time. `before_end` is called with the
+    `program` returns the program of each replica; by default one that runs until stopped. `faults` makes calls
+    fail, hang or lose their response by the names of the methods. `now` gives the time. `before_end` is called with the
     name of each replica that is about to be stopped or removed while it runs.
     """
 
@@ -49,7 +49,7 @@ class FakeRuntime:
 
     @property
     def specs(self) -> dict[str, ReplicaSpec]:
-        """What each replica was started from, those that are gone included."""
+        """The spec of each replica that was started, removed ones included."""
         return dict(self._specs)
 
     def prepare(self, pipeline: str) -> None:

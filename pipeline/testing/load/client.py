@@ -1,4 +1,4 @@
-"""A small HTTP/1.1 client that hides nothing: it never tries again, and says exactly what went wrong."""
+"""A small HTTP/1.1 client that never retries and reports each failure exactly."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 
 class RequestFailed(Exception):
-    """The request got no proper answer."""
+    """A request without a complete response."""
 
 
 @dataclass(frozen=True)
 class Response:
-    """An answer. `reusable` says whether the connection may be used again."""
+    """A response. `reusable` is True if the connection may be used again."""
 
     status: int
     body: bytes
@@ -21,13 +21,13 @@ class Response:
 
 
 class Connection(asyncio.Protocol):
-    """One connection, one request at a time. `closed` is true as soon as the other side has closed it."""
+    """One connection, with one request at a time. `closed` is True once the server has closed it."""
 
     def __init__(self) -> None:
         self.closed = False
         self._transport: asyncio.Transport | None = None
         self._buffer = b""
-        self._answer: asyncio.Future[Response] | None = None
+        self._response: asyncio.Future[Response] | None = None
 
     @classmethod
     async def open(cls, host: str, port: int) -> Connection:
@@ -39,15 +39,15 @@ class Connection(asyncio.Protocol):
         return connection
 
     async def ask(self, request: bytes) -> Response:
-        """Send a request and take the answer. Raises `RequestFailed`."""
+        """Send a request and return the response. Raises `RequestFailed`."""
         if self._transport is None or self.closed:
             raise RequestFailed("the connection was closed before the request was sent")
-        self._answer = asyncio.get_running_loop().create_future()
+        self._response = asyncio.get_running_loop().create_future()
         self._transport.write(request)
-        return await self._answer
+        return await self._response
 
     def close(self) -> None:
-        """Give the connection up."""
+        """Abort the connection."""
         if self._transport is not None:
             self._transport.abort()
 
@@ -58,7 +58,7 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._buffer += data
         head, end, rest = self._buffer.partition(b"\r\n\r\n")
-        if not end or self._answer is None or self._answer.done():
+        if not end or self._response is None or self._response.done():
             return
         lines = head.decode("latin-1").split("\r\n")
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:])}
@@ -68,7 +68,7 @@ class Connection(asyncio.Protocol):
         reusable = headers.get("connection", "").lower() != "close" and len(rest) == length
         self._buffer = b""
         status = int(lines[0].split()[1])
-        self._answer.set_result(Response(status, rest[:length], headers.get("x-app-version", ""), reusable))
+        self._response.set_result(Response(status, rest[:length], headers.get("x-app-version", ""), reusable))
 
     def eof_received(self) -> bool:
         self.closed = True
@@ -76,8 +76,8 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         self.closed = True
-        if self._answer is not None and not self._answer.done():
-            part = "in the middle of an answer" if self._buffer else "without an answer"
-            self._answer.set_exception(
+        if self._response is not None and not self._response.done():
+            part = "in the middle of a response" if self._buffer else "without a response"
+            self._response.set_exception(
                 RequestFailed(f"the connection was closed {part}{f': {error}' if error else ''}")
             )

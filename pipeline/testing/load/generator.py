@@ -1,4 +1,4 @@
-"""The load generator's own process: `python -m pipeline.testing.load.generator PROFILE`, told what to do over stdin."""
+"""The process of the load generator: `python -m pipeline.testing.load.generator PROFILE`, with commands on stdin."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from pipeline.testing.load.report import LoadPhase, Recorder
 
 
 class Generator:
-    """Sends requests at a fixed rate, each at the moment it is due, whatever became of the others.
+    """Sends requests at a fixed rate, each when it is due, even if others have no response yet.
 
-    A closed loop would wait for an answer before it asks again, and so not see a gap at all.
+    A closed loop would wait for each response before the next request, and so would not see a gap.
     """
 
     def __init__(self, profile: LoadProfile) -> None:
@@ -28,7 +28,7 @@ class Generator:
         self.recorder = Recorder(self._loop.time())
 
     async def run(self) -> None:
-        """Send until `stop`, then wait for the answers."""
+        """Send until `stop`, then wait for the responses."""
         begin = self._loop.time()
         for number in count():
             due = begin + number / self._profile.rate
@@ -43,11 +43,11 @@ class Generator:
         await asyncio.gather(*self._tasks)
 
     def stop(self) -> None:
-        """Send no more."""
+        """Stop sending."""
         self._stopped = True
 
     def now(self) -> float:
-        """The clock that everything is measured by."""
+        """Return the time of the clock that all measurements use."""
         return self._loop.time()
 
     async def _request(self, number: int, due: float) -> None:
@@ -59,7 +59,7 @@ class Generator:
         except RequestFailed as error:
             self.recorder.failed(phase, self._loop.time(), method, str(error))
         except TimeoutError:
-            reason = f"no answer within {self._profile.timeout:g} s"
+            reason = f"no response within {self._profile.timeout:g} s"
             self.recorder.failed(phase, self._loop.time(), method, reason)
 
     async def _exchange(self, number: int, phase: LoadPhase, due: float) -> None:
@@ -71,18 +71,18 @@ class Generator:
             if response.status != 200:
                 raise RequestFailed(f"status {response.status}")
             if self._profile.is_post(number) and response.body != self._profile.body(number):
-                raise RequestFailed(f"another body than was sent: {response.body[:40]!r}")
+                raise RequestFailed(f"the body differs from the one that was sent: {response.body[:40]!r}")
             reusable = response.reusable and not fresh
             self.recorder.succeeded(phase, due, self._loop.time(), response.version)
         finally:
-            # However many there are by now: who opens connections anew all the time falls behind after a pause.
+            # Without a limit on their number: after a pause, opening new connections would make the generator late.
             if reusable:
                 self._idle.append(connection)
             else:
                 connection.close()
 
     async def _connection(self, fresh: bool) -> Connection:
-        # One that the server has closed while it was idle is no failure: every client throws it away.
+        # A connection that the server closed while it was idle is not a failure. Every client discards it.
         while self._idle and not fresh:
             connection = self._idle.pop()
             if not connection.closed:
@@ -91,7 +91,7 @@ class Generator:
 
 
 async def serve(profile: LoadProfile) -> None:
-    """Generate until told to stop, or until whoever started us is gone."""
+    """Generate until the command `stop`, or until the parent process exits."""
     generator = Generator(profile)
     running = asyncio.create_task(generator.run())
     reader = asyncio.StreamReader()

@@ -1,6 +1,6 @@
-"""A steady load on a service, and what became of every request of it.
+"""A steady load on a service, with the outcome of every request.
 
-It runs in a process of its own, so that what the caller does cannot make it late.
+It runs in its own process, so that the caller's work cannot make it late.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pipeline.base.errors import SystemFault
 from pipeline.testing.load.profile import LoadProfile
 from pipeline.testing.load.report import LoadReport
 
-_PATIENCE = 10.0
+_START_TIMEOUT = 10.0
 
 
 class Load:
@@ -30,21 +30,21 @@ class Load:
             stdout=subprocess.PIPE,
             text=True,
             bufsize=1,
-            # A Ctrl-C at the terminal is for the caller, who then stops the load in order.
+            # A Ctrl-C at the terminal goes to the caller, which then stops the load.
             start_new_session=True,
         )
         self._last: LoadReport | None = None
 
     @classmethod
     def start(cls, profile: LoadProfile) -> Load:
-        """Start a load; returns at the first answer. Raises `SystemFault` when none comes within 10 s."""
+        """Start a load and return after the first success. Raises `SystemFault` if there is none within 10 s."""
         load = cls(profile)
-        deadline = time.monotonic() + _PATIENCE
+        deadline = time.monotonic() + _START_TIMEOUT
         while not (report := load.report()).succeeded:
             if time.monotonic() > deadline:
                 load.stop()
-                reasons = ", ".join(sorted({f.reason for f in report.failures})) or "no answer"
-                raise SystemFault(f"{profile.url} does not answer: {reasons}")
+                reasons = ", ".join(sorted({f.reason for f in report.failures})) or "no response"
+                raise SystemFault(f"{profile.url} does not respond: {reasons}")
             time.sleep(0.02)
         load.mark("before")
         return load
@@ -56,25 +56,25 @@ class Load:
         self.stop()
 
     def mark(self, phase: str) -> LoadReport:
-        """Count everything from now on for `phase`."""
-        return self._tell(f"mark {phase}")
+        """Start a phase, and report the load so far."""
+        return self._send(f"mark {phase}")
 
     def report(self) -> LoadReport:
-        """Everything so far."""
-        return self._tell("report")
+        """Return the report of the load so far."""
+        return self._send("report")
 
     def stop(self) -> LoadReport:
-        """Send no more, wait for what is in flight, and report."""
+        """Stop sending, wait for the requests in flight, and return the report."""
         if self._last is None:
-            self._last = self._tell("stop")
+            self._last = self._send("stop")
             self._process.communicate()
         return self._last
 
-    def _tell(self, command: str) -> LoadReport:
+    def _send(self, command: str) -> LoadReport:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         try:
             self._process.stdin.write(f"{command}\n")
             return LoadReport.from_data(json.loads(self._process.stdout.readline()))
         except (OSError, ValueError) as error:
-            raise SystemFault(f"the load generator has ended: {error}") from error
+            raise SystemFault(f"the load generator exited: {error}") from error

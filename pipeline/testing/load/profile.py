@@ -1,4 +1,4 @@
-"""What a load consists of."""
+"""The parameters of a load."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 class LoadProfile:
     """A steady load on `url`.
 
-    `rate` in requests a second. `posts` and `fresh` are the shares, from 0 to 1, that are POSTs, and that open
-    a connection of their own; the others share kept ones, as many as it takes. `timeout` in seconds.
-    `idempotent` gives each POST an Idempotency-Key, by which a balancer may send it again.
+    `rate` is in requests per second. `posts` is the share of POSTs, from 0 to 1. `fresh` is the share of requests that
+    open their own connection; the others share as many kept-alive ones as needed. `timeout` is in seconds.
+    `idempotent` adds an Idempotency-Key to each POST, which lets a balancer retry it.
     """
 
     url: str
@@ -24,24 +24,24 @@ class LoadProfile:
 
     @property
     def host(self) -> str:
-        """Where to connect."""
+        """The host to connect to."""
         return urlsplit(self.url).hostname or "127.0.0.1"
 
     @property
     def port(self) -> int:
-        """Where to connect."""
+        """The port to connect to."""
         return urlsplit(self.url).port or 80
 
     def is_post(self, number: int) -> bool:
-        """Whether request `number` is a POST: evenly spread, the same in every load."""
+        """Return whether request `number` is a POST. They are spread evenly, and are the same in every load."""
         return (number * 0.6180339887) % 1 < self.posts
 
     def is_fresh(self, number: int) -> bool:
-        """Whether request `number` opens its own connection."""
+        """Return whether request `number` opens its own connection."""
         return (number * 0.7548776662) % 1 < self.fresh
 
     def request(self, number: int) -> bytes:
-        """Request `number` as it is sent. GETs ask for `url`, POSTs for its `/echo`, which gives back their body."""
+        """Return request `number`. A GET requests `url`; a POST requests `/echo`, which returns its body."""
         posts, body = self.is_post(number), self.body(number)
         lines = [
             f"POST /echo HTTP/1.1\r\nContent-Length: {len(body)}" if posts else f"GET {self._path} HTTP/1.1",
@@ -52,7 +52,7 @@ class LoadProfile:
         return "\r\n".join([*lines, "", ""]).encode() + body
 
     def body(self, number: int) -> bytes:
-        """What request `number` sends."""
+        """Return the body of request `number`."""
         return f"request {number} of this load".encode() if self.is_post(number) else b""
 
     @property

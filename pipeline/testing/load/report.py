@@ -1,4 +1,4 @@
-"""What a load found: counts, latencies and gaps, for the whole and for each phase of it."""
+"""The report of a load: counts, latencies and gaps, in total and per phase."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from collections import Counter
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-# Latencies are kept in steps of two per cent: exact enough to compare, and as small after a day as after a second.
+# Latencies are counted in steps of two per cent. That is exact enough to compare, and needs constant memory.
 _STEP = math.log(1.02)
-_FAILURES_KEPT = 500
+_MAX_FAILURES = 500
 
 
 @dataclass(frozen=True)
 class FailedRequest:
-    """A request that did not get what it should have: when (seconds from the start), and why.
+    """A failed request. `at` is in seconds from the start.
 
-    It was sent in `phase`, and lost in `lost_in`, which may be a later one.
+    It was sent in `phase` and failed in `lost_in`, which may be a later one.
     """
 
     at: float
@@ -28,7 +28,7 @@ class FailedRequest:
 
 @dataclass(frozen=True)
 class PhaseReport:
-    """One phase. Latencies in milliseconds from the moment a request was due; the longest gap between successes."""
+    """One phase. Latencies are in milliseconds since a request was due. The gap is the longest without a success."""
 
     name: str
     sent: int
@@ -41,9 +41,9 @@ class PhaseReport:
 
 @dataclass(frozen=True)
 class LoadReport:
-    """A whole load. What has neither succeeded nor failed is in flight.
+    """A whole load. Requests that have neither succeeded nor failed are in flight.
 
-    `late` is how far the generator itself fell behind at most, in milliseconds.
+    `late` is the longest delay of the generator itself, in milliseconds.
     """
 
     seconds: float
@@ -59,12 +59,12 @@ class LoadReport:
     failures: tuple[FailedRequest, ...]
 
     def as_data(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return the report as JSON data."""
         return asdict(self)
 
     @classmethod
     def from_data(cls, data: dict[str, Any]) -> LoadReport:
-        """Back from JSON."""
+        """Read a report from JSON data."""
         phases = tuple(PhaseReport(**phase) for phase in data["phases"])
         failures = tuple(FailedRequest(**failure) for failure in data["failures"])
         return cls(**{**data, "phases": phases, "failures": failures})
@@ -77,20 +77,20 @@ class Latencies:
         self._counts: Counter[int] = Counter()
 
     def add(self, seconds: float) -> None:
-        """Count one."""
+        """Add one latency."""
         self._counts[round(math.log(max(seconds, 1e-6)) / _STEP)] += 1
 
     def merge(self, other: Latencies) -> None:
-        """Count all of another."""
+        """Add all latencies of another histogram."""
         self._counts.update(other._counts)
 
     @property
     def count(self) -> int:
-        """How many were counted."""
+        """The number of latencies."""
         return self._counts.total()
 
     def quantile(self, share: float) -> float:
-        """The latency in milliseconds that `share` of all stayed within; 0 where there is none."""
+        """Return the quantile for `share` in milliseconds, or 0 without any latency."""
         wanted = share * self.count
         for bucket in sorted(self._counts):
             wanted -= self._counts[bucket]
@@ -101,7 +101,7 @@ class Latencies:
 
 @dataclass
 class LoadPhase:
-    """What is counted while a phase lasts."""
+    """The counters of one phase."""
 
     name: str
     sent: int = 0
@@ -111,7 +111,7 @@ class LoadPhase:
     versions: Counter[str] = field(default_factory=Counter)
 
     def report(self) -> PhaseReport:
-        """The phase so far."""
+        """Return the report of the phase so far."""
         return PhaseReport(
             self.name,
             self.sent,
@@ -124,7 +124,7 @@ class LoadPhase:
 
 
 class Recorder:
-    """Takes in results in the order they come. Times are seconds of one clock."""
+    """Counts the results of a load in the order they arrive. Times are in seconds of one clock."""
 
     def __init__(self, started: float) -> None:
         self._started = started
@@ -135,17 +135,17 @@ class Recorder:
         self.late = 0.0
 
     def mark(self, name: str) -> None:
-        """From now on everything counts for phase `name`."""
+        """Start the phase `name`."""
         self._phases.append(LoadPhase(name))
 
     def sent(self) -> LoadPhase:
-        """A request is sent; its result belongs to the phase it was sent in."""
+        """Count a request that is sent, and return its phase, to which its result belongs."""
         phase = self._phases[-1]
         phase.sent += 1
         return phase
 
     def succeeded(self, phase: LoadPhase, due: float, now: float, version: str) -> None:
-        """A request got what it should."""
+        """Count a successful request."""
         phase.latencies.add(now - due)
         phase.versions[version] += 1
         current = self._phases[-1]
@@ -154,15 +154,15 @@ class Recorder:
         self._recent.append(now)
 
     def failed(self, phase: LoadPhase, now: float, method: str, reason: str) -> None:
-        """A request did not."""
+        """Count a failed request."""
         phase.failed += 1
-        if len(self._failures) < _FAILURES_KEPT:
+        if len(self._failures) < _MAX_FAILURES:
             at, lost_in = round(now - self._started, 3), self._phases[-1].name
             self._failures.append(FailedRequest(at, phase.name, method, reason, lost_in))
 
     def report(self, now: float) -> LoadReport:
-        """Everything so far."""
-        # A gap that has not ended yet is one all the same.
+        """Return the report of the load so far."""
+        # A gap that has not ended yet counts too.
         longest = max([now - self._last_success, *(phase.longest_gap for phase in self._phases)])
         whole = Latencies()
         for phase in self._phases:

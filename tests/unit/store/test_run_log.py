@@ -111,7 +111,7 @@ def test_a_log_that_is_far_too_long_says_so_once(tmp_path: Path) -> None:
     with RunLogFile(path, str) as log:
         for _ in range(10):
             log.line("test", "y" * 50)
-    assert list(read_log(path))[-1].text == "the log has reached 64 MiB: later lines are dropped"
+    assert list(read_log(path))[-1].text == "the log has reached 64 MiB, later lines are dropped"
     assert path.stat().st_size < 64 * 2**20 + 500
 
 

@@ -79,8 +79,8 @@ def test_a_good_server_fails_nothing() -> None:
     ("bad", "reason"),
     [
         (b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n", "status 503"),
-        (None, "the connection was closed without an answer"),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf", "no answer within 0.5 s"),
+        (None, "the connection was closed without a response"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf", "no response within 0.5 s"),
     ],
 )
 def test_every_bad_answer_is_counted(bad: bytes | None, reason: str) -> None:
@@ -103,7 +103,9 @@ def test_a_post_whose_body_changed_has_failed() -> None:
     """An answer to somebody else's request is worse than none."""
     with server(lambda number, request: OK) as port:
         report = run(port, posts=0.5).stop()
-    assert {(f.method, f.reason) for f in report.failures} == {("POST", "another body than was sent: b'ok'")}
+    assert {(f.method, f.reason) for f in report.failures} == {
+        ("POST", "the body differs from the one that was sent: b'ok'")
+    }
 
 
 def test_a_pause_is_seen_as_a_gap_and_as_latency() -> None:
@@ -129,5 +131,5 @@ def test_nobody_answers() -> None:
     """It says so, and does not wait for ever."""
     with socket.create_server(("127.0.0.1", 0)) as unheard:
         port = unheard.getsockname()[1]
-    with pytest.raises(SystemFault, match=f"http://127.0.0.1:{port}/ does not answer: connect: "):
+    with pytest.raises(SystemFault, match=f"http://127.0.0.1:{port}/ does not respond: connect: "):
         Load.start(LoadProfile(f"http://127.0.0.1:{port}/", rate=50))
