@@ -1,1 +1,1 @@
-"""Measurements that the documentation quotes: `python -m bench [NAME …]`, into bench/RESULTS.md."""
+"""Measurements that the documentation quotes: `python -m bench [NAME …]`, which writes bench/RESULTS.md."""

@@ -1,4 +1,4 @@
-"""Run measurements and write what they found: `python -m bench [NAME…]`."""
+"""Run measurements and write their results: `python -m bench [NAME…]`."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ NAMES = (
 
 
 def main() -> int:
-    """All that are named, or all. The exit code is 1 when one misses what it has to show."""
+    """Run the named measurements, or all. The exit code is 1 if one misses its limits."""
     names = sys.argv[1:] or list(NAMES)
     if unknown := [name for name in names if name not in NAMES]:
-        print(f"there is no measurement {unknown[0]}; there are {', '.join(NAMES)}", file=sys.stderr)
+        print(f"unknown measurement {unknown[0]}; use one of {', '.join(NAMES)}", file=sys.stderr)
         return 2
     machine = describe()
     print(machine)

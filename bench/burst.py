@@ -1,4 +1,4 @@
-"""Whether a commit is lost, or deployed out of turn, when many people push to one branch at once."""
+"""A burst of commits from many writers to one branch: none is lost, and deployments keep their order."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from tests.docker.serving import serving
 from tests.docker.writers import burst, line, share
 
 WRITERS = 8
-# By how its queue is worked off: a pipeline that skips what is outdated, and one that deploys every commit.
+# Commits per execution mode: one that skips outdated commits, and one that deploys every commit.
 COMMITS: dict[str, int] = {"superseded": 500, "parallel": 40}
 
 
 def measure() -> Results:
-    """A burst in each mode. What does not hold ends it with an `AssertionError`."""
+    """Measure a burst in each mode. Raises `AssertionError` if an invariant is broken."""
     measured = [_measure(mode, commits) for mode, commits in COMMITS.items()]
     lost = sum(failed for _, failed in measured)
     return Results(
@@ -51,7 +51,7 @@ def _measure(mode: str, commits: int) -> tuple[tuple[str, ...], int]:
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         home = Home.locate({"PENSTOCK_HOME": f"{folder}/home"})
         project = Project(Path(folder) / "shop", Path(".setup/base-image").read_text(), home).create()
-        # No run may be forgotten before it is counted.
+        # No run may be pruned before it is counted.
         settings = f"execution_mode: {mode}\nretention: {{runs: {2 * commits}}}\n"
         project.configure(("name: shop\n", f"name: shop\n{settings}"))
         project.commit("1")
@@ -65,7 +65,7 @@ def _measure(mode: str, commits: int) -> tuple[tuple[str, ...], int]:
 def _burst(project: Project, folder: Path, count: int) -> tuple[tuple[str, ...], int]:
     bare, file = share(project)
     begin = line(bare)
-    with serving(project, str(file)) as served, DockerEventRecorder(project.home) as witness:
+    with serving(project, str(file)) as served, DockerEventRecorder(project.home) as recorder:
         served.await_run(1)
         with project.load() as load:
             started = time.monotonic()
@@ -82,7 +82,7 @@ def _burst(project: Project, folder: Path, count: int) -> tuple[tuple[str, ...],
         assert_no_orphans(project)
         assert_sound(project.home)
         states = [run.state for run in served.runs()][1:]
-    assert witness.most_releases_at_once() == 2
+    assert recorder.most_releases_at_once() == 2
     return (
         str(count),
         f"{pushed:.0f} s",

@@ -1,4 +1,4 @@
-"""Whether the service answers whatever is done to it. For an hour: `python -m bench.chaos --minutes 60 --seed 7`."""
+"""Random faults at a service under load. For an hour: `python -m bench.chaos --minutes 60 --seed 7`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MINUTES, SEED, RATE = 10.0, 1, 60.0
 
 
 def measure(minutes: float = MINUTES, seed: int = SEED) -> Results:
-    """Each kind of fault once, and then on until the time is over. What is not mended is an `AssertionError`."""
+    """Inject each fault once, then more until the time is over. Raises `AssertionError` if one is not repaired."""
     base = Path(".setup/base-image").read_text()
     with (
         tempfile.TemporaryDirectory(prefix="bench-") as folder,

@@ -1,7 +1,7 @@
-"""Duration of a deployment, against the least that Docker needs for the same work on the same machine.
+"""Duration of a deployment, relative to the same work with Docker alone on the same machine.
 
-The floor: build the image, start N containers at once, wait for the first 200 of the last of them, and stop the N
-former ones at once; each step as the engine's own API does it, without a balancer, a check or a record.
+The floor: build the image, start N containers at once, wait for the first 200 of the last one, and stop the N previous
+ones at once. Each step uses the engine's API, without a balancer, health checks or a database.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ from tests.docker.project import Project, until
 
 REPLICAS = (1, 4, 16)
 ROUNDS = 5
-MOST = 1.5
-MOST_REUSED = 0.5
+MAX_RATIO = 1.5
+MAX_SECONDS_REUSED = 0.5
 
 
 @dataclass(frozen=True)
-class Turn:
-    """Seconds for one version: by a runner that is there already, by a command of its own, by bare Docker."""
+class Round:
+    """Seconds for one version: by a running process, by a new command, and by Docker alone."""
 
     runner: float
     command: float
@@ -44,7 +44,7 @@ class Turn:
 
 
 def measure() -> Results:
-    """Ratios for each number of replicas, and how soon Deploy begins when nothing has to be built."""
+    """Measure the ratios for each number of replicas, and the time to Deploy if nothing has to be built."""
     rows, worst, reused = [], 0.0, 0.0
     for replicas in REPLICAS:
         with tempfile.TemporaryDirectory(prefix="bench-") as folder:
@@ -69,18 +69,18 @@ def measure() -> Results:
         "the same tree again, from the start of the command to the start of Deploy.",
         ("replicas", "floor", "run, times the floor", "`pipeline run`, times the floor", "time to Deploy"),
         tuple(rows),
-        f"a run takes at most {worst:.2f} times the floor (at most {MOST}); the command reaches Deploy in "
-        f"{reused * 1000:.0f} ms if there is nothing to build (at most {MOST_REUSED * 1000:.0f})",
-        worst <= MOST and reused <= MOST_REUSED,
+        f"a run takes at most {worst:.2f} times the floor (at most {MAX_RATIO}); the command reaches Deploy in "
+        f"{reused * 1000:.0f} ms if there is nothing to build (at most {MAX_SECONDS_REUSED * 1000:.0f})",
+        worst <= MAX_RATIO and reused <= MAX_SECONDS_REUSED,
     )
 
 
-def _ratios(turn: Turn) -> tuple[float, float]:
+def _ratios(turn: Round) -> tuple[float, float]:
     return turn.runner / turn.floor, turn.command / turn.floor
 
 
 class Comparison:
-    """One service, deployed by the pipeline and by bare Docker in turn."""
+    """One service, deployed alternately by the pipeline and by Docker alone."""
 
     def __init__(self, folder: Path, replicas: int) -> None:
         home = Home.locate({"PENSTOCK_HOME": str(folder / "home")})
@@ -98,14 +98,14 @@ class Comparison:
         self._project.pipeline("run")
         self._deploy_bare("first")
 
-    def turn(self, number: int) -> Turn:
-        """One version after the other, by each."""
+    def turn(self, number: int) -> Round:
+        """Deploy one version with each method."""
         runner = self._timed(f"{number} by a runner", self._run_here)
         command = self._timed(f"{number} by a command", lambda: self._project.pipeline("run"))
         self._project.write("version.txt", f"{number} bare\n")
         begin = time.monotonic()
         self._deploy_bare(f"{number}")
-        turn = Turn(runner, command, time.monotonic() - begin)
+        turn = Round(runner, command, time.monotonic() - begin)
         print(f"{self._replicas} replicas: {turn}", file=sys.stderr)
         return turn
 
@@ -123,7 +123,7 @@ class Comparison:
             Runner(self._project.home, configuration, store).run()
 
     def reach_deploy_again(self) -> float:
-        """Seconds from the start of the command to its Deploy stage, when the tree was built before."""
+        """Return the seconds from the start of the command to its Deploy stage, for a tree that was built before."""
         self._project.git("checkout", "--quiet", "--", "version.txt")
         self._project.git("commit", "--quiet", "--allow-empty", "-m", "Nothing changed")
         begin = datetime.now(UTC)
@@ -134,18 +134,18 @@ class Comparison:
         return (deploy.started_at - begin).total_seconds()
 
     def remove(self) -> None:
-        """Leave nothing behind."""
+        """Remove all containers and the project."""
         self._stop(self._bare)
         self._project.remove()
 
     def _deploy_bare(self, version: str) -> None:
         build = ["docker", "build", "--quiet", "--build-arg", f"BASE_IMAGE={self._project.base_image}", "."]
         done = subprocess.run(build, cwd=self._project.directory, capture_output=True, text=True, check=True)
-        image, former = done.stdout.strip(), self._bare
+        image, previous = done.stdout.strip(), self._bare
         with ThreadPoolExecutor(16) as pool:
             self._bare = list(pool.map(lambda n: self._start(image, f"bare-{version}-{n}"), range(self._replicas)))
             list(pool.map(self._await_200, self._bare))
-        self._stop(former)
+        self._stop(previous)
 
     def _start(self, image: str, name: str) -> str:
         labels = {LABEL_PIPELINE: "bare", LABEL_ROLE: "bare"}

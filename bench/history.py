@@ -1,4 +1,4 @@
-"""A history as years of work leave it: runs with their stages, releases and events."""
+"""A long history, as after years of work: runs with their stages and events."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from pipeline.store.queue import STAGES
 from pipeline.store.records import RunKind, RunState, StageState, Trigger
 from pipeline.store.store import Store
 
-# What a run of three targets tells.
-_EVENTS = 45
-_APART = timedelta(minutes=30)
+# The events of a run with three targets.
+_EVENTS_PER_RUN = 45
+_RUN_INTERVAL = timedelta(minutes=30)
 
 
 def write_history(path: Path, pipeline: str, count: int) -> None:
-    """Add runs that succeeded, as if they had been before now, straight into the tables."""
+    """Write past runs that succeeded directly into the tables."""
     with Store(path) as store:
         latest = next((run.number for run in store.runs.latest(pipeline, 1)), 0)
-    begin = datetime.now(UTC) - _APART * count
+    begin = datetime.now(UTC) - _RUN_INTERVAL * count
     with closing(Database(path)) as database, database.transaction() as db:
         for number in range(latest + 1, latest + count + 1):
-            _write_run(db, pipeline, number, begin + _APART * (number - latest))
+            _write_run(db, pipeline, number, begin + _RUN_INTERVAL * (number - latest))
 
 
 def _write_run(db: sqlite3.Connection, pipeline: str, number: int, at: datetime) -> None:
@@ -57,6 +57,6 @@ def _write_run(db: sqlite3.Connection, pipeline: str, number: int, at: datetime)
         "INSERT INTO events (pipeline, run, kind, message, fields, at) VALUES (?,?,?,?,?,?)",
         [
             (pipeline, number, "target.healthy", f"shop.r{number}.{event:06x} is healthy", "{}", began)
-            for event in range(_EVENTS)
+            for event in range(_EVENTS_PER_RUN)
         ],
     )

@@ -1,4 +1,4 @@
-"""Whether anything is lost when the daemon is killed again and again, at random moments, while commits come."""
+"""Repeated SIGKILL of the daemon at random moments under load and commits: nothing is lost."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ from tests.docker.serving import Serving, serving
 from tests.docker.writers import committing, line
 
 KILLS, SEED, RATE = 100, 4, 60
-# Seconds from its start to its end: before it can begin anything, and when a deployment can be over.
-SOONEST, LATEST = 0.2, 6.0
-# Seconds between commits: where they come faster than they are built, nothing but the last is deployed.
+# Seconds from the daemon's start to its SIGKILL: before it can start a run, and after a deployment can finish.
+MIN_LIFETIME, MAX_LIFETIME = 0.2, 6.0
+# Seconds between commits. If they came faster than builds, only the last one would be deployed.
 PAUSE = 4.0
 
 
 def measure() -> Results:
-    """All kills. What does not hold ends it with an `AssertionError`."""
+    """Kill the daemon repeatedly. Raises `AssertionError` if an invariant is broken."""
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         home = Home.locate({"PENSTOCK_HOME": f"{folder}/home"})
         project = Project(Path(folder) / "shop", Path(".setup/base-image").read_text(), home).create()
-        # No run may be forgotten before it is counted.
+        # No run may be pruned before it is counted.
         project.configure(("name: shop\n", "name: shop\nretention: {runs: 10000}\n"))
         project.commit("1")
         try:
@@ -47,9 +47,9 @@ def measure() -> Results:
             project.remove()
     return Results(
         "Killing the daemon",
-        f"SIGKILL {KILLS} times, {SOONEST:g} to {LATEST:g} s after its start (seed {SEED}), with a commit every "
-        f"{PAUSE:g} s and {RATE} requests a second. Afterwards SQLite and Docker are checked. Each commit has one "
-        "run. Each run has finished, and its state is true: a successful run was deployed, a superseded one names "
+        f"SIGKILL {KILLS} times, {MIN_LIFETIME:g} to {MAX_LIFETIME:g} s after its start (seed {SEED}), with a commit "
+        f"every {PAUSE:g} s and {RATE} requests a second. Afterwards SQLite and Docker are checked. Each commit has "
+        "one run. Each run has finished, and its state is true: a successful run was deployed, a superseded one names "
         "a newer run. No deployments overlap or go back to an older commit. The last commit is deployed. No "
         "container, network or row is left over, and `PRAGMA integrity_check` returns ok.",
         (
@@ -74,7 +74,7 @@ def _kills(served: Serving) -> tuple[tuple[str, ...], int]:
     with project.load(rate=RATE) as load:
         with committing(project, PAUSE):
             for number in range(KILLS):
-                time.sleep(chance.uniform(SOONEST, LATEST))
+                time.sleep(chance.uniform(MIN_LIFETIME, MAX_LIFETIME))
                 served.kill()
                 served.start()
                 if number % 10 == 9:
@@ -91,8 +91,8 @@ def _kills(served: Serving) -> tuple[tuple[str, ...], int]:
     assert_sound(project.home)
     runs = served.runs()
     states = Counter(run.state.value for run in runs)
-    told = rows(project.home, "SELECT message FROM events WHERE kind='run.interrupted'")
-    places = Counter(row["message"].partition(" during ")[2] or "between stages" for row in told)
+    interruptions = rows(project.home, "SELECT message FROM events WHERE kind='run.interrupted'")
+    places = Counter(row["message"].partition(" during ")[2] or "between stages" for row in interruptions)
     return (
         str(KILLS),
         str(len(commits)),

@@ -1,4 +1,4 @@
-"""A repository that is larger than most: what costs by the number of its files or refs shows in it."""
+"""A very large repository, which reveals costs that grow with its files or refs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _PERSON = "Test <test@example.com> 1700000000 +0000"
 
 
 def fill(directory: Path, files: int = FILES, refs: int = REFS) -> None:
-    """Add files to what is checked out, in one commit, and branches and tags in equal numbers. Checks it out."""
+    """Add files in one commit, and equal numbers of branches and tags. Checks the commit out."""
     branch = _git(directory, "symbolic-ref", "HEAD").strip()
     subprocess.run(
         ["git", "fast-import", "--quiet", "--force"],

@@ -1,7 +1,7 @@
 """Lost requests: many deployments, and many kills, under a steady load.
 
-First the highest rate is looked for at which the sample application answers in time on this machine, everything
-included: the load generator, the balancer, the replicas. The deployments then run under 60 % of that.
+First it finds the highest rate at which the sample application responds in time on this machine, with the load
+generator, the balancer and the replicas on it. The deployments then run under 60 % of that rate.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ DEPLOYMENTS = 20
 REQUESTS = 200_000
 KILLS = 20
 SHARE = 0.6
-LONGEST_GAP = 250.0
-_STEP, _PROBE, _IN_TIME = 200, 4.0, 25.0
+MAX_GAP = 250.0
+_RATE_STEP, _PROBE_SECONDS, _MAX_LATENCY = 200, 4.0, 25.0
 
 
 @dataclass(frozen=True)
 class Measured:
-    """A load's report, and what went on under it."""
+    """A load's report, with what happened during it."""
 
     what: str
     report: LoadReport
 
     def row(self) -> tuple[str, ...]:
-        """A row of the table."""
+        """Return a row of the table."""
         r = self.report
         return (
             self.what,
@@ -55,7 +55,7 @@ class Measured:
 
 
 def measure() -> Results:
-    """The two loads."""
+    """Measure deployments and kills, each under a load."""
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         home = Home.locate({"PENSTOCK_HOME": f"{folder}/home"})
         base = Path(".setup/base-image").read_text()
@@ -71,7 +71,7 @@ def measure() -> Results:
     met = (
         deployed.report.failed == 0
         and deployed.report.sent >= REQUESTS
-        and deployed.report.longest_gap < LONGEST_GAP
+        and deployed.report.longest_gap < MAX_GAP
         and killed.report.failed == 0
     )
     return Results(
@@ -79,30 +79,32 @@ def measure() -> Results:
         f"{REPLICAS} replicas of the sample application. A fifth of the requests open a new connection, and 30 % "
         f"are POSTs. Each is sent when it is due, even if others have no response yet. The rate is {SHARE:.0%} of "
         f"{capacity:.0f} requests/s. That is the highest steady rate on this machine, load generator included, "
-        f"with a p99 latency under {_IN_TIME:.0f} ms and no request sent later than that. The gap is the client's "
+        f"with a p99 latency under {_MAX_LATENCY:.0f} ms and no request sent later than that. The gap is the client's "
         "longest time without a success. While targets are killed, each POST carries an Idempotency-Key, because "
         "a POST in flight to a killed process is not retried without one.",
         ("during", "rate", "requests", "failed", "longest gap", "p50", "p99"),
         (deployed.row(), killed.row()),
         f"{deployed.report.failed} of {deployed.report.sent} requests lost, longest gap "
-        f"{deployed.report.longest_gap:.0f} ms (at most {LONGEST_GAP:.0f}); {killed.report.failed} of "
+        f"{deployed.report.longest_gap:.0f} ms (at most {MAX_GAP:.0f}); {killed.report.failed} of "
         f"{killed.report.sent} lost to {KILLS} kills",
         met,
     )
 
 
 def _capacity(project: Project) -> float:
-    """The highest rate that is sent and answered in time."""
-    rate = _STEP
+    """Return the highest rate in requests per second that is sent and answered in time."""
+    rate = _RATE_STEP
     while True:
-        with project.load(rate=rate + _STEP) as load:
-            _pass(_PROBE)
+        with project.load(rate=rate + _RATE_STEP) as load:
+            _sleep(_PROBE_SECONDS)
             report = load.stop()
-        in_time = report.failed == 0 and max(report.p99, report.late) < _IN_TIME
-        print(f"{rate + _STEP}/s: p99 {report.p99:.0f} ms, sent {report.late:.0f} ms late at most", file=sys.stderr)
+        in_time = report.failed == 0 and max(report.p99, report.late) < _MAX_LATENCY
+        print(
+            f"{rate + _RATE_STEP}/s: p99 {report.p99:.0f} ms, sent {report.late:.0f} ms late at most", file=sys.stderr
+        )
         if not in_time:
             return float(rate)
-        rate += _STEP
+        rate += _RATE_STEP
 
 
 def _deployments(project: Project, rate: float) -> LoadReport:
@@ -113,7 +115,7 @@ def _deployments(project: Project, rate: float) -> LoadReport:
             report = load.report()
             print(f"deployment {number}: {report.sent} sent, {report.failed} failed", file=sys.stderr)
             while load.report().sent < number * REQUESTS / DEPLOYMENTS:
-                _pass(0.2)
+                _sleep(0.2)
         return load.stop()
 
 
@@ -125,7 +127,7 @@ def _kills(project: Project, rate: float) -> LoadReport:
             os.kill(victim.pid, signal.SIGKILL)
             until(partial(_restarted, engine, victim), "it was restarted")
             until(lambda: {h.state for h in project.targets()} == {TargetState.HEALTHY}, "all are healthy again")
-            _pass(5 - (time.monotonic() - begin))
+            _sleep(5 - (time.monotonic() - begin))
         return load.stop()
 
 
@@ -133,6 +135,6 @@ def _restarted(engine: Engine, victim: Container) -> bool:
     return engine.containers.inspect(victim.id).pid not in (0, victim.pid)
 
 
-def _pass(seconds: float) -> None:
-    """Let time go by: a load lasts as long as it lasts."""
+def _sleep(seconds: float) -> None:
+    """Let the load run for `seconds`."""
     time.sleep(max(0.0, seconds))

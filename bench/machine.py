@@ -1,4 +1,4 @@
-"""The machine a measurement was made on: without it, a figure says nothing."""
+"""The machine of a measurement. Without it, a figure cannot be compared."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 def describe() -> str:
-    """One line: processor, cores, memory, kernel, Python, Docker."""
+    """Return one line with processor, cores, memory, kernel, Python and Docker."""
     model = re.search(r"model name\s*: (.+)", Path("/proc/cpuinfo").read_text())
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return ", ".join(

@@ -1,4 +1,4 @@
-"""Proxies that are compared: each forwards to the same servers, and its load is made by wrk."""
+"""The compared proxies. Each forwards to the same servers, under a load by wrk."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Declared = Mapping[str, Any] | None
 
 @dataclass
 class Proxy:
-    """A running proxy, and what was measured. `script` makes wrk's requests, where not all are alike."""
+    """A running proxy with its measurements. `script` generates wrk's requests if they differ."""
 
     name: str
     port: int
@@ -36,7 +36,7 @@ class Proxy:
     rates: list[float] = field(default_factory=list)
 
     def processes(self) -> list[int]:
-        """The process and all that it has started."""
+        """Return the process and all its descendants."""
         found, queue = [], [self.pid]
         while queue:
             pid = queue.pop()
@@ -46,7 +46,7 @@ class Proxy:
         return found
 
     def cpu(self) -> float:
-        """Processor seconds so far."""
+        """Return the CPU time so far, in seconds."""
         ticks = 0
         for pid in self.processes():
             fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
@@ -54,7 +54,7 @@ class Proxy:
         return ticks / os.sysconf("SC_CLK_TCK")
 
     def memory(self) -> float:
-        """MB, shared pages counted once."""
+        """Return the memory in MB, with shared pages counted once."""
         kilobytes = 0
         for pid in self.processes():
             found = re.search(r"^Pss:\s+(\d+)", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.MULTILINE)
@@ -62,7 +62,7 @@ class Proxy:
         return kilobytes / 1000
 
     def load(self, seconds: int, *headers: str) -> int:
-        """How many requests were answered; none may fail."""
+        """Send requests for `seconds` and return the number of responses. None may fail."""
         command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", f"{self.scheme}://127.0.0.1:{self.port}/"]
         command += ["-s", str(self.script)] if self.script else []
         command += [word for header in headers for word in ("-H", header)]
@@ -74,7 +74,7 @@ class Proxy:
         return int(found[1])
 
     def measure(self, seconds: int, *headers: str) -> None:
-        """Note the CPU that a request costs, in µs, and how many are answered a second."""
+        """Record the CPU time per request in µs, and the responses per second."""
         before = self.cpu()
         requests = self.load(seconds, *headers)
         self.costs.append((self.cpu() - before) / requests * 1e6)
@@ -82,17 +82,17 @@ class Proxy:
 
     @property
     def cost(self) -> float:
-        """The median, in µs."""
+        """The median CPU time per request, in µs."""
         return statistics.median(self.costs)
 
     @property
     def rate(self) -> float:
-        """The median of the requests a second."""
+        """The median of the responses per second."""
         return statistics.median(self.rates)
 
 
 def take_turns(proxies: list[Proxy], rounds: int, seconds: int, *headers: str) -> None:
-    """Measure all, round by round, so that what the machine does meanwhile hits all alike."""
+    """Measure all proxies, round by round, so that other work on the machine affects all of them."""
     for proxy in proxies:
         proxy.load(1, *headers)
     for number in range(rounds):
@@ -103,7 +103,7 @@ def take_turns(proxies: list[Proxy], rounds: int, seconds: int, *headers: str) -
 
 @contextmanager
 def running(folder: Path, *command: str, **environment: str) -> Iterator[int]:
-    """A program in the foreground, for as long as this lasts; its process id."""
+    """Run a program until the block ends, and yield its process id."""
     with (folder / "output.log").open("wb") as log:
         process = subprocess.Popen(
             command, cwd=folder, stdout=log, stderr=log, env={**os.environ, "HOME": str(folder), **environment}
@@ -116,7 +116,7 @@ def running(folder: Path, *command: str, **environment: str) -> Iterator[int]:
 
 
 def await_answer(port: int, what: str, scheme: str = "http") -> None:
-    """Wait until a program answers."""
+    """Wait until a program responds."""
     command = ["wrk", "-t1", "-c1", "-d1s", f"{scheme}://127.0.0.1:{port}/"]
 
     def answers() -> bool:
@@ -145,7 +145,7 @@ http {{
 
 @contextmanager
 def server(directory: Path, number: int) -> Iterator[int]:
-    """A server behind the proxies: nginx that answers a few bytes; its port."""
+    """Run a server behind the proxies, an nginx with a small response, and yield its port."""
     folder, port = directory / f"server{number}", free_port()
     folder.mkdir()
     body = f'access_log off; server {{ listen 127.0.0.1:{port}; location / {{ return 200 "hello, world"; }} }}'
@@ -159,7 +159,7 @@ def server(directory: Path, number: int) -> Iterator[int]:
 def penstock(
     folder: Path, servers: list[int], name: str = "Penstock", group: Declared = None, **listener: Any
 ) -> Iterator[Proxy]:
-    """The balancer, with whatever a listener may have."""
+    """Run Penstock's balancer. `listener` holds further keys of the listener."""
     folder.mkdir()
     balancer, port = open_balancer(folder / "balancer"), free_port()
     web = {"port": 80, "health_check": {"path": "/", "interval": "1s"}, **(group or {})}
@@ -179,7 +179,7 @@ def penstock(
 
 @contextmanager
 def nginx(folder: Path, servers: list[int], certificate: Path | None = None) -> Iterator[Proxy]:
-    """nginx as a plain reverse proxy; over TLS with a certificate and its key in one file."""
+    """Run nginx as a plain reverse proxy, over TLS if given a file with a certificate and its key."""
     folder.mkdir()
     port, scheme = free_port(), "https" if certificate else "http"
     upstream = " ".join(f"server 127.0.0.1:{server};" for server in servers)
@@ -208,7 +208,7 @@ providers: {{file: {{filename: "{folder}/routes.yaml"}}}}
 
 @contextmanager
 def traefik(folder: Path, servers: list[int], routers: str = _EVERYTHING, sticky: str = "") -> Iterator[Proxy]:
-    """Traefik, with its routers as YAML's flow."""
+    """Run Traefik. `routers` is inline YAML."""
     folder.mkdir()
     port = free_port()
     (folder / "traefik.yaml").write_text(_TRAEFIK.format(port=port, folder=folder))
@@ -237,7 +237,7 @@ http://127.0.0.1:{port} {{
 
 @contextmanager
 def caddy(folder: Path, servers: list[int]) -> Iterator[Proxy]:
-    """Caddy as a reverse proxy."""
+    """Run Caddy as a reverse proxy."""
     folder.mkdir()
     port = free_port()
     upstreams = " ".join(f"127.0.0.1:{server}" for server in servers)
@@ -248,5 +248,5 @@ def caddy(folder: Path, servers: list[int]) -> Iterator[Proxy]:
 
 
 def _wheel(name: str) -> str:
-    """A program that a wheel has put beside Python."""
+    """Return the path of a program that a wheel installed beside Python."""
     return str(Path(sys.executable).with_name(name))

@@ -1,7 +1,7 @@
-"""Cost of a proxied request in processor time and memory: our HAProxy as it really runs, against others.
+"""Cost of a proxied request in CPU time and memory: Penstock's HAProxy against other proxies.
 
-Each proxy forwards to the same three servers over kept connections, with its access log on; ours checks its
-targets besides. They take turns, round by round, so that what the machine does meanwhile hits all alike.
+Each proxy forwards to the same three servers over kept-alive connections, with its access log on. Penstock also checks
+its targets. The proxies are measured in turn, so that other work on the machine affects all of them.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from bench.results import Results
 ROUNDS = 7
 SECONDS = 4
 SERVERS = 3
-MOST_OF_NGINX, MOST_OF_OTHERS, MOST_MEMORY = 1.4, 0.4, 25.0
+MAX_TO_NGINX, MAX_TO_OTHERS, MAX_MEMORY = 1.4, 0.4, 25.0
 
 
 def measure() -> Results:
-    """CPU per request of each, as a multiple of ours."""
+    """Measure the CPU time per request of each proxy, and Penstock's relative to it."""
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
         servers = [stack.enter_context(server(directory, n)) for n in range(SERVERS)]
@@ -32,21 +32,21 @@ def measure() -> Results:
 
 def _results(proxies: list[Proxy]) -> Results:
     cost = {proxy.name: proxy.cost for proxy in proxies}
-    ours = proxies[0]
+    penstock_proxy = proxies[0]
     rows = tuple(
         (
             proxy.name,
             f"{cost[proxy.name]:.1f} µs",
-            f"{cost[ours.name] / cost[proxy.name]:.2f}",
+            f"{cost[penstock_proxy.name] / cost[proxy.name]:.2f}",
             f"{proxy.memory():.1f} MB",
             f"{proxy.rate:.0f}/s",
         )
         for proxy in proxies
     )
-    to_nginx = cost[ours.name] / cost["nginx"]
-    to_others = max(cost[ours.name] / cost[name] for name in ("Traefik", "Caddy"))
-    memory = ours.memory()
-    met = to_nginx <= MOST_OF_NGINX and to_others <= MOST_OF_OTHERS and memory <= MOST_MEMORY
+    to_nginx = cost[penstock_proxy.name] / cost["nginx"]
+    to_others = max(cost[penstock_proxy.name] / cost[name] for name in ("Traefik", "Caddy"))
+    memory = penstock_proxy.memory()
+    met = to_nginx <= MAX_TO_NGINX and to_others <= MAX_TO_OTHERS and memory <= MAX_MEMORY
     return Results(
         "Cost of a proxied request",
         f"Median of {ROUNDS} rounds of {SECONDS} s, in turn. wrk uses {CONNECTIONS} kept-alive connections over "
@@ -55,7 +55,7 @@ def _results(proxies: list[Proxy]) -> Results:
         "second.",
         ("proxy", "CPU per request", "Penstock relative to it", "memory", "highest rate"),
         rows,
-        f"{to_nginx:.2f} times nginx (at most {MOST_OF_NGINX}), {to_others:.2f} times the cheaper of Traefik and "
-        f"Caddy (at most {MOST_OF_OTHERS}), {memory:.0f} MB (at most {MOST_MEMORY:.0f})",
+        f"{to_nginx:.2f} times nginx (at most {MAX_TO_NGINX}), {to_others:.2f} times the cheaper of Traefik and "
+        f"Caddy (at most {MAX_TO_OTHERS}), {memory:.0f} MB (at most {MAX_MEMORY:.0f})",
         met,
     )

@@ -1,4 +1,4 @@
-"""How long a service is away after everything has ended at once and is started again."""
+"""Downtime of a service after a power cut of everything."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from tests.docker.private_engine import PrivateEngine, private_engine
 from tests.docker.project import Project, until
 from tests.docker.serving import Serving
 
-REBOOTS, LONGEST = 10, 5.0
+REBOOTS, MAX_DOWNTIME = 10, 5.0
 
 
 def measure() -> Results:
-    """So many power cuts, with Docker and the daemon started in either order."""
+    """Measure power cuts, with Docker and the daemon started in either order."""
     base = Path(".setup/base-image").read_text()
     with tempfile.TemporaryDirectory(prefix="bench-") as folder, private_engine(base) as engine:
         home = Home.locate({"PENSTOCK_HOME": f"{folder}/home"})
@@ -50,15 +50,15 @@ def measure() -> Results:
             ),
             ("the daemon first, then dockerd", str(REBOOTS), f"{statistics.median(late):.1f} s", f"{max(late):.1f} s"),
         ),
-        f"first response after {slowest:.1f} s in the slowest case (at most {LONGEST:g})",
-        slowest <= LONGEST,
+        f"first response after {slowest:.1f} s in the slowest case (at most {MAX_DOWNTIME:g})",
+        slowest <= MAX_DOWNTIME,
     )
 
 
 def _reboot(served: Serving, engine: PrivateEngine, start: Callable[[Serving, PrivateEngine], float]) -> float:
     cut_power(served, engine)
     since = start(served, engine)
-    until(lambda: answer(served.project).startswith("sample-app 1 "), "an answer of the release that served")
+    until(lambda: answer(served.project).startswith("sample-app 1 "), "a response of the previously active release")
     took = time.monotonic() - since
     engine.await_answer()
     wait_until_idle(served.project)

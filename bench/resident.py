@@ -1,4 +1,4 @@
-"""What the resident runner takes when nothing happens, and what a long history costs."""
+"""Resources of the idle daemon, and the cost of a long history."""
 
 from __future__ import annotations
 
@@ -23,28 +23,28 @@ from tests.docker.serving import serving
 
 TARGETS, DEPLOYMENTS, RUNS, ROUNDS = 3, 5, 10_000, 10
 MINUTES = 2
-MOST_CPU, MOST_MEMORY, MOST_HISTORY, MOST_START = 0.5, 80.0, 300.0, 1000.0
-# What the upkeep and the removal of the last deployment leave to do.
-_SETTLED = 5.0
+MAX_CPU, MAX_MEMORY, MAX_HISTORY, MAX_START = 0.5, 80.0, 300.0, 1000.0
+# Seconds until the last deployment has removed its containers and the repair loop is idle.
+_SETTLE_SECONDS = 5.0
 
 
 def measure() -> Results:
-    """Shares, megabytes and milliseconds."""
+    """Measure CPU and memory of the idle daemon, and durations with a long history."""
     with tempfile.TemporaryDirectory(prefix="bench-") as folder, _project(Path(folder)) as project:
         shares, memory = _idle(project)
         write_history(project.home.database, project.name, RUNS)
-        history = [_took(project, "history") for _ in range(ROUNDS)]
+        history = [_duration(project, "history") for _ in range(ROUNDS)]
         starts = [_start(project) for _ in range(ROUNDS)]
     found = (max(shares), max(memory), statistics.median(history), statistics.median(starts))
-    limits = (MOST_CPU, MOST_MEMORY, MOST_HISTORY, MOST_START)
+    limits = (MAX_CPU, MAX_MEMORY, MAX_HISTORY, MAX_START)
     each = ", ".join(f"{share:.2f}" for share in shares)
     rows = (
-        (f"CPU of one core, in each of {MINUTES} minutes", f"{each} %", f"{MOST_CPU} %"),
-        ("peak resident memory", f"{found[1]:.0f} MB", f"{MOST_MEMORY:.0f} MB"),
+        (f"CPU of one core, in each of {MINUTES} minutes", f"{each} %", f"{MAX_CPU} %"),
+        ("peak resident memory", f"{found[1]:.0f} MB", f"{MAX_MEMORY:.0f} MB"),
         (f"`pipeline history`, the longest of {ROUNDS}", f"{max(history):.0f} ms", ""),
-        (f"`pipeline history`, median of {ROUNDS}", f"{found[2]:.0f} ms", f"{MOST_HISTORY:.0f} ms"),
+        (f"`pipeline history`, median of {ROUNDS}", f"{found[2]:.0f} ms", f"{MAX_HISTORY:.0f} ms"),
         (f"`pipeline serve` responds, the longest of {ROUNDS}", f"{max(starts):.0f} ms", ""),
-        (f"`pipeline serve` responds, median of {ROUNDS}", f"{found[3]:.0f} ms", f"{MOST_START:.0f} ms"),
+        (f"`pipeline serve` responds, median of {ROUNDS}", f"{found[3]:.0f} ms", f"{MAX_START:.0f} ms"),
     )
     return Results(
         "The idle daemon",
@@ -73,14 +73,14 @@ def _project(folder: Path) -> Iterator[Project]:
 
 
 def _idle(project: Project) -> tuple[list[float], list[float]]:
-    """The share of one core in percent, and the memory in MB, of each minute."""
+    """Return the share of one core in percent, and the memory in MB, for each minute."""
     shares, memory = [], []
     with serving(project) as served:
         served.await_run(1)
         for number in range(2, DEPLOYMENTS + 1):
             project.commit(f"{number}")
             served.await_run(number)
-        time.sleep(_SETTLED)
+        time.sleep(_SETTLE_SECONDS)
         for _ in range(MINUTES):
             before, started = _cpu(served.pid), time.monotonic()
             time.sleep(60)
@@ -91,27 +91,27 @@ def _idle(project: Project) -> tuple[list[float], list[float]]:
 
 
 def _cpu(pid: int) -> float:
-    """Processor seconds so far, of the process and of its children that have ended."""
+    """Return the CPU time so far in seconds, of the process and its children that exited."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
 
 
 def _memory(pid: int) -> float:
-    """MB."""
+    """Return the resident memory in MB."""
     found = re.search(r"^VmRSS:\s+(\d+)", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
     assert found is not None
     return int(found[1]) * 1024 / 1e6
 
 
-def _took(project: Project, *arguments: str) -> float:
-    """How long a command takes, in milliseconds."""
+def _duration(project: Project, *arguments: str) -> float:
+    """Return the duration of a command in milliseconds."""
     started = time.monotonic()
     project.pipeline(*arguments)
     return (time.monotonic() - started) * 1000
 
 
 def _start(project: Project) -> float:
-    """How long it takes until a daemon that is started answers, in milliseconds. It is ended again."""
+    """Start a daemon and return the milliseconds until its first response. Stops it afterwards."""
     project.home.daemon_socket.unlink(missing_ok=True)
     started = time.monotonic()
     process = subprocess.Popen(
@@ -122,7 +122,7 @@ def _start(project: Project) -> float:
         stderr=subprocess.DEVNULL,
     )
     try:
-        until(lambda: _answers(project.home.daemon_socket), "an answer")
+        until(lambda: _answers(project.home.daemon_socket), "a response")
         return (time.monotonic() - started) * 1000
     finally:
         process.terminate()

@@ -1,4 +1,4 @@
-"""What a measurement found, and the page that collects it."""
+"""Results of a measurement, and the page that collects them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _HEAD = "# Measurements\n\nCreated by `make bench`. Timings differ between machi
 
 @dataclass(frozen=True)
 class Results:
-    """One measurement: how it was done, its table, and whether it shows what it has to."""
+    """One measurement: its method, its table, and whether its limits are `met`."""
 
     title: str
     method: str
@@ -23,18 +23,18 @@ class Results:
     met: bool
 
     def as_markdown(self) -> str:
-        """A section of the page."""
+        """Return a section of the page."""
         lines = [self.header, tuple("---" for _ in self.header), *self.rows]
         table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
         return f"## {self.title}\n\n{self.method}\n\n{table}\n\n**{self.verdict}**\n"
 
 
 def write(name: str, results: Results, machine: str) -> None:
-    """Put a section into the page, in place of its former one."""
+    """Write a section of the page, in place of its previous version."""
     page = PAGE.read_text() if PAGE.exists() else _HEAD
     begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"
     when = f"*{machine}; {datetime.now(UTC):%Y-%m-%d}*"
     section = f"{begin}\n{results.as_markdown()}\n{when}\n{end}"
-    former = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
-    page = former.sub(lambda _: section, page) if former.search(page) else f"{page}\n{section}\n"
+    previous = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
+    page = previous.sub(lambda _: section, page) if previous.search(page) else f"{page}\n{section}\n"
     PAGE.write_text(page)

@@ -1,4 +1,4 @@
-"""Whether a request is lost while rules change: fifty changes, each a reload of HAProxy, under a steady load."""
+"""Lost requests during changes of rules: fifty changes, each a reload of HAProxy, under a steady load."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CHANGES, REQUESTS, RATE, RULES = 50, 100_000, 1500, 1000
 
 
 def measure() -> Results:
-    """One load, from the first change to the last and beyond."""
+    """Measure one load, from before the first change until after the last."""
     with tempfile.TemporaryDirectory(prefix="bench-") as folder, server(Path(folder), 0) as behind:
         balancer, port = open_balancer(Path(folder) / "balancer"), free_port()
         balancer.apply("bench", _declaration(port, 0))
@@ -31,7 +31,7 @@ def measure() -> Results:
                 for change in range(1, CHANGES + 1):
                     until(
                         lambda due=change: load.report().sent >= due * REQUESTS / (CHANGES + 1),
-                        "it is time",
+                        "the next change is due",
                         deadline=60,
                     )
                     balancer.apply("bench", _declaration(port, change))

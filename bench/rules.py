@@ -1,7 +1,6 @@
-"""Cost of rules: a request that meets one rule, twenty, or one of a thousand, and the same rules elsewhere.
+"""Cost of rules: a request that matches one rule, one of twenty or one of a thousand, also with other proxies.
 
-Requests are for a rule picked at random each time, so that no cache helps. In the access log, which is on, each has
-its line.
+Each request picks a rule at random, so that no cache helps. The access log is on.
 """
 
 from __future__ import annotations
@@ -16,13 +15,13 @@ from bench.results import Results
 
 ROUNDS = 5
 SECONDS = 3
-MOST_OF_ONE, MOST_WILD, MOST_OF_NGINX, MOST_OF_TRAEFIK = 1.2, 3.0, 1.5, 0.4
+MAX_TO_ONE, MAX_WILD, MAX_TO_NGINX, MAX_TO_TRAEFIK = 1.2, 3.0, 1.5, 0.4
 _DEFAULT_ROUTER = "rest: {rule: 'PathPrefix(`/`)', priority: 1, service: web}"
 _STICKY = {"attributes": {"stickiness.enabled": True}}
 
 
 class Kind(NamedTuple):
-    """A kind of rules: the condition of the Nth, and what meets it, as Lua's expressions of `i`."""
+    """A kind of rules: the conditions of rule `i`, and Lua expressions of `i` for a request that matches it."""
 
     name: str
     conditions: str
@@ -51,20 +50,24 @@ _WILDER = Kind(
 
 
 def measure() -> Results:
-    """CPU per request, as a multiple relative to one rule's, of nginx's and of Traefik's."""
+    """Measure the CPU time per request, relative to one rule, to nginx and to Traefik."""
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
         servers = [stack.enter_context(server(directory, n)) for n in range(3)]
 
-        def ours(kind: Kind, count: int, group: Any = None) -> Proxy:
+        def penstock_with(kind: Kind, count: int, group: Any = None) -> Proxy:
             name = f"{count} {kind.name}{', sticky' if group else ''}"
             started = penstock(directory / name, servers, name, group, rules=_rules(kind, count))
             proxy = stack.enter_context(started)
             proxy.script = _script(directory / name, kind, count)
             return proxy
 
-        one, twenty, many = ours(_PREFIXES, 1), ours(_PREFIXES, 20, _STICKY), ours(_PREFIXES, 1000)
-        wild, wilder = ours(_WILD, 1000), ours(_WILDER, 1000)
+        one, twenty, many = (
+            penstock_with(_PREFIXES, 1),
+            penstock_with(_PREFIXES, 20, _STICKY),
+            penstock_with(_PREFIXES, 1000),
+        )
+        wild, wilder = penstock_with(_WILD, 1000), penstock_with(_WILDER, 1000)
         plain = stack.enter_context(nginx(directory / "nginx", servers))
         routers = "{" + ", ".join([*(_router(i) for i in range(20)), _DEFAULT_ROUTER]) + "}"
         sticky = ", sticky: {cookie: {name: AWSALB}}"
@@ -82,17 +85,17 @@ def _results(one: Proxy, twenty: Proxy, many: Proxy, wild: Proxy, wilder: Proxy,
         (proxy.name, f"{proxy.cost:.1f} µs", f"{proxy.cost / one.cost:.2f}", f"{proxy.rate:.0f}/s")
         for proxy in (one, many, wild, wilder, twenty, plain, other)
     )
-    met = to_one <= MOST_OF_ONE and to_wild <= MOST_WILD
-    met &= to_nginx <= MOST_OF_NGINX and to_traefik <= MOST_OF_TRAEFIK
+    met = to_one <= MAX_TO_ONE and to_wild <= MAX_WILD
+    met &= to_nginx <= MAX_TO_NGINX and to_traefik <= MAX_TO_TRAEFIK
     return Results(
         "Cost of rules",
         f"Median of {ROUNDS} rounds of {SECONDS} s, in turn. wrk uses 32 kept-alive connections and a random rule "
         "for each request. Access logs are on.",
         ("rules", "CPU per request", "relative to one rule", "highest rate"),
         rows,
-        f"1,000 rules of hosts and prefixes {to_one:.2f} times one rule (at most {MOST_OF_ONE}), with wildcards "
-        f"{to_wild:.2f} (at most {MOST_WILD}); 20 rules with stickiness {to_nginx:.2f} times plain nginx (at most "
-        f"{MOST_OF_NGINX}), {to_traefik:.2f} times Traefik with the same rules (at most {MOST_OF_TRAEFIK})",
+        f"1,000 rules of hosts and prefixes {to_one:.2f} times one rule (at most {MAX_TO_ONE}), with wildcards "
+        f"{to_wild:.2f} (at most {MAX_WILD}); 20 rules with stickiness {to_nginx:.2f} times plain nginx (at most "
+        f"{MAX_TO_NGINX}), {to_traefik:.2f} times Traefik with the same rules (at most {MAX_TO_TRAEFIK})",
         met,
     )
 
@@ -113,7 +116,7 @@ def _router(i: int) -> str:
 
 
 def _script(folder: Path, kind: Kind, count: int) -> Path:
-    """What makes wrk ask for a rule at random."""
+    """Write a script that makes wrk request a random rule, and return its path."""
     path = folder / "requests.lua"
     path.write_text(
         "request = function()\n"

@@ -1,4 +1,4 @@
-"""What the control plane takes with a thousand targets and a thousand rules."""
+"""Time and memory of the control plane with a thousand targets and a thousand rules."""
 
 from __future__ import annotations
 
@@ -25,29 +25,29 @@ from pipeline.base.sockets import free_port
 from tests.support.waiting import until
 
 GROUPS, TARGETS, RULES, CHANGES = 100, 10, 1000, 10
-MOST_REGISTERING, MOST_KNOWING, MOST_APPLYING, MOST_MEMORY = 3.0, 0.3, 0.5, 100.0
+MAX_REGISTERING, MAX_DETECTING, MAX_APPLYING, MAX_MEMORY = 3.0, 0.3, 0.5, 100.0
 
 
 def measure() -> Results:
-    """Seconds and megabytes."""
+    """Measure registering, applying and detecting in seconds, and the memory in MB."""
     with tempfile.TemporaryDirectory(prefix="bench-") as folder, _listening() as port:
         balancer = open_balancer(Path(folder) / "balancer")
         listener = free_port()
         balancer.apply("bench", _declaration(listener, "first"))
         try:
-            registering = _took(partial(_register, balancer, port))
+            registering = _duration(partial(_register, balancer, port))
             for group in range(GROUPS):
                 balancer.wait_healthy("bench", f"g{group}", timedelta(minutes=1))
             applying = []
             for number in range(CHANGES):
                 change = _declaration(listener, f"version{number}")
-                applying.append(_took(partial(balancer.apply, "bench", change)))
-            knowing = _knowing(balancer)
+                applying.append(_duration(partial(balancer.apply, "bench", change)))
+            detecting = _detecting(balancer)
         finally:
             balancer.withdraw("bench")
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
-    found = (registering, statistics.median(applying), knowing, memory)
-    limits = (MOST_REGISTERING, MOST_APPLYING, MOST_KNOWING, MOST_MEMORY)
+    found = (registering, statistics.median(applying), detecting, memory)
+    limits = (MAX_REGISTERING, MAX_APPLYING, MAX_DETECTING, MAX_MEMORY)
     names = (
         f"registering {GROUPS * TARGETS} targets in {GROUPS} groups",
         f"applying a change to one of {RULES} rules (median of {CHANGES})",
@@ -64,7 +64,8 @@ def measure() -> Results:
         f"{RULES} rules of hosts and paths, used through the Python façade.",
         ("what", "result", "limit"),
         rows,
-        f"registered in {registering:.2f} s, applied in {found[1]:.2f} s, detected in {knowing:.2f} s, {memory:.0f} MB",
+        f"registered in {registering:.2f} s, applied in {found[1]:.2f} s, detected in "
+        f"{detecting:.2f} s, {memory:.0f} MB",
         all(value <= limit for value, limit in zip(found, limits, strict=True)),
     )
 
@@ -99,17 +100,19 @@ def _healthy(balancer: Balancer) -> int:
     )
 
 
-def _knowing(balancer: Balancer) -> float:
-    """How long a look at all groups takes, the last of which has the change: the longest that one may wait."""
+def _detecting(balancer: Balancer) -> float:
+    """Return the duration of a query of all groups if the change is in the last one, which is the worst case."""
     runtime, backend = Runtime(balancer.directory), backend_name("bench", f"g{GROUPS - 1}")
     runtime.ask_worker(f"set server {backend}/t{GROUPS - 1}-0 health down")
     until(
-        lambda: runtime.servers(backend)[f"t{GROUPS - 1}-0"].status.startswith("DOWN"), "HAProxy knows it", deadline=60
+        lambda: runtime.servers(backend)[f"t{GROUPS - 1}-0"].status.startswith("DOWN"),
+        "HAProxy has detected it",
+        deadline=60,
     )
-    return _took(partial(_healthy, balancer))
+    return _duration(partial(_healthy, balancer))
 
 
-def _took(work: Any) -> float:
+def _duration(work: Any) -> float:
     started = time.monotonic()
     work()
     return time.monotonic() - started
@@ -117,7 +120,7 @@ def _took(work: Any) -> float:
 
 @contextmanager
 def _listening() -> Iterator[int]:
-    """A port that takes every connection: all targets are there."""
+    """Listen on a port that accepts every connection, for all targets, and yield it."""
     with socket.create_server(("127.0.0.1", 0), backlog=4096) as server:
 
         def accept() -> None:

@@ -1,4 +1,4 @@
-"""TLS: how many handshakes and how many requests a second, ours and nginx's, and what they cost."""
+"""Rate and CPU time of TLS handshakes and requests, for Penstock and nginx."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from bench.results import Results
 
 ROUNDS = 5
 SECONDS = 3
-_ANEW = "Connection: close"
+_NEW_CONNECTIONS = "Connection: close"
 
 
 def measure() -> Results:
-    """Kept connections, then a handshake for each request."""
+    """Measure kept-alive connections, then a handshake for each request."""
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
         servers = [stack.enter_context(server(directory, n)) for n in range(3)]
@@ -28,7 +28,7 @@ def measure() -> Results:
             stack.enter_context(penstock(directory / "penstock", servers, **listener)),
             stack.enter_context(nginx(directory / "nginx", servers, certificate)),
         ]
-        rows = [*_compared(proxies, "requests"), *_compared(proxies, "handshakes", _ANEW)]
+        rows = [*_compared(proxies, "requests"), *_compared(proxies, "handshakes", _NEW_CONNECTIONS)]
     requests, handshakes = (float(rows[n][-1]) for n in (0, 2))
     return Results(
         "TLS",

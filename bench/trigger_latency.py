@@ -1,4 +1,4 @@
-"""How soon a commit begins to be run: by a hook's word and by watching, in a small repository and in a large one."""
+"""Time from a commit to its run, by a hook and by watching, in a small and in a large repository."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from tests.docker.project import Project, until
 from tests.docker.serving import Serving, serving
 
 COMMITS = 100
-MOST_HOOK, MOST_WATCH, MOST_SLOWED = 150, 300, 15
+MAX_HOOK, MAX_WATCH, MAX_SLOWED = 150, 300, 15
 _NO_HOOKS = ("-c", "core.hooksPath=/dev/null")
 
 
 @dataclass
 class Figures:
-    """Milliseconds, a figure a commit."""
+    """Measurements in milliseconds, one per commit."""
 
     place: str
     trigger: str
@@ -37,25 +37,25 @@ class Figures:
 
     @property
     def slowed(self) -> float | None:
-        """What the hook adds to `git commit`."""
+        """The time that the hook adds to `git commit`."""
         pairs = zip(self.hooked, self.unhooked, strict=False)
         return statistics.median(a - b for a, b in pairs) if self.unhooked else None
 
     @property
     def met(self) -> bool:
-        """Whether all of it is within its limit."""
-        most = MOST_HOOK if self.trigger == "hook" else MOST_WATCH
-        return _p99(self.started) <= most and (self.slowed or 0) <= MOST_SLOWED
+        """True if all measurements are within their limits."""
+        most = MAX_HOOK if self.trigger == "hook" else MAX_WATCH
+        return _p99(self.started) <= most and (self.slowed or 0) <= MAX_SLOWED
 
     def row(self) -> tuple[str, ...]:
-        """A line of the table."""
+        """Return a row of the table."""
         slowed = "" if self.slowed is None else f"{self.slowed:.1f} ms"
         source = f"{statistics.median(self.source):.0f} ms"
         return self.place, self.trigger, f"{_p50(self.started)} ms", f"{_p99(self.started)} ms", slowed, source
 
 
 def measure() -> Results:
-    """Each repository, with each trigger."""
+    """Measure each repository with each trigger."""
     found: list[Figures] = []
     with tempfile.TemporaryDirectory(prefix="bench-") as folder, _deployed(Path(folder)) as project:
         found += _both(project, "a small repository")
@@ -76,15 +76,15 @@ def measure() -> Results:
         "begin.",
         ("repository", "trigger", "p50", "p99", "`git commit` slowed by", "Source, median"),
         tuple(f.row() for f in found),
-        f"p99 {hook} ms with a hook (at most {MOST_HOOK}), {watch} ms with a watch (at most {MOST_WATCH}); a commit is "
-        f"slowed by {slowed:.1f} ms (at most {MOST_SLOWED})",
+        f"p99 {hook} ms with a hook (at most {MAX_HOOK}), {watch} ms with a watch (at most {MAX_WATCH}); a commit is "
+        f"slowed by {slowed:.1f} ms (at most {MAX_SLOWED})",
         all(f.met for f in found),
     )
 
 
 @contextmanager
 def _deployed(folder: Path) -> Iterator[Project]:
-    """A project whose first release serves, so that a commit beside `source.paths` need not be deployed."""
+    """Yield a project with an active release, so that a commit outside `source.paths` is not deployed."""
     base, home = Path(".setup/base-image").read_text().strip(), Home.locate({"PENSTOCK_HOME": str(folder / "home")})
     project = Project(folder / "shop", base, home, replicas=1).create()
     try:
@@ -107,14 +107,14 @@ def _both(project: Project, place: str) -> Iterator[Figures]:
     project.pipeline("hook", "install")
     _configure(project, watch=False)
     with serving(project) as served:
-        yield _take(served, Figures(place, "hook"), hooked=True)
+        yield _measure(served, Figures(place, "hook"), hooked=True)
     project.pipeline("hook", "uninstall")
     _configure(project, watch=True)
     with serving(project) as served:
-        yield _take(served, Figures(place, "watch"), hooked=False)
+        yield _measure(served, Figures(place, "watch"), hooked=False)
 
 
-def _take(served: Serving, figures: Figures, *, hooked: bool) -> Figures:
+def _measure(served: Serving, figures: Figures, *, hooked: bool) -> Figures:
     project = served.project
     _await(served, project.git("rev-parse", "HEAD").strip())
     for number in range(COMMITS):
@@ -126,31 +126,31 @@ def _take(served: Serving, figures: Figures, *, hooked: bool) -> Figures:
             figures.hooked.append(took)
         run = _await(served, project.git("rev-parse", "HEAD").strip())
         with project.store() as store:
-            told = {e.kind: e.at for e in store.events.latest(project.name, run.number)}
-        figures.started.append((told["run.started"] - returned).total_seconds() * 1000)
-        figures.source.append((told["stage.finished"] - told["run.started"]).total_seconds() * 1000)
+            times = {e.kind: e.at for e in store.events.latest(project.name, run.number)}
+        figures.started.append((times["run.started"] - returned).total_seconds() * 1000)
+        figures.source.append((times["stage.finished"] - times["run.started"]).total_seconds() * 1000)
     print(f"{figures.row()}, longest {max(figures.started):.0f} ms", file=sys.stderr)
     return figures
 
 
 def _commit(project: Project, number: int, *options: str) -> float:
-    """How long a commit takes, in milliseconds."""
+    """Make a commit and return its duration in milliseconds."""
     started = time.monotonic()
     project.git(*options, "commit", "--quiet", "--allow-empty", "-m", f"Number {number}")
     return (time.monotonic() - started) * 1000
 
 
 def _await(served: Serving, sha: str) -> Run:
-    """The run of a commit, when it and all before it are over."""
+    """Wait until the run of a commit and all earlier runs have finished, and return the run."""
 
-    def over() -> Run | None:
+    def finished() -> Run | None:
         with served.project.store() as store:
             runs = store.runs.latest(served.project.name, 3)
         mine = next((r for r in runs if r.sha == sha and r.state.over), None)
         return mine if all(r.state.over for r in runs) else None
 
     try:
-        found: Run = until(over, f"a run of {sha} that is over")
+        found: Run = until(finished, f"the end of the run of {sha}")
     except AssertionError:
         print(served.output(), file=sys.stderr)
         raise
@@ -162,5 +162,5 @@ def _p50(values: Sequence[float]) -> int:
 
 
 def _p99(values: Sequence[float]) -> int:
-    """The second longest of a hundred."""
+    """Return the 99th percentile: the second longest of a hundred."""
     return round(sorted(values)[-max(2, len(values) // 100 + 1)])
