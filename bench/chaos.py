@@ -12,7 +12,7 @@ from pathlib import Path
 
 from bench.results import Results
 from pipeline.testing.load.report import LoadReport, PhaseReport
-from tests.docker.chaos import LOSING, besieged, cause
+from tests.docker.chaos import LOSING, cause, chaotic_service
 from tests.docker.private_engine import private_engine
 
 MINUTES, SEED, RATE = 10.0, 1, 60.0
@@ -24,7 +24,7 @@ def measure(minutes: float = MINUTES, seed: int = SEED) -> Results:
     with (
         tempfile.TemporaryDirectory(prefix="bench-") as folder,
         private_engine(base, live_restore=True) as engine,
-        besieged(base, Path(folder), seed, RATE, engine) as (chaos, load),
+        chaotic_service(base, Path(folder), seed, RATE, engine) as (chaos, load),
     ):
         end = time.monotonic() + 60 * minutes
         for number, fault in takewhile(

@@ -1,4 +1,4 @@
-"""Faults, one after the other, at a service under load: each has to be explained by an event, and to leave no trace."""
+"""Faults at a service under load, one after the other. An event explains each, and none leaves a trace."""
 
 from __future__ import annotations
 
@@ -31,25 +31,25 @@ from tests.docker.project import Project, docker, haproxy_processes, until
 from tests.docker.serving import Serving, serving
 from tests.docker.writers import line, share
 
-# By this file an application of ours is told to fail its health checks.
+# The prepared application fails its health checks while this file exists.
 SICK = "/tmp/sick"  # inside a container
 _WELL = ('os.environ.get("HEALTHY") == "false"', f'Path("{SICK}").exists()')
-# How long a commit may have been there when a fault meets its run, in seconds.
-_MOMENT = 2.5
+# The longest time between a commit and the fault that meets its run, in seconds.
+_MAX_DELAY = 2.5
 _SIZE = "128m"
 _FULL = ("disk is full", "No space left")
 
-# Some requests are lost by nature: those in flight to a HAProxy that is killed, or to a target that stops to answer.
+# Requests in flight to a killed HAProxy, or to a target that stops responding, cannot be saved.
 LOSING = frozenset({"kill HAProxy's master", "kill HAProxy's worker", "pause a target"})
 
 
 def cause(failure: FailedRequest) -> str:
-    """The fault that cost a request its answer: one that was waiting when HAProxy was killed was lost to that."""
+    """Return the fault that a request failed by. One that was in flight when HAProxy was killed failed by that."""
     return failure.lost_in if failure.lost_in in LOSING else failure.phase
 
 
 def prepare(project: Project) -> None:
-    """Make the sample application one that can be made unhealthy, and its upkeep impatient."""
+    """Let the sample application become unhealthy on demand, and let the daemon replace it soon."""
     app = (project.directory / "app.py").read_text()
     assert _WELL[0] in app
     project.write("app.py", app.replace(*_WELL))
@@ -61,9 +61,9 @@ def prepare(project: Project) -> None:
 
 
 class Chaos:
-    """Faults at one served project. `engine` is one that may be ended, `repository` what is served, where it may move.
+    """Injects faults at one project of a daemon. `engine` may be stopped, and `repository` may be moved away.
 
-    With `disk`, the project's home is a small disk of its own, which may be filled.
+    With `disk`, the project's home is on its own small disk, which may be filled.
     """
 
     def __init__(
@@ -105,7 +105,7 @@ class Chaos:
             self._faults["fill the disk"] = self._fill
 
     def sequence(self) -> Iterator[str]:
-        """All faults in a random order, again and again in another."""
+        """Yield all faults in a random order, then again in another one, without end."""
         while True:
             names = list(self._faults)
             self._chance.shuffle(names)
@@ -113,20 +113,20 @@ class Chaos:
 
     @property
     def count(self) -> int:
-        """How many kinds of faults there are."""
+        """The number of kinds of faults."""
         return len(self._faults)
 
     def inject(self, fault: str) -> str:
-        """One fault, in the middle of a run or in calm; returns when it is explained and everything is well again.
+        """Inject a fault, during a run or while idle. Returns once an event explains it and everything is repaired.
 
-        What the daemon said of it is returned.
+        Returns the output of the daemon since the fault.
         """
         self._seen, self._victim, said = self._last(), "", len(self._served.output())
         meets_a_run = fault != "roll out a broken version" and self._chance.random() < 0.5
         self._load.mark(fault)
         if meets_a_run:
             self.commit()
-            threading.Event().wait(self._chance.uniform(0, _MOMENT))
+            threading.Event().wait(self._chance.uniform(0, _MAX_DELAY))
         try:
             kinds = self._faults[fault]()
             until(lambda: self._explains(kinds), f"an event that explains: {fault}")
@@ -137,7 +137,7 @@ class Chaos:
         return self._served.output()[said:]
 
     def commit(self, suffix: str = "") -> str:
-        """A new version on the branch that is served; its commit."""
+        """Push a new version to the branch, and return its commit."""
         self._version += 1
         sha = self._project.commit(f"{self._version}{suffix}")
         self._project.git("push", "--quiet", str(self._repository), "main")
@@ -159,7 +159,7 @@ class Chaos:
         )
 
     def _choose(self) -> str:
-        """A target that gets requests, while there is another one."""
+        """Choose a healthy target while there is another one, and return it."""
 
         def healthy() -> list[str]:
             found = [h.target.id for h in self._project.targets() if h.state is TargetState.HEALTHY]
@@ -182,11 +182,11 @@ class Chaos:
         return {"reconcile.drift"}
 
     def _pause(self) -> Collection[str]:
-        """It answers nobody any more; sometimes it comes back, and else it is replaced."""
+        """Pause a container. Sometimes it is unpaused again; otherwise it is replaced."""
         name, returns = self._choose(), self._chance.random() < 0.5
         docker("pause", name)
         if returns:
-            until(lambda: self._explains(()), "a word of what is paused")
+            until(lambda: self._explains(()), "an event of the paused target")
             with suppress(Exception):
                 docker("unpause", name)
         return {"target.unhealthy"}
@@ -203,7 +203,7 @@ class Chaos:
         away = self._repository.with_suffix(".away")
         self._repository.rename(away)
         try:
-            until(lambda: self._explains({"trigger.failed", "serve.failed"}), "a word of the remote that is away")
+            until(lambda: self._explains({"trigger.failed", "serve.failed"}), "an event of the missing remote")
         finally:
             away.rename(self._repository)
         self.commit()
@@ -221,7 +221,7 @@ class Chaos:
         return {"reconcile.drift"}
 
     def _break(self) -> Collection[str]:
-        """A release that never becomes healthy; then one that does."""
+        """Deploy a release that never becomes healthy, then one that does."""
         self.commit("-broken")
         until(lambda: self._explains({"deployment.failed"}), "the end of a broken release")
         self.commit()
@@ -231,28 +231,29 @@ class Chaos:
         assert self._engine is not None
         self._engine.end(number)
         try:
-            until(lambda: self._explains({"reconcile.failed", "deployment.failed"}), "a word of Docker's absence")
+            until(lambda: self._explains({"reconcile.failed", "deployment.failed"}), "an event of the missing engine")
         finally:
             self._engine.start()
             self._engine.await_answer()
         return {"reconcile.failed", "deployment.failed"}
 
     def _fill(self) -> Collection[str]:
-        """Nothing can be written; a target dies, and a commit comes, all the same."""
+        """Fill the disk, kill a target and push a commit."""
         said, victim = len(self._served.output()), self._choose()
         with full(self._project.home.root):
             docker("kill", victim)
             self.commit()
-            until(lambda: any(word in self._served.output()[said:] for word in _FULL), "a word of the full disk")
+            until(lambda: any(word in self._served.output()[said:] for word in _FULL), "a report of the full disk")
         until(
-            lambda: any(word in f"{e.message} {e.fields}" for e in self._events() for word in _FULL), "it as an event"
+            lambda: any(word in f"{e.message} {e.fields}" for e in self._events() for word in _FULL),
+            "an event of the full disk",
         )
         return {"reconcile.drift"}
 
 
 @contextmanager
 def full(folder: Path) -> Iterator[None]:
-    """Take all room of the disk that a folder is on, which had better be a small one."""
+    """Fill the disk of a folder until the block ends. Use a small disk."""
     ballast = folder / "ballast"
     try:
         with ballast.open("wb", buffering=0) as file:
@@ -266,12 +267,12 @@ def full(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def besieged(
+def chaotic_service(
     base_image: str, folder: Path, seed: int, rate: float, engine: PrivateEngine | None = None
 ) -> Iterator[tuple[Chaos, Load]]:
-    """A service with all that it takes to do it harm, under a load. `engine` is one that may be ended.
+    """Yield a service under load with a `Chaos`. `engine` may be stopped.
 
-    It is as declared at the end: of the last commit, whole, and nothing is left over.
+    At the end the last commit is deployed completely, and nothing is left over.
     """
     home = Home.locate({"PENSTOCK_HOME": str(folder / "home")})
     with small_disk(home.root) as disk:

@@ -24,18 +24,18 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Note which projects the test makes: those that are created from here on."""
+    """Store the number of projects before the test, so that the later ones belong to it."""
     item.stash[FIRST_PROJECT] = len(Project.created)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Add the projects of a failed test to its report, and with `--keep` how to look at them."""
+    """Add the projects of a failed test to its report, and with `--keep` the commands that show them."""
     report = yield
-    # A skipped test has noted none.
+    # A skipped test has stored none.
     projects = Project.created[item.stash.get(FIRST_PROJECT, len(Project.created)) :]
     if report.failed and report.when != "teardown":
-        homes = {project.home: project.last_words or describe(project.home) for project in projects}
+        homes = {project.home: project.final_state or describe(project.home) for project in projects}
         report.sections += [("home of the test", text) for text in homes.values()]
     if Project.keep and report.when == "teardown":
         texts = [instructions(project.directory, project.home) for project in projects]
@@ -45,9 +45,9 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 
 @pytest.fixture(scope="session")
 def built(tmp_path_factory: pytest.TempPathFactory, base_image: str) -> Iterator[None]:
-    """The versions that most tests begin with stay in the builder's cache, which else goes with each test's project.
+    """Keep the most common versions in the builder's cache, which would otherwise lose them with each test's project.
 
-    Each worker holds them for itself: so none has to know when the others are done.
+    Each worker builds its own copy, so that it does not depend on when the others finish.
     """
     home = Home.locate({"PENSTOCK_HOME": str(tmp_path_factory.mktemp("built"))})
     sample = Project(home.root / "shop", base_image, home).create()
@@ -91,6 +91,6 @@ def project(projects: Projects) -> Project:
 
 @pytest.fixture
 def service(project: Project) -> Project:
-    """One project whose version 1 is release 1 and serves."""
+    """A project whose version 1 is the active release 1."""
     project.pipeline("run")
     return project

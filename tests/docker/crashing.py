@@ -1,7 +1,7 @@
 """The command line, killed by SIGKILL at one point: `crashing.py POINT COMMAND …`.
 
 POINT is an event's kind, or `log:` and the beginning of a line that a tool prints, and may end in `*N` for the
-N-th time. It dies the moment that is told, before anything else can happen in its thread.
+N-th time. It dies when the event is emitted, before its thread does anything else.
 """
 
 from __future__ import annotations

@@ -64,9 +64,9 @@ def assert_deployed_in_order(project: Project, commits: Sequence[str]) -> int:
         "JOIN releases r ON r.pipeline=d.pipeline AND r.number=d.to_release WHERE d.pipeline=? ORDER BY d.started_at"
     )
     found = rows(project.home, sql, project.name)
-    for former, latter in pairwise(found):
-        assert former["finished_at"] <= latter["started_at"], (former, latter)
-        assert commits.index(former["sha"]) <= commits.index(latter["sha"]), (former, latter)
+    for earlier, later in pairwise(found):
+        assert earlier["finished_at"] <= later["started_at"], (earlier, later)
+        assert commits.index(earlier["sha"]) <= commits.index(later["sha"]), (earlier, later)
     return len(found)
 
 
@@ -98,20 +98,20 @@ class DockerEventRecorder:
         filters = ("type=container", f"label={LABEL_HOME}={home.id}", "event=start", "event=die")
         command = ["docker", "events", "--format", "{{json .}}", *(w for f in filters for w in ("--filter", f))]
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        self._said = ""
+        self._output = ""
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None) -> None:
         self._process.terminate()
-        self._said, _unused = self._process.communicate()
+        self._output, _unused = self._process.communicate()
 
     def most_releases_at_once(self) -> int:
         """Return the largest number of releases whose containers ran at the same time."""
         running: dict[str, set[str]] = defaultdict(set)
         most = 0
-        for line in self._said.splitlines():
+        for line in self._output.splitlines():
             event = json.loads(line)
             release = event["Actor"]["Attributes"].get(LABEL_RELEASE)
             if release is None or event["Actor"]["Attributes"].get("penstock.role") != "app":
@@ -126,10 +126,10 @@ class DockerEventRecorder:
 
 def wait_until_idle(project: Project, commit: str | None = None, deadline: float = 90) -> None:
     """Wait until no run is open, the release is whole and, if given, `commit` has a run."""
-    until(lambda: _is_calm(project, commit), "an empty queue and a whole service", deadline=deadline)
+    until(lambda: _is_idle(project, commit), "an empty queue and a whole service", deadline=deadline)
 
 
-def _is_calm(project: Project, commit: str | None) -> bool:
+def _is_idle(project: Project, commit: str | None) -> bool:
     if commit and not rows(project.home, "SELECT 1 FROM runs WHERE sha=?", commit):
         return False
     open_runs = rows(project.home, "SELECT 1 FROM runs WHERE state IN ('queued', 'running')")

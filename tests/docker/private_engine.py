@@ -30,9 +30,9 @@ _INIT = "import signal; signal.signal(signal.SIGCHLD, signal.SIG_IGN); print(flu
 def obstacle() -> str:
     """Return what keeps this machine from running a private engine, or an empty text."""
     if os.geteuid() != 0:
-        return "an engine of its own needs root"
+        return "a private engine needs root"
     missing = [name for name in ("dockerd", "containerd", "unshare", "nsenter", "ip") if shutil.which(name) is None]
-    return f"an engine of its own needs {missing[0]}" if missing else ""
+    return f"a private engine needs {missing[0]}" if missing else ""
 
 
 class PrivateEngine:
@@ -56,7 +56,7 @@ class PrivateEngine:
 
     def await_answer(self) -> None:
         """Wait until the engine answers."""
-        until(self.answers, "an answer of the engine", deadline=30)
+        until(self.answers, "a response of the engine", deadline=30)
 
     def answers(self) -> bool:
         """Return whether the engine answers."""
@@ -119,7 +119,7 @@ class PrivateEngine:
             f"--exec-root={self.root}/run",
             f"--pidfile={self.root}/pid",
             f"--host={self.address}",
-            # The first half is the cable's.
+            # The first half is for the cable.
             f"--default-address-pool=base={list(self._pool.subnets())[1]},size=24",
             f"--live-restore={str(self._live_restore).lower()}",
             # It forwards from the cable to its bridges without translating addresses.
@@ -132,7 +132,7 @@ def private_engine(image: str, *, live_restore: bool = False) -> Iterator[Privat
     """Start an engine that has `image`. Meanwhile `DOCKER_HOST` names it, for this process and its children."""
     # A socket's path may have at most 107 characters, and containerd adds many.
     root = Path(tempfile.mkdtemp(prefix="engine-"))
-    engine, former = PrivateEngine(root, live_restore=live_restore), os.environ.get(_HOST)
+    engine, previous = PrivateEngine(root, live_restore=live_restore), os.environ.get(_HOST)
     try:
         engine.start()
         engine.await_answer()
@@ -144,8 +144,8 @@ def private_engine(image: str, *, live_restore: bool = False) -> Iterator[Privat
         yield engine
     finally:
         os.environ.pop(_HOST, None)
-        if former is not None:
-            os.environ[_HOST] = former
+        if previous is not None:
+            os.environ[_HOST] = previous
         engine.cut_power()
         shutil.rmtree(root, ignore_errors=True)
 

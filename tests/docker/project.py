@@ -1,4 +1,4 @@
-"""A repository with a pipeline in a home of its own, worked on as a user would: through git and the command line."""
+"""A repository with a pipeline and its own home, used through git and the command line as a user would."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from tests.support.ports import free_port
 
 DRIVER = Path(__file__).with_name("crashing.py")
 
-# With its port, which is another in every test, no image would have a layer in common with another's.
+# The port in pipeline.yaml differs in every test, so images would share no layer if they contained it.
 IGNORED = "pipeline.yaml"
 
 PIPELINE = """\
@@ -65,7 +65,7 @@ until = partial(waiting.until, deadline=60)
 
 @dataclass(frozen=True)
 class Result:
-    """What a command came to."""
+    """The result of a command."""
 
     code: int
     out: str
@@ -77,7 +77,7 @@ class Result:
 
 @dataclass
 class Project:
-    """One pipeline. `home` may be another project's, where two share a machine's balancer."""
+    """One pipeline. Two projects with the same `home` share a balancer."""
 
     directory: Path
     base_image: str
@@ -89,13 +89,13 @@ class Project:
     """`remove` leaves containers and HAProxy running."""
     created: ClassVar[list[Project]] = []
     """Every project of this process, for the reports of tests."""
-    last_words: str = field(default="", repr=False)
-    """The description of its home from `remove`, if an exception was on its way then."""
+    final_state: str = field(default="", repr=False)
+    """The description of its home from `remove`, if the test had failed."""
     _held: list[socket.socket] = field(default_factory=list)
     _started: list[subprocess.Popen[str]] = field(default_factory=list)
 
     def create(self) -> Project:
-        """The sample application as version 1, committed."""
+        """Create the repository with the sample application as version 1, committed."""
         Project.created.append(self)
         self.take_port()
         shutil.copytree(ROOT / "sample_app", self.directory, ignore=shutil.ignore_patterns("__pycache__"))
@@ -106,9 +106,9 @@ class Project:
         return self
 
     def take_port(self) -> None:
-        """Serve at a new port, which no other test is given before we listen on it, nor while we do not.
+        """Choose a new port and reserve it for this project.
 
-        We hold it bound: that keeps off who looks for a free one, and not who binds it to be reused, as HAProxy does.
+        A socket stays bound to it. Other tests skip a bound port, and HAProxy can still listen on it with SO_REUSEADDR.
         """
         while True:
             self._held.append(held := socket.socket())
@@ -131,7 +131,7 @@ class Project:
         (self.directory / name).write_text(content)
 
     def commit(self, version: str | None = None) -> str:
-        """Commit everything, as a version of its own where one is given; the commit's id."""
+        """Commit everything, as a new `version` if given, and return the commit's id."""
         if version is not None:
             self.write("version.txt", f"{version}\n")
         self.git("add", "--all")
@@ -139,24 +139,24 @@ class Project:
         return self.git("rev-parse", "HEAD").strip()
 
     def git(self, *arguments: str) -> str:
-        """A git command in the repository."""
+        """Run a git command in the repository and return its output."""
         identity = ("-c", "user.name=Test", "-c", "user.email=test@example.com")
         return subprocess.run(
             ["git", *identity, *arguments], cwd=self.directory, check=True, capture_output=True, text=True
         ).stdout
 
     def archive(self) -> bytes:
-        """The committed files as a tar, as the builder gets them."""
+        """Return the committed files as a tar, as the builder receives them."""
         command = ["git", "-c", "tar.umask=0022", "archive", "HEAD", ".", f":!{IGNORED}"]
         return subprocess.run(command, cwd=self.directory, check=True, capture_output=True).stdout
 
     @property
     def environment(self) -> dict[str, str]:
-        """What commands run with."""
+        """The environment of commands."""
         return {**os.environ, "PENSTOCK_HOME": str(self.home.root), "NO_COLOR": "1"}
 
     def start(self, *arguments: str, crash_at: str | None = None, **environment: str) -> subprocess.Popen[str]:
-        """Start `pipeline ARGUMENTS`, which ends itself by SIGKILL at the point named."""
+        """Start `pipeline ARGUMENTS`. With `crash_at` it kills itself by SIGKILL at that point."""
         program = [str(DRIVER), crash_at] if crash_at else ["-m", "pipeline.cli.main"]
         process = subprocess.Popen(
             [sys.executable, *program, *arguments],
@@ -170,11 +170,11 @@ class Project:
         return process
 
     def pipeline(self, *arguments: str, code: int | None = 0, **environment: str) -> Result:
-        """Run `pipeline ARGUMENTS` and hold it to its exit code, where one is given."""
+        """Run `pipeline ARGUMENTS`, and assert its exit code unless `code` is None."""
         return self.finish(self.start(*arguments, **environment), code)
 
     def finish(self, process: subprocess.Popen[str], code: int | None = 0) -> Result:
-        """Wait for a command."""
+        """Wait for a command, and assert its exit code unless `code` is None."""
         out, err = process.communicate(timeout=100)
         result = Result(process.returncode, out, err)
         assert code is None or result.code == code, result
@@ -185,24 +185,24 @@ class Project:
         return self.finish(self.start(*arguments, crash_at=point), code=-signal.SIGKILL)
 
     def load(self, rate: float = 60, **more: Any) -> Load:
-        """A steady load on the service."""
+        """Start a steady load on the service."""
         return Load.start(LoadProfile(f"http://127.0.0.1:{self.port}/", rate, **more))
 
     def containers(self, role: str = ROLE_APP) -> list[Container]:
-        """The pipeline's containers, in whatever state."""
+        """Return the pipeline's containers, in any state."""
         with local_engine(self.home.id) as engine:
             return engine.containers.for_pipeline(self.name, role)
 
     def targets(self) -> tuple[TargetHealth, ...]:
-        """The targets in the data plane."""
+        """Return the health of the targets in the data plane."""
         return open_balancer(self.home.balancer).target_health(self.name, "web")
 
     def store(self) -> Store:
-        """The database."""
+        """Open the database."""
         return Store(self.home.database)
 
     def assert_serving(self, release: int, replicas: int | None = None) -> None:
-        """Exactly the containers and targets of a release: none missing, none left over."""
+        """Assert that exactly the containers and targets of a release exist, and that nothing is in progress."""
         containers, targets = self.containers(), self.targets()
         assert {c.name for c in containers} == {h.target.id for h in targets}
         assert [c.state for c in containers] == ["running"] * (replicas or self.replicas)
@@ -218,14 +218,14 @@ class Project:
             assert {c.image for c in containers} == {active.image_id}
 
     def assert_active(self, release: int) -> None:
-        """A release is the one in service, whatever is being prepared beside it."""
+        """Assert that a release is active, also while another one is being deployed."""
         with self.store() as store:
             active = store.releases.active(self.name)
         assert active is not None
         assert active.number == release
 
     def assert_gone(self) -> None:
-        """Nothing is left: no container, no target, no network."""
+        """Assert that no container, target or network is left."""
         assert self.containers() == []
         assert self.containers(ROLE_TEST) == []
         assert self.targets() == ()
@@ -236,7 +236,7 @@ class Project:
             assert store.deployments.open(self.name) is None
 
     def remove(self) -> None:
-        """End its commands. Stop HAProxy and remove what its home has in Docker, unless `keep` is set."""
+        """Kill its commands, stop HAProxy and remove its objects in Docker. With `keep`, only kill the commands."""
         for process in self._started:
             if process.poll() is None:
                 process.kill()
@@ -244,7 +244,7 @@ class Project:
         for held in self._held:
             held.close()
         if sys.exception() is not None:
-            self.last_words = remains.describe(self.home)
+            self.final_state = remains.describe(self.home)
         if not Project.keep:
             remains.remove(self.home)
 
@@ -254,12 +254,12 @@ Projects = Callable[..., Project]
 
 
 def haproxy_processes(home: Home) -> dict[str, int]:
-    """The process ids of the balancer's master and worker."""
+    """Return the process ids of the balancer's master and worker."""
     master = int((home.balancer / "haproxy.pid").read_text())
     children = Path(f"/proc/{master}/task/{master}/children").read_text().split()
     return {"master": master, "worker": int(children[-1])}
 
 
 def without_times(text: str) -> str:
-    """Output whose durations and clock times are the same every time."""
+    """Return output with its durations and clock times set to zero."""
     return re.sub(r"\d+\.\d+( s|(?=  ))", "0.0\\1", re.sub(r"\d\d:\d\d:\d\d\.\d", "00:00:00.0", text))

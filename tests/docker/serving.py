@@ -1,4 +1,4 @@
-"""A project that is served: the resident process, what it says, and its end."""
+"""The daemon of a project: start, output, events and stop."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.docker.project import Project, until
 
 
 class Serving:
-    """One `pipeline serve` after the other, for one project."""
+    """Runs `pipeline serve` for one project, one process at a time."""
 
     def __init__(self, project: Project, *arguments: str, **environment: str) -> None:
         self.project = project
@@ -25,12 +25,12 @@ class Serving:
 
     @property
     def pid(self) -> int:
-        """The process."""
+        """The process id."""
         assert self._process is not None
         return self._process.pid
 
     def start(self) -> None:
-        """Start it; it answers when this returns."""
+        """Start the daemon. Returns once it responds."""
         with self._output.open("ab") as output:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "pipeline.cli.main", "serve", *self._arguments],
@@ -39,56 +39,59 @@ class Serving:
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )
-        until(lambda: f"serving {self.project.name} " in self.output() or self._process.poll() is not None, "an answer")
+        until(
+            lambda: f"serving {self.project.name} " in self.output() or self._process.poll() is not None,
+            "the start of the daemon",
+        )
         assert self._process.poll() is None, self.output()
 
     def kill(self) -> None:
-        """SIGKILL."""
+        """Kill the daemon with SIGKILL, and wait for its exit."""
         assert self._process is not None
         self._process.kill()
         self._process.wait()
 
     def stop(self) -> int:
-        """SIGTERM; the exit code."""
+        """Stop the daemon with SIGTERM, and return its exit code."""
         assert self._process is not None
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
         return self._process.wait(timeout=100)
 
     def output(self) -> str:
-        """All that it has said, in whatever process."""
+        """Return the output of all processes so far."""
         return self._output.read_text() if self._output.exists() else ""
 
     def runs(self) -> list[Run]:
-        """All runs, oldest first."""
+        """Return all runs, oldest first."""
         with self.project.store() as store:
             return store.runs.latest(self.project.name, limit=10_000)[::-1]
 
     def events(self, kind: str) -> list[Event]:
-        """What happened of one kind, oldest first."""
+        """Return the events of one kind, oldest first."""
         with self.project.store() as store:
             return [e for e in store.events.latest(self.project.name, limit=100_000) if e.kind == kind]
 
     def await_run(self, number: int, state: RunState = RunState.SUCCEEDED, deadline: float = 60) -> Run:
-        """A run that has come to `state`."""
+        """Wait until a run has reached `state`, and return it."""
 
-        def there() -> Run | None:
+        def reached() -> Run | None:
             with self.project.store() as store:
                 run = store.runs.get(self.project.name, number)
             if run and run.state.over:
                 assert run.state is state, f"run {number}: {run.state}, {run.reason}\n{self.output()}"
             return run if run and run.state is state else None
 
-        return until(there, f"run {number} {state}", deadline=deadline)
+        return until(reached, f"run {number} {state}", deadline=deadline)
 
     def await_event(self, kind: str, count: int = 1, deadline: float = 30) -> Event:
-        """The latest event of a kind, when there have been `count` of them."""
+        """Wait for `count` events of a kind, and return the latest."""
         return until(lambda: len(found := self.events(kind)) >= count and found[-1], f"event {kind}", deadline=deadline)
 
 
 @contextmanager
 def serving(project: Project, *arguments: str) -> Iterator[Serving]:
-    """Serve a project. It ends in order, whatever the test does."""
+    """Run the daemon of a project until the block ends, also if the test fails."""
     served = Serving(project, *arguments)
     served.start()
     try:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.base.home import Home
-from tests.docker.chaos import LOSING, besieged, cause, full, small_disk
+from tests.docker.chaos import LOSING, cause, chaotic_service, full, small_disk
 from tests.docker.invariants import (
     assert_deployed_in_order,
     assert_each_has_a_run,
@@ -63,7 +63,7 @@ def test_the_daemon_is_killed_again_and_again(project: Project) -> None:
 def test_every_fault_is_explained_and_mended(base_image: str, tmp_path: Path) -> None:
     """Each kind once: no request is lost but to a HAProxy that is killed and a target that stops to answer."""
     own = nullcontext(None) if obstacle() else private_engine(base_image, live_restore=True)
-    with own as engine, besieged(base_image, tmp_path, SEED, 40, engine) as (chaos, load):
+    with own as engine, chaotic_service(base_image, tmp_path, SEED, 40, engine) as (chaos, load):
         for fault in islice(chaos.sequence(), chaos.count):
             said = chaos.inject(fault)
             lost = [failure for failure in load.report().failures if cause(failure) not in LOSING]
