@@ -1,4 +1,4 @@
-"""Many commits at once: each has its run, and what is deployed is deployed one after the other and in order."""
+"""Bursts of commits: each has its run, and deployments follow one another in the order of the commits."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ COMMITS, WRITERS = 60, 8
 
 @pytest.mark.parametrize("mode", ["superseded", "parallel"])
 def test_a_burst_of_commits(project: Project, mode: str) -> None:
-    """From eight writers. None is lost, no two deployments overlap or go back, and the last commit is what serves."""
+    """With eight writers no commit is lost, deployments neither overlap nor go back, and the last commit is active."""
     project.configure(("name: shop\n", f"name: shop\nexecution_mode: {mode}\n"))
     count = COMMITS if mode == "superseded" else WRITERS
     bare, file = share(project)

@@ -1,4 +1,4 @@
-"""Whatever is done to it, the service answers, what happened is told, and in the end all is as declared."""
+"""Under random faults the service responds, events explain each fault, and all drift is repaired in the end."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ from tests.docker.writers import committing, line
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(400)]
 
 KILLS, SEED = 5, 20
-# In seconds: from when on the daemon may be killed after its start, and when at the latest.
+# The shortest and the longest time from the daemon's start to its SIGKILL, in seconds.
 SOONEST, LATEST = 0.2, 3.0
 LONGEST_GAP = 2000.0
 
 
 def test_the_daemon_is_killed_again_and_again(project: Project) -> None:
-    """At random moments, while commits come: not a request is lost, and every run ends in a state that is true."""
+    """SIGKILL at random moments loses no request, and every run ends in a state that is true."""
     chance = random.Random(SEED)
     with serving(project) as served:
         served.await_run(1)
@@ -60,8 +60,8 @@ def test_the_daemon_is_killed_again_and_again(project: Project) -> None:
         assert_sound(project.home)
 
 
-def test_every_fault_is_explained_and_mended(base_image: str, tmp_path: Path) -> None:
-    """Each kind once: no request is lost but to a HAProxy that is killed and a target that stops to answer."""
+def test_every_fault_is_explained_and_repaired(base_image: str, tmp_path: Path) -> None:
+    """Only a killed HAProxy and a target that stops responding cost requests."""
     own = nullcontext(None) if obstacle() else private_engine(base_image, live_restore=True)
     with own as engine, chaotic_service(base_image, tmp_path, SEED, 40, engine) as (chaos, load):
         for fault in islice(chaos.sequence(), chaos.count):
@@ -71,8 +71,8 @@ def test_every_fault_is_explained_and_mended(base_image: str, tmp_path: Path) ->
         assert load.report().longest_gap < LONGEST_GAP
 
 
-def test_haproxy_is_started_again_where_the_disk_is_full(project: Project) -> None:
-    """It is told when there is room again."""
+def test_haproxy_is_restarted_while_the_disk_is_full(project: Project) -> None:
+    """HAProxy is restarted while the disk is full, and the event is written once there is space."""
     with small_disk(project.home.root) as disk:
         if not disk:
             pytest.skip("only root can mount a small disk")
@@ -87,18 +87,18 @@ def test_haproxy_is_started_again_where_the_disk_is_full(project: Project) -> No
                         assert load.stop().failed == 0
                 served.await_event("balancer.restarted")
         finally:
-            # Without its disk, nobody would find its HAProxy.
+            # Without its disk, HAProxy could not be found any more.
             project.remove()
 
 
-def test_all_of_it_is_taken_away(project: Project) -> None:
-    """Containers and network: they are made anew, also where the network gets other addresses than before."""
+def test_removed_containers_and_network_are_re_created(project: Project) -> None:
+    """Removed containers and a removed network are re-created, also if the network gets other addresses."""
     with serving(project) as served:
         served.await_run(1)
         label = f"label=penstock.home={project.home.id}"
         network = docker("network", "ls", "-q", "--filter", label).strip()
         docker("rm", "-f", *docker("ps", "-aq", "--filter", label).split())
-        # The upkeep may be quicker, and have begun to put new ones into it.
+        # The repair loop may be quicker and have connected new containers already.
         subprocess.run(["docker", "network", "rm", network], capture_output=True, check=False)
         wait_until_idle(project)
         with project.load() as load:

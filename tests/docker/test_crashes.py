@@ -1,4 +1,4 @@
-"""Killed with SIGKILL at any point, nothing is lost, and the next command leaves exactly what should be there."""
+"""After SIGKILL at any point nothing is lost, and the next command restores exactly the declared state."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.docker.project import Project
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(180)]
 
-# Where a run from release 1 to release 2 is killed, and during which stage that was.
+# Points at which a run from release 1 to release 2 is killed, each with its stage.
 ROLLING_OUT = {
     "run.started": "",
     "stage.started source": "Source",
@@ -43,17 +43,17 @@ def last_run(project: Project) -> tuple[RunState, str]:
 
 @pytest.mark.parametrize("point", ROLLING_OUT)
 def test_killed_while_rolling_out(point: str, service: Project) -> None:
-    """Release 1 serves all the time, and alone after the next command, which says what happened."""
+    """Release 1 stays active, and the next command removes the new release and reports the interruption."""
     if ROLLING_OUT[point] == "Build":
-        # In no cache: what is killed is a build at work.
+        # Not in the cache, so that a running build is killed.
         service.write("point.txt", point)
     service.commit("2")
     with service.load() as load:
         service.crash(point, "run")
-        told = service.pipeline("recover").out
+        output = service.pipeline("recover").out
         report = load.stop()
     during = f" during {ROLLING_OUT[point]}" if ROLLING_OUT[point] else ""
-    assert f"run 2 was interrupted{during}" in told
+    assert f"run 2 was interrupted{during}" in output
     assert report.failed == 0, report.failures
     service.assert_serving(release=1)
     assert last_run(service) == (RunState.INTERRUPTED, f"interrupted{during}")
@@ -61,8 +61,8 @@ def test_killed_while_rolling_out(point: str, service: Project) -> None:
     service.assert_serving(release=2 if ROLLING_OUT[point] != "Deploy" else 3)
 
 
-def test_killed_when_the_new_release_already_serves(service: Project) -> None:
-    """What was finished is not undone."""
+def test_killed_after_the_new_release_became_active(service: Project) -> None:
+    """A finished deployment is not rolled back by recovery."""
     service.commit("2")
     with service.load() as load:
         service.crash("stage.finished deploy", "run")
@@ -73,7 +73,7 @@ def test_killed_when_the_new_release_already_serves(service: Project) -> None:
 
 @pytest.mark.parametrize("point", ["rollback.started", "container.stopped*2", "container.removed*2"])
 def test_killed_while_rolling_back(point: str, service: Project) -> None:
-    """The way back is finished by the next command."""
+    """The next command finishes a rollback that was killed."""
     service.configure(("deploy_timeout: 20s", "deploy_timeout: 2s\n  rolling: {max_surge: 2}"))
     service.commit("2-broken")
     with service.load() as load:
@@ -88,7 +88,7 @@ def test_killed_while_rolling_back(point: str, service: Project) -> None:
 
 @pytest.mark.parametrize("point", ["target.healthy", "container.stopped"])
 def test_killed_during_a_rollback_by_hand(point: str, service: Project) -> None:
-    """The release that served is put back: the last good one."""
+    """A rollback that was killed is undone, and the release that was active stays active."""
     service.commit("2")
     service.pipeline("run")
     with service.load() as load:
@@ -99,27 +99,27 @@ def test_killed_during_a_rollback_by_hand(point: str, service: Project) -> None:
 
 
 def test_killed_while_recovering(service: Project) -> None:
-    """And again: every command can be killed, and the one after it goes on."""
+    """A recovery that was killed is completed by the next command."""
     service.commit("2")
     with service.load() as load:
         service.crash("target.draining", "run")
         service.crash("recovery.started", "recover")
         service.crash("container.started", "recover")
-        told = service.pipeline("recover").out
+        output = service.pipeline("recover").out
         assert load.stop().failed == 0
-    assert "recovered: release 1 serves" in told
+    assert "recovered: release 1 serves" in output
     service.assert_serving(release=1)
 
 
 def test_killed_while_taking_it_down(service: Project) -> None:
-    """Down means down: the next command finishes it."""
+    """The next command finishes a `down` that was killed."""
     service.crash("container.stopped", "down")
     service.pipeline("recover")
     service.assert_gone()
 
 
 def test_killed_during_the_first_deployment(project: Project) -> None:
-    """Nothing was in service, and nothing is left."""
+    """A killed first deployment leaves no container, target or release."""
     project.crash("target.registered", "run")
     assert "nothing had been in service before, and nothing is left of it" in project.pipeline("recover").out
     project.assert_gone()
@@ -127,20 +127,20 @@ def test_killed_during_the_first_deployment(project: Project) -> None:
     project.assert_serving(release=2)
 
 
-def test_the_next_run_recovers_by_itself(service: Project) -> None:
-    """Whoever just runs again needs no other command, and no request is lost over both."""
+def test_the_next_run_recovers_first(service: Project) -> None:
+    """`pipeline run` recovers first, and no request is lost during both runs."""
     service.commit("2")
     with service.load() as load:
         service.crash("container.stopping", "run")
-        told = service.pipeline("run").out
+        output = service.pipeline("run").out
         report = load.stop()
-    assert "run 2 was interrupted during Deploy" in told
+    assert "run 2 was interrupted during Deploy" in output
     assert report.failed == 0, report.failures
     service.assert_serving(release=3)
 
 
 def test_machines_can_read_what_happened(service: Project) -> None:
-    """`recover --json` says nothing but JSON. `status --json` says that it is needed, and repairs nothing."""
+    """`recover --json` prints only JSON. `status --json` reports an interrupted run and repairs nothing."""
     service.commit("2")
     service.crash("target.draining", "run")
     assert json.loads(service.pipeline("status", "--json").out)["broken"] == ["a run or a deployment was interrupted"]

@@ -1,4 +1,4 @@
-"""From a commit to a release that serves, under load, as a user sees it."""
+"""The commands from a commit to an active release, under load, as a user sees them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def get(project: Project, path: str = "/") -> str:
 
 
 class Watcher:
-    """Looks at the containers and the targets as often as it can, and keeps the extremes."""
+    """Polls the containers and the targets as often as it can, and records the extremes."""
 
     def __init__(self, project: Project) -> None:
         self._project = project
@@ -41,7 +41,7 @@ class Watcher:
         self._thread = threading.Thread(target=self._watch)
         self.most_running = 0
         self.min_healthy_targets = 10**6
-        self.looks = 0
+        self.polls = 0
 
     def _watch(self) -> None:
         balancer = open_balancer(self._project.home.balancer)
@@ -51,7 +51,7 @@ class Watcher:
                 healthy = sum(h.state is TargetState.HEALTHY for h in balancer.target_health(self._project.name, "web"))
                 self.most_running = max(self.most_running, running)
                 self.min_healthy_targets = min(self.min_healthy_targets, healthy)
-                self.looks += 1
+                self.polls += 1
 
     def __enter__(self) -> Watcher:
         self._thread.start()
@@ -63,7 +63,7 @@ class Watcher:
 
 
 def test_a_commit_becomes_a_release(service: Project) -> None:
-    """Built from the commit alone, tested, labelled, rolled out without a lost request, and told in order."""
+    """A commit is built from its own files, tested and rolled out without a lost request, with events in order."""
     service.write(".dockerignore", "ignored*\n")
     service.write("ignored.txt", "not either")
     sha = service.commit("2")
@@ -87,7 +87,7 @@ def test_a_commit_becomes_a_release(service: Project) -> None:
 
 
 def test_each_replacement_keeps_to_the_contract(service: Project) -> None:
-    """Started, registered, healthy; only then is an old one drained, and only then stopped and removed."""
+    """An old replica is drained only once a new one is healthy, and is removed only after that."""
     service.commit("2")
     service.pipeline("run")
     events = [json.loads(line) for line in service.pipeline("events", "--json").out.splitlines()]
@@ -118,7 +118,7 @@ def test_each_replacement_keeps_to_the_contract(service: Project) -> None:
 def test_the_healthy_and_the_running_stay_within_their_bounds(
     surge: str, unavailable: str, floor: int, ceiling: int, projects: Projects
 ) -> None:
-    """As watched from outside all the way through a rollout, with a load on it."""
+    """Healthy and running replicas stay within their bounds during a rollout under load."""
     project = projects(replicas=3)
     rolling = f"rolling: {{max_surge: {surge}, max_unavailable: {unavailable}}}"
     project.configure(("replicas: 3", f"replicas: 3\n  {rolling}"))
@@ -130,7 +130,7 @@ def test_the_healthy_and_the_running_stay_within_their_bounds(
     with project.load() as load, Watcher(project) as watcher:
         project.pipeline("run")
         report = load.stop()
-    assert watcher.looks > 50
+    assert watcher.polls > 50
     assert watcher.min_healthy_targets >= floor
     assert watcher.most_running <= ceiling
     assert report.failed == 0, report.failures
@@ -138,7 +138,7 @@ def test_the_healthy_and_the_running_stay_within_their_bounds(
 
 
 def test_a_changed_listener_is_planned_and_changed(service: Project) -> None:
-    """Without a word of targets, which stay. The pipeline.yaml counts as it is, committed or not."""
+    """A changed listener changes no target. The pipeline.yaml of the working directory is used, committed or not."""
     before = {c.name for c in service.containers()}
     service.take_port()
     service.configure()
@@ -150,8 +150,8 @@ def test_a_changed_listener_is_planned_and_changed(service: Project) -> None:
     assert {c.name for c in service.containers()} == before
 
 
-def test_plan_foretells_what_run_does(service: Project) -> None:
-    """And changes nothing: no image, no container, no row."""
+def test_plan_prints_what_run_does(service: Project) -> None:
+    """`plan` prints the actions of `run` and changes no image, container or row."""
     service.commit("2")
     ours = ("--filter", f"label=penstock.home={service.home.id}")
     images = docker("image", "ls", "--format", "{{.ID}} {{.Tag}}", *ours)
@@ -166,7 +166,7 @@ def test_plan_foretells_what_run_does(service: Project) -> None:
 
 
 def test_the_same_tree_is_not_built_again(service: Project) -> None:
-    """A commit without a change of the files takes the image that was built and tested before."""
+    """A commit with unchanged files reuses the image that was built and tested before."""
     service.git("commit", "--quiet", "--allow-empty", "-m", "Nothing")
     before = {c.name for c in service.containers()}
     out = service.pipeline("run").out
@@ -176,7 +176,7 @@ def test_the_same_tree_is_not_built_again(service: Project) -> None:
 
 
 def test_replicas_up_and_down_keep_the_containers_that_stay(project: Project) -> None:
-    """More of the same are started, fewer are drained; nobody else is touched."""
+    """Scaling starts or drains the difference, and leaves the other containers alone."""
     project.configure(
         ("name: shop\n", "name: shop\nparameters: {replicas: {type: integer, default: 2}}\n"),
         ("replicas: 2\n  deploy", "replicas: ${replicas}\n  deploy"),
@@ -196,7 +196,7 @@ def test_replicas_up_and_down_keep_the_containers_that_stay(project: Project) ->
 
 
 def test_a_change_of_the_environment_replaces_them(service: Project) -> None:
-    """What a container is made from has changed, so it is made anew."""
+    """A changed environment replaces all containers."""
     service.configure(("replicas: 2", "replicas: 2\n  environment: {GREETING: hello}"))
     service.commit()
     before = {c.name for c in service.containers()}
@@ -207,13 +207,13 @@ def test_a_change_of_the_environment_replaces_them(service: Project) -> None:
 
 
 def test_a_release_that_fails_is_rolled_back(service: Project) -> None:
-    """Exit code 4, the reason, and the former release serving alone; nothing was lost."""
+    """A failed release ends with exit code 4 and a reason. The previous release is active, and no request is lost."""
     service.configure(("deploy_timeout: 20s", "deploy_timeout: 4s"))
     service.commit("2-broken")
     with service.load() as load:
         result = service.pipeline("run", code=4)
         report = load.stop()
-    # On a machine that is busy the first of them may have had no answer at all.
+    # On a busy machine the first check may have had no response at all.
     assert re.search(r"Health checks failed with these codes: \[(500|0)\]; release 1 serves again", result.err)
     assert report.failed == 0, report.failures
     service.assert_serving(release=1)
@@ -222,7 +222,7 @@ def test_a_release_that_fails_is_rolled_back(service: Project) -> None:
 
 
 def test_rolling_back_by_hand(service: Project) -> None:
-    """To the one before, or to any that is kept; what was pruned is named."""
+    """`rollback` deploys the previous release, or any that is kept, and names a pruned one."""
     service.configure(("replicas: 2", "replicas: 2\n  retain: 2"))
     for version in "234":
         service.commit(version)
@@ -248,7 +248,7 @@ def test_rolling_back_by_hand(service: Project) -> None:
 
 
 def test_down_takes_everything_of_this_pipeline_and_nothing_else(projects: Projects) -> None:
-    """Containers, targets, network and images of the other one stay, and serve all the time."""
+    """`down` leaves the containers, targets, network and images of another pipeline alone."""
     shop, blog = projects("shop"), projects("blog")
     shop.pipeline("run")
     blog.pipeline("run")
@@ -268,7 +268,7 @@ def test_down_takes_everything_of_this_pipeline_and_nothing_else(projects: Proje
 
 
 def test_two_pipelines_share_the_balancer_and_nothing_else(projects: Projects) -> None:
-    """Deploying, failing and leaving of one is not felt by the other, not by one request."""
+    """Deployments, failures and `down` of one pipeline cost the other no request."""
     shop, blog = projects("shop"), projects("blog")
     blog.pipeline("run")
     with blog.load(rate=100) as load:
@@ -287,7 +287,7 @@ def test_two_pipelines_share_the_balancer_and_nothing_else(projects: Projects) -
 
 
 def test_two_commands_at_once(service: Project) -> None:
-    """The second is told who works and since when; with --wait it has its turn."""
+    """A second command fails with the pid and start of the first. With --wait it runs afterwards."""
     service.commit("2")
     first = service.start("run")
     assert first.stdout is not None
@@ -302,8 +302,8 @@ def test_two_commands_at_once(service: Project) -> None:
     service.assert_serving(release=2)
 
 
-def test_cancelling_puts_the_former_release_back(service: Project) -> None:
-    """Ctrl-C in the middle of a rollout: exit code 130, and nothing lost."""
+def test_cancelling_restores_the_previous_release(service: Project) -> None:
+    """Ctrl-C during a rollout restores the previous release, exits with 130 and loses no request."""
     service.commit("2")
     with service.load() as load:
         run = service.start("run")
@@ -318,7 +318,7 @@ def test_cancelling_puts_the_former_release_back(service: Project) -> None:
 
 
 def test_a_request_in_flight_is_finished_before_its_target_is_stopped(service: Project) -> None:
-    """The deployment waits for it, however slow, within the deregistration delay."""
+    """A deployment waits for a slow request within the deregistration delay."""
     service.commit("2")
     answers: list[str] = []
     slow = [threading.Thread(target=lambda: answers.append(get(service, "/slow?ms=4000"))) for _ in range(4)]
@@ -331,8 +331,8 @@ def test_a_request_in_flight_is_finished_before_its_target_is_stopped(service: P
     assert answers == ["at last\n"] * 4
 
 
-def test_after_its_delay_a_request_is_cut_and_that_is_said(service: Project) -> None:
-    """A client that never ends does not hold up the deployment for ever."""
+def test_after_the_delay_a_request_is_aborted_and_reported(service: Project) -> None:
+    """After the deregistration delay an open request is aborted, and an event reports it."""
     service.configure(("deregistration_delay: 10s", "deregistration_delay: 1s"), ("stop_grace: 5s", "stop_grace: 1s"))
     service.commit()
     service.pipeline("run")
@@ -355,7 +355,7 @@ def test_after_its_delay_a_request_is_cut_and_that_is_said(service: Project) -> 
 
 
 def test_a_target_that_dies_costs_no_idempotent_request(service: Project) -> None:
-    """Its requests go to the other one; Docker restarts it and it comes back by itself."""
+    """Requests of a dead target go to another one, and Docker restarts the container."""
     with service.load(posts=0) as load, local_engine(service.home.id) as engine:
         for _ in range(3):
             victim = engine.containers.inspect(service.containers()[0].id)
@@ -373,12 +373,12 @@ def _restarted(engine: Engine, victim: Container) -> bool:
 
 @pytest.mark.parametrize("which", ["master", "worker"])
 def test_a_killed_balancer_is_started_by_the_next_command(which: str, service: Project) -> None:
-    """It serves the same targets at once, and says that it was gone."""
+    """The next command restarts a killed balancer with the same targets, and reports the restart."""
     os.kill(haproxy_processes(service.home)[which], signal.SIGKILL)
     until(lambda: not _answers(service), "the balancer is gone")
     started = time.monotonic()
-    assert "the balancer is not running: run `pipeline recover`" in service.pipeline("status").out
-    # What a run would do is told as if the balancer ran: the run would start it first.
+    assert "the balancer does not run: run `pipeline recover`" in service.pipeline("status").out
+    # `plan` assumes that the balancer runs, because a run would start it first.
     assert "nothing to do" in service.pipeline("plan").out
     assert not _answers(service)
     out = service.pipeline("recover").out
@@ -406,7 +406,7 @@ def secret_file(project: Project, value: str) -> Iterator[None]:
 
 
 def test_a_secret_is_in_the_container_and_nowhere_else(service: Project) -> None:
-    """Not in a file of ours, a label, an argument, or what is printed; and only what starts containers needs it."""
+    """A secret is in no file, label, argument or output, and only commands that start containers need it."""
     value = "correct-horse-battery"
     service.write(".gitignore", ".secrets\n")
     service.configure(
@@ -443,7 +443,7 @@ def test_a_secret_is_in_the_container_and_nowhere_else(service: Project) -> None
 
 
 def test_paths_that_did_not_change_make_no_run(service: Project) -> None:
-    """Unless it is forced, or something else than the commit is new: the configuration, or that nothing serves."""
+    """A commit outside source.paths makes no run, unless it is forced, the configuration changed, or none is active."""
     service.configure(("name: shop\n", "name: shop\nsource: {paths: [app.py, version.txt]}\n"))
     service.commit()
     out = service.pipeline("run").out
@@ -465,8 +465,8 @@ def test_paths_that_did_not_change_make_no_run(service: Project) -> None:
     service.assert_serving(release=4, replicas=3)
 
 
-def test_the_former_release_comes_back_with_the_secrets_that_it_names(service: Project) -> None:
-    """Also when the file names them no more; and where they are gone, that is said and nothing is locked for good."""
+def test_a_rollback_uses_the_secrets_of_its_release(service: Project) -> None:
+    """A rollback uses the secrets of the previous release. If one is missing, it fails, and a later run works."""
     old = ("replicas: 2", "replicas: 2\n  environment: {A: '${secret:OLD}'}")
     service.configure(old)
     service.pipeline("run", OLD="old-value")
@@ -481,8 +481,8 @@ def test_the_former_release_comes_back_with_the_secrets_that_it_names(service: P
     service.assert_serving(release=5)
 
 
-def test_a_stranger_in_the_network_is_no_obstacle(service: Project) -> None:
-    """Its address is not given to another, and `down` says that the network stays for it."""
+def test_a_foreign_container_in_the_network_is_left_alone(service: Project) -> None:
+    """The address of a foreign container in the network is not reused, and `down` reports that the network stays."""
     network = f"penstock-{service.home.id[:6]}-{service.name}"
     stranger = docker("run", "-d", "--network", network, service.base_image, "sleep", "100").strip()
     try:
@@ -497,7 +497,7 @@ def test_a_stranger_in_the_network_is_no_obstacle(service: Project) -> None:
 
 
 def test_two_files_with_one_name(projects: Projects) -> None:
-    """The second would replace the first one's targets: it is refused, unless it says that it is the same."""
+    """A second file with the same name is rejected unless `--take-over` is given."""
     shop, other = projects("shop"), projects("blog")
     shop.pipeline("run")
     other.name = "shop"
@@ -513,8 +513,8 @@ def test_two_files_with_one_name(projects: Projects) -> None:
     other.assert_gone()
 
 
-def test_a_file_with_a_mistake_does_not_hide_what_serves(service: Project) -> None:
-    """Who has to know what serves, and what happened, may know it in the middle of an edit."""
+def test_an_invalid_file_does_not_hide_the_active_release(service: Project) -> None:
+    """`status` and `history` work while pipeline.yaml is invalid."""
     service.configure(("replicas: 2", "replicsa: 2"))
     status = service.pipeline("status")
     assert "shop: release 1" in status.out
@@ -527,8 +527,8 @@ def test_a_file_with_a_mistake_does_not_hide_what_serves(service: Project) -> No
     service.configure()
 
 
-def test_a_run_goes_on_when_nobody_reads_it_any_more(service: Project) -> None:
-    """`pipeline run | head -1` deploys all the same."""
+def test_a_run_continues_when_its_output_is_closed(service: Project) -> None:
+    """`pipeline run | head -1` completes the deployment."""
     service.commit("2")
     with service.start("run") as run:
         assert run.stdout is not None
@@ -539,7 +539,7 @@ def test_a_run_goes_on_when_nobody_reads_it_any_more(service: Project) -> None:
 
 
 def test_a_second_interrupt_leaves_at_once(service: Project) -> None:
-    """The next command puts right what it left."""
+    """After a second interrupt, the next command recovers."""
     service.configure(("deploy_timeout: 20s", "deploy_timeout: 60s"))
     service.commit("2-broken")
     run = service.start("run")
@@ -554,8 +554,8 @@ def test_a_second_interrupt_leaves_at_once(service: Project) -> None:
     service.assert_serving(release=1)
 
 
-def test_history_tells_what_happened(service: Project) -> None:
-    """To people and to machines."""
+def test_history_shows_the_runs(service: Project) -> None:
+    """`history` prints the runs as text and as JSON."""
     service.configure(("deploy_timeout: 20s", "deploy_timeout: 1s"))
     service.commit("2-broken")
     service.pipeline("run", code=4)
@@ -569,7 +569,7 @@ def test_history_tells_what_happened(service: Project) -> None:
 
 
 def test_targets_by_published_port(project: Project) -> None:
-    """With target_type instance, a container is reached by a port of this machine; a rollout loses nothing."""
+    """With target_type instance a container is reached by a published port, and a rollout loses no request."""
     project.configure(("      port: 8080", "      target_type: instance\n      port: 8080"))
     project.commit("1")
     project.pipeline("run")
@@ -584,17 +584,17 @@ def test_targets_by_published_port(project: Project) -> None:
 
 
 def test_a_protected_load_balancer_stays(project: Project) -> None:
-    """`down`, and a pipeline.yaml without it, are refused before anything changes, until the protection is gone."""
+    """Deletion protection rejects `down` and a pipeline.yaml without the load balancer before anything changes."""
     edge = f"      listeners: [{{port: {project.port}, default_action: {{forward: web}}}}]\n"
     protected = "      attributes: {deletion_protection.enabled: true}\n"
     project.configure((edge, edge + protected))
     project.commit("1")
     project.pipeline("run")
-    told = "error: load balancer edge of shop is protected against deletion"
-    assert told in project.pipeline("down", code=2).err
+    refusal = "error: load balancer edge of shop is protected against deletion"
+    assert refusal in project.pipeline("down", code=2).err
     project.configure(("    edge:\n", "    other:\n"))
     project.commit("2")
-    assert told in project.pipeline("run", code=2).err
+    assert refusal in project.pipeline("run", code=2).err
     project.assert_serving(release=1)
     project.configure()
     project.commit("3")
@@ -604,7 +604,7 @@ def test_a_protected_load_balancer_stays(project: Project) -> None:
 
 
 def test_a_function(project: Project) -> None:
-    """deploy.function puts a Python function of the image behind the balancer; a rollout of it loses nothing."""
+    """deploy.function puts a Python function of the image behind the balancer, and its rollout loses no request."""
     function = """\
 def handler(event, context):
     if event["httpMethod"] == "POST":

@@ -1,4 +1,4 @@
-"""A repository that means harm does none: it cannot reach what is not its own, and says clearly why it is not run."""
+"""A hostile repository cannot reach files outside its tree, and its runs fail with a clear reason."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ pytestmark = [pytest.mark.docker, pytest.mark.timeout(180)]
 
 @pytest.fixture
 def served(project: Project) -> Iterator[Serving]:
-    """A project that is served, whose version 1 is release 1."""
+    """The daemon of a project whose version 1 is the active release 1."""
     with serving(project) as served:
         served.await_run(1)
         yield served
 
 
 def failed(served: Serving, number: int = 2) -> str:
-    """Why a run failed; what served serves on."""
+    """Wait for a failed run and return its reason. Release 1 must still be active."""
     reason = served.await_run(number, RunState.FAILED).reason
     served.project.assert_serving(1)
     return reason
@@ -36,7 +36,7 @@ def link(project: Project, name: str, target: str) -> None:
 
 
 def test_a_dockerfile_that_is_a_link_out_of_the_tree(served: Serving) -> None:
-    """Is not followed: what it points to is another machine's business."""
+    """A Dockerfile that links out of the tree is not followed."""
     link(served.project, "Dockerfile", "/etc/passwd")
     served.project.commit()
     assert "root:" not in (reason := failed(served))
@@ -44,7 +44,7 @@ def test_a_dockerfile_that_is_a_link_out_of_the_tree(served: Serving) -> None:
 
 
 def test_a_pipeline_file_that_is_a_link_out_of_the_tree(served: Serving) -> None:
-    """Is read as what git has of it: the words of the link."""
+    """A pipeline.yaml that links out of the tree is read as the text of the link."""
     served.project.git("mv", "pipeline.yaml", "elsewhere.yaml")
     link(served.project, "pipeline.yaml", "/etc/passwd")
     served.project.commit()
@@ -55,7 +55,7 @@ def test_a_pipeline_file_that_is_a_link_out_of_the_tree(served: Serving) -> None
 
 
 def test_links_out_of_the_tree_in_the_context(served: Serving) -> None:
-    """Lead inside the image, where there is nothing of ours."""
+    """Links out of the tree resolve inside the image, where they reach no file of this machine."""
     project = served.project
     link(project, "passwd.txt", "../../../../../../etc/hostname")
     project.write("Dockerfile", (project.directory / "Dockerfile").read_text() + "\nCOPY passwd.txt copied.txt\n")
@@ -64,7 +64,7 @@ def test_links_out_of_the_tree_in_the_context(served: Serving) -> None:
 
 
 def test_names_that_are_no_lines(served: Serving) -> None:
-    """A newline, a quote, a dash, what is not UTF-8: files like others."""
+    """Files with a newline, a quote, a dash or invalid UTF-8 in their names are built like others."""
     project = served.project
     for name in ("a\nb.txt", "-rf", "$(touch owned)", "ü\x1b[31m", "'; drop table runs; --"):
         project.write(name, "harmless\n")
@@ -75,7 +75,7 @@ def test_names_that_are_no_lines(served: Serving) -> None:
 
 
 def test_a_file_that_is_too_large(served: Serving) -> None:
-    """Is not sent to the builder."""
+    """A file that is too large is not sent to the builder."""
     project = served.project
     project.configure(("build:\n", "build:\n  context_limit: 1MiB\n"))
     project.write("large.bin", "x" * (2 * 2**20))
@@ -85,7 +85,7 @@ def test_a_file_that_is_too_large(served: Serving) -> None:
 
 
 def test_attributes_that_name_programs(project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Run none, though this machine's git knows them, and change no byte of the context."""
+    """Git attributes run no program that this machine's git knows, and change no byte of the context."""
     owned, settings = tmp_path / "owned", tmp_path / "gitconfig"
     settings.write_text(f'[filter "evil"]\n\tsmudge = touch {owned} && cat\n\tclean = cat\n')
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(settings))
@@ -101,7 +101,7 @@ def test_attributes_that_name_programs(project: Project, tmp_path: Path, monkeyp
 
 
 def test_a_bomb_of_anchors(served: Serving) -> None:
-    """Is no pipeline: it is refused before it unfolds."""
+    """A YAML bomb is rejected before its anchors are expanded."""
     bomb = "a: &a [x, x, x, x, x, x, x, x, x]\n"
     for former, name in zip("abcdefghij", "bcdefghijk", strict=True):
         bomb += f"{name}: &{name} [{', '.join([f'*{former}'] * 9)}]\n"
@@ -111,7 +111,7 @@ def test_a_bomb_of_anchors(served: Serving) -> None:
 
 
 def test_a_pipeline_file_of_another_name_or_size(served: Serving) -> None:
-    """Another pipeline's is not ours, and what nobody can have written is not read."""
+    """A pipeline.yaml with another name is rejected, and one that is too large is not read."""
     project = served.project
     project.configure(("name: shop\n", "name: blog\n"))
     project.commit()

@@ -1,4 +1,4 @@
-"""Images that several pipelines build from the same layers, and remove, at once."""
+"""Several pipelines build and remove images with shared layers at the same time."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _BUILDERS, _BUILDS = 4, 10
 
 
 def test_a_layer_that_another_removes_is_told_apart_from_a_bad_dockerfile(base_image: str) -> None:
-    """Building again helps against the one and not against the other."""
+    """A build is retried if another pipeline removed its layer, and not if the Dockerfile is bad."""
 
     def build(builder: int) -> Counter[str]:
         outcomes = Counter[str]()
@@ -56,7 +56,7 @@ def test_a_layer_that_another_removes_is_told_apart_from_a_bad_dockerfile(base_i
     ],
 )
 def test_the_builders_words_for_a_layer_that_was_removed(said: str) -> None:
-    """As Docker 20.10 says them; a step that failed by itself says something else."""
+    """The messages of Docker 20.10 for a removed layer are recognised, and those of a failed step are not."""
     assert isinstance(build_failed(said, []), CacheVanished)
     assert isinstance(build_failed("COPY failed: file not found", []), StageFailed)
 

@@ -1,4 +1,4 @@
-"""Networks whose addresses we choose, made by many at once."""
+"""Networks with chosen addresses, created by many processes at the same time."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.docker
 
 
 def test_pipelines_that_start_at_once_get_networks_of_their_own() -> None:
-    """None overlaps another, and the next command finds the same one again."""
+    """Networks that are created at the same time do not overlap, and the next command finds the same one."""
     homes = [f"network-test-{number}" for number in range(4)]
 
     def made(home: str) -> IPv4Network:

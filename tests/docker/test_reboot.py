@@ -1,4 +1,4 @@
-"""After a reboot the service is there again, by nobody's doing but the daemons'."""
+"""After a reboot Docker and the daemon restore the service without a command."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ pytestmark = [
     pytest.mark.skipif(bool(obstacle()), reason=obstacle() or "there is no obstacle"),
 ]
 
-# Seconds. `bench/reboot.py` holds it to five, on a machine that does nothing else meanwhile.
+# Seconds. `bench/reboot.py` limits it to five on an otherwise idle machine.
 LONGEST = 20.0
 
 
@@ -33,7 +33,7 @@ def engine(base_image: str) -> Iterator[PrivateEngine]:
 
 @pytest.fixture
 def served(engine: PrivateEngine, base_image: str, tmp_path: Path) -> Iterator[Serving]:
-    """A project whose second version serves, on an engine that nobody else uses."""
+    """The daemon of a project whose release 2 is active, on a private engine."""
     project = Project(tmp_path / "shop", base_image, Home.locate({"PENSTOCK_HOME": str(tmp_path / "home")})).create()
     served = Serving(project)
     try:
@@ -49,7 +49,7 @@ def served(engine: PrivateEngine, base_image: str, tmp_path: Path) -> Iterator[S
 
 
 def assert_back(served: Serving, since: float) -> None:
-    """In the release that served, all of it, and soon."""
+    """Assert that the previously active release is complete again in time."""
     deadline = since + LONGEST - time.monotonic()
     until(lambda: answer(served.project).startswith("sample-app 2 "), "an answer of version 2", deadline=deadline)
     until(lambda: is_whole(served.project), "a whole service", deadline=30)
@@ -65,7 +65,7 @@ def is_whole(project: Project) -> bool:
 
 
 def test_served_again_after_a_reboot(served: Serving, engine: PrivateEngine) -> None:
-    """Docker is started first: soon after the daemon's start, from the release that served."""
+    """If Docker starts first, the active release responds soon after the daemon's start."""
     cut_power(served, engine)
     engine.start()
     since = time.monotonic()
@@ -74,7 +74,7 @@ def test_served_again_after_a_reboot(served: Serving, engine: PrivateEngine) -> 
 
 
 def test_served_again_where_docker_is_late(served: Serving, engine: PrivateEngine) -> None:
-    """The daemon is started first, and finds no Docker: soon after there is one."""
+    """If the daemon starts first, the active release responds soon after Docker's start."""
     cut_power(served, engine)
     served.start()
     served.await_event("reconcile.failed")
@@ -85,7 +85,7 @@ def test_served_again_where_docker_is_late(served: Serving, engine: PrivateEngin
 
 
 def test_a_deployment_that_a_reboot_cut_short_is_done_again(served: Serving, engine: PrivateEngine) -> None:
-    """The release before it serves soon, the new one after it, and nothing is left over."""
+    """A deployment that a reboot interrupted is run again, and nothing is left over."""
     count = len(served.events("target.draining"))
     served.project.commit("3")
     served.await_event("target.draining", count + 1)

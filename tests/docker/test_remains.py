@@ -1,4 +1,4 @@
-"""What a failed test shows of its project, and what `pytest --keep` leaves."""
+"""The report of a failed test about its project, and the option `--keep`."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_a_failed_test_shows_its_project(tmp_path: Path) -> None:
 
 
 def test_keep(tmp_path: Path) -> None:
-    """With `--keep` the service runs on, `pipeline status` shows it, and the printed command removes it."""
+    """With `--keep` the service keeps running, `pipeline status` shows it, and the printed command removes it."""
     printed = run_failing(tmp_path, "--keep")
     (home,) = set(re.findall(r"label=penstock\.home=(\w+)", printed))
     removal = shlex.split(next(line for line in printed.splitlines() if "-m tests.docker.remains" in line))

@@ -1,4 +1,4 @@
-"""A secret that a program prints, in whatever form, is nowhere that we write, make or answer."""
+"""A secret that a program prints is in no file, container, image, process or response, in any encoding."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.docker.serving import Serving, serving
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(180)]
 
 SECRET = "Zebra+crossing/7&9 <ünlocked>"
-# As it is, encoded, in pieces over what is written at once, in an endless line, and in a line of JSON.
+# Plain, encoded, split over several writes, in a very long line, and in a line of JSON.
 _PRINTS = """
 import base64, binascii, json, os, sys, urllib.parse
 secret = os.environ["TOKEN"]
@@ -42,7 +42,7 @@ sys.exit(1)
 
 
 def texts(served: Serving) -> dict[str, bytes]:
-    """Everything that can be read of us: files, containers and images, processes, the API, and what was printed."""
+    """Return all texts of the project: files, containers, images, processes, responses of the API and output."""
     project = served.project
     found = {str(p): p.read_bytes() for p in project.home.root.rglob("*") if p.is_file()}
     ids = docker("ps", "-aq", "--filter", f"label=penstock.home={project.home.id}").split()
@@ -70,7 +70,7 @@ def ask(path: Path, url: str) -> bytes:
 
 
 def test_a_secret_that_tests_print_is_nowhere(project: Project, tmp_path: Path) -> None:
-    """Not as it is, encoded, or cut into pieces: in no file, container, image, process list or answer."""
+    """A printed secret is nowhere, neither plain nor encoded nor cut into pieces."""
     secrets = tmp_path / "secrets"
     secrets.write_text(f"TOKEN={SECRET}\n")
     os.chmod(secrets, 0o600)  # noqa: PTH101

@@ -1,4 +1,4 @@
-"""The resident runner: what is new is run, each commit once and in order, whatever happens to the process."""
+"""The daemon: it runs each new commit once and in order, also across restarts and SIGKILL."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SLOW_TEST = ("command: [python3, -m, unittest]", "command: [sleep, '300']")
 
 
 def test_a_commit_is_run_as_it_comes(project: Project) -> None:
-    """The first that is there, and each that follows; the service answers throughout."""
+    """The daemon runs the existing commit and each later one, and the service always responds."""
     with serving(project) as served:
         first = served.await_run(1)
         assert first.trigger is Trigger.WATCH
@@ -33,7 +33,7 @@ def test_a_commit_is_run_as_it_comes(project: Project) -> None:
 
 
 def test_a_daemon_that_is_started_again_takes_nothing_up_twice(project: Project) -> None:
-    """And it does run what came while it was down: all of it in the history, the last of it in service."""
+    """After a restart the daemon repeats no commit, and runs those that came while it was down."""
     with serving(project) as served:
         served.await_run(1)
         served.stop()
@@ -45,8 +45,8 @@ def test_a_daemon_that_is_started_again_takes_nothing_up_twice(project: Project)
         project.assert_serving(2)
 
 
-def test_the_pipeline_of_the_commit_counts(project: Project) -> None:
-    """Also a wrong one: then the run has failed, and says where; what serves stays."""
+def test_the_pipeline_file_of_the_commit_is_used(project: Project) -> None:
+    """The commit's pipeline.yaml is used. If it is invalid, the run fails with the position, and the release stays."""
     with serving(project) as served:
         served.await_run(1)
         project.configure(("replicas: 2", "replicas: 3"))
@@ -60,8 +60,8 @@ def test_the_pipeline_of_the_commit_counts(project: Project) -> None:
         project.assert_serving(2, replicas=3)
 
 
-def test_what_is_marked_is_skipped(project: Project) -> None:
-    """With its reason in the history."""
+def test_a_marked_commit_is_skipped(project: Project) -> None:
+    """A commit marked [skip ci] is skipped, with its reason in the history."""
     with serving(project) as served:
         served.await_run(1)
         project.write("notes.txt", "only notes\n")
@@ -71,7 +71,7 @@ def test_what_is_marked_is_skipped(project: Project) -> None:
 
 
 def test_a_newer_commit_takes_the_place_of_one_that_is_tested(project: Project) -> None:
-    """The tests of the older one are stopped, its container is gone, and it is superseded."""
+    """A newer commit supersedes a run in Build, whose tests are stopped and removed."""
     with serving(project) as served:
         served.await_run(1)
         project.configure(SLOW_TEST)
@@ -86,7 +86,7 @@ def test_a_newer_commit_takes_the_place_of_one_that_is_tested(project: Project) 
 
 
 def test_a_run_is_cancelled(project: Project) -> None:
-    """Its tests are stopped for good, its state says so, and what served serves on."""
+    """A cancelled run stops its tests, and the active release stays."""
     with serving(project) as served:
         served.await_run(1)
         project.configure(SLOW_TEST)
@@ -100,7 +100,7 @@ def test_a_run_is_cancelled(project: Project) -> None:
 
 
 def test_commands_are_done_by_the_daemon(project: Project) -> None:
-    """With its output and its exit code as if they had done it."""
+    """Commands let the daemon execute their runs, with the same output and exit code."""
     with serving(project) as served:
         served.await_run(1)
         project.commit("2")
@@ -120,8 +120,8 @@ def test_commands_are_done_by_the_daemon(project: Project) -> None:
         project.assert_gone()
 
 
-def test_a_closed_transition_holds_runs_back(project: Project) -> None:
-    """They wait before it with the reason, and the newest goes on when it is opened."""
+def test_a_disabled_transition_makes_runs_wait(project: Project) -> None:
+    """A disabled transition makes runs wait with its reason, and the newest continues once it is enabled."""
     with serving(project) as served:
         served.await_run(1)
         project.pipeline("transition", "disable", "deploy", "--reason", "audit")
@@ -136,8 +136,8 @@ def test_a_closed_transition_holds_runs_back(project: Project) -> None:
         project.assert_serving(2)
 
 
-def test_somebody_has_to_agree(project: Project) -> None:
-    """Where the pipeline says so; a refusal is the run's end, and a restart forgets neither question nor answer."""
+def test_a_run_waits_for_approval(project: Project) -> None:
+    """A run waits for approval and fails if rejected. Both survive a restart of the daemon."""
     project.configure(("  target_group: web\n", "  target_group: web\n  approval: {timeout: 1h}\n"))
     project.commit("1")
     with serving(project) as served:
@@ -154,8 +154,8 @@ def test_somebody_has_to_agree(project: Project) -> None:
         project.assert_active(1)
 
 
-def test_killed_at_any_stage_it_goes_on(project: Project) -> None:
-    """The run that was interrupted is begun again by the next process, and not one request is lost."""
+def test_a_run_continues_after_sigkill_at_any_stage(project: Project) -> None:
+    """After SIGKILL the next daemon runs the interrupted run again, and no request is lost."""
     with serving(project) as served:
         served.await_run(1)
         with project.load() as load:
@@ -174,8 +174,8 @@ def test_killed_at_any_stage_it_goes_on(project: Project) -> None:
             assert active.sha == served.runs()[-1].sha
 
 
-def test_asked_to_end_it_lets_a_deployment_end(project: Project) -> None:
-    """What is in Source or Build goes back to the queue instead."""
+def test_shutdown_waits_for_a_deployment(project: Project) -> None:
+    """At shutdown a run in Deploy finishes, and a run in Source or Build is requeued."""
     with serving(project) as served:
         served.await_run(1)
         count = len(served.events("container.starting"))
@@ -192,8 +192,8 @@ def test_asked_to_end_it_lets_a_deployment_end(project: Project) -> None:
         assert project.containers(ROLE_TEST) == []
 
 
-def test_a_hook_tells_of_commits_and_keeps_the_one_that_was_there(project: Project) -> None:
-    """Also while nobody listens: the word waits in the spool."""
+def test_a_hook_notifies_the_daemon_and_keeps_the_previous_hook(project: Project) -> None:
+    """A hook notifies the daemon, also of commits while it was down, and runs the previous hook too."""
     before = project.directory / ".git" / "hooks" / "post-commit"
     before.parent.mkdir(exist_ok=True)
     before.write_text("#!/bin/sh\necho before >> hooked.txt\n")
@@ -212,7 +212,7 @@ def test_a_hook_tells_of_commits_and_keeps_the_one_that_was_there(project: Proje
 
 
 def test_a_push_to_a_bare_repository_deploys_and_can_be_followed(project: Project) -> None:
-    """The pusher sees the run; the pipeline.yaml that counts is the one that was pushed."""
+    """A push shows the output of its run, which uses the pushed pipeline.yaml."""
     bare = project.directory.parent / "bare.git"
     subprocess.run(["git", "init", "--quiet", "--bare", "--initial-branch=main", str(bare)], check=True)
     served_file = project.directory.parent / "served" / "pipeline.yaml"
@@ -237,7 +237,7 @@ def test_a_push_to_a_bare_repository_deploys_and_can_be_followed(project: Projec
 
 
 def test_two_pipelines_are_served_by_one_process(projects: Projects) -> None:
-    """Each with its own queue."""
+    """One daemon runs two pipelines with separate queues."""
     shop, blog = projects("shop"), projects("blog")
     with serving(shop, str(shop.directory / "pipeline.yaml"), str(blog.directory / "pipeline.yaml")) as served:
         served.await_run(1)
@@ -247,15 +247,15 @@ def test_two_pipelines_are_served_by_one_process(projects: Projects) -> None:
 
 
 def test_a_second_daemon_is_refused(project: Project) -> None:
-    """By who it is that serves already."""
+    """A second daemon fails with the pid of the first."""
     with serving(project) as served:
         served.await_run(1)
         refused = project.pipeline("serve", code=3)
         assert f"pipeline serve (pid {served.pid}) has been running since" in refused.err
 
 
-def test_a_changed_file_is_read_again(project: Project) -> None:
-    """By itself, or by SIGHUP; one with mistakes is told, and the former holds."""
+def test_a_changed_file_is_reloaded(project: Project) -> None:
+    """A changed file is reloaded, also by SIGHUP. An invalid one is reported, and the previous one is kept."""
     with serving(project) as served:
         served.await_run(1)
         project.configure(("name: shop\n", "nam: shop\n"))
@@ -267,7 +267,7 @@ def test_a_changed_file_is_read_again(project: Project) -> None:
 
 
 def test_parallel_runs_are_deployed_in_the_order_of_their_commits(project: Project) -> None:
-    """Though the older one takes longer to build."""
+    """Parallel runs deploy in commit order even if the older one builds longer."""
     project.configure(("name: shop\n", "name: shop\nexecution_mode: parallel\n"))
     project.commit("1")
     with serving(project) as served:
@@ -288,8 +288,8 @@ def test_parallel_runs_are_deployed_in_the_order_of_their_commits(project: Proje
     )
 
 
-def test_a_remote_is_asked(project: Project) -> None:
-    """A repository that cannot be watched is looked at again and again; one that is away is told of once."""
+def test_a_remote_is_polled(project: Project) -> None:
+    """A remote repository is polled, and its absence is reported once."""
     place = project.directory.parent / "remote.git"
     project.git("clone", "--quiet", "--bare", ".", str(place))
     project.configure(
@@ -307,7 +307,7 @@ def test_a_remote_is_asked(project: Project) -> None:
 
 
 def test_a_schedule_runs_though_nothing_is_new(project: Project) -> None:
-    """Every minute here; what was built and tested is not built and tested again."""
+    """A schedule starts runs without a new commit, and they reuse the built image."""
     project.configure(("name: shop\n", "name: shop\ntriggers: {schedule: ['* * * * *']}\n"))
     project.commit("1")
     with serving(project) as served:
@@ -319,11 +319,11 @@ def test_a_schedule_runs_though_nothing_is_new(project: Project) -> None:
 
 
 def test_several_branches_and_tags_are_run(project: Project) -> None:
-    """Those that the triggers name, and no others."""
+    """Only the branches and tags of the triggers are run."""
     project.configure(("name: shop\n", "name: shop\ntriggers: {branches: ['release/*'], tags: ['v*']}\n"))
     project.commit("1")
     with serving(project) as served:
-        # What a glob means before the first look is not new.
+        # A tag that matches before the first scan is not new.
         served.await_event("trigger.no_refs")
         project.git("branch", "other")
         project.git("branch", "release/1")
@@ -339,7 +339,7 @@ def test_several_branches_and_tags_are_run(project: Project) -> None:
 
 
 def test_parameters_of_a_command_count_for_the_daemon(project: Project) -> None:
-    """And a mistake in them, or in what is asked for, is the command's."""
+    """Parameters of a command apply to the daemon's run, and mistakes in them fail the command."""
     project.configure(
         ("name: shop\n", "name: shop\nparameters: {n: {type: integer, default: 2}}\n"),
         ("replicas: 2", "replicas: ${n}"),
@@ -353,7 +353,7 @@ def test_parameters_of_a_command_count_for_the_daemon(project: Project) -> None:
 
 
 def test_a_repository_that_comes_later_is_served(project: Project) -> None:
-    """The daemon waits for it, and says so."""
+    """The daemon waits for a repository that does not exist yet, and reports it."""
     git = project.directory / ".git"
     git.rename(project.directory / "away")
     with serving(project) as served:
@@ -363,7 +363,7 @@ def test_a_repository_that_comes_later_is_served(project: Project) -> None:
 
 
 def test_going_back_is_possible_while_a_run_waits_for_approval(project: Project) -> None:
-    """Which then goes on when it is approved."""
+    """A rollback passes a run that waits for approval, which continues once it is approved."""
     with serving(project) as served:
         served.await_run(1)
         project.commit("2")
@@ -378,8 +378,8 @@ def test_going_back_is_possible_while_a_run_waits_for_approval(project: Project)
         project.assert_serving(3)
 
 
-def test_what_was_given_up_does_not_come_back(project: Project) -> None:
-    """Though the daemon ends before the run has."""
+def test_a_cancelled_run_is_not_requeued(project: Project) -> None:
+    """A cancelled run is not requeued, even if the daemon stops first."""
     with serving(project) as served:
         served.await_run(1)
         project.configure(
@@ -392,8 +392,8 @@ def test_what_was_given_up_does_not_come_back(project: Project) -> None:
         assert served.runs()[1].state is RunState.CANCELLED
 
 
-def test_nobody_has_to_read_what_it_says(project: Project) -> None:
-    """Whoever read its output may go: it serves on."""
+def test_the_daemon_survives_a_closed_output(project: Project) -> None:
+    """The daemon keeps running when its output is closed."""
     reader = subprocess.Popen(["head", "-n", "1"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
     process = subprocess.Popen(
         [sys.executable, "-m", "pipeline.cli.main", "serve"],

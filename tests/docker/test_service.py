@@ -1,4 +1,4 @@
-"""The resident runner as its users and systemd see it: what it shows, what it leaves running, what it says it does."""
+"""The daemon as users and systemd see it: status, public address, restarts and output."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from tests.support.ports import free_port
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(180)]
 
 
-def test_ended_and_started_again_it_takes_nothing_along(
+def test_a_restart_leaves_haproxy_and_containers_alone(
     project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It tells systemd once it answers, and only itself; HAProxy and the containers are the same after a restart."""
+    """The daemon notifies systemd once it responds, and a restart leaves HAProxy and the containers alone."""
     address = tmp_path / "notify"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
         notify.bind(str(address))
@@ -46,7 +46,7 @@ def test_ended_and_started_again_it_takes_nothing_along(
 
 
 def test_what_the_public_address_shows(project: Project) -> None:
-    """The state of the latest run, as an image and in the feed."""
+    """The public address shows the state of the latest run as a badge and in the feed."""
     address = f"127.0.0.1:{free_port()}"
     with serving(project, "--public", address) as served:
         served.await_run(1)
@@ -55,8 +55,8 @@ def test_what_the_public_address_shows(project: Project) -> None:
                 assert told in answer.read().decode()
 
 
-def test_status_tells_of_the_daemon_and_leaves_its_work_to_it(project: Project) -> None:
-    """Who serves, and what is amiss as long as it is; HAProxy is brought back by the daemon alone."""
+def test_status_shows_the_daemon_and_repairs_nothing(project: Project) -> None:
+    """`status` shows the daemon and its open drift, and leaves the restart of HAProxy to it."""
     with serving(project) as served:
         served.await_run(1)
         assert f"managed by daemon (pid {served.pid}) since " in project.pipeline("status").out
@@ -79,8 +79,8 @@ def test_status_tells_of_the_daemon_and_leaves_its_work_to_it(project: Project) 
     assert "not managed" in project.pipeline("status").out
 
 
-def test_a_push_that_fails_says_why(project: Project) -> None:
-    """To whoever follows it; the same is in what the daemon says, and one that starts no run says so."""
+def test_a_failed_push_prints_the_reason(project: Project) -> None:
+    """A failed push prints the reason to its client and in the daemon's output; one without a run says so."""
 
     def follow(branch: str) -> str:
         command = [sys.executable, "-m", "pipeline.cli.main", "hook", "follow"]
@@ -93,17 +93,17 @@ def test_a_push_that_fails_says_why(project: Project) -> None:
         served.await_run(1)
         project.configure(("python3, -m, unittest]", "sh, -c, 'echo the reason; exit 7']"))
         sha = project.commit("2")
-        told = follow("main")
-        assert "run 2: failed" in told
-        assert "the tests failed with exit code 7" in told
-        assert "| the reason" in told
+        shown = follow("main")
+        assert "run 2: failed" in shown
+        assert "the tests failed with exit code 7" in shown
+        assert "| the reason" in shown
         assert "the tests failed with exit code 7" in served.output()
         assert follow("elsewhere").startswith("no run was queued within ")
     assert follow("main").startswith("`pipeline serve` is not running")
 
 
 def test_artifacts_of_a_run(project: Project) -> None:
-    """Are copied as the tests wrote them."""
+    """Artifacts of a run are copied as the tests wrote them."""
     script = "command: [sh, -c, 'mkdir /tmp/out; echo 42 > /tmp/out/answer'], artifacts: [/tmp/out]"
     project.configure(("command: [python3, -m, unittest]", script))
     project.commit("1")

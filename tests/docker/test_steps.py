@@ -1,4 +1,4 @@
-"""Tests with services, tries, artifacts, release commands: what runs in containers besides what is deployed."""
+"""Containers besides the deployed ones: tests with services, retries and artifacts, and release commands."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from tests.docker.project import Project, Projects, docker, until
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(120)]
 
 TESTS = "  test: {command: [python3, -m, unittest], timeout: 30s}\n"
-# A database that takes its time: what it takes then is connections, GETs, and a look at a file of its own.
+# A database that starts slowly. Then it accepts connections and GETs, and has created a file.
 DATABASE = """\
 import http.server, pathlib, time
 print('reading its files', flush=True)
@@ -42,57 +42,57 @@ time.sleep(0.5)
 pathlib.Path('/tmp/ready').touch()
 http.server.HTTPServer(('', 5432), http.server.SimpleHTTPRequestHandler).serve_forever()
 """
-# Tests that end as somebody says from outside.
+# Tests that end when a file is created from outside.
 OBEDIENT = ["sh", "-c", "until [ -e /tmp/pass ]; do [ -e /tmp/fail ] && exit 1; sleep 0.05; done"]
 
 
 def python(program: str) -> list[str]:
-    """A command that runs it."""
+    """Return a command that runs a Python program."""
     return ["python3", "-c", program]
 
 
 def configure(project: Project, *changes: tuple[str, str], **tests: Any) -> None:
-    """Make `build.test` what is given, commit that, and leave the rest as it is."""
+    """Set `build.test` and commit the change."""
     project.configure((TESTS, f"  test: {json.dumps(tests)}\n" if tests else ""), *changes)
     project.commit("1")
 
 
 def service(project: Project, program: str, **more: Any) -> dict[str, Any]:
-    """A service that runs it."""
+    """Return a service that runs a Python program."""
     return {"image": project.base_image, "command": python(program), **more}
 
 
 def networks(project: Project) -> list[str]:
-    """The networks that were made for tests."""
+    """Return the networks that were created for tests."""
     labels = [f"penstock.home={project.home.id}", "penstock.role=test"]
     return docker("network", "ls", "-q", *(f"--filter=label={label}" for label in labels)).split()
 
 
 def assert_no_steps(project: Project) -> None:
-    """Nothing is left of tests, services and release commands."""
+    """Assert that no container or network of tests, services and release commands is left."""
     assert [project.containers(role) for role in (ROLE_TEST, ROLE_RELEASE)] == [[], []]
     assert networks(project) == []
 
 
 def events(project: Project, kind: str) -> list[tuple[str, dict[str, Any]]]:
-    """What was told, oldest first."""
+    """Return the messages and fields of one kind of event, oldest first."""
     with project.store() as store:
         return [(e.message, dict(e.fields)) for e in store.events.latest(project.name) if e.kind == kind]
 
 
 def summary(project: Project, run: int, stage: str = "build") -> str:
-    """What a stage of a run came to."""
+    """Return the summary of a stage."""
     with project.store() as store:
         return next(s.summary for s in store.runs.stages(project.name, run) if s.name == stage)
 
 
 def log(project: Project, run: int, stage: str) -> list[str]:
-    """What a step of a run printed."""
+    """Return the lines that a step of a run printed."""
     return [line.text for line in read_log(project.home.run_log(project.name, run)) if line.stage == stage]
 
 
 def running(project: Project, role: str = ROLE_TEST, other_than: tuple[str, ...] = ()) -> Container:
-    """The one container of a step, once it runs."""
+    """Wait for the only container of a step, and return it once it runs."""
     found = until(
         lambda: [c for c in project.containers(role) if c.state == "running" and c.id not in other_than],
         f"a {role} container runs",
@@ -103,7 +103,7 @@ def running(project: Project, role: str = ROLE_TEST, other_than: tuple[str, ...]
 
 @pytest.fixture
 def checked_image(base_image: str, tmp_path: Path) -> Iterator[str]:
-    """An image whose HEALTHCHECK Docker would ask for the first time in an hour."""
+    """An image whose HEALTHCHECK Docker would run for the first time after an hour."""
     (tmp_path / "checked").mkdir()
     dockerfile = f"FROM {base_image}\nHEALTHCHECK --interval=1h CMD test -e /tmp/ready\n"
     tag = f"penstock-test-checked:{secrets.token_hex(3)}"
@@ -113,7 +113,7 @@ def checked_image(base_image: str, tmp_path: Path) -> Iterator[str]:
 
 
 def test_services_are_ready_before_the_tests(project: Project, checked_image: str) -> None:
-    """However that is found out. The tests reach them by their names, and all of it is gone afterwards."""
+    """Tests start once all kinds of readiness checks have passed, reach services by name, and leave nothing behind."""
     connect = "import socket; [socket.create_connection((name, 5432), 2) for name in ('tcp', 'http', 'own', 'checked')]"
     services = {
         "tcp": service(project, DATABASE, readiness={"tcp": 5432}),
@@ -130,7 +130,7 @@ def test_services_are_ready_before_the_tests(project: Project, checked_image: st
 
 
 def test_a_service_that_does_not_come_up(project: Project) -> None:
-    """It is named with what it printed last, and tried again: that is nobody's fault yet."""
+    """A service that does not become ready is reported with its last output, and the attempt is repeated."""
     stuck = service(
         project,
         "import time; print('no space for the journal', flush=True); time.sleep(60)",
@@ -147,7 +147,7 @@ def test_a_service_that_does_not_come_up(project: Project) -> None:
 
 
 def test_a_service_that_ends_while_the_tests_run(project: Project) -> None:
-    """The tests are not waited for, and not blamed."""
+    """A service that exits during the tests ends the attempt, and is named as the cause."""
     dying = service(project, "import time; time.sleep(0.5); print('out of luck'); raise SystemExit(7)")
     configure(project, command=["sleep", "60"], services={"db": dying}, retry={"infrastructure": 0})
     result = project.pipeline("run", code=1)
@@ -156,7 +156,7 @@ def test_a_service_that_ends_while_the_tests_run(project: Project) -> None:
 
 
 def test_a_service_that_is_nowhere(project: Project) -> None:
-    """It is said before anything of the tests is started."""
+    """A missing image of a service fails the stage before any test starts."""
     configure(project, command=["true"], services={"db": {"image": "localhost:1/no/such:db"}})
     result = project.pipeline("run", code=1)
     assert result.err.startswith(
@@ -166,12 +166,12 @@ def test_a_service_that_is_nowhere(project: Project) -> None:
 
 
 def touch(container: Container, path: str) -> None:
-    """Make a file that its program waits for, and may be gone for before this has returned."""
+    """Create a file that the program waits for. The container may exit before this returns."""
     subprocess.run(["docker", "exec", container.id, "touch", path], capture_output=True, check=False)
 
 
 def test_tests_are_tried_again(project: Project) -> None:
-    """As often as `retry.failure` says; what each try left behind is kept, and the summary says which one it was."""
+    """Tests are repeated up to `retry.failure` times. Each attempt keeps its artifacts, and the summary names it."""
     command = ["sh", "-c", f"hostname > /tmp/name; {OBEDIENT[-1]}"]
     configure(project, command=command, retry={"failure": 1}, artifacts=["/tmp/name"])
     run = project.start("run")
@@ -193,7 +193,7 @@ def test_tests_are_tried_again(project: Project) -> None:
 
 
 def test_docker_goes_away_for_a_moment(project: Project, tmp_path: Path) -> None:
-    """The tests are run once more when it is back, and nothing is left of the first try."""
+    """If Docker goes away, the tests run again once it is back, and nothing of the first attempt is left."""
     configure(project, command=OBEDIENT)
     path = tmp_path / "engine.sock"
     engine = FragileEngine(path)
@@ -216,7 +216,7 @@ def test_docker_goes_away_for_a_moment(project: Project, tmp_path: Path) -> None
 
 @pytest.mark.parametrize("code", [0, 1])
 def test_artifacts_are_kept(code: int, project: Project) -> None:
-    """Files and folders, whether the tests pass or fail; of links only that they are not. Their size is told."""
+    """Files and folders are kept with their size, whether tests pass or fail. Links are only reported."""
     script = (
         "mkdir -p /tmp/report/css && echo page > /tmp/report/index.html && echo style > /tmp/report/css/a.css"
         f" && ln -s /etc /tmp/report/etc && echo 12345 > /tmp/size && exit {code}"
@@ -238,7 +238,7 @@ def test_artifacts_are_kept(code: int, project: Project) -> None:
 
 @pytest.mark.parametrize(("trap", "printed"), [("echo stopping; exit 0", ["begun", "stopping"]), ("", ["begun"])])
 def test_cancelling_stops_the_tests(trap: str, printed: list[str], project: Project) -> None:
-    """SIGTERM, which they hear, and SIGKILL after their grace; with them go their services."""
+    """A cancelled test gets SIGTERM, then SIGKILL after the grace period, and its services are removed."""
     script = f"trap '{trap}' TERM; echo begun; while :; do sleep 0.05; done"
     configure(project, command=["sh", "-c", script], stop_grace="1s", services={"db": service(project, DATABASE)})
     run = project.start("run")
@@ -255,7 +255,7 @@ def test_cancelling_stops_the_tests(trap: str, printed: list[str], project: Proj
 
 
 def test_cancelling_while_a_service_comes_up(project: Project) -> None:
-    """It is not waited for any more."""
+    """A cancelled run does not wait for a service to become ready."""
     stuck = service(project, "import time; print('up', flush=True); time.sleep(60)", readiness={"tcp": 5432})
     configure(project, command=["true"], services={"db": stuck})
     run = project.start("run")
@@ -266,7 +266,7 @@ def test_cancelling_while_a_service_comes_up(project: Project) -> None:
 
 
 def test_a_runner_killed_during_its_tests(project: Project) -> None:
-    """The next command removes the tests, their services and their network."""
+    """After a killed run the next command removes its tests, services and network."""
     services = {"db": service(project, DATABASE, readiness={"tcp": 5432})}
     configure(project, command=["sh", "-c", "echo begun; sleep 60"], services=services)
     project.crash("log:begun", "run")
@@ -284,12 +284,12 @@ class DockerfileOnly:
         self.revision = Revision("0" * 40, "main", "", "", datetime.now(UTC), "")
 
     def tree(self, path: str) -> str:
-        """As many as there are texts."""
+        """Return a tree id per Dockerfile."""
         return f"{hash(self._dockerfile):040x}"
 
     @contextmanager
     def archive(self, path: str) -> Iterator[IO[bytes]]:
-        """Just the one file."""
+        """Return the Dockerfile as the only file."""
         stream = io.BytesIO()
         with tarfile.open(fileobj=stream, mode="w") as tar:
             member = tarfile.TarInfo("Dockerfile")
@@ -299,25 +299,25 @@ class DockerfileOnly:
         yield stream
 
     def read(self, path: str) -> bytes | None:
-        """Just the one file."""
+        """Return the Dockerfile as the only file."""
         return self._dockerfile if path == "Dockerfile" else None
 
 
-class Heard:
-    """A log in memory."""
+class MemoryLog:
+    """A run log in memory."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
 
     def line(self, stage: str, text: str) -> None:
-        """Keep one line."""
+        """Store one line."""
         self.lines.append(text)
 
 
 def test_cancelling_ends_a_silent_build(project: Project) -> None:
-    """Though the process lives on: Docker's own container is gone within seconds, and so is the thread."""
+    """Cancelling a silent build removes Docker's container within seconds and ends the thread."""
     step = f"sleep 1{secrets.randbelow(10**8):08}"
-    heard, cancelled, before = Heard(), threading.Event(), set(threading.enumerate())
+    heard, cancelled, before = MemoryLog(), threading.Event(), set(threading.enumerate())
     with project.store() as store:
         context = StageContext(
             home=project.home,
@@ -348,7 +348,7 @@ def _commands() -> str:
 
 
 def test_cancelling_a_pull_from_a_registry_that_is_silent(project: Project) -> None:
-    """It is not waited for, though Docker waits."""
+    """Cancelling a pull returns at once, also if the registry does not respond."""
     with socket.create_server(("127.0.0.1", 0)) as registry:
         image = f"localhost:{registry.getsockname()[1]}/postgres:16"
         configure(project, command=["true"], services={"db": {"image": image}})
@@ -364,7 +364,7 @@ def test_cancelling_a_pull_from_a_registry_that_is_silent(project: Project) -> N
 
 @pytest.fixture
 def volume(base_image: str) -> Iterator[str]:
-    """A volume that any user may write to. Asked for before the project, it is removed after what uses it."""
+    """A volume that any user may write to. Requested before the project, so that it is removed after it."""
     name = f"penstock-test-{secrets.token_hex(4)}"
     docker("run", "--rm", "-v", f"{name}:/data", base_image, "chmod", "777", "/data")
     yield name
@@ -372,13 +372,13 @@ def volume(base_image: str) -> Iterator[str]:
 
 
 def releasing(script: str, more: str = "") -> tuple[str, str]:
-    """The change of pipeline.yaml that makes `script` the release command."""
+    """Return the change of pipeline.yaml that makes `script` the release command."""
     command = json.dumps(["sh", "-c", script])
     return ("deploy:\n", f"deploy:\n  release_command: {{command: {command}{more}}}\n")
 
 
 def test_a_release_command_runs_once_before_its_release(volume: str, projects: Projects) -> None:
-    """With what the release has, in its image; not on the way back. Nothing of the release is started before."""
+    """A release command runs in the release's image before its first replica, and not on a rollback."""
     project = projects(replicas=1)
     script = "cat version.txt >> /data/log; echo $PASSWORD-$COLOUR$STEP >> /data/log; echo migrated"
     environment = "  environment: {PASSWORD: '${secret:PASSWORD}', COLOUR: red}\n"
@@ -401,7 +401,7 @@ def test_a_release_command_runs_once_before_its_release(volume: str, projects: P
 
 
 def test_a_release_command_that_fails(service: Project) -> None:
-    """Nothing is deployed, and what serves is not touched."""
+    """A failed release command deploys nothing and leaves the active release alone."""
     service.configure(releasing("echo no such table: carts; exit 3"))
     service.commit("2")
     before = {c.id for c in service.containers()}
@@ -421,7 +421,7 @@ def test_a_release_command_that_fails(service: Project) -> None:
 
 
 def test_a_release_command_that_fails_before_the_first_release(project: Project) -> None:
-    """Nothing is left."""
+    """A failed release command of the first release leaves nothing behind."""
     configure(project, releasing("exit 1"))
     result = project.pipeline("run", code=1)
     assert result.err.startswith("error: the release command failed with exit code 1; it was the first release, and ")
@@ -430,7 +430,7 @@ def test_a_release_command_that_fails_before_the_first_release(project: Project)
 
 
 def test_a_release_command_that_does_not_end(service: Project) -> None:
-    """It gets SIGTERM, which it hears, and has failed."""
+    """A release command that exceeds its timeout gets SIGTERM, and the run fails."""
     script = "trap 'echo stopping; exit 0' TERM; while :; do sleep 0.05; done"
     service.configure(releasing(script, ", timeout: 500ms"))
     service.commit("2")
@@ -443,7 +443,7 @@ def test_a_release_command_that_does_not_end(service: Project) -> None:
 
 
 def test_cancelling_a_release_command(service: Project) -> None:
-    """It is stopped, and what serves is not touched."""
+    """A cancelled release command is stopped, and the active release is left alone."""
     service.configure(releasing("echo begun; sleep 60", ", stop_grace: 1s"))
     service.commit("2")
     run = service.start("run")
@@ -456,7 +456,7 @@ def test_cancelling_a_release_command(service: Project) -> None:
 
 
 def test_a_runner_killed_during_a_release_command(service: Project) -> None:
-    """The next command removes it; its release never served."""
+    """The next command removes a killed release command, and its release never becomes active."""
     service.configure(releasing("echo begun; sleep 60"))
     service.commit("2")
     service.crash("log:begun", "run")

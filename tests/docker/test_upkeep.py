@@ -1,4 +1,4 @@
-"""What is deployed is kept in service: whatever goes, or is changed by somebody, comes back, and it is told."""
+"""Repair of drift: the daemon restores removed or changed containers and targets, and emits events."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.docker, pytest.mark.timeout(180)]
 
 @pytest.fixture
 def served(project: Project) -> Iterator[Serving]:
-    """A project that is served, whose version 1 is release 1."""
+    """The daemon of a project whose version 1 is the active release 1."""
     project.configure(("replicas: 2\n", "replicas: 2\n  unhealthy_timeout: 1s\n"))
     project.commit("1")
     with serving(project) as served:
@@ -43,8 +43,8 @@ def names(project: Project) -> set[str]:
 
 
 @pytest.mark.parametrize("blow", [("rm", "-f"), ("kill",), ("stop", "-t", "0")], ids=lambda words: words[0])
-def test_a_container_that_somebody_takes_away_is_replaced(served: Serving, blow: tuple[str, ...]) -> None:
-    """What Docker does not restart by itself, since somebody wanted it gone; the others serve meanwhile."""
+def test_a_container_that_a_user_removes_is_replaced(served: Serving, blow: tuple[str, ...]) -> None:
+    """A container that a user stopped or removed, and Docker does not restart, is replaced under load."""
     project = served.project
     before = names(project)
     with project.load(idempotent=True) as load:
@@ -56,7 +56,7 @@ def test_a_container_that_somebody_takes_away_is_replaced(served: Serving, blow:
 
 
 def test_drift_is_found_within_two_seconds(served: Serving) -> None:
-    """From the moment that a container is gone to the event that says so."""
+    """A removed container is reported within two seconds."""
     gone = time.time()
     docker("rm", "-f", sorted(names(served.project))[0])
     found = served.await_event("reconcile.drift")
@@ -64,7 +64,7 @@ def test_drift_is_found_within_two_seconds(served: Serving) -> None:
 
 
 def test_a_target_that_stays_unhealthy_is_replaced(served: Serving) -> None:
-    """By one that is healthy first; the sick one leaves last."""
+    """An unhealthy target is replaced by a new one, which is healthy before the old one is drained."""
     project = served.project
     sick = project.containers()[0]
     docker("pause", sick.name)
@@ -72,8 +72,8 @@ def test_a_target_that_stays_unhealthy_is_replaced(served: Serving) -> None:
     assert f"{sick.name} has been unhealthy for more than 1 s" in [e.message for e in served.events("reconcile.drift")]
 
 
-def test_a_target_that_somebody_takes_away_comes_back(served: Serving) -> None:
-    """From the balancer, as by `pipeline`'s own façade; its container is registered again."""
+def test_a_removed_target_is_registered_again(served: Serving) -> None:
+    """A target that was removed from the balancer is registered again."""
     project = served.project
     name = project.targets()[0].target.id
     open_balancer(project.home.balancer).deregister(project.name, "web", name)
@@ -83,7 +83,7 @@ def test_a_target_that_somebody_takes_away_comes_back(served: Serving) -> None:
 
 
 def test_a_container_whose_address_changed_is_registered_again(served: Serving) -> None:
-    """Somebody has taken it out of its network and put it back elsewhere."""
+    """A container that was reconnected with another address is registered with the new one."""
     project = served.project
     container = project.containers()[0]
     (network,) = docker("inspect", "-f", _NETWORKS, container.id).split()
@@ -99,8 +99,8 @@ def test_a_container_whose_address_changed_is_registered_again(served: Serving) 
     until(follows, "the target at its new address")
 
 
-def test_each_restart_by_docker_is_told(served: Serving) -> None:
-    """However short its process has run, and whether a health check has missed it or not."""
+def test_each_restart_by_docker_is_reported(served: Serving) -> None:
+    """Each restart by Docker is reported, even if the process was short-lived and no health check failed."""
     project = served.project
     victim = project.containers()[0].name
     for count in (1, 2, 3):
@@ -115,8 +115,8 @@ def test_each_restart_by_docker_is_told(served: Serving) -> None:
     assert victim in names(project)
 
 
-def test_haproxy_is_started_again(served: Serving) -> None:
-    """As soon as it has died, by whichever of its processes."""
+def test_haproxy_is_restarted(served: Serving) -> None:
+    """HAProxy is restarted as soon as its master or worker dies."""
     project = served.project
     for count, role in enumerate(("worker", "master"), 1):
         os.kill(haproxy_processes(project.home)[role], signal.SIGKILL)
@@ -124,8 +124,8 @@ def test_haproxy_is_started_again(served: Serving) -> None:
         until(lambda: is_whole(project), "a whole service")
 
 
-def test_nothing_is_mended_that_nobody_broke(served: Serving) -> None:
-    """A deployment and a change of the configuration are not taken for drift."""
+def test_deployments_are_not_drift(served: Serving) -> None:
+    """A deployment and a changed configuration are not reported as drift."""
     project = served.project
     project.commit("2")
     served.await_run(2)
@@ -134,8 +134,8 @@ def test_nothing_is_mended_that_nobody_broke(served: Serving) -> None:
     assert [e.message for e in served.events("reconcile.drift")] == []
 
 
-def test_what_cannot_be_mended_is_tried_again_after_a_while(served: Serving) -> None:
-    """And told; a deployment does not have to wait for it."""
+def test_a_failed_repair_is_retried(served: Serving) -> None:
+    """A failed repair is reported and retried with a backoff, and a deployment does not wait for it."""
     project = served.project
     image = project.containers()[0].image
     with project.store() as store:
