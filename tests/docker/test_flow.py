@@ -377,7 +377,7 @@ def test_a_killed_balancer_is_started_by_the_next_command(which: str, service: P
     os.kill(haproxy_processes(service.home)[which], signal.SIGKILL)
     until(lambda: not _answers(service), "the balancer is gone")
     started = time.monotonic()
-    assert "the balancer does not run: run `pipeline recover`" in service.pipeline("status").out
+    assert "the balancer is not running: run `pipeline recover`" in service.pipeline("status").out
     # `plan` assumes that the balancer runs, because a run would start it first.
     assert "nothing to do" in service.pipeline("plan").out
     assert not _answers(service)

@@ -1,4 +1,4 @@
-"""What the daemon does for the balancer, over a fake data plane."""
+"""The supervisor of the balancer, over a fake data plane."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ DECLARED = Declaration.model_validate(
 )
 PASSED = CheckFact("passed", passes=1)
 
-Told = list[tuple[str, str]]
+Emitted = list[tuple[str, str]]
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def plane() -> FakePlane:
 
 @pytest.fixture
 def balancer(tmp_path: Path, plane: FakePlane, monkeypatch: pytest.MonkeyPatch) -> Balancer:
-    """One with a group and a target whose checks have not ended yet."""
+    """A balancer with one target whose first health check has not finished."""
     monkeypatch.setattr("pipeline.balancer.balancer.check_ports_free", lambda *_: None)
     balancer = Balancer(tmp_path, plane)
     balancer.apply("shop", DECLARED)
@@ -45,15 +45,15 @@ def balancer(tmp_path: Path, plane: FakePlane, monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.fixture
-def told(balancer: Balancer) -> Iterator[Told]:
-    """What a supervisor tells that is at work."""
-    told: Told = []
+def emitted(balancer: Balancer) -> Iterator[Emitted]:
+    """Run a supervisor and yield the events that it emits."""
+    emitted: Emitted = []
     guard = BalancerSupervisor(
-        balancer, lambda kind, message: told.append((kind, message)), SystemClock(), timedelta(milliseconds=10)
+        balancer, lambda kind, message: emitted.append((kind, message)), SystemClock(), timedelta(milliseconds=10)
     )
     working = threading.Thread(target=guard.run_forever)
     working.start()
-    yield told
+    yield emitted
     guard.stop()
     working.join(10)
     assert not working.is_alive()
@@ -63,49 +63,49 @@ def states(balancer: Balancer) -> set[TargetState]:
     return {health.state for health in balancer.target_health("shop", "web")}
 
 
-@pytest.mark.usefixtures("told")
+@pytest.mark.usefixtures("emitted")
 def test_targets_come_into_service(balancer: Balancer, plane: FakePlane) -> None:
-    """Without anybody who deploys or looks."""
+    """A target receives traffic after its health checks pass, without a command."""
     plane.answer_checks("a", PASSED)
     plane.run_checks()
     until(lambda: states(balancer) == {TargetState.HEALTHY}, "the target is healthy")
 
 
-def test_a_plane_that_has_died_is_started(balancer: Balancer, plane: FakePlane, told: Told) -> None:
-    """And it is told, once."""
+def test_a_plane_that_has_died_is_started(balancer: Balancer, plane: FakePlane, emitted: Emitted) -> None:
+    """A data plane that died is restarted, with one event."""
     until(lambda: plane.calls["pid"] > 1, "it knows the process")
     before = plane.calls["observe"]
     plane.forget()
     until(lambda: plane.observe().running, "it runs")
-    until(lambda: plane.calls["observe"] > before + 10, "it goes on")
-    assert told == [("balancer.restarted", "HAProxy was not running, restarted it")]
+    until(lambda: plane.calls["observe"] > before + 10, "further observations")
+    assert emitted == [("balancer.restarted", "HAProxy was not running, restarted it")]
 
 
-def test_a_plane_that_somebody_else_has_started_is_told_too(balancer: Balancer, plane: FakePlane, told: Told) -> None:
-    """It is another process than before."""
+def test_a_plane_that_a_command_restarted_is_reported(balancer: Balancer, plane: FakePlane, emitted: Emitted) -> None:
+    """A data plane that a command restarted is reported, because its pid changed."""
     until(lambda: plane.calls["pid"] > 1, "it knows the process")
     plane.forget()
     balancer.reconcile()
-    until(lambda: told, "it is told")
-    assert [kind for kind, _ in told] == ["balancer.restarted"]
+    until(lambda: emitted, "an event")
+    assert [kind for kind, _ in emitted] == ["balancer.restarted"]
 
 
-def test_a_fault_is_told_once_and_tried_again(balancer: Balancer, plane: FakePlane, told: Told) -> None:
-    """Another fault is told too; afterwards it goes on."""
+def test_a_fault_is_reported_once_and_retried(balancer: Balancer, plane: FakePlane, emitted: Emitted) -> None:
+    """A fault is emitted once and retried. A different fault is emitted too."""
     until(lambda: plane.calls["pid"] > 1, "it knows the process")
     plane.forget()
     plane.fail("apply", BalancerFault("no HAProxy"), times=6)
     plane.fail("apply", BalancerFault("no port"), times=2)
     until(lambda: plane.observe().running, "it runs")
-    faults = [message for kind, message in told if kind == "balancer.failed"]
+    faults = [message for kind, message in emitted if kind == "balancer.failed"]
     assert faults == ["no HAProxy", "no port"]
 
 
-def test_nothing_is_started_where_nothing_is_declared(balancer: Balancer, plane: FakePlane, told: Told) -> None:
-    """When the last owner leaves, the plane ends and stays so."""
+def test_nothing_is_started_where_nothing_is_declared(balancer: Balancer, plane: FakePlane, emitted: Emitted) -> None:
+    """Without declarations the data plane stops and is not restarted."""
     until(lambda: plane.calls["pid"] > 1, "it knows the process")
     balancer.withdraw("shop")
     before = plane.calls["apply"]
     until(lambda: not plane.observe().running, "it has ended")
     assert plane.calls["apply"] == before
-    assert told == []
+    assert emitted == []

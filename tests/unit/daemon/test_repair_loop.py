@@ -1,4 +1,4 @@
-"""What is deployed is looked after each second, and a repair that fails is tried again less and less often."""
+"""The repair loop checks for drift each second, and retries failed repairs with a backoff."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ balancer:
 
 
 class Release:
-    """What is deployed, as the loop sees it: what is amiss with it, and how a repair ends."""
+    """A deployed release with findings. A test sets the outcome of its repair."""
 
     def __init__(self, clock: FakeClock) -> None:
         self._clock = clock
         self.found: list[str] = []
         self.failure: PenstockError | None = None
         self.blind: PenstockError | None = None
-        self.looks: list[float] = []
+        self.checks: list[float] = []
         self.repairs = 0
 
     def findings(self) -> list[str]:
-        self.looks.append(self._clock.monotonic())
+        self.checks.append(self._clock.monotonic())
         if self.blind:
             raise self.blind
         return self.found
@@ -53,7 +53,7 @@ class Release:
         self.found = []
 
     def close(self) -> None:
-        """Hold nothing."""
+        """Do nothing."""
 
 
 class Deployer:
@@ -89,7 +89,7 @@ def pipeline_context(tmp_path: Path) -> Iterator[PipelineContext]:
 def keeping(
     pipeline_context: PipelineContext, clock: FakeClock, deploy_lock: DeployLock | None = None
 ) -> Iterator[None]:
-    """Run the loop as long as this is entered."""
+    """Run the loop until the block ends."""
     loop = RepairLoop(lambda: pipeline_context, deploy_lock or DeployLock(), clock)
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
@@ -101,7 +101,7 @@ def keeping(
 
 
 def tick(clock: FakeClock, done: Callable[[], bool], what: str) -> None:
-    """Pass the time until it comes to that."""
+    """Move the clock until `done` returns True."""
 
     def passed() -> bool:
         clock.advance_to_next_timeout()
@@ -114,18 +114,18 @@ def messages(pipeline_context: PipelineContext) -> list[tuple[str, str]]:
     return [(event.kind, event.message) for event in pipeline_context.store.events.latest("shop")]
 
 
-def test_each_second_it_looks(pipeline_context: PipelineContext, clock: FakeClock, release: Release) -> None:
-    """What is well is not repaired, and nothing is said."""
+def test_drift_is_checked_each_second(pipeline_context: PipelineContext, clock: FakeClock, release: Release) -> None:
+    """A release without drift is checked each second, without a repair or an event."""
     start = clock.monotonic()
     with keeping(pipeline_context, clock):
-        tick(clock, lambda: len(release.looks) >= 3, "three looks")
-    assert release.looks[:3] == [start + 1, start + 2, start + 3]
+        tick(clock, lambda: len(release.checks) >= 3, "three checks")
+    assert release.checks[:3] == [start + 1, start + 2, start + 3]
     assert release.repairs == 0
     assert messages(pipeline_context) == []
 
 
-def test_what_is_amiss_is_repaired(pipeline_context: PipelineContext, clock: FakeClock, release: Release) -> None:
-    """It says what it found, and that it is well again."""
+def test_drift_is_repaired(pipeline_context: PipelineContext, clock: FakeClock, release: Release) -> None:
+    """Drift is repaired, with an event before and after."""
     release.found = ["web-1 is missing"]
     with keeping(pipeline_context, clock):
         tick(clock, lambda: bool(messages(pipeline_context)[1:]), "a repair")
@@ -136,37 +136,37 @@ def test_what_is_amiss_is_repaired(pipeline_context: PipelineContext, clock: Fak
     assert release.repairs == 1
 
 
-def test_a_repair_that_fails_is_tried_again_less_and_less_often(
+def test_a_failed_repair_is_retried_with_a_backoff(
     pipeline_context: PipelineContext, clock: FakeClock, release: Release
 ) -> None:
-    """After 2, 4, 8 … seconds, five minutes at most, and it says when."""
+    """A failed repair is retried after 2, 4, 8 … seconds, at most five minutes, and its event has the delay."""
     release.found, release.failure = ["web-1 is missing"], EngineFault("Docker is full")
     with keeping(pipeline_context, clock):
-        tick(clock, lambda: len(release.looks) >= 11, "eleven looks")
-        gaps = [later - earlier for earlier, later in zip(release.looks, release.looks[1:11], strict=False)]
+        tick(clock, lambda: len(release.checks) >= 11, "eleven checks")
+        gaps = [later - earlier for earlier, later in zip(release.checks, release.checks[1:11], strict=False)]
         release.failure = None
         tick(clock, lambda: release.found == [], "a repair")
-        count = len(release.looks)
-        tick(clock, lambda: len(release.looks) >= count + 2, "two looks more")
+        count = len(release.checks)
+        tick(clock, lambda: len(release.checks) >= count + 2, "two checks more")
     assert gaps == [2, 4, 8, 16, 32, 64, 128, 256, 300, 300]
     assert ("reconcile.failed", "Docker is full; retrying in 2 s") in messages(pipeline_context)
     assert ("reconcile.failed", "Docker is full; retrying in 300 s") in messages(pipeline_context)
-    assert release.looks[count + 1] - release.looks[count] == 1
+    assert release.checks[count + 1] - release.checks[count] == 1
 
 
-def test_who_cannot_see_looks_as_often_as_ever(
+def test_a_failed_check_is_repeated_each_second(
     pipeline_context: PipelineContext, clock: FakeClock, release: Release
 ) -> None:
-    """And says so once: Docker may be away for a night."""
+    """A failed check is repeated each second and reported once."""
     release.blind = EngineFault("Docker is away")
     with keeping(pipeline_context, clock):
-        tick(clock, lambda: len(release.looks) >= 5, "five looks")
-    assert release.looks[4] - release.looks[0] == 4
+        tick(clock, lambda: len(release.checks) >= 5, "five checks")
+    assert release.checks[4] - release.checks[0] == 4
     assert messages(pipeline_context) == [("reconcile.failed", "cannot check for drift: Docker is away")]
 
 
-def test_a_deployment_goes_first(pipeline_context: PipelineContext, clock: FakeClock, release: Release) -> None:
-    """While it moves targets nothing is looked at, and a repair that it stops is no failure."""
+def test_a_deployment_preempts_a_repair(pipeline_context: PipelineContext, clock: FakeClock, release: Release) -> None:
+    """During a deployment there are no checks, and a repair that it preempts is not a failure."""
     deploy_lock = DeployLock()
     release.found, release.failure = ["web-1 is missing"], Cancelled("stopped")
     with keeping(pipeline_context, clock, deploy_lock):
@@ -174,7 +174,7 @@ def test_a_deployment_goes_first(pipeline_context: PipelineContext, clock: FakeC
             for _ in range(3):
                 clock.advance_to_next_timeout()
             clock.wait_for_waiters()
-            assert release.looks == []
-        tick(clock, lambda: len(release.looks) >= 2, "two looks")
-    assert release.looks[1] - release.looks[0] == 1
+            assert release.checks == []
+        tick(clock, lambda: len(release.checks) >= 2, "two checks")
+    assert release.checks[1] - release.checks[0] == 1
     assert ("reconcile.preempted", "stopped the repair for a deployment") in messages(pipeline_context)

@@ -1,4 +1,4 @@
-"""A pipeline is taken over as soon as that can be done, and what fails is begun again."""
+"""The supervisor takes a pipeline's lock when it is free, and restarts threads that fail."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def messages(supervisor: PipelineSupervisor, kind: str) -> list[str]:
 def test_a_pipeline_that_a_command_works_on_is_taken_over_after_it(
     supervisor: PipelineSupervisor, home: Home, clock: FakeClock
 ) -> None:
-    """The lock is tried for every fifth of a second, and that it is held is said once."""
+    """The lock is tried five times a second, and its holder is reported once."""
     with work_lock(home.lock("shop"), "run of shop"):
         supervisor.start()
         assert [clock.advance_to_next_timeout().total_seconds() for _ in range(4)] == pytest.approx([0.2] * 4)
@@ -74,7 +74,7 @@ def test_a_pipeline_that_a_command_works_on_is_taken_over_after_it(
 def test_a_thread_that_fails_is_started_again(
     supervisor: PipelineSupervisor, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Less and less often, and each failure is said."""
+    """A thread that fails is restarted with a backoff, and each failure is reported."""
     started: list[float] = []
 
     def fail(_: QueueWorker) -> None:

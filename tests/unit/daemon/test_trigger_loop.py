@@ -1,4 +1,4 @@
-"""One pipeline's triggers: what is new is found, also where nothing can be watched."""
+"""The trigger loop finds each new commit, also in repositories that cannot be watched."""
 
 from __future__ import annotations
 
@@ -47,20 +47,20 @@ def pipeline_context(work: Work, tmp_path: Path) -> Iterator[PipelineContext]:
 
 
 class Counted(RefTracker):
-    """Counts the looks that are over, however they ended."""
+    """A tracker that counts its finished scans, failed ones included."""
 
-    looks = 0
+    scans = 0
 
     def scan(self, trigger: Trigger) -> list[Run]:
-        """As any other."""
+        """Scan and count."""
         try:
             return super().scan(trigger)
         finally:
-            self.looks += 1
+            self.scans += 1
 
 
 class Failing(RefTracker):
-    """Cannot scan the refs, and notes when it was asked to."""
+    """A tracker whose scans fail. It records their times."""
 
     def __init__(self, clock: FakeClock) -> None:
         super().__init__(lambda: pytest.fail("not used"), lambda: None)
@@ -74,10 +74,10 @@ class Failing(RefTracker):
 
 
 @contextmanager
-def looking(
+def running_loop(
     pipeline_context: PipelineContext, clock: FakeClock, ref_tracker: RefTracker | None = None
 ) -> Iterator[TriggerLoop]:
-    """A lookout that works, as long as this is entered."""
+    """Run a trigger loop until the block ends."""
     found = TriggerLoop(
         lambda: pipeline_context, ref_tracker or RefTracker(lambda: pipeline_context, lambda: None), clock
     )
@@ -97,26 +97,26 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
 
 
 def with_triggers(work: Work, pipeline_context: PipelineContext, triggers: str) -> PipelineContext:
-    """The same pipeline, started by something else."""
+    """Return the context of the same pipeline with other triggers."""
     (work.path / "pipeline.yaml").write_text(f"{PIPELINE}triggers: {triggers}\n")
     return PipelineContext(pipeline_context.home, load(work.path / "pipeline.yaml"), pipeline_context.store)
 
 
 def await_run(pipeline_context: PipelineContext, sha: str) -> Trigger:
-    """What made the run of a commit."""
+    """Wait for the run of a commit, and return its trigger."""
     found = until(lambda: [r for r in pipeline_context.store.runs.latest("shop") if r.sha == sha], f"a run of {sha}")
     assert len(found) == 1
     return Trigger(found[0].trigger)
 
 
 def kinds(pipeline_context: PipelineContext) -> list[str]:
-    """What was told apart from any run."""
+    """Return the kinds of the events that belong to no run."""
     return [event.kind for event in pipeline_context.store.events.latest("shop") if event.run is None]
 
 
-def test_what_is_there_and_what_comes(work: Work, pipeline_context: PipelineContext, clock: FakeClock) -> None:
-    """A run for the commit that is there at first, and for each that comes; the watch finds it, and no time passes."""
-    with looking(pipeline_context, clock):
+def test_existing_and_new_commits_are_run(work: Work, pipeline_context: PipelineContext, clock: FakeClock) -> None:
+    """The existing commit and each later one get a run at once, because the repository is watched."""
+    with running_loop(pipeline_context, clock):
         await_run(pipeline_context, work.git("rev-parse", "HEAD"))
         for content in ("two", "three"):
             assert await_run(pipeline_context, work.commit(content)) is Trigger.WATCH
@@ -124,40 +124,40 @@ def test_what_is_there_and_what_comes(work: Work, pipeline_context: PipelineCont
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EMFILE])
-def test_without_watches_it_looks_again_and_again(
+def test_without_watches_it_polls(
     number: int, work: Work, pipeline_context: PipelineContext, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where the kernel has no more to give: it says so, once, with what to do, and finds each commit all the same."""
+    """Without free inotify watches the loop polls, finds each commit, and reports the remedy once."""
 
     def refuse(*_: object) -> int:
         raise OSError(number, "used up")
 
     monkeypatch.setattr("watchdog.observers.inotify_c.inotify_add_watch", refuse)
-    with looking(pipeline_context, clock):
+    with running_loop(pipeline_context, clock):
         await_run(pipeline_context, work.git("rev-parse", "HEAD"))
         for content in ("two", "three"):
             sha = work.commit(content)
             assert timedelta(seconds=1.8) <= clock.advance_to_next_timeout() <= timedelta(seconds=2.2)
             assert await_run(pipeline_context, sha) is Trigger.POLL
-    (told,) = pipeline_context.store.events.latest("shop", limit=1000)[:1]
-    assert told.kind == "trigger.polling"
-    assert told.message.startswith("cannot watch the repository, polling every 2 s instead: the kernel has no more")
-    assert "sysctl" in told.message
+    (event,) = pipeline_context.store.events.latest("shop", limit=1000)[:1]
+    assert event.kind == "trigger.polling"
+    assert event.message.startswith("cannot watch the repository, polling every 2 s instead: the kernel has no more")
+    assert "sysctl" in event.message
     assert kinds(pipeline_context) == ["trigger.polling"]
 
 
 def test_a_repository_that_is_away_for_a_while(work: Work, pipeline_context: PipelineContext, clock: FakeClock) -> None:
-    """Is told once, however often it is looked for; and what is new is found when it is back."""
+    """A missing repository is reported once, and its new commits are found when it is back."""
     ref_tracker = Counted(lambda: pipeline_context, lambda: None)
-    with looking(pipeline_context, clock, ref_tracker) as found:
+    with running_loop(pipeline_context, clock, ref_tracker) as found:
         await_run(pipeline_context, work.git("rev-parse", "HEAD"))
         away = work.path / ".git" / "HEAD"
         content = away.read_text()
         away.write_text("nonsense")
         for _ in range(3):
-            before = ref_tracker.looks
+            before = ref_tracker.scans
             found.notify(Trigger.HOOK)
-            until(lambda: ref_tracker.looks > before, "it has looked")  # noqa: B023
+            until(lambda: ref_tracker.scans > before, "a further scan")  # noqa: B023
         assert kinds(pipeline_context) == ["trigger.failed"]
         away.write_text(content)
         await_run(pipeline_context, work.commit("two"))
@@ -165,33 +165,33 @@ def test_a_repository_that_is_away_for_a_while(work: Work, pipeline_context: Pip
 
 
 def test_what_a_watch_missed_is_found_within_a_minute(pipeline_context: PipelineContext, clock: FakeClock) -> None:
-    """By a scan that nothing calls for."""
+    """A commit that the watch missed is found by the next scan, within a minute."""
     ref_tracker = Counted(lambda: pipeline_context, lambda: None)
-    with looking(pipeline_context, clock, ref_tracker):
-        until(lambda: ref_tracker.looks == 1, "the first scan")
+    with running_loop(pipeline_context, clock, ref_tracker):
+        until(lambda: ref_tracker.scans == 1, "the first scan")
         clock.wait_for_waiters()
         clock.advance(timedelta(seconds=66))
-        until(lambda: ref_tracker.looks == 2, "the second scan")
+        until(lambda: ref_tracker.scans == 2, "the second scan")
 
 
-def test_a_watched_repository_that_is_away_is_asked_less_and_less(
+def test_a_watched_repository_that_is_away_is_scanned_less_often(
     pipeline_context: PipelineContext, clock: FakeClock
 ) -> None:
-    """After 2, 4, 8 … seconds, and each minute in the end."""
+    """Scans of a missing watched repository follow after 2, 4, 8 … seconds, at most a minute."""
     ref_tracker = Failing(clock)
-    with looking(pipeline_context, clock, ref_tracker):
+    with running_loop(pipeline_context, clock, ref_tracker):
         while len(ref_tracker.at) < 8:
             clock.advance_to_next_timeout()
     gaps = [round(later - earlier) for earlier, later in zip(ref_tracker.at, ref_tracker.at[1:8], strict=False)]
     assert gaps[:7] == [2, 4, 8, 16, 32, 60, 60]
 
 
-def test_a_polled_repository_that_is_away_is_asked_less_and_less(
+def test_a_polled_repository_that_is_away_is_scanned_less_often(
     work: Work, pipeline_context: PipelineContext, clock: FakeClock
 ) -> None:
-    """Each wait is twice as long, a tenth more or less."""
+    """Each wait for a missing polled repository doubles, with a jitter of a tenth."""
     ref_tracker = Failing(clock)
-    with looking(with_triggers(work, pipeline_context, "{poll: 10s}"), clock, ref_tracker):
+    with running_loop(with_triggers(work, pipeline_context, "{poll: 10s}"), clock, ref_tracker):
         while len(ref_tracker.at) < 4:
             clock.advance_to_next_timeout()
     gaps = [later - earlier for earlier, later in zip(ref_tracker.at, ref_tracker.at[1:4], strict=False)]
@@ -201,13 +201,13 @@ def test_a_polled_repository_that_is_away_is_asked_less_and_less(
 
 
 def scheduled(pipeline_context: PipelineContext) -> int:
-    """How many runs a schedule has made."""
+    """Return the number of runs with the trigger `schedule`."""
     return sum(run.trigger is Trigger.SCHEDULE for run in pipeline_context.store.runs.latest("shop"))
 
 
 def test_a_schedule_is_kept(work: Work, pipeline_context: PipelineContext, clock: FakeClock) -> None:
-    """A run is queued when its time has come, and not before."""
-    with looking(with_triggers(work, pipeline_context, '{schedule: ["30 4 * * *"]}'), clock):
+    """A scheduled run is queued at its due time, and not earlier."""
+    with running_loop(with_triggers(work, pipeline_context, '{schedule: ["30 4 * * *"]}'), clock):
         await_run(pipeline_context, work.git("rev-parse", "HEAD"))
         clock.wait_for_waiters()
         clock.advance(timedelta(seconds=59))
@@ -218,15 +218,13 @@ def test_a_schedule_is_kept(work: Work, pipeline_context: PipelineContext, clock
     assert kinds(pipeline_context) == ["trigger.schedule"]
 
 
-def test_a_machine_that_slept_makes_up_for_one_run(
-    work: Work, pipeline_context: PipelineContext, clock: FakeClock
-) -> None:
-    """However many times have passed meanwhile. A suspended machine's wall clock jumps."""
-    with looking(with_triggers(work, pipeline_context, '{schedule: ["30 4 * * *"]}'), clock):
+def test_a_machine_that_slept_queues_one_run(work: Work, pipeline_context: PipelineContext, clock: FakeClock) -> None:
+    """A machine that was suspended over several due times queues one run."""
+    with running_loop(with_triggers(work, pipeline_context, '{schedule: ["30 4 * * *"]}'), clock):
         await_run(pipeline_context, work.git("rev-parse", "HEAD"))
         clock.wait_for_waiters()
         clock.jump(timedelta(days=3, hours=1))
-        # The machine's clock is asked at least this often.
+        # The loop reads the wall clock at least this often.
         clock.advance(timedelta(seconds=20))
         until(lambda: scheduled(pipeline_context) == 1, "the run of half past four")
         for _ in range(3):

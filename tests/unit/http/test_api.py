@@ -1,4 +1,4 @@
-"""The control API on its socket: what it returns has the keys that it always had, and is described."""
+"""The control API on its socket: responses keep their keys, and OpenAPI describes them."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ balancer:
 
 @dataclass(frozen=True)
 class Daemon:
-    """What a client reaches of a daemon. Its pipeline is served, and nothing works on its queue."""
+    """A control API with one pipeline, whose queue has no worker."""
 
     home: Home
     store: Store
     client: Client
 
     def raw(self, method: str, path: str, body: bytes = b"", **headers: str) -> tuple[int, dict[str, str], Any]:
-        """Ask over a connection of its own; the status, the headers and the JSON of the answer."""
+        """Send a request over a new connection. Return the status, the headers and the JSON of the response."""
         with closing(http.client.HTTPConnection("penstock")) as connection:
             connection.sock = socket.socket(socket.AF_UNIX)
             connection.sock.connect(str(self.home.daemon_socket))
@@ -75,7 +75,7 @@ def keys(record: type[Any]) -> set[str]:
 
 
 def test_a_run_has_the_keys_of_its_record(daemon: Daemon) -> None:
-    """And its stages."""
+    """A run and its stages have the keys of their records."""
     asked = {"requested": "main", "force": True}
     run = daemon.client.ask("POST", "/v1/pipelines/shop/runs", asked)
     assert run.keys() == keys(Run) | {"stages"}
@@ -91,7 +91,7 @@ def test_a_run_has_the_keys_of_its_record(daemon: Daemon) -> None:
 
 
 def test_an_answered_approval_is_shown(daemon: Daemon) -> None:
-    """With who gave it."""
+    """A decided approval is shown with the person who decided."""
     daemon.client.ask("POST", "/v1/pipelines/shop/runs", {})
     daemon.store.queue.claim("shop", "superseded")
     daemon.store.queue.await_approval("shop", 1)
@@ -102,7 +102,7 @@ def test_an_answered_approval_is_shown(daemon: Daemon) -> None:
 
 
 def test_the_pipeline_and_the_daemon(daemon: Daemon) -> None:
-    """A release is shown without its configuration."""
+    """The responses for the daemon and a pipeline have their keys, and a release has no configuration."""
     assert daemon.client.ask("GET", "/v1")["pipelines"] == ["shop"]
     shown = daemon.client.ask("GET", "/v1/pipelines/shop")
     assert shown.keys() == {"name", "file", "ready", "release", "last_run", "disabled_transitions"}
@@ -121,7 +121,7 @@ def test_the_pipeline_and_the_daemon(daemon: Daemon) -> None:
 
 
 def test_events_are_followed_to_the_last_one(daemon: Daemon) -> None:
-    """Each as it was written, whether it comes now or was there before."""
+    """A stream has the earlier and the later events of a run, up to the last one."""
     daemon.client.ask("POST", "/v1/pipelines/shop/runs", {})
     daemon.store.events.record(Event("run.started", "run 1 of shop", "shop", 1, {"trigger": "command"}))
 
@@ -137,7 +137,7 @@ def test_events_are_followed_to_the_last_one(daemon: Daemon) -> None:
 
 
 def test_an_event_has_its_keys(daemon: Daemon) -> None:
-    """And the id from which its follower continues."""
+    """An event has its keys and the id from which its follower continues."""
     daemon.store.events.record(Event("serve.started", "served", "shop"))
     with closing(socket.socket(socket.AF_UNIX)) as connection:
         connection.connect(str(daemon.home.daemon_socket))
@@ -152,7 +152,7 @@ def test_an_event_has_its_keys(daemon: Daemon) -> None:
 
 
 def test_errors_say_what_to_do(daemon: Daemon) -> None:
-    """With the exit code of a command that fails for this reason."""
+    """An error response has a message, a hint and the exit code of the command."""
     with pytest.raises(ConfigError, match="the daemon does not manage blog") as refused:
         daemon.client.ask("GET", "/v1/pipelines/blog")
     assert refused.value.hint == "it manages: shop"
@@ -167,7 +167,7 @@ def test_errors_say_what_to_do(daemon: Daemon) -> None:
 
 
 def test_every_endpoint_is_described(daemon: Daemon) -> None:
-    """With what it accepts and returns, by the classes that do so."""
+    """OpenAPI describes every endpoint, with the models that it accepts and returns."""
     document = daemon.client.ask("GET", "/openapi.json")
     run = document["paths"]["/v1/pipelines/{pipeline}/runs"]
     assert run["post"]["requestBody"]["content"]["application/json"]["schema"] == {

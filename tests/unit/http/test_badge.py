@@ -1,4 +1,4 @@
-"""Badges and the CCTray feed: right, readable, and well-formed whatever the names are."""
+"""Badges and the CCTray feed: correct, readable, and well-formed for all names."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SVG = "{http://www.w3.org/2000/svg}"
 
 
 def luminance(colour: str) -> float:
-    """As WCAG reckons it."""
+    """Return the relative luminance of a colour, as WCAG defines it."""
     digits = colour.removeprefix("#")
     if len(digits) == 3:
         digits = "".join(d * 2 for d in digits)
@@ -31,7 +31,7 @@ def luminance(colour: str) -> float:
 
 @pytest.mark.parametrize("state", [*RunState, "unknown"])
 def test_a_badge_says_and_shows_its_state(state: str) -> None:
-    """In words for those who do not see it, with enough contrast for those who do."""
+    """A badge has its state as text for screen readers, and enough contrast."""
     root = ElementTree.fromstring(badge_svg("shop", state))
     words = state.replace("_", " ")
     assert root.get("role") == "img"
@@ -41,19 +41,19 @@ def test_a_badge_says_and_shows_its_state(state: str) -> None:
         assert (1 + 0.05) / (luminance(rectangle.attrib["fill"]) + 0.05) >= 4.5
 
 
-def test_what_matters_is_told_apart_by_colour() -> None:
-    """Green, red, and neither."""
+def test_states_differ_in_colour() -> None:
+    """Success, failure and other states have different colours."""
     fills = {
         state: ElementTree.fromstring(badge_svg("shop", state)).findall(f"{SVG}g/{SVG}rect")[1].attrib["fill"]
         for state in RunState
     }
-    told = ["succeeded", "failed", "rolled_back", "running", "queued", "cancelled"]
-    assert len({fills[RunState(state)] for state in told}) == len(told)
+    states = ["succeeded", "failed", "rolled_back", "running", "queued", "cancelled"]
+    assert len({fills[RunState(state)] for state in states}) == len(states)
     assert fills[RunState.CANCELLED] == fills[RunState.SUPERSEDED] == fills[RunState.SKIPPED]
 
 
 def test_a_badge_is_as_wide_as_its_words() -> None:
-    """Near what a browser needs: `shop` and `succeeded` take 28 and 61 pixels in Verdana at 11 pixels."""
+    """The width is close to a browser's: `shop` and `succeeded` take 28 and 61 pixels in Verdana at 11 pixels."""
     root = ElementTree.fromstring(badge_svg("shop", "succeeded"))
     left, right = (float(text.attrib["textLength"]) for text in root.iter(f"{SVG}text"))
     assert left == pytest.approx(28, abs=3)
@@ -63,14 +63,14 @@ def test_a_badge_is_as_wide_as_its_words() -> None:
 
 @given(st.text(), st.text())
 def test_any_words_make_an_image(label: str, state: str) -> None:
-    """What XML cannot write is replaced; markup is text."""
+    """Any label makes a valid image: invalid characters are replaced, and markup is escaped."""
     root = ElementTree.fromstring(badge_svg(label, state).encode())
     assert len(list(root.iter())) == 10
 
 
 @given(st.text(), st.text(), st.datetimes(timezones=st.just(UTC), min_value=datetime(1970, 1, 2)))  # noqa: DTZ001
 def test_any_names_make_a_feed(name: str, url: str, at: datetime) -> None:
-    """What went in comes out, where XML can write it."""
+    """Any name makes a valid feed with the same values, except characters that XML cannot represent."""
     (found,) = ElementTree.fromstring(cc_xml([Project(name, "Sleeping", "Success", "3", at, url)]).encode())
     if name.isprintable():
         assert found.get("name") == name
@@ -78,7 +78,7 @@ def test_any_names_make_a_feed(name: str, url: str, at: datetime) -> None:
 
 
 def test_the_feed() -> None:
-    """As CCTray's description has it: these attributes, times in ISO 8601."""
+    """The feed has the attributes that CCTray specifies, with times in ISO 8601."""
     at = datetime(2026, 11, 24, 16, 0, tzinfo=timezone(timedelta(hours=1)))
     text = cc_xml([Project("shop", "Sleeping", "Failure", "12", at, "https://ci.example.com/shop?a=1&b=2")])
     assert text.splitlines() == [
@@ -98,7 +98,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 def project(store: Store, *states: RunState) -> Project:
-    """A pipeline that had runs which stand so, oldest first."""
+    """Return the project of a pipeline that had runs with these states, oldest first."""
     for state in states:
         run = begin_run(store, "shop")
         if state is not RunState.RUNNING:
@@ -107,7 +107,7 @@ def project(store: Store, *states: RunState) -> Project:
 
 
 def test_a_pipeline_that_never_ran(store: Store) -> None:
-    """Is unknown, with the time that the format wants all the same."""
+    """A pipeline without runs is unknown, with the time that the format requires."""
     found = project(store)
     assert (found.activity, found.status, found.label) == ("Sleeping", "Unknown", "")
 
@@ -128,13 +128,13 @@ def test_a_pipeline_that_never_ran(store: Store) -> None:
 def test_what_the_latest_runs_come_to(
     states: list[RunState], activity: str, status: str, label: str, store: Store
 ) -> None:
-    """The last that was judged counts, whatever waits or was given up since."""
+    """The last run with a verdict counts, also if later ones are queued, cancelled or superseded."""
     found = project(store, *states)
     assert (found.activity, found.status, found.label) == (activity, status, label)
 
 
 def test_a_rollback_is_no_build(store: Store) -> None:
-    """It says nothing about a commit."""
+    """A rollback does not change the status, because it says nothing about a commit."""
     project(store, RunState.SUCCEEDED)
     store.runs.finish("shop", begin_run(store, "shop", RunKind.ROLLBACK).number, RunState.FAILED)
     assert project(store).status == "Success"

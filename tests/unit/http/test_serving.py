@@ -1,4 +1,4 @@
-"""A server keeps its limits, whatever its clients do, and sleeps while none is there."""
+"""A server enforces its limits for all clients, and sleeps while it is idle."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DEADLINE = 10
 
 
 async def echo(request: Request) -> Response:
-    """Answer with the body, or with what became of it."""
+    """Respond with the body, or report that it was incomplete."""
     try:
         return PlainTextResponse(await request.body())
     except ClientDisconnect:
@@ -30,7 +30,7 @@ async def echo(request: Request) -> Response:
 
 
 async def follow(_: Request) -> Response:
-    """Answer without an end."""
+    """Respond without an end."""
 
     async def lines():  # type: ignore[no-untyped-def]
         import asyncio
@@ -74,8 +74,8 @@ GET = b"GET /echo HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
 POST = b"POST /echo HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 5\r\n\r\n"
 
 
-def test_an_answer_says_when_it_was_made(address: tuple[str, int]) -> None:
-    """Every answer has a date, on a server that no timer wakes."""
+def test_a_response_has_a_date(address: tuple[str, int]) -> None:
+    """Every response has a Date header, although no timer updates it."""
     with closing(connect(address)) as connection:
         connection.sendall(GET)
         head = read_all(connection).lower()
@@ -83,16 +83,16 @@ def test_an_answer_says_when_it_was_made(address: tuple[str, int]) -> None:
     assert head.count(b"\r\ndate: ") == 1
 
 
-def test_who_says_nothing_is_sent_away(address: tuple[str, int]) -> None:
-    """Nor may a request take long to begin."""
+def test_a_silent_client_is_disconnected(address: tuple[str, int]) -> None:
+    """A client that sends no request, or only the start of one, is disconnected."""
     for content in (b"", b"GET /echo HTTP/1.1\r\nX-Slow: "):
         with closing(connect(address)) as connection:
             connection.sendall(content)
             assert is_closed(connection)
 
 
-def test_who_has_asked_may_stay(address: tuple[str, int]) -> None:
-    """A follower is not sent away for its silence."""
+def test_a_client_with_a_request_may_stay(address: tuple[str, int]) -> None:
+    """A client that has sent a request is not disconnected, however long its response takes."""
     with closing(connect(address)) as connection:
         connection.sendall(b"GET /follow HTTP/1.1\r\nHost: x\r\n\r\n")
         end = time.monotonic() + 3 * serving.REQUEST_TIMEOUT
@@ -100,8 +100,8 @@ def test_who_has_asked_may_stay(address: tuple[str, int]) -> None:
             assert connection.recv(1024)
 
 
-def test_a_new_one_is_refused_when_there_are_too_many(address: tuple[str, int]) -> None:
-    """Those that are there are answered."""
+def test_a_new_connection_is_refused_above_the_limit(address: tuple[str, int]) -> None:
+    """Above the limit a new connection is closed, and the existing ones are served."""
     with ExitStack() as stack:
         there = [stack.enter_context(closing(connect(address))) for _ in range(5)]
         for connection in there:
@@ -116,7 +116,7 @@ def test_a_new_one_is_refused_when_there_are_too_many(address: tuple[str, int]) 
 
 
 def test_a_body_that_is_cut_short_is_answered(address: tuple[str, int]) -> None:
-    """The client may still listen."""
+    """A client that cuts its body short still gets a response."""
     with closing(connect(address)) as connection:
         connection.sendall(POST + b"ab")
         connection.shutdown(socket.SHUT_WR)
@@ -125,16 +125,16 @@ def test_a_body_that_is_cut_short_is_answered(address: tuple[str, int]) -> None:
     assert answer.endswith(b"cut")
 
 
-def test_a_whole_body_is_no_cut_one(address: tuple[str, int]) -> None:
-    """Though it comes in parts, and late."""
+def test_a_slow_body_is_complete(address: tuple[str, int]) -> None:
+    """A body that arrives late and in parts is complete."""
     with closing(connect(address)) as connection:
         for part in (POST, b"ab", b"cde"):
             connection.sendall(part)
         assert read_all(connection).endswith(b"abcde")
 
 
-def test_a_follower_that_goes_is_let_go(address: tuple[str, int]) -> None:
-    """Its connection ends with it."""
+def test_a_follower_that_leaves_is_disconnected(address: tuple[str, int]) -> None:
+    """The connection of a follower that leaves is closed."""
     with closing(connect(address)) as connection:
         connection.sendall(b"GET /follow HTTP/1.1\r\nHost: x\r\n\r\n")
         assert connection.recv(1)
@@ -143,8 +143,8 @@ def test_a_follower_that_goes_is_let_go(address: tuple[str, int]) -> None:
             pass
 
 
-def test_it_ends_at_once(address: tuple[str, int]) -> None:
-    """When nobody is connected."""
+def test_an_idle_server_stops_at_once(address: tuple[str, int]) -> None:
+    """An idle server stops at once."""
     app = Starlette(routes=[Route("/echo", echo)])
     for _ in range(5):
         before = time.monotonic()
@@ -155,12 +155,12 @@ def test_it_ends_at_once(address: tuple[str, int]) -> None:
 
 @pytest.mark.parametrize("address_text", ["8080", ":8080", "localhost:http", "127.0.0.1:99999"])
 def test_an_address_has_a_host_and_a_port(address_text: str) -> None:
-    """What has not is named."""
+    """An address without a host or a port is rejected and named."""
     with pytest.raises(ConfigError, match="is not a valid address"):
         public_socket(address_text)
 
 
 def test_an_address_that_is_taken(address: tuple[str, int]) -> None:
-    """Is said to be."""
+    """An address in use is reported as such."""
     with pytest.raises(ConfigError, match="the address is in use"):
         public_socket(f"127.0.0.1:{address[1]}")

@@ -67,7 +67,7 @@ def test_committed_rows_survive_sigkill(tmp_path: Path) -> None:
 
 def test_a_file_that_is_not_a_database_is_left_alone(tmp_path: Path) -> None:
     """The error names the file, whose content stays."""
-    path, content = tmp_path / "db", b"this is no database, whatever its name may say" * 100
+    path, content = tmp_path / "db", b"this is not a database, despite its name" * 100
     path.write_bytes(content)
     with pytest.raises(StoreFault) as caught:
         Store(path)

@@ -11,7 +11,7 @@ from pipeline.store.store import Store
 
 
 def test_a_delivery_is_taken_once(store: Store) -> None:
-    """And once more after it was deleted."""
+    """A delivery is taken once, and again after it was deleted."""
     assert store.deliveries.take("shop", "d1")
     assert not store.deliveries.take("shop", "d1")
     store.deliveries.delete("shop", "d1")
@@ -27,7 +27,7 @@ def test_two_pipelines_of_one_repository_each_take_a_delivery(store: Store) -> N
 
 
 def test_a_delivery_is_deleted_after_30_days(store: Store, tmp_path: Path) -> None:
-    """When the next one is taken."""
+    """A delivery is deleted after 30 days, when the next one is taken."""
     for digest, age in (("old", timedelta(days=31)), ("new", timedelta(days=29))):
         store.deliveries.take("shop", digest)
         with closing(sqlite3.connect(tmp_path / "penstock.db")) as db, db:

@@ -52,7 +52,7 @@ def test_a_successful_deployment_activates_its_release(store: Store) -> None:
 
 @pytest.mark.parametrize("state", [DeploymentState.ROLLED_BACK, DeploymentState.FAILED, DeploymentState.INTERRUPTED])
 def test_an_unsuccessful_deployment_keeps_the_active_release(state: DeploymentState, store: Store) -> None:
-    """The new release has failed for good."""
+    """An unsuccessful deployment marks its release as failed and keeps the active one."""
     first, second = release(store), release(store)
     deploy(store, None, first, DeploymentState.SUCCEEDED)
     deploy(store, first, second, state)
@@ -71,7 +71,7 @@ def test_a_deployment_to_nothing_leaves_no_active_release(store: Store) -> None:
 
 
 def test_a_second_open_deployment_is_refused(store: Store) -> None:
-    """The database enforces it, whatever the caller does."""
+    """The database rejects a second open deployment of a pipeline."""
     first = release(store)
     store.deployments.begin("shop", 1, None, first)
     with pytest.raises(StoreFault, match="UNIQUE"):
@@ -111,7 +111,7 @@ os.kill(os.getpid(), 9)
 
 
 def test_progress_survives_sigkill(store: Store, tmp_path: Path) -> None:
-    """It is on disk when `advance` returns."""
+    """Progress is on disk when `advance` returns."""
     deployment = store.deployments.begin("shop", 1, None, release(store))
     done = subprocess.run([sys.executable, "-c", ADVANCING, str(tmp_path / "penstock.db")], check=False)
     assert done.returncode == -signal.SIGKILL
@@ -119,7 +119,7 @@ def test_progress_survives_sigkill(store: Store, tmp_path: Path) -> None:
 
 
 def test_progress_of_an_unknown_deployment_is_refused(store: Store) -> None:
-    """By the database."""
+    """The database rejects progress of an unknown deployment."""
     deployment = store.deployments.begin("shop", 1, None, release(store))
     with pytest.raises(StoreFault, match="FOREIGN KEY"):
         store.deployments.advance(replace(deployment, id=99), "web", Progress("rolling", "replace", STAMP))

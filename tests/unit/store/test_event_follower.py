@@ -37,7 +37,7 @@ def kinds(follower: EventFollower) -> list[str]:
 
 
 def test_each_event_comes_once_and_in_order(store: Store, clock: FakeClock) -> None:
-    """Those of other runs and pipelines do not."""
+    """A follower yields each event of its run once, and none of other runs and pipelines."""
     follower = EventFollower(store, clock, pipeline="shop", run=1)
     emit(store, "run.started")
     emit(store, "run.started", run=2)
@@ -51,7 +51,7 @@ def test_each_event_comes_once_and_in_order(store: Store, clock: FakeClock) -> N
 
 
 def test_it_continues_from_an_id(store: Store, clock: FakeClock) -> None:
-    """As one that connects again."""
+    """A follower that reconnects continues after the given id."""
     for kind in ("one", "two", "three"):
         emit(store, kind)
     ((_, first), (second, _), _) = EventFollower(store, clock, pipeline="shop").poll()
@@ -60,7 +60,7 @@ def test_it_continues_from_an_id(store: Store, clock: FakeClock) -> None:
 
 
 def test_without_a_run_it_has_no_end(store: Store, clock: FakeClock) -> None:
-    """A run's last event is one of many."""
+    """A follower without a run continues after a run's last event."""
     everything, shop = EventFollower(store, clock), EventFollower(store, clock, pipeline="shop")
     emit(store, "run.finished")
     emit(store, "serve.started", "blog", None)
@@ -74,7 +74,7 @@ def test_without_a_run_it_has_no_end(store: Store, clock: FakeClock) -> None:
 
 @pytest.mark.parametrize("kind", ["run.finished", "run.superseded", "run.skipped", "run.cancelled"])
 def test_a_run_is_over_with_its_last_event(store: Store, clock: FakeClock, kind: str) -> None:
-    """Without a wait."""
+    """A follower of a run is over with the run's last event, without a wait."""
     emit(store, "run.started")
     emit(store, kind)
     follower = EventFollower(store, clock, pipeline="shop", run=1)
@@ -83,7 +83,7 @@ def test_a_run_is_over_with_its_last_event(store: Store, clock: FakeClock, kind:
 
 
 def test_the_last_event_is_waited_for(store: Store, clock: FakeClock) -> None:
-    """It is written a moment after the run is over."""
+    """A follower waits for a last event that is written after the outcome of the run."""
     store.runs.finish("shop", 1, RunState.SUCCEEDED)
     clock.call_at(timedelta(seconds=1.9), lambda: emit(store, "run.finished"))
     follower = EventFollower(store, clock, pipeline="shop", run=1)
@@ -91,7 +91,7 @@ def test_the_last_event_is_waited_for(store: Store, clock: FakeClock) -> None:
 
 
 def test_a_last_event_that_was_seen_is_not_waited_for_long(store: Store, clock: FakeClock) -> None:
-    """Who asks from an id behind it gets nothing, and is let go."""
+    """A follower that starts after the last event gets nothing and ends after the grace period."""
     emit(store, "run.finished")
     store.runs.finish("shop", 1, RunState.SUCCEEDED)
     ((last, _),) = EventFollower(store, clock, pipeline="shop").poll()
@@ -100,8 +100,8 @@ def test_a_last_event_that_was_seen_is_not_waited_for_long(store: Store, clock: 
     assert timedelta(seconds=2) <= clock.since(start) < timedelta(seconds=3)
 
 
-def test_a_run_that_goes_on_is_followed_for_as_long_as_it_takes(store: Store, clock: FakeClock) -> None:
-    """Hours, where it waits for approval."""
+def test_a_run_is_followed_for_as_long_as_it_takes(store: Store, clock: FakeClock) -> None:
+    """A follower stays for hours while its run waits for approval."""
     clock.call_at(timedelta(minutes=2), lambda: emit(store, "run.finished"))
     start = clock.now()
     assert len(list(EventFollower(store, clock, pipeline="shop", run=1).follow())) == 1

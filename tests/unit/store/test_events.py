@@ -15,14 +15,14 @@ from tests.unit.store.filling import fill
 
 
 def test_an_event_is_read_as_it_was_recorded(store: Store) -> None:
-    """With its fields and its time."""
+    """An event is read with its fields and its time."""
     event = Event("x", "text", "shop", 3, {"n": 1, "name": None}, datetime(2020, 1, 1, tzinfo=UTC))
     store.events.record(event)
     assert store.events.latest("shop") == [event]
 
 
 def test_the_latest_events_are_in_order(store: Store) -> None:
-    """Oldest first, of the pipeline or of one run."""
+    """The latest events of a pipeline or of one run are returned oldest first."""
     for number in range(5):
         store.events.record(Event("x", str(number), "shop", number % 2, {"n": number}))
     assert [e.message for e in store.events.latest("shop")] == ["0", "1", "2", "3", "4"]
@@ -31,7 +31,7 @@ def test_the_latest_events_are_in_order(store: Store) -> None:
 
 
 def test_a_follower_continues_after_the_last_event_it_has_read(store: Store) -> None:
-    """Of one pipeline, of one run, or of all pipelines."""
+    """A follower gets the later events of one pipeline, of one run, or of all pipelines."""
     for number, pipeline in enumerate(("shop", "blog", "shop", "shop")):
         store.events.record(Event("x", str(number), pipeline, number))
     assert [e.message for _, e in store.events.after(None, 0)] == ["0", "1", "2", "3"]
@@ -43,7 +43,7 @@ def test_a_follower_continues_after_the_last_event_it_has_read(store: Store) -> 
 
 
 def test_a_buffered_event_is_written_when_there_is_space(small_disk: Path) -> None:
-    """Its caller continues at once, and the order stays."""
+    """The caller of `buffer` continues while the disk is full, and the order of events stays."""
     with Store(small_disk / "db") as store:
         with pytest.raises(StoreFault):
             fill(store)

@@ -11,7 +11,7 @@ from tests.support.started_runs import begin_run
 
 
 def test_the_last_successful_run_is_never_pruned(store: Store) -> None:
-    """The next run is compared with it."""
+    """The last successful run is kept, because the next run is compared with it."""
     for number in range(1, 31):
         run = begin_run(store, "shop")
         store.events.record(Event("x", "y", "shop", run.number))
@@ -23,7 +23,7 @@ def test_the_last_successful_run_is_never_pruned(store: Store) -> None:
 
 
 def test_events_of_no_run_are_pruned_with_the_oldest_run(store: Store) -> None:
-    """Events of repairs do not pile up."""
+    """Events of repairs are pruned with the oldest run, so they do not accumulate."""
     store.events.record(Event("reconcile.drift", "long ago", "shop", at=datetime(2020, 1, 1, tzinfo=UTC)))
     for _ in range(3):
         store.runs.finish("shop", begin_run(store, "shop").number, RunState.SUCCEEDED)
@@ -33,7 +33,7 @@ def test_events_of_no_run_are_pruned_with_the_oldest_run(store: Store) -> None:
 
 
 def test_runs_that_are_not_over_are_never_pruned(store: Store) -> None:
-    """However few runs are kept."""
+    """Unfinished runs are kept, even if fewer runs should be."""
     begin_run(store, "shop")
     store.runs.finish("shop", begin_run(store, "shop").number, RunState.FAILED)
     assert store.history.prune("shop", keep=0) == [2]

@@ -16,7 +16,7 @@ def test_an_image_is_cached_per_pipeline_and_key(store: Store) -> None:
 
 
 def test_a_deleted_image_is_not_in_any_cache(store: Store) -> None:
-    """All keys and pipelines forget it."""
+    """A deleted image is removed from the cache of all keys and pipelines."""
     for pipeline in ("shop", "blog"):
         store.images.cache(pipeline, "built:1", "sha256:1")
         store.images.cache(pipeline, "tested:1", "sha256:2")
@@ -26,7 +26,7 @@ def test_a_deleted_image_is_not_in_any_cache(store: Store) -> None:
 
 
 def test_an_image_is_pinned_until_its_run_is_over(store: Store) -> None:
-    """Only in its own pipeline."""
+    """A run pins its image only in its own pipeline, and only until it is over."""
     run = begin_run(store, "shop")
     store.images.pin("shop", run.number, "sha256:1")
     assert store.images.pinned("shop") == {"sha256:1"}

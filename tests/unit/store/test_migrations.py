@@ -33,7 +33,7 @@ VERSION = 4
 
 @pytest.mark.parametrize("version", [1, 2, 3])
 def test_rows_of_every_earlier_version_are_read(version: int, tmp_path: Path) -> None:
-    """Runs with their stages, releases, the open deployment, events and images of version 1."""
+    """Runs, stages, releases, the open deployment, events and images of version 1 are read after a migration."""
     create_database(tmp_path / "db", version)
     with Store(tmp_path / "db") as store:
         assert store.pipelines.file("shop") == Path("/srv/shop/pipeline.yaml")
@@ -56,7 +56,7 @@ def test_rows_of_every_earlier_version_are_read(version: int, tmp_path: Path) ->
 
 @pytest.mark.parametrize("version", [2, 3])
 def test_the_queue_of_an_earlier_version_is_read(version: int, tmp_path: Path) -> None:
-    """Options, approval, refs and transitions of version 2, and the patterns of version 3."""
+    """Options, approvals, refs, transitions and patterns of versions 2 and 3 are read after a migration."""
     create_database(tmp_path / "db", version)
     with Store(tmp_path / "db") as store:
         run = store.queue.run("shop", 3)
@@ -70,7 +70,7 @@ def test_the_queue_of_an_earlier_version_is_read(version: int, tmp_path: Path) -
 
 @pytest.mark.parametrize("version", [1, 2, 3])
 def test_the_new_tables_continue_the_old_rows(version: int, tmp_path: Path) -> None:
-    """The count of the active release, the open deployment, and the deliveries that were received before."""
+    """The new tables hold the count of the active release, the open deployment, and earlier deliveries."""
     create_database(tmp_path / "db", version)
     with Store(tmp_path / "db") as store:
         assert store.services.wanted("shop", "web") == 3
@@ -85,7 +85,7 @@ def test_the_new_tables_continue_the_old_rows(version: int, tmp_path: Path) -> N
 
 
 def test_the_migration_to_version_4_changes_no_existing_table(tmp_path: Path) -> None:
-    """Neither columns, indexes nor rows."""
+    """The migration to version 4 changes no column, index or row of an existing table."""
     path = tmp_path / "db"
     create_database(path, 3)
     tables = {str(name) for name, *_ in content(path)["schema"]}
@@ -231,7 +231,7 @@ def test_a_newer_database_is_refused_and_not_changed(tmp_path: Path) -> None:
 
 
 def test_a_migrated_database_has_the_schema_of_a_new_one(tmp_path: Path) -> None:
-    """However it came to the current version."""
+    """A migrated database has the schema of a new one, from every earlier version."""
     create_database(tmp_path / "old", 1)
     for name in ("old", "new"):
         Store(tmp_path / name).close()

@@ -65,7 +65,7 @@ def test_a_deployment_is_never_superseded(store: Store) -> None:
 
 
 def test_mode_queued_executes_runs_one_after_the_other(store: Store) -> None:
-    """No run supersedes another."""
+    """In the mode `queued` runs execute one after the other, and none is superseded."""
     put(store, commit("a"), commit("b"), mode="queued")
     first = store.queue.claim(PIPELINE, "queued")
     assert first is not None
@@ -99,7 +99,7 @@ def test_rollback_and_down_run_alone(store: Store, kind: RunKind) -> None:
 
 
 def test_a_skipped_run_supersedes_nothing(store: Store) -> None:
-    """It is stored with its reason."""
+    """A skipped run is stored with its reason and supersedes nothing."""
     put(store)
     put(store, RunRequest(Trigger.WATCH, sha="b" * 40, skip_reason="its message says [skip ci]"))
     assert states(store) == ["queued", "skipped"]
@@ -122,7 +122,7 @@ def test_a_run_is_queued_again_after_its_worker_died(store: Store) -> None:
 
 
 def test_a_run_is_superseded_if_its_worker_died_before_a_newer_run(store: Store) -> None:
-    """Otherwise it would deploy an older commit."""
+    """A run that lost its worker is superseded by a newer run, so it cannot deploy an older commit."""
     put(store)
     store.queue.claim(PIPELINE, "superseded")
     store.queue.enter(PIPELINE, 1, "deploy")
@@ -166,7 +166,7 @@ def test_a_rollback_passes_a_run_that_waits_at_a_gate(store: Store) -> None:
 
 
 def test_a_disabled_transition_blocks_runs_with_its_reason(store: Store) -> None:
-    """Until it is enabled."""
+    """A disabled transition blocks runs with its reason until it is enabled."""
     store.transitions.disable(PIPELINE, "deploy", "audit")
     put(store)
     store.queue.claim(PIPELINE, "superseded")
@@ -192,7 +192,7 @@ def test_the_first_decision_about_an_approval_counts(store: Store) -> None:
 
 
 def test_a_command_does_not_overtake_queued_runs(store: Store) -> None:
-    """In the mode `superseded` it replaces the queued run; in the other modes it is refused."""
+    """A command replaces queued runs in the mode `superseded`, and is rejected in the other modes."""
     put(store, mode="queued")
     assert store.queue.begin(PIPELINE, commit("b"), "queued") is None
     begun = store.queue.begin(PIPELINE, commit("b"), "superseded")

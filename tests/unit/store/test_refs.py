@@ -31,7 +31,7 @@ def test_refs_move_together_or_not_at_all(store: Store) -> None:
 
 
 def test_a_deleted_ref_has_no_head(store: Store) -> None:
-    """When it comes back, its commits are new."""
+    """A ref that was deleted and comes back has only new commits."""
     store.queue.put(PIPELINE, [], heads={MAIN: (None, "a" * 40), TAG: (None, "b" * 40)})
     store.refs.delete_head(PIPELINE, MAIN)
     assert store.refs.heads(PIPELINE) == {TAG: "b" * 40}
@@ -39,7 +39,7 @@ def test_a_deleted_ref_has_no_head(store: Store) -> None:
 
 
 def test_the_patterns_of_the_last_scan_are_stored(store: Store) -> None:
-    """Per pipeline, and none before the first scan."""
+    """The patterns are stored per pipeline, and there are none before the first scan."""
     assert store.refs.patterns(PIPELINE) == []
     store.refs.set_patterns(PIPELINE, [MAIN])
     store.refs.set_patterns(PIPELINE, [MAIN, "refs/tags/*"])

@@ -19,7 +19,7 @@ from pipeline.store.run_log import RunLogFile, follow, read_log
 
 
 def test_lines_come_back_with_their_stage(tmp_path: Path) -> None:
-    """In order, each with its time."""
+    """Lines are read in order, each with its stage and time."""
     path = tmp_path / "shop" / "1.jsonl"
     with RunLogFile(path, str) as log:
         log.line("build", "Step 1/2 : FROM base")
@@ -31,7 +31,7 @@ def test_lines_come_back_with_their_stage(tmp_path: Path) -> None:
 
 
 def test_secrets_never_reach_the_disk(tmp_path: Path) -> None:
-    """They are masked before they are written."""
+    """Secrets are masked before a line is written."""
     path = tmp_path / "1.jsonl"
     with RunLogFile(path, Mask(["hunter-two"])) as log:
         log.line("test", "password is hunter-two")
@@ -54,7 +54,7 @@ letters = st.text('abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ012345678
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(letters, st.integers(16 * 1024, 64 * 1024), st.integers(1, 3), st.data())
 def test_no_piece_of_a_secret_in_an_endless_line(secret: str, piece: int, pieces: int, data: st.DataObject) -> None:
-    """Wherever the line is cut, and in every encoding, no character of the secret is written."""
+    """No character of a secret is written, in any encoding and for any position of a cut."""
     form = data.draw(st.sampled_from(sorted({form for form in forms_of(secret) if len(form) >= 8})))
     before = pieces * piece - data.draw(st.integers(0, len(form)), "characters before the cut")
     endless = "." * before + form + "." * 500
@@ -87,7 +87,7 @@ def test_a_secret_over_a_cut_is_masked_on_both_sides(secret: str, data: st.DataO
 
 
 def test_control_characters_are_taken_out(tmp_path: Path) -> None:
-    """A log must not change the colours of a terminal."""
+    """Control characters are removed, so a log cannot change the colours of a terminal."""
     path = tmp_path / "1.jsonl"
     with RunLogFile(path, str) as log:
         log.line("test", "\x1b[31mred\x1b[0m \x1b]0;title\x07bell\x07\ttab")
@@ -95,7 +95,7 @@ def test_control_characters_are_taken_out(tmp_path: Path) -> None:
 
 
 def test_a_line_that_is_far_too_long_is_cut(tmp_path: Path) -> None:
-    """It ends with its original length."""
+    """A line that is too long is cut, and ends with its original length."""
     path = tmp_path / "1.jsonl"
     with RunLogFile(path, str) as log:
         log.line("test", "x" * 100_000)
@@ -126,7 +126,7 @@ def test_what_a_crash_left_unfinished_is_no_line(tmp_path: Path) -> None:
 
 
 def test_a_disk_that_was_full_for_a_while(tmp_path: Path) -> None:
-    """The line that it cut short damages no line before or after."""
+    """A line that a full disk cut short damages no line before or after it."""
     path = tmp_path / "1.jsonl"
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     with RunLogFile(path, str) as log:
@@ -143,7 +143,7 @@ def test_a_disk_that_was_full_for_a_while(tmp_path: Path) -> None:
 
 
 def test_what_another_process_left_unfinished_is_ended(tmp_path: Path) -> None:
-    """A run that is queued again appends to the same file."""
+    """A run that is requeued appends after the half-written line of its previous process."""
     path = tmp_path / "1.jsonl"
     path.write_text('{"at": "12:00", "stage": "te')
     with RunLogFile(path, str) as log:
@@ -152,7 +152,7 @@ def test_what_another_process_left_unfinished_is_ended(tmp_path: Path) -> None:
 
 
 def test_what_comes_after_the_end_is_not_kept(tmp_path: Path) -> None:
-    """A reader of a container's output may write after the log was closed."""
+    """Lines that are written after `close` are dropped without an error."""
     path = tmp_path / "1.jsonl"
     with RunLogFile(path, str) as log:
         log.line("test", "in time")
@@ -175,7 +175,7 @@ def test_every_line_says_where_the_next_begins(tmp_path: Path) -> None:
 
 
 def test_following_waits_for_a_log_that_is_not_there_yet(tmp_path: Path) -> None:
-    """A queued run has no log."""
+    """A follower of a queued run, which has no log yet, waits for it."""
     path = tmp_path / "1.jsonl"
     asked = 0
 
@@ -191,18 +191,18 @@ def test_following_waits_for_a_log_that_is_not_there_yet(tmp_path: Path) -> None
 
 
 def test_following_costs_next_to_nothing(tmp_path: Path) -> None:
-    """Under 1 % of a processor while nothing is printed."""
+    """A follower uses under 1 % of a CPU while nothing is printed."""
     path = tmp_path / "1.jsonl"
     with RunLogFile(path, str) as log:
         log.line("test", "x" * 10_000)
-    looks = iter(range(20))
+    polls = iter(range(20))
     clock, processor = time.monotonic(), time.thread_time()
-    assert len(list(follow(path, lambda: next(looks) == 19))) == 1
+    assert len(list(follow(path, lambda: next(polls) == 19))) == 1
     assert (time.thread_time() - processor) / (time.monotonic() - clock) < 0.01
 
 
 def test_following_sees_every_line_until_the_end(tmp_path: Path) -> None:
-    """Also lines that are written between the last poll and the end."""
+    """A follower sees lines that are written between its last poll and the end of the run."""
     path = tmp_path / "1.jsonl"
     ended = threading.Event()
 
@@ -220,7 +220,7 @@ def test_following_sees_every_line_until_the_end(tmp_path: Path) -> None:
 
 
 def test_threads_do_not_mix_their_lines(tmp_path: Path) -> None:
-    """Build output and events come from several threads."""
+    """Lines that several threads write are not mixed."""
     path = tmp_path / "1.jsonl"
     with RunLogFile(path, str) as log:
         threads = [
@@ -236,7 +236,7 @@ def test_threads_do_not_mix_their_lines(tmp_path: Path) -> None:
 
 
 def test_a_log_that_cannot_be_written(tmp_path: Path) -> None:
-    """The error names the file and the reason."""
+    """The error for a log that cannot be written names the file and the reason."""
     (tmp_path / "file").touch()
     with pytest.raises(StoreFault, match=r"cannot write .*/file/1.jsonl: "):
         RunLogFile(tmp_path / "file" / "1.jsonl", str)

@@ -38,7 +38,7 @@ def test_a_finished_run_ends_its_running_stage(store: Store) -> None:
 
 
 def test_a_run_keeps_the_commit_that_source_found(store: Store) -> None:
-    """Of the given run only."""
+    """The commit is stored for the given run only."""
     for _ in range(2):
         begin_run(store, "shop")
     store.runs.set_revision("shop", 2, sha="a" * 40, ref="main", author="Ada", subject="Add carts")
@@ -70,7 +70,7 @@ def test_options_keep_their_stored_form(options: RunOptions, stored: str, store:
 
 
 def test_options_of_a_newer_version_are_ignored(store: Store, tmp_path: Path) -> None:
-    """The known ones are read."""
+    """Unknown options are ignored, and the known ones are read."""
     stored = '{"parameters": {"a": "b"}, "strategy": "canary"}'
     store.queue.put("shop", [RunRequest(Trigger.COMMAND)])
     with closing(sqlite3.connect(tmp_path / "penstock.db")) as connection, connection:

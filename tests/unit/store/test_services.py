@@ -19,7 +19,7 @@ def activate(store: Store, spec: str) -> None:
 
 
 def test_the_number_of_the_active_release_counts_at_first(store: Store) -> None:
-    """Only for the service `web`, which is the only one of such a release."""
+    """Before the first `set_wanted`, the service `web` has the number of the active release."""
     assert store.services.wanted("shop", "web") is None
     activate(store, '{"deploy": {"replicas": 3}}')
     assert store.services.wanted("shop", "web") == 3
@@ -28,7 +28,7 @@ def test_the_number_of_the_active_release_counts_at_first(store: Store) -> None:
 
 
 def test_a_number_that_is_set_outlives_releases(store: Store) -> None:
-    """A release brings no number back."""
+    """A number that is set outlives later releases."""
     activate(store, '{"deploy": {"replicas": 3}}')
     store.services.set_wanted("shop", "web", 5)
     activate(store, '{"deploy": {"replicas": 2}}')
@@ -38,7 +38,7 @@ def test_a_number_that_is_set_outlives_releases(store: Store) -> None:
 
 
 def test_each_service_of_each_pipeline_has_its_number(store: Store) -> None:
-    """Setting one changes no other."""
+    """Setting the number of one service changes no other."""
     counts = {("shop", "web"): 1, ("shop", "worker"): 2, ("blog", "web"): 3}
     for (pipeline, name), count in counts.items():
         store.services.set_wanted(pipeline, name, count)
@@ -52,7 +52,7 @@ def test_a_release_without_numbers_gives_none(store: Store) -> None:
 
 
 def test_a_negative_number_is_refused(store: Store) -> None:
-    """By the database."""
+    """The database rejects a negative number of replicas."""
     with pytest.raises(StoreFault, match="CHECK"):
         store.services.set_wanted("shop", "web", -1)
     assert store.services.wanted("shop", "web") is None

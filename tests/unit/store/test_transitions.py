@@ -6,7 +6,7 @@ from pipeline.store.store import Store
 
 
 def test_a_transition_is_disabled_until_it_is_enabled(store: Store) -> None:
-    """Per pipeline, with the latest reason."""
+    """A transition is disabled per pipeline, with the latest reason, until it is enabled."""
     assert store.transitions.disabled("shop") == {}
     store.transitions.disable("shop", "deploy", "freeze")
     store.transitions.disable("shop", "deploy", "audit")

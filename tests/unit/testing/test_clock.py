@@ -1,4 +1,4 @@
-"""A fake clock moves when its test says so, and otherwise stands still."""
+"""A fake clock moves only when a test moves it."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ DEADLINE = 10.0
 
 
 def waiting(clock: FakeClock, timeout: timedelta, over: list[timedelta]) -> threading.Thread:
-    """Start a thread that waits on the clock, and notes when it is over."""
+    """Start a thread that waits on the clock, and records when it returned."""
     thread = threading.Thread(target=lambda: (clock.wait(threading.Event(), timeout), over.append(timeout)))
     thread.start()
     return thread
 
 
 def test_it_stands_still() -> None:
-    """Two looks at it show one moment."""
+    """Two reads of the clock return the same moment."""
     clock = FakeClock()
     assert clock.now() == clock.now()
     assert clock.monotonic() == clock.monotonic()
 
 
-def test_moving_it_wakes_who_is_due() -> None:
-    """Others wait on."""
+def test_moving_it_wakes_the_due_waiters() -> None:
+    """Moving the clock wakes the waiters that are due, and no others."""
     clock, over = FakeClock(), list[timedelta]()
     first, second = waiting(clock, SECOND, over), waiting(clock, 3 * SECOND, over)
     clock.wait_for_waiters(2)
@@ -41,7 +41,7 @@ def test_moving_it_wakes_who_is_due() -> None:
 
 
 def test_the_next_timeout_is_the_earliest() -> None:
-    """One that is over already does not count."""
+    """The next timeout is the earliest of those that have not passed."""
     clock, over = FakeClock(), list[timedelta]()
     threads = [waiting(clock, timeout, over) for timeout in (5 * SECOND, 2 * SECOND)]
     clock.wait_for_waiters(2)
@@ -51,14 +51,14 @@ def test_the_next_timeout_is_the_earliest() -> None:
         thread.join(DEADLINE)
 
 
-def test_nobody_waits() -> None:
-    """A test that expects a waiter is told that there is none."""
+def test_a_missing_waiter_is_an_error() -> None:
+    """Waiting for a waiter that does not come raises an error."""
     with pytest.raises(TimeoutError, match="fewer than 1 threads"):
         FakeClock().wait_for_waiters(real_timeout=0.01)
 
 
 def test_the_wall_clock_may_jump() -> None:
-    """Back too. What is counted by boot time does not notice."""
+    """The wall clock may jump forward and back, and durations by boot time do not change."""
     clock = FakeClock()
     before = clock.now()
     clock.jump(timedelta(days=-1))
@@ -68,7 +68,7 @@ def test_the_wall_clock_may_jump() -> None:
 
 
 def test_another_boot() -> None:
-    """Its time begins again, so what was before is counted by the wall clock."""
+    """After a reboot boot time starts at 0, so earlier stamps are compared by the wall clock."""
     clock = FakeClock()
     before = clock.now()
     clock.reboot("boot-2", down=60 * SECOND)
@@ -79,7 +79,7 @@ def test_another_boot() -> None:
 
 
 def test_actions_come_in_order_and_in_time() -> None:
-    """Each sees the moment that it was asked for."""
+    """Each action runs at its own moment, in order."""
     clock, seen = FakeClock(), list[tuple[str, timedelta]]()
     start = clock.now()
     for name, after in (("second", 2 * SECOND), ("first", SECOND), ("never", 9 * SECOND)):
@@ -89,7 +89,7 @@ def test_actions_come_in_order_and_in_time() -> None:
 
 
 def test_waiting_may_move_it() -> None:
-    """Up to the timeout, or to the action that sets the event."""
+    """With `auto_advance`, waiting moves the clock to the timeout or to the action that sets the event."""
     clock, event = FakeClock(auto_advance=True), threading.Event()
     start = clock.now()
     assert not clock.wait(event, SECOND)

@@ -1,4 +1,4 @@
-"""What a test can have a fake engine and a fake runtime do besides their contract."""
+"""Faults and other test controls of the fake engine and the fake runtime."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def engine() -> FakeEngine:
     return engine
 
 
-def test_a_call_fails_as_often_as_it_is_told(engine: FakeEngine) -> None:
-    """It does nothing then, and works afterwards."""
+def test_a_call_fails_as_often_as_requested(engine: FakeEngine) -> None:
+    """An injected failure has no effect on the engine, and the next call works."""
     engine.faults.fail("containers.start", EngineFault("no space left"), times=2)
     for _ in range(2):
         with pytest.raises(EngineFault, match="no space left"):
@@ -38,7 +38,7 @@ def test_a_call_fails_as_often_as_it_is_told(engine: FakeEngine) -> None:
 
 
 def test_a_call_whose_answer_is_lost_takes_effect(engine: FakeEngine) -> None:
-    """The caller gets an error all the same."""
+    """A call whose response is lost takes effect and raises an error."""
     engine.faults.lose_answer("containers.start")
     with pytest.raises(EngineFault):
         engine.containers.start(SPEC)
@@ -46,7 +46,7 @@ def test_a_call_whose_answer_is_lost_takes_effect(engine: FakeEngine) -> None:
 
 
 def test_a_call_hangs_until_it_is_released(engine: FakeEngine) -> None:
-    """Other calls return meanwhile."""
+    """A call hangs until its release, and other calls return meanwhile."""
     hang = engine.faults.hang("containers.start")
     with ThreadPoolExecutor(1) as pool:
         started = pool.submit(engine.containers.start, SPEC)
@@ -59,7 +59,7 @@ def test_a_call_hangs_until_it_is_released(engine: FakeEngine) -> None:
 
 
 def test_a_daemon_that_is_killed_ends_processes(engine: FakeEngine) -> None:
-    """Nothing answers until it is started again. A process without a restart policy stays ended."""
+    """A killed daemon fails all calls until it is started. A process without a restart policy stays stopped."""
     engine.containers.start(SPEC)
     engine.kill_daemon()
     assert not engine.answers()
@@ -72,7 +72,7 @@ def test_a_daemon_that_is_killed_ends_processes(engine: FakeEngine) -> None:
 
 
 def test_a_daemon_that_is_killed_ends_calls_that_hang(engine: FakeEngine) -> None:
-    """They fail, and take no effect."""
+    """Calls that hang when the daemon is killed fail without effect."""
     hang = engine.faults.hang("containers.start")
     with ThreadPoolExecutor(1) as pool:
         started = pool.submit(engine.containers.start, SPEC)
@@ -95,7 +95,7 @@ def test_a_daemon_that_is_killed_ends_calls_that_hang(engine: FakeEngine) -> Non
     ],
 )
 def test_a_daemon_that_starts_follows_the_restart_policies(policy: RestartPolicy, stopped: bool, runs: bool) -> None:
-    """As Docker does for a container that was stopped by hand, and for one that was not."""
+    """A started daemon restarts the containers that Docker would, also after a stop by hand."""
     runtime = FakeRuntime()
     runtime.start(REPLICA)
     runtime.set_restart_policy("one", policy)
@@ -108,7 +108,7 @@ def test_a_daemon_that_starts_follows_the_restart_policies(policy: RestartPolicy
 
 
 def test_a_stream_that_waits_ends_with_the_daemon(engine: FakeEngine) -> None:
-    """As a client's does."""
+    """A stream of output ends when the daemon dies."""
     engine.containers.start(SPEC)
     engine.containers.print("one", "hello")
     heard, lines = threading.Event(), list[str]()
@@ -128,7 +128,7 @@ def test_a_stream_that_waits_ends_with_the_daemon(engine: FakeEngine) -> None:
 
 
 def test_a_replica_that_another_program_removes_is_forgotten() -> None:
-    """Without a call of the runtime."""
+    """A replica can be removed without a call of the runtime."""
     runtime = FakeRuntime()
     runtime.start(REPLICA)
     runtime.forget("one")
@@ -136,7 +136,7 @@ def test_a_replica_that_another_program_removes_is_forgotten() -> None:
 
 
 def test_ages_follow_the_time_that_the_test_gives() -> None:
-    """Seconds for a young process, and nothing for an old one."""
+    """The age of a young process follows the test's time, and an old one has none."""
     time = [datetime(2030, 1, 1, tzinfo=UTC)]
     runtime = FakeRuntime(now=lambda: time[0])
     runtime.start(REPLICA)
@@ -147,7 +147,7 @@ def test_ages_follow_the_time_that_the_test_gives() -> None:
 
 
 def test_an_end_is_announced_before_it_happens() -> None:
-    """While the replica still runs; not for one that has exited."""
+    """`before_end` is called while the replica still runs, and not for one that has exited."""
     ended: list[tuple[str, bool]] = []
     runtime = FakeRuntime(before_end=lambda name: ended.append((name, runtime.list("shop")[0].running)))
     runtime.start(REPLICA)

@@ -1,4 +1,4 @@
-"""The load generator against servers that misbehave: it sees everything and excuses nothing."""
+"""The load generator against faulty servers: it reports every failure."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Answer = Callable[[int, bytes], bytes | None]
 
 @contextmanager
 def server(answer: Answer) -> Iterator[int]:
-    """Answers each request with what `answer` gives for its number and its text; None closes the connection."""
+    """Run a server that responds with `answer(number, request)`. None closes the connection."""
     counter, lock = iter(range(10**6)), threading.Lock()
     listening = socket.create_server(("127.0.0.1", 0), backlog=256)
 
@@ -59,7 +59,7 @@ def good(number: int, request: bytes) -> bytes:
 
 
 def test_a_good_server_fails_nothing() -> None:
-    """GETs and POSTs, on kept and on fresh connections, in the shares that were asked for."""
+    """A good server fails no request, and the shares of POSTs and new connections are as requested."""
     seen: list[bytes] = []
 
     def answer(number: int, request: bytes) -> bytes:
@@ -84,7 +84,7 @@ def test_a_good_server_fails_nothing() -> None:
     ],
 )
 def test_every_bad_answer_is_counted(bad: bytes | None, reason: str) -> None:
-    """One of ten requests gets one: exactly those have failed, each with its reason."""
+    """Exactly the requests with a bad response fail, each with its reason."""
     given = []
 
     def answer(number: int, request: bytes) -> bytes | None:
@@ -100,7 +100,7 @@ def test_every_bad_answer_is_counted(bad: bytes | None, reason: str) -> None:
 
 
 def test_a_post_whose_body_changed_has_failed() -> None:
-    """An answer to somebody else's request is worse than none."""
+    """A POST fails if its response has the body of another request."""
     with server(lambda number, request: OK) as port:
         report = run(port, posts=0.5).stop()
     assert {(f.method, f.reason) for f in report.failures} == {
@@ -109,7 +109,7 @@ def test_a_post_whose_body_changed_has_failed() -> None:
 
 
 def test_a_pause_is_seen_as_a_gap_and_as_latency() -> None:
-    """The rate does not slow down with the server, as a closed loop's would."""
+    """A pause of the server is a gap and raises latencies, because the rate stays constant."""
     pause = threading.Event()
 
     def answer(number: int, request: bytes) -> bytes:
@@ -127,8 +127,8 @@ def test_a_pause_is_seen_as_a_gap_and_as_latency() -> None:
     assert report.p99 > 300
 
 
-def test_nobody_answers() -> None:
-    """It says so, and does not wait for ever."""
+def test_a_service_without_a_response() -> None:
+    """A load without any response raises `SystemFault` after its deadline."""
     with socket.create_server(("127.0.0.1", 0)) as unheard:
         port = unheard.getsockname()[1]
     with pytest.raises(SystemFault, match=f"http://127.0.0.1:{port}/ does not respond: connect: "):

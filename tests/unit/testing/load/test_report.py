@@ -1,4 +1,4 @@
-"""The recorder of a load counts what happened, in the phase it happened in."""
+"""The recorder of a load counts results in their phase."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pipeline.testing.load.report import Latencies, LoadReport, Recorder
 
 @given(st.lists(st.floats(1e-5, 100), min_size=1, max_size=200))
 def test_quantiles_are_within_two_per_cent(values: list[float]) -> None:
-    """Of the value that a sorted list would give."""
+    """A quantile is within two per cent of the value from a sorted list."""
     latencies = Latencies()
     for value in values:
         latencies.add(value)
@@ -21,7 +21,7 @@ def test_quantiles_are_within_two_per_cent(values: list[float]) -> None:
 
 
 def test_a_gap_is_the_time_without_a_success() -> None:
-    """A failure does not end it, and one that still lasts counts as well."""
+    """A failure does not end a gap, and a gap that still lasts counts."""
     recorder = Recorder(0.0)
     for moment in (0.1, 0.2, 0.9):
         recorder.succeeded(recorder.sent(), moment - 0.01, moment, "1")
@@ -31,7 +31,7 @@ def test_a_gap_is_the_time_without_a_success() -> None:
 
 
 def test_a_request_belongs_to_the_phase_it_was_sent_in() -> None:
-    """Also when its answer comes later."""
+    """A request belongs to the phase it was sent in, also if its response comes later."""
     recorder = Recorder(0.0)
     recorder.mark("before")
     early = recorder.sent()
@@ -45,7 +45,7 @@ def test_a_request_belongs_to_the_phase_it_was_sent_in() -> None:
 
 
 def test_a_report_goes_through_json() -> None:
-    """It comes from another process."""
+    """A report survives the conversion to JSON and back."""
     recorder = Recorder(0.0)
     recorder.failed(recorder.sent(), 0.5, "GET", "status 503")
     report = recorder.report(1.0)
