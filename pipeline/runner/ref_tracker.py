@@ -31,20 +31,20 @@ class RefTracker:
 
     def scan(self, trigger: Trigger) -> list[Run]:
         """Queue a run for each commit that a ref gained since the last scan. Raises as the Source stage does."""
-        pipeline_context, source = self._pipeline_context(), load_source()
-        with self._lock, pipeline_context.masking_errors():
-            context = pipeline_context.stage_context()
-            patterns = source.patterns(context)
-            heads, known = source.heads(context, patterns), pipeline_context.store.refs.heads(pipeline_context.pipeline)
+        context, source = self._pipeline_context(), load_source()
+        with self._lock, context.masking_errors():
+            stage_context = context.stage_context()
+            patterns = source.patterns(stage_context)
+            heads, known = source.heads(stage_context, patterns), context.store.refs.heads(context.pipeline)
             for ref in known.keys() - heads.keys():
-                pipeline_context.store.refs.delete_head(pipeline_context.pipeline, ref)
+                context.store.refs.delete_head(context.pipeline, ref)
             if not heads:
-                self._emit_no_refs(pipeline_context)
+                self._emit_no_refs(context)
             skipped = self._skip_existing(
-                pipeline_context, source, patterns, {r: sha for r, sha in heads.items() if r not in known}
+                context, source, patterns, {r: sha for r, sha in heads.items() if r not in known}
             )
             moved = {r: sha for r, sha in heads.items() if r not in skipped and known.get(r) != sha}
-            runs, failure = self._queue_runs(pipeline_context, source, trigger, known, moved)
+            runs, failure = self._queue_runs(context, source, trigger, known, moved)
         if runs:
             self._on_queued()
         if failure is not None:
@@ -53,7 +53,7 @@ class RefTracker:
 
     def _queue_runs(
         self,
-        pipeline_context: PipelineContext,
+        context: PipelineContext,
         source: Source,
         trigger: Trigger,
         known: Mapping[str, str],
@@ -64,45 +64,43 @@ class RefTracker:
         for ref, sha in moved.items():
             old = known.get(ref)
             try:
-                revisions = source.commits(pipeline_context.stage_context(), old, sha)
+                revisions = source.commits(context.stage_context(), old, sha)
             except PenstockError as error:
                 failure = error
                 continue
-            requests = (
-                [] if self._is_deployed_already(pipeline_context, known, sha) else _requests(trigger, ref, revisions)
-            )
-            runs += submit(pipeline_context, requests, {ref: (old, sha)})
+            requests = [] if self._is_deployed_already(context, known, sha) else _requests(trigger, ref, revisions)
+            runs += submit(context, requests, {ref: (old, sha)})
         return runs, failure
 
     def _skip_existing(
-        self, pipeline_context: PipelineContext, source: Source, patterns: list[str], unknown: Mapping[str, str]
+        self, context: PipelineContext, source: Source, patterns: list[str], unknown: Mapping[str, str]
     ) -> Mapping[str, str]:
         """Store the refs that are new only because a pattern was added, without running them, and return them.
 
         Otherwise a new tag pattern would run the tags of all old releases.
         """
-        refs = pipeline_context.store.refs
-        if patterns == (previous := refs.patterns(pipeline_context.pipeline)):
+        refs = context.store.refs
+        if patterns == (previous := refs.patterns(context.pipeline)):
             return {}
         new = [p for p in patterns if p in previous or not is_glob(p)]
-        expected = source.heads(pipeline_context.stage_context(), new) if new and unknown else {}
+        expected = source.heads(context.stage_context(), new) if new and unknown else {}
         skipped = {ref: sha for ref, sha in unknown.items() if ref not in expected}
-        submit(pipeline_context, [], {ref: (None, sha) for ref, sha in skipped.items()})
-        refs.set_patterns(pipeline_context.pipeline, patterns)
+        submit(context, [], {ref: (None, sha) for ref, sha in skipped.items()})
+        refs.set_patterns(context.pipeline, patterns)
         if skipped:
             names = [_short(ref) for ref in islice(skipped, _MAX_NAMED)]
             more = f" and {len(skipped) - len(names)} more" if len(skipped) > len(names) else ""
             text = f"not run: these refs existed before the triggers pattern matched them: {', '.join(names)}{more}"
-            pipeline_context.events().emit(EventKind.TRIGGER_REFS_SKIPPED, text, refs=len(skipped))
+            context.events().emit(EventKind.TRIGGER_REFS_SKIPPED, text, refs=len(skipped))
         return skipped
 
-    def _emit_no_refs(self, pipeline_context: PipelineContext) -> None:
+    def _emit_no_refs(self, context: PipelineContext) -> None:
         """Emit once that no ref matches. The cause is often a branch with another name."""
-        pipeline = pipeline_context.configuration.pipeline
+        pipeline = context.configuration.pipeline
         wanted = (*pipeline.triggers.branches, *pipeline.triggers.tags) or (pipeline.source.branch,)
         if not self._reported_no_refs:
             text = f"nothing to run yet: the repository has no {' and no '.join(wanted)}"
-            pipeline_context.events().emit(EventKind.TRIGGER_NO_REFS, text)
+            context.events().emit(EventKind.TRIGGER_NO_REFS, text)
         self._reported_no_refs = True
 
     def enqueue(self, request: RunRequest) -> None:
@@ -110,9 +108,9 @@ class RefTracker:
         submit(self._pipeline_context(), [request])
         self._on_queued()
 
-    def _is_deployed_already(self, pipeline_context: PipelineContext, known: Mapping[str, str], sha: str) -> bool:
+    def _is_deployed_already(self, context: PipelineContext, known: Mapping[str, str], sha: str) -> bool:
         """Return True if this is the first scan and the commit is deployed already."""
-        active = pipeline_context.store.releases.active(pipeline_context.pipeline)
+        active = context.store.releases.active(context.pipeline)
         return not known and active is not None and active.sha == sha
 
 

@@ -51,7 +51,7 @@ class _Process:
 class FakeContainers:
     """The containers of a fake engine. `program` returns the program of each container.
 
-    Besides the interface, a test ends processes, prints lines, and removes containers behind the engine's back.
+    Beyond the interface, a test ends processes, prints lines, and removes containers behind the engine's back.
     """
 
     def __init__(
