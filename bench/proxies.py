@@ -123,7 +123,7 @@ def await_answer(port: int, what: str, scheme: str = "http") -> None:
         out = subprocess.run(command, capture_output=True, text=True, check=False).stdout
         return re.search(r" [1-9]\d* requests in", out) is not None and "Non-2xx" not in out
 
-    until(answers, f"{what} answers", deadline=60)
+    until(answers, f"a response of {what}", deadline=60)
 
 
 # Unpacked by setup/bench.sh.

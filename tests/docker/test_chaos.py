@@ -82,7 +82,7 @@ def test_haproxy_is_restarted_while_the_disk_is_full(project: Project) -> None:
                 served.await_run(1)
                 with full(project.home.root):
                     os.kill(haproxy_processes(project.home)["master"], signal.SIGKILL)
-                    until(lambda: "HAProxy was not running" in served.output(), "a word of HAProxy's end")
+                    until(lambda: "HAProxy was not running" in served.output(), "a report of the missing HAProxy")
                     with project.load() as load:
                         assert load.stop().failed == 0
                 served.await_event("balancer.restarted")

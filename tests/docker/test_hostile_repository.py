@@ -103,8 +103,8 @@ def test_attributes_that_name_programs(project: Project, tmp_path: Path, monkeyp
 def test_a_bomb_of_anchors(served: Serving) -> None:
     """A YAML bomb is rejected before its anchors are expanded."""
     bomb = "a: &a [x, x, x, x, x, x, x, x, x]\n"
-    for former, name in zip("abcdefghij", "bcdefghijk", strict=True):
-        bomb += f"{name}: &{name} [{', '.join([f'*{former}'] * 9)}]\n"
+    for previous, name in zip("abcdefghij", "bcdefghijk", strict=True):
+        bomb += f"{name}: &{name} [{', '.join([f'*{previous}'] * 9)}]\n"
     served.project.write("pipeline.yaml", bomb)
     served.project.commit()
     assert "pipeline.yaml" in failed(served)

@@ -51,7 +51,7 @@ def served(engine: PrivateEngine, base_image: str, tmp_path: Path) -> Iterator[S
 def assert_back(served: Serving, since: float) -> None:
     """Assert that the previously active release is complete again in time."""
     deadline = since + LONGEST - time.monotonic()
-    until(lambda: answer(served.project).startswith("sample-app 2 "), "an answer of version 2", deadline=deadline)
+    until(lambda: answer(served.project).startswith("sample-app 2 "), "a response of version 2", deadline=deadline)
     until(lambda: is_whole(served.project), "a whole service", deadline=30)
     assert [run.state for run in served.runs()] == ["succeeded", "succeeded"]
 
@@ -93,6 +93,6 @@ def test_a_deployment_that_a_reboot_cut_short_is_done_again(served: Serving, eng
     engine.start()
     since = time.monotonic()
     served.start()
-    until(lambda: answer(served.project), "an answer", deadline=since + LONGEST - time.monotonic())
+    until(lambda: answer(served.project), "a response", deadline=since + LONGEST - time.monotonic())
     assert served.await_run(3).attempts == 2
-    until(lambda: answer(served.project).startswith("sample-app 3 "), "an answer of version 3")
+    until(lambda: answer(served.project).startswith("sample-app 3 "), "a response of version 3")

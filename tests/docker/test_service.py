@@ -50,9 +50,9 @@ def test_what_the_public_address_shows(project: Project) -> None:
     address = f"127.0.0.1:{free_port()}"
     with serving(project, "--public", address) as served:
         served.await_run(1)
-        for path, told in (("badge/shop.svg", "shop: succeeded"), ("cc.xml", 'lastBuildStatus="Success"')):
+        for path, text in (("badge/shop.svg", "shop: succeeded"), ("cc.xml", 'lastBuildStatus="Success"')):
             with urllib.request.urlopen(f"http://{address}/{path}", timeout=10) as answer:
-                assert told in answer.read().decode()
+                assert text in answer.read().decode()
 
 
 def test_status_shows_the_daemon_and_repairs_nothing(project: Project) -> None:

@@ -200,7 +200,7 @@ def test_docker_goes_away_for_a_moment(project: Project, tmp_path: Path) -> None
     run = project.start("run", DOCKER_HOST=engine.host)
     first = running(project)
     engine.die()
-    until(lambda: events(project, "test.retry"), "it is noticed")
+    until(lambda: events(project, "test.retry"), "the second attempt")
     path.unlink()
     engine = FragileEngine(path)
     try:
@@ -242,7 +242,7 @@ def test_cancelling_stops_the_tests(trap: str, printed: list[str], project: Proj
     script = f"trap '{trap}' TERM; echo begun; while :; do sleep 0.05; done"
     configure(project, command=["sh", "-c", script], stop_grace="1s", services={"db": service(project, DATABASE)})
     run = project.start("run")
-    until(lambda: log(project, 1, "test"), "the tests have begun")
+    until(lambda: log(project, 1, "test"), "the start of the tests")
     begin = time.monotonic()
     run.send_signal(signal.SIGINT)
     project.finish(run, code=130)
@@ -447,7 +447,7 @@ def test_cancelling_a_release_command(service: Project) -> None:
     service.configure(releasing("echo begun; sleep 60", ", stop_grace: 1s"))
     service.commit("2")
     run = service.start("run")
-    until(lambda: log(service, 2, "release"), "it has begun")
+    until(lambda: log(service, 2, "release"), "the start of the release command")
     run.send_signal(signal.SIGINT)
     result = service.finish(run, code=130)
     assert "release 1 serves on" in result.err

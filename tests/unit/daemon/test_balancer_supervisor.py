@@ -73,17 +73,17 @@ def test_targets_come_into_service(balancer: Balancer, plane: FakePlane) -> None
 
 def test_a_plane_that_has_died_is_started(balancer: Balancer, plane: FakePlane, emitted: Emitted) -> None:
     """A data plane that died is restarted, with one event."""
-    until(lambda: plane.calls["pid"] > 1, "it knows the process")
+    until(lambda: plane.calls["pid"] > 1, "the supervisor has read the pid")
     before = plane.calls["observe"]
     plane.forget()
-    until(lambda: plane.observe().running, "it runs")
+    until(lambda: plane.observe().running, "the plane runs")
     until(lambda: plane.calls["observe"] > before + 10, "further observations")
     assert emitted == [("balancer.restarted", "HAProxy was not running, restarted it")]
 
 
 def test_a_plane_that_a_command_restarted_is_reported(balancer: Balancer, plane: FakePlane, emitted: Emitted) -> None:
     """A data plane that a command restarted is reported, because its pid changed."""
-    until(lambda: plane.calls["pid"] > 1, "it knows the process")
+    until(lambda: plane.calls["pid"] > 1, "the supervisor has read the pid")
     plane.forget()
     balancer.reconcile()
     until(lambda: emitted, "an event")
@@ -92,20 +92,20 @@ def test_a_plane_that_a_command_restarted_is_reported(balancer: Balancer, plane:
 
 def test_a_fault_is_reported_once_and_retried(balancer: Balancer, plane: FakePlane, emitted: Emitted) -> None:
     """A fault is emitted once and retried. A different fault is emitted too."""
-    until(lambda: plane.calls["pid"] > 1, "it knows the process")
+    until(lambda: plane.calls["pid"] > 1, "the supervisor has read the pid")
     plane.forget()
     plane.fail("apply", BalancerFault("no HAProxy"), times=6)
     plane.fail("apply", BalancerFault("no port"), times=2)
-    until(lambda: plane.observe().running, "it runs")
+    until(lambda: plane.observe().running, "the plane runs")
     faults = [message for kind, message in emitted if kind == "balancer.failed"]
     assert faults == ["no HAProxy", "no port"]
 
 
 def test_nothing_is_started_where_nothing_is_declared(balancer: Balancer, plane: FakePlane, emitted: Emitted) -> None:
     """Without declarations the data plane stops and is not restarted."""
-    until(lambda: plane.calls["pid"] > 1, "it knows the process")
+    until(lambda: plane.calls["pid"] > 1, "the supervisor has read the pid")
     balancer.withdraw("shop")
     before = plane.calls["apply"]
-    until(lambda: not plane.observe().running, "it has ended")
+    until(lambda: not plane.observe().running, "the plane has stopped")
     assert plane.calls["apply"] == before
     assert emitted == []

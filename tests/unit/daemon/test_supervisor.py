@@ -67,7 +67,7 @@ def test_a_pipeline_that_a_command_works_on_is_taken_over_after_it(
         assert [clock.advance_to_next_timeout().total_seconds() for _ in range(4)] == pytest.approx([0.2] * 4)
         assert not supervisor.ready.is_set()
     clock.advance_to_next_timeout()
-    until(supervisor.ready.is_set, "it is served")
+    until(supervisor.ready.is_set, "the pipeline is ready")
     assert len(messages(supervisor, "supervisor.blocked")) == 1
 
 

@@ -47,7 +47,7 @@ def test_a_secret_that_a_colour_stands_in(tmp_path: Path) -> None:
     assert [line.text for line in read_log(path)] == ["***, ***"]
 
 
-# Nothing of these stands in what is around the secret.
+# None of these characters occurs in the text around the secret.
 letters = st.text('abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/+=&"\\é', min_size=8, max_size=80)
 
 
