@@ -48,13 +48,13 @@ def balancer(tmp_path: Path, plane: FakePlane, monkeypatch: pytest.MonkeyPatch) 
 def emitted(balancer: Balancer) -> Iterator[Emitted]:
     """Run a supervisor and yield the events that it emits."""
     emitted: Emitted = []
-    guard = BalancerSupervisor(
+    supervisor = BalancerSupervisor(
         balancer, lambda kind, message: emitted.append((kind, message)), SystemClock(), timedelta(milliseconds=10)
     )
-    working = threading.Thread(target=guard.run_forever)
+    working = threading.Thread(target=supervisor.run_forever)
     working.start()
     yield emitted
-    guard.stop()
+    supervisor.stop()
     working.join(10)
     assert not working.is_alive()
 
