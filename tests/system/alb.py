@@ -1,4 +1,4 @@
-"""A load balancer with any listeners, before servers that tell what reached them."""
+"""A load balancer with any listeners, before servers that report the requests that reached them."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ CHECK = {"path": "/healthz", "interval": "100ms", "timeout": "80ms", "healthy_th
 
 @dataclass(frozen=True)
 class Answer:
-    """What a client got."""
+    """The response that a client got."""
 
     status: int
     headers: Sequence[tuple[str, str]]
     body: bytes
 
     def header(self, name: str) -> str | None:
-        """The value of a header; None when it is not there."""
+        """Return the value of a header, or None."""
         return next((value for key, value in self.headers if key.lower() == name.lower()), None)
 
     def all(self, name: str) -> list[str]:
-        """Every value of a header."""
+        """Return every value of a header."""
         return [value for key, value in self.headers if key.lower() == name.lower()]
 
     @property
@@ -47,15 +47,15 @@ class Answer:
 
     @property
     def seen(self) -> dict[str, Any]:
-        """What the server saw: `server`, `method`, `path`, `headers` (pairs, names in small letters), `body`."""
+        """The request that the server saw: `server`, `method`, `path`, `headers` (pairs, lower-case names), `body`."""
         return dict(json.loads(self.body))
 
     def seen_all(self, name: str) -> list[str]:
-        """Every value of a header that reached the server."""
+        """Return every value of a header that reached the server."""
         return [value for key, value in self.seen["headers"] if key == name.lower()]
 
     def seen_header(self, name: str) -> str | None:
-        """The only value of a header that reached the server; None when it did not."""
+        """Return the only value of a header that reached the server, or None."""
         values = self.seen_all(name)
         assert len(values) <= 1, values
         return values[0] if values else None
@@ -90,7 +90,7 @@ class _Handler(BaseHTTPRequestHandler):
     do_GET = do_POST = do_PUT = do_DELETE = do_PURGE = do_OPTIONS = do_PATCH = do_HEAD = handle_any  # noqa: N815
 
     def body(self) -> bytes:
-        """All of it: what is left in the connection would be taken for the next request."""
+        """Read the whole body, so its rest is not taken for the next request."""
         if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
             return self.rfile.read(int(self.headers.get("Content-Length", 0)))
         body = b""
@@ -119,7 +119,7 @@ class Echo(LoopbackServer):
 
 
 class Alb:
-    """A balancer in a directory of its own, with one load balancer `edge`."""
+    """A balancer in a separate directory, with one load balancer `edge`."""
 
     def __init__(self, directory: Path) -> None:
         self.balancer = open_balancer(directory)
@@ -145,11 +145,11 @@ class Alb:
         self.balancer.apply(owner, declaration)
 
     def worker(self) -> str:
-        """Identifies the HAProxy that serves now: another after a reload."""
+        """Return the identity of HAProxy's current worker, which changes with a reload."""
         return re.findall(r"^Pid: (\d+)", Runtime(self.balancer.directory).ask_worker("show info"), re.MULTILINE)[0]
 
     def serve(self, *names: str, group: str = "web", owner: str = OWNER) -> list[Echo]:
-        """Servers that are healthy targets of a group."""
+        """Start servers that are healthy targets of a group."""
         servers = [Echo(name) for name in names]
         self.servers += servers
         for server in servers:
@@ -158,7 +158,7 @@ class Alb:
         return servers
 
     def states(self, group: str = "web", owner: str = OWNER) -> Any:
-        """The state of each target, after a turn."""
+        """Return the state of each target, after a reconciliation."""
         self.balancer.reconcile(owner, group)
         return {health.target.id: health.state for health in self.balancer.target_health(owner, group)}.items()
 
@@ -172,7 +172,7 @@ class Alb:
         source: str = "127.0.0.1",
         port: int | None = None,
     ) -> Answer:
-        """One request on a connection of its own, its headers sent as they are."""
+        """Send one request on a new connection, with its headers unchanged."""
         connection = http.client.HTTPConnection("127.0.0.1", port or self.port, timeout=20, source_address=(source, 0))
         with closing(connection):
             connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)

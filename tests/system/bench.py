@@ -70,7 +70,7 @@ class Bench:
         return backends
 
     def worker(self) -> list[str]:
-        """Identify the HAProxy that serves now: another one after a reload."""
+        """Return the identity of HAProxy's current worker, which changes with a reload."""
         return re.findall(r"^Pid: (\d+)", Runtime(self.balancer.directory).ask_worker("show info"), re.MULTILINE)
 
     def get(self, path: str = "/", port: int | None = None) -> tuple[int, str]:

@@ -1,4 +1,4 @@
-"""A webhook inbox that keeps what arrives."""
+"""A webhook inbox that records deliveries."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Servers behind the balancer that speak what a plain one does not."""
+"""Servers behind the balancer with protocols that a plain one does not have."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.support.waiting import until
 
 
 def context(certificate: trustme.LeafCert) -> ssl.SSLContext:
-    """What a server needs to speak TLS."""
+    """Return the TLS context of a server."""
     found = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     certificate.configure_cert(found)
     return found
@@ -55,7 +55,7 @@ class _Pace(BaseHTTPRequestHandler):
 
 
 class Paced(LoopbackServer):
-    """A server that answers its name, as late and with the code that the test wants."""
+    """A server that responds with its name, after a delay and with a status that the test sets."""
 
     handler = _Pace
 
@@ -66,7 +66,7 @@ class Paced(LoopbackServer):
 
 
 class Scripted:
-    """A server that sends what it is told to, and keeps every request's head. `tls`: what it speaks that with."""
+    """A server that sends scripted responses and keeps every request's head. `tls` is its TLS context."""
 
     def __init__(self, name: str, tls: ssl.SSLContext | None = None) -> None:
         self.name = name
@@ -93,7 +93,7 @@ class Scripted:
         self._socket.close()
 
     def _answer(self) -> bytes | None:
-        """With no hint that the connection will be closed: that is up to the client."""
+        """Respond without an announcement that the connection will be closed."""
         return f"HTTP/1.1 {self.status} Fine\r\nContent-Length: 5\r\n\r\nhello".encode()
 
     def _serve(self) -> None:
@@ -211,7 +211,7 @@ class Grpc:
 
 
 class WebSocket:
-    """A server that repeats what it is told, after its name. A plain request gets 426, which its checks take."""
+    """A server that repeats each message after its name. A plain request gets 426, which passes its checks."""
 
     def __init__(self, name: str) -> None:
         self.name = name

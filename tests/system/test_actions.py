@@ -1,4 +1,4 @@
-"""What is done with a request that a rule takes: answers, redirects, transforms, and forwarding by weight."""
+"""Actions: fixed responses, redirects, transforms, weighted forwarding and token validation."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Json = Mapping[str, Any]
 
 
 def by_header(priority: int, **rule: Any) -> dict[str, Any]:
-    """A rule for the requests that name its priority in X-Case."""
+    """Return a rule for the requests that name its priority in X-Case."""
     asked = {"http_header": {"name": "X-Case", "values": [str(priority)]}}
     return {"priority": priority, "conditions": [asked], **rule}
 
@@ -121,7 +121,7 @@ FIXED: list[Json] = [
 
 @pytest.mark.parametrize("number", range(len(FIXED)))
 def test_fixed_response(shared: Alb, number: int) -> None:
-    """The status, the content type and every byte of the body are those that are declared."""
+    """A fixed response has the declared status, content type and every byte of the body."""
     case = FIXED[number]
     answer = shared.ask("/", "GET", ("X-Case", str(100 + number)))
     assert answer.status == case["status_code"]
@@ -133,7 +133,7 @@ def test_fixed_response(shared: Alb, number: int) -> None:
 
 
 def test_fixed_response_keeps_the_connection(shared: Alb) -> None:
-    """After an answer with a body, one without and one to a POST, the next is understood."""
+    """The connection stays usable after fixed responses with and without a body."""
     with closing(http.client.HTTPConnection("127.0.0.1", shared.port, timeout=10)) as connection:
         statuses = []
         for number in (100, 100 + len(FIXED) - 3, 100 + len(FIXED) - 1, 100):
@@ -147,7 +147,7 @@ def test_fixed_response_keeps_the_connection(shared: Alb) -> None:
 # --- Redirects
 
 PERMANENT, FOUND = {"status_code": "HTTP_301"}, {"status_code": "HTTP_302"}
-# What is declared, what is asked for, and where that leads. PORT is the listener's, PROTOCOL what it speaks.
+# The declaration, the request and the location. PORT is the listener's, PROTOCOL what it speaks.
 REDIRECTS: list[tuple[Json, str, str]] = [
     ({**PERMANENT, "protocol": "HTTPS", "port": "443"}, "/a/b?x=1&y", "https://a.test:443/a/b?x=1&y"),
     ({**PERMANENT, "protocol": "HTTPS", "port": 443}, "/", "https://a.test:443/"),
@@ -181,7 +181,7 @@ def located(case: tuple[Json, str, str], protocol: str, port: int) -> str:
 
 @pytest.mark.parametrize("number", range(len(REDIRECTS)))
 def test_redirect(shared: Alb, number: int) -> None:
-    """What is declared is changed, and the rest is as the client had it. Without a query there is no question mark."""
+    """A redirect changes the declared parts and keeps the others. Without a query it has no question mark."""
     case = REDIRECTS[number]
     answer = shared.ask(case[1], "GET", ("X-Case", str(200 + number)), host="a.test:99")
     assert f"HTTP_{answer.status}" == case[0]["status_code"]
@@ -189,7 +189,7 @@ def test_redirect(shared: Alb, number: int) -> None:
 
 
 def test_redirect_of_an_address(shared: Alb) -> None:
-    """A host that is an IPv6 address stays whole."""
+    """A host that is an IPv6 address is kept whole."""
     number = next(n for n, (case, *_) in enumerate(REDIRECTS) if case.get("port") == "8443")
     for host in ("[::1]:80", "[::1]"):
         answer = shared.ask("/", "GET", ("X-Case", str(200 + number)), host=host)
@@ -197,7 +197,7 @@ def test_redirect_of_an_address(shared: Alb) -> None:
 
 
 def test_redirect_keeps_https(alb: Alb, certificate: Certificate) -> None:
-    """On an HTTPS listener, what is left out is https."""
+    """On an HTTPS listener, a redirect without a protocol stays on HTTPS."""
     secure = [
         (number, case) for number, case in enumerate(REDIRECTS, start=1) if case[0].get("protocol", "HTTPS") == "HTTPS"
     ]
@@ -211,7 +211,7 @@ def test_redirect_keeps_https(alb: Alb, certificate: Certificate) -> None:
 # --- Transforms
 
 URL, HOST = "url_rewrite", "host_header_rewrite"
-# The transform, its expression and replacement, what is asked for, and what the target gets; None where it fails.
+# Transform, expression, replacement, request and what the target gets, or None on failure.
 REWRITES: list[tuple[str, str, str, str, str | None]] = [
     (URL, "^/api/(.*)$", "/$1", "/api/a/b?c=d", "/a/b?c=d"),
     (URL, "^/api/v([0-9]+)/", "/$1/", "/api/v12/x/api/v1/", "/12/x/api/v1/"),
@@ -250,7 +250,7 @@ def rewriting(transform: str, regex: str, replace: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("number", range(len(REWRITES)))
 def test_transform(shared: Alb, number: int) -> None:
-    """The first match is replaced, groups and all; nothing else in the expression or the replacement is special."""
+    """The first match is replaced, with groups, and no other character is special."""
     transform, _, _, asked, expected = REWRITES[number]
     target, host = (asked, "shop.test") if transform == URL else ("/", asked)
     answer = shared.ask(target, "GET", ("X-Case", str(300 + number)), host=host)
@@ -262,7 +262,7 @@ def test_transform(shared: Alb, number: int) -> None:
 
 
 def test_conditions_see_the_original(alb: Alb) -> None:
-    """A rule is found by what the client sent, and only the rule that is taken transforms."""
+    """Rules see the client's request, and only the matching rule transforms it."""
     both = {URL: {"regex": "^/a", "replace": "/b"}, HOST: {"regex": "^a", "replace": "b"}}
     rules = [
         {"priority": 1, "conditions": [{"path_pattern": ["/b*"]}], "action": says("one")},
@@ -288,7 +288,7 @@ def test_conditions_see_the_original(alb: Alb) -> None:
 
 
 def test_a_host_without_a_match_keeps_its_port(alb: Alb) -> None:
-    """Where the Host header is preserved, a transform that finds nothing in it leaves it as it is."""
+    """A transform without a match leaves a preserved Host header unchanged."""
     transforms = {HOST: {"regex": "^a", "replace": "b"}}
     rules = [
         {"priority": 1, "conditions": [{"path_pattern": ["*"]}], "transforms": transforms, "action": {"forward": "web"}}
@@ -304,7 +304,7 @@ def test_a_host_without_a_match_keeps_its_port(alb: Alb) -> None:
 
 
 class Weighted:
-    """Target groups whose targets are listeners that answer with the group's name, and a listener over them."""
+    """Target groups whose targets are listeners that respond with the group's name, and a listener over them."""
 
     def __init__(self, alb: Alb) -> None:
         self.alb = alb
@@ -338,7 +338,7 @@ class Weighted:
         return answer.text.strip("<>")
 
     def shares(self, requests: int) -> Counter[str]:
-        """How often each group answers, when they are asked one after the other on one connection."""
+        """Return the number of responses of each group, for sequential requests on one connection."""
         with socket.create_connection(("127.0.0.1", self.alb.port), timeout=20) as connection:
             found = Counter[str]()
             for _ in range(requests // 100):
@@ -359,7 +359,7 @@ def weighted(alb: Alb) -> Weighted:
 
 
 def test_forward_by_weight(weighted: Weighted) -> None:
-    """Of 10,000 requests, each group gets its share within two points; one of weight 0 gets none."""
+    """Of 10,000 requests, each group gets its share within two points, and weight 0 gets none."""
     for weights in ((70, 20, 10), (999, 0, 1), (0, 1, 0), (1, 1, 1)):
         weighted.weigh(*weights)
         shares = weighted.shares(10_000)
@@ -387,7 +387,7 @@ def test_forward_by_weight_is_changed_while_it_runs(alb: Alb) -> None:
 
 
 def test_many_weights_change_at_once(weighted: Weighted) -> None:
-    """Weights of 80 rules, which is more than HAProxy reads at once, change together and without a reload."""
+    """Weights of 80 rules, more than one command holds, change together without a reload."""
     weighted.weigh(1, 0, 0, stickiness="1m", rules=80)
     worker = weighted.alb.worker()
     weighted.weigh(0, 1, 0, stickiness="1m", rules=80)
@@ -396,7 +396,7 @@ def test_many_weights_change_at_once(weighted: Weighted) -> None:
 
 
 def test_weights_change_under_load(weighted: Weighted) -> None:
-    """A request that begins after `apply` has returned never goes to a group of weight 0, and none fails."""
+    """After `apply` returns no request goes to a group of weight 0, and none fails."""
     stop, seen, failures = threading.Event(), list[tuple[float, float, str]](), list[str]()
 
     def load() -> None:
@@ -433,14 +433,14 @@ def test_weights_change_under_load(weighted: Weighted) -> None:
 
 
 def cookies(weighted: Weighted) -> tuple[str, dict[str, str]]:
-    """The group that a new client is given, and its cookies."""
+    """Return the group that a new client gets, and its cookies."""
     answer = weighted.alb.ask()
     pairs = [cookie.partition(";")[0].partition("=") for cookie in answer.all("set-cookie")]
     return answer.text.strip("<>"), {name: value for name, _, value in pairs}
 
 
 def test_sticky_clients_stay(weighted: Weighted) -> None:
-    """Each session stays with the group that it was given first, and all groups are given."""
+    """Each session stays with its first group, and all groups get sessions."""
     weighted.weigh(1, 1, 1, stickiness="1m")
     firsts = set()
     for _ in range(25):
@@ -452,7 +452,7 @@ def test_sticky_clients_stay(weighted: Weighted) -> None:
 
 
 def test_sticky_cookies(weighted: Weighted) -> None:
-    """Two cookies come with each answer, of which one is for requests across origins; either keeps a client."""
+    """Each response sets two cookies, one for cross-site requests, and either keeps a client."""
     weighted.weigh(1, 1, 1, stickiness="1m")
     one, other = weighted.alb.ask().all("set-cookie")
     assert re.fullmatch(r"AWSALBTG=\S+; Max-Age=604800; Path=/", one)
@@ -463,7 +463,7 @@ def test_sticky_cookies(weighted: Weighted) -> None:
 
 
 def test_stickiness_ends(weighted: Weighted) -> None:
-    """A cookie counts for as long as is declared, and then no more."""
+    """A cookie counts for the declared duration and not longer."""
     weighted.weigh(1, 1, 1, stickiness="1s")
     begun = time.monotonic()
     group, values = cookies(weighted)
@@ -477,7 +477,7 @@ def test_stickiness_ends(weighted: Weighted) -> None:
 
 
 def test_forged_cookies_count_for_nothing(weighted: Weighted) -> None:
-    """A client with a cookie that is not ours is given a group like a new one, and a cookie of ours."""
+    """A client with a forged cookie gets a group and a cookie like a new client."""
     weighted.weigh(1, 1, 1, stickiness="1m")
     _, values = cookies(weighted)
     moment, _, identity = values["AWSALBTG"].partition(".")
@@ -489,8 +489,8 @@ def test_forged_cookies_count_for_nothing(weighted: Weighted) -> None:
         assert {weighted.ask(f"AWSALBTG={value}") for _ in range(40)} == set(weighted.groups), value
 
 
-def test_a_group_of_weight_0_keeps_nobody(weighted: Weighted) -> None:
-    """Clients of a group whose weight becomes 0 go to another at once, and are not sent back to it later."""
+def test_a_group_of_weight_0_keeps_no_client(weighted: Weighted) -> None:
+    """Clients of a group whose weight becomes 0 move to another one and stay there."""
     weighted.weigh(1, 0, 0, stickiness="1m")
     group, values = cookies(weighted)
     assert group == "blue"
@@ -524,7 +524,7 @@ HOUR = 3600
 
 
 class Issuer:
-    """Somebody who signs tokens, and the file with the public keys."""
+    """An issuer of tokens, with a file of its public keys."""
 
     def __init__(self, directory: Path) -> None:
         self.key, self.stranger = (generate_private_key(65537, 2048) for _ in range(2))
@@ -539,13 +539,13 @@ class Issuer:
         self.file.write_text(json.dumps({"keys": found}))
 
     def token(self, claims: Json | None = None, *, key: Any = None, kid: str = "one", algorithm: str = "RS256") -> str:
-        """A good token with these claims; those that are None are left out."""
+        """Return a valid token with these claims. Claims that are None are left out."""
         whole = {"iss": ISSUER, "exp": int(time.time()) + HOUR, **(claims or {})}
         given = {name: value for name, value in whole.items() if value is not None}
         return jwt.encode(given, key or self.key, algorithm, headers={"kid": kid})
 
     def forged(self) -> str:
-        """A token whose HMAC has the public key as its secret, as `HS256` would have it."""
+        """Return a token whose HMAC uses the public key as its secret, as `HS256` would."""
         public = self.key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
         head, payload = (_encoded(part) for part in ({"alg": "HS256", "kid": "one"}, {"iss": ISSUER, "exp": 2**31}))
         signature = jwt.algorithms.HMACAlgorithm(jwt.algorithms.HMACAlgorithm.SHA256).sign(
@@ -562,7 +562,7 @@ def _encoded(part: Json) -> str:
 
 
 class Guarded:
-    """An HTTPS listener whose rules want tokens."""
+    """An HTTPS listener whose rules validate tokens."""
 
     def __init__(self, alb: Alb, certificate: Certificate, issuer: Issuer) -> None:
         self.alb, self.issuer, self._certificate = alb, issuer, certificate
@@ -595,7 +595,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory, certificate: Certificate) 
 
 
 def test_good_token(guarded: Guarded) -> None:
-    """A token that is as demanded lets a request through; where none is demanded, none is needed."""
+    """A valid token lets a request through, and a rule without validation needs none."""
     now = int(time.time())
     for claims in ({}, {"nbf": now - 5, "iat": now - 5}, {"nbf": now, "iat": now}, {"exp": now + HOUR + 0.5}):
         assert guarded.ask("/any", guarded.issuer.token(claims)) == 200
@@ -626,13 +626,13 @@ def test_good_token(guarded: Guarded) -> None:
     ],
 )
 def test_bad_claims(guarded: Guarded, claims: dict[str, Any]) -> None:
-    """A token of another issuer, that has expired or does not count yet, is answered with 401."""
+    """A token of another issuer, expired or not yet valid, gets 401."""
     now = int(time.time())
     moments = {
         name: now + value if name in ("exp", "nbf", "iat") and type(value) in (int, float) else value
         for name, value in claims.items()
     }
-    # PyJWT itself would not sign an issuer that is no string.
+    # PyJWT does not sign an issuer that is not a string.
     token = _signed(guarded.issuer.key, {"iss": ISSUER, "exp": now + HOUR, **moments})
     assert guarded.ask("/any", token) == 401
 
@@ -643,7 +643,7 @@ def _signed(key: RSAPrivateKey, claims: Json) -> str:
 
 
 def test_bad_tokens(guarded: Guarded) -> None:
-    """No token, half of one, one that somebody else signed or nobody, and one by another way of signing: 401."""
+    """A missing, damaged, wrongly signed or unsigned token gets 401."""
     issuer = guarded.issuer
     good = issuer.token()
     head, payload, signature = good.split(".")
@@ -709,30 +709,30 @@ def test_bad_tokens(guarded: Guarded) -> None:
     ],
 )
 def test_additional_claims(guarded: Guarded, path: str, claims: dict[str, Any], status: int) -> None:
-    """A claim of its own has to hold one of the values; one within another claim, or in a text, is none."""
+    """A claim must hold one of the values itself, not within another claim or a text."""
     assert guarded.ask(path, guarded.issuer.token(claims)) == status
 
 
 @pytest.mark.parametrize("filler", ["a" * 9000, ["a"] * 1500, [[[["a"]]]] * 700, ['"\\'] * 1000, {"b": ["c" * 8000]}])
 def test_long_token(guarded: Guarded, filler: Any) -> None:
-    """A token may be as long as a request may be, and the claim that counts be anywhere in it."""
+    """A token may be as long as a request, with the claim anywhere in it."""
     for claims in ({"x": filler, "groups": ["admin"]}, {"groups": ["x", "admin"], "y": filler}):
         assert guarded.ask("/array", guarded.issuer.token(claims)) == 200
     assert guarded.ask("/array", guarded.issuer.token({"x": filler, "groups": ["x"]})) == 401
 
 
 def test_keys_change(alb: Alb, certificate: Certificate, tmp_path: Path) -> None:
-    """New keys count after the next look at the balancer, former ones no more; a damaged file changes nothing."""
+    """Changed keys apply after the next maintenance, and a damaged file changes nothing."""
     issuer = Issuer(tmp_path)
     guarded = Guarded(alb, certificate, issuer)
-    former, later = issuer.token(), issuer.token(key=issuer.stranger, kid="two")
-    assert [guarded.ask("/any", token) for token in (former, later)] == [200, 401]
+    earlier, later = issuer.token(), issuer.token(key=issuer.stranger, kid="two")
+    assert [guarded.ask("/any", token) for token in (earlier, later)] == [200, 401]
     issuer.publish(one=issuer.key, two=issuer.stranger)
     alb.balancer.ensure_running()
-    assert [guarded.ask("/any", token) for token in (former, later)] == [200, 200]
+    assert [guarded.ask("/any", token) for token in (earlier, later)] == [200, 200]
     issuer.publish(two=issuer.stranger)
     alb.balancer.ensure_running()
-    assert [guarded.ask("/any", token) for token in (former, later)] == [401, 200]
+    assert [guarded.ask("/any", token) for token in (earlier, later)] == [401, 200]
     issuer.file.write_text("{")
     alb.balancer.ensure_running()
-    assert [guarded.ask("/any", token) for token in (former, later)] == [401, 200]
+    assert [guarded.ask("/any", token) for token in (earlier, later)] == [401, 200]

@@ -1,4 +1,4 @@
-"""What the attributes of load balancers and listeners do to requests and answers."""
+"""The effects of attributes of load balancers and listeners on requests and responses."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from tests.support.ports import free_port
 from tests.support.waiting import until
 from tests.system.alb import CHECK, OWNER, Alb, Answer
 
-# Of this process alone: on 127.0.0.1, a port that was free may be that of anybody's connection a moment later.
+# Used only by this process: on 127.0.0.1, another connection could take a free port first.
 _ADDRESS = f"127.{os.getpid() // 65536 % 200 + 1}.{os.getpid() // 256 % 256}.{os.getpid() % 254 + 1}"
 XFF_MODE, XFF_PORT = "routing.http.xff_header_processing.mode", "routing.http.xff_client_port.enabled"
 DROP, PRESERVE_HOST = "routing.http.drop_invalid_header_fields.enabled", "routing.http.preserve_host_header.enabled"
@@ -60,7 +60,7 @@ SETS = {f"routing.http.response.{name.lower().replace('-', '_')}.header_value": 
 
 @dataclass(frozen=True)
 class Entry:
-    """A load balancer with one listener; port 0 is any."""
+    """A load balancer with one listener. Port 0 is any."""
 
     attributes: Mapping[str, Any] = field(default_factory=dict)
     listener: Mapping[str, Any] = field(default_factory=dict)
@@ -72,7 +72,7 @@ class Entry:
         return self.listener.get("protocol") == "HTTPS"
 
     def works(self) -> bool:
-        """Whether this machine has the address, and this user may have the port."""
+        """Return whether this machine has the address and this user may bind the port."""
         try:
             with socket.socket(socket.AF_INET6 if ":" in self.address else socket.AF_INET) as probe:
                 probe.bind((self.address, self.port))
@@ -115,7 +115,7 @@ ENTRIES: Mapping[str, Entry] = {
 
 
 class Edges:
-    """All the load balancers before one server, and their ports."""
+    """All load balancers before one server, with their ports."""
 
     def __init__(self, certificates: trustme.CA) -> None:
         self.ports = {name: entry.port or free_port() for name, entry in ENTRIES.items() if entry.works()}
@@ -123,7 +123,7 @@ class Edges:
         certificates.configure_trust(self.context)
 
     def connect(self, name: str, alpn: Sequence[str] = ()) -> socket.socket:
-        """A connection, by which a request may be sent as it is."""
+        """Return a connection for raw requests."""
         if name not in self.ports:
             pytest.skip(f"{ENTRIES[name]} cannot be had here")
         entry = ENTRIES[name]
@@ -134,7 +134,7 @@ class Edges:
         return self.context.wrap_socket(connection, server_hostname="localhost")
 
     def ask(self, name: str, *headers: str, path: str = "/", method: str = "GET", host: str = "shop.test") -> Answer:
-        """One request, and what came of it. `{port}` in the answer's body stands for the client's port."""
+        """Send one request and return the response. `{port}` in its body stands for the client's port."""
         lines = [f"{method} {path} HTTP/1.1", f"Host: {host}", *headers, "Connection: close", "", ""]
         with self.connect(name) as connection:
             connection.sendall("\r\n".join(lines).encode())
@@ -188,7 +188,7 @@ FORWARDED = [
 
 @pytest.mark.parametrize(("name", "sent", "seen"), FORWARDED)
 def test_forwarded_for(edges: Edges, name: str, sent: list[str], seen: list[str]) -> None:
-    """The client's address comes after those that came, in one line; or all stays, or nothing is passed on."""
+    """X-Forwarded-For is appended to, kept or removed as declared, in one line."""
     # A line of another header between two of them, and one that only looks like it.
     lines = [line for value in sent for line in (f"X-Forwarded-For: {value}", "X-Forwarded-For-Us: no")]
     assert edges.ask(name, *lines).seen_all("x-forwarded-for") == seen
@@ -197,7 +197,7 @@ def test_forwarded_for(edges: Edges, name: str, sent: list[str], seen: list[str]
 @pytest.mark.parametrize(("name", "protocol"), [("plain", "http"), ("secure", "https"), ("preserve", "http")])
 @pytest.mark.parametrize("sent", [[], ["X-Forwarded-{}: 1"], ["X-Forwarded-{}: 1", "x-forwarded-{}: 2"]])
 def test_forwarded_proto_and_port(edges: Edges, name: str, protocol: str, sent: list[str]) -> None:
-    """They tell of the listener, whatever the client says."""
+    """X-Forwarded-Proto and -Port are the listener's, not the client's."""
     for header, expected in (("Proto", protocol), ("Port", str(edges.ports[name]))):
         answer = edges.ask(name, *(line.format(header) for line in sent))
         assert answer.seen_all(f"x-forwarded-{header.lower()}") == [expected]
@@ -225,13 +225,13 @@ TRACES = [
 
 @pytest.mark.parametrize(("sent", "seen"), TRACES, ids=[" + ".join(sent)[:60] or "none" for sent, _ in TRACES])
 def test_trace_id(edges: Edges, sent: list[str], seen: str) -> None:
-    """A request without a root gets one; with one it gets our Self before it, and all else stays. It is one line."""
+    """A request without a root gets one, and a root gets a Self before it, in one line."""
     answer = edges.ask("plain", *(f"X-Amzn-Trace-Id: {value}" for value in sent))
     assert re.fullmatch(seen, answer.seen_header("x-amzn-trace-id") or "")
 
 
 def test_trace_ids_tell_the_time_and_are_unique(edges: Edges) -> None:
-    """The first part is the second it came in; the last is another one each time."""
+    """A trace id begins with its second and differs each time."""
     found = [(edges.ask("plain").seen_header("x-amzn-trace-id") or "").split("-") for _ in range(50)]
     assert all(abs(int(time_, 16) - time.time()) < 30 for _, time_, _ in found)
     assert len({identity for _, _, identity in found}) == 50
@@ -255,13 +255,13 @@ HOSTS = [
 
 @pytest.mark.parametrize(("name", "sent", "seen"), HOSTS)
 def test_host_header(edges: Edges, name: str, sent: str, seen: str) -> None:
-    """The port is there unless it is the usual one; where the header is preserved, nothing is done to it."""
+    """The Host header gets a port that is not a default one, unless it is preserved."""
     answer = edges.ask(name, host=sent)
     assert answer.seen_header("host") == seen.replace("{listener}", str(edges.ports[name]))
 
 
 def test_a_host_in_the_request_line_wins(edges: Edges) -> None:
-    """With a whole URL in the request line, targets see its host."""
+    """Targets see the host of a whole URL in the request line."""
     answer = edges.ask("plain", path="http://line.test/x", host="line.test")
     assert answer.seen_header("host") == f"line.test:{edges.ports['plain']}"
 
@@ -270,21 +270,21 @@ def test_a_host_in_the_request_line_wins(edges: Edges) -> None:
     ("name", "kept"), [("drop", {"x-good-1", "9"}), ("plain", {"x-good-1", "9", "x_bad", "x.bad"})]
 )
 def test_invalid_header_fields(edges: Edges, name: str, kept: set[str]) -> None:
-    """Names with anything but letters, digits and dashes are dropped, if that is wanted."""
+    """Headers with anything but letters, digits and dashes are dropped if declared."""
     seen = edges.ask(name, "X-Good-1: a", "9: a", "X_Bad: a", "X.Bad: a", "X_Bad: b").seen["headers"]
     assert {header for header, value in seen if value in ("a", "b")} == kept
 
 
 @pytest.fixture
 def impatient(alb: Alb) -> Alb:
-    """A load balancer that waits for a second."""
+    """A load balancer with an idle timeout of a second."""
     alb.declare({"default_action": {"forward": "web"}, "rules": [_FIXED]}, attributes={IDLE: 1})
     alb.serve("a")
     return alb
 
 
 def test_idle_timeout_of_a_target(impatient: Alb) -> None:
-    """A target that is silent for so long costs its client a 504."""
+    """A target that is silent for the idle timeout costs its client a 504."""
     began = time.monotonic()
     assert impatient.ask("/?wait=5").status == 504
     assert 0.9 < time.monotonic() - began < 3
@@ -301,7 +301,7 @@ def test_idle_timeout_of_a_target(impatient: Alb) -> None:
     ids=["head", "body that is waited for", "body"],
 )
 def test_idle_timeout_of_a_client(impatient: Alb, sent: str, status: int) -> None:
-    """A client that stops in the middle of its request is told, and its connection closed."""
+    """A client that stops within its request gets an error, and its connection is closed."""
     began = time.monotonic()
     with socket.create_connection(("127.0.0.1", impatient.port), timeout=10) as connection:
         connection.sendall(sent.encode())
@@ -311,7 +311,7 @@ def test_idle_timeout_of_a_client(impatient: Alb, sent: str, status: int) -> Non
 
 
 def test_idle_timeout_between_requests(impatient: Alb) -> None:
-    """A connection on which nothing comes is closed, without a word."""
+    """An idle connection is closed without a response."""
     with socket.create_connection(("127.0.0.1", impatient.port), timeout=10) as connection:
         connection.sendall(b"GET /fixed HTTP/1.1\r\nHost: x\r\n\r\n")
         answer = http.client.HTTPResponse(connection)
@@ -323,7 +323,7 @@ def test_idle_timeout_between_requests(impatient: Alb) -> None:
 
 
 def test_client_keep_alive(alb: Alb) -> None:
-    """The first answer past a connection's age closes it; those before it do not."""
+    """The first response past a connection's age closes it, and earlier ones do not."""
     alb.declare({"default_action": {"fixed_response": {"status_code": 200}}}, attributes={KEEP_ALIVE: 60})
     configuration = alb.balancer.directory / CONFIGURATION
     text = configuration.read_text()
@@ -349,7 +349,7 @@ def _closes(connection: http.client.HTTPConnection) -> bool:
     [("tls told", "x-amzn-tls-version", "x-amzn-tls-cipher-suite"), ("tls named", "x-tls", "x-suite")],
 )
 def test_tls_version_and_cipher_suite(edges: Edges, name: str, version: str, suite: str) -> None:
-    """Targets are told of the client's TLS, by the names that the listener gives; the client cannot lie of it."""
+    """Targets get the client's TLS in the declared headers, which a client cannot forge."""
     with edges.connect(name) as connection:
         assert isinstance(connection, ssl.SSLSocket)
         spoken, cipher = connection.version(), connection.cipher()
@@ -359,7 +359,7 @@ def test_tls_version_and_cipher_suite(edges: Edges, name: str, version: str, sui
 
 
 def test_tls_is_not_told_unless_wanted(edges: Edges) -> None:
-    """By default, targets hear nothing of TLS."""
+    """By default, targets get no TLS headers."""
     assert edges.ask("secure").seen_all("x-amzn-tls-version") == []
 
 
@@ -368,14 +368,14 @@ def test_tls_is_not_told_unless_wanted(edges: Edges) -> None:
     [("GET", "/", 200), ("GET", "/?status=500", 500), ("GET", "/fixed", 200), ("TRACE", "/", 405)],
 )
 def test_response_headers(edges: Edges, method: str, path: str, status: int) -> None:
-    """Every answer carries the headers that the listener sets: a target's, a rule's and the balancer's own."""
+    """Every response has the listener's headers: a target's, a rule's and a generated one."""
     answer = edges.ask("sets", path=path, method=method)
     assert answer.status == status
     assert {name: answer.all(name) for name in SET} == {name: [value] for name, value in SET.items()}
 
 
 def test_response_headers_in_place_of_a_target_s_own(edges: Edges) -> None:
-    """What a target says in such a header is not passed on; what it says in others is."""
+    """A target's value of such a header is replaced, and others stay."""
     # The server writes the value as it is, line feeds included.
     path = "/?cookie=a%0d%0aX-Frame-Options:SAMEORIGIN%0d%0aX-Frame-Options:ALLOW%0d%0aX-Other:1"
     assert edges.ask("plain", path=path).all("x-frame-options") == ["SAMEORIGIN", "ALLOW"]
@@ -387,7 +387,7 @@ def test_response_headers_in_place_of_a_target_s_own(edges: Edges) -> None:
     ("method", "path", "own"), [("GET", "/", False), ("GET", "/fixed", True), ("TRACE", "/", True)]
 )
 def test_server_header(edges: Edges, method: str, path: str, own: bool) -> None:
-    """The balancer's own answers name it, unless that is switched off; targets name themselves in any case."""
+    """Generated responses have a Server header unless it is off, and a target's stays."""
     for name, expected in (("plain", "penstock"), ("nameless", None)):
         said = edges.ask(name, path=path, method=method).header("server")
         assert said == expected if own else str(said).startswith("BaseHTTP")
@@ -395,7 +395,7 @@ def test_server_header(edges: Edges, method: str, path: str, own: bool) -> None:
 
 @pytest.mark.parametrize(("name", "spoken"), [("secure", "h2"), ("no h2 secure", "http/1.1")])
 def test_http2_over_tls(edges: Edges, name: str, spoken: str) -> None:
-    """It is offered, unless it is switched off."""
+    """HTTP/2 is offered over TLS unless it is off."""
     with edges.connect(name, ["h2", "http/1.1"]) as connection:
         assert isinstance(connection, ssl.SSLSocket)
         assert connection.selected_alpn_protocol() == spoken
@@ -403,7 +403,7 @@ def test_http2_over_tls(edges: Edges, name: str, spoken: str) -> None:
 
 @pytest.mark.parametrize(("name", "answer"), [("plain", b"\x00\x00"), ("no h2", b"HTTP/1.1 400 ")])
 def test_http2_without_tls(edges: Edges, name: str, answer: bytes) -> None:
-    """A client may begin with it, unless it is switched off."""
+    """A client may begin with HTTP/2 without TLS unless it is off."""
     with edges.connect(name) as connection:
         connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0]))
         assert connection.recv(65536).startswith(answer)
@@ -438,7 +438,7 @@ SLIPS = [
 
 @pytest.mark.parametrize(("place", "written", "said"), SLIPS)
 def test_mistakes_in_attributes(tmp_path: Path, place: str, written: str, said: str) -> None:
-    """In a pipeline.yaml, a wrong key or value is told with what to write instead."""
+    """A wrong key or value in pipeline.yaml is reported with a correction."""
     path = tmp_path / "pipeline.yaml"
     path.write_text(GOOD.replace(f"    {place}\n", f"    {place}\n      {written}\n", 1))
     with pytest.raises(ConfigError) as caught:
@@ -447,7 +447,7 @@ def test_mistakes_in_attributes(tmp_path: Path, place: str, written: str, said: 
 
 
 def test_each_load_balancer_has_its_own_idle_timeout(alb: Alb) -> None:
-    """The same targets may be silent for as long as the load balancer allows by which the request came."""
+    """Each request has the idle timeout of the load balancer that received it."""
     quick, patient = alb.port, free_port()
     alb.declare({"default_action": {"forward": "web"}})
     declared = alb.balancer.declaration(OWNER)

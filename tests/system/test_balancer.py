@@ -34,7 +34,7 @@ def master(bench: Bench) -> int:
 
 
 def test_initial_target_gets_no_request(bench: Bench) -> None:
-    """A target whose checks fail stays initial, with the reason, and is sent nothing but checks."""
+    """A target whose checks fail stays initial and gets only checks."""
     good, *_ = bench.serve("good")
     bad = bench.backend("bad")
     bad.health = 503
@@ -48,7 +48,7 @@ def test_initial_target_gets_no_request(bench: Bench) -> None:
 
 
 def test_healthy_target_gets_its_share(bench: Bench) -> None:
-    """Two healthy targets are sent one request each, in turn."""
+    """Two healthy targets get one request each, in turn."""
     a, b = bench.serve("a", "b")
     for _ in range(10):
         bench.get()
@@ -110,8 +110,8 @@ def test_deregistered_target_finishes(bench: Bench) -> None:
     assert bench.health(slow.name) is None
 
 
-def test_cut(bench: Bench) -> None:
-    """`cut` breaks what is still in flight; a forgotten target is gone from HAProxy soon after."""
+def test_abort_connections(bench: Bench) -> None:
+    """`abort_connections` closes open requests, and a removed target soon disappears from HAProxy."""
     (a,) = bench.serve("a")
     thread, result = bench.get_later("/slow")
     until(lambda: a.requests, "the request arrived")
@@ -133,7 +133,7 @@ def test_dying_target_costs_no_get(bench: Bench) -> None:
 
 
 def test_dying_target_costs_a_post_its_answer(bench: Bench) -> None:
-    """A POST may have had its effect: it is not sent twice, and its client is told that it got no answer."""
+    """A POST is not sent twice, and its client gets an error."""
     a, b = bench.serve("a", "b")
     a.dies = True
     answers = [bench.post()[0] for _ in range(10)]
@@ -142,7 +142,7 @@ def test_dying_target_costs_a_post_its_answer(bench: Bench) -> None:
 
 
 def test_dying_target_costs_no_post_with_a_key(bench: Bench) -> None:
-    """With an Idempotency-Key the client has said that its server knows a second one: another target answers."""
+    """A POST with an Idempotency-Key is retried on another target."""
     a, b = bench.serve("a", "b")
     a.dies = True
     assert [bench.post(Idempotency_Key=str(n))[0] for n in range(10)] == [200] * 10
@@ -151,7 +151,7 @@ def test_dying_target_costs_no_post_with_a_key(bench: Bench) -> None:
 
 
 def test_killed_haproxy_is_restarted(bench: Bench) -> None:
-    """After SIGKILL the next look starts HAProxy again, with every target that was in service, in service."""
+    """After SIGKILL, the next reconciliation restarts HAProxy with all targets in service."""
     bench.serve("a", "b")
     late = bench.backend("late")
     late.health = 500
@@ -169,7 +169,7 @@ def test_killed_haproxy_is_restarted(bench: Bench) -> None:
 
 
 def test_reload_loses_nothing(bench: Bench) -> None:
-    """Listeners come and go under requests on keep-alive connections, and none of these fails."""
+    """Reloads under requests on keep-alive connections lose none of them."""
     # A busy machine may answer a check late, which is not what this is about.
     bench.serve("a", "b", health={"interval": "5s", "timeout": "4s", "healthy_threshold": 1})
     stop, failures, done = threading.Event(), list[str](), [0]
@@ -204,8 +204,8 @@ def test_reload_loses_nothing(bench: Bench) -> None:
     assert failures == []
 
 
-def test_drain_reaches_former_workers(bench: Bench) -> None:
-    """A request that a reload left in the former worker still counts as in flight, and finishes."""
+def test_drain_reaches_replaced_workers(bench: Bench) -> None:
+    """A request in a replaced worker counts as in flight and finishes."""
     (a,) = bench.serve("a")
     thread, result = bench.get_later("/slow")
     until(lambda: a.requests, "the request arrived")
@@ -220,8 +220,8 @@ def test_drain_reaches_former_workers(bench: Bench) -> None:
     until(lambda: (h := bench.health("a")) and h.in_flight == 0, "nothing is in flight")
 
 
-def test_an_idle_connection_to_a_former_worker_finds_the_targets_of_today(bench: Bench) -> None:
-    """A request on a connection from before the reload goes to no target that has left since, and knows its client."""
+def test_an_idle_connection_to_a_replaced_worker_gets_current_targets(bench: Bench) -> None:
+    """A request on an old connection goes only to current targets."""
     old, new = bench.serve("old", "new")
     kept = [http.client.HTTPConnection("127.0.0.1", bench.port, timeout=20) for _ in range(6)]
 
@@ -242,7 +242,7 @@ def test_an_idle_connection_to_a_former_worker_finds_the_targets_of_today(bench:
 
 
 def test_a_reload_for_another_owner_cuts_no_long_answer(bench: Bench) -> None:
-    """However long it takes: here, longer than any timeout that is declared."""
+    """A response longer than any timeout survives a reload."""
     short = declare(bench.port, delay="0s").model_dump()
     short["load_balancers"]["edge"]["attributes"] = {"idle_timeout.timeout_seconds": 1}
     bench.balancer.apply(OWNER, declare(bench.port).model_validate(short))
@@ -272,7 +272,7 @@ def test_taken_port_is_refused(bench: Bench) -> None:
 
 
 def test_port_of_another_owner_is_refused(bench: Bench) -> None:
-    """Two owners cannot listen on one port; the one that was first is named."""
+    """Two owners cannot listen on one port, and the error names the first one."""
     bench.serve("a")
     with pytest.raises(ConfigError) as refused:
         bench.balancer.apply("other", declare(bench.port))
@@ -321,7 +321,7 @@ def test_any_directory(tmp_path: Path) -> None:
 
 
 def test_last_owner_ends_haproxy(bench: Bench) -> None:
-    """When the last owner withdraws, HAProxy ends; another owner keeps it running."""
+    """HAProxy stops when the last owner withdraws, and another owner keeps it running."""
     bench.serve("a")
     bench.balancer.apply("other", declare(free_port()))
     bench.balancer.withdraw("other")
@@ -333,7 +333,7 @@ def test_last_owner_ends_haproxy(bench: Bench) -> None:
 
 
 def test_another_process_adopts(bench: Bench) -> None:
-    """A balancer object made later works with the HAProxy that is running already."""
+    """A new balancer object works with the running HAProxy."""
     bench.serve("a")
     pid = master(bench)
     again = open_balancer(bench.balancer.directory)
@@ -343,7 +343,7 @@ def test_another_process_adopts(bench: Bench) -> None:
 
 
 def test_damaged_registry_is_refused(bench: Bench) -> None:
-    """A registry that cannot be read is never taken for an empty one: HAProxy goes on as it is."""
+    """A damaged registry is not taken for an empty one, and HAProxy keeps running."""
     bench.serve("a")
     registry = bench.balancer.directory / "registry.json"
     good = registry.read_text()
@@ -370,7 +370,7 @@ def test_access_log(bench: Bench) -> None:
 
 
 def test_a_long_access_log_is_cut(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its end is kept beside it, and what comes later is written to the emptied file."""
+    """The end of a long log is kept in a second file, and new lines go to the truncated one."""
     monkeypatch.setattr(directory, "MAX_ACCESS_LOG_BYTES", 2000)
     bench.serve("a")
     log = bench.balancer.directory / "access.log"
@@ -381,15 +381,15 @@ def test_a_long_access_log_is_cut(bench: Bench, monkeypatch: pytest.MonkeyPatch)
     bench.get("/later")
     until(lambda: "/later" in log.read_text(), "the line is written")
     assert "/19" not in log.read_text()
-    former = log.with_suffix(".log.1")
-    assert former.stat().st_size == 2000
-    assert "/19" in former.read_text().splitlines()[-1]
+    rotated = log.with_suffix(".log.1")
+    assert rotated.stat().st_size == 2000
+    assert "/19" in rotated.read_text().splitlines()[-1]
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(path=st.text(st.characters(min_codepoint=33, max_codepoint=126), max_size=60))
 def test_any_health_check_path_is_taken(tmp_path: Path, path: str) -> None:
-    """Whatever path the model accepts, HAProxy takes literally: quotes, hashes, per cents and dollars too."""
+    """HAProxy takes every valid path of a check literally."""
     registry = Registry().declare(OWNER, declare(8000, health={"path": f"/{path}"}))
     rendered = render(plane_config(registry))
     files = {**rendered.texts(), process.CONFIGURATION: rendered.configuration}

@@ -1,4 +1,4 @@
-"""Real clients and servers of today: curl, requests, gRPC and WebSockets, through the balancer."""
+"""Current clients and servers through the balancer: curl, requests, gRPC and WebSockets."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Site:
         self.declare()
 
     def declare(self, *more: int) -> None:
-        """Declare it, with plain listeners on more ports."""
+        """Declare the site, with plain listeners on more ports."""
         forward = {"default_action": {"forward": "web"}}
         https = {"port": self.secure, "protocol": "HTTPS", "certificates": [{"certificate": str(self.pki.file)}]}
         others = [{"port": port, **forward} for port in more]
@@ -90,7 +90,7 @@ BOTH = pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
 
 
 def curl(site: Site, *arguments: str, secure: bool) -> tuple[str, str, str]:
-    """The version that was spoken, the status and the body."""
+    """Return the protocol version, the status and the body."""
     command = ["curl", "--silent", "--show-error", "--max-time", "10", "--cacert", str(site.pki.authorities)]
     told = ["--write-out", "\n%{http_version} %{http_code}", *arguments, site.url(secure) + "/path?q=1"]
     done = subprocess.run([*command, *told], capture_output=True, text=True, check=True)
@@ -122,7 +122,7 @@ def test_curl(site: Site, arguments: list[str], secure: bool, version: str) -> N
 
 
 def test_curl_with_many_requests_on_one_connection(site: Site) -> None:
-    """Streams of one HTTP/2 connection are requests as any others: spread over the targets."""
+    """Streams of one HTTP/2 connection are spread over the targets."""
     urls = [f"{site.url(True)}/{number}" for number in range(20)]
     trusting = ["--cacert", str(site.pki.authorities)]
     command = ["curl", "--silent", "--http2", "--parallel", *trusting, "--write-out", "#%{num_connects}#", *urls]
@@ -134,7 +134,7 @@ def test_curl_with_many_requests_on_one_connection(site: Site) -> None:
 
 @BOTH
 def test_requests(site: Site, secure: bool) -> None:
-    """A session keeps its connection, and its cookies; bodies come back as they went."""
+    """A session keeps its connection and its cookies, and bodies come back unchanged."""
     with requests.Session() as session:
         session.trust_env, session.verify = False, str(site.pki.authorities)
         for size in (0, 1, 16_384, 1_000_000):
@@ -161,7 +161,7 @@ def site(tmp_path_factory: pytest.TempPathFactory, pki: Pki) -> Iterator[Site]:
     ("protocol", "version"), [("HTTP", "HTTP2"), ("HTTPS", "HTTP2"), ("HTTPS", "HTTP1")], ids=["h2c", "h2", "https"]
 )
 def test_targets_that_speak_something_else(alb: Alb, pki: Pki, tmp_path: Path, protocol: str, version: str) -> None:
-    """HTTP/2 and TLS on the way to targets; a request of HTTP/1.1 does not fit an HTTP/2 group, and is told so."""
+    """Targets may use HTTP/2 and TLS, and HTTP/1.1 for an HTTP/2 group gets 464."""
     site = Site(alb, pki, protocol=protocol, protocol_version=version, health_check={**CALM, "protocol": protocol})
     tls = pki.leaf if protocol == "HTTPS" else None
     site.serve(H2("a", tmp_path, tls) if version == "HTTP2" else Scripted("a", context(pki.leaf)))
@@ -195,7 +195,7 @@ def grpc_site(tmp_path_factory: pytest.TempPathFactory, pki: Pki) -> Iterator[Si
 
 @BOTH
 def test_grpc_calls(grpc_site: Site, secure: bool) -> None:
-    """Calls of one connection are spread over the targets; a stream stays with its own, both ways, to its end."""
+    """Calls of one connection are spread over targets, and a stream stays with one target."""
     with channel(grpc_site, secure) as connection:
         say: Any = connection.unary_unary("/shop.Echo/Say")
         assert {say(b"hi", timeout=10) for _ in range(6)} == {b"a:hi", b"b:hi"}
@@ -209,7 +209,7 @@ def test_grpc_calls(grpc_site: Site, secure: bool) -> None:
 
 @BOTH
 def test_a_grpc_conversation_goes_to_and_fro(grpc_site: Site, secure: bool) -> None:
-    """Each message is answered before the next is sent: nothing waits for the end of the stream."""
+    """Each message of a stream is answered before the next one is sent."""
     answered = threading.Semaphore(1)
 
     def messages() -> Iterator[bytes]:
@@ -228,7 +228,7 @@ def test_a_grpc_conversation_goes_to_and_fro(grpc_site: Site, secure: bool) -> N
 
 @BOTH
 def test_grpc_errors_arrive(grpc_site: Site, secure: bool) -> None:
-    """A status and its text, be it before any answer or for a method that is not there."""
+    """A client gets the status and text of an error, also for an unknown method."""
     with channel(grpc_site, secure) as connection:
         for method, code, text in (
             ("Fail", grpc.StatusCode.FAILED_PRECONDITION, "not today, thanks"),
@@ -274,7 +274,7 @@ def chat(alb: Alb, pki: Pki) -> Site:
 
 @BOTH
 def test_a_websocket_stays_with_its_target(chat: Site, secure: bool) -> None:
-    """Two connections are with two targets, each to its end, whatever is sent; they count as in flight."""
+    """Each WebSocket stays with its target and counts as in flight."""
     with websocket(chat, secure) as one, websocket(chat, secure) as other:
         assert {said(connection, "x" * 100_000)[0] for connection in (one, other)} == {"a", "b"}
         for connection in (one, other):
@@ -285,7 +285,7 @@ def test_a_websocket_stays_with_its_target(chat: Site, secure: bool) -> None:
 
 @BOTH
 def test_a_websocket_survives_a_reload_and_a_deregistration(chat: Site, secure: bool) -> None:
-    """Within the delay it goes on, and is cut when that is over; its client comes back to another target."""
+    """A WebSocket lasts until the deregistration delay ends."""
     with websocket(chat, secure) as connection:
         name = said(connection, "1")[0]
         chat.reload()
@@ -303,7 +303,7 @@ def test_a_websocket_survives_a_reload_and_a_deregistration(chat: Site, secure: 
 
 
 def test_a_websocket_that_a_target_refuses(alb: Alb, pki: Pki) -> None:
-    """The target's answer is the client's."""
+    """A client gets the target's response to a refused upgrade."""
     site = Site(alb, pki)
     site.serve(Paced("a"))
     with pytest.raises(InvalidStatus) as refused:

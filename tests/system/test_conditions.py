@@ -1,4 +1,4 @@
-"""What each condition means: requests that match and requests that do not, for HAProxy and for the model alike."""
+"""The meaning of each condition for HAProxy and the model, by requests that match and that do not."""
 
 from __future__ import annotations
 
@@ -48,13 +48,13 @@ def values(*texts: str, name: str = "X-A") -> list[HttpRequest]:
 
 
 def sent(method: str, *headers: str) -> HttpRequest:
-    """Headers as `name: value`."""
+    """Return headers as `name: value`."""
     return asks("/", method, *((name, value) for name, _, value in (header.partition(": ") for header in headers)))
 
 
 @dataclass(frozen=True)
 class Case:
-    """Conditions, and requests for which they all hold, and for which they do not."""
+    """Conditions, with requests that meet all of them and requests that do not."""
 
     conditions: Conditions
     yes: Sequence[HttpRequest]
@@ -405,7 +405,7 @@ def test_condition(conditioned: Conditioned, number: int) -> None:
 
 @pytest.mark.parametrize(("request_", "priority"), ORDERS)
 def test_lowest_priority(conditioned: Conditioned, request_: HttpRequest, priority: int | None) -> None:
-    """The rule with the lowest number takes the request, however it is looked up; the default action what is left."""
+    """The matching rule with the lowest number applies, with any kind of lookup."""
     rules = [Rule.model_validate(rule(number, conditions)) for number, conditions in ORDERED.items()]
     taken, _ = match(rules, request_)
     assert (taken.priority if taken else None) == priority
@@ -413,7 +413,7 @@ def test_lowest_priority(conditioned: Conditioned, request_: HttpRequest, priori
 
 
 def raw(port: int, request: bytes, address: str = "127.0.0.1") -> int:
-    """The status of the answer to a request as it stands here."""
+    """Return the status of the response to a raw request."""
     with socket.create_connection((address, port), timeout=10) as connection:
         connection.sendall(request)
         return int(connection.recv(65536).split()[1])
@@ -421,13 +421,13 @@ def raw(port: int, request: bytes, address: str = "127.0.0.1") -> int:
 
 @pytest.mark.parametrize("number", range(len(UNUSUAL)))
 def test_unusual_request(conditioned: Conditioned, number: int) -> None:
-    """No rule is gone round by a request without a Host, with a whole URL, or with a host that is none."""
+    """A request without a Host, with a whole URL or with an invalid host bypasses no rule."""
     _, request, status = UNUSUAL[number]
     assert raw(conditioned.unusual[number], request) == status
 
 
 def test_source_of_version_6(alb: Alb) -> None:
-    """Ranges of IPv6 hold where clients come by it."""
+    """IPv6 ranges match clients that connect by IPv6."""
     rules = [rule(1, [{"source_ip": ["2001:db8::/32"]}], 201), rule(2, [{"source_ip": ["::/64", "10.0.0.0/8"]}], 202)]
     listener = {"port": alb.port, "rules": rules, "default_action": {"fixed_response": {"status_code": 404}}}
     declaration = Declaration.model_validate(
@@ -444,7 +444,7 @@ def test_source_of_version_6(alb: Alb) -> None:
 
 
 def thousand(changed: int) -> dict[str, Any]:
-    """A listener with 1,000 rules, of which the one in the middle answers with `changed`."""
+    """A listener with 1,000 rules, of which the middle one responds with `changed`."""
     rules = [
         rule(number, [host(f"h{number % 50}.example.com"), path(f"/p{number}/*")], 200 + number % 50)
         for number in range(1, 1001)
@@ -454,7 +454,7 @@ def thousand(changed: int) -> dict[str, Any]:
 
 
 def test_one_of_a_thousand_rules_changes_quickly(alb: Alb) -> None:
-    """Applying the change takes less than half a second, of which the quickest of five times is held to it."""
+    """The fastest of five changes takes less than half a second."""
     alb.declare(thousand(200))
     times = []
     for status in (201, 202, 203, 204, 205):
@@ -473,7 +473,7 @@ def test_one_of_a_thousand_rules_changes_quickly(alb: Alb) -> None:
 
 
 def test_rules_change_under_load(alb: Alb) -> None:
-    """While rules change 50 times, each of some thousand requests is answered, by a rule that is declared or was."""
+    """While rules change 50 times, each request is answered by an old or a new rule."""
     stop, statuses, failures = threading.Event(), list[int](), list[str]()
 
     def load() -> None:

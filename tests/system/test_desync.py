@@ -1,4 +1,4 @@
-"""Requests that two servers in a row might read differently: refused, or not followed by others."""
+"""Requests that two servers in a chain might read differently are refused, or end their connection."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class Modes:
             (self.servers[mode],) = alb.serve("a")
 
     def send(self, mode: str, request: bytes) -> tuple[int, bool, int]:
-        """The status, whether the connection was closed after it, and how many requests reached the server."""
+        """Return the status, whether the connection was closed, and the number of requests that reached the server."""
         before = self.servers[mode].requests
         with socket.create_connection(("127.0.0.1", self.albs[mode].port), timeout=10) as connection:
             connection.sendall(request)
@@ -78,13 +78,13 @@ class Modes:
         return int(answer.split(b" ", 2)[1]), closed, reached if closed else reached - 1
 
     def await_classified(self, mode: str, reason: str) -> None:
-        """Wait until the access log's last line says so of the request."""
+        """Wait until the last line of the access log has this classification."""
         log = self.albs[mode].balancer.directory / "access.log"
         until(lambda: log.read_text().endswith(f"\t{reason}\n"), f"the log says {reason}")
 
 
 def _read(connection: socket.socket) -> bytes:
-    """One answer."""
+    """Read one response."""
     answer = b""
     while b"\r\n\r\n" not in answer:
         part = connection.recv(65536)
@@ -116,20 +116,20 @@ def modes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Modes]:
 @pytest.mark.parametrize("mode", _MODES)
 @pytest.mark.parametrize("request_", _UNREADABLE, ids=lambda request: ascii(request.split(b"\r\n", 2)[-1][:40]))
 def test_unreadable(modes: Modes, mode: str, request_: bytes) -> None:
-    """In every mode refused with 400, the connection closed, and nothing of it sent on."""
+    """Every mode refuses it with 400, closes the connection and sends nothing on."""
     assert modes.send(mode, request_) == (400, True, 0)
 
 
 @pytest.mark.parametrize("mode", ["defensive", "strictest"])
 def test_severe(modes: Modes, mode: str) -> None:
-    """What is only possibly misread is refused, too, where it is Severe."""
+    """A Severe request is refused even if it is only possibly misread."""
     assert modes.send(mode, _FOLDED) == (400, True, 0)
     modes.await_classified(mode, "Severe:BadHeader")
 
 
 @pytest.mark.parametrize(("request_", "reason"), _AMBIGUOUS, ids=[f"{n}" for n, _ in enumerate(_AMBIGUOUS)])
 def test_ambiguous(modes: Modes, request_: bytes, reason: str) -> None:
-    """defensive sends it on and closes both connections after it; strictest refuses it; monitor only notes it."""
+    """defensive closes both connections after it, strictest refuses it, and monitor only logs it."""
     assert modes.send("defensive", request_) == (200, True, 1)
     modes.await_classified("defensive", reason)
     assert modes.send("strictest", request_) == (400, True, 0)
@@ -138,7 +138,7 @@ def test_ambiguous(modes: Modes, request_: bytes, reason: str) -> None:
 
 @pytest.mark.parametrize(("request_", "reason"), _ACCEPTABLE)
 def test_acceptable(modes: Modes, request_: bytes, reason: str) -> None:
-    """Only strictest refuses what strays from the letter and means one thing."""
+    """Only strictest refuses an Acceptable request."""
     assert modes.send("strictest", request_) == (400, True, 0)
     modes.await_classified("strictest", reason)
     assert modes.send("defensive", request_) == (200, False, 1)
@@ -147,11 +147,11 @@ def test_acceptable(modes: Modes, request_: bytes, reason: str) -> None:
 @pytest.mark.parametrize("mode", _MODES)
 @pytest.mark.parametrize("request_", _COMPLIANT, ids=lambda request: ascii(request.split(b"\r\n", 2)[-1][:40]))
 def test_compliant(modes: Modes, mode: str, request_: bytes) -> None:
-    """Passes in every mode, and its connection serves the next request."""
+    """A Compliant request passes in every mode, and its connection is reused."""
     assert modes.send(mode, request_) == (200, False, 1)
 
 
 def test_one_meaning(modes: Modes) -> None:
-    """With a length and an encoding, the encoding counts, and both connections are closed."""
+    """The encoding counts if there is a length too, and both connections are closed."""
     both = _POST + b"Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"
     assert modes.send("defensive", both) == (200, True, 1)

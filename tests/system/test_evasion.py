@@ -1,4 +1,4 @@
-"""Requests and files that try to get around rules, or to say more than they may."""
+"""Requests and files that try to bypass rules or to inject configuration."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _DENIED = {"fixed_response": {"status_code": 403}}
     ],
 )
 def test_padding(alb: Alb, pattern: str, path: str) -> None:
-    """A path that matches in many ways is found to match, however long, and at once."""
+    """A long path that matches in many ways matches at once."""
     rule = {"priority": 1, "conditions": [{"path_pattern": [pattern]}], "action": _DENIED}
     alb.declare({"rules": [rule], "default_action": {"fixed_response": {"status_code": 200}}})
     started = time.monotonic()
@@ -33,7 +33,7 @@ def test_padding(alb: Alb, pattern: str, path: str) -> None:
 
 
 def test_padded_headers(alb: Alb) -> None:
-    """The same for headers and queries, which are asked one by one."""
+    """A long header or query that matches in many ways matches at once."""
     header = {"http_header": {"name": "X-A", "values": ["*select*from*where*"]}}
     query = {"query_string": [{"key": "*a*b", "value": "*c*d"}]}
     rules = [{"priority": n, "conditions": [c], "action": _DENIED} for n, c in enumerate((header, query), start=1)]
@@ -45,7 +45,7 @@ def test_padded_headers(alb: Alb) -> None:
 
 
 def test_a_brace_is_a_value(alb: Alb) -> None:
-    """What is special to HAProxy's configuration is a text like others in a condition."""
+    """Special characters of HAProxy's configuration are plain text in a condition."""
     values = ["x", "}", "or", "{", "always_true"]
     rule = {"priority": 1, "conditions": [{"http_header": {"name": "X-A", "values": values}}], "action": _DENIED}
     alb.declare({"rules": [rule], "default_action": {"fixed_response": {"status_code": 200}}})
@@ -53,7 +53,7 @@ def test_a_brace_is_a_value(alb: Alb) -> None:
 
 
 def test_connect_opens_no_tunnel(alb: Alb) -> None:
-    """A tunnel would carry requests past the rules: CONNECT is 405."""
+    """CONNECT gets 405, because a tunnel would bypass the rules."""
     alb.declare({"default_action": {"forward": "web"}})
     (server,) = alb.serve("a")
     with socket.create_connection(("127.0.0.1", alb.port), timeout=10) as connection:
@@ -63,7 +63,7 @@ def test_connect_opens_no_tunnel(alb: Alb) -> None:
 
 
 def test_methods_that_may_have_an_effect_are_sent_once(alb: Alb) -> None:
-    """Only what HTTP calls idempotent is tried again at another target when one ends without an answer."""
+    """Only idempotent methods are retried on another target."""
     alb.declare({"default_action": {"forward": "web"}})
     servers = alb.serve("a", "b")
     assert alb.ask("/?end=1", "PURGE").status == 502
@@ -73,7 +73,7 @@ def test_methods_that_may_have_an_effect_are_sent_once(alb: Alb) -> None:
 
 
 def test_what_stands_between_certificates_is_no_command(alb: Alb, tmp_path: Path) -> None:
-    """A file is renewed whatever else is written in it, and nothing of that reaches HAProxy."""
+    """Text between certificates does not reach HAProxy."""
     path = tmp_path / "shop.pem"
 
     def issue() -> bytes:
@@ -94,7 +94,7 @@ def test_what_stands_between_certificates_is_no_command(alb: Alb, tmp_path: Path
 
 
 def test_keys_leave_with_their_listener(alb: Alb, tmp_path: Path) -> None:
-    """No copy of a private key is kept for longer than something names it."""
+    """The copy of a private key is removed with the last listener that uses it."""
     path = tmp_path / "shop.pem"
     trustme.CA().issue_cert("shop.test").private_key_and_cert_chain_pem.write_to_path(str(path))
     certificates = [{"certificate": str(path)}]
@@ -105,7 +105,7 @@ def test_keys_leave_with_their_listener(alb: Alb, tmp_path: Path) -> None:
 
 
 def test_the_protocol_of_targets_is_settled(alb: Alb) -> None:
-    """While a group has targets, what they speak cannot change under them; without any, it can."""
+    """The protocol of a group cannot change while it has targets."""
     alb.declare({"default_action": {"forward": "web"}})
     (server,) = alb.serve("a")
     with pytest.raises(ConfigError, match="protocol_version of target group web cannot change from HTTP1 to HTTP2"):
@@ -117,7 +117,7 @@ def test_the_protocol_of_targets_is_settled(alb: Alb) -> None:
 
 
 def test_a_change_that_was_cut_short_is_finished_by_a_turn(alb: Alb, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Killed when the registry was written and HAProxy did not follow yet: a turn for any group makes it follow."""
+    """Any reconciliation completes a change that was interrupted."""
     alb.declare({"default_action": {"forward": "web"}})
     alb.serve("a")
     rule = {"priority": 1, "conditions": [{"path_pattern": ["/x"]}], "action": _DENIED}

@@ -1,4 +1,4 @@
-"""The example of a load balancer without a pipeline does what its page says."""
+"""The example of a load balancer without a pipeline works as its page says."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.system.bench import Backend, Bench
 
 
 def test_the_example(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its first half serves, its second one ends it; only its ports are others here."""
+    """The first half starts the balancer and the second half stops it."""
     monkeypatch.chdir(tmp_path)
     begins, ends = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "balancer.md").read_text(), re.DOTALL)
     backend: Backend = bench.backend("web-1")

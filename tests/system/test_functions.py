@@ -1,4 +1,4 @@
-"""Functions behind a load balancer: a request becomes an event, what the function returns the answer."""
+"""Functions behind a load balancer: requests become events, and results become responses."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def handler(event, context):
 
 @pytest.fixture
 def function(tmp_path: Path) -> Iterator[Target]:
-    """A Python function in a runtime of its own."""
+    """Start a Python function in a separate runtime."""
     (tmp_path / "app.py").write_text(_FUNCTION)
     port = free_port()
     command = [sys.executable, str(runtime.__file__), "app.handler", str(port)]
@@ -69,12 +69,12 @@ def _declared(alb: Alb, function: Target, *, multiple: bool = False, **check: st
 
 
 def _adapter(alb: Alb) -> int:
-    """Its process."""
+    """Return the adapter's process."""
     return int((alb.balancer.directory / "functions.pid").read_text().split()[0])
 
 
 def test_a_function_answers(alb: Alb, function: Target) -> None:
-    """It gets ELB's event of the request, with what the load balancer adds, and nothing of how it was found."""
+    """A function gets ELB's event with the balancer's headers, without internal ones."""
     _declared(alb, function)
     answer = alb.ask(
         "/a/b?x=1&y=%20", "POST", ("Content-Type", "text/plain"), ("X-Penstock-Target", "x"), body=b"hello"
@@ -90,7 +90,7 @@ def test_a_function_answers(alb: Alb, function: Target) -> None:
 
 
 def test_many_values(alb: Alb, function: Target) -> None:
-    """With lambda.multi_value_headers.enabled, both ways."""
+    """Repeated headers pass both ways with lambda.multi_value_headers.enabled."""
     _declared(alb, function, multiple=True)
     event = json.loads(alb.ask("/?x=1&x=2", "GET", ("X-A", "1"), ("X-A", "2")).body)
     assert event["multiValueHeaders"]["x-a"] == ["1", "2"]
@@ -99,7 +99,7 @@ def test_many_values(alb: Alb, function: Target) -> None:
 
 
 def test_bytes(alb: Alb, function: Target) -> None:
-    """What a function returns in base64 is sent as bytes."""
+    """A result in base64 is sent as bytes."""
     _declared(alb, function)
     answer = alb.ask("/bytes")
     assert (answer.body, answer.header("Content-Type")) == (b"\xff", "image/png")
@@ -107,20 +107,20 @@ def test_bytes(alb: Alb, function: Target) -> None:
 
 @pytest.mark.parametrize("path", ["/fails", "/nothing", "/large"])
 def test_a_function_that_does_not_answer(alb: Alb, function: Target, path: str) -> None:
-    """An error, no answer, and one of more than 1 MiB are 502."""
+    """An error, an invalid result or more than 1 MiB gives 502."""
     _declared(alb, function)
     assert alb.ask(path).status == 502
 
 
 def test_too_large_a_request(alb: Alb, function: Target) -> None:
-    """A body of more than 1 MiB is 413."""
+    """A body of more than 1 MiB gives 413."""
     _declared(alb, function)
     assert alb.ask("/", "POST", body=b"x" * LIMIT).status in (413, 502)
     assert alb.ask("/", "POST", body=b"x" * (LIMIT + 1)).status == 413
 
 
 def test_its_health_check(alb: Alb, function: Target) -> None:
-    """With a path, a check invokes the function; an answer that does not match is told."""
+    """A check with a path invokes the function, and a mismatch is reported."""
     _declared(alb, function, matcher="201", path="/up")
     alb.balancer.deregister(OWNER, "web", "fn-1")
     alb.balancer.remove_target(OWNER, "web", "fn-1")
@@ -133,7 +133,7 @@ def test_its_health_check(alb: Alb, function: Target) -> None:
 
 
 def test_the_adapter_comes_back(alb: Alb, function: Target) -> None:
-    """Killed, it is started again by the next turn; with the last group of functions it ends."""
+    """A killed adapter is restarted, and stops with the last group of functions."""
     _declared(alb, function)
     pid = _adapter(alb)
     os.kill(pid, signal.SIGKILL)
@@ -149,26 +149,26 @@ def test_the_adapter_comes_back(alb: Alb, function: Target) -> None:
 def test_an_adapter_of_before_an_upgrade_is_replaced(
     alb: Alb, function: Target, tmp_path: Path, known: str | None
 ) -> None:
-    """By the next look, whatever is known of it; what has been begun is answered, and then it ends."""
+    """An adapter with other code is replaced and finishes its requests."""
     _declared(alb, function)
-    former, file = _adapter(alb), alb.balancer.directory / "functions.pid"
+    previous, file = _adapter(alb), alb.balancer.directory / "functions.pid"
     answers: list[int] = []
     asking = threading.Thread(target=lambda: answers.append(alb.ask("/waits").status))
     asking.start()
     until(lambda: (tmp_path / "begun").exists(), "the function was invoked")
-    file.write_text(known.format(pid=former)) if known else file.unlink()
+    file.write_text(known.format(pid=previous)) if known else file.unlink()
     alb.balancer.ensure_running()
-    assert _adapter(alb) != former
+    assert _adapter(alb) != previous
     assert alb.ask("/").status == 201
-    assert Path(f"/proc/{former}/cwd").exists()
+    assert Path(f"/proc/{previous}/cwd").exists()
     (tmp_path / "released").touch()
     asking.join()
     assert answers == [201]
-    until(lambda: not Path(f"/proc/{former}/cwd").exists(), "the former one has ended")
+    until(lambda: not Path(f"/proc/{previous}/cwd").exists(), "the previous adapter has exited")
 
 
 def test_an_adapter_that_reads_the_old_registry_is_awaited(alb: Alb, function: Target, tmp_path: Path) -> None:
-    """An upgrade replaces the registry only when the previous adapter has answered what it had begun."""
+    """An upgrade waits for the adapter that reads the old registry."""
     _declared(alb, function)
     previous, file = _adapter(alb), alb.balancer.directory / "functions.pid"
     answers: list[int] = []
@@ -193,7 +193,7 @@ def test_an_adapter_that_reads_the_old_registry_is_awaited(alb: Alb, function: T
 
 
 def test_replacing_the_adapter_loses_nothing(alb: Alb, function: Target) -> None:
-    """Requests go on while one takes over from the other, again and again."""
+    """Repeated replacements of the adapter lose no request."""
     _declared(alb, function, interval="5s", timeout="4s")
     done, answers = threading.Event(), list[int]()
 
@@ -216,8 +216,8 @@ def test_replacing_the_adapter_loses_nothing(alb: Alb, function: Target) -> None
 
 
 def test_the_adapter_stays(alb: Alb, function: Target) -> None:
-    """One that was started from the code that is there is left alone."""
+    """An adapter with the current code is not replaced."""
     _declared(alb, function)
-    former = _adapter(alb)
+    previous = _adapter(alb)
     alb.balancer.ensure_running()
-    assert _adapter(alb) == former
+    assert _adapter(alb) == previous

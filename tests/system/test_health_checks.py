@@ -1,4 +1,4 @@
-"""Health checks: what targets are asked, what passes, and what is said of those that fail."""
+"""Health checks: their requests, the codes that pass, and the reasons of failures."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ def await_state(alb: Alb, name: str, state: TargetState, group: str = "web") -> 
 
 
 def declare(alb: Alb, check: dict[str, Any], **group: Any) -> None:
-    """The group `web` with this check."""
+    """Declare the group `web` with this check."""
     alb.declare({"default_action": {"forward": "web"}}, groups={"web": {"health_check": {**CALM, **check}, **group}})
 
 
 def answers(server: Scripted, *codes: int) -> None:
-    """These codes in turn, the last one for good."""
+    """Yield these codes in turn, and the last one forever."""
     left = list(codes)
 
     def say() -> bytes:
@@ -60,7 +60,7 @@ def answers(server: Scripted, *codes: int) -> None:
 
 
 def test_what_a_target_is_asked(alb: Alb) -> None:
-    """GET, ELB's User-Agent, the address as Host; a connection for each check, which we close."""
+    """A check is a GET with ELB's User-Agent and the address as Host, on a new connection."""
     declare(alb, {"path": "/ready?deep=1&x=%20'\"#"})
     server = Scripted("a")
     register(alb, server)
@@ -86,7 +86,7 @@ def test_what_a_target_is_asked(alb: Alb) -> None:
     ],
 )
 def test_codes_that_pass(alb: Alb, matcher: str | None, passing: set[int], failing: set[int]) -> None:
-    """Codes in the matcher make a target healthy, and no other does; the code that failed is told."""
+    """Only codes in the matcher make a target healthy, and a failure names its code."""
     declare(alb, {"matcher": matcher})
     servers = [Scripted(str(code)) for code in passing | failing]
     for server in servers:
@@ -126,12 +126,12 @@ class Kinds:
         self.reload()
 
     def reload(self) -> None:
-        """Declare it with one listener more than before, or less."""
+        """Declare one listener more or less than before."""
         self.alb.declare(*self._listeners, *self._more, groups=self._groups)
         self._more = [] if self._more else [{"port": free_port(), "default_action": {"forward": "http"}}]
 
     def checks(self, kind: str) -> str:
-        """What came of the last check of the target with its group's name. With a star, another is under way."""
+        """Return the result of the target's last check. A star means that another one runs."""
         answer = Runtime(self.alb.balancer.directory).ask_worker(f"show stat {OWNER}.{kind} 4 -1")
         rows = csv.DictReader(answer.lstrip("# ").splitlines())
         return next(row["check_status"] for row in rows if row["svname"] == kind)
@@ -139,7 +139,7 @@ class Kinds:
 
 @pytest.fixture(scope="module")
 def kinds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kinds]:
-    """In one load."""
+    """All kinds of groups, in one configuration."""
     kinds = Kinds(tmp_path_factory.mktemp("kinds"))
     try:
         yield kinds
@@ -148,7 +148,7 @@ def kinds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kinds]:
 
 
 def _calm(kind: dict[str, Any]) -> dict[str, Any]:
-    """Its check in the pace of the tests; with TCP and gRPC, no path of ours."""
+    """Return a group's check with the interval of the tests."""
     check = {**CALM, **kind.get("health_check", {})}
     if "path" not in kind.get("health_check", {}) and (check.get("protocol") == "TCP" or "grpc" in str(kind).lower()):
         del check["path"]
@@ -165,13 +165,13 @@ def _server(kind: str, directory: Path, certificate: trustme.LeafCert) -> Server
 
 @pytest.fixture(scope="module")
 def certificate() -> trustme.LeafCert:
-    """By an authority that the balancer does not know: it takes any from a target."""
+    """A certificate of an unknown authority, which the balancer accepts from a target."""
     return trustme.CA().issue_cert("somebody.test")
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_of_check_goes_up_and_down(kinds: Kinds, certificate: trustme.LeafCert, kind: str) -> None:
-    """A target that answers as its group asks is healthy, also after a reload, and unhealthy when it is gone."""
+    """Each kind of target becomes healthy, stays so over a reload, and fails when gone."""
     server = _server(kind, kinds.directory, certificate)
     kinds.alb.balancer.register(OWNER, kind, server.target)
     try:
@@ -187,7 +187,7 @@ def test_every_kind_of_check_goes_up_and_down(kinds: Kinds, certificate: trustme
 
 
 def test_grpc_codes(kinds: Kinds) -> None:
-    """A call that ends with a code of the matcher passes, with another it fails."""
+    """A call that ends with a code of the matcher passes, and another one fails."""
     alb, server, group = kinds.alb, Grpc("codes"), "grpc-by-path"
     register(alb, server, group=group)
     await_state(alb, "codes", TargetState.HEALTHY, group)
@@ -203,7 +203,7 @@ def test_grpc_codes(kinds: Kinds) -> None:
 
 @pytest.mark.parametrize("protocol", ["HTTP", "HTTPS"])
 def test_another_port_is_asked(alb: Alb, certificate: trustme.LeafCert, protocol: str) -> None:
-    """A check may go to another port, and there speak TLS or not, whatever the group does with traffic."""
+    """A check may use another port, with or without TLS, independent of the traffic."""
     asked = Scripted("asked", context(certificate) if protocol == "HTTPS" else None)
     group = "HTTP" if protocol == "HTTPS" else "HTTPS"
     declare(alb, {"protocol": protocol, "port": asked.port}, protocol=group)
@@ -220,7 +220,7 @@ def test_another_port_is_asked(alb: Alb, certificate: trustme.LeafCert, protocol
 
 
 def test_a_new_target_needs_one_pass(alb: Alb) -> None:
-    """However high the threshold: one pass lets a new target in, and one after failures does too."""
+    """A new target is admitted after one pass with any threshold, also after failures."""
     declare(alb, {"healthy_threshold": 10, "unhealthy_threshold": 10})
     first, late = Scripted("first"), Scripted("late")
     answers(first, 200, 503)
@@ -231,7 +231,7 @@ def test_a_new_target_needs_one_pass(alb: Alb) -> None:
 
 
 def test_as_many_failures_in_a_row_as_the_threshold_make_it_unhealthy(alb: Alb) -> None:
-    """Two failures and a pass, again and again, are not three failures; three failures are."""
+    """Only three consecutive failures make it unhealthy."""
     declare(alb, {"unhealthy_threshold": 3})
     server = Scripted("a")
     register(alb, server)
@@ -248,7 +248,7 @@ def test_as_many_failures_in_a_row_as_the_threshold_make_it_unhealthy(alb: Alb) 
 
 
 def test_as_many_passes_in_a_row_as_the_threshold_make_it_healthy_again(alb: Alb) -> None:
-    """Two passes and a failure, again and again, are not three passes; three passes are."""
+    """Only three consecutive passes make it healthy."""
     declare(alb, {"healthy_threshold": 3})
     server = Scripted("a")
     register(alb, server)
@@ -285,7 +285,7 @@ FAILURES = {
 
 
 def test_reasons(alb: Alb) -> None:
-    """Each way to fail has ELB's reason and description, before the first pass and after it."""
+    """Each kind of failure has ELB's reason and description, before and after the first pass."""
     declare(alb, {})
     servers = {name: Scripted(name) for name in FAILURES}
     late = {name: Scripted(f"late-{name}") for name in FAILURES}
@@ -306,7 +306,7 @@ def test_reasons(alb: Alb) -> None:
 
 
 def test_what_is_said_of_targets_that_do_not_fail(alb: Alb) -> None:
-    """Initial, draining and unused targets carry ELB's codes and words."""
+    """Initial, draining and unused targets have ELB's codes and descriptions."""
     alb.declare({"default_action": {"forward": "web"}}, groups={"web": {"health_check": CALM}, "spare": {}})
     waits, leaves, spare = Scripted("waits"), Scripted("leaves"), Scripted("spare")
     waits.says = lambda: b""
@@ -327,17 +327,17 @@ def test_what_is_said_of_targets_that_do_not_fail(alb: Alb) -> None:
 
 
 def test_another_pace_or_port_leaves_old_targets_checked(alb: Alb) -> None:
-    """They are asked on, as they were when they were registered; new targets are asked as the group says now."""
-    former, current = Scripted("former"), Scripted("current")
-    alb.servers += [former, current]  # type: ignore[list-item]
-    declare(alb, {"port": former.port})
+    """Old targets keep their check, and new ones have the changed one."""
+    previous, current = Scripted("previous"), Scripted("current")
+    alb.servers += [previous, current]  # type: ignore[list-item]
+    declare(alb, {"port": previous.port})
     old, new = Scripted("old"), Scripted("new")
     register(alb, old)
     await_state(alb, "old", TargetState.HEALTHY)
     declare(alb, {"port": current.port, "interval": "300ms", "unhealthy_threshold": 3})
     register(alb, new)
     await_state(alb, "new", TargetState.HEALTHY)
-    former.status = 500
+    previous.status = 500
     await_state(alb, "old", TargetState.UNHEALTHY)
     assert health(alb, "new").state is TargetState.HEALTHY
     current.status = 500
@@ -345,7 +345,7 @@ def test_another_pace_or_port_leaves_old_targets_checked(alb: Alb) -> None:
 
 
 def test_another_question_leaves_old_targets_unchecked(alb: Alb) -> None:
-    """Targets that were registered to answer another question count as healthy, also when they stop answering."""
+    """Targets registered under another check count as healthy."""
     declare(alb, {"path": "/v1"})
     old, new = Scripted("old"), Scripted("new")
     register(alb, old)

@@ -1,4 +1,4 @@
-"""Clients and targets that misbehave, and what the others notice of it."""
+"""Clients and targets that misbehave, and their effect on others."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.support.ports import free_port
 from tests.support.waiting import until
 from tests.system.alb import OWNER, Alb
 
-# Of this process alone: on 127.0.0.1, a port that was free may be that of anybody's connection a moment later.
+# Used only by this process: on 127.0.0.1, another connection could take a free port first.
 _ADDRESS = f"127.{os.getpid() // 65536 % 200 + 1}.{os.getpid() // 256 % 256}.{os.getpid() % 254 + 1}"
 _LARGE = 100 * 2**20
 _CHUNK = bytes(2**16)
@@ -48,7 +48,7 @@ _SPAWN = multiprocessing.get_context("spawn")
 
 
 class Attack:
-    """Something hostile that goes on until it is stopped. It has begun when `begun` is set."""
+    """An attack that runs until it is stopped. `begun` is set when it has started."""
 
     def __init__(self, place: tuple[str, int]) -> None:
         self.place = place
@@ -56,13 +56,13 @@ class Attack:
         self.over = threading.Event()
 
     def connect(self, source: int = 0) -> socket.socket:
-        """A connection, which ends abruptly and leaves no port behind."""
+        """Return a connection that is reset on close, so it leaves no port behind."""
         connection = socket.create_connection(self.place, 30, source_address=(_SOURCE, source))
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         return connection
 
     def slow_heads(self) -> None:
-        """500 requests that never come to an end: a byte more each, again and again."""
+        """Send 500 requests that never end, a byte at a time."""
         with ExitStack() as stack:
             connections = [stack.enter_context(self.connect()) for _ in range(_SLOW)]
             for connection in connections:
@@ -73,7 +73,7 @@ class Attack:
                     connection.sendall(b"a")
 
     def idle_connections(self) -> None:
-        """10,000 clients that say nothing."""
+        """Open 10,000 connections that send nothing."""
         with ExitStack() as stack:
             missing, port = idle_clients(), _FIRST_PORT
             while missing and port < 2**16:
@@ -85,7 +85,7 @@ class Attack:
             self.over.wait()
 
     def upload(self) -> None:
-        """100 MB that are sent at the pace of a fast line, again and again."""
+        """Upload 100 MB at the rate of a fast line, repeatedly."""
         while not self.over.is_set():
             with self.connect() as connection:
                 connection.sendall(f"POST /large HTTP/1.1\r\nHost: x\r\nContent-Length: {_LARGE}\r\n\r\n".encode())
@@ -93,19 +93,19 @@ class Attack:
                 send_paced(connection, self.over)
 
     def download(self) -> None:
-        """100 MB that are fetched, again and again."""
+        """Download 100 MB, repeatedly."""
         self._ask("/large")
 
     def garbage(self) -> None:
-        """Clients of a target that answers no HTTP."""
+        """Run clients of a target that responds with invalid HTTP."""
         self._ask("/garbage")
 
     def half(self) -> None:
-        """Clients of a target that breaks off."""
+        """Run clients of a target that breaks off its responses."""
         self._ask("/half")
 
     def late(self) -> None:
-        """200 clients of a target that does not answer."""
+        """Run 200 clients of a target that does not respond."""
         with ExitStack() as stack:
             for _ in range(200):
                 stack.enter_context(self.connect()).sendall(b"GET /late HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -134,7 +134,7 @@ ATTACKS = (
 
 
 def idle_clients() -> int:
-    """As many as this process may have files open, where these are less."""
+    """Return the number of idle clients, limited by this process's open files."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     return min(_MOST_IDLE, most - 500)
@@ -150,7 +150,7 @@ def send_paced(connection: socket.socket, over: threading.Event) -> None:
 
 
 def attacker(orders: Connection) -> None:
-    """The process of all attacks: it is told a name and a place, then to stop."""
+    """Run all attacks in a process, by commands with a name and an address."""
     while True:
         name, place = orders.recv()
         attack = Attack(place)
@@ -164,7 +164,7 @@ def attacker(orders: Connection) -> None:
 
 
 def target(told: Connection) -> None:
-    """The process of a target."""
+    """Run the process of a target."""
     listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
     told.send(listener.getsockname()[1])
     while True:
@@ -174,7 +174,7 @@ def target(told: Connection) -> None:
 
 
 def answer(connection: socket.socket) -> None:
-    """What is asked for decides how well it is answered."""
+    """Respond as well or as badly as the path requests."""
     with suppress(OSError), connection, connection.makefile("rb") as lines:
         while line := lines.readline():
             method, path, _ = line.decode().split()
@@ -194,7 +194,7 @@ def answer(connection: socket.socket) -> None:
 
 
 class Arena(NamedTuple):
-    """A load balancer with two listeners: one for the good, one for the hostile, who ask a target of their own."""
+    """A load balancer with a listener for good clients and one for hostile ones, with separate targets."""
 
     alb: Alb
     good: int
@@ -213,12 +213,12 @@ class Arena(NamedTuple):
             until(lambda: self.connections() < 20, "all of them are gone")
 
     def connections(self) -> int:
-        """How many clients HAProxy has."""
+        """Return the number of HAProxy's clients."""
         info = Runtime(self.alb.balancer.directory).ask_worker("show info")
         return int(re.findall(r"^CurrConns: (\d+)", info, re.MULTILINE)[0])
 
     def p99(self) -> float:
-        """Of one client's requests, one after the other, in a short while; each has to be answered."""
+        """Return the p99 of one client's sequential requests, each of which must be answered."""
         times: list[float] = []
         with socket.create_connection((_ADDRESS, self.good), timeout=10) as connection:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -232,7 +232,7 @@ class Arena(NamedTuple):
 
 @contextmanager
 def running(function: Callable[[Connection], None]) -> Iterator[Connection]:
-    """A process, and what one talks to it by."""
+    """Yield a process and the connection to it."""
     ours, theirs = _SPAWN.Pipe()
     process = _SPAWN.Process(target=function, args=(theirs,), daemon=True)
     process.start()
@@ -265,7 +265,7 @@ def arena(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Arena]:
 
 @pytest.mark.parametrize("name", [attack.__name__ for attack in ATTACKS])
 def test_others_are_served_as_ever(arena: Arena, name: str) -> None:
-    """All of their requests are answered, and their p99 is less than twice what it is in peace."""
+    """Good clients get all responses, with a p99 below twice the usual one."""
     peace, war = list[float](), list[float]()
     for number in range(_MOST_ROUNDS):
         peace += [arena.p99() for _ in range(_WINDOWS)]
@@ -281,7 +281,7 @@ def test_others_are_served_as_ever(arena: Arena, name: str) -> None:
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_a_large_body_arrives(arena: Arena, method: str) -> None:
-    """100 MB come through to the last byte, in either direction."""
+    """A body of 100 MB arrives complete in either direction."""
     connection = http.client.HTTPConnection(_ADDRESS, arena.hostile, timeout=30)
     with closing(connection):
         connection.request(method, "/whole", body=bytes(_LARGE) if method == "POST" else None)

@@ -1,4 +1,4 @@
-"""Keys of issuers at an address, as the balancer reads them."""
+"""Keys of issuers at a URL, as the balancer reads them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.system.alb import Alb
 
 @pytest.fixture
 def issuer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Issuer]:
-    """One whose certificate is trusted."""
+    """An issuer whose certificate is trusted."""
     issuer = Issuer(tmp_path)
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(issuer.authorities))
     try:
@@ -26,8 +26,10 @@ def issuer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Issuer]:
         issuer.end()
 
 
-def test_nobody_waits_for_an_issuer(alb: Alb, issuer: Issuer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While keys are fetched, the balancer's lock is free."""
+def test_the_lock_is_free_while_keys_are_fetched(
+    alb: Alb, issuer: Issuer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The balancer's lock is free while keys are fetched."""
     lock, held = alb.balancer.directory / "lock", list[bool]()
     monkeypatch.setattr(issuer, "on_request", lambda: held.append(is_held(lock)))
     trustme.CA().issue_cert("shop.test").private_key_and_cert_chain_pem.write_to_path(tmp_path / "shop.pem")

@@ -1,4 +1,4 @@
-"""What only looks at the balancer changes nothing, whatever state it is in: every call to the kernel is watched."""
+"""Reads of the balancer change nothing in any state: every system call is traced."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ print(json.dumps({"acts": acts, "states": [h.state for h in health], "reasons": 
 
 
 def looked_at(directory: Path) -> dict[str, Any]:
-    """What a process has found, and what it did besides looking."""
+    """Return the results of a process, and its system calls that change something."""
     done = subprocess.run(
         [sys.executable, "-c", _PROGRAM, str(directory), OWNER, GROUP],
         cwd=ROOT,
@@ -59,12 +59,12 @@ def looked_at(directory: Path) -> dict[str, Any]:
 
 
 def contents(directory: Path) -> dict[str, tuple[int, int]]:
-    """Each file, and when it was written."""
+    """Return each file with its modification time."""
     return {path.name: (path.stat().st_ino, path.stat().st_mtime_ns) for path in directory.iterdir()}
 
 
 def test_the_trace_sees_what_acts(tmp_path: Path) -> None:
-    """A test of the test: a turn takes the lock."""
+    """A reconciliation takes the lock, which the trace shows."""
     program = _PROGRAM.replace("balancer.pid()", "balancer.ensure_running()")
     done = subprocess.run(
         [sys.executable, "-c", program, str(tmp_path / "b"), OWNER, GROUP], cwd=ROOT, capture_output=True, check=True
@@ -74,7 +74,7 @@ def test_the_trace_sees_what_acts(tmp_path: Path) -> None:
 
 
 def test_a_look_does_nothing_else(bench: Bench) -> None:
-    """HAProxy runs, with a target in service and one whose check has passed that nothing has admitted."""
+    """A read changes nothing while HAProxy runs, although a target could be admitted."""
     bench.serve("a")
     new = bench.backend("new")
     bench.balancer.register(OWNER, GROUP, new.target)
@@ -86,7 +86,7 @@ def test_a_look_does_nothing_else(bench: Bench) -> None:
 
 
 def test_a_look_at_a_dead_haproxy_starts_nothing(bench: Bench) -> None:
-    """Its targets are unhealthy, by no fault of theirs."""
+    """Targets of a dead HAProxy are unhealthy, and a read does not start it."""
     bench.serve("a")
     pid = bench.balancer.pid()
     assert pid is not None
@@ -100,7 +100,7 @@ def test_a_look_at_a_dead_haproxy_starts_nothing(bench: Bench) -> None:
 
 
 def test_a_look_while_a_change_is_unfinished(bench: Bench) -> None:
-    """What a crash left is seen and left."""
+    """A read shows and leaves the state after a crash."""
     bench.serve("a")
     (bench.balancer.directory / "unfinished").touch()
     found = looked_at(bench.balancer.directory)
@@ -109,14 +109,14 @@ def test_a_look_while_a_change_is_unfinished(bench: Bench) -> None:
 
 
 def test_a_look_where_nothing_is(tmp_path: Path) -> None:
-    """No directory is made."""
+    """A read creates no directory."""
     found = looked_at(tmp_path / "balancer")
     assert (found["acts"], found["states"]) == ([], [])
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_look_waits_for_no_lock(bench: Bench) -> None:
-    """While another process is at it, however long."""
+    """A read does not wait while another process holds the lock."""
     from pipeline.base.lock import short_lock
 
     bench.serve("a")

@@ -22,7 +22,7 @@ from tests.system.inbox import RecordingInbox
 
 
 class Answer(NamedTuple):
-    """What came back."""
+    """The response of the server."""
 
     status: int
     headers: HTTPMessage
@@ -40,7 +40,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 @pytest.fixture
 def ask(store: Store) -> Iterator[Ask]:
-    """Ask a public address that shows the pipelines shop and blog."""
+    """Request a public path of a server with the pipelines shop and blog."""
     listener = socket.create_server(("127.0.0.1", 0))
     port = listener.getsockname()[1]
 
@@ -75,7 +75,7 @@ def ended(store: Store, *states: RunState, kind: RunKind = RunKind.RUN) -> None:
 def test_a_badge_tells_of_the_latest_run_that_says_something(
     states: list[RunState], told: str, store: Store, ask: Ask
 ) -> None:
-    """One that was given up, or had nothing to do, says nothing of the commit that serves."""
+    """A badge skips runs that were cancelled or had nothing to do."""
     ended(store, *states)
     answer = ask("/badge/shop.svg")
     assert (answer.status, answer.headers["Content-Type"]) == (200, "image/svg+xml")
@@ -83,14 +83,14 @@ def test_a_badge_tells_of_the_latest_run_that_says_something(
 
 
 def test_a_rollback_is_not_on_the_badge(store: Store, ask: Ask) -> None:
-    """It says nothing about a commit."""
+    """A rollback does not change the badge."""
     ended(store, RunState.FAILED)
     ended(store, RunState.SUCCEEDED, kind=RunKind.ROLLBACK)
     assert "shop: failed" in ask("/badge/shop.svg").body
 
 
 def test_the_feed_names_every_pipeline(store: Store, ask: Ask) -> None:
-    """With a link that leads somewhere, whatever the asker calls us."""
+    """The feed has every pipeline, with links to the requested host."""
     ended(store, RunState.SUCCEEDED)
     answer = ask("/cc.xml", Host="ci.example.com")
     assert (answer.status, answer.headers["Content-Type"]) == (200, "application/xml")
@@ -104,7 +104,7 @@ def test_the_feed_names_every_pipeline(store: Store, ask: Ask) -> None:
 
 @pytest.mark.parametrize("path", ["/badge/shop.svg", "/cc.xml"])
 def test_nobody_shows_an_old_answer(path: str, store: Store, ask: Ask) -> None:
-    """What is kept is asked for again, and costs nothing while it is the same."""
+    """A cached response is revalidated, which costs nothing while it is unchanged."""
     ended(store, RunState.SUCCEEDED)
     first = ask(path)
     tag = first.headers["ETag"]
@@ -118,7 +118,7 @@ def test_nobody_shows_an_old_answer(path: str, store: Store, ask: Ask) -> None:
 
 
 def test_only_looking_is_allowed(ask: Ask) -> None:
-    """HEAD has the headers of GET; what else there is, is refused with what is taken."""
+    """HEAD has the headers of GET, and other methods are refused with the allowed ones."""
     for path in ("/badge/shop.svg", "/cc.xml"):
         head, got = ask(path, "HEAD"), ask(path)
         assert (head.status, head.body, head.headers["Content-Length"]) == (200, "", str(len(got.body.encode())))
@@ -128,14 +128,14 @@ def test_only_looking_is_allowed(ask: Ask) -> None:
 
 
 def test_there_is_nothing_else(ask: Ask) -> None:
-    """Not of other names, and nothing of the control API."""
+    """Unknown names and the control API are not public."""
     badges = ("nobody.svg", "shop", "shop.png", "shop.svg/", ".svg", "../cc.xml", "..%2Fshop.svg", "shop%00.svg")
     paths = [f"/badge/{name}" for name in (*badges, "x" * 5000 + ".svg")] + ["/cc.xml/", "/", "/v1", "/openapi.json"]
     assert {path: ask(path).status for path in paths} == dict.fromkeys(paths, 404)
 
 
 def test_webhooks_are_taken_beside_them(ask: Ask) -> None:
-    """By POST, and signed."""
+    """A signed POST of a webhook is accepted on the same server."""
     assert ask("/webhooks/shop/github", "POST").status in (401, 411, 415)
     refused = ask("/webhooks/shop/github")
     assert (refused.status, refused.headers["Allow"]) == (405, "POST")

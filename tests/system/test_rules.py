@@ -1,4 +1,4 @@
-"""Rule matching: HAProxy, with rules compiled to maps, against the plain meaning of the rules in Python."""
+"""HAProxy, with rules compiled to maps, against the rule matching in Python."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ conditions = st.one_of(hosts, hosts, paths, paths, paths, expressions, headers, 
 
 
 def _allowed(found: list[dict[str, Any]]) -> bool:
-    """Whether ELB takes these conditions together."""
+    """Return whether these conditions are valid together."""
     try:
         Rule.model_validate({"priority": 1, "conditions": found, "action": _says("")})
     except ValidationError:
@@ -100,7 +100,7 @@ requests = st.builds(
 
 
 def _listener(port: int, found: list[list[dict[str, Any]]]) -> dict[str, Any]:
-    """Rules that answer with their own priority. The later ones come first, so that order is not an accident."""
+    """Return rules that respond with their priority, the later ones first, so their order matters."""
     rules = [
         {"priority": 100 - number, "conditions": conditions, "action": _says(str(100 - number))}
         for number, conditions in enumerate(found)
@@ -113,7 +113,7 @@ def _says(text: str) -> dict[str, Any]:
 
 
 def _asked(port: int, request: HttpRequest) -> str:
-    """What the listener answers."""
+    """Return the responses of the listener."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10, source_address=(request.source, 0))
     with closing(connection):
         query = "" if request.query is None else f"?{request.query}"
@@ -128,14 +128,14 @@ def _asked(port: int, request: HttpRequest) -> str:
 
 @pytest.fixture(params=["few patterns", "many patterns"])
 def spread(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whether patterns are one list, as they are while they are few, or spread over several."""
+    """Set whether patterns are one list, as while they are few, or several lists."""
     if request.param == "many patterns":
         monkeypatch.setattr(patterns, "MIN_SPLIT_SIZE", 0)
 
 
 @pytest.fixture(scope="module")
 def ports() -> list[int]:
-    """Different free ports."""
+    """Return different free ports."""
     return sorted({free_port() for _ in range(3 * _SETS)})[:_SETS]
 
 
@@ -145,7 +145,7 @@ def ports() -> list[int]:
 def test_haproxy_takes_the_rule_that_the_model_takes(
     bench: Bench, spread: None, ports: list[int], cases: list[tuple[Any, list[HttpRequest]]]
 ) -> None:
-    """For generated rule sets and requests, both name the same rule: so `explain` tells what happens."""
+    """HAProxy and the model choose the same rule for generated rule sets and requests."""
     listeners = [_listener(port, rules) for port, (rules, _) in zip(ports, cases, strict=True)]
     declaration = Declaration.model_validate(
         {

@@ -1,4 +1,4 @@
-"""One listener, several owners: whose rules are whose, and what becomes of them when somebody comes or goes."""
+"""Listeners shared by several owners, and changes when an owner comes or goes."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def own(alb: Alb, owner: str = A, *rules: dict[str, Any]) -> None:
 
 
 def join(alb: Alb, owner: str, *rules: dict[str, Any], port: int | None = None) -> None:
-    """Add rules to somebody's listener."""
+    """Add rules to another owner's listener."""
     alb.declare({"port": port or alb.port, "rules": list(rules)}, owner=owner)
 
 
@@ -39,7 +39,7 @@ def answers(alb: Alb, *paths: str) -> list[str]:
 
 
 def test_rules_of_others_join_a_listener(alb: Alb) -> None:
-    """Rules of every owner are looked at together, by priority and not by owner; what none takes is the listener's."""
+    """Rules of all owners apply by priority, and the default action is the listener's."""
     own(alb, A, rule(20, "/a*", says("a")))
     join(alb, B, rule(10, "/ab*", says("b")), rule(30, "/*", says("rest of b")))
     join(alb, C, rule(5, "/abc", says("c")), rule(25, "/d", says("d")))
@@ -49,7 +49,7 @@ def test_rules_of_others_join_a_listener(alb: Alb) -> None:
 
 
 def test_rules_leave_with_their_owner(alb: Alb) -> None:
-    """Who withdraws takes his rules along and nobody else's."""
+    """A withdrawal removes the owner's rules only."""
     own(alb, A, rule(20, "/a", says("a")))
     join(alb, B, rule(10, "/b", says("b")))
     join(alb, C, rule(30, "/c", says("c")))
@@ -60,7 +60,7 @@ def test_rules_leave_with_their_owner(alb: Alb) -> None:
 
 
 def test_rules_before_the_listener(alb: Alb) -> None:
-    """Until somebody declares the listener, rules for it wait: nobody has said yet who may reach them, and how."""
+    """Rules have no effect until an owner declares their listener."""
     join(alb, B, rule(10, "/b", says("b")))
     with pytest.raises(ConnectionRefusedError):
         alb.ask("/b")
@@ -69,7 +69,7 @@ def test_rules_before_the_listener(alb: Alb) -> None:
 
 
 def test_rules_wait_when_the_listener_goes(alb: Alb) -> None:
-    """When the listener's owner withdraws, nothing answers there; the rules of others wait for the next one."""
+    """Rules wait for the next listener when its owner withdraws."""
     own(alb, A, rule(20, "/a", says("a")))
     join(alb, B, rule(10, "/b", says("b")))
     alb.balancer.withdraw(A)
@@ -80,7 +80,7 @@ def test_rules_wait_when_the_listener_goes(alb: Alb) -> None:
 
 
 def test_what_is_internal_is_not_published(alb: Alb) -> None:
-    """Rules of an internal load balancer do not join a listener that everybody reaches."""
+    """Rules of an internal load balancer do not join an internet-facing listener."""
     own(alb, A)
     declared = alb.balancer.declaration(A)
     assert declared is not None
@@ -93,7 +93,7 @@ def test_what_is_internal_is_not_published(alb: Alb) -> None:
 
 
 def test_same_priority_is_refused(alb: Alb) -> None:
-    """The error names the port, the priority and both owners, the one that was there first; nothing changes."""
+    """The error names the port, the priority and both owners, and nothing changes."""
     own(alb, A, rule(10, "/a", says("a")))
     with pytest.raises(ConfigError) as refused:
         join(alb, B, rule(9, "/b", says("b")), rule(10, "/c", says("c")))
@@ -106,7 +106,7 @@ def test_same_priority_is_refused(alb: Alb) -> None:
 
 
 def test_two_default_actions_are_refused(alb: Alb) -> None:
-    """A port has one default action, whoever comes first; the error names both owners and says how to join."""
+    """A port has one default action, and the error names both owners and a solution."""
     own(alb, B)
     with pytest.raises(ConfigError) as refused:
         own(alb, A)
@@ -118,7 +118,7 @@ def test_two_default_actions_are_refused(alb: Alb) -> None:
 
 
 def test_a_clash_that_came_first_is_refused_for_the_later(alb: Alb) -> None:
-    """Who has rules already is not refused what he changes elsewhere; who takes another's priority is."""
+    """A clash is blamed on the owner whose change causes it."""
     own(alb, A, rule(10, "/a", says("a")))
     join(alb, B, rule(20, "/b", says("b")))
     own(alb, A, rule(10, "/a", says("changed")))
@@ -128,7 +128,7 @@ def test_a_clash_that_came_first_is_refused_for_the_later(alb: Alb) -> None:
 
 
 def test_targets_of_others_are_left_alone(alb: Alb) -> None:
-    """Groups of one name are two for two owners: each rule reaches its own owner's targets, come or go what may."""
+    """Groups of the same name belong to their owners, and rules reach their own."""
     own(alb, A, rule(20, "/a", {"forward": "web"}))
     join(alb, B, rule(10, "/b", {"forward": "web"}))
     alb.serve("a", owner=A)
@@ -147,7 +147,7 @@ def test_targets_of_others_are_left_alone(alb: Alb) -> None:
 
 
 def test_weights_of_others_are_left_alone(alb: Alb) -> None:
-    """One owner's weights change without a reload and without a look at another's, whose groups have the same names."""
+    """One owner's weights change without a reload and without effect on others."""
     groups: dict[str, dict[str, object]] = {"blue": {}, "green": {}}
 
     def weigh(owner: str, priority: int, blue: int) -> None:
@@ -168,7 +168,7 @@ def test_weights_of_others_are_left_alone(alb: Alb) -> None:
 
 
 def test_another_port_is_another_listener(alb: Alb) -> None:
-    """Rules are added to the port that they name, and priorities only clash there."""
+    """Rules apply to their port only, and priorities clash only there."""
     (port,) = free_ports(1)
     own(alb, A, rule(10, "/x", says("a")))
     alb.declare({"port": port, "default_action": says("default of gamma")}, owner=C)
@@ -178,7 +178,7 @@ def test_another_port_is_another_listener(alb: Alb) -> None:
 
 
 def test_two_listeners_of_one_port(alb: Alb) -> None:
-    """At different addresses they are two, of two owners; rules join the one at their own address."""
+    """Two owners may listen on one port at different addresses, each with its rules."""
 
     def edge(address: str, listener: dict[str, Any]) -> Declaration:
         balancer = {"address": address, "listeners": [{"port": alb.port, **listener}]}

@@ -1,4 +1,4 @@
-"""Who connects while HAProxy is dead waits for it, where somebody holds the sockets that it listened on."""
+"""New connections wait for a restart of HAProxy while a holder has its listening sockets."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from tests.system.bench import OWNER, Bench, declare
 
 @contextmanager
 def held(balancer: Balancer) -> Iterator[None]:
-    """Somebody holds what HAProxy listens on."""
+    """A holder of HAProxy's listening sockets."""
     with balancer.standby():
         yield
 
 
 def kill(bench: Bench) -> None:
-    """End HAProxy as a crash would."""
+    """Kill HAProxy as a crash would."""
     master = bench.balancer.pid()
     assert master is not None
     os.kill(master, signal.SIGKILL)
@@ -34,20 +34,20 @@ def kill(bench: Bench) -> None:
 
 
 def asked(port: int) -> socket.socket:
-    """A connection on which a request has been sent."""
+    """Return a connection on which a request has been sent."""
     connection = socket.create_connection(("127.0.0.1", port), timeout=10)
     connection.sendall(b"GET / HTTP/1.1\r\nHost: shop.test\r\nConnection: close\r\n\r\n")
     return connection
 
 
 def is_refused(port: int) -> bool:
-    """Whether nobody listens."""
+    """Return whether the connection is refused."""
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == errno.ECONNREFUSED
 
 
 def answer(connection: socket.socket) -> int:
-    """The status of the answer that comes."""
+    """Return the status of the response."""
     with connection:
         response = http.client.HTTPResponse(connection)
         response.begin()
@@ -55,7 +55,7 @@ def answer(connection: socket.socket) -> int:
 
 
 def test_what_connects_meanwhile_is_answered(bench: Bench) -> None:
-    """Again and again, also by a HAProxy that has reloaded in between; and it is known for dead all the same."""
+    """Connections wait over repeated crashes and a reload, and get responses."""
     bench.serve("a", "b")
     with held(bench.balancer):
         for _ in range(3):
@@ -70,16 +70,16 @@ def test_what_connects_meanwhile_is_answered(bench: Bench) -> None:
 
 
 def test_without_a_holder_it_is_refused(bench: Bench) -> None:
-    """Nobody listens then, neither where there has been none nor where it has ended."""
+    """Without a holder, a connection to a dead HAProxy is refused."""
     bench.serve("a")
     with held(bench.balancer):
         pass
     kill(bench)
-    until(lambda: is_refused(bench.port), "nobody listens")
+    until(lambda: is_refused(bench.port), "the port is closed")
 
 
 def test_a_listener_that_is_gone_is_refused(bench: Bench) -> None:
-    """What is not declared any more is not held either: with one reload, and when HAProxy is not needed any more."""
+    """The socket of a removed listener is not held."""
     bench.serve("a")
     extra = free_port()
     with held(bench.balancer):
@@ -87,14 +87,14 @@ def test_a_listener_that_is_gone_is_refused(bench: Bench) -> None:
         kill(bench)
         bench.balancer.ensure_running()
         bench.balancer.withdraw("other")
-        until(lambda: is_refused(extra), "nobody listens for the other owner")
+        until(lambda: is_refused(extra), "the port is closed for the other owner")
         assert answer(asked(bench.port)) == 200
         bench.balancer.withdraw(OWNER)
-        until(lambda: is_refused(bench.port), "nobody listens")
+        until(lambda: is_refused(bench.port), "the port is closed")
 
 
 def test_many_listeners(bench: Bench) -> None:
-    """More than HAProxy gives away in one message."""
+    """A holder handles more listeners than HAProxy sends in one message."""
     bench.serve("a")
     ports = [free_port() for _ in range(300)]
     listeners = [{"port": port, "default_action": {"fixed_response": {"status_code": 204}}} for port in ports]

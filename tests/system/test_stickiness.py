@@ -1,4 +1,4 @@
-"""Clients that stay with their target: by the load balancer's cookie, and by the application's."""
+"""Clients that stay with their target, by the load balancer's or the application's cookie."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ COUNT = "target_group_health.unhealthy_state_routing.minimum_healthy_targets.cou
 # On a busy machine, a late answer to a check is not what a test is about.
 CALM = {**CHECK, "interval": "300ms", "timeout": "290ms"}
 # What fails over within a backend, and what does into another one.
-KINDS = pytest.mark.parametrize("more", [{}, {COUNT: 2}], ids=["backup twins", "twins apart"])
+KINDS = pytest.mark.parametrize("more", [{}, {COUNT: 2}], ids=["backup servers", "separate backend"])
 
 
 class Client:
-    """A browser, as far as cookies go. Each request is on a connection of its own."""
+    """A client with a browser's cookies. Each request uses a new connection."""
 
     def __init__(self, alb: Alb) -> None:
         self._alb = alb
@@ -43,7 +43,7 @@ class Client:
         return str(self.ask(query).json()["server"])
 
     def stays(self, number: int = 6) -> str:
-        """The only target that it is served by."""
+        """Return the only target that responds to the client."""
         (name,) = {self.served_by() for _ in range(number)}
         return name
 
@@ -53,7 +53,7 @@ class Client:
 
 
 def declare(alb: Alb, *attributes: dict[str, Any], listeners: int = 1) -> None:
-    """The group `web` with these attributes, on so many listeners."""
+    """Declare the group `web` with these attributes, on a number of listeners."""
     forward = {"default_action": {"forward": "web"}}
     others = [{"port": free_port(), **forward} for _ in range(listeners - 1)]
     together = {key: value for part in attributes for key, value in part.items()}
@@ -65,7 +65,7 @@ def state(alb: Alb, name: str, wanted: TargetState) -> None:
 
 
 def test_a_client_stays(alb: Alb) -> None:
-    """With its cookie a client stays; without cookies, clients are spread."""
+    """A client with its cookie stays, and clients without cookies are spread."""
     declare(alb, LB)
     alb.serve("a", "b", "c")
     clients = [Client(alb) for _ in range(3)]
@@ -74,7 +74,7 @@ def test_a_client_stays(alb: Alb) -> None:
 
 
 def test_the_cookies_are_elbs(alb: Alb) -> None:
-    """AWSALB and, for pages of other sites, AWSALBCORS, either of which is enough; a target sees the latter at most."""
+    """AWSALB or AWSALBCORS alone keeps a client, and targets do not see AWSALB."""
     declare(alb, LB)
     alb.serve("a", "b")
     answer = alb.ask()
@@ -91,7 +91,7 @@ def test_the_cookies_are_elbs(alb: Alb) -> None:
 
 @pytest.mark.parametrize("cookie", ["", "no", "0123456789abcdef|abcde|abcde", "%00", "a" * 3000, "é"])
 def test_a_bad_cookie_is_ignored(alb: Alb, cookie: str) -> None:
-    """Its request goes to any target, and its client gets a good one."""
+    """A request with an invalid cookie goes to any target and gets a valid cookie."""
     declare(alb, LB)
     alb.serve("a", "b")
     answers = [alb.ask("/", "GET", ("Cookie", f"AWSALB={cookie}")) for _ in range(4)]
@@ -105,7 +105,7 @@ def test_a_bad_cookie_is_ignored(alb: Alb, cookie: str) -> None:
 def test_a_client_moves_when_its_target_leaves_and_only_then(
     alb: Alb, kind: dict[str, Any], more: dict[str, Any]
 ) -> None:
-    """Through a rolling replacement of all targets, each client moves once: from the old to a new one."""
+    """In a rolling replacement, each client moves once."""
     declare(alb, kind, more)
     alb.serve("a1", "b1", "c1")
     clients = [Client(alb) for _ in range(6)]
@@ -126,7 +126,7 @@ def test_a_client_moves_when_its_target_leaves_and_only_then(
 @pytest.mark.parametrize("kind", [LB, APP], ids=["lb_cookie", "app_cookie"])
 @KINDS
 def test_a_client_leaves_an_unhealthy_target_for_good(alb: Alb, kind: dict[str, Any], more: dict[str, Any]) -> None:
-    """It moves to a healthy target, and stays there when the former recovers."""
+    """A client stays with its next target when the previous one recovers."""
     declare(alb, kind, more)
     servers = {server.name: server for server in alb.serve("a", "b", "c")}
     client = Client(alb)
@@ -143,10 +143,10 @@ def test_a_client_leaves_an_unhealthy_target_for_good(alb: Alb, kind: dict[str, 
 
 @pytest.mark.parametrize("kind", [LB, APP], ids=["lb_cookie", "app_cookie"])
 @KINDS
-def test_failing_open_leaves_nobody_with_an_unhealthy_target(
+def test_failing_open_leaves_no_client_with_an_unhealthy_target(
     alb: Alb, kind: dict[str, Any], more: dict[str, Any]
 ) -> None:
-    """Whom an unhealthy target served while all were, it does not serve any more when another has recovered."""
+    """Clients leave unhealthy targets when another one recovers."""
     declare(alb, kind, more)
     servers = alb.serve("a", "b", "c")
     clients = [Client(alb) for _ in range(6)]
@@ -165,7 +165,7 @@ def test_failing_open_leaves_nobody_with_an_unhealthy_target(
 
 
 def test_a_cookie_counts_from_the_last_request(alb: Alb) -> None:
-    """Past its duration a cookie that was not renewed counts no more, while a client that goes on asking stays."""
+    """A cookie's duration starts again with each request."""
     declare(alb, LB, {"stickiness.lb_cookie.duration_seconds": 1})
     alb.serve("a", "b")
     client = Client(alb)
@@ -183,7 +183,7 @@ def test_a_cookie_counts_from_the_last_request(alb: Alb) -> None:
 
 
 def test_an_application_cookie_sticks_once_a_target_has_set_it(alb: Alb) -> None:
-    """A cookie that no target has set makes nobody stay; one that a target has set does, with that target."""
+    """Only a cookie that a target has set keeps a client."""
     declare(alb, APP)
     alb.serve("a", "b")
     made_up = ("Cookie", "SID=made-up")
@@ -196,10 +196,10 @@ def test_an_application_cookie_sticks_once_a_target_has_set_it(alb: Alb) -> None
 
 
 def test_application_cookies_survive_a_reload(alb: Alb) -> None:
-    """The new worker learns from the former one who belongs where, however soon the next reload follows."""
+    """The new worker gets the clients' targets from the replaced one."""
     declare(alb, APP)
     alb.serve("a", "b", "c")
-    # For its first five seconds HAProxy waits for a former worker of its own, and teaches nobody.
+    # For its first five seconds HAProxy waits for a replaced worker, and shares no table.
     runtime = Runtime(alb.balancer.directory)
     until(
         lambda: re.search(r" flags=0x\w*[37bf] resync_timeout", runtime.ask_worker("show peers")),
@@ -216,7 +216,7 @@ def test_application_cookies_survive_a_reload(alb: Alb) -> None:
 
 
 def test_an_application_cookie_counts_from_the_last_request(alb: Alb) -> None:
-    """Past its duration a client that asked nothing is forgotten, one that did stays."""
+    """An application cookie's duration starts with each request."""
     declare(alb, APP, {"stickiness.app_cookie.duration_seconds": 1})
     alb.serve("a", "b")
     busy, idle = Client(alb), Client(alb)

@@ -1,4 +1,4 @@
-"""How a target group chooses among its targets, and what it does when too few are healthy."""
+"""The algorithms of target groups, and their behaviour with too few healthy targets."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ CALM = {**CHECK, "interval": "200ms", "timeout": "190ms"}
 
 
 def forward(alb: Alb, attributes: dict[str, Any], **group: Any) -> None:
-    """Everything goes to the group `web`."""
+    """Declare a listener that forwards everything to the group `web`."""
     described = {"attributes": attributes, "health_check": CALM, **group}
     alb.declare({"default_action": {"forward": "web"}}, groups={"web": described})
 
 
 def paced(alb: Alb, *servers: Paced) -> None:
-    """Put servers in service."""
+    """Start servers as targets in service."""
     alb.servers += servers  # type: ignore[arg-type]
     alb.balancer.register(OWNER, "web", *(server.target for server in servers))
     until(lambda: all_healthy(alb, *(server.name for server in servers)), "all are healthy")
@@ -46,7 +46,7 @@ def all_healthy(alb: Alb, *names: str) -> bool:
 
 
 def share(alb: Alb, requests: int, port: int | None = None) -> Counter[str]:
-    """How many of so many requests each target got."""
+    """Return the number of requests that each target got."""
     return Counter(alb.ask(port=port).seen["server"] for _ in range(requests))
 
 
@@ -56,7 +56,7 @@ def health(alb: Alb, name: str, group: str = "web") -> TargetHealth:
 
 
 def hold(alb: Alb, server: Echo, number: int = 1, port: int | None = None) -> list[threading.Thread]:
-    """Requests that stay in flight at a server, which has to be the only one that gets any now."""
+    """Open requests that stay in flight at a server, the only one that gets new ones."""
     held = server.requests + number
     threads = [threading.Thread(target=alb.ask, args=("/?wait=20",), kwargs={"port": port}) for _ in range(number)]
     for thread in threads:
@@ -66,7 +66,7 @@ def hold(alb: Alb, server: Echo, number: int = 1, port: int | None = None) -> li
 
 
 def test_round_robin_is_exact(alb: Alb) -> None:
-    """In turn: each of three targets gets every third request."""
+    """Each of three targets gets every third request."""
     forward(alb, {})
     alb.serve("a", "b", "c")
     asked = [alb.ask().seen["server"] for _ in range(30)]
@@ -75,7 +75,7 @@ def test_round_robin_is_exact(alb: Alb) -> None:
 
 
 def test_least_outstanding_requests_spares_a_busy_target(alb: Alb) -> None:
-    """While a target has requests in flight, every new one goes to the target that has none."""
+    """New requests go to the target without open requests."""
     forward(alb, {ALGORITHM: "least_outstanding_requests"})
     (busy,) = alb.serve("busy")
     threads = hold(alb, busy, 2)
@@ -87,7 +87,7 @@ def test_least_outstanding_requests_spares_a_busy_target(alb: Alb) -> None:
 
 
 def test_least_outstanding_requests_sends_a_slow_target_less(alb: Alb) -> None:
-    """Both have as much in flight, so shares are as speeds: with 30 ms against 120 ms, four fifths and one fifth."""
+    """Shares follow the targets' speeds, four to one for 30 and 120 ms."""
     forward(alb, {ALGORITHM: "least_outstanding_requests"}, health_check=RARELY)
     quick, slow = Paced("quick", 0.030), Paced("slow", 0.120)
     paced(alb, quick, slow)
@@ -107,7 +107,7 @@ def test_least_outstanding_requests_sends_a_slow_target_less(alb: Alb) -> None:
 
 
 def test_weighted_random_is_even_and_not_in_turn(alb: Alb) -> None:
-    """Of 300 requests 100 for each of three targets, within five standard deviations of 8.2; some twice in a row."""
+    """Each of three targets gets 100 of 300 requests within 5 sigma, not in turn."""
     forward(alb, {ALGORITHM: "weighted_random"})
     alb.serve("a", "b", "c")
     asked = [alb.ask().seen["server"] for _ in range(300)]
@@ -116,7 +116,7 @@ def test_weighted_random_is_even_and_not_in_turn(alb: Alb) -> None:
 
 
 def test_anomaly_mitigation_takes_a_failing_target_out_and_in_again(alb: Alb) -> None:
-    """A target that answers 5xx while it passes its checks gets ten requests, then none, and later its share again."""
+    """A target with 5xx responses gets none, and later its share."""
     check = {"path": "/healthz", "interval": "2s", "timeout": "1s", "healthy_threshold": 2}
     attributes = {ALGORITHM: "weighted_random", "load_balancing.algorithm.anomaly_mitigation": "on"}
     forward(alb, attributes, health_check=check)
@@ -133,7 +133,7 @@ def test_anomaly_mitigation_takes_a_failing_target_out_and_in_again(alb: Alb) ->
 
 
 def test_slow_start_ramps_linearly(alb: Alb) -> None:
-    """Beside an old target, a new one's weight grows by the same in each second, within 10 %, until it is as large."""
+    """A new target's weight grows linearly, within 10 %, until it equals the others'."""
     duration = 6
     forward(alb, {"slow_start.duration_seconds": duration})
     old, new = Paced("old"), Paced("new")
@@ -150,13 +150,13 @@ def test_slow_start_ramps_linearly(alb: Alb) -> None:
 
 
 def _weight_of(name: str, asked: list[tuple[float, str]], second: int) -> float:
-    """In comparison with the other's, in one second."""
+    """Return a target's weight relative to the other's, within one second."""
     window = [server for at, server in asked if second <= at < second + 1]
     return window.count(name) / (len(window) - window.count(name))
 
 
 def test_the_first_targets_do_not_ramp(alb: Alb) -> None:
-    """Targets that are registered together where nobody serves get equal shares at once, also who is ready later."""
+    """Targets registered together in an empty group get equal shares at once."""
     forward(alb, {"slow_start.duration_seconds": 2})
     early, late = Paced("early"), Paced("late")
     alb.servers += [early, late]  # type: ignore[list-item]
@@ -169,7 +169,7 @@ def test_the_first_targets_do_not_ramp(alb: Alb) -> None:
 
 
 class Case:
-    """A target group with its listener, and its servers."""
+    """A target group with its listener and its servers."""
 
     def __init__(self, port: int, servers: list[Echo]) -> None:
         self.port = port
@@ -191,7 +191,7 @@ FAIL_OPEN: dict[str, tuple[dict[str, Any], int, int]] = {
 
 @pytest.fixture(scope="module")
 def open_alb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Alb, dict[str, Case]]]:
-    """All groups of `FAIL_OPEN`, in one load."""
+    """All groups of `FAIL_OPEN`, in one configuration."""
     alb = Alb(tmp_path_factory.mktemp("open") / "balancer")
     ports = dict(zip(FAIL_OPEN, (free_port() for _ in FAIL_OPEN), strict=True))
     try:
@@ -211,7 +211,7 @@ def open_alb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Alb, di
 
 @pytest.mark.parametrize("name", FAIL_OPEN)
 def test_too_few_healthy_targets_and_all_get_requests(open_alb: tuple[Alb, dict[str, Case]], name: str) -> None:
-    """With enough healthy targets, only they get requests, with fewer all do, and so again after a recovery."""
+    """All targets get requests with too few healthy ones, also after a recovery."""
     alb, cases = open_alb
     least, port, servers = FAIL_OPEN[name][2], cases[name].port, cases[name].servers
     everybody = {server.name for server in servers}
@@ -229,13 +229,13 @@ def test_too_few_healthy_targets_and_all_get_requests(open_alb: tuple[Alb, dict[
         assert set(share(alb, 3 * len(servers), port)) == (well if healthy >= least else everybody), healthy
 
 
-# Twins of the same backend, and of one of their own.
-KINDS = pytest.mark.parametrize("attributes", [{}, {COUNT: 2}], ids=["backup twins", "twins apart"])
+# Fail-open servers of the same backend, and of a separate one.
+KINDS = pytest.mark.parametrize("attributes", [{}, {COUNT: 2}], ids=["backup servers", "separate backend"])
 
 
 @KINDS
 def test_a_deregistered_target_gets_nothing_even_while_all_would(alb: Alb, attributes: dict[str, Any]) -> None:
-    """While the group fails open, the one that leaves is not among those that get requests."""
+    """A deregistered target gets nothing while failing open."""
     forward(alb, attributes)
     a, b = alb.serve("a", "b")
     a.health = b.health = 503
@@ -251,7 +251,7 @@ def test_a_deregistered_target_gets_nothing_even_while_all_would(alb: Alb, attri
 
 @KINDS
 def test_in_flight_counts_what_came_while_failing_open(alb: Alb, attributes: dict[str, Any]) -> None:
-    """A request that an unhealthy target got counts, is awaited when it drains, and the target can be forgotten."""
+    """Requests of a fail-open server count as in flight and are drained."""
     forward(alb, attributes)
     (a,) = alb.serve("a")
     threads = hold(alb, a, 1) if attributes else []
@@ -267,12 +267,12 @@ def test_in_flight_counts_what_came_while_failing_open(alb: Alb, attributes: dic
         thread.join()
     until(lambda: health(alb, "a").in_flight == 0, "nothing is in flight")
     alb.balancer.remove_target(OWNER, "web", "a")
-    until(lambda: not _in_haproxy(alb), "HAProxy has forgotten it and its twin")
+    until(lambda: not _in_haproxy(alb), "HAProxy has removed it and its fail-open server")
 
 
 @KINDS
-def test_cut_breaks_what_came_while_failing_open(alb: Alb, attributes: dict[str, Any]) -> None:
-    """`cut` also breaks the requests of a twin, and then there is nothing in flight."""
+def test_abort_closes_requests_of_fail_open_servers(alb: Alb, attributes: dict[str, Any]) -> None:
+    """`abort_connections` closes requests of a fail-open server too."""
     forward(alb, attributes)
     (a,) = alb.serve("a")
     a.health = 503
@@ -286,14 +286,14 @@ def test_cut_breaks_what_came_while_failing_open(alb: Alb, attributes: dict[str,
 
 
 def _in_haproxy(alb: Alb) -> list[str]:
-    """The servers of the group, in whichever backend."""
+    """Return the servers of the group in all backends."""
     alb.balancer.reconcile(OWNER, "web")
     runtime = Runtime(alb.balancer.directory)
     return [name for backend in ("shop.web", "shop.web.open") for name in runtime.servers(backend)]
 
 
 def test_the_threshold_follows_the_targets(alb: Alb) -> None:
-    """Half of what is registered now has to be healthy; no reload for that."""
+    """The threshold is half of the registered targets, without a reload."""
     forward(alb, {PERCENTAGE: 50})
     _, b = alb.serve("a", "b")
     b.health = 503
@@ -312,7 +312,7 @@ def test_the_threshold_follows_the_targets(alb: Alb) -> None:
 
 
 def test_the_threshold_follows_targets_that_never_served(alb: Alb) -> None:
-    """A target that is registered and leaves again before it was ever healthy counts while it is there."""
+    """A target that is never healthy counts while it is registered."""
     forward(alb, {PERCENTAGE: 50})
     _, b = alb.serve("a", "b")
     b.health = 503
@@ -327,7 +327,7 @@ def test_the_threshold_follows_targets_that_never_served(alb: Alb) -> None:
 
 
 def test_fail_open_survives_a_reload(alb: Alb, tmp_path: Path) -> None:
-    """A target that was unhealthy before a reload is so after it, and its group fails open as before."""
+    """An unhealthy target stays unhealthy over a reload, and its group fails open."""
     listener = {"default_action": {"forward": "web"}}
     groups: dict[str, dict[str, Any]] = {"web": {"attributes": {COUNT: 2}, "health_check": CALM}}
     alb.declare(listener, groups=groups)

@@ -26,13 +26,13 @@ _DAY = datetime.timedelta(days=1)
 
 
 class Pki(NamedTuple):
-    """An authority, and a directory for what it issues."""
+    """An authority, and a directory for its certificates."""
 
     authority: trustme.CA
     directory: Path
 
     def issue(self, file: str, *names: str, key: trustme.KeyType = trustme.KeyType.ECDSA) -> dict[str, str]:
-        """A certificate for these names in files, as a listener names them."""
+        """Write a certificate for these names, in files for a listener."""
         return self.write(file, self.authority.issue_cert(*names, key_type=key))
 
     def write(self, file: str, leaf: trustme.LeafCert) -> dict[str, str]:
@@ -47,7 +47,7 @@ class Pki(NamedTuple):
         return str(file)
 
     def client(self, leaf: trustme.LeafCert | None = None) -> ssl.SSLContext:
-        """A client that trusts the authority, and shows a certificate where it has one."""
+        """Return a context of a client that trusts the authority, with its certificate if it has one."""
         context = ssl.create_default_context()
         self.authority.configure_trust(context)
         if leaf:
@@ -61,12 +61,12 @@ def pki(tmp_path_factory: pytest.TempPathFactory) -> Pki:
 
 
 def https(*certificates: dict[str, str], **more: Any) -> dict[str, Any]:
-    """A listener before the group `web`."""
+    """Declare an HTTPS listener before the group `web`."""
     return {"protocol": "HTTPS", "certificates": certificates, "default_action": {"forward": "web"}, **more}
 
 
 def shake(port: int, context: ssl.SSLContext, name: str = "shop.test") -> ssl.SSLSocket:
-    """A connection that is ready for requests."""
+    """Return a connection after its TLS handshake."""
     raw = socket.create_connection(("127.0.0.1", port), timeout=10)
     try:
         return context.wrap_socket(raw, server_hostname=name)
@@ -76,7 +76,7 @@ def shake(port: int, context: ssl.SSLContext, name: str = "shop.test") -> ssl.SS
 
 
 def shown(port: int, name: str | None) -> set[str]:
-    """The names in the certificate that a client is shown that asks for `name`."""
+    """Return the names in the certificate that a client gets for `name`."""
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     raw = socket.create_connection(("127.0.0.1", port), timeout=10)
@@ -87,7 +87,7 @@ def shown(port: int, name: str | None) -> set[str]:
 
 
 def ask(port: int, context: ssl.SSLContext, *headers: tuple[str, str]) -> Answer:
-    """A request to `shop.test`. Raises `OSError` where the certificates do not fit."""
+    """Send a request to `shop.test`. Raises `OSError` if the certificates do not fit."""
     connection = http.client.HTTPSConnection("shop.test", port, timeout=10)
     connection.sock = shake(port, context)
     with closing(connection):
@@ -100,7 +100,7 @@ def ask(port: int, context: ssl.SSLContext, *headers: tuple[str, str]) -> Answer
 
 
 def test_a_certificate_for_the_name_that_is_asked_for(alb: Alb, pki: Pki) -> None:
-    """The exact name before the wildcard, capitals or not; where none fits or no name is said, the first one."""
+    """An exact name wins over a wildcard, and the default is the first one."""
     alb.declare(
         https(
             pki.issue("default", "first.test"),
@@ -124,7 +124,7 @@ def test_a_certificate_for_the_name_that_is_asked_for(alb: Alb, pki: Pki) -> Non
 
 
 def test_a_changed_certificate_is_served_without_a_reload(alb: Alb, pki: Pki, caplog: pytest.LogCaptureFixture) -> None:
-    """From the next look on. One that is no good, or whose key is another's, leaves the former, with a warning."""
+    """A changed certificate is loaded, and an invalid one is ignored."""
     files = pki.issue("renewed", "old.test")
     alb.declare(https(files, pki.issue("other", "other.test")))
     worker = alb.worker()
@@ -150,7 +150,7 @@ def test_a_changed_certificate_is_served_without_a_reload(alb: Alb, pki: Pki, ca
 
 
 def test_a_reload_with_a_certificate_that_has_been_spoilt(alb: Alb, pki: Pki) -> None:
-    """What was good before is served on: by our copy."""
+    """A reload uses the copy of a certificate that became invalid."""
     files = pki.issue("spoilt", "good.test")
     alb.declare(https(files))
     Path(files["certificate"]).write_text("nonsense")
@@ -159,7 +159,7 @@ def test_a_reload_with_a_certificate_that_has_been_spoilt(alb: Alb, pki: Pki) ->
 
 
 def _spoil(pki: Pki, what: str) -> tuple[dict[str, Any], str]:
-    """A listener that cannot be, and the file that is at fault."""
+    """Return an invalid listener and the file at fault."""
     files, other = pki.issue(f"own-{what}", "own.test"), pki.issue(f"other-{what}", "other.test")
     nowhere, nonsense = str(pki.directory / "nowhere.pem"), pki.directory / f"{what}.nonsense"
     nonsense.write_text("nonsense")
@@ -185,7 +185,7 @@ def _spoil(pki: Pki, what: str) -> tuple[dict[str, Any], str]:
 
 @pytest.mark.parametrize("running", [False, True], ids=["first", "later"])
 def test_what_cannot_be_is_refused_before_anything_changes(alb: Alb, pki: Pki, running: bool) -> None:
-    """Missing files and those that do not go together, by their path; what runs goes on."""
+    """An unusable file is refused by its path, and nothing changes."""
     if running:
         alb.declare({"default_action": {"forward": "web"}})
         alb.serve("a")
@@ -245,7 +245,7 @@ def policies(tmp_path_factory: pytest.TempPathFactory, pki: Pki) -> Iterator[dic
 
 @pytest.mark.parametrize("policy", [*POLICIES, "default"])
 def test_policies(policies: dict[str, int], pki: Pki, policy: str) -> None:
-    """Each takes the versions and suites of ELB's table and no others; without one, that of TLS 1.2 and 1.3."""
+    """Each policy accepts the versions and suites of ELB's table only."""
     for version, suite, takers in OFFERS:
         context = pki.client()
         with warnings.catch_warnings():
@@ -262,7 +262,7 @@ def test_policies(policies: dict[str, int], pki: Pki, policy: str) -> None:
 
 @pytest.mark.parametrize(("http2", "agreed"), [(True, "h2"), (False, "http/1.1")])
 def test_http2_is_agreed_on(alb: Alb, pki: Pki, http2: bool, agreed: str) -> None:
-    """A client that speaks both is answered in HTTP/2, unless the load balancer's attribute says no."""
+    """A client that offers both gets HTTP/2, unless the attribute disables it."""
     alb.declare(https(pki.issue("alpn", "shop.test")), attributes={"routing.http2.enabled": http2})
     for offered, wanted in ((["h2", "http/1.1"], agreed), (["http/1.1"], "http/1.1")):
         context = pki.client()
@@ -272,7 +272,7 @@ def test_http2_is_agreed_on(alb: Alb, pki: Pki, http2: bool, agreed: str) -> Non
 
 
 def test_targets_are_told_of_tls(alb: Alb, pki: Pki) -> None:
-    """Version and suite where the attribute says so, by the names that the listener gives; nothing else says them."""
+    """Targets get version and suite in the declared headers, which a client cannot forge."""
     alb.declare(
         https(
             pki.issue("told", "shop.test"),
@@ -292,14 +292,14 @@ SPOOFED = tuple(("X-Amzn-Mtls-Clientcert" + (f"-{name}" if name else ""), "me") 
 
 
 def mutual(alb: Alb, pki: Pki, **settings: Any) -> None:
-    """A listener that asks clients for certificates, before a server."""
+    """A listener with mutual authentication, before a server."""
     attributes = settings.pop("attributes", {})
     alb.declare(https(pki.issue("mutual", "shop.test"), mutual_authentication=settings, attributes=attributes))
     alb.serve("a")
 
 
 def client_headers(answer: Answer, prefix: str = "x-amzn-mtls-clientcert") -> dict[str, str]:
-    """What a target was told of the client's certificate."""
+    """Return the headers about the client's certificate that a target got."""
     return {name: value for name, value in answer.seen["headers"] if name.startswith(prefix)}
 
 
@@ -309,7 +309,7 @@ def expired(pki: Pki) -> trustme.LeafCert:
 
 
 def test_verify_lets_in_whom_the_trust_store_knows(alb: Alb, pki: Pki) -> None:
-    """Not without a certificate, not with one of another authority, not with one that has expired."""
+    """A missing, foreign or expired certificate is refused."""
     mutual(alb, pki, mode="verify", trust_store=pki.trust_store())
     assert ask(alb.port, pki.client(pki.authority.issue_cert("client.test"))).status == 200
     for leaf in (None, trustme.CA().issue_cert("client.test"), expired(pki)):
@@ -319,7 +319,7 @@ def test_verify_lets_in_whom_the_trust_store_knows(alb: Alb, pki: Pki) -> None:
 
 
 def test_expiry_may_be_ignored(alb: Alb, pki: Pki) -> None:
-    """And nothing else is, then."""
+    """Only the expiry is ignored with ignore_expiry."""
     mutual(alb, pki, mode="verify", trust_store=pki.trust_store(), ignore_expiry=True)
     assert ask(alb.port, pki.client(expired(pki))).status == 200
     for leaf in (None, trustme.CA().issue_cert("client.test")):
@@ -328,7 +328,7 @@ def test_expiry_may_be_ignored(alb: Alb, pki: Pki) -> None:
 
 
 def test_verify_tells_targets_who_it_is(alb: Alb, pki: Pki) -> None:
-    """Serial number, issuer, subject, validity and the certificate itself; what the client says of it is dropped."""
+    """Targets get the certificate's fields, and a client's headers are dropped."""
     mutual(alb, pki, mode="verify", trust_store=pki.trust_store())
     # From 2050 on, certificates write dates otherwise.
     late = datetime.datetime(2060, 2, 3, 4, 5, 6, tzinfo=datetime.UTC)
@@ -352,7 +352,7 @@ def test_verify_tells_targets_who_it_is(alb: Alb, pki: Pki) -> None:
 
 
 def test_passthrough_leaves_it_to_targets(alb: Alb, pki: Pki) -> None:
-    """Any certificate or none gets in, and targets get it; spoofed headers do not get through in either case."""
+    """Any certificate or none is accepted, targets get it, and forged headers are dropped."""
     mutual(alb, pki, mode="passthrough")
     stranger = trustme.CA().issue_cert("stranger.test")
     for leaf in (stranger, expired(pki)):
@@ -365,7 +365,7 @@ def test_passthrough_leaves_it_to_targets(alb: Alb, pki: Pki) -> None:
 
 @pytest.mark.parametrize("mode", ["verify", "passthrough"])
 def test_headers_have_the_names_that_the_listener_gives(alb: Alb, pki: Pki, mode: str) -> None:
-    """And by these names, too, nobody but the balancer says anything."""
+    """Renamed headers cannot be forged either."""
     keys = ["", *(f"_{name.lower().replace('-', '_')}" for name in HEADERS)]
     renamed = {f"routing.http.request.x_amzn_mtls_clientcert{key}.header_name": f"X-Client{key}" for key in keys}
     settings = {"mode": mode, **({"trust_store": pki.trust_store()} if mode == "verify" else {})}
@@ -377,7 +377,7 @@ def test_headers_have_the_names_that_the_listener_gives(alb: Alb, pki: Pki, mode
 
 
 def kept_alive(connection: http.client.HTTPConnection, *headers: tuple[str, str]) -> Answer:
-    """A request on a connection that stays."""
+    """Return a request on a connection that stays open."""
     connection.request("GET", "/", headers=dict(headers))
     answer = connection.getresponse()
     return Answer(answer.status, answer.getheaders(), answer.read())
@@ -385,7 +385,7 @@ def kept_alive(connection: http.client.HTTPConnection, *headers: tuple[str, str]
 
 @pytest.mark.parametrize("before", ["other names", "no certificates", "HTTP"])
 def test_new_names_hold_for_connections_of_before(alb: Alb, pki: Pki, before: str) -> None:
-    """By names that came with a reload, no client says anything either, though its connection is older."""
+    """Renamed headers cannot be forged on connections from before a reload."""
     key, version = (f"routing.http.request.x_amzn_{name}.header_name" for name in ("mtls_clientcert", "tls_version"))
     settings, certificate = {"mode": "passthrough"}, pki.issue("renamed", "shop.test")
     tells = {"routing.http.x_amzn_tls_version_and_cipher_suite.enabled": True}
@@ -411,7 +411,7 @@ def test_new_names_hold_for_connections_of_before(alb: Alb, pki: Pki, before: st
 
 
 def test_what_a_predecessor_tells_is_kept(alb: Alb, pki: Pki) -> None:
-    """After a reload that changed no names, targets still learn whose connection it is."""
+    """After a reload with the same names, targets still get the client's headers."""
     mutual(alb, pki, mode="passthrough")
     leaf = trustme.CA().issue_cert("client.test")
     connection = http.client.HTTPSConnection("shop.test", alb.port, timeout=10)
@@ -426,7 +426,7 @@ def test_what_a_predecessor_tells_is_kept(alb: Alb, pki: Pki) -> None:
 
 
 def test_a_trust_store_is_renewed_without_a_reload(alb: Alb, pki: Pki) -> None:
-    """Who is let in changes with the file, from the next look on."""
+    """A changed trust store applies after the next maintenance."""
     store, other = Path(pki.trust_store()), trustme.CA()
     mutual(alb, pki, mode="verify", trust_store=str(store))
     worker, leaf = alb.worker(), other.issue_cert("client.test")

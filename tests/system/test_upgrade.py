@@ -1,4 +1,4 @@
-"""An upgrade while HAProxy runs: the registry of the previous version is replaced, and nothing is reloaded."""
+"""An upgrade while HAProxy runs replaces the registry and reloads nothing."""
 
 from __future__ import annotations
 

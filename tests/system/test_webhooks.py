@@ -1,4 +1,4 @@
-"""Webhooks over real HTTP: what is genuine arrives, and of some 400 forgeries none does."""
+"""Webhooks over real HTTP: genuine deliveries arrive, and none of some 400 forgeries does."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _CHUNK = b"10000\r\n" + bytes(2**16) + b"\r\n"
 
 
 class Answer(NamedTuple):
-    """What came back. `status` is 0 where nothing did."""
+    """The response. `status` is 0 if there was none."""
 
     status: int
     headers: dict[str, str]
@@ -52,7 +52,7 @@ class Answer(NamedTuple):
 
 
 class Door:
-    """The application, served as it is in earnest, on a port of loopback."""
+    """The application, served as in production, on a loopback port."""
 
     def __init__(self, inbox: RecordingInbox, limits: Limits | None = None) -> None:
         self.inbox = inbox
@@ -78,7 +78,7 @@ class Door:
         return socket.create_connection(("127.0.0.1", self.port), timeout=_DEADLINE)
 
     def exchange(self, request: bytes, *, is_cut: bool = False) -> Answer:
-        """Send these bytes and read the answer, even where the server has had enough before all is sent."""
+        """Send bytes and read the response, even if the server responds before all is sent."""
         with closing(self.connect()) as connection:
             with suppress(ConnectionError):
                 connection.sendall(request)
@@ -88,7 +88,7 @@ class Door:
 
 
 def answer(connection: socket.socket, method: str = "POST") -> Answer:
-    """What the server says on this connection."""
+    """Read the server's response on this connection."""
     with closing(http.client.HTTPResponse(connection, method=method)) as response:
         try:
             response.begin()
@@ -109,7 +109,7 @@ def server() -> Iterator[Door]:
 
 @pytest.fixture
 def door(server: Door) -> Iterator[Door]:
-    """The server, with nothing arrived."""
+    """The server, without deliveries."""
     server.inbox.arrived.clear()
     yield server
     server.inbox.failure = server.inbox.unreadable = None
@@ -120,7 +120,7 @@ _FORGERIES = forgeries()
 
 
 def test_there_are_hundreds_of_forgeries_each_of_its_own() -> None:
-    """No forgery stands for another: names and requests differ."""
+    """All forgeries have different names and requests."""
     assert len(_FORGERIES) >= 200
     assert len({forgery.name for forgery in _FORGERIES}) == len(_FORGERIES)
     assert len({forgery.request for forgery in _FORGERIES}) == len(_FORGERIES)
@@ -128,7 +128,7 @@ def test_there_are_hundreds_of_forgeries_each_of_its_own() -> None:
 
 @pytest.mark.parametrize("forgery", _FORGERIES, ids=lambda forgery: ascii(forgery.name))
 def test_a_forgery_is_refused(door: Door, forgery: Forgery, caplog: pytest.LogCaptureFixture) -> None:
-    """It does not arrive, gets the status it deserves, and leaves nothing of its body or its secrets in the log."""
+    """A forgery gets its status, does not arrive, and leaves no body or secret in the log."""
     caplog.set_level(logging.DEBUG)
     got = door.exchange(forgery.request, is_cut=forgery.is_cut)
     assert got.status == forgery.status
@@ -177,7 +177,7 @@ def test_a_push_arrives(door: Door, forge: Forge, ref: str) -> None:
     ],
 )
 def test_a_push_arrives_however_it_is_sent(door: Door, what: str, request_of: Any) -> None:
-    """Every way in which a forge may send a push is understood."""
+    """Every form in which a forge may send a push is accepted."""
     got = door.exchange(request_of(payload("github", f"refs/heads/{what.replace(' ', '-')}")))
     assert got.status == 202, got
     assert [delivery.ref for _, delivery in door.inbox.arrived] == [f"refs/heads/{what.replace(' ', '-')}"]
@@ -199,7 +199,7 @@ def _also_signed(request: Sent) -> Sent:
 
 
 def test_a_repository_of_sha_256_may_send(door: Door) -> None:
-    """Object names of 64 digits are whole ones too."""
+    """Object names of 64 digits are accepted."""
     assert door.exchange(wire(sent("gitea", payload("gitea", sha="ab" * 32)))).status == 202
     assert door.inbox.arrived[0][1].sha == "ab" * 32
 
@@ -216,7 +216,7 @@ def test_the_largest_body_is_taken(door: Door) -> None:
     [("github", "ping"), ("github", "create"), ("github", "pull_request"), ("gitea", "create"), ("gitlab", "Job Hook")],
 )
 def test_other_events_start_nothing(door: Door, forge: Forge, event: str) -> None:
-    """A ping or an event of another kind is answered well, so that the forge shows no error, and is ignored."""
+    """A ping or another event gets a success status and is ignored."""
     got = door.exchange(wire(sent(forge, b'{"zen": "Half measures are as bad as nothing at all."}', event=event)))
     assert (got.status, got.content["status"]) == (200, "ignored")
     assert event in got.content["reason"]
@@ -225,7 +225,7 @@ def test_other_events_start_nothing(door: Door, forge: Forge, event: str) -> Non
 
 @pytest.mark.parametrize("forge", FORGES)
 def test_a_deleted_branch_starts_nothing(door: Door, forge: Forge) -> None:
-    """What was deleted cannot be run."""
+    """A deleted branch is ignored."""
     got = door.exchange(wire(sent(forge, payload(forge, sha=NONE))))
     assert (got.status, got.content) == (200, {"status": "ignored", "reason": "refs/heads/main was deleted"})
     assert door.inbox.arrived == []
@@ -233,7 +233,7 @@ def test_a_deleted_branch_starts_nothing(door: Door, forge: Forge) -> None:
 
 @pytest.mark.parametrize("forge", FORGES)
 def test_a_replay_starts_nothing(door: Door, forge: Forge) -> None:
-    """The same delivery once more is answered as the first was, and does not arrive."""
+    """A repeated delivery gets the same response and does not arrive."""
     request = wire(sent(forge, payload(forge, "refs/heads/once")))
     assert door.exchange(request).content["status"] == "accepted"
     again = door.exchange(request)
@@ -243,7 +243,7 @@ def test_a_replay_starts_nothing(door: Door, forge: Forge) -> None:
 
 @pytest.mark.parametrize(("forge", "name"), [("github", "X-GitHub-Delivery"), ("gitea", "X-Gitea-Delivery")])
 def test_a_replay_under_another_name_starts_nothing(door: Door, forge: Forge, name: str) -> None:
-    """Where the name of a delivery is not signed, a thief's new name makes no new delivery."""
+    """A replay with another unsigned delivery id does not arrive."""
     request = sent(forge, payload(forge, "refs/heads/renamed"))
     assert door.exchange(wire(request)).content["status"] == "accepted"
     assert door.exchange(wire(request.having(**{name: "another"}))).content["status"] == "known"
@@ -251,7 +251,7 @@ def test_a_replay_under_another_name_starts_nothing(door: Door, forge: Forge, na
 
 
 def test_a_replay_at_the_same_time_starts_nothing(door: Door) -> None:
-    """Of twenty that come at once, one arrives."""
+    """Of twenty concurrent copies, one arrives."""
     request = wire(sent("github", payload("github", "refs/heads/twenty")))
     answers: list[str] = []
     threads = [
@@ -266,14 +266,14 @@ def test_a_replay_at_the_same_time_starts_nothing(door: Door) -> None:
 
 
 def test_the_same_push_again_is_no_replay_of_gitlabs(door: Door) -> None:
-    """A branch that is pushed, put back and pushed again sends one body twice, under two names: both arrive."""
+    """Two identical bodies with different ids both arrive."""
     for _ in range(2):
         assert door.exchange(wire(sent("gitlab"))).content["status"] == "accepted"
     assert len(door.inbox.arrived) == 2
 
 
 def test_what_could_not_be_taken_in_may_be_sent_again(door: Door, caplog: pytest.LogCaptureFixture) -> None:
-    """A failing inbox is answered 503, and the next try of the forge is no replay."""
+    """A failing inbox gives 503, and the forge's next try is no replay."""
     request = wire(sent("github", payload("github", "refs/heads/again")))
     door.inbox.failure = OSError("no space left on device")
     got = door.exchange(request)
@@ -285,7 +285,7 @@ def test_what_could_not_be_taken_in_may_be_sent_again(door: Door, caplog: pytest
 
 
 def test_a_fault_of_ours_is_not_told_as_one_of_the_forges(door: Door, caplog: pytest.LogCaptureFixture) -> None:
-    """Where the secret cannot be read the forge is asked to come again, and the log says why."""
+    """An unreadable secret gives a status to retry, and a log line."""
     door.inbox.unreadable = ConfigError("GITHUB_SECRET is not in .secrets")
     got = door.exchange(wire(sent("github")))
     assert (got.status, got.headers["retry-after"]) == (503, "30")
@@ -294,7 +294,7 @@ def test_a_fault_of_ours_is_not_told_as_one_of_the_forges(door: Door, caplog: py
 
 
 def test_one_that_waits_does_not_hold_up_another(door: Door) -> None:
-    """While the inbox is busy with one delivery, others are answered."""
+    """Deliveries are answered while the inbox is busy with another one."""
     door.inbox.released.clear()
     with closing(door.connect()) as waiting:
         waiting.sendall(wire(sent("github", pipeline="slow")))
@@ -305,7 +305,7 @@ def test_one_that_waits_does_not_hold_up_another(door: Door) -> None:
 
 
 def test_slow_clients_do_not_hold_up_others(door: Door) -> None:
-    """With more half requests open than there may be, the oldest gives way, and a push arrives within a second."""
+    """A push arrives while too many partial requests are open."""
     with ExitStack() as stack:
         slow = [stack.enter_context(closing(door.connect())) for _ in range(MAX_CONNECTIONS + 50)]
         for connection in slow:
@@ -329,20 +329,20 @@ def _is_closed(connection: socket.socket) -> bool:
 
 
 def test_a_body_that_does_not_come_is_not_waited_for() -> None:
-    """A client that stops in the middle of its body gets 408 after the body's timeout."""
+    """A client that stops within its body gets 408 after the timeout."""
     with closing(Door(RecordingInbox(), Limits(body_timeout=0.2))) as door:
         assert door.exchange(wire(sent("github"))[:-10]).status == 408
         assert door.inbox.arrived == []
 
 
 def test_a_client_that_says_nothing_is_sent_away() -> None:
-    """The server closes a connection without a request after the connection's timeout."""
+    """A connection without a request is closed after the timeout."""
     with closing(Door(RecordingInbox(), Limits(connection_timeout=0.2))) as door, closing(door.connect()) as connection:
         assert _is_closed(connection)
 
 
 def test_large_deliveries_do_not_fill_the_memory_together(door: Door) -> None:
-    """While as many large bodies are being read as may be, a further one is told to come again; a usual one arrives."""
+    """A delivery beyond the limit of large bodies is asked to retry, and a usual one arrives."""
     large = wire(sent("github", payload("github") + b" " * 2**20))
     with ExitStack() as stack:
         reading = [stack.enter_context(closing(door.connect())) for _ in range(MAX_LARGE_BODIES)]
@@ -360,7 +360,7 @@ def test_large_deliveries_do_not_fill_the_memory_together(door: Door) -> None:
 
 @pytest.mark.parametrize(("is_signed", "most"), [(True, 80), (False, 8)])
 def test_an_upload_of_a_gigabyte_takes_no_memory(door: Door, is_signed: bool, most: int) -> None:
-    """In chunks, it is refused at the limit; without anything like a signature, before the body is read."""
+    """An upload is refused at the limit, or at once without a signature."""
     request = sent("github", b"").having(x_hub_signature_256=f"sha256={signature(b'')}" if is_signed else None)
     head = wire(request, (("Transfer-Encoding", "chunked"),))
     before, sent_bytes = _peak(reset=True), 0
@@ -377,7 +377,7 @@ def test_an_upload_of_a_gigabyte_takes_no_memory(door: Door, is_signed: bool, mo
 
 
 def _peak(*, reset: bool = False) -> int:
-    """The most memory that this process has held, in bytes, since it was last reset."""
+    """Return the peak memory of this process since the last reset, in bytes."""
     if reset:
         Path("/proc/self/clear_refs").write_text("5")
     status = Path("/proc/self/status").read_text()
