@@ -139,10 +139,10 @@ def test_without_watches_it_polls(
             sha = work.commit(content)
             assert timedelta(seconds=1.8) <= clock.advance_to_next_timeout() <= timedelta(seconds=2.2)
             assert await_run(pipeline_context, sha) is Trigger.POLL
-    (event,) = pipeline_context.store.events.latest("shop", limit=1000)[:1]
-    assert event.kind == "trigger.polling"
-    assert event.message.startswith("cannot watch the repository, polling every 2 s instead: the kernel has no more")
-    assert "sysctl" in event.message
+    (told,) = pipeline_context.store.events.latest("shop", limit=1000)[:1]
+    assert told.kind == "trigger.polling"
+    assert told.message.startswith("cannot watch the repository, looking every 2 s instead: the kernel's limit of")
+    assert "sysctl" in told.message
     assert kinds(pipeline_context) == ["trigger.polling"]
 
 

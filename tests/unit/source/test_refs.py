@@ -311,7 +311,7 @@ def test_no_more_watches(number: int, work: Work, monkeypatch: pytest.MonkeyPatc
     assert "fs.inotify.max_user_watches" in caught.value.hint
 
 
-@pytest.mark.parametrize(("watches", "said"), [(0, "no more"), (1, "no more"), (3, "no more"), (20, "watching")])
+@pytest.mark.parametrize(("watches", "said"), [(0, "limit"), (1, "limit"), (3, "limit"), (20, "watching")])
 def test_the_kernels_own_limit(watches: int, said: str, work: Work) -> None:
     """Also where it is reached in the middle of the repository's folders, of which there are four."""
     script = f"""
