@@ -18,13 +18,13 @@ TESTS: dict[str, Any] = {"command": ["true"]}
     [
         (
             {"artifacts": ["reports"]},
-            "must be absolute, a path inside the container such as /tmp/reports",
+            "must be an absolute path in the container, such as /tmp/reports",
         ),
-        ({"artifacts": ["/a/../../etc"]}, "must be below /, and without .."),
-        ({"artifacts": ["/"]}, "must be below /, and without .."),
+        ({"artifacts": ["/a/../../etc"]}, "must be a path below /, without .."),
+        ({"artifacts": ["/"]}, "must be a path below /, without .."),
         ({"services": {"d_b": {"image": "postgres"}}}, "String should match pattern"),
         ({"services": {"db": {"image": ""}}}, "at least 1 character"),
-        ({"services": {"db": {"image": "postgres"}}, "network": "none"}, "cannot be reached with network: none"),
+        ({"services": {"db": {"image": "postgres"}}, "network": "none"}, "must be empty with network: none"),
         ({"retry": {"failure": 11}}, "less than or equal to 10"),
     ],
 )
@@ -38,7 +38,7 @@ def test_what_tests_cannot_have(tests: dict[str, Any], reason: str) -> None:
 @pytest.mark.parametrize("http", ["8080/ready", ":8080", ":0/ready", ":65536/", ":80/a b", "http://db:80/", ":80/\r\n"])
 def test_readiness_by_http_is_a_port_and_a_path(http: str) -> None:
     """The host is the service itself."""
-    with pytest.raises(ValidationError, match="is no port and path; write :8080/ready"):
+    with pytest.raises(ValidationError, match="is not a valid port and path; write :8080/ready"):
         Readiness(http=http)
 
 
@@ -46,7 +46,7 @@ def test_readiness_is_asked_in_one_way() -> None:
     """Or in none, which leaves it to the image."""
     assert Readiness(http=":8080/ready?full=1").http == ":8080/ready?full=1"
     assert Readiness().timeout.total_seconds() == 60
-    with pytest.raises(ValidationError, match="say one of them"):
+    with pytest.raises(ValidationError, match="only one of tcp, http and command is allowed"):
         Readiness(tcp=80, command=("true",))
 
 
