@@ -35,9 +35,10 @@ class Service(Protocol):
 class Deployment:
     """One move from the active release to another, or to nothing. The only writer of how it ended.
 
-    Left by an error, the row says `failed` and why. It stays open in three cases, and then the next command continues
-    from it: after `leave_open`, if the store fails, and if the process ends (`KeyboardInterrupt`, `SystemExit`, a
-    kill). To leave it without a verdict is a fault of the caller.
+    Left by an error, the row says `failed` and why. It stays open in four cases, and then the next command puts the
+    last good release back: after `leave_open`, if the store fails, after an error that Penstock does not know (a bug,
+    which may have come in the middle of a move), and if the process ends (`KeyboardInterrupt`, `SystemExit`, a kill).
+    To leave it without a verdict is a fault of the caller.
     """
 
     def __init__(self, context: StageContext, row: records.Deployment, active: Release | None) -> None:
@@ -69,8 +70,8 @@ class Deployment:
         if error is None:
             self._finish(DeploymentState.FAILED, "no verdict")
             raise RuntimeError("a deployment ended without a verdict")
-        if isinstance(error, Exception) and not isinstance(error, StoreFault):
-            self._finish(DeploymentState.FAILED, error.message if isinstance(error, PenstockError) else repr(error))
+        if isinstance(error, PenstockError) and not isinstance(error, StoreFault):
+            self._finish(DeploymentState.FAILED, error.message)
 
     def succeed(self) -> None:
         """Close the row and make the new release the active one, both in one transaction."""
