@@ -386,7 +386,7 @@ def test_there_is_no_log_yet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     log = tmp_path / "balancer" / "access.log"
     done = pipeline("balancer", "log", "--json")
     assert (done.returncode, done.stdout) == (0, "")
-    assert done.stderr == f"there is no access log yet; the first load balancer starts it at {log}\n"
+    assert done.stderr == f"no access log yet; the first load balancer creates {log}\n"
     log.touch()
     done = pipeline("balancer", "log")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
