@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from pipeline.balancer.haproxy.error_responses import backend_refusals
+from pipeline.balancer.haproxy.error_responses import backend_denials
 from pipeline.balancer.haproxy.naming import (
     COOKIE_AGE,
     FUNCTION_CHECK,
@@ -51,7 +51,7 @@ def _common(backend: str, group: TargetGroup, idle: Sequence[int]) -> Iterator[s
         if len(idle) > 1:
             # The idle timeout of the load balancer that received the request.
             yield f"http-request set-timeout {side} var(txn.idle) if {{ var(txn.idle) -m found }}"
-    yield from backend_refusals(group)
+    yield from backend_denials(group)
     if group.is_lambda:
         yield f"http-request set-header {FUNCTION_GROUP} {backend}"
         yield f"http-request del-header {FUNCTION_CHECK}"

@@ -23,7 +23,7 @@ _TIMEOUT = 5.0
 # After a start or a reload, the master re-executes itself. For some milliseconds, or longer on a busy machine, it
 # refuses or drops commands.
 _MASTER_TIMEOUT = 0.5
-_MASTER_DEADLINE = 10.0
+_MASTER_START_TIMEOUT = 10.0
 _MAX_READINGS = 5
 # HAProxy reads commands into a buffer of 16 KiB.
 _MAX_MESSAGE = 12000
@@ -183,7 +183,7 @@ class Runtime:
 
     def _ask_replaced(self, pid: str, command: str) -> str:
         """Send a command to a replaced worker. Returns an empty reply if it has exited, with no open requests."""
-        deadline = time.monotonic() + _MASTER_DEADLINE
+        deadline = time.monotonic() + _MASTER_START_TIMEOUT
         while time.monotonic() < deadline:
             with suppress(BalancerFault):
                 return self._ask(MASTER_SOCKET, f"@!{pid} {command}", _MASTER_TIMEOUT)
@@ -192,7 +192,7 @@ class Runtime:
         raise BalancerFault(f"HAProxy's replaced worker (pid {pid}) does not respond")
 
     def _processes(self) -> str:
-        deadline = time.monotonic() + _MASTER_DEADLINE
+        deadline = time.monotonic() + _MASTER_START_TIMEOUT
         while time.monotonic() < deadline:
             with suppress(BalancerFault):
                 answer = self._ask(MASTER_SOCKET, "show proc", _MASTER_TIMEOUT)

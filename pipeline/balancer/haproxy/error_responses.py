@@ -57,14 +57,14 @@ def deny(code: int) -> str:
     return f"http-request return status {code} content-type text/html file {_file(code)}"
 
 
-def frontend_refusals() -> Iterator[str]:
+def frontend_denials() -> Iterator[str]:
     """Yield lines that deny requests before a target is chosen."""
     yield f"{deny(405)} if {{ method TRACE CONNECT }}"
     yield f"{deny(463)} if {{ req.hdr_cnt(x-forwarded-for) gt {_FORWARDERS} }}"
     yield f"{deny(505)} if !{{ req.ver -m beg 1. }} !{{ fc_http_major 2 }}"
 
 
-def backend_refusals(group: TargetGroup) -> Iterator[str]:
+def backend_denials(group: TargetGroup) -> Iterator[str]:
     """Yield lines that deny requests in the wrong protocol for a group, and the status if no target is reachable."""
     here = "{ status 503 } !{ var(txn.status) -m found }"
     yield f'http-after-response set-status 502 reason "{_REASONS[502]}" if {here} {{ nbsrv gt 0 }}'

@@ -9,7 +9,7 @@ from pipeline.balancer.effective import EffectiveListener
 from pipeline.balancer.haproxy.actions import Actions
 from pipeline.balancer.haproxy.desync import desync_lines
 from pipeline.balancer.haproxy.directory import PemFile
-from pipeline.balancer.haproxy.error_responses import frontend_refusals
+from pipeline.balancer.haproxy.error_responses import frontend_denials
 from pipeline.balancer.haproxy.headers import request_headers, response_headers
 from pipeline.balancer.haproxy.log_format import CAPTURES, LOG_FORMAT
 from pipeline.balancer.haproxy.rules import RuleMatching
@@ -90,7 +90,7 @@ class Frontend:
         yield "http-request allow if replaced"
         if self._idle_varies:
             yield f"http-request set-var(txn.idle) int({idle * 1000})"
-        yield from frontend_refusals()
+        yield from frontend_denials()
         if not self._actions.only:
             yield from self._rules.lines()
         yield from self._actions.lines()

@@ -16,8 +16,8 @@ from pipeline.balancer.haproxy.log_line import AccessLogLine
 
 # ELB's code for a client that closed the connection before the response. HAProxy has none.
 CLIENT_CLOSED = 460
-_ANSWERED_HERE = re.compile(r"listener\.\d+\.\d+")
-_REFUSALS = {
+_OWN_RESPONSE = re.compile(r"listener\.\d+\.\d+")
+_DENIAL_REASONS = {
     401: "Unauthorized",
     403: "Forbidden",
     405: "MethodNotAllowed",
@@ -87,7 +87,7 @@ def _client_left(termination: str, target_status: int | None) -> bool:
 
 
 def _action(backend: str, status: int | None) -> ActionName | None:
-    if _ANSWERED_HERE.fullmatch(backend):
+    if _OWN_RESPONSE.fullmatch(backend):
         return "redirect" if status is not None and 300 <= status < 400 else "fixed-response"
     return "forward"
 
@@ -103,8 +103,8 @@ def _error_reason(
         return None
     if action == "forward" and line.text("server") is None and termination[0] in "Ss":
         return "NoTarget"
-    if target_status is None and status in _REFUSALS:
-        return _REFUSALS[status]
+    if target_status is None and status in _DENIAL_REASONS:
+        return _DENIAL_REASONS[status]
     return _REASONS.get(termination) or _REASONS.get(termination[0]) or "InternalError"
 
 

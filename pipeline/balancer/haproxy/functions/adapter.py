@@ -41,7 +41,7 @@ class _Handler(BaseHTTPRequestHandler):
             super().handle_one_request()
 
     def __getattr__(self, name: str) -> object:
-        # The base class looks for a method for each HTTP method; functions take any.
+        # The base class requires a `do_METHOD` for each HTTP method. Functions accept any method.
         if name.startswith("do_"):
             return self._serve
         raise AttributeError(name)
