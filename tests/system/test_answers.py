@@ -23,7 +23,7 @@ from tests.system.alb import CHECK, OWNER, Alb
 
 # Used only by this process: on 127.0.0.1, another connection could take a free port first.
 _ADDRESS = f"127.{os.getpid() // 65536 % 200 + 1}.{os.getpid() // 256 % 256}.{os.getpid() % 254 + 1}"
-# Checked by connecting only, because these targets answer nonsense; and rarely, so that they stay in service.
+# Checked by TCP, because these targets send invalid responses, and rarely, so they stay in service.
 _TCP = {"protocol": "TCP", "interval": "5s", "timeout": "1s"}
 _GROUPS: Mapping[str, Mapping[str, Any]] = {
     "web": {"health_check": CHECK},
@@ -186,7 +186,7 @@ class Case:
     group: str = "web"
 
 
-# What HAProxy answers before there is a request, in its own words.
+# HAProxy's own responses before a request is complete.
 UNREAD = [
     Case("no HTTP", 400, "PR", "\x16\x03\x01 hello\r\n\r\n"),
     Case("no version", 400, "PR", "GET /\r\n\r\n"),
@@ -199,7 +199,7 @@ UNREAD = [
     Case("a length that is none", 400, "PR", get("Content-Length: -1")),
     Case("two hosts", 400, "PR", get("Host: other.test")),
     Case("too much of a head", 400, "PR", get(*[f"A: {'a' * 10000}"] * 12)),
-    # ELB says 501 to these two.
+    # ELB responds 501 to these two.
     Case("another encoding", 400, "PR", get("Transfer-Encoding: gzip", method="POST")),
     Case("another encoding inside", 422, "PR", get("Transfer-Encoding: gzip, chunked", method="POST") + "0\r\n\r\n"),
     Case("a head that stops", 408, "cR", "GET / HTTP/1.1\r\nHost: x\r\n"),
@@ -262,7 +262,7 @@ def test_answers_of_our_own(edge: Edge, case: Case) -> None:
     assert answer.head.count("server:") == answer.head.count("connection: close") == 1
 
 
-# Here, a target's answer has already been passed on, or is passed on as it is.
+# The target's response has already been passed on, or is passed on unchanged.
 PASSED_ON = [
     Case("half a body", 200, "SD", get(path="/half-body"), "rogue"),
     Case("a target's own 503", 503, "--", get(path="/own-503"), "rogue"),
@@ -368,7 +368,7 @@ def test_protocol_versions(edge: Edge, group: str, method: str, refused: bool) -
     asked = len(edge.rogue.asked)
     with edge.connect(group) as connection:
         connection.sendall(_http2_request(method, ("content-type", "application/grpc")))
-        # The target here does not speak it; that it is asked is enough.
+        # The target does not support it. It is enough that it gets the request.
         until(lambda: b"<h1>" in _peek(connection) or len(edge.rogue.asked) > asked, "it is refused or let through")
         assert (b"<h1>464 Protocol Version Mismatch</h1>" in _peek(connection)) == refused
     assert (len(edge.rogue.asked) == asked) == refused

@@ -290,7 +290,7 @@ def test_idle_timeout_of_a_target(impatient: Alb) -> None:
     assert 0.9 < time.monotonic() - began < 3
 
 
-# HAProxy takes a body that stops for a bad request, unless it waits for the body before it passes anything on.
+# HAProxy treats an interrupted body as a bad request, unless it waits for the body first.
 @pytest.mark.parametrize(
     ("sent", "status"),
     [

@@ -170,7 +170,7 @@ def test_killed_haproxy_is_restarted(bench: Bench) -> None:
 
 def test_reload_loses_nothing(bench: Bench) -> None:
     """Reloads under requests on keep-alive connections lose none of them."""
-    # A busy machine may answer a check late, which is not what this is about.
+    # On a busy machine, a check may be answered late.
     bench.serve("a", "b", health={"interval": "5s", "timeout": "4s", "healthy_threshold": 1})
     stop, failures, done = threading.Event(), list[str](), [0]
 

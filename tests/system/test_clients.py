@@ -26,7 +26,7 @@ from tests.system.alb import CHECK, OWNER, Alb
 from tests.system.servers import H2, Grpc, Paced, Scripted, WebSocket, context
 
 Server = Grpc | WebSocket | H2 | Scripted | Paced
-# On a busy machine, a late answer to a check is not what a test is about.
+# On a busy machine, a check may be answered late.
 CALM = {**CHECK, "interval": "1s", "timeout": "900ms"}
 TCP = {key: value for key, value in CALM.items() if key != "path"} | {"protocol": "TCP"}
 
@@ -105,7 +105,7 @@ def curl(site: Site, *arguments: str, secure: bool) -> tuple[str, str, str]:
         (["--http1.0"], False, "1.1"),
         (["--http1.1"], False, "1.1"),
         (["--http1.1"], True, "1.1"),
-        # A plain listener does not switch a connection over in the middle. It goes on as it is.
+        # A plain listener does not upgrade a connection, which continues as HTTP/1.1.
         (["--http2"], False, "1.1"),
         (["--http2"], True, "2"),
         (["--http2-prior-knowledge"], False, "2"),

@@ -296,7 +296,7 @@ TOGETHER = [
 
 CASES = [*HOSTS, *PATHS, *HEADERS, *METHODS, *QUERIES, *SOURCES, *TOGETHER]
 
-# By priority, which is not the order that they are written in; each answers with its own status.
+# Rules by priority, in another order than declared. Each responds with its own status.
 ORDERED: dict[int, Conditions] = {
     40: [host("a.test")],
     12: [host("*.test"), path("/x/*")],

@@ -16,7 +16,7 @@ _MODES = ("monitor", "defensive", "strictest")
 _GET = b"GET / HTTP/1.1\r\nHost: shop.test\r\n"
 _POST = b"POST / HTTP/1.1\r\nHost: shop.test\r\n"
 
-# What no mode lets through, because HAProxy itself would read it in more than one way or cannot read it.
+# Refused in every mode, because HAProxy cannot parse it unambiguously.
 _UNREADABLE = [
     _POST + b"Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello",
     _POST + b"Content-Length: 5, 6\r\n\r\nhello",
@@ -72,7 +72,7 @@ class Modes:
         with socket.create_connection(("127.0.0.1", self.albs[mode].port), timeout=10) as connection:
             connection.sendall(request)
             answer = _read(connection)
-            # One that is still open answers once more.
+            # A connection that is still open gets another response.
             closed = b"connection: close" in answer.lower() or not _again(connection)
         reached = self.servers[mode].requests - before
         return int(answer.split(b" ", 2)[1]), closed, reached if closed else reached - 1

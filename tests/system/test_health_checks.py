@@ -20,7 +20,7 @@ from tests.system.alb import CHECK, OWNER, Alb
 from tests.system.servers import H2, Grpc, Scripted, context
 
 Server = Scripted | H2 | Grpc
-# On a busy machine, a late answer to a check is not what a test is about.
+# On a busy machine, a check may be answered late.
 CALM = {**CHECK, "interval": "200ms", "timeout": "190ms"}
 
 
@@ -358,6 +358,6 @@ def test_another_question_leaves_old_targets_unchecked(alb: Alb) -> None:
     until(lambda: len(new.heads) > 5, "the new one is asked on")
     assert len(old.heads) == asked
     assert health(alb, "old").description.startswith("Not checked")
-    # Others' checks may still come to a port that was theirs.
+    # Checks of other tests may still arrive at a reused port.
     assert any(head.startswith("GET /v2 ") for head in new.heads)
     assert not any(head.startswith("GET /v1 ") for head in new.heads)

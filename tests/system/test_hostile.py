@@ -29,21 +29,21 @@ from tests.system.alb import OWNER, Alb
 _ADDRESS = f"127.{os.getpid() // 65536 % 200 + 1}.{os.getpid() // 256 % 256}.{os.getpid() % 254 + 1}"
 _LARGE = 100 * 2**20
 _CHUNK = bytes(2**16)
-# What a fast line brings, in bytes a second. Unbounded, it would be our two processes here that are measured.
+# The rate of a fast line, in bytes per second. Without it, the test would measure its own processes.
 _RATE = 50 * 2**20
-# Thousands of connections from the address and the range of ports that other tests choose from would get in their way.
+# A separate address, because thousands of connections would use up the ports of other tests.
 _SOURCE, _FIRST_PORT = "127.0.0.2", 10_000
 _SLOW, _MOST_IDLE = 500, 10_000
-# Longer than it is measured, in seconds; shorter than one would like to wait for the end of it.
+# Seconds, longer than the measurement.
 _LATE = 1
 # Requests are measured in short whiles, by turns in peace and under attack. What else the machine does may spoil some.
 _WINDOW, _WINDOWS, _LEAST_ROUNDS, _MOST_ROUNDS = 0.1, 3, 2, 8
 _LEAST_REQUESTS = 50
-# How long one waits between two requests that are answered badly: we are not to race for the processors.
+# Seconds between two requests with bad responses, so the attack does not compete for the processors.
 _PAUSE = 0.005
 # Below this, in seconds, a p99 is the scheduler's.
 _NOISE = 0.001
-# A process each, so that it takes no time of the client that is measured.
+# Separate processes, so they take no time of the measured client.
 _SPAWN = multiprocessing.get_context("spawn")
 
 

@@ -14,7 +14,7 @@ from tests.support.paths import ROOT
 from tests.support.waiting import until
 from tests.system.bench import GROUP, OWNER, Bench
 
-# Prints the events of the interpreter that are no mere reading, and what a look has found.
+# Prints the interpreter's events that change something, and the result of the read.
 _PROGRAM = """\
 import json, os, sys
 from pathlib import Path

@@ -21,9 +21,9 @@ APP = {
     "stickiness.app_cookie.cookie_name": "SID",
 }
 COUNT = "target_group_health.unhealthy_state_routing.minimum_healthy_targets.count"
-# On a busy machine, a late answer to a check is not what a test is about.
+# On a busy machine, a check may be answered late.
 CALM = {**CHECK, "interval": "300ms", "timeout": "290ms"}
-# What fails over within a backend, and what does into another one.
+# Fail-open servers of the same backend, and of a separate one.
 KINDS = pytest.mark.parametrize("more", [{}, {COUNT: 2}], ids=["backup servers", "separate backend"])
 
 

@@ -23,7 +23,7 @@ from tests.system.servers import Paced
 COUNT = "target_group_health.unhealthy_state_routing.minimum_healthy_targets.count"
 PERCENTAGE = "target_group_health.unhealthy_state_routing.minimum_healthy_targets.percentage"
 ALGORITHM = "load_balancing.algorithm.type"
-# On a busy machine, a late answer to a check is not what a test is about.
+# On a busy machine, a check may be answered late.
 RARELY = {"path": "/healthz", "interval": "2s", "timeout": "1s"}
 CALM = {**CHECK, "interval": "200ms", "timeout": "190ms"}
 
@@ -102,7 +102,7 @@ def test_least_outstanding_requests_sends_a_slow_target_less(alb: Alb) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    # Threads of a busy machine add a little to both latencies, which takes the shares nearer to each other.
+    # A busy machine adds to both latencies, so the shares come closer to each other.
     assert 0.15 < slow.requests / (slow.requests + quick.requests) < 0.30
 
 
@@ -142,7 +142,7 @@ def test_slow_start_ramps_linearly(alb: Alb) -> None:
     begin, asked = time.monotonic(), list[tuple[float, str]]()
     while (now := time.monotonic() - begin) < duration + 1:
         asked.append((now, alb.ask().text))
-    # When exactly it began is not seen from here: so it is growth that counts.
+    # The exact start is unknown here, so the growth is compared.
     weights = [_weight_of("new", asked, number) for number in range(5)]
     assert (weights[4] - weights[0]) / 4 == pytest.approx(1 / duration, rel=0.1)
     assert weights[2] == pytest.approx((weights[0] + weights[4]) / 2, abs=0.05)

@@ -313,7 +313,7 @@ def test_verify_lets_in_whom_the_trust_store_knows(alb: Alb, pki: Pki) -> None:
     mutual(alb, pki, mode="verify", trust_store=pki.trust_store())
     assert ask(alb.port, pki.client(pki.authority.issue_cert("client.test"))).status == 200
     for leaf in (None, trustme.CA().issue_cert("client.test"), expired(pki)):
-        # With TLS 1.3 a client is done before it is refused.
+        # With TLS 1.3, a client finishes its handshake before it is refused.
         with pytest.raises((OSError, http.client.HTTPException)):
             ask(alb.port, pki.client(leaf))
 
