@@ -35,6 +35,8 @@ class Hold:
     deaf: bool = False
     entered: threading.Event = field(default_factory=threading.Event)
     released: threading.Event = field(default_factory=threading.Event)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    holding: int = 0
 
     def wait_until_entered(self) -> None:
         """Return when the stage is held. Raises `AssertionError` if it does not begin."""
@@ -46,17 +48,25 @@ class Hold:
 
     def keep(self, cancelled: threading.Event, check_alive: Callable[[], object]) -> None:
         """Hold the calling thread. Raises `Cancelled`, or what `check_alive` raises."""
-        self.entered.set()
-        deadline = time.monotonic() + _DEADLINE
-        try:
+        with self.counting():
+            self.entered.set()
+            deadline = time.monotonic() + _DEADLINE
             while not self.released.wait(0.002):
                 check_alive()
                 if cancelled.is_set() and not self.deaf:
                     raise Cancelled("cancelled")
                 assert time.monotonic() < deadline, "a stage was never released"
-        except BaseException:
-            self.entered.clear()
-            raise
+
+    @contextmanager
+    def counting(self) -> Iterator[None]:
+        """Count the threads that are held: one of a dead process may leave after its successor has come."""
+        with self.lock:
+            self.holding += 1
+        try:
+            yield
+        finally:
+            with self.lock:
+                self.holding -= 1
 
 
 class FakeStages:
@@ -102,7 +112,7 @@ class FakeStages:
     def held(self) -> list[tuple[str, int]]:
         """Return the stages that are held, with their runs, in the order in which they were first held."""
         with self._lock:
-            return [key for key, hold in self._holds.items() if hold.entered.is_set() and not hold.released.is_set()]
+            return [key for key, hold in self._holds.items() if hold.holding and not hold.released.is_set()]
 
     def release(self, *stages: tuple[str, int]) -> None:
         """Let stages of runs continue, for good."""

@@ -19,6 +19,8 @@ from tests.unit.core.world import NAME, Daemon, World
 
 # Times in a row that nothing changes before all threads are taken to wait.
 _QUIET = 4
+# The stage and the run under which a recovery is held.
+_RECOVERY = ("recover", 0)
 _CHOICE = st.integers(0, 100)
 
 
@@ -57,6 +59,7 @@ class QueueMachine(RuleBasedStateMachine):
         self.world.queue(self.daemon, RunRequest(Trigger.WEBHOOK, sha=sha, kind=kind))
         self._settle()
 
+    @precondition(lambda self: self.daemon is not None)
     @rule(choice=_CHOICE)
     def let_a_stage_end(self, choice: int) -> None:
         if held := self.world.stages.held():
@@ -79,11 +82,15 @@ class QueueMachine(RuleBasedStateMachine):
         assert self.daemon is not None
         self.daemon.kill()
         self.daemon = None
+        self.world.until(lambda: not self.world.stages.held(), "the stages of the dead process end")
 
-    @precondition(lambda self: self.daemon is not None and not self._deploys())
+    @precondition(lambda self: self.daemon is not None)
     @rule()
     def stop(self) -> None:
         assert self.daemon is not None
+        if self._deploys() or _RECOVERY in self.world.stages.held():
+            # It would wait for what waits for the machine.
+            return
         self.daemon.stop()
         self.daemon = None
         assert self.world.store.runs.running(NAME) == []
@@ -137,7 +144,7 @@ class QueueMachine(RuleBasedStateMachine):
             held = {run for _, run in self.world.stages.held()}
             seen = ([(run.number, run.state, run.waits_for) for run in self.world.store.runs.latest(NAME)], held)
             moving = [run for run in running if run.number not in held and not run.waits_for]
-            if moving or quiet[-1:] != [seen]:
+            if (moving and _RECOVERY not in self.world.stages.held()) or quiet[-1:] != [seen]:
                 quiet.clear()
             quiet.append(seen)
             return len(quiet) > _QUIET
