@@ -26,7 +26,9 @@ def survive(world: World, arm: Callable[[Daemon, int], None]) -> int:
         daemon = world.serve()
         arm(daemon, step)
         (number,) = world.queue(daemon)
-        until(lambda daemon=daemon, n=number: daemon.power.dead or world.run(n).state.over, "a death or an end")
+        until(
+            lambda daemon=daemon, n=number: daemon.power.dead or LAST_EVENTS & set(world.kinds(n)), "a death or an end"
+        )
         if not daemon.power.dead:
             daemon.stop()
             return step
