@@ -26,7 +26,7 @@ def test_cancelling_a_queued_run(world: World) -> None:
     world.until_idle()
     assert world.states() == ["succeeded", "cancelled"]
     assert ("source", 2) not in world.stages.passed
-    with pytest.raises(ConfigError, match="is over: succeeded"):
+    with pytest.raises(ConfigError, match="has already finished: succeeded"):
         daemon.control.cancel(NAME, 1)
     world.assert_consistent()
 
@@ -105,7 +105,7 @@ def test_an_approval_times_out(world: World) -> None:
     daemon.commit("a")
     world.until_waiting(1, "approval")
     world.clock.advance(timedelta(hours=2))
-    assert world.until_state(1, RunState.FAILED).reason == "nobody approved it within 1h"
+    assert world.until_state(1, RunState.FAILED).reason == "not approved within 1h"
     assert world.stages.deployed == []
     world.assert_consistent()
 
@@ -122,7 +122,7 @@ def test_a_restart_does_not_extend_the_time_for_approval(world: World) -> None:
     world.serve()
     world.until_waiting(1, "approval")
     world.clock.advance(timedelta(minutes=11))
-    assert world.until_state(1, RunState.FAILED).reason == "nobody approved it within 1h"
+    assert world.until_state(1, RunState.FAILED).reason == "not approved within 1h"
 
 
 def test_cancelling_a_run_that_waits_for_approval(world: World) -> None:

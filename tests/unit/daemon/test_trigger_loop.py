@@ -141,7 +141,7 @@ def test_without_watches_it_polls(
             assert await_run(pipeline_context, sha) is Trigger.POLL
     (told,) = pipeline_context.store.events.latest("shop", limit=1000)[:1]
     assert told.kind == "trigger.polling"
-    assert told.message.startswith("cannot watch the repository, looking every 2 s instead: the kernel's limit of")
+    assert told.message.startswith("cannot watch the repository, polling every 2 s instead: the kernel's limit of")
     assert "sysctl" in told.message
     assert kinds(pipeline_context) == ["trigger.polling"]
 
