@@ -20,7 +20,7 @@ from pipeline.events import Events
 from pipeline.reporters.dispatcher import ReporterDispatcher
 from pipeline.runner.context import PipelineContext
 from pipeline.runner.delivery import Delivery
-from pipeline.runner.former_release import former_release
+from pipeline.runner.rollback_release import rollback_release
 from pipeline.runner.stage_runner import LockFactory, StageRunner
 from pipeline.runner.stages import load_deployer
 from pipeline.runner.submission import emit_run_state
@@ -83,7 +83,7 @@ class Execution:
         return None
 
     def _roll_back(self, context: StageContext, stages: StageRunner) -> None:
-        release = former_release(self._store, self._name, int(self._run.requested) if self._run.requested else None)
+        release = rollback_release(self._store, self._name, int(self._run.requested) if self._run.requested else None)
         self._store.runs.set_revision(
             self._name,
             self._run.number,

@@ -84,7 +84,7 @@ class Deployment:
     def fail(self, failure: PenstockError) -> NoReturn:
         """Close the row and raise `failure`. No target was moved, so the active release stays."""
         self._finish(DeploymentState.FAILED, failure.message)
-        failure.message += f"; release {self._active.number} serves on" if self._active else ""
+        failure.message += f"; release {self._active.number} stays active" if self._active else ""
         raise failure
 
     def leave_open(self, failure: SystemFault) -> NoReturn:
@@ -130,7 +130,9 @@ class Deployment:
 
 def _error_after(failure: PenstockError, active: Release | None) -> PenstockError:
     """Return the error of a failed deployment after which the previous release has been put back."""
-    after = f"release {active.number} serves again" if active else "it was the first release, and nothing is left of it"
+    after = (
+        f"release {active.number} is active again" if active else "it was the first release, and nothing is left of it"
+    )
     if isinstance(failure, SystemFault):
         failure.message += f"; {after}"
         return failure

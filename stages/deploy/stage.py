@@ -62,7 +62,7 @@ class DockerDeploy:
             plan = simulate(Observation(tuple(map(_revived, seen)) if dead else seen), wanted, service.strategy)
             same = service.balancer.declares(pipeline.name, pipeline.balancer)
         if same and not plan.steps:
-            return ["nothing to do: what is wanted serves already"]
+            return ["nothing to do: the wanted release is already active"]
         return [
             *([] if same else ["reload the balancer: its target groups or listeners change"]),
             *plan.steps,
@@ -154,7 +154,7 @@ class DockerDeploy:
             deployment.succeed()
             prune(context, service.engine, keep=spec.deploy.retain)
         replicas = "1 target" if spec.deploy.replicas == 1 else f"{spec.deploy.replicas} targets"
-        context.report(f"release {release.number} serves with {replicas} at {', '.join(_addresses(spec))}")
+        context.report(f"release {release.number} is active with {replicas} at {', '.join(_addresses(spec))}")
 
 
 def _take_down(context: StageContext, deployment: Deployment) -> int:
@@ -176,7 +176,7 @@ def _undo(context: StageContext, deployment: Deployment) -> str:
             return "nothing had been in service before, and nothing is left of it"
         service.roll_out(ReleaseSpec.parse(active.spec), active.number)
         deployment.interrupt()
-    return f"release {active.number} serves"
+    return f"release {active.number} is active"
 
 
 def _report_failure(context: StageContext, release: Release, failure: PenstockError) -> None:

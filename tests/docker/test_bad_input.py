@@ -118,7 +118,7 @@ def test_an_application_that_becomes_unhealthy_half_way(service: Project) -> Non
         report = load.stop()
     assert told(result) == (
         "error: shop.web.r2.… failed: it was not healthy for 4 s: Health checks failed with these codes: [500]; "
-        "release 1 serves again\n  | listening on 8080"
+        "release 1 is active again\n  | listening on 8080"
     )
     assert "is healthy and gets requests" in result.out
     assert report.failed == 0, report.failures
@@ -426,7 +426,7 @@ def test_the_disk_of_the_database_is_full(tmp_path: Path, base_image: str, proje
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [
-        (["rollback"], "there is no former release to go back to\nhint: `pipeline releases` lists them"),
+        (["rollback"], "there is no previous release to roll back to\nhint: `pipeline releases` lists them"),
         (["rollback", "7"], "there is no release 7\nhint: `pipeline releases` lists them"),
         (["run", "--wait", "soon"], "--wait: 'soon' is not a valid duration; write 500ms, 30s, 2m or 1h"),
         (["run", "-p", "replicas"], "-p replicas: must have the form NAME=VALUE"),

@@ -107,7 +107,7 @@ def test_killed_while_recovering(service: Project) -> None:
         service.crash("container.started", "recover")
         output = service.pipeline("recover").out
         assert load.stop().failed == 0
-    assert "recovered: release 1 serves" in output
+    assert "recovered: release 1 is active" in output
     service.assert_serving(release=1)
 
 

@@ -125,7 +125,7 @@ def test_the_healthy_and_the_running_stay_within_their_bounds(
     project.commit("1")
     project.pipeline("run")
     plan = project.pipeline("plan").out
-    assert "nothing to do: what is wanted serves already" in plan
+    assert "nothing to do: the wanted release is already active" in plan
     project.commit("2")
     with project.load() as load, Watcher(project) as watcher:
         project.pipeline("run")
@@ -145,7 +145,7 @@ def test_a_changed_listener_is_planned_and_changed(service: Project) -> None:
     assert "reload the balancer: its target groups or listeners change" in service.pipeline("plan").out
     out = service.pipeline("run").out
     assert "not part of this run" not in out
-    assert f"release 2 serves with 2 targets at http://localhost:{service.port}" in out
+    assert f"release 2 is active with 2 targets at http://localhost:{service.port}" in out
     assert "sample-app 1" in get(service)
     assert {c.name for c in service.containers()} == before
 
@@ -171,7 +171,7 @@ def test_the_same_tree_is_not_built_again(service: Project) -> None:
     before = {c.name for c in service.containers()}
     out = service.pipeline("run").out
     assert "already built and tested from tree" in out
-    assert "Deploy: release 2 serves with 2 targets" in out
+    assert "Deploy: release 2 is active with 2 targets" in out
     assert {c.name for c in service.containers()} == before
 
 
@@ -214,7 +214,7 @@ def test_a_release_that_fails_is_rolled_back(service: Project) -> None:
         result = service.pipeline("run", code=4)
         report = load.stop()
     # On a busy machine the first check may have had no response at all.
-    assert re.search(r"Health checks failed with these codes: \[(500|0)\]; release 1 serves again", result.err)
+    assert re.search(r"Health checks failed with these codes: \[(500|0)\]; release 1 is active again", result.err)
     assert report.failed == 0, report.failures
     service.assert_serving(release=1)
     with service.store() as store:
@@ -312,7 +312,7 @@ def test_cancelling_restores_the_previous_release(service: Project) -> None:
         run.send_signal(signal.SIGINT)
         result = service.finish(run, code=130)
         report = load.stop()
-    assert "cancelled; release 1 serves again" in result.err
+    assert "cancelled; release 1 is active again" in result.err
     assert report.failed == 0, report.failures
     service.assert_serving(release=1)
 

@@ -409,7 +409,7 @@ def test_a_release_command_that_fails(service: Project) -> None:
         result = service.pipeline("run", code=1)
         report = load.stop()
     assert result.err == (
-        "error: the release command failed with exit code 3; release 1 serves on\n  | no such table: carts\n"
+        "error: the release command failed with exit code 3; release 1 stays active\n  | no such table: carts\n"
     )
     assert report.failed == 0, report.failures
     assert {c.id for c in service.containers()} == before
@@ -436,7 +436,7 @@ def test_a_release_command_that_does_not_end(service: Project) -> None:
     service.commit("2")
     result = service.pipeline("run", code=1)
     assert result.err == (
-        "error: the release command was still running after 500ms: stopped; release 1 serves on\n  | stopping\n"
+        "error: the release command was still running after 500ms: stopped; release 1 stays active\n  | stopping\n"
     )
     service.assert_serving(release=1)
     assert_no_steps(service)
@@ -450,7 +450,7 @@ def test_cancelling_a_release_command(service: Project) -> None:
     until(lambda: log(service, 2, "release"), "the start of the release command")
     run.send_signal(signal.SIGINT)
     result = service.finish(run, code=130)
-    assert "release 1 serves on" in result.err
+    assert "release 1 stays active" in result.err
     service.assert_serving(release=1)
     assert_no_steps(service)
 

@@ -106,7 +106,7 @@ def test_a_deployment_whose_process_dies_is_recovered(world: World, machine: Mac
     daemon.kill()
     hang.release()
     successor = world.serve()
-    assert "recovered: release 1 serves" in [event.message for event in successor.heard]
+    assert "recovered: release 1 is active" in [event.message for event in successor.heard]
     world.until_state(2, RunState.SUCCEEDED)
     machine.assert_serving(world.run(2).release or 0)
     assert world.run(2).attempts == 2

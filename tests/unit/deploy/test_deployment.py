@@ -145,7 +145,7 @@ def test_a_deployment_that_did_not_end_stays_open(
     row = context.store.deployments.open("shop")
     assert row is not None
     service.errors.clear()
-    assert DockerDeploy().recover(context, row) == "release 1 serves"
+    assert DockerDeploy().recover(context, row) == "release 1 is active"
     assert last(context) == (DeploymentState.INTERRUPTED, "")
     assert states(context) == [ReleaseState.ACTIVE, ReleaseState.FAILED]
 
@@ -160,7 +160,7 @@ def test_a_failed_rollout_is_rolled_back(
     """The error says which release serves again, and the row says why the new one does not."""
     deploy(context, "a")
     service.errors["to 2"] = failure
-    with pytest.raises(raised, match="release 1 serves again"):
+    with pytest.raises(raised, match="release 1 is active again"):
         deploy(context, "b")
     assert service.taken[-2:] == ["to 2", "to 1"]
     assert last(context)[0] is DeploymentState.ROLLED_BACK
@@ -180,7 +180,7 @@ def test_a_failed_release_command_moves_nothing(context: StageContext, service: 
     """The active release serves on, and there is nothing to roll back."""
     deploy(context, "a")
     service.errors["release command"] = StageFailed("no table")
-    with pytest.raises(StageFailed, match="no table; release 1 serves on"):
+    with pytest.raises(StageFailed, match="no table; release 1 stays active"):
         deploy(context, "b")
     assert "to 2" not in service.taken
     assert last(context) == (DeploymentState.FAILED, "no table")

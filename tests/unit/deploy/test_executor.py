@@ -29,7 +29,7 @@ SECOND = timedelta(seconds=1)
 
 @pytest.fixture
 def web() -> Rollouts:
-    """A service whose release 1 serves with three replicas."""
+    """A service whose release 1 is active with three replicas."""
     web = Rollouts()
     web.serve_former()
     return web

@@ -17,7 +17,7 @@ from pipeline.config.load import CommittedFile, load
 from pipeline.events import Event
 from pipeline.runner import delivery, run
 from pipeline.runner.context import PipelineContext
-from pipeline.runner.former_release import former_release
+from pipeline.runner.rollback_release import rollback_release
 from pipeline.runner.run import Execution
 from pipeline.store.queue import RunRequest
 from pipeline.store.records import DeploymentState, Release, RunKind, RunOptions, RunState, StageState, Trigger
@@ -214,9 +214,14 @@ def test_a_rollback_refuses_a_release_that_never_served(pipeline_context: Pipeli
     store = pipeline_context.store
     release(store, DeploymentState.SUCCEEDED)
     release(store, DeploymentState.FAILED)
-    for number, text in ((1, "serves already"), (2, "never served"), (7, "there is no release 7"), (None, "no former")):
+    for number, text in (
+        (1, "is already active"),
+        (2, "was never active"),
+        (7, "there is no release 7"),
+        (None, "no previous"),
+    ):
         with pytest.raises(ConfigError, match=text):
-            former_release(store, "shop", number)
+            rollback_release(store, "shop", number)
 
 
 def release(store: Store, state: DeploymentState) -> None:

@@ -9,7 +9,7 @@ from pipeline.store.store import Store
 _HINT = "`pipeline releases` lists them"
 
 
-def former_release(store: Store, pipeline: str, number: int | None) -> Release:
+def rollback_release(store: Store, pipeline: str, number: int | None) -> Release:
     """Return release `number`, or without one the latest that was active before the active one.
 
     After a rollback to the oldest release, that is the latest retired one. Raises `ConfigError` if there is none.
@@ -21,15 +21,15 @@ def former_release(store: Store, pipeline: str, number: int | None) -> Release:
     if found is None:
         raise ConfigError(f"there is no release {number}", hint=_HINT)
     if found.state is ReleaseState.FAILED:
-        raise ConfigError(f"release {number} never served: it failed", hint=_HINT)
+        raise ConfigError(f"release {number} was never active: it failed", hint=_HINT)
     if found.state is ReleaseState.ACTIVE:
-        raise ConfigError(f"release {number} serves already")
+        raise ConfigError(f"release {number} is already active")
     return found
 
 
 def _previous(releases: list[Release], active: Release | None) -> Release:
     retired = [r for r in releases if r.state is ReleaseState.RETIRED]
     if not retired:
-        raise ConfigError("there is no former release to go back to", hint=_HINT)
+        raise ConfigError("there is no previous release to roll back to", hint=_HINT)
     older = [r for r in retired if active is None or r.number < active.number]
     return (older or retired)[0]
