@@ -1,4 +1,4 @@
-"""What clients see of an upgrade: the previous version serves, the new one takes over, deploys and rolls back."""
+"""Measure an upgrade under load: the previous version serves, the new one takes over, deploys and rolls back."""
 
 from __future__ import annotations
 

@@ -105,5 +105,5 @@ def test_forbidden(path: str, source: str, reason: str) -> None:
     ],
 )
 def test_allowed(path: str, source: str) -> None:
-    """What the layout allows is not reported."""
+    """Allowed imports are not reported."""
     assert problems(PurePath(path), source) == []

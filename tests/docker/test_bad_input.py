@@ -138,7 +138,7 @@ def test_tests_that_fail(project: Project) -> None:
 
 
 def test_tests_that_fail_are_named(project: Project) -> None:
-    """Where build.test.reports says where they write their JUnit XML."""
+    """The JUnit report named by build.test.reports is read."""
     report = (
         '<testsuite><testcase classname="basket" name="total"><failure/></testcase><testcase name="ok"/></testsuite>'
     )

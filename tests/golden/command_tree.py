@@ -35,7 +35,7 @@ def _takes(command: click.Command) -> list[dict[str, Any]]:
 
 
 def _plain(parameter: Mapping[str, Any]) -> dict[str, Any]:
-    """What matters to a caller; what is false or empty is left out."""
+    """Return the parts that matter to a caller, without false and empty ones."""
     kept = ("param_type_name", "opts", "secondary_opts", "required", "nargs", "multiple", "is_flag", "default")
     given = {key: parameter[key] for key in kept if isinstance(parameter.get(key), bool | int | str | list | tuple)}
     return {key: value for key, value in {**given, "type": parameter["type"]}.items() if value}

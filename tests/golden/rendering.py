@@ -55,7 +55,7 @@ def run_rendering(*registries: str) -> dict[str, dict[str, str]]:
 
 
 def _declared(case: Mapping[str, Any]) -> Registry:
-    """What a declaration, or those of several owners, come to."""
+    """Return the registry of a declaration, or of those of several owners."""
     registry = Registry()
     for owner, declared in case.get("owners", {_OWNER: case}).items():
         for step in (declared["before"], declared) if "before" in declared else (declared,):

@@ -1,4 +1,4 @@
-"""What a recorded access log adds up to: entries, metrics and rates."""
+"""Entries, metrics and rates of a recorded access log."""
 
 from __future__ import annotations
 

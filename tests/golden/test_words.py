@@ -91,7 +91,7 @@ def _meaning(node: Any, definitions: Mapping[str, Any]) -> Any:
 
 
 def _openapi() -> dict[str, Any]:
-    """What the control API answers, without a daemon behind it."""
+    """Return the response of the control API, without a daemon behind it."""
     app = ControlApi(cast("Any", SimpleNamespace(store=None))).app()
     sent: list[dict[str, Any]] = []
 

@@ -51,7 +51,7 @@ def test_a_folder_and_a_file(tmp_path: Path) -> None:
 
 
 def test_a_further_try_has_a_folder_of_its_own(tmp_path: Path) -> None:
-    """What the first left behind stays."""
+    """The files of the first attempt stay."""
     artifacts = Artifacts(tmp_path)
     artifacts.keep("/a", iter(tar(("a", b"1"))))
     artifacts.keep("/a", iter(tar(("a", b"2"))), attempt=2)

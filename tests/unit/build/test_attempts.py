@@ -17,7 +17,7 @@ from stages.build.failures import ServiceFailed, TestsFailed
 
 
 class Context:
-    """What a step sees of its run."""
+    """The part of a run that a step sees."""
 
     def __init__(self) -> None:
         self.cancelled = threading.Event()

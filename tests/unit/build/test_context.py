@@ -90,7 +90,7 @@ def test_dockerignore(ignore: str | None, left: list[str]) -> None:
     ],
 )
 def test_dockerignore_means_folders_at_any_depth(ignore: str, left: list[str]) -> None:
-    """What is in an ignored folder is ignored, however deep either is."""
+    """Files in an ignored folder are ignored at any depth."""
     names = ["a/b/app.py", "a/b/keys/deep/k.pem", "a/keys/public/x", "keys/k.pem"]
     found = [m.name for m in context(dict.fromkeys(["Dockerfile", *names], b""), ignore)]
     assert set(found) & set(names) == set(left) & set(names)

@@ -1,4 +1,4 @@
-"""What a Dockerfile is built from."""
+"""The base images of a Dockerfile."""
 
 from __future__ import annotations
 

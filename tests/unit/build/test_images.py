@@ -19,7 +19,7 @@ class Registry:
         self._config, self._messages = config or {}, messages
 
     def pull(self, name: str, *, tag: str, **_: Any) -> Iterator[dict[str, str]]:
-        """What it tells of a pull."""
+        """The lines that it prints about a pull."""
         self.pulled.append((name, tag))
         return iter(self._messages)
 

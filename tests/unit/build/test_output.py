@@ -1,4 +1,4 @@
-"""What a container prints, heard line by line."""
+"""The output of a container, line by line."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def test_every_line_is_heard_once_though_the_engine_went_away() -> None:
 
 
 def test_a_log_that_cannot_be_written_ends_the_task() -> None:
-    """What is printed is not lost without a word."""
+    """Output is never lost silently."""
 
     def full(_: str) -> None:
         api.heard.set()

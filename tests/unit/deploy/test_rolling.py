@@ -277,7 +277,7 @@ class Rollout(RuleBasedStateMachine):
 
     @rule()
     def runner_is_killed(self) -> None:
-        """What had been asked of Docker happens or not; the next runner knows nothing of it."""
+        """Actions that were asked of Docker happen or not; the next runner knows nothing of it."""
         self.starting = 0
         for name in list(self.world):
             self.put(name, started_here=False, action_pending=False, restart_policy_set=False)

@@ -133,7 +133,7 @@ def rows(context: PipelineContext) -> list[tuple[str, StageState, str]]:
 
 
 def test_each_stage_gets_what_the_one_before_returned(pipeline_context: PipelineContext, stages: Stages) -> None:
-    """What a stage reports is in its row, and the commit is in the run's."""
+    """The report of a stage is in its row, and the commit is in the run's."""
     execute(pipeline_context)
     assert stages.deployed == [(REVISION, Image("sha256:1", "shop:aaaaaaa"))]
     assert rows(pipeline_context) == [

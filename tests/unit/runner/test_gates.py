@@ -1,4 +1,4 @@
-"""What a run waits for before a stage, and for how long."""
+"""The gates before a stage, and how long a run waits at them."""
 
 from __future__ import annotations
 

@@ -88,7 +88,7 @@ def test_a_branch_that_is_added(repository: Repository) -> None:
 
 
 def test_a_glob_that_was_away(repository: Repository) -> None:
-    """What has come meanwhile is not run when it is added again."""
+    """Refs that appeared meanwhile are not run when the pattern is added again."""
     triggers = '{branches: [main, "release/*"]}'
     assert repository.came(triggers) == ["main"]
     assert repository.came("{branches: [main]}") == []
