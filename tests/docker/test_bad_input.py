@@ -138,7 +138,7 @@ def test_tests_that_fail(project: Project) -> None:
 
 
 def test_tests_that_fail_are_named(project: Project) -> None:
-    """The JUnit report named by build.test.reports is read."""
+    """Failed tests are named in the error, as the JUnit report of build.test.reports names them."""
     report = (
         '<testsuite><testcase classname="basket" name="total"><failure/></testcase><testcase name="ok"/></testsuite>'
     )
