@@ -14,12 +14,13 @@ demo: setup ## Build, test and roll out a commit under load (ARGS=--keep leaves 
 PYTEST = $(BASE) .venv/bin/python -m $(MEASURE) pytest -n 4 --dist worksteal
 REPORTS = --durations=15 --junit-xml=.setup/junit
 
-# Tests that measure time run first, before the Docker tests load the machine. pytest exits with 5 if no test is selected.
+# Tests that measure time run first and alone. pytest exits with 5 if no test is selected.
 # If Docker cannot be set up, its tests are skipped; in CI that is an error.
 test: ## Run all tests (ARGS="-k name" selects some)
 	@setup/venv.sh
 	@$(DOCKER) || test -z "$$CI"
-	@$(PYTEST) --ignore=tests/docker $(REPORTS)-fast.xml $(ARGS) || test $$? = 5
+	@$(BASE) .venv/bin/python -m pytest -m timing --ignore=tests/docker $(REPORTS)-timing.xml $(ARGS) || test $$? = 5
+	@$(PYTEST) -m "not timing" --ignore=tests/docker $(REPORTS)-fast.xml $(ARGS) || test $$? = 5
 	@$(PYTEST) tests/docker $(REPORTS)-docker.xml $(ARGS) || test $$? = 5
 
 coverage: ## Run all tests and measure the line coverage

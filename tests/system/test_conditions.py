@@ -453,6 +453,7 @@ def thousand(changed: int) -> dict[str, Any]:
     return {"rules": rules, "default_action": {"fixed_response": {"status_code": MISSED}}}
 
 
+@pytest.mark.timing
 def test_one_of_a_thousand_rules_changes_quickly(alb: Alb) -> None:
     """The fastest of five changes takes less than half a second."""
     alb.declare(thousand(200))

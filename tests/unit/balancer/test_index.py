@@ -57,6 +57,7 @@ def test_a_thousand_rules_make_no_long_files(shape: str) -> None:
     assert len(list(matching.lines())) <= 250
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize("shape", SHAPES)
 def test_a_thousand_rules_are_rendered_quickly(shape: str) -> None:
     """The fastest of three renderings takes less than half a second."""

@@ -249,6 +249,7 @@ def test_counters_survive_the_emptying_of_the_log(tmp_path: Path) -> None:
     assert re.search(r"_request_count_total\{.*\} 5\.0\n", metrics.text())
 
 
+@pytest.mark.timing
 def test_a_long_log_costs_seconds() -> None:
     """75,000 lines take less than four seconds of processor time."""
     lines = [raw(client=f"192.0.2.7:{n}") for n in range(1000)] * 75

@@ -89,6 +89,7 @@ def test_no_form_of_any_secret_is_left(secret: str, before: str, after: str, dat
     assert form not in Mask([secret])(before + form + after)
 
 
+@pytest.mark.timing
 def test_masking_is_quick() -> None:
     """Masking a line with a private key and ten passwords costs less than writing it to disk."""
     key = "\n".join(f"{n:064x}" for n in range(50))

@@ -30,6 +30,7 @@ def test_every_command_has_help(command: str) -> None:
     assert done.stdout.startswith(f"Usage: python -m pipeline.cli.main {command}")
 
 
+@pytest.mark.timing
 def test_help_costs_little() -> None:
     """The help takes less than 120 ms of processor time."""
     costs = []
