@@ -35,7 +35,10 @@ class RefTracker:
         with self._lock, context.masking_errors():
             stage_context = context.stage_context()
             patterns = source.patterns(stage_context)
-            heads, known = source.heads(stage_context, patterns), context.store.refs.heads(context.pipeline)
+            # Known first: `put` then refuses a ref that another scan queues in between. The other way round, that ref
+            # would look deleted, and its commit would be queued twice.
+            known = context.store.refs.heads(context.pipeline)
+            heads = source.heads(stage_context, patterns)
             for ref in known.keys() - heads.keys():
                 context.store.refs.delete_head(context.pipeline, ref)
             if not heads:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,6 +14,7 @@ from pipeline.runner.context import PipelineContext
 from pipeline.runner.ref_tracker import RefTracker
 from pipeline.store.records import Trigger
 from pipeline.store.store import Store
+from stages.source.stage import GitSource
 from tests.support.repository import Work
 
 PIPELINE = """\
@@ -46,6 +48,23 @@ class Repository:
 def repository(tmp_path: Path) -> Iterator[Repository]:
     with Store(Home.locate({"PENSTOCK_HOME": str(tmp_path / "home")}).database) as store:
         yield Repository(tmp_path, store)
+
+
+def test_two_scans_at_once_queue_a_commit_once(repository: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A ref that a second scan queues between the two reads of the first is not taken for one that is gone."""
+    repository.came("{branches: [main, next]}")
+    heads, scans = GitSource.heads, iter([lambda: repository.came("{branches: [main, next]}")])
+
+    def scanned_meanwhile(*arguments: Any) -> dict[str, str]:
+        found = heads(*arguments)
+        for scan in scans:
+            repository.work.git("branch", "next")
+            assert scan() == ["next"]
+        return found
+
+    monkeypatch.setattr(GitSource, "heads", scanned_meanwhile)
+    assert repository.came("{branches: [main, next]}") == []
+    assert repository.came("{branches: [main, next]}") == []
 
 
 def events(repository: Repository) -> list[str]:
