@@ -72,7 +72,7 @@ class Hold:
 class FakeStages:
     """Source, Build and Deploy of every process of a test, and what they did.
 
-    `commits` are those of the branch, oldest first. With `holds_all` every stage is held. `passed` lists the stages
+    `commits` are those of the branch, oldest first. `passed` lists the stages
     that began with their runs, `deployed` the runs whose new release was put into service. `overlaps` lists what moved
     targets at the same time.
     """
@@ -83,7 +83,6 @@ class FakeStages:
         self._holds: dict[tuple[str, int], Hold] = {}
         self._errors: dict[tuple[str, int], list[BaseException]] = {}
         self._moving: list[str] = []
-        self.holds_all = False
         self.commits: list[str] = []
         self.passed: list[tuple[str, int]] = []
         self.deployed: list[int] = []
@@ -109,17 +108,6 @@ class FakeStages:
         hold = self._holds[stage, run] = Hold(deaf)
         return hold
 
-    def held(self) -> list[tuple[str, int]]:
-        """Return the stages that are held, with their runs, in the order in which they were first held."""
-        with self._lock:
-            return [key for key, hold in self._holds.items() if hold.holding and not hold.released.is_set()]
-
-    def release(self, *stages: tuple[str, int]) -> None:
-        """Let stages of runs continue, for good."""
-        with self._lock:
-            for key in stages:
-                self._holds[key].release()
-
     def fail(self, stage: str, run: int, *errors: BaseException) -> None:
         """Let a stage of a run raise these errors, one each time it is run."""
         self._errors[stage, run] = list(errors)
@@ -129,8 +117,6 @@ class FakeStages:
         self._check_alive(context.store)
         with self._lock:
             self.passed.append((stage, context.run))
-            if self.holds_all:
-                self._holds.setdefault((stage, context.run), Hold())
             hold, errors = self._holds.get((stage, context.run)), self._errors.get((stage, context.run))
         if hold:
             hold.keep(context.cancelled, lambda: self._check_alive(context.store))
