@@ -6,8 +6,6 @@ generator, the balancer and the replicas on it. The deployments then run under 6
 
 from __future__ import annotations
 
-import os
-import signal
 import sys
 import tempfile
 import time
@@ -22,6 +20,7 @@ from pipeline.engine.container import Container
 from pipeline.engine.hosts import local_engine
 from pipeline.engine.interfaces import Engine
 from pipeline.testing.load.report import LoadReport
+from tests.docker.docker_cli import kill_process
 from tests.docker.project import Project, until
 
 REPLICAS = 4
@@ -124,7 +123,7 @@ def _kills(project: Project, rate: float) -> LoadReport:
         for number in range(KILLS):
             begin = time.monotonic()
             victim = engine.containers.inspect(project.containers()[number % REPLICAS].id)
-            os.kill(victim.pid, signal.SIGKILL)
+            kill_process(victim.id)
             until(partial(_restarted, engine, victim), "it was restarted")
             until(lambda: {h.state for h in project.targets()} == {TargetState.HEALTHY}, "all are healthy again")
             _sleep(5 - (time.monotonic() - begin))

@@ -13,10 +13,10 @@ from pathlib import Path
 
 from pipeline.balancer.model import TargetState
 from pipeline.base.home import Home
-from pipeline.engine.hosts import local_engine
 from pipeline.events import Event
 from pipeline.testing.load.load import Load
 from pipeline.testing.load.report import FailedRequest
+from tests.docker.docker_cli import kill_process, process_of
 from tests.docker.invariants import (
     assert_deployed_in_order,
     assert_each_has_a_run,
@@ -175,10 +175,9 @@ class Chaos:
     def _crash(self) -> Collection[str]:
         name = self._choose()
         if self._engine is not None:
-            self._engine.kill(int(docker("inspect", "-f", "{{.State.Pid}}", name)))
+            self._engine.kill(process_of(name))
         else:
-            with local_engine(self._project.home.id) as engine:
-                os.kill(engine.containers.inspect(name).pid, signal.SIGKILL)
+            kill_process(name)
         return {"reconcile.drift"}
 
     def _pause(self) -> Collection[str]:

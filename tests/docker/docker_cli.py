@@ -2,9 +2,27 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
+
+from tests.support.waiting import until
 
 
 def docker(*arguments: str) -> str:
     """Run a docker command. Return its output."""
     return subprocess.run(["docker", *arguments], capture_output=True, text=True, check=True).stdout
+
+
+def process_of(container: str) -> int:
+    """Return the pid of a container, once it has a process.
+
+    Docker reports 0 while it restarts the container, and a signal to 0 would kill the caller's own process group.
+    """
+    inspect = ("inspect", "--format", "{{.State.Pid}}", container)
+    return int(until(lambda: int(docker(*inspect)), f"a process of {container}", deadline=60))
+
+
+def kill_process(container: str) -> None:
+    """Kill the process of a container with SIGKILL, as a crash does."""
+    os.kill(process_of(container), signal.SIGKILL)

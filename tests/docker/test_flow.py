@@ -22,6 +22,7 @@ from pipeline.engine.container import Container
 from pipeline.engine.hosts import local_engine
 from pipeline.engine.interfaces import Engine
 from pipeline.store.records import ReleaseState, RunState
+from tests.docker.docker_cli import kill_process
 from tests.docker.project import Project, Projects, docker, haproxy_processes, until
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(180)]
@@ -359,7 +360,7 @@ def test_a_target_that_dies_costs_no_idempotent_request(service: Project) -> Non
     with service.load(posts=0) as load, local_engine(service.home.id) as engine:
         for _ in range(3):
             victim = engine.containers.inspect(service.containers()[0].id)
-            os.kill(victim.pid, signal.SIGKILL)
+            kill_process(victim.id)
             until(partial(_restarted, engine, victim), "Docker has restarted it")
             until(lambda: {h.state for h in service.targets()} == {TargetState.HEALTHY}, "both are healthy")
         report = load.stop()

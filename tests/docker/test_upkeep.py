@@ -13,6 +13,7 @@ import pytest
 
 from pipeline.balancer.model import TargetState
 from pipeline.balancer.planes import open_balancer
+from tests.docker.docker_cli import kill_process
 from tests.docker.project import Project, docker, haproxy_processes, until
 from tests.docker.serving import Serving, serving
 
@@ -104,7 +105,7 @@ def test_each_restart_by_docker_is_reported(served: Serving) -> None:
     project = served.project
     victim = project.containers()[0].name
     for count in (1, 2, 3):
-        os.kill(int(docker("inspect", "--format", "{{.State.Pid}}", victim)), signal.SIGKILL)
+        kill_process(victim)
         until(
             lambda count=count: docker("inspect", "--format", "{{.RestartCount}}", victim).strip() == str(count),
             "a restart",
