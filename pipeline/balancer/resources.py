@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Annotated, ClassVar, Self
 
@@ -25,7 +26,7 @@ def declared_id(owner: str, kind: str, *names: str | int) -> str:
     return hashlib.sha256("\0".join([owner, kind, *map(str, names)]).encode()).hexdigest()[:16]
 
 
-class BalancerResource(Model):
+class BalancerResource(Model, ABC):
     """A resource with an identity.
 
     `id`: 16 hex digits. `made_by`: `pipeline.yaml`, `api` or `stack/NAME`. A maker replaces only its own resources.
@@ -42,14 +43,14 @@ class BalancerResource(Model):
     revision: int = 0
 
     @property
+    @abstractmethod
     def key(self) -> tuple[object, ...]:
         """The key that is unique among the resources of one kind and owner."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def label(self) -> str:
         """The description of the resource, for messages."""
-        raise NotImplementedError
 
     def requires(self) -> frozenset[str]:
         """Return the ids of the resources that it needs."""
