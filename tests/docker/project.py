@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import signal
 import socket
@@ -258,8 +257,3 @@ def haproxy_processes(home: Home) -> dict[str, int]:
     master = int((home.balancer / "haproxy.pid").read_text())
     children = Path(f"/proc/{master}/task/{master}/children").read_text().split()
     return {"master": master, "worker": int(children[-1])}
-
-
-def without_times(text: str) -> str:
-    """Return output with its durations and clock times set to zero."""
-    return re.sub(r"\d+\.\d+( s|(?=  ))", "0.0\\1", re.sub(r"\d\d:\d\d:\d\d\.\d", "00:00:00.0", text))
