@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -134,12 +135,15 @@ def effective_listeners(resources: Resources) -> tuple[EffectiveListener, ...]:
     owner decides how it is protected. So is an HTTPS listener without a certificate.
     """
     kinds = tuple(resources.by_field().values())
-    for known, found in tuple(_recent):
-        # Resources are frozen, so the same objects give the same listeners.
-        if all(one is other for one, other in zip(known, kinds, strict=True)):
-            return found
-    found = tuple(_listeners(resources))
-    _recent.append((kinds, found))
+    # Resources are frozen, so the same objects give the same listeners.
+    recent = tuple(_recent)
+    known = (found for objects, found in recent if all(map(operator.is_, objects, kinds)))
+    found = next(known, None)
+    if found is None:
+        found = tuple(_listeners(resources))
+    if not recent or recent[-1][1] is not found:
+        # The latest use counts: one change asks for the listeners before and after it in turns.
+        _recent.append((kinds, found))
     return found
 
 

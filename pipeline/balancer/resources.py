@@ -39,7 +39,7 @@ class BalancerResource(Model, ABC):
     id: Id
     owner: str
     made_by: str = DECLARED
-    tags: dict[str, str] = Field(default_factory=dict)
+    tags: dict[str, str] = Field({})
     revision: int = 0
 
     @property

@@ -222,16 +222,16 @@ class Runtime:
 def _statistics(answer: str) -> Statistics:
     """Parse one table or several. HAProxy's reply for an unknown backend has no row."""
     found = Statistics()
-    lines = [line for line in answer.splitlines() if "," in line]
-    heads = [line for line in lines if line.startswith("# ")]
-    rows = csv.DictReader(
-        [heads[0].removeprefix("# "), *(line for line in lines if line not in heads)] if heads else []
-    )
-    for row in rows:
-        if row["svname"] == "BACKEND":
-            found.backends.add(row["pxname"])
+    columns: list[str] = []
+    for row in csv.reader(line for line in answer.splitlines() if "," in line):
+        if row[0].startswith("# "):
+            columns = [row[0].removeprefix("# "), *row[1:]]
+            continue
+        values = dict(zip(columns, row, strict=False))
+        if values["svname"] == "BACKEND":
+            found.backends.add(values["pxname"])
         else:
-            found.servers[row["pxname"], row["svname"]] = _server(row)
+            found.servers[values["pxname"], values["svname"]] = _server(values)
     return found
 
 

@@ -38,14 +38,15 @@ class HAProxyPlane:
         self._files = Directory(path)
         self._runtime = Runtime(path)
         self._functions = FunctionTable(path)
+        self._last_rendered: tuple[PlaneConfig, RenderedConfig] | None = None
 
     def check(self, wanted: PlaneConfig) -> str | None:
-        rendered = render(wanted)
+        rendered = self._render(wanted)
         files = {**self._contents(rendered), process.CONFIGURATION: rendered.configuration}
         return process.check(self._path, files)
 
     def apply(self, wanted: PlaneConfig) -> bool:
-        loaded, rendered = self._runtime.fingerprint(), render(wanted)
+        loaded, rendered = self._runtime.fingerprint(), self._render(wanted)
         self._update_functions(wanted)
         if loaded != rendered.fingerprint or not self._update_certificates(rendered):
             self._load(rendered, running=loaded is not None)
@@ -123,6 +124,13 @@ class HAProxyPlane:
 
     def access_log(self) -> AccessLog:
         return HAProxyAccessLog(self._path / process.ACCESS_LOG)
+
+    def _render(self, wanted: PlaneConfig) -> RenderedConfig:
+        # A change is checked and then applied.
+        last = self._last_rendered
+        if last is None or last[0] != wanted:
+            last = self._last_rendered = wanted, render(wanted)
+        return last[1]
 
     def _update_functions(self, wanted: PlaneConfig) -> None:
         if groups := _function_groups(wanted):

@@ -204,6 +204,19 @@ def test_what_others_made_stays() -> None:
     assert [owned.rule.priority for owned in effective_listeners(gone)[0].rules] == [20]
 
 
+def test_listeners_are_kept_before_and_after_a_change() -> None:
+    """A change asks for both in turns. Neither is computed again, also after a third registry was in use before."""
+    before, after = REGISTRY.put(rule(20)), REGISTRY.put(rule(30))
+    effective_listeners(REGISTRY)
+    first = effective_listeners(before)
+    second = effective_listeners(after)
+    assert effective_listeners(before) is first
+    third = effective_listeners(REGISTRY)
+    assert effective_listeners(before) is first
+    assert effective_listeners(REGISTRY) is third
+    assert effective_listeners(after) is not second
+
+
 def _without_rules() -> list[BalancerResource]:
     return [r for r in compile_declaration("shop", declaration()).all() if not isinstance(r, RuleResource)]
 
