@@ -26,7 +26,7 @@ _TAGS = frozenset(
 )
 _INTEGER = re.compile(r"[-+]?\d+|0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(\.\d+|\d+(\.\d*)?)([eE][-+]?\d+)?")
-_WORDS = {"null": None, "~": None, "": None, "true": True, "false": False}
+_CONSTANTS = {"null": None, "~": None, "": None, "true": True, "false": False}
 
 
 @dataclass
@@ -213,8 +213,9 @@ class _Builder:
         text = str(node.value)
         if node.style is not None or node.tag == f"{_CORE}str":
             return text
-        if text.lower() in _WORDS and text in (text.lower(), text.title(), text.upper()):
-            return _WORDS[text.lower()]
+        if text.lower() in _CONSTANTS and text in (text.lower(), text.title(), text.upper()):
+            return _CONSTANTS[text.lower()]
+        # For errors, which show a number as it is written.
         self._document.texts[path] = text
         if _INTEGER.fullmatch(text) and len(text) < 40:
             return int(text, 0) if text[:2] in ("0o", "0x") else int(text)

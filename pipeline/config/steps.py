@@ -133,4 +133,6 @@ class ReleaseCommand(Model):
 class Approval(Model):
     """A manual approval before each deployment, given with `pipeline approve RUN`."""
 
-    timeout: Duration = Field(timedelta(days=7), description="Time for a decision. After it, the run fails.")
+    timeout: Duration = Field(
+        timedelta(days=7), description="Time for a decision, from when the run is queued. After it, the run fails."
+    )

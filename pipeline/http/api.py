@@ -249,7 +249,8 @@ class ControlApi:
 
     def _pipeline_response(self, name: str) -> PipelineResponse:
         supervisor = self._control.supervisor(name)
-        active, runs = self._store.releases.active(name), self._store.runs.latest(name, limit=1)
+        active = self._store.releases.active(name)
+        runs = self._store.runs.latest(name, limit=1)
         return PipelineResponse(
             name=name,
             file=str(supervisor.served_file.file),

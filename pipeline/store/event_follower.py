@@ -18,7 +18,7 @@ class EventFollower:
     """The events after the id `last`, in order: of a run, of a pipeline, or of all pipelines.
 
     A follower of a run is over after the run's last event. This event is written shortly after the outcome of the run.
-    So a follower that sees the outcome waits up to `grace` for the event, which it may have passed already.
+    So a follower that sees the outcome waits up to `grace` for that event. It may also have read it already.
     """
 
     def __init__(

@@ -60,16 +60,16 @@ class ServiceDrift:
         self._tell_changes(replicas)
         self._tell_restarts(replica_set, replicas)
         template = self._template(replica_set, replicas, release, spec)
-        wanted = [r for r in replicas if r.template == template and r.is_running and not r.is_draining]
+        serving = [r for r in replicas if r.template == template and r.is_running and not r.is_draining]
         limit = self._unhealthy_timeout(spec)
-        self._sick = {r.name for r in wanted if r.target is TargetState.UNHEALTHY and r.not_healthy_for > limit}
-        if all(r.healthy for r in wanted):
+        self._sick = {r.name for r in serving if r.target is TargetState.UNHEALTHY and r.not_healthy_for > limit}
+        if all(r.healthy for r in serving):
             self._replaced = 0
         return [
             *(["what is declared is not what the balancer has"] if self._undeclared(spec) else []),
-            *_missing(len(wanted), spec.deploy.replicas),
-            *(f"{r.name} is not of release {release.number}, or has ended" for r in replicas if r not in wanted),
-            *(f"{r.name} is no target" for r in wanted if r.target is None),
+            *_missing(len(serving), spec.deploy.replicas),
+            *(f"{r.name} is not a running replica of release {release.number}" for r in replicas if r not in serving),
+            *(f"{r.name} is no target" for r in serving if r.target is None),
             *(f"{name} has another address than its target" for name in replica_set.with_stale_address()),
             *(f"{name} has been unhealthy for more than {limit.total_seconds():g} s" for name in self._sick),
         ]

@@ -1,4 +1,4 @@
-"""The objects of a mirror, by way of GitPython: the only module that knows it."""
+"""The objects of a mirror, read with GitPython. No other module imports it."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 @contextmanager
 def open_tree(mirror: Path, tree_id: str) -> Iterator[Tree]:
-    """Give a git tree of a bare mirror, whose entries are read as they are asked for.
+    """Yield a git tree of a bare mirror. Its entries are read when they are used.
 
-    Raises `StageFailed` where an object is missing or damaged.
+    Raises `StageFailed` if an object is missing or damaged.
     """
     import git
     from git.exc import ODBError
@@ -31,7 +31,7 @@ def open_tree(mirror: Path, tree_id: str) -> Iterator[Tree]:
 
 
 def _environment(mirror: Path) -> dict[str, str]:
-    """Return what overrides the variables by which git tells its hooks where to look. GitPython cannot unset any."""
+    """Return neutral values for the variables that git sets for its hooks. GitPython cannot unset a variable."""
     return {
         "GIT_ALTERNATE_OBJECT_DIRECTORIES": "",
         "GIT_COMMON_DIR": str(mirror),

@@ -69,7 +69,7 @@ def _stickiness(attributes: TargetGroupAttributes, table: str) -> Iterator[str]:
         return
     name = attributes.app_cookie_name
     yield f"stick match req.cook({name}) table {table}"
-    # A client whose target has left or failed stays with its next target from then on.
+    # If the cookie is known but its target has left or failed, the target that is chosen now replaces it.
     yield f"stick store-request req.cook({name}) table {table} if {{ req.cook({name}),in_table({table}) -m bool }}"
     yield f"stick store-response res.cook({name}) table {table}"
 

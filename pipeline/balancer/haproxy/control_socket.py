@@ -79,7 +79,7 @@ class Runtime:
         self._directory = directory
 
     def fingerprint(self) -> str | None:
-        """Return the fingerprint of the loaded configuration, or None if HAProxy does not run."""
+        """Return the fingerprint of the loaded configuration, empty if it has none, or None if HAProxy does not run."""
         try:
             info = self.ask_worker("show info")
         except NotRunning:
