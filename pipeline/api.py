@@ -23,6 +23,7 @@ from typing import IO, Generic, Protocol, TypeVar
 from pipeline.base.clock import Clock, SystemClock
 from pipeline.base.errors import Cancelled
 from pipeline.base.home import Home
+from pipeline.base.printable import escape_line
 from pipeline.config.load import CommittedFile, Configuration
 from pipeline.events import Events
 from pipeline.store.records import Deployment, Release
@@ -31,7 +32,7 @@ from pipeline.store.store import Store
 
 @dataclass(frozen=True)
 class Revision:
-    """A commit as Source found it."""
+    """A commit as Source found it. Control characters in `author` and `subject`, which are shown, are escaped."""
 
     sha: str
     ref: str
@@ -40,6 +41,10 @@ class Revision:
     committed_at: datetime
     source: str
     message: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "author", escape_line(self.author))
+        object.__setattr__(self, "subject", escape_line(self.subject))
 
     @property
     def short(self) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from pipeline.base.printable import escape_controls
 from pipeline.event_kinds import EventKind
 
 Value = str | int | float | bool | None
@@ -33,7 +34,8 @@ Listener = Callable[[Event], None]
 class Events:
     """Sends each event to every listener, one event at a time, in the order they were emitted.
 
-    `clean` is applied to every text first, so that no listener can leak a secret. Safe to use from any thread.
+    `clean` is applied to every text first, so that no listener can leak a secret. Control characters are escaped, so
+    that no text from outside can forge a line on a terminal. Safe to use from any thread.
     """
 
     def __init__(self, pipeline: str, run: int | None = None, clean: Callable[[str], str] = lambda text: text) -> None:
@@ -54,8 +56,14 @@ class Events:
         """
         if unknown := fields.keys() - kind.fields:
             raise ValueError(f"{kind} has no field {', '.join(sorted(unknown))}")
-        cleaned = {key: self._clean(value) if isinstance(value, str) else value for key, value in fields.items()}
-        event = Event(kind.value, self._clean(message), self.pipeline, self.run, cleaned)
+        texts = {key: self._printable(value) if isinstance(value, str) else value for key, value in fields.items()}
+        event = Event(kind.value, self._printable(message), self.pipeline, self.run, texts)
         with self._lock:
             for listener in self._listeners:
                 listener(event)
+
+    def _printable(self, text: str) -> str:
+        masked = self._clean(text)
+        escaped = escape_controls(masked)
+        # Colour codes within a secret hide it from the mask.
+        return masked if escaped == masked else self._clean(escaped)

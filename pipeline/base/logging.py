@@ -13,6 +13,8 @@ import warnings
 import structlog
 from structlog.typing import Processor
 
+from pipeline.base.printable import escape_controls
+
 
 def configure_logging(*, as_json: bool) -> None:
     """Send the log to stderr, one line or one JSON object per entry.
@@ -22,12 +24,18 @@ def configure_logging(*, as_json: bool) -> None:
     stamp = structlog.processors.TimeStamper(fmt="iso" if as_json else "%H:%M:%S", utc=as_json)
     shown = [structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_rendering(as_json=as_json)]
     handler = logging.StreamHandler()
-    handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=[*_context(), stamp], processors=shown))
+    handler.setFormatter(_Formatter(foreign_pre_chain=[*_context(), stamp], processors=shown))
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
     logging.getLogger("pipeline").setLevel(logging.INFO)
     write_through_logging(stamp)
     # watchdog adds a folder twice if it is created and filled while being added. This is harmless.
     warnings.filterwarnings("ignore", "Callback with id .* already exists", RuntimeWarning)
+
+
+class _Formatter(structlog.stdlib.ProcessorFormatter):
+    def format(self, record: logging.LogRecord) -> str:
+        # An exception may contain text from outside.
+        return escape_controls(super().format(record))
 
 
 def write_through_logging(*processors: Processor) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from pipeline.base.printable import escape_line
 from pipeline.cli.session import session
 from pipeline.runner import gates
 from pipeline.store.records import ApprovalDecision
@@ -17,7 +18,7 @@ from pipeline.store.records import ApprovalDecision
 def record_decision(number: int, file: Path, parameters: Sequence[str], *, granted: bool, comment: str) -> None:
     """Store a decision and print the one that counts. The daemon or command that works on the run reads it."""
     with session(file, parameters) as opened:
-        given = ApprovalDecision(granted, getpass.getuser(), comment, datetime.now(UTC))
+        given = ApprovalDecision(granted, getpass.getuser(), escape_line(comment), datetime.now(UTC))
         counts = gates.answer(opened.store, opened.name, number, given).approval
         assert counts is not None
         word = "approved" if counts.granted else "rejected"

@@ -13,6 +13,7 @@ import click
 
 from pipeline import __version__
 from pipeline.base.errors import ExitCode, PenstockError
+from pipeline.base.printable import escape_controls, escape_line
 
 # Each command is a module that is imported when it is called, so `--help` imports none of them.
 _GROUPS = {
@@ -111,18 +112,18 @@ def main() -> NoReturn:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = ExitCode.SUCCEEDED
     except Exception:  # noqa: BLE001  # any other exception is a bug, and needs an exit code too
-        traceback.print_exc()
+        click.echo(escape_controls(traceback.format_exc()), err=True, nl=False)
         click.echo("This is a bug in Penstock. Please report it with the lines above.", err=True)
         code = ExitCode.SYSTEM_FAULT
     sys.exit(code)
 
 
 def _show(error: PenstockError) -> None:
-    click.echo(click.style("error: ", fg="red", bold=True) + error.message, err=True)
+    click.echo(click.style("error: ", fg="red", bold=True) + escape_controls(error.message), err=True)
     if error.tail:
-        click.echo("\n".join(f"  | {line}" for line in error.tail), err=True)
+        click.echo("\n".join(f"  | {escape_line(line)}" for line in error.tail), err=True)
     if error.hint:
-        click.echo(f"hint: {error.hint}", err=True)
+        click.echo(f"hint: {escape_controls(error.hint)}", err=True)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from pipeline.base.printable import escape_line
 from pipeline.cli.session import Session, pipeline_options, session
 from pipeline.events import Events
 from pipeline.runner import gates
@@ -26,7 +27,7 @@ def command() -> None:
 def disable(stage: str, reason: str, file: Path, parameters: tuple[str, ...]) -> None:
     """Disable the transition into STAGE."""
     with session(file, parameters) as opened:
-        gates.disable_transition(opened.store, _events(opened), stage, reason)
+        gates.disable_transition(opened.store, _events(opened), stage, escape_line(reason))
     click.echo(f"enable it with: pipeline transition enable {stage}")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import os
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -40,6 +41,8 @@ from pipeline.store.event_follower import EventFollower
 from pipeline.store.records import Run, RunOptions, Trigger
 
 _MAX_BODY = 64 * 1024
+# The largest integer of SQLite.
+_MAX_NUMBER = 2**63 - 1
 B = TypeVar("B", bound=Body)
 
 
@@ -197,7 +200,8 @@ class ControlApi:
         def read() -> bytes:
             try:
                 with path.open("rb") as file:
-                    file.seek(start)
+                    # A file system refuses offsets that are larger than its largest file.
+                    file.seek(min(start, os.fstat(file.fileno()).st_size))
                     return file.read(2**20)
             except FileNotFoundError:
                 return b""
@@ -289,7 +293,10 @@ async def _body(request: Request, form: type[B]) -> B:
 
 
 def _named(request: Request) -> tuple[str, int]:
-    return request.path_params["pipeline"], request.path_params["number"]
+    name, number = request.path_params["pipeline"], request.path_params["number"]
+    if number > _MAX_NUMBER:
+        raise HTTPException(404, f"{name} has no run {str(number)[:40]}")
+    return name, number
 
 
 def _transition(request: Request) -> tuple[str, str]:
@@ -300,7 +307,10 @@ def _transition(request: Request) -> tuple[str, str]:
 
 
 def _number(request: Request, name: str, default: int) -> int:
-    text = request.query_params.get(name, str(default))
+    return _parsed(name, request.query_params.get(name, str(default)))
+
+
+def _parsed(name: str, text: str) -> int:
     if not text.isascii() or not text.isdigit() or len(text) > 18:
         raise HTTPException(400, f"{name}: must be a number, got {text[:40]!r}")
     return int(text)
@@ -309,7 +319,7 @@ def _number(request: Request, name: str, default: int) -> int:
 def _after(request: Request) -> int:
     """Return the id after which a stream starts: the header of a browser that reconnects, or the query."""
     header = request.headers.get("last-event-id", "")
-    return int(header) if header.isascii() and header.isdigit() else _number(request, "after", 0)
+    return _parsed("Last-Event-ID", header) if header else _number(request, "after", 0)
 
 
 def _response(content: BaseModel, code: int = 200) -> Response:

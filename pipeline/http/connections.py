@@ -7,7 +7,7 @@ protocol is an `asyncio.Protocol`, and the state of the application is in each r
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from email.utils import formatdate
 from typing import Any
@@ -25,8 +25,9 @@ _KEY = "connection"
 class ConnectionLimits:
     """The limits of one server.
 
-    Above `max_connections` the oldest connection is aborted if `abort_oldest`, else the new one. A connection is
-    aborted after `seconds`, which is called once per connection. With `until_request`, this ends at its first request.
+    Above `max_connections` the oldest connection is aborted if `abort_oldest`, else the oldest one without a request,
+    which may be the new one. A connection is aborted after `seconds`, which is called once per connection. With
+    `until_request`, this ends at its first request.
     """
 
     max_connections: int
@@ -61,7 +62,7 @@ class Connection(asyncio.Protocol):
         self.opened = 0.0
         self.transport: asyncio.Transport
         self._timer: asyncio.TimerHandle
-        self._has_requested = False
+        self.has_requested = False
         self._ended = asyncio.Event()
         self._body: _Body | None = None
 
@@ -75,8 +76,7 @@ class Connection(asyncio.Protocol):
         self._http.connection_made(transport)
         open_ones = [other for other in self._live if not other.transport.is_closing()]
         if len(open_ones) > self._limits.max_connections:
-            victim = min(open_ones, key=lambda other: other.opened) if self._limits.abort_oldest else self
-            victim.transport.abort()
+            self._oldest(open_ones).transport.abort()
 
     def data_received(self, data: bytes) -> None:
         """Pass on received bytes."""
@@ -103,15 +103,19 @@ class Connection(asyncio.Protocol):
 
     async def answer(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
         """Let the application answer a request. It receives a disconnect if the body is shorter than announced."""
-        self._has_requested = True
+        self.has_requested = True
         self._body = body = _Body(scope, receive, self._ended)
         try:
             await app(scope, body.receive, send)
         finally:
             self._body = None
 
+    def _oldest(self, open_ones: Iterable[Connection]) -> Connection:
+        silent = [other for other in open_ones if not other.has_requested]
+        return min(open_ones if self._limits.abort_oldest else silent, key=lambda other: other.opened)
+
     def _end_time(self) -> None:
-        if not (self._limits.until_request and self._has_requested):
+        if not (self._limits.until_request and self.has_requested):
             self.transport.abort()
 
 

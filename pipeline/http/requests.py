@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from pipeline.base.printable import has_controls
 from pipeline.store.records import RunKind
+
+
+def _without_controls(text: str) -> str:
+    if has_controls(text):
+        raise ValueError("must not contain control characters")
+    return text
+
+
+Line = Annotated[str, AfterValidator(_without_controls)]
+"""One line of text that is shown to others."""
 
 
 class Body(BaseModel):
@@ -19,7 +30,7 @@ class SubmitRun(Body):
     """A request to queue a run."""
 
     kind: RunKind = Field(RunKind.RUN, description="The work of the run.")
-    requested: str | None = Field(
+    requested: Line | None = Field(
         None,
         max_length=1000,
         description="A branch, tag or commit; for a rollback, a release. Default: the usual branch or release.",
@@ -41,11 +52,11 @@ class DecideApproval(Body):
     """A decision about a run that waits for approval."""
 
     granted: bool = Field(description="True to approve the run, false to reject it.")
-    by: str = Field(min_length=1, max_length=200, description="The person who decides.")
-    comment: str = Field("", max_length=1000, description="The reason.")
+    by: Line = Field(min_length=1, max_length=200, description="The person who decides.")
+    comment: Line = Field("", max_length=1000, description="The reason.")
 
 
 class DisableTransition(Body):
     """A request to disable the transition into a stage."""
 
-    reason: str = Field(min_length=1, max_length=1000, description="The reason, shown to waiting runs.")
+    reason: Line = Field(min_length=1, max_length=1000, description="The reason, shown to waiting runs.")

@@ -13,6 +13,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Literal
 
+from pipeline.base.errors import ConfigError
+from pipeline.base.printable import has_controls
 from pipeline.store.database import Database
 from pipeline.store.records import ApprovalDecision, Run, RunKind, RunOptions, RunState, StageState, Trigger
 from pipeline.store.refs import head, set_head
@@ -45,6 +47,10 @@ class RunRequest:
     options: RunOptions = field(default_factory=RunOptions)
     retry_of: int | None = None
     skip_reason: str = ""
+
+    def __post_init__(self) -> None:
+        if self.requested is not None and has_controls(self.requested):
+            raise ConfigError(f"a branch, tag or commit must not contain control characters: {self.requested!r}")
 
 
 @dataclass(frozen=True)

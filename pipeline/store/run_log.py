@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,12 +16,12 @@ from pathlib import Path
 from typing import Self
 
 from pipeline.base.errors import StoreFault
+from pipeline.base.printable import strip_controls
 
 _LINE_LIMIT = 16 * 1024
 _FILE_LIMIT = 64 * 2**20
 # The longest encoded secret that is masked if a cut line splits it.
 _OVERLAP = 8 * 1024
-_CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07]*\x07|[\x00-\x08\x0b-\x1f\x7f]")
 _POLL_INTERVAL = 0.1
 
 
@@ -97,7 +96,7 @@ class RunLogFile:
 
     def _clean(self, text: str) -> str:
         masked = self._mask(text)
-        visible = _CONTROL.sub("", masked)
+        visible = strip_controls(masked)
         # Colour codes within a secret hide it from the mask.
         return masked if visible == masked else self._mask(visible)
 
@@ -131,10 +130,11 @@ class _AppendOnlyFile:
 def read_log(path: Path, start: int = 0) -> Iterator[LogLine]:
     """Yield the lines of a run's log from a byte offset on, which is 0 or the `end` of a line.
 
-    Lines that a crash or a full disk cut short are left out.
+    Lines that a crash or a full disk cut short are left out. An offset after the end yields nothing.
     """
     with suppress(FileNotFoundError), path.open("rb") as file:
-        file.seek(start)
+        # A file system refuses offsets that are larger than its largest file.
+        file.seek(min(start, os.fstat(file.fileno()).st_size))
         for line in file:
             start += len(line)
             if (parsed := _parse(line, start)) is not None:

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import os
+import pty
+import subprocess
+import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from pipeline.base.printable import escape_controls
 from pipeline.store.records import RunState
 from tests.docker.project import Project
 from tests.docker.serving import Serving, serving
@@ -119,3 +126,44 @@ def test_a_pipeline_file_of_another_name_or_size(served: Serving) -> None:
     project.write("pipeline.yaml", "#" * (5 * 2**20))
     project.commit()
     assert "is larger than 4 MiB" in failed(served, 3)
+
+
+POISON = "\x1b]0;owned\x07\x1b[2J\r\x9b31m\u202eevil"
+
+
+def on_terminal(project: Project, *arguments: str) -> str:
+    """Run a command on a terminal and return everything that it writes there."""
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "pipeline.cli.main", *arguments]
+    with subprocess.Popen(
+        command, cwd=project.directory, env={**project.environment, "TERM": "xterm"}, stdout=theirs, stderr=theirs
+    ):
+        os.close(theirs)
+        written = b""
+        # The end of a terminal is an error.
+        with suppress(OSError):
+            while part := os.read(ours, 65536):
+                written += part
+    os.close(ours)
+    return written.decode()
+
+
+def test_control_characters_in_every_field_of_a_commit(project: Project) -> None:
+    """No field of a commit reaches a terminal, JSON or the store raw: names, message, file names, the tests' output."""
+    script = json.dumps(f"echo '{POISON}'; ls; cat *evil*")
+    project.configure(("[python3, -m, unittest]", f"[sh, -c, {script}]"))
+    project.write(f"{POISON}.txt", POISON)
+    project.git("add", "--all")
+    project.git("-c", f"user.name=Eve {POISON}", "commit", "--quiet", "-m", f"Fix {POISON}\nnow", "-m", POISON)
+    shown = on_terminal(project, "run", "-p", f"x={POISON}")
+    shown += on_terminal(project, "run")
+    assert not any(part in shown for part in ("\x1b]0;owned", "\x1b[2J", "\x9b", "\u202e")), shown
+    assert "Fix" in shown
+    views = [("status",), ("history",), ("releases",), ("events",), ("logs",), ("run", POISON), ("balancer",)]
+    for view in views:
+        result = project.pipeline(*view, code=None)
+        assert result.out + result.err == escape_controls(result.out + result.err)
+    run = project.store().runs.latest("shop", 1)[0]
+    assert run.state is RunState.SUCCEEDED
+    assert run.subject == f"Fix {escape_controls(POISON)} now"
+    assert run.author == f"Eve {escape_controls(POISON)}"

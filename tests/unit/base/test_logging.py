@@ -78,6 +78,17 @@ def test_a_fault_is_shown_without_what_variables_hold(capsys: pytest.CaptureFixt
     assert "xyzzy" not in said
 
 
+def test_text_from_outside_is_escaped(capsys: pytest.CaptureFixture[str]) -> None:
+    """A terminal that shows the log obeys nothing that an exception or a field contains."""
+    configure_logging(as_json=False)
+    try:
+        raise RuntimeError("remote: \x1b]0;owned\x07\u202e")
+    except RuntimeError:
+        logger.exception("fetch failed", remote="\x9b2J")
+    assert not {"\x1b", "\x07", "\u202e", "\x9b"} & set(shown := capsys.readouterr().err)
+    assert r"\x1b]0;owned\x07\u202e" in shown
+
+
 def test_a_library_is_heard_as_well(capsys: pytest.CaptureFixture[str]) -> None:
     """An entry of a library is a JSON object with its formatted message."""
     configure_logging(as_json=True)

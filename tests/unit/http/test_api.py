@@ -25,6 +25,7 @@ from pipeline.http.api import ControlApi
 from pipeline.http.client import Client
 from pipeline.http.serving import control_config, http_server
 from pipeline.store.records import ApprovalDecision, DeploymentState, Release, Run, RunState, StageRecord
+from pipeline.store.run_log import RunLogFile
 from pipeline.store.store import Store
 from pipeline.testing.fakes.clock import FakeClock
 from tests.support.repository import Work
@@ -183,3 +184,46 @@ def test_every_endpoint_is_described(daemon: Daemon) -> None:
     text = json.dumps(document)
     for name in {part.split('"')[0] for part in text.split("#/components/schemas/")[1:]}:
         assert name in schemas
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "headers"),
+    [
+        ("GET", f"runs/{2**63}", b"", {}),
+        ("POST", f"runs/{10**30}/cancel", b"", {}),
+        ("GET", f"runs/{10**30}/log", b"", {}),
+        ("GET", "runs/1/events?after=" + "9" * 30, b"", {}),
+        ("GET", "runs/1/events", b"", {"Last-Event-ID": "9" * 5000}),
+        ("GET", "runs/1/events", b"", {"Last-Event-ID": "next"}),
+        ("GET", "runs/1/log?from=" + "9" * 19, b"", {}),
+        ("GET", "runs?limit=" + "9" * 19, b"", {}),
+        ("POST", "runs", b'{"requested": "a\\u0000b"}', {}),
+        ("POST", "runs", b'{"requested": "a\\nrun 2: succeeded"}', {}),
+        ("POST", "runs", b'{"requested": "\\u001b]0;owned\\u0007"}', {}),
+        ("POST", "runs/1/approval", b'{"granted": true, "by": "ann\\u202e"}', {}),
+        ("PUT", "transitions/deploy", b'{"reason": "a\\u009bb"}', {}),
+    ],
+)
+def test_what_no_record_can_hold_is_refused(
+    daemon: Daemon, method: str, path: str, body: bytes, headers: dict[str, str]
+) -> None:
+    """Numbers beyond the database's and text with control characters are the client's mistake, and said so."""
+    daemon.client.ask("POST", "/v1/pipelines/shop/runs", {})
+    status, _, answer = daemon.raw(method, f"/v1/pipelines/shop/{path}", body, **headers)
+    assert 400 <= status < 500
+    assert answer["error"]
+    assert len(daemon.store.runs.latest("shop", 10)) == 1
+
+
+def test_a_log_from_beyond_its_end_is_empty(daemon: Daemon) -> None:
+    """An offset that no file system can hold yields no line, like any other beyond the end."""
+    daemon.client.ask("POST", "/v1/pipelines/shop/runs", {})
+    with RunLogFile(daemon.home.run_log("shop", 1), str) as log:
+        log.line("build", "one")
+    for offset in (10**6, 10**17):
+        with closing(http.client.HTTPConnection("penstock")) as connection:
+            connection.sock = socket.socket(socket.AF_UNIX)
+            connection.sock.connect(str(daemon.home.daemon_socket))
+            connection.request("GET", f"/v1/pipelines/shop/runs/1/log?from={offset}")
+            answer = connection.getresponse()
+            assert (answer.status, answer.read()) == (200, b"")

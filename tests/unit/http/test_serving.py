@@ -115,6 +115,19 @@ def test_a_new_connection_is_refused_above_the_limit(address: tuple[str, int]) -
         assert read_all(connection).startswith(b"HTTP/1.1 200")
 
 
+def test_the_oldest_silent_connection_gives_way(address: tuple[str, int]) -> None:
+    """Above the limit, clients that have sent nothing do not keep out one that sends a request."""
+    with ExitStack() as stack:
+        follower, *silent = [stack.enter_context(closing(connect(address))) for _ in range(5)]
+        follower.sendall(b"GET /follow HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert follower.recv(1)
+        with closing(connect(address)) as new:
+            new.sendall(GET)
+            assert read_all(new).startswith(b"HTTP/1.1 200")
+        assert is_closed(silent[0])
+        assert follower.recv(1)
+
+
 def test_a_body_that_is_cut_short_is_answered(address: tuple[str, int]) -> None:
     """A client that cuts its body short still gets a response."""
     with closing(connect(address)) as connection:
