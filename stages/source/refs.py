@@ -7,7 +7,6 @@ from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
 
 from pipeline.api import Revision
-from pipeline.base.printable import has_controls
 from pipeline.config.triggers import is_glob
 from stages.source.git import Git
 
@@ -83,8 +82,5 @@ def _moment(seconds: str) -> datetime:
 
 
 def _matches_ref(patterns: Sequence[str], name: str) -> bool:
-    """Return whether a pattern means exactly this ref. Git also matches the folders below it, or the ends of names.
-
-    A name with control characters, which git allows above ASCII, matches nothing.
-    """
-    return not has_controls(name) and any(name.count("/") == p.count("/") and fnmatchcase(name, p) for p in patterns)
+    """Return whether a pattern means exactly this ref. Git also matches the folders below it, or the ends of names."""
+    return any(name.count("/") == p.count("/") and fnmatchcase(name, p) for p in patterns)
