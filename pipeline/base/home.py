@@ -79,6 +79,10 @@ class Home:
         """The lock that the daemon holds while it runs."""
         return self.locks / "serve"
 
+    def policy(self, pipeline: str) -> Path:
+        """Return the file with the limits of the commits of `pipeline`, which its owner may write."""
+        return self.root / "policies" / f"{pipeline}.yaml"
+
     def lock(self, pipeline: str) -> Path:
         """Return the lock that a process holds while it changes `pipeline`."""
         return self.locks / f"{pipeline}.lock"

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -19,6 +19,9 @@ from pipeline.config.secrets import Secrets, read_secrets
 from pipeline.config.substitution import Substitution
 from pipeline.config.validation import problems_of
 
+if TYPE_CHECKING:
+    from pipeline.config.policy import Readable
+
 # Keys of `balancer` that name files.
 _FILES = ("certificate", "private_key", "trust_store", "jwks")
 _PARAMETER = TypeAdapter(Parameter)
@@ -26,12 +29,17 @@ _PARAMETER = TypeAdapter(Parameter)
 
 @dataclass(frozen=True)
 class Configuration:
-    """A loaded pipeline.yaml with its parameters and secrets. `pipeline` contains secrets by name only."""
+    """A loaded pipeline.yaml with its parameters and secrets. `pipeline` contains secrets by name only.
+
+    `variables` are the environment variables that it reads, `secret_names` the secrets that it uses.
+    """
 
     pipeline: Pipeline
     path: Path
     parameters: Mapping[str, Scalar]
     secrets: Secrets
+    variables: frozenset[str] = frozenset()
+    secret_names: frozenset[str] = frozenset()
 
     @property
     def directory(self) -> Path:
@@ -54,17 +62,20 @@ def load(
     *,
     secrets_needed: bool = True,
     committed: CommittedFile | None = None,
+    readable: Readable | None = None,
 ) -> Configuration:
     """Load the file at `path`. `overrides` are the `-p name=value` of the command line.
 
     With `committed`, loads its content as if it were at `path`. Raises `ConfigError` with every problem of the file, in
     the order of its lines. Without `secrets_needed`, a missing secret is an error only when it is used.
+    `readable` limits the environment variables that the file may read; None allows all.
     """
     environ = os.environ if environ is None else environ
     named, content = (Path(committed.name), committed.content) if committed else (path, None)
     document = read_document(named, content)
-    parameters, problems = _parameters(document, overrides or {}, environ)
-    substitution = Substitution(document, parameters, environ)
+    variables: set[str] = set()
+    parameters, problems = _parameters(document, overrides or {}, environ, readable, variables)
+    substitution = Substitution(document, parameters, environ, readable)
     data = {
         key: value if key == "parameters" else substitution.apply(value, (key,)) for key, value in document.data.items()
     }
@@ -82,7 +93,9 @@ def load(
     if problems or pipeline is None:
         raise ConfigError(source=str(named), problems=_in_order(problems))
     known = {name: value for name, value in parameters.items() if value is not None}
-    return Configuration(pipeline, path, known, secrets)
+    return Configuration(
+        pipeline, path, known, secrets, frozenset(variables | substitution.variables), frozenset(substitution.secrets)
+    )
 
 
 def _make_absolute(node: Any, directory: Path) -> None:
@@ -103,15 +116,20 @@ def _in_order(problems: list[Problem]) -> tuple[Problem, ...]:
 
 
 def _parameters(
-    document: Document, overrides: Mapping[str, str], environ: Mapping[str, str]
+    document: Document,
+    overrides: Mapping[str, str],
+    environ: Mapping[str, str],
+    readable: Readable | None,
+    variables: set[str],
 ) -> tuple[dict[str, Scalar | None], list[Problem]]:
     raw = document.data.get("parameters", {})
     if not isinstance(raw, dict):
         return {}, []
     # Parameters may use environment variables, but not other parameters.
-    substitution = Substitution(document, {}, environ)
+    substitution = Substitution(document, {}, environ, readable)
     substituted = substitution.apply(raw, ("parameters",))
     document.data["parameters"] = substituted
+    variables |= substitution.variables
     declared = {}
     for name, value in substituted.items():
         try:

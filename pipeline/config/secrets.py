@@ -10,6 +10,9 @@ from pathlib import Path
 from pipeline.base.errors import ConfigError
 
 REFERENCE = re.compile(r"\$\{secret:([^}]*)\}")
+# `${{}` stands for a literal `${` that would otherwise look like a reference.
+_TOKEN = re.compile(rf"\$\{{\{{\}}|{REFERENCE.pattern}")
+_LITERAL = re.compile(r"\$\{(?=secret:|\{\})")
 _LINE = re.compile(r"(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=(.*)")
 
 
@@ -30,7 +33,7 @@ class Secrets:
 
     def resolve(self, text: str) -> str:
         """Return `text` with its secrets resolved. Raises `ConfigError` for a missing one."""
-        return REFERENCE.sub(lambda match: self._value(match[1]), text)
+        return _TOKEN.sub(lambda match: "${" if match[1] is None else self._value(match[1]), text)
 
     def resolve_all(self, texts: Mapping[str, str]) -> dict[str, str]:
         """Return an environment with its secrets resolved. Raises `ConfigError` for a missing one."""
@@ -53,6 +56,11 @@ class Secrets:
                 hint=f"export {name}=…, or add it to secrets.file",
             )
         return self._values[name]
+
+
+def escape_references(text: str) -> str:
+    """Return a text that `Secrets.resolve` gives back as it is, whatever it contains."""
+    return _LITERAL.sub("${{}", text)
 
 
 def read_secrets(path: Path) -> dict[str, str]:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipeline.base.errors import Problem
 from pipeline.base.suggestion import did_you_mean
 from pipeline.config.document import Document, KeyPath, dotted
+from pipeline.config.secrets import escape_references
+
+if TYPE_CHECKING:
+    from pipeline.config.policy import Readable
 
 _REFERENCE = re.compile(r"\$\$\{|\$\{([^}]*)\}")
 _ENVIRONMENT = re.compile(r"env:([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?")
@@ -21,18 +25,29 @@ _SECRETS_ALLOWED: tuple[KeyPath, ...] = (
     ("triggers", "webhooks"),
     ("reporters",),
 )
+# Stands for `${` of a secret while a text is put together. No value can contain it.
+_MARK = "\0"
 
 
 class Substitution:
-    """Resolves references. Collects mistakes in `problems`, and referenced secrets in `secrets`.
+    """Resolves references. Collects mistakes in `problems`, referenced secrets in `secrets`, variables in `variables`.
 
-    `broken` has the positions of unresolved references. A parameter that is None has been reported before.
+    `broken` has the positions of unresolved references. A parameter that is None has been reported before. `readable`
+    limits the environment variables; None allows all.
     """
 
-    def __init__(self, document: Document, parameters: Mapping[str, Any], environ: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        document: Document,
+        parameters: Mapping[str, Any],
+        environ: Mapping[str, str],
+        readable: Readable | None = None,
+    ) -> None:
         self._document = document
         self._parameters = parameters
         self._environ = environ
+        self._readable = readable
+        self.variables: set[str] = set()
         self.problems: list[Problem] = []
         self.secrets: dict[str, KeyPath] = {}
         self.broken: set[KeyPath] = set()
@@ -48,8 +63,19 @@ class Substitution:
     def _text(self, text: str, path: KeyPath) -> Any:
         whole = _REFERENCE.fullmatch(text)
         if whole and whole[1] is not None:
-            return self._look_up(whole[1], path)
-        return _REFERENCE.sub(self._replacement(path), text)
+            value = self._look_up(whole[1], path)
+        else:
+            value = _REFERENCE.sub(self._replacement(path), text)
+        return self._only_own_secrets(value, path) if isinstance(value, str) else value
+
+    def _only_own_secrets(self, text: str, path: KeyPath) -> str:
+        """Return a text in which only references that the file itself has are resolved later.
+
+        A parameter, a variable or a literal may contain what looks like one.
+        """
+        if _may_have_secrets(path):
+            text = escape_references(text)
+        return text.replace(_MARK, "${")
 
     def _replacement(self, path: KeyPath) -> Callable[[re.Match[str]], str]:
         def replace(match: re.Match[str]) -> str:
@@ -65,6 +91,10 @@ class Substitution:
             return self._secret(match[1], path)
         if match := _ENVIRONMENT.fullmatch(name):
             variable, default = match[1], match[2]
+            self.variables.add(variable)
+            if self._readable is not None and variable not in self._readable.names:
+                self._report(path, f"a commit must not read the environment variable {variable}", self._readable.hint)
+                return ""
             value = self._environ.get(variable) or default
             if value is None:
                 self._report(path, f"environment variable {variable} is not set", f"export {variable}=…")
@@ -80,13 +110,17 @@ class Substitution:
         return self._parameters[name]
 
     def _secret(self, name: str, path: KeyPath) -> str:
-        if not any(path[: len(allowed)] == allowed for allowed in _SECRETS_ALLOWED):
+        if not _may_have_secrets(path):
             *places, last = (dotted(allowed) for allowed in _SECRETS_ALLOWED)
             allowed_in = f"{', '.join(places)} and {last}"
             self._report(path, "must not contain a secret", f"secrets are allowed in {allowed_in} only")
         self.secrets.setdefault(name, path)
-        return f"${{secret:{name}}}"
+        return f"{_MARK}secret:{name}}}"
 
     def _report(self, path: KeyPath, reason: str, hint: str) -> None:
         self.broken.add(path)
         self.problems.append(self._document.problem(path, reason, hint))
+
+
+def _may_have_secrets(path: KeyPath) -> bool:
+    return any(path[: len(allowed)] == allowed for allowed in _SECRETS_ALLOWED)

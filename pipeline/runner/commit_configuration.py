@@ -8,8 +8,10 @@ from dataclasses import replace
 from pipeline.api import Source, StageContext, Wanted
 from pipeline.base.errors import ConfigError
 from pipeline.config.load import CommittedFile, Configuration, load
+from pipeline.config.policy import Readable, read_policy
 from pipeline.event_kinds import EventKind
 from pipeline.runner.context import PipelineContext
+from pipeline.store.records import Trigger
 
 
 def adopt_commit_file(
@@ -27,10 +29,29 @@ def adopt_commit_file(
         context.events.emit(EventKind.SOURCE_CONFIGURATION, text)
         return context.configuration
     values = {**pipeline_context.parameters, **(parameters or {})}
-    configuration = merge_commit_config(context.configuration, found, values)
+    configuration = merge_commit_config(context.configuration, found, values, _readable(context))
     # The secrets that the commit names are masked from here on too.
     pipeline_context.configuration.secrets.merge(configuration.secrets)
     return configuration
+
+
+def check_policy(context: StageContext, ref: str, trigger: Trigger) -> None:
+    """Raise `ConfigError` if the commit's pipeline.yaml asks for what the policy of the pipeline does not allow.
+
+    `ref` is the branch, tag or commit that is run.
+    """
+    configuration = context.configuration
+    path = context.home.policy(configuration.pipeline.name)
+    objections = read_policy(path).objections(configuration.pipeline, configuration.secret_names, ref, trigger)
+    if first := next(objections, None):
+        raise ConfigError(f"{path} does not allow the pipeline.yaml of this commit: {first}")
+
+
+def _readable(context: StageContext) -> Readable:
+    """Return the environment variables for a commit: those that the served file reads, and those in the policy."""
+    path = context.home.policy(context.configuration.pipeline.name)
+    names = context.configuration.variables.union(read_policy(path).environment)
+    return Readable(names, f"add it to environment in {path}, or use it in {context.configuration.path}")
 
 
 def with_parameters(
@@ -45,13 +66,13 @@ def with_parameters(
 
 
 def merge_commit_config(
-    served: Configuration, committed: CommittedFile, parameters: Mapping[str, str]
+    served: Configuration, committed: CommittedFile, parameters: Mapping[str, str], readable: Readable | None = None
 ) -> Configuration:
     """Return the configuration in a commit. The repository and the base of relative paths are the served file's.
 
     Raises `ConfigError` if it is invalid or of another pipeline.
     """
-    found = load(served.path, parameters, committed=committed)
+    found = load(served.path, parameters, committed=committed, readable=readable)
     name = served.pipeline.name
     if found.pipeline.name != name:
         raise ConfigError(

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from pipeline.api import Checkout, NothingToDo, StageContext, Wanted
 from pipeline.config.load import Configuration
-from pipeline.runner.commit_configuration import adopt_commit_file, with_parameters
+from pipeline.runner.commit_configuration import adopt_commit_file, check_policy, with_parameters
 from pipeline.runner.context import PipelineContext
 from pipeline.runner.stage_runner import StageRunner
 from pipeline.runner.stages import load_builder, load_deployer, load_source
@@ -47,7 +47,9 @@ class Delivery:
         parameters = self._run.options.parameters
         configuration = adopt_commit_file(self._pipeline_context, context, self._source, wanted, parameters)
         context = replace(context, configuration=configuration)
-        return configuration, self._find(context, self._prepare(context, wanted))
+        found = self._find(context, self._prepare(context, wanted))
+        check_policy(context, found.revision.ref, self._run.trigger)
+        return configuration, found
 
     def _prepare(self, context: StageContext, wanted: Wanted) -> Wanted:
         """Raise what would stop the deployment later. Force the run if the active release is configured differently."""

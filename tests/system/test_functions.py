@@ -132,6 +132,16 @@ def test_its_health_check(alb: Alb, function: Target) -> None:
     assert found[0].state is TargetState.INITIAL
 
 
+def test_no_process_on_the_path_of_requests_has_secrets(
+    alb: Alb, function: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """HAProxy and the adapter outlive the command that starts them, and inherit only what they need."""
+    monkeypatch.setenv("DATABASE_PASSWORD", "xyzzy")
+    _declared(alb, function)
+    for pid in (alb.balancer.pid(), alb.worker(), _adapter(alb)):
+        assert b"xyzzy" not in Path(f"/proc/{pid}/environ").read_bytes()
+
+
 def test_the_adapter_comes_back(alb: Alb, function: Target) -> None:
     """A killed adapter is restarted, and stops with the last group of functions."""
     _declared(alb, function)

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from pipeline.balancer.haproxy.directory import DRAFT
+from pipeline.balancer.haproxy.environment import child_environment
 from pipeline.balancer.haproxy.naming import HOLDER_SOCKET, LOG_DESCRIPTOR, MASTER_SOCKET
 from pipeline.balancer.haproxy.socket_holder import can_pass_sockets
 from pipeline.base.errors import BalancerFault
@@ -116,6 +117,7 @@ def _run(command: list[str], directory: Path) -> subprocess.CompletedProcess[str
         return subprocess.run(
             command,
             cwd=directory,
+            env=child_environment(),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,41 @@ def test_a_secret_is_resolved_on_use(loads: Loads) -> None:
     assert configuration.secrets.resolve_all(environment) == {"URL": "db://app:hunter two@db"}
     assert configuration.secrets.values() == ("hunter two",)
     assert "hunter" not in repr(configuration)
+
+
+FORGED = "${secret:PASSWORD}"
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("$${secret:PASSWORD}", FORGED),
+        ("$$${secret:PASSWORD}", f"${FORGED}"),
+        ("${given}", FORGED),
+        ("a ${given}${given} b", f"a {FORGED}{FORGED} b"),
+        ("${start}ret:PASSWORD}", FORGED),
+        ("${env:FORGED}", FORGED),
+        ("${env:NONE:-$}{secret:PASSWORD}", FORGED),
+        ("$${{}secret:PASSWORD}", "${{}secret:PASSWORD}"),
+        ("$${$${}", "${${}"),
+        ("${given} or ${secret:PASSWORD}", f"{FORGED} or hunter two"),
+        ("$${${secret:PASSWORD}", "${hunter two"),
+        ("${dollar}${secret:PASSWORD}", "$hunter two"),
+    ],
+)
+def test_only_the_references_of_the_file_are_resolved(loads: Loads, value: str, expected: str) -> None:
+    """A literal, a parameter and a variable that look like a reference stay as they are."""
+    declared = "parameters: {given: {default: x}, start: {default: x}, dollar: {default: $}}\n"
+    text = GOOD.replace("replicas: 3", f"replicas: 3\n  environment: {{A: {json.dumps(value)}}}")
+    configuration = loads(
+        declared + text,
+        {"given": FORGED, "start": "${sec"},
+        environ={"PASSWORD": "hunter two", "FORGED": FORGED},
+    )
+    environment = configuration.pipeline.deploy.environment
+    assert configuration.secrets.resolve_all(environment) == {"A": expected}
+    stored = json.loads(json.dumps(environment))
+    assert configuration.secrets.resolve_all(stored) == {"A": expected}
 
 
 def test_a_missing_secret_fails_on_use(loads: Loads) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
@@ -185,6 +188,112 @@ def test_the_file_of_another_pipeline_fails_source(pipeline_context: PipelineCon
     with pytest.raises(ConfigError, match="is the pipeline blog, and this is shop"):
         execute(pipeline_context, RunOptions(configuration="commit"))
     assert [(name, state) for name, state, _ in rows(pipeline_context)] == [("source", StageState.FAILED)]
+
+
+def allow(context: PipelineContext, text: str) -> Path:
+    """Write the policy of the pipeline."""
+    path = context.home.policy("shop")
+    path.parent.mkdir(mode=0o700)
+    path.write_text(text)
+    return path
+
+
+def deploying(**settings: object) -> str:
+    """Return a pipeline.yaml with more settings in `deploy`."""
+    more = "".join(f", {name}: {json.dumps(value)}" for name, value in settings.items())
+    return PIPELINE.format(name="shop", replicas=f"2{more}")
+
+
+def test_a_commit_reads_no_variable_of_the_daemon(
+    pipeline_context: PipelineContext, stages: Stages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the served file reads and the policy lists are the only ones. A commit could publish all others."""
+    monkeypatch.setenv("REGION", "eu")
+    stages.committed = deploying(environment={"REGION": "${env:REGION:-us}"})
+    with pytest.raises(ConfigError, match="a commit must not read the environment variable REGION") as caught:
+        execute(pipeline_context, RunOptions(configuration="commit"))
+    path = pipeline_context.home.policy("shop")
+    assert f"add it to environment in {path}, or use it in" in str(caught.value)
+    assert stages.calls == []
+    allow(pipeline_context, "environment: [REGION]\n")
+    execute(pipeline_context, RunOptions(configuration="commit"))
+    assert ("deploy", 2) in stages.calls
+
+
+def test_a_commit_reads_what_the_served_file_reads(
+    pipeline_context: PipelineContext, stages: Stages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The owner of the served file has decided to read these, also in a default of a parameter."""
+    monkeypatch.setenv("REGION", "eu")
+    monkeypatch.setenv("ZONE", "a")
+    file = pipeline_context.configuration.path
+    file.write_text("parameters: {zone: {default: '${env:ZONE}'}}\n" + deploying(environment={"R": "${env:REGION}"}))
+    served = replace(pipeline_context, configuration=load(file))
+    stages.committed = deploying(environment={"HERE": "${env:REGION}${env:ZONE}"})
+    execute(served, RunOptions(configuration="commit"))
+    assert ("deploy", 2) in stages.calls
+
+
+@pytest.mark.parametrize(
+    ("policy", "settings", "objection"),
+    [
+        ("volumes: [/srv/shop]", {"volumes": ["/:/host"]}, "it mounts /, which is not in volumes"),
+        ("volumes: [/srv/shop]", {"volumes": ["/srv/shop/../..:/host"]}, "it mounts /srv/shop/../.., which"),
+        ("volumes: [/srv/shop]", {"volumes": ["/srv/shops:/data"]}, "it mounts /srv/shops, which"),
+        ("volumes: []", {"volumes": ["data:/data"]}, "it mounts data, which"),
+        ("volumes: [/srv/shop, data]", {"volumes": ["/srv/shop/a:/a", "data:/data:ro"]}, None),
+        ("approval: required", {}, "it has no deploy.approval, which is required"),
+        ("secrets: {}", {"environment": {"A": "${secret:TOKEN}"}}, "it uses the secret TOKEN, which is not in secrets"),
+        ("secrets: {TOKEN: {refs: [release/*]}}", {"environment": {"A": "${secret:TOKEN}"}}, "not for a run of main"),
+        ("secrets: {TOKEN: {triggers: [webhook]}}", {"environment": {"A": "${secret:TOKEN}"}}, "main by command"),
+        ("secrets: {TOKEN: {refs: [ma*]}}", {"environment": {"A": "${secret:TOKEN}"}}, None),
+        ("# volumes: []\n", {"volumes": ["/:/host"], "environment": {"A": "${secret:TOKEN}"}}, None),
+    ],
+)
+def test_the_policy_limits_a_commit(
+    pipeline_context: PipelineContext,
+    stages: Stages,
+    monkeypatch: pytest.MonkeyPatch,
+    policy: str,
+    settings: dict[str, object],
+    objection: str | None,
+) -> None:
+    """A commit that asks for more is not built. The served file itself is not limited: its owner wrote it."""
+    monkeypatch.setenv("TOKEN", "xyzzy")
+    path = allow(pipeline_context, policy)
+    stages.committed = deploying(**settings)
+    if objection is None:
+        execute(pipeline_context, RunOptions(configuration="commit"))
+        return
+    with pytest.raises(ConfigError, match=re.escape(objection)) as caught:
+        execute(pipeline_context, RunOptions(configuration="commit"))
+    assert caught.value.message.startswith(f"{path} does not allow")
+    assert ("build", 2) not in stages.calls
+    pipeline_context.configuration.path.write_text(stages.committed)
+    execute(replace(pipeline_context, configuration=load(pipeline_context.configuration.path)))
+    assert ("deploy", 2) in stages.calls
+
+
+@pytest.mark.parametrize(
+    ("text", "mode", "reason"),
+    [
+        ("volume: [/srv]", 0o600, "volume: unknown key (did you mean volumes?)"),
+        ("approval: maybe", 0o600, "approval: must be"),
+        ("environment: [A]", 0o620, "must be writable only by its owner, got mode 0620"),
+    ],
+)
+def test_a_policy_that_cannot_be_trusted_stops_the_run(
+    pipeline_context: PipelineContext, stages: Stages, text: str, mode: int, reason: str
+) -> None:
+    """A mistake in it, or others who may write it, must not lift its limits."""
+    path = allow(pipeline_context, text)
+    path.chmod(mode)
+    stages.committed = deploying()
+    with pytest.raises(ConfigError) as caught:
+        execute(pipeline_context, RunOptions(configuration="commit"))
+    assert reason in str(caught.value)
+    assert str(path) in str(caught.value)
+    assert stages.calls == []
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from pipeline.balancer.haproxy.environment import child_environment
 from pipeline.balancer.haproxy.naming import FUNCTION_SOCKET
 from pipeline.base.errors import BalancerFault
 from pipeline.base.files import write_atomically
@@ -118,7 +119,7 @@ def _spawn(directory: Path) -> int:
     return os.posix_spawn(
         sys.executable,
         [sys.executable, "-m", "pipeline.balancer.haproxy.functions.adapter", str(directory.absolute())],
-        os.environ,
+        child_environment(),
         file_actions=[
             (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
             (os.POSIX_SPAWN_OPEN, 1, log, flags, 0o600),

@@ -1,0 +1,113 @@
+"""What a commit's pipeline.yaml may ask for. The owner of the home decides, in a file that no commit can change."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field, ValidationError
+
+from pipeline.balancer.model import Model
+from pipeline.base.errors import ConfigError, Problem
+from pipeline.config.document import read_document
+from pipeline.config.environment import VariableName
+from pipeline.config.triggers import RefGlob
+from pipeline.config.validation import problems_of
+
+if TYPE_CHECKING:
+    from pipeline.config.models import Pipeline
+
+TriggerName = Literal["command", "watch", "hook", "poll", "webhook", "schedule", "retry"]
+
+
+@dataclass(frozen=True)
+class Readable:
+    """The environment variables that a commit may read. `hint` says how to allow another one."""
+
+    names: frozenset[str]
+    hint: str
+
+
+class SecretUse(Model):
+    """The runs that may use a secret. Empty lists allow all."""
+
+    refs: tuple[RefGlob, ...] = Field((), description="Globs of branches and tags; `*` does not cross folders.")
+    triggers: tuple[TriggerName, ...] = Field((), description="Triggers of the run.")
+
+    def allows(self, ref: str, trigger: str) -> bool:
+        """Return whether a run for `ref`, such as `main`, may use the secret."""
+        on_ref = not self.refs or any(ref.count("/") == r.count("/") and fnmatchcase(ref, r) for r in self.refs)
+        return on_ref and (not self.triggers or trigger in self.triggers)
+
+
+class Policy(Model):
+    """The limits of a pipeline's commits. Without a file, only environment variables are limited."""
+
+    environment: tuple[VariableName, ...] = Field(
+        (), description="Environment variables that a commit may read, besides those that the served file reads."
+    )
+    secrets: dict[VariableName, SecretUse] | None = Field(
+        None, description="Secrets that a commit may use, and in which runs. None: all."
+    )
+    volumes: tuple[str, ...] | None = Field(
+        None,
+        description="Named volumes, and paths of this machine with everything below them, that a commit may mount. "
+        "None: all.",
+    )
+    approval: Literal["optional", "required"] = Field(
+        "optional", description="`required`: a commit without `deploy.approval` is refused."
+    )
+
+    def objections(self, pipeline: Pipeline, secrets: frozenset[str], ref: str, trigger: str) -> Iterator[str]:
+        """Yield what a commit asks for and may not have. `ref` is the branch, tag or commit that is run."""
+        for name in sorted(secrets) if self.secrets is not None else ():
+            use = self.secrets.get(name) if self.secrets else None
+            if use is None:
+                yield f"it uses the secret {name}, which is not in secrets"
+            elif not use.allows(ref, trigger):
+                yield f"it uses the secret {name}, which is not for a run of {ref} by {trigger}"
+        for volume in pipeline.deploy.volumes if self.volumes is not None else ():
+            source = volume.split(":")[0]
+            if not any(_covers(allowed, source) for allowed in self.volumes or ()):
+                yield f"it mounts {source}, which is not in volumes"
+        if self.approval == "required" and pipeline.deploy.approval is None:
+            yield "it has no deploy.approval, which is required"
+
+
+def read_policy(path: Path) -> Policy:
+    """Return the policy in a file, or one without limits if there is none. Raises `ConfigError`."""
+    try:
+        mode = stat.S_IMODE(path.stat().st_mode)
+    except FileNotFoundError:
+        return Policy()
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}") from error
+    if mode & 0o022:
+        raise ConfigError(f"{path} must be writable only by its owner, got mode {mode:04o}", hint=f"chmod go-w {path}")
+    if not _has_content(path):
+        return Policy()
+    document = read_document(path)
+    try:
+        policy = Policy.model_validate(document.data)
+    except ValidationError as error:
+        problems: tuple[Problem, ...] = (*document.problems, *problems_of(error, document, Policy))
+        raise ConfigError(source=str(path), problems=problems) from None
+    if document.problems:
+        raise ConfigError(source=str(path), problems=tuple(document.problems))
+    return policy
+
+
+def _has_content(path: Path) -> bool:
+    lines = (line.strip() for line in path.read_text(errors="replace").splitlines())
+    return any(line and not line.startswith("#") for line in lines)
+
+
+def _covers(allowed: str, source: str) -> bool:
+    if not source.startswith("/"):
+        return allowed == source
+    path = PurePosixPath(source)
+    return ".." not in path.parts and allowed.startswith("/") and path.is_relative_to(allowed)

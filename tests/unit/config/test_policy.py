@@ -1,0 +1,58 @@
+"""What a commit may ask for."""
+
+from __future__ import annotations
+
+import pytest
+
+from pipeline.config.models import Pipeline
+from pipeline.config.policy import Policy, SecretUse
+
+
+def pipeline(**deploy: object) -> Pipeline:
+    return Pipeline.model_validate(
+        {
+            "name": "shop",
+            "deploy": {"target_group": "web", **deploy},
+            "balancer": {
+                "target_groups": {"web": {"port": 80}},
+                "load_balancers": {"edge": {"listeners": [{"port": 80, "default_action": {"forward": "web"}}]}},
+            },
+        }
+    )
+
+
+def test_an_approval_fulfils_the_policy() -> None:
+    """A required approval is any approval."""
+    policy = Policy(approval="required")
+    assert list(policy.objections(pipeline(approval={}), frozenset(), "main", "watch")) == []
+    assert list(policy.objections(pipeline(), frozenset(), "main", "watch")) != []
+
+
+@pytest.mark.parametrize(
+    ("refs", "triggers", "ref", "trigger", "allowed"),
+    [
+        ((), (), "anything", "webhook", True),
+        (("main",), (), "main", "watch", True),
+        (("main",), (), "mainly", "watch", False),
+        (("main",), (), "x/main", "watch", False),
+        (("release/*",), (), "release/1", "watch", True),
+        (("release/*",), (), "release/1/x", "watch", False),
+        (("*",), (), "release/1", "watch", False),
+        (("main",), ("hook",), "main", "watch", False),
+        (("main",), ("hook", "watch"), "main", "watch", True),
+        (("main",), (), "a" * 40, "command", False),
+    ],
+)
+def test_runs_that_may_use_a_secret(
+    refs: tuple[str, ...], triggers: tuple[str, ...], ref: str, trigger: str, *, allowed: bool
+) -> None:
+    """Both the ref and the trigger must match. `*` does not cross folders, as in `triggers`."""
+    use = SecretUse.model_validate({"refs": refs, "triggers": triggers})
+    assert use.allows(ref, trigger) is allowed
+
+
+def test_all_objections_are_listed() -> None:
+    """Each volume and each secret that is not allowed."""
+    policy = Policy.model_validate({"volumes": [], "secrets": {}, "approval": "required"})
+    asked = pipeline(volumes=["/:/host", "data:/data"])
+    assert len(list(policy.objections(asked, frozenset({"A", "B"}), "main", "watch"))) == 5
