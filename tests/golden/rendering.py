@@ -27,8 +27,13 @@ from pipeline.balancer.wanted import plane_config
 from tests.support.paths import ROOT
 
 FOLDER = Path(__file__).with_name("declarations")
-# HAProxy's threads depend on the machine, and go into the fingerprint: so their number is fixed, not masked.
-_PROGRAM = "import os, runpy; os.cpu_count = lambda: 4; runpy.run_module('tests.golden.rendering', run_name='__main__')"
+# The threads and the user of HAProxy go into the fingerprint, so they are fixed, not masked.
+_PROGRAM = """\
+import os, runpy
+os.cpu_count = lambda: 4
+os.geteuid = lambda: 1000
+runpy.run_module('tests.golden.rendering', run_name='__main__')
+"""
 # Where a declaration says nothing else.
 _OWNER = "shop"
 _GROUPS = {"web": {"port": 80}}

@@ -17,6 +17,7 @@ from pipeline.balancer.haproxy import directory, process
 from pipeline.balancer.haproxy.configuration import render
 from pipeline.balancer.haproxy.control_socket import Runtime
 from pipeline.balancer.haproxy.log_format import FIELDS
+from pipeline.balancer.haproxy.worker_user import UID
 from pipeline.balancer.model import TargetState
 from pipeline.balancer.planes import open_balancer
 from pipeline.balancer.registry import Registry
@@ -31,6 +32,19 @@ def master(bench: Bench) -> int:
     pid = Runtime(bench.balancer.directory).master_pid()
     assert pid is not None
     return pid
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give up root")
+def test_the_workers_are_not_root(bench: Bench) -> None:
+    """A worker, which parses what clients send, has neither root's user id nor a capability. It still reloads."""
+    bench.serve("a")
+    for _ in range(2):
+        worker = Runtime(bench.balancer.directory).ask_worker("show info").partition("Pid: ")[2].split()[0]
+        status = dict(line.split(":\t", 1) for line in Path(f"/proc/{worker}/status").read_text().splitlines())
+        assert status["Uid"].split() == status["Gid"].split() == [str(UID)] * 4
+        assert int(status["CapEff"], 16) == int(status["CapPrm"], 16) == 0
+        bench.balancer.apply(OWNER, declare(bench.port, delay="6s"))
+    assert bench.get() == (200, "a")
 
 
 def test_initial_target_gets_no_request(bench: Bench) -> None:
@@ -312,7 +326,8 @@ def test_any_directory(tmp_path: Path) -> None:
     try:
         bench.serve("a")
         assert bench.get() == (200, "a")
-        assert oct(bench.balancer.directory.stat().st_mode)[-3:] == "700"
+        # Root's workers pass it to their sockets, and nobody may list it.
+        assert oct(bench.balancer.directory.stat().st_mode)[-3:] == ("711" if os.geteuid() == 0 else "700")
         modes = {oct(f.stat().st_mode)[-3:] for f in bench.balancer.directory.iterdir()}
         assert modes == {"600"}
     finally:

@@ -20,6 +20,7 @@ from pipeline.balancer.haproxy.error_responses import page_lines, pages
 from pipeline.balancer.haproxy.frontend import Frontend
 from pipeline.balancer.haproxy.naming import LOG_DESCRIPTOR, WORKER_SOCKET, fail_open_backend_of
 from pipeline.balancer.haproxy.server_args import server_definitions
+from pipeline.balancer.haproxy.worker_user import global_lines, socket_args
 
 STATE_FILE = "servers.state"
 # Seconds, used while there is no listener.
@@ -41,7 +42,7 @@ global
   stats socket unix@{WORKER_SOCKET} mode 600 level admin expose-fd listeners
   server-state-file {STATE_FILE}
   nbthread {_THREADS}
-  maxconn 20000
+{{user}}  maxconn 20000
   no strict-limits
   noreuseport
   hard-stop-after 24h
@@ -65,7 +66,7 @@ defaults
 
 # A worker hands what clients are stuck to over to its successor.
 peers workers
-  bind unix@peers.sock mode 600
+  bind unix@peers.sock {{socket}}
   server worker
 """
 
@@ -103,9 +104,9 @@ def render(config: PlaneConfig) -> RenderedConfig:
     listeners = [line for frontend in frontends for line in frontend.lines()]
     groups = list(_groups(config, idle))
     files = {**pages(), **{name: text for frontend in frontends for name, text in frontend.files().items()}}
-    shape = [_HEAD, *listeners, *(line for group in groups for line in group.lines)]
+    shape = [_head("{fingerprint}"), *listeners, *(line for group in groups for line in group.lines)]
     digest = _digest([*shape, *(part for file in sorted(files.items()) for part in file)])
-    lines = [_HEAD.format(fingerprint=digest), *listeners]
+    lines = [_head(digest), *listeners]
     lines += [line for group in groups for line in (*group.lines, *group.servers, "")]
     return RenderedConfig(
         configuration="\n".join(lines),
@@ -117,6 +118,11 @@ def render(config: PlaneConfig) -> RenderedConfig:
         },
         pem=tuple(dict.fromkeys(file for frontend in frontends for file in frontend.pem_files())),
     )
+
+
+def _head(fingerprint: str) -> str:
+    user = "".join(f"  {line}\n" for line in global_lines())
+    return _HEAD.format(fingerprint=fingerprint, user=user, socket=socket_args())
 
 
 class _Section(NamedTuple):

@@ -20,6 +20,7 @@ from pipeline.balancer.haproxy.tls import (
     relay_mark,
     tls_headers,
 )
+from pipeline.balancer.haproxy.worker_user import socket_args
 
 
 class Frontend:
@@ -62,7 +63,7 @@ class Frontend:
         yield from self._actions.backends()
         yield f"frontend {self._effective.owner}.{self._effective.name}.{self._effective.port}"
         yield f"  bind {self._effective.address}{bind_args(self._effective, self._prefix)}"
-        yield f"  bind unix@{self._relay}.sock accept-proxy mode 600"
+        yield f"  bind unix@{self._relay}.sock accept-proxy {socket_args()}"
         # A replaced worker passes its successor the client's address and the names of headers that it has cleaned.
         yield f"  unique-id-format {relay_mark(self._effective)}"
         yield f"  timeout client {idle}s"

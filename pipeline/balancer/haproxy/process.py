@@ -16,6 +16,7 @@ from pipeline.balancer.haproxy.directory import DRAFT
 from pipeline.balancer.haproxy.environment import child_environment
 from pipeline.balancer.haproxy.naming import HOLDER_SOCKET, LOG_DESCRIPTOR, MASTER_SOCKET
 from pipeline.balancer.haproxy.socket_holder import can_pass_sockets
+from pipeline.balancer.haproxy.worker_user import admit_workers
 from pipeline.base.errors import BalancerFault
 
 CONFIGURATION = "haproxy.cfg"
@@ -69,6 +70,7 @@ def start(directory: Path) -> None:
         CONFIGURATION,
         *(["-x", HOLDER_SOCKET] if can_pass_sockets(directory) else []),
     ]
+    admit_workers(directory)
     # The shell only opens the access log as the descriptor that the configuration names.
     script = f'umask 077 && exec "$@" {LOG_DESCRIPTOR}>>{ACCESS_LOG}'
     done = _run(["sh", "-c", script, "sh", *command], directory)

@@ -23,6 +23,7 @@ from pipeline.balancer.haproxy.functions.event import LIMIT, FunctionRequest, Fu
 from pipeline.balancer.haproxy.functions.table import FunctionTable, FunctionTarget
 from pipeline.balancer.haproxy.naming import FUNCTION_CHECK, FUNCTION_GROUP, FUNCTION_SOCKET, FUNCTION_TARGET
 from pipeline.balancer.haproxy.server_args import target_of
+from pipeline.balancer.haproxy.worker_user import admit_workers
 
 _INTERNAL_HEADERS = frozenset(name.lower() for name in (FUNCTION_GROUP, FUNCTION_TARGET))
 _INVOKE = "/2015-03-31/functions/function/invocations"
@@ -135,6 +136,7 @@ def serve(directory: Path) -> None:
     os.chdir(directory)
     with _Server(str(draft), _Handler) as server:
         draft.chmod(0o600)
+        admit_workers(draft)
         signal.signal(signal.SIGTERM, server.shutdown_soon)
         # The socket gets its name only after it listens, so a client that finds it can connect.
         draft.rename(FUNCTION_SOCKET)
