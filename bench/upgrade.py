@@ -34,6 +34,7 @@ def measure() -> Results:
                 project.commit("2")
                 _await_release(project, 2, PYTHONPATH=str(installed))
                 project.pipeline("status")
+                project.pipeline("rollback", code=3)
                 previous.stop()
                 project.pipeline("status")
                 served.start()

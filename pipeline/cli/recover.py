@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from pipeline.base.home import Home
 from pipeline.cli.output import print_event, show_json
 from pipeline.cli.session import json_option, pipeline_options, session
 from pipeline.runner.status import PipelineStatus
@@ -21,7 +22,10 @@ def command(file: Path, parameters: tuple[str, ...], as_json: bool) -> None:
     `pipeline serve` manages the pipeline, the daemon recovers it, and this command does nothing.
     """
     from pipeline.balancer.planes import open_balancer
+    from pipeline.http.client import Client
 
+    # Before the database is opened, which would upgrade it. Raises if the daemon is too old.
+    Client.find(Home.locate(), None)
     with session(file, parameters) as opened:
         status = PipelineStatus.of(opened.home, opened.store, opened.name)
         if status.served:

@@ -101,7 +101,7 @@ def session(
 
     home = Home.locate()
     name = pipeline_name(file)
-    daemon = _daemon(home, name, file) if acting and name else None
+    daemon = _daemon(home, name, file) if acting else None
     secrets_needed = secrets_needed and daemon is None
     load = cache(partial(_load, file, dict(split_parameter(p) for p in parameters), secrets_needed=secrets_needed))
     if name is None or secrets_needed:
@@ -123,13 +123,14 @@ def _load(file: Path, overrides: Mapping[str, str], *, secrets_needed: bool) -> 
         return error
 
 
-def _daemon(home: Home, name: str, file: Path) -> Client | None:
+def _daemon(home: Home, name: str | None, file: Path) -> Client | None:
     """Return a client of the daemon that manages the pipeline, or None.
 
-    Raises `ConfigError` if the daemon uses another file for the pipeline.
+    Raises `ConfigError` if the daemon uses another file for the pipeline, and `SystemFault` if it is too old.
     """
     if not home.daemon_socket.exists():
         return None
+    # Imported only if there may be a daemon, since it is slow.
     from pipeline.http.client import Client
 
     client = Client.find(home, name)

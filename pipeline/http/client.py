@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 import socket
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from pipeline import __version__
 from pipeline.base.errors import ConfigError, PenstockError, SystemFault
 from pipeline.base.home import Home
+from pipeline.base.lock import holder
 from pipeline.base.sockets import short_path
 from pipeline.events import Event
 from pipeline.http.responses import EventResponse
 
 _TIMEOUT = 30.0
+# Older daemons cannot read the releases and the registry that this version writes.
+_OLDEST_DAEMON = (0, 2)
 
 
 class Client:
@@ -28,14 +33,21 @@ class Client:
         self._path = path
 
     @classmethod
-    def find(cls, home: Home, pipeline: str) -> Client | None:
-        """Return a client of the daemon that manages a pipeline, or None."""
+    def find(cls, home: Home, pipeline: str | None) -> Client | None:
+        """Return a client of the daemon that manages a pipeline, or None.
+
+        Raises `SystemFault` if the daemon is of a version that cannot read what this one writes. No command that acts
+        may then continue, whoever manages its pipeline: all pipelines of a home share the balancer's registry.
+        """
+        if not home.daemon_socket.exists():
+            return None
         client = cls(home.daemon_socket)
         try:
-            served = client.ask("GET", "/v1")["pipelines"]
+            daemon = client.ask("GET", "/v1")
         except SystemFault:
             return None
-        return client if pipeline in served else None
+        _check_version(home, daemon.get("version"))
+        return client if pipeline in daemon["pipelines"] else None
 
     def ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
         """Send a request and return the JSON of the response, or None if it is empty."""
@@ -84,6 +96,18 @@ class _Connection(http.client.HTTPConnection):
         self.sock.settimeout(self.timeout)
         with short_path(self._path.parent, self._path.name) as short:
             self.sock.connect(short)
+
+
+def _check_version(home: Home, version: str | None) -> None:
+    numbers = re.match(r"(\d+)\.(\d+)", version or "")
+    if numbers and tuple(map(int, numbers.groups())) >= _OLDEST_DAEMON:
+        return
+    found = holder(home.daemon_lock)
+    process = f" (pid {found.pid})" if found else ""
+    raise SystemFault(
+        f"the daemon{process} is of version {version or 'unknown'} and cannot read what version {__version__} writes",
+        hint="restart the daemon: `systemctl restart penstock`, or stop it and start `pipeline serve` again",
+    )
 
 
 def _error_of(status: int, content: bytes) -> PenstockError:
