@@ -56,13 +56,14 @@ class Events:
         """
         if unknown := fields.keys() - kind.fields:
             raise ValueError(f"{kind} has no field {', '.join(sorted(unknown))}")
-        texts = {key: self._printable(value) if isinstance(value, str) else value for key, value in fields.items()}
-        event = Event(kind.value, self._printable(message), self.pipeline, self.run, texts)
+        texts = {key: self.printable(value) if isinstance(value, str) else value for key, value in fields.items()}
+        event = Event(kind.value, self.printable(message), self.pipeline, self.run, texts)
         with self._lock:
             for listener in self._listeners:
                 listener(event)
 
-    def _printable(self, text: str) -> str:
+    def printable(self, text: str) -> str:
+        """Return a text as events show it: without secrets, and with control characters escaped."""
         masked = self._clean(text)
         escaped = escape_controls(masked)
         # Colour codes within a secret hide it from the mask.

@@ -24,7 +24,10 @@ from pipeline.cli.session import (
 @wait_option
 @json_option
 def command(release: int | None, file: Path, parameters: tuple[str, ...], wait: str | None, as_json: bool) -> None:
-    """Roll back to RELEASE without a build. Default: the release before the active one."""
+    """Roll back to RELEASE without a build. Default: the release before the active one.
+
+    The number of replicas stays as it is.
+    """
     timeout = parse_wait(wait)
     with (
         session(file, parameters, acting=True, secrets_needed=True) as opened,

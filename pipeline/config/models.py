@@ -116,12 +116,18 @@ class Rolling(Model):
         "(rounded down).",
     )
 
+    def limits(self, replicas: int) -> tuple[int, int]:
+        """Return `max_surge` and `max_unavailable` as numbers of containers. A rollout moves nothing if both are 0."""
+        return (
+            resolve_amount(self.max_surge, replicas, round_up=True),
+            resolve_amount(self.max_unavailable, replicas, round_up=False),
+        )
 
-class Deploy(Model):
-    """The deployment of the image as containers behind the balancer."""
+
+class ServiceSettings(Model):
+    """The settings of a service that a release keeps."""
 
     target_group: Name = Field(description="Target group of `balancer` in which the containers are registered.")
-    replicas: Whole = Field(1, ge=1, le=500, description="Number of containers.")
     rolling: Rolling = Field(Rolling(), description="Limits of a rollout.")
     command: Command | None = Field(None, description="Command that replaces the image's own.")
     function: str | None = Field(
@@ -164,11 +170,20 @@ class Deploy(Model):
             raise FieldError("function", "must not be combined with command")
         return self
 
+
+class Deploy(ServiceSettings):
+    """The deployment of the image as containers behind the balancer."""
+
+    replicas: Whole = Field(1, ge=1, le=500, description="Number of containers. Not part of a release.")
+
+    @property
+    def settings(self) -> ServiceSettings:
+        """Everything but the number of replicas."""
+        return ServiceSettings(**{name: getattr(self, name) for name in ServiceSettings.model_fields})
+
     @model_validator(mode="after")
     def _check_rolling(self) -> Self:
-        surge = resolve_amount(self.rolling.max_surge, self.replicas, round_up=True)
-        unavailable = resolve_amount(self.rolling.max_unavailable, self.replicas, round_up=False)
-        if surge == 0 and unavailable == 0:
+        if not any(self.rolling.limits(self.replicas)):
             raise FieldError(
                 "rolling",
                 f"must allow progress: max_surge {self.rolling.max_surge} and max_unavailable "

@@ -4,23 +4,46 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from functools import lru_cache
+from typing import Any, Literal
+
+from pydantic import model_validator
 
 from pipeline.balancer.model import Declaration, Model, TargetGroup
 from pipeline.config.load import Configuration
-from pipeline.config.models import Deploy
+from pipeline.config.models import ServiceSettings
 from pipeline.config.secrets import Secrets
 
 
-class ReleaseSpec(Model):
-    """An image and its configuration. Secrets are in it by name only."""
+class Services(Model):
+    """The services of a release. There is one, `web`."""
 
+    web: ServiceSettings
+
+
+class ReleaseSpec(Model):
+    """An image and its configuration. Secrets are in it by name only.
+
+    The number of replicas is not part of it: see `pipeline.store.services`. A spec of version 1 is read as well.
+    """
+
+    version: Literal[2] = 2
     image_id: str
     image_tag: str
     sha: str
     subject: str
-    deploy: Deploy
+    services: Services
     balancer: Declaration
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_version_1(cls, data: Any) -> Any:
+        """Convert a spec of version 1: the service is `deploy`, with the number of replicas in it."""
+        if not isinstance(data, Mapping) or "deploy" not in data:
+            return data
+        settings = {key: value for key, value in data["deploy"].items() if key != "replicas"}
+        return {**{key: value for key, value in data.items() if key != "deploy"}, "services": {"web": settings}}
 
     @classmethod
     def of(cls, configuration: Configuration, *, image_id: str, image_tag: str, sha: str, subject: str) -> ReleaseSpec:
@@ -30,7 +53,7 @@ class ReleaseSpec(Model):
             image_tag=image_tag,
             sha=sha,
             subject=subject,
-            deploy=configuration.pipeline.deploy,
+            services=Services(web=configuration.pipeline.deploy.settings),
             balancer=configuration.pipeline.balancer,
         )
 
@@ -40,25 +63,31 @@ class ReleaseSpec(Model):
         return _parse(stored)
 
     @property
+    def service(self) -> ServiceSettings:
+        """The settings of the only service."""
+        return self.services.web
+
+    @property
     def group(self) -> TargetGroup:
         """The target group that its containers join."""
-        return self.balancer.target_groups[self.deploy.target_group]
+        return self.balancer.target_groups[self.service.target_group]
 
     def template(self, secrets: Secrets) -> str:
         """Return a hash of everything that a container of this release is made from.
 
-        Containers with the same template are interchangeable, so a change of `replicas` keeps them. A changed secret
-        does not, so its value is hashed too: 48 bits of a hash over all of it reveal nothing. The health check is
-        part of it, because a container that passed another check has not passed this one.
+        Containers with the same template are interchangeable. A changed secret replaces them, so its value is hashed
+        too: 48 bits of a hash over all of it reveal nothing. The health check is part of it, because a container that
+        passed another check has not passed this one.
         """
         group = self.group
         parts = {
             "image": self.image_id,
-            "deploy": self.deploy.model_dump(
+            # The key of version 1. Another one would replace every container that runs.
+            "deploy": self.service.model_dump(
                 mode="json",
                 include={"command", "function", "volumes", "memory", "cpus", "stop_grace", "restart", "target_group"},
             ),
-            "environment": sorted(secrets.resolve_all(self.deploy.environment).items()),
+            "environment": sorted(secrets.resolve_all(self.service.environment).items()),
             "port": group.port,
             "target_type": group.target_type,
             "health_check": group.health_check.model_dump(mode="json"),

@@ -1,13 +1,14 @@
-"""Deployments and their progress."""
+"""Deployments."""
 
 from __future__ import annotations
 
-import json
 import sqlite3
+from collections.abc import Mapping
 
 from pipeline.store.database import Database
-from pipeline.store.records import Deployment, DeploymentState, Progress, ReleaseState
-from pipeline.store.rows import deployment_from_row, now, progress_from_row
+from pipeline.store.records import Deployment, DeploymentState, ReleaseState
+from pipeline.store.rows import deployment_from_row, now
+from pipeline.store.services import set_wanted
 
 
 class Deployments:
@@ -36,33 +37,18 @@ class Deployments:
         row = self._db.row("SELECT * FROM deployments WHERE pipeline=? AND state='running'", pipeline)
         return deployment_from_row(row) if row else None
 
-    def advance(self, deployment: Deployment, service: str, progress: Progress) -> None:
-        """Store the progress of one service, in place of its previous one.
+    def finish(
+        self,
+        deployment: Deployment,
+        state: DeploymentState,
+        reason: str = "",
+        *,
+        wanted: Mapping[str, int] | None = None,
+    ) -> None:
+        """Store the outcome of a deployment and what is active now, in one transaction.
 
-        It is on disk when this returns. Callers store a step before they take its first action.
+        After a success, that is its release, and the number of replicas of each service in `wanted`.
         """
-        values = {
-            "deployment": deployment.id,
-            "service": service,
-            "strategy": progress.strategy,
-            "step": progress.step,
-            "detail": json.dumps(dict(progress.detail)),
-            "boot": progress.since.boot,
-            "seconds": progress.since.seconds,
-            "wall": progress.since.wall.isoformat(),
-        }
-        columns, marks = ", ".join(values), ", ".join("?" * len(values))
-        sql = f"INSERT OR REPLACE INTO deployment_progress ({columns}) VALUES ({marks})"  # noqa: S608
-        with self._db.transaction() as db:
-            db.execute(sql, tuple(values.values()))
-
-    def progress(self, deployment: Deployment) -> dict[str, Progress]:
-        """Return the latest progress of each service that has any."""
-        rows = self._db.rows("SELECT * FROM deployment_progress WHERE deployment=?", deployment.id)
-        return {row["service"]: progress_from_row(row) for row in rows}
-
-    def finish(self, deployment: Deployment, state: DeploymentState, reason: str = "") -> None:
-        """Store the outcome of a deployment and the release that is active now, in one transaction."""
         with self._db.transaction() as db:
             db.execute(
                 "UPDATE deployments SET state=?, reason=?, finished_at=? WHERE id=?",
@@ -71,6 +57,8 @@ class Deployments:
             if state is DeploymentState.SUCCEEDED:
                 _mark(db, deployment.pipeline, deployment.from_release, ReleaseState.RETIRED)
                 _mark(db, deployment.pipeline, deployment.to_release, ReleaseState.ACTIVE)
+                for service, count in (wanted or {}).items():
+                    set_wanted(db, deployment.pipeline, service, count)
             elif deployment.to_release != deployment.from_release:
                 db.execute(
                     "UPDATE releases SET state='failed' WHERE pipeline=? AND number=? AND state='pending'",

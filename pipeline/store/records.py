@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any, Literal
-
-from pipeline.base.clock import Stamp
 
 
 class RunState(StrEnum):
@@ -211,16 +209,3 @@ class Deployment:
     reason: str
     started_at: datetime
     finished_at: datetime | None
-
-
-@dataclass(frozen=True)
-class Progress:
-    """The position of a strategy within the move of one service.
-
-    `since` is the start of the step. `detail` holds the numbers that the strategy needs to continue after a crash.
-    """
-
-    strategy: str
-    step: str
-    since: Stamp
-    detail: Mapping[str, float] = field(default_factory=dict)

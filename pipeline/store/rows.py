@@ -6,12 +6,10 @@ import json
 import sqlite3
 from datetime import UTC, datetime
 
-from pipeline.base.clock import Stamp
 from pipeline.store.records import (
     ApprovalDecision,
     Deployment,
     DeploymentState,
-    Progress,
     Release,
     ReleaseState,
     Run,
@@ -94,16 +92,6 @@ def deployment_from_row(row: sqlite3.Row) -> Deployment:
         reason=row["reason"],
         started_at=parse_time(row["started_at"]),
         finished_at=optional_time(row["finished_at"]),
-    )
-
-
-def progress_from_row(row: sqlite3.Row) -> Progress:
-    """Convert a row of `deployment_progress`."""
-    return Progress(
-        strategy=row["strategy"],
-        step=row["step"],
-        since=Stamp(wall=parse_time(row["wall"]), boot=row["boot"], seconds=row["seconds"]),
-        detail=json.loads(row["detail"]),
     )
 
 

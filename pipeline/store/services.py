@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 
 from pipeline.store.database import Database
 
@@ -11,7 +12,7 @@ _ONLY_SERVICE = "web"
 
 
 class Services:
-    """The wanted number of replicas of each service. Raises `StoreFault`."""
+    """The wanted number of replicas of each service. A successful deployment sets it. Raises `StoreFault`."""
 
     def __init__(self, database: Database) -> None:
         self._db = database
@@ -19,7 +20,8 @@ class Services:
     def wanted(self, pipeline: str, name: str) -> int | None:
         """Return the wanted number of replicas of a service.
 
-        Until it is set for the first time, the number in the active release counts. None if that has none either.
+        Until it is set for the first time, the number in the active release counts, which only version 1 has. None if
+        there is none either.
         """
         row = self._db.row("SELECT wanted FROM services WHERE pipeline=? AND name=?", pipeline, name)
         if row is not None:
@@ -29,12 +31,10 @@ class Services:
             return None
         return _replicas(active["spec"])
 
-    def set_wanted(self, pipeline: str, name: str, count: int) -> None:
-        """Store the wanted number of replicas of a service, 0 or more."""
-        with self._db.transaction() as db:
-            db.execute(
-                "INSERT OR REPLACE INTO services (pipeline, name, wanted) VALUES (?,?,?)", (pipeline, name, count)
-            )
+
+def set_wanted(db: sqlite3.Connection, pipeline: str, name: str, count: int) -> None:
+    """Store the wanted number of replicas of a service, 0 or more, in the transaction of the caller."""
+    db.execute("INSERT OR REPLACE INTO services (pipeline, name, wanted) VALUES (?,?,?)", (pipeline, name, count))
 
 
 def _replicas(spec: str) -> int | None:

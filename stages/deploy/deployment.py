@@ -17,15 +17,19 @@ from pipeline.base.errors import (
     SystemFault,
 )
 from pipeline.config.release import ReleaseSpec
+from pipeline.engine.labels import DEFAULT_SERVICE
 from pipeline.event_kinds import EventKind
 from pipeline.store import records
 from pipeline.store.records import DeploymentState, Release
+from stages.deploy.desired import wanted_replicas
 
 
 class Service(Protocol):
     """The steps that put the previous release back. `ServiceRollout` describes both methods."""
 
-    def roll_out(self, spec: ReleaseSpec, release: int, cancelled: threading.Event | None = None) -> None:
+    def roll_out(
+        self, spec: ReleaseSpec, release: int, replicas: int, cancelled: threading.Event | None = None
+    ) -> None:
         """Make `spec` the only release in service."""
 
     def tear_down(self) -> int:
@@ -33,7 +37,9 @@ class Service(Protocol):
 
 
 class Deployment:
-    """One move from the active release to another, or to nothing. The only writer of how it ended.
+    """One move from the active release to another, to another number of replicas, or to nothing.
+
+    The only writer of how it ended. `replicas` is the number after a success, None for `pipeline down`.
 
     Left by an error, the row says `failed` and why. It stays open in four cases, and then the next command puts the
     last good release back: after `leave_open`, if the store fails, after an error that Penstock does not know (a bug,
@@ -41,18 +47,24 @@ class Deployment:
     To leave it without a verdict is a fault of the caller.
     """
 
-    def __init__(self, context: StageContext, row: records.Deployment, active: Release | None) -> None:
+    def __init__(
+        self, context: StageContext, row: records.Deployment, active: Release | None, replicas: int | None = None
+    ) -> None:
         self._context = context
         self._row = row
         self._active = active
+        self._replicas = replicas
+        self._previous_replicas = wanted_replicas(context)
         self._decided = False
 
     @classmethod
-    def begin(cls, context: StageContext, active: Release | None, to: Release | None) -> Self:
+    def begin(
+        cls, context: StageContext, active: Release | None, to: Release | None, replicas: int | None = None
+    ) -> Self:
         """Open the row, before any container or target changes. `to` is None for `pipeline down`."""
         before, after = active.number if active else None, to.number if to else None
         row = context.store.deployments.begin(context.configuration.pipeline.name, context.run, before, after)
-        return cls(context, row, active)
+        return cls(context, row, active, replicas)
 
     @classmethod
     def resume(cls, context: StageContext, row: records.Deployment) -> Self:
@@ -74,7 +86,7 @@ class Deployment:
             self._finish(DeploymentState.FAILED, error.message)
 
     def succeed(self) -> None:
-        """Close the row and make the new release the active one, both in one transaction."""
+        """Close the row, make the new release the active one and set its replicas, all in one transaction."""
         self._finish(DeploymentState.SUCCEEDED)
 
     def interrupt(self) -> None:
@@ -93,11 +105,11 @@ class Deployment:
         raise failure
 
     def roll_back(self, failure: PenstockError, service: Service) -> NoReturn:
-        """Put the previous release back and raise the resulting error.
+        """Put the previous release back, with its number of replicas, and raise the resulting error.
 
         If that fails after a system fault, the row stays open.
         """
-        if self._active is not None and self._active.number == self._row.to_release:
+        if self._changes_nothing():
             self._finish(DeploymentState.FAILED, failure.message)
             raise failure
         try:
@@ -115,17 +127,25 @@ class Deployment:
         self._finish(DeploymentState.ROLLED_BACK, failure.message)
         raise _error_after(failure, self._active)
 
+    def _changes_nothing(self) -> bool:
+        """Return whether it deploys what is active already, so that there is nothing to roll back to."""
+        same_release = self._active is not None and self._active.number == self._row.to_release
+        return same_release and self._replicas == self._previous_replicas
+
     def _put_back(self, service: Service) -> None:
         if self._active is None:
             service.tear_down()
             return
         self._context.events.emit(EventKind.ROLLBACK_STARTED, f"rolling back to release {self._active.number}")
-        service.roll_out(ReleaseSpec.parse(self._active.spec), self._active.number)
+        service.roll_out(ReleaseSpec.parse(self._active.spec), self._active.number, self._previous_replicas)
 
     def _finish(self, state: DeploymentState, reason: str = "") -> None:
         # Set first: if the store fails, the row stays open, and no second outcome is written over a lost one.
         self._decided = True
-        self._context.store.deployments.finish(self._row, state, reason)
+        wanted = {DEFAULT_SERVICE: self._replicas} if self._replicas is not None else {}
+        # The reason may quote what a container printed.
+        printable = self._context.events.printable(reason)
+        self._context.store.deployments.finish(self._row, state, printable, wanted=wanted)
 
 
 def _error_after(failure: PenstockError, active: Release | None) -> PenstockError:

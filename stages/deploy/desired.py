@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
-from pipeline.base.quantity import resolve_amount
+from pipeline.api import StageContext
 from pipeline.config.release import ReleaseSpec
 from pipeline.config.secrets import Secrets
+from pipeline.engine.labels import DEFAULT_SERVICE
 from stages.deploy.decision import DesiredState
 
 
-def desired(spec: ReleaseSpec, secrets: Secrets) -> DesiredState:
+def desired(spec: ReleaseSpec, replicas: int, secrets: Secrets) -> DesiredState:
     """Return the wanted replicas of a release and the limits on the way there."""
-    deploy = spec.deploy
+    service = spec.service
+    max_surge, max_unavailable = service.rolling.limits(replicas)
     return DesiredState(
         template=spec.template(secrets),
-        replicas=deploy.replicas,
-        max_surge=resolve_amount(deploy.rolling.max_surge, deploy.replicas, round_up=True),
-        max_unavailable=resolve_amount(deploy.rolling.max_unavailable, deploy.replicas, round_up=False),
+        replicas=replicas,
+        max_surge=max_surge,
+        max_unavailable=max_unavailable,
         deregistration_delay=spec.group.deregistration_delay,
-        deploy_timeout=deploy.deploy_timeout,
+        deploy_timeout=service.deploy_timeout,
     )
+
+
+def wanted_replicas(context: StageContext) -> int:
+    """Return the number of replicas that the last successful deployment set.
+
+    Before the first one, it is the number in pipeline.yaml. Cheap enough to call every second.
+    """
+    pipeline = context.configuration.pipeline
+    stored = context.store.services.wanted(pipeline.name, DEFAULT_SERVICE)
+    return pipeline.deploy.replicas if stored is None else stored

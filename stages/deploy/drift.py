@@ -16,6 +16,7 @@ from pipeline.engine.hosts import local_engine
 from pipeline.event_kinds import EventKind
 from pipeline.store.records import Release
 from stages.deploy.decision import Replica
+from stages.deploy.desired import wanted_replicas
 from stages.deploy.replicas import ReplicaSet
 from stages.deploy.service_rollout import ServiceRollout
 
@@ -67,7 +68,7 @@ class ServiceDrift:
             self._replaced = 0
         return [
             *(["what is declared is not what the balancer has"] if self._undeclared(spec) else []),
-            *_missing(len(serving), spec.deploy.replicas),
+            *_missing(len(serving), wanted_replicas(self._context)),
             *(f"{r.name} is not a running replica of release {release.number}" for r in replicas if r not in serving),
             *(f"{r.name} is no target" for r in serving if r.target is None),
             *(f"{name} has another address than its target" for name in replica_set.with_stale_address()),
@@ -88,7 +89,12 @@ class ServiceDrift:
             replica_set.remove_target(name)
         self._replaced += bool(self._sick)
         self._service.roll_out(
-            spec, release.number, cancelled, template=template, unhealthy_timeout=self._unhealthy_timeout(spec)
+            spec,
+            release.number,
+            wanted_replicas(self._context),
+            cancelled,
+            template=template,
+            unhealthy_timeout=self._unhealthy_timeout(spec),
         )
 
     def _tell_changes(self, replicas: Iterable[Replica]) -> None:
@@ -126,13 +132,13 @@ class ServiceDrift:
         return (active, ReleaseSpec.parse(active.spec)) if active else None
 
     def _replica_set(self, spec: ReleaseSpec) -> ReplicaSet:
-        group = spec.deploy.target_group
+        group = spec.service.target_group
         if group not in self._replica_sets:
             self._replica_sets[group] = self._service.replica_set(group)
         return self._replica_sets[group]
 
     def _unhealthy_timeout(self, spec: ReleaseSpec) -> timedelta:
-        return Backoff(spec.deploy.unhealthy_timeout, _LONGEST, failures=self._replaced).delay()
+        return Backoff(spec.service.unhealthy_timeout, _LONGEST, failures=self._replaced).delay()
 
     def _age(self, began: datetime) -> float:
         # Docker gives the wall time of a process's start, and no other.

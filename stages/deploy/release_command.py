@@ -23,7 +23,7 @@ def run_release_command(context: StageContext, engine: Engine, release: Release,
     In the pipeline's network, with the environment, the volumes and the limits of what is deployed. Raises
     `StageFailed` when it fails or does not end, and `Cancelled`; nothing of it is left then.
     """
-    command = spec.deploy.release_command
+    command = spec.service.release_command
     if command is None or release.state is not ReleaseState.PENDING:
         return
     context.events.emit(
@@ -49,8 +49,8 @@ def run_release_command(context: StageContext, engine: Engine, release: Release,
 def _container(
     context: StageContext, engine: Engine, release: Release, spec: ReleaseSpec, command: ReleaseCommand
 ) -> ContainerSpec:
-    pipeline, deploy = release.pipeline, spec.deploy
-    environment = {**deploy.environment, **command.environment}
+    pipeline, service = release.pipeline, spec.service
+    environment = {**service.environment, **command.environment}
     return ContainerSpec(
         name=f"{pipeline}.release{release.number}.{randomness.token_hex(3)}",
         image=spec.image_id,
@@ -63,9 +63,9 @@ def _container(
         entrypoint=(),
         command=command.command,
         environment=context.configuration.secrets.resolve_all(environment),
-        volumes=deploy.volumes,
-        memory=deploy.memory,
-        cpus=deploy.cpus,
+        volumes=service.volumes,
+        memory=service.memory,
+        cpus=service.cpus,
         network=engine.networks.name(pipeline),
         address=str(engine.networks.free_address(pipeline)),
     )

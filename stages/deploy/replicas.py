@@ -213,7 +213,7 @@ def replica_spec(
     spec: ReleaseSpec, *, pipeline: str, release: int, run: int, template: str, environment: Mapping[str, str]
 ) -> ReplicaSpec:
     """Return what each replica of a release is made from. `environment` has its secrets resolved."""
-    deploy = spec.deploy
+    service = spec.service
     return ReplicaSpec(
         pipeline=pipeline,
         release=release,
@@ -223,20 +223,20 @@ def replica_spec(
         port=spec.group.port,
         **_program(spec),
         environment=environment,
-        memory=deploy.memory,
-        cpus=deploy.cpus,
-        grace=deploy.stop_grace,
+        memory=service.memory,
+        cpus=service.cpus,
+        grace=service.stop_grace,
         published=spec.group.target_type == "instance",
     )
 
 
 def _program(spec: ReleaseSpec) -> dict[str, Any]:
     """Return the fields for the image's own program, or for a function and the runtime that calls it."""
-    deploy = spec.deploy
-    if deploy.function is None:
-        return {"command": deploy.command, "volumes": deploy.volumes}
+    service = spec.service
+    if service.function is None:
+        return {"command": service.command, "volumes": service.volumes}
     return {
         "entrypoint": ("python3", _FUNCTION_RUNTIME),
-        "command": (deploy.function, str(spec.group.port)),
-        "volumes": (*deploy.volumes, f"{function_runtime.__file__}:{_FUNCTION_RUNTIME}:ro"),
+        "command": (service.function, str(spec.group.port)),
+        "volumes": (*service.volumes, f"{function_runtime.__file__}:{_FUNCTION_RUNTIME}:ro"),
     }

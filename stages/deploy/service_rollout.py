@@ -43,12 +43,13 @@ class ServiceRollout:
         self,
         spec: ReleaseSpec,
         release: int,
+        replicas: int,
         cancelled: threading.Event | None = None,
         *,
         template: str | None = None,
         unhealthy_timeout: timedelta = timedelta(0),
     ) -> None:
-        """Make `spec` the only release in service. Raises what `RolloutExecutor.run` raises.
+        """Make `spec` the only release in service, with `replicas` replicas. Raises what `RolloutExecutor.run` raises.
 
         `template` keeps replicas of that template, also if a secret has changed since they were started. A replica
         that is found unhealthy is replaced after `unhealthy_timeout`.
@@ -56,15 +57,15 @@ class ServiceRollout:
         # Another program may have removed the network.
         self.runtime.prepare(self._pipeline)
         self.balancer.apply(self._pipeline, spec.balancer)
-        wanted = replace(desired(spec, self.secrets), unhealthy_timeout=unhealthy_timeout)
+        wanted = replace(desired(spec, replicas, self.secrets), unhealthy_timeout=unhealthy_timeout)
         wanted = replace(wanted, template=template or wanted.template)
         RolloutExecutor(
-            self.replica_set(spec.deploy.target_group),
+            self.replica_set(spec.service.target_group),
             wanted,
             self.strategy,
             self._context.events,
             spec=self._replica_spec(spec, release, wanted.template),
-            restart=RestartPolicy(spec.deploy.restart),
+            restart=RestartPolicy(spec.service.restart),
             cancelled=cancelled,
         ).run()
 
@@ -96,7 +97,7 @@ class ServiceRollout:
             release=release,
             run=self._context.run,
             template=template,
-            environment=self.secrets.resolve_all(spec.deploy.environment),
+            environment=self.secrets.resolve_all(spec.service.environment),
         )
 
     def _group(self) -> str:

@@ -18,7 +18,7 @@ from pipeline.store import records
 from pipeline.store.records import Release
 from stages.deploy.decision import DesiredState, Observation, Replica
 from stages.deploy.deployment import Deployment
-from stages.deploy.desired import desired
+from stages.deploy.desired import desired, wanted_replicas
 from stages.deploy.drift import ServiceDrift
 from stages.deploy.image_retention import prune
 from stages.deploy.release_command import run_release_command
@@ -34,11 +34,11 @@ class DockerDeploy:
         configuration = context.configuration.pipeline
         with _service(context) as service:
             active = context.store.releases.active(configuration.name)
-            current = ReleaseSpec.parse(active.spec) if active else None
-            if current and current.deploy.target_group != configuration.deploy.target_group:
+            current = ReleaseSpec.parse(active.spec).service.target_group if active else None
+            if current and current != configuration.deploy.target_group:
                 raise ConfigError(
-                    f"deploy.target_group was {current.deploy.target_group} and is {configuration.deploy.target_group} "
-                    "now: targets cannot change their group while they serve",
+                    f"deploy.target_group was {current} and is {configuration.deploy.target_group} now: targets "
+                    "cannot change their group while they serve",
                     hint="keep the name, or run `pipeline down` first",
                 )
             service.balancer.check(configuration.name, configuration.balancer)
@@ -48,13 +48,15 @@ class DockerDeploy:
         wanted = context.configuration.pipeline
         active = context.store.releases.active(wanted.name)
         spec = ReleaseSpec.parse(active.spec) if active else None
-        return spec is not None and (spec.deploy, spec.balancer) == (wanted.deploy, wanted.balancer)
+        if spec is None or wanted_replicas(context) != wanted.deploy.replicas:
+            return False
+        return (spec.service, spec.balancer) == (wanted.deploy.settings, wanted.balancer)
 
     def plan(self, context: StageContext, revision: Revision, image: Image | None) -> list[str]:
         """Return the steps of the rollout and its limits."""
         self.preflight(context)
         spec, pipeline = _spec(context, revision, image or Image("", "")), context.configuration.pipeline
-        wanted = desired(spec, context.configuration.secrets)
+        wanted = desired(spec, pipeline.deploy.replicas, context.configuration.secrets)
         with _service(context) as service:
             dead = service.balancer.pid() is None
             seen = service.replicas()
@@ -87,11 +89,13 @@ class DockerDeploy:
                 image_tag=spec.image_tag,
                 spec=spec.model_dump_json(),
             )
-        self._deploy(context, release, active)
+        self._deploy(context, release, active, context.configuration.pipeline.deploy.replicas)
         return store.releases.active(pipeline) or release
 
     def rollback(self, context: StageContext, release: Release) -> None:
-        """Roll back to an earlier release, with the steps and limits of a deployment."""
+        """Roll back to an earlier release, with the steps and limits of a deployment. Keeps the number of replicas."""
+        replicas = wanted_replicas(context)
+        _check_limits(release, replicas)
         with _service(context) as service:
             if service.engine.images.id(release.image_id) is None:
                 raise ConfigError(
@@ -101,7 +105,7 @@ class DockerDeploy:
                 )
         pipeline = context.configuration.pipeline.name
         context.store.runs.set_release(pipeline, context.run, release.number)
-        self._deploy(context, release, context.store.releases.active(pipeline))
+        self._deploy(context, release, context.store.releases.active(pipeline), replicas)
 
     def down(self, context: StageContext) -> None:
         """Drain and remove every replica of the pipeline, and remove its images."""
@@ -131,11 +135,11 @@ class DockerDeploy:
         """Return what finds and repairs differences from the active release."""
         return ServiceDrift(context)
 
-    def _deploy(self, context: StageContext, release: Release, active: Release | None) -> None:
-        """Move from the active release to another."""
+    def _deploy(self, context: StageContext, release: Release, active: Release | None, replicas: int) -> None:
+        """Move from the active release to another, or to another number of replicas."""
         spec = ReleaseSpec.parse(release.spec)
-        with Deployment.begin(context, active, release) as deployment, _service(context) as service:
-            text = _announcement(release, active, desired(spec, service.secrets))
+        with Deployment.begin(context, active, release, replicas) as deployment, _service(context) as service:
+            text = _announcement(release, active, desired(spec, replicas, service.secrets))
             context.events.emit(EventKind.DEPLOYMENT_STARTED, text)
             try:
                 run_release_command(context, service.engine, release, spec)
@@ -145,16 +149,16 @@ class DockerDeploy:
                     deployment.fail(failure)
                 deployment.roll_back(failure, service)
             try:
-                service.roll_out(spec, release.number, cancelled=context.cancelled)
+                service.roll_out(spec, release.number, replicas, cancelled=context.cancelled)
             except PenstockError as failure:
                 _report_failure(context, release, failure)
                 for line in failure.tail:
                     context.log.line("deploy", line)
                 deployment.roll_back(failure, service)
             deployment.succeed()
-            prune(context, service.engine, keep=spec.deploy.retain)
-        replicas = "1 target" if spec.deploy.replicas == 1 else f"{spec.deploy.replicas} targets"
-        context.report(f"release {release.number} is active with {replicas} at {', '.join(_addresses(spec))}")
+            prune(context, service.engine, keep=spec.service.retain)
+        targets = "1 target" if replicas == 1 else f"{replicas} targets"
+        context.report(f"release {release.number} is active with {targets} at {', '.join(_addresses(spec))}")
 
 
 def _take_down(context: StageContext, deployment: Deployment) -> int:
@@ -174,9 +178,20 @@ def _undo(context: StageContext, deployment: Deployment) -> str:
             service.tear_down()
             deployment.interrupt()
             return "nothing had been in service before, and nothing is left of it"
-        service.roll_out(ReleaseSpec.parse(active.spec), active.number)
+        service.roll_out(ReleaseSpec.parse(active.spec), active.number, wanted_replicas(context))
         deployment.interrupt()
     return f"release {active.number} is active"
+
+
+def _check_limits(release: Release, replicas: int) -> None:
+    """Refuse a release whose limits would let nothing move: they were checked for its own number of replicas."""
+    rolling = ReleaseSpec.parse(release.spec).service.rolling
+    if not any(rolling.limits(replicas)):
+        raise ConfigError(
+            f"release {release.number} cannot be rolled out to {replicas} replicas: its max_surge {rolling.max_surge} "
+            f"and max_unavailable {rolling.max_unavailable} of {replicas} are both 0",
+            hint="change deploy.replicas and deploy that first: a rollback keeps the number of replicas",
+        )
 
 
 def _report_failure(context: StageContext, release: Release, failure: PenstockError) -> None:
@@ -207,7 +222,7 @@ def _service(context: StageContext) -> Iterator[ServiceRollout]:
 def _addresses(spec: ReleaseSpec) -> Iterator[str]:
     """Yield the addresses at which clients reach the deployed target group."""
     for _, _, listener in spec.balancer.listeners():
-        if spec.deploy.target_group in listener.groups():
+        if spec.service.target_group in listener.groups():
             yield listener.url
 
 

@@ -176,12 +176,15 @@ def test_the_same_tree_is_not_built_again(service: Project) -> None:
     assert {c.name for c in service.containers()} == before
 
 
+SCALABLE = (
+    ("name: shop\n", "name: shop\nparameters: {replicas: {type: integer, default: 2}}\n"),
+    ("replicas: 2\n  deploy", "replicas: ${replicas}\n  deploy"),
+)
+
+
 def test_replicas_up_and_down_keep_the_containers_that_stay(project: Project) -> None:
-    """Scaling starts or drains the difference, and leaves the other containers alone."""
-    project.configure(
-        ("name: shop\n", "name: shop\nparameters: {replicas: {type: integer, default: 2}}\n"),
-        ("replicas: 2\n  deploy", "replicas: ${replicas}\n  deploy"),
-    )
+    """Scaling starts or drains the difference, leaves the other containers alone, and makes no release."""
+    project.configure(*SCALABLE)
     project.commit("1")
     project.pipeline("run")
     before = {c.name for c in project.containers()}
@@ -191,8 +194,28 @@ def test_replicas_up_and_down_keep_the_containers_that_stay(project: Project) ->
         project.pipeline("run", "-p", "replicas=1")
         after = {c.name for c in project.containers()}
         report = load.stop()
-    assert len(after) == 1
     assert after < before
+    assert report.failed == 0, report.failures
+    project.assert_serving(release=1, replicas=1)
+    with project.store() as store:
+        assert [r.number for r in store.releases.all("shop")] == [1]
+
+
+def test_a_rollback_keeps_the_number_of_replicas(project: Project) -> None:
+    """Whatever number its release had. A failed change of the number restores the previous one."""
+    project.configure(*SCALABLE)
+    project.commit("1")
+    project.pipeline("run", "-p", "replicas=1")
+    project.commit("2")
+    project.pipeline("run", "-p", "replicas=3")
+    with project.load() as load:
+        out = project.pipeline("rollback").out
+        assert "release 1 is active with 3 targets" in out
+        project.assert_serving(release=1, replicas=3)
+        project.crash("container.started", "run", "--force", "-p", "replicas=4")
+        assert "recovered: release 1 is active" in project.pipeline("recover").out
+        project.assert_serving(release=1, replicas=3)
+        report = load.stop()
     assert report.failed == 0, report.failures
 
 
@@ -463,7 +486,7 @@ def test_paths_that_did_not_change_make_no_run(service: Project) -> None:
     assert len(service.containers()) == 3
     service.pipeline("down")
     service.pipeline("run")
-    service.assert_serving(release=4, replicas=3)
+    service.assert_serving(release=3, replicas=3)
 
 
 def test_a_rollback_uses_the_secrets_of_its_release(service: Project) -> None:

@@ -38,15 +38,19 @@ def test_a_release_is_stored_in_the_same_form(name: str, tmp_path: Path, golden:
         subject='Say "hällo"',
     )
     stored = json.loads(spec.model_dump_json().replace(str(tmp_path), _DIRECTORY))
-    golden(f"releases/{name}.json", _as_json({"spec": stored, **_wanted(spec, case)}))
+    replicas = case["pipeline"]["deploy"].get("replicas", 1)
+    golden(f"releases/{name}.json", _as_json({"spec": stored, **_wanted(spec, replicas, case)}))
 
 
 @pytest.mark.parametrize("name", VERSION_1)
 def test_a_release_of_version_1_is_read(name: str) -> None:
-    """What the first version stored is read, wants what it wanted, and keeps its template: no container is replaced."""
+    """What version 1 stored is the release that version 2 stores, but for the replicas. No container is replaced."""
     stored = VERSION_1[name]
     spec = ReleaseSpec.parse(json.dumps(stored["spec"]))
-    assert _wanted(spec, CASES[name]) == {key: value for key, value in stored.items() if key != "spec"}
+    assert json.loads(spec.model_dump_json()) == json.loads((_HERE / f"files/releases/{name}.json").read_text())["spec"]
+    assert _wanted(spec, stored["replicas"], CASES[name]) == {
+        key: value for key, value in stored.items() if key != "spec"
+    }
 
 
 def test_every_release_of_version_1_is_there() -> None:
@@ -54,9 +58,9 @@ def test_every_release_of_version_1_is_there() -> None:
     assert VERSION_1.keys() == CASES.keys()
 
 
-def _wanted(spec: ReleaseSpec, case: dict[str, Any]) -> dict[str, Any]:
+def _wanted(spec: ReleaseSpec, replicas: int, case: dict[str, Any]) -> dict[str, Any]:
     """The template and the counts that a rollout goes by."""
-    wanted = desired(spec, Secrets(case.get("secrets", {})))
+    wanted = desired(spec, replicas, Secrets(case.get("secrets", {})))
     return {
         "template": wanted.template,
         "replicas": wanted.replicas,

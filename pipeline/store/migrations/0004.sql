@@ -1,4 +1,4 @@
--- Version 4: counts of services, progress of deployments, and webhook deliveries by pipeline.
+-- Version 4: counts of services, and webhook deliveries by pipeline.
 --
 -- A process of version 3 can still have the file open. It inserts rows by position and builds its records from whole
 -- rows, so a migration may add tables, and must leave the existing ones as they are.
@@ -9,20 +9,6 @@ CREATE TABLE services (
   name TEXT NOT NULL,
   wanted INTEGER NOT NULL CHECK (wanted >= 0),
   PRIMARY KEY (pipeline, name)
-) WITHOUT ROWID;
-
--- The position of each service's strategy within a deployment. `detail` is JSON. `boot`, `seconds` and `wall` are the
--- Stamp at which the step began.
-CREATE TABLE deployment_progress (
-  deployment INTEGER NOT NULL REFERENCES deployments (id) ON DELETE CASCADE,
-  service TEXT NOT NULL,
-  strategy TEXT NOT NULL,
-  step TEXT NOT NULL,
-  detail TEXT NOT NULL,
-  boot TEXT NOT NULL,
-  seconds REAL NOT NULL,
-  wall TEXT NOT NULL,
-  PRIMARY KEY (deployment, service)
 ) WITHOUT ROWID;
 
 -- Webhook deliveries that were received. Two pipelines of one repository get the same ones.

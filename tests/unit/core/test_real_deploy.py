@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,9 +37,7 @@ class Machine:
             monkeypatch.setattr(module, "open_balancer", self._open_balancer)
         monkeypatch.setattr(service_rollout, "runtime_on", lambda _: self.runtime)
         world.stages.install(monkeypatch, DockerDeploy)
-        world.file.write_text(
-            world.file.read_text().replace("target_group: web", f"target_group: web, replicas: {REPLICAS}")
-        )
+        self.scale(REPLICAS)
 
     def __enter__(self) -> Machine:
         self._thread.start()
@@ -48,10 +47,15 @@ class Machine:
         self._stopping.set()
         self._thread.join()
 
-    def assert_serving(self, release: int) -> None:
+    def scale(self, replicas: int) -> None:
+        """Write another number of replicas into the pipeline.yaml."""
+        text = re.sub("target_group: web[^}]*", f"target_group: web, replicas: {replicas}", self.world.file.read_text())
+        self.world.file.write_text(text)
+
+    def assert_serving(self, release: int, replicas: int = REPLICAS) -> None:
         """Assert that exactly the replicas of a release run and receive traffic."""
         found = self.runtime.list(NAME)
-        assert [(replica.release, replica.running) for replica in found] == [(release, True)] * REPLICAS
+        assert [(replica.release, replica.running) for replica in found] == [(release, True)] * replicas
         states = {health.target.id: health.state for health in self.balancer.target_health(NAME, "web")}
         assert states == dict.fromkeys((replica.name for replica in found), TargetState.HEALTHY)
 
@@ -111,3 +115,22 @@ def test_a_deployment_whose_process_dies_is_recovered(world: World, machine: Mac
     machine.assert_serving(world.run(2).release or 0)
     assert world.run(2).attempts == 2
     world.assert_consistent()
+
+
+def test_a_rollback_keeps_the_number_of_replicas(world: World, machine: Machine) -> None:
+    """The daemon then keeps that number, not that of the first release or of the file."""
+    world.runner().run("a")
+    machine.scale(4)
+    world.runner().run("b")
+    machine.assert_serving(2, replicas=4)
+    first = world.store.releases.get(NAME, 1)
+    assert first is not None
+    world.engine.images.add(first.image_id)
+    machine.scale(3)
+    world.runner().rollback()
+    machine.assert_serving(1, replicas=4)
+    daemon = world.serve()
+    machine.runtime.remove(machine.runtime.list(NAME)[0].name)
+    world.until(lambda: "reconcile.repaired" in [event.kind for event in daemon.heard], "a repair")
+    machine.assert_serving(1, replicas=4)
+    assert "1 of 4 containers are missing" in [event.message for event in daemon.heard]

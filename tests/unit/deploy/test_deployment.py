@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import sqlite3
-import threading
-from collections.abc import Iterator
-from contextlib import closing, suppress
-from pathlib import Path
-from types import SimpleNamespace
+from contextlib import suppress
 
 import pytest
 
-from pipeline.api import Image, Revision, StageContext
-from pipeline.base.clock import SystemClock
+from pipeline.api import StageContext
 from pipeline.base.errors import (
     Cancelled,
     ConfigError,
@@ -23,101 +17,14 @@ from pipeline.base.errors import (
     StageFailed,
     StoreFault,
 )
-from pipeline.base.home import Home
-from pipeline.config.load import load
-from pipeline.config.release import ReleaseSpec
 from pipeline.event_kinds import EventKind
 from pipeline.events import Event
-from pipeline.runner.context import PipelineContext
-from pipeline.store import records
 from pipeline.store.records import DeploymentState, ReleaseState
-from pipeline.store.store import Store
 from pipeline.testing.fakes.engine import FakeEngine
 from stages.deploy import stage
 from stages.deploy.deployment import Deployment
 from stages.deploy.stage import DockerDeploy
-
-PIPELINE = """\
-name: shop
-deploy: {target_group: web}
-balancer:
-  target_groups: {web: {port: 8080}}
-  load_balancers: {edge: {listeners: [{port: 8000, default_action: {forward: web}}]}}
-"""
-
-
-class Killed(BaseException):
-    """The process ends here."""
-
-
-class Service:
-    """A service whose steps can be told to raise. The steps that were taken are in `taken`."""
-
-    def __init__(self) -> None:
-        self.errors: dict[str, BaseException] = {}
-        self.taken: list[str] = []
-        self.secrets = SimpleNamespace(resolve_all=dict)
-        self.engine = FakeEngine()
-
-    def step(self, name: str) -> None:
-        """Note a step, and raise the error that it was given."""
-        self.taken.append(name)
-        if name in self.errors:
-            raise self.errors[name]
-
-    def roll_out(self, spec: ReleaseSpec, release: int, cancelled: threading.Event | None = None) -> None:
-        """Put a release into service."""
-        self.step(f"to {release}")
-
-    def tear_down(self) -> int:
-        """Remove everything."""
-        self.step("tear down")
-        return 3
-
-
-@pytest.fixture
-def service(monkeypatch: pytest.MonkeyPatch) -> Service:
-    """The service that the Deploy stage works on, in place of one in Docker."""
-    service = Service()
-    monkeypatch.setattr(stage, "ServiceRollout", lambda *_: service)
-    monkeypatch.setattr(stage, "local_engine", lambda _: service.engine)
-    balancer = SimpleNamespace(check_deletion_protection=lambda _: None)
-    monkeypatch.setattr(stage, "open_balancer", lambda _: balancer)
-    monkeypatch.setattr(stage, "run_release_command", lambda *_: service.step("release command"))
-    monkeypatch.setattr(stage, "prune", lambda *_, keep: service.step("prune"))
-    return service
-
-
-@pytest.fixture
-def context(tmp_path: Path) -> Iterator[StageContext]:
-    file = tmp_path / "pipeline.yaml"
-    file.write_text(PIPELINE)
-    home = Home.locate({"PENSTOCK_HOME": str(tmp_path / "home")})
-    with Store(home.database) as store:
-        yield PipelineContext(home, load(file), store).stage_context(run=1)
-
-
-def deploy(context: StageContext, commit: str) -> records.Release:
-    """Deploy a commit."""
-    revision = Revision(commit * 40, "main", "Ann", "Say", SystemClock().now().wall, "/srv/a.git")
-    return DockerDeploy().deploy(context, revision, Image(f"sha256:{commit}", f"shop:{commit}"))
-
-
-def last(context: StageContext) -> tuple[DeploymentState, str]:
-    """Return the state of the last deployment, and the reason."""
-    return rows(context)[-1]
-
-
-def rows(context: StageContext) -> list[tuple[DeploymentState, str]]:
-    """Return the state and the reason of each deployment."""
-    with closing(sqlite3.connect(context.home.database)) as db:
-        found = db.execute("SELECT state, reason FROM deployments ORDER BY id").fetchall()
-    return [(DeploymentState(state), reason) for state, reason in found]
-
-
-def states(context: StageContext) -> list[ReleaseState]:
-    """Return the state of each release, oldest first."""
-    return [release.state for release in reversed(context.store.releases.all("shop"))]
+from tests.unit.deploy.deployments import Killed, Service, deploy, last, states
 
 
 def test_a_release_is_active_when_deploy_returns(context: StageContext, service: Service) -> None:
@@ -281,7 +188,7 @@ def test_an_outcome_that_cannot_be_stored_leaves_the_row_open(
     """It is not replaced by another one, and recovery decides."""
     finish = context.store.deployments.finish
 
-    def full(*_: object) -> None:
+    def full(*_: object, **__: object) -> None:
         monkeypatch.setattr(context.store.deployments, "finish", finish)
         raise StoreFault("the disk is full")
 

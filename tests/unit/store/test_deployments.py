@@ -2,18 +2,10 @@
 
 from __future__ import annotations
 
-import signal
-import subprocess
-import sys
-from dataclasses import replace
-from datetime import UTC, datetime
-from pathlib import Path
-
 import pytest
 
-from pipeline.base.clock import Stamp
 from pipeline.base.errors import StoreFault
-from pipeline.store.records import DeploymentState, Progress, ReleaseState
+from pipeline.store.records import DeploymentState, ReleaseState
 from pipeline.store.store import Store
 from tests.support.started_runs import begin_run
 
@@ -81,45 +73,33 @@ def test_a_second_open_deployment_is_refused(store: Store) -> None:
     assert (found.run, found.from_release, found.to_release, found.state) == (1, None, first, DeploymentState.RUNNING)
 
 
-STAMP = Stamp(datetime(2026, 1, 2, 3, 4, 5, 678, tzinfo=UTC), "b00t", 12345.678)
+def test_a_success_sets_the_number_of_replicas(store: Store) -> None:
+    """Each success stores it: of a new release, of the active one, and of an earlier one."""
+    first, second = release(store), release(store)
+    for before, after, count in ((None, first, 2), (first, second, 3), (second, second, 5), (second, first, 4)):
+        deployment = store.deployments.begin("shop", 1, before, after)
+        store.deployments.finish(deployment, DeploymentState.SUCCEEDED, wanted={"web": count})
+        assert store.services.wanted("shop", "web") == count
+    assert store.services.wanted("shop", "worker") is None
+    assert store.services.wanted("blog", "web") is None
 
 
-def test_progress_is_stored_per_deployment_and_service(store: Store) -> None:
-    """A later step replaces the one before, and another deployment starts without any."""
-    first = store.deployments.begin("shop", 1, None, release(store))
-    second = store.deployments.begin("blog", 1, None, release(store, "blog"))
-    store.deployments.advance(first, "web", Progress("canary", "pause", STAMP, {"weight": 10.5, "step": 1}))
-    store.deployments.advance(first, "worker", Progress("rolling", "replace", STAMP))
-    latest = Progress("canary", "increase", replace(STAMP, seconds=12400.0), {"weight": 25})
-    store.deployments.advance(first, "web", latest)
-    assert store.deployments.progress(first) == {"web": latest, "worker": Progress("rolling", "replace", STAMP)}
-    assert store.deployments.progress(second) == {}
+@pytest.mark.parametrize("state", [DeploymentState.ROLLED_BACK, DeploymentState.FAILED, DeploymentState.INTERRUPTED])
+def test_an_unsuccessful_deployment_keeps_the_number_of_replicas(state: DeploymentState, store: Store) -> None:
+    """The number of the last success counts."""
+    first, second = release(store), release(store)
+    deployment = store.deployments.begin("shop", 1, None, first)
+    store.deployments.finish(deployment, DeploymentState.SUCCEEDED, wanted={"web": 2})
+    deployment = store.deployments.begin("shop", 1, first, second)
+    store.deployments.finish(deployment, state, wanted={"web": 9})
+    assert store.services.wanted("shop", "web") == 2
 
 
-ADVANCING = """
-import os, sys
-from datetime import UTC, datetime
-from pathlib import Path
-from pipeline.base.clock import Stamp
-from pipeline.store.records import Progress
-from pipeline.store.store import Store
-store = Store(Path(sys.argv[1]))
-deployment = store.deployments.open("shop")
-store.deployments.advance(deployment, "web", Progress("rolling", "replace", Stamp.from_wall(datetime.now(UTC))))
-os.kill(os.getpid(), 9)
-"""
-
-
-def test_progress_survives_sigkill(store: Store, tmp_path: Path) -> None:
-    """Progress is on disk when `advance` returns."""
+def test_release_and_replicas_are_stored_together_or_not_at_all(store: Store) -> None:
+    """If the number is refused, the release does not become active and the deployment stays open."""
     deployment = store.deployments.begin("shop", 1, None, release(store))
-    done = subprocess.run([sys.executable, "-c", ADVANCING, str(tmp_path / "penstock.db")], check=False)
-    assert done.returncode == -signal.SIGKILL
-    assert store.deployments.progress(deployment)["web"].step == "replace"
-
-
-def test_progress_of_an_unknown_deployment_is_refused(store: Store) -> None:
-    """The database rejects progress of an unknown deployment."""
-    deployment = store.deployments.begin("shop", 1, None, release(store))
-    with pytest.raises(StoreFault, match="FOREIGN KEY"):
-        store.deployments.advance(replace(deployment, id=99), "web", Progress("rolling", "replace", STAMP))
+    with pytest.raises(StoreFault, match="CHECK"):
+        store.deployments.finish(deployment, DeploymentState.SUCCEEDED, wanted={"web": -1})
+    assert store.deployments.open("shop") == deployment
+    assert store.releases.active("shop") is None
+    assert store.services.wanted("shop", "web") is None

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import pytest
-
-from pipeline.base.errors import StoreFault
 from pipeline.store.records import DeploymentState
 from pipeline.store.store import Store
 from tests.support.started_runs import begin_run
 
 
-def activate(store: Store, spec: str) -> None:
-    run = begin_run(store, "shop").number
-    release = store.releases.create("shop", run, sha="a" * 40, subject="", image_id="1", image_tag="1", spec=spec)
-    active = store.releases.active("shop")
-    deployment = store.deployments.begin("shop", run, active.number if active else None, release.number)
-    store.deployments.finish(deployment, DeploymentState.SUCCEEDED)
+def activate(store: Store, spec: str, pipeline: str = "shop", **wanted: int) -> None:
+    run = begin_run(store, pipeline).number
+    release = store.releases.create(pipeline, run, sha="a" * 40, subject="", image_id="1", image_tag="1", spec=spec)
+    active = store.releases.active(pipeline)
+    deployment = store.deployments.begin(pipeline, run, active.number if active else None, release.number)
+    store.deployments.finish(deployment, DeploymentState.SUCCEEDED, wanted=wanted)
 
 
 def test_the_number_of_the_active_release_counts_at_first(store: Store) -> None:
-    """Before the first `set_wanted`, the service `web` has the number of the active release."""
+    """Before a deployment sets it, the service `web` has the number of the active release."""
     assert store.services.wanted("shop", "web") is None
     activate(store, '{"deploy": {"replicas": 3}}')
     assert store.services.wanted("shop", "web") == 3
@@ -28,31 +25,25 @@ def test_the_number_of_the_active_release_counts_at_first(store: Store) -> None:
 
 
 def test_a_number_that_is_set_outlives_releases(store: Store) -> None:
-    """A number that is set outlives later releases."""
-    activate(store, '{"deploy": {"replicas": 3}}')
-    store.services.set_wanted("shop", "web", 5)
+    """A number that is set counts more than that of the active release."""
+    activate(store, '{"deploy": {"replicas": 3}}', web=5)
+    assert store.services.wanted("shop", "web") == 5
     activate(store, '{"deploy": {"replicas": 2}}')
     assert store.services.wanted("shop", "web") == 5
-    store.services.set_wanted("shop", "web", 0)
+    activate(store, '{"deploy": {"replicas": 2}}', web=0)
     assert store.services.wanted("shop", "web") == 0
 
 
 def test_each_service_of_each_pipeline_has_its_number(store: Store) -> None:
     """Setting the number of one service changes no other."""
-    counts = {("shop", "web"): 1, ("shop", "worker"): 2, ("blog", "web"): 3}
-    for (pipeline, name), count in counts.items():
-        store.services.set_wanted(pipeline, name, count)
-    assert {key: store.services.wanted(*key) for key in counts} == counts
+    activate(store, "{}", web=1, worker=2)
+    activate(store, "{}", "blog", web=3)
+    activate(store, "{}", worker=4)
+    found = [store.services.wanted(*key) for key in (("shop", "web"), ("shop", "worker"), ("blog", "web"))]
+    assert found == [1, 4, 3]
 
 
 def test_a_release_without_numbers_gives_none(store: Store) -> None:
     """Releases after version 1 hold no counts."""
     activate(store, '{"version": 2, "services": {"web": {}}}')
-    assert store.services.wanted("shop", "web") is None
-
-
-def test_a_negative_number_is_refused(store: Store) -> None:
-    """The database rejects a negative number of replicas."""
-    with pytest.raises(StoreFault, match="CHECK"):
-        store.services.set_wanted("shop", "web", -1)
     assert store.services.wanted("shop", "web") is None
