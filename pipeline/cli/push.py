@@ -19,7 +19,7 @@ from pipeline.store.store import Store
 _POLL_INTERVAL = timedelta(milliseconds=50)
 # In seconds, for the daemon's scan. A push of a branch that is not run blocks this long.
 _START_TIMEOUT = 5.0
-# For the last event of a finished run. A daemon that is killed never writes it.
+# For the last event of a finished run. A daemon that is killed writes it only when it is started again.
 _LAST_EVENT_TIMEOUT = timedelta(seconds=5)
 # The daemon does not wait for the hook, so the run may have been queued before this process started.
 _RECENT = timedelta(minutes=1)

@@ -21,6 +21,7 @@ from pipeline.daemon.served_file import ServedFile
 from pipeline.daemon.trigger_loop import TriggerLoop
 from pipeline.event_kinds import EventKind
 from pipeline.runner.deploy_lock import DeployLock
+from pipeline.runner.outcome import emit_missing_outcomes
 from pipeline.runner.ownership import check_owner, set_owner
 from pipeline.runner.queue_worker import QueueWorker
 from pipeline.runner.recovery import needs_recovery, recover
@@ -140,6 +141,7 @@ class PipelineSupervisor:
 
     def _recover(self) -> None:
         context = self.served_file.pipeline_context
+        emit_missing_outcomes(context)
         if needs_recovery(context.stage_context()):
             recover(context)
 

@@ -16,6 +16,7 @@ from pipeline.config.load import Configuration
 from pipeline.events import Listener
 from pipeline.runner.context import PipelineContext
 from pipeline.runner.history import prune
+from pipeline.runner.outcome import emit_missing_outcomes
 from pipeline.runner.ownership import check_owner, set_owner
 from pipeline.runner.recovery import needs_recovery, recover
 from pipeline.runner.run import Execution
@@ -114,6 +115,7 @@ class Runner:
             if not take_over:
                 check_owner(pipeline_context.store, pipeline_context.configuration)
             set_owner(pipeline_context.store, pipeline_context.configuration)
+            emit_missing_outcomes(pipeline_context)
             if needs_recovery(pipeline_context.stage_context()):
                 recover(pipeline_context)
             yield

@@ -20,6 +20,7 @@ from pipeline.events import Events
 from pipeline.reporters.dispatcher import ReporterDispatcher
 from pipeline.runner.context import PipelineContext
 from pipeline.runner.delivery import Delivery
+from pipeline.runner.outcome import emit_outcome
 from pipeline.runner.rollback_release import rollback_release
 from pipeline.runner.stage_runner import LockFactory, StageRunner
 from pipeline.runner.stages import load_deployer
@@ -148,9 +149,7 @@ class Execution:
 
     def _finish(self, events: Events, state: RunState, reason: str = "", **fields: str | int | None) -> None:
         self._store.runs.finish(self._name, self._run.number, state, reason)
-        because = f", {reason}" if state is RunState.SKIPPED else ""
-        text = f"run {self._run.number}: {state.replace('_', ' ')}{because}"
-        events.emit(EventKind.RUN_FINISHED, text, state=state, reason=reason, **fields)
+        emit_outcome(events, self._run.number, state, reason, **fields)
 
 
 def _state(error: BaseException) -> RunState:

@@ -3,8 +3,17 @@
 from __future__ import annotations
 
 from pipeline.store.database import Database
-from pipeline.store.records import Run, RunState, StageRecord, StageState
+from pipeline.store.records import LAST_EVENTS, Run, RunState, StageRecord, StageState
 from pipeline.store.rows import now, run_from_row, stage_from_row
+
+# The runs that are searched for a missing last event. Only the last ones of a dead process can lack it.
+_RECENT = 100
+_EVENTS = "SELECT 1 FROM events WHERE pipeline=latest.pipeline AND run=latest.number AND"
+_WITHOUT_LAST_EVENT = (
+    "SELECT * FROM (SELECT * FROM runs WHERE pipeline=? ORDER BY number DESC LIMIT ?) AS latest "  # noqa: S608
+    f"WHERE state NOT IN ('queued', 'running', 'interrupted') AND EXISTS ({_EVENTS} kind='run.started') "
+    f"AND NOT EXISTS ({_EVENTS} kind IN ({', '.join('?' * len(LAST_EVENTS))})) ORDER BY number"
+)
 
 
 class Runs:
@@ -29,6 +38,11 @@ class Runs:
     def running(self, pipeline: str) -> list[Run]:
         """Return the runs that a process executes, or executed when it died. Queued runs are left out."""
         rows = self._db.rows("SELECT * FROM runs WHERE pipeline=? AND state='running' ORDER BY number", pipeline)
+        return [run_from_row(row) for row in rows]
+
+    def without_last_event(self, pipeline: str) -> list[Run]:
+        """Return the runs that were executed and have an outcome, but no last event. Looks at the latest runs only."""
+        rows = self._db.rows(_WITHOUT_LAST_EVENT, pipeline, _RECENT, *LAST_EVENTS)
         return [run_from_row(row) for row in rows]
 
     def set_revision(self, pipeline: str, number: int, *, sha: str, ref: str, author: str, subject: str) -> None:

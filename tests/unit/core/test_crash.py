@@ -6,10 +6,11 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from itertools import count, pairwise
+from typing import Any
 
 import pytest
 
-from pipeline.base.errors import LockHeld
+from pipeline.base.errors import LockHeld, PenstockError, RollbackFailed, RolledBack, StageFailed
 from pipeline.daemon.trigger_loop import TriggerLoop
 from pipeline.runner.queue_worker import QueueWorker
 from pipeline.store.queue import STAGES
@@ -44,13 +45,14 @@ def survive(world: World, arm: Callable[[Daemon, int], None]) -> int:
 
 
 def assert_recovered(world: World, number: int) -> None:
-    """Assert that a run has succeeded at the first or the second attempt."""
+    """Assert that a run has succeeded at the first or the second attempt, and that its outcome was emitted once."""
+    world.until(lambda: LAST_EVENTS & set(world.kinds(number)), "the last event")
     run = world.run(number)
     assert run.state is RunState.SUCCEEDED, run
     assert [stage.name for stage in world.store.runs.stages(NAME, number)] == list(STAGES)
     kinds = world.kinds(number)
     assert run.attempts == 1 + kinds.count("run.interrupted")
-    assert sum(kind in LAST_EVENTS for kind in kinds) <= 1
+    assert sum(kind in LAST_EVENTS for kind in kinds) == 1
     active = world.store.releases.active(NAME)
     assert active is not None
     assert active.run == number
@@ -233,4 +235,43 @@ def test_a_loop_that_dies_is_started_again(world: World, monkeypatch: pytest.Mon
     assert gaps[1] >= 0.4
     assert gaps[2] >= 0.8
     assert len([event for event in daemon.heard if event.kind == "serve.failed"]) == 3
+    world.assert_consistent()
+
+
+@pytest.mark.parametrize(
+    ("error", "state", "code"),
+    [
+        (None, "succeeded", None),
+        (StageFailed("no"), "failed", 1),
+        (RolledBack("no"), "rolled_back", 4),
+        (RollbackFailed("no"), "rollback_failed", 5),
+    ],
+)
+@pytest.mark.parametrize("by_command", [True, False])
+def test_an_outcome_that_was_stored_and_not_emitted_is_emitted_later(
+    world: World, error: PenstockError | None, state: str, code: int | None, by_command: bool
+) -> None:
+    """By the next process that works on the pipeline, once, with the reason and the exit code."""
+    store, power = world.stores.open(world.home.database)
+    finish = store.runs.finish
+
+    def finish_and_die(*values: Any) -> None:
+        finish(*values)
+        power.dead = True
+
+    store.runs.finish = finish_and_die  # type: ignore[method-assign]
+    if error:
+        world.stages.fail("deploy", 1, error)
+    with pytest.raises(ProcessDied):
+        world.runner(store=store).run()
+    assert world.run(1).state == state
+    assert "run.finished" not in world.kinds(1)
+    for _ in range(2):
+        if by_command:
+            world.runner().run()
+        else:
+            world.serve().stop()
+    (event,) = [e for e in world.store.events.latest(NAME, 1) if e.kind == "run.finished"]
+    assert (event.fields["state"], event.fields["reason"]) == (state, error.message if error else "")
+    assert event.fields.get("code") == code
     world.assert_consistent()
