@@ -43,9 +43,9 @@ class Images(Protocol):
         tag: str,
         args: Mapping[str, str],
         labels: Mapping[str, str],
-        tell: Callable[[str], None],
+        on_output: Callable[[str], None],
     ) -> str:
-        """Build an image from a tar of its context and return its id. `tell` gets each line of output.
+        """Build an image from a tar of its context and return its id. `on_output` gets each line of output.
 
         Raises `StageFailed` with the last lines if a step fails, and `CacheVanished` if the next try may succeed.
         """

@@ -30,12 +30,15 @@ class TaskResult:
 
 
 class Task:
-    """A container that starts on entering the block and is removed on leaving it. `tell` gets each line of output."""
+    """A container that starts on entering the block and is removed on leaving it.
 
-    def __init__(self, containers: Containers, spec: ContainerSpec, tell: Callable[[str], None]) -> None:
+    `on_output` gets each line of output.
+    """
+
+    def __init__(self, containers: Containers, spec: ContainerSpec, on_output: Callable[[str], None]) -> None:
         self._containers = containers
         self._spec = spec
-        self._tell = tell
+        self._on_output = on_output
         self._tail: deque[str] = deque(maxlen=_TAIL)
         self._reader = threading.Thread(target=self._read, name=f"output of {spec.name}", daemon=True)
         self._read_error: BaseException | None = None
@@ -54,7 +57,7 @@ class Task:
 
     @property
     def tail(self) -> tuple[str, ...]:
-        """The last lines of output. All lines have reached `tell` once the process has exited."""
+        """The last lines of output. All lines have reached `on_output` once the process has exited."""
         if self.inspect().state != "running":
             self._reader.join(timeout=_OUTPUT_TIMEOUT)
         return tuple(self._tail)
@@ -96,7 +99,7 @@ class Task:
                     if number >= read:
                         read = number + 1
                         self._tail.append(line)
-                        self._tell(line)
+                        self._on_output(line)
             except EngineFault:
                 self._closed.wait(_POLL_INTERVAL)
             except BaseException as error:  # noqa: BLE001  # `wait` raises it

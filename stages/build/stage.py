@@ -190,7 +190,7 @@ class _Building:
                     tag=self._tag(),
                     args=config.args,
                     labels=self._labels(),
-                    tell=self._hear,
+                    on_output=self._on_output,
                 )
 
             try:
@@ -201,7 +201,7 @@ class _Building:
                     f"the build was still running after {limit}: stopped", tail=tuple(self._last)
                 ) from None
 
-    def _hear(self, line: str) -> None:
+    def _on_output(self, line: str) -> None:
         self._last.append(line)
         self._context.log.line("build", line)
         self._context.check_cancelled()

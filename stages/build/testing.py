@@ -45,7 +45,7 @@ class ImageTests:
             if self._tests.services:
                 services = stack.enter_context(Services(self._context, self._engine, self._tests.services))
                 network, watch = services.network, services.check
-            task = stack.enter_context(Task(self._engine.containers, self._spec(image, network), self._tell))
+            task = stack.enter_context(Task(self._engine.containers, self._spec(image, network), self._on_output))
             end = task.wait(self._tests.timeout, self._tests.stop_grace, self._context.cancelled, watch)
             for path in self._tests.artifacts:
                 self._keep(task, path, attempt)
@@ -69,7 +69,7 @@ class ImageTests:
             low_priority=True,
         )
 
-    def _tell(self, line: str) -> None:
+    def _on_output(self, line: str) -> None:
         self._context.log.line("test", line)
 
     def _judge(self, task: Task, end: TaskResult) -> TestReport | None:
@@ -88,15 +88,15 @@ class ImageTests:
     def _report(self, task: Task) -> TestReport | None:
         if self._tests.reports is None:
             return None
-        tell: Callable[[str], None] = lambda text: self._context.events.emit(EventKind.BUILD_WARNING, text)  # noqa: E731
+        warn: Callable[[str], None] = lambda text: self._context.events.emit(EventKind.BUILD_WARNING, text)  # noqa: E731
         archive = self._engine.containers.archive(task.container, self._tests.reports, _REPORTS_LIMIT)
         if archive is None:
-            tell(f"the tests left no report at {self._tests.reports}, or one of more than {_REPORTS_LIMIT >> 20} MiB")
+            warn(f"the tests left no report at {self._tests.reports}, or one of more than {_REPORTS_LIMIT >> 20} MiB")
             return None
         try:
             return read_reports(archive)
         except NotJUnit as error:
-            tell(f"the test report cannot be read: {error}")
+            warn(f"the test report cannot be read: {error}")
             return None
 
     def _keep(self, task: Task, path: str, attempt: int) -> None:

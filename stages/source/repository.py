@@ -33,12 +33,12 @@ class Repository:
         named: str,
         base: Path,
         mirrors: Path,
-        tell: Callable[[str], None],
+        warn: Callable[[str], None],
         cancelled: threading.Event | None = None,
     ) -> None:
         if named.startswith("-"):
             raise ConfigError(f"source.repository: {named} is neither a path nor a URL")
-        self._tell = tell
+        self._warn = warn
         self._checkout: Git | None = None
         self._at: Git | None = None
         self.location = named if is_url(named) else self._local(named, base)
@@ -160,7 +160,7 @@ class Repository:
         except GitFailed as error:
             if not any(sign in str(error) for sign in _DAMAGE):
                 raise explain(error, self.location) from error
-            self._tell(f"our mirror of {redact(self.location)} is damaged: fetching it anew")
+            self._warn(f"our mirror of {redact(self.location)} is damaged: fetching it anew")
             shutil.rmtree(self._git.directory, ignore_errors=True)
             _made(self._git.directory)
             try:

@@ -208,7 +208,7 @@ def test_an_image_is_built_tagged_and_removed(tested: EngineUnderTest, base_imag
         tag=tag,
         args={},
         labels={LABEL_PIPELINE: "shop", LABEL_RUN: "7"},
-        tell=lines.append,
+        on_output=lines.append,
     )
     images.tag(image, "penstock/contract:2")
     assert images.id(tag) == images.id("penstock/contract:2") == images.id(image) == image
@@ -243,7 +243,7 @@ def test_a_build_ends_when_its_connection_is_closed(tested: EngineUnderTest) -> 
     context, lines = tar_of(tested.stall_build()), list[str]()
     with tested.engine.cancellable() as connection, ThreadPoolExecutor(1) as pool:
         build = partial(connection.images.build, context, dockerfile="Dockerfile", tag="penstock/contract:3")
-        built = pool.submit(build, args={}, labels={}, tell=lines.append)
+        built = pool.submit(build, args={}, labels={}, on_output=lines.append)
         until(lambda: tested.is_stalled(lines), "the begin of the build", deadline=DEADLINE)
         connection.close()
         connection.close()

@@ -62,7 +62,7 @@ def built(tmp_path_factory: pytest.TempPathFactory, base_image: str) -> Iterator
                 tag=f"penstock/built-{home.id}:{version}",
                 args={"BASE_IMAGE": base_image},
                 labels={},
-                tell=lambda _: None,
+                on_output=lambda _: None,
             )
     yield
     sample.remove()

@@ -32,7 +32,7 @@ def test_a_layer_that_another_removes_is_told_apart_from_a_bad_dockerfile(base_i
                         tag=f"penstock/image-test-{builder}:{number}",
                         args={},
                         labels={"number": str(number)},
-                        tell=lambda _: None,
+                        on_output=lambda _: None,
                     )
                     engine.images.remove(image)
                     outcomes["built"] += 1

@@ -67,13 +67,15 @@ class DockerImages:
         tag: str,
         args: Mapping[str, str],
         labels: Mapping[str, str],
-        tell: Callable[[str], None],
+        on_output: Callable[[str], None],
     ) -> str:
-        """Build an image from a tar of its context and return its id. `tell` gets each line of output.
+        """Build an image from a tar of its context and return its id. `on_output` gets each line of output.
 
         Raises `StageFailed` with the last lines if a step fails, and `CacheVanished` if the next try may succeed.
         """
-        built = self._build(tell, fileobj=context, custom_context=True, dockerfile=dockerfile, buildargs=dict(args))
+        built = self._build(
+            on_output, fileobj=context, custom_context=True, dockerfile=dockerfile, buildargs=dict(args)
+        )
         # Each label passed to the builder costs a step. One LABEL instruction costs one step for all of them. It is in
         # a second Dockerfile, so the commit's Dockerfile stays unchanged.
         words = (f"{key}={shlex.quote(value)}" for key, value in {**labels, LABEL_HOME: self._home}.items())
@@ -86,14 +88,14 @@ class DockerImages:
                 raise CacheVanished from error
             raise
 
-    def _build(self, tell: Callable[[str], None], **request: Any) -> str:
+    def _build(self, on_output: Callable[[str], None], **request: Any) -> str:
         image, last, rest = "", list[str](), ""
 
         def emit(lines: list[str]) -> None:
             for line in lines:
                 if line.strip():
                     last[:] = [*last, line][-_TAIL:]
-                    tell(line)
+                    on_output(line)
 
         with translate_errors(self._api), _refusals_are_failures(last):
             for message in self._api.build(

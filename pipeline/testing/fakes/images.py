@@ -104,12 +104,12 @@ class FakeImages:
         tag: str,
         args: Mapping[str, str],
         labels: Mapping[str, str],
-        tell: Callable[[str], None],
+        on_output: Callable[[str], None],
     ) -> str:
         """Add an image whose id depends on what it is built from, and return the id."""
         with self.faults.call("images.build"):
             for line in self.output:
-                tell(line)
+                on_output(line)
             content = context.read()
             parts = content + repr((dockerfile, sorted(args.items()), sorted(labels.items()))).encode()
             with self._lock:
