@@ -4,10 +4,18 @@ Besides this, stages import `pipeline.engine`, `pipeline.balancer`, and the modu
 the runner, or one another.
 
 A stage is a class found through the entry-point group `pipeline.stages`, as `source.NAME`, `build.NAME` or
-`deploy.NAME`. The runner makes one object of each for a run: `Source.find` gives a `Checkout`, `Builder.build` makes an
-`Image` of it, `Deployer.deploy` puts that into service as a `Release`. A stage reports one line by `context.report`. It
-raises `StageFailed` when the user's code is at fault, a `SystemFault` when Penstock or the machine is, and `Cancelled`
-when it was asked to stop. It leaves nothing behind that it started and did not hand over.
+`deploy.NAME`. The key `uses` of its section in pipeline.yaml names it. `Source.find` gives a `Checkout`,
+`Builder.build` makes an `Image` of it, `Deployer.deploy` puts that into service as a `Release`. A stage reports one
+line by `context.report`. It raises `StageFailed` when the user's code is at fault, a `SystemFault` when Penstock or the
+machine is, and `Cancelled` when it was asked to stop. It leaves nothing behind that it started and did not hand over.
+
+The runner makes a new object whenever it needs one. In a run it calls `pipeline_file` and `find` on one object. A class
+may have two attributes:
+
+- `Options`, a subclass of `StageOptions`: its fields are the keys of `with`. The class is called with the validated
+  options, and without arguments if it has no `Options`.
+- `section_keys`, a set: the other keys of the section that the stage reads from `context.configuration`. A key that it
+  does not read is an error in pipeline.yaml.
 """
 
 from __future__ import annotations
@@ -25,6 +33,7 @@ from pipeline.base.errors import Cancelled
 from pipeline.base.home import Home
 from pipeline.base.printable import escape_line
 from pipeline.config.load import CommittedFile, Configuration
+from pipeline.config.stages import StageOptions as StageOptions
 from pipeline.events import Events
 from pipeline.store.records import Deployment, Release
 from pipeline.store.store import Store
@@ -214,6 +223,8 @@ class Deployer(Protocol):
 
     def deploy(self, context: StageContext, revision: Revision, image: Image) -> Release:
         """Return the release that is in service now. If it raises, the previous one is back in place.
+
+        `Release.spec` is a `ReleaseSpec`. From it the runner knows which stage deployed the release.
 
         Raises `RolledBack`, `RollbackFailed` if the previous release did not come back either, and what any stage may.
         """

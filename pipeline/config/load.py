@@ -16,6 +16,7 @@ from pipeline.config.models import Parameter, Pipeline
 from pipeline.config.parameters import Scalar, resolve_parameters
 from pipeline.config.references import check_references
 from pipeline.config.secrets import Secrets, read_secrets
+from pipeline.config.stages import check_stages
 from pipeline.config.substitution import Substitution
 from pipeline.config.validation import problems_of
 
@@ -80,13 +81,10 @@ def load(
         key: value if key == "parameters" else substitution.apply(value, (key,)) for key, value in document.data.items()
     }
     _make_absolute(data.get("balancer"), path.absolute().parent)
-    pipeline = None
-    try:
-        pipeline = Pipeline.model_validate(data)
-    except ValidationError as error:
-        # A failed substitution leaves a placeholder. Errors about the placeholder would mislead the user.
-        broken = {dotted(place) for place in substitution.broken}
-        problems += [p for p in problems_of(error, document, Pipeline) if p.path not in broken]
+    pipeline, invalid = _validated(document, data)
+    # A failed substitution leaves a placeholder. Errors about the placeholder would mislead the user.
+    broken = {dotted(place) for place in substitution.broken}
+    problems += [problem for problem in invalid if problem.path not in broken]
     secrets, missing = _secrets(document, data, path, substitution.secrets, environ)
     problems += [*document.problems, *substitution.problems, *check_references(document, data)]
     problems += missing if secrets_needed else []
@@ -96,6 +94,15 @@ def load(
     return Configuration(
         pipeline, path, known, secrets, frozenset(variables | substitution.variables), frozenset(substitution.secrets)
     )
+
+
+def _validated(document: Document, data: dict[str, Any]) -> tuple[Pipeline | None, list[Problem]]:
+    """Return the pipeline, or None and the problems of the file."""
+    problems = [*check_stages(document, data)]
+    try:
+        return Pipeline.model_validate(data), problems
+    except ValidationError as error:
+        return None, [*problems_of(error, document, Pipeline), *problems]
 
 
 def _make_absolute(node: Any, directory: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 import re
 from datetime import timedelta
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
@@ -34,6 +34,7 @@ def _volume(value: str) -> str:
 
 
 _VOLUME = re.compile(r"(/[^:]*|[A-Za-z0-9][A-Za-z0-9_.-]*):/[^:]*(:ro|:rw)?")
+_OPTIONS = "Options of the stage in `uses`. The shipped stage has none."
 Glob = Annotated[str, AfterValidator(_glob)]
 Volume = Annotated[str, AfterValidator(_volume)]
 
@@ -64,6 +65,8 @@ class Parameter(Model):
 class Source(Model):
     """The git repository of the pipeline."""
 
+    uses: str = Field("git", min_length=1, description="Stage that finds commits: entry point `source.NAME`.")
+    options: dict[str, Any] = Field({}, alias="with", description=_OPTIONS)
     repository: str = Field(
         ".",
         min_length=1,
@@ -85,6 +88,8 @@ class Source(Model):
 class Build(Model):
     """The build of an image from a commit."""
 
+    uses: str = Field("docker", min_length=1, description="Stage that makes images: entry point `build.NAME`.")
+    options: dict[str, Any] = Field({}, alias="with", description=_OPTIONS)
     context: str = Field(".", description="Folder of the repository that is sent to the builder.")
     context_limit: Size = Field(2 * 2**30, description="Maximum size of the context. A larger one fails the build.")
     dockerfile: str = Field("Dockerfile", description="Path of the Dockerfile, relative to the context.")
@@ -127,6 +132,10 @@ class Rolling(Model):
 class ServiceSettings(Model):
     """The settings of a service that a release keeps."""
 
+    uses: str = Field(
+        "docker", min_length=1, description="Stage that puts images into service: entry point `deploy.NAME`."
+    )
+    options: dict[str, Any] = Field({}, alias="with", description=_OPTIONS)
     target_group: Name = Field(description="Target group of `balancer` in which the containers are registered.")
     rolling: Rolling = Field(Rolling(), description="Limits of a rollout.")
     command: Command | None = Field(None, description="Command that replaces the image's own.")

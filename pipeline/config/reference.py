@@ -47,6 +47,7 @@ from pipeline.base.schema import Shorthand
 from pipeline.config.models import Build, Deploy, Parameter, Pipeline, Rolling, SecretSource, Source
 from pipeline.config.reporters import reporter_types
 from pipeline.config.retention import Retention
+from pipeline.config.stages import stage_options
 from pipeline.config.steps import Approval, Readiness, ReleaseCommand, Retry, Tests, TestService
 from pipeline.config.triggers import Triggers, WebhookTrigger
 from pipeline.event_kinds import EventKind
@@ -111,7 +112,7 @@ Values may contain references, which are resolved when the file is read:
 |---|---|
 | `${name}` | the parameter `name`; keeps its type if it is the whole value |
 | `${env:NAME}`, `${env:NAME:-default}` | an environment variable of the command |
-| `${secret:NAME}` | a secret from the environment or `secrets.file`; in `environment`, webhooks and reporters only |
+| `${secret:NAME}` | a secret from the environment or `secrets.file`, in [some places](configuration.md#secrets) only |
 | `$${` | a literal `${` |
 
 A duration is written as `500ms`, `30s`, `2m`, `1h`, or as a sum such as `1m30s`. A size is written as `256MiB` or
@@ -129,13 +130,15 @@ Every event kind of `pipeline events`, `--json`, the control API and webhooks, w
 def reference_page() -> str:
     """Return the page as Markdown."""
     reporters = ((f"reporters.NAME, type: {name}", model) for name, model in reporter_types().items())
-    sections = "".join(_section(path, model) for path, model in (*_SECTIONS, *reporters))
+    stages = ((f"{section}.with, uses: {name}", model) for section, name, model in stage_options())
+    sections = "".join(_section(path, model) for path, model in (*_SECTIONS, *stages, *reporters))
     return _INTRODUCTION + sections + _events()
 
 
 def _section(path: str, model: type[BaseModel]) -> str:
     title = f"`{path}`" if path else "The whole file"
-    summary = (model.__doc__ or "").strip().splitlines()[0]
+    # The model of a plug-in may lack a docstring.
+    summary = (model.__doc__ or "").strip().partition("\n")[0] or "Options."
     shorthand = (
         f" If only `{model.shorthand}` is set, its value may be written alone." if issubclass(model, Shorthand) else ""
     )

@@ -10,6 +10,8 @@ from typing import Any, Literal
 
 from pydantic import model_validator
 
+from pydantic import ConfigDict
+
 from pipeline.balancer.model import Declaration, Model, TargetGroup
 from pipeline.config.load import Configuration
 from pipeline.config.models import ServiceSettings
@@ -93,6 +95,19 @@ class ReleaseSpec(Model):
             "health_check": group.health_check.model_dump(mode="json"),
         }
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
+
+
+class _Deployed(Model):
+    """The part of a stored release that the runner reads. Stages of other packages may store a form of their own."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    deploy: Deploy | None = None
+
+
+def deploy_section(stored: str) -> Deploy | None:
+    """Return the section `deploy` of a stored release, or None if the stage stored none."""
+    return _Deployed.model_validate_json(stored).deploy
 
 
 # The repair loop reads the active release every second.

@@ -24,6 +24,9 @@ _SECRETS_ALLOWED: tuple[KeyPath, ...] = (
     ("build", "test", "services"),
     ("triggers", "webhooks"),
     ("reporters",),
+    ("source", "with"),
+    ("build", "with"),
+    ("deploy", "with"),
 )
 # Stands for `${` of a secret while a text is put together. No value can contain it.
 _MARK = "\0"

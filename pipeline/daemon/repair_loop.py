@@ -95,5 +95,6 @@ class RepairLoop:
         if self._drift is None or self._drift_context is not context:
             if self._drift is not None:
                 self._drift.close()
-            self._drift, self._drift_context = load_deployer().drift(context.stage_context(events)), context
+            stage_context = context.stage_context(events)
+            self._drift, self._drift_context = load_deployer(stage_context).drift(stage_context), context
         return self._drift

@@ -70,7 +70,8 @@ class PipelineSupervisor:
     def git_directory(self) -> Path | None:
         """Return the pipeline's repository on this machine. None if it is remote or does not exist."""
         try:
-            return load_source().git_directory(self.served_file.pipeline_context.stage_context())
+            context = self.served_file.pipeline_context.stage_context()
+            return load_source(context.configuration).git_directory(context)
         except PenstockError:
             return None
 

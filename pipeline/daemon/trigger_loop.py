@@ -84,7 +84,8 @@ class TriggerLoop:
 
     def _observe(self, stack: ExitStack) -> tuple[Backoff, Trigger]:
         """Watch the repository if possible. Return the backoff of further scans and the trigger that they count as."""
-        pipeline_context, source = self._pipeline_context(), load_source()
+        pipeline_context = self._pipeline_context()
+        source = load_source(pipeline_context.configuration)
         triggers, context = pipeline_context.configuration.pipeline.triggers, pipeline_context.stage_context()
         if source.git_directory(context) is None:
             return _polling(triggers.poll or _REMOTE_INTERVAL), Trigger.POLL

@@ -68,7 +68,9 @@ def with_parameters(
 def merge_commit_config(
     served: Configuration, committed: CommittedFile, parameters: Mapping[str, str], readable: Readable | None = None
 ) -> Configuration:
-    """Return the configuration in a commit. The repository and the base of relative paths are the served file's.
+    """Return the configuration in a commit.
+
+    The Source stage, its repository and the base of relative paths are the served file's.
 
     Raises `ConfigError` if it is invalid or of another pipeline.
     """
@@ -79,5 +81,7 @@ def merge_commit_config(
             f"{committed.name} is the pipeline {found.pipeline.name}, and this is {name}",
             hint=f"name it {name} there, or say in source.file of {served.path} which file it is",
         )
-    source = found.pipeline.source.model_copy(update={"repository": served.pipeline.source.repository})
+    # A commit must not choose where the next commits come from.
+    kept = {key: getattr(served.pipeline.source, key) for key in ("uses", "options", "repository")}
+    source = found.pipeline.source.model_copy(update=kept)
     return replace(found, pipeline=found.pipeline.model_copy(update={"source": source}))

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from pipeline.api import Checkout, NothingToDo, StageContext, Wanted
+from pipeline.api import Checkout, NothingToDo, Source, StageContext, Wanted
 from pipeline.config.load import Configuration
 from pipeline.runner.commit_configuration import adopt_commit_file, check_policy, with_parameters
 from pipeline.runner.context import PipelineContext
 from pipeline.runner.stage_runner import StageRunner
-from pipeline.runner.stages import load_builder, load_deployer, load_source
+from pipeline.runner.stages import check_deployer, load_builder, load_deployer, load_source
 from pipeline.store.records import Run
 
 
 class Delivery:
-    """One run of a commit, with one new object of each stage."""
+    """One run of a commit."""
 
     def __init__(self, pipeline_context: PipelineContext, run: Run, stages: StageRunner) -> None:
         self._pipeline_context = pipeline_context
         self._run = run
         self._stages = stages
-        self._source, self._builder, self._deployer = load_source(), load_builder(), load_deployer()
 
     def deliver(self, context: StageContext) -> NothingToDo | None:
         """Put the commit into service, or return why there is nothing to do. Raises what a stage raises."""
@@ -28,8 +27,11 @@ class Delivery:
         if isinstance(found, NothingToDo):
             return found
         context = replace(context, configuration=configuration)
-        image = self._stages.run(context, "build", lambda context: self._builder.build(context, found))
-        self._stages.run(context, "deploy", lambda context: self._deployer.deploy(context, found.revision, image))
+        builder = load_builder(configuration)
+        image = self._stages.run(context, "build", lambda context: builder.build(context, found))
+        self._stages.run(
+            context, "deploy", lambda context: load_deployer(context).deploy(context, found.revision, image)
+        )
         return None
 
     def _configure_and_find(self, context: StageContext) -> tuple[Configuration, Checkout | NothingToDo]:
@@ -40,24 +42,26 @@ class Delivery:
         configuration = with_parameters(self._pipeline_context, context.configuration, options.parameters)
         context = replace(context, configuration=configuration)
         # An error in the served file is raised before the run waits for its turn.
-        wanted = self._prepare(context, wanted)
-        return configuration, self._stages.run(context, "source", lambda context: self._find(context, wanted))
+        wanted, source = self._prepare(context, wanted), load_source(configuration)
+        return configuration, self._stages.run(context, "source", lambda context: self._find(context, source, wanted))
 
     def _adopt_and_find(self, context: StageContext, wanted: Wanted) -> tuple[Configuration, Checkout | NothingToDo]:
-        parameters = self._run.options.parameters
-        configuration = adopt_commit_file(self._pipeline_context, context, self._source, wanted, parameters)
+        source, parameters = load_source(context.configuration), self._run.options.parameters
+        configuration = adopt_commit_file(self._pipeline_context, context, source, wanted, parameters)
         context = replace(context, configuration=configuration)
-        found = self._find(context, self._prepare(context, wanted))
+        found = self._find(context, source, self._prepare(context, wanted))
         check_policy(context, found.revision.ref, self._run.trigger)
         return configuration, found
 
     def _prepare(self, context: StageContext, wanted: Wanted) -> Wanted:
         """Raise what would stop the deployment later. Force the run if the active release is configured differently."""
-        self._deployer.preflight(context)
-        return replace(wanted, force=self._run.options.force or not self._deployer.is_current(context))
+        check_deployer(context)
+        deployer = load_deployer(context)
+        deployer.preflight(context)
+        return replace(wanted, force=self._run.options.force or not deployer.is_current(context))
 
-    def _find(self, context: StageContext, wanted: Wanted) -> Checkout | NothingToDo:
-        found = self._source.find(context, wanted)
+    def _find(self, context: StageContext, source: Source, wanted: Wanted) -> Checkout | NothingToDo:
+        found = source.find(context, wanted)
         if isinstance(found, NothingToDo):
             context.report(found.reason)
         revision = found.revision

@@ -20,7 +20,7 @@ from pipeline.runner.outcome import emit_missing_outcomes
 from pipeline.runner.ownership import check_owner, set_owner
 from pipeline.runner.recovery import needs_recovery, recover
 from pipeline.runner.run import Execution
-from pipeline.runner.stages import load_builder, load_deployer, load_source
+from pipeline.runner.stages import check_deployer, load_builder, load_deployer, load_source
 from pipeline.store.queue import RunRequest
 from pipeline.store.records import Run, RunKind, RunOptions, Trigger
 from pipeline.store.store import Store
@@ -67,11 +67,13 @@ class Runner:
 
     def plan(self, requested: str | None = None) -> dict[str, list[str]]:
         """Return the steps that each stage of a run would take."""
-        context, source, deployer = self._pipeline_context.stage_context(), load_source(), load_deployer()
+        context = self._pipeline_context.stage_context()
         with self._pipeline_context.masking_errors():
+            source, deployer = load_source(context.configuration), load_deployer(context)
+            check_deployer(context)
             check_owner(self._pipeline_context.store, self._pipeline_context.configuration)
             found = source.plan(context, Wanted(requested, force=not deployer.is_current(context)))
-            built = load_builder().plan(context, found.made)
+            built = load_builder(context.configuration).plan(context, found.made)
             steps = deployer.plan(context, found.made.revision, built.made)
         return {"source": found.steps, "build": built.steps, "deploy": steps}
 

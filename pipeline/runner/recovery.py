@@ -38,7 +38,7 @@ def recover(pipeline_context: PipelineContext, working: Collection[int] = ()) ->
     if deployment is not None and deployment.run not in working:
         events.emit(EventKind.RECOVERY_STARTED, "bringing the target group back to the last good release")
         try:
-            done = load_deployer().recover(context, deployment)
+            done = load_deployer(context).recover(context, deployment)
         except (StageFailed, ConfigError) as failure:
             # The last good release no longer works, for reasons of its own. That must not keep a new one out.
             events.emit(EventKind.RECOVERY_FAILED, f"the last good release does not come up: {failure.message}")

@@ -31,7 +31,8 @@ class RefTracker:
 
     def scan(self, trigger: Trigger) -> list[Run]:
         """Queue a run for each commit that a ref gained since the last scan. Raises as the Source stage does."""
-        context, source = self._pipeline_context(), load_source()
+        context = self._pipeline_context()
+        source = load_source(context.configuration)
         with self._lock, context.masking_errors():
             stage_context = context.stage_context()
             patterns = source.patterns(stage_context)

@@ -80,7 +80,7 @@ class Execution:
             case RunKind.ROLLBACK:
                 self._roll_back(context, stages)
             case RunKind.DOWN:
-                stages.run(context, "deploy", load_deployer().down)
+                stages.run(context, "deploy", load_deployer(context).down)
         return None
 
     def _roll_back(self, context: StageContext, stages: StageRunner) -> None:
@@ -93,7 +93,7 @@ class Execution:
             author="",
             subject=release.subject,
         )
-        stages.run(context, "deploy", lambda context: load_deployer().rollback(context, release))
+        stages.run(context, "deploy", lambda context: load_deployer(context).rollback(context, release))
 
     @contextmanager
     def _with_reporters(self, events: Events) -> Iterator[None]:

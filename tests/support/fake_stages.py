@@ -17,7 +17,7 @@ import pytest
 
 from pipeline.api import Checkout, Image, Plan, Revision, StageContext, Wanted
 from pipeline.base.errors import Cancelled, PenstockError, RolledBack, StageFailed
-from pipeline.runner import stages
+from pipeline.config import stages
 from pipeline.store.records import Deployment, DeploymentState, Release
 from pipeline.store.store import Store
 

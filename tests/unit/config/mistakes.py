@@ -329,8 +329,8 @@ MISTAKES = [
         "  context: app",
         "  context: app\n  args: {TOKEN: '${secret:HOME}'}",
         "7:17: build.args.TOKEN: must not contain a secret (secrets are allowed in deploy.environment, "
-        "deploy.release_command.environment, build.test.environment, build.test.services, triggers.webhooks and "
-        "reporters only)",
+        "deploy.release_command.environment, build.test.environment, build.test.services, triggers.webhooks, "
+        "reporters, source.with, build.with and deploy.with only)",
     ),
     Bad(
         "a secrets file that is missing",

@@ -72,7 +72,7 @@ def clock() -> FakeClock:
 @pytest.fixture
 def release(clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> Release:
     made = Release(clock)
-    monkeypatch.setattr(repair_loop, "load_deployer", lambda: Deployer(made))
+    monkeypatch.setattr(repair_loop, "load_deployer", lambda _: Deployer(made))
     return made
 
 

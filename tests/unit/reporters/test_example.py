@@ -11,6 +11,7 @@ import pytest
 
 from pipeline.base.errors import ConfigError
 from pipeline.config.load import load
+from tests.support.examples import install_example
 from tests.support.paths import ROOT
 from tests.support.pipeline_yaml import MINIMAL
 
@@ -40,11 +41,7 @@ for kind, fields in ((EventKind.RUN_STARTED, {}), (EventKind.RUN_FINISHED, {"sta
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The example, installed with pip into a folder."""
-    folder = tmp_path_factory.mktemp("installed")
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation"]
-    example = ROOT / "examples" / "file_reporter"
-    subprocess.run([*command, "--no-index", "--target", str(folder), str(example)], check=True, capture_output=True)
-    return folder
+    return install_example("file_reporter", tmp_path_factory.mktemp("installed"))
 
 
 def python(folder: Path, directory: Path, program: str) -> None:

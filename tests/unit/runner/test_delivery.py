@@ -105,8 +105,8 @@ class Stages:
 def stages(monkeypatch: pytest.MonkeyPatch) -> Stages:
     stages = Stages()
     for name in ("load_source", "load_builder", "load_deployer"):
-        monkeypatch.setattr(delivery, name, lambda: stages)
-    monkeypatch.setattr(run, "load_deployer", lambda: stages)
+        monkeypatch.setattr(delivery, name, lambda _: stages)
+    monkeypatch.setattr(run, "load_deployer", lambda _: stages)
     return stages
 
 
