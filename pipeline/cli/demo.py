@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from typing import TYPE_CHECKING
 
 import click
 
@@ -14,6 +15,9 @@ from pipeline.cli.session import handle_interrupts, json_option
 from pipeline.event_kinds import EventKind
 from pipeline.events import Event
 
+if TYPE_CHECKING:
+    from pipeline.demo import Demo, DemoReport
+
 
 @click.command("demo")
 @click.option("--keep", is_flag=True, help="Keep everything running at the end.")
@@ -23,20 +27,12 @@ def command(keep: bool, as_json: bool) -> None:
 
     Works in a temporary directory, which it removes. Exit code 0 only if no request was lost.
     """
-    from pipeline.demo import NAME, Demo, table
+    from pipeline.demo import Demo, table
 
     with handle_interrupts() as cancelled:
         demo = Demo(cancelled)
         try:
-            if as_json:
-                report = demo.play(show_json)
-            elif sys.stdout.isatty():
-                from pipeline.cli.live import LiveView
-
-                with LiveView(demo.home, NAME, demo.figures) as view:
-                    report = demo.play(view.on_event)
-            else:
-                report = demo.play(_show)
+            report = _play(demo, as_json=as_json)
         finally:
             demo.close(keep)
     if as_json:
@@ -51,6 +47,19 @@ def command(keep: bool, as_json: bool) -> None:
         lost = tuple(f"{f.at:8.3f} s  {f.phase}: {f.method}: {f.reason}" for f in report.load.failures)
         raise StageFailed(f"{report.load.failed} of {report.load.sent} requests were lost", tail=lost)
     click.echo(f"{report.load.sent} requests, none lost", err=as_json)
+
+
+def _play(demo: Demo, *, as_json: bool) -> DemoReport:
+    """Play the demonstration and show its events: as JSON, as a live view on a terminal, or one line each."""
+    if as_json:
+        return demo.play(show_json)
+    if not sys.stdout.isatty():
+        return demo.play(_show)
+    from pipeline.cli.live import LiveView
+    from pipeline.demo import NAME
+
+    with LiveView(demo.home, NAME, demo.figures) as view:
+        return demo.play(view.on_event)
 
 
 def _show(event: Event) -> None:

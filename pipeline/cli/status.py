@@ -17,6 +17,7 @@ from pipeline.store.records import Run
 if TYPE_CHECKING:
     from pipeline.balancer.balancer import Balancer
     from pipeline.balancer.model import TargetHealth
+    from pipeline.http.responses import UnfinishedRunResponse
 
 # Of a longer queue, the first runs and the last one are shown.
 _MAX_SHOWN = 10
@@ -132,12 +133,7 @@ def _reason(health: TargetHealth) -> str:
 def _as_data(
     opened: Session, status: PipelineStatus, targets: list[TargetHealth], broken: list[str]
 ) -> dict[str, object]:
-    from pipeline.http.responses import (
-        HolderResponse,
-        LastRunResponse,
-        StatusResponse,
-        UnfinishedRunResponse,
-    )
+    from pipeline.http.responses import HolderResponse, LastRunResponse, StatusResponse
 
     active, last = opened.store.releases.active(opened.name), _last_run(opened, status)
     found = StatusResponse(
@@ -147,20 +143,26 @@ def _as_data(
         served=status.served,
         daemon=HolderResponse.model_validate(status.daemon) if status.daemon else None,
         last_run=LastRunResponse.model_validate(last) if last else None,
-        unfinished=[
-            UnfinishedRunResponse(
-                number=run.number,
-                kind=run.kind,
-                state=run.state,
-                sha=run.sha,
-                stage=status.stages.get(run.number),
-                waits_for=run.waits_for,
-            )
-            for run in status.runs
-        ],
+        unfinished=_unfinished_runs(status),
         disabled_transitions=dict(status.disabled),
         drift=list(status.drift),
         broken=broken,
         targets=[health.model_dump(mode="json") for health in targets],
     )
     return found.as_data()
+
+
+def _unfinished_runs(status: PipelineStatus) -> list[UnfinishedRunResponse]:
+    from pipeline.http.responses import UnfinishedRunResponse
+
+    return [
+        UnfinishedRunResponse(
+            number=run.number,
+            kind=run.kind,
+            state=run.state,
+            sha=run.sha,
+            stage=status.stages.get(run.number),
+            waits_for=run.waits_for,
+        )
+        for run in status.runs
+    ]

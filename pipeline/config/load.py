@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -77,16 +77,10 @@ def load(
     variables: set[str] = set()
     parameters, problems = _parameters(document, overrides or {}, environ, readable, variables)
     substitution = Substitution(document, parameters, environ, readable)
-    data = {
-        key: value if key == "parameters" else substitution.apply(value, (key,)) for key, value in document.data.items()
-    }
-    _make_absolute(data.get("balancer"), path.absolute().parent)
-    pipeline, invalid = _validated(document, data)
-    # A failed substitution leaves a placeholder. Errors about the placeholder would mislead the user.
-    broken = {dotted(place) for place in substitution.broken}
-    problems += [problem for problem in invalid if problem.path not in broken]
+    data = _substituted(document, substitution, path.absolute().parent)
+    pipeline, invalid = _validated(document, data, substitution.broken)
     secrets, missing = _secrets(document, data, path, substitution.secrets, environ)
-    problems += [*document.problems, *substitution.problems, *check_references(document, data)]
+    problems += [*invalid, *document.problems, *substitution.problems, *check_references(document, data)]
     problems += missing if secrets_needed else []
     if problems or pipeline is None:
         raise ConfigError(source=str(named), problems=_in_order(problems))
@@ -96,13 +90,29 @@ def load(
     )
 
 
-def _validated(document: Document, data: dict[str, Any]) -> tuple[Pipeline | None, list[Problem]]:
-    """Return the pipeline, or None and the problems of the file."""
-    problems = [*check_stages(document, data)]
+def _substituted(document: Document, substitution: Substitution, directory: Path) -> dict[str, Any]:
+    """Return the file's data with references resolved. `parameters` are resolved already."""
+    data = {
+        key: value if key == "parameters" else substitution.apply(value, (key,)) for key, value in document.data.items()
+    }
+    _make_absolute(data.get("balancer"), directory)
+    return data
+
+
+def _validated(
+    document: Document, data: dict[str, Any], broken: Collection[KeyPath]
+) -> tuple[Pipeline | None, list[Problem]]:
+    """Return the pipeline, or None if it is invalid, and the problems.
+
+    A failed substitution leaves a placeholder at a `broken` path. Errors about it would mislead the user.
+    """
+    pipeline, problems = None, [*check_stages(document, data)]
     try:
-        return Pipeline.model_validate(data), problems
+        pipeline = Pipeline.model_validate(data)
     except ValidationError as error:
-        return None, [*problems_of(error, document, Pipeline), *problems]
+        problems = [*problems_of(error, document, Pipeline), *problems]
+    misleading = {dotted(path) for path in broken}
+    return pipeline, [problem for problem in problems if problem.path not in misleading]
 
 
 def _make_absolute(node: Any, directory: Path) -> None:

@@ -12,6 +12,46 @@ from pipeline.base.git import GitFailed, run_git
 
 _GIT_TIMEOUT = timedelta(seconds=10)
 _LINE = "{key:<38} # {meaning}"
+# The lines of the file and the meaning of their keys.
+_ROWS = (
+    ("name: {name}", "name of the pipeline, unique on this machine"),
+    ("", ""),
+    ("source:", ""),
+    ("  repository: .", "path relative to this file, or any URL that git can fetch"),
+    ("  branch: {branch}", "branch of `pipeline run` and, for each commit, of `pipeline serve`"),
+    ("", ""),
+    ("# triggers:", "other refs that `pipeline serve` runs automatically"),
+    ("#   tags: [v*]", ""),
+    ("", ""),
+    ("build:", ""),
+    ("  context: {context}", "folder of the repository that is sent to the builder"),
+    ("  dockerfile: Dockerfile", "relative to the context"),
+    ("  # test:", "tests run in the built image; if they fail, nothing is deployed"),
+    ("  #   command: [make, test]", ""),
+    ("", ""),
+    ("deploy:", ""),
+    ("  target_group: web", "group of balancer.target_groups in which containers are registered"),
+    ("  replicas: 2", "number of containers"),
+    ("  rolling:", ""),
+    ("    max_surge: 1", "containers above `replicas` during a rollout"),
+    ("    max_unavailable: 0", "unavailable containers during a rollout"),
+    ("  stop_grace: 10s", "time from SIGTERM to SIGKILL for a drained container"),
+    ("", ""),
+    ("balancer:", ""),
+    ("  target_groups:", ""),
+    ("    web:", ""),
+    ("      port: {port}", "port of the app in its container"),
+    ("      health_check:", ""),
+    ("        path: {health_path}", "returns 200 when the app is ready for traffic"),
+    ("        interval: 1s", "time between health checks"),
+    ("      deregistration_delay: 30s", "time for a draining container to finish its requests"),
+    ("  load_balancers:", ""),
+    ("    edge:", ""),
+    ("      listeners:", ""),
+    ("        - port: 8000", "port on this machine that clients connect to"),
+    ("          default_action:", ""),
+    ("            forward: web", "target group that receives the requests"),
+)
 
 
 @dataclass(frozen=True)
@@ -51,45 +91,9 @@ def detect_project(directory: Path) -> DetectedProject:
 
 def render_template(found: DetectedProject) -> str:
     """Return the text of pipeline.yaml, each key with its meaning."""
-    rows = (
-        ("name: " + found.name, "name of the pipeline, unique on this machine"),
-        ("", ""),
-        ("source:", ""),
-        ("  repository: .", "path relative to this file, or any URL that git can fetch"),
-        ("  branch: " + found.branch, "branch of `pipeline run` and, for each commit, of `pipeline serve`"),
-        ("", ""),
-        ("# triggers:", "other refs that `pipeline serve` runs automatically"),
-        ("#   tags: [v*]", ""),
-        ("", ""),
-        ("build:", ""),
-        ("  context: " + found.context, "folder of the repository that is sent to the builder"),
-        ("  dockerfile: Dockerfile", "relative to the context"),
-        ("  # test:", "tests run in the built image; if they fail, nothing is deployed"),
-        ("  #   command: [make, test]", ""),
-        ("", ""),
-        ("deploy:", ""),
-        ("  target_group: web", "group of balancer.target_groups in which containers are registered"),
-        ("  replicas: 2", "number of containers"),
-        ("  rolling:", ""),
-        ("    max_surge: 1", "containers above `replicas` during a rollout"),
-        ("    max_unavailable: 0", "unavailable containers during a rollout"),
-        ("  stop_grace: 10s", "time from SIGTERM to SIGKILL for a drained container"),
-        ("", ""),
-        ("balancer:", ""),
-        ("  target_groups:", ""),
-        ("    web:", ""),
-        (f"      port: {found.port}", "port of the app in its container"),
-        ("      health_check:", ""),
-        (f"        path: {found.health_path}", "returns 200 when the app is ready for traffic"),
-        ("        interval: 1s", "time between health checks"),
-        ("      deregistration_delay: 30s", "time for a draining container to finish its requests"),
-        ("  load_balancers:", ""),
-        ("    edge:", ""),
-        ("      listeners:", ""),
-        ("        - port: 8000", "port on this machine that clients connect to"),
-        ("          default_action:", ""),
-        ("            forward: web", "target group that receives the requests"),
-    )
+    values = {"name": found.name, "branch": found.branch, "context": found.context}
+    values |= {"port": str(found.port), "health_path": found.health_path}
+    rows = ((key.format(**values), meaning) for key, meaning in _ROWS)
     lines = (_LINE.format(key=key, meaning=meaning) if meaning else key for key, meaning in rows)
     return "# Every key: pipeline schema --reference\n" + "\n".join(lines) + "\n"
 
