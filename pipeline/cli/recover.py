@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -10,6 +11,9 @@ from pipeline.base.home import Home
 from pipeline.cli.output import print_event, show_json
 from pipeline.cli.session import json_option, pipeline_options, session
 from pipeline.runner.status import PipelineStatus
+
+if TYPE_CHECKING:
+    from pipeline.balancer.balancer import Balancer
 
 
 @click.command("recover")
@@ -33,11 +37,20 @@ def command(file: Path, parameters: tuple[str, ...], as_json: bool) -> None:
             message = f"nothing to do: the daemon (pid {status.daemon.pid}) recovers {opened.name}"
         else:
             # Restore traffic first, since the balancer needs no pipeline.yaml.
-            restarted = open_balancer(opened.home.balancer).ensure_running()
-            message = "the balancer was not running: restarted" if restarted else ""
+            message = _recover_balancer(open_balancer(opened.home.balancer))
             if status.interrupted:
                 opened.runner([show_json if as_json else print_event]).recover_if_needed()
-            elif not restarted:
+            elif not message:
                 message = "nothing to recover"
         if message and not as_json:
             click.echo(message)
+
+
+def _recover_balancer(balancer: Balancer) -> str:
+    """Make the balancer run what is declared, and return what was done. Empty if it ran already."""
+    was_running = balancer.pid() is not None
+    if balancer.ensure_running():
+        return "the balancer was not running: restarted"
+    if was_running and balancer.pid() is None:
+        return "the balancer was running, but nothing is declared: stopped"
+    return ""

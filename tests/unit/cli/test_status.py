@@ -153,6 +153,17 @@ def test_recover_starts_the_balancer(store: Store, balancer: tuple[Balancer, Fak
     assert plane.observe().running
 
 
+def test_recover_stops_a_balancer_without_a_declaration(
+    store: Store, home: Home, balancer: tuple[Balancer, FakePlane]
+) -> None:
+    """A balancer whose registry is gone is stopped, and `recover` says so. A second call does nothing."""
+    _, plane = balancer
+    (home.balancer / "registry.json").unlink()
+    assert output_of(recover.command) == "the balancer was running, but nothing is declared: stopped\n"
+    assert not plane.observe().running
+    assert output_of(recover.command) == "nothing to recover\n"
+
+
 @pytest.mark.usefixtures("served")
 def test_recover_leaves_it_to_the_daemon(store: Store, balancer: tuple[Balancer, FakePlane]) -> None:
     """`recover` does nothing if the daemon manages the pipeline."""
