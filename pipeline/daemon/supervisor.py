@@ -55,13 +55,17 @@ class PipelineSupervisor:
         self._thread.start()
 
     def stop(self, timeout: float) -> None:
-        """Stop all threads. A deployment may finish within `timeout` seconds."""
+        """Stop all threads. A deployment may finish within `timeout` seconds.
+
+        Safe to repeat, and to call before `start`.
+        """
         deadline = time.monotonic() + timeout
         self._stopping.set()
         self._trigger_loop.stop()
         self._repair_loop.stop()
         self.queue_worker.stop(timeout)
-        self._thread.join(max(0.0, deadline - time.monotonic()))
+        if self._thread.ident is not None:
+            self._thread.join(max(0.0, deadline - time.monotonic()))
 
     def notify(self, trigger: Trigger) -> None:
         """Request a scan of the refs."""

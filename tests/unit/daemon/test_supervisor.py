@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.base.home import Home
-from pipeline.base.lock import work_lock
+from pipeline.base.lock import is_held, work_lock
 from pipeline.daemon.repair_loop import RepairLoop
 from pipeline.daemon.served_file import ServedFile
 from pipeline.daemon.supervisor import PipelineSupervisor
@@ -69,6 +69,15 @@ def test_a_pipeline_that_a_command_works_on_is_taken_over_after_it(
     clock.advance_to_next_timeout()
     until(supervisor.ready.is_set, "the pipeline is ready")
     assert len(messages(supervisor, "supervisor.blocked")) == 1
+
+
+def test_stopping_before_the_start(supervisor: PipelineSupervisor, home: Home) -> None:
+    """A supervisor that was not started can be stopped. It takes no lock if it is started afterwards."""
+    supervisor.stop(10)
+    supervisor.start()
+    supervisor.stop(10)
+    assert not supervisor.ready.is_set()
+    assert not is_held(home.lock("shop"))
 
 
 def test_a_thread_that_fails_is_started_again(
