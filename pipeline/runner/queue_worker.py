@@ -12,7 +12,7 @@ from datetime import timedelta
 import structlog
 
 from pipeline.base.clock import Clock
-from pipeline.base.errors import PenstockError
+from pipeline.base.errors import PenstockError, StoreFault
 from pipeline.event_kinds import EventKind
 from pipeline.runner.context import PipelineContext
 from pipeline.runner.deploy_lock import DeployLock
@@ -83,7 +83,8 @@ class QueueWorker:
     def stop(self, timeout: float) -> None:
         """Stop starting runs. Wait up to `timeout` seconds for runs in Deploy and requeue the others.
 
-        A run that has not finished by then is recovered at the next start, as after a crash.
+        A run that has not finished by then is recovered at the next start, as after a crash. If the store cannot be
+        read, every run may finish.
         """
         deadline = time.monotonic() + timeout
         self._stopping.set()
@@ -91,7 +92,7 @@ class QueueWorker:
         with self._lock:
             active = list(self._active.values())
         for active_run in active:
-            if not self._deploys(active_run.run):
+            if not self._may_deploy(active_run.run):
                 active_run.cancelled.set()
         for active_run in active:
             assert active_run.thread is not None
@@ -161,6 +162,13 @@ class QueueWorker:
             run = runs.get(active_run.run.pipeline, active_run.run.number)
             if run is not None and run.superseded_by:
                 active_run.cancelled.set()
+
+    def _may_deploy(self, run: Run) -> bool:
+        try:
+            return self._deploys(run)
+        except StoreFault as error:
+            _logger.warning("cannot read the stages of a run", run=run.number, error=error.message)
+            return True
 
     def _deploys(self, run: Run) -> bool:
         return any(

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from pipeline.base.errors import StoreFault
 from pipeline.runner.context import PipelineContext
 from pipeline.runner.deploy_lock import DeployLock
 from pipeline.runner.queue_worker import QueueWorker
@@ -105,6 +106,28 @@ def test_a_look_at_the_queue_starts_nothing_after_the_end(world: World) -> None:
     thread.join()
     assert world.states() == ["queued"]
     assert world.stages.passed == []
+
+
+@pytest.mark.parametrize("stage", ["build", "deploy"])
+def test_it_ends_if_the_store_cannot_be_read(world: World, stage: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run may finish its stage if it is unknown which one it is. Every thread ends, and no error is raised."""
+    daemon = world.serve()
+    hold = world.stages.hold(stage, 1)
+    daemon.commit("a")
+    hold.wait_until_entered()
+    asked = threading.Event()
+
+    def fail(*_: object) -> None:
+        asked.set()
+        raise StoreFault("database: disk I/O error")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(daemon.store.runs, "stages", fail)
+        with stopping(daemon):
+            assert asked.wait(10)
+            hold.release()
+    assert not daemon.supervisor.queue_worker.cancel(1)
+    assert world.stages.deployed == ([1] if stage == "deploy" else [])
 
 
 def test_a_cancelled_run_does_not_return_to_the_queue(world: World) -> None:
