@@ -25,9 +25,9 @@ class EventKind(StrEnum):
         kind.fields = frozenset(fields)
         return kind
 
-    RUN_QUEUED = "run.queued", "A run was queued, or went back to the queue.", *_RUN
+    RUN_QUEUED = "run.queued", "A run was queued or requeued.", *_RUN
     RUN_SKIPPED = "run.skipped", "A run was skipped: nothing to do, or its commit says so.", *_RUN
-    RUN_SUPERSEDED = "run.superseded", "A queued run gave way to a newer one.", *_RUN
+    RUN_SUPERSEDED = "run.superseded", "A queued run was replaced by a newer one.", *_RUN
     RUN_CANCELLED = "run.cancelled", "A queued run was cancelled.", *_RUN
     RUN_STARTED = "run.started", "A run began.", "trigger"
     RUN_WAITING = "run.waiting", "A run waits before a stage.", "stage"
@@ -46,23 +46,23 @@ class EventKind(StrEnum):
     BUILD_STARTED = "build.started", "An image is being built."
     BUILD_FINISHED = "build.finished", "An image was built."
     BUILD_CACHED = "build.cached", "An image that was built before is used."
-    BUILD_RETRY = "build.retry", "A build is tried again.", "attempt", "cause", "reason"
-    BUILD_WARNING = "build.warning", "A build or its tests left something to look at."
+    BUILD_RETRY = "build.retry", "A build is retried.", "attempt", "cause", "reason"
+    BUILD_WARNING = "build.warning", "A build or its tests caused a warning."
     IMAGE_PULLING = "image.pulling", "A base image or a test service's image is pulled."
     SERVICE_READY = "service.ready", "A service beside the tests is ready.", "service", "seconds"
     TEST_STARTED = "test.started", "The tests began."
     TEST_FINISHED = "test.finished", "The tests passed."
     TEST_SKIPPED = "test.skipped", "There are no tests; the image is deployed untested."
-    TEST_RETRY = "test.retry", "The tests are tried again.", "attempt", "cause", "reason"
+    TEST_RETRY = "test.retry", "The tests are retried.", "attempt", "cause", "reason"
     ARTIFACT_KEPT = "artifact.kept", "A path of the test container was kept.", "path", "files", "size"
-    ARTIFACT_WARNING = "artifact.warning", "A path of the test container was not kept, or not whole.", "path"
+    ARTIFACT_WARNING = "artifact.warning", "A path of the test container was not kept, or only in part.", "path"
 
     DEPLOYMENT_STARTED = "deployment.started", "A deployment began."
     DEPLOYMENT_FAILED = "deployment.failed", "A deployment failed; the rollback follows."
-    ROLLBACK_STARTED = "rollback.started", "The previous release is put back."
+    ROLLBACK_STARTED = "rollback.started", "A rollback to the previous release began."
     RELEASE_COMMAND_STARTED = "release_command.started", "The release command began."
     RELEASE_COMMAND_FINISHED = "release_command.finished", "The release command succeeded.", "seconds"
-    DOWN_WARNING = "down.warning", "Something was left behind by `pipeline down`."
+    DOWN_WARNING = "down.warning", "`pipeline down` left something behind."
     RETENTION_WARNING = "retention.warning", "An old image could not be removed."
 
     CONTAINER_STARTING = "container.starting", "A container is being started.", *_TARGET
@@ -82,22 +82,22 @@ class EventKind(StrEnum):
     )
     TARGET_RESTARTED = "target.restarted", "Docker restarted a target's container.", "target"
 
-    RECOVERY_STARTED = "recovery.started", "A crash left a deployment open; the last good release is put back."
+    RECOVERY_STARTED = "recovery.started", "A crash left a deployment open; the last good release is restored."
     RECOVERY_FINISHED = "recovery.finished", "The recovery succeeded."
     RECOVERY_FAILED = "recovery.failed", "The last good release does not become healthy."
 
     RECONCILE_DRIFT = "reconcile.drift", "The daemon found a difference from the active release."
     RECONCILE_REPAIRED = "reconcile.repaired", "Every difference was repaired."
-    RECONCILE_PREEMPTED = "reconcile.preempted", "A repair gave way to a deployment."
-    RECONCILE_FAILED = "reconcile.failed", "The daemon could not look, or could not repair."
+    RECONCILE_PREEMPTED = "reconcile.preempted", "A repair was stopped for a deployment."
+    RECONCILE_FAILED = "reconcile.failed", "The daemon could not check or repair the pipeline."
 
     SERVE_STARTED = "serve.started", "The daemon manages this pipeline now."
     SERVE_FAILED = "serve.failed", "A loop of the daemon failed and is restarted."
-    SUPERVISOR_BLOCKED = "supervisor.blocked", "The daemon cannot take the pipeline over yet."
-    QUEUE_BLOCKED = "queue.blocked", "No queued run can begin."
-    CONFIG_RELOADED = "config.reloaded", "pipeline.yaml was read again."
+    SUPERVISOR_BLOCKED = "supervisor.blocked", "The daemon cannot manage the pipeline yet."
+    QUEUE_BLOCKED = "queue.blocked", "No queued run can start."
+    CONFIG_RELOADED = "config.reloaded", "pipeline.yaml was reloaded."
     CONFIG_REJECTED = "config.rejected", "A changed pipeline.yaml is invalid; the previous one stays."
-    BALANCER_RESTARTED = "balancer.restarted", "HAProxy was not running and was started again."
+    BALANCER_RESTARTED = "balancer.restarted", "HAProxy was not running and was restarted."
     BALANCER_FAILED = "balancer.failed", "HAProxy cannot be run."
 
     TRIGGER_FAILED = "trigger.failed", "The repository could not be read."

@@ -121,7 +121,7 @@ class Deployment:
             self._finish(DeploymentState.FAILED, second.message)
             raise RollbackFailed(
                 f"{failure.message}; and going back failed too: {second.message}",
-                hint="`pipeline status` shows what serves; it is not tried again by itself",
+                hint="`pipeline status` shows what serves; it is not retried automatically",
                 tail=failure.tail,
             ) from second
         self._finish(DeploymentState.ROLLED_BACK, failure.message)

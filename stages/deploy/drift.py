@@ -123,7 +123,7 @@ class ServiceDrift:
             began[name] = since = end.process_started_at
             # A replica that is seen for the first time may have been restarted long ago.
             if since > known if known else end.restarts > 0 and self._age(since) < _LATELY:
-                text = f"{name} had ended, and was started again"
+                text = f"{name} exited and was restarted"
                 self._context.events.emit(EventKind.TARGET_RESTARTED, text, target=name)
         self._began = began
 

@@ -160,7 +160,7 @@ class Repository:
         except GitFailed as error:
             if not any(sign in str(error) for sign in _DAMAGE):
                 raise explain(error, self.location) from error
-            self._warn(f"our mirror of {redact(self.location)} is damaged: fetching it anew")
+            self._warn(f"the mirror of {redact(self.location)} is damaged: fetching it again")
             shutil.rmtree(self._git.directory, ignore_errors=True)
             _made(self._git.directory)
             try:
