@@ -83,10 +83,7 @@ def test_a_worker_that_dies_at_any_event_is_recovered(world: World) -> None:
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_worker_that_dies_in_a_stage_is_recovered(world: World, stage: str) -> None:
     """Its run is queued and executed again; a deployment is closed first."""
-    daemon = world.serve()
-    hold = world.stages.hold(stage, 1)
-    daemon.commit("a")
-    hold.wait_until_entered()
+    daemon, hold = world.hold_first_run(stage)
     daemon.kill()
     assert world.run(1).state is RunState.RUNNING
     opened = world.store.deployments.open(NAME)
@@ -100,10 +97,7 @@ def test_a_worker_that_dies_in_a_stage_is_recovered(world: World, stage: str) ->
 
 def test_a_superseded_run_of_a_dead_worker_is_not_queued_again(world: World) -> None:
     """The newer run replaces it."""
-    daemon = world.serve()
-    hold = world.stages.hold("build", 1)
-    daemon.commit("a")
-    hold.wait_until_entered()
+    daemon, _ = world.hold_first_run("build")
     daemon.kill()
     world.queue(daemon)
     world.serve()

@@ -34,10 +34,7 @@ def test_cancelling_a_queued_run(world: World) -> None:
 @pytest.mark.parametrize("stage", STAGES)
 def test_cancelling_a_stage(world: World, stage: str) -> None:
     """A stage that hangs ends, no later one begins, and the next run is not affected."""
-    daemon = world.serve()
-    hold = world.stages.hold(stage, 1)
-    daemon.commit("a")
-    hold.wait_until_entered()
+    daemon, _ = world.hold_first_run(stage)
     daemon.control.cancel(NAME, 1)
     assert world.until_state(1, RunState.CANCELLED).reason == "cancelled"
     records = world.store.runs.stages(NAME, 1)

@@ -44,10 +44,7 @@ def test_a_commit_is_queued_once_by_two_scans(world: World) -> None:
 def test_a_commit_supersedes_a_queued_run(world: World) -> None:
     """The queued run never starts."""
     world.configure("superseded")
-    daemon = world.serve()
-    hold = world.stages.hold("deploy", 1)
-    daemon.commit("a")
-    hold.wait_until_entered()
+    daemon, hold = world.hold_first_run("deploy")
     second = world.stages.hold("deploy", 2)
     daemon.commit("b")
     world.until_waiting(2, "run 1")
@@ -64,10 +61,7 @@ def test_a_commit_supersedes_a_queued_run(world: World) -> None:
 @pytest.mark.parametrize("stage", ["source", "build"])
 def test_a_commit_supersedes_a_run_before_deploy(world: World, stage: str) -> None:
     """The stage in progress is stopped, and the newer run starts."""
-    daemon = world.serve()
-    hold = world.stages.hold(stage, 1)
-    daemon.commit("a")
-    hold.wait_until_entered()
+    daemon, _ = world.hold_first_run(stage)
     daemon.commit("b")
     world.until_idle()
     assert world.states() == ["superseded", "succeeded"]
@@ -78,10 +72,7 @@ def test_a_commit_supersedes_a_run_before_deploy(world: World, stage: str) -> No
 
 def test_a_commit_never_supersedes_a_deployment(world: World) -> None:
     """Both are deployed, in order. The newer one is built meanwhile."""
-    daemon = world.serve()
-    hold = world.stages.hold("deploy", 1)
-    daemon.commit("a")
-    hold.wait_until_entered()
+    daemon, hold = world.hold_first_run("deploy")
     daemon.commit("b")
     world.until_waiting(2, "run 1")
     assert ("build", 2) in world.stages.passed

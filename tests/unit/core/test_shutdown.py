@@ -29,10 +29,7 @@ def stopping(daemon: Daemon, patience: float = 10.0) -> Iterator[None]:
 
 def test_a_deployment_finishes(world: World) -> None:
     """The run that waits for it returns to the queue, and the next daemon executes it."""
-    daemon = world.serve()
-    hold = world.stages.hold("deploy", 1)
-    daemon.commit("a")
-    hold.wait_until_entered()
+    daemon, hold = world.hold_first_run("deploy")
     daemon.commit("b")
     world.until_waiting(2, "run 1")
     with stopping(daemon):
@@ -53,10 +50,7 @@ def test_a_deployment_finishes(world: World) -> None:
 @pytest.mark.parametrize("stage", ["source", "build"])
 def test_a_run_before_deploy_returns_to_the_queue(world: World, stage: str) -> None:
     """Its attempt does not count."""
-    daemon = world.serve()
-    hold = world.stages.hold(stage, 1)
-    daemon.commit("a")
-    hold.wait_until_entered()
+    daemon, hold = world.hold_first_run(stage)
     daemon.stop(10.0)
     run = world.run(1)
     assert (run.state, run.attempts) == (RunState.QUEUED, 0)
@@ -70,10 +64,7 @@ def test_a_run_before_deploy_returns_to_the_queue(world: World, stage: str) -> N
 
 def test_nothing_begins_after_the_end(world: World) -> None:
     """Runs that are queued during and after it wait for the next daemon."""
-    daemon = world.serve()
-    hold = world.stages.hold("deploy", 1)
-    daemon.commit("a")
-    hold.wait_until_entered()
+    daemon, hold = world.hold_first_run("deploy")
     with stopping(daemon):
         until(lambda: not daemon.supervisor.queue_worker.cancel(99), "it stops")
         world.queue(daemon, RunRequest(Trigger.WEBHOOK, sha="b"))
@@ -111,10 +102,7 @@ def test_a_look_at_the_queue_starts_nothing_after_the_end(world: World) -> None:
 @pytest.mark.parametrize("stage", ["build", "deploy"])
 def test_it_ends_if_the_store_cannot_be_read(world: World, stage: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run may finish its stage if it is unknown which one it is. Every thread ends, and no error is raised."""
-    daemon = world.serve()
-    hold = world.stages.hold(stage, 1)
-    daemon.commit("a")
-    hold.wait_until_entered()
+    daemon, hold = world.hold_first_run(stage)
     asked = threading.Event()
 
     def fail(*_: object) -> None:
@@ -132,10 +120,7 @@ def test_it_ends_if_the_store_cannot_be_read(world: World, stage: str, monkeypat
 
 def test_a_cancelled_run_does_not_return_to_the_queue(world: World) -> None:
     """It was cancelled before the daemon ends, and its stage takes longer."""
-    daemon = world.serve()
-    hold = world.stages.hold("build", 1, deaf=True)
-    daemon.commit("a")
-    hold.wait_until_entered()
+    daemon, hold = world.hold_first_run("build", deaf=True)
     daemon.control.cancel(NAME, 1)
     with stopping(daemon):
         hold.release()
@@ -146,10 +131,7 @@ def test_a_cancelled_run_does_not_return_to_the_queue(world: World) -> None:
 @pytest.mark.parametrize("stage", ["build", "deploy"])
 def test_a_stage_that_does_not_end_is_left_behind(world: World, stage: str) -> None:
     """The daemon ends after its patience. The next one recovers the run, and executes it again."""
-    daemon = world.serve()
-    hold = world.stages.hold(stage, 1, deaf=True)
-    daemon.commit("a")
-    hold.wait_until_entered()
+    daemon, hold = world.hold_first_run(stage, deaf=True)
     daemon.stop(0.05)
     assert world.run(1).state is RunState.RUNNING
     daemon.kill()

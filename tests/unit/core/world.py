@@ -28,7 +28,7 @@ from pipeline.store.records import Run, RunState, Trigger
 from pipeline.store.store import Store
 from pipeline.testing.fakes.clock import FakeClock
 from pipeline.testing.fakes.engine import FakeEngine
-from tests.support.fake_stages import FakeStages
+from tests.support.fake_stages import FakeStages, Hold
 from tests.support.mortal_process import MortalStores, ProcessDied
 from tests.support.waiting import until
 
@@ -42,7 +42,7 @@ balancer:
   load_balancers: {{edge: {{listeners: [{{port: 8000, default_action: {{forward: web}}}}]}}}}
 """
 _TICK = timedelta(seconds=0.25)
-_THREADS = ("run-", "conductor-", "keeper-", "lookout-", "serve-")
+_THREADS = ("run-", "trigger loop-", "repair loop-", "queue worker-", "serve-")
 
 
 class Daemon:
@@ -133,6 +133,13 @@ class World:
     def serve(self) -> Daemon:
         """Return a process that serves."""
         return self.daemon().start()
+
+    def hold_first_run(self, stage: str, *, deaf: bool = False) -> tuple[Daemon, Hold]:
+        """Serve, and return when the run of the first commit is held in a stage. The commit is `a`."""
+        daemon, hold = self.serve(), self.stages.hold(stage, 1, deaf=deaf)
+        daemon.commit("a")
+        hold.wait_until_entered()
+        return daemon, hold
 
     def runner(self, cancelled: threading.Event | None = None, store: Store | None = None) -> Runner:
         """Return what a command uses, in a process with its own store."""
