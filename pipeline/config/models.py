@@ -188,7 +188,7 @@ class Deploy(ServiceSettings):
     @property
     def settings(self) -> ServiceSettings:
         """Everything but the number of replicas."""
-        return ServiceSettings(**{name: getattr(self, name) for name in ServiceSettings.model_fields})
+        return ServiceSettings.model_construct(**{name: getattr(self, name) for name in ServiceSettings.model_fields})
 
     @model_validator(mode="after")
     def _check_rolling(self) -> Self:

@@ -68,7 +68,7 @@ class Attempts:
 
 
 def cause_of(error: PenstockError) -> Cause | None:
-    """Whose fault it was; None where doing the same again comes to the same."""
+    """Return the cause of a failure, or None if a retry would fail in the same way."""
     if isinstance(error, EngineFault | ServiceFailed):
         return "infrastructure"
     return "failure" if isinstance(error, TestsFailed) else None

@@ -175,7 +175,7 @@ def test_tests_that_take_all_memory(project: Project) -> None:
 
 
 def test_a_test_command_that_is_not_in_the_image(project: Project) -> None:
-    """What Docker's runtime says of it, without its nesting."""
+    """The error is the one of Docker's runtime, without its nesting."""
     project.configure(("[python3, -m, unittest]", "[pytest]"))
     project.commit("1")
     assert re.fullmatch(

@@ -44,7 +44,7 @@ def test_a_release_is_stored_in_the_same_form(name: str, tmp_path: Path, golden:
 
 @pytest.mark.parametrize("name", VERSION_1)
 def test_a_release_of_version_1_is_read(name: str) -> None:
-    """What version 1 stored is the release that version 2 stores, but for the replicas. No container is replaced."""
+    """A release of version 1 is read as version 2 stores it, without replicas. No container is replaced."""
     stored = VERSION_1[name]
     spec = ReleaseSpec.parse(json.dumps(stored["spec"]))
     assert json.loads(spec.model_dump_json()) == json.loads((_HERE / f"files/releases/{name}.json").read_text())["spec"]

@@ -1,4 +1,4 @@
-"""What `pytest --keep` leaves: the folder, and how a test's report says what is in it."""
+"""The folder that `pytest --keep` leaves, and the part of a test's report that describes it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which failure is worth another try, and how many."""
+"""Failed steps are retried by the kind of their failure."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_by_whose_fault_it_was(error: PenstockError, retry: Retry, tries: int) -
 
 
 def test_each_try_is_told() -> None:
-    """Which it is, of what kind and why; the two kinds are counted apart."""
+    """An event has the number, the kind and the reason of each retry. The two kinds are counted apart."""
     context, step = Context(), Step(TestsFailed("exit code 1"), ServiceFailed("db ended"), TestsFailed("exit code 2"))
     tried = attempts(context, Retry(failure=2))
     assert tried.run(step) == "done"

@@ -1,4 +1,4 @@
-"""What the engine is asked for when an image is pulled, and what it says of one."""
+"""Requests to the engine about images, and its responses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What may be said of tests, services and release commands in a pipeline.yaml."""
+"""Tests, services and release commands in a pipeline.yaml."""
 
 from __future__ import annotations
 

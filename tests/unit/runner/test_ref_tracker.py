@@ -1,4 +1,4 @@
-"""What is new in a repository becomes runs, and what has only come to be meant does not."""
+"""New commits become runs. Refs that a changed pattern matches for the first time do not."""
 
 from __future__ import annotations
 

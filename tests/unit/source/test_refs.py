@@ -1,4 +1,4 @@
-"""Where refs point, in whatever way git keeps them; and that whoever is told of each move ends up knowing it."""
+"""Refs are read from every form in which git stores them, and each move is noticed."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def test_refs_in_tables(reftable: Work) -> None:
 
 
 def test_the_commits_of_a_move_along_the_first_parents(work: Work) -> None:
-    """What was merged came by the merge: oldest first, the old end not among them."""
+    """The commits of a merged branch are left out. The others come oldest first, without the old end."""
     second = work.commit("two")
     work.git("checkout", "--quiet", "-b", "side")
     work.commit("side", "side.txt")
@@ -140,7 +140,7 @@ def test_the_commits_of_a_move_along_the_first_parents(work: Work) -> None:
 
 
 def test_the_commits_of_a_move_by_force(work: Work) -> None:
-    """What is new on the branch; its end where nothing is, or where the old end is not known any more."""
+    """The commits that are new on the branch are found. Without any, or with an unknown old end, its end is."""
     work.commit("two")
     old = work.commit("three")
     work.git("reset", "--quiet", "--hard", work.first)
