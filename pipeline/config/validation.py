@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
@@ -82,7 +82,7 @@ def _is_leaf(document: Document, path: KeyPath) -> bool:
 
 
 def _problem(detail: ErrorDetails, path: KeyPath, document: Document, model: type[BaseModel]) -> Problem:
-    kind, context, value = detail["type"], detail.get("ctx", {}), detail["input"]
+    kind, context = detail["type"], detail.get("ctx", {})
     if kind == "missing":
         return document.problem(path, "is missing", _description(model, path))
     if kind == "extra_forbidden":
@@ -94,11 +94,12 @@ def _problem(detail: ErrorDetails, path: KeyPath, document: Document, model: typ
         return document.problem(where, str(cause))
     if path and path[-1] == "[key]":
         path = path[:-1]
-    reason, hint = _reason(kind, context, value, document.texts.get(path))
+    reason, hint = _reason(detail, document.texts.get(path))
     return document.problem(path, reason, hint)
 
 
-def _reason(kind: str, context: Mapping[str, Any], value: Any, written: str | None) -> tuple[str, str]:
+def _reason(detail: ErrorDetails, written: str | None) -> tuple[str, str]:
+    kind, context, value = detail["type"], detail.get("ctx", {}), detail["input"]
     if kind == "literal_error":
         expected = [word.strip("'") for word in str(context["expected"]).replace(" or ", ", ").split(", ")]
         near = nearest(str(value), expected)
@@ -115,7 +116,8 @@ def _reason(kind: str, context: Mapping[str, Any], value: Any, written: str | No
         return f"must be greater than {context['gt']:g}, got {value}", ""
     if kind == "string_too_long":
         return f"must be at most {context['max_length']} characters, got {len(value)}", ""
-    reason = _TYPES.get(kind, kind.replace("_", " "))
+    # Options of plug-ins may have types that no section of Penstock has.
+    reason = _TYPES.get(kind) or re.sub("^Input (should )?", lambda found: "must " if found[1] else "", detail["msg"])
     if kind == "string_type" and isinstance(value, int | float):
         return f"{reason}, got {_noun(value)}", f'write "{written or value}"'
     return (f"{reason}, got {_noun(value)}" if kind not in ("too_short", "string_too_short") else reason), ""

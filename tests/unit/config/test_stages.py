@@ -13,14 +13,23 @@ from pipeline.config.reference import reference_page
 from tests.support.pipeline_yaml import MINIMAL
 
 _MODULE = """\
+import datetime
+import enum
 from typing import Literal
 from pydantic import Field
 from pipeline.api import StageOptions
+
+class Channel(enum.StrEnum):
+    STABLE = "stable"
+    UNSTABLE = "unstable"
 
 class Nix:
     class Options(StageOptions):
         flake: str = Field(description="Flake that gives the image.")
         jobs: int = Field(1, ge=1, description="Number of parallel jobs.")
+        channel: Channel = Field(Channel.STABLE, description="Channel.")
+        priority: float = Field(0, lt=10, description="Priority.")
+        since: datetime.date | None = Field(None, description="Date of the channel.")
         system: Literal["x86_64-linux", "aarch64-linux"] = Field("x86_64-linux", description="Platform.")
     section_keys = frozenset({"timeout"})
     def __init__(self, options): self.options = options
@@ -119,6 +128,14 @@ def test_a_key_that_the_stage_reads_is_allowed(tmp_path: Path) -> None:
                 "6:27: build.with.flak: unknown key (did you mean flake?)",
                 "6:42: build.with.jobs: must be at least 1, got 0",
                 "6:53: build.with.system: must be x86_64-linux or aarch64-linux, got 'arm'",
+            ],
+        ),
+        (
+            "build: {uses: nix, with: {flake: x, channel: beta, priority: 10, since: today}}",
+            [
+                "6:46: build.with.channel: must be 'stable' or 'unstable', got 'beta'",
+                "6:62: build.with.priority: must be less than 10, got 10",
+                "6:73: build.with.since: must be a valid date or datetime, input is too short, got 'today'",
             ],
         ),
         ("build: {uses: nix, with: {flake: 7}}", ['6:34: build.with.flake: must be text, got 7 (write "7")']),
