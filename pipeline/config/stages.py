@@ -97,7 +97,7 @@ def _unusable(stage: Any, options: Any, method: str) -> str:
 
 
 def _unread_keys(document: Document, section: str, name: str, keys: set[str]) -> Iterator[Problem]:
-    """Yield the keys that would have no effect: somebody who sets `build.test` relies on the tests."""
+    """Yield the keys that would have no effect. A user who sets `build.test` relies on the tests."""
     for key in keys & _MODELS[section].model_fields.keys() - _KEYS_OF_RUNNER[section]:
         text = f"is not used by the stage {section}.{name}"
         yield document.problem((section, key), text, f"remove it, or set {section}.uses to another stage", at_key=True)

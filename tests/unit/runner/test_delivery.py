@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -16,7 +16,7 @@ import pytest
 from pipeline.api import Checkout, Image, NothingToDo, Revision, StageContext, Wanted
 from pipeline.base.errors import ConfigError, StageFailed
 from pipeline.base.home import Home
-from pipeline.config.load import CommittedFile, load
+from pipeline.config.load import CommittedFile, Configuration, load
 from pipeline.events import Event
 from pipeline.runner import delivery, run
 from pipeline.runner.context import PipelineContext
@@ -173,6 +173,44 @@ def test_the_file_of_the_commit_counts_from_preflight_on(pipeline_context: Pipel
     stages.committed = PIPELINE.format(name="shop", replicas=4)
     execute(pipeline_context, RunOptions(configuration="commit"))
     assert stages.calls == [("preflight", 4), ("find", 4), ("build", 4), ("deploy", 4)]
+
+
+def note_loads(monkeypatch: pytest.MonkeyPatch, stages: Stages) -> dict[str, int]:
+    """Note the number of replicas in the configuration from which each stage is loaded."""
+    loaded: dict[str, int] = {}
+
+    def loader(name: str) -> Callable[[Configuration | StageContext], Stages]:
+        def load_stage(given: Configuration | StageContext) -> Stages:
+            configuration = given.configuration if isinstance(given, StageContext) else given
+            loaded[name] = configuration.pipeline.deploy.replicas
+            return stages
+
+        return load_stage
+
+    for name in ("load_source", "load_builder", "load_deployer"):
+        monkeypatch.setattr(delivery, name, loader(name))
+    return loaded
+
+
+def test_the_commit_chooses_builder_and_deployer(
+    pipeline_context: PipelineContext, stages: Stages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The source that finds the commit is the one of the served file. Build and Deploy are those of the commit."""
+    loaded = note_loads(monkeypatch, stages)
+    stages.committed = PIPELINE.format(name="shop", replicas=4)
+    execute(pipeline_context, RunOptions(configuration="commit"))
+    assert loaded == {"load_source": 1, "load_builder": 4, "load_deployer": 4}
+
+
+def test_options_of_stages_may_depend_on_parameters(
+    pipeline_context: PipelineContext, stages: Stages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every stage of a run is loaded from the configuration with the run's parameters."""
+    loaded = note_loads(monkeypatch, stages)
+    text = PIPELINE.format(name="shop", replicas="'${n}'")
+    pipeline_context.configuration.path.write_text(f"{text}parameters: {{n: {{type: integer, default: 1}}}}\n")
+    execute(pipeline_context, RunOptions(parameters={"n": "3"}))
+    assert loaded == {"load_source": 3, "load_builder": 3, "load_deployer": 3}
 
 
 def test_a_commit_without_a_file_uses_the_served_one(pipeline_context: PipelineContext, stages: Stages) -> None:
