@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.engine.labels import LABEL_HOME
 from tests.docker.docker_cli import docker
 from tests.docker.project import Project, Result
 from tests.support.examples import install_example
@@ -84,6 +85,8 @@ def test_images_of_another_system_are_deployed(other_system: OtherSystem) -> Non
     assert version(project) == "sample-app 1"
     other_system.pipeline("down")
     project.assert_gone()
+    # `down` removes the pipeline's own images, and leaves those of the other system.
+    assert docker("image", "ls", "--quiet", "--filter", f"label={LABEL_HOME}={project.home.id}") == ""
     assert len(other_system.images()) == 2
 
 
