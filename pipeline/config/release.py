@@ -8,14 +8,20 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Literal
 
-from pydantic import model_validator
-
-from pydantic import ConfigDict
+from pydantic import ConfigDict, model_validator
 
 from pipeline.balancer.model import Declaration, Model, TargetGroup
 from pipeline.config.load import Configuration
 from pipeline.config.models import ServiceSettings
 from pipeline.config.secrets import Secrets
+
+
+def _with_services(data: Any) -> Any:
+    """Convert a release of version 1: its service is `deploy`, with the number of replicas in it."""
+    if not isinstance(data, Mapping) or not isinstance(data.get("deploy"), Mapping):
+        return data
+    settings = {key: value for key, value in data["deploy"].items() if key != "replicas"}
+    return {**{key: value for key, value in data.items() if key != "deploy"}, "services": {"web": settings}}
 
 
 class Services(Model):
@@ -38,14 +44,7 @@ class ReleaseSpec(Model):
     services: Services
     balancer: Declaration
 
-    @model_validator(mode="before")
-    @classmethod
-    def _from_version_1(cls, data: Any) -> Any:
-        """Convert a spec of version 1: the service is `deploy`, with the number of replicas in it."""
-        if not isinstance(data, Mapping) or "deploy" not in data:
-            return data
-        settings = {key: value for key, value in data["deploy"].items() if key != "replicas"}
-        return {**{key: value for key, value in data.items() if key != "deploy"}, "services": {"web": settings}}
+    _from_version_1 = model_validator(mode="before")(_with_services)
 
     @classmethod
     def of(cls, configuration: Configuration, *, image_id: str, image_tag: str, sha: str, subject: str) -> ReleaseSpec:
@@ -97,17 +96,26 @@ class ReleaseSpec(Model):
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
 
 
-class _Deployed(Model):
-    """The part of a stored release that the runner reads. Stages of other packages may store a form of their own."""
+def service_settings(stored: str) -> ServiceSettings | None:
+    """Return the settings in a stored release, or None if there are none.
 
+    A stage of another package may store other things than `ReleaseSpec` does.
+    """
+    return _Stored.model_validate_json(stored).services.web
+
+
+class _StoredServices(Model):
     model_config = ConfigDict(extra="ignore")
 
-    deploy: Deploy | None = None
+    web: ServiceSettings | None = None
 
 
-def deploy_section(stored: str) -> Deploy | None:
-    """Return the section `deploy` of a stored release, or None if the stage stored none."""
-    return _Deployed.model_validate_json(stored).deploy
+class _Stored(Model):
+    model_config = ConfigDict(extra="ignore")
+
+    services: _StoredServices = _StoredServices()
+
+    _from_version_1 = model_validator(mode="before")(_with_services)
 
 
 # The repair loop reads the active release every second.

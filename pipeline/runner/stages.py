@@ -10,7 +10,7 @@ from pipeline.api import Builder, Deployer, Source, StageContext
 from pipeline.base.errors import ConfigError
 from pipeline.config import models
 from pipeline.config.load import Configuration
-from pipeline.config.release import deploy_section
+from pipeline.config.release import service_settings
 from pipeline.config.stages import find_stage
 
 
@@ -42,15 +42,15 @@ def check_deployer(context: StageContext) -> None:
         )
 
 
-def _active_deploy(context: StageContext) -> models.Deploy | None:
-    """Return the section `deploy` of the active release if it names another stage than the configuration."""
+def _active_deploy(context: StageContext) -> models.ServiceSettings | None:
+    """Return the settings of the active release if they name another stage than the configuration."""
     pipeline = context.configuration.pipeline
     active = context.store.releases.active(pipeline.name)
-    deploy = deploy_section(active.spec) if active else None
+    deploy = service_settings(active.spec) if active else None
     return deploy if deploy and deploy.uses != pipeline.deploy.uses else None
 
 
-def _load(section: str, settings: models.Source | models.Build | models.Deploy) -> Any:
+def _load(section: str, settings: models.Source | models.Build | models.ServiceSettings) -> Any:
     stage = find_stage(section, settings.uses)
     options = getattr(stage, "Options", None)
     if options is None:
