@@ -10,6 +10,7 @@ from typing import IO, Any
 
 from pipeline.base.errors import CacheVanished, EngineFault, StageFailed
 from pipeline.engine.docker.faults import build_failed, ignore_not_found, translate_errors
+from pipeline.engine.docker.ignore import DockerIgnore
 from pipeline.engine.docker.translation import BUILD_CPU_SHARES
 from pipeline.engine.labels import LABEL_HOME, LABEL_PIPELINE, LABEL_RUN, TAGS
 
@@ -117,9 +118,6 @@ class DockerImages:
 
     def ignores(self, dockerignore: str) -> Callable[[str], bool]:
         """Return a predicate that is true for paths that a `.dockerignore` of this text excludes."""
-        # The import of the SDK takes 80 ms.
-        from pipeline.engine.docker.ignore import DockerIgnore
-
         return DockerIgnore(dockerignore).excludes
 
     def for_pipeline(self, pipeline: str) -> dict[str, str]:

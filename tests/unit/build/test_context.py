@@ -85,7 +85,8 @@ def test_dockerignore(ignore: str | None, left: list[str]) -> None:
     ("ignore", "left"),
     [
         ("**/keys", ["a/b/app.py"]),
-        ("**/keys\n!**/public", ["a/b/app.py", "a/keys/public", "a/keys/public/x"]),
+        ("**/keys\n!**/public", ["a/b/app.py"]),
+        ("a/keys/*\n!a/keys/public\n**/deep", ["a/b/app.py", "a/keys/public/x", "keys/k.pem"]),
         ("a/*/app.py", ["a/b/keys/deep/k.pem", "a/keys/public/x", "keys/k.pem"]),
     ],
 )

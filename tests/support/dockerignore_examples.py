@@ -1,0 +1,52 @@
+"""Texts of `.dockerignore` and the paths that they exclude."""
+
+from __future__ import annotations
+
+PATHS = [
+    *("README.md", "readme.py", "notes.txt", "#notes.txt", "data/x", "Data.txt", "build/app.o", "d5.txt", "dx.txt"),
+    *(
+        "d^.txt",
+        "d!.txt",
+        "a.pyc",
+        "src/b.pyc",
+        "src/keys/k.pem",
+        "src/keys/public",
+        "f",
+        "src/f",
+        "x+y",
+        "xxy",
+        "a\\b",
+    ),
+]
+EXAMPLES = [
+    ("README*", "README.md"),
+    ("Data", ""),
+    ("Build/", ""),
+    ("build/", "build/app.o"),
+    ("./build", "build/app.o"),
+    ("/build", "build/app.o"),
+    ("src/../build", "build/app.o"),
+    ("../build", ""),
+    ("\\#notes.txt", "#notes.txt"),
+    ("#notes.txt", ""),
+    (" #notes.txt ", "#notes.txt"),
+    ("d[^0-9].txt", "dx.txt d^.txt d!.txt"),
+    ("d[!0-9].txt", "d5.txt d!.txt"),
+    ("\\d5.txt", ""),
+    ("*.pyc", "a.pyc"),
+    ("**/*.pyc", "a.pyc src/b.pyc"),
+    ("**.pyc", "a.pyc src/b.pyc"),
+    ("src/**", "src/b.pyc src/keys/k.pem src/keys/public src/f"),
+    ("src\n!src/keys", "src/b.pyc src/f"),
+    ("src\n!src/keys\nsrc/keys/k.pem", "src/b.pyc src/f src/keys/k.pem"),
+    ("**/keys\n!**/public", "src/keys/k.pem src/keys/public"),
+    ("src/*\n!src/keys/public", "src/b.pyc src/f src/keys/k.pem"),
+    ("**\n!**/f", " ".join(path for path in PATHS if path != "f")),
+    ("*\n! src", " ".join(path for path in PATHS if not path.startswith("src/"))),
+    ("\ufeffdata\r\nbuild \t", "data/x build/app.o"),
+    ("x+y", "x+y"),
+    ("a\\\\b", "a\\b"),
+    ("x|y*", "x+y xxy readme.py a.pyc src/b.pyc src/keys/k.pem src/keys/public"),
+    (".\n/\n\n..", ""),
+    ("![z-a]", ""),
+]
