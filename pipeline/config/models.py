@@ -15,7 +15,16 @@ from pipeline.base.quantity import Amount, Duration, Size, Whole, resolve_amount
 from pipeline.config.environment import Environment, VariableName
 from pipeline.config.reporters import Reporters
 from pipeline.config.retention import Retention
-from pipeline.config.steps import Approval, Command, ReleaseCommand, Tests
+from pipeline.config.steps import (
+    ENTRYPOINT,
+    INIT,
+    SHM_SIZE,
+    Approval,
+    Command,
+    Entrypoint,
+    ReleaseCommand,
+    Tests,
+)
 from pipeline.config.triggers import Triggers
 
 
@@ -138,7 +147,10 @@ class ServiceSettings(Model):
     options: dict[str, Any] = Field({}, alias="with", description=_OPTIONS)
     target_group: Name = Field(description="Target group of `balancer` in which the containers are registered.")
     rolling: Rolling = Field(Rolling(), description="Limits of a rollout.")
-    command: Command | None = Field(None, description="Command that replaces the image's own.")
+    command: Command | None = Field(
+        None, description="Command that replaces the image's CMD. It is passed to the image's ENTRYPOINT."
+    )
+    entrypoint: Entrypoint | None = Field(None, description=ENTRYPOINT)
     function: str | None = Field(
         None,
         pattern=r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)+$",
@@ -155,6 +167,8 @@ class ServiceSettings(Model):
     )
     memory: Size | None = Field(None, description="Memory limit of each container. None: no limit.")
     cpus: float | None = Field(None, gt=0, description="CPU limit of each container, in cores. None: no limit.")
+    init: bool = Field(False, description=INIT)
+    shm_size: Size | None = Field(None, description=SHM_SIZE)
     stop_grace: Duration = Field(
         timedelta(seconds=10), description="Time from SIGTERM to SIGKILL when a drained container is stopped."
     )
@@ -177,6 +191,8 @@ class ServiceSettings(Model):
     def _check_command(self) -> Self:
         if self.function and self.command:
             raise FieldError("function", "must not be combined with command")
+        if self.function and self.entrypoint is not None:
+            raise FieldError("function", "must not be combined with entrypoint")
         return self
 
 

@@ -84,10 +84,18 @@ class ReleaseSpec(Model):
         parts = {
             "image": self.image_id,
             # The key of version 1. Another one would replace every container that runs.
-            "deploy": self.service.model_dump(
-                mode="json",
-                include={"command", "function", "volumes", "memory", "cpus", "stop_grace", "restart", "target_group"},
-            ),
+            "deploy": {
+                **self.service.model_dump(
+                    mode="json",
+                    include={
+                        *("command", "function", "volumes", "memory", "cpus", "stop_grace", "restart", "target_group"),
+                    },
+                ),
+                # Left out unless set, so that the containers of version 0.1.0 keep their hash.
+                **self.service.model_dump(
+                    mode="json", include={"entrypoint", "init", "shm_size"}, exclude_defaults=True
+                ),
+            },
             "environment": sorted(secrets.resolve_all(self.service.environment).items()),
             "port": group.port,
             "target_type": group.target_type,

@@ -15,6 +15,10 @@ from pipeline.base.quantity import Duration, Size, Whole
 from pipeline.config.environment import Environment
 
 Command = Annotated[tuple[str, ...], Field(min_length=1)]
+Entrypoint = tuple[str, ...]
+ENTRYPOINT = "Replaces the image's ENTRYPOINT, and then the image's CMD is not used. []: no ENTRYPOINT."
+INIT = "Run a small init as process 1, which ends orphaned processes and passes signals on, as `docker run --init`."
+SHM_SIZE = "Size of /dev/shm. None: Docker's default, 64MiB."
 
 
 def _absolute(value: str) -> str:
@@ -59,10 +63,15 @@ class TestService(Model):
     """A container that the tests need, such as a database. Started before the tests, and removed with its data."""
 
     image: str = Field(min_length=1, description="Image of the service, pulled if it is missing.")
-    command: Command | None = Field(None, description="Command that replaces the image's own.")
+    command: Command | None = Field(
+        None, description="Command that replaces the image's CMD. It is passed to the image's ENTRYPOINT."
+    )
+    entrypoint: Entrypoint | None = Field(None, description=ENTRYPOINT)
     environment: Environment = Field({}, description="Variables of the service. May contain ${secret:NAME}.")
     readiness: Readiness = Field(Readiness(), description="Check that must pass before the tests start.")
     memory: Size = Field(2**30, description="Memory limit of the service.")
+    init: bool = Field(False, description=INIT)
+    shm_size: Size | None = Field(None, description=SHM_SIZE)
 
 
 class Retry(Model):
@@ -81,7 +90,10 @@ class Retry(Model):
 class Tests(Model):
     """Tests of the image. They run in a separate container of the image before the deployment."""
 
-    command: Command = Field(description="Command with its arguments. Replaces the image's own.")
+    command: Command = Field(
+        description="Command with its arguments. Replaces the image's CMD. It is passed to the image's ENTRYPOINT."
+    )
+    entrypoint: Entrypoint | None = Field(None, description=ENTRYPOINT)
     timeout: Duration = Field(timedelta(minutes=10), description="Maximum duration. After it, the tests fail.")
     stop_grace: Duration = Field(
         timedelta(seconds=10),
@@ -90,9 +102,18 @@ class Tests(Model):
     environment: Environment = Field({}, description="Variables of the test container. May contain ${secret:NAME}.")
     memory: Size = Field(2**30, description="Memory limit of the test container.")
     pids: Whole = Field(512, ge=1, description="Maximum number of processes and threads of the tests.")
+    init: bool = Field(True, description=INIT)
+    shm_size: Size | None = Field(None, description=SHM_SIZE)
     network: Literal["none", "bridge"] = Field("bridge", description="Network of the tests. none: no network.")
     reports: ContainerPath | None = Field(
-        None, description="Absolute path in the container of a file or folder with JUnit XML that the tests write."
+        None,
+        description="Absolute path in the container of a report that the tests write, or of a folder with reports: "
+        "JUnit XML, TRX, NUnit or xUnit.net.",
+    )
+    trust: Literal["both", "exit_code", "report"] = Field(
+        "both",
+        description="How the tests pass. both: the command exits with 0 and the report names no failed test. "
+        "exit_code: a failed test in the report is only a warning. report: the exit code is only a warning.",
     )
     artifacts: tuple[ContainerPath, ...] = Field(
         (),
@@ -103,6 +124,12 @@ class Tests(Model):
         {}, description="Services of the tests by host name. They share a separate network with the tests."
     )
     retry: Retry = Field(Retry(), description="Number of retries.")
+
+    @model_validator(mode="after")
+    def _check_trust(self) -> Tests:
+        if self.trust == "report" and self.reports is None:
+            raise FieldError("trust", "must not be report without reports: name the report that the tests write")
+        return self
 
     @model_validator(mode="after")
     def _check_services(self) -> Tests:
@@ -118,8 +145,10 @@ class ReleaseCommand(Model):
     """
 
     command: Command = Field(
-        description="Command with its arguments. Replaces the image's own. If it fails, nothing is deployed."
+        description="Command with its arguments. Replaces the image's CMD. It is passed to the image's ENTRYPOINT. If "
+        "it fails, nothing is deployed."
     )
+    entrypoint: Entrypoint | None = Field(None, description=ENTRYPOINT)
     timeout: Duration = Field(timedelta(minutes=10), description="Maximum duration. After it, the command fails.")
     stop_grace: Duration = Field(
         timedelta(seconds=10),

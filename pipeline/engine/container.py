@@ -6,6 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+SIGKILL_CODE = 137
+"""The exit code of a process that SIGKILL ended."""
+
+
+def ran_out_of_memory(oom_killed: bool, exit_code: int | None) -> bool:
+    """Return whether a container's process was killed for its memory limit, and not only a child of it."""
+    return oom_killed and exit_code == SIGKILL_CODE
+
 
 @dataclass(frozen=True)
 class Container:
@@ -13,7 +21,7 @@ class Container:
 
     `running_for` is in seconds. It is None if the container does not run, or if it has run for so long that the list
     no longer gives seconds. `process_started_at` is the last start of its process, and `restarts` counts the automatic
-    restarts by the engine. Only `inspect` fills these two.
+    restarts by the engine. `mounts` are the paths of its volumes. Only `inspect` fills these three.
     """
 
     id: str
@@ -29,6 +37,12 @@ class Container:
     running_for: int | None = None
     process_started_at: datetime | None = None
     restarts: int = 0
+    mounts: tuple[str, ...] = ()
+
+    @property
+    def ran_out_of_memory(self) -> bool:
+        """True if its own process was killed for its memory limit. `oom_killed` alone may mean a child of it."""
+        return ran_out_of_memory(self.oom_killed, self.exit_code)
 
     @property
     def is_running(self) -> bool:
@@ -49,6 +63,9 @@ class PublishedPort:
 class ContainerSpec:
     """The specification of a container. `memory` is in bytes, `cpus` in cores. None sets no limit.
 
+    An `entrypoint` of None is the image's, and an empty one is none. `init` runs a small init as process 1, which ends
+    orphans. `shm_size` is the size of /dev/shm in bytes.
+
     `aliases` are its host names in its network. `drop_capabilities` drops its capabilities. `low_priority` lowers its
     share of a busy processor and forbids swap.
     """
@@ -63,6 +80,8 @@ class ContainerSpec:
     memory: int | None = None
     cpus: float | None = None
     pids: int | None = None
+    init: bool = False
+    shm_size: int | None = None
     network: str = "bridge"
     address: str | None = None
     aliases: tuple[str, ...] = ()

@@ -106,8 +106,8 @@ class Containers(Protocol):
     def tar(self, container: str, path: str) -> Iterator[bytes]:
         """Yield a tar of a file or a folder in a container, or nothing if it does not exist."""
 
-    def archive(self, container: str, path: str, limit: int) -> bytes | None:
-        """Return a tar of a file or a folder in a container. None if it is missing or exceeds `limit` bytes."""
+    def changed_paths(self, container: str) -> frozenset[str]:
+        """Return the paths that were written since the container started, without those in volumes."""
 
     def remove_leftovers(self, pipeline: str, running: Callable[[], Collection[int]] = tuple) -> None:
         """Remove the tests, their services and networks, and the release commands that a killed run left behind.

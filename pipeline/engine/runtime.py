@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Protocol
 
+from pipeline.engine.container import ran_out_of_memory
 from pipeline.engine.labels import DEFAULT_SERVICE
 
 
@@ -57,6 +58,8 @@ class ReplicaSpec:
     volumes: tuple[str, ...] = ()
     memory: int | None = None
     cpus: float | None = None
+    init: bool = False
+    shm_size: int | None = None
     grace: timedelta = timedelta(seconds=10)
     published: bool = False
 
@@ -89,6 +92,11 @@ class ReplicaEnd:
     oom_killed: bool
     restarts: int
     process_started_at: datetime | None
+
+    @property
+    def ran_out_of_memory(self) -> bool:
+        """True if the replica's own process was killed for its memory limit, and not only a child of it."""
+        return ran_out_of_memory(self.oom_killed, self.exit_code)
 
 
 class Runtime(Protocol):

@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import Self
 
 from pipeline.base.errors import Cancelled, EngineFault
-from pipeline.engine.container import Container, ContainerSpec
+from pipeline.engine.container import Container, ContainerSpec, ran_out_of_memory
 from pipeline.engine.interfaces import Containers
 
 _POLL_INTERVAL = 0.05
@@ -27,6 +27,11 @@ class TaskResult:
     exit_code: int
     oom_killed: bool
     in_time: bool
+
+    @property
+    def ran_out_of_memory(self) -> bool:
+        """True if the task's own process was killed for its memory limit. `oom_killed` alone may mean a child of it."""
+        return ran_out_of_memory(self.oom_killed, self.exit_code)
 
 
 class Task:

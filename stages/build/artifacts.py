@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import shutil
 import tarfile
@@ -11,6 +10,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
+
+from stages.build.chunk_stream import ChunkStream
 
 # What one run may leave behind: the disk is for other things too.
 SIZE_LIMIT = 256 * 2**20
@@ -52,7 +53,7 @@ class Artifacts:
         target = folder.joinpath(*path.strip("/").split("/"))
         kept = CopyResult()
         # Where there is nothing in the container, there is no tar either.
-        with suppress(tarfile.ReadError), tarfile.open(fileobj=_Stream(chunks), mode="r|", bufsize=_BUFFER) as tar:
+        with suppress(tarfile.ReadError), tarfile.open(fileobj=ChunkStream(chunks), mode="r|", bufsize=_BUFFER) as tar:
             for member in tar:
                 if not member.isdir() and not self._keep(tar, member, target, kept):
                     break
@@ -99,26 +100,3 @@ def _write(path: Path, content: IO[bytes]) -> bool:
             path.unlink()
         return False
     return True
-
-
-class _Stream(io.RawIOBase):
-    """A file whose content comes in chunks."""
-
-    def __init__(self, chunks: Iterator[bytes]) -> None:
-        super().__init__()
-        self._chunks = chunks
-        self._rest = memoryview(b"")
-
-    def read(self, size: int = -1) -> bytes:
-        """The next bytes: `size` of them, or fewer at the end."""
-        parts: list[bytes] = []
-        while size:
-            if not self._rest:
-                chunk = next(self._chunks, b"")
-                if not chunk:
-                    break
-                self._rest = memoryview(chunk)
-            part, self._rest = bytes(self._rest[:size]), self._rest[size:]
-            parts.append(part)
-            size -= len(part)
-        return b"".join(parts)

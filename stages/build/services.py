@@ -66,8 +66,11 @@ class Services:
             image=service.image,
             labels={LABEL_PIPELINE: self._pipeline, LABEL_ROLE: ROLE_TEST, LABEL_RUN: run},
             command=service.command,
+            entrypoint=service.entrypoint,
             environment=self._context.configuration.secrets.resolve_all(service.environment),
             memory=service.memory,
+            init=service.init,
+            shm_size=service.shm_size,
             network=self.network,
             aliases=(name,),
             low_priority=True,
@@ -95,10 +98,11 @@ class Services:
         )
 
     def _end(self, name: str, container: Container) -> str:
-        if container.oom_killed:
-            memory = self._services[name].memory >> 20
-            return f"was killed (it used more than {memory} MiB, build.test.services.{name}.memory)"
-        return f"ended with exit code {container.exit_code}"
+        limit = f"more than {self._services[name].memory >> 20} MiB, build.test.services.{name}.memory"
+        if container.ran_out_of_memory:
+            return f"was killed (it used {limit})"
+        child = f" (one of its processes was killed: it used {limit})"
+        return f"ended with exit code {container.exit_code}{child * container.oom_killed}"
 
     def _failed(self, name: str, message: str) -> ServiceFailed:
         return ServiceFailed(message, tail=self._tasks[name].tail)

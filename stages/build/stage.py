@@ -18,7 +18,6 @@ from stages.build.attempts import Attempts
 from stages.build.call import call
 from stages.build.context import build_context
 from stages.build.dockerfile import base_images
-from stages.build.junit import TestReport
 from stages.build.testing import ImageTests
 
 _TAIL = 20
@@ -180,7 +179,7 @@ class _Building:
         """Build once and return the image's id."""
         config = self._config
         ignore = self._checkout.read(_join(config.context, ".dockerignore")) or b""
-        ignored = self._engine.images.ignores(ignore.decode(errors="replace"))
+        ignored = self._engine.images.ignores(ignore.decode(errors="surrogateescape"))
         with build_context(self._checkout, config.context, config.dockerfile, ignored, config.context_limit) as tar:
 
             def build(images: Images) -> str:
@@ -232,13 +231,13 @@ class _Building:
         attempts, once = self._attempts("test"), ImageTests(self._context, self._engine, tests)
         started = self._context.clock.monotonic()
 
-        def attempt() -> TestReport | None:
+        def attempt() -> str:
             if attempts.number > 1:
                 self.clear()
             return once.run(image, attempts.number)
 
-        report = attempts.run(attempt)
-        counts = f": {report}" if report else ""
+        summary = attempts.run(attempt)
+        counts = f": {summary}" if summary else ""
         again = attempts.summary()
         self._context.events.emit(
             EventKind.TEST_FINISHED, f"tests passed{again} in {self._context.clock.monotonic() - started:.1f} s{counts}"

@@ -8,7 +8,6 @@ from contextlib import ExitStack
 
 from pipeline.api import Image, StageContext
 from pipeline.base.errors import EngineFault
-from pipeline.base.quantity import format_duration
 from pipeline.config.steps import Tests
 from pipeline.engine.container import ContainerSpec
 from pipeline.engine.interfaces import Engine
@@ -16,12 +15,13 @@ from pipeline.engine.labels import LABEL_PIPELINE, LABEL_ROLE, LABEL_RUN, ROLE_T
 from pipeline.engine.task import Task, TaskResult
 from pipeline.event_kinds import EventKind
 from stages.build.artifacts import FILES_LIMIT, SIZE_LIMIT, Artifacts, CopyResult
-from stages.build.failures import TestsFailed
-from stages.build.junit import NotJUnit, TestReport, read_reports
+from stages.build.report import TestReport
+from stages.build.report_files import ReportFiles
 from stages.build.services import Services
+from stages.build.verdict import check_tests
+from stages.build.written_files import WrittenFiles
 
-_REPORTS_LIMIT = 16 * 2**20
-_NAMES = 20
+_WARNINGS = 20
 
 
 class ImageTests:
@@ -33,8 +33,8 @@ class ImageTests:
         self._tests = tests
         self._artifacts = Artifacts(context.home.run_artifacts(context.configuration.pipeline.name, context.run))
 
-    def run(self, image: Image, attempt: int = 1) -> TestReport | None:
-        """Run the tests and return their report, if there is one.
+    def run(self, image: Image, attempt: int = 1) -> str:
+        """Run the tests and return what their report counts, with warnings; nothing if there is neither.
 
         Raises `TestsFailed` when they fail or do not end, `ServiceFailed` when what they need is not there, and
         `Cancelled`.
@@ -51,7 +51,7 @@ class ImageTests:
                 self._keep(task, path, attempt)
             if end.exit_code != 0:
                 watch()
-            return self._judge(task, end)
+            return self._summarize(task, end)
 
     def _spec(self, image: Image, network: str) -> ContainerSpec:
         pipeline = self._context.configuration.pipeline.name
@@ -59,11 +59,13 @@ class ImageTests:
             name=f"{pipeline}.test{self._context.run}.{randomness.token_hex(3)}",
             image=image.id,
             labels={LABEL_PIPELINE: pipeline, LABEL_ROLE: ROLE_TEST, LABEL_RUN: str(self._context.run)},
-            entrypoint=(),
+            entrypoint=self._tests.entrypoint,
             command=self._tests.command,
             environment=self._context.configuration.secrets.resolve_all(self._tests.environment),
             memory=self._tests.memory,
             pids=self._tests.pids,
+            init=self._tests.init,
+            shm_size=self._tests.shm_size,
             network=network,
             drop_capabilities=True,
             low_priority=True,
@@ -72,32 +74,33 @@ class ImageTests:
     def _on_output(self, line: str) -> None:
         self._context.log.line("test", line)
 
-    def _judge(self, task: Task, end: TaskResult) -> TestReport | None:
+    def _summarize(self, task: Task, end: TaskResult) -> str:
         report = self._report(task)
-        if not end.in_time:
-            limit = format_duration(self._tests.timeout)
-            raise TestsFailed(f"the tests were still running after {limit}: stopped", tail=task.tail)
-        if end.oom_killed:
-            memory = self._tests.memory >> 20
-            raise TestsFailed(f"the tests used more than {memory} MiB (build.test.memory): killed", tail=task.tail)
-        if end.exit_code != 0:
-            names = _listing(report.failed) if report else ""
-            raise TestsFailed(f"the tests failed with exit code {end.exit_code}{names}", tail=task.tail)
-        return report
+        warnings = check_tests(self._tests, end, report, task.tail)
+        for warning in warnings:
+            self._warn(warning)
+        return "; ".join([str(report)] * (report is not None) + [f"warning: {warning}" for warning in warnings])
 
     def _report(self, task: Task) -> TestReport | None:
-        if self._tests.reports is None:
+        path = self._tests.reports
+        if path is None:
             return None
-        warn: Callable[[str], None] = lambda text: self._context.events.emit(EventKind.BUILD_WARNING, text)  # noqa: E731
-        archive = self._engine.containers.archive(task.container, self._tests.reports, _REPORTS_LIMIT)
-        if archive is None:
-            warn(f"the tests left no report at {self._tests.reports}, or one of more than {_REPORTS_LIMIT >> 20} MiB")
-            return None
-        try:
-            return read_reports(archive)
-        except NotJUnit as error:
-            warn(f"the test report cannot be read: {error}")
-            return None
+        containers = self._engine.containers
+        written = WrittenFiles(containers.changed_paths(task.container), task.inspect(), path)
+        report = ReportFiles(written).read(containers.tar(task.container, path))
+        if report is None or report.brought:
+            brought = f"; {_count(report.brought, 'file')} there came with the image" if report else ""
+            if report is None or not (report.tests or report.failed or report.unread):
+                self._warn(f"the tests wrote no report at {path}{brought}")
+                return None
+        for reason in report.unread[:_WARNINGS]:
+            self._warn(f"test report: {reason}")
+        if (more := len(report.unread) - _WARNINGS) and more > 0:
+            self._warn(f"test report: {_count(more, 'more file')} not read")
+        return report
+
+    def _warn(self, text: str) -> None:
+        self._context.events.emit(EventKind.BUILD_WARNING, text)
 
     def _keep(self, task: Task, path: str, attempt: int) -> None:
         """Keep one artifact. A failure to keep it is reported, and does not fail the tests."""
@@ -134,8 +137,3 @@ def _warnings(path: str, kept: CopyResult) -> list[str]:
 
 def _count(number: int, one: str, more: str = "") -> str:
     return f"{number} {one if number == 1 else more or f'{one}s'}"
-
-
-def _listing(names: tuple[str, ...]) -> str:
-    more = f" and {len(names) - _NAMES} more" if len(names) > _NAMES else ""
-    return f": {', '.join(names[:_NAMES])}{more}" if names else ""

@@ -36,10 +36,12 @@ def run_release_command(context: StageContext, engine: Engine, release: Release,
         if not end.in_time:
             limit = format_duration(command.timeout)
             raise StageFailed(f"the release command was still running after {limit}: stopped", tail=task.tail)
-        if end.oom_killed:
+        if end.ran_out_of_memory:
             raise StageFailed("the release command used more memory than deploy.memory allows: killed", tail=task.tail)
         if end.exit_code != 0:
-            raise StageFailed(f"the release command failed with exit code {end.exit_code}", tail=task.tail)
+            child = "; one of its processes was killed for using more memory than deploy.memory allows"
+            message = f"the release command failed with exit code {end.exit_code}{child * end.oom_killed}"
+            raise StageFailed(message, tail=task.tail)
     seconds = round(context.clock.monotonic() - started, 3)
     context.events.emit(
         EventKind.RELEASE_COMMAND_FINISHED, f"the release command took {seconds:.1f} s", seconds=seconds
@@ -60,12 +62,14 @@ def _container(
             LABEL_RUN: str(context.run),
             LABEL_ROLE: ROLE_RELEASE,
         },
-        entrypoint=(),
+        entrypoint=command.entrypoint,
         command=command.command,
         environment=context.configuration.secrets.resolve_all(environment),
         volumes=service.volumes,
         memory=service.memory,
         cpus=service.cpus,
+        init=service.init,
+        shm_size=service.shm_size,
         network=engine.networks.name(pipeline),
         address=str(engine.networks.free_address(pipeline)),
     )

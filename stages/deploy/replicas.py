@@ -169,9 +169,10 @@ class ReplicaSet:
         end = self._runtime.ended(name)
         if end is None:
             return "its container was removed"
-        if end.oom_killed:
+        if end.ran_out_of_memory:
             return "it was killed: it used more memory than deploy.memory allows"
-        return f"its container exited with code {end.exit_code}"
+        child = "; one of its processes was killed for using more memory than deploy.memory allows"
+        return f"its container exited with code {end.exit_code}{child * end.oom_killed}"
 
     def release_of(self, name: str) -> int:
         """Return the release that a replica was started for, as last observed; 0 if unknown."""
@@ -225,6 +226,8 @@ def replica_spec(
         environment=environment,
         memory=service.memory,
         cpus=service.cpus,
+        init=service.init,
+        shm_size=service.shm_size,
         grace=service.stop_grace,
         published=spec.group.target_type == "instance",
     )
@@ -234,7 +237,7 @@ def _program(spec: ReleaseSpec) -> dict[str, Any]:
     """Return the fields for the image's own program, or for a function and the runtime that calls it."""
     service = spec.service
     if service.function is None:
-        return {"command": service.command, "volumes": service.volumes}
+        return {"command": service.command, "entrypoint": service.entrypoint, "volumes": service.volumes}
     return {
         "entrypoint": ("python3", _FUNCTION_RUNTIME),
         "command": (service.function, str(spec.group.port)),

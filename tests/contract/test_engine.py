@@ -177,8 +177,6 @@ def test_files_are_read_out_of_a_container(tested: EngineUnderTest) -> None:
     content = b"".join(containers.tar(container, "/kept/report"))
     with tarfile.open(fileobj=io.BytesIO(content)) as tar:
         assert [m.name for m in tar if m.isreg()] == ["report/a.xml"]
-    assert containers.archive(container, "/kept/report", 10**6) is not None
-    assert containers.archive(container, "/kept/report", 100) is None
     assert list(containers.tar(container, "/kept/nothing")) == []
 
 

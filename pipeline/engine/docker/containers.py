@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import re
 import threading
 import time
@@ -142,14 +141,11 @@ class DockerContainers:
             chunks, _ = self._api.get_archive(container, path, chunk_size=_CHUNK)
             yield from chunks
 
-    def archive(self, container: str, path: str, limit: int) -> bytes | None:
-        """Return a tar of a file or a folder in a container. None if it is missing or exceeds `limit` bytes."""
-        content = io.BytesIO()
-        for chunk in self.tar(container, path):
-            content.write(chunk)
-            if content.tell() > limit:
-                return None
-        return content.getvalue() or None
+    def changed_paths(self, container: str) -> frozenset[str]:
+        """Return the paths that were written since the container started, without those in volumes."""
+        with translate_errors(self._api), ignore_not_found():
+            return frozenset(change["Path"] for change in self._api.diff(container) or ())
+        return frozenset()
 
     def remove_leftovers(self, pipeline: str, running: Callable[[], Collection[int]] = tuple) -> None:
         """Remove the tests, their services and networks, and the release commands that a killed run left behind.

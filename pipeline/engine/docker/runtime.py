@@ -143,6 +143,8 @@ class DockerRuntime:
             volumes=spec.volumes,
             memory=spec.memory,
             cpus=spec.cpus,
+            init=spec.init,
+            shm_size=spec.shm_size,
             network=self._networks.name(spec.pipeline),
             address=str(self._networks.free_address(spec.pipeline)),
             published=published,

@@ -21,7 +21,8 @@ def host_options(spec: ContainerSpec) -> dict[str, Any]:
         "nano_cpus": round(spec.cpus * 1e9) if spec.cpus else None,
         "pids_limit": spec.pids,
         "network_mode": spec.network,
-        "init": False,
+        "init": spec.init,
+        "shm_size": spec.shm_size,
     }
     if spec.published:
         options["port_bindings"] = {spec.published.container_port: (spec.published.address, spec.published.port)}
@@ -65,6 +66,7 @@ def container_from_inspect(row: Mapping[str, Any]) -> Container:
         restarts=row["RestartCount"],
         exit_code=state["ExitCode"],
         oom_killed=state["OOMKilled"],
+        mounts=tuple(mount["Destination"] for mount in row.get("Mounts") or ()),
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import count
+from pathlib import PurePosixPath
 
 from pipeline.base.errors import EngineFault, StageFailed
 from pipeline.engine.container import Container, ContainerSpec
@@ -178,10 +179,12 @@ class FakeContainers:
         if content:
             yield content
 
-    def archive(self, container: str, path: str, limit: int) -> bytes | None:
-        """Return a tar of the program's files at a path; None if there are none or it exceeds `limit` bytes."""
-        content = b"".join(self.tar(container, path))
-        return content if 0 < len(content) <= limit else None
+    def changed_paths(self, container: str) -> frozenset[str]:
+        """Return the paths of the program's files and of their folders."""
+        with self._faults.call("containers.changed_paths"), self._changed:
+            found = self._get(container)
+            files = [PurePosixPath(path) for path in found.program.files] if found else []
+            return frozenset(str(path) for file in files for path in (file, *file.parents) if path.name)
 
     def remove_leftovers(self, pipeline: str, running: Callable[[], Collection[int]] = tuple) -> None:
         """Remove containers of tests and release commands whose runs are not in progress."""

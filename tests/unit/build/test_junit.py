@@ -1,64 +1,157 @@
-"""JUnit XML out of a container that nobody trusts."""
+"""The reports of test runners, read from files that the runners themselves wrote.
+
+`reports/` holds them, with paths and host names replaced. Those of .NET follow the published formats.
+"""
 
 from __future__ import annotations
 
 import io
 import tarfile
+from pathlib import Path
 
 import pytest
 
-from stages.build.junit import NotJUnit, read_reports
+from stages.build.report import TestReport
+from stages.build.report_files import ReportFiles
 
-REPORT = b"""<?xml version="1.0"?>
-<testsuites><testsuite tests="4">
-  <testcase classname="basket.TotalTest" name="adds"/>
-  <testcase classname="basket.TotalTest" name="rounds"><failure message="0.1"/></testcase>
-  <testcase name="imports"><error/></testcase>
-  <testcase name="later"><skipped/></testcase>
-</testsuite></testsuites>"""
+REPORTS = Path(__file__).parent / "reports"
 
 
-def archive(**files: bytes) -> bytes:
-    content = io.BytesIO()
-    with tarfile.open(fileobj=content, mode="w") as tar:
-        for name, data in files.items():
-            member = tarfile.TarInfo(name)
-            member.size = len(data)
-            tar.addfile(member, io.BytesIO(data))
-    return content.getvalue()
-
-
-def test_counts_and_names() -> None:
-    """Failures and errors alike are failed tests."""
-    report = read_reports(archive(**{"reports/a.xml": REPORT, "reports/notes.txt": b"no XML"}))
-    assert str(report) == "4 tests, 2 failed, 1 skipped"
-    assert report.failed == ("basket.TotalTest.rounds", "imports")
-
-
-def test_several_files() -> None:
-    """One for each module, as some runners write them."""
-    assert read_reports(archive(**{"a.xml": REPORT, "b.xml": REPORT})).tests == 8
+def read(name: str) -> TestReport:
+    """Return what is read of a report."""
+    content = (REPORTS / f"{name}.xml").read_bytes()
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w") as tar:
+        member = tarfile.TarInfo("report.xml")
+        member.size = len(content)
+        tar.addfile(member, io.BytesIO(content))
+    report = ReportFiles(lambda _: True).read(iter([file.getvalue()]))
+    assert report is not None
+    return report
 
 
 @pytest.mark.parametrize(
-    ("content", "reason"),
+    ("name", "counts", "failed"),
     [
-        (b"", "a.xml is not XML: no element found"),
-        (b"<testsuite>", "a.xml is not XML: no element found"),
-        (b"\xff\xfe\x00", "a.xml is not XML"),
+        ("gotestsum-rerun", "2 tests", ()),
         (
-            b'<!DOCTYPE x [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;">]><testsuite>&b;</testsuite>',
-            "a.xml holds a document type, which no report needs",
+            "gotestsum",
+            "9 tests, 6 failed, 1 skipped",
+            (
+                "example.com/shop.TestFails",
+                "example.com/shop.TestTable/case#01",
+                "example.com/shop.TestTable",
+                "example.com/shop.TestFlaky",
+                "example.com/shop/panics.TestPanics",
+                "1 failure outside of the tests",
+            ),
         ),
+        (
+            "jest-junit-suite-errors",
+            "10 tests, 5 failed, 1 skipped",
+            ("fails", "basket rounds", "hooks never", "teardown fails twice", "Test suite failed to run.load.test.js"),
+        ),
+        (
+            "jest-junit",
+            "9 tests, 4 failed, 1 skipped",
+            ("fails", "basket rounds", "hooks never", "teardown fails twice"),
+        ),
+        (
+            "mocha-junit-reporter",
+            "8 tests, 5 failed",
+            (
+                "fails",
+                "basket rounds",
+                'hooks "before all" hook for "never"',
+                "teardown fails twice",
+                'teardown "after each" hook for "fails twice"',
+            ),
+        ),
+        (
+            "mocha-xunit",
+            "10 tests, 5 failed, 2 skipped",
+            (
+                "fails",
+                "basket.rounds",
+                'hooks."before all" hook for "never"',
+                "teardown.fails twice",
+                'teardown."after each" hook for "fails twice"',
+            ),
+        ),
+        ("node-load", "1 test, 1 failed", ("/srv/shop/node/load.test.js",)),
+        ("node-todo", "2 tests, 1 skipped", ()),
+        ("node", "11 tests, 4 failed, 3 skipped", ("fails", "rounds", "two", "never")),
+        (
+            "nunit2",
+            "9 tests, 5 failed, 2 skipped",
+            (
+                "Shop.BasketTest.Each(2)",
+                "Shop.BasketTest.Rounds",
+                "Shop.BasketTest.Throws",
+                "Shop.SetupTest.Never",
+                "TearDownTest",
+            ),
+        ),
+        ("nunit3-teardown", "1 test, 1 failed", ("Shop.BasketTest",)),
+        ("nunit3", "5 tests, 2 failed, 1 skipped", ("Shop.BasketTest.Rounds", "Shop.BasketTest.Throws")),
+        ("phpunit-risky", "1 test", ()),
+        (
+            "phpunit",
+            "9 tests, 3 failed, 2 skipped",
+            ("ShopTest.testFails", "ShopTest.testError", 'ShopTest.testEach with data set "two"'),
+        ),
+        ("pytest-collection", "1 test, 1 failed", ("test_broken",)),
+        ("pytest-rerunfailures", "1 test", ()),
+        ("pytest-skip-and-teardown", "2 tests, 1 failed, 1 skipped", ("test_skip.test_skips",)),
+        (
+            "pytest-xunit1",
+            "12 tests, 7 failed, 2 skipped",
+            (
+                "test_shop.test_fails",
+                "test_shop.test_fails_and_teardown",
+                "test_shop.test_passes_but_teardown",
+                "test_shop.test_setup_error",
+                "test_shop.test_strict_passes",
+                "test_shop.test_each[2]",
+                "test_shop.SubTests.test_parts",
+            ),
+        ),
+        (
+            "pytest",
+            "12 tests, 7 failed, 2 skipped",
+            (
+                "test_shop.test_fails",
+                "test_shop.test_fails_and_teardown",
+                "test_shop.test_passes_but_teardown",
+                "test_shop.test_setup_error",
+                "test_shop.test_strict_passes",
+                "test_shop.test_each[2]",
+                "test_shop.SubTests.test_parts",
+            ),
+        ),
+        (
+            "surefire",
+            "8 tests, 4 failed, 1 skipped",
+            ("shop.ShopTest.each{int}[2]", "shop.ShopTest.error", "shop.ShopTest.fails", "shop.ShopTest.flaky"),
+        ),
+        ("trx", "5 tests, 2 failed, 1 skipped", ("Shop.BasketTest.Rounds", "Shop.BasketTest.Each (2)")),
+        (
+            "unittest-xml-reporting",
+            "10 tests, 7 failed, 2 skipped",
+            (
+                "test_shop.Basket.test_fails",
+                "test_shop.Basket.test_parts (n=1)",
+                "test_shop.Basket.test_parts (n=2)",
+                "test_shop.Basket.test_error",
+                "test_shop.Basket.test_error_in_teardown",
+                "test_shop.Basket.test_unexpected",
+                "setUpClass (test_shop.Setup)",
+            ),
+        ),
+        ("xunit", "4 tests, 2 failed, 2 skipped", ("Shop.BasketTest.Each(n: 2)", "Shop.BasketTest")),
     ],
 )
-def test_what_is_no_report(content: bytes, reason: str) -> None:
-    """It is said in a word, and never expanded."""
-    with pytest.raises(NotJUnit, match=reason):
-        read_reports(archive(**{"a.xml": content}))
-
-
-def test_what_is_no_archive() -> None:
-    """Also the tar comes from the container."""
-    with pytest.raises(NotJUnit, match="the reports are no readable archive"):
-        read_reports(b"x" * 2000)
+def test_dialects(name: str, counts: str, failed: tuple[str, ...]) -> None:
+    """Each runner's tests are counted once, and the names are those of the tests that failed."""
+    report = read(name)
+    assert (str(report), report.failed) == (counts, failed)
