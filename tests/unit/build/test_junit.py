@@ -78,6 +78,7 @@ def read(name: str) -> TestReport:
                 'teardown."after each" hook for "fails twice"',
             ),
         ),
+        ("node-26", "11 tests, 4 failed, 3 skipped", ("fails", "basket.rounds", "with subtests.two", "hooks.never")),
         ("node-load", "1 test, 1 failed", ("/srv/shop/node/load.test.js",)),
         ("node-todo", "2 tests, 1 skipped", ()),
         ("node", "11 tests, 4 failed, 3 skipped", ("fails", "rounds", "two", "never")),
