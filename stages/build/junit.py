@@ -55,21 +55,17 @@ def _name(element: Element) -> str:
 
 
 def _merge_rule(root: Element, suite: Element) -> Merge:
-    if root.get("name") == "pytest tests" or suite.get("name") == "pytest":
-        return _merge_pytest
-    if any(entry.get("name") == "go.version" for entry in suite.findall("property")):
-        return _merge_go
-    return _merge_teardown
+    is_pytest = root.get("name") == "pytest tests" or suite.get("name") == "pytest"
+    is_go = any(entry.get("name") == "go.version" for entry in suite.findall("property"))
+    return _merge_tries if is_pytest or is_go else _merge_teardown
 
 
-def _merge_pytest(earlier: Element, later: Element) -> Element | None:
-    """Merge a test with its failed teardown, and the tries of pytest-rerunfailures. Names are unique in pytest."""
+def _merge_tries(earlier: Element, later: Element) -> Element | None:
+    """Merge a test with its failed teardown and with its other tries. Names are unique in pytest and Go.
+
+    The tries of `gotestsum --rerun-fails` look like those of `go test -count 2`, so one that failed counts.
+    """
     return earlier if _outcome(earlier) == "failed" else later
-
-
-def _merge_go(_: Element, later: Element) -> Element | None:
-    """Merge the tries of `gotestsum --rerun-fails`: the last one counts."""
-    return later
 
 
 def _merge_teardown(earlier: Element, later: Element) -> Element | None:

@@ -15,6 +15,7 @@ from stages.build.report_xml import UnreadableXml, parse_report
 
 FILES_LIMIT = 2_000
 SIZE_LIMIT = 64 * 2**20
+TESTS_LIMIT = 500_000
 # A folder of reports may hold other files too, such as screenshots.
 STREAM_LIMIT = 2**30
 _SUFFIXES = (".xml", ".trx")
@@ -54,7 +55,7 @@ class ReportFiles:
             if self._files or not str(error).startswith("empty"):
                 self._unread.append(f"the reports are not a readable archive: {error}")
         if self._over:
-            limit = f"at most {FILES_LIMIT} files and {format_size(SIZE_LIMIT)} are read"
+            limit = f"at most {FILES_LIMIT} files, {format_size(SIZE_LIMIT)} and {TESTS_LIMIT} tests are read"
             self._unread.append(f"{self._over} more report file{'s' * (self._over > 1)} not read: {limit}")
         if not self._files and not self._unread and not self._brought:
             return None
@@ -70,7 +71,7 @@ class ReportFiles:
             return
         if not self._written(member):
             self._brought += 1
-        elif self._files >= FILES_LIMIT or self._size + member.size > SIZE_LIMIT:
+        elif self._files >= FILES_LIMIT or self._size + member.size > SIZE_LIMIT or len(self._cases) >= TESTS_LIMIT:
             self._over += 1
         else:
             content = tar.extractfile(member)

@@ -7,6 +7,7 @@ from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers import expat
 
 _MAX_DEPTH = 100
+_MAX_ELEMENTS = 500_000
 _ELEMENTS = {
     *("testsuites", "testsuite", "testcase", "failure", "error", "skipped", "property"),
     *("UnitTestResult", "UnitTest", "TestMethod", "ResultSummary", "test-suite", "test-case", "test", "errors"),
@@ -44,15 +45,18 @@ def parse_report(content: bytes) -> Element:
 
 def _parse(content: bytes) -> Element:
     parser, builder = expat.ParserCreate(namespace_separator="}"), TreeBuilder()
-    depth = 0
+    depth = kept = 0
 
     def start(tag: str, attributes: dict[str, str]) -> None:
-        nonlocal depth
+        nonlocal depth, kept
         depth += 1
         if depth > _MAX_DEPTH:
             raise UnreadableXml(f"has elements that are nested more than {_MAX_DEPTH} deep")
         name = tag.rpartition("}")[2]
         if depth == 1 or name in _ELEMENTS:
+            kept += 1
+            if kept > _MAX_ELEMENTS:
+                raise UnreadableXml(f"has more than {_MAX_ELEMENTS} tests and suites")
             builder.start(name, {key: value for key, value in attributes.items() if key in _ATTRIBUTES})
 
     def end(tag: str) -> None:

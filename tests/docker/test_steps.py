@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import secrets
 import signal
 import socket
@@ -26,14 +25,13 @@ from pipeline.engine.container import Container
 from pipeline.engine.labels import ROLE_RELEASE, ROLE_TEST
 from pipeline.events import Events
 from pipeline.store.records import ReleaseState, RunState
-from pipeline.store.run_log import read_log
 from stages.build import DockerBuild
 from tests.docker.fragile_engine import FragileEngine
 from tests.docker.project import Project, Projects, docker, until
+from tests.docker.steps import configure, events, log, releasing, summary
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(120)]
 
-TESTS = "  test: {command: [python3, -m, unittest], timeout: 30s}\n"
 # A database that starts slowly. Then it accepts connections and GETs, and has created a file.
 DATABASE = """\
 import http.server, pathlib, time
@@ -51,12 +49,6 @@ def python(program: str) -> list[str]:
     return ["python3", "-c", program]
 
 
-def configure(project: Project, *changes: tuple[str, str], **tests: Any) -> None:
-    """Set `build.test` and commit the change."""
-    project.configure((TESTS, f"  test: {json.dumps(tests)}\n" if tests else ""), *changes)
-    project.commit("1")
-
-
 def service(project: Project, program: str, **more: Any) -> dict[str, Any]:
     """Return a service that runs a Python program."""
     return {"image": project.base_image, "command": python(program), **more}
@@ -72,23 +64,6 @@ def assert_no_steps(project: Project) -> None:
     """Assert that no container or network of tests, services and release commands is left."""
     assert [project.containers(role) for role in (ROLE_TEST, ROLE_RELEASE)] == [[], []]
     assert networks(project) == []
-
-
-def events(project: Project, kind: str) -> list[tuple[str, dict[str, Any]]]:
-    """Return the messages and fields of one kind of event, oldest first."""
-    with project.store() as store:
-        return [(e.message, dict(e.fields)) for e in store.events.latest(project.name) if e.kind == kind]
-
-
-def summary(project: Project, run: int, stage: str = "build") -> str:
-    """Return the summary of a stage."""
-    with project.store() as store:
-        return next(s.summary for s in store.runs.stages(project.name, run) if s.name == stage)
-
-
-def log(project: Project, run: int, stage: str) -> list[str]:
-    """Return the lines that a step of a run printed."""
-    return [line.text for line in read_log(project.home.run_log(project.name, run)) if line.stage == stage]
 
 
 def running(project: Project, role: str = ROLE_TEST, other_than: tuple[str, ...] = ()) -> Container:
@@ -369,12 +344,6 @@ def volume(base_image: str) -> Iterator[str]:
     docker("run", "--rm", "-v", f"{name}:/data", base_image, "chmod", "777", "/data")
     yield name
     docker("volume", "rm", "-f", name)
-
-
-def releasing(script: str, more: str = "") -> tuple[str, str]:
-    """Return the change of pipeline.yaml that makes `script` the release command."""
-    command = json.dumps(["sh", "-c", script])
-    return ("deploy:\n", f"deploy:\n  release_command: {{command: {command}{more}}}\n")
 
 
 def test_a_release_command_runs_once_before_its_release(volume: str, projects: Projects) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from tests.docker.docker_cli import docker
 from tests.docker.project import Project
-from tests.docker.test_steps import configure, events, log, releasing, summary
+from tests.docker.steps import configure, events, log, releasing, summary
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(120)]
 

@@ -33,7 +33,7 @@ def read(name: str) -> TestReport:
 @pytest.mark.parametrize(
     ("name", "counts", "failed"),
     [
-        ("gotestsum-rerun", "2 tests", ()),
+        ("gotestsum-rerun", "2 tests, 1 failed", ("example.com/shop.TestFlaky",)),
         (
             "gotestsum",
             "9 tests, 6 failed, 1 skipped",

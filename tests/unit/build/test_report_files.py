@@ -62,6 +62,7 @@ def test_several_files() -> None:
             b'<!DOCTYPE x [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;">]><testsuite>&b;</testsuite>',
             "declares entities, which no report needs",
         ),
+        (b"<testsuite>" + b"<testcase/>" * 500_000 + b"</testsuite>", "has more than 500000 tests and suites"),
         (b"<testsuite>" * 101 + b"</testsuite>" * 101, "has elements that are nested more than 100 deep"),
     ],
 )
@@ -108,7 +109,7 @@ def test_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     report = read({f"r/{n}.xml": REPORT for n in range(5)})
     assert report is not None
     assert report.tests == 8
-    assert report.unread == ("3 more report files not read: at most 2 files and 64MiB are read",)
+    assert report.unread == ("3 more report files not read: at most 2 files, 64MiB and 500000 tests are read",)
     monkeypatch.setattr(report_files, "SIZE_LIMIT", len(REPORT))
     report = read({"r/1.xml": REPORT, "r/2.xml": REPORT})
     assert report is not None
