@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+
+from pipeline.base.errors import StageFailed
 from pipeline.base.quantity import format_duration
 from pipeline.config.steps import Tests
 from pipeline.engine.task import TaskResult
@@ -9,11 +12,20 @@ from stages.build.failures import TestsFailed
 from stages.build.report import TestReport
 
 _NAMES = 20
+# Docker's init prints this if it cannot start the command. Without an init, Docker refuses to start the container.
+_NOT_STARTED = re.compile(r"\[FATAL tini \(\d+\)\] exec (.+) failed: (.+)")
 _HINT = "if the test runner reports known failures, set build.test.trust: exit_code"
 
 
 def check_tests(tests: Tests, end: TaskResult, report: TestReport | None, tail: tuple[str, ...]) -> list[str]:
-    """Return what to warn of although the tests passed. Raises `TestsFailed` if they did not."""
+    """Return what to warn of although the tests passed. Raises `TestsFailed` if they did not.
+
+    Raises `StageFailed` if the command cannot be started. Another try would not help then.
+    """
+    not_started = _NOT_STARTED.fullmatch(tail[-1]) if tail and end.exit_code in (126, 127) else None
+    if not_started:
+        message = f"the tests cannot be started: {not_started[1]}: {not_started[2]}"
+        raise StageFailed(message, hint="the image needs the program of build.test.command, or build.test.entrypoint")
     if not end.in_time:
         limit = format_duration(tests.timeout)
         raise TestsFailed(f"the tests were still running after {limit}: stopped", tail=tail)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from pipeline.base.errors import StageFailed
 from pipeline.config import steps
 from pipeline.engine.task import TaskResult
 from stages.build.failures import TestsFailed
@@ -65,6 +66,16 @@ def test_a_report_is_needed_to_trust_it() -> None:
     """`trust: report` without `reports` is a mistake."""
     with pytest.raises(ValueError, match="must not be report without reports"):
         steps.Tests(command=("true",), trust="report")
+
+
+@pytest.mark.parametrize("code", [126, 127])
+def test_a_command_that_cannot_be_started(code: int) -> None:
+    """What Docker's init says of a missing program is an error of the stage, which no retry repeats."""
+    tests = steps.Tests(command=("pytest",))
+    tail = ("[FATAL tini (7)] exec pytest failed: No such file or directory",)
+    with pytest.raises(StageFailed, match="the tests cannot be started: pytest: No such file or directory") as caught:
+        check_tests(tests, TaskResult(code, oom_killed=False, in_time=True), None, tail)
+    assert not isinstance(caught.value, TestsFailed)
 
 
 def test_out_of_memory() -> None:

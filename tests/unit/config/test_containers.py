@@ -8,8 +8,8 @@ import pytest
 from pydantic import ValidationError
 
 from pipeline.balancer.model import Declaration
-from pipeline.config.models import Deploy
-from pipeline.config.release import ReleaseSpec
+from pipeline.config.models import ServiceSettings
+from pipeline.config.release import ReleaseSpec, Services
 from pipeline.config.secrets import Secrets
 
 BALANCER = Declaration.model_validate(
@@ -23,8 +23,10 @@ SETTINGS: list[dict[str, Any]] = [{"entrypoint": ()}, {"entrypoint": ("sh",)}, {
 
 def template(**settings: Any) -> str:
     """Return the template of a release with these settings."""
-    deploy = Deploy(target_group="web", **settings)
-    spec = ReleaseSpec(image_id="sha256:1", image_tag="shop:1", sha="1", subject="", deploy=deploy, balancer=BALANCER)
+    services = Services(web=ServiceSettings(target_group="web", **settings))
+    spec = ReleaseSpec(
+        image_id="sha256:1", image_tag="shop:1", sha="1", subject="", services=services, balancer=BALANCER
+    )
     return spec.template(Secrets({}))
 
 
@@ -40,4 +42,4 @@ def test_a_changed_setting_replaces_the_containers(settings: dict[str, Any]) -> 
 def test_a_function_has_its_own_entrypoint() -> None:
     """A function cannot be combined with an entrypoint."""
     with pytest.raises(ValidationError, match="must not be combined with entrypoint"):
-        Deploy(target_group="web", function="app.handler", entrypoint=())
+        ServiceSettings(target_group="web", function="app.handler", entrypoint=())
