@@ -10,6 +10,7 @@ from bench.results import Results, write
 
 NAMES = (
     "loss",
+    "build_time",
     "deploy_time",
     "proxy_cost",
     "rules",

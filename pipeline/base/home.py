@@ -87,6 +87,10 @@ class Home:
         """Return the lock that a process holds while it changes `pipeline`."""
         return self.locks / f"{pipeline}.lock"
 
+    def contexts(self, pipeline: str) -> Path:
+        """Return the folder with the build contexts of `pipeline`, one folder for each run that builds."""
+        return self.root / "contexts" / pipeline
+
     def run_log(self, pipeline: str, run: int) -> Path:
         """Return the log file of a run, one JSON object per line."""
         return self.logs / pipeline / f"{run}.jsonl"

@@ -12,6 +12,7 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 from pipeline.balancer.model import Declaration, Model, Name
 from pipeline.base.errors import FieldError
 from pipeline.base.quantity import Amount, Duration, Size, Whole, resolve_amount
+from pipeline.config.build_options import CacheOption, Platform, SecretId, SecretText, SshAgent, StageName
 from pipeline.config.environment import Environment, VariableName
 from pipeline.config.reporters import Reporters
 from pipeline.config.retention import Retention
@@ -104,6 +105,25 @@ class Build(Model):
     dockerfile: str = Field("Dockerfile", description="Path of the Dockerfile, relative to the context.")
     args: dict[VariableName, str] = Field(
         {}, description="Build arguments. They stay in the image's history, so secrets are not allowed."
+    )
+    target: StageName | None = Field(None, description="Stage of the Dockerfile to build. None: the last one.")
+    secrets: dict[SecretId, SecretText] = Field(
+        {},
+        description="Secrets that steps mount with `RUN --mount=type=secret,id=ID`, by their id. Each contains "
+        "${secret:NAME}. They are in no layer and not in the history.",
+    )
+    ssh: tuple[SshAgent, ...] = Field(
+        (),
+        description="SSH agents that steps mount with `RUN --mount=type=ssh`: `default`, or `ID=SOCKET_OR_KEY_FILE`.",
+    )
+    cache_from: tuple[CacheOption, ...] = Field(
+        (), description="Sources of cached steps: images, or options such as `type=local,src=/var/cache/build`."
+    )
+    cache_to: tuple[CacheOption, ...] = Field(
+        (), description="Where to keep cached steps, such as `type=local,dest=/var/cache/build`. Needs buildx."
+    )
+    platforms: tuple[Platform, ...] = Field(
+        (), description="Platforms of the image, such as linux/amd64. Empty: that of Docker."
     )
     timeout: Duration = Field(timedelta(hours=1), description="Maximum duration of a build.")
     test: Tests | None = Field(None, description="Tests of the image. None: every image that builds is deployed.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from pipeline.config.triggers import RefGlob
 from pipeline.config.validation import problems_of
 
 if TYPE_CHECKING:
-    from pipeline.config.models import Pipeline
+    from pipeline.config.models import Build, Pipeline
 
 TriggerName = Literal["command", "watch", "hook", "poll", "webhook", "schedule", "retry"]
 
@@ -55,8 +56,11 @@ class Policy(Model):
     )
     volumes: tuple[str, ...] | None = Field(
         None,
-        description="Named volumes, and paths of this machine with everything below them, that a commit may mount. "
-        "None: all.",
+        description="Named volumes, and paths of this machine with everything below them, that a commit may mount, or "
+        "use as a local cache of its builds. None: all.",
+    )
+    ssh: tuple[str, ...] | None = Field(
+        None, description="Agents and keys that a commit may use in its builds, as written in build.ssh. None: all."
     )
     approval: Literal["optional", "required"] = Field(
         "optional", description="`required`: a commit without `deploy.approval` is refused."
@@ -74,6 +78,12 @@ class Policy(Model):
             source = volume.split(":")[0]
             if not any(_covers(allowed, source) for allowed in self.volumes or ()):
                 yield f"it mounts {source}, which is not in volumes"
+        for path in local_caches(pipeline.build) if self.volumes is not None else ():
+            if not any(_covers(allowed, path) for allowed in self.volumes or ()):
+                yield f"its builds use the cache {path}, which is not in volumes"
+        for agent in pipeline.build.ssh if self.ssh is not None else ():
+            if agent not in self.ssh:
+                yield f"its builds use the SSH agent {agent}, which is not in ssh"
         if self.approval == "required" and pipeline.deploy.approval is None:
             yield "it has no deploy.approval, which is required"
 
@@ -99,6 +109,15 @@ def read_policy(path: Path) -> Policy:
     if document.problems:
         raise ConfigError(source=str(path), problems=tuple(document.problems))
     return policy
+
+
+def local_caches(build: Build) -> Iterator[str]:
+    """Yield the paths of this machine that the caches of a build use."""
+    for cache in (*build.cache_from, *build.cache_to):
+        parts = (part.partition("=") for part in next(csv.reader([cache])))
+        options = {key.strip().lower(): value for key, _, value in parts}
+        if options.get("type") == "local":
+            yield from (options[key] for key in ("src", "dest") if key in options)
 
 
 def _has_content(path: Path) -> bool:

@@ -20,6 +20,7 @@ _SECRET = re.compile(r"secret:([A-Za-z_][A-Za-z0-9_]*)")
 _SECRETS_ALLOWED: tuple[KeyPath, ...] = (
     ("deploy", "environment"),
     ("deploy", "release_command", "environment"),
+    ("build", "secrets"),
     ("build", "test", "environment"),
     ("build", "test", "services"),
     ("triggers", "webhooks"),

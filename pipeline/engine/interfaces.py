@@ -11,8 +11,9 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import timedelta
 from ipaddress import IPv4Address, IPv4Network
-from typing import IO, Protocol, Self
+from typing import Protocol, Self
 
+from pipeline.engine.builder import ImageBuilder
 from pipeline.engine.container import Container, ContainerSpec
 from pipeline.engine.labels import ROLE_APP
 
@@ -35,21 +36,6 @@ class Images(Protocol):
     def pull(self, reference: str) -> None:
         """Pull an image from its registry."""
 
-    def build(
-        self,
-        context: IO[bytes],
-        *,
-        dockerfile: str,
-        tag: str,
-        args: Mapping[str, str],
-        labels: Mapping[str, str],
-        on_output: Callable[[str], None],
-    ) -> str:
-        """Build an image from a tar of its context and return its id. `on_output` gets each line of output.
-
-        Raises `StageFailed` with the last lines if a step fails, and `CacheVanished` if the next try may succeed.
-        """
-
     def ignores(self, dockerignore: str) -> Callable[[str], bool]:
         """Return a predicate that is true for paths that a `.dockerignore` of this text excludes."""
 
@@ -57,7 +43,10 @@ class Images(Protocol):
         """Return the id of every image built for a pipeline, with the run that built it."""
 
     def remove(self, image: str) -> bool:
-        """Remove an image and its tags. Returns False if it is in use or has a tag of another program."""
+        """Remove an image, its tags and what its build left.
+
+        Returns False if it is in use or has a tag of another program.
+        """
 
 
 class Containers(Protocol):
@@ -145,7 +134,7 @@ class Networks(Protocol):
 
 
 class EngineConnection(Protocol):
-    """A separate connection, for builds and pulls that another thread may abort."""
+    """A separate connection, for pulls that another thread may abort."""
 
     @property
     def images(self) -> Images:
@@ -169,6 +158,14 @@ class Engine(Protocol):
     @property
     def networks(self) -> Networks:
         """The home's networks."""
+
+    @property
+    def platform(self) -> str:
+        """The platform of the engine, such as `linux/amd64`."""
+
+    @property
+    def builder(self) -> ImageBuilder:
+        """The builder of images, chosen at the first use."""
 
     def answers(self) -> bool:
         """Return whether the engine responds."""

@@ -14,6 +14,8 @@ LABEL_RUN = "penstock.run"
 LABEL_TEMPLATE = "penstock.template"
 LABEL_ROLE = "penstock.role"
 LABEL_TREE = "penstock.tree"
+# The images of the other stages, which the classic builder leaves without a tag. They are removed with the image.
+LABEL_STAGES = "penstock.stages"
 LABEL_GRACE = "penstock.stop-grace"
 # The published port of the host that leads to the container. Absent where the balancer uses the container's address.
 LABEL_PORT = "penstock.port"

@@ -11,6 +11,7 @@ from pipeline.api import StageContext
 from pipeline.base.backoff import Backoff
 from pipeline.base.errors import EngineFault, PenstockError
 from pipeline.config.steps import Retry
+from pipeline.engine.interfaces import Engine
 from pipeline.event_kinds import EventKind
 from stages.build.failures import ServiceFailed, TestsFailed
 
@@ -31,6 +32,12 @@ class Attempts:
         self._answers = answers
         self._left: dict[Cause, int] = {"infrastructure": retry.infrastructure, "failure": retry.failure}
         self.number = 1
+
+    @classmethod
+    def of_step(cls, context: StageContext, engine: Engine, step: str) -> Attempts:
+        """Return the tries that `build.test.retry` allows a step."""
+        tests = context.configuration.pipeline.build.test
+        return cls(context, tests.retry if tests else Retry(), step, engine.answers)
 
     def run(self, work: Callable[[], T]) -> T:
         """Return what `work` returns, or raise its last error. The kind of error decides about a retry."""

@@ -1,58 +1,102 @@
-"""The build context: the commit's files as a tar, without what .dockerignore names."""
+"""The build context: the commit's files as a folder."""
 
 from __future__ import annotations
 
+import os
+import shutil
 import tarfile
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from pathlib import Path
 from typing import IO
 
 from pipeline.api import Checkout
 from pipeline.base.errors import StageFailed
 from pipeline.base.quantity import format_size
 
-_IN_MEMORY = 16 * 2**20
+_BUFFER = 1 << 20
 
 
 @contextmanager
 def build_context(
-    checkout: Checkout, folder: str, dockerfile: str, ignored: Callable[[str], bool], limit: int
-) -> Iterator[IO[bytes]]:
-    """Yield the context as a file. `ignored` says which paths are left out. Raises `StageFailed` above `limit` bytes.
+    checkout: Checkout, source: str, folder: Path, ignored: Callable[[str], bool], limit: int
+) -> Iterator[Path]:
+    """Yield `folder` with the commit's files of the folder `source`. It is removed afterwards.
 
-    Every file has the time of the commit, which the builder's cache compares.
+    Raises `StageFailed` if the files that are not `ignored` have more than `limit` bytes. Every file has the time of
+    the commit, so that the same commit makes the same image. Docker's cache does not compare times.
     """
-    always = {dockerfile, ".dockerignore"}
-    with tempfile.SpooledTemporaryFile(_IN_MEMORY) as file:
-        with checkout.archive(folder) as stream:
-            _copy(stream, file, lambda name: name in always or not ignored(name), checkout, limit)
-        file.seek(0)
-        yield file
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(mode=0o700, parents=True)
+    try:
+        with checkout.archive(source) as stream:
+            _Extraction(folder, ignored, limit, checkout.revision.committed_at.timestamp()).run(stream)
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
-def _copy(stream: IO[bytes], file: IO[bytes], wanted: Callable[[str], bool], checkout: Checkout, limit: int) -> None:
-    modified, room = _seconds(checkout.revision.committed_at), limit
-    with (
-        tarfile.open(fileobj=stream, mode="r|") as source,
-        tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as target,
-    ):
-        for member in source:
-            if not wanted(member.name.rstrip("/")):
-                continue
-            room -= member.size
-            if room < 0:
-                raise StageFailed(
-                    f"the build context is larger than {format_size(limit)}: {member.name!r} has {member.size} bytes",
-                    hint="name in .dockerignore what the image does not need, or raise build.context_limit",
-                )
-            member.mtime = modified
-            member.uid = member.gid = 0
-            member.uname = member.gname = ""
-            member.pax_headers = {}
-            target.addfile(member, source.extractfile(member) if member.isfile() else None)
+class _Extraction:
+    """Writes the entries of a tar into a folder that nothing else writes to.
 
+    A commit may come from anybody. A crafted one cannot write through a link, since every folder on the way to a file
+    was made here.
+    """
 
-def _seconds(moment: datetime) -> int:
-    return int(moment.timestamp())
+    def __init__(self, folder: Path, ignored: Callable[[str], bool], limit: int, modified: float) -> None:
+        self._folder = folder
+        self._ignored = ignored
+        self._limit = limit
+        self._room = limit
+        # Whole seconds, as in an image.
+        self._times = (int(modified), int(modified))
+        self._folders: dict[str, None] = {"": None}
+
+    def run(self, stream: IO[bytes]) -> None:
+        """Write all entries."""
+        with tarfile.open(fileobj=stream, mode="r|", bufsize=_BUFFER) as tar:
+            for member in tar:
+                name = member.name.rstrip("/")
+                if any(part in ("", ".", "..") for part in name.split("/")):
+                    raise StageFailed(f"the commit has an invalid path: {member.name!r}")
+                try:
+                    self._make_folder(name.rpartition("/")[0])
+                    self._write(tar, member, name)
+                except OSError as error:
+                    raise StageFailed(f"cannot write {name!r} of the commit: {error.strerror}") from error
+        # After its entries, because each of them changes the time of the folder.
+        for name in reversed(self._folders):
+            os.utime(self._folder / name, self._times)
+
+    def _make_folder(self, name: str, mode: int = 0o755) -> None:
+        if name not in self._folders:
+            self._make_folder(name.rpartition("/")[0])
+            Path(self._folder / name).mkdir()
+            Path(self._folder / name).chmod(mode)
+            self._folders[name] = None
+
+    def _write(self, tar: tarfile.TarFile, member: tarfile.TarInfo, name: str) -> None:
+        path = self._folder / name
+        if member.isdir():
+            self._make_folder(name, member.mode)
+        elif member.issym():
+            path.symlink_to(member.linkname)
+            os.utime(path, self._times, follow_symlinks=False)
+        else:
+            self._count(member, name)
+            content = tar.extractfile(member)
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, member.mode)
+            with os.fdopen(descriptor, "wb") as file:
+                if content is not None:
+                    shutil.copyfileobj(content, file, _BUFFER)
+                os.fchmod(descriptor, member.mode)
+            os.utime(path, self._times)
+
+    def _count(self, member: tarfile.TarInfo, name: str) -> None:
+        if not self._ignored(name):
+            self._room -= member.size
+        if self._room < 0:
+            raise StageFailed(
+                f"the build context is larger than {format_size(self._limit)}: {name!r} has {member.size} bytes",
+                hint="name in .dockerignore what the image does not need, or raise build.context_limit",
+            )

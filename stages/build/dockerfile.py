@@ -1,60 +1,148 @@
-"""The base images of a Dockerfile, read without building it."""
+"""The inputs of a Dockerfile besides the context, read without building it."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
-_INSTRUCTION = re.compile(r"\s*(ARG|FROM)\s+(.+?)\s*", re.IGNORECASE)
-_FROM = re.compile(r"(?:--\S+\s+)*(\S+)(?:\s+AS\s+(\S+))?", re.IGNORECASE)
+from stages.build.instructions import Instruction, instructions
+
+_FROM = re.compile(r"(\S+)(?:\s+AS\s+(\S+))?\s*", re.IGNORECASE)
 # One of several on a line: a word, in which quotes may hold spaces.
-_ARGUMENT = re.compile(r"""(?:[^\s"']|"[^"]*"|'[^']*')+""")
-_VARIABLE = re.compile(r"\$\{(\w+)(?::([-+])([^}]*))?\}|\$(\w+)")
+_WORD = re.compile(r"""(?:[^\s"']|"[^"]*"|'[^']*')+""")
+# The innermost of nested ones, and its operator.
+_VARIABLE = re.compile(r"\$\{(\w+)(?:(:?[-+])([^${}]*))?\}|\$(\w+)")
+_REMOTE = re.compile(r"https?://|git://|git@|ssh://", re.IGNORECASE)
+_NESTING = 10
 
 
-def base_images(dockerfile: str, args: Mapping[str, str]) -> list[str]:
-    """The images that the FROM lines name, earlier stages and `scratch` left out, arguments put in.
+@dataclass
+class Stage:
+    """A stage: the image or the stage that it is made from, and those that its steps read."""
 
-    An argument without any value leaves an empty name, which the builder then refuses in its own words.
+    name: str | None
+    sources: list[str] = field(default_factory=list)
+    remote: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What an image is built from. `remote` are addresses whose content may change without notice."""
+
+    images: tuple[str, ...] = ()
+    remote: tuple[str, ...] = ()
+
+
+def inputs_of(
+    dockerfile: str,
+    args: Mapping[str, str],
+    *,
+    target: str | None = None,
+    platforms: Mapping[str, str] | None = None,
+    every_stage: bool = False,
+) -> Inputs:
+    """Return the inputs of the target, or of the last stage, with arguments put in.
+
+    `platforms` are the arguments that BuildKit sets itself, such as TARGETARCH. With `every_stage`, stages count that
+    the target does not need. An argument without any value leaves an empty name, which the builder then refuses.
     """
-    defaults: dict[str, str] = {}
-    stages: set[str] = set()
-    images: list[str] = []
-    for line in _logical_lines(dockerfile):
-        match = _INSTRUCTION.fullmatch(line)
-        if match is None:
-            continue
-        if match[1].upper() == "ARG":
+    stages = _stages(dockerfile, {**(platforms or {}), **args}, args)
+    last = _find(stages, target, len(stages)) if target else None
+    last = len(stages) - 1 if last is None else last
+    needed = range(last + 1) if every_stage else sorted(_needed(stages, last))
+    images: dict[str, None] = {}
+    remote: dict[str, None] = {}
+    for index in needed:
+        remote.update(dict.fromkeys(stages[index].remote))
+        for source in stages[index].sources:
+            if source and source.lower() != "scratch" and _find(stages, source, index) is None:
+                images[source] = None
+    return Inputs(tuple(images), tuple(remote))
+
+
+def platform_arguments(build: str, target: str) -> dict[str, str]:
+    """Return the arguments that BuildKit sets before the first FROM, for a build on one platform for another."""
+    arguments = {}
+    for prefix, platform in (("BUILD", build), ("TARGET", target)):
+        system, _, rest = platform.partition("/")
+        architecture, _, variant = rest.partition("/")
+        values = {"PLATFORM": platform, "OS": system, "ARCH": architecture, "VARIANT": variant}
+        arguments.update({prefix + name: value for name, value in values.items()})
+    return arguments
+
+
+def _stages(dockerfile: str, known: Mapping[str, str], args: Mapping[str, str]) -> list[Stage]:
+    values = dict(known)
+    stages: list[Stage] = []
+    for instruction in instructions(dockerfile):
+        if instruction.name == "FROM":
+            if match := _FROM.fullmatch(instruction.text):
+                stages.append(Stage(match[2], [_expanded(match[1], values)]))
+        elif instruction.name == "ARG" and not stages:
             # Only what is declared before the first FROM counts in a FROM.
-            if not stages and not images:
-                for declared in _ARGUMENT.findall(match[2]):
-                    name, _, default = declared.partition("=")
-                    defaults[name] = args.get(name, _expanded(default.replace('"', "").replace("'", ""), defaults))
-            continue
-        source = _FROM.fullmatch(match[2])
-        if source is None:
-            continue
-        image = _expanded(source[1], defaults)
-        if image and image != "scratch" and image.lower() not in stages and image not in images:
-            images.append(image)
-        stages.add((source[2] or f"#{len(stages)}").lower())
-    return images
+            for declared in _WORD.findall(instruction.text):
+                name, equals, default = declared.partition("=")
+                if name in args or equals or name not in values:
+                    values[name] = args.get(name, _expanded(default.replace('"', "").replace("'", ""), values))
+        elif stages:
+            stages[-1].sources += _copied(instruction)
+            stages[-1].remote += _remote(instruction)
+    return stages
 
 
-def _logical_lines(text: str) -> list[str]:
-    """Lines with their continuations, comments left out."""
-    lines = (line for line in text.splitlines() if not line.lstrip().startswith("#"))
-    return "\n".join(lines).replace("\\\n", " ").splitlines()
+def _copied(instruction: Instruction) -> Iterator[str]:
+    """Yield the images and stages that a step reads."""
+    for name, value in instruction.flags:
+        if instruction.name == "COPY" and name == "from":
+            yield value
+        elif instruction.name == "RUN" and name == "mount":
+            options = dict(part.partition("=")[::2] for part in value.split(","))
+            if "from" in options:
+                yield options["from"]
+
+
+def _remote(instruction: Instruction) -> list[str]:
+    if instruction.name != "ADD" or any(name == "checksum" for name, _ in instruction.flags):
+        return []
+    *sources, _ = [word.strip("[],\"'") for word in instruction.text.split()] or [""]
+    return [source for source in sources if _REMOTE.match(source) or "$" in source]
+
+
+def _needed(stages: list[Stage], last: int) -> set[int]:
+    needed, waiting = set[int](), [last] if stages else []
+    while waiting:
+        index = waiting.pop()
+        if index not in needed:
+            needed.add(index)
+            found = (_find(stages, source, index) for source in stages[index].sources)
+            waiting += [other for other in found if other is not None]
+    return needed
+
+
+def _find(stages: list[Stage], name: str, before: int) -> int | None:
+    """Return the last stage of that name or number before another one."""
+    for index in range(before - 1, -1, -1):
+        if (stages[index].name or "").lower() == name.lower():
+            return index
+    return int(name) if name.isdecimal() and int(name) < before else None
 
 
 def _expanded(text: str, values: Mapping[str, str]) -> str:
-    return _VARIABLE.sub(lambda found: _expand(found, values), text)
+    for _ in range(_NESTING):
+        expanded = _VARIABLE.sub(lambda found: _expand(found, values), text)
+        if expanded == text:
+            break
+        text = expanded
+    return text
 
 
 def _expand(match: re.Match[str], values: Mapping[str, str]) -> str:
-    value = values.get(match[1] or match[4], "")
-    if match[2] == "-":
-        return value or match[3]
-    if match[2] == "+":
-        return match[3] if value else ""
+    name, operator, word = match[1] or match[4], match[2] or "", match[3] or ""
+    value = values.get(name, "")
+    given = bool(value) if operator.startswith(":") else name in values
+    if operator.endswith("-"):
+        return value if given else word
+    if operator.endswith("+"):
+        return word if given else ""
     return value

@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
+import shutil
 from collections import deque
 
 from pipeline.api import Checkout, Image, Plan, StageContext
-from pipeline.base.errors import CacheVanished, EngineFault, StageFailed
+from pipeline.base.errors import CacheVanished, StageFailed
 from pipeline.base.quantity import format_duration
-from pipeline.config.steps import Retry
+from pipeline.engine.builder import BuildSpec
 from pipeline.engine.hosts import local_engine
-from pipeline.engine.interfaces import Engine, Images
+from pipeline.engine.interfaces import Engine
 from pipeline.engine.labels import LABEL_PIPELINE, LABEL_ROLE, LABEL_RUN, LABEL_TREE, TAGS
 from pipeline.event_kinds import EventKind
 from stages.build.attempts import Attempts
-from stages.build.call import call
 from stages.build.context import build_context
-from stages.build.dockerfile import base_images
+from stages.build.dockerfile import Inputs, inputs_of, platform_arguments
+from stages.build.keys import base_in_words, keys_of, service_in_words
+from stages.build.pulls import Pulls
 from stages.build.testing import ImageTests
 
 _TAIL = 20
 _TRIES = 5
 _OCI = "org.opencontainers.image."
-_BASE_HINT = "name another in the Dockerfile's FROM, or in build.args where it is an argument"
 
 
 class DockerBuild:
@@ -50,56 +49,76 @@ class _Building:
         self._checkout = checkout
         self._pipeline = context.configuration.pipeline.name
         self._config = context.configuration.pipeline.build
+        self._secrets = context.configuration.secrets.resolve_all(self._config.secrets)
         self._tree = checkout.tree(self._config.context)
+        self._pulls = Pulls(context, engine)
+        self._folder = context.home.contexts(self._pipeline) / str(context.run)
         self._last: deque[str] = deque(maxlen=_TAIL)
 
     def clear(self) -> None:
-        """Remove what earlier tests left behind. Runs in progress keep theirs."""
+        """Remove what earlier builds and tests left behind. Runs in progress keep theirs."""
         store, own = self._context.store, self._context.run
-        self._engine.containers.remove_leftovers(
-            self._pipeline, lambda: [run.number for run in store.runs.running(self._pipeline) if run.number != own]
-        )
+
+        def others() -> list[int]:
+            return [run.number for run in store.runs.running(self._pipeline) if run.number != own]
+
+        self._engine.containers.remove_leftovers(self._pipeline, others)
+        left = list(self._folder.parent.glob("*"))
+        spared = {str(run) for run in others()}
+        for folder in left:
+            if folder.name not in spared:
+                shutil.rmtree(folder, ignore_errors=True)
 
     def run(self) -> Image:
-        built_key = self._built_key()
-        tested_key = self._tested_key(built_key)
+        self._check_options()
+        inputs = self._inputs()
+        keys = keys_of(self._config, self._tree, inputs, self._secrets, self._pulls.require)
         tree = f"tree {self._tree[:7]}"
-        if image := self._known(tested_key):
+        if image := self._known(keys.tested):
             tested = "built and tested" if self._config.test else "built"
             self._context.events.emit(
                 EventKind.BUILD_CACHED, f"image {image.tag}: already {tested} from {tree}, reused"
             )
             return self._done(image, f"{image.tag}, reused")
-        builds = self._attempts("build")
-        if image := self._known(built_key):
+        builds = Attempts.of_step(self._context, self._engine, "build")
+        if image := self._known(keys.built):
             self._context.events.emit(EventKind.BUILD_CACHED, f"image {image.tag}: already built from {tree}, reused")
         else:
+            for address in inputs.remote:
+                self._context.log.line("build", f"ADD {address} is read again: its content may have changed")
             image = builds.run(self._build)
             self._context.store.images.pin(self._pipeline, self._context.run, image.id)
-            self._context.store.images.cache(self._pipeline, built_key, image.id)
+            self._remember(keys.built, image)
         summary = self._test(image)
-        self._context.store.images.cache(self._pipeline, tested_key, image.id)
+        self._remember(keys.tested, image)
         built = f", built{again}" if (again := builds.summary()) else ""
         return self._done(image, f"{image.tag}{built}{summary}")
 
     def plan(self) -> Plan[Image | None]:
-        built_key = self._built_key()
-        if image := self._known(self._tested_key(built_key)):
+        self._check_options()
+        inputs = self._inputs()
+        keys = keys_of(self._config, self._tree, inputs, self._secrets, self._pulls.find)
+        if image := self._known(keys.tested):
             tested = "built and tested" if self._config.test else "built"
             return Plan([f"reuse the image {tested} from tree {self._tree[:7]}"], image)
         tests = self._config.test
         beside = f", beside {', '.join(tests.services)}" if tests and tests.services else ""
         test = [f"test it: {' '.join(tests.command)}{beside}"] if tests else ["no tests: build.test"]
-        build = [] if self._known(built_key) else [f"build {self._tag()} from tree {self._tree[:7]}"]
-        return Plan([*build, *test], None)
+        build = [] if self._known(keys.built) else [f"build {self._tag()} from tree {self._tree[:7]}"]
+        pulls = [f"pull base image {name}" for name in inputs.images if self._pulls.find(name) is None]
+        return Plan([*pulls, *build, *test], None)
 
     def _done(self, image: Image, summary: str) -> Image:
         self._engine.images.tag(image.id, image.tag)
         self._context.report(summary)
         return image
 
-    def _known(self, key: str) -> Image | None:
-        image = self._context.store.images.cached(self._pipeline, key)
+    def _remember(self, key: str | None, image: Image) -> None:
+        if key is not None:
+            self._context.store.images.cache(self._pipeline, key, image.id)
+
+    def _known(self, key: str | None) -> Image | None:
+        image = self._context.store.images.cached(self._pipeline, key) if key else None
         if image is None:
             return None
         # Hold it before the check: another run of the pipeline may be removing old images.
@@ -110,6 +129,23 @@ class _Building:
 
     def _tag(self) -> str:
         return f"{TAGS}{self._pipeline.lower()}:{self._checkout.revision.short}"
+
+    def _check_options(self) -> None:
+        """Raise `ConfigError` if an option is not for every builder, and this one cannot do it.
+
+        The search for a builder starts processes, so it waits for the build if there is nothing to check.
+        """
+        config = self._config
+        if any((config.secrets, config.ssh, config.cache_from, config.cache_to, config.platforms)):
+            self._engine.builder.check(self._spec())
+
+    def _inputs(self, *, every_stage: bool = False) -> Inputs:
+        config, platform = self._config, self._engine.platform
+        wanted = config.platforms[0] if config.platforms else platform
+        arguments = platform_arguments(platform, wanted)
+        return inputs_of(
+            self._dockerfile(), config.args, target=config.target, platforms=arguments, every_stage=every_stage
+        )
 
     def _dockerfile(self) -> str:
         config, revision = self._config, self._checkout.revision
@@ -122,88 +158,60 @@ class _Building:
             )
         return content.decode(errors="replace")
 
-    def _built_key(self) -> str:
-        """Return the cache key of everything that the image is built from."""
-        bases = {
-            name: self._present(name, f"base image {name}", _BASE_HINT)
-            for name in base_images(self._dockerfile(), self._config.args)
-        }
-        parts = [self._tree, self._config.dockerfile, sorted(self._config.args.items()), sorted(bases.items())]
-        return f"built:{hashlib.sha256(json.dumps(parts).encode()).hexdigest()}"
-
-    def _tested_key(self, built_key: str) -> str:
-        tests = self._config.test.model_dump_json(exclude={"retry"}) if self._config.test else ""
-        return f"tested:{hashlib.sha256((built_key + tests).encode()).hexdigest()}"
-
-    def _attempts(self, step: str) -> Attempts:
-        retry = self._config.test.retry if self._config.test else Retry()
-        return Attempts(self._context, retry, step, self._engine.answers)
-
-    def _present(self, image: str, what: str, hint: str) -> str:
-        """Return the id of an image, pulled if it is missing. The builder's own error would be less clear."""
-        found = self._engine.images.id(image)
-        if found is None:
-            self._context.events.emit(EventKind.IMAGE_PULLING, f"pulling {what}")
-            try:
-                self._attempts("build").run(lambda: self._pull(image, what))
-            except EngineFault as error:
-                raise StageFailed(f"{what} is neither here nor can it be pulled: {error.message}", hint=hint) from error
-            found = self._engine.images.id(image)
-        return found or ""
-
-    def _pull(self, image: str, what: str) -> None:
-        try:
-            call(self._context, self._engine, lambda images: images.pull(image), self._config.timeout)
-        except TimeoutError:
-            raise EngineFault(f"{what} was still being pulled after {format_duration(self._config.timeout)}") from None
-
     def _build(self) -> Image:
         started = self._context.clock.monotonic()
         self._context.events.emit(EventKind.BUILD_STARTED, f"building {self._tag()}")
-        image = self._send_until_whole()
+        image = self._build_until_whole()
         size = self._engine.images.size(image) / 1e6
         took = self._context.clock.monotonic() - started
         self._context.events.emit(EventKind.BUILD_FINISHED, f"built {self._tag()} in {took:.1f} s, {size:.0f} MB")
         return Image(image, self._tag())
 
-    def _send_until_whole(self) -> str:
+    def _build_until_whole(self) -> str:
         """Build, and again if another pipeline removed the images that the builder was reusing."""
         for _ in range(_TRIES - 1):
             try:
-                return self._send()
+                return self._build_once()
             except CacheVanished as error:
                 self._context.events.emit(EventKind.BUILD_WARNING, f"{error.message}: building again")
-        return self._send()
+        return self._build_once()
 
-    def _send(self) -> str:
-        """Build once and return the image's id."""
-        config = self._config
+    def _build_once(self) -> str:
+        config, builder = self._config, self._engine.builder
         ignore = self._checkout.read(_join(config.context, ".dockerignore")) or b""
         ignored = self._engine.images.ignores(ignore.decode(errors="surrogateescape"))
-        with build_context(self._checkout, config.context, config.dockerfile, ignored, config.context_limit) as tar:
-
-            def build(images: Images) -> str:
-                return images.build(
-                    tar,
-                    dockerfile=config.dockerfile,
-                    tag=self._tag(),
-                    args=config.args,
-                    labels=self._labels(),
-                    on_output=self._on_output,
-                )
-
+        self._context.log.line("build", f"builder: {builder.description}")
+        if not builder.skips_unused_stages:
+            for name in self._inputs(every_stage=True).images:
+                self._pulls.require(name, *base_in_words(name))
+        with build_context(self._checkout, config.context, self._folder, ignored, config.context_limit):
             try:
-                return call(self._context, self._engine, build, config.timeout)
+                return builder.build(self._spec(), self._on_output, self._context.cancelled, config.timeout)
             except TimeoutError:
                 limit = format_duration(config.timeout)
                 raise StageFailed(
                     f"the build was still running after {limit}: stopped", tail=tuple(self._last)
                 ) from None
 
+    def _spec(self) -> BuildSpec:
+        config = self._config
+        return BuildSpec(
+            context=self._folder,
+            dockerfile=config.dockerfile,
+            tag=self._tag(),
+            args=config.args,
+            labels=self._labels(),
+            target=config.target,
+            secrets=self._secrets,
+            ssh=config.ssh,
+            cache_from=config.cache_from,
+            cache_to=config.cache_to,
+            platforms=config.platforms,
+        )
+
     def _on_output(self, line: str) -> None:
         self._last.append(line)
         self._context.log.line("build", line)
-        self._context.check_cancelled()
 
     def _labels(self) -> dict[str, str]:
         revision = self._checkout.revision
@@ -224,11 +232,12 @@ class _Building:
             self._context.events.emit(EventKind.TEST_SKIPPED, "build.test is not set: the image is deployed untested")
             return ", untested"
         for name, service in tests.services.items():
-            self._present(
-                service.image, f"service {name}'s image {service.image}", "see its image in build.test.services"
-            )
+            self._pulls.require(service.image, *service_in_words(name, service.image))
         self._context.events.emit(EventKind.TEST_STARTED, f"testing: {' '.join(tests.command)}")
-        attempts, once = self._attempts("test"), ImageTests(self._context, self._engine, tests)
+        attempts, once = (
+            Attempts.of_step(self._context, self._engine, "test"),
+            ImageTests(self._context, self._engine, tests),
+        )
         started = self._context.clock.monotonic()
 
         def attempt() -> str:

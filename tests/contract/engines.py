@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import secrets
-import subprocess
-import tarfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,6 +17,7 @@ from pipeline.engine.runtime import Replica, ReplicaSpec, Runtime
 from pipeline.testing.fakes.engine import FakeEngine
 from pipeline.testing.fakes.program import Program
 from pipeline.testing.fakes.runtime import FakeRuntime
+from tests.support.docker_home import cleaned
 from tests.support.waiting import until
 
 NO_SUCH_PROGRAM = ("penstock-no-such-program",)
@@ -74,16 +72,13 @@ class Programs:
 class EngineUnderTest:
     """An engine of a separate home, whose pipeline `shop` has a network.
 
-    `end` ends a process from inside. `stall_build` returns a Dockerfile whose build does not end, and `is_stalled` says
-    from the lines of its output whether it has begun.
+    `end` ends a process from inside.
     """
 
     engine: Engine
     image: str
     programs: Programs
     end: Callable[[str], None]
-    stall_build: Callable[[], str]
-    is_stalled: Callable[[list[str]], bool]
 
     def spec(self, program: Program = Program(), **more: object) -> ContainerSpec:  # noqa: B008  # a frozen value
         """Return the specification of a container of `shop`."""
@@ -161,17 +156,11 @@ def fake_engine() -> Iterator[EngineUnderTest]:
     engine = FakeEngine(program=programs.of)
     engine.networks.ensure("shop")
 
-    def stall_build() -> str:
-        engine.faults.hang("images.build")
-        return "FROM app\n"
-
     yield EngineUnderTest(
         engine,
         engine.images.add("app"),
         programs,
         end=lambda name: engine.containers.exit(name, ENDED),
-        stall_build=stall_build,
-        is_stalled=lambda _: engine.faults.calls["images.build"] > 0,
     )
 
 
@@ -179,15 +168,13 @@ def fake_engine() -> Iterator[EngineUnderTest]:
 def docker_engine(base_image: str) -> Iterator[EngineUnderTest]:
     """Yield the Docker Engine, and remove everything of the test's home afterwards."""
     home = secrets.token_hex(8)
-    with _cleaned(home), local_engine(home) as engine:
+    with cleaned(home), local_engine(home) as engine:
         engine.networks.ensure("shop")
         yield EngineUnderTest(
             engine,
             engine.images.id(base_image) or base_image,
             Programs(),
             end=lambda name: _signal(engine, name),
-            stall_build=lambda: f"FROM {base_image}\nRUN sleep 600\n",
-            is_stalled=lambda lines: any("Running in" in line for line in lines),
         )
 
 
@@ -218,33 +205,7 @@ def docker_runtime(base_image: str) -> Iterator[RuntimeUnderTest]:
         yield RuntimeUnderTest(runtime, docker.image, docker.programs, docker.end, runtime_on(local_host(other)))
 
 
-def tar_of(dockerfile: str) -> io.BytesIO:
-    """Return a build context with nothing but a Dockerfile."""
-    content = io.BytesIO()
-    with tarfile.open(fileobj=content, mode="w") as files:
-        member = tarfile.TarInfo("Dockerfile")
-        member.size = len(dockerfile)
-        files.addfile(member, io.BytesIO(dockerfile.encode()))
-    content.seek(0)
-    return content
-
-
 def _signal(engine: Engine, name: str) -> None:
     """End a process from inside, because the engine never restarts one that it signalled itself."""
     container = engine.containers.find(name) or engine.containers.inspect(name)
     engine.containers.exec(container.id, ("sh", "-c", "kill -USR1 1"), timedelta(seconds=10), threading.Event())
-
-
-@contextmanager
-def _cleaned(home: str) -> Iterator[None]:
-    try:
-        yield
-    finally:
-        label = f"label=penstock.home={home}"
-        for kind, force in (("container", ("-f", "-v")), ("network", ()), ("image", ("-f",))):
-            every = ("-a",) if kind == "container" else ()
-            found = subprocess.run(
-                ["docker", kind, "ls", "-q", *every, "--filter", label], capture_output=True, text=True, check=True
-            ).stdout.split()
-            if found:
-                subprocess.run(["docker", kind, "rm", *force, *found], capture_output=True, check=False)

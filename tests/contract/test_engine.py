@@ -9,11 +9,12 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
-from functools import partial
+from pathlib import Path
 
 import pytest
 
 from pipeline.base.errors import EngineFault, StageFailed
+from pipeline.engine.builder import BuildSpec
 from pipeline.engine.labels import LABEL_HOME, LABEL_PIPELINE, LABEL_ROLE, LABEL_RUN, ROLE_TEST
 from pipeline.testing.fakes.program import Program
 from tests.contract.engines import (
@@ -25,7 +26,6 @@ from tests.contract.engines import (
     EngineUnderTest,
     docker_engine,
     fake_engine,
-    tar_of,
 )
 from tests.support.waiting import until
 
@@ -196,25 +196,18 @@ def test_leftovers_of_runs_that_ended_are_removed(tested: EngineUnderTest) -> No
     assert networks.private("shop") == {}
 
 
-def test_an_image_is_built_tagged_and_removed(tested: EngineUnderTest, base_image: str) -> None:
+def test_an_image_is_tagged_and_removed(tested: EngineUnderTest, base_image: str, tmp_path: Path) -> None:
     """A built image has its labels and cannot be removed while a container uses it."""
-    images, lines = tested.engine.images, list[str]()
-    tag = "penstock/contract:1"
-    image = images.build(
-        tar_of(f"FROM {base_image}\n"),
-        dockerfile="Dockerfile",
-        tag=tag,
-        args={},
-        labels={LABEL_PIPELINE: "shop", LABEL_RUN: "7"},
-        on_output=lines.append,
-    )
+    images, tag = tested.engine.images, "penstock/contract:1"
+    (tmp_path / "Dockerfile").write_text(f"FROM {base_image}\n")
+    spec = BuildSpec(tmp_path, "Dockerfile", tag, labels={LABEL_PIPELINE: "shop", LABEL_RUN: "7"})
+    image = tested.engine.builder.build(spec, lambda _: None, threading.Event(), timedelta(seconds=DEADLINE))
     images.tag(image, "penstock/contract:2")
     assert images.id(tag) == images.id("penstock/contract:2") == images.id(image) == image
     assert images.for_pipeline("shop") == {image: "7"}
     assert images.for_pipeline("other") == {}
     assert images.size(image) > 0
     assert images.healthcheck(image) is None
-    assert any(line.startswith("Step 1/") for line in lines)
     container = tested.engine.containers.start(tested.spec(image=image))
     assert not images.remove(image)
     tested.engine.containers.remove(container)
@@ -234,19 +227,6 @@ def test_a_dockerignore_leaves_files_out(tested: EngineUnderTest) -> None:
     ignores = tested.engine.images.ignores("secret.txt\nbuild\n*.log\n")
     paths = ("secret.txt", "build/app.o", "run.log", "app.py")
     assert [path for path in paths if ignores(path)] == ["secret.txt", "build/app.o", "run.log"]
-
-
-def test_a_build_ends_when_its_connection_is_closed(tested: EngineUnderTest) -> None:
-    """Closing the connection makes the build raise, and may be repeated."""
-    context, lines = tar_of(tested.stall_build()), list[str]()
-    with tested.engine.cancellable() as connection, ThreadPoolExecutor(1) as pool:
-        build = partial(connection.images.build, context, dockerfile="Dockerfile", tag="penstock/contract:3")
-        built = pool.submit(build, args={}, labels={}, on_output=lines.append)
-        until(lambda: tested.is_stalled(lines), "the begin of the build", deadline=DEADLINE)
-        connection.close()
-        connection.close()
-        with pytest.raises(EngineFault):
-            built.result(DEADLINE)
 
 
 def test_a_pipeline_has_one_network(tested: EngineUnderTest) -> None:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
 
 from pipeline.base.home import Home
-from pipeline.engine.hosts import local_engine
 from tests.docker.project import Project, Projects
 from tests.docker.remains import describe, instructions
 from tests.support.kept import PROPERTY
@@ -43,33 +41,8 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     return report
 
 
-@pytest.fixture(scope="session")
-def built(tmp_path_factory: pytest.TempPathFactory, base_image: str) -> Iterator[None]:
-    """Keep the most common versions in the builder's cache, which would otherwise lose them with each test's project.
-
-    Each worker builds its own copy, so that it does not depend on when the others finish.
-    """
-    home = Home.locate({"PENSTOCK_HOME": str(tmp_path_factory.mktemp("built"))})
-    sample = Project(home.root / "shop", base_image, home).create()
-    # It belongs to no test, so no report shows it.
-    Project.created.remove(sample)
-    with local_engine(home.id) as engine:
-        for version in ("1", "2", "2-broken"):
-            sample.commit(version)
-            engine.images.build(
-                io.BytesIO(sample.archive()),
-                dockerfile="Dockerfile",
-                tag=f"penstock/built-{home.id}:{version}",
-                args={"BASE_IMAGE": base_image},
-                labels={},
-                on_output=lambda _: None,
-            )
-    yield
-    sample.remove()
-
-
 @pytest.fixture
-def projects(tmp_path: Path, base_image: str, built: None) -> Iterator[Projects]:
+def projects(tmp_path: Path, base_image: str) -> Iterator[Projects]:
     """Make projects that share one home; everything of theirs is removed afterwards."""
     home = Home.locate({"PENSTOCK_HOME": str(tmp_path / "home")})
     made: list[Project] = []

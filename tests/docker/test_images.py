@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import io
-import tarfile
+import os
+import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
 from pipeline.base.errors import CacheVanished, StageFailed
+from pipeline.engine.builder import BuildSpec
 from pipeline.engine.docker.faults import build_failed
 from pipeline.engine.hosts import local_engine
 
@@ -18,22 +21,21 @@ pytestmark = pytest.mark.docker
 _BUILDERS, _BUILDS = 4, 10
 
 
-def test_a_layer_that_another_removes_is_told_apart_from_a_bad_dockerfile(base_image: str) -> None:
+@pytest.mark.parametrize("environment", [{"DOCKER_BUILDKIT": "0"}, {}], ids=["classic", "default"])
+def test_a_layer_that_another_removes_is_told_apart_from_a_bad_dockerfile(
+    base_image: str, tmp_path: Path, environment: dict[str, str]
+) -> None:
     """A build is retried if another pipeline removed its layer, and not if the Dockerfile is bad."""
+    (tmp_path / "Dockerfile").write_text(f"FROM {base_image}\nWORKDIR /app\nCOPY . .\nENV A=1\n")
 
     def build(builder: int) -> Counter[str]:
         outcomes = Counter[str]()
-        with local_engine(f"image-test-{builder}") as engine:
+        with local_engine(f"image-test-{builder}", {**os.environ, **environment}) as engine:
             for number in range(_BUILDS):
+                tag = f"penstock/image-test-{builder}:{number}"
+                spec = BuildSpec(tmp_path, "Dockerfile", tag, labels={"number": str(number)})
                 try:
-                    image = engine.images.build(
-                        _context(f"FROM {base_image}\nWORKDIR /app\nCOPY . .\nENV A=1\n"),
-                        dockerfile="Dockerfile",
-                        tag=f"penstock/image-test-{builder}:{number}",
-                        args={},
-                        labels={"number": str(number)},
-                        on_output=lambda _: None,
-                    )
+                    image = engine.builder.build(spec, lambda _: None, threading.Event(), timedelta(minutes=1))
                     engine.images.remove(image)
                     outcomes["built"] += 1
                 except CacheVanished:
@@ -59,13 +61,3 @@ def test_the_builders_words_for_a_layer_that_was_removed(said: str) -> None:
     """The messages of Docker 20.10 for a removed layer are recognised, and those of a failed step are not."""
     assert isinstance(build_failed(said, []), CacheVanished)
     assert isinstance(build_failed("COPY failed: file not found", []), StageFailed)
-
-
-def _context(dockerfile: str) -> io.BytesIO:
-    tar = io.BytesIO()
-    with tarfile.open(fileobj=tar, mode="w") as files:
-        member = tarfile.TarInfo("Dockerfile")
-        member.size = len(dockerfile)
-        files.addfile(member, io.BytesIO(dockerfile.encode()))
-    tar.seek(0)
-    return tar

@@ -290,7 +290,7 @@ class MemoryLog:
 
 
 def test_cancelling_ends_a_silent_build(project: Project) -> None:
-    """Cancelling a silent build removes Docker's container within seconds and ends the thread."""
+    """Cancelling a silent build ends its step within seconds, and the thread."""
     step = f"sleep 1{secrets.randbelow(10**8):08}"
     heard, cancelled, before = MemoryLog(), threading.Event(), set(threading.enumerate())
     with project.store() as store:
@@ -308,18 +308,18 @@ def test_cancelling_ends_a_silent_build(project: Project) -> None:
             DockerBuild().build(context, DockerfileOnly(f"ARG BASE_IMAGE\nFROM $BASE_IMAGE\nRUN {step}\n"))
     assert any(step in line for line in heard.lines)
     begin = time.monotonic()
-    until(lambda: step not in _commands(), "Docker has ended the build")
+    until(lambda: step not in _processes(), "Docker has ended the build")
     until(lambda: set(threading.enumerate()) <= before, "no thread is left")
     assert time.monotonic() - begin < 5
 
 
 def _cancel_when_running(step: str, cancelled: threading.Event) -> None:
-    until(lambda: step in _commands(), "Docker runs the step")
+    until(lambda: step in _processes(), "Docker runs the step")
     cancelled.set()
 
 
-def _commands() -> str:
-    return docker("ps", "--all", "--no-trunc", "--format", "{{.Command}}")
+def _processes() -> str:
+    return subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
 
 
 def test_cancelling_a_pull_from_a_registry_that_is_silent(project: Project) -> None:

@@ -40,7 +40,7 @@ def test_every_example_is_valid(document: str, text: str, tmp_path: Path) -> Non
     secrets = tmp_path / ".secrets"
     secrets.touch(0o600)
     secrets.write_text("DATABASE_PASSWORD=x\n")
-    assert load(path, {}, {"HOME": "/root", "WEBHOOK_SECRET": "x"}).pipeline.name
+    assert load(path, {}, {"HOME": "/root", "WEBHOOK_SECRET": "x", "NPM_TOKEN": "x"}).pipeline.name
 
 
 def test_there_are_examples() -> None:

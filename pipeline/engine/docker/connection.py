@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Self
 
-from pipeline.engine.docker.faults import DEFAULT_ADDRESS, TIMEOUT, translate_errors
+from pipeline.base.errors import EngineFault
+from pipeline.engine.docker.endpoint import configuration_folder, find_endpoint
+from pipeline.engine.docker.faults import TIMEOUT, translate_errors
 from pipeline.engine.docker.images import DockerImages
 
 
@@ -17,17 +20,30 @@ def connect(environment: Mapping[str, str], version: str = "auto", pool: int = 1
     """
     # The SDK takes 80 ms to import, and many commands need no Docker.
     from docker import APIClient
-    from docker.utils import kwargs_from_env
 
-    address = environment.get("DOCKER_HOST") or DEFAULT_ADDRESS
-    with translate_errors(address):
-        settings = kwargs_from_env(environment=dict(environment))
-        api = APIClient(version=version, timeout=TIMEOUT, max_pool_size=pool, **settings)
+    from pipeline.engine.docker.credentials import CredentialsOnDemand
+
+    endpoint = find_endpoint(environment)
+    with translate_errors(endpoint.address), _invalid_configuration(environment):
+        api = APIClient(version=version, timeout=TIMEOUT, max_pool_size=pool, **endpoint.client_options())
     # For error messages.
-    api.address = address  # type: ignore[attr-defined]
+    api.address = endpoint.address  # type: ignore[attr-defined]
+    CredentialsOnDemand.install(api)
     # A local socket needs no proxy, and the lookup of one takes a quarter of each call.
     api.trust_env = not api.base_url.startswith("http+docker:")
     return api
+
+
+@contextmanager
+def _invalid_configuration(environment: Mapping[str, str]) -> Iterator[None]:
+    """Raise `EngineFault` if the SDK cannot read Docker's configuration."""
+    from docker.errors import InvalidConfigFile
+
+    try:
+        yield
+    except (InvalidConfigFile, ValueError, TypeError, AttributeError) as error:
+        path = configuration_folder(environment) / "config.json"
+        raise EngineFault(f"Docker's configuration {path} is invalid: {error}") from error
 
 
 class DockerConnection:
@@ -37,12 +53,12 @@ class DockerConnection:
     """
 
     def __init__(self, environment: Mapping[str, str], version: str, home: str) -> None:
-        self._api = connect(environment, version)
-        self._api.hooks["response"].append(self._keep_response)
+        self.api = connect(environment, version)
+        self.api.hooks["response"].append(self._keep_response)
         self._lock = threading.Lock()
         self._response: Any = None
         self._closed = False
-        self.images = DockerImages(self._api, home)
+        self.images = DockerImages(self.api, home)
 
     def __enter__(self) -> Self:
         return self
@@ -59,7 +75,14 @@ class DockerConnection:
             self._closed, response = True, self._response
         if response is not None:
             _shut_down(response)
-        self._api.close()
+        self.api.close()
+
+    def release(self) -> None:
+        """Close the last response. Only for the thread that reads it, when it has read enough."""
+        with self._lock:
+            response, self._response = self._response, None
+        if response is not None:
+            response.close()
 
     def _keep_response(self, response: Any, *_: Any, **__: Any) -> None:
         """Store a response after its headers arrived, to close it while its body is read."""

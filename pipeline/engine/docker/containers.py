@@ -13,6 +13,7 @@ from typing import Any
 from pipeline.base.errors import EngineFault
 from pipeline.engine.container import Container, ContainerSpec
 from pipeline.engine.docker.faults import as_stage_failure, ignore_not_found, translate_errors
+from pipeline.engine.docker.lines import lines_of
 from pipeline.engine.docker.networks import DockerNetworks
 from pipeline.engine.docker.translation import container_from_inspect, container_from_list, host_options
 from pipeline.engine.labels import (
@@ -28,8 +29,6 @@ from pipeline.engine.labels import (
 _TAIL = 20
 _POLL_INTERVAL = 0.05
 _CHUNK = 64 * 1024
-# Longer lines are read in pieces.
-_MAX_LINE_BYTES = 64 * 1024
 
 
 class DockerContainers:
@@ -81,7 +80,8 @@ class DockerContainers:
             try:
                 self._api.start(created)
             except BaseException:
-                self._api.remove_container(created, force=True, v=True)
+                with ignore_not_found():
+                    self._api.remove_container(created, force=True, v=True)
                 raise
         return str(created)
 
@@ -116,7 +116,7 @@ class DockerContainers:
     def stream(self, container: str) -> Iterator[str]:
         """Yield every line of output until the process exits. A line of more than 64 KiB comes in pieces."""
         with translate_errors(self._api):
-            yield from _lines(self._api.logs(container, stream=True, follow=True))
+            yield from lines_of(self._api.logs(container, stream=True, follow=True))
 
     def exec(self, container: str, command: Sequence[str], limit: timedelta, cancelled: threading.Event) -> int | None:
         """Run a command in a container and return its exit code.
@@ -170,28 +170,3 @@ class DockerContainers:
             return None
         endpoint = self._api.create_endpoint_config(ipv4_address=spec.address, aliases=list(spec.aliases) or None)
         return self._api.create_networking_config({spec.network: endpoint})
-
-
-def _lines(chunks: Iterator[bytes]) -> Iterator[str]:
-    """Yield whole lines, and long lines in pieces. The last line may have no line break."""
-    rest = b""
-    for chunk in chunks:
-        *lines, rest = (rest + chunk).split(b"\n")
-        for line in lines:
-            yield from (piece.decode(errors="replace") for piece in _pieces(line))
-        *pieces, rest = _pieces(rest)
-        yield from (piece.decode(errors="replace") for piece in pieces)
-    if rest:
-        yield rest.decode(errors="replace")
-
-
-def _pieces(line: bytes) -> Iterator[bytes]:
-    """Yield pieces of a line of at most the maximum length, split between UTF-8 characters."""
-    while len(line) > _MAX_LINE_BYTES:
-        end = next(
-            (end for end in range(_MAX_LINE_BYTES, _MAX_LINE_BYTES - 4, -1) if line[end] & 0xC0 != 0x80),
-            _MAX_LINE_BYTES,
-        )
-        yield line[:end]
-        line = line[end:]
-    yield line

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Self
 
 from pipeline.base.errors import EngineFault
+from pipeline.engine.builder import ImageBuilder
+from pipeline.engine.docker.builders import choose_builder
 from pipeline.engine.docker.connection import DockerConnection, connect
 from pipeline.engine.docker.containers import DockerContainers
 from pipeline.engine.docker.faults import translate_errors
@@ -30,6 +33,18 @@ class DockerEngine:
         self.networks = DockerNetworks(self._api, home)
         self.containers = DockerContainers(self._api, home, self.networks)
         self.images = DockerImages(self._api, home)
+
+    @cached_property
+    def platform(self) -> str:
+        """The platform of the engine, such as `linux/amd64`."""
+        with translate_errors(self._api):
+            version = self._api.version()
+        return f"{version['Os']}/{version['Arch']}"
+
+    @cached_property
+    def builder(self) -> ImageBuilder:
+        """The builder of images, chosen at the first use."""
+        return choose_builder(self._api, self._environment, self._home, self.images, self.cancellable)
 
     def cancellable(self) -> DockerConnection:
         """Open a separate connection, which another thread may close."""

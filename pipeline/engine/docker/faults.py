@@ -13,10 +13,17 @@ from pipeline.base.errors import CacheVanished, EngineFault, StageFailed
 # Seconds that one response of the engine may take.
 TIMEOUT = 60
 DEFAULT_ADDRESS = "unix:///var/run/docker.sock"
-_MAKE_ROOM = "free disk space; `docker system df` shows what uses it"
+MAKE_ROOM = "free disk space; `docker system df` shows what uses it"
 # The builder's messages if another program removes its base image during the build.
-_VANISHED = re.compile(
+VANISHED = re.compile(
     r"unknown parent image|failed to set parent|(unable to find image|No such image:|failed to get digest) \"?sha256:"
+)
+# The engine's messages for an object that vanishes while a request uses or removes it.
+_GONE = re.compile(
+    r"no such (image|container|network|exec|id)|(image|layer|reference|network) does not exist|unrecognized image ID|"
+    r"network \S+ (id \S+ )?not found|is not running|already in progress|is (dead or )?marked for removal|"
+    r"(imagedb|layerdb|containers)/\S*: no such file or directory|container \S+ has been removed",
+    re.IGNORECASE,
 )
 
 
@@ -31,7 +38,7 @@ def translate_errors(api: Any) -> Iterator[None]:
         yield
     except docker.errors.APIError as error:
         text = str(error.explanation or error)
-        hint = _MAKE_ROOM if "no space left" in text else None
+        hint = MAKE_ROOM if "no space left" in text else None
         raise EngineFault(f"Docker: {text}", hint=hint) from error
     except (
         docker.errors.DockerException,
@@ -67,6 +74,16 @@ def _unreachable(error: Exception, address: str) -> EngineFault:
     )
 
 
+def is_gone(error: Any) -> bool:
+    """Return whether an error of the API means that an object is gone, not running, or being removed.
+
+    Docker answers with 404, or with 409 or 500 if the object vanishes during the request.
+    """
+    return error.status_code == 404 or bool(
+        error.status_code in (409, 500) and _GONE.search(str(error.explanation or error))
+    )
+
+
 @contextmanager
 def ignore_not_found() -> Iterator[None]:
     """Ignore errors for an object that is gone, not running, or being removed."""
@@ -74,12 +91,9 @@ def ignore_not_found() -> Iterator[None]:
 
     try:
         yield
-    except docker.errors.NotFound:
-        pass
     except docker.errors.APIError as error:
-        if error.status_code == 409 and ("is not running" in str(error) or "already in progress" in str(error)):
-            return
-        raise
+        if not is_gone(error):
+            raise
 
 
 @contextmanager
@@ -100,13 +114,13 @@ def as_stage_failure(name: str) -> Iterator[None]:
 
 def build_failed(error: str, last: list[str]) -> StageFailed | EngineFault:
     """Return the error for a build step that failed, with the step and the builder's last lines."""
-    if _VANISHED.search(error):
+    if VANISHED.search(error):
         return CacheVanished()
     lines = [line for line in error.strip().splitlines() if line.strip()]
     step = next((line for line in reversed(last) if line.startswith("Step ")), None)
     message = f"the build failed{f' in {step}' if step else ''}: {lines[-1] if lines else error}"
     if "no space left" in error:
-        return EngineFault(message, hint=_MAKE_ROOM, tail=tuple(last))
+        return EngineFault(message, hint=MAKE_ROOM, tail=tuple(last))
     return StageFailed(message, tail=tuple(last))
 
 

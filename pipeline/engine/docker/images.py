@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-import io
-import shlex
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from typing import IO, Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
-from pipeline.base.errors import CacheVanished, EngineFault, StageFailed
-from pipeline.engine.docker.faults import build_failed, ignore_not_found, translate_errors
+from pipeline.base.errors import EngineFault
+from pipeline.engine.docker.faults import ignore_not_found, is_gone, translate_errors
 from pipeline.engine.docker.ignore import DockerIgnore
-from pipeline.engine.docker.translation import BUILD_CPU_SHARES
-from pipeline.engine.labels import LABEL_HOME, LABEL_PIPELINE, LABEL_RUN, TAGS
-
-_TAIL = 20
-# Longer lines are passed on in pieces.
-_MAX_LINE_LENGTH = 64 * 1024
+from pipeline.engine.labels import LABEL_HOME, LABEL_PIPELINE, LABEL_RUN, LABEL_STAGES, TAGS
 
 
 class DockerImages:
@@ -55,66 +47,14 @@ class DockerImages:
         from docker.utils import parse_repository_tag
 
         name, tag = parse_repository_tag(reference)
-        with translate_errors(self._api):
-            for message in self._api.pull(name, tag=tag or "latest", stream=True, decode=True):
-                if "error" in message:
-                    raise EngineFault(message["error"])
-
-    def build(
-        self,
-        context: IO[bytes],
-        *,
-        dockerfile: str,
-        tag: str,
-        args: Mapping[str, str],
-        labels: Mapping[str, str],
-        on_output: Callable[[str], None],
-    ) -> str:
-        """Build an image from a tar of its context and return its id. `on_output` gets each line of output.
-
-        Raises `StageFailed` with the last lines if a step fails, and `CacheVanished` if the next try may succeed.
-        """
-        built = self._build(
-            on_output, fileobj=context, custom_context=True, dockerfile=dockerfile, buildargs=dict(args)
-        )
-        # Each label passed to the builder costs a step. One LABEL instruction costs one step for all of them. It is in
-        # a second Dockerfile, so the commit's Dockerfile stays unchanged.
-        words = (f"{key}={shlex.quote(value)}" for key, value in {**labels, LABEL_HOME: self._home}.items())
-        label_context = io.BytesIO(f"FROM {built}\nLABEL {' '.join(words)}\n".encode())
         try:
-            return self._build(lambda _: None, fileobj=label_context, tag=tag)
-        except StageFailed as error:
-            # If the image was removed in between, the builder fails with a registry error instead.
-            if self.id(built) is None:
-                raise CacheVanished from error
+            with translate_errors(self._api):
+                for message in self._api.pull(name, tag=tag or "latest", stream=True, decode=True):
+                    if "error" in message:
+                        raise EngineFault(message["error"])
+        except EngineFault as error:
+            error.hint = error.hint or getattr(getattr(self._api, "_auth_configs", None), "problem", None)
             raise
-
-    def _build(self, on_output: Callable[[str], None], **request: Any) -> str:
-        image, last, rest = "", list[str](), ""
-
-        def emit(lines: list[str]) -> None:
-            for line in lines:
-                if line.strip():
-                    last[:] = [*last, line][-_TAIL:]
-                    on_output(line)
-
-        with translate_errors(self._api), _refusals_are_failures(last):
-            for message in self._api.build(
-                **request, container_limits={"cpushares": BUILD_CPU_SHARES}, rm=True, forcerm=True, decode=True
-            ):
-                # A message may end within a secret, and only whole lines can be masked. So join it with the next one.
-                *lines, rest = (rest + str(message.get("stream", ""))).replace("\r\n", "\n").split("\n")
-                emit(lines)
-                if "error" in message or len(rest) > _MAX_LINE_LENGTH:
-                    emit([rest])
-                    rest = ""
-                if "error" in message:
-                    raise build_failed(message["error"], last)
-                image = message.get("aux", {}).get("ID", image)
-            emit([rest])
-        if not image:
-            raise EngineFault("Docker: the builder disconnected before the build finished")
-        return image
 
     def ignores(self, dockerignore: str) -> Callable[[str], bool]:
         """Return a predicate that is true for paths that a `.dockerignore` of this text excludes."""
@@ -122,36 +62,57 @@ class DockerImages:
 
     def for_pipeline(self, pipeline: str) -> dict[str, str]:
         """Return the id of every image built for a pipeline, with the run that built it."""
-        labels = [f"{LABEL_HOME}={self._home}", f"{LABEL_PIPELINE}={pipeline}"]
-        with translate_errors(self._api):
-            found = self._api.images(filters={"label": labels})
+        found = self._labelled(f"{LABEL_PIPELINE}={pipeline}")
         return {str(image["Id"]): image["Labels"].get(LABEL_RUN, "") for image in found}
 
+    def ids(self) -> set[str]:
+        """Return the id of every image, those of single steps included."""
+        with translate_errors(self._api):
+            return {str(image["Id"]) for image in self._api.images(all=True)}
+
+    def own_stages(self) -> set[str]:
+        """Return the images of stages that belong to an image of this home."""
+        return {stage for image in self._labelled() for stage in _stages(image["Labels"])}
+
     def remove(self, image: str) -> bool:
-        """Remove an image and its tags. Returns False if it is in use or has a tag of another program."""
+        """Remove an image with its tags and stages. Returns False if it is in use or has a tag of another program."""
+        with translate_errors(self._api):
+            found: dict[str, Any] = {}
+            with ignore_not_found():
+                found = self._api.inspect_image(image)
+            own = [tag for tag in found.get("RepoTags") or () if tag.startswith(TAGS)]
+            # Removing the last tag removes the image.
+            if not all(self._remove(name) for name in (*own, *([image] if found else ()))):
+                return False
+        stages = set(_stages((found.get("Config") or {}).get("Labels")))
+        self.remove_stages(stages and stages - self.own_stages())
+        return True
+
+    def remove_stages(self, stages: Iterable[str]) -> None:
+        """Remove the images of stages, unless they are in use."""
+        with translate_errors(self._api):
+            for stage in stages:
+                self._remove(stage)
+
+    def _remove(self, name: str) -> bool:
+        """Remove a tag, or an image that has at most one. Returns False if it is in use."""
         import docker.errors
 
-        with translate_errors(self._api), ignore_not_found():
+        with ignore_not_found():
             try:
-                for tag in self._api.inspect_image(image)["RepoTags"]:
-                    if tag.startswith(TAGS):
-                        self._api.remove_image(tag)
-                # Removing the last tag removes the image.
-                if self.id(image) is not None:
-                    self._api.remove_image(image)
+                self._api.remove_image(name)
             except docker.errors.APIError as error:
-                if error.status_code == 409:
+                if error.status_code == 409 and not is_gone(error):
                     return False
                 raise
         return True
 
+    def _labelled(self, *labels: str) -> list[dict[str, Any]]:
+        with translate_errors(self._api):
+            found: list[dict[str, Any]] = self._api.images(filters={"label": [f"{LABEL_HOME}={self._home}", *labels]})
+        return found
 
-@contextmanager
-def _refusals_are_failures(last: list[str]) -> Iterator[None]:
-    """Translate Docker's refusal of a build before its first step, such as a syntax error in the Dockerfile."""
-    import docker.errors
 
-    try:
-        yield
-    except docker.errors.APIError as error:
-        raise build_failed(str(error.explanation), last) from error
+def _stages(labels: Mapping[str, str] | None) -> list[str]:
+    text = (labels or {}).get(LABEL_STAGES, "")
+    return text.split(",") if text else []

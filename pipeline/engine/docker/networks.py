@@ -120,7 +120,8 @@ class DockerNetworks:
 
         labels = {LABEL_HOME: self._home, LABEL_PIPELINE: pipeline}
         for left in self._api.networks(names=[f"{name}-draft"]):
-            self._api.remove_network(left["Id"])
+            with ignore_not_found():
+                self._api.remove_network(left["Id"])
         for attempt in range(_ATTEMPTS):
             draft = self._api.create_network(f"{name}-draft", driver="bridge", labels=labels)["Id"]
             picked = _ipam(self._api.inspect_network(draft))

@@ -9,6 +9,7 @@ from typing import Self
 
 from pipeline.base.errors import EngineFault
 from pipeline.engine.container import ContainerSpec
+from pipeline.testing.fakes.builder import FakeBuilder
 from pipeline.testing.fakes.containers import FakeContainers
 from pipeline.testing.fakes.faults import Faults
 from pipeline.testing.fakes.images import FakeImages
@@ -32,9 +33,11 @@ class FakeEngine:
     """An engine whose containers, images and networks are in memory.
 
     `program` returns the program of each container; by default one that runs until stopped. `faults` makes calls
-    fail, hang or lose their response. They are named `containers.start`, `images.build` and so on. `now` returns the
+    fail, hang or lose their response. They are named `containers.start`, `builder.build` and so on. `now` returns the
     time.
     """
+
+    platform = "linux/amd64"
 
     def __init__(
         self,
@@ -45,6 +48,7 @@ class FakeEngine:
     ) -> None:
         self.faults = Faults()
         self.images = FakeImages(self.faults, home=home, in_use=self._uses)
+        self.builder = FakeBuilder(self.images, self.faults)
         self.networks = FakeNetworks(self.faults, home=home, attached=self._attached)
         self.containers = FakeContainers(self.faults, self.images, self.networks, home=home, program=program, now=now)
 

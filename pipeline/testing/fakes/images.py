@@ -1,4 +1,4 @@
-"""Images in memory, whose builds succeed unless a fault is injected."""
+"""Images in memory."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from copy import copy
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
-from typing import IO
 
 from pipeline.base.errors import EngineFault
 from pipeline.engine.labels import LABEL_HOME, LABEL_PIPELINE, LABEL_RUN, TAGS
@@ -39,8 +38,6 @@ class FakeImages:
         self._lock = threading.Lock()
         self._images: dict[str, _Image] = {}
         self.registry: set[str] = set()
-        self.output: tuple[str, ...] = ("Step 1/1 : FROM scratch",)
-        """The lines that each build prints."""
 
     def over(self, faults: Faults) -> FakeImages:
         """Return the same images with the faults of another connection."""
@@ -96,24 +93,10 @@ class FakeImages:
                 raise EngineFault(f"pull access denied for {reference}")
             self.add(reference)
 
-    def build(
-        self,
-        context: IO[bytes],
-        *,
-        dockerfile: str,
-        tag: str,
-        args: Mapping[str, str],
-        labels: Mapping[str, str],
-        on_output: Callable[[str], None],
-    ) -> str:
+    def add_built(self, content: bytes, tag: str, labels: Mapping[str, str]) -> str:
         """Add an image whose id depends on what it is built from, and return the id."""
-        with self.faults.call("images.build"):
-            for line in self.output:
-                on_output(line)
-            content = context.read()
-            parts = content + repr((dockerfile, sorted(args.items()), sorted(labels.items()))).encode()
-            with self._lock:
-                return self._add(parts, tag, {**labels, LABEL_HOME: self._home}, None, len(content)).id
+        with self._lock:
+            return self._add(content, tag, {**labels, LABEL_HOME: self._home}, None, len(content)).id
 
     def ignores(self, dockerignore: str) -> Callable[[str], bool]:
         """Return a predicate for plain names and globs. It knows no exceptions (`!`)."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from stages.build.dockerfile import base_images
+from stages.build.dockerfile import Inputs, inputs_of, platform_arguments
 
 
 @pytest.mark.parametrize(
@@ -29,4 +29,62 @@ from stages.build.dockerfile import base_images
 )
 def test_base_images(dockerfile: str, args: dict[str, str], images: list[str]) -> None:
     """With arguments put in; earlier stages and scratch left out."""
-    assert base_images(dockerfile, args) == images
+    assert inputs_of(dockerfile, args, every_stage=True) == Inputs(tuple(images))
+
+
+@pytest.mark.parametrize(
+    ("dockerfile", "images"),
+    [
+        ("FROM a\nCOPY --from=lib:stable /x /", ["a", "lib:stable"]),
+        ("FROM a\nCOPY --chmod=755 --from=lib:stable /x /", ["a", "lib:stable"]),
+        ("FROM a AS one\nFROM b\nCOPY --from=0 / /\nCOPY --from=ONE / /", ["a", "b"]),
+        ("FROM a\nRUN --mount=type=bind,from=tool:1,target=/t /t/run", ["a", "tool:1"]),
+        ("FROM a AS x\nFROM b\nRUN --mount=type=cache,target=/c --mount=from=x,target=/t true", ["a", "b"]),
+        ("FROM a AS unused\nFROM b", ["b"]),
+        ("FROM a AS one\nFROM one AS two\nFROM c AS unused\nFROM two", ["a"]),
+        ("FROM a AS a\nFROM a", ["a"]),
+        ("# escape=`\nFROM `\n a", ["a"]),
+        ("\ufeffFROM a", ["a"]),
+        ("FROM a\nRUN <<EOF\nFROM no\nEOF\nCOPY --from=b / /", ["a", "b"]),
+        ("FROM a\nRUN cat <<-'END' > /x && true\nFROM no\n\tEND\nCOPY --from=b / /", ["a", "b"]),
+        ("FROM a\nCOPY <<one <<two /\nFROM no\none\nFROM no\ntwo\nCOPY --from=b / /", ["a", "b"]),
+        ("FROM a AS x\nRUN echo $((1<<y)) <<<here\nFROM b\nCOPY --from=x / /", ["a", "b"]),
+        ("FROM a AS x\nRUN echo <<never\nFROM b\nCOPY --from=x / /", ["a", "b"]),
+        ("FROM a\nRUN one \\\n# a comment\n\n  two\nCOPY --from=b / /", ["a", "b"]),
+        ("FROM a-${TARGETARCH}-${BUILDOS}", ["a-arm64-linux"]),
+        ("ARG TARGETARCH\nFROM a-$TARGETARCH", ["a-arm64"]),
+        ("ARG TARGETARCH=x\nFROM a-$TARGETARCH", ["a-x"]),
+        ("ARG A\nARG B=${A:-${C:-d}}\nFROM $B", ["d"]),
+        ("ARG A=\nFROM b${A-x}${A+y}", ["by"]),
+    ],
+)
+def test_every_image_that_the_last_stage_needs(dockerfile: str, images: list[str]) -> None:
+    """Also those that steps copy from or mount. Stages that are not needed are left out."""
+    arguments = platform_arguments("linux/amd64", "linux/arm64")
+    assert set(inputs_of(dockerfile, {}, platforms=arguments).images) == set(images)
+
+
+def test_the_inputs_of_a_target() -> None:
+    """Later stages do not count. The classic builder builds all earlier ones."""
+    dockerfile = "FROM a AS one\nFROM b AS two\nFROM c\n"
+    assert inputs_of(dockerfile, {}, target="two").images == ("b",)
+    assert inputs_of(dockerfile, {}, target="TWO", every_stage=True).images == ("a", "b")
+    assert inputs_of(dockerfile, {}, target="0").images == ("a",)
+
+
+@pytest.mark.parametrize(
+    ("step", "remote"),
+    [
+        ("ADD https://example.org/a /", ("https://example.org/a",)),
+        ('ADD ["https://example.org/a", "b", "/"]', ("https://example.org/a",)),
+        ("ADD --chown=1:1 git@example.org:a.git#main /", ("git@example.org:a.git#main",)),
+        ("ADD $URL /", ("$URL",)),
+        ("ADD --checksum=sha256:0 https://example.org/a /", ()),
+        ("ADD a.tar b.tar /", ()),
+        ("RUN curl https://example.org/a", ()),
+    ],
+)
+def test_addresses_whose_content_may_change(step: str, remote: tuple[str, ...]) -> None:
+    """One with a checksum has the same content each time, or the build fails."""
+    assert inputs_of(f"FROM a\n{step}\n", {}).remote == remote
+    assert inputs_of(f"FROM a AS unused\n{step}\nFROM b", {}).remote == ()

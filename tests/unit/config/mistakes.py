@@ -329,8 +329,14 @@ MISTAKES = [
         "  context: app",
         "  context: app\n  args: {TOKEN: '${secret:HOME}'}",
         "7:17: build.args.TOKEN: must not contain a secret (secrets are allowed in deploy.environment, "
-        "deploy.release_command.environment, build.test.environment, build.test.services, triggers.webhooks, "
-        "reporters, source.with, build.with and deploy.with only)",
+        "deploy.release_command.environment, build.secrets, build.test.environment, build.test.services, "
+        "triggers.webhooks, reporters, source.with, build.with and deploy.with only)",
+    ),
+    Bad(
+        "a build secret that is none",
+        "  context: app",
+        "  context: app\n  secrets: {npm: token}",
+        "7:18: build.secrets.npm: must contain ${secret:NAME}; for a value that is no secret use build.args",
     ),
     Bad(
         "a secrets file that is missing",

@@ -8,10 +8,11 @@ from pipeline.config.models import Pipeline
 from pipeline.config.policy import Policy, SecretUse
 
 
-def pipeline(**deploy: object) -> Pipeline:
+def pipeline(build: dict[str, object] | None = None, **deploy: object) -> Pipeline:
     return Pipeline.model_validate(
         {
             "name": "shop",
+            "build": build or {},
             "deploy": {"target_group": "web", **deploy},
             "balancer": {
                 "target_groups": {"web": {"port": 80}},
@@ -49,6 +50,22 @@ def test_runs_that_may_use_a_secret(
     """Both the ref and the trigger must match. `*` does not cross folders, as in `triggers`."""
     use = SecretUse.model_validate({"refs": refs, "triggers": triggers})
     assert use.allows(ref, trigger) is allowed
+
+
+def test_what_a_build_may_use_of_this_machine() -> None:
+    """Local caches are paths as volumes are, and agents are listed as they are written."""
+    build: dict[str, object] = {
+        "cache_from": ["app:cache", "type=registry,ref=app", "type=local,src=/srv/cache/a", "Type=local,SRC=/etc"],
+        "cache_to": ["type=local,mode=max,dest=/srv/cache/../../etc", "type=inline"],
+        "ssh": ["default", "key=/root/.ssh/id"],
+    }
+    limited = Policy.model_validate({"volumes": ["/srv/cache"], "ssh": ["default"]})
+    assert list(limited.objections(pipeline(build), frozenset(), "main", "watch")) == [
+        "its builds use the cache /etc, which is not in volumes",
+        "its builds use the cache /srv/cache/../../etc, which is not in volumes",
+        "its builds use the SSH agent key=/root/.ssh/id, which is not in ssh",
+    ]
+    assert list(Policy().objections(pipeline(build), frozenset(), "main", "watch")) == []
 
 
 def test_all_objections_are_listed() -> None:

@@ -1,0 +1,79 @@
+"""The instructions of a Dockerfile: lines with their continuations, flags, and heredocs passed over."""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+_DIRECTIVE = re.compile(r"#\s*(\w+)\s*=\s*(\S+)\s*")
+_FLAG = re.compile(r"--([\w-]+)(?:=(\S*))?(?:\s+|$)")
+# A word of its own, other than `<<<` and the `<<` of arithmetic.
+_HEREDOC = re.compile(r"(?<!\S)\d*<<(-?)([\"']?)([^\s\"'<>|&;()]+)\2(?!\S*<)")
+_WITH_HEREDOC = ("RUN", "COPY", "ADD")
+
+
+@dataclass(frozen=True)
+class Instruction:
+    """An instruction: its name in capitals, its flags and the text after them."""
+
+    name: str
+    flags: tuple[tuple[str, str], ...]
+    text: str
+
+
+def instructions(dockerfile: str) -> Iterator[Instruction]:
+    """Yield the instructions in their order."""
+    lines = deque(dockerfile.removeprefix("\ufeff").splitlines())
+    escape = _escape(dockerfile)
+    while lines:
+        whole = lines.popleft().strip()
+        if not whole or whole.startswith("#"):
+            continue
+        while whole.endswith(escape):
+            whole = f"{whole.removesuffix(escape).rstrip()} {_continuation(lines)}"
+        instruction = _parse(whole)
+        yield instruction
+        for dash, _, word in _HEREDOC.findall(instruction.text) if instruction.name in _WITH_HEREDOC else ():
+            _skip_heredoc(lines, word, strip=bool(dash))
+
+
+def _continuation(lines: deque[str]) -> str:
+    """Take the next line. Empty lines and comments may stand before it."""
+    while lines:
+        line = lines.popleft().strip()
+        if line and not line.startswith("#"):
+            return line
+    return ""
+
+
+def _escape(dockerfile: str) -> str:
+    """Return the character that continues a line, which a directive at the top may change."""
+    for line in dockerfile.removeprefix("\ufeff").splitlines():
+        directive = _DIRECTIVE.fullmatch(line.strip())
+        if directive is None:
+            break
+        if directive[1].lower() == "escape":
+            return directive[2]
+    return "\\"
+
+
+def _parse(line: str) -> Instruction:
+    first, *rest = line.split(None, 1)
+    name, text, flags = first.upper(), "".join(rest), list[tuple[str, str]]()
+    if name == "ONBUILD":
+        return Instruction(name, (), text)
+    while match := _FLAG.match(text):
+        flags.append((match[1].lower(), (match[2] or "").strip("\"'")))
+        text = text[match.end() :]
+    return Instruction(name, tuple(flags), text)
+
+
+def _skip_heredoc(lines: deque[str], word: str, *, strip: bool) -> None:
+    """Drop the lines to the end of a heredoc. Without an end it is none."""
+    for number, line in enumerate(lines, 1):
+        if (line.lstrip("\t") if strip else line) == word:
+            for _ in range(number):
+                lines.popleft()
+            return

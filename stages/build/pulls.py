@@ -1,0 +1,44 @@
+"""The images that a build or its tests need, pulled if they are missing."""
+
+from __future__ import annotations
+
+from pipeline.api import StageContext
+from pipeline.base.errors import EngineFault, StageFailed
+from pipeline.base.quantity import format_duration
+from pipeline.engine.interfaces import Engine
+from pipeline.event_kinds import EventKind
+from stages.build.attempts import Attempts
+from stages.build.call import call
+
+
+class Pulls:
+    """Finds images and pulls those that are missing. The builder's own error would be less clear."""
+
+    def __init__(self, context: StageContext, engine: Engine) -> None:
+        self._context = context
+        self._engine = engine
+        self._config = context.configuration.pipeline.build
+
+    def find(self, image: str, *_: str) -> str | None:
+        """Return the id of an image, or None if it is missing. Pulls nothing, so it needs no words for an error."""
+        return self._engine.images.id(image)
+
+    def require(self, image: str, what: str, hint: str) -> str:
+        """Return the id of an image, pulled if it is missing. Raises `StageFailed` if it cannot be pulled."""
+        found = self.find(image)
+        if found is None:
+            self._context.events.emit(EventKind.IMAGE_PULLING, f"pulling {what}")
+            attempts = Attempts.of_step(self._context, self._engine, "build")
+            try:
+                attempts.run(lambda: self._pull(image, what))
+            except EngineFault as error:
+                reason = f"{error.message} ({error.hint})" if error.hint else error.message
+                raise StageFailed(f"{what} is neither here nor can it be pulled: {reason}", hint=hint) from error
+            found = self.find(image)
+        return found or ""
+
+    def _pull(self, image: str, what: str) -> None:
+        try:
+            call(self._context, self._engine, lambda images: images.pull(image), self._config.timeout)
+        except TimeoutError:
+            raise EngineFault(f"{what} was still being pulled after {format_duration(self._config.timeout)}") from None
