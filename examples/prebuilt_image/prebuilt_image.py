@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import re
-import tarfile
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, field_validator
@@ -15,11 +16,13 @@ from pydantic import Field, field_validator
 from pipeline.api import Checkout, Image, Plan, Revision, StageContext, StageOptions
 from pipeline.base.errors import EngineFault, StageFailed
 from pipeline.engine import hosts
+from pipeline.engine.builder import BuildSpec
 from pipeline.engine.interfaces import Engine, EngineConnection
 from pipeline.engine.labels import LABEL_PIPELINE, LABEL_ROLE, LABEL_RUN, TAGS
 
 _PLACEHOLDER = re.compile(r"\{([^}]*)\}")
 _POLL_INTERVAL = 0.1
+_TIMEOUT = timedelta(minutes=5)
 
 
 class PrebuiltImage:
@@ -60,9 +63,11 @@ class PrebuiltImage:
                 _pull(context, engine, name)
             # Penstock's retention finds the pipeline's images by their labels, so the image gets them.
             labels = {LABEL_PIPELINE: pipeline, LABEL_RUN: str(context.run), LABEL_ROLE: "image"}
-            image = engine.images.build(
-                _context_from(name), dockerfile="Dockerfile", tag=tag, args={}, labels=labels, on_output=on_output
-            )
+            with tempfile.TemporaryDirectory() as folder:
+                # A Dockerfile that adds nothing to the image.
+                Path(folder, "Dockerfile").write_text(f"FROM {name}\n")
+                spec = BuildSpec(Path(folder), "Dockerfile", tag, labels=labels)
+                image = engine.builder.build(spec, on_output, context.cancelled, _TIMEOUT)
         # The image stays while the run deploys it.
         context.store.images.pin(pipeline, context.run, image)
         context.report(f"{tag}, from {name}")
@@ -112,14 +117,3 @@ def _aborted_on_cancel(cancelled: threading.Event, connection: EngineConnection)
     finally:
         done.set()
         thread.join()
-
-
-def _context_from(name: str) -> io.BytesIO:
-    """Return a build context whose Dockerfile adds nothing to the image."""
-    dockerfile, packed = f"FROM {name}\n".encode(), io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w") as archive:
-        entry = tarfile.TarInfo("Dockerfile")
-        entry.size = len(dockerfile)
-        archive.addfile(entry, io.BytesIO(dockerfile))
-    packed.seek(0)
-    return packed

@@ -74,18 +74,24 @@ class Policy(Model):
                 yield f"it uses the secret {name}, which is not in secrets"
             elif not use.allows(ref, trigger):
                 yield f"it uses the secret {name}, which is not for a run of {ref} by {trigger}"
-        for volume in pipeline.deploy.volumes if self.volumes is not None else ():
+        for volume in pipeline.deploy.volumes:
             source = volume.split(":")[0]
-            if not any(_covers(allowed, source) for allowed in self.volumes or ()):
+            if not self._allows_path(source):
                 yield f"it mounts {source}, which is not in volumes"
-        for path in local_caches(pipeline.build) if self.volumes is not None else ():
-            if not any(_covers(allowed, path) for allowed in self.volumes or ()):
-                yield f"its builds use the cache {path}, which is not in volumes"
-        for agent in pipeline.build.ssh if self.ssh is not None else ():
-            if agent not in self.ssh:
-                yield f"its builds use the SSH agent {agent}, which is not in ssh"
+        yield from self._objections_to_build(pipeline.build)
         if self.approval == "required" and pipeline.deploy.approval is None:
             yield "it has no deploy.approval, which is required"
+
+    def _objections_to_build(self, build: Build) -> Iterator[str]:
+        for path in local_caches(build):
+            if not self._allows_path(path):
+                yield f"its builds use the cache {path}, which is not in volumes"
+        for agent in build.ssh:
+            if self.ssh is not None and agent not in self.ssh:
+                yield f"its builds use the SSH agent {agent}, which is not in ssh"
+
+    def _allows_path(self, path: str) -> bool:
+        return self.volumes is None or any(_covers(allowed, path) for allowed in self.volumes)
 
 
 def read_policy(path: Path) -> Policy:

@@ -144,6 +144,11 @@ class Project:
             ["git", *identity, *arguments], cwd=self.directory, check=True, capture_output=True, text=True
         ).stdout
 
+    def archive(self) -> bytes:
+        """Return the committed files as a tar."""
+        command = ["git", "-c", "tar.umask=0022", "archive", "HEAD", ".", f":!{IGNORED}"]
+        return subprocess.run(command, cwd=self.directory, check=True, capture_output=True).stdout
+
     @property
     def environment(self) -> dict[str, str]:
         """The environment of commands."""

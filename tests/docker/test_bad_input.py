@@ -213,11 +213,8 @@ def test_a_dockerfile_whose_step_fails(project: Project) -> None:
     project.write("Dockerfile", "ARG BASE_IMAGE\nFROM ${BASE_IMAGE}\nRUN echo compiling; exit 3\n")
     project.commit("1")
     error, *tail = told(project.pipeline("run", code=1)).splitlines()
-    assert error == (
-        "error: the build failed in Step 3/3 : RUN echo compiling; exit 3: The command "
-        "'/bin/sh -c echo compiling; exit 3' returned a non-zero code: 3"
-    )
-    assert "  | compiling" in tail
+    assert error == "error: the build failed in [2/2] RUN echo compiling; exit 3: exit code 3"
+    assert tail == ["  | compiling"]
 
 
 def test_a_build_that_hangs(project: Project) -> None:
@@ -227,7 +224,7 @@ def test_a_build_that_hangs(project: Project) -> None:
     project.commit("1")
     error, *tail = told(project.pipeline("run", code=1)).splitlines()
     assert error == "error: the build was still running after 4s: stopped"
-    assert "  | Step 3/3 : RUN sleep 60" in tail
+    assert any(line.endswith(" [2/2] RUN sleep 60") for line in tail)
     project.configure()
     run = project.start("run")
     until(lambda: "RUN sleep 60" in project.pipeline("logs", "2", code=None).out, "its own step has begun")
@@ -265,7 +262,7 @@ def test_a_base_image_that_is_nowhere(project: Project) -> None:
     assert error.startswith(
         "error: base image localhost:1/no/such:image is neither here nor can it be pulled: Docker: "
     )
-    assert hint == "hint: name another in the Dockerfile's FROM, or in build.args where it is an argument"
+    assert hint == "hint: name another in the Dockerfile, or in build.args where it is an argument"
 
 
 def test_not_a_git_repository(project: Project) -> None:

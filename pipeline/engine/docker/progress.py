@@ -28,7 +28,9 @@ _UNREACHABLE = re.compile(
 # The steps that ask a registry.
 _REGISTRY = re.compile(r"resolve image config for |\[internal\] load metadata for |\[\S.*\] FROM |resolve \S+@sha256:")
 # Lines without any news.
-_NOISE = re.compile(r"#\d+ (sha256:\S+|transferring .*|DONE .*|CACHED|extracting .*|\.\.\.)?")
+_NOISE = re.compile(
+    r"#\d+ (sha256:\S+|transferring .*|DONE .*|CACHED|extracting .*|\[internal\] .*|building with .*|\.\.\.)?|-+| > .*"
+)
 _FRONTEND = re.compile(r"resolve image config for (?:docker-image://)?(\S+)")
 _WRONG_PLATFORM = re.compile(r"exec format error", re.IGNORECASE)
 
@@ -51,12 +53,12 @@ class Progress:
 
     def add(self, line: str) -> None:
         """Take one line."""
-        if not _NOISE.fullmatch(line):
+        if _FAILURE.match(line):
+            self._error = line
+        elif not _NOISE.fullmatch(line):
             self._last.append(line)
         if match := _NUMBERED.fullmatch(line):
             self._add_to_step(match[1], match[2])
-        elif _FAILURE.match(line):
-            self._error = line
 
     def _add_to_step(self, number: str, text: str) -> None:
         if number not in self._names:
