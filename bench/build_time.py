@@ -28,7 +28,8 @@ from stages.source import GitSource
 from tests.docker.project import Project
 
 ROUNDS = 15
-MAX_RATIO = 1.05
+# The stage also reads the Dockerfile's inputs, asks for their images and writes to the database.
+MAX_RATIO = 1.5
 _TAG = "penstock/bench-build:bare"
 
 

@@ -19,18 +19,19 @@ _BUFFER = 1 << 20
 
 @contextmanager
 def build_context(
-    checkout: Checkout, source: str, folder: Path, ignored: Callable[[str], bool], limit: int
+    checkout: Checkout, source: str, folder: Path, ignores: Callable[[], Callable[[str], bool]], limit: int
 ) -> Iterator[Path]:
     """Yield `folder` with the commit's files of the folder `source`. It is removed afterwards.
 
-    Raises `StageFailed` if the files that are not `ignored` have more than `limit` bytes. Every file has the time of
-    the commit, so that the same commit makes the same image. Docker's cache does not compare times.
+    Raises `StageFailed` if the files have more than `limit` bytes without those that are ignored. `ignores` returns the
+    predicate of these, and is called only if all files together have more. Every file has the time of the commit, so
+    that the same commit makes the same image. Docker's cache does not compare times.
     """
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(mode=0o700, parents=True)
     try:
         with checkout.archive(source) as stream:
-            _Extraction(folder, ignored, limit, checkout.revision.committed_at.timestamp()).run(stream)
+            _Extraction(folder, ignores, limit, checkout.revision.committed_at.timestamp()).run(stream)
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -43,11 +44,13 @@ class _Extraction:
     was made here.
     """
 
-    def __init__(self, folder: Path, ignored: Callable[[str], bool], limit: int, modified: float) -> None:
+    def __init__(self, folder: Path, ignores: Callable[[], Callable[[str], bool]], limit: int, modified: float) -> None:
         self._folder = folder
-        self._ignored = ignored
+        self._ignores = ignores
         self._limit = limit
-        self._room = limit
+        self._sizes: dict[str, int] = {}
+        self._total = 0
+        self._ignored: Callable[[str], bool] | None = None
         # Whole seconds, as in an image.
         self._times = (int(modified), int(modified))
         self._folders: dict[str, None] = {"": None}
@@ -93,9 +96,15 @@ class _Extraction:
             os.utime(path, self._times)
 
     def _count(self, member: tarfile.TarInfo, name: str) -> None:
-        if not self._ignored(name):
-            self._room -= member.size
-        if self._room < 0:
+        if self._ignored is None:
+            self._sizes[name] = member.size
+            self._total += member.size
+            if self._total > self._limit:
+                self._ignored = self._ignores()
+                self._total = sum(size for other, size in self._sizes.items() if not self._ignored(other))
+        elif not self._ignored(name):
+            self._total += member.size
+        if self._total > self._limit:
             raise StageFailed(
                 f"the build context is larger than {format_size(self._limit)}: {name!r} has {member.size} bytes",
                 hint="name in .dockerignore what the image does not need, or raise build.context_limit",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections import deque
+from collections.abc import Callable
 
 from pipeline.api import Checkout, Image, Plan, StageContext
 from pipeline.base.errors import CacheVanished, StageFailed
@@ -178,13 +179,11 @@ class _Building:
 
     def _build_once(self) -> str:
         config, builder = self._config, self._engine.builder
-        ignore = self._checkout.read(_join(config.context, ".dockerignore")) or b""
-        ignored = self._engine.images.ignores(ignore.decode(errors="surrogateescape"))
         self._context.log.line("build", f"builder: {builder.description}")
         if not builder.skips_unused_stages:
             for name in self._inputs(every_stage=True).images:
                 self._pulls.require(name, *base_in_words(name))
-        with build_context(self._checkout, config.context, self._folder, ignored, config.context_limit):
+        with build_context(self._checkout, config.context, self._folder, self._ignores, config.context_limit):
             try:
                 return builder.build(self._spec(), self._on_output, self._context.cancelled, config.timeout)
             except TimeoutError:
@@ -192,6 +191,10 @@ class _Building:
                 raise StageFailed(
                     f"the build was still running after {limit}: stopped", tail=tuple(self._last)
                 ) from None
+
+    def _ignores(self) -> Callable[[str], bool]:
+        text = self._checkout.read(_join(self._config.context, ".dockerignore")) or b""
+        return self._engine.images.ignores(text.decode(errors="replace"))
 
     def _spec(self) -> BuildSpec:
         config = self._config

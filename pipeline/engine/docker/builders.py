@@ -13,6 +13,7 @@ from pipeline.engine.docker.command import find_buildkit
 from pipeline.engine.docker.connection import DockerConnection
 from pipeline.engine.docker.faults import translate_errors
 from pipeline.engine.docker.images import DockerImages
+from pipeline.engine.docker.server import is_docker
 
 _OFF = ("0", "false", "f")
 # The first version of the API whose sessions BuildKit's clients use.
@@ -31,7 +32,7 @@ def choose_builder(
         return ClassicBuilder(f"DOCKER_BUILDKIT is {environment['DOCKER_BUILDKIT']}", home, connect)
     if tuple(map(int, str(api.api_version).split("."))) < _BUILDKIT_API:
         return ClassicBuilder(f"API version {api.api_version} of the engine has no BuildKit", home, connect)
-    if not _is_docker(api):
+    if not is_docker(api):
         return ClassicBuilder("the engine is not Docker's, and has no BuildKit", home, connect)
     command, reason = find_buildkit(environment)
     if command is None:
@@ -44,13 +45,6 @@ def choose_builder(
         image_id=images.id,
         many_platforms=lambda: _stores_many_platforms(api),
     )
-
-
-def _is_docker(api: Any) -> bool:
-    """Return whether an engine is Docker's. Podman's has the same API, and no BuildKit."""
-    with translate_errors(api):
-        components = api.version().get("Components") or [{"Name": "Engine"}]
-    return any(component.get("Name") == "Engine" for component in components)
 
 
 def _stores_many_platforms(api: Any) -> bool:

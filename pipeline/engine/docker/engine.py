@@ -15,6 +15,7 @@ from pipeline.engine.docker.containers import DockerContainers
 from pipeline.engine.docker.faults import translate_errors
 from pipeline.engine.docker.images import DockerImages
 from pipeline.engine.docker.networks import DockerNetworks
+from pipeline.engine.docker.server import server_of
 
 # Sixteen containers may start or stop at the same time, while others are inspected.
 _CONNECTIONS = 24
@@ -34,12 +35,11 @@ class DockerEngine:
         self.containers = DockerContainers(self._api, home, self.networks)
         self.images = DockerImages(self._api, home)
 
-    @cached_property
+    @property
     def platform(self) -> str:
         """The platform of the engine, such as `linux/amd64`."""
-        with translate_errors(self._api):
-            version = self._api.version()
-        return f"{version['Os']}/{version['Arch']}"
+        server = server_of(self._api)
+        return f"{server['Os']}/{server['Arch']}"
 
     @cached_property
     def builder(self) -> ImageBuilder:
