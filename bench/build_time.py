@@ -30,7 +30,17 @@ from tests.docker.project import Project
 ROUNDS = 15
 # The stage also reads the Dockerfile's inputs, asks for their images and writes to the database.
 MAX_RATIO = 1.5
+BUILDKIT = {**os.environ, "DOCKER_BUILDKIT": "1"}
+"""The environment of a bare build."""
 _TAG = "penstock/bench-build:bare"
+
+
+def bare_build() -> list[str]:
+    """Return the beginning of the docker command that Penstock would use to build."""
+    command, _ = find_buildkit(os.environ)
+    if command is None:
+        sys.exit("this measurement needs a docker command with BuildKit")
+    return [command.path, *(["buildx", "build", "--load"] if command.buildx else ["build"])]
 
 
 class NoLog:
@@ -75,11 +85,7 @@ class Comparison:
         self._project = Project(folder / "shop", base, Home.locate({"PENSTOCK_HOME": str(folder / "home")})).create()
         self._project.configure(("  test: {command: [python3, -m, unittest], timeout: 30s}\n", ""))
         self._run = 0
-        command, _ = find_buildkit(os.environ)
-        if command is None:
-            sys.exit("this measurement needs a docker command with BuildKit")
-        build = [command.path, *(["buildx", "build", "--load"] if command.buildx else ["build"])]
-        self._command = [*build, "--progress=plain", f"--build-arg=BASE_IMAGE={base}", f"--tag={_TAG}"]
+        self._command = [*bare_build(), "--progress=plain", f"--build-arg=BASE_IMAGE={base}", f"--tag={_TAG}"]
         with local_engine(self._project.home.id) as engine:
             self.builder = engine.builder.description.partition(", because")[0]
 
@@ -137,5 +143,4 @@ class Comparison:
     def _build(self, folder: Path) -> None:
         with tempfile.TemporaryDirectory() as other:
             command = [*self._command, f"--iidfile={other}/id", str(folder)]
-            environment = {**os.environ, "DOCKER_BUILDKIT": "1"}
-            subprocess.run(command, env=environment, capture_output=True, check=True)
+            subprocess.run(command, env=BUILDKIT, capture_output=True, check=True)

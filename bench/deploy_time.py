@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from bench.build_time import BUILDKIT, bare_build
 from bench.results import Results
 from pipeline.base.home import Home
 from pipeline.config.load import load
@@ -139,8 +140,10 @@ class Comparison:
         self._project.remove()
 
     def _deploy_bare(self, version: str) -> None:
-        build = ["docker", "build", "--quiet", "--build-arg", f"BASE_IMAGE={self._project.base_image}", "."]
-        done = subprocess.run(build, cwd=self._project.directory, capture_output=True, text=True, check=True)
+        build = [*bare_build(), "--quiet", "--build-arg", f"BASE_IMAGE={self._project.base_image}", "."]
+        done = subprocess.run(
+            build, cwd=self._project.directory, env=BUILDKIT, capture_output=True, text=True, check=True
+        )
         image, previous = done.stdout.strip(), self._bare
         with ThreadPoolExecutor(16) as pool:
             self._bare = list(pool.map(lambda n: self._start(image, f"bare-{version}-{n}"), range(self._replicas)))
