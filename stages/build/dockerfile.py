@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from stages.build.instructions import Instruction, instructions
@@ -15,6 +16,7 @@ _WORD = re.compile(r"""(?:[^\s"']|"[^"]*"|'[^']*')+""")
 _VARIABLE = re.compile(r"\$\{(\w+)(?:(:?[-+])([^${}]*))?\}|\$(\w+)")
 _REMOTE = re.compile(r"https?://|git://|git@|ssh://", re.IGNORECASE)
 _NESTING = 10
+_MAX_LINKS = 10
 
 
 @dataclass
@@ -32,6 +34,19 @@ class Inputs:
 
     images: tuple[str, ...] = ()
     remote: tuple[str, ...] = ()
+
+
+def resolve_link(text: str, path: str, read: Callable[[str], bytes | None]) -> str:
+    """Return the Dockerfile itself, where a commit has a link in its place. A link is read as its target's path."""
+    for _ in range(_MAX_LINKS):
+        if any(instruction.name == "FROM" for instruction in instructions(text)):
+            break
+        target = posixpath.normpath(posixpath.join(posixpath.dirname(path), text))
+        content = read(target)
+        if content is None:
+            break
+        path, text = target, content.decode(errors="replace")
+    return text
 
 
 def inputs_of(

@@ -16,7 +16,7 @@ from pipeline.engine.labels import LABEL_PIPELINE, LABEL_ROLE, LABEL_RUN, LABEL_
 from pipeline.event_kinds import EventKind
 from stages.build.attempts import Attempts
 from stages.build.context import build_context
-from stages.build.dockerfile import Inputs, inputs_of, platform_arguments
+from stages.build.dockerfile import Inputs, inputs_of, platform_arguments, resolve_link
 from stages.build.keys import base_in_words, keys_of, service_in_words
 from stages.build.pulls import Pulls
 from stages.build.testing import ImageTests
@@ -157,7 +157,7 @@ class _Building:
                 f"commit {revision.short} has no {path}",
                 hint="build.context and build.dockerfile say where the Dockerfile is, from the repository's root",
             )
-        return content.decode(errors="replace")
+        return resolve_link(content.decode(errors="replace"), path, self._checkout.read)
 
     def _build(self) -> Image:
         started = self._context.clock.monotonic()
@@ -194,7 +194,7 @@ class _Building:
 
     def _ignores(self) -> Callable[[str], bool]:
         text = self._checkout.read(_join(self._config.context, ".dockerignore")) or b""
-        return self._engine.images.ignores(text.decode(errors="replace"))
+        return self._engine.images.ignores(text.decode(errors="surrogateescape"))
 
     def _spec(self) -> BuildSpec:
         config = self._config

@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import posixpath
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
-from typing import IO, TYPE_CHECKING
+from typing import IO
 
 from pipeline.api import Revision
 from pipeline.base.errors import ConfigError, StageFailed
 from stages.source.git import Git
 from stages.source.objects import open_tree
 
-if TYPE_CHECKING:
-    from git.objects import Blob, Tree
-
 # The files that are read here are written by people: a Dockerfile, a pipeline.yaml.
 _LIMIT = 4 * 2**20
-_MAX_LINKS = 10
 
 
 class GitCheckout:
@@ -53,13 +47,13 @@ class GitCheckout:
             yield stream
 
     def read(self, path: str) -> bytes | None:
-        """Return one file, or None when there is none of that name. Raises `StageFailed` for one of more than 4 MiB.
-
-        A link to another file of the commit is followed.
-        """
+        """Return one file, or None when there is none of that name. Raises `StageFailed` for one of more than 4 MiB."""
         with open_tree(self._git.directory, self._root) as root:
-            found = _find_file(root, path)
-            if found is None:
+            try:
+                found = root / path
+            except KeyError:
+                return None
+            if found.type != "blob":
                 return None
             if found.size > _LIMIT:
                 raise StageFailed(f"{path} of commit {self.revision.short} is larger than {_LIMIT >> 20} MiB")
@@ -70,20 +64,3 @@ class GitCheckout:
     def _root(self) -> str:
         """The id of the commit's tree."""
         return self._git("rev-parse", f"{self.revision.sha}^{{tree}}").strip()
-
-
-def _find_file(root: Tree, path: str) -> Blob | None:
-    for _ in range(_MAX_LINKS):
-        try:
-            found = root / path
-        except KeyError:
-            return None
-        if found.type != "blob":
-            return None
-        if found.mode != found.link_mode:
-            return found
-        target = os.fsdecode(found.data_stream.read(_LIMIT))
-        path = posixpath.normpath(posixpath.join(posixpath.dirname(path), target))
-        if path.startswith(("/", "..")):
-            return None
-    return None

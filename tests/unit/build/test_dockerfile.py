@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from stages.build.dockerfile import Inputs, inputs_of, platform_arguments
+from stages.build.dockerfile import Inputs, inputs_of, platform_arguments, resolve_link
 
 
 @pytest.mark.parametrize(
@@ -88,3 +88,19 @@ def test_addresses_whose_content_may_change(step: str, remote: tuple[str, ...]) 
     """One with a checksum has the same content each time, or the build fails."""
     assert inputs_of(f"FROM a\n{step}\n", {}).remote == remote
     assert inputs_of(f"FROM a AS unused\n{step}\nFROM b", {}).remote == ()
+
+
+@pytest.mark.parametrize(
+    ("files", "text"),
+    [
+        ({"app/Dockerfile": b"FROM a"}, "FROM a"),
+        ({"app/Dockerfile": b"../common/Dockerfile", "common/Dockerfile": b"FROM b"}, "FROM b"),
+        ({"app/Dockerfile": b"other", "app/other": b"../last", "last": b"FROM c"}, "FROM c"),
+        ({"app/Dockerfile": b"Dockerfile"}, "Dockerfile"),
+        ({"app/Dockerfile": b"/etc/passwd"}, "/etc/passwd"),
+        ({"app/Dockerfile": b"../../x"}, "../../x"),
+    ],
+)
+def test_a_link_in_place_of_the_dockerfile(files: dict[str, bytes], text: str) -> None:
+    """The inputs are those of the file that it leads to, if the commit has it."""
+    assert resolve_link(files["app/Dockerfile"].decode(), "app/Dockerfile", files.get) == text

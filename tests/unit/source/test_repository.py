@@ -255,30 +255,13 @@ def test_passwords_are_taken_out_of_locations() -> None:
 def test_files_are_those_of_the_commit(work: Work) -> None:
     """In whatever folder, and none where there is none of that name."""
     work.commit("two", "app/Dockerfile")
-    for name, target in (
-        ("link", "file.txt"),
-        ("app/link", "../link"),
-        ("loop", "loop"),
-        ("out", "../x"),
-        ("etc", "/etc/hosts"),
-    ):
-        (work.path / name).symlink_to(target)
+    (work.path / "link").symlink_to("file.txt")
     work.commit("three")
     checkout = work.open().checkout(work.open().resolve("main"))
     assert checkout.read("file.txt") == b"three"
     assert checkout.read("app/Dockerfile") == b"two"
-    assert checkout.read("link") == checkout.read("app/link") == b"three"
-    for missing in (
-        "loop",
-        "out",
-        "etc",
-        "nowhere",
-        "app",
-        "app/nowhere",
-        "file.txt/nowhere",
-        "./file.txt",
-        "app/../file.txt",
-    ):
+    assert checkout.read("link") == b"file.txt"
+    for missing in ("nowhere", "app", "app/nowhere", "file.txt/nowhere", "./file.txt", "app/../file.txt"):
         assert checkout.read(missing) is None
     assert checkout.tree("app") == work.git("rev-parse", "HEAD:app")
     assert checkout.tree(".") == work.git("rev-parse", "HEAD^{tree}")
