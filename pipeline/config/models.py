@@ -251,7 +251,7 @@ class Pipeline(Model):
     secrets: SecretSource | None = Field(None, description="Source of secrets besides the environment.")
     execution_mode: Literal["superseded", "queued", "parallel"] = Field(
         "superseded",
-        description="Order of runs. superseded: a newer commit replaces an older one that is not being deployed yet. "
+        description="Order of runs. superseded: a newer commit replaces another one that is not being deployed yet. "
         "queued: one run at a time, in order. parallel: runs build at the same time and deploy in order.",
     )
     source: Source = Field(Source(), description="Repository and branch.")

@@ -39,6 +39,9 @@ class Control:
         supervisor.reload_if_changed()
         (run,) = submit(supervisor.served_file.pipeline_context, [request])
         supervisor.queue_worker.wake()
+        if run.kind is RunKind.RUN and run.sha is None:
+            # The scan finds its commit, so that it can replace a run in progress.
+            supervisor.notify(Trigger.POLL)
         return run
 
     def retry(self, name: str, number: int) -> Run:

@@ -10,6 +10,7 @@ from pipeline.runner.commit_configuration import adopt_commit_file, check_policy
 from pipeline.runner.context import PipelineContext
 from pipeline.runner.stage_runner import StageRunner
 from pipeline.runner.stages import check_deployer, load_builder, load_deployer, load_source
+from pipeline.runner.submission import emit_run_state
 from pipeline.store.records import Run
 
 
@@ -65,12 +66,15 @@ class Delivery:
         if isinstance(found, NothingToDo):
             context.report(found.reason)
         revision = found.revision
-        context.store.runs.set_revision(
+        superseded = context.store.queue.set_commit(
             self._run.pipeline,
             self._run.number,
             sha=revision.sha,
             ref=revision.ref,
             author=revision.author,
             subject=revision.subject,
+            mode=self._pipeline_context.configuration.pipeline.execution_mode,
         )
+        for run in superseded:
+            emit_run_state(self._pipeline_context, run)
         return found

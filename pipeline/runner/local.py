@@ -21,6 +21,7 @@ from pipeline.runner.ownership import check_owner, set_owner
 from pipeline.runner.recovery import needs_recovery, recover
 from pipeline.runner.run import Execution
 from pipeline.runner.stages import check_deployer, load_builder, load_deployer, load_source
+from pipeline.runner.submission import emit_overtaken
 from pipeline.store.queue import RunRequest
 from pipeline.store.records import Run, RunKind, RunOptions, Trigger
 from pipeline.store.store import Store
@@ -100,8 +101,9 @@ class Runner:
             if run is None:
                 raise ConfigError(
                     "other runs wait in the queue, and this one must not overtake them",
-                    hint="start `pipeline serve`, which works them off, or give them up with `pipeline cancel`",
+                    hint="start `pipeline serve`, which executes them, or cancel them with `pipeline cancel`",
                 )
+            emit_overtaken(self._pipeline_context, run)
             Execution(self._pipeline_context, run, self._cancelled).execute()
             prune(self._pipeline_context)
             return queue.run(self._name, run.number)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from itertools import islice
 
 from pipeline.api import Revision, Source
@@ -12,9 +13,10 @@ from pipeline.config.triggers import is_glob
 from pipeline.event_kinds import EventKind
 from pipeline.runner.context import PipelineContext
 from pipeline.runner.stages import load_source
-from pipeline.runner.submission import submit
+from pipeline.runner.submission import emit_run_state, submit
 from pipeline.store.queue import RunRequest
-from pipeline.store.records import Run, RunOptions, Trigger
+from pipeline.store.records import Run, RunKind, RunOptions, RunState, Trigger
+from pipeline.triggers.ref_names import is_object_name, is_ref
 from pipeline.triggers.skip import skip_reason
 
 _MAX_NAMED = 3
@@ -49,6 +51,7 @@ class RefTracker:
             )
             moved = {r: sha for r, sha in heads.items() if r not in skipped and known.get(r) != sha}
             runs, failure = self._queue_runs(context, source, trigger, known, moved)
+            self._resolve_queued(context, source)
         if runs:
             self._on_queued()
         if failure is not None:
@@ -75,6 +78,19 @@ class RefTracker:
             requests = [] if self._is_deployed_already(context, known, sha) else _requests(trigger, ref, revisions)
             runs += submit(context, requests, {ref: (old, sha)})
         return runs, failure
+
+    def _resolve_queued(self, context: PipelineContext, source: Source) -> None:
+        """Store the commits of queued runs that were requested by name, so that they replace older runs.
+
+        A run whose commit cannot be found keeps its place, and reports the error in Source.
+        """
+        queue, mode = context.store.queue, context.configuration.pipeline.execution_mode
+        for run in queue.unfinished(context.pipeline):
+            if run.state is RunState.QUEUED and run.kind is RunKind.RUN and run.sha is None:
+                with suppress(PenstockError):
+                    sha = _commit_of(context, source, run.requested or context.configuration.pipeline.source.branch)
+                    for ended in queue.resolve(context.pipeline, run.number, sha, mode) if sha else ():
+                        emit_run_state(context, ended)
 
     def _skip_existing(
         self, context: PipelineContext, source: Source, patterns: list[str], unknown: Mapping[str, str]
@@ -116,6 +132,14 @@ class RefTracker:
         """Return True if this is the first scan and the commit is deployed already."""
         active = context.store.releases.active(context.pipeline)
         return not known and active is not None and active.sha == sha
+
+
+def _commit_of(context: PipelineContext, source: Source, name: str) -> str | None:
+    """Return the commit of a branch, else of a tag, else the commit with this full id. None if it is none of them."""
+    branch, tag = f"refs/heads/{name}", f"refs/tags/{name}"
+    patterns = ["HEAD"] if name == "HEAD" else [branch, tag] if is_ref(branch) and not is_glob(name) else []
+    heads = source.heads(context.stage_context(), patterns) if patterns else {}
+    return heads.get("HEAD") or heads.get(branch) or heads.get(tag) or (name if is_object_name(name) else None)
 
 
 def _short(ref: str) -> str:

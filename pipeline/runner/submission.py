@@ -28,6 +28,22 @@ def submit(
     return runs
 
 
+def emit_overtaken(context: PipelineContext, run: Run) -> None:
+    """Emit the queued runs that a direct run has replaced, and those that it overtakes.
+
+    Nothing else says that a later start of the daemon deploys again after a rollback.
+    """
+    for older in context.store.queue.superseded_by(context.pipeline, run.number):
+        emit_run_state(context, older)
+    for waiting in context.store.queue.unfinished(context.pipeline):
+        if waiting.state is RunState.QUEUED and run.kind is not RunKind.RUN:
+            text = (
+                f"run {waiting.number} waits for `pipeline serve`, and deploys after this {run.kind} then: "
+                f"pipeline cancel {waiting.number} prevents that"
+            )
+            context.events(waiting.number).emit(EventKind.RUN_WAITING, text, stage="source")
+
+
 def emit_run_state(context: PipelineContext, run: Run) -> None:
     """Emit the state of a run that is not in execution."""
     commit = f"{run.sha[:7]} {run.subject}" if run.sha else run.requested or ""

@@ -11,22 +11,25 @@ import os
 import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Literal
 
 from pipeline.base.errors import ConfigError
 from pipeline.base.printable import has_controls
 from pipeline.store.database import Database
+from pipeline.store.order import Mode, next_run, obstacle
 from pipeline.store.records import ApprovalDecision, Run, RunKind, RunOptions, RunState, StageState, Trigger
 from pipeline.store.refs import head, set_head
 from pipeline.store.rows import next_number, now, run_from_row
+from pipeline.store.superseding import (
+    entries,
+    stored_run,
+    supersede,
+    supersede_by_newer,
+    supersede_older,
+    take_place,
+)
 
-Mode = Literal["superseded", "queued", "parallel"]
 STAGES = ("source", "build", "deploy")
-# The most runs of one pipeline that execute at the same time in the mode `parallel`.
-MAX_PARALLEL_RUNS = 4
 _UNFINISHED = "state IN ('queued', 'running')"
-# A run that has entered Deploy is not superseded any more.
-_DEPLOYS = "EXISTS (SELECT 1 FROM stages s WHERE s.pipeline=runs.pipeline AND s.run=runs.number AND s.name='deploy')"
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,10 @@ class RunQueue:
         mode: Mode = "superseded",
         heads: Mapping[str, tuple[str | None, str]] | None = None,
     ) -> list[Run]:
-        """Queue runs, in order. In the mode `superseded` each run replaces the older ones that wait or build.
+        """Queue runs, in order. In the mode `superseded` each run replaces the older ones that `supersedes` names.
+
+        A scheduled run is left out while one of an earlier due time is queued, since both would run the same commit.
+        Otherwise a schedule shorter than a run would fill the queue.
 
         `heads` maps refs to the commits they moved from and to. If one of them is not at its old commit, another
         process has queued its runs: nothing is written, and the list is empty.
@@ -89,47 +95,71 @@ class RunQueue:
                 return []
             for ref, (_, new) in moves.items():
                 set_head(db, pipeline, ref, new)
-            numbers = [_insert(db, pipeline, request) for request in requests]
-            for number, request in zip(numbers, requests, strict=True):
-                if mode == "superseded" and request.kind is RunKind.RUN and not request.skip_reason:
-                    _supersede_older(db, pipeline, number)
-            return [_run(db, pipeline, number) for number in numbers]
+            numbers = [_insert(db, pipeline, r) for r in requests if not _is_queued_by_schedule(db, pipeline, r)]
+            for number in numbers if mode == "superseded" else ():
+                supersede_older(db, pipeline, number)
+            return [stored_run(db, pipeline, number) for number in numbers]
 
     def begin(self, pipeline: str, request: RunRequest, mode: Mode) -> Run | None:
-        """Start a run of the caller at once, outside the queue. None if queued runs have to start first."""
+        """Start a run of the caller at once, outside the queue. None if queued runs have to start first.
+
+        The caller holds the pipeline's lock, so no queued run can start before it ends. A rollback passes queued runs
+        of commits, and replaces queued rollbacks: the latest one counts.
+        """
         with self._db.transaction() as db:
-            number = next_number(db, "runs", pipeline)
-            if mode == "superseded" and request.kind is RunKind.RUN:
-                _supersede_older(db, pipeline, number)
-            waiting = "SELECT 1 FROM runs WHERE pipeline=? AND state='queued' AND kind='run'"
-            if request.kind is RunKind.RUN and db.execute(waiting, (pipeline,)).fetchone():
+            queued = [entry for entry in entries(db, pipeline) if entry.state is RunState.QUEUED]
+            if request.kind is RunKind.RUN and any(mode != "superseded" or e.kind is not RunKind.RUN for e in queued):
                 return None
-            _insert(db, pipeline, request)
+            number = _insert(db, pipeline, request)
             db.execute(
                 "UPDATE runs SET state='running', queued_at=NULL, pid=?, attempts=1 WHERE pipeline=? AND number=?",
                 (os.getpid(), pipeline, number),
             )
-            return _run(db, pipeline, number)
+            if request.kind is RunKind.RUN and mode == "superseded":
+                supersede_older(db, pipeline, number)
+            elif request.kind is not RunKind.RUN:
+                supersede(db, pipeline, [e.number for e in queued if e.kind is not RunKind.RUN], number)
+            return stored_run(db, pipeline, number)
 
     # Executing runs
 
     def claim(self, pipeline: str, mode: Mode) -> Run | None:
         """Start the next run that may start now, for the caller to execute. None if there is none."""
         with self._db.transaction() as db:
-            rows = db.execute(
-                f"SELECT *, {_DEPLOYS} AS deploys FROM runs WHERE pipeline=? AND {_UNFINISHED} ORDER BY number",  # noqa: S608
-                (pipeline,),
-            ).fetchall()
-            running = [row for row in rows if row["state"] == RunState.RUNNING]
-            first = next((row for row in rows if row["state"] == RunState.QUEUED), None)
-            if first is None or not _may_begin(first, running, mode):
+            number = next_run(entries(db, pipeline), mode)
+            if number is None:
                 return None
             db.execute(
                 "UPDATE runs SET state='running', started_at=?, pid=?, attempts=attempts+1 "
                 "WHERE pipeline=? AND number=?",
-                (now(), os.getpid(), pipeline, first["number"]),
+                (now(), os.getpid(), pipeline, number),
             )
-            return _run(db, pipeline, first["number"])
+            return stored_run(db, pipeline, number)
+
+    def set_commit(
+        self, pipeline: str, number: int, *, sha: str, ref: str, author: str, subject: str, mode: Mode
+    ) -> list[Run]:
+        """Store the commit that a run has found. Return the queued runs that it replaces now.
+
+        In the mode `superseded`, a run whose commit was unknown takes its place among the others: it replaces older
+        runs, or a newer one replaces it.
+        """
+        with self._db.transaction() as db:
+            known = stored_run(db, pipeline, number).sha
+            db.execute(
+                "UPDATE runs SET sha=?, ref=?, author=?, subject=? WHERE pipeline=? AND number=?",
+                (sha, ref, author, subject, pipeline, number),
+            )
+            return [] if known or mode != "superseded" else take_place(db, pipeline, number)
+
+    def resolve(self, pipeline: str, number: int, sha: str, mode: Mode) -> list[Run]:
+        """Store the commit of a run that is queued without one. Return the queued runs that end by it, see above."""
+        with self._db.transaction() as db:
+            cursor = db.execute(
+                "UPDATE runs SET sha=? WHERE pipeline=? AND number=? AND sha IS NULL AND state='queued'",
+                (sha, pipeline, number),
+            )
+            return take_place(db, pipeline, number) if cursor.rowcount and mode == "superseded" else []
 
     def enter(self, pipeline: str, number: int, stage: str) -> Admission:
         """Start a stage of a run, or return what blocks it.
@@ -137,7 +167,7 @@ class RunQueue:
         Runs enter Deploy in the order of their numbers, which is that of the commits: all older runs must be over.
         """
         with self._db.transaction() as db:
-            run = _run(db, pipeline, number)
+            run = stored_run(db, pipeline, number)
             if run.superseded_by:
                 return Admission(superseded_by=run.superseded_by)
             waits_for = _obstacle(db, run, stage)
@@ -149,9 +179,9 @@ class RunQueue:
     def await_approval(self, pipeline: str, number: int) -> Run:
         """Mark a run as waiting for approval, and return it as it is now. It may hold a decision already."""
         with self._db.transaction() as db:
-            run = _run(db, pipeline, number)
+            run = stored_run(db, pipeline, number)
             _note_wait(db, run, None if run.approval else "approval")
-            return _run(db, pipeline, number)
+            return stored_run(db, pipeline, number)
 
     def record_decision(self, pipeline: str, number: int, decision: ApprovalDecision) -> Run:
         """Store the decision about a run, and return the run as it is now. The first decision counts."""
@@ -161,7 +191,7 @@ class RunQueue:
                 "UPDATE runs SET approval=? WHERE pipeline=? AND number=? AND approval IS NULL",
                 (text, pipeline, number),
             )
-            return _run(db, pipeline, number)
+            return stored_run(db, pipeline, number)
 
     # Ending and requeueing runs
 
@@ -173,7 +203,7 @@ class RunQueue:
                 "WHERE pipeline=? AND number=? AND state='queued'",
                 (reason, now(), pipeline, number),
             )
-            return _run(db, pipeline, number)
+            return stored_run(db, pipeline, number)
 
     def requeue(self, pipeline: str, number: int, mode: Mode, *, counted: bool = True) -> Run:
         """Queue a run again whose worker died or stopped. Only after a death the attempt is `counted`.
@@ -186,19 +216,14 @@ class RunQueue:
                 "UPDATE runs SET state='queued', waits_for=NULL, attempts=attempts-? WHERE pipeline=? AND number=?",
                 (0 if counted else 1, pipeline, number),
             )
-            newer = db.execute(
-                "SELECT max(number) AS number FROM runs WHERE pipeline=? AND number>? AND kind='run' "
-                "AND state IN ('queued', 'running', 'succeeded')",
-                (pipeline, number),
-            ).fetchone()["number"]
-            if newer and mode == "superseded":
-                _supersede_older(db, pipeline, newer)
-            return _run(db, pipeline, number)
+            if mode == "superseded":
+                supersede_by_newer(db, pipeline, number)
+            return stored_run(db, pipeline, number)
 
     def run(self, pipeline: str, number: int) -> Run:
         """Return one run as it is now. It must exist."""
         with self._db.transaction() as db:
-            return _run(db, pipeline, number)
+            return stored_run(db, pipeline, number)
 
     def unfinished(self, pipeline: str) -> list[Run]:
         """Return all runs that are not over, queued and running, oldest first."""
@@ -247,29 +272,12 @@ def _insert(db: sqlite3.Connection, pipeline: str, request: RunRequest) -> int:
     return number
 
 
-def _supersede_older(db: sqlite3.Connection, pipeline: str, number: int) -> None:
-    """End the older runs that are queued, and mark those that are running: their workers end them."""
-    older = f"pipeline=? AND number<? AND kind='run' AND {_UNFINISHED} AND NOT {_DEPLOYS}"
-    db.execute(f"UPDATE runs SET superseded_by=? WHERE {older}", (number, pipeline, number))  # noqa: S608
-    db.execute(
-        "UPDATE runs SET state='superseded', reason=?, finished_at=? "
-        "WHERE pipeline=? AND state='queued' AND superseded_by=?",
-        (f"superseded by run {number}", now(), pipeline, number),
-    )
-
-
-def _may_begin(first: sqlite3.Row, running: list[sqlite3.Row], mode: Mode) -> bool:
-    # Rollback and down run alone.
-    if any(row["kind"] != RunKind.RUN for row in running):
+def _is_queued_by_schedule(db: sqlite3.Connection, pipeline: str, request: RunRequest) -> bool:
+    """Return whether an earlier due time has queued this run, and it has not started."""
+    if request.trigger is not Trigger.SCHEDULE:
         return False
-    if first["kind"] != RunKind.RUN:
-        # A rollback passes runs that wait for a transition or an approval, so that it works during a freeze.
-        return all(row["waits_for"] for row in running)
-    if mode == "parallel":
-        return len(running) < MAX_PARALLEL_RUNS
-    if mode == "queued":
-        return not running
-    return all(row["deploys"] for row in running)
+    sql = "SELECT 1 FROM runs WHERE pipeline=? AND state='queued' AND trigger='schedule' AND options=?"
+    return db.execute(sql, (pipeline, json.dumps(request.options.to_json()))).fetchone() is not None
 
 
 def _obstacle(db: sqlite3.Connection, run: Run, stage: str) -> str:
@@ -280,17 +288,9 @@ def _obstacle(db: sqlite3.Connection, run: Run, stage: str) -> str:
         return f"the transition into {stage}, disabled: {disabled['reason']}"
     if stage != "deploy":
         return ""
-    unfinished = db.execute(
-        f"SELECT number, waits_for, {_DEPLOYS} AS deploys FROM runs "  # noqa: S608
-        f"WHERE pipeline=? AND number<>? AND {_UNFINISHED} ORDER BY number",
-        (run.pipeline, run.number),
-    ).fetchall()
-    for other in unfinished:
-        # Rollback and down pass the runs that wait at a gate, and these then wait for them.
-        older = other["number"] < run.number and (run.kind is RunKind.RUN or not other["waits_for"])
-        if older or other["deploys"]:
-            return f"run {other['number']}"
-    return ""
+    unfinished = entries(db, run.pipeline)
+    other = obstacle(next(entry for entry in unfinished if entry.number == run.number), unfinished)
+    return f"run {other}" if other else ""
 
 
 def _note_wait(db: sqlite3.Connection, run: Run, waits_for: str | None) -> None:
@@ -305,7 +305,3 @@ def _begin_stage(db: sqlite3.Connection, pipeline: str, run: int, name: str) -> 
         "FROM stages WHERE pipeline=? AND run=?",
         (pipeline, run, name, StageState.RUNNING, now(), pipeline, run),
     )
-
-
-def _run(db: sqlite3.Connection, pipeline: str, number: int) -> Run:
-    return run_from_row(db.execute("SELECT * FROM runs WHERE pipeline=? AND number=?", (pipeline, number)).fetchone())

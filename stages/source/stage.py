@@ -32,7 +32,7 @@ class GitSource:
         if reason := _unchanged(context, wanted, repository, revision):
             return NothingToDo(revision, reason)
         # For a commit that a ref moved to there is no doubt, and the search takes long in a large working tree.
-        if wanted.sha is None:
+        if wanted.ref is None:
             _report_uncommitted(context, repository, revision)
         context.report(_describe(revision))
         return checkout

@@ -13,8 +13,8 @@ import pytest
 from pipeline.base.errors import LockHeld, PenstockError, RollbackFailed, RolledBack, StageFailed
 from pipeline.daemon.trigger_loop import TriggerLoop
 from pipeline.runner.queue_worker import QueueWorker
-from pipeline.store.queue import STAGES
-from pipeline.store.records import LAST_EVENTS, RunState
+from pipeline.store.queue import STAGES, RunRequest
+from pipeline.store.records import LAST_EVENTS, RunState, Trigger
 from tests.support.mortal_process import ProcessDied
 from tests.support.waiting import until
 from tests.unit.core.world import NAME, Daemon, World
@@ -99,7 +99,7 @@ def test_a_superseded_run_of_a_dead_worker_is_not_queued_again(world: World) -> 
     """The newer run replaces it."""
     daemon, _ = world.hold_first_run("build")
     daemon.kill()
-    world.queue(daemon)
+    world.queue(daemon, RunRequest(Trigger.WEBHOOK, sha="b"))
     world.serve()
     world.until_idle()
     assert world.states() == ["superseded", "succeeded"]

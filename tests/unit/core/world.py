@@ -23,7 +23,8 @@ from pipeline.runner.local import Runner
 from pipeline.runner.ref_tracker import RefTracker
 from pipeline.runner.submission import submit
 from pipeline.store import queue
-from pipeline.store.queue import Mode, RunRequest
+from pipeline.store.order import Mode
+from pipeline.store.queue import RunRequest
 from pipeline.store.records import Run, RunState, Trigger
 from pipeline.store.store import Store
 from pipeline.testing.fakes.clock import FakeClock

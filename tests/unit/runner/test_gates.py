@@ -41,7 +41,7 @@ class Gates:
 
     def queue_run(self) -> Run:
         """Queue a run, and begin to work on it."""
-        self.pipeline_context.store.queue.put("shop", [RunRequest(Trigger.WATCH)], mode="superseded")
+        self.pipeline_context.store.queue.put("shop", [RunRequest(Trigger.WATCH, sha="a")], mode="superseded")
         run = self.pipeline_context.store.queue.claim("shop", "superseded")
         assert run is not None
         return run
@@ -120,7 +120,7 @@ def test_a_newer_run_ends_the_wait_for_approval(gates: Gates) -> None:
     """The older one is superseded."""
     run = gates.queue_run()
     queue = gates.pipeline_context.store.queue
-    gates.clock.call_at(MINUTE, lambda: queue.put("shop", [RunRequest(Trigger.WATCH)], mode="superseded"))
+    gates.clock.call_at(MINUTE, lambda: queue.put("shop", [RunRequest(Trigger.WATCH, sha="b")], mode="superseded"))
     with pytest.raises(Superseded, match="superseded by run 2"):
         pass_gates(gates.context(run), run, "deploy")
 

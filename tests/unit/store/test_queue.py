@@ -11,7 +11,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from pipeline.store.queue import MAX_PARALLEL_RUNS, STAGES, Mode, RunRequest
+from pipeline.store.order import MAX_PARALLEL_RUNS, Mode
+from pipeline.store.queue import STAGES, RunRequest
 from pipeline.store.records import ApprovalDecision, Run, RunKind, RunState, Trigger
 from pipeline.store.store import Store
 
@@ -201,7 +202,7 @@ def test_a_command_does_not_overtake_queued_runs(store: Store) -> None:
 
 
 class QueueMachine(RuleBasedStateMachine):
-    """Commits arrive, and workers execute runs, fail and die, in any order."""
+    """Commits, schedules and rollbacks come, and processes execute runs, wait at gates, fail and die, in any order."""
 
     @initialize(mode=st.sampled_from(["superseded", "queued", "parallel"]))
     def begin(self, mode: Mode) -> None:
@@ -210,6 +211,7 @@ class QueueMachine(RuleBasedStateMachine):
         self.store = Store(Path(self.folder.name) / "db")
         self.deployed: list[int] = []
         self.put = 0
+        self.head = "a"
 
     def teardown(self) -> None:
         if hasattr(self, "store"):
@@ -217,10 +219,33 @@ class QueueMachine(RuleBasedStateMachine):
             self.store.close()
             self.folder.cleanup()
 
-    @rule(count=st.integers(1, 3))
-    def commits_come(self, count: int) -> None:
-        self.store.queue.put(PIPELINE, [commit()] * count, mode=self.mode)
-        self.put += count
+    @rule(shas=st.lists(st.sampled_from("abc"), min_size=1, max_size=3))
+    def commits_come(self, shas: list[str]) -> None:
+        self.head = shas[-1]
+        self._put(*map(commit, shas))
+
+    @rule(trigger=st.sampled_from([Trigger.SCHEDULE, Trigger.COMMAND]))
+    def a_run_of_the_head_comes(self, trigger: Trigger) -> None:
+        self._put(RunRequest(trigger))
+
+    @rule(kind=st.sampled_from([RunKind.ROLLBACK, RunKind.DOWN]))
+    def a_rollback_comes(self, kind: RunKind) -> None:
+        self._put(RunRequest(Trigger.COMMAND, kind=kind))
+
+    @precondition(lambda self: self._unfinished())
+    @rule(data=st.data())
+    def a_scan_finds_the_commit_of_a_queued_run(self, data: st.DataObject) -> None:
+        run = data.draw(st.sampled_from(self._unfinished()))
+        if run.kind is RunKind.RUN:
+            self.store.queue.resolve(PIPELINE, run.number, commit(self.head).sha or "", self.mode)
+
+    @rule(stage=st.sampled_from(STAGES))
+    def a_transition_is_disabled(self, stage: str) -> None:
+        self.store.transitions.disable(PIPELINE, stage, "freeze")
+
+    @rule(stage=st.sampled_from(STAGES))
+    def a_transition_is_enabled(self, stage: str) -> None:
+        self.store.transitions.enable(PIPELINE, stage)
 
     @rule()
     def a_worker_begins(self) -> None:
@@ -242,10 +267,28 @@ class QueueMachine(RuleBasedStateMachine):
         for run in self._running():
             self.store.queue.requeue(PIPELINE, run.number, self.mode)
 
+    @rule(kind=st.sampled_from(RunKind))
+    def a_command_works_without_a_daemon(self, kind: RunKind) -> None:
+        """It is done or refused at once, whatever a dead daemon has left in the queue."""
+        self.everything_is_killed()
+        queued = self._unfinished()
+        run = self.store.queue.begin(PIPELINE, RunRequest(Trigger.COMMAND, kind=kind), self.mode)
+        if run is None:
+            assert kind is RunKind.RUN
+            assert self.mode != "superseded" or any(other.kind is not RunKind.RUN for other in queued)
+            return
+        self.put += 1
+        disabled = self.store.transitions.disabled(PIPELINE) if kind is RunKind.RUN else {}
+        for stage in self._stages_of(run):
+            admission = self.store.queue.enter(PIPELINE, run.number, stage)
+            assert admission.entered or stage in disabled, admission.waits_for
+            if stage == "source" and admission.entered:
+                self._set_commit(run)
+        self.store.runs.finish(PIPELINE, run.number, RunState.SUCCEEDED)
+
     @invariant()
     def at_most_one_deploys(self) -> None:
-        if hasattr(self, "store"):
-            assert sum(self._stages(run)[-1:] == ["deploy"] for run in self._running()) <= 1
+        assert sum(self._stages(run)[-1:] == ["deploy"] for run in self._running()) <= 1
 
     @invariant()
     def deployments_are_in_the_order_of_commits(self) -> None:
@@ -255,7 +298,31 @@ class QueueMachine(RuleBasedStateMachine):
     @invariant()
     def no_commit_is_without_a_row(self) -> None:
         if hasattr(self, "store"):
-            assert len(self.store.runs.latest(PIPELINE, limit=10_000)) == self.put
+            assert len(self._all()) == self.put
+
+    @invariant()
+    def no_run_is_superseded_by_one_of_its_commit(self) -> None:
+        for run in self._all().values():
+            newer = self._all()[run.superseded_by] if run.superseded_by else None
+            if newer and run.kind is RunKind.RUN:
+                assert None not in (run.sha, newer.sha)
+                assert run.sha != newer.sha
+
+    @invariant()
+    def one_run_of_a_schedule_is_queued(self) -> None:
+        queued = [run for run in self._unfinished() if run.state is RunState.QUEUED]
+        fresh = [run for run in queued if run.trigger is Trigger.SCHEDULE and not run.attempts]
+        assert len(fresh) <= 1
+
+    def _put(self, *requests: RunRequest) -> None:
+        self.put += len(self.store.queue.put(PIPELINE, requests, mode=self.mode))
+
+    def _all(self) -> dict[int, Run]:
+        runs = self.store.runs.latest(PIPELINE, limit=10_000) if hasattr(self, "store") else []
+        return {run.number: run for run in runs}
+
+    def _unfinished(self) -> list[Run]:
+        return self.store.queue.unfinished(PIPELINE) if hasattr(self, "store") else []
 
     def _running(self) -> list[Run]:
         return self.store.runs.running(PIPELINE) if hasattr(self, "store") else []
@@ -263,29 +330,45 @@ class QueueMachine(RuleBasedStateMachine):
     def _stages(self, run: Run) -> list[str]:
         return [stage.name for stage in self.store.runs.stages(PIPELINE, run.number)]
 
+    def _stages_of(self, run: Run) -> tuple[str, ...]:
+        return STAGES if run.kind is RunKind.RUN else ("deploy",)
+
+    def _set_commit(self, run: Run) -> None:
+        if run.kind is RunKind.RUN:
+            sha = run.sha or commit(self.head).sha or ""
+            self.store.queue.set_commit(
+                PIPELINE, run.number, sha=sha, ref="main", author="", subject="", mode=self.mode
+            )
+
     def _step(self, run: Run) -> None:
         done = self._stages(run)
-        if len(done) == len(STAGES):
+        if len(done) == len(self._stages_of(run)):
             self.store.runs.finish(PIPELINE, run.number, RunState.SUCCEEDED)
-            self.deployed.append(run.number)
+            if run.kind is RunKind.RUN:
+                self.deployed.append(run.number)
             return
-        admission = self.store.queue.enter(PIPELINE, run.number, STAGES[len(done)])
+        admission = self.store.queue.enter(PIPELINE, run.number, self._stages_of(run)[len(done)])
         if admission.superseded_by:
             self.store.runs.finish(PIPELINE, run.number, RunState.SUPERSEDED)
+        elif admission.entered and not done:
+            self._set_commit(run)
 
     def _drain(self) -> None:
         """From every state, all runs end, and the last commit that did not fail is deployed."""
+        for stage in STAGES:
+            self.store.transitions.enable(PIPELINE, stage)
         for _ in range(10 * (self.put + 1)):
             while self.store.queue.claim(PIPELINE, self.mode):
                 pass
             for run in self._running():
                 self._step(run)
-        ended = {run.number: run for run in self.store.runs.latest(PIPELINE, limit=10_000)}
+        ended = self._all()
         assert all(run.state.over for run in ended.values())
-        if self.put and ended[self.put].state is RunState.SUCCEEDED:
-            assert self.deployed[-1] == self.put
-        assert self.deployed == sorted(set(self.deployed))
+        commits = [run for run in ended.values() if run.kind is RunKind.RUN and run.queued_at]
+        if commits and commits[0].state is RunState.SUCCEEDED:
+            assert self.deployed[-1] == commits[0].number
+        self.deployments_are_in_the_order_of_commits()
 
 
-QueueMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+QueueMachine.TestCase.settings = settings(max_examples=100, stateful_step_count=30, deadline=None)
 TestQueueMachine = QueueMachine.TestCase

@@ -1,0 +1,98 @@
+"""The order of runs: which one starts next, which one waits, and which one a newer run replaces.
+
+Pure functions of the runs of one pipeline that are not over. `RunQueue` calls them within a transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from pipeline.store.records import RunKind, RunState
+
+Mode = Literal["superseded", "queued", "parallel"]
+# The most runs of one pipeline that execute at the same time in the mode `parallel`.
+MAX_PARALLEL_RUNS = 4
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What the order of runs depends on.
+
+    `sha` is None until the commit is known. `direct` is a run of a command that works without the daemon. `waits` is
+    True at a gate, and `deploys` after the gate of Deploy.
+    """
+
+    number: int
+    kind: RunKind
+    state: RunState
+    sha: str | None
+    direct: bool
+    waits: bool
+    deploys: bool
+
+
+def supersedes(newer: Entry, older: Entry) -> bool:
+    """Return whether a run replaces an older one in the mode `superseded`.
+
+    A run replaces runs of other commits only. Otherwise a schedule shorter than a run would replace each run by the
+    next one, and nothing would ever be deployed. Two commits differ if both are known.
+    """
+    return (
+        older.number < newer.number
+        and older.kind is newer.kind is RunKind.RUN
+        and newer.state in (RunState.QUEUED, RunState.RUNNING, RunState.SUCCEEDED)
+        and not (older.state.over or older.deploys)
+        and older.sha is not None
+        and newer.sha is not None
+        and older.sha != newer.sha
+    )
+
+
+def next_run(entries: Iterable[Entry], mode: Mode) -> int | None:
+    """Return the number of the queued run that starts next, or None if none may start now."""
+    ordered = sorted(entries, key=lambda entry: entry.number)
+    running = [entry for entry in ordered if entry.state is RunState.RUNNING]
+    if any(entry.kind is not RunKind.RUN for entry in running):
+        return None  # Rollback and down run alone.
+    blocked = False
+    for entry in (entry for entry in ordered if entry.state is RunState.QUEUED):
+        if entry.kind is not RunKind.RUN:
+            # A rollback passes runs that wait for a transition or an approval, so that it works during a freeze. It
+            # also passes the queued runs behind them, which do not start before these end.
+            if all(other.waits for other in running):
+                return entry.number
+        elif not blocked and _may_begin(entry, running, mode):
+            return entry.number
+        blocked = True
+    return None
+
+
+def obstacle(run: Entry, entries: Iterable[Entry]) -> int | None:
+    """Return the number of the run that must end before `run` may enter Deploy, or None.
+
+    The answer is always a run that can move. A direct run has no obstacle: its process holds the pipeline's lock, so
+    no other process can execute a run. A rollback does not wait for queued runs, which do not start before it ends.
+    """
+    if run.direct:
+        return None
+    for other in sorted(entries, key=lambda entry: entry.number):
+        if other.number == run.number:
+            continue
+        older = other.number < run.number
+        if run.kind is not RunKind.RUN:
+            older = older and other.state is RunState.RUNNING and not other.waits
+        if older or other.deploys:
+            return other.number
+    return None
+
+
+def _may_begin(entry: Entry, running: Sequence[Entry], mode: Mode) -> bool:
+    # Newer runs that are running already wait for this one before Deploy, so they are no reason to wait for them.
+    older = [other for other in running if other.number < entry.number]
+    if mode == "parallel":
+        return not older or len(running) < MAX_PARALLEL_RUNS
+    if mode == "queued":
+        return not older
+    return all(other.deploys for other in older)
