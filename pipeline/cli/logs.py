@@ -12,6 +12,7 @@ from pipeline.base.errors import ConfigError
 from pipeline.base.lock import is_held
 from pipeline.base.suggestion import did_you_mean
 from pipeline.cli.session import FILE, Session, json_option, session
+from pipeline.runner.status import PipelineStatus
 from pipeline.store.records import RunState
 from pipeline.store.run_log import LogLine, follow, read_log
 
@@ -46,8 +47,14 @@ def command(
         number = _number(opened, run)
         path = opened.home.run_log(opened.name, number)
         lines = follow(path, lambda: _has_finished(opened, number), start) if following else read_log(path, start)
+        printed = False
         for line in lines if step is None else _of_step(lines, step, number, strict=not (following or start)):
             click.echo(json.dumps(vars(line)) if as_json else _text(line))
+            printed = True
+        if not (printed or start):
+            click.echo(_describe_silence(opened, number), err=True)
+        elif following and (stopped := _describe_unfinished(opened, number)):
+            click.echo(stopped, err=True)
 
 
 def _number(opened: Session, run: int | None) -> int:
@@ -62,9 +69,33 @@ def _number(opened: Session, run: int | None) -> int:
 def _has_finished(opened: Session, number: int) -> bool:
     """Return True if no more output will come, since the run has finished or its process has exited."""
     now = opened.store.runs.get(opened.name, number)
-    if now is None or now.state.over:
-        return True
-    return now.state is RunState.RUNNING and not is_held(opened.home.lock(opened.name))
+    return now is None or now.state.over or not is_held(opened.home.lock(opened.name))
+
+
+def _describe_unfinished(opened: Session, number: int) -> str:
+    """Describe a run that has not finished. Empty for one that has."""
+    status = PipelineStatus.of(opened.home, opened.store, opened.name)
+    run = next((run for run in status.runs if run.number == number), None)
+    if run is None:
+        return ""
+    if run.state is RunState.RUNNING and status.interrupted:
+        return f"{run.kind} {number} was interrupted: run `pipeline recover`"
+    return f"{run.kind} {number} {status.describe(run)}"
+
+
+def _describe_silence(opened: Session, number: int) -> str:
+    """Return why a run has no output, and the commands that show more."""
+    run = opened.store.runs.get(opened.name, number)
+    if run is None:
+        return f"run {number} has been removed by `retention`"
+    reason = _describe_unfinished(opened, number)
+    if not reason:
+        outcome = f"{run.state.replace('_', ' ')}{f', {run.reason}' if run.reason else ''}"
+        reason = f"{run.kind} {number} ({outcome}) built and tested nothing"
+    release = next((r for r in opened.store.releases.all(opened.name) if r.number == run.release), None)
+    built = release.run if release and release.run != number else None
+    more = f", and `pipeline logs {built}` the output of release {run.release}" if built else ""
+    return f"{reason}: `pipeline events {number}` shows its steps{more}"
 
 
 def _of_step(lines: Iterator[LogLine], step: str, number: int, *, strict: bool) -> Iterator[LogLine]:

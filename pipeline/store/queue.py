@@ -231,9 +231,9 @@ class RunQueue:
         return [run_from_row(row) for row in rows]
 
     def of_commits(self, commits: Sequence[str]) -> list[Run]:
-        """Return the latest run of each of these commits, in every pipeline."""
+        """Return the latest run of each of these commits and each ref, in every pipeline."""
         marks = ",".join("?" * len(commits))
-        sql = f"SELECT *, max(number) FROM runs WHERE sha IN ({marks}) GROUP BY pipeline, sha ORDER BY number"  # noqa: S608
+        sql = f"SELECT *, max(number) FROM runs WHERE sha IN ({marks}) GROUP BY pipeline, sha, ref ORDER BY number"  # noqa: S608
         rows = self._db.rows(sql, *commits)
         return [self.run(row["pipeline"], row["number"]) for row in rows]
 

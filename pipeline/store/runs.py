@@ -35,6 +35,17 @@ class Runs:
         rows = self._db.rows("SELECT * FROM runs WHERE pipeline=? ORDER BY number DESC LIMIT ?", pipeline, limit)
         return [run_from_row(row) for row in rows]
 
+    def previous(self, pipeline: str, number: int, ref: str) -> Run | None:
+        """Return the latest run of a ref before run `number`, without skipped ones. None if there is none."""
+        row = self._db.row(
+            "SELECT * FROM runs WHERE pipeline=? AND number<? AND ref=? AND state<>'skipped' "
+            "ORDER BY number DESC LIMIT 1",
+            pipeline,
+            number,
+            ref,
+        )
+        return run_from_row(row) if row else None
+
     def running(self, pipeline: str) -> list[Run]:
         """Return the runs that a process executes, or executed when it died. Queued runs are left out."""
         rows = self._db.rows("SELECT * FROM runs WHERE pipeline=? AND state='running' ORDER BY number", pipeline)

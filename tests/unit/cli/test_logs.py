@@ -15,7 +15,8 @@ from pipeline.base.errors import ConfigError
 from pipeline.base.home import Home
 from pipeline.base.lock import work_lock
 from pipeline.cli.logs import command
-from pipeline.store.records import RunState
+from pipeline.store.queue import RunRequest
+from pipeline.store.records import RunKind, RunState, Trigger
 from pipeline.store.run_log import RunLogFile
 from pipeline.store.store import Store
 from tests.support.pipeline_yaml import MINIMAL
@@ -46,7 +47,7 @@ def log(home: Home) -> Iterator[RunLogFile]:
 def output_of(*arguments: str) -> str:
     done = CliRunner().invoke(command, arguments, catch_exceptions=False)
     assert done.exit_code == 0, done.output
-    return done.output
+    return done.stdout
 
 
 def texts(output: str) -> list[str]:
@@ -100,6 +101,34 @@ def test_following_a_run_to_its_end(home: Home, log: RunLogFile) -> None:
 def test_following_a_run_without_a_process(log: RunLogFile) -> None:
     """Following a run whose process was killed ends with the existing lines."""
     assert texts(output_of("-f", "--json")) == ["Step 1/2", "1 passed", "Step 2/2"]
+
+
+def test_following_a_queued_run_without_a_process(home: Home) -> None:
+    """It ends at once and says what the run waits for, since no process can start it."""
+    with Store(home.database) as store:
+        store.runs.finish("shop", 1, RunState.SUCCEEDED)
+        store.queue.put("shop", [RunRequest(Trigger.HOOK, sha="a")])
+    done = CliRunner().invoke(command, ["-f"], catch_exceptions=False)
+    assert done.stdout == ""
+    assert done.stderr == ("run 2 waits in the queue, for `pipeline serve`: `pipeline events 2` shows its steps\n")
+
+
+@pytest.mark.parametrize("kind", [RunKind.ROLLBACK, RunKind.DOWN])
+def test_a_run_without_output(home: Home, kind: RunKind) -> None:
+    """The command names those that show what a rollback did, and what its release was built by."""
+    release = {"sha": "a", "subject": "", "image_id": "", "image_tag": "", "spec": "{}"}
+    with Store(home.database) as store:
+        number = store.releases.create("shop", 1, **release).number
+        store.queue.begin("shop", RunRequest(Trigger.COMMAND, kind=kind), "superseded")
+        if kind is RunKind.ROLLBACK:
+            store.runs.set_release("shop", 2, number)
+        store.runs.finish("shop", 2, RunState.SUCCEEDED)
+    done = CliRunner().invoke(command, [], catch_exceptions=False)
+    assert (done.exit_code, done.stdout) == (0, "")
+    built = ", and `pipeline logs 1` the output of release 1" if kind is RunKind.ROLLBACK else ""
+    assert done.stderr == (
+        f"{kind} 2 (succeeded) built and tested nothing: `pipeline events 2` shows its steps{built}\n"
+    )
 
 
 def test_the_file_has_its_long_name_only(log: RunLogFile, tmp_path: Path) -> None:

@@ -14,10 +14,12 @@ from pipeline.base.home import Home
 from pipeline.base.lock import work_lock
 from pipeline.cli.push import follow_push
 from pipeline.events import Event
+from pipeline.store import queue
 from pipeline.store.queue import RunRequest
 from pipeline.store.records import RunState, Trigger
 from pipeline.store.store import Store
 from pipeline.testing.fakes.clock import FakeClock
+from tests.support.repository import Work
 
 SHA = "0123456789" * 4
 COMMIT: dict[str, Any] = {"sha": SHA, "ref": "main", "author": "Ann", "subject": "Carts"}
@@ -101,3 +103,94 @@ def test_without_a_daemon(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     home.daemon_socket.touch()
     follow_push(home, MAIN)
     assert capsys.readouterr().out.startswith("`pipeline serve` is not running")
+
+
+def follow_in_thread(home: Home, moves: str, clock: FakeClock) -> threading.Thread:
+    """Start to follow, and return once it waits."""
+    following = threading.Thread(target=follow_push, args=(home, moves, clock))
+    following.start()
+    clock.wait_for_waiters()
+    return following
+
+
+@pytest.mark.parametrize("pushes", [1, 2])
+def test_a_commit_before_a_skipped_one_is_followed(
+    home: Home, store: Store, capsys: pytest.CaptureFixture[str], pushes: int
+) -> None:
+    """Whether both came with one push or the first is still being built when the second comes."""
+    clock = FakeClock(datetime.now(UTC))
+    built = RunRequest(Trigger.HOOK, sha="f" * 40, ref="main")
+    skipped = RunRequest(Trigger.HOOK, **COMMIT, skip_reason="the commit message contains [skip ci]")
+    other = RunRequest(Trigger.HOOK, sha="e" * 40, ref="other")
+    for requests in ([built, other, skipped],) if pushes == 1 else ([built], [other], [skipped]):
+        store.queue.put("shop", requests, mode="queued")
+    store.events.record(Event("run.skipped", "run 3 skipped", "shop", 3))
+    following = follow_in_thread(home, MAIN, clock)
+    emit(store, "run.finished", "run 1: succeeded")
+    clock.advance_to_next_timeout()
+    following.join(10)
+    assert not following.is_alive()
+    assert lines(capsys) == ["run 3 skipped", "run 1: succeeded"]
+
+
+def test_a_run_that_finished_long_ago_is_not_followed(
+    home: Home, store: Store, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A push of a skipped commit alone ends with it."""
+    clock = FakeClock(datetime.now(UTC), auto_advance=True)
+    with monkeypatch.context() as patch:
+        patch.setattr(queue, "now", lambda: (clock.now().wall - timedelta(hours=1)).isoformat())
+        store.queue.put("shop", [RunRequest(Trigger.HOOK, sha="f" * 40, ref="main")])
+    store.runs.finish("shop", 1, RunState.SUCCEEDED)
+    emit(store, "run.finished", "run 1: succeeded")
+    store.queue.put("shop", [RunRequest(Trigger.HOOK, **COMMIT, skip_reason="the commit message contains [skip ci]")])
+    store.events.record(Event("run.skipped", "run 2 skipped", "shop", 2))
+    follow_push(home, MAIN, clock)
+    assert lines(capsys) == ["run 2 skipped"]
+
+
+def test_two_refs_of_one_commit_are_followed(home: Home, store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    """A branch and a tag that are pushed together are two runs."""
+    tag = COMMIT | {"ref": "v1"}
+    store.queue.put("shop", [RunRequest(Trigger.HOOK, **COMMIT), RunRequest(Trigger.HOOK, **tag)], mode="queued")
+    for number in (1, 2):
+        store.runs.finish("shop", number, RunState.SUCCEEDED)
+        store.events.record(Event("run.finished", f"run {number}: succeeded", "shop", number))
+    follow_push(home, MAIN + MAIN.replace("heads/main", "tags/v1"), FakeClock(datetime.now(UTC), auto_advance=True))
+    assert lines(capsys) == ["run 1: succeeded", "run 2: succeeded"]
+
+
+def test_a_daemon_that_stops_ends_the_wait(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without a daemon the run cannot finish. A restart of the daemon does not end it."""
+    home = Home.locate({"PENSTOCK_HOME": str(tmp_path / "home")})
+    clock = FakeClock(datetime.now(UTC))
+    with Store(home.database) as store:
+        with work_lock(home.daemon_lock, "pipeline serve"):
+            store.queue.put("shop", [RunRequest(Trigger.HOOK, **COMMIT)])
+            following = follow_in_thread(home, MAIN, clock)
+        clock.advance(timedelta(seconds=5))
+        clock.wait_for_waiters()
+        with work_lock(home.daemon_lock, "pipeline serve"):
+            clock.advance(timedelta(seconds=6))
+            clock.wait_for_waiters()
+        assert following.is_alive()
+        clock.advance(timedelta(seconds=11))
+        following.join(10)
+        assert not following.is_alive()
+    assert lines(capsys) == ["`pipeline serve` is not running any more: run 1 continues after its start"]
+
+
+def test_an_annotated_tag_is_followed(
+    home: Home, store: Store, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Git reports the id of the tag, and the run has that of its commit."""
+    work = Work(tmp_path)
+    work.commit("0")
+    work.git("tag", "-a", "-m", "One", "v1")
+    monkeypatch.chdir(work.path)
+    store.queue.put("shop", [RunRequest(Trigger.HOOK, sha=work.git("rev-parse", "HEAD"), ref="v1")])
+    store.runs.finish("shop", 1, RunState.SUCCEEDED)
+    emit(store, "run.finished", "run 1: succeeded")
+    moves = f"{'0' * 40} {work.git('rev-parse', 'v1')} refs/tags/v1\n"
+    follow_push(home, moves, FakeClock(datetime.now(UTC), auto_advance=True))
+    assert lines(capsys) == ["run 1: succeeded"]

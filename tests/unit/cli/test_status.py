@@ -248,7 +248,7 @@ def test_a_transition_is_in_the_events(store: Store) -> None:
 def test_history_shows_trigger_and_reason(store: Store) -> None:
     """The history shows the trigger and the reason of each run, and the duration of started ones."""
     put(store, RunRequest(Trigger.WATCH, **COMMIT, skip_reason="its message says [skip ci]"))
-    put(store, RunRequest(Trigger.WEBHOOK, **COMMIT))
+    put(store, RunRequest(Trigger.WEBHOOK, **COMMIT | {"sha": "f" * 40}))
     store.queue.put("shop", [RunRequest(Trigger.POLL, **COMMIT)])
     store.queue.claim("shop", "superseded")
     store.queue.requeue("shop", 3, "queued")
