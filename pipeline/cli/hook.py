@@ -31,9 +31,9 @@ def command() -> None:
 @_types
 def install(repository: Path, kinds: tuple[str, ...]) -> None:
     """Install hooks in REPOSITORY, a checkout or a bare repository. Existing hooks are kept and run first."""
-    found, home = GitHooks.find(repository), Home.locate()
-    for kind in kinds or found.default_types():
-        click.echo(f"installed {found.install(kind, home)}")
+    found = GitHooks.find(repository)
+    for path in found.install(kinds or found.default_types(), Home.locate()):
+        click.echo(f"installed {path}")
     if found.bare:
         click.echo("follow the run of a push with: git push -o follow")
 
@@ -42,12 +42,19 @@ def install(repository: Path, kinds: tuple[str, ...]) -> None:
 @_place
 @_types
 def uninstall(repository: Path, kinds: tuple[str, ...]) -> None:
-    """Remove Penstock's hooks and restore the previous ones."""
-    found = GitHooks.find(repository)
-    removed = [kind for kind in kinds or TYPES if found.uninstall(kind)]
+    """Remove Penstock's hooks for REPOSITORY and restore the previous ones."""
+    found, home = GitHooks.find(repository), Home.locate()
+    removed = [kind for kind in kinds or TYPES if found.uninstall(kind, home)]
     if not removed:
-        raise ConfigError(f"{found.hooks} has no hook of Penstock")
+        raise ConfigError(f"{found.hooks} has no hook of Penstock for {found.directory} and {home.root}")
     click.echo(f"removed {', '.join(removed)}")
+
+
+@command.command("notify")
+@_place
+def notify(repository: Path) -> None:
+    """Notify the daemon of commits in REPOSITORY. For hooks of your own, also while the daemon is stopped."""
+    GitHooks.find(repository).notify(Home.locate())
 
 
 @command.command("follow", hidden=True)

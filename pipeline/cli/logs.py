@@ -90,12 +90,13 @@ def _describe_silence(opened: Session, number: int) -> str:
         return f"run {number} has been removed by `retention`"
     reason = _describe_unfinished(opened, number)
     if not reason:
-        outcome = f"{run.state.replace('_', ' ')}{f', {run.reason}' if run.reason else ''}"
+        state = run.state.replace("_", " ")
+        outcome = run.reason if run.reason.startswith(state) else ", ".join(filter(None, (state, run.reason)))
         reason = f"{run.kind} {number} ({outcome}) built and tested nothing"
     release = next((r for r in opened.store.releases.all(opened.name) if r.number == run.release), None)
     built = release.run if release and release.run != number else None
     more = f", and `pipeline logs {built}` the output of release {run.release}" if built else ""
-    return f"{reason}: `pipeline events {number}` shows its steps{more}"
+    return f"{reason}; `pipeline events {number}` shows its steps{more}"
 
 
 def _of_step(lines: Iterator[LogLine], step: str, number: int, *, strict: bool) -> Iterator[LogLine]:

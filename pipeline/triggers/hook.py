@@ -3,49 +3,22 @@
 from __future__ import annotations
 
 import os
-import shlex
-import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.base.errors import ConfigError
 from pipeline.base.git import GitFailed, run_git
-from pipeline.base.home import VARIABLE, Home
+from pipeline.base.home import Home
+from pipeline.triggers.hook_script import HookEntry, hook_script, installed_entries
 
 TYPES = ("post-commit", "post-merge", "post-rewrite", "post-receive")
-_MARK = "# Penstock:"
 _BEFORE = ".before-penstock"
-
-# The hook reads its input once and passes it to the previous hook. The spool file is renamed into place, so the daemon
-# never reads a part. It only names the repository, so one may overwrite another. Only `git push -o follow` blocks.
-_SCRIPT = """\
-#!/bin/sh
-{mark} notifies `pipeline serve` of new commits in {repository}.
-# Written by `pipeline hook install`, removed by `pipeline hook uninstall`.
-status=0
-refs={read}
-if [ -x "$0{before}" ]; then
-  printf '%s\\n' "$refs" | "$0{before}" "$@"
-  status=$?
-fi
-spool={spool}
-printf '%s\\n' {repository} > "$spool/.$$" && mv "$spool/.$$" "$spool/$$"
-{follow}exit "$status"
-"""
-_FOLLOW = """\
-i=0
-while [ "$i" -lt "${{GIT_PUSH_OPTION_COUNT:-0}}" ]; do
-  if [ "$(printenv "GIT_PUSH_OPTION_$i")" = follow ]; then
-    printf '%s\\n' "$refs" | {variable}={home} {pipeline} hook follow
-  fi
-  i=$((i + 1))
-done
-"""
 
 
 @dataclass(frozen=True)
 class GitHooks:
-    """The hooks of a repository."""
+    """The hooks of a repository. With `core.hooksPath`, several repositories may share the folder `hooks`."""
 
     directory: Path
     hooks: Path
@@ -60,49 +33,90 @@ class GitHooks:
         except GitFailed as error:
             raise ConfigError(f"{place} is not a git repository: {error}") from error
         directory, hooks, bare = os.fsdecode(printed).splitlines()
-        return cls(Path(directory).resolve(), Path(hooks), bare == "true")
+        return cls(Path(directory).resolve(), Path(hooks).resolve(), bare == "true")
 
     def default_types(self) -> tuple[str, ...]:
         """Return the hooks that cover every commit: pushes to a bare repository, or work in a checkout."""
         return ("post-receive",) if self.bare else ("post-commit", "post-merge", "post-rewrite")
 
-    def install(self, kind: str, home: Home) -> Path:
-        """Write a hook and return its path. An existing one is kept and runs first."""
-        path = self.hooks / kind
-        self.hooks.mkdir(parents=True, exist_ok=True)
-        if path.exists() and not _is_installed(path):
-            path.replace(path.with_name(kind + _BEFORE))
-        written = path.with_name(f".{kind}.{os.getpid()}")
-        written.write_text(self._script(kind, home))
-        written.chmod(0o755)
-        written.replace(path)
-        if kind == "post-receive":
-            self._git("config", "receive.advertisePushOptions", "true")
-        return path
+    def install(self, kinds: Sequence[str], home: Home) -> list[Path]:
+        """Write hooks and return their paths. Existing ones are kept and run first.
 
-    def uninstall(self, kind: str) -> bool:
-        """Remove a hook and restore the previous one. Return False if Penstock's hook was not installed."""
-        path = self.hooks / kind
-        if not path.exists() or not _is_installed(path):
+        A hook of Penstock gets one more entry, so it serves every repository and home that shares it. Raises
+        `ConfigError` before anything is written if the folder is not for Penstock to write.
+        """
+        entry = HookEntry(self.directory, home.root)
+        try:
+            self._check(kinds)
+            self.hooks.mkdir(parents=True, exist_ok=True)
+            paths = [self._add(kind, entry) for kind in kinds]
+        except OSError as error:
+            raise ConfigError(f"cannot write the hooks in {self.hooks}: {error.strerror}") from error
+        if "post-receive" in kinds:
+            self._git("config", "receive.advertisePushOptions", "true")
+        return paths
+
+    def uninstall(self, kind: str, home: Home) -> bool:
+        """Remove the entry of this repository and this home. Return False if there is none.
+
+        Without other entries, the previous hook is restored.
+        """
+        path, own = self.hooks / kind, HookEntry(self.directory, home.root)
+        entries = installed_entries(path)
+        if own not in entries:
             return False
         before = path.with_name(kind + _BEFORE)
-        if before.exists():
+        if left := [entry for entry in entries if entry != own]:
+            self._write_hook(path, kind, left)
+        elif before.exists():
             before.replace(path)
         else:
             path.unlink()
         return True
 
-    def _script(self, kind: str, home: Home) -> str:
-        pipeline = shlex.join([sys.executable, "-m", "pipeline.cli.main"])
-        follow = _FOLLOW.format(variable=VARIABLE, home=shlex.quote(str(home.root)), pipeline=pipeline)
-        return _SCRIPT.format(
-            mark=_MARK,
-            repository=shlex.quote(str(self.directory)),
-            read='"$(cat)"' if kind in ("post-receive", "post-rewrite") else '""',
-            before=_BEFORE,
-            spool=shlex.quote(str(home.spool)),
-            follow=follow if kind == "post-receive" else "",
-        )
+    def notify(self, home: Home) -> None:
+        """Write the spool file that a hook writes."""
+        entry = HookEntry(self.directory, home.root)
+        _write(entry.spool / f"{entry.digest}.{os.getpid()}", f"{entry.repository}\n", mode=0o600)
+
+    def _check(self, kinds: Sequence[str]) -> None:
+        if self._in_working_tree():
+            raise ConfigError(
+                f"{self.hooks} belongs to a working tree: git tracks it, or a tool such as husky or lefthook writes it",
+                hint=f"call `pipeline hook notify` in your own hooks ({', '.join(kinds)})",
+            )
+        if self.hooks.exists() and not self.hooks.is_dir():
+            raise ConfigError(
+                f"core.hooksPath is {self.hooks}, which is not a folder, so git runs no hooks",
+                hint="git config --unset core.hooksPath",
+            )
+        for kind in kinds:
+            path, before = self.hooks / kind, self.hooks / (kind + _BEFORE)
+            if path.exists() and before.exists() and not installed_entries(path):
+                raise ConfigError(
+                    f"{before} is the hook from before Penstock, and another tool has replaced {path} since",
+                    hint="merge the two files into one of them, and remove the other",
+                )
+
+    def _in_working_tree(self) -> bool:
+        existing = next(folder for folder in (self.hooks, *self.hooks.parents) if folder.is_dir())
+        try:
+            return run_git("rev-parse", "--is-inside-work-tree", directory=existing).strip() == b"true"
+        except GitFailed as error:
+            # Git reads no repository of another user. It is a repository all the same.
+            return "not a git repository" not in str(error)
+
+    def _add(self, kind: str, entry: HookEntry) -> Path:
+        path = self.hooks / kind
+        entries = installed_entries(path)
+        if path.exists() and not entries:
+            path.replace(path.with_name(kind + _BEFORE))
+        self._write_hook(path, kind, [*(other for other in entries if other != entry), entry])
+        return path
+
+    def _write_hook(self, path: Path, kind: str, entries: Sequence[HookEntry]) -> None:
+        text = hook_script(entries, before=_BEFORE, reads=kind in ("post-receive", "post-rewrite"), kind=kind)
+        _write(path, text, mode=0o755)
 
     def _git(self, *arguments: str) -> None:
         try:
@@ -111,5 +125,9 @@ class GitHooks:
             raise ConfigError(f"git {arguments[0]} failed in {self.directory}: {error}") from error
 
 
-def _is_installed(path: Path) -> bool:
-    return _MARK in path.read_text(errors="replace")
+def _write(path: Path, text: str, *, mode: int) -> None:
+    """Write a file and rename it into place. Its path may contain bytes that are not UTF-8."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft.write_text(text, errors="surrogateescape")
+    draft.chmod(mode)
+    draft.replace(path)

@@ -112,7 +112,7 @@ def test_the_spool_is_read(recorded_home: Path) -> None:
 def _printed(*command: str, pipeline: str, home: Path) -> str:
     done = CliRunner().invoke(cli, [*command, "--file", str(home / pipeline / "pipeline.yaml"), "--json"])
     assert done.exit_code == 0, done.output
-    return done.output
+    return done.stdout
 
 
 def _rows(path: Path) -> dict[str, list[dict[str, Any]]]:

@@ -110,7 +110,7 @@ def test_following_a_queued_run_without_a_process(home: Home) -> None:
         store.queue.put("shop", [RunRequest(Trigger.HOOK, sha="a")])
     done = CliRunner().invoke(command, ["-f"], catch_exceptions=False)
     assert done.stdout == ""
-    assert done.stderr == ("run 2 waits in the queue, for `pipeline serve`: `pipeline events 2` shows its steps\n")
+    assert done.stderr == ("run 2 waits in the queue, for `pipeline serve`; `pipeline events 2` shows its steps\n")
 
 
 @pytest.mark.parametrize("kind", [RunKind.ROLLBACK, RunKind.DOWN])
@@ -127,7 +127,7 @@ def test_a_run_without_output(home: Home, kind: RunKind) -> None:
     assert (done.exit_code, done.stdout) == (0, "")
     built = ", and `pipeline logs 1` the output of release 1" if kind is RunKind.ROLLBACK else ""
     assert done.stderr == (
-        f"{kind} 2 (succeeded) built and tested nothing: `pipeline events 2` shows its steps{built}\n"
+        f"{kind} 2 (succeeded) built and tested nothing; `pipeline events 2` shows its steps{built}\n"
     )
 
 

@@ -7,6 +7,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,7 @@ def test_processes_that_start_together_share_a_new_database(tmp_path: Path) -> N
 
 WRITER = """
 import sys
+from contextlib import closing
 from pathlib import Path
 from pipeline.events import Event
 from pipeline.store.queue import RunRequest
@@ -88,3 +90,24 @@ def test_a_full_disk_loses_no_committed_row(small_disk: Path) -> None:
         subprocess.run(["mount", "-o", "remount,size=4m", str(small_disk)], check=True)
         store.events.record(Event("x", "continued", "shop"))
         assert len(store.events.latest("shop", limit=10_000)) == written + 1
+
+
+def test_every_key_of_rows_has_the_pipeline(store: Store, tmp_path: Path) -> None:
+    """Pipelines share the file, so a key without the pipeline would let one of them take the rows of another.
+
+    `deliveries` is the table of version 2, which nothing reads any more.
+    """
+    with closing(sqlite3.connect(tmp_path / "penstock.db")) as db:
+        tables = [name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type='table'")]
+        keys = {
+            (table, tuple(column[2] for column in db.execute(f"PRAGMA index_info('{index[1]}')")))
+            for table in tables
+            for index in db.execute(f"PRAGMA index_list('{table}')")
+            if index[2]
+        }
+    shared = {(table, columns) for table, columns in keys if "pipeline" not in columns}
+    assert shared == {
+        ("pipelines", ("name",)),
+        ("deliveries", ("digest",)),
+        ("deployment_progress", ("deployment", "service")),
+    }
