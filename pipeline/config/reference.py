@@ -49,7 +49,7 @@ from pipeline.config.reporters import reporter_types
 from pipeline.config.retention import Retention
 from pipeline.config.stages import stage_options
 from pipeline.config.steps import Approval, Readiness, ReleaseCommand, Retry, Tests, TestService
-from pipeline.config.triggers import Triggers, WebhookTrigger
+from pipeline.config.triggers import ScheduledRun, Triggers, WebhookTrigger
 from pipeline.event_kinds import EventKind
 
 _LISTENER = "balancer.load_balancers.NAME.listeners[]"
@@ -59,6 +59,7 @@ _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("secrets", SecretSource),
     ("source", Source),
     ("triggers", Triggers),
+    ("triggers.schedule[]", ScheduledRun),
     ("triggers.webhooks.FORGE", WebhookTrigger),
     ("build", Build),
     ("build.test", Tests),

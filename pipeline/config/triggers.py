@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
 
 from pipeline.balancer.model import Model
 from pipeline.base.quantity import Duration
+from pipeline.base.schema import Shorthand
 
 
 def _cron(value: str) -> str:
     from cronsim import CronSim, CronSimError
 
     try:
+        # Cronsim also takes a field of seconds in front, which would shift the meaning of the others.
+        if len(value.split()) != _CRON_FIELDS:
+            raise CronSimError("Wrong number of fields")
         CronSim(value, _ANY_TIME)
     except CronSimError as error:
         raise ValueError(f"{value!r} is not a valid cron expression ({error}); write five fields: 0 4 * * *") from None
@@ -28,6 +32,7 @@ def _ref_glob(value: str) -> str:
     return value
 
 
+_CRON_FIELDS = 5
 _ANY_TIME = datetime(2026, 1, 1, tzinfo=UTC)
 Cron = Annotated[str, AfterValidator(_cron)]
 RefGlob = Annotated[str, AfterValidator(_ref_glob)]
@@ -49,6 +54,19 @@ class WebhookTrigger(Model):
     )
 
 
+class ScheduledRun(Shorthand):
+    """Runs of source.branch by the clock."""
+
+    shorthand: ClassVar[str] = "cron"
+
+    cron: Cron = Field(description="Cron expression of five fields, in local time.")
+    rebuild: bool = Field(
+        False,
+        description="Build and test an unchanged commit again. Otherwise its image is reused, and it is skipped if "
+        "nothing under source.paths has changed.",
+    )
+
+
 class Triggers(Model):
     """Triggers of the runs that `pipeline serve` starts. All of them run commits of `source`."""
 
@@ -62,7 +80,7 @@ class Triggers(Model):
         ge=timedelta(seconds=1),
         description="Time between scans of the refs. None: one minute for a URL, no polling for a local repository.",
     )
-    schedule: tuple[Cron, ...] = Field(
+    schedule: tuple[ScheduledRun, ...] = Field(
         (), description="Cron expressions in local time. Each runs source.branch, even without a new commit."
     )
     webhooks: dict[Forge, WebhookTrigger] = Field(

@@ -19,7 +19,7 @@ from pipeline.runner.ref_tracker import RefTracker
 from pipeline.runner.stages import load_source
 from pipeline.store.queue import RunRequest
 from pipeline.store.records import RunOptions, Trigger
-from pipeline.triggers.schedule import Schedule, local_zone
+from pipeline.triggers.schedule import DueTime, Schedule, local_zone
 
 _REMOTE_INTERVAL = timedelta(minutes=1)
 # A watch may miss a change, so the refs are listed at least this often.
@@ -60,7 +60,9 @@ class TriggerLoop:
     def run_forever(self) -> None:
         """Run until `stop`."""
         clock, triggers = self._clock, self._pipeline_context().configuration.pipeline.triggers
-        schedule = Schedule(triggers.schedule, local_zone(), clock.now().wall)
+        rebuilds = frozenset(entry.cron for entry in triggers.schedule if entry.rebuild)
+        crons = tuple(entry.cron for entry in triggers.schedule)
+        schedule = Schedule(crons, local_zone(), clock.now().wall, rebuilds)
         with ExitStack() as stack:
             backoff, usual = self._observe(stack)
             due = clock.monotonic()
@@ -72,7 +74,7 @@ class TriggerLoop:
                     due = clock.monotonic() + _delay(backoff, usual).total_seconds()
                 schedule, due_time = schedule.advance(clock.now().wall)
                 if due_time:
-                    self._run_on_schedule(due_time.expression)
+                    self._run_on_schedule(due_time)
                 clock.wait(self._notified, max(_MIN_WAIT, min(self._until(due), self._until_due_time(schedule))))
 
     def _until(self, due: float) -> timedelta:
@@ -116,13 +118,15 @@ class TriggerLoop:
         self._last_reported = ""
         return True
 
-    def _run_on_schedule(self, expression: str) -> None:
+    def _run_on_schedule(self, due: DueTime) -> None:
         context = self._pipeline_context()
+        options = RunOptions(configuration="commit", force=due.rebuild, rebuild=due.rebuild)
         try:
-            context.events().emit(EventKind.TRIGGER_SCHEDULE, f"schedule due: {expression}")
-            self._ref_tracker.enqueue(RunRequest(Trigger.SCHEDULE, options=RunOptions(configuration="commit")))
+            queued = self._ref_tracker.enqueue(RunRequest(Trigger.SCHEDULE, options=options))
+            dropped = "" if queued else ", but its previous run is still in the queue"
+            context.events().emit(EventKind.TRIGGER_SCHEDULE, f"schedule due: {due.expression}{dropped}")
         except PenstockError as error:
-            _logger.warning("scheduled run not queued", schedule=expression, error=error.message)
+            _logger.warning("scheduled run not queued", schedule=due.expression, error=error.message)
 
 
 def _polling(interval: timedelta) -> Backoff:

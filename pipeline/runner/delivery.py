@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from pipeline.api import Checkout, NothingToDo, Source, StageContext, Wanted
+from pipeline.api import Checkout, Image, NothingToDo, Source, StageContext, Wanted
 from pipeline.config.load import Configuration
 from pipeline.runner.commit_configuration import adopt_commit_file, check_policy, with_parameters
 from pipeline.runner.context import PipelineContext
@@ -28,12 +28,16 @@ class Delivery:
         if isinstance(found, NothingToDo):
             return found
         context = replace(context, configuration=configuration)
-        builder = load_builder(configuration)
-        image = self._stages.run(context, "build", lambda context: builder.build(context, found))
+        image = self._stages.run(context, "build", lambda context: self._build(context, found))
         self._stages.run(
             context, "deploy", lambda context: load_deployer(context).deploy(context, found.revision, image)
         )
         return None
+
+    def _build(self, context: StageContext, found: Checkout) -> Image:
+        if self._run.options.rebuild:
+            context.store.images.clear_cache(self._run.pipeline)
+        return load_builder(context.configuration).build(context, found)
 
     def _configure_and_find(self, context: StageContext) -> tuple[Configuration, Checkout | NothingToDo]:
         """Return the commit and the configuration that counts for it: its own, or the served one."""

@@ -123,10 +123,11 @@ class RefTracker:
             context.events().emit(EventKind.TRIGGER_NO_REFS, text)
         self._reported_no_refs = True
 
-    def enqueue(self, request: RunRequest) -> None:
-        """Queue a run without a new commit."""
-        submit(self._pipeline_context(), [request])
+    def enqueue(self, request: RunRequest) -> list[Run]:
+        """Queue a run without a new commit. Return it, or an empty list if it was left out."""
+        runs = submit(self._pipeline_context(), [request])
         self._on_queued()
+        return runs
 
     def _is_deployed_already(self, context: PipelineContext, known: Mapping[str, str], sha: str) -> bool:
         """Return True if this is the first scan and the commit is deployed already."""

@@ -31,6 +31,11 @@ class Images:
         with self._db.transaction() as db:
             db.execute("DELETE FROM images WHERE image_id=?", (image_id,))
 
+    def clear_cache(self, pipeline: str) -> None:
+        """Remove all images of a pipeline from its cache, so that its next run builds and tests. Keeps the images."""
+        with self._db.transaction() as db:
+            db.execute("DELETE FROM images WHERE pipeline=?", (pipeline,))
+
     def pin(self, pipeline: str, run: int, image_id: str) -> None:
         """Keep an image until the run is over. Replaces the image that the run pinned earlier."""
         with self._db.transaction() as db:

@@ -91,21 +91,29 @@ class RunOptions:
 
     `configuration` names the pipeline.yaml of the run: the served `file`, or the one in the `commit`. A command that
     executes its run itself leaves it out and uses its own file. `parameters` override those of the pipeline.yaml.
-    `force` runs even if no file under `source.paths` changed.
+    `force` runs even if no file under `source.paths` changed. `rebuild` builds and tests even if an image is cached.
     """
 
     configuration: Literal["file", "commit"] | None = None
     parameters: Mapping[str, str] | None = None
     force: bool = False
+    rebuild: bool = False
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> RunOptions:
         """Read the stored options. Unknown keys, written by a newer version, are ignored."""
-        return cls(data.get("configuration"), data.get("parameters"), bool(data.get("force")))
+        return cls(
+            data.get("configuration"), data.get("parameters"), bool(data.get("force")), bool(data.get("rebuild"))
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Return the options in their stored form, which leaves out those that are not given."""
-        data = {"configuration": self.configuration, "parameters": self.parameters, "force": self.force or None}
+        data = {
+            "configuration": self.configuration,
+            "parameters": self.parameters,
+            "force": self.force or None,
+            "rebuild": self.rebuild or None,
+        }
         return {key: value for key, value in data.items() if value is not None}
 
 

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, tzinfo
+from functools import cache
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -16,51 +17,75 @@ from pipeline.base.errors import ConfigError
 # A clock that is set back by less was corrected, and nothing becomes due twice. Set back by more, it was wrong before,
 # so the schedule restarts from the new time.
 _MAX_CORRECTION = timedelta(hours=1)
+_HOURS = 24
 
 
 @dataclass(frozen=True, order=True)
 class DueTime:
-    """A due time and its cron expression. `at` is in UTC."""
+    """A due time and its cron expression. `at` is in UTC. With `rebuild`, its run builds and tests again."""
 
     at: datetime
     expression: str
+    rebuild: bool = False
 
 
 @dataclass(frozen=True)
 class Schedule:
     """Cron expressions, and the time up to which they have been checked (`since`, with its time zone).
 
-    As in Debian's cron, a due time in the missing hour in spring moves to the end of that hour. A due time in the
-    repeated hour in autumn is due the first time only. Hourly and minutely expressions are due at every one.
+    Similar to Debian's cron, a due time in the missing hour in spring moves to the end of that hour. A due time in the
+    repeated hour in autumn is due the first time only. An expression for every hour of the day is due at every one.
+    This depends on the times that an expression means, not on how they are written. The runs of the expressions in
+    `rebuilds` build and test again.
     """
 
     expressions: tuple[str, ...]
     zone: tzinfo
     since: datetime
+    rebuilds: frozenset[str] = frozenset()
 
     def next(self) -> DueTime | None:
         """Return the first due time after `since`, or None. If several expressions match it, the first is named."""
-        firsts = [due for expression in self.expressions if (due := next(self._due_times(expression), None))]
-        return min(firsts, key=lambda due: due.at, default=None)
+        return min(self._firsts(), key=lambda due: due.at, default=None)
 
     def advance(self, now: datetime) -> tuple[Schedule, DueTime | None]:
         """Return the schedule after `now`, and the due time that has passed, if any.
 
-        If several due times have passed since the last check, as after a suspend, only the first is returned.
+        If several due times have passed since the last check, as after a suspend, only the first is returned. Its run
+        builds and tests again if one of them does.
         """
         # Compare in UTC: two times of one zone compare by wall clock, which goes back in autumn.
         now, since = now.astimezone(UTC), self.since.astimezone(UTC)
         if now < since:
             return (replace(self, since=now) if since - now > _MAX_CORRECTION else self), None
-        due = self.next()
-        return replace(self, since=now), due if due and due.at <= now else None
+        passed = [due for due in self._firsts() if due.at <= now]
+        first = min(passed, key=lambda due: due.at, default=None)
+        due = replace(first, rebuild=any(due.rebuild for due in passed)) if first else None
+        return replace(self, since=now), due
+
+    def _firsts(self) -> list[DueTime]:
+        """Return the first due time of each expression after `since`."""
+        return [due for expression in self.expressions if (due := next(self._due_times(expression), None))]
 
     def _due_times(self, expression: str) -> Iterator[DueTime]:
         after = self.since.astimezone(UTC)
-        for local in CronSim(expression, self.since.astimezone(self.zone)):
+        for local in CronSim(_canonical(expression), self.since.astimezone(self.zone)):
             # In the second pass of the repeated hour, cronsim yields the due times of the first.
             if (at := local.astimezone(UTC)) > after:
-                yield DueTime(at, expression)
+                yield DueTime(at, expression, expression in self.rebuilds)
+
+
+@cache
+def _canonical(expression: str) -> str:
+    """Return an expression for the same times, so that equal ones behave equally when the clocks change.
+
+    Cronsim looks for asterisks to tell an hourly expression from one for certain hours. To it, `0 0-23 * * *` would not
+    be hourly, and `*/30 2 * * *` would be.
+    """
+    parsed = CronSim(expression, datetime(2000, 1, 1, tzinfo=UTC))
+    minutes = ",".join(map(str, sorted(parsed.minutes)))
+    hours = "*" if len(parsed.hours) == _HOURS else ",".join(map(str, sorted(parsed.hours)))
+    return " ".join((minutes, hours, *parsed.parts[3:]))
 
 
 def local_zone() -> tzinfo:

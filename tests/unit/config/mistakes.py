@@ -35,6 +35,20 @@ MISTAKES = [
         "retention, secrets, source, triggers)",
     ),
     Bad(
+        "a cron expression with seconds",
+        "name: shop",
+        'name: shop\ntriggers: {schedule: ["0 0 4 * * *"]}',
+        "2:23: triggers.schedule[0]: '0 0 4 * * *' is not a valid cron expression (Wrong number of fields); write "
+        "five fields: 0 4 * * *",
+    ),
+    Bad(
+        "a cron expression of one field",
+        "name: shop",
+        "name: shop\ntriggers: {schedule: [{cron: hourly, rebuild: true}]}",
+        "2:30: triggers.schedule[0].cron: 'hourly' is not a valid cron expression (Wrong number of fields); write "
+        "five fields: 0 4 * * *",
+    ),
+    Bad(
         "a key twice",
         "  replicas: 3",
         "  replicas: 3\n  replicas: 4",

@@ -17,7 +17,7 @@ from pipeline.config.load import load
 from pipeline.daemon.trigger_loop import TriggerLoop
 from pipeline.runner.context import PipelineContext
 from pipeline.runner.ref_tracker import RefTracker
-from pipeline.store.records import Run, Trigger
+from pipeline.store.records import Run, RunOptions, Trigger
 from pipeline.store.store import Store
 from pipeline.testing.fakes.clock import FakeClock
 from tests.support.repository import Work
@@ -216,6 +216,22 @@ def test_a_schedule_is_kept(work: Work, pipeline_context: PipelineContext, clock
         clock.advance(timedelta(seconds=1))
         until(lambda: scheduled(pipeline_context) == 1, "the run of half past four")
     assert kinds(pipeline_context) == ["trigger.schedule"]
+
+
+def test_a_schedule_that_rebuilds(work: Work, pipeline_context: PipelineContext, clock: FakeClock) -> None:
+    """Its run is not skipped, and reuses no image. While it is queued, the next due time adds no run."""
+    triggers = '{schedule: [{cron: "* * * * *", rebuild: true}]}'
+    with running_loop(with_triggers(work, pipeline_context, triggers), clock):
+        await_run(pipeline_context, work.git("rev-parse", "HEAD"))
+        for _ in range(3):
+            clock.wait_for_waiters()
+            clock.advance(timedelta(minutes=1))
+        until(lambda: len(kinds(pipeline_context)) >= 3, "three due times")
+    (run,) = (run for run in pipeline_context.store.runs.latest("shop") if run.trigger is Trigger.SCHEDULE)
+    assert run.options == RunOptions(configuration="commit", force=True, rebuild=True)
+    messages = [event.message for event in pipeline_context.store.events.latest("shop") if event.run is None]
+    dropped = "schedule due: * * * * *, but its previous run is still in the queue"
+    assert messages[:3] == ["schedule due: * * * * *", dropped, dropped]
 
 
 def test_a_machine_that_slept_queues_one_run(work: Work, pipeline_context: PipelineContext, clock: FakeClock) -> None:

@@ -62,6 +62,7 @@ class Stages:
         self.wanted: list[Wanted] = []
         self.calls: list[tuple[str, int]] = []
         self.deployed: list[tuple[Revision, Image]] = []
+        self.cached: str | None = None
 
     def preflight(self, context: StageContext) -> None:
         self._note("preflight", context)
@@ -81,6 +82,7 @@ class Stages:
 
     def build(self, context: StageContext, checkout: Checkout) -> Image:
         self._note("build", context)
+        self.cached = context.store.images.cached("shop", "tested:1")
         if self.failure:
             raise self.failure
         context.report("built it")
@@ -157,6 +159,14 @@ def test_a_commit_that_changes_nothing_skips_the_run(pipeline_context: PipelineC
     stored = pipeline_context.store.runs.get("shop", 1)
     assert stored is not None
     assert (stored.state, stored.reason, stored.sha) == (RunState.SKIPPED, "aaaaaaa changes nothing", "a" * 40)
+
+
+@pytest.mark.parametrize("rebuild", [False, True])
+def test_a_rebuild_uses_no_cached_image(pipeline_context: PipelineContext, stages: Stages, *, rebuild: bool) -> None:
+    """Build finds the image that an earlier run has tested, unless the run is to build and test again."""
+    pipeline_context.store.images.cache("shop", "tested:1", "sha256:1")
+    execute(pipeline_context, RunOptions(force=rebuild, rebuild=rebuild))
+    assert stages.cached == (None if rebuild else "sha256:1")
 
 
 def test_a_stage_that_fails_ends_the_run(pipeline_context: PipelineContext, stages: Stages) -> None:

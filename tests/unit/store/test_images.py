@@ -25,6 +25,14 @@ def test_a_deleted_image_is_not_in_any_cache(store: Store) -> None:
     assert [store.images.cached(p, "tested:1") for p in ("shop", "blog")] == ["sha256:2", "sha256:2"]
 
 
+def test_a_cleared_cache(store: Store) -> None:
+    """Only the one pipeline builds again."""
+    for pipeline in ("shop", "blog"):
+        store.images.cache(pipeline, "built:1", "sha256:1")
+    store.images.clear_cache("shop")
+    assert [store.images.cached(p, "built:1") for p in ("shop", "blog")] == [None, "sha256:1"]
+
+
 def test_an_image_is_pinned_until_its_run_is_over(store: Store) -> None:
     """A run pins its image only in its own pipeline, and only until it is over."""
     run = begin_run(store, "shop")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -106,6 +108,82 @@ def test_a_clock_that_was_wrong_does_not_stop_the_schedule() -> None:
     assert moment is None
     schedule, moment = schedule.advance(berlin("2026-11-24 04:30"))
     assert moment is not None
+
+
+# Each group means the same times.
+EQUAL = [
+    ("0 * * * *", "0 0-23 * * *", "0 */1 * * *", "0 0-11,12-23 * * *", "00 * * * *"),
+    ("*/30 2 * * *", "0,30 2 * * *", "0/30 2-2 * * *", "0,30 02 * * *"),
+    ("30 */2 * * *", "30 0-22/2 * * *", "30 0,2,4,6,8,10,12,14,16,18,20,22 * * *"),
+    ("* 2 * * *", "0-59 2 * * *", "*/1 2 * * *"),
+    ("*/20 * * * *", "0,20,40 0-23 * * *", "0-40/20 */1 * * *"),
+    ("15 1,2,3 * * *", "15 1-3 * * *", "15 3,2,1 * * *"),
+]
+CHANGES = [
+    (BERLIN, "2026-03-29"),
+    (BERLIN, "2026-10-25"),
+    (ZoneInfo("America/New_York"), "2026-03-08"),
+    (ZoneInfo("America/New_York"), "2026-11-01"),
+    (ZoneInfo("America/Havana"), "2026-03-08"),  # From 0:00 to 1:00: the day has no midnight.
+    (ZoneInfo("America/Havana"), "2026-11-01"),
+    (ZoneInfo("Australia/Lord_Howe"), "2026-10-04"),  # By half an hour.
+    (ZoneInfo("Australia/Lord_Howe"), "2026-04-05"),
+    (ZoneInfo("UTC"), "2026-03-29"),
+]
+
+
+def around(expression: str, zone: ZoneInfo, day: str) -> list[datetime]:
+    """Return every due time on a day, the day before and the day after, for a caller that checks at each one."""
+    since = datetime.fromisoformat(day).replace(tzinfo=zone).astimezone(UTC) - timedelta(days=1)
+    schedule, due = Schedule((expression,), zone, since), []
+    while (moment := schedule.next()) and moment.at < since + timedelta(days=3):
+        schedule, _ = schedule.advance(moment.at)
+        due.append(moment.at)
+    return due
+
+
+@pytest.mark.parametrize(("zone", "day"), CHANGES)
+@pytest.mark.parametrize("expressions", EQUAL)
+def test_equal_schedules_are_due_at_equal_times(expressions: tuple[str, ...], zone: ZoneInfo, day: str) -> None:
+    """However they are written, also when the clocks change."""
+    first, *others = [around(expression, zone, day) for expression in expressions]
+    assert first
+    assert all(other == first for other in others)
+
+
+@pytest.mark.parametrize(("zone", "day"), CHANGES)
+def test_an_hourly_schedule_is_due_every_hour(zone: ZoneInfo, day: str) -> None:
+    """A change of the clocks makes no gap longer than an hour and a half, and nothing is due twice."""
+    due = around("0 0-23 * * *", zone, day)
+    gaps = [later - earlier for earlier, later in pairwise(due)]
+    assert all(timedelta(minutes=30) <= gap <= timedelta(hours=1, minutes=30) for gap in gaps)
+
+
+@pytest.mark.parametrize(("zone", "day"), CHANGES)
+@pytest.mark.parametrize("hour", range(5))
+@pytest.mark.parametrize("minute", ["10", "*/30", "40"])
+def test_a_schedule_for_an_hour_is_due_each_day(zone: ZoneInfo, day: str, hour: int, minute: str) -> None:
+    """Also on a day without that hour, and once on a day that has it twice."""
+    due = [at.astimezone(zone) for at in around(f"{minute} {hour} * * *", zone, day)]
+    days = Counter(at.date() for at in due if at.date() < datetime.fromisoformat(day).date() + timedelta(days=2))
+    most = 2 if minute == "*/30" else 1
+    assert len(days) >= 3
+    assert all(1 <= count <= most for count in list(days.values())[:3])
+
+
+def test_a_due_time_of_several_expressions_rebuilds_if_one_does() -> None:
+    """It leads to one run, which must not leave the tests out. The same holds after a suspend."""
+    rebuilds = frozenset({"0 4 * * 0"})
+    expressions = ("0 4 * * *", "0 4 * * 0")
+    schedule = Schedule(expressions, BERLIN, berlin("2026-11-20 12:00"), rebuilds)
+    schedule, saturday = schedule.advance(berlin("2026-11-21 04:00"))
+    assert saturday is not None
+    assert not saturday.rebuild
+    schedule, sunday = schedule.advance(berlin("2026-11-22 04:00"))
+    assert sunday == DueTime(datetime(2026, 11, 22, 3, tzinfo=UTC), "0 4 * * *", rebuild=True)
+    schedule, slept = schedule.advance(berlin("2026-12-01 12:00"))
+    assert slept is not None
+    assert slept.rebuild
 
 
 def test_no_expression_is_never_due() -> None:
