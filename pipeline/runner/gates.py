@@ -44,6 +44,16 @@ def pass_gates(context: StageContext, run: Run, stage: str) -> None:
         context.clock.wait(context.cancelled, _POLL_INTERVAL)
 
 
+def planned_waits(context: StageContext, stage: str) -> list[str]:
+    """Return what a run would wait for before a stage."""
+    pipeline = context.configuration.pipeline
+    reason = context.store.transitions.disabled(pipeline.name).get(stage)
+    closed = f"wait until `pipeline transition enable {stage}`: the transition is disabled: {reason}"
+    approval = pipeline.deploy.approval if stage == "deploy" else None
+    approved = f"wait up to {format_duration(approval.timeout)} for `pipeline approve RUN`" if approval else ""
+    return [*([approved] if approved else []), *([closed] if reason is not None else [])]
+
+
 def answer(store: Store, pipeline: str, number: int, given: records.ApprovalDecision) -> Run:
     """Store the decision about a run that waits for approval, and return the run as it is now.
 

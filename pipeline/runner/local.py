@@ -15,6 +15,7 @@ from pipeline.base.lock import work_lock
 from pipeline.config.load import Configuration
 from pipeline.events import Listener
 from pipeline.runner.context import PipelineContext
+from pipeline.runner.gates import planned_waits
 from pipeline.runner.history import prune
 from pipeline.runner.outcome import emit_missing_outcomes
 from pipeline.runner.ownership import check_owner, set_owner
@@ -67,7 +68,7 @@ class Runner:
         return self._work(RunRequest(Trigger.COMMAND, kind=RunKind.DOWN), wait)
 
     def plan(self, requested: str | None = None) -> dict[str, list[str]]:
-        """Return the steps that each stage of a run would take."""
+        """Return the steps that each stage of a run would take, and what the run would wait for."""
         context = self._pipeline_context.stage_context()
         with self._pipeline_context.masking_errors():
             source, deployer = load_source(context.configuration), load_deployer(context)
@@ -76,7 +77,8 @@ class Runner:
             found = source.plan(context, Wanted(requested, force=not deployer.is_current(context)))
             built = load_builder(context.configuration).plan(context, found.made)
             steps = deployer.plan(context, found.made.revision, built.made)
-        return {"source": found.steps, "build": built.steps, "deploy": steps}
+            stages = {"source": found.steps, "build": built.steps, "deploy": steps}
+            return {stage: [*planned_waits(context, stage), *steps] for stage, steps in stages.items()}
 
     def recover_if_needed(self) -> None:
         """Recover after a crash. Does nothing while another process works on the pipeline: it has recovered first."""

@@ -63,9 +63,11 @@ class DockerDeploy:
             # A deployment starts it first; then what was healthy is so again.
             plan = simulate(Observation(tuple(map(_revived, seen)) if dead else seen), wanted, service.strategy)
             same = service.balancer.declares(pipeline.name, pipeline.balancer)
+        before = _planned_command(context, spec)
         if same and not plan.steps:
-            return ["nothing to do: the wanted release is already active"]
+            return [*before, "nothing to do: the wanted release is already active"]
         return [
+            *before,
             *([] if same else ["reload the balancer: its target groups or listeners change"]),
             *plan.steps,
             f"healthy targets: never below {min(wanted.min_healthy, plan.lowest_healthy)} because of the rollout; "
@@ -159,6 +161,14 @@ class DockerDeploy:
             prune(context, service.engine, keep=spec.service.retain)
         targets = "1 target" if replicas == 1 else f"{replicas} targets"
         context.report(f"release {release.number} is active with {targets} at {', '.join(_addresses(spec))}")
+
+
+def _planned_command(context: StageContext, spec: ReleaseSpec) -> list[str]:
+    """Return the step of the release command. It runs once for each new release."""
+    command, active = spec.deploy.release_command, context.store.releases.active(context.configuration.pipeline.name)
+    if command is None or (active and ReleaseSpec.parse(active.spec) == spec):
+        return []
+    return [f"run the release command in the new image: {' '.join(command.command)}"]
 
 
 def _take_down(context: StageContext, deployment: Deployment) -> int:

@@ -134,3 +134,20 @@ def test_a_rollback_keeps_the_number_of_replicas(world: World, machine: Machine)
     world.until(lambda: "reconcile.repaired" in [event.kind for event in daemon.heard], "a repair")
     machine.assert_serving(1, replicas=4)
     assert "1 of 4 containers are missing" in [event.message for event in daemon.heard]
+
+
+def test_a_plan_shows_what_comes_before_the_rollout(world: World, machine: Machine) -> None:
+    """The approval, a disabled transition and the release command, each only where it applies."""
+    plain = world.runner().plan("a")
+    assert plain["build"] == []
+    assert plain["deploy"][0].startswith("reload the balancer")
+    before = "approval: {timeout: 1h}, release_command: {command: [./migrate, --all]}, "
+    world.file.write_text(world.file.read_text().replace("target_group: web", f"{before}target_group: web"))
+    world.store.transitions.disable(NAME, "build", "audit")
+    planned = world.runner().plan("a")
+    assert planned["build"] == ["wait until `pipeline transition enable build`: the transition is disabled: audit"]
+    assert planned["deploy"] == [
+        "wait up to 1h for `pipeline approve RUN`",
+        "run the release command in the new image: ./migrate --all",
+        *plain["deploy"],
+    ]
