@@ -17,8 +17,13 @@ from pipeline.reporters.reporter import DeliveryFailed, Reporter
 
 ATTEMPTS = 5
 _BACKOFF = Backoff(timedelta(seconds=1))
-# Limit of the pause that a receiver requests with Retry-After.
-_MAX_PAUSE = timedelta(minutes=1)
+# Limit of the pause that a receiver requests. GitHub's rate limit is reset every hour.
+_MAX_PAUSE = timedelta(hours=1)
+# The same, after the run has finished. The process may be a command that its user waits for.
+_MAX_LAST_PAUSE = timedelta(minutes=1)
+
+# In seconds, for the attempt after such a pause.
+_MIN_LAST_ATTEMPT = 5.0
 
 # Called for each failed message with the reporter's name and a reason without secrets.
 Failed = Callable[[str, str], None]
@@ -36,6 +41,8 @@ class DeliveryQueue:
         self._clock = clock
         self._queue: SimpleQueue[Report | None] = SimpleQueue()
         self._aborted = threading.Event()
+        # The time of a retry that the receiver has requested last.
+        self._resumes_at = 0.0
         self._thread = threading.Thread(target=self._run_forever, name=f"reporter {name}", daemon=True)
         self._thread.start()
 
@@ -50,9 +57,13 @@ class DeliveryQueue:
     def join(self, timeout: float) -> None:
         """Wait until all messages are delivered. Call `end` first.
 
-        After `timeout` seconds the other messages are dropped, and a failure is reported.
+        After `timeout` seconds, or up to a minute if the receiver requests a pause, the other messages are dropped, and
+        a failure is reported.
         """
         self._thread.join(timeout)
+        pause = self._resumes_at - self._clock.monotonic()
+        if self._thread.is_alive() and 0 < pause <= _MAX_LAST_PAUSE.total_seconds():
+            self._thread.join(pause + max(timeout, _MIN_LAST_ATTEMPT))
         if self._thread.is_alive():
             self._aborted.set()
             self._failed(self._name, "the run has finished, and some messages were not delivered in time")
@@ -74,7 +85,8 @@ class DeliveryQueue:
                 if not error.retryable or attempt == ATTEMPTS - 1:
                     return reason
                 requested = timedelta(seconds=min(error.retry_after, _MAX_PAUSE.total_seconds()))
-                if self._clock.wait(self._aborted, min(_MAX_PAUSE, max(requested, backoff.delay()))):
+                self._resumes_at = self._clock.monotonic() + requested.total_seconds()
+                if self._clock.wait(self._aborted, max(requested, backoff.delay())):
                     return reason
                 backoff = backoff.after(succeeded=False)
             except PenstockError as error:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 from pipeline import __version__
+from pipeline.reporters.rate_limit import requested_pause
 from pipeline.reporters.reporter import DeliveryFailed
 
 if TYPE_CHECKING:
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
 TIMEOUT = 10.0
 """Time in seconds for a server to respond."""
 _RETRYABLE_STATUSES = (408, 425, 429)
+# Those that mean the same request at another URL.
+_REPEATED_REDIRECTS = (307, 308)
+_MAX_REDIRECTS = 5
+_PORTS = {"http": 80, "https": 443}
 # In bytes of an error response, and in characters of the message.
 _MAX_READ = 4096
 _MAX_SHOWN = 200
@@ -34,12 +39,17 @@ def post_bytes(url: str, content: bytes, headers: Mapping[str, str] | None = Non
     sent = {"Content-Type": "application/json", "User-Agent": f"penstock/{__version__}", **(headers or {})}
     try:
         host = urlsplit(url).netloc.rpartition("@")[2] or host
-        # Redirects are not followed, since they would send the token to another host.
-        with requests.post(
-            url, data=content, headers=sent, timeout=timeout, allow_redirects=False, auth=_no_netrc, stream=True
-        ) as response:
-            if not response.ok or response.is_redirect:
-                raise _delivery_failed(host, response)
+        for _ in range(_MAX_REDIRECTS + 1):
+            with requests.post(
+                url, data=content, headers=sent, timeout=timeout, allow_redirects=False, auth=_no_netrc, stream=True
+            ) as response:
+                followed = _followed(url, response)
+                if followed is None:
+                    if not 200 <= response.status_code < 300:
+                        raise _delivery_failed(host, response)
+                    return
+                url = followed
+        raise DeliveryFailed(f"{host} redirected more than {_MAX_REDIRECTS} times", retryable=False)
     except requests.Timeout:
         raise DeliveryFailed(f"{host} did not respond within {timeout:.0f} s", retryable=True) from None
     except ValueError:
@@ -49,19 +59,33 @@ def post_bytes(url: str, content: bytes, headers: Mapping[str, str] | None = Non
         raise DeliveryFailed(f"cannot reach {host}: {_cause(error)}", retryable=True) from None
 
 
+def _followed(url: str, response: Response) -> str | None:
+    """Return the URL that the same POST is sent to next, or None.
+
+    A forge redirects so after a repository was renamed. Other hosts must not get the token, and other redirects would
+    turn the POST into a GET.
+    """
+    if response.status_code not in _REPEATED_REDIRECTS or "Location" not in response.headers:
+        return None
+    location = urljoin(url, response.headers["Location"])
+    old, new = urlsplit(url), urlsplit(location)
+    is_upgrade = (old.scheme, new.scheme, old.port or 80, new.port or 443) == ("http", "https", 80, 443)
+    is_same = (old.scheme, old.port or _PORTS.get(old.scheme)) == (new.scheme, new.port or _PORTS.get(new.scheme))
+    return location if old.hostname == new.hostname and (is_same or is_upgrade) else None
+
+
 def _no_netrc(request: PreparedRequest) -> PreparedRequest:
     """Return the request unchanged. Without an auth handler, requests would replace the token by ~/.netrc."""
     return request
 
 
 def _delivery_failed(host: str, response: Response) -> DeliveryFailed:
-    status, retry_after = response.status_code, response.headers.get("Retry-After", "")
-    detail = _detail(response.raw.read(_MAX_READ, decode_content=True))
-    seconds = float(retry_after) if retry_after.isdecimal() else 0.0
+    status, detail = response.status_code, _detail(response.raw.read(_MAX_READ, decode_content=True))
+    pause = requested_pause(response.headers, detail)
     return DeliveryFailed(
         f"{host} returned {status} {response.reason}{f': {detail}' if detail else ''}",
-        retryable=status in _RETRYABLE_STATUSES or status >= 500 or (status == 403 and seconds > 0),
-        retry_after=seconds,
+        retryable=status in _RETRYABLE_STATUSES or status >= 500 or (status == 403 and pause is not None),
+        retry_after=pause or 0.0,
     )
 
 

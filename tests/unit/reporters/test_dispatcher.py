@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from pipeline.base.clock import Clock, SystemClock
 from pipeline.event_kinds import EventKind
 from pipeline.events import Event, Events
 from pipeline.reporters.dispatcher import ReporterDispatcher
@@ -27,14 +28,16 @@ Starts = Callable[..., "Underway"]
 class Underway:
     """A run with its events, as the runner creates them."""
 
-    def __init__(self, store: Store, path: Path, reporters: dict[str, Any], **secrets: str) -> None:
+    def __init__(
+        self, store: Store, path: Path, reporters: dict[str, Any], clock: Clock | None = None, **secrets: str
+    ) -> None:
         self.store = store
         self.clock = FakeClock(auto_advance=True)
         self.run = begin_run(store, "shop").number
         self.events = Events("shop", self.run, masked)
         self.heard: list[Event] = []
         self.reporting = ReporterDispatcher(
-            configured(reporters, path, **secrets), self.run, store, self.events, self.clock
+            configured(reporters, path, **secrets), self.run, store, self.events, clock or self.clock
         )
         self.events.subscribe(self.heard.append)
         self.events.subscribe(self.reporting.on_event)
@@ -59,8 +62,8 @@ class Underway:
 def starts(store: Store, tmp_path: Path) -> Iterator[Starts]:
     made: list[Underway] = []
 
-    def starts(reporters: dict[str, Any], **secrets: str) -> Underway:
-        made.append(Underway(store, tmp_path / "pipeline.yaml", reporters, **secrets))
+    def starts(reporters: dict[str, Any], **arguments: Any) -> Underway:
+        made.append(Underway(store, tmp_path / "pipeline.yaml", reporters, **arguments))
         return made[-1]
 
     yield starts
@@ -134,9 +137,9 @@ def test_a_forge_that_is_down_for_a_while(forge: Recorder, starts: Starts) -> No
     assert underway.failures == []
 
 
-@pytest.mark.parametrize(("received", "waited"), [("3", 3), ("0", 1), ("86400", 60)])
+@pytest.mark.parametrize(("received", "waited"), [("3", 3), ("0", 1), ("86400", 3600)])
 def test_a_forge_that_asks_for_a_pause(forge: Recorder, starts: Starts, received: str, waited: int) -> None:
-    """A retry waits for the Retry-After of the response, up to a minute."""
+    """A retry waits for the Retry-After of the response, up to an hour."""
     forge.responses = [(429, {"Retry-After": received}, b"")]
     underway = starts({"hub": hub(forge)})
     underway.find()
@@ -144,6 +147,29 @@ def test_a_forge_that_asks_for_a_pause(forge: Recorder, starts: Starts, received
     underway.reporting.close(10)
     assert [wait.total_seconds() for wait in underway.clock.waits] == [waited]
     assert len(forge.requests) == 2
+
+
+def test_a_pause_at_the_end_of_a_run(forge: Recorder, starts: Starts) -> None:
+    """The last message is sent after a short pause that the forge requests, although the run has finished."""
+    forge.responses = [(403, {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "1"}, b"")]
+    underway = starts({"hub": hub(forge)}, clock=SystemClock())
+    underway.find()
+    underway.start()
+    underway.reporting.close(0.5)
+    assert len(forge.requests) == 2
+    assert underway.failures == []
+
+
+def test_a_long_pause_at_the_end_of_a_run(forge: Recorder, starts: Starts) -> None:
+    """A command does not wait for an hour after its run, and the failure is emitted."""
+    forge.responses = [(403, {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "3000"}, b"")]
+    underway = starts({"hub": hub(forge)}, clock=SystemClock())
+    underway.find()
+    underway.start()
+    began = time.monotonic()
+    underway.reporting.close(0.5)
+    assert time.monotonic() - began < 20
+    assert ["not delivered in time" in failure for failure in underway.failures] == [True]
 
 
 def test_a_forge_that_stays_down(forge: Recorder, starts: Starts) -> None:

@@ -14,6 +14,8 @@ from pipeline.reporters.http_post import TIMEOUT, post
 from tests.unit.reporters.configuration import TOKEN
 from tests.unit.reporters.recorder import Recorder
 
+NOW, SECONDS = "Wed, 21 Oct 2026 07:28:00 GMT", 1792567680
+
 
 def refused(url: str, headers: dict[str, str] | None = None, timeout: float = TIMEOUT) -> DeliveryFailed:
     with pytest.raises(DeliveryFailed) as caught:
@@ -26,6 +28,18 @@ def refused(url: str, headers: dict[str, str] | None = None, timeout: float = TI
     ("status", "headers", "retryable", "retry_after"),
     [
         (301, {"Location": "http://127.0.0.1:1/"}, False, 0),
+        (302, {"Location": "/renamed"}, False, 0),
+        (307, {"Location": "http://127.0.0.1:1/"}, False, 0),
+        (307, {"Location": "http://localhost/"}, False, 0),
+        (307, {"Location": "//example.com/"}, False, 0),
+        (307, {}, False, 0),
+        (403, {"Date": NOW, "X-RateLimit-Remaining": "0", "X-RateLimit-Reset": f"{SECONDS + 90}"}, True, 90),
+        (403, {"Date": NOW, "X-RateLimit-Remaining": "0", "X-RateLimit-Reset": f"{SECONDS - 90}"}, True, 0),
+        (403, {"Date": NOW, "X-RateLimit-Remaining": "41", "X-RateLimit-Reset": f"{SECONDS + 90}"}, False, 0),
+        (429, {"Date": NOW, "RateLimit-Remaining": "0", "RateLimit-Reset": f"{SECONDS + 90}"}, True, 90),
+        (429, {"RateLimit-Remaining": "0", "RateLimit-Reset": "50"}, True, 50),
+        (403, {"Date": NOW, "Retry-After": "Wed, 21 Oct 2026 07:28:30 GMT"}, True, 30),
+        (403, {"Retry-After": "soon"}, False, 0),
         (400, {}, False, 0),
         (401, {}, False, 0),
         (403, {}, False, 0),
@@ -47,6 +61,39 @@ def test_temporary_failures_are_retryable(
     error = refused(forge.url)
     assert (error.retryable, error.retry_after) == (retryable, retry_after)
     assert f"returned {status} " in str(error)
+
+
+def test_a_rate_limit_without_a_header(forge: Recorder) -> None:
+    """GitHub's secondary limit may have none. A retry waits for a minute."""
+    forge.responses = [(403, {}, b'{"message": "You have exceeded a secondary rate limit."}')]
+    error = refused(forge.url)
+    assert (error.retryable, error.retry_after) == (True, 60)
+
+
+@pytest.mark.parametrize("status", [307, 308])
+@pytest.mark.parametrize("location", ["/renamed?x=1", "{url}/renamed?x=1"])
+def test_a_redirect_on_the_same_host_is_followed(status: int, location: str, forge: Recorder) -> None:
+    """A renamed repository gets the same POST, with its token."""
+    forge.responses = [(status, {"Location": location.replace("{url}", forge.url)}, b"")]
+    post(f"{forge.url}/old", {"state": "success"}, {"Authorization": "Bearer ours"})
+    old, new = forge.requests
+    assert (old.path, new.path) == ("/old", "/renamed?x=1")
+    assert new.data == {"state": "success"}
+    assert new.headers["Authorization"] == "Bearer ours"
+
+
+def test_redirects_in_a_circle_end(forge: Recorder) -> None:
+    """After five redirects the message fails."""
+    forge.responses = [(307, {"Location": "/again"}, b"")] * 20
+    error = refused(forge.url)
+    assert "redirected more than 5 times" in str(error)
+    assert len(forge.requests) == 6
+
+
+def test_an_error_after_a_redirect(forge: Recorder) -> None:
+    """The reason is that of the last response."""
+    forge.responses = [(307, {"Location": "/renamed"}, b""), (422, {}, b"")]
+    assert "returned 422" in str(refused(forge.url))
 
 
 @pytest.mark.parametrize(
