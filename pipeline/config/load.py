@@ -62,14 +62,16 @@ def load(
     environ: Mapping[str, str] | None = None,
     *,
     secrets_needed: bool = True,
+    secrets_checked: bool = False,
     committed: CommittedFile | None = None,
     readable: Readable | None = None,
 ) -> Configuration:
     """Load the file at `path`. `overrides` are the `-p name=value` of the command line.
 
     With `committed`, loads its content as if it were at `path`. Raises `ConfigError` with every problem of the file, in
-    the order of its lines. Without `secrets_needed`, a missing secret is an error only when it is used.
-    `readable` limits the environment variables that the file may read; None allows all.
+    the order of its lines. Without `secrets_needed`, a missing secret is an error only when it is used. With
+    `secrets_checked`, a secrets file that is there is checked all the same. `readable` limits the environment variables
+    that the file may read; None allows all.
     """
     environ = os.environ if environ is None else environ
     named, content = (Path(committed.name), committed.content) if committed else (path, None)
@@ -79,9 +81,10 @@ def load(
     substitution = Substitution(document, parameters, environ, readable)
     data = _substituted(document, substitution, path.absolute().parent)
     pipeline, invalid = _validated(document, data, substitution.broken)
-    secrets, missing = _secrets(document, data, path, substitution.secrets, environ)
+    secrets, unread, missing = _secrets(document, data, path, substitution.secrets, environ, needed=secrets_needed)
     problems += [*invalid, *document.problems, *substitution.problems, *check_references(document, data)]
-    problems += missing if secrets_needed else []
+    # Without the file, every value in it would be reported as missing.
+    problems += (unread or missing) if secrets_needed else unread if secrets_checked else []
     if problems or pipeline is None:
         raise ConfigError(source=str(named), problems=_in_order(problems))
     known = {name: value for name, value in parameters.items() if value is not None}
@@ -164,14 +167,19 @@ def _secrets(
     path: Path,
     named: Mapping[str, KeyPath],
     environ: Mapping[str, str],
-) -> tuple[Secrets, list[Problem]]:
+    *,
+    needed: bool,
+) -> tuple[Secrets, list[Problem], list[Problem]]:
+    """Return the secrets, the problem of their file, and the missing values."""
     section = data.get("secrets")
     file = section.get("file") if isinstance(section, dict) else None
     kept: dict[str, str] = {}
     problems = []
     if isinstance(file, str):
         try:
-            kept = read_secrets(path.absolute().parent / Path(file).expanduser())
+            place = path.absolute().parent / Path(file).expanduser()
+            # Where the values are not needed, as in CI, the file need not be there either.
+            kept = read_secrets(place, environ) if needed or os.access(place, os.R_OK) else {}
         except ConfigError as error:
             problems.append(document.problem(("secrets", "file"), error.message, error.hint or ""))
         except RuntimeError as error:
@@ -179,10 +187,10 @@ def _secrets(
             problems.append(document.problem(("secrets", "file"), str(error)))
     values = {name: environ.get(name) or kept.get(name) for name in named}
     places = "neither in the environment nor in secrets.file" if file else "not in the environment"
-    if not problems:
-        problems = [
-            document.problem(named[name], f"secret {name} is {places}", f"export {name}=…")
-            for name, value in values.items()
-            if value is None
-        ]
-    return Secrets({n: v for n, v in values.items() if v is not None}, {**kept, **environ}), problems
+    other = "add it to secrets.file" if file else "name a file with it in secrets.file"
+    missing = [
+        document.problem(named[name], f"secret {name} is {places}", f"export {name}=…, or {other}")
+        for name, value in values.items()
+        if value is None
+    ]
+    return Secrets({n: v for n, v in values.items() if v is not None}, {**kept, **environ}), problems, missing

@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from pipeline.base.errors import ConfigError
+from pipeline.config.dotenv import parse_dotenv
 
 REFERENCE = re.compile(r"\$\{secret:([^}]*)\}")
 # `${{}` stands for a literal `${` that would otherwise look like a reference.
 _TOKEN = re.compile(rf"\$\{{\{{\}}|{REFERENCE.pattern}")
 _LITERAL = re.compile(r"\$\{(?=secret:|\{\})")
-_LINE = re.compile(r"(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=(.*)")
 
 
 class Secrets:
@@ -63,8 +63,11 @@ def escape_references(text: str) -> str:
     return _LITERAL.sub("${{}", text)
 
 
-def read_secrets(path: Path) -> dict[str, str]:
-    """Return the NAME=value lines of a file. Raises `ConfigError` if it is invalid or other users may read it."""
+def read_secrets(path: Path, environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return the NAME=value lines of a file, in which `$NAME` means a variable if `environ` is given.
+
+    Raises `ConfigError` if it is invalid or other users may read it.
+    """
     try:
         mode = path.stat().st_mode
         if not stat.S_ISREG(mode):
@@ -74,24 +77,9 @@ def read_secrets(path: Path) -> dict[str, str]:
                 f"secrets file {path} must have mode 0600, got {stat.S_IMODE(mode):04o}",
                 hint=f"chmod 600 {path}",
             )
-        lines = path.read_text().splitlines()
+        text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise ConfigError(f"cannot read secrets file {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"secrets file {path} is not UTF-8") from error
-    return dict(_parse(path, number, line) for number, line in enumerate(lines, 1) if _has_content(line))
-
-
-def _has_content(line: str) -> bool:
-    return bool(line.strip()) and not line.lstrip().startswith("#")
-
-
-def _parse(path: Path, number: int, line: str) -> tuple[str, str]:
-    match = _LINE.fullmatch(line.strip())
-    if match is None:
-        # The line is not shown, since it may contain a secret.
-        raise ConfigError(f"{path}:{number}: must have the form NAME=value")
-    value = match[2].strip()
-    if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"":
-        value = value[1:-1]
-    return match[1], value
+    return parse_dotenv(text, environ, str(path))

@@ -336,7 +336,7 @@ MISTAKES = [
         "  replicas: 3",
         "  replicas: 3\n  environment: {TOKEN: '${secret:PENSTOCK_NO_SUCH}'}",
         "11:24: deploy.environment.TOKEN: secret PENSTOCK_NO_SUCH is not in "
-        "the environment (export PENSTOCK_NO_SUCH=…)",
+        "the environment (export PENSTOCK_NO_SUCH=…, or name a file with it in secrets.file)",
     ),
     Bad(
         "a secret where it would be stored",

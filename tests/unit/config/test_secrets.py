@@ -6,8 +6,10 @@ import json
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner, Result
 
 from pipeline.base.errors import ConfigError
+from pipeline.cli.validate import command
 from pipeline.config.secrets import read_secrets
 from tests.support.pipeline_yaml import GOOD
 from tests.unit.config.loads import Loads
@@ -111,5 +113,48 @@ def test_a_missing_secret(loads: Loads) -> None:
         loads(TEXT)
     assert caught.value.message == (
         "pipeline.yaml:12:22: deploy.environment.URL: secret PASSWORD is neither in the environment nor in "
-        "secrets.file (export PASSWORD=…)"
+        "secrets.file (export PASSWORD=…, or add it to secrets.file)"
     )
+
+
+def test_a_missing_secret_without_a_file(loads: Loads) -> None:
+    """The hint names both places that a value may come from."""
+    with pytest.raises(ConfigError) as caught:
+        loads(TEXT.replace("secrets: {file: .secrets}\n", ""))
+    assert caught.value.message == (
+        "pipeline.yaml:11:22: deploy.environment.URL: secret PASSWORD is not in the environment "
+        "(export PASSWORD=…, or name a file with it in secrets.file)"
+    )
+
+
+def test_a_value_of_the_file_may_contain_variables(loads: Loads) -> None:
+    """As in Compose's environment files."""
+    keep('USER=app\nPASSWORD="${USER}:${TOKEN}" # of the database\n')
+    assert loads(TEXT, environ={"TOKEN": "t"}).secrets.values() == ("app:t",)
+
+
+def validated(*arguments: str) -> Result:
+    Path("pipeline.yaml").write_text(TEXT)
+    return CliRunner().invoke(command, arguments)
+
+
+def test_validate_needs_no_values(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file is valid on a machine that has neither the secrets nor their file, such as in CI."""
+    monkeypatch.chdir(tmp_path)
+    assert validated().output == "pipeline.yaml: shop is valid\n"
+    keep("OTHER=x\n")
+    assert validated().output == "pipeline.yaml: shop is valid\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "mode", "reason"), [("hunter two\n", 0o600, ":1: must have"), ("", 0o644, "mode 0600")]
+)
+def test_validate_checks_the_secrets_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, mode: int, reason: str
+) -> None:
+    """A secrets file that is there must be valid."""
+    monkeypatch.chdir(tmp_path)
+    keep(text, mode)
+    done = validated()
+    assert isinstance(done.exception, ConfigError)
+    assert reason in str(done.exception)

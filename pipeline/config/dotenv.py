@@ -1,0 +1,77 @@
+"""Files of `NAME=value` lines, with the grammar of Docker Compose's environment files.
+
+One difference: an unset variable in a value is an error. Compose uses an empty text, so a password with a `$` would
+silently lose a part.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from pipeline.base.errors import ConfigError
+from pipeline.config.dotenv_interpolation import interpolate
+
+_BLANK = re.compile(r"(?:\s+|#[^\n]*)*")
+_SPACE = re.compile(r"[^\S\n]*")
+_NAME = re.compile(r"(?:export[^\S\n]+)?([\w.\[\]-]+)[^\S\n]*[=:][^\S\n]*")
+_UNQUOTED = re.compile(r"[^\n]*")
+# Within quotes, a backslash takes the next character with it, so that it can escape the quote.
+_QUOTED = {
+    '"': re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL),
+    "'": re.compile(r"'((?:[^'\\]|\\.)*)'", re.DOTALL),
+}
+_AFTER_QUOTE = re.compile(r"[^\S\n]*(?:#[^\n]*)?(?=\n|\Z)")
+_ESCAPE = re.compile(r"\\([abfnrtv\"\\$]|0[0-7]{3})")
+_ESCAPED = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v", '"': '"', "\\": "\\"}
+
+
+def parse_dotenv(text: str, environ: Mapping[str, str] | None, source: str) -> dict[str, str]:
+    """Return the values of a file by their names.
+
+    `environ` has the variables that values may contain besides those above them. With None, a `$` is literal. Raises
+    `ConfigError` with `source` and the line, but not with its text, which may contain a secret.
+    """
+    found: dict[str, str] = {}
+    at = 0
+    while (at := _skip(_BLANK, text, at)) < len(text):
+        start = at
+        try:
+            name = _NAME.match(text, at)
+            if name is None:
+                raise ValueError("must have the form NAME=value")
+            value, literal, at = _value(text, name.end())
+            variables = None if literal or environ is None else {**found, **environ}
+            found[name[1]] = value if variables is None else interpolate(value, variables)
+        except ValueError as error:
+            raise ConfigError(f"{source}:{text.count(chr(10), 0, start) + 1}: {error}") from None
+    return found
+
+
+def _value(text: str, at: int) -> tuple[str, bool, int]:
+    """Return the value at a position, True if a `$` in it is literal, and the position after it."""
+    quote = text[at : at + 1]
+    if quote not in _QUOTED or not quote:
+        match = _UNQUOTED.match(text, at)
+        assert match is not None
+        return match[0].partition(" #")[0].rstrip(), False, match.end()
+    quoted = _QUOTED[quote].match(text, at)
+    if quoted is None:
+        raise ValueError(f"the value has no closing {quote}")
+    after = _AFTER_QUOTE.match(text, quoted.end())
+    if after is None:
+        raise ValueError(f"must have nothing but a comment after the closing {quote}")
+    if quote == "'":
+        return quoted[1].replace("\\'", "'"), True, after.end()
+    return _ESCAPE.sub(_unescape, quoted[1]), False, after.end()
+
+
+def _unescape(match: re.Match[str]) -> str:
+    if match[1] == "$":
+        return "$$"  # A literal one, for the interpolation.
+    return chr(int(match[1], 8)) if match[1][0] == "0" else _ESCAPED[match[1]]
+
+
+def _skip(pattern: re.Pattern[str], text: str, at: int) -> int:
+    match = pattern.match(text, at)
+    return match.end() if match else at
