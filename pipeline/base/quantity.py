@@ -5,15 +5,15 @@ from __future__ import annotations
 import math
 import re
 from datetime import timedelta
+from decimal import Decimal
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
-_SIZE = re.compile(r"(\d+)\s*(B|KiB|MiB|GiB|KB|MB|GB|k|m|g)?")
-_BYTES = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "KB": 10**3, "MB": 10**6, "GB": 10**9}
-_DOCKER_BYTES = {"k": 2**10, "m": 2**20, "g": 2**30}
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(?:[bB]|([kKmMgGtTpP])(?:[iI]?[bB])?)?")
+_BYTES = {"k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40, "p": 2**50}
 
 
 def parse_duration(text: Any) -> timedelta:
@@ -47,18 +47,22 @@ def milliseconds(value: timedelta) -> int:
 
 
 def parse_size(text: Any) -> int:
-    """Parse `256MiB`, `1GiB`, `512m` (Docker's notation) or a number of bytes into bytes."""
+    """Parse `256MiB`, `1GiB`, `512m` or a number of bytes into bytes.
+
+    As for Docker and Compose, all units are binary, in upper or lower case: `512M`, `512mb` and `512MiB` are equal.
+    """
     match = _SIZE.fullmatch(str(text)) if not isinstance(text, bool) else None
     if match is None:
         raise ValueError(f"{text!r} is not a valid size; write 256MiB or 1GiB")
-    return int(match[1]) * (_BYTES | _DOCKER_BYTES).get(match[2] or "B", 1)
+    return int(Decimal(match[1]) * _BYTES.get((match[2] or "").lower(), 1))
 
 
 def format_size(value: int | None) -> str | None:
     """Return a size in the largest binary unit that divides it. `parse_size` reads it back."""
     for unit in ("GiB", "MiB", "KiB"):
-        if value and value % _BYTES[unit] == 0:
-            return f"{value // _BYTES[unit]}{unit}"
+        size = _BYTES[unit[0].lower()]
+        if value and value % size == 0:
+            return f"{value // size}{unit}"
     return None if value is None else str(value)
 
 

@@ -1,10 +1,110 @@
-"""Environment variables in pipeline.yaml."""
+"""Environment variables in pipeline.yaml, in the forms that Docker Compose takes."""
 
 from __future__ import annotations
 
-from typing import Annotated
+import re
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field, WithJsonSchema
+
+from pipeline.base.errors import Problem
+from pipeline.config.document import Document, KeyPath
+
+_ANY = "*"
+# The places of environments in a pipeline.yaml.
+_PLACES: tuple[tuple[str, ...], ...] = (
+    ("build", "args"),
+    ("build", "test", "environment"),
+    ("build", "test", "services", _ANY, "environment"),
+    ("deploy", "environment"),
+    ("deploy", "release_command", "environment"),
+)
+_LEADING_ZERO = re.compile(r"[-+]?0\d+")
+# Go, in which Compose is written, writes other numbers with an exponent.
+_MIN_EXPONENT, _MAX_EXPONENT = -4, 6
+
+
+def _as_text(value: Any) -> Any:
+    """Return a YAML scalar as the text that Compose makes of it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        return _number(value)
+    return str(value) if isinstance(value, int) else value
+
+
+def _number(value: float) -> str:
+    exact = Decimal(repr(value))
+    if not exact or _MIN_EXPONENT <= exact.adjusted() < _MAX_EXPONENT:
+        return format(exact.normalize(), "f")
+    mantissa, _, exponent = format(exact.normalize(), "e").partition("e")
+    return f"{mantissa}e{int(exponent):+03d}"
+
 
 VariableName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
-Environment = dict[VariableName, str]
+EnvironmentName = Annotated[str, Field(pattern=r"^[^=\s\x00]+$")]
+Value = Annotated[str, BeforeValidator(_as_text)]
+_FORMS = WithJsonSchema(
+    {
+        "anyOf": [
+            {"type": "object", "additionalProperties": {"type": ["string", "number", "boolean", "null"]}},
+            {"type": "array", "items": {"type": "string"}},
+        ]
+    }
+)
+Environment = Annotated[dict[EnvironmentName, Value], _FORMS]
+BuildArguments = Annotated[dict[VariableName, Value], _FORMS]
+
+
+def complete_environments(document: Document, data: dict[str, Any], environ: Mapping[str, str]) -> list[Problem]:
+    """Turn lists of NAME=value into mappings, and give a name without a value that of the variable in `environ`.
+
+    A variable that is not set there is left out. Changes `data`. Returns the mistakes.
+    """
+    problems: list[Problem] = []
+    for place in _PLACES:
+        for path, parent in _parents(data, place[:-1], ()):
+            key = place[-1]
+            here = (*path, key)
+            if isinstance(parent.get(key), list):
+                parent[key] = _from_list(document, here, parent[key], environ, problems)
+                continue
+            written = [p[-1] for p in document.keys if p[:-1] == here]
+            empty = [str(name) for name in written if name not in parent.get(key, {})]
+            if inherited := {name: environ[name] for name in empty if name in environ}:
+                parent[key] = {**parent.get(key, {}), **inherited}
+            problems += _leading_zeros(document, here)
+    return problems
+
+
+def _from_list(
+    document: Document, path: KeyPath, items: list[Any], environ: Mapping[str, str], problems: list[Problem]
+) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for index, item in enumerate(items):
+        if not isinstance(item, str):
+            problems.append(document.problem((*path, index), "must be text such as NAME=value"))
+            continue
+        name, equals, value = item.partition("=")
+        if equals or name in environ:
+            found[name] = value if equals else environ[name]
+    return found
+
+
+def _leading_zeros(document: Document, path: KeyPath) -> Iterator[Problem]:
+    for place, text in document.texts.items():
+        if place[:-1] == path and _LEADING_ZERO.fullmatch(text):
+            yield document.problem(place, "must be in quotes, because YAML takes it for a number", f'write "{text}"')
+
+
+def _parents(node: Any, place: tuple[str, ...], path: KeyPath) -> Iterator[tuple[KeyPath, dict[str, Any]]]:
+    """Yield each mapping at `place`, in which `_ANY` stands for every key, with its path."""
+    if not isinstance(node, dict):
+        return
+    if not place:
+        yield path, node
+        return
+    for key in list(node) if place[0] == _ANY else [place[0]]:
+        yield from _parents(node.get(key), place[1:], (*path, key))

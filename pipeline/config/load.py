@@ -12,6 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from pipeline.base.errors import ConfigError, Problem
 from pipeline.config.document import Document, KeyPath, dotted, read_document
+from pipeline.config.environment import complete_environments
 from pipeline.config.models import Parameter, Pipeline
 from pipeline.config.parameters import Scalar, resolve_parameters
 from pipeline.config.references import check_references
@@ -80,6 +81,7 @@ def load(
     parameters, problems = _parameters(document, overrides or {}, environ, readable, variables)
     substitution = Substitution(document, parameters, environ, readable)
     data = _substituted(document, substitution, path.absolute().parent)
+    problems += complete_environments(document, data, environ)
     pipeline, invalid = _validated(document, data, substitution.broken)
     secrets, unread, missing = _secrets(document, data, path, substitution.secrets, environ, needed=secrets_needed)
     problems += [*invalid, *document.problems, *substitution.problems, *check_references(document, data)]

@@ -13,7 +13,7 @@ from pipeline.balancer.model import Declaration, Model, Name
 from pipeline.base.errors import FieldError
 from pipeline.base.quantity import Amount, Duration, Size, Whole, resolve_amount
 from pipeline.config.build_options import CacheOption, Platform, SecretId, SecretText, SshAgent, StageName
-from pipeline.config.environment import Environment, VariableName
+from pipeline.config.environment import BuildArguments, Environment, VariableName
 from pipeline.config.reporters import Reporters
 from pipeline.config.retention import Retention
 from pipeline.config.steps import (
@@ -27,6 +27,7 @@ from pipeline.config.steps import (
     Tests,
 )
 from pipeline.config.triggers import Triggers
+from pipeline.config.volume import Volume
 
 
 def _glob(value: str) -> str:
@@ -35,18 +36,8 @@ def _glob(value: str) -> str:
     return value
 
 
-def _volume(value: str) -> str:
-    if not _VOLUME.fullmatch(value):
-        raise ValueError(
-            f"{value!r} is not a valid volume; write /host/path:/container/path or name:/container/path:ro"
-        )
-    return value
-
-
-_VOLUME = re.compile(r"(/[^:]*|[A-Za-z0-9][A-Za-z0-9_.-]*):/[^:]*(:ro|:rw)?")
 _OPTIONS = "Options of the stage in `uses`. The shipped stage has none."
 Glob = Annotated[str, AfterValidator(_glob)]
-Volume = Annotated[str, AfterValidator(_volume)]
 
 
 class Parameter(Model):
@@ -103,7 +94,7 @@ class Build(Model):
     context: str = Field(".", description="Folder of the repository that is sent to the builder.")
     context_limit: Size = Field(2 * 2**30, description="Maximum size of the context. A larger one fails the build.")
     dockerfile: str = Field("Dockerfile", description="Path of the Dockerfile, relative to the context.")
-    args: dict[VariableName, str] = Field(
+    args: BuildArguments = Field(
         {}, description="Build arguments. They stay in the image's history, so secrets are not allowed."
     )
     target: StageName | None = Field(None, description="Stage of the Dockerfile to build. None: the last one.")

@@ -116,8 +116,9 @@ Values may contain references, which are resolved when the file is read:
 | `${secret:NAME}` | a secret from the environment or `secrets.file`, in [some places](configuration.md#secrets) only |
 | `$${` | a literal `${` |
 
-A duration is written as `500ms`, `30s`, `2m`, `1h`, or as a sum such as `1m30s`. A size is written as `256MiB` or
-`1GiB`. A key without a value has its default. A key that is not listed here is an error.
+A duration is written as `500ms`, `30s`, `2m`, `1h`, or as a sum such as `1m30s`. A size is written as `256MiB`,
+`512m` or `1.5g`; as in Docker, all units are binary. A key without a value has its default. A key that is not listed
+here is an error.
 """
 
 _EVENTS = """\

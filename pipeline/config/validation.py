@@ -17,6 +17,7 @@ from pipeline.config.document import Document, KeyPath
 _PATTERNS = {
     r"^[A-Za-z0-9]([A-Za-z0-9-]{0,30}[A-Za-z0-9])?$": "must be 1 to 32 letters, digits and inner dashes",
     r"^[A-Za-z_][A-Za-z0-9_]*$": "must be a variable name: letters, digits and _, no digit first",
+    r"^[^=\s\x00]+$": "must be the name of a variable, without = and without spaces",
     r"^/[!-~]*$": "must start with / and contain no space",
     r"^\d{1,3}(-\d{1,3})?(,\d{1,3}(-\d{1,3})?)*$": "must be status codes such as 200, 200,204 or 200-299",
     r"^[245]\d\d$": "must be a status code of 2XX, 4XX or 5XX",

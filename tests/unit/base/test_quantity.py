@@ -42,10 +42,28 @@ def test_a_duration_is_read_back_as_it_was_written(milliseconds: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "size"), [("256MiB", 2**28), ("1GiB", 2**30), ("512m", 2**29), ("10MB", 10**7), (4096, 4096), ("7B", 7)]
+    ("text", "size"),
+    [
+        ("256MiB", 2**28),
+        ("1GiB", 2**30),
+        ("512m", 2**29),
+        ("512M", 2**29),
+        ("512mb", 2**29),
+        ("512MB", 2**29),
+        ("2048K", 2**21),
+        ("2048kB", 2**21),
+        ("1.5g", 3 * 2**29),
+        ("1.5 GiB", 3 * 2**29),
+        ("1TiB", 2**40),
+        ("1p", 2**50),
+        (4096, 4096),
+        ("4096", 4096),
+        ("7B", 7),
+        ("7b", 7),
+    ],
 )
 def test_sizes(text: object, size: int) -> None:
-    """A size has binary or decimal units, Docker's letters, or none."""
+    """A size has one of Compose's units, which are all binary, or none."""
     assert parse_size(text) == size
 
 
@@ -62,7 +80,7 @@ def test_a_size_is_read_back_as_it_was_written(size: int) -> None:
     assert parse_size(format_size(size)) == size
 
 
-@pytest.mark.parametrize("text", ["", "MiB", "1.5GiB", "-1", True, "1TiB"])
+@pytest.mark.parametrize("text", ["", "MiB", "-1", True, "1EiB", "1 x", "1bb", "1mib b", "1.", ".5g", "1e3", "1,5g"])
 def test_an_invalid_size(text: object) -> None:
     """The error of an invalid size has an example."""
     with pytest.raises(ValueError, match="is not a valid size; write 256MiB or 1GiB"):

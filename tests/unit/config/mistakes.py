@@ -252,6 +252,31 @@ MISTAKES = [
         "name:/container/path:ro",
     ),
     Bad(
+        "an unknown mode of a volume",
+        "  replicas: 3",
+        "  replicas: 3\n  volumes: ['data:/data:ro,x']",
+        "11:13: deploy.volumes[0]: 'data:/data:ro,x' has the unknown mode 'x'; write ro, rw, z or Z, or several such "
+        "as ro,Z",
+    ),
+    Bad(
+        "two modes of a volume that exclude each other",
+        "  replicas: 3",
+        "  replicas: 3\n  volumes: ['data:/data:z,ro,Z']",
+        "11:13: deploy.volumes[0]: 'data:/data:z,ro,Z' must have one of the modes Z, z",
+    ),
+    Bad(
+        "a mode of host paths for a named volume",
+        "  replicas: 3",
+        "  replicas: 3\n  volumes: ['data:/data:rshared']",
+        "11:13: deploy.volumes[0]: 'data:/data:rshared' has a mode of host paths only",
+    ),
+    Bad(
+        "an item of an environment that is no text",
+        "  replicas: 3",
+        "  replicas: 3\n  environment: [A=1, 2]",
+        "11:22: deploy.environment[1]: must be text such as NAME=value",
+    ),
+    Bad(
         "a restart policy that is none",
         "  replicas: 3",
         "  replicas: 3\n  restart: allways",
@@ -261,14 +286,14 @@ MISTAKES = [
     Bad(
         "a variable name that is none",
         "  replicas: 3",
-        "  replicas: 3\n  environment: {1ST: x}",
-        "11:22: deploy.environment.1ST: must be a variable name: letters, digits and _, no digit first, got '1ST'",
+        '  replicas: 3\n  environment: {"A B": x}',
+        "11:24: deploy.environment.A B: must be the name of a variable, without = and without spaces, got 'A B'",
     ),
     Bad(
         "a variable that is a number",
         "  replicas: 3",
-        "  replicas: 3\n  environment: {WORKERS: 4}",
-        '11:26: deploy.environment.WORKERS: must be text, got 4 (write "4")',
+        "  replicas: 3\n  environment: {ZIP: 01234}",
+        '11:22: deploy.environment.ZIP: must be in quotes, because YAML takes it for a number (write "01234")',
     ),
     Bad(
         "a command that is a string",
