@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ import click
 from pipeline.base.errors import BalancerFault, ConfigError
 from pipeline.cli.output import date, table
 from pipeline.cli.session import Session, json_option, pipeline_options, session
+from pipeline.runner.restarts import Restarts, find_restarts
 from pipeline.runner.status import PipelineStatus
 from pipeline.store.records import Run
 
@@ -41,10 +43,13 @@ def command(file: Path, parameters: tuple[str, ...], as_json: bool) -> None:
         status = PipelineStatus.of(opened.home, opened.store, opened.name)
         broken = _broken(balancer, status)
         targets, problem = _targets(balancer, opened.name)
+        restarts = find_restarts(opened.home, opened.name) if targets else ()
         if as_json:
-            click.echo(json.dumps(_as_data(opened, status, targets, broken)))
+            click.echo(json.dumps(_as_data(opened, status, targets, broken, restarts)))
             return
         _show(opened, status)
+        for text in map(_describe_restarts, restarts):
+            click.echo(text)
         for text in broken:
             click.echo(text if status.served else f"{text}: run `pipeline recover`")
         _show_balancer(balancer, opened.name, targets, problem)
@@ -89,6 +94,12 @@ def _show(opened: Session, status: PipelineStatus) -> None:
         click.echo(f"repairing: {text}")
 
 
+def _describe_restarts(restarts: Restarts) -> str:
+    times = "once" if restarts.count == 1 else f"{restarts.count} times"
+    last = f", last {date(restarts.last)}" if restarts.last else ""
+    return f"{restarts.container} exited and was restarted {times}{last}: see `docker logs {restarts.container}`"
+
+
 def _manager(status: PipelineStatus) -> str:
     daemon, worker = status.daemon, status.worker
     if status.served:
@@ -131,7 +142,11 @@ def _reason(health: TargetHealth) -> str:
 
 
 def _as_data(
-    opened: Session, status: PipelineStatus, targets: list[TargetHealth], broken: list[str]
+    opened: Session,
+    status: PipelineStatus,
+    targets: list[TargetHealth],
+    broken: list[str],
+    restarts: Sequence[Restarts],
 ) -> dict[str, object]:
     from pipeline.http.responses import HolderResponse, LastRunResponse, StatusResponse
 
@@ -148,6 +163,7 @@ def _as_data(
         drift=list(status.drift),
         broken=broken,
         targets=[health.model_dump(mode="json") for health in targets],
+        restarts={found.container: found.count for found in restarts},
     )
     return found.as_data()
 

@@ -217,3 +217,4 @@ class StatusResponse(Body):
     drift: list[str]
     broken: list[str]
     targets: list[Any]
+    restarts: Mapping[str, int]

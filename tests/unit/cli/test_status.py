@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,14 +19,19 @@ from click.testing import CliRunner
 
 from pipeline.balancer.balancer import Balancer
 from pipeline.balancer.model import Declaration, Target
+from pipeline.base.errors import EngineFault
 from pipeline.base.home import Home
 from pipeline.base.lock import work_lock
 from pipeline.cli import history, recover, status, transition
+from pipeline.engine import hosts
+from pipeline.engine.container import ContainerSpec
+from pipeline.engine.labels import LABEL_PIPELINE, LABEL_ROLE, ROLE_APP
 from pipeline.events import Event
 from pipeline.store.queue import RunRequest
 from pipeline.store.records import ApprovalDecision, Run, RunState, Trigger
 from pipeline.store.store import Store
 from pipeline.testing.fakes.data_plane import FakePlane
+from pipeline.testing.fakes.engine import FakeEngine
 from tests.support.pipeline_yaml import MINIMAL
 from tests.support.ports import free_port
 from tests.support.started_runs import begin_run
@@ -140,6 +148,46 @@ def test_a_stopped_balancer_is_reported_and_not_started(
     assert re.search(r"^web-1 +unhealthy .* Elb.InternalError: The load balancer is not running", output, re.MULTILINE)
     assert json.loads(output_of(status.command, "--json"))["targets"][0]["reason"] == "Elb.InternalError"
     assert plane.calls["apply"] == 1
+
+
+APP = ContainerSpec("shop.web.r1.4f1c2a", "sha256:1", {LABEL_PIPELINE: "shop", LABEL_ROLE: ROLE_APP})
+
+
+@pytest.mark.usefixtures("balancer")
+def test_a_crash_loop_is_shown(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The restarts by Docker are counted, also without a daemon. Once is no loop, and is shown too."""
+    engine = FakeEngine()
+    engine.images.add("sha256:1")
+    monkeypatch.setattr(hosts, "local_engine", lambda _: engine)
+    for spec in (APP, replace(APP, name="shop.web.r1.000000")):
+        engine.containers.start(spec)
+        engine.containers.set_restart_policy(spec.name, "always")
+    assert "restarted" not in output_of(status.command)
+    for _ in range(3):
+        engine.containers.exit(APP.name, 1)
+    output = output_of(status.command)
+    assert "shop.web.r1.4f1c2a exited and was restarted 3 times, last " in output
+    assert "`docker logs shop.web.r1.4f1c2a`" in output
+    assert "shop.web.r1.000000 exited" not in output
+    assert json.loads(output_of(status.command, "--json"))["restarts"] == {"shop.web.r1.4f1c2a": 3}
+
+
+@pytest.mark.usefixtures("balancer")
+@pytest.mark.parametrize("hangs", [False, True])
+def test_an_engine_that_does_not_answer(store: Store, monkeypatch: pytest.MonkeyPatch, *, hangs: bool) -> None:
+    """The rest of the status is shown within seconds."""
+    released = threading.Event()
+
+    def connect(_: str) -> FakeEngine:
+        if hangs:
+            released.wait(30)
+        raise EngineFault("cannot reach Docker")
+
+    monkeypatch.setattr(hosts, "local_engine", connect)
+    began = time.monotonic()
+    assert "web-1" in output_of(status.command)
+    assert time.monotonic() - began < 15
+    released.set()
 
 
 def test_recover_starts_the_balancer(store: Store, balancer: tuple[Balancer, FakePlane]) -> None:
