@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from typing import Annotated, Any
 
@@ -11,6 +11,9 @@ from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from pipeline.base.errors import Problem
 from pipeline.config.document import Document, KeyPath
+
+# The value of a variable that has none at a place of the file.
+Inherited = Callable[[str, KeyPath], str | None]
 
 _ANY = "*"
 # The places of environments in a pipeline.yaml.
@@ -58,10 +61,10 @@ Environment = Annotated[dict[EnvironmentName, Value], _FORMS]
 BuildArguments = Annotated[dict[VariableName, Value], _FORMS]
 
 
-def complete_environments(document: Document, data: dict[str, Any], environ: Mapping[str, str]) -> list[Problem]:
-    """Turn lists of NAME=value into mappings, and give a name without a value that of the variable in `environ`.
+def complete_environments(document: Document, data: dict[str, Any], inherited: Inherited) -> list[Problem]:
+    """Turn lists of NAME=value into mappings, and give a name without a value the one that `inherited` returns.
 
-    A variable that is not set there is left out. Changes `data`. Returns the mistakes.
+    A variable without any is left out. Changes `data`. Returns the mistakes.
     """
     problems: list[Problem] = []
     for place in _PLACES:
@@ -69,18 +72,19 @@ def complete_environments(document: Document, data: dict[str, Any], environ: Map
             key = place[-1]
             here = (*path, key)
             if isinstance(parent.get(key), list):
-                parent[key] = _from_list(document, here, parent[key], environ, problems)
+                parent[key] = _from_list(document, here, parent[key], inherited, problems)
                 continue
             written = [p[-1] for p in document.keys if p[:-1] == here]
             empty = [str(name) for name in written if name not in parent.get(key, {})]
-            if inherited := {name: environ[name] for name in empty if name in environ}:
-                parent[key] = {**parent.get(key, {}), **inherited}
+            values = {name: inherited(name, (*here, name)) for name in empty}
+            if found := {name: value for name, value in values.items() if value is not None}:
+                parent[key] = {**parent.get(key, {}), **found}
             problems += _leading_zeros(document, here)
     return problems
 
 
 def _from_list(
-    document: Document, path: KeyPath, items: list[Any], environ: Mapping[str, str], problems: list[Problem]
+    document: Document, path: KeyPath, items: list[Any], inherited: Inherited, problems: list[Problem]
 ) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for index, item in enumerate(items):
@@ -88,8 +92,10 @@ def _from_list(
             problems.append(document.problem((*path, index), "must be text such as NAME=value"))
             continue
         name, equals, value = item.partition("=")
-        if equals or name in environ:
-            found[name] = value if equals else environ[name]
+        if equals:
+            found[name] = value
+        elif (own := inherited(name, (*path, index))) is not None:
+            found[name] = own
     return found
 
 

@@ -81,7 +81,7 @@ def load(
     parameters, problems = _parameters(document, overrides or {}, environ, readable, variables)
     substitution = Substitution(document, parameters, environ, readable)
     data = _substituted(document, substitution, path.absolute().parent)
-    problems += complete_environments(document, data, environ)
+    problems += complete_environments(document, data, substitution.inherited)
     pipeline, invalid = _validated(document, data, substitution.broken)
     secrets, unread, missing = _secrets(document, data, path, substitution.secrets, environ, needed=secrets_needed)
     problems += [*invalid, *document.problems, *substitution.problems, *check_references(document, data)]

@@ -95,9 +95,7 @@ class Substitution:
             return self._secret(match[1], path)
         if match := _ENVIRONMENT.fullmatch(name):
             variable, default = match[1], match[2]
-            self.variables.add(variable)
-            if self._readable is not None and variable not in self._readable.names:
-                self._report(path, f"a commit must not read the environment variable {variable}", self._readable.hint)
+            if not self._may_read(variable, path):
                 return ""
             value = self._environ.get(variable) or default
             if value is None:
@@ -112,6 +110,19 @@ class Substitution:
             self.broken.add(path)
             return ""
         return self._parameters[name]
+
+    def inherited(self, name: str, path: KeyPath) -> str | None:
+        """Return the environment variable for a name without a value at `path`. None if it is not set."""
+        if not self._may_read(name, path) or name not in self._environ:
+            return None
+        return self._only_own_secrets(self._environ[name], path)
+
+    def _may_read(self, variable: str, path: KeyPath) -> bool:
+        self.variables.add(variable)
+        if self._readable is None or variable in self._readable.names:
+            return True
+        self._report(path, f"a commit must not read the environment variable {variable}", self._readable.hint)
+        return False
 
     def _secret(self, name: str, path: KeyPath) -> str:
         if not _may_have_secrets(path):

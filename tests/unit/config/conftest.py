@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,7 +20,7 @@ def loads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Loads:
         content: str | bytes,
         overrides: dict[str, str] | None = None,
         environ: dict[str, str] | None = None,
-        **options: bool,
+        **options: Any,
     ) -> Configuration:
         path = Path("pipeline.yaml")
         path.write_bytes(content if isinstance(content, bytes) else content.encode())

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from pipeline.base.errors import ConfigError
+from pipeline.config.policy import Readable
 from tests.support.pipeline_yaml import GOOD
 from tests.unit.config.loads import Loads
 
@@ -112,3 +114,20 @@ def test_the_environments_of_services_and_tests(loads: Loads, tmp_path: Path) ->
     assert pipeline.build.test.services["db"].environment == {"A": "a", "B": "1"}
     assert pipeline.deploy.release_command is not None
     assert pipeline.deploy.release_command.environment == {"A": "a", "B": "true"}
+
+
+@pytest.mark.parametrize("form", ["{TOKEN: }", "[TOKEN]"])
+def test_a_commit_takes_only_the_variables_that_it_may_read(form: str, loads: Loads) -> None:
+    """A name without a value reads the environment of the daemon, as `${env:TOKEN}` does."""
+    text = with_deploy(f"  environment: {form}")
+    with pytest.raises(ConfigError, match="a commit must not read the environment variable TOKEN"):
+        loads(text, environ={"TOKEN": "t"}, readable=Readable(frozenset({"OTHER"}), "ask"))
+    read = loads(text, environ={"TOKEN": "t"}, readable=Readable(frozenset({"TOKEN"}), "ask"))
+    assert read.pipeline.deploy.environment == {"TOKEN": "t"}
+    assert loads(text, environ={}).variables == {"TOKEN"}
+
+
+def test_a_value_of_the_shell_is_no_reference(loads: Loads) -> None:
+    """What looks like a secret in it stays text."""
+    configuration = loads(with_deploy("  environment: [A]"), environ={"A": "${secret:B}", "B": "hidden"})
+    assert configuration.secrets.resolve_all(configuration.pipeline.deploy.environment) == {"A": "${secret:B}"}
