@@ -27,6 +27,8 @@ _LAST_EVENT_TIMEOUT = timedelta(seconds=5)
 _RESTART_TIMEOUT = 10.0
 # The daemon does not wait for the hook, so the run may have been queued before this process started.
 _RECENT = timedelta(minutes=1)
+# One scan queues the runs of a push within this time.
+_TOGETHER = timedelta(seconds=1)
 
 
 def follow_push(home: Home, moves: str, clock: Clock | None = None) -> None:
@@ -45,7 +47,7 @@ def follow_push(home: Home, moves: str, clock: Clock | None = None) -> None:
         for run in runs:
             _follow(home, store, clock, run)
             # The commits before a skipped one are run, and its own event would be the end.
-            if (earlier := _run_before(store, run, since)) is not None:
+            if (earlier := _run_before(store, run)) is not None:
                 _follow(home, store, clock, earlier)
 
 
@@ -78,15 +80,16 @@ def _await_runs(store: Store, heads: Collection[tuple[str, str]], clock: Clock, 
     return []
 
 
-def _run_before(store: Store, run: Run, since: datetime) -> Run | None:
-    """Return the run of the commits before a skipped one, if it was pushed with it or has not finished."""
+def _run_before(store: Store, run: Run) -> Run | None:
+    """Return the run of the commits before a skipped one, if it was queued with it or has not finished."""
     now = store.runs.get(run.pipeline, run.number)
     if now is None or now.state is not RunState.SKIPPED or run.ref is None:
         return None
     earlier = store.runs.previous(run.pipeline, run.number, run.ref)
     if earlier is None or earlier.state is RunState.SUPERSEDED:
         return None
-    return earlier if not earlier.state.over or (earlier.queued_at or since) > since else None
+    together = now.queued_at and earlier.queued_at and now.queued_at - earlier.queued_at < _TOGETHER
+    return earlier if together or not earlier.state.over else None
 
 
 def _commit(sha: str) -> str:

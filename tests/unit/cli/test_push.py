@@ -133,13 +133,13 @@ def test_a_commit_before_a_skipped_one_is_followed(
     assert lines(capsys) == ["run 3 skipped", "run 1: succeeded"]
 
 
-def test_a_run_that_finished_long_ago_is_not_followed(
+def test_a_run_of_an_earlier_push_that_has_finished_is_not_followed(
     home: Home, store: Store, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A push of a skipped commit alone ends with it."""
     clock = FakeClock(datetime.now(UTC), auto_advance=True)
     with monkeypatch.context() as patch:
-        patch.setattr(queue, "now", lambda: (clock.now().wall - timedelta(hours=1)).isoformat())
+        patch.setattr(queue, "now", lambda: (clock.now().wall - timedelta(seconds=20)).isoformat())
         store.queue.put("shop", [RunRequest(Trigger.HOOK, sha="f" * 40, ref="main")])
     store.runs.finish("shop", 1, RunState.SUCCEEDED)
     emit(store, "run.finished", "run 1: succeeded")
