@@ -21,6 +21,7 @@ from pipeline.store.refs import head, set_head
 from pipeline.store.rows import next_number, now, run_from_row
 from pipeline.store.superseding import (
     entries,
+    is_schedule_queued,
     stored_run,
     supersede,
     supersede_by_newer,
@@ -95,7 +96,9 @@ class RunQueue:
                 return []
             for ref, (_, new) in moves.items():
                 set_head(db, pipeline, ref, new)
-            numbers = [_insert(db, pipeline, r) for r in requests if not _is_queued_by_schedule(db, pipeline, r)]
+            numbers = [
+                _insert(db, pipeline, r) for r in requests if not is_schedule_queued(db, pipeline, r.trigger, r.options)
+            ]
             for number in numbers if mode == "superseded" else ():
                 supersede_older(db, pipeline, number)
             return [stored_run(db, pipeline, number) for number in numbers]
@@ -270,14 +273,6 @@ def _insert(db: sqlite3.Connection, pipeline: str, request: RunRequest) -> int:
     }
     db.execute(f"INSERT INTO runs ({','.join(values)}) VALUES ({','.join('?' * len(values))})", tuple(values.values()))  # noqa: S608
     return number
-
-
-def _is_queued_by_schedule(db: sqlite3.Connection, pipeline: str, request: RunRequest) -> bool:
-    """Return whether an earlier due time has queued this run, and it has not started."""
-    if request.trigger is not Trigger.SCHEDULE:
-        return False
-    sql = "SELECT 1 FROM runs WHERE pipeline=? AND state='queued' AND trigger='schedule' AND options=?"
-    return db.execute(sql, (pipeline, json.dumps(request.options.to_json()))).fetchone() is not None
 
 
 def _obstacle(db: sqlite3.Connection, run: Run, stage: str) -> str:

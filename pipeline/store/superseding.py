@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Sequence
 
 from pipeline.store.order import Entry, supersedes
-from pipeline.store.records import Run, RunKind, RunState
+from pipeline.store.records import Run, RunKind, RunOptions, RunState, Trigger
 from pipeline.store.rows import now, run_from_row
 
 _UNFINISHED = "state IN ('queued', 'running')"
@@ -70,6 +71,14 @@ def supersede(db: sqlite3.Connection, pipeline: str, numbers: Sequence[int], by:
         )
     runs = [stored_run(db, pipeline, number) for number in numbers]
     return [run for run in runs if run.state is RunState.SUPERSEDED]
+
+
+def is_schedule_queued(db: sqlite3.Connection, pipeline: str, trigger: Trigger, options: RunOptions) -> bool:
+    """Return whether an earlier due time has queued the same run, which has not started. False for other triggers."""
+    if trigger is not Trigger.SCHEDULE:
+        return False
+    sql = "SELECT 1 FROM runs WHERE pipeline=? AND state='queued' AND trigger='schedule' AND options=?"
+    return db.execute(sql, (pipeline, json.dumps(options.to_json()))).fetchone() is not None
 
 
 def stored_run(db: sqlite3.Connection, pipeline: str, number: int) -> Run:

@@ -165,7 +165,7 @@ class DockerDeploy:
 
 def _planned_command(context: StageContext, spec: ReleaseSpec) -> list[str]:
     """Return the step of the release command. It runs once for each new release."""
-    command, active = spec.deploy.release_command, context.store.releases.active(context.configuration.pipeline.name)
+    command, active = spec.service.release_command, context.store.releases.active(context.configuration.pipeline.name)
     if command is None or (active and ReleaseSpec.parse(active.spec) == spec):
         return []
     return [f"run the release command in the new image: {' '.join(command.command)}"]
