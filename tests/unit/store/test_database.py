@@ -109,5 +109,4 @@ def test_every_key_of_rows_has_the_pipeline(store: Store, tmp_path: Path) -> Non
     assert shared == {
         ("pipelines", ("name",)),
         ("deliveries", ("digest",)),
-        ("deployment_progress", ("deployment", "service")),
     }
