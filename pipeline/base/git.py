@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 import shutil
 import signal
 import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import IO
 
 from pipeline.base.errors import Cancelled, SystemFault
+from pipeline.base.quantity import format_size
 
 # The variables of `git rev-parse --local-env-vars`, and others that change where git reads or what it runs. Git sets
 # them for its hooks, so a command that a hook starts would work on the hook's repository.
@@ -28,6 +31,8 @@ _UNSAFE_GIT_VARIABLES = frozenset(
         "GIT_CONFIG",
         "GIT_CONFIG_COUNT",
         "GIT_CONFIG_PARAMETERS",
+        "GIT_DEFAULT_HASH",
+        "GIT_DEFAULT_REF_FORMAT",
         "GIT_DIR",
         "GIT_GRAFT_FILE",
         "GIT_IMPLICIT_WORK_TREE",
@@ -53,42 +58,71 @@ class GitFailed(Exception):
     """A git command failed. The text is git's message, without user names and passwords."""
 
 
+@dataclass(frozen=True)
+class GitLimits:
+    """The limits of a command, in bytes: `output` of what it prints, `memory` of what each of its processes keeps."""
+
+    output: int = 256 * 2**20
+    memory: int | None = None
+
+    def apply(self, pid: int) -> None:
+        """Limit the memory of a process that was just started. The processes that it starts inherit the limit."""
+        if self.memory is not None:
+            with suppress(ProcessLookupError):
+                resource.prlimit(pid, resource.RLIMIT_DATA, (self.memory, self.memory))
+
+    def check(self, *files: IO[bytes]) -> None:
+        """Raise `GitFailed` if the command has printed too much."""
+        if any(os.fstat(file.fileno()).st_size > self.output for file in files):
+            raise GitFailed(f"git printed more than {format_size(self.output)}")
+
+
+_LIMITS = GitLimits()
+
+
 def run_git(
     *arguments: str,
     directory: Path,
     timeout: timedelta = _TIMEOUT,
     cancelled: threading.Event | None = None,
+    environment: Mapping[str, str] | None = None,
+    standard_input: bytes = b"",
+    limits: GitLimits = _LIMITS,
 ) -> bytes:
-    """Return the output of a command. Git never prompts at a terminal.
+    """Return the output of a command. Git never prompts at a terminal. `environment` is added to the usual one.
 
-    Raises `GitFailed` if the command fails or exceeds `timeout`, `Cancelled` soon after `cancelled` is set, and
-    `SystemFault` if git is not installed.
+    Raises `GitFailed` if the command fails or exceeds `timeout` or `limits`, `Cancelled` soon after `cancelled` is set,
+    and `SystemFault` if git is not installed.
     """
-    process = _start(arguments, directory, subprocess.PIPE)
-    deadline = time.monotonic() + timeout.total_seconds()
-    try:
-        while True:
-            with suppress(subprocess.TimeoutExpired):
-                output, error = process.communicate(timeout=_POLL_INTERVAL)
-                break
-            if cancelled is not None and cancelled.is_set():
-                raise Cancelled("cancelled")
-            if time.monotonic() > deadline:
-                raise GitFailed(f"git did not finish within {timeout.total_seconds():g} s")
-    finally:
-        _end(process)
-    _check(process, error)
-    return output
+    with _memory_file(standard_input) as source, _memory_file() as output, _memory_file() as errors:
+        process = _start(arguments, directory, environment, source, output, errors)
+        limits.apply(process.pid)
+        deadline = time.monotonic() + timeout.total_seconds()
+        try:
+            while True:
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(timeout=_POLL_INTERVAL)
+                    break
+                if cancelled is not None and cancelled.is_set():
+                    raise Cancelled("cancelled")
+                if time.monotonic() > deadline:
+                    raise GitFailed(f"git did not finish within {timeout.total_seconds():g} s")
+                limits.check(output, errors)
+        finally:
+            _end(process)
+        limits.check(output, errors)
+        _check(process, _content(errors))
+        return _content(output)
 
 
 @contextmanager
-def stream_git(*arguments: str, directory: Path) -> Iterator[IO[bytes]]:
+def stream_git(*arguments: str, directory: Path, environment: Mapping[str, str] | None = None) -> Iterator[IO[bytes]]:
     """Stream the output of a command. There is no deadline: the reader sets the pace.
 
     Raises `GitFailed` at the end of the `with` block if the command failed.
     """
     with tempfile.TemporaryFile() as errors:
-        process = _start(arguments, directory, errors)
+        process = _start(arguments, directory, environment, subprocess.DEVNULL, subprocess.PIPE, errors)
         assert process.stdout is not None
         try:
             yield process.stdout
@@ -102,19 +136,40 @@ def stream_git(*arguments: str, directory: Path) -> Iterator[IO[bytes]]:
         _check(process, errors.read())
 
 
+def with_settings(environment: Mapping[str, str], settings: Mapping[str, str]) -> dict[str, str]:
+    """Return an environment with settings of git added to its own. A setting may be secret, so it is no argument."""
+    count = int(environment.get("GIT_CONFIG_COUNT", "0"))
+    added = {
+        variable: value
+        for index, setting in enumerate(settings.items(), count)
+        for variable, value in zip((f"GIT_CONFIG_KEY_{index}", f"GIT_CONFIG_VALUE_{index}"), setting, strict=True)
+    }
+    return {**environment, **added, "GIT_CONFIG_COUNT": str(count + len(settings))}
+
+
 def redact(text: str) -> str:
-    """Return a text without the user names and passwords of the URLs in it."""
-    return re.sub(r"://[^/@\s]*@", "://***@", text)
+    """Return a text without the user names and passwords of the URLs in it.
+
+    A password may hold `@` and `/`, so everything up to the last `@` of a URL is removed.
+    """
+    return re.sub(r"://\S*@", "://***@", text)
 
 
-def _start(arguments: tuple[str, ...], directory: Path, errors: int | IO[bytes]) -> subprocess.Popen[bytes]:
+def _start(
+    arguments: tuple[str, ...],
+    directory: Path,
+    environment: Mapping[str, str] | None,
+    source: int | IO[bytes],
+    output: int | IO[bytes],
+    errors: int | IO[bytes],
+) -> subprocess.Popen[bytes]:
     try:
         return subprocess.Popen(
             ["git", *arguments],
             cwd=directory,
-            env=_environment(),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
+            env={**_environment(), **(environment or {})},
+            stdin=source,
+            stdout=output,
             stderr=errors,
             # A separate session, so that git's network helpers can be killed with it.
             start_new_session=True,
@@ -143,9 +198,21 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-    for pipe in (process.stdout, process.stderr):
-        if pipe is not None:
-            pipe.close()
+    if process.stdout is not None:
+        process.stdout.close()
+
+
+def _memory_file(content: bytes = b"") -> IO[bytes]:
+    """Return a file in memory. A pipe would have to be read while git runs, and a disk may be full."""
+    file = os.fdopen(os.memfd_create("git"), "w+b")
+    file.write(content)
+    file.seek(0)
+    return file
+
+
+def _content(file: IO[bytes]) -> bytes:
+    file.seek(0)
+    return file.read()
 
 
 def _check(process: subprocess.Popen[bytes], error: bytes) -> None:
