@@ -103,6 +103,10 @@ class EventKind(StrEnum):
     TRIGGER_FAILED = "trigger.failed", "The repository could not be read."
     TRIGGER_SCHEDULE = "trigger.schedule", "A schedule is due."
     TRIGGER_POLLING = "trigger.polling", "Watching files is not possible; they are polled."
+    TRIGGER_WATCH_LOST = (
+        "trigger.watch_lost",
+        "A watched folder of the repository was removed or replaced. The repository is watched again.",
+    )
     TRIGGER_NO_REFS = "trigger.no_refs", "The repository has none of the wanted refs."
     TRIGGER_REFS_SKIPPED = "trigger.refs_skipped", "Refs existed before a trigger pattern matched them.", "refs"
     TRANSITION_DISABLED = "transition.disabled", "A stage accepts no runs.", "stage"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,22 +16,51 @@ if TYPE_CHECKING:
 _LIMIT_REACHED = (errno.ENOSPC, errno.EMFILE)
 
 
+class Watch:
+    """Folders that are watched. The kernel watches the folders themselves, whatever is at their paths later."""
+
+    def __init__(self, folders: Iterable[Path] = ()) -> None:
+        self._identities = {folder: _identity(folder) for folder in folders}
+        # The number of a removed folder may be that of the next one at its path.
+        self._is_removed = False
+
+    def is_intact(self) -> bool:
+        """Return False once a folder was removed, moved or replaced. Its watch then reports nothing more."""
+        return not self._is_removed and all(_identity(folder) == known for folder, known in self._identities.items())
+
+    def removed(self, path: str) -> None:
+        """Take note that a path was removed. Called from the thread of the observer."""
+        self._is_removed |= Path(path) in self._identities
+
+
+def _identity(folder: Path) -> tuple[int, int] | None:
+    try:
+        status = folder.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
 @contextmanager
-def watch(folders: Mapping[Path, bool], relevant: Callable[[str], bool], changed: Callable[[], None]) -> Iterator[None]:
+def watch(
+    folders: Mapping[Path, bool], relevant: Callable[[str], bool], changed: Callable[[], None]
+) -> Iterator[Watch]:
     """Call `changed` in the `with` block when a file whose path is `relevant` appears, changes or disappears.
 
-    `folders` maps each folder to whether it is watched recursively. Earlier changes are not reported. Raises
-    `SystemFault` if the kernel's limit of inotify watches is reached.
+    `folders` maps each folder to whether it is watched recursively. Earlier changes are not reported. `changed` is also
+    called when a folder itself is removed. Raises `SystemFault` if the kernel's limit of inotify watches is reached.
     """
     from watchdog.observers import Observer
 
     observer = Observer()
+    # Made before the folders are watched, so that one that is replaced in between is noticed.
+    watched = Watch(folders)
     try:
         for folder, recursive in folders.items():
-            observer.schedule(_handler(relevant, changed), str(folder), recursive=recursive)
+            observer.schedule(_handler(relevant, changed, watched), str(folder), recursive=recursive)
         observer.start()
         # watchdog does not report a subfolder that it could not watch. If one more watch fits, all of them did.
-        observer.unschedule(observer.schedule(_handler(relevant, changed), "/"))
+        observer.unschedule(observer.schedule(_handler(relevant, changed, watched), "/"))
     except OSError as error:
         observer.unschedule_all()
         if observer.is_alive():
@@ -43,16 +72,18 @@ def watch(folders: Mapping[Path, bool], relevant: Callable[[str], bool], changed
             hint="raise fs.inotify.max_user_watches and fs.inotify.max_user_instances with sysctl",
         ) from error
     try:
-        yield
+        yield watched
     finally:
         observer.stop()
         observer.join()
 
 
-def _handler(relevant: Callable[[str], bool], changed: Callable[[], None]) -> FileSystemEventHandler:
+def _handler(relevant: Callable[[str], bool], changed: Callable[[], None], watched: Watch) -> FileSystemEventHandler:
     from watchdog.events import (
+        DirDeletedEvent,
         DirModifiedEvent,
         FileClosedNoWriteEvent,
+        FileDeletedEvent,
         FileOpenedEvent,
         FileSystemEvent,
         FileSystemEventHandler,
@@ -63,6 +94,11 @@ def _handler(relevant: Callable[[str], bool], changed: Callable[[], None]) -> Fi
     class Handler(FileSystemEventHandler):
         def on_any_event(self, event: FileSystemEvent) -> None:
             paths = (str(event.src_path), str(event.dest_path))
+            if isinstance(event, (DirDeletedEvent, FileDeletedEvent)):
+                watched.removed(paths[0])
+                if not watched.is_intact():
+                    changed()
+                    return
             if not isinstance(event, noise) and any(path and relevant(path) for path in paths):
                 changed()
 

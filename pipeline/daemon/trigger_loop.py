@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from contextlib import ExitStack
 from dataclasses import replace
 from datetime import timedelta
 
@@ -12,19 +11,17 @@ import structlog
 
 from pipeline.base.backoff import Backoff
 from pipeline.base.clock import Clock
-from pipeline.base.errors import PenstockError, SystemFault
+from pipeline.base.errors import PenstockError
+from pipeline.daemon.ref_watch import UNWATCHED_INTERVAL, RefWatch
 from pipeline.event_kinds import EventKind
 from pipeline.runner.context import PipelineContext
 from pipeline.runner.ref_tracker import RefTracker
-from pipeline.runner.stages import load_source
 from pipeline.store.queue import RunRequest
 from pipeline.store.records import RunOptions, Trigger
 from pipeline.triggers.schedule import DueTime, Schedule, local_zone
 
-_REMOTE_INTERVAL = timedelta(minutes=1)
-# A watch may miss a change, so the refs are listed at least this often.
+# A scan that failed for a change that the watch reported is repeated at least this often.
 _FALLBACK_INTERVAL = timedelta(minutes=1)
-_UNWATCHED_INTERVAL = timedelta(seconds=2)
 # The schedule is checked at least this often, because the wall clock may jump.
 _MAX_SCHEDULE_WAIT = timedelta(seconds=20)
 # Without it, a wait that ends slightly early would repeat many times before the due time.
@@ -63,10 +60,12 @@ class TriggerLoop:
         rebuilds = frozenset(entry.cron for entry in triggers.schedule if entry.rebuild)
         crons = tuple(entry.cron for entry in triggers.schedule)
         schedule = Schedule(crons, local_zone(), clock.now().wall, rebuilds)
-        with ExitStack() as stack:
-            backoff, usual = self._observe(stack)
-            due = clock.monotonic()
+        with RefWatch(self._pipeline_context, lambda: self.notify(Trigger.WATCH)) as watch:
+            scans = watch.start()
+            backoff, usual, due = _polling(scans.interval), scans.trigger, clock.monotonic()
             while not self._stopping.is_set():
+                if renewed := watch.renew():
+                    backoff, usual, due = _polling(renewed.interval), renewed.trigger, clock.monotonic()
                 if self._notified.is_set() or clock.monotonic() >= due:
                     trigger = self._trigger if self._notified.is_set() else usual
                     self._notified.clear()
@@ -75,7 +74,9 @@ class TriggerLoop:
                 schedule, due_time = schedule.advance(clock.now().wall)
                 if due_time:
                     self._run_on_schedule(due_time)
-                clock.wait(self._notified, max(_MIN_WAIT, min(self._until(due), self._until_due_time(schedule))))
+                times = [self._until(due), self._until_due_time(schedule)]
+                times += [UNWATCHED_INTERVAL] if watch.needs_checks else []
+                clock.wait(self._notified, max(_MIN_WAIT, min(times)))
 
     def _until(self, due: float) -> timedelta:
         return timedelta(seconds=due - self._clock.monotonic())
@@ -83,23 +84,6 @@ class TriggerLoop:
     def _until_due_time(self, schedule: Schedule) -> timedelta:
         due_time = schedule.next()
         return min(_MAX_SCHEDULE_WAIT, due_time.at - self._clock.now().wall) if due_time else _MAX_SCHEDULE_WAIT
-
-    def _observe(self, stack: ExitStack) -> tuple[Backoff, Trigger]:
-        """Watch the repository if possible. Return the backoff of further scans and the trigger that they count as."""
-        pipeline_context = self._pipeline_context()
-        source = load_source(pipeline_context.configuration)
-        triggers, context = pipeline_context.configuration.pipeline.triggers, pipeline_context.stage_context()
-        if source.git_directory(context) is None:
-            return _polling(triggers.poll or _REMOTE_INTERVAL), Trigger.POLL
-        if triggers.watch:
-            try:
-                stack.enter_context(source.watch(context, lambda: self.notify(Trigger.WATCH)))
-            except (SystemFault, OSError) as error:
-                seconds = _UNWATCHED_INTERVAL.total_seconds()
-                text = f"cannot watch the repository, polling every {seconds:g} s instead: {error}"
-                pipeline_context.events().emit(EventKind.TRIGGER_POLLING, text)
-                return _polling(min(triggers.poll or _UNWATCHED_INTERVAL, _UNWATCHED_INTERVAL)), Trigger.POLL
-        return _polling(triggers.poll or _FALLBACK_INTERVAL), Trigger.POLL if triggers.poll else Trigger.WATCH
 
     def _scan(self, trigger: Trigger) -> bool:
         try:
@@ -137,5 +121,5 @@ def _delay(backoff: Backoff, usual: Trigger) -> timedelta:
     """Return the time until the next scan if no trigger requests one earlier."""
     if usual is Trigger.WATCH and backoff.failures:
         # A scan of a local repository is cheap, and the failed one may have been for a change that the watch reported.
-        return replace(Backoff(_UNWATCHED_INTERVAL, _FALLBACK_INTERVAL), failures=backoff.failures - 1).delay()
+        return replace(Backoff(UNWATCHED_INTERVAL, _FALLBACK_INTERVAL), failures=backoff.failures - 1).delay()
     return backoff.delay()

@@ -42,10 +42,11 @@ class RefTracker:
             # would look deleted, and its commit would be queued twice.
             known = context.store.refs.heads(context.pipeline)
             heads = source.heads(stage_context, patterns)
-            for ref in known.keys() - heads.keys():
-                context.store.refs.delete_head(context.pipeline, ref)
             if not heads:
+                # A repository that is being cloned again has no refs yet. Its commits must not run a second time.
                 self._emit_no_refs(context)
+            for ref in known.keys() - heads.keys() if heads else ():
+                context.store.refs.delete_head(context.pipeline, ref)
             skipped = self._skip_existing(
                 context, source, patterns, {r: sha for r, sha in heads.items() if r not in known}
             )

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
-from pipeline.base.watch import watch
+from pipeline.base.watch import Watch, watch
 
 
 class Spool:
@@ -28,6 +28,6 @@ class Spool:
         """Remove a file after its repository has been scanned."""
         file.unlink(missing_ok=True)
 
-    def watch(self, arrived: Callable[[], None]) -> AbstractContextManager[None]:
+    def watch(self, arrived: Callable[[], None]) -> AbstractContextManager[Watch]:
         """Call `arrived` in the `with` block when a file arrives. Raises the same errors as `watch`."""
         return watch({self._folder: False}, lambda path: not path.rpartition("/")[2].startswith("."), arrived)

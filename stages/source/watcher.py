@@ -6,12 +6,12 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from pipeline.base.watch import watch
+from pipeline.base.watch import Watch, watch
 
 _NAMES = frozenset({"HEAD", "packed-refs", "tables.list"})
 
 
-def watch_refs(git_directory: Path, moved: Callable[[], None]) -> AbstractContextManager[None]:
+def watch_refs(git_directory: Path, moved: Callable[[], None]) -> AbstractContextManager[Watch]:
     """Call `moved` when a ref may have moved: as a file, in `packed-refs`, or in a reftable."""
     # Linked worktrees share the refs, but for HEAD.
     folders = {git_directory: False, git_directory / "refs": True}

@@ -17,6 +17,7 @@ import pytest
 
 from pipeline.api import Checkout, Image, Plan, Revision, StageContext, Wanted
 from pipeline.base.errors import Cancelled, PenstockError, RolledBack, StageFailed
+from pipeline.base.watch import Watch
 from pipeline.config import stages
 from pipeline.store.records import Deployment, DeploymentState, Release
 from pipeline.store.store import Store
@@ -209,9 +210,9 @@ class FakeSource(FakeStage):
         """Return None: the repository is elsewhere."""
         return None
 
-    def watch(self, context: StageContext, moved: Callable[[], None]) -> AbstractContextManager[None]:
+    def watch(self, context: StageContext, moved: Callable[[], None]) -> AbstractContextManager[Watch]:
         """Watch nothing."""
-        return nullcontext()
+        return nullcontext(Watch())
 
 
 class FakeBuild(FakeStage):

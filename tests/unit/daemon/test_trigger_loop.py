@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import errno
+import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -123,6 +124,21 @@ def test_existing_and_new_commits_are_run(work: Work, pipeline_context: Pipeline
     assert kinds(pipeline_context) == []
 
 
+def test_a_shallow_clone_is_served(work: Work, pipeline_context: PipelineContext, clock: FakeClock) -> None:
+    """The commit that a shallow clone has and each later one get a run (dokku#4405)."""
+    work.commit("two")
+    shallow = work.root / "shallow"
+    work.git("clone", "--quiet", "--depth=1", f"file://{work.path}", str(shallow))
+    context = PipelineContext(pipeline_context.home, load(shallow / "pipeline.yaml"), pipeline_context.store)
+    with running_loop(context, clock):
+        await_run(context, work.git("rev-parse", "HEAD"))
+        for content in ("three", "four"):
+            assert await_run(context, work.commit(content, cwd=shallow)) is Trigger.WATCH
+        work.git("fetch", "--quiet", "--unshallow", cwd=shallow)
+        await_run(context, work.commit("five", cwd=shallow))
+    assert kinds(context) == []
+
+
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EMFILE])
 def test_without_watches_it_polls(
     number: int, work: Work, pipeline_context: PipelineContext, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
@@ -162,6 +178,49 @@ def test_a_repository_that_is_away_for_a_while(work: Work, pipeline_context: Pip
         away.write_text(content)
         await_run(pipeline_context, work.commit("two"))
     assert kinds(pipeline_context) == ["trigger.failed"]
+
+
+@pytest.mark.parametrize("how", ["removed", "moved", "parent moved"])
+def test_a_repository_that_is_replaced_is_watched_again(
+    how: str, work: Work, pipeline_context: PipelineContext, clock: FakeClock
+) -> None:
+    """The lost watch is an event, and the commits of the repository's successor are found by the new watch."""
+    copy = work.root / "copy"
+    work.git("clone", "--quiet", str(work.path), str(copy))
+    with running_loop(pipeline_context, clock):
+        await_run(pipeline_context, work.git("rev-parse", "HEAD"))
+        clock.wait_for_waiters()
+        if how == "removed":
+            shutil.rmtree(work.path)
+        elif how == "moved":
+            (work.path / ".git").rename(work.root / "old")
+            shutil.rmtree(work.path)
+        else:
+            work.path.rename(work.root / "old")
+        pass_time(clock, lambda: "trigger.watch_lost" in kinds(pipeline_context))
+        # As one step, or the scans would find a repository without commits.
+        copy.rename(work.path)
+        sha = work.commit("two")
+        pass_time(clock, lambda: is_known(pipeline_context, sha))
+        # From here on, no time passes.
+        for content in ("three", "four"):
+            assert await_run(pipeline_context, work.commit(content)) is Trigger.WATCH
+    assert kinds(pipeline_context).count("trigger.watch_lost") == 1
+    assert "trigger.polling" not in kinds(pipeline_context)
+
+
+def pass_time(clock: FakeClock, is_done: Callable[[], bool]) -> None:
+    """Move the clock from timeout to timeout until something is done."""
+    for _ in range(100):
+        if is_done():
+            return
+        clock.advance_to_next_timeout()
+    pytest.fail("not done after 100 timeouts")
+
+
+def is_known(pipeline_context: PipelineContext, sha: str) -> bool:
+    """Return whether a commit has a run."""
+    return any(run.sha == sha for run in pipeline_context.store.runs.latest("shop"))
 
 
 def test_what_a_watch_missed_is_found_within_a_minute(pipeline_context: PipelineContext, clock: FakeClock) -> None:

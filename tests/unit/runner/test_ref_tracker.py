@@ -67,6 +67,22 @@ def test_two_scans_at_once_queue_a_commit_once(repository: Repository, monkeypat
     assert repository.came("{branches: [main, next]}") == []
 
 
+def test_a_repository_that_has_no_refs_for_a_while(repository: Repository) -> None:
+    """While it is cloned again it has none. Its commits are not run a second time, and the next one is."""
+    triggers = "{branches: [main, next]}"
+    repository.work.git("branch", "next")
+    assert repository.came(triggers) == ["main", "next"]
+    git = repository.work.path / ".git"
+    (git / "refs" / "heads").rename(git / "away")
+    (git / "refs" / "heads").mkdir()
+    assert repository.came(triggers) == []
+    (git / "refs" / "heads").rmdir()
+    (git / "away").rename(git / "refs" / "heads")
+    assert repository.came(triggers) == []
+    repository.work.commit("1")
+    assert repository.came(triggers) == ["main"]
+
+
 def events(repository: Repository) -> list[str]:
     return [e.message for _, e in repository.store.events.after("shop", 0, 100) if e.kind == "trigger.refs_skipped"]
 
