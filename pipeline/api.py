@@ -32,6 +32,7 @@ from pipeline.base.clock import Clock, SystemClock
 from pipeline.base.errors import Cancelled
 from pipeline.base.home import Home
 from pipeline.base.printable import escape_line
+from pipeline.base.watch import Watch
 from pipeline.config.load import CommittedFile, Configuration
 from pipeline.config.stages import StageOptions as StageOptions
 from pipeline.events import Events
@@ -83,8 +84,12 @@ class Checkout(Protocol):
     def tree(self, path: str) -> str:
         """Return the git tree id of a folder of the commit (`.` is the root). Raises `ConfigError` if there is none."""
 
-    def archive(self, path: str) -> AbstractContextManager[IO[bytes]]:
-        """Return an uncompressed tar stream of that folder, names relative to it. Not seekable."""
+    def archive(self, path: str, ignored: Callable[[str], bool]) -> AbstractContextManager[IO[bytes]]:
+        """Return an uncompressed tar stream of that folder, names relative to it. Not seekable.
+
+        Content that the repository only refers to is fetched, unless `ignored` is true for its name. A name with a
+        slash at its end stands for a folder and all that may be in it.
+        """
 
     def read(self, path: str) -> bytes | None:
         """Return one file of the commit, or None if it has none of that name."""
@@ -182,10 +187,11 @@ class Source(Protocol):
     def git_directory(self, context: StageContext) -> Path | None:
         """Return the repository's common git directory, or None if the repository is not on this machine."""
 
-    def watch(self, context: StageContext, moved: Callable[[], None]) -> AbstractContextManager[None]:
+    def watch(self, context: StageContext, moved: Callable[[], None]) -> AbstractContextManager[Watch]:
         """Call `moved` soon after a ref of the repository may have moved, as long as the context is entered.
 
-        Raises `SystemFault` if the machine has no more watches to give.
+        If the repository is replaced at its path, the watch is no longer intact and reports nothing more. Raises
+        `SystemFault` if the machine has no more watches to give.
         """
 
 

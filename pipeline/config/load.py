@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import TypeAdapter, ValidationError
 
 from pipeline.base.errors import ConfigError, Problem
+from pipeline.base.remote_url import RemoteUrl
 from pipeline.config.document import Document, KeyPath, dotted, read_document
 from pipeline.config.environment import complete_environments
 from pipeline.config.models import Parameter, Pipeline
@@ -89,6 +90,7 @@ def load(
     problems += (unread or missing) if secrets_needed else unread if secrets_checked else []
     if problems or pipeline is None:
         raise ConfigError(source=str(named), problems=_in_order(problems))
+    secrets.hide(RemoteUrl.secrets_in(pipeline.source.repository))
     known = {name: value for name, value in parameters.items() if value is not None}
     return Configuration(
         pipeline, path, known, secrets, frozenset(variables | substitution.variables), frozenset(substitution.secrets)

@@ -12,6 +12,7 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 from pipeline.balancer.model import Declaration, Model, Name
 from pipeline.base.errors import FieldError
 from pipeline.base.quantity import Amount, Duration, Size, Whole, resolve_amount
+from pipeline.base.remote_url import RemoteUrl, is_url
 from pipeline.config.build_options import CacheOption, Platform, SecretId, SecretText, SshAgent, StageName
 from pipeline.config.environment import BuildArguments, Environment, VariableName
 from pipeline.config.reporters import Reporters
@@ -71,9 +72,12 @@ class Source(Model):
     repository: str = Field(
         ".",
         min_length=1,
-        description="Path of a repository, bare or not, relative to this file, or any URL that git can fetch.",
+        description="Path of a repository, bare or not, relative to this file, or any URL that git can fetch. A URL "
+        "may have a user name and a password or token, in which `@` is written as `%40` and `/` as `%2F`.",
     )
-    branch: str = Field("main", min_length=1, description="Branch, tag or commit that is run by default.")
+    branch: str = Field(
+        "main", min_length=1, description="Branch, tag or commit that is run by default, or another revision of git."
+    )
     paths: tuple[Glob, ...] = Field(
         (),
         description="Globs. A commit that changes no matching file starts no run. `**` crosses folders. "
@@ -84,6 +88,13 @@ class Source(Model):
         description="Path of pipeline.yaml in the repository. Automatic runs use the file of their commit. None: the "
         "path of this file in the repository, else pipeline.yaml.",
     )
+
+    @field_validator("repository")
+    @classmethod
+    def _check_repository(cls, value: str) -> str:
+        if is_url(value):
+            RemoteUrl.parse(value)
+        return value
 
 
 class Build(Model):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from pipeline.base.errors import ConfigError
@@ -42,6 +42,10 @@ class Secrets:
     def values(self) -> tuple[str, ...]:
         """Return every value that must be masked."""
         return tuple(sorted({*self._values.values(), *self._merged}))
+
+    def hide(self, values: Iterable[str]) -> None:
+        """Add values that must be masked and that no reference resolves to."""
+        self._merged.update(values)
 
     def merge(self, others: Secrets) -> None:
         """Add the values of `others` to those that must be masked."""

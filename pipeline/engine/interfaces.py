@@ -37,7 +37,10 @@ class Images(Protocol):
         """Pull an image from its registry."""
 
     def ignores(self, dockerignore: str) -> Callable[[str], bool]:
-        """Return a predicate that is true for paths that a `.dockerignore` of this text excludes."""
+        """Return a predicate that is true for paths that a `.dockerignore` of this text excludes.
+
+        A path that ends with a slash stands for all that may be in the folder: true only if none of it can be included.
+        """
 
     def for_pipeline(self, pipeline: str) -> dict[str, str]:
         """Return the id of every image built for a pipeline, with the run that built it."""

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from pipeline.api import Source, StageContext, Wanted
 from pipeline.base.errors import ConfigError
+from pipeline.base.remote_url import RemoteUrl
 from pipeline.config.load import CommittedFile, Configuration, load
 from pipeline.config.policy import Readable, read_policy
 from pipeline.event_kinds import EventKind
@@ -81,6 +82,7 @@ def merge_commit_config(
             f"{committed.name} is the pipeline {found.pipeline.name}, and this is {name}",
             hint=f"name it {name} there, or say in source.file of {served.path} which file it is",
         )
+    found.secrets.hide(RemoteUrl.secrets_in(served.pipeline.source.repository))
     # A commit must not choose where the next commits come from.
     kept = {key: getattr(served.pipeline.source, key) for key in ("uses", "options", "repository")}
     source = found.pipeline.source.model_copy(update=kept)

@@ -7,6 +7,7 @@ import shutil
 import tarfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import IO
 
@@ -27,11 +28,12 @@ def build_context(
     predicate of these, and is called only if all files together have more. Every file has the time of the commit, so
     that the same commit makes the same image. Docker's cache does not compare times.
     """
+    predicate = cache(ignores)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(mode=0o700, parents=True)
     try:
-        with checkout.archive(source) as stream:
-            _Extraction(folder, ignores, limit, checkout.revision.committed_at.timestamp()).run(stream)
+        with checkout.archive(source, lambda path: predicate()(path)) as stream:
+            _Extraction(folder, predicate, limit, checkout.revision.committed_at.timestamp()).run(stream)
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)

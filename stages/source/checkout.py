@@ -2,65 +2,104 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from typing import IO
 
 from pipeline.api import Revision
 from pipeline.base.errors import ConfigError, StageFailed
-from stages.source.git import Git
-from stages.source.objects import open_tree
+from pipeline.base.git import GitFailed
+from stages.source.archive import filled_archive
+from stages.source.mirror import Mirror
+from stages.source.objects import LeadsNowhere, Location, TreeEntry, locate, read_blob, unreadable
+from stages.source.submodules import Submodules
 
 # The files that are read here are written by people: a Dockerfile, a pipeline.yaml.
 _LIMIT = 4 * 2**20
 
 
-class GitCheckout:
-    """A commit and its files, read from the mirror."""
+def _nothing(_: str) -> bool:
+    return False
 
-    def __init__(self, git: Git, revision: Revision) -> None:
-        self._git = git
+
+class GitCheckout:
+    """A commit and its files, read from the mirror. Symbolic links are followed within the repository."""
+
+    def __init__(self, mirror: Mirror, revision: Revision) -> None:
+        self.mirror = mirror
         self.revision = revision
 
     def tree(self, path: str) -> str:
         """Return the git tree id of a folder. Raises `ConfigError` when the commit has no such folder."""
-        if path == ".":
-            return self._root
-        with open_tree(self._git.directory, self._root) as root:
-            try:
-                found = root / path
-            except KeyError:
-                found = None
-            if found is not None and found.type == "tree":
-                return found.hexsha
-        raise ConfigError(
-            f"commit {self.revision.short} has no folder {path}",
-            hint="build.context is relative to the repository's root",
-        )
+        checkout, rest = self.owner(path)
+        if rest == ".":
+            return checkout.root
+        entry = checkout.find(rest)
+        if entry is None or entry.kind != "tree":
+            raise ConfigError(
+                f"commit {self.revision.short} has no folder {path}",
+                hint="build.context is relative to the repository's root",
+            )
+        return entry.id
 
     @contextmanager
-    def archive(self, path: str) -> Iterator[IO[bytes]]:
-        """Give an uncompressed tar of a folder."""
-        what = self.revision.sha if path == "." else f"{self.revision.sha}:{path}"
-        with self._git.stream("archive", "--format=tar", what) as stream:
-            yield stream
+    def archive(self, path: str, ignored: Callable[[str], bool] = _nothing) -> Iterator[IO[bytes]]:
+        """Give an uncompressed tar of a folder. Submodules and LFS files that are not `ignored` are filled in."""
+        checkout, rest = self.owner(path)
+        try:
+            with filled_archive(checkout, rest, ignored) as stream:
+                yield stream
+        except GitFailed as error:
+            raise unreadable(checkout.mirror.git, error) from error
 
     def read(self, path: str) -> bytes | None:
         """Return one file, or None when there is none of that name. Raises `StageFailed` for one of more than 4 MiB."""
-        with open_tree(self._git.directory, self._root) as root:
-            try:
-                found = root / path
-            except KeyError:
-                return None
-            if found.type != "blob":
-                return None
-            if found.size > _LIMIT:
-                raise StageFailed(f"{path} of commit {self.revision.short} is larger than {_LIMIT >> 20} MiB")
-            content: bytes = found.data_stream.read()
-            return content
+        checkout, rest = self.owner(path)
+        entry = checkout.find(rest)
+        if entry is None or entry.kind != "blob":
+            return None
+        if entry.size > _LIMIT:
+            raise StageFailed(f"{path} of commit {self.revision.short} is larger than {_LIMIT >> 20} MiB")
+        return read_blob(checkout.mirror.git, entry.id)
 
     @cached_property
-    def _root(self) -> str:
+    def root(self) -> str:
         """The id of the commit's tree."""
-        return self._git("rev-parse", f"{self.revision.sha}^{{tree}}").strip()
+        try:
+            return self.mirror.git("rev-parse", f"{self.revision.sha}^{{tree}}").strip()
+        except GitFailed as error:
+            raise unreadable(self.mirror.git, error) from error
+
+    def submodule(self, path: str, sha: str) -> GitCheckout:
+        """Return the files of a submodule, fetched if they are not here yet. Raises `PenstockError`."""
+        return GitCheckout(*self._submodules.fetch(path, sha))
+
+    def owner(self, path: str) -> tuple[GitCheckout, str]:
+        """Return the commit that has a path, and the path in it: this one, or one of a submodule on the way."""
+        found = self._locate(path)
+        if found is None or found.entry.kind != "commit":
+            return self, path
+        submodule = self.submodule(found.path, found.entry.id)
+        return submodule.owner(found.rest or ".")
+
+    def find(self, path: str) -> TreeEntry | None:
+        """Return the entry that a path leads to, or None."""
+        found = self._locate(path)
+        return found.entry if found and not found.rest else None
+
+    @cached_property
+    def _submodules(self) -> Submodules:
+        entry = self.find(".gitmodules")
+        return Submodules(self.mirror, self.revision, entry.id if entry and entry.kind == "blob" else None)
+
+    def _locate(self, path: str) -> Location | None:
+        if path == ".":
+            return None
+        try:
+            return locate(self.mirror.git, self.root, path)
+        except LeadsNowhere as error:
+            raise StageFailed(
+                f"{path} of commit {self.revision.short} is a symbolic link that {error}",
+                hint="commit the file itself, or a link to a file of the repository",
+            ) from error

@@ -3,47 +3,77 @@
 from __future__ import annotations
 
 import re
-import shutil
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import IO
 
-from pipeline.base.errors import ConfigError, StageFailed
-from pipeline.base.git import GitFailed, redact, run_git, stream_git
+from pipeline.base.git import GitFailed, GitLimits, run_git, stream_git, with_settings
 
 _SETTINGS = (
     "core.hooksPath=/dev/null",
     "core.fsmonitor=false",
     "gc.autoDetach=false",
+    # They run any command, or read a descriptor that nothing is connected to.
     "protocol.ext.allow=never",
+    "protocol.fd.allow=never",
     "safe.bareRepository=all",
     "tar.umask=0022",
 )
 _OPTIONS = tuple(word for setting in _SETTINGS for word in ("-c", setting))
-_NO_ATTRIBUTES = "-export-ignore -export-subst -filter -ident -text -eol -working-tree-encoding"
 _STALLED = ("-c", "http.lowSpeedLimit=1000", "-c", "http.lowSpeedTime=30")
-_FETCH_TIMEOUT = timedelta(minutes=10)
-_REFS = ("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")
+# Git keeps all refs in memory before it prints one. A million of them fit. Each of its helpers has the same limit.
+_LIST_SIZE = GitLimits(output=128 * 2**20, memory=512 * 2**20)
+_FETCH_SIZE = GitLimits(output=16 * 2**20, memory=4 * 2**30)
+
+
+@dataclass(frozen=True)
+class RemoteLimits:
+    """The limits of commands that speak to a remote, which may list refs without end or answer a byte a minute."""
+
+    list_timeout: timedelta = timedelta(minutes=1)
+    list_size: GitLimits = _LIST_SIZE
+    fetch_timeout: timedelta = timedelta(minutes=10)
+    fetch_size: GitLimits = _FETCH_SIZE
+
+
+_LIMITS = RemoteLimits()
 
 
 class Git:
-    """Git commands in one directory. Those that may wait for others end soon after `cancelled` is set."""
+    """Git commands in one directory. Those that may wait for others end soon after `cancelled` is set.
 
-    def __init__(self, directory: Path, cancelled: threading.Event | None = None) -> None:
+    `environment` is added to the usual one. It holds the credentials of the remote, which are never arguments.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        cancelled: threading.Event | None = None,
+        environment: Mapping[str, str] | None = None,
+        limits: RemoteLimits = _LIMITS,
+    ) -> None:
         self.directory = directory
-        self._cancelled = cancelled
+        self.cancelled = cancelled
+        self.environment = dict(environment or {})
+        self._limits = limits
 
-    def __call__(self, *arguments: str) -> str:
+    def __call__(self, *arguments: str, standard_input: bytes = b"") -> str:
         """Return what a command prints. Raises `GitFailed`."""
-        return _text(run_git(*_OPTIONS, *arguments, directory=self.directory))
+        return _text(self.read(*arguments, standard_input=standard_input))
 
-    def patiently(self, *arguments: str, timeout: timedelta) -> str:
-        """Return what a command prints that may wait for the network. Raises `GitFailed`, and `Cancelled`."""
-        output = run_git(*_OPTIONS, *arguments, directory=self.directory, timeout=timeout, cancelled=self._cancelled)
-        return _text(output)
+    def read(self, *arguments: str, standard_input: bytes = b"") -> bytes:
+        """Return the bytes that a command prints. Raises `GitFailed`."""
+        return run_git(
+            *_OPTIONS,
+            *arguments,
+            directory=self.directory,
+            environment=self.environment,
+            standard_input=standard_input,
+        )
 
     def maybe(self, *arguments: str) -> str | None:
         """Return what a command prints, or None when it fails."""
@@ -52,80 +82,49 @@ class Git:
         except GitFailed:
             return None
 
+    def commit(self, name: str) -> str | None:
+        """Return the commit that a revision such as `main~1` names, or None."""
+        # Everything after `:/` is searched in messages.
+        peeled = name if name.startswith(":/") else f"{name}^{{commit}}"
+        found = (self.maybe("rev-parse", "--verify", "--quiet", peeled) or "").strip()
+        # `^main` is printed as such: all commits but those.
+        return found if re.fullmatch("[0-9a-f]+", found) else None
+
+    def list_refs(self, url: str, *patterns: str) -> str:
+        """Return the refs of a remote. Raises `GitFailed` and `Cancelled`."""
+        return self._remotely(
+            "ls-remote", "--", url, *patterns, timeout=self._limits.list_timeout, limits=self._limits.list_size
+        )
+
+    def fetch(self, *arguments: str, command: Sequence[str] = ("fetch",)) -> None:
+        """Fetch. Raises `GitFailed` and `Cancelled`."""
+        self._remotely(*command, *arguments, timeout=self._limits.fetch_timeout, limits=self._limits.fetch_size)
+
+    def fetch_lfs(self, settings: Mapping[str, str], *arguments: str) -> None:
+        """Fetch LFS objects with git-lfs. Raises `GitFailed` and `Cancelled`."""
+        git = Git(self.directory, self.cancelled, with_settings(self.environment, settings), self._limits)
+        git.fetch(*arguments, command=("lfs", "fetch"))
+
+    def _remotely(self, *arguments: str, timeout: timedelta, limits: GitLimits) -> str:
+        output = run_git(
+            *_OPTIONS,
+            *_STALLED,
+            *arguments,
+            directory=self.directory,
+            timeout=timeout,
+            cancelled=self.cancelled,
+            environment=self.environment,
+            limits=limits,
+        )
+        return _text(output)
+
     @contextmanager
     def stream(self, *arguments: str) -> Iterator[IO[bytes]]:
         """Give what a command prints, as it comes. Raises `GitFailed` at the end when it failed."""
-        with stream_git(*_OPTIONS, *arguments, directory=self.directory) as stream:
+        with stream_git(*_OPTIONS, *arguments, directory=self.directory, environment=self.environment) as stream:
             yield stream
 
 
 def _text(output: bytes) -> str:
     # Names in a repository may be of any encoding.
     return output.decode(errors="surrogateescape")
-
-
-def is_url(repository: str) -> bool:
-    """Return whether git would reach it over a network: `scheme://…`, or `host:path` as ssh has it."""
-    return "://" in repository or (
-        re.match(r"(?:[^/\s]+@)?[^/:\s]+:(?!/?/)", repository) is not None and not Path(repository).exists()
-    )
-
-
-def fetch(mirror: Git, location: str, *refs: str) -> None:
-    """Fetch refs into a mirror, and create it if it is missing. Raises `GitFailed`."""
-    path = mirror.directory
-    new = not (path / "HEAD").exists()
-    if new:
-        shutil.rmtree(path, ignore_errors=True)
-        path.mkdir(mode=0o700, parents=True)
-        mirror("init", "--bare", "--quiet")
-    _prepare(path)
-    mirror.patiently(
-        *_STALLED,
-        "fetch",
-        "--quiet",
-        "--force",
-        "--no-write-fetch-head",
-        "--no-auto-maintenance",
-        # Tags that come along would have to be listed first, all of them.
-        "--no-tags" if refs else "--prune",
-        "--",
-        location,
-        *(refs or _REFS),
-        timeout=_FETCH_TIMEOUT,
-    )
-    if new:
-        # As files, tens of thousands of refs would cost each later fetch a second.
-        mirror("pack-refs", "--all")
-    mirror.maybe("gc", "--auto", "--quiet")
-
-
-def _prepare(path: Path) -> None:
-    # The build context is the commit: nothing is left out of it, filled in, or put through a program, whatever the
-    # commit itself says.
-    (path / "info").mkdir(exist_ok=True)
-    (path / "info" / "attributes").write_text(f"* {_NO_ATTRIBUTES}\n")
-    # A killed git leaves its locks. The mirror's own lock is held here, so no process holds these.
-    for place in (path.glob("*.lock"), *((path / folder).rglob("*.lock") for folder in ("refs", "objects/info"))):
-        for stale in place:
-            stale.unlink(missing_ok=True)
-
-
-def explain(error: GitFailed, location: str) -> StageFailed | ConfigError:
-    """Return the error of a failed fetch, with a hint."""
-    text = str(error)
-    last = next((line for line in reversed(text.splitlines()) if line.strip()), "git said nothing")
-    if "dubious ownership" in text:
-        return ConfigError(
-            f"{location} belongs to another user, and git will not read it",
-            hint=f"trust it: git config --global --add safe.directory {location}",
-        )
-    known: Mapping[str, str] = {
-        "could not read Username": "give git a credential helper, or use ssh",
-        "Authentication failed": "look at the credentials",
-        "Permission denied": "look at the ssh key",
-        "Could not resolve host": "look at the host's name and the network",
-        "Repository not found": "look at the address, and whether you may read it",
-    }
-    hint = next((advice for sign, advice in known.items() if sign in text), None)
-    return StageFailed(f"cannot fetch {redact(location)}: {last.removeprefix('fatal: ')}", hint=hint)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 
 from pipeline.api import Revision
@@ -13,7 +13,6 @@ from stages.source.git import Git
 # A push of more commits is the import of a history, not a series of changes to run.
 _MOST = 1000
 _FIELDS = 5
-_LIST_TIMEOUT = timedelta(minutes=1)
 _FORMAT = "%H%x00%an%x00%s%x00%ct%x00%B"
 
 
@@ -28,7 +27,7 @@ def heads(git: Git, patterns: Sequence[str]) -> dict[str, str]:
         name, *words = line.split(" ")
         kinds = dict(zip(words[::2], words[1::2], strict=False))
         # A tag of a tag is peeled once, before git 2.45.
-        sha = kinds.get("commit") or (_peeled(git, kinds["tag"]) if "tag" in kinds else None)
+        sha = kinds.get("commit") or (git.commit(kinds["tag"]) if "tag" in kinds else None)
         if sha and _matches_ref(globs, name):
             found[name] = sha
     return found
@@ -38,12 +37,7 @@ def _commit_of(git: Git, name: str) -> str | None:
     """Return the commit of one ref. To list them, git reads all files of a folder, which may be tens of thousands."""
     # `rev-parse` alone would also take the branch `refs/heads/NAME` for `NAME`.
     sha = git.maybe("show-ref", "--verify", "--hash", name)
-    return _peeled(git, sha.strip()) if sha else None
-
-
-def _peeled(git: Git, sha: str) -> str | None:
-    commit = git.maybe("rev-parse", "--verify", "--quiet", f"{sha}^{{commit}}")
-    return commit.strip() if commit else None
+    return git.commit(sha.strip()) if sha else None
 
 
 def remote_heads(git: Git, location: str, patterns: Sequence[str]) -> dict[str, str]:
@@ -51,7 +45,7 @@ def remote_heads(git: Git, location: str, patterns: Sequence[str]) -> dict[str, 
     found = {}
     # A tag with a message is followed by the line of what it names, whose name ends so.
     peeled = [f"{pattern}^{{}}" for pattern in patterns]
-    for line in git.patiently("ls-remote", "--", location, *patterns, *peeled, timeout=_LIST_TIMEOUT).split("\n"):
+    for line in git.list_refs(location, *patterns, *peeled).split("\n"):
         # A name may hold what Python takes for the end of a line.
         sha, _, name = line.partition("\t")
         name = name.removesuffix("^{}")

@@ -8,12 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from pipeline.api import Checkout, NothingToDo, Plan, Revision, StageContext, Wanted
+from pipeline.base.watch import Watch
 from pipeline.config.load import CommittedFile
 from pipeline.config.models import Pipeline
 from pipeline.event_kinds import EventKind
 from stages.source.checkout import GitCheckout
 from stages.source.filters import matches_any
-from stages.source.git import is_url
+from stages.source.origin import LocalOrigin
 from stages.source.repository import Repository
 from stages.source.watcher import watch_refs
 
@@ -32,16 +33,19 @@ class GitSource:
         if reason := _unchanged(context, wanted, repository, revision):
             return NothingToDo(revision, reason)
         # For a commit that a ref moved to there is no doubt, and the search takes long in a large working tree.
-        if wanted.ref is None:
-            _report_uncommitted(context, repository, revision)
+        if wanted.ref is None and (count := _uncommitted(context, repository, revision)):
+            context.events.emit(EventKind.SOURCE_DIRTY, _describe_uncommitted(count), files=count)
         context.report(_describe(revision))
         return checkout
 
     def plan(self, context: StageContext, wanted: Wanted) -> Plan[Checkout]:
         """Return which commit would be run, and why it would not."""
         repository, checkout = self._resolve(context, wanted)
-        reason = _unchanged(context, wanted, repository, checkout.revision)
-        steps = [f"run {_describe(checkout.revision)}", *([f"… or rather not: {reason}"] if reason else [])]
+        steps = [f"run {_describe(checkout.revision)}"]
+        if reason := _unchanged(context, wanted, repository, checkout.revision):
+            steps.append(f"… or rather not: {reason}")
+        if count := _uncommitted(context, repository, checkout.revision):
+            steps.append(_describe_uncommitted(count))
         return Plan(steps, checkout)
 
     def patterns(self, context: StageContext) -> list[str]:
@@ -64,12 +68,12 @@ class GitSource:
 
     def git_directory(self, context: StageContext) -> Path | None:
         """Return the path of the repository if it is on this machine."""
-        location = _repository(context).location
-        return None if is_url(location) else Path(location)
+        origin = _repository(context).origin
+        return Path(origin.location) if isinstance(origin, LocalOrigin) else None
 
-    def watch(self, context: StageContext, moved: Callable[[], None]) -> AbstractContextManager[None]:
+    def watch(self, context: StageContext, moved: Callable[[], None]) -> AbstractContextManager[Watch]:
         """Call `moved` soon after a ref may have moved."""
-        return watch_refs(Path(_repository(context).location), moved)
+        return watch_refs(Path(_repository(context).origin.location), moved)
 
     def pipeline_file(self, context: StageContext, wanted: Wanted) -> CommittedFile | None:
         """Return the pipeline.yaml of the commit."""
@@ -114,19 +118,23 @@ def _repository(context: StageContext) -> Repository:
     )
 
 
-def _report_uncommitted(context: StageContext, repository: Repository, revision: Revision) -> None:
+def _uncommitted(context: StageContext, repository: Repository, revision: Revision) -> int:
     # The pipeline.yaml is read as it is: what changed in it is part of the run.
-    if count := repository.uncommitted(revision, apart_from=context.configuration.path.resolve()):
-        files = "1 uncommitted change" if count == 1 else f"{count} uncommitted changes"
-        context.events.emit(EventKind.SOURCE_DIRTY, f"{files} in the checkout: not part of this run", files=count)
+    return repository.uncommitted(revision, apart_from=context.configuration.path.resolve())
+
+
+def _describe_uncommitted(count: int) -> str:
+    files = "1 uncommitted change" if count == 1 else f"{count} uncommitted changes"
+    return f"{files} in the checkout: not part of this run"
 
 
 def _patterns(pipeline: Pipeline) -> list[str]:
     """Return the refs that `triggers` means, as git names them. `source.branch` may also name a tag, or `HEAD`."""
     branches, tags, branch = pipeline.triggers.branches, pipeline.triggers.tags, pipeline.source.branch
-    if not branches and not tags and branch == "HEAD":
+    if not branches and not tags and branch in ("HEAD", "@"):
         return ["HEAD"]
-    own = [] if branches else [f"refs/heads/{branch}", *([] if tags else [f"refs/tags/{branch}"])]
+    full = [branch] if branch.startswith("refs/") else [f"refs/heads/{branch}", f"refs/tags/{branch}"]
+    own = [] if branches else [ref for ref in full if not (tags and ref.startswith("refs/tags/"))]
     return [*own, *(f"refs/heads/{glob}" for glob in branches), *(f"refs/tags/{glob}" for glob in tags)]
 
 

@@ -227,6 +227,7 @@ def test_a_dockerignore_leaves_files_out(tested: EngineUnderTest) -> None:
     ignores = tested.engine.images.ignores("secret.txt\nbuild\n*.log\n")
     paths = ("secret.txt", "build/app.o", "run.log", "app.py")
     assert [path for path in paths if ignores(path)] == ["secret.txt", "build/app.o", "run.log"]
+    assert [folder for folder in ("build/", "build/x/", "app/") if ignores(folder)] == ["build/", "build/x/"]
 
 
 def test_a_pipeline_has_one_network(tested: EngineUnderTest) -> None:

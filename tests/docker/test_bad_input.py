@@ -305,17 +305,28 @@ def test_an_unknown_branch(wanted: str, hint: str, project: Project) -> None:
 def test_a_commit_that_looks_like_an_option(project: Project) -> None:
     """It never reaches git."""
     assert told(project.pipeline("run", "--", "--upload-pack=touch /tmp/x", code=2)) == (
-        "error: --upload-pack=touch /tmp/x is no branch, tag or commit"
+        "error: '--upload-pack=touch /tmp/x' is not a branch, a tag or a commit"
     )
 
 
-def test_submodules(project: Project) -> None:
-    """They are not supported, and not silently left out."""
-    project.write(".gitmodules", '[submodule "lib"]\n\tpath = lib\n\turl = ../lib\n')
+def test_a_submodule_without_a_url(project: Project) -> None:
+    """It is refused with its path, and not silently left out."""
+    project.git("update-index", "--add", "--cacheinfo", f"160000,{'1' * 40},lib")
+    project.git("commit", "--quiet", "-m", "Add lib")
+    assert told(project.pipeline("run", code=1)) == (
+        "error: submodule lib of commit …: .gitmodules has no URL for it\n"
+        "hint: git submodule add URL lib, or exclude it in .dockerignore"
+    )
+
+
+def test_a_link_out_of_the_repository(project: Project) -> None:
+    """A Dockerfile that is one is refused, and the text of the link is not taken for its content."""
+    (project.directory / "Dockerfile").unlink()
+    (project.directory / "Dockerfile").symlink_to("/etc/passwd")
     project.commit("1")
-    assert told(project.pipeline("run", code=2)) == (
-        "error: commit … has submodules (lib), which are not supported yet\n"
-        "hint: put their files into the repository, or fetch them in the Dockerfile"
+    assert told(project.pipeline("run", code=1)) == (
+        "error: Dockerfile of commit … is a symbolic link that leads out of the repository\n"
+        "hint: commit the file itself, or a link to a file of the repository"
     )
 
 

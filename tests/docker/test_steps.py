@@ -10,7 +10,7 @@ import subprocess
 import tarfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -263,7 +263,7 @@ class DockerfileOnly:
         return f"{hash(self._dockerfile):040x}"
 
     @contextmanager
-    def archive(self, path: str) -> Iterator[IO[bytes]]:
+    def archive(self, path: str, ignored: Callable[[str], bool]) -> Iterator[IO[bytes]]:
         """Return the Dockerfile as the only file."""
         stream = io.BytesIO()
         with tarfile.open(fileobj=stream, mode="w") as tar:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import threading
 from pathlib import Path
 
 from stages.source.git import Git
@@ -17,6 +18,7 @@ class Work:
         self.root = root
         self.path = root / "work"
         self.mirrors = root / "mirrors"
+        self.cancelled = threading.Event()
         self.mirrors.mkdir()
         self.path.mkdir()
         self.git("init", "--quiet", "--initial-branch=main", *options)
@@ -53,7 +55,7 @@ class Work:
     def open(self, named: str = "work") -> Repository:
         """Return the repository as a pipeline opens it."""
         self.told: list[str] = []
-        return Repository(named, self.root, self.mirrors, self.told.append)
+        return Repository(named, self.root, self.mirrors, self.told.append, self.cancelled)
 
     @property
     def reader(self) -> Git:

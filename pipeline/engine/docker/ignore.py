@@ -32,7 +32,10 @@ class DockerIgnore:
         self._folder = lru_cache(maxsize=4096)(self._decide)
 
     def excludes(self, path: str) -> bool:
-        """Return whether `path`, relative to the context, is excluded."""
+        """Return whether `path`, relative to the context, is excluded. `folder/` stands for all that may be in it."""
+        if path.endswith("/"):
+            folder = path.rstrip("/")
+            return self._decide(folder)[0] and not self._is_entered(folder)
         return self._decide(path)[0]
 
     def _decide(self, path: str) -> tuple[bool, tuple[bool, ...] | None]:

@@ -101,7 +101,7 @@ class FakeImages:
     def ignores(self, dockerignore: str) -> Callable[[str], bool]:
         """Return a predicate for plain names and globs. It knows no exceptions (`!`)."""
         patterns = [line.strip() for line in dockerignore.splitlines() if line.strip() and not line.startswith("#")]
-        return lambda path: any(fnmatch(path, p) or path.startswith(f"{p}/") for p in patterns)
+        return lambda path: any(fnmatch(path.rstrip("/"), p) or path.startswith(f"{p}/") for p in patterns)
 
     def for_pipeline(self, pipeline: str) -> dict[str, str]:
         """Return the id of every image built for a pipeline, with the run that built it."""

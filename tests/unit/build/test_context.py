@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -37,7 +37,7 @@ class Files:
         return self.files.get(path)
 
     @contextmanager
-    def archive(self, path: str) -> Iterator[IO[bytes]]:
+    def archive(self, path: str, ignored: Callable[[str], bool]) -> Iterator[IO[bytes]]:
         content = io.BytesIO()
         with tarfile.open(fileobj=content, mode="w") as tar:
             for name, data in self.entries:

@@ -320,6 +320,24 @@ MISTAKES = [
         "6:12: build.context: must be a path inside the repository, without a leading / and without ..",
     ),
     Bad(
+        "a password with a slash in a URL",
+        "  repository: .",
+        "  repository: https://ann:pa/ss@example.com/a.git",
+        "3:15: source.repository: write @ as %40 and / as %2F, in the password and in the path",
+    ),
+    Bad(
+        "a password in an ssh URL",
+        "  repository: .",
+        "  repository: ssh://ann:hunter@example.com/a.git",
+        "3:15: source.repository: a URL with ssh:// cannot hold a password: use a key",
+    ),
+    Bad(
+        "a descriptor in place of a repository",
+        "  repository: .",
+        "  repository: fd::0",
+        "3:15: source.repository: fd:: is not the address of a repository",
+    ),
+    Bad(
         "a negated glob",
         "  branch: main",
         "  branch: main\n  paths: ['!docs/**']",

@@ -44,7 +44,7 @@ class EmptyCommit:
     def tree(self, path: str) -> str:
         return "t" * 40
 
-    def archive(self, path: str) -> AbstractContextManager[IO[bytes]]:
+    def archive(self, path: str, ignored: Callable[[str], bool]) -> AbstractContextManager[IO[bytes]]:
         raise NotImplementedError
 
     def read(self, path: str) -> bytes | None:

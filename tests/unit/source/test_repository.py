@@ -12,7 +12,7 @@ import pytest
 
 from pipeline.base.errors import ConfigError, StageFailed
 from pipeline.base.git import redact
-from stages.source.git import is_url
+from pipeline.base.remote_url import is_url
 from tests.support.repository import Work
 
 
@@ -260,7 +260,7 @@ def test_files_are_those_of_the_commit(work: Work) -> None:
     checkout = work.open().checkout(work.open().resolve("main"))
     assert checkout.read("file.txt") == b"three"
     assert checkout.read("app/Dockerfile") == b"two"
-    assert checkout.read("link") == b"file.txt"
+    assert checkout.read("link") == b"three"
     for missing in ("nowhere", "app", "app/nowhere", "file.txt/nowhere", "./file.txt", "app/../file.txt"):
         assert checkout.read(missing) is None
     assert checkout.tree("app") == work.git("rev-parse", "HEAD:app")
@@ -289,6 +289,10 @@ def test_a_damaged_mirror_fails_the_stage(work: Work) -> None:
             file.unlink()
     with pytest.raises(StageFailed, match="cannot read the mirror"):
         checkout.read("file.txt")
+    with pytest.raises(StageFailed, match="cannot read the mirror"), checkout.archive(".") as stream:
+        stream.read()
+    with pytest.raises(StageFailed, match="cannot read the mirror"):
+        work.open().checkout(checkout.revision).tree(".")
 
 
 def test_a_hooks_object_directory_does_not_mislead_a_read(work: Work, monkeypatch: pytest.MonkeyPatch) -> None:

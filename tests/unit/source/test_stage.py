@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from pipeline.api import NothingToDo, StageContext, Wanted
+from pipeline.base.errors import PenstockError
 from pipeline.base.home import Home
-from pipeline.config.load import load
+from pipeline.config.load import CommittedFile, load
+from pipeline.runner.commit_configuration import merge_commit_config
 from pipeline.runner.context import PipelineContext
 from pipeline.store.records import DeploymentState
 from pipeline.store.store import Store
@@ -89,3 +91,54 @@ def test_a_plan_has_the_commit_even_if_it_needs_no_run(work: Work, context: Stag
     assert plan.made.revision.sha == second
     assert plan.steps[0] == f"run {second[:7]} on main: Say two (Ann)"
     assert plan.steps[1].startswith("… or rather not: ")
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"), [(0, None), (1, "1 uncommitted change"), (3, "3 uncommitted changes")]
+)
+def test_a_plan_says_what_is_not_committed(
+    changes: int, expected: str | None, work: Work, context: StageContext
+) -> None:
+    """A plan counts the changes that a run leaves out, as a run does."""
+    for number in range(changes):
+        (work.path / f"new-{number}.txt").write_text("new")
+    steps = GitSource().plan(context, Wanted()).steps
+    assert steps[1:] == ([f"{expected} in the checkout: not part of this run"] if expected else [])
+
+
+@pytest.mark.parametrize(
+    ("branch", "patterns"),
+    [
+        ("main", ["refs/heads/main", "refs/tags/main"]),
+        ("refs/heads/main", ["refs/heads/main"]),
+        ("refs/tags/v1", ["refs/tags/v1"]),
+        ("HEAD", ["HEAD"]),
+        ("@", ["HEAD"]),
+    ],
+)
+def test_the_refs_that_source_branch_means(branch: str, patterns: list[str], work: Work, tmp_path: Path) -> None:
+    """A full ref means itself, and `@` what is checked out."""
+    file = tmp_path / "pipeline.yaml"
+    file.write_text(PIPELINE.replace("repository: work", f'repository: work, branch: "{branch}"'))
+    home = Home.locate({"PENSTOCK_HOME": str(tmp_path / "home")})
+    with Store(home.database) as store:
+        context = PipelineContext(home, load(file), store).stage_context(run=1)
+        work.git("tag", "v1")
+        assert GitSource().patterns(context) == patterns
+        assert set(GitSource().heads(context, patterns).values()) == {work.first}
+
+
+def test_a_password_in_the_url_is_masked_everywhere(work: Work, tmp_path: Path) -> None:
+    """Errors, events and what a tool prints show nothing of it, however it is encoded, also with a commit's file."""
+    file = tmp_path / "pipeline.yaml"
+    file.write_text(PIPELINE.replace("repository: work", 'repository: "https://ann:hun%40ter%2Ftwo@127.0.0.1:1/a.git"'))
+    home = Home.locate({"PENSTOCK_HOME": str(tmp_path / "home")})
+    with Store(home.database) as store:
+        context = PipelineContext(home, load(file), store)
+        assert context.mask("hun@ter/two hun%40ter%2Ftwo") == "*** ***"
+        committed = CommittedFile("abc:pipeline.yaml", PIPELINE.encode())
+        merged = merge_commit_config(context.configuration, committed, {})
+        assert PipelineContext(home, merged, store).mask("hun@ter/two") == "***"
+        with pytest.raises(PenstockError) as caught:
+            GitSource().find(context.stage_context(run=1), Wanted())
+    assert "hun" not in str(caught.value)

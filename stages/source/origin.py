@@ -1,0 +1,129 @@
+"""The repository that the commits of a pipeline come from: one on this machine, or one behind a URL."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from pipeline.base.errors import ConfigError
+from pipeline.base.git import GitFailed
+from pipeline.base.remote_url import RemoteUrl
+from stages.source.fetch_errors import explain
+from stages.source.git import Git
+from stages.source.refs import heads, remote_heads
+
+
+class Origin(Protocol):
+    """A repository that a mirror copies. `location` is what git fetches from, `shown` what users see."""
+
+    location: str
+    shown: str
+    environment: Mapping[str, str]
+
+    def object_format(self, git: Git, /) -> str:
+        """Return `sha1` or `sha256`. Raises `GitFailed`, also if the repository cannot be listed within the limits."""
+
+    def fetch_options(self) -> Sequence[str]:
+        """Return the options that this repository needs."""
+
+    def heads(self, git: Git, /, patterns: Sequence[str]) -> dict[str, str]:
+        """Return the commit of every ref that a pattern means. Raises `GitFailed`."""
+
+    @property
+    def bases(self) -> Sequence[str]:
+        """The URLs or paths that a relative URL of a submodule may be relative to, the most likely first."""
+
+
+class LocalOrigin:
+    """A repository on this machine. `checkout` is git in its working tree, if it has one. It is never written."""
+
+    def __init__(
+        self, path: Path, environment: Mapping[str, str] | None = None, named_by: str = "source.repository"
+    ) -> None:
+        if not path.is_dir():
+            raise ConfigError(f"{named_by}: {path} does not exist", hint="name a git repository, or a URL")
+        self.git = Git(path)
+        try:
+            found = self.git("rev-parse", "--path-format=absolute", "--git-common-dir", "--is-bare-repository")
+        except GitFailed as error:
+            if "dubious ownership" in str(error):
+                raise explain(error, str(path)) from error
+            raise ConfigError(
+                f"{named_by}: {path} is not a git repository",
+                hint="make it one: git init && git add . && git commit -m 'First'",
+            ) from error
+        self.location, bare = found.splitlines()
+        self.shown = self.location
+        self.checkout = self.git if bare == "false" else None
+        promisor = r"^remote\..*\.promisor$|^extensions\.partialclone$"
+        self._is_partial = self.git.maybe("config", "--get-regexp", promisor) is not None
+        # The objects that a partial clone lacks come from its own remote. Git allows that only if it is told to.
+        lazy = {"GIT_NO_LAZY_FETCH": "0"} if self._is_partial else {}
+        self.environment: Mapping[str, str] = {**(environment or {}), **lazy}
+
+    def object_format(self, _: Git, /) -> str:
+        """Return the format of the repository."""
+        return self.git("rev-parse", "--show-object-format").strip()
+
+    def fetch_options(self) -> Sequence[str]:
+        """Return the options. Of a partial clone, only the files of the commits are fetched, not their history."""
+        return ("--depth=1",) if self._is_partial else ()
+
+    def heads(self, _: Git, /, patterns: Sequence[str]) -> dict[str, str]:
+        """Return the commit of every ref that a pattern means, read from the repository."""
+        return heads(self.git, patterns)
+
+    def setting(self, name: str) -> str | None:
+        """Return a setting of the repository."""
+        found = self.git.maybe("config", "--get", name)
+        return found.rstrip("\n") if found else None
+
+    @property
+    def bases(self) -> Sequence[str]:
+        """The URL of its remote, as in git, else its own path. A bare one may be the repository that others clone."""
+        remote = self.setting("remote.origin.url")
+        if self.checkout is None:
+            return (self.location, remote) if remote else (self.location,)
+        return (remote or (self.git.maybe("rev-parse", "--show-toplevel") or self.location).rstrip("\n"),)
+
+
+class RemoteOrigin:
+    """A repository behind a URL."""
+
+    def __init__(self, url: RemoteUrl, environment: Mapping[str, str] | None = None) -> None:
+        self.location = url.url
+        self.bases: Sequence[str] = (url.url,)
+        self.shown = str(url)
+        # Credentials are for one host, so those of the repository do not harm a submodule of another host.
+        self.environment: Mapping[str, str] = {**(environment or {}), **url.environment()}
+
+    def object_format(self, git: Git, /) -> str:
+        """Return the format of the ids that it lists. An empty repository counts as `sha1`."""
+        listed = git.list_refs(self.location)
+        if not listed:
+            _check_speaks_git(git, self.location)
+        return "sha256" if len(listed.partition("\t")[0]) == 64 else "sha1"
+
+    def fetch_options(self) -> Sequence[str]:
+        """Return none."""
+        return ()
+
+    def heads(self, git: Git, /, patterns: Sequence[str]) -> dict[str, str]:
+        """Return the commit of every ref that a pattern means, listed by the remote."""
+        found = remote_heads(git, self.location, patterns)
+        if not found:
+            _check_speaks_git(git, self.location)
+        return found
+
+
+def _check_speaks_git(git: Git, url: str) -> None:
+    """Raise `GitFailed` if no git answers. To git, any page without a tab and a line break is an empty repository."""
+    if not url.lower().startswith(("http://", "https://")):
+        return
+    with tempfile.NamedTemporaryFile() as trace:
+        traced = {**git.environment, "GIT_TRACE_PACKET": trace.name}
+        Git(git.directory, git.cancelled, traced).list_refs(url, "HEAD")
+        if b"packet:" not in trace.read():
+            raise GitFailed("no git answers")
