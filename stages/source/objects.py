@@ -5,12 +5,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipeline.base.errors import StageFailed
 from pipeline.base.git import GitFailed
 from stages.source.git import Git
 
+if TYPE_CHECKING:
+    from git.objects import Tree
+
+_SHA_1_DIGITS = 40
+_TREE_MODE = 0o040000
 # As many as Linux follows.
 _MAX_LINKS = 40
 
@@ -43,8 +52,16 @@ class Location:
     rest: str = ""
 
 
+EntryOf = Callable[[str], TreeEntry | None]
+
+
 def locate(git: Git, tree: str, path: str) -> Location | None:
     """Return where a path leads, or None if there is nothing of that name. Raises `LeadsNowhere` and `StageFailed`."""
+    with _entries_of(git, tree) as entry_of:
+        return _locate(git, tree, path, entry_of)
+
+
+def _locate(git: Git, tree: str, path: str, entry_of: EntryOf) -> Location | None:
     ahead, behind, links = path.split("/"), list[str](), 0
     if any(part in ("", ".", "..") for part in ahead):
         return None
@@ -57,7 +74,7 @@ def locate(git: Git, tree: str, path: str) -> Location | None:
         if part in ("", ".", ".."):
             continue
         place = "/".join([*behind, part])
-        entry = _entry(git, tree, place)
+        entry = entry_of(place)
         if entry is None or (entry.kind == "blob" and not entry.is_link and ahead):
             if links:
                 raise LeadsNowhere("leads to nothing in the repository")
@@ -69,7 +86,7 @@ def locate(git: Git, tree: str, path: str) -> Location | None:
             behind.append(part)
         else:
             return Location(entry, place, "/".join(ahead))
-    folder = _entry(git, tree, "/".join(behind)) if behind else TreeEntry("040000", "tree", tree, 0)
+    folder = entry_of("/".join(behind)) if behind else TreeEntry("040000", "tree", tree, 0)
     return Location(folder, "/".join(behind)) if folder else None
 
 
@@ -82,7 +99,51 @@ def _target(git: Git, link: TreeEntry, links: int) -> list[str]:
     return target.split("/")
 
 
-def _entry(git: Git, tree: str, path: str) -> TreeEntry | None:
+@contextmanager
+def _entries_of(git: Git, tree: str) -> Iterator[EntryOf]:
+    """Yield a function that returns the entry of a path, read by GitPython unless the ids are of SHA-256."""
+    if len(tree) != _SHA_1_DIGITS:
+        yield lambda path: _listed_entry(git, tree, path)
+        return
+    import git as gitpython
+    from git.exc import ODBError
+    from git.objects import Tree
+
+    try:
+        with gitpython.Repo(git.directory) as repository:
+            repository.git.update_environment(**_environment(git.directory))
+            root = Tree(repository, bytes.fromhex(tree), _TREE_MODE, "")
+            yield lambda path: _joined_entry(git, root, path)
+    except (gitpython.GitError, ODBError, ValueError) as error:
+        raise StageFailed(f"cannot read the mirror {git.directory}: {error}") from error
+
+
+def _joined_entry(git: Git, root: Tree, path: str) -> TreeEntry | None:
+    try:
+        found = root.join(path)
+    except KeyError:
+        return None
+    except ValueError:
+        # GitPython refuses some trees that git reads, such as one in which .gitmodules is a link.
+        return _listed_entry(git, root.hexsha, path)
+    kind = "commit" if found.type == "submodule" else found.type
+    return TreeEntry(f"{found.mode:06o}", kind, found.hexsha, found.size if kind == "blob" else 0)
+
+
+def _environment(mirror: Path) -> dict[str, str]:
+    """Return neutral values for the variables that git sets for its hooks. GitPython cannot unset a variable."""
+    return {
+        "GIT_ALTERNATE_OBJECT_DIRECTORIES": "",
+        "GIT_COMMON_DIR": str(mirror),
+        "GIT_CONFIG_COUNT": "0",
+        "GIT_CONFIG_PARAMETERS": "",
+        "GIT_DIR": str(mirror),
+        "GIT_OBJECT_DIRECTORY": str(mirror / "objects"),
+        "GIT_WORK_TREE": str(mirror),
+    }
+
+
+def _listed_entry(git: Git, tree: str, path: str) -> TreeEntry | None:
     try:
         line = git("ls-tree", "-l", "-z", tree, "--", path)
     except GitFailed as error:

@@ -226,7 +226,7 @@ def test_a_url_that_is_none(url: str, work: Work, lib: Work) -> None:
     ("ignore", "expected"),
     [
         ("*\n!vendor/lib/file.txt", ["vendor/lib/file.txt"]),
-        ("*\n!**/file.txt", ["file.txt", "vendor/lib/file.txt"]),
+        ("*\n!**/file.txt", ["file.txt"]),
         ("vendor/lib/more.txt", [".gitmodules", "file.txt", "vendor/lib/file.txt"]),
         ("vendor", [".gitmodules", "file.txt"]),
     ],
