@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import lru_cache
 from ipaddress import ip_address
 from typing import Literal, Protocol
@@ -14,6 +14,7 @@ from pipeline.balancer.access import AccessLog
 from pipeline.balancer.effective import EffectiveListener
 from pipeline.balancer.key_set import KeySet
 from pipeline.balancer.model import HealthCheck, TargetGroup
+from pipeline.base.clock import Stamp
 
 Outcome = Literal["none", "pending", "passed", "failed", "mismatch", "timeout"]
 
@@ -127,7 +128,7 @@ class Facts:
     """The state of a plane at one moment. `targets`: group id → target id → fact, for groups that it carries."""
 
     running: bool
-    at: datetime
+    at: Stamp
     targets: Mapping[str, Mapping[str, TargetFact]]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from datetime import timedelta
 
 from pipeline.balancer.key_set import KeySet, read_key_set
 from pipeline.balancer.registry import Registry
@@ -31,7 +32,7 @@ def _latest(source: str, read: KeySet | None, known: KeySet | None) -> KeySet:
     if read is None or known is None:
         # If both are None, the issuer was added after the keys were read.
         return read or known or read_key_set(source)
-    return known if known.read_at > read.read_at else read
+    return known if known.read_at.since(read.read_at) > timedelta(0) else read
 
 
 def _refresh(source: str, known: KeySet | None) -> KeySet:

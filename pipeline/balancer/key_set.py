@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from pipeline.balancer.download import download
+from pipeline.base.clock import SYSTEM
 from pipeline.base.errors import ConfigError
-from pipeline.base.schema import Model
+from pipeline.base.schema import Model, StoredStamp
 
 # Limits of ELB's jwt-validation action.
 _MAX_BYTES = 150 * 1024
@@ -24,19 +25,19 @@ _PAUSE = timedelta(minutes=1)
 class KeySet(Model):
     """Keys by their ID, and the time when they were read. `tried_at` is the time of a later attempt that failed."""
 
-    read_at: datetime
-    tried_at: datetime | None = None
+    read_at: StoredStamp
+    tried_at: StoredStamp | None = None
     keys: dict[str, str]
 
     @property
     def is_fresh(self) -> bool:
         """True if the keys need not be read again yet."""
-        now = datetime.now(UTC)
-        return now - self.read_at < MAX_AGE or (self.tried_at is not None and now - self.tried_at < _PAUSE)
+        since = SYSTEM.since
+        return since(self.read_at) < MAX_AGE or (self.tried_at is not None and since(self.tried_at) < _PAUSE)
 
     def tried(self) -> KeySet:
         """Return the key set with a failed attempt to read it, made now."""
-        return self.model_copy(update={"tried_at": datetime.now(UTC)})
+        return self.model_copy(update={"tried_at": SYSTEM.now()})
 
 
 def read_key_set(source: str) -> KeySet:
@@ -47,7 +48,7 @@ def read_key_set(source: str) -> KeySet:
     keys = _parse(source, content)
     if not 1 <= len(keys) <= _MAX_KEYS:
         raise ConfigError(f"{source} must hold 1 to {_MAX_KEYS} RSA signing keys with an ID, got {len(keys)}")
-    return KeySet(read_at=datetime.now(UTC), keys=keys)
+    return KeySet(read_at=SYSTEM.now(), keys=keys)
 
 
 def _from_file(source: str) -> bytes:

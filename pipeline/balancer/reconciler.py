@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 
 from pipeline.balancer.data_plane import Facts, TargetFact, WantedGroup, WantedTarget, group_id
 from pipeline.balancer.registry import Registry
 from pipeline.balancer.wanted import wanted_group
+from pipeline.base.clock import Stamp
 
 
 @dataclass(frozen=True)
@@ -45,9 +45,7 @@ def reconcile(registry: Registry, facts: Facts) -> Reconciliation:
     return Reconciliation(registry, steer=tuple(steer))
 
 
-def _with_admissions(
-    registry: Registry, wanted: WantedGroup, known: Mapping[str, TargetFact], at: datetime
-) -> Registry:
+def _with_admissions(registry: Registry, wanted: WantedGroup, known: Mapping[str, TargetFact], at: Stamp) -> Registry:
     """Return the registry with targets that passed admitted, and closed ones no longer admitted."""
     owner, name = wanted.owner, wanted.name
     for target in wanted.targets:

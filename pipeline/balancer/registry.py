@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from datetime import UTC, datetime
 from itertools import count
 from typing import Literal, Self
 
@@ -24,6 +23,7 @@ from pipeline.balancer.resources import (
     groups_of,
 )
 from pipeline.balancer.targets import Registration
+from pipeline.base.clock import SYSTEM, Stamp
 from pipeline.base.errors import ConfigError
 from pipeline.base.suggestion import not_declared
 
@@ -199,15 +199,15 @@ class Registry(Resources):
             if target.id in known and known[target.id].target == target and known[target.id].wanted == "in":
                 continue
             known.pop(target.id, None)
-            known[target.id] = Registration(target=target, check=check, ramps=ramps, since=datetime.now(UTC))
+            known[target.id] = Registration(target=target, check=check, ramps=ramps, since=SYSTEM.now())
         return self.with_registrations(owner, group, tuple(known.values()))
 
     def deregister(self, owner: str, group: str, target_id: str) -> Registry:
         """Return this registry with one target draining. Unchanged if it is draining already or unknown."""
-        now = datetime.now(UTC)
+        now = SYSTEM.now()
         return self._with_registration(owner, group, target_id, lambda known: known.leaving(now))
 
-    def with_admitted(self, owner: str, group: str, target_id: str, admitted: bool, at: datetime) -> Registry:
+    def with_admitted(self, owner: str, group: str, target_id: str, admitted: bool, at: Stamp) -> Registry:
         """Return this registry with one target admitted or not. Only the reconciler calls it."""
         return self._with_registration(owner, group, target_id, lambda known: known.with_admitted(admitted, at))
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
 from pydantic import Field
 
 from pipeline.balancer.key_set import KeySet
 from pipeline.balancer.model import Declaration, HealthCheck, Model, Target
 from pipeline.balancer.registry import Registry
 from pipeline.balancer.targets import Registration, TargetPhase
+from pipeline.base.schema import StoredStamp
 
 
 class _Registration(Model):
@@ -17,7 +16,7 @@ class _Registration(Model):
     health_check: HealthCheck
     phase: TargetPhase = TargetPhase.INITIAL
     ramps: bool = False
-    since: datetime
+    since: StoredStamp
 
     def migrated(self) -> Registration:
         return Registration(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from enum import StrEnum
 from typing import Literal
 
 from pipeline.balancer.model import HealthCheck, Model, Target, TargetGroup
+from pipeline.base.clock import Stamp
+from pipeline.base.schema import StoredStamp
 
 
 class TargetPhase(StrEnum):
@@ -31,7 +32,7 @@ class Registration(Model):
     wanted: Literal["in", "out"] = "in"
     admitted: bool = False
     ramps: bool = False
-    since: datetime
+    since: StoredStamp
 
     @property
     def phase(self) -> TargetPhase:
@@ -50,11 +51,11 @@ class Registration(Model):
             then.timeout,
         )
 
-    def leaving(self, at: datetime) -> Registration:
+    def leaving(self, at: Stamp) -> Registration:
         """Return the registration draining, or itself if it is already."""
         return self if self.wanted == "out" else self.model_copy(update={"wanted": "out", "since": at})
 
-    def with_admitted(self, admitted: bool, at: datetime) -> Registration:
+    def with_admitted(self, admitted: bool, at: Stamp) -> Registration:
         """Return the registration admitted or not, or itself if unchanged. `since` stays if the target is leaving."""
         if admitted == self.admitted:
             return self

@@ -30,6 +30,15 @@ class Stamp:
         """Return a stamp that has only a wall time."""
         return cls(wall, "", 0.0)
 
+    @classmethod
+    def from_text(cls, text: str) -> Stamp:
+        """Read what `str` returned. Raises `ValueError` for any other text."""
+        wall, seconds, boot = text.split(" ")
+        return cls(datetime.fromisoformat(wall), boot, float(seconds))
+
+    def __str__(self) -> str:
+        return f"{self.wall.isoformat()} {self.seconds!r} {self.boot}"
+
     def since(self, earlier: Stamp) -> timedelta:
         """Return the time from an earlier stamp to this one.
 
@@ -80,6 +89,10 @@ class SystemClock:
     def wait(self, event: Event, timeout: timedelta) -> bool:
         """Wait until `event` is set or `timeout` has passed."""
         return event.wait(min(max(timeout.total_seconds(), 0.0), TIMEOUT_MAX))
+
+
+SYSTEM = SystemClock()
+"""For what has no clock of its own."""
 
 
 @cache

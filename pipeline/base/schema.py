@@ -2,13 +2,36 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    PlainSerializer,
+    model_validator,
+)
 from pydantic_core import CoreSchema
 
+from pipeline.base.clock import Stamp
 from pipeline.base.quantity import Whole
+
+
+def _stamp(value: Any) -> Any:
+    """Accept a wall time alone, as earlier versions stored it."""
+    if isinstance(value, str):
+        value = datetime.fromisoformat(value)
+    return Stamp.from_wall(value) if isinstance(value, datetime) else value
+
+
+StoredStamp = Annotated[Stamp, BeforeValidator(_stamp)]
+"""A stamp that is stored whole. A wall time alone is accepted too."""
+
+ShownStamp = Annotated[StoredStamp, PlainSerializer(lambda stamp: stamp.wall, return_type=datetime)]
+"""A stamp that is shown as its wall time."""
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9-]{0,30}[A-Za-z0-9])?$")]
 Port = Annotated[Whole, Field(ge=1, le=65535)]

@@ -7,11 +7,12 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import click
 
+from pipeline.base.clock import SYSTEM, Stamp
 from pipeline.base.home import Home
 from pipeline.cli import balancer_explain, balancer_log, balancer_metrics
 from pipeline.cli.session import json_option
@@ -53,12 +54,13 @@ def _overviews() -> Callable[[], Overview]:
     from pipeline.balancer.planes import open_balancer
 
     balancer = open_balancer(Home.locate().balancer)
-    last = datetime.now(UTC) - _FIRST_WINDOW
+    last: Stamp | None = None
 
     def take() -> Overview:
         nonlocal last
-        begin, last = last, datetime.now(UTC)
-        return Overview.from_balancer(balancer, begin, last)
+        now = SYSTEM.now()
+        window, last = now.since(last) if last else _FIRST_WINDOW, now
+        return Overview.from_balancer(balancer, now.wall - window, now.wall)
 
     return take
 

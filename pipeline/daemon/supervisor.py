@@ -95,6 +95,9 @@ class PipelineSupervisor:
         with ExitStack() as stack:
             if not self._until_done(lambda: self._take_over(stack)) or not self._until_done(self._recover):
                 return
+            # First: `pipeline status` takes the drift that was found before this event for that of an earlier daemon.
+            events = self.served_file.pipeline_context.events()
+            events.emit(EventKind.SERVE_STARTED, f"managed by daemon (pid {os.getpid()})")
             with self._lock:
                 threads = [
                     self._start(self._trigger_loop.run_forever, "trigger loop"),
@@ -102,9 +105,6 @@ class PipelineSupervisor:
                     self._start(self.queue_worker.run_forever, "queue worker"),
                 ]
                 self.ready.set()
-            self.served_file.pipeline_context.events().emit(
-                EventKind.SERVE_STARTED, f"managed by daemon (pid {os.getpid()})"
-            )
             for thread in threads:
                 thread.join()
 

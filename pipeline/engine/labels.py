@@ -17,6 +17,8 @@ LABEL_TREE = "penstock.tree"
 # The images of the other stages, which the classic builder leaves without a tag. They are removed with the image.
 LABEL_STAGES = "penstock.stages"
 LABEL_GRACE = "penstock.stop-grace"
+# The `Stamp` of the start. The engine itself knows only the wall time, which may have been set since.
+LABEL_STARTED = "penstock.started"
 # The published port of the host that leads to the container. Absent where the balancer uses the container's address.
 LABEL_PORT = "penstock.port"
 # The port on which the container itself listens.

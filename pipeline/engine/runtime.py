@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Protocol
 
+from pipeline.base.clock import Stamp
 from pipeline.engine.container import ran_out_of_memory
 from pipeline.engine.labels import DEFAULT_SERVICE
 
@@ -18,7 +19,8 @@ class Replica:
 
     `release` is 0, `template` empty and `port` 0 if unknown, because an earlier version of Penstock may have started
     it. `grace` is the time to stop that its release sets. `running` is also true while the runtime is about to restart
-    it. `started` is the time of its creation. `running_for` is the age of its process in seconds. It is None if the
+    it. `started` is the time of its creation, without a boot if an earlier version of
+    Penstock started it. `running_for` is the age of its process in seconds. It is None if the
     replica does not run, or has run for so long that the runtime no longer counts seconds.
     """
 
@@ -30,7 +32,7 @@ class Replica:
     address: str
     port: int
     running: bool
-    started: datetime
+    started: Stamp
     grace: timedelta
     running_for: int | None
     labels: Mapping[str, str]

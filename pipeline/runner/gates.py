@@ -92,7 +92,7 @@ def _await_approval(context: StageContext, run: Run, approval: Approval) -> None
             context.events.emit(EventKind.RUN_WAITING, text, stage="deploy")
             reported = True
         # Counted from when the run was queued, so a restart of the daemon does not extend it.
-        if context.clock.since(Stamp.from_wall(run.queued_at or run.started_at)) > approval.timeout:
+        if context.clock.since(run.queued or run.started or Stamp.from_wall(run.started_at)) > approval.timeout:
             raise StageFailed(f"not approved within {format_duration(approval.timeout)}")
         context.clock.wait(context.cancelled, _POLL_INTERVAL)
         context.check_cancelled()

@@ -45,7 +45,7 @@ class PipelineStatus:
             runs=runs,
             stages={number: found[-1].name for number, found in stages.items() if found},
             disabled=store.transitions.disabled(pipeline),
-            drift=_drift(store, pipeline, daemon) if daemon else (),
+            drift=_drift(store, pipeline) if daemon and worker and daemon.pid == worker.pid else (),
             interrupted=worker is None and has_abandoned_work(store, pipeline),
         )
 
@@ -75,12 +75,12 @@ def has_abandoned_work(store: Store, pipeline: str, working: Collection[int] = (
     return not (open_runs | ({deployment.run} if deployment else set())) <= set(working)
 
 
-def _drift(store: Store, pipeline: str, daemon: LockHolder) -> Sequence[str]:
-    """Return what this daemon found since its last repair, and why the repair failed."""
+def _drift(store: Store, pipeline: str) -> Sequence[str]:
+    """Return what the daemon found since its start or its last repair, and why the repair failed."""
     found: list[str] = []
     failure: list[str] = []
     for event in store.events.latest(pipeline, limit=_MAX_EVENTS):
-        if event.kind == EventKind.RECONCILE_REPAIRED or event.at < daemon.since:
+        if event.kind in (EventKind.RECONCILE_REPAIRED, EventKind.SERVE_STARTED):
             found, failure = [], []
         elif event.kind == EventKind.RECONCILE_DRIFT:
             found.append(event.message)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pipeline.base.errors import StoreFault
 
-_VERSION = 4
+_VERSION = 5
 _BUSY_TIMEOUT_MS = 5000
 # A part of SQLite's message, with the reason and the hint for the user.
 _FAULTS = {

@@ -19,6 +19,7 @@ from pipeline.store.order import Mode, next_run, obstacle
 from pipeline.store.records import ApprovalDecision, Run, RunKind, RunOptions, RunState, StageState, Trigger
 from pipeline.store.refs import head, set_head
 from pipeline.store.rows import next_number, now, run_from_row
+from pipeline.store.run_times import QUEUE, RUN, begin_part, end_parts
 from pipeline.store.superseding import (
     entries,
     is_schedule_queued,
@@ -118,6 +119,7 @@ class RunQueue:
                 "UPDATE runs SET state='running', queued_at=NULL, pid=?, attempts=1 WHERE pipeline=? AND number=?",
                 (os.getpid(), pipeline, number),
             )
+            begin_part(db, pipeline, number, RUN)
             if request.kind is RunKind.RUN and mode == "superseded":
                 supersede_older(db, pipeline, number)
             elif request.kind is not RunKind.RUN:
@@ -137,6 +139,8 @@ class RunQueue:
                 "WHERE pipeline=? AND number=?",
                 (now(), os.getpid(), pipeline, number),
             )
+            end_parts(db, pipeline, number, QUEUE)
+            begin_part(db, pipeline, number, RUN)
             return stored_run(db, pipeline, number)
 
     def set_commit(
@@ -230,20 +234,22 @@ class RunQueue:
 
     def unfinished(self, pipeline: str) -> list[Run]:
         """Return all runs that are not over, queued and running, oldest first."""
-        rows = self._db.rows(f"SELECT * FROM runs WHERE pipeline=? AND {_UNFINISHED} ORDER BY number", pipeline)  # noqa: S608
+        rows = self._db.rows(f"SELECT * FROM timed_runs WHERE pipeline=? AND {_UNFINISHED} ORDER BY number", pipeline)  # noqa: S608
         return [run_from_row(row) for row in rows]
 
     def of_commits(self, commits: Sequence[str]) -> list[Run]:
         """Return the latest run of each of these commits and each ref, in every pipeline."""
         marks = ",".join("?" * len(commits))
-        sql = f"SELECT *, max(number) FROM runs WHERE sha IN ({marks}) GROUP BY pipeline, sha, ref ORDER BY number"  # noqa: S608
+        sql = (
+            f"SELECT *, max(number) FROM timed_runs WHERE sha IN ({marks}) GROUP BY pipeline, sha, ref ORDER BY number"  # noqa: S608
+        )
         rows = self._db.rows(sql, *commits)
         return [self.run(row["pipeline"], row["number"]) for row in rows]
 
     def superseded_by(self, pipeline: str, number: int) -> list[Run]:
         """Return the runs that a run replaced."""
         rows = self._db.rows(
-            "SELECT * FROM runs WHERE pipeline=? AND superseded_by=? ORDER BY number", pipeline, number
+            "SELECT * FROM timed_runs WHERE pipeline=? AND superseded_by=? ORDER BY number", pipeline, number
         )
         return [run_from_row(row) for row in rows]
 
@@ -272,6 +278,7 @@ def _insert(db: sqlite3.Connection, pipeline: str, request: RunRequest) -> int:
         "attempts": 0,
     }
     db.execute(f"INSERT INTO runs ({','.join(values)}) VALUES ({','.join('?' * len(values))})", tuple(values.values()))  # noqa: S608
+    begin_part(db, pipeline, number, QUEUE)
     return number
 
 
@@ -300,3 +307,4 @@ def _begin_stage(db: sqlite3.Connection, pipeline: str, run: int, name: str) -> 
         "FROM stages WHERE pipeline=? AND run=?",
         (pipeline, run, name, StageState.RUNNING, now(), pipeline, run),
     )
+    begin_part(db, pipeline, run, name)

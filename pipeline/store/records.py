@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Literal
+
+from pipeline.base.clock import SYSTEM, Stamp
 
 
 class RunState(StrEnum):
@@ -132,7 +134,8 @@ class Run:
     """One execution of a pipeline, numbered per pipeline.
 
     `pid` is the latest process that executed it, 0 before the first. `started_at` is the time of queueing until the
-    first process starts. `queued_at` is None for a run that a command executed itself, outside the queue. `waits_for`
+    first process starts. `queued_at` is None for a run that a command executed itself, outside the queue. `queued` and
+    `started` are these times to measure from. `took` is the duration of a finished run, or None if unknown. `waits_for`
     names what blocks the next stage. `superseded_by` is the newer run that replaces this one. `attempts` counts the
     starts.
     """
@@ -160,11 +163,14 @@ class Run:
     waits_for: str | None
     approval: ApprovalDecision | None
     image_id: str | None
+    queued: Stamp | None = None
+    started: Stamp | None = None
+    took: timedelta | None = None
 
     @property
     def duration(self) -> timedelta:
-        """The time from start to end, or until now."""
-        return (self.finished_at or datetime.now(UTC)) - self.started_at
+        """The time from start to end, or until now. Never negative."""
+        return _duration(self)
 
 
 @dataclass(frozen=True)
@@ -178,11 +184,13 @@ class StageRecord:
     summary: str
     started_at: datetime
     finished_at: datetime | None
+    started: Stamp | None = None
+    took: timedelta | None = None
 
     @property
     def duration(self) -> timedelta:
-        """The time from start to end, or until now."""
-        return (self.finished_at or datetime.now(UTC)) - self.started_at
+        """The time from start to end, or until now. Never negative."""
+        return _duration(self)
 
 
 @dataclass(frozen=True)
@@ -217,3 +225,12 @@ class Deployment:
     reason: str
     started_at: datetime
     finished_at: datetime | None
+
+
+def _duration(part: Run | StageRecord) -> timedelta:
+    if part.took is not None:
+        return part.took
+    if part.finished_at is None:
+        return SYSTEM.since(part.started or Stamp.from_wall(part.started_at))
+    # A previous version stored it, or the machine has restarted meanwhile.
+    return max(part.finished_at - part.started_at, timedelta(0))

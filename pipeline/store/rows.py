@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
+from pipeline.base.clock import Stamp
 from pipeline.store.records import (
     ApprovalDecision,
     Deployment,
@@ -23,7 +24,7 @@ from pipeline.store.records import (
 
 
 def run_from_row(row: sqlite3.Row) -> Run:
-    """Convert a row of `runs`."""
+    """Convert a row of `timed_runs`."""
     return Run(
         pipeline=row["pipeline"],
         number=row["number"],
@@ -48,11 +49,14 @@ def run_from_row(row: sqlite3.Row) -> Run:
         waits_for=row["waits_for"],
         approval=_decision(row["approval"]),
         image_id=row["image_id"],
+        queued=_stamp(row["queued_at"], row["queued_boot"], row["queued_seconds"]),
+        started=_stamp(row["started_at"], row["boot"], row["seconds"]),
+        took=_took(row["took"]),
     )
 
 
 def stage_from_row(row: sqlite3.Row) -> StageRecord:
-    """Convert a row of `stages`."""
+    """Convert a row of `timed_stages`."""
     return StageRecord(
         pipeline=row["pipeline"],
         run=row["run"],
@@ -61,6 +65,8 @@ def stage_from_row(row: sqlite3.Row) -> StageRecord:
         summary=row["summary"],
         started_at=parse_time(row["started_at"]),
         finished_at=optional_time(row["finished_at"]),
+        started=_stamp(row["started_at"], row["boot"], row["seconds"]),
+        took=_took(row["took"]),
     )
 
 
@@ -114,6 +120,15 @@ def parse_time(text: str) -> datetime:
 def optional_time(text: str | None) -> datetime | None:
     """Parse a stored time, or return None."""
     return parse_time(text) if text else None
+
+
+def _stamp(wall: str | None, boot: str | None, seconds: float | None) -> Stamp | None:
+    """Return a stored time, which has no boot time if a previous version stored it."""
+    return Stamp(parse_time(wall), boot or "", seconds or 0.0) if wall else None
+
+
+def _took(seconds: float | None) -> timedelta | None:
+    return None if seconds is None else timedelta(seconds=seconds)
 
 
 def _decision(text: str | None) -> ApprovalDecision | None:

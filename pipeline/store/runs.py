@@ -5,12 +5,13 @@ from __future__ import annotations
 from pipeline.store.database import Database
 from pipeline.store.records import LAST_EVENTS, Run, RunState, StageRecord, StageState
 from pipeline.store.rows import now, run_from_row, stage_from_row
+from pipeline.store.run_times import end_parts
 
 # The runs that are searched for a missing last event. Only the last ones of a dead process can lack it.
 _RECENT = 100
 _EVENTS = "SELECT 1 FROM events WHERE pipeline=latest.pipeline AND run=latest.number AND"
 _WITHOUT_LAST_EVENT = (
-    "SELECT * FROM (SELECT * FROM runs WHERE pipeline=? ORDER BY number DESC LIMIT ?) AS latest "  # noqa: S608
+    "SELECT * FROM (SELECT * FROM timed_runs WHERE pipeline=? ORDER BY number DESC LIMIT ?) AS latest "  # noqa: S608
     f"WHERE state NOT IN ('queued', 'running', 'interrupted') AND EXISTS ({_EVENTS} kind='run.started') "
     f"AND NOT EXISTS ({_EVENTS} kind IN ({', '.join('?' * len(LAST_EVENTS))})) ORDER BY number"
 )
@@ -27,18 +28,18 @@ class Runs:
 
     def get(self, pipeline: str, number: int) -> Run | None:
         """Return one run, or None if it does not exist."""
-        row = self._db.row("SELECT * FROM runs WHERE pipeline=? AND number=?", pipeline, number)
+        row = self._db.row("SELECT * FROM timed_runs WHERE pipeline=? AND number=?", pipeline, number)
         return run_from_row(row) if row else None
 
     def latest(self, pipeline: str, limit: int = 20) -> list[Run]:
         """Return the latest runs, newest first."""
-        rows = self._db.rows("SELECT * FROM runs WHERE pipeline=? ORDER BY number DESC LIMIT ?", pipeline, limit)
+        rows = self._db.rows("SELECT * FROM timed_runs WHERE pipeline=? ORDER BY number DESC LIMIT ?", pipeline, limit)
         return [run_from_row(row) for row in rows]
 
     def previous(self, pipeline: str, number: int, ref: str) -> Run | None:
         """Return the latest run of a ref before run `number`, without skipped ones. None if there is none."""
         row = self._db.row(
-            "SELECT * FROM runs WHERE pipeline=? AND number<? AND ref=? AND state<>'skipped' "
+            "SELECT * FROM timed_runs WHERE pipeline=? AND number<? AND ref=? AND state<>'skipped' "
             "ORDER BY number DESC LIMIT 1",
             pipeline,
             number,
@@ -48,7 +49,7 @@ class Runs:
 
     def running(self, pipeline: str) -> list[Run]:
         """Return the runs that a process executes, or executed when it died. Queued runs are left out."""
-        rows = self._db.rows("SELECT * FROM runs WHERE pipeline=? AND state='running' ORDER BY number", pipeline)
+        rows = self._db.rows("SELECT * FROM timed_runs WHERE pipeline=? AND state='running' ORDER BY number", pipeline)
         return [run_from_row(row) for row in rows]
 
     def without_last_event(self, pipeline: str) -> list[Run]:
@@ -81,10 +82,12 @@ class Runs:
                 "UPDATE stages SET state=?, finished_at=? WHERE pipeline=? AND run=? AND state='running'",
                 (stage.get(state, StageState.FAILED), now(), pipeline, number),
             )
+            end_parts(db, pipeline, number)
 
     def stages(self, pipeline: str, number: int) -> list[StageRecord]:
         """Return the stages of a run, in order."""
-        rows = self._db.rows("SELECT * FROM stages WHERE pipeline=? AND run=? ORDER BY position", pipeline, number)
+        sql = "SELECT * FROM timed_stages WHERE pipeline=? AND run=? ORDER BY position"
+        rows = self._db.rows(sql, pipeline, number)
         return [stage_from_row(row) for row in rows]
 
     def finish_stage(self, pipeline: str, number: int, name: str, state: StageState, summary: str) -> None:
@@ -94,3 +97,4 @@ class Runs:
                 "UPDATE stages SET state=?, summary=?, finished_at=? WHERE pipeline=? AND run=? AND name=?",
                 (state, summary, now(), pipeline, number, name),
             )
+            end_parts(db, pipeline, number, name)

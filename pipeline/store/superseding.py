@@ -83,4 +83,5 @@ def is_schedule_queued(db: sqlite3.Connection, pipeline: str, trigger: Trigger, 
 
 def stored_run(db: sqlite3.Connection, pipeline: str, number: int) -> Run:
     """Return one run as it is now. It must exist."""
-    return run_from_row(db.execute("SELECT * FROM runs WHERE pipeline=? AND number=?", (pipeline, number)).fetchone())
+    sql = "SELECT * FROM timed_runs WHERE pipeline=? AND number=?"
+    return run_from_row(db.execute(sql, (pipeline, number)).fetchone())

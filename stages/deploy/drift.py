@@ -6,11 +6,13 @@ import threading
 from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from pipeline.api import StageContext
 from pipeline.balancer.model import TargetState
 from pipeline.balancer.planes import open_balancer
 from pipeline.base.backoff import Backoff
+from pipeline.base.clock import Stamp
 from pipeline.config.release import ReleaseSpec
 from pipeline.engine.hosts import local_engine
 from pipeline.event_kinds import EventKind
@@ -30,6 +32,13 @@ _YOUNG = 5
 _LATELY = 60
 
 
+class _Process(NamedTuple):
+    """A replica's process. `started` is Docker's time of its start, which only tells it from others."""
+
+    started: datetime
+    seen: Stamp
+
+
 class ServiceDrift:
     """Finds and repairs the differences of one pipeline. Keeps its connections between calls."""
 
@@ -42,7 +51,7 @@ class ServiceDrift:
         self._replica_sets: dict[str, ReplicaSet] = {}
         self._sick: set[str] = set()
         self._states: dict[str, TargetState | None] = {}
-        self._began: dict[str, datetime] = {}
+        self._began: dict[str, _Process] = {}
         self._replaced = 0
 
     def close(self) -> None:
@@ -114,15 +123,16 @@ class ServiceDrift:
         began = {}
         for name in (replica.name for replica in replicas):
             known, seconds = self._began.get(name), replica_set.running_for(name)
-            if known and _may_be_as_old(self._age(known), seconds):
+            if known and _may_be_as_old(self._context.clock.since(known.seen).total_seconds(), seconds):
                 began[name] = known
                 continue
             end = replica_set.ended(name)
             if end is None or end.process_started_at is None:
                 continue
-            began[name] = since = end.process_started_at
+            started = end.process_started_at
+            began[name] = _Process(started, self._context.clock.now())
             # A replica that is seen for the first time may have been restarted long ago.
-            if since > known if known else end.restarts > 0 and self._age(since) < _LATELY:
+            if started != known.started if known else end.restarts > 0 and self._is_recent(started):
                 text = f"{name} exited and was restarted"
                 self._context.events.emit(EventKind.TARGET_RESTARTED, text, target=name)
         self._began = began
@@ -140,9 +150,9 @@ class ServiceDrift:
     def _unhealthy_timeout(self, spec: ReleaseSpec) -> timedelta:
         return Backoff(spec.service.unhealthy_timeout, _LONGEST, failures=self._replaced).delay()
 
-    def _age(self, began: datetime) -> float:
+    def _is_recent(self, started: datetime) -> bool:
         # Docker gives the wall time of a process's start, and no other.
-        return (self._context.clock.now().wall - began).total_seconds()
+        return 0 <= (self._context.clock.now().wall - started).total_seconds() < _LATELY
 
     def _undeclared(self, spec: ReleaseSpec) -> bool:
         return not self._balancer.declares(self._pipeline, spec.balancer)
@@ -162,5 +172,5 @@ def _missing(count: int, replicas: int) -> list[str]:
 
 
 def _may_be_as_old(age: float, seconds: int | None) -> bool:
-    """Return whether what has run for so many whole seconds (None: for long, or not at all) may be of that age."""
+    """Return whether what has run for so many whole seconds (None: for long, or not at all) may be that old."""
     return seconds is None or (seconds > _YOUNG and age < seconds + 1)

@@ -6,11 +6,12 @@ import secrets as randomness
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any, Protocol
 
 from pipeline.balancer.functions import runtime as function_runtime
 from pipeline.balancer.model import Target, TargetHealth, TargetState
+from pipeline.base.clock import SYSTEM, Stamp
 from pipeline.config.release import ReleaseSpec
 from pipeline.engine import runtime as engine_runtime
 from pipeline.engine.labels import DEFAULT_SERVICE
@@ -46,7 +47,8 @@ class Targets(Protocol):
 class ReplicaSet:
     """The replicas of one service, of all its releases, and their targets in one target group.
 
-    Every step may be repeated. A replica that is gone is no error. `now` gives the wall time. Steps on different
+    Every step may be repeated. A replica that is gone is no error. Times are measured by `now`, so changes of the
+    wall clock have no effect. Steps on different
     replicas may run in several threads; `observe` is called by one.
     """
 
@@ -58,7 +60,7 @@ class ReplicaSet:
         group: str,
         *,
         service: str = DEFAULT_SERVICE,
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        now: Callable[[], Stamp] = SYSTEM.now,
     ) -> None:
         self._runtime = runtime
         self._balancer = targets
@@ -66,7 +68,7 @@ class ReplicaSet:
         self._group = group
         self._service = service
         self._now = now
-        self._started: dict[str, datetime] = {}
+        self._started: dict[str, Stamp] = {}
         self._starting: set[str] = set()
         self._settled: set[str] = set()
         self._replicas: dict[str, engine_runtime.Replica] = {}
@@ -195,19 +197,19 @@ class ReplicaSet:
             target=health.state if health else None,
             in_flight=health.in_flight if health else 0,
             not_healthy_for=self._waiting(found, health, now),
-            draining_for=now - health.since if health and draining_for else timedelta(0),
+            draining_for=now.since(health.since) if health and draining_for else timedelta(0),
             reason=health.description if health else "",
             started_here=name in self._started,
             restart_policy_set=name in self._settled,
             action_pending=name in action_pending,
         )
 
-    def _waiting(self, found: engine_runtime.Replica | None, health: TargetHealth | None, now: datetime) -> timedelta:
+    def _waiting(self, found: engine_runtime.Replica | None, health: TargetHealth | None, now: Stamp) -> timedelta:
         if health and health.state is TargetState.UNHEALTHY:
             return health.state_age
         if found is None or (health and health.state is TargetState.HEALTHY):
             return timedelta(0)
-        return now - self._started.get(found.name, found.started)
+        return now.since(self._started.get(found.name, found.started))
 
 
 def replica_spec(

@@ -162,6 +162,16 @@ def test_any_thread_may_read_it(timed: Timed) -> None:
     assert backwards == []
 
 
+def test_a_stamp_is_read_from_its_text(timed: Timed) -> None:
+    """Also one that has only a wall time. Other text is refused."""
+    now = timed.clock.now()
+    for stamp in (now, Stamp.from_wall(now.wall)):
+        assert Stamp.from_text(str(stamp)) == stamp
+    for text in ("", "2030-01-01", "a b c", "2030-01-01T00:00:00+00:00 x boot"):
+        with pytest.raises(ValueError):  # noqa: PT011
+            Stamp.from_text(text)
+
+
 def test_stamps_of_wall_time_alone_are_compared_by_it() -> None:
     """Two stamps without boot times are compared by their wall times."""
     noon = datetime(2030, 1, 1, 12, tzinfo=UTC)

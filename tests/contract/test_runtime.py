@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import pytest
 
+from pipeline.base.clock import SystemClock
 from pipeline.base.errors import StageFailed
 from pipeline.engine.runtime import RestartPolicy, StopResult
 from pipeline.testing.fakes.program import Program
@@ -47,6 +48,15 @@ def test_a_started_replica_is_listed_as_it_was_asked_for(tested: RuntimeUnderTes
     assert (found.running, found.grace) == (True, timedelta(seconds=1.5))
     assert found.address
     assert tested.runtime.list("other") == ()
+
+
+def test_the_start_of_a_replica_can_be_measured_from(tested: RuntimeUnderTest) -> None:
+    """It has a boot time, so the age of the replica does not depend on the wall clock."""
+    before = SystemClock().now()
+    found = tested.find(tested.start())
+    assert found is not None
+    assert found.started.boot == before.boot
+    assert before.seconds <= found.started.seconds <= SystemClock().now().seconds
 
 
 def test_a_replica_of_another_service_says_so(tested: RuntimeUnderTest) -> None:

@@ -6,9 +6,9 @@ import threading
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
 
 from pipeline.balancer.model import Target, TargetHealth, TargetState
+from pipeline.base.clock import Stamp
 
 
 @dataclass
@@ -17,8 +17,8 @@ class _Registered:
 
     target: Target
     state: TargetState
-    since: datetime
-    state_since: datetime
+    since: Stamp
+    state_since: Stamp
 
 
 class FakeBalancer:
@@ -27,7 +27,7 @@ class FakeBalancer:
     A test opens requests with `in_flight`, and injects faults with `fail`.
     """
 
-    def __init__(self, *, is_up: Callable[[str], bool], now: Callable[[], datetime]) -> None:
+    def __init__(self, *, is_up: Callable[[str], bool], now: Callable[[], Stamp]) -> None:
         self._is_up = is_up
         self._now = now
         self._lock = threading.RLock()
@@ -54,7 +54,7 @@ class FakeBalancer:
         with self._lock:
             return {name: registered.state for name, registered in self._targets.items()}
 
-    def draining_since(self, name: str) -> datetime | None:
+    def draining_since(self, name: str) -> Stamp | None:
         """Return when a target was deregistered; None if it was not."""
         with self._lock:
             found = self._targets.get(name)
@@ -115,7 +115,7 @@ class FakeBalancer:
             state=registered.state,
             description="" if well else self.check_result,
             in_flight=self.in_flight[registered.target.id],
-            state_age=self._now() - registered.state_since,
+            state_age=self._now().since(registered.state_since),
             since=registered.since,
         )
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
+from pipeline.base.clock import Stamp
+
 
 class PassingTime:
     """A clock that `wait` moves on at once, and what is due on the way.
@@ -14,12 +16,20 @@ class PassingTime:
 
     def __init__(self) -> None:
         self._begin = datetime(2030, 1, 1, 12, tzinfo=UTC)
-        self.passed = timedelta(0)
+        self.passed = self.jumped = timedelta(0)
         self._due: list[tuple[timedelta, Callable[[], object]]] = []
 
     def now(self) -> datetime:
         """Return the present moment."""
-        return self._begin + self.passed
+        return self._begin + self.passed + self.jumped
+
+    def jump(self, by: timedelta) -> None:
+        """Set the wall clock, forward or back."""
+        self.jumped += by
+
+    def stamp(self) -> Stamp:
+        """Return the present moment as a clock gives it."""
+        return Stamp(self.now(), "boot-1", self.passed.total_seconds())
 
     def after(self, seconds: float, action: Callable[[], object]) -> None:
         """Call `action` when `seconds` have passed from now."""

@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 
 from pipeline.balancer.access import AccessLog
@@ -22,6 +21,7 @@ from pipeline.balancer.haproxy.functions import process as functions
 from pipeline.balancer.haproxy.functions.table import FunctionTable
 from pipeline.balancer.haproxy.server_args import target_of
 from pipeline.balancer.haproxy.servers import backends_of, by_group, group_facts, is_group, steps_to
+from pipeline.base.clock import SYSTEM
 from pipeline.base.errors import BalancerFault, ConfigError
 
 _MAX_COMMAND_BYTES = 15000
@@ -75,14 +75,14 @@ class HAProxyPlane:
         try:
             found = self._runtime.statistics(None if groups is None else backends_of(groups))
         except NotRunning:
-            return Facts(running=False, at=datetime.now(UTC), targets={})
+            return Facts(running=False, at=SYSTEM.now(), targets={})
         carried = found.backends & set(groups) if groups is not None else set(filter(is_group, found.backends))
         # Without the adapter, functions get no requests.
         if carried & self._functions.groups() and functions.running(self._path) is None:
             carried -= self._functions.groups()
         servers = by_group(found.servers)
         targets = {group: group_facts(group, servers.get(group, {})) for group in carried}
-        return Facts(running=True, at=datetime.now(UTC), targets=targets)
+        return Facts(running=True, at=SYSTEM.now(), targets=targets)
 
     def abort(self, group: str, target: str) -> None:
         deadline = time.monotonic() + _ABORT_TIMEOUT

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from enum import StrEnum
 from ipaddress import ip_address
 from typing import Annotated
@@ -10,7 +10,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from pipeline.base.quantity import Duration
-from pipeline.base.schema import Model, Port
+from pipeline.base.schema import Model, Port, ShownStamp
 
 
 def _address(text: str) -> str:
@@ -58,4 +58,4 @@ class TargetHealth(Model):
     description: str = ""
     in_flight: int = 0
     state_age: Duration = timedelta(0)
-    since: datetime
+    since: ShownStamp

@@ -24,12 +24,14 @@ class Traffic:
 
     @classmethod
     def since(cls, begin: datetime, now: datetime, newest_first: Iterable[AccessRecord]) -> Traffic:
-        """Count the requests that ended after `begin`. Reads only as far back as needed."""
+        """Count the requests that ended from `begin` to `now`. Reads only as far back as needed."""
         traffic = cls((now - begin).total_seconds())
         for record in newest_first:
             if record.ended < begin:
                 break
-            traffic._add(record)
+            # A later time is older: the wall clock was set back since.
+            if record.ended <= now:
+                traffic._add(record)
         return traffic
 
     def rate(self, group: str, target: str) -> float:

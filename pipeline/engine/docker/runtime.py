@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 
+from pipeline.base.clock import SYSTEM, Stamp
 from pipeline.base.errors import EngineFault, StageFailed
 from pipeline.base.sockets import free_port
 from pipeline.engine.container import Container, ContainerSpec, PublishedPort
@@ -17,6 +19,7 @@ from pipeline.engine.labels import (
     LABEL_ROLE,
     LABEL_RUN,
     LABEL_SERVICE,
+    LABEL_STARTED,
     LABEL_TARGET_PORT,
     LABEL_TEMPLATE,
     ROLE_APP,
@@ -35,8 +38,9 @@ class DockerRuntime:
     reach the host's networks.
     """
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: Host, now: Callable[[], Stamp] = SYSTEM.now) -> None:
         self._host = host
+        self._now = now
         self._containers = host.engine.containers
         self._networks = host.engine.networks
         self._ids: dict[str, str] = {}
@@ -115,7 +119,7 @@ class DockerRuntime:
             address=self._host.reach_at if published else container.address,
             port=int(published or labels.get(LABEL_TARGET_PORT, "0")),
             running=container.is_running,
-            started=container.created_at,
+            started=_started(container),
             grace=timedelta(seconds=float(labels.get(LABEL_GRACE, _DEFAULT_GRACE))),
             running_for=container.running_for,
             labels=labels,
@@ -131,6 +135,7 @@ class DockerRuntime:
             LABEL_ROLE: ROLE_APP,
             LABEL_TEMPLATE: spec.template,
             LABEL_GRACE: str(spec.grace.total_seconds()),
+            LABEL_STARTED: str(self._now()),
             LABEL_TARGET_PORT: str(spec.port),
         }
         return ContainerSpec(
@@ -169,3 +174,10 @@ class DockerRuntime:
             if self._containers.find(name) is None:
                 return None
             raise
+
+
+def _started(container: Container) -> Stamp:
+    try:
+        return Stamp.from_text(container.labels[LABEL_STARTED])
+    except (KeyError, ValueError):
+        return Stamp.from_wall(container.created_at)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter, deque
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 from pipeline.balancer.access import AccessLog, AccessRecord
 from pipeline.balancer.data_plane import CheckFact, Facts, PlaneConfig, TargetFact, WantedGroup, WantedTarget
+from pipeline.base.clock import SYSTEM
 from pipeline.base.errors import BalancerFault
 from pipeline.testing.fakes.access_log import FakeAccessLog
 
@@ -27,10 +29,10 @@ class _Server:
     up: bool = False
     check: CheckFact = field(default_factory=lambda: CheckFact("none"))
     in_flight: int = 0
-    changed: datetime = field(default_factory=lambda: datetime.now(UTC))
+    changed: float = field(default_factory=time.monotonic)
 
     def fact(self) -> TargetFact:
-        age = timedelta(seconds=(datetime.now(UTC) - self.changed) // timedelta(seconds=1))
+        age = timedelta(seconds=int(time.monotonic() - self.changed))
         return TargetFact(self.admitted, self.up, self.check, self.in_flight, age, self.endpoint)
 
     def close(self) -> None:
@@ -38,7 +40,7 @@ class _Server:
 
     def open(self, *, up: bool = True) -> None:
         if not self.admitted:
-            self.admitted, self.up, self.changed = True, up, datetime.now(UTC)
+            self.admitted, self.up, self.changed = True, up, time.monotonic()
 
 
 class FakePlane:
@@ -107,7 +109,7 @@ class FakePlane:
                     target.check = self._answers[name]
                     up = target.admitted and target.check.has_passed_check
                     if up != target.up:
-                        target.up, target.changed = up, datetime.now(UTC)
+                        target.up, target.changed = up, time.monotonic()
 
     def send(self, group: str) -> str | None:
         """Start a request and return its target, or None. If all are unhealthy, any of them may get it."""
@@ -159,7 +161,7 @@ class FakePlane:
         with self._called("observe"):
             asked = self._groups.keys() if groups is None else self._groups.keys() & set(groups)
             targets = {id_: {name: held.fact() for name, held in self._groups[id_].items()} for id_ in asked}
-            return Facts(running=self._config is not None, at=datetime.now(UTC), targets=targets)
+            return Facts(running=self._config is not None, at=SYSTEM.now(), targets=targets)
 
     def abort(self, group: str, target: str) -> None:
         with self._called("abort"):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from itertools import count
 
+from pipeline.base.clock import SYSTEM, Stamp
 from pipeline.base.errors import StageFailed
 from pipeline.engine.container import Container, ContainerSpec
 from pipeline.engine.labels import LABEL_PIPELINE, LABEL_ROLE, ROLE_APP
@@ -28,11 +29,13 @@ class FakeRuntime:
         self,
         *,
         program: Callable[[ReplicaSpec], Program] = lambda _: Program(),
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        now: Callable[[], Stamp] = SYSTEM.now,
         before_end: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._specs: dict[str, ReplicaSpec] = {}
-        self._engine = FakeEngine(program=lambda spec: program(self._specs[spec.name]), now=now)
+        self._engine = FakeEngine(program=lambda spec: program(self._specs[spec.name]), now=lambda: now().wall)
+        self._now = now
+        self._started: dict[str, Stamp] = {}
         self._containers = self._engine.containers
         self._before_end = before_end
         self.faults = self._engine.faults
@@ -73,7 +76,7 @@ class FakeRuntime:
             if spec.image in self.missing_images:
                 raise StageFailed(f"{spec.name} cannot be started: No such image: {spec.image}")
             self._engine.images.add(spec.image)
-            self._specs[spec.name] = spec
+            self._specs[spec.name], self._started[spec.name] = spec, self._now()
             if spec.published:
                 self._ports[spec.name] = next(self._free_ports)
             labels = {LABEL_PIPELINE: spec.pipeline, LABEL_ROLE: ROLE_APP}
@@ -156,7 +159,7 @@ class FakeRuntime:
             address="127.0.0.1" if spec.published else container.address,
             port=self._ports.get(spec.name, spec.port),
             running=container.is_running,
-            started=container.created_at,
+            started=self._started[container.name],
             grace=spec.grace,
             running_for=container.running_for,
             labels=container.labels,

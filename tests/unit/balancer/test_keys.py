@@ -12,6 +12,7 @@ from pipeline.balancer.jwks import read_keys, with_keys
 from pipeline.balancer.key_set import KeySet, read_key_set
 from pipeline.balancer.model import Declaration
 from pipeline.balancer.registry import Registry
+from pipeline.base.clock import Stamp
 from pipeline.base.errors import ConfigError
 from tests.support.issuer import Issuer, key_set
 
@@ -120,7 +121,8 @@ def test_a_renewal_that_fails(issuer: Issuer, caplog: pytest.LogCaptureFixture) 
     issuer.status = 200
     assert read_keys(registry) == registry.key_sets
     assert issuer.asked == 1
-    tried = registry.key_sets[source].model_copy(update={"tried_at": datetime.now(UTC) - timedelta(seconds=61)})
+    minute_ago = Stamp.from_wall(datetime.now(UTC) - timedelta(seconds=61))
+    tried = registry.key_sets[source].model_copy(update={"tried_at": minute_ago})
     registry = registry.model_copy(update={"key_sets": {source: tried}})
     renewed = read_keys(registry)[source]
     assert (set(renewed.keys), renewed.tried_at) == ({"one"}, None)

@@ -292,3 +292,11 @@ def test_traffic() -> None:
     assert traffic.errors["shop.web", "10.1.0.3:8080"] == 2
     assert traffic.rate("shop.web", "10.1.0.4:8080") == 0.1
     assert traffic.rate("shop.web", "10.1.0.5:8080") == 0
+
+
+def test_records_from_before_the_clock_was_set_back_do_not_count() -> None:
+    """Their times are in the future."""
+    now = datetime(2026, 11, 24, 12, tzinfo=UTC)
+    newest_first = [at(now), at(now + timedelta(hours=1)), at(now + timedelta(minutes=59))]
+    traffic = Traffic.since(now - timedelta(seconds=10), now, newest_first)
+    assert traffic.rate("shop.web", "10.1.0.3:8080") == 0.1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from pipeline.balancer.model import Declaration, Target
 from pipeline.balancer.planes import open_balancer
 from pipeline.balancer.registry import Registry
 from pipeline.balancer.registry_file import RegistryFile
+from pipeline.base.clock import Stamp
 from pipeline.base.errors import BalancerFault, ConfigError
 
 TARGET = Target(id="web-1", address="127.0.0.1", port=80)
@@ -51,6 +53,19 @@ def test_undeclared_names(use: Callable[[str, str], Any]) -> None:
         with pytest.raises(ConfigError) as refused:
             use(*names)
         assert str(refused.value) == told
+
+
+def test_a_time_that_is_only_a_wall_time_is_read(tmp_path: Path) -> None:
+    """Registries that were written before boot times were stored have such times."""
+    registry = REGISTRY.register("shop", "web", [TARGET])
+    file = RegistryFile(tmp_path / "registry.json")
+    file.write(registry)
+    data = json.loads((tmp_path / "registry.json").read_text())
+    (targets,) = data["targets"].values()
+    wall = targets[0]["since"] = targets[0]["since"]["wall"]
+    (tmp_path / "registry.json").write_text(json.dumps(data))
+    (found,) = RegistryFile(tmp_path / "registry.json").read().registrations("shop", "web")
+    assert found.since == Stamp.from_wall(datetime.fromisoformat(wall))
 
 
 @pytest.mark.parametrize("call", ["register", "deregister", "abort_connections", "remove_target"])

@@ -42,10 +42,10 @@ class Rollouts:
         self.sick: set[int | str] = set()
         self.runtime = FakeRuntime(
             program=lambda spec: self.programs.get(spec.release, Program()),
-            now=self.time.now,
+            now=self.time.stamp,
             before_end=self._check_end,
         )
-        self.balancer = FakeBalancer(is_up=self._is_up, now=self.time.now)
+        self.balancer = FakeBalancer(is_up=self._is_up, now=self.time.stamp)
         self.events: list[Event] = []
         self.lowest_healthy = 10**6
         self.most_running = 0
@@ -73,7 +73,7 @@ class Rollouts:
 
     def replica_set(self) -> ReplicaSet:
         """Return the replicas as a new process would see them."""
-        return ReplicaSet(self.runtime, self.balancer, "shop", "web", now=self.time.now)
+        return ReplicaSet(self.runtime, self.balancer, "shop", "web", now=self.time.stamp)
 
     def serve_former(self, replicas: int = 3) -> None:
         """Put release 1 into service, and count from here."""
@@ -141,5 +141,5 @@ class Rollouts:
         state, since = self.balancer.states().get(name), self.balancer.draining_since(name)
         assert state in (None, TargetState.DRAINING), f"{name} may get requests and is ended"
         delay = desired(1).deregistration_delay + AFTER_ABORT
-        drained = self.balancer.in_flight[name] == 0 or (since is not None and self.time.now() - since >= delay)
+        drained = self.balancer.in_flight[name] == 0 or (since is not None and self.time.stamp().since(since) >= delay)
         assert state is None or drained, f"{name} has requests in flight and is ended"

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from pipeline.api import StageContext
+from pipeline.base.clock import Stamp, SystemClock
 from pipeline.base.errors import Cancelled, StageFailed, Superseded
 from pipeline.base.home import Home
 from pipeline.config.load import load
@@ -71,6 +73,30 @@ def gates(tmp_path: Path) -> Iterator[Gates]:
     clock = FakeClock(datetime.now(UTC), auto_advance=True)
     with Store(home.database) as store:
         yield Gates(PipelineContext(home, load(file), store, clock=clock), clock)
+
+
+class _SetClock(SystemClock):
+    """The machine's clock with another wall time. It ends a wait after one look."""
+
+    def __init__(self, shift: timedelta) -> None:
+        self._shift = shift
+
+    def now(self) -> Stamp:
+        found = super().now()
+        return replace(found, wall=found.wall + self._shift)
+
+    def wait(self, event: threading.Event, timeout: timedelta) -> bool:
+        event.set()
+        return True
+
+
+@pytest.mark.parametrize("hours", [2, -2])
+def test_the_time_for_approval_does_not_depend_on_the_wall_clock(gates: Gates, hours: int) -> None:
+    """A run that was queued just now still waits, after the clock was set by more than its time for approval."""
+    run = gates.queue_run()
+    context = replace(gates.context(run), clock=_SetClock(timedelta(hours=hours)))
+    with pytest.raises(Cancelled):
+        pass_gates(context, run, "deploy")
 
 
 def test_a_stage_that_nothing_keeps_out_begins_at_once(gates: Gates) -> None:

@@ -57,7 +57,7 @@ def content(path: Path, tables: set[str] | None = None) -> dict[str, list[tuple[
     """Return the version, the schema, and the rows of each table; optionally of some tables only."""
     with closing(sqlite3.connect(path)) as db:
         schema = db.execute("SELECT tbl_name, type, name, sql FROM sqlite_master ORDER BY name").fetchall()
-        names = tables or {name for name, *_ in schema}
+        names = tables or {name for name, kind, *_ in schema if kind != "view"}
         found: dict[str, list[tuple[object, ...]]] = {
             name: db.execute(f"SELECT * FROM {name}").fetchall() for name in names
         }

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -35,6 +37,28 @@ def test_a_finished_run_ends_its_running_stage(store: Store) -> None:
         ("build", StageState.INTERRUPTED, ""),
     ]
     assert store.runs.running("shop") == []
+
+
+@pytest.mark.parametrize("hours", [1, -1])
+def test_durations_do_not_depend_on_the_wall_clock(store: Store, monkeypatch: pytest.MonkeyPatch, hours: int) -> None:
+    """If the clock is set during a run, the run and its stage have the durations that they had."""
+    run = begin_run(store, "shop")
+    store.queue.enter("shop", run.number, "source")
+    set_clock = (datetime.now(UTC) + timedelta(hours=hours)).isoformat()
+    monkeypatch.setattr("pipeline.store.runs.now", lambda: set_clock)
+    store.runs.finish_stage("shop", run.number, "source", StageState.SUCCEEDED, "")
+    (stage,) = store.runs.stages("shop", run.number)
+    assert timedelta(0) < stage.duration < timedelta(minutes=1)
+    store.runs.finish("shop", run.number, RunState.SUCCEEDED)
+    ended = store.queue.run("shop", run.number)
+    assert stage.duration < ended.duration < timedelta(minutes=1)
+
+
+def test_a_run_that_a_previous_version_stored_has_no_negative_duration(store: Store) -> None:
+    """It has only wall times, which may be of a clock that was set back."""
+    run = begin_run(store, "shop")
+    earlier = run.started_at - timedelta(hours=1)
+    assert replace(run, started=None, finished_at=earlier).duration == timedelta(0)
 
 
 def test_a_run_keeps_the_commit_that_source_found(store: Store) -> None:

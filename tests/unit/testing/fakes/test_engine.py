@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 
 from pipeline.base.errors import EngineFault
 from pipeline.engine.container import ContainerSpec
 from pipeline.engine.runtime import ReplicaSpec, RestartPolicy
+from pipeline.testing.fakes.clock import FakeClock
 from pipeline.testing.fakes.engine import FakeEngine
 from pipeline.testing.fakes.runtime import FakeRuntime
 
@@ -137,12 +138,12 @@ def test_a_replica_that_another_program_removes_is_forgotten() -> None:
 
 def test_ages_follow_the_time_that_the_test_gives() -> None:
     """The age of a young process follows the test's time, and an old one has none."""
-    time = [datetime(2030, 1, 1, tzinfo=UTC)]
-    runtime = FakeRuntime(now=lambda: time[0])
+    clock = FakeClock()
+    runtime = FakeRuntime(now=clock.now)
     runtime.start(REPLICA)
-    time[0] += timedelta(seconds=5)
+    clock.advance(timedelta(seconds=5))
     assert runtime.list("shop")[0].running_for == 5
-    time[0] += timedelta(hours=1)
+    clock.advance(timedelta(hours=1))
     assert runtime.list("shop")[0].running_for is None
 
 
