@@ -8,6 +8,8 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -32,6 +34,20 @@ def _engine_answers() -> bool:
         return subprocess.run(["docker", "info"], capture_output=True, timeout=30, check=False).returncode == 0
     except (OSError, subprocess.TimeoutExpired):
         return False
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 400 KiB."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can mount a file system")
+    mounted = tmp_path / "disk"
+    mounted.mkdir()
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=400k", "none", str(mounted)], check=False)
+    if done.returncode:
+        pytest.skip("this machine does not allow mounts")
+    yield mounted
+    subprocess.run(["umount", str(mounted)], check=True)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -1,39 +1,67 @@
-"""File locks that are released with their process and name their holder."""
+"""File locks that are released with their process and name their holder.
+
+No wait is endless. A wait for a holder that is stopped, as by Ctrl-Z, ends after some seconds, and so does every wait
+after the user has interrupted the waiting process.
+"""
 
 from __future__ import annotations
 
 import fcntl
 import json
 import os
+import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pipeline.base.errors import LockHeld
+from pipeline.base.errors import Cancelled, LockHeld, PenstockError, StoreFault
+from pipeline.base.interrupt import is_interrupted
 
-_POLL_INTERVAL = 0.05
+_MIN_POLL, _MAX_POLL = 0.001, 0.05
 # `is_held` takes the lock for an instant. Retry this long, so a probe is not mistaken for a holder.
 _PROBE_TIMEOUT = 0.2
+# For a critical section. The longest of them starts HAProxy, which is given 30 s.
+SECTION_TIMEOUT = 60.0
+# For a holder that is stopped, which may be continued at once, and for a process that was interrupted.
+_SHORT_TIMEOUT = 5.0
+_WAIT_HINT = "wait for it with --wait 10m"
 
 
 @dataclass(frozen=True)
 class LockHolder:
-    """The holder of a lock: its purpose, its process and its start time."""
+    """The holder of a lock: its purpose, its process and its start time. `stopped`: its process does not execute."""
 
     purpose: str
     pid: int
     since: datetime
+    stopped: bool = False
+
+    @property
+    def state(self) -> str:
+        """The state of a stopped holder, as the predicate of a sentence. Else empty."""
+        return "is stopped by Ctrl-Z or SIGSTOP" if self.stopped else ""
+
+    @property
+    def remedy(self) -> str | None:
+        """A command for a stopped holder. Else None."""
+        pid = self.pid
+        return f"continue it with `fg` or `kill -CONT {pid}`, or end it with `kill -9 {pid}`" if self.stopped else None
 
 
 @contextmanager
-def short_lock(path: Path) -> Iterator[None]:
-    """Hold `path` for a short critical section. Blocks until the lock is free."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+def short_lock(path: Path, timeout: float = SECTION_TIMEOUT) -> Iterator[None]:
+    """Hold `path` for a short critical section.
+
+    Raises `LockHeld` with the command, the process id and the start time of the holder if the lock is not free after
+    `timeout` seconds. After 5 s if the holder is stopped, or if this process was interrupted.
+    """
+    descriptor = _open(path)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        _acquire(descriptor, path, timeout, _section_error)
+        _write_holder(descriptor, _own_command())
         yield
     finally:
         os.close(descriptor)
@@ -41,14 +69,15 @@ def short_lock(path: Path) -> Iterator[None]:
 
 @contextmanager
 def work_lock(path: Path, purpose: str, *, wait: float = 0.0) -> Iterator[None]:
-    """Hold `path` for a long job. If it is held, retry for `wait` seconds.
+    """Hold `path` for a long job. If it is held, retry for `wait` seconds. Less if `short_lock` would wait less.
 
     The kernel releases the lock when the process ends for any reason, so it is never stale.
-    Raises `LockHeld` with the holder's purpose, process id and start time.
+    Raises `LockHeld` with the holder's purpose, process id and start time, and `Cancelled` if this process was
+    interrupted.
     """
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    descriptor = _open(path)
     try:
-        _acquire(descriptor, path, time.monotonic() + max(wait, _PROBE_TIMEOUT))
+        _acquire(descriptor, path, max(wait, _PROBE_TIMEOUT), _work_error)
         _write_holder(descriptor, purpose)
         yield
     finally:
@@ -73,36 +102,82 @@ def is_held(path: Path) -> bool:
 
 def holder(path: Path) -> LockHolder | None:
     """Return the holder of `path`. None if it is free, or if its holder has not written its name yet."""
-    if not is_held(path):
-        return None
+    return _written_holder(path) if is_held(path) else None
+
+
+def is_stopped(pid: int) -> bool:
+    """Return whether a process is stopped by a signal or a debugger, so that it does not execute."""
     try:
-        written = json.loads(path.read_text())
-        return LockHolder(written["purpose"], written["pid"], datetime.fromisoformat(written["since"]))
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+        state = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[0]
+    except (OSError, IndexError):
+        return False
+    return state in ("T", "t")
 
 
-def _acquire(descriptor: int, path: Path, deadline: float) -> None:
+def _open(path: Path) -> int:
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise StoreFault(f"cannot open {path}: {error.strerror}", hint="make its folder writable") from error
+
+
+def _acquire(descriptor: int, path: Path, timeout: float, error: Callable[[Path], PenstockError]) -> None:
+    started, pause = time.monotonic(), _MIN_POLL
     while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            if time.monotonic() >= deadline:
-                raise LockHeld(_describe(path), hint="wait for it with --wait 10m") from None
-            time.sleep(_POLL_INTERVAL)
+            waited = time.monotonic() - started
+            if waited >= timeout or (waited >= _SHORT_TIMEOUT and _is_futile(path)):
+                raise error(path) from None
+            time.sleep(pause)
+            pause = min(2 * pause, _MAX_POLL)
         else:
             return
 
 
+def _is_futile(path: Path) -> bool:
+    found = _written_holder(path)
+    return is_interrupted() or (found is not None and found.stopped)
+
+
 def _write_holder(descriptor: int, purpose: str) -> None:
     holder = {"purpose": purpose, "pid": os.getpid(), "since": datetime.now(UTC).isoformat(timespec="seconds")}
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, json.dumps(holder).encode(), 0)
+    # On a full disk the lock has no name, and holds all the same.
+    with suppress(OSError):
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, json.dumps(holder).encode(), 0)
 
 
-def _describe(path: Path) -> str:
+def _own_command() -> str:
+    # Without the arguments, which may be secret.
+    program = Path(sys.argv[0]).name.replace("main.py", "pipeline")
+    return " ".join((program, *sys.argv[1:2]))
+
+
+def _written_holder(path: Path) -> LockHolder | None:
     try:
-        holder = json.loads(path.read_text())
-        return f"{holder['purpose']} (pid {holder['pid']}) has been running since {holder['since']}"
+        written = json.loads(path.read_text())
+        pid = int(written["pid"])
+        return LockHolder(written["purpose"], pid, datetime.fromisoformat(written["since"]), is_stopped(pid))
     except (OSError, ValueError, KeyError, TypeError):
-        return f"another process holds {path}"
+        return None
+
+
+def _section_error(path: Path) -> LockHeld:
+    found = _written_holder(path)
+    if found is None:
+        return LockHeld(f"another process holds {path}", hint=f"`fuser {path}` names it")
+    text = f"{found.purpose} (pid {found.pid}) holds {path} since {found.since.isoformat()}"
+    hint = f"if it hangs, end it with `kill -9 {found.pid}`: the next command completes what it began"
+    return LockHeld(f"{text} and {found.state}" if found.state else text, hint=found.remedy or hint)
+
+
+def _work_error(path: Path) -> PenstockError:
+    if is_interrupted():
+        return Cancelled("cancelled while waiting for another process")
+    found = _written_holder(path)
+    if found is None:
+        return LockHeld(f"another process holds {path}", hint=_WAIT_HINT)
+    text = f"{found.purpose} (pid {found.pid}) has been running since {found.since.isoformat()}"
+    return LockHeld(f"{text} and {found.state}" if found.state else text, hint=found.remedy or _WAIT_HINT)

@@ -173,6 +173,8 @@ def ignore_broken_pipe(show: Listener) -> Listener:
 @contextmanager
 def handle_interrupts() -> Iterator[threading.Event]:
     """Yield an event that Ctrl-C and SIGTERM set. A second Ctrl-C exits at once, and the next command recovers."""
+    from pipeline.base.interrupt import interrupt, interruptible
+
     cancelled = threading.Event()
 
     def cancel(_: int, __: FrameType | None) -> None:
@@ -180,6 +182,7 @@ def handle_interrupts() -> Iterator[threading.Event]:
             click.echo(_SHOW_CURSOR if sys.stderr.isatty() else "", err=True)
             os._exit(ExitCode.CANCELLED)
         cancelled.set()
+        interrupt()
         click.echo(
             "cancelling … (Ctrl-C again to exit at once; the daemon or the next command then recovers)",
             err=True,
@@ -187,7 +190,8 @@ def handle_interrupts() -> Iterator[threading.Event]:
 
     previous = {number: signal.signal(number, cancel) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield cancelled
+        with interruptible():
+            yield cancelled
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)

@@ -104,9 +104,11 @@ def _manager(status: PipelineStatus) -> str:
     daemon, worker = status.daemon, status.worker
     if status.served:
         assert daemon is not None
-        return f"managed by daemon (pid {daemon.pid}) since {date(daemon.since)}"
+        text = f"managed by daemon (pid {daemon.pid}) since {date(daemon.since)}"
+        return f"{text}, which {daemon.state}: {daemon.remedy}" if daemon.stopped else text
     if worker:
-        return f"{worker.purpose} (pid {worker.pid}) has been running since {date(worker.since)}"
+        text = f"{worker.purpose} (pid {worker.pid}) has been running since {date(worker.since)}"
+        return f"{text} and {worker.state}: {worker.remedy}" if worker.stopped else text
     if daemon:
         return f"not managed: the daemon (pid {daemon.pid}) was started without this file"
     return "not managed: `pipeline serve` is not running"

@@ -7,15 +7,19 @@ import re
 import shutil
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from pipeline.base.git import GitFailed
+from pipeline.base.lock import short_lock
 from stages.source.fetch_errors import explain
 from stages.source.git import Git
 from stages.source.origin import Origin
 
 _NO_ATTRIBUTES = "-export-ignore -export-subst -filter -ident -text -eol -working-tree-encoding"
 _REFS = ("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")
+# In seconds. Another process may hold the lock while it fetches, which takes ten minutes at most.
+_LOCK_TIMEOUT = 660.0
 _DAMAGE = re.compile(
     r"not a git repository|bad object|corrupt|is empty|missing (?:blob|tree)|invalid sha1|bad pack header"
     # The repository was replaced by one with other ids.
@@ -24,7 +28,7 @@ _DAMAGE = re.compile(
 
 
 class Mirror:
-    """A mirror of a repository. Callers hold `lock` while they fetch."""
+    """A mirror of a repository. Callers hold `locked` while they fetch."""
 
     def __init__(
         self, folder: Path, origin: Origin, warn: Callable[[str], None], cancelled: threading.Event | None = None
@@ -34,9 +38,13 @@ class Mirror:
         self._folder = folder
         self._warn = warn
         self.origin = origin
-        self.lock = folder / f"{name}.lock"
+        self._lock = folder / f"{name}.lock"
         self.git = Git(folder / f"{name}.git", cancelled, origin.environment)
         self.git.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def locked(self) -> AbstractContextManager[None]:
+        """Hold the mirror against other processes. Raises `LockHeld` if another one holds it longer than a fetch."""
+        return short_lock(self._lock, _LOCK_TIMEOUT)
 
     def of(self, origin: Origin) -> Mirror:
         """Return the mirror of another repository, such as a submodule, in the same folder."""

@@ -12,7 +12,6 @@ from pathlib import Path
 from pipeline.api import Revision
 from pipeline.base.errors import ConfigError
 from pipeline.base.git import GitFailed
-from pipeline.base.lock import short_lock
 from pipeline.base.remote_url import RemoteUrl, is_url
 from pipeline.base.suggestion import did_you_mean
 from stages.source.checkout import GitCheckout
@@ -51,14 +50,14 @@ class Repository:
             raise ConfigError(f"{wanted!r} is not a branch, a tag or a commit")
         head = _HEAD.fullmatch(wanted)
         name = f"{self._head()}{head[1]}" if head else wanted
-        with short_lock(self._mirror.lock):
+        with self._mirror.locked():
             self._mirror.fetch()
             sha = self._commit(name, wanted)
         return self._revision(sha, wanted)
 
     def commit(self, sha: str, ref: str) -> Revision:
         """Return the commit of that id, which `ref` led to. Fetches nothing if the mirror has it."""
-        with short_lock(self._mirror.lock):
+        with self._mirror.locked():
             if not self._mirror.has(sha):
                 with suppress(GitFailed):
                     self._mirror.keep(sha, ref)
@@ -79,7 +78,7 @@ class Repository:
     def commits(self, old: str | None, new: str) -> list[Revision]:
         """Return the commits along the first parents, oldest first; only the last if the way is unknown."""
         if self._local is None:
-            with short_lock(self._mirror.lock):
+            with self._mirror.locked():
                 if not self._mirror.has(new):
                     self._mirror.fetch()
         git = self._local.git if self._local else self._mirror.git

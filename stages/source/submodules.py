@@ -11,7 +11,6 @@ from urllib.parse import unquote
 from pipeline.api import Revision
 from pipeline.base.errors import ConfigError, PenstockError, StageFailed
 from pipeline.base.git import GitFailed
-from pipeline.base.lock import short_lock
 from pipeline.base.remote_url import RemoteUrl, is_url, resolve_relative
 from stages.source.mirror import Mirror
 from stages.source.origin import LocalOrigin, Origin, RemoteOrigin
@@ -48,7 +47,7 @@ class Submodules:
             mirror = self._mirror.of(clone)
         else:
             mirror = self._mirror.of(self._origin(url, from_user=self._setting(name) is not None))
-        with short_lock(mirror.lock):
+        with mirror.locked():
             if not mirror.has(sha):
                 with suppress(GitFailed):
                     mirror.keep(sha, sha)
