@@ -97,7 +97,8 @@ class EventKind(StrEnum):
     QUEUE_BLOCKED = "queue.blocked", "No queued run can start."
     CONFIG_RELOADED = "config.reloaded", "pipeline.yaml was reloaded."
     CONFIG_REJECTED = "config.rejected", "A changed pipeline.yaml is invalid; the previous one stays."
-    BALANCER_RESTARTED = "balancer.restarted", "HAProxy was not running and was restarted."
+    BALANCER_RESTARTED = "balancer.restarted", "HAProxy was not running or did not respond, and was restarted."
+    BALANCER_RESUMED = "balancer.resumed", "HAProxy was stopped by a signal and was continued."
     BALANCER_FAILED = "balancer.failed", "HAProxy cannot be run."
 
     TRIGGER_FAILED = "trigger.failed", "The repository could not be read."

@@ -37,8 +37,8 @@ class Balancer:
     """The load balancers and target groups of every owner on this machine, kept in one directory.
 
     Safe to use from any thread and any process. `registry`, `declaration`, `declares`, `target_health`, `access_log`,
-    `check_deletion_protection` and `pid` only read: they take no lock, write nothing and start nothing. The others
-    hold a lock, so one at a time runs over all processes. Raises `BalancerFault` if the data plane fails and
+    `check_deletion_protection`, `stopped` and `pid` only read: they take no lock, write nothing and start nothing. The
+    others hold a lock, so one at a time runs over all processes. Raises `BalancerFault` if the data plane fails and
     `ConfigError` if owners clash.
     """
 
@@ -47,6 +47,7 @@ class Balancer:
         self._file = RegistryFile(directory / "registry.json")
         self._unfinished = directory / "unfinished"
         self._plane = plane
+        self._resumed: tuple[int, ...] = ()
 
     # Reads
 
@@ -108,7 +109,20 @@ class Balancer:
         """Return the process that exits when the data plane does, or None if it does not run."""
         return self._plane.pid()
 
+    def stopped(self) -> tuple[int, ...]:
+        """Return the processes of the data plane that a signal has stopped. Nothing is served until they continue."""
+        return self._plane.stopped()
+
     # The data plane
+
+    def resume(self) -> tuple[int, ...]:
+        """Continue the processes of the data plane that a signal has stopped.
+
+        Takes no lock. Every call that holds the lock does this first. Returns the processes that this object has
+        continued since the last call.
+        """
+        found, self._resumed = (*self._resumed, *self._plane.resume()), ()
+        return found
 
     def reconcile(self, owner: str | None = None, group: str | None = None) -> bool:
         """Admit targets that have passed a check, and make the data plane match. Return whether it was started.
@@ -153,8 +167,11 @@ class Balancer:
             self._plane.maintain()
             registry = with_keys(self.registry(), keys)
             self._file.write(registry)
+            # First: this replaces a data plane that hangs.
+            restarted = self._reconcile(registry, _group_ids(registry))
+            registry = self.registry()
             started = self._apply(registry)
-            return self._reconcile(registry, _group_ids(registry)) or started
+            return self._reconcile(registry, _group_ids(registry)) or started or restarted
 
     def standby(self) -> AbstractContextManager[None]:
         """Within the block, new connections wait while the data plane restarts instead of being refused.
@@ -247,6 +264,7 @@ class Balancer:
     def _locked(self) -> Iterator[None]:
         """Hold the balancer's lock, with the registry in the current format."""
         with self._lock():
+            self._resumed = (*self._resumed, *self._plane.resume())
             if self._file.is_outdated:
                 self._migrate()
             yield
@@ -278,9 +296,10 @@ class Balancer:
         try:
             return self._reconcile_once(registry, groups)
         except BalancerFault:
-            if self._plane.pid() is not None:
+            ended = self._plane.end_if_hung()
+            if self._plane.pid() is not None and not ended:
                 raise
-            # The data plane died after it was observed.
+            # The data plane died after it was observed, or hung.
             return self._reconcile_once(registry, groups)
 
     def _reconcile_once(self, registry: Registry, groups: Collection[str]) -> bool:

@@ -136,8 +136,8 @@ class DataPlane(Protocol):
     """Carries the traffic of all owners.
 
     Order: `apply` makes a group before `steer` fills it. After `stop`, `apply` starts again.
-    Threads: one thread of one process at a time calls `check`, `apply`, `steer`, `abort`, `maintain` and `stop`, under
-    the balancer's lock. Any thread of any process may call the others at any time.
+    Threads: one thread of one process at a time calls `check`, `apply`, `steer`, `abort`, `maintain`, `end_if_hung` and
+    `stop`, under the balancer's lock. Any thread of any process may call the others at any time.
     Repetition: every call may be repeated. The next `apply` completes a call that a crash interrupted.
     Errors: `ConfigError` if the user can correct it, otherwise `BalancerFault`. After either, the previous state stays
     in force. Deadline: a call that cannot finish fails after about half a minute at most.
@@ -186,6 +186,18 @@ class DataPlane(Protocol):
 
     def pid(self) -> int | None:
         """Return the process that exits when the plane does, or None if it does not run."""
+
+    def stopped(self) -> tuple[int, ...]:
+        """Return the plane's processes that a signal such as SIGSTOP has stopped. They execute nothing."""
+
+    def resume(self) -> tuple[int, ...]:
+        """Continue the processes that a signal has stopped, and return them. Their open requests continue too."""
+
+    def end_if_hung(self) -> bool:
+        """End the plane if it runs and does not respond. Return whether it was ended. The next `apply` starts it.
+
+        Called under the balancer's lock, after another call has failed.
+        """
 
     def standby(self) -> AbstractContextManager[None]:
         """Within the block, new connections wait during a restart instead of being refused.

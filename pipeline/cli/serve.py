@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from pipeline.base.clock import SYSTEM
 from pipeline.base.errors import ConfigError, ExitCode, LockHeld
 from pipeline.base.home import Home
 from pipeline.base.lock import work_lock
@@ -89,11 +89,12 @@ def serve(
     """Run the daemon until SIGINT or SIGTERM."""
     from pipeline.base.logging import configure_logging
     from pipeline.daemon.daemon import Daemon, limit_malloc_arenas
+    from pipeline.daemon.watchdog import Watchdog
     from pipeline.store.store import Store
 
     limit_malloc_arenas()
     configure_logging(as_json=as_json)
-    home = Home.locate()
+    home, watchdog = Home.locate(), Watchdog(os.environ, SYSTEM)
     with ExitStack() as stack:
         _lock_home(home, stack)
         store = stack.enter_context(Store(home.database))
@@ -105,8 +106,9 @@ def serve(
         for name, supervisor in daemon.supervisors.items():
             click.echo(f"serving {name} from {supervisor.served_file.file}", err=True)
         _listen_to_signals(daemon)
-        _notify_systemd()
-        daemon.run_forever()
+        watchdog.ready()
+        daemon.run_forever(watchdog.progress)
+        watchdog.stop()
         daemon.close(SHUTDOWN_TIMEOUT)
 
 
@@ -149,14 +151,6 @@ def _lock_home(home: Home, stack: ExitStack) -> None:
 def _show_pipeline(event: Event) -> None:
     """Print an event with its pipeline's name, for a daemon with several pipelines."""
     print_event_with_reason(replace(event, message=f"{event.pipeline}: {event.message}"))
-
-
-def _notify_systemd() -> None:
-    """Notify systemd that the daemon is ready. Child processes must not inherit the socket, or they could do so."""
-    address = os.environ.pop("NOTIFY_SOCKET", "")
-    if address:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
-            notify.sendto(b"READY=1", address.replace("@", "\0", 1) if address.startswith("@") else address)
 
 
 def read_token(file: Path) -> str:

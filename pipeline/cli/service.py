@@ -41,6 +41,8 @@ RestartSec=2
 KillMode=process
 KillSignal=SIGTERM
 TimeoutStopSec={timeout:.0f}
+WatchdogSec={watchdog}
+WatchdogSignal=SIGKILL
 OOMPolicy=continue
 
 [Install]
@@ -49,6 +51,8 @@ WantedBy={target}
 _MARK = "# Written by `pipeline service install` for "
 # Variables of the installing shell, so that the daemon finds the same Docker, git and ssh.
 _KEPT = ("PATH", "HOME", "DOCKER_HOST", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH")
+# A daemon that does not notify systemd for so long is killed and started again. SIGKILL also ends a stopped one.
+_WATCHDOG_SECONDS = 10
 # In seconds, on top of SHUTDOWN_TIMEOUT, to close the listeners after the last run has stopped.
 _CLOSE_TIMEOUT = 20.0
 
@@ -156,6 +160,7 @@ def unit_text(home: Home, arguments: list[str], target: str) -> str:
         # EnvironmentFile is a pattern, not a list of words, so quotes do not work.
         variables=glob.escape(str(_variables_file(home))).replace("%", "%%"),
         timeout=SHUTDOWN_TIMEOUT + _CLOSE_TIMEOUT,
+        watchdog=_WATCHDOG_SECONDS,
         target=target,
     )
 

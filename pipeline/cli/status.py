@@ -60,6 +60,8 @@ def _broken(balancer: Balancer, status: PipelineStatus) -> list[str]:
     found = ["a run or a deployment was interrupted"] if status.interrupted else []
     if not balancer.registry().is_empty and balancer.pid() is None:
         found.append("the balancer is not running")
+    elif stopped := balancer.stopped():
+        found.append(f"the balancer is stopped by a signal (pid {', '.join(map(str, stopped))}): nothing is served")
     return found
 
 
@@ -67,6 +69,9 @@ def _targets(balancer: Balancer, pipeline: str) -> tuple[list[TargetHealth], str
     """Return the targets, or the reason why they cannot be read."""
     declared = balancer.declaration(pipeline)
     groups = declared.target_groups if declared else ()
+    if stopped := balancer.stopped():
+        # It would not respond, and each look would wait for seconds.
+        return [], f"HAProxy is stopped (pid {', '.join(map(str, stopped))})"
     try:
         return [health for group in groups for health in balancer.target_health(pipeline, group)], ""
     except BalancerFault as fault:

@@ -84,6 +84,9 @@ class BalancerSupervisor:
         return needed
 
     def _ensure(self) -> None:
+        if resumed := self._balancer.resume():
+            names = ", ".join(map(str, resumed))
+            self._emit(EventKind.BALANCER_RESUMED, f"HAProxy was stopped by a signal (pid {names}), continued it")
         now = self._clock.monotonic()
         if self._maintained is None or now - self._maintained >= _RELOAD_INTERVAL:
             started, self._maintained = self._balancer.ensure_running(), now
@@ -92,7 +95,7 @@ class BalancerSupervisor:
         pid = self._balancer.pid()
         # A command may have restarted it before the daemon did. That is a restart too.
         if started or self._last_pid not in (None, pid):
-            self._emit(EventKind.BALANCER_RESTARTED, "HAProxy was not running, restarted it")
+            self._emit(EventKind.BALANCER_RESTARTED, "HAProxy was not running or did not respond, restarted it")
         self._last_pid = pid
 
     def _wait(self) -> None:

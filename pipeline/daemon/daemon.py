@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import gc
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from datetime import timedelta
 from pathlib import Path
@@ -69,8 +69,8 @@ class Daemon:
         self._ending = threading.Event()
         self._reloading = threading.Event()
 
-    def run_forever(self) -> None:
-        """Start everything, then reload changed files and read the spool until `end`."""
+    def run_forever(self, progress: Callable[[], None] = lambda: None) -> None:
+        """Start everything, then reload changed files and read the spool until `end`. Calls `progress` each second."""
         # The daemon is long-lived. Freeze start-up objects so the collector skips them.
         gc.freeze()
         gc.set_threshold(*_GC_THRESHOLDS)
@@ -87,6 +87,7 @@ class Daemon:
             for supervisor in self.supervisors.values():
                 supervisor.start()
             while not self._ending.is_set():
+                progress()
                 try:
                     self._refresh()
                 except (PenstockError, OSError) as error:

@@ -36,11 +36,15 @@ class Client:
     def find(cls, home: Home, pipeline: str | None) -> Client | None:
         """Return a client of the daemon that manages a pipeline, or None.
 
-        Raises `SystemFault` if the daemon is of a version that cannot read what this one writes. No command that acts
-        may then continue, whoever manages its pipeline: all pipelines of a home share the balancer's registry.
+        Raises `SystemFault` if the daemon is stopped by a signal, and if it is of a version that cannot read what this
+        one writes. No command that acts may then continue, whoever manages its pipeline: all pipelines of a home share
+        the balancer's registry.
         """
         if not home.daemon_socket.exists():
             return None
+        process = holder(home.daemon_lock)
+        if process is not None and process.stopped:
+            raise SystemFault(f"the daemon (pid {process.pid}) {process.state}", hint=process.remedy)
         client = cls(home.daemon_socket)
         try:
             daemon = client.ask("GET", "/v1")

@@ -13,6 +13,7 @@ from typing import Any
 
 from pipeline.balancer.data_plane import CheckFact, DataPlane, PlaneConfig, TargetFact, WantedGroup, WantedTarget
 from pipeline.balancer.haproxy.plane import HAProxyPlane
+from pipeline.balancer.haproxy.process import processes
 from pipeline.balancer.model import Declaration
 from pipeline.balancer.registry import Registry
 from pipeline.balancer.wanted import plane_config
@@ -121,6 +122,10 @@ class Harness(ABC):
         """Kill the plane as SIGKILL does."""
 
     @abstractmethod
+    def halt(self) -> None:
+        """Stop a process of the plane, as SIGSTOP does."""
+
+    @abstractmethod
     def close(self) -> None:
         """Stop the plane and the servers."""
 
@@ -169,6 +174,9 @@ class FakeHarness(Harness):
     def crash(self) -> None:
         self.plane.forget()
 
+    def halt(self) -> None:
+        self.plane.halt()
+
     def close(self) -> None:
         self.plane.stop()
 
@@ -179,6 +187,7 @@ class HAProxyHarness(Harness):
     def __init__(self, directory: Path) -> None:
         super().__init__()
         directory.mkdir(mode=0o700)
+        self._directory = directory
         self.plane: HAProxyPlane = HAProxyPlane(directory)
         self._servers: dict[str, Backend] = {}
         self._all: list[Backend] = []
@@ -234,6 +243,11 @@ class HAProxyHarness(Harness):
         assert pid is not None
         os.kill(pid, signal.SIGKILL)
         until(lambda: not self.plane.observe().running, "HAProxy is gone")
+
+    def halt(self) -> None:
+        for pid in processes(self._directory):
+            os.kill(pid, signal.SIGSTOP)
+        until(lambda: self.plane.stopped() == processes(self._directory), "HAProxy is stopped")
 
     def close(self) -> None:
         for server in self._all:

@@ -199,6 +199,28 @@ def test_a_crash_is_seen_and_apply_starts_again(harness: Harness) -> None:
     assert (known["a"].admitted, known["new"].admitted) == (True, False)
 
 
+def test_a_stopped_plane_is_continued_and_loses_nothing(harness: Harness) -> None:
+    """A signal that stops its processes is seen. After `resume`, open requests continue."""
+    harness.serve("a")
+    assert harness.plane.stopped() == harness.plane.resume() == ()
+    harness.begin("a")
+    harness.halt()
+    found = harness.plane.stopped()
+    assert harness.plane.pid() in found
+    assert harness.plane.resume() == found
+    until(lambda: harness.plane.stopped() == (), "the plane runs on")
+    assert harness.finish("a")
+    assert harness.ask() == "a"
+
+
+def test_a_plane_that_responds_is_not_ended(harness: Harness) -> None:
+    """Nor is one that does not run."""
+    assert not harness.plane.end_if_hung()
+    harness.serve("a")
+    assert not harness.plane.end_if_hung()
+    assert harness.ask() == "a"
+
+
 def test_another_configuration_loses_nothing(harness: Harness) -> None:
     """Admitted targets and open requests survive a reload with other groups."""
     harness.serve("a")

@@ -24,6 +24,8 @@ _TIMEOUT = 5.0
 # refuses or drops commands.
 _MASTER_TIMEOUT = 0.5
 _MASTER_START_TIMEOUT = 10.0
+# For a second question to a HAProxy that has not responded to the first one.
+_PING_TIMEOUT = 2.0
 _MAX_READINGS = 5
 # HAProxy reads commands into a buffer of 16 KiB.
 _MAX_MESSAGE = 12000
@@ -86,6 +88,11 @@ class Runtime:
             return None
         found = re.search(r"^description: (\S+)", info, re.MULTILINE)
         return found[1] if found else ""
+
+    def ping(self) -> None:
+        """Raise `BalancerFault` if the worker or the master does not respond in time, and `NotRunning` without one."""
+        self._ask(WORKER_SOCKET, "show version", _PING_TIMEOUT)
+        self._ask(MASTER_SOCKET, "show version", _PING_TIMEOUT)
 
     def master_pid(self) -> int | None:
         """Return the master's process id, or None if HAProxy does not run."""

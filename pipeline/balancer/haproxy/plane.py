@@ -112,6 +112,23 @@ class HAProxyPlane:
     def pid(self) -> int | None:
         return process.running(self._path)
 
+    def stopped(self) -> tuple[int, ...]:
+        return process.stopped(self._path)
+
+    def resume(self) -> tuple[int, ...]:
+        return process.resume(self._path)
+
+    def end_if_hung(self) -> bool:
+        try:
+            self._runtime.ping()
+        except NotRunning:
+            # It is starting or exiting.
+            return False
+        except BalancerFault:
+            process.kill(self._path)
+            return True
+        return False
+
     @contextmanager
     def standby(self) -> Iterator[None]:
         with closing(socket_holder.SocketHolder(self._path)) as holder:

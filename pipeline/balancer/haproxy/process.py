@@ -10,6 +10,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from pipeline.balancer.haproxy.directory import DRAFT
@@ -18,6 +19,7 @@ from pipeline.balancer.haproxy.naming import HOLDER_SOCKET, LOG_DESCRIPTOR, MAST
 from pipeline.balancer.haproxy.socket_holder import can_pass_sockets
 from pipeline.balancer.haproxy.worker_user import admit_workers
 from pipeline.base.errors import BalancerFault
+from pipeline.base.lock import is_stopped
 
 CONFIGURATION = "haproxy.cfg"
 ACCESS_LOG = "access.log"
@@ -81,33 +83,93 @@ def start(directory: Path) -> None:
 def stop(directory: Path) -> None:
     """Stop HAProxy and wait until it has exited. Does nothing if it does not run."""
     pid = running(directory)
-    if pid is None:
-        return
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        try:
-            os.kill(pid, number)
-        except ProcessLookupError:
-            break
-        if _gone(directory, time.monotonic() + _STOP_TIMEOUT):
-            break
-    else:
-        raise BalancerFault(f"HAProxy (pid {pid}) did not exit after SIGKILL")
+    if pid is not None:
+        # A stopped process would not see SIGTERM.
+        resume(directory)
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            _signal(pid, number)
+            if _gone(directory, pid, time.monotonic() + _STOP_TIMEOUT):
+                break
+        else:
+            raise BalancerFault(f"HAProxy (pid {pid}) did not exit after SIGKILL")
+    # A worker that is stopped outlives its master, and would take its share of the connections.
+    for worker in _search(directory):
+        _signal(worker, signal.SIGKILL)
+        _gone(directory, worker, time.monotonic() + _STOP_TIMEOUT)
     (directory / _PID_FILE).unlink(missing_ok=True)
 
 
+def kill(directory: Path) -> None:
+    """End HAProxy at once, with the requests in flight. Does nothing if it does not run."""
+    for pid in processes(directory):
+        _signal(pid, signal.SIGKILL)
+    stop(directory)
+
+
 def running(directory: Path) -> int | None:
-    """Return the master's pid, or None. The pid file may be outdated, so the process's cwd must be `directory`."""
+    """Return the master's pid, or None.
+
+    The pid file may be outdated, damaged or removed. Then the processes of the machine are searched.
+    """
     try:
         pid = int((directory / _PID_FILE).read_text())
-        ours = Path(f"/proc/{pid}/cwd").resolve(strict=True) == directory.resolve()
-        zombie = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except (OSError, ValueError):
-        return None
-    return pid if ours and not zombie else None
+        pid = 0
+    if pid > 0 and _is_ours(directory, pid):
+        return pid
+    # The master leads the session that its workers are in.
+    return next((found for found in _search(directory) if os.getsid(found) == found), None)
 
 
-def _gone(directory: Path, deadline: float) -> bool:
-    while running(directory) is not None:
+def processes(directory: Path) -> tuple[int, ...]:
+    """Return the pids of the master and its workers, replaced ones included, or of workers that have no master."""
+    pid = running(directory)
+    return tuple(_search(directory)) if pid is None else (pid, *_children(pid))
+
+
+def stopped(directory: Path) -> tuple[int, ...]:
+    """Return the processes of HAProxy that a signal has stopped."""
+    return tuple(pid for pid in processes(directory) if is_stopped(pid))
+
+
+def resume(directory: Path) -> tuple[int, ...]:
+    """Continue the processes of HAProxy that a signal has stopped, and return them."""
+    found = stopped(directory)
+    for pid in found:
+        _signal(pid, signal.SIGCONT)
+    return found
+
+
+def _search(directory: Path) -> list[int]:
+    return [pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if _is_ours(directory, pid)]  # noqa: PTH208
+
+
+def _is_ours(directory: Path, pid: int) -> bool:
+    """Return whether a process is a HAProxy of this directory, which is then its cwd. The pid may be reused."""
+    try:
+        # HAProxy's own check of a draft runs elsewhere, and the adapter of functions has another name.
+        if Path(f"/proc/{pid}/cwd").readlink() != directory.resolve():
+            return False
+        name, _, rest = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")
+        return name.partition("(")[2].startswith("haproxy") and rest.split()[0] not in ("Z", "X")
+    except (OSError, IndexError):
+        return False
+
+
+def _children(pid: int) -> tuple[int, ...]:
+    try:
+        return tuple(map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()))
+    except (OSError, ValueError):
+        return ()
+
+
+def _signal(pid: int, number: signal.Signals) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(pid, number)
+
+
+def _gone(directory: Path, pid: int, deadline: float) -> bool:
+    while _is_ours(directory, pid):
         if time.monotonic() > deadline:
             return False
         time.sleep(0.005)

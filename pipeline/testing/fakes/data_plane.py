@@ -61,6 +61,9 @@ class FakePlane:
         self._failures: dict[str, deque[BaseException | None]] = {}
         self._gates: dict[str, threading.Event] = {}
         self._pid = 0
+        self._halted = False
+        self.hangs = False
+        """Observations fail until the plane is ended."""
         self._standing_by = False
 
     # For tests
@@ -94,6 +97,10 @@ class FakePlane:
         """Lose the state and the requests in flight, as a killed HAProxy does."""
         with self._lock:
             self._config, self._groups = None, {}
+
+    def halt(self) -> None:
+        """Stop its process, as SIGSTOP does. It stays so until `resume`."""
+        self._halted = True
 
     def answer_checks(self, target: str, fact: CheckFact = _PASSED) -> None:
         """Set the result of a target's health checks. Without one, they do not end."""
@@ -159,6 +166,8 @@ class FakePlane:
 
     def observe(self, groups: Collection[str] | None = None) -> Facts:
         with self._called("observe"):
+            if self.hangs:
+                raise BalancerFault("the fake plane does not respond")
             asked = self._groups.keys() if groups is None else self._groups.keys() & set(groups)
             targets = {id_: {name: held.fact() for name, held in self._groups[id_].items()} for id_ in asked}
             return Facts(running=self._config is not None, at=SYSTEM.now(), targets=targets)
@@ -180,6 +189,23 @@ class FakePlane:
     def pid(self) -> int | None:
         with self._called("pid"):
             return self._pid if self._config is not None else None
+
+    def stopped(self) -> tuple[int, ...]:
+        with self._called("stopped"):
+            return (self._pid,) if self._halted else ()
+
+    def resume(self) -> tuple[int, ...]:
+        with self._called("resume"):
+            found, self._halted = (self._pid,) if self._halted else (), False
+            return found
+
+    def end_if_hung(self) -> bool:
+        with self._called("end_if_hung"):
+            if not self.hangs:
+                return False
+            self.hangs = False
+            self.forget()
+            return True
 
     @contextmanager
     def standby(self) -> Iterator[None]:

@@ -103,9 +103,9 @@ def test_a_section_goes_on_when_its_holder_is_continued(tmp_path: Path, stopped_
 def test_a_section_has_a_deadline(tmp_path: Path) -> None:
     """A holder that executes is named after the timeout."""
     with hold_elsewhere(tmp_path / "lock", SECTION) as process:
-        with pytest.raises(LockHeld, match=rf"\(pid {process.pid}\) holds ") as caught:
-            with short_lock(tmp_path / "lock", timeout=0.3):
-                pass
+        named = pytest.raises(LockHeld, match=rf"\(pid {process.pid}\) holds ")
+        with named as caught, short_lock(tmp_path / "lock", timeout=0.3):
+            pass
         process.communicate("")
     assert f"kill -9 {process.pid}" in (caught.value.hint or "")
 
@@ -148,9 +148,9 @@ def test_a_full_disk_does_not_keep_anybody_from_a_lock(small_disk: Path) -> None
     with suppress(OSError), (small_disk / "full").open("wb", buffering=0) as file:
         while True:
             file.write(bytes(4096))
-    with work_lock(path, "run of shop"), pytest.raises(LockHeld, match="another process holds"):
-        with short_lock(path, timeout=0):
-            pass
+    unnamed = pytest.raises(LockHeld, match="another process holds")
+    with work_lock(path, "run of shop"), unnamed, short_lock(path, timeout=0):
+        pass
 
 
 def test_a_waiting_process_gets_the_lock(tmp_path: Path) -> None:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -19,14 +23,15 @@ from click.testing import CliRunner
 
 from pipeline.balancer.balancer import Balancer
 from pipeline.balancer.model import Declaration, Target
-from pipeline.base.errors import EngineFault
+from pipeline.base.errors import EngineFault, SystemFault
 from pipeline.base.home import Home
-from pipeline.base.lock import work_lock
+from pipeline.base.lock import is_stopped, work_lock
 from pipeline.cli import history, recover, status, transition
 from pipeline.engine import hosts
 from pipeline.engine.container import ContainerSpec
 from pipeline.engine.labels import LABEL_PIPELINE, LABEL_ROLE, ROLE_APP
 from pipeline.events import Event
+from pipeline.http.client import Client
 from pipeline.store.queue import RunRequest
 from pipeline.store.records import ApprovalDecision, Run, RunState, Trigger
 from pipeline.store.store import Store
@@ -35,6 +40,7 @@ from pipeline.testing.fakes.engine import FakeEngine
 from tests.support.pipeline_yaml import MINIMAL
 from tests.support.ports import free_port
 from tests.support.started_runs import begin_run
+from tests.support.waiting import until
 
 COMMIT: dict[str, Any] = {"sha": "0123456789" * 4, "ref": "main", "author": "Ann", "subject": "Carts"}
 
@@ -106,6 +112,45 @@ def test_a_command_that_works_on_it(store: Store, home: Home) -> None:
     """A command that holds the lock is shown with its pid."""
     with work_lock(home.lock("shop"), "run of shop"):
         assert "run of shop (pid " in output_of(status.command)
+
+
+@pytest.fixture
+def stopped_daemon(home: Home) -> Iterator[int]:
+    """A process that holds the locks of a daemon of this pipeline and is stopped by a signal."""
+    code = (
+        "import sys; from pathlib import Path; from pipeline.base.lock import work_lock\n"
+        "with work_lock(Path(sys.argv[1]), 'pipeline serve'), work_lock(Path(sys.argv[2]), 'pipeline serve of shop'):\n"
+        "    print(flush=True); sys.stdin.read()"
+    )
+    command = [sys.executable, "-c", code, str(home.daemon_lock), str(home.lock("shop"))]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        os.kill(process.pid, signal.SIGSTOP)
+        until(lambda: is_stopped(process.pid), "the stop")
+        yield process.pid
+        process.kill()
+
+
+def test_a_stopped_daemon_is_reported(store: Store, stopped_daemon: int) -> None:
+    """The status says what continues it, and no command waits for its response."""
+    remedy = f"continue it with `fg` or `kill -CONT {stopped_daemon}`, or end it with `kill -9 {stopped_daemon}`"
+    output = output_of(status.command)
+    assert f"managed by daemon (pid {stopped_daemon}) since" in output
+    assert f", which is stopped by Ctrl-Z or SIGSTOP: {remedy}" in output
+    with pytest.raises(SystemFault, match=rf"the daemon \(pid {stopped_daemon}\) is stopped") as caught:
+        Client.find(Home.locate(), "shop")
+    assert caught.value.hint == remedy
+
+
+def test_a_stopped_balancer_process_is_reported(store: Store, balancer: tuple[Balancer, FakePlane]) -> None:
+    """With `pipeline recover`, which continues it. The status does not wait for its response."""
+    opened, plane = balancer
+    plane.halt()
+    output = output_of(status.command)
+    assert re.search(r"^the balancer is stopped by a signal \(pid \d+\): .*: run `pipeline recover`$", output, re.M)
+    assert "cannot read the targets: HAProxy is stopped" in output
+    assert opened.stopped()
 
 
 @pytest.mark.usefixtures("served")

@@ -78,7 +78,25 @@ def test_a_plane_that_has_died_is_started(balancer: Balancer, plane: FakePlane, 
     plane.forget()
     until(lambda: plane.observe().running, "the plane runs")
     until(lambda: plane.calls["observe"] > before + 10, "further observations")
-    assert emitted == [("balancer.restarted", "HAProxy was not running, restarted it")]
+    assert emitted == [("balancer.restarted", "HAProxy was not running or did not respond, restarted it")]
+
+
+def test_a_plane_that_a_signal_stopped_is_continued(balancer: Balancer, plane: FakePlane, emitted: Emitted) -> None:
+    """With one event, and without a restart."""
+    until(lambda: plane.calls["pid"] > 1, "the supervisor has read the pid")
+    plane.halt()
+    until(lambda: not balancer.stopped(), "the plane is continued")
+    until(lambda: emitted, "an event")
+    assert [kind for kind, _ in emitted] == ["balancer.resumed"]
+
+
+def test_a_plane_that_hangs_is_replaced(balancer: Balancer, plane: FakePlane, emitted: Emitted) -> None:
+    """It is ended and started again."""
+    until(lambda: plane.calls["pid"] > 1, "the supervisor has read the pid")
+    plane.hangs = True
+    until(lambda: emitted, "an event")
+    assert [kind for kind, _ in emitted] == ["balancer.restarted"]
+    assert plane.observe().running
 
 
 def test_a_plane_that_a_command_restarted_is_reported(balancer: Balancer, plane: FakePlane, emitted: Emitted) -> None:
