@@ -44,7 +44,7 @@ class Balancer:
 
     def __init__(self, directory: Path, plane: DataPlane) -> None:
         self.directory = directory
-        self._file = RegistryFile(directory / "registry.json")
+        self._file = RegistryFile(directory / "registry.json", lambda: plane.pid() is not None)
         self._unfinished = directory / "unfinished"
         self._plane = plane
         self._resumed: tuple[int, ...] = ()
@@ -265,6 +265,7 @@ class Balancer:
         """Hold the balancer's lock, with the registry in the current format."""
         with self._lock():
             self._resumed = (*self._resumed, *self._plane.resume())
+            self._file.restore()
             if self._file.is_outdated:
                 self._migrate()
             yield

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.base.errors import StoreFault
+from pipeline.base.home_id import home_id
 
 VARIABLE = "PENSTOCK_HOME"
 
@@ -21,23 +22,30 @@ class Home:
 
     @classmethod
     def locate(cls, environ: Mapping[str, str] | None = None) -> Home:
-        """Return the home, with its directories created. Raises `StoreFault` if they cannot be created."""
+        """Return the home, with its directories created.
+
+        Raises `StoreFault` if they cannot be created, and if other users can write to the home.
+        """
         environ = os.environ if environ is None else environ
-        state = environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-        home = cls(Path(environ.get(VARIABLE) or Path(state) / "penstock").expanduser().absolute())
-        for folder in (home.root, home.balancer, home.mirrors, home.locks, home.logs, home.spool):
+        home = cls(_place(environ))
+        folders = (home.balancer, home.mirrors, home.locks, home.logs, home.spool)
+        for folder in (home.root, *folders):
             try:
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             except OSError as error:
                 raise StoreFault(
                     f"cannot create {folder}: {error.strerror}", hint=f"set {VARIABLE} to a writable directory"
                 ) from error
+        _check_private(home.root)
+        for folder in folders:
+            _make_private(folder)
+        home_id(home.root)
         return home
 
     @property
     def id(self) -> str:
-        """Identify the Docker objects of this home, since several homes may share one Docker."""
-        return hashlib.sha256(str(self.root.resolve()).encode()).hexdigest()[:12]
+        """Identify the Docker objects of this home, since several homes may share one Docker. See `home_id`."""
+        return home_id(self.root)
 
     @property
     def database(self) -> Path:
@@ -98,3 +106,33 @@ class Home:
     def run_artifacts(self, pipeline: str, run: int) -> Path:
         """Return the folder with the artifacts of a run."""
         return self.logs / pipeline / f"{run}.artifacts"
+
+
+def _place(environ: Mapping[str, str]) -> Path:
+    given = environ.get(VARIABLE, "")
+    try:
+        state = environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+        found = Path(given or Path(state) / "penstock").expanduser().absolute()
+    except RuntimeError as error:
+        place = f"{VARIABLE}={given}" if given else "the default home"
+        raise StoreFault(
+            f"{place}: there is no such user or home directory", hint=f"set {VARIABLE} to an absolute path"
+        ) from error
+    if "\0" in str(found):
+        raise StoreFault(f"{VARIABLE} must not contain a null byte")
+    return found
+
+
+def _check_private(root: Path) -> None:
+    """Raise `StoreFault` if other users can write to the home, and so take over whoever uses it."""
+    mode = root.stat().st_mode & 0o777
+    if mode & 0o022:
+        raise StoreFault(f"{root} can be written by other users (mode {mode:04o})", hint=f"chmod 700 {root}")
+
+
+def _make_private(folder: Path) -> None:
+    # Penstock makes these with mode 0700. Another program has changed it.
+    mode = folder.stat().st_mode & 0o777
+    if mode & 0o077 or mode & 0o700 != 0o700:
+        with suppress(OSError):
+            folder.chmod(0o700)

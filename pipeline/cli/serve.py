@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pipeline.base.clock import SYSTEM
-from pipeline.base.errors import ConfigError, ExitCode, LockHeld
+from pipeline.base.errors import ConfigError, ExitCode, LockHeld, SystemFault
 from pipeline.base.home import Home
 from pipeline.base.lock import work_lock
 from pipeline.cli.output import print_event_with_reason, show_json
@@ -100,30 +100,48 @@ def serve(
         store = stack.enter_context(Store(home.database))
         show = show_json if as_json else _show_pipeline if len(files) > 1 else print_event_with_reason
         daemon = Daemon(home, store, files, [ignore_broken_pipe(show)], dict(split_parameter(p) for p in parameters))
-        _serve_control(daemon, stack, listen, token_file)
+        ensure_socket = _serve_control(daemon, stack, listen, token_file)
         if public:
             _serve_public(daemon, stack, public)
         for name, supervisor in daemon.supervisors.items():
             click.echo(f"serving {name} from {supervisor.served_file.file}", err=True)
         _listen_to_signals(daemon)
+
+        def progress() -> None:
+            watchdog.progress()
+            ensure_socket()
+
         watchdog.ready()
-        daemon.run_forever(watchdog.progress)
-        watchdog.stop()
-        daemon.close(SHUTDOWN_TIMEOUT)
+        try:
+            daemon.run_forever(progress)
+        finally:
+            watchdog.stop()
+            daemon.close(SHUTDOWN_TIMEOUT)
 
 
-def _serve_control(daemon: Daemon, stack: ExitStack, listen: str | None, token_file: Path | None) -> None:
+def _serve_control(daemon: Daemon, stack: ExitStack, listen: str | None, token_file: Path | None) -> Callable[[], None]:
+    """Serve the control API. Return a function that makes the daemon's socket again if another program removed it."""
     from pipeline.base.sockets import private_socket
     from pipeline.daemon.control import Control
     from pipeline.http.api import ControlApi
     from pipeline.http.serving import control_config, http_server, public_socket
 
-    control = Control(daemon.supervisors, daemon.store)
-    endpoints = [(ControlApi(control).app(), private_socket(daemon.home.daemon_socket))]
+    control, path = Control(daemon.supervisors, daemon.store), daemon.home.daemon_socket
+    app = ControlApi(control).app()
+
+    def serve_socket() -> None:
+        stack.enter_context(http_server(control_config(app), private_socket(path)))
+
+    def ensure_socket() -> None:
+        if not path.is_socket():
+            with suppress(SystemFault, OSError):
+                serve_socket()
+
+    serve_socket()
     if listen and token_file:
-        endpoints.append((ControlApi(control, read_token(token_file)).app(), public_socket(listen)))
-    for app, listener in endpoints:
-        stack.enter_context(http_server(control_config(app), listener))
+        remote = ControlApi(control, read_token(token_file)).app()
+        stack.enter_context(http_server(control_config(remote), public_socket(listen)))
+    return ensure_socket
 
 
 def _serve_public(daemon: Daemon, stack: ExitStack, address: str) -> None:

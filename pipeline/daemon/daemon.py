@@ -70,7 +70,10 @@ class Daemon:
         self._reloading = threading.Event()
 
     def run_forever(self, progress: Callable[[], None] = lambda: None) -> None:
-        """Start everything, then reload changed files and read the spool until `end`. Calls `progress` each second."""
+        """Start everything, then reload changed files and read the spool until `end`. Calls `progress` each second.
+
+        Raises `StoreFault` if the database was removed.
+        """
         # The daemon is long-lived. Freeze start-up objects so the collector skips them.
         gc.freeze()
         gc.set_threshold(*_GC_THRESHOLDS)
@@ -88,6 +91,11 @@ class Daemon:
                 supervisor.start()
             while not self._ending.is_set():
                 progress()
+                if self.store.is_lost:
+                    raise StoreFault(
+                        f"{self.home.database} was removed or replaced while the daemon used it",
+                        hint="start the daemon again; without a copy of the file, the history is lost",
+                    )
                 try:
                     self._refresh()
                 except (PenstockError, OSError) as error:

@@ -23,6 +23,7 @@ _FAULTS = {
     "not a database": ("it is damaged or not a database", "move it away and run the command again"),
     "malformed": ("it is damaged", "move it away and run the command again"),
 }
+_LOST = "the file was removed or replaced while it was in use"
 
 
 class Database:
@@ -38,12 +39,18 @@ class Database:
             if not path.exists():
                 os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
             self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+            self._file = self._identity()
             try:
                 self._configure()
                 self._migrate()
             except BaseException:
                 self._connection.close()
                 raise
+
+    @property
+    def is_lost(self) -> bool:
+        """True if the file was removed or replaced since it was opened, so that nobody would read what is written."""
+        return self._identity() != self._file
 
     def close(self) -> None:
         """Close the file."""
@@ -65,6 +72,8 @@ class Database:
         The write lock is taken first, so that rows that the block reads cannot change before it ends.
         """
         with self._lock, self._translate_errors():
+            if self.is_lost:
+                raise StoreFault(f"database {self._path}: {_LOST}", hint="run the command again, or restart the daemon")
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield self._connection
@@ -104,6 +113,13 @@ class Database:
                 hint="use that version, or another PENSTOCK_HOME",
             )
         return version
+
+    def _identity(self) -> tuple[int, int] | None:
+        try:
+            found = self._path.stat()
+        except FileNotFoundError:
+            return None
+        return found.st_dev, found.st_ino
 
     @contextmanager
     def _translate_errors(self) -> Iterator[None]:

@@ -41,6 +41,11 @@ class Store:
         self.transitions = Transitions(self._db)
         self.deliveries = Deliveries(self._db)
 
+    @property
+    def is_lost(self) -> bool:
+        """True if the file was removed or replaced since it was opened. Every change is refused then."""
+        return self._db.is_lost
+
     def __enter__(self) -> Self:
         return self
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
 from pipeline.base.watch import Watch, watch
+
+# A path is not longer.
+_MAX_BYTES = 4096
 
 
 class Spool:
@@ -16,12 +21,13 @@ class Spool:
         self._folder = folder
 
     def files(self) -> dict[Path, Path]:
-        """Return the waiting files with their repositories."""
+        """Return the waiting files with their repositories. Makes the folder if it was removed."""
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         found = {}
         for file in self._folder.iterdir():
             if not file.name.startswith("."):
-                with suppress(OSError):
-                    found[file] = Path(file.read_text(errors="surrogateescape").rstrip("\n"))
+                with suppress(OSError, ValueError):
+                    found[file] = Path(os.fsdecode(_first_bytes(file)).rstrip("\n"))
         return found
 
     def remove(self, file: Path) -> None:
@@ -31,3 +37,14 @@ class Spool:
     def watch(self, arrived: Callable[[], None]) -> AbstractContextManager[Watch]:
         """Call `arrived` in the `with` block when a file arrives. Raises the same errors as `watch`."""
         return watch({self._folder: False}, lambda path: not path.rpartition("/")[2].startswith("."), arrived)
+
+
+def _first_bytes(file: Path) -> bytes:
+    """Return the beginning of a regular file. Raises `OSError` for any other, such as a FIFO, which would block."""
+    descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(f"{file} is not a regular file")
+        return os.read(descriptor, _MAX_BYTES)
+    finally:
+        os.close(descriptor)

@@ -15,7 +15,7 @@ import pytest
 
 from pipeline.base.errors import EngineFault, StageFailed
 from pipeline.engine.builder import BuildSpec
-from pipeline.engine.labels import LABEL_HOME, LABEL_PIPELINE, LABEL_ROLE, LABEL_RUN, ROLE_TEST
+from pipeline.engine.labels import LABEL_HOME, LABEL_PIPELINE, LABEL_ROLE, LABEL_RUN, ROLE_APP, ROLE_TEST
 from pipeline.testing.fakes.program import Program
 from tests.contract.engines import (
     DEADLINE,
@@ -228,6 +228,40 @@ def test_a_dockerignore_leaves_files_out(tested: EngineUnderTest) -> None:
     paths = ("secret.txt", "build/app.o", "run.log", "app.py")
     assert [path for path in paths if ignores(path)] == ["secret.txt", "build/app.o", "run.log"]
     assert [folder for folder in ("build/", "build/x/", "app/") if ignores(folder)] == ["build/", "build/x/"]
+
+
+def test_a_build_ends_when_its_connection_is_closed(tested: EngineUnderTest) -> None:
+    """Closing the connection makes the build raise, and may be repeated."""
+    context, lines = tar_of(tested.stall_build()), list[str]()
+    with tested.engine.cancellable() as connection, ThreadPoolExecutor(1) as pool:
+        build = partial(connection.images.build, context, dockerfile="Dockerfile", tag="penstock/contract:3")
+        built = pool.submit(build, args={}, labels={}, on_output=lines.append)
+        until(lambda: tested.is_stalled(lines), "the begin of the build", deadline=DEADLINE)
+        connection.close()
+        connection.close()
+        with pytest.raises(EngineFault):
+            built.result(DEADLINE)
+
+
+@pytest.mark.parametrize("other", ["shop-draft", "shop-2", "my-shop", "shop-draft-2"])
+def test_a_pipeline_whose_name_contains_another(tested: EngineUnderTest, other: str) -> None:
+    """Neither disturbs the network of the other, and neither lists the containers of the other."""
+    networks, containers = tested.engine.networks, tested.engine.containers
+    networks.remove("shop")
+    try:
+        address = networks.free_address(other)
+        labels = {LABEL_PIPELINE: other, LABEL_ROLE: ROLE_APP}
+        container = tested.start(labels=labels, address=str(address), network=networks.name(other), name=f"{other}.1")
+        assert networks.ensure("shop") != networks.ensure(other, again=True)
+        assert containers.find(f"{other}.1") is not None
+        assert containers.find("shop") is None
+        assert containers.for_pipeline("shop") == []
+        networks.remove("shop")
+        assert containers.inspect(container).is_running
+    finally:
+        for found in containers.for_pipeline(other):
+            containers.remove(found.id)
+        networks.remove(other)
 
 
 def test_a_pipeline_has_one_network(tested: EngineUnderTest) -> None:

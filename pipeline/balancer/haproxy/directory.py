@@ -85,7 +85,14 @@ class Directory:
 
     def existing(self, names: Collection[str]) -> dict[str, str]:
         """Return the content of those files that exist."""
-        return {name: path.read_text() for name in names if (path := self.path / name).exists()}
+        return {name: text for name in names if (text := self.text(name)) is not None}
+
+    def text(self, name: str) -> str | None:
+        """Return the content of a file. None if it is missing or damaged, so that it is written anew."""
+        try:
+            return (self.path / name).read_text()
+        except (OSError, UnicodeDecodeError):
+            return None
 
     def copies(self, files: Collection[PemFile]) -> dict[str, str]:
         """Return the content of the copies. If a source is unusable, the existing copy stays."""
@@ -94,10 +101,10 @@ class Directory:
             try:
                 found[file.name] = file.read()
             except ConfigError:
-                kept = self.path / file.name
-                if not kept.exists():
+                kept = self.text(file.name)
+                if kept is None:
                     raise
-                found[file.name] = kept.read_text()
+                found[file.name] = kept
         return found
 
     def remove_others(self, named: Collection[str] = ()) -> None:

@@ -209,7 +209,7 @@ class HAProxyPlane:
         for file in rendered.pem:
             try:
                 content = file.read()
-                if content == (self._path / file.name).read_text():
+                if content == self._files.text(file.name):
                     continue
                 if len(content) > _MAX_COMMAND_BYTES:
                     return False

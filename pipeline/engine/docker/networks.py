@@ -106,8 +106,12 @@ class DockerNetworks:
             self._api.remove_network(network)
 
     def _subnet(self, name: str) -> IPv4Network | None:
-        found = [n for n in self._api.networks(names=[name]) if n["Name"] == name]
+        found = self._named(name)
         return IPv4Network(_ipam(found[0])["Subnet"]) if found else None
+
+    def _named(self, name: str) -> list[Mapping[str, Any]]:
+        # Docker's filter finds every network whose name contains this one.
+        return [network for network in self._api.networks(names=[name]) if network["Name"] == name]
 
     def _create(self, name: str, pipeline: str) -> IPv4Network:
         """Create a network with a chosen subnet, because only then Docker allows chosen addresses.
@@ -122,8 +126,12 @@ class DockerNetworks:
         for left in self._api.networks(names=[f"{name}-draft"]):
             with ignore_not_found():
                 self._api.remove_network(left["Id"])
+        # No network of a pipeline has a dot in its name.
+        draft_name = f"{name}.draft"
+        for left in self._named(draft_name):
+            self._api.remove_network(left["Id"])
         for attempt in range(_ATTEMPTS):
-            draft = self._api.create_network(f"{name}-draft", driver="bridge", labels=labels)["Id"]
+            draft = self._api.create_network(draft_name, driver="bridge", labels=labels)["Id"]
             picked = _ipam(self._api.inspect_network(draft))
             self._api.remove_network(draft)
             try:

@@ -144,7 +144,8 @@ def test_of_another_version(tmp_path: Path, writer: str | None, named: str) -> N
     assert str(refused.value) == (
         f"{tmp_path / 'registry.json'} was written by {named}, and this is {__version__}, which does not understand "
         "it: weather: Extra inputs are not permitted\n"
-        "use the version that wrote it, or move the file away; each pipeline is then down until its next run"
+        "use the version that wrote it. Or restore a good copy; or write {} into it and run `pipeline recover`, and "
+        "each pipeline is down until its next run"
     )
 
 

@@ -93,7 +93,7 @@ def _started(directory: Path) -> list[str]:
     """Return the process that was started last and its fingerprint. Empty if unknown."""
     try:
         return (directory / _PID_FILE).read_text().split()
-    except FileNotFoundError:
+    except (OSError, UnicodeDecodeError):
         return []
 
 

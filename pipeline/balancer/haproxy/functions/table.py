@@ -52,7 +52,7 @@ class FunctionTable:
         self._path.unlink(missing_ok=True)
 
     def _write(self, groups: dict[str, Any]) -> None:
-        if groups == self._read():
+        if groups == self._read() and self._path.exists():
             return
         try:
             write_atomically(self._path, json.dumps(groups, indent=1))
@@ -62,8 +62,16 @@ class FunctionTable:
     def _read(self) -> dict[str, Any]:
         stamp = self._stamp()
         if stamp is None or stamp != self._known[0]:
-            self._known = stamp, json.loads(self._path.read_text()) if stamp else {}
+            self._known = stamp, self._parsed() if stamp else {}
         return self._known[1]
+
+    def _parsed(self) -> dict[str, Any]:
+        """Return the content, or nothing if it is damaged. The next `replace` writes it anew."""
+        try:
+            found = json.loads(self._path.read_text())
+        except (OSError, ValueError):
+            return {}
+        return found if isinstance(found, dict) else {}
 
     def _stamp(self) -> tuple[int, int, int] | None:
         try:
