@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 import requests
@@ -193,6 +194,16 @@ def test_an_application_cookie_sticks_once_a_target_has_set_it(alb: Alb) -> None
     assert set(homes) == {"a", "b"}
     assert [client.stays() for client in clients] == homes
     assert {alb.ask("/", "GET", made_up).seen["server"] for _ in range(6)} == {"a", "b"}
+
+
+@pytest.mark.parametrize("name", ["a#b", "#", "it's", "a$HOME", "a%b", "a`b|c~d", "^*&+!", "'"])
+def test_an_application_cookie_may_have_any_name(alb: Alb, name: str) -> None:
+    """Its characters have no meaning for HAProxy."""
+    declare(alb, APP, {"stickiness.app_cookie.cookie_name": name})
+    alb.serve("a", "b", "c")
+    first = alb.ask(f"/?cookie={quote(f'{name}=1', safe='')}", "GET").seen["server"]
+    answers = [alb.ask("/", "GET", ("Cookie", f"{name}=1")) for _ in range(6)]
+    assert {answer.seen["server"] for answer in answers} == {first}
 
 
 def test_application_cookies_survive_a_reload(alb: Alb) -> None:

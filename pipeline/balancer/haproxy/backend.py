@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 
 from pipeline.balancer.haproxy.error_responses import backend_denials
@@ -13,7 +14,7 @@ from pipeline.balancer.haproxy.naming import (
     backend_name,
     fail_open_backend_name,
 )
-from pipeline.balancer.haproxy.quoting import quote
+from pipeline.balancer.haproxy.quoting import argument, quote
 from pipeline.balancer.model import TargetGroup
 from pipeline.balancer.model.application.attributes import TargetGroupAttributes
 from pipeline.base.quantity import milliseconds
@@ -67,11 +68,19 @@ def _stickiness(attributes: TargetGroupAttributes, table: str) -> Iterator[str]:
     if attributes.stickiness_type == "lb_cookie":
         yield from _own_cookie(attributes.lb_cookie_duration)
         return
-    name = attributes.app_cookie_name
-    yield f"stick match req.cook({name}) table {table}"
+    name = attributes.app_cookie_name or ""
+    known = _cookie("req", name, f",in_table({table})")
+    yield f"stick match {_cookie('req', name)} table {table}"
     # If the cookie is known but its target has left or failed, the target that is chosen now replaces it.
-    yield f"stick store-request req.cook({name}) table {table} if {{ req.cook({name}),in_table({table}) -m bool }}"
-    yield f"stick store-response res.cook({name}) table {table}"
+    yield f"stick store-request {_cookie('req', name)} table {table} if {{ {known} -m bool }}"
+    yield f"stick store-response {_cookie('res', name)} table {table}"
+
+
+def _cookie(side: str, name: str, converters: str = "") -> str:
+    """Return the expression for a cookie. Its name may have characters that are special in a configuration."""
+    if re.fullmatch(r"[\w.-]+", name, re.ASCII):
+        return f"{side}.cook({name}){converters}"
+    return quote(f"{side}.cook({argument(name)}){converters}")
 
 
 def _table(attributes: TargetGroupAttributes) -> Iterator[str]:

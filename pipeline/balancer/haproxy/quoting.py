@@ -14,10 +14,10 @@ def quote(text: str) -> str:
 
 def regsub(regex: str, replacement: str) -> str:
     """Return the converter that replaces the first match of an expression, for use within a quoted word."""
-    return f"regsub({_argument(regex)},{_argument(replacement)})"
+    return f"regsub({argument(regex)},{argument(replacement)})"
 
 
-def _argument(text: str) -> str:
+def argument(text: str) -> str:
     """Return a text as an argument of a converter, which has its own quotes."""
     return '"' + re.sub(r'(["\\])', r"\\\1", text) + '"'
 

@@ -279,6 +279,12 @@ BALANCER_MISTAKES = [
         "15:55: balancer.target_groups.web.attributes.stickiness.app_cookie.cookie_name: must not begin with AWSALB, which the load balancer uses for its own cookies",
     ),
     Bad(
+        "app cookie attribute",
+        "port: 8080",
+        "port: 8080\n      attributes: {stickiness.app_cookie.cookie_name: $SID}",
+        "15:55: balancer.target_groups.web.attributes.stickiness.app_cookie.cookie_name: must not begin with $, because HAProxy takes that for an attribute of the cookie before",
+    ),
+    Bad(
         "minimum 0",
         "port: 8080",
         "port: 8080\n      attributes: {target_group_health.unhealthy_state_routing.minimum_healthy_targets.count: 0}",

@@ -29,6 +29,8 @@ def _minimum(value: object) -> object:
 def _cookie(name: str) -> str:
     if name.upper().startswith("AWSALB"):
         raise ValueError("must not begin with AWSALB, which the load balancer uses for its own cookies")
+    if name.startswith("$"):
+        raise ValueError("must not begin with $, because HAProxy takes that for an attribute of the cookie before")
     return name
 
 
