@@ -12,6 +12,7 @@ from pipeline.base.errors import SystemFault
 
 if TYPE_CHECKING:
     from watchdog.events import FileSystemEventHandler
+    from watchdog.observers.api import BaseObserver
 
 _LIMIT_REACHED = (errno.ENOSPC, errno.EMFILE)
 
@@ -48,34 +49,43 @@ def watch(
     """Call `changed` in the `with` block when a file whose path is `relevant` appears, changes or disappears.
 
     `folders` maps each folder to whether it is watched recursively. Earlier changes are not reported. `changed` is also
-    called when a folder itself is removed. Raises `SystemFault` if the kernel's limit of inotify watches is reached.
+    called when a folder itself is removed. Raises `SystemFault` if the kernel does not allow it, as when its limit of
+    inotify instances or watches is reached.
     """
-    from watchdog.observers import Observer
-
-    observer = Observer()
     # Made before the folders are watched, so that one that is replaced in between is noticed.
     watched = Watch(folders)
     try:
-        for folder, recursive in folders.items():
-            observer.schedule(_handler(relevant, changed, watched), str(folder), recursive=recursive)
-        observer.start()
-        # watchdog does not report a subfolder that it could not watch. If one more watch fits, all of them did.
-        observer.unschedule(observer.schedule(_handler(relevant, changed, watched), "/"))
+        observer = _started(folders, _handler(relevant, changed, watched))
     except OSError as error:
-        observer.unschedule_all()
-        if observer.is_alive():
-            observer.stop()
-        if error.errno not in _LIMIT_REACHED:
-            raise
-        raise SystemFault(
-            "the kernel's limit of inotify watches is reached",
-            hint="raise fs.inotify.max_user_watches and fs.inotify.max_user_instances with sysctl",
-        ) from error
+        if error.errno in _LIMIT_REACHED:
+            raise SystemFault(
+                "the kernel's limit of inotify instances or watches is reached",
+                hint="raise fs.inotify.max_user_watches and fs.inotify.max_user_instances with sysctl",
+            ) from error
+        raise SystemFault(f"{', '.join(map(str, folders))}: {error.strerror or error}") from error
     try:
         yield watched
     finally:
         observer.stop()
         observer.join()
+
+
+def _started(folders: Mapping[Path, bool], handler: FileSystemEventHandler) -> BaseObserver:
+    from watchdog.observers import Observer
+
+    observer = Observer()
+    try:
+        for folder, recursive in folders.items():
+            observer.schedule(handler, str(folder), recursive=recursive)
+        observer.start()
+        # watchdog does not report a subfolder that it could not watch. If one more watch fits, all of them did.
+        observer.unschedule(observer.schedule(handler, "/"))
+    except OSError:
+        observer.unschedule_all()
+        if observer.is_alive():
+            observer.stop()
+        raise
+    return observer
 
 
 def _handler(relevant: Callable[[str], bool], changed: Callable[[], None], watched: Watch) -> FileSystemEventHandler:

@@ -19,7 +19,6 @@ _SETTINGS = (
     "gc.autoDetach=false",
     # They run any command, or read a descriptor that nothing is connected to.
     "protocol.ext.allow=never",
-    # It reads from a descriptor of this process, and would wait for ever.
     "protocol.fd.allow=never",
     "safe.bareRepository=all",
     "tar.umask=0022",

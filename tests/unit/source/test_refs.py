@@ -307,12 +307,22 @@ def test_no_more_watches(number: int, work: Work, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("watchdog.observers.inotify_c.inotify_add_watch", refuse)
     with pytest.raises(SystemFault) as caught, watch_refs(work.path / ".git", lambda: None):
         pass
-    assert caught.value.message == "the kernel's limit of inotify watches is reached"
+    assert caught.value.message == "the kernel's limit of inotify instances or watches is reached"
     assert "fs.inotify.max_user_watches" in caught.value.hint
 
 
-@pytest.mark.parametrize(("watches", "said"), [(0, "limit"), (1, "limit"), (3, "limit"), (20, "watching")])
-def test_the_kernels_own_limit(watches: int, said: str, work: Work) -> None:
+@pytest.mark.parametrize(
+    ("resource", "limit", "said"),
+    [
+        ("watches", 0, "limit"),
+        ("watches", 1, "limit"),
+        ("watches", 3, "limit"),
+        ("watches", 20, "watching"),
+        ("instances", 0, "limit"),
+        ("instances", 20, "watching"),
+    ],
+)
+def test_the_kernels_own_limit(resource: str, limit: int, said: str, work: Work) -> None:
     """Also where it is reached in the middle of the repository's folders, of which there are four."""
     script = f"""
 from pathlib import Path
@@ -324,8 +334,8 @@ try:
 except SystemFault as error:
     print(error.message)
 """
-    limit = f"echo {watches} > /proc/sys/user/max_inotify_watches"
-    command = ["unshare", "--user", "--map-root-user", "sh", "-c", f'{limit} || exit 77; exec "$@"', "sh"]
+    lower = f"echo {limit} > /proc/sys/user/max_inotify_{resource}"
+    command = ["unshare", "--user", "--map-root-user", "sh", "-c", f'{lower} || exit 77; exec "$@"', "sh"]
     try:
         done = subprocess.run([*command, sys.executable, "-c", script], capture_output=True, text=True, check=False)
     except FileNotFoundError:
