@@ -18,6 +18,7 @@ import pytest
 import trustme
 from cryptography import x509
 
+from pipeline.balancer.haproxy.control_socket import Runtime
 from pipeline.base.errors import ConfigError
 from tests.support.ports import free_port
 from tests.system.alb import Alb, Answer
@@ -147,6 +148,54 @@ def test_a_changed_certificate_is_served_without_a_reload(alb: Alb, pki: Pki, ca
     alb.balancer.ensure_running()
     assert shown(alb.port, None) == {"new.test"}
     assert alb.worker() == worker
+
+
+class _Killed(BaseException):
+    """The process is killed."""
+
+
+def test_a_large_certificate_is_loaded_after_a_kill_before_the_reload(
+    alb: Alb, pki: Pki, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file is written, and the process is killed before HAProxy loads it. The next call reloads."""
+    files = pki.issue("large", "before.test")
+    alb.declare(https(files), groups={"web": {}})
+    assert shown(alb.port, None) == {"before.test"}
+    leaf = pki.authority.issue_cert("after.test")
+    padding = pki.authority.cert_pem.bytes() * (20_000 // len(pki.authority.cert_pem.bytes()))
+    Path(files["certificate"]).write_bytes(leaf.cert_chain_pems[0].bytes() + padding)
+    leaf.private_key_pem.write_to_path(files["private_key"])
+
+    def killed(_: Runtime) -> None:
+        raise _Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Runtime, "reload", killed)
+        with pytest.raises(_Killed):
+            alb.balancer.ensure_running()
+    assert shown(alb.port, None) == {"before.test"}
+    worker = alb.worker()
+    alb.balancer.ensure_running()
+    assert shown(alb.port, None) == {"after.test"}
+    assert alb.worker() != worker
+    worker = alb.worker()
+    alb.balancer.ensure_running()
+    assert alb.worker() == worker
+
+
+def test_a_killed_check_leaves_no_private_key(alb: Alb, pki: Pki) -> None:
+    """The draft of a configuration is removed by the next check, and by the next round of the daemon."""
+    alb.declare(https(pki.issue("shop", "shop.test")), groups={"web": {}})
+    directory = alb.balancer.directory
+    for act in (
+        lambda: alb.declare(https(pki.issue("other", "other.test")), groups={"web": {}}),
+        alb.balancer.ensure_running,
+    ):
+        draft = directory / "draft.killed"
+        draft.mkdir()
+        (draft / "certificate.1.pem").write_text("a private key")
+        act()
+        assert [path.name for path in directory.iterdir() if path.name.startswith("draft.")] == []
 
 
 def test_a_reload_with_a_certificate_that_has_been_spoilt(alb: Alb, pki: Pki) -> None:

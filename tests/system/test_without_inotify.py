@@ -14,6 +14,7 @@ from tests.support.pipeline_yaml import MINIMAL
 from tests.support.repository import Work
 from tests.support.waiting import until
 
+_COMMAND = (sys.executable, "-m", "pipeline.cli.main", "serve")
 _LOWER = 'echo 0 > /proc/sys/user/max_inotify_instances || exit 77; exec "$@"'
 
 
@@ -24,8 +25,7 @@ def test_the_daemon_polls_and_says_so(tmp_path: Path) -> None:
     output = tmp_path / "output"
     with output.open("wb") as log:
         daemon = subprocess.Popen(
-            ["unshare", "--user", "--map-root-user", "sh", "-c", _LOWER, "sh"]
-            + [sys.executable, "-m", "pipeline.cli.main", "serve"],
+            ["unshare", "--user", "--map-root-user", "sh", "-c", _LOWER, "sh", *_COMMAND],
             cwd=work.path,
             env={**os.environ, "PENSTOCK_HOME": str(tmp_path / "home"), "PYTHONUNBUFFERED": "1"},
             stdout=log,

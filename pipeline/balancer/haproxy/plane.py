@@ -26,6 +26,8 @@ from pipeline.base.errors import BalancerFault, ConfigError
 
 _MAX_COMMAND_BYTES = 15000
 _ABORT_TIMEOUT = 2.0
+# This file exists while the files of a configuration are written and not loaded yet.
+_RELOAD_PENDING = "reload.pending"
 _POLL_INTERVAL = 0.01
 _logger = logging.getLogger(__name__)
 
@@ -43,12 +45,16 @@ class HAProxyPlane:
     def check(self, wanted: PlaneConfig) -> str | None:
         rendered = self._render(wanted)
         files = {**self._contents(rendered), process.CONFIGURATION: rendered.configuration}
+        # A check that was killed has left private keys.
+        self._files.remove_drafts()
         return process.check(self._path, files)
 
     def apply(self, wanted: PlaneConfig) -> bool:
         loaded, rendered = self._runtime.fingerprint(), self._render(wanted)
         self._update_functions(wanted)
-        if loaded != rendered.fingerprint or not self._update_certificates(rendered):
+        # A process that was killed has written the files and has not reloaded them.
+        is_pending = self._files.text(_RELOAD_PENDING) is not None
+        if loaded != rendered.fingerprint or is_pending or not self._update_certificates(rendered):
             self._load(rendered, running=loaded is not None)
         else:
             self._set_maps(rendered.maps)
@@ -107,6 +113,7 @@ class HAProxyPlane:
         socket_holder.release(self._path)
         functions.stop(self._path)
         self._functions.remove()
+        (self._path / _RELOAD_PENDING).unlink(missing_ok=True)
         self._files.remove_others()
 
     def pid(self) -> int | None:
@@ -175,6 +182,7 @@ class HAProxyPlane:
         try:
             # After a crash, the saved state of the servers is outdated. Without it they start as up until a check.
             self._files.write(STATE_FILE, self._runtime.state() if running else "")
+            self._files.write(_RELOAD_PENDING, "")
             for name, content in files.items():
                 self._files.write(name, content)
         except BalancerFault:
@@ -185,6 +193,7 @@ class HAProxyPlane:
             self._reload(before)
         else:
             process.start(self._path)
+        (self._path / _RELOAD_PENDING).unlink(missing_ok=True)
         socket_holder.refresh(self._path)
 
     def _reload(self, before: Mapping[str, str]) -> None:
@@ -192,6 +201,7 @@ class HAProxyPlane:
         if refusal is not None:
             for name, content in before.items():
                 self._files.write(name, content)
+            (self._path / _RELOAD_PENDING).unlink(missing_ok=True)
             raise BalancerFault(f"HAProxy rejected its new configuration: {refusal}")
 
     def _set_maps(self, maps: Mapping[str, Mapping[str, str]]) -> None:
