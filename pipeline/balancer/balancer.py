@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -281,7 +281,9 @@ class Balancer:
 
     def _store_and_apply(self, registry: Registry) -> None:
         """Write the registry and apply it. If this is interrupted, the next reconciliation completes it."""
-        self._unfinished.touch()
+        # On a full disk, a crash before the next line is completed by the next change of this owner.
+        with suppress(OSError):
+            self._unfinished.touch()
         self._file.write(registry)
         self._apply(registry)
 

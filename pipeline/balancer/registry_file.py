@@ -15,7 +15,7 @@ from pipeline import __version__
 from pipeline.balancer.registry import VERSION, Registry
 from pipeline.balancer.registry_migration import from_version_1
 from pipeline.base.errors import BalancerFault, ConfigError
-from pipeline.base.files import write_atomically
+from pipeline.base.reserve import write_with_reserve
 
 _RESTORE = (
     "restore a good copy; or write {} into it and run `pipeline recover`, and each pipeline is down until its next run"
@@ -72,7 +72,7 @@ class RegistryFile:
     def _replace(self, registry: Registry) -> None:
         registry = registry.model_copy(update={"version": VERSION, "written_by": __version__})
         try:
-            write_atomically(self._path, registry.model_dump_json(indent=1, exclude_unset=True))
+            write_with_reserve(self._path, registry.model_dump_json(indent=1, exclude_unset=True))
         except OSError as error:
             full = " (the disk is full)" if error.errno == errno.ENOSPC else ""
             raise BalancerFault(f"cannot write {self._path}: {error.strerror}{full}") from error

@@ -20,6 +20,7 @@ _FAULTS = {
     "disk I/O error": ("the disk is full or failing", "free some space or check the disk, then run the command again"),
     "readonly": ("the file is read-only", "make it writable"),
     "locked": ("another process has locked it for 5 s", "try again"),
+    "unable to open": ("its folder is read-only, or the file is unreadable", "make the folder writable"),
     "not a database": ("it is damaged or not a database", "move it away and run the command again"),
     "malformed": ("it is damaged", "move it away and run the command again"),
 }

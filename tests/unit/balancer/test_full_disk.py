@@ -1,0 +1,47 @@
+"""The balancer while the disk of its directory is full."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from pipeline.balancer.balancer import Balancer
+from pipeline.balancer.data_plane import CheckFact
+from pipeline.balancer.model import Declaration, Target, TargetState
+from pipeline.testing.fakes.data_plane import FakePlane
+
+DECLARED = Declaration.model_validate(
+    {
+        "target_groups": {"web": {"port": 80}},
+        "load_balancers": {"edge": {"listeners": [{"port": 8080, "default_action": {"forward": "web"}}]}},
+    }
+)
+
+
+def test_a_target_is_replaced(small_disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The repair of a removed container needs all of this: declare again, register, admit, drain, remove."""
+    monkeypatch.setattr("pipeline.balancer.balancer.check_ports_free", lambda *_: None)
+    plane = FakePlane()
+    balancer = Balancer(small_disk / "balancer", plane)
+    balancer.apply("shop", DECLARED)
+    balancer.register("shop", "web", Target(id="a", address="10.0.0.1", port=80))
+    with suppress(OSError), (small_disk / "full").open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(4096))
+    balancer.apply("shop", DECLARED)
+    for number in range(2, 6):
+        name = f"b{number}"
+        balancer.register("shop", "web", Target(id=name, address=f"10.0.0.{number}", port=80))
+        plane.answer_checks(name, CheckFact("passed", passes=1))
+        plane.run_checks()
+        balancer.reconcile()
+        health = {found.target.id: found.state for found in balancer.target_health("shop", "web")}
+        assert health[name] is TargetState.HEALTHY
+        for other in health.keys() - {name}:
+            balancer.deregister("shop", "web", other)
+            balancer.remove_target("shop", "web", other)
+    assert [found.target.id for found in Balancer(small_disk / "balancer", plane).target_health("shop", "web")] == [
+        "b5"
+    ]
