@@ -51,6 +51,11 @@ class Serving:
         self._process.kill()
         self._process.wait()
 
+    def exit_code(self) -> int:
+        """Wait until the daemon ends by itself, and return its exit code."""
+        assert self._process is not None
+        return self._process.wait(timeout=100)
+
     def stop(self) -> int:
         """Stop the daemon with SIGTERM, and return its exit code."""
         assert self._process is not None

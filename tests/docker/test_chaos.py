@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.balancer.model import TargetState
 from pipeline.base.home import Home
 from tests.docker.chaos import LOSING, cause, chaotic_service, full, small_disk
 from tests.docker.invariants import (
@@ -89,6 +90,33 @@ def test_haproxy_is_restarted_while_the_disk_is_full(project: Project) -> None:
         finally:
             # Without its disk, HAProxy could not be found any more.
             project.remove()
+
+
+def test_a_removed_container_is_replaced_while_the_disk_is_full(project: Project) -> None:
+    """The space that is kept for the registry suffices. No request is lost."""
+    with small_disk(project.home.root) as disk:
+        if not disk:
+            pytest.skip("only root can mount a small disk")
+        Home.locate({"PENSTOCK_HOME": str(project.home.root)})
+        try:
+            with serving(project) as served:
+                served.await_run(1)
+                for _ in range(2):
+                    before = {container.name for container in project.containers()}
+                    with full(project.home.root), project.load(idempotent=True) as load:
+                        docker("rm", "-f", min(before))
+                        until(lambda before=before: is_replaced(project, min(before)), "another container")
+                        assert load.stop().failed == 0
+                served.await_event("reconcile.repaired", 2)
+                project.assert_serving(1)
+        finally:
+            project.remove()
+
+
+def is_replaced(project: Project, name: str) -> bool:
+    """Return whether all targets are healthy, and the one of this name is gone."""
+    states = {health.target.id: health.state for health in project.targets()}
+    return name not in states and list(states.values()) == [TargetState.HEALTHY] * project.replicas
 
 
 def test_removed_containers_and_network_are_re_created(project: Project) -> None:

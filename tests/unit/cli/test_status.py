@@ -136,6 +136,7 @@ def test_a_stopped_daemon_is_reported(store: Store, stopped_daemon: int) -> None
     """The status says what continues it, and no command waits for its response."""
     remedy = f"continue it with `fg` or `kill -CONT {stopped_daemon}`, or end it with `kill -9 {stopped_daemon}`"
     output = output_of(status.command)
+    Home.locate().daemon_socket.touch()
     assert f"managed by daemon (pid {stopped_daemon}) since" in output
     assert f", which is stopped by Ctrl-Z or SIGSTOP: {remedy}" in output
     with pytest.raises(SystemFault, match=rf"the daemon \(pid {stopped_daemon}\) is stopped") as caught:
@@ -249,9 +250,9 @@ def test_recover_starts_the_balancer(store: Store, balancer: tuple[Balancer, Fak
 def test_recover_stops_a_balancer_without_a_declaration(
     store: Store, home: Home, balancer: tuple[Balancer, FakePlane]
 ) -> None:
-    """A balancer whose registry is gone is stopped, and `recover` says so. A second call does nothing."""
+    """A balancer whose registry was emptied is stopped, and `recover` says so. A second call does nothing."""
     _, plane = balancer
-    (home.balancer / "registry.json").unlink()
+    (home.balancer / "registry.json").write_text("{}")
     assert output_of(recover.command) == "the balancer was running, but nothing is declared: stopped\n"
     assert not plane.observe().running
     assert output_of(recover.command) == "nothing to recover\n"

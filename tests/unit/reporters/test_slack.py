@@ -25,7 +25,7 @@ def sent_texts(forge: Recorder, *reports: Report, **options: Any) -> list[str]:
 def test_a_failure(forge: Recorder, report: Reports) -> None:
     """A message has the event, the reason, the duration, the commit and a link, with Slack's markup escaped."""
     failed = report(RunState.FAILED, reason="exit code <1>")
-    failed = replace(failed, run=replace(failed.run, finished_at=failed.run.started_at + timedelta(seconds=83)))
+    failed = replace(failed, run=replace(failed.run, took=timedelta(seconds=83)))
     (text,) = sent_texts(forge, failed, target_url="https://ci.example.com/{run}")
     assert text.splitlines() == [
         ":x: *shop* run 1: failed: exit code &lt;1&gt; (83s)",
