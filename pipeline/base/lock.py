@@ -61,7 +61,10 @@ def short_lock(path: Path, timeout: float = SECTION_TIMEOUT) -> Iterator[None]:
     descriptor = _open(path)
     try:
         _acquire(descriptor, path, timeout, _section_error)
-        _write_holder(descriptor, _own_command())
+        command = _own_command()
+        # The daemon takes a lock each second, and should not write to the disk each second.
+        if not _is_named(path, command):
+            _write_holder(descriptor, command)
         yield
     finally:
         os.close(descriptor)
@@ -149,6 +152,11 @@ def _write_holder(descriptor: int, purpose: str) -> None:
         os.pwrite(descriptor, json.dumps(holder).encode(), 0)
 
 
+def _is_named(path: Path, command: str) -> bool:
+    found = _written_holder(path)
+    return found is not None and (found.purpose, found.pid) == (command, os.getpid())
+
+
 def _own_command() -> str:
     # Without the arguments, which may be secret.
     program = Path(sys.argv[0]).name.replace("main.py", "pipeline")
@@ -168,7 +176,7 @@ def _section_error(path: Path) -> LockHeld:
     found = _written_holder(path)
     if found is None:
         return LockHeld(f"another process holds {path}", hint=f"`fuser {path}` names it")
-    text = f"{found.purpose} (pid {found.pid}) holds {path} since {found.since.isoformat()}"
+    text = f"{found.purpose} (pid {found.pid}, seen first at {found.since.isoformat()}) holds {path}"
     hint = f"if it hangs, end it with `kill -9 {found.pid}`: the next command completes what it began"
     return LockHeld(f"{text} and {found.state}" if found.state else text, hint=found.remedy or hint)
 

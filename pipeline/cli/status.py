@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pipeline.base.errors import BalancerFault, ConfigError
+from pipeline.base.lock import holder
 from pipeline.cli.output import date, table
 from pipeline.cli.session import Session, json_option, pipeline_options, session
 from pipeline.runner.restarts import Restarts, find_restarts
@@ -41,17 +42,20 @@ def command(file: Path, parameters: tuple[str, ...], as_json: bool) -> None:
             click.echo(f"{file} is invalid: see `pipeline validate`. This is the current state:\n", err=True)
         balancer = open_balancer(opened.home.balancer)
         status = PipelineStatus.of(opened.home, opened.store, opened.name)
-        broken = _broken(balancer, status)
+        broken, blocked = _broken(balancer, status), _blocked(balancer)
         targets, problem = _targets(balancer, opened.name)
         restarts = find_restarts(opened.home, opened.name) if targets else ()
         if as_json:
             click.echo(json.dumps(_as_data(opened, status, targets, broken, restarts)))
+            click.echo(json.dumps(_as_data(opened, status, targets, [*broken, *blocked])))
             return
         _show(opened, status)
         for text in map(_describe_restarts, restarts):
             click.echo(text)
         for text in broken:
             click.echo(text if status.served else f"{text}: run `pipeline recover`")
+        for text in blocked:
+            click.echo(text)
         _show_balancer(balancer, opened.name, targets, problem)
 
 
@@ -63,6 +67,14 @@ def _broken(balancer: Balancer, status: PipelineStatus) -> list[str]:
     elif stopped := balancer.stopped():
         found.append(f"the balancer is stopped by a signal (pid {', '.join(map(str, stopped))}): nothing is served")
     return found
+
+
+def _blocked(balancer: Balancer) -> list[str]:
+    """Return one line if a process that is stopped keeps all others from changing the balancer."""
+    found = holder(balancer.directory / "lock")
+    if found is None or not found.stopped:
+        return []
+    return [f"{found.purpose} (pid {found.pid}) holds the balancer and {found.state}: {found.remedy}"]
 
 
 def _targets(balancer: Balancer, pipeline: str) -> tuple[list[TargetHealth], str]:

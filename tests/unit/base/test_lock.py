@@ -80,7 +80,7 @@ def test_a_stopped_holder_of_a_section_is_named(tmp_path: Path, stopped_holder: 
     pid = stopped_holder.pid
     assert time.monotonic() - started < 10
     assert re.fullmatch(
-        rf"\S+ .*\(pid {pid}\) holds {tmp_path}/lock since 20\S+ and is stopped by Ctrl-Z or SIGSTOP",
+        rf"\S+ .*\(pid {pid}, seen first at 20\S+\) holds {tmp_path}/lock and is stopped by Ctrl-Z or SIGSTOP",
         caught.value.message,
     )
     assert caught.value.hint == f"continue it with `fg` or `kill -CONT {pid}`, or end it with `kill -9 {pid}`"
@@ -100,10 +100,24 @@ def test_a_section_goes_on_when_its_holder_is_continued(tmp_path: Path, stopped_
     release.join()
 
 
+def test_a_process_names_itself_once(tmp_path: Path) -> None:
+    """A daemon that takes a lock each second does not write to the disk each second."""
+    path = tmp_path / "lock"
+    with short_lock(path):
+        pass
+    before = path.stat()
+    with short_lock(path):
+        pass
+    assert path.stat().st_mtime_ns == before.st_mtime_ns
+    hold_elsewhere(path, SECTION).communicate("")
+    with short_lock(path):
+        assert f'"pid": {os.getpid()}' in path.read_text()
+
+
 def test_a_section_has_a_deadline(tmp_path: Path) -> None:
     """A holder that executes is named after the timeout."""
     with hold_elsewhere(tmp_path / "lock", SECTION) as process:
-        named = pytest.raises(LockHeld, match=rf"\(pid {process.pid}\) holds ")
+        named = pytest.raises(LockHeld, match=rf"\(pid {process.pid}, seen first at \S+\) holds ")
         with named as caught, short_lock(tmp_path / "lock", timeout=0.3):
             pass
         process.communicate("")

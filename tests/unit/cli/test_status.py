@@ -144,6 +144,24 @@ def test_a_stopped_daemon_is_reported(store: Store, stopped_daemon: int) -> None
     assert caught.value.hint == remedy
 
 
+def test_a_stopped_command_that_holds_the_balancer_is_reported(store: Store, home: Home) -> None:
+    """It may be of another pipeline."""
+    code = (
+        "import sys; from pathlib import Path; from pipeline.base.lock import short_lock\n"
+        "with short_lock(Path(sys.argv[1])): print(flush=True); sys.stdin.read()"
+    )
+    command = [sys.executable, "-c", code, str(home.balancer / "lock")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        assert "holds the balancer" not in output_of(status.command)
+        os.kill(process.pid, signal.SIGSTOP)
+        until(lambda: is_stopped(process.pid), "the stop")
+        output = output_of(status.command)
+        process.kill()
+    assert f"(pid {process.pid}) holds the balancer and is stopped by Ctrl-Z or SIGSTOP: continue it with" in output
+
+
 def test_a_stopped_balancer_process_is_reported(store: Store, balancer: tuple[Balancer, FakePlane]) -> None:
     """With `pipeline recover`, which continues it. The status does not wait for its response."""
     opened, plane = balancer
