@@ -14,19 +14,36 @@ _MIN_BYTES = 64 * 1024
 
 
 def write_with_reserve(path: Path, content: str) -> None:
-    """Replace a file as `write_atomically` does. On a full disk, the space of the file's reserve is used.
+    """Replace a file of text as `write_atomically` does. On a full disk, the space of the file's reserve is used.
 
-    The reserve is made, or made again, whenever there is space. Raises `OSError` if it is used up too.
+    The content is then padded with spaces, and the space of the former content is kept as the next reserve, so that no
+    byte is freed for others. The reserve is made whenever there is space. Raises `OSError` if it does not suffice.
     """
-    reserve = path.with_name(f"{path.name}.reserve")
+    # The first use needs two: the former content is small, and cannot be the next reserve.
+    reserves = [path.with_name(f"{path.name}.reserve{number}") for number in (1, 2)]
     try:
         write_atomically(path, content)
     except OSError as error:
-        if error.errno not in _FULL or not _overwrite(reserve, content.encode()):
+        reserve = next((found for found in reserves if _overwrite(found, content.encode())), None)
+        if error.errno not in _FULL or reserve is None:
             raise
-        reserve.replace(path)
+        _swap(path, reserve)
     else:
-        _ensure(reserve, max(_MIN_BYTES, 2 * len(content.encode())))
+        for reserve in reserves:
+            _ensure(reserve, max(_MIN_BYTES, 2 * len(content.encode())))
+
+
+def _swap(path: Path, reserve: Path) -> None:
+    """Put a reserve in the place of the file, and keep the former file as the reserve if it is large enough."""
+    former = path.with_name(f".{path.name}.{os.getpid()}")
+    with suppress(OSError):
+        former.unlink(missing_ok=True)
+        former.hardlink_to(path)
+    reserve.replace(path)
+    if former.exists() and former.stat().st_size >= _MIN_BYTES:
+        former.replace(reserve)
+    else:
+        former.unlink(missing_ok=True)
 
 
 def _overwrite(reserve: Path, content: bytes) -> bool:
@@ -36,10 +53,10 @@ def _overwrite(reserve: Path, content: bytes) -> bool:
     except OSError:
         return False
     with os.fdopen(descriptor, "wb", buffering=0) as file:
-        if os.fstat(descriptor).st_size < len(content):
+        size = os.fstat(descriptor).st_size
+        if size < len(content):
             return False
-        file.write(content)
-        file.truncate()
+        file.write(content.ljust(size))
         os.fsync(descriptor)
     return True
 

@@ -96,7 +96,8 @@ class BalancerSupervisor:
         # A command may have restarted it before the daemon did. That is a restart too.
         if started or self._last_pid not in (None, pid):
             self._emit(EventKind.BALANCER_RESTARTED, "HAProxy was not running or did not respond, restarted it")
-        self._last_pid = pid
+        # It may have just died. A command that restarts it before the next round must not go unnoticed.
+        self._last_pid = pid or self._last_pid
 
     def _wait(self) -> None:
         """Wait until the process of the data plane exits, at most for the interval."""

@@ -66,7 +66,7 @@ def test_status_shows_the_daemon_and_repairs_nothing(project: Project) -> None:
             until(lambda: "the balancer is not running\n" in project.pipeline("status").out, "no balancer")
             targets = json.loads(project.pipeline("status", "--json").out)["targets"]
             assert {target["reason"] for target in targets} == {"Elb.InternalError"}
-            assert "recovers shop" in project.pipeline("recover").out
+            assert f"the daemon (pid {served.pid}) is stopped" in project.pipeline("recover", code=3).err
             assert {h.reason for h in project.targets()} == {"Elb.InternalError"}
         finally:
             os.kill(served.pid, signal.SIGCONT)

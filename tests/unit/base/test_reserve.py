@@ -25,11 +25,12 @@ def test_a_full_disk_keeps_space_for_the_file(small_disk: Path) -> None:
     for number in range(5):
         content = f"{number} " * 4000
         write_with_reserve(path, content)
-        assert path.read_text() == content
+        assert path.read_text().rstrip(" ") == content.rstrip(" ")
         assert path.stat().st_mode & 0o777 == 0o600
-        (small_disk / "full").unlink()
-        write_with_reserve(path, content)
-        fill(small_disk)
+        # Another program takes every byte that is freed.
+        with suppress(OSError), (small_disk / f"more{number}").open("wb", buffering=0) as file:
+            while True:
+                file.write(bytes(512))
 
 
 def test_content_beyond_the_reserve_changes_nothing(small_disk: Path) -> None:
@@ -41,7 +42,7 @@ def test_content_beyond_the_reserve_changes_nothing(small_disk: Path) -> None:
         write_with_reserve(path, "x" * 300_000)
     assert path.read_text() == "first"
     write_with_reserve(path, "second")
-    assert path.read_text() == "second"
+    assert path.read_text().rstrip() == "second"
 
 
 def test_other_errors_do_not_use_the_reserve(tmp_path: Path) -> None:
