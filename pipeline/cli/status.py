@@ -46,8 +46,7 @@ def command(file: Path, parameters: tuple[str, ...], as_json: bool) -> None:
         targets, problem = _targets(balancer, opened.name)
         restarts = find_restarts(opened.home, opened.name) if targets else ()
         if as_json:
-            click.echo(json.dumps(_as_data(opened, status, targets, broken, restarts)))
-            click.echo(json.dumps(_as_data(opened, status, targets, [*broken, *blocked])))
+            click.echo(json.dumps(_as_data(opened, status, targets, [*broken, *blocked], restarts)))
             return
         _show(opened, status)
         for text in map(_describe_restarts, restarts):

@@ -230,19 +230,6 @@ def test_a_dockerignore_leaves_files_out(tested: EngineUnderTest) -> None:
     assert [folder for folder in ("build/", "build/x/", "app/") if ignores(folder)] == ["build/", "build/x/"]
 
 
-def test_a_build_ends_when_its_connection_is_closed(tested: EngineUnderTest) -> None:
-    """Closing the connection makes the build raise, and may be repeated."""
-    context, lines = tar_of(tested.stall_build()), list[str]()
-    with tested.engine.cancellable() as connection, ThreadPoolExecutor(1) as pool:
-        build = partial(connection.images.build, context, dockerfile="Dockerfile", tag="penstock/contract:3")
-        built = pool.submit(build, args={}, labels={}, on_output=lines.append)
-        until(lambda: tested.is_stalled(lines), "the begin of the build", deadline=DEADLINE)
-        connection.close()
-        connection.close()
-        with pytest.raises(EngineFault):
-            built.result(DEADLINE)
-
-
 @pytest.mark.parametrize("other", ["shop-draft", "shop-2", "my-shop", "shop-draft-2"])
 def test_a_pipeline_whose_name_contains_another(tested: EngineUnderTest, other: str) -> None:
     """Neither disturbs the network of the other, and neither lists the containers of the other."""

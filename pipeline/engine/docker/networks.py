@@ -123,13 +123,11 @@ class DockerNetworks:
         from docker.types import IPAMConfig, IPAMPool
 
         labels = {LABEL_HOME: self._home, LABEL_PIPELINE: pipeline}
-        for left in self._api.networks(names=[f"{name}-draft"]):
-            with ignore_not_found():
-                self._api.remove_network(left["Id"])
         # No network of a pipeline has a dot in its name.
         draft_name = f"{name}.draft"
         for left in self._named(draft_name):
-            self._api.remove_network(left["Id"])
+            with ignore_not_found():
+                self._api.remove_network(left["Id"])
         for attempt in range(_ATTEMPTS):
             draft = self._api.create_network(draft_name, driver="bridge", labels=labels)["Id"]
             picked = _ipam(self._api.inspect_network(draft))
