@@ -307,6 +307,3 @@ def test_a_hooks_object_directory_does_not_mislead_a_read(work: Work, monkeypatc
     repository = work.open()
     assert repository.checkout(repository.commit(content, "main")).read("file.txt") == b"only here"
     assert dict(os.environ) == before
-
-
-@pytest.mark.timeout(20)
