@@ -15,6 +15,17 @@ from pipeline.base.quantity import Amount, Duration, Size, Whole, resolve_amount
 from pipeline.base.remote_url import RemoteUrl, is_url
 from pipeline.config.build_options import CacheOption, Platform, SecretId, SecretText, SshAgent, StageName
 from pipeline.config.environment import BuildArguments, Environment, VariableName
+from pipeline.config.privileges import (
+    CAP_ADD,
+    CAP_DROP,
+    DEFAULT_PIDS_LIMIT,
+    NO_NEW_PRIVILEGES,
+    PIDS_LIMIT,
+    Capabilities,
+    PidsLimit,
+    check_capabilities,
+    privileges,
+)
 from pipeline.config.reporters import Reporters
 from pipeline.config.retention import Retention
 from pipeline.config.steps import (
@@ -29,6 +40,7 @@ from pipeline.config.steps import (
 )
 from pipeline.config.triggers import Triggers
 from pipeline.config.volume import Volume
+from pipeline.engine.container import Privileges
 
 
 def _glob(value: str) -> str:
@@ -191,6 +203,10 @@ class ServiceSettings(Model):
     cpus: float | None = Field(None, gt=0, description="CPU limit of each container, in cores. None: no limit.")
     init: bool = Field(False, description=INIT)
     shm_size: Size | None = Field(None, description=SHM_SIZE)
+    pids_limit: PidsLimit = Field(DEFAULT_PIDS_LIMIT, description=PIDS_LIMIT)
+    cap_add: Capabilities = Field((), description=CAP_ADD)
+    cap_drop: Capabilities = Field((), description=CAP_DROP)
+    no_new_privileges: bool = Field(True, description=NO_NEW_PRIVILEGES)
     stop_grace: Duration = Field(
         timedelta(seconds=10), description="Time from SIGTERM to SIGKILL when a drained container is stopped."
     )
@@ -208,6 +224,16 @@ class ServiceSettings(Model):
         "rolling.max_unavailable. The wait grows with each replacement.",
     )
     retain: Whole = Field(5, ge=1, le=100, description="Number of releases whose image is kept for a rollback.")
+
+    @property
+    def privileges(self) -> Privileges:
+        """The privileges of its containers."""
+        return privileges(self.cap_add, self.cap_drop, no_new_privileges=self.no_new_privileges)
+
+    @model_validator(mode="after")
+    def _check_capabilities(self) -> Self:
+        check_capabilities(self.cap_add, self.cap_drop)
+        return self
 
     @model_validator(mode="after")
     def _check_command(self) -> Self:

@@ -16,6 +16,7 @@ from pipeline.balancer.model import Model
 from pipeline.base.errors import ConfigError, Problem
 from pipeline.config.document import read_document
 from pipeline.config.environment import VariableName
+from pipeline.config.privileges import ALL, DEFAULT_CAPABILITIES, Capabilities
 from pipeline.config.triggers import RefGlob
 from pipeline.config.validation import problems_of
 
@@ -62,6 +63,10 @@ class Policy(Model):
     ssh: tuple[str, ...] | None = Field(
         None, description="Agents and keys that a commit may use in its builds, as written in build.ssh. None: all."
     )
+    capabilities: Capabilities | None = Field(
+        None,
+        description="Linux capabilities beyond the default ones that a commit may add to its containers. None: all.",
+    )
     approval: Literal["optional", "required"] = Field(
         "optional", description="`required`: a commit without `deploy.approval` is refused."
     )
@@ -79,6 +84,9 @@ class Policy(Model):
             if not self._allows_path(source):
                 yield f"it mounts {source}, which is not in volumes"
         yield from self._objections_to_build(pipeline.build)
+        for section, capability in _added(pipeline) if self.capabilities is not None else ():
+            if not {ALL, capability} & set(self.capabilities or ()):
+                yield f"it adds {capability} in {section}.cap_add, which is not in capabilities"
         if self.approval == "required" and pipeline.deploy.approval is None:
             yield "it has no deploy.approval, which is required"
 
@@ -124,6 +132,17 @@ def local_caches(build: Build) -> Iterator[str]:
         options = {key.strip().lower(): value for key, _, value in parts}
         if options.get("type") == "local":
             yield from (options[key] for key in ("src", "dest") if key in options)
+
+
+def _added(pipeline: Pipeline) -> Iterator[tuple[str, str]]:
+    """Yield each capability that a commit adds beyond the default ones, with its section."""
+    sections = {"deploy": pipeline.deploy.cap_add}
+    if tests := pipeline.build.test:
+        sections["build.test"] = tests.cap_add
+        sections |= {f"build.test.services.{name}": service.cap_add for name, service in tests.services.items()}
+    for section, added in sections.items():
+        for capability in sorted(set(added) - DEFAULT_CAPABILITIES):
+            yield section, capability
 
 
 def _has_content(path: Path) -> bool:

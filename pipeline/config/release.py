@@ -13,14 +13,24 @@ from pydantic import ConfigDict, model_validator
 from pipeline.balancer.model import Declaration, Model, TargetGroup
 from pipeline.config.load import Configuration
 from pipeline.config.models import ServiceSettings
+from pipeline.config.privileges import NO_PIDS_LIMIT, WITHHELD_CAPABILITIES
 from pipeline.config.secrets import Secrets
+
+# Containers of a release of version 1 have Docker's default privileges.
+_VERSION_1_LIMITS = {
+    "pids_limit": NO_PIDS_LIMIT,
+    "cap_add": tuple(sorted(WITHHELD_CAPABILITIES)),
+    "cap_drop": (),
+    "no_new_privileges": False,
+}
+_FIELDS = ServiceSettings.model_fields
 
 
 def _with_services(data: Any) -> Any:
     """Convert a release of version 1: its service is `deploy`, with the number of replicas in it."""
     if not isinstance(data, Mapping) or not isinstance(data.get("deploy"), Mapping):
         return data
-    settings = {key: value for key, value in data["deploy"].items() if key != "replicas"}
+    settings = {key: value for key, value in data["deploy"].items() if key != "replicas"} | _VERSION_1_LIMITS
     return {**{key: value for key, value in data.items() if key != "deploy"}, "services": {"web": settings}}
 
 
@@ -63,6 +73,17 @@ class ReleaseSpec(Model):
         """Return a release as the store holds it. The only reader of that form."""
         return _parse(stored)
 
+    def as_stored(self, stored: str) -> ReleaseSpec:
+        """Return the stored release of version 1 that equals this one but for the default limits, else this one.
+
+        The limits alone must not replace the containers of a release that is only scaled.
+        """
+        former = ReleaseSpec.parse(stored)
+        has_defaults = all(getattr(self.service, name) == _FIELDS[name].default for name in _VERSION_1_LIMITS)
+        unlimited = Services(web=self.service.model_copy(update=_VERSION_1_LIMITS))
+        is_same = has_defaults and self.model_copy(update={"services": unlimited}) == former
+        return former if is_same and "version" not in json.loads(stored) else self
+
     @property
     def service(self) -> ServiceSettings:
         """The settings of the only service."""
@@ -81,7 +102,7 @@ class ReleaseSpec(Model):
         passed another check has not passed this one.
         """
         group = self.group
-        parts = {
+        parts: dict[str, Any] = {
             "image": self.image_id,
             # The key of version 1. Another one would replace every container that runs.
             "deploy": {
@@ -101,6 +122,9 @@ class ReleaseSpec(Model):
             "target_type": group.target_type,
             "health_check": group.health_check.model_dump(mode="json"),
         }
+        limits = self.service.model_dump(include=set(_VERSION_1_LIMITS))
+        if limits != _VERSION_1_LIMITS:
+            parts["limits"] = limits
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
 
 

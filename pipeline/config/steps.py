@@ -13,6 +13,18 @@ from pipeline.balancer.model import Model
 from pipeline.base.errors import FieldError
 from pipeline.base.quantity import Duration, Size, Whole
 from pipeline.config.environment import Environment
+from pipeline.config.privileges import (
+    CAP_ADD,
+    CAP_DROP,
+    DEFAULT_PIDS_LIMIT,
+    NO_NEW_PRIVILEGES,
+    PIDS_LIMIT,
+    Capabilities,
+    PidsLimit,
+    check_capabilities,
+    privileges,
+)
+from pipeline.engine.container import Privileges
 
 Command = Annotated[tuple[str, ...], Field(min_length=1)]
 Entrypoint = tuple[str, ...]
@@ -72,6 +84,20 @@ class TestService(Model):
     memory: Size = Field(2**30, description="Memory limit of the service.")
     init: bool = Field(False, description=INIT)
     shm_size: Size | None = Field(None, description=SHM_SIZE)
+    pids_limit: PidsLimit = Field(DEFAULT_PIDS_LIMIT, description=PIDS_LIMIT)
+    cap_add: Capabilities = Field((), description=CAP_ADD)
+    cap_drop: Capabilities = Field((), description=CAP_DROP)
+    no_new_privileges: bool = Field(True, description=NO_NEW_PRIVILEGES)
+
+    @property
+    def privileges(self) -> Privileges:
+        """The privileges of its container."""
+        return privileges(self.cap_add, self.cap_drop, no_new_privileges=self.no_new_privileges)
+
+    @model_validator(mode="after")
+    def _check_capabilities(self) -> TestService:
+        check_capabilities(self.cap_add, self.cap_drop)
+        return self
 
 
 class Retry(Model):
@@ -104,6 +130,10 @@ class Tests(Model):
     pids: Whole = Field(512, ge=1, description="Maximum number of processes and threads of the tests.")
     init: bool = Field(True, description=INIT)
     shm_size: Size | None = Field(None, description=SHM_SIZE)
+    cap_add: Capabilities = Field(
+        (), description="Linux capabilities of the tests, such as NET_RAW. They have no others. ALL: all."
+    )
+    no_new_privileges: bool = Field(True, description=NO_NEW_PRIVILEGES)
     network: Literal["none", "bridge"] = Field("bridge", description="Network of the tests. none: no network.")
     reports: ContainerPath | None = Field(
         None,
@@ -124,6 +154,11 @@ class Tests(Model):
         {}, description="Services of the tests by host name. They share a separate network with the tests."
     )
     retry: Retry = Field(Retry(), description="Number of retries.")
+
+    @property
+    def privileges(self) -> Privileges:
+        """The privileges of the test container."""
+        return privileges(self.cap_add, no_new_privileges=self.no_new_privileges, default=())
 
     @model_validator(mode="after")
     def _check_trust(self) -> Tests:

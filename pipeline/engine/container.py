@@ -60,14 +60,26 @@ class PublishedPort:
 
 
 @dataclass(frozen=True)
+class Privileges:
+    """The privileges of a container's processes. Without any value, they are the engine's defaults.
+
+    Capabilities are named without `CAP_`, and `ALL` is all of them. `cap_drop` is removed from the engine's default
+    capabilities, then `cap_add` is added. With `ALL` in `cap_add`, a container has all but those in `cap_drop`.
+    """
+
+    cap_add: tuple[str, ...] = ()
+    cap_drop: tuple[str, ...] = ()
+    no_new_privileges: bool = False
+
+
+@dataclass(frozen=True)
 class ContainerSpec:
-    """The specification of a container. `memory` is in bytes, `cpus` in cores. None sets no limit.
+    """The specification of a container. `memory` is in bytes, `cpus` in cores, `pids` counts processes and threads.
 
-    An `entrypoint` of None is the image's, and an empty one is none. `init` runs a small init as process 1, which ends
-    orphans. `shm_size` is the size of /dev/shm in bytes.
+    None sets no limit. An `entrypoint` of None is the image's, and an empty one is none. `init` runs a small init as
+    process 1, which ends orphans. `shm_size` is the size of /dev/shm in bytes.
 
-    `aliases` are its host names in its network. `drop_capabilities` drops its capabilities. `low_priority` lowers its
-    share of a busy processor and forbids swap.
+    `aliases` are its host names in its network. `low_priority` lowers its share of a busy processor and forbids swap.
     """
 
     name: str
@@ -86,5 +98,5 @@ class ContainerSpec:
     address: str | None = None
     aliases: tuple[str, ...] = ()
     published: PublishedPort | None = None
-    drop_capabilities: bool = False
+    privileges: Privileges = Privileges()
     low_priority: bool = False

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from pipeline.base.clock import Stamp
-from pipeline.engine.container import ran_out_of_memory
+from pipeline.engine.container import Privileges, ran_out_of_memory
 from pipeline.engine.labels import DEFAULT_SERVICE
 
 
@@ -40,10 +40,10 @@ class Replica:
 
 @dataclass(frozen=True)
 class ReplicaSpec:
-    """The specification of a replica. `memory` is in bytes, `cpus` in cores. None sets no limit.
+    """The specification of a replica. `memory` is in bytes, `cpus` in cores, `pids` counts processes and threads.
 
-    It listens on `port`. With `published`, the balancer reaches it at a port of its host. Otherwise the runtime
-    decides. `template` identifies the settings that replicas of the same kind share.
+    None sets no limit. It listens on `port`. With `published`, the balancer reaches it at a port of its host. Otherwise
+    the runtime decides. `template` identifies the settings that replicas of the same kind share.
     """
 
     pipeline: str
@@ -62,6 +62,8 @@ class ReplicaSpec:
     cpus: float | None = None
     init: bool = False
     shm_size: int | None = None
+    pids: int | None = None
+    privileges: Privileges = field(default_factory=Privileges)
     grace: timedelta = timedelta(seconds=10)
     published: bool = False
 

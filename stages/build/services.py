@@ -9,8 +9,10 @@ from typing import Self
 
 from pipeline.api import StageContext
 from pipeline.base.quantity import format_duration
+from pipeline.config.privileges import pids
 from pipeline.config.steps import Readiness, TestService
 from pipeline.engine.container import Container, ContainerSpec
+from pipeline.engine.denial import denial_hint
 from pipeline.engine.interfaces import Engine
 from pipeline.engine.labels import LABEL_PIPELINE, LABEL_ROLE, LABEL_RUN, ROLE_TEST
 from pipeline.engine.task import Task
@@ -71,6 +73,8 @@ class Services:
             memory=service.memory,
             init=service.init,
             shm_size=service.shm_size,
+            pids=pids(service.pids_limit),
+            privileges=service.privileges,
             network=self.network,
             aliases=(name,),
             low_priority=True,
@@ -105,7 +109,10 @@ class Services:
         return f"ended with exit code {container.exit_code}{child * container.oom_killed}"
 
     def _failed(self, name: str, message: str) -> ServiceFailed:
-        return ServiceFailed(message, tail=self._tasks[name].tail)
+        service, tail = self._services[name], self._tasks[name].tail
+        section = f"build.test.services.{name}"
+        hint = denial_hint(tail, section, service.privileges, pids(service.pids_limit))
+        return ServiceFailed(message, hint=hint, tail=tail)
 
 
 def _refusal(readiness: Readiness) -> str:

@@ -10,6 +10,7 @@ from pipeline.api import Image, StageContext
 from pipeline.base.errors import EngineFault
 from pipeline.config.steps import Tests
 from pipeline.engine.container import ContainerSpec
+from pipeline.engine.denial import hint_at_denials
 from pipeline.engine.interfaces import Engine
 from pipeline.engine.labels import LABEL_PIPELINE, LABEL_ROLE, LABEL_RUN, ROLE_TEST
 from pipeline.engine.task import Task, TaskResult
@@ -45,7 +46,9 @@ class ImageTests:
             if self._tests.services:
                 services = stack.enter_context(Services(self._context, self._engine, self._tests.services))
                 network, watch = services.network, services.check
-            task = stack.enter_context(Task(self._engine.containers, self._spec(image, network), self._on_output))
+            spec = self._spec(image, network)
+            stack.enter_context(hint_at_denials("build.test", spec.privileges, spec.pids, "pids"))
+            task = stack.enter_context(Task(self._engine.containers, spec, self._on_output))
             end = task.wait(self._tests.timeout, self._tests.stop_grace, self._context.cancelled, watch)
             for path in self._tests.artifacts:
                 self._keep(task, path, attempt)
@@ -67,7 +70,7 @@ class ImageTests:
             init=self._tests.init,
             shm_size=self._tests.shm_size,
             network=network,
-            drop_capabilities=True,
+            privileges=self._tests.privileges,
             low_priority=True,
         )
 

@@ -9,6 +9,7 @@ from datetime import timedelta
 
 from pipeline.balancer.model import TargetState
 from pipeline.base.errors import Cancelled, StageFailed
+from pipeline.engine.denial import denial_hint, hint_at_denials
 from pipeline.engine.runtime import ReplicaSpec, RestartPolicy
 from pipeline.event_kinds import EventKind
 from pipeline.events import Events
@@ -121,7 +122,8 @@ class RolloutExecutor:
     def _start(self, name: str) -> None:
         assert self._spec is not None
         self._emit(EventKind.CONTAINER_STARTING, f"{name} starting", name)
-        self._replicas.start(name, self._spec)
+        with hint_at_denials("deploy", self._spec.privileges, self._spec.pids):
+            self._replicas.start(name, self._spec)
         self._emit(EventKind.CONTAINER_STARTED, f"{name} started", name)
 
     def _register(self, name: str) -> None:
@@ -189,8 +191,9 @@ class RolloutExecutor:
     def _fail(self, failure: ReplicaFailure) -> None:
         exited = not self._seen[failure.name].is_running
         reason = self._replicas.exit_reason(failure.name) if exited else failure.reason
-        raise ReleaseFailed(
-            f"{failure.name} failed: {reason}",
-            hint=_REFUSED_HINT if any(sign in reason for sign in _REFUSALS) else None,
-            tail=self._replicas.log_tail(failure.name),
-        )
+        tail = self._replicas.log_tail(failure.name)
+        # A program that was denied something may still run, but not listen.
+        hint = denial_hint(tail, "deploy", self._spec.privileges, self._spec.pids) if self._spec else None
+        if hint is None and any(sign in reason for sign in _REFUSALS):
+            hint = _REFUSED_HINT
+        raise ReleaseFailed(f"{failure.name} failed: {reason}", hint=hint, tail=tail)

@@ -7,9 +7,11 @@ import secrets as randomness
 from pipeline.api import StageContext
 from pipeline.base.errors import StageFailed
 from pipeline.base.quantity import format_duration
+from pipeline.config.privileges import pids
 from pipeline.config.release import ReleaseSpec
 from pipeline.config.steps import ReleaseCommand
 from pipeline.engine.container import ContainerSpec
+from pipeline.engine.denial import hint_at_denials
 from pipeline.engine.interfaces import Engine
 from pipeline.engine.labels import LABEL_PIPELINE, LABEL_RELEASE, LABEL_ROLE, LABEL_RUN, ROLE_RELEASE
 from pipeline.engine.task import Task
@@ -31,7 +33,10 @@ def run_release_command(context: StageContext, engine: Engine, release: Release,
     )
     started = context.clock.monotonic()
     container = _container(context, engine, release, spec, command)
-    with Task(engine.containers, container, lambda line: context.log.line("release", line)) as task:
+    with (
+        hint_at_denials("deploy", container.privileges, container.pids),
+        Task(engine.containers, container, lambda line: context.log.line("release", line)) as task,
+    ):
         end = task.wait(command.timeout, command.stop_grace, context.cancelled)
         if not end.in_time:
             limit = format_duration(command.timeout)
@@ -70,6 +75,8 @@ def _container(
         cpus=service.cpus,
         init=service.init,
         shm_size=service.shm_size,
+        pids=pids(service.pids_limit),
+        privileges=service.privileges,
         network=engine.networks.name(pipeline),
         address=str(engine.networks.free_address(pipeline)),
     )

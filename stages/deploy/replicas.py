@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from pipeline.balancer.functions import runtime as function_runtime
 from pipeline.balancer.model import Target, TargetHealth, TargetState
 from pipeline.base.clock import SYSTEM, Stamp
+from pipeline.config.privileges import pids
 from pipeline.config.release import ReleaseSpec
 from pipeline.engine import runtime as engine_runtime
 from pipeline.engine.labels import DEFAULT_SERVICE
@@ -230,6 +231,8 @@ def replica_spec(
         cpus=service.cpus,
         init=service.init,
         shm_size=service.shm_size,
+        pids=pids(service.pids_limit),
+        privileges=service.privileges,
         grace=service.stop_grace,
         published=spec.group.target_type == "instance",
     )

@@ -11,7 +11,7 @@ from pipeline.api import Image, Revision, StageContext
 from pipeline.balancer.model import TargetState
 from pipeline.balancer.planes import open_balancer
 from pipeline.base.errors import ConfigError, PenstockError, SystemFault
-from pipeline.config.release import ReleaseSpec
+from pipeline.config.release import ReleaseSpec, Services
 from pipeline.engine.hosts import local_engine
 from pipeline.event_kinds import EventKind
 from pipeline.store import records
@@ -47,10 +47,13 @@ class DockerDeploy:
         """Return whether the active release has the current configuration."""
         wanted = context.configuration.pipeline
         active = context.store.releases.active(wanted.name)
-        spec = ReleaseSpec.parse(active.spec) if active else None
-        if spec is None or wanted_replicas(context) != wanted.deploy.replicas:
+        if active is None or wanted_replicas(context) != wanted.deploy.replicas:
             return False
-        return (spec.service, spec.balancer) == (wanted.deploy.settings, wanted.balancer)
+        spec = ReleaseSpec.parse(active.spec)
+        configured = spec.model_copy(
+            update={"services": Services(web=wanted.deploy.settings), "balancer": wanted.balancer}
+        )
+        return configured.as_stored(active.spec) == spec
 
     def plan(self, context: StageContext, revision: Revision, image: Image | None) -> list[str]:
         """Return the steps of the rollout and its limits."""
@@ -209,13 +212,15 @@ def _report_failure(context: StageContext, release: Release, failure: PenstockEr
 
 
 def _spec(context: StageContext, revision: Revision, image: Image) -> ReleaseSpec:
-    return ReleaseSpec.of(
+    spec = ReleaseSpec.of(
         context.configuration,
         image_id=image.id,
         image_tag=image.tag,
         sha=revision.sha,
         subject=revision.subject,
     )
+    active = context.store.releases.active(context.configuration.pipeline.name)
+    return spec.as_stored(active.spec) if active else spec
 
 
 def _revived(replica: Replica) -> Replica:

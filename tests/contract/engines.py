@@ -15,7 +15,7 @@ from pipeline.engine.interfaces import Engine
 from pipeline.engine.labels import LABEL_PIPELINE, LABEL_ROLE, ROLE_APP
 from pipeline.engine.runtime import Replica, ReplicaSpec, Runtime
 from pipeline.testing.fakes.engine import FakeEngine
-from pipeline.testing.fakes.program import Program
+from pipeline.testing.fakes.program import PERMISSION_ERROR, PROCESS_ERROR, Program
 from pipeline.testing.fakes.runtime import FakeRuntime
 from tests.support.docker_home import cleaned
 from tests.support.waiting import until
@@ -28,8 +28,11 @@ READY = "ready"
 # A real container has started, or its process has exited.
 DEADLINE = 30
 
+# The numbers of the capabilities that programs of the contract need, in the kernel's sets.
+_CAPABILITY_BITS = {"CHOWN": 0, "NET_RAW": 13, "SYS_CHROOT": 18, "SYS_ADMIN": 21}
+
 _SCRIPT = """
-import pathlib, signal, sys
+import os, pathlib, signal, sys
 on_sigterm, exit_code = {on_sigterm!r}, {exit_code!r}
 for path, data in {files!r}.items():
     pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
@@ -37,6 +40,17 @@ for path, data in {files!r}.items():
 signal.signal(signal.SIGTERM, signal.SIG_IGN if on_sigterm is None else lambda *_: sys.exit(on_sigterm))
 signal.signal(signal.SIGUSR1, lambda *_: sys.exit({ended}))
 print(*{lines!r}, sep="\\n", flush=True)
+status = dict(line.split(":", 1) for line in pathlib.Path("/proc/self/status").read_text().splitlines())
+if any(not int(status["CapEff"], 16) >> bit & 1 for bit in {needs!r}):
+    print({permission_error!r})
+    sys.exit(1)
+try:
+    for _ in range({processes} - 1):
+        if os.fork() == 0:
+            os.execvp("sleep", ["sleep", "600"])
+except BlockingIOError:
+    print({process_error!r})
+    sys.exit(1)
 while exit_code is None:
     signal.pause()
 sys.exit(exit_code)
@@ -58,6 +72,10 @@ class Programs:
             exit_code=full.exit_code,
             on_sigterm=full.on_sigterm,
             ended=ENDED,
+            needs=[_CAPABILITY_BITS[name] for name in full.needs],
+            permission_error=PERMISSION_ERROR,
+            processes=full.processes,
+            process_error=PROCESS_ERROR,
         )
         command = ("python3", "-c", script)
         self._known[command] = full

@@ -15,8 +15,9 @@ import pytest
 
 from pipeline.base.errors import EngineFault, StageFailed
 from pipeline.engine.builder import BuildSpec
+from pipeline.engine.container import Privileges
 from pipeline.engine.labels import LABEL_HOME, LABEL_PIPELINE, LABEL_ROLE, LABEL_RUN, ROLE_APP, ROLE_TEST
-from pipeline.testing.fakes.program import Program
+from pipeline.testing.fakes.program import PERMISSION_ERROR, PROCESS_ERROR, Program
 from tests.contract.engines import (
     DEADLINE,
     ENDED,
@@ -29,6 +30,8 @@ from tests.contract.engines import (
 )
 from tests.support.waiting import until
 
+# An engine that runs in a container may lack SYS_RESOURCE itself.
+ALL_BUT_CHOWN = Privileges(cap_add=("ALL",), cap_drop=("CHOWN", "SYS_RESOURCE"))
 NEVER = threading.Event()
 SECOND = timedelta(seconds=1)
 
@@ -112,6 +115,38 @@ def test_a_container_that_is_stopped_is_not_restarted(tested: EngineUnderTest, h
     else:
         containers.kill(container)
     assert tested.exited(container).restarts == 0
+
+
+@pytest.mark.parametrize(
+    ("privileges", "needs", "has"),
+    [
+        (Privileges(), {"CHOWN", "NET_RAW", "SYS_CHROOT"}, True),
+        (Privileges(), {"SYS_ADMIN"}, False),
+        (Privileges(cap_drop=("NET_RAW",)), {"CHOWN"}, True),
+        (Privileges(cap_drop=("NET_RAW",)), {"NET_RAW"}, False),
+        (Privileges(cap_drop=("ALL",)), {"CHOWN"}, False),
+        (Privileges(cap_add=("NET_RAW",), cap_drop=("ALL",)), {"NET_RAW"}, True),
+        (Privileges(cap_add=("NET_RAW",), cap_drop=("ALL",)), {"NET_RAW", "CHOWN"}, False),
+        (Privileges(cap_add=("SYS_ADMIN",), no_new_privileges=True), {"SYS_ADMIN", "CHOWN"}, True),
+        (ALL_BUT_CHOWN, {"SYS_ADMIN"}, True),
+        (ALL_BUT_CHOWN, {"CHOWN"}, False),
+    ],
+)
+def test_a_container_has_its_capabilities(
+    tested: EngineUnderTest, privileges: Privileges, needs: set[str], *, has: bool
+) -> None:
+    """A program runs with the capabilities that it needs, and fails without one of them."""
+    container = tested.start(Program(needs=frozenset(needs), exit_code=0), privileges=privileges)
+    assert tested.exited(container).exit_code == (0 if has else 1)
+    assert (PERMISSION_ERROR in tested.engine.containers.logs(container)) is not has
+
+
+@pytest.mark.parametrize(("processes", "starts"), [(10, True), (60, False)])
+def test_a_container_has_its_number_of_processes(tested: EngineUnderTest, processes: int, *, starts: bool) -> None:
+    """A program that starts more processes than its container may have fails."""
+    container = tested.start(Program(processes=processes, exit_code=0), pids=40)
+    assert tested.exited(container).exit_code == (0 if starts else 1)
+    assert (PROCESS_ERROR in tested.engine.containers.logs(container)) is not starts
 
 
 def test_a_removed_container_is_gone(tested: EngineUnderTest) -> None:

@@ -10,8 +10,9 @@ import pytest
 
 from pipeline.base.clock import SystemClock
 from pipeline.base.errors import StageFailed
+from pipeline.engine.container import Privileges
 from pipeline.engine.runtime import RestartPolicy, StopResult
-from pipeline.testing.fakes.program import Program
+from pipeline.testing.fakes.program import PERMISSION_ERROR, PROCESS_ERROR, Program
 from tests.contract.engines import (
     DEADLINE,
     ENDED,
@@ -116,6 +117,25 @@ def test_a_published_replica_is_reached_at_a_port_of_its_own(tested: RuntimeUnde
     found = [replica for name in names if (replica := tested.find(name))]
     assert {replica.address for replica in found} == {"127.0.0.1"}
     assert len({replica.port for replica in found} - {8080}) == 2
+
+
+@pytest.mark.parametrize(
+    ("program", "error"),
+    [
+        (Program(needs=frozenset({"CHOWN"})), None),
+        (Program(needs=frozenset({"SYS_CHROOT"})), PERMISSION_ERROR),
+        (Program(processes=60), PROCESS_ERROR),
+    ],
+    ids=["within its limits", "without a capability", "too many processes"],
+)
+def test_a_replica_has_its_limits(tested: RuntimeUnderTest, program: Program, error: str | None) -> None:
+    """A replica has the privileges and the number of processes of its specification."""
+    name = tested.start(program, privileges=Privileges(cap_add=("CHOWN",), cap_drop=("ALL",)), pids=40)
+    if error is None:
+        assert tested.running(name)
+        return
+    until(lambda: not tested.running(name), "an exit", deadline=DEADLINE)
+    assert tested.runtime.tail(name)[-1] == error
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,14 @@ CASES: dict[str, Any] = YAML(typ="safe").load((_HERE / "releases.yaml").read_tex
 # Written by version 0.1.0, and never rewritten: a home may hold such releases for years.
 VERSION_1: dict[str, Any] = json.loads((_HERE / "releases-version-1.json").read_text())
 
+# The limits that Docker sets by default, and that the containers of these releases have.
+VERSION_1_LIMITS = {
+    "pids_limit": -1,
+    "cap_add": ["AUDIT_WRITE", "MKNOD", "NET_RAW"],
+    "cap_drop": [],
+    "no_new_privileges": False,
+}
+
 
 @pytest.mark.parametrize("name", CASES)
 def test_a_release_is_stored_in_the_same_form(name: str, tmp_path: Path, golden: Golden) -> None:
@@ -44,10 +52,16 @@ def test_a_release_is_stored_in_the_same_form(name: str, tmp_path: Path, golden:
 
 @pytest.mark.parametrize("name", VERSION_1)
 def test_a_release_of_version_1_is_read(name: str) -> None:
-    """A release of version 1 is read as version 2 stores it, without replicas. No container is replaced."""
+    """A release of version 1 is read as version 2 stores it, without replicas and with Docker's limits.
+
+    Its template is unchanged, so no container is replaced.
+    """
     stored = VERSION_1[name]
     spec = ReleaseSpec.parse(json.dumps(stored["spec"]))
-    assert json.loads(spec.model_dump_json()) == json.loads((_HERE / f"files/releases/{name}.json").read_text())["spec"]
+    expected = json.loads((_HERE / f"files/releases/{name}.json").read_text())
+    expected["spec"]["services"]["web"] |= VERSION_1_LIMITS
+    assert json.loads(spec.model_dump_json()) == expected["spec"]
+    assert expected["template"] != stored["template"]
     assert _wanted(spec, stored["replicas"], CASES[name]) == {
         key: value for key, value in stored.items() if key != "spec"
     }

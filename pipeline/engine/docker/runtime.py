@@ -150,6 +150,8 @@ class DockerRuntime:
             cpus=spec.cpus,
             init=spec.init,
             shm_size=spec.shm_size,
+            pids=spec.pids,
+            privileges=spec.privileges,
             network=self._networks.name(spec.pipeline),
             address=str(self._networks.free_address(spec.pipeline)),
             published=published,

@@ -20,6 +20,9 @@ def host_options(spec: ContainerSpec) -> dict[str, Any]:
         "mem_limit": spec.memory,
         "nano_cpus": round(spec.cpus * 1e9) if spec.cpus else None,
         "pids_limit": spec.pids,
+        "cap_add": list(spec.privileges.cap_add),
+        "cap_drop": list(spec.privileges.cap_drop),
+        "security_opt": ["no-new-privileges"] if spec.privileges.no_new_privileges else None,
         "network_mode": spec.network,
         "init": spec.init,
         "shm_size": spec.shm_size,
@@ -29,8 +32,6 @@ def host_options(spec: ContainerSpec) -> dict[str, Any]:
     if spec.low_priority:
         # With swap, tests could pass here and be killed on a machine without swap.
         options |= {"cpu_shares": BUILD_CPU_SHARES, "memswap_limit": spec.memory}
-    if spec.drop_capabilities:
-        options |= {"cap_drop": ["ALL"], "security_opt": ["no-new-privileges"]}
     return options
 
 

@@ -98,7 +98,7 @@ class FakeContainers:
     def start(self, spec: ContainerSpec) -> str:
         """Create and start a container and return its id."""
         with self._faults.call("containers.start"), self._changed:
-            program = self._program(spec)
+            program = self._program(spec).within(spec)
             if self._get(spec.name):
                 raise StageFailed(f"{spec.name} cannot be started: the name is in use")
             if not self._images.has(spec.image):

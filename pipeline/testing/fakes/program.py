@@ -5,7 +5,26 @@ from __future__ import annotations
 import io
 import tarfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+
+from pipeline.engine.container import ContainerSpec, Privileges
+
+PERMISSION_ERROR = "Operation not permitted"
+PROCESS_ERROR = "cannot fork: Resource temporarily unavailable"
+_DEFAULT_CAPABILITIES = frozenset(
+    {
+        *("AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "MKNOD", "NET_BIND_SERVICE", "NET_RAW"),
+        *("SETFCAP", "SETGID", "SETPCAP", "SETUID", "SYS_CHROOT"),
+    }
+)
+
+
+def _has(privileges: Privileges, capability: str) -> bool:
+    added, dropped = privileges.cap_add, privileges.cap_drop
+    if "ALL" in added:
+        return capability not in dropped
+    is_default = capability in _DEFAULT_CAPABILITIES and not {"ALL", capability} & set(dropped)
+    return is_default or capability in added
 
 
 @dataclass(frozen=True)
@@ -14,7 +33,8 @@ class Program:
 
     `on_sigterm` is its exit code after SIGTERM; None ignores the signal. `refusal` is the error of a program that does
     not start. `commands` are the exit codes of the commands that can be executed beside it, and `files` its files by
-    path.
+    path. It prints an error and exits with 1 if its container lacks a capability that it `needs`, or may not have as
+    many `processes`.
     """
 
     lines: tuple[str, ...] = ()
@@ -23,6 +43,16 @@ class Program:
     refusal: str = ""
     commands: Mapping[tuple[str, ...], int] = field(default_factory=dict)
     files: Mapping[str, bytes] = field(default_factory=dict)
+    needs: frozenset[str] = frozenset()
+    processes: int = 1
+
+    def within(self, spec: ContainerSpec) -> Program:
+        """Return the program as it runs in a container."""
+        if not all(_has(spec.privileges, capability) for capability in self.needs):
+            return replace(self, lines=(*self.lines, PERMISSION_ERROR), exit_code=1)
+        if spec.pids is not None and self.processes > spec.pids:
+            return replace(self, lines=(*self.lines, PROCESS_ERROR), exit_code=1)
+        return self
 
     def tar(self, path: str) -> bytes:
         """Return a tar of a file or a folder, its names beginning with the last part of `path`; empty if none."""

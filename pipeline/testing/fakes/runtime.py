@@ -82,7 +82,17 @@ class FakeRuntime:
             labels = {LABEL_PIPELINE: spec.pipeline, LABEL_ROLE: ROLE_APP}
             address = str(self._engine.networks.free_address(spec.pipeline))
             network = self._engine.networks.name(spec.pipeline)
-            self._containers.start(ContainerSpec(spec.name, spec.image, labels, network=network, address=address))
+            self._containers.start(
+                ContainerSpec(
+                    spec.name,
+                    spec.image,
+                    labels,
+                    pids=spec.pids,
+                    network=network,
+                    address=address,
+                    privileges=spec.privileges,
+                )
+            )
 
     def set_restart_policy(self, name: str, policy: RestartPolicy) -> None:
         """Set what happens when the replica's process exits."""

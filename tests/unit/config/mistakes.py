@@ -239,6 +239,42 @@ MISTAKES = [
         "11:11: deploy.memory: 'lots' is not a valid size; write 256MiB or 1GiB",
     ),
     Bad(
+        "a capability that does not exist",
+        "replicas: 3",
+        "replicas: 3\n  cap_add: [CAP_NET_RAWS]",
+        "11:13: deploy.cap_add[0]: 'CAP_NET_RAWS' is not a Linux capability; write NET_RAW",
+    ),
+    Bad(
+        "something that is no capability",
+        "replicas: 3",
+        "replicas: 3\n  cap_drop: [NET_RAW, privileged]",
+        "11:23: deploy.cap_drop[1]: 'privileged' is not a Linux capability; write a name such as NET_RAW",
+    ),
+    Bad(
+        "a capability that is not in a list",
+        "replicas: 3",
+        "replicas: 3\n  cap_add: NET_RAW",
+        "11:12: deploy.cap_add: must be a list, got 'NET_RAW'",
+    ),
+    Bad(
+        "a capability that is added and dropped",
+        "replicas: 3",
+        "replicas: 3\n  cap_add: [NET_RAW]\n  cap_drop: [cap_net_raw]",
+        "12:13: deploy.cap_drop: must not contain NET_RAW, which is in cap_add; remove it from one of them",
+    ),
+    Bad(
+        "no processes at all",
+        "replicas: 3",
+        "replicas: 3\n  pids_limit: 0",
+        "11:15: deploy.pids_limit: must be at least 1, or -1 for no limit, got 0",
+    ),
+    Bad(
+        "privileges that are not true or false",
+        "replicas: 3",
+        "replicas: 3\n  no_new_privileges: never",
+        "11:22: deploy.no_new_privileges: must be true or false, got 'never'",
+    ),
+    Bad(
         "no cpu",
         "  replicas: 3",
         "  replicas: 3\n  cpus: 0",

@@ -68,6 +68,35 @@ def test_what_a_build_may_use_of_this_machine() -> None:
     assert list(Policy().objections(pipeline(build), frozenset(), "main", "watch")) == []
 
 
+@pytest.mark.parametrize(
+    ("allowed", "added", "refused"),
+    [
+        (None, ["ALL"], []),
+        ([], [], []),
+        ([], ["NET_ADMIN"], ["NET_ADMIN"]),
+        ([], ["ALL"], ["ALL"]),
+        ([], ["CHOWN", "NET_BIND_SERVICE"], []),
+        (["cap_net_admin"], ["NET_ADMIN"], []),
+        (["NET_ADMIN"], ["ALL"], ["ALL"]),
+        (["NET_ADMIN"], ["NET_ADMIN", "NET_RAW", "SYS_ADMIN"], ["NET_RAW", "SYS_ADMIN"]),
+        (["ALL"], ["ALL"], []),
+        (["ALL"], ["SYS_ADMIN"], []),
+    ],
+)
+@pytest.mark.parametrize("section", ["deploy", "build.test", "build.test.services.db"])
+def test_capabilities_that_a_commit_may_add(
+    allowed: list[str] | None, added: list[str], refused: list[str], section: str
+) -> None:
+    """Each capability beyond the default ones needs the policy, in all containers of a commit."""
+    adding = {"cap_add": added}
+    tests = {"command": ["true"], **(adding if section == "build.test" else {})}
+    if section.endswith("db"):
+        tests["services"] = {"db": {"image": "postgres", **adding}}
+    asked = pipeline({"test": tests}, **(adding if section == "deploy" else {}))
+    found = list(Policy.model_validate({"capabilities": allowed}).objections(asked, frozenset(), "main", "watch"))
+    assert found == [f"it adds {name} in {section}.cap_add, which is not in capabilities" for name in refused]
+
+
 def test_all_objections_are_listed() -> None:
     """Each volume and each secret that is not allowed."""
     policy = Policy.model_validate({"volumes": [], "secrets": {}, "approval": "required"})

@@ -197,6 +197,24 @@ def test_a_container_that_is_removed_by_another_program_is_replaced(web: Rollout
     assert removed[0] not in web.names(2)
 
 
+@pytest.mark.parametrize("exits", [True, False], ids=["exits", "keeps running"])
+def test_a_release_that_lacks_a_capability_hints_at_its_key(web: Rollouts, *, exits: bool) -> None:
+    """The hint comes from the container's output, whether its program exits or never listens."""
+    web.programs[2] = Program(lines=("chown: Operation not permitted",), exit_code=1 if exits else None)
+    web.sick.add(2)
+    with pytest.raises(ReleaseFailed) as error:
+        web.to(2)
+    assert error.value.hint == "if it needs a capability that its container does not have, name it in deploy.cap_add"
+
+
+def test_a_release_that_cannot_be_started_without_a_capability_hints_at_its_key(web: Rollouts) -> None:
+    """A file with capabilities that its container does not have cannot be executed."""
+    web.programs[2] = Program(refusal="exec /app: operation not permitted")
+    with pytest.raises(StageFailed) as error:
+        web.to(2)
+    assert error.value.hint == "if it needs a capability that its container does not have, name it in deploy.cap_add"
+
+
 def test_a_release_that_does_not_become_healthy_fails_after_its_timeout(web: Rollouts) -> None:
     """It is reported once while it is awaited, and the error says what to look at."""
     web.sick.add(2)

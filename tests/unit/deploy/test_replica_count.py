@@ -17,6 +17,8 @@ from stages.deploy.stage import DockerDeploy
 from tests.support.started_runs import begin_run
 from tests.unit.deploy.deployments import PIPELINE, Killed, Service, deploy, last, rows, with_replicas
 
+LIMITS = ("pids_limit", "cap_add", "cap_drop", "no_new_privileges")
+
 
 def wanted(context: StageContext) -> int | None:
     """Return the stored number of replicas."""
@@ -35,7 +37,8 @@ def activate_version_1(context: StageContext) -> None:
     former = {
         key: value for key, value in json.loads(spec.model_dump_json()).items() if key not in ("version", "services")
     }
-    former["deploy"] = json.loads(context.configuration.pipeline.deploy.model_dump_json())
+    deploy = json.loads(context.configuration.pipeline.deploy.model_dump_json())
+    former["deploy"] = {key: value for key, value in deploy.items() if key not in LIMITS}
     store = context.store
     run = begin_run(store, "shop").number
     release = store.releases.create(
@@ -156,6 +159,27 @@ def test_a_release_of_version_1_counts_until_a_deployment(context: StageContext,
     service.errors.clear()
     deploy(with_replicas(context, 2), "b")
     assert wanted(context) == 2
+
+
+def test_a_release_of_version_1_that_is_scaled_keeps_its_limits(context: StageContext, service: Service) -> None:
+    """The default limits come with the next commit, or when the file sets others. A rollback removes them."""
+    activate_version_1(with_replicas(context, 1))
+    former = deploy_with_images(with_replicas(context, 3), service, "a")
+    assert (former.number, service.counts) == (1, [3])
+    assert not ReleaseSpec.parse(former.spec).service.no_new_privileges
+    assert not DockerDeploy().is_current(with_replicas(context, 3, "pids_limit: 64,"))
+    current = deploy_with_images(with_replicas(context, 3), service, "b")
+    assert (current.number, ReleaseSpec.parse(current.spec).service.no_new_privileges) == (2, True)
+    DockerDeploy().rollback(context, former)
+    assert [step for step in service.taken if step.startswith("to ")] == ["to 1", "to 2", "to 1"]
+
+
+def test_a_release_that_loosened_its_limits_is_limited_again(context: StageContext, service: Service) -> None:
+    """Only a release of version 1 keeps Docker's limits without the keys that set them."""
+    loose = "pids_limit: -1, cap_add: [AUDIT_WRITE, MKNOD, NET_RAW], no_new_privileges: false,"
+    first = deploy(with_replicas(context, 1, loose), "a")
+    assert not DockerDeploy().is_current(with_replicas(context, 1))
+    assert deploy(with_replicas(context, 1), "a").number == first.number + 1
 
 
 def test_a_reason_is_stored_without_secrets(context: StageContext, service: Service) -> None:

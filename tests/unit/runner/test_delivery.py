@@ -290,6 +290,12 @@ def test_a_commit_reads_what_the_served_file_reads(
         ("volumes: [/srv/shop]", {"volumes": ["/srv/shops:/data"]}, "it mounts /srv/shops, which"),
         ("volumes: []", {"volumes": ["data:/data"]}, "it mounts data, which"),
         ("volumes: [/srv/shop, data]", {"volumes": ["/srv/shop/a:/a", "data:/data:ro"]}, None),
+        (
+            "capabilities: []",
+            {"cap_add": ["CAP_SYS_ADMIN"]},
+            "it adds SYS_ADMIN in deploy.cap_add, which",
+        ),
+        ("capabilities: [NET_RAW]", {"cap_drop": ["ALL"], "cap_add": ["NET_RAW", "CHOWN"]}, None),
         ("approval: required", {}, "it has no deploy.approval, which is required"),
         ("secrets: {}", {"environment": {"A": "${secret:TOKEN}"}}, "it uses the secret TOKEN, which is not in secrets"),
         ("secrets: {TOKEN: {refs: [release/*]}}", {"environment": {"A": "${secret:TOKEN}"}}, "not for a run of main"),
@@ -327,6 +333,7 @@ def test_the_policy_limits_a_commit(
     [
         ("volume: [/srv]", 0o600, "volume: unknown key (did you mean volumes?)"),
         ("approval: maybe", 0o600, "approval: must be"),
+        ("capabilities: [ROOT]", 0o600, "'ROOT' is not a Linux capability"),
         ("environment: [A]", 0o620, "must be writable only by its owner, got mode 0620"),
     ],
 )

@@ -1,0 +1,47 @@
+"""The specification of replicas, made from a release."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from pipeline.api import StageContext
+from pipeline.config.privileges import DEFAULT_CAPABILITIES, WITHHELD_CAPABILITIES
+from pipeline.config.release import ReleaseSpec
+from pipeline.engine.container import Privileges
+from stages.deploy.replicas import replica_spec
+from tests.unit.deploy.deployments import with_replicas
+
+DEFAULT = tuple(sorted(DEFAULT_CAPABILITIES))
+DOCKER = tuple(sorted(DEFAULT_CAPABILITIES | WITHHELD_CAPABILITIES))
+
+
+def stored(context: StageContext, *, version: int) -> str:
+    """Return the release of the configuration, as a version of the form stores it."""
+    spec = ReleaseSpec.of(context.configuration, image_id="sha256:a", image_tag="shop:a", sha="a" * 40, subject="Say")
+    data = json.loads(spec.model_dump_json())
+    if version == 1:
+        data = {key: value for key, value in data.items() if key != "version"}
+        deploy = data.pop("services")["web"]
+        limits = ("pids_limit", "cap_add", "cap_drop", "no_new_privileges")
+        data["deploy"] = {key: value for key, value in deploy.items() if key not in limits}
+    return json.dumps(data)
+
+
+@pytest.mark.parametrize(
+    ("version", "keys", "pids", "privileges"),
+    [
+        (1, "", None, Privileges(DOCKER, ("ALL",))),
+        (2, "", 4096, Privileges(DEFAULT, ("ALL",), no_new_privileges=True)),
+        (2, "pids_limit: 64, cap_drop: [ALL],", 64, Privileges((), ("ALL",), no_new_privileges=True)),
+        (2, "pids_limit: -1, no_new_privileges: false,", None, Privileges(DEFAULT, ("ALL",))),
+    ],
+)
+def test_a_replica_has_the_limits_of_its_release(
+    context: StageContext, version: int, keys: str, pids: int | None, privileges: Privileges
+) -> None:
+    """A release of version 1 has those of Docker, which are no limits of Penstock."""
+    release = ReleaseSpec.parse(stored(with_replicas(context, 1, keys), version=version))
+    replica = replica_spec(release, pipeline="shop", release=1, run=1, template="t", environment={})
+    assert (replica.pids, replica.privileges) == (pids, privileges)
