@@ -15,7 +15,7 @@ from pathlib import Path
 
 from pipeline.balancer.access import AccessLog
 from pipeline.balancer.addresses import check_ports_free
-from pipeline.balancer.data_plane import DataPlane, TargetFact, group_id
+from pipeline.balancer.data_plane import DataPlane, Facts, TargetFact, group_id
 from pipeline.balancer.health import target_health
 from pipeline.balancer.jwks import read_keys, with_keys
 from pipeline.balancer.key_set import KeySet
@@ -82,17 +82,7 @@ class Balancer:
                 break
             # Another process has written the registry and not yet changed the data plane.
             time.sleep(_READ_PAUSE)
-        used, settings = registry.uses(owner, group), registry.group(owner, group)
-        return tuple(
-            target_health(
-                registration,
-                (known or {}).get(registration.target.id),
-                running=known is not None,
-                used=used,
-                checked=registration.is_checked(settings),
-            )
-            for registration in registry.registrations(owner, group)
-        )
+        return _health(registry, owner, group, known)
 
     def check_deletion_protection(self, owner: str, declaration: Declaration | None = None) -> None:
         """Raise `ConfigError` if a protected load balancer of `owner` is not in `declaration`."""
@@ -136,8 +126,22 @@ class Balancer:
         with self._locked():
             registry = self.registry()
             if owner is None or group is None:
-                return self._reconcile(registry, _group_ids(registry))
-            return registry.has_group(owner, group) and self._reconcile(registry, [group_id(owner, group)])
+                return self._reconcile(registry, _group_ids(registry)).started
+            return registry.has_group(owner, group) and self._reconcile(registry, [group_id(owner, group)]).started
+
+    def reconciled_health(self, owner: str, group: str) -> tuple[TargetHealth, ...]:
+        """Reconcile a group, and return the health of its targets afterwards.
+
+        Does what `reconcile` and `target_health` do. It observes the data plane only once if nothing is to be changed.
+        """
+        with self._locked():
+            registry = self.registry()
+            if not registry.has_group(owner, group):
+                return ()
+            done = self._reconcile(registry, [group_id(owner, group)])
+        if done.facts is None:
+            return self.target_health(owner, group)
+        return _health(registry, owner, group, done.facts.targets.get(group_id(owner, group)))
 
     def wait_healthy(self, owner: str, group: str, timeout: timedelta) -> None:
         """Reconcile a group until all of its targets are healthy or draining.
@@ -146,8 +150,7 @@ class Balancer:
         """
         deadline = time.monotonic() + timeout.total_seconds()
         while True:
-            self.reconcile(owner, group)
-            found = self.target_health(owner, group)
+            found = self.reconciled_health(owner, group)
             missing = [h for h in found if h.state not in (TargetState.HEALTHY, TargetState.DRAINING)]
             if not missing:
                 return
@@ -168,10 +171,10 @@ class Balancer:
             registry = with_keys(self.registry(), keys)
             self._file.write(registry)
             # First: this replaces a data plane that hangs.
-            restarted = self._reconcile(registry, _group_ids(registry))
+            restarted = self._reconcile(registry, _group_ids(registry)).started
             registry = self.registry()
             started = self._apply(registry)
-            return self._reconcile(registry, _group_ids(registry)) or started or restarted
+            return self._reconcile(registry, _group_ids(registry)).started or started or restarted
 
     def standby(self) -> AbstractContextManager[None]:
         """Within the block, new connections wait while the data plane restarts instead of being refused.
@@ -295,7 +298,7 @@ class Balancer:
         self._unfinished.unlink(missing_ok=True)
         return started
 
-    def _reconcile(self, registry: Registry, groups: Collection[str]) -> bool:
+    def _reconcile(self, registry: Registry, groups: Collection[str]) -> _Reconciled:
         try:
             return self._reconcile_once(registry, groups)
         except BalancerFault:
@@ -305,7 +308,7 @@ class Balancer:
             # The data plane died after it was observed, or hung.
             return self._reconcile_once(registry, groups)
 
-    def _reconcile_once(self, registry: Registry, groups: Collection[str]) -> bool:
+    def _reconcile_once(self, registry: Registry, groups: Collection[str]) -> _Reconciled:
         """Observe, reconcile, write, act. In this order, the next call completes what a crash interrupts."""
         started = self._unfinished.exists() and self._apply(registry)
         facts = self._plane.observe(groups)
@@ -314,10 +317,11 @@ class Balancer:
             self._file.write(result.registry)
         # A group is missing if the data plane still runs the declaration from before a crash.
         if result.apply or (not registry.is_empty and not facts.targets.keys() >= set(groups)):
-            return self._apply(result.registry) or started
+            return _Reconciled(self._apply(result.registry) or started)
         for wanted in result.steer:
             self._plane.steer(wanted)
-        return started
+        is_settled = result.registry is registry and not result.steer
+        return _Reconciled(started, facts if is_settled else None)
 
     def _is_served(self, owner: str, group: str) -> bool:
         """Return whether some target gets its full share, so a new one may start slowly."""
@@ -352,12 +356,37 @@ class Balancer:
 
 
 @dataclass(frozen=True)
+class _Reconciled:
+    """Whether the data plane was started, and the facts that still hold: None if something was changed."""
+
+    started: bool
+    facts: Facts | None = None
+
+
+@dataclass(frozen=True)
 class _PreparedChange:
     """A change computed for the registry as it was before the lock was taken."""
 
     before: Registry
     wanted: Registry
     keys: Mapping[str, KeySet]
+
+
+def _health(
+    registry: Registry, owner: str, group: str, known: Mapping[str, TargetFact] | None
+) -> tuple[TargetHealth, ...]:
+    """Return the health of a group's targets. `known` is None if the data plane does not carry the group."""
+    used, settings = registry.uses(owner, group), registry.group(owner, group)
+    return tuple(
+        target_health(
+            registration,
+            (known or {}).get(registration.target.id),
+            running=known is not None,
+            used=used,
+            checked=registration.is_checked(settings),
+        )
+        for registration in registry.registrations(owner, group)
+    )
 
 
 def _group_ids(registry: Registry) -> list[str]:

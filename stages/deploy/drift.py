@@ -65,8 +65,7 @@ class ServiceDrift:
             return []
         release, spec = found
         replica_set = self._replica_set(spec)
-        replica_set.reconcile()
-        replicas = replica_set.observe().replicas
+        replicas = replica_set.observe(reconcile=True).replicas
         self._tell_changes(replicas)
         self._tell_restarts(replica_set, replicas)
         template = self._template(replica_set, replicas, release, spec)

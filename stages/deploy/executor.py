@@ -72,8 +72,7 @@ class RolloutExecutor:
                 self._reap()
                 if self._cancelled.is_set():
                     raise Cancelled("cancelled while deploying")
-                self._replicas.reconcile()
-                seen = self._replicas.observe(frozenset(self._pending.values()))
+                seen = self._replicas.observe(frozenset(self._pending.values()), reconcile=True)
                 self._emit_changes(seen.replicas)
                 decision = self._strategy.decide(seen, self._desired)
                 if decision.failure:

@@ -29,8 +29,8 @@ class Targets(Protocol):
     def target_health(self, owner: str, group: str) -> tuple[TargetHealth, ...]:
         """Return the health of each target of a group."""
 
-    def reconcile(self, owner: str, group: str) -> bool:
-        """Admit the targets of a group that have passed a check."""
+    def reconciled_health(self, owner: str, group: str) -> tuple[TargetHealth, ...]:
+        """Admit the targets of a group that have passed a check, and return the health of all."""
 
     def register(self, owner: str, group: str, *targets: Target) -> None:
         """Add targets."""
@@ -76,23 +76,24 @@ class ReplicaSet:
         self._targets: dict[str, Target] = {}
         self._lock = threading.Lock()
 
-    def observe(self, action_pending: frozenset[str] = frozenset()) -> Observation:
+    def observe(self, action_pending: frozenset[str] = frozenset(), *, reconcile: bool = False) -> Observation:
         """Return every replica and every target of the service. `action_pending` names those with an action in
-        progress."""
+        progress.
+
+        With `reconcile`, the balancer first admits targets that have passed a check, and starts the data plane if it is
+        not running.
+        """
         with self._lock:
             # Read once: a start that returns from here on still counts as starting, and its replica is not seen twice.
             starting = set(self._starting)
-        health = {h.target.id: h for h in self._balancer.target_health(self._pipeline, self._group)}
+        health_of = self._balancer.reconciled_health if reconcile else self._balancer.target_health
+        health = {h.target.id: h for h in health_of(self._pipeline, self._group)}
         listed = (r for r in self._runtime.list(self._pipeline) if r.service == self._service)
         found = {replica.name: replica for replica in listed if replica.name not in starting}
         self._replicas, self._targets = found, {name: h.target for name, h in health.items()}
         names = [*found, *(name for name in health if name not in found and name not in starting)]
         replicas = tuple(self._replica(name, found.get(name), health.get(name), action_pending) for name in names)
         return Observation(replicas, len(starting))
-
-    def reconcile(self) -> None:
-        """Have the balancer admit the targets that have passed a check. Starts the data plane if it is not running."""
-        self._balancer.reconcile(self._pipeline, self._group)
 
     def reserve(self, release: int) -> str:
         """Return the name of a new replica, which counts as starting from now on."""

@@ -43,12 +43,6 @@ class FakeBalancer:
         """Let the next call of a method raise `error`."""
         self._errors.setdefault(call, deque()).append(error)
 
-    def reconcile(self, owner: str, group: str) -> bool:
-        """Do nothing: this balancer admits a target as soon as it is up."""
-        assert owner
-        assert group
-        return False
-
     def states(self) -> dict[str, TargetState]:
         """Return the state of each target, as last seen."""
         with self._lock:
@@ -67,6 +61,10 @@ class FakeBalancer:
             for registered in self._targets.values():
                 self._check(registered)
             return tuple(self._health(registered) for registered in self._targets.values())
+
+    def reconciled_health(self, owner: str, group: str) -> tuple[TargetHealth, ...]:
+        """Return the health of every target. This balancer admits a target as soon as it is up."""
+        return self.target_health(owner, group)
 
     def register(self, owner: str, group: str, *targets: Target) -> None:
         """Add targets, which get no requests before a check has passed."""

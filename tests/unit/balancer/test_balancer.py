@@ -274,6 +274,18 @@ def test_reading_admits_nothing(balancer: Balancer, plane: FakePlane) -> None:
     assert states(balancer) == dict.fromkeys("ab", (TargetState.HEALTHY, ""))
 
 
+def test_a_settled_group_is_observed_once(balancer: Balancer, plane: FakePlane) -> None:
+    """The health after a reconciliation is that of a look, and costs no second one if nothing changes."""
+    plane.answer_checks("b", PASSED)
+    balancer.register(OWNER, "web", target("b"))
+    plane.run_checks()
+    assert [h.state for h in balancer.reconciled_health(OWNER, "web")] == [TargetState.HEALTHY] * 2
+    before = plane.calls["observe"]
+    assert [h.state for h in balancer.reconciled_health(OWNER, "web")] == [TargetState.HEALTHY] * 2
+    assert plane.calls["observe"] == before + 1
+    assert balancer.reconciled_health(OWNER, "other") == ()
+
+
 def test_a_plane_that_does_not_run(balancer: Balancer, plane: FakePlane) -> None:
     """Without a running plane targets are unhealthy, and only `reconcile` starts it."""
     balancer.register(OWNER, "web", target("leaving"))
