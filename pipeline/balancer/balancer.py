@@ -26,6 +26,7 @@ from pipeline.balancer.registry_file import RegistryFile
 from pipeline.balancer.resources import DECLARED
 from pipeline.balancer.wanted import plane_config
 from pipeline.base.errors import BalancerFault, ConfigError
+from pipeline.base.files import make_folder
 from pipeline.base.lock import short_lock
 
 _POLL_INTERVAL = 0.05
@@ -260,7 +261,7 @@ class Balancer:
             self._reconcile(registry, [group_id(owner, group)])
 
     def _lock(self) -> AbstractContextManager[None]:
-        self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(self.directory)
         return short_lock(self.directory / "lock")
 
     @contextmanager

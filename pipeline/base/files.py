@@ -1,21 +1,49 @@
-"""Atomic file writes: a crash leaves the old file or the new one, never a part."""
+"""Files and folders that are on disk, also after a power cut, when a function returns."""
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
 
-def write_atomically(path: Path, content: str) -> None:
-    """Replace the file at `path` with `content`. It is on disk before this returns. Mode 0600."""
+def write_atomically(path: Path, content: str | bytes, mode: int = 0o600) -> None:
+    """Replace the file at `path` with `content`. It is on disk before this returns.
+
+    A crash or a power cut leaves the old file or the new one, never a part.
+    """
+    data = content if isinstance(content, bytes) else content.encode()
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(content)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
             file.flush()
+            os.fchmod(file.fileno(), mode)
             os.fsync(file.fileno())
         draft.replace(path)
     except BaseException:
         draft.unlink(missing_ok=True)
         raise
+    _sync_names(path.parent)
+
+
+def make_folder(path: Path) -> None:
+    """Create a private folder and its missing parents. Their names are on disk when this returns. Safe to repeat."""
+    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for folder in missing:
+        _sync_names(folder.parent)
+
+
+def _sync_names(folder: Path) -> None:
+    """Write the names in a folder to disk. The sync of a file does not include its name."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        # Some network file systems cannot sync a folder.
+        if error.errno != errno.EINVAL:
+            raise
+    finally:
+        os.close(descriptor)

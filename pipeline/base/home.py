@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.base.errors import StoreFault
+from pipeline.base.files import make_folder
 from pipeline.base.home_id import home_id
 
 VARIABLE = "PENSTOCK_HOME"
@@ -31,7 +32,7 @@ class Home:
         folders = (home.balancer, home.mirrors, home.locks, home.logs, home.spool)
         for folder in (home.root, *folders):
             try:
-                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+                make_folder(folder)
             except OSError as error:
                 raise StoreFault(
                     f"cannot create {folder}: {error.strerror}", hint=f"set {VARIABLE} to a writable directory"

@@ -86,10 +86,10 @@ class Database:
 
     def _configure(self) -> None:
         self._connection.row_factory = sqlite3.Row
-        # In WAL mode, NORMAL loses nothing when the process is killed. A power failure can lose the last transactions
-        # but never damages the file. Docker and HAProxy hold the truth after that.
+        # With NORMAL, a power cut would lose the transactions of the last seconds: a release that its user was told is
+        # active, or the row of a deployment that has moved targets. FULL costs 1 to 4 ms a transaction.
         self._connection.executescript(
-            f"PRAGMA busy_timeout={_BUSY_TIMEOUT_MS}; PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;"
+            f"PRAGMA busy_timeout={_BUSY_TIMEOUT_MS}; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"
             "PRAGMA foreign_keys=ON;"
         )
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.base.errors import ConfigError
+from pipeline.base.files import write_atomically
 from pipeline.base.git import GitFailed, run_git
 from pipeline.base.home import Home
 from pipeline.triggers.hook_script import HookEntry, hook_script, installed_entries
@@ -77,7 +78,7 @@ class GitHooks:
     def notify(self, home: Home) -> None:
         """Write the spool file that a hook writes."""
         entry = HookEntry(self.directory, home.root)
-        _write(entry.spool / f"{entry.digest}.{os.getpid()}", f"{entry.repository}\n", mode=0o600)
+        write_atomically(entry.spool / f"{entry.digest}.{os.getpid()}", os.fsencode(f"{entry.repository}\n"))
 
     def _check(self, kinds: Sequence[str]) -> None:
         if self._in_working_tree():
@@ -116,18 +117,10 @@ class GitHooks:
 
     def _write_hook(self, path: Path, kind: str, entries: Sequence[HookEntry]) -> None:
         text = hook_script(entries, before=_BEFORE, reads=kind in ("post-receive", "post-rewrite"), kind=kind)
-        _write(path, text, mode=0o755)
+        write_atomically(path, os.fsencode(text), 0o755)
 
     def _git(self, *arguments: str) -> None:
         try:
             run_git(f"--git-dir={self.directory}", *arguments, directory=self.directory)
         except GitFailed as error:
             raise ConfigError(f"git {arguments[0]} failed in {self.directory}: {error}") from error
-
-
-def _write(path: Path, text: str, *, mode: int) -> None:
-    """Write a file and rename it into place. Its path may contain bytes that are not UTF-8."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    draft.write_text(text, errors="surrogateescape")
-    draft.chmod(mode)
-    draft.replace(path)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
-from pipeline.base.files import write_atomically
+from pipeline.base.files import make_folder, write_atomically
 
 
 def test_the_new_content_is_there_and_private(tmp_path: Path) -> None:
@@ -27,3 +28,27 @@ def test_a_failure_leaves_the_old_content(tmp_path: Path) -> None:
         write_atomically(path, "\udcff")
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_mode_does_not_depend_on_the_umask(tmp_path: Path) -> None:
+    """A file has exactly the mode that was asked for."""
+    path, before = tmp_path / "hook", os.umask(0o077)
+    try:
+        write_atomically(path, "", 0o755)
+    finally:
+        os.umask(before)
+    assert path.stat().st_mode & 0o777 == 0o755
+
+
+def test_a_folder_is_private_and_may_exist(tmp_path: Path) -> None:
+    """A folder is made with its parents, and making it again changes nothing."""
+    for _ in range(2):
+        make_folder(tmp_path / "a" / "b")
+    assert (tmp_path / "a" / "b").stat().st_mode & 0o777 == 0o700
+
+
+def test_a_folder_below_a_file(tmp_path: Path) -> None:
+    """A parent that is a file is an error."""
+    (tmp_path / "a").touch()
+    with pytest.raises(NotADirectoryError):
+        make_folder(tmp_path / "a" / "b")
