@@ -25,7 +25,7 @@ def write_atomically(path: Path, content: str | bytes, mode: int = 0o600) -> Non
     except BaseException:
         draft.unlink(missing_ok=True)
         raise
-    _sync_names(path.parent)
+    sync_names(path.parent)
 
 
 def make_folder(path: Path) -> None:
@@ -33,10 +33,10 @@ def make_folder(path: Path) -> None:
     missing = [folder for folder in (path, *path.parents) if not folder.exists()]
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
     for folder in missing:
-        _sync_names(folder.parent)
+        sync_names(folder.parent)
 
 
-def _sync_names(folder: Path) -> None:
+def sync_names(folder: Path) -> None:
     """Write the names in a folder to disk. The sync of a file does not include its name."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:

@@ -8,7 +8,6 @@ import resource
 import shutil
 import signal
 import subprocess
-import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -121,7 +120,8 @@ def stream_git(*arguments: str, directory: Path, environment: Mapping[str, str] 
 
     Raises `GitFailed` at the end of the `with` block if the command failed.
     """
-    with tempfile.TemporaryFile() as errors:
+    # In memory, because a crash would leave a temporary file.
+    with os.fdopen(os.memfd_create("errors"), "w+b") as errors:
         process = _start(arguments, directory, environment, subprocess.DEVNULL, subprocess.PIPE, errors)
         assert process.stdout is not None
         try:

@@ -7,7 +7,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from pipeline.base.files import write_atomically
+from pipeline.base.files import sync_names, write_atomically
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _MIN_BYTES = 64 * 1024
@@ -28,6 +28,7 @@ def write_with_reserve(path: Path, content: str) -> None:
         if error.errno not in _FULL or reserve is None:
             raise
         _swap(path, reserve)
+        sync_names(path.parent)
     else:
         for reserve in reserves:
             _ensure(reserve, max(_MIN_BYTES, 2 * len(content.encode())))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import shlex
 import threading
 import time
@@ -16,7 +15,7 @@ from pipeline.base.errors import CacheVanished, Cancelled, ConfigError, EngineFa
 from pipeline.engine.builder import BuildSpec
 from pipeline.engine.docker.buildkit import registry_reference
 from pipeline.engine.docker.connection import DockerConnection
-from pipeline.engine.docker.context_tar import context_tar
+from pipeline.engine.docker.context_tar import context_tar, dockerfile_tar
 from pipeline.engine.docker.dockerfile_versions import version_hint
 from pipeline.engine.docker.faults import build_failed, translate_errors
 from pipeline.engine.docker.translation import BUILD_CPU_SHARES
@@ -145,10 +144,10 @@ class _ClassicBuild:
         if stages:
             labels[LABEL_STAGES] = ",".join(stages)
         words = (f"{key}={shlex.quote(value)}" for key, value in labels.items())
-        context = io.BytesIO(f"FROM {built}\nLABEL {' '.join(words)}\n".encode())
+        context = dockerfile_tar(f"FROM {built}\nLABEL {' '.join(words)}\n")
         try:
             images: list[str] = []
-            self._send(lambda _: None, images, fileobj=context, tag=self._spec.tag)
+            self._send(lambda _: None, images, fileobj=context, custom_context=True, tag=self._spec.tag)
             return images[-1]
         except StageFailed as error:
             # If the image was removed in between, the builder fails with a registry error instead.

@@ -1,7 +1,8 @@
-"""The tar of a folder, which the classic builder takes as its context."""
+"""Tars that the classic builder takes as its context: of a folder, and of a Dockerfile alone."""
 
 from __future__ import annotations
 
+import io
 import os
 import tarfile
 import tempfile
@@ -24,6 +25,17 @@ def context_tar(folder: Path, always: Set[str], ignored: Callable[[str], bool]) 
                     tar.add(path, name, recursive=False, filter=_without_owner)
         file.seek(0)
         yield file
+
+
+def dockerfile_tar(dockerfile: str) -> IO[bytes]:
+    """Return a context of only a Dockerfile. The SDK would put it into a temporary file, which a crash leaves."""
+    content, file = dockerfile.encode(), io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w") as tar:
+        member = tarfile.TarInfo("Dockerfile")
+        member.size = len(content)
+        tar.addfile(member, io.BytesIO(content))
+    file.seek(0)
+    return file
 
 
 def _paths(folder: Path) -> Iterator[str]:
