@@ -8,7 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -154,9 +154,14 @@ class Project:
         """The environment of commands."""
         return {**os.environ, "PENSTOCK_HOME": str(self.home.root), "NO_COLOR": "1"}
 
-    def start(self, *arguments: str, crash_at: str | None = None, **environment: str) -> subprocess.Popen[str]:
-        """Start `pipeline ARGUMENTS`. With `crash_at` it kills itself by SIGKILL at that point."""
-        program = [str(DRIVER), crash_at] if crash_at else ["-m", "pipeline.cli.main"]
+    def start(
+        self, *arguments: str, crash_at: str | None = None, driver: Sequence[str] = (), **environment: str
+    ) -> subprocess.Popen[str]:
+        """Start `pipeline ARGUMENTS`. With `crash_at` it kills itself by SIGKILL at that point.
+
+        `driver` is another program that runs the command line, with its first arguments.
+        """
+        program = list(driver) or ([str(DRIVER), crash_at] if crash_at else ["-m", "pipeline.cli.main"])
         process = subprocess.Popen(
             [sys.executable, *program, *arguments],
             cwd=self.directory,

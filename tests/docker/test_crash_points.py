@@ -1,0 +1,50 @@
+"""SIGKILL before and after side effects of each operation. `python -m tests.docker.crash_points` tries them all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.docker.crash_operations import OPERATIONS, Trial
+from tests.docker.crash_stage import Point, Stage
+
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(180)]
+
+# A sample of the points, so that each kind of side effect is in it: folders, the database, Docker, HAProxy, processes.
+SAMPLE = {
+    "rollout": (
+        Point("before", "docker.sock POST /build", 2),
+        Point("after", "docker.sock POST /containers/ID/start", 2),
+        Point("before", "worker.sock enable server", 1),
+        Point("after", "docker.sock POST /containers/ID/stop", 1),
+    ),
+    "rollback": (
+        Point("after", "commit insert deployments", 1),
+        Point("before", "rename balancer/registry.json", 3),
+    ),
+    "renewal": (
+        Point("after", "worker.sock set ssl", 1),
+        Point("before", "rename balancer/certificate.ID.pem", 1),
+    ),
+    "down": (
+        Point("after", "create balancer/unfinished", 1),
+        Point("after", "signal SIGTERM", 1),
+        Point("before", "docker.sock DELETE /networks/penstock-ID-shop", 1),
+    ),
+}
+
+
+@pytest.fixture
+def stage(tmp_path: Path, base_image: str, built: None) -> Iterator[Stage]:
+    stage = Stage(tmp_path, base_image)
+    yield stage
+    stage.remove()
+
+
+@pytest.mark.parametrize("name", SAMPLE)
+def test_killed_at_a_side_effect(name: str, stage: Stage) -> None:
+    """No request is lost, nothing is left over, and the next command leads to the wanted state."""
+    for point in SAMPLE[name]:
+        assert Trial(stage, OPERATIONS[name]).kill(point), f"{point} was not reached"
