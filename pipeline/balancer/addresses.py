@@ -5,27 +5,33 @@ from __future__ import annotations
 import errno
 import socket
 
-from pipeline.balancer.effective import EffectiveListener, effective_listeners
+from pipeline.balancer.effective import EffectiveListener, effective_listeners, has_both_families
 from pipeline.balancer.registry import Registry
 from pipeline.base.errors import ConfigError
+from pipeline.base.sockets import has_ipv6
 
 
 def check_ports_free(before: Registry, wanted: Registry) -> None:
     """Raise `ConfigError` if a new listener of `wanted` cannot bind: another program has the port, or it needs root."""
     known = [effective.binding for effective in effective_listeners(before)]
-    for effective in effective_listeners(wanted):
+    listeners = effective_listeners(wanted)
+    for effective in listeners:
         # The data plane holds overlapping ports itself and releases them with the change.
         if not any(effective.binding.overlaps(binding) for binding in known):
-            _try_bind(effective)
+            address = effective.balancer.bind_address.strip("*[]")
+            _try_bind(effective, address, only_ipv6=False)
+            if has_both_families(effective, listeners) and has_ipv6():
+                _try_bind(effective, "::", only_ipv6=True)
 
 
-def _try_bind(effective: EffectiveListener) -> None:
-    version = effective.balancer.address.version if effective.balancer.address else 4
-    with socket.socket(socket.AF_INET6 if version == 6 else socket.AF_INET) as probe:
+def _try_bind(effective: EffectiveListener, address: str, *, only_ipv6: bool) -> None:
+    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as probe:
         # As data planes do, so closing connections of a previous listener do not block the port.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if only_ipv6:
+            probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         try:
-            probe.bind((effective.balancer.bind_address.strip("*[]"), effective.port))
+            probe.bind((address, effective.port))
         except OSError as error:
             raise _bind_error(effective.port, effective.label, error) from error
 

@@ -24,7 +24,10 @@ _recent: deque[tuple[tuple[Mapping[str, object], ...], tuple[EffectiveListener, 
 
 @dataclass(frozen=True)
 class Binding:
-    """The address and port of a listener. `*` is every IPv4 address, `[::]` every address."""
+    """The address and port of a listener.
+
+    `[::]` is every address. `*` is every IPv4 address, and every IPv6 address if no other listener of the port has one.
+    """
 
     address: str
     port: int
@@ -145,6 +148,12 @@ def effective_listeners(resources: Resources) -> tuple[EffectiveListener, ...]:
         # The latest use counts: one change asks for the listeners before and after it in turns.
         _recent.append((kinds, found))
     return found
+
+
+def has_both_families(effective: EffectiveListener, listeners: Sequence[EffectiveListener]) -> bool:
+    """Return whether a listener of every IPv4 address accepts IPv6 too: no other one of its port has an address."""
+    others = (other for other in listeners if other.port == effective.port and other is not effective)
+    return effective.balancer.bind_address == "*" and not any(":" in other.balancer.bind_address for other in others)
 
 
 def _listeners(resources: Resources) -> Iterator[EffectiveListener]:

@@ -48,7 +48,7 @@ def _verdict(known: Registration, fact: TargetFact | None, *, running: bool, use
         # It may have had traffic before, so it must not be reported as initial.
         return TargetState.UNHEALTHY, "Elb.InternalError", "The load balancer sends it nothing"
     if not fact.up:
-        return TargetState.UNHEALTHY, *_failure(fact.check)
+        return TargetState.UNHEALTHY, *_failure(fact.check, known.check.healthy_threshold)
     if not checked:
         return TargetState.HEALTHY, "", "Not checked: the group's health check changed after it was registered"
     return TargetState.HEALTHY, "", ""
@@ -59,11 +59,14 @@ def _initial(fact: TargetFact | None) -> Verdict:
     if fact is None:
         return TargetState.INITIAL, "Elb.RegistrationInProgress", "Target registration is in progress"
     failed = fact.check.outcome not in ("none", "pending", "passed")
-    text = _failure(fact.check)[1] if failed else "Initial health checks in progress"
+    text = _failure(fact.check, 1)[1] if failed else "Initial health checks in progress"
     return TargetState.INITIAL, "Elb.InitialHealthChecking", text
 
 
-def _failure(check: CheckFact) -> tuple[str, str]:
+def _failure(check: CheckFact, threshold: int) -> tuple[str, str]:
+    """Return reason and description for a target that is not healthy. It becomes so after `threshold` passes."""
+    if check.outcome == "passed":
+        return "Target.FailedHealthChecks", f"Health checks pass again: {check.passes} of {threshold} in a row"
     if check.outcome == "mismatch":
         return "Target.ResponseCodeMismatch", f"Health checks failed with these codes: [{check.code}]"
     if check.outcome == "timeout":

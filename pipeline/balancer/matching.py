@@ -36,8 +36,8 @@ class HttpRequest:
 
     @property
     def host_name(self) -> str:
-        """The host without its port, in lower case."""
-        return self.host.partition(":")[0].lower()
+        """The host without its port and without a dot at its end, in lower case."""
+        return self.host.partition(":")[0].lower().rstrip(".")
 
     def header(self, name: str) -> list[str]:
         """Return every value of a header, in order."""

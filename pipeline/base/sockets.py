@@ -58,6 +58,18 @@ def private_socket(path: Path) -> socket.socket:
     return listener
 
 
+@cache
+def has_ipv6() -> bool:
+    """Return whether a program can listen on the IPv6 addresses of this machine."""
+    try:
+        with socket.socket(socket.AF_INET6) as probe:
+            probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            probe.bind(("::", 0))
+    except OSError:
+        return False
+    return True
+
+
 def free_port(ports: range = PORTS) -> int:
     """Return a port of 127.0.0.1, among `ports`, that is not in use. It is not reserved.
 

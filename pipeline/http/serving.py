@@ -30,8 +30,11 @@ def public_socket(address: str) -> socket.socket:
             f"{address} is not a valid address", hint="use HOST:PORT, such as 127.0.0.1:8080 or [::]:8080"
         )
     host = host.strip("[]")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # Every address, as everywhere else. Without this, Python listens on IPv6 only.
+    both = host == "::" and socket.has_dualstack_ipv6()
     try:
-        return socket.create_server((host, int(port)), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+        return socket.create_server((host, int(port)), family=family, dualstack_ipv6=both)
     except OSError as error:
         taken = "the address is in use" if error.errno == errno.EADDRINUSE else error.strerror or error
         raise ConfigError(f"cannot listen at {address}: {taken}") from error

@@ -95,6 +95,8 @@ class ServiceDrift:
         for name in replica_set.with_stale_address():
             # The old address is gone, so there is nothing left to drain.
             replica_set.remove_target(name)
+        # Before the count is raised: it is for the next replacement.
+        timeout = self._unhealthy_timeout(spec)
         self._replaced += bool(self._sick)
         self._service.roll_out(
             spec,
@@ -102,7 +104,7 @@ class ServiceDrift:
             wanted_replicas(self._context),
             cancelled,
             template=template,
-            unhealthy_timeout=self._unhealthy_timeout(spec),
+            unhealthy_timeout=timeout,
         )
 
     def _tell_changes(self, replicas: Iterable[Replica]) -> None:

@@ -133,11 +133,12 @@ class Alb:
         groups: Mapping[str, Mapping[str, Any]] | None = None,
         attributes: Mapping[str, Any] | None = None,
         owner: str = OWNER,
+        scheme: str = "internal",
     ) -> None:
         """Declare target groups, checked quickly, and listeners; the first is on `port` where it names none."""
         found = [{"port": self.port, **listeners[0]}, *listeners[1:]]
         self._owners.add(owner)
-        edge = {"scheme": "internal", "listeners": found, "attributes": dict(attributes or {})}
+        edge = {"scheme": scheme, "listeners": found, "attributes": dict(attributes or {})}
         checked = {
             name: {"port": 80, "health_check": CHECK, **group} for name, group in (groups or {"web": {}}).items()
         }

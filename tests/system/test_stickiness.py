@@ -241,3 +241,22 @@ def test_an_application_cookie_counts_from_the_last_request(alb: Alb) -> None:
     until(forgotten, "the idle client is forgotten")
     assert {idle.served_by() for _ in range(4)} == {"a", "b"}
     assert busy.stays() == homes[0]
+
+
+@KINDS
+def test_the_clients_of_a_target_that_left_are_spread(alb: Alb, more: dict[str, Any]) -> None:
+    """A new target does not get all clients of the one that it replaces."""
+    declare(alb, APP, more)
+    a, *_ = alb.serve("a", "b", "c")
+    clients = [Client(alb) for _ in range(24)]
+    for number, client in enumerate(clients):
+        client.log_in(f"s{number}")
+    moving = [client for client in clients if client.served_by() == "a"]
+    assert len(moving) >= 4
+    alb.balancer.deregister(OWNER, "web", "a")
+    until(lambda: alb.balancer.target_health(OWNER, "web")[0].in_flight == 0, "nothing is in flight")
+    alb.balancer.remove_target(OWNER, "web", "a")
+    until(lambda: "a" not in Runtime(alb.balancer.directory).servers("shop.web"), "its server is deleted")
+    alb.serve("d")
+    assert len({client.served_by() for client in moving}) > 1
+

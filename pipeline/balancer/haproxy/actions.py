@@ -146,6 +146,9 @@ class Actions:
             map(self._fill_template, (f"{protocol}://", redirect.host, ":", redirect.port, redirect.path))
         )
         code = redirect.status_code.removeprefix("HTTP_")
+        if "#{host}" in redirect.host:
+            # HTTP/1.0 does not require a Host header.
+            yield f"  {deny(400)} if !{{ req.fhdr(host) -m len gt 0 }}"
         query = self._fill_template(redirect.query)
         if redirect.query == "#{query}":
             yield f"  http-request redirect code {code} location {quote(location)} if !{{ query -m len gt 0 }}"

@@ -11,6 +11,7 @@ from pipeline.balancer.haproxy.naming import (
     FUNCTION_CHECK,
     FUNCTION_GROUP,
     FUNCTION_TARGET,
+    SENT,
     backend_name,
     fail_open_backend_name,
 )
@@ -53,12 +54,34 @@ def _common(backend: str, group: TargetGroup, idle: Sequence[int]) -> Iterator[s
             # The idle timeout of the load balancer that received the request.
             yield f"http-request set-timeout {side} var(txn.idle) if {{ var(txn.idle) -m found }}"
     yield from backend_denials(group)
+    yield from _retries(backend, group)
     if group.is_lambda:
         yield f"http-request set-header {FUNCTION_GROUP} {backend}"
         yield f"http-request del-header {FUNCTION_CHECK}"
         yield f"http-send-name-header {FUNCTION_TARGET}"
         # The next request on a kept connection might be for another function.
         yield "option http-server-close"
+
+
+def _retries(backend: str, group: TargetGroup) -> Iterator[str]:
+    """Yield lines that limit repetitions. HAProxy counts refused connections and unanswered requests together.
+
+    With two healthy targets, the one that is left after the first try is the last healthy one. With one, the second
+    try can only go to the same target, which does no harm.
+    """
+    if group.is_lambda or not group.attributes.retry:
+        yield "retry-on conn-failure"
+    else:
+        yield "retries 1"
+    if group.is_lambda:
+        return
+    least = group.attributes.retry_minimum_healthy
+    if not group.attributes.retry:
+        yield f"http-request set-var({SENT}) int(1)"
+    elif least > 2:
+        few = f"if {{ nbsrv({backend}) 2:{least - 1} }}"
+        yield f"http-request disable-l7-retry {few}"
+        yield f"http-request set-var({SENT}) int(1) {few}"
 
 
 def _stickiness(attributes: TargetGroupAttributes, table: str) -> Iterator[str]:

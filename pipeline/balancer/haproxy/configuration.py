@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from pipeline.balancer.data_plane import PlaneConfig, WantedGroup
+from pipeline.balancer.effective import has_both_families
 from pipeline.balancer.haproxy.actions import THRESHOLDS
 from pipeline.balancer.haproxy.backend import backend_lines, fail_open_backend_lines
 from pipeline.balancer.haproxy.directory import PemFile
@@ -73,7 +74,7 @@ peers workers
 
 @dataclass(frozen=True)
 class RenderedConfig:
-    """The input of HAProxy. The contents of `maps` and `pem` may change while it runs.
+    """The input of HAProxy. The contents of `maps` and `pem` may change while it runs. It makes the `sockets`.
 
     `fingerprint` identifies everything except these and the targets. A running HAProxy reports it, so drift is
     detected.
@@ -84,6 +85,7 @@ class RenderedConfig:
     files: Mapping[str, str]
     maps: Mapping[str, Mapping[str, str]]
     pem: tuple[PemFile, ...]
+    sockets: tuple[str, ...] = ()
 
     def texts(self) -> dict[str, str]:
         """Return the files without those in `pem`: name → content."""
@@ -95,12 +97,17 @@ class RenderedConfig:
         return "".join(f"{key} {value}\n" for key, value in sorted(entries.items()))
 
 
-def render(config: PlaneConfig) -> RenderedConfig:
-    """Return the whole configuration, with the admitted targets."""
+def render(config: PlaneConfig, *, ipv6: bool = True) -> RenderedConfig:
+    """Return the whole configuration, with the admitted targets. `ipv6`: this machine has IPv6."""
     idle = sorted({effective.balancer.attributes.idle_timeout for effective in config.listeners}) or [
         _DEFAULT_IDLE_TIMEOUT
     ]
-    frontends = [Frontend(effective, config, idle_varies=len(idle) > 1) for effective in config.listeners]
+    frontends = [
+        Frontend(
+            effective, config, idle_varies=len(idle) > 1, dual_stack=ipv6 and has_both_families(effective, config.listeners)
+        )
+        for effective in config.listeners
+    ]
     listeners = [line for frontend in frontends for line in frontend.lines()]
     groups = list(_groups(config, idle))
     files = {**pages(), **{name: text for frontend in frontends for name, text in frontend.files().items()}}
@@ -117,6 +124,7 @@ def render(config: PlaneConfig) -> RenderedConfig:
             **{name: entries for frontend in frontends for name, entries in frontend.weights().items()},
         },
         pem=tuple(dict.fromkeys(file for frontend in frontends for file in frontend.pem_files())),
+        sockets=tuple(frontend.relay_socket for frontend in frontends),
     )
 
 

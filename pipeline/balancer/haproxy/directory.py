@@ -16,7 +16,7 @@ DRAFT = "draft."
 """The prefix of temporary folders in which configurations are checked."""
 
 # Prefixes of the files that are generated for one configuration.
-_GENERATED_PREFIXES = ("listener.", "certificate.", "trust.", "key.")
+_GENERATED_PREFIXES = ("listener.", "certificate.", "trust.", "key.", "relay.")
 MAX_ACCESS_LOG_BYTES = 64 * 2**20
 # Temporary files of `write_atomically`.
 _PARTIAL_FILE = re.compile(r"\..+\.\d+")
@@ -108,7 +108,7 @@ class Directory:
         return found
 
     def remove_others(self, named: Collection[str] = ()) -> None:
-        """Remove generated files that the configuration no longer names, including keys."""
+        """Remove generated files that the configuration no longer names, including keys and sockets of relays."""
         for path in self.path.iterdir():
             if path.name.startswith(_GENERATED_PREFIXES) and path.name not in named:
                 path.unlink(missing_ok=True)

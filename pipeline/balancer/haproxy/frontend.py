@@ -9,9 +9,10 @@ from pipeline.balancer.effective import EffectiveListener
 from pipeline.balancer.haproxy.actions import Actions
 from pipeline.balancer.haproxy.desync import desync_lines
 from pipeline.balancer.haproxy.directory import PemFile
-from pipeline.balancer.haproxy.error_responses import frontend_denials
+from pipeline.balancer.haproxy.error_responses import deny, frontend_denials
 from pipeline.balancer.haproxy.headers import request_headers, response_headers
 from pipeline.balancer.haproxy.log_format import CAPTURES, LOG_FORMAT
+from pipeline.balancer.haproxy.naming import NONCE, SENT
 from pipeline.balancer.haproxy.rules import RuleMatching
 from pipeline.balancer.haproxy.tls import (
     bind_args,
@@ -22,12 +23,21 @@ from pipeline.balancer.haproxy.tls import (
 )
 from pipeline.balancer.haproxy.worker_user import socket_args
 
+_MAX_NONCE = 2_000_000_000
+# HAProxy's buffer holds this much of a request.
+_MAX_BUFFERED = 15360
+# A body may take as long as it likes. The client's idle timeout ends the wait.
+_MAX_WAIT = "24h"
+
 
 class Frontend:
     """A listener as a frontend, with the backends and files that only it uses."""
 
-    def __init__(self, effective: EffectiveListener, config: PlaneConfig, *, idle_varies: bool) -> None:
+    def __init__(
+        self, effective: EffectiveListener, config: PlaneConfig, *, idle_varies: bool, dual_stack: bool
+    ) -> None:
         self._effective = effective
+        self._dual_stack = dual_stack
         self._idle_varies = idle_varies
         self._prefix = prefix = f"listener.{effective.number}"
         self._actions = Actions(effective, prefix, config)
@@ -35,6 +45,11 @@ class Frontend:
         self._relay = f"relay.{effective.number}"
         # A target group's backend has no colon in its name, so this is unique.
         self._relay_backend = f"relay:{effective.number}"
+
+    @property
+    def relay_socket(self) -> str:
+        """The socket by which replaced workers pass requests on."""
+        return f"{self._relay}.sock"
 
     def files(self) -> dict[str, str]:
         """Return maps, keys and the list of certificates: name → content."""
@@ -58,12 +73,18 @@ class Frontend:
         idle = attributes.idle_timeout
         yield f"backend {self._relay_backend}"
         yield f"  timeout server {idle}s"
-        yield f"  server successor unix@{self._relay}.sock send-proxy-v2 proxy-v2-options unique-id"
+        # The successor has retried already.
+        yield "  retry-on conn-failure"
+        yield f"  server successor unix@{self.relay_socket} send-proxy-v2 proxy-v2-options unique-id"
         yield ""
         yield from self._actions.backends()
         yield f"frontend {self._effective.owner}.{self._effective.name}.{self._effective.port}"
-        yield f"  bind {self._effective.address}{bind_args(self._effective, self._prefix)}"
-        yield f"  bind unix@{self._relay}.sock accept-proxy {socket_args()}"
+        arguments = bind_args(self._effective, self._prefix)
+        yield f"  bind {self._effective.address}{arguments}"
+        if self._dual_stack:
+            # A socket of its own, so the one for IPv4 stays open when this one comes or goes.
+            yield f"  bind [::]:{self._effective.port} v6only{arguments}"
+        yield f"  bind unix@{self.relay_socket} accept-proxy {socket_args()}"
         # A replaced worker passes its successor the client's address and the names of headers that it has cleaned.
         yield f"  unique-id-format {relay_mark(self._effective)}"
         yield f"  timeout client {idle}s"
@@ -81,17 +102,14 @@ class Frontend:
         # A replaced worker keeps its idle connections but gets no updates of targets. It passes a request on such a
         # connection to its successor.
         yield "acl replaced stopping -m bool"
-        # Retry a non-idempotent request only if it carries an Idempotency-Key or was never sent.
-        yield "acl keyed req.hdr(idempotency-key) -m found"
-        yield "http-request disable-l7-retry if !{ method GET HEAD OPTIONS PUT DELETE } !keyed"
-        # HAProxy can retry only a request that it has buffered, so wait for the body.
-        yield f"http-request wait-for-body time {idle}s if {{ method PUT DELETE }} or keyed"
+        yield from _repetition_lines()
         # The successor does not see the TLS connection of a passed-on request, so its headers are set here.
         yield from tls_headers(self._effective)
         yield "http-request allow if replaced"
         if self._idle_varies:
             yield f"http-request set-var(txn.idle) int({idle * 1000})"
         yield from frontend_denials()
+        yield from _request_target_lines()
         if not self._actions.only:
             yield from self._rules.lines()
         yield from self._actions.lines()
@@ -99,3 +117,39 @@ class Frontend:
         yield from response_headers(self._effective)
         yield f"use_backend {self._relay_backend} if replaced"
         yield from self._actions.routes()
+
+
+def _request_target_lines() -> Iterator[str]:
+    """Yield lines that send targets a path, as a proxy must, also if an HTTP/1 client sent a whole URL (RFC 9112).
+
+    A request for neither a path nor a URL is denied: rules would not see what a target may take for a path.
+    """
+    yield "acl http1 fc_http_major 1"
+    yield "acl has_path url -m beg /"
+    yield "acl has_url url -m reg -i ^https?://[^/]"
+    without_host = "!{ req.fhdr(host) -m found }"
+    yield f"http-request set-header Host %[url,field(3,/),regsub(^.*@,)] if http1 !has_path has_url {without_host}"
+    yield f"{deny(400)} if http1 !has_path !has_url !{{ method OPTIONS }}"
+    yield f"{deny(400)} if http1 !has_path !has_url !{{ url -m str * }}"
+    yield "http-request set-uri %[pathq] if http1 !has_path has_url { path -m beg / }"
+    # For the whole server, which OPTIONS alone can mean.
+    yield "http-request set-uri * if http1 !has_path has_url"
+
+
+def _repetition_lines() -> Iterator[str]:
+    """Yield lines that decide whether a request may be sent to a second target after the first one had it.
+
+    A non-idempotent request may not, unless it carries an Idempotency-Key. Then it must not travel on a kept connection
+    either: if that breaks, HAProxy closes the client's connection without a response and without a line in the log.
+    """
+    yield "acl keyed req.hdr(idempotency-key) -m found"
+    once = "if !{ method GET HEAD OPTIONS PUT DELETE } !keyed"
+    yield f"http-request disable-l7-retry {once}"
+    yield f"http-request set-var({NONCE}) rand({_MAX_NONCE}),add(1)"
+    yield f"http-request set-var({SENT}) int(0)"
+    yield f"http-request set-var({SENT}) int(1) {once}"
+    # HAProxy can retry only a request that it has buffered, so it waits for a body that fits. Other bodies stream.
+    yield "acl repeatable method PUT DELETE"
+    yield "acl repeatable req.hdr(idempotency-key) -m found"
+    fits = f"{{ req.fhdr(content-length) -m int 1:{_MAX_BUFFERED} }}"
+    yield f"http-request wait-for-body time {_MAX_WAIT} if repeatable {fits}"

@@ -23,6 +23,7 @@ from pipeline.balancer.haproxy.server_args import target_of
 from pipeline.balancer.haproxy.servers import backends_of, by_group, group_facts, is_group, steps_to
 from pipeline.base.clock import SYSTEM
 from pipeline.base.errors import BalancerFault, ConfigError
+from pipeline.base.sockets import has_ipv6
 
 _MAX_COMMAND_BYTES = 15000
 _ABORT_TIMEOUT = 2.0
@@ -62,7 +63,7 @@ class HAProxyPlane:
         if not _function_groups(wanted):
             functions.stop(self._path)
             self._functions.remove()
-        self._files.remove_others({*rendered.texts(), *(file.name for file in rendered.pem)})
+        self._files.remove_others({*rendered.texts(), *(file.name for file in rendered.pem), *rendered.sockets})
         return loaded is None
 
     def take_over(self, wanted: PlaneConfig) -> None:
@@ -153,7 +154,7 @@ class HAProxyPlane:
         # A change is checked and then applied.
         last = self._last_rendered
         if last is None or last[0] != wanted:
-            last = self._last_rendered = wanted, render(wanted)
+            last = self._last_rendered = wanted, render(wanted, ipv6=has_ipv6())
         return last[1]
 
     def _update_functions(self, wanted: PlaneConfig) -> None:

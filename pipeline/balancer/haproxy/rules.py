@@ -50,7 +50,8 @@ class RuleMatching:
     def lines(self) -> Iterator[str]:
         """Yield `http-request` lines of a frontend."""
         # With set-var-fmt they are empty, not undefined, without a Host header (HTTP/1.0) and for `OPTIONS *`.
-        yield "http-request set-var-fmt(txn.host) %[req.fhdr(host),field(1,:),lower]"
+        # A name with a dot at its end is the same name, so a rule that denies it must match.
+        yield "http-request set-var-fmt(txn.host) %[req.fhdr(host),field(1,:),lower,rtrim(.)]"
         yield "http-request set-var-fmt(txn.path) %[path]"
         yield f"{deny(400)} if {{ var(txn.host) -m sub | }}"
         yield f"http-request set-var(txn.rule) int({DEFAULT})"

@@ -13,13 +13,14 @@ from datetime import timedelta
 from typing import NamedTuple
 
 from pipeline.balancer.data_plane import WantedGroup, WantedTarget
-from pipeline.balancer.haproxy.naming import FUNCTION_SOCKET, fail_open_backend_of
+from pipeline.balancer.haproxy.naming import FUNCTION_SOCKET, NONCE, SENT, fail_open_backend_of
 from pipeline.balancer.model import HealthCheck, TargetGroup
 from pipeline.base.quantity import milliseconds
 
 # The shortest interval for a target that has not passed a check yet, which a deployment waits for.
 _MIN_CHECK_INTERVAL = timedelta(milliseconds=50)
 FAIL_OPEN_SUFFIX = ":open"
+_MAX_IDENTITY = 2**31 - 1
 ANOMALY_THRESHOLD = 10
 """The number of consecutive failures that make a target anomalous."""
 
@@ -37,17 +38,18 @@ def server_definitions(group: WantedGroup, target: WantedTarget) -> Iterator[Ser
     """Yield the server of a target and its fail-open server."""
     settings = group.settings
     address = f"unix@{FUNCTION_SOCKET}" if settings.is_lambda else f"{target.address}:{target.port}"
-    common = f"{address} weight 100 pool-purge-delay 1s{_protocol(settings)}"
+    identity, open_identity = (_identity(settings, name) for name in (target.id, f"{target.id}{FAIL_OPEN_SUFFIX}"))
+    common = f"{address} weight 100 pool-purge-delay 1s{_protocol(settings)}{_connection(settings)}"
     cookie = _cookie(settings, target.id)
     checks = f" {_check_args(target.check)}" if target.check else ""
     yield ServerDefinition(
-        group.id, target.id, f"{common}{cookie}{checks}{_traffic_args(target, settings)}", bool(target.check)
+        group.id, target.id, f"{common}{identity}{cookie}{checks}{_traffic_args(target, settings)}", bool(target.check)
     )
     if settings.attributes.needs_one_healthy:
         # No cookie, so clients do not stay with a failed target.
-        yield ServerDefinition(group.id, f"{target.id}{FAIL_OPEN_SUFFIX}", f"{common} backup")
+        yield ServerDefinition(group.id, f"{target.id}{FAIL_OPEN_SUFFIX}", f"{common}{open_identity} backup")
     else:
-        yield ServerDefinition(fail_open_backend_of(group.id), target.id, f"{common}{cookie}")
+        yield ServerDefinition(fail_open_backend_of(group.id), target.id, f"{common}{identity}{cookie}")
 
 
 def target_of(name: str) -> str:
@@ -61,6 +63,30 @@ def _protocol(group: TargetGroup) -> str:
     return f"{version}{' ssl verify none' if group.protocol == 'HTTPS' else ''}{alpn}"
 
 
+def _connection(group: TargetGroup) -> str:
+    """Return the argument that keeps a request that is not sent again off kept connections.
+
+    HAProxy reuses a connection only for requests with the same value of `sni`, also without TLS, where it has no other
+    effect. The value is 0 for the first try of a request that may be sent again, and unique for all others: the number
+    of times that it was sent, which the expression counts, times its random number.
+    """
+    if group.is_lambda or group.protocol == "HTTPS" or group.protocol_version != "HTTP1":
+        return ""
+    count = f"set-var(txn.tries),add(1),set-var({SENT})"
+    return f" sni var({SENT}),{count},mul(0),add(txn.tries),mul({NONCE})"
+
+
+def _identity(group: TargetGroup, name: str) -> str:
+    """Return the number by which the table of application cookies knows a server.
+
+    HAProxy gives the number of a deleted server to the next one, which would get all clients of its predecessor.
+    """
+    attributes = group.attributes
+    if not (attributes.stickiness and attributes.stickiness_type == "app_cookie"):
+        return ""
+    return f" id {int.from_bytes(hashlib.sha256(name.encode()).digest()[:4]) % _MAX_IDENTITY + 1}"
+
+
 def _cookie(group: TargetGroup, target: str) -> str:
     """Return the cookie argument. The value is a hash, so clients cannot count targets or choose one."""
     return f" cookie {hashlib.sha256(target.encode()).hexdigest()[:16]}" if group.attributes.stickiness else ""
@@ -68,8 +94,19 @@ def _cookie(group: TargetGroup, target: str) -> str:
 
 def _traffic_args(target: WantedTarget, group: TargetGroup) -> str:
     ramp = f" slowstart {group.attributes.slow_start}s" if group.attributes.slow_start and target.ramp else ""
-    mitigated = group.attributes.anomaly_mitigation == "on"
-    return ramp + (f" observe layer7 error-limit {ANOMALY_THRESHOLD} on-error mark-down" if mitigated else "")
+    return f"{ramp}{_passive_check(target, group)}"
+
+
+def _passive_check(target: WantedTarget, group: TargetGroup) -> str:
+    """Return arguments that make a target unhealthy by its traffic, before its checks find out.
+
+    HAProxy has only one further try for a request, which must not be spent on a second dead target.
+    """
+    if target.check is None or group.is_lambda:
+        return ""
+    if group.attributes.anomaly_mitigation == "on":
+        return f" observe layer7 error-limit {ANOMALY_THRESHOLD} on-error mark-down"
+    return " observe layer4 error-limit 1 on-error mark-down"
 
 
 def _check_args(check: HealthCheck) -> str:

@@ -240,6 +240,20 @@ class TargetGroupAttributes(Attributes):
         alias=f"{_ROUTING}.percentage",
         description="With a smaller percentage of healthy targets, all targets get requests, healthy or not.",
     )
+    retry: bool = Field(
+        True,
+        alias="retry.enabled",
+        description="Sends a request once more if its target closed the connection without a response. Applies to GET, "
+        "HEAD, OPTIONS, PUT and DELETE, and to requests with an Idempotency-Key. ELB never does. Functions: never.",
+    )
+    retry_minimum_healthy: Whole = Field(
+        3,
+        alias="retry.minimum_healthy_targets.count",
+        ge=2,
+        le=1000,
+        description="With fewer healthy targets than this, but more than one, such a request is not sent again. With "
+        "3, a request that kills each target it reaches leaves one healthy.",
+    )
     multi_value_headers: bool = Field(
         False,
         alias="lambda.multi_value_headers.enabled",

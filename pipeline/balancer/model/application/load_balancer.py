@@ -19,10 +19,10 @@ class _EntryPoint(Model):
     type: Literal["application"] = Field("application", description="An application load balancer (ALB).")
     scheme: Literal["internet-facing", "internal"] = Field(
         "internet-facing",
-        description="internet-facing: listens on every address of the machine. internal: on 127.0.0.1.",
+        description="internet-facing: listens on every address of the machine, IPv4 and IPv6. internal: on 127.0.0.1.",
     )
     address: IPv4Address | IPv6Address | None = Field(
-        None, description="The only address to listen on. It replaces the scheme's."
+        None, description="The only address to listen on. It replaces the scheme's. 0.0.0.0: every IPv4 address."
     )
 
     @model_validator(mode="after")

@@ -1,0 +1,114 @@
+"""Bodies that arrive slowly: a client is idle only while it sends nothing."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+
+import pytest
+
+from pipeline.balancer.model import Target, TargetState
+from tests.support.waiting import until
+from tests.system.alb import OWNER, Alb
+
+_PAUSE = 0.4
+_IDLE = 1
+_KEY = "Idempotency-Key: k\r\n"
+
+
+class Recorder:
+    """A target that keeps each byte that it gets, and answers when the body's end has come."""
+
+    def __init__(self) -> None:
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
+        self.received = b""
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    @property
+    def target(self) -> Target:
+        return Target(id="recorder", address="127.0.0.1", port=self._listener.getsockname()[1])
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._answer, args=(connection,), daemon=True).start()
+
+    def _answer(self, connection: socket.socket) -> None:
+        with suppress(OSError), connection:
+            while not self.received.endswith(b"END") and b"END\r\n0\r\n\r\n" not in self.received:
+                part = connection.recv(65536)
+                if not part:
+                    return
+                self.received += part
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+
+    def end(self) -> None:
+        self._listener.close()
+
+
+@pytest.fixture
+def recorder(alb: Alb) -> Iterator[Recorder]:
+    """The only target of a load balancer with a short idle timeout."""
+    recorder = Recorder()
+    alb.declare(
+        {"default_action": {"forward": "web"}},
+        groups={"web": {"health_check": {"protocol": "TCP", "interval": "100ms"}}},
+        attributes={"idle_timeout.timeout_seconds": _IDLE},
+    )
+    alb.balancer.register(OWNER, "web", recorder.target)
+    until(lambda: dict(alb.states())["recorder"] is TargetState.HEALTHY, "it is healthy")
+    recorder.received = b""
+    yield recorder
+    recorder.end()
+
+
+def _pause(connection: socket.socket) -> None:
+    """Stay silent for a while, in which no answer comes."""
+    connection.settimeout(_PAUSE)
+    with pytest.raises(TimeoutError):
+        connection.recv(1)
+    connection.settimeout(10)
+
+
+@pytest.mark.parametrize(("method", "header"), [("PUT", ""), ("DELETE", ""), ("POST", ""), ("POST", _KEY)])
+@pytest.mark.parametrize("size", [12, 40_000], ids=["small", "large"])
+def test_a_body_may_trickle(alb: Alb, recorder: Recorder, method: str, header: str, size: int) -> None:
+    """A body that takes longer than the idle timeout arrives, if no pause is that long."""
+    with socket.create_connection(("127.0.0.1", alb.port), timeout=10) as connection:
+        head = f"{method} / HTTP/1.1\r\nHost: shop.test\r\n{header}Content-Length: {size}\r\n\r\n"
+        connection.sendall(head.encode())
+        part = b"x" * (size // 12)
+        sent = 0
+        for _ in range(6):
+            connection.sendall(part)
+            sent += len(part)
+            _pause(connection)
+        connection.sendall(b"x" * (size - sent - 3) + b"END")
+        assert connection.recv(65536).startswith(b"HTTP/1.1 200")
+
+
+@pytest.mark.parametrize(("method", "header"), [("PUT", ""), ("POST", _KEY)])
+def test_a_silent_client_is_idle(alb: Alb, recorder: Recorder, method: str, header: str) -> None:
+    """A client that stops in its body gets 408 after the idle timeout."""
+    with socket.create_connection(("127.0.0.1", alb.port), timeout=10) as connection:
+        head = f"{method} / HTTP/1.1\r\nHost: shop.test\r\n{header}Content-Length: 12\r\n\r\nhalf"
+        connection.sendall(head.encode())
+        assert connection.recv(65536).startswith(b"HTTP/1.1 408")
+
+
+@pytest.mark.parametrize(("method", "header"), [("PUT", ""), ("POST", _KEY), ("POST", "")])
+def test_a_chunked_body_streams(alb: Alb, recorder: Recorder, method: str, header: str) -> None:
+    """The target gets each chunk when it arrives, not at the end."""
+    with socket.create_connection(("127.0.0.1", alb.port), timeout=10) as connection:
+        head = f"{method} / HTTP/1.1\r\nHost: shop.test\r\n{header}Transfer-Encoding: chunked\r\n\r\n"
+        connection.sendall(head.encode())
+        for text in (b"one", b"two", b"six"):
+            connection.sendall(b"3\r\n" + text + b"\r\n")
+            until(lambda text=text: text in recorder.received, "the chunk is there")  # type: ignore[misc]
+        connection.sendall(b"3\r\nEND\r\n0\r\n\r\n")
+        assert connection.recv(65536).startswith(b"HTTP/1.1 200")
