@@ -58,11 +58,15 @@ class EventKind(StrEnum):
     ARTIFACT_WARNING = "artifact.warning", "A path of the test container was not kept, or only in part.", "path"
 
     DEPLOYMENT_STARTED = "deployment.started", "A deployment began."
+    DEPLOYMENT_WARNING = "deployment.warning", "The deployment leaves rules that receive no requests."
     DEPLOYMENT_FAILED = "deployment.failed", "A deployment failed; the rollback follows."
     ROLLBACK_STARTED = "rollback.started", "A rollback to the previous release began."
     RELEASE_COMMAND_STARTED = "release_command.started", "The release command began."
     RELEASE_COMMAND_FINISHED = "release_command.finished", "The release command succeeded.", "seconds"
-    DOWN_WARNING = "down.warning", "`pipeline down` left something behind."
+    DOWN_WARNING = (
+        "down.warning",
+        "`pipeline down` leaves something behind, or takes requests from the rules of others.",
+    )
     RETENTION_WARNING = "retention.warning", "An old image could not be removed."
 
     CONTAINER_STARTING = "container.starting", "A container is being started.", *_TARGET

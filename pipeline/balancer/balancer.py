@@ -16,6 +16,7 @@ from pathlib import Path
 from pipeline.balancer.access import AccessLog
 from pipeline.balancer.addresses import check_ports_free
 from pipeline.balancer.data_plane import DataPlane, Facts, TargetFact, group_id
+from pipeline.balancer.effective import WaitingListener, waiting_listeners
 from pipeline.balancer.health import target_health
 from pipeline.balancer.jwks import read_keys, with_keys
 from pipeline.balancer.key_set import KeySet
@@ -38,9 +39,9 @@ class Balancer:
     """The load balancers and target groups of every owner on this machine, kept in one directory.
 
     Safe to use from any thread and any process. `registry`, `declaration`, `declares`, `target_health`, `access_log`,
-    `check_deletion_protection`, `stopped` and `pid` only read: they take no lock, write nothing and start nothing. The
-    others hold a lock, so one at a time runs over all processes. Raises `BalancerFault` if the data plane fails and
-    `ConfigError` if owners clash.
+    `waiting_listeners`, `waiting_after`, `check_deletion_protection`, `stopped` and `pid` only read: they take no lock,
+    write nothing and start nothing. The others hold a lock, so one at a time runs over all processes. Raises
+    `BalancerFault` if the data plane fails and `ConfigError` if owners clash.
     """
 
     def __init__(self, directory: Path, plane: DataPlane) -> None:
@@ -84,6 +85,20 @@ class Balancer:
             # Another process has written the registry and not yet changed the data plane.
             time.sleep(_READ_PAUSE)
         return _health(registry, owner, group, known)
+
+    def waiting_listeners(self, owner: str) -> list[WaitingListener]:
+        """Return the listeners of `owner` whose rules receive no requests, because no pipeline owns their port."""
+        return [waiting for waiting in waiting_listeners(self.registry()) if waiting.owner == owner]
+
+    def waiting_after(self, owner: str, declaration: Declaration | None) -> list[WaitingListener]:
+        """Return what would receive no requests after a change: listeners of `owner`, and those that it stops serving.
+
+        None is the withdrawal of everything. Raises `ConfigError` if the change is not possible.
+        """
+        registry = self.registry()
+        after = registry.declare(owner, declaration) if declaration else registry.withdraw(owner)
+        before = waiting_listeners(registry)
+        return [one for one in waiting_listeners(after) if one.owner == owner or one not in before]
 
     def check_deletion_protection(self, owner: str, declaration: Declaration | None = None) -> None:
         """Raise `ConfigError` if a protected load balancer of `owner` is not in `declaration`."""

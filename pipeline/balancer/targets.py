@@ -44,9 +44,10 @@ class Registration(Model):
     def is_checked(self, group: TargetGroup) -> bool:
         """Return whether the group still has this target's health check. Interval and thresholds may differ."""
         now, then = group.health_check, self.check
-        return (now.protocol, now.path, now.matcher, now.timeout) == (
+        return (now.protocol, now.path, now.host, now.matcher, now.timeout) == (
             then.protocol,
             then.path,
+            then.host,
             then.matcher,
             then.timeout,
         )

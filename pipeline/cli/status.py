@@ -132,7 +132,11 @@ def _manager(status: PipelineStatus) -> str:
 
 def _show_balancer(balancer: Balancer, pipeline: str, targets: list[TargetHealth], problem: str) -> None:
     declared = balancer.declaration(pipeline)
+    waiting = {found.port: str(found) for found in balancer.waiting_listeners(pipeline)}
     for name, _, listener in declared.listeners() if declared else ():
+        if listener.port in waiting:
+            click.echo(waiting[listener.port])
+            continue
         click.echo(f"{name}: {listener.url} → {', '.join(sorted(listener.groups())) or 'fixed responses'}")
     if problem:
         click.echo(f"cannot read the targets: {problem}")

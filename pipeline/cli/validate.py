@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from pipeline.base.errors import ConfigError
+from pipeline.base.errors import ConfigError, PenstockError
 from pipeline.cli.session import FILE, json_option
+
+if TYPE_CHECKING:
+    from pipeline.config.models import Pipeline
 
 
 @click.command("validate")
@@ -30,4 +37,20 @@ def command(file: Path, parameters: tuple[str, ...], as_json: bool) -> None:
         if as_json:
             click.echo(json.dumps([{"file": str(file), **vars(p)} for p in error.problems]))
         raise
-    click.echo("[]" if as_json else f"{file}: {configuration.pipeline.name} is valid")
+    if as_json:
+        click.echo("[]")
+        return
+    click.echo(f"{file}: {configuration.pipeline.name} is valid")
+    for warning in _warnings(configuration.pipeline):
+        click.echo(f"warning: {warning}", err=True)
+
+
+def _warnings(pipeline: Pipeline) -> Iterator[str]:
+    """Yield what is valid but does not work with what the balancer of this home has now."""
+    from pipeline.balancer.planes import open_balancer
+    from pipeline.base.home import Home
+
+    with suppress(PenstockError):
+        yield from map(
+            str, open_balancer(Home.locate(os.environ).balancer).waiting_after(pipeline.name, pipeline.balancer)
+        )

@@ -32,7 +32,7 @@ def check_references(document: Document, data: dict[str, Any]) -> Iterator[Probl
         elif isinstance(port, int):
             ports[port] = (*path, "port")
     known = isinstance(wanted, str) and wanted in groups and forwarded <= groups.keys()
-    if known and forwarded and wanted not in forwarded:
+    if known and wanted not in forwarded and (forwarded or _only_answer(data)):
         yield document.problem(
             ("deploy", "target_group"),
             f"no listener forwards to {wanted}, so the deployment would be unreachable",
@@ -48,15 +48,26 @@ def _listeners(data: dict[str, Any]) -> Iterator[tuple[KeyPath, dict[str, Any]]]
                 yield ("balancer", "load_balancers", name, "listeners", index), listener
 
 
+def _only_answer(data: dict[str, Any]) -> bool:
+    """Return whether every action is known to be one that needs no target."""
+    actions = [action for path, listener in _listeners(data) for _, action in _actions(listener, path)]
+    return bool(actions) and all(action.keys() & {"redirect", "fixed_response"} for action in actions)
+
+
 def _forwards(listener: dict[str, Any], path: KeyPath) -> Iterator[tuple[KeyPath, str]]:
     """Yield the position and the name of each target group in an action of the listener, in any notation."""
-    rules = listener.get("rules")
-    actions = [((*path, "default_action"), _mapping(listener, "default_action"))]
-    for index, rule in enumerate(rules if isinstance(rules, list) else []):
-        actions.append(((*path, "rules", index, "action"), _mapping(rule, "action")))
-    for where, action in actions:
+    for where, action in _actions(listener, path):
         forward: Any = action.get("forward")
         yield from _named(forward, (*where, "forward"))
+
+
+def _actions(listener: dict[str, Any], path: KeyPath) -> Iterator[tuple[KeyPath, dict[str, Any]]]:
+    """Yield the position and the content of each action of the listener."""
+    if "default_action" in listener:
+        yield (*path, "default_action"), _mapping(listener, "default_action")
+    rules = listener.get("rules")
+    for index, rule in enumerate(rules if isinstance(rules, list) else []):
+        yield (*path, "rules", index, "action"), _mapping(rule, "action")
 
 
 def _named(forward: Any, path: KeyPath) -> Iterator[tuple[KeyPath, str]]:

@@ -120,7 +120,8 @@ class ReleaseSpec(Model):
             "environment": sorted(secrets.resolve_all(self.service.environment).items()),
             "port": group.port,
             "target_type": group.target_type,
-            "health_check": group.health_check.model_dump(mode="json"),
+            # Settings that version 0.1.0 did not have count once they are set.
+            "health_check": group.health_check.model_dump(mode="json", exclude=_unset(group.health_check, "host")),
         }
         limits = self.service.model_dump(include=set(_VERSION_1_LIMITS))
         if limits != _VERSION_1_LIMITS:
@@ -148,6 +149,10 @@ class _Stored(Model):
     services: _StoredServices = _StoredServices()
 
     _from_version_1 = model_validator(mode="before")(_with_services)
+
+
+def _unset(model: Model, *names: str) -> set[str]:
+    return {name for name in names if getattr(model, name) is None}
 
 
 # The repair loop reads the active release every second.

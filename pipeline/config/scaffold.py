@@ -79,6 +79,11 @@ def detect_project(directory: Path) -> DetectedProject:
     check = re.search(r"https?://[^\s/\"']+(/[^\s\"'|;]*)", _health_check(text))
     if check is None:
         notes.append("no HEALTHCHECK with a URL: check that health_check.path returns 200 when the app is ready")
+    if instruction := _shell_form(text):
+        notes.append(
+            f"{instruction} in the Dockerfile is a string, so a shell may keep SIGTERM from the app: write it as a list, "
+            f'such as {instruction} ["program", "argument"]'
+        )
     return DetectedProject(
         name=_name(directory),
         branch=_branch(directory) or "main",
@@ -108,6 +113,21 @@ def _dockerfiles(directory: Path) -> list[Path]:
 def _health_check(text: str) -> str:
     match = re.search(r"^\s*HEALTHCHECK\b((?:.*\\\n)*.*)$", text, re.MULTILINE | re.IGNORECASE)
     return match[1] if match else ""
+
+
+def _shell_form(text: str) -> str | None:
+    """Return the instruction that starts the last stage's program by a shell, or None. `exec` replaces the shell."""
+    lines = re.sub(r"\\\s*\n", " ", re.sub(r"^\s*#.*\n", "", text, flags=re.MULTILINE)).splitlines()
+    found: dict[str, str] = {}
+    for line in lines:
+        name, _, rest = line.strip().partition(" ")
+        if name.upper() == "FROM":
+            found.clear()
+        if name.upper() in ("CMD", "ENTRYPOINT"):
+            found[name.upper()] = rest.strip()
+    name = "ENTRYPOINT" if "ENTRYPOINT" in found else "CMD"
+    program = found.get(name, "[")
+    return None if program.startswith(("[", "exec ")) else name
 
 
 def _name(directory: Path) -> str:

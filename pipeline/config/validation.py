@@ -20,6 +20,7 @@ _PATTERNS = {
     r"^[^=\s\x00]+$": "must be the name of a variable, without = and without spaces",
     r"^/[!-~]*$": "must start with / and contain no space",
     r"^\d{1,3}(-\d{1,3})?(,\d{1,3}(-\d{1,3})?)*$": "must be status codes such as 200, 200,204 or 200-299",
+    r"^[A-Za-z0-9._:\[\]-]{1,255}$": "must be a host name or an address, with or without a port",
     r"^[245]\d\d$": "must be a status code of 2XX, 4XX or 5XX",
     r"^(\d{1,5}|#\{port\})$": "must be a port or #{port}",
     r"^/": "must start with /",

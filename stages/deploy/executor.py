@@ -27,6 +27,13 @@ _REFUSED_HINT = (
     "see that the app listens on the target group's port, and on 0.0.0.0: what listens on 127.0.0.1 inside a container "
     "cannot be reached"
 )
+# Report sooner if the checks get a response that applications give to a host that they do not know.
+_WARN_ABOUT_HOST_AFTER = timedelta(seconds=1)
+_HOST_REFUSALS = ("[400]", "[403]", "[421]")
+_HOST_HINT = (
+    "the application may refuse the Host header of the check, the target's address: set health_check.host to a name that "
+    "it accepts, such as one in ALLOWED_HOSTS of Django or config.hosts of Rails"
+)
 
 
 class ReleaseFailed(StageFailed):
@@ -152,8 +159,9 @@ class RolloutExecutor:
 
     def _stop(self, name: str) -> None:
         self._emit(EventKind.CONTAINER_STOPPING, f"{name} is drained, stopping", name)
-        self._replicas.stop(name)
-        self._emit(EventKind.CONTAINER_STOPPED, f"{name} stopped", name)
+        killed = self._replicas.stop(name)
+        text = f"{name} was killed: {killed}" if killed else f"{name} stopped"
+        self._emit(EventKind.CONTAINER_STOPPED, text, name)
 
     def _remove(self, name: str) -> None:
         self._replicas.remove(name)
@@ -168,14 +176,11 @@ class RolloutExecutor:
                 self._emit(EventKind.TARGET_HEALTHY, f"{replica.name} is healthy and gets requests", replica.name)
             if replica.target is TargetState.UNHEALTHY and was is TargetState.HEALTHY:
                 self._emit(EventKind.TARGET_UNHEALTHY, f"{replica.name} is unhealthy: {replica.reason}", replica.name)
-            late = (
-                replica.target is TargetState.INITIAL and replica.started_here and replica.not_healthy_for > _WARN_AFTER
-            )
-            if late and replica.name not in self._late:
+            if _is_late(replica) and replica.name not in self._late:
                 self._late.add(replica.name)
-                self._emit(
-                    EventKind.TARGET_NOT_HEALTHY, f"{replica.name} is not healthy yet: {replica.reason}", replica.name
-                )
+                text = f"{replica.name} is not healthy yet: {replica.reason}"
+                hint = _hint(replica.reason)
+                self._emit(EventKind.TARGET_NOT_HEALTHY, f"{text}; {hint}" if hint else text, replica.name)
         self._seen = {r.name: r for r in replicas}
 
     def _emit(self, kind: EventKind, message: str, name: str) -> None:
@@ -193,6 +198,19 @@ class RolloutExecutor:
         tail = self._replicas.log_tail(failure.name)
         # A program that was denied something may still run, but not listen.
         hint = denial_hint(tail, "deploy", self._spec.privileges, self._spec.pids) if self._spec else None
-        if hint is None and any(sign in reason for sign in _REFUSALS):
-            hint = _REFUSED_HINT
-        raise ReleaseFailed(f"{failure.name} failed: {reason}", hint=hint, tail=tail)
+        raise ReleaseFailed(f"{failure.name} failed: {reason}", hint=hint or _hint(reason), tail=tail)
+
+
+def _is_late(replica: Replica) -> bool:
+    """Return whether a new target has not been healthy for so long that it is worth a report."""
+    if replica.target is not TargetState.INITIAL or not replica.started_here:
+        return False
+    refused = any(code in replica.reason for code in _HOST_REFUSALS)
+    return replica.not_healthy_for > (_WARN_ABOUT_HOST_AFTER if refused else _WARN_AFTER)
+
+
+def _hint(reason: str) -> str | None:
+    """Return what to do about the reason of a failed check, or None."""
+    if any(sign in reason for sign in _REFUSALS):
+        return _REFUSED_HINT
+    return _HOST_HINT if any(code in reason for code in _HOST_REFUSALS) else None

@@ -16,7 +16,7 @@ from pipeline.config.privileges import pids
 from pipeline.config.release import ReleaseSpec
 from pipeline.engine import runtime as engine_runtime
 from pipeline.engine.labels import DEFAULT_SERVICE
-from pipeline.engine.runtime import ReplicaEnd, ReplicaSpec, RestartPolicy, Runtime
+from pipeline.engine.runtime import ReplicaEnd, ReplicaSpec, RestartPolicy, Runtime, StopResult
 from stages.deploy.decision import ContainerState, Observation, Replica
 
 # Where a container finds the program that runs its function.
@@ -133,10 +133,15 @@ class ReplicaSet:
         """Close the open requests of a target whose deregistration delay has expired."""
         self._balancer.abort_connections(self._pipeline, self._group, name)
 
-    def stop(self, name: str) -> None:
-        """Stop a replica with the grace that its own release gave it."""
-        if replica := self._replicas.get(name):
-            self._runtime.stop(name, replica.grace)
+    def stop(self, name: str) -> str | None:
+        """Stop a replica with the grace that its own release gave it. Return why it needed SIGKILL, or None."""
+        replica = self._replicas.get(name)
+        if replica is None or self._runtime.stop(name, replica.grace) is not StopResult.KILLED or not replica.grace:
+            return None
+        return (
+            f"it did not exit within {replica.grace.total_seconds():g} s of SIGTERM (exit code 137); write CMD as a list, "
+            "so that no shell keeps the signal from the app, and see that the app handles it"
+        )
 
     def remove(self, name: str) -> None:
         """Remove the target, then the replica."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -66,15 +66,17 @@ class DockerDeploy:
             # A deployment starts it first; then what was healthy is so again.
             plan = simulate(Observation(tuple(map(_revived, seen)) if dead else seen), wanted, service.strategy)
             same = service.balancer.declares(pipeline.name, pipeline.balancer)
+            waiting = [str(found) for found in service.balancer.waiting_after(pipeline.name, pipeline.balancer)]
         before = _planned_command(context, spec)
         if same and not plan.steps:
-            return [*before, "nothing to do: the wanted release is already active"]
+            return [*before, "nothing to do: the wanted release is already active", *waiting]
         return [
             *before,
             *([] if same else ["reload the balancer: its target groups or listeners change"]),
             *plan.steps,
             f"healthy targets: never below {min(wanted.min_healthy, plan.lowest_healthy)} because of the rollout; "
             f"containers: at most {plan.most_running}",
+            *waiting,
         ]
 
     def deploy(self, context: StageContext, revision: Revision, image: Image) -> Release:
@@ -115,8 +117,10 @@ class DockerDeploy:
     def down(self, context: StageContext) -> None:
         """Drain and remove every replica of the pipeline, and remove its images."""
         pipeline = context.configuration.pipeline.name
-        active = context.store.releases.active(pipeline)
-        open_balancer(context.home.balancer).check_deletion_protection(pipeline)
+        active, balancer = context.store.releases.active(pipeline), open_balancer(context.home.balancer)
+        balancer.check_deletion_protection(pipeline)
+        for waiting in balancer.waiting_after(pipeline, None):
+            context.events.emit(EventKind.DOWN_WARNING, f"after this, {waiting}")
         with Deployment.begin(context, active, None) as deployment:
             try:
                 count = _take_down(context, deployment)
@@ -146,6 +150,8 @@ class DockerDeploy:
         with Deployment.begin(context, active, release, replicas) as deployment, _service(context) as service:
             text = _announcement(release, active, desired(spec, replicas, service.secrets))
             context.events.emit(EventKind.DEPLOYMENT_STARTED, text)
+            for waiting in service.balancer.waiting_after(context.configuration.pipeline.name, spec.balancer):
+                context.events.emit(EventKind.DEPLOYMENT_WARNING, str(waiting))
             try:
                 run_release_command(context, service.engine, release, spec)
             except PenstockError as failure:
@@ -162,8 +168,15 @@ class DockerDeploy:
                 deployment.roll_back(failure, service)
             deployment.succeed()
             prune(context, service.engine, keep=spec.service.retain)
+            waiting_ports = {
+                found.port for found in service.balancer.waiting_listeners(context.configuration.pipeline.name)
+            }
         targets = "1 target" if replicas == 1 else f"{replicas} targets"
-        context.report(f"release {release.number} is active with {targets} at {', '.join(_addresses(spec))}")
+        addresses = ", ".join(_addresses(spec, waiting_ports))
+        reached = (
+            f"at {addresses}" if addresses else "and receives no requests: no pipeline owns the ports of its rules"
+        )
+        context.report(f"release {release.number} is active with {targets} {reached}")
 
 
 def _planned_command(context: StageContext, spec: ReleaseSpec) -> list[str]:
@@ -234,10 +247,10 @@ def _service(context: StageContext) -> Iterator[ServiceRollout]:
         yield ServiceRollout(context, engine, open_balancer(context.home.balancer))
 
 
-def _addresses(spec: ReleaseSpec) -> Iterator[str]:
-    """Yield the addresses at which clients reach the deployed target group."""
+def _addresses(spec: ReleaseSpec, waiting: Collection[int]) -> Iterator[str]:
+    """Yield the addresses at which clients reach the deployed target group. `waiting`: ports that nobody serves."""
     for _, _, listener in spec.balancer.listeners():
-        if spec.service.target_group in listener.groups():
+        if spec.service.target_group in listener.groups() and listener.port not in waiting:
             yield listener.url
 
 

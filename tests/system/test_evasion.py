@@ -10,6 +10,7 @@ import pytest
 import trustme
 
 from pipeline.base.errors import ConfigError
+from tests.support.ports import free_port
 from tests.system.alb import OWNER, Alb
 
 _DENIED = {"fixed_response": {"status_code": 403}}

@@ -74,6 +74,16 @@ def test_what_a_target_is_asked(alb: Alb) -> None:
     ]
 
 
+def test_the_host_of_a_check(alb: Alb) -> None:
+    """`host` replaces the address, so an application that refuses other hosts becomes healthy."""
+    declare(alb, {"host": "shop.test:8080"})
+    server = Scripted("a")
+    register(alb, server)
+    until(lambda: len(server.heads) >= 1, "a check")
+    assert "host: shop.test:8080" in server.heads[0].split("\r\n")
+    assert "127.0.0.1" not in server.heads[0]
+
+
 @pytest.mark.parametrize(
     ("matcher", "passing", "failing"),
     [

@@ -84,7 +84,9 @@ def test_a_dot_at_the_end_of_a_host_changes_no_rule(alb: Alb, host: str) -> None
 def test_a_redirect_needs_a_host(alb: Alb) -> None:
     """A redirect to the host of the request gets 400 if there is none, one to another host does not."""
     to = {"redirect": {"port": "8443", "status_code": "HTTP_301"}}
-    rules = [{"priority": 1, "conditions": [{"path_pattern": ["/else"]}], "action": {"redirect": {"host": "else.test"}}}]
+    rules = [
+        {"priority": 1, "conditions": [{"path_pattern": ["/else"]}], "action": {"redirect": {"host": "else.test"}}}
+    ]
     for rule in rules:
         rule["action"]["redirect"]["status_code"] = "HTTP_301"  # type: ignore[index]
     alb.declare({"rules": rules, "default_action": to})

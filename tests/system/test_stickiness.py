@@ -247,7 +247,7 @@ def test_an_application_cookie_counts_from_the_last_request(alb: Alb) -> None:
 def test_the_clients_of_a_target_that_left_are_spread(alb: Alb, more: dict[str, Any]) -> None:
     """A new target does not get all clients of the one that it replaces."""
     declare(alb, APP, more)
-    a, *_ = alb.serve("a", "b", "c")
+    alb.serve("a", "b", "c")
     clients = [Client(alb) for _ in range(24)]
     for number, client in enumerate(clients):
         client.log_in(f"s{number}")
@@ -259,4 +259,3 @@ def test_the_clients_of_a_target_that_left_are_spread(alb: Alb, more: dict[str, 
     until(lambda: "a" not in Runtime(alb.balancer.directory).servers("shop.web"), "its server is deleted")
     alb.serve("d")
     assert len({client.served_by() for client in moving}) > 1
-

@@ -136,7 +136,8 @@ def _check(group: TargetGroup) -> Iterator[str]:
     secure = {"h1": "ssl proto h1", "h2": "ssl alpn h2"}[protocol]
     yield "option httpchk"
     yield f"http-check connect {secure if group.health_check.protocol == 'HTTPS' else f'proto {protocol}'}"
-    what = f"uri {quote(group.check_path)} ver {version} hdr Host {_CHECK_HOST} hdr User-Agent ELB-HealthChecker/2.0"
+    host = group.health_check.host or _CHECK_HOST
+    what = f"uri {quote(group.check_path)} ver {version} hdr Host {host} hdr User-Agent ELB-HealthChecker/2.0"
     if group.is_grpc:
         yield f"http-check send meth POST {what} hdr Content-Type application/grpc hdr Te trailers"
         codes = _codes(group.check_matcher)
@@ -148,7 +149,7 @@ def _check(group: TargetGroup) -> Iterator[str]:
 
 def _function_check(group: TargetGroup) -> Iterator[str]:
     """Yield lines of a check that invokes a function, if a path is given, or only tests whether it can be reached."""
-    what = f"hdr Host {_CHECK_HOST} hdr User-Agent ELB-HealthChecker/2.0 hdr {FUNCTION_TARGET} %[srv_name]"
+    what = f"hdr Host {group.health_check.host or _CHECK_HOST} hdr User-Agent ELB-HealthChecker/2.0 hdr {FUNCTION_TARGET} %[srv_name]"
     reached = f" hdr {FUNCTION_CHECK} reachable" if group.health_check.path is None else ""
     yield "option httpchk"
     yield "http-check connect proto h1"

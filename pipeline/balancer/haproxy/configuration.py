@@ -104,7 +104,10 @@ def render(config: PlaneConfig, *, ipv6: bool = True) -> RenderedConfig:
     ]
     frontends = [
         Frontend(
-            effective, config, idle_varies=len(idle) > 1, dual_stack=ipv6 and has_both_families(effective, config.listeners)
+            effective,
+            config,
+            idle_varies=len(idle) > 1,
+            dual_stack=ipv6 and has_both_families(effective, config.listeners),
         )
         for effective in config.listeners
     ]

@@ -24,6 +24,12 @@ class HealthCheck(Model):
         max_length=1024,
         description="Path to request. Default: `/`, or `/AWS.ALB/healthcheck` with protocol_version GRPC.",
     )
+    host: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z0-9._:\[\]-]{1,255}$",
+        description="Host header of the check, for applications that accept certain hosts only. Default, as in ELB: the "
+        "address and port that are checked.",
+    )
     port: Port | Literal["traffic-port"] = Field(
         "traffic-port", description="Port to check. Default: the port that gets the traffic."
     )

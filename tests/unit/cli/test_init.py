@@ -85,3 +85,22 @@ def test_a_file_that_is_there_is_kept(tmp_path: Path) -> None:
     assert done.stderr == "error: pipeline.yaml already exists\nhint: overwrite it with --force\n"
     assert (made / "pipeline.yaml").read_text() == "mine"
     assert pipeline("init", "--force", cwd=made).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("dockerfile", "noted"),
+    [
+        ("FROM a\nCMD python app.py\n", "CMD"),
+        ('FROM a\nENTRYPOINT ./run.sh\nCMD ["x"]\n', "ENTRYPOINT"),
+        ("FROM a\nCMD exec python app.py\n", None),
+        ('FROM a\nENTRYPOINT ["./run.sh"]\nCMD python\n', None),
+        ('FROM a\nCMD python x\nFROM b\nCMD ["python"]\n', None),
+        ('FROM a\nHEALTHCHECK --interval=5s \\\n  CMD curl x\nCMD ["python"]\n', None),
+        ("FROM a\ncmd python \\\n  # a comment\n  app.py\n", "CMD"),
+        ("FROM a\n", None),
+    ],
+)
+def test_a_program_behind_a_shell_is_noted(tmp_path: Path, dockerfile: str, noted: str | None) -> None:
+    """A CMD or ENTRYPOINT that a shell runs is noted, because the shell may keep SIGTERM from the app."""
+    found = [note for note in detect_project(directory(tmp_path, dockerfile)).notes if "SIGTERM" in note]
+    assert [note.split()[0] for note in found] == ([noted] if noted else [])

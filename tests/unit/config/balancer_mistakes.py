@@ -14,6 +14,25 @@ def _rules(*rules: str) -> str:
 
 BALANCER_MISTAKES = [
     Bad(
+        "only fixed responses and redirects",
+        _LISTENER,
+        "        - {port: 8000, default_action: {fixed_response: {status_code: 404}}}\n"
+        "        - {port: 8001, default_action: {redirect: {status_code: HTTP_301, port: '8000'}}}\n",
+        "9:17: deploy.target_group: no listener forwards to web, so the deployment would be unreachable (add default_action: {forward: web} to a listener)",
+    ),
+    Bad(
+        "a health check's host for TCP",
+        "health_check: {path: /up, interval: 1s}",
+        "health_check: {protocol: TCP, host: shop.test}",
+        "15:21: balancer.target_groups.web.health_check: must have no host with protocol: TCP",
+    ),
+    Bad(
+        "a health check's host with a path",
+        "{path: /up, interval: 1s}",
+        "{host: shop.test/up}",
+        "15:28: balancer.target_groups.web.health_check.host: must be a host name or an address, with or without a port, got 'shop.test/up'",
+    ),
+    Bad(
         "host without a dot",
         _LISTENER,
         _rules("{priority: 1, conditions: [{host_header: [shop]}], action: {forward: web}}"),

@@ -9,6 +9,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 from pipeline.api import Image, Revision, StageContext
+from pipeline.balancer.effective import WaitingListener
 from pipeline.base.clock import SystemClock
 from pipeline.config.load import load
 from pipeline.config.release import ReleaseSpec
@@ -42,6 +43,8 @@ class Service:
         self.counts: list[int] = []
         self.secrets = SimpleNamespace(resolve_all=dict)
         self.engine = FakeEngine()
+        self.balancer = SimpleNamespace(waiting_after=lambda *_: self.waiting, waiting_listeners=lambda _: self.waiting)
+        self.waiting: list[WaitingListener] = []
 
     def step(self, name: str) -> None:
         """Note a step, and raise the error that it was given."""

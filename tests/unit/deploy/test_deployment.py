@@ -7,6 +7,7 @@ from contextlib import suppress
 import pytest
 
 from pipeline.api import StageContext
+from pipeline.balancer.effective import WaitingListener
 from pipeline.base.errors import (
     Cancelled,
     ConfigError,
@@ -36,6 +37,19 @@ def test_a_release_is_active_when_deploy_returns(context: StageContext, service:
     service.errors.clear()
     assert deploy(context, "b").state is ReleaseState.ACTIVE
     assert states(context) == [ReleaseState.RETIRED, ReleaseState.ACTIVE]
+
+
+def test_rules_that_nobody_serves_are_reported(context: StageContext, service: Service) -> None:
+    """A deployment says so when it begins, and names no address when it ends. A down says so first."""
+    service.waiting = [WaitingListener("shop", "edge", 8000)]
+    told: list[tuple[str, int]] = []
+    context.events.subscribe(lambda event: told.append((event.message, len(service.taken))))
+    deploy(context, "a")
+    assert ("port 8000 of load balancer edge of shop receives no requests" in told[1][0], told[1][1]) == (True, 0)
+    service.taken.clear()
+    told.clear()
+    DockerDeploy().down(context)
+    assert (told[0][0].startswith("after this, port 8000 of load balancer edge"), told[0][1]) == (True, 0)
 
 
 @pytest.mark.parametrize("step", ["release command", "to 2", "to 1"])

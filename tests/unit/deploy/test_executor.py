@@ -527,3 +527,35 @@ def test_a_replica_whose_start_has_not_returned_is_counted_once(web: Rollouts) -
     seen = replicas.observe()
     assert seen.starting == 0
     assert name in {replica.name for replica in seen.replicas}
+
+
+def test_a_replica_that_needs_sigkill_is_reported(web: Rollouts) -> None:
+    """The event says that the program ignored SIGTERM, with its exit code, and what to do."""
+    web.programs[1] = Program(on_sigterm=None)
+    web.to(1, desired(1, replicas=4))
+    web.to(2, desired(2, replicas=4))
+    stopped = [event.message for event in web.events if event.kind == "container.stopped"]
+    killed = [text for text in stopped if "was killed" in text]
+    assert len(killed) == 1
+    assert "of SIGTERM (exit code 137); write CMD as a list" in killed[0]
+
+
+@pytest.mark.parametrize("code", [400, 403, 421])
+def test_a_refused_host_is_reported_early(web: Rollouts, code: int) -> None:
+    """A check that gets such a code is reported with a hint about health_check.host, long before the timeout."""
+    web.sick.add(2)
+    web.balancer.check_result = f"Health checks failed with these codes: [{code}]"
+    with pytest.raises(ReleaseFailed) as failed:
+        web.to(2)
+    assert "set health_check.host" in (failed.value.hint or "")
+    first = next(event for event in web.events if event.kind == "target.not_healthy")
+    assert f"[{code}]; the application may refuse the Host header" in first.message
+
+
+def test_another_code_says_nothing_of_hosts(web: Rollouts) -> None:
+    """A 503 has nothing to do with the Host header."""
+    web.sick.add(2)
+    web.balancer.check_result = "Health checks failed with these codes: [503]"
+    with pytest.raises(ReleaseFailed) as failed:
+        web.to(2)
+    assert failed.value.hint is None

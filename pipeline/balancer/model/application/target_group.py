@@ -58,6 +58,8 @@ class TargetGroup(Model):
 
     @model_validator(mode="after")
     def _matcher_in_range(self) -> Self:
+        if self.health_check.protocol == "TCP" and self.health_check.host is not None:
+            raise FieldError("health_check", "must have no host with protocol: TCP")
         if self.health_check.matcher is None:
             return self
         if self.health_check.protocol == "TCP":
