@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 
+from pipeline.balancer.backtracking import safe_length
 from pipeline.balancer.model.application.condition import (
     Condition,
     HostHeader,
@@ -77,7 +78,21 @@ def _objections(rule: Rule, request: HttpRequest) -> Iterator[str]:
     for condition in rule.conditions:
         subject, holds = _test(condition, request)
         if not holds:
-            yield f"{condition.kind} requires {_expected_text(condition)}, but {subject}"
+            yield f"{condition.kind} requires {_expected_text(condition)}, but {subject}{_doubt(condition, request)}"
+
+
+def _doubt(condition: Condition, request: HttpRequest) -> str:
+    """Return a note if an expression of the condition is not sure to be evaluated for this request."""
+    config = condition.config
+    if not isinstance(config, HostHeader | PathPattern | HttpHeader):
+        return ""
+    texts = {HostHeader: [request.host_name], PathPattern: [request.path]}.get(type(config))
+    longest = max(map(len, request.header(config.name) if isinstance(config, HttpHeader) else texts or []), default=0)
+    lengths = [length for regex in config.regex_values if (length := safe_length(regex)) is not None]
+    if not lengths or longest <= min(lengths):
+        return ""
+    limit = min(lengths)
+    return f" ({longest} characters: beyond {limit}, HAProxy may give up on the expression, and does not match then)"
 
 
 def _test(condition: Condition, request: HttpRequest) -> tuple[str, bool]:
@@ -104,9 +119,12 @@ def _any(config: HostHeader | PathPattern | HttpHeader, texts: list[str], *, fol
     """Return whether some value or some regular expression matches one of the texts."""
     case: Callable[[str], str] = str.lower if fold else str
     patterns = [Wildcard.parse(case(value)) for value in config.values]
-    regexes = [re.compile(value, re.ASCII | (re.IGNORECASE if fold else 0)) for value in config.regex_values]
+    flags = re.ASCII | (re.IGNORECASE if fold else 0)
+    regexes = [(re.compile(value, flags), safe_length(value)) for value in config.regex_values]
     return any(
-        any(pattern.matches(case(text)) for pattern in patterns) or any(regex.search(text) for regex in regexes)
+        any(pattern.matches(case(text)) for pattern in patterns)
+        # Longer texts could take for ever. HAProxy gives up on them, and lets them pass.
+        or any(regex.search(text) for regex, length in regexes if length is None or len(text) <= length)
         for text in texts
     )
 

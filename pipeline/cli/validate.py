@@ -50,7 +50,24 @@ def _warnings(pipeline: Pipeline) -> Iterator[str]:
     from pipeline.balancer.planes import open_balancer
     from pipeline.base.home import Home
 
+    yield from _slow_expressions(pipeline)
     with suppress(PenstockError):
         yield from map(
             str, open_balancer(Home.locate(os.environ).balancer).waiting_after(pipeline.name, pipeline.balancer)
         )
+
+
+def _slow_expressions(pipeline: Pipeline) -> Iterator[str]:
+    from pipeline.balancer.backtracking import safe_length
+
+    for name, _, listener in pipeline.balancer.listeners():
+        for rule in listener.rules:
+            for regex in (
+                each for condition in rule.conditions for each in getattr(condition.config, "regex_values", ())
+            ):
+                length = safe_length(regex)
+                if length is not None:
+                    yield (
+                        f"rule {rule.priority} on port {listener.port} of load balancer {name}: HAProxy may give up on "
+                        f"{regex} in a text of more than {length} characters, and the rule does not apply then"
+                    )

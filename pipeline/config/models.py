@@ -172,6 +172,15 @@ class Rolling(Model):
         )
 
 
+class ContainerLog(Model):
+    """Limits of what Docker keeps of each container's output. The oldest lines are removed."""
+
+    max_size: Size = Field(
+        10 * 2**20, ge=2**10, description="Size of one file. Docker begins a new file when one is full."
+    )
+    max_files: Whole = Field(5, ge=1, le=1000, description="Number of files that are kept.")
+
+
 class ServiceSettings(Model):
     """The settings of a service that a release keeps."""
 
@@ -207,6 +216,11 @@ class ServiceSettings(Model):
     cap_add: Capabilities = Field((), description=CAP_ADD)
     cap_drop: Capabilities = Field((), description=CAP_DROP)
     no_new_privileges: bool = Field(True, description=NO_NEW_PRIVILEGES)
+    log: ContainerLog = Field(
+        ContainerLog(),
+        description="Limits of each container's log, with Docker's drivers json-file and local. A change applies to "
+        "containers that are started later.",
+    )
     stop_grace: Duration = Field(
         timedelta(seconds=10), description="Time from SIGTERM to SIGKILL when a drained container is stopped."
     )

@@ -81,8 +81,8 @@ def detect_project(directory: Path) -> DetectedProject:
         notes.append("no HEALTHCHECK with a URL: check that health_check.path returns 200 when the app is ready")
     if instruction := _shell_form(text):
         notes.append(
-            f"{instruction} in the Dockerfile is a string, so a shell may keep SIGTERM from the app: write it as a list, "
-            f'such as {instruction} ["program", "argument"]'
+            f"{instruction} in the Dockerfile is a string, so a shell may keep SIGTERM from the app: write it as a "
+            f'list, such as {instruction} ["program", "argument"]'
         )
     return DetectedProject(
         name=_name(directory),

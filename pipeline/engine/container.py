@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import NamedTuple
 
 SIGKILL_CODE = 137
 """The exit code of a process that SIGKILL ended."""
@@ -59,6 +60,13 @@ class PublishedPort:
     port: int
 
 
+class LogLimit(NamedTuple):
+    """The limit of a container's log: bytes of one file, and the number of files."""
+
+    size: int
+    files: int
+
+
 @dataclass(frozen=True)
 class Privileges:
     """The privileges of a container's processes. Without any value, they are the engine's defaults.
@@ -91,6 +99,7 @@ class ContainerSpec:
     volumes: tuple[str, ...] = ()
     memory: int | None = None
     cpus: float | None = None
+    log: LogLimit | None = None
     pids: int | None = None
     init: bool = False
     shm_size: int | None = None

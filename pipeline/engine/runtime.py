@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from pipeline.base.clock import Stamp
-from pipeline.engine.container import Privileges, ran_out_of_memory
+from pipeline.engine.container import LogLimit, Privileges, ran_out_of_memory
 from pipeline.engine.labels import DEFAULT_SERVICE
 
 
@@ -64,6 +64,7 @@ class ReplicaSpec:
     shm_size: int | None = None
     pids: int | None = None
     privileges: Privileges = field(default_factory=Privileges)
+    log: LogLimit | None = None
     grace: timedelta = timedelta(seconds=10)
     published: bool = False
 

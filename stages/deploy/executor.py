@@ -31,8 +31,8 @@ _REFUSED_HINT = (
 _WARN_ABOUT_HOST_AFTER = timedelta(seconds=1)
 _HOST_REFUSALS = ("[400]", "[403]", "[421]")
 _HOST_HINT = (
-    "the application may refuse the Host header of the check, the target's address: set health_check.host to a name that "
-    "it accepts, such as one in ALLOWED_HOSTS of Django or config.hosts of Rails"
+    "the application may refuse the Host header of the check, the target's address: set health_check.host to a name "
+    "that it accepts, such as one in ALLOWED_HOSTS of Django or config.hosts of Rails"
 )
 
 

@@ -15,6 +15,7 @@ from pipeline.base.clock import SYSTEM, Stamp
 from pipeline.config.privileges import pids
 from pipeline.config.release import ReleaseSpec
 from pipeline.engine import runtime as engine_runtime
+from pipeline.engine.container import LogLimit
 from pipeline.engine.labels import DEFAULT_SERVICE
 from pipeline.engine.runtime import ReplicaEnd, ReplicaSpec, RestartPolicy, Runtime, StopResult
 from stages.deploy.decision import ContainerState, Observation, Replica
@@ -139,8 +140,8 @@ class ReplicaSet:
         if replica is None or self._runtime.stop(name, replica.grace) is not StopResult.KILLED or not replica.grace:
             return None
         return (
-            f"it did not exit within {replica.grace.total_seconds():g} s of SIGTERM (exit code 137); write CMD as a list, "
-            "so that no shell keeps the signal from the app, and see that the app handles it"
+            f"it did not exit within {replica.grace.total_seconds():g} s of SIGTERM (exit code 137); write CMD as a "
+            "list, so that no shell keeps the signal from the app, and see that the app handles it"
         )
 
     def remove(self, name: str) -> None:
@@ -239,6 +240,7 @@ def replica_spec(
         shm_size=service.shm_size,
         pids=pids(service.pids_limit),
         privileges=service.privileges,
+        log=LogLimit(service.log.max_size, service.log.max_files),
         grace=service.stop_grace,
         published=spec.group.target_type == "instance",
     )

@@ -378,17 +378,55 @@ def test_after_the_delay_a_request_is_aborted_and_reported(service: Project) -> 
     assert isinstance(ended[0], OSError)
 
 
-def test_a_target_that_dies_costs_no_idempotent_request(service: Project) -> None:
+def test_a_target_that_dies_costs_no_idempotent_request(projects: Projects) -> None:
     """Requests of a dead target go to another one, and Docker restarts the container."""
+    service = projects(replicas=3)
+    service.pipeline("run")
     with service.load(posts=0) as load, local_engine(service.home.id) as engine:
         for _ in range(3):
             victim = engine.containers.inspect(service.containers()[0].id)
             kill_process(victim.id)
             until(partial(_restarted, engine, victim), "Docker has restarted it")
-            until(lambda: {h.state for h in service.targets()} == {TargetState.HEALTHY}, "both are healthy")
+            until(lambda: {h.state for h in service.targets()} == {TargetState.HEALTHY}, "all are healthy")
         report = load.stop()
     assert report.failed == 0, report.failures
     service.assert_serving(release=1)
+
+
+def test_the_log_of_a_container_is_bounded(service: Project) -> None:
+    """Docker keeps at most what deploy.log says. A change of it replaces nothing."""
+    limits = ("inspect", "--format", "{{json .HostConfig.LogConfig}}")
+    (before, *_) = service.containers()
+    assert json.loads(docker(*limits, before.id)) == {
+        "Type": "json-file",
+        "Config": {"max-file": "5", "max-size": "10485760"},
+    }
+    service.configure(("replicas: 2", "replicas: 3\n  log: {max_size: 1MiB, max_files: 2}"))
+    service.pipeline("run")
+    found = {c.name: json.loads(docker(*limits, c.id))["Config"]["max-size"] for c in service.containers()}
+    assert sorted(found.values()) == ["10485760", "10485760", "1048576"]
+    assert found[before.name] == "10485760"
+
+
+def test_rules_on_a_port_that_nobody_owns_are_reported(service: Project, projects: Projects) -> None:
+    """Run, plan and status say that they receive nothing, and the owner's down says whose rules it darkens."""
+    guest = projects("guest", replicas=1)
+    rule = "rules: [{priority: 7, conditions: [{path_pattern: [/guest]}], action: {forward: web}}]"
+    guest.configure((f"port: {guest.port}", f"port: {service.port}"), ("default_action: {forward: web}", rule))
+    service.pipeline("down")
+    said = f"port {service.port} of load balancer edge of guest receives no requests"
+    assert said in guest.pipeline("plan").out
+    out = guest.pipeline("run").out
+    assert said in out
+    assert "is active with 1 target and receives no requests" in out
+    assert said in guest.pipeline("status").out
+
+    service.pipeline("run")
+    assert "receives no requests" not in guest.pipeline("status").out
+    lines = service.pipeline("down").out.splitlines()
+    (warned,) = (number for number, line in enumerate(lines) if f"after this, {said}" in line)
+    assert warned < min(number for number, line in enumerate(lines) if "gets no more requests" in line)
+    assert said in guest.pipeline("status").out
 
 
 def _restarted(engine: Engine, victim: Container) -> bool:

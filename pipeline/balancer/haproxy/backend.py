@@ -24,6 +24,7 @@ _ALGORITHMS = {"round_robin": "roundrobin", "least_outstanding_requests": "least
 _COOKIE = "AWSALB"
 # A check's Host header, as in ELB: the address and port that are checked.
 _CHECK_HOST = "%[bc_dst]:%[bc_dst_port]"
+_AGENT = "hdr User-Agent ELB-HealthChecker/2.0"
 # The number of application cookies that are remembered.
 _STICK_TABLE_SIZE = "100k"
 
@@ -137,7 +138,7 @@ def _check(group: TargetGroup) -> Iterator[str]:
     yield "option httpchk"
     yield f"http-check connect {secure if group.health_check.protocol == 'HTTPS' else f'proto {protocol}'}"
     host = group.health_check.host or _CHECK_HOST
-    what = f"uri {quote(group.check_path)} ver {version} hdr Host {host} hdr User-Agent ELB-HealthChecker/2.0"
+    what = f"uri {quote(group.check_path)} ver {version} hdr Host {host} {_AGENT}"
     if group.is_grpc:
         yield f"http-check send meth POST {what} hdr Content-Type application/grpc hdr Te trailers"
         codes = _codes(group.check_matcher)
@@ -149,7 +150,7 @@ def _check(group: TargetGroup) -> Iterator[str]:
 
 def _function_check(group: TargetGroup) -> Iterator[str]:
     """Yield lines of a check that invokes a function, if a path is given, or only tests whether it can be reached."""
-    what = f"hdr Host {group.health_check.host or _CHECK_HOST} hdr User-Agent ELB-HealthChecker/2.0 hdr {FUNCTION_TARGET} %[srv_name]"
+    what = f"hdr Host {group.health_check.host or _CHECK_HOST} {_AGENT} hdr {FUNCTION_TARGET} %[srv_name]"
     reached = f" hdr {FUNCTION_CHECK} reachable" if group.health_check.path is None else ""
     yield "option httpchk"
     yield "http-check connect proto h1"

@@ -27,8 +27,8 @@ class HealthCheck(Model):
     host: str | None = Field(
         None,
         pattern=r"^[A-Za-z0-9._:\[\]-]{1,255}$",
-        description="Host header of the check, for applications that accept certain hosts only. Default, as in ELB: the "
-        "address and port that are checked.",
+        description="Host header of the check, for applications that accept certain hosts only. Default, as in ELB: "
+        "the address and port that are checked.",
     )
     port: Port | Literal["traffic-port"] = Field(
         "traffic-port", description="Port to check. Default: the port that gets the traffic."

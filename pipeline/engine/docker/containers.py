@@ -38,6 +38,7 @@ class DockerContainers:
         self._api = api
         self._home = home
         self._networks = networks
+        self._driver: str | None = None
 
     def for_pipeline(self, pipeline: str, role: str = ROLE_APP) -> list[Container]:
         """Return every container of a pipeline, in any state. One call of the engine."""
@@ -72,7 +73,7 @@ class DockerContainers:
                 environment=dict(spec.environment),
                 labels={**spec.labels, LABEL_HOME: self._home},
                 ports=[spec.published.container_port] if spec.published else None,
-                host_config=self._api.create_host_config(**host_options(spec)),
+                host_config=self._api.create_host_config(**host_options(spec, self._log_driver(spec))),
                 networking_config=self._networking(spec),
                 # The balancer checks health. A second check would only cost time.
                 healthcheck={"test": ["NONE"]},
@@ -84,6 +85,12 @@ class DockerContainers:
                     self._api.remove_container(created, force=True, v=True)
                 raise
         return str(created)
+
+    def _log_driver(self, spec: ContainerSpec) -> str | None:
+        """Return the engine's default log driver if the container's log has a limit. It is asked once."""
+        if spec.log and self._driver is None:
+            self._driver = str(self._api.info().get("LoggingDriver", ""))
+        return self._driver
 
     def set_restart_policy(self, container: str, policy: str) -> None:
         """Set what Docker does when the process exits: no, on-failure, always or unless-stopped."""

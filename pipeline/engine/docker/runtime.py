@@ -152,6 +152,7 @@ class DockerRuntime:
             shm_size=spec.shm_size,
             pids=spec.pids,
             privileges=spec.privileges,
+            log=spec.log,
             network=self._networks.name(spec.pipeline),
             address=str(self._networks.free_address(spec.pipeline)),
             published=published,

@@ -13,8 +13,12 @@ from pipeline.engine.container import Container, ContainerSpec
 BUILD_CPU_SHARES = 128
 
 
-def host_options(spec: ContainerSpec) -> dict[str, Any]:
-    """Return the arguments of `create_host_config` for a container."""
+# Docker's log drivers that have these limits.
+_LIMITED_DRIVERS = ("json-file", "local")
+
+
+def host_options(spec: ContainerSpec, log_driver: str | None = None) -> dict[str, Any]:
+    """Return the arguments of `create_host_config` for a container. `log_driver`: the engine's default one."""
     options: dict[str, Any] = {
         "binds": list(spec.volumes),
         "mem_limit": spec.memory,
@@ -29,6 +33,9 @@ def host_options(spec: ContainerSpec) -> dict[str, Any]:
     }
     if spec.published:
         options["port_bindings"] = {spec.published.container_port: (spec.published.address, spec.published.port)}
+    if spec.log and log_driver in _LIMITED_DRIVERS:
+        limits = {"max-size": str(spec.log.size), "max-file": str(spec.log.files)}
+        options["log_config"] = {"Type": log_driver, "Config": limits}
     if spec.low_priority:
         # With swap, tests could pass here and be killed on a machine without swap.
         options |= {"cpu_shares": BUILD_CPU_SHARES, "memswap_limit": spec.memory}
