@@ -47,6 +47,9 @@ class Rogue:
         "/bad-header": b"HTTP/1.1 200 OK\r\nA B: c\r\nContent-Length: 0\r\n\r\n",
         "/two-lengths": b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab",
         "/large-head": b"HTTP/1.1 200 OK\r\nA: " + b"a" * 200_000 + b"\r\nContent-Length: 0\r\n\r\n",
+        "/many-headers": b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 390 + b"Content-Length: 0\r\n\r\n",
+        "/too-many-headers": b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 410 + b"Content-Length: 0\r\n\r\n",
+        "/18-kib": b"HTTP/1.1 200 OK\r\nA: " + b"a" * 18 * 1024 + b"\r\nContent-Length: 0\r\n\r\n",
         "/half-body": b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf",
         "/own-503": b"HTTP/1.1 503 Mine\r\nServer: rogue\r\nContent-Length: 4\r\n\r\nmine",
     }
@@ -377,3 +380,9 @@ def test_protocol_versions(edge: Edge, group: str, method: str, refused: bool) -
         until(lambda: b"<h1>" in _peek(connection) or len(edge.rogue.asked) > asked, "it is refused or let through")
         assert (b"<h1>464 Protocol Version Mismatch</h1>" in _peek(connection)) == refused
     assert (len(edge.rogue.asked) == asked) == refused
+
+
+@pytest.mark.parametrize(("path", "status"), [("/many-headers", 200), ("/too-many-headers", 502), ("/18-kib", 502)])
+def test_the_head_of_a_response(edge: Edge, path: str, status: int) -> None:
+    """A target may send 390 header lines, and 15 KiB of them."""
+    assert edge.say(get(path=path), "rogue").status == status

@@ -31,6 +31,9 @@ _DEFAULT_IDLE_TIMEOUT = 60
 # more expensive. More than four help only on machines larger than this project is made for.
 _THREADS = max(1, min(4, (os.cpu_count() or 1) // 2))
 
+# HAProxy's own limit of header lines is 101, also in responses of targets. ELB limits only their size.
+_MAX_HEADERS = 400
+
 
 def _indented(lines: Iterable[str]) -> str:
     return "\n".join(f"  {line}" for line in lines)
@@ -44,6 +47,7 @@ global
   server-state-file {STATE_FILE}
   nbthread {_THREADS}
 {{user}}  maxconn 20000
+  tune.http.maxhdr {_MAX_HEADERS}
   no strict-limits
   noreuseport
   hard-stop-after 24h
