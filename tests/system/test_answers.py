@@ -386,3 +386,19 @@ def test_protocol_versions(edge: Edge, group: str, method: str, refused: bool) -
 def test_the_head_of_a_response(edge: Edge, path: str, status: int) -> None:
     """A target may send 390 header lines, and 15 KiB of them."""
     assert edge.say(get(path=path), "rogue").status == status
+
+
+def test_a_client_that_shuts_its_side_counts_as_one_that_left(edge: Edge) -> None:
+    """While its target works, it gets 400, and the access log has 460."""
+
+    def ask() -> None:
+        with edge.connect("rogue") as connection:
+            connection.sendall(b"GET /silent HTTP/1.1\r\nHost: x\r\n\r\n")
+            until(lambda: edge.rogue.asked[-1:] == ["/silent"], "the target has the request")
+            connection.shutdown(socket.SHUT_WR)
+            assert connection.recv(65536).startswith(b"HTTP/1.1 400")
+
+    line = edge.logged(ask)
+    assert line["uri"] == "/silent"
+    entry = edge.alb.balancer.access_log().newest_first()
+    assert next(iter(entry)).elb_status == 460
