@@ -402,3 +402,19 @@ def test_a_client_that_shuts_its_side_counts_as_one_that_left(edge: Edge) -> Non
     assert line["uri"] == "/silent"
     entry = edge.alb.balancer.access_log().newest_first()
     assert next(iter(entry)).elb_status == 460
+
+
+def test_a_post_of_http2_whose_target_dies_gets_502(edge: Edge) -> None:
+    """It gets no REFUSED_STREAM, after which clients may repeat it, although its target had it."""
+
+    def request(stream: int, method: str, path: str) -> bytes:
+        fields = [(":method", method), (":scheme", "http"), (":authority", "shop.test"), (":path", path)]
+        return _frame(1, 5, stream, b"".join(_field(*field) for field in fields))
+
+    with edge.connect("rogue") as connection:
+        connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + _frame(4, 0, 0, b""))
+        for stream in (1, 3, 5):
+            connection.sendall(request(stream, "GET", "/kept"))
+            until(lambda answered=(stream + 1) // 2: _peek(connection).count(b"kept") == answered, "it is answered")  # type: ignore[misc]
+        connection.sendall(request(7, "POST", "/nothing"))
+        until(lambda: b"<h1>502 Bad Gateway</h1>" in _peek(connection), "it is answered")
