@@ -85,7 +85,7 @@ HOSTS = [
     Case(
         [host("shop.test")],
         hosts("shop.test", "SHOP.Test", "shop.test:8080", "Shop.test:80"),
-        hosts("a.shop.test", "shop.test.org", "shop.tes", "shopxtest", "", "shop.test."),
+        hosts("a.shop.test", "shop.test.org", "shop.tes", "shopxtest", "", "shop.test.x"),
     ),
     Case([host("Shop.TEST")], hosts("shop.test", "SHOP.TEST"), hosts("shop.org")),
     Case(
@@ -105,8 +105,8 @@ HOSTS = [
     Case([host("a?.test")], hosts("ab.test", "a-.test", "a..test"), hosts("a.test", "abc.test")),
     Case([host("?.example.com")], hosts("a.example.com"), hosts("ab.example.com", "example.com", ".example.com")),
     Case([host("sh*p.t?st")], hosts("shop.test", "shp.tast", "sh.x.p.tost"), hosts("shop.tst", "xshop.test")),
-    Case([host("*.a.*")], hosts("x.a.y", ".a."), hosts("a.y", "x.a", "x.ab.y")),
-    Case([host("*.*")], hosts("shop.test", "."), hosts("localhost", "localhost:80")),
+    Case([host("*.a.*")], hosts("x.a.y", ".a.b."), hosts("a.y", "x.a", "x.ab.y", ".a.")),
+    Case([host("*.*")], hosts("shop.test", "shop.test."), hosts("localhost", "localhost:80", "localhost.", ".")),
     Case([host("*.t??t")], hosts("a.test", "a.txxt"), hosts("a.tet", "test")),
     Case(
         [host("one.test", "two.*", "*.three.test", "f?ur.test")],
