@@ -16,7 +16,6 @@ from pathlib import Path
 from pipeline.balancer.access import AccessLog
 from pipeline.balancer.addresses import check_ports_free
 from pipeline.balancer.data_plane import DataPlane, Facts, TargetFact, group_id
-from pipeline.balancer.effective import WaitingListener, waiting_listeners
 from pipeline.balancer.health import target_health
 from pipeline.balancer.jwks import read_keys, with_keys
 from pipeline.balancer.key_set import KeySet
@@ -25,6 +24,7 @@ from pipeline.balancer.reconciler import reconcile
 from pipeline.balancer.registry import Registry
 from pipeline.balancer.registry_file import RegistryFile
 from pipeline.balancer.resources import DECLARED
+from pipeline.balancer.waiting import WaitingListener, waiting_listeners
 from pipeline.balancer.wanted import plane_config
 from pipeline.base.errors import BalancerFault, ConfigError
 from pipeline.base.files import make_folder

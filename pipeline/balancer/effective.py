@@ -150,30 +150,6 @@ def effective_listeners(resources: Resources) -> tuple[EffectiveListener, ...]:
     return found
 
 
-@dataclass(frozen=True)
-class WaitingListener:
-    """A listener without a default action whose port no other listener has. Its rules receive no requests."""
-
-    owner: str
-    name: str
-    port: int
-
-    def __str__(self) -> str:
-        return (
-            f"port {self.port} of load balancer {self.name} of {self.owner} receives no requests: its listener has no "
-            "default_action, and no pipeline declares one for this port"
-        )
-
-
-def waiting_listeners(resources: Resources) -> tuple[WaitingListener, ...]:
-    """Return the listeners whose rules wait for a listener that they can join."""
-    parts = list(_parts(resources))
-    taken = {part.port for part in parts if not part.is_guest}
-    return tuple(
-        WaitingListener(part.owner, part.name, part.port) for part in parts if part.is_guest and part.port not in taken
-    )
-
-
 def has_both_families(effective: EffectiveListener, listeners: Sequence[EffectiveListener]) -> bool:
     """Return whether a listener of every IPv4 address accepts IPv6 too: no other one of its port has an address."""
     others = (other for other in listeners if other.port == effective.port and other is not effective)

@@ -9,7 +9,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 from pipeline.api import Image, Revision, StageContext
-from pipeline.balancer.effective import WaitingListener
+from pipeline.balancer.waiting import WaitingListener
 from pipeline.base.clock import SystemClock
 from pipeline.config.load import load
 from pipeline.config.release import ReleaseSpec

@@ -7,7 +7,7 @@ from contextlib import suppress
 import pytest
 
 from pipeline.api import StageContext
-from pipeline.balancer.effective import WaitingListener
+from pipeline.balancer.waiting import WaitingListener
 from pipeline.base.errors import (
     Cancelled,
     ConfigError,
