@@ -11,7 +11,6 @@ from pipeline.balancer.haproxy.naming import (
     FUNCTION_CHECK,
     FUNCTION_GROUP,
     FUNCTION_TARGET,
-    SENT,
     backend_name,
     fail_open_backend_name,
 )
@@ -33,6 +32,7 @@ def backend_lines(owner: str, name: str, group: TargetGroup, idle: Sequence[int]
     """Yield the section of a target group, without its targets. `idle`: the load balancers' idle timeouts, in s."""
     yield f"backend {backend_name(owner, name)}"
     yield from (f"  {line}" for line in _common(backend_name(owner, name), group, idle))
+    yield from (f"  {line}" for line in _retries(group, f"nbsrv({backend_name(owner, name)}) 2"))
     yield "  option allbackups"
     yield from (f"  {line}" for line in _stickiness(group.attributes, backend_name(owner, name)))
     yield from (f"  {line}" for line in _table(group.attributes))
@@ -42,8 +42,11 @@ def backend_lines(owner: str, name: str, group: TargetGroup, idle: Sequence[int]
 
 def fail_open_backend_lines(owner: str, name: str, group: TargetGroup, idle: Sequence[int]) -> Iterator[str]:
     """Yield the section that is used while too few targets are healthy: the same targets, unchecked."""
-    yield f"backend {fail_open_backend_name(owner, name)}"
+    backend = fail_open_backend_name(owner, name)
+    yield f"backend {backend}"
     yield from (f"  {line}" for line in _common(backend_name(owner, name), group, idle))
+    # Every target gets requests here, so the second try could reach the only healthy one.
+    yield from (f"  {line}" for line in _retries(group, f"nbsrv({backend_name(owner, name)}) 1", f"nbsrv({backend}) 2"))
     yield from (f"  {line}" for line in _stickiness(group.attributes, backend_name(owner, name)))
 
 
@@ -55,7 +58,6 @@ def _common(backend: str, group: TargetGroup, idle: Sequence[int]) -> Iterator[s
             # The idle timeout of the load balancer that received the request.
             yield f"http-request set-timeout {side} var(txn.idle) if {{ var(txn.idle) -m found }}"
     yield from backend_denials(group)
-    yield from _retries(backend, group)
     if group.is_lambda:
         yield f"http-request set-header {FUNCTION_GROUP} {backend}"
         yield f"http-request del-header {FUNCTION_CHECK}"
@@ -64,25 +66,19 @@ def _common(backend: str, group: TargetGroup, idle: Sequence[int]) -> Iterator[s
         yield "option http-server-close"
 
 
-def _retries(backend: str, group: TargetGroup) -> Iterator[str]:
+def _retries(group: TargetGroup, *counts: str) -> Iterator[str]:
     """Yield lines that limit repetitions. HAProxy counts refused connections and unanswered requests together.
 
-    With two healthy targets, the one that is left after the first try is the last healthy one. With one, the second
-    try can only go to the same target, which does no harm.
+    `counts`: numbers of targets, each with the smallest number at which the second try could take down the last one.
+    With one target, the second try can only go to the same one, which does no harm.
     """
     if group.is_lambda or not group.attributes.retry:
         yield "retry-on conn-failure"
-    else:
-        yield "retries 1"
-    if group.is_lambda:
         return
+    yield "retries 1"
     least = group.attributes.retry_minimum_healthy
-    if not group.attributes.retry:
-        yield f"http-request set-var({SENT}) int(1)"
-    elif least > 2:
-        few = f"if {{ nbsrv({backend}) 2:{least - 1} }}"
-        yield f"http-request disable-l7-retry {few}"
-        yield f"http-request set-var({SENT}) int(1) {few}"
+    for count in counts if least > 2 else ():
+        yield f"http-request disable-l7-retry if {{ {count}:{least - 1} }}"
 
 
 def _stickiness(attributes: TargetGroupAttributes, table: str) -> Iterator[str]:

@@ -12,8 +12,6 @@ _TEXTS = {"L4CON": "Connection refused", "SOCKERR": "Connection closed without a
 
 def check_fact(status: str, code: str = "", text: str = "", passes: int = 0) -> CheckFact:
     """Return the fact for the columns of `show stat`. An empty `status` means that there is no check."""
-    if status == "HANA" and "L4" in text:
-        text = "a request could not connect"
     # HAProxy appends the step of the check. A check of a port has only one.
     detail = text.partition(" at step ")[0] or _TEXTS.get(status, status)
     return CheckFact(_outcome(status), passes=passes, code=code, text=detail)

@@ -12,7 +12,6 @@ from pipeline.balancer.haproxy.directory import PemFile
 from pipeline.balancer.haproxy.error_responses import deny, frontend_denials
 from pipeline.balancer.haproxy.headers import request_headers, response_headers
 from pipeline.balancer.haproxy.log_format import CAPTURES, LOG_FORMAT
-from pipeline.balancer.haproxy.naming import NONCE, SENT
 from pipeline.balancer.haproxy.rules import RuleMatching
 from pipeline.balancer.haproxy.tls import (
     bind_args,
@@ -23,7 +22,6 @@ from pipeline.balancer.haproxy.tls import (
 )
 from pipeline.balancer.haproxy.worker_user import socket_args
 
-_MAX_NONCE = 2_000_000_000
 # HAProxy's buffer holds this much of a request.
 _MAX_BUFFERED = 15360
 # A body may take as long as it likes. The client's idle timeout ends the wait.
@@ -139,15 +137,10 @@ def _request_target_lines() -> Iterator[str]:
 def _repetition_lines() -> Iterator[str]:
     """Yield lines that decide whether a request may be sent to a second target after the first one had it.
 
-    A non-idempotent request may not, unless it carries an Idempotency-Key. Then it must not travel on a kept connection
-    either: if that breaks, HAProxy closes the client's connection without a response and without a line in the log.
+    A non-idempotent request may not, unless it carries an Idempotency-Key.
     """
     yield "acl keyed req.hdr(idempotency-key) -m found"
-    once = "if !{ method GET HEAD OPTIONS PUT DELETE } !keyed"
-    yield f"http-request disable-l7-retry {once}"
-    yield f"http-request set-var({NONCE}) rand({_MAX_NONCE}),add(1)"
-    yield f"http-request set-var({SENT}) int(0)"
-    yield f"http-request set-var({SENT}) int(1) {once}"
+    yield "http-request disable-l7-retry if !{ method GET HEAD OPTIONS PUT DELETE } !keyed"
     # HAProxy can retry only a request that it has buffered, so it waits for a body that fits. Other bodies stream.
     yield "acl repeatable method PUT DELETE"
     yield "acl repeatable req.hdr(idempotency-key) -m found"

@@ -17,11 +17,6 @@ FUNCTION_GROUP = "X-Penstock-Group"
 FUNCTION_TARGET = "X-Penstock-Target"
 FUNCTION_CHECK = "X-Penstock-Check"
 
-# Variables of a request: the number of times that it was sent, and its random number. A request that must not be sent
-# again starts with 1. `server_args` makes its connections from them.
-SENT = "txn.sent"
-NONCE = "txn.nonce"
-
 
 def backend_name(owner: str, group: str) -> str:
     """Return the backend of a target group. Names hold no dot, so it is unique."""

@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import NamedTuple
 
 from pipeline.balancer.data_plane import WantedGroup, WantedTarget
-from pipeline.balancer.haproxy.naming import FUNCTION_SOCKET, NONCE, SENT, fail_open_backend_of
+from pipeline.balancer.haproxy.naming import FUNCTION_SOCKET, fail_open_backend_of
 from pipeline.balancer.model import HealthCheck, TargetGroup
 from pipeline.base.quantity import milliseconds
 
@@ -39,7 +39,7 @@ def server_definitions(group: WantedGroup, target: WantedTarget) -> Iterator[Ser
     settings = group.settings
     address = f"unix@{FUNCTION_SOCKET}" if settings.is_lambda else f"{target.address}:{target.port}"
     identity, open_identity = (_identity(settings, name) for name in (target.id, f"{target.id}{FAIL_OPEN_SUFFIX}"))
-    common = f"{address} weight 100 pool-purge-delay 1s{_protocol(settings)}{_connection(settings)}"
+    common = f"{address} weight 100 pool-purge-delay 1s{_protocol(settings)}"
     cookie = _cookie(settings, target.id)
     checks = f" {_check_args(target.check)}" if target.check else ""
     yield ServerDefinition(
@@ -63,19 +63,6 @@ def _protocol(group: TargetGroup) -> str:
     return f"{version}{' ssl verify none' if group.protocol == 'HTTPS' else ''}{alpn}"
 
 
-def _connection(group: TargetGroup) -> str:
-    """Return the argument that keeps a request that is not sent again off kept connections.
-
-    HAProxy reuses a connection only for requests with the same value of `sni`, also without TLS, where it has no other
-    effect. The value is 0 for the first try of a request that may be sent again, and unique for all others: the number
-    of times that it was sent, which the expression counts, times its random number.
-    """
-    if group.is_lambda or group.protocol == "HTTPS" or group.protocol_version != "HTTP1":
-        return ""
-    count = f"set-var(txn.tries),add(1),set-var({SENT})"
-    return f" sni var({SENT}),{count},mul(0),add(txn.tries),mul({NONCE})"
-
-
 def _identity(group: TargetGroup, name: str) -> str:
     """Return the number by which the table of application cookies knows a server.
 
@@ -94,19 +81,8 @@ def _cookie(group: TargetGroup, target: str) -> str:
 
 def _traffic_args(target: WantedTarget, group: TargetGroup) -> str:
     ramp = f" slowstart {group.attributes.slow_start}s" if group.attributes.slow_start and target.ramp else ""
-    return f"{ramp}{_passive_check(target, group)}"
-
-
-def _passive_check(target: WantedTarget, group: TargetGroup) -> str:
-    """Return arguments that make a target unhealthy by its traffic, before its checks find out.
-
-    HAProxy has only one further try for a request, which must not be spent on a second dead target.
-    """
-    if target.check is None or group.is_lambda:
-        return ""
-    if group.attributes.anomaly_mitigation == "on":
-        return f" observe layer7 error-limit {ANOMALY_THRESHOLD} on-error mark-down"
-    return " observe layer4 error-limit 1 on-error mark-down"
+    mitigated = group.attributes.anomaly_mitigation == "on"
+    return ramp + (f" observe layer7 error-limit {ANOMALY_THRESHOLD} on-error mark-down" if mitigated else "")
 
 
 def _check_args(check: HealthCheck) -> str:

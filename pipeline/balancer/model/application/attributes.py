@@ -252,7 +252,7 @@ class TargetGroupAttributes(Attributes):
         ge=2,
         le=1000,
         description="With fewer healthy targets than this, but more than one, such a request is not sent again. With "
-        "3, a request that kills each target it reaches leaves one healthy.",
+        "3, one request that kills each target it reaches leaves one healthy.",
     )
     multi_value_headers: bool = Field(
         False,
