@@ -32,8 +32,7 @@ def patience(monkeypatch: pytest.MonkeyPatch, context: StageContext, service: Se
     found: list[timedelta] = []
     seen: Sequence[Replica] = [_unhealthy(3600)]
     replicas = SimpleNamespace(
-        reconcile=lambda: None,
-        observe=lambda: Observation(tuple(seen)),
+        observe=lambda **_: Observation(tuple(seen)),
         with_stale_address=list,
         running_for=lambda _: 100,
         ended=lambda _: None,
