@@ -14,6 +14,7 @@ from pipeline.base.errors import FieldError
 from pipeline.base.quantity import Amount, Duration, Size, Whole, resolve_amount
 from pipeline.base.remote_url import RemoteUrl, is_url
 from pipeline.config.build_options import CacheOption, Platform, SecretId, SecretText, SshAgent, StageName
+from pipeline.config.container_log import LOG, ContainerLog
 from pipeline.config.environment import BuildArguments, Environment, VariableName
 from pipeline.config.privileges import (
     CAP_ADD,
@@ -28,16 +29,7 @@ from pipeline.config.privileges import (
 )
 from pipeline.config.reporters import Reporters
 from pipeline.config.retention import Retention
-from pipeline.config.steps import (
-    ENTRYPOINT,
-    INIT,
-    SHM_SIZE,
-    Approval,
-    Command,
-    Entrypoint,
-    ReleaseCommand,
-    Tests,
-)
+from pipeline.config.steps import ENTRYPOINT, INIT, SHM_SIZE, Approval, Command, Entrypoint, ReleaseCommand, Tests
 from pipeline.config.triggers import Triggers
 from pipeline.config.volume import Volume
 from pipeline.engine.container import Privileges
@@ -172,15 +164,6 @@ class Rolling(Model):
         )
 
 
-class ContainerLog(Model):
-    """Limits of what Docker keeps of each container's output. The oldest lines are removed."""
-
-    max_size: Size = Field(
-        10 * 2**20, ge=2**10, description="Size of one file. Docker begins a new file when one is full."
-    )
-    max_files: Whole = Field(5, ge=1, le=1000, description="Number of files that are kept.")
-
-
 class ServiceSettings(Model):
     """The settings of a service that a release keeps."""
 
@@ -216,11 +199,7 @@ class ServiceSettings(Model):
     cap_add: Capabilities = Field((), description=CAP_ADD)
     cap_drop: Capabilities = Field((), description=CAP_DROP)
     no_new_privileges: bool = Field(True, description=NO_NEW_PRIVILEGES)
-    log: ContainerLog = Field(
-        ContainerLog(),
-        description="Limits of each container's log, with Docker's drivers json-file and local. A change applies to "
-        "containers that are started later.",
-    )
+    log: ContainerLog = Field(ContainerLog(), description=LOG)
     stop_grace: Duration = Field(
         timedelta(seconds=10), description="Time from SIGTERM to SIGKILL when a drained container is stopped."
     )

@@ -44,7 +44,8 @@ from pipeline.balancer.model.application.rule import Rewrite, Transforms
 from pipeline.balancer.model.tls import Certificate, MutualAuthentication
 from pipeline.base.quantity import Amount, Duration, Size, format_duration, format_size
 from pipeline.base.schema import Shorthand
-from pipeline.config.models import Build, ContainerLog, Deploy, Parameter, Pipeline, Rolling, SecretSource, Source
+from pipeline.config.container_log import ContainerLog
+from pipeline.config.models import Build, Deploy, Parameter, Pipeline, Rolling, SecretSource, Source
 from pipeline.config.reporters import reporter_types
 from pipeline.config.retention import Retention
 from pipeline.config.stages import stage_options
