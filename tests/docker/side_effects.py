@@ -35,7 +35,7 @@ _READING_GIT = {
 _READING = re.compile(rb"(GET|HEAD|show|_getsocks|@!\d+ show)\b")
 _HTTP = re.compile(rb"(POST|PUT|DELETE|PATCH) (?:/v[\d.]+)?([^ ?]+)")
 # Names of containers, ids, process ids and random names of temporary folders.
-_IDS = re.compile(r"(?<![a-z])(?:[0-9a-f]{64}|[0-9a-f]{12}|[0-9a-f]{40})(?![a-z])")
+_IDS = re.compile(r"(?<![a-z0-9])(?=[a-f]*\d)[0-9a-f]{6,64}(?![a-z0-9])")
 _NAMES = re.compile(r"\.r\d+\.[0-9a-f]{6}|\.test\d+\.[0-9a-f]{6}|(?<=draft\.)\w+|(?<![a-z])\d+")
 _TEMPORARY = Path(os.environ["TMPDIR"]).parts
 _WRITTEN = re.compile(

@@ -15,7 +15,6 @@ pytestmark = [pytest.mark.docker, pytest.mark.timeout(180)]
 # A sample of the points, so that each kind of side effect is in it: folders, the database, Docker, HAProxy, processes.
 SAMPLE = {
     "rollout": (
-        Point("before", "docker.sock POST /build", 2),
         Point("after", "docker.sock POST /containers/ID/start", 2),
         Point("before", "worker.sock enable server", 1),
         Point("after", "docker.sock POST /containers/ID/stop", 1),

@@ -21,7 +21,7 @@ _MAX_CHANGES = 6
 
 
 class Record(NamedTuple):
-    """One change. `target` is the second path of a rename."""
+    """One change. `target` is the second path of a rename or a link."""
 
     operation: str
     inode: int
@@ -89,6 +89,8 @@ class Disk:
                 self._change(Change(record.path.parent, None, record.path, None))
             case "remove":
                 self._change(Change(record.path.parent, record.path, None, None))
+            case "link":
+                self._change(Change(record.target.parent, None, record.target, self.names[record.path]))
             case "rename":
                 assert record.path.parent == record.target.parent
                 self._change(Change(record.path.parent, record.path, record.target, self.names[record.path]))
