@@ -39,7 +39,7 @@ class Home:
                 ) from error
         _check_private(home.root)
         for folder in folders:
-            _make_private(folder)
+            _make_private(folder, searchable=folder == home.balancer)
         home_id(home.root)
         return home
 
@@ -131,9 +131,11 @@ def _check_private(root: Path) -> None:
         raise StoreFault(f"{root} can be written by other users (mode {mode:04o})", hint=f"chmod 700 {root}")
 
 
-def _make_private(folder: Path) -> None:
-    # Penstock makes these with mode 0700. Another program has changed it.
+def _make_private(folder: Path, *, searchable: bool) -> None:
+    """Restore the mode 0700 if another program has changed it. `searchable`: the mode may also be 0711."""
     mode = folder.stat().st_mode & 0o777
-    if mode & 0o077 or mode & 0o700 != 0o700:
+    # HAProxy's workers, which are not root, connect to sockets in the balancer's folder.
+    private = 0o700 | (mode & 0o011 if searchable else 0)
+    if mode != private:
         with suppress(OSError):
-            folder.chmod(0o700)
+            folder.chmod(private)

@@ -21,6 +21,7 @@ from pipeline.balancer.haproxy.functions import process as functions
 from pipeline.balancer.haproxy.functions.table import FunctionTable
 from pipeline.balancer.haproxy.server_args import target_of
 from pipeline.balancer.haproxy.servers import backends_of, by_group, group_facts, is_group, steps_to
+from pipeline.balancer.haproxy.worker_user import admit_workers
 from pipeline.base.clock import SYSTEM
 from pipeline.base.errors import BalancerFault, ConfigError
 from pipeline.base.sockets import has_ipv6
@@ -198,6 +199,8 @@ class HAProxyPlane:
         socket_holder.refresh(self._path)
 
     def _reload(self, before: Mapping[str, str]) -> None:
+        # Another program may have closed the folder. A replaced worker would then not reach its successor.
+        admit_workers(self._path)
         refusal = self._runtime.reload()
         if refusal is not None:
             for name, content in before.items():

@@ -58,10 +58,10 @@ def test_a_home_that_others_can_write_is_refused(tmp_path: Path, mode: int) -> N
 def test_folders_that_others_can_enter_are_closed(tmp_path: Path) -> None:
     """The folders in the home are Penstock's own."""
     home = Home.locate({"PENSTOCK_HOME": str(tmp_path / "home")})
-    for folder in (home.balancer, home.spool, home.locks):
+    for folder in (home.mirrors, home.spool, home.locks):
         folder.chmod(0o777)
     Home.locate({"PENSTOCK_HOME": str(tmp_path / "home")})
-    assert {p.stat().st_mode & 0o777 for p in (home.balancer, home.spool, home.locks)} == {0o700}
+    assert {p.stat().st_mode & 0o777 for p in (home.mirrors, home.spool, home.locks)} == {0o700}
 
 
 def locate(place: Path) -> Home:
@@ -99,3 +99,13 @@ def test_a_damaged_id_is_written_anew(tmp_path: Path, content: bytes) -> None:
     file.write_bytes(content)
     assert locate(tmp_path / "a").id == id_
     assert file.read_text() == good
+
+
+def test_haproxys_workers_keep_their_access(tmp_path: Path) -> None:
+    """The balancer's folder may be searched by workers that are not root, and is otherwise private."""
+    environ = {"PENSTOCK_HOME": str(tmp_path / "home")}
+    balancer = Home.locate(environ).balancer
+    for before, after in ((0o711, 0o711), (0o777, 0o711), (0o755, 0o711), (0o700, 0o700), (0o500, 0o700)):
+        balancer.chmod(before)
+        Home.locate(environ)
+        assert balancer.stat().st_mode & 0o777 == after
