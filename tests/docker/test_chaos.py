@@ -99,6 +99,10 @@ def test_a_removed_container_is_replaced_while_the_disk_is_full(project: Project
             pytest.skip("only root can mount a small disk")
         Home.locate({"PENSTOCK_HOME": str(project.home.root)})
         try:
+            # Of two targets, the other one would be the last: nothing is repeated there.
+            project.replicas = 3
+            project.configure()
+            project.commit("1")
             with serving(project) as served:
                 served.await_run(1)
                 for _ in range(2):

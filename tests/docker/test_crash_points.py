@@ -36,7 +36,7 @@ SAMPLE = {
 
 
 @pytest.fixture
-def stage(tmp_path: Path, base_image: str, built: None) -> Iterator[Stage]:
+def stage(tmp_path: Path, base_image: str) -> Iterator[Stage]:
     stage = Stage(tmp_path, base_image)
     yield stage
     stage.remove()

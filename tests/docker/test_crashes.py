@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.docker, pytest.mark.timeout(180)]
 ROLLING_OUT = {
     "run.started": "",
     "stage.started source": "Source",
-    "log:Step 3": "Build",
+    "log:#5 ": "Build",
     "build.finished": "Build",
     "test.started": "Build",
     "log:Ran ": "Build",
