@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import urllib.error
 import urllib.request
 
 from tests.docker.private_engine import PrivateEngine
@@ -16,6 +17,9 @@ def answer(project: Project) -> str:
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{project.port}/", timeout=1) as response:
             return str(response.read().decode())
+    except urllib.error.HTTPError as error:
+        error.close()
+        return ""
     except OSError:
         return ""
 
