@@ -9,7 +9,7 @@ from pipeline.engine.docker.progress import Progress
 
 # As printed by docker 20.10.24, and by the plug-in buildx.
 FAILED_STEP = """\
-#4 [1/2] FROM registry.test/library/base:1
+#4 [1/2] FROM host.test/library/base:1
 #4 CACHED
 #5 [2/3] RUN one
 #5 0.210 fine
@@ -71,16 +71,16 @@ def test_a_failed_step(error: str, last: str) -> None:
             None,
         ),
         (
-            "#3 resolve image config for registry.test/docker/dockerfile:1\n#3 ERROR: failed to do request: no such host",
+            "#3 resolve image config for host.test/docker/dockerfile:1\n#3 ERROR: failed to do request: no such host",
             EngineFault,
-            "the build failed in resolve image config for registry.test/docker/dockerfile:1: failed to do request: "
+            "the build failed in resolve image config for host.test/docker/dockerfile:1: failed to do request: "
             "no such host",
-            "`# syntax=` of the Dockerfile needs registry.test/docker/dockerfile:1",
+            "`# syntax=` of the Dockerfile needs host.test/docker/dockerfile:1",
         ),
         (
-            "#3 [internal] load metadata for registry.test/library/a:1\n#3 ERROR: pull access denied",
+            "#3 [internal] load metadata for host.test/library/a:1\n#3 ERROR: pull access denied",
             EngineFault,
-            "the build failed in [internal] load metadata for registry.test/library/a:1: pull access denied",
+            "the build failed in [internal] load metadata for host.test/library/a:1: pull access denied",
             "docker login",
         ),
         (
