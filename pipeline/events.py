@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from pipeline.base.masking import mask_shown
 from pipeline.base.printable import escape_controls
 from pipeline.event_kinds import EventKind
 
@@ -64,7 +65,4 @@ class Events:
 
     def printable(self, text: str) -> str:
         """Return a text as events show it: without secrets, and with control characters escaped."""
-        masked = self._clean(text)
-        escaped = escape_controls(masked)
-        # Colour codes within a secret hide it from the mask.
-        return masked if escaped == masked else self._clean(escaped)
+        return mask_shown(text, self._clean, escape_controls)

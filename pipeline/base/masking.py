@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from urllib.parse import quote, quote_plus
 
 _MIN_LENGTH = 4
@@ -53,6 +53,16 @@ class Mask:
             match = self._pattern.search(text, match.start() + 1)
         if stop:
             yield start, stop
+
+
+def mask_shown(text: str, mask: Callable[[str], str], shown: Callable[[str], str]) -> str:
+    """Return a text without secrets, as `shown` changes it for people.
+
+    Colour codes within a secret hide it from the mask, so a changed text is masked again.
+    """
+    masked = mask(text)
+    changed = shown(masked)
+    return masked if changed == masked else mask(changed)
 
 
 def forms_of(value: str) -> Iterator[str]:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Self
 
 from pipeline.base.errors import StoreFault
+from pipeline.base.masking import mask_shown
 from pipeline.base.printable import strip_controls
 
 _LINE_LIMIT = 16 * 1024
@@ -95,10 +96,7 @@ class RunLogFile:
         return whole[len(list(shared)) :]
 
     def _clean(self, text: str) -> str:
-        masked = self._mask(text)
-        visible = strip_controls(masked)
-        # Colour codes within a secret hide it from the mask.
-        return masked if visible == masked else self._mask(visible)
+        return mask_shown(text, self._mask, strip_controls)
 
 
 class _AppendOnlyFile:
