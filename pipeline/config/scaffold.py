@@ -31,7 +31,7 @@ _ROWS = (
     ("", ""),
     ("deploy:", ""),
     ("  target_group: web", "group of balancer.target_groups in which containers are registered"),
-    ("  replicas: 2", "number of containers"),
+    ("  replicas: 3", "number of containers; with three, unanswered GETs of one that dies go to another one"),
     ("  rolling:", ""),
     ("    max_surge: 1", "containers above `replicas` during a rollout"),
     ("    max_unavailable: 0", "unavailable containers during a rollout"),

@@ -74,11 +74,12 @@ class Client:
             connection = _Connection(self._path)
             try:
                 connection.request("GET", f"/v1/pipelines/{pipeline}/runs/{run}/events?after={after}")
-                for line in connection.getresponse():
-                    if line.startswith(b"data: "):
-                        found = EventResponse.model_validate_json(line[6:])
-                        after = found.id
-                        yield found.to_event()
+                with connection.getresponse() as response:
+                    for line in response:
+                        if line.startswith(b"data: "):
+                            found = EventResponse.model_validate_json(line[6:])
+                            after = found.id
+                            yield found.to_event()
             except (OSError, http.client.HTTPException) as error:
                 raise SystemFault(
                     f"lost the connection to the daemon: {error}",

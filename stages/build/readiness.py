@@ -49,7 +49,8 @@ def answers(address: str, port: int, path: str) -> bool:
     connection = http.client.HTTPConnection(address, port, timeout=_ANSWER)
     try:
         connection.request("GET", path)
-        return 200 <= connection.getresponse().status < 400
+        with connection.getresponse() as response:
+            return 200 <= response.status < 400
     except (OSError, http.client.HTTPException):
         return False
     finally:

@@ -4,24 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
-import urllib.error
-import urllib.request
 
+from tests.docker.get import try_get
 from tests.docker.private_engine import PrivateEngine
-from tests.docker.project import Project, haproxy_processes, until
+from tests.docker.project import haproxy_processes, until
 from tests.docker.serving import Serving
-
-
-def answer(project: Project) -> str:
-    """Return the response of the service, or an empty text if it does not respond."""
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{project.port}/", timeout=1) as response:
-            return str(response.read().decode())
-    except urllib.error.HTTPError as error:
-        error.close()
-        return ""
-    except OSError:
-        return ""
 
 
 def cut_power(served: Serving, engine: PrivateEngine) -> None:
@@ -31,4 +18,4 @@ def cut_power(served: Serving, engine: PrivateEngine) -> None:
     for pid in haproxy.values():
         os.kill(pid, signal.SIGKILL)
     engine.cut_power()
-    until(lambda: not answer(served.project), "no response")
+    until(lambda: not try_get(served.project), "no response")

@@ -9,7 +9,6 @@ import signal
 import sqlite3
 import threading
 import time
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -23,14 +22,10 @@ from pipeline.engine.hosts import local_engine
 from pipeline.engine.interfaces import Engine
 from pipeline.store.records import ReleaseState, RunState
 from tests.docker.docker_cli import kill_process
+from tests.docker.get import get, try_get
 from tests.docker.project import Project, Projects, docker, haproxy_processes, until
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(180)]
-
-
-def get(project: Project, path: str = "/") -> str:
-    with urllib.request.urlopen(f"http://127.0.0.1:{project.port}{path}", timeout=20) as answer:
-        return str(answer.read().decode())
 
 
 class Watcher:
@@ -437,25 +432,18 @@ def _restarted(engine: Engine, victim: Container) -> bool:
 def test_a_killed_balancer_is_started_by_the_next_command(which: str, service: Project) -> None:
     """The next command restarts a killed balancer with the same targets, and reports the restart."""
     os.kill(haproxy_processes(service.home)[which], signal.SIGKILL)
-    until(lambda: not _answers(service), "the balancer is gone")
+    until(lambda: not try_get(service), "the balancer is gone")
     started = time.monotonic()
     assert "the balancer is not running: run `pipeline recover`" in service.pipeline("status").out
     # `plan` assumes that the balancer runs, because a run would start it first.
     assert "nothing to do" in service.pipeline("plan").out
-    assert not _answers(service)
+    assert not try_get(service)
     out = service.pipeline("recover").out
     assert time.monotonic() - started < 15
     assert "the balancer was not running: restarted" in out
     assert "sample-app 1" in get(service)
     until(lambda: {h.state for h in service.targets()} == {TargetState.HEALTHY}, "both are healthy")
     service.assert_serving(release=1)
-
-
-def _answers(project: Project) -> bool:
-    try:
-        return bool(get(project))
-    except OSError:
-        return False
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import pytest
 
 from pipeline.engine.labels import LABEL_HOME
 from tests.docker.docker_cli import docker
+from tests.docker.get import get
 from tests.docker.project import Project, Result
 from tests.support.examples import install_example
 
@@ -60,8 +60,7 @@ def other_system(project: Project, tmp_path: Path) -> Iterator[OtherSystem]:
 
 
 def version(project: Project) -> str:
-    with urllib.request.urlopen(f"http://127.0.0.1:{project.port}/", timeout=20) as response:
-        return str(response.read().decode()).partition(" on ")[0]
+    return get(project).partition(" on ")[0]
 
 
 def test_images_of_another_system_are_deployed(other_system: OtherSystem) -> None:

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.base.home import Home
-from tests.docker.power_cut import answer, cut_power
+from tests.docker.get import try_get
+from tests.docker.power_cut import cut_power
 from tests.docker.private_engine import PrivateEngine, obstacle, private_engine
 from tests.docker.project import Project, until
 from tests.docker.serving import Serving
@@ -51,7 +52,7 @@ def served(engine: PrivateEngine, base_image: str, tmp_path: Path) -> Iterator[S
 def assert_back(served: Serving, since: float) -> None:
     """Assert that the previously active release is complete again in time."""
     deadline = since + LONGEST - time.monotonic()
-    until(lambda: answer(served.project).startswith("sample-app 2 "), "a response of version 2", deadline=deadline)
+    until(lambda: try_get(served.project).startswith("sample-app 2 "), "a response of version 2", deadline=deadline)
     until(lambda: is_whole(served.project), "a whole service", deadline=30)
     assert [run.state for run in served.runs()] == ["succeeded", "succeeded"]
 
@@ -93,6 +94,6 @@ def test_a_deployment_that_a_reboot_cut_short_is_done_again(served: Serving, eng
     engine.start()
     since = time.monotonic()
     served.start()
-    until(lambda: answer(served.project), "a response", deadline=since + LONGEST - time.monotonic())
+    until(lambda: try_get(served.project), "a response", deadline=since + LONGEST - time.monotonic())
     assert served.await_run(3).attempts == 2
-    until(lambda: answer(served.project).startswith("sample-app 3 "), "a response of version 3")
+    until(lambda: try_get(served.project).startswith("sample-app 3 "), "a response of version 3")

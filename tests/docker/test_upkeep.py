@@ -24,7 +24,9 @@ pytestmark = [pytest.mark.docker, pytest.mark.timeout(180)]
 @pytest.fixture
 def served(project: Project) -> Iterator[Serving]:
     """The daemon of a project whose version 1 is the active release 1."""
-    project.configure(("replicas: 2\n", "replicas: 2\n  unhealthy_timeout: 1s\n"))
+    # If one of three dies, its unanswered requests are sent to another one. Of two, they are not.
+    project.replicas = 3
+    project.configure(("replicas: 3\n", "replicas: 3\n  unhealthy_timeout: 1s\n"))
     project.commit("1")
     with serving(project) as served:
         served.await_run(1)
@@ -52,7 +54,7 @@ def test_a_container_that_a_user_removes_is_replaced(served: Serving, blow: tupl
         docker(*blow, sorted(before)[0])
         until(lambda: is_whole(project) and names(project) != before, "a whole service")
         assert load.stop().failed == 0
-    assert "1 of 2 containers are missing" in [event.message for event in served.events("reconcile.drift")]
+    assert "1 of 3 containers are missing" in [event.message for event in served.events("reconcile.drift")]
     served.await_event("reconcile.repaired")
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import subprocess
 import threading
-import urllib.request
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -13,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.docker.docker_cli import docker, kill_process
+from tests.docker.get import get
 from tests.docker.project import Project, until
 from tests.docker.serving import Serving
 from tests.support.wall_clock import WallClock
@@ -52,20 +52,19 @@ def step_at_each_event(project: Project, run: int, clock: WallClock, step: int, 
     return kinds
 
 
-def slow_request(project: Project, milliseconds: int) -> Callable[[], bytes]:
+def slow_request(project: Project, milliseconds: int) -> Callable[[], str]:
     """Start a request, and return a function that waits for its response."""
-    found: list[bytes] = []
+    found: list[str] = []
 
     def ask() -> None:
-        with urllib.request.urlopen(f"http://127.0.0.1:{project.port}/slow?ms={milliseconds}") as response:
-            found.append(response.read())
+        found.append(get(project, f"/slow?ms={milliseconds}"))
 
     thread = threading.Thread(target=ask)
     thread.start()
 
-    def answer() -> bytes:
+    def answer() -> str:
         thread.join()
-        return b"".join(found)
+        return "".join(found)
 
     until(lambda: sum(health.in_flight for health in project.targets()) > 0, "a request in flight")
     return answer
@@ -80,7 +79,7 @@ def test_the_clock_is_set_in_every_phase_of_a_deployment(project: Project, clock
         command = project.start("run", **clock.environment)
         kinds = step_at_each_event(project, 2, clock, step, lambda: command.poll() is not None)
         assert command.returncode == 0, command.communicate()
-        assert answer() == b"at last\n"
+        assert answer() == "at last\n"
         assert load.stop().failed == 0
     assert kinds >= {"container.started", "target.healthy", "target.draining", "container.stopped"}
     assert "target.requests_aborted" not in kinds
@@ -128,7 +127,7 @@ def test_a_crash_in_a_drain_is_recovered_at_another_time(project: Project, clock
         command.communicate()
         clock.step(step)
         project.pipeline("recover", **clock.environment)
-        assert answer() == b"at last\n"
+        assert answer() == "at last\n"
         assert load.stop().failed == 0
     project.assert_serving(1)
 
