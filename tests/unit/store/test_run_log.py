@@ -195,10 +195,15 @@ def test_following_costs_next_to_nothing(tmp_path: Path) -> None:
     path = tmp_path / "1.jsonl"
     with RunLogFile(path, str) as log:
         log.line("test", "x" * 10_000)
-    polls = iter(range(20))
-    clock, processor = time.monotonic(), time.thread_time()
-    assert len(list(follow(path, lambda: next(polls) == 19))) == 1
-    assert (time.thread_time() - processor) / (time.monotonic() - clock) < 0.01
+
+    def share() -> float:
+        polls = iter(range(10))
+        clock, processor = time.monotonic(), time.thread_time()
+        assert len(list(follow(path, lambda: next(polls) == 9))) == 1
+        return (time.thread_time() - processor) / (time.monotonic() - clock)
+
+    # What else runs on the machine only makes it look dearer.
+    assert min(share() for _ in range(3)) < 0.01
 
 
 def test_following_sees_every_line_until_the_end(tmp_path: Path) -> None:
