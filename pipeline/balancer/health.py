@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 
 from pipeline.balancer.data_plane import CheckFact, TargetFact
 from pipeline.balancer.model import TargetHealth, TargetState
+from pipeline.balancer.registry import Registry
 from pipeline.balancer.targets import Registration
 
 _UNUSED = "Target group is not configured to receive traffic from the load balancer"
@@ -32,6 +34,23 @@ def target_health(
         in_flight=fact.in_flight if fact else 0,
         state_age=fact.state_age if fact else timedelta(0),
         since=registration.since,
+    )
+
+
+def group_health(
+    registry: Registry, owner: str, group: str, known: Mapping[str, TargetFact] | None
+) -> tuple[TargetHealth, ...]:
+    """Return the health of a group's targets. `known` is None if the data plane does not carry the group."""
+    used, settings = registry.uses(owner, group), registry.group(owner, group)
+    return tuple(
+        target_health(
+            registration,
+            (known or {}).get(registration.target.id),
+            running=known is not None,
+            used=used,
+            checked=registration.is_checked(settings),
+        )
+        for registration in registry.registrations(owner, group)
     )
 
 

@@ -44,6 +44,11 @@ class RegistryFile:
         self.read()
         return self._is_outdated
 
+    @property
+    def is_settled(self) -> bool:
+        """True if the file exists in today's format: neither `restore` nor `migrate` would write it."""
+        return not self.is_outdated and self._stamp() is not None
+
     def read(self) -> Registry:
         """Return the registry, which is empty if there is no file.
 

@@ -10,7 +10,7 @@ import os
 import select
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import timedelta
 
 import structlog
@@ -26,7 +26,10 @@ _logger = structlog.get_logger(__name__)
 
 
 class BalancerSupervisor:
-    """Reconciles the balancer each second, and at once after its data plane died. `emit` receives the events."""
+    """Reconciles the balancer each second, and immediately after its data plane died.
+
+    `emit` receives the events, from two threads.
+    """
 
     def __init__(
         self,
@@ -46,12 +49,16 @@ class BalancerSupervisor:
 
     def run_forever(self) -> None:
         """Run until `stop`."""
+        # On its own: whoever talks to a data plane that a signal has stopped waits for its response.
+        resuming = threading.Thread(target=self._resume_forever, name="balancer-resume", daemon=True)
+        resuming.start()
         with self._hold_sockets():
             while not self._stopping.is_set():
                 if self._run_once():
                     self._wait()
                 else:
                     self._clock.wait(self._stopping, self._interval / 2)
+        resuming.join()
 
     def stop(self) -> None:
         """Request the end of `run_forever`. Returns at once."""
@@ -84,9 +91,6 @@ class BalancerSupervisor:
         return needed
 
     def _ensure(self) -> None:
-        if resumed := self._balancer.resume():
-            names = ", ".join(map(str, resumed))
-            self._emit(EventKind.BALANCER_RESUMED, f"HAProxy was stopped by a signal (pid {names}), continued it")
         now = self._clock.monotonic()
         if self._maintained is None or now - self._maintained >= _RELOAD_INTERVAL:
             started, self._maintained = self._balancer.ensure_running(), now
@@ -98,6 +102,17 @@ class BalancerSupervisor:
             self._emit(EventKind.BALANCER_RESTARTED, "HAProxy was not running or did not respond, restarted it")
         # It may have just died. A command that restarts it before the next round must not go unnoticed.
         self._last_pid = pid or self._last_pid
+
+    def _resume_forever(self) -> None:
+        while not self._clock.wait(self._stopping, self._interval):
+            # The supervision reports a registry that cannot be read.
+            with suppress(PenstockError):
+                if self._balancer.registry().is_empty:
+                    continue
+                if resumed := self._balancer.resume():
+                    names = ", ".join(map(str, resumed))
+                    text = f"HAProxy was stopped by a signal (pid {names}), continued it"
+                    self._emit(EventKind.BALANCER_RESUMED, text)
 
     def _wait(self) -> None:
         """Wait until the process of the data plane exits, at most for the interval."""

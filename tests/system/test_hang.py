@@ -9,10 +9,12 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import pytest
 
+from pipeline.balancer.balancer import Balancer
+from pipeline.balancer.data_plane import Facts
 from pipeline.balancer.haproxy import process
 from pipeline.balancer.haproxy.plane import HAProxyPlane
 from pipeline.base.clock import SystemClock
@@ -137,6 +139,31 @@ def test_a_stopped_worker_without_a_master_is_ended(bench: Bench) -> None:
     bench.balancer.ensure_running()
     until(lambda: worker not in process.processes(bench.balancer.directory), "the worker has ended")
     assert [bench.get() for _ in range(20)] == [(200, "a")] * 20
+
+
+class StoppedAtTheLook(HAProxyPlane):
+    """A plane whose worker a signal stops when it is observed for the first time."""
+
+    was_stopped = False
+
+    def observe(self, groups: Collection[str] | None = None) -> Facts:
+        if not self.was_stopped:
+            self.was_stopped = True
+            stop([process.processes(self._path)[1]])
+        return super().observe(groups)
+
+
+def test_a_worker_that_is_stopped_while_it_is_observed_is_continued(bench: Bench) -> None:
+    """It is not taken for one that hangs, so the request in flight is answered."""
+    bench.serve("a")
+    thread, answers = bench.get_later("/slow")
+    until(lambda: (h := bench.health("a")) and h.in_flight == 1, "a request in flight")
+    bench.backends[0].released.set()
+    balancer = Balancer(bench.balancer.directory, StoppedAtTheLook(bench.balancer.directory))
+    assert not balancer.ensure_running()
+    thread.join()
+    assert answers == [(200, "a")]
+    assert len(balancer.resume()) == 1
 
 
 def test_a_plane_that_does_not_respond_is_ended(bench: Bench) -> None:

@@ -15,6 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from pipeline.balancer.haproxy import process
 from pipeline.balancer.haproxy.naming import MASTER_SOCKET, WORKER_SOCKET
 from pipeline.base.errors import BalancerFault
 from pipeline.base.sockets import connection_to
@@ -185,6 +186,9 @@ class Runtime:
         return self._ask(WORKER_SOCKET, command)
 
     def _replaced_workers(self) -> list[str]:
+        # The kernel says sooner than the master that there is only one.
+        if len(process.workers(self._directory)) == 1:
+            return []
         _, _, replaced = self._processes().partition("# old workers")
         return re.findall(r"^(\d+)\s+worker", replaced, re.MULTILINE)
 

@@ -127,6 +127,12 @@ def processes(directory: Path) -> tuple[int, ...]:
     return tuple(_search(directory)) if pid is None else (pid, *_children(pid))
 
 
+def workers(directory: Path) -> tuple[int, ...]:
+    """Return the pids of the master's workers, replaced ones included. Empty without a master."""
+    pid = running(directory)
+    return () if pid is None else _children(pid)
+
+
 def stopped(directory: Path) -> tuple[int, ...]:
     """Return the processes of HAProxy that a signal has stopped."""
     return tuple(pid for pid in processes(directory) if is_stopped(pid))

@@ -1,0 +1,148 @@
+"""The registry on disk and the data plane, kept in agreement."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Collection, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from pathlib import Path
+
+from pipeline.balancer.data_plane import DataPlane, Facts, group_id
+from pipeline.balancer.reconciler import reconcile
+from pipeline.balancer.registry import Registry
+from pipeline.balancer.registry_file import RegistryFile
+from pipeline.balancer.wanted import plane_config
+from pipeline.base.errors import BalancerFault
+from pipeline.base.files import make_folder
+from pipeline.base.lock import short_lock
+
+
+class Synchronizer:
+    """Writes the registry of one directory, and makes the data plane match it.
+
+    `registry` and `settled_facts` only read, at any time. Everything else needs the lock: call it within `locked`.
+    The registry is written before the data plane is changed, so the next `reconcile` completes what a crash interrupts.
+    """
+
+    def __init__(self, directory: Path, plane: DataPlane) -> None:
+        self._directory = directory
+        self._plane = plane
+        self._file = RegistryFile(directory / "registry.json", lambda: plane.pid() is not None)
+        self._unfinished = directory / "unfinished"
+        self._resumed: deque[int] = deque()
+
+    def registry(self) -> Registry:
+        """Return the resources of all owners, and their targets."""
+        return self._file.read()
+
+    @property
+    def is_needed(self) -> bool:
+        """False if nothing is declared, and no change was interrupted."""
+        return not self.registry().is_empty or self._unfinished.exists()
+
+    def lock(self) -> AbstractContextManager[None]:
+        """Hold the balancer's lock, which one process at a time can. Changes nothing else."""
+        make_folder(self._directory)
+        return short_lock(self._directory / "lock")
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the balancer's lock, with no process of the data plane stopped, and the registry in today's format."""
+        with self.lock():
+            self._resume()
+            self._file.restore()
+            if self._file.is_outdated:
+                self._migrate()
+            yield
+
+    def take_resumed(self) -> tuple[int, ...]:
+        """Return the processes that were continued since the last call."""
+        return tuple(self._resumed.popleft() for _ in range(len(self._resumed)))
+
+    def write(self, registry: Registry) -> None:
+        """Write the registry. Does nothing if it has not changed."""
+        self._file.write(registry)
+
+    def store_and_apply(self, registry: Registry) -> None:
+        """Write the registry and apply it. If this is interrupted, the next reconciliation completes it."""
+        # On a full disk, a crash before the next line is completed by the next change of this owner.
+        with suppress(OSError):
+            self._unfinished.touch()
+        self._file.write(registry)
+        self.apply(registry)
+
+    def apply(self, registry: Registry) -> bool:
+        """Make the data plane match the registry. Return whether it had to be started."""
+        started = not registry.is_empty and self._plane.apply(plane_config(registry))
+        if registry.is_empty:
+            self._plane.stop()
+        self._unfinished.unlink(missing_ok=True)
+        return started
+
+    def settled_facts(self, registry: Registry, groups: Collection[str] | None = None) -> Facts | None:
+        """Return the facts of these groups, or of all, if `reconcile` would change nothing for them, else None."""
+        if self._unfinished.exists() or not self._file.is_settled or self._plane.stopped():
+            return None
+        groups = _ids(registry, groups)
+        try:
+            facts = self._plane.observe(groups)
+        except BalancerFault:
+            return None
+        result = reconcile(registry, facts)
+        is_settled = result.registry is registry and not (result.apply or result.steer) and _carries(facts, groups)
+        return facts if is_settled else None
+
+    def reconcile(self, groups: Collection[str] | None = None) -> bool:
+        """Admit targets of these groups, or of all, that passed a check, and make the data plane match.
+
+        Return whether it had to be started.
+        """
+        try:
+            return self._reconcile_once(groups)
+        except BalancerFault:
+            # First: a process that a signal has stopped in the meantime must not be ended.
+            resumed = self._resume()
+            ended = self._plane.end_if_hung()
+            if self._plane.pid() is not None and not (resumed or ended):
+                raise
+            return self._reconcile_once(groups)
+
+    def _resume(self) -> tuple[int, ...]:
+        found = self._plane.resume()
+        self._resumed.extend(found)
+        return found
+
+    def _reconcile_once(self, groups: Collection[str] | None) -> bool:
+        """Observe, reconcile, write, act. In this order, the next call completes what a crash interrupts."""
+        registry = self.registry()
+        groups = _ids(registry, groups)
+        started = self._unfinished.exists() and self.apply(registry)
+        facts = self._plane.observe(groups)
+        result = reconcile(registry, facts)
+        if result.registry is not registry:
+            self._file.write(result.registry)
+        # A group is missing if the data plane still runs the declaration from before a crash.
+        if result.apply or (not registry.is_empty and not _carries(facts, groups)):
+            return self.apply(result.registry) or started
+        for wanted in result.steer:
+            self._plane.steer(wanted)
+        return started
+
+    def _migrate(self) -> None:
+        """Write the registry in the current format, which the previous version refuses.
+
+        Processes that the previous version left running still read the old file, so they are replaced first. If this
+        is interrupted, the next change repeats it. The content stays the same, so nothing is reloaded.
+        """
+        self._plane.take_over(plane_config(self.registry()))
+        self._file.migrate()
+
+
+def _ids(registry: Registry, groups: Collection[str] | None) -> list[str]:
+    """Return which of these groups, or of all, are declared."""
+    declared = (group_id(owner, name) for owner, name in registry.groups())
+    return [id_ for id_ in declared if groups is None or id_ in groups]
+
+
+def _carries(facts: Facts, groups: Collection[str]) -> bool:
+    return facts.targets.keys() >= set(groups)
