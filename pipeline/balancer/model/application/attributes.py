@@ -222,7 +222,8 @@ class TargetGroupAttributes(Attributes):
     anomaly_mitigation: OnOff = Field(
         "off",
         alias="load_balancing.algorithm.anomaly_mitigation",
-        description="With weighted_random: sends fewer requests to a target that fails much more often than others.",
+        description="With weighted_random: sends no requests to a target that failed ten times in a row, until its "
+        "checks pass.",
     )
     slow_start: Whole = Field(
         0,
