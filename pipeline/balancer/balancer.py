@@ -64,6 +64,11 @@ class Balancer:
         """Return whether `owner` has declared exactly this."""
         return self.registry().declares(owner, declaration)
 
+    def has_waiting_targets(self) -> bool:
+        """Return whether a registered target has not been admitted yet, as far as the registry says."""
+        registered = (known for group in self.registry().targets.values() for known in group)
+        return any(known.wanted == "in" and not known.admitted for known in registered)
+
     def target_health(self, owner: str, group: str) -> tuple[TargetHealth, ...]:
         """Return the health of each target of a group now, in ELB's terms.
 

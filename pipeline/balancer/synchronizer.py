@@ -81,7 +81,7 @@ class Synchronizer:
 
     def settled_facts(self, registry: Registry, groups: Collection[str] | None = None) -> Facts | None:
         """Return the facts of these groups, or of all, if `reconcile` would change nothing for them, else None."""
-        if self._unfinished.exists() or not self._file.is_settled or self._plane.stopped():
+        if self._unfinished.exists() or not self._file.is_settled:
             return None
         groups = _ids(registry, groups)
         try:

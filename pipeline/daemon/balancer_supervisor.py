@@ -22,13 +22,17 @@ from pipeline.event_kinds import EventKind
 
 # Seconds between checks for changed certificates and keys.
 _RELOAD_INTERVAL = 60.0
+# Rounds of the supervision from one reconciliation to the next, while no target waits to be admitted. A data plane that
+# hangs is then replaced within ten seconds, also if no repair loop observes it.
+_IDLE_ROUNDS = 2
 _logger = structlog.get_logger(__name__)
 
 
 class BalancerSupervisor:
-    """Reconciles the balancer each second, and immediately after its data plane died.
+    """Reconciles the balancer, and starts its data plane immediately after it died.
 
-    `emit` receives the events, from two threads.
+    It reconciles each second while a target waits to be admitted, else every two seconds. `emit` receives the events,
+    from two threads.
     """
 
     def __init__(
@@ -46,6 +50,7 @@ class BalancerSupervisor:
         self._last_reported = ""
         self._last_pid: int | None = None
         self._maintained: float | None = None
+        self._rounds = 0
 
     def run_forever(self) -> None:
         """Run until `stop`."""
@@ -91,17 +96,25 @@ class BalancerSupervisor:
         return needed
 
     def _ensure(self) -> None:
-        now = self._clock.monotonic()
-        if self._maintained is None or now - self._maintained >= _RELOAD_INTERVAL:
-            started, self._maintained = self._balancer.ensure_running(), now
-        else:
-            started = self._balancer.reconcile()
+        started = self._reconcile()
         pid = self._balancer.pid()
         # A command may have restarted it before the daemon did. That is a restart too.
         if started or self._last_pid not in (None, pid):
             self._emit(EventKind.BALANCER_RESTARTED, "HAProxy was not running or did not respond, restarted it")
         # It may have just died. A command that restarts it before the next round must not go unnoticed.
         self._last_pid = pid or self._last_pid
+
+    def _reconcile(self) -> bool:
+        """Return whether the data plane had to be started."""
+        now = self._clock.monotonic()
+        if self._maintained is None or now - self._maintained >= _RELOAD_INTERVAL:
+            started, self._maintained = self._balancer.ensure_running(), now
+            return started
+        self._rounds += 1
+        is_due = self._rounds % _IDLE_ROUNDS == 0
+        if not (is_due or self._balancer.has_waiting_targets() or self._balancer.pid() is None):
+            return False
+        return self._balancer.reconcile()
 
     def _resume_forever(self) -> None:
         while not self._clock.wait(self._stopping, self._interval):
@@ -116,9 +129,8 @@ class BalancerSupervisor:
 
     def _wait(self) -> None:
         """Wait until the process of the data plane exits, at most for the interval."""
-        pid = self._balancer.pid()
         try:
-            watched = os.pidfd_open(pid) if pid else None
+            watched = os.pidfd_open(self._last_pid) if self._last_pid else None
         except ProcessLookupError:
             return
         except OSError:

@@ -22,12 +22,16 @@ class Spool:
 
     def files(self) -> dict[Path, Path]:
         """Return the waiting files with their repositories. Makes the folder if it was removed."""
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            names = os.listdir(self._folder)  # noqa: PTH208  # called every second
+        except FileNotFoundError:
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            return {}
         found = {}
-        for file in self._folder.iterdir():
-            if not file.name.startswith("."):
+        for name in names:
+            if not name.startswith("."):
                 with suppress(OSError, ValueError):
-                    found[file] = Path(os.fsdecode(_first_bytes(file)).rstrip("\n"))
+                    found[self._folder / name] = Path(os.fsdecode(_first_bytes(self._folder / name)).rstrip("\n"))
         return found
 
     def remove(self, file: Path) -> None:

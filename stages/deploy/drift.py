@@ -9,8 +9,9 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from pipeline.api import StageContext
-from pipeline.balancer.model import TargetState
+from pipeline.balancer.model import Declaration, TargetState
 from pipeline.balancer.planes import open_balancer
+from pipeline.balancer.registry import Registry
 from pipeline.base.backoff import Backoff
 from pipeline.base.clock import Stamp
 from pipeline.config.release import ReleaseSpec
@@ -39,6 +40,14 @@ class _Process(NamedTuple):
     seen: Stamp
 
 
+class _Comparison(NamedTuple):
+    """Whether a registry declares what a release does."""
+
+    registry: Registry
+    declaration: Declaration
+    declares: bool
+
+
 class ServiceDrift:
     """Finds and repairs the differences of one pipeline. Keeps its connections between calls."""
 
@@ -53,6 +62,7 @@ class ServiceDrift:
         self._states: dict[str, TargetState | None] = {}
         self._began: dict[str, _Process] = {}
         self._replaced = 0
+        self._compared: _Comparison | None = None
 
     def close(self) -> None:
         """Close the connection to the engine."""
@@ -156,7 +166,12 @@ class ServiceDrift:
         return 0 <= (self._context.clock.now().wall - started).total_seconds() < _LATELY
 
     def _undeclared(self, spec: ReleaseSpec) -> bool:
-        return not self._balancer.declares(self._pipeline, spec.balancer)
+        registry, known = self._balancer.registry(), self._compared
+        # Both are the same objects until one of them changes.
+        if known is None or known.registry is not registry or known.declaration is not spec.balancer:
+            declares = registry.declares(self._pipeline, spec.balancer)
+            known = self._compared = _Comparison(registry, spec.balancer, declares)
+        return not known.declares
 
     def _template(
         self, replica_set: ReplicaSet, replicas: Iterable[Replica], release: Release, spec: ReleaseSpec

@@ -154,10 +154,10 @@ def _is_ours(directory: Path, pid: int) -> bool:
     """Return whether a process is a HAProxy of this directory, which is then its cwd. The pid may be reused."""
     try:
         # HAProxy's own check of a draft runs elsewhere, and the adapter of functions has another name.
-        if Path(f"/proc/{pid}/cwd").readlink() != directory.resolve():
+        if not Path(f"/proc/{pid}/cwd").samefile(directory):
             return False
-        name, _, rest = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")
-        return name.partition("(")[2].startswith("haproxy") and rest.split()[0] not in ("Z", "X")
+        name, _, rest = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")
+        return name.partition(b"(")[2].startswith(b"haproxy") and rest.split()[0] not in (b"Z", b"X")
     except (OSError, IndexError):
         return False
 

@@ -45,7 +45,8 @@ def patience(monkeypatch: pytest.MonkeyPatch, context: StageContext, service: Se
     rollout = SimpleNamespace(replica_set=lambda _: replicas, roll_out=roll_out, secrets=service.secrets)
     monkeypatch.setattr(drift, "ServiceRollout", lambda *_: rollout)
     monkeypatch.setattr(drift, "local_engine", lambda _: service.engine)
-    monkeypatch.setattr(drift, "open_balancer", lambda _: SimpleNamespace(declares=lambda *_: True))
+    registry = SimpleNamespace(declares=lambda *_: True)
+    monkeypatch.setattr(drift, "open_balancer", lambda _: SimpleNamespace(registry=lambda: registry))
     return found
 
 
