@@ -46,7 +46,10 @@ def reconcile(registry: Registry, facts: Facts) -> Reconciliation:
 
 
 def _with_admissions(registry: Registry, wanted: WantedGroup, known: Mapping[str, TargetFact], at: Stamp) -> Registry:
-    """Return the registry with targets that passed admitted, and closed ones no longer admitted."""
+    """Return the registry with its admissions updated.
+
+    Targets that passed their check become admitted. Leaving targets that the plane has closed become not admitted.
+    """
     owner, name = wanted.owner, wanted.name
     for target in wanted.targets:
         fact = known.get(target.id)

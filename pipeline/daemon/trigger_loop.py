@@ -1,4 +1,4 @@
-"""The triggers of one pipeline. Each of them leads to a scan of the refs."""
+"""The triggers of one pipeline. A schedule queues a run. All others lead to a scan of the refs."""
 
 from __future__ import annotations
 

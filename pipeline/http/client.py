@@ -37,8 +37,8 @@ class Client:
         """Return a client of the daemon that manages a pipeline, or None.
 
         Raises `SystemFault` if the daemon is stopped by a signal, and if it is of a version that cannot read what this
-        one writes. No command that acts may then continue, whoever manages its pipeline: all pipelines of a home share
-        the balancer's registry.
+        one writes. The command must then stop, even if this daemon does not manage its pipeline: all pipelines of a
+        home share the balancer's registry.
         """
         if not home.daemon_socket.exists():
             return None

@@ -23,7 +23,7 @@ _MAX_NAMED = 3
 
 
 class RefTracker:
-    """Compares the refs of one pipeline with the last scan and queues runs. All triggers have the same effect."""
+    """Compares the refs of one pipeline with the last scan and queues a run for each new commit."""
 
     def __init__(self, pipeline_context: Callable[[], PipelineContext], on_queued: Callable[[], None]) -> None:
         self._pipeline_context = pipeline_context

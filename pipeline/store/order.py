@@ -1,6 +1,6 @@
 """The order of runs: which one starts next, which one waits, and which one a newer run replaces.
 
-Pure functions of the runs of one pipeline that are not over. `RunQueue` calls them within a transaction.
+Pure functions of the runs of one pipeline. `RunQueue` calls them within a transaction.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ MAX_PARALLEL_RUNS = 4
 
 @dataclass(frozen=True)
 class Entry:
-    """What the order of runs depends on.
+    """The fields of a run that decide its order.
 
-    `sha` is None until the commit is known. `direct` is a run of a command that works without the daemon. `waits` is
-    True at a gate, and `deploys` after the gate of Deploy.
+    `sha` is None until the commit is known. `direct` is True for a run that a command executes without the daemon.
+    `waits` is True at a gate, and `deploys` after the gate of Deploy.
     """
 
     number: int
@@ -36,8 +36,9 @@ class Entry:
 def supersedes(newer: Entry, older: Entry) -> bool:
     """Return whether a run replaces an older one in the mode `superseded`.
 
-    A run replaces runs of other commits only. Otherwise a schedule shorter than a run would replace each run by the
-    next one, and nothing would ever be deployed. Two commits differ if both are known.
+    `newer` may have succeeded already. `older` is queued, or running and not yet in Deploy. A run replaces runs of
+    other commits only. Otherwise a schedule whose interval is shorter than a run would replace each run by the next
+    one, and nothing would be deployed. Commits count as different only if both are known and unequal.
     """
     return (
         older.number < newer.number

@@ -35,7 +35,10 @@ class Spool:
         return found
 
     def remove(self, file: Path) -> None:
-        """Remove a file after its repository has been scanned."""
+        """Remove a file whose pipelines were notified.
+
+        If the daemon dies before their scan, no commit is lost: its first scan after the restart finds it.
+        """
         file.unlink(missing_ok=True)
 
     def watch(self, arrived: Callable[[], None]) -> AbstractContextManager[Watch]:

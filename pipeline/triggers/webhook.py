@@ -153,6 +153,7 @@ def too_large() -> WebhookRejected:
 
 
 _Proof = tuple[bytes, bytes, tuple[bytes, ...] | None]
+"""The key, the prefix of the signed text and the signatures of `DeliveryHeaders`."""
 
 
 def _github(headers: Headers, secret: str, _: float) -> _Proof:

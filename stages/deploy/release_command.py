@@ -22,8 +22,8 @@ from pipeline.store.records import Release, ReleaseState
 def run_release_command(context: StageContext, engine: Engine, release: Release, spec: ReleaseSpec) -> None:
     """Run the release command, if there is one and the release has not been active before.
 
-    In the pipeline's network, with the environment, the volumes and the limits of what is deployed. Raises
-    `StageFailed` when it fails or does not end, and `Cancelled`; nothing of it is left then.
+    It runs in the pipeline's network, with the environment, the volumes and the limits of the release's containers.
+    Raises `StageFailed` if it fails or exceeds its timeout, and `Cancelled`. Its container is removed in every case.
     """
     command = spec.service.release_command
     if command is None or release.state is not ReleaseState.PENDING:

@@ -122,7 +122,10 @@ class Directory:
                 path.unlink(missing_ok=True)
 
     def cap_log(self, name: str) -> None:
-        """Move the end of a long log to a second file. HAProxy appends, so it continues in the truncated file."""
+        """Move the last `MAX_ACCESS_LOG_BYTES` of a longer log to a second file, and drop the lines before them.
+
+        The second file is replaced. HAProxy appends, so it continues in the truncated file.
+        """
         log = self.path / name
         if log.exists() and log.stat().st_size > MAX_ACCESS_LOG_BYTES:
             kept_end = os.open(log.with_suffix(".log.1"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)

@@ -64,9 +64,10 @@ def _protocol(group: TargetGroup) -> str:
 
 
 def _identity(group: TargetGroup, name: str) -> str:
-    """Return the number by which the table of application cookies knows a server.
+    """Return the `id` argument, or nothing without app-cookie stickiness.
 
-    HAProxy gives the number of a deleted server to the next one, which would get all clients of its predecessor.
+    The table of application cookies refers to servers by id. Without this argument, HAProxy reuses the id of a deleted
+    server, and the next server would get all clients of its predecessor.
     """
     attributes = group.attributes
     if not (attributes.stickiness and attributes.stickiness_type == "app_cookie"):
