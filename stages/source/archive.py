@@ -1,4 +1,4 @@
-"""The tar of a folder, in which submodules and LFS files are filled in."""
+"""The tar of a folder, with the content of submodules and LFS files."""
 
 from __future__ import annotations
 
@@ -29,9 +29,10 @@ class _Gaps:
 
 @contextmanager
 def filled_archive(checkout: GitCheckout, folder: str, ignored: Callable[[str], bool]) -> Iterator[IO[bytes]]:
-    """Give an uncompressed tar of a folder of a commit.
+    """Yield an uncompressed tar of a folder of a commit.
 
-    Raises `PenstockError` if something cannot be filled in, and `GitFailed` if the mirror is damaged.
+    Raises `PenstockError` if the content of a submodule or an LFS file is missing, and `GitFailed` if the mirror is
+    damaged.
     """
     tree = checkout.tree(folder)
     gaps = _find_gaps(checkout, tree, ignored)

@@ -15,7 +15,7 @@ from stages.source.mirror import Mirror
 from stages.source.objects import LeadsNowhere, Location, TreeEntry, locate, read_blob, unreadable
 from stages.source.submodules import Submodules
 
-# The files that are read here are written by people: a Dockerfile, a pipeline.yaml.
+# In bytes. The files that are read here are small, such as a Dockerfile or a pipeline.yaml.
 _LIMIT = 4 * 2**20
 
 
@@ -31,7 +31,7 @@ class GitCheckout:
         self.revision = revision
 
     def tree(self, path: str) -> str:
-        """Return the git tree id of a folder. Raises `ConfigError` when the commit has no such folder."""
+        """Return the git tree id of a folder. Raises `ConfigError` if the commit has no such folder."""
         checkout, rest = self.owner(path)
         if rest == ".":
             return checkout.root
@@ -45,7 +45,7 @@ class GitCheckout:
 
     @contextmanager
     def archive(self, path: str, ignored: Callable[[str], bool] = _nothing) -> Iterator[IO[bytes]]:
-        """Give an uncompressed tar of a folder. Submodules and LFS files that are not `ignored` are filled in."""
+        """Yield an uncompressed tar of a folder. Submodules and LFS files have their content, unless `ignored`."""
         checkout, rest = self.owner(path)
         try:
             with filled_archive(checkout, rest, ignored) as stream:
@@ -54,7 +54,7 @@ class GitCheckout:
             raise unreadable(checkout.mirror.git, error) from error
 
     def read(self, path: str) -> bytes | None:
-        """Return one file, or None when there is none of that name. Raises `StageFailed` for one of more than 4 MiB."""
+        """Return one file, or None if it does not exist. Raises `StageFailed` above 4 MiB."""
         checkout, rest = self.owner(path)
         entry = checkout.find(rest)
         if entry is None or entry.kind != "blob":
@@ -72,11 +72,11 @@ class GitCheckout:
             raise unreadable(self.mirror.git, error) from error
 
     def submodule(self, path: str, sha: str) -> GitCheckout:
-        """Return the files of a submodule, fetched if they are not here yet. Raises `PenstockError`."""
+        """Return the files of a submodule, fetched if the mirror lacks them. Raises `PenstockError`."""
         return GitCheckout(*self._submodules.fetch(path, sha))
 
     def owner(self, path: str) -> tuple[GitCheckout, str]:
-        """Return the commit that has a path, and the path in it: this one, or one of a submodule on the way."""
+        """Return the commit that contains a path, and the path within it: this commit, or that of a submodule."""
         found = self._locate(path)
         if found is None or found.entry.kind != "commit":
             return self, path

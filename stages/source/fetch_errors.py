@@ -11,7 +11,7 @@ from pipeline.base.errors import ConfigError, PenstockError, StageFailed
 from pipeline.base.git import GitFailed
 
 _PREFIX = re.compile(r"^(?:(?:remote|fatal|error|ERROR|ssh):\s+)+")
-# Lines that do not say why: of git after ssh has failed, and ornaments of a forge.
+# Lines without the reason: those of git after ssh has failed, and decorations of a forge.
 _NOISE = re.compile(
     r"[\W_]*|Could not read from remote repository\.|Please make sure you have the correct access rights"
     r"|and the repository exists\.|the remote end hung up.*|early EOF|index-pack failed|protocol error: bad pack header"
@@ -24,7 +24,7 @@ _MAX_LINES = 20
 
 @dataclass(frozen=True)
 class _Cause:
-    """A known cause. `sign` is searched in each line, and `reason` stands for the line that has it."""
+    """A known cause. `sign` is searched in each line. `reason`, if set, replaces the line that matches."""
 
     sign: str
     hint: str
@@ -33,10 +33,10 @@ class _Cause:
 
 _NO_REPOSITORY = "there is no git repository at this address"
 _ADDRESS = "check the address, and whether {user} may read it"
-_NETWORK = "check the address, and the network and the firewall on the way"
-# The first one that is found counts.
+_NETWORK = "check the address, the network and the firewall"
+# The first one that matches counts.
 _CAUSES = (
-    # First, because its remote may have failed for any of the others.
+    # First, because the fetch from its remote may have failed for any of the other causes.
     _Cause(
         r"lazy fetching disabled|from promisor remote",
         "name its remote in source.repository, or complete it: git fetch --refetch --no-filter",
@@ -71,14 +71,14 @@ _CAUSES = (
     ),
     _Cause(
         r"is this a git repository|update url base from redirection|no git answers",
-        "open the address in a browser: it answers, but not as git does",
+        "open the address in a browser: it responds, but not as a git server",
         _NO_REPOSITORY,
     ),
     _Cause(
         r"bad line length|invalid server response|expected service",
-        "the answer is not from git: check the address, and that the login shell there prints nothing",
+        "the response is not from git: check the address, and that the login shell there prints nothing",
     ),
-    _Cause(r"redirects followed", "check the address: it leads to itself", "the address redirects without end"),
+    _Cause(r"redirects followed", "check the address: it redirects to itself", "the address redirects endlessly"),
     _Cause(
         r"certificate|SSL", "git trusts the certificates in http.sslCAInfo: git config --global http.sslCAInfo FILE"
     ),

@@ -1,4 +1,4 @@
-"""Git commands as the Source stage runs them: no hook of a repository is run, and a commit's files stay as they are."""
+"""Git commands of the Source stage. They run no hook of a repository and leave a commit's files unchanged."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SETTINGS = (
     "core.hooksPath=/dev/null",
     "core.fsmonitor=false",
     "gc.autoDetach=false",
-    # They run any command, or read a descriptor that nothing is connected to.
+    # These protocols run any command, or read a descriptor that nothing is connected to.
     "protocol.ext.allow=never",
     "protocol.fd.allow=never",
     "safe.bareRepository=all",
@@ -25,14 +25,14 @@ _SETTINGS = (
 )
 _OPTIONS = tuple(word for setting in _SETTINGS for word in ("-c", setting))
 _STALLED = ("-c", "http.lowSpeedLimit=1000", "-c", "http.lowSpeedTime=30")
-# Git keeps all refs in memory before it prints one. A million of them fit. Each of its helpers has the same limit.
+# Git holds all refs in memory before it prints one. A million refs fit. Each of its helpers has the same limit.
 _LIST_SIZE = GitLimits(output=128 * 2**20, memory=512 * 2**20)
 _FETCH_SIZE = GitLimits(output=16 * 2**20, memory=4 * 2**30)
 
 
 @dataclass(frozen=True)
 class RemoteLimits:
-    """The limits of commands that speak to a remote, which may list refs without end or answer a byte a minute."""
+    """The limits of commands that connect to a remote, which may list refs endlessly or send a byte a minute."""
 
     list_timeout: timedelta = timedelta(minutes=1)
     list_size: GitLimits = _LIST_SIZE
@@ -44,7 +44,7 @@ _LIMITS = RemoteLimits()
 
 
 class Git:
-    """Git commands in one directory. Those that may wait for others end soon after `cancelled` is set.
+    """Git commands in one directory. Those that wait for a remote exit soon after `cancelled` is set.
 
     `environment` is added to the usual one. It holds the credentials of the remote, which are never arguments.
     """
@@ -62,11 +62,11 @@ class Git:
         self._limits = limits
 
     def __call__(self, *arguments: str, standard_input: bytes = b"") -> str:
-        """Return what a command prints. Raises `GitFailed`."""
+        """Return the output of a command as text. Raises `GitFailed`."""
         return _text(self.read(*arguments, standard_input=standard_input))
 
     def read(self, *arguments: str, standard_input: bytes = b"") -> bytes:
-        """Return the bytes that a command prints. Raises `GitFailed`."""
+        """Return the output of a command as bytes. Raises `GitFailed`."""
         return run_git(
             *_OPTIONS,
             *arguments,
@@ -76,7 +76,7 @@ class Git:
         )
 
     def maybe(self, *arguments: str) -> str | None:
-        """Return what a command prints, or None when it fails."""
+        """Return the output of a command, or None if it fails."""
         try:
             return self(*arguments)
         except GitFailed:
@@ -87,7 +87,7 @@ class Git:
         # Everything after `:/` is searched in messages.
         peeled = name if name.startswith(":/") else f"{name}^{{commit}}"
         found = (self.maybe("rev-parse", "--verify", "--quiet", peeled) or "").strip()
-        # `^main` is printed as such: all commits but those.
+        # `^main` excludes commits. Git prints it with the `^`.
         return found if re.fullmatch("[0-9a-f]+", found) else None
 
     def list_refs(self, url: str, *patterns: str) -> str:
@@ -120,11 +120,11 @@ class Git:
 
     @contextmanager
     def stream(self, *arguments: str) -> Iterator[IO[bytes]]:
-        """Give what a command prints, as it comes. Raises `GitFailed` at the end when it failed."""
+        """Yield the output of a command as a stream. Raises `GitFailed` at the end if it failed."""
         with stream_git(*_OPTIONS, *arguments, directory=self.directory, environment=self.environment) as stream:
             yield stream
 
 
 def _text(output: bytes) -> str:
-    # Names in a repository may be of any encoding.
+    # Names in a repository may have any encoding.
     return output.decode(errors="surrogateescape")

@@ -1,4 +1,4 @@
-"""Files that Git LFS keeps outside of git: a commit has a pointer in their place."""
+"""Files that Git LFS stores outside of git. The commit contains a pointer instead."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _POINTER = re.compile(
 # The sizes that a pointer may have, in bytes.
 POINTER_SIZES = range(100, 1024)
 _HINT = "or exclude the file in .dockerignore"
-# The patterns of one command: the length of an argument is limited.
+# The number of patterns in one command, because the length of an argument is limited.
 _BATCH = 500
 
 
@@ -36,7 +36,7 @@ class LfsPointer:
 
     @classmethod
     def parse(cls, content: bytes) -> Self | None:
-        """Return the pointer that a file is, or None if it is a file like any other."""
+        """Parse a pointer. Returns None if the file is not one."""
         match = _POINTER.fullmatch(content)
         return cls(match[1].decode(), int(match[2])) if match else None
 
@@ -53,7 +53,7 @@ class LfsObjects:
             self._folders.insert(0, Path(origin.location, origin.setting("lfs.storage") or "lfs"))
 
     def fetch(self, pointers: Mapping[str, LfsPointer]) -> dict[str, Path]:
-        """Return the file that has the content of each path. Raises `StageFailed`, with a path."""
+        """Return the file with the content of each path. Raises `StageFailed`, which names a path."""
         missing = [path for path, pointer in pointers.items() if self._place(pointer) is None]
         for start in range(0, len(missing), _BATCH):
             self._fetch(missing[start : start + _BATCH])
@@ -71,7 +71,7 @@ class LfsObjects:
     def _fetch(self, paths: list[str]) -> None:
         if shutil.which("git-lfs") is None:
             raise self._failed(paths[0], "and git-lfs is not installed", f"apt-get install git-lfs, {_HINT}")
-        # In a pattern, `?` stands for what would be special. One that matches more does no harm.
+        # In a pattern, `?` replaces special characters. A pattern that matches more files does no harm.
         include = ",".join("/" + re.sub(r"[,*?\[\]\\!#]", "?", path) for path in paths)
         try:
             self._mirror.git.fetch_lfs(
@@ -82,7 +82,7 @@ class LfsObjects:
             raise self._failed(paths[0], f"and its content cannot be fetched: {failed.message}", _HINT) from error
 
     def _endpoint(self) -> dict[str, str]:
-        """Return the settings that lead git-lfs to the server of the repository."""
+        """Return the settings with which git-lfs finds the server of the repository."""
         origin = self._mirror.origin
         committed = self._mirror.git.maybe("config", "--blob", f"{self._revision.sha}:.lfsconfig", "--get", "lfs.url")
         own = {"remote.origin.url": origin.bases[-1]}

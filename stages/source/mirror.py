@@ -22,7 +22,7 @@ _REFS = ("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")
 _LOCK_TIMEOUT = 660.0
 _DAMAGE = re.compile(
     r"not a git repository|bad object|corrupt|is empty|missing (?:blob|tree)|invalid sha1|bad pack header"
-    # The repository was replaced by one with other ids.
+    # The repository was replaced by one with another object format.
     r"|mismatched algorithms"
 )
 
@@ -43,7 +43,7 @@ class Mirror:
         self.git.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def locked(self) -> AbstractContextManager[None]:
-        """Hold the mirror against other processes. Raises `LockHeld` if another one holds it longer than a fetch."""
+        """Lock the mirror against other processes. Raises `LockHeld` if another one holds it longer than a fetch."""
         return short_lock(self._lock, _LOCK_TIMEOUT)
 
     def of(self, origin: Origin) -> Mirror:
@@ -57,7 +57,7 @@ class Mirror:
     def fetch(self, *refs: str) -> None:
         """Fetch refs, by default all branches and tags. A damaged mirror is replaced.
 
-        Raises `PenstockError` if the repository cannot be read. The mirror then stays as it is.
+        Raises `PenstockError` if the repository cannot be read. The mirror then stays unchanged.
         """
         try:
             _fetch(self.git, self.origin, refs)
@@ -67,14 +67,14 @@ class Mirror:
             self._replace(refs)
 
     def keep(self, what: str, ref: str) -> str:
-        """Fetch one commit or ref, keep it under a ref of the mirror, and return the commit. Raises `GitFailed`."""
-        # Without a ref, it would not be known to be here the next time, and be fetched again.
+        """Fetch one commit or ref, store it under a ref of the mirror, and return the commit. Raises `GitFailed`."""
+        # Without a ref, the next fetch would not find it and would fetch it again.
         kept = f"refs/penstock/{hashlib.sha256(ref.encode(errors='surrogateescape')).hexdigest()[:16]}"
         _fetch(self.git, self.origin, (f"+{what}:{kept}",))
         return self.git("rev-parse", "--verify", f"{kept}^{{commit}}").strip()
 
     def _replace(self, refs: tuple[str, ...]) -> None:
-        """Fetch into a new mirror, which takes the place of this one. If that fails too, the repository is at fault."""
+        """Fetch into a new mirror, which replaces this one. If that fails too, the repository is the cause."""
         path = self.git.directory
         fresh = Git(path.with_suffix(".new"), self.git.cancelled, self.git.environment)
         shutil.rmtree(fresh.directory, ignore_errors=True)
@@ -92,7 +92,7 @@ class Mirror:
 def _fetch(git: Git, origin: Origin, refs: tuple[str, ...]) -> None:
     """Fetch refs into a mirror, and create it if it is missing. Raises `GitFailed`."""
     path = git.directory
-    # Of a URL, this lists the refs first, within tighter limits than those of a fetch.
+    # For a URL, this lists the refs first, within tighter limits than those of a fetch.
     object_format = origin.object_format(git)
     new = not (path / "HEAD").exists()
     if new:
@@ -104,12 +104,12 @@ def _fetch(git: Git, origin: Origin, refs: tuple[str, ...]) -> None:
     try:
         _fetch_refs(git, origin, refs, depth)
     except GitFailed as error:
-        # With a depth, a fetch of refs of which none exists fails without a reason. Without one, it succeeds.
+        # With a depth, git fails without a reason if none of the refs exists. Without a depth, it succeeds.
         if str(error) or not depth:
             raise
         _fetch_refs(git, origin, refs, ())
     if new:
-        # As files, tens of thousands of refs would cost each later fetch a second.
+        # Unpacked, tens of thousands of refs would cost each later fetch a second.
         git("pack-refs", "--all")
     git.maybe("gc", "--auto", "--quiet")
 
@@ -120,9 +120,9 @@ def _fetch_refs(git: Git, origin: Origin, refs: tuple[str, ...], depth: tuple[st
         "--force",
         "--no-write-fetch-head",
         "--no-auto-maintenance",
-        # Git refuses refs of a shallow repository otherwise, without an error.
+        # Otherwise git skips refs of a shallow repository without an error.
         "--update-shallow",
-        # Tags that come along would have to be listed first, all of them.
+        # To follow tags, git would have to list all of them first.
         "--no-tags" if refs else "--prune",
         *depth,
         "--",
@@ -132,18 +132,17 @@ def _fetch_refs(git: Git, origin: Origin, refs: tuple[str, ...], depth: tuple[st
 
 
 def _depth(path: Path, origin: Origin) -> tuple[str, ...]:
-    """Return the options for a repository without its whole history."""
+    """Return the options for a repository without its full history."""
     options = tuple(origin.fetch_options())
-    # The repository may have more history than when it was last fetched. Without any more, this costs nothing.
+    # The repository may have more history than at the last fetch. If it has not, this costs nothing.
     return options or (("--unshallow",) if (path / "shallow").exists() else ())
 
 
 def _prepare(path: Path) -> None:
-    # The build context is the commit: nothing is left out of it, filled in, or put through a program, whatever the
-    # commit itself says.
+    # The build context is exactly the commit. Its attributes must not exclude, expand or filter files.
     (path / "info").mkdir(exist_ok=True)
     (path / "info" / "attributes").write_text(f"* {_NO_ATTRIBUTES}\n")
-    # A killed git leaves its locks. The mirror's own lock is held here, so no process holds these.
+    # A killed git leaves its locks. The mirror's own lock is held here, so these are stale.
     for place in (path.glob("*.lock"), *((path / folder).rglob("*.lock") for folder in ("refs", "objects/info"))):
         for stale in place:
             stale.unlink(missing_ok=True)

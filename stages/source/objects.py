@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 _SHA_1_DIGITS = 40
 _TREE_MODE = 0o040000
-# As many as Linux follows.
+# The limit of Linux.
 _MAX_LINKS = 40
 
 
 class LeadsNowhere(Exception):
-    """A symbolic link on the way leads out of the tree, to itself, or to something that is missing."""
+    """A symbolic link in the path leads out of the tree, to itself, or to nothing."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class TreeEntry:
 
 @dataclass(frozen=True)
 class Location:
-    """The entry that a path leads to, and its own path. `rest` is the way that is left at a submodule."""
+    """The entry that a path leads to, with its real path. `rest` is the remaining path within a submodule."""
 
     entry: TreeEntry
     path: str
@@ -56,7 +56,7 @@ EntryOf = Callable[[str], TreeEntry | None]
 
 
 def locate(git: Git, tree: str, path: str) -> Location | None:
-    """Return where a path leads, or None if there is nothing of that name. Raises `LeadsNowhere` and `StageFailed`."""
+    """Return the entry of a path, or None if it does not exist. Raises `LeadsNowhere` and `StageFailed`."""
     with _entries_of(git, tree) as entry_of:
         return _locate(git, tree, path, entry_of)
 
@@ -101,7 +101,7 @@ def _target(git: Git, link: TreeEntry, links: int) -> list[str]:
 
 @contextmanager
 def _entries_of(git: Git, tree: str) -> Iterator[EntryOf]:
-    """Yield a function that returns the entry of a path, read by GitPython unless the ids are of SHA-256."""
+    """Yield a function that returns the entry of a path, read by GitPython unless the ids are SHA-256."""
     if len(tree) != _SHA_1_DIGITS:
         yield lambda path: _listed_entry(git, tree, path)
         return

@@ -1,4 +1,4 @@
-"""The repository that the commits of a pipeline come from: one on this machine, or one behind a URL."""
+"""The repository of a pipeline: on this machine, or at a URL."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from stages.source.refs import heads, remote_heads
 
 
 class Origin(Protocol):
-    """A repository that a mirror copies. `location` is what git fetches from, `shown` what users see."""
+    """A repository that a mirror copies. Git fetches from `location`. Messages contain `shown`."""
 
     location: str
     shown: str
@@ -29,7 +29,7 @@ class Origin(Protocol):
         """Return the options that this repository needs."""
 
     def heads(self, git: Git, /, patterns: Sequence[str]) -> dict[str, str]:
-        """Return the commit of every ref that a pattern means. Raises `GitFailed`."""
+        """Return the commit of every ref that matches a pattern. Raises `GitFailed`."""
 
     @property
     def bases(self) -> Sequence[str]:
@@ -37,7 +37,7 @@ class Origin(Protocol):
 
 
 class LocalOrigin:
-    """A repository on this machine. `checkout` is git in its working tree, if it has one. It is never written."""
+    """A repository on this machine, which is never written. `checkout` is git in its working tree, if it has one."""
 
     def __init__(
         self, path: Path, environment: Mapping[str, str] | None = None, named_by: str = "source.repository"
@@ -59,7 +59,7 @@ class LocalOrigin:
         self.checkout = self.git if bare == "false" else None
         promisor = r"^remote\..*\.promisor$|^extensions\.partialclone$"
         self._is_partial = self.git.maybe("config", "--get-regexp", promisor) is not None
-        # The objects that a partial clone lacks come from its own remote. Git allows that only if it is told to.
+        # The objects that a partial clone lacks come from its own remote, which git allows only with this setting.
         lazy = {"GIT_NO_LAZY_FETCH": "0"} if self._is_partial else {}
         self.environment: Mapping[str, str] = {**(environment or {}), **lazy}
 
@@ -68,11 +68,11 @@ class LocalOrigin:
         return self.git("rev-parse", "--show-object-format").strip()
 
     def fetch_options(self) -> Sequence[str]:
-        """Return the options. Of a partial clone, only the files of the commits are fetched, not their history."""
+        """Return the options. From a partial clone, only the files of the commits are fetched, not their history."""
         return ("--depth=1",) if self._is_partial else ()
 
     def heads(self, _: Git, /, patterns: Sequence[str]) -> dict[str, str]:
-        """Return the commit of every ref that a pattern means, read from the repository."""
+        """Return the commit of every ref that matches a pattern, read from the repository."""
         return heads(self.git, patterns)
 
     def setting(self, name: str) -> str | None:
@@ -82,7 +82,7 @@ class LocalOrigin:
 
     @property
     def bases(self) -> Sequence[str]:
-        """The URL of its remote, as in git, else its own path. A bare one may be the repository that others clone."""
+        """The URL of its remote, as in git, else its own path. Others may clone a bare one, so its path comes first."""
         remote = self.setting("remote.origin.url")
         if self.checkout is None:
             return (self.location, remote) if remote else (self.location,)
@@ -90,7 +90,7 @@ class LocalOrigin:
 
 
 class RemoteOrigin:
-    """A repository behind a URL."""
+    """A repository at a URL."""
 
     def __init__(self, url: RemoteUrl, environment: Mapping[str, str] | None = None) -> None:
         self.location = url.url
@@ -100,7 +100,7 @@ class RemoteOrigin:
         self.environment: Mapping[str, str] = {**(environment or {}), **url.environment()}
 
     def object_format(self, git: Git, /) -> str:
-        """Return the format of the ids that it lists. An empty repository counts as `sha1`."""
+        """Return the format of its ids. An empty repository counts as `sha1`."""
         listed = git.list_refs(self.location)
         if not listed:
             _check_speaks_git(git, self.location)
@@ -111,7 +111,7 @@ class RemoteOrigin:
         return ()
 
     def heads(self, git: Git, /, patterns: Sequence[str]) -> dict[str, str]:
-        """Return the commit of every ref that a pattern means, listed by the remote."""
+        """Return the commit of every ref that matches a pattern, listed by the remote."""
         found = remote_heads(git, self.location, patterns)
         if not found:
             _check_speaks_git(git, self.location)
@@ -119,7 +119,10 @@ class RemoteOrigin:
 
 
 def _check_speaks_git(git: Git, url: str) -> None:
-    """Raise `GitFailed` if no git answers. To git, any page without a tab and a line break is an empty repository."""
+    """Raise `GitFailed` if no git server responds.
+
+    Git takes any page without a tab and a line break for an empty repository.
+    """
     if not url.lower().startswith(("http://", "https://")):
         return
     with tempfile.NamedTemporaryFile() as trace:

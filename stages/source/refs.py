@@ -10,7 +10,7 @@ from pipeline.api import Revision
 from pipeline.config.triggers import is_glob
 from stages.source.git import Git
 
-# A push of more commits is the import of a history, not a series of changes to run.
+# A larger push imports a history. It is not a series of changes to run.
 _MOST = 1000
 _FIELDS = 5
 _FORMAT = "%H%x00%an%x00%s%x00%ct%x00%B"
@@ -26,7 +26,7 @@ def heads(git: Git, patterns: Sequence[str]) -> dict[str, str]:
     for line in git("for-each-ref", f"--format={form}", *globs).split("\n"):
         name, *words = line.split(" ")
         kinds = dict(zip(words[::2], words[1::2], strict=False))
-        # A tag of a tag is peeled once, before git 2.45.
+        # Before git 2.45, a tag of a tag is peeled only once.
         sha = kinds.get("commit") or (git.commit(kinds["tag"]) if "tag" in kinds else None)
         if sha and _matches_ref(globs, name):
             found[name] = sha
@@ -34,19 +34,19 @@ def heads(git: Git, patterns: Sequence[str]) -> dict[str, str]:
 
 
 def _commit_of(git: Git, name: str) -> str | None:
-    """Return the commit of one ref. To list them, git reads all files of a folder, which may be tens of thousands."""
-    # `rev-parse` alone would also take the branch `refs/heads/NAME` for `NAME`.
+    """Return the commit of one ref. Faster than a listing, for which git may read tens of thousands of files."""
+    # `rev-parse` alone would also resolve `NAME` to the branch `refs/heads/NAME`.
     sha = git.maybe("show-ref", "--verify", "--hash", name)
     return git.commit(sha.strip()) if sha else None
 
 
 def remote_heads(git: Git, location: str, patterns: Sequence[str]) -> dict[str, str]:
-    """Return the commits of refs behind a URL, tags peeled. Raises `GitFailed`."""
+    """Return the commits of refs at a URL, tags peeled. Raises `GitFailed`."""
     found = {}
-    # A tag with a message is followed by the line of what it names, whose name ends so.
+    # An annotated tag is followed by a line for its object, whose name has this suffix.
     peeled = [f"{pattern}^{{}}" for pattern in patterns]
     for line in git.list_refs(location, *patterns, *peeled).split("\n"):
-        # A name may hold what Python takes for the end of a line.
+        # A name may contain a character that `splitlines` treats as a line break.
         sha, _, name = line.partition("\t")
         name = name.removesuffix("^{}")
         if _matches_ref(patterns, name):
@@ -58,7 +58,7 @@ def commits(git: Git, old: str | None, new: str, source: str) -> list[Revision]:
     """Return the commits after `old` up to `new`, along the first parents, oldest first."""
     options = ("-z", "--no-show-signature", "--first-parent", "--reverse", f"--format=tformat:{_FORMAT}")
     text = git.maybe("log", *options, f"--max-count={_MOST}", f"{old}..{new}", "--") if old else None
-    # A branch that was moved back has nothing new on it, but it is somewhere else.
+    # A branch that was moved back has no new commits, but its head has changed.
     text = text or git("log", *options, "-1", new, "--")
     fields = text.encode(errors="surrogateescape").decode(errors="replace").split("\0")
     rows = (fields[i : i + _FIELDS] for i in range(0, len(fields) - 1, _FIELDS))
@@ -68,7 +68,7 @@ def commits(git: Git, old: str | None, new: str, source: str) -> list[Revision]:
 
 
 def _moment(seconds: str) -> datetime:
-    """Return the time of a commit. A commit may state any number: the last day of the calendar stands for all later."""
+    """Return the time of a commit, at most the year 9999: a commit may state any number."""
     try:
         return datetime.fromtimestamp(int(seconds), UTC)
     except (ValueError, OverflowError, OSError):
@@ -76,5 +76,5 @@ def _moment(seconds: str) -> datetime:
 
 
 def _matches_ref(patterns: Sequence[str], name: str) -> bool:
-    """Return whether a pattern means exactly this ref. Git also matches the folders below it, or the ends of names."""
+    """Return whether a pattern matches this ref alone. Git also matches the folders below it, or the ends of names."""
     return any(name.count("/") == p.count("/") and fnmatchcase(name, p) for p in patterns)

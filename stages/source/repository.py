@@ -22,7 +22,7 @@ from stages.source.refs import commits
 
 _SHA = re.compile(r"[0-9a-f]{4,64}", re.IGNORECASE)
 _FULL = (40, 64)
-# What is checked out, or a commit before it such as `HEAD~2`.
+# The commit that is checked out, or one before it such as `HEAD~2`.
 _HEAD = re.compile(r"(?:HEAD|@)(?=$|[~^])(.*)", re.DOTALL)
 
 
@@ -56,7 +56,7 @@ class Repository:
         return self._revision(sha, wanted)
 
     def commit(self, sha: str, ref: str) -> Revision:
-        """Return the commit of that id, which `ref` led to. Fetches nothing if the mirror has it."""
+        """Return the commit with this id, which `ref` led to. Fetches nothing if the mirror has it."""
         with self._mirror.locked():
             if not self._mirror.has(sha):
                 with suppress(GitFailed):
@@ -67,7 +67,7 @@ class Repository:
         return self._revision(sha, ref)
 
     def heads(self, patterns: Sequence[str]) -> dict[str, str]:
-        """Return the commit of every ref that a pattern such as `refs/heads/*` means; of `HEAD` what is checked out."""
+        """Return the commit of every ref that matches a pattern, such as `refs/heads/*` or `HEAD`."""
         if patterns == ["HEAD"]:
             return {"HEAD": self._head()}
         try:
@@ -76,7 +76,7 @@ class Repository:
             raise explain(error, self.origin.shown) from error
 
     def commits(self, old: str | None, new: str) -> list[Revision]:
-        """Return the commits along the first parents, oldest first; only the last if the way is unknown."""
+        """Return the commits along the first parents, oldest first. Only the last one if `old` is unknown."""
         if self._local is None:
             with self._mirror.locked():
                 if not self._mirror.has(new):
@@ -88,7 +88,7 @@ class Repository:
             raise explain(error, self.origin.shown) from error
 
     def place_of(self, file: Path) -> str | None:
-        """Return the path of a file within the repository, committed or not; None if it is outside."""
+        """Return the path of a file within the repository, committed or not. None if it is outside."""
         top = self._top()
         return str(file.relative_to(top)) if top and file.is_relative_to(top) else None
 
@@ -97,14 +97,17 @@ class Repository:
         return GitCheckout(self._mirror, revision)
 
     def changed(self, old: str, revision: Revision) -> list[str] | None:
-        """Return the paths that differ between two commits; None if the first is no longer known."""
+        """Return the paths that differ between two commits. None if the mirror does not have the first one."""
         if not self._mirror.has(old):
             return None
         names = self._mirror.git("diff", "--name-only", "--no-renames", "-z", old, revision.sha)
         return [name for name in names.split("\0") if name]
 
     def uncommitted(self, revision: Revision, apart_from: Path) -> int:
-        """Return how many files of the user's checkout, but for one, differ from the commit, if that is checked out."""
+        """Return how many files of the user's checkout differ from the commit, without `apart_from`.
+
+        0 if another commit is checked out.
+        """
         if self._local is None or self._local.checkout is None or self._local.git.commit("HEAD") != revision.sha:
             return 0
         top = self._top()
@@ -138,7 +141,7 @@ class Repository:
         if _SHA.fullmatch(name):
             return self._by_id(name.lower())
         if name.startswith("refs/"):
-            # A ref that is neither a branch nor a tag, such as that of a pull request, is not mirrored.
+            # Other refs than branches and tags, such as those of pull requests, are not mirrored.
             with suppress(GitFailed):
                 return self._mirror.keep(name, name)
         found = self._local.git.commit(name) if self._local else self._mirror.git.commit(name)
@@ -149,7 +152,7 @@ class Repository:
     def _by_id(self, name: str) -> str:
         found = self._mirror.git.commit(name)
         if found is None and len(name) in _FULL:
-            # No branch and no tag leads to it. Asked for by its full id, git may give it all the same.
+            # No branch or tag leads to it. Git may still send a commit that is requested by its full id.
             try:
                 return self._mirror.keep(name, name)
             except GitFailed as error:

@@ -32,32 +32,32 @@ class GitSource:
         revision = checkout.revision
         if reason := _unchanged(context, wanted, repository, revision):
             return NothingToDo(revision, reason)
-        # For a commit that a ref moved to there is no doubt, and the search takes long in a large working tree.
+        # Only for a run by name. With a ref, the commit is certain, and the search is slow in a large working tree.
         if wanted.ref is None and (count := _uncommitted(context, repository, revision)):
             context.events.emit(EventKind.SOURCE_DIRTY, _describe_uncommitted(count), files=count)
         context.report(_describe(revision))
         return checkout
 
     def plan(self, context: StageContext, wanted: Wanted) -> Plan[Checkout]:
-        """Return which commit would be run, and why it would not."""
+        """Return the commit that would be run, and why it would be skipped."""
         repository, checkout = self._resolve(context, wanted)
         steps = [f"run {_describe(checkout.revision)}"]
         if reason := _unchanged(context, wanted, repository, checkout.revision):
-            steps.append(f"… or rather not: {reason}")
+            steps.append(f"… but skip it: {reason}")
         if count := _uncommitted(context, repository, checkout.revision):
             steps.append(_describe_uncommitted(count))
         return Plan(steps, checkout)
 
     def patterns(self, context: StageContext) -> list[str]:
-        """Return the refs that the triggers mean, as git names them."""
+        """Return the refs that the triggers select, as git names them."""
         return _patterns(context.configuration.pipeline)
 
     def heads(self, context: StageContext, patterns: Sequence[str]) -> dict[str, str]:
-        """Return the commit of every ref that a pattern means."""
+        """Return the commit of every ref that matches a pattern."""
         found = _repository(context).heads(patterns)
         branch = context.configuration.pipeline.source.branch
         if f"refs/heads/{branch}" in found and not context.configuration.pipeline.triggers.tags:
-            # If a branch and a tag have the same name, the branch is meant.
+            # If a branch and a tag have the same name, the branch counts.
             found.pop(f"refs/tags/{branch}", None)
         # Other names cannot be typed or stored.
         return {ref: sha for ref, sha in found.items() if ref.isprintable()}
@@ -119,7 +119,7 @@ def _repository(context: StageContext) -> Repository:
 
 
 def _uncommitted(context: StageContext, repository: Repository, revision: Revision) -> int:
-    # The pipeline.yaml is read as it is: what changed in it is part of the run.
+    # The run uses the pipeline.yaml on disk, so changes in it are part of the run.
     return repository.uncommitted(revision, apart_from=context.configuration.path.resolve())
 
 
@@ -129,7 +129,7 @@ def _describe_uncommitted(count: int) -> str:
 
 
 def _patterns(pipeline: Pipeline) -> list[str]:
-    """Return the refs that `triggers` means, as git names them. `source.branch` may also name a tag, or `HEAD`."""
+    """Return the refs that `triggers` selects, as git names them. `source.branch` may also name a tag, or `HEAD`."""
     branches, tags, branch = pipeline.triggers.branches, pipeline.triggers.tags, pipeline.source.branch
     if not branches and not tags and branch in ("HEAD", "@"):
         return ["HEAD"]

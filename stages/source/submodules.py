@@ -15,7 +15,7 @@ from pipeline.base.remote_url import RemoteUrl, is_url, resolve_relative
 from stages.source.mirror import Mirror
 from stages.source.origin import LocalOrigin, Origin, RemoteOrigin
 
-# With 0, as `git submodule update` sets it, git reads repositories on this machine only if its user allows that.
+# With 0, as in `git submodule update`, git reads local repositories only if the user's configuration allows it.
 _FROM_USER = "GIT_PROTOCOL_FROM_USER"
 
 
@@ -58,7 +58,7 @@ class Submodules:
         return mirror
 
     def _clone(self, name: str) -> LocalOrigin | None:
-        """Return the clone of a submodule that git keeps in the user's repository. It may have commits of its own."""
+        """Return the clone of a submodule that git keeps in the user's repository. It may have unpushed commits."""
         origin = self._mirror.origin
         if not isinstance(origin, LocalOrigin) or name.startswith("/") or ".." in name.split("/"):
             return None
@@ -70,7 +70,7 @@ class Submodules:
         base = next((base for base in self._mirror.origin.bases if _exists(resolve_relative(url, base))), None)
         base = base or self._mirror.origin.bases[-1]
         found = resolve_relative(url, base)
-        # A URL from a commit must not have any repository of this machine shipped.
+        # A URL in a commit must not copy any repository of this machine into the image.
         allowed = from_user or (found != url and _is_beside(found, base))
         environment = {**self._mirror.origin.environment, _FROM_USER: "1" if allowed else "0"}
         if found.startswith("/"):
@@ -86,7 +86,7 @@ class Submodules:
         return self._setting(name) or self._settings.get(f"submodule.{name}.url")
 
     def _setting(self, name: str) -> str | None:
-        """Return the URL that the user's repository has for a submodule, if it was initialised there."""
+        """Return the URL of a submodule in the user's repository, if the submodule was initialised there."""
         origin = self._mirror.origin
         return origin.setting(f"submodule.{name}.url") if isinstance(origin, LocalOrigin) else None
 
@@ -108,12 +108,12 @@ class Submodules:
 
 
 def _exists(address: str) -> bool:
-    """Return False for a missing folder of this machine."""
+    """Return False for a path that does not exist on this machine."""
     return is_url(address) or Path(address).exists()
 
 
 def _is_beside(address: str, base: str) -> bool:
-    """Return whether both are on this machine, and the first is in the folder that has the repository."""
+    """Return whether both are on this machine and the first is in the parent folder of the repository."""
     place, repository = _place(address), _place(base)
     return place is not None and repository is not None and place.is_relative_to(repository.parent)
 

@@ -1,4 +1,4 @@
-"""The refs of a repository on this machine, watched narrowly: a commit makes over a hundred events under `.git`."""
+"""A watch on the refs of a local repository. It skips other files, since a commit makes over a hundred events."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _NAMES = frozenset({"HEAD", "packed-refs", "tables.list"})
 
 def watch_refs(git_directory: Path, moved: Callable[[], None]) -> AbstractContextManager[Watch]:
     """Call `moved` when a ref may have moved: as a file, in `packed-refs`, or in a reftable."""
-    # Linked worktrees share the refs, but for HEAD.
+    # Linked worktrees share the refs, except HEAD.
     folders = {git_directory: False, git_directory / "refs": True}
     folders |= {place: True for name in ("reftable", "worktrees") if (place := git_directory / name).is_dir()}
 

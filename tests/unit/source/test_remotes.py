@@ -113,7 +113,7 @@ def test_an_empty_repository_is_one(work: Work) -> None:
 @pytest.mark.parametrize(
     ("answer", "reason", "hint"),
     [
-        (Answer(302, b"", (("Location", "/again"),)), "the address redirects without end", "leads to itself"),
+        (Answer(302, b"", (("Location", "/again"),)), "the address redirects endlessly", "redirects to itself"),
         (Answer(401, b"", (("WWW-Authenticate", "Basic"),)), "could not read Username", "credential helper"),
         (Answer(403), "The requested URL returned error: 403", "does not let it read"),
         (Answer(404), "not found", "check the address"),

@@ -90,7 +90,7 @@ def test_a_plan_has_the_commit_even_if_it_needs_no_run(work: Work, context: Stag
     plan = GitSource().plan(context, Wanted())
     assert plan.made.revision.sha == second
     assert plan.steps[0] == f"run {second[:7]} on main: Say two (Ann)"
-    assert plan.steps[1].startswith("… or rather not: ")
+    assert plan.steps[1].startswith("… but skip it: ")
 
 
 @pytest.mark.parametrize(
