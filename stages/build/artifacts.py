@@ -1,4 +1,4 @@
-"""The files that tests leave behind, copied to this machine. They come from a user's container and are not trusted."""
+"""Test artifacts, copied from the test container to this machine. Their content is not trusted."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import IO
 
 from stages.build.chunk_stream import ChunkStream
 
-# What one run may leave behind: the disk is for other things too.
+# The limits of one run, so that artifacts do not fill the disk.
 SIZE_LIMIT = 256 * 2**20
 FILES_LIMIT = 10_000
 _BUFFER = 64 * 1024
@@ -21,10 +21,10 @@ _BUFFER = 64 * 1024
 
 @dataclass
 class CopyResult:
-    """The part of one path that was kept; `size` in bytes.
+    """The part of one path that was kept. `size` is in bytes.
 
-    `left_out` counts what is no regular file, and what has a name that cannot be written here or leads elsewhere.
-    `cut` says that the rest would have been too much.
+    `left_out` counts entries that are not regular files, and names that cannot be written or lead out of the folder.
+    `cut` is True if the rest exceeds the limits.
     """
 
     files: int = 0
@@ -36,7 +36,7 @@ class CopyResult:
 class Artifacts:
     """The artifacts of one run, in `folder`: each path of the container under its own name.
 
-    Only regular files are written, into folders that were made here: so there is no link that could lead elsewhere.
+    Only regular files are written, into folders that this class has created. So no link can lead out of `folder`.
     """
 
     def __init__(self, folder: Path, size_limit: int = SIZE_LIMIT, files_limit: int = FILES_LIMIT) -> None:
@@ -45,14 +45,14 @@ class Artifacts:
         self._files_left = files_limit
 
     def keep(self, path: str, chunks: Iterator[bytes], attempt: int = 1) -> CopyResult:
-        """Keep `path` out of the tar that `chunks` make, in which names begin with the path's last part.
+        """Keep the files of `path` in the tar `chunks`, in which names begin with the last part of the path.
 
-        What a further attempt left behind gets a folder of its own.
+        The files of a second or later attempt go into a separate folder.
         """
         folder = self._folder if attempt == 1 else self._folder / f"try-{attempt}"
         target = folder.joinpath(*path.strip("/").split("/"))
         kept = CopyResult()
-        # Where there is nothing in the container, there is no tar either.
+        # If the path does not exist in the container, there is no tar.
         with suppress(tarfile.ReadError), tarfile.open(fileobj=ChunkStream(chunks), mode="r|", bufsize=_BUFFER) as tar:
             for member in tar:
                 if not member.isdir() and not self._keep(tar, member, target, kept):
@@ -60,7 +60,7 @@ class Artifacts:
         return kept
 
     def _keep(self, tar: tarfile.TarFile, member: tarfile.TarInfo, target: Path, kept: CopyResult) -> bool:
-        """Keep one file, or leave it out; False when it is the first too many."""
+        """Keep one file or leave it out. Return False if it exceeds a limit."""
         parts = _below(member.name)
         if not member.isreg() or parts is None:
             kept.left_out += 1
@@ -80,13 +80,13 @@ class Artifacts:
 
 
 def _below(name: str) -> list[str] | None:
-    """The parts of a name below the first; None where one of them leads somewhere else."""
+    """Return the parts of a name after the first, or None if one of them leads elsewhere."""
     first, *parts = name.split("/")
     return None if not first or any(part in ("", ".", "..") or "\0" in part for part in (first, *parts)) else parts
 
 
 def _write(path: Path, content: IO[bytes]) -> bool:
-    """Write a file that was not there; whether that went well."""
+    """Write a new file. Return False if that fails or the file exists."""
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)

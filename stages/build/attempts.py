@@ -1,4 +1,4 @@
-"""The tries of a step, and the decision whether another one may help."""
+"""The attempts of a step, and the decision whether to retry."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from stages.build.failures import ServiceFailed, TestsFailed
 Cause = Literal["infrastructure", "failure"]
 T = TypeVar("T")
 _BACKOFF = Backoff(timedelta(seconds=0.5))
-# A Docker that is being restarted is back by then.
+# Longer than a restart of Docker takes.
 _PATIENCE = timedelta(seconds=10)
 _LOOK = timedelta(seconds=0.1)
 
 
 class Attempts:
-    """The tries of one step. `step` is its event's first word; `answers` says whether Docker is there."""
+    """The attempts of one step. `step` begins the name of its event. `answers` returns whether Docker responds."""
 
     def __init__(self, context: StageContext, retry: Retry, step: str, answers: Callable[[], bool]) -> None:
         self._context = context
@@ -35,12 +35,12 @@ class Attempts:
 
     @classmethod
     def of_step(cls, context: StageContext, engine: Engine, step: str) -> Attempts:
-        """Return the tries that `build.test.retry` allows a step."""
+        """Return the attempts that `build.test.retry` allows a step."""
         tests = context.configuration.pipeline.build.test
         return cls(context, tests.retry if tests else Retry(), step, engine.answers)
 
     def run(self, work: Callable[[], T]) -> T:
-        """Return what `work` returns, or raise its last error. The kind of error decides about a retry."""
+        """Return the result of `work`, or raise its last error. The kind of error decides about a retry."""
         while True:
             try:
                 return work()
@@ -54,7 +54,7 @@ class Attempts:
                 self._again(cause, error)
 
     def summary(self) -> str:
-        """Return the number of the try in words, or nothing for the first."""
+        """Return the number of the attempt as text. Empty for the first."""
         return f" on the {ordinal(self.number)} try" if self.number > 1 else ""
 
     def _again(self, cause: Cause, error: PenstockError) -> None:
@@ -82,6 +82,6 @@ def cause_of(error: PenstockError) -> Cause | None:
 
 
 def ordinal(number: int) -> str:
-    """1st, 2nd, 3rd, 4th."""
+    """Return a number as 1st, 2nd, 3rd, 4th."""
     teens = number % 100 in (11, 12, 13)
     return f"{number}{'th' if teens else {1: 'st', 2: 'nd', 3: 'rd'}.get(number % 10, 'th')}"

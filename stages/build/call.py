@@ -1,4 +1,4 @@
-"""Long calls of the engine, which may be silent for minutes and end as soon as the run stops waiting."""
+"""Long calls of the engine. They may be silent for minutes, and end when the run is cancelled."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _HANG_UP = 2
 
 
 def call(context: StageContext, engine: Engine, work: Callable[[Images], T], limit: timedelta) -> T:
-    """Return or raise what `work` does. Raises `Cancelled`, or `TimeoutError` after `limit`.
+    """Return the result of `work`, or raise its error. Raises `Cancelled`, or `TimeoutError` after `limit`.
 
-    The engine ends what it does for a client that is gone, so the connection is closed on every way out.
+    The connection is closed in every case, because the engine aborts the work of a client that has disconnected.
     """
     result: Future[T] = Future()
     with engine.cancellable() as connection:

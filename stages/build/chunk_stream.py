@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 
 class ChunkStream(io.RawIOBase):
-    """A file whose content comes in chunks."""
+    """A file that reads its content from chunks."""
 
     def __init__(self, chunks: Iterator[bytes]) -> None:
         super().__init__()
@@ -15,7 +15,7 @@ class ChunkStream(io.RawIOBase):
         self._rest = memoryview(b"")
 
     def read(self, size: int = -1) -> bytes:
-        """The next bytes: `size` of them, or fewer at the end."""
+        """Return the next `size` bytes, or fewer at the end."""
         parts: list[bytes] = []
         while size:
             if not self._rest:

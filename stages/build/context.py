@@ -24,9 +24,9 @@ def build_context(
 ) -> Iterator[Path]:
     """Yield `folder` with the commit's files of the folder `source`. It is removed afterwards.
 
-    Raises `StageFailed` if the files have more than `limit` bytes without those that are ignored. `ignores` returns the
-    predicate of these, and is called only if all files together have more. Every file has the time of the commit, so
-    that the same commit makes the same image. Docker's cache does not compare times.
+    Raises `StageFailed` if the files that are not ignored exceed `limit` bytes. `ignores` returns the predicate for
+    ignored files. It is called only if all files together exceed the limit. Every file has the time of the commit, so
+    the same commit makes the same image. Docker's cache does not compare times.
     """
     predicate = cache(ignores)
     shutil.rmtree(folder, ignore_errors=True)
@@ -42,8 +42,7 @@ def build_context(
 class _Extraction:
     """Writes the entries of a tar into a folder that nothing else writes to.
 
-    A commit may come from anybody. A crafted one cannot write through a link, since every folder on the way to a file
-    was made here.
+    The commit is not trusted. It cannot write through a link, because this class has created every parent folder.
     """
 
     def __init__(self, folder: Path, ignores: Callable[[], Callable[[str], bool]], limit: int, modified: float) -> None:
@@ -69,7 +68,7 @@ class _Extraction:
                     self._write(tar, member, name)
                 except OSError as error:
                     raise StageFailed(f"cannot write {name!r} of the commit: {error.strerror}") from error
-        # After its entries, because each of them changes the time of the folder.
+        # Folders come last, because each new entry changes the time of its folder.
         for name in reversed(self._folders):
             os.utime(self._folder / name, self._times)
 
@@ -109,5 +108,5 @@ class _Extraction:
         if self._total > self._limit:
             raise StageFailed(
                 f"the build context is larger than {format_size(self._limit)}: {name!r} has {member.size} bytes",
-                hint="name in .dockerignore what the image does not need, or raise build.context_limit",
+                hint="list files that the image does not need in .dockerignore, or raise build.context_limit",
             )

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from stages.build.instructions import Instruction, instructions
 
 _FROM = re.compile(r"(\S+)(?:\s+AS\s+(\S+))?\s*", re.IGNORECASE)
-# One of several on a line: a word, in which quotes may hold spaces.
+# A word of a line. Quotes in it may contain spaces.
 _WORD = re.compile(r"""(?:[^\s"']|"[^"]*"|'[^']*')+""")
-# The innermost of nested ones, and its operator.
+# A variable without others in it, and its operator.
 _VARIABLE = re.compile(r"\$\{(\w+)(?:(:?[-+])([^${}]*))?\}|\$(\w+)")
 _REMOTE = re.compile(r"https?://|git://|git@|ssh://", re.IGNORECASE)
 _NESTING = 10
@@ -21,7 +21,7 @@ _MAX_LINKS = 10
 
 @dataclass
 class Stage:
-    """A stage: the image or the stage that it is made from, and those that its steps read."""
+    """A stage. `sources` are the images and stages that it is made from or that its steps read."""
 
     name: str | None
     sources: list[str] = field(default_factory=list)
@@ -30,14 +30,14 @@ class Stage:
 
 @dataclass(frozen=True)
 class Inputs:
-    """What an image is built from. `remote` are addresses whose content may change without notice."""
+    """The inputs of an image. `remote` are addresses whose content may change without notice."""
 
     images: tuple[str, ...] = ()
     remote: tuple[str, ...] = ()
 
 
 def resolve_link(text: str, path: str, read: Callable[[str], bytes | None]) -> str:
-    """Return the Dockerfile itself, where a commit has a link in its place. A link is read as its target's path."""
+    """Return the Dockerfile itself if `text` is a link to it, which git stores as the path of the target."""
     for _ in range(_MAX_LINKS):
         if any(instruction.name == "FROM" for instruction in instructions(text)):
             break
@@ -59,8 +59,8 @@ def inputs_of(
 ) -> Inputs:
     """Return the inputs of the target, or of the last stage, with arguments put in.
 
-    `platforms` are the arguments that BuildKit sets itself, such as TARGETARCH. With `every_stage`, stages count that
-    the target does not need. An argument without any value leaves an empty name, which the builder then refuses.
+    `platforms` are the arguments that BuildKit sets, such as TARGETARCH. With `every_stage`, stages that the target
+    does not need count too. An argument without a value gives an empty name, which the builder refuses.
     """
     stages = _stages(dockerfile, {**(platforms or {}), **args}, args)
     last = _find(stages, target, len(stages)) if target else None
@@ -95,7 +95,7 @@ def _stages(dockerfile: str, known: Mapping[str, str], args: Mapping[str, str]) 
             if match := _FROM.fullmatch(instruction.text):
                 stages.append(Stage(match[2], [_expanded(match[1], values)]))
         elif instruction.name == "ARG" and not stages:
-            # Only what is declared before the first FROM counts in a FROM.
+            # In a FROM, only arguments that are declared before the first FROM are available.
             for declared in _WORD.findall(instruction.text):
                 name, equals, default = declared.partition("=")
                 if name in args or equals or name not in values:
@@ -136,7 +136,7 @@ def _needed(stages: list[Stage], last: int) -> set[int]:
 
 
 def _find(stages: list[Stage], name: str, before: int) -> int | None:
-    """Return the last stage of that name or number before another one."""
+    """Return the last stage with this name or number before the stage `before`."""
     for index in range(before - 1, -1, -1):
         if (stages[index].name or "").lower() == name.lower():
             return index

@@ -19,7 +19,7 @@ _FAILED_RUN = ("Failed", "Error", "Aborted", "Timeout")
 
 
 def trx_cases(root: Element) -> list[Case]:
-    """Return the tests of a `TestRun`. Of a data-driven test, its rows count."""
+    """Return the tests of a `TestRun`. Each row of a data-driven test counts as a test."""
     classes = {test.get("id"): method.get("className", "") for test in root.iter("UnitTest") for method in test}
     cases = []
     for result in root.iter("UnitTestResult"):
@@ -40,7 +40,7 @@ def nunit_cases(root: Element) -> list[Case]:
         if (result := case.get("result")) is not None:
             outcome = _NUNIT.get(result, "failed")
         else:
-            # NUnit before 2.5 has no result.
+            # NUnit before 2.5 writes no result.
             outcome = "skipped" if case.get("executed") == "False" else _NUNIT_2_4.get(case.get("success"), "failed")
         cases.append(Case(_nunit_name(case), outcome))
     return cases + [Case(_nunit_name(suite), "failed", is_test=False) for suite in root.iter() if _failed_alone(suite)]

@@ -1,4 +1,4 @@
-"""The failures of tests, by the remedy that each needs."""
+"""The failures of tests, by whether a retry may help."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from pipeline.base.errors import StageFailed
 
 
 class TestsFailed(StageFailed):
-    """The tests ran, and failed or did not end."""
+    """The tests failed or exceeded their timeout."""
 
     __test__ = False
 
 
 class ServiceFailed(StageFailed):
-    """A service of the tests did not come up, or ended while they ran."""
+    """A service of the tests did not become ready, or exited while they ran."""

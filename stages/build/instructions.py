@@ -1,4 +1,4 @@
-"""The instructions of a Dockerfile: lines with their continuations, flags, and heredocs passed over."""
+"""The instructions of a Dockerfile: lines with their continuations and flags, without heredocs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 _DIRECTIVE = re.compile(r"#\s*(\w+)\s*=\s*(\S+)\s*")
 _FLAG = re.compile(r"--([\w-]+)(?:=(\S*))?(?:\s+|$)")
-# A word of its own, other than `<<<` and the `<<` of arithmetic.
+# A separate word that is neither `<<<` nor the `<<` of arithmetic.
 _HEREDOC = re.compile(r"(?<!\S)\d*<<(-?)([\"']?)([^\s\"'<>|&;()]+)\2(?!\S*<)")
 _WITH_HEREDOC = ("RUN", "COPY", "ADD")
 
@@ -40,7 +40,7 @@ def instructions(dockerfile: str) -> Iterator[Instruction]:
 
 
 def _continuation(lines: deque[str]) -> str:
-    """Take the next line. Empty lines and comments may stand before it."""
+    """Take the next line, after empty lines and comments."""
     while lines:
         line = lines.popleft().strip()
         if line and not line.startswith("#"):
@@ -71,7 +71,7 @@ def _parse(line: str) -> Instruction:
 
 
 def _skip_heredoc(lines: deque[str], word: str, *, strip: bool) -> None:
-    """Drop the lines to the end of a heredoc. Without an end it is none."""
+    """Drop the lines of a heredoc. Without its end it is not a heredoc."""
     for number, line in enumerate(lines, 1):
         if (line.lstrip("\t") if strip else line) == word:
             for _ in range(number):

@@ -36,7 +36,7 @@ def junit_cases(root: Element) -> list[Case]:
 def _outcome(element: Element) -> Outcome:
     skipped = element.find("skipped")
     failed = [child for child in element if child.tag in _FAILURES and not _is_risky(child)]
-    # Node's test runner adds a failure to a test that is marked as todo, and counts it as passed.
+    # Node's test runner writes a failure for a failing todo test and counts the test as passed.
     if failed and (skipped is None or skipped.get("type") != "todo"):
         return "failed"
     not_run = element.get("status") in _NOT_RUN or element.get("result") in (*_NOT_RUN, "skipped")
@@ -44,7 +44,7 @@ def _outcome(element: Element) -> Outcome:
 
 
 def _is_risky(child: Element) -> bool:
-    """Return whether PHPUnit only warns of this: it writes a test without assertions as an error, and exits with 0."""
+    """Return whether PHPUnit found a test risky. It writes such a test as an error and exits with 0."""
     return child.get("type", "").endswith("RiskyTestError")
 
 
@@ -61,7 +61,7 @@ def _merge_rule(root: Element, suite: Element) -> Merge:
 
 
 def _merge_tries(earlier: Element, later: Element) -> Element | None:
-    """Merge a test with its failed teardown and with its other tries. Names are unique in pytest and Go.
+    """Merge a test with its failed teardown and with its other attempts. Names are unique in pytest and Go.
 
     The tries of `gotestsum --rerun-fails` look like those of `go test -count 2`, so one that failed counts.
     """
@@ -77,7 +77,7 @@ def _merge_teardown(earlier: Element, later: Element) -> Element | None:
 
 
 def _outside_of_tests(root: Element, failures: int) -> list[Case]:
-    """Return the failures that only the sum at the root names, such as a Go package that does not compile."""
+    """Return the failures that only the totals at the root count, such as a Go package that does not compile."""
     if root.tag != "testsuites":
         return []
     declared = sum(int(value) for key in ("failures", "errors") if (value := root.get(key, "")).isdecimal())

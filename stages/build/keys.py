@@ -16,7 +16,10 @@ Identify = Callable[[str, str, str], str | None]
 
 @dataclass(frozen=True)
 class Keys:
-    """The keys of an image. None where an input is unknown or may change without notice: nothing is reused then."""
+    """The keys of an image.
+
+    A key is None if an input is unknown or may change without notice. The image is not reused then.
+    """
 
     built: str | None
     tested: str | None

@@ -20,7 +20,7 @@ class Pulls:
         self._config = context.configuration.pipeline.build
 
     def find(self, image: str, *_: str) -> str | None:
-        """Return the id of an image, or None if it is missing. Pulls nothing, so it needs no words for an error."""
+        """Return the id of an image, or None if it is missing. Never pulls, so it ignores the texts for an error."""
         return self._engine.images.id(image)
 
     def require(self, image: str, what: str, hint: str) -> str:
@@ -33,7 +33,7 @@ class Pulls:
                 attempts.run(lambda: self._pull(image, what))
             except EngineFault as error:
                 reason = f"{error.message} ({error.hint})" if error.hint else error.message
-                raise StageFailed(f"{what} is neither here nor can it be pulled: {reason}", hint=hint) from error
+                raise StageFailed(f"{what} is missing and cannot be pulled: {reason}", hint=hint) from error
             found = self.find(image)
         return found or ""
 

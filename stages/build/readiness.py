@@ -19,9 +19,9 @@ _COMMAND = timedelta(seconds=10)
 
 
 def probe(engine: Engine, task: Task, service: TestService, cancelled: threading.Event) -> Callable[[], bool]:
-    """Return the check that says whether `task` is ready.
+    """Return a function that returns whether `task` is ready.
 
-    The image's HEALTHCHECK is also run from here, because Docker runs it only after its interval, by default 30 s.
+    It also runs the image's HEALTHCHECK, because Docker runs that only after its interval, by default 30 s.
     """
     readiness = service.readiness
     if readiness.tcp is not None:
@@ -36,7 +36,7 @@ def probe(engine: Engine, task: Task, service: TestService, cancelled: threading
 
 
 def accepts(address: str, port: int) -> bool:
-    """Return whether a program accepts connections there."""
+    """Return whether a program accepts connections at an address and port."""
     try:
         socket.create_connection((address, port), _ANSWER).close()
     except OSError:

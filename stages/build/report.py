@@ -1,4 +1,4 @@
-"""The result of a run's tests, as their reports say it."""
+"""The result of a run's tests, from their reports."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ class Case:
 class TestReport:
     """The number of tests that ran, and the names of those that failed.
 
-    `unread` says which files could not be read and why. `brought` counts the files that were in the image already.
+    `unread` names the files that could not be read, with the reason. `brought` counts the files that were in the image
+    already.
     """
 
     tests: int

@@ -31,9 +31,9 @@ Written = Callable[[tarfile.TarInfo], bool]
 
 
 class ReportFiles:
-    """Reads the reports in a tar of a file or a folder. `written` says which files the tests wrote.
+    """Reads the reports in a tar of a file or a folder. `written` returns whether the tests wrote a file.
 
-    Each file counts by itself, so an unreadable one does not hide the others.
+    Files are read separately, so an unreadable one does not hide the others.
     """
 
     def __init__(self, written: Written) -> None:
@@ -43,7 +43,7 @@ class ReportFiles:
         self._files = self._size = self._brought = self._over = self._other = 0
 
     def read(self, chunks: Iterator[bytes]) -> TestReport | None:
-        """Return the report, or None if there is no file that could be one."""
+        """Return the report, or None if no file can be a report."""
         try:
             with tarfile.open(fileobj=ChunkStream(chunks), mode="r|") as tar:
                 for member in tar:

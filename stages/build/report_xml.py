@@ -1,4 +1,4 @@
-"""The XML of test reports. It comes out of the user's container, so nothing in it is trusted."""
+"""The XML of test reports. It comes from the user's container and is not trusted."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _REFERENCE = re.compile(rb"&#(?:x([0-9a-fA-F]{1,6})|([0-9]{1,7}));")
 
 
 class UnreadableXml(ValueError):
-    """The content is not XML, or is XML that no test runner writes."""
+    """The content is not valid XML, or not XML that a test runner writes."""
 
 
 def parse_report(content: bytes) -> Element:
@@ -76,7 +76,7 @@ def _parse(content: bytes) -> Element:
     try:
         parser.Parse(content, True)
     except (ValueError, LookupError) as error:
-        # Of an unknown encoding.
+        # The encoding is unknown.
         raise error if isinstance(error, UnreadableXml) else UnreadableXml(f"is not XML: {error}") from None
     return builder.close()
 

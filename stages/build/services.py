@@ -26,8 +26,8 @@ _LOOK = timedelta(seconds=0.05)
 class Services:
     """The services of one attempt of the tests, in a private network. Their images have been pulled.
 
-    Entering its block starts them and waits until they are ready; leaving it removes them and the network.
-    Raises `ServiceFailed` with the last lines of the one that did not come up.
+    Entering its block starts them and waits until they are ready. Leaving the block removes them and the network.
+    Raises `ServiceFailed` with the last lines of a service that did not become ready.
     """
 
     def __init__(self, context: StageContext, engine: Engine, services: dict[str, TestService]) -> None:
@@ -106,7 +106,7 @@ class Services:
         if container.ran_out_of_memory:
             return f"was killed (it used {limit})"
         child = f" (one of its processes was killed: it used {limit})"
-        return f"ended with exit code {container.exit_code}{child * container.oom_killed}"
+        return f"exited with code {container.exit_code}{child * container.oom_killed}"
 
     def _failed(self, name: str, message: str) -> ServiceFailed:
         service, tail = self._services[name], self._tasks[name].tail
@@ -117,9 +117,9 @@ class Services:
 
 def _refusal(readiness: Readiness) -> str:
     if readiness.tcp is not None:
-        return f"it takes no connections at port {readiness.tcp}"
+        return f"port {readiness.tcp} does not accept connections"
     if readiness.http is not None:
-        return f"it does not answer {readiness.http} with 2xx or 3xx"
+        return f"{readiness.http} does not return 2xx or 3xx"
     if readiness.command is not None:
-        return f"{' '.join(readiness.command)} does not end with 0 in it"
-    return "the HEALTHCHECK of its image does not end with 0 in it"
+        return f"{' '.join(readiness.command)} does not exit with 0"
+    return "the HEALTHCHECK of its image does not exit with 0"

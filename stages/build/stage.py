@@ -33,7 +33,7 @@ class DockerBuild:
         """Return the image. Raises `StageFailed` with the last lines of output if the build or the tests fail."""
         with local_engine(context.home.id) as engine:
             building = _Building(context, engine, checkout)
-            # Docker may have created a test container after the runner that asked for it was killed.
+            # Docker may have created a test container after the runner that requested it was killed.
             building.clear()
             return building.run()
 
@@ -122,7 +122,7 @@ class _Building:
         image = self._context.store.images.cached(self._pipeline, key) if key else None
         if image is None:
             return None
-        # Hold it before the check: another run of the pipeline may be removing old images.
+        # Pin it before the check, because another run of the pipeline may be removing old images.
         self._context.store.images.pin(self._pipeline, self._context.run, image)
         if self._engine.images.id(image) is None:
             return None
@@ -132,9 +132,9 @@ class _Building:
         return f"{TAGS}{self._pipeline.lower()}:{self._checkout.revision.short}"
 
     def _check_options(self) -> None:
-        """Raise `ConfigError` if an option is not for every builder, and this one cannot do it.
+        """Raise `ConfigError` for an option that this builder does not support.
 
-        The search for a builder starts processes, so it waits for the build if there is nothing to check.
+        Without such options, the search for a builder is left to the build, because it starts processes.
         """
         config = self._config
         if any((config.secrets, config.ssh, config.cache_from, config.cache_to, config.platforms)):
@@ -155,7 +155,7 @@ class _Building:
         if content is None:
             raise StageFailed(
                 f"commit {revision.short} has no {path}",
-                hint="build.context and build.dockerfile say where the Dockerfile is, from the repository's root",
+                hint="build.context and build.dockerfile set its path, relative to the repository's root",
             )
         return resolve_link(content.decode(errors="replace"), path, self._checkout.read)
 
@@ -169,7 +169,7 @@ class _Building:
         return Image(image, self._tag())
 
     def _build_until_whole(self) -> str:
-        """Build, and again if another pipeline removed the images that the builder was reusing."""
+        """Build, and repeat it if another program removed cached images during the build."""
         for _ in range(_TRIES - 1):
             try:
                 return self._build_once()

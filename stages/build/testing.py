@@ -35,10 +35,9 @@ class ImageTests:
         self._artifacts = Artifacts(context.home.run_artifacts(context.configuration.pipeline.name, context.run))
 
     def run(self, image: Image, attempt: int = 1) -> str:
-        """Run the tests and return what their report counts, with warnings; nothing if there is neither.
+        """Run the tests and return the counts of their report, with warnings. Empty if there are none.
 
-        Raises `TestsFailed` when they fail or do not end, `ServiceFailed` when what they need is not there, and
-        `Cancelled`.
+        Raises `TestsFailed` if they fail or exceed their timeout, `ServiceFailed` if a service fails, and `Cancelled`.
         """
         with ExitStack() as stack:
             network: str = self._tests.network
@@ -106,7 +105,7 @@ class ImageTests:
         self._context.events.emit(EventKind.BUILD_WARNING, text)
 
     def _keep(self, task: Task, path: str, attempt: int) -> None:
-        """Keep one artifact. A failure to keep it is reported, and does not fail the tests."""
+        """Keep one artifact. A failure is reported and does not fail the tests."""
         try:
             kept = self._artifacts.keep(path, self._engine.containers.tar(task.container, path), attempt)
         except EngineFault as error:
@@ -122,7 +121,7 @@ class ImageTests:
 
 
 def _nothing_else() -> None:
-    """Watch nothing: there are no services."""
+    """Do nothing, because there are no services."""
 
 
 def _warnings(path: str, kept: CopyResult) -> list[str]:

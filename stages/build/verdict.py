@@ -18,9 +18,9 @@ _HINT = "if the test runner reports known failures, set build.test.trust: exit_c
 
 
 def check_tests(tests: Tests, end: TaskResult, report: TestReport | None, tail: tuple[str, ...]) -> list[str]:
-    """Return what to warn of although the tests passed. Raises `TestsFailed` if they did not.
+    """Return warnings if the tests passed. Raises `TestsFailed` if they did not.
 
-    Raises `StageFailed` if the command cannot be started. Another try would not help then.
+    Raises `StageFailed` if the command cannot be started, because a retry would not help.
     """
     not_started = _NOT_STARTED.fullmatch(tail[-1]) if tail and end.exit_code in (126, 127) else None
     if not_started:

@@ -9,10 +9,10 @@ from pipeline.engine.container import Container
 
 
 class WrittenFiles:
-    """Says of each member of the tar of `path` whether the container wrote it.
+    """A predicate for members of the tar of `path`: whether the container wrote them.
 
-    `changed` are the paths that the engine knows to be written. It knows none in volumes, and it knows the real paths
-    of folders that are links. Such files count if they are not older than the container's process.
+    `changed` are the changed paths that the engine reports. It reports none in volumes, and for folders that are links
+    it reports the real paths. Such files count if they are not older than the container's process.
     """
 
     def __init__(self, changed: frozenset[str], container: Container, path: str) -> None:

@@ -113,7 +113,7 @@ def test_a_service_that_does_not_come_up(project: Project) -> None:
     )
     configure(project, command=["true"], services={"db": stuck})
     result = project.pipeline("run", code=1)
-    reason = "service db was not ready within 500ms: it takes no connections at port 5432"
+    reason = "service db was not ready within 500ms: port 5432 does not accept connections"
     assert result.err == f"error: {reason} (2nd try)\n  | no space for the journal\n"
     assert events(project, "test.retry") == [
         (f"2nd try (infrastructure): {reason}", {"attempt": 2, "cause": "infrastructure", "reason": reason})
@@ -126,7 +126,7 @@ def test_a_service_that_ends_while_the_tests_run(project: Project) -> None:
     dying = service(project, "import time; time.sleep(0.5); print('out of luck'); raise SystemExit(7)")
     configure(project, command=["sleep", "60"], services={"db": dying}, retry={"infrastructure": 0})
     result = project.pipeline("run", code=1)
-    assert result.err == "error: service db ended with exit code 7 while the tests ran\n  | out of luck\n"
+    assert result.err == "error: service db exited with code 7 while the tests ran\n  | out of luck\n"
     assert_no_steps(project)
 
 
@@ -135,7 +135,7 @@ def test_a_service_that_is_nowhere(project: Project) -> None:
     configure(project, command=["true"], services={"db": {"image": "localhost:1/no/such:db"}})
     result = project.pipeline("run", code=1)
     assert result.err.startswith(
-        "error: service db's image localhost:1/no/such:db is neither here nor can it be pulled: Docker: "
+        "error: service db's image localhost:1/no/such:db is missing and cannot be pulled: Docker: "
     )
     assert "(2nd try)" in result.err
 
