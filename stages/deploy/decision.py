@@ -19,12 +19,11 @@ class ContainerState(StrEnum):
 
 @dataclass(frozen=True)
 class Replica:
-    """One container with its target. All ages are worked out, so that a decision needs no clock.
+    """One container with its target. All ages are computed, so a decision needs no clock.
 
-    `template` identifies image and configuration. `target` is None if it is not registered. `started_here` is set if
-    this process started it: a replica that was found dead is replaced, but one that this process started fails the
-    release. `restart_policy_set` is set once its restart policy is in force, `action_pending` while an action on it has
-    not returned.
+    `template` identifies image and configuration. `target` is None if it is not registered. `started_here` is True if
+    this process started it: its exit then fails the release, while an older replica that has exited is replaced.
+    `restart_policy_set` is True once its restart policy is in force, `action_pending` while an action on it runs.
     """
 
     name: str
@@ -41,17 +40,17 @@ class Replica:
 
     @property
     def is_running(self) -> bool:
-        """Return whether it takes room on the machine."""
+        """Return whether its container runs."""
         return self.container is ContainerState.RUNNING
 
     @property
     def is_draining(self) -> bool:
-        """Return whether it is on its way out, which nothing reverts."""
+        """Return whether it is draining, which is never reverted."""
         return self.target is TargetState.DRAINING
 
     @property
     def healthy(self) -> bool:
-        """Return whether the data plane sends it requests, as far as is known."""
+        """Return whether it is healthy and gets requests, as last observed."""
         return self.target is TargetState.HEALTHY and self.is_running
 
 
@@ -111,7 +110,7 @@ class RolloutAction:
 
 @dataclass(frozen=True)
 class ReplicaFailure:
-    """The reason why a release does not work. `name` is the replica that shows it."""
+    """The reason why a release failed, and the name of the replica that failed."""
 
     name: str
     reason: str
@@ -127,18 +126,18 @@ class Decision:
 
 
 class Strategy(Protocol):
-    """The way in which a service moves to a release, and back.
+    """How a service moves to a release, and back.
 
-    Pure: no clock, no I/O, and nothing is remembered between two calls. So a process that was killed at any moment is
-    continued by the next one, and every situation can be tried in a test.
+    Pure: no clock, no I/O, no state between two calls. So the next process continues after a kill at any moment, and a
+    test can try every situation.
 
-    What holds after every action, whatever was there before:
+    Guarantees after every action, whatever the state before:
 
-    - the rollout never brings the healthy targets below `desired.min_healthy`;
-    - running containers never rise above `desired.max_running`;
-    - no container is stopped that may get a request, or that has one in flight within its delay;
-    - a replica that is not healthy never costs a healthy one of the previous release more than the minimum allows.
+    - the rollout never lowers the healthy targets below `desired.min_healthy`;
+    - at most `desired.max_running` containers run;
+    - no container is stopped while it may get a request, or while it has one in flight within its delay;
+    - an unhealthy replica never replaces a healthy one of the previous release beyond that minimum.
     """
 
     def decide(self, seen: Observation, desired: DesiredState) -> Decision:
-        """Return the next actions. A `failure` starts the way back, `converged` ends the rollout."""
+        """Return the next actions. A `failure` starts the rollback. `converged` ends the rollout."""

@@ -1,4 +1,4 @@
-"""A deployment: its row in the store from begin to end, and the way back."""
+"""A deployment: its row in the store from start to end, and its rollback."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from stages.deploy.desired import wanted_replicas
 
 
 class Service(Protocol):
-    """The steps that put the previous release back. `ServiceRollout` describes both methods."""
+    """The steps that restore the previous release. `ServiceRollout` describes both methods."""
 
     def roll_out(
         self, spec: ReleaseSpec, release: int, replicas: int, cancelled: threading.Event | None = None
@@ -39,12 +39,12 @@ class Service(Protocol):
 class Deployment:
     """One move from the active release to another, to another number of replicas, or to nothing.
 
-    The only writer of how it ended. `replicas` is the number after a success, None for `pipeline down`.
+    The only writer of its outcome. `replicas` is the number after a success, None for `pipeline down`.
 
-    Left by an error, the row says `failed` and why. It stays open in four cases, and then the next command puts the
-    last good release back: after `leave_open`, if the store fails, after an error that Penstock does not know (a bug,
-    which may have come in the middle of a move), and if the process ends (`KeyboardInterrupt`, `SystemExit`, a kill).
-    To leave it without a verdict is a fault of the caller.
+    If an error leaves the block, the row becomes `failed` with the reason. The row stays open in four cases, and the
+    next command then restores the last good release: after `leave_open`, if the store fails, after an unknown error (a
+    bug, which may have interrupted a move), and if the process ends (`KeyboardInterrupt`, `SystemExit`, a kill).
+    Leaving the block without an outcome is a bug of the caller.
     """
 
     def __init__(
@@ -80,8 +80,8 @@ class Deployment:
         if self._decided:
             return
         if error is None:
-            self._finish(DeploymentState.FAILED, "no verdict")
-            raise RuntimeError("a deployment ended without a verdict")
+            self._finish(DeploymentState.FAILED, "no outcome")
+            raise RuntimeError("a deployment ended without an outcome")
         if isinstance(error, PenstockError) and not isinstance(error, StoreFault):
             self._finish(DeploymentState.FAILED, error.message)
 
@@ -105,7 +105,7 @@ class Deployment:
         raise failure
 
     def roll_back(self, failure: PenstockError, service: Service) -> NoReturn:
-        """Put the previous release back, with its number of replicas, and raise the resulting error.
+        """Restore the previous release, with its number of replicas, and raise the resulting error.
 
         If that fails after a system fault, the row stays open.
         """
@@ -116,19 +116,19 @@ class Deployment:
             self._put_back(service)
         except PenstockError as second:
             if isinstance(failure, SystemFault):
-                failure.hint = f"{failure.hint or 'see to it'}; the next command puts the last good release back"
+                failure.hint = f"{failure.hint or 'repair the fault'}; the next command restores the last good release"
                 self.leave_open(failure)
             self._finish(DeploymentState.FAILED, second.message)
             raise RollbackFailed(
-                f"{failure.message}; and going back failed too: {second.message}",
-                hint="`pipeline status` shows what serves; it is not retried automatically",
+                f"{failure.message}; the rollback failed too: {second.message}",
+                hint="`pipeline status` shows the targets; nothing is retried automatically",
                 tail=failure.tail,
             ) from second
         self._finish(DeploymentState.ROLLED_BACK, failure.message)
         raise _error_after(failure, self._active)
 
     def _changes_nothing(self) -> bool:
-        """Return whether it deploys what is active already, so that there is nothing to roll back to."""
+        """Return whether it deploys what is already active, so a rollback would change nothing."""
         same_release = self._active is not None and self._active.number == self._row.to_release
         return same_release and self._replicas == self._previous_replicas
 
@@ -149,10 +149,8 @@ class Deployment:
 
 
 def _error_after(failure: PenstockError, active: Release | None) -> PenstockError:
-    """Return the error of a failed deployment after which the previous release has been put back."""
-    after = (
-        f"release {active.number} is active again" if active else "it was the first release, and nothing is left of it"
-    )
+    """Return the error of a failed deployment whose previous release is restored."""
+    after = f"release {active.number} is active again" if active else "it was the first release and was removed"
     if isinstance(failure, SystemFault):
         failure.message += f"; {after}"
         return failure

@@ -10,7 +10,7 @@ from stages.deploy.decision import DesiredState
 
 
 def desired(spec: ReleaseSpec, replicas: int, secrets: Secrets) -> DesiredState:
-    """Return the wanted replicas of a release and the limits on the way there."""
+    """Return the wanted replicas of a release and the limits of its rollout."""
     service = spec.service
     max_surge, max_unavailable = service.rolling.limits(replicas)
     return DesiredState(

@@ -24,10 +24,10 @@ _WARN_AFTER = timedelta(seconds=5)
 # HAProxy has two messages for a refused connection.
 _REFUSALS = ("Connection refused", "Layer4 connection problem")
 _REFUSED_HINT = (
-    "see that the app listens on the target group's port, and on 0.0.0.0: what listens on 127.0.0.1 inside a container "
+    "check that the app listens on the target group's port and on 0.0.0.0: an app on 127.0.0.1 inside a container "
     "cannot be reached"
 )
-# Report sooner if the checks get a response that applications give to a host that they do not know.
+# Report sooner if the checks get a response that applications send for an unknown host.
 _WARN_ABOUT_HOST_AFTER = timedelta(seconds=1)
 _HOST_REFUSALS = ("[400]", "[403]", "[421]")
 _HOST_HINT = (
@@ -88,7 +88,7 @@ class RolloutExecutor:
                     return
                 for action in decision.actions:
                     self._execute(action, pool)
-                # A target that was just deregistered usually has nothing in flight, and can be stopped at once.
+                # A target that was just deregistered usually has nothing in flight, and can be stopped immediately.
                 if not any(action.verb is ActionType.DEREGISTER for action in decision.actions):
                     self._wait()
 
@@ -106,7 +106,7 @@ class RolloutExecutor:
             future.result()
 
     def _execute(self, action: RolloutAction, pool: ThreadPoolExecutor) -> None:
-        """Take quick steps at once and in order, and steps of the runtime in the background."""
+        """Execute quick actions immediately and in order, and actions of the runtime in the background."""
         steps: dict[ActionType, Callable[[str], None]] = {
             ActionType.REGISTER: self._register,
             ActionType.DEREGISTER: self._deregister,
@@ -153,7 +153,7 @@ class RolloutExecutor:
             in_flight = self._seen[name].in_flight
             self._emit(
                 EventKind.TARGET_REQUESTS_ABORTED,
-                f"{name} still had {in_flight} in flight after {delay:g} s: cut",
+                f"{name}: deregistration delay of {delay:g} s expired, aborted {in_flight} in flight",
                 name,
             )
 
@@ -196,13 +196,13 @@ class RolloutExecutor:
         exited = not self._seen[failure.name].is_running
         reason = self._replicas.exit_reason(failure.name) if exited else failure.reason
         tail = self._replicas.log_tail(failure.name)
-        # A program that was denied something may still run, but not listen.
+        # A program that was denied a privilege may run without listening.
         hint = denial_hint(tail, "deploy", self._spec.privileges, self._spec.pids) if self._spec else None
         raise ReleaseFailed(f"{failure.name} failed: {reason}", hint=hint or _hint(reason), tail=tail)
 
 
 def _is_late(replica: Replica) -> bool:
-    """Return whether a new target has not been healthy for so long that it is worth a report."""
+    """Return whether a new target has been waiting to become healthy for long enough to report it."""
     if replica.target is not TargetState.INITIAL or not replica.started_here:
         return False
     refused = any(code in replica.reason for code in _HOST_REFUSALS)

@@ -13,7 +13,7 @@ def prune(context: StageContext, engine: Engine, keep: int) -> None:
     """Remove the pipeline's images, except those of the latest `keep` releases that were active."""
     pipeline, store = context.configuration.pipeline.name, context.store
     served = [r for r in store.releases.all(pipeline) if r.state in (ReleaseState.ACTIVE, ReleaseState.RETIRED)]
-    # After a rollback the active release is not the latest. It is kept in any case.
+    # After a rollback the active release is not the latest. It is always kept.
     kept = {r.image_id for r in served[:keep]} | {r.image_id for r in served if r.state is ReleaseState.ACTIVE}
     try:
         images = engine.images.for_pipeline(pipeline)

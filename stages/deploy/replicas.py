@@ -20,7 +20,7 @@ from pipeline.engine.labels import DEFAULT_SERVICE
 from pipeline.engine.runtime import ReplicaEnd, ReplicaSpec, RestartPolicy, Runtime, StopResult
 from stages.deploy.decision import ContainerState, Observation, Replica
 
-# Where a container finds the program that runs its function.
+# The path in the container of the program that runs its function.
 _FUNCTION_RUNTIME = "/penstock/runtime.py"
 
 
@@ -49,9 +49,8 @@ class Targets(Protocol):
 class ReplicaSet:
     """The replicas of one service, of all its releases, and their targets in one target group.
 
-    Every step may be repeated. A replica that is gone is no error. Times are measured by `now`, so changes of the
-    wall clock have no effect. Steps on different
-    replicas may run in several threads; `observe` is called by one.
+    Every step may be repeated, also for a replica that is gone. Times are measured by `now`, so changes of the wall
+    clock have no effect. Steps on different replicas may run in several threads. One thread calls `observe`.
     """
 
     def __init__(
@@ -78,11 +77,10 @@ class ReplicaSet:
         self._lock = threading.Lock()
 
     def observe(self, action_pending: frozenset[str] = frozenset(), *, reconcile: bool = False) -> Observation:
-        """Return every replica and every target of the service. `action_pending` names those with an action in
-        progress.
+        """Return every replica and every target of the service.
 
-        With `reconcile`, the balancer first admits targets that have passed a check, and starts the data plane if it is
-        not running.
+        `action_pending` names those with an action in progress. With `reconcile`, the balancer first admits targets
+        that have passed a check, and starts the data plane if it is not running.
         """
         with self._lock:
             # Read once: a start that returns from here on still counts as starting, and its replica is not seen twice.
@@ -122,7 +120,7 @@ class ReplicaSet:
             self._balancer.register(self._pipeline, self._group, target)
 
     def set_restart_policy(self, name: str, policy: RestartPolicy) -> None:
-        """Let the runtime restart a replica from now on. Until it is healthy, its exit must be seen instead."""
+        """Let the runtime restart a replica from now on. Until it is healthy, its exit fails the release instead."""
         self._runtime.set_restart_policy(name, policy)
         self._settled.add(name)
 
@@ -141,7 +139,7 @@ class ReplicaSet:
             return None
         return (
             f"it did not exit within {replica.grace.total_seconds():g} s of SIGTERM (exit code 137); write CMD as a "
-            "list, so that no shell keeps the signal from the app, and see that the app handles it"
+            "list, so that no shell keeps the signal from the app, and check that the app handles it"
         )
 
     def remove(self, name: str) -> None:

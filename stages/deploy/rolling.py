@@ -15,7 +15,7 @@ from stages.deploy.decision import (
     RolloutAction,
 )
 
-# An aborted connection is gone at once. A target that hangs all the same does not hold up the rollout for ever.
+# Aborted requests end immediately. After this time, a target that still has some is stopped anyway.
 _AFTER_CUT = timedelta(seconds=2)
 
 
@@ -28,7 +28,7 @@ class RollingStrategy:
 
 
 def decide(replicas: tuple[Replica, ...], starting: int, desired: DesiredState) -> Decision:
-    """The next steps from here to `desired`. `starting` counts containers whose start has not returned yet."""
+    """Return the next actions towards `desired`. `starting` counts starts that have not returned yet."""
     kept = [r for r in replicas if _is_kept(r, desired)]
     failure = next((f for r in kept if (f := _failure(r, desired))), None)
     if failure:
@@ -80,7 +80,7 @@ def _own_step(replica: Replica, kept: bool, desired: DesiredState) -> RolloutAct
             else None
         )
     if replica.target is None:
-        # Never registered, or forgotten already: no request can reach it.
+        # It is not registered, so no request can reach it.
         return RolloutAction(ActionType.STOP if replica.is_running else ActionType.REMOVE, replica.name)
     return None if replica.is_running else RolloutAction(ActionType.DEREGISTER, replica.name)
 
@@ -96,11 +96,11 @@ def _leave(replica: Replica, desired: DesiredState) -> RolloutAction | None:
 
 
 def _retirements(kept: list[Replica], others: list[Replica], desired: DesiredState) -> list[RolloutAction]:
-    """Deregister what is not wanted, the unhealthy first, as far as the floor allows.
+    """Deregister replicas that are not wanted, the unhealthy ones first, as far as the minimum allows.
 
-    Every replica that was healthy once may stand for one of the floor, even a sick one, that may recover; except the
-    wanted ones that are not healthy now: a new release has to prove itself before it replaces anything. One that
-    never was healthy stands for nothing, and its leaving costs nothing.
+    An unwanted replica that was healthy once counts towards the minimum, also while it is unhealthy, because it may
+    recover. A wanted replica counts only while it is healthy: a new release replaces nothing before it is healthy. A
+    replica that was never healthy does not count, so it can be deregistered at any time.
     """
     surplus = sorted(kept, key=lambda r: (r.healthy, r.started_here))[: max(0, len(kept) - desired.replicas)]
     unwanted = [r for r in (*others, *surplus) if r.is_running and r.target and not r.is_draining]

@@ -86,7 +86,7 @@ class ServiceRollout:
         try:
             self.runtime.clear(self._pipeline)
         except EngineFault as fault:
-            # A container of another program may be in it, or Docker believes so. The replicas are gone.
+            # A container of another program may be in it, or Docker still lists one. The replicas are removed.
             self._context.events.emit(EventKind.DOWN_WARNING, f"the network stays: {fault.message}")
         return count
 
@@ -101,7 +101,7 @@ class ServiceRollout:
         )
 
     def _group(self) -> str:
-        """Return the target group that has the targets, which pipeline.yaml may name differently by now."""
+        """Return the target group that has the targets. pipeline.yaml may have another name for it now."""
         declared = self.balancer.declaration(self._pipeline)
         groups = declared.target_groups if declared else ()
         wanted = self._context.configuration.pipeline.deploy.target_group

@@ -1,4 +1,4 @@
-"""The plan of a rollout: the strategy itself, run against a world in which every action succeeds."""
+"""The plan of a rollout: the strategy, run against a simulation in which every action succeeds."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from stages.deploy.decision import (
     Strategy,
 )
 
-# More than any rollout takes. A plan that is longer would not end, and is cut here.
+# More than any rollout takes. A plan that does not converge ends here.
 _MAX_ROUNDS = 10_000
 _STEP_TEXTS = {
     ActionType.START: "start {}",
@@ -26,7 +26,7 @@ _STEP_TEXTS = {
 
 @dataclass(frozen=True)
 class RolloutPlan:
-    """The steps in their order, and the bounds they keep to."""
+    """The steps in order, the lowest number of healthy targets and the highest number of containers."""
 
     steps: tuple[str, ...]
     lowest_healthy: int
@@ -34,7 +34,7 @@ class RolloutPlan:
 
 
 def simulate(seen: Observation, desired: DesiredState, strategy: Strategy) -> RolloutPlan:
-    """Play the rollout through."""
+    """Simulate the rollout until it converges."""
     world = {r.name: r for r in seen.replicas}
     steps: list[str] = []
     lowest = sum(r.healthy for r in seen.replicas)
@@ -50,7 +50,7 @@ def simulate(seen: Observation, desired: DesiredState, strategy: Strategy) -> Ro
                 steps.append(_STEP_TEXTS[action.verb].format(name))
         for name, replica in world.items():
             if replica.is_draining:
-                # Time passes: what it has in flight is finished.
+                # Its requests in flight finish.
                 world[name] = replace(replica, in_flight=0)
             if replica.target is TargetState.INITIAL:
                 world[name] = replace(replica, target=TargetState.HEALTHY)

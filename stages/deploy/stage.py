@@ -30,7 +30,7 @@ class DockerDeploy:
     """Puts the run's image into service."""
 
     def preflight(self, context: StageContext) -> None:
-        """Raise now what would stop a deployment later."""
+        """Raise the errors that would stop a deployment later."""
         configuration = context.configuration.pipeline
         with _service(context) as service:
             active = context.store.releases.active(configuration.name)
@@ -38,7 +38,7 @@ class DockerDeploy:
             if current and current != configuration.deploy.target_group:
                 raise ConfigError(
                     f"deploy.target_group was {current} and is {configuration.deploy.target_group} now: targets "
-                    "cannot change their group while they serve",
+                    "cannot change their group while they receive traffic",
                     hint="keep the name, or run `pipeline down` first",
                 )
             service.balancer.check(configuration.name, configuration.balancer)
@@ -63,7 +63,7 @@ class DockerDeploy:
         with _service(context) as service:
             dead = service.balancer.pid() is None
             seen = service.replicas()
-            # A deployment starts it first; then what was healthy is so again.
+            # A deployment starts HAProxy first. Targets that were healthy then become healthy again.
             plan = simulate(Observation(tuple(map(_revived, seen)) if dead else seen), wanted, service.strategy)
             same = service.balancer.declares(pipeline.name, pipeline.balancer)
             waiting = [str(found) for found in service.balancer.waiting_after(pipeline.name, pipeline.balancer)]
@@ -74,13 +74,13 @@ class DockerDeploy:
             *before,
             *([] if same else ["reload the balancer: its target groups or listeners change"]),
             *plan.steps,
-            f"healthy targets: never below {min(wanted.min_healthy, plan.lowest_healthy)} because of the rollout; "
+            f"healthy targets: the rollout keeps at least {min(wanted.min_healthy, plan.lowest_healthy)}; "
             f"containers: at most {plan.most_running}",
             *waiting,
         ]
 
     def deploy(self, context: StageContext, revision: Revision, image: Image) -> Release:
-        """Roll out, or roll back and raise."""
+        """Roll out. If that fails, roll back and raise the error."""
         store, pipeline = context.store, context.configuration.pipeline.name
         spec, active = _spec(context, revision, image), store.releases.active(pipeline)
         if active and ReleaseSpec.parse(active.spec) == spec:
@@ -130,12 +130,12 @@ class DockerDeploy:
         context.report(f"{containers} drained and removed" if count else "nothing was running")
 
     def recover(self, context: StageContext, deployment: records.Deployment) -> str:
-        """Finish a `down`, or put the last good release back."""
+        """Complete an interrupted `down`, or restore the last good release."""
         with Deployment.resume(context, deployment) as resumed:
             try:
                 if deployment.to_release is None:
                     _take_down(context, resumed)
-                    return "what it was taking down is down"
+                    return "the interrupted `pipeline down` is complete"
                 return _undo(context, resumed)
             except SystemFault as fault:
                 resumed.leave_open(fault)
@@ -197,20 +197,20 @@ def _take_down(context: StageContext, deployment: Deployment) -> int:
 
 
 def _undo(context: StageContext, deployment: Deployment) -> str:
-    """Put the last good release back in place of an interrupted one."""
+    """Replace an interrupted release by the last good one."""
     active = context.store.releases.active(context.configuration.pipeline.name)
     with _service(context) as service:
         if active is None:
             service.tear_down()
             deployment.interrupt()
-            return "nothing had been in service before, and nothing is left of it"
+            return "no release was active before, and the interrupted one was removed"
         service.roll_out(ReleaseSpec.parse(active.spec), active.number, wanted_replicas(context))
         deployment.interrupt()
     return f"release {active.number} is active"
 
 
 def _check_limits(release: Release, replicas: int) -> None:
-    """Refuse a release whose limits would let nothing move: they were checked for its own number of replicas."""
+    """Refuse a release whose limits are 0 for this number of replicas. They were checked for another number."""
     rolling = ReleaseSpec.parse(release.spec).service.rolling
     if not any(rolling.limits(replicas)):
         raise ConfigError(
@@ -248,7 +248,7 @@ def _service(context: StageContext) -> Iterator[ServiceRollout]:
 
 
 def _addresses(spec: ReleaseSpec, waiting: Collection[int]) -> Iterator[str]:
-    """Yield the addresses at which clients reach the deployed target group. `waiting`: ports that nobody serves."""
+    """Yield the addresses at which clients reach the deployed target group, without those of the ports in `waiting`."""
     for _, _, listener in spec.balancer.listeners():
         if spec.service.target_group in listener.groups() and listener.port not in waiting:
             yield listener.url
@@ -257,6 +257,6 @@ def _addresses(spec: ReleaseSpec, waiting: Collection[int]) -> Iterator[str]:
 def _announcement(release: Release, active: Release | None, wanted: DesiredState) -> str:
     origin = f"from release {active.number} " if active and active.number != release.number else ""
     return (
-        f"{origin}to release {release.number}: {wanted.replicas} wanted, never fewer than "
-        f"{wanted.min_healthy} healthy because of us, at most {wanted.max_running} running"
+        f"{origin}to release {release.number}: {wanted.replicas} wanted, never lowered "
+        f"below {wanted.min_healthy} healthy, at most {wanted.max_running} running"
     )

@@ -95,11 +95,11 @@ def test_an_application_that_does_not_come_up(bad: BadApp, project: Project) -> 
     error, *tail = told(result).splitlines()
     # HAProxy does not always learn why it could not connect.
     reason = error.replace("Layer4 connection problem", "Connection refused")
-    assert reason == f"error: {bad.error}; it was the first release, and nothing is left of it"
+    assert reason == f"error: {bad.error}; it was the first release and was removed"
     assert [line.strip() for line in tail if line.startswith("  ")] == [
         f"| {words}" for words in re.findall(r"print\(['\"](.*?)['\"], flush=True\)", bad.app)
     ]
-    assert ("Connection refused" in reason) == any(line.startswith("hint: see that the app listens") for line in tail)
+    assert ("Connection refused" in reason) == any(line.startswith("hint: check that the app listens") for line in tail)
     project.assert_gone()
 
 
@@ -194,7 +194,7 @@ def test_a_command_that_is_not_in_the_image(project: Project) -> None:
     project.commit("1")
     assert told(project.pipeline("run", code=1)) == (
         'error: shop.web.r1.… cannot be started: exec: "gunicorn": executable file not found in $PATH; '
-        "it was the first release, and nothing is left of it"
+        "it was the first release and was removed"
     )
     project.assert_gone()
 
@@ -241,7 +241,7 @@ def test_no_dockerfile(project: Project) -> None:
     project.commit("1")
     assert told(project.pipeline("run", code=1)) == (
         "error: commit … has no Dockerfile\n"
-        "hint: build.context and build.dockerfile say where the Dockerfile is, from the repository's root"
+        "hint: build.context and build.dockerfile set its path, relative to the repository's root"
     )
 
 
@@ -259,9 +259,7 @@ def test_a_base_image_that_is_nowhere(project: Project) -> None:
     project.write("Dockerfile", "FROM localhost:1/no/such:image\n")
     project.commit("1")
     error, hint = told(project.pipeline("run", code=1)).splitlines()
-    assert error.startswith(
-        "error: base image localhost:1/no/such:image is neither here nor can it be pulled: Docker: "
-    )
+    assert error.startswith("error: base image localhost:1/no/such:image is missing and cannot be pulled: Docker: ")
     assert hint == "hint: name another in the Dockerfile, or in build.args where it is an argument"
 
 

@@ -121,7 +121,7 @@ def test_killed_while_taking_it_down(service: Project) -> None:
 def test_killed_during_the_first_deployment(project: Project) -> None:
     """A killed first deployment leaves no container, target or release."""
     project.crash("target.registered", "run")
-    assert "nothing had been in service before, and nothing is left of it" in project.pipeline("recover").out
+    assert "no release was active before, and the interrupted one was removed" in project.pipeline("recover").out
     project.assert_gone()
     project.pipeline("run")
     project.assert_serving(release=2)

@@ -156,7 +156,7 @@ def test_plan_prints_what_run_does(service: Project) -> None:
     assert [line.split()[0] for line in plan.splitlines() if line.startswith("  ")] == [
         "run", "build", "test", "start", "wait", "drain", "stop", "start", "wait", "drain", "stop", "healthy",
     ]  # fmt: skip
-    assert plan.endswith("healthy targets: never below 2 because of the rollout; containers: at most 3\n")
+    assert plan.endswith("healthy targets: the rollout keeps at least 2; containers: at most 3\n")
     with service.store() as store:
         assert [r.number for r in store.runs.latest("shop")] == [1]
 
@@ -369,7 +369,7 @@ def test_after_the_delay_a_request_is_aborted_and_reported(service: Project) -> 
     service.commit("2")
     out = service.pipeline("run").out
     thread.join()
-    assert "still had 1 in flight after 1 s: cut" in out
+    assert "deregistration delay of 1 s expired, aborted 1 in flight" in out
     assert isinstance(ended[0], OSError)
 
 

@@ -57,7 +57,7 @@ def test_rules_that_nobody_serves_are_reported(context: StageContext, service: S
 def test_a_deployment_that_did_not_end_stays_open(
     context: StageContext, service: Service, step: str, error: BaseException
 ) -> None:
-    """A kill or an unknown error at any step leaves the row open; the next command puts the last good release back."""
+    """A kill or an unknown error at any step leaves the row open; the next command restores the last good release."""
     deploy(context, "a")
     service.errors["to 2"] = StageFailed("no")
     service.errors[step] = error
@@ -91,7 +91,7 @@ def test_a_failed_rollout_is_rolled_back(
 def test_a_first_release_that_fails_is_taken_down(context: StageContext, service: Service) -> None:
     """Nothing is left of it."""
     service.errors["to 1"] = StageFailed("no")
-    with pytest.raises(StageFailed, match="no; it was the first release, and nothing is left of it"):
+    with pytest.raises(StageFailed, match="no; it was the first release and was removed"):
         deploy(context, "a")
     assert service.taken == ["release command", "to 1", "tear down"]
     assert last(context) == (DeploymentState.ROLLED_BACK, "no")
@@ -120,7 +120,7 @@ def test_a_rollback_that_fails_is_not_tried_again(context: StageContext, service
     """Both failures are in the error. The row says why the previous release did not come back."""
     deploy(context, "a")
     service.errors |= {"to 2": StageFailed("no"), "to 1": StageFailed("port taken")}
-    with pytest.raises(RollbackFailed, match="no; and going back failed too: port taken"):
+    with pytest.raises(RollbackFailed, match="no; the rollback failed too: port taken"):
         deploy(context, "b")
     assert last(context) == (DeploymentState.FAILED, "port taken")
 
@@ -131,7 +131,7 @@ def test_a_rollback_after_a_system_fault_is_continued(context: StageContext, ser
     service.errors |= {"to 2": EngineFault("Docker is away"), "to 1": EngineFault("Docker is away")}
     with pytest.raises(EngineFault) as error:
         deploy(context, "b")
-    assert "the next command puts the last good release back" in (error.value.hint or "")
+    assert "the next command restores the last good release" in (error.value.hint or "")
     row = context.store.deployments.open("shop")
     assert row is not None
     with pytest.raises(EngineFault):
@@ -166,7 +166,7 @@ def test_an_interrupted_down_is_finished(context: StageContext, service: Service
     row = context.store.deployments.open("shop")
     assert row is not None
     service.errors.clear()
-    assert DockerDeploy().recover(context, row) == "what it was taking down is down"
+    assert DockerDeploy().recover(context, row) == "the interrupted `pipeline down` is complete"
     assert last(context) == (DeploymentState.SUCCEEDED, "")
     assert context.store.releases.active("shop") is None
 
@@ -192,7 +192,7 @@ def test_an_interrupted_first_release_is_taken_down(context: StageContext, servi
         deploy(context, "a")
     row = context.store.deployments.open("shop")
     assert row is not None
-    assert DockerDeploy().recover(context, row).endswith("nothing is left of it")
+    assert DockerDeploy().recover(context, row).endswith("the interrupted one was removed")
     assert last(context) == (DeploymentState.INTERRUPTED, "")
 
 
@@ -228,8 +228,8 @@ def test_a_failure_that_cannot_be_stored_leaves_the_row_open(context: StageConte
     assert last(context)[0] is DeploymentState.RUNNING
 
 
-def test_a_deployment_needs_a_verdict(context: StageContext) -> None:
-    """To leave it without one is a fault of the caller, and the row is closed."""
-    with pytest.raises(RuntimeError, match="without a verdict"), Deployment.begin(context, None, None):
+def test_a_deployment_needs_an_outcome(context: StageContext) -> None:
+    """Leaving it without an outcome is a bug of the caller, and the row is closed."""
+    with pytest.raises(RuntimeError, match="without an outcome"), Deployment.begin(context, None, None):
         pass
     assert last(context)[0] is DeploymentState.FAILED
