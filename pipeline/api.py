@@ -175,7 +175,7 @@ class Source(Protocol):
         """Return the refs that `triggers` means, as globs of full names."""
 
     def heads(self, context: StageContext, patterns: Sequence[str]) -> dict[str, str]:
-        """Return the commit of every ref that a pattern means, by the ref's full name. Raises as `find` does."""
+        """Return the commit of every ref that matches a pattern, by the ref's full name. Raises as `find` does."""
 
     def commits(self, context: StageContext, old: str | None, new: str) -> list[Revision]:
         """Return the commits a ref gained by moving from one commit to another, oldest first, ending with `new`.
@@ -222,7 +222,7 @@ class Deployer(Protocol):
     """The stage that puts releases into service and takes them out."""
 
     def preflight(self, context: StageContext) -> None:
-        """Raise now what would stop a deployment later: a taken port, no Docker. Changes nothing."""
+        """Raise the errors that would stop a deployment later: a port in use, no Docker. Changes nothing."""
 
     def is_current(self, context: StageContext) -> bool:
         """Return whether the active release has the current configuration, whatever its commit."""
@@ -239,13 +239,13 @@ class Deployer(Protocol):
         """Return what `deploy` would do. `image` is None if it is not built yet. Changes nothing."""
 
     def rollback(self, context: StageContext, release: Release) -> None:
-        """Put an earlier release back into service."""
+        """Roll back to an earlier release."""
 
     def down(self, context: StageContext) -> None:
         """Drain and remove everything of the pipeline."""
 
     def recover(self, context: StageContext, deployment: Deployment) -> str:
-        """Put the last good release back after a crash, and return what was done."""
+        """Restore the last good release after a crash, and return what was done."""
 
     def drift(self, context: StageContext) -> Drift:
         """Return what finds and repairs differences from the active release."""

@@ -119,7 +119,7 @@ class EventKind(StrEnum):
     REPORTER_FAILED = "reporter.failed", "A reporter could not deliver.", "reporter", "reason"
 
     DEMO_STEP = "demo.step", "A step of the demonstration began."
-    DEMO_REFUSED = "demo.refused", "The broken version of the demonstration was rolled back, as it should be."
+    DEMO_REFUSED = "demo.refused", "The broken version of the demonstration was rolled back, as expected."
 
 
 FORMER_KINDS = {

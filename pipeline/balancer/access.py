@@ -1,4 +1,4 @@
-"""The access log, independent of the proxy: records for counting, entries for printing, and the log of both."""
+"""The access log, independent of the proxy: records for metrics, entries for printing, and their reader."""
 
 from __future__ import annotations
 

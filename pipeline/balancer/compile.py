@@ -46,7 +46,7 @@ def _load_balancer(owner: str, name: str, balancer: LoadBalancer, ids: dict[str,
     yield LoadBalancerResource.model_construct(id=id_, owner=owner, made_by=DECLARED, name=name, settings=settings)
     times = Counter[int]()
     for listener in balancer.listeners:
-        # A second listener of a port can only be a guest of the first.
+        # A second listener of a port can only add rules to the first.
         again = (times[listener.port],) if times[listener.port] else ()
         times[listener.port] += 1
         yield from _listener(owner, (name, listener.port, *again), id_, listener, ids)

@@ -11,6 +11,6 @@ from pipeline.balancer.haproxy.plane import HAProxyPlane
 def open_balancer(directory: Path) -> Balancer:
     """Return the balancer in `directory`. Starts nothing and creates nothing.
 
-    Several processes may open the same directory at once.
+    Several processes may open the same directory.
     """
     return Balancer(directory, HAProxyPlane(directory))

@@ -29,7 +29,7 @@ from pipeline.base.suggestion import not_declared
 
 VERSION: Literal[2] = 2
 _NAME = TypeAdapter[str](Name)
-# As in ELB, these cannot change while a group has targets, because the targets cannot all change at once.
+# As in ELB, these cannot change while a group has targets, because the targets cannot all change at the same time.
 _FIXED_KEYS = ("target_type", "protocol", "protocol_version")
 
 

@@ -92,7 +92,7 @@ class SystemClock:
 
 
 SYSTEM = SystemClock()
-"""For what has no clock of its own."""
+"""The clock for code that is not given one."""
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Files and folders that are on disk, also after a power cut, when a function returns."""
+"""Writing files and folders durably: they survive a power cut once a function has returned."""
 
 from __future__ import annotations
 

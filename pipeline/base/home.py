@@ -125,7 +125,7 @@ def _place(environ: Mapping[str, str]) -> Path:
 
 
 def _check_private(root: Path) -> None:
-    """Raise `StoreFault` if other users can write to the home, and so take over whoever uses it."""
+    """Raise `StoreFault` if other users can write to the home, because they could then act as its owner."""
     mode = root.stat().st_mode & 0o777
     if mode & 0o022:
         raise StoreFault(f"{root} can be written by other users (mode {mode:04o})", hint=f"chmod 700 {root}")

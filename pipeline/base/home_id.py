@@ -24,7 +24,7 @@ class _Written:
 def home_id(root: Path) -> str:
     """Return the id of the home at `root`, and keep it there.
 
-    A home that was moved keeps its id. A copy gets an id of its own, because the original still has its containers.
+    A home that was moved keeps its id. A copy gets a new id, because the original still has its containers.
     Where the file is missing or damaged, or the home cannot be written, the id follows from the place.
     """
     place = root.resolve()

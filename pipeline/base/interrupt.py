@@ -1,4 +1,4 @@
-"""Whether the user has interrupted this process. Waits that have no event of their own look at it."""
+"""Whether the user has interrupted this process. Waits without an event of their own check it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _interrupted = threading.Event()
 
 
 def interrupt() -> None:
-    """Say that the user has interrupted this process. Safe to call in a signal handler."""
+    """Record that the user has interrupted this process. Safe to call in a signal handler."""
     _interrupted.set()
 
 
@@ -21,7 +21,7 @@ def is_interrupted() -> bool:
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Forget earlier interruptions at both ends of the block."""
+    """Clear earlier interruptions at the start and the end of the block."""
     _interrupted.clear()
     try:
         yield

@@ -1,7 +1,7 @@
 """File locks that are released with their process and name their holder.
 
-No wait is endless. A wait for a holder that is stopped, as by Ctrl-Z, ends after some seconds, and so does every wait
-after the user has interrupted the waiting process.
+Every wait has a limit. It is some seconds if the holder is stopped, as by Ctrl-Z, or if the user has interrupted the
+waiting process.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _MIN_POLL, _MAX_POLL = 0.001, 0.05
 _PROBE_TIMEOUT = 0.2
 # For a critical section. The longest of them starts HAProxy, which is given 30 s.
 SECTION_TIMEOUT = 60.0
-# For a holder that is stopped, which may be continued at once, and for a process that was interrupted.
+# For a holder that is stopped, which may be continued soon, and for a process that was interrupted.
 _SHORT_TIMEOUT = 5.0
 _WAIT_HINT = "wait for it with --wait 10m"
 
@@ -146,7 +146,7 @@ def _is_futile(path: Path) -> bool:
 
 def _write_holder(descriptor: int, purpose: str) -> None:
     holder = {"purpose": purpose, "pid": os.getpid(), "since": datetime.now(UTC).isoformat(timespec="seconds")}
-    # On a full disk the lock has no name, and holds all the same.
+    # On a full disk the lock file has no name in it. The lock still holds.
     with suppress(OSError):
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, json.dumps(holder).encode(), 0)

@@ -40,7 +40,7 @@ class Mask:
         return "".join([*kept, text[end:]])
 
     def _found(self, text: str) -> Iterator[tuple[int, int]]:
-        """Yield the spans of secrets. Overlapping ones are merged, or the tail of the second would stay visible."""
+        """Yield the spans of secrets. Overlapping ones are merged, so that no tail of the second stays visible."""
         if self._pattern is None:
             return
         start, stop, match = 0, 0, self._pattern.search(text)
@@ -56,7 +56,7 @@ class Mask:
 
 
 def mask_shown(text: str, mask: Callable[[str], str], shown: Callable[[str], str]) -> str:
-    """Return a text without secrets, as `shown` changes it for people.
+    """Return a text without secrets, after `shown` has made it printable.
 
     Colour codes within a secret hide it from the mask, so a changed text is masked again.
     """

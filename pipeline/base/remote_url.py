@@ -1,4 +1,4 @@
-"""The URL of a git repository, with its credentials apart from it."""
+"""The URL of a git repository, with its credentials separated."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class RemoteUrl:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Take a URL apart. Raises `ValueError`, whose text never contains the URL."""
+        """Parse a URL. Raises `ValueError`, whose text never contains the URL."""
         if text.startswith(_NO_REMOTES):
             raise ValueError(f"{text.partition('::')[0]}:: is not the address of a repository")
         match = _URL.fullmatch(text)

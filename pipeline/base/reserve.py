@@ -1,4 +1,4 @@
-"""Space on the disk that is kept for one file, so that it can be replaced while the disk is full."""
+"""Reserved disk space for one file, so that it can be replaced while the disk is full."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ _MIN_BYTES = 64 * 1024
 def write_with_reserve(path: Path, content: str) -> None:
     """Replace a file of text as `write_atomically` does. On a full disk, the space of the file's reserve is used.
 
-    The content is then padded with spaces, and the space of the former content is kept as the next reserve, so that no
-    byte is freed for others. The reserve is made whenever there is space. Raises `OSError` if it does not suffice.
+    The content is then padded with spaces, and the space of the previous content becomes the next reserve, so no space
+    is freed for other files. A missing reserve is created whenever there is space. Raises `OSError` if the reserve is
+    too small.
     """
-    # The first use needs two: the former content is small, and cannot be the next reserve.
+    # The first use needs two: the previous content is too small to become the next reserve.
     reserves = [path.with_name(f"{path.name}.reserve{number}") for number in (1, 2)]
     try:
         write_atomically(path, content)

@@ -30,7 +30,7 @@ class Watch:
         return not self._is_removed and all(_identity(folder) == known for folder, known in self._identities.items())
 
     def removed(self, path: str) -> None:
-        """Take note that a path was removed. Called from the thread of the observer."""
+        """Record that a path was removed. Called from the thread of the observer."""
         self._is_removed |= Path(path) in self._identities
 
 

@@ -19,7 +19,7 @@ from pipeline.store.records import RunState
 @click.argument("run", type=click.IntRange(min=1))
 @pipeline_options
 def command(run: int, file: Path, parameters: tuple[str, ...]) -> None:
-    """Cancel RUN. A queued run ends at once. A running one stops its build or tests, or rolls back its deployment."""
+    """Cancel RUN. A queued run ends immediately. A running one stops, or rolls back its deployment."""
     with session(file, parameters, acting=True) as opened:
         if opened.daemon is not None:
             opened.daemon.ask("POST", f"/v1/pipelines/{opened.name}/runs/{run}/cancel")

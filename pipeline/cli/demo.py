@@ -50,7 +50,7 @@ def command(keep: bool, as_json: bool) -> None:
 
 
 def _play(demo: Demo, *, as_json: bool) -> DemoReport:
-    """Play the demonstration and show its events: as JSON, as a live view on a terminal, or one line each."""
+    """Run the demonstration and show its events: as JSON, as a live view on a terminal, or one line each."""
     if as_json:
         return demo.play(show_json)
     if not sys.stdout.isatty():

@@ -21,7 +21,7 @@ from pipeline.store.store import Store
 
 # In seconds, for the daemon's scan. A push of a branch that is not run blocks this long.
 _START_TIMEOUT = 5.0
-# For the last event of a finished run. A daemon that is killed writes it only when it is started again.
+# In seconds, for the last event of a finished run. A daemon that was killed writes it only after its restart.
 _LAST_EVENT_TIMEOUT = timedelta(seconds=5)
 # In seconds, for a daemon that is restarted. Without one, no run can continue.
 _RESTART_TIMEOUT = 10.0

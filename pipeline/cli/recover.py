@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def command(file: Path, parameters: tuple[str, ...], as_json: bool) -> None:
     """Repair the state after a crash, and start the balancer if it is not running.
 
-    An interrupted deployment is rolled back to the last good release. Commands that change the pipeline do so first. If
+    An interrupted deployment is rolled back to the last good release. `run`, `rollback` and `down` do so first. If
     `pipeline serve` manages the pipeline, the daemon recovers it, and this command does nothing.
     """
     from pipeline.balancer.planes import open_balancer

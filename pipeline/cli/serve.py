@@ -189,9 +189,9 @@ def read_token(file: Path) -> str:
 
 def _listen_to_signals(daemon: Daemon) -> None:
     def stop(_: int, __: FrameType | None) -> None:
-        # A second Ctrl-C exits at once. The next command or daemon recovers.
+        # A second Ctrl-C exits immediately. The next command or daemon recovers.
         signal.signal(signal.SIGINT, lambda *_: os._exit(ExitCode.CANCELLED))
-        click.echo("stopping … (Ctrl-C again to exit at once)", err=True)
+        click.echo("stopping … (Ctrl-C again to exit immediately)", err=True)
         daemon.end()
 
     signal.signal(signal.SIGTERM, stop)

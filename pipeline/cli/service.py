@@ -51,7 +51,7 @@ WantedBy={target}
 _MARK = "# Written by `pipeline service install` for "
 # Variables of the installing shell, so that the daemon finds the same Docker, git and ssh.
 _KEPT = ("PATH", "HOME", "DOCKER_HOST", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH")
-# A daemon that does not notify systemd for so long is killed and started again. SIGKILL also ends a stopped one.
+# In seconds. systemd kills and restarts a daemon that does not notify it for this long. SIGKILL ends a stopped one too.
 _WATCHDOG_SECONDS = 10
 # In seconds, on top of SHUTDOWN_TIMEOUT, to close the listeners after the last run has stopped.
 _CLOSE_TIMEOUT = 20.0

@@ -172,7 +172,7 @@ def ignore_broken_pipe(show: Listener) -> Listener:
 
 @contextmanager
 def handle_interrupts() -> Iterator[threading.Event]:
-    """Yield an event that Ctrl-C and SIGTERM set. A second Ctrl-C exits at once, and the next command recovers."""
+    """Yield an event that Ctrl-C and SIGTERM set. A second Ctrl-C exits immediately, and the next command recovers."""
     from pipeline.base.interrupt import interrupt, interruptible
 
     cancelled = threading.Event()
@@ -184,7 +184,7 @@ def handle_interrupts() -> Iterator[threading.Event]:
         cancelled.set()
         interrupt()
         click.echo(
-            "cancelling … (Ctrl-C again to exit at once; the daemon or the next command then recovers)",
+            "cancelling … (Ctrl-C again to exit immediately; the daemon or the next command then recovers)",
             err=True,
         )
 

@@ -32,8 +32,8 @@ _MAX_SHOWN = 10
 def command(file: Path, parameters: tuple[str, ...], as_json: bool) -> None:
     """Show the active release, current runs and the queue. Changes nothing.
 
-    After a crash, `pipeline recover` and every command that changes the pipeline repair its state. `pipeline serve`
-    does so for the pipelines that it manages.
+    After a crash, `recover`, `run`, `rollback` and `down` repair the pipeline's state. `pipeline serve` does so for the
+    pipelines that it manages.
     """
     from pipeline.balancer.planes import open_balancer
 
@@ -81,7 +81,7 @@ def _targets(balancer: Balancer, pipeline: str) -> tuple[list[TargetHealth], str
     declared = balancer.declaration(pipeline)
     groups = declared.target_groups if declared else ()
     if stopped := balancer.stopped():
-        # It would not respond, and each look would wait for seconds.
+        # It would not respond, and each request would wait for seconds.
         return [], f"HAProxy is stopped (pid {', '.join(map(str, stopped))})"
     try:
         return [health for group in groups for health in balancer.target_health(pipeline, group)], ""

@@ -1,4 +1,4 @@
-"""What a commit's pipeline.yaml may ask for. The owner of the home decides, in a file that no commit can change."""
+"""Limits on a commit's pipeline.yaml. The owner of the home sets them in a file that no commit can change."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class Policy(Model):
     )
 
     def objections(self, pipeline: Pipeline, secrets: frozenset[str], ref: str, trigger: str) -> Iterator[str]:
-        """Yield what a commit asks for and may not have. `ref` is the branch, tag or commit that is run."""
+        """Yield the requests of a commit that are not allowed. `ref` is the branch, tag or commit that is run."""
         for name in sorted(secrets) if self.secrets is not None else ():
             use = self.secrets.get(name) if self.secrets else None
             if use is None:

@@ -70,11 +70,11 @@ class ReleaseSpec(Model):
 
     @classmethod
     def parse(cls, stored: str) -> ReleaseSpec:
-        """Return a release as the store holds it. The only reader of that form."""
+        """Parse a release as stored. The only reader of that form."""
         return _parse(stored)
 
     def as_stored(self, stored: str) -> ReleaseSpec:
-        """Return the stored release of version 1 that equals this one but for the default limits, else this one.
+        """Return the stored release of version 1 if it differs from this one only in the default limits, else this one.
 
         The limits alone must not replace the containers of a release that is only scaled.
         """

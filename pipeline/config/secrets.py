@@ -63,7 +63,7 @@ class Secrets:
 
 
 def escape_references(text: str) -> str:
-    """Return a text that `Secrets.resolve` gives back as it is, whatever it contains."""
+    """Escape a text so that `Secrets.resolve` returns it unchanged."""
     return _LITERAL.sub("${{}", text)
 
 

@@ -75,7 +75,7 @@ class Substitution:
     def _only_own_secrets(self, text: str, path: KeyPath) -> str:
         """Return a text in which only references that the file itself has are resolved later.
 
-        A parameter, a variable or a literal may contain what looks like one.
+        A parameter, a variable or a literal may contain text that looks like a reference.
         """
         if _may_have_secrets(path):
             text = escape_references(text)

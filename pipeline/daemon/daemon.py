@@ -118,7 +118,7 @@ class Daemon:
         self._notified.set()
 
     def end(self) -> None:
-        """Request the end of `run_forever`. Returns at once."""
+        """Request the end of `run_forever`. Returns immediately."""
         self._ending.set()
         self._notified.set()
 

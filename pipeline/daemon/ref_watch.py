@@ -1,4 +1,4 @@
-"""The watch on the refs of a repository, set up again whenever the repository was replaced at its path."""
+"""The watch on the refs of a repository, renewed whenever the repository is replaced at its path."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class RefWatch:
         return Scans(triggers.poll or _FALLBACK_INTERVAL, Trigger.POLL if triggers.poll else Trigger.WATCH)
 
     def renew(self) -> Scans | None:
-        """Set up a watch again that has ended. Return how often to scan from now on, or None if nothing changed."""
+        """Renew a watch that has ended. Return how often to scan from now on, or None if nothing changed."""
         if not self._is_lost:
             if self._watch is None or self._watch.is_intact():
                 return None
@@ -82,7 +82,7 @@ class RefWatch:
         try:
             scans = self.start()
         except (PenstockError, OSError):
-            # It is not there, or not complete yet.
+            # It does not exist yet, or is incomplete.
             return None
         self._is_lost = False
         return scans

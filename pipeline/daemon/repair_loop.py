@@ -48,7 +48,7 @@ class RepairLoop:
             self._drift.close()
 
     def stop(self) -> None:
-        """Request the end of `run_forever`. Returns at once."""
+        """Request the end of `run_forever`. Returns immediately."""
         self._stopping.set()
 
     def run_once(self) -> None:

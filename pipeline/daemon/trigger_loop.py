@@ -50,7 +50,7 @@ class TriggerLoop:
         self._notified.set()
 
     def stop(self) -> None:
-        """Request the end of `run_forever`. Returns at once."""
+        """Request the end of `run_forever`. Returns immediately."""
         self._stopping.set()
         self._notified.set()
 

@@ -1,7 +1,7 @@
 """Notifications to systemd: that the daemon is ready, and that it works.
 
 systemd kills and restarts a daemon that does not notify it in time, because it is stopped or hangs. HAProxy and the
-containers go on meanwhile.
+containers keep running meanwhile.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from datetime import timedelta
 
 from pipeline.base.clock import Clock
 
-# Without progress of the daemon's loop for so long, the notifications end. It may wait for a lock or a slow disk.
+# Without progress of the daemon's loop for this long, the notifications end. It may wait for a lock or a slow disk.
 _MAX_SILENCE = 60.0
 
 
@@ -41,11 +41,11 @@ class Watchdog:
             threading.Thread(target=self._run, args=(self._interval,), name="watchdog", daemon=True).start()
 
     def progress(self) -> None:
-        """Say that the daemon's loop has done a round. Safe from any thread."""
+        """Record that the daemon's loop has completed a round. Safe from any thread."""
         self._progress = self._clock.monotonic()
 
     def stop(self) -> None:
-        """Say that the daemon's loop has ended. The notifications go on while the daemon waits for its runs."""
+        """Record that the daemon's loop has ended. The notifications continue while the daemon waits for its runs."""
         self._stopping.set()
 
     def _run(self, interval: timedelta) -> None:

@@ -46,7 +46,7 @@ class ImageBuilder(Protocol):
 
     @property
     def description(self) -> str:
-        """The builder in words, with the reason for its choice."""
+        """The description of the builder, with the reason for its choice."""
 
     @property
     def skips_unused_stages(self) -> bool:

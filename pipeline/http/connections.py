@@ -134,7 +134,7 @@ class _Body:
         ended = asyncio.ensure_future(self._ended.wait())
         try:
             await asyncio.wait((coming, ended), return_when=asyncio.FIRST_COMPLETED)
-            # Bytes received before the end are available at once.
+            # Bytes received before the end are available immediately.
             message: Message = coming.result() if coming.done() else {"type": "http.disconnect"}
         finally:
             coming.cancel()

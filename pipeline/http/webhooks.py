@@ -63,7 +63,7 @@ class Limits:
 
 
 class Inbox(Protocol):
-    """Receives the deliveries. Called from several threads at once, and only for a valid path."""
+    """Receives the deliveries. Called from several threads, and only for a valid path."""
 
     def secret(self, pipeline: str, forge: Forge) -> str | None:
         """Return the secret that the forge signs with for this pipeline. None without such a pipeline or webhook."""
@@ -225,7 +225,7 @@ def _shown(request: Request) -> str:
 
 
 class _Rejection(JSONResponse):
-    """A response that is sent at once, while the connection stays open for a moment to drain the request.
+    """A response that is sent immediately, while the connection stays open for a moment to drain the request.
 
     If it was closed while the client still sends, TCP would reset it and the client would lose the response.
     """

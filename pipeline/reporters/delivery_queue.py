@@ -47,11 +47,11 @@ class DeliveryQueue:
         self._thread.start()
 
     def put(self, report: Report) -> None:
-        """Queue a message. Returns at once."""
+        """Queue a message. Returns immediately."""
         self._queue.put(report)
 
     def end(self) -> None:
-        """Close the queue for new messages. Returns at once."""
+        """Close the queue for new messages. Returns immediately."""
         self._queue.put(None)
 
     def join(self, timeout: float) -> None:

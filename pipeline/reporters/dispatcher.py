@@ -35,7 +35,7 @@ class ReporterDispatcher:
         ]
 
     def on_event(self, event: Event) -> None:
-        """Queue an event for the reporters. A listener of `Events`. Returns at once."""
+        """Queue an event for the reporters. A listener of `Events`. Returns immediately."""
         subject = event.kind.partition(".")[0]
         if not self._deliveries or subject not in ("run", "stage"):
             return

@@ -26,7 +26,7 @@ def adopt_commit_file(
     found = source.pipeline_file(context, wanted)
     if found is None:
         here = context.configuration.path
-        text = f"the commit has no pipeline.yaml of its own: {here} counts"
+        text = f"the commit has no pipeline.yaml, using {here}"
         context.events.emit(EventKind.SOURCE_CONFIGURATION, text)
         return context.configuration
     values = {**pipeline_context.parameters, **(parameters or {})}
@@ -71,7 +71,7 @@ def merge_commit_config(
 ) -> Configuration:
     """Return the configuration in a commit.
 
-    The Source stage, its repository and the base of relative paths are the served file's.
+    The Source stage, its options, its repository and the base of relative paths come from the served file.
 
     Raises `ConfigError` if it is invalid or of another pipeline.
     """
@@ -80,10 +80,10 @@ def merge_commit_config(
     if found.pipeline.name != name:
         raise ConfigError(
             f"{committed.name} is the pipeline {found.pipeline.name}, and this is {name}",
-            hint=f"name it {name} there, or say in source.file of {served.path} which file it is",
+            hint=f"name it {name} there, or set source.file in {served.path} to the right file",
         )
     found.secrets.hide(RemoteUrl.secrets_in(served.pipeline.source.repository))
-    # A commit must not choose where the next commits come from.
+    # A commit must not choose the source of later commits.
     kept = {key: getattr(served.pipeline.source, key) for key in ("uses", "options", "repository")}
     source = found.pipeline.source.model_copy(update=kept)
     return replace(found, pipeline=found.pipeline.model_copy(update={"source": source}))

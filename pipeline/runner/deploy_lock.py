@@ -38,7 +38,7 @@ class DeployLock:
             self._lock.release()
 
     def _count(self, change: int) -> None:
-        # Of two deployments, the first to end must not let a repair go before the second.
+        # When the first of two deployments ends, no repair may run before the second.
         with self._counting:
             self._deployments += change
             if self._deployments:

@@ -31,7 +31,7 @@ def pass_gates(context: StageContext, run: Run, stage: str) -> None:
         _await_approval(context, run, approval)
     last_reported = ""
     while True:
-        # First: a stage may have returned without a look at the event, and the next one must not begin.
+        # First: a stage may have returned without checking the event, and the next one must not begin.
         context.check_cancelled()
         admission = context.store.queue.enter(run.pipeline, run.number, stage)
         if admission.superseded_by:

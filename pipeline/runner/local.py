@@ -60,7 +60,7 @@ class Runner:
         return self._work(request, wait, take_over=take_over)
 
     def rollback(self, number: int | None = None, *, wait: timedelta = timedelta(0)) -> Run:
-        """Put release `number` back, or the one before the active one."""
+        """Roll back to release `number`, or to the one before the active one."""
         return self._work(RunRequest(Trigger.COMMAND, str(number) if number else None, RunKind.ROLLBACK), wait)
 
     def down(self, *, wait: timedelta = timedelta(0)) -> Run:
@@ -102,8 +102,8 @@ class Runner:
             run = queue.begin(self._name, request, mode)
             if run is None:
                 raise ConfigError(
-                    "other runs wait in the queue, and this one must not overtake them",
-                    hint="start `pipeline serve`, which executes them, or cancel them with `pipeline cancel`",
+                    "earlier runs are still queued",
+                    hint="start `pipeline serve` to run them, or cancel them with `pipeline cancel`",
                 )
             emit_overtaken(self._pipeline_context, run)
             Execution(self._pipeline_context, run, self._cancelled).execute()
@@ -112,7 +112,7 @@ class Runner:
 
     @contextmanager
     def _holding(self, purpose: str, wait: timedelta, *, take_over: bool) -> Iterator[None]:
-        """Hold the pipeline's lock. What a crash left is recovered first."""
+        """Hold the pipeline's lock. Recover after a crash first."""
         pipeline_context = self._pipeline_context
         with (
             pipeline_context.masking_errors(),

@@ -158,7 +158,7 @@ class QueueWorker:
             active = list(self._active.values())
         runs = self._pipeline_context().store.runs
         for active_run in active:
-            # None: the run has ended meanwhile, and its row is pruned.
+            # None: the run has ended meanwhile, and its row was pruned.
             run = runs.get(active_run.run.pipeline, active_run.run.number)
             if run is not None and run.superseded_by:
                 active_run.cancelled.set()

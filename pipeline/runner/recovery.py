@@ -13,7 +13,7 @@ from pipeline.runner.status import has_abandoned_work
 from pipeline.runner.submission import emit_run_state
 from pipeline.store.records import Run, RunState, StageState
 
-# A run that has ended its process this often is not queued again.
+# A run whose process has died this often is not queued again.
 _ATTEMPTS = 5
 
 
@@ -36,12 +36,12 @@ def recover(pipeline_context: PipelineContext, working: Collection[int] = ()) ->
         engine.containers.remove_leftovers(pipeline, lambda: working)
     deployment = store.deployments.open(pipeline)
     if deployment is not None and deployment.run not in working:
-        events.emit(EventKind.RECOVERY_STARTED, "bringing the target group back to the last good release")
+        events.emit(EventKind.RECOVERY_STARTED, "restoring the last good release")
         try:
             done = load_deployer(context).recover(context, deployment)
         except (StageFailed, ConfigError) as failure:
-            # The last good release no longer works, for reasons of its own. That must not keep a new one out.
-            events.emit(EventKind.RECOVERY_FAILED, f"the last good release does not come up: {failure.message}")
+            # The last good release no longer works. That must not block a new release.
+            events.emit(EventKind.RECOVERY_FAILED, f"the last good release does not become healthy: {failure.message}")
         else:
             events.emit(EventKind.RECOVERY_FINISHED, f"recovered: {done}")
     for run in abandoned:

@@ -10,7 +10,7 @@ from datetime import datetime
 from pipeline.base.errors import PenstockError
 from pipeline.base.home import Home
 
-# In seconds. A command that only looks must not hang with the engine.
+# In seconds. A command that only reads must not hang with the engine.
 _TIMEOUT = 3.0
 
 

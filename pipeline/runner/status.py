@@ -1,4 +1,4 @@
-"""The status of a pipeline, from its locks and the database. No process is asked."""
+"""The status of a pipeline, read from its locks and the database without asking a process."""
 
 from __future__ import annotations
 

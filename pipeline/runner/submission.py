@@ -31,15 +31,15 @@ def submit(
 def emit_overtaken(context: PipelineContext, run: Run) -> None:
     """Emit the queued runs that a direct run has replaced, and those that it overtakes.
 
-    Nothing else says that a later start of the daemon deploys again after a rollback.
+    Otherwise a user would not know that the daemon's next start deploys again after a rollback.
     """
     for older in context.store.queue.superseded_by(context.pipeline, run.number):
         emit_run_state(context, older)
     for waiting in context.store.queue.unfinished(context.pipeline):
         if waiting.state is RunState.QUEUED and run.kind is not RunKind.RUN:
             text = (
-                f"run {waiting.number} waits for `pipeline serve`, and deploys after this {run.kind} then: "
-                f"pipeline cancel {waiting.number} prevents that"
+                f"run {waiting.number} is still queued, and `pipeline serve` will deploy it after this {run.kind}; "
+                f"to prevent this: pipeline cancel {waiting.number}"
             )
             context.events(waiting.number).emit(EventKind.RUN_WAITING, text, stage="source")
 

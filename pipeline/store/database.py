@@ -50,7 +50,7 @@ class Database:
 
     @property
     def is_lost(self) -> bool:
-        """True if the file was removed or replaced since it was opened, so that nobody would read what is written."""
+        """True if the file was removed or replaced since it was opened. What is written to it would be lost."""
         return self._identity() != self._file
 
     def close(self) -> None:
@@ -86,7 +86,7 @@ class Database:
 
     def _configure(self) -> None:
         self._connection.row_factory = sqlite3.Row
-        # With NORMAL, a power cut would lose the transactions of the last seconds: a release that its user was told is
+        # With NORMAL, a power cut would lose the transactions of the last seconds: a release that was reported as
         # active, or the row of a deployment that has moved targets. FULL costs 1 to 4 ms a transaction.
         self._connection.executescript(
             f"PRAGMA busy_timeout={_BUSY_TIMEOUT_MS}; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"

@@ -86,7 +86,7 @@ class RunQueue:
         """Queue runs, in order. In the mode `superseded` each run replaces the older ones that `supersedes` names.
 
         A scheduled run is left out while one of an earlier due time is queued, since both would run the same commit.
-        Otherwise a schedule shorter than a run would fill the queue.
+        Otherwise a schedule whose interval is shorter than a run would fill the queue.
 
         `heads` maps refs to the commits they moved from and to. If one of them is not at its old commit, another
         process has queued its runs: nothing is written, and the list is empty.
@@ -105,7 +105,7 @@ class RunQueue:
             return [stored_run(db, pipeline, number) for number in numbers]
 
     def begin(self, pipeline: str, request: RunRequest, mode: Mode) -> Run | None:
-        """Start a run of the caller at once, outside the queue. None if queued runs have to start first.
+        """Start a run of the caller immediately, outside the queue. None if queued runs have to start first.
 
         The caller holds the pipeline's lock, so no queued run can start before it ends. A rollback passes queued runs
         of commits, and replaces queued rollbacks: the latest one counts.

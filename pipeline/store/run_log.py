@@ -100,7 +100,7 @@ class RunLogFile:
 
 
 class _AppendOnlyFile:
-    """A file that lines are appended to. A line that a full disk cut short is ended before the next one."""
+    """A file that lines are appended to. A line that a full disk truncated is ended before the next one."""
 
     def __init__(self, path: Path) -> None:
         self._raw = io.FileIO(path, "a+", opener=lambda name, flags: os.open(name, flags, 0o600))
@@ -128,7 +128,7 @@ class _AppendOnlyFile:
 def read_log(path: Path, start: int = 0) -> Iterator[LogLine]:
     """Yield the lines of a run's log from a byte offset on, which is 0 or the `end` of a line.
 
-    Lines that a crash or a full disk cut short are left out. An offset after the end yields nothing.
+    Lines that a crash or a full disk truncated are left out. An offset after the end yields nothing.
     """
     with suppress(FileNotFoundError), path.open("rb") as file:
         # A file system refuses offsets that are larger than its largest file.

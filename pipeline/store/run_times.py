@@ -11,7 +11,7 @@ QUEUE, RUN = "queue", "run"
 
 
 def begin_part(db: sqlite3.Connection, pipeline: str, run: int, part: str) -> None:
-    """Store that a part of a run begins now. A part that begins again replaces its former time."""
+    """Store that a part of a run begins now. A part that begins again replaces its previous time."""
     now = SYSTEM.now()
     db.execute(
         "INSERT OR REPLACE INTO run_times (pipeline, run, part, boot, seconds) VALUES (?,?,?,?,?)",

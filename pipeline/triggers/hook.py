@@ -44,7 +44,7 @@ class GitHooks:
         """Write hooks and return their paths. Existing ones are kept and run first.
 
         A hook of Penstock gets one more entry, so it serves every repository and home that shares it. Raises
-        `ConfigError` before anything is written if the folder is not for Penstock to write.
+        `ConfigError` before anything is written if Penstock must not write into the folder.
         """
         entry = HookEntry(self.directory, home.root)
         try:
@@ -104,7 +104,7 @@ class GitHooks:
         try:
             return run_git("rev-parse", "--is-inside-work-tree", directory=existing).strip() == b"true"
         except GitFailed as error:
-            # Git reads no repository of another user. It is a repository all the same.
+            # Git refuses to read a repository of another user. That counts as a working tree too.
             return "not a git repository" not in str(error)
 
     def _add(self, kind: str, entry: HookEntry) -> Path:

@@ -79,8 +79,8 @@ class Schedule:
 def _canonical(expression: str) -> str:
     """Return an expression for the same times, so that equal ones behave equally when the clocks change.
 
-    Cronsim looks for asterisks to tell an hourly expression from one for certain hours. To it, `0 0-23 * * *` would not
-    be hourly, and `*/30 2 * * *` would be.
+    Cronsim detects an hourly expression by its asterisks. To it, `0 0-23 * * *` would not be hourly, and `*/30 2 * * *`
+    would be.
     """
     parsed = CronSim(expression, datetime(2000, 1, 1, tzinfo=UTC))
     minutes = ",".join(map(str, sorted(parsed.minutes)))

@@ -88,7 +88,7 @@ class Directory:
         return {name: text for name in names if (text := self.text(name)) is not None}
 
     def text(self, name: str) -> str | None:
-        """Return the content of a file. None if it is missing or damaged, so that it is written anew."""
+        """Return the content of a file. None if it is missing or damaged, so that it is written again."""
         try:
             return (self.path / name).read_text()
         except (OSError, UnicodeDecodeError):
@@ -114,7 +114,7 @@ class Directory:
                 path.unlink(missing_ok=True)
 
     def remove_drafts(self) -> None:
-        """Remove partial files that a crash left. The balancer's lock keeps other writers out."""
+        """Remove partial files that a crash left. The balancer's lock excludes other writers."""
         for path in self.path.iterdir():
             if path.name.startswith(DRAFT) and path.is_dir():
                 shutil.rmtree(path, ignore_errors=True)

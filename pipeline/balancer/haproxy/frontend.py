@@ -80,7 +80,7 @@ class Frontend:
         arguments = bind_args(self._effective, self._prefix)
         yield f"  bind {self._effective.address}{arguments}"
         if self._dual_stack:
-            # A socket of its own, so the one for IPv4 stays open when this one comes or goes.
+            # A separate socket, so the one for IPv4 stays open when this one is added or removed.
             yield f"  bind [::]:{self._effective.port} v6only{arguments}"
         yield f"  bind unix@{self.relay_socket} accept-proxy {socket_args()}"
         # A replaced worker passes its successor the client's address and the names of headers that it has cleaned.
@@ -135,7 +135,7 @@ def _request_target_lines() -> Iterator[str]:
 
 
 def _repetition_lines() -> Iterator[str]:
-    """Yield lines that decide whether a request may be sent to a second target after the first one had it.
+    """Yield lines that decide whether a request may be sent to a second target after the first one got it.
 
     A non-idempotent request may not, unless it carries an Idempotency-Key.
     """

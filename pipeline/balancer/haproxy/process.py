@@ -100,7 +100,7 @@ def stop(directory: Path) -> None:
 
 
 def kill(directory: Path) -> None:
-    """End HAProxy at once, with the requests in flight. Does nothing if it does not run."""
+    """Kill HAProxy, with the requests in flight. Does nothing if it does not run."""
     for pid in processes(directory):
         _signal(pid, signal.SIGKILL)
     stop(directory)

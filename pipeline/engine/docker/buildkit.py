@@ -66,7 +66,7 @@ class BuildKitBuilder:
     def build(
         self, spec: BuildSpec, on_output: Callable[[str], None], cancelled: threading.Event, timeout: timedelta
     ) -> str:
-        """Build an image and return its id. The command and the build have ended on every way out."""
+        """Build an image and return its id. The command and the build have ended when this returns or raises."""
         self.check(spec)
         progress = Progress()
 
@@ -140,7 +140,7 @@ class BuildKitBuilder:
             raise EngineFault(f"cannot start {arguments[0]}: {error.strerror}") from error
 
     def _built(self, spec: BuildSpec, id_file: Path) -> str:
-        """Return the image's id. With some builders of buildx, the file has another digest than the engine."""
+        """Return the image's id. Some builders of buildx write another digest into the file than the engine reports."""
         written = _text(id_file).strip()
         found = (self._image_id(written) if written else None) or self._image_id(spec.tag)
         if found is None:
@@ -149,7 +149,7 @@ class BuildKitBuilder:
 
 
 def registry_reference(source: str, builder: str) -> str:
-    """Return the image of a source of cache, for builders that know no other. Raises `ConfigError`."""
+    """Return the image of a cache source, for builders that support images only. Raises `ConfigError`."""
     options = dict(part.partition("=")[::2] for part in source.split(",")) if "=" in source else {"ref": source}
     if options.pop("type", "registry") != "registry" or options.keys() != {"ref"}:
         raise ConfigError(f"build.cache_from: {source} is not possible with {builder}", hint=_BUILDX_HINT)
@@ -157,7 +157,7 @@ def registry_reference(source: str, builder: str) -> str:
 
 
 class _Reader:
-    """Passes on the lines of a pipe in a thread. What passing on raises, `finished` raises."""
+    """Passes each line of a pipe to a callback, in a thread. `finished` raises the errors of the callback."""
 
     def __init__(self, pipe: IO[bytes], hear: Callable[[str], None]) -> None:
         self._pipe = pipe
@@ -167,7 +167,7 @@ class _Reader:
         self._thread.start()
 
     def finished(self, seconds: float) -> bool:
-        """Wait so long for the end of the output, and return whether it has come."""
+        """Wait up to `seconds` for the end of the output. Return whether it has ended."""
         self._thread.join(seconds)
         if self._error is not None:
             raise self._error
@@ -189,7 +189,7 @@ class _Reader:
 
 @contextmanager
 def _secret(value: str) -> Iterator[str]:
-    """Yield the path of a file in memory that ends with this process. It is on no disk and in no environment."""
+    """Yield the path of a file in memory. It ends with this process, and is on no disk and in no environment."""
     descriptor = os.memfd_create("penstock-secret")
     try:
         with os.fdopen(os.dup(descriptor), "wb") as file:

@@ -31,7 +31,7 @@ _HINT = "this needs BuildKit: install docker-buildx for the docker command"
 
 
 class ClassicBuilder:
-    """Builds over the API of the engine. It has no secrets, no caches and no platforms but one."""
+    """Builds over the API of the engine. It supports no secrets, no caches and only one platform."""
 
     skips_unused_stages = False
 
@@ -56,7 +56,7 @@ class ClassicBuilder:
     def build(
         self, spec: BuildSpec, on_output: Callable[[str], None], cancelled: threading.Event, timeout: timedelta
     ) -> str:
-        """Build an image and return its id. Docker ends the build on every way out."""
+        """Build an image and return its id. The build has ended when this returns or raises."""
         self.check(spec)
         built: Future[str] = Future()
         with self._connect() as connection:

@@ -32,7 +32,7 @@ _VERSION = re.compile(r"\bv?(\d+)\.(\d+)\S*")
 
 @dataclass(frozen=True)
 class BuildKitCommand:
-    """A docker command that builds with BuildKit, by itself or with the plug-in buildx."""
+    """A docker command that builds with BuildKit, alone or with the plug-in buildx."""
 
     path: str
     buildx: bool
@@ -49,7 +49,7 @@ def find_buildkit(environment: Mapping[str, str]) -> tuple[BuildKitCommand | Non
 
 
 def forget_commands() -> None:
-    """Search again at the next call, because a command has been removed or replaced."""
+    """Clear the result, so that the next call searches again: a command was removed or replaced."""
     _find.cache_clear()
 
 

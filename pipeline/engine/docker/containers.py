@@ -75,7 +75,7 @@ class DockerContainers:
                 ports=[spec.published.container_port] if spec.published else None,
                 host_config=self._api.create_host_config(**host_options(spec, self._log_driver(spec))),
                 networking_config=self._networking(spec),
-                # The balancer checks health. A second check would only cost time.
+                # The balancer checks health. A second check would only add delay.
                 healthcheck={"test": ["NONE"]},
             )["Id"]
             try:

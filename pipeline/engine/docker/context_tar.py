@@ -1,4 +1,4 @@
-"""Tars that the classic builder takes as its context: of a folder, and of a Dockerfile alone."""
+"""Tars for the classic builder: of a folder, and of a Dockerfile alone."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _IN_MEMORY = 16 * 2**20
 
 @contextmanager
 def context_tar(folder: Path, always: Set[str], ignored: Callable[[str], bool]) -> Iterator[IO[bytes]]:
-    """Yield a tar of a folder without what `ignored` names and `always` does not. Entries have no owner."""
+    """Yield a tar of a folder, without files that are `ignored` unless they are in `always`. Entries have no owner."""
     with tempfile.SpooledTemporaryFile(_IN_MEMORY) as file:
         with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as tar:
             for path in _paths(folder):

@@ -14,8 +14,8 @@ from docker.errors import DockerException
 class CredentialsOnDemand(AuthConfig):
     """Credentials that ask a helper only for the registry of the image that is pulled.
 
-    A helper that fails or is missing counts as one without credentials, as for Docker's command. `problem` then says
-    what happened.
+    A helper that fails or is missing counts as one without credentials, as for Docker's command. `problem` then
+    describes the fault.
     """
 
     is_empty = False
@@ -26,7 +26,7 @@ class CredentialsOnDemand(AuthConfig):
 
     @classmethod
     def install(cls, client: Any) -> None:
-        """Let a client of the SDK use the credentials that it has read in this way."""
+        """Make a client of the SDK use its credentials in this way."""
         client._auth_configs = cls(client._auth_configs)  # noqa: SLF001  # the SDK has no other way
 
     def resolve_authconfig(self, registry: str | None = None) -> Any:
@@ -46,5 +46,5 @@ class CredentialsOnDemand(AuthConfig):
         return super()._get_store_instance(name)  # type: ignore[misc]  # not in the SDK's type stubs
 
     def get_all_credentials(self) -> dict[str, Any]:
-        """Return none: what the classic builder needs has been pulled before, and all helpers would be asked."""
+        """Return none. The classic builder's images are pulled before, and this would ask all helpers."""
         return {}

@@ -1,6 +1,6 @@
 """The syntax check of Go's `filepath.Match(pattern, ".")`, which Docker makes of each pattern of a `.dockerignore`.
 
-Go stops at the first part that does not match `.`, so what is wrong behind it is not noticed here.
+Go stops at the first part that does not match `.`, so errors after that part are not reported.
 """
 
 from __future__ import annotations

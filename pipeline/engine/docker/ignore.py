@@ -23,7 +23,7 @@ class DockerIgnore:
     """The patterns of a `.dockerignore` file. The last pattern that matches a path, or a folder above it, decides.
 
     An excluded folder is not entered, unless an exception (`!`) begins with its path. Raises `StageFailed` for a
-    pattern that Docker refuses: on creation, or from `excludes` for what Docker notices on use only.
+    pattern that Docker refuses: on creation, or from `excludes` for patterns that Docker refuses only on use.
     """
 
     def __init__(self, text: str) -> None:

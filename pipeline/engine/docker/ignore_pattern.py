@@ -11,13 +11,13 @@ _ESCAPED = frozenset(".+(){}$")
 
 
 class BadPattern(ValueError):
-    """A pattern that Docker refuses. Says which and why."""
+    """A pattern that Docker refuses. The text names it and the reason."""
 
 
 class IgnorePattern:
     """A cleaned pattern, from line `line`. `is_exception` is True if it brings files back. `text` is without the `!`.
 
-    Raises `BadPattern` for what Docker refuses before it looks at a file.
+    Raises `BadPattern` for what Docker refuses before it reads a file.
     """
 
     def __init__(self, pattern: str, line: int) -> None:

@@ -27,7 +27,7 @@ _UNREACHABLE = re.compile(
 )
 # The steps that ask a registry.
 _REGISTRY = re.compile(r"resolve image config for |\[internal\] load metadata for |\[\S.*\] FROM |resolve \S+@sha256:")
-# Lines without any news.
+# Lines without information.
 _NOISE = re.compile(
     r"#\d+ (sha256:\S+|transferring .*|DONE .*|CACHED|extracting .*|\[internal\] .*|building with .*|\.\.\.)?|-+| > .*"
 )
@@ -36,7 +36,7 @@ _WRONG_PLATFORM = re.compile(r"exec format error", re.IGNORECASE)
 
 
 class Progress:
-    """What BuildKit has printed so far, as far as an error needs it."""
+    """The output of BuildKit so far, as far as an error needs it."""
 
     def __init__(self) -> None:
         self._names: dict[str, str] = {}
@@ -52,7 +52,7 @@ class Progress:
         return tuple(output or self._last)
 
     def add(self, line: str) -> None:
-        """Take one line."""
+        """Add one line of output."""
         if _FAILURE.match(line):
             self._error = line
         elif not _NOISE.fullmatch(line):

@@ -7,7 +7,7 @@ from typing import Any
 
 from pipeline.engine.docker.faults import address_of, translate_errors
 
-# The engine asks its own components for each answer, which takes some 10 ms.
+# The engine queries its own components for each response, which takes some 10 ms.
 _KNOWN: dict[str, Mapping[str, Any]] = {}
 
 

@@ -18,7 +18,7 @@ _POLL_INTERVAL = 0.002
 class FakeClock:
     """A clock that stands still until `advance`. Safe from any thread.
 
-    With `auto_advance`, waiting moves it: a call of `wait` passes its whole timeout at once, unless the event is set or
+    With `auto_advance`, waiting moves it: `wait` passes its whole timeout immediately, unless the event is set or
     an action of `call_at` sets it earlier. That suits code that the test runs in its own thread. `waits` holds the
     timeout of each call of `wait`, in order.
     """

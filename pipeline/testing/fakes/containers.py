@@ -119,7 +119,7 @@ class FakeContainers:
                 found.policy = policy
 
     def stop(self, container: str, grace: timedelta) -> None:
-        """Send SIGTERM, and SIGKILL at once if the program ignores it."""
+        """Send SIGTERM, and SIGKILL immediately if the program ignores it."""
         with self._faults.call("containers.stop"), self._changed:
             found = self._get(container)
             if found and self._shown(found).is_running:

@@ -66,7 +66,7 @@ class Faults:
             self._outcomes[call].extend([None] * after + [error] * times)
 
     def lose_answer(self, call: str, *, after: int = 0) -> None:
-        """Let a call take effect and raise `EngineFault` all the same, as if the engine had died meanwhile."""
+        """Let a call take effect and still raise `EngineFault`, as if the engine had died meanwhile."""
         with self._changed:
             self._outcomes[call].extend([*[None] * after, _Lost()])
 

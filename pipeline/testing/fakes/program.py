@@ -29,7 +29,7 @@ def _has(privileges: Privileges, capability: str) -> bool:
 
 @dataclass(frozen=True)
 class Program:
-    """A process that prints `lines` and exits with `exit_code` at once. With None it runs until it is stopped.
+    """A process that prints `lines` and exits with `exit_code` immediately. With None it runs until it is stopped.
 
     `on_sigterm` is its exit code after SIGTERM; None ignores the signal. `refusal` is the error of a program that does
     not start. `commands` are the exit codes of the commands that can be executed beside it, and `files` its files by

@@ -101,7 +101,7 @@ class FakeRuntime:
             self.policies[name] = policy
 
     def stop(self, name: str, grace: timedelta) -> StopResult:
-        """End a replica by SIGTERM, or by SIGKILL at once if its program ignores that."""
+        """End a replica by SIGTERM, or immediately by SIGKILL if its program ignores that."""
         with self.faults.call("stop"):
             found = self._containers.find(name)
             if found is None or not found.is_running:

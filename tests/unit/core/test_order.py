@@ -166,7 +166,8 @@ def test_a_rollback_passes_queued_runs_without_a_daemon(world: World, mode: Mode
     assert world.run(3).state is RunState.QUEUED
     waiting = [event.message for event in world.store.events.latest(NAME, 3) if event.kind == "run.waiting"]
     assert waiting == [
-        f"run 3 waits for `pipeline serve`, and deploys after this {work} then: pipeline cancel 3 prevents that"
+        f"run 3 is still queued, and `pipeline serve` will deploy it after this {work}; "
+        "to prevent this: pipeline cancel 3"
     ]
     world.serve()
     world.until_idle()
@@ -212,7 +213,7 @@ def test_a_run_does_not_pass_a_queued_rollback_without_a_daemon(world: World) ->
         world.until_idle()
     daemon.stop()
     world.queue(daemon, RunRequest(Trigger.COMMAND, kind=RunKind.ROLLBACK))
-    with pytest.raises(ConfigError, match="other runs wait in the queue"):
+    with pytest.raises(ConfigError, match="earlier runs are still queued"):
         world.runner().run("c")
     assert world.states() == ["succeeded", "succeeded", "queued"]
 

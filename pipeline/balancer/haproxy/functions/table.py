@@ -66,7 +66,7 @@ class FunctionTable:
         return self._known[1]
 
     def _parsed(self) -> dict[str, Any]:
-        """Return the content, or nothing if it is damaged. The next `replace` writes it anew."""
+        """Return the content, or nothing if it is damaged. The next `replace` writes it again."""
         try:
             found = json.loads(self._path.read_text())
         except (OSError, ValueError):
