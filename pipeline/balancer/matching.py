@@ -123,7 +123,7 @@ def _any(config: HostHeader | PathPattern | HttpHeader, texts: list[str], *, fol
     regexes = [(re.compile(value, flags), safe_length(value)) for value in config.regex_values]
     return any(
         any(pattern.matches(case(text)) for pattern in patterns)
-        # Longer texts could take for ever. HAProxy gives up on them, and lets them pass.
+        # Longer texts could take very long. HAProxy gives up on them and treats them as not matching.
         or any(regex.search(text) for regex, length in regexes if length is None or len(text) <= length)
         for text in texts
     )
