@@ -1,7 +1,7 @@
 """The balancer: declarations, targets and the data plane that applies them. Usable without the runner.
 
-The registry on disk is the source of truth. Methods that change something first make the data plane match it. So the
-next call of `reconcile` completes a change that a crash interrupted. Methods that read change nothing.
+The registry on disk is the source of truth. A method that changes something writes the registry, then makes the data
+plane match it. The next reconciliation completes a change that a crash interrupted. Methods that read change nothing.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ class Balancer:
     """The load balancers and target groups of every owner on this machine, kept in one directory.
 
     Safe to use from any thread and any process. `registry`, `declaration`, `declares`, `target_health`, `access_log`,
-    `waiting_listeners`, `waiting_after`, `check_deletion_protection`, `stopped` and `pid` only read: they take no lock,
-    write nothing and start nothing. The others hold a lock, so one at a time runs over all processes. Raises
-    `BalancerFault` if the data plane fails and `ConfigError` if owners clash.
+    `has_waiting_targets`, `waiting_listeners`, `waiting_after`, `check_deletion_protection`, `stopped` and `pid` only
+    read: they take no lock, write nothing and start nothing. A change holds a lock, so one at a time runs over all
+    processes. Raises `BalancerFault` if the data plane fails and `ConfigError` if owners clash.
     """
 
     def __init__(self, directory: Path, plane: DataPlane) -> None:

@@ -46,7 +46,7 @@ class RegistryFile:
 
     @property
     def is_settled(self) -> bool:
-        """True if the file exists in today's format: neither `restore` nor `migrate` would write it."""
+        """True if the file exists in the current format: neither `restore` nor `migrate` would write it."""
         return not self.is_outdated and self._stamp() is not None
 
     def read(self) -> Registry:

@@ -41,13 +41,13 @@ class Synchronizer:
         return not self.registry().is_empty or self._unfinished.exists()
 
     def lock(self) -> AbstractContextManager[None]:
-        """Hold the balancer's lock, which one process at a time can. Changes nothing else."""
+        """Hold the balancer's lock. One process at a time can hold it. Changes nothing else."""
         make_folder(self._directory)
         return short_lock(self._directory / "lock")
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the balancer's lock, with no process of the data plane stopped, and the registry in today's format."""
+        """Hold the balancer's lock, after continuing stopped processes and updating an outdated registry file."""
         with self.lock():
             self._resume()
             self._file.restore()
@@ -113,7 +113,10 @@ class Synchronizer:
         return found
 
     def _reconcile_once(self, groups: Collection[str] | None) -> bool:
-        """Observe, reconcile, write, act. In this order, the next call completes what a crash interrupts."""
+        """Observe, reconcile, write the registry, then change the data plane.
+
+        In this order, the next call completes what a crash interrupts.
+        """
         registry = self.registry()
         groups = _ids(registry, groups)
         started = self._unfinished.exists() and self.apply(registry)
