@@ -7,7 +7,7 @@ plane match it. The next reconciliation completes a change that a crash interrup
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -36,7 +36,7 @@ class Balancer:
     """The load balancers and target groups of every owner on this machine, kept in one directory.
 
     Safe to use from any thread and any process. `registry`, `declaration`, `declares`, `target_health`, `access_log`,
-    `has_waiting_targets`, `waiting_listeners`, `waiting_after`, `check_deletion_protection`, `stopped` and `pid` only
+    `waiting_listeners`, `waiting_after`, `check_deletion_protection`, `stopped` and `pid` only
     read: they take no lock, write nothing and start nothing. A change holds a lock, so one at a time runs over all
     processes. Raises `BalancerFault` if the data plane fails and `ConfigError` if owners clash.
     """
@@ -63,11 +63,6 @@ class Balancer:
     def declares(self, owner: str, declaration: Declaration) -> bool:
         """Return whether `owner` has declared exactly this."""
         return self.registry().declares(owner, declaration)
-
-    def has_waiting_targets(self) -> bool:
-        """Return whether a registered target has not been admitted yet, as far as the registry says."""
-        registered = (known for group in self.registry().targets.values() for known in group)
-        return any(known.wanted == "in" and not known.admitted for known in registered)
 
     def target_health(self, owner: str, group: str) -> tuple[TargetHealth, ...]:
         """Return the health of each target of a group now, in ELB's terms.
@@ -136,19 +131,20 @@ class Balancer:
         become healthy, because nothing else admits them. Does nothing for a group that is not declared.
         """
         if owner is None or group is None:
-            return self._synchronizer.is_needed and self._reconcile()
-        return self.registry().has_group(owner, group) and self._reconcile([group_id(owner, group)])
+            return self._synchronizer.is_needed and self._synchronizer.agree().started
+        return self.registry().has_group(owner, group) and self._synchronizer.agree([group_id(owner, group)]).started
 
     def reconciled_health(self, owner: str, group: str) -> tuple[TargetHealth, ...]:
         """Reconcile a group, and return the health of its targets afterwards.
 
         Does what `reconcile` and `target_health` do. It observes the data plane only once if nothing is to be changed.
         """
-        registry, id_ = self.registry(), group_id(owner, group)
-        facts = self._synchronizer.settled_facts(registry, [id_])
-        if facts and id_ in facts.targets:
-            return group_health(registry, owner, group, facts.targets[id_])
-        self.reconcile(owner, group)
+        if not self.registry().has_group(owner, group):
+            return ()
+        id_ = group_id(owner, group)
+        agreed = self._synchronizer.agree([id_])
+        if agreed.facts and id_ in agreed.facts.targets:
+            return group_health(agreed.registry, owner, group, agreed.facts.targets[id_])
         return self.target_health(owner, group)
 
     def wait_healthy(self, owner: str, group: str, timeout: timedelta) -> None:
@@ -264,13 +260,6 @@ class Balancer:
             registry = registry.with_registrations(owner, group, kept)
             self._synchronizer.write(registry)
             self._synchronizer.reconcile([group_id(owner, group)])
-
-    def _reconcile(self, groups: Collection[str] | None = None) -> bool:
-        """Reconcile these groups, or all. Takes the lock only if something is to be changed."""
-        if self._synchronizer.settled_facts(self.registry(), groups):
-            return False
-        with self._synchronizer.locked():
-            return self._synchronizer.reconcile(groups)
 
     def _is_served(self, owner: str, group: str) -> bool:
         """Return whether some target gets its full share, so a new one may start slowly."""

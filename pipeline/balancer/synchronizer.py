@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.balancer.data_plane import DataPlane, Facts, group_id
@@ -17,11 +18,20 @@ from pipeline.base.files import make_folder
 from pipeline.base.lock import short_lock
 
 
+@dataclass(frozen=True)
+class Agreement:
+    """The registry, the facts that agree with it (None if something was changed), and whether the plane was started."""
+
+    registry: Registry
+    facts: Facts | None = None
+    started: bool = False
+
+
 class Synchronizer:
     """Writes the registry of one directory, and makes the data plane match it.
 
-    `registry` and `settled_facts` only read, at any time. Everything else needs the lock: call it within `locked`.
-    The registry is written before the data plane is changed, so the next `reconcile` completes what a crash interrupts.
+    `registry` only reads, and `agree` takes the lock itself. Everything else needs it: call it within `locked`. The
+    registry is written before the data plane is changed, so the next reconciliation completes what a crash interrupts.
     """
 
     def __init__(self, directory: Path, plane: DataPlane) -> None:
@@ -79,18 +89,19 @@ class Synchronizer:
         self._unfinished.unlink(missing_ok=True)
         return started
 
-    def settled_facts(self, registry: Registry, groups: Collection[str] | None = None) -> Facts | None:
-        """Return the facts of these groups, or of all, if `reconcile` would change nothing for them, else None."""
-        if self._unfinished.exists() or not self._file.is_settled:
-            return None
-        groups = _ids(registry, groups)
+    def agree(self, groups: Collection[str] | None = None) -> Agreement:
+        """Reconcile these groups, or all. Takes the lock only if something is to be changed."""
+        registry, has_failed = self.registry(), False
         try:
-            facts = self._plane.observe(groups)
+            if facts := self._settled_facts(registry, groups):
+                return Agreement(registry, facts)
         except BalancerFault:
-            return None
-        result = reconcile(registry, facts)
-        is_settled = result.registry is registry and not (result.apply or result.steer) and _carries(facts, groups)
-        return facts if is_settled else None
+            has_failed = True
+        with self.locked():
+            if has_failed:
+                self._revive()
+            started = self.reconcile(groups)
+            return Agreement(self.registry(), started=started)
 
     def reconcile(self, groups: Collection[str] | None = None) -> bool:
         """Admit targets of these groups, or of all, that passed a check, and make the data plane match.
@@ -100,12 +111,25 @@ class Synchronizer:
         try:
             return self._reconcile_once(groups)
         except BalancerFault:
-            # First: a process that a signal has stopped in the meantime must not be ended.
-            resumed = self._resume()
-            ended = self._plane.end_if_hung()
-            if self._plane.pid() is not None and not (resumed or ended):
+            if not self._revive():
                 raise
             return self._reconcile_once(groups)
+
+    def _settled_facts(self, registry: Registry, groups: Collection[str] | None) -> Facts | None:
+        """Return the facts of these groups if `reconcile` would change nothing for them, else None."""
+        if self._unfinished.exists() or not self._file.is_settled:
+            return None
+        groups = _ids(registry, groups)
+        facts = self._plane.observe(groups)
+        result = reconcile(registry, facts)
+        is_settled = result.registry is registry and not (result.apply or result.steer) and _carries(facts, groups)
+        return facts if is_settled else None
+
+    def _revive(self) -> bool:
+        """Continue or end a data plane that did not respond. Return whether it is worth another try."""
+        # First: a process that a signal has stopped in the meantime must not be ended.
+        resumed = self._resume()
+        return self._plane.end_if_hung() or bool(resumed) or self._plane.pid() is None
 
     def _resume(self) -> tuple[int, ...]:
         found = self._plane.resume()

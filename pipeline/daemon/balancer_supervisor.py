@@ -22,17 +22,15 @@ from pipeline.event_kinds import EventKind
 
 # Seconds between checks for changed certificates and keys.
 _RELOAD_INTERVAL = 60.0
-# Rounds of the supervision from one reconciliation to the next, while no target waits to be admitted. A data plane that
-# hangs is then replaced within ten seconds, also if no repair loop observes it.
-_IDLE_ROUNDS = 2
+# A data plane that hangs is replaced within ten seconds. Deployments reconcile their own groups and do not wait.
+_INTERVAL = timedelta(seconds=2)
 _logger = structlog.get_logger(__name__)
 
 
 class BalancerSupervisor:
-    """Reconciles the balancer, and starts its data plane immediately after it died.
+    """Reconciles the balancer every two seconds, and starts its data plane immediately after it died.
 
-    It reconciles each second while a target waits to be admitted, else every two seconds. `emit` receives the events,
-    from two threads.
+    `emit` receives the events, from two threads.
     """
 
     def __init__(
@@ -40,7 +38,7 @@ class BalancerSupervisor:
         balancer: Balancer,
         emit: Callable[[EventKind, str], None],
         clock: Clock,
-        interval: timedelta = timedelta(seconds=1),
+        interval: timedelta = _INTERVAL,
     ) -> None:
         self._balancer = balancer
         self._emit = emit
@@ -50,7 +48,6 @@ class BalancerSupervisor:
         self._last_reported = ""
         self._last_pid: int | None = None
         self._maintained: float | None = None
-        self._rounds = 0
 
     def run_forever(self) -> None:
         """Run until `stop`."""
@@ -96,25 +93,17 @@ class BalancerSupervisor:
         return needed
 
     def _ensure(self) -> None:
-        started = self._reconcile()
+        now = self._clock.monotonic()
+        if self._maintained is None or now - self._maintained >= _RELOAD_INTERVAL:
+            started, self._maintained = self._balancer.ensure_running(), now
+        else:
+            started = self._balancer.reconcile()
         pid = self._balancer.pid()
         # A command may have restarted it before the daemon did. That is a restart too.
         if started or self._last_pid not in (None, pid):
             self._emit(EventKind.BALANCER_RESTARTED, "HAProxy was not running or did not respond, restarted it")
         # It may have just died. A command that restarts it before the next round must not go unnoticed.
         self._last_pid = pid or self._last_pid
-
-    def _reconcile(self) -> bool:
-        """Return whether the data plane had to be started."""
-        now = self._clock.monotonic()
-        if self._maintained is None or now - self._maintained >= _RELOAD_INTERVAL:
-            started, self._maintained = self._balancer.ensure_running(), now
-            return started
-        self._rounds += 1
-        is_due = self._rounds % _IDLE_ROUNDS == 0
-        if not (is_due or self._balancer.has_waiting_targets() or self._balancer.pid() is None):
-            return False
-        return self._balancer.reconcile()
 
     def _resume_forever(self) -> None:
         while not self._clock.wait(self._stopping, self._interval):
