@@ -155,6 +155,16 @@ def test_the_adapter_comes_back(alb: Alb, function: Target) -> None:
     until(lambda: not Path(f"/proc/{started}/cwd").exists(), "it has ended")
 
 
+def test_a_stopped_adapter_is_continued(alb: Alb, function: Target) -> None:
+    """A signal that stops the adapter is seen, and requests are answered after `resume`."""
+    _declared(alb, function)
+    pid = _adapter(alb)
+    os.kill(pid, signal.SIGSTOP)
+    until(lambda: alb.balancer.stopped() == (pid,), "the adapter is stopped")
+    assert alb.balancer.resume() == (pid,)
+    assert alb.ask("/").status == 201
+
+
 @pytest.mark.parametrize("known", ["{pid} of-before", "{pid}", "1 of-before", None])
 def test_an_adapter_of_before_an_upgrade_is_replaced(
     alb: Alb, function: Target, tmp_path: Path, known: str | None

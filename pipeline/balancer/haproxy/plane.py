@@ -122,10 +122,10 @@ class HAProxyPlane:
         return process.running(self._path)
 
     def stopped(self) -> tuple[int, ...]:
-        return process.stopped(self._path)
+        return (*process.stopped(self._path), *functions.stopped(self._path))
 
     def resume(self) -> tuple[int, ...]:
-        return process.resume(self._path)
+        return (*process.resume(self._path), *functions.resume(self._path))
 
     def end_if_hung(self) -> bool:
         try:

@@ -16,6 +16,7 @@ from pipeline.balancer.haproxy.environment import child_environment
 from pipeline.balancer.haproxy.naming import FUNCTION_SOCKET
 from pipeline.base.errors import BalancerFault
 from pipeline.base.files import write_atomically
+from pipeline.base.lock import is_stopped
 from pipeline.base.sockets import connection_to
 
 _PID_FILE = "functions.pid"
@@ -38,6 +39,22 @@ def ensure_running(directory: Path) -> None:
 def running(directory: Path) -> int | None:
     """Return the process that accepts requests, or None."""
     return _listener(directory)
+
+
+def stopped(directory: Path) -> tuple[int, ...]:
+    """Return the process, if a signal has stopped it. Its socket still accepts connections."""
+    found = _started(directory)
+    pid = int(found[0]) if found and found[0].isdigit() else 0
+    return (pid,) if pid and _is_ours(directory, pid) and is_stopped(pid) else ()
+
+
+def resume(directory: Path) -> tuple[int, ...]:
+    """Continue the process if a signal has stopped it, and return it."""
+    found = stopped(directory)
+    for pid in found:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)
+    return found
 
 
 def wait_for_end(directory: Path, pid: int) -> None:
