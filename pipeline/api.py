@@ -92,7 +92,7 @@ class Checkout(Protocol):
         """
 
     def read(self, path: str) -> bytes | None:
-        """Return one file of the commit, or None if it has none of that name."""
+        """Return one file of the commit, or None if it has none of that name. Links are followed in the repository."""
 
 
 @dataclass(frozen=True)

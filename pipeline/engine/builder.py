@@ -52,6 +52,10 @@ class ImageBuilder(Protocol):
     def skips_unused_stages(self) -> bool:
         """True if it builds only the stages that the target needs."""
 
+    @property
+    def knows_own_ignore(self) -> bool:
+        """True if `NAME.dockerignore` beside a Dockerfile NAME takes precedence over the context's `.dockerignore`."""
+
     def check(self, spec: BuildSpec) -> None:
         """Raise `ConfigError` if the specification needs what this builder cannot do. Changes nothing."""
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import IO
 
 from pipeline.api import Checkout
@@ -20,20 +20,27 @@ _BUFFER = 1 << 20
 
 @contextmanager
 def build_context(
-    checkout: Checkout, source: str, folder: Path, ignores: Callable[[], Callable[[str], bool]], limit: int
+    checkout: Checkout,
+    source: str,
+    folder: Path,
+    ignores: Callable[[], Callable[[str], bool]],
+    limit: int,
+    files: Mapping[str, bytes] | None = None,
 ) -> Iterator[Path]:
     """Yield `folder` with the commit's files of the folder `source`. It is removed afterwards.
 
-    Raises `StageFailed` if the files that are not ignored exceed `limit` bytes. `ignores` returns the predicate for
-    ignored files. It is called only if all files together exceed the limit. Every file has the time of the commit, so
-    the same commit makes the same image. Docker's cache does not compare times.
+    `files` are written in place of links, which may lead out of `source`, to where no builder follows them.
+
+    Raises `StageFailed` if the files have more than `limit` bytes without those that are ignored. `ignores` returns the
+    predicate of these, and is called only if all files together have more. Every file has the time of the commit, so
+    that the same commit makes the same image. Docker's cache does not compare times.
     """
     predicate = cache(ignores)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(mode=0o700, parents=True)
     try:
         with checkout.archive(source, lambda path: predicate()(path)) as stream:
-            _Extraction(folder, predicate, limit, checkout.revision.committed_at.timestamp()).run(stream)
+            _Extraction(folder, predicate, limit, checkout.revision.committed_at.timestamp()).run(stream, files or {})
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -56,8 +63,8 @@ class _Extraction:
         self._times = (int(modified), int(modified))
         self._folders: dict[str, None] = {"": None}
 
-    def run(self, stream: IO[bytes]) -> None:
-        """Write all entries."""
+    def run(self, stream: IO[bytes], files: Mapping[str, bytes]) -> None:
+        """Write all entries, and the files that are links among them."""
         with tarfile.open(fileobj=stream, mode="r|", bufsize=_BUFFER) as tar:
             for member in tar:
                 name = member.name.rstrip("/")
@@ -68,7 +75,12 @@ class _Extraction:
                     self._write(tar, member, name)
                 except OSError as error:
                     raise StageFailed(f"cannot write {name!r} of the commit: {error.strerror}") from error
-        # Folders come last, because each new entry changes the time of its folder.
+        for name, content in files.items():
+            try:
+                self._put(PurePosixPath(name), content)
+            except OSError as error:
+                raise StageFailed(f"cannot write {name!r} of the commit: {error.strerror}") from error
+        # After its entries, because each of them changes the time of the folder.
         for name in reversed(self._folders):
             os.utime(self._folder / name, self._times)
 
@@ -95,6 +107,30 @@ class _Extraction:
                     shutil.copyfileobj(content, file, _BUFFER)
                 os.fchmod(descriptor, member.mode)
             os.utime(path, self._times)
+
+    def _put(self, name: PurePosixPath, content: bytes) -> None:
+        """Write a file if the commit has a link in its place, or in the place of a folder above it."""
+        place = ""
+        for part in name.parts[:-1]:
+            place = self._folder_of(f"{place}/{part}".lstrip("/"))
+        path = self._folder / place / name.name
+        if path.is_symlink():
+            path.unlink()
+        if not path.exists():
+            path.write_bytes(content)
+            path.chmod(0o644)
+            os.utime(path, self._times)
+
+    def _folder_of(self, name: str) -> str:
+        """Return the folder that a name leads to. A link out of the context is replaced by a folder."""
+        path = self._folder / name
+        if path.is_symlink():
+            top, target = Path(os.path.realpath(self._folder)), Path(os.path.realpath(path))
+            if target.is_relative_to(top) and target.is_dir():
+                return "" if target == top else str(target.relative_to(top))
+            path.unlink()
+        self._make_folder(name)
+        return name
 
     def _count(self, member: tarfile.TarInfo, name: str) -> None:
         if self._ignored is None:

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import posixpath
+import csv
+import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 
-from stages.build.instructions import Instruction, instructions
+from stages.build.expansion import BadSubstitution, expand
+from stages.build.instructions import Instruction, escape_character, instructions
 
 _FROM = re.compile(r"(\S+)(?:\s+AS\s+(\S+))?\s*", re.IGNORECASE)
 # A word of a line. Quotes in it may contain spaces.
 _WORD = re.compile(r"""(?:[^\s"']|"[^"]*"|'[^']*')+""")
-# A variable without others in it, and its operator.
-_VARIABLE = re.compile(r"\$\{(\w+)(?:(:?[-+])([^${}]*))?\}|\$(\w+)")
-_REMOTE = re.compile(r"https?://|git://|git@|ssh://", re.IGNORECASE)
-_NESTING = 10
-_MAX_LINKS = 10
+_REMOTE = re.compile(r"https?://|git://|ssh://|[\w-]+@[\w.-]+:", re.IGNORECASE)
 
 
 @dataclass
@@ -36,19 +35,6 @@ class Inputs:
     remote: tuple[str, ...] = ()
 
 
-def resolve_link(text: str, path: str, read: Callable[[str], bytes | None]) -> str:
-    """Return the Dockerfile itself if `text` is a link to it, which git stores as the path of the target."""
-    for _ in range(_MAX_LINKS):
-        if any(instruction.name == "FROM" for instruction in instructions(text)):
-            break
-        target = posixpath.normpath(posixpath.join(posixpath.dirname(path), text))
-        content = read(target)
-        if content is None:
-            break
-        path, text = target, content.decode(errors="replace")
-    return text
-
-
 def inputs_of(
     dockerfile: str,
     args: Mapping[str, str],
@@ -62,7 +48,8 @@ def inputs_of(
     `platforms` are the arguments that BuildKit sets, such as TARGETARCH. With `every_stage`, stages that the target
     does not need count too. An argument without a value gives an empty name, which the builder refuses.
     """
-    stages = _stages(dockerfile, {**(platforms or {}), **args}, args)
+    known = {name: args.get(name, value) for name, value in (platforms or {}).items()}
+    stages = _stages(dockerfile, known, args)
     last = _find(stages, target, len(stages)) if target else None
     last = len(stages) - 1 if last is None else last
     needed = range(last + 1) if every_stage else sorted(_needed(stages, last))
@@ -88,18 +75,18 @@ def platform_arguments(build: str, target: str) -> dict[str, str]:
 
 
 def _stages(dockerfile: str, known: Mapping[str, str], args: Mapping[str, str]) -> list[Stage]:
-    values = dict(known)
+    values, escape = dict(known), escape_character(dockerfile)
     stages: list[Stage] = []
     for instruction in instructions(dockerfile):
         if instruction.name == "FROM":
             if match := _FROM.fullmatch(instruction.text):
-                stages.append(Stage(match[2], [_expanded(match[1], values)]))
+                stages.append(Stage(match[2], [_expanded(match[1], values, escape)]))
         elif instruction.name == "ARG" and not stages:
             # In a FROM, only arguments that are declared before the first FROM are available.
             for declared in _WORD.findall(instruction.text):
                 name, equals, default = declared.partition("=")
                 if name in args or equals or name not in values:
-                    values[name] = args.get(name, _expanded(default.replace('"', "").replace("'", ""), values))
+                    values[name] = args.get(name, _expanded(default, values, escape))
         elif stages:
             stages[-1].sources += _copied(instruction)
             stages[-1].remote += _remote(instruction)
@@ -112,16 +99,39 @@ def _copied(instruction: Instruction) -> Iterator[str]:
         if instruction.name == "COPY" and name == "from":
             yield value
         elif instruction.name == "RUN" and name == "mount":
-            options = dict(part.partition("=")[::2] for part in value.split(","))
-            if "from" in options:
-                yield options["from"]
+            yield from (source for key, source in _options(value) if key == "from")
+
+
+def _options(mount: str) -> list[tuple[str, str]]:
+    """Return the options of a mount. They are written as a line of CSV, and the case of their names does not matter."""
+    try:
+        fields = next(csv.reader([mount]), [])
+    except csv.Error:
+        return []
+    return [(key.lower(), value) for key, _, value in (field.partition("=") for field in fields)]
 
 
 def _remote(instruction: Instruction) -> list[str]:
     if instruction.name != "ADD" or any(name == "checksum" for name, _ in instruction.flags):
         return []
-    *sources, _ = [word.strip("[],\"'") for word in instruction.text.split()] or [""]
+    *sources, _ = _paths(instruction.text) or [""]
     return [source for source in sources if _REMOTE.match(source) or "$" in source]
+
+
+def _paths(text: str) -> list[str]:
+    """Return the sources and the destination of a copy, which may be written as a JSON list."""
+    with suppress(ValueError, RecursionError):
+        paths = json.loads(text)
+        if isinstance(paths, list) and all(isinstance(path, str) for path in paths):
+            return paths
+    return [re.sub(r"""["'\\]""", "", word) for word in text.split()]
+
+
+def _expanded(word: str, values: Mapping[str, str], escape: str) -> str:
+    try:
+        return expand(word, values, escape)
+    except (BadSubstitution, RecursionError):
+        return ""
 
 
 def _needed(stages: list[Stage], last: int) -> set[int]:
@@ -141,23 +151,3 @@ def _find(stages: list[Stage], name: str, before: int) -> int | None:
         if (stages[index].name or "").lower() == name.lower():
             return index
     return int(name) if name.isdecimal() and int(name) < before else None
-
-
-def _expanded(text: str, values: Mapping[str, str]) -> str:
-    for _ in range(_NESTING):
-        expanded = _VARIABLE.sub(lambda found: _expand(found, values), text)
-        if expanded == text:
-            break
-        text = expanded
-    return text
-
-
-def _expand(match: re.Match[str], values: Mapping[str, str]) -> str:
-    name, operator, word = match[1] or match[4], match[2] or "", match[3] or ""
-    value = values.get(name, "")
-    given = bool(value) if operator.startswith(":") else name in values
-    if operator.endswith("-"):
-        return value if given else word
-    if operator.endswith("+"):
-        return word if given else ""
-    return value

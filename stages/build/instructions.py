@@ -7,9 +7,11 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-_DIRECTIVE = re.compile(r"#\s*(\w+)\s*=\s*(\S+)\s*")
-_FLAG = re.compile(r"--([\w-]+)(?:=(\S*))?(?:\s+|$)")
-# A separate word that is neither `<<<` nor the `<<` of arithmetic.
+_DIRECTIVE = re.compile(r"#\s*(\w+)\s*=\s*(\S.*)")
+# A word that begins with `--`. Quotes and backslashes may hide white space.
+_FLAG = re.compile(r"""--((?:[^\s"'\\]|\\.|"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')+)(?:\s+|$)""")
+_QUOTING = re.compile(r"""\\(.)|["']""")
+# A word of its own, other than `<<<` and the `<<` of arithmetic.
 _HEREDOC = re.compile(r"(?<!\S)\d*<<(-?)([\"']?)([^\s\"'<>|&;()]+)\2(?!\S*<)")
 _WITH_HEREDOC = ("RUN", "COPY", "ADD")
 
@@ -25,8 +27,8 @@ class Instruction:
 
 def instructions(dockerfile: str) -> Iterator[Instruction]:
     """Yield the instructions in their order."""
-    lines = deque(dockerfile.removeprefix("\ufeff").splitlines())
-    escape = _escape(dockerfile)
+    lines = deque(_lines(dockerfile))
+    escape = escape_character(dockerfile)
     while lines:
         whole = lines.popleft().strip()
         if not whole or whole.startswith("#"):
@@ -48,15 +50,21 @@ def _continuation(lines: deque[str]) -> str:
     return ""
 
 
-def _escape(dockerfile: str) -> str:
-    """Return the character that continues a line, which a directive at the top may change."""
-    for line in dockerfile.removeprefix("\ufeff").splitlines():
+def escape_character(dockerfile: str) -> str:
+    """Return the character that continues a line and escapes others. A directive at the top may change it."""
+    for line in _lines(dockerfile):
         directive = _DIRECTIVE.fullmatch(line.strip())
         if directive is None:
             break
         if directive[1].lower() == "escape":
-            return directive[2]
+            # Docker 20.10 ignores what follows the first character.
+            return directive[2][0]
     return "\\"
+
+
+def _lines(dockerfile: str) -> list[str]:
+    """Return the lines as Docker splits them. For `splitlines`, a form feed and others would end a line too."""
+    return [line.removesuffix("\r") for line in dockerfile.removeprefix("\ufeff").split("\n")]
 
 
 def _parse(line: str) -> Instruction:
@@ -65,7 +73,8 @@ def _parse(line: str) -> Instruction:
     if name == "ONBUILD":
         return Instruction(name, (), text)
     while match := _FLAG.match(text):
-        flags.append((match[1].lower(), (match[2] or "").strip("\"'")))
+        flag, _, value = _QUOTING.sub(r"\1", match[1]).partition("=")
+        flags.append((flag.lower(), value))
         text = text[match.end() :]
     return Instruction(name, tuple(flags), text)
 

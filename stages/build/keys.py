@@ -25,10 +25,13 @@ class Keys:
     tested: str | None
 
 
-def keys_of(config: Build, tree: str, inputs: Inputs, secrets: Mapping[str, str], identify: Identify) -> Keys:
+def keys_of(
+    config: Build, tree: str, files: str, inputs: Inputs, secrets: Mapping[str, str], identify: Identify
+) -> Keys:
     """Return the keys of the image of a tree with these secret values.
 
-    The keys contain every input. Secret values are only in the digest of all inputs.
+    `files` is the digest of the files that links of the tree may lead to. The keys contain every input. Secret values
+    are only in the digest of all inputs.
     """
     bases = {name: identify(name, *base_in_words(name)) for name in inputs.images}
     services = {
@@ -39,6 +42,7 @@ def keys_of(config: Build, tree: str, inputs: Inputs, secrets: Mapping[str, str]
         return Keys(None, None)
     parts = [
         tree,
+        files,
         config.dockerfile,
         sorted(config.args.items()),
         sorted(bases.items()),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections import deque
 from collections.abc import Callable
+from functools import cached_property
 
 from pipeline.api import Checkout, Image, Plan, StageContext
 from pipeline.base.errors import CacheVanished, StageFailed
@@ -15,8 +16,9 @@ from pipeline.engine.interfaces import Engine
 from pipeline.engine.labels import LABEL_PIPELINE, LABEL_ROLE, LABEL_RUN, LABEL_TREE, TAGS
 from pipeline.event_kinds import EventKind
 from stages.build.attempts import Attempts
+from stages.build.build_files import BuildFiles
 from stages.build.context import build_context
-from stages.build.dockerfile import Inputs, inputs_of, platform_arguments, resolve_link
+from stages.build.dockerfile import Inputs, inputs_of, platform_arguments
 from stages.build.keys import base_in_words, keys_of, service_in_words
 from stages.build.pulls import Pulls
 from stages.build.testing import ImageTests
@@ -73,7 +75,7 @@ class _Building:
     def run(self) -> Image:
         self._check_options()
         inputs = self._inputs()
-        keys = keys_of(self._config, self._tree, inputs, self._secrets, self._pulls.require)
+        keys = keys_of(self._config, self._tree, self._files.digest, inputs, self._secrets, self._pulls.require)
         tree = f"tree {self._tree[:7]}"
         if image := self._known(keys.tested):
             tested = "built and tested" if self._config.test else "built"
@@ -98,7 +100,7 @@ class _Building:
     def plan(self) -> Plan[Image | None]:
         self._check_options()
         inputs = self._inputs()
-        keys = keys_of(self._config, self._tree, inputs, self._secrets, self._pulls.find)
+        keys = keys_of(self._config, self._tree, self._files.digest, inputs, self._secrets, self._pulls.find)
         if image := self._known(keys.tested):
             tested = "built and tested" if self._config.test else "built"
             return Plan([f"reuse the image {tested} from tree {self._tree[:7]}"], image)
@@ -145,19 +147,12 @@ class _Building:
         wanted = config.platforms[0] if config.platforms else platform
         arguments = platform_arguments(platform, wanted)
         return inputs_of(
-            self._dockerfile(), config.args, target=config.target, platforms=arguments, every_stage=every_stage
+            self._files.text, config.args, target=config.target, platforms=arguments, every_stage=every_stage
         )
 
-    def _dockerfile(self) -> str:
-        config, revision = self._config, self._checkout.revision
-        path = _join(config.context, config.dockerfile)
-        content = self._checkout.read(path)
-        if content is None:
-            raise StageFailed(
-                f"commit {revision.short} has no {path}",
-                hint="build.context and build.dockerfile set its path, relative to the repository's root",
-            )
-        return resolve_link(content.decode(errors="replace"), path, self._checkout.read)
+    @cached_property
+    def _files(self) -> BuildFiles:
+        return BuildFiles.read(self._checkout, self._config)
 
     def _build(self) -> Image:
         started = self._context.clock.monotonic()
@@ -183,24 +178,24 @@ class _Building:
         if not builder.skips_unused_stages:
             for name in self._inputs(every_stage=True).images:
                 self._pulls.require(name, *base_in_words(name))
-        with build_context(self._checkout, config.context, self._folder, self._ignores, config.context_limit):
+        limit, files = config.context_limit, self._files.contents
+        with build_context(self._checkout, config.context, self._folder, self._ignores, limit, files):
             try:
                 return builder.build(self._spec(), self._on_output, self._context.cancelled, config.timeout)
             except TimeoutError:
-                limit = format_duration(config.timeout)
+                took = format_duration(config.timeout)
                 raise StageFailed(
-                    f"the build was still running after {limit}: stopped", tail=tuple(self._last)
+                    f"the build was still running after {took}: stopped", tail=tuple(self._last)
                 ) from None
 
     def _ignores(self) -> Callable[[str], bool]:
-        text = self._checkout.read(_join(self._config.context, ".dockerignore")) or b""
-        return self._engine.images.ignores(text.decode(errors="surrogateescape"))
+        return self._engine.images.ignores(self._files.patterns(own=self._engine.builder.knows_own_ignore))
 
     def _spec(self) -> BuildSpec:
         config = self._config
         return BuildSpec(
             context=self._folder,
-            dockerfile=config.dockerfile,
+            dockerfile=self._files.dockerfile,
             tag=self._tag(),
             args=config.args,
             labels=self._labels(),
@@ -255,7 +250,3 @@ class _Building:
             EventKind.TEST_FINISHED, f"tests passed{again} in {self._context.clock.monotonic() - started:.1f} s{counts}"
         )
         return f", tests passed{again}{counts}"
-
-
-def _join(folder: str, name: str) -> str:
-    return name if folder == "." else f"{folder}/{name}"

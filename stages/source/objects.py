@@ -65,8 +65,11 @@ def _locate(git: Git, tree: str, path: str, entry_of: EntryOf) -> Location | Non
     ahead, behind, links = path.split("/"), list[str](), 0
     if any(part in ("", ".", "..") for part in ahead):
         return None
+    own = len(ahead)
     while ahead:
         part = ahead.pop(0)
+        # What is missing below a link is missing, while a link to something missing is a mistake.
+        is_linked, own = len(ahead) >= own, min(own, len(ahead))
         if part == ".." and not behind:
             raise LeadsNowhere("leads out of the repository")
         if part == "..":
@@ -76,7 +79,7 @@ def _locate(git: Git, tree: str, path: str, entry_of: EntryOf) -> Location | Non
         place = "/".join([*behind, part])
         entry = entry_of(place)
         if entry is None or (entry.kind == "blob" and not entry.is_link and ahead):
-            if links:
+            if is_linked:
                 raise LeadsNowhere("leads to nothing in the repository")
             return None
         if entry.is_link:

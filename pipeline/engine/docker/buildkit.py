@@ -31,6 +31,7 @@ class BuildKitBuilder:
     """Builds with a docker command. The command reads the context folder and applies its `.dockerignore`."""
 
     skips_unused_stages = True
+    knows_own_ignore = True
 
     def __init__(
         self,

@@ -34,6 +34,7 @@ class ClassicBuilder:
     """Builds over the API of the engine. It supports no secrets, no caches and only one platform."""
 
     skips_unused_stages = False
+    knows_own_ignore = False
 
     def __init__(self, reason: str, home: str, connect: Callable[[], AbstractContextManager[DockerConnection]]) -> None:
         self.description = f"the classic builder, because {reason}"

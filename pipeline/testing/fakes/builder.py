@@ -20,6 +20,7 @@ class FakeBuilder:
 
     description = "a fake builder"
     skips_unused_stages = True
+    knows_own_ignore = True
 
     def __init__(self, images: FakeImages, faults: Faults) -> None:
         self._images = images

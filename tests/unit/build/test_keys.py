@@ -16,13 +16,15 @@ TEST = {"command": ["true"], "services": {"db": {"image": "postgres:16"}}}
 def keys(
     changes: dict[str, Any] | None = None,
     tree: str = "t",
+    files: str = "f",
     inputs: Inputs = Inputs(("base",)),  # noqa: B008  # a frozen value
     secrets: dict[str, str] | None = None,
     **images: str | None,
 ) -> Keys:
     config = Build.model_validate({"test": TEST, **(changes or {})})
     known = {"base": "1", "postgres:16": "2", **images}
-    return keys_of(config, tree, inputs, {"token": "a"} if secrets is None else secrets, lambda name, *_: known[name])
+    chosen = {"token": "a"} if secrets is None else secrets
+    return keys_of(config, tree, files, inputs, chosen, lambda name, *_: known[name])
 
 
 @pytest.mark.parametrize(
@@ -33,6 +35,7 @@ def keys(
         keys({"target": "one"}),
         keys({"platforms": ["linux/arm64"]}),
         keys(tree="u"),
+        keys(files="g"),
         keys(inputs=Inputs(("base", "lib")), lib="3"),
         keys(base="4"),
         keys(secrets={"token": "b"}),

@@ -49,6 +49,12 @@ def test_a_folder_that_is_a_link(work: Work) -> None:
         assert [member.name for member in tar] == ["Dockerfile"]
 
 
+@pytest.mark.parametrize("path", ["context/nothing", "context/folder/nothing", "context/Dockerfile/nothing"])
+def test_a_missing_file_below_a_link_is_missing(path: str, work: Work) -> None:
+    """The link itself leads somewhere."""
+    assert linked(work, context="docker").read(path) is None
+
+
 @pytest.mark.parametrize(
     ("links", "reason"),
     [
