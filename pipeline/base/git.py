@@ -19,6 +19,7 @@ from typing import IO
 
 from pipeline.base.errors import Cancelled, SystemFault
 from pipeline.base.quantity import format_size
+from pipeline.base.ssh_command import ssh_command
 
 # The variables of `git rev-parse --local-env-vars`, and others that change where git reads or what it runs. Git sets
 # them for its hooks, so a command that a hook starts would work on the hook's repository.
@@ -33,11 +34,15 @@ _UNSAFE_GIT_VARIABLES = frozenset(
         "GIT_DEFAULT_HASH",
         "GIT_DEFAULT_REF_FORMAT",
         "GIT_DIR",
+        "GIT_GLOB_PATHSPECS",
         "GIT_GRAFT_FILE",
+        "GIT_ICASE_PATHSPECS",
         "GIT_IMPLICIT_WORK_TREE",
         "GIT_INDEX_FILE",
         "GIT_INTERNAL_SUPER_PREFIX",
+        "GIT_LITERAL_PATHSPECS",
         "GIT_NAMESPACE",
+        "GIT_NOGLOB_PATHSPECS",
         "GIT_NO_REPLACE_OBJECTS",
         "GIT_OBJECT_DIRECTORY",
         "GIT_PREFIX",
@@ -47,7 +52,6 @@ _UNSAFE_GIT_VARIABLES = frozenset(
         "GIT_WORK_TREE",
     }
 )
-_SSH = "ssh -o BatchMode=yes -o ConnectTimeout=20"
 # No local command takes this long.
 _TIMEOUT = timedelta(hours=1)
 _POLL_INTERVAL = 0.1
@@ -183,8 +187,8 @@ def _start(
 def _environment() -> dict[str, str]:
     clean = {name: value for name, value in os.environ.items() if name not in _UNSAFE_GIT_VARIABLES}
     return {
-        "GIT_SSH_COMMAND": _SSH,
         **clean,
+        "GIT_SSH_COMMAND": ssh_command(clean),
         "GIT_TERMINAL_PROMPT": "0",
         "GIT_OPTIONAL_LOCKS": "0",
         "LANGUAGE": "C",

@@ -34,7 +34,7 @@ def filled_archive(checkout: GitCheckout, folder: str, ignored: Callable[[str], 
     Raises `PenstockError` if the content of a submodule or an LFS file is missing, and `GitFailed` if the mirror is
     damaged.
     """
-    tree = checkout.tree(folder)
+    tree, folder = checkout.tree(folder), checkout.place(folder)
     gaps = _find_gaps(checkout, tree, ignored)
     with checkout.mirror.git.stream("archive", "--format=tar", tree) as stream:
         if not gaps.submodules and not gaps.pointers:
@@ -90,15 +90,16 @@ def _fill(
     gaps: _Gaps,
     ignored: Callable[[str], bool],
 ) -> None:
-    files = LfsObjects(checkout.mirror, checkout.revision).fetch(gaps.pointers)
+    objects = LfsObjects(checkout.mirror, checkout.revision)
+    files = objects.fetch({_join(folder, path): pointer for path, pointer in gaps.pointers.items()})
     with tarfile.open(fileobj=stream, mode="r|") as source:
         for member in source:
             path = member.name.rstrip("/")
             if path in gaps.submodules:
                 _copy_submodule(checkout, folder, path, target, gaps.submodules[path], ignored)
-            elif path in files:
+            elif path in gaps.pointers:
                 member.size = gaps.pointers[path].size
-                with files[path].open("rb") as content:
+                with files[_join(folder, path)].open("rb") as content:
                     target.addfile(member, content)
             else:
                 target.addfile(member, source.extractfile(member) if member.isfile() else None)
@@ -107,7 +108,7 @@ def _fill(
 def _copy_submodule(
     checkout: GitCheckout, folder: str, path: str, target: tarfile.TarFile, sha: str, ignored: Callable[[str], bool]
 ) -> None:
-    submodule = checkout.submodule(path if folder == "." else f"{folder}/{path}", sha)
+    submodule = checkout.submodule(_join(folder, path), sha)
     with (
         submodule.archive(".", lambda name: ignored(f"{path}/{name}")) as stream,
         tarfile.open(fileobj=stream, mode="r|") as source,
@@ -117,3 +118,7 @@ def _copy_submodule(
             if member.islnk():
                 member.linkname = f"{path}/{member.linkname}"
             target.addfile(member, source.extractfile(member) if member.isfile() else None)
+
+
+def _join(folder: str, path: str) -> str:
+    return path if folder == "." else f"{folder}/{path}"

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from typing import IO
 
 from pipeline.api import Revision
-from pipeline.base.errors import ConfigError, StageFailed
+from pipeline.base.errors import ConfigError, PenstockError, StageFailed
 from pipeline.base.git import GitFailed
 from stages.source.archive import filled_archive
 from stages.source.mirror import Mirror
@@ -24,18 +24,23 @@ def _nothing(_: str) -> bool:
 
 
 class GitCheckout:
-    """A commit and its files, read from the mirror. Symbolic links are followed within the repository."""
+    """A commit and its files, read from the mirror. Symbolic links are followed within the repository.
 
-    def __init__(self, mirror: Mirror, revision: Revision) -> None:
+    `within` names the submodule that it is of, as the begin of an error.
+    """
+
+    def __init__(self, mirror: Mirror, revision: Revision, within: str = "") -> None:
         self.mirror = mirror
         self.revision = revision
+        self._within = within
 
     def tree(self, path: str) -> str:
         """Return the git tree id of a folder. Raises `ConfigError` if the commit has no such folder."""
         checkout, rest = self.owner(path)
         if rest == ".":
             return checkout.root
-        entry = checkout.find(rest)
+        with checkout.named():
+            entry = checkout.find(rest)
         if entry is None or entry.kind != "tree":
             raise ConfigError(
                 f"commit {self.revision.short} has no folder {path}",
@@ -48,7 +53,9 @@ class GitCheckout:
         """Yield an uncompressed tar of a folder. Submodules and LFS files have their content, unless `ignored`."""
         checkout, rest = self.owner(path)
         try:
-            with filled_archive(checkout, rest, ignored) as stream:
+            with ExitStack() as stack:
+                with checkout.named():
+                    stream = stack.enter_context(filled_archive(checkout, rest, ignored))
                 yield stream
         except GitFailed as error:
             raise unreadable(checkout.mirror.git, error) from error
@@ -56,12 +63,13 @@ class GitCheckout:
     def read(self, path: str) -> bytes | None:
         """Return one file, or None if it does not exist. Raises `StageFailed` above 4 MiB."""
         checkout, rest = self.owner(path)
-        entry = checkout.find(rest)
-        if entry is None or entry.kind != "blob":
-            return None
-        if entry.size > _LIMIT:
-            raise StageFailed(f"{path} of commit {self.revision.short} is larger than {_LIMIT >> 20} MiB")
-        return read_blob(checkout.mirror.git, entry.id)
+        with checkout.named():
+            entry = checkout.find(rest)
+            if entry is None or entry.kind != "blob":
+                return None
+            if entry.size > _LIMIT:
+                raise StageFailed(f"{rest} of commit {checkout.revision.short} is larger than {_LIMIT >> 20} MiB")
+            return read_blob(checkout.mirror.git, entry.id)
 
     @cached_property
     def root(self) -> str:
@@ -72,8 +80,25 @@ class GitCheckout:
             raise unreadable(self.mirror.git, error) from error
 
     def submodule(self, path: str, sha: str) -> GitCheckout:
-        """Return the files of a submodule, fetched if the mirror lacks them. Raises `PenstockError`."""
-        return GitCheckout(*self._submodules.fetch(path, sha))
+        """Return the files of a submodule, fetched if they are not here yet. Raises `PenstockError`."""
+        with self.named():
+            mirror, revision = self._submodules.fetch(path, sha)
+        return GitCheckout(mirror, revision, f"{self._within}submodule {path} of commit {self.revision.short}: ")
+
+    @contextmanager
+    def named(self) -> Iterator[None]:
+        """Begin the messages of errors with the submodule, if this is one."""
+        try:
+            yield
+        except PenstockError as error:
+            if not error.message.startswith(self._within):
+                error.message = f"{self._within}{error.message}"
+            raise
+
+    def place(self, path: str) -> str:
+        """Return the path that a path leads to, without links."""
+        found = self._locate(path)
+        return (found.path or ".") if found else path
 
     def owner(self, path: str) -> tuple[GitCheckout, str]:
         """Return the commit that contains a path, and the path within it: this commit, or that of a submodule."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import IO
 
 from pipeline.base.git import GitFailed, GitLimits, run_git, stream_git, with_settings
+from pipeline.base.ssh_command import ssh_command
 
 _SETTINGS = (
     "core.hooksPath=/dev/null",
@@ -113,7 +115,7 @@ class Git:
             directory=self.directory,
             timeout=timeout,
             cancelled=self.cancelled,
-            environment=self.environment,
+            environment={"GIT_SSH_COMMAND": ssh_command(os.environ, _users_ssh_command()), **self.environment},
             limits=limits,
         )
         return _text(output)
@@ -123,6 +125,15 @@ class Git:
         """Yield the output of a command as a stream. Raises `GitFailed` at the end if it failed."""
         with stream_git(*_OPTIONS, *arguments, directory=self.directory, environment=self.environment) as stream:
             yield stream
+
+
+def _users_ssh_command() -> str | None:
+    """Return the `core.sshCommand` of the user or the system. A repository's own would run any program."""
+    try:
+        found = run_git("config", "--get", "core.sshCommand", directory=Path("/"), environment={"GIT_DIR": os.devnull})
+    except GitFailed:
+        return None
+    return _text(found).rstrip("\n")
 
 
 def _text(output: bytes) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from collections.abc import Mapping
@@ -42,7 +43,10 @@ class LfsPointer:
 
 
 class LfsObjects:
-    """The LFS objects of a commit: in the user's repository, in the mirror, or fetched by git-lfs."""
+    """The LFS objects of a commit: in the user's repository, in the mirror, or fetched by git-lfs.
+
+    Paths are relative to the top of the repository.
+    """
 
     def __init__(self, mirror: Mirror, revision: Revision) -> None:
         self._mirror = mirror
@@ -64,6 +68,9 @@ class LfsObjects:
         return {path: place for path, place in found.items() if place is not None}
 
     def _place(self, pointer: LfsPointer) -> Path | None:
+        if pointer.size == 0:
+            # Git LFS keeps no empty content.
+            return Path(os.devnull)
         name = Path("objects", pointer.oid[:2], pointer.oid[2:4], pointer.oid)
         places = (folder / name for folder in self._folders)
         return next((place for place in places if place.is_file() and place.stat().st_size == pointer.size), None)

@@ -21,8 +21,9 @@ _REFS = ("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")
 # In seconds. Another process may hold the lock while it fetches, which takes ten minutes at most.
 _LOCK_TIMEOUT = 660.0
 _DAMAGE = re.compile(
-    r"not a git repository|bad object|corrupt|is empty|missing (?:blob|tree)|invalid sha1|bad pack header"
-    # The repository was replaced by one with another object format.
+    r"not a git repository|bad object|corrupt|is empty|missing (?:blob|tree|commit)|invalid sha1|bad pack header"
+    r"|unable to read [0-9a-f]{4}|unpack-objects failed"
+    # The repository was replaced by one with other ids.
     r"|mismatched algorithms"
 )
 

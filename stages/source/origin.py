@@ -37,7 +37,10 @@ class Origin(Protocol):
 
 
 class LocalOrigin:
-    """A repository on this machine, which is never written. `checkout` is git in its working tree, if it has one."""
+    """A repository on this machine. `checkout` is git in its working tree, if it has one. It is never written.
+
+    `directory` is git's own for this working tree. For a linked worktree, it is another than `location`.
+    """
 
     def __init__(
         self, path: Path, environment: Mapping[str, str] | None = None, named_by: str = "source.repository"
@@ -46,15 +49,14 @@ class LocalOrigin:
             raise ConfigError(f"{named_by}: {path} does not exist", hint="name a git repository, or a URL")
         self.git = Git(path)
         try:
-            found = self.git("rev-parse", "--path-format=absolute", "--git-common-dir", "--is-bare-repository")
+            found = self.git(
+                "rev-parse", "--path-format=absolute", "--git-common-dir", "--git-dir", "--is-bare-repository"
+            )
         except GitFailed as error:
             if "dubious ownership" in str(error):
                 raise explain(error, str(path)) from error
-            raise ConfigError(
-                f"{named_by}: {path} is not a git repository",
-                hint="make it one: git init && git add . && git commit -m 'First'",
-            ) from error
-        self.location, bare = found.splitlines()
+            raise _no_repository(path, named_by, error) from error
+        self.location, self.directory, bare = found.splitlines()
         self.shown = self.location
         self.checkout = self.git if bare == "false" else None
         promisor = r"^remote\..*\.promisor$|^extensions\.partialclone$"
@@ -116,6 +118,28 @@ class RemoteOrigin:
         if not found:
             _check_speaks_git(git, self.location)
         return found
+
+
+def _no_repository(path: Path, named_by: str, error: GitFailed) -> ConfigError:
+    """Return the error of a folder in which git finds no repository, or only the remains of one."""
+    directory = path / ".git" if (path / ".git").exists() else path
+    if directory.is_file():
+        return ConfigError(f"{named_by}: {path}: {_reason(error)}", hint="run there: git worktree repair")
+    if not (directory / "objects").is_dir() and directory == path:
+        return ConfigError(
+            f"{named_by}: {path} is not a git repository",
+            hint="make it one: git init && git add . && git commit -m 'First'",
+        )
+    if "not a git repository" in str(error):
+        return ConfigError(
+            f"{named_by}: the repository {path} is damaged: {directory}/HEAD, objects or refs is missing or not valid",
+            hint=f"for a damaged HEAD: echo 'ref: refs/heads/main' > {directory}/HEAD; then run git fsck",
+        )
+    return ConfigError(f"{named_by}: cannot read {path}: {_reason(error)}")
+
+
+def _reason(error: GitFailed) -> str:
+    return str(error).partition("\n")[0].removeprefix("fatal: ")
 
 
 def _check_speaks_git(git: Git, url: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -111,8 +111,8 @@ class Repository:
         if self._local is None or self._local.checkout is None or self._local.git.commit("HEAD") != revision.sha:
             return 0
         top = self._top()
-        changes = (self._local.checkout.maybe("status", "--porcelain", "-z") or "").split("\0")
-        return sum(bool(change) and top is not None and top / change[3:] != apart_from for change in changes)
+        status = self._local.checkout.maybe("status", "--porcelain", "--untracked-files=normal", "-z") or ""
+        return sum(top is not None and top / path != apart_from for path in _changed_paths(status))
 
     def _top(self) -> Path | None:
         checkout = self._local.checkout if self._local else None
@@ -176,6 +176,16 @@ class Repository:
 
     def _empty(self) -> ConfigError:
         return ConfigError(f"{self.origin.shown} has no commit yet", hint="git add . && git commit -m 'First'")
+
+
+def _changed_paths(status: str) -> Iterator[str]:
+    fields = iter(status.split("\0"))
+    for field in fields:
+        if field:
+            yield field[3:]
+        if "R" in field[:2] or "C" in field[:2]:
+            # The name from before.
+            next(fields, None)
 
 
 def _origin(named: str, base: Path) -> Origin:

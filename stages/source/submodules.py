@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
@@ -43,7 +44,7 @@ class Submodules:
             raise StageFailed(
                 ".gitmodules has no URL for it", hint=f"git submodule add URL {path}, or exclude it in .dockerignore"
             )
-        if (clone := self._clone(name)) and clone.git.commit(sha):
+        if clone := next((clone for clone in self._clones(name) if clone.git.commit(sha)), None):
             mirror = self._mirror.of(clone)
         else:
             mirror = self._mirror.of(self._origin(url, from_user=self._setting(name) is not None))
@@ -57,14 +58,15 @@ class Submodules:
             raise StageFailed(f"{mirror.origin.shown} has no commit {sha}", hint="push the submodule's commit")
         return mirror
 
-    def _clone(self, name: str) -> LocalOrigin | None:
-        """Return the clone of a submodule that git keeps in the user's repository. It may have unpushed commits."""
+    def _clones(self, name: str) -> Iterator[LocalOrigin]:
+        """Yield the clones of a submodule that git keeps for the user. They may have commits of their own."""
         origin = self._mirror.origin
         if not isinstance(origin, LocalOrigin) or name.startswith("/") or ".." in name.split("/"):
-            return None
-        with suppress(ConfigError):
-            return LocalOrigin(Path(origin.location, "modules", name))
-        return None
+            return
+        # A linked worktree has its own.
+        for folder in dict.fromkeys((origin.directory, origin.location)):
+            with suppress(ConfigError):
+                yield LocalOrigin(Path(folder, "modules", name))
 
     def _origin(self, url: str, *, from_user: bool) -> Origin:
         base = next((base for base in self._mirror.origin.bases if _exists(resolve_relative(url, base))), None)

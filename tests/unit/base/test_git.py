@@ -63,12 +63,19 @@ def test_a_hooks_environment_does_not_mislead_it(repository: Path, monkeypatch: 
     assert dict(os.environ) == before
 
 
+@pytest.mark.parametrize("name", ["ICASE", "GLOB", "NOGLOB", "LITERAL"])
+def test_a_users_pathspecs_do_not_change_it(name: str, repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Git refuses to list a path of a tree with some of them."""
+    monkeypatch.setenv(f"GIT_{name}_PATHSPECS", "1")
+    assert run_git("ls-tree", "--name-only", "HEAD", "--", "file.txt", directory=repository) == b"file.txt\n"
+
+
 def test_a_users_own_ssh_command_is_kept(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A user's GIT_SSH_COMMAND is kept. Without one, ssh never prompts."""
     shown = ("-c", "alias.shown=!printenv GIT_SSH_COMMAND", "shown")
     assert b"BatchMode=yes" in run_git(*shown, directory=repository)
     monkeypatch.setenv("GIT_SSH_COMMAND", "ssh -i key")
-    assert run_git(*shown, directory=repository) == b"ssh -i key\n"
+    assert run_git(*shown, directory=repository) == b"ssh -i key -o BatchMode=yes -o ConnectTimeout=20\n"
 
 
 def test_a_failure_has_gits_own_words(repository: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import subprocess
 import tarfile
@@ -46,9 +47,11 @@ def store(folder: Path) -> None:
     place.write_bytes(CONTENT)
 
 
-def files(checkout: GitCheckout, ignored: Callable[[str], bool] = lambda _: False) -> dict[str, bytes]:
+def files(
+    checkout: GitCheckout, ignored: Callable[[str], bool] = lambda _: False, folder: str = "."
+) -> dict[str, bytes]:
     """Return the content of each file of the archive."""
-    with checkout.archive(".", ignored) as stream, tarfile.open(fileobj=stream, mode="r|") as tar:
+    with checkout.archive(folder, ignored) as stream, tarfile.open(fileobj=stream, mode="r|") as tar:
         return {m.name: file.read() for m in tar if m.isfile() and (file := tar.extractfile(m))}
 
 
@@ -71,6 +74,33 @@ def test_a_pointer_without_git_lfs_is_refused(work: Work) -> None:
     assert "git-lfs" in str(caught.value.hint)
     assert ".dockerignore" in str(caught.value.hint)
     assert files(checkout, lambda name: name.endswith(".bin"))["file.txt"] == b"one"
+
+
+EMPTY = f"version https://git-lfs.github.com/spec/v1\noid sha256:{hashlib.sha256().hexdigest()}\nsize 0\n"
+
+
+@pytest.mark.usefixtures("without_lfs")
+def test_an_empty_file_needs_no_git_lfs(work: Work) -> None:
+    """No server and no repository keeps its content."""
+    work.commit(EMPTY, "empty.bin")
+    assert files(opened(work), lambda name: name.startswith("app"))["empty.bin"] == b""
+
+
+@pytest.mark.parametrize("folder", ["app", "link"])
+def test_git_lfs_is_asked_for_paths_of_the_repository(
+    folder: str, work: Work, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A build context may be a folder, or a link to one."""
+    (work.path / "link").symlink_to("app")
+    work.commit("two")
+    (tmp_path / "bin").mkdir()
+    program = tmp_path / "bin" / "git-lfs"
+    program.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/asked\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
+    with pytest.raises(PenstockError, match=r"app/model, \[1\]\.bin of commit \w{7} is a Git LFS pointer"):
+        files(opened(work), folder=folder)
+    assert "--include=/app/model? ?1?.bin " in (tmp_path / "asked").read_text()
 
 
 @pytest.mark.usefixtures("without_lfs")

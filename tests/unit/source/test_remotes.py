@@ -145,6 +145,20 @@ def ssh(work: Work, monkeypatch: pytest.MonkeyPatch, *lines: str) -> None:
     monkeypatch.setenv("GIT_SSH_COMMAND", str(program))
 
 
+@pytest.mark.parametrize("place", ["core.sshCommand", "GIT_SSH"])
+def test_the_users_own_ssh_command(place: str, work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may be set in the user's configuration of git, or by GIT_SSH."""
+    ssh(work, monkeypatch, "The forge is closed.")
+    monkeypatch.delenv("GIT_SSH_COMMAND")
+    program = work.root / "ssh"
+    if place == "GIT_SSH":
+        monkeypatch.setenv("GIT_SSH", str(program))
+    else:
+        work.git("config", "--global", "core.sshCommand", f"{program} -i deploy")
+    with pytest.raises(PenstockError, match="The forge is closed"):
+        work.open("git@forge.example:team/app.git").resolve("main")
+
+
 FORGE = (
     "remote: ",
     "remote: ========================================================================",

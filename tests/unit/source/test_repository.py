@@ -100,6 +100,59 @@ def test_the_checkout_is_never_touched(work: Work) -> None:
     assert state() == before
 
 
+@pytest.mark.parametrize(
+    ("change", "count"),
+    [
+        (("mv", "file.txt", "moved.txt"), 1),
+        (("mv", "file.txt", "R  x"), 1),
+        (("config", "status.showUntrackedFiles", "no"), 1),
+        (("config", "status.renames", "copies"), 1),
+        (("rm", "--quiet", "file.txt"), 1),
+    ],
+)
+def test_each_uncommitted_change_counts_once(change: tuple[str, ...], count: int, work: Work) -> None:
+    """Whatever the user's git shows by default. The pipeline's own file does not count."""
+    repository = work.open()
+    revision = repository.resolve("main")
+    work.git(*change)
+    if change[0] == "config":
+        (work.path / "new.txt").write_text("new")
+    assert repository.uncommitted(revision, apart_from=Path("/elsewhere/pipeline.yaml")) == count
+    (work.path / "pipeline.yaml").write_text("name: shop")
+    assert repository.uncommitted(revision, apart_from=work.path / "pipeline.yaml") == count
+
+
+@pytest.mark.parametrize("name", ["HEAD", "objects", "refs"])
+@pytest.mark.parametrize("bare", [False, True])
+def test_the_remains_of_a_repository(name: str, bare: bool, work: Work) -> None:
+    """After a power cut, a file may be empty. The hint does not say to begin anew."""
+    path = work.path
+    if bare:
+        path = work.root / "bare.git"
+        work.git("clone", "--quiet", "--bare", str(work.path), str(path))
+    damaged = (path if bare else path / ".git") / name
+    if name == "HEAD":
+        damaged.write_text("")
+    else:
+        damaged.rename(damaged.with_name("lost"))
+    with pytest.raises(ConfigError) as caught:
+        work.open(path.name)
+    if (bare, name) == (True, "objects"):
+        assert "is not a git repository" in caught.value.message
+    else:
+        assert caught.value.message.startswith(f"source.repository: the repository {path} is damaged")
+        assert "git fsck" in str(caught.value.hint)
+
+
+def test_a_worktree_without_its_repository(work: Work) -> None:
+    """The error is git's, which names the missing folder."""
+    place = work.worktree()
+    work.path.rename(work.root / "moved")
+    with pytest.raises(ConfigError, match=r"not a git repository: .*worktrees/linked") as caught:
+        work.open(str(place))
+    assert caught.value.hint == "run there: git worktree repair"
+
+
 def test_a_hooks_environment_does_not_lead_elsewhere(work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
     """Git tells its hooks where their repository is; ours must not believe that."""
     (work.root / "other").mkdir()

@@ -237,3 +237,28 @@ def test_exceptions_of_dockerignore(ignore: str, expected: list[str], work: Work
     add(work, str(lib.path), "vendor/lib")
     excludes = DockerIgnore(ignore).excludes
     assert sorted(name for name in files(opened(work), ignored=excludes) if not excludes(name)) == expected
+
+
+def test_a_clone_of_a_linked_worktree(work: Work, lib: Work, tmp_path: Path) -> None:
+    """Its own clones have commits that were not pushed, and so may those of the repository."""
+    add(work, str(lib.path), "lib")
+    place = work.worktree("-b", "other")
+    work.git("submodule", "--quiet", "update", "--init", cwd=place)
+    for folder, branch in ((place, "other"), (work.path, "main")):
+        lib.commit(branch, cwd=folder / "lib")
+        work.git("commit", "--quiet", "--all", "-m", "Unpushed", cwd=folder)
+        repository = work.open(str(place))
+        assert files(repository.checkout(repository.resolve(branch)))["lib/file.txt"] == branch
+
+
+@pytest.mark.parametrize("folder", [".", "vendor", "vendor/lib", "vendor/lib/app"])
+def test_an_error_within_a_submodule(folder: str, work: Work, lib: Work, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It begins with the submodule, whatever the context is."""
+    lib.commit(f"version https://git-lfs.github.com/spec/v1\noid sha256:{'1' * 64}\nsize 5\n", "app/big.bin")
+    add(work, str(lib.path), "vendor/lib")
+    checkout = opened(work)
+    monkeypatch.setattr(shutil, "which", lambda _: None)
+    with pytest.raises(PenstockError) as caught:
+        files(checkout, folder)
+    begin = f"submodule vendor/lib of commit {checkout.revision.short}: app/big.bin of commit "
+    assert caught.value.message.startswith(begin)
