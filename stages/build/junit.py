@@ -10,19 +10,21 @@ from stages.build.report import Case, Outcome
 _SUITES = ("testsuites", "testsuite")
 _FAILURES = ("failure", "error")
 _NOT_RUN = ("notrun", "disabled", "suppressed")
+_FAILED = ("failed", "fail", "failure", "error", "errored")
+_SUMS = ("failures", "errors")
+# A longer sum is none.
+_DIGITS = 10
 Merge = Callable[[Element, Element], Element | None]
 
 
 def junit_cases(root: Element) -> list[Case]:
     """Return the tests of a report. Suites may be nested, and a test may be listed more than once."""
     found: dict[tuple[object, ...], Element] = {}
-    failures = 0
     for number, suite in enumerate(root.iter()):
         if suite.tag not in _SUITES:
             continue
         merge = _merge_rule(root, suite)
         for position, element in enumerate(suite.findall("testcase")):
-            failures += _outcome(element) == "failed"
             key: tuple[object, ...] = (number, element.get("classname"), element.get("name"))
             merged = merge(found[key], element) if key in found else element
             if merged is None:
@@ -30,7 +32,7 @@ def junit_cases(root: Element) -> list[Case]:
             else:
                 found[key] = merged
     cases = [Case(_name(element), _outcome(element)) for element in found.values()]
-    return [*cases, *_outside_of_tests(root, failures)]
+    return [*cases, *_outside_of_tests(root)]
 
 
 def _outcome(element: Element) -> Outcome:
@@ -38,6 +40,8 @@ def _outcome(element: Element) -> Outcome:
     failed = [child for child in element if child.tag in _FAILURES and not _is_risky(child)]
     # Node's test runner writes a failure for a failing todo test and counts the test as passed.
     if failed and (skipped is None or skipped.get("type") != "todo"):
+        return "failed"
+    if not failed and skipped is None and element.get("status", "").lower() in _FAILED:
         return "failed"
     not_run = element.get("status") in _NOT_RUN or element.get("result") in (*_NOT_RUN, "skipped")
     return "skipped" if skipped is not None or not_run else "passed"
@@ -76,11 +80,25 @@ def _merge_teardown(earlier: Element, later: Element) -> Element | None:
     return earlier if "error" in kinds[1] or "error" in kinds[0] else None
 
 
-def _outside_of_tests(root: Element, failures: int) -> list[Case]:
-    """Return the failures that only the totals at the root count, such as a Go package that does not compile."""
-    if root.tag != "testsuites":
-        return []
-    declared = sum(int(value) for key in ("failures", "errors") if (value := root.get(key, "")).isdecimal())
-    missing = declared - failures
+def _outside_of_tests(root: Element) -> list[Case]:
+    """Return the failures that only the sums of suites name, such as a Go package that does not compile."""
+    missing = _failures(root)[1]
     what = "1 failure" if missing == 1 else f"{missing} failures"
     return [Case(f"{what} outside of the tests", "failed", is_test=False)] if missing > 0 else []
+
+
+def _failures(suite: Element) -> tuple[int, int]:
+    """Return the number of failures in a suite and those within it, and how many of them no test has.
+
+    A sum counts each failure of a test, also those that are only warnings. One may count a suite within as one failure.
+    """
+    listed = missing = 0
+    for element in suite:
+        if element.tag == "testcase":
+            marks = sum(child.tag in _FAILURES for child in element)
+            listed += marks or _outcome(element) == "failed"
+        elif element.tag in _SUITES:
+            inner, inner_missing = _failures(element)
+            listed, missing = listed + inner, missing + inner_missing
+    declared = sum(int(value) for key in _SUMS if (value := suite.get(key, "")).isdecimal() and len(value) < _DIGITS)
+    return max(listed, declared), missing + max(0, declared - listed)

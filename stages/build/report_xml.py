@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers import expat
@@ -17,8 +18,11 @@ _ATTRIBUTES = {
     *("name", "classname", "type", "status", "result", "failures", "errors", "fullname", "executed", "success"),
     *("className", "outcome", "testName", "testId", "id"),
 }
-_CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]")
-_REFERENCE = re.compile(rb"&#(?:x([0-9a-fA-F]{1,6})|([0-9]{1,7}));")
+_FORBIDDEN = re.compile(r"[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_REFERENCE = re.compile(r"&#(?:x([0-9a-fA-F]{1,20})|([0-9]{1,20}));")
+# Of one byte a character. The declaration of others is often wrong, such as UTF-16 of a file in UTF-8.
+_ENCODING = re.compile(rb"""\s*<\?xml[^>]*?encoding=["'](iso-8859-\d+|windows-\d+|koi8-r)["']""", re.IGNORECASE)
+_WIDE = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 class UnreadableXml(ValueError):
@@ -28,22 +32,30 @@ class UnreadableXml(ValueError):
 def parse_report(content: bytes) -> Element:
     """Return the elements and attributes of a report that matter, without namespaces. Raises `UnreadableXml`.
 
-    Control characters are not allowed in XML, but test runners copy them from what the tests print.
+    XML allows no control characters, surrogates and bytes of another encoding, but test runners copy them from what the
+    tests print. They are replaced.
     """
     try:
         return _parse(content)
-    except expat.ExpatError as error:
-        cleaned = _CONTROL.sub(b"?", _REFERENCE.sub(_replace_reference, content))
-        is_wide = content[:2] in (b"\xff\xfe", b"\xfe\xff")
-        if cleaned == content or is_wide:
-            raise UnreadableXml(f"is not XML: {error}") from None
+    except expat.ExpatError:
+        pass
     try:
-        return _parse(cleaned)
+        return _parse(_FORBIDDEN.sub("?", _REFERENCE.sub(_replace_reference, _decode(content))))
     except expat.ExpatError as error:
         raise UnreadableXml(f"is not XML: {error}") from None
 
 
-def _parse(content: bytes) -> Element:
+def _decode(content: bytes) -> str:
+    if content.startswith(_WIDE):
+        return content.decode("utf-16", errors="replace")
+    declared = _ENCODING.match(content)
+    try:
+        return content.decode(declared[1].decode() if declared else "utf-8-sig", errors="replace")
+    except LookupError:
+        return content.decode("utf-8-sig", errors="replace")
+
+
+def _parse(content: bytes | str) -> Element:
     parser, builder = expat.ParserCreate(namespace_separator="}"), TreeBuilder()
     depth = kept = 0
 
@@ -81,7 +93,7 @@ def _parse(content: bytes) -> Element:
     return builder.close()
 
 
-def _replace_reference(match: re.Match[bytes]) -> bytes:
+def _replace_reference(match: re.Match[str]) -> str:
     code = int(match[1], 16) if match[1] else int(match[2])
     allowed = code in (9, 10, 13) or 0x20 <= code <= 0xD7FF or 0xE000 <= code <= 0xFFFD or 0x10000 <= code <= 0x10FFFF
-    return match[0] if allowed else b"?"
+    return match[0] if allowed else "?"

@@ -19,16 +19,13 @@ def connect(environment: Mapping[str, str], version: str = "auto", pool: int = 1
     `environment` names the engine as the environment of Docker's own command line does.
     """
     # The SDK takes 80 ms to import, and many commands need no Docker.
-    from docker import APIClient
-
-    from pipeline.engine.docker.credentials import CredentialsOnDemand
+    from pipeline.engine.docker.client import DockerClient
 
     endpoint = find_endpoint(environment)
     with translate_errors(endpoint.address), _invalid_configuration(environment):
-        api = APIClient(version=version, timeout=TIMEOUT, max_pool_size=pool, **endpoint.client_options())
+        api: Any = DockerClient(version=version, timeout=TIMEOUT, max_pool_size=pool, **endpoint.client_options())
     # For error messages.
-    api.address = endpoint.address  # type: ignore[attr-defined]
-    CredentialsOnDemand.install(api)
+    api.address = endpoint.address
     # A local socket needs no proxy, and the lookup of one takes a quarter of each call.
     api.trust_env = not api.base_url.startswith("http+docker:")
     return api

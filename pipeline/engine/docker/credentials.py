@@ -3,40 +3,52 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from typing import Any
 
-from docker.auth import AuthConfig
+from docker.auth import INDEX_NAME, AuthConfig, resolve_index_name
 from docker.credentials.constants import PROGRAM_PREFIX
 from docker.credentials.errors import StoreError
 from docker.errors import DockerException
 
 
 class CredentialsOnDemand(AuthConfig):
-    """Credentials that ask a helper only for the registry of the image that is pulled.
+    """Credentials that are looked up only for the registry of the image that is pulled.
 
-    A helper that fails or is missing counts as one without credentials, as for Docker's command. `problem` then
-    describes the fault.
+    A helper that fails or is missing counts as one without credentials, as for Docker's command, and so does an entry
+    that is not valid. `problem` then says what happened.
     """
 
     is_empty = False
 
-    def __init__(self, configured: AuthConfig) -> None:
-        super().__init__(dict(configured), getattr(configured, "_credstore_env", None))
+    def __init__(self, configured: Mapping[str, Any]) -> None:
+        super().__init__({"auths": _dictionary(configured.get("auths"))})
+        self["credHelpers"] = _dictionary(configured.get("credHelpers"))
+        self["credsStore"] = configured.get("credsStore")
         self.problem: str | None = None
-
-    @classmethod
-    def install(cls, client: Any) -> None:
-        """Make a client of the SDK use its credentials in this way."""
-        client._auth_configs = cls(client._auth_configs)  # noqa: SLF001  # the SDK has no other way
 
     def resolve_authconfig(self, registry: str | None = None) -> Any:
         """Return the credentials for one registry, or None without any."""
         self.problem = None
         try:
-            return super().resolve_authconfig(registry)
-        except (DockerException, StoreError, OSError, ValueError, KeyError) as error:
+            helper = self.get_credential_store(registry)
+            if found := self._resolve_authconfig_credstore(registry, helper) if helper else None:  # type: ignore[attr-defined]
+                return found
+        except (DockerException, StoreError, OSError, ValueError, TypeError, KeyError) as error:
             self.problem = f"Docker's credential helper for {registry} failed: {error}"
-            return AuthConfig({"auths": dict(self.auths)}).resolve_authconfig(registry)
+        try:
+            return self._in_file(registry)
+        except (DockerException, ValueError, TypeError, AttributeError) as error:
+            self.problem = f"Docker's configuration has invalid credentials for {registry}: {error}"
+            return None
+
+    def _in_file(self, registry: str | None) -> Any:
+        name = resolve_index_name(registry) if registry else INDEX_NAME
+        # An exact name counts before an address of the same host.
+        for key in sorted(self.auths, key=lambda key: key != name):
+            if name in (key, resolve_index_name(key)):
+                return self.parse_auth({key: self.auths[key]}, raise_on_error=True)[key]
+        return None
 
     def _get_store_instance(self, name: str) -> Any:
         """Return the client of a helper. The SDK prints a warning for a missing one."""
@@ -48,3 +60,7 @@ class CredentialsOnDemand(AuthConfig):
     def get_all_credentials(self) -> dict[str, Any]:
         """Return none. The classic builder's images are pulled before, and this would ask all helpers."""
         return {}
+
+
+def _dictionary(value: Any) -> dict[str, Any]:
+    return dict(value) if isinstance(value, dict) else {}

@@ -85,8 +85,22 @@ def test_an_unreadable_file(content: bytes, reason: str) -> None:
         REPORT.replace(b"<testsuites>", b"<!DOCTYPE testsuites SYSTEM 'junit.dtd'><testsuites>"),
         REPORT.decode().encode("utf-16"),
         b"\xef\xbb\xbf" + REPORT,
+        b"\xef\xbb\xbf" + REPORT.replace(b"0.1", b"\x00"),
+        REPORT.replace(b"0.1", b"\xff\xfe \xc3"),
+        REPORT.replace(b"0.1", b"\xef\xbf\xbe \xef\xbf\xbf"),
+        REPORT.replace(b"0.1", b"\xed\xa0\x80"),
+        REPORT.replace(b"0.1", b"&#xD800;&#xFFFE;&#55296;&#x1234567890;"),
+        REPORT.replace(b"0.1", b"\x00").decode().encode("utf-16"),
+        b"\xff\xfe"
+        + REPORT.replace(b"0.1", b"\xd8").decode("latin-1").encode("utf-16-le").replace(b"\xd8\0", b"\0\xd8"),
+        REPORT.replace(b"0.1", b"\xe4\x1b").replace(b"?>", b" encoding='ISO-8859-1'?>"),
+        REPORT.replace(b"?>", b" encoding='utf-16'?>"),
     ],
-    ids=["control characters", "CDATA", "namespace", "document type", "UTF-16", "byte-order mark"],
+    ids=[
+        *("control characters", "CDATA", "namespace", "document type", "UTF-16", "byte-order mark", "after the mark"),
+        *("not UTF-8", "no characters", "surrogate in UTF-8", "references", "control in UTF-16", "lone surrogate"),
+        *("control in Latin-1", "wrong encoding"),
+    ],
 )
 def test_unusual_xml(content: bytes) -> None:
     """What test runners write in good faith is read."""

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from docker.auth import load_config
 
+from pipeline.engine.docker.connection import connect
 from pipeline.engine.docker.credentials import CredentialsOnDemand
 
 HELPER = """\
@@ -33,7 +33,7 @@ def helpers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def credentials(configuration: dict[str, Any]) -> CredentialsOnDemand:
-    return CredentialsOnDemand(load_config(config_dict=json.loads(json.dumps(configuration))))
+    return CredentialsOnDemand(json.loads(json.dumps(configuration)))
 
 
 def test_only_the_helper_of_the_registry_in_question_is_asked(helpers: Path) -> None:
@@ -62,3 +62,52 @@ def test_credentials_in_the_file(helpers: Path) -> None:
     assert credentials(configuration).resolve_authconfig("one.example")["username"] == "bob"
     assert credentials({**configuration, "credsStore": "absent"}).resolve_authconfig("one.example")["username"] == "bob"
     assert credentials(configuration).resolve_authconfig("three.example") is None
+
+
+AUTH = {"auth": base64.b64encode(b"bob:secret").decode()}
+
+
+@pytest.mark.parametrize(
+    "entry", [{"auth": "%%%"}, {"auth": "bm8tY29sb24="}, {"auth": "ä"}, {"auth": 1}, {"auth": ""}, None, 1, "text", []]
+)
+@pytest.mark.parametrize("name", ["other.example", "https://other.example/v1/"])
+def test_an_invalid_entry_is_that_of_its_registry_only(
+    name: str, entry: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The engine is reached, and other registries have their credentials."""
+    (tmp_path / "config.json").write_text(json.dumps({"auths": {name: entry, "one.example": AUTH}}))
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    found = connect({"DOCKER_HOST": "tcp://127.0.0.1:1"}, version="1.41").credentials
+    assert found.resolve_authconfig("one.example")["username"] == "bob"
+    assert found.resolve_authconfig("other.example") is None
+    assert "other.example" in str(found.problem)
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"proxies": None},
+        {"proxies": {"default": None}},
+        {"proxies": []},
+        {"credHelpers": None},
+        {"credsStore": None},
+        {"auths": None, "HttpHeaders": None},
+    ],
+)
+def test_a_section_without_content(broken: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It counts as absent, as for Docker's command."""
+    (tmp_path / "config.json").write_text(json.dumps({"auths": {"one.example": AUTH}, **broken}))
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    found = connect({"DOCKER_HOST": "tcp://127.0.0.1:1"}, version="1.41").credentials
+    assert bool(found.resolve_authconfig("one.example")) == ("auths" not in broken)
+
+
+@pytest.mark.parametrize("text", ["", "{}", json.dumps({"one.example": AUTH})])
+def test_a_configuration_without_sections(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An old one has registries only."""
+    if text:
+        (tmp_path / "config.json").write_text(text)
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    found = connect({"DOCKER_HOST": "tcp://127.0.0.1:1"}, version="1.41").credentials
+    assert bool(found.resolve_authconfig("one.example")) == (len(text) > 2)
