@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from datetime import timedelta
@@ -13,7 +14,7 @@ from typing import Any
 from pipeline.base.errors import EngineFault
 from pipeline.engine.container import Container, ContainerSpec
 from pipeline.engine.docker.faults import as_stage_failure, ignore_not_found, translate_errors
-from pipeline.engine.docker.lines import lines_of
+from pipeline.engine.docker.lines import lines_of, missing_lines
 from pipeline.engine.docker.networks import DockerNetworks
 from pipeline.engine.docker.translation import container_from_inspect, container_from_list, host_options
 from pipeline.engine.labels import (
@@ -27,6 +28,8 @@ from pipeline.engine.labels import (
 )
 
 _TAIL = 20
+# The lines by which the end of a stream is compared with the log.
+_OVERLAP = 50
 _POLL_INTERVAL = 0.05
 _CHUNK = 64 * 1024
 
@@ -122,8 +125,15 @@ class DockerContainers:
 
     def stream(self, container: str) -> Iterator[str]:
         """Yield every line of output until the process exits. A line of more than 64 KiB comes in pieces."""
+        last = deque[str](maxlen=_OVERLAP)
         with translate_errors(self._api):
-            yield from lines_of(self._api.logs(container, stream=True, follow=True))
+            for line in lines_of(self._api.logs(container, stream=True, follow=True)):
+                last.append(line)
+                yield line
+            # Docker may end a stream without the last line that the process has written, above all one without an end.
+            with ignore_not_found():
+                written = lines_of(iter([self._api.logs(container, tail=_OVERLAP)]))
+                yield from missing_lines(list(last), list(written))
 
     def exec(self, container: str, command: Sequence[str], limit: timedelta, cancelled: threading.Event) -> int | None:
         """Run a command in a container and return its exit code.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 _MAX_LINE_BYTES = 64 * 1024
 
@@ -18,6 +18,20 @@ def lines_of(chunks: Iterator[bytes]) -> Iterator[str]:
         yield from (piece.decode(errors="replace") for piece in pieces)
     if rest:
         yield rest.decode(errors="replace")
+
+
+def missing_lines(passed: Sequence[str], written: Sequence[str]) -> Sequence[str]:
+    """Return the last lines of a log that a stream of it has not passed on, from the last lines of both.
+
+    Returns nothing if they have none in common. The first line of a log's end may be only the rest of a line.
+    """
+    if not passed:
+        return written
+    for end in range(len(written), 0, -1):
+        before = passed[-end:]
+        if len(before) == end and before[0].endswith(written[0]) and list(before[1:]) == list(written[1:end]):
+            return written[end:]
+    return ()
 
 
 def _pieces(line: bytes) -> Iterator[bytes]:
