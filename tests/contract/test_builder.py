@@ -105,6 +105,18 @@ def test_a_missing_file_is_the_users_fault(tested: BuilderUnderTest) -> None:
 
 
 @real
+def test_patterns_named_after_the_dockerfile(tested: BuilderUnderTest) -> None:
+    """BuildKit prefers them, and the classic builder does not know them."""
+    for name in ("common.txt", "own.txt"):
+        (tested.folder / name).write_text(name)
+    (tested.folder / ".dockerignore").write_text("common.txt")
+    (tested.folder / "Dockerfile.dockerignore").write_text("own.txt")
+    image = tested.build("FROM BASE\nCOPY . /context/\n")
+    kept = "common.txt" if tested.builder.knows_own_ignore else "own.txt"
+    assert [name for name in tested.files(image, "ls /context").split() if name.endswith("txt")] == [kept]
+
+
+@real
 def test_dockerignore_leaves_files_out(tested: BuilderUnderTest) -> None:
     """Files keep their mode, and ignored ones are not in the image."""
     for name in ("app.py", "secret.txt", "docs/a.md", "docs/b.txt"):
