@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pipeline.api import Checkout
 from pipeline.base.errors import StageFailed
 from pipeline.config.models import Build
-from stages.build.instructions import instructions
+from stages.build.instructions import escape_character, instructions
 
 _IGNORE = ".dockerignore"
 _DEFAULT = "Dockerfile"
@@ -66,7 +66,9 @@ class BuildFiles:
 
     def check(self, path: str) -> None:
         """Raise `StageFailed` for a Dockerfile without FROM. BuildKit of Docker 20.10 takes the whole daemon down."""
-        if not any(instruction.name == "FROM" for instruction in instructions(self.text)):
+        # Docker 20.10 knows an escape directive on the first line only, so there must be a FROM without one too.
+        escapes = {escape_character(self.text), escape_character(self.text.partition("\n")[0])}
+        if not all(any(step.name == "FROM" for step in instructions(self.text, escape)) for escape in escapes):
             raise StageFailed(
                 f"{path} has no FROM, so there is nothing to build",
                 hint="begin the Dockerfile with the image that yours is made from: FROM python:3.13-slim",

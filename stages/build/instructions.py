@@ -7,7 +7,8 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-_DIRECTIVE = re.compile(r"#\s*(\w+)\s*=\s*(\S.*)")
+# Another name makes the line a comment, after which there are no directives.
+_DIRECTIVE = re.compile(r"#\s*(syntax|escape|check)\s*=\s*(\S.*)", re.IGNORECASE)
 # A word that begins with `--`. Quotes and backslashes may hide white space.
 _FLAG = re.compile(r"""--((?:[^\s"'\\]|\\.|"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')+)(?:\s+|$)""")
 _QUOTING = re.compile(r"""\\(.)|["']""")
@@ -25,10 +26,10 @@ class Instruction:
     text: str
 
 
-def instructions(dockerfile: str) -> Iterator[Instruction]:
-    """Yield the instructions in their order."""
+def instructions(dockerfile: str, escape: str | None = None) -> Iterator[Instruction]:
+    """Yield the instructions in their order. By default, `escape` is what the Dockerfile sets."""
     lines = deque(_lines(dockerfile))
-    escape = escape_character(dockerfile)
+    escape = escape or escape_character(dockerfile)
     while lines:
         whole = lines.popleft().strip()
         if not whole or whole.startswith("#"):

@@ -127,7 +127,14 @@ def empty_ref(path: Path) -> None:
     (path / ".git" / "refs" / "heads" / "main").write_bytes(b"")
 
 
-@pytest.mark.parametrize("damage", [lose_object, empty_object, empty_ref])
+def remove_alternate(path: Path) -> None:
+    """Remove the repository whose objects are shared."""
+    (path / ".git" / "objects").rename(path / "lent")
+    (path / ".git" / "objects" / "info").mkdir(parents=True)
+    (path / ".git" / "objects" / "info" / "alternates").write_text(f"{path}/gone\n")
+
+
+@pytest.mark.parametrize("damage", [lose_object, empty_object, empty_ref, remove_alternate])
 def test_a_damaged_repository_is_called_so(damage: Callable[[Path], None], tmp_path: Path) -> None:
     """The mirror is not, and the hint has the command that finds out more."""
     work = Work(tmp_path)
