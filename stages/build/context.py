@@ -31,9 +31,9 @@ def build_context(
 
     `files` are written in place of links, which may lead out of `source`, to where no builder follows them.
 
-    Raises `StageFailed` if the files have more than `limit` bytes without those that are ignored. `ignores` returns the
-    predicate of these, and is called only if all files together have more. Every file has the time of the commit, so
-    that the same commit makes the same image. Docker's cache does not compare times.
+    Raises `StageFailed` if the files that are not ignored exceed `limit` bytes. `ignores` returns the predicate for
+    ignored files. It is called only if all files together exceed the limit. Every file has the time of the commit, so
+    the same commit makes the same image. Docker's cache does not compare times.
     """
     predicate = cache(ignores)
     shutil.rmtree(folder, ignore_errors=True)
@@ -80,7 +80,7 @@ class _Extraction:
                 self._put(PurePosixPath(name), content)
             except OSError as error:
                 raise StageFailed(f"cannot write {name!r} of the commit: {error.strerror}") from error
-        # After its entries, because each of them changes the time of the folder.
+        # Folders come last, because each new entry changes the time of its folder.
         for name in reversed(self._folders):
             os.utime(self._folder / name, self._times)
 

@@ -12,7 +12,7 @@ _DIRECTIVE = re.compile(r"#\s*(syntax|escape|check)\s*=\s*(\S.*)", re.IGNORECASE
 # A word that begins with `--`. Quotes and backslashes may hide white space.
 _FLAG = re.compile(r"""--((?:[^\s"'\\]|\\.|"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')+)(?:\s+|$)""")
 _QUOTING = re.compile(r"""\\(.)|["']""")
-# A word of its own, other than `<<<` and the `<<` of arithmetic.
+# A separate word that is neither `<<<` nor the `<<` of arithmetic.
 _HEREDOC = re.compile(r"(?<!\S)\d*<<(-?)([\"']?)([^\s\"'<>|&;()]+)\2(?!\S*<)")
 _WITH_HEREDOC = ("RUN", "COPY", "ADD")
 

@@ -80,7 +80,7 @@ class GitCheckout:
             raise unreadable(self.mirror.git, error) from error
 
     def submodule(self, path: str, sha: str) -> GitCheckout:
-        """Return the files of a submodule, fetched if they are not here yet. Raises `PenstockError`."""
+        """Return the files of a submodule, fetched if the mirror lacks them. Raises `PenstockError`."""
         with self.named():
             mirror, revision = self._submodules.fetch(path, sha)
         return GitCheckout(mirror, revision, f"{self._within}submodule {path} of commit {self.revision.short}: ")

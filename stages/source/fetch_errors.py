@@ -13,7 +13,7 @@ from pipeline.base.git import GitFailed
 _PREFIX = re.compile(r"^(?:(?:remote|fatal|error|ERROR|ssh):(?:\s+|$))+")
 # Others may be a greeting, or what follows from the error.
 _ERROR = re.compile(r"(?:remote:\s+)?(?:fatal|error|ERROR):")
-# Lines that do not say why: of git after ssh has failed, and ornaments of a forge.
+# Lines without the reason: those of git after ssh has failed, and decorations of a forge.
 _NOISE = re.compile(
     r"[\W_]*|Could not read from remote repository\.|Please make sure you have the correct access rights"
     r"|and the repository exists\.|the remote end hung up.*|early EOF|index-pack failed|protocol error: bad pack header"
@@ -41,8 +41,8 @@ class _Cause:
 _NO_REPOSITORY = "there is no git repository at this address"
 _ADDRESS = "check the address, and whether {user} may read it"
 _REFUSED = r"Permission denied \(|Too many authentication failures"
-_NETWORK = "check the address, and the network and the firewall on the way"
-# The first one that is found counts.
+_NETWORK = "check the address, the network and the firewall"
+# The first one that matches counts.
 _CAUSES = (
     # First, because the fetch from its remote may have failed for any of the other causes.
     _Cause(

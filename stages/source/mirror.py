@@ -23,7 +23,7 @@ _LOCK_TIMEOUT = 660.0
 _DAMAGE = re.compile(
     r"not a git repository|bad object|corrupt|is empty|missing (?:blob|tree|commit)|invalid sha1|bad pack header"
     r"|unable to read [0-9a-f]{4}|unpack-objects failed"
-    # The repository was replaced by one with other ids.
+    # The repository was replaced by one with another object format.
     r"|mismatched algorithms"
 )
 
