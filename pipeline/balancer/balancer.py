@@ -212,6 +212,7 @@ class Balancer:
     def withdraw(self, owner: str) -> None:
         """Remove everything of `owner`. The data plane stops with the last owner."""
         with self._synchronizer.locked():
+            self._plane.maintain()
             self._synchronizer.store_and_apply(self.registry().withdraw(owner))
 
     # Targets

@@ -113,3 +113,12 @@ def test_a_new_beginning_without_a_registry(bench: Bench) -> None:
     bench.backends[0].end()
     bench.serve("b")
     assert bench.get() == (200, "b")
+
+
+def test_what_a_killed_change_left_is_removed_with_the_last_owner(bench: Bench) -> None:
+    """No file stays that a killed process had begun to write."""
+    bench.serve("a")
+    partial = bench.balancer.directory / ".registry.json.4711"
+    partial.touch()
+    bench.balancer.withdraw(OWNER)
+    assert not partial.exists()
