@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline.balancer.haproxy import directory, process
+from pipeline.balancer.haproxy import process
 from pipeline.balancer.haproxy.configuration import render
 from pipeline.balancer.haproxy.control_socket import Runtime
 from pipeline.balancer.haproxy.log_format import FIELDS
@@ -382,23 +382,6 @@ def test_access_log(bench: Bench) -> None:
         ("200", "a", "/before"),
         ("200", "a", "/after"),
     ]
-
-
-def test_a_long_access_log_is_cut(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The end of a long log is kept in a second file, and new lines go to the truncated one."""
-    monkeypatch.setattr(directory, "MAX_ACCESS_LOG_BYTES", 2000)
-    bench.serve("a")
-    log = bench.balancer.directory / "access.log"
-    for number in range(20):
-        bench.get(f"/{number}")
-    until(lambda: "/19" in log.read_text(), "the last line is written")
-    bench.balancer.ensure_running()
-    bench.get("/later")
-    until(lambda: "/later" in log.read_text(), "the line is written")
-    assert "/19" not in log.read_text()
-    rotated = log.with_suffix(".log.1")
-    assert rotated.stat().st_size == 2000
-    assert "/19" in rotated.read_text().splitlines()[-1]
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 from collections.abc import Collection
 from pathlib import Path
 from typing import NamedTuple
 
+from pipeline.balancer.haproxy.log_rotation import rotate
 from pipeline.base.errors import BalancerFault, ConfigError
 from pipeline.base.files import write_atomically
 
@@ -122,14 +122,5 @@ class Directory:
                 path.unlink(missing_ok=True)
 
     def cap_log(self, name: str) -> None:
-        """Move the last `MAX_ACCESS_LOG_BYTES` of a longer log to a second file, and drop the lines before them.
-
-        The second file is replaced. HAProxy appends, so it continues in the truncated file.
-        """
-        log = self.path / name
-        if log.exists() and log.stat().st_size > MAX_ACCESS_LOG_BYTES:
-            kept_end = os.open(log.with_suffix(".log.1"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            with log.open("rb") as full, os.fdopen(kept_end, "wb") as kept:
-                full.seek(-MAX_ACCESS_LOG_BYTES, os.SEEK_END)
-                shutil.copyfileobj(full, kept)
-            os.truncate(log, 0)
+        """Move the end of a long log to a second file."""
+        rotate(self.path / name, MAX_ACCESS_LOG_BYTES, MAX_ACCESS_LOG_BYTES)

@@ -1,13 +1,18 @@
-"""The access log on disk. A long one is copied to a file beside it and then truncated."""
+"""The access log on disk, and the second file to which a long one is moved. See `log_rotation`."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
+from pipeline.balancer.haproxy.log_rotation import data_start, rotated_path
+
 _BLOCK = 2**16
+# The second file as it was at some time: inode and time of change. None if there was none.
+Rotation = tuple[int, int] | None
 
 
 class LogFile:
@@ -15,25 +20,32 @@ class LogFile:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._rotated = path.with_name(f"{path.name}.1")
         self._offset = 0
         # The line before the offset. While it is there, the file has not been truncated since.
         self._last = b""
+        # The rotation at the previous call.
+        self._rotation = self._current_rotation()
 
     def newest_first(self) -> Iterator[bytes]:
         """Yield every line that is kept, the newest first."""
-        for path in (self._path, self._rotated):
-            try:
-                with path.open("rb") as file:
-                    yield from _backwards(file)
-            except FileNotFoundError:
-                continue
+        rotation, last = self._current_rotation(), b""
+        # A crash between the copy and the truncation leaves the same lines in both files.
+        copied, is_copied = self._newest_rotated_line(), False
+        with suppress(FileNotFoundError), self._path.open("rb") as file:
+            for lines in _backwards(file):
+                if self._current_rotation() != rotation:
+                    # These lines may be incomplete. They are in the second file.
+                    break
+                yield from lines
+                last, is_copied = lines[-1], is_copied or copied in lines
+        yield from self._rotated_before(last, None if is_copied else rotation)
 
     def skip(self) -> None:
         """Make the next `appended` start after the last whole line."""
+        self._rotation = self._current_rotation()
         try:
             with self._path.open("rb") as file:
-                self._last = next(_backwards(file), b"")
+                self._last = next(_backwards(file), [b""])[0]
                 # What follows the last whole line is still being written.
                 self._offset = file.seek(0, os.SEEK_END) - _partial_line_length(file)
         except FileNotFoundError:
@@ -46,49 +58,85 @@ class LogFile:
         """
         try:
             with self._path.open("rb") as file:
+                rotation = self._current_rotation()
                 if not self._continues(file):
-                    yield from self._rotated_lines()
+                    yield from self._rotated_lines(is_new=rotation != self._rotation)
                     self._offset, self._last = 0, b""
+                self._rotation = rotation
+                self._offset = max(self._offset, data_start(file))
                 file.seek(self._offset)
                 yield from self._whole_lines(file)
         except FileNotFoundError:
             return
 
+    def _current_rotation(self) -> Rotation:
+        try:
+            status = rotated_path(self._path).stat()
+        except FileNotFoundError:
+            return None
+        return status.st_ino, status.st_mtime_ns
+
     def _continues(self, file: BinaryIO) -> bool:
         file.seek(self._offset - len(self._last))
         return file.read(len(self._last)) == self._last
 
-    def _rotated_lines(self) -> Iterator[bytes]:
-        """Yield the lines that were appended after the previous call and rotated before this one."""
+    def _newest_rotated_line(self) -> bytes:
+        with suppress(FileNotFoundError), rotated_path(self._path).open("rb") as file:
+            return next(_backwards(file), [b""])[0]
+        return b""
+
+    def _rotated_before(self, last: bytes, rotation: Rotation) -> Iterator[bytes]:
+        """Yield the lines of the second file, the newest first.
+
+        If its rotation is another one than `rotation`, only those before the line `last`, which was read from the log.
+        """
+        with suppress(FileNotFoundError), rotated_path(self._path).open("rb") as file:
+            status = os.fstat(file.fileno())
+            is_found = not last or (status.st_ino, status.st_mtime_ns) == rotation
+            for line in (line for lines in _backwards(file) for line in lines):
+                if is_found:
+                    yield line
+                is_found = is_found or line == last
+
+    def _rotated_lines(self, *, is_new: bool) -> Iterator[bytes]:
+        """Yield the lines that were appended after the previous call and rotated before this one.
+
+        A new second file without the last line was preceded by another one, so all of it came later.
+        """
         try:
-            content = self._rotated.read_bytes()
+            with rotated_path(self._path).open("rb") as file:
+                file.seek(data_start(file))
+                content = file.read()
         except FileNotFoundError:
             return
         found = content.find(self._last)
-        if found >= 0:
-            yield from _lines(content[found + len(self._last) :])
+        if found >= 0 or is_new:
+            yield from _lines(content[found + len(self._last) if found >= 0 else 0 :])
 
     def _whole_lines(self, file: BinaryIO) -> Iterator[bytes]:
         for line in file:
-            if not line.endswith(b"\n"):
+            # NULs show that the file was truncated while it was read. The next call finds what is missing.
+            if not line.endswith(b"\n") or b"\0" in line:
                 return
             self._offset += len(line)
             self._last = line
             yield line
 
 
-def _backwards(file: BinaryIO) -> Iterator[bytes]:
-    """Yield the whole lines of a file, the last one first."""
+def _backwards(file: BinaryIO) -> Iterator[list[bytes]]:
+    """Yield the whole lines of a file, the last one first, in one list for each block that is read."""
+    begin = data_start(file)
     end = file.seek(0, os.SEEK_END) - _partial_line_length(file)
     rest = b""
-    while end > 0:
-        start = max(0, end - _BLOCK)
+    while end > begin:
+        start = max(begin, end - _BLOCK)
         file.seek(start)
-        first, *lines = _lines(file.read(end - start) + rest)
-        yield from reversed(lines)
+        first, *lines = _lines(file.read(end - start) + rest) or [b""]
+        if lines:
+            yield lines[::-1]
         rest, end = first, start
     if rest:
-        yield rest
+        yield [rest]
 
 
 def _lines(block: bytes) -> list[bytes]:

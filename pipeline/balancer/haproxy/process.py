@@ -9,8 +9,8 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from pipeline.balancer.haproxy.directory import DRAFT
@@ -73,9 +73,10 @@ def start(directory: Path) -> None:
         *(["-x", HOLDER_SOCKET] if can_pass_sockets(directory) else []),
     ]
     admit_workers(directory)
-    # The shell only opens the access log as the descriptor that the configuration names.
-    script = f'umask 077 && exec "$@" {LOG_DESCRIPTOR}>>{ACCESS_LOG}'
-    done = _run(["sh", "-c", script, "sh", *command], directory)
+    # The shell only moves the access log to the descriptor that the configuration names.
+    script = f'umask 077 && exec "$@" {LOG_DESCRIPTOR}<&0 </dev/null'
+    with _opened_log(directory) as log:
+        done = _run(["sh", "-c", script, "sh", *command], directory, stdin=log)
     if done.returncode != 0:
         raise BalancerFault(f"HAProxy did not start: {_alerts(done.stderr)}")
 
@@ -146,6 +147,23 @@ def resume(directory: Path) -> tuple[int, ...]:
     return found
 
 
+@contextmanager
+def _opened_log(directory: Path) -> Iterator[int]:
+    """Yield a descriptor of the access log at the end of the file.
+
+    HAProxy drops O_APPEND, and would overwrite the log of the previous process from its start.
+    """
+    try:
+        log = os.open(directory / ACCESS_LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    except OSError as error:
+        raise BalancerFault(f"cannot open {directory / ACCESS_LOG}: {error.strerror}") from error
+    try:
+        os.lseek(log, 0, os.SEEK_END)
+        yield log
+    finally:
+        os.close(log)
+
+
 def _search(directory: Path) -> list[int]:
     return [pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if _is_ours(directory, pid)]  # noqa: PTH208
 
@@ -182,13 +200,13 @@ def _gone(directory: Path, pid: int, deadline: float) -> bool:
     return True
 
 
-def _run(command: list[str], directory: Path) -> subprocess.CompletedProcess[str]:
+def _run(command: list[str], directory: Path, stdin: int = subprocess.DEVNULL) -> subprocess.CompletedProcess[str]:
     try:
         return subprocess.run(
             command,
             cwd=directory,
             env=child_environment(),
-            stdin=subprocess.DEVNULL,
+            stdin=stdin,
             capture_output=True,
             text=True,
             check=False,

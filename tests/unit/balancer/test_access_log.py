@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +12,6 @@ from hypothesis import strategies as st
 
 from pipeline.balancer.access import AccessEntry
 from pipeline.balancer.haproxy.access_log import LogReader
-from pipeline.balancer.haproxy.log_file import LogFile
 from pipeline.balancer.haproxy.log_format import FIELDS
 from pipeline.balancer.telemetry.rendering import as_data, as_line
 from tests.support.access_log import NO_ANSWER, OWN, REFUSED, TLS, raw, record
@@ -272,112 +270,6 @@ def test_what_clients_write_stays_in_its_field(text: str) -> None:
     (quoted,) = re.findall(r'HTTP/1.1" "([^"]*)"', as_line(found))
     encoded = quoted.encode()
     assert re.sub(rb"\\x(..)", lambda byte: bytes.fromhex(byte[1].decode()), encoded).decode() == (expected or "-")
-
-
-def lines(*numbers: int) -> list[bytes]:
-    return [b"line %d\n" % number for number in numbers]
-
-
-def append(path: Path, content: bytes) -> None:
-    with path.open("ab") as file:
-        file.write(content)
-
-
-def write(path: Path, *numbers: int) -> None:
-    append(path, b"".join(lines(*numbers)))
-
-
-def empty(path: Path, kept: int = 2**20) -> None:
-    """Empty the log as the balancer does, with its end kept in a second file."""
-    path.with_name("access.log.1").write_bytes(path.read_bytes()[-kept:])
-    os.truncate(path, 0)
-
-
-def test_appended(tmp_path: Path) -> None:
-    """Each call returns the lines since the previous one, and waits for the end of a partial line."""
-    log = LogFile(tmp_path / "access.log")
-    assert list(log.appended()) == []
-    write(tmp_path / "access.log", 1, 2)
-    append(tmp_path / "access.log", b"li")
-    assert list(log.appended()) == lines(1, 2)
-    append(tmp_path / "access.log", b"ne 3\n")
-    assert list(log.appended()) == lines(3)
-    assert list(log.appended()) == []
-
-
-def test_appended_survives_the_emptying(tmp_path: Path) -> None:
-    """A truncated log loses and repeats no line, even if the new file is longer."""
-    path = tmp_path / "access.log"
-    log = LogFile(path)
-    write(path, 1, 2)
-    assert list(log.appended()) == lines(1, 2)
-    write(path, 3)
-    empty(path)
-    write(path, 4, 5, 6, 7)
-    assert list(log.appended()) == lines(3, 4, 5, 6, 7)
-    empty(path)
-    assert list(log.appended()) == []
-    write(path, 8)
-    assert list(log.appended()) == lines(8)
-
-
-def test_emptied_by_hand(tmp_path: Path) -> None:
-    """Lines of the second file are not repeated after the log was truncated by hand."""
-    path = tmp_path / "access.log"
-    log = LogFile(path)
-    write(path, 1)
-    empty(path)
-    write(path, 2)
-    assert list(log.appended()) == lines(2)
-    os.truncate(path, 0)
-    write(path, 3)
-    assert list(log.appended()) == lines(3)
-
-
-@given(st.lists(st.sampled_from(["write", "look", "empty"]), max_size=40))
-def test_every_line_once(tmp_path_factory: pytest.TempPathFactory, steps: list[str]) -> None:
-    """Every line is read once and in order, if some of it was read before the truncation."""
-    path = tmp_path_factory.mktemp("log") / "access.log"
-    path.touch()
-    log, seen, written, known = LogFile(path), list[bytes](), 0, False
-    for step in [*steps, "look"]:
-        if step == "write":
-            written += 1
-            write(path, written)
-        elif step == "empty" and known:
-            empty(path)
-            known = False
-        else:
-            seen += (new := list(log.appended()))
-            known |= bool(new) and path.stat().st_size > 0
-    assert seen == lines(*range(1, written + 1))
-
-
-@pytest.mark.parametrize("count", [0, 1, 3, 20_000])
-def test_newest_first(tmp_path: Path, count: int) -> None:
-    """Lines are read backwards over blocks and both files, without the partial last line."""
-    path = tmp_path / "access.log"
-    write(path, *range(count))
-    empty(path)
-    write(path, *range(count, 2 * count))
-    append(path, b"torn")
-    assert list(LogFile(path).newest_first()) == lines(*reversed(range(2 * count)))
-
-
-def test_newest_first_without_a_log(tmp_path: Path) -> None:
-    """A missing log has no lines."""
-    assert list(LogFile(tmp_path / "access.log").newest_first()) == []
-
-
-def test_skip(tmp_path: Path) -> None:
-    """After `skip`, only the partial line and later ones are read."""
-    path = tmp_path / "access.log"
-    write(path, 1, 2)
-    append(path, b"line")
-    log = LogFile(path)
-    log.skip()
-    append(path, b" 3\n")
-    assert list(log.appended()) == lines(3)
 
 
 def test_there_is_no_log_yet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

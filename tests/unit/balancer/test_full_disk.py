@@ -9,6 +9,7 @@ import pytest
 
 from pipeline.balancer.balancer import Balancer
 from pipeline.balancer.data_plane import CheckFact
+from pipeline.balancer.haproxy.log_rotation import rotate
 from pipeline.balancer.model import Declaration, Target, TargetState
 from pipeline.testing.fakes.data_plane import FakePlane
 
@@ -20,6 +21,12 @@ DECLARED = Declaration.model_validate(
 )
 
 
+def fill(disk: Path) -> None:
+    with suppress(OSError), (disk / "full").open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(4096))
+
+
 def test_a_target_is_replaced(small_disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The repair of a removed container needs all of this: declare again, register, admit, drain, remove."""
     monkeypatch.setattr("pipeline.balancer.balancer.check_ports_free", lambda *_: None)
@@ -27,9 +34,7 @@ def test_a_target_is_replaced(small_disk: Path, monkeypatch: pytest.MonkeyPatch)
     balancer = Balancer(small_disk / "balancer", plane)
     balancer.apply("shop", DECLARED)
     balancer.register("shop", "web", Target(id="a", address="10.0.0.1", port=80))
-    with suppress(OSError), (small_disk / "full").open("wb", buffering=0) as file:
-        while True:
-            file.write(bytes(4096))
+    fill(small_disk)
     balancer.apply("shop", DECLARED)
     for number in range(2, 6):
         name = f"b{number}"
@@ -45,3 +50,18 @@ def test_a_target_is_replaced(small_disk: Path, monkeypatch: pytest.MonkeyPatch)
     assert [found.target.id for found in Balancer(small_disk / "balancer", plane).target_health("shop", "web")] == [
         "b5"
     ]
+
+
+def test_a_long_access_log_makes_room(small_disk: Path) -> None:
+    """Without space for a copy, the log stays and the second file is removed. The next call then moves the log."""
+    log, rotated = small_disk / "access.log", small_disk / "access.log.1"
+    lines = b"".join(b"line %d\n" % number for number in range(4000))
+    log.write_bytes(lines)
+    rotated.write_bytes(lines)
+    fill(small_disk)
+    rotate(log, 0, 2**20)
+    assert log.read_bytes() == lines
+    assert not rotated.exists()
+    rotate(log, 0, 2**20)
+    assert (log.read_bytes(), rotated.read_bytes()) == (b"", lines)
+    assert {path.name for path in small_disk.iterdir()} == {"access.log", "access.log.1", "full"}
