@@ -193,10 +193,13 @@ class DataPlane(Protocol):
     def resume(self) -> tuple[int, ...]:
         """Continue the processes that a signal has stopped, and return them. Their open requests continue too."""
 
+    def is_cut_off(self) -> bool:
+        """Return whether the plane runs, but a file that is needed to control it is missing. Asks the plane nothing."""
+
     def end_if_hung(self) -> bool:
         """End the plane if it runs and does not respond. Return whether it was ended. The next `apply` starts it.
 
-        Called under the balancer's lock, after another call has failed.
+        Called under the balancer's lock, after another call has failed or if the plane is cut off.
         """
 
     def standby(self) -> AbstractContextManager[None]:

@@ -109,6 +109,8 @@ class Synchronizer:
         Return whether it had to be started.
         """
         try:
+            if self._plane.is_cut_off():
+                self._plane.end_if_hung()
             return self._reconcile_once(groups)
         except BalancerFault:
             if not self._revive():
@@ -117,7 +119,7 @@ class Synchronizer:
 
     def _settled_facts(self, registry: Registry, groups: Collection[str] | None) -> Facts | None:
         """Return the facts of these groups if `reconcile` would change nothing for them, else None."""
-        if self._unfinished.exists() or not self._file.is_settled:
+        if self._unfinished.exists() or not self._file.is_settled or self._plane.is_cut_off():
             return None
         groups = _ids(registry, groups)
         facts = self._plane.observe(groups)

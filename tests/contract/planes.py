@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.balancer.data_plane import CheckFact, DataPlane, PlaneConfig, TargetFact, WantedGroup, WantedTarget
+from pipeline.balancer.haproxy.naming import MASTER_SOCKET
 from pipeline.balancer.haproxy.plane import HAProxyPlane
 from pipeline.balancer.haproxy.process import processes
 from pipeline.balancer.model import Declaration
@@ -126,6 +127,10 @@ class Harness(ABC):
         """Stop a process of the plane, as SIGSTOP does."""
 
     @abstractmethod
+    def cut_off(self) -> None:
+        """Remove a file that is needed to control the plane."""
+
+    @abstractmethod
     def close(self) -> None:
         """Stop the plane and the servers."""
 
@@ -176,6 +181,9 @@ class FakeHarness(Harness):
 
     def halt(self) -> None:
         self.plane.halt()
+
+    def cut_off(self) -> None:
+        self.plane.cut_off = True
 
     def close(self) -> None:
         self.plane.stop()
@@ -248,6 +256,9 @@ class HAProxyHarness(Harness):
         for pid in processes(self._directory):
             os.kill(pid, signal.SIGSTOP)
         until(lambda: self.plane.stopped() == processes(self._directory), "HAProxy is stopped")
+
+    def cut_off(self) -> None:
+        (self._directory / MASTER_SOCKET).unlink()
 
     def close(self) -> None:
         for server in self._all:

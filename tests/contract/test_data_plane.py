@@ -221,6 +221,20 @@ def test_a_plane_that_responds_is_not_ended(harness: Harness) -> None:
     assert harness.ask() == "a"
 
 
+def test_a_plane_that_is_cut_off_is_ended(harness: Harness) -> None:
+    """It still serves, but nothing can be changed. The next call of `apply` starts it again."""
+    assert not harness.plane.is_cut_off()
+    harness.serve("a")
+    assert not harness.plane.is_cut_off()
+    harness.cut_off()
+    assert harness.plane.is_cut_off()
+    assert harness.ask() == "a"
+    assert harness.plane.end_if_hung()
+    assert not harness.plane.is_cut_off()
+    assert harness.plane.apply(harness.config(harness.target("a", admit=True)))
+    assert harness.ask() == "a"
+
+
 def test_another_configuration_loses_nothing(harness: Harness) -> None:
     """Admitted targets and open requests survive a reload with other groups."""
     harness.serve("a")

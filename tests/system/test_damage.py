@@ -5,16 +5,22 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
+import time
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import ANY
 
 import pytest
 
+from pipeline.balancer.haproxy.naming import MASTER_SOCKET, WORKER_SOCKET
 from pipeline.balancer.model import TargetState
 from pipeline.balancer.planes import open_balancer
 from pipeline.base.errors import BalancerFault
+from pipeline.base.sockets import short_path
+from tests.support.ports import free_port
 from tests.support.waiting import until
-from tests.system.bench import OWNER, Bench
+from tests.system.bench import OWNER, Bench, declare
 
 DAMAGES: dict[str, Callable[[bytes], bytes]] = {
     "empty": lambda _: b"",
@@ -122,3 +128,58 @@ def test_what_a_killed_change_left_is_removed_with_the_last_owner(bench: Bench) 
     partial.touch()
     bench.balancer.withdraw(OWNER)
     assert not partial.exists()
+
+
+def remove(path: Path) -> None:
+    path.unlink()
+
+
+def replace_by_file(path: Path) -> None:
+    path.unlink()
+    path.write_text("")
+
+
+def replace_by_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+def replace_by_dead_socket(path: Path) -> None:
+    path.unlink()
+    with socket.socket(socket.AF_UNIX) as dead, short_path(path.parent, path.name) as short:
+        dead.bind(short)
+
+
+WHAT = pytest.mark.parametrize("damage", [remove, replace_by_file, replace_by_folder, replace_by_dead_socket])
+
+
+@WHAT
+@pytest.mark.parametrize("name", [MASTER_SOCKET, WORKER_SOCKET])
+def test_haproxy_without_a_socket_is_replaced(bench: Bench, name: str, damage: Callable[[Path], None]) -> None:
+    """The next change takes effect, since a HAProxy that cannot be controlled is ended and started again."""
+    bench.serve("a")
+    before = bench.balancer.pid()
+    damage(bench.balancer.directory / name)
+    assert bench.get() == (200, "a")
+    bench.balancer.apply("other", declare(port := free_port()))
+    assert bench.balancer.pid() not in (None, before)
+    bench.await_state("a", TargetState.HEALTHY)
+    assert [bench.get(port=used) for used in (bench.port, port)] == [(200, "a"), (503, ANY)]
+
+
+@pytest.mark.parametrize("damage", [remove, replace_by_file])
+@pytest.mark.parametrize("name", [MASTER_SOCKET, WORKER_SOCKET])
+def test_a_missing_socket_is_noticed(bench: Bench, name: str, damage: Callable[[Path], None]) -> None:
+    """Without a change, the daemon's reconciliation and `pipeline recover` replace HAProxy within ten seconds."""
+    calls: list[Callable[[], bool]] = [bench.balancer.reconcile, bench.balancer.ensure_running]
+    for call in calls:
+        bench.serve("a")
+        started = time.monotonic()
+        damage(bench.balancer.directory / name)
+        assert call()
+        assert time.monotonic() - started < 10
+        bench.await_state("a", TargetState.HEALTHY)
+        assert bench.get() == (200, "a")
+        assert not call()
+        bench.balancer.withdraw(OWNER)
+        bench.backends.pop().end()

@@ -95,6 +95,10 @@ class Runtime:
         self._ask(WORKER_SOCKET, "show version", _PING_TIMEOUT)
         self._ask(MASTER_SOCKET, "show version", _PING_TIMEOUT)
 
+    def has_sockets(self) -> bool:
+        """Return whether both sockets are in the directory. HAProxy replaces them without a gap."""
+        return all((self._directory / name).is_socket() for name in (WORKER_SOCKET, MASTER_SOCKET))
+
     def master_pid(self) -> int | None:
         """Return the master's process id, or None if HAProxy does not run."""
         try:

@@ -45,8 +45,8 @@ def data_start(file: BinaryIO) -> int:
 def rotate(log: Path, max_bytes: int, kept_bytes: int) -> None:
     """Move the end of a log that takes more than `max_bytes` to the second file, in whole lines.
 
-    At most `kept_bytes` are moved, besides lines that are written meanwhile. Does nothing without a log. The second file
-    is replaced at once, so a reader that has it open keeps its content.
+    At most `kept_bytes` are moved, besides lines that are written meanwhile. Does nothing without a log. The second
+    file is replaced at once, so a reader that has it open keeps its content.
     """
     try:
         with log.open("rb") as full:

@@ -31,6 +31,8 @@ _ABORT_TIMEOUT = 2.0
 # This file exists while the files of a configuration are written and not loaded yet.
 _RELOAD_PENDING = "reload.pending"
 _POLL_INTERVAL = 0.01
+# Seconds for which the sockets of a process that runs may refuse connections or be missing.
+_REFUSAL_TIMEOUT = 3.0
 _logger = logging.getLogger(__name__)
 
 
@@ -52,6 +54,8 @@ class HAProxyPlane:
         return process.check(self._path, files)
 
     def apply(self, wanted: PlaneConfig) -> bool:
+        if self.is_cut_off():
+            self.end_if_hung()
         loaded, rendered = self._runtime.fingerprint(), self._render(wanted)
         self._update_functions(wanted)
         # A process that was killed has written the files and has not reloaded them.
@@ -127,16 +131,14 @@ class HAProxyPlane:
     def resume(self) -> tuple[int, ...]:
         return (*process.resume(self._path), *functions.resume(self._path))
 
+    def is_cut_off(self) -> bool:
+        return not self._runtime.has_sockets() and process.running(self._path) is not None
+
     def end_if_hung(self) -> bool:
-        try:
-            self._runtime.ping()
-        except NotRunning:
-            # It is starting or exiting.
+        if self._responds():
             return False
-        except BalancerFault:
-            process.kill(self._path)
-            return True
-        return False
+        process.kill(self._path)
+        return True
 
     @contextmanager
     def standby(self) -> Iterator[None]:
@@ -150,6 +152,23 @@ class HAProxyPlane:
 
     def access_log(self) -> AccessLog:
         return HAProxyAccessLog(self._path / process.ACCESS_LOG)
+
+    def _responds(self) -> bool:
+        """Return whether HAProxy responds. True too if it does not run."""
+        deadline = time.monotonic() + _REFUSAL_TIMEOUT
+        while True:
+            try:
+                self._runtime.ping()
+                return True
+            except NotRunning:
+                if process.running(self._path) is None:
+                    return True
+                # It is starting or exiting, or its socket was removed.
+                if time.monotonic() > deadline:
+                    return False
+            except BalancerFault:
+                return False
+            time.sleep(_POLL_INTERVAL)
 
     def _render(self, wanted: PlaneConfig) -> RenderedConfig:
         # A change is checked and then applied.
@@ -201,7 +220,13 @@ class HAProxyPlane:
     def _reload(self, before: Mapping[str, str]) -> None:
         # Another program may have closed the folder. A replaced worker would then not reach its successor.
         admit_workers(self._path)
-        refusal = self._runtime.reload()
+        try:
+            refusal = self._runtime.reload()
+        except BalancerFault:
+            if not self.end_if_hung():
+                raise
+            process.start(self._path)
+            return
         if refusal is not None:
             for name, content in before.items():
                 self._files.write(name, content)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from pipeline.balancer.haproxy.directory import DRAFT
 from pipeline.balancer.haproxy.environment import child_environment
-from pipeline.balancer.haproxy.naming import HOLDER_SOCKET, LOG_DESCRIPTOR, MASTER_SOCKET
+from pipeline.balancer.haproxy.naming import HOLDER_SOCKET, LOG_DESCRIPTOR, MASTER_SOCKET, WORKER_SOCKET
 from pipeline.balancer.haproxy.socket_holder import can_pass_sockets
 from pipeline.balancer.haproxy.worker_user import admit_workers
 from pipeline.base.errors import BalancerFault
@@ -73,6 +73,7 @@ def start(directory: Path) -> None:
         *(["-x", HOLDER_SOCKET] if can_pass_sockets(directory) else []),
     ]
     admit_workers(directory)
+    _remove_sockets(directory)
     # The shell only moves the access log to the descriptor that the configuration names.
     script = f'umask 077 && exec "$@" {LOG_DESCRIPTOR}<&0 </dev/null'
     with _opened_log(directory) as log:
@@ -145,6 +146,16 @@ def resume(directory: Path) -> tuple[int, ...]:
     for pid in found:
         _signal(pid, signal.SIGCONT)
     return found
+
+
+def _remove_sockets(directory: Path) -> None:
+    """Remove what is at the paths of the sockets. HAProxy replaces a file, but does not start if one is a folder."""
+    for name in (MASTER_SOCKET, WORKER_SOCKET):
+        path = directory / name
+        try:
+            path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
+        except OSError as error:
+            raise BalancerFault(f"cannot remove {path}: {error.strerror}") from error
 
 
 @contextmanager

@@ -63,6 +63,7 @@ class FakePlane:
         self._pid = 0
         self._halted = False
         self.hangs = False
+        self.cut_off = False
         """Observations fail until the plane is ended."""
         self._standing_by = False
 
@@ -199,11 +200,14 @@ class FakePlane:
             found, self._halted = (self._pid,) if self._halted else (), False
             return found
 
+    def is_cut_off(self) -> bool:
+        return self.cut_off and self.pid() is not None
+
     def end_if_hung(self) -> bool:
         with self._called("end_if_hung"):
-            if not self.hangs:
+            if not (self.hangs or self.is_cut_off()):
                 return False
-            self.hangs = False
+            self.hangs = self.cut_off = False
             self.forget()
             return True
 
