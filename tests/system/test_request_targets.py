@@ -81,18 +81,26 @@ def test_a_dot_at_the_end_of_a_host_changes_no_rule(alb: Alb, host: str) -> None
     assert str(alb.ask("/a", host=host).seen_header("host")).startswith(host.partition(":")[0])
 
 
-def test_a_redirect_needs_a_host(alb: Alb) -> None:
-    """A redirect to the host of the request gets 400 if there is none, one to another host does not."""
-    to = {"redirect": {"port": "8443", "status_code": "HTTP_301"}}
-    rules = [
-        {"priority": 1, "conditions": [{"path_pattern": ["/else"]}], "action": {"redirect": {"host": "else.test"}}}
-    ]
-    for rule in rules:
-        rule["action"]["redirect"]["status_code"] = "HTTP_301"  # type: ignore[index]
-    alb.declare({"rules": rules, "default_action": to})
-    assert _say(alb, "GET / HTTP/1.0", None)[0] == 400
-    assert _say(alb, "GET / HTTP/1.0")[0] == 301
-    assert _say(alb, "GET /else HTTP/1.0", None)[0] == 301
+_ELSE = {"host": "else.test", "status_code": "HTTP_301"}
+# Redirects, and whether they need the host of the request.
+_REDIRECTS: list[tuple[dict[str, str], bool]] = [
+    ({"port": "8443", "status_code": "HTTP_301"}, True),
+    ({**_ELSE, "host": "www.#{host}"}, True),
+    ({**_ELSE, "query": "from=#{host}"}, True),
+    ({**_ELSE, "path": "/#{host}/#{path}"}, True),
+    (_ELSE, False),
+    ({**_ELSE, "path": "/#{path}", "query": "#{query}&port=#{port}"}, False),
+]
+
+
+@pytest.mark.parametrize(("redirect", "needs_host"), _REDIRECTS)
+def test_a_redirect_needs_a_host(alb: Alb, redirect: dict[str, str], needs_host: bool) -> None:
+    """A redirect that uses the host of the request anywhere gets 400 if there is none, also beside a port."""
+    alb.declare({"default_action": {"redirect": redirect}})
+    hosts = [None, "", ":", ":24871", "shop.test", "shop.test:1", "[::1]:1"]
+    statuses = [_say(alb, "GET / HTTP/1.0", host)[0] for host in hosts]
+    refused = [400, 400, 400, 400] if needs_host else [301, 301, 301, 301]
+    assert statuses == [*refused, 301, 301, 301]
 
 
 @pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6")

@@ -25,6 +25,8 @@ from pipeline.balancer.model.application.rule import Rewrite, Transforms
 THRESHOLDS = "thresholds.map"
 
 _HOST = "req.fhdr(host),field(1,:)"
+# Only the end is cut off, because an IPv6 address holds colons itself. Of a port alone, nothing is left.
+_HOST_WITHOUT_PORT = "req.fhdr(host),regsub(:+[0-9]*$,)"
 # For each transform: the variable of its result, its field, the condition of a valid result, and the change it makes.
 _CHANGES = (
     ("txn.new_host", "host_header_rewrite", "-m len gt 0", "set-header Host"),
@@ -146,9 +148,9 @@ class Actions:
             map(self._fill_template, (f"{protocol}://", redirect.host, ":", redirect.port, redirect.path))
         )
         code = redirect.status_code.removeprefix("HTTP_")
-        if "#{host}" in redirect.host:
-            # HTTP/1.0 does not require a Host header.
-            yield f"  {deny(400)} if !{{ req.fhdr(host) -m len gt 0 }}"
+        if any("#{host}" in part for part in (redirect.host, redirect.path, redirect.query)):
+            # HTTP/1.0 does not require a Host header, and one may consist of a port only.
+            yield f"  {deny(400)} if !{{ {_HOST_WITHOUT_PORT} -m len gt 0 }}"
         query = self._fill_template(redirect.query)
         if redirect.query == "#{query}":
             yield f"  http-request redirect code {code} location {quote(location)} if !{{ query -m len gt 0 }}"
@@ -158,8 +160,7 @@ class Actions:
         """Return a template with ELB's placeholders replaced by HAProxy's expressions."""
         values = {
             "protocol": "https" if self._secure else "http",
-            # Only the port is cut off, because an IPv6 address holds colons itself.
-            "host": "%[req.fhdr(host),regsub(:[0-9]*$,)]",
+            "host": f"%[{_HOST_WITHOUT_PORT}]",
             "port": str(self._port),
             "path": "%[path,regsub(^/,)]",
             "query": "%[query]",
