@@ -2,17 +2,19 @@
 
 PCRE, without its just-in-time compiler, gives up after ten million steps. HAProxy then treats the text as not matching,
 so a rule that denies requests lets this one pass. The number of steps grows with the power of the text's length: by one
-for each repetition that may have to be tried again at another length. The estimate errs on the side of too many steps.
+for each repetition that may have to be tried again at another length. A repetition with bounds multiplies the steps by
+the number of its lengths. The estimate errs on the side of too many steps.
 """
 
 from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
 from importlib import import_module
-from typing import Any
+from typing import Any, NamedTuple
 
 # Python's own parser of regular expressions. Its tree has no public name.
 _parser: Any = import_module("re._parser")
@@ -22,25 +24,51 @@ _MAX_STEPS = 10_000_000
 # With repetitions inside of repetitions, the steps double with each character.
 _EXPONENTIAL = math.inf
 _EXPONENTIAL_LENGTH = int(math.log2(_MAX_STEPS))
+# Parts that may match nothing, a fixed number of times: each character may be in any of up to some hundred of them.
+_OPTIONAL_LENGTH = 3
+# Above this product of bounds, bounded repetitions count as unbounded ones.
+_MAX_PRODUCT = 500
+# Beyond HAProxy's limit for the head of a request.
+_ANY_LENGTH = 2**16
 
 Item = tuple[Any, Any]
+
+
+class Cost(NamedTuple):
+    """The steps of a part: at most `factor` times the text's length to the power of `power`."""
+
+    power: float = 0
+    factor: float = 1
+
+    def times(self, other: Cost) -> Cost:
+        """Return the cost of two parts, one after the other."""
+        return Cost(self.power + other.power, self.factor * other.factor)
 
 
 @lru_cache(maxsize=256)
 def safe_length(regex: str) -> int | None:
     """Return the number of characters up to which the expression is sure to be evaluated, or None for any number."""
     items = list(_parser.parse(regex))
-    power = _power(items)
-    if power == 0:
-        return None
-    if power == _EXPONENTIAL:
+    estimate = _Estimate(bounds_count=True)
+    cost = estimate.sequence(items)
+    if cost.factor > _MAX_PRODUCT:
+        estimate = _Estimate(bounds_count=False)
+        cost = estimate.sequence(items)
+    if estimate.has_optional_group or cost.factor >= _MAX_STEPS:
+        return _OPTIONAL_LENGTH
+    if cost.power == _EXPONENTIAL:
         return _EXPONENTIAL_LENGTH
     # An expression that may begin anywhere is tried at each character.
-    power += not _is_anchored(items)
-    return int((_MAX_STEPS * math.factorial(int(power))) ** (1 / power)) if power > 1 else None
+    power = cost.power + (not _is_anchored(items))
+    if power == 0:
+        return None
+    length = int((_MAX_STEPS * math.factorial(int(power)) / cost.factor) ** (1 / power))
+    return length if length < _ANY_LENGTH and (power > 1 or cost.factor > _MAX_PRODUCT) else None
 
 
 def _is_anchored(items: Sequence[Item]) -> bool:
+    if not items:
+        return False
     name, value = items[0]
     if name is _constants.SUBPATTERN:
         return _is_anchored(list(value[3]))
@@ -53,38 +81,84 @@ def _is_any_text(item: Item) -> bool:
     return bool(name in _REPEATS and value[1] is _constants.MAXREPEAT and next(iter(value[2]))[0] is _constants.ANY)
 
 
-def _power(items: Sequence[Item]) -> float:
-    """Return the power of the text's length with which the steps of a sequence grow."""
-    return sum(_item_power(item, items[number + 1 :]) for number, item in enumerate(items))
+_REPEATS = (_constants.MAX_REPEAT, _constants.MIN_REPEAT, _constants.POSSESSIVE_REPEAT)
 
 
-def _item_power(item: Item, following: Sequence[Item]) -> float:
-    name, value = item
-    if name in _REPEATS:
-        return _repeat_power(value, following)
-    if name is _constants.SUBPATTERN:
-        return _power([*value[3], *following]) - _power(following)
-    if name is _constants.BRANCH:
-        return max(_power(list(branch)) for branch in value[1])
-    if name in (_constants.ASSERT, _constants.ASSERT_NOT):
-        return _power(list(value[1]))
-    return 0
+class _Estimate:
+    """An estimate of steps. Bounded repetitions count by their bounds, or as if they were unbounded."""
+
+    def __init__(self, *, bounds_count: bool) -> None:
+        self._bounds_count = bounds_count
+        self.has_optional_group = False
+
+    def sequence(self, items: Sequence[Item], following: Sequence[Item] = ()) -> Cost:
+        cost = Cost()
+        for number, item in enumerate(items):
+            cost = cost.times(self._item(item, [*items[number + 1 :], *following]))
+        return cost
+
+    def _item(self, item: Item, following: Sequence[Item]) -> Cost:
+        name, value = item
+        if name in _REPEATS:
+            return self._repeat(value, following)
+        if name is _constants.SUBPATTERN:
+            return self.sequence(list(value[3]), following)
+        if name is _constants.BRANCH:
+            return self._highest(value[1])
+        if name is _constants.GROUPREF_EXISTS:
+            return self._highest([branch for branch in value[1:] if branch])
+        # What is inside is tried on its own.
+        if name is _constants.ATOMIC_GROUP:
+            return self.sequence(list(value))
+        if name in (_constants.ASSERT, _constants.ASSERT_NOT):
+            return self.sequence(list(value[1]))
+        return Cost()
+
+    def _highest(self, branches: Sequence[Sequence[Item]]) -> Cost:
+        costs = [self.sequence(list(branch)) for branch in branches]
+        return Cost(max(cost.power for cost in costs), max(cost.factor for cost in costs) * _readings(branches))
+
+    def _repeat(self, value: Any, following: Sequence[Item]) -> Cost:
+        least, most, inner = value
+        items = list(inner)
+        is_group = len(items) > 1 or items[0][0] in (_constants.SUBPATTERN, _constants.BRANCH, *_REPEATS)
+        if most is not _constants.MAXREPEAT and (self._bounds_count or most <= 1):
+            return self._bounded(least, most, items, following, is_group=is_group)
+        if is_group:
+            # A repetition without an upper bound does not repeat what matches nothing.
+            self.has_optional_group |= least > 1 and inner.getwidth()[0] == 0
+            if not _has_separator(items) and _has_repeat(items):
+                return Cost(_EXPONENTIAL)
+            return self.sequence(items).times(Cost(power=1))
+        return Cost() if least == most or _has_one_length(items, following) else Cost(power=1)
+
+    def _bounded(
+        self, least: int, most: int, items: Sequence[Item], following: Sequence[Item], *, is_group: bool
+    ) -> Cost:
+        lengths = most - least + 1
+        if not is_group:
+            return Cost() if _has_one_length(items, following) else Cost(factor=lengths)
+        # Another repetition follows, or what is behind them all.
+        again, last = self.sequence(items, [*items, *following]), self.sequence(items, following)
+        try:
+            return Cost(max(again.power, last.power) * most, lengths * max(again.factor, last.factor) ** most)
+        except OverflowError:
+            return Cost(_EXPONENTIAL, math.inf)
 
 
-_REPEATS = (_constants.MAX_REPEAT, _constants.MIN_REPEAT)
+def _has_one_length(items: Sequence[Item], following: Sequence[Item]) -> bool:
+    """Return whether what follows cannot be part of the repetition of an item, or nothing follows."""
+    if not following:
+        return True
+    name, value = following[0]
+    return name is _constants.LITERAL and not _matches(items[0], chr(value))
 
 
-def _repeat_power(value: Any, following: Sequence[Item]) -> float:
-    _, most, inner = value
-    inside = _power(list(inner))
-    if most is not _constants.MAXREPEAT:
-        return inside
-    if len(inner) > 1 or inner[0][0] in (_constants.SUBPATTERN, _constants.BRANCH):
-        return inside + 1 if _has_separator(list(inner)) or not _has_repeat(list(inner)) else _EXPONENTIAL
-    # What follows cannot be part of the repetition, or nothing follows: it has one length only.
-    if not following or (following[0][0] is _constants.LITERAL and not _matches(inner[0], chr(following[0][1]))):
-        return 0
-    return 1
+def _readings(branches: Sequence[Sequence[Item]]) -> int:
+    """Return the most branches that may match at the same place."""
+    firsts = [branch[0] if len(branch) else (None, None) for branch in branches]
+    literals = Counter(value for name, value in firsts if name is _constants.LITERAL)
+    return max(1, len(firsts) - literals.total() + max(literals.values(), default=0))
 
 
 def _has_repeat(items: Sequence[Item]) -> bool:
@@ -105,7 +179,11 @@ def _has_separator(items: Sequence[Item]) -> bool:
 
 
 def _matches(item: Item, character: str) -> bool:
-    """Return whether an item that stands for one character may match it. Unknown ones may match any."""
+    """Return whether an item that stands for one character may match it, in any case. Unknown ones may match any."""
+    return any(_matches_exactly(item, each) for each in {character, character.swapcase()})
+
+
+def _matches_exactly(item: Item, character: str) -> bool:
     name, value = item
     if name is _constants.LITERAL:
         return bool(value == ord(character))

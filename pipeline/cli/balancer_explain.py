@@ -12,6 +12,7 @@ import click
 
 from pipeline.base.errors import ConfigError
 from pipeline.base.home import Home
+from pipeline.base.time_limit import time_limit
 from pipeline.cli.session import json_option
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from pipeline.balancer.model import Action
 
 _PORTS = {"http": 80, "https": 443}
+# Seconds for the evaluation of all rules, which takes milliseconds.
+TIMEOUT = 10
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,15 @@ def command(url: str, headers: tuple[str, ...], method: str, source: str, as_jso
 
     split = _split(url)
     listeners = effective_listeners(open_balancer(Home.locate().balancer).registry())
-    explanation = _explain(_listener(listeners, split), _request(split, url, headers, method, source))
+    shared, request = _listener(listeners, split), _request(split, url, headers, method, source)
+    try:
+        with time_limit(TIMEOUT):
+            explanation = _explain(shared, request)
+    except TimeoutError:
+        raise ConfigError(
+            f"the rules on port {shared.port} cannot be evaluated for this request within {TIMEOUT} s",
+            hint="a regular expression of a condition backtracks too much, and HAProxy gives up on it",
+        ) from None
     if as_json:
         click.echo(json.dumps(_as_data(explanation)))
     else:

@@ -15,6 +15,7 @@ from pipeline.base.errors import ConfigError, PenstockError
 from pipeline.cli.session import FILE, json_option
 
 if TYPE_CHECKING:
+    from pipeline.balancer.model import Rule
     from pipeline.config.models import Pipeline
 
 
@@ -62,12 +63,20 @@ def _slow_expressions(pipeline: Pipeline) -> Iterator[str]:
 
     for name, _, listener in pipeline.balancer.listeners():
         for rule in listener.rules:
-            for regex in (
-                each for condition in rule.conditions for each in getattr(condition.config, "regex_values", ())
-            ):
+            for regex, consequence in _expressions(rule):
                 length = safe_length(regex)
                 if length is not None:
                     yield (
                         f"rule {rule.priority} on port {listener.port} of load balancer {name}: HAProxy may give up on "
-                        f"{regex} in a text of more than {length} characters, and the rule does not apply then"
+                        f"{regex} in a text of more than {length} characters, and {consequence}"
                     )
+
+
+def _expressions(rule: Rule) -> Iterator[tuple[str, str]]:
+    """Yield the regular expressions of a rule, each with what happens if HAProxy gives up on it."""
+    for condition in rule.conditions:
+        for regex in getattr(condition.config, "regex_values", ()):
+            yield regex, "the rule does not apply then"
+    for rewrite in (rule.transforms.host_header_rewrite, rule.transforms.url_rewrite):
+        if rewrite is not None:
+            yield rewrite.regex, "nothing is rewritten then"

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from pipeline.balancer.effective import effective_listeners
 from pipeline.balancer.model import Declaration, Target, TargetHealth, TargetState
@@ -26,6 +27,8 @@ from pipeline.balancer.overview import Overview
 from pipeline.balancer.registry import Registry
 from pipeline.balancer.registry_file import RegistryFile
 from pipeline.balancer.telemetry.traffic import Traffic
+from pipeline.base.errors import ConfigError
+from pipeline.cli import balancer_explain
 from pipeline.cli.balancer_format import format_action, format_condition
 from pipeline.cli.balancer_tree import draw
 from pipeline.cli.console import literal_console, show, table
@@ -381,6 +384,17 @@ def next_line(stream: Any) -> str:
     ready, _, _ = select.select([stream], [], [], 10)
     assert ready, "nothing came"
     return str(stream.readline())
+
+
+def test_explain_ends(balancer: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An expression that takes for ever although its estimate is short ends in an error."""
+    assert balancer.exists()
+    monkeypatch.setattr("pipeline.balancer.matching.safe_length", lambda _: None)
+    monkeypatch.setattr("pipeline.balancer.matching.Wildcard.matches", lambda *_: re.search("(a+)+b", "a" * 60))
+    monkeypatch.setattr("pipeline.cli.balancer_explain.TIMEOUT", 0.1)
+    done = CliRunner().invoke(balancer_explain.command, ["http://x:8080/api/1"])
+    assert isinstance(done.exception, ConfigError)
+    assert done.exception.message == "the rules on port 8080 cannot be evaluated for this request within 0.1 s"
 
 
 def test_log_follows(balancer: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -69,3 +70,35 @@ def test_a_change_that_takes_the_listener_from_others_is_known_before(balancer: 
     assert [found.port for found in balancer.waiting_listeners("shop")] == [port]
     # What was so before is no effect of a change.
     assert balancer.waiting_after("front", moved) == []
+
+
+_SLOW = "HAProxy may give up on {} in a text of more than {} characters, and {}"
+_HEAD = "warning: rule 7 on port 8000 of load balancer edge: "
+
+
+@pytest.mark.parametrize(
+    ("rule", "expected"),
+    [
+        (
+            {"conditions": [{"path_pattern": {"regex_values": ["(a+)+$"]}}]},
+            ("(a+)+$", 23, "the rule does not apply then"),
+        ),
+        (
+            {"transforms": {"url_rewrite": {"regex": "^/rw/(?:(a+)+!|.*)", "replace": "/public"}}},
+            ("^/rw/(?:(a+)+!|.*)", 23, "nothing is rewritten then"),
+        ),
+        (
+            {"transforms": {"host_header_rewrite": {"regex": "^(a?){30}!", "replace": "b.test"}}},
+            ("^(a?){30}!", 3, "nothing is rewritten then"),
+        ),
+    ],
+)
+def test_an_expression_that_may_be_given_up_is_a_warning(
+    rule: dict[str, Any], expected: tuple[str, int, str], balancer: Balancer
+) -> None:
+    """Conditions and both kinds of transforms are checked, and the warning says what happens then."""
+    assert balancer.registry().is_empty
+    listener = {"port": 8000, "rules": [{**_RULE, "priority": 7, **rule}], "default_action": {"forward": "web"}}
+    text = MINIMAL.replace("{port: 8000, default_action: {forward: web}}", json.dumps(listener))
+    Path("pipeline.yaml").write_text(text)
+    assert _HEAD + _SLOW.format(*expected) in CliRunner().invoke(validate.command).output.splitlines()
