@@ -14,7 +14,7 @@ from pipeline.base.errors import ConfigError, Problem
 from pipeline.base.remote_url import RemoteUrl
 from pipeline.config.document import Document, KeyPath, dotted, read_document
 from pipeline.config.environment import complete_environments
-from pipeline.config.models import Parameter, Pipeline
+from pipeline.config.models import Parameter, Pipeline, SecretSource
 from pipeline.config.parameters import Scalar, resolve_parameters
 from pipeline.config.references import check_references
 from pipeline.config.secrets import Secrets, read_secrets
@@ -52,7 +52,7 @@ class Configuration:
 
 @dataclass(frozen=True)
 class CommittedFile:
-    """The pipeline.yaml of a commit. Errors show `name` as the file."""
+    """The pipeline.yaml of a commit. Errors show `name` as the file. Its `secrets.file` is ignored."""
 
     name: str
     content: bytes
@@ -67,13 +67,14 @@ def load(
     secrets_checked: bool = False,
     committed: CommittedFile | None = None,
     readable: Readable | None = None,
+    secrets_file: SecretSource | None = None,
 ) -> Configuration:
     """Load the file at `path`. `overrides` are the `-p name=value` of the command line.
 
-    With `committed`, loads its content as if it were at `path`. Raises `ConfigError` with every problem of the file, in
-    the order of its lines. Without `secrets_needed`, a missing secret is an error only when it is used. With
-    `secrets_checked`, an existing secrets file is still checked. `readable` limits the environment variables that the
-    file may read; None allows all.
+    With `committed`, loads its content as if it were at `path`, with the secrets in `secrets_file`. Raises
+    `ConfigError` with every problem of the file, in the order of its lines. Without `secrets_needed`, a missing secret
+    is an error only when it is used. With `secrets_checked`, an existing secrets file is still checked. `readable` limits the
+    environment variables and secrets that the file may read; None allows all.
     """
     environ = os.environ if environ is None else environ
     named, content = (Path(committed.name), committed.content) if committed else (path, None)
@@ -84,7 +85,10 @@ def load(
     data = _substituted(document, substitution, path.absolute().parent)
     problems += complete_environments(document, data, substitution.inherited)
     pipeline, invalid = _validated(document, data, substitution.broken)
-    secrets, unread, missing = _secrets(document, data, path, substitution.secrets, environ, needed=secrets_needed)
+    if committed:
+        # A commit must not choose whose secrets it gets.
+        data["secrets"] = secrets_file.model_dump() if secrets_file else None
+    secrets, unread, missing = _secrets(document, data, path, substitution, environ, needed=secrets_needed)
     problems += [*invalid, *document.problems, *substitution.problems, *check_references(document, data)]
     # Without the file, every value in it would be reported as missing.
     problems += (unread or missing) if secrets_needed else unread if secrets_checked else []
@@ -169,7 +173,7 @@ def _secrets(
     document: Document,
     data: Mapping[str, Any],
     path: Path,
-    named: Mapping[str, KeyPath],
+    substitution: Substitution,
     environ: Mapping[str, str],
     *,
     needed: bool,
@@ -189,6 +193,7 @@ def _secrets(
         except RuntimeError as error:
             # `expanduser` found no user of that name.
             problems.append(document.problem(("secrets", "file"), str(error)))
+    named = substitution.secrets_within(kept)
     values = {name: environ.get(name) or kept.get(name) for name in named}
     places = "neither in the environment nor in secrets.file" if file else "not in the environment"
     other = "add it to secrets.file" if file else "name a file with it in secrets.file"

@@ -28,10 +28,15 @@ TriggerName = Literal["command", "watch", "hook", "poll", "webhook", "schedule",
 
 @dataclass(frozen=True)
 class Readable:
-    """The environment variables that a commit may read. `hint` says how to allow another one."""
+    """The environment variables and secrets that a commit may read. The hints say how to allow another one.
+
+    `secrets` are allowed besides those in the secrets file. None allows all: the policy then decides later.
+    """
 
     names: frozenset[str]
     hint: str
+    secrets: frozenset[str] | None = None
+    secrets_hint: str = ""
 
 
 class SecretUse(Model):
@@ -47,13 +52,15 @@ class SecretUse(Model):
 
 
 class Policy(Model):
-    """The limits of a pipeline's commits. Without a file, only environment variables are limited."""
+    """The limits of a pipeline's commits. Without a file, only environment variables and secrets are limited."""
 
     environment: tuple[VariableName, ...] = Field(
         (), description="Environment variables that a commit may read, besides those that the served file reads."
     )
     secrets: dict[VariableName, SecretUse] | None = Field(
-        None, description="Secrets that a commit may use, and in which runs. None: all."
+        None,
+        description="Secrets that a commit may use, and in which runs. None: those that the served file uses or that "
+        "its secrets.file has, in every run.",
     )
     volumes: tuple[str, ...] | None = Field(
         None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 from pipeline.base.errors import Problem
@@ -116,6 +116,19 @@ class Substitution:
         if not self._may_read(name, path) or name not in self._environ:
             return None
         return self._only_own_secrets(self._environ[name], path)
+
+    def secrets_within(self, kept: Collection[str]) -> dict[str, KeyPath]:
+        """Return the secrets that may be read, each with its first place. The others become problems.
+
+        `kept` are the names in the secrets file, whose owner has put them there for this pipeline.
+        """
+        readable = self._readable
+        if readable is None or readable.secrets is None:
+            return self.secrets
+        for name in self.secrets.keys() - readable.secrets - set(kept):
+            reason = f"a commit must not use the secret {name}, which the served file does not use"
+            self._report(self.secrets.pop(name), reason, readable.secrets_hint)
+        return self.secrets
 
     def _may_read(self, variable: str, path: KeyPath) -> bool:
         self.variables.add(variable)

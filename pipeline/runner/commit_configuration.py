@@ -49,10 +49,19 @@ def check_policy(context: StageContext, ref: str, trigger: Trigger) -> None:
 
 
 def _readable(context: StageContext) -> Readable:
-    """Return the environment variables for a commit: those that the served file reads, and those in the policy."""
-    path = context.home.policy(context.configuration.pipeline.name)
-    names = context.configuration.variables.union(read_policy(path).environment)
-    return Readable(names, f"add it to environment in {path}, or use it in {context.configuration.path}")
+    """Return what a commit may read of the environment: what the served file reads, and what the policy lists.
+
+    If the policy lists secrets, it decides about them, once the ref of the run is known.
+    """
+    served = context.configuration
+    path = context.home.policy(served.pipeline.name)
+    policy = read_policy(path)
+    return Readable(
+        served.variables.union(policy.environment),
+        f"add it to environment in {path}, or use it in {served.path}",
+        served.secret_names if policy.secrets is None else None,
+        f"add it to secrets in {path} or to secrets.file of {served.path}, or use it there",
+    )
 
 
 def with_parameters(
@@ -71,11 +80,12 @@ def merge_commit_config(
 ) -> Configuration:
     """Return the configuration in a commit.
 
-    The Source stage, its options, its repository and the base of relative paths come from the served file.
+    The Source stage, its options, its repository, `secrets.file` and the base of relative paths come from the served
+    file.
 
     Raises `ConfigError` if it is invalid or of another pipeline.
     """
-    found = load(served.path, parameters, committed=committed, readable=readable)
+    found = load(served.path, parameters, committed=committed, readable=readable, secrets_file=served.pipeline.secrets)
     name = served.pipeline.name
     if found.pipeline.name != name:
         raise ConfigError(
@@ -86,4 +96,5 @@ def merge_commit_config(
     # A commit must not choose the source of later commits.
     kept = {key: getattr(served.pipeline.source, key) for key in ("uses", "options", "repository")}
     source = found.pipeline.source.model_copy(update=kept)
-    return replace(found, pipeline=found.pipeline.model_copy(update={"source": source}))
+    kept_parts = {"source": source, "secrets": served.pipeline.secrets}
+    return replace(found, pipeline=found.pipeline.model_copy(update=kept_parts))

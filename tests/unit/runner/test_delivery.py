@@ -282,6 +282,83 @@ def test_a_commit_reads_what_the_served_file_reads(
     assert ("deploy", 2) in stages.calls
 
 
+def names(*secrets: str) -> dict[str, object]:
+    return {"environment": {name: f"${{secret:{name}}}" for name in secrets}}
+
+
+REFUSED = "a commit must not use the secret AWS, which the served file does not use"
+
+
+@pytest.mark.parametrize(
+    ("served", "policy", "committed", "refused"),
+    [
+        (deploying(), None, names("AWS"), REFUSED),
+        (deploying(), "volumes: []", names("AWS"), REFUSED),
+        (deploying(), None, {"release_command": {"command": "true", **names("AWS")}}, REFUSED),
+        (deploying(**names("OTHER")), None, names("AWS", "OTHER"), REFUSED),
+        (deploying(**names("AWS")), None, names("AWS"), None),
+        (deploying() + "secrets: {file: kept}\n", None, names("KEPT"), None),
+        (deploying() + "secrets: {file: kept}\n", None, names("KEPT", "AWS"), REFUSED),
+        (deploying(), "secrets: {AWS: {}}", names("AWS"), None),
+        (deploying(**names("AWS")), "secrets: {}", names("AWS"), "it uses the secret AWS, which is not in secrets"),
+    ],
+)
+def test_a_commit_gets_no_other_secret(
+    pipeline_context: PipelineContext,
+    stages: Stages,
+    monkeypatch: pytest.MonkeyPatch,
+    served: str,
+    policy: str | None,
+    committed: dict[str, object],
+    refused: str | None,
+) -> None:
+    """It gets those that the served file uses or that its secrets file has, or those in the policy's list."""
+    for name in ("AWS", "OTHER"):
+        monkeypatch.setenv(name, f"the-{name}")
+    file = pipeline_context.configuration.path
+    write_secrets(file.with_name("kept"), "KEPT")
+    file.write_text(served)
+    context = replace(pipeline_context, configuration=load(file))
+    if policy:
+        allow(context, policy)
+    stages.committed = deploying(**committed)
+    if refused is None:
+        execute(context, RunOptions(configuration="commit"))
+        assert ("deploy", 2) in stages.calls
+        return
+    with pytest.raises(ConfigError) as caught:
+        execute(context, RunOptions(configuration="commit"))
+    assert refused in str(caught.value)
+    assert ("build", 2) not in stages.calls
+
+
+def write_secrets(path: Path, *names: str) -> None:
+    path.write_text("".join(f"{name}=value-of-{name}\n" for name in names))
+    path.chmod(0o600)
+
+
+@pytest.mark.parametrize("secrets", ["{file: ../billing/.secrets}", "{file: /proc/self/environ}", "null", "17"])
+def test_a_commit_does_not_choose_the_secrets_file(
+    pipeline_context: PipelineContext, stages: Stages, secrets: str
+) -> None:
+    """Its own key is ignored: the file of another pipeline is not read, and that of the served file is."""
+    file = pipeline_context.configuration.path
+    (file.parent.parent / "billing").mkdir(exist_ok=True)
+    write_secrets(file.parent.parent / "billing" / ".secrets", "BILLING")
+    write_secrets(file.with_name("kept"), "KEPT")
+    file.write_text(PIPELINE.format(name="shop", replicas=1) + "secrets: {file: kept}\n")
+    context = replace(pipeline_context, configuration=load(file))
+    stages.committed = deploying(**names("KEPT")) + f"secrets: {secrets}\n"
+    if secrets == "17":
+        with pytest.raises(ConfigError):
+            execute(context, RunOptions(configuration="commit"))
+        return
+    execute(context, RunOptions(configuration="commit"))
+    stages.committed = deploying(**names("BILLING")) + f"secrets: {secrets}\n"
+    with pytest.raises(ConfigError, match="must not use the secret BILLING"):
+        execute(context, RunOptions(configuration="commit"))
+
+
 @pytest.mark.parametrize(
     ("policy", "settings", "objection"),
     [
@@ -301,7 +378,7 @@ def test_a_commit_reads_what_the_served_file_reads(
         ("secrets: {TOKEN: {refs: [release/*]}}", {"environment": {"A": "${secret:TOKEN}"}}, "not for a run of main"),
         ("secrets: {TOKEN: {triggers: [webhook]}}", {"environment": {"A": "${secret:TOKEN}"}}, "main by command"),
         ("secrets: {TOKEN: {refs: [ma*]}}", {"environment": {"A": "${secret:TOKEN}"}}, None),
-        ("# volumes: []\n", {"volumes": ["/:/host"], "environment": {"A": "${secret:TOKEN}"}}, None),
+        ("# volumes: []\n", {"volumes": ["/:/host"]}, None),
     ],
 )
 def test_the_policy_limits_a_commit(
