@@ -73,8 +73,8 @@ def load(
 
     With `committed`, loads its content as if it were at `path`, with the secrets in `secrets_file`. Raises
     `ConfigError` with every problem of the file, in the order of its lines. Without `secrets_needed`, a missing secret
-    is an error only when it is used. With `secrets_checked`, an existing secrets file is still checked. `readable` limits the
-    environment variables and secrets that the file may read; None allows all.
+    is an error only when it is used. With `secrets_checked`, an existing secrets file is still checked. `readable`
+    limits the environment variables and secrets that the file may read; None allows all.
     """
     environ = os.environ if environ is None else environ
     named, content = (Path(committed.name), committed.content) if committed else (path, None)

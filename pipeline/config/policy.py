@@ -106,7 +106,7 @@ class Policy(Model):
                 yield f"its builds use the SSH agent {agent}, which is not in ssh"
 
     def _allows_path(self, path: str) -> bool:
-        return self.volumes is None or any(_covers(allowed, path) for allowed in self.volumes)
+        return self.volumes is None or any(covers(allowed, path) for allowed in self.volumes)
 
 
 def read_policy(path: Path) -> Policy:
@@ -157,8 +157,28 @@ def _has_content(path: Path) -> bool:
     return any(line and not line.startswith("#") for line in lines)
 
 
-def _covers(allowed: str, source: str) -> bool:
+def covers(allowed: str, source: str) -> bool:
+    """Return whether an entry of `volumes` allows a source: this name, or a path below it, also after its links."""
     if not source.startswith("/"):
         return allowed == source
-    path = PurePosixPath(source)
-    return ".." not in path.parts and allowed.startswith("/") and path.is_relative_to(allowed)
+    if ".." in PurePosixPath(source).parts or not is_below(source, allowed):
+        return False
+    target, base = resolved(source), resolved(allowed)
+    return target is not None and base is not None and target.is_relative_to(base)
+
+
+def resolved(path: str) -> Path | None:
+    """Return where a path leads. None if its links make a loop, or if Docker may see links that this user does not."""
+    try:
+        return Path(path).resolve(strict=True)
+    except FileNotFoundError:
+        target = Path(path).resolve()
+        # A missing folder in the text of a link may have hidden links behind it.
+        return target if str(target) == path else resolved(str(target))
+    except (OSError, RuntimeError):
+        return None
+
+
+def is_below(source: str, allowed: str) -> bool:
+    """Return whether a path is written as one below an entry of `volumes`."""
+    return source.startswith("/") and allowed.startswith("/") and PurePosixPath(source).is_relative_to(allowed)

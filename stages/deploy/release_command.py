@@ -7,6 +7,7 @@ import secrets as randomness
 from pipeline.api import StageContext
 from pipeline.base.errors import StageFailed
 from pipeline.base.quantity import format_duration
+from pipeline.config.mounts import resolved_mounts
 from pipeline.config.privileges import pids
 from pipeline.config.release import ReleaseSpec
 from pipeline.config.steps import ReleaseCommand
@@ -70,7 +71,7 @@ def _container(
         entrypoint=command.entrypoint,
         command=command.command,
         environment=context.configuration.secrets.resolve_all(environment),
-        volumes=service.volumes,
+        volumes=resolved_mounts(context.home.policy(pipeline), service.volumes),
         memory=service.memory,
         cpus=service.cpus,
         init=service.init,

@@ -49,6 +49,7 @@ class Targets(Protocol):
 class ReplicaSet:
     """The replicas of one service, of all its releases, and their targets in one target group.
 
+    `mounts` returns the volumes of a replica as they are mounted, immediately before it is created.
     Every step may be repeated, also for a replica that is gone. Times are measured by `now`, so changes of the wall
     clock have no effect. Steps on different replicas may run in several threads. One thread calls `observe`.
     """
@@ -61,6 +62,7 @@ class ReplicaSet:
         group: str,
         *,
         service: str = DEFAULT_SERVICE,
+        mounts: Callable[[tuple[str, ...]], tuple[str, ...]] = tuple,
         now: Callable[[], Stamp] = SYSTEM.now,
     ) -> None:
         self._runtime = runtime
@@ -68,6 +70,7 @@ class ReplicaSet:
         self._pipeline = pipeline
         self._group = group
         self._service = service
+        self._mounts = mounts
         self._now = now
         self._started: dict[str, Stamp] = {}
         self._starting: set[str] = set()
@@ -102,9 +105,12 @@ class ReplicaSet:
         return name
 
     def start(self, name: str, spec: ReplicaSpec) -> None:
-        """Start a reserved replica. Raises `StageFailed` if the image cannot be started."""
+        """Start a reserved replica.
+
+        Raises `StageFailed` if the image cannot be started, and `ConfigError` if a volume may not be mounted.
+        """
         try:
-            self._runtime.start(replace(spec, name=name, service=self._service))
+            self._runtime.start(replace(spec, name=name, service=self._service, volumes=self._mounts(spec.volumes)))
             self._started[name] = self._now()
         finally:
             with self._lock:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import threading
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 
 from pipeline.api import StageContext
 from pipeline.balancer.balancer import Balancer
 from pipeline.base.errors import EngineFault
+from pipeline.config.mounts import resolved_mounts
 from pipeline.config.release import ReleaseSpec
 from pipeline.engine.hosts import local_host, runtime_on
 from pipeline.engine.interfaces import Engine
@@ -110,4 +112,5 @@ class ServiceRollout:
 
     def replica_set(self, group: str) -> ReplicaSet:
         """Return the replicas whose targets are in `group`."""
-        return ReplicaSet(self.runtime, self.balancer, self._pipeline, group)
+        mounts = partial(resolved_mounts, self._context.home.policy(self._pipeline))
+        return ReplicaSet(self.runtime, self.balancer, self._pipeline, group, mounts=mounts)

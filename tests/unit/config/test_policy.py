@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import pytest
 
+from pipeline.base.errors import ConfigError
 from pipeline.config.models import Pipeline
+from pipeline.config.mounts import resolved_mounts
 from pipeline.config.policy import Policy, SecretUse
 
 
@@ -102,3 +107,85 @@ def test_all_objections_are_listed() -> None:
     policy = Policy.model_validate({"volumes": [], "secrets": {}, "approval": "required"})
     asked = pipeline(volumes=["/:/host", "data:/data"])
     assert len(list(policy.objections(asked, frozenset({"A", "B"}), "main", "watch"))) == 5
+
+
+def links(root: Path) -> Path:
+    """Return a folder that a policy allows, with links in it as a container can make them."""
+    shop = root / "srv" / "shop"
+    (shop / "data" / "deep").mkdir(parents=True)
+    (root / "etc").mkdir()
+    (root / "srv" / "shops").mkdir()
+    for name, target in {
+        "etc": root / "etc",
+        "relative": "../../etc",
+        "sibling": "../shops",
+        "up": "..",
+        "within": "data/deep",
+        "self": ".",
+        "chain": "etc",
+        "loop": "loop",
+        "colon": "a:b",
+        "dangling": "/nowhere/at/all",
+    }.items():
+        (shop / name).symlink_to(target)
+    return shop
+
+
+OUTSIDE = ["etc", "etc/passwd", "relative", "sibling", "up", "up/shop/../..", "chain", "dangling", "../..", "loop"]
+INSIDE = {"": "", "data": "data", "within": "data/deep", "self/data": "data", "up/shop/data": "data", "new/x": "new/x"}
+
+
+@pytest.mark.parametrize("path", OUTSIDE)
+def test_a_link_out_of_the_policy_is_refused(tmp_path: Path, path: str) -> None:
+    """When the run is checked, for mounts and caches, and when a container is created."""
+    shop = links(tmp_path)
+    policy = Policy(volumes=(str(shop),))
+    cache = {"cache_to": [f"type=local,dest={shop}/{path}"]}
+    for asked in (pipeline(volumes=[f"{shop}/{path}:/x"]), pipeline(cache)):
+        (objection,) = policy.objections(asked, frozenset(), "main", "watch")
+        assert f"{shop}/{path}, which is not in volumes" in objection
+    (tmp_path / "policy.yaml").write_text(f"volumes: [{shop}]")
+    with pytest.raises(ConfigError, match="does not allow to mount"):
+        resolved_mounts(tmp_path / "policy.yaml", (f"{shop}/{path}:/x:ro",))
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may enter every folder")
+def test_a_folder_that_the_user_may_not_enter_is_refused(tmp_path: Path) -> None:
+    """Docker would follow a link in it that Penstock cannot read."""
+    shop = links(tmp_path)
+    (shop / "private").mkdir()
+    (shop / "private" / "etc").symlink_to(tmp_path / "etc")
+    (shop / "private").chmod(0)
+    policy = Policy(volumes=(str(shop),))
+    assert list(policy.objections(pipeline(volumes=[f"{shop}/private/etc:/x"]), frozenset(), "main", "watch"))
+
+
+@pytest.mark.parametrize("path", INSIDE)
+def test_a_link_within_the_policy_is_followed(tmp_path: Path, path: str) -> None:
+    """The container gets the resolved path, so the link cannot be changed afterwards."""
+    shop = links(tmp_path)
+    policy = Policy(volumes=(str(shop),))
+    assert not list(policy.objections(pipeline(volumes=[f"{shop}/{path}:/x"]), frozenset(), "main", "watch"))
+    (tmp_path / "policy.yaml").write_text(f"volumes: [{shop}]")
+    mounted = resolved_mounts(tmp_path / "policy.yaml", (f"{shop}/{path}:/x:ro", "data:/y"))
+    assert mounted == (f"{shop / INSIDE[path]}:/x:ro", "data:/y")
+
+
+def test_an_allowed_path_may_be_a_link_itself(tmp_path: Path) -> None:
+    """The owner wrote it. What is below it is compared with the folder that it leads to."""
+    shop = links(tmp_path)
+    (tmp_path / "link").symlink_to(shop)
+    (tmp_path / "policy.yaml").write_text(f"volumes: [{tmp_path / 'link'}]")
+    assert resolved_mounts(tmp_path / "policy.yaml", (f"{tmp_path}/link/data:/x",)) == (f"{shop}/data:/x",)
+    with pytest.raises(ConfigError, match="does not allow to mount"):
+        resolved_mounts(tmp_path / "policy.yaml", (f"{tmp_path}/link/etc:/x",))
+
+
+@pytest.mark.parametrize("text", ["", "volumes: []", "volumes: [/srv/elsewhere]"])
+def test_what_the_owner_has_written_is_mounted_as_it_is(tmp_path: Path, text: str) -> None:
+    """Without a policy for this path, the volume comes from `pipeline run`. It may be on another machine."""
+    shop = links(tmp_path)
+    (tmp_path / "policy.yaml").write_text(text)
+    volumes = (f"{shop}/etc:/x", "data:/y", "/var/run/docker.sock:/z")
+    assert resolved_mounts(tmp_path / "policy.yaml", volumes) == volumes
+    assert resolved_mounts(tmp_path / "missing.yaml", volumes) == volumes
