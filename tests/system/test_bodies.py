@@ -101,6 +101,22 @@ def test_a_silent_client_is_idle(alb: Alb, recorder: Recorder, method: str, head
         assert connection.recv(65536).startswith(b"HTTP/1.1 408")
 
 
+@pytest.mark.parametrize("line", [b"0000000003\r\n", b"3;extension=1\r\n", b"0\r\nA: trailer\r\n"])
+@pytest.mark.parametrize("before", [b"", b"3\r\none\r\n"], ids=["first", "later"])
+def test_a_part_of_a_chunk_line_does_not_count(alb: Alb, recorder: Recorder, before: bytes, line: bytes) -> None:
+    """HAProxy reports only data as activity, so the line before a chunk must arrive within the idle timeout."""
+    with socket.create_connection(("127.0.0.1", alb.port), timeout=0.3) as connection:
+        head = b"PUT / HTTP/1.1\r\nHost: shop.test\r\nTransfer-Encoding: chunked\r\n\r\n"
+        connection.sendall(head + before)
+        answer = b""
+        for number in range(len(line)):
+            connection.sendall(line[number : number + 1])
+            with suppress(TimeoutError):
+                answer = connection.recv(65536)
+                break
+        assert answer.startswith(b"HTTP/1.1 400")
+
+
 @pytest.mark.parametrize(("method", "header"), [("PUT", ""), ("POST", _KEY), ("POST", "")])
 def test_a_chunked_body_streams(alb: Alb, recorder: Recorder, method: str, header: str) -> None:
     """The target gets each chunk when it arrives, not at the end."""

@@ -63,7 +63,19 @@ def test_the_host_of_a_url_counts(alb: Alb) -> None:
     assert headers["host"] == f"shop.test:{alb.port}"
 
 
-@pytest.mark.parametrize("target", ["secret", "*", "?a=b", "ftp://shop.test/a", "http:///secret", "./secret"])
+@pytest.mark.parametrize(
+    "target",
+    [
+        "secret",
+        "*",
+        "?a=b",
+        "ftp://shop.test/a",
+        "http:///secret",
+        "./secret",
+        "http://shop.test?a=b",
+        "http://shop.test:80?a",
+    ],
+)
 def test_what_is_no_path_is_refused(alb: Alb, target: str) -> None:
     """A request for neither a path nor a URL gets 400, because rules would not see its path."""
     alb.declare(_SECRET)
