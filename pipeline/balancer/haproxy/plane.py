@@ -223,7 +223,8 @@ class HAProxyPlane:
         try:
             refusal = self._runtime.reload()
         except BalancerFault:
-            if not self.end_if_hung():
+            # What a signal has stopped is continued, not ended.
+            if self.stopped() or not self.end_if_hung():
                 raise
             process.start(self._path)
             return
