@@ -18,7 +18,7 @@ from pipeline.base.errors import EngineFault, StageFailed
 from pipeline.engine import hosts
 from pipeline.engine.builder import BuildSpec
 from pipeline.engine.interfaces import Engine, EngineConnection
-from pipeline.engine.labels import LABEL_PIPELINE, LABEL_ROLE, LABEL_RUN, TAGS
+from pipeline.engine.labels import LABEL_PIPELINE, LABEL_ROLE, LABEL_RUN, image_tag
 
 _PLACEHOLDER = re.compile(r"\{([^}]*)\}")
 _POLL_INTERVAL = 0.1
@@ -52,7 +52,7 @@ class PrebuiltImage:
     def build(self, context: StageContext, checkout: Checkout) -> Image:
         """Return the image of the commit. Raises `StageFailed` if there is none."""
         name, pipeline = self._name(checkout.revision), context.configuration.pipeline.name
-        tag = f"{TAGS}{pipeline.lower()}:{checkout.revision.short}"
+        tag = image_tag(context.home.id, pipeline, checkout.revision.short)
 
         def on_output(line: str) -> None:
             context.log.line("build", line)

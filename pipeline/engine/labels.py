@@ -1,9 +1,11 @@
-"""The labels of containers, networks and images, and the prefix of image tags.
+"""The labels of containers, networks and images, and the tags of images.
 
 Penstock changes and removes only objects that carry the label of its own home.
 """
 
 from __future__ import annotations
+
+import hashlib
 
 LABEL_HOME = "penstock.home"
 LABEL_PIPELINE = "penstock.pipeline"
@@ -32,4 +34,16 @@ ROLE_RELEASE = "release-command"
 DEFAULT_SERVICE = "web"
 
 TAGS = "penstock/"
-"""The prefix of every tag that Penstock gives to an image."""
+"""The prefix of every tag that Penstock gives to an image, also in earlier versions, which had no home in it."""
+_DIGEST = 8
+
+
+def image_tag(home: str, pipeline: str, version: str) -> str:
+    """Return the tag of a pipeline's image. No other pipeline has it, in this home or in another one of the engine.
+
+    Docker's names are in lower case, so a name with upper case gets a digest. No pipeline's name contains its dot.
+    """
+    name = pipeline.lower()
+    if name != pipeline:
+        name = f"{name}.{hashlib.sha256(pipeline.encode()).hexdigest()[:_DIGEST]}"
+    return f"{TAGS}{home}/{name}:{version}"

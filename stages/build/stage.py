@@ -13,7 +13,7 @@ from pipeline.base.quantity import format_duration
 from pipeline.engine.builder import BuildSpec
 from pipeline.engine.hosts import local_engine
 from pipeline.engine.interfaces import Engine
-from pipeline.engine.labels import LABEL_PIPELINE, LABEL_ROLE, LABEL_RUN, LABEL_TREE, TAGS
+from pipeline.engine.labels import LABEL_PIPELINE, LABEL_ROLE, LABEL_RUN, LABEL_TREE, image_tag
 from pipeline.event_kinds import EventKind
 from stages.build.attempts import Attempts
 from stages.build.build_files import BuildFiles
@@ -131,7 +131,7 @@ class _Building:
         return Image(image, self._tag())
 
     def _tag(self) -> str:
-        return f"{TAGS}{self._pipeline.lower()}:{self._checkout.revision.short}"
+        return image_tag(self._context.home.id, self._pipeline, self._checkout.revision.short)
 
     def _check_options(self) -> None:
         """Raise `ConfigError` for an option that this builder does not support.

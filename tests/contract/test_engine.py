@@ -16,7 +16,7 @@ import pytest
 from pipeline.base.errors import EngineFault, StageFailed
 from pipeline.engine.builder import BuildSpec
 from pipeline.engine.container import Privileges
-from pipeline.engine.labels import LABEL_HOME, LABEL_PIPELINE, LABEL_ROLE, LABEL_RUN, ROLE_APP, ROLE_TEST
+from pipeline.engine.labels import LABEL_HOME, LABEL_PIPELINE, LABEL_ROLE, LABEL_RUN, ROLE_APP, ROLE_TEST, image_tag
 from pipeline.testing.fakes.program import PERMISSION_ERROR, PROCESS_ERROR, Program
 from tests.contract.engines import (
     DEADLINE,
@@ -233,7 +233,7 @@ def test_leftovers_of_runs_that_ended_are_removed(tested: EngineUnderTest) -> No
 
 def test_an_image_is_tagged_and_removed(tested: EngineUnderTest, base_image: str, tmp_path: Path) -> None:
     """A built image has its labels and cannot be removed while a container uses it."""
-    images, tag = tested.engine.images, "penstock/contract:1"
+    images, tag = tested.engine.images, image_tag("0123456789ab", "Shop", "contract")
     (tmp_path / "Dockerfile").write_text(f"FROM {base_image}\n")
     spec = BuildSpec(tmp_path, "Dockerfile", tag, labels={LABEL_PIPELINE: "shop", LABEL_RUN: "7"})
     image = tested.engine.builder.build(spec, lambda _: None, threading.Event(), timedelta(seconds=DEADLINE))

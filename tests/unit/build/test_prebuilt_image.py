@@ -19,6 +19,7 @@ from pipeline.base.errors import Cancelled, ConfigError, StageFailed
 from pipeline.base.home import Home
 from pipeline.config.load import load
 from pipeline.engine import hosts
+from pipeline.engine.labels import image_tag
 from pipeline.runner.context import PipelineContext
 from pipeline.runner.stages import load_builder
 from pipeline.store.queue import RunRequest
@@ -100,7 +101,7 @@ def test_an_image_of_the_engine_is_taken(engine: FakeEngine, store: Store, tmp_p
     engine.images.add(NAME)
     stage = Stage(tmp_path, store, "{image: 'registry.example.com/shop:{sha}'}")
     image = stage.build()
-    assert image.tag == "penstock/shop:0123456"
+    assert image.tag == image_tag(stage.context.home.id, "shop", "0123456")
     assert engine.images.id(image.tag) == image.id
     assert engine.images.for_pipeline("shop") == {image.id: "1"}
     assert store.images.pinned("shop") == {image.id}
@@ -129,7 +130,7 @@ def test_always_pulls_a_present_image(engine: FakeEngine, store: Store, tmp_path
     with pytest.raises(StageFailed, match="there is no image"):
         stage.build()
     engine.images.registry.add("registry.example.com/shop:stable")
-    assert stage.build().tag == "penstock/shop:0123456"
+    assert stage.build().tag == image_tag(stage.context.home.id, "shop", "0123456")
 
 
 def test_cancelling_ends_a_pull(engine: FakeEngine, store: Store, tmp_path: Path) -> None:

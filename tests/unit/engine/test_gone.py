@@ -88,11 +88,11 @@ def test_other_errors_are_not_taken_for_it(status: int, text: str) -> None:
 
 @pytest.mark.parametrize(("status", "text"), GONE)
 def test_every_tag_of_a_vanishing_image_is_removed(status: int, text: str) -> None:
-    """A tag that is gone does not keep the others."""
-    found = {"RepoTags": ["penstock/a:1", "penstock/a:2", "other:1"], "Config": {"Labels": {}}}
+    """A tag that is gone does not keep the others. A tag of an earlier version has no home in it."""
+    found = {"RepoTags": ["penstock/a:1", "penstock/0123456789ab/a:2", "other:1"], "Config": {"Labels": {}}}
     client = Client(status, text, inspect_image=found, images=[])
     assert DockerImages(client, "home").remove("sha256:0123")
-    assert client.removed == ["penstock/a:1", "penstock/a:2", "sha256:0123"]
+    assert client.removed == ["penstock/a:1", "penstock/0123456789ab/a:2", "sha256:0123"]
 
 
 @pytest.mark.parametrize(("status", "text"), IN_USE)
