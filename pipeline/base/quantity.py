@@ -13,6 +13,8 @@ from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(?:[bB]|([kKmMgGtTpP])(?:[iI]?[bB])?)?")
+# What Docker can hold with swap on top.
+_MAX_SIZE = 2**62 - 1
 _BYTES = {"k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40, "p": 2**50}
 
 
@@ -54,7 +56,10 @@ def parse_size(text: Any) -> int:
     match = _SIZE.fullmatch(str(text)) if not isinstance(text, bool) else None
     if match is None:
         raise ValueError(f"{text!r} is not a valid size; write 256MiB or 1GiB")
-    return int(Decimal(match[1]) * _BYTES.get((match[2] or "").lower(), 1))
+    size = int(Decimal(match[1]) * _BYTES.get((match[2] or "").lower(), 1))
+    if size > _MAX_SIZE:
+        raise ValueError(f"{text!r} is too large")
+    return size
 
 
 def format_size(value: int | None) -> str | None:

@@ -10,15 +10,18 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from pipeline.base.errors import Problem
+from pipeline.config.container_values import PlainText, plain
 from pipeline.config.document import Document, KeyPath
+from pipeline.config.validation import pattern_in_words
 
 # The value of a variable that has none at a place of the file.
 Inherited = Callable[[str, KeyPath], str | None]
 
 _ANY = "*"
 # The places of environments in a pipeline.yaml.
+_ARGUMENTS = ("build", "args")
 _PLACES: tuple[tuple[str, ...], ...] = (
-    ("build", "args"),
+    _ARGUMENTS,
     ("build", "test", "environment"),
     ("build", "test", "services", _ANY, "environment"),
     ("deploy", "environment"),
@@ -46,9 +49,11 @@ def _number(value: float) -> str:
     return f"{mantissa}e{int(exponent):+03d}"
 
 
-VariableName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
-EnvironmentName = Annotated[str, Field(pattern=r"^[^=\s\x00]+$")]
-Value = Annotated[str, BeforeValidator(_as_text)]
+_VARIABLE = r"^[A-Za-z_][A-Za-z0-9_]*$"
+_ENVIRONMENT = r"^[^=\s\x00]+$"
+VariableName = Annotated[str, Field(pattern=_VARIABLE)]
+EnvironmentName = Annotated[str, Field(pattern=_ENVIRONMENT)]
+Value = Annotated[PlainText, BeforeValidator(_as_text)]
 _FORMS = WithJsonSchema(
     {
         "anyOf": [
@@ -76,7 +81,9 @@ def complete_environments(document: Document, data: dict[str, Any], inherited: I
                 continue
             written = [p[-1] for p in document.keys if p[:-1] == here]
             empty = [str(name) for name in written if name not in parent.get(key, {})]
-            values = {name: inherited(name, (*here, name)) for name in empty}
+            invalid = {name: problem for name in empty if (problem := _invalid(document, (*here, name), name))}
+            problems += invalid.values()
+            values = {name: inherited(name, (*here, name)) for name in empty if name not in invalid}
             if found := {name: value for name, value in values.items() if value is not None}:
                 parent[key] = {**parent.get(key, {}), **found}
             problems += _leading_zeros(document, here)
@@ -92,11 +99,25 @@ def _from_list(
             problems.append(document.problem((*path, index), "must be text such as NAME=value"))
             continue
         name, equals, value = item.partition("=")
-        if equals:
+        if problem := _invalid(document, (*path, index), name, value):
+            problems.append(problem)
+        elif equals:
             found[name] = value
         elif (own := inherited(name, (*path, index))) is not None:
             found[name] = own
     return found
+
+
+def _invalid(document: Document, path: KeyPath, name: str, value: str = "") -> Problem | None:
+    """Return the mistake in a variable at `path`, where the models would not find it or its place."""
+    pattern = _VARIABLE if path[: len(_ARGUMENTS)] == _ARGUMENTS else _ENVIRONMENT
+    if not re.fullmatch(pattern, name):
+        return document.problem(path, f"{pattern_in_words(pattern)}, got {name!r}", "write NAME=value or NAME: value")
+    try:
+        plain(value)
+    except ValueError as error:
+        return document.problem(path, str(error))
+    return None
 
 
 def _leading_zeros(document: Document, path: KeyPath) -> Iterator[Problem]:

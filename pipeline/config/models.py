@@ -15,6 +15,7 @@ from pipeline.base.quantity import Amount, Duration, Size, Whole, resolve_amount
 from pipeline.base.remote_url import RemoteUrl, is_url
 from pipeline.config.build_options import CacheOption, Platform, SecretId, SecretText, SshAgent, StageName
 from pipeline.config.container_log import LOG, ContainerLog
+from pipeline.config.container_values import Cpus, Memory
 from pipeline.config.environment import BuildArguments, Environment, VariableName
 from pipeline.config.privileges import (
     CAP_ADD,
@@ -31,7 +32,7 @@ from pipeline.config.reporters import Reporters
 from pipeline.config.retention import Retention
 from pipeline.config.steps import ENTRYPOINT, INIT, SHM_SIZE, Approval, Command, Entrypoint, ReleaseCommand, Tests
 from pipeline.config.triggers import Triggers
-from pipeline.config.volume import Volume
+from pipeline.config.volume import Volumes
 from pipeline.engine.container import Privileges
 
 
@@ -188,11 +189,11 @@ class ServiceSettings(Model):
         None, description="Command that runs once in the new image before it receives traffic, such as migrations."
     )
     environment: Environment = Field({}, description="Variables of the containers. May contain ${secret:NAME}.")
-    volumes: tuple[Volume, ...] = Field(
+    volumes: Volumes = Field(
         (), description="`/path/on/host:/path/in/container[:ro]` or `volume-name:/path/in/container[:ro]`."
     )
-    memory: Size | None = Field(None, description="Memory limit of each container. None: no limit.")
-    cpus: float | None = Field(None, gt=0, description="CPU limit of each container, in cores. None: no limit.")
+    memory: Memory | None = Field(None, description="Memory limit of each container. None: no limit.")
+    cpus: Cpus | None = Field(None, description="CPU limit of each container, in cores. None: no limit.")
     init: bool = Field(False, description=INIT)
     shm_size: Size | None = Field(None, description=SHM_SIZE)
     pids_limit: PidsLimit = Field(DEFAULT_PIDS_LIMIT, description=PIDS_LIMIT)

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field
 from pipeline.base.errors import FieldError
 from pipeline.base.quantity import Whole
 from pipeline.base.suggestion import nearest
+from pipeline.config.container_values import MAX_PIDS
 from pipeline.engine.container import Privileges
 
 ALL = "ALL"
@@ -65,6 +66,8 @@ def _unique(names: tuple[str, ...]) -> tuple[str, ...]:
 def _pids_limit(value: int) -> int:
     if value < 1 and value != NO_PIDS_LIMIT:
         raise ValueError(f"must be at least 1, or -1 for no limit, got {value}")
+    if value > MAX_PIDS:
+        raise ValueError(f"must be at most {MAX_PIDS}, got {value}")
     return value
 
 

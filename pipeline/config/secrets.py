@@ -86,4 +86,6 @@ def read_secrets(path: Path, environ: Mapping[str, str] | None = None) -> dict[s
         raise ConfigError(f"cannot read secrets file {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"secrets file {path} is not UTF-8") from error
+    if "\0" in text:
+        raise ConfigError(f"secrets file {path} must not contain a null character, which no variable can hold")
     return parse_dotenv(text, environ, str(path))

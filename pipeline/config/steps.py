@@ -12,6 +12,7 @@ from pydantic import AfterValidator, Field, model_validator
 from pipeline.balancer.model import Model
 from pipeline.base.errors import FieldError
 from pipeline.base.quantity import Duration, Size, Whole
+from pipeline.config.container_values import MAX_PIDS, ImageName, Memory, PlainText
 from pipeline.config.environment import Environment
 from pipeline.config.privileges import (
     CAP_ADD,
@@ -26,8 +27,8 @@ from pipeline.config.privileges import (
 )
 from pipeline.engine.container import Privileges
 
-Command = Annotated[tuple[str, ...], Field(min_length=1)]
-Entrypoint = tuple[str, ...]
+Command = Annotated[tuple[PlainText, ...], Field(min_length=1)]
+Entrypoint = tuple[PlainText, ...]
 ENTRYPOINT = "Replaces the image's ENTRYPOINT, and then the image's CMD is not used. []: no ENTRYPOINT."
 INIT = "Run a small init as process 1, which ends orphaned processes and passes signals on, as `docker run --init`."
 SHM_SIZE = "Size of /dev/shm. None: Docker's default, 64MiB."
@@ -74,14 +75,14 @@ class Readiness(Model):
 class TestService(Model):
     """A container that the tests need, such as a database. Started before the tests, and removed with its data."""
 
-    image: str = Field(min_length=1, description="Image of the service, pulled if it is missing.")
+    image: ImageName = Field(description="Image of the service, pulled if it is missing.")
     command: Command | None = Field(
         None, description="Command that replaces the image's CMD. It is passed to the image's ENTRYPOINT."
     )
     entrypoint: Entrypoint | None = Field(None, description=ENTRYPOINT)
     environment: Environment = Field({}, description="Variables of the service. May contain ${secret:NAME}.")
     readiness: Readiness = Field(Readiness(), description="Check that must pass before the tests start.")
-    memory: Size = Field(2**30, description="Memory limit of the service.")
+    memory: Memory = Field(2**30, description="Memory limit of the service.")
     init: bool = Field(False, description=INIT)
     shm_size: Size | None = Field(None, description=SHM_SIZE)
     pids_limit: PidsLimit = Field(DEFAULT_PIDS_LIMIT, description=PIDS_LIMIT)
@@ -126,8 +127,8 @@ class Tests(Model):
         description="Time from SIGTERM to SIGKILL when the tests are stopped, after the timeout or when cancelled.",
     )
     environment: Environment = Field({}, description="Variables of the test container. May contain ${secret:NAME}.")
-    memory: Size = Field(2**30, description="Memory limit of the test container.")
-    pids: Whole = Field(512, ge=1, description="Maximum number of processes and threads of the tests.")
+    memory: Memory = Field(2**30, description="Memory limit of the test container.")
+    pids: Whole = Field(512, ge=1, le=MAX_PIDS, description="Maximum number of processes and threads of the tests.")
     init: bool = Field(True, description=INIT)
     shm_size: Size | None = Field(None, description=SHM_SIZE)
     cap_add: Capabilities = Field(

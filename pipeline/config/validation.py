@@ -100,6 +100,11 @@ def _problem(detail: ErrorDetails, path: KeyPath, document: Document, model: typ
     return document.problem(path, reason, hint)
 
 
+def pattern_in_words(pattern: str) -> str:
+    """Return what a text must be that matches the pattern of a field."""
+    return _PATTERNS.get(pattern, f"must match {pattern}")
+
+
 def _reason(detail: ErrorDetails, written: str | None) -> tuple[str, str]:
     kind, context, value = detail["type"], detail.get("ctx", {}), detail["input"]
     if kind == "literal_error":
@@ -109,7 +114,7 @@ def _reason(detail: ErrorDetails, written: str | None) -> tuple[str, str]:
         return f"must be {wanted}, got {value!r}", f"did you mean {near}?" if near else ""
     if kind == "string_pattern_mismatch":
         pattern = str(context["pattern"])
-        return f"{_PATTERNS.get(pattern, f'must match {pattern}')}, got {value!r}", ""
+        return f"{pattern_in_words(pattern)}, got {value!r}", ""
     limits = {"greater_than_equal": ("at least", "ge"), "less_than_equal": ("at most", "le")}
     if kind in limits:
         words, key = limits[kind]

@@ -167,6 +167,10 @@ class Engine(Protocol):
         """The platform of the engine, such as `linux/amd64`."""
 
     @property
+    def cpus(self) -> int:
+        """The number of processors of the engine's machine, the most that a container may have."""
+
+    @property
     def builder(self) -> ImageBuilder:
         """The builder of images, chosen at the first use."""
 

@@ -13,6 +13,7 @@ from pipeline.balancer.planes import open_balancer
 from pipeline.base.errors import ConfigError, PenstockError, SystemFault
 from pipeline.config.release import ReleaseSpec, Services
 from pipeline.engine.hosts import local_engine
+from pipeline.engine.interfaces import Engine
 from pipeline.event_kinds import EventKind
 from pipeline.store import records
 from pipeline.store.records import Release
@@ -42,6 +43,7 @@ class DockerDeploy:
                     hint="keep the name, or run `pipeline down` first",
                 )
             service.balancer.check(configuration.name, configuration.balancer)
+            _check_cpus(configuration.deploy.cpus, service.engine)
 
     def is_current(self, context: StageContext) -> bool:
         """Return whether the active release has the current configuration."""
@@ -217,6 +219,15 @@ def _check_limits(release: Release, replicas: int) -> None:
             f"release {release.number} cannot be rolled out to {replicas} replicas: its max_surge {rolling.max_surge} "
             f"and max_unavailable {rolling.max_unavailable} of {replicas} are both 0",
             hint="change deploy.replicas and deploy that first: a rollback keeps the number of replicas",
+        )
+
+
+def _check_cpus(wanted: float | None, engine: Engine) -> None:
+    """Refuse a limit that Docker refuses when it creates the first container, after the build."""
+    if wanted and wanted > (available := engine.cpus):
+        raise ConfigError(
+            f"deploy.cpus: {wanted:g} is more than the {available} CPUs of Docker's machine",
+            hint="lower it, or remove it to have no limit",
         )
 
 

@@ -41,6 +41,12 @@ class DockerEngine:
         server = server_of(self._api)
         return f"{server['Os']}/{server['Arch']}"
 
+    @property
+    def cpus(self) -> int:
+        """The number of processors of Docker's machine."""
+        with translate_errors(self._api):
+            return int(self._api.info()["NCPU"])
+
     @cached_property
     def builder(self) -> ImageBuilder:
         """The builder of images, chosen at the first use."""

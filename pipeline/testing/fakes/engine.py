@@ -38,6 +38,7 @@ class FakeEngine:
     """
 
     platform = "linux/amd64"
+    cpus = 8
 
     def __init__(
         self,

@@ -278,7 +278,7 @@ MISTAKES = [
         "no cpu",
         "  replicas: 3",
         "  replicas: 3\n  cpus: 0",
-        "11:9: deploy.cpus: must be greater than 0, got 0",
+        "11:9: deploy.cpus: must be at least 0.01, got 0",
     ),
     Bad(
         "a volume that is none",
@@ -286,6 +286,120 @@ MISTAKES = [
         "  replicas: 3\n  volumes: [data]",
         "11:13: deploy.volumes[0]: 'data' is not a valid volume; write /host/path:/container/path or "
         "name:/container/path:ro",
+    ),
+    Bad(
+        "a drive of Windows as a volume",
+        "  replicas: 3",
+        '  replicas: 3\n  volumes: ["d:/data"]',
+        "11:13: deploy.volumes[0]: 'd:/data' must have a volume name of 2 to 255 characters",
+    ),
+    Bad(
+        "a volume in place of all files",
+        "  replicas: 3",
+        '  replicas: 3\n  volumes: ["data:/x/..:ro"]',
+        "11:13: deploy.volumes[0]: 'data:/x/..:ro' must have a path in the container other than /",
+    ),
+    Bad(
+        "a null character in a volume",
+        "  replicas: 3",
+        '  replicas: 3\n  volumes: ["data:/x\\0"]',
+        "11:13: deploy.volumes[0]: 'data:/x\\x00' is not a valid volume; write /host/path:/container/path or "
+        "name:/container/path:ro",
+    ),
+    Bad(
+        "two volumes at one path",
+        "  replicas: 3",
+        '  replicas: 3\n  volumes: ["aa:/x", "bb:/x/"]',
+        "11:22: deploy.volumes[1]: 'bb:/x/' has the same path in the container as 'aa:/x'",
+    ),
+    Bad(
+        "a volume twice",
+        "  replicas: 3",
+        '  replicas: 3\n  volumes: ["aa:/y", "aa:/x", "aa:/x"]',
+        "11:31: deploy.volumes[2]: 'aa:/x' has the same path in the container as 'aa:/x'",
+    ),
+    Bad(
+        "less memory than Docker allows",
+        "  replicas: 3",
+        "  replicas: 3\n  memory: 4MiB",
+        "11:11: deploy.memory: must be at least 6MiB, or 0 for no limit, got 4194304 bytes",
+    ),
+    Bad(
+        "more memory than there can be",
+        "  replicas: 3",
+        "  replicas: 3\n  shm_size: 4096P",
+        "11:13: deploy.shm_size: '4096P' is too large",
+    ),
+    Bad(
+        "an infinite number of processors",
+        "  replicas: 3",
+        "  replicas: 3\n  cpus: '1e999'",
+        "11:9: deploy.cpus: must be a finite number, got '1e999'",
+    ),
+    Bad(
+        "more processes than Linux can number",
+        "  replicas: 3",
+        "  replicas: 3\n  pids_limit: 4194305",
+        "11:15: deploy.pids_limit: must be at most 4194304, got 4194305",
+    ),
+    Bad(
+        "a null character in a variable",
+        "  replicas: 3",
+        '  replicas: 3\n  environment: {A: "x\\0y"}',
+        "11:20: deploy.environment.A: must not contain a null character, which ends a text in Linux",
+    ),
+    Bad(
+        "a null character in a variable of a list",
+        "  replicas: 3",
+        '  replicas: 3\n  environment: ["A=x\\0y"]',
+        "11:17: deploy.environment[0]: must not contain a null character, which ends a text in Linux",
+    ),
+    Bad(
+        "a null character in a command",
+        "  replicas: 3",
+        '  replicas: 3\n  command: [serve, "\\0"]',
+        "11:20: deploy.command[1]: must not contain a null character, which ends a text in Linux",
+    ),
+    Bad(
+        "a null character in an entrypoint",
+        "  replicas: 3",
+        '  replicas: 3\n  entrypoint: ["\\0"]',
+        "11:16: deploy.entrypoint[0]: must not contain a null character, which ends a text in Linux",
+    ),
+    Bad(
+        "a service's image with an upper-case name",
+        "[make, test]}",
+        "[make, test], services: {db: {image: Postgres}}}",
+        "7:56: build.test.services.db.image: 'Postgres' is not a valid name of an image; "
+        "write postgres:16 or registry.example.com/db:2",
+    ),
+    Bad(
+        "a colon in a list of variables",
+        "  replicas: 3",
+        '  replicas: 3\n  environment: ["A: b"]',
+        "11:17: deploy.environment[0]: must be the name of a variable, without = and without spaces, got"
+        " 'A: b' (write NAME=value or NAME: value)",
+    ),
+    Bad(
+        "a variable without a name",
+        "  replicas: 3",
+        '  replicas: 3\n  environment: ["=b"]',
+        "11:17: deploy.environment[0]: must be the name of a variable, without = and without spaces, got"
+        " '' (write NAME=value or NAME: value)",
+    ),
+    Bad(
+        "a space in the name of a variable that is taken from the shell",
+        "  replicas: 3",
+        '  replicas: 3\n  environment: {"A b": }',
+        "11:17: deploy.environment.A b: must be the name of a variable, without = and without spaces, got"
+        " 'A b' (write NAME=value or NAME: value)",
+    ),
+    Bad(
+        "a build argument that is no variable",
+        "build:\n",
+        "build:\n  args: [my-arg]\n",
+        "6:10: build.args[0]: must be a variable name: letters, digits and _, no digit first, got 'my-arg' "
+        "(write NAME=value or NAME: value)",
     ),
     Bad(
         "an unknown mode of a volume",

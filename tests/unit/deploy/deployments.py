@@ -43,7 +43,9 @@ class Service:
         self.counts: list[int] = []
         self.secrets = SimpleNamespace(resolve_all=dict)
         self.engine = FakeEngine()
-        self.balancer = SimpleNamespace(waiting_after=lambda *_: self.waiting, waiting_listeners=lambda _: self.waiting)
+        self.balancer = SimpleNamespace(
+            waiting_after=lambda *_: self.waiting, waiting_listeners=lambda _: self.waiting, check=lambda *_: None
+        )
         self.waiting: list[WaitingListener] = []
 
     def step(self, name: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 
 import pytest
 
@@ -25,7 +25,7 @@ from pipeline.testing.fakes.engine import FakeEngine
 from stages.deploy import stage
 from stages.deploy.deployment import Deployment
 from stages.deploy.stage import DockerDeploy
-from tests.unit.deploy.deployments import Killed, Service, deploy, last, states
+from tests.unit.deploy.deployments import Killed, Service, deploy, last, states, with_replicas
 
 
 def test_a_release_is_active_when_deploy_returns(context: StageContext, service: Service) -> None:
@@ -233,3 +233,15 @@ def test_a_deployment_needs_an_outcome(context: StageContext) -> None:
     with pytest.raises(RuntimeError, match="without an outcome"), Deployment.begin(context, None, None):
         pass
     assert last(context)[0] is DeploymentState.FAILED
+
+
+@pytest.mark.parametrize(("cpus", "is_possible"), [("0.5", True), ("8", True), ("8.01", False), ("64", False)])
+def test_more_processors_than_the_machine_has_are_refused_before_the_build(
+    context: StageContext, service: Service, cpus: str, is_possible: bool
+) -> None:
+    """Docker refuses the limit when it creates the container. The fake engine has 8 processors."""
+    wanted = with_replicas(context, 1, f"cpus: {cpus},")
+    refusal = pytest.raises(ConfigError, match=rf"deploy\.cpus: {cpus} is more than the 8 CPUs of Docker's machine")
+    with nullcontext() if is_possible else refusal:
+        DockerDeploy().preflight(wanted)
+    assert service.taken == []
