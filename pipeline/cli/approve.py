@@ -6,12 +6,13 @@ from pathlib import Path
 
 import click
 
+from pipeline.base.whole_number import LARGEST
 from pipeline.cli.decision import record_decision
 from pipeline.cli.session import pipeline_options
 
 
 @click.command("approve")
-@click.argument("run", type=click.IntRange(min=1))
+@click.argument("run", type=click.IntRange(1, LARGEST))
 @click.option("-m", "--comment", default="", help="Comment, stored with the decision.")
 @pipeline_options
 def command(run: int, comment: str, file: Path, parameters: tuple[str, ...]) -> None:

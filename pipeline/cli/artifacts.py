@@ -9,12 +9,13 @@ from pathlib import Path
 import click
 
 from pipeline.base.errors import ConfigError, SystemFault
+from pipeline.base.whole_number import LARGEST
 from pipeline.cli.output import table
 from pipeline.cli.session import Session, json_option, pipeline_options, session
 
 
 @click.command("artifacts")
-@click.argument("run", type=click.IntRange(min=1), required=False)
+@click.argument("run", type=click.IntRange(1, LARGEST), required=False)
 @pipeline_options
 @click.option("--copy-to", "target", metavar="DIR", type=click.Path(path_type=Path), help="Copy the files to DIR.")
 @json_option

@@ -12,6 +12,7 @@ import click
 
 from pipeline.base.errors import BalancerFault, ConfigError
 from pipeline.base.home import Home
+from pipeline.base.whole_number import whole_number
 
 if TYPE_CHECKING:
     from pipeline.balancer.telemetry.metrics import Metrics
@@ -39,9 +40,10 @@ def command(place: str | None) -> None:
 def _address(place: str) -> tuple[str, int]:
     """Return the address and the port in `--listen`."""
     address, _, port = place.rpartition(":")
-    if not port.isdecimal() or not 0 <= int(port) <= 65535:
+    number = whole_number(port, 65535)
+    if number is None:
         raise ConfigError(f"--listen {place}: must be a port or an address: 9101, 127.0.0.1:9101 or [::1]:9101")
-    return address.strip("[]") or "127.0.0.1", int(port)
+    return address.strip("[]") or "127.0.0.1", number
 
 
 def _serve(metrics: Metrics, address: str, port: int) -> None:

@@ -11,12 +11,13 @@ import click
 
 from pipeline.base.errors import ConfigError, SystemFault
 from pipeline.base.lock import holder
+from pipeline.base.whole_number import LARGEST
 from pipeline.cli.session import pipeline_options, session
 from pipeline.store.records import RunState
 
 
 @click.command("cancel")
-@click.argument("run", type=click.IntRange(min=1))
+@click.argument("run", type=click.IntRange(1, LARGEST))
 @pipeline_options
 def command(run: int, file: Path, parameters: tuple[str, ...]) -> None:
     """Cancel RUN. A queued run ends immediately. A running one stops, or rolls back its deployment."""

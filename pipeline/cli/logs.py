@@ -11,6 +11,7 @@ import click
 from pipeline.base.errors import ConfigError
 from pipeline.base.lock import is_held
 from pipeline.base.suggestion import did_you_mean
+from pipeline.base.whole_number import LARGEST
 from pipeline.cli.session import FILE, Session, json_option, session
 from pipeline.runner.status import PipelineStatus
 from pipeline.store.records import RunState
@@ -18,7 +19,7 @@ from pipeline.store.run_log import LogLine, follow, read_log
 
 
 @click.command("logs")
-@click.argument("run", type=click.IntRange(min=1), required=False)
+@click.argument("run", type=click.IntRange(1, LARGEST), required=False)
 # In other commands -f is the file. For logs, users expect it to follow.
 @click.option("--file", type=click.Path(path_type=Path), default=FILE, show_default=True, help="File of the pipeline.")
 @click.option("-p", "--parameter", "parameters", multiple=True, metavar="NAME=VALUE", help="Set a parameter.")

@@ -7,12 +7,13 @@ from pathlib import Path
 import click
 
 from pipeline.base.errors import ConfigError
+from pipeline.base.whole_number import LARGEST
 from pipeline.cli.daemon_run import follow
 from pipeline.cli.session import event_output, handle_interrupts, json_option, pipeline_options, session
 
 
 @click.command("retry")
-@click.argument("run", type=click.IntRange(min=1))
+@click.argument("run", type=click.IntRange(1, LARGEST))
 @pipeline_options
 @json_option
 def command(run: int, file: Path, parameters: tuple[str, ...], as_json: bool) -> None:

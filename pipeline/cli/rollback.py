@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from pipeline.base.whole_number import LARGEST
 from pipeline.cli.daemon_run import submit_or_run
 from pipeline.cli.session import (
     event_output,
@@ -19,7 +20,7 @@ from pipeline.cli.session import (
 
 
 @click.command("rollback")
-@click.argument("release", type=click.IntRange(min=1), required=False)
+@click.argument("release", type=click.IntRange(1, LARGEST), required=False)
 @pipeline_options
 @wait_option
 @json_option

@@ -19,6 +19,7 @@ from starlette.routing import Route
 from pipeline import __version__
 from pipeline.base.clock import Clock, SystemClock
 from pipeline.base.errors import ConfigError, ExitCode, PenstockError
+from pipeline.base.whole_number import whole_number
 from pipeline.daemon.control import Control
 from pipeline.http.event_stream import stream_events
 from pipeline.http.openapi import describe
@@ -41,8 +42,6 @@ from pipeline.store.event_follower import EventFollower
 from pipeline.store.records import Run, RunOptions, Trigger
 
 _MAX_BODY = 64 * 1024
-# The largest integer of SQLite.
-_MAX_NUMBER = 2**63 - 1
 B = TypeVar("B", bound=Body)
 
 
@@ -77,7 +76,7 @@ class ControlApi:
 
     def _views(self) -> Sequence[Endpoint]:
         pipeline = "/v1/pipelines/{pipeline}"
-        run = f"{pipeline}/runs/{{number:int}}"
+        run = f"{pipeline}/runs/{{number}}"
         return (
             Endpoint("GET", "/v1", "The daemon: its version and pipelines.", self._daemon, gives=DaemonResponse),
             Endpoint(
@@ -102,7 +101,7 @@ class ControlApi:
 
     def _actions(self) -> Sequence[Endpoint]:
         runs = "/v1/pipelines/{pipeline}/runs"
-        run = f"{runs}/{{number:int}}"
+        run = f"{runs}/{{number}}"
         stage = "/v1/pipelines/{pipeline}/transitions/{stage}"
         return (
             Endpoint("POST", runs, "Queue a run.", self._submit, SubmitRun, RunResponse, 201),
@@ -128,7 +127,7 @@ class ControlApi:
         )
 
     def _streams(self) -> Sequence[Endpoint]:
-        run = "/v1/pipelines/{pipeline}/runs/{number:int}"
+        run = "/v1/pipelines/{pipeline}/runs/{number}"
         return (
             Endpoint(
                 "GET",
@@ -293,9 +292,10 @@ async def _body(request: Request, form: type[B]) -> B:
 
 
 def _named(request: Request) -> tuple[str, int]:
-    name, number = request.path_params["pipeline"], request.path_params["number"]
-    if number > _MAX_NUMBER:
-        raise HTTPException(404, f"{name} has no run {str(number)[:40]}")
+    name, text = request.path_params["pipeline"], request.path_params["number"]
+    number = whole_number(text)
+    if number is None:
+        raise HTTPException(404, f"{name} has no run {text[:40]}")
     return name, number
 
 
@@ -311,9 +311,10 @@ def _number(request: Request, name: str, default: int) -> int:
 
 
 def _parsed(name: str, text: str) -> int:
-    if not text.isascii() or not text.isdigit() or len(text) > 18:
+    number = whole_number(text)
+    if number is None:
         raise HTTPException(400, f"{name}: must be a number, got {text[:40]!r}")
-    return int(text)
+    return number
 
 
 def _after(request: Request) -> int:

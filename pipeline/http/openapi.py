@@ -16,6 +16,8 @@ from pipeline.http.responses import ErrorResponse
 if TYPE_CHECKING:
     from pipeline.http.api import Endpoint
 
+# Of the parts of a path that are no text. The router leaves them as they are, since it would fail at a long one.
+_TYPES = {"number": "integer"}
 _TEMPLATE = "#/components/schemas/{model}"
 
 
@@ -23,8 +25,7 @@ def describe(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
     """Return an OpenAPI 3.1 document."""
     paths: dict[str, dict[str, Any]] = {}
     for endpoint in endpoints:
-        plain = re.sub(r":int}", "}", endpoint.path)
-        paths.setdefault(plain, {})[endpoint.method.lower()] = _operation(endpoint)
+        paths.setdefault(endpoint.path, {})[endpoint.method.lower()] = _operation(endpoint)
     return {
         "openapi": "3.1.0",
         "info": {"title": "Penstock", "version": __version__},
@@ -43,8 +44,8 @@ def _operation(endpoint: Endpoint) -> dict[str, Any]:
     operation: dict[str, Any] = {
         "summary": endpoint.summary,
         "parameters": [
-            {"name": name, "in": "path", "required": True, "schema": {"type": "integer" if kind else "string"}}
-            for name, kind in re.findall(r"{(\w+)(:int)?}", endpoint.path)
+            {"name": name, "in": "path", "required": True, "schema": {"type": _TYPES.get(name, "string")}}
+            for name in re.findall(r"{(\w+)}", endpoint.path)
         ],
         "responses": {str(endpoint.code): success, "default": failure},
     }

@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from pipeline.base.printable import has_controls
+from pipeline.base.whole_number import whole_number
 from pipeline.store.records import RunKind
 
 
@@ -43,7 +44,7 @@ class SubmitRun(Body):
 
     @model_validator(mode="after")
     def _check_release(self) -> Self:
-        if self.kind is RunKind.ROLLBACK and not (self.requested or "1").isdecimal():
+        if self.kind is RunKind.ROLLBACK and self.requested and not whole_number(self.requested):
             raise ValueError("requested: must be a release number for a rollback")
         return self
 

@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from pipeline.base.errors import ConfigError
+from pipeline.base.whole_number import whole_number
 
 if TYPE_CHECKING:
     import uvicorn
@@ -25,7 +26,8 @@ REQUEST_TIMEOUT = 10.0
 def public_socket(address: str) -> socket.socket:
     """Return a listening socket at `HOST:PORT`. Raises `ConfigError`."""
     host, _, port = address.rpartition(":")
-    if not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
+    number = whole_number(port, 65535)
+    if not host or number is None:
         raise ConfigError(
             f"{address} is not a valid address", hint="use HOST:PORT, such as 127.0.0.1:8080 or [::]:8080"
         )
@@ -34,7 +36,7 @@ def public_socket(address: str) -> socket.socket:
     # Every address, as everywhere else. Without this, Python listens on IPv6 only.
     both = host == "::" and socket.has_dualstack_ipv6()
     try:
-        return socket.create_server((host, int(port)), family=family, dualstack_ipv6=both)
+        return socket.create_server((host, number), family=family, dualstack_ipv6=both)
     except OSError as error:
         taken = "the address is in use" if error.errno == errno.EADDRINUSE else error.strerror or error
         raise ConfigError(f"cannot listen at {address}: {taken}") from error

@@ -25,6 +25,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from pipeline.base.errors import PenstockError
+from pipeline.base.whole_number import whole_number
 from pipeline.config.triggers import Forge
 from pipeline.http.connections import ConnectionLimits, limited_config
 from pipeline.triggers.webhook import (
@@ -191,7 +192,7 @@ def _check_length(request: Request) -> None:
         raise WebhookRejected(400, "Content-Length and Transfer-Encoding must not be combined")
     if length is None and not is_chunked:
         raise WebhookRejected(411, "Content-Length is missing")
-    if length and int(length) > LIMIT:
+    if length and whole_number(length, LIMIT) is None:
         raise too_large()
 
 

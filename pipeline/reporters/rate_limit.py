@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 
+from pipeline.base.whole_number import whole_number
+
 # Smaller numbers are seconds from now, as in the draft of the IETF, larger ones Unix time, as at GitHub and GitLab.
 _UNIX_TIME = 10**8
 # GitHub's advice for a limit without any header.
@@ -22,15 +24,15 @@ def requested_pause(headers: Mapping[str, str], message: str = "") -> float | No
     now = _unix_time(headers.get("Date", ""))
     now = time.time() if now is None else now
     if (value := headers.get("Retry-After", "").strip()) != "":
-        if value.isdecimal():
-            return float(value)
+        if (seconds := whole_number(value)) is not None:
+            return float(seconds)
         at = _unix_time(value)
         return None if at is None else max(0.0, at - now)
     for prefix in ("X-RateLimit", "RateLimit"):
-        reset = headers.get(f"{prefix}-Reset", "").strip()
+        reset = whole_number(headers.get(f"{prefix}-Reset", "").strip())
         # GitHub sends the reset with every response. It counts when nothing is left.
-        if headers.get(f"{prefix}-Remaining", "").strip() == "0" and reset.isdecimal():
-            return float(reset) if int(reset) < _UNIX_TIME else max(0.0, float(reset) - now)
+        if headers.get(f"{prefix}-Remaining", "").strip() == "0" and reset is not None:
+            return float(reset) if reset < _UNIX_TIME else max(0.0, reset - now)
     return _UNKNOWN_PAUSE if "rate limit" in message.lower() else None
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+from pipeline.base.whole_number import whole_number
 from stages.build.expansion import BadSubstitution, expand
 from stages.build.instructions import Instruction, escape_character, instructions
 
@@ -150,4 +151,4 @@ def _find(stages: list[Stage], name: str, before: int) -> int | None:
     for index in range(before - 1, -1, -1):
         if (stages[index].name or "").lower() == name.lower():
             return index
-    return int(name) if name.isdecimal() and int(name) < before else None
+    return whole_number(name, before - 1) if before else None

@@ -191,6 +191,23 @@ def test_every_endpoint_is_described(daemon: Daemon) -> None:
     ("method", "path", "body", "headers"),
     [
         ("GET", f"runs/{2**63}", b"", {}),
+        *(
+            ("GET", f"runs/{number}{rest}", b"", {})
+            for number in ("9" * 5000, "-1", "x")
+            for rest in ("", "/log", "/events")
+        ),
+        *(
+            ("POST", f"runs/{'9' * 5000}/{verb}", b'{"granted": true, "by": "ann"}', {})
+            for verb in ("cancel", "retry", "approval")
+        ),
+        *(
+            ("POST", "runs", f'{{"kind": "rollback", "requested": "{release}"}}'.encode(), {})
+            for release in ("0", "00", "-1", "9" * 900, "\u0663", str(2**63), "v1")
+        ),
+        ("POST", "runs", b'{"force": 9e999}', {}),
+        ("POST", "runs", b'{"force": ' + b"9" * 5000 + b"}", {}),
+        ("POST", "runs", b'{"parameters": {"a": ' + b"9" * 5000 + b"}}", {}),
+        ("GET", "runs?limit=" + "9" * 5000, b"", {}),
         ("POST", f"runs/{10**30}/cancel", b"", {}),
         ("GET", f"runs/{10**30}/log", b"", {}),
         ("GET", "runs/1/events?after=" + "9" * 30, b"", {}),

@@ -12,6 +12,7 @@ from pipeline.balancer.model.application.jwt import JwtValidation
 from pipeline.base.errors import FieldError
 from pipeline.base.quantity import Duration, Whole
 from pipeline.base.schema import Model, Name, Shorthand, between
+from pipeline.base.whole_number import whole_number
 
 _PLACEHOLDER = re.compile(r"#\{(protocol|host|port|path|query)\}")
 _MAX_GROUPS = 5
@@ -97,7 +98,7 @@ class Redirect(Model):
     @field_validator("port")
     @classmethod
     def _port_exists(cls, value: str) -> str:
-        if value.isdigit() and not 1 <= int(value) <= 65535:
+        if value.isdigit() and not whole_number(value, 65535):
             raise ValueError("must be between 1 and 65535")
         return value
 
