@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from queue import Empty, SimpleQueue
-from threading import Thread
 from urllib.parse import urljoin
 
+from pipeline.base.deadline import within
 from pipeline.base.errors import ConfigError
 
 TIMEOUT = 5.0
@@ -18,28 +17,15 @@ def download(source: str, limit: int, timeout: float = TIMEOUT) -> bytes:
 
     Raises `ConfigError` with the reason if that fails or takes longer than `timeout` seconds.
     """
-    results: SimpleQueue[bytes | ConfigError] = SimpleQueue()
-    # The timeout of a single read does not limit a server that sends a byte now and then, or name resolution.
-    Thread(target=lambda: results.put(_outcome(source, limit, timeout)), daemon=True).start()
-    try:
-        found = results.get(timeout=timeout)
-    except Empty:
-        raise ConfigError(f"{source} cannot be fetched within {timeout:g} s") from None
-    if isinstance(found, ConfigError):
-        raise found
-    return found
-
-
-def _outcome(source: str, limit: int, timeout: float) -> bytes | ConfigError:
     import requests
     from urllib3.exceptions import HTTPError
 
     try:
-        return _content(source, limit, timeout)
-    except ConfigError as error:
-        return error
+        return within(timeout, lambda: _content(source, limit, timeout))
+    except TimeoutError:
+        raise ConfigError(f"{source} cannot be fetched within {timeout:g} s") from None
     except (requests.RequestException, HTTPError, ValueError) as error:
-        return ConfigError(f"{source} cannot be fetched: {error}")
+        raise ConfigError(f"{source} cannot be fetched: {error}") from error
 
 
 def _content(source: str, limit: int, timeout: float) -> bytes:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
 from pipeline import __version__
+from pipeline.base.deadline import within
 from pipeline.reporters.rate_limit import requested_pause
 from pipeline.reporters.reporter import DeliveryFailed
 
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
     from requests import PreparedRequest, Response
 
 TIMEOUT = 10.0
-"""Time in seconds for a server to respond."""
+"""Time in seconds for a delivery: name resolution, connections, redirects and the response."""
 _RETRYABLE_STATUSES = (408, 425, 429)
 # Those that mean the same request at another URL.
 _REPEATED_REDIRECTS = (307, 308)
@@ -32,13 +34,21 @@ def post(url: str, data: Any, headers: Mapping[str, str] | None = None, timeout:
 
 
 def post_bytes(url: str, content: bytes, headers: Mapping[str, str] | None = None, timeout: float = TIMEOUT) -> None:
-    """Send encoded JSON. `timeout` in seconds. Raises `DeliveryFailed`."""
+    """Send encoded JSON. `timeout` is for the whole delivery, in seconds. Raises `DeliveryFailed`."""
+    host = "the URL"
+    with suppress(ValueError):
+        host = urlsplit(url).netloc.rpartition("@")[2] or host
+    try:
+        within(timeout, lambda: _send(url, host, content, headers or {}, timeout))
+    except TimeoutError:
+        raise DeliveryFailed(f"{host} did not respond within {timeout:.0f} s", retryable=True) from None
+
+
+def _send(url: str, host: str, content: bytes, headers: Mapping[str, str], timeout: float) -> None:
     import requests  # The import takes 150 ms, so only runs with reporters pay for it.
 
-    host = "the URL"
-    sent = {"Content-Type": "application/json", "User-Agent": f"penstock/{__version__}", **(headers or {})}
+    sent = {"Content-Type": "application/json", "User-Agent": f"penstock/{__version__}", **headers}
     try:
-        host = urlsplit(url).netloc.rpartition("@")[2] or host
         for _ in range(_MAX_REDIRECTS + 1):
             with requests.post(
                 url, data=content, headers=sent, timeout=timeout, allow_redirects=False, auth=_no_netrc, stream=True
@@ -50,8 +60,8 @@ def post_bytes(url: str, content: bytes, headers: Mapping[str, str] | None = Non
                     return
                 url = followed
         raise DeliveryFailed(f"{host} redirected more than {_MAX_REDIRECTS} times", retryable=False)
-    except requests.Timeout:
-        raise DeliveryFailed(f"{host} did not respond within {timeout:.0f} s", retryable=True) from None
+    except requests.Timeout as error:
+        raise TimeoutError from error
     except ValueError:
         # The text of the error shows the URL or the header, which may contain a secret.
         raise DeliveryFailed(f"{host}: the URL or a header is not valid", retryable=False) from None
@@ -80,13 +90,23 @@ def _no_netrc(request: PreparedRequest) -> PreparedRequest:
 
 
 def _delivery_failed(host: str, response: Response) -> DeliveryFailed:
-    status, detail = response.status_code, _detail(response.raw.read(_MAX_READ, decode_content=True))
+    status, detail = response.status_code, _detail(_body(response))
     pause = requested_pause(response.headers, detail)
     return DeliveryFailed(
         f"{host} returned {status} {response.reason}{f': {detail}' if detail else ''}",
         retryable=status in _RETRYABLE_STATUSES or status >= 500 or (status == 403 and pause is not None),
         retry_after=pause or 0.0,
     )
+
+
+def _body(response: Response) -> bytes:
+    from urllib3.exceptions import HTTPError
+
+    try:
+        return bytes(response.raw.read(_MAX_READ, decode_content=True))
+    except HTTPError:
+        # The status says enough, and a body that ends early or is encoded wrongly does not change it.
+        return b""
 
 
 def _detail(content: bytes) -> str:

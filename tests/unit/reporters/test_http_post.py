@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,7 @@ def refused(url: str, headers: dict[str, str] | None = None, timeout: float = TI
         (429, {"RateLimit-Remaining": "0", "RateLimit-Reset": "50"}, True, 50),
         (403, {"Date": NOW, "Retry-After": "Wed, 21 Oct 2026 07:28:30 GMT"}, True, 30),
         (403, {"Retry-After": "soon"}, False, 0),
+        (503, {"Retry-After": "9" * 5000}, True, 0),
         (400, {}, False, 0),
         (401, {}, False, 0),
         (403, {}, False, 0),
@@ -143,6 +145,48 @@ def test_a_server_that_does_not_respond(forge: Recorder) -> None:
     error = refused(forge.url, timeout=0.2)
     assert time.monotonic() - began < 5
     assert "did not respond within" in str(error)
+    assert error.retryable
+
+
+@pytest.mark.parametrize(
+    "beginning",
+    [b"HTTP/1.1 ", b"HTTP/1.1 200 OK\r\nX-Slow: ", b"HTTP/1.1 500 Oh\r\nContent-Length: 4000\r\n\r\n"],
+    ids=["status", "header", "body"],
+)
+def test_a_server_that_responds_a_byte_at_a_time(beginning: bytes) -> None:
+    """The timeout is for the whole response, not for each of its bytes."""
+    ended = threading.Event()
+
+    def drip(server: socket.socket) -> None:
+        with server.accept()[0] as connection, suppress(OSError):
+            connection.sendall(beginning)
+            while not ended.wait(0.02):
+                connection.sendall(b"2")
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(10)
+        threading.Thread(target=drip, args=[server], daemon=True).start()
+        began = time.monotonic()
+        error = refused(f"http://127.0.0.1:{server.getsockname()[1]}", timeout=0.5)
+        assert time.monotonic() - began < 5
+        ended.set()
+    assert "did not respond within" in str(error)
+    assert error.retryable
+
+
+def test_a_response_that_ends_early() -> None:
+    """Its status is the reason."""
+
+    def respond(server: socket.socket) -> None:
+        with server.accept()[0] as connection:
+            connection.recv(65536)
+            connection.sendall(b"HTTP/1.1 503 Busy\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab")
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(10)
+        threading.Thread(target=respond, args=[server], daemon=True).start()
+        error = refused(f"http://127.0.0.1:{server.getsockname()[1]}")
+    assert "returned 503 Busy" in str(error)
     assert error.retryable
 
 
