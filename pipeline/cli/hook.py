@@ -9,7 +9,8 @@ import click
 
 from pipeline.base.errors import ConfigError
 from pipeline.base.home import Home
-from pipeline.triggers.hook import TYPES, GitHooks
+from pipeline.triggers.hook import GitHooks
+from pipeline.triggers.previous_hook import TYPES
 
 _place = click.argument("repository", type=click.Path(path_type=Path), default=".")
 _types = click.option(

@@ -12,9 +12,7 @@ from pipeline.base.files import write_atomically
 from pipeline.base.git import GitFailed, run_git
 from pipeline.base.home import Home
 from pipeline.triggers.hook_script import HookEntry, hook_script, installed_entries
-
-TYPES = ("post-commit", "post-merge", "post-rewrite", "post-receive")
-_BEFORE = ".before-penstock"
+from pipeline.triggers.previous_hook import PreviousHook
 
 
 @dataclass(frozen=True)
@@ -27,13 +25,19 @@ class GitHooks:
 
     @classmethod
     def find(cls, place: Path) -> GitHooks:
-        """Return the hooks of the repository at `place`. Raises `ConfigError` if it is not a repository."""
+        """Return the hooks of the repository at `place`.
+
+        Raises `ConfigError` if it is not a repository, or has a line break in its path.
+        """
         wanted = ("--git-common-dir", "--git-path", "hooks", "--is-bare-repository")
         try:
             printed = run_git("rev-parse", "--path-format=absolute", *wanted, directory=place)
         except GitFailed as error:
             raise ConfigError(f"{place} is not a git repository: {error}") from error
-        directory, hooks, bare = os.fsdecode(printed).splitlines()
+        lines = os.fsdecode(printed).removesuffix("\n").split("\n")
+        if len(lines) != len(wanted) - 1:
+            raise ConfigError(f"{str(place)!r}: the path of a repository with hooks must not contain a line break")
+        directory, hooks, bare = lines
         return cls(Path(directory).resolve(), Path(hooks).resolve(), bare == "true")
 
     def default_types(self) -> tuple[str, ...]:
@@ -64,15 +68,13 @@ class GitHooks:
         """
         path, own = self.hooks / kind, HookEntry(self.directory, home.root)
         entries = installed_entries(path)
-        if own not in entries:
+        left = [entry for entry in self._current(entries) if entry != own]
+        if left == entries:
             return False
-        before = path.with_name(kind + _BEFORE)
-        if left := [entry for entry in entries if entry != own]:
+        if left:
             self._write_hook(path, kind, left)
-        elif before.exists():
-            before.replace(path)
         else:
-            path.unlink()
+            PreviousHook(path).restore()
         return True
 
     def notify(self, home: Home) -> None:
@@ -92,14 +94,17 @@ class GitHooks:
                 hint="git config --unset core.hooksPath",
             )
         for kind in kinds:
-            path, before = self.hooks / kind, self.hooks / (kind + _BEFORE)
-            if path.exists() and before.exists() and not installed_entries(path):
+            path, before = self.hooks / kind, PreviousHook(self.hooks / kind)
+            if os.path.lexists(path) and before.exists and not installed_entries(path):
                 raise ConfigError(
-                    f"{before} is the hook from before Penstock, and another tool has replaced {path} since",
+                    f"{before.place} is the hook from before Penstock, and another tool has replaced {path} since",
                     hint="merge the two files into one of them, and remove the other",
                 )
 
     def _in_working_tree(self) -> bool:
+        if self.hooks.is_relative_to(self.directory):
+            # Git tracks nothing in a repository's own folder, even if that is in the working tree (core.worktree).
+            return False
         existing = next(folder for folder in (self.hooks, *self.hooks.parents) if folder.is_dir())
         try:
             return run_git("rev-parse", "--is-inside-work-tree", directory=existing).strip() == b"true"
@@ -109,15 +114,23 @@ class GitHooks:
 
     def _add(self, kind: str, entry: HookEntry) -> Path:
         path = self.hooks / kind
-        entries = installed_entries(path)
-        if path.exists() and not entries:
-            path.replace(path.with_name(kind + _BEFORE))
-        self._write_hook(path, kind, [*(other for other in entries if other != entry), entry])
+        previous, entries = PreviousHook(path), installed_entries(path)
+        if not entries:
+            previous.keep()
+        self._write_hook(path, kind, [*(other for other in self._current(entries) if other != entry), entry])
+        previous.adopt()
         return path
 
+    def _current(self, entries: Sequence[HookEntry]) -> list[HookEntry]:
+        """Return the entries without those of the places that this repository was moved from.
+
+        A folder that several repositories share keeps all of them, since one may be on a disk that is not mounted.
+        """
+        is_own = self.hooks.is_relative_to(self.directory)
+        return [e for e in entries if not is_own or e.repository == self.directory or e.repository.exists()]
+
     def _write_hook(self, path: Path, kind: str, entries: Sequence[HookEntry]) -> None:
-        text = hook_script(entries, before=_BEFORE, reads=kind in ("post-receive", "post-rewrite"), kind=kind)
-        write_atomically(path, os.fsencode(text), 0o755)
+        write_atomically(path, os.fsencode(hook_script(entries, kind)), 0o755)
 
     def _git(self, *arguments: str) -> None:
         try:

@@ -11,19 +11,23 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.base.home import VARIABLE
+from pipeline.triggers.previous_hook import FOLDER, FORMER_SUFFIX
 
 _MARK = "# Penstock:"
-# The hook reads its input once and passes it to the previous hook. Its folder may be shared (core.hooksPath), so an
-# entry acts for its own repository only. The spool file is renamed into place, so the daemon never reads a part. Its
-# name holds the repository: two hooks may have one process id in containers. Only `git push -o follow` blocks.
+# The hook reads its input once and passes it to the previous hook, which may still be where version 0.1.0 kept it. Its
+# folder may be shared (core.hooksPath), so an entry acts for its own repository only. The spool file is renamed into
+# place, so the daemon never reads a part. Its name holds the repository: two hooks may have one process id in
+# containers. Only `git push -o follow` blocks.
 _SCRIPT = """\
 #!/bin/sh
 {mark} notifies `pipeline serve` of new commits. One `entry` for each repository and its home.
 # Written by `pipeline hook install`, removed by `pipeline hook uninstall`.
 status=0
 refs={read}
-if [ -x "$0{before}" ]; then
-  printf '%s\\n' "$refs" | "$0{before}" "$@"
+previous="$(dirname -- "$0")/{folder}/{kind}"
+[ -x "$previous" ] || previous="$0{suffix}"
+if [ -x "$previous" ]; then
+  printf '%s\\n' "$refs" | "$previous" "$@"
   status=$?
 fi
 here=$(CDPATH= cd -- "$(git rev-parse --git-common-dir)" && pwd -P)
@@ -43,6 +47,8 @@ _FOLLOW = """\
     i=$((i + 1))
   done
 """
+# The hooks to which git sends input.
+_WITH_INPUT = ("post-receive", "post-rewrite")
 _ENTRY = re.compile(r"^entry (.+)$", re.MULTILINE)
 # In hooks of version 0.1.0, which have one repository.
 _FORMER = re.compile(r"^spool=(.+)\nprintf '%s\\n' (.+) > \"\$spool/\.\$\$\"", re.MULTILINE)
@@ -66,18 +72,27 @@ class HookEntry:
         return hashlib.sha256(str(self.repository).encode(errors="surrogateescape")).hexdigest()[:12]
 
 
-def hook_script(entries: Sequence[HookEntry], *, before: str, reads: bool, kind: str) -> str:
-    """Return the script of a hook. `before` is the suffix of the previous hook. `reads` is True if git sends input."""
+def hook_script(entries: Sequence[HookEntry], kind: str) -> str:
+    """Return the script of a hook. `kind` is its name."""
     pipeline = shlex.join([sys.executable, "-m", "pipeline.cli.main"])
     follow = _FOLLOW.format(variable=VARIABLE, pipeline=pipeline) if kind == "post-receive" else ""
     lines = [f"entry {shlex.join([str(e.repository), str(e.home), e.digest])}" for e in entries]
-    read = '"$(cat)"' if reads else '""'
-    return _SCRIPT.format(mark=_MARK, read=read, before=before, follow=follow, entries="\n".join(lines))
+    read = '"$(cat)"' if kind in _WITH_INPUT else '""'
+    return _SCRIPT.format(
+        mark=_MARK,
+        read=read,
+        folder=FOLDER,
+        kind=kind,
+        suffix=FORMER_SUFFIX,
+        follow=follow,
+        entries="\n".join(lines),
+    )
 
 
 def installed_entries(path: Path) -> list[HookEntry]:
     """Return the entries of an installed hook, also of version 0.1.0. Empty for a hook of another program."""
-    if not path.is_file():
+    # A link is none of Penstock's, although it may lead to one that has just been installed.
+    if path.is_symlink() or not path.is_file():
         return []
     text = path.read_text(errors="surrogateescape")
     if _MARK not in text:

@@ -49,14 +49,14 @@ class LocalOrigin:
             raise ConfigError(f"{named_by}: {path} does not exist", hint="name a git repository, or a URL")
         self.git = Git(path)
         try:
-            found = self.git(
-                "rev-parse", "--path-format=absolute", "--git-common-dir", "--git-dir", "--is-bare-repository"
-            )
+            found = self.git("rev-parse", "--path-format=absolute", "--git-common-dir", "--is-bare-repository")
         except GitFailed as error:
             if "dubious ownership" in str(error):
                 raise explain(error, str(path)) from error
             raise _no_repository(path, named_by, error) from error
-        self.location, self.directory, bare = found.splitlines()
+        # A path may contain any line break.
+        self.location, bare = found.removesuffix("\n").rsplit("\n", 1)
+        self.directory = self.git("rev-parse", "--absolute-git-dir").removesuffix("\n")
         self.shown = self.location
         self.checkout = self.git if bare == "false" else None
         promisor = r"^remote\..*\.promisor$|^extensions\.partialclone$"

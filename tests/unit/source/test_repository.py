@@ -28,6 +28,14 @@ def test_a_branch_is_resolved_with_who_and_what(work: Work) -> None:
     assert revision.source == f"{work.path}/.git"
 
 
+@pytest.mark.parametrize("name", ["one\ntwo", "one\u2028two", "one\x0btwo", "one\n"])
+def test_a_line_break_in_the_path(tmp_path: Path, name: str) -> None:
+    """It is a part of the name, as for git."""
+    (tmp_path / name).mkdir()
+    work = Work(tmp_path / name)
+    assert work.open().resolve("main").sha == work.first
+
+
 def test_every_kind_of_name(work: Work) -> None:
     """A branch, a tag with and without a message, a short and a full id, and HEAD."""
     work.git("tag", "v1")

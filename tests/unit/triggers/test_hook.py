@@ -153,7 +153,7 @@ def test_the_hook_from_before_is_never_lost(tmp_path: Path, home: Home) -> None:
     with pytest.raises(ConfigError, match="another tool has replaced"):
         install(found.path, home)
     assert not uninstall(found.path, home)
-    kept = [path.read_text() for path in (hook, hook.with_name("post-commit.before-penstock"))]
+    kept = [path.read_text() for path in (hook, hook.parent / "before-penstock" / "post-commit")]
     assert kept == ["#!/bin/sh\n# of another tool\n", "#!/bin/sh\n# mine\n"]
 
 
@@ -200,4 +200,140 @@ def test_a_hook_of_the_user_notifies(tmp_path: Path, home: Home) -> None:
     """`pipeline hook notify` writes what Penstock's hook writes."""
     found = work(tmp_path, "one")
     GitHooks.find(found.path).notify(home)
+    assert reported(home) == [str(found.path / ".git")]
+
+
+def hook_of(found: Work, kind: str = "post-commit") -> Path:
+    """Return the path of a hook, in a folder that exists."""
+    path = found.path / ".git" / "hooks" / kind
+    path.parent.mkdir(exist_ok=True)
+    return path
+
+
+def executable(path: Path, text: str) -> None:
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+
+
+@pytest.mark.parametrize("form", ["file", "link to a neighbour", "link to another folder", "absolute link"])
+def test_a_hook_sees_its_own_name_and_its_neighbours(tmp_path: Path, home: Home, form: str) -> None:
+    """Dispatchers such as overcommit read their task from `$0`, and others call files beside themselves."""
+    found = work(tmp_path, "one")
+    hook, ran = hook_of(found), tmp_path / "ran"
+    executable(hook.with_name("helper"), f'echo "$1" >> "{ran}"')
+    elsewhere = tmp_path / "tools" / "dispatcher"
+    elsewhere.parent.mkdir()
+    place = {"file": hook, "link to a neighbour": hook.with_name("dispatcher")}.get(form, elsewhere)
+    executable(place, '"$(dirname "$0")/helper" "$(basename "$0")"')
+    texts = {
+        "link to a neighbour": "dispatcher",
+        "link to another folder": "../../../../tools/dispatcher",
+        "absolute link": str(elsewhere),
+    }
+    if form in texts:
+        hook.symlink_to(texts[form])
+    install(found.path, home)
+    found.commit("new")
+    assert ran.read_text() == "post-commit\n"
+    assert reported(home) == [str(found.path / ".git")]
+    assert uninstall(found.path, home)
+    found.commit("newer")
+    assert ran.read_text() == "post-commit\n" * 2
+    assert not (hook.parent / "before-penstock").exists()
+    assert form not in texts or str(hook.readlink()) == texts[form]
+
+
+def test_each_of_several_hooks_runs_its_own_previous_one(tmp_path: Path, home: Home) -> None:
+    """One of them links to another one. None is run by the hook that took its name."""
+    found, ran = work(tmp_path, "one"), tmp_path / "ran"
+    executable(hook_of(found), f'basename "$0" >> "{ran}"')
+    hook_of(found, "post-rewrite").symlink_to("post-commit")
+    install(found.path, home)
+    install(found.path, home)
+    found.git("commit", "--quiet", "--amend", "--allow-empty", "-m", "other")
+    assert sorted(ran.read_text().split()) == ["post-commit", "post-rewrite"]
+    for kind in ("post-commit", "post-merge", "post-rewrite"):
+        assert uninstall(found.path, home, kind)
+    kept = {path.name for path in hook_of(found).parent.iterdir() if path.suffix != ".sample"}
+    assert kept == {"post-commit", "post-rewrite"}
+    assert str(hook_of(found, "post-rewrite").readlink()) == "post-commit"
+
+
+@pytest.mark.parametrize("text", ["/nowhere/hook", "../nowhere", "nowhere"])
+def test_a_link_that_leads_nowhere_is_kept(tmp_path: Path, home: Home, text: str) -> None:
+    """Its disk may not be mounted now."""
+    found = work(tmp_path, "one")
+    hook = hook_of(found)
+    hook.symlink_to(text)
+    install(found.path, home)
+    found.commit("new")
+    assert reported(home) == [str(found.path / ".git")]
+    assert uninstall(found.path, home)
+    assert str(hook.readlink()) == text
+
+
+@pytest.mark.parametrize("installed_again", [False, True])
+def test_a_previous_hook_that_an_earlier_version_kept(tmp_path: Path, home: Home, installed_again: bool) -> None:
+    """It runs, after another installation under its own name, and uninstalling restores it."""
+    found, ran = work(tmp_path, "one"), tmp_path / "ran"
+    hook = hook_of(found)
+    executable(hook, FORMER.format(repository=found.path / ".git", spool=f"'{home.spool}'"))
+    executable(hook.with_name("post-commit.before-penstock"), f'basename "$0" >> "{ran}"')
+    if installed_again:
+        install(found.path, home)
+        found.commit("new")
+        assert ran.read_text() == "post-commit\n"
+    assert uninstall(found.path, home)
+    found.commit("newer")
+    assert ran.read_text().endswith("post-commit\n")
+    assert [path.name for path in hook.parent.glob("*before-penstock*")] == []
+
+
+def test_a_repository_that_was_moved(tmp_path: Path, home: Home) -> None:
+    """Its previous place leaves its hook, so nothing is left after uninstalling."""
+    found = work(tmp_path, "one")
+    install(found.path, home)
+    found.path.rename(tmp_path / "two")
+    moved = Work.__new__(Work)
+    moved.path = tmp_path / "two"
+    install(moved.path, home)
+    moved.commit("new")
+    assert reported(home) == [str(moved.path / ".git")]
+    assert uninstall(moved.path, home)
+    assert not hook_of(moved).exists()
+
+
+def test_the_entry_of_a_missing_repository_stays_in_a_shared_folder(tmp_path: Path, home: Home) -> None:
+    """It may be on a disk that is not mounted."""
+    works = [work(tmp_path, name) for name in ("one", "two")]
+    for each in works:
+        each.git("config", "core.hooksPath", str(tmp_path / "shared"))
+        install(each.path, home)
+    works[0].path.rename(tmp_path / "away")
+    assert uninstall(works[1].path, home)
+    (tmp_path / "away").rename(works[0].path)
+    works[0].commit("new")
+    assert reported(home) == [str(works[0].path / ".git")]
+
+
+def test_a_repository_within_its_own_working_tree(tmp_path: Path, home: Home) -> None:
+    """Files of a home directory are often kept so. Git tracks nothing in the repository's folder."""
+    dotfiles = tmp_path / ".dotfiles"
+    git = ["git", f"--git-dir={dotfiles}", f"--work-tree={tmp_path}", "-c", "user.name=A", "-c", "user.email=a@b"]
+    subprocess.run(["git", "init", "--quiet", "--bare", str(dotfiles)], check=True)
+    subprocess.run([*git, "config", "core.bare", "false"], check=True)
+    subprocess.run([*git, "config", "core.worktree", str(tmp_path)], check=True)
+    install(dotfiles, home)
+    subprocess.run([*git, "commit", "--quiet", "--allow-empty", "-m", "new"], check=True)
+    assert reported(home) == [str(dotfiles)]
+    assert uninstall(dotfiles, home)
+
+
+def test_a_line_break_in_the_path_is_refused(tmp_path: Path, home: Home) -> None:
+    """A message to the daemon is one line. Other separators of lines are no line break to git and to the shell."""
+    with pytest.raises(ConfigError, match="must not contain a line break"):
+        install(work(tmp_path, "one\ntwo").path, home)
+    found = work(tmp_path, "one\u2028two\x0bthree")
+    install(found.path, home)
+    found.commit("new")
     assert reported(home) == [str(found.path / ".git")]
