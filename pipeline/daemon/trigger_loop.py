@@ -18,7 +18,8 @@ from pipeline.runner.context import PipelineContext
 from pipeline.runner.ref_tracker import RefTracker
 from pipeline.store.queue import RunRequest
 from pipeline.store.records import RunOptions, Trigger
-from pipeline.triggers.schedule import DueTime, Schedule, local_zone
+from pipeline.triggers.schedule import DueTime, Schedule
+from pipeline.triggers.time_zone import local_zone
 
 # A scan that failed for a change that the watch reported is repeated at least this often.
 _FALLBACK_INTERVAL = timedelta(minutes=1)

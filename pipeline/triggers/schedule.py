@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import cache
-from pathlib import Path
-from zoneinfo import ZoneInfo
 
 from cronsim import CronSim
-
-from pipeline.base.errors import ConfigError
 
 # A clock that is set back by less was corrected, and nothing becomes due twice. Set back by more, it was wrong before,
 # so the schedule restarts from the new time.
@@ -86,18 +81,3 @@ def _canonical(expression: str) -> str:
     minutes = ",".join(map(str, sorted(parsed.minutes)))
     hours = "*" if len(parsed.hours) == _HOURS else ",".join(map(str, sorted(parsed.hours)))
     return " ".join((minutes, hours, *parsed.parts[3:]))
-
-
-def local_zone() -> tzinfo:
-    """Return the time zone of TZ, else of /etc/localtime, else UTC. Raises `ConfigError` for an unknown TZ."""
-    named = os.environ.get("TZ", "").removeprefix(":")
-    path = Path(named if named.startswith("/") else "/etc/localtime")
-    try:
-        if named and named != str(path):
-            return ZoneInfo(named)
-        with path.open("rb") as file:
-            return ZoneInfo.from_file(file, key=named or "local time")
-    except (OSError, ValueError, KeyError) as error:
-        if named:
-            raise ConfigError(f"TZ={named} is not a valid time zone", hint="TZ=Europe/Berlin") from error
-        return UTC

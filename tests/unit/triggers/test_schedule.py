@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
-from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.base.errors import ConfigError
-from pipeline.triggers.schedule import DueTime, Schedule, local_zone
+from pipeline.triggers.schedule import DueTime, Schedule
 
 BERLIN = ZoneInfo("Europe/Berlin")
 # On 2026-03-29 at 2:00 it is 3:00 there; on 2026-10-25 at 3:00 it is 2:00 again.
@@ -208,23 +206,3 @@ def test_a_check_returns_what_has_passed(minutes: int, slept: timedelta, express
     schedule, moment = schedule.advance(now)
     assert moment == (expected if expected.at <= now.astimezone(UTC) else None)
     assert schedule.advance(now)[1] is None
-
-
-def test_the_zone_is_that_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The zone is that of TZ, as a name or a file, else of /etc/localtime."""
-    at = datetime(2026, 7, 1, tzinfo=UTC)
-    for named in ("Europe/Berlin", ":Europe/Berlin", "/usr/share/zoneinfo/Europe/Berlin"):
-        if named.startswith("/") and not Path(named).exists():
-            continue
-        monkeypatch.setenv("TZ", named)
-        assert at.astimezone(local_zone()).utcoffset() == timedelta(hours=2)
-    monkeypatch.delenv("TZ")
-    assert at.astimezone(local_zone()).utcoffset() == at.astimezone().utcoffset()
-
-
-@pytest.mark.parametrize("named", ["Nowhere/Land", "CET-1CEST,M3.5.0", "/no/such/file", "../../etc/passwd"])
-def test_an_unknown_zone_is_named(named: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An unknown TZ is an error that has an example."""
-    monkeypatch.setenv("TZ", named)
-    with pytest.raises(ConfigError, match="Europe/Berlin"):
-        local_zone()
