@@ -16,6 +16,8 @@ from pipeline.base.errors import StageFailed
 class BuildSpec:
     """The specification of a build. `dockerfile` is a path in the folder `context`, and `tag` names the image.
 
+    While it builds, a builder may have files of its own beside the context, with the context's name and a dot.
+
     `secrets` are values by their id, which steps mount. `ssh`, `cache_from`, `cache_to` and `platforms` are written as
     the options of `docker buildx build`.
     """

@@ -69,7 +69,7 @@ class _Building:
         left = list(self._folder.parent.glob("*"))
         spared = {str(run) for run in others()}
         for folder in left:
-            if folder.name not in spared:
+            if folder.name.partition(".")[0] not in spared:
                 shutil.rmtree(folder, ignore_errors=True)
 
     def run(self) -> Image:

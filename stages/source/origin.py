@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
 from pipeline.base.errors import ConfigError
 from pipeline.base.git import GitFailed
+from pipeline.base.memory_file import memory_file
 from pipeline.base.remote_url import RemoteUrl
 from stages.source.fetch_errors import explain
 from stages.source.git import Git
@@ -149,8 +149,8 @@ def _check_speaks_git(git: Git, url: str) -> None:
     """
     if not url.lower().startswith(("http://", "https://")):
         return
-    with tempfile.NamedTemporaryFile() as trace:
-        traced = {**git.environment, "GIT_TRACE_PACKET": trace.name}
+    with memory_file() as trace:
+        traced = {**git.environment, "GIT_TRACE_PACKET": str(trace)}
         Git(git.directory, git.cancelled, traced).list_refs(url, "HEAD")
-        if b"packet:" not in trace.read():
+        if b"packet:" not in trace.read_bytes():
             raise GitFailed("no git answers")

@@ -259,7 +259,8 @@ def test_a_run_shows_its_builder_and_masks_a_secret(project: Project) -> None:
     project.commit("2")
     value = f"sesame-{secrets.token_hex(8)}"
     of_a_killed_run = project.home.contexts(project.name) / "99"
-    of_a_killed_run.mkdir(parents=True)
+    for left in (of_a_killed_run, of_a_killed_run.with_name("99.draft")):
+        left.mkdir(parents=True)
     failed = project.pipeline("run", code=None, TOKEN=value)
     log = "".join(path.read_text() for path in project.home.logs.rglob("*.jsonl"))
     assert "exit code 3" in f"{failed}"

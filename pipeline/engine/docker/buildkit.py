@@ -8,13 +8,14 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import IO
 
 from pipeline.base.errors import Cancelled, ConfigError, EngineFault
+from pipeline.base.memory_file import memory_file
 from pipeline.engine.builder import BuildSpec
 from pipeline.engine.docker.command import BuildKitCommand, forget_commands
 from pipeline.engine.docker.lines import lines_of
@@ -76,8 +77,11 @@ class BuildKitBuilder:
             on_output(line)
 
         with ExitStack() as stack:
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="penstock-build-")))
-            secrets = [f"id={key},src={stack.enter_context(_secret(value))}" for key, value in spec.secrets.items()]
+            # The next build of the pipeline removes it with the context, if this process is killed.
+            draft = tempfile.TemporaryDirectory(prefix=f"{spec.context.name}.", dir=spec.context.parent)
+            folder = Path(stack.enter_context(draft))
+            files = {key: stack.enter_context(memory_file(value.encode())) for key, value in spec.secrets.items()}
+            secrets = [f"id={key},src={file}" for key, file in files.items()]
             arguments = self._arguments(spec, folder / "id", secrets)
             exit_code = self._run(arguments, hear, cancelled, timeout)
             if exit_code:
@@ -186,19 +190,6 @@ class _Reader:
                         self._hear(line)
         except BaseException as error:  # noqa: BLE001  # `finished` raises it
             self._error = error
-
-
-@contextmanager
-def _secret(value: str) -> Iterator[str]:
-    """Yield the path of a file in memory. It ends with this process, and is on no disk and in no environment."""
-    descriptor = os.memfd_create("penstock-secret")
-    try:
-        with os.fdopen(os.dup(descriptor), "wb") as file:
-            file.write(value.encode())
-        # A plug-in inherits no file, so the path names this process.
-        yield f"/proc/{os.getpid()}/fd/{descriptor}"
-    finally:
-        os.close(descriptor)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
