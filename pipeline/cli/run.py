@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -45,12 +47,7 @@ def command(
         handle_interrupts() as cancelled,
         event_output(opened, as_json=as_json) as shown,
     ):
-        body = {
-            "requested": commit,
-            "parameters": dict(split_parameter(p) for p in parameters),
-            "force": force,
-            "configuration": "file",
-        }
+        body = _body(commit, parameters, force=force)
         submit_or_run(
             opened,
             body,
@@ -58,3 +55,13 @@ def command(
             shown,
             cancelled,
         )
+
+
+def _body(commit: str | None, parameters: Sequence[str], *, force: bool) -> dict[str, Any]:
+    """Return the request to a daemon, which the API describes as `SubmitRun`."""
+    return {
+        "requested": commit,
+        "parameters": dict(split_parameter(p) for p in parameters),
+        "force": force,
+        "configuration": "file",
+    }

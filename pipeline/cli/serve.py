@@ -23,6 +23,7 @@ from pipeline.events import Event
 
 if TYPE_CHECKING:
     from pipeline.daemon.daemon import Daemon
+    from pipeline.daemon.watchdog import Watchdog
 
 # In seconds, for a deployment in progress when the daemon stops. Less than the timeout of the systemd unit.
 SHUTDOWN_TIMEOUT = 80.0
@@ -106,17 +107,22 @@ def serve(
         for name, supervisor in daemon.supervisors.items():
             click.echo(f"serving {name} from {supervisor.served_file.file}", err=True)
         _listen_to_signals(daemon)
+        _run(daemon, watchdog, ensure_socket)
 
-        def progress() -> None:
-            watchdog.progress()
-            ensure_socket()
 
-        watchdog.ready()
-        try:
-            daemon.run_forever(progress)
-        finally:
-            watchdog.stop()
-            daemon.close(SHUTDOWN_TIMEOUT)
+def _run(daemon: Daemon, watchdog: Watchdog, ensure_socket: Callable[[], None]) -> None:
+    """Run the daemon until a signal stops it, and notify systemd meanwhile."""
+
+    def progress() -> None:
+        watchdog.progress()
+        ensure_socket()
+
+    watchdog.ready()
+    try:
+        daemon.run_forever(progress)
+    finally:
+        watchdog.stop()
+        daemon.close(SHUTDOWN_TIMEOUT)
 
 
 def _serve_control(daemon: Daemon, stack: ExitStack, listen: str | None, token_file: Path | None) -> Callable[[], None]:

@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 from pipeline.base.errors import ConfigError, SystemFault
+from pipeline.base.files import write_atomically
 from pipeline.base.home import VARIABLE, Home
 from pipeline.cli.serve import SHUTDOWN_TIMEOUT, read_token, serving_options
 from pipeline.cli.session import FILE
@@ -216,7 +217,7 @@ def _check_owner(unit: Path, home: Home) -> None:
 def _write(unit: Path, text: str) -> None:
     try:
         unit.parent.mkdir(parents=True, exist_ok=True)
-        unit.write_text(text)
+        write_atomically(unit, text, 0o644)
     except OSError as error:
         raise ConfigError(f"cannot write {unit}: {error.strerror}", hint="use --user, or run as root") from error
 

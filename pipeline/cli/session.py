@@ -38,23 +38,24 @@ parameter_option = click.option(
 )
 
 
-def pipeline_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add `--file` and `-p` to a command that works on one pipeline."""
-    return click.option(
-        "-f",
-        "--file",
-        "file",
-        type=click.Path(path_type=Path),
-        default=FILE,
-        show_default=True,
-        help="File of the pipeline.",
-    )(parameter_option(command))
-
-
+file_option = click.option(
+    "-f",
+    "--file",
+    "file",
+    type=click.Path(path_type=Path),
+    default=FILE,
+    show_default=True,
+    help="File of the pipeline.",
+)
 wait_option = click.option(
     "--wait", metavar="DURATION", help="Maximum wait for another process on this pipeline, such as 10m."
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def pipeline_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add `--file` and `-p` to a command that works on one pipeline."""
+    return file_option(parameter_option(command))
 
 
 @dataclass(frozen=True)

@@ -7,19 +7,11 @@ from pathlib import Path
 import click
 
 from pipeline.cli.serve import serve
-from pipeline.cli.session import FILE, json_option
+from pipeline.cli.session import file_option, json_option
 
 
 @click.command("watch")
-@click.option(
-    "-f",
-    "--file",
-    "file",
-    type=click.Path(path_type=Path),
-    default=FILE,
-    show_default=True,
-    help="File of the pipeline.",
-)
+@file_option
 @json_option
 def command(file: Path, as_json: bool) -> None:
     """Run each new commit and keep the deployed release healthy, until Ctrl-C.

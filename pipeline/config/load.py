@@ -88,8 +88,9 @@ def load(
     if committed:
         # A commit must not choose whose secrets it gets.
         data["secrets"] = secrets_file.model_dump() if secrets_file else None
-    secrets, unread, missing = _secrets(document, data, path, substitution, environ, needed=secrets_needed)
     problems += [*invalid, *document.problems, *substitution.problems, *check_references(document, data)]
+    kept, unread = _secrets_of_file(document, data, path, environ, needed=secrets_needed)
+    secrets, missing = _secrets(document, kept, substitution.secrets_within(kept or {}), environ)
     # Without the file, every value in it would be reported as missing.
     problems += (unread or missing) if secrets_needed else unread if secrets_checked else []
     if problems or pipeline is None:
@@ -169,37 +170,35 @@ def _parameters(
     return {**dict.fromkeys(substituted), **values}, [*substitution.problems, *problems]
 
 
-def _secrets(
-    document: Document,
-    data: Mapping[str, Any],
-    path: Path,
-    substitution: Substitution,
-    environ: Mapping[str, str],
-    *,
-    needed: bool,
-) -> tuple[Secrets, list[Problem], list[Problem]]:
-    """Return the secrets, the problem of their file, and the missing values."""
+def _secrets_of_file(
+    document: Document, data: Mapping[str, Any], path: Path, environ: Mapping[str, str], *, needed: bool
+) -> tuple[dict[str, str] | None, list[Problem]]:
+    """Return the content of `secrets.file`, or None without one, and its problem."""
     section = data.get("secrets")
     file = section.get("file") if isinstance(section, dict) else None
-    kept: dict[str, str] = {}
-    problems = []
-    if isinstance(file, str):
-        try:
-            place = path.absolute().parent / Path(file).expanduser()
-            # Where the values are not needed, as in CI, the file need not be there either.
-            kept = read_secrets(place, environ) if needed or os.access(place, os.R_OK) else {}
-        except ConfigError as error:
-            problems.append(document.problem(("secrets", "file"), error.message, error.hint or ""))
-        except RuntimeError as error:
-            # `expanduser` found no user of that name.
-            problems.append(document.problem(("secrets", "file"), str(error)))
-    named = substitution.secrets_within(kept)
-    values = {name: environ.get(name) or kept.get(name) for name in named}
-    places = "neither in the environment nor in secrets.file" if file else "not in the environment"
-    other = "add it to secrets.file" if file else "name a file with it in secrets.file"
+    if not isinstance(file, str):
+        return None, []
+    try:
+        place = path.absolute().parent / Path(file).expanduser()
+        # Where the values are not needed, as in CI, the file need not be there either.
+        return read_secrets(place, environ) if needed or os.access(place, os.R_OK) else {}, []
+    except ConfigError as error:
+        return {}, [document.problem(("secrets", "file"), error.message, error.hint or "")]
+    except RuntimeError as error:
+        # `expanduser` found no user of that name.
+        return {}, [document.problem(("secrets", "file"), str(error))]
+
+
+def _secrets(
+    document: Document, kept: Mapping[str, str] | None, named: Mapping[str, KeyPath], environ: Mapping[str, str]
+) -> tuple[Secrets, list[Problem]]:
+    """Return the secrets of the environment and the file, and the missing ones."""
+    values = {name: environ.get(name) or (kept or {}).get(name) for name in named}
+    places = "not in the environment" if kept is None else "neither in the environment nor in secrets.file"
+    other = "name a file with it in secrets.file" if kept is None else "add it to secrets.file"
     missing = [
         document.problem(named[name], f"secret {name} is {places}", f"export {name}=…, or {other}")
         for name, value in values.items()
         if value is None
     ]
-    return Secrets({n: v for n, v in values.items() if v is not None}, {**kept, **environ}), problems, missing
+    return Secrets({n: v for n, v in values.items() if v is not None}, {**(kept or {}), **environ}), missing

@@ -14,9 +14,10 @@ from dataclasses import asdict, dataclass, field
 
 from pipeline.base.errors import ConfigError
 from pipeline.base.printable import has_controls
+from pipeline.store.admission import Admission, begin_stage, note_wait, obstacle_of
 from pipeline.store.database import Database
-from pipeline.store.order import Mode, next_run, obstacle
-from pipeline.store.records import ApprovalDecision, Run, RunKind, RunOptions, RunState, StageState, Trigger
+from pipeline.store.order import Mode, next_run
+from pipeline.store.records import ApprovalDecision, Run, RunKind, RunOptions, RunState, Trigger
 from pipeline.store.refs import head, set_head
 from pipeline.store.rows import next_number, now, run_from_row
 from pipeline.store.run_times import QUEUE, RUN, begin_part, end_parts
@@ -56,15 +57,6 @@ class RunRequest:
     def __post_init__(self) -> None:
         if self.requested is not None and has_controls(self.requested):
             raise ConfigError(f"a branch, tag or commit must not contain control characters: {self.requested!r}")
-
-
-@dataclass(frozen=True)
-class Admission:
-    """The answer to a run that wants to enter a stage: entered, superseded by a newer run, or blocked."""
-
-    entered: bool = False
-    superseded_by: int | None = None
-    waits_for: str = ""
 
 
 class RunQueue:
@@ -177,17 +169,17 @@ class RunQueue:
             run = stored_run(db, pipeline, number)
             if run.superseded_by:
                 return Admission(superseded_by=run.superseded_by)
-            waits_for = _obstacle(db, run, stage)
-            _note_wait(db, run, waits_for or None)
+            waits_for = obstacle_of(db, run, stage)
+            note_wait(db, run, waits_for or None)
             if not waits_for:
-                _begin_stage(db, pipeline, number, stage)
+                begin_stage(db, pipeline, number, stage)
             return Admission(entered=not waits_for, waits_for=waits_for)
 
     def await_approval(self, pipeline: str, number: int) -> Run:
         """Mark a run as waiting for approval, and return it as it is now. It may hold a decision already."""
         with self._db.transaction() as db:
             run = stored_run(db, pipeline, number)
-            _note_wait(db, run, None if run.approval else "approval")
+            note_wait(db, run, None if run.approval else "approval")
             return stored_run(db, pipeline, number)
 
     def record_decision(self, pipeline: str, number: int, decision: ApprovalDecision) -> Run:
@@ -280,31 +272,3 @@ def _insert(db: sqlite3.Connection, pipeline: str, request: RunRequest) -> int:
     db.execute(f"INSERT INTO runs ({','.join(values)}) VALUES ({','.join('?' * len(values))})", tuple(values.values()))  # noqa: S608
     begin_part(db, pipeline, number, QUEUE)
     return number
-
-
-def _obstacle(db: sqlite3.Connection, run: Run, stage: str) -> str:
-    disabled = db.execute(
-        "SELECT reason FROM transitions WHERE pipeline=? AND stage=?", (run.pipeline, stage)
-    ).fetchone()
-    if disabled and run.kind is RunKind.RUN:
-        return f"the transition into {stage}, disabled: {disabled['reason']}"
-    if stage != "deploy":
-        return ""
-    unfinished = entries(db, run.pipeline)
-    other = obstacle(next(entry for entry in unfinished if entry.number == run.number), unfinished)
-    return f"run {other}" if other else ""
-
-
-def _note_wait(db: sqlite3.Connection, run: Run, waits_for: str | None) -> None:
-    # Workers poll this. An unchanged value is not written again.
-    if run.waits_for != waits_for:
-        db.execute("UPDATE runs SET waits_for=? WHERE pipeline=? AND number=?", (waits_for, run.pipeline, run.number))
-
-
-def _begin_stage(db: sqlite3.Connection, pipeline: str, run: int, name: str) -> None:
-    db.execute(
-        "INSERT INTO stages (pipeline, run, position, name, state, started_at) SELECT ?,?,count(*),?,?,? "
-        "FROM stages WHERE pipeline=? AND run=?",
-        (pipeline, run, name, StageState.RUNNING, now(), pipeline, run),
-    )
-    begin_part(db, pipeline, run, name)
