@@ -18,12 +18,10 @@ from pipeline.config.container_log import LOG, ContainerLog
 from pipeline.config.container_values import Cpus, Memory
 from pipeline.config.environment import BuildArguments, Environment, VariableName
 from pipeline.config.privileges import (
-    CAP_ADD,
-    CAP_DROP,
     DEFAULT_PIDS_LIMIT,
-    NO_NEW_PRIVILEGES,
-    PIDS_LIMIT,
-    Capabilities,
+    AddedCapabilities,
+    DroppedCapabilities,
+    NoNewPrivileges,
     PidsLimit,
     check_capabilities,
     privileges,
@@ -196,10 +194,10 @@ class ServiceSettings(Model):
     cpus: Cpus | None = Field(None, description="CPU limit of each container, in cores. None: no limit.")
     init: bool = Field(False, description=INIT)
     shm_size: Size | None = Field(None, description=SHM_SIZE)
-    pids_limit: PidsLimit = Field(DEFAULT_PIDS_LIMIT, description=PIDS_LIMIT)
-    cap_add: Capabilities = Field((), description=CAP_ADD)
-    cap_drop: Capabilities = Field((), description=CAP_DROP)
-    no_new_privileges: bool = Field(True, description=NO_NEW_PRIVILEGES)
+    pids_limit: PidsLimit = DEFAULT_PIDS_LIMIT
+    cap_add: AddedCapabilities = ()
+    cap_drop: DroppedCapabilities = ()
+    no_new_privileges: NoNewPrivileges = True
     log: ContainerLog = Field(ContainerLog(), description=LOG)
     stop_grace: Duration = Field(
         timedelta(seconds=10), description="Time from SIGTERM to SIGKILL when a drained container is stopped."

@@ -36,14 +36,6 @@ NO_PIDS_LIMIT = -1
 # More than a server with a thread per connection needs, and far less than the 32768 of a small machine.
 DEFAULT_PIDS_LIMIT = 4096
 
-CAP_ADD = "Linux capabilities in addition to the default ones, such as NET_RAW. ALL: all."
-CAP_DROP = "Linux capabilities to remove from the default ones. ALL: all but those in `cap_add`."
-NO_NEW_PRIVILEGES = (
-    "Keep programs from gaining privileges that their parent does not have: by setuid, such as sudo, or by the "
-    "capabilities of a file."
-)
-PIDS_LIMIT = "Maximum number of processes and threads of each container. -1: no limit."
-
 
 def pids(limit: int) -> int | None:
     """Return a `pids_limit` as the engine takes it. None is no limit."""
@@ -97,4 +89,25 @@ def privileges(
 
 Capability = Annotated[str, AfterValidator(_capability)]
 Capabilities = Annotated[tuple[Capability, ...], AfterValidator(_unique)]
-PidsLimit = Annotated[Whole, AfterValidator(_pids_limit), Field(json_schema_extra={"minimum": -1})]
+AddedCapabilities = Annotated[
+    Capabilities, Field(description="Linux capabilities in addition to the default ones, such as NET_RAW. ALL: all.")
+]
+DroppedCapabilities = Annotated[
+    Capabilities,
+    Field(description="Linux capabilities to remove from the default ones. ALL: all but those in `cap_add`."),
+]
+NoNewPrivileges = Annotated[
+    bool,
+    Field(
+        description="Keep programs from gaining privileges that their parent does not have: by setuid, such as sudo, "
+        "or by the capabilities of a file."
+    ),
+]
+PidsLimit = Annotated[
+    Whole,
+    AfterValidator(_pids_limit),
+    Field(
+        json_schema_extra={"minimum": -1},
+        description="Maximum number of processes and threads of each container. -1: no limit.",
+    ),
+]

@@ -15,12 +15,11 @@ from pipeline.base.quantity import Duration, Size, Whole
 from pipeline.config.container_values import MAX_PIDS, ImageName, Memory, PlainText
 from pipeline.config.environment import Environment
 from pipeline.config.privileges import (
-    CAP_ADD,
-    CAP_DROP,
     DEFAULT_PIDS_LIMIT,
-    NO_NEW_PRIVILEGES,
-    PIDS_LIMIT,
+    AddedCapabilities,
     Capabilities,
+    DroppedCapabilities,
+    NoNewPrivileges,
     PidsLimit,
     check_capabilities,
     privileges,
@@ -85,10 +84,10 @@ class TestService(Model):
     memory: Memory = Field(2**30, description="Memory limit of the service.")
     init: bool = Field(False, description=INIT)
     shm_size: Size | None = Field(None, description=SHM_SIZE)
-    pids_limit: PidsLimit = Field(DEFAULT_PIDS_LIMIT, description=PIDS_LIMIT)
-    cap_add: Capabilities = Field((), description=CAP_ADD)
-    cap_drop: Capabilities = Field((), description=CAP_DROP)
-    no_new_privileges: bool = Field(True, description=NO_NEW_PRIVILEGES)
+    pids_limit: PidsLimit = DEFAULT_PIDS_LIMIT
+    cap_add: AddedCapabilities = ()
+    cap_drop: DroppedCapabilities = ()
+    no_new_privileges: NoNewPrivileges = True
 
     @property
     def privileges(self) -> Privileges:
@@ -134,7 +133,7 @@ class Tests(Model):
     cap_add: Capabilities = Field(
         (), description="Linux capabilities of the tests, such as NET_RAW. They have no others. ALL: all."
     )
-    no_new_privileges: bool = Field(True, description=NO_NEW_PRIVILEGES)
+    no_new_privileges: NoNewPrivileges = True
     network: Literal["none", "bridge"] = Field("bridge", description="Network of the tests. none: no network.")
     reports: ContainerPath | None = Field(
         None,
