@@ -205,7 +205,7 @@ def test_a_secret_has_to_be_where_the_daemon_finds_it(
 
 def test_a_unit_that_cannot_be_written_stays_as_it_was(scope: Scope, monkeypatch: pytest.MonkeyPatch) -> None:
     """A full disk leaves the previous unit, and no part of the new one."""
-    assert service_command("install").exit_code == 0
+    assert service_command("install", "--user").exit_code == 0
     before = scope.unit.read_text()
     assert scope.unit.stat().st_mode & 0o777 == 0o644
 
@@ -214,6 +214,6 @@ def test_a_unit_that_cannot_be_written_stays_as_it_was(scope: Scope, monkeypatch
 
     monkeypatch.setattr("os.fsync", full)
     with pytest.raises(ConfigError, match="No space left on device"):
-        service_command("install", "--public", "127.0.0.1:9000")
+        service_command("install", "--user", "--public", "127.0.0.1:9000")
     assert scope.unit.read_text() == before
     assert list(scope.folder.iterdir()) == [scope.unit]
