@@ -88,9 +88,9 @@ def load(
     if committed:
         # A commit must not choose whose secrets it gets.
         data["secrets"] = secrets_file.model_dump() if secrets_file else None
-    problems += [*invalid, *document.problems, *substitution.problems, *check_references(document, data)]
     kept, unread = _secrets_of_file(document, data, path, environ, needed=secrets_needed)
     secrets, missing = _secrets(document, kept, substitution.secrets_within(kept or {}), environ)
+    problems += [*invalid, *document.problems, *substitution.problems, *check_references(document, data)]
     # Without the file, every value in it would be reported as missing.
     problems += (unread or missing) if secrets_needed else unread if secrets_checked else []
     if problems or pipeline is None:
