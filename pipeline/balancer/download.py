@@ -13,7 +13,7 @@ _MAX_REDIRECTS = 5
 
 
 def download(source: str, limit: int, timeout: float = TIMEOUT) -> bytes:
-    """Return the content of an https:// URL, of which at most `limit` + 1 bytes are read.
+    """Return the content of an https:// URL. Reads at most `limit` + 1 bytes, so the caller can detect an excess.
 
     Raises `ConfigError` with the reason if that fails or takes longer than `timeout` seconds.
     """

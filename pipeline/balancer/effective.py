@@ -263,7 +263,7 @@ def _check_priorities(port: int, rules: list[OwnedRule]) -> None:
 
 
 def _check_tls(listener: ListenerSettings, rules: list[OwnedRule]) -> None:
-    """Check the rules of other owners against the listener that they join."""
+    """Raise `ConfigError` if a rule validates tokens and the listener is not HTTPS."""
     for owned in rules:
         if owned.rule.action.jwt_validation and not listener.secure:
             raise ConfigError(

@@ -10,7 +10,7 @@ import click
 
 from pipeline.events import Event
 
-_COLOURS = {"failed": "red", "interrupted": "yellow", "warning": "yellow", "healthy": "green", "cut": "red"}
+_COLOURS = {"failed": "red", "interrupted": "yellow", "warning": "yellow", "healthy": "green"}
 
 
 def print_event(event: Event) -> None:

@@ -17,7 +17,7 @@ from pipeline.cli.session import event_output, handle_interrupts, json_option, p
 @pipeline_options
 @json_option
 def command(run: int, file: Path, parameters: tuple[str, ...], as_json: bool) -> None:
-    """Retry RUN from the stage that failed. An image that was built and tested is reused."""
+    """Queue a new run of RUN's commit. An image that was built and tested is reused."""
     with (
         session(file, parameters, acting=True) as opened,
         handle_interrupts() as cancelled,

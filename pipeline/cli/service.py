@@ -20,7 +20,7 @@ from pipeline.cli.serve import SHUTDOWN_TIMEOUT, read_token, serving_options
 from pipeline.cli.session import FILE
 
 NAME = "penstock"
-# HAProxy and the function gateway continue while the daemon restarts: systemd stops only the main process (KillMode).
+# HAProxy and the adapter for functions outlive a restart of the daemon: systemd stops only the main process (KillMode).
 # If one of them runs out of memory, the daemon continues (OOMPolicy).
 _UNIT = """\
 {mark}

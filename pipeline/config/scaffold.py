@@ -116,7 +116,10 @@ def _health_check(text: str) -> str:
 
 
 def _shell_form(text: str) -> str | None:
-    """Return the instruction that starts the last stage's program by a shell, or None. `exec` replaces the shell."""
+    """Return the instruction that starts the last stage's program by a shell, or None.
+
+    With `exec`, the program replaces the shell, so it does not count.
+    """
     lines = re.sub(r"\\\s*\n", " ", re.sub(r"^\s*#.*\n", "", text, flags=re.MULTILINE)).splitlines()
     found: dict[str, str] = {}
     for line in lines:

@@ -47,7 +47,7 @@ class Deployments:
     ) -> None:
         """Store the outcome of a deployment and what is active now, in one transaction.
 
-        After a success, that is its release, and the number of replicas of each service in `wanted`.
+        A success makes its release active and stores the number of replicas of each service in `wanted`.
         """
         with self._db.transaction() as db:
             db.execute(

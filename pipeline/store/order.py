@@ -60,8 +60,8 @@ def next_run(entries: Iterable[Entry], mode: Mode) -> int | None:
     blocked = False
     for entry in (entry for entry in ordered if entry.state is RunState.QUEUED):
         if entry.kind is not RunKind.RUN:
-            # A rollback passes runs that wait for a transition or an approval, so that it works during a freeze. It
-            # also passes the queued runs behind them, which do not start before these end.
+            # A rollback overtakes runs that wait for a transition or an approval, so it works while deployments are
+            # blocked. It also overtakes queued runs, which start only after the waiting runs end.
             if all(other.waits for other in running):
                 return entry.number
         elif not blocked and _may_begin(entry, running, mode):
@@ -90,7 +90,7 @@ def obstacle(run: Entry, entries: Iterable[Entry]) -> int | None:
 
 
 def _may_begin(entry: Entry, running: Sequence[Entry], mode: Mode) -> bool:
-    # Newer runs that are running already wait for this one before Deploy, so they are no reason to wait for them.
+    # A newer run that is already running waits for this one before Deploy, so this one must not wait for it.
     older = [other for other in running if other.number < entry.number]
     if mode == "parallel":
         return not older or len(running) < MAX_PARALLEL_RUNS

@@ -40,8 +40,8 @@ class RunLogFile:
     """Writer of a run's log. A line is in the file when `line` returns. Safe to use from any thread.
 
     A line of 16 Ki characters or more is cut, and may itself be a piece of a longer one. A secret can be split over two
-    such pieces. So the next line of the stage is masked together with the end of this one, and the end of this one is
-    dropped where a secret could begin.
+    such pieces. So the end of a cut line is not written where a secret may begin. It is masked together with the next
+    line of the stage.
     """
 
     def __init__(self, path: Path, mask: Callable[[str], str]) -> None:

@@ -93,9 +93,9 @@ class ActionType(StrEnum):
 
     START = "start"
     REGISTER = "register"
-    SET_RESTART_POLICY = "settle"
+    SET_RESTART_POLICY = "set_restart_policy"
     DEREGISTER = "deregister"
-    ABORT = "cut"
+    ABORT = "abort"
     STOP = "stop"
     REMOVE = "remove"
 

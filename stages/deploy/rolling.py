@@ -16,7 +16,7 @@ from stages.deploy.decision import (
 )
 
 # Aborted requests end immediately. After this time, a target that still has some is stopped anyway.
-_AFTER_CUT = timedelta(seconds=2)
+_AFTER_ABORT = timedelta(seconds=2)
 
 
 class RollingStrategy:
@@ -50,7 +50,9 @@ def _is_kept(replica: Replica, desired: DesiredState) -> bool:
     if replica.started_here:
         return True
     if replica.target is TargetState.UNHEALTHY:
-        return replica.is_running and timedelta(0) < desired.unhealthy_timeout >= replica.not_healthy_for
+        # A limit of 0 keeps no unhealthy replica.
+        limit = desired.unhealthy_timeout
+        return replica.is_running and bool(limit) and replica.not_healthy_for <= limit
     return replica.is_running and replica.not_healthy_for <= desired.deploy_timeout
 
 
@@ -88,7 +90,7 @@ def _own_step(replica: Replica, kept: bool, desired: DesiredState) -> RolloutAct
 def _leave(replica: Replica, desired: DesiredState) -> RolloutAction | None:
     if not replica.is_running:
         return RolloutAction(ActionType.REMOVE, replica.name)
-    if replica.in_flight == 0 or replica.draining_for >= desired.deregistration_delay + _AFTER_CUT:
+    if replica.in_flight == 0 or replica.draining_for >= desired.deregistration_delay + _AFTER_ABORT:
         return RolloutAction(ActionType.STOP, replica.name)
     return (
         RolloutAction(ActionType.ABORT, replica.name) if replica.draining_for >= desired.deregistration_delay else None
@@ -107,8 +109,8 @@ def _retirements(kept: list[Replica], others: list[Replica], desired: DesiredSta
     costly = sorted((r for r in unwanted if r.target is not TargetState.INITIAL), key=lambda r: r.healthy)
     standing = len(costly) + sum(r.healthy for r in kept if r not in surplus)
     room = max(0, standing - desired.min_healthy)
-    is_draining = [*(r for r in unwanted if r not in costly), *costly[:room]]
-    return [RolloutAction(ActionType.DEREGISTER, r.name) for r in is_draining]
+    retired = [*(r for r in unwanted if r not in costly), *costly[:room]]
+    return [RolloutAction(ActionType.DEREGISTER, r.name) for r in retired]
 
 
 def _starts(

@@ -70,8 +70,8 @@ def _stay(file: str) -> Iterator[str]:
     yield f"http-request set-var(txn.until) var(txn.cookie),field(1,.) {stays}"
     yield f"http-request set-var(txn.wanted) var(txn.cookie),field(2,.) {stays}"
     # A cookie that is valid for longer than a new one is forged, or from before the duration was shortened.
-    counts = f"{stays} {{ date,sub(txn.until) le 0 }} {{ date,add(txn.duration),sub(txn.until) ge 0 }}"
-    yield f"http-request set-var(txn.kept) var(txn.rule),concat(/,txn.wanted),map_str({file}) {counts}"
+    if_valid = f"{stays} {{ date,sub(txn.until) le 0 }} {{ date,add(txn.duration),sub(txn.until) ge 0 }}"
+    yield f"http-request set-var(txn.kept) var(txn.rule),concat(/,txn.wanted),map_str({file}) {if_valid}"
     kept = "if { var(txn.kept) -m found }"
     yield f"http-request set-var(txn.backend) var(txn.kept) {kept}"
     yield f"http-request set-var(txn.identity) var(txn.wanted) {kept}"

@@ -130,7 +130,7 @@ def _invoke(target: FunctionTarget, event: bytes) -> bytes:
 
 
 def serve(directory: Path) -> None:
-    """Serve until SIGTERM, then the connections made until then."""
+    """Serve until SIGTERM. Then serve the connections that are already waiting, and return."""
     _Handler.table = FunctionTable(directory)
     draft = Path(f".{FUNCTION_SOCKET}.{os.getpid()}")
     os.chdir(directory)
