@@ -61,12 +61,12 @@ def test_one_for_one() -> None:
 
 
 def test_stops_only_what_has_drained() -> None:
-    """A draining replica is stopped when nothing is in flight, and cut when its delay is over."""
+    """A draining replica is stopped when nothing is in flight, and its requests are aborted when its delay is over."""
     draining_for = replace(olds()[0], target=TargetState.DRAINING, in_flight=2)
     rest = (*olds()[1:], healthy("new0", "new"))
     assert verbs(decide((draining_for, *rest), 0, desired())) == []
     assert verbs(decide((replace(draining_for, in_flight=0), *rest), 0, desired())) == ["stop old0"]
-    assert verbs(decide((replace(draining_for, draining_for=30 * SECOND), *rest), 0, desired())) == ["cut old0"]
+    assert verbs(decide((replace(draining_for, draining_for=30 * SECOND), *rest), 0, desired())) == ["abort old0"]
     assert verbs(decide((replace(draining_for, draining_for=33 * SECOND), *rest), 0, desired())) == ["stop old0"]
     gone = replace(draining_for, in_flight=0, container=ContainerState.EXITED)
     assert verbs(decide((gone, *rest), 0, desired())) == ["remove old0", "start"]
