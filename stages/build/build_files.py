@@ -40,7 +40,7 @@ class BuildFiles:
         if found is None:
             raise StageFailed(
                 f"commit {checkout.revision.short} has no {path}",
-                hint="build.context and build.dockerfile say where the Dockerfile is, from the repository's root",
+                hint="build.context and build.dockerfile set its path, relative to the repository's root",
             )
         files = cls(
             name, {name: found, **{n: c for n in (f"{name}{_IGNORE}", _IGNORE) if (c := content(n)) is not None}}
