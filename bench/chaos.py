@@ -41,7 +41,7 @@ def measure(minutes: float = MINUTES, seed: int = SEED) -> Results:
     return Results(
         "Chaos",
         f"{minutes:g} minutes of faults, one after the other, in a random order (seed {seed}), half of them in the "
-        f"middle of a run. Three replicas get {RATE:g} requests a second, a fifth of them on new connections, each "
+        f"middle of a run. Four replicas get {RATE:g} requests a second, a fifth of them on new connections, each "
         "POST with an Idempotency-Key. An event must explain each fault, and everything must be as declared again "
         "before the next one. The measurement has its own Docker engine, with live-restore. Requests in flight to "
         "a killed HAProxy, or to a target that stopped responding, cannot be saved. The gap is the client's "

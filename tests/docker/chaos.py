@@ -55,7 +55,7 @@ def prepare(project: Project) -> None:
     project.write("app.py", app.replace(*_WELL))
     project.configure(
         ("name: shop\n", "name: shop\ntriggers: {poll: 1s}\n"),
-        ("replicas: 3\n", "replicas: 3\n  unhealthy_timeout: 2s\n"),
+        ("replicas: 4\n", "replicas: 4\n  unhealthy_timeout: 2s\n"),
     )
     project.commit("1")
 
@@ -238,6 +238,8 @@ class Chaos:
 
     def _fill(self) -> Collection[str]:
         """Fill the disk, kill a target and push a commit."""
+        # A run that ends frees the space of its build context.
+        until(lambda: all(run.state.over for run in self._served.runs()), "the end of all runs")
         said, victim = len(self._served.output()), self._choose()
         with full(self._project.home.root):
             docker("kill", victim)
@@ -275,7 +277,8 @@ def chaotic_service(
     """
     home = Home.locate({"PENSTOCK_HOME": str(folder / "home")})
     with small_disk(home.root) as disk:
-        project = Project(folder / "shop", base_image, Home.locate({"PENSTOCK_HOME": str(home.root)}), replicas=3)
+        # With three, the next fault could come while two are healthy, and requests to the one that dies would be lost.
+        project = Project(folder / "shop", base_image, Home.locate({"PENSTOCK_HOME": str(home.root)}), replicas=4)
         try:
             prepare(project.create())
             repository, file = share(project)
