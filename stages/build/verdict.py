@@ -7,6 +7,7 @@ import re
 from pipeline.base.errors import StageFailed
 from pipeline.base.quantity import format_duration
 from pipeline.config.steps import Tests
+from pipeline.engine.container import SIGKILL_CODE
 from pipeline.engine.task import TaskResult
 from stages.build.failures import TestsFailed
 from stages.build.report import TestReport
@@ -37,7 +38,9 @@ def check_tests(tests: Tests, end: TaskResult, report: TestReport | None, tail: 
         _check_report(report, tail)
     elif end.exit_code != 0:
         names = _listing(report.failed) if report else ""
-        reason = f"; {child}" if end.oom_killed else ""
+        # Docker may report the exit before the lack of memory that caused it.
+        killed = f"; SIGKILL ended them, as it does if they use {limit}" if end.exit_code == SIGKILL_CODE else ""
+        reason = f"; {child}" if end.oom_killed else killed
         raise TestsFailed(f"the tests failed with exit code {end.exit_code}{reason}{names}", tail=tail)
     elif report and report.failed and tests.trust == "both":
         message = f"the tests exited with 0, but their report names {_failed(report)}"

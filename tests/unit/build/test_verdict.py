@@ -85,4 +85,10 @@ def test_out_of_memory() -> None:
     with pytest.raises(TestsFailed) as caught:
         check(3, BAD, oom=True)
     assert caught.value.message == f"the tests failed with exit code 3; {CHILD}: a.test_b"
+    with pytest.raises(TestsFailed) as caught:
+        check(137, None)
+    limit = "1024 MiB (build.test.memory)"
+    assert caught.value.message == (
+        f"the tests failed with exit code 137; SIGKILL ended them, as it does if they use more than {limit}"
+    )
     assert check(0, GOOD, oom=True) == [f"{CHILD}; they exited with 0"]
