@@ -9,9 +9,10 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -115,6 +116,15 @@ def is_stopped(pid: int) -> bool:
     except (OSError, IndexError):
         return False
     return state in ("T", "t")
+
+
+def resume_stopped(pids: Iterable[int]) -> tuple[int, ...]:
+    """Continue those of these processes that a signal has stopped, and return them."""
+    found = tuple(pid for pid in pids if is_stopped(pid))
+    for pid in found:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)
+    return found
 
 
 def _open(path: Path) -> int:

@@ -51,7 +51,7 @@ class BalancerSupervisor:
 
     def run_forever(self) -> None:
         """Run until `stop`."""
-        # On its own: whoever talks to a data plane that a signal has stopped waits for its response.
+        # A call to a data plane that a signal has stopped waits for the response, so this needs a thread of its own.
         resuming = threading.Thread(target=self._resume_forever, name="balancer-resume", daemon=True)
         resuming.start()
         with self._hold_sockets():

@@ -19,7 +19,7 @@ from pipeline.balancer.haproxy.naming import HOLDER_SOCKET, LOG_DESCRIPTOR, MAST
 from pipeline.balancer.haproxy.socket_holder import can_pass_sockets
 from pipeline.balancer.haproxy.worker_user import admit_workers
 from pipeline.base.errors import BalancerFault
-from pipeline.base.lock import is_stopped
+from pipeline.base.lock import is_stopped, resume_stopped
 
 CONFIGURATION = "haproxy.cfg"
 ACCESS_LOG = "access.log"
@@ -142,10 +142,7 @@ def stopped(directory: Path) -> tuple[int, ...]:
 
 def resume(directory: Path) -> tuple[int, ...]:
     """Continue the processes of HAProxy that a signal has stopped, and return them."""
-    found = stopped(directory)
-    for pid in found:
-        _signal(pid, signal.SIGCONT)
-    return found
+    return resume_stopped(processes(directory))
 
 
 def _remove_sockets(directory: Path) -> None:

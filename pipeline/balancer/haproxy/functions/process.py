@@ -16,7 +16,7 @@ from pipeline.balancer.haproxy.environment import child_environment
 from pipeline.balancer.haproxy.naming import FUNCTION_SOCKET
 from pipeline.base.errors import BalancerFault
 from pipeline.base.files import write_atomically
-from pipeline.base.lock import is_stopped
+from pipeline.base.lock import is_stopped, resume_stopped
 from pipeline.base.sockets import connection_to
 
 _PID_FILE = "functions.pid"
@@ -50,11 +50,7 @@ def stopped(directory: Path) -> tuple[int, ...]:
 
 def resume(directory: Path) -> tuple[int, ...]:
     """Continue the process if a signal has stopped it, and return it."""
-    found = stopped(directory)
-    for pid in found:
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGCONT)
-    return found
+    return resume_stopped(stopped(directory))
 
 
 def wait_for_end(directory: Path, pid: int) -> None:
