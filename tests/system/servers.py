@@ -65,16 +65,11 @@ class Paced(LoopbackServer):
         super().__init__(name)
 
 
-class Scripted:
-    """A server that sends scripted responses and keeps every request's head. `tls` is its TLS context."""
+class RawServer:
+    """A server that gives each connection to `_talk`, in a thread of its own."""
 
-    def __init__(self, name: str, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, name: str) -> None:
         self.name = name
-        self.status = 200
-        self.says: Callable[[], bytes | None] = self._answer
-        self.heads: list[str] = []
-        self.closed = 0
-        self._tls = tls
         self._socket = socket.create_server(("127.0.0.1", 0), backlog=256)
         threading.Thread(target=self._serve, daemon=True).start()
 
@@ -92,15 +87,30 @@ class Scripted:
             self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
 
-    def _answer(self) -> bytes | None:
-        """Respond without an announcement that the connection will be closed."""
-        return f"HTTP/1.1 {self.status} Fine\r\nContent-Length: 5\r\n\r\nhello".encode()
-
     def _serve(self) -> None:
         with contextlib.suppress(OSError):
             while True:
                 connection, _ = self._socket.accept()
                 threading.Thread(target=self._talk, args=(connection,), daemon=True).start()
+
+    def _talk(self, raw: socket.socket) -> None:
+        raise NotImplementedError
+
+
+class Scripted(RawServer):
+    """A server that sends scripted responses and keeps every request's head. `tls` is its TLS context."""
+
+    def __init__(self, name: str, tls: ssl.SSLContext | None = None) -> None:
+        self.status = 200
+        self.says: Callable[[], bytes | None] = self._answer
+        self.heads: list[str] = []
+        self.closed = 0
+        self._tls = tls
+        super().__init__(name)
+
+    def _answer(self) -> bytes | None:
+        """Respond without an announcement that the connection will be closed."""
+        return f"HTTP/1.1 {self.status} Fine\r\nContent-Length: 5\r\n\r\nhello".encode()
 
     def _talk(self, raw: socket.socket) -> None:
         raw.settimeout(20)

@@ -20,6 +20,7 @@ from pipeline.balancer.model import Declaration, Target
 from tests.support.ports import free_port
 from tests.support.waiting import until
 from tests.system.alb import CHECK, OWNER, Alb
+from tests.system.servers import RawServer
 
 # Used only by this process: on 127.0.0.1, another connection could take a free port first.
 _ADDRESS = f"127.{os.getpid() // 65536 % 200 + 1}.{os.getpid() // 256 % 256}.{os.getpid() % 254 + 1}"
@@ -36,7 +37,7 @@ _GROUPS: Mapping[str, Mapping[str, Any]] = {
 _IDLE = 1
 
 
-class Rogue:
+class Rogue(RawServer):
     """A target that answers what the path says, byte by byte as it stands here, and closes the connection."""
 
     answers: Mapping[str, bytes] = {
@@ -55,25 +56,12 @@ class Rogue:
     }
 
     def __init__(self) -> None:
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
         self.ended = threading.Event()
         self.asked: list[str] = []
-        threading.Thread(target=self._serve, daemon=True).start()
+        super().__init__("rogue")
 
-    @property
-    def target(self) -> Target:
-        return Target(id="rogue", address="127.0.0.1", port=self._listener.getsockname()[1])
-
-    def _serve(self) -> None:
-        while not self.ended.is_set():
-            try:
-                connection, _ = self._listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._answer, args=(connection,), daemon=True).start()
-
-    def _answer(self, connection: socket.socket) -> None:
-        with suppress(OSError), connection, connection.makefile("rb") as lines:
+    def _talk(self, raw: socket.socket) -> None:
+        with suppress(OSError), raw, raw.makefile("rb") as lines:
             while line := lines.readline():
                 path = line.split()[1].decode()
                 self.asked.append(path)
@@ -82,13 +70,13 @@ class Rogue:
                 if path == "/silent":
                     self.ended.wait(20)
                 if path != "/kept":
-                    connection.sendall(self.answers.get(path, b""))
+                    raw.sendall(self.answers.get(path, b""))
                     return
-                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nkept")
+                raw.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nkept")
 
     def end(self) -> None:
         self.ended.set()
-        self._listener.close()
+        super().end()
 
 
 @dataclass(frozen=True)

@@ -3,52 +3,36 @@
 from __future__ import annotations
 
 import socket
-import threading
 from collections.abc import Iterator
 from contextlib import suppress
 
 import pytest
 
-from pipeline.balancer.model import Target, TargetState
+from pipeline.balancer.model import TargetState
 from tests.support.waiting import until
 from tests.system.alb import OWNER, Alb
+from tests.system.servers import RawServer
 
 _PAUSE = 0.4
 _IDLE = 1
 _KEY = "Idempotency-Key: k\r\n"
 
 
-class Recorder:
+class Recorder(RawServer):
     """A target that keeps each byte that it gets, and answers when the body's end has come."""
 
     def __init__(self) -> None:
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
         self.received = b""
-        threading.Thread(target=self._serve, daemon=True).start()
+        super().__init__("recorder")
 
-    @property
-    def target(self) -> Target:
-        return Target(id="recorder", address="127.0.0.1", port=self._listener.getsockname()[1])
-
-    def _serve(self) -> None:
-        while True:
-            try:
-                connection, _ = self._listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._answer, args=(connection,), daemon=True).start()
-
-    def _answer(self, connection: socket.socket) -> None:
-        with suppress(OSError), connection:
+    def _talk(self, raw: socket.socket) -> None:
+        with suppress(OSError), raw:
             while not self.received.endswith(b"END") and b"END\r\n0\r\n\r\n" not in self.received:
-                part = connection.recv(65536)
+                part = raw.recv(65536)
                 if not part:
                     return
                 self.received += part
-            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
-
-    def end(self) -> None:
-        self._listener.close()
+            raw.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
 
 
 @pytest.fixture
