@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import shutil
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,6 +100,15 @@ class Home:
     def contexts(self, pipeline: str) -> Path:
         """Return the folder with the build contexts of `pipeline`, one folder for each run that builds."""
         return self.root / "contexts" / pipeline
+
+    def remove_contexts(self, pipeline: str, running: Callable[[], Collection[int]]) -> None:
+        """Remove the build contexts that killed runs left behind. `running` returns the runs that keep theirs."""
+        found = list(self.contexts(pipeline).glob("*"))
+        # Called after the list was read, so a run that starts later has nothing in it.
+        spared = {str(run) for run in running()}
+        for folder in found:
+            if folder.name.partition(".")[0] not in spared:
+                shutil.rmtree(folder, ignore_errors=True)
 
     def run_log(self, pipeline: str, run: int) -> Path:
         """Return the log file of a run, one JSON object per line."""

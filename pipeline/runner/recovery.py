@@ -34,6 +34,7 @@ def recover(pipeline_context: PipelineContext, working: Collection[int] = ()) ->
     abandoned = [run for run in store.runs.running(pipeline) if run.number not in working]
     with local_engine(context.home.id) as engine:
         engine.containers.remove_leftovers(pipeline, lambda: working)
+    context.home.remove_contexts(pipeline, lambda: working)
     deployment = store.deployments.open(pipeline)
     if deployment is not None and deployment.run not in working:
         events.emit(EventKind.RECOVERY_STARTED, "restoring the last good release")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections import deque
 from collections.abc import Callable
 from functools import cached_property
@@ -66,11 +65,7 @@ class _Building:
             return [run.number for run in store.runs.running(self._pipeline) if run.number != own]
 
         self._engine.containers.remove_leftovers(self._pipeline, others)
-        left = list(self._folder.parent.glob("*"))
-        spared = {str(run) for run in others()}
-        for folder in left:
-            if folder.name.partition(".")[0] not in spared:
-                shutil.rmtree(folder, ignore_errors=True)
+        self._context.home.remove_contexts(self._pipeline, others)
 
     def run(self) -> Image:
         self._check_options()

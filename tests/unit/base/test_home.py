@@ -109,3 +109,20 @@ def test_haproxys_workers_keep_their_access(tmp_path: Path) -> None:
         balancer.chmod(before)
         Home.locate(environ)
         assert balancer.stat().st_mode & 0o777 == after
+
+
+def test_contexts_of_ended_runs_are_removed(tmp_path: Path) -> None:
+    """Runs that are in progress keep theirs, also one that begins after the folder was read."""
+    home = locate(tmp_path / "home")
+    contexts = home.contexts("shop")
+    for name in ("7", "7.draft", "8", "8.draft"):
+        (contexts / name).mkdir(parents=True)
+        (contexts / name / ".dockerignore").touch()
+
+    def running() -> list[int]:
+        (contexts / "9").mkdir()
+        return [8]
+
+    home.remove_contexts("shop", running)
+    home.remove_contexts("another", running=list)
+    assert {path.name for path in contexts.iterdir()} == {"8", "8.draft", "9"}
