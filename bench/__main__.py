@@ -1,47 +1,94 @@
-"""Run measurements and write their results: `python -m bench [NAME…]`."""
+"""Run measurements and write their results: `python -m bench [--quick] [NAME…]`.
+
+`python -m bench plot` makes a page with the results of all commits.
+"""
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import sys
+from datetime import UTC, datetime
+from pathlib import Path
 
+from bench.extent import Extent
+from bench.history import Entry, append, current_commit, read
 from bench.machine import describe
+from bench.plot import write_page
+from bench.programs import PROGRAMS, ProgramMissing, find_program
 from bench.results import Results, write
 
-NAMES = (
-    "loss",
-    "build_time",
-    "deploy_time",
+# The measurements with a short version, which `--quick` runs.
+QUICK = (
     "proxy_cost",
     "rules",
-    "rule_changes",
     "tls",
+    "reuse_race",
+    "deploy_time",
+    "command_start",
     "scale",
     "trigger_latency",
     "resident",
+)
+NAMES = (
+    "loss",
+    "build_time",
+    *QUICK,
+    "many_pipelines",
+    "soak",
+    "rule_changes",
     "burst",
     "kills",
     "reboot",
     "upgrade",
     "chaos",
 )
+PLOT = Path(".setup/bench.html")
 
 
 def main() -> int:
     """Run the named measurements, or all. The exit code is 1 if one misses its limits."""
-    names = sys.argv[1:] or list(NAMES)
-    if unknown := [name for name in names if name not in NAMES]:
-        print(f"unknown measurement {unknown[0]}; use one of {', '.join(NAMES)}", file=sys.stderr)
-        return 2
-    machine = describe()
+    arguments = _parse(sys.argv[1:])
+    if arguments.names == ["plot"]:
+        write_page(read(), PLOT)
+        print(PLOT.absolute())
+        return 0
+    machine, extent = describe(), Extent(arguments.quick, arguments.runs)
     print(machine)
-    met = True
-    for name in names:
-        results: Results = importlib.import_module(f"bench.{name}").measure()
+    if extent.quick:
+        print("A short version with few rounds: it shows large changes only. bench/RESULTS.md stays as it is.")
+    if missing := [program for program in PROGRAMS if find_program(program) is None]:
+        print(f"missing on this machine, so not compared: {', '.join(missing)}")
+    names = arguments.names or (QUICK if extent.quick else NAMES)
+    met = [_measure(name, extent, machine) for name in names]
+    return 0 if all(met) else 1
+
+
+def _parse(words: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"plot, or some of {', '.join(NAMES)}")
+    parser.add_argument("--quick", action="store_true", help="a short version in about two minutes, only printed")
+    parser.add_argument("--runs", type=int, help="the number of runs of the measurement soak")
+    arguments = parser.parse_args(words)
+    known = QUICK if arguments.quick else NAMES
+    if arguments.names != ["plot"] and (unknown := [name for name in arguments.names if name not in known]):
+        parser.error(f"unknown measurement {unknown[0]}; use some of {', '.join(known)}")
+    return arguments
+
+
+def _measure(name: str, extent: Extent, machine: str) -> bool:
+    """Run one measurement, and return whether its limits are met. One that misses a program is skipped."""
+    try:
+        results: Results = importlib.import_module(f"bench.{name}").measure(extent)
+    except ProgramMissing as missing:
+        print(f"\n{name}: skipped, {missing} is missing")
+        return True
+    if not extent.quick:
         write(name, results, machine)
-        print(f"\n{results.as_markdown()}")
-        met &= results.met
-    return 0 if met else 1
+        day, commit = datetime.now(UTC).date(), current_commit()
+        append(Entry(day, commit, name, figure) for figure in results.figures)
+    print(f"\n{results.as_markdown()}", flush=True)
+    return results.met
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from bench.extent import Extent
 from bench.results import Results
 from pipeline.api import NothingToDo, StageContext, Wanted
 from pipeline.base.home import Home
@@ -50,7 +51,7 @@ class NoLog:
         """Drop one line."""
 
 
-def measure() -> Results:
+def measure(_: Extent) -> Results:
     """Measure the ratios for a commit that changes one file."""
     with tempfile.TemporaryDirectory(prefix="bench-") as folder, Comparison(Path(folder)) as comparison:
         comparison.turn("warm-up")

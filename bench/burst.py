@@ -6,6 +6,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from bench.extent import Extent
 from bench.results import Results
 from pipeline.base.home import Home
 from pipeline.store.records import RunState
@@ -28,7 +29,7 @@ WRITERS = 8
 COMMITS: dict[str, int] = {"superseded": 500, "parallel": 40}
 
 
-def measure() -> Results:
+def measure(_: Extent) -> Results:
     """Measure a burst in each mode. Raises `AssertionError` if an invariant is broken."""
     measured = [_measure(mode, commits) for mode, commits in COMMITS.items()]
     lost = sum(failed for _, failed in measured)

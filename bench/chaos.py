@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from itertools import takewhile
 from pathlib import Path
 
+from bench.extent import Extent
 from bench.results import Results
 from pipeline.testing.load.report import LoadReport, PhaseReport
 from tests.docker.chaos import LOSING, cause, chaotic_service
@@ -18,7 +19,12 @@ from tests.docker.private_engine import private_engine
 MINUTES, SEED, RATE = 10.0, 1, 60.0
 
 
-def measure(minutes: float = MINUTES, seed: int = SEED) -> Results:
+def measure(_: Extent) -> Results:
+    """Inject faults for the usual time, in the usual order."""
+    return inject(MINUTES, SEED)
+
+
+def inject(minutes: float, seed: int) -> Results:
     """Inject each fault once, then more until the time is over. Raises `AssertionError` if one is not repaired."""
     base = Path(".setup/base-image").read_text()
     with (
@@ -78,4 +84,4 @@ if __name__ == "__main__":
     parser.add_argument("--minutes", type=float, default=MINUTES)
     parser.add_argument("--seed", type=int, default=SEED)
     options = parser.parse_args()
-    print(measure(options.minutes, options.seed).as_markdown())
+    print(inject(options.minutes, options.seed).as_markdown())

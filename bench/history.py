@@ -1,62 +1,58 @@
-"""A long history, as after years of work: runs with their stages and events."""
+"""The figures of past measurements by commit, in `history.csv`."""
 
 from __future__ import annotations
 
-import hashlib
-import sqlite3
-from contextlib import closing
-from datetime import UTC, datetime, timedelta
+import csv
+import subprocess
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
-from pipeline.store.database import Database
-from pipeline.store.queue import STAGES
-from pipeline.store.records import RunKind, RunState, StageState, Trigger
-from pipeline.store.store import Store
+from bench.figure import Figure
 
-# The events of a run with three targets.
-_EVENTS_PER_RUN = 45
-_RUN_INTERVAL = timedelta(minutes=30)
+FILE = Path(__file__).with_name("history.csv")
+_COLUMNS = ("date", "commit", "benchmark", "name", "ratio", "limit")
 
 
-def write_history(path: Path, pipeline: str, count: int) -> None:
-    """Write past runs that succeeded directly into the tables."""
-    with Store(path) as store:
-        latest = next((run.number for run in store.runs.latest(pipeline, 1)), 0)
-    begin = datetime.now(UTC) - _RUN_INTERVAL * count
-    with closing(Database(path)) as database, database.transaction() as db:
-        for number in range(latest + 1, latest + count + 1):
-            _write_run(db, pipeline, number, begin + _RUN_INTERVAL * (number - latest))
+@dataclass(frozen=True)
+class Entry:
+    """One figure of one measurement. `commit` ends with `+` if the working tree had changes."""
+
+    day: date
+    commit: str
+    benchmark: str
+    figure: Figure
 
 
-def _write_run(db: sqlite3.Connection, pipeline: str, number: int, at: datetime) -> None:
-    began, over = at.isoformat(), (at + timedelta(seconds=9)).isoformat()
-    row = {
-        "pipeline": pipeline,
-        "number": number,
-        "kind": RunKind.RUN,
-        "state": RunState.SUCCEEDED,
-        "sha": hashlib.sha1(f"{number}".encode()).hexdigest(),
-        "ref": "main",
-        "author": "Ann",
-        "subject": f"Change number {number}",
-        "started_at": began,
-        "finished_at": over,
-        "queued_at": began,
-        "pid": 1,
-        "trigger": Trigger.WATCH,
-    }
-    db.execute(f"INSERT INTO runs ({','.join(row)}) VALUES ({','.join('?' * len(row))})", tuple(row.values()))
-    db.executemany(
-        "INSERT INTO stages VALUES (?,?,?,?,?,?,?,?)",
-        [
-            (pipeline, number, place, name, StageState.SUCCEEDED, f"{name} went well", began, over)
-            for place, name in enumerate(STAGES)
-        ],
-    )
-    db.executemany(
-        "INSERT INTO events (pipeline, run, kind, message, fields, at) VALUES (?,?,?,?,?,?)",
-        [
-            (pipeline, number, "target.healthy", f"shop.r{number}.{event:06x} is healthy", "{}", began)
-            for event in range(_EVENTS_PER_RUN)
-        ],
-    )
+def append(entries: Iterable[Entry], file: Path = FILE) -> None:
+    """Append figures to the history, and create the file if it is missing."""
+    is_new = not file.exists()
+    with file.open("a", newline="") as out:
+        writer = csv.writer(out, lineterminator="\n")
+        if is_new:
+            writer.writerow(_COLUMNS)
+        for entry in entries:
+            figure = entry.figure
+            row = (entry.day.isoformat(), entry.commit, entry.benchmark, figure.name)
+            writer.writerow((*row, f"{figure.value:.4g}", f"{figure.limit:g}"))
+
+
+def read(file: Path = FILE) -> list[Entry]:
+    """Return the history, oldest first. It is empty if there is no file."""
+    if not file.exists():
+        return []
+    with file.open(newline="") as lines:
+        return [_entry(row) for row in csv.DictReader(lines)]
+
+
+def _entry(row: dict[str, str]) -> Entry:
+    figure = Figure(row["name"], float(row["ratio"]), float(row["limit"]))
+    return Entry(date.fromisoformat(row["date"]), row["commit"], row["benchmark"], figure)
+
+
+def current_commit() -> str:
+    """Return the short id of the commit that is measured."""
+    command = ["git", "describe", "--always", "--exclude=*", "--dirty=+"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=FILE.parent)
+    return done.stdout.strip() or "unknown"

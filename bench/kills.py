@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
+from bench.extent import Extent
 from bench.results import Results
 from pipeline.base.home import Home
 from tests.docker.invariants import (
@@ -32,7 +33,7 @@ MIN_LIFETIME, MAX_LIFETIME = 0.2, 6.0
 PAUSE = 4.0
 
 
-def measure() -> Results:
+def measure(_: Extent) -> Results:
     """Kill the daemon repeatedly. Raises `AssertionError` if an invariant is broken."""
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         home = Home.locate({"PENSTOCK_HOME": f"{folder}/home"})

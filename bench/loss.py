@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from bench.extent import Extent
 from bench.results import Results
 from pipeline.balancer.model import TargetState
 from pipeline.base.home import Home
@@ -53,7 +54,7 @@ class Measured:
         )
 
 
-def measure() -> Results:
+def measure(_: Extent) -> Results:
     """Measure deployments and kills, each under a load."""
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         home = Home.locate({"PENSTOCK_HOME": f"{folder}/home"})

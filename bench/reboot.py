@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from bench.extent import Extent
 from bench.results import Results
 from pipeline.base.home import Home
 from tests.docker.invariants import wait_until_idle
@@ -19,7 +20,7 @@ from tests.docker.serving import Serving
 REBOOTS, MAX_DOWNTIME = 10, 5.0
 
 
-def measure() -> Results:
+def measure(_: Extent) -> Results:
     """Measure power cuts, with Docker and the daemon started in either order."""
     base = Path(".setup/base-image").read_text()
     with tempfile.TemporaryDirectory(prefix="bench-") as folder, private_engine(base) as engine:

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
-from bench.history import write_history
+from bench.past_runs import write_history
 from bench.results import Results
 from pipeline.base.home import Home
 from tests.docker.project import Project, until

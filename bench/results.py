@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Self
+
+from bench.figure import Figure
 
 PAGE = Path(__file__).with_name("RESULTS.md")
 _HEAD = "# Measurements\n\nCreated by `make bench`. Timings differ between machines, so compare the ratios.\n"
@@ -13,7 +17,7 @@ _HEAD = "# Measurements\n\nCreated by `make bench`. Timings differ between machi
 
 @dataclass(frozen=True)
 class Results:
-    """One measurement: its method, its table, and whether its limits are `met`."""
+    """One measurement: its method, its table, its figures, and whether its limits are `met`."""
 
     title: str
     method: str
@@ -21,6 +25,20 @@ class Results:
     rows: tuple[tuple[str, ...], ...]
     verdict: str
     met: bool
+    figures: tuple[Figure, ...] = ()
+
+    @classmethod
+    def judged(
+        cls,
+        title: str,
+        method: str,
+        header: tuple[str, ...],
+        rows: Sequence[tuple[str, ...]],
+        figures: Sequence[Figure],
+    ) -> Self:
+        """Return results whose verdict is the list of their figures, each with its limit."""
+        verdict = "; ".join(map(str, figures)) or "nothing to compare with"
+        return cls(title, method, header, tuple(rows), verdict, all(f.met for f in figures), tuple(figures))
 
     def as_markdown(self) -> str:
         """Return a section of the page."""

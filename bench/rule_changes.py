@@ -7,7 +7,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from bench.proxies import server
+from bench.extent import Extent
+from bench.nginx import server
 from bench.results import Results
 from pipeline.balancer.model import Declaration, Target
 from pipeline.balancer.planes import open_balancer
@@ -19,7 +20,7 @@ from tests.support.waiting import until
 CHANGES, REQUESTS, RATE, RULES = 50, 100_000, 1500, 1000
 
 
-def measure() -> Results:
+def measure(_: Extent) -> Results:
     """Measure one load, from before the first change until after the last."""
     with tempfile.TemporaryDirectory(prefix="bench-") as folder, server(Path(folder), 0) as behind:
         balancer, port = open_balancer(Path(folder) / "balancer"), free_port()

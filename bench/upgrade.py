@@ -9,6 +9,7 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
+from bench.extent import Extent
 from bench.results import Results
 from pipeline.base.home import Home
 from tests.docker.project import Project, until
@@ -20,7 +21,7 @@ PREVIOUS = "b491dd1"
 _RATE = 150
 
 
-def measure() -> Results:
+def measure(_: Extent) -> Results:
     """One upgrade under load. Every step of it must succeed."""
     base = Path(".setup/base-image").read_text()
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
