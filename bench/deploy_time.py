@@ -1,172 +1,153 @@
-"""Duration of a deployment, relative to the same work with Docker alone on the same machine.
-
-The floor: build the image, start N containers at once, wait for the first 200 of the last one, and stop the N previous
-ones at once. Each step uses the engine's API, without a balancer, health checks or a database.
-"""
+"""Duration of a deployment by a command and by a daemon, relative to the same work with Docker alone."""
 
 from __future__ import annotations
 
-import http.client
+import secrets
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
+from typing import NamedTuple
 
-from bench.build_time import BUILDKIT, bare_build
+from bench.bare_docker import BareDocker
+from bench.deployer import Deployer
+from bench.earlier import install
+from bench.extent import Extent
+from bench.figure import Figure, median_ratio
 from bench.results import Results
-from pipeline.base.home import Home
-from pipeline.config.load import load
-from pipeline.engine.container import ContainerSpec
-from pipeline.engine.hosts import local_engine
-from pipeline.engine.labels import LABEL_PIPELINE, LABEL_ROLE
-from pipeline.runner.local import Runner
-from tests.docker.project import Project, until
 
-REPLICAS = (1, 4, 16)
-ROUNDS = 5
-MAX_RATIO = 1.5
-MAX_SECONDS_REUSED = 0.5
+# The last commit before the work on speed.
+EARLIER = "bf830bc"
+_MAX_COMMAND = {1: 1.25, 4: 1.15, 16: 1.15}
+_MAX_DAEMON, _MAX_TO_EARLIER, _MAX_REUSED = 1.12, 0.7, 0.5
 
 
-@dataclass(frozen=True)
-class Round:
-    """Seconds for one version: by a running process, by a new command, and by Docker alone."""
+class Round(NamedTuple):
+    """Seconds for one version, by each method. `served` is until the first response, the others until the end."""
 
-    runner: float
-    command: float
     floor: float
+    command: float
+    daemon: float
+    command_served: float
+    daemon_served: float
+    earlier_served: float
 
 
-def measure() -> Results:
-    """Measure the ratios for each number of replicas, and the time to Deploy if nothing has to be built."""
-    rows, worst, reused = [], 0.0, 0.0
-    for replicas in REPLICAS:
-        with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-            comparison = Comparison(Path(folder), replicas)
-            try:
-                turns = [comparison.turn(number) for number in range(ROUNDS)]
-                soonest = statistics.median(comparison.reach_deploy_again() for _ in range(ROUNDS))
-            finally:
-                comparison.remove()
-        runner, command = (statistics.median(ratios) for ratios in zip(*map(_ratios, turns), strict=True))
-        floor = statistics.median(turn.floor for turn in turns)
-        rows.append((str(replicas), f"{floor:.2f} s", f"{runner:.2f}", f"{command:.2f}", f"{soonest * 1000:.0f} ms"))
-        worst, reused = max(worst, runner), max(reused, soonest)
-    return Results(
+class Comparison(NamedTuple):
+    """The rounds for one number of replicas, and the time to Deploy if nothing has to be built."""
+
+    replicas: int
+    rounds: Sequence[Round]
+    reused: float
+
+    def ratio(self, name: str, base: str) -> float:
+        """Return the median of the ratios of two columns."""
+        return median_ratio([getattr(r, name) for r in self.rounds], [getattr(r, base) for r in self.rounds])
+
+    def median(self, name: str) -> float:
+        """Return the median of a column."""
+        return statistics.median(getattr(r, name) for r in self.rounds)
+
+    def row(self) -> tuple[str, ...]:
+        """Return a row of the table."""
+        columns = ("command_served", "daemon_served", "earlier_served")
+        return (
+            str(self.replicas),
+            f"{self.median('floor'):.2f} s",
+            f"{self.ratio('command', 'floor'):.2f}",
+            f"{self.ratio('daemon', 'floor'):.2f}",
+            *(f"{self.median(name):.2f} s" for name in columns),
+            f"{self.reused * 1000:.0f} ms",
+        )
+
+    def figures(self) -> list[Figure]:
+        """Return the ratios to the floor."""
+        replicas = f"{self.replicas} replica{'s' if self.replicas > 1 else ''}"
+        return [
+            Figure(
+                f"`pipeline run`, {replicas}: times the floor",
+                self.ratio("command", "floor"),
+                _MAX_COMMAND[self.replicas],
+            ),
+            Figure(f"by a daemon, {replicas}: times the floor", self.ratio("daemon", "floor"), _MAX_DAEMON),
+        ]
+
+
+def measure(extent: Extent) -> Results:
+    """Measure each number of replicas."""
+    count = extent.choose(5, 2)
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        earlier = str(install(EARLIER, Path(folder) / "earlier"))
+        found = [
+            _compare(Path(folder) / f"{replicas}", replicas, count, earlier)
+            for replicas in extent.choose((1, 4, 16), (1,))
+        ]
+    single = found[0]
+    return Results.judged(
         "Duration of a deployment",
-        f"Median of {ROUNDS} rounds, in turn. A run deploys a commit that changes one file of the sample "
-        "application. It has no tests, max_surge 100%, a check every 100 ms, and a target is healthy after one "
-        "pass. It is timed from its start to the removal of the last old container. The floor is the same work "
-        "with Docker alone: build the same context, start N containers at once with Docker's SDK, wait for the "
-        "first 200 of the last one, stop and remove N containers at once. The run is measured in a running "
-        "process, as the floor is, and as the command `pipeline run` with its start. The last column is a run of "
-        "the same tree again, from the start of the command to the start of Deploy.",
-        ("replicas", "floor", "run, times the floor", "`pipeline run`, times the floor", "time to Deploy"),
-        tuple(rows),
-        f"a run takes at most {worst:.2f} times the floor (at most {MAX_RATIO}); the command reaches Deploy in "
-        f"{reused * 1000:.0f} ms if there is nothing to build (at most {MAX_SECONDS_REUSED * 1000:.0f})",
-        worst <= MAX_RATIO and reused <= MAX_SECONDS_REUSED,
+        f"Medians of {count} rounds, in turn, and of the ratios within a round. A run deploys a commit that changes "
+        "one file of the sample application to content that was never built before. It has no tests, max_surge 100%, "
+        "a check every 100 ms, and a target is healthy after one pass. It is timed from the return of `git commit` to "
+        "the removal of the last old container. The command is `pipeline run` with its start. The daemon watches the "
+        "repository. The floor is the same work with Docker alone: build the same context, start N containers at once "
+        "in a network of their own with Docker's SDK, wait for the first 200 of the last one, stop and remove N "
+        "containers at once. It has no checkout, balancer, health checks or database. Served means the first response "
+        f"of the new version. The earlier command is that of commit {EARLIER}. The last column is a run of the same "
+        "tree again, from the start of the command to the start of Deploy.",
+        (
+            "replicas",
+            "floor",
+            "`pipeline run`, times the floor",
+            "by a daemon, times the floor",
+            "`pipeline run`, served",
+            "by a daemon, served",
+            "earlier `pipeline run`, served",
+            "time to Deploy",
+        ),
+        [comparison.row() for comparison in found],
+        [
+            *(figure for comparison in found for figure in comparison.figures()),
+            Figure(
+                "served by a daemon, 1 replica: times the earlier command",
+                single.ratio("daemon_served", "earlier_served"),
+                _MAX_TO_EARLIER,
+            ),
+            Figure("time to Deploy, s", max(comparison.reused for comparison in found), _MAX_REUSED),
+        ],
     )
 
 
-def _ratios(turn: Round) -> tuple[float, float]:
-    return turn.runner / turn.floor, turn.command / turn.floor
+def _compare(folder: Path, replicas: int, count: int, earlier: str) -> Comparison:
+    base = Path(".setup/base-image").read_text().strip()
+    folder.mkdir()
+    with ExitStack() as stack:
+
+        def deployer(name: str, *, daemon: bool = False, **environment: str) -> Deployer:
+            started = Deployer(folder / name, base, replicas, daemon=daemon, **environment)
+            stack.callback(started.remove)
+            return started
+
+        command, daemon = deployer("command"), deployer("daemon", daemon=True)
+        former = deployer("earlier", PYTHONPATH=earlier)
+        bare = BareDocker(command.project.directory, base, command.project.home.id, replicas)
+        stack.callback(bare.remove)
+        bare.deploy(_unique())
+        rounds = [_round(bare, command, daemon, former) for _ in range(count)]
+        reused = statistics.median(command.reach_deploy_again() for _ in range(count))
+    return Comparison(replicas, rounds, reused)
 
 
-class Comparison:
-    """One service, deployed alternately by the pipeline and by Docker alone."""
+def _round(bare: BareDocker, command: Deployer, daemon: Deployer, former: Deployer) -> Round:
+    by_command, by_daemon = command.deploy(_unique()), daemon.deploy(_unique())
+    earlier = former.deploy(_unique())
+    floor = bare.deploy(_unique())
+    found = Round(floor, by_command.complete, by_daemon.complete, by_command.served, by_daemon.served, earlier.served)
+    print(found, file=sys.stderr)
+    return found
 
-    def __init__(self, folder: Path, replicas: int) -> None:
-        home = Home.locate({"PENSTOCK_HOME": str(folder / "home")})
-        base = Path(".setup/base-image").read_text()
-        self._replicas = replicas
-        self._engine = local_engine(home.id)
-        self._bare: list[str] = []
-        self._project = Project(folder / "shop", base, home, replicas=replicas).create()
-        self._project.configure(
-            ("  test: {command: [python3, -m, unittest], timeout: 30s}\n", ""),
-            (f"replicas: {replicas}", f"replicas: {replicas}\n  rolling: {{max_surge: 100%}}"),
-            ("interval: 200ms", "interval: 100ms, healthy_threshold: 1"),
-        )
-        self._project.commit("0")
-        self._project.pipeline("run")
-        self._deploy_bare("first")
 
-    def turn(self, number: int) -> Round:
-        """Deploy one version with each method."""
-        runner = self._timed(f"{number} by a runner", self._run_here)
-        command = self._timed(f"{number} by a command", lambda: self._project.pipeline("run"))
-        self._project.write("version.txt", f"{number} bare\n")
-        begin = time.monotonic()
-        self._deploy_bare(f"{number}")
-        turn = Round(runner, command, time.monotonic() - begin)
-        print(f"{self._replicas} replicas: {turn}", file=sys.stderr)
-        return turn
-
-    def _timed(self, version: str, run: Callable[[], object]) -> float:
-        self._project.commit(version)
-        begin = datetime.now(UTC)
-        run()
-        with self._project.store() as store:
-            events = store.events.latest(self._project.name)
-        return (max(e.at for e in events if e.kind == "container.removed") - begin).total_seconds()
-
-    def _run_here(self) -> None:
-        configuration = load(self._project.directory / "pipeline.yaml")
-        with self._project.store() as store:
-            Runner(self._project.home, configuration, store).run()
-
-    def reach_deploy_again(self) -> float:
-        """Return the seconds from the start of the command to its Deploy stage, for a tree that was built before."""
-        self._project.git("checkout", "--quiet", "--", "version.txt")
-        self._project.git("commit", "--quiet", "--allow-empty", "-m", "Nothing changed")
-        begin = datetime.now(UTC)
-        self._project.pipeline("run")
-        with self._project.store() as store:
-            run = store.runs.latest(self._project.name, 1)[0]
-            deploy = next(s for s in store.runs.stages(self._project.name, run.number) if s.name == "deploy")
-        return (deploy.started_at - begin).total_seconds()
-
-    def remove(self) -> None:
-        """Remove all containers and the project."""
-        self._stop(self._bare)
-        self._project.remove()
-
-    def _deploy_bare(self, version: str) -> None:
-        build = [*bare_build(), "--quiet", "--build-arg", f"BASE_IMAGE={self._project.base_image}", "."]
-        done = subprocess.run(
-            build, cwd=self._project.directory, env=BUILDKIT, capture_output=True, text=True, check=True
-        )
-        image, previous = done.stdout.strip(), self._bare
-        with ThreadPoolExecutor(16) as pool:
-            self._bare = list(pool.map(lambda n: self._start(image, f"bare-{version}-{n}"), range(self._replicas)))
-            list(pool.map(self._await_200, self._bare))
-        self._stop(previous)
-
-    def _start(self, image: str, name: str) -> str:
-        labels = {LABEL_PIPELINE: "bare", LABEL_ROLE: "bare"}
-        return self._engine.containers.start(ContainerSpec(name=f"{self._replicas}-{name}", image=image, labels=labels))
-
-    def _await_200(self, container: str) -> None:
-        address = self._engine.containers.inspect(container).address
-
-        def answers() -> bool:
-            with suppress(OSError):
-                connection = http.client.HTTPConnection(address, 8080, timeout=1)
-                connection.request("GET", "/healthz")
-                return connection.getresponse().status == 200
-            return False
-
-        until(answers, f"{container} answers")
-
-    def _stop(self, containers: Iterable[str]) -> None:
-        with ThreadPoolExecutor(16) as pool:
-            list(pool.map(lambda c: self._engine.containers.stop(c, timedelta(seconds=5)), containers))
-            list(pool.map(self._engine.containers.remove, containers))
+def _unique() -> str:
+    """Return a version that no build has seen, so that no layer is taken from Docker's cache."""
+    return secrets.token_hex(8)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from bench.process import cpu, pss
 from bench.programs import program
 
 CONNECTIONS = 32
@@ -39,16 +40,11 @@ class Proxy:
 
     def cpu(self) -> float:
         """Return the CPU time so far, in seconds."""
-        tasks = (task for pid in self.processes() for task in Path(f"/proc/{pid}/task").iterdir())
-        return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
+        return sum(map(cpu, self.processes()))
 
     def memory(self) -> float:
         """Return the memory in MB, with shared pages counted once."""
-        kilobytes = 0
-        for pid in self.processes():
-            found = re.search(r"^Pss:\s+(\d+)", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.MULTILINE)
-            kilobytes += int(found[1]) if found else 0
-        return kilobytes * 1024 / 1e6
+        return sum(map(pss, self.processes()))
 
 
 @dataclass

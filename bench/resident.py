@@ -1,106 +1,96 @@
-"""Resources of the idle daemon, and the cost of a long history."""
+"""Resources of the idle daemon, how soon it knows of a target's death, and the cost of a long history."""
 
 from __future__ import annotations
 
 import http.client
-import os
-import re
 import socket
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
+from bench.extent import Extent
+from bench.figure import Figure
+from bench.followers import following
+from bench.idle_project import idle_project, settle
 from bench.past_runs import write_history
+from bench.process import pss, rss, share
 from bench.results import Results
-from pipeline.base.home import Home
+from pipeline.engine.labels import LABEL_HOME
+from tests.docker.docker_cli import docker
 from tests.docker.project import Project, until
-from tests.docker.serving import serving
+from tests.docker.serving import Serving, serving
 
-TARGETS, DEPLOYMENTS, RUNS, ROUNDS = 3, 5, 10_000, 10
-MINUTES = 2
-MAX_CPU, MAX_MEMORY, MAX_HISTORY, MAX_START = 0.5, 80.0, 300.0, 1000.0
-# Seconds until the last deployment has removed its containers and the repair loop is idle.
-_SETTLE_SECONDS = 5.0
+TARGETS, DEPLOYMENTS, RUNS, FOLLOWERS = 3, 5, 10_000, 50
+_MAX_CPU, _MAX_PSS, _MAX_FOLLOWED, _MAX_DEATH = 0.08, 50.0, 1.0, 50.0
+_MAX_HISTORY, _MAX_START = 300.0, 1000.0
 
 
-def measure() -> Results:
-    """Measure CPU and memory of the idle daemon, and durations with a long history."""
-    with tempfile.TemporaryDirectory(prefix="bench-") as folder, _project(Path(folder)) as project:
-        shares, memory = _idle(project)
+def measure(extent: Extent) -> Results:
+    """Measure the idle daemon, then durations with a long history."""
+    seconds, repeats = extent.choose((60, 10), (10, 3))
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder, idle_project(Path(folder), TARGETS) as project:
+        with serving(project) as served:
+            for number in range(1, extent.choose(DEPLOYMENTS, 1) + 1):
+                served.await_run(number)
+                if number < extent.choose(DEPLOYMENTS, 1):
+                    project.commit(f"{number + 1}")
+            settle()
+            idle = [share(served.pid, seconds) for _ in range(extent.choose(2, 1))]
+            proportional, resident = pss(served.pid), rss(served.pid)
+            with following(project.home.daemon_socket, FOLLOWERS):
+                followed = share(served.pid, seconds)
+            deaths = [_death(served) for _ in range(extent.choose(5, 2))]
         write_history(project.home.database, project.name, RUNS)
-        history = [_duration(project, "history") for _ in range(ROUNDS)]
-        starts = [_start(project) for _ in range(ROUNDS)]
-    found = (max(shares), max(memory), statistics.median(history), statistics.median(starts))
-    limits = (MAX_CPU, MAX_MEMORY, MAX_HISTORY, MAX_START)
-    each = ", ".join(f"{share:.2f}" for share in shares)
-    rows = (
-        (f"CPU of one core, in each of {MINUTES} minutes", f"{each} %", f"{MAX_CPU} %"),
-        ("peak resident memory", f"{found[1]:.0f} MB", f"{MAX_MEMORY:.0f} MB"),
-        (f"`pipeline history`, the longest of {ROUNDS}", f"{max(history):.0f} ms", ""),
-        (f"`pipeline history`, median of {ROUNDS}", f"{found[2]:.0f} ms", f"{MAX_HISTORY:.0f} ms"),
-        (f"`pipeline serve` responds, the longest of {ROUNDS}", f"{max(starts):.0f} ms", ""),
-        (f"`pipeline serve` responds, median of {ROUNDS}", f"{found[3]:.0f} ms", f"{MAX_START:.0f} ms"),
-    )
-    return Results(
+        history = [_duration(project, "history") for _ in range(repeats)]
+        starts = [_start(project) for _ in range(repeats)]
+    figures = [
+        Figure("idle, % of one core", max(idle), _MAX_CPU),
+        Figure("idle, MB of PSS", proportional, _MAX_PSS),
+        Figure(f"with {FOLLOWERS} followers, % of one core", followed, _MAX_FOLLOWED),
+        Figure("a target's death known, ms after Docker", statistics.median(deaths), _MAX_DEATH),
+        Figure("`pipeline history`, ms", statistics.median(history), _MAX_HISTORY),
+        Figure("`pipeline serve` responds, ms", statistics.median(starts), _MAX_START),
+    ]
+    print(f"resident {resident:.1f} MB, deaths {deaths}", file=sys.stderr)
+    longest = ("", "", "", f"{max(deaths):.0f}", f"{max(history):.0f}", f"{max(starts):.0f}")
+    return Results.judged(
         "The idle daemon",
-        f"`pipeline serve` with {TARGETS} targets, after {DEPLOYMENTS} deployments, while nothing happens. "
-        f"Measured are its CPU time, including its child processes, and its resident memory. Then, with {RUNS:,} "
-        "runs in the history, each with its stages and events: the duration of `pipeline history`, and the time "
-        "from the start of `pipeline serve` to its first response on its socket.",
-        ("what", "result", "limit"),
-        rows,
-        f"idle {found[0]:.2f} % of one core and {found[1]:.0f} MB; with {RUNS:,} runs `pipeline history` takes "
-        f"{found[2]:.0f} ms and `pipeline serve` responds after {found[3]:.0f} ms",
-        all(value <= limit for value, limit in zip(found, limits, strict=True)),
+        f"`pipeline serve` with {TARGETS} targets, after {extent.choose(DEPLOYMENTS, 1)} deployments, while nothing "
+        f"happens for {seconds} s. Its CPU time includes its child processes. PSS counts a page that several "
+        f"processes use in parts; its resident memory is {resident:.0f} MB. Followers are clients of `/v1/events`. A "
+        "target's death is a `docker kill`; it is known by the daemon's first event after it, and the time is counted "
+        f"from Docker's own event. Then, with {RUNS:,} runs in the history, each with its stages and events: the "
+        "duration of `pipeline history`, and the time from the start of `pipeline serve` to its first response on its "
+        "socket.",
+        ("what", "result", "longest", "limit"),
+        [
+            (figure.name, f"{figure.value:.3g}", most, f"{figure.limit:g}")
+            for figure, most in zip(figures, longest, strict=True)
+        ],
+        figures,
     )
 
 
-@contextmanager
-def _project(folder: Path) -> Iterator[Project]:
-    base, home = Path(".setup/base-image").read_text().strip(), Home.locate({"PENSTOCK_HOME": str(folder / "home")})
-    project = Project(folder / "shop", base, home, replicas=TARGETS).create()
-    try:
-        project.configure(("  test: {command: [python3, -m, unittest], timeout: 30s}\n", ""))
-        project.commit("1")
-        yield project
-    finally:
-        project.remove()
-
-
-def _idle(project: Project) -> tuple[list[float], list[float]]:
-    """Return the share of one core in percent, and the memory in MB, for each minute."""
-    shares, memory = [], []
-    with serving(project) as served:
-        served.await_run(1)
-        for number in range(2, DEPLOYMENTS + 1):
-            project.commit(f"{number}")
-            served.await_run(number)
-        time.sleep(_SETTLE_SECONDS)
-        for _ in range(MINUTES):
-            before, started = _cpu(served.pid), time.monotonic()
-            time.sleep(60)
-            shares.append((_cpu(served.pid) - before) / (time.monotonic() - started) * 100)
-            memory.append(_memory(served.pid))
-            print(f"idle: {shares[-1]:.3f} %, {memory[-1]:.1f} MB", file=sys.stderr)
-    return shares, memory
-
-
-def _cpu(pid: int) -> float:
-    """Return the CPU time so far in seconds, of the process and its children that exited."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
-
-
-def _memory(pid: int) -> float:
-    """Return the resident memory in MB."""
-    found = re.search(r"^VmRSS:\s+(\d+)", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
-    assert found is not None
-    return int(found[1]) * 1024 / 1e6
+def _death(served: Serving) -> float:
+    """Kill a target, and return the milliseconds from Docker's event to the daemon's. Waits for the repair."""
+    project, begin = served.project, datetime.now(UTC)
+    repaired = len(served.events("reconcile.repaired"))
+    docker("kill", project.containers()[0].name)
+    served.await_event("reconcile.repaired", repaired + 1, deadline=60)
+    with project.store() as store:
+        known = min(e.at for e in store.events.latest(project.name) if e.at > begin)
+    end = datetime.now(UTC)
+    filters = (f"label={LABEL_HOME}={project.home.id}", "event=die")
+    words = [word for each in filters for word in ("--filter", each)]
+    since = ("--since", f"{begin.timestamp():.6f}", "--until", f"{end.timestamp():.6f}")
+    died = int(docker("events", *since, *words, "--format", "{{.TimeNano}}").split()[0]) / 1e9
+    settle()
+    return (known.timestamp() - died) * 1000
 
 
 def _duration(project: Project, *arguments: str) -> float:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
 import tempfile
 from contextlib import suppress
 from pathlib import Path
 
+from bench.earlier import install
 from bench.extent import Extent
 from bench.results import Results
 from pipeline.base.home import Home
 from tests.docker.project import Project, until
 from tests.docker.serving import Serving
-from tests.support.paths import ROOT
 
 # The last commit of version 0.1.0: database version 3, registry version 1.
 PREVIOUS = "b491dd1"
@@ -25,7 +23,7 @@ def measure(_: Extent) -> Results:
     """One upgrade under load. Every step of it must succeed."""
     base = Path(".setup/base-image").read_text()
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        installed = _install(PREVIOUS, Path(folder))
+        installed = install(PREVIOUS, Path(folder))
         project = Project(Path(folder) / "shop", base, Home.locate({"PENSTOCK_HOME": f"{folder}/home"})).create()
         previous, served = Serving(project, PYTHONPATH=str(installed)), Serving(project)
         try:
@@ -60,18 +58,6 @@ def measure(_: Extent) -> Results:
         f"{failed} of {sent:,} requests lost (0)",
         failed == 0,
     )
-
-
-def _install(commit: str, folder: Path) -> Path:
-    """Install the package of a commit into a folder of its own, and return it."""
-    source, installed = folder / "source", folder / "installed"
-    source.mkdir()
-    archive = subprocess.run(["git", "archive", commit], cwd=ROOT, check=True, capture_output=True).stdout
-    subprocess.run(["tar", "-x", "-C", str(source)], input=archive, check=True)
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation"]
-    environment = {**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
-    subprocess.run([*command, "--target", str(installed), str(source)], check=True, env=environment)
-    return installed
 
 
 def _await_release(project: Project, number: int, **environment: str) -> None:
