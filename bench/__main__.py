@@ -51,7 +51,7 @@ def main() -> int:
     """Run the named measurements, or all. The exit code is 1 if one misses its limits."""
     # Users keep Python's bytecode, so commands start faster than without it.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-    arguments = _parse(sys.argv[1:])
+    arguments = parse(sys.argv[1:])
     if arguments.names == ["plot"]:
         write_page(read(), PLOT)
         print(PLOT.absolute())
@@ -67,7 +67,8 @@ def main() -> int:
     return 0 if all(met) else 1
 
 
-def _parse(words: list[str]) -> argparse.Namespace:
+def parse(words: list[str]) -> argparse.Namespace:
+    """Return the names and options. Exits with code 2 if they are invalid."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"plot, or some of {', '.join(NAMES)}")
     parser.add_argument("--quick", action="store_true", help="a short version in about two minutes, only printed")

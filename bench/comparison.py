@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -25,7 +25,7 @@ def compared(certificate: Path | None = None) -> Iterator[list[Proxy]]:
     Without TLS there is also an nginx with the same headers and log. Raises `ProgramMissing` without nginx, which is
     also the server behind the proxies.
     """
-    starters = {
+    starters: dict[str, Callable[..., AbstractContextManager[Proxy]]] = {
         "penstock": penstock,
         "nginx": nginx,
         **({} if certificate else {"nginx-same": partial(nginx, same=True)}),

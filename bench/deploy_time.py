@@ -44,11 +44,14 @@ class Comparison(NamedTuple):
 
     def ratio(self, name: str, base: str) -> float:
         """Return the median of the ratios of two columns."""
-        return median_ratio([getattr(r, name) for r in self.rounds], [getattr(r, base) for r in self.rounds])
+        return median_ratio(self._column(name), self._column(base))
 
     def median(self, name: str) -> float:
         """Return the median of a column."""
-        return statistics.median(getattr(r, name) for r in self.rounds)
+        return statistics.median(self._column(name))
+
+    def _column(self, name: str) -> list[float]:
+        return [getattr(each, name) for each in self.rounds]
 
     def row(self) -> tuple[str, ...]:
         """Return a row of the table."""

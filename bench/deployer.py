@@ -5,13 +5,12 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-import urllib.request
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from pipeline.base.home import Home
+from tests.docker.get import try_get
 from tests.docker.project import Project, until
 from tests.docker.serving import Serving
 
@@ -51,7 +50,7 @@ class Deployer:
         self.project.commit(version)
         committed, begin = time.monotonic(), datetime.now(UTC)
         command = None if self._serving else self._start_command("run")
-        until(lambda: self._responds(version), f"a response of version {version}")
+        until(lambda: f" {version} " in try_get(self.project), f"a response of version {version}")
         served = time.monotonic() - committed
         if command:
             self.project.finish(command)
@@ -83,14 +82,6 @@ class Deployer:
         """Start a command as users do, by the script that is installed."""
         script = str(Path(sys.executable).with_name("pipeline"))
         return self.project.start(*arguments, driver=(script,), **self._environment)
-
-    def _responds(self, version: str) -> bool:
-        with (
-            suppress(OSError),
-            urllib.request.urlopen(f"http://127.0.0.1:{self.project.port}/", timeout=5) as response,
-        ):
-            return f" {version} " in response.read().decode()
-        return False
 
     def _is_running(self) -> bool:
         with self.project.store() as store:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,15 +19,16 @@ class Figure:
     @property
     def met(self) -> bool:
         """True if the value, as it is printed, is within the limit."""
-        return float(self._printed) <= self.limit
+        return float(self.printed) <= self.limit
 
     @property
-    def _printed(self) -> str:
+    def printed(self) -> str:
+        """The value with at most two decimals."""
         return f"{self.value:.2f}".rstrip("0").rstrip(".") if self.value < 100 else f"{self.value:.0f}"
 
     def __str__(self) -> str:
         mark = "" if self.met else ", MISSED"
-        return f"{self.name} {self._printed} (at most {self.limit:g}{mark})"
+        return f"{self.name} {self.printed} (at most {self.limit:g}{mark})"
 
 
 def median_ratio(values: Sequence[float], base: Sequence[float]) -> float:
@@ -38,6 +40,5 @@ def median_ratio(values: Sequence[float], base: Sequence[float]) -> float:
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """Return the value that `share` of the values do not exceed, from 0 to 1."""
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
+    """Return the smallest of the values that at least `share` of them do not exceed, from 0 to 1."""
+    return sorted(values)[max(0, math.ceil(len(values) * share) - 1)]

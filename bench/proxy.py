@@ -68,13 +68,13 @@ class Costs:
 class Rounds(NamedTuple):
     """The rounds of a comparison, each of some seconds for each proxy."""
 
-    count: int
+    number: int
     seconds: int
     warm_up: bool = True
 
     def __str__(self) -> str:
         return (
-            f"{self.count} rounds of {self.seconds} s, in turn: medians, and the median of the ratios within a round."
+            f"{self.number} rounds of {self.seconds} s, in turn: medians, and the median of the ratios within a round."
         )
 
 
@@ -113,8 +113,8 @@ def take_turns(proxies: Sequence[Proxy], rounds: Rounds, load: Load = requests) 
     costs = {proxy.name: Costs() for proxy in proxies}
     for proxy in proxies if rounds.warm_up else ():
         load(proxy, 1)
-    for number in range(rounds.count):
-        first = number % len(proxies)
+    for turn in range(rounds.number):
+        first = turn % len(proxies)
         for proxy in [*proxies[first:], *proxies[:first]]:
             cost, rate = _cost(proxy, rounds.seconds, load)
             costs[proxy.name].each.append(cost)

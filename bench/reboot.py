@@ -11,8 +11,9 @@ from pathlib import Path
 from bench.extent import Extent
 from bench.results import Results
 from pipeline.base.home import Home
+from tests.docker.get import try_get
 from tests.docker.invariants import wait_until_idle
-from tests.docker.power_cut import answer, cut_power
+from tests.docker.power_cut import cut_power
 from tests.docker.private_engine import PrivateEngine, private_engine
 from tests.docker.project import Project, until
 from tests.docker.serving import Serving
@@ -59,7 +60,7 @@ def measure(_: Extent) -> Results:
 def _reboot(served: Serving, engine: PrivateEngine, start: Callable[[Serving, PrivateEngine], float]) -> float:
     cut_power(served, engine)
     since = start(served, engine)
-    until(lambda: answer(served.project).startswith("sample-app 1 "), "a response of the previously active release")
+    until(lambda: try_get(served.project).startswith("sample-app 1 "), "a response of the previously active release")
     took = time.monotonic() - since
     engine.await_answer()
     wait_until_idle(served.project)

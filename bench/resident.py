@@ -69,7 +69,7 @@ def measure(extent: Extent) -> Results:
         "socket.",
         ("what", "result", "longest", "limit"),
         [
-            (figure.name, f"{figure.value:.3g}", most, f"{figure.limit:g}")
+            (figure.name, figure.printed, most, f"{figure.limit:g}")
             for figure, most in zip(figures, longest, strict=True)
         ],
         figures,

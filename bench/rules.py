@@ -60,13 +60,13 @@ class Case(NamedTuple):
     """A number of rules of one kind, with stickiness if the group has it."""
 
     kind: Kind
-    count: int
+    number: int
     group: Mapping[str, Any] | None = None
 
     @property
     def name(self) -> str:
         """The name in the table."""
-        return f"{self.count} {self.kind.name}{', sticky' if self.group else ''}"
+        return f"{self.number} {self.kind.name}{', sticky' if self.group else ''}"
 
 
 _ONE, _TWENTY, _MANY = Case(_PREFIXES, 1), Case(_PREFIXES, 20, _STICKY), Case(_PREFIXES, 1000)
@@ -81,7 +81,7 @@ def measure(extent: Extent) -> Results:
         servers = [stack.enter_context(server(directory, n)) for n in range(3)]
         proxies = []
         for case in (_ONE, _MANY, *_WILDCARDS, _TWENTY):
-            rules = _rules(case.kind, case.count)
+            rules = _rules(case.kind, case.number)
             started = penstock(directory / case.name, servers, name=case.name, group=case.group, rules=rules)
             proxies.append(_asked(stack.enter_context(started), case.name, _script(directory, case)))
         script = _script(directory, _TWENTY)
@@ -146,7 +146,7 @@ def _script(folder: Path, case: Case) -> Path:
     path = folder / f"{case.name}.lua"
     path.write_text(
         "request = function()\n"
-        f"  local i = math.random(0, {case.count - 1})\n"
+        f"  local i = math.random(0, {case.number - 1})\n"
         f"  return wrk.format('GET', {case.kind.path}, {{Host = {case.kind.host}}})\n"
         "end\n"
     )
