@@ -37,7 +37,7 @@ lint: ## Check style, types, import rules and declared dependencies
 	@.venv/bin/lint-imports
 	@.venv/bin/deptry --no-ansi .
 
-bench: setup ## Run the measurements and write bench/RESULTS.md (ARGS=loss runs one)
+bench: setup ## Run the measurements and write bench/RESULTS.md (ARGS=loss runs one, ARGS=--quick a short version, ARGS=plot plots)
 	@setup/bench.sh
 	@$(BASE) .venv/bin/python -m bench $(ARGS)
 
