@@ -10,7 +10,6 @@ import importlib
 import os
 import sys
 from datetime import UTC, datetime
-from pathlib import Path
 
 from bench.extent import Extent
 from bench.history import Entry, append, current_commit, read
@@ -18,6 +17,7 @@ from bench.machine import describe
 from bench.plot import write_page
 from bench.programs import PROGRAMS, ProgramMissing, find_program
 from bench.results import Results, write
+from tests.support.paths import ROOT
 
 # The measurements with a short version, which `--quick` runs.
 QUICK = (
@@ -44,7 +44,7 @@ NAMES = (
     "upgrade",
     "chaos",
 )
-PLOT = Path(".setup/bench.html")
+PLOT = ROOT / ".setup/bench.html"
 
 
 def main() -> int:
@@ -54,7 +54,7 @@ def main() -> int:
     arguments = parse(sys.argv[1:])
     if arguments.names == ["plot"]:
         write_page(read(), PLOT)
-        print(PLOT.absolute())
+        print(PLOT)
         return 0
     machine, extent = describe(), Extent(arguments.quick, arguments.runs)
     print(machine)
@@ -63,7 +63,9 @@ def main() -> int:
     if missing := [program for program in PROGRAMS if find_program(program) is None]:
         print(f"missing on this machine, so not compared: {', '.join(missing)}")
     names = arguments.names or (QUICK if extent.quick else NAMES)
-    met = [_measure(name, extent, machine) for name in names]
+    # Read once: the results of the first measurement change the working tree.
+    commit = current_commit()
+    met = [_measure(name, extent, machine, commit) for name in names]
     return 0 if all(met) else 1
 
 
@@ -80,7 +82,7 @@ def parse(words: list[str]) -> argparse.Namespace:
     return arguments
 
 
-def _measure(name: str, extent: Extent, machine: str) -> bool:
+def _measure(name: str, extent: Extent, machine: str, commit: str) -> bool:
     """Run one measurement, and return whether its limits are met. One that misses a program is skipped."""
     try:
         results: Results = importlib.import_module(f"bench.{name}").measure(extent)
@@ -89,8 +91,8 @@ def _measure(name: str, extent: Extent, machine: str) -> bool:
         return True
     if not extent.quick:
         write(name, results, machine)
-        day, commit = datetime.now(UTC).date(), current_commit()
-        append(Entry(day, commit, name, figure) for figure in results.figures)
+        today = datetime.now(UTC).date()
+        append(Entry(today, commit, name, figure) for figure in results.figures)
     print(f"\n{results.as_markdown()}", flush=True)
     return results.met
 

@@ -80,7 +80,7 @@ def nginx(
         tls=tls,
         headers=_SAME_HEADERS if same else "",
     )
-    lacks = "health checks, a retry of a response that broke off, desync checks"
+    lacks = "active health checks, desync checks"
     more = "" if same else "trace id, X-Forwarded-Proto and -Port, a detailed log, "
     with _nginx(folder, "auto", body) as pid:
         await_answer(port, "nginx", scheme)

@@ -50,7 +50,7 @@ def traefik(
     scheme = "https" if certificate else "http"
     with running(folder, executable, f"--configFile={folder}/traefik.yaml") as pid:
         await_answer(port, "Traefik", scheme)
-        yield Proxy("Traefik", port, pid, scheme, "trace id, a retry without middleware, desync checks")
+        yield Proxy("Traefik", port, pid, scheme, "trace id, desync checks")
 
 
 _CADDY = """\
@@ -84,4 +84,4 @@ def caddy(folder: Path, servers: Sequence[int], certificate: Path | None = None)
     (folder / "Caddyfile").write_text(text)
     with running(folder, executable, "run", "--config", str(folder / "Caddyfile")) as pid:
         await_answer(port, "Caddy", scheme)
-        yield Proxy("Caddy", port, pid, scheme, "a retry of a response that broke off, desync checks")
+        yield Proxy("Caddy", port, pid, scheme, "desync checks")

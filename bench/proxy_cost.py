@@ -27,11 +27,10 @@ def measure(extent: Extent) -> Results:
     ]
     return Results.judged(
         "Cost of a proxied request",
-        f"{rounds} wrk uses "
-        f"{CONNECTIONS} connections over loopback, kept or new for each request. Each response is a 200 with a small "
-        f"body from one of {SERVERS} nginx servers, to which each proxy keeps connections. Every proxy writes an "
-        "access log. Penstock, Traefik and Caddy check the servers every second. Penstock uses the configuration "
-        f"that its balancer writes. {others}",
+        f"{rounds} wrk uses {CONNECTIONS} connections over loopback, kept or new for each request. Each response is "
+        f"a 200 with a small body from one of {SERVERS} nginx servers, to which each proxy keeps connections. Every "
+        "proxy writes an access log. Penstock, Traefik and Caddy check the servers every second. Penstock uses the "
+        f"configuration that its balancer writes. {others}",
         ("client connection", "proxy", "CPU per request", "Penstock relative to it", "highest rate", "memory"),
         table,
         [
