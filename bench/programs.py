@@ -36,11 +36,20 @@ def program(name: str) -> str:
 
 
 @contextmanager
-def running(folder: Path, *command: str, **environment: str) -> Iterator[int]:
-    """Run a program until the block ends, and yield its process id."""
+def running(folder: Path, *command: str) -> Iterator[int]:
+    """Run a program until the block ends, and yield its process id.
+
+    It gets a session of its own, as HAProxy has. Linux shares the processor out between sessions, so a program in the
+    session of the load generator would be slowed down less by other work on the machine.
+    """
     with (folder / "output.log").open("wb") as log:
         process = subprocess.Popen(
-            command, cwd=folder, stdout=log, stderr=log, env={**os.environ, "HOME": str(folder), **environment}
+            command,
+            cwd=folder,
+            stdout=log,
+            stderr=log,
+            env={**os.environ, "HOME": str(folder)},
+            start_new_session=True,
         )
     try:
         yield process.pid
