@@ -54,10 +54,9 @@ class Deployer:
         served = time.monotonic() - committed
         if command:
             self.project.finish(command)
+        removed = until(lambda: self._all_removed(begin), "the removal of the last old container")
         until(lambda: not self._is_running(), "the end of the run")
-        with self.project.store() as store:
-            removed = [e.at for e in store.events.latest(self.project.name) if e.kind == "container.removed"]
-        return Deployment(served, (max(removed) - begin).total_seconds())
+        return Deployment(served, (removed - begin).total_seconds())
 
     def reach_deploy_again(self) -> float:
         """Return the seconds from the start of the command to its Deploy stage, for a tree that was built before."""
@@ -82,6 +81,13 @@ class Deployer:
         """Start a command as users do, by the script that is installed."""
         script = str(Path(sys.executable).with_name("pipeline"))
         return self.project.start(*arguments, driver=(script,), **self._environment)
+
+    def _all_removed(self, begin: datetime) -> datetime | None:
+        """Return when the last of the old containers was removed, or None as long as one is left."""
+        with self.project.store() as store:
+            events = store.events.latest(self.project.name, limit=1000)
+        removed = [event.at for event in events if event.kind == "container.removed" and event.at > begin]
+        return max(removed) if len(removed) == self.project.replicas else None
 
     def _is_running(self) -> bool:
         with self.project.store() as store:
