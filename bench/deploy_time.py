@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import shutil
 import statistics
 import sys
 import tempfile
@@ -134,7 +135,9 @@ def _compare(folder: Path, replicas: int, count: int, earlier: str) -> Compariso
 
         command, daemon = deployer("command"), deployer("daemon", daemon=True)
         former = deployer("earlier", PYTHONPATH=earlier)
-        bare = BareDocker(command.project.directory, base, command.project.home.id, replicas)
+        context = folder / "context"
+        shutil.copytree(command.project.directory, context, ignore=shutil.ignore_patterns(".git"))
+        bare = BareDocker(context, base, command.project.home.id, replicas)
         stack.callback(bare.remove)
         bare.deploy(_unique())
         rounds = [_round(bare, command, daemon, former) for _ in range(count)]
