@@ -73,7 +73,7 @@ def parse(words: list[str]) -> argparse.Namespace:
     """Return the names and options. Exits with code 2 if they are invalid."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"plot, or some of {', '.join(NAMES)}")
-    parser.add_argument("--quick", action="store_true", help="a short version in about two minutes, only printed")
+    parser.add_argument("--quick", action="store_true", help="a short version in two to four minutes, only printed")
     parser.add_argument("--runs", type=int, help="the number of runs of the measurement soak")
     arguments = parser.parse_args(words)
     known = QUICK if arguments.quick else NAMES

@@ -32,7 +32,7 @@ _MAX_HISTORY, _MAX_START = 300.0, 1000.0
 
 def measure(extent: Extent) -> Results:
     """Measure the idle daemon, then durations with a long history."""
-    seconds, repeats = extent.choose((60, 10), (10, 3))
+    seconds, repeats = extent.choose((60, 10), (5, 2))
     with tempfile.TemporaryDirectory(prefix="bench-") as folder, idle_project(Path(folder), TARGETS) as project:
         with serving(project) as served:
             for number in range(1, extent.choose(DEPLOYMENTS, 1) + 1):
@@ -44,7 +44,7 @@ def measure(extent: Extent) -> Results:
             proportional, resident = pss(served.pid), rss(served.pid)
             with following(project.home.daemon_socket, FOLLOWERS):
                 followed = share(served.pid, seconds)
-            deaths = [_death(served) for _ in range(extent.choose(5, 2))]
+            deaths = [_death(served) for _ in range(extent.choose(5, 1))]
         write_history(project.home.database, project.name, RUNS)
         history = [_duration(project, "history") for _ in range(repeats)]
         starts = [_start(project) for _ in range(repeats)]

@@ -62,7 +62,7 @@ class Figures:
 
 def measure(extent: Extent) -> Results:
     """Measure each repository with each trigger."""
-    commits = extent.choose(COMMITS, 10)
+    commits = extent.choose(COMMITS, 5)
     found = _repositories(commits, large=not extent.quick)
     slowed = max(f.slowed for f in found if f.slowed is not None)
     return Results.judged(
