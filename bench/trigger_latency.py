@@ -26,6 +26,8 @@ from tests.docker.serving import Serving, serving
 
 COMMITS = 100
 _MAX_STARTED, _MAX_SLOWED = 30.0, 15.0
+# In seconds. A watcher that is flooded with events finds a commit only after more than a minute.
+_DEADLINE = 300
 _NO_HOOKS = ("-c", "core.hooksPath=/dev/null")
 
 
@@ -180,7 +182,7 @@ def _await(served: Serving, sha: str) -> Run:
         return mine if all(r.state.over for r in runs) else None
 
     try:
-        found: Run = until(finished, f"the end of the run of {sha}")
+        found: Run = until(finished, f"the end of the run of {sha}", deadline=_DEADLINE)
     except AssertionError:
         print(served.output(), file=sys.stderr)
         raise
