@@ -1,10 +1,11 @@
-"""The client of the SDK, for a configuration of Docker in which a part is not valid. Imports the SDK."""
+"""The client of the SDK, which shares connections and bears an invalid configuration of Docker. Imports the SDK."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from docker import APIClient
+from docker.transport import UnixHTTPAdapter
 
 from pipeline.engine.docker.credentials import CredentialsOnDemand
 
@@ -18,12 +19,19 @@ class DockerClient(APIClient):
     """
 
     _auth_configs: Any
+    _custom_adapter: Any
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         # If the SDK found no configuration, or one in the oldest format, it has read that already.
         read = self._credentials if self._general_configs else dict(self._auth_configs)
         self.credentials = self._auth_configs = CredentialsOnDemand(read)
+        if isinstance(given := self.get_adapter(self.base_url), UnixHTTPAdapter):
+            given.close()
+            self._custom_adapter = _SharedConnections(
+                given.socket_path, given.timeout, max_pool_size=given.max_pool_size
+            )
+            self.mount("http+docker://", self._custom_adapter)
 
     @property
     def _general_configs(self) -> dict[str, Any]:
@@ -40,3 +48,10 @@ class DockerClient(APIClient):
         valid = {k: v for k, v in proxies.items() if isinstance(v, dict)} if isinstance(proxies, dict) else {}
         # The SDK would read the file again if nothing were left.
         self._configuration = {**rest, "proxies": valid} if loaded else {}
+
+
+class _SharedConnections(UnixHTTPAdapter):
+    """Uses a connection for every path. The SDK keeps a pool for each of the last 25 paths."""
+
+    def get_connection(self, url: Any, proxies: Any = None) -> Any:  # noqa: ARG002  # the SDK's signature
+        return super().get_connection(self.socket_path, proxies)
