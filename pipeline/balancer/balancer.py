@@ -257,9 +257,7 @@ class Balancer:
             registry = self.registry()
             if owner not in registry.owners:
                 return
-            kept = tuple(r for r in registry.registrations(owner, group) if r.target.id != target_id)
-            registry = registry.with_registrations(owner, group, kept)
-            self._synchronizer.write(registry)
+            self._synchronizer.write(registry.remove(owner, group, target_id))
             self._synchronizer.reconcile([group_id(owner, group)])
 
     def _is_served(self, owner: str, group: str) -> bool:

@@ -50,13 +50,11 @@ def _with_admissions(registry: Registry, wanted: WantedGroup, known: Mapping[str
 
     Targets that passed their check become admitted. Leaving targets that the plane has closed become not admitted.
     """
-    owner, name = wanted.owner, wanted.name
-    for target in wanted.targets:
-        fact = known.get(target.id)
-        if not target.admit and target.check and _may_be_admitted(target, fact):
-            registry = registry.with_admitted(owner, name, target.id, True, at)
-        if target.is_leaving and not (fact and fact.admitted):
-            registry = registry.with_admitted(owner, name, target.id, False, at)
+    passed = [t.id for t in wanted.targets if not t.admit and t.check and _may_be_admitted(t, known.get(t.id))]
+    closed = [t.id for t in wanted.targets if t.is_leaving and not ((fact := known.get(t.id)) and fact.admitted)]
+    for ids, admitted in ((passed, True), (closed, False)):
+        if ids:
+            registry = registry.with_admitted(wanted.owner, wanted.name, ids, admitted, at)
     return registry
 
 

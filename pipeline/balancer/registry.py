@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import operator
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from itertools import count
 from typing import Literal, Self
 
@@ -202,21 +203,28 @@ class Registry(Resources):
             known[target.id] = Registration(target=target, check=check, ramps=ramps, since=SYSTEM.now())
         return self.with_registrations(owner, group, tuple(known.values()))
 
-    def deregister(self, owner: str, group: str, target_id: str) -> Registry:
-        """Return this registry with one target draining. Unchanged if it is draining already or unknown."""
+    def deregister(self, owner: str, group: str, *target_ids: str) -> Registry:
+        """Return this registry with targets draining. Unchanged if all are draining already or unknown."""
         now = SYSTEM.now()
-        return self._with_registration(owner, group, target_id, lambda known: known.leaving(now))
+        return self._with_changed(owner, group, target_ids, lambda known: known.leaving(now))
 
-    def with_admitted(self, owner: str, group: str, target_id: str, admitted: bool, at: Stamp) -> Registry:
-        """Return this registry with one target admitted or not. Only the reconciler calls it."""
-        return self._with_registration(owner, group, target_id, lambda known: known.with_admitted(admitted, at))
+    def remove(self, owner: str, group: str, *target_ids: str) -> Registry:
+        """Return this registry without targets. Unchanged if all are unknown."""
+        known = self.registrations(owner, group)
+        kept = tuple(registration for registration in known if registration.target.id not in target_ids)
+        return self if len(kept) == len(known) else self.with_registrations(owner, group, kept)
 
-    def _with_registration(
-        self, owner: str, group: str, target_id: str, change: Callable[[Registration], Registration]
+    def with_admitted(self, owner: str, group: str, target_ids: Collection[str], admitted: bool, at: Stamp) -> Registry:
+        """Return this registry with targets admitted or not. Only the reconciler calls it."""
+        return self._with_changed(owner, group, target_ids, lambda known: known.with_admitted(admitted, at))
+
+    def _with_changed(
+        self, owner: str, group: str, target_ids: Collection[str], change: Callable[[Registration], Registration]
     ) -> Registry:
-        found = self.registrations(owner, group)
-        changed = tuple(change(known) if known.target.id == target_id else known for known in found)
-        return self if changed == found else self.with_registrations(owner, group, changed)
+        known, ids = self.registrations(owner, group), frozenset(target_ids)
+        changed = tuple(change(one) if one.target.id in ids else one for one in known)
+        is_same = all(map(operator.is_, changed, known))
+        return self if is_same else self.with_registrations(owner, group, changed)
 
 
 def _keeps_its_number(wanted: ListenerResource, known: BalancerResource | None) -> bool:

@@ -3,29 +3,47 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 from pydantic import ValidationError
 
 from pipeline import __version__
 from pipeline.balancer.registry import VERSION, Registry
-from pipeline.balancer.registry_migration import from_version_1
+from pipeline.balancer.registry_change import RegistryChange
+from pipeline.balancer.registry_journal import Damage, Extent
+from pipeline.balancer.registry_snapshot import dump, is_version_1, load, writer_of
 from pipeline.base.errors import BalancerFault, ConfigError
+from pipeline.base.files import append
 from pipeline.base.reserve import write_with_reserve
 
 _RESTORE = (
     "restore a good copy; or write {} into it and run `pipeline recover`, and each pipeline is down until its next run"
 )
-# A file's inode, time and size. Every write creates a new file.
+# The changes after which the file is written as a whole again have at least this size, in bytes.
+_MIN_CHANGES = 64 * 1024
+# A file's inode, time and size. Every write changes the size or creates a new file.
 Stamp = tuple[int, int, int]
 
 
+class _Content(NamedTuple):
+    """What was read: the file's stamp, how much of it counts, and its registry."""
+
+    stamp: Stamp | None
+    extent: Extent
+    registry: Registry
+    is_outdated: bool = False
+
+
 class RegistryFile:
-    """A JSON file that is replaced as a whole. Reads versions 1 and 2, and writes version 2.
+    """A file that holds the registry as a whole, and then the changes since. See `registry_journal`.
+
+    A change is appended. If the changes become long, the file is replaced as a whole. Either is on disk when `write`
+    returns, and an error leaves the former state. One process at a time may write. Readers need no lock, because a line
+    without its end does not count yet. Reads versions 1 and 2, and writes version 2.
 
     A second name of the file stays when the first one is removed, and is read then. `in_use` says whether a data plane
     runs, so that there must be a registry.
@@ -35,14 +53,12 @@ class RegistryFile:
         self._path = path
         self._second = path.with_name(f"{path.name}.kept")
         self._in_use = in_use
-        self._known: tuple[Stamp | None, Registry] | None = None
-        self._is_outdated = False
+        self._known: _Content | None = None
 
     @property
     def is_outdated(self) -> bool:
         """True if the file has the format of version 1, until `migrate` is called."""
-        self.read()
-        return self._is_outdated
+        return self._content().is_outdated
 
     @property
     def is_settled(self) -> bool:
@@ -54,14 +70,13 @@ class RegistryFile:
 
         Raises `BalancerFault` for a damaged file, and for a missing one while a data plane runs.
         """
-        known, stamp = self._known, self._stamp()
-        if known is None or known[0] != stamp or stamp is None:
-            known = self._known = stamp, self._parsed()
-        return known[1]
+        return self._content().registry
 
     def write(self, registry: Registry) -> None:
         """Store `registry`. Writes nothing if it has not changed."""
-        if registry != self.read() or (self._stamp() is None and not registry.is_empty):
+        known = self._content()
+        is_stored = registry == known.registry and (known.stamp is not None or registry.is_empty)
+        if not is_stored and not self._append(registry, known):
             self._replace(registry)
 
     def restore(self) -> None:
@@ -74,16 +89,35 @@ class RegistryFile:
         if self.is_outdated:
             self._replace(self.read())
 
-    def _replace(self, registry: Registry) -> None:
-        registry = registry.model_copy(update={"version": VERSION, "written_by": __version__})
+    def _append(self, registry: Registry, known: _Content) -> bool:
+        """Append what has changed. Return False if the file is to be replaced instead."""
+        # The head of the file names the version that wrote it, and another one might not understand the line.
+        is_ours = known.stamp is not None and not known.is_outdated and known.registry.written_by == __version__
+        change = RegistryChange.between(known.registry, registry) if is_ours and known.extent.snapshot else None
+        if change is None:
+            return False
+        line = known.extent.line(change.model_dump_json(exclude_unset=True))
+        extent = known.extent.after(line)
+        if extent.size - extent.snapshot > max(extent.snapshot, _MIN_CHANGES):
+            return False
         try:
-            write_with_reserve(self._path, registry.model_dump_json(indent=1, exclude_unset=True))
+            append(self._path, line, known.extent.size)
+        except OSError:
+            # There is space reserved for a whole file, and its error has the reason.
+            return False
+        self._known = _Content(self._stamp(), extent, registry)
+        return True
+
+    def _replace(self, registry: Registry) -> None:
+        text = dump(registry)
+        try:
+            write_with_reserve(self._path, text)
         except OSError as error:
             full = " (the disk is full)" if error.errno == errno.ENOSPC else ""
             raise BalancerFault(f"cannot write {self._path}: {error.strerror}{full}") from error
         self._keep()
-        self._known = self._stamp(), registry
-        self._is_outdated = False
+        stored = registry.model_copy(update={"version": VERSION, "written_by": __version__})
+        self._known = _Content(self._stamp(), Extent.of_snapshot(self._path.read_bytes()), stored)
 
     def _keep(self) -> None:
         """Give the file its second name. Some file systems have no hard links."""
@@ -100,34 +134,40 @@ class RegistryFile:
             return None
         return found.st_ino, found.st_mtime_ns, found.st_size
 
-    def _parsed(self) -> Registry:
+    def _content(self) -> _Content:
+        known, stamp = self._known, self._stamp()
+        if known is None or known.stamp != stamp or stamp is None:
+            # The stamp is older than the data, so what is written meanwhile is read by the next call.
+            known = self._known = self._read(stamp, known)
+        return known
+
+    def _read(self, stamp: Stamp | None, known: _Content | None) -> _Content:
+        """Read the file. Of a file that begins with what is known, only the changes since are parsed."""
         try:
-            text = self._read_text()
-            self._is_outdated = _is_version_1(text)
-            return from_version_1(text) if self._is_outdated else Registry.model_validate_json(text)
+            data = self._data()
         except FileNotFoundError:
-            self._is_outdated = False
             if self._in_use():
                 raise BalancerFault(f"{self._path} is missing, but HAProxy runs", hint=_RESTORE) from None
-            return Registry()
-        except (UnicodeDecodeError, ConfigError) as error:
+            return _Content(None, Extent(0, 0, 0), Registry())
+        try:
+            if known is None or not known.extent.snapshot or not known.extent.begins(data):
+                extent = Extent.of_snapshot(data)
+                head = data[: extent.size]
+                known = _Content(stamp, extent, load(head), is_version_1(head))
+            extent, registry = known.extent, known.registry
+            for line, extent in known.extent.changes(data):  # noqa: B007 - the last one counts
+                registry = RegistryChange.model_validate_json(line).applied_to(registry)
+            return _Content(stamp, extent, registry, known.is_outdated)
+        except (UnicodeDecodeError, ConfigError, Damage) as error:
             raise _damaged(self._path, error) from error
         except ValidationError as error:
-            raise _other_version(self._path, text, error) or _damaged(self._path, error) from error
+            raise _other_version(self._path, data, error) or _damaged(self._path, error) from error
 
-    def _read_text(self) -> str:
+    def _data(self) -> bytes:
         try:
-            return self._path.read_text()
+            return self._path.read_bytes()
         except FileNotFoundError:
-            return self._second.read_text()
-
-
-def _is_version_1(text: str) -> bool:
-    try:
-        return "version" not in json.loads(text)
-    except (ValueError, TypeError):
-        # The model's validation reports the error.
-        return False
+            return self._second.read_bytes()
 
 
 def _damaged(path: Path, error: Exception) -> BalancerFault:
@@ -137,13 +177,10 @@ def _damaged(path: Path, error: Exception) -> BalancerFault:
     )
 
 
-def _other_version(path: Path, text: str, error: ValidationError) -> BalancerFault | None:
+def _other_version(path: Path, data: bytes, error: ValidationError) -> BalancerFault | None:
     """Return the fault for an intact file that another version wrote, or None if it is not one."""
-    try:
-        writer = json.loads(text).get("written_by", "")
-    except (ValueError, AttributeError):
-        return None
-    if writer == __version__:
+    writer = writer_of(data[: Extent.of_snapshot(data).size])
+    if writer in (None, __version__):
         return None
     first = error.errors()[0]
     place = ".".join(map(str, first["loc"]))

@@ -28,6 +28,23 @@ def write_atomically(path: Path, content: str | bytes, mode: int = 0o600) -> Non
     sync_names(path.parent)
 
 
+def append(path: Path, content: bytes, size: int) -> None:
+    """Add `content` to a file after its first `size` bytes. It is on disk before this returns.
+
+    Removes what follows these bytes, which an interrupted call may have left. If it fails, only these bytes are left.
+    """
+    with path.open("ab", buffering=0) as file:
+        try:
+            file.truncate(size)
+            rest = memoryview(content)
+            while rest:
+                rest = rest[file.write(rest) :]
+            os.fsync(file.fileno())
+        except OSError:
+            file.truncate(size)
+            raise
+
+
 def make_folder(path: Path) -> None:
     """Create a private folder and its missing parents. Their names are on disk when this returns. Safe to repeat."""
     missing = [folder for folder in (path, *path.parents) if not folder.exists()]

@@ -88,7 +88,7 @@ def _declare(registry: Registry, owner: str, declared: Mapping[str, Any]) -> Reg
             target = Target(id=given["id"], address=given["address"], port=given["port"])
             registry = registry.register(owner, group, [target], ramps=given.get("ramps", False))
             if given["phase"] != "initial":
-                registry = registry.with_admitted(owner, group, target.id, True, datetime.now(UTC))
+                registry = registry.with_admitted(owner, group, [target.id], True, datetime.now(UTC))
             if given["phase"] == "draining":
                 registry = registry.deregister(owner, group, target.id)
     return registry

@@ -10,10 +10,12 @@ import csv
 import re
 import socket
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from operator import itemgetter
 from pathlib import Path
+from typing import NamedTuple
 
 from pipeline.balancer.haproxy import process
 from pipeline.balancer.haproxy.naming import MASTER_SOCKET, WORKER_SOCKET
@@ -38,12 +40,16 @@ class NotRunning(BalancerFault):
     """HAProxy does not respond at its sockets, because it does not run."""
 
 
+# The columns of `show stat` that `_server` takes, in its order.
+_COLUMNS = (
+    *("pxname", "svname", "status", "check_status", "check_code", "last_chk", "check_desc", "check_health"),
+    *("scur", "qcur", "lastchg", "addr"),
+)
 # Backend and server.
 ServerKey = tuple[str, str]
 
 
-@dataclass(frozen=True)
-class ServerState:
+class ServerState(NamedTuple):
     """The state of a server of HAProxy. `age` is seconds since it changed. `address` is empty for a Unix socket."""
 
     name: str
@@ -128,7 +134,7 @@ class Runtime:
             for key, old in _statistics(self._ask_replaced(pid, f"show stat {_ALL} {_KINDS} -1")).servers.items():
                 known = current.servers.get(key, ServerState(key[1], "MAINT", age=old.age, address=old.address))
                 if old.in_flight and (asked is None or key[0] in asked):
-                    current.servers[key] = replace(known, in_flight=known.in_flight + old.in_flight)
+                    current.servers[key] = known._replace(in_flight=known.in_flight + old.in_flight)
         return current
 
     def execute(self, steps: Iterable[str]) -> None:
@@ -237,29 +243,48 @@ class Runtime:
 def _statistics(answer: str) -> Statistics:
     """Parse one table or several. HAProxy's reply for an unknown backend has no row."""
     found = Statistics()
-    columns: list[str] = []
-    for row in csv.reader(line for line in answer.splitlines() if "," in line):
-        if row[0].startswith("# "):
-            columns = [row[0].removeprefix("# "), *row[1:]]
-            continue
-        values = dict(zip(columns, row, strict=False))
-        if values["svname"] == "BACKEND":
-            found.backends.add(values["pxname"])
-        else:
-            found.servers[values["pxname"], values["svname"]] = _server(values)
+    cells = _cells([])
+    for line in answer.splitlines():
+        if line.startswith("# "):
+            cells = _cells(line.removeprefix("# ").split(","))
+        elif "," in line:
+            # The reader of CSV is much slower, and only failed checks have quoted text.
+            row = cells(next(csv.reader([line])) if '"' in line else line.split(","))
+            if row[1] == "BACKEND":
+                found.backends.add(row[0])
+            else:
+                found.servers[row[0], row[1]] = _server(*row)
     return found
 
 
-def _server(row: dict[str, str]) -> ServerState:
+def _cells(header: list[str]) -> Callable[[list[str]], tuple[str, ...]]:
+    """Return a function that picks the cells of `_COLUMNS` from a row of a table with this header."""
+    return itemgetter(*(header.index(name) for name in _COLUMNS)) if header else tuple
+
+
+def _server(
+    _: str,
+    name: str,
+    status: str,
+    check_status: str,
+    check_code: str,
+    last_check: str,
+    description: str,
+    passes: str,
+    sessions: str,
+    queued: str,
+    age: str,
+    address: str,
+) -> ServerState:
     return ServerState(
-        name=row["svname"],
-        status=row["status"],
+        name,
+        status,
         # A leading star means that a check is running.
-        check_status=row["check_status"].removeprefix("* "),
-        check_code=row["check_code"],
-        check_text=row["last_chk"] or row["check_desc"],
-        passes=int(row["check_health"] or 0),
-        in_flight=int(row["scur"] or 0) + int(row["qcur"] or 0),
-        age=int(row["lastchg"] or 0),
-        address="" if row["addr"] == "unix" else row["addr"],
+        check_status.removeprefix("* "),
+        check_code,
+        last_check or description,
+        int(passes or 0),
+        int(sessions or 0) + int(queued or 0),
+        int(age or 0),
+        "" if address == "unix" else address,
     )
