@@ -224,13 +224,8 @@ class Balancer:
         or whose address has changed, must pass again.
         """
         with self._synchronizer.locked():
-            self.registry().group(owner, group)
-            # Remove leftovers of an earlier target of this name, whose checks must not count for the new one.
-            self._synchronizer.reconcile([group_id(owner, group)])
-            ramps = self._is_served(owner, group)
-            registry = self.registry().register(owner, group, targets, ramps=ramps)
-            self._synchronizer.write(registry)
-            self._synchronizer.reconcile([group_id(owner, group)])
+            registry = self.registry().register(owner, group, targets, ramps=self._is_served(owner, group))
+            self._synchronizer.register(registry, owner, group)
 
     def deregister(self, owner: str, group: str, target_id: str) -> None:
         """Stop new requests to a target. Open requests continue.

@@ -169,6 +169,13 @@ class DataPlane(Protocol):
         no longer show it. A target whose address changed is a new target, and its checks start again.
         """
 
+    def extend(self, group: WantedGroup) -> bool:
+        """Add the targets that the group lists, closed and with their checks running. All others stay as they are.
+
+        Removes former targets of their ids first, whose checks do not count. Costs no more in a large group. Return
+        False if `steer` is needed instead, for example because a former target still has open requests.
+        """
+
     def observe(self, groups: Collection[str] | None = None) -> Facts:
         """Return the facts of these groups, or of all. Starts, changes and locks nothing.
 

@@ -195,12 +195,12 @@ class Registry(Resources):
     def register(self, owner: str, group: str, targets: Iterable[Target], *, ramps: bool = False) -> Registry:
         """Return this registry with targets added as initial. Targets that are already registered stay unchanged."""
         known = {r.target.id: r for r in self.registrations(owner, group)}
-        check = self.group(owner, group).health_check
+        check, now = self.group(owner, group).health_check, SYSTEM.now()
         for target in targets:
             if target.id in known and known[target.id].target == target and known[target.id].wanted == "in":
                 continue
             known.pop(target.id, None)
-            known[target.id] = Registration(target=target, check=check, ramps=ramps, since=SYSTEM.now())
+            known[target.id] = Registration(target=target, check=check, ramps=ramps, since=now)
         return self.with_registrations(owner, group, tuple(known.values()))
 
     def deregister(self, owner: str, group: str, *target_ids: str) -> Registry:

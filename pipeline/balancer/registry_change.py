@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any, Literal, Self, TypeVar
@@ -77,6 +78,8 @@ class GroupChange(Model):
     @classmethod
     def between(cls, before: Sequence[Registration], after: Sequence[Registration]) -> Self:
         """Return the change that makes `after` of `before`."""
+        if len(after) > len(before) and all(map(operator.is_, before, after)):
+            return cls(added=RegisteredTargets.joined(after[len(before) :]))
         known = {registration.target.id: registration for registration in before}
         stays = [r for r in after if (old := known.get(r.target.id)) is not None and _is_same(old, r)]
         ids = [registration.target.id for registration in stays]

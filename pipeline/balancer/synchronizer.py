@@ -12,10 +12,13 @@ from pipeline.balancer.data_plane import DataPlane, Facts, group_id
 from pipeline.balancer.reconciler import reconcile
 from pipeline.balancer.registry import Registry
 from pipeline.balancer.registry_file import RegistryFile
-from pipeline.balancer.wanted import plane_config
+from pipeline.balancer.wanted import part_of_group, plane_config
 from pipeline.base.errors import BalancerFault
 from pipeline.base.files import make_folder
 from pipeline.base.lock import short_lock
+
+# As many new targets are added without a look at the other targets of their group.
+_MAX_EXTENSION = 20
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,23 @@ class Synchronizer:
             self._plane.stop()
         self._unfinished.unlink(missing_ok=True)
         return started
+
+    def register(self, registry: Registry, owner: str, group: str) -> None:
+        """Write the registry, which has more targets in one group, and add them to the data plane."""
+        id_ = group_id(owner, group)
+        known = set(map(id, self.registry().registrations(owner, group)))
+        new = [one for one in registry.registrations(owner, group) if id(one) not in known]
+        if len(new) <= _MAX_EXTENSION and not self._unfinished.exists() and not self._plane.is_cut_off():
+            self._file.write(registry)
+            # The reconciliation ends what the plane refuses, and a plane that does not respond.
+            with suppress(BalancerFault):
+                if self._plane.extend(part_of_group(registry, owner, group, new)):
+                    return
+        else:
+            # Remove leftovers of an earlier target of this name, whose checks must not count for the new one.
+            self.reconcile([id_])
+            self._file.write(registry)
+        self.reconcile([id_])
 
     def agree(self, groups: Collection[str] | None = None) -> Agreement:
         """Reconcile these groups, or all. Takes the lock only if something is to be changed."""

@@ -44,7 +44,7 @@ class Registration(Model):
     def is_checked(self, group: TargetGroup) -> bool:
         """Return whether the group still has this target's health check. Interval and thresholds may differ."""
         now, then = group.health_check, self.check
-        return (now.protocol, now.path, now.host, now.matcher, now.timeout) == (
+        return now is then or (now.protocol, now.path, now.host, now.matcher, now.timeout) == (
             then.protocol,
             then.path,
             then.host,

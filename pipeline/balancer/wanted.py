@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from pipeline.balancer.data_plane import PlaneConfig, WantedGroup, WantedTarget
 from pipeline.balancer.effective import effective_listeners
 from pipeline.balancer.model import TargetGroup
@@ -21,9 +23,13 @@ def plane_config(registry: Registry) -> PlaneConfig:
 
 def wanted_group(registry: Registry, owner: str, name: str) -> WantedGroup:
     """Return the wanted state of one group. Raises `ConfigError` if it is not declared."""
+    return part_of_group(registry, owner, name, registry.registrations(owner, name))
+
+
+def part_of_group(registry: Registry, owner: str, name: str, known: Iterable[Registration]) -> WantedGroup:
+    """Return the wanted state of a group with these of its targets only."""
     settings = registry.group(owner, name)
-    targets = tuple(_wanted_target(known, settings) for known in registry.registrations(owner, name))
-    return WantedGroup(owner, name, settings, targets)
+    return WantedGroup(owner, name, settings, tuple(_wanted_target(one, settings) for one in known))
 
 
 def _wanted_target(known: Registration, settings: TargetGroup) -> WantedTarget:

@@ -35,7 +35,8 @@ def append(path: Path, content: bytes, size: int) -> None:
     """
     with path.open("ab", buffering=0) as file:
         try:
-            file.truncate(size)
+            if file.seek(0, os.SEEK_END) != size:
+                file.truncate(size)
             rest = memoryview(content)
             while rest:
                 rest = rest[file.write(rest) :]

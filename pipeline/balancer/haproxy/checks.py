@@ -5,11 +5,14 @@ The codes: https://docs.haproxy.org/2.8/management.html#9.1 (`check_status`)
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from pipeline.balancer.data_plane import CheckFact, Outcome
 
 _TEXTS = {"L4CON": "Connection refused", "SOCKERR": "Connection closed without an answer"}
 
 
+@lru_cache(maxsize=1024)
 def check_fact(status: str, code: str = "", text: str = "", passes: int = 0) -> CheckFact:
     """Return the fact for the columns of `show stat`. An empty `status` means that there is no check."""
     # HAProxy appends the step of the check. A check of a port has only one.

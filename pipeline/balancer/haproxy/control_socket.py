@@ -10,7 +10,7 @@ import csv
 import re
 import socket
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from operator import itemgetter
@@ -43,14 +43,17 @@ class NotRunning(BalancerFault):
 # The columns of `show stat` that `_server` takes, in its order.
 _COLUMNS = (
     *("pxname", "svname", "status", "check_status", "check_code", "last_chk", "check_desc", "check_health"),
-    *("scur", "qcur", "lastchg", "addr"),
+    *("scur", "qcur", "lastchg", "addr", "sid"),
 )
 # Backend and server.
 ServerKey = tuple[str, str]
 
 
 class ServerState(NamedTuple):
-    """The state of a server of HAProxy. `age` is seconds since it changed. `address` is empty for a Unix socket."""
+    """The state of a server of HAProxy. `age` is seconds since it changed. `address` is empty for a Unix socket.
+
+    `number` is its id, by which HAProxy distinguishes the servers of a backend.
+    """
 
     name: str
     status: str
@@ -61,6 +64,7 @@ class ServerState(NamedTuple):
     in_flight: int = 0
     age: int = 0
     address: str = ""
+    number: int = 0
 
     @property
     def in_maintenance(self) -> bool:
@@ -137,20 +141,12 @@ class Runtime:
                     current.servers[key] = known._replace(in_flight=known.in_flight + old.in_flight)
         return current
 
-    def execute(self, steps: Iterable[str]) -> None:
+    def execute(self, steps: Iterable[str]) -> str:
         """Execute commands in order. Those of one step, separated by `;`, are executed together or not at all.
 
-        HAProxy's replies are ignored, because it refuses a command whose result already holds. A later observation
-        shows the result.
+        Return HAProxy's replies. It refuses a command whose result already holds.
         """
-        message = ""
-        for step in steps:
-            if message and len(message) + len(step) > _MAX_MESSAGE:
-                self.ask_worker(message)
-                message = ""
-            message = f"{message}; {step}" if message else step
-        if message:
-            self.ask_worker(message)
+        return "".join(map(self.ask_worker, _messages(steps)))
 
     def abort_connections(self, backend: str, name: str) -> None:
         """Close the open requests of a target, in every worker."""
@@ -240,6 +236,17 @@ class Runtime:
             raise BalancerFault(f"cannot connect to HAProxy at {self._directory / name}: {error.strerror}") from error
 
 
+def _messages(steps: Iterable[str]) -> Iterator[str]:
+    message = ""
+    for step in steps:
+        if message and len(message) + len(step) > _MAX_MESSAGE:
+            yield message
+            message = ""
+        message = f"{message}; {step}" if message else step
+    if message:
+        yield message
+
+
 def _statistics(answer: str) -> Statistics:
     """Parse one table or several. HAProxy's reply for an unknown backend has no row."""
     found = Statistics()
@@ -275,6 +282,7 @@ def _server(
     queued: str,
     age: str,
     address: str,
+    number: str,
 ) -> ServerState:
     return ServerState(
         name,
@@ -287,4 +295,5 @@ def _server(
         int(sessions or 0) + int(queued or 0),
         int(age or 0),
         "" if address == "unix" else address,
+        int(number),
     )

@@ -20,7 +20,15 @@ from pipeline.balancer.haproxy.directory import Directory
 from pipeline.balancer.haproxy.functions import process as functions
 from pipeline.balancer.haproxy.functions.table import FunctionTable
 from pipeline.balancer.haproxy.server_args import target_of
-from pipeline.balancer.haproxy.servers import backends_of, by_group, group_facts, is_group, steps_to
+from pipeline.balancer.haproxy.servers import (
+    additions,
+    backends_of,
+    by_group,
+    group_facts,
+    has_added,
+    is_group,
+    steps_to,
+)
 from pipeline.balancer.haproxy.worker_user import admit_workers
 from pipeline.base.clock import SYSTEM
 from pipeline.base.errors import BalancerFault, ConfigError
@@ -82,6 +90,12 @@ class HAProxyPlane:
         if group.settings.is_lambda:
             self._functions.put(group)
         self._steer([group])
+
+    def extend(self, group: WantedGroup) -> bool:
+        if group.settings.is_lambda or not group.settings.attributes.needs_one_healthy:
+            return False
+        steps = additions(group)
+        return has_added(self._runtime.execute(steps), steps)
 
     def observe(self, groups: Collection[str] | None = None) -> Facts:
         try:

@@ -63,14 +63,17 @@ def _protocol(group: TargetGroup) -> str:
     return f"{version}{' ssl verify none' if group.protocol == 'HTTPS' else ''}{alpn}"
 
 
-def _identity(group: TargetGroup, name: str) -> str:
-    """Return the `id` argument, or nothing without app-cookie stickiness.
+def has_identities(group: TargetGroup) -> bool:
+    """Return whether the arguments of the group's servers have an `id`, as those with app-cookie stickiness do.
 
     The table of application cookies refers to servers by id. Without this argument, HAProxy reuses the id of a deleted
     server, and the next server would get all clients of its predecessor.
     """
-    attributes = group.attributes
-    if not (attributes.stickiness and attributes.stickiness_type == "app_cookie"):
+    return group.attributes.stickiness and group.attributes.stickiness_type == "app_cookie"
+
+
+def _identity(group: TargetGroup, name: str) -> str:
+    if not has_identities(group):
         return ""
     return f" id {int.from_bytes(hashlib.sha256(name.encode()).digest()[:4]) % _MAX_IDENTITY + 1}"
 

@@ -8,18 +8,21 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import timedelta
+from itertools import count
 
 from pipeline.balancer.data_plane import TargetFact, WantedGroup, WantedTarget
 from pipeline.balancer.haproxy.checks import check_fact
 from pipeline.balancer.haproxy.control_socket import ServerKey, ServerState
 from pipeline.balancer.haproxy.naming import fail_open_backend_of, group_of
-from pipeline.balancer.haproxy.server_args import ServerDefinition, server_definitions, target_of
+from pipeline.balancer.haproxy.server_args import ServerDefinition, has_identities, server_definitions, target_of
 
 # A changed address drops the pooled connections of a server in maintenance. Otherwise HAProxy 2.8 refuses to delete it.
 _UNROUTABLE_ADDRESS = "addr 127.255.255.254 port 1"
 
 # Names of owners and groups hold neither a dot nor a colon. Names of other backends hold more of them.
 _GROUP = re.compile(r"[^.:]+\.[^.:]+")
+
+_ADD, _ADDED = "add server ", "New server registered."
 
 Servers = Mapping[ServerKey, ServerState]
 
@@ -44,10 +47,10 @@ def by_group(servers: Servers) -> dict[str, dict[ServerKey, ServerState]]:
 
 def group_facts(group: str, servers: Servers) -> dict[str, TargetFact]:
     """Return the facts of one group's targets. `servers`: those of the group."""
-    found: dict[str, dict[ServerKey, ServerState]] = {}
-    for key, server in servers.items():
-        found.setdefault(target_of(key[1]), {})[key] = server
-    return {target: _fact(parts.get((group, target)), parts.values()) for target, parts in found.items()}
+    found: dict[str, list[ServerState]] = {}
+    for (_, name), server in servers.items():
+        found.setdefault(target_of(name), []).append(server)
+    return {target: _fact(servers.get((group, target)), parts) for target, parts in found.items()}
 
 
 def _fact(main: ServerState | None, parts: Collection[ServerState]) -> TargetFact:
@@ -65,21 +68,50 @@ def _fact(main: ServerState | None, parts: Collection[ServerState]) -> TargetFac
 
 def steps_to(group: WantedGroup, servers: Servers) -> Iterator[str]:
     """Yield the commands that change a group's servers to the wanted state, one step for each target."""
-    wanted = set[ServerKey]()
+    wanted, numbers = set[ServerKey](), _free_numbers(group, servers)
     for target in group.targets:
         parts = [
             (definition, servers.get((definition.backend, definition.name)))
             for definition in server_definitions(group, target)
         ]
         wanted.update((definition.backend, definition.name) for definition, _ in parts)
-        step = [command for definition, server in parts for command in _commands(target, definition, server)]
+        step = [command for definition, server in parts for command in _commands(target, definition, server, numbers)]
         if step:
             yield "; ".join(step)
     for backend, name in servers.keys() - wanted:
         yield f"{_close(backend, name)}; {_delete(backend, name)}"
 
 
-def _commands(target: WantedTarget, definition: ServerDefinition, server: ServerState | None) -> Iterator[str]:
+def additions(group: WantedGroup) -> list[str]:
+    """Return the commands that add a group's targets anew, one step for each target."""
+    steps = []
+    for target in group.targets:
+        definitions = [*server_definitions(group, target)]
+        # In the other order, because a server may depend on one before it.
+        former = [(definition.backend, definition.name) for definition in reversed(definitions)]
+        removal = [command for server in former for command in (_close(*server), _delete(*server))]
+        steps.append("; ".join([*removal, *map(_add, definitions)]))
+    return steps
+
+
+def has_added(reply: str, steps: Iterable[str]) -> bool:
+    """Return whether HAProxy's reply to these steps says that every server was added."""
+    return reply.count(_ADDED) == sum(step.count(_ADD) for step in steps)
+
+
+def _free_numbers(group: WantedGroup, servers: Servers) -> Iterator[int] | None:
+    """Return the numbers for new servers, or None if they have some already.
+
+    To find a free number itself, HAProxy tries all that are taken.
+    """
+    if has_identities(group.settings):
+        return None
+    return count(max((server.number for server in servers.values()), default=0) + 1)
+
+
+def _commands(
+    target: WantedTarget, definition: ServerDefinition, server: ServerState | None, numbers: Iterator[int] | None
+) -> Iterator[str]:
     if target.is_leaving:
         if server is not None:
             yield from _closing(definition, server)
@@ -89,7 +121,7 @@ def _commands(target: WantedTarget, definition: ServerDefinition, server: Server
         yield _delete(definition.backend, definition.name)
         server = None
     if server is None:
-        yield _add(definition)
+        yield _add(definition, next(numbers) if numbers else None)
     if target.admit and (server is None or server.in_maintenance):
         yield _open(definition)
 
@@ -108,10 +140,11 @@ def _closing(definition: ServerDefinition, server: ServerState) -> Iterator[str]
         yield f"disable health {definition.backend}/{definition.name}"
 
 
-def _add(definition: ServerDefinition) -> str:
+def _add(definition: ServerDefinition, number: int | None = None) -> str:
     """Return commands that add a server in maintenance, with its checks running. It gets no request before it opens."""
+    numbered = f" id {number}" if number else ""
     check = f"; enable health {definition.backend}/{definition.name}" if definition.is_checked else ""
-    return f"add server {definition.backend}/{definition.name} {definition.args}{check}"
+    return f"{_ADD}{definition.backend}/{definition.name} {definition.args}{numbered}{check}"
 
 
 def _open(definition: ServerDefinition) -> str:

@@ -165,6 +165,19 @@ class FakePlane:
                 raise BalancerFault(f"the fake plane does not carry {group.id}")
             self._steer(group)
 
+    def extend(self, group: WantedGroup) -> bool:
+        with self._called("extend"):
+            known = self._groups.get(group.id)
+            if known is None:
+                return False
+            for target in group.targets:
+                if target.id in known:
+                    self._remove(known, target.id)
+                if target.id in known:
+                    return False
+                self._sync_target(known, target)
+            return True
+
     def observe(self, groups: Collection[str] | None = None) -> Facts:
         with self._called("observe"):
             if self.hangs:

@@ -220,12 +220,10 @@ def test_a_damaged_byte_is_noticed(path: Path, change: bytes) -> None:
 
 def test_lost_and_exchanged_lines_are_noticed(path: Path) -> None:
     """A line counts only after the lines that came before it when it was written."""
-    snapshot, first, second = (
-        path.read_bytes().partition(b"\n}\n")[0] + b"\n}\n",
-        *path.read_bytes().split(b"\n")[-3:-1],
-    )
-    for found in ([second], [second, first], [first, first], [first, second, second]):
-        path.write_bytes(snapshot + end + b"".join(line + b"\n" for line in found))
+    snapshot, end, lines = path.read_bytes().partition(b"\n}\n")
+    first, second = lines.splitlines()
+    for changes in ([second], [second, first], [first, first], [first, second, second]):
+        path.write_bytes(snapshot + end + b"".join(line + b"\n" for line in changes))
         with pytest.raises(BalancerFault, match="does not follow what comes before it"):
             RegistryFile(path).read()
 
