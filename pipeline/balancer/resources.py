@@ -239,9 +239,10 @@ class Resources(Model):
         known = {resource.id: resource for resource in self.all()}
         taken: dict[tuple[object, ...], BalancerResource] = {}
         for resource in known.values():
-            for required in sorted(resource.requires() - known.keys()):
+            needed = resource.requires()
+            for required in sorted(needed - known.keys()):
                 raise ConfigError(f"{resource.label} needs {required}, which does not exist")
-            if any(known[required].owner != resource.owner for required in resource.requires()):
+            if any(known[required].owner != resource.owner for required in needed):
                 raise ConfigError(f"{resource.label} refers to a resource of another owner")
             other = taken.setdefault((resource.owner, resource.kind, *resource.key), resource)
             if other is not resource:

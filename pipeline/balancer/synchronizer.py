@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import operator
 from collections import deque
 from collections.abc import Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.balancer.data_plane import DataPlane, Facts, group_id
+from pipeline.balancer.data_plane import DataPlane, Facts, WantedGroup, group_id
 from pipeline.balancer.reconciler import reconcile
 from pipeline.balancer.registry import Registry
 from pipeline.balancer.registry_file import RegistryFile
@@ -93,21 +94,33 @@ class Synchronizer:
         return started
 
     def register(self, registry: Registry, owner: str, group: str) -> None:
-        """Write the registry, which has more targets in one group, and add them to the data plane."""
+        """Add targets to the data plane and write the registry, which has more targets in one group.
+
+        A few targets are added first, closed: a target of the plane that the registry does not list is a leftover, and
+        its checks never count.
+        """
         id_ = group_id(owner, group)
-        known = set(map(id, self.registry().registrations(owner, group)))
-        new = [one for one in registry.registrations(owner, group) if id(one) not in known]
-        if len(new) <= _MAX_EXTENSION and not self._unfinished.exists() and not self._plane.is_cut_off():
+        before = self.registry().registrations(owner, group)
+        new = registry.registrations(owner, group)[len(before) :]
+        # Otherwise a target of the group has come back.
+        are_unknown = all(map(operator.is_, before, registry.registrations(owner, group)))
+        if are_unknown and len(new) <= _MAX_EXTENSION and self._extend(part_of_group(registry, owner, group, new)):
             self._file.write(registry)
-            # The reconciliation ends what the plane refuses, and a plane that does not respond.
-            with suppress(BalancerFault):
-                if self._plane.extend(part_of_group(registry, owner, group, new)):
-                    return
-        else:
-            # Remove leftovers of an earlier target of this name, whose checks must not count for the new one.
-            self.reconcile([id_])
-            self._file.write(registry)
+            return
+        # Remove leftovers of an earlier target of this name, whose checks must not count for the new one.
         self.reconcile([id_])
+        self._file.write(registry)
+        self.reconcile([id_])
+
+    def _extend(self, group: WantedGroup) -> bool:
+        """Add targets to the data plane. Return whether it has them."""
+        if self._unfinished.exists() or self._plane.is_cut_off():
+            return False
+        try:
+            return self._plane.extend(group)
+        except BalancerFault:
+            # The reconciliation revives a plane that does not respond.
+            return False
 
     def agree(self, groups: Collection[str] | None = None) -> Agreement:
         """Reconcile these groups, or all. Takes the lock only if something is to be changed."""

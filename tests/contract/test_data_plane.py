@@ -57,6 +57,41 @@ def test_a_new_target_is_closed_and_checked(harness: Harness) -> None:
     assert harness.ask() is None
 
 
+def test_extending_a_group_leaves_its_other_targets(harness: Harness) -> None:
+    """`extend` adds a closed target whose checks run. The others stay as they are, although it does not list them."""
+    harness.serve("a")
+    assert harness.plane.extend(harness.group(harness.target("b"))) is True
+    facts = harness.facts()
+    assert (facts["a"].admitted, facts["b"].admitted) == (True, False)
+    assert {harness.ask() for _ in range(4)} == {"a"}
+    harness.await_pass("b")
+    harness.plane.steer(harness.group(harness.target("a", admit=True), harness.target("b", admit=True)))
+    assert [fact.admitted for fact in harness.facts().values()] == [True, True]
+
+
+def test_extending_by_a_former_target_starts_over(harness: Harness) -> None:
+    """A target that `extend` adds again is closed, and what its checks found before does not count."""
+    harness.serve("a", "b")
+    harness.answer_checks("a", 503)
+    assert harness.plane.extend(harness.group(harness.target("a"))) is True
+    fact = harness.plane.observe([GROUP]).targets[GROUP]["a"]
+    assert (fact.admitted, fact.check.has_passed_check) == (False, False)
+    assert {harness.ask() for _ in range(4)} == {"b"}
+
+
+def test_extend_refuses_what_it_cannot_do(harness: Harness) -> None:
+    """`extend` closes a former target with open requests and returns False, as it does for an unknown group."""
+    harness.serve("a", "b")
+    harness.plane.steer(harness.group(harness.target("a", admit=True), harness.target("b", checked=False)))
+    harness.begin("a")
+    assert harness.plane.extend(harness.group(harness.target("a"))) is False
+    fact = harness.fact("a")
+    assert fact is not None
+    assert (fact.admitted, fact.in_flight) == (False, 1)
+    assert harness.finish("a") is True
+    assert harness.plane.extend(replace(harness.group(harness.target("c")), name="unknown")) is False
+
+
 def test_an_admitted_target_gets_requests(harness: Harness) -> None:
     """An admitted target gets requests as soon as `steer` returns."""
     harness.serve("a", "b")

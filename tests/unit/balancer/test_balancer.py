@@ -28,7 +28,9 @@ OWNER, GROUP = "shop", "shop.web"
 NAMES = st.sampled_from("aaab")
 PASSED, FAILED = CheckFact("passed", passes=1), CheckFact("mismatch", code="503", text="503")
 # In which call of the data plane our process ends, after how many others of it, and whether it was carried out.
-DEATHS = st.none() | st.tuples(st.sampled_from(["observe", "steer", "apply"]), st.integers(0, 1), st.booleans())
+DEATHS = st.none() | st.tuples(
+    st.sampled_from(["observe", "steer", "apply", "extend"]), st.integers(0, 1), st.booleans()
+)
 
 Death = tuple[str, int, bool] | None
 
@@ -272,6 +274,39 @@ def test_reading_admits_nothing(balancer: Balancer, plane: FakePlane) -> None:
         assert states(balancer)["b"] == (TargetState.INITIAL, "Elb.InitialHealthChecking")
     balancer.reconcile(OWNER, "web")
     assert states(balancer) == dict.fromkeys("ab", (TargetState.HEALTHY, ""))
+
+
+def test_a_new_target_costs_no_look_at_the_others(balancer: Balancer, plane: FakePlane) -> None:
+    """A new target is added without an observation, one that comes back after one."""
+    before = plane.calls["observe"], plane.calls["steer"]
+    balancer.register(OWNER, "web", target("b"))
+    assert (plane.calls["observe"], plane.calls["steer"]) == before
+    balancer.register(OWNER, "web", target("b", 2))
+    assert plane.calls["observe"] > before[0]
+    assert [states(balancer)[name][0] for name in "ab"] == [TargetState.HEALTHY, TargetState.INITIAL]
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_a_new_target_that_the_plane_does_not_take_at_once(balancer: Balancer, plane: FakePlane, after: bool) -> None:
+    """If the plane fails to add a target, the reconciliation adds it, and what was added before does not count."""
+    plane.fail("extend", after=after)
+    plane.answer_checks("b", PASSED)
+    balancer.register(OWNER, "web", target("b"))
+    assert states(balancer)["b"][0] is TargetState.INITIAL
+    plane.run_checks()
+    balancer.reconcile()
+    assert states(balancer)["b"][0] is TargetState.HEALTHY
+
+
+def test_a_new_target_that_was_not_written_is_removed(balancer: Balancer, plane: FakePlane) -> None:
+    """If a process is killed before it has written a new target, the next one removes it from the plane."""
+    plane.fail("extend", KilledError(), after=True)
+    plane.answer_checks("b", PASSED)
+    with pytest.raises(KilledError):
+        balancer.register(OWNER, "web", target("b"))
+    plane.run_checks()
+    Balancer(balancer.directory, plane).reconcile()
+    assert set(plane.observe([GROUP]).targets[GROUP]) == {"a"}
 
 
 def test_a_settled_group_is_observed_once(balancer: Balancer, plane: FakePlane) -> None:
