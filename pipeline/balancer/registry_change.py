@@ -82,11 +82,11 @@ class GroupChange(Model):
             return cls(added=RegisteredTargets.joined(after[len(before) :]))
         known = {registration.target.id: registration for registration in before}
         stays = [r for r in after if (old := known.get(r.target.id)) is not None and _is_same(old, r)]
-        ids = [registration.target.id for registration in stays]
-        removed = tuple(known.keys() - set(ids))
-        if [*after[: len(stays)]] != stays or [id_ for id_ in known if id_ not in removed] != ids:
+        ids = dict.fromkeys(registration.target.id for registration in stays)
+        if [*after[: len(stays)]] != stays or [id_ for id_ in known if id_ in ids] != [*ids]:
             # The order has changed.
-            removed, stays = tuple(known), []
+            ids, stays = {}, []
+        removed = tuple(id_ for id_ in known if id_ not in ids)
         changed = _changed(new for new in stays if new is not known[new.target.id])
         return cls(removed=removed, changed=tuple(changed), added=RegisteredTargets.joined(after[len(stays) :]))
 

@@ -92,6 +92,7 @@ class HAProxyPlane:
         self._steer([group])
 
     def extend(self, group: WantedGroup) -> bool:
+        # These keep figures of the whole group, in the adapter's table and in the map of thresholds.
         if group.settings.is_lambda or not group.settings.attributes.needs_one_healthy:
             return False
         steps = additions(group)
