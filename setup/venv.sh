@@ -7,7 +7,16 @@ stamp=.venv/.made-from
 wanted=$(cat requirements-dev.txt pyproject.toml | sha256sum)
 # A virtual environment stores its path, so a moved checkout needs a new one.
 wanted="$wanted $(pwd)"
-[ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ] && exit 0
+
+# With PYTHONDONTWRITEBYTECODE in the environment, each start of a command would compile our modules again.
+compile_modules() {
+  .venv/bin/python -m compileall -q pipeline stages
+}
+
+if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ]; then
+  compile_modules
+  exit 0
+fi
 
 if ! python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
   echo "Penstock needs Python 3.11 or newer as python3." >&2
@@ -29,4 +38,5 @@ rm -rf .venv
 python3 -m venv .venv
 .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
 .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+compile_modules
 printf '%s' "$wanted" > "$stamp"

@@ -46,9 +46,13 @@ def submit_or_run(
     if opened.daemon is None:
         directly(opened.runner([shown], cancelled))
         return
-    # Raise for an invalid file, as without a daemon. The daemon would continue with the file that it read before.
-    _ = opened.configuration
-    run = opened.daemon.ask("POST", f"/v1/pipelines/{opened.name}/runs", body)
+    try:
+        # Strict: raise for an invalid file, as without a daemon. Else the daemon would use the file as it was before.
+        run = opened.daemon.ask("POST", f"/v1/pipelines/{opened.name}/runs", {**body, "strict": True})
+    except ConfigError:
+        # Prefer the error of the file as the user named it.
+        _ = opened.configuration
+        raise
     follow(opened.daemon, opened.name, run["number"], shown, cancelled)
 
 

@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache, partial
@@ -63,11 +63,15 @@ class Session:
     """A command's access to a pipeline. Its file may be invalid if the command only reads."""
 
     home: Home
-    store: Store
     name: str
-    file: Path
     load: Callable[[], Configuration | ConfigError]
+    open_store: Callable[[], Store]
     daemon: Client | None = None
+
+    @property
+    def store(self) -> Store:
+        """The store, opened on first use: a command that leaves its work to the daemon needs none."""
+        return self.open_store()
 
     @property
     def loaded(self) -> Configuration | ConfigError:
@@ -97,12 +101,14 @@ def session(
     Commands that only read need just the pipeline's name, which an invalid file may have as well. With `acting`, the
     session has a client of the daemon that manages the pipeline. The daemon then uses its own secrets.
     """
-    from pipeline.config.document import pipeline_name
-    from pipeline.store.store import Store
-
     home = Home.locate()
-    name = pipeline_name(file)
-    daemon = _daemon(home, name, file) if acting else None
+    daemon = _daemon_of_file(home, file) if acting else None
+    name = daemon.pipeline if daemon else None
+    if daemon is None:
+        from pipeline.config.document import pipeline_name
+
+        name = pipeline_name(file)
+        daemon = _daemon(home, name, file) if acting else None
     secrets_needed = secrets_needed and daemon is None
     load = cache(partial(_load, file, dict(split_parameter(p) for p in parameters), secrets_needed=secrets_needed))
     if name is None or secrets_needed:
@@ -111,8 +117,14 @@ def session(
         if isinstance(loaded, ConfigError):
             raise loaded
         name = loaded.pipeline.name
-    with Store(home.database) as store:
-        yield Session(home, store, name, file, load, daemon)
+    with ExitStack() as stack:
+        yield Session(home, name, load, cache(partial(_open_store, home, stack)), daemon)
+
+
+def _open_store(home: Home, stack: ExitStack) -> Store:
+    from pipeline.store.store import Store
+
+    return stack.enter_context(Store(home.database))
 
 
 def _load(file: Path, overrides: Mapping[str, str], *, secrets_needed: bool) -> Configuration | ConfigError:
@@ -122,6 +134,15 @@ def _load(file: Path, overrides: Mapping[str, str], *, secrets_needed: bool) -> 
         return load(file, overrides, secrets_needed=secrets_needed)
     except ConfigError as error:
         return error
+
+
+def _daemon_of_file(home: Home, file: Path) -> Client | None:
+    """Return a client of the daemon that manages this file, without parsing it. Raises what `_daemon` raises."""
+    if not home.daemon_socket.exists():
+        return None
+    from pipeline.http.client import Client
+
+    return Client.of_file(home, file)
 
 
 def _daemon(home: Home, name: str | None, file: Path) -> Client | None:

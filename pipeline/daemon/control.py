@@ -32,17 +32,25 @@ class Control:
             known = ", ".join(self.supervisors)
             raise ConfigError(f"the daemon does not manage {name}", hint=f"it manages: {known}") from None
 
-    def submit(self, name: str, request: RunRequest) -> Run:
-        """Queue a run and return it."""
+    def submit(self, name: str, request: RunRequest, *, strict: bool = False) -> Run:
+        """Queue a run and return it. With `strict`, raise the `ConfigError` of a file that is invalid now."""
         supervisor = self.supervisor(name)
         # A user may have edited the file just before this command.
         supervisor.reload_if_changed()
+        if strict:
+            supervisor.served_file.check(request.options.parameters)
         (run,) = submit(supervisor.served_file.pipeline_context, [request])
         supervisor.queue_worker.wake()
         if run.kind is RunKind.RUN and run.sha is None:
             # The scan finds its commit, so that it can replace a run in progress.
             supervisor.notify(Trigger.POLL)
         return run
+
+    def is_invalid(self, name: str) -> bool:
+        """Return whether the file of a pipeline is invalid now, so that the previous configuration is used."""
+        supervisor = self.supervisor(name)
+        supervisor.reload_if_changed()
+        return supervisor.served_file.error is not None
 
     def retry(self, name: str, number: int) -> Run:
         """Queue a new run for the commit of a run that did not succeed.

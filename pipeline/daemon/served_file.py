@@ -18,7 +18,10 @@ from pipeline.store.store import Store
 
 
 class ServedFile:
-    """One pipeline.yaml with its current context. The constructor raises `ConfigError` if the file is invalid."""
+    """One pipeline.yaml with its current context. The constructor raises `ConfigError` if the file is invalid.
+
+    `error` is that of the file as it is now, or None if the context is made from it.
+    """
 
     def __init__(
         self,
@@ -38,7 +41,15 @@ class ServedFile:
         self._read_at = self._stamp()
         self.pipeline_context = self._read()
         self.name = self.pipeline_context.pipeline
+        self.error: ConfigError | None = None
         self._lock = threading.RLock()
+
+    def check(self, parameters: Mapping[str, str]) -> None:
+        """Raise `ConfigError` if the file is invalid now, also if only with these parameters of a run."""
+        if self.error is not None:
+            raise self.error
+        if parameters:
+            load(self.file, {**self._parameters, **parameters})
 
     def reload_if_changed(self) -> bool:
         """Reload the file if it was changed or replaced. Return whether the configuration was replaced."""
@@ -63,6 +74,7 @@ class ServedFile:
         try:
             found = self._read()
         except ConfigError as error:
+            self.error = error
             events.emit(
                 EventKind.CONFIG_REJECTED,
                 f"{self.file} is invalid, keeping the previous configuration: {error.message}",
@@ -70,9 +82,10 @@ class ServedFile:
             return False
         if found.pipeline != self.name:
             text = f"{self.file} declares {found.pipeline} now, keeping {self.name} until `pipeline serve` restarts"
+            self.error = ConfigError(text)
             events.emit(EventKind.CONFIG_REJECTED, text)
             return False
-        self.pipeline_context = found
+        self.pipeline_context, self.error = found, None
         events.emit(EventKind.CONFIG_RELOADED, f"reloaded {self.file}")
         return True
 

@@ -35,8 +35,10 @@ from pipeline.http.responses import (
     EventResponse,
     PipelineResponse,
     ReleaseResponse,
+    ReportResponse,
     RunResponse,
 )
+from pipeline.http.status_report import StatusReport
 from pipeline.store import queue
 from pipeline.store.event_follower import EventFollower
 from pipeline.store.records import Run, RunOptions, Trigger
@@ -85,6 +87,13 @@ class ControlApi:
                 "A pipeline: its active release and its latest run.",
                 self._pipeline,
                 gives=PipelineResponse,
+            ),
+            Endpoint(
+                "GET",
+                f"{pipeline}/status",
+                "A pipeline's status, as `pipeline status` prints it.",
+                self._status,
+                gives=ReportResponse,
             ),
             Endpoint(
                 "GET",
@@ -170,13 +179,25 @@ class ControlApi:
     # Queries
 
     async def _daemon(self, _: Request) -> Response:
-        return _response(DaemonResponse(version=__version__, pipelines=list(self._control.supervisors)))
+        files = {name: str(found.served_file.file) for name, found in self._control.supervisors.items()}
+        return _response(DaemonResponse(version=__version__, pipelines=list(files), files=files))
 
     async def _describe(self, _: Request) -> Response:
         return JSONResponse(describe(self.endpoints))
 
     async def _pipeline(self, request: Request) -> Response:
         return _response(await run_in_threadpool(self._pipeline_response, request.path_params["pipeline"]))
+
+    async def _status(self, request: Request) -> Response:
+        name = request.path_params["pipeline"]
+        home = self._control.home_of(name)
+
+        def read() -> ReportResponse:
+            invalid = self._control.is_invalid(name)
+            report = StatusReport(home, self._store, name, invalid=invalid)
+            return ReportResponse(data=report.data(), text=report.text().to_json())
+
+        return _response(await run_in_threadpool(read))
 
     async def _runs(self, request: Request) -> Response:
         name, limit = request.path_params["pipeline"], _number(request, "limit", 20)
@@ -215,7 +236,7 @@ class ControlApi:
         body = await _body(request, SubmitRun)
         options = RunOptions(body.configuration, body.parameters, force=body.force)
         requested = queue.RunRequest(Trigger.COMMAND, body.requested, body.kind, options=options)
-        run = await run_in_threadpool(self._control.submit, request.path_params["pipeline"], requested)
+        run = await run_in_threadpool(self._control.submit, request.path_params["pipeline"], requested, strict=body.strict)
         return await self._respond_with_run(run, 201)
 
     async def _cancel(self, request: Request) -> Response:

@@ -7,6 +7,7 @@ import json
 import re
 import socket
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,11 @@ from pipeline.base.home import Home
 from pipeline.base.lock import holder
 from pipeline.base.sockets import short_path
 from pipeline.events import Event
-from pipeline.http.responses import EventResponse
 
 _TIMEOUT = 30.0
+# A line that sets the pipeline's name. Text at the beginning of a line is part of no other value.
+_NAME_LINE = re.compile(rb"^name:[ \t]+([A-Za-z0-9-]+)[ \t]*(?:#.*)?\r?$", re.MULTILINE)
+_NAME_KEY = re.compile(rb"^[\"']?name[\"']?[ \t]*:", re.MULTILINE)
 # Older daemons cannot read the releases and the registry that this version writes.
 _OLDEST_DAEMON = (0, 2)
 
@@ -26,11 +29,16 @@ _OLDEST_DAEMON = (0, 2)
 class Client:
     """A client of the daemon of one home, over its socket.
 
-    An error response is raised as `ConfigError` or `SystemFault`. So is a daemon that does not respond.
+    An error response is raised as `ConfigError` or `SystemFault`. So is a daemon that does not respond within
+    `timeout` seconds. `pipeline` is the one for which the daemon was found.
+
+    It needs no model of a response, so a command that leaves its work to the daemon starts quickly.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, pipeline: str = "", timeout: float = _TIMEOUT) -> None:
         self._path = path
+        self.pipeline = pipeline
+        self._timeout = timeout
 
     @classmethod
     def find(cls, home: Home, pipeline: str | None) -> Client | None:
@@ -40,22 +48,24 @@ class Client:
         one writes. The command must then stop, even if this daemon does not manage its pipeline: all pipelines of a
         home share the balancer's registry.
         """
-        if not home.daemon_socket.exists():
-            return None
-        process = holder(home.daemon_lock)
-        if process is not None and process.stopped:
-            raise SystemFault(f"the daemon (pid {process.pid}) {process.state}", hint=process.remedy)
-        client = cls(home.daemon_socket)
-        try:
-            daemon = client.ask("GET", "/v1")
-        except SystemFault:
-            return None
-        _check_version(home, daemon.get("version"))
-        return client if pipeline in daemon["pipelines"] else None
+        daemon = _about(home, _TIMEOUT)
+        return cls(home.daemon_socket, pipeline) if pipeline and pipeline in daemon.get("pipelines", ()) else None
+
+    @classmethod
+    def of_file(cls, home: Home, file: Path, timeout: float = _TIMEOUT) -> Client | None:
+        """Return a client of the daemon that manages the pipeline of this file, found without parsing the file.
+
+        None also if the file may have another name by now. Then the caller parses it and calls `find`. Raises what
+        `find` raises.
+        """
+        served = _about(home, timeout).get("files", {})
+        path = str(file.resolve())
+        name = next((name for name, place in served.items() if place == path), None)
+        return cls(home.daemon_socket, name, timeout) if name and _names(file, name) else None
 
     def ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
         """Send a request and return the JSON of the response, or None if it is empty."""
-        connection = _Connection(self._path)
+        connection = _Connection(self._path, self._timeout)
         try:
             connection.request(method, path, json.dumps(body) if body is not None else None)
             answer = connection.getresponse()
@@ -71,15 +81,15 @@ class Client:
     def events(self, pipeline: str, run: int, after: int = 0) -> Iterator[Event]:
         """Yield a run's events until the run has finished."""
         while True:
-            connection = _Connection(self._path)
+            connection = _Connection(self._path, self._timeout)
             try:
                 connection.request("GET", f"/v1/pipelines/{pipeline}/runs/{run}/events?after={after}")
                 with connection.getresponse() as response:
                     for line in response:
                         if line.startswith(b"data: "):
-                            found = EventResponse.model_validate_json(line[6:])
-                            after = found.id
-                            yield found.to_event()
+                            found = json.loads(line[6:])
+                            after = found.pop("id")
+                            yield Event(**{**found, "at": datetime.fromisoformat(found["at"])})
             except (OSError, http.client.HTTPException) as error:
                 raise SystemFault(
                     f"lost the connection to the daemon: {error}",
@@ -92,8 +102,8 @@ class Client:
 
 
 class _Connection(http.client.HTTPConnection):
-    def __init__(self, path: Path) -> None:
-        super().__init__("penstock", timeout=_TIMEOUT)
+    def __init__(self, path: Path, timeout: float) -> None:
+        super().__init__("penstock", timeout=timeout)
         self._path = path
 
     def connect(self) -> None:
@@ -101,6 +111,30 @@ class _Connection(http.client.HTTPConnection):
         self.sock.settimeout(self.timeout)
         with short_path(self._path.parent, self._path.name) as short:
             self.sock.connect(short)
+
+
+def _about(home: Home, timeout: float) -> Mapping[str, Any]:
+    """Return what the daemon says about itself, nothing if it does not respond. Raises what `Client.find` raises."""
+    if not home.daemon_socket.exists():
+        return {}
+    process = holder(home.daemon_lock)
+    if process is not None and process.stopped:
+        raise SystemFault(f"the daemon (pid {process.pid}) {process.state}", hint=process.remedy)
+    try:
+        daemon: Mapping[str, Any] = Client(home.daemon_socket, timeout=timeout).ask("GET", "/v1")
+    except SystemFault:
+        return {}
+    _check_version(home, daemon.get("version"))
+    return daemon
+
+
+def _names(file: Path, name: str) -> bool:
+    """Return whether a file certainly names this pipeline. False if that takes more than a look at its lines."""
+    try:
+        text = file.read_bytes()
+    except OSError:
+        return False
+    return _NAME_LINE.findall(text) == [name.encode()] and len(_NAME_KEY.findall(text)) == 1
 
 
 def _check_version(home: Home, version: str | None) -> None:

@@ -41,6 +41,9 @@ class SubmitRun(Body):
     configuration: Literal["file", "commit"] = Field(
         "commit", description="The pipeline.yaml of the run: the file of the daemon, or the one in the commit."
     )
+    strict: bool = Field(
+        False, description="Refuse the run if the file of the daemon is invalid now. Else it runs as it was before."
+    )
 
     @model_validator(mode="after")
     def _check_release(self) -> Self:

@@ -128,6 +128,7 @@ class DaemonResponse(Body):
 
     version: str = Field(description="The version of Penstock.")
     pipelines: list[str] = Field(description="The names of its pipelines.")
+    files: dict[str, str] = Field(description="The pipeline.yaml of each pipeline.")
 
 
 class EventResponse(Body):
@@ -145,10 +146,6 @@ class EventResponse(Body):
     def from_event(cls, number: int, event: Event) -> Self:
         """Return the response for an event of the store."""
         return cls.model_validate({**vars(event), "id": number})
-
-    def to_event(self) -> Event:
-        """Return the event."""
-        return Event(self.kind, self.message, self.pipeline, self.run, self.fields, self.at)
 
 
 class EventLine(Body):
@@ -201,6 +198,15 @@ class UnfinishedRunResponse(Body):
     sha: str | None
     stage: str | None
     waits_for: str | None
+
+
+class ReportResponse(Body):
+    """The status of a pipeline, for the command `pipeline status`."""
+
+    data: dict[str, Any] = Field(description="The output of `pipeline status --json`.")
+    text: dict[str, Any] = Field(
+        description="The output of `pipeline status`: lines in parts, a time as an object, and rows of targets."
+    )
 
 
 class StatusResponse(Body):

@@ -1,0 +1,194 @@
+"""The report of `pipeline status`. The daemon makes it for the command, or the command itself without a daemon."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from pipeline.balancer import planes
+from pipeline.balancer.balancer import Balancer
+from pipeline.balancer.model import TargetHealth
+from pipeline.base.errors import BalancerFault
+from pipeline.base.home import Home
+from pipeline.base.lock import holder
+from pipeline.http.responses import HolderResponse, LastRunResponse, StatusResponse, UnfinishedRunResponse
+from pipeline.http.status_text import StatusText, Text
+from pipeline.runner.restarts import Restarts, find_restarts
+from pipeline.runner.status import PipelineStatus
+from pipeline.store.records import Release, Run
+from pipeline.store.store import Store
+
+# Of a longer queue, the first runs and the last one are shown.
+_MAX_SHOWN = 10
+
+
+@dataclass(frozen=True)
+class _Targets:
+    """The targets of a pipeline, or the problem that keeps them from being read."""
+
+    found: Sequence[TargetHealth]
+    problem: str = ""
+
+    @classmethod
+    def of(cls, balancer: Balancer, pipeline: str) -> _Targets:
+        declared = balancer.declaration(pipeline)
+        groups = declared.target_groups if declared else ()
+        if stopped := balancer.stopped():
+            # It would not respond, and each request would wait for seconds.
+            return cls((), f"HAProxy is stopped (pid {', '.join(map(str, stopped))})")
+        try:
+            return cls([health for group in groups for health in balancer.target_health(pipeline, group)])
+        except BalancerFault as fault:
+            return cls((), fault.message)
+
+
+class StatusReport:
+    """What a pipeline is doing, read at one moment. Reading changes nothing and takes seconds at most."""
+
+    def __init__(self, home: Home, store: Store, pipeline: str, *, invalid: bool) -> None:
+        self._pipeline = pipeline
+        self._invalid = invalid
+        self._balancer = planes.open_balancer(home.balancer)
+        self._status = PipelineStatus.of(home, store, pipeline)
+        self._broken, self._blocked = _broken(self._balancer, self._status), _blocked(self._balancer)
+        self._targets = _Targets.of(self._balancer, pipeline)
+        self._restarts = find_restarts(home, pipeline) if self._targets.found else ()
+        self._active = store.releases.active(pipeline)
+        self._last = _last_run(store, pipeline, self._status)
+
+    def text(self) -> StatusText:
+        """Return the report for people."""
+        return StatusText(
+            self._invalid,
+            [*self._lines(), *self._listeners()],
+            [
+                (h.target.id, str(h.state), str(h.in_flight), f"{h.target.address}:{h.target.port}", _reason(h))
+                for h in self._targets.found
+            ],
+        )
+
+    def data(self) -> dict[str, Any]:
+        """Return the report for programs, as `--json` prints it."""
+        status, active = self._status, self._active
+        found = StatusResponse(
+            pipeline=self._pipeline,
+            release=active.number if active else None,
+            sha=active.sha if active else None,
+            served=status.served,
+            daemon=HolderResponse.model_validate(status.daemon) if status.daemon else None,
+            last_run=LastRunResponse.model_validate(self._last) if self._last else None,
+            unfinished=_unfinished_runs(status),
+            disabled_transitions=dict(status.disabled),
+            drift=list(status.drift),
+            broken=[*self._broken, *self._blocked],
+            targets=[health.model_dump(mode="json") for health in self._targets.found],
+            restarts={found.container: found.count for found in self._restarts},
+        )
+        return found.as_data()
+
+    def _lines(self) -> Iterator[Text]:
+        status = self._status
+        yield (_describe_release(self._pipeline, self._active),)
+        yield _manager(status)
+        if last := self._last:
+            reason = f": {last.reason}" if last.reason not in ("", last.state) else ""
+            state = last.state.replace("_", " ")
+            yield (f"last run: {last.kind} {last.number}, {state}, ", last.finished_at or last.started_at, reason)
+        for run in status.runs[:_MAX_SHOWN]:
+            yield (f"{run.kind} {run.number} {status.describe(run)}{_commit(run)}",)
+        if len(status.runs) > _MAX_SHOWN:
+            yield (f"… and {len(status.runs) - _MAX_SHOWN} more, up to run {status.runs[-1].number}",)
+        for stage, reason in status.disabled.items():
+            hint = f"(pipeline transition enable {stage})"
+            yield (f"transition into {stage.capitalize()} disabled: {reason} {hint}",)
+        yield from ((f"repairing: {text}",) for text in status.drift)
+        yield from map(_describe_restarts, self._restarts)
+        yield from ((text if status.served else f"{text}: run `pipeline recover`",) for text in self._broken)
+        yield from ((text,) for text in self._blocked)
+
+    def _listeners(self) -> Iterator[Text]:
+        declared = self._balancer.declaration(self._pipeline)
+        waiting = {found.port: str(found) for found in self._balancer.waiting_listeners(self._pipeline)}
+        for name, _, listener in declared.listeners() if declared else ():
+            groups = ", ".join(sorted(listener.groups())) or "fixed responses"
+            yield (waiting.get(listener.port) or f"{name}: {listener.url} → {groups}",)
+        if self._targets.problem:
+            yield (f"cannot read the targets: {self._targets.problem}",)
+
+
+def _broken(balancer: Balancer, status: PipelineStatus) -> list[str]:
+    """Return one line per damage of a crash."""
+    found = ["a run or a deployment was interrupted"] if status.interrupted else []
+    if not balancer.registry().is_empty and balancer.pid() is None:
+        found.append("the balancer is not running")
+    elif stopped := balancer.stopped():
+        found.append(f"the balancer is stopped by a signal (pid {', '.join(map(str, stopped))}): nothing is served")
+    return found
+
+
+def _blocked(balancer: Balancer) -> list[str]:
+    """Return one line if a process that is stopped keeps all others from changing the balancer."""
+    found = holder(balancer.directory / "lock")
+    if found is None or not found.stopped:
+        return []
+    return [f"{found.purpose} (pid {found.pid}) holds the balancer and {found.state}: {found.remedy}"]
+
+
+def _describe_release(pipeline: str, active: Release | None) -> str:
+    if active is None:
+        return f"{pipeline}: no active release"
+    return f"{pipeline}: release {active.number}, {active.sha[:7]} {active.subject}"
+
+
+def _describe_restarts(restarts: Restarts) -> Text:
+    times = "once" if restarts.count == 1 else f"{restarts.count} times"
+    last: Text = (", last ", restarts.last) if restarts.last else ()
+    return (
+        f"{restarts.container} exited and was restarted {times}",
+        *last,
+        f": see `docker logs {restarts.container}`",
+    )
+
+
+def _manager(status: PipelineStatus) -> Text:
+    daemon, worker = status.daemon, status.worker
+    if status.served:
+        assert daemon is not None
+        stopped = f", which {daemon.state}: {daemon.remedy}" if daemon.stopped else ""
+        return (f"managed by daemon (pid {daemon.pid}) since ", daemon.since, stopped)
+    if worker:
+        stopped = f" and {worker.state}: {worker.remedy}" if worker.stopped else ""
+        return (f"{worker.purpose} (pid {worker.pid}) has been running since ", worker.since, stopped)
+    if daemon:
+        return (f"not managed: the daemon (pid {daemon.pid}) was started without this file",)
+    return ("not managed: `pipeline serve` is not running",)
+
+
+def _last_run(store: Store, pipeline: str, status: PipelineStatus) -> Run | None:
+    """Return the latest finished run, or None."""
+    latest = store.runs.latest(pipeline, limit=len(status.runs) + 1)
+    return next((run for run in latest if run.state.over), None)
+
+
+def _commit(run: Run) -> str:
+    return f" ({run.sha[:7]} {run.subject})" if run.sha else ""
+
+
+def _reason(health: TargetHealth) -> str:
+    return f"{health.reason}: {health.description}" if health.reason else health.description
+
+
+def _unfinished_runs(status: PipelineStatus) -> list[UnfinishedRunResponse]:
+    return [
+        UnfinishedRunResponse(
+            number=run.number,
+            kind=run.kind,
+            state=run.state,
+            sha=run.sha,
+            stage=status.stages.get(run.number),
+            waits_for=run.waits_for,
+        )
+        for run in status.runs
+    ]
