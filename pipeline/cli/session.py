@@ -229,9 +229,11 @@ def split_parameter(parameter: str) -> tuple[str, str]:
 
 def parse_wait(wait: str | None) -> timedelta:
     """Return `--wait` as a duration, zero if it is not set."""
+    if not wait:
+        return timedelta(0)
     from pipeline.base.quantity import parse_duration
 
     try:
-        return parse_duration(wait) if wait else timedelta(0)
+        return parse_duration(wait)
     except ValueError as error:
         raise ConfigError(f"--wait: {error}") from error

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.cli.main import COMMANDS
+from pipeline.cli.commands import COMMANDS
 from pipeline.config.load import load
 from pipeline.config.reference import reference_page
 from tests.support.paths import ROOT

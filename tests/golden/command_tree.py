@@ -9,7 +9,7 @@ from typing import Any
 import click
 from click.testing import CliRunner
 
-from pipeline.cli.main import cli
+from pipeline.cli.program import cli
 
 _WIDTH = 100
 

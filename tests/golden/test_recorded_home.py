@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from pipeline.cli.main import cli
+from pipeline.cli.program import cli
 from pipeline.store.store import Store
 from pipeline.triggers.spool import Spool
 from tests.golden.golden_file import Golden

@@ -16,7 +16,7 @@ from pipeline.balancer.planes import open_balancer
 from pipeline.balancer.targets import TargetPhase
 from pipeline.balancer.telemetry.metrics import Metrics
 from pipeline.balancer.telemetry.traffic import Traffic
-from pipeline.cli.main import cli
+from pipeline.cli.program import cli
 from tests.golden.golden_file import Golden
 
 _STATES = {

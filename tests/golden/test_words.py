@@ -13,7 +13,7 @@ from typing import Any, cast
 import pytest
 from click.testing import CliRunner
 
-from pipeline.cli.main import cli
+from pipeline.cli.program import cli
 from pipeline.http.api import ControlApi
 from tests.golden.golden_file import Golden
 from tests.support.paths import ROOT

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.cli.main import COMMANDS
+from pipeline.cli.commands import COMMANDS
 from tests.support.command_line import pipeline
 
 

@@ -1,0 +1,50 @@
+"""The names of all commands, each with its line in the help."""
+
+from __future__ import annotations
+
+GROUPS = {
+    "Start": {
+        "demo": "Demonstrate a build, a rollout under load, a failure and a rollback.",
+        "init": "Create a pipeline.yaml for the project in this directory.",
+        "validate": "Report every mistake in pipeline.yaml.",
+        "schema": "Print the JSON Schema of pipeline.yaml.",
+    },
+    "Deploy": {
+        "plan": "Show what a run would do. Changes nothing.",
+        "run": "Build, test and roll out a commit.",
+        "rollback": "Roll back to a previous release.",
+        "down": "Drain and remove everything of this pipeline.",
+    },
+    "Automate": {
+        "serve": "Run new commits and keep deployed releases healthy.",
+        "watch": "Do the same for one pipeline in the foreground.",
+        "hook": "Manage git hooks that notify the daemon.",
+        "service": "Manage a systemd unit for `pipeline serve`.",
+    },
+    "Control": {
+        "recover": "Repair the state after a crash.",
+        "cancel": "Cancel a run.",
+        "retry": "Retry a run that did not succeed.",
+        "approve": "Approve a run that waits for approval.",
+        "reject": "Reject a run that waits for approval.",
+        "transition": "Disable or enable the transition into a stage.",
+    },
+    "Inspect": {
+        "status": "Show the active release, current runs and the queue.",
+        "history": "List the latest runs.",
+        "releases": "List the releases.",
+        "events": "List events.",
+        "logs": "Print the output of a run's stages.",
+        "artifacts": "List files kept from a run's tests.",
+        "balancer": "Show load balancers, rules and targets, their log and metrics.",
+    },
+}
+COMMANDS = {name: text for group in GROUPS.values() for name, text in group.items()}
+"""Every command with its line in the help."""
+
+SUMMARY = (
+    "Build a commit into a tested image and roll it out behind a load balancer without losing a request.",
+    "Exit codes: 0 succeeded, 1 failed, 2 bad configuration or usage, 3 system fault, 4 rolled back, "
+    "5 rollback failed, 130 cancelled.",
+)
+"""The paragraphs of the help."""

@@ -1,0 +1,98 @@
+"""The libraries that a command loads, which are most of its start time."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse
+from starlette.routing import Route
+
+from pipeline import __version__
+from pipeline.base.home import Home
+from pipeline.base.lock import work_lock
+from pipeline.base.sockets import private_socket
+from pipeline.http.serving import control_config, http_server
+from pipeline.http.status_text import StatusText
+from tests.support.pipeline_yaml import MINIMAL
+
+SLOW = ("asyncio", "click", "docker", "git", "pydantic", "requests", "rich", "ruamel", "sqlite3", "starlette", "structlog")
+COMMAND = """\
+import atexit, sys
+from pipeline.cli.main import main
+sys.argv = ["pipeline", *sys.argv[1:]]
+atexit.register(lambda: print(*(name for name in sys.modules if "." not in name), file=sys.stderr))
+main()
+"""
+FINISHED = {
+    "kind": "run.finished", "message": "run 1: succeeded", "pipeline": "shop", "run": 1, "id": 1,
+    "fields": {"state": "succeeded"}, "at": "2026-01-01T00:00:00+00:00",
+}  # fmt: skip
+
+
+@pytest.fixture
+def daemon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[bytes]]:
+    """A daemon that manages ./pipeline.yaml, and whose runs succeed at once. It keeps the bodies of requests."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PENSTOCK_HOME", str(tmp_path / "home"))
+    Path("pipeline.yaml").write_text(MINIMAL)
+    home, bodies = Home.locate(), list[bytes]()
+
+    async def submit(request: Request) -> JSONResponse:
+        bodies.append(await request.body())
+        return JSONResponse({"number": 1})
+
+    report = {"text": StatusText(False, [("shop: managed",)], [("shop.web.r1", "healthy", "0", "172.18.0.2:8080", "")]).to_json(), "data": {"a": 1}}
+    about = {"version": __version__, "pipelines": ["shop"], "files": {"shop": str(tmp_path / "pipeline.yaml")}}
+    run = "/v1/pipelines/shop/runs"
+    app = Starlette(
+        routes=[
+            Route("/v1", lambda _: JSONResponse(about)),
+            Route("/v1/pipelines/shop/status", lambda _: JSONResponse(report)),
+            Route(run, submit, methods=["POST"]),
+            Route(f"{run}/1", lambda _: JSONResponse({"state": "succeeded"})),
+            Route(f"{run}/1/events", lambda _: PlainTextResponse(f"data: {json.dumps(FINISHED)}\n\n")),
+        ]
+    )
+    with (
+        work_lock(home.daemon_lock, "pipeline serve"),
+        http_server(control_config(app), private_socket(home.daemon_socket)),
+    ):
+        yield bodies
+
+
+def run(*arguments: str) -> tuple[str, set[str]]:
+    """Run a command, and return its output and the slow libraries that it has loaded."""
+    done = subprocess.run([sys.executable, "-c", COMMAND, *arguments], capture_output=True, text=True, check=True)
+    return done.stdout, set(SLOW).intersection(done.stderr.splitlines()[-1].split())
+
+
+def test_help_loads_no_library() -> None:
+    """The help of all commands loads none, and that of one command only click."""
+    assert run("--help")[1] == set()
+    assert run("run", "--help")[1] == {"click"}
+
+
+@pytest.mark.parametrize(
+    ("command", "output"),
+    [
+        (["status"], "172.18.0.2:8080\n"),
+        (["status", "--json"], '{"a": 1}\n'),
+        (["run"], "run 1: succeeded\n"),
+        (["rollback"], "run 1: succeeded\n"),
+        (["down"], "run 1: succeeded\n"),
+    ],
+    ids=" ".join,
+)
+def test_a_command_leaves_its_work_to_the_daemon(daemon: list[bytes], command: list[str], output: str) -> None:
+    """It loads click and what it needs to talk to the daemon."""
+    shown, loaded = run(*command)
+    assert shown.endswith(output)
+    assert loaded == {"click"}
+    assert all(json.loads(body)["strict"] for body in daemon)
