@@ -70,7 +70,7 @@ def _is_of(section: str, entry: str) -> bool:
 def _check(document: Document, section: str, written: dict[str, Any]) -> Iterator[Problem]:
     default = _MODELS[section].model_fields["uses"].default
     name, values = written.get("uses", default), written.get("with", {})
-    # The shipped stages are not imported to read a file: they need Docker's SDK and GitPython.
+    # The shipped stages are not imported to read a file: they need Docker's SDK.
     if not isinstance(name, str) or not isinstance(values, dict) or (name == default and not values):
         return
     try:

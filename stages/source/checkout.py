@@ -12,7 +12,7 @@ from pipeline.base.errors import ConfigError, PenstockError, StageFailed
 from pipeline.base.git import GitFailed
 from stages.source.archive import filled_archive
 from stages.source.mirror import Mirror
-from stages.source.objects import LeadsNowhere, Location, TreeEntry, locate, read_blob, unreadable
+from stages.source.objects import LeadsNowhere, Location, TreeEntry, TreeReader, locate, read_blob, unreadable
 from stages.source.submodules import Submodules
 
 # In bytes. The files that are read here are small, such as a Dockerfile or a pipeline.yaml.
@@ -114,6 +114,10 @@ class GitCheckout:
         return found.entry if found and not found.rest else None
 
     @cached_property
+    def _reader(self) -> TreeReader:
+        return TreeReader(self.mirror.git, self.root)
+
+    @cached_property
     def _submodules(self) -> Submodules:
         entry = self.find(".gitmodules")
         return Submodules(self.mirror, self.revision, entry.id if entry and entry.kind == "blob" else None)
@@ -122,7 +126,7 @@ class GitCheckout:
         if path == ".":
             return None
         try:
-            return locate(self.mirror.git, self.root, path)
+            return locate(self.mirror.git, self._reader, path)
         except LeadsNowhere as error:
             raise StageFailed(
                 f"{path} of commit {self.revision.short} is a symbolic link that {error}",

@@ -5,21 +5,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 from pipeline.base.errors import StageFailed
 from pipeline.base.git import GitFailed
 from stages.source.git import Git
 
-if TYPE_CHECKING:
-    from git.objects import Tree
-
-_SHA_1_DIGITS = 40
-_TREE_MODE = 0o040000
 # The limit of Linux.
 _MAX_LINKS = 40
 
@@ -52,16 +43,41 @@ class Location:
     rest: str = ""
 
 
-EntryOf = Callable[[str], TreeEntry | None]
+class TreeReader:
+    """The entries of one tree in a mirror. Each folder is listed once, since each listing starts a program."""
+
+    def __init__(self, git: Git, tree: str) -> None:
+        self._git = git
+        self._root = TreeEntry("040000", "tree", tree, 0)
+        self._listings: dict[str, dict[str, TreeEntry]] = {}
+
+    def entry(self, path: str) -> TreeEntry | None:
+        """Return the entry at a path without links, or None. The root is ``. Raises `StageFailed`."""
+        if not path:
+            return self._root
+        folder, _, name = path.rpartition("/")
+        parent = self.entry(folder)
+        return self._listing(parent.id).get(name) if parent and parent.kind == "tree" else None
+
+    def _listing(self, tree: str) -> dict[str, TreeEntry]:
+        if tree not in self._listings:
+            try:
+                lines = self._git("ls-tree", "-l", "-z", tree).split("\0")
+            except GitFailed as error:
+                raise unreadable(self._git, error) from error
+            self._listings[tree] = dict(map(_parsed, filter(None, lines)))
+        return self._listings[tree]
 
 
-def locate(git: Git, tree: str, path: str) -> Location | None:
+def _parsed(line: str) -> tuple[str, TreeEntry]:
+    """Return the name and the entry of a line of `git ls-tree -l`."""
+    what, _, name = line.partition("\t")
+    mode, kind, sha, size = what.split()
+    return name, TreeEntry(mode, kind, sha, int(size) if size != "-" else 0)
+
+
+def locate(git: Git, reader: TreeReader, path: str) -> Location | None:
     """Return the entry of a path, or None if it does not exist. Raises `LeadsNowhere` and `StageFailed`."""
-    with _entries_of(git, tree) as entry_of:
-        return _locate(git, tree, path, entry_of)
-
-
-def _locate(git: Git, tree: str, path: str, entry_of: EntryOf) -> Location | None:
     ahead, behind, links = path.split("/"), list[str](), 0
     if any(part in ("", ".", "..") for part in ahead):
         return None
@@ -77,7 +93,7 @@ def _locate(git: Git, tree: str, path: str, entry_of: EntryOf) -> Location | Non
         if part in ("", ".", ".."):
             continue
         place = "/".join([*behind, part])
-        entry = entry_of(place)
+        entry = reader.entry(place)
         if entry is None or (entry.kind == "blob" and not entry.is_link and ahead):
             if is_linked:
                 raise LeadsNowhere("leads to nothing in the repository")
@@ -89,7 +105,7 @@ def _locate(git: Git, tree: str, path: str, entry_of: EntryOf) -> Location | Non
             behind.append(part)
         else:
             return Location(entry, place, "/".join(ahead))
-    folder = entry_of("/".join(behind)) if behind else TreeEntry("040000", "tree", tree, 0)
+    folder = reader.entry("/".join(behind))
     return Location(folder, "/".join(behind)) if folder else None
 
 
@@ -100,61 +116,6 @@ def _target(git: Git, link: TreeEntry, links: int) -> list[str]:
     if target.startswith("/"):
         raise LeadsNowhere("leads out of the repository")
     return target.split("/")
-
-
-@contextmanager
-def _entries_of(git: Git, tree: str) -> Iterator[EntryOf]:
-    """Yield a function that returns the entry of a path, read by GitPython unless the ids are SHA-256."""
-    if len(tree) != _SHA_1_DIGITS:
-        yield lambda path: _listed_entry(git, tree, path)
-        return
-    import git as gitpython
-    from git.exc import ODBError
-    from git.objects import Tree
-
-    try:
-        with gitpython.Repo(git.directory) as repository:
-            repository.git.update_environment(**_environment(git.directory))
-            root = Tree(repository, bytes.fromhex(tree), _TREE_MODE, "")
-            yield lambda path: _joined_entry(git, root, path)
-    except (gitpython.GitError, ODBError, ValueError) as error:
-        raise StageFailed(f"cannot read the mirror {git.directory}: {error}") from error
-
-
-def _joined_entry(git: Git, root: Tree, path: str) -> TreeEntry | None:
-    try:
-        found = root.join(path)
-    except KeyError:
-        return None
-    except ValueError:
-        # GitPython refuses some trees that git reads, such as one in which .gitmodules is a link.
-        return _listed_entry(git, root.hexsha, path)
-    kind = "commit" if found.type == "submodule" else found.type
-    return TreeEntry(f"{found.mode:06o}", kind, found.hexsha, found.size if kind == "blob" else 0)
-
-
-def _environment(mirror: Path) -> dict[str, str]:
-    """Return neutral values for the variables that git sets for its hooks. GitPython cannot unset a variable."""
-    return {
-        "GIT_ALTERNATE_OBJECT_DIRECTORIES": "",
-        "GIT_COMMON_DIR": str(mirror),
-        "GIT_CONFIG_COUNT": "0",
-        "GIT_CONFIG_PARAMETERS": "",
-        "GIT_DIR": str(mirror),
-        "GIT_OBJECT_DIRECTORY": str(mirror / "objects"),
-        "GIT_WORK_TREE": str(mirror),
-    }
-
-
-def _listed_entry(git: Git, tree: str, path: str) -> TreeEntry | None:
-    try:
-        line = git("ls-tree", "-l", "-z", tree, "--", path)
-    except GitFailed as error:
-        raise unreadable(git, error) from error
-    if not line:
-        return None
-    mode, kind, sha, size = line.partition("\t")[0].split()
-    return TreeEntry(mode, kind, sha, int(size) if size != "-" else 0)
 
 
 def read_blob(git: Git, blob: str) -> bytes:
