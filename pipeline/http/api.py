@@ -236,7 +236,9 @@ class ControlApi:
         body = await _body(request, SubmitRun)
         options = RunOptions(body.configuration, body.parameters, force=body.force)
         requested = queue.RunRequest(Trigger.COMMAND, body.requested, body.kind, options=options)
-        run = await run_in_threadpool(self._control.submit, request.path_params["pipeline"], requested, strict=body.strict)
+        run = await run_in_threadpool(
+            self._control.submit, request.path_params["pipeline"], requested, strict=body.strict
+        )
         return await self._respond_with_run(run, 201)
 
     async def _cancel(self, request: Request) -> Response:

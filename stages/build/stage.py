@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 
 from pipeline.api import Checkout, Image, Plan, StageContext
 from pipeline.base.errors import CacheVanished, StageFailed
 from pipeline.base.quantity import format_duration
-from pipeline.engine.builder import BuildSpec
+from pipeline.engine.builder import BuildSpec, ImageBuilder
 from pipeline.engine.hosts import local_engine
 from pipeline.engine.interfaces import Engine
 from pipeline.engine.labels import LABEL_PIPELINE, LABEL_ROLE, LABEL_RUN, LABEL_TREE, image_tag
@@ -168,20 +169,25 @@ class _Building:
         return self._build_once()
 
     def _build_once(self) -> str:
-        config, builder = self._config, self._engine.builder
+        config = self._config
+        limit, files = config.context_limit, self._files.contents
+        with ThreadPoolExecutor(1, thread_name_prefix="builder") as pool:
+            # The first choice of a builder in a process starts programs, so the files are extracted meanwhile.
+            chosen = pool.submit(lambda: self._engine.builder)
+            with build_context(self._checkout, config.context, self._folder, self._ignores, limit, files):
+                return self._build_with(chosen.result())
+
+    def _build_with(self, builder: ImageBuilder) -> str:
         self._context.log.line("build", f"builder: {builder.description}")
         if not builder.skips_unused_stages:
             for name in self._inputs(every_stage=True).images:
                 self._pulls.require(name, *base_in_words(name))
-        limit, files = config.context_limit, self._files.contents
-        with build_context(self._checkout, config.context, self._folder, self._ignores, limit, files):
-            try:
-                return builder.build(self._spec(), self._on_output, self._context.cancelled, config.timeout)
-            except TimeoutError:
-                took = format_duration(config.timeout)
-                raise StageFailed(
-                    f"the build was still running after {took}: stopped", tail=tuple(self._last)
-                ) from None
+        timeout = self._config.timeout
+        try:
+            return builder.build(self._spec(), self._on_output, self._context.cancelled, timeout)
+        except TimeoutError:
+            took = format_duration(timeout)
+            raise StageFailed(f"the build was still running after {took}: stopped", tail=tuple(self._last)) from None
 
     def _ignores(self) -> Callable[[str], bool]:
         return self._engine.images.ignores(self._files.patterns(own=self._engine.builder.knows_own_ignore))

@@ -49,14 +49,24 @@ class LocalOrigin:
             raise ConfigError(f"{named_by}: {path} does not exist", hint="name a git repository, or a URL")
         self.git = Git(path)
         try:
-            found = self.git("rev-parse", "--path-format=absolute", "--git-common-dir", "--is-bare-repository")
+            found = self.git(
+                "rev-parse",
+                "--is-bare-repository",
+                "--show-object-format",
+                "--path-format=absolute",
+                "--git-common-dir",
+                "--absolute-git-dir",
+            )
         except GitFailed as error:
             if "dubious ownership" in str(error):
                 raise explain(error, str(path)) from error
             raise _no_repository(path, named_by, error) from error
-        # A path may contain any line break.
-        self.location, bare = found.removesuffix("\n").rsplit("\n", 1)
-        self.directory = self.git("rev-parse", "--absolute-git-dir").removesuffix("\n")
+        bare, self._object_format, places = found.removesuffix("\n").split("\n", 2)
+        self.location, newline, self.directory = places.partition("\n")
+        if not newline or "\n" in self.directory:
+            # A path may contain any line break.
+            self.location = self._place("--git-common-dir")
+            self.directory = self._place("--absolute-git-dir")
         self.shown = self.location
         self.checkout = self.git if bare == "false" else None
         promisor = r"^remote\..*\.promisor$|^extensions\.partialclone$"
@@ -67,7 +77,7 @@ class LocalOrigin:
 
     def object_format(self, _: Git, /) -> str:
         """Return the format of the repository."""
-        return self.git("rev-parse", "--show-object-format").strip()
+        return self._object_format
 
     def fetch_options(self) -> Sequence[str]:
         """Return the options. From a partial clone, only the files of the commits are fetched, not their history."""
@@ -76,6 +86,9 @@ class LocalOrigin:
     def heads(self, _: Git, /, patterns: Sequence[str]) -> dict[str, str]:
         """Return the commit of every ref that matches a pattern, read from the repository."""
         return heads(self.git, patterns)
+
+    def _place(self, option: str) -> str:
+        return self.git("rev-parse", "--path-format=absolute", option).removesuffix("\n")
 
     def setting(self, name: str) -> str | None:
         """Return a setting of the repository."""

@@ -110,9 +110,9 @@ class Repository:
         """
         if self._local is None or self._local.checkout is None or self._local.git.commit("HEAD") != revision.sha:
             return 0
-        top = self._top()
-        status = self._local.checkout.maybe("status", "--porcelain", "--untracked-files=normal", "-z") or ""
-        return sum(top is not None and top / path != apart_from for path in _changed_paths(status))
+        status = self._local.checkout.maybe("status", "--porcelain", "--untracked-files=normal", "-z")
+        top = self._top() if status else None
+        return sum(top is not None and top / path != apart_from for path in _changed_paths(status or ""))
 
     def _top(self) -> Path | None:
         checkout = self._local.checkout if self._local else None

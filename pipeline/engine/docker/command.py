@@ -27,6 +27,8 @@ _BUILDX_ONLY = 23
 # BuildKit is stable since this version.
 _BUILDKIT_SINCE = 19
 _TIMEOUT = 20
+_MAX_PROGRAMS = 8
+_QUESTIONS = (("buildx", "version"), ("--version",))
 _VERSION = re.compile(r"\bv?(\d+)\.(\d+)\S*")
 
 
@@ -58,8 +60,14 @@ def _find(variables: tuple[tuple[str, str], ...]) -> tuple[BuildKitCommand | Non
     environment = dict(variables)
     paths = list(_candidates(environment))
     refusals: list[str] = []
-    with ThreadPoolExecutor(max_workers=4) as pool:
-        for found in pool.map(lambda path: _examine(path, environment), paths):
+    with ThreadPoolExecutor(max_workers=_MAX_PROGRAMS) as pool:
+        # All at once: each takes some 30 ms.
+        asked = [
+            (path, [pool.submit(_version, path, *words, environment=environment) for words in _QUESTIONS])
+            for path in paths
+        ]
+        for path, (buildx, version) in asked:
+            found = _judge(path, buildx.result(), version.result())
             if isinstance(found, BuildKitCommand):
                 return found, "; ".join(refusals)
             refusals.append(found)
@@ -78,12 +86,10 @@ def _candidates(environment: Mapping[str, str]) -> Iterator[str]:
             yield path
 
 
-def _examine(path: str, environment: Mapping[str, str]) -> BuildKitCommand | str:
+def _judge(path: str, buildx: str | None, version: str | None) -> BuildKitCommand | str:
     """Return the command if it can use BuildKit, and otherwise the reason why it cannot."""
-    buildx = _version(path, "buildx", "version", environment=environment)
     if buildx is not None:
         return BuildKitCommand(path, True, f"docker buildx build ({path}, buildx {buildx})")
-    version = _version(path, "--version", environment=environment)
     if version is None:
         return f"{path} does not work"
     if not _BUILDKIT_SINCE <= int(version.partition(".")[0]) < _BUILDX_ONLY:

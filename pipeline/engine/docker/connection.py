@@ -11,24 +11,46 @@ from pipeline.base.errors import EngineFault
 from pipeline.engine.docker.endpoint import configuration_folder, find_endpoint
 from pipeline.engine.docker.faults import TIMEOUT, translate_errors
 from pipeline.engine.docker.images import DockerImages
+from pipeline.engine.docker.server import recently, remember_server
 
 
-def connect(environment: Mapping[str, str], version: str = "auto", pool: int = 1) -> Any:
+def connect(environment: Mapping[str, str], version: str | None = None, pool: int = 1) -> Any:
     """Return a client of the SDK that keeps at most `pool` connections. Raises `EngineFault`.
 
-    `environment` names the engine as the environment of Docker's own command line does.
+    `environment` names the engine as the environment of Docker's own command line does. `version` is that of the API.
+    By default the engine is asked for it, unless it was asked within the last minute.
     """
     # The SDK takes 80 ms to import, and many commands need no Docker.
     from pipeline.engine.docker.client import DockerClient
 
     endpoint = find_endpoint(environment)
+    options = {"timeout": TIMEOUT, "max_pool_size": pool, **endpoint.client_options()}
     with translate_errors(endpoint.address), _invalid_configuration(environment):
-        api: Any = DockerClient(version=version, timeout=TIMEOUT, max_pool_size=pool, **endpoint.client_options())
+        version = version or recently(endpoint.address, "version", lambda: _api_version(endpoint.address, options))
+        api: Any = DockerClient(version=version, **options)
     # For error messages.
     api.address = endpoint.address
     # A local socket needs no proxy, and the lookup of one takes a quarter of each call.
     api.trust_env = not api.base_url.startswith("http+docker:")
     return api
+
+
+def _api_version(address: str, options: Mapping[str, Any]) -> str:
+    """Ask an engine for the version of its API, and keep the rest of its answer for `server_of`."""
+    from docker.constants import DEFAULT_DOCKER_API_VERSION
+
+    from pipeline.engine.docker.client import DockerClient
+
+    # With a version, the client does not ask for one by itself.
+    client: Any = DockerClient(version=DEFAULT_DOCKER_API_VERSION, **options)
+    try:
+        server = client.version(api_version=False)
+    finally:
+        client.close()
+    if not server.get("ApiVersion"):
+        raise EngineFault(f"Docker at {address} does not name the version of its API")
+    remember_server(address, server)
+    return str(server["ApiVersion"])
 
 
 @contextmanager

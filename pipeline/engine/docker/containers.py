@@ -16,6 +16,7 @@ from pipeline.engine.container import Container, ContainerSpec
 from pipeline.engine.docker.faults import as_stage_failure, ignore_not_found, translate_errors
 from pipeline.engine.docker.lines import lines_of, missing_lines
 from pipeline.engine.docker.networks import DockerNetworks
+from pipeline.engine.docker.server import log_driver_of
 from pipeline.engine.docker.translation import container_from_inspect, container_from_list, host_options
 from pipeline.engine.labels import (
     LABEL_HOME,
@@ -41,7 +42,6 @@ class DockerContainers:
         self._api = api
         self._home = home
         self._networks = networks
-        self._driver: str | None = None
 
     def for_pipeline(self, pipeline: str, role: str = ROLE_APP) -> list[Container]:
         """Return every container of a pipeline, in any state. One call of the engine."""
@@ -90,10 +90,8 @@ class DockerContainers:
         return str(created)
 
     def _log_driver(self, spec: ContainerSpec) -> str | None:
-        """Return the engine's default log driver if the container's log has a limit. It is asked once."""
-        if spec.log and self._driver is None:
-            self._driver = str(self._api.info().get("LoggingDriver", ""))
-        return self._driver
+        """Return the engine's default log driver if the container's log has a limit."""
+        return log_driver_of(self._api) if spec.log else None
 
     def set_restart_policy(self, container: str, policy: str) -> None:
         """Set what Docker does when the process exits: no, on-failure, always or unless-stopped."""

@@ -22,7 +22,19 @@ from pipeline.http.serving import control_config, http_server
 from pipeline.http.status_text import StatusText
 from tests.support.pipeline_yaml import MINIMAL
 
-SLOW = ("asyncio", "click", "docker", "git", "pydantic", "requests", "rich", "ruamel", "sqlite3", "starlette", "structlog")
+SLOW = (
+    "asyncio",
+    "click",
+    "docker",
+    "git",
+    "pydantic",
+    "requests",
+    "rich",
+    "ruamel",
+    "sqlite3",
+    "starlette",
+    "structlog",
+)
 COMMAND = """\
 import atexit, sys
 from pipeline.cli.main import main
@@ -48,7 +60,12 @@ def daemon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[byt
         bodies.append(await request.body())
         return JSONResponse({"number": 1})
 
-    report = {"text": StatusText(False, [("shop: managed",)], [("shop.web.r1", "healthy", "0", "172.18.0.2:8080", "")]).to_json(), "data": {"a": 1}}
+    report = {
+        "text": StatusText(
+            False, [("shop: managed",)], [("shop.web.r1", "healthy", "0", "172.18.0.2:8080", "")]
+        ).to_json(),
+        "data": {"a": 1},
+    }
     about = {"version": __version__, "pipelines": ["shop"], "files": {"shop": str(tmp_path / "pipeline.yaml")}}
     run = "/v1/pipelines/shop/runs"
     app = Starlette(
