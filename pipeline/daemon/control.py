@@ -38,7 +38,7 @@ class Control:
         # A user may have edited the file just before this command.
         supervisor.reload_if_changed()
         if strict:
-            supervisor.served_file.check(request.options.parameters)
+            supervisor.served_file.check(request.options.parameters or {})
         (run,) = submit(supervisor.served_file.pipeline_context, [request])
         supervisor.queue_worker.wake()
         if run.kind is RunKind.RUN and run.sha is None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import threading
+from contextlib import suppress
 from dataclasses import replace
 
 from pipeline.api import Checkout, Image, NothingToDo, Source, StageContext, Wanted
+from pipeline.base.errors import ConfigError
 from pipeline.config.load import Configuration
+from pipeline.config.stages import find_stage
 from pipeline.runner.commit_configuration import adopt_commit_file, check_policy, with_parameters
 from pipeline.runner.context import PipelineContext
 from pipeline.runner.stage_runner import StageRunner
@@ -48,6 +52,8 @@ class Delivery:
         context = replace(context, configuration=configuration)
         # An error in the served file is raised before the run waits for its turn.
         wanted, source = self._prepare(context, wanted), load_source(configuration)
+        # Its import takes longer than git's programs, for which Source waits.
+        threading.Thread(target=_import_builder, args=(configuration,), name="import", daemon=True).start()
         return configuration, self._stages.run(context, "source", lambda context: self._find(context, source, wanted))
 
     def _adopt_and_find(self, context: StageContext, wanted: Wanted) -> tuple[Configuration, Checkout | NothingToDo]:
@@ -82,3 +88,9 @@ class Delivery:
         for run in superseded:
             emit_run_state(self._pipeline_context, run)
         return found
+
+
+def _import_builder(configuration: Configuration) -> None:
+    """Import the Build stage. Build raises the error of a stage that is not installed."""
+    with suppress(ConfigError):
+        find_stage("build", configuration.pipeline.build.uses)
