@@ -17,7 +17,7 @@ from pipeline.http.client import Client
 from pipeline.http.status_text import StatusText
 
 # In seconds. A daemon that hangs does not keep the command from reading by itself.
-_TIMEOUT = 5.0
+_TIMEOUT = 2.0
 
 
 @click.command("status")

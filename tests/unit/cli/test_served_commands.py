@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, closing
 from pathlib import Path
 
 import pytest
@@ -131,3 +131,10 @@ def test_a_run_with_unknown_parameters_is_refused(home: Home, store: Store, supe
         with pytest.raises(ConfigError, match="nosuch"):
             client.ask("POST", "/v1/pipelines/shop/runs", {"strict": True, "parameters": {"nosuch": "1"}})
     assert store.queue.unfinished("shop") == []
+
+
+def test_a_daemon_that_does_not_respond_is_not_needed(home: Home, store: Store) -> None:
+    """The command reads the status by itself."""
+    with closing(private_socket(home.daemon_socket)):
+        shown = show()
+    assert (shown.exit_code, shown.stdout.splitlines()[0]) == (0, "shop: no active release")
