@@ -24,7 +24,7 @@ from pipeline.events import Event, Listener
 
 if TYPE_CHECKING:
     from pipeline.config.load import Configuration
-    from pipeline.http.client import Client
+    from pipeline.http.client import Client, Daemon
     from pipeline.runner.local import Runner
     from pipeline.store.store import Store
 
@@ -102,13 +102,14 @@ def session(
     session has a client of the daemon that manages the pipeline. The daemon then uses its own secrets.
     """
     home = Home.locate()
-    daemon = _daemon_of_file(home, file) if acting else None
+    served = _find_daemon(home) if acting else None
+    daemon = served.client_of(file) if served else None
     name = daemon.pipeline if daemon else None
     if daemon is None:
         from pipeline.config.document import pipeline_name
 
         name = pipeline_name(file)
-        daemon = _daemon(home, name, file) if acting else None
+        daemon = _client(served, name, file) if served else None
     secrets_needed = secrets_needed and daemon is None
     load = cache(partial(_load, file, dict(split_parameter(p) for p in parameters), secrets_needed=secrets_needed))
     if name is None or secrets_needed:
@@ -136,33 +137,27 @@ def _load(file: Path, overrides: Mapping[str, str], *, secrets_needed: bool) -> 
         return error
 
 
-def _daemon_of_file(home: Home, file: Path) -> Client | None:
-    """Return a client of the daemon that manages this file, without parsing it. Raises what `_daemon` raises."""
-    if not home.daemon_socket.exists():
-        return None
-    from pipeline.http.client import Client
-
-    return Client.of_file(home, file)
-
-
-def _daemon(home: Home, name: str | None, file: Path) -> Client | None:
-    """Return a client of the daemon that manages the pipeline, or None.
-
-    Raises `ConfigError` if the daemon uses another file for the pipeline, and `SystemFault` if it is too old.
-    """
+def _find_daemon(home: Home) -> Daemon | None:
+    """Return the daemon of a home, or None. Raises `SystemFault` if it is stopped or too old."""
     if not home.daemon_socket.exists():
         return None
     # Imported only if there may be a daemon, since it is slow.
-    from pipeline.http.client import Client
+    from pipeline.http.client import Daemon
 
-    client = Client.find(home, name)
-    if client is not None:
-        served = Path(client.ask("GET", f"/v1/pipelines/{name}")["file"])
-        if served != file.resolve():
-            raise ConfigError(
-                f"the daemon manages {name} from {served}, but this file is {file.resolve()}",
-                hint="rename one of the two pipelines",
-            )
+    return Daemon.find(home)
+
+
+def _client(daemon: Daemon, name: str | None, file: Path) -> Client | None:
+    """Return a client for the pipeline, or None if the daemon does not manage it.
+
+    Raises `ConfigError` if the daemon uses another file for the pipeline.
+    """
+    client = daemon.client(name)
+    if client is not None and daemon.files.get(client.pipeline) != str(file.resolve()):
+        raise ConfigError(
+            f"the daemon manages {name} from {daemon.files.get(client.pipeline)}, but this file is {file.resolve()}",
+            hint="rename one of the two pipelines",
+        )
     return client
 
 

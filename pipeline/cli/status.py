@@ -13,7 +13,6 @@ from pipeline.base.errors import ConfigError, PenstockError
 from pipeline.base.home import Home
 from pipeline.cli.output import date, table
 from pipeline.cli.session import json_option, pipeline_options, session
-from pipeline.http.client import Client
 from pipeline.http.status_text import StatusText
 
 # In seconds. A daemon that hangs does not keep the command from reading by itself.
@@ -42,8 +41,15 @@ def command(file: Path, parameters: tuple[str, ...], as_json: bool) -> None:
 
 def _ask_daemon(file: Path) -> tuple[StatusText, dict[str, Any]] | None:
     """Return the report of the daemon that manages this file. None without one, and if it does not respond."""
+    home = Home.locate()
+    if not home.daemon_socket.exists():
+        return None
+    # Imported only if there may be a daemon, since it is slow.
+    from pipeline.http.client import Daemon
+
     try:
-        client = Client.of_file(Home.locate(), file, timeout=_TIMEOUT)
+        daemon = Daemon.find(home, _TIMEOUT)
+        client = daemon.client_of(file) if daemon else None
         if client is None:
             return None
         found = client.ask("GET", f"/v1/pipelines/{client.pipeline}/status")

@@ -47,7 +47,8 @@ class ServedFile:
     def check(self, parameters: Mapping[str, str]) -> None:
         """Raise `ConfigError` if the file is invalid now, also if only with these parameters of a run."""
         if self.error is not None:
-            raise self.error
+            # Without the traceback, which would grow with each call.
+            raise self.error.with_traceback(None)
         if parameters:
             load(self.file, {**self._parameters, **parameters})
 
@@ -74,7 +75,7 @@ class ServedFile:
         try:
             found = self._read()
         except ConfigError as error:
-            self.error = error
+            self.error = error.with_traceback(None)
             events.emit(
                 EventKind.CONFIG_REJECTED,
                 f"{self.file} is invalid, keeping the previous configuration: {error.message}",

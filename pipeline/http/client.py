@@ -6,10 +6,11 @@ import http.client
 import json
 import re
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from pipeline import __version__
 from pipeline.base.errors import ConfigError, PenstockError, SystemFault
@@ -32,7 +33,7 @@ class Client:
     An error response is raised as `ConfigError` or `SystemFault`. So is a daemon that does not respond within
     `timeout` seconds. `pipeline` is the one for which the daemon was found.
 
-    It needs no model of a response, so a command that leaves its work to the daemon starts quickly.
+    It uses no models, so a command that leaves its work to the daemon starts quickly.
     """
 
     def __init__(self, path: Path, pipeline: str = "", timeout: float = _TIMEOUT) -> None:
@@ -42,26 +43,9 @@ class Client:
 
     @classmethod
     def find(cls, home: Home, pipeline: str | None) -> Client | None:
-        """Return a client of the daemon that manages a pipeline, or None.
-
-        Raises `SystemFault` if the daemon is stopped by a signal, and if it is of a version that cannot read what this
-        one writes. The command must then stop, even if this daemon does not manage its pipeline: all pipelines of a
-        home share the balancer's registry.
-        """
-        daemon = _about(home, _TIMEOUT)
-        return cls(home.daemon_socket, pipeline) if pipeline and pipeline in daemon.get("pipelines", ()) else None
-
-    @classmethod
-    def of_file(cls, home: Home, file: Path, timeout: float = _TIMEOUT) -> Client | None:
-        """Return a client of the daemon that manages the pipeline of this file, found without parsing the file.
-
-        None also if the file may have another name by now. Then the caller parses it and calls `find`. Raises what
-        `find` raises.
-        """
-        served = _about(home, timeout).get("files", {})
-        path = str(file.resolve())
-        name = next((name for name, place in served.items() if place == path), None)
-        return cls(home.daemon_socket, name, timeout) if name and _names(file, name) else None
+        """Return a client of the daemon that manages a pipeline, or None. Raises what `Daemon.find` raises."""
+        daemon = Daemon.find(home)
+        return daemon.client(pipeline) if daemon else None
 
     def ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
         """Send a request and return the JSON of the response, or None if it is empty."""
@@ -88,8 +72,8 @@ class Client:
                     for line in response:
                         if line.startswith(b"data: "):
                             found = json.loads(line[6:])
-                            after = found.pop("id")
-                            yield Event(**{**found, "at": datetime.fromisoformat(found["at"])})
+                            after = found["id"]
+                            yield _event(found)
             except (OSError, http.client.HTTPException) as error:
                 raise SystemFault(
                     f"lost the connection to the daemon: {error}",
@@ -113,19 +97,52 @@ class _Connection(http.client.HTTPConnection):
             self.sock.connect(short)
 
 
-def _about(home: Home, timeout: float) -> Mapping[str, Any]:
-    """Return what the daemon says about itself, nothing if it does not respond. Raises what `Client.find` raises."""
-    if not home.daemon_socket.exists():
-        return {}
-    process = holder(home.daemon_lock)
-    if process is not None and process.stopped:
-        raise SystemFault(f"the daemon (pid {process.pid}) {process.state}", hint=process.remedy)
-    try:
-        daemon: Mapping[str, Any] = Client(home.daemon_socket, timeout=timeout).ask("GET", "/v1")
-    except SystemFault:
-        return {}
-    _check_version(home, daemon.get("version"))
-    return daemon
+@dataclass(frozen=True)
+class Daemon:
+    """The daemon of a home, as it describes itself. `files` has the pipeline.yaml of each pipeline."""
+
+    socket: Path
+    pipelines: Collection[str]
+    files: Mapping[str, str]
+    timeout: float = _TIMEOUT
+
+    @classmethod
+    def find(cls, home: Home, timeout: float = _TIMEOUT) -> Self | None:
+        """Return the daemon, or None if there is none or it does not respond within `timeout` seconds.
+
+        Raises `SystemFault` if the daemon is stopped by a signal, and if it is of a version that cannot read what this
+        one writes. A command that acts must then stop, even if this daemon does not manage its pipeline: all pipelines
+        of a home share the balancer's registry.
+        """
+        if not home.daemon_socket.exists():
+            return None
+        process = holder(home.daemon_lock)
+        if process is not None and process.stopped:
+            raise SystemFault(f"the daemon (pid {process.pid}) {process.state}", hint=process.remedy)
+        try:
+            about = Client(home.daemon_socket, timeout=timeout).ask("GET", "/v1")
+        except SystemFault:
+            return None
+        _check_version(home, about.get("version"))
+        return cls(home.daemon_socket, about["pipelines"], about.get("files", {}), timeout)
+
+    def client(self, pipeline: str | None) -> Client | None:
+        """Return a client for a pipeline, or None if the daemon does not manage it."""
+        return Client(self.socket, pipeline, self.timeout) if pipeline and pipeline in self.pipelines else None
+
+    def client_of(self, file: Path) -> Client | None:
+        """Return a client for the pipeline of a file, which is not parsed.
+
+        None also if the file may have another name than the daemon knows. Then the caller parses it.
+        """
+        path = str(file.resolve())
+        name = next((name for name, place in self.files.items() if place == path), None)
+        return self.client(name) if name and _names(file, name) else None
+
+
+def _event(data: Mapping[str, Any]) -> Event:
+    at = datetime.fromisoformat(data["at"])
+    return Event(data["kind"], data["message"], data["pipeline"], data["run"], data["fields"], at)
 
 
 def _names(file: Path, name: str) -> bool:

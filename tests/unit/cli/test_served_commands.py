@@ -18,7 +18,7 @@ from pipeline.daemon.control import Control
 from pipeline.daemon.served_file import ServedFile
 from pipeline.daemon.supervisor import PipelineSupervisor
 from pipeline.http.api import ControlApi
-from pipeline.http.client import Client
+from pipeline.http.client import Client, Daemon
 from pipeline.http.serving import control_config, http_server
 from pipeline.store.queue import RunRequest
 from pipeline.store.records import RunState, Trigger
@@ -56,6 +56,13 @@ def serving(home: Home, store: Store, supervisor: PipelineSupervisor) -> Abstrac
     return http_server(control_config(app), private_socket(home.daemon_socket))
 
 
+def found(home: Home, file: Path) -> Client | None:
+    """Return the client that the daemon gives for a file without parsing it."""
+    daemon = Daemon.find(home)
+    assert daemon is not None
+    return daemon.client_of(file)
+
+
 def show(*arguments: str) -> Result:
     return CliRunner().invoke(status.command, arguments, catch_exceptions=False)
 
@@ -74,7 +81,7 @@ def test_the_status_is_the_same(
         FILE.write_text(f"{MINIMAL}nonsense: 1\n")
     with serving(home, store, supervisor):
         by_daemon = show(*arguments)
-        assert Client.of_file(home, FILE) is not None
+        assert found(home, FILE) is not None
     alone = show(*arguments)
     assert "tests failed" in alone.output
     assert (by_daemon.output, by_daemon.stderr) == (alone.output, alone.stderr)
@@ -98,7 +105,7 @@ def test_a_file_that_may_have_another_name_is_parsed(
     """The daemon is not asked for a pipeline that the file may not declare any more."""
     FILE.write_text(text)
     with serving(home, store, supervisor):
-        assert Client.of_file(home, FILE) is None
+        assert found(home, FILE) is None
 
 
 def test_another_file_is_not_the_daemons(home: Home, store: Store, supervisor: PipelineSupervisor) -> None:
@@ -106,7 +113,7 @@ def test_another_file_is_not_the_daemons(home: Home, store: Store, supervisor: P
     copy = Path("copy.yaml")
     copy.write_text(MINIMAL)
     with serving(home, store, supervisor):
-        assert Client.of_file(home, copy) is None
+        assert found(home, copy) is None
         with pytest.raises(ConfigError, match="the daemon manages shop from"), session(copy, acting=True):
             pass
 
