@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from importlib.metadata import entry_points
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
+from importlib.metadata import EntryPoints, entry_points
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, Field, ValidationError, create_model
@@ -36,6 +39,22 @@ class StageOptions(Model):
 
 def find_stage(section: str, name: str) -> Any:
     """Return the class of an installed stage. Raises `ConfigError` if there is none or it cannot be imported."""
+    return _find_stage(entry_points, tuple(map(_folder_state, sys.path)), section, name)
+
+
+def _folder_state(path: str) -> tuple[str, int]:
+    """Return a folder of the search path, and a time that changes if a package is installed or removed there."""
+    try:
+        return path, Path(path).stat().st_mtime_ns
+    except OSError:
+        return path, 0
+
+
+@lru_cache(maxsize=32)
+def _find_stage(
+    entry_points: Callable[..., EntryPoints], _state: tuple[tuple[str, int], ...], section: str, name: str
+) -> Any:
+    """Find a stage, once until a package is installed or removed: the search reads all of them. Errors are not kept."""
     for entry in entry_points(group=GROUP, name=f"{section}.{name}"):
         try:
             return entry.load()

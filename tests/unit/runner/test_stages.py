@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from importlib.metadata import EntryPoint, EntryPoints
 from pathlib import Path
 
@@ -171,20 +172,45 @@ def test_a_spec_of_another_form_belongs_to_the_configured_stage(
     assert isinstance(load_deployer(context), Stage)
 
 
+def reinstall(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the stages be searched again, as after a change of the installed packages."""
+    monkeypatch.setattr(stages, "entry_points", partial(stages.entry_points))
+
+
 def test_options_that_the_installed_stage_no_longer_has(
-    installed: dict[str, type], store: Store, tmp_path: Path
+    installed: dict[str, type], store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Options of a release that an upgraded stage refuses are an error with the key."""
     activate(store, spec_of(configuration(tmp_path, using("sized"))))
     installed["deploy.sized"] = Stricter
+    reinstall(monkeypatch)
     with pytest.raises(ConfigError, match=r"deploy\.with does not fit the installed stage sized: weight: Field requ"):
         load_deployer(context_of(configuration(tmp_path), store))
 
 
-def test_a_release_whose_stage_is_gone(installed: dict[str, type], store: Store, tmp_path: Path) -> None:
+def test_the_packages_are_read_once(
+    installed: dict[str, type], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stage that was found is not searched again before a package is installed."""
+    searches, find = [], stages.entry_points
+    monkeypatch.setattr(stages, "entry_points", lambda **which: searches.append(which) or find(**which))
+    folder = tmp_path / "site-packages"
+    folder.mkdir()
+    monkeypatch.syspath_prepend(folder)
+    assert stages.find_stage("build", "sized") is stages.find_stage("build", "sized") is Stage
+    assert len(searches) == 1
+    installed["build.sized"] = Stricter
+    (folder / "sized-2.dist-info").mkdir()
+    assert stages.find_stage("build", "sized") is Stricter
+
+
+def test_a_release_whose_stage_is_gone(
+    installed: dict[str, type], store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The error names the stage that was uninstalled."""
     activate(store, spec_of(configuration(tmp_path, using("sized"))))
     installed.pop("deploy.sized")
+    reinstall(monkeypatch)
     with pytest.raises(ConfigError, match="unknown stage 'sized'"):
         load_deployer(context_of(configuration(tmp_path), store))
 
