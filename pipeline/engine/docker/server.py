@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -14,18 +13,16 @@ _KNOWN: dict[str, Mapping[str, Any]] = {}
 # In seconds. These may change when the engine is upgraded or restarted with another configuration.
 _MAX_AGE = 60.0
 _RECENT: dict[tuple[str, str], tuple[float, str]] = {}
-_LOCK = threading.Lock()
 
 
 def recently(address: str, fact: str, ask: Callable[[], str]) -> str:
     """Return a fact about the engine at `address` that was asked within the last minute, else the answer of `ask`."""
-    # Held while it is asked, so that sixteen concurrent starts ask once.
-    with _LOCK:
-        asked, answer = _RECENT.get((address, fact), (0.0, ""))
-        if not answer or time.monotonic() - asked > _MAX_AGE:
-            answer = ask()
-            _RECENT[address, fact] = (time.monotonic(), answer)
-        return answer
+    asked, answer = _RECENT.get((address, fact), (0.0, ""))
+    # Without a lock: an engine that hangs would make concurrent callers wait for one another.
+    if not answer or time.monotonic() - asked > _MAX_AGE:
+        answer = ask()
+        _RECENT[address, fact] = (time.monotonic(), answer)
+    return answer
 
 
 def log_driver_of(api: Any) -> str:
