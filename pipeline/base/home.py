@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -103,6 +102,9 @@ class Home:
 
     def remove_contexts(self, pipeline: str, running: Callable[[], Collection[int]]) -> None:
         """Remove the build contexts that killed runs left behind. `running` returns the runs that keep theirs."""
+        # Imported here, since each command imports this module.
+        import shutil
+
         found = list(self.contexts(pipeline).glob("*"))
         # Called after the list was read, so a run that starts later has nothing in it.
         spared = {str(run) for run in running()}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from contextlib import suppress
 from dataclasses import dataclass
@@ -51,4 +50,7 @@ def _is_id(text: object) -> bool:
 
 
 def _id_of(place: Path) -> str:
+    # Imported here: it loads OpenSSL, and a home has its id already.
+    import hashlib
+
     return hashlib.sha256(str(place).encode()).hexdigest()[:12]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import re
 import socket
@@ -49,24 +48,41 @@ class Client:
 
     def ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
         """Send a request and return the JSON of the response, or None if it is empty."""
-        connection = _Connection(self._path, self._timeout)
         try:
-            connection.request(method, path, json.dumps(body) if body is not None else None)
-            answer = connection.getresponse()
-            content = answer.read()
-        except (OSError, http.client.HTTPException) as error:
+            status, content = self._exchange(method, path, json.dumps(body).encode() if body is not None else b"")
+        except (OSError, ValueError) as error:
             raise SystemFault(f"the daemon at {self._path} does not respond: {error}") from error
-        finally:
-            connection.close()
-        if answer.status >= 400:
-            raise _error_of(answer.status, content)
+        if status >= 400:
+            raise _error_of(status, content)
         return json.loads(content) if content else None
+
+    def _exchange(self, method: str, path: str, body: bytes) -> tuple[int, bytes]:
+        """Send a request of HTTP/1.0, and return the status and the content of the response.
+
+        `http.client` takes longer to import than everything else that `pipeline status` needs to ask the daemon. The
+        only server is our own. Raises `OSError` and `ValueError`.
+        """
+        with _connected(self._path, self._timeout) as connection:
+            connection.sendall(f"{method} {path} HTTP/1.0\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
+            with connection.makefile("rb") as stream:
+                head, _, content = stream.read().partition(b"\r\n\r\n")
+        first, *lines = head.decode("latin-1").split("\r\n")
+        headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+        if len(content) != int(headers.get("content-length", len(content))):
+            raise ValueError("the response is cut off")
+        version, status, *_ = [*first.split(" "), ""]
+        if not version.startswith("HTTP/"):
+            raise ValueError("the response is not of HTTP")
+        return int(status), content
 
     def events(self, pipeline: str, run: int, after: int = 0) -> Iterator[Event]:
         """Yield a run's events until the run has finished."""
+        import http.client
+
         while True:
-            connection = _Connection(self._path, self._timeout)
+            connection = http.client.HTTPConnection("penstock", timeout=self._timeout)
             try:
+                connection.sock = _connected(self._path, self._timeout)
                 connection.request("GET", f"/v1/pipelines/{pipeline}/runs/{run}/events?after={after}")
                 with connection.getresponse() as response:
                     for line in response:
@@ -85,16 +101,17 @@ class Client:
                 return
 
 
-class _Connection(http.client.HTTPConnection):
-    def __init__(self, path: Path, timeout: float) -> None:
-        super().__init__("penstock", timeout=timeout)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        with short_path(self._path.parent, self._path.name) as short:
-            self.sock.connect(short)
+def _connected(path: Path, timeout: float) -> socket.socket:
+    """Return a connection to the socket at `path`. Raises `OSError`."""
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        connection.settimeout(timeout)
+        with short_path(path.parent, path.name) as short:
+            connection.connect(short)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ SLOW = (
     "click",
     "docker",
     "git",
+    "http",
     "pydantic",
     "requests",
     "rich",
@@ -97,19 +98,21 @@ def test_help_loads_no_library() -> None:
 
 
 @pytest.mark.parametrize(
-    ("command", "output"),
+    ("command", "output", "libraries"),
     [
-        (["status"], "172.18.0.2:8080\n"),
-        (["status", "--json"], '{"a": 1}\n'),
-        (["run"], "run 1: succeeded\n"),
-        (["rollback"], "run 1: succeeded\n"),
-        (["down"], "run 1: succeeded\n"),
+        (["status"], "172.18.0.2:8080\n", {"click"}),
+        (["status", "--json"], '{"a": 1}\n', {"click"}),
+        (["run"], "run 1: succeeded\n", {"click", "http"}),
+        (["rollback"], "run 1: succeeded\n", {"click", "http"}),
+        (["down"], "run 1: succeeded\n", {"click", "http"}),
     ],
     ids=" ".join,
 )
-def test_a_command_leaves_its_work_to_the_daemon(daemon: list[bytes], command: list[str], output: str) -> None:
-    """It loads click and what it needs to talk to the daemon."""
+def test_a_command_leaves_its_work_to_the_daemon(
+    daemon: list[bytes], command: list[str], output: str, libraries: set[str]
+) -> None:
+    """It loads click, and `http.client` to follow a run."""
     shown, loaded = run(*command)
     assert shown.endswith(output)
-    assert loaded == {"click"}
+    assert loaded == libraries
     assert all(json.loads(body)["strict"] for body in daemon)
