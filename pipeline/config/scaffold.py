@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from pipeline.base.errors import SystemFault
-from pipeline.base.git import GitFailed, run_git
+if TYPE_CHECKING:
+    from git import Repo
 
-_GIT_TIMEOUT = timedelta(seconds=10)
 _LINE = "{key:<38} # {meaning}"
 # The lines of the file and the meaning of their keys.
 _ROWS = (
@@ -68,7 +67,7 @@ class DetectedProject:
 
 def detect_project(directory: Path) -> DetectedProject:
     """Read the Dockerfile and the git branch. Changes nothing."""
-    notes = []
+    notes, repository = [], _repository(directory)
     dockerfile = next((d for d in _dockerfiles(directory)), None)
     text = dockerfile.read_text(errors="replace") if dockerfile else ""
     if dockerfile is None:
@@ -86,8 +85,8 @@ def detect_project(directory: Path) -> DetectedProject:
         )
     return DetectedProject(
         name=_name(directory),
-        branch=_branch(directory) or "main",
-        context=_context(directory, dockerfile.parent) if dockerfile else ".",
+        branch=_branch(repository) or "main",
+        context=_context(repository, directory, dockerfile.parent) if dockerfile else ".",
         port=int(port[1]) if port else 8080,
         health_path=check[1] if check else "/",
         notes=tuple(notes),
@@ -139,19 +138,23 @@ def _name(directory: Path) -> str:
     return f"app-{name}"[:32] if name.isdigit() else name or "app"
 
 
-def _context(directory: Path, folder: Path) -> str:
+def _context(repository: Repo | None, directory: Path, folder: Path) -> str:
     """Return the folder relative to the repository's root, which may be above `directory`."""
-    root = _git(directory, "rev-parse", "--show-toplevel")
-    return str(folder.resolve().relative_to(Path(root).resolve() if root else directory.resolve()))
+    root = repository.working_tree_dir if repository else None
+    return str(folder.resolve().relative_to(Path(root or directory).resolve()))
 
 
-def _branch(directory: Path) -> str | None:
-    return _git(directory, "branch", "--show-current")
+def _branch(repository: Repo | None) -> str | None:
+    """Return the current branch, also before its first commit, or None without one."""
+    return None if repository is None or repository.head.is_detached else repository.active_branch.name
 
 
-def _git(directory: Path, *arguments: str) -> str | None:
+def _repository(directory: Path) -> Repo | None:
+    """Return the repository that contains a directory, or None."""
+    # Its import takes longer than the rest of the command.
+    from git import GitError, Repo
+
     try:
-        printed = run_git(*arguments, directory=directory, timeout=_GIT_TIMEOUT)
-    except (GitFailed, SystemFault):
+        return Repo(directory, search_parent_directories=True)
+    except (GitError, OSError):
         return None
-    return printed.decode(errors="replace").strip() or None
