@@ -16,8 +16,10 @@ from pipeline.balancer.effective import EffectiveListener
 from pipeline.balancer.haproxy import tokens, weights
 from pipeline.balancer.haproxy.error_responses import deny
 from pipeline.balancer.haproxy.index import DEFAULT
-from pipeline.balancer.haproxy.naming import backend_name, fail_open_backend_name
+from pipeline.balancer.haproxy.naming import backend_name, fail_open_backend_of
 from pipeline.balancer.haproxy.quoting import quote, regsub
+from pipeline.balancer.haproxy.repetition import count_lines, shared_routes
+from pipeline.balancer.model import TargetGroup
 from pipeline.balancer.model.application.action import Action, FixedResponse, Forward, Redirect
 from pipeline.balancer.model.application.rule import Rewrite, Transforms
 
@@ -85,6 +87,7 @@ class Actions:
         """Yield `http-request` lines of the frontend, for after the rule is found."""
         if self.only:
             yield from self._threshold_lines(f"http-request set-var(txn.backend) str({self.only})")
+            yield from count_lines(self._groups().values(), self.only)
             return
         yield f"http-request set-var(txn.backend) var(txn.rule),map_str({self._map})"
         if forwards := [forward for _, forward in self._weighted()]:
@@ -98,12 +101,14 @@ class Actions:
             yield from _transform(step)
         yield from _apply_transforms([step.transforms for step in self._steps])
         yield from self._threshold_lines()
+        yield from count_lines(self._groups().values())
 
     def routes(self) -> Iterator[str]:
         """Yield lines that choose the backend. With too few healthy targets, it is the fail-open one."""
         for backend, all_targets in self._multi_healthy_backends():
             chosen = f"{{ var(txn.backend) -m str {backend} }} {{ nbsrv({backend}),sub(txn.least) lt 0 }}"
             yield f"use_backend {all_targets} if {chosen}"
+        yield from shared_routes(self._groups().values(), self.only)
         yield f"default_backend {self.only}" if self.only else "use_backend %[var(txn.backend)]"
 
     def _threshold_lines(self, *before: str) -> Iterator[str]:
@@ -114,12 +119,16 @@ class Actions:
 
     def _multi_healthy_backends(self) -> list[tuple[str, str]]:
         """Return the backends of groups that need several healthy targets, each with its fail-open backend."""
-        names = sorted({(step.owner, group.target_group) for step in self._steps for group in step.action.groups()})
         return [
-            (backend_name(*name), fail_open_backend_name(*name))
-            for name in names
-            if not self._config.groups[backend_name(*name)].settings.attributes.needs_one_healthy
+            (backend, fail_open_backend_of(backend))
+            for backend, group in self._groups().items()
+            if not group.attributes.needs_one_healthy
         ]
+
+    def _groups(self) -> dict[str, TargetGroup]:
+        """Return the target groups by their backends."""
+        backends = {backend_name(step.owner, g.target_group) for step in self._steps for g in step.action.groups()}
+        return {backend: self._config.groups[backend].settings for backend in sorted(backends)}
 
     def backends(self) -> Iterator[str]:
         """Yield backends that respond without a target."""

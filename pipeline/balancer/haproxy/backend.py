@@ -12,9 +12,11 @@ from pipeline.balancer.haproxy.naming import (
     FUNCTION_GROUP,
     FUNCTION_TARGET,
     backend_name,
-    fail_open_backend_name,
+    fail_open_backend_of,
+    shared_backend_of,
 )
 from pipeline.balancer.haproxy.quoting import argument, quote
+from pipeline.balancer.haproxy.repetition import shares_connections
 from pipeline.balancer.model import TargetGroup
 from pipeline.balancer.model.application.attributes import TargetGroupAttributes
 from pipeline.base.quantity import milliseconds
@@ -28,26 +30,43 @@ _AGENT = "hdr User-Agent ELB-HealthChecker/2.0"
 _STICK_TABLE_SIZE = "100k"
 
 
-def backend_lines(owner: str, name: str, group: TargetGroup, idle: Sequence[int]) -> Iterator[str]:
-    """Yield the section of a target group, without its targets. `idle`: the load balancers' idle timeouts, in s."""
-    yield f"backend {backend_name(owner, name)}"
-    yield from (f"  {line}" for line in _common(backend_name(owner, name), group, idle))
-    yield from (f"  {line}" for line in _retries(group, f"nbsrv({backend_name(owner, name)}) 2"))
-    yield "  option allbackups"
-    yield from (f"  {line}" for line in _stickiness(group.attributes, backend_name(owner, name)))
-    yield from (f"  {line}" for line in _table(group.attributes))
-    yield f"  timeout check {milliseconds(group.health_check.timeout)}ms"
-    yield from (f"  {line}" for line in (_function_check(group) if group.is_lambda else _check(group)))
+def backends(owner: str, name: str, group: TargetGroup, idle: Sequence[int]) -> dict[str, Iterator[str]]:
+    """Return the sections of a target group by name, without its targets. `idle`: the idle timeouts, in s."""
+    main = backend_name(owner, name)
+    found = {main: _main(main, group)}
+    if not group.attributes.needs_one_healthy:
+        found[fail_open_backend_of(main)] = _fail_open(main, group)
+    if shares_connections(group):
+        found[shared_backend_of(main)] = _shared(group)
+    return {backend: _section(backend, main, group, idle, lines) for backend, lines in found.items()}
 
 
-def fail_open_backend_lines(owner: str, name: str, group: TargetGroup, idle: Sequence[int]) -> Iterator[str]:
-    """Yield the section that is used while too few targets are healthy: the same targets, unchecked."""
-    backend = fail_open_backend_name(owner, name)
+def _section(backend: str, main: str, group: TargetGroup, idle: Sequence[int], lines: Iterator[str]) -> Iterator[str]:
     yield f"backend {backend}"
-    yield from (f"  {line}" for line in _common(backend_name(owner, name), group, idle))
+    yield from (f"  {line}" for line in _common(main, group, idle))
+    yield from (f"  {line}" for line in lines)
+
+
+def _main(backend: str, group: TargetGroup) -> Iterator[str]:
+    yield from _retries(group, f"nbsrv({backend}) 2")
+    yield "option allbackups"
+    yield from _stickiness(group.attributes, backend)
+    yield from _table(group.attributes)
+    yield f"timeout check {milliseconds(group.health_check.timeout)}ms"
+    yield from _function_check(group) if group.is_lambda else _check(group)
+
+
+def _fail_open(main: str, group: TargetGroup) -> Iterator[str]:
+    """Yield lines of the backend that is used while too few targets are healthy: the same targets, unchecked."""
     # Every target gets requests here, so the second try could reach the only healthy one.
-    yield from (f"  {line}" for line in _retries(group, f"nbsrv({backend_name(owner, name)}) 1", f"nbsrv({backend}) 2"))
-    yield from (f"  {line}" for line in _stickiness(group.attributes, backend_name(owner, name)))
+    yield from _retries(group, f"nbsrv({main}) 1", f"nbsrv({fail_open_backend_of(main)}) 2")
+    yield from _stickiness(group.attributes, main)
+
+
+def _shared(group: TargetGroup) -> Iterator[str]:
+    """Yield lines of the backend in which clients share connections. See `repetition`."""
+    yield "http-reuse always"
+    yield from _retries(group)
 
 
 def _common(backend: str, group: TargetGroup, idle: Sequence[int]) -> Iterator[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -15,11 +16,11 @@ from typing import NamedTuple
 from pipeline.balancer.data_plane import PlaneConfig, WantedGroup
 from pipeline.balancer.effective import has_both_families
 from pipeline.balancer.haproxy.actions import THRESHOLDS
-from pipeline.balancer.haproxy.backend import backend_lines, fail_open_backend_lines
+from pipeline.balancer.haproxy.backend import backends
 from pipeline.balancer.haproxy.directory import PemFile
 from pipeline.balancer.haproxy.error_responses import page_lines, pages
 from pipeline.balancer.haproxy.frontend import Frontend
-from pipeline.balancer.haproxy.naming import LOG_DESCRIPTOR, WORKER_SOCKET, fail_open_backend_of
+from pipeline.balancer.haproxy.naming import LOG_DESCRIPTOR, WORKER_SOCKET
 from pipeline.balancer.haproxy.server_args import server_definitions
 from pipeline.balancer.haproxy.worker_user import global_lines, socket_args
 
@@ -150,15 +151,13 @@ class _Section(NamedTuple):
 def _groups(config: PlaneConfig, idle: Sequence[int]) -> Iterator[_Section]:
     """Yield the backends of every target group."""
     for group in sorted(config.groups.values(), key=lambda group: (group.owner, group.name)):
-        servers: dict[str, list[str]] = {group.id: [], fail_open_backend_of(group.id): []}
+        servers = defaultdict[str, list[str]](list)
         for target in group.targets:
             if target.admit:
                 for definition in server_definitions(group, target):
                     servers[definition.backend].append(f"  server {definition.name} {definition.args}")
-        checked, unchecked = servers.values()
-        yield _Section(list(backend_lines(group.owner, group.name, group.settings, idle)), checked)
-        if not group.settings.attributes.needs_one_healthy:
-            yield _Section(list(fail_open_backend_lines(group.owner, group.name, group.settings, idle)), unchecked)
+        for backend, lines in backends(group.owner, group.name, group.settings, idle).items():
+            yield _Section(list(lines), servers[backend])
 
 
 def _digest(parts: Iterable[str]) -> str:

@@ -12,6 +12,7 @@ from pipeline.balancer.haproxy.directory import PemFile
 from pipeline.balancer.haproxy.error_responses import deny, frontend_denials
 from pipeline.balancer.haproxy.headers import request_headers, response_headers
 from pipeline.balancer.haproxy.log_format import CAPTURES, LOG_FORMAT
+from pipeline.balancer.haproxy.repetition import repetition_lines
 from pipeline.balancer.haproxy.rules import RuleMatching
 from pipeline.balancer.haproxy.tls import (
     bind_args,
@@ -21,11 +22,6 @@ from pipeline.balancer.haproxy.tls import (
     tls_headers,
 )
 from pipeline.balancer.haproxy.worker_user import socket_args
-
-# HAProxy's buffer holds this much of a request.
-_MAX_BUFFERED = 15360
-# A body may take as long as it likes. The client's idle timeout ends the wait.
-_MAX_WAIT = "24h"
 
 
 class Frontend:
@@ -100,7 +96,7 @@ class Frontend:
         # A replaced worker keeps its idle connections but gets no updates of targets. It passes a request on such a
         # connection to its successor.
         yield "acl replaced stopping -m bool"
-        yield from _repetition_lines()
+        yield from repetition_lines()
         # The successor does not see the TLS connection of a passed-on request, so its headers are set here.
         yield from tls_headers(self._effective)
         yield "http-request allow if replaced"
@@ -132,17 +128,3 @@ def _request_target_lines() -> Iterator[str]:
     yield "http-request set-uri %[pathq] if http1 !has_path has_url { path -m beg / }"
     # For the whole server, which OPTIONS alone can mean.
     yield "http-request set-uri * if http1 !has_path has_url"
-
-
-def _repetition_lines() -> Iterator[str]:
-    """Yield lines that decide whether a request may be sent to a second target after the first one got it.
-
-    A non-idempotent request may not, unless it carries an Idempotency-Key.
-    """
-    yield "acl keyed req.hdr(idempotency-key) -m found"
-    yield "http-request disable-l7-retry if !{ method GET HEAD OPTIONS PUT DELETE } !keyed"
-    # HAProxy can retry only a request that it has buffered, so it waits for a body that fits. Other bodies stream.
-    yield "acl repeatable method PUT DELETE"
-    yield "acl repeatable req.hdr(idempotency-key) -m found"
-    fits = f"{{ req.fhdr(content-length) -m int 1:{_MAX_BUFFERED} }}"
-    yield f"http-request wait-for-body time {_MAX_WAIT} if repeatable {fits}"

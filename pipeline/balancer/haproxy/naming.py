@@ -8,6 +8,8 @@ MASTER_SOCKET = "master.sock"
 HOLDER_SOCKET = "holder.sock"
 LOG_DESCRIPTOR = 3
 _FAIL_OPEN_SUFFIX = ".open"
+SHARED_SUFFIX = ".shared"
+"""Ends the name of the backend in which clients share connections to the targets of a group."""
 # Seconds that browsers keep the load balancer's cookies. The cookie's value holds the time until which it counts.
 COOKIE_AGE = 7 * 86400
 # The adapter of functions listens here. HAProxy names the chosen group and target in the first two headers, replacing
@@ -33,6 +35,11 @@ def fail_open_backend_of(backend: str) -> str:
     return f"{backend}{_FAIL_OPEN_SUFFIX}"
 
 
+def shared_backend_of(backend: str) -> str:
+    """Return the backend in which clients share connections to the targets of a group's backend."""
+    return f"{backend}{SHARED_SUFFIX}"
+
+
 def group_of(backend: str) -> str:
-    """Return the target group of either of its two backends. No name in it holds a dot."""
-    return backend.removesuffix(_FAIL_OPEN_SUFFIX) if backend.count(".") == 2 else backend
+    """Return the target group of any of its backends. No name in it holds a dot."""
+    return backend.rpartition(".")[0] if backend.count(".") == 2 else backend

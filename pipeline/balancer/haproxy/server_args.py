@@ -3,6 +3,8 @@
 A target group fails open: with fewer healthy targets than it needs, all targets get requests. If it needs one, the
 fail-open servers are backup servers of the same backend. HAProxy uses them if no other is up, at no cost per request.
 If it needs more, they are in a separate backend, which the listener chooses.
+
+Where clients share connections, a target is also in the backend for that, unchecked: see `repetition`.
 """
 
 from __future__ import annotations
@@ -13,13 +15,17 @@ from datetime import timedelta
 from typing import NamedTuple
 
 from pipeline.balancer.data_plane import WantedGroup, WantedTarget
-from pipeline.balancer.haproxy.naming import FUNCTION_SOCKET, fail_open_backend_of
+from pipeline.balancer.haproxy.naming import FUNCTION_SOCKET, fail_open_backend_of, shared_backend_of
+from pipeline.balancer.haproxy.repetition import shares_connections
 from pipeline.balancer.model import HealthCheck, TargetGroup
 from pipeline.base.quantity import milliseconds
 
 # The shortest interval for a target that has not passed a check yet, which a deployment waits for.
 _MIN_CHECK_INTERVAL = timedelta(milliseconds=50)
 FAIL_OPEN_SUFFIX = ":open"
+# Each time, HAProxy closes half of the idle connections that were not needed lately. So none is idle for a second, and
+# a target that closes connections after a second or more rarely does so while a request is sent on one.
+_PURGE_INTERVAL = "50ms"
 _MAX_IDENTITY = 2**31 - 1
 ANOMALY_THRESHOLD = 10
 """The number of consecutive failures that make a target anomalous."""
@@ -35,13 +41,15 @@ class ServerDefinition(NamedTuple):
 
 
 def server_definitions(group: WantedGroup, target: WantedTarget) -> Iterator[ServerDefinition]:
-    """Yield the server of a target and its fail-open server."""
+    """Yield the servers of a target in the order in which they open. They close in the opposite order."""
     settings = group.settings
     address = f"unix@{FUNCTION_SOCKET}" if settings.is_lambda else f"{target.address}:{target.port}"
     identity, open_identity = (_identity(settings, name) for name in (target.id, f"{target.id}{FAIL_OPEN_SUFFIX}"))
-    common = f"{address} weight 100 pool-purge-delay 1s{_protocol(settings)}"
+    common = f"{address} weight 100 pool-purge-delay {_PURGE_INTERVAL}{_protocol(settings)}"
     cookie = _cookie(settings, target.id)
     checks = f" {_check_args(target.check)}" if target.check else ""
+    if shares_connections(settings):
+        yield ServerDefinition(shared_backend_of(group.id), target.id, common)
     yield ServerDefinition(
         group.id, target.id, f"{common}{identity}{cookie}{checks}{_traffic_args(target, settings)}", bool(target.check)
     )

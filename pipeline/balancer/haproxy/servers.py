@@ -13,7 +13,7 @@ from itertools import count
 from pipeline.balancer.data_plane import TargetFact, WantedGroup, WantedTarget
 from pipeline.balancer.haproxy.checks import check_fact
 from pipeline.balancer.haproxy.control_socket import ServerKey, ServerState
-from pipeline.balancer.haproxy.naming import fail_open_backend_of, group_of
+from pipeline.balancer.haproxy.naming import fail_open_backend_of, group_of, shared_backend_of
 from pipeline.balancer.haproxy.server_args import ServerDefinition, has_identities, server_definitions, target_of
 
 # A changed address drops the pooled connections of a server in maintenance. Otherwise HAProxy 2.8 refuses to delete it.
@@ -29,7 +29,7 @@ Servers = Mapping[ServerKey, ServerState]
 
 def backends_of(groups: Iterable[str]) -> set[str]:
     """Return the backends that the servers of these groups may be in."""
-    return {backend for group in groups for backend in (group, fail_open_backend_of(group))}
+    return {backend for group in groups for backend in (group, fail_open_backend_of(group), shared_backend_of(group))}
 
 
 def is_group(backend: str) -> bool:
@@ -75,10 +75,12 @@ def steps_to(group: WantedGroup, servers: Servers) -> Iterator[str]:
             for definition in server_definitions(group, target)
         ]
         wanted.update((definition.backend, definition.name) for definition, _ in parts)
-        step = [command for definition, server in parts for command in _commands(target, definition, server, numbers)]
+        step = [command for part in reversed(parts) for command in _removals(target, *part)]
+        step += [command for part in parts for command in _additions(target, *part, numbers)]
         if step:
             yield "; ".join(step)
-    for backend, name in servers.keys() - wanted:
+    # A group's backend comes before the one in which clients share connections.
+    for backend, name in sorted(servers.keys() - wanted):
         yield f"{_close(backend, name)}; {_delete(backend, name)}"
 
 
@@ -109,20 +111,25 @@ def _free_numbers(group: WantedGroup, servers: Servers) -> Iterator[int] | None:
     return count(max((server.number for server in servers.values()), default=0) + 1)
 
 
-def _commands(
+def _removals(target: WantedTarget, definition: ServerDefinition, server: ServerState | None) -> Iterator[str]:
+    if server is None:
+        return
+    if target.is_leaving:
+        yield from _closing(definition, server)
+    elif _starts_over(target, definition, server):
+        yield _close(definition.backend, definition.name)
+        yield _delete(definition.backend, definition.name)
+
+
+def _additions(
     target: WantedTarget, definition: ServerDefinition, server: ServerState | None, numbers: Iterator[int] | None
 ) -> Iterator[str]:
     if target.is_leaving:
-        if server is not None:
-            yield from _closing(definition, server)
         return
-    if server is not None and _starts_over(target, definition, server):
-        yield _close(definition.backend, definition.name)
-        yield _delete(definition.backend, definition.name)
-        server = None
-    if server is None:
+    is_new = server is None or _starts_over(target, definition, server)
+    if is_new:
         yield _add(definition, next(numbers) if numbers else None)
-    if target.admit and (server is None or server.in_maintenance):
+    if target.admit and (is_new or (server is not None and server.in_maintenance)):
         yield _open(definition)
 
 
