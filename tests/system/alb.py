@@ -169,11 +169,12 @@ class Alb:
         method: str = "GET",
         *headers: tuple[str, str],
         body: bytes | None = None,
+        raw: bytes | None = None,
         host: str | None = "shop.test",
         source: str = "127.0.0.1",
         port: int | None = None,
     ) -> Answer:
-        """Send one request on a new connection, with its headers unchanged."""
+        """Send one request on a new connection, with its headers unchanged. `raw` is a body that they announce."""
         connection = http.client.HTTPConnection("127.0.0.1", port or self.port, timeout=20, source_address=(source, 0))
         with closing(connection):
             connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
@@ -181,7 +182,7 @@ class Alb:
                 connection.putheader(name, value)
             if body is not None:
                 connection.putheader("Content-Length", str(len(body)))
-            connection.endheaders(body)
+            connection.endheaders(raw if body is None else body)
             answer = connection.getresponse()
             return Answer(answer.status, answer.getheaders(), answer.read())
 
