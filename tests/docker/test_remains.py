@@ -48,7 +48,7 @@ def test_a_failed_test_shows_its_project(tmp_path: Path) -> None:
     printed = run_failing(tmp_path)
     assert re.search(r"^home: /\S+/home$", printed, re.MULTILINE)
     assert len(re.findall(r"^--- shop\.web\.r1\.\S+: Up ", printed, re.MULTILINE)) == 2
-    assert re.search(r"^--- access\.log\n(.*\n)*?.*\t/\?asked\t", printed, re.MULTILINE)
+    assert re.search(r"^--- access\.log\n(.*\n)*?.*\tGET /\?asked ", printed, re.MULTILINE)
     assert "kept" not in printed
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pipeline.balancer.access import AccessRecord
 from pipeline.balancer.haproxy.access_log import LogReader
-from pipeline.balancer.haproxy.log_format import FIELDS
+from pipeline.balancer.haproxy.log_format import FIELDS, FORMER_FIELDS, REQUEST_HEADERS, REQUEST_LINE
 
 # The fields that HAProxy wrote for `GET /a?b`.
 SERVED = {
@@ -55,8 +55,35 @@ TLS = {"cipher": "TLS_AES_128_GCM_SHA256", "tls_version": "TLSv1.3"}
 
 def raw(changes: dict[str, str] | None = None, **more: str) -> bytes:
     """Return a line of a served request with these fields changed."""
-    fields = {**SERVED, **(changes or {}), **more}
+    return line(raw_fields({**(changes or {}), **more}))
+
+
+def raw_fields(changes: dict[str, str] | None = None) -> dict[str, str]:
+    """Return the fields of a served request, with these changed."""
+    fields = {**SERVED, **(changes or {})}
+    request = [fields[name] for name in REQUEST_LINE]
+    headers = ["" if fields[name] == "-" else _encoded(fields[name]) for name in REQUEST_HEADERS]
+    fields["request_line"] = request[0] if request[0] == "<BADREQ>" else " ".join(request)
+    fields["request_headers"] = "{" + "|".join(headers) + "}"
+    return fields
+
+
+def line(fields: dict[str, str]) -> bytes:
+    """Return the line of these fields."""
     return "\t".join(fields.get(name, "-") for name in FIELDS).encode() + b"\n"
+
+
+def former(changes: dict[str, str] | None = None, **more: str) -> bytes:
+    """Return the line as version 0.1.0 wrote it."""
+    fields = {**SERVED, **(changes or {}), **more}
+    return "\t".join(fields.get(name, "-") for name in FORMER_FIELDS).encode() + b"\n"
+
+
+def _encoded(value: str) -> str:
+    """Encode a header as HAProxy does."""
+    return "".join(
+        chr(byte) if b" "[0] <= byte <= b"~"[0] and byte not in b'"#{|}' else f"#{byte:02X}" for byte in value.encode()
+    )
 
 
 def record(changes: dict[str, str] | None = None, **more: str) -> AccessRecord:

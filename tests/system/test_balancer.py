@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from pipeline.balancer.haproxy import process
 from pipeline.balancer.haproxy.configuration import render
 from pipeline.balancer.haproxy.control_socket import Runtime
-from pipeline.balancer.haproxy.log_format import FIELDS
+from pipeline.balancer.haproxy.log_line import AccessLogLine
 from pipeline.balancer.haproxy.worker_user import UID
 from pipeline.balancer.model import TargetState
 from pipeline.balancer.planes import open_balancer
@@ -377,7 +377,7 @@ def test_access_log(bench: Bench) -> None:
     bench.get("/after")
     log = bench.balancer.directory / "access.log"
     until(lambda: "/after" in log.read_text(), "the line is written")
-    lines = [dict(zip(FIELDS, line.split("\t"), strict=True)) for line in log.read_text().splitlines() if "\t" in line]
+    lines = [line.fields for raw in log.read_bytes().splitlines() if (line := AccessLogLine.read(raw))]
     assert [(line["status"], line["server"], line["uri"]) for line in lines] == [
         ("200", "a", "/before"),
         ("200", "a", "/after"),

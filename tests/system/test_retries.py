@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.balancer.haproxy.log_format import FIELDS
+from pipeline.balancer.haproxy.log_line import AccessLogLine
 from pipeline.balancer.model import TargetState
 from tests.support.loopback import LoopbackServer
 from tests.support.waiting import until
@@ -206,6 +206,6 @@ def test_each_death_under_a_first_request_has_a_line(alb: Alb, mortals: list[Mor
         status = alb.ask(path, "POST").status
         assert status in ((502, 503) if path == "/die" else (200,))
     log = alb.balancer.directory / "access.log"
-    lines = (dict(zip(FIELDS, line.split("\t"), strict=True)) for line in log.read_text().splitlines())
-    found = [line["status"] for line in lines if line["uri"] == "/die"]
+    lines = (line for raw in log.read_bytes().splitlines() if (line := AccessLogLine.read(raw)))
+    found = [line.fields["status"] for line in lines if line.fields["uri"] == "/die"]
     assert (len(found), found.count("502")) == (4, dead(mortals))

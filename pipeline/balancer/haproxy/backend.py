@@ -134,10 +134,11 @@ def _table(attributes: TargetGroupAttributes) -> Iterator[str]:
 def _own_cookie(duration: int) -> Iterator[str]:
     """Yield lines for the load balancer's cookie, and its copy for cross-site requests."""
     yield f'cookie {_COOKIE} insert indirect nocache httponly maxidle {duration}s attr "Max-Age={COOKIE_AGE}"'
-    copied = f"!{{ req.cook({_COOKIE}) -m found }} {{ req.cook({_COOKIE}CORS) -m found }}"
+    copied = f"{{ req.cook({_COOKIE}CORS) -m found }} !{{ req.cook({_COOKIE}) -m found }}"
     yield f'http-request add-header Cookie "{_COOKIE}=%[req.cook({_COOKIE}CORS)]" if {copied}'
-    copy = f"{_COOKIE}CORS=%[res.cook({_COOKIE})]; Max-Age={COOKIE_AGE}; Path=/; SameSite=None; Secure"
-    yield f'http-after-response add-header Set-Cookie "{copy}" if {{ res.cook({_COOKIE}) -m len gt 0 }}'
+    yield f"http-after-response set-var(txn.stuck) res.cook({_COOKIE})"
+    copy = f"{_COOKIE}CORS=%[var(txn.stuck)]; Max-Age={COOKIE_AGE}; Path=/; SameSite=None; Secure"
+    yield f'http-after-response add-header Set-Cookie "{copy}" if {{ var(txn.stuck) -m len gt 0 }}'
 
 
 def _check(group: TargetGroup) -> Iterator[str]:

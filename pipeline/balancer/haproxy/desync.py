@@ -27,9 +27,10 @@ _FOLDED = r" [ \t]+(?:content-length|transfer-encoding)[ \t]*:"
 # HAProxy 2.8 reads 2^64 as 0 and passes the header on unchanged.
 _MAX_DIGITS = 18
 
-_ACLS = """\
-acl framed req.fhdr(content-length) -m found
-acl framed req.fhdr(transfer-encoding) -m found
+_FACTS = """\
+http-request set-var(txn.framed) bool(true) if { req.fhdr(content-length) -m found }
+http-request set-var(txn.framed) bool(true) if { req.fhdr(transfer-encoding) -m found }
+acl framed var(txn.framed) -m found
 acl bodiless method GET HEAD
 acl bodiless req.ver 0.9
 acl unchunked method GET HEAD
@@ -54,7 +55,7 @@ _CLASSIFIED = "{ var(txn.desync) -m found }"
 
 def desync_lines(mode: str) -> Iterator[str]:
     """Yield lines of a frontend, for before all others that read the request."""
-    yield from _ACLS
+    yield from _FACTS
     if mode == "monitor":
         yield from _classify(_SEVERE_LENGTH)
         yield f"{deny(400)} if {_CLASSIFIED}"

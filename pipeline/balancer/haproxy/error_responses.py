@@ -58,9 +58,11 @@ def deny(code: int) -> str:
 
 
 def frontend_denials() -> Iterator[str]:
-    """Yield lines that deny requests before a target is chosen."""
+    """Yield lines that deny requests before a target is chosen. They set `txn.xff` to the last line of this header."""
     yield f"{deny(405)} if {{ method TRACE CONNECT }}"
-    yield f"{deny(463)} if {{ req.hdr_cnt(x-forwarded-for) gt {_FORWARDERS} }}"
+    # `hdr` instead of `fhdr` would return only the last of several addresses.
+    yield "http-request set-var(txn.xff) req.fhdr(x-forwarded-for)"
+    yield f"{deny(463)} if {{ var(txn.xff) -m found }} {{ req.hdr_cnt(x-forwarded-for) gt {_FORWARDERS} }}"
     yield f"{deny(505)} if !{{ req.ver -m beg 1. }} !{{ fc_http_major 2 }}"
 
 

@@ -10,8 +10,8 @@ from pipeline.balancer.haproxy.actions import Actions
 from pipeline.balancer.haproxy.desync import desync_lines
 from pipeline.balancer.haproxy.directory import PemFile
 from pipeline.balancer.haproxy.error_responses import deny, frontend_denials
-from pipeline.balancer.haproxy.headers import request_headers, response_headers
-from pipeline.balancer.haproxy.log_format import CAPTURES, LOG_FORMAT
+from pipeline.balancer.haproxy.headers import request_headers, response_headers, session_lines
+from pipeline.balancer.haproxy.log_format import CAPTURES, log_format
 from pipeline.balancer.haproxy.repetition import repetition_lines
 from pipeline.balancer.haproxy.rules import RuleMatching
 from pipeline.balancer.haproxy.tls import (
@@ -85,8 +85,10 @@ class Frontend:
         yield f"  timeout http-request {idle}s"
         yield "  log global"
         yield from (f"  {capture}" for capture in CAPTURES)
-        yield f'  log-format "{LOG_FORMAT}"'
+        logged = log_format(secure=self._effective.listener.secure, has_rules=not self._actions.only)
+        yield f'  log-format "{logged}"'
         yield f"  tcp-request connection set-var(sess.until) date({attributes.client_keep_alive})"
+        yield from (f"  {line}" for line in session_lines())
         yield "  http-response set-var(txn.status) status"
         yield from (f"  {line}" for line in self._steps(idle))
         yield ""
@@ -121,10 +123,11 @@ def _request_target_lines() -> Iterator[str]:
     yield "acl http1 fc_http_major 1"
     yield "acl has_path url -m beg /"
     yield "acl has_url url -m reg -i ^https?://[^/]"
-    without_host = "!{ req.fhdr(host) -m found }"
-    yield f"http-request set-header Host %[url,field(3,/),regsub(^.*@,)] if http1 !has_path has_url {without_host}"
-    yield f"{deny(400)} if http1 !has_path !has_url !{{ method OPTIONS }}"
-    yield f"{deny(400)} if http1 !has_path !has_url !{{ url -m str * }}"
-    yield "http-request set-uri %[pathq] if http1 !has_path has_url { path -m beg / }"
+    # First the condition that decides for nearly all requests.
+    target, url = "if !has_path http1 !has_url", "if !has_path http1 has_url"
+    yield f"http-request set-header Host %[url,field(3,/),regsub(^.*@,)] {url} !{{ req.fhdr(host) -m found }}"
+    yield f"{deny(400)} {target} !{{ method OPTIONS }}"
+    yield f"{deny(400)} {target} !{{ url -m str * }}"
+    yield f"http-request set-uri %[pathq] {url} {{ path -m beg / }}"
     # For the whole server, which OPTIONS alone can mean.
-    yield "http-request set-uri * if http1 !has_path has_url"
+    yield f"http-request set-uri * {url}"

@@ -11,6 +11,8 @@ from pipeline.balancer.model.application.attributes import LoadBalancerAttribute
 _DEFAULT_PORTS = (80, 443)
 # With headers larger than this, ELB starts a new trace.
 _MAX_TRACE_BYTES = 7168
+# Decimal digits are valid hexadecimal and cost half as much.
+_RANDOM = "%[rand(90000000),add(10000000)]"
 
 
 def request_headers(effective: EffectiveListener) -> Iterator[str]:
@@ -45,10 +47,9 @@ def _forwarded_for(attributes: LoadBalancerAttributes) -> Iterator[str]:
         yield "http-request set-var-fmt(txn.client) %[src]:%[src_port]"
         yield "http-request set-var-fmt(txn.client) [%[src]]:%[src_port] if { src -m sub : }"
         client = "%[var(txn.client)]"
-    # `hdr` instead of `fhdr` would return only the last of several addresses.
-    yield "http-request set-var(txn.xff) req.fhdr(x-forwarded-for)"
-    yield f"http-request set-var(txn.xff) {_joined('x-forwarded-for')} if {{ req.fhdr_cnt(x-forwarded-for) gt 1 }}"
     came = "{ var(txn.xff) -m len gt 0 }"
+    several = "{ var(txn.xff) -m found } { req.fhdr_cnt(x-forwarded-for) gt 1 }"
+    yield f"http-request set-var(txn.xff) {_joined('x-forwarded-for')} if {several}"
     yield f'http-request set-header X-Forwarded-For "%[var(txn.xff)], {client}" if {came}'
     yield f"http-request set-header X-Forwarded-For {client} if !{came}"
 
@@ -69,11 +70,16 @@ def _every(regex: str, replacement: str, flags: str = "g") -> str:
     return f"{regsub(regex, replacement).removesuffix(')')},{flags})"
 
 
+def session_lines() -> Iterator[str]:
+    """Yield the line that makes the first part of the trace ids of all requests on a client's connection."""
+    yield f"tcp-request connection set-var-fmt(sess.salt) {_RANDOM * 2}"
+
+
 def _trace() -> Iterator[str]:
     """Yield lines that set the trace header: a new root, or a new Self before the client's root."""
     yield "http-request set-var(txn.traced) req.fhdr(x-amzn-trace-id,1)"
-    # Decimal digits are valid hexadecimal and cost half as much. 79 random bits are enough for the ids of one second.
-    identity = f"1-%[date,hex,bytes(8,8),lower]-{'%[rand(90000000),add(10000000)]' * 3}"
+    # 79 random bits are enough for the ids of one second, and 26 for those of one connection.
+    identity = f"1-%[date,hex,bytes(8,8),lower]-%[var(sess.salt)]{_RANDOM}"
     came = "{ var(txn.traced) -m len gt 0 }"
     yield f"http-request unset-var(txn.traced) if {came} {{ req.hdrs -m len gt {_MAX_TRACE_BYTES} }}"
     yield f"http-request set-var-fmt(txn.trace) Root={identity} if !{came}"
@@ -91,5 +97,7 @@ def _host(port: int) -> Iterator[str]:
     if port in _DEFAULT_PORTS:
         yield "http-request set-header Host %[req.fhdr(host),regsub(:[0-9]+$,)] if { req.fhdr(host),port_only gt 0 }"
     else:
+        # First the condition that decides for nearly all requests.
         portless = "{ req.fhdr(host) -m len gt 0 } { req.fhdr(host),port_only eq 0 }"
-        yield f"http-request set-header Host %[req.fhdr(host)]:{port} if {portless}"
+        condition = f"!{{ req.fhdr(host) -m end :{port} }} {portless}"
+        yield f"http-request set-header Host %[req.fhdr(host)]:{port} if {condition}"

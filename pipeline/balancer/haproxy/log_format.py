@@ -29,13 +29,8 @@ FIELDS = {
     "target_status": "%[var(txn.status)]",
     "received_bytes": "%U",
     "sent_bytes": "%B",
-    "method": "%HM",
-    "uri": "%HU",
-    "version": "%HV",
-    "host": _until_tab("capture.req.hdr(0)"),
-    "user_agent": _until_tab("capture.req.hdr(1)"),
-    "upgrade": _until_tab("capture.req.hdr(2)"),
-    "content_type": _until_tab("capture.req.hdr(3)"),
+    "request_line": "%r",
+    "request_headers": "%hr",
     "cipher": "%sslc",
     "tls_version": "%sslv",
     "server_name": _until_tab("ssl_fc_sni"),
@@ -49,10 +44,29 @@ FIELDS = {
     "location": _until_tab("var(txn.location)"),
     "classification": "%[var(txn.desync)]",
 }
+REQUEST_LINE = ("method", "uri", "version")
+"""The parts of `request_line`."""
+REQUEST_HEADERS = ("host", "user_agent", "upgrade", "content_type")
+"""The parts of `request_headers`, in the order of the captures."""
+_OF_TLS = ("cipher", "tls_version", "server_name")
 
-LOG_FORMAT = "\\t".join(FIELDS.values())
 
-# Captures for the log, in the order of the slots above.
+def _former_fields() -> tuple[str, ...]:
+    """Return the fields of version 0.1.0, which had the parts of the request line and the headers apart."""
+    parts = {"request_line": REQUEST_LINE, "request_headers": REQUEST_HEADERS}
+    return tuple(part for name in FIELDS for part in parts.get(name, (name,)))
+
+
+FORMER_FIELDS = _former_fields()
+
+
+def log_format(*, secure: bool, has_rules: bool) -> str:
+    """Return the `log-format` of a listener. What it does not have is constant, so it costs a request nothing."""
+    missing = {*(() if secure else _OF_TLS), *(() if has_rules else ("rule",))}
+    return "\\t".join("-" if name in missing else expression for name, expression in FIELDS.items())
+
+
+# Captures for the log, in the order of `REQUEST_HEADERS`.
 CAPTURES = (
     "capture request header Host len 256",
     "capture request header User-Agent len 256",

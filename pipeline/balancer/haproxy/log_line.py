@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from pipeline.balancer.haproxy.log_format import FIELDS
+from pipeline.balancer.haproxy.log_format import FIELDS, FORMER_FIELDS, REQUEST_HEADERS, REQUEST_LINE
 
 # HAProxy's texts for a missing value.
 _ABSENT = frozenset({"", "-", "-:-", "<NOSRV>", "<BADREQ>"})
@@ -29,8 +29,9 @@ _NUMBERS = (
     "rule",
     "retries",
 )
-# HAProxy encodes the parts of the request line, and nothing else.
-_ENCODED = frozenset(name for name, expression in FIELDS.items() if expression.startswith("%H"))
+_INVALID_REQUEST = "<BADREQ>"
+# HAProxy encodes the request line and the captured headers, and nothing else.
+_ENCODED = frozenset(REQUEST_LINE)
 _BYTES = re.compile(r"(?:#[0-9A-F]{2})+")
 _TERMINATION = re.compile(r"[-A-Za-z]{4}")
 _FRONTEND = re.compile(r"[^.]+\.[^.]+\.\d+")
@@ -55,7 +56,7 @@ class AccessLogLine:
         text = raw.decode(errors="replace").rstrip("\n")
         if "\t" not in text and _NOTICE.match(text):
             return None
-        fields = dict(zip(FIELDS, text.split("\t"), strict=True))
+        fields = _fields(text.split("\t"))
         numbers = {name: -1 if fields[name] == "-" else int(fields[name]) for name in _NUMBERS}
         if not _TERMINATION.fullmatch(fields["termination"]) or not _FRONTEND.fullmatch(fields["listener"]):
             raise ValueError("the fields are not in their places")
@@ -85,6 +86,33 @@ class AccessLogLine:
 def datetime_from_milliseconds(milliseconds: int) -> datetime:
     """Return the nearest time that can be represented. A damaged line may hold any number."""
     return datetime.fromtimestamp(min(max(milliseconds, 0), _LATEST) / 1000, UTC)
+
+
+def _fields(values: list[str]) -> dict[str, str]:
+    """Return the fields by name. Raises `ValueError` if there are too many or too few."""
+    if len(values) == len(FORMER_FIELDS):
+        return dict(zip(FORMER_FIELDS, values, strict=True))
+    fields = dict(zip(FIELDS, values, strict=True))
+    fields.update(zip(REQUEST_LINE, _request_line(fields["request_line"]), strict=True))
+    fields.update(zip(REQUEST_HEADERS, _request_headers(fields["request_headers"]), strict=True))
+    return fields
+
+
+def _request_line(line: str) -> tuple[str, str, str]:
+    """Return method, URI and version. HAProxy cuts a long line, which then has no version."""
+    if line == _INVALID_REQUEST:
+        return line, line, line
+    method, _, rest = line.partition(" ")
+    uri, _, version = rest.rpartition(" ")
+    return (method, uri, version) if version.startswith("HTTP/") else (method, rest, "")
+
+
+def _request_headers(captured: str) -> list[str]:
+    """Return the headers, each until its first tab, which may be encoded. They are missing in an invalid request."""
+    if not captured.startswith("{"):
+        return ["-"] * len(REQUEST_HEADERS)
+    values = captured.removeprefix("{").removesuffix("}").split("|")
+    return [_BYTES.sub(_decoded, value).partition("\t")[0] for value in values]
 
 
 def _decoded(run: re.Match[str]) -> str:

@@ -4,8 +4,8 @@ HAProxy sends a request to a second target, after the first one got it and did n
 repeated and was buffered as a whole.
 
 A target may close an idle connection at the moment when a request is sent on it. So only a request that HAProxy would
-repeat may use a connection that another client has used. It goes to a second backend of its target group, which reuses
-every idle connection. The others stay in the first backend, where the first request of a client opens a connection.
+repeat may be the first of its client on a used connection. It goes to a second backend of its target group, which
+reuses every idle connection. The others stay in the first backend, where a client's first request opens a connection.
 
 The second backend's servers have no checks: a target is checked once, and HAProxy cannot let a server track one that
 was added at run time. So this backend is used only while all its targets are healthy, which the numbers of both

@@ -29,6 +29,9 @@ _POLICIES: dict[SslPolicy, tuple[str, str]] = {
     # OpenSSL allows suites this old only at its lowest security level.
     "ELBSecurityPolicy-TLS13-1-0-2021-06": ("TLSv1.0", f"{_GCM}:{_SHA2}:{_OLD}:@SECLEVEL=0"),
 }
+# The suites of TLS 1.3 in ELB's order, which puts the cheapest first, and OpenSSL's curves, with the cheapest first.
+_TLS13 = "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
+_CURVES = "P-256:X25519:X448:P-521:P-384"
 # Base64 in lines as long as PEM's.
 _LINES = r'regsub("(.{64})(?=.)","\\1%0A",g)'
 # X509_V_ERR_CERT_HAS_EXPIRED
@@ -56,6 +59,7 @@ def bind_args(effective: EffectiveListener, prefix: str) -> str:
         return "" if http2 else " proto h1"
     lowest, suites = _POLICIES[effective.listener.ssl_policy or DEFAULT_POLICY]
     args = [f"ssl crt-list {prefix}.certificates", f"alpn {'h2,' if http2 else ''}http/1.1", f"ssl-min-ver {lowest}"]
+    args += [f"ciphersuites {_TLS13}", f"curves {_CURVES}"]
     if suites:
         args.append(f"ciphers {suites}")
     return f" {' '.join([*args, *_client_args(effective)])}"

@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 
 from pipeline.balancer.access import AccessEntry
 from pipeline.balancer.haproxy.access_log import LogReader
-from pipeline.balancer.haproxy.log_format import FIELDS
+from pipeline.balancer.haproxy.log_format import FIELDS, FORMER_FIELDS
 from pipeline.balancer.telemetry.rendering import as_data, as_line
-from tests.support.access_log import NO_ANSWER, OWN, REFUSED, TLS, raw, record
+from tests.support.access_log import NO_ANSWER, OWN, REFUSED, TLS, former, line, raw, raw_fields, record
 from tests.support.command_line import pipeline
+
+NAMES = sorted({*FIELDS, *FORMER_FIELDS})
 
 
 def entry(changes: dict[str, str] | None = None, **more: str) -> AccessEntry:
@@ -197,6 +199,32 @@ def test_request_line(fields: dict[str, str], expected: str) -> None:
     assert entry(fields).request == expected
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [{}, {**TLS, "version": "HTTP/2.0"}, {"upgrade": "websocket", "content_type": "a/b"}, REFUSED, {"host": "-"}],
+)
+def test_lines_of_the_former_version(fields: dict[str, str]) -> None:
+    """A line of version 0.1.0 gives the same entry."""
+    (found,) = LogReader().records([former(fields)])
+    assert found.entry() == entry(fields)
+
+
+def test_a_request_line_that_was_cut() -> None:
+    """HAProxy cuts a long request line, so the version is unknown."""
+    fields = {**raw_fields(), "request_line": f"GET /{'a' * 1000}"}
+    (found,) = LogReader().records([line(fields)])
+    assert found.entry().request.endswith("aaa -")
+
+
+@pytest.mark.parametrize(
+    ("encoded", "value"), [("a#7Cb", "a|b"), ("a#09b", "a"), ("a#23b", "a#b"), ("", None), ("#C3#A9", "é")]
+)
+def test_captured_headers_are_decoded(encoded: str, value: str | None) -> None:
+    """A header may hold the characters that separate headers, and is cut at its first tab."""
+    (found,) = LogReader().records([line({**raw_fields(), "request_headers": f"{{|{encoded}||}}"})])
+    assert found.entry().user_agent == value
+
+
 @pytest.mark.parametrize("nonsense", ["-99999999999999999999", "99999999999999999999"])
 def test_no_such_time(nonsense: str) -> None:
     """A time that cannot be represented becomes the nearest one."""
@@ -216,27 +244,27 @@ def test_no_target_has_no_address() -> None:
 
 
 @pytest.mark.parametrize(
-    "line",
+    "text",
     [
         raw(backend="relay:8080", server="successor", target="unix:0"),
         b"Proxy shop.edge.8080 stopped (cumulated conns: FE: 46, BE: 0).\n",
         b"127.0.0.1:60164 [24/Nov/2026:12:41:08.832] shop.edge.8443/1: SSL handshake failure (error:0A0000)\n",
     ],
 )
-def test_what_is_no_request(line: bytes) -> None:
+def test_what_is_no_request(text: bytes) -> None:
     """Passed-on requests and notices are neither records nor unreadable lines."""
     reader = LogReader()
-    assert list(reader.records([line])) == []
+    assert list(reader.records([text])) == []
     assert reader.unreadable == 0
 
 
 @pytest.mark.parametrize(
-    "line",
+    "text",
     [
         b"\n",
         raw()[:100] + b"\n",
         raw()[100:],
-        raw(user_agent="a\tb"),
+        raw(server_name="a\tb"),
         raw(status="OK"),
         raw(status="9" * 5000),
         raw(termination="-"),
@@ -244,14 +272,14 @@ def test_what_is_no_request(line: bytes) -> None:
         b"\x00\xff\n",
     ],
 )
-def test_unreadable_lines(line: bytes) -> None:
+def test_unreadable_lines(text: bytes) -> None:
     """Unreadable lines are counted, and the lines after them are read."""
     reader = LogReader()
-    assert len(list(reader.records([raw(), line, raw()]))) == 2
+    assert len(list(reader.records([raw(), text, raw()]))) == 2
     assert reader.unreadable == 1
 
 
-@given(st.lists(st.binary() | st.builds(raw, st.dictionaries(st.sampled_from(list(FIELDS)), st.text(max_size=30)))))
+@given(st.lists(st.binary() | st.builds(raw, st.dictionaries(st.sampled_from(NAMES), st.text(max_size=30)))))
 def test_no_line_stops_the_reader(lines: list[bytes]) -> None:
     """Every line becomes an entry of one line and thirty fields, or is left out."""
     for found in LogReader().records(lines):
