@@ -18,13 +18,15 @@ from pipeline.balancer.registry_journal import Damage, Extent
 from pipeline.balancer.registry_snapshot import dump, is_version_1, load, writer_of
 from pipeline.base.errors import BalancerFault, ConfigError
 from pipeline.base.files import append
-from pipeline.base.reserve import write_with_reserve
+from pipeline.base.reserve import has_reserve, write_with_reserve
 
 _RESTORE = (
     "restore a good copy; or write {} into it and run `pipeline recover`, and each pipeline is down until its next run"
 )
 # The changes after which the file is written as a whole again have at least this size, in bytes.
 _MIN_CHANGES = 64 * 1024
+# The file as a whole may have this many times the size of its snapshot and its changes, because it is indented.
+_WHOLE = 2
 # A file's inode, time and size. Every write changes the size or creates a new file.
 Stamp = tuple[int, int, int]
 
@@ -98,7 +100,8 @@ class RegistryFile:
             return False
         line = known.extent.line(change.model_dump_json(exclude_unset=True))
         extent = known.extent.after(line)
-        if extent.size - extent.snapshot > max(extent.snapshot, _MIN_CHANGES):
+        is_long = extent.size - extent.snapshot > max(extent.snapshot, _MIN_CHANGES)
+        if is_long or not self._is_kept() or not has_reserve(self._path, _WHOLE * extent.size):
             return False
         try:
             append(self._path, line, known.extent.size)
@@ -118,6 +121,15 @@ class RegistryFile:
         self._keep()
         stored = registry.model_copy(update={"version": VERSION, "written_by": __version__})
         self._known = _Content(self._stamp(), Extent.of_snapshot(self._path.read_bytes()), stored)
+
+    def _is_kept(self) -> bool:
+        """Return whether the second name is of this file, or cannot be given. It is given again if it is missing."""
+        if not self._second.exists():
+            self._keep()
+        try:
+            return self._second.samefile(self._path)
+        except FileNotFoundError:
+            return self._path.exists()
 
     def _keep(self) -> None:
         """Give the file its second name. Some file systems have no hard links."""

@@ -36,6 +36,7 @@ class Synchronizer:
 
     `registry` only reads, and `agree` takes the lock itself. Everything else needs it: call it within `locked`. The
     registry is written before the data plane is changed, so the next reconciliation completes what a crash interrupts.
+    Only new targets are added to the plane first, closed: see `register`.
     """
 
     def __init__(self, directory: Path, plane: DataPlane) -> None:
@@ -104,7 +105,12 @@ class Synchronizer:
         new = registry.registrations(owner, group)[len(before) :]
         # Otherwise a target of the group has come back.
         are_unknown = all(map(operator.is_, before, registry.registrations(owner, group)))
-        if are_unknown and len(new) <= _MAX_EXTENSION and self._extend(part_of_group(registry, owner, group, new)):
+        if (
+            new
+            and are_unknown
+            and len(new) <= _MAX_EXTENSION
+            and self._extend(part_of_group(registry, owner, group, new))
+        ):
             self._file.write(registry)
             return
         # Remove leftovers of an earlier target of this name, whose checks must not count for the new one.

@@ -32,10 +32,13 @@ def append(path: Path, content: bytes, size: int) -> None:
     """Add `content` to a file after its first `size` bytes. It is on disk before this returns.
 
     Removes what follows these bytes, which an interrupted call may have left. If it fails, only these bytes are left.
+    Raises `OSError`, also for a file that is missing or shorter.
     """
-    with path.open("ab", buffering=0) as file:
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_APPEND), "ab", buffering=0) as file:
+        if (found := file.seek(0, os.SEEK_END)) < size:
+            raise OSError(errno.ESTALE, "the file is shorter than expected")
         try:
-            if file.seek(0, os.SEEK_END) != size:
+            if found > size:
                 file.truncate(size)
             rest = memoryview(content)
             while rest:

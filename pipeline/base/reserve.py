@@ -11,6 +11,8 @@ from pipeline.base.files import sync_names, write_atomically
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _MIN_BYTES = 64 * 1024
+# A reserve has this many times the size of the content, so that it holds later content too.
+_FACTOR = 4
 
 
 def write_with_reserve(path: Path, content: str) -> None:
@@ -20,8 +22,7 @@ def write_with_reserve(path: Path, content: str) -> None:
     is freed for other files. A missing reserve is created whenever there is space. Raises `OSError` if the reserve is
     too small.
     """
-    # The first use needs two: the previous content is too small to become the next reserve.
-    reserves = [path.with_name(f"{path.name}.reserve{number}") for number in (1, 2)]
+    reserves = _reserves(path)
     try:
         write_atomically(path, content)
     except OSError as error:
@@ -32,7 +33,20 @@ def write_with_reserve(path: Path, content: str) -> None:
         sync_names(path.parent)
     else:
         for reserve in reserves:
-            _ensure(reserve, max(_MIN_BYTES, 2 * len(content.encode())))
+            _ensure(reserve, max(_MIN_BYTES, _FACTOR * len(content.encode())))
+
+
+def has_reserve(path: Path, size: int) -> bool:
+    """Return whether the reserves of a file hold `size` bytes of content."""
+    try:
+        return all(reserve.stat().st_size >= size for reserve in _reserves(path))
+    except OSError:
+        return False
+
+
+def _reserves(path: Path) -> list[Path]:
+    """Return two: at the first use, the previous content is too small to become the next reserve."""
+    return [path.with_name(f"{path.name}.reserve{number}") for number in (1, 2)]
 
 
 def _swap(path: Path, reserve: Path) -> None:

@@ -26,10 +26,10 @@ def command(file: Path, parameters: tuple[str, ...], as_json: bool) -> None:
     `pipeline serve` manages the pipeline, the daemon recovers it, and this command does nothing.
     """
     from pipeline.balancer.planes import open_balancer
-    from pipeline.http.client import Client
+    from pipeline.http.client import Daemon
 
     # Before the database is opened, which would upgrade it. Raises if the daemon is too old.
-    Client.find(Home.locate(), None)
+    Daemon.find(Home.locate())
     with session(file, parameters) as opened:
         status = PipelineStatus.of(opened.home, opened.store, opened.name)
         if status.served:

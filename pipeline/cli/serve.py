@@ -164,10 +164,10 @@ def _lock_home(home: Home, stack: ExitStack) -> None:
     try:
         stack.enter_context(work_lock(home.daemon_lock, "pipeline serve"))
     except LockHeld as error:
-        from pipeline.http.client import Client
+        from pipeline.http.client import Daemon
 
         # Raises if the daemon that runs is too old.
-        Client.find(home, None)
+        Daemon.find(home)
         hint = f"restart the daemon of {home.root} with this file as well"
         raise LockHeld(error.message, hint=hint) from None
 

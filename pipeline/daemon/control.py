@@ -36,7 +36,7 @@ class Control:
         """Queue a run and return it. With `strict`, raise the `ConfigError` of a file that is invalid now."""
         supervisor = self.supervisor(name)
         # A user may have edited the file just before this command.
-        supervisor.reload_if_changed()
+        supervisor.reload_if_changed(forced=supervisor.served_file.has_become_valid())
         if strict:
             supervisor.served_file.check(request.options.parameters or {})
         (run,) = submit(supervisor.served_file.pipeline_context, [request])
@@ -49,7 +49,7 @@ class Control:
     def is_invalid(self, name: str) -> bool:
         """Return whether the file of a pipeline is invalid now, so that the previous configuration is used."""
         supervisor = self.supervisor(name)
-        supervisor.reload_if_changed()
+        supervisor.reload_if_changed(forced=supervisor.served_file.has_become_valid())
         return supervisor.served_file.error is not None
 
     def retry(self, name: str, number: int) -> Run:

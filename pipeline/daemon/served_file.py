@@ -44,6 +44,17 @@ class ServedFile:
         self.error: ConfigError | None = None
         self._lock = threading.RLock()
 
+    def has_become_valid(self) -> bool:
+        """Return whether a rejected file is valid now without a change of its own, but of a file that it names."""
+        if self.error is None:
+            return False
+        try:
+            found = load(self.file, self._parameters)
+        except ConfigError as error:
+            self.error = error.with_traceback(None)
+            return False
+        return found.pipeline.name == self.name
+
     def check(self, parameters: Mapping[str, str]) -> None:
         """Raise `ConfigError` if the file is invalid now, also if only with these parameters of a run."""
         if self.error is not None:

@@ -40,21 +40,16 @@ class Client:
         self.pipeline = pipeline
         self._timeout = timeout
 
-    @classmethod
-    def find(cls, home: Home, pipeline: str | None) -> Client | None:
-        """Return a client of the daemon that manages a pipeline, or None. Raises what `Daemon.find` raises."""
-        daemon = Daemon.find(home)
-        return daemon.client(pipeline) if daemon else None
-
     def ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
         """Send a request and return the JSON of the response, or None if it is empty."""
         try:
             status, content = self._exchange(method, path, json.dumps(body).encode() if body is not None else b"")
+            found = json.loads(content) if content and status < 400 else None
         except (OSError, ValueError) as error:
             raise SystemFault(f"the daemon at {self._path} does not respond: {error}") from error
         if status >= 400:
             raise _error_of(status, content)
-        return json.loads(content) if content else None
+        return found
 
     def _exchange(self, method: str, path: str, body: bytes) -> tuple[int, bytes]:
         """Send a request of HTTP/1.0, and return the status and the content of the response.
@@ -65,10 +60,10 @@ class Client:
         with _connected(self._path, self._timeout) as connection:
             connection.sendall(f"{method} {path} HTTP/1.0\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
             with connection.makefile("rb") as stream:
-                head, _, content = stream.read().partition(b"\r\n\r\n")
+                head, end, content = stream.read().partition(b"\r\n\r\n")
         first, *lines = head.decode("latin-1").split("\r\n")
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-        if len(content) != int(headers.get("content-length", len(content))):
+        if not end or len(content) != int(headers.get("content-length", len(content))):
             raise ValueError("the response is cut off")
         version, status, *_ = [*first.split(" "), ""]
         if not version.startswith("HTTP/"):
@@ -140,8 +135,8 @@ class Daemon:
             about = Client(home.daemon_socket, timeout=timeout).ask("GET", "/v1")
         except SystemFault:
             return None
-        _check_version(home, about.get("version"))
-        return cls(home.daemon_socket, about["pipelines"], about.get("files", {}), timeout)
+        _check_version(home, about)
+        return cls(home.daemon_socket, about["pipelines"], about["files"], timeout)
 
     def client(self, pipeline: str | None) -> Client | None:
         """Return a client for a pipeline, or None if the daemon does not manage it."""
@@ -171,9 +166,11 @@ def _names(file: Path, name: str) -> bool:
     return _NAME_LINE.findall(text) == [name.encode()] and len(_NAME_KEY.findall(text)) == 1
 
 
-def _check_version(home: Home, version: str | None) -> None:
+def _check_version(home: Home, about: Mapping[str, Any]) -> None:
+    version = about.get("version")
     numbers = re.match(r"(\d+)\.(\d+)", version or "")
-    if numbers and tuple(map(int, numbers.groups())) >= _OLDEST_DAEMON:
+    # A daemon of an earlier state of 0.2 does not name its files.
+    if numbers and tuple(map(int, numbers.groups())) >= _OLDEST_DAEMON and "files" in about:
         return
     found = holder(home.daemon_lock)
     process = f" (pid {found.pid})" if found else ""

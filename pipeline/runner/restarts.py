@@ -10,8 +10,9 @@ from datetime import datetime
 from pipeline.base.errors import PenstockError
 from pipeline.base.home import Home
 
-# In seconds. A command that only reads must not hang with the engine.
-_TIMEOUT = 3.0
+# In seconds. A command that only reads must not hang with the engine, and waits two seconds for the daemon's report.
+_TIMEOUT = 1.0
+_LOOKING: dict[tuple[str, str], threading.Thread] = {}
 
 
 @dataclass(frozen=True)
@@ -24,9 +25,15 @@ class Restarts:
 
 
 def find_restarts(home: Home, pipeline: str) -> Sequence[Restarts]:
-    """Return the containers of a pipeline that were restarted. Empty if the engine does not answer within seconds."""
+    """Return the containers of a pipeline that were restarted. Empty if the engine does not answer within a second."""
     found: list[Restarts] = []
-    looking = threading.Thread(target=_collect, args=(home, pipeline, found), name="restarts", daemon=True)
+    earlier = _LOOKING.get((home.id, pipeline))
+    if earlier is not None and earlier.is_alive():
+        # It hangs. Others would wait with it, each in a thread.
+        return ()
+    looking = _LOOKING[home.id, pipeline] = threading.Thread(
+        target=_collect, args=(home, pipeline, found), name="restarts", daemon=True
+    )
     looking.start()
     looking.join(_TIMEOUT)
     return tuple(found)

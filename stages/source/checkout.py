@@ -67,7 +67,7 @@ class GitCheckout:
             entry = checkout.find(rest)
             if entry is None or entry.kind != "blob":
                 return None
-            if entry.size > _LIMIT:
+            if entry.size is not None and entry.size > _LIMIT:
                 raise StageFailed(f"{rest} of commit {checkout.revision.short} is larger than {_LIMIT >> 20} MiB")
             return read_blob(checkout.mirror.git, entry.id)
 

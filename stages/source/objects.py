@@ -21,12 +21,15 @@ class LeadsNowhere(Exception):
 
 @dataclass(frozen=True)
 class TreeEntry:
-    """An entry of a tree: a file or link (`blob`), a folder (`tree`), or a submodule (`commit`). `size` is in bytes."""
+    """An entry of a tree: a file or link (`blob`), a folder (`tree`), or a submodule (`commit`).
+
+    `size` is in bytes, or None for a folder, a submodule and a file that is missing.
+    """
 
     mode: str
     kind: str
     id: str
-    size: int
+    size: int | None
 
     @property
     def is_link(self) -> bool:
@@ -48,7 +51,7 @@ class TreeReader:
 
     def __init__(self, git: Git, tree: str) -> None:
         self._git = git
-        self._root = TreeEntry("040000", "tree", tree, 0)
+        self._root = TreeEntry("040000", "tree", tree, None)
         self._listings: dict[str, dict[str, TreeEntry]] = {}
 
     def entry(self, path: str) -> TreeEntry | None:
@@ -73,7 +76,7 @@ def _parsed(line: str) -> tuple[str, TreeEntry]:
     """Return the name and the entry of a line of `git ls-tree -l`."""
     what, _, name = line.partition("\t")
     mode, kind, sha, size = what.split()
-    return name, TreeEntry(mode, kind, sha, int(size) if size != "-" else 0)
+    return name, TreeEntry(mode, kind, sha, int(size) if size.isdecimal() else None)
 
 
 def locate(git: Git, reader: TreeReader, path: str) -> Location | None:

@@ -72,14 +72,14 @@ def _every(regex: str, replacement: str, flags: str = "g") -> str:
 
 def session_lines() -> Iterator[str]:
     """Yield the line that makes the first part of the trace ids of all requests on a client's connection."""
-    yield f"tcp-request connection set-var-fmt(sess.salt) {_RANDOM * 2}"
+    yield f"tcp-request connection set-var-fmt(sess.salt) {_RANDOM}"
 
 
 def _trace() -> Iterator[str]:
     """Yield lines that set the trace header: a new root, or a new Self before the client's root."""
     yield "http-request set-var(txn.traced) req.fhdr(x-amzn-trace-id,1)"
-    # 79 random bits are enough for the ids of one second, and 26 for those of one connection.
-    identity = f"1-%[date,hex,bytes(8,8),lower]-%[var(sess.salt)]{_RANDOM}"
+    # 79 random bits are enough for the ids of one second, and 53 for those of one connection.
+    identity = f"1-%[date,hex,bytes(8,8),lower]-%[var(sess.salt)]{_RANDOM * 2}"
     came = "{ var(txn.traced) -m len gt 0 }"
     yield f"http-request unset-var(txn.traced) if {came} {{ req.hdrs -m len gt {_MAX_TRACE_BYTES} }}"
     yield f"http-request set-var-fmt(txn.trace) Root={identity} if !{came}"

@@ -51,13 +51,15 @@ REQUEST_HEADERS = ("host", "user_agent", "upgrade", "content_type")
 _OF_TLS = ("cipher", "tls_version", "server_name")
 
 
-def _former_fields() -> tuple[str, ...]:
-    """Return the fields of version 0.1.0, which had the parts of the request line and the headers apart."""
-    parts = {"request_line": REQUEST_LINE, "request_headers": REQUEST_HEADERS}
-    return tuple(part for name in FIELDS for part in parts.get(name, (name,)))
-
-
-FORMER_FIELDS = _former_fields()
+# fmt: off
+FORMER_FIELDS = (
+    "accepted_seconds", "accepted_milliseconds", "handshake", "idle", "request", "queue", "connect", "response",
+    "transfer", "total", "client", "target", "status", "target_status", "received_bytes", "sent_bytes", "method",
+    "uri", "version", "host", "user_agent", "upgrade", "content_type", "cipher", "tls_version", "server_name",
+    "listener", "backend", "server", "trace", "rule", "termination", "retries", "location", "classification",
+)
+# fmt: on
+"""The fields of version 0.1.0, which had the parts of the request line and the headers apart."""
 
 
 def log_format(*, secure: bool, has_rules: bool) -> str:

@@ -30,6 +30,7 @@ _NUMBERS = (
     "retries",
 )
 _INVALID_REQUEST = "<BADREQ>"
+_VERSION = re.compile(r"HTTP/\d\.\d")
 # HAProxy encodes the request line and the captured headers, and nothing else.
 _ENCODED = frozenset(REQUEST_LINE)
 _BYTES = re.compile(r"(?:#[0-9A-F]{2})+")
@@ -104,7 +105,10 @@ def _request_line(line: str) -> tuple[str, str, str]:
         return line, line, line
     method, _, rest = line.partition(" ")
     uri, _, version = rest.rpartition(" ")
-    return (method, uri, version) if version.startswith("HTTP/") else (method, rest, "")
+    if _VERSION.fullmatch(version):
+        return method, uri, version
+    is_cut_version = uri and "HTTP/".startswith(version[:5])
+    return method, uri if is_cut_version else rest, ""
 
 
 def _request_headers(captured: str) -> list[str]:

@@ -116,7 +116,7 @@ def _load_balancer(frontend: str) -> str:
 
 @lru_cache(maxsize=1024)
 def _target_group(backend: str) -> str:
-    """Return the group of a backend. A group's second backend, for too few healthy targets, has a suffix."""
+    """Return the group of a backend. A group's other backends have a suffix."""
     owner, _, rest = backend.partition(".")
     return target_group_name(owner, rest.partition(".")[0])
 

@@ -25,11 +25,6 @@ def backend_name(owner: str, group: str) -> str:
     return f"{owner}.{group}"
 
 
-def fail_open_backend_name(owner: str, group: str) -> str:
-    """Return the backend that is used while too few targets of a group are healthy."""
-    return fail_open_backend_of(backend_name(owner, group))
-
-
 def fail_open_backend_of(backend: str) -> str:
     """Return the fail-open backend that belongs to a group's backend."""
     return f"{backend}{_FAIL_OPEN_SUFFIX}"

@@ -29,7 +29,7 @@ _POLICIES: dict[SslPolicy, tuple[str, str]] = {
     # OpenSSL allows suites this old only at its lowest security level.
     "ELBSecurityPolicy-TLS13-1-0-2021-06": ("TLSv1.0", f"{_GCM}:{_SHA2}:{_OLD}:@SECLEVEL=0"),
 }
-# The suites of TLS 1.3 in ELB's order, which puts the cheapest first, and OpenSSL's curves, with the cheapest first.
+# The suites of TLS 1.3 in ELB's order, and the curves of OpenSSL 3.0. Both begin with the cheapest.
 _TLS13 = "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
 _CURVES = "P-256:X25519:X448:P-521:P-384"
 # Base64 in lines as long as PEM's.

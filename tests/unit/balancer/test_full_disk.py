@@ -65,3 +65,23 @@ def test_a_long_access_log_makes_room(small_disk: Path) -> None:
     rotate(log, 0, 2**20)
     assert (log.read_bytes(), rotated.read_bytes()) == (b"", lines)
     assert {path.name for path in small_disk.iterdir()} == {"access.log", "access.log.1", "full"}
+
+
+@pytest.mark.parametrize("many", [50, 200, 390])
+def test_targets_are_registered_after_many_changes(
+    small_disk: Path, monkeypatch: pytest.MonkeyPatch, many: int
+) -> None:
+    """The reserve holds the registry with all changes that were appended since it was written as a whole."""
+    monkeypatch.setattr("pipeline.balancer.balancer.check_ports_free", lambda *_: None)
+    balancer = Balancer(small_disk / "balancer", FakePlane())
+    balancer.apply("shop", DECLARED)
+    for first in range(0, many, 10):
+        balancer.register("shop", "web", *(_target(number) for number in range(first, first + 10)))
+    fill(small_disk)
+    balancer.register("shop", "web", _target(many + 10))
+    found = Balancer(small_disk / "balancer", FakePlane()).registry()
+    assert found.registrations("shop", "web")[-1].target == _target(many + 10)
+
+
+def _target(number: int) -> Target:
+    return Target(id=f"t{number}", address=f"10.0.{number // 200}.{number % 200 + 1}", port=80)

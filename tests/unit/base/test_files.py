@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.base.files import make_folder, write_atomically
+from pipeline.base.files import append, make_folder, write_atomically
 
 
 def test_the_new_content_is_there_and_private(tmp_path: Path) -> None:
@@ -52,3 +52,18 @@ def test_a_folder_below_a_file(tmp_path: Path) -> None:
     (tmp_path / "a").touch()
     with pytest.raises(NotADirectoryError):
         make_folder(tmp_path / "a" / "b")
+
+
+def test_appending_creates_and_extends_nothing(tmp_path: Path) -> None:
+    """A file that is missing or shorter than its caller knows is not what the caller means."""
+    path = tmp_path / "file"
+    with pytest.raises(FileNotFoundError):
+        append(path, b"line\n", 0)
+    assert not path.exists()
+    path.write_bytes(b"short")
+    with pytest.raises(OSError, match="shorter"):
+        append(path, b"line\n", 20)
+    assert path.read_bytes() == b"short"
+    append(path, b"ening\n", 5)
+    append(path, b"again\n", 5)
+    assert path.read_bytes() == b"shortagain\n"

@@ -18,7 +18,7 @@ from pipeline.base.errors import SystemFault
 from pipeline.base.home import Home
 from pipeline.base.lock import work_lock
 from pipeline.base.sockets import private_socket
-from pipeline.http.client import Client
+from pipeline.http.client import Daemon
 from pipeline.http.serving import control_config, http_server
 from tests.support.command_line import pipeline
 from tests.support.pipeline_yaml import MINIMAL
@@ -98,13 +98,15 @@ def test_a_daemon_that_is_too_old_or_has_no_version(version: str | None, home: H
     """A daemon without a version is older than any that has one."""
     answer = {"pipelines": ["shop"]} if version is None else {**PREVIOUS, "version": version}
     with daemon(home, answer), pytest.raises(SystemFault, match=f"is of version {version or 'unknown'} and"):
-        Client.find(home, "shop")
+        Daemon.find(home)
 
 
 @pytest.mark.parametrize("version", ["0.2.0", "0.2.0.dev1", "0.10.0", "1.0"])
 def test_a_daemon_of_this_version_or_a_newer_one_is_used(version: str, home: Home) -> None:
     """Its pipelines are found, and others are not."""
-    with daemon(home, {**PREVIOUS, "version": version}):
-        assert Client.find(home, "shop") is not None
-        assert Client.find(home, "blog") is None
-    assert Client.find(home, "shop") is None
+    with daemon(home, {**PREVIOUS, "version": version, "files": {}}):
+        found = Daemon.find(home)
+        assert found is not None
+        assert found.client("shop") is not None
+        assert found.client("blog") is None
+    assert Daemon.find(home) is None

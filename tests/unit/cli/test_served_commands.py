@@ -131,6 +131,29 @@ def test_a_run_of_an_invalid_file_is_refused(home: Home, store: Store, superviso
         assert client.ask("POST", runs, {"strict": True})["number"] == 2
 
 
+def test_a_file_becomes_valid_by_one_that_it_names(home: Home, store: Store, supervisor: PipelineSupervisor) -> None:
+    """A secret is added to the file of secrets, and pipeline.yaml stays as it is."""
+    runs, secrets = "/v1/pipelines/shop/runs", Path(".env")
+    secrets.write_text("A=1\n")
+    secrets.chmod(0o600)
+    FILE.write_text(
+        f"{MINIMAL}secrets: {{file: .env}}\n".replace(
+            "{target_group: web}", "{target_group: web, environment: {B: '${secret:B}'}}"
+        )
+    )
+    with serving(home, store, supervisor):
+        client = Client(home.daemon_socket)
+        for _ in range(2):
+            with pytest.raises(ConfigError, match="secret B"):
+                client.ask("POST", runs, {"strict": True})
+        assert "is invalid" in show().stderr
+        secrets.write_text("A=1\nB=2\n")
+        assert show().stderr == ""
+        assert client.ask("POST", runs, {"strict": True})["number"] == 1
+    rejected = [event for event in store.events.latest("shop") if event.kind == "config.rejected"]
+    assert len(rejected) == 1
+
+
 def test_a_run_with_unknown_parameters_is_refused(home: Home, store: Store, supervisor: PipelineSupervisor) -> None:
     """The daemon checks them before it queues the run."""
     with serving(home, store, supervisor):

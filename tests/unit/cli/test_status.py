@@ -31,7 +31,7 @@ from pipeline.engine import hosts
 from pipeline.engine.container import ContainerSpec
 from pipeline.engine.labels import LABEL_PIPELINE, LABEL_ROLE, ROLE_APP
 from pipeline.events import Event
-from pipeline.http.client import Client
+from pipeline.http.client import Daemon
 from pipeline.store.queue import RunRequest
 from pipeline.store.records import ApprovalDecision, Run, RunState, Trigger
 from pipeline.store.store import Store
@@ -140,7 +140,7 @@ def test_a_stopped_daemon_is_reported(store: Store, stopped_daemon: int) -> None
     assert f"managed by daemon (pid {stopped_daemon}) since" in output
     assert f", which is stopped by Ctrl-Z or SIGSTOP: {remedy}" in output
     with pytest.raises(SystemFault, match=rf"the daemon \(pid {stopped_daemon}\) is stopped") as caught:
-        Client.find(Home.locate(), "shop")
+        Daemon.find(Home.locate())
     assert caught.value.hint == remedy
 
 

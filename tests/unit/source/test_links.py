@@ -84,3 +84,14 @@ def test_gitmodules_as_a_link(work: Work, tmp_path: Path) -> None:
     (work.path / ".gitmodules").rename(work.path / "modules")
     checkout = linked(work, **{".gitmodules": "modules"})
     assert checkout.read("lib/file.txt") == b"one"
+
+
+def test_a_missing_object_does_not_matter_to_other_files(work: Work) -> None:
+    """Only a file whose content is lost cannot be read."""
+    (work.path / "big.bin").write_text("lost")
+    checkout = linked(work)
+    blob = work.git("rev-parse", "HEAD:big.bin").strip()
+    (checkout.mirror.git.directory / "objects" / blob[:2] / blob[2:]).unlink()
+    assert checkout.read("docker/Dockerfile") == b"FROM scratch"
+    with pytest.raises(StageFailed, match="cannot read the mirror"):
+        checkout.read("big.bin")
