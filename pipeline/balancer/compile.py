@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
-from pipeline.balancer.model import Declaration, Listener, LoadBalancer, Rule
+from pipeline.balancer.model import Action, Declaration, Listener, LoadBalancer, Rule
+from pipeline.balancer.model.application.action import Forward
 from pipeline.balancer.model.application.listener import ListenerSettings
 from pipeline.balancer.model.application.load_balancer import LoadBalancerSettings
 from pipeline.balancer.resources import (
@@ -25,60 +26,92 @@ from pipeline.balancer.resources import (
 )
 
 _Model = TypeVar("_Model", bound=BaseModel)
+_Resource = TypeVar("_Resource", bound=BalancerResource)
 
 
-def compile_declaration(owner: str, declaration: Declaration) -> Resources:
-    """Return the resources of a declaration, at revision 0. Its rules name target groups that it declares."""
-    # The parts were validated with the declaration, so they are constructed without validation.
-    ids = {name: declared_id(owner, TargetGroupResource.kind, name) for name in declaration.target_groups}
-    found: list[BalancerResource] = [
-        TargetGroupResource.model_construct(id=ids[name], owner=owner, made_by=DECLARED, name=name, settings=group)
-        for name, group in declaration.target_groups.items()
-    ]
-    for name, balancer in sorted(declaration.load_balancers.items()):
-        found += _load_balancer(owner, name, balancer, ids)
+def compile_declaration(owner: str, declaration: Declaration, known: Resources | None = None) -> Resources:
+    """Return the resources of a declaration, at revision 0. Its rules name target groups that it declares.
+
+    A resource of `known` that is declared again as it is stays the same object, so its users can skip it.
+    """
+    found = _Compilation(owner, declaration, known or Resources()).resources()
     return Resources().with_resources(*found)
 
 
-def _load_balancer(owner: str, name: str, balancer: LoadBalancer, ids: dict[str, str]) -> Iterator[BalancerResource]:
-    id_ = declared_id(owner, LoadBalancerResource.kind, name)
-    settings = _part(LoadBalancerSettings, balancer)
-    yield LoadBalancerResource.model_construct(id=id_, owner=owner, made_by=DECLARED, name=name, settings=settings)
-    times = Counter[int]()
-    for listener in balancer.listeners:
-        # A second listener of a port can only add rules to the first.
-        again = (times[listener.port],) if times[listener.port] else ()
-        times[listener.port] += 1
-        yield from _listener(owner, (name, listener.port, *again), id_, listener, ids)
+class _Compilation:
+    """One declaration. Its parts were validated with it, so they are constructed without validation."""
 
+    def __init__(self, owner: str, declaration: Declaration, known: Resources) -> None:
+        self._owner = owner
+        self._declaration = declaration
+        self._known = {resource.id: resource for resource in known.all()}
+        # Many rules forward to the same group.
+        self._forwards: dict[Forward, Forward | None] = {}
+        self._groups = {name: self._id(TargetGroupResource.kind, name) for name in declaration.target_groups}
 
-def _listener(
-    owner: str, names: tuple[str | int, ...], balancer: str, listener: Listener, ids: dict[str, str]
-) -> Iterator[BalancerResource]:
-    id_ = declared_id(owner, ListenerResource.kind, *names)
-    settings = _part(ListenerSettings, listener)
-    if settings.default_action:
-        settings = settings.model_copy(update={"default_action": with_groups(settings.default_action, ids)})
-    yield ListenerResource.model_construct(
-        id=id_, owner=owner, made_by=DECLARED, load_balancer=balancer, settings=settings
-    )
-    for position, certificate in enumerate(listener.certificates):
-        yield CertificateResource.model_construct(
-            id=declared_id(owner, CertificateResource.kind, *names, position),
-            owner=owner,
-            made_by=DECLARED,
-            listener=id_,
-            certificate=certificate,
-            position=position,
+    def resources(self) -> Iterator[BalancerResource]:
+        """Yield all resources."""
+        for name, group in self._declaration.target_groups.items():
+            yield self._make(TargetGroupResource, (name,), name=name, settings=group)
+        for name, balancer in sorted(self._declaration.load_balancers.items()):
+            yield from self._load_balancer(name, balancer)
+
+    def _load_balancer(self, name: str, balancer: LoadBalancer) -> Iterator[BalancerResource]:
+        made = self._make(LoadBalancerResource, (name,), name=name, settings=_part(LoadBalancerSettings, balancer))
+        yield made
+        times = Counter[int]()
+        for listener in balancer.listeners:
+            # A second listener of a port can only add rules to the first.
+            again = (times[listener.port],) if times[listener.port] else ()
+            times[listener.port] += 1
+            yield from self._listener((name, listener.port, *again), made.id, listener)
+
+    def _listener(self, names: tuple[str | int, ...], balancer: str, listener: Listener) -> Iterator[BalancerResource]:
+        settings = _part(ListenerSettings, listener)
+        if settings.default_action:
+            action = with_groups(settings.default_action, self._groups)
+            settings = settings.model_copy(update={"default_action": action})
+        made = self._make(ListenerResource, names, load_balancer=balancer, settings=settings)
+        yield made
+        for position, certificate in enumerate(listener.certificates):
+            values = {"listener": made.id, "certificate": certificate, "position": position}
+            yield self._make(CertificateResource, (*names, position), **values)
+        for rule in listener.rules:
+            yield self._rule(names, made.id, rule)
+
+    def _rule(self, names: tuple[str | int, ...], listener: str, rule: Rule) -> BalancerResource:
+        known = self._known.get(self._id(RuleResource.kind, *names, rule.priority))
+        # Most rules are declared again, and to make one costs several times more than this comparison.
+        if isinstance(known, RuleResource) and self._is_same(known, listener, rule):
+            return known
+        named = rule.model_copy(update={"action": with_groups(rule.action, self._groups)})
+        return self._make(RuleResource, (*names, rule.priority), listener=listener, rule=named)
+
+    def _is_same(self, known: RuleResource, listener: str, rule: Rule) -> bool:
+        """Return whether a rule that was made from this declaration is still declared as it is."""
+        return (
+            (known.owner, known.made_by, known.listener, known.tags) == (self._owner, DECLARED, listener, {})
+            and vars(known.rule) == {**vars(rule), "action": known.rule.action}
+            and vars(known.rule.action) == {**vars(rule.action), "forward": self._forward(rule.action)}
         )
-    for rule in listener.rules:
-        yield RuleResource.model_construct(
-            id=declared_id(owner, RuleResource.kind, *names, rule.priority),
-            owner=owner,
-            made_by=DECLARED,
-            listener=id_,
-            rule=rule.model_copy(update={"action": with_groups(rule.action, ids)}),
-        )
+
+    def _forward(self, action: Action) -> Forward | None:
+        """Return what an action forwards to, with the ids of the target groups."""
+        if action.forward is None:
+            return None
+        known = self._forwards.get(action.forward)
+        if known is None:
+            known = self._forwards[action.forward] = with_groups(action, self._groups).forward
+        return known
+
+    def _make(self, kind: type[_Resource], names: tuple[str | int, ...], **values: Any) -> _Resource:
+        id_ = self._id(kind.kind, *names)
+        made = kind.model_construct(id=id_, owner=self._owner, made_by=DECLARED, **values)
+        known = self._known.get(id_)
+        return known if isinstance(known, kind) and known.bare() == made else made
+
+    def _id(self, kind: str, *names: str | int) -> str:
+        return declared_id(self._owner, kind, *names)
 
 
 def decompile(owner: str, resources: Resources) -> Declaration | None:

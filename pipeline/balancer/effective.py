@@ -6,6 +6,7 @@ import operator
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from ipaddress import ip_address
 from itertools import combinations
 
@@ -13,9 +14,12 @@ from pipeline.balancer.model import Action, Rule
 from pipeline.balancer.model.application.listener import ListenerSettings
 from pipeline.balancer.model.application.load_balancer import LoadBalancerSettings
 from pipeline.balancer.model.tls import Certificate
-from pipeline.balancer.resources import Resources, with_groups
+from pipeline.balancer.resources import Resources, RuleResource, with_groups
 from pipeline.base.errors import ConfigError
+from pipeline.base.identity_cache import IdentityCache
 
+# The rules that are kept at least, of the latest results.
+_MAX_RULES = 10_000
 # The numbers of further listeners of a port are above all ports.
 _NUMBER_STEP = 100_000
 # The latest results, because one change asks for them half a dozen times.
@@ -115,7 +119,7 @@ class _Part:
     number: int
     balancer: LoadBalancerSettings
     listener: ListenerSettings
-    rules: tuple[Rule, ...]
+    rules: tuple[OwnedRule, ...]
     certificates: tuple[Certificate, ...]
 
     @property
@@ -192,12 +196,12 @@ def _clash(one: _Part, other: _Part) -> ConfigError:
 def _parts(resources: Resources) -> Iterator[_Part]:
     """Yield all listeners: owners in the order of their listeners, load balancers of one owner by name."""
     names = {id_: group.name for id_, group in resources.target_groups.items()}
+    owned_rule = _owned_rules(frozenset(names.items()))
     owners = dict.fromkeys(listener.owner for listener in resources.listeners.values())
     found = resources.listeners.values()
-    rules: dict[str, list[Rule]] = {}
+    rules: dict[str, list[OwnedRule]] = {}
     for made in resources.rules.values():
-        rule = made.rule.model_copy(update={"action": with_groups(made.rule.action, names)})
-        rules.setdefault(made.listener, []).append(rule)
+        rules.setdefault(made.listener, []).append(owned_rule(made))
     certificates: dict[str, list[Certificate]] = {}
     for shown in sorted(resources.certificates.values(), key=lambda shown: shown.position):
         certificates.setdefault(shown.listener, []).append(shown.certificate)
@@ -214,9 +218,22 @@ def _parts(resources: Resources) -> Iterator[_Part]:
                 listener.number,
                 balancer.settings,
                 settings,
-                tuple(sorted(rules.get(listener.id, ()), key=lambda rule: rule.priority)),
+                tuple(sorted(rules.get(listener.id, ()), key=lambda owned: owned.rule.priority)),
                 tuple(certificates.get(listener.id, ())),
             )
+
+
+# As many as `_recent` has results.
+@lru_cache(maxsize=2)
+def _owned_rules(names: frozenset[tuple[str, str]]) -> IdentityCache[RuleResource, OwnedRule]:
+    """Return the function from a rule, which has ids of target groups, to the one that has these names for them."""
+    by_id = dict(names)
+
+    def owned_rule(made: RuleResource) -> OwnedRule:
+        action = with_groups(made.rule.action, by_id)
+        return OwnedRule(made.owner, made.rule.model_copy(update={"action": action}))
+
+    return IdentityCache(owned_rule, _MAX_RULES)
 
 
 def _host_of(guest: _Part, hosts: Sequence[_Part]) -> _Part | None:
@@ -231,7 +248,7 @@ def _host_of(guest: _Part, hosts: Sequence[_Part]) -> _Part | None:
 
 
 def _rules(parts: Sequence[_Part]) -> list[OwnedRule]:
-    return [OwnedRule(part.owner, rule) for part in parts for rule in part.rules]
+    return [owned for part in parts for owned in part.rules]
 
 
 def _merge(host: _Part, parts: Sequence[_Part]) -> EffectiveListener:

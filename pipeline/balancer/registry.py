@@ -89,7 +89,7 @@ class Registry(Resources):
 
     def _validated(self, changed: Self) -> Registry:
         """Return a changed registry without the targets of removed groups. Raises `ConfigError` if it is invalid."""
-        changed.check_references()
+        changed.check_references(self)
         for id_, targets in self.targets.items():
             if targets and id_ in changed.target_groups:
                 _check_protocols(self.target_groups[id_], changed.target_groups[id_])
@@ -125,17 +125,17 @@ class Registry(Resources):
         Returns the same object if nothing changes.
         """
         _check_names(owner, declaration)
-        compiled = compile_declaration(owner, declaration)
+        compiled = compile_declaration(owner, declaration, self)
         return self if self._holds(owner, compiled) else self.replace(owner, DECLARED, compiled)
 
     def declares(self, owner: str, declaration: Declaration) -> bool:
         """Return whether `owner` has declared exactly this."""
-        return self._holds(owner, compile_declaration(owner, declaration))
+        return self._holds(owner, compile_declaration(owner, declaration, self))
 
     def _holds(self, owner: str, compiled: Resources) -> bool:
         own = {r.id: r for r in self.all() if r.owner == owner and r.made_by == DECLARED}
         wanted = {r.id: r for r in compiled.all()}
-        return own.keys() == wanted.keys() and all(own[id_].bare() == resource for id_, resource in wanted.items())
+        return own.keys() == wanted.keys() and all(own[id_] is resource for id_, resource in wanted.items())
 
     def declaration(self, owner: str) -> Declaration | None:
         """Return the declaration of `owner`, with listeners by port and rules by priority, or None."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from typing import Annotated, ClassVar, Self
 
 from pydantic import Field
@@ -21,6 +22,7 @@ DECLARED = "pipeline.yaml"
 Id = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
 
 
+@lru_cache(maxsize=16384)
 def declared_id(owner: str, kind: str, *names: str | int) -> str:
     """Return the id of a declared resource. The same names give the same id."""
     return hashlib.sha256("\0".join([owner, kind, *map(str, names)]).encode()).hexdigest()[:16]
@@ -188,7 +190,7 @@ def groups_of(action: Action | None) -> frozenset[str]:
     return frozenset(group.target_group for group in action.groups()) if action else frozenset()
 
 
-def with_groups(action: Action, names: dict[str, str]) -> Action:
+def with_groups(action: Action, names: Mapping[str, str]) -> Action:
     """Return an action with its target groups renamed: from name to id, or from id to name."""
     if action.forward is None:
         return action
@@ -234,19 +236,30 @@ class Resources(Model):
         """Return the resources of each kind."""
         return {kind.field: getattr(self, kind.field) for kind in KINDS}
 
-    def check_references(self) -> None:
-        """Raise `ConfigError` for a resource that refers to a missing one, or whose key is taken."""
-        known = {resource.id: resource for resource in self.all()}
-        taken: dict[tuple[object, ...], BalancerResource] = {}
-        for resource in known.values():
+    def check_references(self, before: Resources) -> None:
+        """Raise `ConfigError` for a resource that refers to a missing one, or whose key is taken.
+
+        `before` are resources without such a fault, so what they have in common is not checked again.
+        """
+        known, former = ({one.id: one for one in resources.all()} for resources in (self, before))
+        changed = [one for id_, one in known.items() if former.get(id_) is not one]
+        stay = all(id_ in known and known[id_].owner == one.owner for id_, one in former.items())
+        for resource in changed if stay else known.values():
             needed = resource.requires()
             for required in sorted(needed - known.keys()):
                 raise ConfigError(f"{resource.label} needs {required}, which does not exist")
             if any(known[required].owner != resource.owner for required in needed):
                 raise ConfigError(f"{resource.label} refers to a resource of another owner")
-            other = taken.setdefault((resource.owner, resource.kind, *resource.key), resource)
-            if other is not resource:
-                raise ConfigError(f"{resource.label} already exists", hint="change it, or use another name")
+        if not (stay and all(one.id in former and former[one.id].key == one.key for one in changed)):
+            _check_keys(known.values())
+
+
+def _check_keys(resources: Iterable[BalancerResource]) -> None:
+    taken: dict[tuple[object, ...], BalancerResource] = {}
+    for resource in resources:
+        other = taken.setdefault((resource.owner, resource.kind, *resource.key), resource)
+        if other is not resource:
+            raise ConfigError(f"{resource.label} already exists", hint="change it, or use another name")
 
 
 KINDS: tuple[type[BalancerResource], ...] = (

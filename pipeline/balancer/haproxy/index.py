@@ -15,11 +15,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import product
 
 from pipeline.balancer.haproxy.patterns import Pattern
 from pipeline.balancer.model.application.rule import Rule
 from pipeline.balancer.model.application.wildcard import Wildcard
+from pipeline.base.identity_cache import IdentityCache
 
 # The default action, after every rule.
 DEFAULT = 50001
@@ -33,13 +35,13 @@ class IndexEntry:
     path: Wildcard | None
     priority: int
 
-    @property
+    @cached_property
     def labels(self) -> int:
         """The number of last labels that the host pattern fixes: 2 for `*.example.com`, 0 for another form."""
         suffix = self.host.suffix if self.host else None
         return suffix.count(".") if suffix and suffix.startswith(".") else 0
 
-    @property
+    @cached_property
     def host_class(self) -> str | None:
         """The host's part of a key, or None if the pattern is neither a name nor has one wildcard at an end."""
         if self.host is None:
@@ -50,12 +52,12 @@ class IndexEntry:
             return f"*{self.host.suffix}"
         return None if self.host_prefix is None else f"{self.host_prefix}*"
 
-    @property
+    @cached_property
     def host_prefix(self) -> str | None:
         """The prefix of the host, if the pattern requires only that. Otherwise None."""
         return self.host.prefix if self.host else None
 
-    @property
+    @cached_property
     def path_key(self) -> str | None:
         """The path's part of a key, or None if the path has wildcards elsewhere than at its end."""
         if self.path is None:
@@ -78,6 +80,10 @@ def entries(rule: Rule) -> list[IndexEntry] | None:
     found = (IndexEntry(host, path, rule.priority) for host, path in product(hosts, paths))
     # A path ends before the `?`, so a pattern with one in it matches nothing.
     return [entry for entry in found if "?" not in "".join(p for p in _parts(entry.path) if isinstance(p, str))]
+
+
+# Most rules stay the same objects when one of them is changed.
+_known_entries = IdentityCache(entries, 10_000)
 
 
 def _parts(pattern: Wildcard | None) -> tuple[object, ...]:
@@ -104,7 +110,7 @@ class Index:
         """Return the index of all rules."""
         index, plain = cls(), list[IndexEntry]()
         for rule in rules:
-            found = entries(rule)
+            found = _known_entries(rule)
             if found is None:
                 index.others.append(rule)
             for entry in found or ():
