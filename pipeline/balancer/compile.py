@@ -8,8 +8,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
-from pipeline.balancer.model import Action, Declaration, Listener, LoadBalancer, Rule
-from pipeline.balancer.model.application.action import Forward
+from pipeline.balancer.model import Declaration, Listener, LoadBalancer, Rule
 from pipeline.balancer.model.application.listener import ListenerSettings
 from pipeline.balancer.model.application.load_balancer import LoadBalancerSettings
 from pipeline.balancer.resources import (
@@ -22,6 +21,7 @@ from pipeline.balancer.resources import (
     RuleResource,
     TargetGroupResource,
     declared_id,
+    named_rules,
     with_groups,
 )
 
@@ -45,8 +45,7 @@ class _Compilation:
         self._owner = owner
         self._declaration = declaration
         self._known = {resource.id: resource for resource in known.all()}
-        # Many rules forward to the same group.
-        self._forwards: dict[Forward, Forward | None] = {}
+        self._named = named_rules(frozenset(known.group_names().items()))
         self._groups = {name: self._id(TargetGroupResource.kind, name) for name in declaration.target_groups}
 
     def resources(self) -> Iterator[BalancerResource]:
@@ -89,25 +88,14 @@ class _Compilation:
 
     def _is_same(self, known: RuleResource, listener: str, rule: Rule) -> bool:
         """Return whether a rule that was made from this declaration is still declared as it is."""
-        return (
-            (known.owner, known.made_by, known.listener, known.tags) == (self._owner, DECLARED, listener, {})
-            and vars(known.rule) == {**vars(rule), "action": known.rule.action}
-            and vars(known.rule.action) == {**vars(rule.action), "forward": self._forward(rule.action)}
-        )
-
-    def _forward(self, action: Action) -> Forward | None:
-        """Return what an action forwards to, with the ids of the target groups."""
-        if action.forward is None:
-            return None
-        known = self._forwards.get(action.forward)
-        if known is None:
-            known = self._forwards[action.forward] = with_groups(action, self._groups).forward
-        return known
+        place = (known.owner, known.made_by, known.listener, known.tags)
+        return place == (self._owner, DECLARED, listener, {}) and self._named(known) == rule
 
     def _make(self, kind: type[_Resource], names: tuple[str | int, ...], **values: Any) -> _Resource:
         id_ = self._id(kind.kind, *names)
         made = kind.model_construct(id=id_, owner=self._owner, made_by=DECLARED, **values)
         known = self._known.get(id_)
+        # The registry sets the other fields.
         return known if isinstance(known, kind) and known.bare() == made else made
 
     def _id(self, kind: str, *names: str | int) -> str:

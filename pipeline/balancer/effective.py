@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from ipaddress import ip_address
@@ -14,12 +14,10 @@ from pipeline.balancer.model import Action, Rule
 from pipeline.balancer.model.application.listener import ListenerSettings
 from pipeline.balancer.model.application.load_balancer import LoadBalancerSettings
 from pipeline.balancer.model.tls import Certificate
-from pipeline.balancer.resources import Resources, RuleResource, with_groups
+from pipeline.balancer.resources import MAX_RULES, Resources, RuleResource, named_rules, with_groups
 from pipeline.base.errors import ConfigError
 from pipeline.base.identity_cache import IdentityCache
 
-# The rules that are kept at least, of the latest results.
-_MAX_RULES = 10_000
 # The numbers of further listeners of a port are above all ports.
 _NUMBER_STEP = 100_000
 # The latest results, because one change asks for them half a dozen times.
@@ -195,8 +193,8 @@ def _clash(one: _Part, other: _Part) -> ConfigError:
 
 def _parts(resources: Resources) -> Iterator[_Part]:
     """Yield all listeners: owners in the order of their listeners, load balancers of one owner by name."""
-    names = {id_: group.name for id_, group in resources.target_groups.items()}
-    owned_rule = _owned_rules(frozenset(names.items()))
+    names = resources.group_names()
+    owned_rule = _owned_rules(named_rules(frozenset(names.items())))
     owners = dict.fromkeys(listener.owner for listener in resources.listeners.values())
     found = resources.listeners.values()
     rules: dict[str, list[OwnedRule]] = {}
@@ -223,17 +221,9 @@ def _parts(resources: Resources) -> Iterator[_Part]:
             )
 
 
-# As many as `_recent` has results.
 @lru_cache(maxsize=2)
-def _owned_rules(names: frozenset[tuple[str, str]]) -> IdentityCache[RuleResource, OwnedRule]:
-    """Return the function from a rule, which has ids of target groups, to the one that has these names for them."""
-    by_id = dict(names)
-
-    def owned_rule(made: RuleResource) -> OwnedRule:
-        action = with_groups(made.rule.action, by_id)
-        return OwnedRule(made.owner, made.rule.model_copy(update={"action": action}))
-
-    return IdentityCache(owned_rule, _MAX_RULES)
+def _owned_rules(named: Callable[[RuleResource], Rule]) -> IdentityCache[RuleResource, OwnedRule]:
+    return IdentityCache(lambda made: OwnedRule(made.owner, named(made)), MAX_RULES)
 
 
 def _host_of(guest: _Part, hosts: Sequence[_Part]) -> _Part | None:

@@ -15,9 +15,12 @@ from pipeline.balancer.model.application.listener import ListenerSettings
 from pipeline.balancer.model.application.load_balancer import LoadBalancerSettings
 from pipeline.balancer.model.tls import Certificate
 from pipeline.base.errors import ConfigError
+from pipeline.base.identity_cache import IdentityCache
 
 DECLARED = "pipeline.yaml"
 """The maker of the resources of a declaration."""
+MAX_RULES = 10_000
+"""The number of rules up to which results are kept for those that do not change."""
 
 Id = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
 
@@ -200,6 +203,21 @@ def with_groups(action: Action, names: Mapping[str, str]) -> Action:
     return action.model_copy(update={"forward": action.forward.model_copy(update={"target_groups": groups})})
 
 
+# One change needs the names before and after it.
+@lru_cache(maxsize=2)
+def named_rules(names: frozenset[tuple[str, str]]) -> IdentityCache[RuleResource, Rule]:
+    """Return the function from the resource of a rule to the rule as it was declared, with names of target groups.
+
+    `names`: pairs of an id and a name. A resource that stays the same object keeps its rule.
+    """
+    by_id = dict(names)
+
+    def named(made: RuleResource) -> Rule:
+        return made.rule.model_copy(update={"action": with_groups(made.rule.action, by_id)})
+
+    return IdentityCache(named, MAX_RULES)
+
+
 class Resources(Model):
     """Resources by kind and id. Frozen: changes return a new object. The resource changed last comes last."""
 
@@ -231,6 +249,10 @@ class Resources(Model):
             if gone & known.keys()
         }
         return self.model_copy(update=changed)
+
+    def group_names(self) -> dict[str, str]:
+        """Return the names of the target groups by id."""
+        return {id_: group.name for id_, group in self.target_groups.items()}
 
     def by_field(self) -> dict[str, dict[str, BalancerResource]]:
         """Return the resources of each kind."""

@@ -43,7 +43,7 @@ class Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", serialize_by_alias=True)
 
     def __eq__(self, other: object) -> bool:
-        """Return whether both have the same type and fields. Pydantic's comparison, made for more, takes 2.5 times as long."""
+        """Return whether type and fields are the same. Pydantic's comparison takes more than twice as long."""
         if self is other:
             return True
         return self.__dict__ == other.__dict__ if type(self) is type(other) else NotImplemented

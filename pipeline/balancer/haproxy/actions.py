@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import NamedTuple
 
 from pipeline.balancer.data_plane import PlaneConfig
-from pipeline.balancer.effective import EffectiveListener
+from pipeline.balancer.effective import EffectiveListener, OwnedRule
 from pipeline.balancer.haproxy import tokens, weights
 from pipeline.balancer.haproxy.error_responses import deny
 from pipeline.balancer.haproxy.index import DEFAULT
@@ -22,6 +23,8 @@ from pipeline.balancer.haproxy.repetition import count_lines, shared_routes
 from pipeline.balancer.model import TargetGroup
 from pipeline.balancer.model.application.action import Action, FixedResponse, Forward, Redirect
 from pipeline.balancer.model.application.rule import Rewrite, Transforms
+from pipeline.balancer.resources import MAX_RULES
+from pipeline.base.identity_cache import IdentityCache
 
 # A map: backend → number of healthy targets that it needs.
 THRESHOLDS = "thresholds.map"
@@ -37,12 +40,32 @@ _CHANGES = (
 
 
 class RuleStep(NamedTuple):
-    """A rule's number, its owner, its action and its transforms."""
+    """A rule's number, its owner, its action and its transforms.
+
+    `backend` is that of the first target group that it forwards to. `is_plain`: it does nothing but forward to it.
+    """
 
     rule: int
     owner: str
     action: Action
     transforms: Transforms
+    backend: str | None
+    is_plain: bool
+
+    @classmethod
+    def of(cls, rule: int, owner: str, action: Action, transforms: Transforms) -> RuleStep:
+        """Return the step of a rule."""
+        forward = action.forward
+        backend = backend_name(owner, forward.target_groups[0].target_group) if forward else None
+        is_single = forward is not None and not weights.is_weighted(forward)
+        is_plain = is_single and not action.jwt_validation and transforms == Transforms()
+        return cls(rule, owner, action, transforms, backend, is_plain)
+
+
+# Most rules stay the same objects when one of them is changed.
+_known_step = IdentityCache[OwnedRule, RuleStep](
+    lambda owned: RuleStep.of(owned.rule.priority, owned.owner, owned.rule.action, owned.rule.transforms), MAX_RULES
+)
 
 
 class Actions:
@@ -53,17 +76,15 @@ class Actions:
         self._config = config
         self._secure = effective.listener.secure
         self._port = effective.port
-        self._steps = [RuleStep(o.rule.priority, o.owner, o.rule.action, o.rule.transforms) for o in effective.rules]
-        self._steps.append(RuleStep(DEFAULT, effective.owner, effective.default_action, Transforms()))
+        self._steps = [*map(_known_step, effective.rules)]
+        self._steps.append(RuleStep.of(DEFAULT, effective.owner, effective.default_action, Transforms()))
+        self._special = [step for step in self._steps if not step.is_plain]
 
     @property
     def only(self) -> str | None:
         """The backend of every request, if the listener needs no lookup to choose it. Otherwise None."""
         step = self._steps[-1]
-        forward = step.action.forward
-        if len(self._steps) > 1 or forward is None or step.action.jwt_validation or weights.is_weighted(forward):
-            return None
-        return self._backend(step)
+        return step.backend if step.is_plain and len(self._steps) == 1 else None
 
     def files(self) -> dict[str, str]:
         """Return the map from rules to backends, and the keys of issuers: name → content."""
@@ -71,7 +92,7 @@ class Actions:
             return {}
         lines = [f"{step.rule} {self._backend(step)}\n" for step in self._steps]
         found = {self._map: "".join(lines)}
-        for step in self._steps:
+        for step in self._special:
             if step.action.jwt_validation:
                 found.update(tokens.key_files(step.action.jwt_validation, self._config.key_sets))
         return found
@@ -87,7 +108,7 @@ class Actions:
         """Yield `http-request` lines of the frontend, for after the rule is found."""
         if self.only:
             yield from self._threshold_lines(f"http-request set-var(txn.backend) str({self.only})")
-            yield from count_lines(self._groups().values(), self.only)
+            yield from count_lines(self._groups.values(), self.only)
             return
         yield f"http-request set-var(txn.backend) var(txn.rule),map_str({self._map})"
         if forwards := [forward for _, forward in self._weighted()]:
@@ -95,20 +116,20 @@ class Actions:
             yield from weights.choose(self._weights_file, sticky=sticky)
             if sticky:
                 yield from weights.remember()
-        for step in self._steps:
+        for step in self._special:
             if step.action.jwt_validation:
                 yield from tokens.validate(step.rule, step.action.jwt_validation, self._config.key_sets)
             yield from _transform(step)
-        yield from _apply_transforms([step.transforms for step in self._steps])
+        yield from _apply_transforms([step.transforms for step in self._special])
         yield from self._threshold_lines()
-        yield from count_lines(self._groups().values())
+        yield from count_lines(self._groups.values())
 
     def routes(self) -> Iterator[str]:
         """Yield lines that choose the backend. With too few healthy targets, it is the fail-open one."""
         for backend, all_targets in self._multi_healthy_backends():
             chosen = f"{{ var(txn.backend) -m str {backend} }} {{ nbsrv({backend}),sub(txn.least) lt 0 }}"
             yield f"use_backend {all_targets} if {chosen}"
-        yield from shared_routes(self._groups().values(), self.only)
+        yield from shared_routes(self._groups.values(), self.only)
         yield f"default_backend {self.only}" if self.only else "use_backend %[var(txn.backend)]"
 
     def _threshold_lines(self, *before: str) -> Iterator[str]:
@@ -121,18 +142,20 @@ class Actions:
         """Return the backends of groups that need several healthy targets, each with its fail-open backend."""
         return [
             (backend, fail_open_backend_of(backend))
-            for backend, group in self._groups().items()
+            for backend, group in self._groups.items()
             if not group.attributes.needs_one_healthy
         ]
 
+    @cached_property
     def _groups(self) -> dict[str, TargetGroup]:
-        """Return the target groups by their backends."""
-        backends = {backend_name(step.owner, g.target_group) for step in self._steps for g in step.action.groups()}
+        """The target groups by their backends."""
+        backends = {step.backend for step in self._steps if step.backend}
+        backends |= {backend_name(step.owner, g.target_group) for step in self._special for g in step.action.groups()}
         return {backend: self._config.groups[backend].settings for backend in sorted(backends)}
 
     def backends(self) -> Iterator[str]:
         """Yield backends that respond without a target."""
-        for step in self._steps:
+        for step in self._special:
             if step.action.forward is None:
                 yield f"backend {self._backend(step)}"
                 if step.action.redirect:
@@ -142,14 +165,12 @@ class Actions:
                 yield ""
 
     def _weighted(self) -> Iterator[tuple[RuleStep, Forward]]:
-        for step in self._steps:
+        for step in self._special:
             if step.action.forward and weights.is_weighted(step.action.forward):
                 yield step, step.action.forward
 
     def _backend(self, step: RuleStep) -> str:
-        if step.action.forward:
-            return backend_name(step.owner, step.action.forward.target_groups[0].target_group)
-        return f"{self._prefix}.{step.rule}"
+        return step.backend or f"{self._prefix}.{step.rule}"
 
     def _redirect(self, redirect: Redirect) -> Iterator[str]:
         protocol = redirect.protocol.replace("#{protocol}", "HTTPS" if self._secure else "HTTP").lower()

@@ -13,7 +13,7 @@ The first rule by priority is computed here for each key of the map, and not for
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import product
@@ -21,6 +21,7 @@ from itertools import product
 from pipeline.balancer.haproxy.patterns import Pattern
 from pipeline.balancer.model.application.rule import Rule
 from pipeline.balancer.model.application.wildcard import Wildcard
+from pipeline.balancer.resources import MAX_RULES
 from pipeline.base.identity_cache import IdentityCache
 
 # The default action, after every rule.
@@ -40,6 +41,11 @@ class IndexEntry:
         """The number of last labels that the host pattern fixes: 2 for `*.example.com`, 0 for another form."""
         suffix = self.host.suffix if self.host else None
         return suffix.count(".") if suffix and suffix.startswith(".") else 0
+
+    @cached_property
+    def has_host_name(self) -> bool:
+        """True if the host pattern is a name."""
+        return self.host is not None and self.host.literal is not None
 
     @cached_property
     def host_class(self) -> str | None:
@@ -83,7 +89,7 @@ def entries(rule: Rule) -> list[IndexEntry] | None:
 
 
 # Most rules stay the same objects when one of them is changed.
-_known_entries = IdentityCache(entries, 10_000)
+_known_entries = IdentityCache(entries, MAX_RULES)
 
 
 def _parts(pattern: Wildcard | None) -> tuple[object, ...]:
@@ -126,16 +132,18 @@ class Index:
 
     def _classify(self, plain: list[IndexEntry]) -> None:
         self.prefixes = _outermost(prefix for entry in plain if (prefix := entry.host_prefix) is not None)
-        by_class: dict[str, list[IndexEntry]] = {}
+        lowest: dict[str, dict[str, int]] = {}
         for entry in plain:
             if entry.host_prefix is not None and entry.host_prefix not in self.prefixes:
                 self._add_pattern(entry)
                 continue
-            by_class.setdefault(entry.host_class or "", []).append(entry)
-            self.hosts |= entry.host is not None and entry.host.literal is not None
-            self.labels |= {entry.labels} - {0}
-        self.anywhere = "" in by_class
-        for name, own in by_class.items():
+            self.hosts |= entry.has_host_name
+            if entry.labels:
+                self.labels.add(entry.labels)
+            own, key = lowest.setdefault(entry.host_class or "", {}), entry.path_key or ""
+            own[key] = min(entry.priority, own.get(key, DEFAULT))
+        self.anywhere = "" in lowest
+        for name, own in lowest.items():
             self.keys.update((f"{name}|{key}", priority) for key, priority in _best(own))
 
 
@@ -148,11 +156,8 @@ def _outermost(prefixes: Iterable[str]) -> set[str]:
     return set(kept)
 
 
-def _best(found: list[IndexEntry]) -> Iterator[tuple[str, int]]:
-    """Yield each path key with the lowest priority of all entries that match every path of this key."""
-    lowest: dict[str, int] = {}
-    for entry in found:
-        key = entry.path_key or ""
-        lowest[key] = min(entry.priority, lowest.get(key, DEFAULT))
-    for key in lowest:
-        yield key, min(lowest.get(key[:end], DEFAULT) for end in range(len(key) + 1))
+def _best(lowest: Mapping[str, int]) -> Iterable[tuple[str, int]]:
+    """Return each path key with the lowest priority of all keys that match every path of this key."""
+    if len(lowest) == 1:
+        return lowest.items()
+    return ((key, min(lowest.get(key[:end], DEFAULT) for end in range(len(key) + 1))) for key in lowest)

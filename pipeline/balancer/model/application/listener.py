@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
@@ -84,8 +85,8 @@ class Listener(_Endpoint):
                     raise FieldError(name, "needs protocol: HTTPS")
         if self.protocol != "HTTPS" and any(action.jwt_validation for action in self.actions()) and self.default_action:
             raise FieldError("protocol", _NEEDS_TLS)
-        priorities = [rule.priority for rule in self.rules]
-        if twice := next((p for p in priorities if priorities.count(p) > 1), None):
+        priorities = Counter(rule.priority for rule in self.rules)
+        if twice := next((priority for priority, times in priorities.items() if times > 1), None):
             raise FieldError("rules", f"must have unique priorities, got {twice} twice")
         return self
 
@@ -102,7 +103,8 @@ class Listener(_Endpoint):
 
     def groups(self) -> frozenset[str]:
         """Return the target groups that it may forward to."""
-        return frozenset(group.target_group for action in self.actions() for group in action.groups())
+        forwards = [action.forward for action in self.actions() if action.forward]
+        return frozenset(group.target_group for forward in forwards for group in forward.target_groups)
 
 
 def _check_guest_settings(listener: ListenerSettings) -> None:
