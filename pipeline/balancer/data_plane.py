@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import lru_cache
 from ipaddress import ip_address
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from pipeline.balancer.access import AccessLog
 from pipeline.balancer.effective import EffectiveListener
@@ -105,8 +105,7 @@ class CheckFact:
         return self.outcome == "passed" and self.passes >= 1
 
 
-@dataclass(frozen=True)
-class TargetFact:
+class TargetFact(NamedTuple):
     """The state of a target in the plane.
 
     `admitted`: it may get new requests, healthy or not. `up`: it counts as healthy, as an unchecked target does.

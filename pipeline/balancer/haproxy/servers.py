@@ -54,13 +54,16 @@ def group_facts(group: str, servers: Servers) -> dict[str, TargetFact]:
 
 
 def _fact(main: ServerState | None, parts: Collection[ServerState]) -> TargetFact:
-    one = main or next(iter(parts))
+    one, admitted, in_flight = main or next(iter(parts)), False, 0
+    for server in parts:
+        admitted |= not server.in_maintenance
+        in_flight += server.in_flight
     check = check_fact(main.check_status, main.check_code, main.check_text, main.passes) if main else check_fact("")
     return TargetFact(
-        admitted=any(not server.in_maintenance for server in parts),
+        admitted=admitted,
         up=main is not None and main.status.startswith(("UP", "no check")),
         check=check,
-        in_flight=sum(server.in_flight for server in parts),
+        in_flight=in_flight,
         state_age=timedelta(seconds=one.age),
         endpoint=one.address,
     )
