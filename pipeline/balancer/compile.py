@@ -26,7 +26,6 @@ from pipeline.balancer.resources import (
 )
 
 _Model = TypeVar("_Model", bound=BaseModel)
-_Resource = TypeVar("_Resource", bound=BalancerResource)
 
 
 def compile_declaration(owner: str, declaration: Declaration, known: Resources | None = None) -> Resources:
@@ -91,12 +90,12 @@ class _Compilation:
         place = (known.owner, known.made_by, known.listener, known.tags)
         return place == (self._owner, DECLARED, listener, {}) and self._named(known) == rule
 
-    def _make(self, kind: type[_Resource], names: tuple[str | int, ...], **values: Any) -> _Resource:
+    def _make(self, kind: type[BalancerResource], names: tuple[str | int, ...], **values: Any) -> BalancerResource:
         id_ = self._id(kind.kind, *names)
         made = kind.model_construct(id=id_, owner=self._owner, made_by=DECLARED, **values)
         known = self._known.get(id_)
         # The registry sets the other fields.
-        return known if isinstance(known, kind) and known.bare() == made else made
+        return known if known and known.bare() == made else made
 
     def _id(self, kind: str, *names: str | int) -> str:
         return declared_id(self._owner, kind, *names)
