@@ -14,7 +14,7 @@ from pipeline.balancer.model import Action, Rule
 from pipeline.balancer.model.application.listener import ListenerSettings
 from pipeline.balancer.model.application.load_balancer import LoadBalancerSettings
 from pipeline.balancer.model.tls import Certificate
-from pipeline.balancer.resources import MAX_RULES, Resources, RuleResource, named_rules, with_groups
+from pipeline.balancer.resources import Resources, RuleResource, named_rules, with_groups
 from pipeline.base.errors import ConfigError
 from pipeline.base.identity_cache import IdentityCache
 
@@ -223,7 +223,7 @@ def _parts(resources: Resources) -> Iterator[_Part]:
 
 @lru_cache(maxsize=2)
 def _owned_rules(named: Callable[[RuleResource], Rule]) -> IdentityCache[RuleResource, OwnedRule]:
-    return IdentityCache(lambda made: OwnedRule(made.owner, named(made)), MAX_RULES)
+    return IdentityCache(lambda made: OwnedRule(made.owner, named(made)))
 
 
 def _host_of(guest: _Part, hosts: Sequence[_Part]) -> _Part | None:

@@ -19,13 +19,11 @@ from pipeline.base.identity_cache import IdentityCache
 
 DECLARED = "pipeline.yaml"
 """The maker of the resources of a declaration."""
-MAX_RULES = 10_000
-"""The number of rules up to which results are kept for those that do not change."""
 
 Id = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
 
 
-@lru_cache(maxsize=16384)
+@lru_cache(maxsize=8192)
 def declared_id(owner: str, kind: str, *names: str | int) -> str:
     """Return the id of a declared resource. The same names give the same id."""
     return hashlib.sha256("\0".join([owner, kind, *map(str, names)]).encode()).hexdigest()[:16]
@@ -215,7 +213,7 @@ def named_rules(names: frozenset[tuple[str, str]]) -> IdentityCache[RuleResource
     def named(made: RuleResource) -> Rule:
         return made.rule.model_copy(update={"action": with_groups(made.rule.action, by_id)})
 
-    return IdentityCache(named, MAX_RULES)
+    return IdentityCache(named)
 
 
 class Resources(Model):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
@@ -10,24 +11,26 @@ _V = TypeVar("_V")
 
 
 class IdentityCache(Generic[_K, _V]):
-    """A function whose results are kept by the identity of the argument, which costs less than its hash.
+    """A function whose result for an object is kept as long as the object lives.
 
-    Arguments must not change. The cache holds them, so no other object can take an identity that it knows. Of those
-    that are no longer used, it holds at most twice `size`. Safe to use from any thread.
+    Objects are told apart by identity, which costs less than their hash, so they must not change. A result must not
+    refer to its object. Safe to use from any thread.
     """
 
-    def __init__(self, function: Callable[[_K], _V], size: int) -> None:
+    def __init__(self, function: Callable[[_K], _V]) -> None:
         self._function = function
-        self._size = size
-        self._used: dict[int, tuple[_K, _V]] = {}
-        self._before: dict[int, tuple[_K, _V]] = {}
+        self._known: dict[int, tuple[weakref.ref[_K], _V]] = {}
+
+    def __len__(self) -> int:
+        """Return the number of objects that live and whose result is known."""
+        return len(self._known)
 
     def __call__(self, key: _K) -> _V:
         """Return the result for this object."""
-        found = self._used.get(id(key))
-        if found is None:
-            found = self._before.get(id(key)) or (key, self._function(key))
-            if len(self._used) >= self._size:
-                self._before, self._used = self._used, {}
-            self._used[id(key)] = found
+        number = id(key)
+        found = self._known.get(number)
+        if found is None or found[0]() is not key:
+            # The result goes before another object can have the number.
+            reference = weakref.ref(key, lambda _: self._known.pop(number, None))
+            found = self._known[number] = reference, self._function(key)
         return found[1]

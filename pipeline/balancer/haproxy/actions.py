@@ -23,7 +23,6 @@ from pipeline.balancer.haproxy.repetition import count_lines, shared_routes
 from pipeline.balancer.model import TargetGroup
 from pipeline.balancer.model.application.action import Action, FixedResponse, Forward, Redirect
 from pipeline.balancer.model.application.rule import Rewrite, Transforms
-from pipeline.balancer.resources import MAX_RULES
 from pipeline.base.identity_cache import IdentityCache
 
 # A map: backend → number of healthy targets that it needs.
@@ -64,7 +63,7 @@ class RuleStep(NamedTuple):
 
 # Most rules stay the same objects when one of them is changed.
 _known_step = IdentityCache[OwnedRule, RuleStep](
-    lambda owned: RuleStep.of(owned.rule.priority, owned.owner, owned.rule.action, owned.rule.transforms), MAX_RULES
+    lambda owned: RuleStep.of(owned.rule.priority, owned.owner, owned.rule.action, owned.rule.transforms)
 )
 
 

@@ -21,7 +21,6 @@ from itertools import product
 from pipeline.balancer.haproxy.patterns import Pattern
 from pipeline.balancer.model.application.rule import Rule
 from pipeline.balancer.model.application.wildcard import Wildcard
-from pipeline.balancer.resources import MAX_RULES
 from pipeline.base.identity_cache import IdentityCache
 
 # The default action, after every rule.
@@ -89,7 +88,7 @@ def entries(rule: Rule) -> list[IndexEntry] | None:
 
 
 # Most rules stay the same objects when one of them is changed.
-_known_entries = IdentityCache(entries, MAX_RULES)
+_known_entries = IdentityCache(entries)
 
 
 def _parts(pattern: Wildcard | None) -> tuple[object, ...]:
