@@ -42,16 +42,21 @@ def submit_or_run(
     shown: Listener,
     cancelled: threading.Event,
 ) -> None:
-    """Submit `body` to the daemon and follow the run, or run `directly` without a daemon. Raises the run's error."""
+    """Submit `body` to the daemon and follow the run, or run `directly` without a daemon. Raises the run's error.
+
+    `body` is what the API describes as `SubmitRun`, without the parameters of the command line.
+    """
     if opened.daemon is None:
         directly(opened.runner([shown], cancelled))
         return
     try:
         # Strict: raise for an invalid file, as without a daemon. Else the daemon would use the file as it was before.
-        run = opened.daemon.ask("POST", f"/v1/pipelines/{opened.name}/runs", {**body, "strict": True})
-    except ConfigError:
+        wanted = {**body, "parameters": opened.parameters, "strict": True}
+        run = opened.daemon.ask("POST", f"/v1/pipelines/{opened.name}/runs", wanted)
+    except ConfigError as error:
         # Prefer the error of the file as the user named it.
-        _ = opened.configuration
+        if opened.configuration and "environment variable" in error.message:
+            error.hint = "the daemon has its own environment: restart it with this variable"
         raise
     follow(opened.daemon, opened.name, run["number"], shown, cancelled)
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -16,7 +14,6 @@ from pipeline.cli.session import (
     parse_wait,
     pipeline_options,
     session,
-    split_parameter,
     wait_option,
 )
 
@@ -47,21 +44,10 @@ def command(
         handle_interrupts() as cancelled,
         event_output(opened, as_json=as_json) as shown,
     ):
-        body = _body(commit, parameters, force=force)
         submit_or_run(
             opened,
-            body,
+            {"requested": commit, "force": force, "configuration": "file"},
             lambda runner: runner.run(commit, force=force, take_over=take_over, wait=timeout),
             shown,
             cancelled,
         )
-
-
-def _body(commit: str | None, parameters: Sequence[str], *, force: bool) -> dict[str, Any]:
-    """Return the request to a daemon, which the API describes as `SubmitRun`."""
-    return {
-        "requested": commit,
-        "parameters": dict(split_parameter(p) for p in parameters),
-        "force": force,
-        "configuration": "file",
-    }

@@ -60,10 +60,14 @@ def pipeline_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @dataclass(frozen=True)
 class Session:
-    """A command's access to a pipeline. Its file may be invalid if the command only reads."""
+    """A command's access to a pipeline. Its file may be invalid if the command only reads.
+
+    `parameters` are those of the command line.
+    """
 
     home: Home
     name: str
+    parameters: Mapping[str, str]
     load: Callable[[], Configuration | ConfigError]
     open_store: Callable[[], Store]
     daemon: Client | None = None
@@ -111,7 +115,8 @@ def session(
         name = pipeline_name(file)
         daemon = _client(served, name, file) if served else None
     secrets_needed = secrets_needed and daemon is None
-    load = cache(partial(_load, file, dict(split_parameter(p) for p in parameters), secrets_needed=secrets_needed))
+    given = dict(split_parameter(parameter) for parameter in parameters)
+    load = cache(partial(_load, file, given, secrets_needed=secrets_needed))
     if name is None or secrets_needed:
         # The name may contain a reference.
         loaded = load()
@@ -119,7 +124,7 @@ def session(
             raise loaded
         name = loaded.pipeline.name
     with ExitStack() as stack:
-        yield Session(home, name, load, cache(partial(_open_store, home, stack)), daemon)
+        yield Session(home, name, given, load, cache(partial(_open_store, home, stack)), daemon)
 
 
 def _open_store(home: Home, stack: ExitStack) -> Store:

@@ -117,14 +117,15 @@ def test_requests_that_share(
     alb: Alb, targets: list[Counting], method: str, headers: tuple[tuple[str, str], ...], size: int, shared: bool
 ) -> None:
     """Only a request that HAProxy can send again uses another client's connection."""
-    serve(alb, targets, 1)
+    serve(alb, targets, 3)
     assert is_shared(alb, targets, method, *headers, body=b"x" * size) is shared
 
 
 @pytest.mark.parametrize(
     ("count", "attributes", "shared"),
     [
-        (1, {}, True),
+        # With one target, it could meet another connection that is being closed.
+        (1, {}, False),
         # With two targets, no request is sent to a second one.
         (2, {}, False),
         (3, {}, True),

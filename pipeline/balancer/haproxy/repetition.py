@@ -74,12 +74,13 @@ def shared_routes(groups: Iterable[TargetGroup], only: str | None = None) -> Ite
     """Yield the line that chooses the second backend. See `count_lines`.
 
     HAProxy repeats a request only if it could take down other targets than the last one. See `backend.retry_lines`.
+    With one target, it would repeat it on another connection that the target may be closing.
     """
     sharing = [group for group in groups if shares_connections(group)]
     if not sharing:
         return
     least = max(group.attributes.retry_minimum_healthy for group in sharing)
-    numbers = f"1 {least}:" if least > 2 else "1:"
     healthy = f"nbsrv({only})" if only else "var(txn.backend),nbsrv"
     backend = f"{only or '%[var(txn.backend)]'}{SHARED_SUFFIX}"
-    yield f"use_backend {backend} if {{ var(txn.targets) -m int {numbers} }} {{ {healthy},sub(txn.targets) -m int 0 }}"
+    are_enough, are_equal = f"var(txn.targets) -m int {max(2, least)}:", f"{healthy},sub(txn.targets) -m int 0"
+    yield f"use_backend {backend} if {{ {are_enough} }} {{ {are_equal} }}"

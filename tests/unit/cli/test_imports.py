@@ -106,7 +106,6 @@ def test_help_loads_no_library() -> None:
         (["rollback"], "run 1: succeeded\n", {"click", "http"}),
         (["down"], "run 1: succeeded\n", {"click", "http"}),
     ],
-    ids=" ".join,
 )
 def test_a_command_leaves_its_work_to_the_daemon(
     daemon: list[bytes], command: list[str], output: str, libraries: set[str]
