@@ -8,7 +8,6 @@ and their lines have the same form.
 from __future__ import annotations
 
 import logging
-import warnings
 
 import structlog
 from structlog.typing import Processor
@@ -28,8 +27,6 @@ def configure_logging(*, as_json: bool) -> None:
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
     logging.getLogger("pipeline").setLevel(logging.INFO)
     write_through_logging(stamp)
-    # watchdog adds a folder twice if it is created and filled while being added. This is harmless.
-    warnings.filterwarnings("ignore", "Callback with id .* already exists", RuntimeWarning)
 
 
 class _Formatter(structlog.stdlib.ProcessorFormatter):

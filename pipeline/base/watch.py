@@ -1,4 +1,4 @@
-"""Watching folders through inotify. The only module that imports watchdog."""
+"""Watching folders and files. All watches of a process share one thread."""
 
 from __future__ import annotations
 
@@ -6,13 +6,9 @@ import errno
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from pipeline.base.errors import SystemFault
-
-if TYPE_CHECKING:
-    from watchdog.events import FileSystemEventHandler
-    from watchdog.observers.api import BaseObserver
+from pipeline.base.inotify import Observer, Subscription
 
 _LIMIT_REACHED = (errno.ENOSPC, errno.EMFILE)
 
@@ -22,6 +18,7 @@ class Watch:
 
     def __init__(self, folders: Iterable[Path] = ()) -> None:
         self._identities = {folder: _identity(folder) for folder in folders}
+        self._paths = frozenset(map(str, self._identities))
         # The number of a removed folder may be that of the next one at its path.
         self._is_removed = False
 
@@ -29,9 +26,13 @@ class Watch:
         """Return False once a folder was removed, moved or replaced. Its watch then reports nothing more."""
         return not self._is_removed and all(_identity(folder) == known for folder, known in self._identities.items())
 
-    def removed(self, path: str) -> None:
-        """Record that a path was removed. Called from the thread of the observer."""
-        self._is_removed |= Path(path) in self._identities
+    def is_folder(self, path: str) -> bool:
+        """Return whether a path is one of the folders themselves."""
+        return path in self._paths
+
+    def removed(self) -> None:
+        """Record that a folder was removed or moved. Safe from any thread."""
+        self._is_removed = True
 
 
 def _identity(folder: Path) -> tuple[int, int] | None:
@@ -46,70 +47,55 @@ def _identity(folder: Path) -> tuple[int, int] | None:
 def watch(
     folders: Mapping[Path, bool], relevant: Callable[[str], bool], changed: Callable[[], None]
 ) -> Iterator[Watch]:
-    """Call `changed` in the `with` block when a file whose path is `relevant` appears, changes or disappears.
+    """Call `changed` in the `with` block when a file whose path is `relevant` appears, is written or disappears.
 
-    `folders` maps each folder to whether it is watched recursively. Earlier changes are not reported. `changed` is also
-    called when a folder itself is removed. Raises `SystemFault` if the kernel does not allow it, as when its limit of
-    inotify instances or watches is reached.
+    `folders` maps each folder to whether it is watched recursively. Earlier changes are not reported, and neither is
+    reading. `changed` is also called when a folder itself is removed or moved, and when the kernel has dropped events.
+    It must return soon, because all watches of the process wait for it. Raises `SystemFault` if the kernel does not
+    allow it, as when its limit of inotify instances or watches is reached.
     """
     # Made before the folders are watched, so that one that is replaced in between is noticed.
     watched = Watch(folders)
+
+    def on_path(path: str) -> None:
+        if watched.is_folder(path):
+            watched.removed()
+        elif not relevant(path):
+            return
+        changed()
+
+    with _subscribed(Subscription(on_path, changed), folders):
+        yield watched
+
+
+@contextmanager
+def watch_file(path: Path, changed: Callable[[], None]) -> Iterator[None]:
+    """Call `changed` in the `with` block when a file is written, removed or moved. Otherwise as `watch`."""
+    with _subscribed(Subscription(lambda _: changed(), changed), {}, path):
+        yield
+
+
+@contextmanager
+def _subscribed(subscription: Subscription, folders: Mapping[Path, bool], file: Path | None = None) -> Iterator[None]:
     try:
-        observer = _started(folders, _handler(relevant, changed, watched))
+        observer = Observer.shared()
+        try:
+            for folder, recursive in folders.items():
+                observer.add_folder(subscription, str(folder), recursive=recursive)
+            if file is not None:
+                observer.add_file(subscription, str(file))
+        except OSError:
+            observer.unsubscribe(subscription)
+            raise
     except OSError as error:
         if error.errno in _LIMIT_REACHED:
             raise SystemFault(
                 "the kernel's limit of inotify instances or watches is reached",
                 hint="raise fs.inotify.max_user_watches and fs.inotify.max_user_instances with sysctl",
             ) from error
-        raise SystemFault(f"{', '.join(map(str, folders))}: {error.strerror or error}") from error
+        places = ", ".join(map(str, [*folders, *filter(None, [file])]))
+        raise SystemFault(f"{places}: {error.strerror or error}") from error
     try:
-        yield watched
+        yield
     finally:
-        observer.stop()
-        observer.join()
-
-
-def _started(folders: Mapping[Path, bool], handler: FileSystemEventHandler) -> BaseObserver:
-    from watchdog.observers import Observer
-
-    observer = Observer()
-    try:
-        for folder, recursive in folders.items():
-            observer.schedule(handler, str(folder), recursive=recursive)
-        observer.start()
-        # watchdog does not report a subfolder that it could not watch. If one more watch fits, all of them did.
-        observer.unschedule(observer.schedule(handler, "/"))
-    except OSError:
-        observer.unschedule_all()
-        if observer.is_alive():
-            observer.stop()
-        raise
-    return observer
-
-
-def _handler(relevant: Callable[[str], bool], changed: Callable[[], None], watched: Watch) -> FileSystemEventHandler:
-    from watchdog.events import (
-        DirDeletedEvent,
-        DirModifiedEvent,
-        FileClosedNoWriteEvent,
-        FileDeletedEvent,
-        FileOpenedEvent,
-        FileSystemEvent,
-        FileSystemEventHandler,
-    )
-
-    noise = (FileOpenedEvent, FileClosedNoWriteEvent, DirModifiedEvent)
-
-    class Handler(FileSystemEventHandler):
-        def on_any_event(self, event: FileSystemEvent) -> None:
-            paths = (str(event.src_path), str(event.dest_path))
-            if isinstance(event, (DirDeletedEvent, FileDeletedEvent)):
-                watched.removed(paths[0])
-                if not watched.is_intact():
-                    changed()
-                    return
-            if not isinstance(event, noise) and any(path and relevant(path) for path in paths):
-                changed()
-
-    return Handler()
+        observer.unsubscribe(subscription)
