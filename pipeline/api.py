@@ -211,6 +211,12 @@ class Drift(Protocol):
     def findings(self) -> list[str]:
         """Return one line for each difference from the active release. Cheap enough to call every second."""
 
+    def is_stable(self) -> bool:
+        """Return whether the last findings stay the same until the engine or the balancer reports a change.
+
+        `findings` is then called after such a report and once a minute, otherwise each second. False is always right.
+        """
+
     def repair(self, cancelled: threading.Event) -> None:
         """Repair the differences, as far as `rolling` allows. May be stopped at any time. Raises as a deployment."""
 

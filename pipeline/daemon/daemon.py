@@ -17,6 +17,7 @@ from pipeline.base.clock import Clock, SystemClock
 from pipeline.base.errors import ConfigError, PenstockError, StoreFault
 from pipeline.base.home import Home
 from pipeline.daemon.balancer_supervisor import BalancerSupervisor
+from pipeline.daemon.scheduler import Scheduler
 from pipeline.daemon.served_file import ServedFile
 from pipeline.daemon.supervisor import PipelineSupervisor
 from pipeline.event_kinds import EventKind
@@ -60,7 +61,8 @@ class Daemon:
         self._listeners = listeners
         self._clock = clock or SystemClock()
         served_files = [ServedFile(file, home, store, listeners, parameters, self._clock) for file in files]
-        self.supervisors = {s.name: PipelineSupervisor(s, self._clock) for s in served_files}
+        self._scheduler = Scheduler(self._clock)
+        self.supervisors = {s.name: PipelineSupervisor(s, self._clock, self._scheduler) for s in served_files}
         if len(self.supervisors) < len(served_files):
             raise ConfigError("two of the files declare the same pipeline name", hint="give each pipeline its own name")
         self._spool = Spool(home.spool)
@@ -87,6 +89,7 @@ class Daemon:
             threading.Thread(
                 target=self._balancer_supervisor.run_forever, name="balancer-supervisor", daemon=True
             ).start()
+            stack.enter_context(self._scheduler)
             for supervisor in self.supervisors.values():
                 supervisor.start()
             while not self._ending.is_set():

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Self
 
 from pipeline.base.errors import PenstockError, SystemFault
 from pipeline.base.watch import Watch
@@ -19,6 +18,8 @@ _REMOTE_INTERVAL = timedelta(minutes=1)
 # A watch may miss a change, so the refs are listed at least this often.
 _FALLBACK_INTERVAL = timedelta(minutes=1)
 UNWATCHED_INTERVAL = timedelta(seconds=2)
+# A folder that is removed or moved is reported. One whose parent was moved is not.
+_INTACT_INTERVAL = timedelta(seconds=5)
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Scans:
 
 
 class RefWatch:
-    """Watches the refs of one pipeline's repository if it is on this machine. Use in a `with` block."""
+    """Watches the refs of one pipeline's repository if it is on this machine."""
 
     def __init__(self, pipeline_context: Callable[[], PipelineContext], moved: Callable[[], None]) -> None:
         self._pipeline_context = pipeline_context
@@ -39,16 +40,16 @@ class RefWatch:
         self._watch: Watch | None = None
         self._is_lost = False
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
+        """End the watch. Safe to repeat."""
         self._stack.close()
 
     @property
-    def needs_checks(self) -> bool:
-        """True if `renew` has to be called every `UNWATCHED_INTERVAL`."""
-        return self._watch is not None or self._is_lost
+    def check_interval(self) -> timedelta | None:
+        """The interval in which `renew` has to be called. None if nothing is watched."""
+        if self._is_lost:
+            return UNWATCHED_INTERVAL
+        return _INTACT_INTERVAL if self._watch is not None else None
 
     def start(self) -> Scans:
         """Watch the repository if possible. Raises as the Source stage does if there is no repository."""

@@ -1,4 +1,15 @@
-"""Repair of drift: a check each second, and a backoff after a repair that failed."""
+"""Repair of drift: a check after each event of the engine or the balancer, and a backoff after a failed repair.
+
+What is found within which time:
+
+- A container or target that the engine or the data plane reports as gone, stopped, restarted, unhealthy or healthy: at
+  once. The report of the check is written within 50 ms of the event.
+- Drift that no event reports: within a minute, by a check that needs no event.
+- Everything: within a second while the streams of events are interrupted, the last check has failed, a target is not
+  healthy, or a deployment has preempted the check. So a lost event can only delay what begins while all is well.
+
+After a repair that failed no event shortens the backoff, because the repair itself makes events.
+"""
 
 from __future__ import annotations
 
@@ -20,36 +31,57 @@ from pipeline.runner.stages import load_deployer
 
 # A failed repair is retried after 2, 4, 8 … seconds.
 _BACKOFF = Backoff(timedelta(seconds=1), timedelta(minutes=5))
+# Finds what no event reports.
+_BACKSTOP_INTERVAL = timedelta(minutes=1)
 _logger = structlog.get_logger(__name__)
 
 
 class RepairLoop:
-    """Repairs the drift of one pipeline, in a thread. A deployment preempts it."""
+    """Repairs the drift of one pipeline. A deployment preempts it. One thread at a time calls `step`.
 
-    def __init__(self, pipeline_context: Callable[[], PipelineContext], deploy_lock: DeployLock, clock: Clock) -> None:
+    `has_events` returns whether each change of containers and targets leads to a call of `step`. Without events, the
+    checks follow each second.
+    """
+
+    def __init__(
+        self,
+        pipeline_context: Callable[[], PipelineContext],
+        deploy_lock: DeployLock,
+        clock: Clock,
+        has_events: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._pipeline_context = pipeline_context
         self._deploy_lock = deploy_lock
         self._clock = clock
-        self._stopping = threading.Event()
+        self._has_events = has_events
         self._drift_context: PipelineContext | None = None
         self._drift: Drift | None = None
         self._last_reported: list[str] = []
         self._backoff = _BACKOFF
+        self._not_before = 0.0
+        self._is_stable = False
 
-    def run_forever(self) -> None:
-        """Run until `stop`."""
-        while not self._clock.wait(self._stopping, self._backoff.delay()):
-            try:
-                self.run_once()
-            except Exception:
-                self._backoff = self._backoff.after(succeeded=False)
-                _logger.exception("internal error in a repair")
+    def step(self) -> timedelta:
+        """Check for drift and repair it, and return the time until the next call if no event comes before."""
+        now = self._clock.monotonic()
+        if self._backoff.failures and now < self._not_before:
+            return timedelta(seconds=self._not_before - now)
+        # Before the check: if the events are interrupted meanwhile, the next check follows in a second.
+        has_events, self._is_stable = self._has_events(), False
+        try:
+            self.run_once()
+        except Exception:
+            self._backoff = self._backoff.after(succeeded=False)
+            _logger.exception("internal error in a repair")
+        delay = self._backoff.delay()
+        self._not_before = self._clock.monotonic() + delay.total_seconds()
+        return _BACKSTOP_INTERVAL if self._is_stable and has_events and self._has_events() else delay
+
+    def close(self) -> None:
+        """Close the connections. No step may run."""
         if self._drift is not None:
             self._drift.close()
-
-    def stop(self) -> None:
-        """Request the end of `run_forever`. Returns immediately."""
-        self._stopping.set()
+            self._drift = None
 
     def run_once(self) -> None:
         """Check for drift once and repair it. Does nothing during a deployment."""
@@ -83,6 +115,7 @@ class RepairLoop:
             if self._last_reported:
                 events.emit(EventKind.RECONCILE_REPAIRED, "repaired, no drift left")
             self._last_reported, self._backoff = [], _BACKOFF
+            self._is_stable = not findings and drift.is_stable()
         except Cancelled:
             events.emit(EventKind.RECONCILE_PREEMPTED, "stopped the repair for a deployment")
         except PenstockError as error:

@@ -1,4 +1,4 @@
-"""The threads of one pipeline in the daemon: start, restart and stop."""
+"""The jobs of one pipeline in the daemon: start, restart after an error, and stop."""
 
 from __future__ import annotations
 
@@ -17,9 +17,11 @@ from pipeline.base.clock import Clock
 from pipeline.base.errors import ConfigError, LockHeld, PenstockError
 from pipeline.base.lock import work_lock
 from pipeline.daemon.repair_loop import RepairLoop
+from pipeline.daemon.scheduler import Job, Scheduler, Step
 from pipeline.daemon.served_file import ServedFile
 from pipeline.daemon.trigger_loop import TriggerLoop
 from pipeline.event_kinds import EventKind
+from pipeline.runner.context import PipelineContext
 from pipeline.runner.deploy_lock import DeployLock
 from pipeline.runner.outcome import emit_missing_outcomes
 from pipeline.runner.ownership import check_owner, set_owner
@@ -31,45 +33,68 @@ from pipeline.store.records import Trigger
 
 _LOCK_BACKOFF = Backoff(timedelta(seconds=0.2), timedelta(seconds=5))
 _RESTART_BACKOFF = Backoff(timedelta(seconds=0.2), timedelta(minutes=1))
+# A deployment that ended just before may still be seen as drift.
+_FIRST_CHECK = timedelta(seconds=1)
 _logger = structlog.get_logger(__name__)
 
 
 class PipelineSupervisor:
-    """Runs the queue worker, the trigger loop and the repair loop of one pipeline. Holds the pipeline's lock."""
+    """Runs the queue worker, the trigger loop and the repair loop of one pipeline. Holds the pipeline's lock.
 
-    def __init__(self, served_file: ServedFile, clock: Clock) -> None:
+    Each is a job of `scheduler`, which many pipelines may share. For `has_events` see `RepairLoop`.
+    """
+
+    def __init__(
+        self,
+        served_file: ServedFile,
+        clock: Clock,
+        scheduler: Scheduler,
+        has_events: Callable[[], bool] = lambda: False,
+    ) -> None:
         self.served_file = served_file
         self._clock = clock
+        self._scheduler = scheduler
         self._deploy_lock = DeployLock()
-        self.queue_worker = QueueWorker(lambda: served_file.pipeline_context, self._deploy_lock, clock)
-        self._ref_tracker = RefTracker(lambda: served_file.pipeline_context, self.queue_worker.wake)
-        self._trigger_loop = self._new_trigger_loop()
-        self._repair_loop = RepairLoop(lambda: served_file.pipeline_context, self._deploy_lock, clock)
+        self.queue_worker = QueueWorker(self._context, self._deploy_lock, lambda: self._wake("queue worker"))
+        self._ref_tracker = RefTracker(self._context, self.queue_worker.wake)
+        self._trigger_loop = TriggerLoop(self._context, self._ref_tracker, clock, lambda: self._wake("trigger loop"))
+        self._repair_loop = RepairLoop(self._context, self._deploy_lock, clock, has_events)
         self._stopping = threading.Event()
         self._lock = threading.Lock()
-        self._thread = threading.Thread(target=self._serve, name=f"serve-{served_file.name}", daemon=True)
+        self._jobs: dict[str, Job] = {}
+        self._held = ExitStack()
         self.ready = threading.Event()
 
     def start(self) -> None:
-        """Start the thread that waits for the pipeline's lock, recovers after a crash, and starts the others."""
-        self._thread.start()
+        """Start the job that waits for the pipeline's lock, recovers after a crash, and starts the others."""
+        self._add("start", self._until_done(self._take_over, self._until_done(self._recover, self._begin)))
 
     def stop(self, timeout: float) -> None:
-        """Stop all threads. A deployment may finish within `timeout` seconds.
+        """Stop all jobs. A deployment may finish within `timeout` seconds.
 
         Safe to repeat, and to call before `start`.
         """
         deadline = time.monotonic() + timeout
-        self._stopping.set()
-        self._trigger_loop.stop()
-        self._repair_loop.stop()
-        self.queue_worker.stop(timeout)
-        if self._thread.ident is not None:
-            self._thread.join(max(0.0, deadline - time.monotonic()))
+        with self._lock:
+            self._stopping.set()
+            jobs = list(self._jobs.values())
+        for job in jobs:
+            job.stop()
+        try:
+            self.queue_worker.stop(timeout)
+        finally:
+            if all(job.join(max(0.0, deadline - time.monotonic())) for job in jobs):
+                self._release()
+            else:
+                threading.Thread(target=self._release_after, args=(jobs,), name="release", daemon=True).start()
 
     def notify(self, trigger: Trigger) -> None:
         """Request a scan of the refs."""
         self._trigger_loop.notify(trigger)
+
+    def notify_drift(self) -> None:
+        """Request a check for drift, because a container or a target has changed. Safe to call from any thread."""
+        self._wake("repair loop")
 
     def git_directory(self) -> Path | None:
         """Return the pipeline's repository on this machine. None if it is remote or does not exist."""
@@ -80,92 +105,113 @@ class PipelineSupervisor:
             return None
 
     def reload_if_changed(self, *, forced: bool = False) -> None:
-        """Reload the file if it changed, or always if `forced`. The trigger loop is restarted after a reload."""
+        """Reload the file if it changed, or always if `forced`. The triggers start again after a reload."""
         if self.served_file.reload() if forced else self.served_file.reload_if_changed():
-            with self._lock:
-                previous, self._trigger_loop = self._trigger_loop, self._new_trigger_loop()
-                previous.stop()
-                if self.ready.is_set():
-                    self._start(self._trigger_loop.run_forever, "trigger loop")
+            self._trigger_loop.restart()
 
-    def _new_trigger_loop(self) -> TriggerLoop:
-        return TriggerLoop(lambda: self.served_file.pipeline_context, self._ref_tracker, self._clock)
+    def _context(self) -> PipelineContext:
+        return self.served_file.pipeline_context
 
-    def _serve(self) -> None:
-        with ExitStack() as stack:
-            if not self._until_done(lambda: self._take_over(stack)) or not self._until_done(self._recover):
-                return
-            # First: `pipeline status` takes the drift that was found before this event for that of an earlier daemon.
-            events = self.served_file.pipeline_context.events()
-            events.emit(EventKind.SERVE_STARTED, f"managed by daemon (pid {os.getpid()})")
-            with self._lock:
-                threads = [
-                    self._start(self._trigger_loop.run_forever, "trigger loop"),
-                    self._start(self._repair_loop.run_forever, "repair loop"),
-                    self._start(self.queue_worker.run_forever, "queue worker"),
-                ]
-                self.ready.set()
-            for thread in threads:
-                thread.join()
+    def _wake(self, name: str) -> None:
+        # Before the start there is nothing to wake: the first step of each job looks at everything.
+        if job := self._jobs.get(name):
+            job.wake()
 
-    def _start(self, work: Callable[[], None], name: str) -> threading.Thread:
-        thread = threading.Thread(target=self._supervise, args=(work, name), name=f"{name}-{self.served_file.name}")
-        thread.daemon = True
-        thread.start()
-        return thread
+    def _add(self, name: str, step: Step, delay: timedelta = timedelta(0)) -> None:
+        """Add a job, unless `stop` was called."""
+        with self._lock:
+            if not self._stopping.is_set():
+                self._jobs[name] = self._scheduler.add(f"{name} of {self.served_file.name}", self._named(step), delay)
 
-    def _supervise(self, work: Callable[[], None], name: str) -> None:
-        """Call `work` until it returns without an error, with a backoff in between."""
-        structlog.contextvars.bind_contextvars(pipeline=self.served_file.name)
-        backoff = _RESTART_BACKOFF
-        while not self._stopping.is_set():
+    def _named(self, step: Step) -> Step:
+        def named() -> timedelta | None:
+            with structlog.contextvars.bound_contextvars(pipeline=self.served_file.name):
+                return step()
+
+        return named
+
+    def _begin(self) -> None:
+        # First: `pipeline status` takes the drift that was found before this event for that of an earlier daemon.
+        self._context().events().emit(EventKind.SERVE_STARTED, f"managed by daemon (pid {os.getpid()})")
+        self._add("trigger loop", self._restarted(self._trigger_loop.step, "trigger loop"))
+        self._add("repair loop", self._restarted(self._repair_loop.step, "repair loop"), _FIRST_CHECK)
+        self._add("queue worker", self._restarted(self.queue_worker.run_once, "queue worker"))
+        self.ready.set()
+
+    def _restarted(self, step: Callable[[], timedelta], name: str) -> Step:
+        """Return a step that is repeated after an error, with a backoff in between."""
+        backoff, not_before = _RESTART_BACKOFF, 0.0
+
+        def guarded() -> timedelta:
+            nonlocal backoff, not_before
+            # A wake does not shorten the backoff.
+            if backoff.failures and (now := self._clock.monotonic()) < not_before:
+                return timedelta(seconds=not_before - now)
             try:
-                work()
+                delay = step()
             except Exception as error:
-                text = error.message if isinstance(error, PenstockError) else repr(error)
                 if not isinstance(error, PenstockError):
-                    _logger.exception("thread failed", thread=name)
-                with suppress(PenstockError):
-                    self.served_file.pipeline_context.events().emit(
-                        EventKind.SERVE_FAILED, f"{name} failed, restarting: {text}"
-                    )
-                self._clock.wait(self._stopping, backoff.delay())
-                backoff = backoff.after(succeeded=False)
+                    _logger.exception("job failed", job=name)
+                self._report_failure(name, error)
+                delay, backoff = backoff.delay(), backoff.after(succeeded=False)
+                not_before = self._clock.monotonic() + delay.total_seconds()
             else:
-                return
+                backoff = _RESTART_BACKOFF
+            return delay
 
-    def _take_over(self, stack: ExitStack) -> None:
-        context = self.served_file.pipeline_context
+        return guarded
+
+    def _report_failure(self, name: str, error: Exception) -> None:
+        text = error.message if isinstance(error, PenstockError) else repr(error)
+        with suppress(PenstockError):
+            self._context().events().emit(EventKind.SERVE_FAILED, f"{name} failed, restarting: {text}")
+
+    def _take_over(self) -> None:
+        context = self._context()
         with ExitStack() as taken:
             lock = work_lock(context.home.lock(context.pipeline), f"pipeline serve of {context.pipeline}")
             taken.enter_context(lock)
             check_owner(context.store, context.configuration)
             set_owner(context.store, context.configuration)
             # Keep the lock only after all checks passed. Otherwise it is released, and the next attempt takes it again.
-            stack.enter_context(taken.pop_all())
+            self._held = taken.pop_all()
 
     def _recover(self) -> None:
-        context = self.served_file.pipeline_context
+        context = self._context()
         emit_missing_outcomes(context)
         if needs_recovery(context.stage_context()):
             recover(context)
 
-    def _until_done(self, work: Callable[[], None]) -> bool:
-        """Retry `work` until it succeeds. Emits each reason once. Return False if `stop` comes first."""
-        last_reported, backoff = "", _LOCK_BACKOFF
-        while not self._stopping.is_set():
+    def _until_done(self, work: Callable[[], None], then: Step) -> Step:
+        """Return a step that repeats `work` until it succeeds, then does `then`. Emits each reason once."""
+        last_reported, backoff, done = "", _LOCK_BACKOFF, False
+
+        def attempt() -> timedelta | None:
+            nonlocal last_reported, backoff, done
             try:
-                work()
+                if not done:
+                    work()
             except PenstockError as error:
                 if isinstance(error, ConfigError | LockHeld):
                     backoff = _LOCK_BACKOFF
                 if error.message != last_reported:
-                    self.served_file.pipeline_context.events().emit(
-                        EventKind.SUPERVISOR_BLOCKED, f"not managed yet: {error.message}"
-                    )
+                    text = f"not managed yet: {error.message}"
+                    self._context().events().emit(EventKind.SUPERVISOR_BLOCKED, text)
                     last_reported = error.message
-                self._clock.wait(self._stopping, backoff.delay())
-                backoff = backoff.after(succeeded=False)
-            else:
-                return True
-        return False
+                delay, backoff = backoff.delay(), backoff.after(succeeded=False)
+                return delay
+            done = True
+            return then()
+
+        return attempt
+
+    def _release(self) -> None:
+        """Close everything, and release the pipeline's lock. No job runs."""
+        self._trigger_loop.close()
+        self._repair_loop.close()
+        self._held.close()
+
+    def _release_after(self, jobs: list[Job]) -> None:
+        for job in jobs:
+            job.join(threading.TIMEOUT_MAX)
+        self._release()

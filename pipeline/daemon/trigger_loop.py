@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 import structlog
@@ -12,7 +12,7 @@ import structlog
 from pipeline.base.backoff import Backoff
 from pipeline.base.clock import Clock
 from pipeline.base.errors import PenstockError
-from pipeline.daemon.ref_watch import UNWATCHED_INTERVAL, RefWatch
+from pipeline.daemon.ref_watch import UNWATCHED_INTERVAL, RefWatch, Scans
 from pipeline.event_kinds import EventKind
 from pipeline.runner.context import PipelineContext
 from pipeline.runner.ref_tracker import RefTracker
@@ -34,50 +34,82 @@ _logger = structlog.get_logger(__name__)
 
 
 class TriggerLoop:
-    """Scans the refs of one pipeline when a trigger requests it, in a thread."""
+    """Scans the refs of one pipeline when a trigger requests it. `step` is called repeatedly, `notify` by any thread.
 
-    def __init__(self, pipeline_context: Callable[[], PipelineContext], ref_tracker: RefTracker, clock: Clock) -> None:
+    `on_notify` is called when `step` should be called before its interval has passed.
+    """
+
+    def __init__(
+        self,
+        pipeline_context: Callable[[], PipelineContext],
+        ref_tracker: RefTracker,
+        clock: Clock,
+        on_notify: Callable[[], None] = lambda: None,
+    ) -> None:
         self._pipeline_context = pipeline_context
         self._ref_tracker = ref_tracker
         self._clock = clock
+        self._on_notify = on_notify
         self._notified = threading.Event()
         self._trigger = Trigger.WATCH
-        self._stopping = threading.Event()
+        self._restarting = threading.Event()
         self._last_reported = ""
+        self._state: _Waiting | None = None
 
     def notify(self, trigger: Trigger) -> None:
         """Request a scan. Requests before the next scan count as one. Safe to call from any thread."""
         self._trigger = trigger
         self._notified.set()
+        self._on_notify()
 
-    def stop(self) -> None:
-        """Request the end of `run_forever`. Returns immediately."""
-        self._stopping.set()
-        self._notified.set()
+    def restart(self) -> None:
+        """Start again with the current configuration, and scan. Safe to call from any thread."""
+        self._restarting.set()
+        self._on_notify()
 
-    def run_forever(self) -> None:
-        """Run until `stop`."""
+    def step(self) -> timedelta:
+        """Watch the repository if that is not done yet, scan if it is due, and return the time until the next call."""
+        try:
+            return self._step()
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """End the watch. The next step would start again."""
+        if self._state is not None:
+            self._state.watch.close()
+            self._state = None
+
+    def _step(self) -> timedelta:
+        if self._restarting.is_set():
+            self._restarting.clear()
+            self.close()
+        clock, state = self._clock, self._state or self._started()
+        if renewed := state.watch.renew():
+            state.scan_as(renewed, clock.monotonic())
+        if self._notified.is_set() or clock.monotonic() >= state.due:
+            trigger = self._trigger if self._notified.is_set() else state.usual
+            self._notified.clear()
+            state.backoff = state.backoff.after(succeeded=self._scan(trigger))
+            state.due = clock.monotonic() + _delay(state.backoff, state.usual).total_seconds()
+        state.schedule, due_time = state.schedule.advance(clock.now().wall)
+        if due_time:
+            self._run_on_schedule(due_time)
+        times = [self._until(state.due), self._until_due_time(state.schedule)]
+        if (interval := state.watch.check_interval) is not None:
+            times.append(interval)
+        return max(_MIN_WAIT, min(times))
+
+    def _started(self) -> _Waiting:
         clock, triggers = self._clock, self._pipeline_context().configuration.pipeline.triggers
         rebuilds = frozenset(entry.cron for entry in triggers.schedule if entry.rebuild)
         crons = tuple(entry.cron for entry in triggers.schedule)
         schedule = Schedule(crons, local_zone(), clock.now().wall, rebuilds)
-        with RefWatch(self._pipeline_context, lambda: self.notify(Trigger.WATCH)) as watch:
-            scans = watch.start()
-            backoff, usual, due = _polling(scans.interval), scans.trigger, clock.monotonic()
-            while not self._stopping.is_set():
-                if renewed := watch.renew():
-                    backoff, usual, due = _polling(renewed.interval), renewed.trigger, clock.monotonic()
-                if self._notified.is_set() or clock.monotonic() >= due:
-                    trigger = self._trigger if self._notified.is_set() else usual
-                    self._notified.clear()
-                    backoff = backoff.after(succeeded=self._scan(trigger))
-                    due = clock.monotonic() + _delay(backoff, usual).total_seconds()
-                schedule, due_time = schedule.advance(clock.now().wall)
-                if due_time:
-                    self._run_on_schedule(due_time)
-                times = [self._until(due), self._until_due_time(schedule)]
-                times += [UNWATCHED_INTERVAL] if watch.needs_checks else []
-                clock.wait(self._notified, max(_MIN_WAIT, min(times)))
+        watch = RefWatch(self._pipeline_context, lambda: self.notify(Trigger.WATCH))
+        self._state = state = _Waiting(watch, schedule)
+        state.scan_as(watch.start(), clock.monotonic())
+        return state
 
     def _until(self, due: float) -> timedelta:
         return timedelta(seconds=due - self._clock.monotonic())
@@ -112,6 +144,24 @@ class TriggerLoop:
             context.events().emit(EventKind.TRIGGER_SCHEDULE, f"schedule due: {due.expression}{dropped}")
         except PenstockError as error:
             _logger.warning("scheduled run not queued", schedule=due.expression, error=error.message)
+
+
+@dataclass
+class _Waiting:
+    """What the loop waits for: changes, the time `due` of the next scan, and the schedule.
+
+    A scan that no trigger requests counts as the trigger `usual`.
+    """
+
+    watch: RefWatch
+    schedule: Schedule
+    backoff: Backoff = field(default_factory=lambda: _polling(_FALLBACK_INTERVAL))
+    usual: Trigger = Trigger.WATCH
+    due: float = 0.0
+
+    def scan_as(self, scans: Scans, now: float) -> None:
+        """Scan now, and from now on as `scans` says."""
+        self.backoff, self.usual, self.due = _polling(scans.interval), scans.trigger, now
 
 
 def _polling(interval: timedelta) -> Backoff:

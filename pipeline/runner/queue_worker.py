@@ -11,7 +11,6 @@ from datetime import timedelta
 
 import structlog
 
-from pipeline.base.clock import Clock
 from pipeline.base.errors import PenstockError, StoreFault
 from pipeline.event_kinds import EventKind
 from pipeline.runner.context import PipelineContext
@@ -21,8 +20,10 @@ from pipeline.runner.recovery import needs_recovery, recover
 from pipeline.runner.run import Execution
 from pipeline.store.records import Run
 
-# The delay until a run that another process queued is found.
+# While runs are queued or executed. A gate may open, and a run may be superseded, by a change that nobody reports.
 _POLL_INTERVAL = timedelta(seconds=2)
+# While there is none. Whoever queues a run wakes the worker, and so does a change of the database by another process.
+_IDLE_INTERVAL = timedelta(minutes=1)
 _logger = structlog.get_logger(__name__)
 
 
@@ -39,36 +40,47 @@ class _ActiveRun:
 class QueueWorker:
     """Executes the queued runs of one pipeline. Callers hold the pipeline's lock.
 
-    `pipeline_context` is called for each run, because the configuration may have been reloaded.
+    `pipeline_context` is called for each run, because the configuration may have been reloaded. `on_wake` is called
+    when `run_once` should be called before its interval has passed, from any thread.
     """
 
-    def __init__(self, pipeline_context: Callable[[], PipelineContext], deploy_lock: DeployLock, clock: Clock) -> None:
+    def __init__(
+        self,
+        pipeline_context: Callable[[], PipelineContext],
+        deploy_lock: DeployLock,
+        on_wake: Callable[[], None] = lambda: None,
+    ) -> None:
         self._pipeline_context = pipeline_context
         self._deploy_lock = deploy_lock
-        self._clock = clock
+        self._on_wake = on_wake
         self._active: dict[int, _ActiveRun] = {}
         self._lock = threading.Lock()
-        self._wake = threading.Event()
         self._stopping = threading.Event()
         self._last_reported = ""
 
     def wake(self) -> None:
-        """Poll the queue now."""
-        self._wake.set()
+        """Request a look at the queue now."""
+        self._on_wake()
 
-    def run_forever(self) -> None:
-        """Run until `stop`. An error of one run ends that run only."""
-        while not self._stopping.is_set():
-            try:
-                self._stop_superseded()
-                self._recover()
-                while self._start_next():
-                    pass
-                self._last_reported = ""
-            except PenstockError as error:
-                self._emit_blocked(error.message)
-            self._clock.wait(self._wake, _POLL_INTERVAL)
-            self._wake.clear()
+    def run_once(self) -> timedelta:
+        """Start the runs that may start, and return the time until the next call. An error of a run ends only that run.
+
+        Starts nothing after `stop`.
+        """
+        if self._stopping.is_set():
+            return _IDLE_INTERVAL
+        try:
+            self._stop_superseded()
+            self._recover()
+            while self._start_next():
+                pass
+            context = self._pipeline_context()
+            has_work = bool(context.store.queue.unfinished(context.pipeline))
+            self._last_reported = ""
+        except PenstockError as error:
+            self._emit_blocked(error.message)
+            return _POLL_INTERVAL
+        return _POLL_INTERVAL if has_work else _IDLE_INTERVAL
 
     def cancel(self, number: int) -> bool:
         """Cancel a run in execution. Return False if the run is not in execution."""

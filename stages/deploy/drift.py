@@ -63,6 +63,7 @@ class ServiceDrift:
         self._began: dict[str, _Process] = {}
         self._replaced = 0
         self._compared: _Comparison | None = None
+        self._is_stable = False
 
     def close(self) -> None:
         """Close the connection to the engine."""
@@ -70,9 +71,12 @@ class ServiceDrift:
 
     def findings(self) -> list[str]:
         """Return one line for each difference from the active release."""
+        self._is_stable = True
         found = self._release()
         if found is None:
             return []
+        # Also if the observation fails.
+        self._is_stable = False
         release, spec = found
         replica_set = self._replica_set(spec)
         replicas = replica_set.observe(reconcile=True).replicas
@@ -84,6 +88,8 @@ class ServiceDrift:
         self._sick = {r.name for r in serving if r.target is TargetState.UNHEALTHY and r.not_healthy_for > limit}
         if all(r.healthy for r in serving):
             self._replaced = 0
+        # What is not healthy changes with time alone: it becomes healthy, or is replaced.
+        self._is_stable = all(r.healthy for r in replicas)
         return [
             *(["what is declared is not what the balancer has"] if self._undeclared(spec) else []),
             *_missing(len(serving), wanted_replicas(self._context)),
@@ -92,6 +98,10 @@ class ServiceDrift:
             *(f"{name} has another address than its target" for name in replica_set.with_stale_address()),
             *(f"{name} has been unhealthy for more than {limit.total_seconds():g} s" for name in self._sick),
         ]
+
+    def is_stable(self) -> bool:
+        """Return whether the last findings stay the same until the engine or the balancer reports a change."""
+        return self._is_stable
 
     def repair(self, cancelled: threading.Event) -> None:
         """Repair what `findings` returns, by the steps and limits of a deployment."""

@@ -313,6 +313,10 @@ class FakeDrift:
         """Return the differences."""
         return list(self.fakes.findings)
 
+    def is_stable(self) -> bool:
+        """Return False, so that a change is found within a second."""
+        return False
+
     def repair(self, cancelled: threading.Event) -> None:
         """Remove them."""
         self.fakes.repair(self.store, cancelled)

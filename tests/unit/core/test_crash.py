@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import timedelta
 from itertools import count, pairwise
 from typing import Any
 
@@ -210,16 +211,16 @@ def test_a_command_does_not_work_beside_a_daemon(world: World) -> None:
 
 def test_a_loop_that_dies_is_started_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """After longer and longer waits. The run that was queued meanwhile is executed then."""
-    works, started = QueueWorker.run_forever, list[float]()
+    works, started = QueueWorker.run_once, list[float]()
 
-    def fail_thrice(worker: QueueWorker) -> None:
+    def fail_thrice(worker: QueueWorker) -> timedelta:
         started.append(world.clock.monotonic())
         if len(started) <= 3:
             raise RuntimeError("a fault")
-        works(worker)
+        return works(worker)
 
-    monkeypatch.setattr(QueueWorker, "run_forever", fail_thrice)
-    monkeypatch.setattr(TriggerLoop, "run_forever", lambda _: None)
+    monkeypatch.setattr(QueueWorker, "run_once", fail_thrice)
+    monkeypatch.setattr(TriggerLoop, "step", lambda _: None)
     daemon = world.daemon()
     daemon.begin()
     daemon.commit("a")

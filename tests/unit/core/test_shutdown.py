@@ -72,7 +72,7 @@ def test_nothing_begins_after_the_end(world: World) -> None:
     world.queue(daemon, RunRequest(Trigger.WEBHOOK, sha="c"))
     passed = list(world.stages.passed)
     assert {run for _, run in passed} == {1}
-    daemon.supervisor.queue_worker.run_forever()
+    daemon.supervisor.queue_worker.run_once()
     assert world.stages.passed == passed
     assert world.states() == ["succeeded", "superseded", "queued"]
 
@@ -87,9 +87,9 @@ def test_a_look_at_the_queue_starts_nothing_after_the_end(world: World) -> None:
         assert proceed.wait(10)
         return daemon.served_file.pipeline_context
 
-    worker = QueueWorker(context, DeployLock(), world.clock)
+    worker = QueueWorker(context, DeployLock())
     world.queue(daemon)
-    thread = threading.Thread(target=worker.run_forever)
+    thread = threading.Thread(target=worker.run_once)
     thread.start()
     assert looking.wait(10)
     worker.stop(1.0)

@@ -14,6 +14,7 @@ from pipeline.base.home import Home
 from pipeline.base.lock import is_held
 from pipeline.config.load import load
 from pipeline.daemon.control import Control
+from pipeline.daemon.scheduler import Scheduler
 from pipeline.daemon.served_file import ServedFile
 from pipeline.daemon.supervisor import PipelineSupervisor
 from pipeline.engine import hosts
@@ -43,7 +44,7 @@ balancer:
   load_balancers: {{edge: {{listeners: [{{port: 8000, default_action: {{forward: web}}}}]}}}}
 """
 _TICK = timedelta(seconds=0.25)
-_THREADS = ("run-", "trigger loop-", "repair loop-", "queue worker-", "serve-")
+_THREADS = ("run-", "process ")
 
 
 class Daemon:
@@ -56,7 +57,8 @@ class Daemon:
         self.begun = False
         self.dies_at: Callable[[Event], bool] = lambda _: False
         self.served_file = ServedFile(file, world.home, self.store, (self._on_event,), clock=world.clock)
-        self.supervisor = PipelineSupervisor(self.served_file, world.clock)
+        self.scheduler = Scheduler(world.clock, f"process {id(self)}")
+        self.supervisor = PipelineSupervisor(self.served_file, world.clock, self.scheduler)
         self.control = Control({NAME: self.supervisor}, self.store)
         self.ref_tracker = RefTracker(
             lambda: self.served_file.pipeline_context, lambda: self.supervisor.queue_worker.wake()
@@ -65,6 +67,7 @@ class Daemon:
     def begin(self) -> None:
         """Begin to serve, as soon as the lock is free and what a crash left is recovered."""
         self.begun = True
+        self.scheduler.__enter__()
         self.supervisor.start()
 
     def start(self) -> Daemon:
@@ -207,5 +210,6 @@ class World:
         for daemon in (daemon for daemon in self._daemons if daemon.begun):
             with suppress(ProcessDied):
                 daemon.stop(1.0)
+            daemon.scheduler.__exit__()
         until(lambda: not any(t.name.startswith(_THREADS) for t in threading.enumerate()), "all threads end")
         self.stores.close()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from pipeline.base.home import Home
 from pipeline.config.load import load
 from pipeline.daemon import repair_loop
 from pipeline.daemon.repair_loop import RepairLoop
+from pipeline.daemon.scheduler import Job, Scheduler
 from pipeline.runner.context import PipelineContext
 from pipeline.runner.deploy_lock import DeployLock
 from pipeline.store.store import Store
@@ -39,12 +42,16 @@ class Release:
         self.blind: PenstockError | None = None
         self.checks: list[float] = []
         self.repairs = 0
+        self.stable = True
 
     def findings(self) -> list[str]:
         self.checks.append(self._clock.monotonic())
         if self.blind:
             raise self.blind
         return self.found
+
+    def is_stable(self) -> bool:
+        return self.stable
 
     def repair(self, cancelled: threading.Event) -> None:
         self.repairs += 1
@@ -54,6 +61,13 @@ class Release:
 
     def close(self) -> None:
         """Do nothing."""
+
+
+@dataclass
+class Events:
+    """Whether events report each change."""
+
+    is_live: bool
 
 
 class Deployer:
@@ -87,17 +101,22 @@ def pipeline_context(tmp_path: Path) -> Iterator[PipelineContext]:
 
 @contextmanager
 def keeping(
-    pipeline_context: PipelineContext, clock: FakeClock, deploy_lock: DeployLock | None = None
-) -> Iterator[None]:
+    pipeline_context: PipelineContext,
+    clock: FakeClock,
+    deploy_lock: DeployLock | None = None,
+    events: Events | None = None,
+) -> Iterator[Job]:
     """Run the loop until the block ends."""
-    loop = RepairLoop(lambda: pipeline_context, deploy_lock or DeployLock(), clock)
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        loop.stop()
-        thread.join()
+    events = events or Events(is_live=False)
+    loop = RepairLoop(lambda: pipeline_context, deploy_lock or DeployLock(), clock, lambda: events.is_live)
+    with Scheduler(clock) as scheduler:
+        job = scheduler.add("repair loop", loop.step, timedelta(seconds=1))
+        try:
+            yield job
+        finally:
+            job.stop()
+            assert job.join(10)
+            loop.close()
 
 
 def tick(clock: FakeClock, done: Callable[[], bool], what: str) -> None:

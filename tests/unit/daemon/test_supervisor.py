@@ -1,8 +1,9 @@
-"""The supervisor takes a pipeline's lock when it is free, and restarts threads that fail."""
+"""The supervisor takes a pipeline's lock when it is free, and repeats jobs that fail."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from pipeline.base.home import Home
 from pipeline.base.lock import is_held, work_lock
 from pipeline.daemon.repair_loop import RepairLoop
+from pipeline.daemon.scheduler import Scheduler
 from pipeline.daemon.served_file import ServedFile
 from pipeline.daemon.supervisor import PipelineSupervisor
 from pipeline.daemon.trigger_loop import TriggerLoop
@@ -44,8 +46,8 @@ def supervisor(tmp_path: Path, home: Home, clock: FakeClock) -> Iterator[Pipelin
     work = Work(tmp_path)
     file = work.path / "pipeline.yaml"
     file.write_text(PIPELINE)
-    with Store(home.database) as store:
-        made = PipelineSupervisor(ServedFile(file, home, store, (), None, clock), clock)
+    with Store(home.database) as store, Scheduler(clock) as scheduler:
+        made = PipelineSupervisor(ServedFile(file, home, store, (), None, clock), clock, scheduler)
         yield made
         made.stop(10)
 
@@ -80,26 +82,27 @@ def test_stopping_before_the_start(supervisor: PipelineSupervisor, home: Home) -
     assert not is_held(home.lock("shop"))
 
 
-def test_a_thread_that_fails_is_started_again(
+def test_a_job_that_fails_is_repeated(
     supervisor: PipelineSupervisor, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A thread that fails is restarted with a backoff, and each failure is reported."""
+    """A job that fails is repeated with a backoff, and each failure is reported."""
     started: list[float] = []
 
-    def fail(_: QueueWorker) -> None:
+    def fail(_: QueueWorker) -> timedelta:
         started.append(clock.monotonic())
         raise RuntimeError("a fault")
 
-    monkeypatch.setattr(QueueWorker, "run_forever", fail)
+    monkeypatch.setattr(QueueWorker, "run_once", fail)
     for other in (TriggerLoop, RepairLoop):
-        monkeypatch.setattr(other, "run_forever", lambda _: None)
+        monkeypatch.setattr(other, "step", lambda _: None)
     supervisor.start()
 
-    def failed_four_times() -> bool:
+    def failed_five_times() -> bool:
         clock.advance_to_next_timeout()
-        return len(started) >= 4
+        return len(started) >= 5
 
-    until(failed_four_times, "four starts", deadline=10)
-    gaps = [later - earlier for earlier, later in pairwise(started[:4])]
-    assert gaps == pytest.approx([0.2, 0.4, 0.8], abs=0.001)
+    until(failed_five_times, "five starts", deadline=10)
+    # The first gap may be longer, because the other jobs end after a second.
+    gaps = [later - earlier for earlier, later in pairwise(started[1:5])]
+    assert gaps == pytest.approx([0.4, 0.8, 1.6], abs=0.001)
     assert len(messages(supervisor, "serve.failed")) >= 3

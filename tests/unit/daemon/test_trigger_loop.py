@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import shutil
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -15,6 +14,7 @@ import pytest
 from pipeline.base.errors import StageFailed
 from pipeline.base.home import Home
 from pipeline.config.load import load
+from pipeline.daemon.scheduler import Job, Scheduler
 from pipeline.daemon.trigger_loop import TriggerLoop
 from pipeline.runner.context import PipelineContext
 from pipeline.runner.ref_tracker import RefTracker
@@ -79,16 +79,17 @@ def running_loop(
     pipeline_context: PipelineContext, clock: FakeClock, ref_tracker: RefTracker | None = None
 ) -> Iterator[TriggerLoop]:
     """Run a trigger loop until the block ends."""
-    found = TriggerLoop(
-        lambda: pipeline_context, ref_tracker or RefTracker(lambda: pipeline_context, lambda: None), clock
-    )
-    thread = threading.Thread(target=found.run_forever, daemon=True)
-    thread.start()
-    try:
-        yield found
-    finally:
-        found.stop()
-        thread.join()
+    jobs: list[Job] = []
+    ref_tracker = ref_tracker or RefTracker(lambda: pipeline_context, lambda: None)
+    found = TriggerLoop(lambda: pipeline_context, ref_tracker, clock, lambda: [job.wake() for job in jobs])
+    with Scheduler(clock) as scheduler:
+        jobs.append(scheduler.add("trigger loop", found.step))
+        try:
+            yield found
+        finally:
+            jobs[0].stop()
+            assert jobs[0].join(10)
+            found.close()
 
 
 @pytest.fixture

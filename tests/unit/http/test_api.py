@@ -18,6 +18,7 @@ from pipeline.base.errors import ConfigError
 from pipeline.base.home import Home
 from pipeline.base.sockets import private_socket
 from pipeline.daemon.control import Control
+from pipeline.daemon.scheduler import Scheduler
 from pipeline.daemon.served_file import ServedFile
 from pipeline.daemon.supervisor import PipelineSupervisor
 from pipeline.events import Event
@@ -65,7 +66,8 @@ def daemon(tmp_path: Path) -> Iterator[Daemon]:
     file.write_text(PIPELINE)
     home = Home.locate({"PENSTOCK_HOME": str(tmp_path / "home")})
     with Store(home.database) as store:
-        supervisor = PipelineSupervisor(ServedFile(file, home, store, ()), FakeClock())
+        clock = FakeClock()
+        supervisor = PipelineSupervisor(ServedFile(file, home, store, ()), clock, Scheduler(clock))
         app = ControlApi(Control({"shop": supervisor}, store)).app()
         with http_server(control_config(app), private_socket(home.daemon_socket)):
             yield Daemon(home, store, Client(home.daemon_socket))

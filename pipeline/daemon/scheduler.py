@@ -1,0 +1,168 @@
+"""The repeated work of the daemon's pipelines, by one thread that knows when what is due.
+
+A job is a function that does one step and returns the time until its next one. Two steps of a job never run at the
+same time. A step may wait or hang: the other jobs continue, in further threads of the pool.
+"""
+
+from __future__ import annotations
+
+import heapq
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+from itertools import count
+from typing import Self
+
+import structlog
+
+from pipeline.base.clock import Clock
+from pipeline.daemon.worker_pool import WorkerPool
+
+# Steps that wait for a thread wait this long, in seconds. Then the pool gets one more.
+_GROWTH_DELAY = 0.05
+# A step that raises is repeated after this time. Jobs handle the errors that they expect.
+_RETRY_INTERVAL = timedelta(seconds=1)
+_logger = structlog.get_logger(__name__)
+
+Step = Callable[[], timedelta | None]
+
+
+class Job:
+    """Work that a scheduler repeats. `Scheduler.add` makes it. Safe to use from any thread."""
+
+    def __init__(self, scheduler: Scheduler, name: str, step: Step) -> None:
+        self.name = name
+        self.step = step
+        # The scheduler's lock guards what follows. `due` is None while a step runs or waits for a thread.
+        self.due: float | None = None
+        self.is_running = False
+        self.is_woken = False
+        self.is_stopped = False
+        self._scheduler = scheduler
+
+    def wake(self) -> None:
+        """Do the next step now. If one runs, another one follows it at once. Wakes before that step count as one."""
+        self._scheduler.wake(self)
+
+    def stop(self) -> None:
+        """Start no further step. Returns at once. Safe to repeat."""
+        self._scheduler.stop(self)
+
+    def join(self, timeout: float) -> bool:
+        """Wait up to `timeout` seconds until the job is stopped and no step runs. Return whether it is so."""
+        return self._scheduler.join(self, timeout)
+
+
+class Scheduler:
+    """Executes the steps of jobs when they are due. Use in a `with` block. Safe to use from any thread."""
+
+    def __init__(self, clock: Clock, name: str = "worker") -> None:
+        self._clock = clock
+        self._pool = WorkerPool(name)
+        self._changed = threading.Condition()
+        self._woken = threading.Event()
+        self._queue: list[tuple[float, int, Job]] = []
+        self._numbers = count()
+        self._is_closed = False
+        self._thread = threading.Thread(target=self._run, name="scheduler", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Start no further steps. Those that run are not waited for."""
+        self._is_closed = True
+        self._woken.set()
+        self._thread.join()
+        self._pool.close()
+
+    def add(self, name: str, step: Step, delay: timedelta = timedelta(0)) -> Job:
+        """Repeat a step, first after `delay`. Its result is the time until the next one, or None after the last one.
+
+        An exception is logged, and the step is repeated after a second.
+        """
+        job = Job(self, name, step)
+        with self._changed:
+            self._schedule(job, delay)
+        return job
+
+    def wake(self, job: Job) -> None:
+        """See `Job.wake`."""
+        with self._changed:
+            if not job.is_running:
+                self._start(job)
+            else:
+                job.is_woken = True
+
+    def stop(self, job: Job) -> None:
+        """See `Job.stop`."""
+        with self._changed:
+            job.is_stopped, job.due = True, None
+            self._changed.notify_all()
+
+    def join(self, job: Job, timeout: float) -> bool:
+        """See `Job.join`."""
+        with self._changed:
+            return self._changed.wait_for(lambda: job.is_stopped and not job.is_running, timeout)
+
+    def _run(self) -> None:
+        while not self._is_closed:
+            with self._changed:
+                wait = self._start_due()
+            if self._pool.is_behind:
+                self._woken.wait(_GROWTH_DELAY)
+                self._pool.grow()
+            elif wait is None:
+                self._woken.wait()
+            else:
+                self._clock.wait(self._woken, wait)
+            self._woken.clear()
+
+    def _start_due(self) -> timedelta | None:
+        """Start the jobs that are due, and return the time until the next one is. None if there is none."""
+        now = self._clock.monotonic()
+        while self._queue:
+            due, _, job = self._queue[0]
+            # A job that was woken or stopped meanwhile has an entry that no longer counts.
+            if job.due == due and due > now:
+                return timedelta(seconds=due - now)
+            heapq.heappop(self._queue)
+            if job.due == due:
+                self._start(job)
+        return None
+
+    def _start(self, job: Job) -> None:
+        if not job.is_stopped:
+            job.is_running, job.is_woken, job.due = True, False, None
+            self._pool.submit(lambda: self._execute(job))
+            if self._pool.is_behind:
+                self._woken.set()
+
+    def _execute(self, job: Job) -> None:
+        delay: timedelta | None = None
+        try:
+            delay = self._step(job) if not job.is_stopped else None
+        finally:
+            with self._changed:
+                job.is_running = False
+                if delay is None:
+                    job.is_stopped = True
+                elif job.is_woken:
+                    self._start(job)
+                elif not job.is_stopped:
+                    self._schedule(job, delay)
+                self._changed.notify_all()
+
+    def _step(self, job: Job) -> timedelta | None:
+        try:
+            return job.step()
+        except Exception:
+            _logger.exception("internal error", job=job.name)
+            return _RETRY_INTERVAL
+
+    def _schedule(self, job: Job, delay: timedelta) -> None:
+        job.due = self._clock.monotonic() + max(delay.total_seconds(), 0.0)
+        heapq.heappush(self._queue, (job.due, next(self._numbers), job))
+        if self._queue[0][2] is job:
+            self._woken.set()

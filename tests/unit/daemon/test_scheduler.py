@@ -1,0 +1,191 @@
+"""The scheduler does each step when it is due, in few threads, and none of them delays another."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+
+from pipeline.daemon.scheduler import Scheduler
+from pipeline.testing.fakes.clock import FakeClock
+from tests.support.waiting import until
+
+SECOND = timedelta(seconds=1)
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def scheduler(clock: FakeClock) -> Iterator[Scheduler]:
+    with Scheduler(clock, "scheduled") as scheduler:
+        yield scheduler
+
+
+class Steps:
+    """A step that records its times."""
+
+    def __init__(self, clock: FakeClock, delay: timedelta | None = SECOND) -> None:
+        self.delay = delay
+        self.at: list[float] = []
+        self._clock = clock
+
+    def __call__(self) -> timedelta | None:
+        self.at.append(self._clock.monotonic())
+        return self.delay
+
+
+def threads() -> int:
+    return sum(thread.name == "scheduled" for thread in threading.enumerate())
+
+
+def test_steps_follow_their_delays(scheduler: Scheduler, clock: FakeClock) -> None:
+    """Two jobs are repeated, each after its own delay."""
+    start, often, seldom = clock.monotonic(), Steps(clock), Steps(clock, 3 * SECOND)
+    scheduler.add("often", often, SECOND)
+    scheduler.add("seldom", seldom)
+    for number in range(1, 7):
+        until(lambda: len(seldom.at) == (number + 2) // 3, "the other job is done")  # noqa: B023
+        clock.advance_to_next_timeout()
+        until(lambda: len(often.at) == number, "the step is done")  # noqa: B023
+    until(lambda: len(seldom.at) == 3, "the last step is done")
+    assert [at - start for at in often.at[:6]] == [1, 2, 3, 4, 5, 6]
+    assert [at - start for at in seldom.at[:3]] == [0, 3, 6]
+
+
+def test_a_job_that_is_woken(scheduler: Scheduler, clock: FakeClock) -> None:
+    """Its next step is done at once, and the delay counts from there."""
+    steps = Steps(clock, 60 * SECOND)
+    job = scheduler.add("job", steps, 60 * SECOND)
+    clock.advance(10 * SECOND)
+    job.wake()
+    until(lambda: steps.at, "the step is done")
+    clock.wait_for_waiters()
+    assert clock.advance_to_next_timeout() in (50 * SECOND, 60 * SECOND)
+
+
+def test_a_wake_during_a_step_is_not_lost(scheduler: Scheduler) -> None:
+    """One more step follows, and one only, whatever the number of wakes."""
+    entered, leave, count = threading.Event(), threading.Event(), 0
+
+    def step() -> timedelta:
+        nonlocal count
+        count += 1
+        entered.set()
+        leave.wait(10)
+        return timedelta(days=1)
+
+    job = scheduler.add("job", step)
+    assert entered.wait(10)
+    for _ in range(5):
+        job.wake()
+    assert count == 1
+    leave.set()
+    until(lambda: count == 2, "the second step")
+    job.stop()
+    assert job.join(10)
+    assert count == 2
+
+
+def test_no_two_steps_of_a_job_at_once(scheduler: Scheduler) -> None:
+    """Also if it is woken from many threads."""
+    inside, most, count, lock = 0, 0, 0, threading.Lock()
+
+    def step() -> timedelta:
+        nonlocal inside, most, count
+        with lock:
+            inside, count = inside + 1, count + 1
+            most = max(most, inside)
+        time.sleep(0)
+        with lock:
+            inside -= 1
+        return timedelta(days=1)
+
+    job = scheduler.add("job", step)
+    wakers = [threading.Thread(target=lambda: [job.wake() for _ in range(200)]) for _ in range(4)]
+    for waker in wakers:
+        waker.start()
+    for waker in wakers:
+        waker.join()
+    before = count
+    job.wake()
+    until(lambda: count > before, "a step after the last wake")
+    assert most == 1
+
+
+def test_jobs_that_hang_delay_no_other(scheduler: Scheduler) -> None:
+    """Steps of fifty jobs wait. The step of another one is done nevertheless, and the threads end afterwards."""
+    leave, entered, done = threading.Event(), threading.Semaphore(0), threading.Event()
+
+    def hang() -> None:
+        entered.release()
+        leave.wait(30)
+
+    for number in range(50):
+        scheduler.add(f"hangs {number}", hang)
+    for _ in range(50):
+        assert entered.acquire(timeout=20)
+    scheduler.add("works", done.set)
+    assert done.wait(10)
+    leave.set()
+    until(lambda: threads() == 0, "the threads end", deadline=20)
+
+
+def test_many_idle_jobs_need_few_threads(scheduler: Scheduler, clock: FakeClock) -> None:
+    """Six hundred jobs that are due together are done by a few threads."""
+    steps = [Steps(clock, 60 * SECOND) for _ in range(600)]
+    for each in steps:
+        scheduler.add("job", each)
+    until(lambda: all(each.at for each in steps), "each has done a step")
+    assert threads() <= 10
+
+
+def test_a_stopped_job(scheduler: Scheduler, clock: FakeClock) -> None:
+    """`join` waits for the step that runs. No other one is started, and waking it does nothing."""
+    entered, leave, steps = threading.Event(), threading.Event(), Steps(clock)
+
+    def step() -> timedelta | None:
+        entered.set()
+        leave.wait(10)
+        return steps()
+
+    job = scheduler.add("job", step)
+    assert entered.wait(10)
+    job.stop()
+    assert not job.join(0.01)
+    leave.set()
+    assert job.join(10)
+    job.wake()
+    clock.advance(10 * SECOND)
+    assert job.join(10)
+    assert len(steps.at) == 1
+
+
+def test_a_step_that_raises(scheduler: Scheduler, clock: FakeClock) -> None:
+    """It is repeated after a second. Other jobs continue."""
+    failed: list[float] = []
+
+    def fail() -> timedelta:
+        failed.append(clock.monotonic())
+        raise RuntimeError("a fault")
+
+    scheduler.add("fails", fail)
+    until(lambda: failed, "the first step")
+    clock.advance_to_next_timeout()
+    until(lambda: len(failed) == 2, "the second step")
+    assert failed[1] - failed[0] == 1
+
+
+def test_the_last_step(scheduler: Scheduler, clock: FakeClock) -> None:
+    """A step that returns None is the last one, also if the job is woken meanwhile."""
+    steps = Steps(clock, None)
+    job = scheduler.add("job", steps)
+    assert job.join(10)
+    job.wake()
+    assert job.join(10)
+    assert len(steps.at) == 1
