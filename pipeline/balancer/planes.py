@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from pipeline.balancer.balancer import Balancer
+from pipeline.balancer.haproxy.monitor import HAProxyMonitor
 from pipeline.balancer.haproxy.plane import HAProxyPlane
+from pipeline.balancer.plane_monitor import PlaneMonitor
 
 
 def open_balancer(directory: Path) -> Balancer:
@@ -14,3 +16,8 @@ def open_balancer(directory: Path) -> Balancer:
     Several processes may open the same directory.
     """
     return Balancer(directory, HAProxyPlane(directory))
+
+
+def open_monitor(directory: Path) -> PlaneMonitor:
+    """Return a monitor of the data plane in `directory`, for the one process that supervises it."""
+    return HAProxyMonitor(directory)

@@ -1,7 +1,17 @@
 """Supervision of the data plane while the daemon runs.
 
-The kernel reports the exit of the process, so the restart begins at once. The supervisor holds the listening sockets,
-so new connections wait for the restart instead of being refused.
+What is noticed within which time:
+
+- The exit of the process: at once, by the kernel. The supervisor holds the listening sockets, so new connections wait
+  for the restart instead of being refused.
+- A target that goes up or down: at once, because the plane reports it. The pipelines' repair loops act on it.
+- A plane that hangs, has lost its control sockets or is stopped by a signal: within ten seconds. It is asked every two
+  seconds whether it responds.
+- A registry that another process has changed: within two seconds.
+- A target that waits for its first health check, a drain, a function: reconciled every two seconds while there is one.
+- Everything else, such as a change of the plane by hand or a report that was lost: within a minute.
+
+Without a monitor, or if it cannot receive reports, all targets are reconciled every two seconds.
 """
 
 from __future__ import annotations
@@ -16,6 +26,9 @@ from datetime import timedelta
 import structlog
 
 from pipeline.balancer.balancer import Balancer
+from pipeline.balancer.plane_monitor import PlaneMonitor
+from pipeline.balancer.registry import Registry
+from pipeline.balancer.settled import changed_owners, is_settled
 from pipeline.base.clock import Clock
 from pipeline.base.errors import PenstockError
 from pipeline.event_kinds import EventKind
@@ -28,9 +41,10 @@ _logger = structlog.get_logger(__name__)
 
 
 class BalancerSupervisor:
-    """Reconciles the balancer every two seconds, and starts its data plane immediately after it died.
+    """Keeps the balancer reconciled, and starts its data plane immediately after it died.
 
-    `emit` receives the events, from two threads.
+    `emit` receives the events, from two threads. `changed` is called with the owner whose targets have changed, or with
+    None if any may have. It must return soon.
     """
 
     def __init__(
@@ -39,15 +53,28 @@ class BalancerSupervisor:
         emit: Callable[[EventKind, str], None],
         clock: Clock,
         interval: timedelta = _INTERVAL,
+        *,
+        monitor: PlaneMonitor | None = None,
+        changed: Callable[[str | None], None] = lambda _: None,
     ) -> None:
         self._balancer = balancer
         self._emit = emit
         self._clock = clock
         self._interval = interval
+        self._monitor = monitor
+        self._changed = changed
         self._stopping = threading.Event()
         self._last_reported = ""
         self._last_pid: int | None = None
         self._maintained: float | None = None
+        self._reconciled: Registry | None = None
+        self._was_settled = False
+        self._is_watching = False
+
+    @property
+    def is_watching(self) -> bool:
+        """True if `changed` is called soon after each change of a target. Safe to call from any thread."""
+        return self._is_watching
 
     def run_forever(self) -> None:
         """Run until `stop`."""
@@ -61,6 +88,8 @@ class BalancerSupervisor:
                 else:
                     self._clock.wait(self._stopping, self._interval / 2)
         resuming.join()
+        if self._monitor is not None:
+            self._monitor.close()
 
     def stop(self) -> None:
         """Request the end of `run_forever`. Returns at once."""
@@ -79,31 +108,55 @@ class BalancerSupervisor:
     def _run_once(self) -> bool:
         """Start and reconcile the data plane if it is needed. Return whether it is needed and runs."""
         try:
+            # Before the reconciliation: whatever changes after it is reported.
+            receives = self._monitor is not None and self._monitor.open()
             needed = not self._balancer.registry().is_empty
             if needed:
-                self._ensure()
+                self._ensure(receives=receives)
             else:
-                self._last_pid = self._maintained = None
+                self._last_pid = self._maintained = self._reconciled = None
         except PenstockError as error:
+            self._reconciled, self._is_watching = None, False
             if error.message != self._last_reported:
                 self._emit(EventKind.BALANCER_FAILED, error.message)
                 self._last_reported = error.message
             return False
         self._last_reported = ""
+        self._is_watching = receives
         return needed
 
-    def _ensure(self) -> None:
-        now = self._clock.monotonic()
+    def _ensure(self, *, receives: bool) -> None:
+        now, started = self._clock.monotonic(), False
         if self._maintained is None or now - self._maintained >= _RELOAD_INTERVAL:
             started, self._maintained = self._balancer.ensure_running(), now
-        else:
+        elif not (receives and self._is_settled()):
             started = self._balancer.reconcile()
+        self._report_registry()
         pid = self._balancer.pid()
         # A command may have restarted it before the daemon did. That is a restart too.
         if started or self._last_pid not in (None, pid):
             self._emit(EventKind.BALANCER_RESTARTED, "HAProxy was not running or did not respond, restarted it")
+            self._changed(None)
         # It may have just died. A command that restarts it before the next round must not go unnoticed.
         self._last_pid = pid or self._last_pid
+
+    def _is_settled(self) -> bool:
+        """Return whether a reconciliation would change nothing, as far as the plane's reports and a ping show it."""
+        if self._balancer.registry() is not self._reconciled or not self._was_settled:
+            return False
+        return self._monitor is not None and self._monitor.is_responding()
+
+    def _report_registry(self) -> None:
+        """Report the owners whose resources or targets another process, or this one, has changed."""
+        before, self._reconciled = self._reconciled, self._balancer.registry()
+        if before is self._reconciled:
+            return
+        self._was_settled = is_settled(self._reconciled)
+        if before is None:
+            self._changed(None)
+        else:
+            for owner in changed_owners(before, self._reconciled):
+                self._changed(owner)
 
     def _resume_forever(self) -> None:
         while not self._clock.wait(self._stopping, self._interval):
@@ -117,19 +170,34 @@ class BalancerSupervisor:
                     self._emit(EventKind.BALANCER_RESUMED, text)
 
     def _wait(self) -> None:
-        """Wait until the process of the data plane exits, at most for the interval."""
+        """Wait until the process of the data plane exits, at most for the interval. Pass on what the plane reports."""
+        watched = None
         try:
             watched = os.pidfd_open(self._last_pid) if self._last_pid else None
         except ProcessLookupError:
             return
         except OSError:
+            # Without a descriptor for it, its exit is found by the next round.
             watched = None
-        if watched is None:
-            self._clock.wait(self._stopping, self._interval / 2)
-            return
-        try:
-            poll = select.poll()
+        poll = select.poll()
+        if watched is not None:
             poll.register(watched, select.POLLIN)
-            poll.poll(self._interval / timedelta(milliseconds=1))
+        reports = self._monitor.fileno() if self._monitor is not None else -1
+        if reports >= 0:
+            poll.register(reports, select.POLLIN)
+        deadline = self._clock.monotonic() + self._interval.total_seconds() / (1 if watched is not None else 2)
+        try:
+            self._pass_reports(poll, reports, deadline)
         finally:
-            os.close(watched)
+            if watched is not None:
+                os.close(watched)
+
+    def _pass_reports(self, poll: select.poll, reports: int, deadline: float) -> None:
+        """Pass on reports until `deadline`, or until another descriptor than that of the reports is readable."""
+        while not self._stopping.is_set() and (left := deadline - self._clock.monotonic()) > 0:
+            readable = [descriptor for descriptor, _ in poll.poll(left * 1000)]
+            if any(descriptor != reports for descriptor in readable):
+                return
+            if readable and self._monitor is not None:
+                for owner in self._monitor.owners():
+                    self._changed(owner)

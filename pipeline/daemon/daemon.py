@@ -12,14 +12,16 @@ from pathlib import Path
 
 import structlog
 
-from pipeline.balancer.planes import open_balancer
+from pipeline.balancer.planes import open_balancer, open_monitor
 from pipeline.base.clock import Clock, SystemClock
 from pipeline.base.errors import ConfigError, PenstockError, StoreFault
 from pipeline.base.home import Home
 from pipeline.daemon.balancer_supervisor import BalancerSupervisor
+from pipeline.daemon.engine_watch import EngineWatch
 from pipeline.daemon.scheduler import Scheduler
 from pipeline.daemon.served_file import ServedFile
 from pipeline.daemon.supervisor import PipelineSupervisor
+from pipeline.engine.hosts import local_events
 from pipeline.event_kinds import EventKind
 from pipeline.events import Listener
 from pipeline.store.records import Trigger
@@ -62,11 +64,20 @@ class Daemon:
         self._clock = clock or SystemClock()
         served_files = [ServedFile(file, home, store, listeners, parameters, self._clock) for file in files]
         self._scheduler = Scheduler(self._clock)
-        self.supervisors = {s.name: PipelineSupervisor(s, self._clock, self._scheduler) for s in served_files}
+        self.supervisors = {
+            s.name: PipelineSupervisor(s, self._clock, self._scheduler, self._has_events) for s in served_files
+        }
         if len(self.supervisors) < len(served_files):
             raise ConfigError("two of the files declare the same pipeline name", hint="give each pipeline its own name")
         self._spool = Spool(home.spool)
-        self._balancer_supervisor = BalancerSupervisor(open_balancer(home.balancer), self._emit_to_all, self._clock)
+        self._balancer_supervisor = BalancerSupervisor(
+            open_balancer(home.balancer),
+            self._emit_to_all,
+            self._clock,
+            monitor=open_monitor(home.balancer),
+            changed=self._notify_drift,
+        )
+        self._engine_watch = EngineWatch(local_events(home.id), self._notify_drift, self._clock)
         self._notified = threading.Event()
         self._ending = threading.Event()
         self._reloading = threading.Event()
@@ -80,18 +91,7 @@ class Daemon:
         gc.freeze()
         gc.set_threshold(*_GC_THRESHOLDS)
         with ExitStack() as stack:
-            try:
-                stack.enter_context(self._spool.watch(self._notified.set))
-            except PenstockError as error:
-                self._emit_to_all(
-                    EventKind.TRIGGER_POLLING, f"cannot watch the hook spool, polling it every second: {error.message}"
-                )
-            threading.Thread(
-                target=self._balancer_supervisor.run_forever, name="balancer-supervisor", daemon=True
-            ).start()
-            stack.enter_context(self._scheduler)
-            for supervisor in self.supervisors.values():
-                supervisor.start()
+            self._start(stack)
             while not self._ending.is_set():
                 progress()
                 if self.store.is_lost:
@@ -106,6 +106,22 @@ class Daemon:
                     _logger.warning("refresh failed", error=str(error))
                 self._clock.wait(self._notified, _REFRESH)
                 self._notified.clear()
+
+    def _start(self, stack: ExitStack) -> None:
+        try:
+            stack.enter_context(self._spool.watch(self._notified.set))
+        except PenstockError as error:
+            text = f"cannot watch the hook spool, polling it every second: {error.message}"
+            self._emit_to_all(EventKind.TRIGGER_POLLING, text)
+        for work, name in (
+            (self._balancer_supervisor.run_forever, "balancer-supervisor"),
+            (self._engine_watch.run_forever, "engine-events"),
+        ):
+            threading.Thread(target=work, name=name, daemon=True).start()
+        self._scheduler.start()
+        self._scheduler.add("check of the engine's events", self._engine_watch.check)
+        for supervisor in self.supervisors.values():
+            supervisor.start()
 
     def _refresh(self) -> None:
         self.store.events.flush()
@@ -128,6 +144,7 @@ class Daemon:
     def close(self, timeout: float) -> None:
         """Stop all pipelines and wait for them, up to `timeout` seconds."""
         self._balancer_supervisor.stop()
+        self._engine_watch.stop()
         closing = [
             threading.Thread(target=supervisor.stop, args=(timeout,), daemon=True)
             for supervisor in self.supervisors.values()
@@ -136,6 +153,7 @@ class Daemon:
             thread.start()
         for thread in closing:
             thread.join()
+        self._scheduler.close()
 
     def _read_spool(self) -> None:
         """Notify the pipelines of the repositories whose hooks wrote into the spool."""
@@ -148,6 +166,15 @@ class Daemon:
                 if supervisor.git_directory() == repository:
                     supervisor.notify(Trigger.HOOK)
             self._spool.remove(file)
+
+    def _has_events(self) -> bool:
+        """Return whether each change of a container or a target is reported."""
+        return self._engine_watch.is_live and self._balancer_supervisor.is_watching
+
+    def _notify_drift(self, pipeline: str | None) -> None:
+        """Request a check of a pipeline, or of all. Owners in the balancer that are no pipelines are ignored."""
+        for name in self.supervisors if pipeline is None else {pipeline} & self.supervisors.keys():
+            self.supervisors[name].notify_drift()
 
     def _emit_to_all(self, kind: EventKind, message: str) -> None:
         for supervisor in self.supervisors.values():

@@ -67,14 +67,20 @@ class Scheduler:
         self._thread = threading.Thread(target=self._run, name="scheduler", daemon=True)
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        self.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Start no further steps. Those that run are not waited for."""
+        self.close()
+
+    def start(self) -> None:
+        """Execute steps from now on."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Start no further steps. Those that run are not waited for, so stop and join the jobs first."""
         self._is_closed = True
         self._woken.set()
-        self._thread.join()
         self._pool.close()
 
     def add(self, name: str, step: Step, delay: timedelta = timedelta(0)) -> Job:

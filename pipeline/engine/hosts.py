@@ -6,9 +6,10 @@ import os
 from collections.abc import Mapping
 
 from pipeline.engine.docker.engine import DockerEngine
+from pipeline.engine.docker.events import DockerEvents
 from pipeline.engine.docker.runtime import DockerRuntime
 from pipeline.engine.host import Host
-from pipeline.engine.interfaces import Engine
+from pipeline.engine.interfaces import Engine, EngineEvents
 from pipeline.engine.runtime import Runtime
 
 _LOOPBACK = "127.0.0.1"
@@ -20,6 +21,11 @@ def local_engine(home: str, environment: Mapping[str, str] = os.environ) -> Engi
     The caller closes it, or uses it as a context manager. Raises `EngineFault` if it does not respond.
     """
     return DockerEngine(home, environment)
+
+
+def local_events(home: str, environment: Mapping[str, str] = os.environ) -> EngineEvents:
+    """Return the events of the engine that `local_engine` connects to. Connects to nothing yet."""
+    return DockerEvents(home, environment)
 
 
 def local_host(engine: Engine) -> Host:

@@ -136,6 +136,26 @@ class Networks(Protocol):
         """Remove a network that was created for tests, by its name or id."""
 
 
+class EngineEvents(Protocol):
+    """The changes of a home's replicas, as the engine reports them.
+
+    One thread at a time follows them. Any thread may call the other methods.
+    """
+
+    def follow(self) -> Iterator[str | None]:
+        """Yield None once the events come, then the pipeline of each replica that starts, ends, is paused or moves.
+
+        Waits for the next event without a limit. Raises `EngineFault` if the engine is unreachable, and ends or raises
+        it when the connection is lost. Call it again then: what happened in between is not reported.
+        """
+
+    def answers(self) -> bool:
+        """Return whether the engine responds within ten seconds. An idle connection does not show it."""
+
+    def interrupt(self) -> None:
+        """Let `follow` end, also while it waits. Does nothing if it is not called. Safe to repeat."""
+
+
 class EngineConnection(Protocol):
     """A separate connection, for pulls that another thread may abort."""
 

@@ -20,7 +20,7 @@ from pipeline.balancer.haproxy.backend import backends
 from pipeline.balancer.haproxy.directory import PemFile
 from pipeline.balancer.haproxy.error_responses import page_lines, pages
 from pipeline.balancer.haproxy.frontend import Frontend
-from pipeline.balancer.haproxy.naming import LOG_DESCRIPTOR, WORKER_SOCKET
+from pipeline.balancer.haproxy.naming import LOG_DESCRIPTOR, STATE_SOCKET, WORKER_SOCKET, backend_name
 from pipeline.balancer.haproxy.server_args import server_definitions
 from pipeline.balancer.haproxy.worker_user import global_lines, socket_args
 
@@ -34,6 +34,10 @@ _THREADS = max(1, min(4, (os.cpu_count() or 1) // 2))
 
 # HAProxy's own limit of header lines is 101, also in responses of targets. ELB limits only their size.
 _MAX_HEADERS = 400
+
+
+# Only of backends that check their servers. Requests are logged by frontends, at a lower level.
+_STATE_LINES = f"  log uxdg@{STATE_SOCKET} len 1024 format raw local1 notice"
 
 
 def _indented(lines: Iterable[str]) -> str:
@@ -156,8 +160,9 @@ def _groups(config: PlaneConfig, idle: Sequence[int]) -> Iterator[_Section]:
             if target.admit:
                 for definition in server_definitions(group, target):
                     servers[definition.backend].append(f"  server {definition.name} {definition.args}")
+        checked = backend_name(group.owner, group.name)
         for backend, lines in backends(group.owner, group.name, group.settings, idle).items():
-            yield _Section(list(lines), servers[backend])
+            yield _Section([*lines, *[_STATE_LINES] * (backend == checked)], servers[backend])
 
 
 def _digest(parts: Iterable[str]) -> str:

@@ -7,6 +7,8 @@ MASTER_SOCKET = "master.sock"
 # The socket of the process that holds HAProxy's listening sockets.
 HOLDER_SOCKET = "holder.sock"
 LOG_DESCRIPTOR = 3
+# HAProxy sends a datagram here for each server that goes up or down.
+STATE_SOCKET = "state.sock"
 _FAIL_OPEN_SUFFIX = ".open"
 SHARED_SUFFIX = ".shared"
 """Ends the name of the backend in which clients share connections to the targets of a group."""

@@ -67,7 +67,7 @@ class Daemon:
     def begin(self) -> None:
         """Begin to serve, as soon as the lock is free and what a crash left is recovered."""
         self.begun = True
-        self.scheduler.__enter__()
+        self.scheduler.start()
         self.supervisor.start()
 
     def start(self) -> Daemon:
@@ -210,6 +210,6 @@ class World:
         for daemon in (daemon for daemon in self._daemons if daemon.begun):
             with suppress(ProcessDied):
                 daemon.stop(1.0)
-            daemon.scheduler.__exit__()
+            daemon.scheduler.close()
         until(lambda: not any(t.name.startswith(_THREADS) for t in threading.enumerate()), "all threads end")
         self.stores.close()

@@ -16,6 +16,7 @@ from pipeline.base.clock import SystemClock
 from pipeline.base.errors import BalancerFault
 from pipeline.daemon.balancer_supervisor import BalancerSupervisor
 from pipeline.testing.fakes.data_plane import FakePlane
+from pipeline.testing.fakes.plane_monitor import FakeMonitor
 from tests.support.waiting import until
 
 DECLARED = Declaration.model_validate(
@@ -65,6 +66,42 @@ def emitted(balancer: Balancer) -> Iterator[Emitted]:
     supervisor.stop()
     working.join(10)
     assert not working.is_alive()
+
+
+@pytest.fixture
+def monitor() -> FakeMonitor:
+    return FakeMonitor()
+
+
+@pytest.fixture
+def changed(balancer: Balancer, monitor: FakeMonitor) -> Iterator[list[str | None]]:
+    """Run a supervisor with a monitor, and yield the owners that it reports."""
+    changed: list[str | None] = []
+    supervisor = BalancerSupervisor(
+        balancer,
+        lambda *_: None,
+        SystemClock(),
+        timedelta(milliseconds=10),
+        monitor=monitor,
+        changed=changed.append,
+    )
+    working = threading.Thread(target=supervisor.run_forever)
+    working.start()
+    until(lambda: supervisor.is_watching, "the first round")
+    yield changed
+    supervisor.stop()
+    working.join(10)
+    assert not working.is_alive()
+    assert monitor.fileno() == -1
+
+
+def settle(balancer: Balancer, plane: FakePlane, monitor: FakeMonitor) -> None:
+    """Let the target pass its check, and wait until the plane is only pinged."""
+    plane.answer_checks("a", PASSED)
+    plane.run_checks()
+    until(lambda: states(balancer) == {TargetState.HEALTHY}, "the target is healthy")
+    asked = monitor.asked
+    until(lambda: monitor.asked > asked + 2, "pings")
 
 
 def states(balancer: Balancer) -> set[TargetState]:
@@ -135,3 +172,65 @@ def test_nothing_is_started_where_nothing_is_declared(balancer: Balancer, plane:
     until(lambda: not plane.observe().running, "the plane has stopped")
     assert plane.calls["apply"] == before
     assert emitted == []
+
+
+@pytest.mark.usefixtures("changed")
+def test_targets_that_are_all_admitted_are_not_observed(
+    balancer: Balancer, plane: FakePlane, monitor: FakeMonitor
+) -> None:
+    """The plane is only pinged, until a target waits for its first check."""
+    settle(balancer, plane, monitor)
+    before, asked = plane.calls["observe"], monitor.asked
+    until(lambda: monitor.asked > asked + 10, "further pings")
+    assert plane.calls["observe"] == before
+    plane.answer_checks("b", PASSED)
+    balancer.register("shop", "web", Target(id="b", address="10.0.0.2", port=80))
+    plane.run_checks()
+    until(lambda: len(balancer.target_health("shop", "web")) == 2, "both targets")
+    until(lambda: states(balancer) == {TargetState.HEALTHY}, "both are healthy")
+
+
+def test_a_report_of_the_plane_is_passed_on(
+    balancer: Balancer, plane: FakePlane, monitor: FakeMonitor, changed: list[str | None]
+) -> None:
+    """With the owner of the target, and at once."""
+    settle(balancer, plane, monitor)
+    changed.clear()
+    monitor.report("shop")
+    until(lambda: changed == ["shop"], "the report")
+
+
+def test_a_registry_that_another_process_changed(
+    balancer: Balancer, plane: FakePlane, monitor: FakeMonitor, changed: list[str | None]
+) -> None:
+    """Its owner is reported, and no other one."""
+    settle(balancer, plane, monitor)
+    other = DECLARED.model_copy(update={"load_balancers": {}})
+    balancer.apply("blog", other)
+    until(lambda: "blog" in changed, "the owner of the new group")
+    changed.clear()
+    balancer.deregister("shop", "web", "a")
+    until(lambda: "shop" in changed, "the owner of the target")
+    assert set(changed) == {"shop"}
+
+
+def test_a_plane_that_does_not_respond_is_observed(
+    balancer: Balancer, plane: FakePlane, monitor: FakeMonitor, changed: list[str | None]
+) -> None:
+    """A failed ping leads to a reconciliation, which restarts a plane that has died. Any target may have changed."""
+    settle(balancer, plane, monitor)
+    changed.clear()
+    plane.forget()
+    monitor.responds = False
+    until(lambda: plane.observe().running, "the plane runs")
+    until(lambda: None in changed, "a report for all")
+
+
+def test_without_reports_everything_is_reconciled(
+    balancer: Balancer, plane: FakePlane, monitor: FakeMonitor, changed: list[str | None]
+) -> None:
+    """While the monitor cannot receive, the plane is observed in each round."""
+    settle(balancer, plane, monitor)
+    monitor.receives = False
+    before = plane.calls["observe"]
+    until(lambda: plane.calls["observe"] > before + 5, "observations")

@@ -1,0 +1,29 @@
+"""Registries whose targets wait for nothing, and the owners that differ between two registries. Pure."""
+
+from __future__ import annotations
+
+from pipeline.balancer.registry import Registry
+
+
+def is_settled(registry: Registry) -> bool:
+    """Return whether every target is admitted, so that only a report of the data plane or a change can give work.
+
+    A group of functions is never settled, because no data plane reports the end of the process that invokes them.
+    """
+    return not any(group.settings.is_lambda for group in registry.target_groups.values()) and all(
+        registration.wanted == "in" and registration.admitted
+        for targets in registry.targets.values()
+        for registration in targets
+    )
+
+
+def changed_owners(before: Registry, after: Registry) -> set[str]:
+    """Return the owners whose resources or targets differ."""
+    known = {resource.id: resource for resource in before.all()}
+    wanted = {resource.id: resource for resource in after.all()}
+    owners = {
+        resource.owner
+        for id_, resource in (*known.items(), *wanted.items())
+        if known.get(id_) != wanted.get(id_) or before.targets.get(id_) != after.targets.get(id_)
+    }
+    return owners if before.key_sets == after.key_sets else {*owners, *after.owners}
