@@ -120,6 +120,9 @@ class Daemon:
             threading.Thread(target=work, name=name, daemon=True).start()
         self._scheduler.start()
         self._scheduler.add("check of the engine's events", self._engine_watch.check)
+        changes = self.store.changes
+        stack.enter_context(changes.subscribe(self._wake_queues, foreign_only=True))
+        stack.enter_context(changes.watch(self._scheduler.add("changes of the database", changes.step).wake))
         for supervisor in self.supervisors.values():
             supervisor.start()
 
@@ -175,6 +178,13 @@ class Daemon:
         """Request a check of a pipeline, or of all. Owners in the balancer that are no pipelines are ignored."""
         for name in self.supervisors if pipeline is None else {pipeline} & self.supervisors.keys():
             self.supervisors[name].notify_drift()
+
+    def _wake_queues(self) -> None:
+        """Let the queues be looked at in which another process may have put a run."""
+        with suppress(StoreFault):
+            for name in self.store.queue.waiting_pipelines():
+                if name in self.supervisors:
+                    self.supervisors[name].queue_worker.wake()
 
     def _emit_to_all(self, kind: EventKind, message: str) -> None:
         for supervisor in self.supervisors.values():

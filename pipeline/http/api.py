@@ -292,10 +292,11 @@ class ControlApi:
         pipeline, number = _named(request)
         await run_in_threadpool(self._control.run, pipeline, number)
         follower = EventFollower(self._store, self._clock, _after(request), pipeline=pipeline, run=number)
-        return stream_events(follower, self._clock)
+        return stream_events(follower, self._store.changes, self._clock)
 
     async def _follow_all(self, request: Request) -> Response:
-        return stream_events(EventFollower(self._store, self._clock, _after(request)), self._clock)
+        follower = EventFollower(self._store, self._clock, _after(request))
+        return stream_events(follower, self._store.changes, self._clock)
 
 
 async def _body(request: Request, form: type[B]) -> B:

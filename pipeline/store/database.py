@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
@@ -36,6 +36,8 @@ class Database:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._lock = threading.RLock()
+        self.on_commit: Callable[[], None] = lambda: None
+        """Called after each transaction of this connection, without any lock."""
         with self._translate_errors():
             if not path.exists():
                 os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
@@ -66,6 +68,17 @@ class Database:
         """Return the first row of a query, or None."""
         return next(iter(self.rows(sql, *values)), None)
 
+    @property
+    def log_path(self) -> Path:
+        """The write-ahead log, to which every transaction of every process is written first."""
+        return self._path.with_name(f"{self._path.name}-wal")
+
+    def data_version(self) -> int:
+        """Return a number that changes when another connection has committed a transaction."""
+        row = self.row("PRAGMA data_version")
+        assert row is not None
+        return int(row[0])
+
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """Commit all statements of the block, or none of them if it raises.
@@ -83,6 +96,7 @@ class Database:
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
                 raise
+        self.on_commit()
 
     def _configure(self) -> None:
         self._connection.row_factory = sqlite3.Row

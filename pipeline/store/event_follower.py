@@ -11,6 +11,7 @@ from pipeline.events import Event
 from pipeline.store.records import LAST_EVENTS
 from pipeline.store.store import Store
 
+_MAX_EVENTS = 1000
 POLL_INTERVAL = timedelta(milliseconds=50)
 
 
@@ -39,12 +40,23 @@ class EventFollower:
         self._grace = grace
         self._over_since: float | None = None
         self.over = False
+        self.is_behind = False
+        """True if the last `poll` may have left out events, because there were too many."""
+
+    @property
+    def max_wait(self) -> timedelta:
+        """The time after which to poll again, even if the database has not changed."""
+        if self._over_since is None:
+            return timedelta.max
+        left = self._over_since + self._grace.total_seconds() - self._clock.monotonic()
+        return max(timedelta(seconds=left), timedelta(0))
 
     def poll(self) -> list[tuple[int, Event]]:
         """Return the events that were written since the last call, with their ids. Sets `over` after the last ones."""
         # Read the run's state first, so that an event written in between is found.
         run_over = self._is_run_over()
-        found = self._store.events.after(self._pipeline, self._last, run=self._run)
+        found = self._store.events.after(self._pipeline, self._last, _MAX_EVENTS, run=self._run)
+        self.is_behind = len(found) == _MAX_EVENTS
         if found:
             self._last = found[-1][0]
         if self._run is not None:

@@ -229,6 +229,11 @@ class RunQueue:
         rows = self._db.rows(f"SELECT * FROM timed_runs WHERE pipeline=? AND {_UNFINISHED} ORDER BY number", pipeline)  # noqa: S608
         return [run_from_row(row) for row in rows]
 
+    def waiting_pipelines(self) -> list[str]:
+        """Return the pipelines that have a queued run."""
+        rows = self._db.rows("SELECT DISTINCT pipeline FROM runs WHERE state=?", RunState.QUEUED)
+        return [row["pipeline"] for row in rows]
+
     def of_commits(self, commits: Sequence[str]) -> list[Run]:
         """Return the latest run of each of these commits and each ref, in every pipeline."""
         marks = ",".join("?" * len(commits))

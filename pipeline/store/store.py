@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Self
 
+from pipeline.store.changes import StoreChanges
 from pipeline.store.database import Database
 from pipeline.store.deliveries import Deliveries
 from pipeline.store.deployments import Deployments
@@ -28,6 +29,7 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         self._db = Database(path)
+        self.changes = StoreChanges(self._db)
         self.pipelines = Pipelines(self._db)
         self.runs = Runs(self._db)
         self.queue = RunQueue(self._db)

@@ -6,8 +6,9 @@ import http.client
 import json
 import socket
 import threading
+from collections import Counter
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -25,11 +26,13 @@ from pipeline.events import Event
 from pipeline.http.api import ControlApi
 from pipeline.http.client import Client
 from pipeline.http.serving import control_config, http_server
+from pipeline.store.event_follower import EventFollower
 from pipeline.store.records import ApprovalDecision, DeploymentState, Release, Run, RunState, StageRecord
 from pipeline.store.run_log import RunLogFile
 from pipeline.store.store import Store
 from pipeline.testing.fakes.clock import FakeClock
 from tests.support.repository import Work
+from tests.support.waiting import until
 
 PIPELINE = """\
 name: shop
@@ -122,6 +125,32 @@ def test_the_pipeline_and_the_daemon(daemon: Daemon) -> None:
     assert shown["release"].keys() == keys(Release) - {"spec"}
     assert shown["last_run"]["number"] == 1
     assert shown["disabled_transitions"] == {"deploy": "a freeze"}
+
+
+def test_idle_followers_read_nothing(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fifty followers read the database when it changes, and not otherwise. Each gets each event."""
+    polls, poll = Counter[int](), EventFollower.poll
+
+    def counted(follower: EventFollower) -> list[tuple[int, Event]]:
+        polls[id(follower)] += 1
+        return poll(follower)
+
+    monkeypatch.setattr(EventFollower, "poll", counted)
+    with ExitStack() as stack:
+        streams = []
+        for _ in range(50):
+            connection = stack.enter_context(closing(socket.socket(socket.AF_UNIX)))
+            connection.settimeout(10)
+            connection.connect(str(daemon.home.daemon_socket))
+            connection.sendall(b"GET /v1/events HTTP/1.1\r\nHost: penstock\r\n\r\n")
+            streams.append(stack.enter_context(connection.makefile("rb")))
+        until(lambda: len(polls) == 50, "all followers")
+        for _ in range(5):
+            daemon.client.ask("GET", "/v1")
+        assert set(polls.values()) == {1}
+        daemon.store.events.record(Event("serve.started", "served", "shop"))
+        for stream in streams:
+            assert next(line for line in stream if line.startswith(b"event: ")) == b"event: serve.started\n"
 
 
 def test_events_are_followed_to_the_last_one(daemon: Daemon) -> None:
