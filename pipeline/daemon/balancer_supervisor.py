@@ -37,6 +37,8 @@ from pipeline.event_kinds import EventKind
 _RELOAD_INTERVAL = 60.0
 # A data plane that hangs is replaced within ten seconds. Deployments reconcile their own groups and do not wait.
 _INTERVAL = timedelta(seconds=2)
+# A stopped worker does not respond, which is noticed in each round. A stopped master does no harm at once.
+_RESUME_ROUNDS = 2
 _logger = structlog.get_logger(__name__)
 
 
@@ -64,11 +66,15 @@ class BalancerSupervisor:
         self._monitor = monitor
         self._changed = changed
         self._stopping = threading.Event()
+        self._is_suspect = threading.Event()
         self._last_reported = ""
         self._last_pid: int | None = None
+        self._watched: int | None = None
         self._maintained: float | None = None
         self._reconciled: Registry | None = None
         self._was_settled = False
+        self._is_needed = True
+        self._empty_at = ""
         self._is_watching = False
 
     @property
@@ -88,12 +94,14 @@ class BalancerSupervisor:
                 else:
                     self._clock.wait(self._stopping, self._interval / 2)
         resuming.join()
+        self._unwatch()
         if self._monitor is not None:
             self._monitor.close()
 
     def stop(self) -> None:
         """Request the end of `run_forever`. Returns at once."""
         self._stopping.set()
+        self._is_suspect.set()
 
     @contextmanager
     def _hold_sockets(self) -> Iterator[None]:
@@ -110,11 +118,12 @@ class BalancerSupervisor:
         try:
             # Before the reconciliation: whatever changes after it is reported.
             receives = self._monitor is not None and self._monitor.open()
-            needed = not self._balancer.registry().is_empty
-            if needed:
+            self._is_needed = self._is_declared()
+            if self._is_needed:
                 self._ensure(receives=receives)
             else:
                 self._last_pid = self._maintained = self._reconciled = None
+                self._unwatch()
         except PenstockError as error:
             self._reconciled, self._is_watching = None, False
             if error.message != self._last_reported:
@@ -123,7 +132,18 @@ class BalancerSupervisor:
             return False
         self._last_reported = ""
         self._is_watching = receives
-        return needed
+        return self._is_needed
+
+    def _is_declared(self) -> bool:
+        """Return whether something is declared."""
+        try:
+            stamp = str(self._balancer.directory.stat().st_mtime_ns)
+        except OSError:
+            stamp = "missing"
+        # Without a registry, each read searches all processes of the machine for a data plane.
+        if self._empty_at != stamp:
+            self._empty_at = stamp if self._balancer.registry().is_empty else ""
+        return not self._empty_at
 
     def _ensure(self, *, receives: bool) -> None:
         now, started = self._clock.monotonic(), False
@@ -132,7 +152,7 @@ class BalancerSupervisor:
         elif not (receives and self._is_settled()):
             started = self._balancer.reconcile()
         self._report_registry()
-        pid = self._balancer.pid()
+        pid = self._pid()
         # A command may have restarted it before the daemon did. That is a restart too.
         if started or self._last_pid not in (None, pid):
             self._emit(EventKind.BALANCER_RESTARTED, "HAProxy was not running or did not respond, restarted it")
@@ -144,7 +164,11 @@ class BalancerSupervisor:
         """Return whether a reconciliation would change nothing, as far as the plane's reports and a ping show it."""
         if self._balancer.registry() is not self._reconciled or not self._was_settled:
             return False
-        return self._monitor is not None and self._monitor.is_responding()
+        if self._monitor is not None and self._monitor.is_responding():
+            return True
+        # A signal may have stopped it. The reconciliation that follows waits for longer.
+        self._is_suspect.set()
+        return False
 
     def _report_registry(self) -> None:
         """Report the owners whose resources or targets another process, or this one, has changed."""
@@ -159,38 +183,42 @@ class BalancerSupervisor:
                 self._changed(owner)
 
     def _resume_forever(self) -> None:
-        while not self._clock.wait(self._stopping, self._interval):
+        while not self._stopping.is_set():
+            self._clock.wait(self._is_suspect, self._interval * _RESUME_ROUNDS)
+            self._is_suspect.clear()
             # The supervision reports a registry that cannot be read.
             with suppress(PenstockError):
-                if self._balancer.registry().is_empty:
-                    continue
-                if resumed := self._balancer.resume():
+                if self._is_needed and (resumed := self._balancer.resume()):
                     names = ", ".join(map(str, resumed))
                     text = f"HAProxy was stopped by a signal (pid {names}), continued it"
                     self._emit(EventKind.BALANCER_RESUMED, text)
 
+    def _pid(self) -> int | None:
+        """Return the process of the data plane. Asks the kernel only whether the last one has exited, if it can."""
+        if self._watched is not None and not select.select([self._watched], [], [], 0)[0]:
+            return self._last_pid
+        self._unwatch()
+        pid = self._balancer.pid()
+        # Without a descriptor for it, its exit is found by the next round.
+        with suppress(OSError):
+            self._watched = os.pidfd_open(pid) if pid else None
+        return pid
+
+    def _unwatch(self) -> None:
+        if self._watched is not None:
+            os.close(self._watched)
+            self._watched = None
+
     def _wait(self) -> None:
         """Wait until the process of the data plane exits, at most for the interval. Pass on what the plane reports."""
-        watched = None
-        try:
-            watched = os.pidfd_open(self._last_pid) if self._last_pid else None
-        except ProcessLookupError:
-            return
-        except OSError:
-            # Without a descriptor for it, its exit is found by the next round.
-            watched = None
         poll = select.poll()
-        if watched is not None:
-            poll.register(watched, select.POLLIN)
+        if self._watched is not None:
+            poll.register(self._watched, select.POLLIN)
         reports = self._monitor.fileno() if self._monitor is not None else -1
         if reports >= 0:
             poll.register(reports, select.POLLIN)
-        deadline = self._clock.monotonic() + self._interval.total_seconds() / (1 if watched is not None else 2)
-        try:
-            self._pass_reports(poll, reports, deadline)
-        finally:
-            if watched is not None:
-                os.close(watched)
+        rounds = 1 if self._watched is not None else 2
+        self._pass_reports(poll, reports, self._clock.monotonic() + self._interval.total_seconds() / rounds)
 
     def _pass_reports(self, poll: select.poll, reports: int, deadline: float) -> None:
         """Pass on reports until `deadline`, or until another descriptor than that of the reports is readable."""

@@ -6,7 +6,8 @@ What holds:
 - `is_live` turns true a second after a connection, together with a report that anything may have changed. So nothing is
   missed that happened before the engine sends events on that connection.
 - If the connection is lost, that report comes at once, and `is_live` is false until the next connection.
-- An engine that hangs sends nothing, as an idle one does. It is pinged every ten seconds and has ten to respond.
+- An engine that hangs sends nothing, as an idle one does. It is pinged every half minute, and has ten seconds for the
+  response.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from pipeline.engine.interfaces import EngineEvents
 
 _BACKOFF = Backoff(timedelta(seconds=0.5), timedelta(seconds=5))
 _SETTLE_TIME = timedelta(seconds=1)
-_PING_INTERVAL = timedelta(seconds=10)
+_PING_INTERVAL = timedelta(seconds=30)
 
 
 class EngineWatch:

@@ -143,7 +143,7 @@ class EngineEvents(Protocol):
     """
 
     def follow(self) -> Iterator[str | None]:
-        """Yield None once the events come, then the pipeline of each replica that starts, ends, is paused or moves.
+        """Yield None once the events come, then the pipeline of each replica that starts, ends or is paused.
 
         Waits for the next event without a limit. Raises `EngineFault` if the engine is unreachable, and ends or raises
         it when the connection is lost. Call it again then: what happened in between is not reported.

@@ -47,8 +47,3 @@ def image_tag(home: str, pipeline: str, version: str) -> str:
     if name != pipeline:
         name = f"{name}.{hashlib.sha256(pipeline.encode()).hexdigest()[:_DIGEST]}"
     return f"{TAGS}{home}/{name}:{version}"
-
-
-def network_prefix(home: str) -> str:
-    """Return what the names of the networks of a home's pipelines start with. The pipeline's name follows."""
-    return f"penstock-{home[:6]}-"

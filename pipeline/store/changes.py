@@ -5,7 +5,8 @@ What holds:
 - A transaction of this process is reported right after it is committed.
 - One of another process is reported within some milliseconds, if the kernel allows a watch on the write-ahead log.
   Its writer writes to that file shortly before the transaction can be read, so the database is asked a few times.
-- Without such a watch, and for a write that it missed, the database is asked every half second and every two seconds.
+- Without such a watch, and for a write that it missed, the database is asked every half
+  second, or every five seconds.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from pipeline.store.database import Database
 
 # After a write to the log. A writer syncs the file in between, which may take long on a slow disk.
 _DELAYS = tuple(timedelta(milliseconds=number) for number in (2, 5, 10, 20, 50, 100, 200, 400))
-_WATCHED_INTERVAL = timedelta(seconds=2)
+_WATCHED_INTERVAL = timedelta(seconds=5)
 _UNWATCHED_INTERVAL = timedelta(seconds=0.5)
 
 Listener = Callable[[], None]

@@ -34,7 +34,7 @@ class HAProxyMonitor:
 
     def open(self) -> bool:
         """Bind the socket, unless it is at its path already."""
-        if self._socket is not None and self._inode == self._inode_at_path():
+        if self._socket is not None and self._inode == self._inode_of(STATE_SOCKET):
             return True
         self.close()
         with suppress(OSError):
@@ -64,7 +64,7 @@ class HAProxyMonitor:
 
     def is_responding(self) -> bool:
         """Return whether HAProxy has its sockets and its worker responds at once."""
-        if not all((self._directory / name).is_socket() for name in (WORKER_SOCKET, MASTER_SOCKET)):
+        if min(map(self._inode_of, (WORKER_SOCKET, MASTER_SOCKET))) < 0:
             return False
         with suppress(OSError), connection_to(self._directory, WORKER_SOCKET, _PING_TIMEOUT) as worker:
             worker.sendall(b"show version\n")
@@ -82,15 +82,16 @@ class HAProxyMonitor:
                 listener.bind(short)
             path.chmod(0o600)
             admit_workers(path)
-            self._inode = self._inode_at_path()
+            self._inode = self._inode_of(STATE_SOCKET)
         except OSError:
             listener.close()
             raise
         self._socket = listener
 
-    def _inode_at_path(self) -> int:
+    def _inode_of(self, name: str) -> int:
+        """Return the inode of a socket in the directory, or -1 without one."""
         try:
-            found = os.stat(self._directory / STATE_SOCKET, follow_symlinks=False)  # noqa: PTH116  # each round
+            found = os.stat(f"{self._directory}/{name}", follow_symlinks=False)  # noqa: PTH116  # several in each round
         except OSError:
             return -1
         return found.st_ino if stat.S_ISSOCK(found.st_mode) else -1

@@ -10,13 +10,11 @@ from typing import Any
 from pipeline.base.errors import EngineFault
 from pipeline.engine.docker.connection import connect
 from pipeline.engine.docker.faults import translate_errors
-from pipeline.engine.labels import LABEL_HOME, LABEL_PIPELINE, LABEL_ROLE, ROLE_APP, network_prefix
+from pipeline.engine.labels import LABEL_HOME, LABEL_PIPELINE, LABEL_ROLE, ROLE_APP
 
-# Docker cannot filter by a label of the container and include the events of networks, which have none.
-_FILTERS = {
-    "type": ["container", "network"],
-    "event": ["start", "die", "destroy", "pause", "unpause", "rename", "update", "connect", "disconnect"],
-}
+# Exec and health check events would come with each check of any container. A replica whose network changes fails its
+# health check, which the data plane reports.
+_CHANGES = ["start", "die", "destroy", "pause", "unpause", "rename"]
 _PING_TIMEOUT = 10
 
 
@@ -24,7 +22,8 @@ class DockerEvents:
     """The events of the engine that `environment` names. See `EngineEvents`."""
 
     def __init__(self, home: str, environment: Mapping[str, str]) -> None:
-        self._home = home
+        labels = [f"{LABEL_HOME}={home}", f"{LABEL_ROLE}={ROLE_APP}"]
+        self._filters = {"type": ["container"], "event": _CHANGES, "label": labels}
         self._environment = environment
         self._lock = threading.Lock()
         self._stream: Any = None
@@ -35,12 +34,12 @@ class DockerEvents:
         api = connect(self._environment)
         try:
             with translate_errors(api):
-                stream = api.events(decode=True, filters=_FILTERS)
+                stream = api.events(decode=True, filters=self._filters)
                 with self._lock:
                     self._stream = stream
                 yield None
                 for event in stream:
-                    if pipeline := self._pipeline_of(event):
+                    if pipeline := event["Actor"]["Attributes"].get(LABEL_PIPELINE):
                         yield pipeline
         finally:
             self.interrupt()
@@ -65,13 +64,3 @@ class DockerEvents:
             # The engine may have closed it.
             with suppress(OSError, AttributeError):
                 stream.close()
-
-    def _pipeline_of(self, event: Mapping[str, Any]) -> str | None:
-        attributes = (event.get("Actor") or {}).get("Attributes") or {}
-        if event.get("Type") == "network":
-            prefix = network_prefix(self._home)
-            name = str(attributes.get("name", ""))
-            return name.removeprefix(prefix) if name.startswith(prefix) else None
-        if attributes.get(LABEL_HOME) != self._home or attributes.get(LABEL_ROLE) != ROLE_APP:
-            return None
-        return attributes.get(LABEL_PIPELINE)

@@ -16,7 +16,7 @@ from typing import Any
 from pipeline.base.errors import EngineFault
 from pipeline.engine.docker.faults import ignore_not_found, translate_errors
 from pipeline.engine.docker.translation import container_from_list
-from pipeline.engine.labels import LABEL_HOME, LABEL_PIPELINE, LABEL_ROLE, LABEL_RUN, ROLE_TEST, network_prefix
+from pipeline.engine.labels import LABEL_HOME, LABEL_PIPELINE, LABEL_ROLE, LABEL_RUN, ROLE_TEST
 
 _ATTEMPTS = 5
 # More than the number of concurrent starts, so no two of them get the same address.
@@ -35,7 +35,7 @@ class DockerNetworks:
 
     def name(self, pipeline: str) -> str:
         """Return the name of the pipeline's network."""
-        return f"{network_prefix(self._home)}{pipeline}"
+        return f"penstock-{self._home[:6]}-{pipeline}"
 
     def ensure(self, pipeline: str, *, again: bool = False) -> IPv4Network:
         """Create the pipeline's network if it is missing and return its addresses. Cached, unless `again`."""

@@ -60,7 +60,8 @@ class FakePlane:
         self._answers: dict[str, CheckFact] = {}
         self._failures: dict[str, deque[BaseException | None]] = {}
         self._gates: dict[str, threading.Event] = {}
-        self._pid = 0
+        # No process has a number above 2**22, so nothing waits for the exit of another one.
+        self._pid = 2**22
         self._halted = False
         self.hangs = False
         self.cut_off = False
