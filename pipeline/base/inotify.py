@@ -73,6 +73,11 @@ class Observer:
         with self._lock:
             self._add(subscription, _Place(path, recursive=False), _FILE)
 
+    def folders(self, subscription: Subscription) -> list[str]:
+        """Return every folder and file that is watched for a subscription."""
+        with self._lock:
+            return [places[subscription].path for places in self._places.values() if subscription in places]
+
     def unsubscribe(self, subscription: Subscription) -> None:
         """End a subscription. Safe to repeat."""
         with self._lock:

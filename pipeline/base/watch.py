@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,10 +22,19 @@ class Watch:
         self._paths = frozenset(map(str, self._identities))
         # The number of a removed folder may be that of the next one at its path.
         self._is_removed = False
+        self.list_folders: Callable[[], Iterable[str]] = lambda: self._paths
+        """Returns every folder that is watched, those in recursive ones included."""
 
     def is_intact(self) -> bool:
         """Return False once a folder was removed, moved or replaced. Its watch then reports nothing more."""
         return not self._is_removed and all(_identity(folder) == known for folder, known in self._identities.items())
+
+    def stamp(self) -> tuple[int, ...]:
+        """Return the times of the last change in every folder. Entries that were added, replaced or removed change it.
+
+        So it shows also changes that the kernel did not report. It costs a system call for each folder.
+        """
+        return tuple(_changed_at(folder) for folder in sorted(self.list_folders()))
 
     def is_folder(self, path: str) -> bool:
         """Return whether a path is one of the folders themselves."""
@@ -41,6 +51,13 @@ def _identity(folder: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return status.st_dev, status.st_ino
+
+
+def _changed_at(folder: str) -> int:
+    try:
+        return os.stat(folder).st_mtime_ns  # noqa: PTH116  # hundreds of folders
+    except OSError:
+        return 0
 
 
 @contextmanager
@@ -64,7 +81,9 @@ def watch(
             return
         changed()
 
-    with _subscribed(Subscription(on_path, changed), folders):
+    subscription = Subscription(on_path, changed)
+    with _subscribed(subscription, folders) as observer:
+        watched.list_folders = lambda: observer.folders(subscription)
         yield watched
 
 
@@ -76,7 +95,9 @@ def watch_file(path: Path, changed: Callable[[], None]) -> Iterator[None]:
 
 
 @contextmanager
-def _subscribed(subscription: Subscription, folders: Mapping[Path, bool], file: Path | None = None) -> Iterator[None]:
+def _subscribed(
+    subscription: Subscription, folders: Mapping[Path, bool], file: Path | None = None
+) -> Iterator[Observer]:
     try:
         observer = Observer.shared()
         try:
@@ -96,6 +117,6 @@ def _subscribed(subscription: Subscription, folders: Mapping[Path, bool], file: 
         places = ", ".join(map(str, [*folders, *filter(None, [file])]))
         raise SystemFault(f"{places}: {error.strerror or error}") from error
     try:
-        yield
+        yield observer
     finally:
         observer.unsubscribe(subscription)

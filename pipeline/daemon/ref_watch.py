@@ -19,7 +19,7 @@ _REMOTE_INTERVAL = timedelta(minutes=1)
 _FALLBACK_INTERVAL = timedelta(minutes=1)
 UNWATCHED_INTERVAL = timedelta(seconds=2)
 # A folder that is removed or moved is reported. One whose parent was moved is not.
-_INTACT_INTERVAL = timedelta(seconds=5)
+_INTACT_INTERVAL = timedelta(seconds=10)
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,10 @@ class RefWatch:
         if self._is_lost:
             return UNWATCHED_INTERVAL
         return _INTACT_INTERVAL if self._watch is not None else None
+
+    def stamp(self) -> tuple[int, ...] | None:
+        """Return a value that changes when a ref moves, also if the watch misses it. None if nothing is watched."""
+        return self._watch.stamp() if self._watch is not None else None
 
     def start(self) -> Scans:
         """Watch the repository if possible. Raises as the Source stage does if there is no repository."""

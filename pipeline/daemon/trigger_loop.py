@@ -23,6 +23,7 @@ from pipeline.triggers.time_zone import local_zone
 
 # A scan that failed for a change that the watch reported is repeated at least this often.
 _FALLBACK_INTERVAL = timedelta(minutes=1)
+_MAX_SKIPPED = 9
 # The schedule is checked at least this often, because the wall clock may jump.
 _MAX_SCHEDULE_WAIT = timedelta(seconds=20)
 # Without it, a wait that ends slightly early would repeat many times before the due time.
@@ -89,9 +90,12 @@ class TriggerLoop:
         if renewed := state.watch.renew():
             state.scan_as(renewed, clock.monotonic())
         if self._notified.is_set() or clock.monotonic() >= state.due:
-            trigger = self._trigger if self._notified.is_set() else state.usual
+            trigger = self._trigger if self._notified.is_set() else None
             self._notified.clear()
-            state.backoff = state.backoff.after(succeeded=self._scan(trigger))
+            if trigger is not None or not state.is_unchanged():
+                stamp, succeeded = state.watch.stamp(), self._scan(trigger or state.usual)
+                state.backoff = state.backoff.after(succeeded=succeeded)
+                state.scanned(stamp if succeeded else None)
             state.due = clock.monotonic() + _delay(state.backoff, state.usual).total_seconds()
         state.schedule, due_time = state.schedule.advance(clock.now().wall)
         if due_time:
@@ -158,6 +162,22 @@ class _Waiting:
     backoff: Backoff = field(default_factory=lambda: _polling(_FALLBACK_INTERVAL))
     usual: Trigger = Trigger.WATCH
     due: float = 0.0
+    stamp: tuple[int, ...] | None = None
+    skipped: int = 0
+
+    def is_unchanged(self) -> bool:
+        """Return whether a scan may be left out, because nothing has changed in the folders with refs since the last.
+
+        A ref that a program overwrites in place does not show there. So the tenth scan is never left out.
+        """
+        if self.usual is not Trigger.WATCH or self.stamp is None or self.skipped >= _MAX_SKIPPED:
+            return False
+        self.skipped += 1
+        return self.stamp == self.watch.stamp()
+
+    def scanned(self, stamp: tuple[int, ...] | None) -> None:
+        """Record what `RefWatch.stamp` returned before a scan, or None if the scan has failed."""
+        self.stamp, self.skipped = stamp, 0
 
     def scan_as(self, scans: Scans, now: float) -> None:
         """Scan now, and from now on as `scans` says."""

@@ -224,14 +224,33 @@ def is_known(pipeline_context: PipelineContext, sha: str) -> bool:
     return any(run.sha == sha for run in pipeline_context.store.runs.latest("shop"))
 
 
-def test_what_a_watch_missed_is_found_within_a_minute(pipeline_context: PipelineContext, clock: FakeClock) -> None:
+def test_what_a_watch_missed_is_found_within_a_minute(
+    work: Work, pipeline_context: PipelineContext, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A commit that the watch missed is found by the next scan, within a minute."""
     ref_tracker = Counted(lambda: pipeline_context, lambda: None)
     with running_loop(pipeline_context, clock, ref_tracker):
         until(lambda: ref_tracker.scans == 1, "the first scan")
         clock.wait_for_waiters()
-        clock.advance(timedelta(seconds=66))
-        until(lambda: ref_tracker.scans == 2, "the second scan")
+        monkeypatch.setattr(TriggerLoop, "notify", lambda *_: None)
+        sha = work.commit("two")
+        start = clock.monotonic()
+        pass_time(clock, lambda: is_known(pipeline_context, sha))
+        # With the jitter, and the step that the clock may be ahead.
+        assert clock.monotonic() - start <= 66 + 10
+
+
+def test_an_unchanged_repository_is_scanned_every_ten_minutes(
+    pipeline_context: PipelineContext, clock: FakeClock
+) -> None:
+    """In between its folders are compared only. A scan starts git, which costs more than everything else."""
+    ref_tracker = Counted(lambda: pipeline_context, lambda: None)
+    with running_loop(pipeline_context, clock, ref_tracker):
+        until(lambda: ref_tracker.scans == 1, "the first scan")
+        start = clock.monotonic()
+        while ref_tracker.scans < 2:
+            clock.advance_to_next_timeout()
+        assert 540 <= clock.monotonic() - start <= 680
 
 
 def test_a_watched_repository_that_is_away_is_scanned_less_often(
