@@ -88,6 +88,9 @@ def serve(
     as_json: bool = False,
 ) -> None:
     """Run the daemon until SIGINT or SIGTERM."""
+    from pipeline.base.plain_structlog import import_plain_structlog
+
+    import_plain_structlog()
     from pipeline.base.logging import configure_logging
     from pipeline.daemon.daemon import Daemon, limit_malloc_arenas
     from pipeline.daemon.watchdog import Watchdog
