@@ -150,7 +150,10 @@ class EngineEvents(Protocol):
         """
 
     def answers(self) -> bool:
-        """Return whether the engine responds within ten seconds. An idle connection does not show it."""
+        """Return whether the engine responds within ten seconds. An idle connection does not show it.
+
+        False if nothing is followed.
+        """
 
     def interrupt(self) -> None:
         """Let `follow` end, also while it waits. Does nothing if it is not called. Safe to repeat."""

@@ -27,11 +27,13 @@ class DockerEvents:
         self._environment = environment
         self._lock = threading.Lock()
         self._stream: Any = None
-        self._pinger: Any = None
+        self._api: Any = None
 
     def follow(self) -> Iterator[str | None]:
         """Yield the pipeline of each change."""
-        api = connect(self._environment)
+        # One connection has the stream, and the other one the pings.
+        api = self._api = connect(self._environment, pool=2)
+        api.timeout = _PING_TIMEOUT
         try:
             with translate_errors(api):
                 stream = api.events(decode=True, filters=self._filters)
@@ -42,17 +44,16 @@ class DockerEvents:
                     if pipeline := event["Actor"]["Attributes"].get(LABEL_PIPELINE):
                         yield pipeline
         finally:
+            self._api = None
             self.interrupt()
             api.close()
 
     def answers(self) -> bool:
-        """Ping the engine, over a connection that is kept."""
+        """Ping the engine while it is followed."""
+        api = self._api
         try:
-            if self._pinger is None:
-                self._pinger = connect(self._environment)
-                self._pinger.timeout = _PING_TIMEOUT
-            with translate_errors(self._pinger):
-                return bool(self._pinger.ping())
+            with translate_errors(api):
+                return api is not None and bool(api.ping())
         except EngineFault:
             return False
 

@@ -40,7 +40,7 @@ class FakeEngineEvents:
             yield pipeline
 
     def answers(self) -> bool:
-        return not (self.is_away or self.hangs)
+        return self._queue is not None and not (self.is_away or self.hangs)
 
     def interrupt(self) -> None:
         queue, self._queue = self._queue, None

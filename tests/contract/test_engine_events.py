@@ -1,0 +1,102 @@
+"""Contract of `EngineEvents`, kept by the fake and by Docker's."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from queue import Queue
+
+import pytest
+
+from pipeline.engine.container import ContainerSpec
+from pipeline.engine.hosts import local_engine, local_events
+from pipeline.engine.interfaces import EngineEvents
+from pipeline.engine.labels import LABEL_PIPELINE, LABEL_ROLE, ROLE_APP, ROLE_TEST
+from pipeline.testing.fakes.engine_events import FakeEngineEvents
+from tests.support.docker_home import cleaned
+from tests.support.waiting import until
+
+WAIT = 30
+
+
+@dataclass
+class EventsUnderTest:
+    """Events of a separate home. `change` changes a container of a pipeline, with a role."""
+
+    events: EngineEvents
+    change: Callable[[str, str], None]
+    got: Queue[str | None] = field(default_factory=Queue)
+
+    def follow(self) -> threading.Thread:
+        """Follow the events in a thread, until it is interrupted."""
+        thread = threading.Thread(target=lambda: [self.got.put(event) for event in self.events.follow()])
+        thread.start()
+        return thread
+
+
+@contextmanager
+def fake() -> Iterator[EventsUnderTest]:
+    events = FakeEngineEvents()
+    yield EventsUnderTest(events, lambda pipeline, role: events.report(pipeline) if role == ROLE_APP else None)
+
+
+@contextmanager
+def docker(base_image: str) -> Iterator[EventsUnderTest]:
+    home = secrets.token_hex(8)
+    with cleaned(home), local_engine(home) as engine:
+        engine.networks.ensure("shop")
+
+        def change(pipeline: str, role: str) -> None:
+            labels = {LABEL_PIPELINE: pipeline, LABEL_ROLE: role}
+            name = f"{pipeline}.events.{secrets.token_hex(3)}"
+            network = engine.networks.name("shop")
+            engine.containers.start(ContainerSpec(name, base_image, labels, ("sleep", "60"), network=network))
+
+        yield EventsUnderTest(local_events(home), change)
+
+
+@pytest.fixture(params=["fake", pytest.param("docker", marks=pytest.mark.docker)])
+def tested(request: pytest.FixtureRequest, base_image: str) -> Iterator[EventsUnderTest]:
+    """Events that are followed."""
+    with {"fake": fake, "docker": lambda: docker(base_image)}[request.param]() as tested:
+        thread = tested.follow()
+        try:
+            assert tested.got.get(timeout=WAIT) is None
+            yield tested
+        finally:
+            tested.events.interrupt()
+            thread.join(WAIT)
+            assert not thread.is_alive()
+
+
+def test_changes_of_replicas_are_reported(tested: EventsUnderTest) -> None:
+    """With their pipeline. Containers of tests are not."""
+    # The first events of a connection may be missed.
+    tested.change("shop", ROLE_TEST)
+    tested.change("shop", ROLE_TEST)
+    tested.change("blog", ROLE_APP)
+    assert tested.got.get(timeout=WAIT) == "blog"
+    tested.change("shop", ROLE_APP)
+    assert "shop" in [tested.got.get(timeout=WAIT) for _ in range(tested.got.qsize() or 1)]
+
+
+def test_it_answers_while_it_is_followed(tested: EventsUnderTest) -> None:
+    """And not after it was interrupted, which may be repeated."""
+    assert tested.events.answers()
+    tested.events.interrupt()
+    tested.events.interrupt()
+    until(lambda: not tested.events.answers(), "the end", deadline=WAIT)
+
+
+def test_an_interrupted_follower_can_follow_again(tested: EventsUnderTest) -> None:
+    """With a new connection."""
+    tested.events.interrupt()
+    until(lambda: not tested.events.answers(), "the end", deadline=WAIT)
+    thread = tested.follow()
+    assert tested.got.get(timeout=WAIT) is None
+    tested.events.interrupt()
+    thread.join(WAIT)
+    assert not thread.is_alive()
