@@ -197,3 +197,45 @@ def test_a_deployment_preempts_a_repair(pipeline_context: PipelineContext, clock
         tick(clock, lambda: len(release.checks) >= 2, "two checks")
     assert release.checks[1] - release.checks[0] == 1
     assert ("reconcile.preempted", "stopped the repair for a deployment") in messages(pipeline_context)
+
+
+def test_with_events_a_stable_release_is_checked_each_minute(
+    pipeline_context: PipelineContext, clock: FakeClock, release: Release
+) -> None:
+    """And at once after an event."""
+    start = clock.monotonic()
+    with keeping(pipeline_context, clock, events=Events(is_live=True)) as job:
+        tick(clock, lambda: len(release.checks) >= 3, "three checks")
+        assert release.checks[:3] == [start + 1, start + 61, start + 121]
+        clock.wait_for_waiters()
+        before = clock.monotonic()
+        job.wake()
+        until(lambda: len(release.checks) >= 4, "a check after the event")
+        assert release.checks[3] == before
+
+
+@pytest.mark.parametrize("reason", ["unstable", "interrupted", "blind"])
+def test_otherwise_it_is_checked_each_second(
+    reason: str, pipeline_context: PipelineContext, clock: FakeClock, release: Release
+) -> None:
+    """While a target is not healthy, while the events are interrupted, and while the check fails."""
+    release.stable = reason != "unstable"
+    release.blind = EngineFault("Docker is away") if reason == "blind" else None
+    start = clock.monotonic()
+    with keeping(pipeline_context, clock, events=Events(is_live=reason != "interrupted")):
+        tick(clock, lambda: len(release.checks) >= 3, "three checks")
+    assert release.checks[:3] == [start + 1, start + 2, start + 3]
+
+
+def test_events_do_not_shorten_the_backoff(
+    pipeline_context: PipelineContext, clock: FakeClock, release: Release
+) -> None:
+    """A failed repair makes events itself. They must not repeat it at once."""
+    release.found, release.failure = ["web-1 is missing"], EngineFault("Docker is full")
+    with keeping(pipeline_context, clock, events=Events(is_live=True)) as job:
+        tick(clock, lambda: release.repairs == 2, "two repairs")
+        for _ in range(20):
+            job.wake()
+        clock.wait_for_waiters()
+        tick(clock, lambda: release.repairs == 3, "the third repair")
+    assert [later - earlier for earlier, later in zip(release.checks, release.checks[1:3], strict=False)] == [2, 4]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -26,11 +26,18 @@ def _unhealthy(seconds: float) -> Replica:
 
 
 @pytest.fixture
-def patience(monkeypatch: pytest.MonkeyPatch, context: StageContext, service: Service) -> list[timedelta]:
+def seen() -> list[Replica]:
+    """The replicas that are observed."""
+    return [_unhealthy(3600)]
+
+
+@pytest.fixture
+def patience(
+    monkeypatch: pytest.MonkeyPatch, context: StageContext, service: Service, seen: list[Replica]
+) -> list[timedelta]:
     """The `unhealthy_timeout` of each repair of a service whose only replica is unhealthy for longer."""
     deploy(context, "a")
     found: list[timedelta] = []
-    seen: Sequence[Replica] = [_unhealthy(3600)]
     replicas = SimpleNamespace(
         observe=lambda **_: Observation(tuple(seen)),
         with_stale_address=list,
@@ -57,3 +64,17 @@ def test_the_first_replacement_waits_as_configured(patience: list[timedelta], co
         assert any("has been unhealthy for more than" in text for text in found.findings())
         found.repair(threading.Event())
     assert patience == [_TIMEOUT, 2 * _TIMEOUT, 4 * _TIMEOUT]
+
+
+@pytest.mark.usefixtures("patience")
+def test_only_healthy_replicas_are_stable(context: StageContext, seen: list[Replica]) -> None:
+    """Anything else changes with time alone, so it is checked again without an event."""
+    found = ServiceDrift(context)
+    assert not found.is_stable()
+    for state in TargetState:
+        seen[:] = [replace(seen[0], target=state)]
+        found.findings()
+        assert found.is_stable() is (state is TargetState.HEALTHY)
+    seen[:] = [replace(seen[0], target=TargetState.HEALTHY, container=ContainerState.EXITED)]
+    found.findings()
+    assert not found.is_stable()
