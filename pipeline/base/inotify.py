@@ -1,140 +1,141 @@
-"""One inotify instance and one thread for all watches of a process. The only module that imports inotify_simple."""
+"""All watches of a process, in the one thread of watchdog's reader. The only module that imports watchdog.
+
+watchdog's public observer has three threads for each folder. It also asks the kernel for opens, reads and closes, and
+drops them afterwards, while the kernel's queue overflows.
+"""
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, ClassVar, NamedTuple
+from itertools import count
+from typing import TYPE_CHECKING, NamedTuple, cast
+
+import structlog
 
 if TYPE_CHECKING:
-    from inotify_simple import INotify
+    from watchdog.observers.inotify_c import CallbackId, InotifyEvent, Mask, WatchDescriptor
 
-# Opening, reading and closing by readers makes no event: another program may list 50,000 refs at any time.
-_CREATE, _DELETE, _MOVED_FROM, _MOVED_TO, _CLOSE_WRITE = 0x100, 0x200, 0x40, 0x80, 0x8
-_DELETE_SELF, _MOVE_SELF, _MODIFY, _ONLY_DIRECTORIES = 0x400, 0x800, 0x2, 0x01000000
-_OVERFLOW, _IGNORED, _IS_DIRECTORY = 0x4000, 0x8000, 0x40000000
+# From the kernel's inotify.h. Opening, reading and closing by readers makes no event: another program may list 50,000
+# refs at any time.
+_MODIFY, _CLOSE_WRITE, _MOVED_FROM, _MOVED_TO, _CREATE, _DELETE = 0x2, 0x8, 0x40, 0x80, 0x100, 0x200
+_DELETE_SELF, _MOVE_SELF, _ONLY_DIRECTORIES = 0x400, 0x800, 0x01000000
 _SELF = _DELETE_SELF | _MOVE_SELF
 _FOLDER = _CREATE | _DELETE | _MOVED_FROM | _MOVED_TO | _CLOSE_WRITE | _SELF | _ONLY_DIRECTORIES
 _FILE = _MODIFY | _SELF
+
+_numbers = count()
+_logger = structlog.get_logger(__name__)
+
+
+class _Place(NamedTuple):
+    """A folder or a file that is watched, and whether folders in it are watched too."""
+
+    path: str
+    recursive: bool
+    callback: CallbackId
 
 
 class Subscription:
     """What one caller watches. `on_path` gets each path that changed, and `on_lost` says that some were missed.
 
-    Both are called in the thread of the observer, so they must return soon. They may be called once more while
-    `Observer.unsubscribe` runs, and not afterwards.
+    Both are called in the thread of the reader, so they must return soon. They may be called once more while `close`
+    waits, and not afterwards. Safe to use from any thread. Raises `OSError` at the kernel's limit of instances.
     """
 
     def __init__(self, on_path: Callable[[str], None], on_lost: Callable[[], None]) -> None:
-        self.on_path = on_path
-        self.on_lost = on_lost
+        from watchdog.observers.inotify_c import InotifyFD
 
-
-class _Place(NamedTuple):
-    """The path under which a subscription watches a folder or a file, and whether folders in it are watched too."""
-
-    path: str
-    recursive: bool
-
-
-class Observer:
-    """Reports changes of folders and files to subscriptions. Safe to use from any thread."""
-
-    _shared: ClassVar[Observer | None] = None
-    _sharing: ClassVar[threading.Lock] = threading.Lock()
-
-    def __init__(self) -> None:
-        from inotify_simple import INotify
-
-        self._inotify: INotify = INotify()
+        self._reader = InotifyFD.get_instance()
+        self._on_path = on_path
+        self._on_lost = on_lost
         self._lock = threading.RLock()
-        self._places: dict[int, dict[Subscription, _Place]] = {}
-        threading.Thread(target=self._run, name="watch", daemon=True).start()
+        self._places: dict[WatchDescriptor, _Place] = {}
 
-    @classmethod
-    def shared(cls) -> Observer:
-        """Return the observer of this process. It ends with the process. Raises `OSError` at the kernel's limit."""
-        with cls._sharing:
-            if cls._shared is None:
-                cls._shared = cls()
-            return cls._shared
-
-    def add_folder(self, subscription: Subscription, folder: str, *, recursive: bool) -> None:
+    def add_folder(self, folder: str, *, recursive: bool) -> None:
         """Watch a folder, and those in it if `recursive`. Raises `OSError` if one cannot be watched."""
         with self._lock:
-            self._add(subscription, _Place(folder, recursive), _FOLDER)
+            self._add(folder, _FOLDER, recursive=recursive)
             if recursive:
-                self._add_folders_in(subscription, folder)
+                self._add_folders_in(folder)
 
-    def add_file(self, subscription: Subscription, path: str) -> None:
+    def add_file(self, path: str) -> None:
         """Watch the content of one file. Raises `OSError` if it does not exist or cannot be watched."""
         with self._lock:
-            self._add(subscription, _Place(path, recursive=False), _FILE)
+            self._add(path, _FILE, recursive=False)
 
-    def folders(self, subscription: Subscription) -> list[str]:
-        """Return every folder and file that is watched for a subscription."""
+    def paths(self) -> list[str]:
+        """Return every folder and file that is watched."""
         with self._lock:
-            return [places[subscription].path for places in self._places.values() if subscription in places]
+            return [place.path for place in self._places.values()]
 
-    def unsubscribe(self, subscription: Subscription) -> None:
-        """End a subscription. Safe to repeat."""
+    def close(self) -> None:
+        """Watch nothing any more. Safe to repeat."""
         with self._lock:
-            for watch in [watch for watch, places in self._places.items() if subscription in places]:
-                del self._places[watch][subscription]
-                if not self._places[watch]:
-                    del self._places[watch]
-                    # The kernel has removed it already if the folder is gone.
+            watched = [(watch, place.callback) for watch, place in self._places.items()]
+            self._places.clear()
+            self._reader.remove_callbacks(watched)
+
+    def on_event(self, event: InotifyEvent) -> None:
+        """Pass on an event. The reader calls this."""
+        with self._lock:
+            place = self._places.get(event.wd)
+            if place is None:
+                return
+            path = f"{place.path}/{os.fsdecode(event.name)}" if event.name else place.path
+            # An exception would end the thread, and with it all watches of the process.
+            try:
+                if place.recursive and event.is_directory and (event.is_create or event.is_moved_to):
+                    self._add_new_folder(path)
+                self._on_path(path)
+            except Exception:
+                _logger.exception("internal error in a watch", path=path)
+
+    def on_watch_deleted(self, wd: WatchDescriptor) -> None:
+        """Forget a folder or file that was removed. The reader calls this."""
+        with self._lock:
+            self._places.pop(wd, None)
+
+    def on_queue_overflow(self) -> None:
+        """Watch the folders that the lost events have made, and say that some were missed. The reader calls this."""
+        with self._lock:
+            for place in list(self._places.values()):
+                if place.recursive:
                     with suppress(OSError):
-                        self._inotify.rm_watch(watch)
+                        self._add_folders_in(place.path)
+            if self._places:
+                self._on_lost()
 
-    def _add(self, subscription: Subscription, place: _Place, mask: int) -> None:
-        watch = self._inotify.add_watch(os.fsencode(place.path), mask)
-        self._places.setdefault(watch, {})[subscription] = place
+    def _add(self, path: str, mask: int, *, recursive: bool) -> None:
+        # A number for each call, because watchdog warns of one that the watch has already.
+        number = cast("CallbackId", next(_numbers))
+        watch = self._reader.add_callback(os.fsencode(path), cast("Mask", mask), self, number)
+        if watch < 0:
+            # The only error that watchdog does not raise.
+            self._reader.remove_callbacks([(watch, number)])
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+        if previous := self._places.get(watch):
+            self._reader.remove_callbacks([(watch, previous.callback)])
+        self._places[watch] = _Place(path, recursive, number)
 
-    def _add_folders_in(self, subscription: Subscription, folder: str) -> None:
+    def _add_folders_in(self, folder: str) -> None:
         for parent, names, _ in os.walk(folder):
             for name in names:
                 path = f"{parent}/{name}"
                 # It may be gone already, or be a link.
                 with suppress(FileNotFoundError, NotADirectoryError):
                     if not os.path.islink(path):  # noqa: PTH114  # thousands of folders
-                        self._add(subscription, _Place(path, recursive=True), _FOLDER)
+                        self._add(path, _FOLDER, recursive=True)
 
-    def _run(self) -> None:
-        while True:
-            for watch, mask, _, name in self._inotify.read():
-                with self._lock:
-                    self._handle(watch, mask, name)
-
-    def _handle(self, watch: int, mask: int, name: str) -> None:
-        if mask & _OVERFLOW:
-            self._recover()
-            return
-        places = self._places.get(watch, {})
-        if mask & _IGNORED:
-            self._places.pop(watch, None)
-            return
-        for subscription, place in list(places.items()):
-            path = f"{place.path}/{name}" if name else place.path
-            if place.recursive and mask & _IS_DIRECTORY and mask & (_CREATE | _MOVED_TO):
-                try:
-                    self._add(subscription, _Place(path, recursive=True), _FOLDER)
-                    self._add_folders_in(subscription, path)
-                except FileNotFoundError:
-                    pass
-                except OSError:
-                    # The kernel's limit is reached, so changes in this folder would be missed.
-                    subscription.on_lost()
-            subscription.on_path(path)
-
-    def _recover(self) -> None:
-        """Watch the folders that the lost events have made, and report that changes may have been missed."""
-        for watch, places in list(self._places.items()):
-            for subscription, place in list(places.items()):
-                if place.recursive and watch in self._places:
-                    with suppress(OSError):
-                        self._add_folders_in(subscription, place.path)
-        for subscription in {each for places in self._places.values() for each in places}:
-            subscription.on_lost()
+    def _add_new_folder(self, path: str) -> None:
+        try:
+            self._add(path, _FOLDER, recursive=True)
+            self._add_folders_in(path)
+        except (FileNotFoundError, NotADirectoryError):
+            pass
+        except OSError:
+            # The kernel's limit is reached, so changes in this folder would be missed.
+            self._on_lost()

@@ -5,11 +5,11 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from pipeline.base.errors import SystemFault
-from pipeline.base.inotify import Observer, Subscription
+from pipeline.base.inotify import Subscription
 
 _LIMIT_REACHED = (errno.ENOSPC, errno.EMFILE)
 
@@ -81,42 +81,39 @@ def watch(
             return
         changed()
 
-    subscription = Subscription(on_path, changed)
-    with _subscribed(subscription, folders) as observer:
-        watched.list_folders = lambda: observer.folders(subscription)
+    with _subscribed(on_path, changed, folders) as subscription:
+        watched.list_folders = subscription.paths
         yield watched
 
 
 @contextmanager
 def watch_file(path: Path, changed: Callable[[], None]) -> Iterator[None]:
     """Call `changed` in the `with` block when a file is written, removed or moved. Otherwise as `watch`."""
-    with _subscribed(Subscription(lambda _: changed(), changed), {}, path):
+    with _subscribed(lambda _: changed(), changed, {}, path):
         yield
 
 
 @contextmanager
 def _subscribed(
-    subscription: Subscription, folders: Mapping[Path, bool], file: Path | None = None
-) -> Iterator[Observer]:
-    try:
-        observer = Observer.shared()
+    on_path: Callable[[str], None],
+    on_lost: Callable[[], None],
+    folders: Mapping[Path, bool],
+    file: Path | None = None,
+) -> Iterator[Subscription]:
+    with ExitStack() as stack:
         try:
+            subscription = Subscription(on_path, on_lost)
+            stack.callback(subscription.close)
             for folder, recursive in folders.items():
-                observer.add_folder(subscription, str(folder), recursive=recursive)
+                subscription.add_folder(str(folder), recursive=recursive)
             if file is not None:
-                observer.add_file(subscription, str(file))
-        except OSError:
-            observer.unsubscribe(subscription)
-            raise
-    except OSError as error:
-        if error.errno in _LIMIT_REACHED:
-            raise SystemFault(
-                "the kernel's limit of inotify instances or watches is reached",
-                hint="raise fs.inotify.max_user_watches and fs.inotify.max_user_instances with sysctl",
-            ) from error
-        places = ", ".join(map(str, [*folders, *filter(None, [file])]))
-        raise SystemFault(f"{places}: {error.strerror or error}") from error
-    try:
-        yield observer
-    finally:
-        observer.unsubscribe(subscription)
+                subscription.add_file(str(file))
+        except OSError as error:
+            if error.errno in _LIMIT_REACHED:
+                raise SystemFault(
+                    "the kernel's limit of inotify instances or watches is reached",
+                    hint="raise fs.inotify.max_user_watches and fs.inotify.max_user_instances with sysctl",
+                ) from error
+            places = ", ".join(map(str, [*folders, *filter(None, [file])]))
+            raise SystemFault(f"{places}: {error.strerror or error}") from error
+        yield subscription

@@ -149,7 +149,7 @@ def test_without_watches_it_polls(
     def refuse(*_: object) -> int:
         raise OSError(number, "used up")
 
-    monkeypatch.setattr("inotify_simple.INotify.add_watch", refuse)
+    monkeypatch.setattr("watchdog.observers.inotify_c.inotify_add_watch", refuse)
     with running_loop(pipeline_context, clock):
         await_run(pipeline_context, work.git("rev-parse", "HEAD"))
         for content in ("two", "three"):

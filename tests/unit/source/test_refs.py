@@ -304,7 +304,7 @@ def test_no_more_watches(number: int, work: Work, monkeypatch: pytest.MonkeyPatc
     def refuse(*_: object) -> int:
         raise OSError(number, "used up")
 
-    monkeypatch.setattr("inotify_simple.INotify.add_watch", refuse)
+    monkeypatch.setattr("watchdog.observers.inotify_c.inotify_add_watch", refuse)
     with pytest.raises(SystemFault) as caught, watch_refs(work.path / ".git", lambda: None):
         pass
     assert caught.value.message == "the kernel's limit of inotify instances or watches is reached"
