@@ -211,6 +211,12 @@ class Drift(Protocol):
     def findings(self) -> list[str]:
         """Return one line for each difference from the active release. Cheap enough to call every second."""
 
+    def exited(self, replica: str, exit_code: int) -> None:
+        """Take over that the engine reports the exit of a replica, which `findings` may see some time later.
+
+        The stage itself may have stopped it, or it may be unknown.
+        """
+
     def is_stable(self) -> bool:
         """Return whether the last findings stay the same until the engine or the balancer reports a change.
 

@@ -84,6 +84,7 @@ class EventKind(StrEnum):
         "The deregistration delay expired with requests in flight.",
         *_TARGET,
     )
+    TARGET_EXITED = "target.exited", "A target's container exited or was removed. Docker may restart it.", "target"
     TARGET_RESTARTED = "target.restarted", "Docker restarted a target's container.", "target"
 
     RECOVERY_STARTED = "recovery.started", "A crash left a deployment open; the last good release is restored."

@@ -22,6 +22,7 @@ from pipeline.daemon.scheduler import Scheduler
 from pipeline.daemon.served_file import ServedFile
 from pipeline.daemon.supervisor import PipelineSupervisor
 from pipeline.engine.hosts import local_events
+from pipeline.engine.interfaces import ReplicaChange
 from pipeline.event_kinds import EventKind
 from pipeline.events import Listener
 from pipeline.store.records import Trigger
@@ -79,7 +80,7 @@ class Daemon:
             monitor=open_monitor(home.balancer),
             changed=self._notify_drift,
         )
-        self._engine_watch = EngineWatch(local_events(home.id), self._notify_drift, self._clock)
+        self._engine_watch = EngineWatch(local_events(home.id), self._on_replica, self._clock)
         self._refresh_interval = _REFRESH
         self._notified = threading.Event()
         self._ending = threading.Event()
@@ -183,6 +184,12 @@ class Daemon:
         """Request a check of a pipeline, or of all. Owners in the balancer that are no pipelines are ignored."""
         for name in self.supervisors if pipeline is None else {pipeline} & self.supervisors.keys():
             self.supervisors[name].notify_drift()
+
+    def _on_replica(self, change: ReplicaChange | None) -> None:
+        if change is None:
+            self._notify_drift(None)
+        elif supervisor := self.supervisors.get(change.pipeline):
+            supervisor.notify_drift(change)
 
     def _wake_queues(self) -> None:
         """Let the queues be looked at in which another process may have put a run."""

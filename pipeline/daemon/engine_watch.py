@@ -19,7 +19,7 @@ from datetime import timedelta
 from pipeline.base.backoff import Backoff
 from pipeline.base.clock import Clock
 from pipeline.base.errors import PenstockError
-from pipeline.engine.interfaces import EngineEvents
+from pipeline.engine.interfaces import EngineEvents, ReplicaChange
 
 _BACKOFF = Backoff(timedelta(seconds=0.5), timedelta(seconds=5))
 _SETTLE_TIME = timedelta(seconds=1)
@@ -27,12 +27,12 @@ _PING_INTERVAL = timedelta(seconds=30)
 
 
 class EngineWatch:
-    """Passes on the changes of replicas. `changed` gets the pipeline, or None if any may have changed.
+    """Passes on the changes of replicas. `changed` gets each one, or None if any replica may have changed.
 
     `changed` must return soon. It is called by the thread of `run_forever` and that of `check`.
     """
 
-    def __init__(self, events: EngineEvents, changed: Callable[[str | None], None], clock: Clock) -> None:
+    def __init__(self, events: EngineEvents, changed: Callable[[ReplicaChange | None], None], clock: Clock) -> None:
         self._events = events
         self._changed = changed
         self._clock = clock
@@ -80,12 +80,12 @@ class EngineWatch:
         """Pass on events until the connection is lost. Return whether there was one."""
         was_connected = False
         try:
-            for pipeline in self._events.follow():
+            for change in self._events.follow():
                 if self._stopping.is_set():
                     break
-                if pipeline is None:
+                if change is None:
                     was_connected, self._connected_at = True, self._clock.monotonic()
-                self._changed(pipeline)
+                self._changed(change)
         except PenstockError:
             # The checks of the pipelines report an engine that is away.
             pass

@@ -14,7 +14,9 @@ After a repair that failed no event shortens the backoff, because the repair its
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 
 import structlog
@@ -23,6 +25,7 @@ from pipeline.api import Drift
 from pipeline.base.backoff import Backoff
 from pipeline.base.clock import Clock
 from pipeline.base.errors import Cancelled, PenstockError
+from pipeline.engine.interfaces import ReplicaChange
 from pipeline.event_kinds import EventKind
 from pipeline.events import Events
 from pipeline.runner.context import PipelineContext
@@ -31,6 +34,9 @@ from pipeline.runner.stages import load_deployer
 
 # A failed repair is retried after 2, 4, 8 … seconds.
 _BACKOFF = Backoff(timedelta(seconds=1), timedelta(minutes=5))
+# After an event. Docker reports the exit of a container some time before its list shows it. And a container that a user
+# has stopped is replaced only if nobody starts it again within three quarters of a second.
+_DELAYS = tuple(timedelta(milliseconds=number) for number in (10, 40, 150, 600))
 # Finds what no event reports.
 _BACKSTOP_INTERVAL = timedelta(minutes=1)
 _logger = structlog.get_logger(__name__)
@@ -60,12 +66,24 @@ class RepairLoop:
         self._backoff = _BACKOFF
         self._not_before = 0.0
         self._is_stable = False
+        self._notified = threading.Event()
+        self._exits = deque[ReplicaChange]()
+        self._attempts = len(_DELAYS)
+
+    def notify(self, change: ReplicaChange | None = None) -> None:
+        """Tell that something has changed. `step` is due now, and a few times soon after. Safe from any thread."""
+        if change is not None and change.exit_code is not None:
+            self._exits.append(change)
+        self._notified.set()
 
     def step(self) -> timedelta:
         """Check for drift and repair it, and return the time until the next call if no event comes before."""
         now = self._clock.monotonic()
         if self._backoff.failures and now < self._not_before:
             return timedelta(seconds=self._not_before - now)
+        if self._notified.is_set():
+            self._notified.clear()
+            self._attempts = 0
         # Before the check: if the events are interrupted meanwhile, the next check follows in a second.
         has_events, self._is_stable = self._has_events(), False
         try:
@@ -75,6 +93,9 @@ class RepairLoop:
             _logger.exception("internal error in a repair")
         delay = self._backoff.delay()
         self._not_before = self._clock.monotonic() + delay.total_seconds()
+        if not self._backoff.failures and self._attempts < len(_DELAYS):
+            self._attempts += 1
+            return _DELAYS[self._attempts - 1]
         return _BACKSTOP_INTERVAL if self._is_stable and has_events and self._has_events() else delay
 
     def close(self) -> None:
@@ -89,14 +110,26 @@ class RepairLoop:
         events = context.events()
         with self._deploy_lock.try_for_repair() as preempted:
             if preempted is None:
+                # The deployment itself stops replicas.
+                self._exits.clear()
                 return
             try:
                 drift = self._drift_of(context, events)
+                self._pass_exits(drift)
                 findings = drift.findings()
             except PenstockError as error:
                 self._emit_blind(events, f"cannot check for drift: {context.mask(error.message)}")
             else:
                 self._repair(drift, findings, events, preempted)
+                if findings:
+                    # The repair has stopped replicas.
+                    self._exits.clear()
+
+    def _pass_exits(self, drift: Drift) -> None:
+        with suppress(IndexError):
+            while True:
+                change = self._exits.popleft()
+                drift.exited(change.replica, change.exit_code or 0)
 
     def _emit_blind(self, events: Events, text: str) -> None:
         """Emit a failed check once per reason. The next check is not delayed: Docker may be back in a second."""

@@ -20,6 +20,7 @@ from pipeline.daemon.repair_loop import RepairLoop
 from pipeline.daemon.scheduler import Job, Scheduler, Step
 from pipeline.daemon.served_file import ServedFile
 from pipeline.daemon.trigger_loop import TriggerLoop
+from pipeline.engine.interfaces import ReplicaChange
 from pipeline.event_kinds import EventKind
 from pipeline.runner.context import PipelineContext
 from pipeline.runner.deploy_lock import DeployLock
@@ -92,8 +93,9 @@ class PipelineSupervisor:
         """Request a scan of the refs."""
         self._trigger_loop.notify(trigger)
 
-    def notify_drift(self) -> None:
+    def notify_drift(self, change: ReplicaChange | None = None) -> None:
         """Request a check for drift, because a container or a target has changed. Safe to call from any thread."""
+        self._repair_loop.notify(change)
         self._wake("repair loop")
 
     def git_directory(self) -> Path | None:

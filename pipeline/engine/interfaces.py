@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import timedelta
 from ipaddress import IPv4Address, IPv4Network
-from typing import Protocol, Self
+from typing import NamedTuple, Protocol, Self
 
 from pipeline.engine.builder import ImageBuilder
 from pipeline.engine.container import Container, ContainerSpec
@@ -136,14 +136,22 @@ class Networks(Protocol):
         """Remove a network that was created for tests, by its name or id."""
 
 
+class ReplicaChange(NamedTuple):
+    """A replica that starts, ends or is paused. If its process has just ended, `exit_code` is that of the process."""
+
+    pipeline: str
+    replica: str
+    exit_code: int | None = None
+
+
 class EngineEvents(Protocol):
     """The changes of a home's replicas, as the engine reports them.
 
     One thread at a time follows them. Any thread may call the other methods.
     """
 
-    def follow(self) -> Iterator[str | None]:
-        """Yield None once the events come, then the pipeline of each replica that starts, ends or is paused.
+    def follow(self) -> Iterator[ReplicaChange | None]:
+        """Yield None once the events come, then each change. An exit may show in the engine's list some time later.
 
         Waits for the next event without a limit. Raises `EngineFault` if the engine is unreachable, and ends or raises
         it when the connection is lost. Call it again then: what happened in between is not reported.

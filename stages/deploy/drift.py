@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -20,6 +20,7 @@ from pipeline.event_kinds import EventKind
 from pipeline.store.records import Release
 from stages.deploy.decision import Replica
 from stages.deploy.desired import wanted_replicas
+from stages.deploy.exits import Exits
 from stages.deploy.replicas import ReplicaSet
 from stages.deploy.service_rollout import ServiceRollout
 
@@ -61,6 +62,7 @@ class ServiceDrift:
         self._sick: set[str] = set()
         self._states: dict[str, TargetState | None] = {}
         self._began: dict[str, _Process] = {}
+        self._exits = Exits(context.clock)
         self._replaced = 0
         self._compared: _Comparison | None = None
         self._is_stable = False
@@ -81,9 +83,11 @@ class ServiceDrift:
         replica_set = self._replica_set(spec)
         replicas = replica_set.observe(reconcile=True).replicas
         self._tell_changes(replicas)
+        self._tell_exits(replica_set, replicas)
         self._tell_restarts(replica_set, replicas)
         template = self._template(replica_set, replicas, release, spec)
-        serving = [r for r in replicas if r.template == template and r.is_running and not r.is_draining]
+        present = [r for r in replicas if r.is_running or self._exits.may_be_restarting(r)]
+        serving = [r for r in present if r.template == template and not r.is_draining]
         limit = self._unhealthy_timeout(spec)
         self._sick = {r.name for r in serving if r.target is TargetState.UNHEALTHY and r.not_healthy_for > limit}
         if all(r.healthy for r in serving):
@@ -98,6 +102,12 @@ class ServiceDrift:
             *(f"{name} has another address than its target" for name in replica_set.with_stale_address()),
             *(f"{name} has been unhealthy for more than {limit.total_seconds():g} s" for name in self._sick),
         ]
+
+    def exited(self, replica: str, exit_code: int) -> None:
+        """Report an exit that the engine reports, before its list shows it."""
+        if self._exits.report(replica):
+            text = f"{replica} exited with code {exit_code}"
+            self._context.events.emit(EventKind.TARGET_EXITED, text, target=replica)
 
     def is_stable(self) -> bool:
         """Return whether the last findings stay the same until the engine or the balancer reports a change."""
@@ -138,6 +148,12 @@ class ServiceDrift:
                 text = f"{replica.name} is healthy again and gets requests"
                 self._context.events.emit(EventKind.TARGET_HEALTHY, text, target=replica.name)
         self._states = {replica.name: replica.target for replica in replicas}
+
+    def _tell_exits(self, replica_set: ReplicaSet, replicas: Sequence[Replica]) -> None:
+        """Report exits that the engine has not reported."""
+        for name in self._exits.observe(replicas):
+            text = f"{name} has ended: {replica_set.exit_reason(name)}"
+            self._context.events.emit(EventKind.TARGET_EXITED, text, target=name)
 
     def _tell_restarts(self, replica_set: ReplicaSet, replicas: Iterable[Replica]) -> None:
         """Report restarts by the engine, which may be quicker than the balancer's health check."""

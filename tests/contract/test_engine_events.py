@@ -13,7 +13,7 @@ import pytest
 
 from pipeline.engine.container import ContainerSpec
 from pipeline.engine.hosts import local_engine, local_events
-from pipeline.engine.interfaces import EngineEvents
+from pipeline.engine.interfaces import EngineEvents, ReplicaChange
 from pipeline.engine.labels import LABEL_PIPELINE, LABEL_ROLE, ROLE_APP, ROLE_TEST
 from pipeline.testing.fakes.engine_events import FakeEngineEvents
 from tests.support.docker_home import cleaned
@@ -24,11 +24,14 @@ WAIT = 30
 
 @dataclass
 class EventsUnderTest:
-    """Events of a separate home. `change` changes a container of a pipeline, with a role."""
+    """Events of a separate home.
+
+    `change` starts a container of a pipeline, with a role, which exits with code 3 on its own.
+    """
 
     events: EngineEvents
     change: Callable[[str, str], None]
-    got: Queue[str | None] = field(default_factory=Queue)
+    got: Queue[ReplicaChange | None] = field(default_factory=Queue)
 
     def follow(self) -> threading.Thread:
         """Follow the events in a thread, until it is interrupted."""
@@ -40,7 +43,13 @@ class EventsUnderTest:
 @contextmanager
 def fake() -> Iterator[EventsUnderTest]:
     events = FakeEngineEvents()
-    yield EventsUnderTest(events, lambda pipeline, role: events.report(pipeline) if role == ROLE_APP else None)
+
+    def change(pipeline: str, role: str) -> None:
+        if role == ROLE_APP:
+            events.report(ReplicaChange(pipeline, f"{pipeline}.1"))
+            events.report(ReplicaChange(pipeline, f"{pipeline}.1", exit_code=3))
+
+    yield EventsUnderTest(events, change)
 
 
 @contextmanager
@@ -53,7 +62,7 @@ def docker(base_image: str) -> Iterator[EventsUnderTest]:
             labels = {LABEL_PIPELINE: pipeline, LABEL_ROLE: role}
             name = f"{pipeline}.events.{secrets.token_hex(3)}"
             network = engine.networks.name("shop")
-            engine.containers.start(ContainerSpec(name, base_image, labels, ("sleep", "60"), network=network))
+            engine.containers.start(ContainerSpec(name, base_image, labels, ("sh", "-c", "exit 3"), network=network))
 
         yield EventsUnderTest(local_events(home), change)
 
@@ -78,9 +87,10 @@ def test_changes_of_replicas_are_reported(tested: EventsUnderTest) -> None:
     tested.change("shop", ROLE_TEST)
     tested.change("shop", ROLE_TEST)
     tested.change("blog", ROLE_APP)
-    assert tested.got.get(timeout=WAIT) == "blog"
+    changes = [tested.got.get(timeout=WAIT) for _ in range(2)]
+    assert [change and (change.pipeline, change.exit_code) for change in changes] == [("blog", None), ("blog", 3)]
     tested.change("shop", ROLE_APP)
-    assert "shop" in [tested.got.get(timeout=WAIT) for _ in range(tested.got.qsize() or 1)]
+    assert next(change for change in iter(tested.got.get, None) if change.pipeline != "blog").pipeline == "shop"
 
 
 def test_it_answers_while_it_is_followed(tested: EventsUnderTest) -> None:

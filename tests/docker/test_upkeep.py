@@ -8,6 +8,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from ipaddress import IPv4Address
+from statistics import median
 
 import pytest
 
@@ -64,6 +65,23 @@ def test_drift_is_found_within_two_seconds(served: Serving) -> None:
     docker("rm", "-f", sorted(names(served.project))[0])
     found = served.await_event("reconcile.drift")
     assert found.at.timestamp() - gone < 2
+
+
+@pytest.mark.timing
+def test_an_exit_is_known_within_50_ms(served: Serving) -> None:
+    """Docker's report of an exit is followed by that of the daemon, although Docker's list shows the exit later."""
+    delays = []
+    for count in range(1, 6):
+        begin = time.time()
+        docker("kill", sorted(names(served.project))[0])
+        known = served.await_event("target.exited", count)
+        (died,) = docker(
+            *("events", "--since", f"{begin:.9f}", "--until", f"{time.time():.9f}", "--format", "{{.TimeNano}}"),
+            *("--filter", f"container={known.fields['target']}", "--filter", "event=die"),
+        ).split()
+        delays.append(known.at.timestamp() - int(died) / 1e9)
+        served.await_event("reconcile.repaired", count)
+    assert median(delays) <= 0.05, delays
 
 
 def test_a_target_that_stays_unhealthy_is_replaced(served: Serving) -> None:

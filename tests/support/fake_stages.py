@@ -313,6 +313,9 @@ class FakeDrift:
         """Return the differences."""
         return list(self.fakes.findings)
 
+    def exited(self, replica: str, exit_code: int) -> None:
+        """Do nothing: `findings` sees it."""
+
     def is_stable(self) -> bool:
         """Return False, so that a change is found within a second."""
         return False

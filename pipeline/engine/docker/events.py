@@ -10,6 +10,7 @@ from typing import Any
 from pipeline.base.errors import EngineFault
 from pipeline.engine.docker.connection import connect
 from pipeline.engine.docker.faults import translate_errors
+from pipeline.engine.interfaces import ReplicaChange
 from pipeline.engine.labels import LABEL_HOME, LABEL_PIPELINE, LABEL_ROLE, ROLE_APP
 
 # Exec and health check events would come with each check of any container. A replica whose network changes fails its
@@ -29,8 +30,8 @@ class DockerEvents:
         self._stream: Any = None
         self._api: Any = None
 
-    def follow(self) -> Iterator[str | None]:
-        """Yield the pipeline of each change."""
+    def follow(self) -> Iterator[ReplicaChange | None]:
+        """Yield each change."""
         # One connection has the stream, and the other one the pings.
         api = self._api = connect(self._environment, pool=2)
         api.timeout = _PING_TIMEOUT
@@ -41,8 +42,11 @@ class DockerEvents:
                     self._stream = stream
                 yield None
                 for event in stream:
-                    if pipeline := event["Actor"]["Attributes"].get(LABEL_PIPELINE):
-                        yield pipeline
+                    attributes = event["Actor"]["Attributes"]
+                    if pipeline := attributes.get(LABEL_PIPELINE):
+                        # A container has this attribute only in the event of its exit.
+                        code = attributes.get("exitCode", "")
+                        yield ReplicaChange(pipeline, attributes["name"], int(code) if code else None)
         finally:
             self._api = None
             self.interrupt()

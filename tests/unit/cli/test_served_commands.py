@@ -15,6 +15,7 @@ from pipeline.base.sockets import private_socket
 from pipeline.cli import status
 from pipeline.cli.session import session
 from pipeline.daemon.control import Control
+from pipeline.daemon.scheduler import Scheduler
 from pipeline.daemon.served_file import ServedFile
 from pipeline.daemon.supervisor import PipelineSupervisor
 from pipeline.http.api import ControlApi
@@ -47,7 +48,8 @@ def store(home: Home) -> Iterator[Store]:
 
 @pytest.fixture
 def supervisor(home: Home, store: Store) -> PipelineSupervisor:
-    return PipelineSupervisor(ServedFile(FILE, home, store, ()), FakeClock())
+    clock = FakeClock()
+    return PipelineSupervisor(ServedFile(FILE, home, store, ()), clock, Scheduler(clock))
 
 
 def serving(home: Home, store: Store, supervisor: PipelineSupervisor) -> AbstractContextManager[object]:

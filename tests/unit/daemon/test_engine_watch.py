@@ -9,6 +9,7 @@ from datetime import timedelta
 import pytest
 
 from pipeline.daemon.engine_watch import EngineWatch
+from pipeline.engine.interfaces import ReplicaChange
 from pipeline.testing.fakes.clock import FakeClock
 from pipeline.testing.fakes.engine_events import FakeEngineEvents
 from tests.support.waiting import until
@@ -20,7 +21,7 @@ class Watched:
     def __init__(self) -> None:
         self.clock = FakeClock()
         self.events = FakeEngineEvents()
-        self.changed: list[str | None] = []
+        self.changed: list[ReplicaChange | None] = []
         self.watch = EngineWatch(self.events, self.changed.append, self.clock)
         self._thread = threading.Thread(target=self.watch.run_forever, daemon=True)
 
@@ -64,9 +65,10 @@ def test_it_is_live_a_second_after_the_connection(watched: Watched) -> None:
 def test_each_change_is_passed_on(watched: Watched) -> None:
     """With the pipeline of the replica, and with nothing for others."""
     watched.go_live()
-    watched.events.report("shop")
-    watched.events.report("blog")
-    until(lambda: watched.changed == ["shop", "blog"], "both changes")
+    changes = [ReplicaChange("shop", "shop.1", exit_code=137), ReplicaChange("blog", "blog.1")]
+    for change in changes:
+        watched.events.report(change)
+    until(lambda: watched.changed == changes, "both changes")
 
 
 def test_a_lost_connection_is_made_again(watched: Watched) -> None:

@@ -16,7 +16,8 @@ from pipeline.base.home import Home
 from pipeline.config.load import load
 from pipeline.daemon import repair_loop
 from pipeline.daemon.repair_loop import RepairLoop
-from pipeline.daemon.scheduler import Job, Scheduler
+from pipeline.daemon.scheduler import Scheduler
+from pipeline.engine.interfaces import ReplicaChange
 from pipeline.runner.context import PipelineContext
 from pipeline.runner.deploy_lock import DeployLock
 from pipeline.store.store import Store
@@ -43,6 +44,10 @@ class Release:
         self.checks: list[float] = []
         self.repairs = 0
         self.stable = True
+        self.exits: list[tuple[str, int]] = []
+
+    def exited(self, replica: str, exit_code: int) -> None:
+        self.exits.append((replica, exit_code))
 
     def findings(self) -> list[str]:
         self.checks.append(self._clock.monotonic())
@@ -105,14 +110,19 @@ def keeping(
     clock: FakeClock,
     deploy_lock: DeployLock | None = None,
     events: Events | None = None,
-) -> Iterator[Job]:
-    """Run the loop until the block ends."""
+) -> Iterator[Callable[..., None]]:
+    """Run the loop until the block ends. The result reports an event to it."""
     events = events or Events(is_live=False)
     loop = RepairLoop(lambda: pipeline_context, deploy_lock or DeployLock(), clock, lambda: events.is_live)
     with Scheduler(clock) as scheduler:
         job = scheduler.add("repair loop", loop.step, timedelta(seconds=1))
+
+        def report(change: ReplicaChange | None = None) -> None:
+            loop.notify(change)
+            job.wake()
+
         try:
-            yield job
+            yield report
         finally:
             job.stop()
             assert job.join(10)
@@ -202,16 +212,56 @@ def test_a_deployment_preempts_a_repair(pipeline_context: PipelineContext, clock
 def test_with_events_a_stable_release_is_checked_each_minute(
     pipeline_context: PipelineContext, clock: FakeClock, release: Release
 ) -> None:
-    """And at once after an event."""
+    """And at once after an event, and a few times soon after it."""
     start = clock.monotonic()
-    with keeping(pipeline_context, clock, events=Events(is_live=True)) as job:
+    with keeping(pipeline_context, clock, events=Events(is_live=True)) as report:
         tick(clock, lambda: len(release.checks) >= 3, "three checks")
         assert release.checks[:3] == [start + 1, start + 61, start + 121]
         clock.wait_for_waiters()
         before = clock.monotonic()
-        job.wake()
+        report()
         until(lambda: len(release.checks) >= 4, "a check after the event")
         assert release.checks[3] == before
+
+
+def test_checks_are_repeated_after_an_event(
+    pipeline_context: PipelineContext, clock: FakeClock, release: Release
+) -> None:
+    """Within a second, because the engine's list follows its events, and a stopped container may be started again."""
+    with keeping(pipeline_context, clock, events=Events(is_live=True)) as report:
+        tick(clock, lambda: len(release.checks) >= 2, "two checks")
+        clock.wait_for_waiters()
+        before, first = clock.monotonic(), len(release.checks)
+        report()
+        until(lambda: len(release.checks) > first, "a check after the event")
+        tick(clock, lambda: len(release.checks) >= first + 6, "six checks")
+    after = [round(1000 * (check - before)) for check in release.checks[first : first + 6]]
+    assert after == [0, 10, 50, 200, 800, 60_800]
+
+
+def test_an_exit_is_passed_on_at_once(pipeline_context: PipelineContext, clock: FakeClock, release: Release) -> None:
+    """Without any time passing, and only the exit: not that a replica starts or is paused."""
+    with keeping(pipeline_context, clock, events=Events(is_live=True)) as report:
+        tick(clock, lambda: len(release.checks) >= 2, "two checks")
+        clock.wait_for_waiters()
+        report(ReplicaChange("shop", "web-1"))
+        report(ReplicaChange("shop", "web-2", exit_code=137))
+        report(ReplicaChange("shop", "web-3", exit_code=0))
+        until(lambda: release.exits == [("web-2", 137), ("web-3", 0)], "both exits")
+
+
+def test_exits_in_a_deployment_are_not_passed_on(
+    pipeline_context: PipelineContext, clock: FakeClock, release: Release
+) -> None:
+    """It stops replicas itself, and reports the others."""
+    deploy_lock = DeployLock()
+    loop = RepairLoop(lambda: pipeline_context, deploy_lock, clock)
+    with deploy_lock.for_deployment():
+        loop.notify(ReplicaChange("shop", "web-1", exit_code=143))
+        loop.step()
+    loop.step()
+    assert release.checks
+    assert release.exits == []
 
 
 @pytest.mark.parametrize("reason", ["unstable", "interrupted", "blind"])
@@ -232,10 +282,10 @@ def test_events_do_not_shorten_the_backoff(
 ) -> None:
     """A failed repair makes events itself. They must not repeat it at once."""
     release.found, release.failure = ["web-1 is missing"], EngineFault("Docker is full")
-    with keeping(pipeline_context, clock, events=Events(is_live=True)) as job:
+    with keeping(pipeline_context, clock, events=Events(is_live=True)) as report:
         tick(clock, lambda: release.repairs == 2, "two repairs")
         for _ in range(20):
-            job.wake()
+            report()
         clock.wait_for_waiters()
         tick(clock, lambda: release.repairs == 3, "the third repair")
     assert [later - earlier for earlier, later in zip(release.checks, release.checks[1:3], strict=False)] == [2, 4]

@@ -1,4 +1,4 @@
-"""The replacement of a replica that stays unhealthy, while no deployment runs."""
+"""What is found while no deployment runs: replicas that stay unhealthy, and those that exit."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pytest
 
 from pipeline.api import StageContext
 from pipeline.balancer.model import TargetState
+from pipeline.testing.fakes.clock import FakeClock
 from stages.deploy import drift
 from stages.deploy.decision import ContainerState, Observation, Replica
 from stages.deploy.drift import ServiceDrift
@@ -44,6 +45,7 @@ def patience(
         running_for=lambda _: 100,
         ended=lambda _: None,
         release_of=lambda _: 1,
+        exit_reason=lambda _: "its container exited with code 137",
     )
 
     def roll_out(*_: object, unhealthy_timeout: timedelta, **__: Any) -> None:
@@ -78,3 +80,75 @@ def test_only_healthy_replicas_are_stable(context: StageContext, seen: list[Repl
     seen[:] = [replace(seen[0], target=TargetState.HEALTHY, container=ContainerState.EXITED)]
     found.findings()
     assert not found.is_stable()
+
+
+def _exited(context: StageContext) -> list[str]:
+    return [event.message for event in context.store.events.latest("shop") if event.kind == "target.exited"]
+
+
+@pytest.mark.usefixtures("patience")
+def test_an_exit_is_reported_at_once(context: StageContext, seen: list[Replica]) -> None:
+    """But it is drift only a little later, because a user may be restarting the container."""
+    clock = FakeClock()
+    found = ServiceDrift(replace(context, clock=clock))
+    seen[:] = [Replica("web", "t", ContainerState.RUNNING, TargetState.HEALTHY)]
+    assert found.findings() == []
+    seen[:] = [replace(seen[0], container=ContainerState.EXITED)]
+    assert found.findings() == []
+    assert _exited(context) == ["web has ended: its container exited with code 137"]
+    assert not found.is_stable()
+    clock.advance(timedelta(seconds=0.75))
+    assert found.findings() == ["1 of 1 containers are missing", "web is not a running replica of release 1"]
+    assert len(_exited(context)) == 1
+
+
+@pytest.mark.usefixtures("patience")
+def test_a_container_that_a_user_restarts_is_no_drift(context: StageContext, seen: list[Replica]) -> None:
+    """Each exit is reported, and none of them counts for the next one."""
+    clock = FakeClock()
+    found = ServiceDrift(replace(context, clock=clock))
+    running = Replica("web", "t", ContainerState.RUNNING, TargetState.HEALTHY)
+    for _ in range(3):
+        for replica in (running, replace(running, container=ContainerState.EXITED)):
+            seen[:] = [replica]
+            assert not any("not a running" in text for text in found.findings())
+            clock.advance(timedelta(seconds=0.4))
+    assert len(_exited(context)) == 3
+
+
+@pytest.mark.usefixtures("patience")
+def test_a_container_that_is_removed_is_drift_at_once(context: StageContext, seen: list[Replica]) -> None:
+    """Nobody can restart it."""
+    found = ServiceDrift(context)
+    seen[:] = [Replica("web", "t", ContainerState.RUNNING, TargetState.HEALTHY)]
+    found.findings()
+    seen[:] = [Replica("web", "", ContainerState.EXITED, TargetState.HEALTHY)]
+    assert "web is not a running replica of release 1" in found.findings()
+
+
+@pytest.mark.usefixtures("patience")
+def test_an_exit_that_the_engine_reports_is_told_once(context: StageContext, seen: list[Replica]) -> None:
+    """Its list shows the exit later, or never if it restarts the container. The next exit is told again."""
+    clock = FakeClock()
+    found = ServiceDrift(replace(context, clock=clock))
+    running = Replica("web", "t", ContainerState.RUNNING, TargetState.HEALTHY)
+    exited = replace(running, container=ContainerState.EXITED)
+    for count, looks in enumerate(([running, running, exited, exited, running], [running, running, running]), 1):
+        seen[:] = [running]
+        found.findings()
+        found.exited("web", 137)
+        for look in looks:
+            seen[:] = [look]
+            assert found.findings() == []
+        assert _exited(context) == ["web exited with code 137"] * count
+        clock.advance(timedelta(seconds=10))
+
+
+@pytest.mark.usefixtures("patience")
+def test_exits_of_unknown_containers_are_not_told(context: StageContext, seen: list[Replica]) -> None:
+    """The stage may have removed them itself."""
+    found = ServiceDrift(context)
+    seen[:] = [Replica("web", "t", ContainerState.RUNNING, TargetState.HEALTHY)]
+    found.findings()
+    found.exited("old", 143)
+    assert _exited(context) == []
