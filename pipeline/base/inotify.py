@@ -26,6 +26,8 @@ _DELETE_SELF, _MOVE_SELF, _ONLY_DIRECTORIES = 0x400, 0x800, 0x01000000
 _SELF = _DELETE_SELF | _MOVE_SELF
 _FOLDER = _CREATE | _DELETE | _MOVED_FROM | _MOVED_TO | _CLOSE_WRITE | _SELF | _ONLY_DIRECTORIES
 _FILE = _MODIFY | _SELF
+# Added to the events of other subscriptions to the folder, which this would replace otherwise.
+_PARENT = _SELF | _ONLY_DIRECTORIES | 0x20000000
 
 _numbers = count()
 _logger = structlog.get_logger(__name__)
@@ -66,6 +68,11 @@ class Subscription:
         """Watch the content of one file. Raises `OSError` if it does not exist or cannot be watched."""
         with self._lock:
             self._add(path, _FILE, recursive=False)
+
+    def add_parent(self, folder: str) -> None:
+        """Watch whether a folder itself is removed or moved. Does nothing if it may not be read, or is gone."""
+        with self._lock, suppress(PermissionError, FileNotFoundError):
+            self._add(folder, _PARENT, recursive=False)
 
     def paths(self) -> list[str]:
         """Return every folder and file that is watched."""

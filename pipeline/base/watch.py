@@ -5,8 +5,9 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from types import MappingProxyType
 
 from pipeline.base.errors import SystemFault
 from pipeline.base.inotify import Subscription
@@ -17,24 +18,39 @@ _LIMIT_REACHED = (errno.ENOSPC, errno.EMFILE)
 class Watch:
     """Folders that are watched. The kernel watches the folders themselves, whatever is at their paths later."""
 
-    def __init__(self, folders: Iterable[Path] = ()) -> None:
+    def __init__(self, folders: Iterable[Path], relevant: Callable[[str], bool]) -> None:
         self._identities = {folder: _identity(folder) for folder in folders}
+        self._relevant = relevant
         self._paths = frozenset(map(str, self._identities))
         # The number of a removed folder may be that of the next one at its path.
         self._is_removed = False
         self.list_folders: Callable[[], Iterable[str]] = lambda: self._paths
         """Returns every folder that is watched, those in recursive ones included."""
 
+    @property
+    def parents(self) -> set[Path]:
+        """The folders above, up to the root. Those that are watched themselves are not among them."""
+        folders = self._identities.keys()
+        return {parent for folder in folders for parent in folder.resolve().parents} - folders
+
     def is_intact(self) -> bool:
         """Return False once a folder was removed, moved or replaced. Its watch then reports nothing more."""
         return not self._is_removed and all(_identity(folder) == known for folder, known in self._identities.items())
 
-    def stamp(self) -> tuple[int, ...]:
-        """Return the times of the last change in every folder. Entries that were added, replaced or removed change it.
+    def stamp(self) -> int:
+        """Return a number that changes with any relevant file, also if the kernel did not report it.
 
-        So it shows also changes that the kernel did not report. It costs a system call for each folder.
+        It costs a system call for each file.
         """
-        return tuple(_changed_at(folder) for folder in sorted(self.list_folders()))
+        number = 0
+        for folder in self.list_folders():
+            with suppress(OSError), os.scandir(folder) as entries:
+                for entry in entries:
+                    if self._relevant(entry.path):
+                        found = entry.stat(follow_symlinks=False)
+                        # Independent of the order, and without a list: there may be 50,000.
+                        number ^= hash((entry.path, found.st_ino, found.st_ctime_ns))
+        return number
 
     def is_folder(self, path: str) -> bool:
         """Return whether a path is one of the folders themselves."""
@@ -53,13 +69,6 @@ def _identity(folder: Path) -> tuple[int, int] | None:
     return status.st_dev, status.st_ino
 
 
-def _changed_at(folder: str) -> int:
-    try:
-        return os.stat(folder).st_mtime_ns  # noqa: PTH116  # hundreds of folders
-    except OSError:
-        return 0
-
-
 @contextmanager
 def watch(
     folders: Mapping[Path, bool], relevant: Callable[[str], bool], changed: Callable[[], None]
@@ -67,21 +76,22 @@ def watch(
     """Call `changed` in the `with` block when a file whose path is `relevant` appears, is written or disappears.
 
     `folders` maps each folder to whether it is watched recursively. Earlier changes are not reported, and neither is
-    reading. `changed` is also called when a folder itself is removed or moved, and when the kernel has dropped events.
-    It must return soon, because all watches of the process wait for it. Raises `SystemFault` if the kernel does not
-    allow it, as when its limit of inotify instances or watches is reached.
+    reading. `changed` is also called when a folder itself, or one above it, is removed or moved, and when the kernel
+    has dropped events. It must return soon, because all watches of the process wait for it. Raises `SystemFault` if the
+    kernel does not allow it, as when its limit of inotify instances or watches is reached.
     """
     # Made before the folders are watched, so that one that is replaced in between is noticed.
-    watched = Watch(folders)
+    watched = Watch(folders, relevant)
+    parents = frozenset(map(str, watched.parents))
 
     def on_path(path: str) -> None:
-        if watched.is_folder(path):
+        if watched.is_folder(path) or path in parents:
             watched.removed()
         elif not relevant(path):
             return
         changed()
 
-    with _subscribed(on_path, changed, folders) as subscription:
+    with _subscribed(on_path, changed, folders) as subscription, _subscribed(on_path, changed, parents=parents):
         watched.list_folders = subscription.paths
         yield watched
 
@@ -89,7 +99,7 @@ def watch(
 @contextmanager
 def watch_file(path: Path, changed: Callable[[], None]) -> Iterator[None]:
     """Call `changed` in the `with` block when a file is written, removed or moved. Otherwise as `watch`."""
-    with _subscribed(lambda _: changed(), changed, {}, path):
+    with _subscribed(lambda _: changed(), changed, file=path):
         yield
 
 
@@ -97,8 +107,10 @@ def watch_file(path: Path, changed: Callable[[], None]) -> Iterator[None]:
 def _subscribed(
     on_path: Callable[[str], None],
     on_lost: Callable[[], None],
-    folders: Mapping[Path, bool],
+    folders: Mapping[Path, bool] = MappingProxyType({}),
+    *,
     file: Path | None = None,
+    parents: Iterable[str] = (),
 ) -> Iterator[Subscription]:
     with ExitStack() as stack:
         try:
@@ -108,6 +120,8 @@ def _subscribed(
                 subscription.add_folder(str(folder), recursive=recursive)
             if file is not None:
                 subscription.add_file(str(file))
+            for parent in parents:
+                subscription.add_parent(parent)
         except OSError as error:
             if error.errno in _LIMIT_REACHED:
                 raise SystemFault(

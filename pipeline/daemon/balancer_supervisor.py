@@ -37,8 +37,6 @@ from pipeline.event_kinds import EventKind
 _RELOAD_INTERVAL = 60.0
 # A data plane that hangs is replaced within ten seconds. Deployments reconcile their own groups and do not wait.
 _INTERVAL = timedelta(seconds=2)
-# A stopped worker does not respond, which is noticed in each round. A stopped master does no harm at once.
-_RESUME_ROUNDS = 2
 _logger = structlog.get_logger(__name__)
 
 
@@ -70,6 +68,8 @@ class BalancerSupervisor:
         self._last_reported = ""
         self._last_pid: int | None = None
         self._watched: int | None = None
+        self._gone: int | None = None
+        self._is_due = False
         self._maintained: float | None = None
         self._reconciled: Registry | None = None
         self._was_settled = False
@@ -184,7 +184,7 @@ class BalancerSupervisor:
 
     def _resume_forever(self) -> None:
         while not self._stopping.is_set():
-            self._clock.wait(self._is_suspect, self._interval * _RESUME_ROUNDS)
+            self._clock.wait(self._is_suspect, self._interval)
             self._is_suspect.clear()
             # The supervision reports a registry that cannot be read.
             with suppress(PenstockError):
@@ -199,9 +199,14 @@ class BalancerSupervisor:
             return self._last_pid
         self._unwatch()
         pid = self._balancer.pid()
-        # Without a descriptor for it, its exit is found by the next round.
-        with suppress(OSError):
+        try:
             self._watched = os.pidfd_open(pid) if pid else None
+        except ProcessLookupError:
+            # It has just exited. Once for each process, in case its number is that of another namespace.
+            self._is_due, self._gone = pid != self._gone, pid
+        except OSError:
+            # Without a descriptor for it, its exit is found by the next round.
+            pass
         return pid
 
     def _unwatch(self) -> None:
@@ -211,6 +216,9 @@ class BalancerSupervisor:
 
     def _wait(self) -> None:
         """Wait until the process of the data plane exits, at most for the interval. Pass on what the plane reports."""
+        if self._is_due:
+            self._is_due = False
+            return
         poll = select.poll()
         if self._watched is not None:
             poll.register(self._watched, select.POLLIN)

@@ -30,8 +30,7 @@ from pipeline.store.store import Store
 from pipeline.triggers.spool import Spool
 
 # For what is not watched: the files of the pipelines and the socket.
-_REFRESH = timedelta(seconds=2)
-_UNWATCHED_REFRESH = timedelta(seconds=1)
+_REFRESH = timedelta(seconds=1)
 _logger = structlog.get_logger(__name__)
 # Python's default thresholds. The CLI raises them for short-lived commands.
 _GC_THRESHOLDS = (700, 10, 10)
@@ -81,7 +80,6 @@ class Daemon:
             changed=self._notify_drift,
         )
         self._engine_watch = EngineWatch(local_events(home.id), self._on_replica, self._clock)
-        self._refresh_interval = _REFRESH
         self._notified = threading.Event()
         self._ending = threading.Event()
         self._reloading = threading.Event()
@@ -89,7 +87,7 @@ class Daemon:
     def run_forever(self, progress: Callable[[], None] = lambda: None) -> None:
         """Start everything, then reload changed files and read the spool until `end`.
 
-        Calls `progress` every two seconds at least.
+        Calls `progress` every second at least.
         Raises `StoreFault` if the database was removed.
         """
         # The daemon is long-lived. Freeze start-up objects so the collector skips them.
@@ -109,7 +107,7 @@ class Daemon:
                 except (PenstockError, OSError) as error:
                     # Without free descriptors or disk space the pipelines keep their state until the next refresh.
                     _logger.warning("refresh failed", error=str(error))
-                self._clock.wait(self._notified, self._refresh_interval)
+                self._clock.wait(self._notified, _REFRESH)
                 self._notified.clear()
 
     def _start(self, stack: ExitStack) -> None:
@@ -118,7 +116,6 @@ class Daemon:
         except PenstockError as error:
             text = f"cannot watch the hook spool, polling it every second: {error.message}"
             self._emit_to_all(EventKind.TRIGGER_POLLING, text)
-            self._refresh_interval = _UNWATCHED_REFRESH
         for work, name in (
             (self._balancer_supervisor.run_forever, "balancer-supervisor"),
             (self._engine_watch.run_forever, "engine-events"),

@@ -18,7 +18,7 @@ _REMOTE_INTERVAL = timedelta(minutes=1)
 # A watch may miss a change, so the refs are listed at least this often.
 _FALLBACK_INTERVAL = timedelta(minutes=1)
 UNWATCHED_INTERVAL = timedelta(seconds=2)
-# A folder that is removed or moved is reported. One whose parent was moved is not.
+# A folder that is removed or moved is reported, also with a folder above it. A changed symbolic link is not.
 _INTACT_INTERVAL = timedelta(seconds=10)
 
 
@@ -51,7 +51,7 @@ class RefWatch:
             return UNWATCHED_INTERVAL
         return _INTACT_INTERVAL if self._watch is not None else None
 
-    def stamp(self) -> tuple[int, ...] | None:
+    def stamp(self) -> int | None:
         """Return a value that changes when a ref moves, also if the watch misses it. None if nothing is watched."""
         return self._watch.stamp() if self._watch is not None else None
 

@@ -162,20 +162,20 @@ class _Waiting:
     backoff: Backoff = field(default_factory=lambda: _polling(_FALLBACK_INTERVAL))
     usual: Trigger = Trigger.WATCH
     due: float = 0.0
-    stamp: tuple[int, ...] | None = None
+    stamp: int | None = None
     skipped: int = 0
 
     def is_unchanged(self) -> bool:
-        """Return whether a scan may be left out, because nothing has changed in the folders with refs since the last.
+        """Return whether a scan may be left out, because no file with refs has changed since the last.
 
-        A ref that a program overwrites in place does not show there. So the tenth scan is never left out.
+        The tenth scan is never left out, for what the files do not show.
         """
         if self.usual is not Trigger.WATCH or self.stamp is None or self.skipped >= _MAX_SKIPPED:
             return False
         self.skipped += 1
         return self.stamp == self.watch.stamp()
 
-    def scanned(self, stamp: tuple[int, ...] | None) -> None:
+    def scanned(self, stamp: int | None) -> None:
         """Record what `RefWatch.stamp` returned before a scan, or None if the scan has failed."""
         self.stamp, self.skipped = stamp, 0
 

@@ -83,6 +83,44 @@ def test_a_folder_that_is_gone(how: str, tmp_path: Path, follower: Follower) -> 
         assert not watched.is_intact()
 
 
+def test_a_folder_above_that_is_moved(tmp_path: Path, follower: Follower) -> None:
+    """It takes the watched folder along, so it is reported as if that were moved."""
+    folder = tmp_path / "above" / "between" / "folder"
+    folder.mkdir(parents=True)
+    with watch({folder: True}, lambda _: False, follower.changed) as watched:
+        (tmp_path / "above").rename(tmp_path / "elsewhere")
+        until(lambda: follower.told, "the move is reported")
+        assert not watched.is_intact()
+
+
+def test_a_folder_above_that_another_watch_has(tmp_path: Path, follower: Follower) -> None:
+    """The other watch still gets its events, and this one does not get them."""
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    other = Follower()
+    with watch({tmp_path: False}, other.relevant, other.changed), watch({folder: True}, bool, follower.changed):
+        (tmp_path / "file").write_text("")
+        until(lambda: other.told, "the file is reported")
+        (folder / "file").write_text("")
+        until(lambda: follower.told, "the file in the folder is reported")
+    assert str(tmp_path / "file") in other.paths
+
+
+def test_the_stamp_shows_what_the_kernel_did_not_report(tmp_path: Path, follower: Follower) -> None:
+    """A file that is added, removed, or overwritten in place changes it. One that is not relevant does not."""
+    (tmp_path / "deep").mkdir()
+    with watch({tmp_path: True}, lambda path: path.endswith("ref"), follower.changed) as watched:
+        stamps = [watched.stamp()]
+        ref = tmp_path / "deep" / "a-ref"
+        for change in (lambda: ref.write_text("1"), lambda: ref.write_text("2"), ref.unlink):
+            change()
+            stamps.append(watched.stamp())
+        (tmp_path / "deep" / "other").write_text("")
+        assert watched.stamp() == stamps[-1]
+    assert stamps[0] == stamps[3]
+    assert len(set(stamps)) == 3
+
+
 def test_all_watches_share_a_thread(tmp_path: Path, follower: Follower) -> None:
     """A hundred watches need one thread, and each reports its own folder only."""
     folders = [tmp_path / f"{number}" for number in range(100)]

@@ -234,3 +234,17 @@ def test_without_reports_everything_is_reconciled(
     monitor.receives = False
     before = plane.calls["observe"]
     until(lambda: plane.calls["observe"] > before + 5, "observations")
+
+
+def test_an_exit_before_the_process_can_be_watched_is_not_waited_for(
+    balancer: Balancer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The fake's process does not exist, as one that has just exited. The next round follows at once, but only once."""
+    supervisor = BalancerSupervisor(balancer, lambda *_: None, SystemClock(), timedelta(hours=1))
+    rounds: list[None] = []
+    monkeypatch.setattr(balancer, "reconcile", lambda: rounds.append(None))
+    working = threading.Thread(target=supervisor.run_forever, daemon=True)
+    working.start()
+    until(lambda: rounds, "another round")
+    supervisor.stop()
+    assert len(rounds) == 1
