@@ -34,9 +34,10 @@ _logger = structlog.get_logger(__name__)
 
 
 class _Place(NamedTuple):
-    """A folder or a file that is watched, and whether folders in it are watched too."""
+    """A folder or a file that is watched for the events of `mask`, and whether folders in it are watched too."""
 
     path: str
+    mask: int
     recursive: bool
     callback: CallbackId
 
@@ -90,7 +91,8 @@ class Subscription:
         """Pass on an event. The reader calls this."""
         with self._lock:
             place = self._places.get(event.wd)
-            if place is None:
+            # The reader passes on also what others want to know of the same folder.
+            if place is None or not event.mask & place.mask:
                 return
             path = f"{place.path}/{os.fsdecode(event.name)}" if event.name else place.path
             # An exception would end the thread, and with it all watches of the process.
@@ -126,7 +128,7 @@ class Subscription:
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
         if previous := self._places.get(watch):
             self._reader.remove_callbacks([(watch, previous.callback)])
-        self._places[watch] = _Place(path, recursive, number)
+        self._places[watch] = _Place(path, mask, recursive, number)
 
     def _add_folders_in(self, folder: str) -> None:
         for parent, names, _ in os.walk(folder):
