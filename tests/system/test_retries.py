@@ -206,6 +206,11 @@ def test_each_death_under_a_first_request_has_a_line(alb: Alb, mortals: list[Mor
         status = alb.ask(path, "POST").status
         assert status in ((502, 503) if path == "/die" else (200,))
     log = alb.balancer.directory / "access.log"
-    lines = (line for raw in log.read_bytes().splitlines() if (line := AccessLogLine.read(raw)))
-    found = [line.fields["status"] for line in lines if line.fields["uri"] == "/die"]
-    assert (len(found), found.count("502")) == (4, dead(mortals))
+
+    def statuses() -> list[str]:
+        lines = (line for raw in log.read_bytes().splitlines() if (line := AccessLogLine.read(raw)))
+        return [line.fields["status"] for line in lines if line.fields["uri"] == "/die"]
+
+    # HAProxy writes the line after the response.
+    until(lambda: len(statuses()) == 4, "a line for each death")
+    assert statuses().count("502") == dead(mortals)
