@@ -21,7 +21,7 @@ SAMPLE = {
     ),
     "rollback": (
         Point("after", "commit insert deployments", 1),
-        Point("before", "write balancer/registry.json", 3),
+        Point("before", "fsync balancer/registry.json", 3),
     ),
     "renewal": (
         Point("after", "worker.sock set ssl", 1),
