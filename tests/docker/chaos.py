@@ -153,9 +153,10 @@ class Chaos:
             return found[-1][0] if found else self._seen
 
     def _explains(self, kinds: Collection[str]) -> bool:
+        # An exit is known before Docker's list shows it. Until then everything seems to be well.
+        later = (event for event in self._events() if event.kind != "target.exited")
         return any(
-            event.kind in kinds or (self._victim and event.fields.get("target") == self._victim)
-            for event in self._events()
+            event.kind in kinds or (self._victim and event.fields.get("target") == self._victim) for event in later
         )
 
     def _choose(self) -> str:

