@@ -34,9 +34,7 @@ class Control:
 
     def submit(self, name: str, request: RunRequest, *, strict: bool = False) -> Run:
         """Queue a run and return it. With `strict`, raise the `ConfigError` of a file that is invalid now."""
-        supervisor = self.supervisor(name)
-        # A user may have edited the file just before this command.
-        supervisor.reload_if_changed(forced=supervisor.served_file.has_become_valid())
+        supervisor = self._with_current_file(name)
         if strict:
             supervisor.served_file.check(request.options.parameters or {})
         (run,) = submit(supervisor.served_file.pipeline_context, [request])
@@ -48,9 +46,7 @@ class Control:
 
     def is_invalid(self, name: str) -> bool:
         """Return whether the file of a pipeline is invalid now, so that the previous configuration is used."""
-        supervisor = self.supervisor(name)
-        supervisor.reload_if_changed(forced=supervisor.served_file.has_become_valid())
-        return supervisor.served_file.error is not None
+        return self._with_current_file(name).served_file.error is not None
 
     def retry(self, name: str, number: int) -> Run:
         """Queue a new run for the commit of a run that did not succeed.
@@ -116,6 +112,12 @@ class Control:
         if run is None:
             raise ConfigError(f"{name} has no run {number}", hint="`pipeline history` lists them")
         return run
+
+    def _with_current_file(self, name: str) -> PipelineSupervisor:
+        """Return the supervisor of a pipeline. A user may have edited its file just before this command."""
+        supervisor = self.supervisor(name)
+        supervisor.reload_if_changed(forced=supervisor.served_file.has_become_valid())
+        return supervisor
 
     def _overtaken(self, name: str, number: int) -> bool:
         newer = (run for run in self.store.runs.latest(name, limit=1000) if run.number > number)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing
 from pathlib import Path
 
@@ -29,21 +28,6 @@ from tests.support.pipeline_yaml import MINIMAL
 from tests.support.started_runs import begin_run
 
 FILE = Path("pipeline.yaml")
-
-
-@pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
-    """The home of a pipeline, and the current directory with its file."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PENSTOCK_HOME", str(tmp_path / "home"))
-    FILE.write_text(MINIMAL)
-    return Home.locate()
-
-
-@pytest.fixture
-def store(home: Home) -> Iterator[Store]:
-    with Store(home.database) as store:
-        yield store
 
 
 @pytest.fixture

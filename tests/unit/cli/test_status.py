@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import click
@@ -37,27 +36,11 @@ from pipeline.store.records import ApprovalDecision, Run, RunState, Trigger
 from pipeline.store.store import Store
 from pipeline.testing.fakes.data_plane import FakePlane
 from pipeline.testing.fakes.engine import FakeEngine
-from tests.support.pipeline_yaml import MINIMAL
 from tests.support.ports import free_port
 from tests.support.started_runs import begin_run
 from tests.support.waiting import until
 
 COMMIT: dict[str, Any] = {"sha": "0123456789" * 4, "ref": "main", "author": "Ann", "subject": "Carts"}
-
-
-@pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
-    """Return the home of a pipeline without runs."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PENSTOCK_HOME", str(tmp_path / "home"))
-    Path("pipeline.yaml").write_text(MINIMAL)
-    return Home.locate()
-
-
-@pytest.fixture
-def store(home: Home) -> Iterator[Store]:
-    with Store(home.database) as store:
-        yield store
 
 
 @pytest.fixture
