@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Callable
 from typing import Any
@@ -15,3 +16,9 @@ def until(condition: Callable[[], Any], what: str, *, deadline: float = 10) -> A
             return result
         time.sleep(0.005)
     raise AssertionError(f"not within {deadline} s: {what}")
+
+
+def listens(port: int) -> bool:
+    """Return whether a server accepts connections at a port of 127.0.0.1."""
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -17,9 +18,10 @@ from pipeline.balancer.functions import runtime
 from pipeline.balancer.haproxy.functions.event import LIMIT
 from pipeline.balancer.haproxy.functions.process import running
 from pipeline.balancer.model import Target, TargetState
+from pipeline.base.errors import BalancerFault
 from tests.support.ports import free_port
 from tests.support.version_1_registry import version_1
-from tests.support.waiting import until
+from tests.support.waiting import listens, until
 from tests.system.alb import OWNER, Alb
 
 _FUNCTION = """\
@@ -52,9 +54,11 @@ def handler(event, context):
 def function(tmp_path: Path) -> Iterator[Target]:
     """Start a Python function in a separate runtime."""
     (tmp_path / "app.py").write_text(_FUNCTION)
-    port = free_port()
+    port, log = free_port(), tmp_path / "function.log"
     command = [sys.executable, str(runtime.__file__), "app.handler", str(port)]
-    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.DEVNULL) as process:
+    with log.open("wb") as errors, subprocess.Popen(command, cwd=tmp_path, stderr=errors) as process:
+        until(lambda: process.poll() is not None or listens(port), "the function listens")
+        assert process.poll() is None, log.read_text()
         yield Target(id="fn-1", address="127.0.0.1", port=port)
         process.kill()
 
@@ -65,7 +69,10 @@ def _declared(alb: Alb, function: Target, *, multiple: bool = False, **check: st
     group = {"target_type": "lambda", "health_check": health, "attributes": attributes}
     alb.declare({"default_action": {"forward": "web"}}, groups={"web": group})
     alb.balancer.register(OWNER, "web", function)
-    until(lambda: ("fn-1", TargetState.HEALTHY) in alb.states(), "the function can be reached")
+    try:
+        alb.balancer.wait_healthy(OWNER, "web", timedelta(seconds=10))
+    except BalancerFault as fault:
+        raise AssertionError(f"{fault}\n{(alb.balancer.directory / 'functions.log').read_text()}") from fault
 
 
 def _adapter(alb: Alb) -> int:

@@ -11,10 +11,11 @@ import importlib
 import json
 import os
 import signal
+import socketserver
 import sys
 import traceback
 import uuid
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 
@@ -50,9 +51,13 @@ class Handler(BaseHTTPRequestHandler):
     def log_message(self, *args: object) -> None: ...
 
 
-class Server(ThreadingHTTPServer):
-    """A server with one thread per invocation."""
+class Server(socketserver.ThreadingTCPServer):
+    """A server with one thread per invocation.
 
+    The server of `http.server` also asks for the name of its host before it listens, which takes long without DNS.
+    """
+
+    allow_reuse_address = True
     daemon_threads = True
     request_queue_size = 1024
 
