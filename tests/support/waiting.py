@@ -8,13 +8,16 @@ from collections.abc import Callable
 from typing import Any
 
 
-def until(condition: Callable[[], Any], what: str, *, deadline: float = 10) -> Any:
-    """Return the first true value of `condition`. Fail after `deadline` seconds, naming `what` was awaited."""
+def until(condition: Callable[[], Any], what: str, *, deadline: float = 10, interval: float = 0.005) -> Any:
+    """Return the first true value of `condition`, tried every `interval` seconds.
+
+    Fail after `deadline` seconds, naming `what` was awaited.
+    """
     end = time.monotonic() + deadline
     while time.monotonic() < end:
         if result := condition():
             return result
-        time.sleep(0.005)
+        time.sleep(interval)
     raise AssertionError(f"not within {deadline} s: {what}")
 
 
