@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, suppre
 from functools import partial
 from pathlib import Path
 
+from bench.bare_haproxy import bare_haproxy
 from bench.figure import Figure, median_ratio
 from bench.nginx import nginx, server
 from bench.peers import caddy, traefik
@@ -22,13 +23,13 @@ SERVERS = 3
 def compared(certificate: Path | None = None) -> Iterator[list[Proxy]]:
     """Run Penstock and nginx, and Traefik and Caddy if they are installed.
 
-    Without TLS there is also an nginx with the same headers and log. Raises `ProgramMissing` without nginx, which is
-    also the server behind the proxies.
+    Without TLS there are also an nginx with the same headers and log and a HAProxy with the least configuration. Raises
+    `ProgramMissing` without nginx, which is also the server behind the proxies.
     """
     starters: dict[str, Callable[..., AbstractContextManager[Proxy]]] = {
         "penstock": penstock,
         "nginx": nginx,
-        **({} if certificate else {"nginx-same": partial(nginx, same=True)}),
+        **({} if certificate else {"nginx-same": partial(nginx, same=True), "haproxy": bare_haproxy}),
         "traefik": traefik,
         "caddy": caddy,
     }
