@@ -14,6 +14,7 @@ import pytest
 from pipeline.base.errors import StageFailed
 from pipeline.base.home import Home
 from pipeline.config.load import load
+from pipeline.daemon.ref_watch import RefWatch
 from pipeline.daemon.scheduler import Job, Scheduler
 from pipeline.daemon.trigger_loop import TriggerLoop
 from pipeline.runner.context import PipelineContext
@@ -123,6 +124,19 @@ def test_existing_and_new_commits_are_run(work: Work, pipeline_context: Pipeline
         for content in ("two", "three"):
             assert await_run(pipeline_context, work.commit(content)) is Trigger.WATCH
     assert kinds(pipeline_context) == []
+
+
+def test_a_requested_scan_looks_at_the_requested_refs_only(
+    work: Work, pipeline_context: PipelineContext, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A new commit waits for no look at all refs, of which there may be tens of thousands."""
+    with running_loop(pipeline_context, clock):
+        await_run(pipeline_context, work.git("rev-parse", "HEAD"))
+        clock.wait_for_waiters()
+        looks = list[str]()
+        monkeypatch.setattr(RefWatch, "stamp", lambda _: looks.append("look"))
+        await_run(pipeline_context, work.commit("two"))
+        assert looks == []
 
 
 def test_a_shallow_clone_is_served(work: Work, pipeline_context: PipelineContext, clock: FakeClock) -> None:
