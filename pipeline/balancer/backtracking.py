@@ -135,10 +135,14 @@ class _Estimate:
     def _bounded(
         self, least: int, most: int, items: Sequence[Item], following: Sequence[Item], *, is_group: bool
     ) -> Cost:
+        """Return the cost of a repetition with an upper bound.
+
+        A single item costs a factor, the number of lengths that are tried. A group costs as much as `most` copies of
+        it, each the dearer of two: one before another repetition, or the last one before what follows.
+        """
         lengths = most - least + 1
         if not is_group:
             return Cost() if _has_one_length(items, following) else Cost(factor=lengths)
-        # Another repetition follows, or what is behind them all.
         again, last = self.sequence(items, [*items, *following]), self.sequence(items, following)
         try:
             return Cost(max(again.power, last.power) * most, lengths * max(again.factor, last.factor) ** most)

@@ -22,8 +22,8 @@ def target_health(
     """Return the health of a registered target.
 
     `running`: the data plane runs and carries the group. `used`: a listener forwards to the group. `checked`: the
-    group still has the health check that the target was registered with. Otherwise the target counts as healthy, as it
-    was when the check changed.
+    group still has the health check that the target was registered with. Otherwise the data plane no longer checks the
+    target, and reports it as up.
     """
     state, reason, description = _verdict(registration, fact, running=running, used=used, checked=checked)
     return TargetHealth(

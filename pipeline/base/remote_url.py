@@ -40,8 +40,10 @@ class RemoteUrl:
         scheme, authority, path = match[1].lower(), match[2], match[3]
         userinfo, _, host = authority.rpartition("@")
         plain = scheme not in _WITH_PASSWORD
-        # An `@` after the first slash may end a password that contains the slash.
-        if "@" in path and (":" in host or not (plain or (not userinfo and "." in host))):
+        # An `@` after the first slash may end a password that contains the slash, as in https://ann:a/b@host/shop.
+        # It does not if what comes before the slash can only be a host.
+        is_host = ":" not in host and (plain or (not userinfo and "." in host))
+        if "@" in path and not is_host:
             raise ValueError("write @ as %40 and / as %2F, in the password and in the path")
         if plain and ":" in userinfo:
             raise ValueError(f"a URL with {scheme}:// cannot hold a password: use a key")

@@ -20,6 +20,7 @@ def submit(
     runs = queue.put(context.pipeline, requests, mode=mode, heads=heads)
     for run in runs:
         emit_run_state(context, run)
+    # A run of this call that another one of it superseded is emitted above already.
     numbers = {run.number for run in runs}
     for run in runs:
         for older in queue.superseded_by(context.pipeline, run.number):

@@ -138,7 +138,7 @@ class RunQueue:
     def set_commit(
         self, pipeline: str, number: int, *, sha: str, ref: str, author: str, subject: str, mode: Mode
     ) -> list[Run]:
-        """Store the commit that a run has found. Return the queued runs that it replaces now.
+        """Store the commit that a run has found. Return the queued runs that are superseded now.
 
         In the mode `superseded`, a run whose commit was unknown takes its place among the others: it replaces older
         runs, or a newer one replaces it.
@@ -152,7 +152,10 @@ class RunQueue:
             return [] if known or mode != "superseded" else take_place(db, pipeline, number)
 
     def resolve(self, pipeline: str, number: int, sha: str, mode: Mode) -> list[Run]:
-        """Store the commit of a run that is queued without one. Return the queued runs that end by it, see above."""
+        """Store the commit of a run that is queued without one. Return the queued runs that are superseded now.
+
+        As in `set_commit`, these may be older runs, or the run itself.
+        """
         with self._db.transaction() as db:
             cursor = db.execute(
                 "UPDATE runs SET sha=? WHERE pipeline=? AND number=? AND sha IS NULL AND state='queued'",

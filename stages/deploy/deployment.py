@@ -107,7 +107,7 @@ class Deployment:
     def roll_back(self, failure: PenstockError, service: Service) -> NoReturn:
         """Restore the previous release, with its number of replicas, and raise the resulting error.
 
-        If that fails after a system fault, the row stays open.
+        If the rollback fails too and `failure` is a system fault, the row stays open and `failure` is raised.
         """
         if self._changes_nothing():
             self._finish(DeploymentState.FAILED, failure.message)

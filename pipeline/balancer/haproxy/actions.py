@@ -181,6 +181,7 @@ class Actions:
             # HTTP/1.0 does not require a Host header, and one may consist of a port only.
             yield f"  {deny(400)} if !{{ {_HOST_WITHOUT_PORT} -m len gt 0 }}"
         query = self._fill_template(redirect.query)
+        # Without a query in the request, the location must not end with a question mark.
         if redirect.query == "#{query}":
             yield f"  http-request redirect code {code} location {quote(location)} if !{{ query -m len gt 0 }}"
         yield f"  http-request redirect code {code} location {quote(f'{location}?{query}' if query else location)}"

@@ -38,6 +38,10 @@ def response_headers(effective: EffectiveListener) -> Iterator[str]:
 
 
 def _forwarded_for(attributes: LoadBalancerAttributes) -> Iterator[str]:
+    """Yield lines that append the client's address, remove the header, or leave it as the client sent it.
+
+    `error_responses` has set `txn.xff` to the last line of the header, if there is one.
+    """
     if attributes.xff_mode == "remove":
         yield "http-request del-header X-Forwarded-For"
     if attributes.xff_mode != "append":
@@ -47,11 +51,11 @@ def _forwarded_for(attributes: LoadBalancerAttributes) -> Iterator[str]:
         yield "http-request set-var-fmt(txn.client) %[src]:%[src_port]"
         yield "http-request set-var-fmt(txn.client) [%[src]]:%[src_port] if { src -m sub : }"
         client = "%[var(txn.client)]"
-    came = "{ var(txn.xff) -m len gt 0 }"
+    has_value = "{ var(txn.xff) -m len gt 0 }"
     several = "{ var(txn.xff) -m found } { req.fhdr_cnt(x-forwarded-for) gt 1 }"
     yield f"http-request set-var(txn.xff) {_joined('x-forwarded-for')} if {several}"
-    yield f'http-request set-header X-Forwarded-For "%[var(txn.xff)], {client}" if {came}'
-    yield f"http-request set-header X-Forwarded-For {client} if !{came}"
+    yield f'http-request set-header X-Forwarded-For "%[var(txn.xff)], {client}" if {has_value}'
+    yield f"http-request set-header X-Forwarded-For {client} if !{has_value}"
 
 
 def _joined(name: str) -> str:

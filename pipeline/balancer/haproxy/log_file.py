@@ -101,7 +101,8 @@ class LogFile:
     def _rotated_lines(self, *, is_new: bool) -> Iterator[bytes]:
         """Yield the lines that were appended after the previous call and rotated before this one.
 
-        A new second file without the last line was preceded by another one, so all of it came later.
+        `is_new`: the log was rotated since the previous call. If the second file then lacks the line that was read
+        last, the log was rotated twice, and all lines of the file are new.
         """
         try:
             with rotated_path(self._path).open("rb") as file:

@@ -105,9 +105,9 @@ def has_added(reply: str, steps: Iterable[str]) -> bool:
 
 
 def _free_numbers(group: WantedGroup, servers: Servers) -> Iterator[int] | None:
-    """Return the numbers for new servers, or None if they have some already.
+    """Return ids for new servers, in order, or None if the group's servers have fixed ids.
 
-    To find a free number itself, HAProxy tries all that are taken.
+    Without an id in `add server`, HAProxy searches for a free one from 1 on, which takes long in a large group.
     """
     if has_identities(group.settings):
         return None

@@ -136,7 +136,7 @@ def _class_character(expression: str, position: int) -> tuple[Ranges, int]:
 
 
 def _escape(expression: str, position: int) -> tuple[Ranges, int]:
-    """Return the characters that an escape means. `position` is that behind the backslash."""
+    """Return the characters that an escape means, and the position after it. `position` is after the backslash."""
     character = expression[position : position + 1]
     if ranges := _PERL.get(character.lower()):
         return (_complement(_ranges(ranges)) if character.isupper() else _ranges(ranges)), position + 1
@@ -146,7 +146,7 @@ def _escape(expression: str, position: int) -> tuple[Ranges, int]:
         return [(int(digits[1], 16),) * 2], digits.end()
     code = _CONTROL.get(character)
     if code is None and (not character.isascii() or character.isalnum() or not character):
-        raise BadRegexp(f"\\{character} means nothing, or a class of Unicode, which Penstock does not support")
+        raise BadRegexp(f"\\{character} is unknown, or a Unicode class, which Penstock does not support")
     return [(code or ord(character),) * 2], position + 1
 
 

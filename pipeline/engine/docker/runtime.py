@@ -66,6 +66,7 @@ class DockerRuntime:
             left = self._containers.find(spec.name)
             if left is None:
                 raise
+            # A running one is complete: the start was interrupted after it.
             if not left.is_running:
                 self._containers.remove(left.id)
                 self._containers.start(container)
