@@ -63,7 +63,7 @@ def answer(store: Store, pipeline: str, number: int, given: records.ApprovalDeci
     if run is None:
         raise ConfigError(f"{pipeline} has no run {number}", hint="`pipeline history` lists them")
     if run.waits_for != "approval":
-        raise ConfigError(f"run {number} does not wait for approval: it is {run.state}")
+        raise ConfigError(f"run {number} does not wait for approval: its state is {run.state}")
     return store.queue.record_decision(pipeline, number, given)
 
 

@@ -7,6 +7,7 @@ from pipeline.store.records import Release, ReleaseState
 from pipeline.store.store import Store
 
 _HINT = "`pipeline releases` lists them"
+_NONE_HINT = "it must have been active before: `pipeline releases` shows the state of each"
 
 
 def rollback_release(store: Store, pipeline: str, number: int | None) -> Release:
@@ -30,6 +31,6 @@ def rollback_release(store: Store, pipeline: str, number: int | None) -> Release
 def _previous(releases: list[Release], active: Release | None) -> Release:
     retired = [r for r in releases if r.state is ReleaseState.RETIRED]
     if not retired:
-        raise ConfigError("there is no previous release to roll back to", hint=_HINT)
+        raise ConfigError("there is no previous release to roll back to", hint=_NONE_HINT)
     older = [r for r in retired if active is None or r.number < active.number]
     return (older or retired)[0]

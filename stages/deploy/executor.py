@@ -34,6 +34,8 @@ _HOST_HINT = (
     "the application may refuse the Host header of the check, the target's address: set health_check.host to a name "
     "that it accepts, such as one in ALLOWED_HOSTS of Django or config.hosts of Rails"
 )
+_NO_PATH = "[404]"
+_PATH_HINT = "the application has no such page: set health_check.path of the target group to one that it serves"
 
 
 class ReleaseFailed(StageFailed):
@@ -213,4 +215,6 @@ def _hint(reason: str) -> str | None:
     """Return what to do about the reason of a failed check, or None."""
     if any(sign in reason for sign in _REFUSALS):
         return _REFUSED_HINT
+    if _NO_PATH in reason:
+        return _PATH_HINT
     return _HOST_HINT if any(code in reason for code in _HOST_REFUSALS) else None

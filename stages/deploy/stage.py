@@ -70,11 +70,12 @@ class DockerDeploy:
             same = service.balancer.declares(pipeline.name, pipeline.balancer)
             waiting = [str(found) for found in service.balancer.waiting_after(pipeline.name, pipeline.balancer)]
         before = _planned_command(context, spec)
+        change = "start the balancer" if dead else "reload the balancer: its target groups or listeners change"
         if same and not plan.steps:
             return [*before, "nothing to do: the wanted release is already active", *waiting]
         return [
             *before,
-            *([] if same else ["reload the balancer: its target groups or listeners change"]),
+            *([] if same else [change]),
             *plan.steps,
             f"healthy targets: the rollout keeps at least {min(wanted.min_healthy, plan.lowest_healthy)}; "
             f"containers: at most {plan.most_running}",

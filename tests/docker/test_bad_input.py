@@ -434,7 +434,11 @@ def test_the_disk_of_the_database_is_full(tmp_path: Path, base_image: str, proje
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [
-        (["rollback"], "there is no previous release to roll back to\nhint: `pipeline releases` lists them"),
+        (
+            ["rollback"],
+            "there is no previous release to roll back to\n"
+            "hint: it must have been active before: `pipeline releases` shows the state of each",
+        ),
         (["rollback", "7"], "there is no release 7\nhint: `pipeline releases` lists them"),
         (["run", "--wait", "soon"], "--wait: 'soon' is not a valid duration; write 500ms, 30s, 2m or 1h"),
         (["run", "-p", "replicas"], "-p replicas: must have the form NAME=VALUE"),

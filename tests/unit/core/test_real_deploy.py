@@ -140,7 +140,7 @@ def test_a_plan_shows_what_comes_before_the_rollout(world: World, machine: Machi
     """The approval, a disabled transition and the release command, each only where it applies."""
     plain = world.runner().plan("a")
     assert plain["build"] == []
-    assert plain["deploy"][0].startswith("reload the balancer")
+    assert plain["deploy"][0] == "start the balancer"
     before = "approval: {timeout: 1h}, release_command: {command: [./migrate, --all]}, "
     world.file.write_text(world.file.read_text().replace("target_group: web", f"{before}target_group: web"))
     world.store.transitions.disable(NAME, "build", "audit")

@@ -552,6 +552,15 @@ def test_a_refused_host_is_reported_early(web: Rollouts, code: int) -> None:
     assert f"[{code}]; the application may refuse the Host header" in first.message
 
 
+def test_a_missing_page_hints_at_the_path(web: Rollouts) -> None:
+    """A check that gets 404 fails with a hint about health_check.path."""
+    web.sick.add(2)
+    web.balancer.check_result = "Health checks failed with these codes: [404]"
+    with pytest.raises(ReleaseFailed) as failed:
+        web.to(2)
+    assert "set health_check.path" in (failed.value.hint or "")
+
+
 def test_another_code_says_nothing_of_hosts(web: Rollouts) -> None:
     """A 503 has nothing to do with the Host header."""
     web.sick.add(2)
