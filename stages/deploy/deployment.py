@@ -150,7 +150,7 @@ class Deployment:
 
 def _error_after(failure: PenstockError, active: Release | None) -> PenstockError:
     """Return the error of a failed deployment whose previous release is restored."""
-    after = f"release {active.number} is active again" if active else "it was the first release and was removed"
+    after = f"release {active.number} is active again" if active else "no release was active before, so it was removed"
     if isinstance(failure, SystemFault):
         failure.message += f"; {after}"
         return failure

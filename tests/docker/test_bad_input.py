@@ -95,7 +95,7 @@ def test_an_application_that_does_not_come_up(bad: BadApp, project: Project) -> 
     error, *tail = told(result).splitlines()
     # HAProxy does not always learn why it could not connect.
     reason = error.replace("Layer4 connection problem", "Connection refused")
-    assert reason == f"error: {bad.error}; it was the first release and was removed"
+    assert reason == f"error: {bad.error}; no release was active before, so it was removed"
     assert [line.strip() for line in tail if line.startswith("  ")] == [
         f"| {words}" for words in re.findall(r"print\(['\"](.*?)['\"], flush=True\)", bad.app)
     ]
@@ -196,7 +196,7 @@ def test_a_command_that_is_not_in_the_image(project: Project) -> None:
     project.commit("1")
     assert told(project.pipeline("run", code=1)) == (
         'error: shop.web.r1.… cannot be started: exec: "gunicorn": executable file not found in $PATH; '
-        "it was the first release and was removed"
+        "no release was active before, so it was removed"
     )
     project.assert_gone()
 

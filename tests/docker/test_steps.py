@@ -393,7 +393,9 @@ def test_a_release_command_that_fails_before_the_first_release(project: Project)
     """A failed release command of the first release leaves nothing behind."""
     configure(project, releasing("exit 1"))
     result = project.pipeline("run", code=1)
-    assert result.err.startswith("error: the release command failed with exit code 1; it was the first release and ")
+    assert result.err.startswith(
+        "error: the release command failed with exit code 1; no release was active before, so "
+    )
     project.assert_gone()
     assert_no_steps(project)
 

@@ -91,7 +91,7 @@ def test_a_failed_rollout_is_rolled_back(
 def test_a_first_release_that_fails_is_taken_down(context: StageContext, service: Service) -> None:
     """Nothing is left of it."""
     service.errors["to 1"] = StageFailed("no")
-    with pytest.raises(StageFailed, match="no; it was the first release and was removed"):
+    with pytest.raises(StageFailed, match="no; no release was active before, so it was removed"):
         deploy(context, "a")
     assert service.taken == ["release command", "to 1", "tear down"]
     assert last(context) == (DeploymentState.ROLLED_BACK, "no")
