@@ -143,9 +143,10 @@ class Daemon:
         return Client(self.socket, pipeline, self.timeout) if pipeline and pipeline in self.pipelines else None
 
     def client_of(self, file: Path) -> Client | None:
-        """Return a client for the pipeline of a file, which is not parsed.
+        """Return a client for the pipeline of a file, without parsing the file.
 
-        None also if the file may have another name than the daemon knows. Then the caller parses it.
+        None if the daemon does not manage the file, or if the pipeline's name in it may have changed. Then the caller
+        parses it.
         """
         path = str(file.resolve())
         name = next((name for name, place in self.files.items() if place == path), None)

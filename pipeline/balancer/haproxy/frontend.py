@@ -25,7 +25,10 @@ from pipeline.balancer.haproxy.worker_user import socket_args
 
 
 class Frontend:
-    """A listener as a frontend, with the backends and files that only it uses."""
+    """A listener as a frontend, with the backends and files that only it uses.
+
+    `idle_varies`: not all listeners have the same idle timeout. `dual_stack`: it listens on IPv6 too.
+    """
 
     def __init__(
         self, effective: EffectiveListener, config: PlaneConfig, *, idle_varies: bool, dual_stack: bool

@@ -40,7 +40,7 @@ class Metrics(Collector):
         return generate_latest(self).decode()
 
     def collect(self) -> list[Metric]:
-        """Return the families that have samples, as `prometheus_client` takes them. Raises as `text`."""
+        """Return the families that have samples, as `prometheus_client` takes them. Raises what `text` raises."""
         with self._lock:
             for record in self._log.appended():
                 self._counters.add(record)

@@ -281,6 +281,7 @@ class FakePlane:
             held.open()
 
     def _remove(self, known: dict[str, _Server], name: str) -> None:
+        """Close a server, and remove it unless it has requests in flight."""
         known[name].close()
         known[name].endpoint = _UNROUTABLE_ADDRESS
         if not known[name].in_flight:
