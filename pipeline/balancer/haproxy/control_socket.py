@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import csv
 import re
+import select
 import socket
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from operator import itemgetter
 from pathlib import Path
@@ -30,6 +31,8 @@ _MASTER_START_TIMEOUT = 10.0
 # For a second question to a HAProxy that has not responded to the first one.
 _PING_TIMEOUT = 2.0
 _MAX_READINGS = 5
+# Bytes of a reply that are read at once, and milliseconds after which they are read before the end.
+_PART, _MAX_PAUSE = 65536, 2
 # HAProxy reads commands into a buffer of 16 KiB.
 _MAX_MESSAGE = 12000
 # For `show stat`: every proxy, and the types backend (2) and server (4).
@@ -130,12 +133,18 @@ class Runtime:
         asked = None if backends is None else set(backends)
         command = "; ".join(f"show stat {scope} {_KINDS} -1" for scope in sorted(asked or {_ALL}))
         for _ in range(_MAX_READINGS):
-            current = _statistics(self.ask_worker(command))
+            with (
+                self._asked(WORKER_SOCKET, command) as connection,
+                # HAProxy makes the next rows while these are read.
+                connection.makefile(buffering=_PART, errors="replace") as rows,
+            ):
+                current = _statistics(rows)
             if not any(server.is_rechecking for server in current.servers.values()):
                 break
             time.sleep(0.002)
         for pid in self._replaced_workers():
-            for key, old in _statistics(self._ask_replaced(pid, f"show stat {_ALL} {_KINDS} -1")).servers.items():
+            reply = self._ask_replaced(pid, f"show stat {_ALL} {_KINDS} -1")
+            for key, old in _statistics(reply.splitlines()).servers.items():
                 known = current.servers.get(key, ServerState(key[1], "MAINT", age=old.age, address=old.address))
                 if old.in_flight and (asked is None or key[0] in asked):
                     current.servers[key] = known._replace(in_flight=known.in_flight + old.in_flight)
@@ -146,7 +155,14 @@ class Runtime:
 
         Return HAProxy's replies. It refuses a command whose result already holds.
         """
-        return "".join(map(self.ask_worker, _messages(steps)))
+        replies, messages = list[str](), _messages(steps)
+        message = next(messages, None)
+        while message is not None:
+            with self._asked(WORKER_SOCKET, message) as connection:
+                # HAProxy executes this message while the next one is made.
+                message = next(messages, None)
+                replies.append(b"".join(_parts_at_end(connection)).decode(errors="replace"))
+        return "".join(replies)
 
     def abort_connections(self, backend: str, name: str) -> None:
         """Close the open requests of a target, in every worker."""
@@ -221,13 +237,19 @@ class Runtime:
         raise BalancerFault(f"HAProxy's master does not respond at {self._directory / MASTER_SOCKET}")
 
     def _ask(self, name: str, command: str, timeout: float = _TIMEOUT) -> str:
+        with self._asked(name, command, timeout) as connection:
+            return b"".join(iter(lambda: connection.recv(_PART), b"")).decode(errors="replace")
+
+    @contextmanager
+    def _asked(self, name: str, command: str, timeout: float = _TIMEOUT) -> Iterator[socket.socket]:
+        """Send a command, and yield the connection from which its reply can be read."""
         try:
             with connection_to(self._directory, name, _TIMEOUT) as connection:
                 connection.settimeout(timeout)
                 connection.sendall(f"{command}\n".encode())
                 # The master replies only after the end of the input.
                 connection.shutdown(socket.SHUT_WR)
-                return b"".join(iter(lambda: connection.recv(65536), b"")).decode(errors="replace")
+                yield connection
         except TimeoutError as error:
             raise BalancerFault(f"HAProxy did not respond to `{command.split(';')[0]}` within {timeout} s") from error
         except (FileNotFoundError, ConnectionRefusedError, ConnectionResetError, BrokenPipeError) as error:
@@ -247,11 +269,23 @@ def _messages(steps: Iterable[str]) -> Iterator[str]:
         yield message
 
 
-def _statistics(answer: str) -> Statistics:
+def _parts_at_end(connection: socket.socket) -> Iterator[bytes]:
+    """Yield the parts of a reply once HAProxy has sent all of it.
+
+    It sends a line for each command. To wake this process for each line takes longer than many commands do.
+    """
+    end = select.poll()
+    end.register(connection, select.POLLRDHUP)
+    # The kernel may have no space for the rest of a long reply, so the end may not come before a part is read.
+    while end.poll(_MAX_PAUSE) is not None and (part := connection.recv(_PART)):
+        yield part
+
+
+def _statistics(lines: Iterable[str]) -> Statistics:
     """Parse one table or several. HAProxy's reply for an unknown backend has no row."""
     found = Statistics()
     cells, needed = _cells([]), 0
-    for line in answer.splitlines():
+    for line in lines:
         if line.startswith("# "):
             header = line.removeprefix("# ").split(",")
             cells, needed = _cells(header), max(map(header.index, _COLUMNS)) + 1
