@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from difflib import get_close_matches
 
 from pipeline.base.errors import ConfigError
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
     """Return the known name that is closest to `word`, or None."""
+    # Only errors need it.
+    from difflib import get_close_matches
+
     folded = {w.lower(): w for w in known}
     close = get_close_matches(word.lower(), sorted(folded), n=1, cutoff=0.6)
     return folded[close[0]] if close else None

@@ -7,6 +7,7 @@ import signal
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -22,12 +23,17 @@ from pipeline.cli.session import FILE, ignore_broken_pipe, json_option, paramete
 from pipeline.events import Event
 
 if TYPE_CHECKING:
+    import uvicorn
+
     from pipeline.daemon.daemon import Daemon
     from pipeline.daemon.watchdog import Watchdog
 
 # In seconds, for a deployment in progress when the daemon stops. Less than the timeout of the systemd unit.
 SHUTDOWN_TIMEOUT = 80.0
 _MIN_TOKEN_LENGTH = 16
+# What libraries of the daemon import if it is installed, for tracebacks in color and to guess the encoding of text. It
+# takes 8 MB.
+_UNUSED_PACKAGES = {"structlog": ("rich",), "requests": ("chardet", "charset_normalizer")}
 
 
 def serving_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -88,9 +94,10 @@ def serve(
     as_json: bool = False,
 ) -> None:
     """Run the daemon until SIGINT or SIGTERM."""
-    from pipeline.base.plain_structlog import import_plain_structlog
+    from pipeline.base.import_without import import_without
 
-    import_plain_structlog()
+    for library, packages in _UNUSED_PACKAGES.items():
+        import_without(library, *packages)
     from pipeline.base.logging import configure_logging
     from pipeline.daemon.daemon import Daemon, limit_malloc_arenas
     from pipeline.daemon.watchdog import Watchdog
@@ -131,15 +138,12 @@ def _run(daemon: Daemon, watchdog: Watchdog, ensure_socket: Callable[[], None]) 
 def _serve_control(daemon: Daemon, stack: ExitStack, listen: str | None, token_file: Path | None) -> Callable[[], None]:
     """Serve the control API. Return a function that makes the daemon's socket again if another program removed it."""
     from pipeline.base.sockets import private_socket
-    from pipeline.daemon.control import Control
-    from pipeline.http.api import ControlApi
-    from pipeline.http.serving import control_config, http_server, public_socket
+    from pipeline.http.serving import http_server, public_socket
 
-    control, path = Control(daemon.supervisors, daemon.store), daemon.home.daemon_socket
-    app = ControlApi(control).app()
+    path = daemon.home.daemon_socket
 
     def serve_socket() -> None:
-        stack.enter_context(http_server(control_config(app), private_socket(path)))
+        stack.enter_context(http_server(partial(_control_config, daemon), private_socket(path)))
 
     def ensure_socket() -> None:
         if not path.is_socket():
@@ -148,19 +152,30 @@ def _serve_control(daemon: Daemon, stack: ExitStack, listen: str | None, token_f
 
     serve_socket()
     if listen and token_file:
-        remote = ControlApi(control, read_token(token_file)).app()
-        stack.enter_context(http_server(control_config(remote), public_socket(listen)))
+        config = partial(_control_config, daemon, read_token(token_file))
+        stack.enter_context(http_server(config, public_socket(listen)))
     return ensure_socket
 
 
 def _serve_public(daemon: Daemon, stack: ExitStack, address: str) -> None:
-    from pipeline.http.inbox import DaemonInbox
-    from pipeline.http.public import public_config
     from pipeline.http.serving import http_server, public_socket
 
-    inbox = DaemonInbox(daemon.supervisors, daemon.store)
-    config = public_config(inbox, daemon.store, daemon.supervisors)
-    stack.enter_context(http_server(config, public_socket(address)))
+    stack.enter_context(http_server(partial(_public_config, daemon), public_socket(address)))
+
+
+def _control_config(daemon: Daemon, token: str | None = None) -> uvicorn.Config:
+    from pipeline.daemon.control import Control
+    from pipeline.http.api import ControlApi
+    from pipeline.http.serving import control_config
+
+    return control_config(ControlApi(Control(daemon.supervisors, daemon.store), token).app())
+
+
+def _public_config(daemon: Daemon) -> uvicorn.Config:
+    from pipeline.http.inbox import DaemonInbox
+    from pipeline.http.public import public_config
+
+    return public_config(DaemonInbox(daemon.supervisors, daemon.store), daemon.store, daemon.supervisors)
 
 
 def _lock_home(home: Home, stack: ExitStack) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import select
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
@@ -52,8 +53,11 @@ def control_config(app: Starlette) -> uvicorn.Config:
 
 
 @contextmanager
-def http_server(config: uvicorn.Config, listener: socket.socket) -> Iterator[None]:
-    """Serve an application on a socket in a thread, until the block ends."""
+def http_server(config: Callable[[], uvicorn.Config], listener: socket.socket) -> Iterator[None]:
+    """Serve an application on a socket in a thread, until the block ends.
+
+    `config` is called in that thread at the first connection.
+    """
     server = _Server(config, listener)
     thread = threading.Thread(target=server.run, name="http", daemon=True)
     thread.start()
@@ -66,34 +70,50 @@ def http_server(config: uvicorn.Config, listener: socket.socket) -> Iterator[Non
 
 
 class _Server:
-    """A uvicorn server that sleeps until a request or `stop` arrives."""
+    """A uvicorn server that sleeps until a request or `stop` arrives.
 
-    def __init__(self, config: uvicorn.Config, listener: socket.socket) -> None:
-        import uvicorn
+    It is loaded at the first connection, because it takes 4 MB. A daemon that only follows a repository needs none.
+    """
 
+    def __init__(self, config: Callable[[], uvicorn.Config], listener: socket.socket) -> None:
         self._config = config
-        self._server = uvicorn.Server(config)
         self._listener = listener
+        self._server: uvicorn.Server | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._is_ending = False
         self._ending = asyncio.Event()
 
     def run(self) -> None:
-        asyncio.run(self._run())
+        readable = select.poll()
+        readable.register(self._listener, select.POLLIN)
+        readable.poll()
+        if not self._is_ending:
+            asyncio.run(self._run())
 
     async def _run(self) -> None:
-        self._loop = asyncio.get_running_loop()
+        import uvicorn
+
+        config = self._config()
         # uvicorn checks ten times a second whether to shut down, a third of the CPU time of an idle daemon. It awaits
         # this callback before each check, so the check happens only after `stop`.
-        self._config.callback_notify = self._wait_for_end
-        await self._server.serve(sockets=[self._listener])
+        config.callback_notify = self._wait_for_end
+        self._server = uvicorn.Server(config)
+        self._loop = asyncio.get_running_loop()
+        # `stop` sets this first, and then looks for the loop.
+        if not self._is_ending:
+            await self._server.serve(sockets=[self._listener])
 
     async def _wait_for_end(self) -> None:
         await self._ending.wait()
 
     def stop(self) -> None:
         """Request the end of `run`. Safe to call from any thread."""
+        self._is_ending = True
+        if self._loop is None or self._server is None:
+            # It waits for a connection.
+            with suppress(OSError):
+                self._listener.shutdown(socket.SHUT_RDWR)
+            return
         self._server.should_exit = True
-        # Without a loop, `serve` has not started yet, and will see `should_exit`.
-        if self._loop is not None:
-            with suppress(RuntimeError):  # the loop is closed already
-                self._loop.call_soon_threadsafe(self._ending.set)
+        with suppress(RuntimeError):  # the loop is closed already
+            self._loop.call_soon_threadsafe(self._ending.set)

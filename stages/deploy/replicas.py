@@ -7,9 +7,10 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, Protocol
 
-from pipeline.balancer.functions import runtime as function_runtime
+from pipeline.balancer import functions
 from pipeline.balancer.model import Target, TargetHealth, TargetState
 from pipeline.base.clock import SYSTEM, Stamp
 from pipeline.config.privileges import pids
@@ -20,8 +21,8 @@ from pipeline.engine.labels import DEFAULT_SERVICE
 from pipeline.engine.runtime import ReplicaEnd, ReplicaSpec, RestartPolicy, Runtime, StopResult
 from stages.deploy.decision import ContainerState, Observation, Replica
 
-# The path in the container of the program that runs its function.
-_FUNCTION_RUNTIME = "/penstock/runtime.py"
+# The program that runs a function, and its path in the container. Only the container imports it.
+_RUNTIME_FILE, _FUNCTION_RUNTIME = Path(functions.__file__).with_name("runtime.py"), "/penstock/runtime.py"
 
 
 class Targets(Protocol):
@@ -258,5 +259,5 @@ def _program(spec: ReleaseSpec) -> dict[str, Any]:
     return {
         "entrypoint": ("python3", _FUNCTION_RUNTIME),
         "command": (service.function, str(spec.group.port)),
-        "volumes": (*service.volumes, f"{function_runtime.__file__}:{_FUNCTION_RUNTIME}:ro"),
+        "volumes": (*service.volumes, f"{_RUNTIME_FILE}:{_FUNCTION_RUNTIME}:ro"),
     }

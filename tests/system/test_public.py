@@ -50,7 +50,7 @@ def ask(store: Store) -> Iterator[Ask]:
             answer = connection.getresponse()
             return Answer(answer.status, answer.headers, answer.read().decode())
 
-    with http_server(public_config(RecordingInbox(), store, ["shop", "blog"]), listener):
+    with http_server(lambda: public_config(RecordingInbox(), store, ["shop", "blog"]), listener):
         yield ask
 
 

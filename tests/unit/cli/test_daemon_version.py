@@ -45,7 +45,9 @@ def daemon(home: Home, answer: dict[str, object]) -> Iterator[None]:
         return JSONResponse(answer)
 
     app = Starlette(routes=[Route("/v1", about)])
-    server: AbstractContextManager[object] = http_server(control_config(app), private_socket(home.daemon_socket))
+    server: AbstractContextManager[object] = http_server(
+        lambda: control_config(app), private_socket(home.daemon_socket)
+    )
     with work_lock(home.daemon_lock, "pipeline serve"), server:
         yield
 

@@ -81,7 +81,7 @@ def daemon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[byt
     )
     with (
         work_lock(home.daemon_lock, "pipeline serve"),
-        http_server(control_config(app), private_socket(home.daemon_socket)),
+        http_server(lambda: control_config(app), private_socket(home.daemon_socket)),
     ):
         yield bodies
 
@@ -119,3 +119,10 @@ def test_a_command_leaves_its_work_to_the_daemon(
     assert shown.endswith(output)
     assert loaded == libraries
     assert all(json.loads(body)["strict"] for body in daemon)
+
+
+def test_a_daemon_without_clients_loads_no_http_server() -> None:
+    """What the daemon needs before its first client does not import the server, which takes 4 MB."""
+    script = "import sys, pipeline.cli.serve, pipeline.daemon.daemon, pipeline.http.serving; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert not {"uvicorn", "starlette", "pipeline.http.api", "xml.etree", "http.server"} & {*done.stdout.split()}

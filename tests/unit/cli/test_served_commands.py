@@ -39,7 +39,7 @@ def supervisor(home: Home, store: Store) -> PipelineSupervisor:
 def serving(home: Home, store: Store, supervisor: PipelineSupervisor) -> AbstractContextManager[object]:
     """Serve the control API of a daemon without threads of its own."""
     app = ControlApi(Control({"shop": supervisor}, store)).app()
-    return http_server(control_config(app), private_socket(home.daemon_socket))
+    return http_server(lambda: control_config(app), private_socket(home.daemon_socket))
 
 
 def found(home: Home, file: Path) -> Client | None:

@@ -72,7 +72,7 @@ def daemon(tmp_path: Path) -> Iterator[Daemon]:
         clock = FakeClock()
         supervisor = PipelineSupervisor(ServedFile(file, home, store, ()), clock, Scheduler(clock))
         app = ControlApi(Control({"shop": supervisor}, store)).app()
-        with http_server(control_config(app), private_socket(home.daemon_socket)):
+        with http_server(lambda: control_config(app), private_socket(home.daemon_socket)):
             yield Daemon(home, store, Client(home.daemon_socket))
 
 

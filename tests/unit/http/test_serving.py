@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import socket
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 
 import pytest
+import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
@@ -48,7 +48,7 @@ def address(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, int]]:
     monkeypatch.setattr(serving, "REQUEST_TIMEOUT", 0.3)
     listener = socket.create_server(("127.0.0.1", 0))
     app = Starlette(routes=[Route("/echo", echo, methods=["GET", "POST"]), Route("/follow", follow)])
-    with http_server(control_config(app), listener):
+    with http_server(lambda: control_config(app), listener):
         yield listener.getsockname()
 
 
@@ -156,14 +156,26 @@ def test_a_follower_that_leaves_is_disconnected(address: tuple[str, int]) -> Non
             pass
 
 
-def test_an_idle_server_stops_at_once(address: tuple[str, int]) -> None:
-    """An idle server stops at once."""
-    app = Starlette(routes=[Route("/echo", echo)])
+@pytest.mark.parametrize("requests", [0, 1])
+def test_an_idle_server_stops_at_once(requests: int) -> None:
+    """An idle server stops at once, whether a client has connected or not. It is made at the first connection."""
+    made = []
+
+    def config() -> uvicorn.Config:
+        made.append(control_config(Starlette(routes=[Route("/echo", echo)])))
+        return made[0]
+
     for _ in range(5):
-        before = time.monotonic()
-        with http_server(control_config(app), socket.create_server(("127.0.0.1", 0))):
-            assert any(thread.name == "http" for thread in threading.enumerate())
+        made.clear()
+        listener = socket.create_server(("127.0.0.1", 0))
+        with http_server(config, listener):
+            for _ in range(requests):
+                with closing(connect(listener.getsockname())) as connection:
+                    connection.sendall(b"GET /echo HTTP/1.1\r\nHost: x\r\n\r\n")
+                    assert connection.recv(1)
+            before = time.monotonic()
         assert time.monotonic() - before < 2
+        assert len(made) == requests
 
 
 @pytest.mark.parametrize("address_text", ["8080", ":8080", "localhost:http", "127.0.0.1:99999"])
