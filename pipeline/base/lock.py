@@ -20,6 +20,7 @@ from pathlib import Path
 
 from pipeline.base.errors import Cancelled, LockHeld, PenstockError, StoreFault
 from pipeline.base.interrupt import is_interrupted
+from pipeline.base.small_file import read_small_file
 
 _MIN_POLL, _MAX_POLL = 0.001, 0.05
 # `is_held` takes the lock for an instant. Retry this long, so a probe is not mistaken for a holder.
@@ -112,10 +113,10 @@ def holder(path: Path) -> LockHolder | None:
 def is_stopped(pid: int) -> bool:
     """Return whether a process is stopped by a signal or a debugger, so that it does not execute."""
     try:
-        state = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[0]
+        state = read_small_file(f"/proc/{pid}/stat").rpartition(b")")[2].split()[0]
     except (OSError, IndexError):
         return False
-    return state in ("T", "t")
+    return state in (b"T", b"t")
 
 
 def resume_stopped(pids: Iterable[int]) -> tuple[int, ...]:

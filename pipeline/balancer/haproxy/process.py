@@ -20,6 +20,7 @@ from pipeline.balancer.haproxy.socket_holder import can_pass_sockets
 from pipeline.balancer.haproxy.worker_user import admit_workers
 from pipeline.base.errors import BalancerFault
 from pipeline.base.lock import is_stopped, resume_stopped
+from pipeline.base.small_file import read_small_file
 
 CONFIGURATION = "haproxy.cfg"
 ACCESS_LOG = "access.log"
@@ -114,7 +115,7 @@ def running(directory: Path) -> int | None:
     The pid file may be outdated, damaged or removed. Then the processes of the machine are searched.
     """
     try:
-        pid = int((directory / _PID_FILE).read_text())
+        pid = int(read_small_file(f"{directory}/{_PID_FILE}"))
     except (OSError, ValueError):
         pid = 0
     if pid > 0 and _is_ours(directory, pid):
@@ -180,9 +181,9 @@ def _is_ours(directory: Path, pid: int) -> bool:
     """Return whether a process is a HAProxy of this directory, which is then its cwd. The pid may be reused."""
     try:
         # HAProxy's own check of a draft runs elsewhere, and the adapter of functions has another name.
-        if not Path(f"/proc/{pid}/cwd").samefile(directory):
+        if not os.path.samestat(os.stat(f"/proc/{pid}/cwd"), os.stat(directory)):  # noqa: PTH116  # every two seconds
             return False
-        name, _, rest = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")
+        name, _, rest = read_small_file(f"/proc/{pid}/stat").rpartition(b")")
         return name.partition(b"(")[2].startswith(b"haproxy") and rest.split()[0] not in (b"Z", b"X")
     except (OSError, IndexError):
         return False
@@ -190,7 +191,7 @@ def _is_ours(directory: Path, pid: int) -> bool:
 
 def _children(pid: int) -> tuple[int, ...]:
     try:
-        return tuple(map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()))
+        return tuple(map(int, read_small_file(f"/proc/{pid}/task/{pid}/children").split()))
     except (OSError, ValueError):
         return ()
 

@@ -17,6 +17,7 @@ from pipeline.balancer.haproxy.naming import FUNCTION_SOCKET
 from pipeline.base.errors import BalancerFault
 from pipeline.base.files import write_atomically
 from pipeline.base.lock import is_stopped, resume_stopped
+from pipeline.base.small_file import read_small_file
 from pipeline.base.sockets import connection_to
 
 _PID_FILE = "functions.pid"
@@ -105,7 +106,7 @@ def fingerprint() -> str:
 def _started(directory: Path) -> list[str]:
     """Return the process that was started last and its fingerprint. Empty if unknown."""
     try:
-        return (directory / _PID_FILE).read_text().split()
+        return read_small_file(f"{directory}/{_PID_FILE}").decode().split()
     except (OSError, UnicodeDecodeError):
         return []
 
