@@ -6,7 +6,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 
-# Without work for this long, a thread ends. In seconds.
+# Without work for this long, a thread ends, except the last one. In seconds.
 _MAX_IDLE = 5.0
 # As many threads start at once. More cost memory and win nothing, unless these wait for something.
 _MIN_THREADS = 8
@@ -73,7 +73,11 @@ class WorkerPool:
         with self._changed:
             self._idle += 1
             try:
-                self._changed.wait_for(lambda: self._calls or self._is_closed, _MAX_IDLE)
+                timeout: float | None = _MAX_IDLE
+                while not self._changed.wait_for(lambda: self._calls or self._is_closed, timeout):
+                    if self._threads > 1:
+                        return None
+                    timeout = None
                 return self._calls.popleft() if self._calls else None
             finally:
                 self._idle -= 1
