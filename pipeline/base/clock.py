@@ -95,6 +95,15 @@ SYSTEM = SystemClock()
 """The clock for code that is not given one."""
 
 
+def until_next(clock: Clock, interval: timedelta) -> timedelta:
+    """Return the time until the clock is at the next multiple of an interval. At most the interval.
+
+    Threads that wait for it wake together. In an idle process that takes less time than if each wakes by itself: the
+    second one finds the interpreter in the processor's caches.
+    """
+    return interval - timedelta(seconds=clock.monotonic() % interval.total_seconds())
+
+
 @cache
 def _boot_id() -> str:
     # Without a boot id, stamps fall back to wall time, as stamps of different boots do.

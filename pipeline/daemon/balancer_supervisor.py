@@ -29,7 +29,7 @@ from pipeline.balancer.balancer import Balancer
 from pipeline.balancer.plane_monitor import PlaneMonitor
 from pipeline.balancer.registry import Registry
 from pipeline.balancer.settled import changed_owners, is_settled
-from pipeline.base.clock import Clock
+from pipeline.base.clock import Clock, until_next
 from pipeline.base.errors import PenstockError
 from pipeline.event_kinds import EventKind
 
@@ -92,7 +92,7 @@ class BalancerSupervisor:
                 if self._run_once():
                     self._wait()
                 else:
-                    self._clock.wait(self._stopping, self._interval / 2)
+                    self._clock.wait(self._stopping, until_next(self._clock, self._interval / 2))
         resuming.join()
         self._unwatch()
         if self._monitor is not None:
@@ -184,7 +184,7 @@ class BalancerSupervisor:
 
     def _resume_forever(self) -> None:
         while not self._stopping.is_set():
-            self._clock.wait(self._is_suspect, self._interval)
+            self._clock.wait(self._is_suspect, until_next(self._clock, self._interval))
             self._is_suspect.clear()
             # The supervision reports a registry that cannot be read.
             with suppress(PenstockError):
@@ -226,10 +226,11 @@ class BalancerSupervisor:
         if reports >= 0:
             poll.register(reports, select.POLLIN)
         rounds = 1 if self._watched is not None else 2
-        self._pass_reports(poll, reports, self._clock.monotonic() + self._interval.total_seconds() / rounds)
+        self._pass_reports(poll, reports, until_next(self._clock, self._interval / rounds))
 
-    def _pass_reports(self, poll: select.poll, reports: int, deadline: float) -> None:
-        """Pass on reports until `deadline`, or until another descriptor than that of the reports is readable."""
+    def _pass_reports(self, poll: select.poll, reports: int, timeout: timedelta) -> None:
+        """Pass on reports until `timeout`, or until another descriptor than that of the reports is readable."""
+        deadline = self._clock.monotonic() + timeout.total_seconds()
         while not self._stopping.is_set() and (left := deadline - self._clock.monotonic()) > 0:
             readable = [descriptor for descriptor, _ in poll.poll(left * 1000)]
             if any(descriptor != reports for descriptor in readable):

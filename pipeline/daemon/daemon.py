@@ -13,7 +13,7 @@ from pathlib import Path
 import structlog
 
 from pipeline.balancer.planes import open_balancer, open_monitor
-from pipeline.base.clock import Clock, SystemClock
+from pipeline.base.clock import Clock, SystemClock, until_next
 from pipeline.base.errors import ConfigError, PenstockError, StoreFault
 from pipeline.base.home import Home
 from pipeline.daemon.balancer_supervisor import BalancerSupervisor
@@ -29,8 +29,10 @@ from pipeline.store.records import Trigger
 from pipeline.store.store import Store
 from pipeline.triggers.spool import Spool
 
-# For what is not watched: the files of the pipelines and the socket.
+# For the files of the pipelines, which are not watched.
 _REFRESH = timedelta(seconds=1)
+# For what another program may have removed, and for files of hooks that the watch of the spool missed.
+_CHECK_INTERVAL = timedelta(seconds=5)
 _logger = structlog.get_logger(__name__)
 # Python's default thresholds. The CLI raises them for short-lived commands.
 _GC_THRESHOLDS = (700, 10, 10)
@@ -83,11 +85,12 @@ class Daemon:
         self._notified = threading.Event()
         self._ending = threading.Event()
         self._reloading = threading.Event()
+        self._check_interval = _CHECK_INTERVAL
 
     def run_forever(self, progress: Callable[[], None] = lambda: None) -> None:
         """Start everything, then reload changed files and read the spool until `end`.
 
-        Calls `progress` every second at least.
+        Calls `progress` every few seconds.
         Raises `StoreFault` if the database was removed.
         """
         # The daemon is long-lived. Freeze start-up objects so the collector skips them.
@@ -95,25 +98,26 @@ class Daemon:
         gc.set_threshold(*_GC_THRESHOLDS)
         with ExitStack() as stack:
             self._start(stack)
+            due = self._clock.monotonic()
             while not self._ending.is_set():
-                progress()
-                if self.store.is_lost:
-                    raise StoreFault(
-                        f"{self.home.database} was removed or replaced while the daemon used it",
-                        hint="start the daemon again; without a copy of the file, the history is lost",
-                    )
+                is_due = self._notified.is_set() or self._clock.monotonic() >= due
+                if is_due:
+                    self._notified.clear()
+                    due = self._clock.monotonic() + until_next(self._clock, self._check_interval).total_seconds()
+                    progress()
+                    self._check_database()
                 try:
-                    self._refresh()
+                    self._refresh(spool=is_due)
                 except (PenstockError, OSError) as error:
                     # Without free descriptors or disk space the pipelines keep their state until the next refresh.
                     _logger.warning("refresh failed", error=str(error))
-                self._clock.wait(self._notified, _REFRESH)
-                self._notified.clear()
+                self._clock.wait(self._notified, until_next(self._clock, _REFRESH))
 
     def _start(self, stack: ExitStack) -> None:
         try:
             stack.enter_context(self._spool.watch(self._notified.set))
         except PenstockError as error:
+            self._check_interval = _REFRESH
             text = f"cannot watch the hook spool, polling it every second: {error.message}"
             self._emit_to_all(EventKind.TRIGGER_POLLING, text)
         for work, name in (
@@ -129,9 +133,17 @@ class Daemon:
         for supervisor in self.supervisors.values():
             supervisor.start()
 
-    def _refresh(self) -> None:
+    def _check_database(self) -> None:
+        if self.store.is_lost:
+            raise StoreFault(
+                f"{self.home.database} was removed or replaced while the daemon used it",
+                hint="start the daemon again; without a copy of the file, the history is lost",
+            )
+
+    def _refresh(self, *, spool: bool) -> None:
         self.store.events.flush()
-        self._read_spool()
+        if spool:
+            self._read_spool()
         forced = self._reloading.is_set()
         self._reloading.clear()
         for supervisor in self.supervisors.values():

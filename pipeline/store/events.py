@@ -55,6 +55,9 @@ class EventLog:
 
     def flush(self) -> None:
         """Write the buffered events, oldest first. Those that cannot be written stay buffered. Raises nothing."""
+        # The daemon calls this every second, and the buffer is nearly always empty.
+        if not self._buffer:
+            return
         with self._buffer_lock, suppress(StoreFault):
             while self._buffer:
                 self.record(self._buffer[0])
