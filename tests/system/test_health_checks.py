@@ -371,3 +371,13 @@ def test_another_question_leaves_old_targets_unchecked(alb: Alb) -> None:
     # Checks of other tests may still arrive at a reused port.
     assert any(head.startswith("GET /v2 ") for head in new.heads)
     assert not any(head.startswith("GET /v1 ") for head in new.heads)
+
+
+def test_a_target_answers_with_breaks_of_unicode(alb: Alb) -> None:
+    """A reason phrase with characters that Unicode counts as line breaks hides no target, and not its own state."""
+    broken, good = Scripted("broken"), Scripted("good")
+    broken.says = lambda: "HTTP/1.1 503 a\v, \x1c, \x85, \u2028\r\nContent-Length: 0\r\n\r\n".encode()
+    declare(alb, {})
+    register(alb, broken, good)
+    await_state(alb, "good", TargetState.HEALTHY)
+    until(lambda: health(alb, "broken").description.endswith("[503]"), "the check has failed")

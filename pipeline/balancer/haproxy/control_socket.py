@@ -136,7 +136,7 @@ class Runtime:
             with (
                 self._asked(WORKER_SOCKET, command) as connection,
                 # HAProxy makes the next rows while these are read.
-                connection.makefile(buffering=_PART, errors="replace") as rows,
+                connection.makefile(buffering=_PART, encoding="utf-8", errors="replace", newline="\n") as rows,
             ):
                 current = _statistics(rows)
             if not any(server.is_rechecking for server in current.servers.values()):
@@ -144,7 +144,7 @@ class Runtime:
             time.sleep(0.002)
         for pid in self._replaced_workers():
             reply = self._ask_replaced(pid, f"show stat {_ALL} {_KINDS} -1")
-            for key, old in _statistics(reply.splitlines()).servers.items():
+            for key, old in _statistics(reply.split("\n")).servers.items():
                 known = current.servers.get(key, ServerState(key[1], "MAINT", age=old.age, address=old.address))
                 if old.in_flight and (asked is None or key[0] in asked):
                     current.servers[key] = known._replace(in_flight=known.in_flight + old.in_flight)
@@ -179,7 +179,7 @@ class Runtime:
 
     def entries(self, file: str) -> dict[str, str]:
         """Return the entries of a map. Empty if no map of that name is loaded."""
-        lines = (line.split(" ", 2) for line in self.ask_worker(f"show map {file}").splitlines())
+        lines = (line.split(" ", 2) for line in self.ask_worker(f"show map {file}").split("\n"))
         return {parts[1]: parts[2] for parts in lines if len(parts) == 3 and parts[0].startswith("0x")}
 
     def replace_entries(self, file: str, entries: Mapping[str, str]) -> None:
@@ -282,7 +282,10 @@ def _parts_at_end(connection: socket.socket) -> Iterator[bytes]:
 
 
 def _statistics(lines: Iterable[str]) -> Statistics:
-    """Parse one table or several. HAProxy's reply for an unknown backend has no row."""
+    """Parse one table or several. HAProxy's reply for an unknown backend has no row.
+
+    `lines` end at line feeds only: the text of a failed check is the target's, and may have what Unicode calls a break.
+    """
     found = Statistics()
     cells, needed = _cells([]), 0
     for line in lines:
