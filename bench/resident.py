@@ -44,6 +44,7 @@ def measure(extent: Extent) -> Results:
             proportional, resident = pss(served.pid), rss(served.pid)
             with following(project.home.daemon_socket, FOLLOWERS):
                 followed = share(served.pid, seconds)
+            contacted = pss(served.pid)
             deaths = [_death(served) for _ in range(extent.choose(5, 1))]
         write_history(project.home.database, project.name, RUNS)
         history = [_duration(project, "history") for _ in range(repeats)]
@@ -62,7 +63,8 @@ def measure(extent: Extent) -> Results:
         "The idle daemon",
         f"`pipeline serve` with {TARGETS} targets, after {extent.choose(DEPLOYMENTS, 1)} deployments, while nothing "
         f"happens for {seconds} s. Its CPU time includes its child processes. PSS counts a page that several "
-        f"processes use in parts; its resident memory is {resident:.0f} MB. Followers are clients of `/v1/events`. A "
+        f"processes use in parts; its resident memory is {resident:.0f} MB. The first client loads "
+        f"the HTTP server: then the PSS is {contacted:.0f} MB. Followers are clients of `/v1/events`. A "
         "target's death is a `docker kill`; it is known by the daemon's first event after it, and the time is counted "
         f"from Docker's own event. Then, with {RUNS:,} runs in the history, each with its stages and events: the "
         "duration of `pipeline history`, and the time from the start of `pipeline serve` to its first response on its "
