@@ -15,9 +15,10 @@ PYTEST = $(BASE) .venv/bin/python -m $(MEASURE) pytest -n 4 --dist worksteal
 REPORTS = --durations=15 --junit-xml=.setup/junit
 
 # Tests that measure time run first and alone. pytest exits with 5 if no test is selected.
-# If Docker cannot be set up, its tests are skipped; in CI that is an error.
+# If Docker or nftables cannot be set up, the tests that need it are skipped; in CI that is an error.
 test: ## Run all tests (ARGS="-k name" selects some)
 	@setup/venv.sh
+	@setup/nftables.sh || test -z "$$CI"
 	@$(DOCKER) || test -z "$$CI"
 	@$(BASE) .venv/bin/python -m pytest -m timing --ignore=tests/docker $(REPORTS)-timing.xml $(ARGS) || test $$? = 5
 	@$(PYTEST) -m "not timing" --ignore=tests/docker $(REPORTS)-fast.xml $(ARGS) || test $$? = 5

@@ -1,7 +1,8 @@
-"""Balancers for tests with a real HAProxy."""
+"""Balancers for tests with a real HAProxy or with the rules of the kernel."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,8 @@ import pytest
 
 from tests.system.alb import Alb
 from tests.system.bench import OWNER, Bench
+from tests.system.flow_lab import FlowLab
+from tests.system.namespace import obstacle
 
 
 @pytest.fixture
@@ -32,3 +35,16 @@ def alb(tmp_path: Path) -> Iterator[Alb]:
         yield alb
     finally:
         alb.end()
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Iterator[FlowLab]:
+    """A client, a balancer and four servers, without rules."""
+    if reason := obstacle():
+        assert not os.environ.get("CI"), reason
+        pytest.skip(reason)
+    lab = FlowLab(tmp_path)
+    try:
+        yield lab
+    finally:
+        lab.close()
