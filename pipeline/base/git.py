@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import IO
 
 from pipeline.base.errors import Cancelled, SystemFault
+from pipeline.base.process_exit import process_exit
 from pipeline.base.quantity import format_size
 from pipeline.base.ssh_command import ssh_command
 
@@ -102,15 +103,14 @@ def run_git(
         limits.apply(process.pid)
         deadline = time.monotonic() + timeout.total_seconds()
         try:
-            while True:
-                with suppress(subprocess.TimeoutExpired):
-                    process.wait(timeout=_POLL_INTERVAL)
-                    break
-                if cancelled is not None and cancelled.is_set():
-                    raise Cancelled("cancelled")
-                if time.monotonic() > deadline:
-                    raise GitFailed(f"git did not finish within {timeout.total_seconds():g} s")
-                limits.check(output, errors)
+            with process_exit(process) as exits:
+                while not exits(_POLL_INTERVAL):
+                    if cancelled is not None and cancelled.is_set():
+                        raise Cancelled("cancelled")
+                    if time.monotonic() > deadline:
+                        raise GitFailed(f"git did not finish within {timeout.total_seconds():g} s")
+                    limits.check(output, errors)
+            process.wait()
         finally:
             _end(process)
         limits.check(output, errors)
