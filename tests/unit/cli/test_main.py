@@ -42,6 +42,26 @@ def test_help_costs_little() -> None:
     assert min(costs) < 0.120
 
 
+GARBAGE = """\
+import atexit, gc, sys
+from pipeline.cli.main import main
+before = sum(generation["collections"] for generation in gc.get_stats())
+sys.argv = ["pipeline", "schema"]
+atexit.register(lambda: print(
+    sum(generation["collections"] for generation in gc.get_stats()) - before, len(gc.get_objects()), file=sys.stderr
+))
+main()
+"""
+
+
+def test_a_command_does_not_search_for_garbage() -> None:
+    """A command with many imports searches for garbage not once, and at its exit only among a few objects."""
+    done = subprocess.run([sys.executable, "-c", GARBAGE], capture_output=True, text=True, check=True)
+    collections, objects = map(int, done.stderr.split())
+    assert collections == 0
+    assert objects < 1000
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "expected"),
     [
