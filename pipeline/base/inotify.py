@@ -7,14 +7,13 @@ drops them afterwards, while the kernel's queue overflows.
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import threading
 from collections.abc import Callable
 from contextlib import suppress
 from itertools import count
 from typing import TYPE_CHECKING, NamedTuple, cast
-
-import structlog
 
 if TYPE_CHECKING:
     from watchdog.observers.inotify_c import CallbackId, InotifyEvent, Mask, WatchDescriptor
@@ -30,7 +29,7 @@ _FILE = _MODIFY | _SELF
 _PARENT = _SELF | _ONLY_DIRECTORIES | 0x20000000
 
 _numbers = count()
-_logger = structlog.get_logger(__name__)
+_logger = logging.getLogger(__name__)
 
 
 class _Place(NamedTuple):
@@ -101,7 +100,7 @@ class Subscription:
                     self._add_new_folder(path)
                 self._on_path(path)
             except Exception:
-                _logger.exception("internal error in a watch", path=path)
+                _logger.exception("internal error in a watch of %s", path)
 
     def on_watch_deleted(self, wd: WatchDescriptor) -> None:
         """Forget a folder or file that was removed. The reader calls this."""

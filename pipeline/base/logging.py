@@ -1,8 +1,8 @@
 """The daemon's log on stderr, written by structlog. Events of pipelines are separate.
 
 Modules of the daemon log a fixed text with fields: `structlog.get_logger(__name__).warning("refresh failed",
-error=…)`. Fields bound to the thread (a pipeline, a run) are added. Libraries and the balancer use Python's `logging`,
-and their lines have the same form.
+error=…)`. Fields bound to the thread (a pipeline, a run) are added. Libraries use Python's `logging`, and their lines
+have the same form. So do the modules that commands load too, because structlog takes longer to load.
 """
 
 from __future__ import annotations
