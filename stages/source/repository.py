@@ -59,11 +59,11 @@ class Repository:
         """Return the commit with this id, which `ref` led to. Fetches nothing if the mirror has it."""
         with self._mirror.locked():
             if not self._mirror.has(sha):
-                with suppress(GitFailed):
+                try:
                     self._mirror.keep(sha, ref)
-            if not self._mirror.has(sha):
-                self._mirror.fetch()
-                sha = self._by_id(sha)
+                except GitFailed:
+                    self._mirror.fetch()
+                    sha = self._by_id(sha)
         return self._revision(sha, ref)
 
     def heads(self, patterns: Sequence[str]) -> dict[str, str]:

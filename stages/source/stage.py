@@ -24,7 +24,7 @@ class GitSource:
 
     def __init__(self) -> None:
         # A ref may move after the pipeline.yaml of its commit was read, so the commit is resolved once.
-        self._resolved: tuple[Wanted, GitCheckout] | None = None
+        self._resolved: tuple[Wanted, Repository, GitCheckout] | None = None
 
     def find(self, context: StageContext, wanted: Wanted) -> Checkout | NothingToDo:
         """Return the commit and its files, or why it needs no run."""
@@ -84,15 +84,16 @@ class GitSource:
         return CommittedFile(f"{checkout.revision.short}:{path}", content) if content is not None else None
 
     def _resolve(self, context: StageContext, wanted: Wanted) -> tuple[Repository, GitCheckout]:
+        wish = replace(wanted, force=False)
+        if self._resolved and self._resolved[0] == wish:
+            return self._resolved[1:]
         repository = _repository(context)
-        if self._resolved and self._resolved[0] == replace(wanted, force=False):
-            return repository, self._resolved[1]
         context.check_cancelled()
         name = wanted.requested or context.configuration.pipeline.source.branch
         revision = repository.commit(wanted.sha, wanted.ref or name) if wanted.sha else repository.resolve(name)
         context.check_cancelled()
         checkout = repository.checkout(revision)
-        self._resolved = replace(wanted, force=False), checkout
+        self._resolved = wish, repository, checkout
         return repository, checkout
 
 
