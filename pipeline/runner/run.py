@@ -17,7 +17,6 @@ from pipeline.base.errors import (
 )
 from pipeline.event_kinds import EventKind
 from pipeline.events import Events
-from pipeline.reporters.dispatcher import ReporterDispatcher
 from pipeline.runner.context import PipelineContext
 from pipeline.runner.delivery import Delivery
 from pipeline.runner.outcome import emit_outcome
@@ -102,6 +101,8 @@ class Execution:
         if not configuration.pipeline.reporters:
             yield
             return
+        from pipeline.reporters.dispatcher import ReporterDispatcher
+
         reporting = ReporterDispatcher(
             configuration, self._run.number, self._store, events, self._pipeline_context.clock
         )
