@@ -126,3 +126,12 @@ def test_a_daemon_without_clients_loads_no_http_server() -> None:
     script = "import sys, pipeline.cli.serve, pipeline.daemon.daemon, pipeline.http.serving; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert not {"uvicorn", "starlette", "pipeline.http.api", "xml.etree", "http.server"} & {*done.stdout.split()}
+
+
+def test_a_run_without_a_daemon_loads_nothing_of_the_daemon() -> None:
+    """The runner and the shipped stages load no HTTP server, log, live view, reporter or parser of reports."""
+    modules = "pipeline.runner.local, pipeline.engine.docker.client, stages.source, stages.build, stages.deploy"
+    script = f"import sys; import {modules}; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    unused = {"asyncio", "structlog", "rich", "http.server", "pipeline.reporters", "xml.etree.ElementTree"}
+    assert not unused.intersection(done.stdout.split())

@@ -61,6 +61,16 @@ def test_the_file_and_the_commit_of_a_run_belong_together(work: Work, context: S
     assert GitSource().find(context, Wanted()).revision.sha != first
 
 
+def test_a_commit_that_was_found_is_not_looked_for_again(
+    work: Work, context: StageContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If the pipeline.yaml of a commit was read, the commit is found without git."""
+    source, wanted = GitSource(), Wanted(sha=work.first, ref="main")
+    source.pipeline_file(context, wanted)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert source.find(context, wanted).revision.sha == work.first
+
+
 def test_another_commit_is_found_by_the_same_object(work: Work, context: StageContext) -> None:
     """Only the same wish is answered from memory."""
     source = GitSource()
