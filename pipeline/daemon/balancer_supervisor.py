@@ -195,7 +195,7 @@ class BalancerSupervisor:
 
     def _pid(self) -> int | None:
         """Return the process of the data plane. Asks the kernel only whether the last one has exited, if it can."""
-        if self._watched is not None and not select.select([self._watched], [], [], 0)[0]:
+        if self._watched is not None and not _is_ready(self._watched):
             return self._last_pid
         self._unwatch()
         pid = self._balancer.pid()
@@ -238,3 +238,10 @@ class BalancerSupervisor:
             if readable and self._monitor is not None:
                 for owner in self._monitor.owners():
                     self._changed(owner)
+
+
+def _is_ready(descriptor: int) -> bool:
+    """Return whether a descriptor of a process says that it has exited. `select` refuses descriptors above 1023."""
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(0))
