@@ -242,6 +242,7 @@ def _rules(parts: Sequence[_Part]) -> list[OwnedRule]:
 
 
 def _merge(host: _Part, parts: Sequence[_Part]) -> EffectiveListener:
+    """Join `parts`, which include the host, into one listener. Only parts of other owners add certificates to it."""
     rules = _rules(parts)
     _check_priorities(host.port, rules)
     _check_tls(host.listener, rules)
