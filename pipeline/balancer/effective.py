@@ -242,12 +242,12 @@ def _rules(parts: Sequence[_Part]) -> list[OwnedRule]:
 
 
 def _merge(host: _Part, parts: Sequence[_Part]) -> EffectiveListener:
-    """Join `parts`, which include the host, into one listener. Only parts of other owners add certificates to it."""
+    """Join `parts`, which include the host, into one listener."""
     rules = _rules(parts)
     _check_priorities(host.port, rules)
     _check_tls(host.listener, rules)
     _check_scheme(host, parts)
-    guests = sorted((part for part in parts if part.owner != host.owner), key=lambda part: part.owner)
+    guests = sorted((part for part in parts if part.is_guest), key=lambda part: part.owner)
     return EffectiveListener(
         owner=host.owner,
         name=host.name,

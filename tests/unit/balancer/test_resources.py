@@ -381,3 +381,20 @@ def test_an_https_listener_waits_for_its_certificate() -> None:
         CertificateResource.model_validate({**certificate, "certificate": {"certificate": "a.pem"}})
     )
     assert [shared.port for shared in effective_listeners(registry)] == [8080, 8443]
+
+
+@pytest.mark.parametrize("owner", ["shop", "other"])
+def test_certificates_join_a_listener_with_the_rules(owner: str) -> None:
+    """A load balancer that adds rules to a listener adds its certificates too, whoever owns the listener."""
+    action = {"forward": "web"}
+    rule = {"priority": 5, "conditions": [{"path_pattern": ["/x"]}], "action": action}
+    edge = {"port": 8443, "protocol": "HTTPS", "certificates": [{"certificate": "a.pem"}], "default_action": action}
+    more = {"port": 8443, "certificates": [{"certificate": "b.pem"}], "rules": [rule]}
+    first, second = {"edge": {"listeners": [edge]}}, {"more": {"listeners": [more]}}
+    if owner == "shop":
+        registry = Registry().declare("shop", declaration(load_balancers={**first, **second}))
+    else:
+        registry = Registry().declare("shop", declaration(load_balancers=first))
+        registry = registry.declare(owner, declaration(load_balancers=second))
+    (found,) = effective_listeners(registry)
+    assert [certificate.certificate for certificate in found.certificates] == ["a.pem", "b.pem"]
