@@ -41,7 +41,7 @@ class Control:
         supervisor.queue_worker.wake()
         if run.kind is RunKind.RUN and run.sha is None:
             # The scan finds its commit, so that it can replace a run in progress.
-            supervisor.notify(Trigger.POLL)
+            supervisor.notify(None)
         return run
 
     def is_invalid(self, name: str) -> bool:

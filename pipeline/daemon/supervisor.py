@@ -89,8 +89,8 @@ class PipelineSupervisor:
             else:
                 threading.Thread(target=self._release_after, args=(jobs,), name="release", daemon=True).start()
 
-    def notify(self, trigger: Trigger) -> None:
-        """Request a scan of the refs."""
+    def notify(self, trigger: Trigger | None) -> None:
+        """Request a scan of the refs. See `TriggerLoop.notify`."""
         self._trigger_loop.notify(trigger)
 
     def notify_drift(self, change: ReplicaChange | None = None) -> None:

@@ -52,13 +52,16 @@ class TriggerLoop:
         self._clock = clock
         self._on_notify = on_notify
         self._notified = threading.Event()
-        self._trigger = Trigger.WATCH
+        self._trigger: Trigger | None = None
         self._restarting = threading.Event()
         self._last_reported = ""
         self._state: _Waiting | None = None
 
-    def notify(self, trigger: Trigger) -> None:
-        """Request a scan. Requests before the next scan count as one. Safe to call from any thread."""
+    def notify(self, trigger: Trigger | None) -> None:
+        """Request a scan. Requests before the next scan count as one. Safe to call from any thread.
+
+        New commits count as found by `trigger`, or by the scans that nobody requests if it is None.
+        """
         self._trigger = trigger
         self._notified.set()
         self._on_notify()
@@ -90,11 +93,12 @@ class TriggerLoop:
         if renewed := state.watch.renew():
             state.scan_as(renewed, clock.monotonic())
         if self._notified.is_set() or clock.monotonic() >= state.due:
-            trigger = self._trigger if self._notified.is_set() else None
+            is_requested = self._notified.is_set()
+            trigger = self._trigger if is_requested else None
             self._notified.clear()
-            if trigger is not None or not state.is_unchanged():
+            if is_requested or not state.is_unchanged():
                 # A stamp looks at every ref: with 50,000, a fifth of a second that a new commit would wait.
-                stamp = state.watch.stamp() if trigger is None else None
+                stamp = None if is_requested else state.watch.stamp()
                 succeeded = self._scan(trigger or state.usual)
                 state.backoff = state.backoff.after(succeeded=succeeded)
                 state.scanned(stamp if succeeded else None)

@@ -139,6 +139,20 @@ def test_a_requested_scan_looks_at_the_requested_refs_only(
         assert looks == []
 
 
+def test_a_request_without_a_trigger_counts_as_the_usual_scan(
+    work: Work, pipeline_context: PipelineContext, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A commit that the scan for a requested run finds counts as found by the watch, not by polling."""
+    with running_loop(pipeline_context, clock) as loop:
+        await_run(pipeline_context, work.git("rev-parse", "HEAD"))
+        clock.wait_for_waiters()
+        notify = loop.notify
+        monkeypatch.setattr(loop, "notify", lambda _: None)
+        sha = work.commit("two")
+        notify(None)
+        assert await_run(pipeline_context, sha) is Trigger.WATCH
+
+
 def test_a_shallow_clone_is_served(work: Work, pipeline_context: PipelineContext, clock: FakeClock) -> None:
     """The commit that a shallow clone has and each later one get a run (dokku#4405)."""
     work.commit("two")

@@ -27,7 +27,7 @@ from pipeline.http.api import ControlApi
 from pipeline.http.client import Client
 from pipeline.http.serving import control_config, http_server
 from pipeline.store.event_follower import EventFollower
-from pipeline.store.records import ApprovalDecision, DeploymentState, Release, Run, RunState, StageRecord
+from pipeline.store.records import ApprovalDecision, DeploymentState, Release, Run, RunState, StageRecord, Trigger
 from pipeline.store.run_log import RunLogFile
 from pipeline.store.store import Store
 from pipeline.testing.fakes.clock import FakeClock
@@ -79,6 +79,14 @@ def daemon(tmp_path: Path) -> Iterator[Daemon]:
 def keys(record: type[Any]) -> set[str]:
     # Times to measure from are shown as wall times only.
     return {field.name for field in fields(record)} - {"queued", "started", "took"}
+
+
+def test_the_scan_of_a_requested_run_is_no_trigger_of_its_own(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other commits that the scan finds are shown with the pipeline's own trigger, not as polled."""
+    requested = list[Trigger | None]()
+    monkeypatch.setattr(PipelineSupervisor, "notify", lambda _, trigger: requested.append(trigger))
+    daemon.client.ask("POST", "/v1/pipelines/shop/runs", {})
+    assert requested == [None]
 
 
 def test_a_run_has_the_keys_of_its_record(daemon: Daemon) -> None:
