@@ -93,9 +93,9 @@ class AccessLog(Protocol):
         """Make the next `appended` start with records that are written after this call."""
 
 
-def load_balancer_name(owner: str, name: str) -> str:
+def load_balancer_name(owner: str, name: str, kind: Literal["app", "net"] = "app") -> str:
     """Return ELB's `app/NAME/ID`. The owner takes the place of the ID and makes the name unique."""
-    return f"app/{name}/{owner}"
+    return f"{kind}/{name}/{owner}"
 
 
 def target_group_name(owner: str, group: str) -> str:

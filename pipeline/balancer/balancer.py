@@ -258,7 +258,7 @@ class Balancer:
     def _is_served(self, owner: str, group: str) -> bool:
         """Return whether some target gets its full share, so a new one may start slowly."""
         registry = self.registry()
-        ramp = timedelta(seconds=registry.group(owner, group).attributes.slow_start)
+        ramp = registry.group(owner, group).ramp
         if not ramp or not registry.registrations(owner, group):
             return False
         known = self._plane.observe([group_id(owner, group)]).targets.get(group_id(owner, group), {})

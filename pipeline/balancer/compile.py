@@ -8,9 +8,19 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
-from pipeline.balancer.model import Declaration, Listener, LoadBalancer, Rule
+from pipeline.balancer.model import (
+    Declaration,
+    Listener,
+    LoadBalancer,
+    NetworkListener,
+    NetworkLoadBalancer,
+    Rule,
+)
 from pipeline.balancer.model.application.listener import ListenerSettings
 from pipeline.balancer.model.application.load_balancer import LoadBalancerSettings
+from pipeline.balancer.model.network.listener import NetworkListenerSettings
+from pipeline.balancer.model.network.load_balancer import NetworkLoadBalancerSettings
+from pipeline.balancer.model.protocol import transports
 from pipeline.balancer.resources import (
     DECLARED,
     BalancerResource,
@@ -54,18 +64,22 @@ class _Compilation:
         for name, balancer in sorted(self._declaration.load_balancers.items()):
             yield from self._load_balancer(name, balancer)
 
-    def _load_balancer(self, name: str, balancer: LoadBalancer) -> Iterator[BalancerResource]:
-        made = self._make(LoadBalancerResource, (name,), name=name, settings=_part(LoadBalancerSettings, balancer))
+    def _load_balancer(self, name: str, balancer: LoadBalancer | NetworkLoadBalancer) -> Iterator[BalancerResource]:
+        kind = LoadBalancerSettings if isinstance(balancer, LoadBalancer) else NetworkLoadBalancerSettings
+        made = self._make(LoadBalancerResource, (name,), name=name, settings=_part(kind, balancer))
         yield made
-        times = Counter[int]()
+        times = Counter[tuple[str | int, ...]]()
         for listener in balancer.listeners:
+            place: tuple[str | int, ...] = (listener.port, *sorted(transports(listener.protocol) - {"tcp"}))
             # A second listener of a port can only add rules to the first.
-            again = (times[listener.port],) if times[listener.port] else ()
-            times[listener.port] += 1
-            yield from self._listener((name, listener.port, *again), made.id, listener)
+            again = (times[place],) if times[place] else ()
+            times[place] += 1
+            yield from self._listener((name, *place, *again), made.id, listener)
 
-    def _listener(self, names: tuple[str | int, ...], balancer: str, listener: Listener) -> Iterator[BalancerResource]:
-        settings = _part(ListenerSettings, listener)
+    def _listener(
+        self, names: tuple[str | int, ...], balancer: str, listener: Listener | NetworkListener
+    ) -> Iterator[BalancerResource]:
+        settings = _settings(listener)
         if settings.default_action:
             action = with_groups(settings.default_action, self._groups)
             settings = settings.model_copy(update={"default_action": action})
@@ -110,18 +124,22 @@ def decompile(owner: str, resources: Resources) -> Declaration | None:
         return None
     return Declaration.model_construct(
         target_groups={r.name: r.settings for r in own if isinstance(r, TargetGroupResource)},
-        load_balancers={
-            name: LoadBalancer.model_construct(
-                **_given(balancer.settings), listeners=tuple(_listeners(balancer, own, names))
-            )
-            for name, balancer in balancers.items()
-        },
+        load_balancers={name: _balancer(found, own, names) for name, found in balancers.items()},
     )
+
+
+def _balancer(
+    found: LoadBalancerResource, own: list[BalancerResource], names: dict[str, str]
+) -> LoadBalancer | NetworkLoadBalancer:
+    given: dict[str, Any] = {**_given(found.settings), "listeners": tuple(_listeners(found, own, names))}
+    if isinstance(found.settings, LoadBalancerSettings):
+        return LoadBalancer.model_construct(**given)
+    return NetworkLoadBalancer.model_construct(**given)
 
 
 def _listeners(
     balancer: LoadBalancerResource, own: list[BalancerResource], names: dict[str, str]
-) -> Iterator[Listener]:
+) -> Iterator[Listener | NetworkListener]:
     found = [r for r in own if isinstance(r, ListenerResource) and r.load_balancer == balancer.id]
     for listener in sorted(found, key=lambda listener: listener.settings.port):
         given = _given(listener.settings)
@@ -132,13 +150,20 @@ def _listeners(
             given["certificates"] = tuple(r.certificate for r in sorted(certificates, key=lambda r: r.position))
         if rules := tuple(_rules(listener, own, names)):
             given["rules"] = rules
-        yield Listener.model_construct(**given)
+        kind = Listener if isinstance(listener.settings, ListenerSettings) else NetworkListener
+        yield kind.model_construct(**given)
 
 
 def _rules(listener: ListenerResource, own: list[BalancerResource], names: dict[str, str]) -> Iterator[Rule]:
     found = [r.rule for r in own if isinstance(r, RuleResource) and r.listener == listener.id]
     for rule in sorted(found, key=lambda rule: rule.priority):
         yield rule.model_copy(update={"action": with_groups(rule.action, names)})
+
+
+def _settings(listener: Listener | NetworkListener) -> ListenerSettings | NetworkListenerSettings:
+    if isinstance(listener, Listener):
+        return _part(ListenerSettings, listener)
+    return _part(NetworkListenerSettings, listener)
 
 
 def _part(model: type[_Model], whole: BaseModel) -> _Model:

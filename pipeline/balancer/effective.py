@@ -7,12 +7,15 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from ipaddress import ip_address
 from itertools import combinations
 
-from pipeline.balancer.model import Action, Rule
+from pipeline.balancer.binding import Binding
+from pipeline.balancer.model import Action, NetworkTargetGroup, Rule
 from pipeline.balancer.model.application.listener import ListenerSettings
 from pipeline.balancer.model.application.load_balancer import LoadBalancerSettings
+from pipeline.balancer.model.network.listener import NetworkListenerSettings
+from pipeline.balancer.model.network.load_balancer import NetworkLoadBalancerSettings
+from pipeline.balancer.model.protocol import forward_mistake
 from pipeline.balancer.model.tls import Certificate
 from pipeline.balancer.resources import Resources, RuleResource, named_rules, with_groups
 from pipeline.base.errors import ConfigError
@@ -22,29 +25,6 @@ from pipeline.base.identity_cache import IdentityCache
 _NUMBER_STEP = 100_000
 # The latest results, because one change asks for them half a dozen times.
 _recent: deque[tuple[tuple[Mapping[str, object], ...], tuple[EffectiveListener, ...]]] = deque(maxlen=2)
-
-
-@dataclass(frozen=True)
-class Binding:
-    """The address and port of a listener.
-
-    `[::]` is every address. `*` is every IPv4 address, and every IPv6 address if no other listener of the port has one.
-    """
-
-    address: str
-    port: int
-
-    def overlaps(self, other: Binding) -> bool:
-        """Return whether the kernel would refuse to bind both."""
-        if self.port != other.port:
-            return False
-        return self.address == other.address or self._covers(other) or other._covers(self)
-
-    def _covers(self, other: Binding) -> bool:
-        bare = self.address.strip("[]")
-        if bare == "*" or ip_address(bare).is_unspecified:
-            return ":" in bare or ":" not in other.address
-        return False
 
 
 @dataclass(frozen=True)
@@ -66,8 +46,8 @@ class EffectiveListener:
 
     owner: str
     name: str
-    balancer: LoadBalancerSettings
-    listener: ListenerSettings
+    balancer: LoadBalancerSettings | NetworkLoadBalancerSettings
+    listener: ListenerSettings | NetworkListenerSettings
     rules: tuple[OwnedRule, ...]
     certificates: tuple[Certificate, ...] = field(default=())
     number: int = 0
@@ -80,7 +60,7 @@ class EffectiveListener:
     @property
     def binding(self) -> Binding:
         """Its address and port, which overlap with no other listener's."""
-        return Binding(self.balancer.bind_address, self.port)
+        return Binding.of(self.balancer, self.listener)
 
     @property
     def address(self) -> str:
@@ -108,6 +88,22 @@ class EffectiveListener:
         return f"load balancer {self.name} of {self.owner}"
 
 
+@dataclass(frozen=True)
+class EffectiveApplicationListener(EffectiveListener):
+    """A listener of an application load balancer."""
+
+    balancer: LoadBalancerSettings
+    listener: ListenerSettings
+
+
+@dataclass(frozen=True)
+class EffectiveNetworkListener(EffectiveListener):
+    """A listener of a network load balancer. It has no rules."""
+
+    balancer: NetworkLoadBalancerSettings
+    listener: NetworkListenerSettings
+
+
 @dataclass(frozen=True, eq=False)
 class _Part:
     """A listener of one owner, with its rules and certificates."""
@@ -115,8 +111,8 @@ class _Part:
     owner: str
     name: str
     number: int
-    balancer: LoadBalancerSettings
-    listener: ListenerSettings
+    balancer: LoadBalancerSettings | NetworkLoadBalancerSettings
+    listener: ListenerSettings | NetworkListenerSettings
     rules: tuple[OwnedRule, ...]
     certificates: tuple[Certificate, ...]
 
@@ -126,11 +122,15 @@ class _Part:
 
     @property
     def binding(self) -> Binding:
-        return Binding(self.balancer.bind_address, self.port)
+        return Binding.of(self.balancer, self.listener)
 
     @property
     def is_guest(self) -> bool:
         return self.listener.default_action is None
+
+    @property
+    def is_network(self) -> bool:
+        return isinstance(self.listener, NetworkListenerSettings)
 
 
 def effective_listeners(resources: Resources) -> tuple[EffectiveListener, ...]:
@@ -162,8 +162,14 @@ def _listeners(resources: Resources) -> Iterator[EffectiveListener]:
     by_port: dict[int, list[_Part]] = {}
     for part in _parts(resources):
         by_port.setdefault(part.port, []).append(part)
+    protocols = {(group.owner, group.name): group.settings.protocol for group in resources.target_groups.values()}
+    has_network = any(isinstance(group.settings, NetworkTargetGroup) for group in resources.target_groups.values())
     for port in sorted(by_port):
-        yield from _on_port(by_port[port])
+        for effective in _on_port(by_port[port]):
+            # A listener may have a thousand rules, and usually there is nothing to find.
+            if has_network or isinstance(effective, EffectiveNetworkListener):
+                _check_forwards(effective, protocols)
+            yield effective
 
 
 def _on_port(parts: Sequence[_Part]) -> Iterator[EffectiveListener]:
@@ -171,7 +177,10 @@ def _on_port(parts: Sequence[_Part]) -> Iterator[EffectiveListener]:
     for one, other in combinations(hosts, 2):
         if one.binding.overlaps(other.binding):
             raise _clash(one, other)
-    guests = [(part, _host_of(part, hosts)) for part in parts if part.is_guest]
+    joinable = [host for host in hosts if not host.is_network]
+    guests = [(part, _host_of(part, joinable)) for part in parts if part.is_guest]
+    if guests and not joinable and hosts:
+        raise _no_rules(guests[0][0], hosts[0])
     _check_priorities(parts[0].port, _rules([guest for guest, host in guests if host is None]))
     # Rules of one owner and one priority stay in the order of its listeners.
     joined = {id(host): [host] for host in hosts}
@@ -187,7 +196,17 @@ def _clash(one: _Part, other: _Part) -> ConfigError:
     return ConfigError(
         f"port {other.port} of load balancer {other.name} of {other.owner} is taken by "
         f"load balancer {one.name} of {one.owner}",
-        hint="use another port, or leave default_action out to add rules to that listener",
+        hint="use another port"
+        if one.is_network or other.is_network
+        else "use another port, or leave default_action out to add rules to that listener",
+    )
+
+
+def _no_rules(guest: _Part, host: _Part) -> ConfigError:
+    return ConfigError(
+        f"load balancer {guest.name} of {guest.owner} adds rules to port {host.port} of load balancer {host.name} of "
+        f"{host.owner}, which is a network load balancer",
+        hint="use another port, because a listener of a network load balancer has no rules",
     )
 
 
@@ -244,19 +263,41 @@ def _rules(parts: Sequence[_Part]) -> list[OwnedRule]:
 def _merge(host: _Part, parts: Sequence[_Part]) -> EffectiveListener:
     """Join `parts`, which include the host, into one listener."""
     rules = _rules(parts)
+    _check_kinds(host, rules)
     _check_priorities(host.port, rules)
     _check_tls(host.listener, rules)
     _check_scheme(host, parts)
     guests = sorted((part for part in parts if part.is_guest), key=lambda part: part.owner)
-    return EffectiveListener(
+    kind = EffectiveNetworkListener if host.is_network else EffectiveApplicationListener
+    return kind(
         owner=host.owner,
         name=host.name,
-        balancer=host.balancer,
-        listener=host.listener,
+        balancer=host.balancer,  # type: ignore[arg-type]  # `_check_kinds`
+        listener=host.listener,  # type: ignore[arg-type]
         rules=tuple(sorted(rules, key=lambda owned: owned.rule.priority)),
         certificates=tuple(certificate for part in (host, *guests) for certificate in part.certificates),
         number=host.port + host.number * _NUMBER_STEP,
     )
+
+
+def _check_kinds(host: _Part, rules: Sequence[OwnedRule]) -> None:
+    """Check what only resources that are made one by one can get wrong."""
+    if isinstance(host.balancer, NetworkLoadBalancerSettings) != host.is_network:
+        raise ConfigError(
+            f"port {host.port} of load balancer {host.name} of {host.owner} has protocol {host.listener.protocol}, "
+            f"which its type {host.balancer.type} does not have"
+        )
+    if host.is_network and rules:
+        raise ConfigError(
+            f"rule {rules[0].rule.priority} of {rules[0].owner} is for a network load balancer's listener"
+        )
+
+
+def _check_forwards(effective: EffectiveListener, protocols: Mapping[tuple[str, str], str]) -> None:
+    """Raise `ConfigError` if a listener forwards to a target group of the other kind."""
+    for owner, name in sorted(effective.groups()):
+        if mistake := forward_mistake(effective.listener.protocol, protocols[owner, name], name):
+            raise ConfigError(f"{effective.label}, port {effective.port}: {mistake[0]}", hint=mistake[1])
 
 
 def _check_priorities(port: int, rules: list[OwnedRule]) -> None:
@@ -270,7 +311,7 @@ def _check_priorities(port: int, rules: list[OwnedRule]) -> None:
             )
 
 
-def _check_tls(listener: ListenerSettings, rules: list[OwnedRule]) -> None:
+def _check_tls(listener: ListenerSettings | NetworkListenerSettings, rules: list[OwnedRule]) -> None:
     """Raise `ConfigError` if a rule validates tokens and the listener is not HTTPS."""
     for owned in rules:
         if owned.rule.action.jwt_validation and not listener.secure:

@@ -10,7 +10,7 @@ from typing import Any
 from pipeline.balancer.access import target_group_name
 from pipeline.balancer.balancer import Balancer
 from pipeline.balancer.effective import EffectiveListener, effective_listeners
-from pipeline.balancer.model import Action, Condition, TargetHealth
+from pipeline.balancer.model import Action, Condition, NetworkTargetGroup, TargetHealth
 from pipeline.balancer.telemetry.traffic import Traffic, address_of
 
 
@@ -30,11 +30,15 @@ class RuleRow:
 
 @dataclass(frozen=True)
 class Overview:
-    """Listeners by port, and the targets of each group. Groups have the names that the access log uses."""
+    """Listeners by port, and the targets of each group. Groups have the names that the access log uses.
+
+    `of_connections`: the groups of network load balancers, whose connections are not in the access log.
+    """
 
     listeners: Sequence[EffectiveListener]
     targets: Mapping[str, Sequence[TargetHealth]]
     traffic: Traffic
+    of_connections: frozenset[str] = frozenset()
 
     @classmethod
     def from_balancer(cls, balancer: Balancer, begin: datetime, now: datetime) -> Overview:
@@ -47,6 +51,11 @@ class Overview:
                 for owner, group in sorted(registry.groups())
             },
             traffic=Traffic.since(begin, now, balancer.access_log().newest_first()),
+            of_connections=frozenset(
+                target_group_name(group.owner, group.name)
+                for group in registry.target_groups.values()
+                if isinstance(group.settings, NetworkTargetGroup)
+            ),
         )
 
     def load_balancers(self) -> dict[tuple[str, str], list[EffectiveListener]]:
@@ -64,6 +73,7 @@ class Overview:
                 {
                     "name": name,
                     "owner": owner,
+                    "type": listeners[0].balancer.type,
                     "scheme": listeners[0].balancer.scheme,
                     "listeners": [_listener_data(effective) for effective in listeners],
                 }
@@ -75,6 +85,8 @@ class Overview:
         }
 
     def _target_data(self, group: str, health: TargetHealth) -> dict[str, Any]:
+        if group in self.of_connections:
+            return health.model_dump(mode="json")
         return {
             **health.model_dump(mode="json"),
             "requests_per_second": round(self.traffic.rate(group, address_of(health)), 3),

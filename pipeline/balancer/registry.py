@@ -262,7 +262,7 @@ def _next_revision(wanted: BalancerResource, known: BalancerResource | None) -> 
 
 def _check_protocols(known: TargetGroupResource, wanted: TargetGroupResource) -> None:
     for key in _FIXED_KEYS:
-        was, becomes = getattr(known.settings, key), getattr(wanted.settings, key)
+        was, becomes = getattr(known.settings, key, None), getattr(wanted.settings, key, None)
         if was != becomes:
             raise ConfigError(
                 f"{key} of target group {wanted.name} cannot change from {was} to {becomes} while it has targets",

@@ -10,10 +10,9 @@ from typing import Annotated, ClassVar, Self
 
 from pydantic import Field
 
-from pipeline.balancer.model import Action, Model, Name, Rule, TargetGroup
-from pipeline.balancer.model.application.listener import ListenerSettings
-from pipeline.balancer.model.application.load_balancer import LoadBalancerSettings
+from pipeline.balancer.model import Action, Model, Name, Rule
 from pipeline.balancer.model.tls import Certificate
+from pipeline.balancer.model.variants import AnyListenerSettings, AnyLoadBalancerSettings, AnyTargetGroup
 from pipeline.base.errors import ConfigError
 from pipeline.base.identity_cache import IdentityCache
 
@@ -75,7 +74,7 @@ class LoadBalancerResource(BalancerResource):
     field: ClassVar[str] = "load_balancers"
 
     name: Name
-    settings: LoadBalancerSettings
+    settings: AnyLoadBalancerSettings
 
     @property
     def key(self) -> tuple[object, ...]:
@@ -93,7 +92,7 @@ class TargetGroupResource(BalancerResource):
     field: ClassVar[str] = "target_groups"
 
     name: Name
-    settings: TargetGroup
+    settings: AnyTargetGroup
 
     @property
     def key(self) -> tuple[object, ...]:
@@ -115,7 +114,7 @@ class ListenerResource(BalancerResource):
     field: ClassVar[str] = "listeners"
 
     load_balancer: Id
-    settings: ListenerSettings
+    settings: AnyListenerSettings
     number: int = 0
 
     @property

@@ -16,7 +16,7 @@ from pipeline.base.time_limit import time_limit
 from pipeline.cli.session import json_option
 
 if TYPE_CHECKING:
-    from pipeline.balancer.effective import EffectiveListener
+    from pipeline.balancer.effective import EffectiveApplicationListener, EffectiveListener
     from pipeline.balancer.matching import HttpRequest, Mismatch
     from pipeline.balancer.model import Action
 
@@ -29,7 +29,7 @@ TIMEOUT = 10
 class Explanation:
     """The rule that matches a request, and the earlier ones that do not. `priority` is None for the default action."""
 
-    shared: EffectiveListener
+    shared: EffectiveApplicationListener
     misses: Sequence[Mismatch]
     priority: int | None
     owner: str
@@ -70,6 +70,8 @@ def command(url: str, headers: tuple[str, ...], method: str, source: str, as_jso
 def _split(url: str) -> SplitResult:
     try:
         split = urlsplit(url)
+        if split.scheme in ("tcp", "tls", "udp"):
+            raise _no_rules(split.netloc)
         if split.scheme in _PORTS and split.hostname and split.port != 0:
             return split
     except ValueError:
@@ -77,8 +79,16 @@ def _split(url: str) -> SplitResult:
     raise ConfigError(f"{url} is not a valid URL", hint="http://shop.example.com:8080/path?key=value")
 
 
-def _listener(listeners: Sequence[EffectiveListener], split: SplitResult) -> EffectiveListener:
+def _no_rules(place: str) -> ConfigError:
+    return ConfigError(
+        f"{place} is of a network load balancer, which has no rules: the port alone decides",
+        hint="`pipeline balancer` shows the target groups of each port",
+    )
+
+
+def _listener(listeners: Sequence[EffectiveListener], split: SplitResult) -> EffectiveApplicationListener:
     """Return the listener on the URL's port. Raises `ConfigError` if there is none for its protocol."""
+    from pipeline.balancer.effective import EffectiveApplicationListener
     from pipeline.cli.balancer_format import format_listener
 
     port = split.port or _PORTS[split.scheme]
@@ -86,6 +96,8 @@ def _listener(listeners: Sequence[EffectiveListener], split: SplitResult) -> Eff
     if shared is None:
         known = "; ".join(map(format_listener, listeners))
         raise ConfigError(f"no listener has port {port}", hint=f"declared: {known}" if known else "nothing is declared")
+    if not isinstance(shared, EffectiveApplicationListener):
+        raise _no_rules(f"port {port}")
     if shared.listener.secure != (split.scheme == "https"):
         hint = f"declared: {format_listener(shared)}"
         raise ConfigError(f"the listener on port {port} does not accept {split.scheme}", hint=hint)
@@ -119,7 +131,7 @@ def _header(header: str) -> tuple[str, str]:
     return name.strip(), value.strip()
 
 
-def _explain(shared: EffectiveListener, request: HttpRequest) -> Explanation:
+def _explain(shared: EffectiveApplicationListener, request: HttpRequest) -> Explanation:
     from pipeline.balancer.matching import match
 
     taken, misses = match([owned.rule for owned in shared.rules], request)

@@ -35,7 +35,9 @@ class _Forest:
 
     def trees(self) -> Iterator[Tree]:
         for (owner, name), listeners in self._overview.load_balancers().items():
-            tree = Tree(_text("load balancer ", (name, "bold"), f" of {owner}, {listeners[0].balancer.scheme}"))
+            balancer = listeners[0].balancer
+            kind = "" if balancer.type == "application" else f"{balancer.type} "
+            tree = Tree(_text(f"{kind}load balancer ", (name, "bold"), f" of {owner}, {balancer.scheme}"))
             for shared in listeners:
                 self._add_listener(tree, shared)
             yield tree
@@ -68,16 +70,20 @@ class _Forest:
     def _targets(self, group: str, targets: Sequence[TargetHealth]) -> Iterator[Text]:
         width = max(len(health.target.id) for health in targets)
         for health in targets:
-            address = address_of(health)
-            rate = self._overview.traffic.rate(group, address)
-            errors = self._overview.traffic.errors[group, address]
             reason = ": ".join(filter(None, (health.reason, health.description)))
             yield _text(
                 f"{health.target.id:<{width}}  ",
                 (f"{health.state:<9}", _STYLES.get(health.state, "")),
-                f"  {address}  {health.in_flight} in flight  {rate:.1f}/s  {errors} 5XX",
+                f"  {address_of(health)}  {self._traffic(group, health)}",
                 f"  {reason}" if reason else "",
             )
+
+    def _traffic(self, group: str, health: TargetHealth) -> str:
+        if group in self._overview.of_connections:
+            return f"{health.in_flight} connections"
+        traffic, address = self._overview.traffic, address_of(health)
+        rate, errors = traffic.rate(group, address), traffic.errors[group, address]
+        return f"{health.in_flight} in flight  {rate:.1f}/s  {errors} 5XX"
 
 
 def _rule(row: RuleRow) -> str:

@@ -14,21 +14,24 @@ from pydantic.fields import FieldInfo
 
 from pipeline.balancer.model import (
     Action,
+    ApplicationTargetGroup,
     Condition,
     FixedResponse,
     Forward,
     HealthCheck,
     Listener,
     LoadBalancer,
+    NetworkListener,
+    NetworkLoadBalancer,
+    NetworkTargetGroup,
     Redirect,
     Rule,
-    TargetGroup,
 )
 from pipeline.balancer.model.application.action import GroupStickiness, WeightedTargetGroup
 from pipeline.balancer.model.application.attributes import (
+    ApplicationGroupAttributes,
     ListenerAttributes,
     LoadBalancerAttributes,
-    TargetGroupAttributes,
 )
 from pipeline.balancer.model.application.condition import (
     HostHeader,
@@ -41,6 +44,11 @@ from pipeline.balancer.model.application.condition import (
 )
 from pipeline.balancer.model.application.jwt import Claim, JwtValidation
 from pipeline.balancer.model.application.rule import Rewrite, Transforms
+from pipeline.balancer.model.network.attributes import (
+    NetworkGroupAttributes,
+    NetworkListenerAttributes,
+    NetworkLoadBalancerAttributes,
+)
 from pipeline.balancer.model.tls import Certificate, MutualAuthentication
 from pipeline.base.quantity import Amount, Duration, Size, format_duration, format_size
 from pipeline.base.schema import Shorthand
@@ -54,6 +62,7 @@ from pipeline.config.triggers import ScheduledRun, Triggers, WebhookTrigger
 from pipeline.event_kinds import EventKind
 
 _LISTENER = "balancer.load_balancers.NAME.listeners[]"
+_NETWORK, _OF_NETWORK = "type: network", "protocol: TCP"
 _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("", Pipeline),
     ("parameters.NAME", Parameter),
@@ -73,9 +82,9 @@ _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("deploy.approval", Approval),
     ("deploy.release_command", ReleaseCommand),
     ("retention", Retention),
-    ("balancer.target_groups.NAME", TargetGroup),
+    ("balancer.target_groups.NAME", ApplicationTargetGroup),
     ("balancer.target_groups.NAME.health_check", HealthCheck),
-    ("balancer.target_groups.NAME.attributes", TargetGroupAttributes),
+    ("balancer.target_groups.NAME.attributes", ApplicationGroupAttributes),
     ("balancer.load_balancers.NAME", LoadBalancer),
     ("balancer.load_balancers.NAME.attributes", LoadBalancerAttributes),
     (_LISTENER, Listener),
@@ -83,6 +92,12 @@ _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     (f"{_LISTENER}.certificates[]", Certificate),
     (f"{_LISTENER}.mutual_authentication", MutualAuthentication),
     (f"{_LISTENER}.rules[]", Rule),
+    (f"balancer.target_groups.NAME, {_OF_NETWORK}", NetworkTargetGroup),
+    (f"balancer.target_groups.NAME.attributes, {_OF_NETWORK}", NetworkGroupAttributes),
+    (f"balancer.load_balancers.NAME, {_NETWORK}", NetworkLoadBalancer),
+    (f"balancer.load_balancers.NAME.attributes, {_NETWORK}", NetworkLoadBalancerAttributes),
+    (f"{_LISTENER}, {_NETWORK}", NetworkListener),
+    (f"{_LISTENER}.attributes, {_NETWORK}", NetworkListenerAttributes),
     ("CONDITION", Condition),
     ("CONDITION.host_header", HostHeader),
     ("CONDITION.path_pattern", PathPattern),

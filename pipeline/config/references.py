@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from pipeline.balancer.model.protocol import forward_mistake, transports
 from pipeline.base.errors import Problem
 from pipeline.base.suggestion import did_you_mean
 from pipeline.config.document import Document, KeyPath
@@ -19,18 +20,16 @@ def check_references(document: Document, data: dict[str, Any]) -> Iterator[Probl
             ("deploy", "target_group"), f"there is no target group {wanted}", did_you_mean(wanted, groups)
         )
     forwarded = set()
-    ports: dict[Any, KeyPath] = {}
     for path, listener in _listeners(data):
         for where, group in _forwards(listener, path):
             forwarded.add(group)
             if groups and group not in groups:
                 yield document.problem(where, f"there is no target group {group}", did_you_mean(group, groups))
-        port = listener.get("port")
-        if isinstance(port, int) and port in ports:
-            line = document.place(ports[port])[0]
-            yield document.problem((*path, "port"), f"port {port} is used by the listener on line {line}")
-        elif isinstance(port, int):
-            ports[port] = (*path, "port")
+            elif mistake := forward_mistake(
+                _protocol(data, path, listener), _mapping(groups, group).get("protocol", "HTTP"), group
+            ):
+                yield document.problem(where, *mistake)
+    yield from _ports_used_twice(document, data)
     known = isinstance(wanted, str) and wanted in groups and forwarded <= groups.keys()
     if known and wanted not in forwarded and (forwarded or _only_answer(data)):
         yield document.problem(
@@ -38,6 +37,26 @@ def check_references(document: Document, data: dict[str, Any]) -> Iterator[Probl
             f"no listener forwards to {wanted}, so the deployment would be unreachable",
             f"add default_action: {{forward: {wanted}}} to a listener",
         )
+
+
+def _protocol(data: dict[str, Any], path: KeyPath, listener: dict[str, Any]) -> object:
+    """Return the protocol of the listener at `path`. Only one of a network load balancer must be given."""
+    is_network = _mapping(data, *map(str, path[:3])).get("type") == "network"
+    return listener.get("protocol", "" if is_network else None)
+
+
+def _ports_used_twice(document: Document, data: dict[str, Any]) -> Iterator[Problem]:
+    ports: dict[tuple[int, str], KeyPath] = {}
+    for path, listener in _listeners(data):
+        port, protocol = listener.get("port"), listener.get("protocol")
+        if not isinstance(port, int):
+            continue
+        places = [(port, transport) for transport in transports(protocol if isinstance(protocol, str) else None)]
+        if other := next((ports[place] for place in places if place in ports), None):
+            line = document.place(other)[0]
+            yield document.problem((*path, "port"), f"port {port} is used by the listener on line {line}")
+        else:
+            ports.update(dict.fromkeys(places, (*path, "port")))
 
 
 def _listeners(data: dict[str, Any]) -> Iterator[tuple[KeyPath, dict[str, Any]]]:

@@ -12,6 +12,7 @@ from pydantic_core import ErrorDetails
 
 from pipeline.base.errors import FieldError, Problem
 from pipeline.base.suggestion import did_you_mean, nearest
+from pipeline.base.variants import Variants
 from pipeline.config.document import Document, KeyPath
 
 _PATTERNS = {
@@ -56,7 +57,9 @@ def problems_of(error: ValidationError, document: Document, model: type[BaseMode
             continue  # Pydantic counts valid items only, so a list of invalid ones is reported as too short.
         path = _path(detail["loc"], document)
         found.setdefault(path, _problem(detail, path, document, model))
-        if detail["type"] == "extra_forbidden" and (near := nearest(str(path[-1]), _fields(model, path[:-1]))):
+        if detail["type"] == "extra_forbidden" and (
+            near := nearest(str(path[-1]), _fields(model, path[:-1], document))
+        ):
             misspelt.add((*path[:-1], near))
     return [problem for path, problem in found.items() if path not in misspelt]
 
@@ -86,9 +89,9 @@ def _is_leaf(document: Document, path: KeyPath) -> bool:
 def _problem(detail: ErrorDetails, path: KeyPath, document: Document, model: type[BaseModel]) -> Problem:
     kind, context = detail["type"], detail.get("ctx", {})
     if kind == "missing":
-        return document.problem(path, "is missing", _description(model, path))
+        return document.problem(path, "is missing", _description(model, path, document))
     if kind == "extra_forbidden":
-        known = _fields(model, path[:-1])
+        known = _fields(model, path[:-1], document)
         return document.problem(path, "unknown key", did_you_mean(str(path[-1]), known), at_key=True)
     if kind == "value_error":
         cause = context.get("error")
@@ -140,27 +143,32 @@ def _noun(value: Any) -> str:
     return "a list" if isinstance(value, list | tuple) else repr(value)
 
 
-def _description(model: type[BaseModel], path: KeyPath) -> str:
-    parent = _model_at(model, path[:-1])
+def _description(model: type[BaseModel], path: KeyPath, document: Document) -> str:
+    parent = _model_at(model, path[:-1], document)
     field = _field(parent, path[-1]) if parent else None
     return (field.description or "").rstrip(".") if field else ""
 
 
-def _fields(model: type[BaseModel], path: KeyPath) -> list[str]:
-    found = _model_at(model, path)
+def _fields(model: type[BaseModel], path: KeyPath, document: Document) -> list[str]:
+    found = _model_at(model, path, document)
     return [field.alias or name for name, field in found.model_fields.items()] if found else []
 
 
-def _model_at(model: type[BaseModel], path: KeyPath) -> type[BaseModel] | None:
+def _model_at(model: type[BaseModel], path: KeyPath, document: Document) -> type[BaseModel] | None:
     """Return the model of the value at `path`, or None."""
     current: Any = model
+    value: Any = document.data
     for part in path:
+        try:
+            value = value[part]
+        except (KeyError, IndexError, TypeError):
+            value = None
         if isinstance(current, type) and issubclass(current, BaseModel):
             field = _field(current, part)
-            current = _essence(field.annotation) if field else None
+            current = _essence(field.annotation, value) if field else None
         elif get_origin(current) in (dict, tuple):
             arguments = get_args(current)
-            current = _essence(arguments[1] if get_origin(current) is dict else arguments[0])
+            current = _essence(arguments[1] if get_origin(current) is dict else arguments[0], value)
         else:
             return None
     return current if isinstance(current, type) and issubclass(current, BaseModel) else None
@@ -171,10 +179,12 @@ def _field(model: type[BaseModel], key: str | int) -> FieldInfo | None:
     return next((field for name, field in model.model_fields.items() if (field.alias or name) == key), None)
 
 
-def _essence(annotation: Any) -> Any:
-    """Return the type of an annotation without `Annotated` and `| None`."""
+def _essence(annotation: Any, value: Any) -> Any:
+    """Return the type of an annotation without `Annotated` and `| None`. Of variants, it is that of `value`."""
     if get_origin(annotation) is Annotated:
-        return _essence(get_args(annotation)[0])
+        kind, *metadata = get_args(annotation)
+        variants = next((one for one in metadata if isinstance(one, Variants)), None)
+        return variants.model_for(value) if variants else _essence(kind, value)
     if get_origin(annotation) in (Union, UnionType):
-        return _essence(next(a for a in get_args(annotation) if a is not type(None)))
+        return _essence(next(a for a in get_args(annotation) if a is not type(None)), value)
     return annotation

@@ -32,21 +32,21 @@ class Harness(ABC):
 
     plane: DataPlane
 
-    def __init__(self) -> None:
+    def __init__(self, *, network: bool = False) -> None:
         self.port = free_port()
+        self._network = network
 
     # Wanted state
 
     def config(self, *targets: WantedTarget, groups: tuple[str, ...] = ("web",), path: str = "/healthz") -> PlaneConfig:
         """Return a configuration whose group `web` has these targets. `path` is the path of its check."""
+        # A target of a network load balancer is an HTTP server too, so the same clients and servers serve both kinds.
+        kind, protocol = ({"type": "network"}, {"protocol": "TCP"}) if self._network else ({}, {})
+        check = {**_CHECK, "protocol": "HTTP", "path": path}
+        listener = {**protocol, "port": self.port, "default_action": {"forward": "web"}}
         declared = {
-            "target_groups": {name: {"port": 80, "health_check": {**_CHECK, "path": path}} for name in groups},
-            "load_balancers": {
-                "edge": {
-                    "scheme": "internal",
-                    "listeners": [{"port": self.port, "default_action": {"forward": "web"}}],
-                }
-            },
+            "target_groups": {name: {**protocol, "port": 80, "health_check": check} for name in groups},
+            "load_balancers": {"edge": {**kind, "scheme": "internal", "listeners": [listener]}},
         }
         bare = plane_config(Registry().declare("shop", Declaration.model_validate(declared)))
         return PlaneConfig(bare.listeners, {**bare.groups, GROUP: self._with(bare.groups[GROUP], targets)}, {})
@@ -138,8 +138,8 @@ class Harness(ABC):
 class FakeHarness(Harness):
     """The fake plane, whose checks and requests happen on demand."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, *, network: bool = False) -> None:
+        super().__init__(network=network)
         self.plane: FakePlane = FakePlane()
         self._numbers: dict[str, int] = {}
 
@@ -192,8 +192,8 @@ class FakeHarness(Harness):
 class HAProxyHarness(Harness):
     """A real HAProxy with servers on loopback."""
 
-    def __init__(self, directory: Path) -> None:
-        super().__init__()
+    def __init__(self, directory: Path, *, network: bool = False) -> None:
+        super().__init__(network=network)
         directory.mkdir(mode=0o700)
         self._directory = directory
         self.plane: HAProxyPlane = HAProxyPlane(directory)

@@ -14,10 +14,12 @@ from tests.contract.planes import GROUP, FakeHarness, HAProxyHarness, Harness
 from tests.support.waiting import until
 
 
-@pytest.fixture(params=["fake", "haproxy"])
+@pytest.fixture(params=["fake", "fake, network", "haproxy", "haproxy, network"])
 def harness(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Harness]:
-    """A plane that was not started."""
-    harness = FakeHarness() if request.param == "fake" else HAProxyHarness(tmp_path / "plane")
+    """A plane that was not started. Its listener is of an application or a network load balancer."""
+    plane, _, kind = request.param.partition(", ")
+    network = kind == "network"
+    harness = FakeHarness(network=network) if plane == "fake" else HAProxyHarness(tmp_path / "plane", network=network)
     try:
         yield harness
     finally:
@@ -278,9 +280,7 @@ def test_another_configuration_loses_nothing(harness: Harness) -> None:
     assert harness.plane.apply(harness.config(admitted, groups=("web", "api"))) is False
     assert set(harness.plane.observe().targets) == {GROUP, "shop.api"}
     assert harness.ask() == "a"
-    fact = harness.fact("a")
-    assert fact is not None
-    assert (fact.admitted, fact.in_flight) == (True, 1)
+    until(lambda: (f := harness.fact("a")) and (f.admitted, f.in_flight) == (True, 1), "one is in flight")
     harness.plane.apply(harness.config(admitted))
     assert set(harness.plane.observe().targets) == {GROUP}
     assert harness.finish("a") is True

@@ -13,20 +13,17 @@ from functools import cached_property
 from typing import NamedTuple
 
 from pipeline.balancer.data_plane import PlaneConfig
-from pipeline.balancer.effective import EffectiveListener, OwnedRule
+from pipeline.balancer.effective import EffectiveApplicationListener, OwnedRule
 from pipeline.balancer.haproxy import tokens, weights
 from pipeline.balancer.haproxy.error_responses import deny
 from pipeline.balancer.haproxy.index import DEFAULT
-from pipeline.balancer.haproxy.naming import backend_name, fail_open_backend_of
+from pipeline.balancer.haproxy.naming import THRESHOLDS, backend_name, fail_open_backend_of
 from pipeline.balancer.haproxy.quoting import quote, regsub
 from pipeline.balancer.haproxy.repetition import count_lines, shared_routes
-from pipeline.balancer.model import TargetGroup
+from pipeline.balancer.model import ApplicationTargetGroup
 from pipeline.balancer.model.application.action import Action, FixedResponse, Forward, Redirect
 from pipeline.balancer.model.application.rule import Rewrite, Transforms
 from pipeline.base.identity_cache import IdentityCache
-
-# A map: backend → number of healthy targets that it needs.
-THRESHOLDS = "thresholds.map"
 
 _HOST = "req.fhdr(host),field(1,:)"
 # Only the end is cut off, because an IPv6 address holds colons itself. Of a port alone, nothing is left.
@@ -70,7 +67,7 @@ _known_step = IdentityCache[OwnedRule, RuleStep](
 class Actions:
     """The actions of a listener. `prefix` begins the names of its files and backends."""
 
-    def __init__(self, effective: EffectiveListener, prefix: str, config: PlaneConfig) -> None:
+    def __init__(self, effective: EffectiveApplicationListener, prefix: str, config: PlaneConfig) -> None:
         self._prefix = prefix
         self._config = config
         self._secure = effective.listener.secure
@@ -146,11 +143,12 @@ class Actions:
         ]
 
     @cached_property
-    def _groups(self) -> dict[str, TargetGroup]:
+    def _groups(self) -> dict[str, ApplicationTargetGroup]:
         """The target groups by their backends."""
         backends = {step.backend for step in self._steps if step.backend}
         backends |= {backend_name(step.owner, g.target_group) for step in self._special for g in step.action.groups()}
-        return {backend: self._config.groups[backend].settings for backend in sorted(backends)}
+        found = ((backend, self._config.groups[backend].settings) for backend in sorted(backends))
+        return {backend: group for backend, group in found if isinstance(group, ApplicationTargetGroup)}
 
     def backends(self) -> Iterator[str]:
         """Yield backends that respond without a target."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
+from pipeline.balancer.haproxy.check_lines import AGENT, CHECK_HOST, check_lines
 from pipeline.balancer.haproxy.error_responses import backend_denials
 from pipeline.balancer.haproxy.naming import (
     COOKIE_AGE,
@@ -17,20 +18,17 @@ from pipeline.balancer.haproxy.naming import (
 )
 from pipeline.balancer.haproxy.quoting import argument, quote
 from pipeline.balancer.haproxy.repetition import shares_connections
-from pipeline.balancer.model import TargetGroup
-from pipeline.balancer.model.application.attributes import TargetGroupAttributes
+from pipeline.balancer.model import ApplicationTargetGroup
+from pipeline.balancer.model.application.attributes import ApplicationGroupAttributes
 from pipeline.base.quantity import milliseconds
 
 _ALGORITHMS = {"round_robin": "roundrobin", "least_outstanding_requests": "leastconn", "weighted_random": "random(1)"}
 _COOKIE = "AWSALB"
-# A check's Host header, as in ELB: the address and port that are checked.
-_CHECK_HOST = "%[bc_dst]:%[bc_dst_port]"
-_AGENT = "hdr User-Agent ELB-HealthChecker/2.0"
 # The number of application cookies that are remembered.
 _STICK_TABLE_SIZE = "100k"
 
 
-def backends(owner: str, name: str, group: TargetGroup, idle: Sequence[int]) -> dict[str, Iterator[str]]:
+def backends(owner: str, name: str, group: ApplicationTargetGroup, idle: Sequence[int]) -> dict[str, Iterator[str]]:
     """Return the sections of a target group by name, without its targets. `idle`: the idle timeouts, in s."""
     main = backend_name(owner, name)
     found = {main: _main(main, group)}
@@ -41,35 +39,40 @@ def backends(owner: str, name: str, group: TargetGroup, idle: Sequence[int]) -> 
     return {backend: _section(backend, main, group, idle, lines) for backend, lines in found.items()}
 
 
-def _section(backend: str, main: str, group: TargetGroup, idle: Sequence[int], lines: Iterator[str]) -> Iterator[str]:
+def _section(
+    backend: str, main: str, group: ApplicationTargetGroup, idle: Sequence[int], lines: Iterator[str]
+) -> Iterator[str]:
     yield f"backend {backend}"
     yield from (f"  {line}" for line in _common(main, group, idle))
     yield from (f"  {line}" for line in lines)
 
 
-def _main(backend: str, group: TargetGroup) -> Iterator[str]:
+def _main(backend: str, group: ApplicationTargetGroup) -> Iterator[str]:
     yield from _retries(group, f"nbsrv({backend}) 2")
     yield "option allbackups"
     yield from _stickiness(group.attributes, backend)
     yield from _table(group.attributes)
     yield f"timeout check {milliseconds(group.health_check.timeout)}ms"
-    yield from _function_check(group) if group.is_lambda else _check(group)
+    if group.is_lambda:
+        yield from _function_check(group)
+    else:
+        yield from check_lines(group, http2=group.protocol_version != "HTTP1", grpc=group.is_grpc)
 
 
-def _fail_open(main: str, group: TargetGroup) -> Iterator[str]:
+def _fail_open(main: str, group: ApplicationTargetGroup) -> Iterator[str]:
     """Yield lines of the backend that is used while too few targets are healthy: the same targets, unchecked."""
     # Every target gets requests here, so the second try could reach the only healthy one.
     yield from _retries(group, f"nbsrv({main}) 1", f"nbsrv({fail_open_backend_of(main)}) 2")
     yield from _stickiness(group.attributes, main)
 
 
-def _shared(group: TargetGroup) -> Iterator[str]:
+def _shared(group: ApplicationTargetGroup) -> Iterator[str]:
     """Yield lines of the backend in which clients share connections. See `repetition`."""
     yield "http-reuse always"
     yield from _retries(group)
 
 
-def _common(backend: str, group: TargetGroup, idle: Sequence[int]) -> Iterator[str]:
+def _common(backend: str, group: ApplicationTargetGroup, idle: Sequence[int]) -> Iterator[str]:
     yield f"balance {_ALGORITHMS[group.attributes.algorithm]}"
     for side in ("server", "tunnel"):
         yield f"timeout {side} {max(idle)}s"
@@ -85,7 +88,7 @@ def _common(backend: str, group: TargetGroup, idle: Sequence[int]) -> Iterator[s
         yield "option http-server-close"
 
 
-def _retries(group: TargetGroup, *counts: str) -> Iterator[str]:
+def _retries(group: ApplicationTargetGroup, *counts: str) -> Iterator[str]:
     """Yield lines that limit repetitions. HAProxy counts refused connections and unanswered requests together.
 
     `counts`: numbers of targets, each with the smallest number at which the second try could take down the last one.
@@ -100,7 +103,7 @@ def _retries(group: TargetGroup, *counts: str) -> Iterator[str]:
         yield f"http-request disable-l7-retry if {{ {count}:{least - 1} }}"
 
 
-def _stickiness(attributes: TargetGroupAttributes, table: str) -> Iterator[str]:
+def _stickiness(attributes: ApplicationGroupAttributes, table: str) -> Iterator[str]:
     """Yield lines that keep a client with its target. `table`: the backend that stores the application's cookies."""
     if not attributes.stickiness:
         return
@@ -122,7 +125,7 @@ def _cookie(side: str, name: str, converters: str = "") -> str:
     return quote(f"{side}.cook({argument(name)}){converters}")
 
 
-def _table(attributes: TargetGroupAttributes) -> Iterator[str]:
+def _table(attributes: ApplicationGroupAttributes) -> Iterator[str]:
     """Yield the table of application cookies, by address, so a target and its fail-open server have one entry."""
     if attributes.stickiness and attributes.stickiness_type == "app_cookie":
         yield (
@@ -141,32 +144,9 @@ def _own_cookie(duration: int) -> Iterator[str]:
     yield f'http-after-response add-header Set-Cookie "{copy}" if {{ var(txn.stuck) -m len gt 0 }}'
 
 
-def _check(group: TargetGroup) -> Iterator[str]:
-    """Yield lines of a check that connects, requests a page, or calls a gRPC method that need not exist."""
-    if group.health_check.protocol == "TCP":
-        # Without these, a check would use the protocol of the targets.
-        yield "option tcp-check"
-        yield "tcp-check connect"
-        return
-    version, protocol = ("HTTP/1.1", "h1") if group.protocol_version == "HTTP1" else ("HTTP/2", "h2")
-    # With TLS, HAProxy needs ALPN for HTTP/2. A fixed `proto` sends nothing.
-    secure = {"h1": "ssl proto h1", "h2": "ssl alpn h2"}[protocol]
-    yield "option httpchk"
-    yield f"http-check connect {secure if group.health_check.protocol == 'HTTPS' else f'proto {protocol}'}"
-    host = group.health_check.host or _CHECK_HOST
-    what = f"uri {quote(group.check_path)} ver {version} hdr Host {host} {_AGENT}"
-    if group.is_grpc:
-        yield f"http-check send meth POST {what} hdr Content-Type application/grpc hdr Te trailers"
-        codes = _codes(group.check_matcher)
-        yield f"http-check expect status-code res.hdr(grpc-status) hdr name grpc-status value -m reg '^({codes})$'"
-        return
-    yield f"http-check send meth GET {what}{' hdr Connection close' if version == 'HTTP/1.1' else ''}"
-    yield f"http-check expect status {group.check_matcher}"
-
-
-def _function_check(group: TargetGroup) -> Iterator[str]:
+def _function_check(group: ApplicationTargetGroup) -> Iterator[str]:
     """Yield lines of a check that invokes a function, if a path is given, or only tests whether it can be reached."""
-    what = f"hdr Host {group.health_check.host or _CHECK_HOST} {_AGENT} hdr {FUNCTION_TARGET} %[srv_name]"
+    what = f"hdr Host {group.health_check.host or CHECK_HOST} {AGENT} hdr {FUNCTION_TARGET} %[srv_name]"
     reached = f" hdr {FUNCTION_CHECK} reachable" if group.health_check.path is None else ""
     yield "option httpchk"
     yield "http-check connect proto h1"
@@ -175,12 +155,3 @@ def _function_check(group: TargetGroup) -> Iterator[str]:
         f"hdr {FUNCTION_GROUP} %[be_name]{reached} hdr Connection close"
     )
     yield f"http-check expect status {group.check_matcher}"
-
-
-def _codes(matcher: str) -> str:
-    """Return codes such as `0,12-14` as alternatives of a regular expression."""
-    found = []
-    for part in matcher.split(","):
-        low, _, high = part.partition("-")
-        found += [str(code) for code in range(int(low), int(high or low) + 1)]
-    return "|".join(found)

@@ -13,16 +13,19 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from pipeline.balancer.data_plane import PlaneConfig, WantedGroup
-from pipeline.balancer.effective import has_both_families
-from pipeline.balancer.haproxy.actions import THRESHOLDS
+from pipeline.balancer.data_plane import PlaneConfig, WantedGroup, group_id
+from pipeline.balancer.effective import EffectiveApplicationListener, EffectiveNetworkListener, has_both_families
 from pipeline.balancer.haproxy.backend import backends
 from pipeline.balancer.haproxy.directory import PemFile
 from pipeline.balancer.haproxy.error_responses import page_lines, pages
 from pipeline.balancer.haproxy.frontend import Frontend
-from pipeline.balancer.haproxy.naming import LOG_DESCRIPTOR, STATE_SOCKET, WORKER_SOCKET, backend_name
+from pipeline.balancer.haproxy.naming import LOG_DESCRIPTOR, STATE_SOCKET, THRESHOLDS, WORKER_SOCKET, backend_name
+from pipeline.balancer.haproxy.network_backend import network_backends
+from pipeline.balancer.haproxy.network_frontend import NetworkFrontend
 from pipeline.balancer.haproxy.server_args import server_definitions
 from pipeline.balancer.haproxy.worker_user import global_lines, socket_args
+from pipeline.balancer.model import ApplicationTargetGroup, NetworkTargetGroup
+from pipeline.balancer.model.network.attributes import NetworkListenerAttributes
 
 STATE_FILE = "servers.state"
 # Seconds, used while there is no listener.
@@ -80,6 +83,19 @@ peers workers
   server worker
 """
 
+# For the sections after it. A connection that a target refuses goes to another one, since nothing was sent.
+_NETWORK_DEFAULTS = """\
+defaults
+  mode tcp
+  timeout connect 1s
+  timeout client 60s
+  timeout server 60s
+  timeout queue 10s
+  load-server-state-from-file global
+  option redispatch 1
+  retries 3
+"""
+
 
 @dataclass(frozen=True)
 class RenderedConfig:
@@ -108,25 +124,19 @@ class RenderedConfig:
 
 def render(config: PlaneConfig, *, ipv6: bool = True) -> RenderedConfig:
     """Return the whole configuration, with the admitted targets. `ipv6`: this machine has IPv6."""
-    idle = sorted({effective.balancer.attributes.idle_timeout for effective in config.listeners}) or [
+    idle = sorted({found.balancer.attributes.idle_timeout for found in _application_listeners(config)}) or [
         _DEFAULT_IDLE_TIMEOUT
     ]
-    frontends = [
-        Frontend(
-            effective,
-            config,
-            idle_varies=len(idle) > 1,
-            dual_stack=ipv6 and has_both_families(effective, config.listeners),
-        )
-        for effective in config.listeners
-    ]
-    listeners = [line for frontend in frontends for line in frontend.lines()]
-    groups = list(_groups(config, idle))
+    application, network = _application_frontends(config, idle, ipv6=ipv6), _network_frontends(config, ipv6=ipv6)
+    groups, network_groups = _groups(config, idle), _network_groups(config)
+    sections = [*map(_frontend, application), *groups]
+    if network or network_groups:
+        sections += [_Section([_NETWORK_DEFAULTS], []), *map(_frontend, network), *network_groups]
+    frontends: list[Frontend | NetworkFrontend] = [*application, *network]
     files = {**pages(), **{name: text for frontend in frontends for name, text in frontend.files().items()}}
-    shape = [_head("{fingerprint}"), *listeners, *(line for group in groups for line in group.lines)]
+    shape = [_head("{fingerprint}"), *(line for section in sections for line in section.lines)]
     digest = _digest([*shape, *(part for file in sorted(files.items()) for part in file)])
-    lines = [_head(digest), *listeners]
-    lines += [line for group in groups for line in (*group.lines, *group.servers, "")]
+    lines = [_head(digest), *(line for section in sections for line in (*section.lines, *section.servers))]
     return RenderedConfig(
         configuration="\n".join(lines),
         fingerprint=digest,
@@ -146,23 +156,85 @@ def _head(fingerprint: str) -> str:
 
 
 class _Section(NamedTuple):
-    """A backend and its servers."""
+    """Lines of the configuration, and those of servers, which may change while HAProxy runs."""
 
     lines: list[str]
     servers: list[str]
 
 
-def _groups(config: PlaneConfig, idle: Sequence[int]) -> Iterator[_Section]:
-    """Yield the backends of every target group."""
-    for group in sorted(config.groups.values(), key=lambda group: (group.owner, group.name)):
-        servers = defaultdict[str, list[str]](list)
-        for target in group.targets:
-            if target.admit:
-                for definition in server_definitions(group, target):
-                    servers[definition.backend].append(f"  server {definition.name} {definition.args}")
-        checked = backend_name(group.owner, group.name)
-        for backend, lines in backends(group.owner, group.name, group.settings, idle).items():
-            yield _Section([*lines, *[_STATE_LINES] * (backend == checked)], servers[backend])
+def _frontend(frontend: Frontend | NetworkFrontend) -> _Section:
+    return _Section([*frontend.lines()], [])
+
+
+def _application_listeners(config: PlaneConfig) -> list[EffectiveApplicationListener]:
+    return [found for found in config.listeners if isinstance(found, EffectiveApplicationListener)]
+
+
+def _network_listeners(config: PlaneConfig) -> list[EffectiveNetworkListener]:
+    return [found for found in config.listeners if isinstance(found, EffectiveNetworkListener)]
+
+
+def _application_frontends(config: PlaneConfig, idle: Sequence[int], *, ipv6: bool) -> list[Frontend]:
+    return [
+        Frontend(
+            effective,
+            config,
+            idle_varies=len(idle) > 1,
+            dual_stack=ipv6 and has_both_families(effective, config.listeners),
+        )
+        for effective in _application_listeners(config)
+    ]
+
+
+def _network_frontends(config: PlaneConfig, *, ipv6: bool) -> list[NetworkFrontend]:
+    return [
+        NetworkFrontend(effective, config, dual_stack=ipv6 and has_both_families(effective, config.listeners))
+        for effective in _network_listeners(config)
+    ]
+
+
+def _groups(config: PlaneConfig, idle: Sequence[int]) -> list[_Section]:
+    """Return the backends of every target group of application load balancers."""
+    return [
+        section
+        for group in _by_name(config)
+        if isinstance(group.settings, ApplicationTargetGroup)
+        for section in _sections(group, backends(group.owner, group.name, group.settings, idle))
+    ]
+
+
+def _network_groups(config: PlaneConfig) -> list[_Section]:
+    """Return the backends of every target group of network load balancers."""
+    idle: dict[str, int] = {}
+    for effective in _network_listeners(config):
+        for owner, name in effective.groups():
+            timeout = effective.listener.attributes.tcp_idle_timeout
+            idle[group_id(owner, name)] = max(timeout, idle.get(group_id(owner, name), 0))
+    unused = NetworkListenerAttributes().tcp_idle_timeout
+    return [
+        section
+        for group in _by_name(config)
+        if isinstance(group.settings, NetworkTargetGroup)
+        for section in _sections(
+            group, network_backends(group.owner, group.name, group.settings, idle.get(group.id, unused))
+        )
+    ]
+
+
+def _by_name(config: PlaneConfig) -> list[WantedGroup]:
+    return sorted(config.groups.values(), key=lambda group: (group.owner, group.name))
+
+
+def _sections(group: WantedGroup, found: Mapping[str, Iterable[str]]) -> Iterator[_Section]:
+    """Yield the backends of a target group with their servers. `found`: the lines of each."""
+    servers = defaultdict[str, list[str]](list)
+    for target in group.targets:
+        if target.admit:
+            for definition in server_definitions(group, target):
+                servers[definition.backend].append(f"  server {definition.name} {definition.args}")
+    checked = backend_name(group.owner, group.name)
+    for backend, lines in found.items():
+        yield _Section([*lines, *[_STATE_LINES] * (backend == checked)], [*servers[backend], ""])
 
 
 def _digest(parts: Iterable[str]) -> str:

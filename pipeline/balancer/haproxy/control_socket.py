@@ -70,9 +70,9 @@ class ServerState(NamedTuple):
     number: int = 0
 
     @property
-    def in_maintenance(self) -> bool:
-        """True if it gets no requests. Checks may still run."""
-        return self.status.startswith("MAINT")
+    def is_closed(self) -> bool:
+        """True if it gets nothing new. Checks may still run."""
+        return self.status.startswith(("MAINT", "DRAIN"))
 
     @property
     def is_rechecking(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pipeline.balancer.model import TargetGroup
+from pipeline.balancer.model import ApplicationTargetGroup
 
 _REASONS = {
     400: "Bad Request",
@@ -66,7 +66,7 @@ def frontend_denials() -> Iterator[str]:
     yield f"{deny(505)} if !{{ req.ver -m beg 1. }} !{{ fc_http_major 2 }}"
 
 
-def backend_denials(group: TargetGroup) -> Iterator[str]:
+def backend_denials(group: ApplicationTargetGroup) -> Iterator[str]:
     """Yield lines that deny requests in the wrong protocol for a group, and the status if no target is reachable."""
     here = "{ status 503 } !{ var(txn.status) -m found }"
     yield f'http-after-response set-status 502 reason "{_REASONS[502]}" if {here} {{ nbsrv gt 0 }}'

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pipeline.balancer.data_plane import PlaneConfig
-from pipeline.balancer.effective import EffectiveListener
+from pipeline.balancer.effective import EffectiveApplicationListener
 from pipeline.balancer.haproxy.actions import Actions
 from pipeline.balancer.haproxy.desync import desync_lines
 from pipeline.balancer.haproxy.directory import PemFile
@@ -31,7 +31,7 @@ class Frontend:
     """
 
     def __init__(
-        self, effective: EffectiveListener, config: PlaneConfig, *, idle_varies: bool, dual_stack: bool
+        self, effective: EffectiveApplicationListener, config: PlaneConfig, *, idle_varies: bool, dual_stack: bool
     ) -> None:
         self._effective = effective
         self._dual_stack = dual_stack

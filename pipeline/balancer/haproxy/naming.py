@@ -12,6 +12,8 @@ STATE_SOCKET = "state.sock"
 _FAIL_OPEN_SUFFIX = ".open"
 SHARED_SUFFIX = ".shared"
 """Ends the name of the backend in which clients share connections to the targets of a group."""
+# A map: backend → number of healthy targets that it needs.
+THRESHOLDS = "thresholds.map"
 # Seconds that browsers keep the load balancer's cookies. The cookie's value holds the time until which it counts.
 COOKIE_AGE = 7 * 86400
 # The adapter of functions listens here. HAProxy names the chosen group and target in the first two headers, replacing

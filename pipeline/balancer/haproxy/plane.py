@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -13,17 +13,19 @@ from pipeline.balancer.access import AccessLog
 from pipeline.balancer.data_plane import Facts, PlaneConfig, WantedGroup
 from pipeline.balancer.haproxy import process, socket_holder
 from pipeline.balancer.haproxy.access_log import HAProxyAccessLog
-from pipeline.balancer.haproxy.actions import THRESHOLDS
 from pipeline.balancer.haproxy.configuration import STATE_FILE, RenderedConfig, render, threshold
 from pipeline.balancer.haproxy.control_socket import NotRunning, Runtime
 from pipeline.balancer.haproxy.directory import Directory
 from pipeline.balancer.haproxy.functions import process as functions
 from pipeline.balancer.haproxy.functions.table import FunctionTable
-from pipeline.balancer.haproxy.server_args import target_of
+from pipeline.balancer.haproxy.naming import THRESHOLDS
+from pipeline.balancer.haproxy.server_args import closing_cuts, target_of
 from pipeline.balancer.haproxy.servers import (
     additions,
     backends_of,
     by_group,
+    drain,
+    former_servers,
     group_facts,
     has_added,
     is_group,
@@ -94,6 +96,8 @@ class HAProxyPlane:
     def extend(self, group: WantedGroup) -> bool:
         # These keep figures of the whole group, in the adapter's table and in the map of thresholds.
         if group.settings.is_lambda or not group.settings.attributes.needs_one_healthy:
+            return False
+        if closing_cuts(group.settings) and not self._drains_former(group):
             return False
         steps = additions(group)
         return has_added(self._runtime.execute(steps), steps)
@@ -201,10 +205,25 @@ class HAProxyPlane:
     def _steer(self, groups: Iterable[WantedGroup]) -> None:
         """Update the servers. Thresholds come first, so after a crash the servers show what is left to do."""
         groups = tuple(groups)
+        self._set_thresholds(groups)
+        self._execute_steps(groups)
+        # A server that may lose connections is drained first, and removed if it then has none.
+        if drained := tuple(group for group in groups if closing_cuts(group.settings)):
+            self._execute_steps(drained)
+
+    def _execute_steps(self, groups: Sequence[WantedGroup]) -> None:
         ids = [group.id for group in groups]
         servers = by_group(self._runtime.statistics(backends_of(ids) if len(ids) == 1 else None).servers)
-        self._set_thresholds(groups)
         self._runtime.execute(step for group in groups for step in steps_to(group, servers.get(group.id, {})))
+
+    def _drains_former(self, group: WantedGroup) -> bool:
+        """Close the servers that a group's targets have already. Return whether none of them has a connection."""
+        while True:
+            former = former_servers(group, self._runtime.statistics(backends_of([group.id])).servers)
+            steps = [drain(*key) for key, server in former.items() if not server.is_closed]
+            if not steps:
+                return not any(server.in_flight for server in former.values())
+            self._runtime.execute(steps)
 
     def _set_thresholds(self, groups: Iterable[WantedGroup]) -> None:
         needs = {group.id: str(needed) for group in groups if (needed := threshold(group)) is not None}

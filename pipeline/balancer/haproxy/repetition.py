@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from pipeline.balancer.haproxy.naming import SHARED_SUFFIX
-from pipeline.balancer.model import TargetGroup
+from pipeline.balancer.model import ApplicationTargetGroup
 
 # HAProxy's buffer holds this much of a request.
 _MAX_BUFFERED = 15360
@@ -42,7 +42,7 @@ def repetition_lines() -> Iterator[str]:
     yield f"http-request wait-for-body time {_MAX_WAIT} if {_AWAITED}"
 
 
-def shares_connections(group: TargetGroup) -> bool:
+def shares_connections(group: ApplicationTargetGroup) -> bool:
     """Return whether clients share connections to the targets of a group.
 
     They do not with attributes for which HAProxy keeps a state per backend, and not over HTTP/2, where a slow client
@@ -60,7 +60,7 @@ def shares_connections(group: TargetGroup) -> bool:
     )
 
 
-def count_lines(groups: Iterable[TargetGroup], only: str | None = None) -> Iterator[str]:
+def count_lines(groups: Iterable[ApplicationTargetGroup], only: str | None = None) -> Iterator[str]:
     """Yield lines of a frontend that count the targets of the second backend, for a request that may be repeated.
 
     `groups`: those of the frontend. `only`: the backend of every request, or None for the one in `txn.backend`.
@@ -70,7 +70,7 @@ def count_lines(groups: Iterable[TargetGroup], only: str | None = None) -> Itera
         yield f"http-request set-var(txn.targets) {count} if {_REPEATED}"
 
 
-def shared_routes(groups: Iterable[TargetGroup], only: str | None = None) -> Iterator[str]:
+def shared_routes(groups: Iterable[ApplicationTargetGroup], only: str | None = None) -> Iterator[str]:
     """Yield the line that chooses the second backend. See `count_lines`.
 
     HAProxy repeats a request only if it could take down other targets than the last one. See `backend.retry_lines`.

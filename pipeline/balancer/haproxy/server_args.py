@@ -17,7 +17,7 @@ from typing import NamedTuple
 from pipeline.balancer.data_plane import WantedGroup, WantedTarget
 from pipeline.balancer.haproxy.naming import FUNCTION_SOCKET, fail_open_backend_of, shared_backend_of
 from pipeline.balancer.haproxy.repetition import shares_connections
-from pipeline.balancer.model import HealthCheck, TargetGroup
+from pipeline.balancer.model import ApplicationTargetGroup, HealthCheck, NetworkTargetGroup, TargetGroup
 from pipeline.base.quantity import milliseconds
 
 # The shortest interval for a target that has not passed a check yet, which a deployment waits for.
@@ -26,6 +26,8 @@ FAIL_OPEN_SUFFIX = ":open"
 # Each time, HAProxy closes half of the idle connections that were not needed lately. So none is idle for a second, and
 # a target that closes connections after a second or more rarely does so while a request is sent on one.
 _PURGE_INTERVAL = "50ms"
+CUT_WHEN_DOWN = "on-marked-down shutdown-sessions"
+"""The argument of servers whose connections HAProxy cuts when they become unhealthy."""
 _MAX_IDENTITY = 2**31 - 1
 ANOMALY_THRESHOLD = 10
 """The number of consecutive failures that make a target anomalous."""
@@ -45,10 +47,10 @@ def server_definitions(group: WantedGroup, target: WantedTarget) -> Iterator[Ser
     settings = group.settings
     address = f"unix@{FUNCTION_SOCKET}" if settings.is_lambda else f"{target.address}:{target.port}"
     identity, open_identity = (_identity(settings, name) for name in (target.id, f"{target.id}{FAIL_OPEN_SUFFIX}"))
-    common = f"{address} weight 100 pool-purge-delay {_PURGE_INTERVAL}{_protocol(settings)}"
+    common = f"{address} weight 100{_protocol(settings)}"
     cookie = _cookie(settings, target.id)
     checks = f" {_check_args(target.check)}" if target.check else ""
-    if shares_connections(settings):
+    if isinstance(settings, ApplicationTargetGroup) and shares_connections(settings):
         yield ServerDefinition(shared_backend_of(group.id), target.id, common)
     yield ServerDefinition(
         group.id, target.id, f"{common}{identity}{cookie}{checks}{_traffic_args(target, settings)}", bool(target.check)
@@ -66,18 +68,33 @@ def target_of(name: str) -> str:
 
 
 def _protocol(group: TargetGroup) -> str:
+    secure = " ssl verify none" if group.protocol in ("HTTPS", "TLS") else ""
+    if not isinstance(group, ApplicationTargetGroup):
+        return f"{secure}{' send-proxy-v2' if _has_proxy_header(group) else ''}"
     version = "" if group.protocol_version == "HTTP1" else " proto h2"
-    alpn = " alpn h2" if version and group.protocol == "HTTPS" else ""
-    return f"{version}{' ssl verify none' if group.protocol == 'HTTPS' else ''}{alpn}"
+    alpn = " alpn h2" if version and secure else ""
+    return f" pool-purge-delay {_PURGE_INTERVAL}{version}{secure}{alpn}"
+
+
+def _has_proxy_header(group: TargetGroup) -> bool:
+    return isinstance(group, NetworkTargetGroup) and group.attributes.proxy_protocol_v2
+
+
+def closing_cuts(group: TargetGroup) -> bool:
+    """Return whether HAProxy cuts a server's connections when it goes down, as it does then for maintenance too."""
+    return isinstance(group, NetworkTargetGroup) and group.attributes.unhealthy_connection_termination
 
 
 def has_identities(group: TargetGroup) -> bool:
-    """Return whether the arguments of the group's servers have an `id`, as those with app-cookie stickiness do.
+    """Return whether the arguments of the group's servers have an `id`.
 
     The table of application cookies refers to servers by id. Without this argument, HAProxy reuses the id of a deleted
-    server, and the next server would get all clients of its predecessor.
+    server, and the next server would get all clients of its predecessor. A hash of the client's address chooses servers
+    by their ids too, and a reload would number them again.
     """
-    return group.attributes.stickiness and group.attributes.stickiness_type == "app_cookie"
+    if isinstance(group, ApplicationTargetGroup):
+        return group.attributes.stickiness and group.attributes.stickiness_type == "app_cookie"
+    return group.attributes.stickiness
 
 
 def _identity(group: TargetGroup, name: str) -> str:
@@ -88,10 +105,14 @@ def _identity(group: TargetGroup, name: str) -> str:
 
 def _cookie(group: TargetGroup, target: str) -> str:
     """Return the cookie argument. The value is a hash, so clients cannot count targets or choose one."""
-    return f" cookie {hashlib.sha256(target.encode()).hexdigest()[:16]}" if group.attributes.stickiness else ""
+    has_cookie = isinstance(group, ApplicationTargetGroup) and group.attributes.stickiness
+    return f" cookie {hashlib.sha256(target.encode()).hexdigest()[:16]}" if has_cookie else ""
 
 
 def _traffic_args(target: WantedTarget, group: TargetGroup) -> str:
+    if isinstance(group, NetworkTargetGroup):
+        return f" {CUT_WHEN_DOWN}" if closing_cuts(group) else ""
+    assert isinstance(group, ApplicationTargetGroup)
     ramp = f" slowstart {group.attributes.slow_start}s" if group.attributes.slow_start and target.ramp else ""
     mitigated = group.attributes.anomaly_mitigation == "on"
     return ramp + (f" observe layer7 error-limit {ANOMALY_THRESHOLD} on-error mark-down" if mitigated else "")

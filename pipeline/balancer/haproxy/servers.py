@@ -14,7 +14,13 @@ from pipeline.balancer.data_plane import TargetFact, WantedGroup, WantedTarget
 from pipeline.balancer.haproxy.checks import check_fact
 from pipeline.balancer.haproxy.control_socket import ServerKey, ServerState
 from pipeline.balancer.haproxy.naming import fail_open_backend_of, group_of, shared_backend_of
-from pipeline.balancer.haproxy.server_args import ServerDefinition, has_identities, server_definitions, target_of
+from pipeline.balancer.haproxy.server_args import (
+    ServerDefinition,
+    closing_cuts,
+    has_identities,
+    server_definitions,
+    target_of,
+)
 
 # A changed address drops the pooled connections of a server in maintenance. Otherwise HAProxy 2.8 refuses to delete it.
 _UNROUTABLE_ADDRESS = "addr 127.255.255.254 port 1"
@@ -56,7 +62,7 @@ def group_facts(group: str, servers: Servers) -> dict[str, TargetFact]:
 def _fact(main: ServerState | None, parts: Collection[ServerState]) -> TargetFact:
     one, admitted, in_flight = main or next(iter(parts)), False, 0
     for server in parts:
-        admitted |= not server.in_maintenance
+        admitted |= not server.is_closed
         in_flight += server.in_flight
     check = check_fact(main.check_status, main.check_code, main.check_text, main.passes) if main else check_fact("")
     return TargetFact(
@@ -78,13 +84,23 @@ def steps_to(group: WantedGroup, servers: Servers) -> Iterator[str]:
             for definition in server_definitions(group, target)
         ]
         wanted.update((definition.backend, definition.name) for definition, _ in parts)
-        step = [command for part in reversed(parts) for command in _removals(target, *part)]
-        step += [command for part in parts for command in _additions(target, *part, numbers)]
+        step = [command for part in reversed(parts) for command in _removals(group, target, *part)]
+        step += [command for part in parts for command in _additions(group, target, *part, numbers)]
         if step:
             yield "; ".join(step)
     # A group's backend comes before the one in which clients share connections.
-    for backend, name in sorted(servers.keys() - wanted):
-        yield f"{_close(backend, name)}; {_delete(backend, name)}"
+    for key in sorted(servers.keys() - wanted):
+        yield "; ".join(_remove(group, key, servers[key]))
+
+
+def former_servers(group: WantedGroup, servers: Servers) -> dict[ServerKey, ServerState]:
+    """Return the servers that a group's targets have already."""
+    keys = {
+        (definition.backend, definition.name)
+        for target in group.targets
+        for definition in server_definitions(group, target)
+    }
+    return {key: servers[key] for key in keys & servers.keys()}
 
 
 def additions(group: WantedGroup) -> list[str]:
@@ -114,25 +130,32 @@ def _free_numbers(group: WantedGroup, servers: Servers) -> Iterator[int] | None:
     return count(max((server.number for server in servers.values()), default=0) + 1)
 
 
-def _removals(target: WantedTarget, definition: ServerDefinition, server: ServerState | None) -> Iterator[str]:
+def _removals(
+    group: WantedGroup, target: WantedTarget, definition: ServerDefinition, server: ServerState | None
+) -> Iterator[str]:
     if server is None:
         return
     if target.is_leaving:
-        yield from _closing(definition, server)
+        yield from _closing(group, definition, server)
     elif _starts_over(target, definition, server):
-        yield _close(definition.backend, definition.name)
-        yield _delete(definition.backend, definition.name)
+        yield from _remove(group, (definition.backend, definition.name), server)
 
 
 def _additions(
-    target: WantedTarget, definition: ServerDefinition, server: ServerState | None, numbers: Iterator[int] | None
+    group: WantedGroup,
+    target: WantedTarget,
+    definition: ServerDefinition,
+    server: ServerState | None,
+    numbers: Iterator[int] | None,
 ) -> Iterator[str]:
     if target.is_leaving:
         return
     is_new = server is None or _starts_over(target, definition, server)
+    if is_new and server is not None and _must_drain(group, server):
+        return
     if is_new:
         yield _add(definition, next(numbers) if numbers else None)
-    if target.admit and (is_new or (server is not None and server.in_maintenance)):
+    if target.admit and (is_new or (server is not None and server.is_closed)):
         yield _open(definition)
 
 
@@ -140,12 +163,30 @@ def _starts_over(target: WantedTarget, definition: ServerDefinition, server: Ser
     """Return whether a server must be replaced: its address changed, or its checks do not run while it is closed."""
     if server.address and server.address != target.endpoint:
         return True
-    return not target.admit and (not server.in_maintenance or (definition.is_checked and not server.check_status))
+    return not target.admit and (not server.is_closed or (definition.is_checked and not server.check_status))
 
 
-def _closing(definition: ServerDefinition, server: ServerState) -> Iterator[str]:
-    if not server.in_maintenance:
-        yield _close(definition.backend, definition.name)
+def _remove(group: WantedGroup, key: ServerKey, server: ServerState) -> Iterator[str]:
+    """Yield commands that close a server, and delete it. HAProxy may refuse that while it has open requests.
+
+    If closing would cut connections, it takes two steps with a look at the server between them: see `drain`.
+    """
+    if not _must_drain(group, server):
+        yield _close(*key)
+        yield _delete(*key)
+    elif not server.is_closed:
+        yield drain(*key)
+
+
+def _must_drain(group: WantedGroup, server: ServerState) -> bool:
+    """Return whether a server has, or may get, connections that closing it would cut."""
+    return closing_cuts(group.settings) and (server.in_flight > 0 or not server.is_closed)
+
+
+def _closing(group: WantedGroup, definition: ServerDefinition, server: ServerState) -> Iterator[str]:
+    if not server.is_closed:
+        close = drain if closing_cuts(group.settings) else _close
+        yield close(definition.backend, definition.name)
     elif server.check_status:
         yield f"disable health {definition.backend}/{definition.name}"
 
@@ -168,6 +209,14 @@ def _close(backend: str, name: str) -> str:
     return f"set server {backend}/{name} state maint"
 
 
+def drain(backend: str, name: str) -> str:
+    """Return commands that stop new connections and checks, for a server that would lose its connections by `_close`.
+
+    A check that failed later would cut them too.
+    """
+    return f"set server {backend}/{name} state drain; disable health {backend}/{name}"
+
+
 def _delete(backend: str, name: str) -> str:
-    """Return commands that delete a server. HAProxy may refuse while it has open requests."""
+    """Return commands that delete a closed server."""
     return f"set server {backend}/{name} {_UNROUTABLE_ADDRESS}; del server {backend}/{name}"

@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 
-from pipeline.balancer.effective import EffectiveListener
+from pipeline.balancer.effective import EffectiveApplicationListener, EffectiveListener, EffectiveNetworkListener
 from pipeline.balancer.haproxy.directory import PemFile
 from pipeline.balancer.haproxy.quoting import quote, regsub
 from pipeline.balancer.model.application.attributes import ListenerAttributes
+from pipeline.balancer.model.network.listener import AlpnPolicy
 from pipeline.balancer.model.tls import DEFAULT_POLICY, Certificate, MutualAuthentication, SslPolicy
 
 _GCM = (
@@ -32,6 +33,14 @@ _POLICIES: dict[SslPolicy, tuple[str, str]] = {
 # The suites of TLS 1.3 in ELB's order, and the curves of OpenSSL 3.0. Both begin with the cheapest.
 _TLS13 = "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
 _CURVES = "P-256:X25519:X448:P-521:P-384"
+# The protocols of ELB's ALPN policies, in their order of preference.
+_ALPN: dict[AlpnPolicy, str] = {
+    "None": "",
+    "HTTP1Only": "http/1.1",
+    "HTTP2Only": "h2",
+    "HTTP2Optional": "http/1.1,h2",
+    "HTTP2Preferred": "h2,http/1.1",
+}
 # Base64 in lines as long as PEM's.
 _LINES = r'regsub("(.{64})(?=.)","\\1%0A",g)'
 # X509_V_ERR_CERT_HAS_EXPIRED
@@ -41,7 +50,7 @@ _EXPIRED = 10
 def pem_files(effective: EffectiveListener) -> Iterator[PemFile]:
     """Yield the certificates and the trust store of a listener."""
     yield from map(_certificate, effective.certificates)
-    if trust := _trust_store(effective):
+    if isinstance(effective, EffectiveApplicationListener) and (trust := _trust_store(effective)):
         yield trust
 
 
@@ -52,25 +61,42 @@ def certificate_list(effective: EffectiveListener, prefix: str) -> dict[str, str
     return {f"{prefix}.certificates": "".join(f"{_certificate(c).name}\n" for c in effective.certificates)}
 
 
-def bind_args(effective: EffectiveListener, prefix: str) -> str:
+def bind_args(effective: EffectiveApplicationListener, prefix: str) -> str:
     """Return the arguments after the address in a `bind` line."""
     http2 = effective.balancer.attributes.http2
     if not effective.listener.secure:
         return "" if http2 else " proto h1"
-    lowest, suites = _POLICIES[effective.listener.ssl_policy or DEFAULT_POLICY]
-    args = [f"ssl crt-list {prefix}.certificates", f"alpn {'h2,' if http2 else ''}http/1.1", f"ssl-min-ver {lowest}"]
-    args += [f"ciphersuites {_TLS13}", f"curves {_CURVES}"]
-    if suites:
-        args.append(f"ciphers {suites}")
+    protocols = f"{'h2,' if http2 else ''}http/1.1"
+    args = _tls_args(prefix, effective.listener.ssl_policy, protocols)
     return f" {' '.join([*args, *_client_args(effective)])}"
 
 
-def relay_mark(effective: EffectiveListener) -> str:
+def network_bind_args(effective: EffectiveNetworkListener, prefix: str) -> str:
+    """Return the arguments after the address in a `bind` line of a listener for connections."""
+    if not effective.listener.secure:
+        return ""
+    protocols = _ALPN[effective.listener.alpn_policy or "None"]
+    return f" {' '.join(_tls_args(prefix, effective.listener.ssl_policy, protocols))}"
+
+
+def _tls_args(prefix: str, policy: SslPolicy | None, protocols: str) -> Iterator[str]:
+    """Yield the `bind` arguments for TLS. `protocols`: those that are offered by ALPN, or none."""
+    lowest, suites = _POLICIES[policy or DEFAULT_POLICY]
+    yield f"ssl crt-list {prefix}.certificates"
+    yield f"alpn {protocols}" if protocols else "no-alpn"
+    yield f"ssl-min-ver {lowest}"
+    yield f"ciphersuites {_TLS13}"
+    yield f"curves {_CURVES}"
+    if suites:
+        yield f"ciphers {suites}"
+
+
+def relay_mark(effective: EffectiveApplicationListener) -> str:
     """Return the identifier of the TLS headers that only this listener sets."""
     return _digest(tuple(_tls_header_names(effective)))
 
 
-def tls_headers(effective: EffectiveListener) -> Iterator[str]:
+def tls_headers(effective: EffectiveApplicationListener) -> Iterator[str]:
     """Yield `http-request` lines for the headers about the client's TLS.
 
     They apply to the worker that has the client's connection: see `frontend` on relays. Such headers from a client are
@@ -91,7 +117,7 @@ def tls_headers(effective: EffectiveListener) -> Iterator[str]:
             yield f"http-request set-header {name} {quote(value)} if {{ ssl_c_used }}"
 
 
-def _tls_header_names(effective: EffectiveListener) -> Iterator[str]:
+def _tls_header_names(effective: EffectiveApplicationListener) -> Iterator[str]:
     """Yield the names of headers that only the balancer sets, as arguments of `del-header`."""
     if not effective.listener.secure:
         return
@@ -124,7 +150,7 @@ def _certificate_fields(names: ListenerAttributes, pem: str = "") -> dict[str, s
     }
 
 
-def _client_args(effective: EffectiveListener) -> Iterator[str]:
+def _client_args(effective: EffectiveApplicationListener) -> Iterator[str]:
     """Yield the `bind` arguments for clients' certificates."""
     mutual = effective.listener.mutual_authentication
     if mutual is None:
@@ -144,7 +170,7 @@ def _certificate(certificate: Certificate) -> PemFile:
     return PemFile(f"certificate.{_digest(sources)}.pem", "cert", sources)
 
 
-def _trust_store(effective: EffectiveListener) -> PemFile | None:
+def _trust_store(effective: EffectiveApplicationListener) -> PemFile | None:
     mutual = effective.listener.mutual_authentication
     if mutual is None or mutual.trust_store is None:
         return None

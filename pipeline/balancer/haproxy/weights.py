@@ -42,20 +42,23 @@ def entries(rule: int, owner: str, forward: Forward) -> Mapping[str, str]:
     return found
 
 
-def choose(file: str, *, sticky: bool) -> Iterator[str]:
-    """Yield lines that set `txn.backend` if the rule is weighted. `sticky`: some rule keeps clients with a group."""
+def choose(file: str, *, sticky: bool, rules: str = "http-request") -> Iterator[str]:
+    """Yield lines that set `txn.backend` if the rule is weighted. `sticky`: some rule keeps clients with a group.
+
+    `rules`: the kind of HAProxy's rules that the lines are.
+    """
     weighted = "if { var(txn.weights) -m found }"
-    yield f"http-request set-var(txn.weights) var(txn.rule),map_str({file})"
-    yield f"http-request set-var(txn.total) var(txn.weights),field(1,:) {weighted}"
-    yield f"http-request set-var(txn.dice) rand(),mod(txn.total) {weighted}"
-    yield f"http-request set-var(txn.slot) int({_MAX_GROUPS}) {weighted}"
+    yield f"{rules} set-var(txn.weights) var(txn.rule),map_str({file})"
+    yield f"{rules} set-var(txn.total) var(txn.weights),field(1,:) {weighted}"
+    yield f"{rules} set-var(txn.dice) rand(),mod(txn.total) {weighted}"
+    yield f"{rules} set-var(txn.slot) int({_MAX_GROUPS}) {weighted}"
     for slot in range(_MAX_GROUPS - 1, 0, -1):
         bound = f"txn.bound{slot}"
-        yield f"http-request set-var({bound}) var(txn.weights),field({slot + 1},:) {weighted}"
+        yield f"{rules} set-var({bound}) var(txn.weights),field({slot + 1},:) {weighted}"
         below = f"{{ var({bound}) -m found }} {{ var(txn.dice),sub({bound}) lt 0 }}"
-        yield f"http-request set-var(txn.slot) int({slot}) if {below}"
-    yield f"http-request set-var(txn.group) var(txn.rule),concat(.,txn.slot),map_str({file}) {weighted}"
-    yield f"http-request set-var(txn.backend) var(txn.group),field(1,:) {weighted}"
+        yield f"{rules} set-var(txn.slot) int({slot}) if {below}"
+    yield f"{rules} set-var(txn.group) var(txn.rule),concat(.,txn.slot),map_str({file}) {weighted}"
+    yield f"{rules} set-var(txn.backend) var(txn.group),field(1,:) {weighted}"
     if sticky:
         yield from _stay(file)
 

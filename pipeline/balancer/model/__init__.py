@@ -11,14 +11,19 @@ from pipeline.balancer.model.application.condition import Condition
 from pipeline.balancer.model.application.listener import Listener
 from pipeline.balancer.model.application.load_balancer import LoadBalancer
 from pipeline.balancer.model.application.rule import Rule
-from pipeline.balancer.model.application.target_group import TargetGroup
+from pipeline.balancer.model.application.target_group import ApplicationTargetGroup
 from pipeline.balancer.model.declaration import Declaration
 from pipeline.balancer.model.health_check import HealthCheck
+from pipeline.balancer.model.network.listener import NetworkListener
+from pipeline.balancer.model.network.load_balancer import NetworkLoadBalancer
+from pipeline.balancer.model.network.target_group import NetworkTargetGroup
 from pipeline.balancer.model.target import Target, TargetHealth, TargetState
+from pipeline.balancer.model.target_group import TargetGroup
 from pipeline.base.schema import Model, Name, Port
 
 __all__ = [
     "Action",
+    "ApplicationTargetGroup",
     "Condition",
     "Declaration",
     "FixedResponse",
@@ -28,6 +33,9 @@ __all__ = [
     "LoadBalancer",
     "Model",
     "Name",
+    "NetworkListener",
+    "NetworkLoadBalancer",
+    "NetworkTargetGroup",
     "Port",
     "Redirect",
     "Rule",

@@ -8,17 +8,19 @@ from pydantic import Field
 
 from pipeline.balancer.model.application.listener import Listener
 from pipeline.balancer.model.application.load_balancer import LoadBalancer
-from pipeline.balancer.model.application.target_group import TargetGroup
+from pipeline.balancer.model.network.listener import NetworkListener
+from pipeline.balancer.model.network.load_balancer import NetworkLoadBalancer
+from pipeline.balancer.model.variants import AnyLoadBalancer, AnyTargetGroup
 from pipeline.base.schema import Model, Name
 
 
 class Declaration(Model):
     """All target groups and load balancers of one owner."""
 
-    target_groups: dict[Name, TargetGroup] = Field(min_length=1, description="Target groups, by name.")
-    load_balancers: dict[Name, LoadBalancer] = Field(min_length=1, description="Load balancers, by name.")
+    target_groups: dict[Name, AnyTargetGroup] = Field(min_length=1, description="Target groups, by name.")
+    load_balancers: dict[Name, AnyLoadBalancer] = Field(min_length=1, description="Load balancers, by name.")
 
-    def listeners(self) -> Iterator[tuple[str, LoadBalancer, Listener]]:
+    def listeners(self) -> Iterator[tuple[str, LoadBalancer | NetworkLoadBalancer, Listener | NetworkListener]]:
         """Yield every listener, with its load balancer and the load balancer's name."""
         for name, balancer in sorted(self.load_balancers.items()):
             for listener in balancer.listeners:

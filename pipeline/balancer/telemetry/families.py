@@ -1,9 +1,9 @@
-"""The metrics, by the names that CloudWatch has for them in `AWS/ApplicationELB`.
+"""The metrics, by the names that CloudWatch has for them in `AWS/ApplicationELB` and `AWS/NetworkELB`.
 
-One rule turns CloudWatch's name into Prometheus': `aws_applicationelb_`, the words of the name in lower case with `_`
-between them, then `_total` for a counter or `_seconds` for a time. `HTTPCode_Target_2XX_Count` becomes
-`aws_applicationelb_http_code_target_2xx_count_total`. The help begins with CloudWatch's name. Its dimensions are the
-labels `load_balancer` and `target_group`, with the values of the access log.
+One rule turns CloudWatch's name into Prometheus': `aws_applicationelb_` or `aws_networkelb_`, the words of the name in
+lower case with `_` between them, then `_total` for a counter or `_seconds` for a time. `HTTPCode_Target_2XX_Count`
+becomes `aws_applicationelb_http_code_target_2xx_count_total`. The help begins with CloudWatch's name. Its dimensions
+are the labels `load_balancer` and `target_group`, with the values of the access log.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Labels = tuple[tuple[str, str], ...]
 Sample = tuple[str, Labels, float]
 Kind = Literal["counter", "gauge", "histogram"]
 
-_PREFIX = "aws_applicationelb_"
+_APPLICATION, _NETWORK = "aws_applicationelb_", "aws_networkelb_"
 _ENDINGS: dict[Kind, str] = {"counter": "_total", "gauge": "", "histogram": "_seconds"}
 _BETWEEN_WORDS = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
@@ -37,9 +37,9 @@ def labels(pairs: Mapping[str, str | None]) -> Labels:
     return tuple((name, value) for name, value in pairs.items() if value is not None)
 
 
-def _family(name: str, text: str, kind: Kind = "counter") -> tuple[str, Family]:
+def _family(name: str, text: str, kind: Kind = "counter", prefix: str = _APPLICATION) -> tuple[str, Family]:
     words = _BETWEEN_WORDS.sub("_", name).lower()
-    return name, Family(f"{_PREFIX}{words}{_ENDINGS[kind]}", kind, f"{name}: {text}")
+    return name, Family(f"{prefix}{words}{_ENDINGS[kind]}", kind, f"{name}: {text}")
 
 
 FAMILIES = dict(
@@ -76,6 +76,20 @@ FAMILIES = dict(
         ),
         _family("HealthyHostCount", "healthy targets, for each load balancer that uses them.", "gauge"),
         _family("UnHealthyHostCount", "targets that fail their health checks, for each load balancer.", "gauge"),
+    )
+)
+NETWORK_FAMILIES = dict(
+    (
+        _family(
+            "ActiveFlowCount", "open connections, by target, for each load balancer that uses it.", "gauge", _NETWORK
+        ),
+        _family("HealthyHostCount", "healthy targets, for each load balancer that uses them.", "gauge", _NETWORK),
+        _family(
+            "UnHealthyHostCount",
+            "targets that fail their health checks, for each load balancer.",
+            "gauge",
+            _NETWORK,
+        ),
     )
 )
 UNREADABLE = Family(

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from threading import Lock
+from typing import Literal
 
 from prometheus_client import Metric, generate_latest
 from prometheus_client.registry import Collector
 
 from pipeline.balancer.access import load_balancer_name, target_group_name
 from pipeline.balancer.balancer import Balancer
-from pipeline.balancer.effective import effective_listeners
-from pipeline.balancer.model import TargetHealth, TargetState
+from pipeline.balancer.effective import EffectiveNetworkListener, effective_listeners
+from pipeline.balancer.model import (
+    ApplicationTargetGroup,
+    NetworkTargetGroup,
+    TargetGroup,
+    TargetHealth,
+    TargetState,
+)
 from pipeline.balancer.registry import Registry
 from pipeline.balancer.telemetry.counters import Counters
-from pipeline.balancer.telemetry.families import FAMILIES, UNREADABLE, Family, Sample, labels
+from pipeline.balancer.telemetry.families import FAMILIES, NETWORK_FAMILIES, UNREADABLE, Family, Sample, labels
 from pipeline.balancer.telemetry.traffic import address_of
 
 # The names need no later version, and every version of Prometheus reads this one.
@@ -45,15 +52,20 @@ class Metrics(Collector):
             for record in self._log.appended():
                 self._counters.add(record)
             registry = self._balancer.registry()
-            health, users = self._health(registry), _users(registry)
+            health, flows = self._health(registry, ApplicationTargetGroup), self._health(registry, NetworkTargetGroup)
+            users = _users(registry)
             found = [_metric(family, self._samples(name, health, users)) for name, family in FAMILIES.items()]
+            found += [
+                _metric(family, _network_samples(name, flows, users)) for name, family in NETWORK_FAMILIES.items()
+            ]
             unreadable = _metric(UNREADABLE, [("", (), self._log.unreadable)])
         return [metric for metric in (*found, unreadable) if metric.samples]
 
-    def _health(self, registry: Registry) -> Health:
+    def _health(self, registry: Registry, kind: type[TargetGroup]) -> Health:
         return {
             target_group_name(owner, group): self._balancer.target_health(owner, group)
             for owner, group in sorted(registry.groups())
+            if isinstance(registry.group(owner, group), kind)
         }
 
     def _samples(self, name: str, health: Health, users: Users) -> Iterator[Sample]:
@@ -72,6 +84,17 @@ def _metric(family: Family, samples: Iterable[Sample]) -> Metric:
     return metric
 
 
+def _network_samples(name: str, health: Health, users: Users) -> Iterator[Sample]:
+    if name in _HOSTS:
+        yield from _hosts(health, users, _HOSTS[name])
+        return
+    for group, targets in health.items():
+        for user in sorted(users.get(group, ())):
+            for found in targets:
+                where = labels({"load_balancer": user, "target_group": group, "target": found.target.id})
+                yield "", where, found.in_flight
+
+
 def _hosts(health: Health, users: Users, state: TargetState) -> Iterator[Sample]:
     """Yield a sample for each load balancer that forwards to a group, or one without a load balancer if none does."""
     for group, targets in health.items():
@@ -85,7 +108,9 @@ def _users(registry: Registry) -> Users:
     found: dict[str, set[str]] = {}
     for effective in effective_listeners(registry):
         for group in effective.groups():
-            found.setdefault(target_group_name(*group), set()).add(load_balancer_name(effective.owner, effective.name))
+            kind: Literal["app", "net"] = "net" if isinstance(effective, EffectiveNetworkListener) else "app"
+            user = load_balancer_name(effective.owner, effective.name, kind)
+            found.setdefault(target_group_name(*group), set()).add(user)
     return found
 
 

@@ -53,6 +53,43 @@ class Still(Balancer):
         )
 
 
+class Connected(Still):
+    """A balancer with a network load balancer, whose targets have connections."""
+
+    declared_now = Registry().declare(
+        "shop",
+        Declaration.model_validate(
+            {
+                "target_groups": {"web": {"protocol": "TCP", "port": 80}},
+                "load_balancers": {
+                    "edge": {
+                        "type": "network",
+                        "listeners": [{"protocol": "TCP", "port": 8080, "default_action": {"forward": "web"}}],
+                    }
+                },
+            }
+        ),
+    )
+
+    def target_health(self, owner: str, group: str) -> tuple[TargetHealth, ...]:
+        found = super().target_health(owner, group)
+        return tuple(health.model_copy(update={"in_flight": 2}) for health in found)
+
+
+def test_metrics_of_a_network_load_balancer(tmp_path: Path) -> None:
+    """A network load balancer has the names of `AWS/NetworkELB`, and none of an application load balancer."""
+    balancer = Connected(tmp_path)
+    balancer.states = (TargetState.HEALTHY, TargetState.UNHEALTHY)
+    lines = [line for line in Metrics(balancer).text().splitlines() if not line.startswith(("#", "penstock"))]
+    net, group = 'load_balancer="net/edge/shop"', 'target_group="shop.web"'
+    assert lines == [
+        f'aws_networkelb_active_flow_count{{{net},target="web-1",{group}}} 2.0',
+        f'aws_networkelb_active_flow_count{{{net},target="web-2",{group}}} 2.0',
+        f"aws_networkelb_healthy_host_count{{{net},{group}}} 1.0",
+        f"aws_networkelb_un_healthy_host_count{{{net},{group}}} 1.0",
+    ]
+
+
 def _now() -> datetime:
     return datetime.now(UTC)
 

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.balancer.binding import Binding
 from pipeline.balancer.compile import compile_declaration, decompile
-from pipeline.balancer.effective import Binding, effective_listeners
+from pipeline.balancer.effective import effective_listeners
 from pipeline.balancer.haproxy.configuration import render
 from pipeline.balancer.model import Declaration, Target
 from pipeline.balancer.model.application.listener import ListenerSettings

@@ -9,7 +9,7 @@ import pytest
 from pipeline.balancer.data_plane import WantedGroup, WantedTarget
 from pipeline.balancer.haproxy.control_socket import ServerKey, ServerState
 from pipeline.balancer.haproxy.servers import steps_to
-from pipeline.balancer.model import TargetGroup
+from pipeline.balancer.model import ApplicationTargetGroup
 
 _OPEN = re.compile(r"enable server ([^; ]+)")
 _CLOSED = re.compile(r"set server ([^; ]+) state maint")
@@ -17,11 +17,11 @@ _SERVERS = ["shop.web.shared/a", "shop.web/a", "shop.web/a:open"]
 
 
 def group(*targets: WantedTarget) -> WantedGroup:
-    return WantedGroup("shop", "web", TargetGroup(port=80), targets)
+    return WantedGroup("shop", "web", ApplicationTargetGroup(port=80), targets)
 
 
 def target(port: int = 8080, *, admit: bool = True, checked: bool = True) -> WantedTarget:
-    check = TargetGroup(port=80).health_check if checked else None
+    check = ApplicationTargetGroup(port=80).health_check if checked else None
     return WantedTarget("a", "10.0.0.1", port, admit=admit, check=check, ramp=False)
 
 

@@ -224,6 +224,49 @@ def test_overview_as_data() -> None:
     assert (web["state"], web["in_flight"], web["requests_per_second"], web["errors_5xx"]) == ("healthy", 3, 12.5, 2)
 
 
+NETWORK: dict[str, Any] = {
+    "target_groups": {"db": {"protocol": "TCP", "port": 5432}},
+    "load_balancers": {
+        "data": {
+            "type": "network",
+            "listeners": [{"protocol": "TCP", "port": 5432, "default_action": {"forward": "db"}}],
+        }
+    },
+}
+
+
+def network_overview() -> Overview:
+    declared = Registry().declare("shop", Declaration.model_validate(NETWORK))
+    return Overview(
+        listeners=effective_listeners(declared),
+        targets={"shop.db": (health("db-1", in_flight=3),)},
+        traffic=Traffic(10.0),
+        of_connections=frozenset({"shop.db"}),
+    )
+
+
+def test_tree_of_a_network_load_balancer(capsys: pytest.CaptureFixture[str]) -> None:
+    """A network load balancer is named as such, and its targets have connections instead of requests."""
+    show(draw(network_overview()))
+    assert capsys.readouterr().out.splitlines()[:5] == [
+        "network load balancer data of shop, internet-facing",
+        "└── tcp://localhost:5432",
+        "    └── default  shop  all others → forwards to shop.db",
+        "        └── shop.db 100 %",
+        "            └── db-1  healthy    10.1.0.1:8080  3 connections",
+    ]
+
+
+def test_network_overview_as_data() -> None:
+    """`--json` names the type, and tells nothing of requests where there are none."""
+    data = json.loads(json.dumps(network_overview().as_data()))
+    (balancer,) = data["load_balancers"]
+    assert (balancer["type"], balancer["listeners"][0]["protocol"]) == ("network", "TCP")
+    (target,) = data["target_groups"]["shop.db"]
+    assert target["in_flight"] == 3
+    assert "requests_per_second" not in target
+
+
 @pytest.mark.parametrize(("more", "expected"), [((), "nothing is declared\n"), (("--json",), None)])
 def test_nothing_is_declared(
     more: tuple[str, ...], expected: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -356,6 +399,18 @@ def test_explain_mistakes(arguments: list[str], expected: str, balancer: Path) -
     """Every usage error states the rule and has a hint."""
     done = pipeline("balancer", "explain", *arguments)
     assert (done.returncode, done.stdout, done.stderr) == (2, "", expected)
+
+
+@pytest.mark.parametrize(("url", "place"), [("http://x:5432", "port 5432"), ("tcp://x:5432", "x:5432")])
+def test_explain_of_a_network_load_balancer(url: str, place: str, balancer: Path) -> None:
+    """A network load balancer has no rules, and `explain` says so."""
+    RegistryFile(balancer / "registry.json").write(registry().declare("data", Declaration.model_validate(NETWORK)))
+    done = pipeline("balancer", "explain", url)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        f"error: {place} is of a network load balancer, which has no rules: the port alone decides\n"
+        "hint: `pipeline balancer` shows the target groups of each port\n"
+    )
 
 
 def test_log(balancer: Path) -> None:

@@ -609,8 +609,8 @@ MISTAKES = [
     Bad(
         "a load balancer type that is not there yet",
         "    edge:\n",
-        "    edge:\n      type: network\n",
-        "18:13: balancer.load_balancers.edge.type: must be application, got 'network'",
+        "    edge:\n      type: gateway\n",
+        "18:13: balancer.load_balancers.edge.type: gateway is not supported: it inserts appliances into AWS's network",
     ),
     Bad(
         "an idle timeout too long",

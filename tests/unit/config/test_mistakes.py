@@ -12,6 +12,7 @@ from tests.support.pipeline_yaml import GOOD
 from tests.unit.config.balancer_mistakes import BALANCER_MISTAKES
 from tests.unit.config.loads import Loads
 from tests.unit.config.mistakes import MISTAKES, Bad
+from tests.unit.config.network_mistakes import NETWORK_MISTAKES
 
 
 def test_the_good_file_is_good(loads: Loads) -> None:
@@ -19,7 +20,7 @@ def test_the_good_file_is_good(loads: Loads) -> None:
     assert loads(GOOD).pipeline.deploy.replicas == 3
 
 
-@pytest.mark.parametrize("bad", [*MISTAKES, *BALANCER_MISTAKES], ids=lambda bad: bad.mistake)
+@pytest.mark.parametrize("bad", [*MISTAKES, *BALANCER_MISTAKES, *NETWORK_MISTAKES], ids=lambda bad: bad.mistake)
 def test_each_mistake_has_its_exact_error(bad: Bad, loads: Loads) -> None:
     """One mistake gives exactly one error, with position, key, reason and hint."""
     assert bad.right in GOOD

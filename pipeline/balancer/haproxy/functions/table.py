@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pipeline.balancer.data_plane import WantedGroup
+from pipeline.balancer.model import ApplicationTargetGroup
 from pipeline.base.errors import BalancerFault
 from pipeline.base.files import write_atomically
 
@@ -84,4 +85,5 @@ class FunctionTable:
 def _entry(group: WantedGroup) -> dict[str, Any]:
     # Lists, so it equals the content that is read back.
     targets = {target.id: [target.address, target.port] for target in group.targets}
+    assert isinstance(group.settings, ApplicationTargetGroup)
     return {"multiple": group.settings.attributes.multi_value_headers, "targets": targets}

@@ -1,4 +1,4 @@
-"""Attributes: settings by ELB's own keys. Keys that have no effect on one machine are refused, with the reason."""
+"""Attributes of application load balancers, their listeners and their target groups, by ELB's own keys."""
 
 from __future__ import annotations
 
@@ -6,24 +6,21 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
+from pipeline.balancer.model.attributes import (
+    IN_CLOUD,
+    IN_DNS,
+    IN_S3,
+    IN_ZONES,
+    OF_GATEWAYS,
+    Attributes,
+    TargetGroupAttributes,
+)
+from pipeline.balancer.model.endpoint import EntryPointAttributes
 from pipeline.base.errors import FieldError
 from pipeline.base.quantity import Whole
-from pipeline.base.schema import Model
 
-_CLOUD = "it configures AWS's network"
-_S3 = "logs are not written to S3; `pipeline balancer log` prints the same fields"
-_ONE_ZONE = "there is only one zone"
 _NETWORK = "it is for network load balancers"
-_ROUTING = "target_group_health.unhealthy_state_routing.minimum_healthy_targets"
-_DNS = "it configures DNS failover between zones, and there is only one zone"
-
-
-def _minimum(value: object) -> object:
-    if value is False:  # YAML 1.1 reads `off` as False.
-        return "off"
-    if value == "off" or (isinstance(value, int) and not isinstance(value, bool) and value >= 1):
-        return value
-    raise ValueError(f"must be at least 1, or off, got {value!r}")
+_REPORT = f"{IN_S3}; `pipeline balancer log` prints the same fields"
 
 
 def _cookie(name: str) -> str:
@@ -45,46 +42,25 @@ def _names(default: str) -> Any:
 HeaderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,128}$")]
 HeaderValue = Annotated[str, Field(pattern=r"^[ -~]{1,1024}$")]
 CookieName = Annotated[str, Field(pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}$"), AfterValidator(_cookie)]
-Minimum = Annotated[int | Literal["off"], BeforeValidator(_minimum)]
 OnOff = Annotated[Literal["on", "off"], BeforeValidator(_on_off)]
 _SETS: Any = Field(None, description="Value of this header in every response. It replaces the target's.")
 
 
-class Attributes(Model):
-    """A section of attributes. `refused` maps ELB's keys that are not supported to the reason."""
-
-    refused: ClassVar[dict[str, str]] = {}
-
-    @model_validator(mode="before")
-    @classmethod
-    def _say_why(cls, data: Any) -> Any:
-        for key in data if isinstance(data, dict) else ():
-            for prefix, reason in cls.refused.items():
-                if str(key) == prefix or (prefix.endswith(".") and str(key).startswith(prefix)):
-                    raise FieldError(str(key), f"is not supported: {reason}")
-        return data
-
-
-class LoadBalancerAttributes(Attributes):
+class LoadBalancerAttributes(EntryPointAttributes):
     """Attributes of a load balancer, for connections and headers."""
 
     refused: ClassVar[dict[str, str]] = {
-        "access_logs.s3.": _S3,
-        "connection_logs.s3.": _S3,
-        "health_check_logs.s3.": _S3,
-        "ipv6.deny_all_igw_traffic": _CLOUD,
-        "zonal_shift.config.enabled": _ONE_ZONE,
-        "load_balancing.cross_zone.enabled": _ONE_ZONE,
+        "access_logs.s3.": _REPORT,
+        "connection_logs.s3.": _REPORT,
+        "health_check_logs.s3.": _REPORT,
+        "ipv6.deny_all_igw_traffic": IN_CLOUD,
+        "zonal_shift.config.enabled": IN_ZONES,
+        "load_balancing.cross_zone.enabled": IN_ZONES,
         "waf.fail_open.enabled": "it configures AWS WAF",
         "dns_record.client_routing_policy": _NETWORK,
         "secondary_ips.auto_assigned.per_subnet": _NETWORK,
     }
 
-    deletion_protection: bool = Field(
-        False,
-        alias="deletion_protection.enabled",
-        description="Refuses `pipeline down`, and a pipeline.yaml without this load balancer.",
-    )
     idle_timeout: Whole = Field(
         60,
         alias="idle_timeout.timeout_seconds",
@@ -176,22 +152,19 @@ class ListenerAttributes(Attributes):
         return {name.replace("_", "-").title(): value for name in names if (value := getattr(self, name)) is not None}
 
 
-class TargetGroupAttributes(Attributes):
+class ApplicationGroupAttributes(TargetGroupAttributes):
     """Attributes of a target group, for the choice of targets and stickiness."""
 
     refused: ClassVar[dict[str, str]] = {
-        "load_balancing.cross_zone.enabled": _ONE_ZONE,
-        "target_group_health.dns_failover.": _DNS,
+        "load_balancing.cross_zone.enabled": IN_ZONES,
+        "target_group_health.dns_failover.": IN_DNS,
         "deregistration_delay.connection_termination.enabled": _NETWORK,
         "preserve_client_ip.enabled": _NETWORK,
         "proxy_protocol_v2.enabled": _NETWORK,
         "target_health_state.unhealthy.": _NETWORK,
-        "target_failover.": "it is for gateway load balancers",
+        "target_failover.": OF_GATEWAYS,
     }
 
-    stickiness: bool = Field(
-        False, alias="stickiness.enabled", description="Keeps a client with the target that it was given first."
-    )
     stickiness_type: Literal["lb_cookie", "app_cookie"] = Field(
         "lb_cookie",
         alias="stickiness.type",
@@ -231,16 +204,6 @@ class TargetGroupAttributes(Attributes):
         description="Seconds over which the share of a newly healthy target grows to the full share. 0: off. "
         "ELB: at least 30.",
     )
-    minimum_healthy_count: Minimum = Field(
-        1,
-        alias=f"{_ROUTING}.count",
-        description="With fewer healthy targets than this, all targets get requests, healthy or not.",
-    )
-    minimum_healthy_percentage: Minimum = Field(
-        "off",
-        alias=f"{_ROUTING}.percentage",
-        description="With a smaller percentage of healthy targets, all targets get requests, healthy or not.",
-    )
     retry: bool = Field(
         True,
         alias="retry.enabled",
@@ -261,17 +224,6 @@ class TargetGroupAttributes(Attributes):
         description="Passes all values of a repeated header or parameter to a function, instead of the last one.",
     )
 
-    @property
-    def needs_one_healthy(self) -> bool:
-        """True if one healthy target is enough, so that unhealthy ones get requests only if none is healthy."""
-        return self.minimum_healthy_count in (1, "off") and self.minimum_healthy_percentage == "off"
-
-    def min_healthy_targets(self, registered: int) -> int:
-        """Return the number of healthy targets below which all of the registered ones get requests."""
-        count = 1 if self.minimum_healthy_count == "off" else self.minimum_healthy_count
-        share = 0 if self.minimum_healthy_percentage == "off" else self.minimum_healthy_percentage
-        return max(count, -(-registered * share // 100))
-
     @field_validator("slow_start")
     @classmethod
     def _slow_start_in_range(cls, value: int) -> int:
@@ -291,6 +243,4 @@ class TargetGroupAttributes(Attributes):
             )
         if self.stickiness and self.stickiness_type == "app_cookie" and self.app_cookie_name is None:
             raise FieldError("stickiness.type", "app_cookie needs stickiness.app_cookie.cookie_name")
-        if self.minimum_healthy_percentage != "off" and self.minimum_healthy_percentage > 100:
-            raise FieldError(f"{_ROUTING}.percentage", "must be 1 to 100, or off")
         return self

@@ -1,40 +1,44 @@
-"""Listeners: the ports of a load balancer, with their rules."""
+"""Listeners of an application load balancer: its ports, with their rules."""
 
 from __future__ import annotations
 
 from collections import Counter
 from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from pipeline.balancer.model.application.action import Action
 from pipeline.balancer.model.application.attributes import ListenerAttributes
 from pipeline.balancer.model.application.rule import Rule
+from pipeline.balancer.model.endpoint import Endpoint
 from pipeline.balancer.model.tls import Certificate, MutualAuthentication, SslPolicy
 from pipeline.base.errors import FieldError
-from pipeline.base.schema import Model, Port
 
 _NEEDS_TLS = "must be HTTPS for jwt_validation; a token sent over plain HTTP cannot be trusted"
 
 
-class _Endpoint(Model):
-    """The protocol and port of a listener."""
+class _ApplicationEndpoint(Endpoint):
+    """The protocol and port of a listener for HTTP."""
 
     protocol: Literal["HTTP", "HTTPS"] | None = Field(None, description="Protocol of clients. HTTP if left out.")
-    port: Port = Field(description="The port on this machine.")
+
+    @field_validator("protocol", mode="before")
+    @classmethod
+    def _has_requests(cls, value: object) -> object:
+        if value in ("TCP", "TLS", "UDP", "TCP_UDP"):
+            raise ValueError(f"{value} needs a load balancer of type: network")
+        return value
 
     @property
     def secure(self) -> bool:
-        """True if clients use TLS."""
         return self.protocol == "HTTPS"
 
     @property
     def url(self) -> str:
-        """The URL by which clients on this machine reach it."""
         return f"{'https' if self.secure else 'http'}://localhost:{self.port}"
 
 
-class ListenerSettings(_Endpoint):
+class ListenerSettings(_ApplicationEndpoint):
     """A listener without its rules and certificates, which are separate resources.
 
     Without a default action it adds its rules to the listener that another load balancer has on this port.
@@ -57,7 +61,7 @@ class ListenerSettings(_Endpoint):
         return self
 
 
-class Listener(_Endpoint):
+class Listener(_ApplicationEndpoint):
     """A port on which the load balancer accepts requests."""
 
     certificates: tuple[Certificate, ...] = Field(

@@ -1,0 +1,44 @@
+"""A target group of a network load balancer as HAProxy's backend, which forwards connections."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pipeline.balancer.haproxy.check_lines import check_lines
+from pipeline.balancer.haproxy.naming import backend_name, fail_open_backend_of
+from pipeline.balancer.haproxy.server_args import CUT_WHEN_DOWN, closing_cuts
+from pipeline.balancer.model import NetworkTargetGroup
+from pipeline.base.quantity import milliseconds
+
+FLOW = "txn.flow"
+"""The variable with the addresses and ports of a connection, by which its target is chosen."""
+
+
+def network_backends(owner: str, name: str, group: NetworkTargetGroup, idle: int) -> dict[str, Iterator[str]]:
+    """Return the sections of a target group by name, without its targets. `idle`: the idle timeout, in s."""
+    main = backend_name(owner, name)
+    found = {main: _main(main, group, idle)}
+    if not group.attributes.needs_one_healthy:
+        # Used while too few targets are healthy: the same targets, unchecked.
+        found[fail_open_backend_of(main)] = _common(fail_open_backend_of(main), group, idle)
+    return found
+
+
+def _main(backend: str, group: NetworkTargetGroup, idle: int) -> Iterator[str]:
+    yield from _common(backend, group, idle)
+    yield "  option allbackups"
+    if closing_cuts(group):
+        # Servers have it themselves. Here, it lets a change of this setting reload HAProxy.
+        yield f"  default-server {CUT_WHEN_DOWN}"
+    yield f"  timeout check {milliseconds(group.health_check.timeout)}ms"
+    for line in check_lines(group, proxy_header=group.attributes.proxy_protocol_v2):
+        yield f"  {line}"
+
+
+def _common(backend: str, group: NetworkTargetGroup, idle: int) -> Iterator[str]:
+    yield f"backend {backend}"
+    yield f"  balance hash {'src' if group.attributes.stickiness else f'var({FLOW})'}"
+    # When a target comes or goes, clients of the others stay with theirs.
+    yield "  hash-type consistent djb2 avalanche"
+    # Counts from the last byte in either direction. The timeouts of the sides would close a long download.
+    yield f"  timeout tunnel {idle}s"

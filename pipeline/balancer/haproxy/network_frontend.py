@@ -1,0 +1,91 @@
+"""A listener of a network load balancer as HAProxy's frontend, which accepts connections."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pipeline.balancer.data_plane import PlaneConfig
+from pipeline.balancer.effective import EffectiveNetworkListener
+from pipeline.balancer.haproxy import weights
+from pipeline.balancer.haproxy.directory import PemFile
+from pipeline.balancer.haproxy.index import DEFAULT
+from pipeline.balancer.haproxy.naming import THRESHOLDS, backend_name, fail_open_backend_of
+from pipeline.balancer.haproxy.network_backend import FLOW
+from pipeline.balancer.haproxy.tls import certificate_list, network_bind_args, pem_files
+from pipeline.balancer.haproxy.worker_user import socket_args
+
+_RULES = "tcp-request content"
+
+
+class NetworkFrontend:
+    """A listener as a frontend, with the backend and files that only it uses."""
+
+    def __init__(self, effective: EffectiveNetworkListener, config: PlaneConfig, *, dual_stack: bool) -> None:
+        self._effective = effective
+        self._dual_stack = dual_stack
+        self._prefix = f"listener.{effective.number}"
+        self._forward = effective.default_action.forward
+        self._groups = {
+            backend_name(owner, name): config.groups[backend_name(owner, name)].settings
+            for owner, name in sorted(effective.groups())
+        }
+        self._relay_backend = f"relay:{effective.number}"
+
+    @property
+    def relay_socket(self) -> str:
+        """The socket by which replaced workers pass connections on."""
+        return f"relay.{self._effective.number}.sock"
+
+    @property
+    def _weights_file(self) -> str:
+        return f"{self._prefix}.weights.map"
+
+    def files(self) -> dict[str, str]:
+        """Return the list of certificates: name → content."""
+        return certificate_list(self._effective, self._prefix)
+
+    def pem_files(self) -> list[PemFile]:
+        """Return the copies of certificates."""
+        return list(pem_files(self._effective))
+
+    def weights(self) -> dict[str, dict[str, str]]:
+        """Return the map of weights, which may change at run time. Empty if nothing is weighted."""
+        if self._forward is None or not weights.is_weighted(self._forward):
+            return {}
+        return {self._weights_file: dict(weights.entries(DEFAULT, self._effective.owner, self._forward))}
+
+    def lines(self) -> Iterator[str]:
+        """Yield its sections."""
+        idle = self._effective.listener.attributes.tcp_idle_timeout
+        yield f"backend {self._relay_backend}"
+        yield f"  timeout tunnel {idle}s"
+        yield f"  server successor unix@{self.relay_socket} send-proxy-v2"
+        yield ""
+        yield f"frontend {self._effective.owner}.{self._effective.name}.{self._effective.port}"
+        arguments = network_bind_args(self._effective, self._prefix)
+        yield f"  bind {self._effective.address}{arguments}"
+        if self._dual_stack:
+            # A separate socket, so the one for IPv4 stays open when this one is added or removed.
+            yield f"  bind [::]:{self._effective.port} v6only{arguments}"
+        yield f"  bind unix@{self.relay_socket} accept-proxy {socket_args()}"
+        yield f"  timeout client {idle}s"
+        yield from (f"  {line}" for line in self._steps())
+        yield ""
+
+    def _steps(self) -> Iterator[str]:
+        yield f'{_RULES} set-var-fmt({FLOW}) "%[src]:%[src_port] %[dst]:%[dst_port]"'
+        only = None if self.weights() else next(iter(self._groups))
+        if only is None:
+            yield f"{_RULES} set-var(txn.rule) int({DEFAULT})"
+            yield from weights.choose(self._weights_file, sticky=False, rules=_RULES)
+        needing_several = [backend for backend, group in self._groups.items() if not group.attributes.needs_one_healthy]
+        for number, backend in enumerate(needing_several):
+            yield f"{_RULES} set-var(txn.least{number}) str({backend}),map_str_int({THRESHOLDS},0)"
+        # A replaced worker may have accepted a connection whose TLS handshake ends only now. It gets no updates of
+        # targets, so it passes the connection to its successor.
+        yield f"use_backend {self._relay_backend} if {{ stopping -m bool }}"
+        for number, backend in enumerate(needing_several):
+            too_few = f"{{ nbsrv({backend}),sub(txn.least{number}) lt 0 }}"
+            chosen = "" if only else f"{{ var(txn.backend) -m str {backend} }} "
+            yield f"use_backend {fail_open_backend_of(backend)} if {chosen}{too_few}"
+        yield f"default_backend {only}" if only else "use_backend %[var(txn.backend)]"

@@ -1,0 +1,138 @@
+"""Attributes of network load balancers, their listeners and their target groups, by ELB's own keys."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import Field, field_validator
+
+from pipeline.balancer.model.attributes import (
+    IN_CLOUD,
+    IN_DNS,
+    IN_S3,
+    IN_ZONES,
+    OF_GATEWAYS,
+    Attributes,
+    TargetGroupAttributes,
+)
+from pipeline.balancer.model.endpoint import EntryPointAttributes
+from pipeline.base.quantity import Whole
+
+_APPLICATION = "it is for application load balancers"
+_UNHEALTHY = "target_health_state.unhealthy"
+
+
+class NetworkLoadBalancerAttributes(EntryPointAttributes):
+    """Attributes of a network load balancer."""
+
+    refused: ClassVar[dict[str, str]] = {
+        "access_logs.s3.": IN_S3,
+        "ipv6.deny_all_igw_traffic": IN_CLOUD,
+        "secondary_ips.auto_assigned.per_subnet": IN_CLOUD,
+        "zonal_shift.config.enabled": IN_ZONES,
+        "load_balancing.cross_zone.enabled": IN_ZONES,
+        "dns_record.client_routing_policy": IN_DNS,
+        "idle_timeout.timeout_seconds": f"{_APPLICATION}; set tcp.idle_timeout.seconds on the listener",
+        "client_keep_alive.seconds": _APPLICATION,
+        "connection_logs.s3.": _APPLICATION,
+        "health_check_logs.s3.": _APPLICATION,
+        "routing.http.": _APPLICATION,
+        "routing.http2.enabled": _APPLICATION,
+        "waf.fail_open.enabled": _APPLICATION,
+    }
+
+
+class NetworkListenerAttributes(Attributes):
+    """Attributes of a listener of a network load balancer."""
+
+    refused: ClassVar[dict[str, str]] = {"routing.http.": _APPLICATION}
+
+    tcp_idle_timeout: Whole = Field(
+        350,
+        alias="tcp.idle_timeout.seconds",
+        ge=60,
+        le=6000,
+        description="Seconds without a byte in either direction after which a connection is closed. If listeners with "
+        "different values forward to one target group, the largest one counts.",
+    )
+
+
+class NetworkGroupAttributes(TargetGroupAttributes):
+    """Attributes of a target group of a network load balancer."""
+
+    refused: ClassVar[dict[str, str]] = {
+        "load_balancing.cross_zone.enabled": IN_ZONES,
+        "target_group_health.dns_failover.": IN_DNS,
+        "load_balancing.algorithm.": _APPLICATION,
+        "slow_start.duration_seconds": _APPLICATION,
+        "stickiness.lb_cookie.duration_seconds": _APPLICATION,
+        "stickiness.app_cookie.": _APPLICATION,
+        "lambda.multi_value_headers.enabled": _APPLICATION,
+        "retry.": f"{_APPLICATION}; a connection that a target refuses always goes to another one",
+        "target_failover.": OF_GATEWAYS,
+    }
+
+    stickiness_type: Literal["source_ip"] = Field(
+        "source_ip",
+        alias="stickiness.type",
+        description="source_ip: all connections from one address go to one target, while the healthy targets are the "
+        "same.",
+    )
+    connection_termination: bool = Field(
+        True,
+        alias="deregistration_delay.connection_termination.enabled",
+        description="Closes the connections that are left at the end of the deregistration delay. Always true: a "
+        "deployment stops the container then. ELB: false.",
+    )
+    preserve_client_ip: bool = Field(
+        False,
+        alias="preserve_client_ip.enabled",
+        description="Targets see the client's address as the source. Always false. ELB: true for target_type: "
+        "instance, false for ip.",
+    )
+    proxy_protocol_v2: bool = Field(
+        False,
+        alias="proxy_protocol_v2.enabled",
+        description="Sends targets a PROXY header, version 2, with the client's address before the first byte. Health "
+        "checks send one too, without an address.",
+    )
+    unhealthy_connection_termination: bool = Field(
+        True,
+        alias=f"{_UNHEALTHY}.connection_termination.enabled",
+        description="Closes the connections of a target when it becomes unhealthy.",
+    )
+    unhealthy_draining_interval: Whole = Field(
+        0,
+        alias=f"{_UNHEALTHY}.draining_interval_seconds",
+        description="Seconds for which an unhealthy target keeps its connections. Always 0.",
+    )
+
+    @field_validator("connection_termination")
+    @classmethod
+    def _terminates(cls, value: bool) -> bool:
+        if not value:
+            raise ValueError(
+                "must be true, because a deployment stops the container at the end of the delay; set "
+                "deregistration_delay, up to 1h, for longer connections"
+            )
+        return value
+
+    @field_validator("preserve_client_ip")
+    @classmethod
+    def _hides_client(cls, value: bool) -> bool:
+        if value:
+            raise ValueError(
+                "must be false, because HAProxy connects to targets from its own address; set "
+                "proxy_protocol_v2.enabled to send them the client's"
+            )
+        return value
+
+    @field_validator("unhealthy_draining_interval")
+    @classmethod
+    def _has_no_interval(cls, value: int) -> int:
+        if value:
+            raise ValueError(
+                "must be 0, because HAProxy closes the connections of an unhealthy target at once or not at all; set "
+                f"{_UNHEALTHY}.connection_termination.enabled to false to keep them"
+            )
+        return value

@@ -1,0 +1,57 @@
+"""Target groups of network load balancers: their targets get connections."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from pipeline.balancer.model.health_check import HealthCheck
+from pipeline.balancer.model.network.attributes import NetworkGroupAttributes
+from pipeline.balancer.model.protocol import check_carried
+from pipeline.balancer.model.target_group import TargetGroup
+from pipeline.base.errors import FieldError
+
+
+class NetworkTargetGroup(TargetGroup):
+    """Targets of a network load balancer, with their health check, stickiness and deregistration."""
+
+    target_type: Literal["ip", "instance"] = Field(
+        "ip",
+        description="ip: targets are reached at the container's own address. instance: at a port of 127.0.0.1 that "
+        "Docker publishes.",
+    )
+    protocol: Literal["TCP", "TLS", "UDP", "TCP_UDP"] = Field(
+        description="Protocol of the targets. With TLS, their certificates are not verified. UDP and TCP_UDP are not "
+        "supported yet."
+    )
+    health_check: HealthCheck = Field(
+        HealthCheck(protocol="TCP"),
+        description="Health check that a target must pass to get traffic. Its protocol is TCP if left out.",
+    )
+    attributes: NetworkGroupAttributes = Field(NetworkGroupAttributes(), description="Settings by ELB's keys.")
+
+    _carried = field_validator("protocol")(check_carried)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _check_connects(cls, data: Any) -> Any:
+        """Set the protocol of a check, because a check that is stored by itself has the default of the other kind."""
+        check = data.get("health_check", {}) if isinstance(data, dict) else None
+        if isinstance(check, dict) and "protocol" not in check:
+            return {**data, "health_check": {**check, "protocol": "TCP"}}
+        return data
+
+    @model_validator(mode="after")
+    def _check_fits(self) -> Self:
+        if self.health_check.protocol == "TCP" and self.health_check.path is not None:
+            raise FieldError("health_check", "must have protocol: HTTP or HTTPS with a path; the default is TCP")
+        return self
+
+    @property
+    def codes_of_check(self) -> tuple[int, int]:
+        return 200, 599
+
+    @property
+    def check_matcher(self) -> str:
+        return self.health_check.matcher or "200-399"

@@ -1,0 +1,43 @@
+"""ELB's protocols: which target groups a listener may forward to, and on which transport a listener is."""
+
+from __future__ import annotations
+
+# Protocol of a listener → protocols of the target groups that it may forward to.
+_FITTING = {
+    "HTTP": ("HTTP", "HTTPS"),
+    "HTTPS": ("HTTP", "HTTPS"),
+    "TCP": ("TCP",),
+    "TLS": ("TCP", "TLS"),
+    "UDP": ("UDP",),
+    "TCP_UDP": ("TCP_UDP",),
+}
+_TCP, _UDP = frozenset({"tcp"}), frozenset({"udp"})
+_TRANSPORTS = {"UDP": _UDP, "TCP_UDP": _TCP | _UDP}
+
+
+def transports(protocol: str | None) -> frozenset[str]:
+    """Return the transports on which a listener of this protocol accepts traffic. Ports of two are not the same."""
+    return _TRANSPORTS.get(protocol or "", _TCP)
+
+
+def forward_mistake(listener: object, group: object, name: str) -> tuple[str, str] | None:
+    """Return why a listener cannot forward to the target group `name`, and what to write instead, or None if it can.
+
+    `listener` and `group` are their protocols. None is that of an application load balancer. An unknown protocol has
+    no mistake.
+    """
+    speaks = "HTTP" if listener is None else listener
+    if not (isinstance(speaks, str) and isinstance(group, str)):
+        return None
+    fitting = _FITTING.get(speaks)
+    if fitting is None or group not in _FITTING or group in fitting:
+        return None
+    reason = f"a listener of protocol {speaks} cannot forward to target group {name}, which has protocol {group}"
+    return reason, f"set protocol: {' or '.join(fitting)} on the target group"
+
+
+def check_carried(protocol: str) -> str:
+    """Return a protocol that some data plane carries. Raises `ValueError` for the others."""
+    if protocol in _TRANSPORTS:
+        raise ValueError(f"{protocol} is not supported yet, because HAProxy carries no UDP; use TCP or TLS")
+    return protocol

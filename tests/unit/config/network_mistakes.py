@@ -1,0 +1,168 @@
+"""Invalid declarations of a network load balancer, and the exact message for each."""
+
+from __future__ import annotations
+
+from tests.unit.config.mistakes import Bad
+
+_GROUP = "      port: 8080\n      health_check: {path: /up, interval: 1s}\n  load_balancers:\n    edge:\n"
+_LISTENER = "        - {port: 8000, default_action: {forward: web}}\n"
+_GROUP_THEN_LISTENER = f"{_GROUP}      listeners:\n{_LISTENER}"
+
+
+def _bad(mistake: str, error: str, *, group: str = "", listener: str = "", balancer: str = "") -> Bad:
+    """Return a mistake in a declaration that is valid otherwise: keys of the group, the listener or the balancer."""
+    listens = f"        - {{{listener or 'protocol: TCP, port: 8000, default_action: {forward: web}'}}}\n"
+    written = (
+        f"      {{{group or 'protocol: TCP, port: 8080'}}}\n  load_balancers:\n    edge:\n"
+        f"      type: {balancer or 'network'}\n      listeners:\n{listens}"
+    )
+    return Bad(mistake, _GROUP_THEN_LISTENER, written, error)
+
+
+_EDGE = "balancer.load_balancers.edge"
+_FIRST = f"{_EDGE}.listeners[0]"
+_WEB = "balancer.target_groups.web"
+
+NETWORK_MISTAKES = [
+    _bad(
+        "a classic load balancer",
+        f"17:13: {_EDGE}.type: classic is not supported: declare type: application for HTTP and HTTPS, or type: "
+        "network "
+        "for TCP and TLS",
+        balancer="classic",
+    ),
+    _bad(
+        "a misspelt type of load balancer",
+        f"17:13: {_EDGE}.type: must be application or network, got 'netwrok' (did you mean network?)",
+        balancer="netwrok",
+    ),
+    _bad(
+        "a protocol that no target group has",
+        f"14:18: {_WEB}.protocol: must be one of HTTP, HTTPS, TCP, TLS, UDP, TCP_UDP, got 'TCPP' (did you mean TCP?)",
+        group="protocol: TCPP, port: 8080",
+    ),
+    _bad(
+        "a target group of UDP",
+        "16:18: balancer.target_groups.dns.protocol: UDP is not supported yet, because HAProxy carries no UDP; use TCP "
+        "or TLS",
+        group="protocol: TCP, port: 8080}\n    dns:\n      {protocol: UDP, port: 53",
+    ),
+    _bad(
+        "a network listener without a protocol",
+        f"18:7: {_FIRST}.protocol: is missing (Protocol of clients. With TLS, the load balancer decrypts. UDP and "
+        "TCP_UDP are not supported yet)",
+        listener="port: 8000, default_action: {forward: web}",
+    ),
+    _bad(
+        "a network listener without an action",
+        f"18:7: {_FIRST}.default_action: is missing (The target groups that connections are forwarded to)",
+        listener="protocol: TCP, port: 8000",
+    ),
+    _bad(
+        "a misspelt key of a network listener",
+        f"19:39: {_FIRST}.alpn_polciy: unknown key (did you mean alpn_policy?)",
+        listener="protocol: TCP, port: 8000, alpn_polciy: None, default_action: {forward: web}",
+    ),
+    _bad(
+        "rules of a network listener",
+        f"19:71: {_FIRST}.rules: unknown key (known: alpn_policy, attributes, certificates, default_action, port, "
+        "protocol, ssl_policy)",
+        listener="protocol: TCP, port: 8000, default_action: {forward: web}, rules: []",
+    ),
+    _bad(
+        "HTTP on a network load balancer",
+        f"19:22: {_FIRST}.protocol: HTTP needs a load balancer of type: application",
+        group="protocol: HTTP, port: 8080",
+        listener="protocol: HTTP, port: 8000, default_action: {forward: web}",
+    ),
+    _bad(
+        "stickiness to a target group of a network listener",
+        f"19:65: {_FIRST}.default_action.forward: must have no stickiness, which needs cookies",
+        listener="protocol: TCP, port: 8000, default_action: {forward: {target_groups: web, stickiness: {duration: "
+        "1h}}}",
+    ),
+    _bad(
+        "certificates of a TCP listener",
+        f"19:53: {_FIRST}.certificates: needs protocol: TLS",
+        listener="protocol: TCP, port: 8000, certificates: [{certificate: a.pem}], default_action: {forward: web}",
+    ),
+    _bad(
+        "a TLS listener without certificates",
+        f"18:7: {_FIRST}.certificates: must not be empty for a TLS listener",
+        listener="protocol: TLS, port: 8000, default_action: {forward: web}",
+    ),
+    _bad(
+        "an idle timeout that is too short",
+        f"19:110: {_FIRST}.attributes.tcp.idle_timeout.seconds: must be at least 60, got 59",
+        listener="protocol: TCP, port: 8000, default_action: {forward: web}, attributes: "
+        "{tcp.idle_timeout.seconds: 59}",
+    ),
+    _bad(
+        "a path of a check that only connects",
+        f"14:49: {_WEB}.health_check: must have protocol: HTTP or HTTPS with a path; the default is TCP",
+        group="protocol: TCP, port: 8080, health_check: {path: /up}",
+    ),
+    _bad(
+        "a code that no check of a network load balancer accepts",
+        f"14:49: {_WEB}.health_check: matcher must hold codes from 200 to 599, got 600",
+        group="protocol: TCP, port: 8080, health_check: {protocol: HTTP, matcher: '600'}",
+    ),
+    _bad(
+        "the client's address",
+        f"14:76: {_WEB}.attributes.preserve_client_ip.enabled: must be false, because HAProxy connects to targets from "
+        "its own address; set proxy_protocol_v2.enabled to send them the client's",
+        group="protocol: TCP, port: 8080, attributes: {preserve_client_ip.enabled: true}",
+    ),
+    _bad(
+        "connections that outlive the delay",
+        f"14:101: {_WEB}.attributes.deregistration_delay.connection_termination.enabled: must be true, because a "
+        "deployment stops the container at the end of the delay; set deregistration_delay, up to 1h, for longer "
+        "connections",
+        group="protocol: TCP, port: 8080, attributes: {deregistration_delay.connection_termination.enabled: false}",
+    ),
+    _bad(
+        "an interval in which unhealthy targets drain",
+        f"14:105: {_WEB}.attributes.target_health_state.unhealthy.draining_interval_seconds: must be 0, because "
+        "HAProxy "
+        "closes the connections of an unhealthy target at once or not at all; set "
+        "target_health_state.unhealthy.connection_termination.enabled to false to keep them",
+        group="protocol: TCP, port: 8080, attributes: {target_health_state.unhealthy.draining_interval_seconds: 60}",
+    ),
+    _bad(
+        "an attribute of application load balancers",
+        f"14:77: {_WEB}.attributes.slow_start.duration_seconds: is not supported: it is for application load balancers",
+        group="protocol: TCP, port: 8080, attributes: {slow_start.duration_seconds: 30}",
+    ),
+    _bad(
+        "functions behind a network load balancer",
+        f"14:48: {_WEB}.target_type: must be ip or instance, got 'lambda'",
+        group="protocol: TCP, port: 8080, target_type: lambda",
+    ),
+    _bad(
+        "a TCP listener before HTTP targets",
+        f"19:65: {_FIRST}.default_action.forward: a listener of protocol TCP cannot forward to target group web, "
+        "which has "
+        "protocol HTTP (set protocol: TCP on the target group)",
+        group="port: 8080",
+    ),
+    _bad(
+        "a TCP listener before TLS targets",
+        f"19:65: {_FIRST}.default_action.forward: a listener of protocol TCP cannot forward to target group web, "
+        "which has "
+        "protocol TLS (set protocol: TCP on the target group)",
+        group="protocol: TLS, port: 8080",
+    ),
+    _bad(
+        "an HTTP listener before TCP targets",
+        f"19:50: {_FIRST}.default_action.forward: a listener of protocol HTTP cannot forward to target group web, "
+        "which "
+        "has protocol TCP (set protocol: HTTP or HTTPS on the target group)",
+        listener="port: 8000, default_action: {forward: web}",
+        balancer="application",
+    ),
+    _bad(
+        "TCP on an application load balancer",
+        f"19:22: {_FIRST}.protocol: TCP needs a load balancer of type: network",
+        balancer="application",
+    ),
+]
