@@ -1,0 +1,74 @@
+"""Deployments into a target group of a network load balancer."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+
+import pytest
+
+from pipeline.balancer.model import TargetState
+from pipeline.balancer.planes import open_balancer
+from tests.docker.project import Project, until
+from tests.docker.tcp_clients import TcpClients
+from tests.support.paths import ROOT
+
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(180)]
+
+_EXAMPLE = ROOT / "examples" / "tcp"
+
+
+@pytest.fixture
+def tcp(project: Project) -> Project:
+    """The example of a TCP service, whose version 1 is the active release 1."""
+    project.git("rm", "--quiet", "-r", "--force", "app.py", "test_app.py")
+    for name in ("server.py", "Dockerfile", "version.txt"):
+        shutil.copy(_EXAMPLE / name, project.directory / name)
+    text = (_EXAMPLE / "pipeline.yaml").read_text()
+    for old, new in (
+        ("name: echo\n", f"name: shop\nbuild: {{args: {{BASE_IMAGE: {project.base_image!r}}}}}\n"),
+        ("7000", str(project.port)),
+        ("deregistration_delay: 30s", "deregistration_delay: 6s\n      health_check: {interval: 200ms}"),
+    ):
+        assert old in text
+        text = text.replace(old, new)
+    project.write("pipeline.yaml", text.replace("target_group: echo", "target_group: web").replace("echo", "web"))
+    project.commit("1")
+    project.pipeline("run")
+    return project
+
+
+def test_connections_outlive_their_replacement(tcp: Project) -> None:
+    """A rolling replacement refuses and cuts no connection that ends within the delay."""
+    clients = TcpClients(tcp.port, seconds=3)
+    with clients.running():
+        until(lambda: clients.answers["1"] > 50, "version 1 answers")
+        tcp.commit("2")
+        out = tcp.pipeline("run").out
+        until(lambda: clients.lasting >= 6, "connections have lasted")
+    assert (clients.failures, clients.cut) == ([], [])
+    assert clients.answers["1"] > 50
+    assert clients.answers["2"] > 0
+    assert "in flight" in out
+    assert f"tcp://localhost:{tcp.port}" in out
+    tcp.assert_serving(release=2)
+
+
+def test_a_connection_is_closed_at_the_end_of_the_delay(tcp: Project) -> None:
+    """A connection that does not end is kept for the delay, and then closed. The event says how many there were."""
+    with socket.create_connection(("127.0.0.1", tcp.port), timeout=60) as connection:
+        connection.sendall(b"hello\n")
+        assert connection.recv(100) == b"1 hello\n"
+        tcp.commit("2")
+        run = tcp.start("run")
+        balancer = open_balancer(tcp.home.balancer)
+        until(
+            lambda: any(h.state is TargetState.DRAINING and h.in_flight for h in balancer.target_health("shop", "web")),
+            "the target of the connection drains",
+        )
+        connection.sendall(b"still here\n")
+        assert connection.recv(100) == b"1 still here\n"
+        assert connection.recv(100) == b""
+        out = tcp.finish(run).out
+    assert "deregistration delay of 6 s expired, aborted 1 in flight" in out
+    tcp.assert_serving(release=2)
