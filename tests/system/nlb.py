@@ -13,6 +13,7 @@ from threading import Thread
 from typing import Any
 
 from pipeline.balancer.model import Declaration, Target, TargetHealth, TargetState
+from pipeline.balancer.model.network.attributes import NetworkListenerAttributes
 from tests.support.waiting import until
 from tests.system.alb import OWNER, Alb
 from tests.system.servers import RawServer
@@ -146,8 +147,12 @@ class Nlb(Alb):
         groups: Mapping[str, Mapping[str, Any]] | None = None,
         owner: str = OWNER,
         scheme: str = "internal",
+        attributes: NetworkListenerAttributes | None = None,
     ) -> None:
-        """Declare target groups, checked quickly, and listeners; the first is on `port` where it names none."""
+        """Declare target groups, checked quickly, and listeners; the first is on `port` where it names none.
+
+        `attributes`: those of the first listener, which may have values that a declaration refuses.
+        """
         made = listeners or ({},)
         found = [
             {"protocol": "TCP", "default_action": {"forward": "db"}, "port": self.port, **listener} for listener in made
@@ -158,8 +163,13 @@ class Nlb(Alb):
             for name, group in (groups or {"db": {}}).items()
         }
         edge = {"type": "network", "scheme": scheme, "listeners": found}
-        declared = {"target_groups": described, "load_balancers": {"edge": edge}}
-        self.balancer.apply(owner, Declaration.model_validate(declared))
+        declared = Declaration.model_validate({"target_groups": described, "load_balancers": {"edge": edge}})
+        if attributes:
+            (first, *others), balancer = declared.load_balancers["edge"].listeners, declared.load_balancers["edge"]
+            changed = first.model_copy(update={"attributes": attributes})
+            balancer = balancer.model_copy(update={"listeners": (changed, *others)})
+            declared = declared.model_copy(update={"load_balancers": {"edge": balancer}})
+        self.balancer.apply(owner, declared)
 
     def targets(self, *names: str, group: str = "db", **more: Any) -> list[TcpServer]:
         """Start TCP servers that are healthy targets of a group."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -12,16 +14,17 @@ import pytest
 
 from pipeline.balancer.haproxy.control_socket import Runtime
 from pipeline.balancer.model import Target, TargetState
+from pipeline.balancer.model.network.attributes import NetworkListenerAttributes
 from tests.support.ports import free_port
 from tests.support.waiting import until
 from tests.system.alb import OWNER, Echo
-from tests.system.nlb import Nlb, network_balancer
+from tests.system.nlb import Nlb, TcpServer, network_balancer
 
 COUNT = "target_group_health.unhealthy_state_routing.minimum_healthy_targets.count"
 TERMINATION = "target_health_state.unhealthy.connection_termination.enabled"
 HTTP_CHECK = {"protocol": "HTTP", "path": "/healthz"}
-# A check that does not notice a failure while a test runs.
-RARELY = {"interval": "60s", "timeout": "1s"}
+# Checks that notice no failure while a test runs.
+RARELY = {"interval": "10s", "timeout": "1s", "unhealthy_threshold": 10}
 
 
 @pytest.fixture
@@ -201,6 +204,51 @@ def test_reloads_lose_no_new_connection(nlb: Nlb) -> None:
         thread.join()
     assert lost == []
     assert set(found) == {"a", "b"}
+
+
+class _Ticking(TcpServer):
+    """A server that sends a line every 300 ms, eight times, and is silent after that."""
+
+    def serve(self, connection: socket.socket) -> None:
+        for number in range(8):
+            connection.sendall(f"{number}\n".encode())
+            self.paused.wait(0.3)
+        self.paused.wait(20)
+
+    paused = Event()
+
+
+def test_an_idle_connection_is_closed(nlb: Nlb) -> None:
+    """The idle timeout counts from the last byte in either direction, so a silent client's download continues."""
+    attributes = NetworkListenerAttributes.model_construct(tcp_idle_timeout=1)
+    nlb.declare(attributes=attributes)
+    server = _Ticking("a")
+    nlb.servers.append(server)  # type: ignore[arg-type]
+    nlb.balancer.register(OWNER, "db", server.target)
+    nlb.await_states(a=TargetState.HEALTHY)
+    with socket.create_connection(("127.0.0.1", nlb.port), timeout=20) as client, client.makefile("rb") as lines:
+        begin = time.monotonic()
+        assert [int(line) for line in lines] == list(range(8))
+        assert 3 < time.monotonic() - begin < 10
+    server.paused.set()
+
+
+def test_a_client_may_end_its_side_first(nlb: Nlb) -> None:
+    """A client that shuts its sending side still gets the answer."""
+    nlb.declare()
+    nlb.targets("a")
+    with socket.create_connection(("127.0.0.1", nlb.port), timeout=20) as client:
+        client.sendall(b"hello\n")
+        client.shutdown(socket.SHUT_WR)
+        assert client.recv(100) == b"a hello\n"
+        assert client.recv(100) == b""
+
+
+def test_without_targets_connections_are_closed(nlb: Nlb) -> None:
+    """A listener whose group has no targets closes each connection."""
+    nlb.declare()
+    with nlb.connection() as made:
+        assert made.ends()
 
 
 def test_weights_of_target_groups(nlb: Nlb) -> None:
