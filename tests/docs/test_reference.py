@@ -25,6 +25,12 @@ def test_our_own_pipeline_is_valid() -> None:
     assert load(ROOT / "pipeline.yaml", {}, {}).pipeline.deploy.replicas == 3
 
 
+@pytest.mark.parametrize("path", sorted(ROOT.glob("examples/*/pipeline.yaml")), ids=lambda path: path.parent.name)
+def test_every_example_pipeline_is_valid(path: Path) -> None:
+    """Every pipeline.yaml of an example is valid."""
+    assert load(path, {}, {}).pipeline.name
+
+
 def examples() -> list[tuple[str, str]]:
     blocks = [
         (d.name, block) for d in DOCUMENTS for block in re.findall(r"```yaml\n(.*?)```", d.read_text(), re.DOTALL)

@@ -16,7 +16,9 @@ class HealthCheck(Model):
     """The check that a target must pass to get traffic."""
 
     protocol: Literal["HTTP", "HTTPS", "TCP"] = Field(
-        "HTTP", description="HTTP and HTTPS request a page. TCP only connects. Certificates are not verified."
+        "HTTP",
+        description="HTTP and HTTPS request a page. TCP only connects. Certificates are not verified. Default for a "
+        "network load balancer: TCP.",
     )
     path: str | None = Field(
         None,
@@ -56,7 +58,8 @@ class HealthCheck(Model):
         None,
         pattern=r"^\d{1,3}(-\d{1,3})?(,\d{1,3}(-\d{1,3})?)*$",
         description="Codes that pass: status codes of 200 to 499 such as `200`, `200,204` or `200-299`, or gRPC codes "
-        "of 0 to 99 with protocol_version GRPC. Default: 200, or 12 with GRPC. A TCP check has none.",
+        "of 0 to 99 with protocol_version GRPC. Default: 200, or 12 with GRPC. For a network load balancer: codes of "
+        "200 to 599, default 200-399. A TCP check has none.",
     )
 
     @field_validator("matcher", mode="before")

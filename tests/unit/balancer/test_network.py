@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
+from pipeline.balancer.balancer import Balancer
 from pipeline.balancer.binding import Binding
 from pipeline.balancer.compile import compile_declaration
 from pipeline.balancer.effective import EffectiveNetworkListener, effective_listeners
@@ -16,6 +18,7 @@ from pipeline.balancer.registry import Registry
 from pipeline.balancer.registry_snapshot import dump, load
 from pipeline.balancer.resources import ListenerResource, LoadBalancerResource, RuleResource
 from pipeline.base.errors import ConfigError
+from pipeline.testing.fakes.data_plane import FakePlane
 
 GROUPS: dict[str, Any] = {
     "web": {"port": 80},
@@ -171,6 +174,16 @@ def test_forwarding_to_the_other_kind() -> None:
             Registry().declare("shop", declaration(listener))
     with pytest.raises(ConfigError, match="protocol HTTP cannot forward to target group db"):
         Registry().declare("shop", declaration(web=[{"port": 1, "default_action": {"forward": "db"}}]))
+
+
+def test_a_protected_load_balancer(tmp_path: Path) -> None:
+    """A network load balancer with deletion protection cannot be left out of a declaration."""
+    edge = {"type": "network", "listeners": LISTENERS[:1], "attributes": {"deletion_protection.enabled": True}}
+    protected = Declaration.model_validate({"target_groups": GROUPS, "load_balancers": {"edge": edge}})
+    balancer = Balancer(tmp_path, FakePlane())
+    balancer.apply("shop", protected)
+    with pytest.raises(ConfigError, match="load balancer edge of shop is protected against deletion"):
+        balancer.check_deletion_protection("shop")
 
 
 def test_a_group_with_targets_keeps_its_kind() -> None:

@@ -139,6 +139,11 @@ NETWORK_MISTAKES = [
         group="protocol: TCP, port: 8080, target_type: lambda",
     ),
     _bad(
+        "an attribute of a network load balancer that needs zones",
+        f"18:55: {_EDGE}.attributes.load_balancing.cross_zone.enabled: is not supported: there is only one zone",
+        balancer="network\n      attributes: {load_balancing.cross_zone.enabled: true}",
+    ),
+    _bad(
         "a TCP listener before HTTP targets",
         f"19:65: {_FIRST}.default_action.forward: a listener of protocol TCP cannot forward to target group web, "
         "which has "
