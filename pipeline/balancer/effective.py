@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import combinations
+from typing import Any
 
 from pipeline.balancer.binding import Binding
 from pipeline.balancer.model import Action, NetworkTargetGroup, Rule
@@ -263,34 +264,39 @@ def _rules(parts: Sequence[_Part]) -> list[OwnedRule]:
 def _merge(host: _Part, parts: Sequence[_Part]) -> EffectiveListener:
     """Join `parts`, which include the host, into one listener."""
     rules = _rules(parts)
-    _check_kinds(host, rules)
     _check_priorities(host.port, rules)
     _check_tls(host.listener, rules)
     _check_scheme(host, parts)
     guests = sorted((part for part in parts if part.is_guest), key=lambda part: part.owner)
-    kind = EffectiveNetworkListener if host.is_network else EffectiveApplicationListener
-    return kind(
-        owner=host.owner,
-        name=host.name,
-        balancer=host.balancer,  # type: ignore[arg-type]  # `_check_kinds`
-        listener=host.listener,  # type: ignore[arg-type]
-        rules=tuple(sorted(rules, key=lambda owned: owned.rule.priority)),
-        certificates=tuple(certificate for part in (host, *guests) for certificate in part.certificates),
-        number=host.port + host.number * _NUMBER_STEP,
-    )
+    common: dict[str, Any] = {
+        "owner": host.owner,
+        "name": host.name,
+        "rules": tuple(sorted(rules, key=lambda owned: owned.rule.priority)),
+        "certificates": tuple(certificate for part in (host, *guests) for certificate in part.certificates),
+        "number": host.port + host.number * _NUMBER_STEP,
+    }
+    balancer, listener = host.balancer, host.listener
+    if isinstance(balancer, LoadBalancerSettings) and isinstance(listener, ListenerSettings):
+        return EffectiveApplicationListener(balancer=balancer, listener=listener, **common)
+    if (
+        isinstance(balancer, NetworkLoadBalancerSettings)
+        and isinstance(listener, NetworkListenerSettings)
+        and not rules
+    ):
+        return EffectiveNetworkListener(balancer=balancer, listener=listener, **common)
+    raise _wrong_kind(host, rules)
 
 
-def _check_kinds(host: _Part, rules: Sequence[OwnedRule]) -> None:
-    """Check what only resources that are made one by one can get wrong."""
-    if isinstance(host.balancer, NetworkLoadBalancerSettings) != host.is_network:
-        raise ConfigError(
-            f"port {host.port} of load balancer {host.name} of {host.owner} has protocol {host.listener.protocol}, "
-            f"which its type {host.balancer.type} does not have"
-        )
-    if host.is_network and rules:
-        raise ConfigError(
+def _wrong_kind(host: _Part, rules: Sequence[OwnedRule]) -> ConfigError:
+    """Return the error for what only resources that are made one by one can get wrong."""
+    if rules and host.is_network:
+        return ConfigError(
             f"rule {rules[0].rule.priority} of {rules[0].owner} is for a network load balancer's listener"
         )
+    return ConfigError(
+        f"port {host.port} of load balancer {host.name} of {host.owner} has protocol {host.listener.protocol}, "
+        f"which its type {host.balancer.type} does not have"
+    )
 
 
 def _check_forwards(effective: EffectiveListener, protocols: Mapping[tuple[str, str], str]) -> None:

@@ -14,7 +14,7 @@ from pipeline.balancer.data_plane import Facts, PlaneConfig, WantedGroup
 from pipeline.balancer.haproxy import process, socket_holder
 from pipeline.balancer.haproxy.access_log import HAProxyAccessLog
 from pipeline.balancer.haproxy.configuration import STATE_FILE, RenderedConfig, render, threshold
-from pipeline.balancer.haproxy.control_socket import NotRunning, Runtime
+from pipeline.balancer.haproxy.control_socket import NotRunning, Runtime, ServerKey, ServerState
 from pipeline.balancer.haproxy.directory import Directory
 from pipeline.balancer.haproxy.functions import process as functions
 from pipeline.balancer.haproxy.functions.table import FunctionTable
@@ -206,24 +206,30 @@ class HAProxyPlane:
         """Update the servers. Thresholds come first, so after a crash the servers show what is left to do."""
         groups = tuple(groups)
         self._set_thresholds(groups)
-        self._execute_steps(groups)
+        changed = self._execute_steps(groups)
         # A server that may lose connections is drained first, and removed if it then has none.
-        if drained := tuple(group for group in groups if closing_cuts(group.settings)):
+        drained = [group for group in groups if closing_cuts(group.settings)]
+        if changed and drained:
             self._execute_steps(drained)
 
-    def _execute_steps(self, groups: Sequence[WantedGroup]) -> None:
+    def _execute_steps(self, groups: Sequence[WantedGroup]) -> bool:
+        """Update the servers as far as possible without cutting a connection. Return whether anything was changed."""
         ids = [group.id for group in groups]
         servers = by_group(self._runtime.statistics(backends_of(ids) if len(ids) == 1 else None).servers)
-        self._runtime.execute(step for group in groups for step in steps_to(group, servers.get(group.id, {})))
+        steps = [step for group in groups for step in steps_to(group, servers.get(group.id, {}))]
+        self._runtime.execute(steps)
+        return bool(steps)
 
     def _drains_former(self, group: WantedGroup) -> bool:
         """Close the servers that a group's targets have already. Return whether none of them has a connection."""
-        while True:
-            former = former_servers(group, self._runtime.statistics(backends_of([group.id])).servers)
-            steps = [drain(*key) for key, server in former.items() if not server.is_closed]
-            if not steps:
-                return not any(server.in_flight for server in former.values())
-            self._runtime.execute(steps)
+        former = self._former_servers(group)
+        if open_ := [drain(*key) for key, server in former.items() if not server.is_closed]:
+            self._runtime.execute(open_)
+            former = self._former_servers(group)
+        return all(server.is_closed and not server.in_flight for server in former.values())
+
+    def _former_servers(self, group: WantedGroup) -> Mapping[ServerKey, ServerState]:
+        return former_servers(group, self._runtime.statistics(backends_of([group.id])).servers)
 
     def _set_thresholds(self, groups: Iterable[WantedGroup]) -> None:
         needs = {group.id: str(needed) for group in groups if (needed := threshold(group)) is not None}

@@ -90,7 +90,8 @@ def steps_to(group: WantedGroup, servers: Servers) -> Iterator[str]:
             yield "; ".join(step)
     # A group's backend comes before the one in which clients share connections.
     for key in sorted(servers.keys() - wanted):
-        yield "; ".join(_remove(group, key, servers[key]))
+        if step := list(_remove(group, key, servers[key])):
+            yield "; ".join(step)
 
 
 def former_servers(group: WantedGroup, servers: Servers) -> dict[ServerKey, ServerState]:

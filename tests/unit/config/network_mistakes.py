@@ -139,6 +139,12 @@ NETWORK_MISTAKES = [
         group="protocol: TCP, port: 8080, target_type: lambda",
     ),
     _bad(
+        "a check by TCP of a published port",
+        f"13:5: {_WEB}.health_check: must have protocol: HTTP or HTTPS with target_type: instance, because Docker "
+        "accepts each connection to a published port, also if nothing listens in the container",
+        group="protocol: TCP, port: 8080, target_type: instance",
+    ),
+    _bad(
         "an attribute of a network load balancer that needs zones",
         f"18:55: {_EDGE}.attributes.load_balancing.cross_zone.enabled: is not supported: there is only one zone",
         balancer="network\n      attributes: {load_balancing.cross_zone.enabled: true}",
