@@ -72,3 +72,18 @@ def test_a_connection_is_closed_at_the_end_of_the_delay(tcp: Project) -> None:
         out = tcp.finish(run).out
     assert "deregistration delay of 6 s expired, aborted 1 in flight" in out
     tcp.assert_serving(release=2)
+
+
+def test_a_killed_deployment_cuts_no_connection(tcp: Project) -> None:
+    """A run that is killed while a target drains keeps its connections, and so does the run that completes it."""
+    clients = TcpClients(tcp.port, seconds=3)
+    with clients.running():
+        until(lambda: clients.answers["1"] > 50, "version 1 answers")
+        tcp.commit("2")
+        tcp.crash("target.draining", "run")
+        tcp.pipeline("recover")
+        tcp.pipeline("run")
+        until(lambda: clients.lasting >= 6, "connections have lasted")
+    assert (clients.failures, clients.cut) == ([], [])
+    assert clients.answers["2"] > 0
+    assert {target.state for target in tcp.targets()} == {TargetState.HEALTHY}
