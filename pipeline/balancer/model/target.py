@@ -48,8 +48,8 @@ class TargetState(StrEnum):
 class TargetHealth(Model):
     """The health of a target now, in ELB's terms.
 
-    `in_flight` counts open requests. `state_age` is the age of the state, to the second. `since` is the time of its
-    registration or, while draining, of its deregistration.
+    `in_flight` counts open requests, or open connections behind a network load balancer. `state_age` is the age of the
+    state, to the second. `since` is the time of its registration or, while draining, of its deregistration.
     """
 
     target: Target
