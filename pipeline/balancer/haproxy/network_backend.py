@@ -10,9 +10,6 @@ from pipeline.balancer.haproxy.server_args import CUT_WHEN_DOWN, closing_cuts
 from pipeline.balancer.model import NetworkTargetGroup
 from pipeline.base.quantity import milliseconds
 
-FLOW = "txn.flow"
-"""The variable with the addresses and ports of a connection, by which its target is chosen."""
-
 
 def network_backends(owner: str, name: str, group: NetworkTargetGroup, idle: int) -> dict[str, Iterator[str]]:
     """Return the sections of a target group by name, without its targets. `idle`: the idle timeout, in s."""
@@ -37,8 +34,13 @@ def _main(backend: str, group: NetworkTargetGroup, idle: int) -> Iterator[str]:
 
 def _common(backend: str, group: NetworkTargetGroup, idle: int) -> Iterator[str]:
     yield f"backend {backend}"
-    yield f"  balance hash {'src' if group.attributes.stickiness else f'var({FLOW})'}"
-    # When a target comes or goes, clients of the others stay with theirs.
-    yield "  hash-type consistent djb2 avalanche"
+    if group.attributes.stickiness:
+        yield "  balance hash src"
+        # When a target comes or goes, clients of the others stay with theirs.
+        yield "  hash-type consistent djb2 avalanche"
+    else:
+        # ELB's flow hash includes the sequence number, which is random, so there too any target may be the next one.
+        # HAProxy's hash would cost 140 KB and 7 ms for each target.
+        yield "  balance roundrobin"
     # Counts from the last byte in either direction. The timeouts of the sides would close a long download.
     yield f"  timeout tunnel {idle}s"

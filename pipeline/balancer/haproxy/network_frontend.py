@@ -10,7 +10,6 @@ from pipeline.balancer.haproxy import weights
 from pipeline.balancer.haproxy.directory import PemFile
 from pipeline.balancer.haproxy.index import DEFAULT
 from pipeline.balancer.haproxy.naming import THRESHOLDS, backend_name, fail_open_backend_of
-from pipeline.balancer.haproxy.network_backend import FLOW
 from pipeline.balancer.haproxy.tls import certificate_list, network_bind_args, pem_files
 from pipeline.balancer.haproxy.worker_user import socket_args
 
@@ -73,7 +72,6 @@ class NetworkFrontend:
         yield ""
 
     def _steps(self) -> Iterator[str]:
-        yield f'{_RULES} set-var-fmt({FLOW}) "%[src]:%[src_port] %[dst]:%[dst_port]"'
         only = None if self.weights() else next(iter(self._groups))
         if only is None:
             yield f"{_RULES} set-var(txn.rule) int({DEFAULT})"

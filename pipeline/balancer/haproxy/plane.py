@@ -14,7 +14,7 @@ from pipeline.balancer.data_plane import Facts, PlaneConfig, WantedGroup
 from pipeline.balancer.haproxy import process, socket_holder
 from pipeline.balancer.haproxy.access_log import HAProxyAccessLog
 from pipeline.balancer.haproxy.configuration import STATE_FILE, RenderedConfig, render, threshold
-from pipeline.balancer.haproxy.control_socket import NotRunning, Runtime, ServerKey, ServerState
+from pipeline.balancer.haproxy.control_socket import NotRunning, Runtime
 from pipeline.balancer.haproxy.directory import Directory
 from pipeline.balancer.haproxy.functions import process as functions
 from pipeline.balancer.haproxy.functions.table import FunctionTable
@@ -25,10 +25,10 @@ from pipeline.balancer.haproxy.servers import (
     backends_of,
     by_group,
     drain,
-    former_servers,
     group_facts,
     has_added,
     is_group,
+    servers_of,
     steps_to,
 )
 from pipeline.balancer.haproxy.worker_user import admit_workers
@@ -97,8 +97,13 @@ class HAProxyPlane:
         # These keep figures of the whole group, in the adapter's table and in the map of thresholds.
         if group.settings.is_lambda or not group.settings.attributes.needs_one_healthy:
             return False
-        if closing_cuts(group.settings) and not self._drains_former(group):
-            return False
+        if closing_cuts(group.settings):
+            # To remove a former target, a look at its connections is needed, which costs more in a large group.
+            steps = additions(group, replaces=False)
+            if has_added(self._runtime.execute(steps), steps):
+                return True
+            if not self._drains_former(group):
+                return False
         steps = additions(group)
         return has_added(self._runtime.execute(steps), steps)
 
@@ -222,14 +227,10 @@ class HAProxyPlane:
 
     def _drains_former(self, group: WantedGroup) -> bool:
         """Close the servers that a group's targets have already. Return whether none of them has a connection."""
-        former = self._former_servers(group)
-        if open_ := [drain(*key) for key, server in former.items() if not server.is_closed]:
-            self._runtime.execute(open_)
-            former = self._former_servers(group)
-        return all(server.is_closed and not server.in_flight for server in former.values())
-
-    def _former_servers(self, group: WantedGroup) -> Mapping[ServerKey, ServerState]:
-        return former_servers(group, self._runtime.statistics(backends_of([group.id])).servers)
+        self._runtime.execute(drain(*server) for server in servers_of(group))
+        known = self._runtime.statistics(backends_of([group.id])).servers
+        former = [known[server] for server in servers_of(group) if server in known]
+        return all(server.is_closed and not server.in_flight for server in former)
 
     def _set_thresholds(self, groups: Iterable[WantedGroup]) -> None:
         needs = {group.id: str(needed) for group in groups if (needed := threshold(group)) is not None}

@@ -94,24 +94,23 @@ def steps_to(group: WantedGroup, servers: Servers) -> Iterator[str]:
             yield "; ".join(step)
 
 
-def former_servers(group: WantedGroup, servers: Servers) -> dict[ServerKey, ServerState]:
-    """Return the servers that a group's targets have already."""
-    keys = {
+def servers_of(group: WantedGroup) -> list[ServerKey]:
+    """Return the servers that a group's targets have."""
+    return [
         (definition.backend, definition.name)
         for target in group.targets
         for definition in server_definitions(group, target)
-    }
-    return {key: servers[key] for key in keys & servers.keys()}
+    ]
 
 
-def additions(group: WantedGroup) -> list[str]:
-    """Return the commands that add a group's targets anew, one step for each target."""
+def additions(group: WantedGroup, *, replaces: bool = True) -> list[str]:
+    """Return the commands that add a group's targets, one step for each. `replaces`: former ones are removed first."""
     steps = []
     for target in group.targets:
         definitions = [*server_definitions(group, target)]
         # In the other order, because a server may depend on one before it.
         former = [(definition.backend, definition.name) for definition in reversed(definitions)]
-        removal = [command for server in former for command in (_close(*server), _delete(*server))]
+        removal = [command for server in former for command in (_close(*server), _delete(*server)) if replaces]
         steps.append("; ".join([*removal, *map(_add, definitions)]))
     return steps
 
