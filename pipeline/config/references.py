@@ -12,7 +12,11 @@ from pipeline.config.document import Document, KeyPath
 
 
 def check_references(document: Document, data: dict[str, Any]) -> Iterator[Problem]:
-    """Yield unknown target groups, ports that are used twice, and a deployment that no listener reaches."""
+    """Yield what does not fit together.
+
+    Unknown target groups, ports that are used twice, health checks that always pass, and a deployment that no listener
+    reaches.
+    """
     groups = _mapping(data, "balancer", "target_groups")
     wanted = _mapping(data, "deploy").get("target_group")
     if groups and isinstance(wanted, str) and wanted not in groups:
@@ -30,6 +34,7 @@ def check_references(document: Document, data: dict[str, Any]) -> Iterator[Probl
             ):
                 yield document.problem(where, *mistake)
     yield from _ports_used_twice(document, data)
+    yield from _checks_that_always_pass(document, groups)
     known = isinstance(wanted, str) and wanted in groups and forwarded <= groups.keys()
     if known and wanted not in forwarded and (forwarded or _only_answer(data)):
         yield document.problem(
@@ -57,6 +62,20 @@ def _ports_used_twice(document: Document, data: dict[str, Any]) -> Iterator[Prob
             yield document.problem((*path, "port"), f"port {port} is used by the listener on line {line}")
         else:
             ports.update(dict.fromkeys(places, (*path, "port")))
+
+
+def _checks_that_always_pass(document: Document, groups: dict[str, Any]) -> Iterator[Problem]:
+    for name, group in groups.items():
+        default = "HTTP" if _mapping(groups, name).get("protocol", "HTTP") in ("HTTP", "HTTPS") else "TCP"
+        is_published = _mapping(groups, name).get("target_type") == "instance"
+        if is_published and _mapping(group, "health_check").get("protocol", default) == "TCP":
+            path: KeyPath = ("balancer", "target_groups", name)
+            yield document.problem(
+                (*path, "health_check") if "health_check" in group else path,
+                "a TCP check of target_type: instance always passes, because Docker accepts each connection to a "
+                "published port, also if nothing listens in the container",
+                "set health_check.protocol to HTTP or HTTPS, or target_type to ip",
+            )
 
 
 def _listeners(data: dict[str, Any]) -> Iterator[tuple[KeyPath, dict[str, Any]]]:

@@ -27,6 +27,12 @@ BALANCER_MISTAKES = [
         "15:21: balancer.target_groups.web.health_check: must have no host with protocol: TCP",
     ),
     Bad(
+        "a check by TCP of a published port",
+        "health_check: {path: /up, interval: 1s}",
+        "target_type: instance\n      health_check: {protocol: TCP}",
+        "16:21: balancer.target_groups.web.health_check: a TCP check of target_type: instance always passes, because Docker accepts each connection to a published port, also if nothing listens in the container (set health_check.protocol to HTTP or HTTPS, or target_type to ip)",
+    ),
+    Bad(
         "a health check's host with a path",
         "{path: /up, interval: 1s}",
         "{host: shop.test/up}",

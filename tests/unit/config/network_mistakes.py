@@ -140,8 +140,9 @@ NETWORK_MISTAKES = [
     ),
     _bad(
         "a check by TCP of a published port",
-        f"13:5: {_WEB}.health_check: must have protocol: HTTP or HTTPS with target_type: instance, because Docker "
-        "accepts each connection to a published port, also if nothing listens in the container",
+        f"14:7: {_WEB}: a TCP check of target_type: instance always passes, because Docker accepts each connection to "
+        "a published port, also if nothing listens in the container (set health_check.protocol to HTTP or HTTPS, or "
+        "target_type to ip)",
         group="protocol: TCP, port: 8080, target_type: instance",
     ),
     _bad(

@@ -44,17 +44,8 @@ class NetworkTargetGroup(TargetGroup):
 
     @model_validator(mode="after")
     def _check_fits(self) -> Self:
-        if self.health_check.protocol != "TCP":
-            return self
-        if self.health_check.path is not None:
+        if self.health_check.protocol == "TCP" and self.health_check.path is not None:
             raise FieldError("health_check", "must have protocol: HTTP or HTTPS with a path; the default is TCP")
-        if self.target_type == "instance":
-            # Docker's proxy listens there, and closes the connection only then.
-            raise FieldError(
-                "health_check",
-                "must have protocol: HTTP or HTTPS with target_type: instance, because Docker accepts each connection "
-                "to a published port, also if nothing listens in the container",
-            )
         return self
 
     @property
