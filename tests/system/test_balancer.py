@@ -173,7 +173,8 @@ def test_killed_haproxy_is_restarted(bench: Bench) -> None:
     os.kill(master(bench), signal.SIGKILL)
     until(lambda: Runtime(bench.balancer.directory).fingerprint() is None, "HAProxy is gone")
     assert bench.balancer.ensure_running() is True
-    assert {bench.get()[1] for _ in range(6)} == {"a", "b"}
+    # On a busy machine a check may be late, so that a target is away for a moment.
+    until(lambda: {bench.get()[1] for _ in range(6)} == {"a", "b"}, "both get requests")
     state = bench.health("late")
     assert state is not None
     assert state.state is TargetState.INITIAL

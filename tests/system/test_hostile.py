@@ -31,8 +31,9 @@ _LARGE = 100 * 2**20
 _CHUNK = bytes(2**16)
 # The rate of a fast line, in bytes per second. Without it, the test would measure its own processes.
 _RATE = 50 * 2**20
-# A separate address, because thousands of connections would use up the ports of other tests.
-_SOURCE, _FIRST_PORT = "127.0.0.2", 10_000
+# A separate address, because thousands of connections would use up the ports of other tests. The ports are among those
+# that the kernel hands out: a server of another test that listens on every address could not use one below.
+_SOURCE, _FIRST_PORT = "127.0.0.2", 33_000
 _SLOW, _MOST_IDLE = 500, 10_000
 # Seconds, longer than the measurement.
 _LATE = 1
