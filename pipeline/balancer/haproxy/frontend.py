@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pipeline.balancer.data_plane import PlaneConfig
 from pipeline.balancer.effective import EffectiveApplicationListener
 from pipeline.balancer.haproxy.actions import Actions
+from pipeline.balancer.haproxy.bind_lines import bind_lines
 from pipeline.balancer.haproxy.desync import desync_lines
 from pipeline.balancer.haproxy.directory import PemFile
 from pipeline.balancer.haproxy.error_responses import deny, frontend_denials
@@ -21,7 +22,6 @@ from pipeline.balancer.haproxy.tls import (
     relay_mark,
     tls_headers,
 )
-from pipeline.balancer.haproxy.worker_user import socket_args
 
 
 class Frontend:
@@ -77,11 +77,8 @@ class Frontend:
         yield from self._actions.backends()
         yield f"frontend {self._effective.owner}.{self._effective.name}.{self._effective.port}"
         arguments = bind_args(self._effective, self._prefix)
-        yield f"  bind {self._effective.address}{arguments}"
-        if self._dual_stack:
-            # A separate socket, so the one for IPv4 stays open when this one is added or removed.
-            yield f"  bind [::]:{self._effective.port} v6only{arguments}"
-        yield f"  bind unix@{self.relay_socket} accept-proxy {socket_args()}"
+        binds = bind_lines(self._effective, arguments, self.relay_socket, dual_stack=self._dual_stack)
+        yield from (f"  {line}" for line in binds)
         # A replaced worker passes its successor the client's address and the names of headers that it has cleaned.
         yield f"  unique-id-format {relay_mark(self._effective)}"
         yield f"  timeout client {idle}s"

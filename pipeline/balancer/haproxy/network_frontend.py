@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from pipeline.balancer.data_plane import PlaneConfig
 from pipeline.balancer.effective import EffectiveNetworkListener
 from pipeline.balancer.haproxy import weights
+from pipeline.balancer.haproxy.bind_lines import bind_lines
 from pipeline.balancer.haproxy.directory import PemFile
 from pipeline.balancer.haproxy.index import DEFAULT
 from pipeline.balancer.haproxy.naming import THRESHOLDS, backend_name, fail_open_backend_of
 from pipeline.balancer.haproxy.tls import certificate_list, network_bind_args, pem_files
-from pipeline.balancer.haproxy.worker_user import socket_args
 
 _RULES = "tcp-request content"
 
@@ -62,11 +62,8 @@ class NetworkFrontend:
         yield ""
         yield f"frontend {self._effective.owner}.{self._effective.name}.{self._effective.port}"
         arguments = network_bind_args(self._effective, self._prefix)
-        yield f"  bind {self._effective.address}{arguments}"
-        if self._dual_stack:
-            # A separate socket, so the one for IPv4 stays open when this one is added or removed.
-            yield f"  bind [::]:{self._effective.port} v6only{arguments}"
-        yield f"  bind unix@{self.relay_socket} accept-proxy {socket_args()}"
+        binds = bind_lines(self._effective, arguments, self.relay_socket, dual_stack=self._dual_stack)
+        yield from (f"  {line}" for line in binds)
         yield f"  timeout client {idle}s"
         yield from (f"  {line}" for line in self._steps())
         yield ""
