@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from ipaddress import IPv4Address, IPv6Address
 from typing import Literal, Self
 
@@ -48,18 +49,18 @@ class EntryPoint(Model):
         return "*" if self.scheme == "internet-facing" else "127.0.0.1"
 
 
-class Endpoint(Model):
+class Endpoint(Model, ABC):
     """The protocol and port of a listener."""
 
     protocol: str | None
     port: Port = Field(description="The port on this machine.")
 
     @property
+    @abstractmethod
     def secure(self) -> bool:
         """True if clients use TLS."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def url(self) -> str:
         """The URL by which clients on this machine reach it."""
-        raise NotImplementedError

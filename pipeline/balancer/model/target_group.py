@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from datetime import timedelta
 from typing import Any, Literal, Self
 
@@ -17,7 +18,7 @@ from pipeline.base.schema import Model, Port, between
 _DELAY = "deregistration_delay.timeout_seconds"
 
 
-class TargetGroup(Model):
+class TargetGroup(Model, ABC):
     """Targets that serve the same application."""
 
     target_type: Literal["ip", "instance", "lambda"] = Field(
@@ -66,9 +67,9 @@ class TargetGroup(Model):
         return self
 
     @property
+    @abstractmethod
     def codes_of_check(self) -> tuple[int, int]:
         """The lowest and the highest code that may pass a health check."""
-        raise NotImplementedError
 
     @property
     def check_path(self) -> str:
@@ -76,9 +77,9 @@ class TargetGroup(Model):
         return self.health_check.path or "/"
 
     @property
+    @abstractmethod
     def check_matcher(self) -> str:
         """The codes that pass a health check."""
-        raise NotImplementedError
 
     @property
     def is_lambda(self) -> bool:
