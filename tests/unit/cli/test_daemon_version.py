@@ -28,15 +28,6 @@ PREVIOUS = {"version": "0.1.0", "pipelines": ["shop"]}
 NAMED_BY_A_PARAMETER = MINIMAL.replace("name: shop", "name: ${n}\nparameters: {n: {default: shop}}")
 
 
-@pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
-    """The home of a pipeline that was never used, and the current directory with its file."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PENSTOCK_HOME", str(tmp_path / "home"))
-    Path("pipeline.yaml").write_text(MINIMAL)
-    return Home.locate()
-
-
 @contextmanager
 def daemon(home: Home, answer: dict[str, object]) -> Iterator[None]:
     """A daemon of the home that gives `answer` to `GET /v1`, and nothing else."""
