@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -40,7 +41,8 @@ def measure(extent: Extent) -> Results:
         idle_project(Path(folder), 1) as project,
         serving(project) as served,
     ):
-        samples = [_sample(served, number) for number in points(runs)]
+        numbers = points(runs)
+        samples = [_sample(served, before, number) for before, number in pairwise([0, *numbers])]
     first, last = samples[0], samples[-1]
     return Results.judged(
         "The daemon after many runs",
@@ -63,11 +65,11 @@ def points(runs: int) -> list[int]:
     return sorted({_FIRST + (runs - _FIRST) * step // steps for step in range(steps + 1)})
 
 
-def _sample(served: Serving, number: int) -> Sample:
-    """Deploy commits up to run `number`, and measure."""
-    # The daemon runs the first commit by itself.
-    for run in range(max(len(served.runs()), 1), number + 1):
-        if run > len(served.runs()):
+def _sample(served: Serving, before: int, number: int) -> Sample:
+    """Deploy the commits after run `before` up to run `number`, and measure."""
+    for run in range(before + 1, number + 1):
+        # The daemon runs the first commit by itself.
+        if run > 1:
             served.project.commit(f"{run}")
         served.await_run(run)
     settle()
