@@ -43,6 +43,8 @@ _TYPES = {
     "tuple_type": "must be a list",
     "ip_v4_address": "must be an IP address such as 192.0.2.7 or 2001:db8::7",
     "ip_v6_address": "must be an IP address such as 192.0.2.7 or 2001:db8::7",
+    "ip_v4_network": "must be a network such as 192.0.2.0/24 or 2001:db8::/64, without bits after the prefix",
+    "ip_v6_network": "must be a network such as 192.0.2.0/24 or 2001:db8::/64, without bits after the prefix",
     "too_short": "must have at least one item",
     "string_too_short": "must not be empty",
 }

@@ -428,7 +428,7 @@ def test_refused_attributes_say_why(section: type[Attributes], key: str) -> None
 SLIPS = [
     ("edge:", "attributes: {idle_timeout.timeout_second: 5}", "did you mean idle_timeout.timeout_seconds?"),
     ("edge:", f"attributes: {{{XFF_MODE}s: append}}", f"did you mean {XFF_MODE}?"),
-    ("edge:", "attributes: {zonal_shift.config.enabled: true}", "is not supported: there is only one zone"),
+    ("edge:", "attributes: {waf.fail_open.enabled: true}", "is not supported: it configures AWS WAF"),
     ("edge:", f"attributes: {{{XFF_MODE}: drop}}", "must be one of append, preserve, remove, got 'drop'"),
     ("edge:", f"attributes: {{{IDLE}: 4001}}", "must be at most 4000, got 4001"),
     ("edge:", f"attributes: {{{KEEP_ALIVE}: 59}}", "must be at least 60, got 59"),

@@ -11,10 +11,11 @@ from pipeline.base.schema import Model
 
 IN_CLOUD = "it configures AWS's network"
 IN_S3 = "logs are not written to S3"
-IN_ZONES = "there is only one zone"
-IN_DNS = "it configures DNS failover between zones, and there is only one zone"
 OF_GATEWAYS = "it is for gateway load balancers"
 _ROUTING = "target_group_health.unhealthy_state_routing.minimum_healthy_targets"
+_FAILOVER = "target_group_health.dns_failover.minimum_healthy_targets"
+_AS_LOAD_BALANCER = "use_load_balancer_configuration"
+CROSS_ZONE = "load_balancing.cross_zone.enabled"
 
 
 def _minimum(value: object) -> object:
@@ -25,7 +26,18 @@ def _minimum(value: object) -> object:
     raise ValueError(f"must be at least 1, or off, got {value!r}")
 
 
+def _cross_zone(value: object) -> object:
+    switch = {"true": True, "false": False}.get(value, value) if isinstance(value, str) else value
+    if isinstance(switch, bool) or switch == _AS_LOAD_BALANCER:
+        return switch
+    raise ValueError(f"must be true, false or {_AS_LOAD_BALANCER}, got {value!r}")
+
+
+CrossZone = Annotated[bool | Literal["use_load_balancer_configuration"], BeforeValidator(_cross_zone)]
 Minimum = Annotated[int | Literal["off"], BeforeValidator(_minimum)]
+MinimumOrNone = Annotated[
+    int | Literal["off"] | None, BeforeValidator(lambda value: value if value is None else _minimum(value))
+]
 
 
 class Attributes(Model):
@@ -49,6 +61,12 @@ class TargetGroupAttributes(Attributes):
     stickiness: bool = Field(
         False, alias="stickiness.enabled", description="Keeps a client with the target that it was given first."
     )
+    cross_zone: CrossZone = Field(
+        "use_load_balancer_configuration",
+        alias=CROSS_ZONE,
+        description="true: a node sends traffic to the targets of all zones. false: only to those of its own zone. It "
+        "replaces the load balancer's setting.",
+    )
     minimum_healthy_count: Minimum = Field(
         1,
         alias=f"{_ROUTING}.count",
@@ -59,6 +77,18 @@ class TargetGroupAttributes(Attributes):
         alias=f"{_ROUTING}.percentage",
         description="With a smaller percentage of healthy targets, all targets get traffic, healthy or not.",
     )
+    failover_count: MinimumOrNone = Field(
+        None,
+        alias=f"{_FAILOVER}.count",
+        description="With fewer healthy targets than this, the zone's address is left out of the load balancer's name. "
+        "At least the number above, which is the default.",
+    )
+    failover_percentage: MinimumOrNone = Field(
+        None,
+        alias=f"{_FAILOVER}.percentage",
+        description="With a smaller percentage of healthy targets, the zone's address is left out of the load "
+        "balancer's name. At least the percentage above, which is the default.",
+    )
 
     @property
     def needs_one_healthy(self) -> bool:
@@ -67,12 +97,39 @@ class TargetGroupAttributes(Attributes):
 
     def min_healthy_targets(self, registered: int) -> int:
         """Return the number of healthy targets below which all of the registered ones get traffic."""
-        count = 1 if self.minimum_healthy_count == "off" else self.minimum_healthy_count
-        share = 0 if self.minimum_healthy_percentage == "off" else self.minimum_healthy_percentage
-        return max(count, -(-registered * share // 100))
+        return _least(self.minimum_healthy_count, self.minimum_healthy_percentage, registered)
+
+    def min_healthy_for_names(self, registered: int) -> int:
+        """Return the number of healthy targets below which a zone's address is left out of the names."""
+        own = _least(self.failover_count, self.failover_percentage, registered)
+        return max(own, self.min_healthy_targets(registered))
+
+    def crosses_zones(self, balancer: bool) -> bool:
+        """Return whether nodes send traffic to targets of other zones. `balancer`: the load balancer's setting."""
+        return self.cross_zone if isinstance(self.cross_zone, bool) else balancer
 
     @model_validator(mode="after")
-    def _percentage_in_range(self) -> Self:
-        if self.minimum_healthy_percentage != "off" and self.minimum_healthy_percentage > 100:
-            raise FieldError(f"{_ROUTING}.percentage", "must be 1 to 100, or off")
+    def _percentages_in_range(self) -> Self:
+        for key, share in ((_ROUTING, self.minimum_healthy_percentage), (_FAILOVER, self.failover_percentage)):
+            if _number(share) > 100:
+                raise FieldError(f"{key}.percentage", "must be 1 to 100, or off")
         return self
+
+    @model_validator(mode="after")
+    def _failover_first(self) -> Self:
+        """Check that a zone leaves the names before its targets fail open, as ELB requires."""
+        for what in ("count", "percentage"):
+            routing, failover = _number(getattr(self, f"minimum_healthy_{what}")), getattr(self, f"failover_{what}")
+            if failover is not None and _number(failover) < routing:
+                raise FieldError(
+                    f"{_FAILOVER}.{what}", f"must be at least {routing}, the value of {_ROUTING}.{what}, or left out"
+                )
+        return self
+
+
+def _number(minimum: int | Literal["off"] | None) -> int:
+    return minimum if isinstance(minimum, int) else 0
+
+
+def _least(count: int | Literal["off"] | None, percentage: int | Literal["off"] | None, registered: int) -> int:
+    return max(_number(count) or 1, -(-registered * _number(percentage) // 100))

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from ipaddress import IPv4Address, IPv6Address
-from typing import Literal, Self
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from itertools import combinations
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from pipeline.balancer.model.attributes import Attributes
 from pipeline.base.errors import FieldError
-from pipeline.base.schema import Model, Port
+from pipeline.base.schema import Model, Name, Port, Shorthand
 
 
 class EntryPointAttributes(Attributes):
     """Attributes of a load balancer of either type."""
+
+    cross_zone: bool
+    zonal_shift: bool = Field(
+        True,
+        alias="zonal_shift.config.enabled",
+        description="Allows `pipeline balancer shift` to take a zone out of service. ELB: false.",
+    )
 
     deletion_protection: bool = Field(
         False,
@@ -23,8 +31,33 @@ class EntryPointAttributes(Attributes):
     )
 
 
+class Zone(Shorthand):
+    """The node of a load balancer in one zone. It may be written as its address."""
+
+    shorthand: ClassVar[str] = "address"
+
+    address: IPv4Address | IPv6Address = Field(
+        description="The fixed address of the node. The machine must have it, or be in 127.0.0.0/8."
+    )
+    network: IPv4Network | IPv6Network | None = Field(
+        None, description="The addresses of clients in this zone, for dns_record.client_routing_policy."
+    )
+
+    @field_validator("address")
+    @classmethod
+    def _is_one_address(cls, address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
+        if address.is_unspecified or address.is_multicast:
+            raise ValueError(f"must be the address of one node, got {address}")
+        return address
+
+    @property
+    def bind_address(self) -> str:
+        """The address that listeners are bound to in this zone."""
+        return _bound(self.address)
+
+
 class EntryPoint(Model):
-    """The type of a load balancer, and the address it listens on."""
+    """The type of a load balancer, and the addresses it listens on."""
 
     type: str
     scheme: Literal["internet-facing", "internal"] = Field(
@@ -34,6 +67,11 @@ class EntryPoint(Model):
     address: IPv4Address | IPv6Address | None = Field(
         None, description="The only address to listen on. It replaces the scheme's. 0.0.0.0: every IPv4 address."
     )
+    zones: Annotated[dict[Name, Zone], Field(min_length=1)] | None = Field(
+        None,
+        description="The zones in which the load balancer is enabled, by name, each with the address of its node. "
+        "They replace the scheme's address. Without zones, the zones of targets have no effect.",
+    )
 
     @model_validator(mode="after")
     def _address_fits(self) -> Self:
@@ -41,11 +79,27 @@ class EntryPoint(Model):
             raise FieldError("address", f"must not be public with scheme: internal, got {self.address}")
         return self
 
+    @model_validator(mode="after")
+    def _zones_fit(self) -> Self:
+        if self.zones is None:
+            return self
+        if self.address:
+            raise FieldError("address", "must be left out with zones, because each zone has its own")
+        for name, zone in self.zones.items():
+            if self.scheme == "internal" and zone.address.is_global:
+                raise FieldError("zones", f"{name} must not have a public address with scheme: internal")
+        for (name, one), (other, two) in combinations(self.zones.items(), 2):
+            if one.address == two.address:
+                raise FieldError("zones", f"{name} and {other} must not both have the address {one.address}")
+            if one.network and two.network and _overlap(one.network, two.network):
+                raise FieldError("zones", f"{name} and {other} must not have networks that overlap")
+        return self
+
     @property
     def bind_address(self) -> str:
         """The address that its listeners are bound to. `*` is every address."""
         if self.address:
-            return f"[{self.address}]" if self.address.version == 6 else str(self.address)
+            return _bound(self.address)
         return "*" if self.scheme == "internet-facing" else "127.0.0.1"
 
 
@@ -64,3 +118,11 @@ class Endpoint(Model, ABC):
     @abstractmethod
     def url(self) -> str:
         """The URL by which clients on this machine reach it."""
+
+
+def _bound(address: IPv4Address | IPv6Address) -> str:
+    return f"[{address}]" if address.version == 6 else str(address)
+
+
+def _overlap(one: IPv4Network | IPv6Network, other: IPv4Network | IPv6Network) -> bool:
+    return one.version == other.version and one.overlaps(other)

@@ -10,7 +10,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from pipeline.base.quantity import Duration
-from pipeline.base.schema import Model, Port, ShownStamp
+from pipeline.base.schema import Model, Name, Port, ShownStamp
 
 
 def _address(text: str) -> str:
@@ -25,11 +25,15 @@ def _address(text: str) -> str:
 
 
 class Target(Model):
-    """A container that can get requests. `id` names it in logs and metrics and is unique in its target group."""
+    """A container that can get requests. `id` names it in logs and metrics and is unique in its target group.
+
+    `zone` None is ELB's `all`: it gets traffic from the nodes of all zones.
+    """
 
     id: str = Field(pattern=r"^[A-Za-z0-9_.-]{1,100}$")
     address: Annotated[str, AfterValidator(_address)]
     port: Port
+    zone: Name | None = None
 
 
 class TargetState(StrEnum):

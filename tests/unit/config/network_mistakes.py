@@ -22,6 +22,14 @@ def _bad(mistake: str, error: str, *, group: str = "", listener: str = "", balan
 _EDGE = "balancer.load_balancers.edge"
 _FIRST = f"{_EDGE}.listeners[0]"
 _WEB = "balancer.target_groups.web"
+_CROSS_ZONE = "load_balancing.cross_zone.enabled"
+_COUNT = "minimum_healthy_targets.count"
+_ROUTING, _FAILOVER = (f"target_group_health.{kind}.{_COUNT}" for kind in ("unhealthy_state_routing", "dns_failover"))
+
+
+def _bad_zones(mistake: str, error: str, zones: str) -> Bad:
+    return _bad(mistake, error, balancer=f"network\n      {zones}")
+
 
 NETWORK_MISTAKES = [
     _bad(
@@ -146,9 +154,79 @@ NETWORK_MISTAKES = [
         group="protocol: TCP, port: 8080, target_type: instance",
     ),
     _bad(
-        "an attribute of a network load balancer that needs zones",
-        f"18:55: {_EDGE}.attributes.load_balancing.cross_zone.enabled: is not supported: there is only one zone",
-        balancer="network\n      attributes: {load_balancing.cross_zone.enabled: true}",
+        "an attribute that configures AWS's network",
+        f"18:60: {_EDGE}.attributes.secondary_ips.auto_assigned.per_subnet: is not supported: it configures AWS's "
+        "network",
+        balancer="network\n      attributes: {secondary_ips.auto_assigned.per_subnet: 1}",
+    ),
+    _bad_zones(
+        "zones beside an address",
+        f"19:16: {_EDGE}.address: must be left out with zones, because each zone has its own",
+        "zones: {a: 127.0.0.2, b: 127.0.0.3}\n      address: 127.0.0.4",
+    ),
+    _bad_zones("no zone", f"18:14: {_EDGE}.zones: must have at least one item", "zones: {}"),
+    _bad_zones(
+        "two zones with one address",
+        f"18:14: {_EDGE}.zones: a and b must not both have the address 127.0.0.2",
+        "zones: {a: 127.0.0.2, b: 127.0.0.2}",
+    ),
+    _bad_zones(
+        "a zone with every address",
+        f"18:18: {_EDGE}.zones.a: must be the address of one node, got 0.0.0.0",
+        "zones: {a: 0.0.0.0}",
+    ),
+    _bad_zones(
+        "a zone with a name as its address",
+        f"18:18: {_EDGE}.zones.a: must be an IP address such as 192.0.2.7 or 2001:db8::7, got 'zone-a'",
+        "zones: {a: zone-a}",
+    ),
+    _bad_zones(
+        "a network with host bits",
+        f"18:48: {_EDGE}.zones.a.network: must be a network such as 192.0.2.0/24 or 2001:db8::/64, without bits "
+        "after the prefix, got '10.0.1.7/24'",
+        "zones: {a: {address: 127.0.0.2, network: 10.0.1.7/24}}",
+    ),
+    _bad_zones(
+        "zones whose clients are the same",
+        f"18:14: {_EDGE}.zones: a and b must not have networks that overlap",
+        "zones: {a: {address: 127.0.0.2, network: 10.0.0.0/8}, b: {address: 127.0.0.3, network: 10.1.0.0/16}}",
+    ),
+    _bad_zones(
+        "a public zone of an internal load balancer",
+        f"18:14: {_EDGE}.zones: a must not have a public address with scheme: internal",
+        "zones: {a: 1.1.1.1}\n      scheme: internal",
+    ),
+    _bad(
+        "a cross-zone setting that is no setting",
+        f"14:83: {_WEB}.attributes.{_CROSS_ZONE}: must be true, false or use_load_balancer_configuration, got 'on'",
+        group=f"protocol: TCP, port: 8080, attributes: {{{_CROSS_ZONE}: on}}",
+    ),
+    _bad(
+        "a threshold for names below the one for routing",
+        f"14:190: {_WEB}.attributes.{_FAILOVER}: must be at least 3, the value of {_ROUTING}, or left out",
+        group=f"protocol: TCP, port: 8080, attributes: {{{_ROUTING}: 3, {_FAILOVER}: 2}}",
+    ),
+    _bad(
+        "cross-zone balancing off for an application load balancer",
+        f"18:55: {_EDGE}.attributes.{_CROSS_ZONE}: must be true for an application load balancer; set {_CROSS_ZONE} on "
+        "the target group",
+        group="port: 8080",
+        listener="port: 8000, default_action: {forward: web}",
+        balancer=f"application\n      attributes: {{{_CROSS_ZONE}: false}}",
+    ),
+    _bad(
+        "stickiness without cross-zone balancing",
+        f"14:53: {_WEB}.attributes.stickiness.enabled: must be false with {_CROSS_ZONE}: false",
+        group=f"port: 8080, attributes: {{stickiness.enabled: true, {_CROSS_ZONE}: false}}",
+        listener="port: 8000, default_action: {forward: web}",
+        balancer="application",
+    ),
+    _bad(
+        "functions without cross-zone balancing",
+        f"14:53: {_WEB}.attributes: must not have {_CROSS_ZONE}: false with target_type: lambda",
+        group=f"port: 8080, target_type: lambda, attributes: {{{_CROSS_ZONE}: false}}",
+        listener="port: 8000, default_action: {forward: web}",
+        balancer="application",
     ),
     _bad(
         "a TCP listener before HTTP targets",

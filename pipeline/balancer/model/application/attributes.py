@@ -7,10 +7,9 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from pipeline.balancer.model.attributes import (
+    CROSS_ZONE,
     IN_CLOUD,
-    IN_DNS,
     IN_S3,
-    IN_ZONES,
     OF_GATEWAYS,
     Attributes,
     TargetGroupAttributes,
@@ -54,13 +53,16 @@ class LoadBalancerAttributes(EntryPointAttributes):
         "connection_logs.s3.": _REPORT,
         "health_check_logs.s3.": _REPORT,
         "ipv6.deny_all_igw_traffic": IN_CLOUD,
-        "zonal_shift.config.enabled": IN_ZONES,
-        "load_balancing.cross_zone.enabled": IN_ZONES,
         "waf.fail_open.enabled": "it configures AWS WAF",
         "dns_record.client_routing_policy": _NETWORK,
         "secondary_ips.auto_assigned.per_subnet": _NETWORK,
     }
 
+    cross_zone: bool = Field(
+        True,
+        alias=CROSS_ZONE,
+        description="A node sends requests to the targets of all zones. Always true; a target group can turn it off.",
+    )
     idle_timeout: Whole = Field(
         60,
         alias="idle_timeout.timeout_seconds",
@@ -106,6 +108,13 @@ class LoadBalancerAttributes(EntryPointAttributes):
         "remove: removes the header.",
     )
     http2: bool = Field(True, alias="routing.http2.enabled", description="Offers HTTP/2 to clients.")
+
+    @field_validator("cross_zone")
+    @classmethod
+    def _crosses_zones(cls, value: bool) -> bool:
+        if not value:
+            raise ValueError(f"must be true for an application load balancer; set {CROSS_ZONE} on the target group")
+        return value
 
 
 def _listener_key(field: str) -> str:
@@ -156,8 +165,6 @@ class ApplicationGroupAttributes(TargetGroupAttributes):
     """Attributes of a target group, for the choice of targets and stickiness."""
 
     refused: ClassVar[dict[str, str]] = {
-        "load_balancing.cross_zone.enabled": IN_ZONES,
-        "target_group_health.dns_failover.": IN_DNS,
         "deregistration_delay.connection_termination.enabled": _NETWORK,
         "preserve_client_ip.enabled": _NETWORK,
         "proxy_protocol_v2.enabled": _NETWORK,
@@ -241,6 +248,8 @@ class ApplicationGroupAttributes(TargetGroupAttributes):
             raise FieldError(
                 "load_balancing.algorithm.anomaly_mitigation", "needs load_balancing.algorithm.type: weighted_random"
             )
+        if self.stickiness and self.cross_zone is False:
+            raise FieldError("stickiness.enabled", f"must be false with {CROSS_ZONE}: false")
         if self.stickiness and self.stickiness_type == "app_cookie" and self.app_cookie_name is None:
             raise FieldError("stickiness.type", "app_cookie needs stickiness.app_cookie.cookie_name")
         return self

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from pipeline.balancer.model.application.attributes import ApplicationGroupAttributes
+from pipeline.balancer.model.attributes import CROSS_ZONE
 from pipeline.balancer.model.target_group import TargetGroup
+from pipeline.base.errors import FieldError
 
 # The response of a gRPC server to an unknown method, which shows that the server runs.
 _GRPC_UNIMPLEMENTED = "12"
@@ -22,6 +24,12 @@ class ApplicationTargetGroup(TargetGroup):
     )
     protocol_version: Literal["HTTP1", "HTTP2", "GRPC"] = Field("HTTP1", description="Version of the protocol.")
     attributes: ApplicationGroupAttributes = Field(ApplicationGroupAttributes(), description="Settings by ELB's keys.")
+
+    @model_validator(mode="after")
+    def _functions_have_no_zone(self) -> Self:
+        if self.is_lambda and self.attributes.cross_zone is False:
+            raise FieldError("attributes", f"must not have {CROSS_ZONE}: false with target_type: lambda")
+        return self
 
     @property
     def is_grpc(self) -> bool:

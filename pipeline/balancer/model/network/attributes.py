@@ -7,10 +7,9 @@ from typing import ClassVar, Literal
 from pydantic import Field, field_validator
 
 from pipeline.balancer.model.attributes import (
+    CROSS_ZONE,
     IN_CLOUD,
-    IN_DNS,
     IN_S3,
-    IN_ZONES,
     OF_GATEWAYS,
     Attributes,
     TargetGroupAttributes,
@@ -18,6 +17,7 @@ from pipeline.balancer.model.attributes import (
 from pipeline.balancer.model.endpoint import EntryPointAttributes
 from pipeline.base.quantity import Whole
 
+RoutingPolicy = Literal["any_availability_zone", "availability_zone_affinity", "partial_availability_zone_affinity"]
 _APPLICATION = "it is for application load balancers"
 _UNHEALTHY = "target_health_state.unhealthy"
 
@@ -29,9 +29,6 @@ class NetworkLoadBalancerAttributes(EntryPointAttributes):
         "access_logs.s3.": IN_S3,
         "ipv6.deny_all_igw_traffic": IN_CLOUD,
         "secondary_ips.auto_assigned.per_subnet": IN_CLOUD,
-        "zonal_shift.config.enabled": IN_ZONES,
-        "load_balancing.cross_zone.enabled": IN_ZONES,
-        "dns_record.client_routing_policy": IN_DNS,
         "idle_timeout.timeout_seconds": f"{_APPLICATION}; set tcp.idle_timeout.seconds on the listener",
         "client_keep_alive.seconds": _APPLICATION,
         "connection_logs.s3.": _APPLICATION,
@@ -40,6 +37,18 @@ class NetworkLoadBalancerAttributes(EntryPointAttributes):
         "routing.http2.enabled": _APPLICATION,
         "waf.fail_open.enabled": _APPLICATION,
     }
+
+    cross_zone: bool = Field(
+        False,
+        alias=CROSS_ZONE,
+        description="true: a node sends traffic to the targets of all zones. false: only to those of its own zone.",
+    )
+    client_routing_policy: RoutingPolicy = Field(
+        "any_availability_zone",
+        alias="dns_record.client_routing_policy",
+        description="The nodes whose addresses a client gets for the load balancer's name. availability_zone_affinity: "
+        "the one of its own zone. partial_availability_zone_affinity: the one of its own zone for 85% of its queries.",
+    )
 
 
 class NetworkListenerAttributes(Attributes):
@@ -61,8 +70,6 @@ class NetworkGroupAttributes(TargetGroupAttributes):
     """Attributes of a target group of a network load balancer."""
 
     refused: ClassVar[dict[str, str]] = {
-        "load_balancing.cross_zone.enabled": IN_ZONES,
-        "target_group_health.dns_failover.": IN_DNS,
         "load_balancing.algorithm.": _APPLICATION,
         "slow_start.duration_seconds": _APPLICATION,
         "stickiness.lb_cookie.duration_seconds": _APPLICATION,
