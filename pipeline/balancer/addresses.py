@@ -18,8 +18,8 @@ def check_ports_free(before: Registry, wanted: Registry) -> None:
     for effective in listeners:
         # The data plane holds overlapping ports itself and releases them with the change.
         if not any(effective.binding.overlaps(binding) for binding in known):
-            address = effective.balancer.bind_address.strip("*[]")
-            _try_bind(effective, address, only_ipv6=False)
+            for address in effective.balancer.bind_addresses:
+                _try_bind(effective, address.strip("*[]"), only_ipv6=False)
             if has_both_families(effective, listeners) and has_ipv6():
                 _try_bind(effective, "::", only_ipv6=True)
 
@@ -33,10 +33,15 @@ def _try_bind(effective: EffectiveListener, address: str, *, only_ipv6: bool) ->
         try:
             probe.bind((address, effective.port))
         except OSError as error:
-            raise _bind_error(effective.port, effective.label, error) from error
+            raise _bind_error(address, effective.port, effective.label, error) from error
 
 
-def _bind_error(port: int, declared_by: str, error: OSError) -> ConfigError:
+def _bind_error(address: str, port: int, declared_by: str, error: OSError) -> ConfigError:
+    if error.errno == errno.EADDRNOTAVAIL:
+        return ConfigError(
+            f"address {address} of {declared_by} is not an address of this machine",
+            hint="use another, or add it with `ip address add`",
+        )
     if error.errno == errno.EADDRINUSE:
         return ConfigError(
             f"port {port} of {declared_by} is taken by another program",

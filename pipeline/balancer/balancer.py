@@ -21,10 +21,11 @@ from pipeline.balancer.jwks import read_keys, with_keys
 from pipeline.balancer.key_set import KeySet
 from pipeline.balancer.model import Declaration, Target, TargetHealth, TargetState
 from pipeline.balancer.registry import Registry
-from pipeline.balancer.resources import DECLARED
+from pipeline.balancer.resources import DECLARED, ZonalShift
 from pipeline.balancer.synchronizer import Synchronizer
 from pipeline.balancer.waiting import WaitingListener, waiting_listeners
 from pipeline.balancer.wanted import plane_config
+from pipeline.base.clock import Stamp
 from pipeline.base.errors import BalancerFault, ConfigError
 
 _POLL_INTERVAL = 0.05
@@ -214,6 +215,30 @@ class Balancer:
         with self._synchronizer.locked():
             self._plane.maintain()
             self._synchronizer.store_and_apply(self.registry().withdraw(owner))
+
+    # Zones
+
+    def shift(self, owner: str, balancer: str, zone: str, until: Stamp) -> None:
+        """Take a zone of a load balancer out of service until a time. It replaces an earlier shift.
+
+        New traffic goes to the targets of the other zones, if the load balancer balances across zones. The zone's own
+        node keeps its listeners, because clients may know its address for a while. `reconcile` ends it.
+        Raises `ConfigError` for an unknown load balancer or zone, and if zonal shifts are disabled for it.
+        """
+        self._shift(owner, balancer, ZonalShift(zone=zone, until=until))
+
+    def end_shift(self, owner: str, balancer: str) -> None:
+        """Put a load balancer's zone back into service. Does nothing if none is shifted away.
+
+        Raises `ConfigError` for an unknown load balancer.
+        """
+        self._shift(owner, balancer, None)
+
+    def _shift(self, owner: str, balancer: str, shift: ZonalShift | None) -> None:
+        with self._synchronizer.locked():
+            registry = self.registry().shift(owner, balancer, shift)
+            if registry is not self.registry():
+                self._synchronizer.store_and_apply(registry)
 
     # Targets
 

@@ -14,6 +14,7 @@ from pipeline.balancer.access import AccessLog
 from pipeline.balancer.effective import EffectiveListener
 from pipeline.balancer.key_set import KeySet
 from pipeline.balancer.model import HealthCheck, TargetGroup
+from pipeline.balancer.pools import EVERY_TARGET, Pool
 from pipeline.base.clock import Stamp
 
 Outcome = Literal["none", "pending", "passed", "failed", "mismatch", "timeout"]
@@ -35,8 +36,8 @@ def endpoint(address: str, port: int) -> str:
 class WantedTarget:
     """A target in the wanted state. `check` is None if it is not checked. `ramp`: its share grows slowly.
 
-    A target that is neither admitted nor checked is leaving. The plane keeps it closed until the group no longer lists
-    it.
+    `zone` is None if it is in none. A target that is neither admitted nor checked is leaving. The plane keeps it closed
+    until the group no longer lists it.
     """
 
     id: str
@@ -45,6 +46,7 @@ class WantedTarget:
     admit: bool
     check: HealthCheck | None
     ramp: bool
+    zone: str | None = None
 
     @property
     def is_leaving(self) -> bool:
@@ -59,22 +61,22 @@ class WantedTarget:
 
 @dataclass(frozen=True)
 class WantedGroup:
-    """A target group with its targets in the wanted state."""
+    """A target group with its targets in the wanted state. Nodes of load balancers send traffic to its `pools`."""
 
     owner: str
     name: str
     settings: TargetGroup
     targets: tuple[WantedTarget, ...] = ()
+    pools: tuple[Pool, ...] = (EVERY_TARGET,)
 
     @property
     def id(self) -> str:
         """Its key in `PlaneConfig.groups` and in `Facts.targets`."""
         return group_id(self.owner, self.name)
 
-    @property
-    def registered(self) -> int:
-        """The number of targets that are not leaving."""
-        return sum(not target.is_leaving for target in self.targets)
+    def registered(self, pool: Pool) -> int:
+        """Return the number of targets of a pool that are not leaving."""
+        return sum(not target.is_leaving and pool.prefers(target.zone) for target in self.targets)
 
 
 @dataclass(frozen=True)

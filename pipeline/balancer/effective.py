@@ -6,7 +6,7 @@ import operator
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import combinations
 from typing import Any
 
@@ -43,6 +43,7 @@ class EffectiveListener:
     `owner`, `balancer` and `listener` are those with the default action, which names target groups by name. The
     listener's own certificates come first. `number` names its files. It is the port, or a higher number for a further
     listener of the port. It never changes, because replaced workers of the data plane pass requests on by it.
+    `away` is the zone that is shifted away.
     """
 
     owner: str
@@ -52,6 +53,7 @@ class EffectiveListener:
     rules: tuple[OwnedRule, ...]
     certificates: tuple[Certificate, ...] = field(default=())
     number: int = 0
+    away: str | None = None
 
     @property
     def port(self) -> int:
@@ -60,13 +62,13 @@ class EffectiveListener:
 
     @property
     def binding(self) -> Binding:
-        """Its address and port, which overlap with no other listener's."""
+        """Its addresses and port, which overlap with no other listener's."""
         return Binding.of(self.balancer, self.listener)
 
     @property
     def address(self) -> str:
-        """Its address and port as text."""
-        return f"{self.balancer.bind_address}:{self.port}"
+        """Its addresses and port as text."""
+        return ", ".join(f"{address}:{self.port}" for address in self.balancer.bind_addresses)
 
     @property
     def default_action(self) -> Action:
@@ -80,6 +82,10 @@ class EffectiveListener:
 
     def groups(self) -> frozenset[tuple[str, str]]:
         """Return the owner and name of each target group that it may forward to."""
+        return self._groups
+
+    @cached_property
+    def _groups(self) -> frozenset[tuple[str, str]]:
         found = [*((owned.owner, owned.rule.action) for owned in self.rules), (self.owner, self.default_action)]
         return frozenset((owner, group.target_group) for owner, action in found for group in action.groups())
 
@@ -116,6 +122,7 @@ class _Part:
     listener: ListenerSettings | NetworkListenerSettings
     rules: tuple[OwnedRule, ...]
     certificates: tuple[Certificate, ...]
+    away: str | None
 
     @property
     def port(self) -> int:
@@ -156,7 +163,9 @@ def effective_listeners(resources: Resources) -> tuple[EffectiveListener, ...]:
 def has_both_families(effective: EffectiveListener, listeners: Sequence[EffectiveListener]) -> bool:
     """Return whether a listener of every IPv4 address accepts IPv6 too: no other one of its port has an address."""
     others = (other for other in listeners if other.port == effective.port and other is not effective)
-    return effective.balancer.bind_address == "*" and not any(":" in other.balancer.bind_address for other in others)
+    return effective.balancer.bind_addresses == ("*",) and not any(
+        ":" in address for other in others for address in other.balancer.bind_addresses
+    )
 
 
 def _listeners(resources: Resources) -> Iterator[EffectiveListener]:
@@ -238,6 +247,7 @@ def _parts(resources: Resources) -> Iterator[_Part]:
                 settings,
                 tuple(sorted(rules.get(listener.id, ()), key=lambda owned: owned.rule.priority)),
                 tuple(certificates.get(listener.id, ())),
+                balancer.shift.zone if balancer.shift else None,
             )
 
 
@@ -253,7 +263,7 @@ def _host_of(guest: _Part, hosts: Sequence[_Part]) -> _Part | None:
         return next(iter(exact or hosts), None)
     raise ConfigError(
         f"load balancer {guest.name} of {guest.owner} adds rules to port {guest.port}, which has several listeners",
-        hint=f"set address to one of {', '.join(host.balancer.bind_address for host in hosts)}",
+        hint=f"set address to one of {', '.join(a for host in hosts for a in host.balancer.bind_addresses)}",
     )
 
 
@@ -274,6 +284,7 @@ def _merge(host: _Part, parts: Sequence[_Part]) -> EffectiveListener:
         "rules": tuple(sorted(rules, key=lambda owned: owned.rule.priority)),
         "certificates": tuple(certificate for part in (host, *guests) for certificate in part.certificates),
         "number": host.port + host.number * _NUMBER_STEP,
+        "away": host.away,
     }
     balancer, listener = host.balancer, host.listener
     if isinstance(balancer, LoadBalancerSettings) and isinstance(listener, ListenerSettings):

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from pipeline.balancer.data_plane import CheckFact, TargetFact
 from pipeline.balancer.model import TargetHealth, TargetState
+from pipeline.balancer.pools import pools_of
 from pipeline.balancer.registry import Registry
 from pipeline.balancer.targets import Registration
 
@@ -21,7 +22,8 @@ def target_health(
 ) -> TargetHealth:
     """Return the health of a registered target.
 
-    `running`: the data plane runs and carries the group. `used`: a listener forwards to the group. `checked`: the
+    `running`: the data plane runs and carries the group. `used`: a listener forwards to the group, and the load
+    balancer is enabled in the target's zone. `checked`: the
     group still has the health check that the target was registered with. Otherwise the data plane no longer checks the
     target, and reports it as up.
     """
@@ -42,12 +44,13 @@ def group_health(
 ) -> tuple[TargetHealth, ...]:
     """Return the health of a group's targets. `known` is None if the data plane does not carry the group."""
     used, settings = registry.uses(owner, group), registry.group(owner, group)
+    pools = pools_of(registry, owner, group, settings)
     return tuple(
         target_health(
             registration,
             (known or {}).get(registration.target.id),
             running=known is not None,
-            used=used,
+            used=used and any(pool.has(registration.target.zone) for pool in pools),
             checked=registration.is_checked(settings),
         )
         for registration in registry.registrations(owner, group)

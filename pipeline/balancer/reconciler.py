@@ -23,14 +23,15 @@ class Reconciliation:
 def reconcile(registry: Registry, facts: Facts) -> Reconciliation:
     """Return the next changes of the registry and the plane.
 
-    A target is admitted if it is wanted in, the group still has its check, and a check passed while it was closed,
-    under the address that it is registered with. It is never admitted again once it is wanted out. Targets of a group
-    that is not in the facts do not change. The same inputs give the same result.
+    A zonal shift that is over ends. A target is admitted if it is wanted in, the group still has its check, and a
+    check passed while it was closed, under the address that it is registered with. It is never admitted again once it
+    is wanted out. Targets of a group that is not in the facts do not change. The same inputs give the same result.
     Applied and observed again, it is empty after two rounds at most, unless open requests keep the plane from
     removing a target.
     """
-    if not facts.running:
-        return Reconciliation(registry, apply=not registry.is_empty)
+    current = registry.without_ended_shifts(facts.at)
+    if not facts.running or current is not registry:
+        return Reconciliation(current, apply=not registry.is_empty)
     steer: list[WantedGroup] = []
     for owner, name in registry.groups():
         known = facts.targets.get(group_id(owner, name))

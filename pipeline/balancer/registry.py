@@ -18,8 +18,10 @@ from pipeline.balancer.resources import (
     DECLARED,
     BalancerResource,
     ListenerResource,
+    LoadBalancerResource,
     Resources,
     TargetGroupResource,
+    ZonalShift,
     declared_id,
     groups_of,
 )
@@ -84,6 +86,8 @@ class Registry(Resources):
                 before = self.listeners.get(resource.id)
                 number = before.number if before and resource.id in stays else _free_number(resource, taken)
                 resource = resource.with_number(number)
+            if isinstance(resource, LoadBalancerResource):
+                resource = resource.with_shift(_kept_shift(resource, self.load_balancers.get(resource.id)))
             found.append(_next_revision(resource, known.get(resource.id)))
         return found
 
@@ -145,6 +149,32 @@ class Registry(Resources):
         """Return this registry without `owner`."""
         own = [resource.id for resource in self.all() if resource.owner == owner]
         return self._validated(self.without(*own)) if own else self
+
+    # Zones
+
+    def shift(self, owner: str, name: str, shift: ZonalShift | None) -> Registry:
+        """Return this registry with a zone of a load balancer out of service, or with none.
+
+        Raises `ConfigError` for an unknown load balancer or zone, and if zonal shifts are disabled for it.
+        """
+        balancer = self._balancer(owner, name)
+        if shift is not None:
+            _check_shift(balancer, shift.zone)
+        changed = balancer.with_shift(shift)
+        return self if changed is balancer else self.with_resources(changed)
+
+    def without_ended_shifts(self, at: Stamp) -> Registry:
+        """Return this registry without the zonal shifts that are over. The same object if all go on."""
+        over = [found for found in self.load_balancers.values() if found.shift and found.shift.is_over(at)]
+        return self.with_resources(*(found.with_shift(None) for found in over)) if over else self
+
+    def _balancer(self, owner: str, name: str) -> LoadBalancerResource:
+        own = {found.name: found for found in self.load_balancers.values() if found.owner == owner}
+        if owner not in self.owners:
+            raise not_declared(f"owner {owner}", self.owners, owner)
+        if name not in own:
+            raise not_declared(f"load balancer {name} of {owner}", own, name)
+        return own[name]
 
     # Target groups
 
@@ -234,6 +264,25 @@ def _keeps_its_number(wanted: ListenerResource, known: BalancerResource | None) 
         and not wanted.is_guest
         and known.settings.port == wanted.settings.port
     )
+
+
+def _kept_shift(wanted: LoadBalancerResource, known: LoadBalancerResource | None) -> ZonalShift | None:
+    """Return the shift of a load balancer that is declared again, if it still has the zone."""
+    shift = known.shift if known else wanted.shift
+    return shift if shift and shift.zone in (wanted.settings.zones or {}) else None
+
+
+def _check_shift(balancer: LoadBalancerResource, zone: str) -> None:
+    zones = balancer.settings.zones
+    if not zones:
+        raise ConfigError(f"{balancer.label} has no zones", hint="declare zones on the load balancer")
+    if zone not in zones:
+        raise not_declared(f"zone {zone} of {balancer.label}", zones, zone)
+    if not balancer.settings.attributes.zonal_shift:
+        raise ConfigError(
+            f"zonal shifts are disabled for {balancer.label}",
+            hint="set its attribute zonal_shift.config.enabled to true",
+        )
 
 
 def _free_number(listener: ListenerResource, taken: Counter[tuple[int, int]]) -> int:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from pipeline.balancer.data_plane import PlaneConfig, WantedGroup, WantedTarget
 from pipeline.balancer.effective import effective_listeners
 from pipeline.balancer.model import TargetGroup
+from pipeline.balancer.pools import Pool, pools_of
 from pipeline.balancer.registry import Registry
 from pipeline.balancer.targets import Registration
 
@@ -29,11 +30,13 @@ def wanted_group(registry: Registry, owner: str, name: str) -> WantedGroup:
 def part_of_group(registry: Registry, owner: str, name: str, known: Iterable[Registration]) -> WantedGroup:
     """Return the wanted state of a group with these of its targets only."""
     settings = registry.group(owner, name)
-    return WantedGroup(owner, name, settings, tuple(_wanted_target(one, settings) for one in known))
+    pools = pools_of(registry, owner, name, settings)
+    return WantedGroup(owner, name, settings, tuple(_wanted_target(one, settings, pools) for one in known), pools)
 
 
-def _wanted_target(known: Registration, settings: TargetGroup) -> WantedTarget:
-    stays = known.wanted == "in"
+def _wanted_target(known: Registration, settings: TargetGroup, pools: Sequence[Pool]) -> WantedTarget:
+    # A target in a zone that is not enabled gets no traffic, so it is not checked either.
+    stays = known.wanted == "in" and any(pool.has(known.target.zone) for pool in pools)
     return WantedTarget(
         id=known.target.id,
         address=known.target.address,
@@ -41,4 +44,5 @@ def _wanted_target(known: Registration, settings: TargetGroup) -> WantedTarget:
         admit=stays and known.admitted,
         check=known.check if stays and known.is_checked(settings) else None,
         ramp=known.ramps,
+        zone=known.target.zone,
     )

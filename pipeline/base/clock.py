@@ -51,6 +51,10 @@ class Stamp:
             passed = self.wall - earlier.wall
         return max(passed, timedelta(0))
 
+    def later(self, by: timedelta) -> Stamp:
+        """Return the point in time that is later by this much."""
+        return Stamp(self.wall + by, self.boot, self.seconds + by.total_seconds() if self.boot else 0.0)
+
 
 class Clock(Protocol):
     """Source of time for everything that waits or measures. Safe from any thread.

@@ -18,6 +18,7 @@ from pipeline.balancer.haproxy import tokens, weights
 from pipeline.balancer.haproxy.error_responses import deny
 from pipeline.balancer.haproxy.index import DEFAULT
 from pipeline.balancer.haproxy.naming import THRESHOLDS, backend_name, fail_open_backend_of
+from pipeline.balancer.haproxy.node_routing import NodeRouting
 from pipeline.balancer.haproxy.quoting import quote, regsub
 from pipeline.balancer.haproxy.repetition import count_lines, shared_routes
 from pipeline.balancer.model import ApplicationTargetGroup
@@ -65,7 +66,7 @@ _known_step = IdentityCache[OwnedRule, RuleStep](
 
 
 class Actions:
-    """The actions of a listener. `prefix` begins the names of its files and backends."""
+    """The actions of a listener. `prefix` begins the names of its files and backends. `nodes`: the routing by zones."""
 
     def __init__(self, effective: EffectiveApplicationListener, prefix: str, config: PlaneConfig) -> None:
         self._prefix = prefix
@@ -75,19 +76,21 @@ class Actions:
         self._steps = [*map(_known_step, effective.rules)]
         self._steps.append(RuleStep.of(DEFAULT, effective.owner, effective.default_action, Transforms()))
         self._special = [step for step in self._steps if not step.is_plain]
+        self._has_zones = bool(effective.balancer.zones)
+        self.nodes = NodeRouting(effective, prefix, self._groups)
 
     @property
     def only(self) -> str | None:
         """The backend of every request, if the listener needs no lookup to choose it. Otherwise None."""
         step = self._steps[-1]
-        return step.backend if step.is_plain and len(self._steps) == 1 else None
+        return step.backend if step.is_plain and len(self._steps) == 1 and not self._has_zones else None
 
     def files(self) -> dict[str, str]:
         """Return the map from rules to backends, and the keys of issuers: name → content."""
         if self.only:
             return {}
         lines = [f"{step.rule} {self._backend(step)}\n" for step in self._steps]
-        found = {self._map: "".join(lines)}
+        found = {self._map: "".join(lines), **self.nodes.files()}
         for step in self._special:
             if step.action.jwt_validation:
                 found.update(tokens.key_files(step.action.jwt_validation, self._config.key_sets))
@@ -117,6 +120,7 @@ class Actions:
                 yield from tokens.validate(step.rule, step.action.jwt_validation, self._config.key_sets)
             yield from _transform(step)
         yield from _apply_transforms([step.transforms for step in self._special])
+        yield from self.nodes.lines()
         yield from self._threshold_lines()
         yield from count_lines(self._groups.values())
 
@@ -138,8 +142,9 @@ class Actions:
         """Return the backends of groups that need several healthy targets, each with its fail-open backend."""
         return [
             (backend, fail_open_backend_of(backend))
-            for backend, group in self._groups.items()
+            for name, group in self._groups.items()
             if not group.attributes.needs_one_healthy
+            for backend in self.nodes.backends(name)
         ]
 
     @cached_property

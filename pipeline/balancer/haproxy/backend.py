@@ -12,7 +12,6 @@ from pipeline.balancer.haproxy.naming import (
     FUNCTION_CHECK,
     FUNCTION_GROUP,
     FUNCTION_TARGET,
-    backend_name,
     fail_open_backend_of,
     shared_backend_of,
 )
@@ -28,9 +27,11 @@ _COOKIE = "AWSALB"
 _STICK_TABLE_SIZE = "100k"
 
 
-def backends(owner: str, name: str, group: ApplicationTargetGroup, idle: Sequence[int]) -> dict[str, Iterator[str]]:
-    """Return the sections of a target group by name, without its targets. `idle`: the idle timeouts, in s."""
-    main = backend_name(owner, name)
+def backends(main: str, group: ApplicationTargetGroup, idle: Sequence[int]) -> dict[str, Iterator[str]]:
+    """Return the sections of a target group, or of a pool of it, by name, without its targets.
+
+    `main`: the backend whose servers are checked. `idle`: the idle timeouts, in s.
+    """
     found = {main: _main(main, group)}
     if not group.attributes.needs_one_healthy:
         found[fail_open_backend_of(main)] = _fail_open(main, group)

@@ -9,11 +9,12 @@ from pipeline.balancer.haproxy.worker_user import socket_args
 
 
 def bind_lines(effective: EffectiveListener, arguments: str, relay_socket: str, *, dual_stack: bool) -> Iterator[str]:
-    """Yield lines for the listener's address, and for the socket by which replaced workers pass on what they accept.
+    """Yield lines for the listener's addresses, and for the socket by which replaced workers pass on what they accept.
 
-    `arguments`: those of the address, such as TLS. `dual_stack`: it accepts IPv6 too.
+    `arguments`: those of an address, such as TLS. `dual_stack`: it accepts IPv6 too.
     """
-    yield f"bind {effective.address}{arguments}"
+    for address in effective.balancer.bind_addresses:
+        yield f"bind {address}:{effective.port}{arguments}"
     if dual_stack:
         # A separate socket, so the one for IPv4 stays open when this one is added or removed.
         yield f"bind [::]:{effective.port} v6only{arguments}"

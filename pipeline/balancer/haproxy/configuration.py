@@ -19,13 +19,21 @@ from pipeline.balancer.haproxy.backend import backends
 from pipeline.balancer.haproxy.directory import PemFile
 from pipeline.balancer.haproxy.error_responses import page_lines, pages
 from pipeline.balancer.haproxy.frontend import Frontend
-from pipeline.balancer.haproxy.naming import LOG_DESCRIPTOR, STATE_SOCKET, THRESHOLDS, WORKER_SOCKET, backend_name
+from pipeline.balancer.haproxy.naming import (
+    LOG_DESCRIPTOR,
+    POOLS,
+    STATE_SOCKET,
+    THRESHOLDS,
+    WORKER_SOCKET,
+    pool_backend,
+)
 from pipeline.balancer.haproxy.network_backend import network_backends
 from pipeline.balancer.haproxy.network_frontend import NetworkFrontend
 from pipeline.balancer.haproxy.server_args import server_definitions
 from pipeline.balancer.haproxy.worker_user import global_lines, socket_args
 from pipeline.balancer.model import ApplicationTargetGroup, NetworkTargetGroup
 from pipeline.balancer.model.network.attributes import NetworkListenerAttributes
+from pipeline.balancer.pools import Pool
 
 STATE_FILE = "servers.state"
 # Seconds, used while there is no listener.
@@ -133,7 +141,11 @@ def render(config: PlaneConfig, *, ipv6: bool = True) -> RenderedConfig:
     if network or network_groups:
         sections += [_Section([_NETWORK_DEFAULTS], []), *map(_frontend, network), *network_groups]
     frontends: list[Frontend | NetworkFrontend] = [*application, *network]
-    files = {**pages(), **{name: text for frontend in frontends for name, text in frontend.files().items()}}
+    files = {
+        **pages(),
+        **_pools(config),
+        **{name: text for frontend in frontends for name, text in frontend.files().items()},
+    }
     shape = [_head("{fingerprint}"), *(line for section in sections for line in section.lines)]
     digest = _digest([*shape, *(part for file in sorted(files.items()) for part in file)])
     lines = [_head(digest), *(line for section in sections for line in (*section.lines, *section.servers))]
@@ -199,7 +211,8 @@ def _groups(config: PlaneConfig, idle: Sequence[int]) -> list[_Section]:
         section
         for group in _by_name(config)
         if isinstance(group.settings, ApplicationTargetGroup)
-        for section in _sections(group, backends(group.owner, group.name, group.settings, idle))
+        for main in pool_backends(group)
+        for section in _sections(group, main, backends(main, group.settings, idle))
     ]
 
 
@@ -215,9 +228,8 @@ def _network_groups(config: PlaneConfig) -> list[_Section]:
         section
         for group in _by_name(config)
         if isinstance(group.settings, NetworkTargetGroup)
-        for section in _sections(
-            group, network_backends(group.owner, group.name, group.settings, idle.get(group.id, unused))
-        )
+        for main in pool_backends(group)
+        for section in _sections(group, main, network_backends(main, group.settings, idle.get(group.id, unused)))
     ]
 
 
@@ -225,14 +237,24 @@ def _by_name(config: PlaneConfig) -> list[WantedGroup]:
     return sorted(config.groups.values(), key=lambda group: (group.owner, group.name))
 
 
-def _sections(group: WantedGroup, found: Mapping[str, Iterable[str]]) -> Iterator[_Section]:
+def pool_backends(group: WantedGroup) -> dict[str, Pool]:
+    """Return the backends whose servers are checked, one for each pool."""
+    return {pool_backend(group.id, pool): pool for pool in group.pools}
+
+
+def _pools(config: PlaneConfig) -> dict[str, str]:
+    """Return the file that lists the backends of pools, if there are any: see `HAProxyPlane.observe`."""
+    found = [main for group in _by_name(config) for main in pool_backends(group) if main != group.id]
+    return {POOLS: "".join(f"{main}\n" for main in found)} if found else {}
+
+
+def _sections(group: WantedGroup, checked: str, found: Mapping[str, Iterable[str]]) -> Iterator[_Section]:
     """Yield the backends of a target group with their servers. `found`: the lines of each."""
     servers = defaultdict[str, list[str]](list)
     for target in group.targets:
         if target.admit:
             for definition in server_definitions(group, target):
                 servers[definition.backend].append(f"  server {definition.name} {definition.args}")
-    checked = backend_name(group.owner, group.name)
     for backend, lines in found.items():
         yield _Section([*lines, *[_STATE_LINES] * (backend == checked)], [*servers[backend], ""])
 
@@ -243,11 +265,13 @@ def _digest(parts: Iterable[str]) -> str:
 
 def thresholds(config: PlaneConfig) -> dict[str, dict[str, str]]:
     """Return the map of the number of healthy targets that a backend needs, for those that need more than one."""
-    needs = {id_: str(needed) for id_, group in config.groups.items() if (needed := threshold(group)) is not None}
-    return {THRESHOLDS: needs}
+    return {THRESHOLDS: {key: value for group in config.groups.values() for key, value in thresholds_of(group).items()}}
 
 
-def threshold(group: WantedGroup) -> int | None:
-    """Return the number of healthy targets that a group needs, or None if it is one."""
+def thresholds_of(group: WantedGroup) -> dict[str, str]:
+    """Return the number of healthy targets that each backend of a group needs. Empty if it is one."""
     attributes = group.settings.attributes
-    return None if attributes.needs_one_healthy else attributes.min_healthy_targets(group.registered)
+    if attributes.needs_one_healthy:
+        return {}
+    pools = pool_backends(group).items()
+    return {main: str(attributes.min_healthy_targets(group.registered(pool))) for main, pool in pools}

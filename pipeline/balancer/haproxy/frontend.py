@@ -88,7 +88,7 @@ class Frontend:
         logged = log_format(secure=self._effective.listener.secure, has_rules=not self._actions.only)
         yield f'  log-format "{logged}"'
         yield f"  tcp-request connection set-var(sess.until) date({attributes.client_keep_alive})"
-        yield from (f"  {line}" for line in session_lines())
+        yield from (f"  {line}" for line in (*self._actions.nodes.session_lines(), *session_lines()))
         yield "  http-response set-var(txn.status) status"
         yield from (f"  {line}" for line in self._steps(idle))
         yield ""

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from pipeline.balancer.access import ActionName, load_balancer_name, target_group_name
 from pipeline.balancer.haproxy.log_line import AccessLogLine
+from pipeline.balancer.haproxy.naming import group_of
 
 # ELB's code for a client that closed the connection before the response. HAProxy has none.
 CLIENT_CLOSED = 460
@@ -116,9 +117,8 @@ def _load_balancer(frontend: str) -> str:
 
 @lru_cache(maxsize=1024)
 def _target_group(backend: str) -> str:
-    """Return the group of a backend. A group's other backends have a suffix."""
-    owner, _, rest = backend.partition(".")
-    return target_group_name(owner, rest.partition(".")[0])
+    owner, _, name = group_of(backend).partition(".")
+    return target_group_name(owner, name)
 
 
 def _positive(number: int) -> int | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pipeline.balancer.pools import Pool
+
 WORKER_SOCKET = "worker.sock"
 MASTER_SOCKET = "master.sock"
 # The socket of the process that holds HAProxy's listening sockets.
@@ -10,8 +12,11 @@ LOG_DESCRIPTOR = 3
 # HAProxy sends a datagram here for each server that goes up or down.
 STATE_SOCKET = "state.sock"
 _FAIL_OPEN_SUFFIX = ".open"
+_ZONE_PREFIX, _AWAY_PREFIX = "_", "__"
 SHARED_SUFFIX = ".shared"
 """Ends the name of the backend in which clients share connections to the targets of a group."""
+# Backends of target groups that are used in zones, one a line. They are in no file if there are none.
+POOLS = "pools.list"
 # A map: backend → number of healthy targets that it needs.
 THRESHOLDS = "thresholds.map"
 # Seconds that browsers keep the load balancer's cookies. The cookie's value holds the time until which it counts.
@@ -29,6 +34,15 @@ def backend_name(owner: str, group: str) -> str:
     return f"{owner}.{group}"
 
 
+def pool_backend(group: str, pool: Pool) -> str:
+    """Return the backend of a pool of a target group. Names of groups and zones hold no underscore, so it is unique.
+
+    The pool of every target has the group's own name.
+    """
+    zones = "".join(f"{_ZONE_PREFIX}{zone}" for zone in pool.zones or ())
+    return f"{group}{zones}{_AWAY_PREFIX}{pool.away}" if pool.away else f"{group}{zones}"
+
+
 def fail_open_backend_of(backend: str) -> str:
     """Return the fail-open backend that belongs to a group's backend."""
     return f"{backend}{_FAIL_OPEN_SUFFIX}"
@@ -40,5 +54,6 @@ def shared_backend_of(backend: str) -> str:
 
 
 def group_of(backend: str) -> str:
-    """Return the target group of any of its backends. No name in it holds a dot."""
-    return backend.rpartition(".")[0] if backend.count(".") == 2 else backend
+    """Return the target group of any of its backends. No name in it holds a dot or an underscore."""
+    name = backend.partition(_ZONE_PREFIX)[0]
+    return name.rpartition(".")[0] if name.count(".") == 2 else name

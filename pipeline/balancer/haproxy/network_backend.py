@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pipeline.balancer.haproxy.check_lines import check_lines
-from pipeline.balancer.haproxy.naming import backend_name, fail_open_backend_of
+from pipeline.balancer.haproxy.naming import fail_open_backend_of
 from pipeline.balancer.haproxy.server_args import CUT_WHEN_DOWN, closing_cuts
 from pipeline.balancer.model import NetworkTargetGroup
 from pipeline.base.quantity import milliseconds
 
 
-def network_backends(owner: str, name: str, group: NetworkTargetGroup, idle: int) -> dict[str, Iterator[str]]:
-    """Return the sections of a target group by name, without its targets. `idle`: the idle timeout, in s."""
-    main = backend_name(owner, name)
+def network_backends(main: str, group: NetworkTargetGroup, idle: int) -> dict[str, Iterator[str]]:
+    """Return the sections of a target group, or of a pool of it, by name, without its targets.
+
+    `main`: the backend whose servers are checked. `idle`: the idle timeout, in s.
+    """
     found = {main: _main(main, group, idle)}
     if not group.attributes.needs_one_healthy:
         # Used while too few targets are healthy: the same targets, unchecked.

@@ -11,6 +11,7 @@ from pipeline.balancer.haproxy.bind_lines import bind_lines
 from pipeline.balancer.haproxy.directory import PemFile
 from pipeline.balancer.haproxy.index import DEFAULT
 from pipeline.balancer.haproxy.naming import THRESHOLDS, backend_name, fail_open_backend_of
+from pipeline.balancer.haproxy.node_routing import NodeRouting
 from pipeline.balancer.haproxy.tls import certificate_list, network_bind_args, pem_files
 
 _RULES = "tcp-request content"
@@ -28,6 +29,7 @@ class NetworkFrontend:
             backend_name(owner, name): config.groups[backend_name(owner, name)].settings
             for owner, name in sorted(effective.groups())
         }
+        self._nodes = NodeRouting(effective, self._prefix, self._groups)
         self._relay_backend = f"relay:{effective.number}"
 
     @property
@@ -40,8 +42,8 @@ class NetworkFrontend:
         return f"{self._prefix}.weights.map"
 
     def files(self) -> dict[str, str]:
-        """Return the list of certificates: name → content."""
-        return certificate_list(self._effective, self._prefix)
+        """Return the list of certificates and the maps of nodes: name → content."""
+        return {**certificate_list(self._effective, self._prefix), **self._nodes.files()}
 
     def pem_files(self) -> list[PemFile]:
         """Return the copies of certificates."""
@@ -65,15 +67,23 @@ class NetworkFrontend:
         binds = bind_lines(self._effective, arguments, self.relay_socket, dual_stack=self._dual_stack)
         yield from (f"  {line}" for line in binds)
         yield f"  timeout client {idle}s"
-        yield from (f"  {line}" for line in self._steps())
+        yield from (f"  {line}" for line in (*self._nodes.session_lines(), *self._steps()))
         yield ""
 
     def _steps(self) -> Iterator[str]:
-        only = None if self.weights() else next(iter(self._groups))
-        if only is None:
+        only = None if self.weights() or self._effective.balancer.zones else next(iter(self._groups))
+        if self.weights():
             yield f"{_RULES} set-var(txn.rule) int({DEFAULT})"
             yield from weights.choose(self._weights_file, sticky=False, rules=_RULES)
-        needing_several = [backend for backend, group in self._groups.items() if not group.attributes.needs_one_healthy]
+        elif only is None:
+            yield f"{_RULES} set-var(txn.backend) str({next(iter(self._groups))})"
+        yield from self._nodes.lines(_RULES)
+        needing_several = [
+            backend
+            for name, group in self._groups.items()
+            if not group.attributes.needs_one_healthy
+            for backend in self._nodes.backends(name)
+        ]
         for number, backend in enumerate(needing_several):
             yield f"{_RULES} set-var(txn.least{number}) str({backend}),map_str_int({THRESHOLDS},0)"
         # A replaced worker may have accepted a connection whose TLS handshake ends only now. It gets no updates of

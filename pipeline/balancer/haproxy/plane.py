@@ -13,12 +13,12 @@ from pipeline.balancer.access import AccessLog
 from pipeline.balancer.data_plane import Facts, PlaneConfig, WantedGroup
 from pipeline.balancer.haproxy import process, socket_holder
 from pipeline.balancer.haproxy.access_log import HAProxyAccessLog
-from pipeline.balancer.haproxy.configuration import STATE_FILE, RenderedConfig, render, threshold
+from pipeline.balancer.haproxy.configuration import STATE_FILE, RenderedConfig, render, thresholds_of
 from pipeline.balancer.haproxy.control_socket import NotRunning, Runtime
 from pipeline.balancer.haproxy.directory import Directory
 from pipeline.balancer.haproxy.functions import process as functions
 from pipeline.balancer.haproxy.functions.table import FunctionTable
-from pipeline.balancer.haproxy.naming import THRESHOLDS
+from pipeline.balancer.haproxy.naming import POOLS, THRESHOLDS, group_of
 from pipeline.balancer.haproxy.server_args import closing_cuts, target_of
 from pipeline.balancer.haproxy.servers import (
     additions,
@@ -27,7 +27,7 @@ from pipeline.balancer.haproxy.servers import (
     drain,
     group_facts,
     has_added,
-    is_group,
+    is_checked,
     servers_of,
     steps_to,
 )
@@ -109,10 +109,12 @@ class HAProxyPlane:
 
     def observe(self, groups: Collection[str] | None = None) -> Facts:
         try:
-            found = self._runtime.statistics(None if groups is None else backends_of(groups))
+            found = self._runtime.statistics(None if groups is None else self._backends_of(groups))
         except NotRunning:
             return Facts(running=False, at=SYSTEM.now(), targets={})
-        carried = found.backends & set(groups) if groups is not None else set(filter(is_group, found.backends))
+        carried = {group_of(backend) for backend in found.backends if is_checked(backend)}
+        if groups is not None:
+            carried &= set(groups)
         # Without the adapter, functions get no requests.
         if carried & self._functions.groups() and functions.running(self._path) is None:
             carried -= self._functions.groups()
@@ -123,7 +125,7 @@ class HAProxyPlane:
     def abort(self, group: str, target: str) -> None:
         deadline = time.monotonic() + _ABORT_TIMEOUT
         while time.monotonic() < deadline:
-            servers = self._runtime.statistics(backends_of([group])).servers
+            servers = self._runtime.statistics(self._backends_of([group])).servers
             busy = [key for key, server in servers.items() if target_of(key[1]) == target and server.in_flight]
             if not busy:
                 return
@@ -201,6 +203,9 @@ class HAProxyPlane:
             last = self._last_rendered = wanted, render(wanted, ipv6=has_ipv6())
         return last[1]
 
+    def _backends_of(self, groups: Collection[str]) -> set[str]:
+        return backends_of(groups, (self._files.text(POOLS) or "").splitlines())
+
     def _update_functions(self, wanted: PlaneConfig) -> None:
         if groups := _function_groups(wanted):
             # Written first, so a new adapter finds its targets at its first request.
@@ -220,7 +225,7 @@ class HAProxyPlane:
     def _execute_steps(self, groups: Sequence[WantedGroup]) -> bool:
         """Update the servers as far as possible without cutting a connection. Return whether anything was changed."""
         ids = [group.id for group in groups]
-        servers = by_group(self._runtime.statistics(backends_of(ids) if len(ids) == 1 else None).servers)
+        servers = by_group(self._runtime.statistics(self._backends_of(ids) if len(ids) == 1 else None).servers)
         steps = [step for group in groups for step in steps_to(group, servers.get(group.id, {}))]
         self._runtime.execute(steps)
         return bool(steps)
@@ -228,12 +233,12 @@ class HAProxyPlane:
     def _drains_former(self, group: WantedGroup) -> bool:
         """Close the servers that a group's targets have already. Return whether none of them has a connection."""
         self._runtime.execute(drain(*server) for server in servers_of(group))
-        known = self._runtime.statistics(backends_of([group.id])).servers
+        known = self._runtime.statistics(self._backends_of([group.id])).servers
         former = [known[server] for server in servers_of(group) if server in known]
         return all(server.is_closed and not server.in_flight for server in former)
 
     def _set_thresholds(self, groups: Iterable[WantedGroup]) -> None:
-        needs = {group.id: str(needed) for group in groups if (needed := threshold(group)) is not None}
+        needs = {key: value for group in groups for key, value in thresholds_of(group).items()}
         if needs:
             self._set_maps({THRESHOLDS: {**self._runtime.entries(THRESHOLDS), **needs}})
 

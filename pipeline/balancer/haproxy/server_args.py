@@ -5,6 +5,9 @@ fail-open servers are backup servers of the same backend. HAProxy uses them if n
 If it needs more, they are in a separate backend, which the listener chooses.
 
 Where clients share connections, a target is also in the backend for that, unchecked: see `repetition`.
+
+With zones, all this is done for each pool of the group, in which the target is checked on its own: HAProxy cannot let a
+server follow the checks of another one that was added at run time.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ from datetime import timedelta
 from typing import NamedTuple
 
 from pipeline.balancer.data_plane import WantedGroup, WantedTarget
-from pipeline.balancer.haproxy.naming import FUNCTION_SOCKET, fail_open_backend_of, shared_backend_of
+from pipeline.balancer.haproxy.naming import FUNCTION_SOCKET, fail_open_backend_of, pool_backend, shared_backend_of
 from pipeline.balancer.haproxy.repetition import shares_connections
 from pipeline.balancer.model import ApplicationTargetGroup, HealthCheck, NetworkTargetGroup, TargetGroup
 from pipeline.base.quantity import milliseconds
@@ -50,16 +53,20 @@ def server_definitions(group: WantedGroup, target: WantedTarget) -> Iterator[Ser
     common = f"{address} weight {_weight(settings)}{_protocol(settings)}"
     cookie = _cookie(settings, target.id)
     checks = f" {_check_args(target.check)}" if target.check else ""
-    if isinstance(settings, ApplicationTargetGroup) and shares_connections(settings):
-        yield ServerDefinition(shared_backend_of(group.id), target.id, common)
-    yield ServerDefinition(
-        group.id, target.id, f"{common}{identity}{cookie}{checks}{_traffic_args(target, settings)}", bool(target.check)
-    )
-    if settings.attributes.needs_one_healthy:
-        # No cookie, so clients do not stay with a failed target.
-        yield ServerDefinition(group.id, f"{target.id}{FAIL_OPEN_SUFFIX}", f"{common}{open_identity} backup")
-    else:
-        yield ServerDefinition(fail_open_backend_of(group.id), target.id, f"{common}{identity}{cookie}")
+    for pool in group.pools:
+        backend = pool_backend(group.id, pool)
+        if pool.prefers(target.zone):
+            if isinstance(settings, ApplicationTargetGroup) and shares_connections(settings):
+                yield ServerDefinition(shared_backend_of(backend), target.id, common)
+            arguments = f"{common}{identity}{cookie}{checks}{_traffic_args(target, settings)}"
+            yield ServerDefinition(backend, target.id, arguments, bool(target.check))
+        if not pool.has(target.zone):
+            continue
+        if settings.attributes.needs_one_healthy:
+            # No cookie, so clients do not stay with a failed target.
+            yield ServerDefinition(backend, f"{target.id}{FAIL_OPEN_SUFFIX}", f"{common}{open_identity} backup")
+        else:
+            yield ServerDefinition(fail_open_backend_of(backend), target.id, f"{common}{identity}{cookie}")
 
 
 def target_of(name: str) -> str:

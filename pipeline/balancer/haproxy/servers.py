@@ -25,22 +25,26 @@ from pipeline.balancer.haproxy.server_args import (
 # A changed address drops the pooled connections of a server in maintenance. Otherwise HAProxy 2.8 refuses to delete it.
 _UNROUTABLE_ADDRESS = "addr 127.255.255.254 port 1"
 
-# Names of owners and groups hold neither a dot nor a colon. Names of other backends hold more of them.
-_GROUP = re.compile(r"[^.:]+\.[^.:]+")
+# Names of owners, groups and zones hold neither a dot nor a colon. Names of other backends hold more of them.
+_CHECKED = re.compile(r"[^.:]+\.[^.:]+")
+
+_UP = ("UP", "no check")
 
 _ADD, _ADDED = "add server ", "New server registered."
 
 Servers = Mapping[ServerKey, ServerState]
 
 
-def backends_of(groups: Iterable[str]) -> set[str]:
-    """Return the backends that the servers of these groups may be in."""
-    return {backend for group in groups for backend in (group, fail_open_backend_of(group), shared_backend_of(group))}
+def backends_of(groups: Iterable[str], pools: Iterable[str] = ()) -> set[str]:
+    """Return the backends that the servers of these groups may be in. `pools`: those of all groups in zones."""
+    known = set(groups)
+    checked = known | {pool for pool in pools if group_of(pool) in known}
+    return {backend for one in checked for backend in (one, fail_open_backend_of(one), shared_backend_of(one))}
 
 
-def is_group(backend: str) -> bool:
-    """Return whether a backend is a target group's own."""
-    return _GROUP.fullmatch(backend) is not None
+def is_checked(backend: str) -> bool:
+    """Return whether a backend is a target group's own, or that of a pool. Its servers are checked."""
+    return _CHECKED.fullmatch(backend) is not None
 
 
 def by_group(servers: Servers) -> dict[str, dict[ServerKey, ServerState]]:
@@ -54,9 +58,20 @@ def by_group(servers: Servers) -> dict[str, dict[ServerKey, ServerState]]:
 def group_facts(group: str, servers: Servers) -> dict[str, TargetFact]:
     """Return the facts of one group's targets. `servers`: those of the group."""
     found: dict[str, list[ServerState]] = {}
-    for (_, name), server in servers.items():
-        found.setdefault(target_of(name), []).append(server)
-    return {target: _fact(servers.get((group, target)), parts) for target, parts in found.items()}
+    checked: dict[str, list[ServerState]] = {}
+    for (backend, name), server in servers.items():
+        target = target_of(name)
+        found.setdefault(target, []).append(server)
+        if name == target and (backend == group or is_checked(backend)):
+            checked.setdefault(target, []).append(server)
+    return {target: _fact(_worst(checked.get(target, ())), parts) for target, parts in found.items()}
+
+
+def _worst(servers: Collection[ServerState]) -> ServerState | None:
+    """Return the server of a target whose check is the worst. A target in several zones has one for each pool."""
+    if len(servers) < 2:
+        return next(iter(servers), None)
+    return min(servers, key=lambda server: (server.status.startswith(_UP), server.passes))
 
 
 def _fact(main: ServerState | None, parts: Collection[ServerState]) -> TargetFact:
@@ -67,7 +82,7 @@ def _fact(main: ServerState | None, parts: Collection[ServerState]) -> TargetFac
     check = check_fact(main.check_status, main.check_code, main.check_text, main.passes) if main else check_fact("")
     return TargetFact(
         admitted=admitted,
-        up=main is not None and main.status.startswith(("UP", "no check")),
+        up=main is not None and main.status.startswith(_UP),
         check=check,
         in_flight=in_flight,
         state_age=timedelta(seconds=one.age),

@@ -96,8 +96,13 @@ class EntryPoint(Model):
         return self
 
     @property
+    def bind_addresses(self) -> tuple[str, ...]:
+        """The addresses that its listeners are bound to: those of its zones, or one."""
+        return tuple(zone.bind_address for zone in self.zones.values()) if self.zones else (self.bind_address,)
+
+    @property
     def bind_address(self) -> str:
-        """The address that its listeners are bound to. `*` is every address."""
+        """The address that its listeners are bound to if it has no zones. `*` is every address."""
         if self.address:
             return _bound(self.address)
         return "*" if self.scheme == "internet-facing" else "127.0.0.1"

@@ -303,7 +303,7 @@ def test_a_group_with_targets_keeps_its_protocol() -> None:
 )
 def test_bindings(one: str, other: str, overlap: bool) -> None:
     """Bindings clash if the kernel would refuse both, and on one port only."""
-    assert Binding(one, 80).overlaps(Binding(other, 80)) is overlap
+    assert Binding((one,), 80).overlaps(Binding((other,), 80)) is overlap
     assert Binding(other, 80).overlaps(Binding(one, 80)) is overlap
     assert not Binding(one, 80).overlaps(Binding(other, 81))
 

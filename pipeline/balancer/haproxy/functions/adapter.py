@@ -21,7 +21,7 @@ from typing import ClassVar
 
 from pipeline.balancer.haproxy.functions.event import LIMIT, FunctionRequest, FunctionResponse, InvalidFunctionResponse
 from pipeline.balancer.haproxy.functions.table import FunctionTable, FunctionTarget
-from pipeline.balancer.haproxy.naming import FUNCTION_CHECK, FUNCTION_GROUP, FUNCTION_SOCKET, FUNCTION_TARGET
+from pipeline.balancer.haproxy.naming import FUNCTION_CHECK, FUNCTION_GROUP, FUNCTION_SOCKET, FUNCTION_TARGET, group_of
 from pipeline.balancer.haproxy.server_args import target_of
 from pipeline.balancer.haproxy.worker_user import admit_workers
 
@@ -53,7 +53,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             self._respond(FunctionResponse(413, "", (), b""))
             return
-        group, name = self.headers.get(FUNCTION_GROUP, ""), self.headers.get(FUNCTION_TARGET, "")
+        group, name = group_of(self.headers.get(FUNCTION_GROUP, "")), self.headers.get(FUNCTION_TARGET, "")
         try:
             target = self.table.find(group, target_of(name))
             if FUNCTION_CHECK in self.headers:
