@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from pipeline.balancer.effective import EffectiveListener, effective_listeners
@@ -46,7 +46,10 @@ def pools_by_zone(effective: EffectiveListener, group: TargetGroup) -> Mapping[s
 
 
 def pools_of(resources: Resources, owner: str, name: str, group: TargetGroup) -> tuple[Pool, ...]:
-    """Return the pools in which a target group is used, each once. An unused group has the pool of every target."""
+    """Return the pools of a target group, each once: those that nodes use, and during a shift those used otherwise.
+
+    An unused group has the pool of every target.
+    """
     # Most balancers have no zones, and a listener may have a thousand rules.
     if not any(balancer.settings.zones for balancer in resources.load_balancers.values()):
         return (EVERY_TARGET,)
@@ -55,5 +58,10 @@ def pools_of(resources: Resources, owner: str, name: str, group: TargetGroup) ->
     return tuple(found) or (EVERY_TARGET,)
 
 
-def _pools(effective: EffectiveListener, group: TargetGroup) -> Iterable[Pool]:
-    return pools_by_zone(effective, group).values() if effective.balancer.zones else (EVERY_TARGET,)
+def _pools(effective: EffectiveListener, group: TargetGroup) -> Iterator[Pool]:
+    if not effective.balancer.zones:
+        yield EVERY_TARGET
+    for pool in pools_by_zone(effective, group).values():
+        # During a shift, the checks of all targets go on where they were.
+        yield Pool(pool.zones)
+        yield pool

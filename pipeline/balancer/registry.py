@@ -14,6 +14,7 @@ from pipeline.balancer.compile import compile_declaration, decompile
 from pipeline.balancer.effective import effective_listeners
 from pipeline.balancer.key_set import KeySet
 from pipeline.balancer.model import Declaration, Name, Target, TargetGroup
+from pipeline.balancer.pools import Pool, pools_of
 from pipeline.balancer.resources import (
     DECLARED,
     BalancerResource,
@@ -92,7 +93,11 @@ class Registry(Resources):
         return found
 
     def _validated(self, changed: Self) -> Registry:
-        """Return a changed registry without the targets of removed groups. Raises `ConfigError` if it is invalid."""
+        """Return a changed registry without the targets of removed groups. Raises `ConfigError` if it is invalid.
+
+        A target whose zone is not enabled any more is from now on in none. It would get no traffic otherwise, and a
+        deployment replaces it only later.
+        """
         changed.check_references(self)
         for id_, targets in self.targets.items():
             if targets and id_ in changed.target_groups:
@@ -100,7 +105,8 @@ class Registry(Resources):
         kept = {id_: targets for id_, targets in self.targets.items() if id_ in changed.target_groups}
         changed = changed.model_copy(update={"targets": kept})
         effective_listeners(changed)
-        return changed
+        freed = {id_: _freed(known, self, changed, id_) for id_, known in kept.items()}
+        return changed.model_copy(update={"targets": freed})
 
     def issuers(self) -> set[str]:
         """Return the sources of the keys of all issuers that rules trust."""
@@ -283,6 +289,26 @@ def _check_shift(balancer: LoadBalancerResource, zone: str) -> None:
             f"zonal shifts are disabled for {balancer.label}",
             hint="set its attribute zonal_shift.config.enabled to true",
         )
+
+
+def _freed(
+    known: tuple[Registration, ...], before: Resources, after: Resources, group: str
+) -> tuple[Registration, ...]:
+    """Return a group's targets without the zones in which they got traffic before and get none any more."""
+    if not any(registration.target.zone for registration in known):
+        return known
+    was, now = (_pools(resources, group) for resources in (before, after))
+    return tuple(
+        one.without_zone()
+        if any(pool.has(one.target.zone) for pool in was) and not any(pool.has(one.target.zone) for pool in now)
+        else one
+        for one in known
+    )
+
+
+def _pools(resources: Resources, group: str) -> tuple[Pool, ...]:
+    found = resources.target_groups[group]
+    return pools_of(resources, found.owner, found.name, found.settings)
 
 
 def _free_number(listener: ListenerResource, taken: Counter[tuple[int, int]]) -> int:

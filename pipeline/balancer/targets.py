@@ -56,6 +56,10 @@ class Registration(Model):
         """Return the registration draining, or itself if it is already."""
         return self if self.wanted == "out" else self.model_copy(update={"wanted": "out", "since": at})
 
+    def without_zone(self) -> Registration:
+        """Return the registration of the same target in no zone."""
+        return self.model_copy(update={"target": self.target.model_copy(update={"zone": None})})
+
     def with_admitted(self, admitted: bool, at: Stamp) -> Registration:
         """Return the registration admitted or not, or itself if unchanged. `since` stays if the target is leaving."""
         if admitted == self.admitted:

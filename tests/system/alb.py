@@ -134,11 +134,12 @@ class Alb:
         attributes: Mapping[str, Any] | None = None,
         owner: str = OWNER,
         scheme: str = "internal",
+        zones: Mapping[str, Any] | None = None,
     ) -> None:
         """Declare target groups, checked quickly, and listeners; the first is on `port` where it names none."""
         found = [{"port": self.port, **listeners[0]}, *listeners[1:]]
         self._owners.add(owner)
-        edge = {"scheme": scheme, "listeners": found, "attributes": dict(attributes or {})}
+        edge = {"scheme": scheme, "zones": zones, "listeners": found, "attributes": dict(attributes or {})}
         checked = {
             name: {"port": 80, "health_check": CHECK, **group} for name, group in (groups or {"web": {}}).items()
         }
@@ -149,12 +150,12 @@ class Alb:
         """Return the identity of HAProxy's current worker, which changes with a reload."""
         return re.findall(r"^Pid: (\d+)", Runtime(self.balancer.directory).ask_worker("show info"), re.MULTILINE)[0]
 
-    def serve(self, *names: str, group: str = "web", owner: str = OWNER) -> list[Echo]:
+    def serve(self, *names: str, group: str = "web", owner: str = OWNER, zone: str | None = None) -> list[Echo]:
         """Start servers that are healthy targets of a group."""
         servers = [Echo(name) for name in names]
         self.servers += servers
         for server in servers:
-            self.balancer.register(owner, group, server.target)
+            self.balancer.register(owner, group, server.target.model_copy(update={"zone": zone}))
         until(lambda: self.states(group, owner) >= dict.fromkeys(names, TargetState.HEALTHY).items(), "all are healthy")
         return servers
 
@@ -173,9 +174,10 @@ class Alb:
         host: str | None = "shop.test",
         source: str = "127.0.0.1",
         port: int | None = None,
+        address: str = "127.0.0.1",
     ) -> Answer:
         """Send one request on a new connection, with its headers unchanged. `raw` is a body that they announce."""
-        connection = http.client.HTTPConnection("127.0.0.1", port or self.port, timeout=20, source_address=(source, 0))
+        connection = http.client.HTTPConnection(address, port or self.port, timeout=20, source_address=(source, 0))
         with closing(connection):
             connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
             for name, value in ([("Host", host)] if host is not None else []) + list(headers):

@@ -148,6 +148,8 @@ class Nlb(Alb):
         owner: str = OWNER,
         scheme: str = "internal",
         attributes: NetworkListenerAttributes | None = None,
+        zones: Mapping[str, Any] | None = None,
+        cross_zone: bool = False,
     ) -> None:
         """Declare target groups, checked quickly, and listeners; the first is on `port` where it names none.
 
@@ -162,7 +164,8 @@ class Nlb(Alb):
             name: {"protocol": "TCP", "port": 80, **group, "health_check": {**CHECK, **group.get("health_check", {})}}
             for name, group in (groups or {"db": {}}).items()
         }
-        edge = {"type": "network", "scheme": scheme, "listeners": found}
+        balanced = {"load_balancing.cross_zone.enabled": cross_zone}
+        edge = {"type": "network", "scheme": scheme, "listeners": found, "zones": zones, "attributes": balanced}
         declared = Declaration.model_validate({"target_groups": described, "load_balancers": {"edge": edge}})
         if attributes:
             (first, *others), balancer = declared.load_balancers["edge"].listeners, declared.load_balancers["edge"]
@@ -171,11 +174,12 @@ class Nlb(Alb):
             declared = declared.model_copy(update={"load_balancers": {"edge": balancer}})
         self.balancer.apply(owner, declared)
 
-    def targets(self, *names: str, group: str = "db", **more: Any) -> list[TcpServer]:
+    def targets(self, *names: str, group: str = "db", zone: str | None = None, **more: Any) -> list[TcpServer]:
         """Start TCP servers that are healthy targets of a group."""
         servers = [TcpServer(name, **more) for name in names]
         self.servers += servers  # type: ignore[arg-type]
-        self.balancer.register(OWNER, group, *(server.target for server in servers))
+        targets = [server.target.model_copy(update={"zone": zone}) for server in servers]
+        self.balancer.register(OWNER, group, *targets)
         self.await_states(group, **dict.fromkeys(names, TargetState.HEALTHY))
         return servers
 
@@ -190,11 +194,18 @@ class Nlb(Alb):
 
     @contextmanager
     def connection(
-        self, port: int | None = None, *, tls: ssl.SSLContext | None = None, name: str = "db.test", source: str = ""
+        self,
+        port: int | None = None,
+        *,
+        tls: ssl.SSLContext | None = None,
+        name: str = "db.test",
+        source: str = "",
+        address: str = "127.0.0.1",
     ) -> Iterator[Connection]:
         """Open a connection. `name`: the name that a client requests by TLS."""
-        address = ("127.0.0.1", port or self.port)
-        raw = socket.create_connection(address, timeout=20, source_address=(source or "127.0.0.1", 0))
+        raw = socket.create_connection(
+            (address, port or self.port), timeout=20, source_address=(source or "127.0.0.1", 0)
+        )
         with closing(raw):
             made = Connection(tls.wrap_socket(raw, server_hostname=name) if tls else raw)
             with closing(made):

@@ -304,8 +304,15 @@ def test_a_group_with_targets_keeps_its_protocol() -> None:
 def test_bindings(one: str, other: str, overlap: bool) -> None:
     """Bindings clash if the kernel would refuse both, and on one port only."""
     assert Binding((one,), 80).overlaps(Binding((other,), 80)) is overlap
-    assert Binding(other, 80).overlaps(Binding(one, 80)) is overlap
-    assert not Binding(one, 80).overlaps(Binding(other, 81))
+    assert Binding((other,), 80).overlaps(Binding((one,), 80)) is overlap
+    assert not Binding((one,), 80).overlaps(Binding((other,), 81))
+
+
+def test_bindings_of_zones() -> None:
+    """Of two load balancers with zones, no node may have an address of the other."""
+    nodes = Binding(("127.0.0.2", "127.0.0.3"), 80)
+    assert nodes.overlaps(Binding(("127.0.0.4", "127.0.0.3"), 80))
+    assert not nodes.overlaps(Binding(("127.0.0.4", "127.0.0.5"), 80))
 
 
 def at(address: str, owner: str, registry: Registry = REGISTRY, **listener: Any) -> Registry:
