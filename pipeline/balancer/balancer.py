@@ -20,6 +20,7 @@ from pipeline.balancer.health import group_health
 from pipeline.balancer.jwks import read_keys, with_keys
 from pipeline.balancer.key_set import KeySet
 from pipeline.balancer.model import Declaration, Target, TargetHealth, TargetState
+from pipeline.balancer.pools import zones_of
 from pipeline.balancer.registry import Registry
 from pipeline.balancer.resources import DECLARED, ZonalShift
 from pipeline.balancer.synchronizer import Synchronizer
@@ -37,7 +38,7 @@ class Balancer:
     """The load balancers and target groups of every owner on this machine, kept in one directory.
 
     Safe to use from any thread and any process. `registry`, `declaration`, `declares`, `target_health`, `access_log`,
-    `waiting_listeners`, `waiting_after`, `check_deletion_protection`, `stopped` and `pid` only
+    `waiting_listeners`, `waiting_after`, `zones`, `check_deletion_protection`, `stopped` and `pid` only
     read: they take no lock, write nothing and start nothing. A change holds a lock, so one at a time runs over all
     processes. Raises `BalancerFault` if the data plane fails and `ConfigError` if owners clash.
     """
@@ -81,6 +82,10 @@ class Balancer:
             # Another process has written the registry and not yet changed the data plane.
             time.sleep(_READ_PAUSE)
         return group_health(registry, owner, group, known)
+
+    def zones(self, owner: str, group: str) -> tuple[str, ...]:
+        """Return the zones that the load balancers of a group are enabled in, in the order of their declaration."""
+        return zones_of(self.registry(), owner, group)
 
     def waiting_listeners(self, owner: str) -> list[WaitingListener]:
         """Return the listeners of `owner` whose rules receive no requests, because no pipeline owns their port."""

@@ -58,6 +58,12 @@ def pools_of(resources: Resources, owner: str, name: str, group: TargetGroup) ->
     return tuple(found) or (EVERY_TARGET,)
 
 
+def zones_of(resources: Resources, owner: str, name: str) -> tuple[str, ...]:
+    """Return the zones in which the load balancers that forward to a target group are enabled, as declared."""
+    users = (effective for effective in effective_listeners(resources) if (owner, name) in effective.groups())
+    return tuple(dict.fromkeys(zone for effective in users for zone in effective.balancer.zones or ()))
+
+
 def _pools(effective: EffectiveListener, group: TargetGroup) -> Iterator[Pool]:
     if not effective.balancer.zones:
         yield EVERY_TARGET

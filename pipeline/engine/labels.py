@@ -25,6 +25,8 @@ LABEL_STARTED = "penstock.started"
 LABEL_PORT = "penstock.port"
 # The port on which the container itself listens.
 LABEL_TARGET_PORT = "penstock.target-port"
+# The zone of the replica. Absent if its load balancers have none.
+LABEL_ZONE = "penstock.zone"
 
 ROLE_APP = "app"
 # The tests, the services beside them, and their network.

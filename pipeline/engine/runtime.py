@@ -36,6 +36,7 @@ class Replica:
     grace: timedelta
     running_for: int | None
     labels: Mapping[str, str]
+    zone: str | None = None
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class ReplicaSpec:
     """The specification of a replica. `memory` is in bytes, `cpus` in cores, `pids` counts processes and threads.
 
     None sets no limit. It listens on `port`. With `published`, the balancer reaches it at a port of its host. Otherwise
-    the runtime decides. `template` identifies the settings that replicas of the same kind share.
+    the runtime decides. It is in `zone`, or in none. `template` identifies the settings that equal replicas share.
     """
 
     pipeline: str
@@ -67,6 +68,7 @@ class ReplicaSpec:
     log: LogLimit | None = None
     grace: timedelta = timedelta(seconds=10)
     published: bool = False
+    zone: str | None = None
 
 
 class RestartPolicy(StrEnum):

@@ -24,6 +24,7 @@ class Replica:
     `template` identifies image and configuration. `target` is None if it is not registered. `started_here` is True if
     this process started it: its exit then fails the release, while an older replica that has exited is replaced.
     `restart_policy_set` is True once its restart policy is in force, `action_pending` while an action on it runs.
+    `zone` is None if it gets requests from the nodes of all zones.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Replica:
     started_here: bool = False
     restart_policy_set: bool = False
     action_pending: bool = False
+    zone: str | None = None
 
     @property
     def is_running(self) -> bool:

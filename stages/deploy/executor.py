@@ -124,7 +124,7 @@ class RolloutExecutor:
             steps[action.verb](action.name)
         else:
             starts = action.verb is ActionType.START
-            name = self._replicas.reserve(self._release) if starts else action.name
+            name = self._replicas.reserve(self._release, self._desired.template) if starts else action.name
             self._pending[pool.submit(slow[action.verb], name)] = name
 
     def _start(self, name: str) -> None:
@@ -136,8 +136,9 @@ class RolloutExecutor:
 
     def _register(self, name: str) -> None:
         assert self._spec is not None
-        self._replicas.register(name, self._spec.port)
-        self._emit(EventKind.TARGET_REGISTERED, f"{name} registered, waiting for its health checks", name)
+        zone = self._replicas.register(name, self._spec.port)
+        place = f" in {zone}" if zone else ""
+        self._emit(EventKind.TARGET_REGISTERED, f"{name} registered{place}, waiting for its health checks", name)
 
     def _set_restart_policy(self, name: str) -> None:
         self._replicas.set_restart_policy(name, self._restart)

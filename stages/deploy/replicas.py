@@ -20,6 +20,7 @@ from pipeline.engine.container import LogLimit
 from pipeline.engine.labels import DEFAULT_SERVICE
 from pipeline.engine.runtime import ReplicaEnd, ReplicaSpec, RestartPolicy, Runtime, StopResult
 from stages.deploy.decision import ContainerState, Observation, Replica
+from stages.deploy.zones import next_zone
 
 # The program that runs a function, and its path in the container. Only the container imports it.
 _RUNTIME_FILE, _FUNCTION_RUNTIME = Path(functions.__file__).with_name("runtime.py"), "/penstock/runtime.py"
@@ -30,6 +31,9 @@ class Targets(Protocol):
 
     def target_health(self, owner: str, group: str) -> tuple[TargetHealth, ...]:
         """Return the health of each target of a group."""
+
+    def zones(self, owner: str, group: str) -> tuple[str, ...]:
+        """Return the zones that the load balancers of a group are enabled in."""
 
     def reconciled_health(self, owner: str, group: str) -> tuple[TargetHealth, ...]:
         """Admit the targets of a group that have passed a check, and return the health of all."""
@@ -75,6 +79,8 @@ class ReplicaSet:
         self._now = now
         self._started: dict[str, Stamp] = {}
         self._starting: set[str] = set()
+        # The template and the zone of each replica that was reserved and is not listed yet.
+        self._placed: dict[str, tuple[str, str | None]] = {}
         self._settled: set[str] = set()
         self._replicas: dict[str, engine_runtime.Replica] = {}
         self._targets: dict[str, Target] = {}
@@ -93,38 +99,52 @@ class ReplicaSet:
         health = {h.target.id: h for h in health_of(self._pipeline, self._group)}
         listed = (r for r in self._runtime.list(self._pipeline) if r.service == self._service)
         found = {replica.name: replica for replica in listed if replica.name not in starting}
-        self._replicas, self._targets = found, {name: h.target for name, h in health.items()}
+        with self._lock:
+            self._replicas, self._targets = found, {name: h.target for name, h in health.items()}
+            self._placed = {name: placed for name, placed in self._placed.items() if name not in found}
         names = [*found, *(name for name in health if name not in found and name not in starting)]
         replicas = tuple(self._replica(name, found.get(name), health.get(name), action_pending) for name in names)
         return Observation(replicas, len(starting))
 
-    def reserve(self, release: int) -> str:
-        """Return the name of a new replica, which counts as starting from now on."""
+    def reserve(self, release: int, template: str) -> str:
+        """Return the name of a new replica, which counts as starting from now on.
+
+        It will be in the zone with the fewest replicas of its template.
+        """
         name = f"{self._pipeline}.{self._service}.r{release}.{randomness.token_hex(3)}"
+        zones = self._balancer.zones(self._pipeline, self._group)
         with self._lock:
+            taken = [r.zone for r in self._replicas.values() if r.running and r.template == template]
+            placed = [zone for known, zone in self._placed.values() if known == template]
+            self._placed[name] = template, next_zone(zones, [*taken, *placed])
             self._starting.add(name)
         return name
 
     def start(self, name: str, spec: ReplicaSpec) -> None:
-        """Start a reserved replica.
+        """Start a reserved replica, or one of another name in no zone.
 
         Raises `StageFailed` if the image cannot be started, and `ConfigError` if a volume may not be mounted.
         """
+        _, zone = self._placed.get(name, ("", None))
         try:
-            self._runtime.start(replace(spec, name=name, service=self._service, volumes=self._mounts(spec.volumes)))
+            mounted = self._mounts(spec.volumes)
+            self._runtime.start(replace(spec, name=name, service=self._service, volumes=mounted, zone=zone))
             self._started[name] = self._now()
         finally:
             with self._lock:
                 self._starting.discard(name)
 
-    def register(self, name: str, port: int) -> None:
-        """Add a replica to the target group. It receives requests only after its health checks pass.
+    def register(self, name: str, port: int) -> str | None:
+        """Add a replica to the target group. Return its zone. It receives requests only after its health checks pass.
 
-        `port` is used for a replica that does not name its own.
+        `port` is used for a replica that does not name its own. If its zone is not enabled any more, it is in none.
         """
         if replica := self._replicas.get(name):
-            target = Target(id=name, address=replica.address, port=replica.port or port)
+            zone = replica.zone if replica.zone in self._balancer.zones(self._pipeline, self._group) else None
+            target = Target(id=name, address=replica.address, port=replica.port or port, zone=zone)
             self._balancer.register(self._pipeline, self._group, target)
+            return zone
+        return None
 
     def set_restart_policy(self, name: str, policy: RestartPolicy) -> None:
         """Let the runtime restart a replica from now on. Until it is healthy, its exit fails the release instead."""
@@ -215,6 +235,7 @@ class ReplicaSet:
             started_here=name in self._started,
             restart_policy_set=name in self._settled,
             action_pending=name in action_pending,
+            zone=health.target.zone if health else found.zone if found else None,
         )
 
     def _waiting(self, found: engine_runtime.Replica | None, health: TargetHealth | None, now: Stamp) -> timedelta:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from itertools import islice
 
 from pipeline.balancer.model import TargetState
 from stages.deploy.decision import (
@@ -14,6 +15,7 @@ from stages.deploy.decision import (
     ReplicaFailure,
     RolloutAction,
 )
+from stages.deploy.zones import most_crowded_first, without_emptying
 
 # Aborted requests end immediately. After this time, a target that still has some is stopped anyway.
 _AFTER_ABORT = timedelta(seconds=2)
@@ -34,11 +36,11 @@ def decide(replicas: tuple[Replica, ...], starting: int, desired: DesiredState) 
     if failure:
         return Decision(failure=failure)
     others = [r for r in replicas if r not in kept]
-    actions = [
-        *(a for r in replicas if not r.action_pending and (a := _own_step(r, r in kept, desired))),
-        *_retirements(kept, others, desired),
-        *_starts(replicas, kept, starting, desired),
-    ]
+    own_steps = [a for r in replicas if not r.action_pending and (a := _own_step(r, r in kept, desired))]
+    starts = _starts(replicas, kept, starting, desired)
+    is_moving = bool(own_steps or starts or starting) or not all(r.healthy for r in kept)
+    is_moving |= any(r.is_draining or r.action_pending for r in replicas)
+    actions = [*own_steps, *_retirements(kept, others, desired, is_moving=is_moving), *starts]
     done = not actions and not others and not starting and len(kept) == desired.replicas
     return Decision(tuple(actions), converged=done and all(r.healthy and not r.action_pending for r in kept))
 
@@ -97,20 +99,33 @@ def _leave(replica: Replica, desired: DesiredState) -> RolloutAction | None:
     )
 
 
-def _retirements(kept: list[Replica], others: list[Replica], desired: DesiredState) -> list[RolloutAction]:
+def _retirements(
+    kept: list[Replica], others: list[Replica], desired: DesiredState, *, is_moving: bool
+) -> list[RolloutAction]:
     """Deregister replicas that are not wanted, the unhealthy ones first, as far as the minimum allows.
 
     An unwanted replica that was healthy once counts towards the minimum, also while it is unhealthy, because it may
     recover. A wanted replica counts only while it is healthy: a new release replaces nothing before it is healthy. A
-    replica that was never healthy does not count, so it can be deregistered at any time.
+    replica that was never healthy does not count, so it can be deregistered at any time. The last healthy replica
+    of a zone stays, because without cross-zone balancing the zone's node would have no target. It goes too if nothing
+    else does and nothing `is_moving`, because no successor will come.
     """
-    surplus = sorted(kept, key=lambda r: (r.healthy, r.started_here))[: max(0, len(kept) - desired.replicas)]
+    surplus = _surplus(kept, desired)
     unwanted = [r for r in (*others, *surplus) if r.is_running and r.target and not r.is_draining]
     costly = sorted((r for r in unwanted if r.target is not TargetState.INITIAL), key=lambda r: r.healthy)
     standing = len(costly) + sum(r.healthy for r in kept if r not in surplus)
     room = max(0, standing - desired.min_healthy)
-    retired = [*(r for r in unwanted if r not in costly), *costly[:room]]
+    able = [*islice(without_emptying(costly, [*costly, *(r for r in kept if r not in surplus)]), room)]
+    if not able and not is_moving:
+        able = costly[:room]
+    retired = [*(r for r in unwanted if r not in costly), *able]
     return [RolloutAction(ActionType.DEREGISTER, r.name) for r in retired]
+
+
+def _surplus(kept: list[Replica], desired: DesiredState) -> list[Replica]:
+    """Return the replicas above the desired number: unhealthy ones, then those with the most others in their zone."""
+    first = most_crowded_first(sorted(kept, key=lambda r: (r.healthy, r.started_here)))
+    return sorted(first, key=lambda r: r.healthy)[: max(0, len(kept) - desired.replicas)]
 
 
 def _starts(

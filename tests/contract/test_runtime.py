@@ -42,9 +42,10 @@ def tested(request: pytest.FixtureRequest, base_image: str) -> Iterator[RuntimeU
 
 def test_a_started_replica_is_listed_as_it_was_asked_for(tested: RuntimeUnderTest) -> None:
     """A replica is listed with its specification, in its pipeline only."""
-    name = tested.start()
+    name = tested.start(zone="zone-a")
     found = tested.find(name)
     assert found is not None
+    assert found.zone == "zone-a"
     assert (found.service, found.release, found.template, found.port) == ("web", 4, "c0ffee", 8080)
     assert (found.running, found.grace) == (True, timedelta(seconds=1.5))
     assert found.address
@@ -56,6 +57,7 @@ def test_the_start_of_a_replica_can_be_measured_from(tested: RuntimeUnderTest) -
     before = SystemClock().now()
     found = tested.find(tested.start())
     assert found is not None
+    assert found.zone is None
     assert found.started.boot == before.boot
     assert before.seconds <= found.started.seconds <= SystemClock().now().seconds
 

@@ -37,6 +37,9 @@ class FakeBalancer:
         self.endless: set[str] = set()
         """Targets whose requests stay open even when they are aborted."""
         self.aborted: list[str] = []
+        self.enabled: tuple[str, ...] = ()
+        """The zones of the load balancers."""
+        self.after_deregistration: Callable[[], object] = lambda: None
         self.check_result = "Health checks failed: Connection refused"
 
     def fail(self, call: str, error: Exception) -> None:
@@ -62,6 +65,10 @@ class FakeBalancer:
                 self._check(registered)
             return tuple(self._health(registered) for registered in self._targets.values())
 
+    def zones(self, owner: str, group: str) -> tuple[str, ...]:
+        """Return the zones of the load balancers."""
+        return self.enabled
+
     def reconciled_health(self, owner: str, group: str) -> tuple[TargetHealth, ...]:
         """Return the health of every target. This balancer admits a target as soon as it is up."""
         return self.target_health(owner, group)
@@ -80,6 +87,7 @@ class FakeBalancer:
             found = self._targets[target_id]
             if found.state is not TargetState.DRAINING:
                 found.state, found.since = TargetState.DRAINING, self._now()
+            self.after_deregistration()
 
     def abort_connections(self, owner: str, group: str, target_id: str) -> None:
         """Close the open requests of a target."""

@@ -136,7 +136,7 @@ def test_a_zone_fails_open_by_itself(alb: Alb, needed: int) -> None:
 
 
 def test_an_unhealthy_target_leaves_its_zone_to_the_others(alb: Alb) -> None:
-    """A node sends nothing to an unhealthy target while another one of its zone is healthy, and again once it recovers."""
+    """A node sends nothing to an unhealthy target while another of its zone is healthy, and again once it recovers."""
     declare(alb, cross_zone=False)
     bad, _ = alb.serve("a1", "a2", zone="zone-a")
     bad.health = 500

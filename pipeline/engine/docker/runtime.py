@@ -22,6 +22,7 @@ from pipeline.engine.labels import (
     LABEL_STARTED,
     LABEL_TARGET_PORT,
     LABEL_TEMPLATE,
+    LABEL_ZONE,
     ROLE_APP,
 )
 from pipeline.engine.runtime import Replica, ReplicaEnd, ReplicaSpec, RestartPolicy, StopResult
@@ -124,6 +125,7 @@ class DockerRuntime:
             grace=timedelta(seconds=float(labels.get(LABEL_GRACE, _DEFAULT_GRACE))),
             running_for=container.running_for,
             labels=labels,
+            zone=labels.get(LABEL_ZONE),
         )
 
     def _container_spec(self, spec: ReplicaSpec) -> ContainerSpec:
@@ -138,6 +140,7 @@ class DockerRuntime:
             LABEL_GRACE: str(spec.grace.total_seconds()),
             LABEL_STARTED: str(self._now()),
             LABEL_TARGET_PORT: str(spec.port),
+            **({LABEL_ZONE: spec.zone} if spec.zone else {}),
         }
         return ContainerSpec(
             name=spec.name,

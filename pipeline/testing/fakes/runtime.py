@@ -173,4 +173,5 @@ class FakeRuntime:
             grace=spec.grace,
             running_for=container.running_for,
             labels=container.labels,
+            zone=spec.zone,
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from itertools import cycle
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -179,14 +180,19 @@ class Rollout(RuleBasedStateMachine):
         unavailable=st.integers(0, 4),
         old=st.integers(0, 4),
         good=st.booleans(),
+        zones=st.lists(st.sampled_from([None, "zone-a", "zone-b"]), min_size=1, max_size=4),
     )
-    def begin(self, replicas: int, surge: int, unavailable: int, old: int, good: bool) -> None:
+    def begin(self, replicas: int, surge: int, unavailable: int, old: int, good: bool, zones: list[str | None]) -> None:
         self.want = desired(replicas, surge, unavailable if surge or unavailable else 1)
         self.release_is_good = good
-        self.world = {f"old{n}": Sim(healthy(f"old{n}"), good=True) for n in range(old)}
+        self.zones = cycle(zones)
+        self.world = {f"old{n}": Sim(self.placed(healthy(f"old{n}")), good=True) for n in range(old)}
         self.serial = 0
         self.starting = 0
         self.failed = False
+
+    def placed(self, replica: Replica) -> Replica:
+        return replace(replica, zone=next(self.zones))
 
     def put(self, name: str, **changes: object) -> None:
         sim = self.world[name]
@@ -242,7 +248,8 @@ class Rollout(RuleBasedStateMachine):
         self.starting -= 1
         self.serial += 1
         name = f"new{self.serial}"
-        self.world[name] = Sim(Replica(name, "new", ContainerState.RUNNING, started_here=True), self.release_is_good)
+        new = self.placed(Replica(name, "new", ContainerState.RUNNING, started_here=True))
+        self.world[name] = Sim(new, self.release_is_good)
 
     @rule(data=st.data())
     def something_happens(self, data: st.DataObject) -> None:
