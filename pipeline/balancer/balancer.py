@@ -20,13 +20,14 @@ from pipeline.balancer.health import group_health
 from pipeline.balancer.jwks import read_keys, with_keys
 from pipeline.balancer.key_set import KeySet
 from pipeline.balancer.model import Declaration, Target, TargetHealth, TargetState
+from pipeline.balancer.nodes import NodeHealth, node_health
 from pipeline.balancer.pools import zones_of
 from pipeline.balancer.registry import Registry
 from pipeline.balancer.resources import DECLARED, ZonalShift
 from pipeline.balancer.synchronizer import Synchronizer
 from pipeline.balancer.waiting import WaitingListener, waiting_listeners
 from pipeline.balancer.wanted import plane_config
-from pipeline.base.clock import Stamp
+from pipeline.base.clock import SYSTEM, Stamp
 from pipeline.base.errors import BalancerFault, ConfigError
 
 _POLL_INTERVAL = 0.05
@@ -38,7 +39,7 @@ class Balancer:
     """The load balancers and target groups of every owner on this machine, kept in one directory.
 
     Safe to use from any thread and any process. `registry`, `declaration`, `declares`, `target_health`, `access_log`,
-    `waiting_listeners`, `waiting_after`, `zones`, `check_deletion_protection`, `stopped` and `pid` only
+    `waiting_listeners`, `waiting_after`, `zones`, `nodes`, `check_deletion_protection`, `stopped` and `pid` only
     read: they take no lock, write nothing and start nothing. A change holds a lock, so one at a time runs over all
     processes. Raises `BalancerFault` if the data plane fails and `ConfigError` if owners clash.
     """
@@ -86,6 +87,13 @@ class Balancer:
     def zones(self, owner: str, group: str) -> tuple[str, ...]:
         """Return the zones that the load balancers of a group are enabled in, in the order of their declaration."""
         return zones_of(self.registry(), owner, group)
+
+    def nodes(self) -> dict[tuple[str, str], dict[str, NodeHealth]]:
+        """Return the health of each node now: owner and name of the load balancer → zone → health.
+
+        A load balancer without zones is left out.
+        """
+        return node_health(self.registry(), self._plane.observe(), SYSTEM.now())
 
     def waiting_listeners(self, owner: str) -> list[WaitingListener]:
         """Return the listeners of `owner` whose rules receive no requests, because no pipeline owns their port."""

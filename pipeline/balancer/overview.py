@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -11,6 +11,7 @@ from pipeline.balancer.access import target_group_name
 from pipeline.balancer.balancer import Balancer
 from pipeline.balancer.effective import EffectiveListener, effective_listeners
 from pipeline.balancer.model import Action, Condition, NetworkTargetGroup, TargetHealth
+from pipeline.balancer.nodes import NodeHealth
 from pipeline.balancer.telemetry.traffic import Traffic, address_of
 
 
@@ -32,13 +33,15 @@ class RuleRow:
 class Overview:
     """Listeners by port, and the targets of each group. Groups have the names that the access log uses.
 
-    `of_connections`: the groups of network load balancers, whose connections are not in the access log.
+    `of_connections`: the groups of network load balancers, whose connections are not in the access log. `nodes`: those
+    of each load balancer with zones, by owner and name, then by zone.
     """
 
     listeners: Sequence[EffectiveListener]
     targets: Mapping[str, Sequence[TargetHealth]]
     traffic: Traffic
     of_connections: frozenset[str] = frozenset()
+    nodes: Mapping[tuple[str, str], Mapping[str, NodeHealth]] = field(default_factory=dict)
 
     @classmethod
     def from_balancer(cls, balancer: Balancer, begin: datetime, now: datetime) -> Overview:
@@ -56,6 +59,7 @@ class Overview:
                 for group in registry.target_groups.values()
                 if isinstance(group.settings, NetworkTargetGroup)
             ),
+            nodes=balancer.nodes(),
         )
 
     def load_balancers(self) -> dict[tuple[str, str], list[EffectiveListener]]:
@@ -64,6 +68,12 @@ class Overview:
         for effective in self.listeners:
             found.setdefault((effective.owner, effective.name), []).append(effective)
         return found
+
+    def nodes_of(self, effective: EffectiveListener) -> Iterator[tuple[str, str, NodeHealth]]:
+        """Yield zone, address and health of each node of a listener's load balancer."""
+        known = self.nodes.get((effective.owner, effective.name), {})
+        for name, zone in (effective.balancer.zones or {}).items():
+            yield name, str(zone.address), known[name]
 
     def as_data(self) -> dict[str, Any]:
         """Return the overview for JSON."""
@@ -75,6 +85,10 @@ class Overview:
                     "owner": owner,
                     "type": listeners[0].balancer.type,
                     "scheme": listeners[0].balancer.scheme,
+                    "zones": [
+                        {"zone": zone, "address": address, **asdict(node)}
+                        for zone, address, node in self.nodes_of(listeners[0])
+                    ],
                     "listeners": [_listener_data(effective) for effective in listeners],
                 }
                 for (owner, name), listeners in self.load_balancers().items()

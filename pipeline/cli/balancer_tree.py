@@ -38,6 +38,9 @@ class _Forest:
             balancer = listeners[0].balancer
             kind = "" if balancer.type == "application" else f"{balancer.type} "
             tree = Tree(_text(f"{kind}load balancer ", (name, "bold"), f" of {owner}, {balancer.scheme}"))
+            for zone, address, node in self._overview.nodes_of(listeners[0]):
+                state, style = ("healthy", "green") if node.healthy else ("unhealthy", "red")
+                tree.add(_text(f"{zone}  {address}  ", (state, style), f"  {node.reason}" if node.reason else ""))
             for shared in listeners:
                 self._add_listener(tree, shared)
             yield tree
@@ -75,6 +78,7 @@ class _Forest:
                 f"{health.target.id:<{width}}  ",
                 (f"{health.state:<9}", _STYLES.get(health.state, "")),
                 f"  {address_of(health)}  {self._traffic(group, health)}",
+                f"  {health.target.zone}" if health.target.zone else "",
                 f"  {reason}" if reason else "",
             )
 

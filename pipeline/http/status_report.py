@@ -8,7 +8,7 @@ from typing import Any
 
 from pipeline.balancer import planes
 from pipeline.balancer.balancer import Balancer
-from pipeline.balancer.model import TargetHealth
+from pipeline.balancer.model import Target, TargetHealth
 from pipeline.base.errors import BalancerFault
 from pipeline.base.home import Home
 from pipeline.base.lock import holder
@@ -62,10 +62,7 @@ class StatusReport:
         return StatusText(
             self._invalid,
             [*self._lines(), *self._listeners()],
-            [
-                (h.target.id, str(h.state), str(h.in_flight), f"{h.target.address}:{h.target.port}", _reason(h))
-                for h in self._targets.found
-            ],
+            [(h.target.id, str(h.state), str(h.in_flight), _place(h.target), _reason(h)) for h in self._targets.found],
         )
 
     def data(self) -> dict[str, Any]:
@@ -173,6 +170,11 @@ def _last_run(store: Store, pipeline: str, status: PipelineStatus) -> Run | None
 
 def _commit(run: Run) -> str:
     return f" ({run.sha[:7]} {run.subject})" if run.sha else ""
+
+
+def _place(target: Target) -> str:
+    zone = f" in {target.zone}" if target.zone else ""
+    return f"{target.address}:{target.port}{zone}"
 
 
 def _reason(health: TargetHealth) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from pipeline.balancer.model import TargetState
@@ -14,6 +15,7 @@ from stages.deploy.decision import (
     RolloutAction,
     Strategy,
 )
+from stages.deploy.zones import next_zone
 
 # More than any rollout takes. A plan that does not converge ends here.
 _MAX_ROUNDS = 10_000
@@ -33,8 +35,8 @@ class RolloutPlan:
     most_running: int
 
 
-def simulate(seen: Observation, desired: DesiredState, strategy: Strategy) -> RolloutPlan:
-    """Simulate the rollout until it converges."""
+def simulate(seen: Observation, desired: DesiredState, strategy: Strategy, zones: Sequence[str] = ()) -> RolloutPlan:
+    """Simulate the rollout until it converges. `zones`: those that new replicas are spread over."""
     world = {r.name: r for r in seen.replicas}
     steps: list[str] = []
     lowest = sum(r.healthy for r in seen.replicas)
@@ -45,9 +47,11 @@ def simulate(seen: Observation, desired: DesiredState, strategy: Strategy) -> Ro
             break
         for action in decision.actions:
             name = action.name or f"new-{sum(s.startswith('start') for s in steps) + 1}"
-            _play(world, action, name, desired)
+            _play(world, action, name, desired, zones)
             if action.verb in _STEP_TEXTS:
-                steps.append(_STEP_TEXTS[action.verb].format(name))
+                zone = world[name].zone
+                place = f" in {zone}" if zone and action.verb is ActionType.START else ""
+                steps.append(_STEP_TEXTS[action.verb].format(name) + place)
         for name, replica in world.items():
             if replica.is_draining:
                 # Its requests in flight finish.
@@ -60,10 +64,13 @@ def simulate(seen: Observation, desired: DesiredState, strategy: Strategy) -> Ro
     return RolloutPlan(tuple(steps), lowest, most)
 
 
-def _play(world: dict[str, Replica], action: RolloutAction, name: str, desired: DesiredState) -> None:
+def _play(
+    world: dict[str, Replica], action: RolloutAction, name: str, desired: DesiredState, zones: Sequence[str]
+) -> None:
     match action.verb:
         case ActionType.START:
-            world[name] = Replica(name, desired.template, ContainerState.RUNNING, started_here=True)
+            zone = next_zone(zones, [r.zone for r in world.values() if r.template == desired.template])
+            world[name] = Replica(name, desired.template, ContainerState.RUNNING, started_here=True, zone=zone)
         case ActionType.REGISTER:
             world[name] = replace(world[name], target=TargetState.INITIAL)
         case ActionType.SET_RESTART_POLICY:

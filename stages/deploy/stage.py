@@ -66,7 +66,9 @@ class DockerDeploy:
             dead = service.balancer.pid() is None
             seen = service.replicas()
             # A deployment starts HAProxy first. Targets that were healthy then become healthy again.
-            plan = simulate(Observation(tuple(map(_revived, seen)) if dead else seen), wanted, service.strategy)
+            now = Observation(tuple(map(_revived, seen)) if dead else seen)
+            zones = pipeline.balancer.zones_of(pipeline.deploy.target_group)
+            plan = simulate(now, wanted, service.strategy, zones)
             same = service.balancer.declares(pipeline.name, pipeline.balancer)
             waiting = [str(found) for found in service.balancer.waiting_after(pipeline.name, pipeline.balancer)]
         before = _planned_command(context, spec)

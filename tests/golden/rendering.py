@@ -85,7 +85,7 @@ def _declare(registry: Registry, owner: str, declared: Mapping[str, Any]) -> Reg
     registry = registry.declare(owner, declaration)
     for group, targets in declared.get("targets", {}).items():
         for given in targets:
-            target = Target(id=given["id"], address=given["address"], port=given["port"])
+            target = Target(id=given["id"], address=given["address"], port=given["port"], zone=given.get("zone"))
             registry = registry.register(owner, group, [target], ramps=given.get("ramps", False))
             if given["phase"] != "initial":
                 registry = registry.with_admitted(owner, group, [target.id], True, datetime.now(UTC))

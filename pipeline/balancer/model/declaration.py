@@ -26,6 +26,11 @@ class Declaration(Model):
             for listener in balancer.listeners:
                 yield name, balancer, listener
 
+    def zones_of(self, group: str) -> tuple[str, ...]:
+        """Return the zones of the load balancers that may forward to a target group."""
+        users = (balancer for _, balancer, listener in self.listeners() if group in listener.groups())
+        return tuple(dict.fromkeys(zone for balancer in users for zone in balancer.zones or ()))
+
     def uses(self, group: str) -> bool:
         """Return whether some listener may forward to a target group."""
         return any(group in listener.groups() for _, _, listener in self.listeners())

@@ -3,7 +3,7 @@
 One rule turns CloudWatch's name into Prometheus': `aws_applicationelb_` or `aws_networkelb_`, the words of the name in
 lower case with `_` between them, then `_total` for a counter or `_seconds` for a time. `HTTPCode_Target_2XX_Count`
 becomes `aws_applicationelb_http_code_target_2xx_count_total`. The help begins with CloudWatch's name. Its dimensions
-are the labels `load_balancer` and `target_group`, with the values of the access log.
+are the labels `load_balancer`, `target_group` and `availability_zone`, with the values of the access log.
 """
 
 from __future__ import annotations

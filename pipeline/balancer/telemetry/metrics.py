@@ -96,12 +96,16 @@ def _network_samples(name: str, health: Health, users: Users) -> Iterator[Sample
 
 
 def _hosts(health: Health, users: Users, state: TargetState) -> Iterator[Sample]:
-    """Yield a sample for each load balancer that forwards to a group, or one without a load balancer if none does."""
+    """Yield a sample for each load balancer that forwards to a group and each zone that the group has targets in.
+
+    Without such a load balancer or zone, the sample does not name one.
+    """
     for group, targets in health.items():
         found: list[str | None] = [*sorted(users.get(group, ()))] or [None]
         for user in found:
-            where = labels({"load_balancer": user, "target_group": group})
-            yield "", where, sum(h.state is state for h in targets)
+            for zone in dict.fromkeys(h.target.zone for h in targets) or (None,):
+                where = labels({"load_balancer": user, "target_group": group, "availability_zone": zone})
+                yield "", where, sum(h.state is state and h.target.zone == zone for h in targets)
 
 
 def _users(registry: Registry) -> Users:

@@ -9,8 +9,9 @@ from itertools import product
 import pytest
 
 from pipeline.balancer.model import TargetState
-from stages.deploy.decision import ActionType, ContainerState, Replica
-from stages.deploy.rolling import decide
+from stages.deploy.decision import ActionType, ContainerState, Observation, Replica
+from stages.deploy.rolling import RollingStrategy, decide
+from stages.deploy.simulation import simulate
 from stages.deploy.zones import next_zone
 from tests.unit.deploy.rollouts import Rollouts, desired
 
@@ -67,6 +68,12 @@ def test_scaling_down_takes_from_the_fullest_zone() -> None:
     """Of two replicas in one zone and one in the other, one of the two goes."""
     kept = [standing("a1", "zone-a"), standing("b1", "zone-b"), standing("b2", "zone-b")]
     assert set(retired(*kept, wanted=2)) <= {"b1", "b2"}
+
+
+def test_a_plan_names_the_zones() -> None:
+    """The plan of a first rollout says in which zone each replica starts."""
+    plan = simulate(Observation(()), desired(1, 2, surge=2), RollingStrategy(), ZONES)
+    assert plan.steps[:2] == ("start new-1 in zone-a", "start new-2 in zone-b")
 
 
 @pytest.mark.parametrize(("replicas", "surge"), [*product([2, 3, 4, 5], [1, 2])])
