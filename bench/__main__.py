@@ -38,6 +38,7 @@ NAMES = (
     "many_pipelines",
     "soak",
     "rule_changes",
+    "zones",
     "burst",
     "kills",
     "reboot",
