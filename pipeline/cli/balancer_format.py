@@ -20,8 +20,8 @@ _KINDS = {
 
 
 def format_listener(shared: EffectiveListener) -> str:
-    """Return the listener's URL, its load balancer and its owner."""
-    return f"{shared.listener.url}, load balancer {shared.name} of {shared.owner}"
+    """Return the listener's URLs, its load balancer and its owner."""
+    return f"{', '.join(shared.balancer.urls(shared.listener))}, load balancer {shared.name} of {shared.owner}"
 
 
 def format_condition(condition: Condition) -> str:

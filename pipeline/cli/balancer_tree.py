@@ -51,7 +51,7 @@ class _Forest:
             yield tree
 
     def _add_listener(self, tree: Tree, shared: EffectiveListener) -> None:
-        branch = tree.add(_text(shared.listener.url))
+        branch = tree.add(_text(", ".join(shared.balancer.urls(shared.listener))))
         rows = list(rule_rows(shared))
         width = max(len(str(row.priority or "default")) for row in rows)
         owners = max(len(row.owner) for row in rows)

@@ -107,9 +107,9 @@ class StatusReport:
     def _listeners(self) -> Iterator[Text]:
         declared = self._balancer.declaration(self._pipeline)
         waiting = {found.port: str(found) for found in self._balancer.waiting_listeners(self._pipeline)}
-        for name, _, listener in declared.listeners() if declared else ():
+        for name, balancer, listener in declared.listeners() if declared else ():
             groups = ", ".join(sorted(listener.groups())) or "fixed responses"
-            yield (waiting.get(listener.port) or f"{name}: {listener.url} → {groups}",)
+            yield (waiting.get(listener.port) or f"{name}: {', '.join(balancer.urls(listener))} → {groups}",)
         if self._targets.problem:
             yield (f"cannot read the targets: {self._targets.problem}",)
 

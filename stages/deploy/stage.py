@@ -263,9 +263,9 @@ def _service(context: StageContext) -> Iterator[ServiceRollout]:
 
 def _addresses(spec: ReleaseSpec, waiting: Collection[int]) -> Iterator[str]:
     """Yield the addresses at which clients reach the deployed target group, without those of the ports in `waiting`."""
-    for _, _, listener in spec.balancer.listeners():
+    for _, balancer, listener in spec.balancer.listeners():
         if spec.service.target_group in listener.groups() and listener.port not in waiting:
-            yield listener.url
+            yield from balancer.urls(listener)
 
 
 def _announcement(release: Release, active: Release | None, wanted: DesiredState) -> str:

@@ -18,8 +18,8 @@ class TcpClients:
     `lasting`: connections that were open for `seconds` and were closed by their client. `cut`: those that ended before.
     """
 
-    def __init__(self, port: int, seconds: float) -> None:
-        self._port, self._seconds = port, seconds
+    def __init__(self, port: int, seconds: float, address: str = "127.0.0.1") -> None:
+        self._place, self._seconds = (address, port), seconds
         self.answers: Counter[str] = Counter()
         self.failures: list[str] = []
         self.lasting = 0
@@ -44,7 +44,7 @@ class TcpClients:
     def _connect(self, seconds: float) -> None:
         while not self._ended.is_set():
             try:
-                connection = socket.create_connection(("127.0.0.1", self._port), timeout=20)
+                connection = socket.create_connection(self._place, timeout=20)
             except OSError as error:
                 self.failures.append(f"connect: {error}")
                 continue

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import shutil
 import socket
+from collections import Counter
 
 import pytest
 
 from pipeline.balancer.model import TargetState
 from pipeline.balancer.planes import open_balancer
+from pipeline.engine.labels import LABEL_ZONE
 from tests.docker.project import Project, until
 from tests.docker.tcp_clients import TcpClients
 from tests.support.paths import ROOT
@@ -72,6 +74,48 @@ def test_a_connection_is_closed_at_the_end_of_the_delay(tcp: Project) -> None:
         out = tcp.finish(run).out
     assert "deregistration delay of 6 s expired, aborted 1 in flight" in out
     tcp.assert_serving(release=2)
+
+
+def place(tcp: Project, zones: str) -> None:
+    """Declare the zones of the load balancer, or none, in a commit of their own."""
+    path = tcp.directory / "pipeline.yaml"
+    kept = [line for line in path.read_text().splitlines() if not line.startswith("      zones:")]
+    at = kept.index("      type: network") + 1
+    tcp.write("pipeline.yaml", "\n".join([*kept[:at], *([f"      zones: {zones}"] if zones else []), *kept[at:], ""]))
+
+
+def test_replacements_in_zones_leave_no_node_without_a_target(tcp: Project) -> None:
+    """Each node serves only the targets of its zone, and refuses nothing while these are replaced, also after a kill.
+
+    Replicas are spread over the zones, and keep serving while zones are added and removed.
+    """
+    place(tcp, "{zone-a: 127.0.0.2, zone-b: 127.0.0.3}")
+    tcp.pipeline("run")
+    # The release from before has no zones, so its replicas serve every node.
+    assert {target.target.zone for target in tcp.targets()} == {None}
+    nodes = [TcpClients(tcp.port, 2, address=f"127.0.0.{last}") for last in (2, 3)]
+    with nodes[0].running(2, 2), nodes[1].running(2, 2):
+        tcp.commit("2")
+        out = tcp.pipeline("run").out
+        assert Counter(target.target.zone for target in tcp.targets()) == {"zone-a": 1, "zone-b": 1}
+        tcp.commit("3")
+        tcp.crash("target.draining", "run")
+        tcp.pipeline("recover")
+        tcp.pipeline("run")
+        assert Counter(target.target.zone for target in tcp.targets()) == {"zone-a": 1, "zone-b": 1}
+        until(lambda: all(clients.lasting >= 4 for clients in nodes), "connections have lasted")
+    assert [(clients.failures, clients.cut) for clients in nodes] == [([], []), ([], [])]
+    assert all(clients.answers["3"] > 0 for clients in nodes)
+    assert f"tcp://127.0.0.2:{tcp.port}" in out
+    assert "registered in zone-b" in out
+    assert {container.labels[LABEL_ZONE] for container in tcp.containers()} == {"zone-a", "zone-b"}
+    assert "in zone-a" in tcp.pipeline("status").out
+    with (kept := TcpClients(tcp.port, 2, address="127.0.0.2")).running(2, 1):
+        place(tcp, "{zone-a: 127.0.0.2}")
+        tcp.pipeline("run")
+        assert {target.target.zone for target in tcp.targets()} == {"zone-a", None}
+        until(lambda: kept.lasting, "a connection has lasted")
+    assert (kept.failures, kept.cut) == ([], [])
 
 
 def test_a_killed_deployment_cuts_no_connection(tcp: Project) -> None:

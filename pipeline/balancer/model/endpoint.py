@@ -13,6 +13,8 @@ from pipeline.balancer.model.attributes import Attributes
 from pipeline.base.errors import FieldError
 from pipeline.base.schema import Model, Name, Port, Shorthand
 
+_LOCAL = "localhost"
+
 
 class EntryPointAttributes(Attributes):
     """Attributes of a load balancer of either type."""
@@ -100,6 +102,12 @@ class EntryPoint(Model):
         """The addresses that its listeners are bound to: those of its zones, or one."""
         return tuple(zone.bind_address for zone in self.zones.values()) if self.zones else (self.bind_address,)
 
+    def urls(self, listener: Endpoint) -> tuple[str, ...]:
+        """Return the URLs by which clients on this machine reach a listener, one for each address."""
+        if self.zones is None and (self.address is None or self.address.is_unspecified):
+            return (listener.url,)
+        return tuple(listener.url.replace(_LOCAL, address) for address in self.bind_addresses)
+
     @property
     def bind_address(self) -> str:
         """The address that its listeners are bound to if it has no zones. `*` is every address."""
@@ -122,7 +130,7 @@ class Endpoint(Model, ABC):
     @property
     @abstractmethod
     def url(self) -> str:
-        """The URL by which clients on this machine reach it."""
+        """The URL by which clients on this machine reach it, if it listens on `localhost`. See `EntryPoint.urls`."""
 
 
 def _bound(address: IPv4Address | IPv6Address) -> str:

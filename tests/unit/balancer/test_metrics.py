@@ -53,6 +53,15 @@ class Still(Balancer):
         )
 
 
+class Zoned(Still):
+    """A balancer whose targets are in a zone, except for the last one."""
+
+    def target_health(self, owner: str, group: str) -> tuple[TargetHealth, ...]:
+        *placed, last = super().target_health(owner, group) or (None,)
+        zoned = (h.model_copy(update={"target": h.target.model_copy(update={"zone": "zone-a"})}) for h in placed if h)
+        return (*zoned, last) if last else ()
+
+
 class Connected(Still):
     """A balancer with a network load balancer, whose targets have connections."""
 
@@ -271,6 +280,19 @@ def test_hosts_of_every_load_balancer(tmp_path: Path) -> None:
         f'{prefix}target_group="shop.spare"}} 0.0',
         f'{prefix}load_balancer="app/back/shop",target_group="shop.web"}} 0.0',
         f'{prefix}load_balancer="app/edge/shop",target_group="shop.web"}} 0.0',
+    ]
+
+
+def test_hosts_by_zone(tmp_path: Path) -> None:
+    """The targets of a group in zones are counted for each zone, and those in none without the label."""
+    balancer = Zoned(tmp_path)
+    balancer.states = (TargetState.HEALTHY, TargetState.UNHEALTHY, TargetState.HEALTHY)
+    prefix = "aws_applicationelb_healthy_host_count{"
+    where = 'load_balancer="app/edge/shop",target_group="shop.web"} 1.0'
+    lines = Metrics(balancer).text().splitlines()
+    assert [line for line in lines if line.startswith(prefix) and "spare" not in line] == [
+        f'{prefix}availability_zone="zone-a",{where}',
+        f"{prefix}{where}",
     ]
 
 

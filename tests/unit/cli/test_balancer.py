@@ -23,6 +23,7 @@ from click.testing import CliRunner
 
 from pipeline.balancer.effective import effective_listeners
 from pipeline.balancer.model import Declaration, Target, TargetHealth, TargetState
+from pipeline.balancer.nodes import NodeHealth
 from pipeline.balancer.overview import Overview
 from pipeline.balancer.registry import Registry
 from pipeline.balancer.registry_file import RegistryFile
@@ -255,6 +256,54 @@ def test_tree_of_a_network_load_balancer(capsys: pytest.CaptureFixture[str]) -> 
         "        └── shop.db 100 %",
         "            └── db-1  healthy    10.1.0.1:8080  3 connections",
     ]
+
+
+def zoned_overview() -> Overview:
+    zones = {"zone-a": "127.0.0.2", "zone-b": "127.0.0.3"}
+    data = {**NETWORK["load_balancers"]["data"], "zones": zones}
+    declared = Registry().declare("shop", Declaration.model_validate({**NETWORK, "load_balancers": {"data": data}}))
+    nodes = {
+        "zone-a": NodeHealth(True),
+        "zone-b": NodeHealth(False, "target group db has 0 healthy of 1 needed targets"),
+    }
+    one = health("db-1", in_flight=3)
+    return Overview(
+        listeners=effective_listeners(declared),
+        targets={"shop.db": (one.model_copy(update={"target": one.target.model_copy(update={"zone": "zone-a"})}),)},
+        traffic=Traffic(10.0),
+        of_connections=frozenset({"shop.db"}),
+        nodes={("shop", "data"): nodes},
+    )
+
+
+def test_tree_of_zones(capsys: pytest.CaptureFixture[str]) -> None:
+    """Each node has its address, its health and the reason. Targets have their zone."""
+    show(draw(zoned_overview()))
+    assert capsys.readouterr().out.splitlines()[:7] == [
+        "network load balancer data of shop, internet-facing",
+        "├── zone-a  127.0.0.2  healthy",
+        "├── zone-b  127.0.0.3  unhealthy  target group db has 0 healthy of 1 needed targets",
+        "└── tcp://127.0.0.2:5432, tcp://127.0.0.3:5432",
+        "    └── default  shop  all others → forwards to shop.db",
+        "        └── shop.db 100 %",
+        "            └── db-1  healthy    10.1.0.1:8080  3 connections  zone-a",
+    ]
+
+
+def test_zones_as_data() -> None:
+    """`--json` has the nodes of each load balancer and the zone of each target, and no nodes without zones."""
+    data = json.loads(json.dumps(zoned_overview().as_data()))
+    assert data["load_balancers"][0]["zones"] == [
+        {"zone": "zone-a", "address": "127.0.0.2", "healthy": True, "reason": ""},
+        {
+            "zone": "zone-b",
+            "address": "127.0.0.3",
+            "healthy": False,
+            "reason": "target group db has 0 healthy of 1 needed targets",
+        },
+    ]
+    assert data["target_groups"]["shop.db"][0]["target"]["zone"] == "zone-a"
+    assert [one["zones"] for one in overview().as_data()["load_balancers"]] == [[], []]
 
 
 def test_network_overview_as_data() -> None:
