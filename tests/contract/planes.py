@@ -8,6 +8,7 @@ import signal
 import threading
 from abc import ABC, abstractmethod
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +33,10 @@ class Harness(ABC):
 
     plane: DataPlane
 
-    def __init__(self, *, network: bool = False) -> None:
+    def __init__(self, *, network: bool = False, zones: bool = False) -> None:
         self.port = free_port()
         self._network = network
+        self._zones = {"zone-a": "127.0.0.1", "zone-b": "127.0.0.2"} if zones else None
 
     # Wanted state
 
@@ -43,10 +45,11 @@ class Harness(ABC):
         # A target of a network load balancer is an HTTP server too, so the same clients and servers serve both kinds.
         kind, protocol = ({"type": "network"}, {"protocol": "TCP"}) if self._network else ({}, {})
         check = {**_CHECK, "protocol": "HTTP", "path": path}
+        off = {"attributes": {"load_balancing.cross_zone.enabled": False}} if self._zones else {}
         listener = {**protocol, "port": self.port, "default_action": {"forward": "web"}}
         declared = {
-            "target_groups": {name: {**protocol, "port": 80, "health_check": check} for name in groups},
-            "load_balancers": {"edge": {**kind, "scheme": "internal", "listeners": [listener]}},
+            "target_groups": {name: {**protocol, "port": 80, "health_check": check, **off} for name in groups},
+            "load_balancers": {"edge": {**kind, "scheme": "internal", "zones": self._zones, "listeners": [listener]}},
         }
         bare = plane_config(Registry().declare("shop", Declaration.model_validate(declared)))
         return PlaneConfig(bare.listeners, {**bare.groups, GROUP: self._with(bare.groups[GROUP], targets)}, {})
@@ -62,7 +65,7 @@ class Harness(ABC):
         return WantedTarget(name, address, port, admit=admit, check=check, ramp=False)
 
     def _with(self, group: WantedGroup, targets: tuple[WantedTarget, ...]) -> WantedGroup:
-        return WantedGroup(group.owner, group.name, group.settings, targets)
+        return replace(group, targets=targets)
 
     # Facts
 
@@ -138,8 +141,8 @@ class Harness(ABC):
 class FakeHarness(Harness):
     """The fake plane, whose checks and requests happen on demand."""
 
-    def __init__(self, *, network: bool = False) -> None:
-        super().__init__(network=network)
+    def __init__(self, *, network: bool = False, zones: bool = False) -> None:
+        super().__init__(network=network, zones=zones)
         self.plane: FakePlane = FakePlane()
         self._numbers: dict[str, int] = {}
 
@@ -192,8 +195,8 @@ class FakeHarness(Harness):
 class HAProxyHarness(Harness):
     """A real HAProxy with servers on loopback."""
 
-    def __init__(self, directory: Path, *, network: bool = False) -> None:
-        super().__init__(network=network)
+    def __init__(self, directory: Path, *, network: bool = False, zones: bool = False) -> None:
+        super().__init__(network=network, zones=zones)
         directory.mkdir(mode=0o700)
         self._directory = directory
         self.plane: HAProxyPlane = HAProxyPlane(directory)

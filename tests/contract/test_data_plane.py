@@ -14,12 +14,17 @@ from tests.contract.planes import GROUP, FakeHarness, HAProxyHarness, Harness
 from tests.support.waiting import until
 
 
-@pytest.fixture(params=["fake", "fake, network", "haproxy", "haproxy, network"])
+@pytest.fixture(
+    params=["fake", "fake, network", "haproxy", "haproxy, network", "haproxy, zones", "haproxy, network zones"]
+)
 def harness(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Harness]:
-    """A plane that was not started. Its listener is of an application or a network load balancer."""
+    """A plane that was not started. Its listener is of an application or a network load balancer.
+
+    With zones and without cross-zone balancing, each target is in two pools, because it is in no zone.
+    """
     plane, _, kind = request.param.partition(", ")
-    network = kind == "network"
-    harness = FakeHarness(network=network) if plane == "fake" else HAProxyHarness(tmp_path / "plane", network=network)
+    given = {"network": "network" in kind, "zones": "zones" in kind}
+    harness = FakeHarness(**given) if plane == "fake" else HAProxyHarness(tmp_path / "plane", **given)
     try:
         yield harness
     finally:
