@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import timedelta
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -44,6 +44,7 @@ from pipeline.balancer.model.application.condition import (
 )
 from pipeline.balancer.model.application.jwt import Claim, JwtValidation
 from pipeline.balancer.model.application.rule import Rewrite, Transforms
+from pipeline.balancer.model.endpoint import Zone
 from pipeline.balancer.model.network.attributes import (
     NetworkGroupAttributes,
     NetworkListenerAttributes,
@@ -86,6 +87,7 @@ _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("balancer.target_groups.NAME.health_check", HealthCheck),
     ("balancer.target_groups.NAME.attributes", ApplicationGroupAttributes),
     ("balancer.load_balancers.NAME", LoadBalancer),
+    ("balancer.load_balancers.NAME.zones.ZONE", Zone),
     ("balancer.load_balancers.NAME.attributes", LoadBalancerAttributes),
     (_LISTENER, Listener),
     (f"{_LISTENER}.attributes", ListenerAttributes),
@@ -230,4 +232,5 @@ def _words(annotation: Any) -> Iterator[str]:
     else:
         names = {str: "text", int: "number", float: "number", bool: "true or false", timedelta: "duration"}
         names |= {IPv4Address: "IPv4 address", IPv6Address: "IPv6 address"}
+        names |= {IPv4Network: "IPv4 network", IPv6Network: "IPv6 network"}
         yield names.get(annotation, str(annotation))

@@ -34,12 +34,12 @@ class EntryPointAttributes(Attributes):
 
 
 class Zone(Shorthand):
-    """The node of a load balancer in one zone. It may be written as its address."""
+    """The node of a load balancer in one zone."""
 
     shorthand: ClassVar[str] = "address"
 
     address: IPv4Address | IPv6Address = Field(
-        description="The fixed address of the node. The machine must have it, or be in 127.0.0.0/8."
+        description="The fixed address of the node, one of this machine's. All of 127.0.0.0/8 are."
     )
     network: IPv4Network | IPv6Network | None = Field(
         None, description="The addresses of clients in this zone, for dns_record.client_routing_policy."
