@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
 
@@ -63,11 +63,13 @@ def function(tmp_path: Path) -> Iterator[Target]:
         process.kill()
 
 
-def _declared(alb: Alb, function: Target, *, multiple: bool = False, **check: str) -> None:
+def _declared(
+    alb: Alb, function: Target, *, multiple: bool = False, zones: Mapping[str, str] | None = None, **check: str
+) -> None:
     health = {"interval": "100ms", "timeout": "80ms", **check}
     attributes = {"lambda.multi_value_headers.enabled": multiple}
     group = {"target_type": "lambda", "health_check": health, "attributes": attributes}
-    alb.declare({"default_action": {"forward": "web"}}, groups={"web": group})
+    alb.declare({"default_action": {"forward": "web"}}, groups={"web": group}, zones=zones)
     alb.balancer.register(OWNER, "web", function)
     try:
         alb.balancer.wait_healthy(OWNER, "web", timedelta(seconds=10))
@@ -78,6 +80,15 @@ def _declared(alb: Alb, function: Target, *, multiple: bool = False, **check: st
 def _adapter(alb: Alb) -> int:
     """Return the adapter's process."""
     return int((alb.balancer.directory / "functions.pid").read_text().split()[0])
+
+
+@pytest.mark.parametrize("check", [{}, {"path": "/healthz"}])
+def test_a_function_behind_several_nodes(alb: Alb, function: Target, check: dict[str, str]) -> None:
+    """With zones, a function is checked and invoked as without, from each node."""
+    zones = {"zone-a": "127.0.0.2", "zone-b": "127.0.0.3"}
+    _declared(alb, function, zones=zones, **({"matcher": "201", **check} if check else {}))
+    for node in zones.values():
+        assert alb.ask("/a", address=node).status == 201
 
 
 def test_a_function_answers(alb: Alb, function: Target) -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import http.client
+import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -185,6 +188,37 @@ def test_a_shift_ends_by_itself(alb: Alb) -> None:
     alb.balancer.reconcile()
     assert set(share(alb, A)) == {"a", "b"}
     assert not any(one.shift for one in alb.balancer.registry().load_balancers.values())
+
+
+def test_no_request_is_lost_by_shifts(alb: Alb) -> None:
+    """Under load on both nodes, a zone is shifted away and put back ten times, and every request is answered."""
+    declare(alb, cross_zone=True)
+    alb.serve("a", zone="zone-a")
+    alb.serve("b", zone="zone-b")
+    ended, answered, failures = Event(), Counter[str](), list[str]()
+
+    def ask(node: str) -> None:
+        with closing(http.client.HTTPConnection(node, alb.port, timeout=20)) as kept:
+            while not ended.is_set():
+                try:
+                    kept.request("GET", "/")
+                    answer = kept.getresponse()
+                    answered[json.loads(answer.read())["server"]] += 1
+                except (OSError, ValueError, http.client.HTTPException) as error:
+                    failures.append(f"{node}: {error!r}")
+
+    with ThreadPoolExecutor() as pool:
+        for node in (A, B, A, B):
+            pool.submit(ask, node)
+        for _ in range(10):
+            alb.balancer.shift(OWNER, "edge", "zone-b", SYSTEM.now().later(HOUR))
+            before = answered["a"]
+            until(lambda least=before + 20: answered["a"] > least, "the other zone answers")
+            alb.balancer.end_shift(OWNER, "edge")
+            before = answered["b"]
+            until(lambda least=before + 20: answered["b"] > least, "the zone answers again")
+        ended.set()
+    assert failures == []
 
 
 def test_without_cross_zone_balancing_a_shifted_node_serves_on(alb: Alb) -> None:
