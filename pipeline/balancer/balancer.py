@@ -23,10 +23,11 @@ from pipeline.balancer.model import Declaration, Target, TargetHealth, TargetSta
 from pipeline.balancer.nodes import NodeHealth, node_health
 from pipeline.balancer.pools import zones_of
 from pipeline.balancer.registry import Registry
-from pipeline.balancer.resources import DECLARED, ZonalShift
+from pipeline.balancer.resources import DECLARED
 from pipeline.balancer.synchronizer import Synchronizer
 from pipeline.balancer.waiting import WaitingListener, waiting_listeners
 from pipeline.balancer.wanted import plane_config
+from pipeline.balancer.zonal_shift import ZonalShift
 from pipeline.base.clock import SYSTEM, Stamp
 from pipeline.base.errors import BalancerFault, ConfigError
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pipeline.balancer.effective import EffectiveListener, effective_listeners
 from pipeline.balancer.model import TargetGroup
 from pipeline.balancer.resources import Resources
+from pipeline.balancer.targets import Registration
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,26 @@ def zones_of(resources: Resources, owner: str, name: str) -> tuple[str, ...]:
     """Return the zones in which the load balancers that forward to a target group are enabled, as declared."""
     users = (effective for effective in effective_listeners(resources) if (owner, name) in effective.groups())
     return tuple(dict.fromkeys(zone for effective in users for zone in effective.balancer.zones or ()))
+
+
+def without_lost_zones(
+    known: tuple[Registration, ...], before: Resources, after: Resources, group: str
+) -> tuple[Registration, ...]:
+    """Return the targets of a group, by id, without the zones in which they got traffic before and get none after."""
+    if not any(registration.target.zone for registration in known):
+        return known
+    was, now = (_pools_by_id(resources, group) for resources in (before, after))
+    return tuple(
+        one.without_zone()
+        if any(pool.has(one.target.zone) for pool in was) and not any(pool.has(one.target.zone) for pool in now)
+        else one
+        for one in known
+    )
+
+
+def _pools_by_id(resources: Resources, group: str) -> tuple[Pool, ...]:
+    found = resources.target_groups[group]
+    return pools_of(resources, found.owner, found.name, found.settings)
 
 
 def _pools(effective: EffectiveListener, group: TargetGroup) -> Iterator[Pool]:

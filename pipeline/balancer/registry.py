@@ -14,7 +14,7 @@ from pipeline.balancer.compile import compile_declaration, decompile
 from pipeline.balancer.effective import effective_listeners
 from pipeline.balancer.key_set import KeySet
 from pipeline.balancer.model import Declaration, Name, Target, TargetGroup
-from pipeline.balancer.pools import Pool, pools_of
+from pipeline.balancer.pools import without_lost_zones
 from pipeline.balancer.resources import (
     DECLARED,
     BalancerResource,
@@ -22,11 +22,11 @@ from pipeline.balancer.resources import (
     LoadBalancerResource,
     Resources,
     TargetGroupResource,
-    ZonalShift,
     declared_id,
     groups_of,
 )
 from pipeline.balancer.targets import Registration
+from pipeline.balancer.zonal_shift import ZonalShift
 from pipeline.base.clock import SYSTEM, Stamp
 from pipeline.base.errors import ConfigError
 from pipeline.base.suggestion import not_declared
@@ -88,7 +88,8 @@ class Registry(Resources):
                 number = before.number if before and resource.id in stays else _free_number(resource, taken)
                 resource = resource.with_number(number)
             if isinstance(resource, LoadBalancerResource):
-                resource = resource.with_shift(_kept_shift(resource, self.load_balancers.get(resource.id)))
+                known_balancer = self.load_balancers.get(resource.id)
+                resource = resource.keeping(known_balancer.shift if known_balancer else resource.shift)
             found.append(_next_revision(resource, known.get(resource.id)))
         return found
 
@@ -105,7 +106,7 @@ class Registry(Resources):
         kept = {id_: targets for id_, targets in self.targets.items() if id_ in changed.target_groups}
         changed = changed.model_copy(update={"targets": kept})
         effective_listeners(changed)
-        freed = {id_: _freed(known, self, changed, id_) for id_, known in kept.items()}
+        freed = {id_: without_lost_zones(known, self, changed, id_) for id_, known in kept.items()}
         return changed.model_copy(update={"targets": freed})
 
     def issuers(self) -> set[str]:
@@ -165,7 +166,7 @@ class Registry(Resources):
         """
         balancer = self._balancer(owner, name)
         if shift is not None:
-            _check_shift(balancer, shift.zone)
+            shift.check(balancer.settings, balancer.label)
         changed = balancer.with_shift(shift)
         return self if changed is balancer else self.with_resources(changed)
 
@@ -270,45 +271,6 @@ def _keeps_its_number(wanted: ListenerResource, known: BalancerResource | None) 
         and not wanted.is_guest
         and known.settings.port == wanted.settings.port
     )
-
-
-def _kept_shift(wanted: LoadBalancerResource, known: LoadBalancerResource | None) -> ZonalShift | None:
-    """Return the shift of a load balancer that is declared again, if it still has the zone."""
-    shift = known.shift if known else wanted.shift
-    return shift if shift and shift.zone in (wanted.settings.zones or {}) else None
-
-
-def _check_shift(balancer: LoadBalancerResource, zone: str) -> None:
-    zones = balancer.settings.zones
-    if not zones:
-        raise ConfigError(f"{balancer.label} has no zones", hint="declare zones on the load balancer")
-    if zone not in zones:
-        raise not_declared(f"zone {zone} of {balancer.label}", zones, zone)
-    if not balancer.settings.attributes.zonal_shift:
-        raise ConfigError(
-            f"zonal shifts are disabled for {balancer.label}",
-            hint="set its attribute zonal_shift.config.enabled to true",
-        )
-
-
-def _freed(
-    known: tuple[Registration, ...], before: Resources, after: Resources, group: str
-) -> tuple[Registration, ...]:
-    """Return a group's targets without the zones in which they got traffic before and get none any more."""
-    if not any(registration.target.zone for registration in known):
-        return known
-    was, now = (_pools(resources, group) for resources in (before, after))
-    return tuple(
-        one.without_zone()
-        if any(pool.has(one.target.zone) for pool in was) and not any(pool.has(one.target.zone) for pool in now)
-        else one
-        for one in known
-    )
-
-
-def _pools(resources: Resources, group: str) -> tuple[Pool, ...]:
-    found = resources.target_groups[group]
-    return pools_of(resources, found.owner, found.name, found.settings)
 
 
 def _free_number(listener: ListenerResource, taken: Counter[tuple[int, int]]) -> int:

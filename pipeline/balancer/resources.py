@@ -13,10 +13,9 @@ from pydantic import Field
 from pipeline.balancer.model import Action, Model, Name, Rule
 from pipeline.balancer.model.tls import Certificate
 from pipeline.balancer.model.variants import AnyListenerSettings, AnyLoadBalancerSettings, AnyTargetGroup
-from pipeline.base.clock import Stamp
+from pipeline.balancer.zonal_shift import ZonalShift
 from pipeline.base.errors import ConfigError
 from pipeline.base.identity_cache import IdentityCache
-from pipeline.base.schema import StoredStamp
 
 DECLARED = "pipeline.yaml"
 """The maker of the resources of a declaration."""
@@ -69,17 +68,6 @@ class BalancerResource(Model, ABC):
         return self.at_revision(0)
 
 
-class ZonalShift(Model):
-    """A zone of a load balancer that gets no traffic until a time."""
-
-    zone: Name
-    until: StoredStamp
-
-    def is_over(self, at: Stamp) -> bool:
-        """Return whether the zone gets traffic again."""
-        return not self.until.since(at)
-
-
 class LoadBalancerResource(BalancerResource):
     """A load balancer, without its listeners. The registry sets `shift`, and a declaration leaves it."""
 
@@ -93,6 +81,10 @@ class LoadBalancerResource(BalancerResource):
     def with_shift(self, shift: ZonalShift | None) -> LoadBalancerResource:
         """Return the load balancer with another shift."""
         return self if shift == self.shift else self.model_copy(update={"shift": shift})
+
+    def keeping(self, shift: ZonalShift | None) -> LoadBalancerResource:
+        """Return the load balancer with the shift that it had before, if it still has the zone."""
+        return self.with_shift(shift if shift and shift.fits(self.settings) else None)
 
     def bare(self) -> LoadBalancerResource:
         return super().bare().with_shift(None)

@@ -18,8 +18,8 @@ from pipeline.balancer.reconciler import reconcile
 from pipeline.balancer.registry import Registry
 from pipeline.balancer.registry_change import RegistryChange
 from pipeline.balancer.registry_snapshot import dump, load
-from pipeline.balancer.resources import ZonalShift
 from pipeline.balancer.settled import is_settled
+from pipeline.balancer.zonal_shift import ZonalShift
 from pipeline.base.clock import SYSTEM
 from pipeline.base.errors import ConfigError
 from pipeline.testing.fakes.data_plane import FakePlane
