@@ -58,15 +58,16 @@ class Replica:
 
 @dataclass(frozen=True)
 class Observation:
-    """The replicas at one moment, and the number of starts that have not returned yet."""
+    """The replicas at one moment, the number of starts that have not returned yet, and the zones of these."""
 
     replicas: tuple[Replica, ...]
     starting: int = 0
+    starting_zones: tuple[str | None, ...] = ()
 
 
 @dataclass(frozen=True)
 class DesiredState:
-    """The wanted state: `replicas` healthy replicas of `template`, and no others.
+    """The wanted state: `replicas` healthy replicas of `template`, spread over `zones`, and no others.
 
     A replica that is found unhealthy may stay so for `unhealthy_timeout` before it is replaced.
     """
@@ -78,6 +79,7 @@ class DesiredState:
     deregistration_delay: timedelta
     deploy_timeout: timedelta
     unhealthy_timeout: timedelta = timedelta(0)
+    zones: tuple[str, ...] = ()
 
     @property
     def min_healthy(self) -> int:
@@ -104,10 +106,11 @@ class ActionType(StrEnum):
 
 @dataclass(frozen=True)
 class RolloutAction:
-    """One step. `name` is the replica's; empty for START, which makes a new one."""
+    """One step. `name` is the replica's; empty for START, which makes a new one in `zone`."""
 
     verb: ActionType
     name: str = ""
+    zone: str | None = None
 
 
 @dataclass(frozen=True)

@@ -124,7 +124,7 @@ class RolloutExecutor:
             steps[action.verb](action.name)
         else:
             starts = action.verb is ActionType.START
-            name = self._replicas.reserve(self._release, self._desired.template) if starts else action.name
+            name = self._replicas.reserve(self._release, action.zone) if starts else action.name
             self._pending[pool.submit(slow[action.verb], name)] = name
 
     def _start(self, name: str) -> None:

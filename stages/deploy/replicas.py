@@ -20,7 +20,6 @@ from pipeline.engine.container import LogLimit
 from pipeline.engine.labels import DEFAULT_SERVICE
 from pipeline.engine.runtime import ReplicaEnd, ReplicaSpec, RestartPolicy, Runtime, StopResult
 from stages.deploy.decision import ContainerState, Observation, Replica
-from stages.deploy.zones import next_zone
 
 # The program that runs a function, and its path in the container. Only the container imports it.
 _RUNTIME_FILE, _FUNCTION_RUNTIME = Path(functions.__file__).with_name("runtime.py"), "/penstock/runtime.py"
@@ -78,9 +77,8 @@ class ReplicaSet:
         self._mounts = mounts
         self._now = now
         self._started: dict[str, Stamp] = {}
-        self._starting: set[str] = set()
-        # The template and the zone of each replica that was reserved and is not listed yet.
-        self._placed: dict[str, tuple[str, str | None]] = {}
+        # The zone of each replica that is being started.
+        self._starting: dict[str, str | None] = {}
         self._settled: set[str] = set()
         self._replicas: dict[str, engine_runtime.Replica] = {}
         self._targets: dict[str, Target] = {}
@@ -94,30 +92,21 @@ class ReplicaSet:
         """
         with self._lock:
             # Read once: a start that returns from here on still counts as starting, and its replica is not seen twice.
-            starting = set(self._starting)
+            starting = dict(self._starting)
         health_of = self._balancer.reconciled_health if reconcile else self._balancer.target_health
         health = {h.target.id: h for h in health_of(self._pipeline, self._group)}
         listed = (r for r in self._runtime.list(self._pipeline) if r.service == self._service)
         found = {replica.name: replica for replica in listed if replica.name not in starting}
-        with self._lock:
-            self._replicas, self._targets = found, {name: h.target for name, h in health.items()}
-            self._placed = {name: placed for name, placed in self._placed.items() if name not in found}
+        self._replicas, self._targets = found, {name: h.target for name, h in health.items()}
         names = [*found, *(name for name in health if name not in found and name not in starting)]
         replicas = tuple(self._replica(name, found.get(name), health.get(name), action_pending) for name in names)
-        return Observation(replicas, len(starting))
+        return Observation(replicas, len(starting), tuple(starting.values()))
 
-    def reserve(self, release: int, template: str) -> str:
-        """Return the name of a new replica, which counts as starting from now on.
-
-        It will be in the zone with the fewest replicas of its template.
-        """
+    def reserve(self, release: int, zone: str | None = None) -> str:
+        """Return the name of a new replica, which counts as starting in this zone from now on."""
         name = f"{self._pipeline}.{self._service}.r{release}.{randomness.token_hex(3)}"
-        zones = self._balancer.zones(self._pipeline, self._group)
         with self._lock:
-            taken = [r.zone for r in self._replicas.values() if r.running and r.template == template]
-            placed = [zone for known, zone in self._placed.values() if known == template]
-            self._placed[name] = template, next_zone(zones, [*taken, *placed])
-            self._starting.add(name)
+            self._starting[name] = zone
         return name
 
     def start(self, name: str, spec: ReplicaSpec) -> None:
@@ -125,14 +114,14 @@ class ReplicaSet:
 
         Raises `StageFailed` if the image cannot be started, and `ConfigError` if a volume may not be mounted.
         """
-        _, zone = self._placed.get(name, ("", None))
+        zone = self._starting.get(name)
         try:
             mounted = self._mounts(spec.volumes)
             self._runtime.start(replace(spec, name=name, service=self._service, volumes=mounted, zone=zone))
             self._started[name] = self._now()
         finally:
             with self._lock:
-                self._starting.discard(name)
+                self._starting.pop(name, None)
 
     def register(self, name: str, port: int) -> str | None:
         """Add a replica to the target group. Return its zone. It receives requests only after its health checks pass.

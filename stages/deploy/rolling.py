@@ -15,7 +15,7 @@ from stages.deploy.decision import (
     ReplicaFailure,
     RolloutAction,
 )
-from stages.deploy.zones import most_crowded_first, without_emptying
+from stages.deploy.zones import most_crowded_first, spread, without_emptying
 
 # Aborted requests end immediately. After this time, a target that still has some is stopped anyway.
 _AFTER_ABORT = timedelta(seconds=2)
@@ -26,18 +26,29 @@ class RollingStrategy:
 
     def decide(self, seen: Observation, desired: DesiredState) -> Decision:
         """Return the next actions."""
-        return decide(seen.replicas, seen.starting, desired)
+        return decide(seen.replicas, seen.starting, desired, seen.starting_zones)
 
 
-def decide(replicas: tuple[Replica, ...], starting: int, desired: DesiredState) -> Decision:
-    """Return the next actions towards `desired`. `starting` counts starts that have not returned yet."""
+def decide(
+    replicas: tuple[Replica, ...],
+    starting: int,
+    desired: DesiredState,
+    starting_zones: tuple[str | None, ...] = (),
+) -> Decision:
+    """Return the next actions towards `desired`.
+
+    `starting` counts starts that have not returned yet. `starting_zones` are their zones.
+    """
     kept = [r for r in replicas if _is_kept(r, desired)]
     failure = next((f for r in kept if (f := _failure(r, desired))), None)
     if failure:
         return Decision(failure=failure)
     others = [r for r in replicas if r not in kept]
     own_steps = [a for r in replicas if not r.action_pending and (a := _own_step(r, r in kept, desired))]
-    starts = _starts(replicas, kept, starting, desired)
+    zones = spread(desired.zones, [*(r.zone for r in kept), *starting_zones])
+    starts = [
+        RolloutAction(ActionType.START, zone=next(zones)) for _ in range(_room(replicas, kept, starting, desired))
+    ]
     is_moving = bool(own_steps or starts or starting) or not all(r.healthy for r in kept)
     is_moving |= any(r.is_draining or r.action_pending for r in replicas)
     actions = [*own_steps, *_retirements(kept, others, desired, is_moving=is_moving), *starts]
@@ -128,9 +139,8 @@ def _surplus(kept: list[Replica], desired: DesiredState) -> list[Replica]:
     return sorted(first, key=lambda r: r.healthy)[: max(0, len(kept) - desired.replicas)]
 
 
-def _starts(
-    replicas: tuple[Replica, ...], kept: list[Replica], starting: int, desired: DesiredState
-) -> list[RolloutAction]:
+def _room(replicas: tuple[Replica, ...], kept: list[Replica], starting: int, desired: DesiredState) -> int:
+    """Return the number of replicas that are missing and may be started now."""
     missing = desired.replicas - len(kept) - starting
     room = desired.max_running - sum(r.is_running for r in replicas) - starting
-    return [RolloutAction(ActionType.START)] * max(0, min(missing, room))
+    return max(0, min(missing, room))

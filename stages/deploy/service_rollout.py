@@ -60,7 +60,8 @@ class ServiceRollout:
         self.runtime.prepare(self._pipeline)
         self.balancer.apply(self._pipeline, spec.balancer)
         wanted = replace(desired(spec, replicas, self.secrets), unhealthy_timeout=unhealthy_timeout)
-        wanted = replace(wanted, template=template or wanted.template)
+        zones = self.balancer.zones(self._pipeline, spec.service.target_group)
+        wanted = replace(wanted, template=template or wanted.template, zones=zones)
         RolloutExecutor(
             self.replica_set(spec.service.target_group),
             wanted,

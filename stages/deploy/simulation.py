@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from pipeline.balancer.model import TargetState
@@ -15,7 +14,6 @@ from stages.deploy.decision import (
     RolloutAction,
     Strategy,
 )
-from stages.deploy.zones import next_zone
 
 # More than any rollout takes. A plan that does not converge ends here.
 _MAX_ROUNDS = 10_000
@@ -35,8 +33,8 @@ class RolloutPlan:
     most_running: int
 
 
-def simulate(seen: Observation, desired: DesiredState, strategy: Strategy, zones: Sequence[str] = ()) -> RolloutPlan:
-    """Simulate the rollout until it converges. `zones`: those that new replicas are spread over."""
+def simulate(seen: Observation, desired: DesiredState, strategy: Strategy) -> RolloutPlan:
+    """Simulate the rollout until it converges."""
     world = {r.name: r for r in seen.replicas}
     steps: list[str] = []
     lowest = sum(r.healthy for r in seen.replicas)
@@ -47,10 +45,9 @@ def simulate(seen: Observation, desired: DesiredState, strategy: Strategy, zones
             break
         for action in decision.actions:
             name = action.name or f"new-{sum(s.startswith('start') for s in steps) + 1}"
-            _play(world, action, name, desired, zones)
+            _play(world, action, name, desired)
             if action.verb in _STEP_TEXTS:
-                zone = world[name].zone
-                place = f" in {zone}" if zone and action.verb is ActionType.START else ""
+                place = f" in {action.zone}" if action.zone else ""
                 steps.append(_STEP_TEXTS[action.verb].format(name) + place)
         for name, replica in world.items():
             if replica.is_draining:
@@ -64,13 +61,10 @@ def simulate(seen: Observation, desired: DesiredState, strategy: Strategy, zones
     return RolloutPlan(tuple(steps), lowest, most)
 
 
-def _play(
-    world: dict[str, Replica], action: RolloutAction, name: str, desired: DesiredState, zones: Sequence[str]
-) -> None:
+def _play(world: dict[str, Replica], action: RolloutAction, name: str, desired: DesiredState) -> None:
     match action.verb:
         case ActionType.START:
-            zone = next_zone(zones, [r.zone for r in world.values() if r.template == desired.template])
-            world[name] = Replica(name, desired.template, ContainerState.RUNNING, started_here=True, zone=zone)
+            world[name] = Replica(name, desired.template, ContainerState.RUNNING, started_here=True, zone=action.zone)
         case ActionType.REGISTER:
             world[name] = replace(world[name], target=TargetState.INITIAL)
         case ActionType.SET_RESTART_POLICY:

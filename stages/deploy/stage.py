@@ -68,7 +68,7 @@ class DockerDeploy:
             # A deployment starts HAProxy first. Targets that were healthy then become healthy again.
             now = Observation(tuple(map(_revived, seen)) if dead else seen)
             zones = pipeline.balancer.zones_of(pipeline.deploy.target_group)
-            plan = simulate(now, wanted, service.strategy, zones)
+            plan = simulate(now, replace(wanted, zones=zones), service.strategy)
             same = service.balancer.declares(pipeline.name, pipeline.balancer)
             waiting = [str(found) for found in service.balancer.waiting_after(pipeline.name, pipeline.balancer)]
         before = _planned_command(context, spec)

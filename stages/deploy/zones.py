@@ -1,4 +1,4 @@
-"""The zones of replicas: which one gets the next replica, and which ones a retirement would leave empty. Pure."""
+"""The zones of replicas: which ones get the next replicas, and which ones a retirement would leave empty. Pure."""
 
 from __future__ import annotations
 
@@ -8,14 +8,17 @@ from collections.abc import Iterable, Iterator, Sequence
 from stages.deploy.decision import Replica
 
 
-def next_zone(zones: Sequence[str], taken: Iterable[str | None]) -> str | None:
-    """Return the zone with the fewest replicas, the first of several, or None without zones.
+def spread(zones: Sequence[str], taken: Iterable[str | None]) -> Iterator[str | None]:
+    """Yield the zones of further replicas: the one with the fewest, the first of several, or None without zones.
 
     `taken`: the zones of the release's other replicas. So each release has the same number in a zone as the one before,
     and no zone is empty while one replaces the other.
     """
     count = Counter(taken)
-    return min(zones, key=lambda zone: count[zone], default=None)
+    while True:
+        zone = min(zones, key=lambda zone: count[zone], default=None)
+        count[zone] += 1
+        yield zone
 
 
 def most_crowded_first(replicas: Sequence[Replica]) -> list[Replica]:

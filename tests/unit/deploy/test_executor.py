@@ -511,7 +511,7 @@ def test_the_executor_carries_out_what_the_strategy_decides(web: Rollouts) -> No
 def test_a_replica_whose_start_has_not_returned_is_counted_once(web: Rollouts) -> None:
     """As starting, though the runtime lists it already."""
     replicas = web.replica_set()
-    name = replicas.reserve(2, "t2")
+    name = replicas.reserve(2)
     hang = web.runtime.faults.hang("start", late=True)
     thread = threading.Thread(target=replicas.start, args=(name, web.spec(2, "t2")))
     thread.start()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
-from itertools import product
+from itertools import islice, product
 
 import pytest
 
@@ -12,7 +12,7 @@ from pipeline.balancer.model import TargetState
 from stages.deploy.decision import ActionType, ContainerState, Observation, Replica
 from stages.deploy.rolling import RollingStrategy, decide
 from stages.deploy.simulation import simulate
-from stages.deploy.zones import next_zone
+from stages.deploy.zones import spread
 from tests.unit.deploy.rollouts import Rollouts, desired
 
 ZONES = ("zone-a", "zone-b")
@@ -33,12 +33,25 @@ def retired(*replicas: Replica, wanted: int, surge: int = 1, unavailable: int = 
 )
 def test_the_next_zone_has_the_fewest(taken: list[str | None], zone: str) -> None:
     """The next replica goes where the fewest are, and where there are as many, to the first zone."""
-    assert next_zone(ZONES, taken) == zone
+    assert next(spread(ZONES, taken)) == zone
+
+
+def test_replicas_that_start_together_are_spread() -> None:
+    """Each of several starts counts for the next ones."""
+    assert [*islice(spread(ZONES, ["zone-a"]), 4)] == ["zone-b", "zone-a", "zone-b", "zone-a"]
+
+
+def test_the_successor_of_an_unhealthy_replica_is_in_its_zone() -> None:
+    """A replica that is replaced does not count, although it still runs."""
+    sick = standing("b", "zone-b", state=TargetState.UNHEALTHY)
+    want = replace(desired(2, 2), template="new", zones=ZONES)
+    (start,) = (a for a in decide((standing("a", "zone-a"), sick), 0, want).actions if a.verb is ActionType.START)
+    assert start.zone == "zone-b"
 
 
 def test_without_zones_a_replica_is_in_none() -> None:
     """A load balancer without zones gives replicas none."""
-    assert next_zone((), ["zone-a"]) is None
+    assert next(spread((), ["zone-a"])) is None
 
 
 def test_the_last_of_a_zone_waits_for_its_successor() -> None:
@@ -72,7 +85,7 @@ def test_scaling_down_takes_from_the_fullest_zone() -> None:
 
 def test_a_plan_names_the_zones() -> None:
     """The plan of a first rollout says in which zone each replica starts."""
-    plan = simulate(Observation(()), desired(1, 2, surge=2), RollingStrategy(), ZONES)
+    plan = simulate(Observation(()), replace(desired(1, 2, surge=2), zones=ZONES), RollingStrategy())
     assert plan.steps[:2] == ("start new-1 in zone-a", "start new-2 in zone-b")
 
 
@@ -88,10 +101,10 @@ def test_a_rollout_spreads_evenly_and_empties_no_zone(replicas: int, surge: int)
         for zone in ZONES:
             lowest[zone] = min(lowest[zone], healthy[zone])
 
-    rollouts.serve_former(replicas)
+    rollouts.to(1, replace(desired(1, replicas, surge=replicas), zones=ZONES))
     rollouts.balancer.after_deregistration = look
     for release in (2, 3):
-        rollouts.to(release, desired(release, replicas, surge=surge))
+        rollouts.to(release, replace(desired(release, replicas, surge=surge), zones=ZONES))
         zones = Counter(replica.zone for replica in rollouts.runtime.list("shop"))
         assert zones == Counter({"zone-a": -(-replicas // 2), "zone-b": replicas // 2})
     assert min(lowest.values()) >= 1
