@@ -118,8 +118,8 @@ def _retirements(
     An unwanted replica that was healthy once counts towards the minimum, also while it is unhealthy, because it may
     recover. A wanted replica counts only while it is healthy: a new release replaces nothing before it is healthy. A
     replica that was never healthy does not count, so it can be deregistered at any time. The last healthy replica
-    of a zone stays, because without cross-zone balancing the zone's node would have no target. It goes too if nothing
-    else does and nothing `is_moving`, because no successor will come.
+    of a zone stays, because without cross-zone balancing the zone's node would have no target. It goes too if no
+    replica is wanted, or if nothing else goes and nothing `is_moving`, because no successor will come.
     """
     surplus = _surplus(kept, desired)
     unwanted = [r for r in (*others, *surplus) if r.is_running and r.target and not r.is_draining]
@@ -127,7 +127,7 @@ def _retirements(
     standing = len(costly) + sum(r.healthy for r in kept if r not in surplus)
     room = max(0, standing - desired.min_healthy)
     able = [*islice(without_emptying(costly, [*costly, *(r for r in kept if r not in surplus)]), room)]
-    if not able and not is_moving:
+    if not desired.replicas or not (able or is_moving):
         able = costly[:room]
     retired = [*(r for r in unwanted if r not in costly), *able]
     return [RolloutAction(ActionType.DEREGISTER, r.name) for r in retired]

@@ -77,6 +77,11 @@ def test_without_surge_a_zone_may_be_empty_for_a_while() -> None:
     assert len(retired(*olds, wanted=2, surge=0, unavailable=1)) == 1
 
 
+def test_down_drains_all_zones_at_once() -> None:
+    """If no replica is wanted, the last ones of their zones do not wait for the others."""
+    assert len(retired(standing("a", "zone-a"), standing("b1", "zone-b"), standing("b2", "zone-b"), wanted=0)) == 3
+
+
 def test_scaling_down_takes_from_the_fullest_zone() -> None:
     """Of two replicas in one zone and one in the other, one of the two goes."""
     kept = [standing("a1", "zone-a"), standing("b1", "zone-b"), standing("b2", "zone-b")]
