@@ -1,0 +1,1 @@
+"""The names of load balancers under `elb.internal`, and a DNS server for them."""

@@ -1,0 +1,107 @@
+"""The names of all load balancers, and the nodes that each of them leads to. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from ipaddress import ip_address
+
+from pipeline.balancer.effective import effective_listeners
+from pipeline.balancer.model.network.attributes import RoutingPolicy
+from pipeline.balancer.model.network.load_balancer import NetworkLoadBalancerSettings
+from pipeline.balancer.model.variants import AnyLoadBalancerSettings
+from pipeline.balancer.names.node import ANY_ZONE, Node
+from pipeline.balancer.registry import Registry
+from pipeline.balancer.resources import LoadBalancerResource
+
+DOMAIN = "elb.internal"
+"""The domain of all names. ICANN has reserved `internal` for private use."""
+
+InService = Callable[[str, str, str], bool]
+"""From a load balancer's owner and name, and a zone, to whether clients may be sent to its node."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What a name leads to.
+
+    `nodes` are empty if the load balancer listens on every address of the machine. `versions` are the IP versions of
+    these addresses.
+    """
+
+    nodes: tuple[Node, ...] = ()
+    policy: RoutingPolicy = ANY_ZONE
+    versions: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Directory:
+    """All names, relative to `DOMAIN` and in lower case: `LB.OWNER`, `LB` and `ZONE.LB.OWNER`."""
+
+    entries: Mapping[str, Entry]
+
+    @classmethod
+    def from_registry(cls, registry: Registry, in_service: InService) -> Directory:
+        """Return the names of a registry's load balancers. A name that fits several of them does not exist."""
+        found = [
+            named for balancer in registry.load_balancers.values() for named in _names(registry, balancer, in_service)
+        ]
+        count = Counter(name for name, _ in found)
+        return cls({name: entry for name, entry in found if count[name] == 1})
+
+    def has_below(self, name: str) -> bool:
+        """Return whether some name ends in this one, so that it exists although it leads nowhere."""
+        return name in self._parents
+
+    @cached_property
+    def _parents(self) -> frozenset[str]:
+        return frozenset(
+            ".".join(labels[start:])
+            for labels in (name.split(".") for name in self.entries)
+            for start in range(1, len(labels))
+        )
+
+
+def _names(registry: Registry, balancer: LoadBalancerResource, in_service: InService) -> Iterator[tuple[str, Entry]]:
+    """Yield the names of a load balancer. Those of two load balancers may be equal, because case does not count."""
+    entry = _entry(*_carrier(registry, balancer), in_service)
+    name = f"{balancer.name}.{balancer.owner}".lower()
+    yield name, entry
+    yield balancer.name.lower(), entry
+    for node in entry.nodes:
+        if node.zone is not None:
+            yield f"{node.zone}.{name}".lower(), Entry((node,))
+
+
+def _carrier(registry: Registry, balancer: LoadBalancerResource) -> tuple[str, str, AnyLoadBalancerSettings]:
+    """Return owner, name and settings of the load balancer that accepts the traffic.
+
+    It is another one if all listeners of `balancer` add their rules to listeners of that one.
+    """
+    own = [one for one in registry.listeners.values() if one.load_balancer == balancer.id]
+    if all(one.is_guest for one in own):
+        ports = {one.settings.port for one in own}
+        hosts = [host for host in effective_listeners(registry) if host.port in ports]
+        same = [host for host in hosts if host.balancer.bind_address == balancer.settings.bind_address]
+        for host in same or hosts:
+            return host.owner, host.name, host.balancer
+    return balancer.owner, balancer.name, balancer.settings
+
+
+def _entry(owner: str, name: str, settings: AnyLoadBalancerSettings, in_service: InService) -> Entry:
+    if settings.zones:
+        nodes = tuple(
+            Node(zone.address, zone_name, zone.network, in_service(owner, name, zone_name))
+            for zone_name, zone in settings.zones.items()
+        )
+        if isinstance(settings, NetworkLoadBalancerSettings):
+            return Entry(nodes, settings.attributes.client_routing_policy)
+        return Entry(nodes)
+    if settings.bind_address == "*":
+        return Entry(versions=(4, 6))
+    address = ip_address(settings.bind_address.strip("[]"))
+    if address.is_unspecified:
+        return Entry(versions=(4,) if address.version == 4 else (4, 6))
+    return Entry((Node(address),))
