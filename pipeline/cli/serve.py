@@ -40,6 +40,9 @@ def serving_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the files and the addresses of the daemon to a command."""
     for option in (
         click.option(
+            "--dns", metavar="HOST:PORT", help="Address of a DNS server for the load balancers' names in elb.internal."
+        ),
+        click.option(
             "--public",
             metavar="HOST:PORT",
             help="Public address for webhooks (/webhooks/PIPELINE/FORGE), badges (/badge/PIPELINE.svg) and /cc.xml.",
@@ -63,6 +66,7 @@ def command(
     listen: str | None,
     token_file: Path | None,
     public: str | None,
+    dns: str | None,
     parameters: tuple[str, ...],
     as_json: bool,
 ) -> None:
@@ -79,6 +83,7 @@ def command(
         listen=listen,
         token_file=token_file,
         public=public,
+        dns=dns,
         parameters=parameters,
         as_json=as_json,
     )
@@ -90,6 +95,7 @@ def serve(
     listen: str | None = None,
     token_file: Path | None = None,
     public: str | None = None,
+    dns: str | None = None,
     parameters: Sequence[str] = (),
     as_json: bool = False,
 ) -> None:
@@ -114,6 +120,8 @@ def serve(
         ensure_socket = _serve_control(daemon, stack, listen, token_file)
         if public:
             _serve_public(daemon, stack, public)
+        if dns:
+            _serve_names(home, stack, dns)
         for name, supervisor in daemon.supervisors.items():
             click.echo(f"serving {name} from {supervisor.served_file.file}", err=True)
         _listen_to_signals(daemon)
@@ -161,6 +169,17 @@ def _serve_public(daemon: Daemon, stack: ExitStack, address: str) -> None:
     from pipeline.http.serving import http_server, public_socket
 
     stack.enter_context(http_server(partial(_public_config, daemon), public_socket(address)))
+
+
+def _serve_names(home: Home, stack: ExitStack, address: str) -> None:
+    # Imported only if it is asked for, since it takes 7 MB.
+    from pipeline.balancer.names.read import read_names
+    from pipeline.balancer.names.server import name_server
+    from pipeline.balancer.planes import open_balancer
+    from pipeline.http.serving import public_socket
+
+    read = partial(read_names, open_balancer(home.balancer))
+    stack.enter_context(name_server(read, public_socket(address)))
 
 
 def _control_config(daemon: Daemon, token: str | None = None) -> uvicorn.Config:

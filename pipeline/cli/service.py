@@ -107,7 +107,12 @@ def command() -> None:
 @_scope_option
 @serving_options
 def install(
-    system: bool | None, files: tuple[Path, ...], listen: str | None, token_file: Path | None, public: str | None
+    system: bool | None,
+    files: tuple[Path, ...],
+    listen: str | None,
+    token_file: Path | None,
+    public: str | None,
+    dns: str | None,
 ) -> None:
     """Write a unit for the pipelines in FILES (default: pipeline.yaml) and start it. Replaces an earlier unit.
 
@@ -120,7 +125,8 @@ def install(
         raise ConfigError("--listen and --token-file require each other", hint="openssl rand -hex 32 > FILE")
     if token_file:
         read_token(token_file)
-    places = {"--listen": listen, "--token-file": token_file and str(token_file.absolute()), "--public": public}
+    token = token_file and str(token_file.absolute())
+    places = {"--listen": listen, "--token-file": token, "--public": public, "--dns": dns}
     options = [word for option, place in places.items() if place for word in (option, place)]
     _check_owner(scope.unit, home)
     _write(scope.unit, unit_text(home, [*options, *map(str, served)], scope.target))

@@ -134,13 +134,13 @@ def test_without_systemd_the_commands_are_printed(scope: Scope) -> None:
 
 def test_with_systemd_it_is_started_and_ended(scope: Scope, systemctl: Path) -> None:
     """The unit is started, replaced with other files, and removed."""
-    service_command("install", "--user", "--public", "127.0.0.1:8081")
+    service_command("install", "--user", "--public", "127.0.0.1:8081", "--dns", "127.0.0.1:5300")
     assert systemctl.read_text().splitlines() == [
         "--user daemon-reload",
         "--user enable penstock",
         "--user restart penstock",
     ]
-    assert '"--public" "127.0.0.1:8081"' in scope.unit.read_text()
+    assert '"--public" "127.0.0.1:8081" "--dns" "127.0.0.1:5300"' in scope.unit.read_text()
     service_command("install", "--user")
     assert "--public" not in scope.unit.read_text()
     systemctl.unlink()
