@@ -15,7 +15,8 @@ from pathlib import Path
 
 from pipeline.balancer.access import AccessLog
 from pipeline.balancer.addresses import check_ports_free
-from pipeline.balancer.data_plane import DataPlane, TargetFact, group_id
+from pipeline.balancer.data_plane import DataPlane, Facts, TargetFact, group_id
+from pipeline.balancer.effective import effective_listeners
 from pipeline.balancer.health import group_health
 from pipeline.balancer.jwks import read_keys, with_keys
 from pipeline.balancer.key_set import KeySet
@@ -92,9 +93,13 @@ class Balancer:
     def nodes(self) -> dict[tuple[str, str], dict[str, NodeHealth]]:
         """Return the health of each node now: owner and name of the load balancer → zone → health.
 
-        A load balancer without zones is left out.
+        A load balancer without zones is left out. Without any zone, the data plane is not observed.
         """
-        return node_health(self.registry(), self._plane.observe(), SYSTEM.now())
+        registry = self.registry()
+        zoned = [effective for effective in effective_listeners(registry) if effective.balancer.zones]
+        groups = {group_id(*group) for effective in zoned for group in effective.groups()}
+        facts = self._plane.observe(groups) if groups else Facts(running=False, at=SYSTEM.now(), targets={})
+        return node_health(registry, facts, SYSTEM.now())
 
     def waiting_listeners(self, owner: str) -> list[WaitingListener]:
         """Return the listeners of `owner` whose rules receive no requests, because no pipeline owns their port."""

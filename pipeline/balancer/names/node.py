@@ -31,7 +31,7 @@ class Node:
     in_service: bool = True
 
 
-def nodes_for(nodes: Sequence[Node], policy: RoutingPolicy, client: Address | None, draw: float) -> tuple[Node, ...]:
+def nodes_for(nodes: Sequence[Node], policy: RoutingPolicy, client: Address, draw: float) -> tuple[Node, ...]:
     """Return the nodes that a client gets: those in service, or all if none is.
 
     `draw`: a random number from 0 up to 1, new for each query.
