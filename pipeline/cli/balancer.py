@@ -14,7 +14,7 @@ import click
 
 from pipeline.base.clock import SYSTEM, Stamp
 from pipeline.base.home import Home
-from pipeline.cli import balancer_explain, balancer_hosts, balancer_log, balancer_metrics
+from pipeline.cli import balancer_explain, balancer_hosts, balancer_log, balancer_metrics, balancer_shift
 from pipeline.cli.session import json_option
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ command.add_command(balancer_log.command)
 command.add_command(balancer_metrics.command)
 command.add_command(balancer_explain.command)
 command.add_command(balancer_hosts.command)
+command.add_command(balancer_shift.command)
 
 
 def _overviews() -> Callable[[], Overview]:
