@@ -1,0 +1,111 @@
+"""DNS fail-over from the health check of a target to what the C library of a client finds."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from pipeline.balancer.balancer import Balancer
+from pipeline.balancer.model import Declaration
+from pipeline.balancer.names.read import read_names
+from pipeline.balancer.names.server import name_server
+from pipeline.balancer.planes import open_balancer
+from pipeline.base.clock import SYSTEM
+from tests.support.backend import Backend
+from tests.support.ports import free_port
+from tests.support.waiting import until
+from tests.support.zoned import ZONES
+from tests.system.namespace import Namespace, obstacle
+
+A, B = "127.0.1.1", "127.0.2.1"
+SERVER = "127.0.0.2"
+LIMIT = timedelta(seconds=20)
+GROUP = {
+    "port": 80,
+    "health_check": {"path": "/healthz", "interval": "200ms", "timeout": "150ms"},
+    "attributes": {"load_balancing.cross_zone.enabled": False},
+}
+
+pytestmark = pytest.mark.skipif(
+    bool(os.getuid()) or shutil.which("getent") is None, reason="needs root and glibc, which asks port 53 only"
+)
+
+
+@pytest.fixture
+def port() -> int:
+    return free_port()
+
+
+@pytest.fixture
+def backends() -> Iterator[list[Backend]]:
+    made = [Backend("a"), Backend("b")]
+    yield made
+    for backend in made:
+        backend.end()
+
+
+@pytest.fixture
+def balancer(tmp_path: Path, port: int, backends: list[Backend]) -> Iterator[Balancer]:
+    """Return a balancer with a healthy target in each of two zones."""
+    balancer = open_balancer(tmp_path / "balancer")
+    edge = {"zones": ZONES, "listeners": [{"port": port, "default_action": {"forward": "web"}}]}
+    data = {"load_balancers": {"edge": edge}, "target_groups": {"web": GROUP}}
+    balancer.apply("shop", Declaration.model_validate(data))
+    for backend in backends:
+        target = backend.target.model_copy(update={"zone": f"zone-{backend.name}"})
+        balancer.register("shop", "web", target)
+    balancer.wait_healthy("shop", "web", LIMIT)
+    yield balancer
+    balancer.withdraw("shop")
+
+
+@pytest.fixture
+def find(balancer: Balancer, tmp_path: Path) -> Iterator[Callable[[], set[str]]]:
+    """Return a function that finds the load balancer by the C library, on a machine whose resolver is the server."""
+    if reason := obstacle():
+        pytest.skip(reason)
+    settings = tmp_path / "resolv.conf"
+    settings.write_text(f"nameserver {SERVER}\n")
+    machine = Namespace()
+    # With no address but 127.0.0.1, getent looks for no IPv4 addresses (AI_ADDRCONFIG).
+    machine.ip("addr add 10.9.9.9/32 dev lo")
+    # The C library reads this file only, so it gets another one in a mount namespace of its own.
+    script = f"mount --bind {settings} /etc/resolv.conf && exec getent ahostsv4 edge.shop.elb.internal"
+
+    def find() -> set[str]:
+        output = machine.run("unshare", "--mount", "sh", "-c", script)
+        return {line.split()[0] for line in output.splitlines()}
+
+    with ExitStack() as stack:
+        stack.callback(machine.close)
+        with machine.entered():
+            server = name_server(partial(read_names, balancer), socket.create_server((SERVER, 53)))
+            stack.enter_context(server)
+        yield find
+
+
+def test_fail_over(balancer: Balancer, backends: list[Backend], find: Callable[[], set[str]], port: int) -> None:
+    """A client finds the nodes of healthy zones only, and all if there is none."""
+    assert find() == {A, B}
+    for backend, address in zip(backends, (A, B), strict=True):
+        with urllib.request.urlopen(f"http://{address}:{port}/") as response:
+            assert response.read().decode() == backend.name
+    backends[1].health = 500
+    until(lambda: find() == {A}, "the zone with the healthy target", deadline=20)
+    backends[0].health = 500
+    until(lambda: find() == {A, B}, "both zones, because both are unhealthy", deadline=20)
+    backends[1].health = 200
+    until(lambda: find() == {B}, "the zone that has recovered", deadline=20)
+    backends[0].health = 200
+    until(lambda: find() == {A, B}, "both zones", deadline=20)
+    balancer.shift("shop", "edge", "zone-a", SYSTEM.now().later(timedelta(hours=1)))
+    until(lambda: find() == {B}, "the zone that is left", deadline=20)
