@@ -98,6 +98,23 @@ def test_several_queries_on_one_connection() -> None:
     assert addresses(found[2]) == ["127.0.2.1"]
 
 
+def test_other_names_cost_no_look() -> None:
+    """A query for another domain is refused without a read of the names, since a resolver may send all of them here."""
+    reads: list[None] = []
+
+    def read() -> Directory:
+        reads.append(None)
+        return DIRECTORY
+
+    listener = socket.create_server(("127.0.0.1", 0))
+    port = listener.getsockname()[1]
+    with name_server(read, listener):
+        assert dns.query.udp(query("example.com"), "127.0.0.1", TIMEOUT, port).rcode() == dns.rcode.REFUSED
+        assert reads == []
+        assert addresses(dns.query.udp(query(), "127.0.0.1", TIMEOUT, port)) == EDGE
+    assert len(reads) == 1
+
+
 def test_broken_clients_disturb_nobody() -> None:
     """The server goes on after bytes that are no DNS, a connection that ends within a query, and too many of them."""
     with serving() as port, ExitStack() as stack:

@@ -12,10 +12,10 @@ from contextlib import contextmanager, suppress
 from ipaddress import IPv6Address, ip_address
 from typing import Any
 
-from pipeline.balancer.names.answer import answer
 from pipeline.balancer.names.directory import Directory
 from pipeline.balancer.names.lookup import Lookup
 from pipeline.balancer.names.node import Address
+from pipeline.balancer.names.query import Query
 from pipeline.base.errors import ConfigError
 
 _STOP_TIMEOUT = 5.0
@@ -138,8 +138,12 @@ class _NameServer:
             writer.close()
 
     async def _answer(self, wire: bytes, sender: str, *, udp: bool) -> bytes | None:
-        directory = await self._lookup.directory()
-        return answer(wire, _address(sender), directory, udp=udp, draw=self._draw)
+        query = Query.from_wire(wire)
+        if query is None:
+            return None
+        # A resolver may send all names here, and refusing most of them must cost little.
+        directory = await self._lookup.directory() if query.needs_names else None
+        return query.response(_address(sender), directory, udp=udp, draw=self._draw)
 
 
 def _address(text: str) -> Address:

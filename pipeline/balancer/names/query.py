@@ -1,8 +1,9 @@
-"""The answer to a DNS query, from the names of all load balancers."""
+"""DNS queries for the names of load balancers, and the responses to them."""
 
 from __future__ import annotations
 
 import random
+from dataclasses import dataclass
 from ipaddress import ip_address
 
 import dns.edns
@@ -33,37 +34,58 @@ _SOA = f"{_ORIGIN} nobody.invalid. 1 3600 1200 604800 {_NEGATIVE_TTL}"
 _ADDRESSES = {dns.rdatatype.A: (4,), dns.rdatatype.AAAA: (6,), dns.rdatatype.ANY: (4, 6)}
 
 
-def answer(
-    wire: bytes, client: Address, directory: Directory | None, *, udp: bool, draw: random.Random
-) -> bytes | None:
-    """Return the response to a query, or None for bytes that must not be answered.
+@dataclass(frozen=True)
+class Query:
+    """A DNS query. `message` is None if it cannot be parsed."""
 
-    `directory` is None if it cannot be read. Over UDP, a response that is too long for the client is truncated.
-    """
-    try:
-        query = dns.message.from_wire(wire)
-    except dns.exception.DNSException:
-        return _malformed(wire)
-    if query.flags & dns.flags.QR:
-        return None
-    response = dns.message.make_response(query, our_payload=_PAYLOAD)
-    response.set_rcode(_rcode(query, directory))
-    if response.rcode() == dns.rcode.NOERROR and directory is not None:
-        response.flags |= dns.flags.AA
-        _fill(response, query, _client(query, response, client), directory, draw)
-    payload = min(max(query.payload, _SMALL_PAYLOAD), _PAYLOAD) if udp else 65535
-    return response.to_wire(max_size=payload, prefer_truncation=True)
+    wire: bytes
+    message: dns.message.Message | None
+
+    @classmethod
+    def from_wire(cls, wire: bytes) -> Query | None:
+        """Return the query in some bytes, or None for bytes that must not be answered.
+
+        A response is not answered, because two servers could go on for ever.
+        """
+        if len(wire) < _HEADER or wire[2] & 0x80:
+            return None
+        try:
+            return cls(wire, dns.message.from_wire(wire))
+        except dns.exception.DNSException:
+            return cls(wire, None)
+
+    @property
+    def needs_names(self) -> bool:
+        """True if the response depends on the names of load balancers."""
+        return self.message is not None and _rcode(self.message) == dns.rcode.NOERROR
+
+    def response(self, client: Address, directory: Directory | None, *, udp: bool, draw: random.Random) -> bytes:
+        """Return the response to a client. `directory` is None if the names cannot be read or are not needed.
+
+        Over UDP, a response that is too long for the client is truncated.
+        """
+        query = self.message
+        if query is None:
+            return _format_error(self.wire)
+        response = dns.message.make_response(query, our_payload=_PAYLOAD)
+        if not self.needs_names:
+            response.set_rcode(_rcode(query))
+        elif directory is None:
+            response.set_rcode(dns.rcode.SERVFAIL)
+        else:
+            response.flags |= dns.flags.AA
+            _fill(response, query, _client(query, response, client), directory, draw)
+        payload = min(max(query.payload, _SMALL_PAYLOAD), _PAYLOAD) if udp else 65535
+        return response.to_wire(max_size=payload, prefer_truncation=True)
 
 
-def _malformed(wire: bytes) -> bytes | None:
-    """Return a FORMERR for bytes with the header of a query. A response to a response could go on for ever."""
-    if len(wire) < _HEADER or wire[2] & 0x80:
-        return None
+def _format_error(wire: bytes) -> bytes:
+    """Return the response to a query of which only the header can be read."""
     kept = wire[2] & 0x79  # the opcode, and whether recursion is desired
     return bytes([*wire[:2], 0x80 | kept, dns.rcode.FORMERR]) + bytes(8)
 
 
-def _rcode(query: dns.message.Message, directory: Directory | None) -> dns.rcode.Rcode:
+def _rcode(query: dns.message.Message) -> dns.rcode.Rcode:
     """Return the response code, NOERROR for a name of the domain whether or not it exists."""
     if query.edns > 0:
         return dns.rcode.BADVERS
@@ -76,7 +98,7 @@ def _rcode(query: dns.message.Message, directory: Directory | None) -> dns.rcode
     # A transfer of the whole domain, or a type that is no type of data.
     if not is_ours or (dns.rdatatype.is_metatype(question.rdtype) and question.rdtype != dns.rdatatype.ANY):
         return dns.rcode.REFUSED
-    return dns.rcode.NOERROR if directory is not None else dns.rcode.SERVFAIL
+    return dns.rcode.NOERROR
 
 
 def _client(query: dns.message.Message, response: dns.message.Message, sender: Address) -> Address:
