@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import timedelta
-from functools import partial
 from pathlib import Path
 
 import pytest
 
 from pipeline.balancer.balancer import Balancer
+from pipeline.balancer.haproxy import process
 from pipeline.balancer.model import Declaration
+from pipeline.balancer.names.directory import Directory
 from pipeline.balancer.names.read import read_names
 from pipeline.balancer.names.server import name_server
 from pipeline.balancer.planes import open_balancer
@@ -68,44 +70,63 @@ def balancer(tmp_path: Path, port: int, backends: list[Backend]) -> Iterator[Bal
     balancer.withdraw("shop")
 
 
+class Client:
+    """A machine whose C library asks the DNS server. `reads` counts the looks at the balancer that it has caused."""
+
+    def __init__(self, balancer: Balancer, folder: Path) -> None:
+        self.reads = 0
+        self._balancer = balancer
+        self._settings = folder / "resolv.conf"
+        self._settings.write_text(f"nameserver {SERVER}\n")
+        self.machine = Namespace()
+        # With no address but 127.0.0.1, getent looks for no IPv4 addresses (AI_ADDRCONFIG).
+        self.machine.ip("addr add 10.9.9.9/32 dev lo")
+
+    def read(self) -> Directory:
+        self.reads += 1
+        return read_names(self._balancer)
+
+    def find(self) -> set[str]:
+        """Return the addresses of the load balancer."""
+        # The C library reads this file only, so it gets another one in a mount namespace of its own.
+        script = f"mount --bind {self._settings} /etc/resolv.conf && exec getent ahostsv4 edge.shop.elb.internal"
+        return {line.split()[0] for line in self.machine.run("unshare", "--mount", "sh", "-c", script).splitlines()}
+
+
 @pytest.fixture
-def find(balancer: Balancer, tmp_path: Path) -> Iterator[Callable[[], set[str]]]:
-    """Return a function that finds the load balancer by the C library, on a machine whose resolver is the server."""
+def client(balancer: Balancer, tmp_path: Path) -> Iterator[Client]:
     if reason := obstacle():
         pytest.skip(reason)
-    settings = tmp_path / "resolv.conf"
-    settings.write_text(f"nameserver {SERVER}\n")
-    machine = Namespace()
-    # With no address but 127.0.0.1, getent looks for no IPv4 addresses (AI_ADDRCONFIG).
-    machine.ip("addr add 10.9.9.9/32 dev lo")
-    # The C library reads this file only, so it gets another one in a mount namespace of its own.
-    script = f"mount --bind {settings} /etc/resolv.conf && exec getent ahostsv4 edge.shop.elb.internal"
-
-    def find() -> set[str]:
-        output = machine.run("unshare", "--mount", "sh", "-c", script)
-        return {line.split()[0] for line in output.splitlines()}
-
+    client = Client(balancer, tmp_path)
     with ExitStack() as stack:
-        stack.callback(machine.close)
-        with machine.entered():
-            server = name_server(partial(read_names, balancer), socket.create_server((SERVER, 53)))
-            stack.enter_context(server)
-        yield find
+        stack.callback(client.machine.close)
+        with client.machine.entered():
+            stack.enter_context(name_server(client.read, socket.create_server((SERVER, 53))))
+        yield client
 
 
-def test_fail_over(balancer: Balancer, backends: list[Backend], find: Callable[[], set[str]], port: int) -> None:
+def test_fail_over(balancer: Balancer, backends: list[Backend], client: Client, port: int) -> None:
     """A client finds the nodes of healthy zones only, and all if there is none."""
-    assert find() == {A, B}
+    assert client.find() == {A, B}
     for backend, address in zip(backends, (A, B), strict=True):
         with urllib.request.urlopen(f"http://{address}:{port}/") as response:
             assert response.read().decode() == backend.name
     backends[1].health = 500
-    until(lambda: find() == {A}, "the zone with the healthy target", deadline=20)
+    until(lambda: client.find() == {A}, "the zone with the healthy target", deadline=20)
     backends[0].health = 500
-    until(lambda: find() == {A, B}, "both zones, because both are unhealthy", deadline=20)
+    until(lambda: client.find() == {A, B}, "both zones, because both are unhealthy", deadline=20)
     backends[1].health = 200
-    until(lambda: find() == {B}, "the zone that has recovered", deadline=20)
+    until(lambda: client.find() == {B}, "the zone that has recovered", deadline=20)
     backends[0].health = 200
-    until(lambda: find() == {A, B}, "both zones", deadline=20)
+    until(lambda: client.find() == {A, B}, "both zones", deadline=20)
+    # A data plane that hangs changes no name.
+    for number in process.processes(balancer.directory):
+        os.kill(number, signal.SIGSTOP)
+    reads = client.reads
+    try:
+        until(lambda: client.find() == {A, B} and client.reads > reads, "both zones, from a look that hangs")
+        assert client.find() == {A, B}
+    finally:
+        balancer.resume()
     balancer.shift("shop", "edge", "zone-a", SYSTEM.now().later(timedelta(hours=1)))
-    until(lambda: find() == {B}, "the zone that is left", deadline=20)
+    until(lambda: client.find() == {B}, "the zone that is left", deadline=20)

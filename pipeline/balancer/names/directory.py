@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from ipaddress import ip_address
 
-from pipeline.balancer.effective import effective_listeners
+from pipeline.balancer.effective import effective_listeners, has_both_families
 from pipeline.balancer.model.network.attributes import RoutingPolicy
 from pipeline.balancer.model.network.load_balancer import NetworkLoadBalancerSettings
-from pipeline.balancer.model.variants import AnyLoadBalancerSettings
 from pipeline.balancer.names.node import ANY_ZONE, Node
 from pipeline.balancer.registry import Registry
 from pipeline.balancer.resources import LoadBalancerResource
@@ -66,7 +65,7 @@ class Directory:
 
 def _names(registry: Registry, balancer: LoadBalancerResource, in_service: InService) -> Iterator[tuple[str, Entry]]:
     """Yield the names of a load balancer. Those of two load balancers may be equal, because case does not count."""
-    entry = _entry(*_carrier(registry, balancer), in_service)
+    entry = _entry(registry, _carrier(registry, balancer), in_service)
     name = f"{balancer.name}.{balancer.owner}".lower()
     yield name, entry
     yield balancer.name.lower(), entry
@@ -75,33 +74,41 @@ def _names(registry: Registry, balancer: LoadBalancerResource, in_service: InSer
             yield f"{node.zone}.{name}".lower(), Entry((node,))
 
 
-def _carrier(registry: Registry, balancer: LoadBalancerResource) -> tuple[str, str, AnyLoadBalancerSettings]:
-    """Return owner, name and settings of the load balancer that accepts the traffic.
+def _carrier(registry: Registry, balancer: LoadBalancerResource) -> LoadBalancerResource:
+    """Return the load balancer that accepts the traffic.
 
     It is another one if all listeners of `balancer` add their rules to listeners of that one.
     """
     own = [one for one in registry.listeners.values() if one.load_balancer == balancer.id]
-    if all(one.is_guest for one in own):
-        ports = {one.settings.port for one in own}
-        hosts = [host for host in effective_listeners(registry) if host.port in ports]
-        same = [host for host in hosts if host.balancer.bind_address == balancer.settings.bind_address]
-        for host in same or hosts:
-            return host.owner, host.name, host.balancer
-    return balancer.owner, balancer.name, balancer.settings
+    if not all(one.is_guest for one in own):
+        return balancer
+    ports = {one.settings.port for one in own}
+    hosts = [host for host in effective_listeners(registry) if host.port in ports]
+    same = [host for host in hosts if host.balancer.bind_addresses == balancer.settings.bind_addresses]
+    names = [(host.owner, host.name) for host in same or hosts]
+    return next((one for one in registry.load_balancers.values() if (one.owner, one.name) in names[:1]), balancer)
 
 
-def _entry(owner: str, name: str, settings: AnyLoadBalancerSettings, in_service: InService) -> Entry:
+def _entry(registry: Registry, balancer: LoadBalancerResource, in_service: InService) -> Entry:
+    settings = balancer.settings
     if settings.zones:
         nodes = tuple(
-            Node(zone.address, zone_name, zone.network, in_service(owner, name, zone_name))
-            for zone_name, zone in settings.zones.items()
+            Node(zone.address, name, zone.network, in_service(balancer.owner, balancer.name, name))
+            for name, zone in settings.zones.items()
         )
         if isinstance(settings, NetworkLoadBalancerSettings):
             return Entry(nodes, settings.attributes.client_routing_policy)
         return Entry(nodes)
     if settings.bind_address == "*":
-        return Entry(versions=(4, 6))
+        return Entry(versions=(4, 6) if _accepts_ipv6(registry, balancer) else (4,))
     address = ip_address(settings.bind_address.strip("[]"))
     if address.is_unspecified:
         return Entry(versions=(4,) if address.version == 4 else (4, 6))
     return Entry((Node(address),))
+
+
+def _accepts_ipv6(registry: Registry, balancer: LoadBalancerResource) -> bool:
+    """Return whether no other load balancer may listen on an IPv6 address of the machine instead."""
+    listeners = effective_listeners(registry)
+    own = [one for one in listeners if (one.owner, one.name) == (balancer.owner, balancer.name)]
+    return all(has_both_families(one, listeners) for one in own)

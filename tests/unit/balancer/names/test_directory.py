@@ -49,6 +49,13 @@ def test_a_load_balancer_without_zones(keys: dict[str, Any], expected: list[str]
     assert found == {"edge.shop": expected, "edge": expected}
 
 
+def test_the_ipv6_address_of_another_load_balancer() -> None:
+    """A load balancer on every address has no IPv6 address if another one has one on its port, which might be it."""
+    one = {"edge": application(), "six": application(address="2001:db8::7"), "rest": application(9000)}
+    found = addresses(Directory.from_registry(declared(shop=one), healthy))
+    assert (found["edge"], found["rest"]) == (["any IPv4"], ["any IPv4", "any IPv6"])
+
+
 def test_a_name_of_several_load_balancers_does_not_exist() -> None:
     """The short name is missing if two owners have it, and so is a name that differs only in case."""
     registry = declared(
