@@ -381,3 +381,19 @@ def test_a_target_answers_with_breaks_of_unicode(alb: Alb) -> None:
     register(alb, broken, good)
     await_state(alb, "good", TargetState.HEALTHY)
     until(lambda: health(alb, "broken").description.endswith("[503]"), "the check has failed")
+
+
+def test_a_changed_listener_beside_https_checks(alb: Alb) -> None:
+    """A configuration with admitted targets is accepted if the check uses TLS and the targets do not."""
+    certificate = trustme.CA().issue_cert("localhost")
+    checked, serving = Scripted("checked", context(certificate)), Scripted("serving")
+    alb.servers.append(checked)  # type: ignore[arg-type]
+    check = {"protocol": "HTTPS", "port": checked.port}
+    declare(alb, check)
+    register(alb, serving)
+    await_state(alb, "serving", TargetState.HEALTHY)
+    worker = alb.worker()
+    alb.port = free_port()
+    declare(alb, check)
+    assert alb.worker() != worker
+    assert alb.ask().status == 200

@@ -84,11 +84,14 @@ def _weight(group: TargetGroup) -> int:
 
 
 def _protocol(group: TargetGroup) -> str:
-    secure = " ssl verify none" if group.protocol in ("HTTPS", "TLS") else ""
+    is_secure = group.protocol in ("HTTPS", "TLS")
+    # With a check by TLS in the backend, HAProxy loads no server without it, also not one that is unchecked.
+    verify = " verify none" if is_secure or group.health_check.protocol == "HTTPS" else ""
+    secure = f"{' ssl' if is_secure else ''}{verify}"
     if not isinstance(group, ApplicationTargetGroup):
         return f"{secure}{' send-proxy-v2' if _has_proxy_header(group) else ''}"
     version = "" if group.protocol_version == "HTTP1" else " proto h2"
-    alpn = " alpn h2" if version and secure else ""
+    alpn = " alpn h2" if version and is_secure else ""
     return f" pool-purge-delay {_PURGE_INTERVAL}{version}{secure}{alpn}"
 
 
@@ -139,10 +142,9 @@ def _check_args(check: HealthCheck) -> str:
         milliseconds(check.interval),
         milliseconds(min(check.interval, max(_MIN_CHECK_INTERVAL, check.interval / 10))),
     )
-    secure = " verify none" if check.protocol == "HTTPS" else ""
     port = "" if check.port == "traffic-port" else f" port {check.port}"
     # The manual says that fastinter defaults to inter, but HAProxy checks faster without it.
     return (
         f"check inter {interval}ms fastinter {interval}ms downinter {down}ms "
-        f"rise {check.healthy_threshold} fall {check.unhealthy_threshold}{port}{secure}"
+        f"rise {check.healthy_threshold} fall {check.unhealthy_threshold}{port}"
     )
