@@ -11,9 +11,10 @@ from itertools import combinations
 from typing import Any
 
 from pipeline.balancer.binding import Binding
-from pipeline.balancer.model import Action, NetworkTargetGroup, Rule
+from pipeline.balancer.model import Action, NetworkTargetGroup, Rule, TargetGroup
 from pipeline.balancer.model.application.listener import ListenerSettings
 from pipeline.balancer.model.application.load_balancer import LoadBalancerSettings
+from pipeline.balancer.model.load_balancer_target import entry_mistake
 from pipeline.balancer.model.network.listener import NetworkListenerSettings
 from pipeline.balancer.model.network.load_balancer import NetworkLoadBalancerSettings
 from pipeline.balancer.model.protocol import forward_mistake
@@ -172,13 +173,13 @@ def _listeners(resources: Resources) -> Iterator[EffectiveListener]:
     by_port: dict[int, list[_Part]] = {}
     for part in _parts(resources):
         by_port.setdefault(part.port, []).append(part)
-    protocols = {(group.owner, group.name): group.settings.protocol for group in resources.target_groups.values()}
-    has_network = any(isinstance(group.settings, NetworkTargetGroup) for group in resources.target_groups.values())
+    groups = {(group.owner, group.name): group.settings for group in resources.target_groups.values()}
+    has_network = any(isinstance(settings, NetworkTargetGroup) for settings in groups.values())
     for port in sorted(by_port):
         for effective in _on_port(by_port[port]):
             # A listener may have a thousand rules, and usually there is nothing to find.
             if has_network or isinstance(effective, EffectiveNetworkListener):
-                _check_forwards(effective, protocols)
+                _check_forwards(effective, groups)
             yield effective
 
 
@@ -310,10 +311,14 @@ def _wrong_kind(host: _Part, rules: Sequence[OwnedRule]) -> ConfigError:
     )
 
 
-def _check_forwards(effective: EffectiveListener, protocols: Mapping[tuple[str, str], str]) -> None:
+def _check_forwards(effective: EffectiveListener, groups: Mapping[tuple[str, str], TargetGroup]) -> None:
     """Raise `ConfigError` if a listener forwards to a target group of the other kind."""
+    protocol = effective.listener.protocol
     for owner, name in sorted(effective.groups()):
-        if mistake := forward_mistake(effective.listener.protocol, protocols[owner, name], name):
+        group = groups[owner, name]
+        if mistake := forward_mistake(protocol, group.protocol, name) or entry_mistake(
+            protocol, group.target_type, name
+        ):
             raise ConfigError(f"{effective.label}, port {effective.port}: {mistake[0]}", hint=mistake[1])
 
 

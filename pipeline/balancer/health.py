@@ -12,22 +12,31 @@ from pipeline.balancer.registry import Registry
 from pipeline.balancer.targets import Registration
 
 _UNUSED = "Target group is not configured to receive traffic from the load balancer"
+_UNCHECKED = ("none", "pending")
 _NO_PLANE = "The load balancer is not running"
 
 Verdict = tuple[TargetState, str, str]
 
 
 def target_health(
-    registration: Registration, fact: TargetFact | None, *, running: bool, used: bool, checked: bool
+    registration: Registration,
+    fact: TargetFact | None,
+    *,
+    running: bool,
+    used: bool,
+    checked: bool,
+    checked_first: bool = True,
 ) -> TargetHealth:
     """Return the health of a registered target.
 
     `running`: the data plane runs and carries the group. `used`: a listener forwards to the group, and the load
     balancer is enabled in the target's zone. `checked`: the
     group still has the health check that the target was registered with. Otherwise the data plane no longer checks the
-    target, and reports it as up.
+    target, and reports it as up. `checked_first`: it was admitted after its first check.
     """
     state, reason, description = _verdict(registration, fact, running=running, used=used, checked=checked)
+    if state is TargetState.HEALTHY and not checked_first and fact and fact.check.outcome in _UNCHECKED:
+        state, reason, description = _initial(fact)
     return TargetHealth(
         target=registration.target,
         state=state,
@@ -52,6 +61,7 @@ def group_health(
             running=known is not None,
             used=used and any(pool.has(registration.target.zone) for pool in pools),
             checked=registration.is_checked(settings),
+            checked_first=not settings.is_alb,
         )
         for registration in registry.registrations(owner, group)
     )
@@ -80,7 +90,7 @@ def _initial(fact: TargetFact | None) -> Verdict:
     """Return the verdict for a target that is not in service yet, with the reason if a check has failed."""
     if fact is None:
         return TargetState.INITIAL, "Elb.RegistrationInProgress", "Target registration is in progress"
-    failed = fact.check.outcome not in ("none", "pending", "passed")
+    failed = fact.check.outcome not in (*_UNCHECKED, "passed")
     text = _failure(fact.check, 1)[1] if failed else "Initial health checks in progress"
     return TargetState.INITIAL, "Elb.InitialHealthChecking", text
 

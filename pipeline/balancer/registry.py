@@ -13,6 +13,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from pipeline.balancer.compile import compile_declaration, decompile
 from pipeline.balancer.effective import effective_listeners
 from pipeline.balancer.key_set import KeySet
+from pipeline.balancer.load_balancer_targets import load_balancer_targets
 from pipeline.balancer.model import Declaration, Name, Target, TargetGroup
 from pipeline.balancer.pools import without_lost_zones
 from pipeline.balancer.resources import (
@@ -107,7 +108,7 @@ class Registry(Resources):
         changed = changed.model_copy(update={"targets": kept})
         effective_listeners(changed)
         freed = {id_: without_lost_zones(known, self, changed, id_) for id_, known in kept.items()}
-        return changed.model_copy(update={"targets": freed})
+        return _with_load_balancer_targets(changed.model_copy(update={"targets": freed}))
 
     def issuers(self) -> set[str]:
         """Return the sources of the keys of all issuers that rules trust."""
@@ -230,7 +231,12 @@ class Registry(Resources):
         return self.model_copy(update={"targets": {**self.targets, self._group(owner, group).id: targets}})
 
     def register(self, owner: str, group: str, targets: Iterable[Target], *, ramps: bool = False) -> Registry:
-        """Return this registry with targets added as initial. Targets that are already registered stay unchanged."""
+        """Return this registry with targets added as initial. Targets that are already registered stay unchanged.
+
+        Raises `ConfigError` for a group whose target is a load balancer.
+        """
+        if self.group(owner, group).is_alb:
+            raise ConfigError(f"target group {group} of {owner} has a load balancer as its target, and no others")
         known = {r.target.id: r for r in self.registrations(owner, group)}
         check, now = self.group(owner, group).health_check, SYSTEM.now()
         for target in targets:
@@ -262,6 +268,19 @@ class Registry(Resources):
         changed = tuple(change(one) if one.target.id in ids else one for one in known)
         is_same = all(map(operator.is_, changed, known))
         return self if is_same else self.with_registrations(owner, group, changed)
+
+
+def _with_load_balancer_targets(registry: Registry) -> Registry:
+    """Return a registry with the targets of groups whose target is a load balancer.
+
+    They are admitted at once, because each is the only target of its group, which would fail open anyway.
+    """
+    found = dict(registry.targets)
+    for id_, target in load_balancer_targets(registry).items():
+        check, known = registry.target_groups[id_].settings.health_check, found.get(id_, ())
+        if [(one.target, one.check) for one in known] != [(target, check)]:
+            found[id_] = (Registration(target=target, check=check, admitted=True, since=SYSTEM.now()),)
+    return registry.model_copy(update={"targets": found})
 
 
 def _keeps_its_number(wanted: ListenerResource, known: BalancerResource | None) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from pipeline.balancer.model.load_balancer_target import entry_mistake, target_mistake
 from pipeline.balancer.model.protocol import forward_mistake, transports
 from pipeline.base.errors import Problem
 from pipeline.base.suggestion import did_you_mean
@@ -29,12 +30,17 @@ def check_references(document: Document, data: dict[str, Any]) -> Iterator[Probl
             forwarded.add(group)
             if groups and group not in groups:
                 yield document.problem(where, f"there is no target group {group}", did_you_mean(group, groups))
-            elif mistake := forward_mistake(
-                _protocol(data, path, listener), _mapping(groups, group).get("protocol", "HTTP"), group
-            ):
+            elif mistake := _forward_mistake(_protocol(data, path, listener), _mapping(groups, group), group):
                 yield document.problem(where, *mistake)
     yield from _ports_used_twice(document, data)
     yield from _checks_that_always_pass(document, groups)
+    yield from _targets_that_do_not_fit(document, groups, _mapping(data, "balancer", "load_balancers"))
+    if isinstance(wanted, str) and _mapping(groups, wanted).get("target_type") == "alb":
+        yield document.problem(
+            ("deploy", "target_group"),
+            f"target group {wanted} has target_type: alb, so its target is a load balancer, not a container",
+            "name the target group that this load balancer forwards to",
+        )
     known = isinstance(wanted, str) and wanted in groups and forwarded <= groups.keys()
     if known and wanted not in forwarded and (forwarded or _only_answer(data)):
         yield document.problem(
@@ -42,6 +48,19 @@ def check_references(document: Document, data: dict[str, Any]) -> Iterator[Probl
             f"no listener forwards to {wanted}, so the deployment would be unreachable",
             f"add default_action: {{forward: {wanted}}} to a listener",
         )
+
+
+def _forward_mistake(protocol: object, group: dict[str, Any], name: str) -> tuple[str, str] | None:
+    mistake = forward_mistake(protocol, group.get("protocol", "HTTP"), name)
+    return mistake or entry_mistake(protocol, group.get("target_type"), name)
+
+
+def _targets_that_do_not_fit(
+    document: Document, groups: dict[str, Any], balancers: dict[str, Any]
+) -> Iterator[Problem]:
+    for name in groups:
+        if mistake := target_mistake(_mapping(groups, name), balancers):
+            yield document.problem(("balancer", "target_groups", name, mistake.key), mistake.reason, mistake.hint)
 
 
 def _protocol(data: dict[str, Any], path: KeyPath, listener: dict[str, Any]) -> object:

@@ -13,11 +13,16 @@ AGENT = "hdr User-Agent ELB-HealthChecker/2.0"
 
 
 def check_lines(
-    group: TargetGroup, *, http2: bool = False, grpc: bool = False, proxy_header: bool = False
+    group: TargetGroup,
+    *,
+    http2: bool = False,
+    grpc: bool = False,
+    proxy_header: bool = False,
+    default_host: str = CHECK_HOST,
 ) -> Iterator[str]:
     """Yield lines of a check that connects, requests a page, or calls a gRPC method that need not exist.
 
-    `proxy_header`: the check begins with a PROXY header.
+    `proxy_header`: the check begins with a PROXY header. `default_host`: the Host header, if the check sets none.
     """
     header = " send-proxy" if proxy_header else ""
     if group.health_check.protocol == "TCP":
@@ -30,7 +35,7 @@ def check_lines(
     secure = {"h1": "ssl proto h1", "h2": "ssl alpn h2"}[protocol]
     yield "option httpchk"
     yield f"http-check connect {secure if group.health_check.protocol == 'HTTPS' else f'proto {protocol}'}{header}"
-    host = group.health_check.host or CHECK_HOST
+    host = group.health_check.host or default_host
     what = f"uri {quote(group.check_path)} ver {version} hdr Host {host} {AGENT}"
     if grpc:
         yield f"http-check send meth POST {what} hdr Content-Type application/grpc hdr Te trailers"

@@ -158,7 +158,7 @@ def render(config: PlaneConfig, *, ipv6: bool = True) -> RenderedConfig:
             **{name: entries for frontend in frontends for name, entries in frontend.weights().items()},
         },
         pem=tuple(dict.fromkeys(file for frontend in frontends for file in frontend.pem_files())),
-        sockets=tuple(frontend.relay_socket for frontend in frontends),
+        sockets=tuple(name for frontend in frontends for name in frontend.sockets),
     )
 
 

@@ -16,7 +16,7 @@ DRAFT = "draft."
 """The prefix of temporary folders in which configurations are checked."""
 
 # Prefixes of the files that are generated for one configuration.
-_GENERATED_PREFIXES = ("listener.", "certificate.", "trust.", "key.", "relay.")
+_GENERATED_PREFIXES = ("listener.", "certificate.", "trust.", "key.", "relay.", "entry.")
 MAX_ACCESS_LOG_BYTES = 64 * 2**20
 # Temporary files of `write_atomically`.
 _PARTIAL_FILE = re.compile(r"\..+\.\d+")

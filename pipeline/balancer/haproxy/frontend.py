@@ -13,6 +13,7 @@ from pipeline.balancer.haproxy.directory import PemFile
 from pipeline.balancer.haproxy.error_responses import deny, frontend_denials
 from pipeline.balancer.haproxy.headers import request_headers, response_headers, session_lines
 from pipeline.balancer.haproxy.log_format import CAPTURES, log_format
+from pipeline.balancer.haproxy.naming import entry_socket
 from pipeline.balancer.haproxy.repetition import repetition_lines
 from pipeline.balancer.haproxy.rules import RuleMatching
 from pipeline.balancer.haproxy.tls import (
@@ -22,6 +23,8 @@ from pipeline.balancer.haproxy.tls import (
     relay_mark,
     tls_headers,
 )
+from pipeline.balancer.haproxy.worker_user import socket_args
+from pipeline.balancer.model import NetworkTargetGroup
 
 
 class Frontend:
@@ -42,11 +45,17 @@ class Frontend:
         self._relay = f"relay.{effective.number}"
         # A target group's backend has no colon in its name, so this is unique.
         self._relay_backend = f"relay:{effective.number}"
+        self._entries = list(_entries(effective, config))
 
     @property
     def relay_socket(self) -> str:
         """The socket by which replaced workers pass requests on."""
         return f"{self._relay}.sock"
+
+    @property
+    def sockets(self) -> list[str]:
+        """The sockets in HAProxy's directory that it listens on."""
+        return [self.relay_socket, *self._entries]
 
     def files(self) -> dict[str, str]:
         """Return maps, keys and the list of certificates: name → content."""
@@ -79,6 +88,10 @@ class Frontend:
         arguments = bind_args(self._effective, self._prefix)
         binds = bind_lines(self._effective, arguments, self.relay_socket, dual_stack=self._dual_stack)
         yield from (f"  {line}" for line in binds)
+        for entry in self._entries:
+            # A network load balancer passes connections with the addresses of clients. A check of it has none.
+            yield f"  bind unix@{entry} accept-proxy {socket_args()}{arguments}"
+            yield "  tcp-request session set-src ipv4(127.0.0.1) if !{ src -m found }"
         # A replaced worker passes its successor the client's address and the names of headers that it has cleaned.
         yield f"  unique-id-format {relay_mark(self._effective)}"
         yield f"  timeout client {idle}s"
@@ -113,6 +126,18 @@ class Frontend:
         yield from response_headers(self._effective)
         yield f"use_backend {self._relay_backend} if replaced"
         yield from self._actions.routes()
+
+
+def _entries(effective: EffectiveApplicationListener, config: PlaneConfig) -> Iterator[str]:
+    """Yield the socket for network load balancers, if the listener is the target of one of their groups."""
+    place = (effective.owner, effective.name, effective.port)
+    groups = ((group.owner, group.settings) for group in config.groups.values())
+    if any(
+        place == (owner, settings.load_balancer, settings.port)
+        for owner, settings in groups
+        if isinstance(settings, NetworkTargetGroup)
+    ):
+        yield entry_socket(*place)
 
 
 def _request_target_lines() -> Iterator[str]:

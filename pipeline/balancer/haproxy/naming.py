@@ -8,6 +8,7 @@ WORKER_SOCKET = "worker.sock"
 MASTER_SOCKET = "master.sock"
 # The socket of the process that holds HAProxy's listening sockets.
 HOLDER_SOCKET = "holder.sock"
+_ENTRY_PREFIX = "entry."
 LOG_DESCRIPTOR = 3
 # HAProxy sends a datagram here for each server that goes up or down.
 STATE_SOCKET = "state.sock"
@@ -41,6 +42,11 @@ def pool_backend(group: str, pool: Pool) -> str:
     """
     zones = "".join(f"{_ZONE_PREFIX}{zone}" for zone in pool.zones or ())
     return f"{group}{zones}{_AWAY_PREFIX}{pool.away}" if pool.away else f"{group}{zones}"
+
+
+def entry_socket(owner: str, balancer: str, port: int) -> str:
+    """Return the socket by which network load balancers reach a listener of an application load balancer."""
+    return f"{_ENTRY_PREFIX}{owner}.{balancer}.{port}.sock"
 
 
 def fail_open_backend_of(backend: str) -> str:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pipeline.balancer.haproxy.check_lines import check_lines
+from pipeline.balancer.haproxy.check_lines import CHECK_HOST, check_lines
 from pipeline.balancer.haproxy.naming import fail_open_backend_of
-from pipeline.balancer.haproxy.server_args import CUT_WHEN_DOWN, closing_cuts
+from pipeline.balancer.haproxy.server_args import CUT_WHEN_DOWN, check_args, closing_cuts
 from pipeline.balancer.model import NetworkTargetGroup
 from pipeline.base.quantity import milliseconds
 
@@ -30,7 +30,12 @@ def _main(backend: str, group: NetworkTargetGroup, idle: int) -> Iterator[str]:
         # Servers have it themselves. Here, it lets a change of this setting reload HAProxy.
         yield f"  default-server {CUT_WHEN_DOWN}"
     yield f"  timeout check {milliseconds(group.health_check.timeout)}ms"
-    for line in check_lines(group, proxy_header=group.attributes.proxy_protocol_v2):
+    if group.is_alb:
+        # No deployment replaces its server. This line lets a change of the check's timing reload HAProxy.
+        yield f"  # {check_args(group.health_check)}"
+    # HAProxy knows no port of a server that it reaches by a socket.
+    host = f"127.0.0.1:{group.port}" if group.is_alb else CHECK_HOST
+    for line in check_lines(group, proxy_header=group.has_proxy_header, default_host=host):
         yield f"  {line}"
 
 

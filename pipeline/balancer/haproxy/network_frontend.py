@@ -38,6 +38,11 @@ class NetworkFrontend:
         return f"relay.{self._effective.number}.sock"
 
     @property
+    def sockets(self) -> list[str]:
+        """The sockets in HAProxy's directory that it listens on."""
+        return [self.relay_socket]
+
+    @property
     def _weights_file(self) -> str:
         return f"{self._prefix}.weights.map"
 

@@ -18,7 +18,13 @@ from datetime import timedelta
 from typing import NamedTuple
 
 from pipeline.balancer.data_plane import WantedGroup, WantedTarget
-from pipeline.balancer.haproxy.naming import FUNCTION_SOCKET, fail_open_backend_of, pool_backend, shared_backend_of
+from pipeline.balancer.haproxy.naming import (
+    FUNCTION_SOCKET,
+    entry_socket,
+    fail_open_backend_of,
+    pool_backend,
+    shared_backend_of,
+)
 from pipeline.balancer.haproxy.repetition import shares_connections
 from pipeline.balancer.model import ApplicationTargetGroup, HealthCheck, NetworkTargetGroup, TargetGroup
 from pipeline.base.quantity import milliseconds
@@ -48,11 +54,11 @@ class ServerDefinition(NamedTuple):
 def server_definitions(group: WantedGroup, target: WantedTarget) -> Iterator[ServerDefinition]:
     """Yield the servers of a target in the order in which they open. They close in the opposite order."""
     settings = group.settings
-    address = f"unix@{FUNCTION_SOCKET}" if settings.is_lambda else f"{target.address}:{target.port}"
+    address = _address(group, target)
     identity, open_identity = (_identity(settings, name) for name in (target.id, f"{target.id}{FAIL_OPEN_SUFFIX}"))
     common = f"{address} weight {_weight(settings)}{_protocol(settings)}"
     cookie = _cookie(settings, target.id)
-    checks = f" {_check_args(target.check)}" if target.check else ""
+    checks = f" {check_args(target.check)}" if target.check else ""
     for pool in group.pools:
         backend = pool_backend(group.id, pool)
         if pool.prefers(target.zone):
@@ -67,6 +73,14 @@ def server_definitions(group: WantedGroup, target: WantedTarget) -> Iterator[Ser
             yield ServerDefinition(backend, f"{target.id}{FAIL_OPEN_SUFFIX}", f"{common}{open_identity} backup")
         else:
             yield ServerDefinition(fail_open_backend_of(backend), target.id, f"{common}{identity}{cookie}")
+
+
+def _address(group: WantedGroup, target: WantedTarget) -> str:
+    if group.settings.is_lambda:
+        return f"unix@{FUNCTION_SOCKET}"
+    if group.settings.is_alb:
+        return f"unix@{entry_socket(group.owner, target.id, target.port)}"
+    return f"{target.address}:{target.port}"
 
 
 def target_of(name: str) -> str:
@@ -89,19 +103,21 @@ def _protocol(group: TargetGroup) -> str:
     verify = " verify none" if is_secure or group.health_check.protocol == "HTTPS" else ""
     secure = f"{' ssl' if is_secure else ''}{verify}"
     if not isinstance(group, ApplicationTargetGroup):
-        return f"{secure}{' send-proxy-v2' if _has_proxy_header(group) else ''}"
+        has_header = isinstance(group, NetworkTargetGroup) and group.has_proxy_header
+        return f"{secure}{' send-proxy-v2' if has_header else ''}"
     version = "" if group.protocol_version == "HTTP1" else " proto h2"
     alpn = " alpn h2" if version and is_secure else ""
     return f" pool-purge-delay {_PURGE_INTERVAL}{version}{secure}{alpn}"
 
 
-def _has_proxy_header(group: TargetGroup) -> bool:
-    return isinstance(group, NetworkTargetGroup) and group.attributes.proxy_protocol_v2
-
-
 def closing_cuts(group: TargetGroup) -> bool:
-    """Return whether HAProxy cuts a server's connections when it goes down, as it does then for maintenance too."""
-    return isinstance(group, NetworkTargetGroup) and group.attributes.unhealthy_connection_termination
+    """Return whether HAProxy cuts a server's connections when it goes down, as it does then for maintenance too.
+
+    A group of an application load balancer has no other target, so it fails open and keeps its connections.
+    """
+    if not isinstance(group, NetworkTargetGroup) or group.is_alb:
+        return False
+    return group.attributes.unhealthy_connection_termination
 
 
 def has_identities(group: TargetGroup) -> bool:
@@ -137,7 +153,8 @@ def _traffic_args(target: WantedTarget, group: TargetGroup) -> str:
     return ramp + (f" observe layer7 error-limit {ANOMALY_THRESHOLD} on-error mark-down" if mitigated else "")
 
 
-def _check_args(check: HealthCheck) -> str:
+def check_args(check: HealthCheck) -> str:
+    """Return the arguments of a server that is checked."""
     interval, down = (
         milliseconds(check.interval),
         milliseconds(min(check.interval, max(_MIN_CHECK_INTERVAL, check.interval / 10))),

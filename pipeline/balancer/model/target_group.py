@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from datetime import timedelta
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -21,11 +21,7 @@ _DELAY = "deregistration_delay.timeout_seconds"
 class TargetGroup(Model, ABC):
     """Targets that serve the same application."""
 
-    target_type: Literal["ip", "instance", "lambda"] = Field(
-        "ip",
-        description="ip: targets are reached at the container's own address. instance: at a port of 127.0.0.1 that "
-        "Docker publishes. lambda: targets are functions and get ELB's event instead of the request.",
-    )
+    target_type: str
     protocol: str
     port: Port = Field(description="Port on which the targets listen, inside their containers.")
     health_check: HealthCheck = Field(HealthCheck(), description="Health check that a target must pass to get traffic.")
@@ -85,6 +81,11 @@ class TargetGroup(Model, ABC):
     def is_lambda(self) -> bool:
         """True if its targets are functions."""
         return self.target_type == "lambda"
+
+    @property
+    def is_alb(self) -> bool:
+        """True if its target is an application load balancer, which the declaration names."""
+        return self.target_type == "alb"
 
     @property
     def ramp(self) -> timedelta:

@@ -19,6 +19,18 @@ def _bad(mistake: str, error: str, *, group: str = "", listener: str = "", balan
     return Bad(mistake, _GROUP_THEN_LISTENER, written, error)
 
 
+def _inner(mistake: str, error: str, *, front: str = "", inner: str = "", outer: str = "TCP") -> Bad:
+    """Return a mistake in an NLB `edge` before an ALB `inner`. `front`: more of the NLB's group. `inner`: the ALB."""
+    alb = inner or "{listeners: [{port: 80, default_action: {forward: web}}]}"
+    certified = ", certificates: [{certificate: a.pem}]" if outer == "TLS" else ""
+    written = (
+        f"      port: 8080\n    front: {{protocol: TCP, {front}}}\n  load_balancers:\n    inner: {alb}\n    edge:\n"
+        "      type: network\n      listeners:\n"
+        f"        - {{port: 8000, protocol: {outer}, default_action: {{forward: front}}{certified}}}\n"
+    )
+    return Bad(mistake, _GROUP_THEN_LISTENER, written, error)
+
+
 _EDGE = "balancer.load_balancers.edge"
 _FIRST = f"{_EDGE}.listeners[0]"
 _WEB = "balancer.target_groups.web"
@@ -143,7 +155,7 @@ NETWORK_MISTAKES = [
     ),
     _bad(
         "functions behind a network load balancer",
-        f"14:48: {_WEB}.target_type: must be ip or instance, got 'lambda'",
+        f"14:48: {_WEB}.target_type: must be one of ip, instance, alb, got 'lambda'",
         group="protocol: TCP, port: 8080, target_type: lambda",
     ),
     _bad(
@@ -254,5 +266,82 @@ NETWORK_MISTAKES = [
         "TCP on an application load balancer",
         f"19:22: {_FIRST}.protocol: TCP needs a load balancer of type: network",
         balancer="application",
+    ),
+    _inner(
+        "a group of a load balancer without its name",
+        "15:5: balancer.target_groups.front.load_balancer: is missing; with target_type: alb, name an application load balancer",
+        front="target_type: alb, port: 80",
+    ),
+    _inner(
+        "the name of a load balancer in a group of containers",
+        "15:53: balancer.target_groups.front.load_balancer: needs target_type: alb",
+        front="port: 80, load_balancer: inner",
+    ),
+    _inner(
+        "a load balancer as an unknown target",
+        "15:61: balancer.target_groups.front.load_balancer: there is no load balancer iner (did you mean inner?)",
+        front="target_type: alb, load_balancer: iner, port: 80",
+    ),
+    _inner(
+        "a network load balancer as a target",
+        "15:61: balancer.target_groups.front.load_balancer: load balancer edge is not an application load balancer, so it cannot be a target (name one of type: application)",
+        front="target_type: alb, load_balancer: edge, port: 8000",
+    ),
+    _inner(
+        "a port that the target has no listener on",
+        "15:74: balancer.target_groups.front.port: load balancer inner has no listener on port 81 (its ports: 80)",
+        front="target_type: alb, load_balancer: inner, port: 81",
+    ),
+    _inner(
+        "a listener of another pipeline as a target",
+        "15:74: balancer.target_groups.front.port: the listener of inner on port 80 has no default_action, so it belongs to another pipeline (add a default_action to the listener)",
+        front="target_type: alb, load_balancer: inner, port: 80",
+        inner="{listeners: [{port: 80, rules: [{priority: 1, conditions: [{path_pattern: [/a]}], action: {forward: web}}]}]}",
+    ),
+    _inner(
+        "a check by HTTP of an HTTPS listener",
+        "15:74: balancer.target_groups.front.port: a check by HTTP cannot pass, because the listener of inner on port 80 has HTTPS (set health_check.protocol: HTTPS)",
+        front="target_type: alb, load_balancer: inner, port: 80",
+        inner="{listeners: [{port: 80, protocol: HTTPS, certificates: [{certificate: a.pem}], default_action: {forward: web}}]}",
+    ),
+    _inner(
+        "a check by TCP of a load balancer",
+        "15:92: balancer.target_groups.front.health_check: must have protocol: HTTP or HTTPS with target_type: alb",
+        front="target_type: alb, load_balancer: inner, port: 80, health_check: {protocol: TCP}",
+    ),
+    _inner(
+        "a check of another port of a load balancer",
+        "15:92: balancer.target_groups.front.health_check: must have no port with target_type: alb; it checks the group's port",
+        front="target_type: alb, load_balancer: inner, port: 80, health_check: {port: 81}",
+    ),
+    _inner(
+        "a PROXY header before a load balancer",
+        "15:90: balancer.target_groups.front.attributes: must not set proxy_protocol_v2.enabled with target_type: alb, which sees the client's address anyway",
+        front="target_type: alb, load_balancer: inner, port: 80, attributes: {proxy_protocol_v2.enabled: true}",
+    ),
+    _inner(
+        "cross-zone load balancing of a load balancer",
+        "15:90: balancer.target_groups.front.attributes: must not set load_balancing.cross_zone.enabled with target_type: alb, which has the load balancer's setting",
+        front="target_type: alb, load_balancer: inner, port: 80, attributes: {load_balancing.cross_zone.enabled: true}",
+    ),
+    _inner(
+        "a TLS listener before a load balancer",
+        "21:65: balancer.load_balancers.edge.listeners[0].default_action.forward: a TLS listener cannot forward to target group front, whose target is an application load balancer (set protocol: TCP on the listener, and HTTPS on that of the application load balancer)",
+        front="target_type: alb, load_balancer: inner, port: 80",
+        outer="TLS",
+    ),
+    _bad(
+        "a load balancer as the target of a group of requests",
+        "15:36: balancer.target_groups.front.target_type: alb needs protocol: TCP, because a network load balancer forwards to it",
+        group="port: 8080}\n    front: {port: 80, target_type: alb",
+        listener="port: 8000, default_action: {forward: web}",
+        balancer="application",
+    ),
+    _bad(
+        "a deployment into a group of a load balancer",
+        "9:17: deploy.target_group: target group web has target_type: alb, so its target is a load balancer, not a container (name the target group that this load balancer forwards to)",
+        group="protocol: TCP, port: 80, target_type: alb, load_balancer: inner}\n    app: {port: 80",
+        balancer="network\n      listeners: [{protocol: TCP, port: 8000, default_action: {forward: web}}]\n    inner:",
+        listener="port: 80, default_action: {forward: app}",
     ),
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from pipeline.balancer.model.application.attributes import ApplicationGroupAttributes
 from pipeline.balancer.model.attributes import CROSS_ZONE
@@ -19,11 +19,23 @@ _GRPC_UNIMPLEMENTED = "12"
 class ApplicationTargetGroup(TargetGroup):
     """Targets that serve the same application, with their health check, algorithm and deregistration."""
 
+    target_type: Literal["ip", "instance", "lambda"] = Field(
+        "ip",
+        description="ip: targets are reached at the container's own address. instance: at a port of 127.0.0.1 that "
+        "Docker publishes. lambda: targets are functions and get ELB's event instead of the request.",
+    )
     protocol: Literal["HTTP", "HTTPS"] = Field(
         "HTTP", description="Protocol of the targets. With HTTPS, their certificates are not verified."
     )
     protocol_version: Literal["HTTP1", "HTTP2", "GRPC"] = Field("HTTP1", description="Version of the protocol.")
     attributes: ApplicationGroupAttributes = Field(ApplicationGroupAttributes(), description="Settings by ELB's keys.")
+
+    @field_validator("target_type", mode="before")
+    @classmethod
+    def _has_requests(cls, value: object) -> object:
+        if value == "alb":
+            raise ValueError("alb needs protocol: TCP, because a network load balancer forwards to it")
+        return value
 
     @model_validator(mode="after")
     def _functions_have_no_zone(self) -> Self:

@@ -6,20 +6,27 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from pipeline.balancer.model.attributes import CROSS_ZONE
 from pipeline.balancer.model.health_check import HealthCheck
 from pipeline.balancer.model.network.attributes import NetworkGroupAttributes
 from pipeline.balancer.model.protocol import check_carried
 from pipeline.balancer.model.target_group import TargetGroup
 from pipeline.base.errors import FieldError
+from pipeline.base.schema import Name
 
 
 class NetworkTargetGroup(TargetGroup):
     """Targets of a network load balancer, with their health check, stickiness and deregistration."""
 
-    target_type: Literal["ip", "instance"] = Field(
+    target_type: Literal["ip", "instance", "alb"] = Field(
         "ip",
         description="ip: targets are reached at the container's own address. instance: at a port of 127.0.0.1 that "
-        "Docker publishes. Its health check must be HTTP or HTTPS.",
+        "Docker publishes. Its health check must be HTTP or HTTPS. alb: the target is an application load balancer.",
+    )
+    load_balancer: Name | None = Field(
+        None,
+        description="With target_type: alb, the application load balancer that is the target. It gets connections at "
+        "its listener on `port`, and sees the addresses of the clients.",
     )
     protocol: Literal["TCP", "TLS", "UDP", "TCP_UDP"] = Field(
         description="Protocol of the targets. With TLS, their certificates are not verified. UDP and TCP_UDP are not "
@@ -39,7 +46,8 @@ class NetworkTargetGroup(TargetGroup):
         """Set the protocol of a check, because a check that is stored by itself has the default of the other kind."""
         check = data.get("health_check", {}) if isinstance(data, dict) else None
         if isinstance(check, dict) and "protocol" not in check:
-            return {**data, "health_check": {**check, "protocol": "TCP"}}
+            default = "HTTP" if data.get("target_type") == "alb" else "TCP"
+            return {**data, "health_check": {**check, "protocol": default}}
         return data
 
     @model_validator(mode="after")
@@ -47,6 +55,36 @@ class NetworkTargetGroup(TargetGroup):
         if self.health_check.protocol == "TCP" and self.health_check.path is not None:
             raise FieldError("health_check", "must have protocol: HTTP or HTTPS with a path; the default is TCP")
         return self
+
+    @model_validator(mode="after")
+    def _target_fits(self) -> Self:
+        if not self.is_alb:
+            if self.load_balancer is not None:
+                raise FieldError("load_balancer", "needs target_type: alb")
+            return self
+        if self.load_balancer is None:
+            raise FieldError("load_balancer", "is missing; with target_type: alb, name an application load balancer")
+        if self.protocol != "TCP":
+            raise FieldError("protocol", f"must be TCP with target_type: alb, got {self.protocol}")
+        if self.health_check.protocol == "TCP":
+            raise FieldError("health_check", "must have protocol: HTTP or HTTPS with target_type: alb")
+        if self.health_check.port != "traffic-port":
+            raise FieldError("health_check", "must have no port with target_type: alb; it checks the group's port")
+        if self.attributes.proxy_protocol_v2:
+            raise FieldError(
+                "attributes",
+                "must not set proxy_protocol_v2.enabled with target_type: alb, which sees the client's address anyway",
+            )
+        if isinstance(self.attributes.cross_zone, bool):
+            raise FieldError(
+                "attributes", f"must not set {CROSS_ZONE} with target_type: alb, which has the load balancer's setting"
+            )
+        return self
+
+    @property
+    def has_proxy_header(self) -> bool:
+        """True if connections to targets begin with a PROXY header."""
+        return self.attributes.proxy_protocol_v2 or self.is_alb
 
     @property
     def codes_of_check(self) -> tuple[int, int]:
