@@ -57,6 +57,22 @@ def test_connections_are_spread_over_the_targets(nlb: Nlb) -> None:
         assert len({made.ask() for _ in range(10)}) == 1
 
 
+def test_an_unhealthy_target_leaves(nlb: Nlb) -> None:
+    """A target that is down can be deregistered and removed. It can come back later."""
+    nlb.declare()
+    down, _ = nlb.targets("a", "b")
+    down.end()
+    nlb.await_states(a=TargetState.UNHEALTHY)
+    nlb.balancer.deregister(OWNER, "db", "a")
+    assert dict(nlb.states("db"))["a"] == TargetState.DRAINING
+    nlb.balancer.remove_target(OWNER, "db", "a")
+    assert Runtime(nlb.balancer.directory).servers("shop.db").keys() == {"b", "b:open"}
+    down.listen()
+    nlb.balancer.register(OWNER, "db", down.target)
+    nlb.await_states(a=TargetState.HEALTHY)
+    assert set(nlb.reached(10)) == {"a", "b"}
+
+
 def test_a_new_target_waits_for_its_check(nlb: Nlb) -> None:
     """A target whose port refuses connections is initial, and gets none."""
     nlb.declare()

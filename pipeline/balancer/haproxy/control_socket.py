@@ -71,8 +71,11 @@ class ServerState(NamedTuple):
 
     @property
     def is_closed(self) -> bool:
-        """True if it gets nothing new. Checks may still run."""
-        return self.status.startswith(("MAINT", "DRAIN"))
+        """True if it gets nothing new. Checks may still run.
+
+        HAProxy shows a drained server that is down as down. Without checks, it stays so.
+        """
+        return self.status.startswith(("MAINT", "DRAIN")) or (self.status == "DOWN" and not self.check_status)
 
     @property
     def is_rechecking(self) -> bool:
