@@ -15,7 +15,7 @@ from pathlib import Path
 
 from pipeline.balancer.access import AccessLog
 from pipeline.balancer.addresses import check_ports_free
-from pipeline.balancer.data_plane import DataPlane, Facts, TargetFact, group_id
+from pipeline.balancer.data_plane import DataPlane, Facts, FlowCounts, TargetFact, group_id
 from pipeline.balancer.effective import effective_listeners
 from pipeline.balancer.health import group_health
 from pipeline.balancer.jwks import read_keys, with_keys
@@ -41,9 +41,9 @@ class Balancer:
     """The load balancers and target groups of every owner on this machine, kept in one directory.
 
     Safe to use from any thread and any process. `registry`, `declaration`, `declares`, `target_health`, `access_log`,
-    `waiting_listeners`, `waiting_after`, `zones`, `nodes`, `check_deletion_protection`, `stopped` and `pid` only
-    read: they take no lock, write nothing and start nothing. A change holds a lock, so one at a time runs over all
-    processes. Raises `BalancerFault` if the data plane fails and `ConfigError` if owners clash.
+    `flow_counts`, `waiting_listeners`, `waiting_after`, `zones`, `nodes`, `check_deletion_protection`, `stopped` and
+    `pid` only read: they take no lock, write nothing and start nothing. A change holds a lock, so one at a time runs
+    over all processes. Raises `BalancerFault` if the data plane fails and `ConfigError` if owners clash.
     """
 
     def __init__(self, directory: Path, plane: DataPlane) -> None:
@@ -56,6 +56,10 @@ class Balancer:
     def access_log(self) -> AccessLog:
         """Return a new reader of the access log, which starts at the oldest record."""
         return self._plane.access_log()
+
+    def flow_counts(self) -> tuple[FlowCounts, ...]:
+        """Return the counts of the flows of network load balancers, by process of the data plane."""
+        return self._plane.flow_counts()
 
     def registry(self) -> Registry:
         """Return the resources of all owners, and their targets."""

@@ -18,6 +18,16 @@ from pipeline.balancer.pools import EVERY_TARGET, Pool
 from pipeline.base.clock import Stamp
 
 Outcome = Literal["none", "pending", "passed", "failed", "mismatch", "timeout"]
+FlowCount = Literal[
+    "active",
+    "new",
+    "bytes",
+    "client_resets",
+    "target_resets",
+    "client_tls_errors",
+    "target_tls_errors",
+    "unhealthy_routing",
+]
 
 
 def group_id(owner: str, name: str) -> str:
@@ -133,6 +143,23 @@ class Facts:
     targets: Mapping[str, Mapping[str, TargetFact]]
 
 
+@dataclass(frozen=True)
+class FlowCounts:
+    """The counts of one process of a plane, since it started: of a listener for flows, or of a target group.
+
+    `source` names the process, or a part of it that counts by itself. `owner` and `name` are those of the load
+    balancer, with the `port` of the listener, or those of the target group, without a port. A count that the process
+    does not know is left out. `active` is the number now, and every other one only grows.
+    """
+
+    source: str
+    owner: str
+    name: str
+    port: int | None
+    counts: Mapping[FlowCount, int]
+    transport: Literal["tcp", "udp"] = "tcp"
+
+
 class DataPlane(Protocol):
     """Carries the traffic of all owners.
 
@@ -181,6 +208,12 @@ class DataPlane(Protocol):
         """Return the facts of these groups, or of all. Starts, changes and locks nothing.
 
         If the plane does not run, `running` is False. A group that it does not carry is left out.
+        """
+
+    def flow_counts(self) -> tuple[FlowCounts, ...]:
+        """Return the counts of the flows of network load balancers, by every process that carries some.
+
+        Starts, changes and locks nothing. Empty if the plane does not run.
         """
 
     def abort(self, group: str, target: str) -> None:

@@ -35,6 +35,7 @@ def test_a_plane_that_was_not_applied_does_not_run(harness: Harness) -> None:
     """A plane that was not applied has no facts and no process, and can be stopped."""
     facts = harness.plane.observe()
     assert (facts.running, dict(facts.targets), harness.plane.pid()) == (False, {}, None)
+    assert harness.plane.flow_counts() == ()
     harness.plane.stop()
 
 

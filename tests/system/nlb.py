@@ -110,6 +110,11 @@ def _proxy_header(connection: socket.socket) -> tuple[str, int] | None:
     return socket.inet_ntoa(body[:4]), struct.unpack("!H", body[8:10])[0]
 
 
+def set_reset(connection: socket.socket) -> None:
+    """Let the end of a connection be a reset."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
 class Connection:
     """A client's connection."""
 
@@ -132,6 +137,10 @@ class Connection:
             return self._lines.readline() == b""
         except OSError:
             return True
+
+    def reset(self) -> None:
+        """Let the end of the connection be a reset."""
+        set_reset(self._socket)
 
     def close(self) -> None:
         self._lines.close()

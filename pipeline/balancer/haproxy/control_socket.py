@@ -37,6 +37,7 @@ _PART, _MAX_PAUSE = 65536, 2
 _MAX_MESSAGE = 12000
 # For `show stat`: every proxy, and the types backend (2) and server (4).
 _ALL, _KINDS = "-1", 2 + 4
+_EVERYTHING = f"show stat {_ALL} 7 -1"
 
 
 class NotRunning(BalancerFault):
@@ -152,6 +153,15 @@ class Runtime:
                 if old.in_flight and (asked is None or key[0] in asked):
                     current.servers[key] = known._replace(in_flight=known.in_flight + old.in_flight)
         return current
+
+    def tables(self) -> dict[str, str]:
+        """Return the statistics of frontends, backends and servers by worker. Empty if HAProxy does not run."""
+        try:
+            pid = re.findall(r"^Pid: (\d+)", self.ask_worker("show info"), re.MULTILINE)
+            found = {pid[0]: self.ask_worker(_EVERYTHING)} if pid else {}
+            return {**found, **{old: self._ask_replaced(old, _EVERYTHING) for old in self._replaced_workers()}}
+        except NotRunning:
+            return {}
 
     def execute(self, steps: Iterable[str]) -> str:
         """Execute commands in order. Those of one step, separated by `;`, are executed together or not at all.

@@ -10,12 +10,13 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from pipeline.balancer.access import AccessLog
-from pipeline.balancer.data_plane import Facts, PlaneConfig, WantedGroup
+from pipeline.balancer.data_plane import Facts, FlowCounts, PlaneConfig, WantedGroup
 from pipeline.balancer.haproxy import process, socket_holder
 from pipeline.balancer.haproxy.access_log import HAProxyAccessLog
 from pipeline.balancer.haproxy.configuration import STATE_FILE, RenderedConfig, render, thresholds_of
 from pipeline.balancer.haproxy.control_socket import NotRunning, Runtime
 from pipeline.balancer.haproxy.directory import Directory
+from pipeline.balancer.haproxy.flow_counts import flow_counts
 from pipeline.balancer.haproxy.functions import process as functions
 from pipeline.balancer.haproxy.functions.table import FunctionTable
 from pipeline.balancer.haproxy.naming import POOLS, THRESHOLDS, group_of
@@ -121,6 +122,10 @@ class HAProxyPlane:
         servers = by_group(found.servers)
         targets = {group: group_facts(group, servers.get(group, {})) for group in carried}
         return Facts(running=True, at=SYSTEM.now(), targets=targets)
+
+    def flow_counts(self) -> tuple[FlowCounts, ...]:
+        tables = self._runtime.tables()
+        return tuple(counts for source, table in tables.items() for counts in flow_counts(source, table.split("\n")))
 
     def abort(self, group: str, target: str) -> None:
         deadline = time.monotonic() + _ABORT_TIMEOUT

@@ -19,6 +19,7 @@ Sample = tuple[str, Labels, float]
 Kind = Literal["counter", "gauge", "histogram"]
 
 _APPLICATION, _NETWORK = "aws_applicationelb_", "aws_networkelb_"
+_PROTOCOLS = ("TCP", "TLS", "UDP")
 _ENDINGS: dict[Kind, str] = {"counter": "_total", "gauge": "", "histogram": "_seconds"}
 _BETWEEN_WORDS = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
@@ -83,6 +84,31 @@ NETWORK_FAMILIES = dict(
         _family(
             "ActiveFlowCount", "open connections, by target, for each load balancer that uses it.", "gauge", _NETWORK
         ),
+        *(
+            _family(f"ActiveFlowCount_{protocol}", f"open flows of {protocol} listeners.", "gauge", _NETWORK)
+            for protocol in _PROTOCOLS
+        ),
+        _family("NewFlowCount", "new flows.", prefix=_NETWORK),
+        *(
+            _family(f"NewFlowCount_{protocol}", f"new flows of {protocol} listeners.", prefix=_NETWORK)
+            for protocol in _PROTOCOLS
+        ),
+        _family("ProcessedBytes", "bytes received from and sent to clients, without headers of IP.", prefix=_NETWORK),
+        *(
+            _family(f"ProcessedBytes_{protocol}", f"the same, of {protocol} listeners.", prefix=_NETWORK)
+            for protocol in _PROTOCOLS
+        ),
+        _family("TCP_Client_Reset_Count", "connections that clients have reset.", prefix=_NETWORK),
+        _family("TCP_Target_Reset_Count", "connections that targets have reset.", prefix=_NETWORK),
+        _family(
+            "ClientTLSNegotiationErrorCount",
+            "TLS handshakes with clients that failed or were not begun.",
+            prefix=_NETWORK,
+        ),
+        _family(
+            "TargetTLSNegotiationErrorCount", "TLS handshakes with targets that failed, each try.", prefix=_NETWORK
+        ),
+        _family("UnhealthyRoutingFlowCount", "flows to unhealthy targets, of groups that fail open.", prefix=_NETWORK),
         _family("HealthyHostCount", "healthy targets, for each load balancer that uses them.", "gauge", _NETWORK),
         _family(
             "UnHealthyHostCount",

@@ -22,6 +22,7 @@ from pipeline.balancer.model import (
 from pipeline.balancer.registry import Registry
 from pipeline.balancer.telemetry.counters import Counters
 from pipeline.balancer.telemetry.families import FAMILIES, NETWORK_FAMILIES, UNREADABLE, Family, Sample, labels
+from pipeline.balancer.telemetry.flow_totals import FlowTotals
 from pipeline.balancer.telemetry.traffic import address_of
 
 # The names need no later version, and every version of Prometheus reads this one.
@@ -40,6 +41,7 @@ class Metrics(Collector):
         self._balancer = balancer
         self._log = balancer.access_log()
         self._counters = Counters()
+        self._flows = FlowTotals()
         self._lock = Lock()
 
     def text(self) -> str:
@@ -55,9 +57,10 @@ class Metrics(Collector):
             health, flows = self._health(registry, ApplicationTargetGroup), self._health(registry, NetworkTargetGroup)
             users = _users(registry)
             found = [_metric(family, self._samples(name, health, users)) for name, family in FAMILIES.items()]
-            found += [
-                _metric(family, _network_samples(name, flows, users)) for name, family in NETWORK_FAMILIES.items()
-            ]
+            self._flows.update(self._balancer.flow_counts())
+            for name, family in NETWORK_FAMILIES.items():
+                counted = self._flows.samples(name, registry, users)
+                found.append(_metric(family, _network_samples(name, flows, users) or counted))
             unreadable = _metric(UNREADABLE, [("", (), self._log.unreadable)])
         return [metric for metric in (*found, unreadable) if metric.samples]
 
@@ -84,10 +87,14 @@ def _metric(family: Family, samples: Iterable[Sample]) -> Metric:
     return metric
 
 
-def _network_samples(name: str, health: Health, users: Users) -> Iterator[Sample]:
+def _network_samples(name: str, health: Health, users: Users) -> Iterator[Sample] | None:
+    """Return the samples of a metric that follows from the health of targets, or None for another one."""
     if name in _HOSTS:
-        yield from _hosts(health, users, _HOSTS[name])
-        return
+        return _hosts(health, users, _HOSTS[name])
+    return _open_flows(health, users) if name == "ActiveFlowCount" else None
+
+
+def _open_flows(health: Health, users: Users) -> Iterator[Sample]:
     for group, targets in health.items():
         for user in sorted(users.get(group, ())):
             for found in targets:

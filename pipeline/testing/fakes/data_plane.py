@@ -11,7 +11,15 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from pipeline.balancer.access import AccessLog, AccessRecord
-from pipeline.balancer.data_plane import CheckFact, Facts, PlaneConfig, TargetFact, WantedGroup, WantedTarget
+from pipeline.balancer.data_plane import (
+    CheckFact,
+    Facts,
+    FlowCounts,
+    PlaneConfig,
+    TargetFact,
+    WantedGroup,
+    WantedTarget,
+)
 from pipeline.base.clock import SYSTEM
 from pipeline.base.errors import BalancerFault
 from pipeline.testing.fakes.access_log import FakeAccessLog
@@ -52,6 +60,8 @@ class FakePlane:
     def __init__(self) -> None:
         self.records: list[AccessRecord] = []
         """The records of the access log, oldest first."""
+        self.flows: list[FlowCounts] = []
+        """The counts of flows, while it runs."""
         self.calls: Counter[str] = Counter()
         self.objection: str | None = None
         self._lock = threading.RLock()
@@ -186,6 +196,10 @@ class FakePlane:
             asked = self._groups.keys() if groups is None else self._groups.keys() & set(groups)
             targets = {id_: {name: held.fact() for name, held in self._groups[id_].items()} for id_ in asked}
             return Facts(running=self._config is not None, at=SYSTEM.now(), targets=targets)
+
+    def flow_counts(self) -> tuple[FlowCounts, ...]:
+        with self._called("flow_counts"):
+            return tuple(self.flows) if self._config is not None else ()
 
     def abort(self, group: str, target: str) -> None:
         with self._called("abort"):
