@@ -72,6 +72,48 @@ class AccessRecord:
     entry: Callable[[], AccessEntry] = field(repr=False, compare=False)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TlsEntry:
+    """The fields of a Network Load Balancer's access log for one TLS connection. Durations are milliseconds.
+
+    `listener` is its port. `destination` is the address that the client connected to.
+    """
+
+    type: str = "tls"
+    version: str = "2.0"
+    time: datetime
+    elb: str
+    listener: str
+    client: str
+    destination: str
+    connection_time: int
+    tls_handshake_time: int | None
+    received_bytes: int
+    sent_bytes: int
+    incoming_tls_alert: int | None
+    chosen_cert_arn: str | None = None
+    chosen_cert_serial: str | None
+    tls_cipher: str | None
+    tls_protocol_version: str | None
+    tls_named_group: str | None = None
+    domain_name: str | None
+    alpn_fe_protocol: str | None
+    alpn_be_protocol: str | None = None
+    alpn_client_preference_list: str | None = None
+    tls_connection_creation_time: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TlsRecord:
+    """A finished connection of a TLS listener of a network load balancer."""
+
+    ended: datetime
+    entry: Callable[[], TlsEntry] = field(repr=False, compare=False)
+
+
+LogRecord = AccessRecord | TlsRecord
+
+
 class AccessLog(Protocol):
     """Reads the records of a data plane. Damaged lines are counted and skipped. For one thread at a time."""
 
@@ -83,10 +125,10 @@ class AccessLog(Protocol):
     def unreadable(self) -> int:
         """The number of damaged lines that this object has skipped so far."""
 
-    def newest_first(self) -> Iterator[AccessRecord]:
+    def newest_first(self) -> Iterator[LogRecord]:
         """Yield every record that is kept, the newest first."""
 
-    def appended(self) -> Iterator[AccessRecord]:
+    def appended(self) -> Iterator[LogRecord]:
         """Yield the records since the previous call, oldest first. The first call starts at the oldest in the file."""
 
     def skip(self) -> None:

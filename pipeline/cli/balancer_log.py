@@ -15,19 +15,23 @@ from pipeline.base.home import Home
 from pipeline.cli.session import json_option
 
 if TYPE_CHECKING:
-    from pipeline.balancer.access import AccessRecord
+    from pipeline.balancer.access import LogRecord
 
 _POLL_INTERVAL = 0.1
 
 
 @click.command("log", short_help="Print the access log, with ELB's fields.")
 @click.option(
-    "-n", "count", type=click.IntRange(0, 1_000_000), default=100, show_default=True, help="Number of requests."
+    "-n", "count", type=click.IntRange(0, 1_000_000), default=100, show_default=True, help="Number of entries."
 )
-@click.option("-f", "--follow", "following", is_flag=True, help="Continue with new requests, until Ctrl-C.")
+@click.option("-f", "--follow", "following", is_flag=True, help="Continue with new entries, until Ctrl-C.")
 @json_option
 def command(count: int, following: bool, as_json: bool) -> None:
-    """Print the latest requests, newest last, with the fields of an Application Load Balancer's access log."""
+    """Print the latest requests and TLS connections, newest last.
+
+    Requests have the fields of an Application Load Balancer's access log, and TLS connections those of a Network Load
+    Balancer's. Connections without TLS are not logged.
+    """
     from pipeline.balancer.planes import open_balancer
 
     log = open_balancer(Home.locate().balancer).access_log()
@@ -46,7 +50,7 @@ def command(count: int, following: bool, as_json: bool) -> None:
             time.sleep(_POLL_INTERVAL)
 
 
-def _show(records: Iterable[AccessRecord], *, as_json: bool) -> None:
+def _show(records: Iterable[LogRecord], *, as_json: bool) -> None:
     from pipeline.balancer.telemetry.rendering import as_data, as_line
 
     for record in records:

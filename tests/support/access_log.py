@@ -89,4 +89,5 @@ def _encoded(value: str) -> str:
 def record(changes: dict[str, str] | None = None, **more: str) -> AccessRecord:
     """Return the record of a line with these fields changed."""
     (found,) = LogReader().records([raw(changes, **more)])
+    assert isinstance(found, AccessRecord)
     return found

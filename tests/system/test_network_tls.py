@@ -12,8 +12,10 @@ from typing import Any
 import pytest
 import trustme
 
+from pipeline.balancer.access import AccessLog, LogRecord
 from pipeline.balancer.haproxy.control_socket import Runtime
 from pipeline.balancer.model import TargetState
+from pipeline.balancer.telemetry.rendering import as_data
 from tests.support.ports import free_port
 from tests.support.waiting import until
 from tests.system.alb import OWNER
@@ -146,3 +148,58 @@ def test_checks_by_http_begin_with_the_header(nlb: Nlb, port: str | None) -> Non
     nlb.await_states(a=TargetState.HEALTHY)
     assert set(proxied.headers) == {None}
     assert server.heads[0].startswith("GET /healthz HTTP/1.1")
+
+
+def test_the_access_log_has_tls_connections(nlb: Nlb, pki: Pki) -> None:
+    """A connection is logged at its end, and so is a failed handshake. TCP listeners and port scans leave no line."""
+    other = free_port()
+    nlb.declare(
+        tls(pki.issue("db", "db.test"), alpn_policy="HTTP2Preferred"),
+        {"port": other},
+    )
+    nlb.targets("a")
+    client = pki.client()
+    client.set_alpn_protocols(["h2"])
+    with nlb.connection(tls=client) as made:
+        made.ask("0123456789")
+        address = "{}:{}".format(*made.address)
+    assert logged(nlb, 1)[0] == {
+        "elb": "net/edge/shop",
+        "listener": str(nlb.port),
+        "client:port": address,
+        "destination:port": f"127.0.0.1:{nlb.port}",
+        "received_bytes": 11,
+        "sent_bytes": 13,
+        "incoming_tls_alert": None,
+        "tls_cipher": "TLS_AES_128_GCM_SHA256",
+        "tls_protocol_version": "tlsv13",
+        "domain_name": "db.test",
+        "alpn_fe_protocol": "h2",
+    }
+    with nlb.connection(port=other) as made:
+        made.ask()
+    socket.create_connection(("127.0.0.1", nlb.port)).close()
+    distrusting = ssl.create_default_context()
+    raw = socket.create_connection(("127.0.0.1", nlb.port))
+    with distrusting.wrap_socket(raw, server_hostname="db.test", do_handshake_on_connect=False) as made:
+        with pytest.raises(ssl.SSLError):
+            made.do_handshake()
+        # The connection is still open: HAProxy may not read an alert that comes together with the connection's end.
+        assert [entry["incoming_tls_alert"] for entry in logged(nlb, 2)] == [48, None]
+
+
+def logged(nlb: Nlb, number: int) -> list[dict[str, Any]]:
+    """Return the fields that are known of as many connections, the newest first, once they are logged."""
+    log = nlb.balancer.access_log()
+    found = [as_data(record.entry()) for record in until(lambda: _all(log, number), "the connections are logged")]
+    assert log.unreadable == 0
+    assert all(len(str(entry["chosen_cert_serial"])) > 10 for entry in found)
+    unknown = {"type", "version", "time", "connection_time", "tls_handshake_time", "tls_connection_creation_time"}
+    unknown |= {"chosen_cert_arn", "chosen_cert_serial", "tls_named_group", "alpn_be_protocol"}
+    unknown |= {"alpn_client_preference_list"}
+    return [{name: value for name, value in entry.items() if name not in unknown} for entry in found]
+
+
+def _all(log: AccessLog, number: int) -> list[LogRecord] | None:
+    found = list(log.newest_first())
+    return found if len(found) == number else None

@@ -6,11 +6,12 @@ from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
-from pipeline.balancer.access import AccessRecord
+from pipeline.balancer.access import AccessRecord, LogRecord
 from pipeline.balancer.haproxy.log_entry import entry_from_line
 from pipeline.balancer.haproxy.log_file import LogFile
 from pipeline.balancer.haproxy.log_line import AccessLogLine, datetime_from_milliseconds
 from pipeline.balancer.haproxy.log_outcome import RequestOutcome
+from pipeline.balancer.haproxy.tls_log import is_tls_line, tls_record
 
 # HAProxy's codes for a cookie that led to no target: none, invalid, of a target that is down, expired, too old.
 _STICKY_MISSES = frozenset("NIDEO")
@@ -23,16 +24,16 @@ class LogReader:
     def __init__(self) -> None:
         self.unreadable = 0
 
-    def records(self, raw_lines: Iterable[bytes]) -> Iterator[AccessRecord]:
-        """Yield a record for each line about a request."""
+    def records(self, raw_lines: Iterable[bytes]) -> Iterator[LogRecord]:
+        """Yield a record for each line about a request or a TLS connection."""
         for raw in raw_lines:
             try:
-                line = AccessLogLine.read(raw)
+                record = _record(raw)
             except ValueError:
                 self.unreadable += 1
             else:
-                if line is not None:
-                    yield record_from_line(line)
+                if record is not None:
+                    yield record
 
 
 class HAProxyAccessLog:
@@ -48,17 +49,24 @@ class HAProxyAccessLog:
         """The number of damaged lines that this object has skipped so far."""
         return self._reader.unreadable
 
-    def newest_first(self) -> Iterator[AccessRecord]:
+    def newest_first(self) -> Iterator[LogRecord]:
         """Yield every record that is kept, the newest first."""
         return self._reader.records(self._file.newest_first())
 
-    def appended(self) -> Iterator[AccessRecord]:
+    def appended(self) -> Iterator[LogRecord]:
         """Yield the records since the previous call."""
         return self._reader.records(self._file.appended())
 
     def skip(self) -> None:
         """Make the next `appended` start with records that are written after this call."""
         self._file.skip()
+
+
+def _record(raw: bytes) -> LogRecord | None:
+    if is_tls_line(raw):
+        return tls_record(raw)
+    line = AccessLogLine.read(raw)
+    return record_from_line(line) if line else None
 
 
 def record_from_line(line: AccessLogLine) -> AccessRecord:

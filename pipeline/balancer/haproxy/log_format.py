@@ -6,10 +6,7 @@ that can be computed when the log is read are left out, to save work for each re
 
 from __future__ import annotations
 
-
-def _until_tab(expression: str) -> str:
-    return f"%[{expression},field(1,\\\\t)]"
-
+from pipeline.balancer.haproxy.quoting import until_tab
 
 # Name → HAProxy's expression. Times are milliseconds, -1 if that step was not reached.
 FIELDS = {
@@ -33,15 +30,15 @@ FIELDS = {
     "request_headers": "%hr",
     "cipher": "%sslc",
     "tls_version": "%sslv",
-    "server_name": _until_tab("ssl_fc_sni"),
+    "server_name": until_tab("ssl_fc_sni"),
     "listener": "%f",
     "backend": "%b",
     "server": "%s",
-    "trace": _until_tab("var(txn.trace)"),
+    "trace": until_tab("var(txn.trace)"),
     "rule": "%[var(txn.rule)]",
     "termination": "%tsc",
     "retries": "%rc",
-    "location": _until_tab("var(txn.location)"),
+    "location": until_tab("var(txn.location)"),
     "classification": "%[var(txn.desync)]",
 }
 REQUEST_LINE = ("method", "uri", "version")

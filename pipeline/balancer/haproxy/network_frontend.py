@@ -13,6 +13,7 @@ from pipeline.balancer.haproxy.index import DEFAULT
 from pipeline.balancer.haproxy.naming import THRESHOLDS, backend_name, fail_open_backend_of
 from pipeline.balancer.haproxy.node_routing import NodeRouting
 from pipeline.balancer.haproxy.tls import certificate_list, network_bind_args, pem_files
+from pipeline.balancer.haproxy.tls_log import FORMAT
 
 _RULES = "tcp-request content"
 
@@ -72,8 +73,18 @@ class NetworkFrontend:
         binds = bind_lines(self._effective, arguments, self.relay_socket, dual_stack=self._dual_stack)
         yield from (f"  {line}" for line in binds)
         yield f"  timeout client {idle}s"
-        yield from (f"  {line}" for line in (*self._nodes.session_lines(), *self._steps()))
+        lines = (*self._log_lines(), *self._nodes.session_lines(), *self._steps())
+        yield from (f"  {line}" for line in lines)
         yield ""
+
+    def _log_lines(self) -> Iterator[str]:
+        """Yield lines that log the connections of a TLS listener. As in ELB, others are not logged."""
+        if self._effective.listener.secure:
+            yield "log global"
+            yield f'log-format "{FORMAT}"'
+            yield f'error-log-format "{FORMAT}"'
+            # The replaced worker that passes a connection on has decrypted it, and logs it.
+            yield f"{_RULES} set-log-level silent if !{{ ssl_fc }}"
 
     def _steps(self) -> Iterator[str]:
         only = None if self.weights() or self._effective.balancer.zones else next(iter(self._groups))

@@ -38,3 +38,8 @@ def expression(pattern: Wildcard, *, one: str = ".") -> str:
     if not middle:
         return first
     return first + "".join(f"(?>{one}*?{segment})" for segment in middle[:-1] if segment) + f"{one}*{middle[-1]}"
+
+
+def until_tab(expression: str) -> str:
+    """Return the part of a log format for a value until its first tab, because tabs separate the fields."""
+    return f"%[{expression},field(1,\\\\t)]"

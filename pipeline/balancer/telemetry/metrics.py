@@ -9,7 +9,7 @@ from typing import Literal
 from prometheus_client import Metric, generate_latest
 from prometheus_client.registry import Collector
 
-from pipeline.balancer.access import load_balancer_name, target_group_name
+from pipeline.balancer.access import AccessRecord, load_balancer_name, target_group_name
 from pipeline.balancer.balancer import Balancer
 from pipeline.balancer.effective import EffectiveNetworkListener, effective_listeners
 from pipeline.balancer.model import (
@@ -52,7 +52,8 @@ class Metrics(Collector):
         """Return the families that have samples, as `prometheus_client` takes them. Raises what `text` raises."""
         with self._lock:
             for record in self._log.appended():
-                self._counters.add(record)
+                if isinstance(record, AccessRecord):
+                    self._counters.add(record)
             registry = self._balancer.registry()
             health, flows = self._health(registry, ApplicationTargetGroup), self._health(registry, NetworkTargetGroup)
             users = _users(registry)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from dataclasses import fields
 from datetime import datetime
 
-from pipeline.balancer.access import AccessEntry
+from pipeline.balancer.access import AccessEntry, TlsEntry
 
 Value = str | int | float | datetime | None
 
@@ -46,14 +47,26 @@ _FIELDS: dict[str, tuple[str, bool]] = {
 _SPECIAL = re.compile(r'["\\]|[^ -~]')
 
 
-def as_line(entry: AccessEntry) -> str:
+# The same for TLS connections, of which no field is quoted.
+_TLS_FIELDS: dict[str, str] = {
+    {"client": "client:port", "destination": "destination:port"}.get(field.name, field.name): field.name
+    for field in fields(TlsEntry)
+}
+
+
+def as_line(entry: AccessEntry | TlsEntry) -> str:
     """Return ELB's line. Nothing that a client sent can end a field or the line."""
+    if isinstance(entry, TlsEntry):
+        return " ".join(_word(_second(getattr(entry, name)), quoted=False) for name in _TLS_FIELDS.values())
     return " ".join(_word(getattr(entry, name), quoted=quoted) for name, quoted in _FIELDS.values())
 
 
-def as_data(entry: AccessEntry) -> dict[str, str | int | float | None]:
+def as_data(entry: AccessEntry | TlsEntry) -> dict[str, str | int | float | None]:
     """Return the entry for JSON: numbers as numbers, null for a missing value."""
-    found: dict[str, Value] = {name: getattr(entry, attribute) for name, (attribute, _) in _FIELDS.items()}
+    names = (
+        _TLS_FIELDS if isinstance(entry, TlsEntry) else {name: attribute for name, (attribute, _) in _FIELDS.items()}
+    )
+    found: dict[str, Value] = {name: getattr(entry, attribute) for name, attribute in names.items()}
     return {name: _time(value) if isinstance(value, datetime) else value for name, value in found.items()}
 
 
@@ -68,6 +81,11 @@ def _text(value: Value) -> str:
     if isinstance(value, datetime):
         return _time(value)
     return f"{value:.3f}" if isinstance(value, float) else str(value)
+
+
+def _second(value: Value) -> Value:
+    """Return a time as ELB writes it for TLS connections: without fractions and zone."""
+    return value.strftime("%Y-%m-%dT%H:%M:%S") if isinstance(value, datetime) else value
 
 
 def _time(moment: datetime) -> str:

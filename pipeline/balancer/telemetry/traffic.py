@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from pipeline.balancer.access import AccessRecord
+from pipeline.balancer.access import AccessRecord, LogRecord
 from pipeline.balancer.model import TargetHealth
 
 # A target group's name and a target's address, as records have them.
@@ -23,14 +23,14 @@ class Traffic:
     errors: Counter[Key] = field(default_factory=Counter)
 
     @classmethod
-    def since(cls, begin: datetime, now: datetime, newest_first: Iterable[AccessRecord]) -> Traffic:
+    def since(cls, begin: datetime, now: datetime, newest_first: Iterable[LogRecord]) -> Traffic:
         """Count the requests that ended from `begin` to `now`. Reads only as far back as needed."""
         traffic = cls((now - begin).total_seconds())
         for record in newest_first:
             if record.ended < begin:
                 break
             # A later time is older: the wall clock was set back since.
-            if record.ended <= now:
+            if isinstance(record, AccessRecord) and record.ended <= now:
                 traffic._add(record)
         return traffic
 

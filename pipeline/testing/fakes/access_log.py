@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipeline.balancer.access import AccessRecord
+from pipeline.balancer.access import LogRecord
 
 
 class FakeAccessLog:
@@ -14,15 +14,15 @@ class FakeAccessLog:
     path = Path("fake-access.log")
     unreadable = 0
 
-    def __init__(self, records: list[AccessRecord]) -> None:
+    def __init__(self, records: list[LogRecord]) -> None:
         self.records = records
         self._read = 0
 
-    def newest_first(self) -> Iterator[AccessRecord]:
+    def newest_first(self) -> Iterator[LogRecord]:
         """Yield every record, the newest first."""
         return reversed(list(self.records))
 
-    def appended(self) -> Iterator[AccessRecord]:
+    def appended(self) -> Iterator[LogRecord]:
         """Yield the records since the previous call."""
         begin, self._read = self._read, len(self.records)
         return iter(self.records[begin : self._read])

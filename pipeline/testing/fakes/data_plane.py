@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
-from pipeline.balancer.access import AccessLog, AccessRecord
+from pipeline.balancer.access import AccessLog, LogRecord
 from pipeline.balancer.data_plane import (
     CheckFact,
     Facts,
@@ -58,7 +58,7 @@ class FakePlane:
     """
 
     def __init__(self) -> None:
-        self.records: list[AccessRecord] = []
+        self.records: list[LogRecord] = []
         """The records of the access log, oldest first."""
         self.flows: list[FlowCounts] = []
         """The counts of flows, while it runs."""
