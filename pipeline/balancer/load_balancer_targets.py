@@ -28,7 +28,7 @@ def _target(resources: Resources, group: TargetGroupResource, settings: NetworkT
     if mistake := target_mistake(described, {name: _description(resources, one) for name, one in own.items()}):
         raise ConfigError(f"{group.label}: {mistake.reason}", hint=mistake.hint)
     assert settings.load_balancer is not None
-    address = own[settings.load_balancer].settings.bind_address.strip("[]")
+    address = own[settings.load_balancer].settings.bind_addresses[0].strip("[]")
     return Target(id=settings.load_balancer, address="127.0.0.1" if address == "*" else address, port=settings.port)
 
 

@@ -1,8 +1,12 @@
-"""`pipeline balancer explain`: the rule that matches a request, and the reasons why earlier rules do not."""
+"""`pipeline balancer explain`: the rule that matches a request, and the reasons why earlier rules do not.
+
+For a connection to a network load balancer: see `balancer_explain_flow`.
+"""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -13,14 +17,17 @@ import click
 from pipeline.base.errors import ConfigError
 from pipeline.base.home import Home
 from pipeline.base.time_limit import time_limit
+from pipeline.cli.balancer_explain_flow import SCHEMES, explain_flow, flow_data, show_flow
 from pipeline.cli.session import json_option
 
 if TYPE_CHECKING:
+    from pipeline.balancer.balancer import Balancer
     from pipeline.balancer.effective import EffectiveApplicationListener, EffectiveListener
     from pipeline.balancer.matching import HttpRequest, Mismatch
     from pipeline.balancer.model import Action
 
 _PORTS = {"http": 80, "https": 443}
+_PLACE = re.compile(r"(\[[0-9a-fA-F:.]+\]|[\w.-]+):\d+")
 # Seconds for the evaluation of all rules, which takes milliseconds.
 TIMEOUT = 10
 
@@ -36,7 +43,7 @@ class Explanation:
     action: Action
 
 
-@click.command("explain", short_help="Explain which rule matches a request.")
+@click.command("explain", short_help="Explain where a request or a connection goes.")
 @click.argument("url")
 @click.option("-H", "headers", multiple=True, metavar="'NAME: VALUE'", help="Header of the request.")
 @click.option("-X", "method", default="GET", show_default=True, metavar="METHOD", help="Method of the request.")
@@ -45,13 +52,17 @@ class Explanation:
 def command(url: str, headers: tuple[str, ...], method: str, source: str, as_json: bool) -> None:
     """Show which rule matches a request for URL, why earlier rules do not, and where the request goes.
 
-    No request is sent.
+    For a network load balancer, URL is an address and a port: tcp://192.0.2.7:5432. The targets are listed with their
+    shares of the new connections. Nothing is sent.
     """
     from pipeline.balancer.effective import effective_listeners
     from pipeline.balancer.planes import open_balancer
 
-    split = _split(url)
-    listeners = effective_listeners(open_balancer(Home.locate().balancer).registry())
+    split, balancer = _split(url), open_balancer(Home.locate().balancer)
+    if split.scheme in SCHEMES:
+        _show_flow(balancer, split, as_json=as_json)
+        return
+    listeners = effective_listeners(balancer.registry())
     shared, request = _listener(listeners, split), _request(split, url, headers, method, source)
     try:
         with time_limit(TIMEOUT):
@@ -67,23 +78,26 @@ def command(url: str, headers: tuple[str, ...], method: str, source: str, as_jso
         _show(explanation)
 
 
+def _show_flow(balancer: Balancer, split: SplitResult, *, as_json: bool) -> None:
+    assert split.hostname
+    assert split.port
+    explanation = explain_flow(balancer, split.scheme, split.hostname, split.port)
+    if as_json:
+        click.echo(json.dumps(flow_data(explanation)))
+    else:
+        show_flow(explanation)
+
+
 def _split(url: str) -> SplitResult:
     try:
-        split = urlsplit(url)
-        if split.scheme in ("tcp", "tls", "udp"):
-            raise _no_rules(split.netloc)
-        if split.scheme in _PORTS and split.hostname and split.port != 0:
+        # An address and a port alone are those of a connection.
+        split = urlsplit(f"tcp://{url}" if _PLACE.fullmatch(url) else url)
+        has_port = split.port is not None or split.scheme in _PORTS
+        if split.scheme in (*_PORTS, *SCHEMES) and split.hostname and has_port and split.port != 0:
             return split
     except ValueError:
         pass
     raise ConfigError(f"{url} is not a valid URL", hint="http://shop.example.com:8080/path?key=value")
-
-
-def _no_rules(place: str) -> ConfigError:
-    return ConfigError(
-        f"{place} is of a network load balancer, which has no rules: the port alone decides",
-        hint="`pipeline balancer` shows the target groups of each port",
-    )
 
 
 def _listener(listeners: Sequence[EffectiveListener], split: SplitResult) -> EffectiveApplicationListener:
@@ -97,7 +111,10 @@ def _listener(listeners: Sequence[EffectiveListener], split: SplitResult) -> Eff
         known = "; ".join(map(format_listener, listeners))
         raise ConfigError(f"no listener has port {port}", hint=f"declared: {known}" if known else "nothing is declared")
     if not isinstance(shared, EffectiveApplicationListener):
-        raise _no_rules(f"port {port}")
+        raise ConfigError(
+            f"port {port} is of a network load balancer, which has no rules",
+            hint=f"pipeline balancer explain tcp://{split.hostname}:{port}",
+        )
     if shared.listener.secure != (split.scheme == "https"):
         hint = f"declared: {format_listener(shared)}"
         raise ConfigError(f"the listener on port {port} does not accept {split.scheme}", hint=hint)

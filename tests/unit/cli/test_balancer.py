@@ -450,16 +450,33 @@ def test_explain_mistakes(arguments: list[str], expected: str, balancer: Path) -
     assert (done.returncode, done.stdout, done.stderr) == (2, "", expected)
 
 
-@pytest.mark.parametrize(("url", "place"), [("http://x:5432", "port 5432"), ("tcp://x:5432", "x:5432")])
-def test_explain_of_a_network_load_balancer(url: str, place: str, balancer: Path) -> None:
-    """A network load balancer has no rules, and `explain` says so."""
+@pytest.mark.parametrize(
+    ("url", "error"),
+    [
+        (
+            "http://x:5432",
+            "port 5432 is of a network load balancer, which has no rules\n"
+            "hint: pipeline balancer explain tcp://x:5432\n",
+        ),
+        (
+            "localhost:5433",
+            "no network load balancer accepts TCP at localhost:5433\n"
+            "hint: declared: tcp://localhost:5432, load balancer data of data\n",
+        ),
+        (
+            "tls://localhost:5432",
+            "no network load balancer accepts TLS at localhost:5432\n"
+            "hint: declared: tcp://localhost:5432, load balancer data of data\n",
+        ),
+        ("tcp://localhost", "tcp://localhost is not a valid URL\nhint: http://shop.example.com:8080/path?key=value\n"),
+    ],
+)
+def test_explain_mistakes_of_connections(url: str, error: str, balancer: Path) -> None:
+    """A network load balancer has no rules, and connections need a listener at their address."""
     RegistryFile(balancer / "registry.json").write(registry().declare("data", Declaration.model_validate(NETWORK)))
     done = pipeline("balancer", "explain", url)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == (
-        f"error: {place} is of a network load balancer, which has no rules: the port alone decides\n"
-        "hint: `pipeline balancer` shows the target groups of each port\n"
-    )
+    assert done.stderr == f"error: {error}"
 
 
 def test_log(balancer: Path) -> None:
