@@ -14,7 +14,14 @@ import click
 
 from pipeline.base.clock import SYSTEM, Stamp
 from pipeline.base.home import Home
-from pipeline.cli import balancer_explain, balancer_hosts, balancer_log, balancer_metrics, balancer_shift
+from pipeline.cli import (
+    balancer_explain,
+    balancer_hosts,
+    balancer_import_classic,
+    balancer_log,
+    balancer_metrics,
+    balancer_shift,
+)
 from pipeline.cli.session import json_option
 
 if TYPE_CHECKING:
@@ -48,6 +55,7 @@ command.add_command(balancer_metrics.command)
 command.add_command(balancer_explain.command)
 command.add_command(balancer_hosts.command)
 command.add_command(balancer_shift.command)
+command.add_command(balancer_import_classic.command)
 
 
 def _overviews() -> Callable[[], Overview]:

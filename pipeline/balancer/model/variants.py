@@ -15,7 +15,8 @@ from pipeline.base.variants import Variants
 _TYPE, _PROTOCOL = "type", "protocol"
 _APPLICATION, _NETWORK = ("HTTP", "HTTPS"), ("TCP", "TLS", "UDP", "TCP_UDP")
 _REFUSED = {
-    "classic": "declare type: application for HTTP and HTTPS, or type: network for TCP and TLS",
+    "classic": "declare type: application for HTTP and HTTPS, or type: network for TCP and TLS; `pipeline balancer "
+    "import-classic FILE` translates the description of a classic one",
     "gateway": "it inserts appliances into AWS's network",
 }
 

@@ -46,9 +46,8 @@ def _bad_zones(mistake: str, error: str, zones: str) -> Bad:
 NETWORK_MISTAKES = [
     _bad(
         "a classic load balancer",
-        f"17:13: {_EDGE}.type: classic is not supported: declare type: application for HTTP and HTTPS, or type: "
-        "network "
-        "for TCP and TLS",
+        f"17:13: {_EDGE}.type: classic is not supported: declare type: application for HTTP and HTTPS, or type: network "
+        "for TCP and TLS; `pipeline balancer import-classic FILE` translates the description of a classic one",
         balancer="classic",
     ),
     _bad(
