@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import http.client
+import os
+import signal
 import socket
 from collections import Counter
 from collections.abc import Iterator
@@ -14,6 +16,7 @@ from typing import Any
 import pytest
 import trustme
 
+from pipeline.balancer.haproxy.control_socket import Runtime
 from pipeline.balancer.model import Declaration, TargetState
 from pipeline.balancer.telemetry.rendering import as_data
 from tests.support.ports import free_port
@@ -24,6 +27,9 @@ from tests.system.pki import Pki, shake
 FAST = {"interval": "100ms", "timeout": "80ms", "healthy_threshold": 1, "unhealthy_threshold": 2}
 
 
+CROSS_ZONE = "load_balancing.cross_zone.enabled"
+
+
 class Chain(Alb):
     """An NLB `outer` on `port`, whose target is the ALB `inner` on `inner_port`."""
 
@@ -31,20 +37,32 @@ class Chain(Alb):
         super().__init__(directory)
         self.inner_port = free_port()
 
-    def chain(self, *, rules: Any = (), check: Any = None, listener: Any = None, forward: Any = "front") -> None:
-        """Declare both. `check`: more of the NLB's check. `listener`: more of the ALB's listener."""
+    def chain(
+        self,
+        *,
+        rules: Any = (),
+        check: Any = None,
+        listener: Any = None,
+        forward: Any = "front",
+        zones: tuple[Any, Any] | None = None,
+    ) -> None:
+        """Declare both. `check`: more of the NLB's check. `listener`: more of the ALB's listener.
+
+        `zones`: those of the ALB and of the NLB. The ALB's targets then get requests of their zone only.
+        """
         self._owners.add(OWNER)
         front = {"protocol": "TCP", "target_type": "alb", "load_balancer": "inner", "port": self.inner_port}
         groups = {
-            "web": {"port": 80, "health_check": CHECK},
+            "web": {"port": 80, "health_check": CHECK, "attributes": {CROSS_ZONE: False} if zones else {}},
             "direct": {"protocol": "TCP", "port": 80, "health_check": {**FAST, "protocol": "HTTP", "path": "/healthz"}},
             "front": {**front, "health_check": {**FAST, "path": "/healthz", **(check or {})}},
         }
         inside = {"port": self.inner_port, "rules": rules, "default_action": {"forward": "web"}, **(listener or {})}
         outside = {"protocol": "TCP", "port": self.port, "default_action": {"forward": forward}}
+        inner_zones, outer_zones = zones or (None, None)
         balancers = {
-            "inner": {"scheme": "internal", "listeners": [inside]},
-            "outer": {"type": "network", "scheme": "internal", "listeners": [outside]},
+            "inner": {"scheme": "internal", "listeners": [inside], "zones": inner_zones},
+            "outer": {"type": "network", "scheme": "internal", "listeners": [outside], "zones": outer_zones},
         }
         declared = Declaration.model_validate({"target_groups": groups, "load_balancers": balancers})
         self.balancer.apply(OWNER, declared)
@@ -153,6 +171,31 @@ def test_the_alb_shares_traffic_with_another_group(chain: Chain) -> None:
     chain.serve("b", group="direct")
     found = Counter(chain.ask().seen_header("x-forwarded-for") is not None for _ in range(200))
     assert min(found[True], found[False]) > 60, found
+
+
+def test_a_node_passes_connections_to_the_node_of_its_zone(chain: Chain) -> None:
+    """With zones in both load balancers and cross-zone balancing off, connections stay in their zone."""
+    chain.chain(zones=({"a": "127.0.0.2", "b": "127.0.0.3"}, {"a": "127.0.0.4", "b": "127.0.0.5"}))
+    chain.serve("of-a", zone="a")
+    chain.serve("of-b", zone="b")
+    assert {chain.ask(address="127.0.0.4").seen["server"] for _ in range(4)} == {"of-a"}
+    assert {chain.ask(address="127.0.0.5").seen["server"] for _ in range(4)} == {"of-b"}
+
+
+def test_a_crash_of_haproxy(chain: Chain) -> None:
+    """After SIGKILL, the NLB reaches the ALB as before. What connects meanwhile waits."""
+    chain.chain()
+    chain.serve("a")
+    with chain.balancer.standby():
+        master = chain.balancer.pid()
+        assert master is not None
+        os.kill(master, signal.SIGKILL)
+        until(lambda: Runtime(chain.balancer.directory).fingerprint() is None, "HAProxy is gone")
+        connection = http.client.HTTPConnection("127.0.0.1", chain.port, timeout=20, source_address=("127.0.0.7", 0))
+        with closing(connection):
+            connection.request("GET", "/", headers={"Connection": "close"})
+            chain.balancer.ensure_running()
+            assert b'["x-forwarded-for", "127.0.0.7"]' in connection.getresponse().read()
 
 
 def test_a_rolling_replacement_behind_the_alb_loses_nothing(chain: Chain) -> None:

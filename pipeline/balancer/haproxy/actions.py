@@ -15,6 +15,7 @@ from typing import NamedTuple
 from pipeline.balancer.data_plane import PlaneConfig
 from pipeline.balancer.effective import EffectiveApplicationListener, OwnedRule
 from pipeline.balancer.haproxy import tokens, weights
+from pipeline.balancer.haproxy.entries import nodes_before
 from pipeline.balancer.haproxy.error_responses import deny
 from pipeline.balancer.haproxy.index import DEFAULT
 from pipeline.balancer.haproxy.naming import THRESHOLDS, backend_name, fail_open_backend_of
@@ -77,7 +78,7 @@ class Actions:
         self._steps.append(RuleStep.of(DEFAULT, effective.owner, effective.default_action, Transforms()))
         self._special = [step for step in self._steps if not step.is_plain]
         self._has_zones = bool(effective.balancer.zones)
-        self.nodes = NodeRouting(effective, prefix, self._groups)
+        self.nodes = NodeRouting(effective, prefix, self._groups, nodes_before(effective, config))
 
     @property
     def only(self) -> str | None:

@@ -10,10 +10,10 @@ from pipeline.balancer.haproxy.actions import Actions
 from pipeline.balancer.haproxy.bind_lines import bind_lines
 from pipeline.balancer.haproxy.desync import desync_lines
 from pipeline.balancer.haproxy.directory import PemFile
+from pipeline.balancer.haproxy.entries import entry_sockets
 from pipeline.balancer.haproxy.error_responses import deny, frontend_denials
 from pipeline.balancer.haproxy.headers import request_headers, response_headers, session_lines
 from pipeline.balancer.haproxy.log_format import CAPTURES, log_format
-from pipeline.balancer.haproxy.naming import entry_socket
 from pipeline.balancer.haproxy.repetition import repetition_lines
 from pipeline.balancer.haproxy.rules import RuleMatching
 from pipeline.balancer.haproxy.tls import (
@@ -24,7 +24,6 @@ from pipeline.balancer.haproxy.tls import (
     tls_headers,
 )
 from pipeline.balancer.haproxy.worker_user import socket_args
-from pipeline.balancer.model import NetworkTargetGroup
 
 
 class Frontend:
@@ -45,7 +44,7 @@ class Frontend:
         self._relay = f"relay.{effective.number}"
         # A target group's backend has no colon in its name, so this is unique.
         self._relay_backend = f"relay:{effective.number}"
-        self._entries = list(_entries(effective, config))
+        self._entries = entry_sockets(effective, config)
 
     @property
     def relay_socket(self) -> str:
@@ -126,18 +125,6 @@ class Frontend:
         yield from response_headers(self._effective)
         yield f"use_backend {self._relay_backend} if replaced"
         yield from self._actions.routes()
-
-
-def _entries(effective: EffectiveApplicationListener, config: PlaneConfig) -> Iterator[str]:
-    """Yield the socket for network load balancers, if the listener is the target of one of their groups."""
-    place = (effective.owner, effective.name, effective.port)
-    groups = ((group.owner, group.settings) for group in config.groups.values())
-    if any(
-        place == (owner, settings.load_balancer, settings.port)
-        for owner, settings in groups
-        if isinstance(settings, NetworkTargetGroup)
-    ):
-        yield entry_socket(*place)
 
 
 def _request_target_lines() -> Iterator[str]:

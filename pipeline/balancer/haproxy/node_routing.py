@@ -18,11 +18,19 @@ from pipeline.balancer.pools import EVERY_TARGET, pools_by_zone
 class NodeRouting:
     """The routing of a listener. `prefix` begins the names of its files. `groups`: its target groups by backend.
 
-    Without zones, it has no lines and no files.
+    `others`: addresses of nodes of other load balancers that pass their connections on, each with its zone. Without
+    zones, it has no lines and no files.
     """
 
-    def __init__(self, effective: EffectiveListener, prefix: str, groups: Mapping[str, TargetGroup]) -> None:
+    def __init__(
+        self,
+        effective: EffectiveListener,
+        prefix: str,
+        groups: Mapping[str, TargetGroup],
+        others: Mapping[str, str] | None = None,
+    ) -> None:
         self._zones = effective.balancer.zones or {}
+        self._others = others or {}
         self._prefix = prefix
         self._pools = {group: pools_by_zone(effective, settings) for group, settings in groups.items()}
 
@@ -30,7 +38,8 @@ class NodeRouting:
         """Return the maps from addresses to zones and from zones and groups to backends: name → content."""
         if not self._zones:
             return {}
-        zones = [f"{zone.address} {name}\n" for name, zone in self._zones.items()]
+        own = {str(zone.address): name for name, zone in self._zones.items()}
+        zones = [f"{address} {name}\n" for address, name in {**self._others, **own}.items() if name in self._zones]
         pools = [
             f"{zone}.{group} {pool_backend(group, pool)}\n"
             for group, by_zone in self._pools.items()
