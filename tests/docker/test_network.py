@@ -11,9 +11,11 @@ import pytest
 from pipeline.balancer.model import TargetState
 from pipeline.balancer.planes import open_balancer
 from pipeline.engine.labels import LABEL_ZONE
+from tests.docker.get import get
 from tests.docker.project import Project, until
 from tests.docker.tcp_clients import TcpClients
 from tests.support.paths import ROOT
+from tests.support.ports import free_port
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(180)]
 
@@ -131,3 +133,26 @@ def test_a_killed_deployment_cuts_no_connection(tcp: Project) -> None:
     assert (clients.failures, clients.cut) == ([], [])
     assert clients.answers["2"] > 0
     assert {target.state for target in tcp.targets()} == {TargetState.HEALTHY}
+
+
+def test_a_rollout_behind_both_load_balancers(project: Project) -> None:
+    """With a network load balancer before the application load balancer, a rolling replacement loses no request."""
+    inner = free_port()
+    front = f"{{protocol: TCP, target_type: alb, load_balancer: edge, port: {inner}, health_check: {{path: /healthz}}}}"
+    outer = f"{{protocol: TCP, port: {project.port}, default_action: {{forward: front}}}}"
+    text = (project.directory / "pipeline.yaml").read_text().replace(f"{{port: {project.port},", f"{{port: {inner},")
+    text = text.replace("  load_balancers:\n", f"    front: {front}\n  load_balancers:\n")
+    project.write(
+        "pipeline.yaml", f"{text}    outer:\n      type: network\n      scheme: internal\n      listeners: [{outer}]\n"
+    )
+    project.commit("1")
+    project.pipeline("run")
+    with project.load() as load:
+        project.commit("2")
+        project.pipeline("run")
+        until(lambda: "sample-app 2" in get(project), "version 2 answers")
+        report = load.stop()
+    assert report.failed == 0, report.failures
+    project.assert_serving(release=2)
+    (health,) = open_balancer(project.home.balancer).target_health("shop", "front")
+    assert (health.target.id, health.state) == ("edge", TargetState.HEALTHY)
