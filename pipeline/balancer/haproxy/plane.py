@@ -16,7 +16,7 @@ from pipeline.balancer.haproxy.access_log import HAProxyAccessLog
 from pipeline.balancer.haproxy.configuration import STATE_FILE, RenderedConfig, render, threshold
 from pipeline.balancer.haproxy.control_socket import NotRunning, Runtime
 from pipeline.balancer.haproxy.directory import Directory
-from pipeline.balancer.haproxy.functions import process as functions
+from pipeline.balancer.haproxy.functions.process import adapter
 from pipeline.balancer.haproxy.functions.table import FunctionTable
 from pipeline.balancer.haproxy.naming import THRESHOLDS
 from pipeline.balancer.haproxy.server_args import closing_cuts, target_of
@@ -54,6 +54,7 @@ class HAProxyPlane:
         self._files = Directory(path)
         self._runtime = Runtime(path)
         self._functions = FunctionTable(path)
+        self._adapter = adapter(path)
         self._last_rendered: tuple[PlaneConfig, RenderedConfig] | None = None
 
     def check(self, wanted: PlaneConfig) -> str | None:
@@ -76,17 +77,17 @@ class HAProxyPlane:
             self._set_maps(rendered.maps)
         self._steer(wanted.groups.values())
         if not _function_groups(wanted):
-            functions.stop(self._path)
+            self._adapter.stop()
             self._functions.remove()
         self._files.remove_others({*rendered.texts(), *(file.name for file in rendered.pem), *rendered.sockets})
         return loaded is None
 
     def take_over(self, wanted: PlaneConfig) -> None:
         # The adapter of version 1 reads its targets from the registry for each request.
-        before = functions.running(self._path)
+        before = self._adapter.running()
         self._update_functions(wanted)
-        if before is not None and before != functions.running(self._path):
-            functions.wait_for_end(self._path, before)
+        if before is not None and before != self._adapter.running():
+            self._adapter.wait_for_end(before)
 
     def steer(self, group: WantedGroup) -> None:
         if group.settings.is_lambda:
@@ -114,7 +115,7 @@ class HAProxyPlane:
             return Facts(running=False, at=SYSTEM.now(), targets={})
         carried = found.backends & set(groups) if groups is not None else set(filter(is_group, found.backends))
         # Without the adapter, functions get no requests.
-        if carried & self._functions.groups() and functions.running(self._path) is None:
+        if carried & self._functions.groups() and self._adapter.running() is None:
             carried -= self._functions.groups()
         servers = by_group(found.servers)
         targets = {group: group_facts(group, servers.get(group, {})) for group in carried}
@@ -141,7 +142,7 @@ class HAProxyPlane:
             return
         process.stop(self._path)
         socket_holder.release(self._path)
-        functions.stop(self._path)
+        self._adapter.stop()
         self._functions.remove()
         (self._path / _RELOAD_PENDING).unlink(missing_ok=True)
         self._files.remove_others()
@@ -150,10 +151,10 @@ class HAProxyPlane:
         return process.running(self._path)
 
     def stopped(self) -> tuple[int, ...]:
-        return (*process.stopped(self._path), *functions.stopped(self._path))
+        return (*process.stopped(self._path), *self._adapter.stopped())
 
     def resume(self) -> tuple[int, ...]:
-        return (*process.resume(self._path), *functions.resume(self._path))
+        return (*process.resume(self._path), *self._adapter.resume())
 
     def is_cut_off(self) -> bool:
         return not self._runtime.has_sockets() and process.running(self._path) is not None
@@ -205,7 +206,7 @@ class HAProxyPlane:
         if groups := _function_groups(wanted):
             # Written first, so a new adapter finds its targets at its first request.
             self._functions.replace(groups)
-            functions.ensure_current(self._path)
+            self._adapter.ensure_current()
 
     def _steer(self, groups: Iterable[WantedGroup]) -> None:
         """Update the servers. Thresholds come first, so after a crash the servers show what is left to do."""
