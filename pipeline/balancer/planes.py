@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pipeline.balancer.balancer import Balancer
+from pipeline.balancer.flows.plane import FlowPlane
 from pipeline.balancer.haproxy.monitor import HAProxyMonitor
 from pipeline.balancer.haproxy.plane import HAProxyPlane
 from pipeline.balancer.plane_monitor import PlaneMonitor
@@ -15,7 +16,7 @@ def open_balancer(directory: Path) -> Balancer:
 
     Several processes may open the same directory.
     """
-    return Balancer(directory, HAProxyPlane(directory))
+    return Balancer(directory, FlowPlane(directory, HAProxyPlane(directory)))
 
 
 def open_monitor(directory: Path) -> PlaneMonitor:

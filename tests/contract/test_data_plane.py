@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -10,16 +11,25 @@ from pathlib import Path
 import pytest
 
 from pipeline.balancer.data_plane import WantedTarget
-from tests.contract.planes import GROUP, FakeHarness, HAProxyHarness, Harness
+from tests.contract.planes import GROUP, FakeHarness, HAProxyHarness, Harness, KernelHarness
+from tests.support.namespace import obstacle
 from tests.support.waiting import until
 
 
-@pytest.fixture(params=["fake", "fake, network", "haproxy", "haproxy, network"])
+@pytest.fixture(params=["fake", "fake, network", "haproxy", "haproxy, network", "kernel"])
 def harness(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Harness]:
     """A plane that was not started. Its listener is of an application or a network load balancer."""
     plane, _, kind = request.param.partition(", ")
     network = kind == "network"
-    harness = FakeHarness(network=network) if plane == "fake" else HAProxyHarness(tmp_path / "plane", network=network)
+    if plane == "kernel":
+        if reason := obstacle():
+            assert not os.environ.get("CI"), reason
+            pytest.skip(reason)
+        harness: Harness = KernelHarness(tmp_path / "plane")
+    elif plane == "fake":
+        harness = FakeHarness(network=network)
+    else:
+        harness = HAProxyHarness(tmp_path / "plane", network=network)
     try:
         yield harness
     finally:

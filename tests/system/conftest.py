@@ -11,7 +11,7 @@ import pytest
 from tests.system.alb import Alb
 from tests.system.bench import OWNER, Bench
 from tests.system.flow_lab import FlowLab
-from tests.system.namespace import obstacle
+from tests.support.namespace import obstacle
 
 
 @pytest.fixture

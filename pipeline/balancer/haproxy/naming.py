@@ -9,7 +9,11 @@ HOLDER_SOCKET = "holder.sock"
 LOG_DESCRIPTOR = 3
 # HAProxy sends a datagram here for each server that goes up or down.
 STATE_SOCKET = "state.sock"
-_FAIL_OPEN_SUFFIX = ".open"
+# And here for servers of network load balancers.
+FLOW_STATE_SOCKET = "flow-state.sock"
+FAIL_OPEN_SUFFIX = ":open"
+"""Ends the name of the server that a target has for the case that too few targets are healthy."""
+_FAIL_OPEN_BACKEND_SUFFIX = ".open"
 SHARED_SUFFIX = ".shared"
 """Ends the name of the backend in which clients share connections to the targets of a group."""
 # A map: backend → number of healthy targets that it needs.
@@ -31,7 +35,7 @@ def backend_name(owner: str, group: str) -> str:
 
 def fail_open_backend_of(backend: str) -> str:
     """Return the fail-open backend that belongs to a group's backend."""
-    return f"{backend}{_FAIL_OPEN_SUFFIX}"
+    return f"{backend}{_FAIL_OPEN_BACKEND_SUFFIX}"
 
 
 def shared_backend_of(backend: str) -> str:
@@ -42,3 +46,8 @@ def shared_backend_of(backend: str) -> str:
 def group_of(backend: str) -> str:
     """Return the target group of any of its backends. No name in it holds a dot."""
     return backend.rpartition(".")[0] if backend.count(".") == 2 else backend
+
+
+def target_of(name: str) -> str:
+    """Return the target of a server or a fail-open server."""
+    return name.removesuffix(FAIL_OPEN_SUFFIX)

@@ -18,8 +18,8 @@ from pipeline.balancer.haproxy.control_socket import NotRunning, Runtime
 from pipeline.balancer.haproxy.directory import Directory
 from pipeline.balancer.haproxy.functions.process import adapter
 from pipeline.balancer.haproxy.functions.table import FunctionTable
-from pipeline.balancer.haproxy.naming import THRESHOLDS
-from pipeline.balancer.haproxy.server_args import closing_cuts, target_of
+from pipeline.balancer.haproxy.naming import THRESHOLDS, target_of
+from pipeline.balancer.haproxy.server_args import closing_cuts
 from pipeline.balancer.haproxy.servers import (
     additions,
     backends_of,

@@ -1,0 +1,194 @@
+"""The data plane of HAProxy and the kernel. HAProxy checks all targets, and carries what the kernel cannot.
+
+The kernel takes flows before they reach HAProxy, which is bound to the same ports of TCP. So if another program removes
+the kernel's rules, HAProxy gets the connections until the flow agent has restored them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+from pipeline.balancer.access import AccessLog
+from pipeline.balancer.data_plane import CheckFact, DataPlane, Facts, PlaneConfig, TargetFact, WantedGroup
+from pipeline.balancer.flows.config_flows import group_flows, plane_choices, wanted_flows
+from pipeline.balancer.flows.flow_keeper import FlowFact
+from pipeline.balancer.flows.process import flow_agent
+from pipeline.balancer.flows.requests import ask
+from pipeline.balancer.flows.wanted_flows import FlowFile, GroupFlows, WantedFlows
+from pipeline.balancer.kernel.support import blocking_chain, kernel_fault
+from pipeline.balancer.plane_choice import KernelSupport
+from pipeline.base.errors import BalancerFault, ConfigError
+
+# Seconds in which the agent answers, unless it hangs or a signal has stopped it.
+_FACTS_TIMEOUT = 3.0
+_NO_FLOWS = FlowFact(admitted=False, in_flight=0)
+_KernelFacts = Mapping[str, Mapping[str, FlowFact]]
+
+
+class FlowPlane:
+    """HAProxy and the kernel of one directory, as a `DataPlane`. `haproxy`: the plane that also checks all targets."""
+
+    def __init__(self, directory: Path, haproxy: DataPlane) -> None:
+        self._directory = directory
+        self._haproxy = haproxy
+        self._file = FlowFile(directory)
+        self._agent = flow_agent(directory)
+
+    def check(self, wanted: PlaneConfig) -> str | None:
+        self._check_support(wanted)
+        return self._haproxy.check(wanted)
+
+    def take_over(self, wanted: PlaneConfig) -> None:
+        self._haproxy.take_over(wanted)
+
+    def apply(self, wanted: PlaneConfig) -> bool:
+        self._check_support(wanted)
+        started = self._haproxy.apply(wanted)
+        flows = wanted_flows(wanted, self._support(wanted))
+        # Their open flows are still counted.
+        former = {id_: group for id_, group in self._groups_with_flows().items() if id_ in wanted.groups}
+        if flows.listeners or former:
+            self._file.write(replace(flows, groups={**former, **flows.groups}))
+            self._ensure_agent()
+            self._ask("sync")
+        else:
+            self._stop_agent()
+        return started
+
+    def steer(self, group: WantedGroup) -> None:
+        self._haproxy.steer(group)
+        known = self._file.read()
+        if group.id in known.groups:
+            self._file.write(replace(known, groups={**known.groups, group.id: group_flows(group)}))
+            self._ask("sync")
+
+    def extend(self, group: WantedGroup) -> bool:
+        has_extended = self._haproxy.extend(group)
+        if group.id not in self._file.read().groups:
+            return has_extended
+        # HAProxy may have closed former targets of these ids.
+        found = self._ask("sync").get(group.id, {})
+        return has_extended and not any(target.id in found for target in group.targets)
+
+    def observe(self, groups: Collection[str] | None = None) -> Facts:
+        facts = self._haproxy.observe(groups)
+        carried = self._file.read().groups.keys() & facts.targets.keys()
+        if not (facts.running and carried):
+            return facts
+        try:
+            found = self._ask("facts", _FACTS_TIMEOUT)
+        except BalancerFault:
+            # Nothing is known of the flows of these groups. The reconciliation that follows revives the agent.
+            others = {id_: targets for id_, targets in facts.targets.items() if id_ not in carried}
+            return replace(facts, targets=others)
+        merged = {id_: _merged(facts.targets[id_], found.get(id_, {})) for id_ in carried}
+        return replace(facts, targets={**facts.targets, **merged})
+
+    def abort(self, group: str, target: str) -> None:
+        self._haproxy.abort(group, target)
+        if group in self._file.read().groups:
+            self._ask("cut", group=group, target=target)
+
+    def maintain(self) -> None:
+        self._haproxy.maintain()
+
+    def stop(self) -> None:
+        self._haproxy.stop()
+        self._stop_agent()
+
+    def pid(self) -> int | None:
+        return self._haproxy.pid()
+
+    def stopped(self) -> tuple[int, ...]:
+        return (*self._haproxy.stopped(), *self._agent.stopped())
+
+    def resume(self) -> tuple[int, ...]:
+        return (*self._haproxy.resume(), *self._agent.resume())
+
+    def is_cut_off(self) -> bool:
+        return self._haproxy.is_cut_off()
+
+    def end_if_hung(self) -> bool:
+        has_ended = self._haproxy.end_if_hung()
+        if self._agent.running() is None or self._responds():
+            return has_ended
+        self._agent.kill()
+        return True
+
+    def standby(self) -> AbstractContextManager[None]:
+        return self._haproxy.standby()
+
+    def access_log(self) -> AccessLog:
+        return self._haproxy.access_log()
+
+    def _check_support(self, wanted: PlaneConfig) -> None:
+        """Raise `ConfigError` if only the kernel could carry a listener, and this machine does not let it."""
+        for effective, choice in plane_choices(wanted, self._support(wanted)):
+            if choice.is_missing:
+                message = f"{effective.label}, port {effective.port}, needs the kernel: {choice.reason}"
+                raise ConfigError(message, hint=choice.hint)
+
+    def _support(self, wanted: PlaneConfig) -> KernelSupport:
+        if not any(choice.plane == "kernel" for _, choice in plane_choices(wanted, KernelSupport())):
+            return KernelSupport()
+        # An agent that was started with the right to change rules keeps it.
+        if self._file.read().listeners and self._responds():
+            return KernelSupport(blocked=blocking_chain())
+        fault = kernel_fault()
+        if fault is not None:
+            return KernelSupport(fault.message, fault.hint or "")
+        return KernelSupport(blocked=blocking_chain())
+
+    def _responds(self) -> bool:
+        try:
+            self._ask("facts", _FACTS_TIMEOUT)
+        except BalancerFault:
+            return False
+        return True
+
+    def _groups_with_flows(self) -> dict[str, GroupFlows]:
+        """Return the groups that the kernel carried until now and that have open flows."""
+        known = self._file.read().groups
+        try:
+            found = self._ask("facts", _FACTS_TIMEOUT) if known else {}
+        except BalancerFault:
+            return {}
+        return {
+            id_: known[id_] for id_, flows in found.items() if id_ in known and any(f.in_flight for f in flows.values())
+        }
+
+    def _ensure_agent(self) -> None:
+        # A process without the right to change rules must not replace an agent that has it.
+        if self._agent.running() is None or kernel_fault() is None:
+            self._agent.ensure_current()
+
+    def _stop_agent(self) -> None:
+        if self._file.exists():
+            if self._agent.running() is None and kernel_fault() is None:
+                self._agent.ensure_current()
+            self._file.write(WantedFlows())
+            self._ask("stop")
+        self._agent.stop()
+        self._file.remove()
+
+    def _ask(self, do: str, timeout: float = 10.0, **arguments: str) -> dict[str, dict[str, FlowFact]]:
+        found = ask(self._directory, do, timeout, **arguments)
+        return {id_: {name: FlowFact(*fact) for name, fact in targets.items()} for id_, targets in found.items()}
+
+
+def _merged(targets: Mapping[str, TargetFact], flows: Mapping[str, FlowFact]) -> dict[str, TargetFact]:
+    """Return the facts of a group's targets with their flows. One that HAProxy has removed may still have some."""
+    removed = TargetFact(admitted=False, up=False, check=CheckFact("none"), in_flight=0, state_age=timedelta(0))
+    found = {**dict.fromkeys(flows, removed), **targets}
+    return {
+        name: fact._replace(
+            admitted=fact.admitted or flow.admitted,
+            in_flight=fact.in_flight + flow.in_flight,
+        )
+        for name, fact in found.items()
+        for flow in [flows.get(name, _NO_FLOWS)]
+    }
