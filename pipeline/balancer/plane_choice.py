@@ -18,7 +18,7 @@ Groups = Mapping[tuple[str, str], TargetGroup]
 class KernelSupport:
     """Whether this machine lets the kernel carry listeners. `fault` and `hint`: what it lacks, empty if nothing.
 
-    `blocked`: which rule of another program drops what the kernel forwards, with the rule to add. Empty if none does.
+    `blocked`: what to do about rules of another program that drop what the kernel forwards. Empty if there are none.
     """
 
     fault: str = ""

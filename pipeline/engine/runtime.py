@@ -43,7 +43,8 @@ class ReplicaSpec:
     """The specification of a replica. `memory` is in bytes, `cpus` in cores, `pids` counts processes and threads.
 
     None sets no limit. It listens on `port`. With `published`, the balancer reaches it at a port of its host. Otherwise
-    the runtime decides. `template` identifies the settings that replicas of the same kind share.
+    the runtime decides. `forwarded`: the protocols, tcp or udp, of what the kernel forwards to its port. `template`
+    identifies the settings that replicas of the same kind share.
     """
 
     pipeline: str
@@ -67,6 +68,7 @@ class ReplicaSpec:
     log: LogLimit | None = None
     grace: timedelta = timedelta(seconds=10)
     published: bool = False
+    forwarded: tuple[str, ...] = ()
 
 
 class RestartPolicy(StrEnum):

@@ -23,8 +23,8 @@ from pipeline.balancer.kernel.flow import (
     Stickiness,
 )
 from pipeline.balancer.kernel.table import KernelTable
-from tests.system.flow_servers import FlowServers
 from tests.support.namespace import Namespace
+from tests.system.flow_servers import FlowServers
 
 PORT, SERVER_PORT, SERVERS = 80, 8080, 4
 CLIENT = {4: "10.60.1.2", 6: "fd60:1::2"}

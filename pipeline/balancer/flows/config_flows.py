@@ -61,8 +61,7 @@ def _listeners(effective: EffectiveNetworkListener, config: PlaneConfig) -> Iter
                 "tcp" if is_tcp else "udp",
                 idle=idle if is_tcp else _UDP_IDLE,
                 sticky=any(each.attributes.stickiness for each in settings),
-                # HAProxy reaches targets on other bridges than the client's. Docker drops what the kernel forwards.
-                skips_containers=is_tcp and not any(each.preserves_client for each in settings),
+                is_optional=is_tcp and not any(each.preserves_client for each in settings),
                 groups=tuple(groups.items()),
             )
 

@@ -7,13 +7,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from pipeline.balancer.flows.flow_state import Server, Servers, chosen_targets, failed_targets, flow_state
+from pipeline.balancer.flows.flow_state import Server, Servers, chosen_targets, failed_targets, flow_state, place_of
 from pipeline.balancer.flows.marks import MarkedTarget, MarkFile, with_marks, without
 from pipeline.balancer.flows.wanted_flows import FlowFile, WantedFlows
 from pipeline.balancer.haproxy.control_socket import NotRunning, Runtime, Statistics
 from pipeline.balancer.haproxy.naming import target_of
 from pipeline.balancer.kernel.conntrack import FlowCount, count_flows, cut_flows
 from pipeline.balancer.kernel.flow import FlowState
+from pipeline.balancer.kernel.forwarding import Place
 from pipeline.balancer.kernel.table import KernelTable, Traffic
 from pipeline.base.errors import BalancerFault
 from pipeline.base.home_id import home_id
@@ -40,6 +41,7 @@ class FlowKeeper:
         self._marks = self._mark_file.read()
         self._servers: Servers | None = None
         self._chosen = frozenset[MarkedTarget]()
+        self._deliverable = frozenset[MarkedTarget]()
         self.has_draining = False
         """Whether targets that get no new flows have open ones."""
 
@@ -55,7 +57,7 @@ class FlowKeeper:
         flows, chosen = count_flows(), chosen_targets(wanted, servers)
         self._update_marks(chosen, flows)
         draining = [marked for marked, mark in self._marks.items() if mark in flows and marked not in chosen]
-        self._apply(flow_state(wanted, servers, self._marks, draining))
+        self._apply(flow_state(wanted, servers, self._marks, draining, self._undeliverable(chosen)))
         self._chosen, self.has_draining = frozenset(chosen), bool(draining)
         for marked in failed_targets(wanted, servers):
             if marked in self._marks:
@@ -124,6 +126,20 @@ class FlowKeeper:
             self._marks = with_marks(self._marks, chosen, self._table.other_marks() | flows.keys(), self._home)
         if self._marks is not before:
             self._mark_file.write(self._marks)
+
+    def _undeliverable(self, chosen: list[MarkedTarget]) -> list[MarkedTarget]:
+        """Return the targets that see the balancer's address, and to which Docker drops what the kernel forwards."""
+        unknown = {
+            marked: Place(str(address), port, "tcp")
+            for marked in chosen
+            if marked.hidden and marked not in self._deliverable
+            for address, port in [place_of(marked)]
+        }
+        dropped = self._table.undeliverable(set(unknown.values()))
+        found = [marked for marked, place in unknown.items() if place in dropped]
+        # Only what is found to be dropped is asked for again: a container keeps its ports as long as its address.
+        self._deliverable = self._deliverable.intersection(chosen).union(unknown).difference(found)
+        return found
 
     def _apply(self, state: FlowState) -> None:
         self._table.apply(state)

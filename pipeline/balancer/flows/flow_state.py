@@ -41,16 +41,27 @@ def failed_targets(wanted: WantedFlows, servers: Servers) -> list[MarkedTarget]:
     ]
 
 
-def flow_state(wanted: WantedFlows, servers: Servers, marks: Marks, draining: Collection[MarkedTarget]) -> FlowState:
+def flow_state(
+    wanted: WantedFlows,
+    servers: Servers,
+    marks: Marks,
+    draining: Collection[MarkedTarget] = (),
+    undeliverable: Collection[MarkedTarget] = (),
+) -> FlowState:
     """Return the state of the table. `marks` has all targets that get new flows, and the draining ones.
 
-    A listener is left out while none of its targets has an address of its family: its packets then go to the machine
+    An optional listener is left to HAProxy while Docker drops flows to one of its targets, which are `undeliverable`. A
+    listener is left out while none of its targets has an address of its family: its packets then go to the machine
     itself, where HAProxy accepts TCP, and UDP is refused.
     """
     targets: dict[str, list[FlowTarget]] = {}
     for marked in chosen_targets(wanted, servers):
         targets.setdefault(marked.group, []).append(_flow_target(marked, marks))
-    listeners = (_listener(each, targets) for each in wanted.listeners)
+    dropped = {marked.group for marked in undeliverable}
+    carried = (
+        each for each in wanted.listeners if not (each.is_optional and dropped & {id_ for id_, _ in each.groups})
+    )
+    listeners = (_listener(each, targets) for each in carried)
     return FlowState(
         tuple(each for each in listeners if any(group.targets and group.weight for group in each.groups)),
         tuple(_flow_target(marked, marks) for marked in sorted(draining)),
@@ -81,15 +92,17 @@ def _listener(wanted: ListenerFlows, targets: Mapping[str, Sequence[FlowTarget]]
         timedelta(seconds=wanted.idle),
         "source" if wanted.sticky else "flow",
         tuple(groups),
-        wanted.skips_containers,
+        # HAProxy reaches targets on other bridges than the client's. Docker drops what the kernel forwards to them.
+        skips_containers=wanted.is_optional,
     )
 
 
 def _flow_target(marked: MarkedTarget, marks: Marks) -> FlowTarget:
-    address, port = _place(marked.endpoint)
+    address, port = place_of(marked)
     return FlowTarget(f"{marked.group}/{marked.target}", address, port, marks[marked])
 
 
-def _place(endpoint: str) -> tuple[Address, int]:
-    host, _, port = endpoint.rpartition(":")
+def place_of(marked: MarkedTarget) -> tuple[Address, int]:
+    """Return the address and the port of a target."""
+    host, _, port = marked.endpoint.rpartition(":")
     return ip_address(host.strip("[]")), int(port)

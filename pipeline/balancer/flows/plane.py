@@ -19,7 +19,7 @@ from pipeline.balancer.flows.flow_keeper import FlowFact
 from pipeline.balancer.flows.process import flow_agent
 from pipeline.balancer.flows.requests import ask
 from pipeline.balancer.flows.wanted_flows import FlowFile, GroupFlows, WantedFlows
-from pipeline.balancer.kernel.support import blocking_chain, kernel_fault
+from pipeline.balancer.kernel.support import forwarding_remedy, kernel_fault
 from pipeline.balancer.plane_choice import KernelSupport
 from pipeline.base.errors import BalancerFault, ConfigError
 
@@ -137,11 +137,11 @@ class FlowPlane:
             return KernelSupport()
         # An agent that was started with the right to change rules keeps it.
         if self._file.read().listeners and self._responds():
-            return KernelSupport(blocked=blocking_chain())
+            return KernelSupport(blocked=forwarding_remedy())
         fault = kernel_fault()
         if fault is not None:
             return KernelSupport(fault.message, fault.hint or "")
-        return KernelSupport(blocked=blocking_chain())
+        return KernelSupport(blocked=forwarding_remedy())
 
     def _responds(self) -> bool:
         try:

@@ -31,7 +31,7 @@ class GroupFlows:
 class ListenerFlows:
     """A listener. `address`: one address, 0.0.0.0 or ::. `idle`: in seconds. `groups`: their ids and weights.
 
-    See `FlowListener` for `sticky` and `skips_containers`.
+    `is_optional`: HAProxy carries what the kernel does not. `sticky`: see `FlowListener`.
     """
 
     address: str
@@ -39,7 +39,7 @@ class ListenerFlows:
     protocol: Literal["tcp", "udp"]
     idle: int
     sticky: bool
-    skips_containers: bool
+    is_optional: bool
     groups: tuple[tuple[str, int], ...]
 
 

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import suppress
-
 from pipeline.balancer.kernel.faults import denied
-from pipeline.balancer.kernel.nft import Nft, NftError
-from pipeline.balancer.kernel.others import base_chains
+from pipeline.balancer.kernel.forwarding import remedy
+from pipeline.balancer.kernel.nft import Nft
 from pipeline.base.errors import BalancerFault
 from pipeline.base.small_file import read_small_file
 
 _NET_ADMIN = 1 << 12
-_ACCEPTS = "ct status dnat accept"
 
 
 def kernel_fault() -> BalancerFault | None:
@@ -30,35 +26,15 @@ def kernel_fault() -> BalancerFault | None:
     return None
 
 
-def blocking_chain() -> str:
-    """Return a chain of another program that drops forwarded flows, with the rule to add, or an empty text.
-
-    Docker's own chain accepts flows to ports that it publishes, and those of Penstock's targets are.
-    """
+def forwarding_remedy() -> str:
+    """Return what to do so that no other program drops what the kernel forwards, or an empty text."""
     nft = Nft()
     try:
-        return find_blocking_chain(nft.run)
+        return remedy(nft.run)
     except BalancerFault:
         return ""
     finally:
         nft.close()
-
-
-def find_blocking_chain(run: Callable[[str], str]) -> str:
-    """Return what `blocking_chain` does. `run` runs a script of nft."""
-    for chain in base_chains(run("list chains")):
-        is_docker = (chain.family, chain.table, chain.name) in (
-            ("ip", "filter", "FORWARD"),
-            ("ip6", "filter", "FORWARD"),
-        )
-        if chain.hook != "forward" or chain.policy != "drop" or is_docker:
-            continue
-        place = f"{chain.family} {chain.table} {chain.name}"
-        # It may have been removed in the meantime.
-        with suppress(NftError):
-            if _ACCEPTS not in run(f"list chain {place}"):
-                return f"nft insert rule {place} {_ACCEPTS}"
-    return ""
 
 
 def _capabilities() -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -9,6 +10,7 @@ from typing import NamedTuple
 from pipeline.balancer.kernel import imprint
 from pipeline.balancer.kernel.faults import unsupported
 from pipeline.balancer.kernel.flow import FlowState
+from pipeline.balancer.kernel.forwarding import Place, dropped_by_docker
 from pipeline.balancer.kernel.imprint import Imprint
 from pipeline.balancer.kernel.nft import Nft, NftError
 from pipeline.balancer.kernel.others import PREFIX, has_iptables_nat, has_other_nat, other_tables
@@ -99,6 +101,10 @@ class KernelTable:
             with suppress(NftError):
                 found |= Existing.from_listing(self._nft.run(f"list table inet {name}")).endpoints.keys()
         return found
+
+    def undeliverable(self, places: Set[Place]) -> Set[Place]:
+        """Return the places of targets to which Docker's rules let the kernel forward nothing."""
+        return dropped_by_docker(self._nft.run, places) if places else places
 
     def remove_unless_last(self) -> bool:
         """Remove the table, unless that would switch conntrack off and reset open flows. Return whether it is gone."""
