@@ -1,10 +1,11 @@
-"""The choice of the data plane. Only this module imports one."""
+"""The choice of the data planes. Only this module imports one."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from pipeline.balancer.balancer import Balancer
+from pipeline.balancer.flows.monitor import FlowMonitor
 from pipeline.balancer.flows.plane import FlowPlane
 from pipeline.balancer.haproxy.monitor import HAProxyMonitor
 from pipeline.balancer.haproxy.plane import HAProxyPlane
@@ -21,4 +22,4 @@ def open_balancer(directory: Path) -> Balancer:
 
 def open_monitor(directory: Path) -> PlaneMonitor:
     """Return a monitor of the data plane in `directory`, for the one process that supervises it."""
-    return HAProxyMonitor(directory)
+    return FlowMonitor(directory, HAProxyMonitor(directory))

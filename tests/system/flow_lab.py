@@ -68,9 +68,9 @@ class FlowLab:
         self.table = KernelTable(directory, "0123456789ab")
         with ExitStack() as opened:
             opened.callback(self.table.close)
-            self.client, self.balancer, far = (opened.enter_context(closing(Namespace())) for _ in range(3))
-            _join(self.client, self.balancer, far)
-            with far.entered():
+            self.client, self.balancer, self.far = (opened.enter_context(closing(Namespace())) for _ in range(3))
+            _join(self.client, self.balancer, self.far)
+            with self.far.entered():
                 places = [_SERVER[version].format(number) for version in (4, 6) for number in range(SERVERS)]
                 opened.enter_context(closing(FlowServers(places, SERVER_PORT)))
             self._opened = opened.pop_all()
