@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -11,6 +11,7 @@ from pipeline.balancer.access import target_group_name
 from pipeline.balancer.balancer import Balancer
 from pipeline.balancer.effective import EffectiveListener, effective_listeners
 from pipeline.balancer.model import Action, Condition, NetworkTargetGroup, TargetHealth
+from pipeline.balancer.plane_choice import PlaneChoice
 from pipeline.balancer.telemetry.traffic import Traffic, address_of
 
 
@@ -32,6 +33,7 @@ class RuleRow:
 class Overview:
     """Listeners by port, and the targets of each group. Groups have the names that the access log uses.
 
+    `planes`: what carries each listener of a network load balancer, by its number.
     `of_connections`: the groups of network load balancers, whose connections are not in the access log.
     """
 
@@ -39,6 +41,7 @@ class Overview:
     targets: Mapping[str, Sequence[TargetHealth]]
     traffic: Traffic
     of_connections: frozenset[str] = frozenset()
+    planes: Mapping[int, PlaneChoice] = field(default_factory=dict)
 
     @classmethod
     def from_balancer(cls, balancer: Balancer, begin: datetime, now: datetime) -> Overview:
@@ -56,6 +59,7 @@ class Overview:
                 for group in registry.target_groups.values()
                 if isinstance(group.settings, NetworkTargetGroup)
             ),
+            planes={effective.number: choice for effective, choice in balancer.plane_choices()},
         )
 
     def load_balancers(self) -> dict[tuple[str, str], list[EffectiveListener]]:
@@ -75,7 +79,7 @@ class Overview:
                     "owner": owner,
                     "type": listeners[0].balancer.type,
                     "scheme": listeners[0].balancer.scheme,
-                    "listeners": [_listener_data(effective) for effective in listeners],
+                    "listeners": [self._listener_data(effective) for effective in listeners],
                 }
                 for (owner, name), listeners in self.load_balancers().items()
             ],
@@ -83,6 +87,11 @@ class Overview:
                 group: [self._target_data(group, health) for health in found] for group, found in self.targets.items()
             },
         }
+
+    def _listener_data(self, effective: EffectiveListener) -> dict[str, Any]:
+        choice = self.planes.get(effective.number)
+        carried = {"plane": choice.plane.lower(), "plane_reason": choice.reason} if choice else {}
+        return {**_listener_data(effective), **carried}
 
     def _target_data(self, group: str, health: TargetHealth) -> dict[str, Any]:
         if group in self.of_connections:

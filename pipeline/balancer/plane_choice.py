@@ -38,6 +38,12 @@ class PlaneChoice:
     hint: str = ""
     is_missing: bool = False
 
+    def __str__(self) -> str:
+        found = (
+            "not carried" if self.is_missing else f"carried by {'the kernel' if self.plane == 'kernel' else self.plane}"
+        )
+        return f"{found}: {self.reason}"
+
 
 def choose_plane(effective: EffectiveNetworkListener, groups: Groups, support: KernelSupport) -> PlaneChoice:
     """Return the plane that carries a listener. Its target groups fit it, as `effective_listeners` makes sure."""

@@ -48,7 +48,8 @@ class _Forest:
             yield tree
 
     def _add_listener(self, tree: Tree, shared: EffectiveListener) -> None:
-        branch = tree.add(_text(shared.listener.url))
+        choice = self._overview.planes.get(shared.number)
+        branch = tree.add(_text(shared.listener.url, f", {choice}" if choice else ""))
         rows = list(rule_rows(shared))
         width = max(len(str(row.priority or "default")) for row in rows)
         owners = max(len(row.owner) for row in rows)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.balancer.data_plane import WantedTarget
+from pipeline.balancer.effective import EffectiveNetworkListener
 from tests.contract.planes import GROUP, FakeHarness, HAProxyHarness, Harness, KernelHarness
 from tests.support.namespace import obstacle
 from tests.support.waiting import until
@@ -51,6 +52,17 @@ def test_apply_says_that_it_started(harness: Harness) -> None:
     assert harness.plane.apply(harness.config()) is False
     assert harness.plane.pid() == pid
     assert {group: dict(known) for group, known in harness.plane.observe().targets.items()} == {GROUP: {}}
+
+
+def test_choices_name_listeners_of_network_load_balancers(harness: Harness) -> None:
+    """`choices` has a plane and a reason for each of them, before anything runs. Others have no choice."""
+    config = harness.config()
+    choices = harness.plane.choices(config)
+    is_network = [isinstance(each, EffectiveNetworkListener) for each in config.listeners]
+    assert choices.keys() == {
+        each.number for each, network in zip(config.listeners, is_network, strict=True) if network
+    }
+    assert all(choice.reason and not choice.is_missing for choice in choices.values())
 
 
 def test_observe_tells_of_the_groups_that_are_asked_for(harness: Harness) -> None:

@@ -20,7 +20,7 @@ from pipeline.balancer.flows.process import flow_agent
 from pipeline.balancer.flows.requests import ask
 from pipeline.balancer.flows.wanted_flows import FlowFile, GroupFlows, WantedFlows
 from pipeline.balancer.kernel.support import forwarding_remedy, kernel_fault
-from pipeline.balancer.plane_choice import KernelSupport
+from pipeline.balancer.plane_choice import KernelSupport, PlaneChoice
 from pipeline.base.errors import BalancerFault, ConfigError
 
 # Seconds in which the agent answers, unless it hangs or a signal has stopped it.
@@ -41,6 +41,10 @@ class FlowPlane:
     def check(self, wanted: PlaneConfig) -> str | None:
         self._check_support(wanted)
         return self._haproxy.check(wanted)
+
+    def choices(self, wanted: PlaneConfig) -> Mapping[int, PlaneChoice]:
+        support = self._support(wanted)
+        return {effective.number: choice for effective, choice in plane_choices(wanted, support)}
 
     def take_over(self, wanted: PlaneConfig) -> None:
         self._haproxy.take_over(wanted)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pipeline.balancer.access import AccessLog
 from pipeline.balancer.data_plane import Facts, PlaneConfig, WantedGroup
+from pipeline.balancer.effective import EffectiveNetworkListener
 from pipeline.balancer.haproxy import process, socket_holder
 from pipeline.balancer.haproxy.access_log import HAProxyAccessLog
 from pipeline.balancer.haproxy.configuration import STATE_FILE, RenderedConfig, render, threshold
@@ -32,6 +33,7 @@ from pipeline.balancer.haproxy.servers import (
     steps_to,
 )
 from pipeline.balancer.haproxy.worker_user import admit_workers
+from pipeline.balancer.plane_choice import PlaneChoice
 from pipeline.base.clock import SYSTEM
 from pipeline.base.errors import BalancerFault, ConfigError
 from pipeline.base.sockets import has_ipv6
@@ -63,6 +65,10 @@ class HAProxyPlane:
         # A check that was killed has left private keys.
         self._files.remove_drafts()
         return process.check(self._path, files)
+
+    def choices(self, wanted: PlaneConfig) -> Mapping[int, PlaneChoice]:
+        only = PlaneChoice("HAProxy", "it is the only data plane")
+        return {each.number: only for each in wanted.listeners if isinstance(each, EffectiveNetworkListener)}
 
     def apply(self, wanted: PlaneConfig) -> bool:
         if self.is_cut_off():
