@@ -54,7 +54,9 @@ class FlowKeeper:
         servers = self._read_servers(wanted)
         if servers is None:
             return
-        flows, chosen = count_flows(), chosen_targets(wanted, servers)
+        chosen = chosen_targets(wanted, servers)
+        # Counting takes some ms, and is only needed to give marks and to take them back.
+        flows = count_flows() if self._marks.keys() != set(chosen) else {}
         self._update_marks(chosen, flows)
         draining = [marked for marked, mark in self._marks.items() if mark in flows and marked not in chosen]
         self._apply(flow_state(wanted, servers, self._marks, draining, self._undeliverable(chosen)))

@@ -38,7 +38,7 @@ class FlowMonitor:
 
     def _agent_responds(self) -> bool:
         try:
-            ask(self._directory, "facts", _TIMEOUT)
+            ask(self._directory, "ping", _TIMEOUT)
         except BalancerFault:
             return False
         return True

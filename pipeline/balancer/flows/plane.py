@@ -24,7 +24,7 @@ from pipeline.balancer.plane_choice import KernelSupport, PlaneChoice
 from pipeline.base.errors import BalancerFault, ConfigError
 
 # Seconds in which the agent answers, unless it hangs or a signal has stopped it.
-_FACTS_TIMEOUT = 3.0
+_PING_TIMEOUT = 3.0
 _NO_FLOWS = FlowFact(admitted=False, in_flight=0)
 _KernelFacts = Mapping[str, Mapping[str, FlowFact]]
 
@@ -75,7 +75,8 @@ class FlowPlane:
         if group.id not in self._file.read().groups:
             return has_extended
         # HAProxy may have closed former targets of these ids.
-        found = self._ask("sync").get(group.id, {})
+        self._ask("sync")
+        found = self._ask("facts").get(group.id, {})
         return has_extended and not any(target.id in found for target in group.targets)
 
     def observe(self, groups: Collection[str] | None = None) -> Facts:
@@ -84,7 +85,7 @@ class FlowPlane:
         if not (facts.running and carried):
             return facts
         try:
-            found = self._ask("facts", _FACTS_TIMEOUT)
+            found = self._ask("facts", _PING_TIMEOUT)
         except BalancerFault:
             # Nothing is known of the flows of these groups. The reconciliation that follows revives the agent.
             others = {id_: targets for id_, targets in facts.targets.items() if id_ not in carried}
@@ -149,7 +150,7 @@ class FlowPlane:
 
     def _responds(self) -> bool:
         try:
-            self._ask("facts", _FACTS_TIMEOUT)
+            self._ask("ping", _PING_TIMEOUT)
         except BalancerFault:
             return False
         return True
@@ -158,7 +159,7 @@ class FlowPlane:
         """Return the groups that the kernel carried until now and that have open flows."""
         known = self._file.read().groups
         try:
-            found = self._ask("facts", _FACTS_TIMEOUT) if known else {}
+            found = self._ask("facts", _PING_TIMEOUT) if known else {}
         except BalancerFault:
             return {}
         return {

@@ -42,23 +42,25 @@ def answer(connection: socket.socket, keeper: FlowKeeper) -> bool:
 
 def _carry_out(request: Mapping[str, Any], keeper: FlowKeeper) -> object:
     match request["do"]:
+        case "facts":
+            return keeper.facts()
+        case "traffic":
+            return keeper.traffic()
         case "sync":
             keeper.sync()
         case "cut":
             keeper.cut(request["group"], request["target"])
-            return {}
-        case "traffic":
-            return keeper.traffic()
         case "stop":
             keeper.clear()
-            return {}
-    return keeper.facts()
+    # `ping` only shows that the agent responds.
+    return {}
 
 
 def ask(directory: Path, do: str, timeout: float = _RESPONSE_TIMEOUT, **arguments: str) -> Any:
     """Send a request to the agent of a directory and return what it found. `timeout` in seconds.
 
-    Raises `BalancerFault` if the agent does not respond, or with the reason for which it failed.
+    `do`: ping, facts, traffic, sync, cut or stop. To count flows, facts take some ms, and more on a machine with many
+    flows. Raises `BalancerFault` if the agent does not respond, or with the reason for which it failed.
     """
     try:
         with connection_to(directory, SOCKET, timeout) as connection:
