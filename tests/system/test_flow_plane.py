@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import socket
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -269,6 +270,57 @@ def test_policy_drop_of_another_program(lab: FlowLab, flows: FlowBalancer) -> No
         flows.declare()
         balancer.ensure_running()
     assert "dport 80" in flows.rules()
+
+
+_WITHOUT_RIGHT = """
+import sys
+from pathlib import Path
+from pipeline.balancer.model import Declaration
+from pipeline.balancer.planes import open_balancer
+from pipeline.base.errors import PenstockError
+balancer = open_balancer(Path(sys.argv[1]))
+for protocol in sys.argv[2:]:
+    listener = {"protocol": protocol, "port": 80, "default_action": {"forward": "db"}}
+    declaration = Declaration.model_validate({
+        "target_groups": {"db": {"protocol": protocol, "port": 8080}},
+        "load_balancers": {"edge": {"type": "network", "address": "10.60.1.1", "listeners": [listener]}},
+    })
+    try:
+        balancer.check("shop", declaration)
+        balancer.apply("shop", declaration)
+        print(*(choice for _, choice in balancer.plane_choices()))
+    except PenstockError as error:
+        print(error.message, "|", error.hint)
+"""
+
+
+def without_right(lab: FlowLab, directory: Path, *protocols: str) -> list[str]:
+    """Declare listeners of these protocols in a process without CAP_NET_ADMIN. Return what it prints for each."""
+    dropped = ["setpriv", "--bounding-set=-net_admin", "--inh-caps=-net_admin"]
+    with lab.balancer.entered():
+        return lab.balancer.run(*dropped, sys.executable, "-c", _WITHOUT_RIGHT, str(directory), *protocols).splitlines()
+
+
+def test_process_without_the_right(lab: FlowLab, flows: FlowBalancer) -> None:
+    """Without CAP_NET_ADMIN, HAProxy carries TCP, and UDP is refused with what to grant."""
+    tcp, udp = without_right(lab, flows.directory, "TCP", "UDP")
+    assert tcp == "carried by HAProxy: nftables: no permission to change rules"
+    assert udp.startswith(
+        "load balancer edge of shop, port 80, needs the kernel: nftables: no permission to change rules | run as root, "
+        "or grant CAP_NET_ADMIN"
+    )
+    assert flows.rules() == ""
+
+
+def test_process_without_the_right_uses_the_agent(lab: FlowLab, flows: FlowBalancer) -> None:
+    """A process without CAP_NET_ADMIN keeps what an agent that has it carries."""
+    flows.declare("UDP")
+    flows.register(0)
+    agent = flows.agent()
+    assert without_right(lab, flows.directory, "UDP") == ["carried by the kernel: HAProxy does not carry UDP"]
+    assert flows.agent() == agent
+    with lab.open("udp") as flow:
+        assert ask(flow)[0] == address(0)
 
 
 def test_a_port_of_another_program(lab: FlowLab, flows: FlowBalancer) -> None:
