@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import shutil
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
 
 from pipeline.balancer.flows.requests import ask
 from pipeline.balancer.model import TargetState
+from tests.docker.docker_cli import docker
 from tests.docker.far_client import FarClient, FarFlows
 from tests.docker.project import Project, until
 from tests.support.namespace import obstacle
@@ -113,3 +116,62 @@ def test_tcp_service_is_replaced_under_load(project: Project, far: FarClient, pr
     seen = {answer.split()[1] for answer in flows.answers}
     assert seen == {far.address} if preserve else far.address not in seen
     project.pipeline("down")
+
+
+_ASK = """
+import socket, sys
+host, port, kind = sys.argv[1], int(sys.argv[2]), getattr(socket, sys.argv[3])
+flow = socket.socket(socket.AF_INET, kind)
+flow.settimeout(1)
+try:
+    flow.connect((host, port))
+    flow.sendall(b"hello\\n")
+    print(flow.recv(200).decode().split()[1])
+except TimeoutError:
+    print("nothing")
+except ConnectionError:
+    print("refused")
+"""
+
+
+def ask_from(network: str, project: Project, host: str, kind: str) -> str:
+    """Return what a client in a container of a Docker network gets: the address that its target sees, or no answer."""
+    name = f"penstock-test-{project.port}"
+    command = ("python3", "-c", _ASK, host, str(project.port), kind)
+    try:
+        return docker("run", "--rm", "--name", name, "--network", network, project.base_image, *command).strip()
+    finally:
+        subprocess.run(["docker", "rm", "--force", name], capture_output=True, check=False)
+
+
+@pytest.mark.parametrize(
+    ("protocol", "attributes", "far_sees_own", "other_bridge"),
+    [
+        ("TCP", "{}", False, "answered"),
+        ("TCP", "{preserve_client_ip.enabled: true}", True, "nothing"),
+        ("UDP", "{}", True, "nothing"),
+    ],
+)
+def test_who_reaches_a_target(
+    project: Project, far: FarClient, protocol: str, attributes: str, far_sees_own: bool, other_bridge: str
+) -> None:
+    """The table in docs/elb.md: clients on other machines, on this one, and in containers of both kinds of bridge."""
+    deploy(project, far, protocol, attributes)
+    kind = socket.SOCK_DGRAM if protocol == "UDP" else socket.SOCK_STREAM
+
+    def near(host: str) -> str:
+        command = [sys.executable, "-c", _ASK, host, str(project.port), kind.name]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+    with far.connect(project.port, kind) as flow:
+        flow.sendall(b"hello\n")
+        assert (flow.recv(200).decode().split()[1] == far.address) is far_sees_own
+    assert near(far.host) not in ("nothing", "refused")
+    # The listener has one address.
+    assert near("127.0.0.1") == "refused"
+    networks = "{{range $name, $_ := .NetworkSettings.Networks}}{{$name}}{{end}}"
+    same = docker("inspect", "--format", networks, project.containers()[0].name).strip()
+    seen = ask_from(same, project, far.host, kind.name)
+    assert seen not in ("nothing", "refused")
+    found = ask_from("bridge", project, far.host, kind.name)
+    assert found == other_bridge if other_bridge == "nothing" else found not in ("nothing", "refused")
