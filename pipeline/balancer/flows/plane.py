@@ -26,7 +26,6 @@ from pipeline.base.errors import BalancerFault, ConfigError
 # Seconds in which the agent answers, unless it hangs or a signal has stopped it.
 _PING_TIMEOUT = 3.0
 _NO_FLOWS = FlowFact(admitted=False, in_flight=0)
-_KernelFacts = Mapping[str, Mapping[str, FlowFact]]
 
 
 class FlowPlane:
@@ -39,7 +38,9 @@ class FlowPlane:
         self._agent = flow_agent(directory)
 
     def check(self, wanted: PlaneConfig) -> str | None:
-        self._check_support(wanted)
+        if missing := _missing(wanted, self._support(wanted)):
+            message, hint = missing
+            raise ConfigError(message, hint=hint)
         return self._haproxy.check(wanted)
 
     def choices(self, wanted: PlaneConfig) -> Mapping[int, PlaneChoice]:
@@ -50,9 +51,8 @@ class FlowPlane:
         self._haproxy.take_over(wanted)
 
     def apply(self, wanted: PlaneConfig) -> bool:
-        self._check_support(wanted)
-        started = self._haproxy.apply(wanted)
-        flows = wanted_flows(wanted, self._support(wanted))
+        started, support = self._haproxy.apply(wanted), self._support(wanted)
+        flows = wanted_flows(wanted, support)
         # Their open flows are still counted.
         former = {id_: group for id_, group in self._groups_with_flows().items() if id_ in wanted.groups}
         if flows.listeners or former:
@@ -61,6 +61,10 @@ class FlowPlane:
             self._ask("sync")
         else:
             self._stop_agent()
+        # The right may have been lost since the check. What HAProxy carries must not depend on it.
+        if missing := _missing(wanted, support):
+            message, hint = missing
+            raise BalancerFault(message, hint=hint)
         return started
 
     def steer(self, group: WantedGroup) -> None:
@@ -68,14 +72,14 @@ class FlowPlane:
         known = self._file.read()
         if group.id in known.groups:
             self._file.write(replace(known, groups={**known.groups, group.id: group_flows(group)}))
-            self._ask("sync")
+            self._sync()
 
     def extend(self, group: WantedGroup) -> bool:
         has_extended = self._haproxy.extend(group)
         if group.id not in self._file.read().groups:
             return has_extended
         # HAProxy may have closed former targets of these ids.
-        self._ask("sync")
+        self._sync()
         found = self._ask("facts").get(group.id, {})
         return has_extended and not any(target.id in found for target in group.targets)
 
@@ -130,13 +134,6 @@ class FlowPlane:
     def access_log(self) -> AccessLog:
         return self._haproxy.access_log()
 
-    def _check_support(self, wanted: PlaneConfig) -> None:
-        """Raise `ConfigError` if only the kernel could carry a listener, and this machine does not let it."""
-        for effective, choice in plane_choices(wanted, self._support(wanted)):
-            if choice.is_missing:
-                message = f"{effective.label}, port {effective.port}, needs the kernel: {choice.reason}"
-                raise ConfigError(message, hint=choice.hint)
-
     def _support(self, wanted: PlaneConfig) -> KernelSupport:
         if not any(choice.plane == "kernel" for _, choice in plane_choices(wanted, KernelSupport())):
             return KernelSupport()
@@ -166,23 +163,37 @@ class FlowPlane:
             id_: known[id_] for id_, flows in found.items() if id_ in known and any(f.in_flight for f in flows.values())
         }
 
+    def _sync(self) -> None:
+        if self._agent.running() is None:
+            self._ensure_agent()
+        self._ask("sync")
+
     def _ensure_agent(self) -> None:
         # A process without the right to change rules must not replace an agent that has it.
         if self._agent.running() is None or kernel_fault() is None:
             self._agent.ensure_current()
 
     def _stop_agent(self) -> None:
-        if self._file.exists():
-            if self._agent.running() is None and kernel_fault() is None:
-                self._agent.ensure_current()
-            self._file.write(WantedFlows())
-            self._ask("stop")
+        if not self._file.exists():
+            return
+        self._file.write(WantedFlows())
+        if self._agent.running() is None:
+            self._agent.ensure_current()
+        self._ask("stop")
         self._agent.stop()
         self._file.remove()
 
     def _ask(self, do: str, timeout: float = 10.0, **arguments: str) -> dict[str, dict[str, FlowFact]]:
         found = ask(self._directory, do, timeout, **arguments)
         return {id_: {name: FlowFact(*fact) for name, fact in targets.items()} for id_, targets in found.items()}
+
+
+def _missing(wanted: PlaneConfig, support: KernelSupport) -> tuple[str, str] | None:
+    """Return which listener only the kernel could carry, which this machine does not let it, with what to grant."""
+    for effective, choice in plane_choices(wanted, support):
+        if choice.is_missing:
+            return f"{effective.label}, port {effective.port}, needs the kernel: {choice.reason}", choice.hint
+    return None
 
 
 def _merged(targets: Mapping[str, TargetFact], flows: Mapping[str, FlowFact]) -> dict[str, TargetFact]:
