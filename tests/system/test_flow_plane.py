@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import signal
 import socket
 import sys
@@ -179,6 +181,23 @@ def test_agent_that_is_stopped_is_continued(lab: FlowLab, flows: FlowBalancer) -
     flows.deregister(0)
     assert flows.agent() == agent
     assert reached(lab) == {address(1)}
+
+
+def test_agent_of_a_removed_directory(lab: FlowLab, flows: FlowBalancer) -> None:
+    """If the directory of the balancer is removed, the agent removes its rules and ends."""
+    flows.declare("UDP")
+    flows.register(0, 1)
+    with lab.open("udp") as flow:
+        # While a target drains, the agent looks each second.
+        flows.deregister(0 if ask(flow)[0] == address(0) else 1)
+        agent = flows.agent()
+        with flows.opened() as balancer:
+            haproxy = balancer.pid()
+        assert haproxy is not None
+        shutil.rmtree(flows.directory)
+        os.kill(haproxy, signal.SIGKILL)
+        until(lambda: "dport" not in flows.rules(), "the rules are gone")
+        until(lambda: not Path(f"/proc/{agent}/cwd").exists(), "the agent has ended")
 
 
 def test_rules_of_others_stay(lab: FlowLab, flows: FlowBalancer) -> None:

@@ -54,10 +54,19 @@ class Agent:
 
     def _wait_and_serve(self) -> None:
         ready = self._wait()
+        if not ready and Path().stat().st_nlink == 0:
+            self._leave()
+            return
         if self._requests.fileno() in ready:
             self._serve()
         if not ready or self._has_reports() or self._is_changed(ready):
             self._sync()
+
+    def _leave(self) -> None:
+        """End with the rules, because the directory of the balancer was removed and nothing can reach this process."""
+        with suppress(BalancerFault):
+            self._keeper.clear()
+        self._is_ending = True
 
     def _wait(self) -> set[int]:
         poll = select.poll()
