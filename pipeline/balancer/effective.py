@@ -11,9 +11,10 @@ from itertools import combinations
 from typing import Any
 
 from pipeline.balancer.binding import Binding
-from pipeline.balancer.model import Action, NetworkTargetGroup, Rule
+from pipeline.balancer.model import Action, NetworkTargetGroup, Rule, TargetGroup
 from pipeline.balancer.model.application.listener import ListenerSettings
 from pipeline.balancer.model.application.load_balancer import LoadBalancerSettings
+from pipeline.balancer.model.network.kernel_needs import kernel_obstacle, kernel_reason
 from pipeline.balancer.model.network.listener import NetworkListenerSettings
 from pipeline.balancer.model.network.load_balancer import NetworkLoadBalancerSettings
 from pipeline.balancer.model.protocol import forward_mistake
@@ -162,7 +163,13 @@ def effective_listeners(resources: Resources) -> tuple[EffectiveListener, ...]:
 
 def has_both_families(effective: EffectiveListener, listeners: Sequence[EffectiveListener]) -> bool:
     """Return whether a listener of every IPv4 address accepts IPv6 too: no other one of its port has an address."""
-    others = (other for other in listeners if other.port == effective.port and other is not effective)
+    others = (
+        other
+        for other in listeners
+        if other.port == effective.port
+        and other is not effective
+        and other.binding.transports & effective.binding.transports
+    )
     return effective.balancer.bind_addresses == ("*",) and not any(
         ":" in address for other in others for address in other.balancer.bind_addresses
     )
@@ -172,13 +179,13 @@ def _listeners(resources: Resources) -> Iterator[EffectiveListener]:
     by_port: dict[int, list[_Part]] = {}
     for part in _parts(resources):
         by_port.setdefault(part.port, []).append(part)
-    protocols = {(group.owner, group.name): group.settings.protocol for group in resources.target_groups.values()}
+    groups = {(group.owner, group.name): group.settings for group in resources.target_groups.values()}
     has_network = any(isinstance(group.settings, NetworkTargetGroup) for group in resources.target_groups.values())
     for port in sorted(by_port):
         for effective in _on_port(by_port[port]):
             # A listener may have a thousand rules, and usually there is nothing to find.
             if has_network or isinstance(effective, EffectiveNetworkListener):
-                _check_forwards(effective, protocols)
+                _check_forwards(effective, groups)
             yield effective
 
 
@@ -189,8 +196,8 @@ def _on_port(parts: Sequence[_Part]) -> Iterator[EffectiveListener]:
             raise _clash(one, other)
     joinable = [host for host in hosts if not host.is_network]
     guests = [(part, _host_of(part, joinable)) for part in parts if part.is_guest]
-    if guests and not joinable and hosts:
-        raise _no_rules(guests[0][0], hosts[0])
+    if guests and not joinable and (others := [host for host in hosts if "tcp" in host.binding.transports]):
+        raise _no_rules(guests[0][0], others[0])
     _check_priorities(parts[0].port, _rules([guest for guest, host in guests if host is None]))
     # Rules of one owner and one priority stay in the order of its listeners.
     joined = {id(host): [host] for host in hosts}
@@ -310,10 +317,15 @@ def _wrong_kind(host: _Part, rules: Sequence[OwnedRule]) -> ConfigError:
     )
 
 
-def _check_forwards(effective: EffectiveListener, protocols: Mapping[tuple[str, str], str]) -> None:
-    """Raise `ConfigError` if a listener forwards to a target group of the other kind."""
+def _check_forwards(effective: EffectiveListener, groups: Mapping[tuple[str, str], TargetGroup]) -> None:
+    """Raise `ConfigError` if a listener forwards to a target group of the other kind, or that no plane carries."""
     for owner, name in sorted(effective.groups()):
-        if mistake := forward_mistake(effective.listener.protocol, protocols[owner, name], name):
+        group, protocol = groups[owner, name], effective.listener.protocol
+        mistake = forward_mistake(protocol, group.protocol, name)
+        if not mistake and isinstance(group, NetworkTargetGroup) and (reason := kernel_reason(protocol, group, name)):
+            obstacle = kernel_obstacle(protocol, effective.balancer.bind_addresses, group, name)
+            mistake = obstacle and (f"{reason}, but {obstacle[0]}", obstacle[1])
+        if mistake:
             raise ConfigError(f"{effective.label}, port {effective.port}: {mistake[0]}", hint=mistake[1])
 
 

@@ -18,14 +18,19 @@ from datetime import timedelta
 from typing import NamedTuple
 
 from pipeline.balancer.data_plane import WantedGroup, WantedTarget
-from pipeline.balancer.haproxy.naming import FUNCTION_SOCKET, fail_open_backend_of, pool_backend, shared_backend_of
+from pipeline.balancer.haproxy.naming import (
+    FAIL_OPEN_SUFFIX,
+    FUNCTION_SOCKET,
+    fail_open_backend_of,
+    pool_backend,
+    shared_backend_of,
+)
 from pipeline.balancer.haproxy.repetition import shares_connections
 from pipeline.balancer.model import ApplicationTargetGroup, HealthCheck, NetworkTargetGroup, TargetGroup
 from pipeline.base.quantity import milliseconds
 
 # The shortest interval for a target that has not passed a check yet, which a deployment waits for.
 _MIN_CHECK_INTERVAL = timedelta(milliseconds=50)
-FAIL_OPEN_SUFFIX = ":open"
 # Each time, HAProxy closes half of the idle connections that were not needed lately. So none is idle for a second, and
 # a target that closes connections after a second or more rarely does so while a request is sent on one.
 _PURGE_INTERVAL = "50ms"
@@ -67,11 +72,6 @@ def server_definitions(group: WantedGroup, target: WantedTarget) -> Iterator[Ser
             yield ServerDefinition(backend, f"{target.id}{FAIL_OPEN_SUFFIX}", f"{common}{open_identity} backup")
         else:
             yield ServerDefinition(fail_open_backend_of(backend), target.id, f"{common}{identity}{cookie}")
-
-
-def target_of(name: str) -> str:
-    """Return the target of a server or a fail-open server."""
-    return name.removesuffix(FAIL_OPEN_SUFFIX)
 
 
 def _weight(group: TargetGroup) -> int:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from pipeline.balancer.access import AccessLog, AccessRecord
 from pipeline.balancer.data_plane import CheckFact, Facts, PlaneConfig, TargetFact, WantedGroup, WantedTarget
+from pipeline.balancer.effective import EffectiveNetworkListener
+from pipeline.balancer.plane_choice import PlaneChoice
 from pipeline.base.clock import SYSTEM
 from pipeline.base.errors import BalancerFault
 from pipeline.testing.fakes.access_log import FakeAccessLog
@@ -142,6 +144,11 @@ class FakePlane:
     def check(self, wanted: PlaneConfig) -> str | None:
         with self._called("check"):
             return self.objection
+
+    def choices(self, wanted: PlaneConfig) -> Mapping[int, PlaneChoice]:
+        with self._called("choices"):
+            only = PlaneChoice("HAProxy", "the fake plane has no other")
+            return {each.number: only for each in wanted.listeners if isinstance(each, EffectiveNetworkListener)}
 
     def apply(self, wanted: PlaneConfig) -> bool:
         with self._called("apply"):
