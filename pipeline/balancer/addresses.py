@@ -10,6 +10,8 @@ from pipeline.balancer.registry import Registry
 from pipeline.base.errors import ConfigError
 from pipeline.base.sockets import has_ipv6
 
+_KINDS = {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM}
+
 
 def check_ports_free(before: Registry, wanted: Registry) -> None:
     """Raise `ConfigError` if a new listener of `wanted` cannot bind: another program has the port, or it needs root."""
@@ -18,25 +20,28 @@ def check_ports_free(before: Registry, wanted: Registry) -> None:
     for effective in listeners:
         # The data plane holds overlapping ports itself and releases them with the change.
         if not any(effective.binding.overlaps(binding) for binding in known):
-            for address in effective.balancer.bind_addresses:
-                _try_bind(effective, address.strip("*[]"), only_ipv6=False)
-            if has_both_families(effective, listeners) and has_ipv6():
-                _try_bind(effective, "::", only_ipv6=True)
+            for transport in sorted(effective.binding.transports):
+                for address in effective.balancer.bind_addresses:
+                    _try_bind(effective, address.strip("*[]"), _KINDS[transport], only_ipv6=False)
+                if has_both_families(effective, listeners) and has_ipv6():
+                    _try_bind(effective, "::", _KINDS[transport], only_ipv6=True)
 
 
-def _try_bind(effective: EffectiveListener, address: str, *, only_ipv6: bool) -> None:
-    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as probe:
-        # As data planes do, so closing connections of a previous listener do not block the port.
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+def _try_bind(effective: EffectiveListener, address: str, kind: socket.SocketKind, *, only_ipv6: bool) -> None:
+    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, kind) as probe:
+        if kind == socket.SOCK_STREAM:
+            # As data planes do, so closing connections of a previous listener do not block the port.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if only_ipv6:
             probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         try:
             probe.bind((address, effective.port))
         except OSError as error:
-            raise _bind_error(address, effective.port, effective.label, error) from error
+            raise _bind_error(effective, address, kind, error) from error
 
 
-def _bind_error(address: str, port: int, declared_by: str, error: OSError) -> ConfigError:
+def _bind_error(effective: EffectiveListener, address: str, kind: socket.SocketKind, error: OSError) -> ConfigError:
+    port, declared_by = effective.port, effective.label
     if error.errno == errno.EADDRNOTAVAIL:
         return ConfigError(
             f"address {address} of {declared_by} is not an address of this machine",
@@ -45,7 +50,7 @@ def _bind_error(address: str, port: int, declared_by: str, error: OSError) -> Co
     if error.errno == errno.EADDRINUSE:
         return ConfigError(
             f"port {port} of {declared_by} is taken by another program",
-            hint=f"find it with `ss -ltnp 'sport = :{port}'`",
+            hint=f"find it with `ss -l{'t' if kind == socket.SOCK_STREAM else 'u'}np 'sport = :{port}'`",
         )
     if error.errno == errno.EACCES:
         return ConfigError(

@@ -16,12 +16,13 @@ from pathlib import Path
 from pipeline.balancer.access import AccessLog
 from pipeline.balancer.addresses import check_ports_free
 from pipeline.balancer.data_plane import DataPlane, Facts, FlowCounts, TargetFact, group_id
-from pipeline.balancer.effective import effective_listeners
+from pipeline.balancer.effective import EffectiveListener, effective_listeners
 from pipeline.balancer.health import group_health
 from pipeline.balancer.jwks import read_keys, with_keys
 from pipeline.balancer.key_set import KeySet
 from pipeline.balancer.model import Declaration, Target, TargetHealth, TargetState
 from pipeline.balancer.nodes import NodeHealth, node_health
+from pipeline.balancer.plane_choice import PlaneChoice
 from pipeline.balancer.pools import zones_of
 from pipeline.balancer.registry import Registry
 from pipeline.balancer.resources import DECLARED
@@ -129,6 +130,18 @@ class Balancer:
                     f"load balancer {balancer.name} of {owner} is protected against deletion",
                     hint="set its attribute deletion_protection.enabled to false and run the pipeline first",
                 )
+
+    def plane_choices(
+        self, owner: str = "", declaration: Declaration | None = None
+    ) -> list[tuple[EffectiveListener, PlaneChoice]]:
+        """Return what carries each listener of a network load balancer, after `owner` declares this if it is given.
+
+        Raises `ConfigError` if the declaration is not possible.
+        """
+        registry = self.registry().declare(owner, declaration) if declaration else self.registry()
+        config = plane_config(registry)
+        choices = self._plane.choices(config)
+        return [(each, choices[each.number]) for each in config.listeners if each.number in choices]
 
     def pid(self) -> int | None:
         """Return the process that exits when the data plane does, or None if it does not run."""

@@ -14,6 +14,7 @@ from pipeline.balancer.access import AccessLog
 from pipeline.balancer.effective import EffectiveListener
 from pipeline.balancer.key_set import KeySet
 from pipeline.balancer.model import HealthCheck, TargetGroup
+from pipeline.balancer.plane_choice import PlaneChoice
 from pipeline.balancer.pools import EVERY_TARGET, Pool
 from pipeline.base.clock import Stamp
 
@@ -175,6 +176,12 @@ class DataPlane(Protocol):
         """Return the plane's reasons to reject a configuration, or None. Changes nothing and leaves nothing behind.
 
         Raises `ConfigError` if a file that the user named is missing or unusable.
+        """
+
+    def choices(self, wanted: PlaneConfig) -> Mapping[int, PlaneChoice]:
+        """Return what carries each listener of a network load balancer, by the listener's number.
+
+        Changes nothing. Any thread of any process may call it.
         """
 
     def take_over(self, wanted: PlaneConfig) -> None:

@@ -15,6 +15,7 @@ from pipeline.balancer.model import Action, NetworkTargetGroup, Rule, TargetGrou
 from pipeline.balancer.model.application.listener import ListenerSettings
 from pipeline.balancer.model.application.load_balancer import LoadBalancerSettings
 from pipeline.balancer.model.load_balancer_target import entry_mistake
+from pipeline.balancer.model.network.kernel_needs import kernel_obstacle, kernel_reason
 from pipeline.balancer.model.network.listener import NetworkListenerSettings
 from pipeline.balancer.model.network.load_balancer import NetworkLoadBalancerSettings
 from pipeline.balancer.model.protocol import forward_mistake
@@ -163,7 +164,13 @@ def effective_listeners(resources: Resources) -> tuple[EffectiveListener, ...]:
 
 def has_both_families(effective: EffectiveListener, listeners: Sequence[EffectiveListener]) -> bool:
     """Return whether a listener of every IPv4 address accepts IPv6 too: no other one of its port has an address."""
-    others = (other for other in listeners if other.port == effective.port and other is not effective)
+    others = (
+        other
+        for other in listeners
+        if other.port == effective.port
+        and other is not effective
+        and other.binding.transports & effective.binding.transports
+    )
     return effective.balancer.bind_addresses == ("*",) and not any(
         ":" in address for other in others for address in other.balancer.bind_addresses
     )
@@ -190,8 +197,8 @@ def _on_port(parts: Sequence[_Part]) -> Iterator[EffectiveListener]:
             raise _clash(one, other)
     joinable = [host for host in hosts if not host.is_network]
     guests = [(part, _host_of(part, joinable)) for part in parts if part.is_guest]
-    if guests and not joinable and hosts:
-        raise _no_rules(guests[0][0], hosts[0])
+    if guests and not joinable and (others := [host for host in hosts if "tcp" in host.binding.transports]):
+        raise _no_rules(guests[0][0], others[0])
     _check_priorities(parts[0].port, _rules([guest for guest, host in guests if host is None]))
     # Rules of one owner and one priority stay in the order of its listeners.
     joined = {id(host): [host] for host in hosts}
@@ -312,13 +319,15 @@ def _wrong_kind(host: _Part, rules: Sequence[OwnedRule]) -> ConfigError:
 
 
 def _check_forwards(effective: EffectiveListener, groups: Mapping[tuple[str, str], TargetGroup]) -> None:
-    """Raise `ConfigError` if a listener forwards to a target group of the other kind."""
+    """Raise `ConfigError` if a listener forwards to a target group of the other kind, or that no plane carries."""
     protocol = effective.listener.protocol
     for owner, name in sorted(effective.groups()):
         group = groups[owner, name]
-        if mistake := forward_mistake(protocol, group.protocol, name) or entry_mistake(
-            protocol, group.target_type, name
-        ):
+        mistake = forward_mistake(protocol, group.protocol, name) or entry_mistake(protocol, group.target_type, name)
+        if not mistake and isinstance(group, NetworkTargetGroup) and (reason := kernel_reason(protocol, group, name)):
+            obstacle = kernel_obstacle(protocol, effective.balancer.bind_addresses, group, name)
+            mistake = obstacle and (f"{reason}, but {obstacle[0]}", obstacle[1])
+        if mistake:
             raise ConfigError(f"{effective.label}, port {effective.port}: {mistake[0]}", hint=mistake[1])
 
 

@@ -12,6 +12,7 @@ from pipeline.balancer.balancer import Balancer
 from pipeline.balancer.effective import EffectiveListener, effective_listeners
 from pipeline.balancer.model import Action, Condition, NetworkTargetGroup, TargetHealth
 from pipeline.balancer.nodes import NodeHealth
+from pipeline.balancer.plane_choice import PlaneChoice
 from pipeline.balancer.telemetry.traffic import Traffic, address_of
 
 
@@ -34,7 +35,8 @@ class Overview:
     """Listeners by port, and the targets of each group. Groups have the names that the access log uses.
 
     `of_connections`: the groups of network load balancers, whose connections are not in the access log. `nodes`: those
-    of each load balancer with zones, by owner and name, then by zone.
+    of each load balancer with zones, by owner and name, then by zone. `planes`: what carries each listener of a network
+    load balancer, by its number.
     """
 
     listeners: Sequence[EffectiveListener]
@@ -42,6 +44,7 @@ class Overview:
     traffic: Traffic
     of_connections: frozenset[str] = frozenset()
     nodes: Mapping[tuple[str, str], Mapping[str, NodeHealth]] = field(default_factory=dict)
+    planes: Mapping[int, PlaneChoice] = field(default_factory=dict)
 
     @classmethod
     def from_balancer(cls, balancer: Balancer, begin: datetime, now: datetime) -> Overview:
@@ -60,6 +63,7 @@ class Overview:
                 if isinstance(group.settings, NetworkTargetGroup)
             ),
             nodes=balancer.nodes(),
+            planes={effective.number: choice for effective, choice in balancer.plane_choices()},
         )
 
     def load_balancers(self) -> dict[tuple[str, str], list[EffectiveListener]]:
@@ -89,7 +93,7 @@ class Overview:
                         {"zone": zone, "address": address, **asdict(node)}
                         for zone, address, node in self.nodes_of(listeners[0])
                     ],
-                    "listeners": [_listener_data(effective) for effective in listeners],
+                    "listeners": [self._listener_data(effective) for effective in listeners],
                 }
                 for (owner, name), listeners in self.load_balancers().items()
             ],
@@ -97,6 +101,11 @@ class Overview:
                 group: [self._target_data(group, health) for health in found] for group, found in self.targets.items()
             },
         }
+
+    def _listener_data(self, effective: EffectiveListener) -> dict[str, Any]:
+        choice = self.planes.get(effective.number)
+        carried = {"plane": choice.plane.lower(), "plane_reason": choice.reason} if choice else {}
+        return {**_listener_data(effective), **carried}
 
     def _target_data(self, group: str, health: TargetHealth) -> dict[str, Any]:
         if group in self.of_connections:

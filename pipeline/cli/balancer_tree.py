@@ -51,7 +51,9 @@ class _Forest:
             yield tree
 
     def _add_listener(self, tree: Tree, shared: EffectiveListener) -> None:
-        branch = tree.add(_text(", ".join(shared.balancer.urls(shared.listener))))
+        choice = self._overview.planes.get(shared.number)
+        urls = ", ".join(shared.balancer.urls(shared.listener))
+        branch = tree.add(_text(urls, f", {choice}" if choice else ""))
         rows = list(rule_rows(shared))
         width = max(len(str(row.priority or "default")) for row in rows)
         owners = max(len(row.owner) for row in rows)

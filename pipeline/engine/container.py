@@ -53,11 +53,15 @@ class Container:
 
 @dataclass(frozen=True)
 class PublishedPort:
-    """A port of the host that leads to a port of the container. `address` is the host's address that it binds."""
+    """A port of the host that leads to a port of the container. `address` is the host's address that it binds.
+
+    The engine chooses a `port` of 0. `protocol`: tcp or udp.
+    """
 
     container_port: int
     address: str
     port: int
+    protocol: str = "tcp"
 
 
 class LogLimit(NamedTuple):
@@ -106,6 +110,6 @@ class ContainerSpec:
     network: str = "bridge"
     address: str | None = None
     aliases: tuple[str, ...] = ()
-    published: PublishedPort | None = None
+    published: tuple[PublishedPort, ...] = ()
     privileges: Privileges = Privileges()
     low_priority: bool = False

@@ -44,7 +44,8 @@ class ReplicaSpec:
     """The specification of a replica. `memory` is in bytes, `cpus` in cores, `pids` counts processes and threads.
 
     None sets no limit. It listens on `port`. With `published`, the balancer reaches it at a port of its host. Otherwise
-    the runtime decides. It is in `zone`, or in none. `template` identifies the settings that equal replicas share.
+    the runtime decides. `forwarded`: the protocols, tcp or udp, of what the kernel forwards to its port. It is in
+    `zone`, or in none. `template` identifies the settings that equal replicas share.
     """
 
     pipeline: str
@@ -68,6 +69,7 @@ class ReplicaSpec:
     log: LogLimit | None = None
     grace: timedelta = timedelta(seconds=10)
     published: bool = False
+    forwarded: tuple[str, ...] = ()
     zone: str | None = None
 
 

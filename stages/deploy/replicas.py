@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from pipeline.balancer import functions
-from pipeline.balancer.model import Target, TargetHealth, TargetState
+from pipeline.balancer.model import NetworkTargetGroup, Target, TargetGroup, TargetHealth, TargetState
+from pipeline.balancer.model.protocol import transports
 from pipeline.base.clock import SYSTEM, Stamp
 from pipeline.config.privileges import pids
 from pipeline.config.release import ReleaseSpec
@@ -258,7 +259,14 @@ def replica_spec(
         log=LogLimit(service.log.max_size, service.log.max_files),
         grace=service.stop_grace,
         published=spec.group.target_type == "instance",
+        forwarded=_forwarded(spec.group),
     )
+
+
+def _forwarded(group: TargetGroup) -> tuple[str, ...]:
+    """Return the protocols of what the kernel may forward to the targets of a group."""
+    is_forwarded = isinstance(group, NetworkTargetGroup) and group.target_type == "ip" and group.protocol != "TLS"
+    return tuple(sorted(transports(group.protocol))) if is_forwarded else ()
 
 
 def _program(spec: ReleaseSpec) -> dict[str, Any]:

@@ -71,6 +71,8 @@ class DockerDeploy:
             plan = simulate(now, replace(wanted, zones=zones), service.strategy)
             same = service.balancer.declares(pipeline.name, pipeline.balancer)
             waiting = [str(found) for found in service.balancer.waiting_after(pipeline.name, pipeline.balancer)]
+            choices = service.balancer.plane_choices(pipeline.name, pipeline.balancer)
+        carried = [f"{each.listener.url} is {choice}" for each, choice in choices if each.owner == pipeline.name]
         before = _planned_command(context, spec)
         change = "start the balancer" if dead else "reload the balancer: its target groups or listeners change"
         if same and not plan.steps:
@@ -81,6 +83,7 @@ class DockerDeploy:
             *plan.steps,
             f"healthy targets: the rollout keeps at least {min(wanted.min_healthy, plan.lowest_healthy)}; "
             f"containers: at most {plan.most_running}",
+            *carried,
             *waiting,
         ]
 

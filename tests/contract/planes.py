@@ -7,12 +7,14 @@ import os
 import signal
 import threading
 from abc import ABC, abstractmethod
-from contextlib import suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from pipeline.balancer.data_plane import CheckFact, DataPlane, PlaneConfig, TargetFact, WantedGroup, WantedTarget
+from pipeline.balancer.flows.plane import FlowPlane
+from pipeline.balancer.flows.process import flow_agent
 from pipeline.balancer.haproxy.naming import MASTER_SOCKET
 from pipeline.balancer.haproxy.plane import HAProxyPlane
 from pipeline.balancer.haproxy.process import processes
@@ -21,6 +23,7 @@ from pipeline.balancer.registry import Registry
 from pipeline.balancer.wanted import plane_config
 from pipeline.testing.fakes.data_plane import FakePlane
 from tests.support.backend import Backend
+from tests.support.namespace import Namespace
 from tests.support.ports import free_port
 from tests.support.waiting import until
 
@@ -32,11 +35,13 @@ class Harness(ABC):
     """A plane with targets and clients. Its listener is on `port`."""
 
     plane: DataPlane
+    host, other_host = "127.0.0.1", "127.0.0.2"
+    """The addresses of the listener. Clients use the first one. With zones, it has both."""
 
     def __init__(self, *, network: bool = False, zones: bool = False) -> None:
         self.port = free_port()
         self._network = network
-        self._zones = {"zone-a": "127.0.0.1", "zone-b": "127.0.0.2"} if zones else None
+        self.zones = {"zone-a": self.host, "zone-b": self.other_host} if zones else None
 
     # Wanted state
 
@@ -45,11 +50,13 @@ class Harness(ABC):
         # A target of a network load balancer is an HTTP server too, so the same clients and servers serve both kinds.
         kind, protocol = ({"type": "network"}, {"protocol": "TCP"}) if self._network else ({}, {})
         check = {**_CHECK, "protocol": "HTTP", "path": path}
-        off = {"attributes": {"load_balancing.cross_zone.enabled": False}} if self._zones else {}
+        off = {"attributes": {"load_balancing.cross_zone.enabled": False}} if self.zones else {}
         listener = {**protocol, "port": self.port, "default_action": {"forward": "web"}}
+        place = {"zones": self.zones} if self.zones else {"address": self.host}
+        edge = {**kind, **place, "listeners": [listener]}
         declared = {
             "target_groups": {name: {**protocol, "port": 80, "health_check": check, **off} for name in groups},
-            "load_balancers": {"edge": {**kind, "scheme": "internal", "zones": self._zones, "listeners": [listener]}},
+            "load_balancers": {"edge": edge},
         }
         bare = plane_config(Registry().declare("shop", Declaration.model_validate(declared)))
         return PlaneConfig(bare.listeners, {**bare.groups, GROUP: self._with(bare.groups[GROUP], targets)}, {})
@@ -195,11 +202,14 @@ class FakeHarness(Harness):
 class HAProxyHarness(Harness):
     """A real HAProxy with servers on loopback."""
 
+    patience = 10.0
+    """Seconds in which a client gets its response."""
+
     def __init__(self, directory: Path, *, network: bool = False, zones: bool = False) -> None:
         super().__init__(network=network, zones=zones)
         directory.mkdir(mode=0o700)
         self._directory = directory
-        self.plane: HAProxyPlane = HAProxyPlane(directory)
+        self.plane: DataPlane = HAProxyPlane(directory)
         self._servers: dict[str, Backend] = {}
         self._all: list[Backend] = []
         self._asking: dict[str, tuple[threading.Thread, list[bool]]] = {}
@@ -211,8 +221,12 @@ class HAProxyHarness(Harness):
         return target.address, target.port
 
     def replace_server(self, name: str) -> None:
-        self._servers[name] = Backend(name)
+        self._servers[name] = self.new_server(name)
         self._all.append(self._servers[name])
+
+    def new_server(self, name: str) -> Backend:
+        """Start a server."""
+        return Backend(name)
 
     def answer_checks(self, name: str, status: int) -> None:
         self.endpoint(name)
@@ -246,7 +260,7 @@ class HAProxyHarness(Harness):
             if server.name == name:
                 server.released.set()
         thread, answered = self._asking.pop(name)
-        thread.join(10)
+        thread.join(self.patience)
         return answered == [True]
 
     def crash(self) -> None:
@@ -268,8 +282,14 @@ class HAProxyHarness(Harness):
             server.end()
         self.plane.stop()
 
+    def connect(self) -> http.client.HTTPConnection:
+        """Return a client's new connection."""
+        connection = http.client.HTTPConnection(self.host, self.port, timeout=20)
+        connection.connect()
+        return connection
+
     def _get(self, path: str) -> Any:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        connection = self.connect()
         try:
             connection.request("GET", path)
             answer = connection.getresponse()
@@ -277,3 +297,50 @@ class HAProxyHarness(Harness):
             return text if answer.status == 200 else None
         finally:
             connection.close()
+
+
+class KernelHarness(HAProxyHarness):
+    """HAProxy and the kernel in a network namespace, with servers and clients in another one behind a cable.
+
+    The kernel carries the listener. The thread of the test is in the first namespace from the start to `close`.
+    """
+
+    host, other_host = "10.60.1.1", "10.60.1.4"
+    # A client whose flow was cut gets a reset with its next packet, and waits for its response until then.
+    patience = 2.0
+
+    def __init__(self, directory: Path, *, zones: bool = False) -> None:
+        self._opened = ExitStack()
+        self._balancer, self._far = (self._opened.enter_context(closing(Namespace())) for _ in range(2))
+        self._balancer.ip(
+            f"link add cable type veth peer name cable netns {self._far.pid}",
+            *(f"address add {host}/24 dev cable" for host in (self.host, self.other_host)),
+            "link set cable up",
+        )
+        self._balancer.set(ipv4__ip_forward="1", ipv4__conf__all__send_redirects="0")
+        self._far.ip("address add 10.60.1.2/24 dev cable", "address add 10.60.1.3/24 dev cable", "link set cable up")
+        self._opened.enter_context(self._balancer.entered())
+        super().__init__(directory, network=True, zones=zones)
+        self.plane = FlowPlane(directory, HAProxyPlane(directory))
+
+    def new_server(self, name: str) -> Backend:
+        with self._far.entered():
+            return Backend(name, "10.60.1.3")
+
+    def connect(self) -> http.client.HTTPConnection:
+        with self._far.entered():
+            return super().connect()
+
+    def halt(self) -> None:
+        agent = flow_agent(self._directory).running()
+        assert agent is not None
+        os.kill(agent, signal.SIGSTOP)
+        for pid in processes(self._directory):
+            os.kill(pid, signal.SIGSTOP)
+        until(lambda: self.plane.stopped() == (*processes(self._directory), agent), "both planes are stopped")
+
+    def close(self) -> None:
+        try:
+            super().close()
+        finally:
+            self._opened.close()

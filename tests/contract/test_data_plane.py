@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -10,12 +11,23 @@ from pathlib import Path
 import pytest
 
 from pipeline.balancer.data_plane import WantedTarget
-from tests.contract.planes import GROUP, FakeHarness, HAProxyHarness, Harness
+from pipeline.balancer.effective import EffectiveNetworkListener
+from tests.contract.planes import GROUP, FakeHarness, HAProxyHarness, Harness, KernelHarness
+from tests.support.namespace import obstacle
 from tests.support.waiting import until
 
 
 @pytest.fixture(
-    params=["fake", "fake, network", "haproxy", "haproxy, network", "haproxy, zones", "haproxy, network zones"]
+    params=[
+        "fake",
+        "fake, network",
+        "haproxy",
+        "haproxy, network",
+        "haproxy, zones",
+        "haproxy, network zones",
+        "kernel",
+        "kernel, zones",
+    ]
 )
 def harness(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Harness]:
     """A plane that was not started. Its listener is of an application or a network load balancer.
@@ -24,7 +36,15 @@ def harness(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Harness]
     """
     plane, _, kind = request.param.partition(", ")
     given = {"network": "network" in kind, "zones": "zones" in kind}
-    harness = FakeHarness(**given) if plane == "fake" else HAProxyHarness(tmp_path / "plane", **given)
+    if plane == "kernel":
+        if reason := obstacle():
+            assert not os.environ.get("CI"), reason
+            pytest.skip(reason)
+        harness: Harness = KernelHarness(tmp_path / "plane", zones=given["zones"])
+    elif plane == "fake":
+        harness = FakeHarness(**given)
+    else:
+        harness = HAProxyHarness(tmp_path / "plane", **given)
     try:
         yield harness
     finally:
@@ -47,6 +67,17 @@ def test_apply_says_that_it_started(harness: Harness) -> None:
     assert harness.plane.apply(harness.config()) is False
     assert harness.plane.pid() == pid
     assert {group: dict(known) for group, known in harness.plane.observe().targets.items()} == {GROUP: {}}
+
+
+def test_choices_name_listeners_of_network_load_balancers(harness: Harness) -> None:
+    """`choices` has a plane and a reason for each of them, before anything runs. Others have no choice."""
+    config = harness.config()
+    choices = harness.plane.choices(config)
+    is_network = [isinstance(each, EffectiveNetworkListener) for each in config.listeners]
+    assert choices.keys() == {
+        each.number for each, network in zip(config.listeners, is_network, strict=True) if network
+    }
+    assert all(choice.reason and not choice.is_missing for choice in choices.values())
 
 
 def test_observe_tells_of_the_groups_that_are_asked_for(harness: Harness) -> None:

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from pipeline.balancer.flows.plane import FlowPlane
 from pipeline.balancer.haproxy.plane import HAProxyPlane
 from pipeline.base.home import Home
 from tests.docker.docker_cli import docker
@@ -55,8 +56,8 @@ def instructions(directory: Path, home: Home) -> str:
 
 
 def remove(home: Home) -> None:
-    """Stop HAProxy and remove what has the home's label in Docker. Nothing is drained. Safe to repeat."""
-    HAProxyPlane(home.balancer).stop()
+    """Stop both data planes and remove what has the home's label in Docker. Nothing is drained. Safe to repeat."""
+    FlowPlane(home.balancer, HAProxyPlane(home.balancer)).stop()
     label = _label(home)
     if found := docker("ps", "--all", "--quiet", "--filter", label).split():
         docker("rm", "--force", "--volumes", *found)

@@ -59,7 +59,7 @@ class Backend(LoopbackServer):
 
     handler = Handler
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, host: str = "127.0.0.1") -> None:
         self.dies = False
         self.checks = 0
-        super().__init__(name)
+        super().__init__(name, host)

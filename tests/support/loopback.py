@@ -16,8 +16,8 @@ class LoopbackServer(ThreadingHTTPServer):
     request_queue_size = 256
     handler: ClassVar[type[BaseHTTPRequestHandler]]
 
-    def __init__(self, name: str) -> None:
-        super().__init__(("127.0.0.1", 0), self.handler)
+    def __init__(self, name: str, host: str = "127.0.0.1") -> None:
+        super().__init__((host, 0), self.handler)
         self.name = name
         self.health = 200
         self.requests = 0
@@ -27,7 +27,7 @@ class LoopbackServer(ThreadingHTTPServer):
 
     @property
     def target(self) -> Target:
-        return Target(id=self.name, address="127.0.0.1", port=self.server_address[1])
+        return Target(id=self.name, address=str(self.server_address[0]), port=self.server_address[1])
 
     def handle_error(self, *args: object) -> None: ...
 

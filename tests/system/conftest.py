@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.namespace import obstacle
 from tests.system.alb import Alb
 from tests.system.bench import OWNER, Bench
 from tests.system.flow_lab import FlowLab
-from tests.system.namespace import obstacle
 
 
 @pytest.fixture

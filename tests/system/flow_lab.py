@@ -23,8 +23,8 @@ from pipeline.balancer.kernel.flow import (
     Stickiness,
 )
 from pipeline.balancer.kernel.table import KernelTable
+from tests.support.namespace import Namespace
 from tests.system.flow_servers import FlowServers
-from tests.system.namespace import Namespace
 
 PORT, SERVER_PORT, SERVERS = 80, 8080, 4
 CLIENT = {4: "10.60.1.2", 6: "fd60:1::2"}
@@ -68,9 +68,9 @@ class FlowLab:
         self.table = KernelTable(directory, "0123456789ab")
         with ExitStack() as opened:
             opened.callback(self.table.close)
-            self.client, self.balancer, far = (opened.enter_context(closing(Namespace())) for _ in range(3))
-            _join(self.client, self.balancer, far)
-            with far.entered():
+            self.client, self.balancer, self.far = (opened.enter_context(closing(Namespace())) for _ in range(3))
+            _join(self.client, self.balancer, self.far)
+            with self.far.entered():
                 places = [_SERVER[version].format(number) for version in (4, 6) for number in range(SERVERS)]
                 opened.enter_context(closing(FlowServers(places, SERVER_PORT)))
             self._opened = opened.pop_all()

@@ -16,7 +16,7 @@ import pytest
 
 from pipeline.balancer.functions import runtime
 from pipeline.balancer.haproxy.functions.event import LIMIT
-from pipeline.balancer.haproxy.functions.process import running
+from pipeline.balancer.haproxy.functions.process import adapter
 from pipeline.balancer.model import Target, TargetState
 from pipeline.base.errors import BalancerFault
 from tests.support.ports import free_port
@@ -165,7 +165,7 @@ def test_the_adapter_comes_back(alb: Alb, function: Target) -> None:
     _declared(alb, function)
     pid = _adapter(alb)
     os.kill(pid, signal.SIGKILL)
-    until(lambda: running(alb.balancer.directory) is None, "nothing takes requests")
+    until(lambda: adapter(alb.balancer.directory).running() is None, "nothing takes requests")
     alb.balancer.reconcile(OWNER, "web")
     assert alb.ask("/").status == 201
     started = _adapter(alb)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import socket
 from collections import Counter
+from dataclasses import replace
+from ipaddress import ip_address
 
 import pytest
 
 from pipeline.balancer.kernel.conntrack import count_flows, count_flows_of, cut_flows
-from pipeline.balancer.kernel.flow import FlowGroup, FlowState, Protocol
+from pipeline.balancer.kernel.flow import HIDDEN_BIT, FlowGroup, FlowState, Protocol
 from tests.support.waiting import until
 from tests.system.flow_lab import BALANCER, CLIENT, PORT, FlowLab, ask, listener, state, target
 
@@ -132,3 +134,56 @@ def test_idle_flows_end(lab: FlowLab, protocol: Protocol) -> None:
         ask(flow)
         assert count_flows_of(target(0).mark).open == 1
         until(lambda: count_flows_of(target(0).mark).total == 0, "the end of the flow")
+
+
+def everywhere(version: int = 4, *, skips_containers: bool = False) -> FlowState:
+    """A listener on every address of the balancer's machine."""
+    one = listener([FlowGroup(1, (target(0, version),))], version=version)
+    return FlowState(
+        (replace(one, address=ip_address("::" if version == 6 else "0.0.0.0"), skips_containers=skips_containers),)
+    )
+
+
+@pytest.mark.parametrize("version", [4, 6])
+def test_listener_on_every_address(lab: FlowLab, version: int) -> None:
+    """It takes flows to each address of the machine, its own included, but not to loopback or to other machines."""
+    lab.apply(everywhere(version))
+    other = "fd60:9::1" if version == 6 else "10.60.9.1"
+    lab.balancer.ip(f"address add {other}/{128 if version == 6 else 32} dev lo")
+    for near in (BALANCER[version], other):
+        with lab.client.entered():
+            flow = socket.create_connection((near, PORT), timeout=5)
+        with flow:
+            assert ask(flow)[0] == address(0, version)
+    with lab.balancer.entered():
+        with socket.create_connection((BALANCER[version], PORT), timeout=5) as flow:
+            assert ask(flow)[0] == address(0, version)
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("::1" if version == 6 else "127.0.0.1", PORT), timeout=5)
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection((address(0, version), PORT), timeout=5)
+
+
+@pytest.mark.parametrize("version", [4, 6])
+@pytest.mark.parametrize("protocol", ["tcp", "udp"])
+def test_hidden_client(lab: FlowLab, protocol: Protocol, version: int) -> None:
+    """With the bit in its mark, a target sees the balancer's address as that of the client."""
+    hidden = replace(target(0, version), mark=target(0, version).mark | HIDDEN_BIT)
+    lab.apply(FlowState((listener([FlowGroup(1, (hidden,))], protocol, version=version),)))
+    with lab.open(protocol, version=version) as flow:
+        server, client = ask(flow)
+    assert (server, client.rpartition(":")[0]) == (address(0, version), "10.60.2.1" if version == 4 else "fd60:2::1")
+
+
+def test_flows_from_containers_are_left_alone(lab: FlowLab) -> None:
+    """With `skips_containers`, a flow from a bridge of Docker does not reach a target. All others do."""
+    lab.apply(everywhere(skips_containers=True))
+    with lab.balancer.entered(), socket.create_connection((BALANCER[4], PORT), timeout=5) as flow:
+        ask(flow)
+    with lab.open() as flow:
+        ask(flow)
+    for name in ("docker0", "br-0123456789ab"):
+        lab.balancer.ip("link set cable1 down", f"link set cable1 name {name}", f"link set {name} up")
+        with pytest.raises(ConnectionRefusedError):
+            lab.open()
+        lab.balancer.ip(f"link set {name} down", f"link set {name} name cable1", "link set cable1 up")

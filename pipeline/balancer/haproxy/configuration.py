@@ -20,6 +20,7 @@ from pipeline.balancer.haproxy.directory import PemFile
 from pipeline.balancer.haproxy.error_responses import page_lines, pages
 from pipeline.balancer.haproxy.frontend import Frontend
 from pipeline.balancer.haproxy.naming import (
+    FLOW_STATE_SOCKET,
     LOG_DESCRIPTOR,
     POOLS,
     STATE_SOCKET,
@@ -48,7 +49,7 @@ _MAX_HEADERS = 400
 
 
 # Only of backends that check their servers. Requests are logged by frontends, at a lower level.
-_STATE_LINES = f"  log uxdg@{STATE_SOCKET} len 1024 format raw local1 notice"
+_STATE_LINE = "  log uxdg@{} len 1024 format raw local1 notice"
 
 
 def _indented(lines: Iterable[str]) -> str:
@@ -202,6 +203,8 @@ def _network_frontends(config: PlaneConfig, *, ipv6: bool) -> list[NetworkFronte
     return [
         NetworkFrontend(effective, config, dual_stack=ipv6 and has_both_families(effective, config.listeners))
         for effective in _network_listeners(config)
+        # HAProxy only checks the targets of the others.
+        if "tcp" in effective.binding.transports
     ]
 
 
@@ -255,8 +258,10 @@ def _sections(group: WantedGroup, checked: str, found: Mapping[str, Iterable[str
         if target.admit:
             for definition in server_definitions(group, target):
                 servers[definition.backend].append(f"  server {definition.name} {definition.args}")
+    readers = [STATE_SOCKET, *[FLOW_STATE_SOCKET] * isinstance(group.settings, NetworkTargetGroup)]
     for backend, lines in found.items():
-        yield _Section([*lines, *[_STATE_LINES] * (backend == checked)], [*servers[backend], ""])
+        state_lines = map(_STATE_LINE.format, readers if backend == checked else ())
+        yield _Section([*lines, *state_lines], [*servers[backend], ""])
 
 
 def _digest(parts: Iterable[str]) -> str:

@@ -135,14 +135,8 @@ class Runtime:
         current worker sends nothing to it, and unchecked, because the replaced worker's checks are outdated.
         """
         asked = None if backends is None else set(backends)
-        command = "; ".join(f"show stat {scope} {_KINDS} -1" for scope in sorted(asked or {_ALL}))
         for _ in range(_MAX_READINGS):
-            with (
-                self._asked(WORKER_SOCKET, command) as connection,
-                # HAProxy makes the next rows while these are read.
-                connection.makefile(buffering=_PART, encoding="utf-8", errors="replace", newline="\n") as rows,
-            ):
-                current = _statistics(rows)
+            current = self.current_statistics(asked)
             if not any(server.is_rechecking for server in current.servers.values()):
                 break
             time.sleep(0.002)
@@ -162,6 +156,17 @@ class Runtime:
             return {**found, **{old: self._ask_replaced(old, _EVERYTHING) for old in self._replaced_workers()}}
         except NotRunning:
             return {}
+
+    def current_statistics(self, backends: Iterable[str] | None = None) -> Statistics:
+        """Return what `statistics` does, but with the open requests of the current worker only."""
+        scopes = {_ALL} if backends is None else set(backends)
+        command = "; ".join(f"show stat {scope} {_KINDS} -1" for scope in sorted(scopes or {_ALL}))
+        with (
+            self._asked(WORKER_SOCKET, command) as connection,
+            # HAProxy makes the next rows while these are read.
+            connection.makefile(buffering=_PART, encoding="utf-8", errors="replace", newline="\n") as rows,
+        ):
+            return _statistics(rows)
 
     def execute(self, steps: Iterable[str]) -> str:
         """Execute commands in order. Those of one step, separated by `;`, are executed together or not at all.

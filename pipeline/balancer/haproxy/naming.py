@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from pipeline.balancer.pools import Pool
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    # The flow agent, which is to stay small, imports this module.
+    from pipeline.balancer.pools import Pool
 
 WORKER_SOCKET = "worker.sock"
 MASTER_SOCKET = "master.sock"
@@ -12,7 +16,11 @@ _ENTRY_PREFIX = "entry."
 LOG_DESCRIPTOR = 3
 # HAProxy sends a datagram here for each server that goes up or down.
 STATE_SOCKET = "state.sock"
-_FAIL_OPEN_SUFFIX = ".open"
+# And here for servers of network load balancers.
+FLOW_STATE_SOCKET = "flow-state.sock"
+FAIL_OPEN_SUFFIX = ":open"
+"""Ends the name of the server that a target has for the case that too few targets are healthy."""
+_FAIL_OPEN_BACKEND_SUFFIX = ".open"
 _ZONE_PREFIX, _AWAY_PREFIX = "_", "__"
 SHARED_SUFFIX = ".shared"
 """Ends the name of the backend in which clients share connections to the targets of a group."""
@@ -51,7 +59,7 @@ def entry_socket(owner: str, balancer: str, port: int) -> str:
 
 def fail_open_backend_of(backend: str) -> str:
     """Return the fail-open backend that belongs to a group's backend."""
-    return f"{backend}{_FAIL_OPEN_SUFFIX}"
+    return f"{backend}{_FAIL_OPEN_BACKEND_SUFFIX}"
 
 
 def shared_backend_of(backend: str) -> str:
@@ -63,3 +71,8 @@ def group_of(backend: str) -> str:
     """Return the target group of any of its backends. No name in it holds a dot or an underscore."""
     name = backend.partition(_ZONE_PREFIX)[0]
     return name.rpartition(".")[0] if name.count(".") == 2 else name
+
+
+def target_of(name: str) -> str:
+    """Return the target of a server or a fail-open server."""
+    return name.removesuffix(FAIL_OPEN_SUFFIX)

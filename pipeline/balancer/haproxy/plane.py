@@ -11,16 +11,17 @@ from pathlib import Path
 
 from pipeline.balancer.access import AccessLog
 from pipeline.balancer.data_plane import Facts, FlowCounts, PlaneConfig, WantedGroup
+from pipeline.balancer.effective import EffectiveNetworkListener
 from pipeline.balancer.haproxy import process, socket_holder
 from pipeline.balancer.haproxy.access_log import HAProxyAccessLog
 from pipeline.balancer.haproxy.configuration import STATE_FILE, RenderedConfig, render, thresholds_of
 from pipeline.balancer.haproxy.control_socket import NotRunning, Runtime
 from pipeline.balancer.haproxy.directory import Directory
 from pipeline.balancer.haproxy.flow_counts import flow_counts
-from pipeline.balancer.haproxy.functions import process as functions
+from pipeline.balancer.haproxy.functions.process import adapter
 from pipeline.balancer.haproxy.functions.table import FunctionTable
-from pipeline.balancer.haproxy.naming import POOLS, THRESHOLDS, group_of
-from pipeline.balancer.haproxy.server_args import closing_cuts, target_of
+from pipeline.balancer.haproxy.naming import POOLS, THRESHOLDS, group_of, target_of
+from pipeline.balancer.haproxy.server_args import closing_cuts
 from pipeline.balancer.haproxy.servers import (
     additions,
     backends_of,
@@ -33,6 +34,7 @@ from pipeline.balancer.haproxy.servers import (
     steps_to,
 )
 from pipeline.balancer.haproxy.worker_user import admit_workers
+from pipeline.balancer.plane_choice import PlaneChoice
 from pipeline.base.clock import SYSTEM
 from pipeline.base.errors import BalancerFault, ConfigError
 from pipeline.base.sockets import has_ipv6
@@ -55,6 +57,7 @@ class HAProxyPlane:
         self._files = Directory(path)
         self._runtime = Runtime(path)
         self._functions = FunctionTable(path)
+        self._adapter = adapter(path)
         self._last_rendered: tuple[PlaneConfig, RenderedConfig] | None = None
 
     def check(self, wanted: PlaneConfig) -> str | None:
@@ -63,6 +66,10 @@ class HAProxyPlane:
         # A check that was killed has left private keys.
         self._files.remove_drafts()
         return process.check(self._path, files)
+
+    def choices(self, wanted: PlaneConfig) -> Mapping[int, PlaneChoice]:
+        only = PlaneChoice("HAProxy", "it is the only data plane")
+        return {each.number: only for each in wanted.listeners if isinstance(each, EffectiveNetworkListener)}
 
     def apply(self, wanted: PlaneConfig) -> bool:
         if self.is_cut_off():
@@ -77,17 +84,17 @@ class HAProxyPlane:
             self._set_maps(rendered.maps)
         self._steer(wanted.groups.values())
         if not _function_groups(wanted):
-            functions.stop(self._path)
+            self._adapter.stop()
             self._functions.remove()
         self._files.remove_others({*rendered.texts(), *(file.name for file in rendered.pem), *rendered.sockets})
         return loaded is None
 
     def take_over(self, wanted: PlaneConfig) -> None:
         # The adapter of version 1 reads its targets from the registry for each request.
-        before = functions.running(self._path)
+        before = self._adapter.running()
         self._update_functions(wanted)
-        if before is not None and before != functions.running(self._path):
-            functions.wait_for_end(self._path, before)
+        if before is not None and before != self._adapter.running():
+            self._adapter.wait_for_end(before)
 
     def steer(self, group: WantedGroup) -> None:
         if group.settings.is_lambda:
@@ -117,7 +124,7 @@ class HAProxyPlane:
         if groups is not None:
             carried &= set(groups)
         # Without the adapter, functions get no requests.
-        if carried & self._functions.groups() and functions.running(self._path) is None:
+        if carried & self._functions.groups() and self._adapter.running() is None:
             carried -= self._functions.groups()
         servers = by_group(found.servers)
         targets = {group: group_facts(group, servers.get(group, {})) for group in carried}
@@ -148,7 +155,7 @@ class HAProxyPlane:
             return
         process.stop(self._path)
         socket_holder.release(self._path)
-        functions.stop(self._path)
+        self._adapter.stop()
         self._functions.remove()
         (self._path / _RELOAD_PENDING).unlink(missing_ok=True)
         self._files.remove_others()
@@ -157,10 +164,10 @@ class HAProxyPlane:
         return process.running(self._path)
 
     def stopped(self) -> tuple[int, ...]:
-        return (*process.stopped(self._path), *functions.stopped(self._path))
+        return (*process.stopped(self._path), *self._adapter.stopped())
 
     def resume(self) -> tuple[int, ...]:
-        return (*process.resume(self._path), *functions.resume(self._path))
+        return (*process.resume(self._path), *self._adapter.resume())
 
     def is_cut_off(self) -> bool:
         return not self._runtime.has_sockets() and process.running(self._path) is not None
@@ -215,7 +222,7 @@ class HAProxyPlane:
         if groups := _function_groups(wanted):
             # Written first, so a new adapter finds its targets at its first request.
             self._functions.replace(groups)
-            functions.ensure_current(self._path)
+            self._adapter.ensure_current()
 
     def _steer(self, groups: Iterable[WantedGroup]) -> None:
         """Update the servers. Thresholds come first, so after a crash the servers show what is left to do."""

@@ -13,8 +13,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from pipeline.balancer.environment import child_environment
 from pipeline.balancer.haproxy.directory import DRAFT
-from pipeline.balancer.haproxy.environment import child_environment
 from pipeline.balancer.haproxy.naming import HOLDER_SOCKET, LOG_DESCRIPTOR, MASTER_SOCKET, WORKER_SOCKET
 from pipeline.balancer.haproxy.socket_holder import can_pass_sockets
 from pipeline.balancer.haproxy.worker_user import admit_workers

@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 from pipeline.balancer.data_plane import WantedGroup, WantedTarget
 from pipeline.balancer.haproxy.naming import (
+    FAIL_OPEN_SUFFIX,
     FUNCTION_SOCKET,
     entry_socket,
     fail_open_backend_of,
@@ -31,7 +32,6 @@ from pipeline.base.quantity import milliseconds
 
 # The shortest interval for a target that has not passed a check yet, which a deployment waits for.
 _MIN_CHECK_INTERVAL = timedelta(milliseconds=50)
-FAIL_OPEN_SUFFIX = ":open"
 # Each time, HAProxy closes half of the idle connections that were not needed lately. So none is idle for a second, and
 # a target that closes connections after a second or more rarely does so while a request is sent on one.
 _PURGE_INTERVAL = "50ms"
@@ -81,11 +81,6 @@ def _address(group: WantedGroup, target: WantedTarget) -> str:
     if group.settings.is_alb:
         return f"unix@{entry_socket(group.owner, target.id, target.port)}"
     return f"{target.address}:{target.port}"
-
-
-def target_of(name: str) -> str:
-    """Return the target of a server or a fail-open server."""
-    return name.removesuffix(FAIL_OPEN_SUFFIX)
 
 
 def _weight(group: TargetGroup) -> int:

@@ -13,13 +13,12 @@ from itertools import count
 from pipeline.balancer.data_plane import TargetFact, WantedGroup, WantedTarget
 from pipeline.balancer.haproxy.checks import check_fact
 from pipeline.balancer.haproxy.control_socket import ServerKey, ServerState
-from pipeline.balancer.haproxy.naming import fail_open_backend_of, group_of, shared_backend_of
+from pipeline.balancer.haproxy.naming import fail_open_backend_of, group_of, shared_backend_of, target_of
 from pipeline.balancer.haproxy.server_args import (
     ServerDefinition,
     closing_cuts,
     has_identities,
     server_definitions,
-    target_of,
 )
 
 # A changed address drops the pooled connections of a server in maintenance. Otherwise HAProxy 2.8 refuses to delete it.

@@ -18,18 +18,20 @@ MARK_MASK = 0xFFFF0000
 LAST_MARK = MARK_PREFIX + 0xFFFF
 # Marks flows that no target takes, so that they are refused. No target has it.
 REFUSED_MARK = MARK_PREFIX
+# Set in the marks of targets that see the balancer's address instead of the client's.
+HIDDEN_BIT = 0x8000
 
 
 def _is_routed(address: Address) -> bool:
-    is_local = address.is_loopback or address.is_link_local
-    return not (is_local or address.is_unspecified or address.is_multicast)
+    return not (address.is_loopback or address.is_link_local or address.is_multicast)
 
 
 @dataclass(frozen=True)
 class FlowTarget:
     """A target with the `mark` of its flows, from `MARK_PREFIX` + 1 to `MARK_PREFIX` + 65535.
 
-    A mark belongs to one target as long as flows of it may exist.
+    A mark belongs to one target as long as flows of it may exist. With `HIDDEN_BIT`, the target sees the balancer's
+    address as that of the client.
     """
 
     id: str
@@ -63,7 +65,9 @@ class FlowGroup:
 class FlowListener:
     """A listener. `idle`: a flow without a packet for this long ends; whole seconds, at least 1.
 
+    `address`: 0.0.0.0 or :: is each address of the machine that is not loopback.
     `stickiness`: "source" sends all flows of a client's address to one target while the targets stay the same.
+    `skips_containers`: flows that come from a bridge of Docker are left to the machine itself.
     """
 
     address: Address
@@ -72,6 +76,7 @@ class FlowListener:
     idle: timedelta
     stickiness: Stickiness
     groups: tuple[FlowGroup, ...]
+    skips_containers: bool = False
 
     def __post_init__(self) -> None:
         if not _is_routed(self.address):

@@ -23,11 +23,23 @@ from hashlib import blake2b
 from math import gcd
 from typing import NamedTuple
 
-from pipeline.balancer.kernel.flow import REFUSED_MARK, Address, FlowGroup, FlowListener, FlowState
+from pipeline.balancer.kernel.flow import (
+    HIDDEN_BIT,
+    MARK_MASK,
+    MARK_PREFIX,
+    REFUSED_MARK,
+    Address,
+    FlowGroup,
+    FlowListener,
+    FlowState,
+)
 
 # The choice of a target must not depend on that of its group, so each has its own seed.
 _GROUP_SEED, _TARGET_SEED = 0x6E4C, 0x5EED
 _DISPATCH, _REFUSE, _REFUSED = "dispatch", "refuse", "refused"
+# The bridges that Docker makes. Its rules drop what goes from one to another.
+_NOT_FROM_CONTAINERS = 'iifname != "docker0" iifname != "br-*" '
+_HIDE = f"ct mark & {MARK_MASK | HIDDEN_BIT:#x} == {MARK_PREFIX | HIDDEN_BIT:#x} masquerade"
 _COUNT = "ct status dnat ct direction {} ct mark @traffic"
 
 # The sets and maps that each table has, by the marks of targets. The kernel counts per element: new flows in the maps,
@@ -52,6 +64,8 @@ class Hook(NamedTuple):
 HOOKS = {
     "prerouting": Hook("nat hook prerouting priority -105", f"jump {_DISPATCH}"),
     "output": Hook("nat hook output priority -105", f"jump {_DISPATCH}"),
+    # Before Docker's, which hides only what leaves its networks.
+    "postrouting": Hook("nat hook postrouting priority 95", _HIDE),
     "input": Hook("filter hook input priority -5", f"ct mark {REFUSED_MARK:#x} jump {_REFUSED}"),
     "forward": Hook("filter hook forward priority -5", f"ct mark {REFUSED_MARK:#x} jump {_REFUSED}"),
     "sent": Hook("filter hook postrouting priority 0", _COUNT.format("original")),
@@ -117,10 +131,18 @@ def endpoint_of(host: str, port: int | str) -> Endpoint:
 
 def _dispatch(listeners: Iterable[FlowListener]) -> tuple[str, ...]:
     # One rule for each, because a packet that finds no listener in a map would go to the machine itself.
-    return tuple(
-        f"{_family(each.address)} daddr {each.address} {each.protocol} dport {each.port} goto {_listener_name(each)}"
-        for each in listeners
-    )
+    # Those of single addresses first: another one of the port may be for all that are left.
+    ordered = sorted(listeners, key=lambda each: each.address.is_unspecified)
+    return tuple(f"{_destination(each)} goto {_listener_name(each)}" for each in ordered)
+
+
+def _destination(listener: FlowListener) -> str:
+    family, source = _family(listener.address), _NOT_FROM_CONTAINERS if listener.skips_containers else ""
+    port = f"{listener.protocol} dport {listener.port}"
+    if not listener.address.is_unspecified:
+        return f"{source}{family} daddr {listener.address} {port}"
+    loopback = "127.0.0.0/8" if family == "ip" else "::1"
+    return f"{source}{family} daddr != {loopback} {port} fib daddr type local"
 
 
 def _refusing_chains() -> dict[str, tuple[str, ...]]:

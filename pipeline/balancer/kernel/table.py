@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 from pipeline.balancer.kernel import imprint
 from pipeline.balancer.kernel.faults import unsupported
 from pipeline.balancer.kernel.flow import FlowState
+from pipeline.balancer.kernel.forwarding import Place, dropped_by_docker
 from pipeline.balancer.kernel.imprint import Imprint
 from pipeline.balancer.kernel.nft import Nft, NftError
+from pipeline.balancer.kernel.others import PREFIX, has_iptables_nat, has_other_nat, other_tables
 from pipeline.balancer.kernel.ruleset import Ruleset, ruleset
 from pipeline.balancer.kernel.script import Existing, change, read_counters, recreation, removal, replacement
 from pipeline.balancer.kernel.table_watch import TableWatch
@@ -36,7 +40,7 @@ class KernelTable:
     """
 
     def __init__(self, directory: Path, home_id: str, buffer: int = _BUFFER) -> None:
-        self.name = f"penstock_{home_id}"
+        self.name = f"{PREFIX}{home_id}"
         self._imprint = directory / _IMPRINT
         self._nft = Nft()
         self._buffer = buffer
@@ -88,6 +92,26 @@ class KernelTable:
         """Return the traffic of each target by its mark. Takes about 20 ms for a thousand targets."""
         flows, octets = read_counters(self._nft.run(f"list table inet {self.name}"))
         return {mark: Traffic(count, octets.get(mark, 0)) for mark, count in flows.items()}
+
+    def other_marks(self) -> set[int]:
+        """Return the marks of targets that tables of other homes have."""
+        found = set[int]()
+        for name in other_tables(self._nft.run("list tables inet"), self.name):
+            # It may have been removed in the meantime.
+            with suppress(NftError):
+                found |= Existing.from_listing(self._nft.run(f"list table inet {name}")).endpoints.keys()
+        return found
+
+    def undeliverable(self, places: Set[Place]) -> Set[Place]:
+        """Return the places of targets to which Docker's rules let the kernel forward nothing."""
+        return dropped_by_docker(self._nft.run, places) if places else places
+
+    def remove_unless_last(self) -> bool:
+        """Remove the table, unless that would switch conntrack off and reset open flows. Return whether it is gone."""
+        if not (has_iptables_nat() or has_other_nat(self._nft.run("list chains"), self.name)):
+            return False
+        self.remove()
+        return True
 
     def remove(self) -> None:
         """Remove the table. Its open flows may be reset. Does nothing if there is none."""

@@ -34,10 +34,3 @@ def forward_mistake(listener: object, group: object, name: str) -> tuple[str, st
         return None
     reason = f"a listener of protocol {speaks} cannot forward to target group {name}, which has protocol {group}"
     return reason, f"set protocol: {' or '.join(fitting)} on the target group"
-
-
-def check_carried(protocol: str) -> str:
-    """Return a protocol that some data plane carries. Raises `ValueError` for the others."""
-    if protocol in _TRANSPORTS:
-        raise ValueError(f"{protocol} is not supported yet, because HAProxy carries no UDP; use TCP or TLS")
-    return protocol

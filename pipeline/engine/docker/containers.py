@@ -75,7 +75,7 @@ class DockerContainers:
                 entrypoint=list(spec.entrypoint) if spec.entrypoint is not None else None,
                 environment=dict(spec.environment),
                 labels={**spec.labels, LABEL_HOME: self._home},
-                ports=[spec.published.container_port] if spec.published else None,
+                ports=[(each.container_port, each.protocol) for each in spec.published] or None,
                 host_config=self._api.create_host_config(**host_options(spec, self._log_driver(spec))),
                 networking_config=self._networking(spec),
                 # The balancer checks health. A second check would only add delay.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 
 from pipeline.base.clock import SYSTEM, Stamp
@@ -159,12 +159,17 @@ class DockerRuntime:
             log=spec.log,
             network=self._networks.name(spec.pipeline),
             address=str(self._networks.free_address(spec.pipeline)),
-            published=published,
+            published=(*([published] if published else []), *self._forwarded(spec)),
         )
 
     def _publish(self, port: int) -> PublishedPort:
         """Choose a port of the host that nothing listens on. No two starts of this process get the same one."""
         return PublishedPort(port, self._host.publish_on, free_port())
+
+    def _forwarded(self, spec: ReplicaSpec) -> Iterator[PublishedPort]:
+        """Yield ports for nobody: Docker drops what the kernel forwards to a port that is not published."""
+        for protocol in spec.forwarded:
+            yield PublishedPort(spec.port, self._host.publish_on, 0, protocol)
 
     def _id(self, name: str) -> str | None:
         """Return the id of a container of this home. Another program may use the same name by now."""

@@ -32,7 +32,9 @@ def host_options(spec: ContainerSpec, log_driver: str | None = None) -> dict[str
         "shm_size": spec.shm_size,
     }
     if spec.published:
-        options["port_bindings"] = {spec.published.container_port: (spec.published.address, spec.published.port)}
+        options["port_bindings"] = {
+            f"{each.container_port}/{each.protocol}": (each.address, each.port or None) for each in spec.published
+        }
     if spec.log and log_driver in _LIMITED_DRIVERS:
         limits = {"max-size": str(spec.log.size), "max-file": str(spec.log.files)}
         options["log_config"] = {"Type": log_driver, "Config": limits}

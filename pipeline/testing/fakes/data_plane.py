@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -20,6 +20,8 @@ from pipeline.balancer.data_plane import (
     WantedGroup,
     WantedTarget,
 )
+from pipeline.balancer.effective import EffectiveNetworkListener
+from pipeline.balancer.plane_choice import PlaneChoice
 from pipeline.base.clock import SYSTEM
 from pipeline.base.errors import BalancerFault
 from pipeline.testing.fakes.access_log import FakeAccessLog
@@ -152,6 +154,11 @@ class FakePlane:
     def check(self, wanted: PlaneConfig) -> str | None:
         with self._called("check"):
             return self.objection
+
+    def choices(self, wanted: PlaneConfig) -> Mapping[int, PlaneChoice]:
+        with self._called("choices"):
+            only = PlaneChoice("HAProxy", "the fake plane has no other")
+            return {each.number: only for each in wanted.listeners if isinstance(each, EffectiveNetworkListener)}
 
     def apply(self, wanted: PlaneConfig) -> bool:
         with self._called("apply"):

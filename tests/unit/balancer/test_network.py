@@ -93,7 +93,8 @@ def test_ids_of_listeners() -> None:
     action = Action.model_validate({"forward": "dns"})
     udp = NetworkListener.model_construct(**{**dict(tcp), "protocol": "UDP", "default_action": action})
     dns = NetworkTargetGroup.model_construct(protocol="UDP", port=53)
-    edge = declaration().load_balancers["edge"].model_copy(update={"listeners": (tcp, udp)})
+    edge = declaration().load_balancers["edge"]
+    edge = edge.model_copy(update={"listeners": (tcp, udp), "scheme": "internet-facing"})
     groups = {**declaration().target_groups, "dns": dns}
     declared = declaration().model_copy(update={"load_balancers": {"edge": edge}, "target_groups": groups})
     registry = Registry().declare("shop", declared)

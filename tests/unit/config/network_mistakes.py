@@ -61,15 +61,35 @@ NETWORK_MISTAKES = [
         group="protocol: TCPP, port: 8080",
     ),
     _bad(
-        "a target group of UDP",
-        "16:18: balancer.target_groups.dns.protocol: UDP is not supported yet, because HAProxy carries no UDP; use TCP "
-        "or TLS",
-        group="protocol: TCP, port: 8080}\n    dns:\n      {protocol: UDP, port: 53",
+        "a target group of UDP that hides the client",
+        "16:45: balancer.target_groups.dns.attributes: preserve_client_ip.enabled must be true with protocol: UDP",
+        group="protocol: TCP, port: 8080}\n    dns:\n      {protocol: UDP, port: 53, "
+        "attributes: {preserve_client_ip.enabled: false}",
+    ),
+    _bad(
+        "a target group of UDP with a published port",
+        "16:46: balancer.target_groups.dns.target_type: must be ip with protocol: UDP",
+        group="protocol: TCP, port: 8080}\n    dns:\n      {protocol: UDP, port: 53, target_type: instance, "
+        "health_check: {protocol: HTTP}",
+    ),
+    _bad(
+        "a target group of both with a PROXY header",
+        "16:49: balancer.target_groups.dns.attributes: proxy_protocol_v2.enabled must be false with protocol: TCP_UDP",
+        group="protocol: TCP, port: 8080}\n    dns:\n      {protocol: TCP_UDP, port: 53, "
+        "attributes: {proxy_protocol_v2.enabled: true}",
+    ),
+    _bad(
+        "a UDP listener on loopback",
+        f"20:9: {_EDGE}.listeners: must not have protocol UDP at 127.0.0.1, whose packets the kernel does not forward; "
+        "set address to one of the machine's own, or scheme: internet-facing",
+        group="protocol: UDP, port: 8080",
+        listener="protocol: UDP, port: 8000, default_action: {forward: web}",
+        balancer="network\n      scheme: internal",
     ),
     _bad(
         "a network listener without a protocol",
         f"18:7: {_FIRST}.protocol: is missing (Protocol of clients. With TLS, the load balancer decrypts. UDP and "
-        "TCP_UDP are not supported yet)",
+        "TCP_UDP need the kernel's data plane, and so CAP_NET_ADMIN)",
         listener="port: 8000, default_action: {forward: web}",
     ),
     _bad(
@@ -125,12 +145,6 @@ NETWORK_MISTAKES = [
         "a code that no check of a network load balancer accepts",
         f"14:49: {_WEB}.health_check: matcher must hold codes from 200 to 599, got 600",
         group="protocol: TCP, port: 8080, health_check: {protocol: HTTP, matcher: '600'}",
-    ),
-    _bad(
-        "the client's address",
-        f"14:76: {_WEB}.attributes.preserve_client_ip.enabled: must be false, because HAProxy connects to targets from "
-        "its own address; set proxy_protocol_v2.enabled to send them the client's",
-        group="protocol: TCP, port: 8080, attributes: {preserve_client_ip.enabled: true}",
     ),
     _bad(
         "connections that outlive the delay",

@@ -77,7 +77,7 @@ def test_a_host_whose_bridges_are_not_routed_publishes_every_replica() -> None:
     runtime = DockerRuntime(host)
     runtime.start(SPEC)
     (found,) = runtime.list("shop")
-    assert started[0].published == PublishedPort(8080, "10.0.0.2", found.port)
+    assert started[0].published == (PublishedPort(8080, "10.0.0.2", found.port),)
     assert (found.host, found.address) == ("b", "192.0.2.2")
 
 

@@ -21,8 +21,14 @@ from typing import ClassVar
 
 from pipeline.balancer.haproxy.functions.event import LIMIT, FunctionRequest, FunctionResponse, InvalidFunctionResponse
 from pipeline.balancer.haproxy.functions.table import FunctionTable, FunctionTarget
-from pipeline.balancer.haproxy.naming import FUNCTION_CHECK, FUNCTION_GROUP, FUNCTION_SOCKET, FUNCTION_TARGET, group_of
-from pipeline.balancer.haproxy.server_args import target_of
+from pipeline.balancer.haproxy.naming import (
+    FUNCTION_CHECK,
+    FUNCTION_GROUP,
+    FUNCTION_SOCKET,
+    FUNCTION_TARGET,
+    group_of,
+    target_of,
+)
 from pipeline.balancer.haproxy.worker_user import admit_workers
 
 _INTERNAL_HEADERS = frozenset(name.lower() for name in (FUNCTION_GROUP, FUNCTION_TARGET))

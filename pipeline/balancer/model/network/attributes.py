@@ -62,7 +62,8 @@ class NetworkListenerAttributes(Attributes):
         ge=60,
         le=6000,
         description="Seconds without a byte in either direction after which a connection is closed. If listeners with "
-        "different values forward to one target group, the largest one counts.",
+        "different values forward to one target group by HAProxy, the largest one counts. A flow of UDP ends after 120 "
+        "s.",
     )
 
 
@@ -91,11 +92,11 @@ class NetworkGroupAttributes(TargetGroupAttributes):
         description="Closes the connections that are left at the end of the deregistration delay. Always true: a "
         "deployment stops the container then. ELB: false.",
     )
-    preserve_client_ip: bool = Field(
-        False,
+    preserve_client_ip: bool | None = Field(
+        None,
         alias="preserve_client_ip.enabled",
-        description="Targets see the client's address as the source. Always false. ELB: true for target_type: "
-        "instance, false for ip.",
+        description="Targets see the client's address as the source. Needs the kernel's data plane. Default: true for "
+        "UDP and TCP_UDP, where it cannot be false, else false. ELB: true for target_type: instance too.",
     )
     proxy_protocol_v2: bool = Field(
         False,
@@ -121,16 +122,6 @@ class NetworkGroupAttributes(TargetGroupAttributes):
             raise ValueError(
                 "must be true, because a deployment stops the container at the end of the delay; set "
                 "deregistration_delay, up to 1h, for longer connections"
-            )
-        return value
-
-    @field_validator("preserve_client_ip")
-    @classmethod
-    def _hides_client(cls, value: bool) -> bool:
-        if value:
-            raise ValueError(
-                "must be false, because HAProxy connects to targets from its own address; set "
-                "proxy_protocol_v2.enabled to send them the client's"
             )
         return value
 

@@ -10,7 +10,6 @@ from pipeline.balancer.model.application.action import Action
 from pipeline.balancer.model.application.rule import Rule
 from pipeline.balancer.model.endpoint import Endpoint
 from pipeline.balancer.model.network.attributes import NetworkListenerAttributes
-from pipeline.balancer.model.protocol import check_carried
 from pipeline.balancer.model.tls import Certificate, SslPolicy
 from pipeline.base.errors import FieldError
 
@@ -21,7 +20,8 @@ class _NetworkEndpoint(Endpoint):
     """The settings of a listener that need no other resource."""
 
     protocol: Literal["TCP", "TLS", "UDP", "TCP_UDP"] = Field(
-        description="Protocol of clients. With TLS, the load balancer decrypts. UDP and TCP_UDP are not supported yet."
+        description="Protocol of clients. With TLS, the load balancer decrypts. UDP and TCP_UDP need the kernel's data "
+        "plane, and so CAP_NET_ADMIN."
     )
     ssl_policy: SslPolicy | None = Field(None, description="TLS versions and cipher suites that clients may use.")
     alpn_policy: AlpnPolicy | None = Field(
@@ -31,8 +31,6 @@ class _NetworkEndpoint(Endpoint):
     )
     default_action: Action = Field(description="The target groups that connections are forwarded to.")
     attributes: NetworkListenerAttributes = Field(NetworkListenerAttributes(), description="Settings by ELB's keys.")
-
-    _carried = field_validator("protocol")(check_carried)
 
     @field_validator("protocol", mode="before")
     @classmethod

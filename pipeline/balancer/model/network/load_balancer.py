@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from pipeline.balancer.model.endpoint import EntryPoint
 from pipeline.balancer.model.network.attributes import NetworkLoadBalancerAttributes
+from pipeline.balancer.model.network.kernel_needs import is_near
 from pipeline.balancer.model.network.listener import NetworkListener
+from pipeline.balancer.model.protocol import transports
+from pipeline.base.errors import FieldError
 
 
 class _NetworkEntryPoint(EntryPoint):
@@ -32,3 +35,15 @@ class NetworkLoadBalancer(_NetworkEntryPoint):
     attributes: NetworkLoadBalancerAttributes = Field(
         NetworkLoadBalancerAttributes(), description="Settings by ELB's keys."
     )
+
+    @model_validator(mode="after")
+    def _udp_is_forwarded(self) -> Self:
+        for listener in self.listeners:
+            near = next(filter(is_near, self.bind_addresses), None)
+            if "udp" in transports(listener.protocol) and near:
+                raise FieldError(
+                    "listeners",
+                    f"must not have protocol {listener.protocol} at {near.strip('[]')}, whose packets the "
+                    "kernel does not forward; set address to one of the machine's own, or scheme: internet-facing",
+                )
+        return self

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from pipeline.balancer.model.attributes import CROSS_ZONE
 from pipeline.balancer.model.health_check import HealthCheck
 from pipeline.balancer.model.network.attributes import NetworkGroupAttributes
-from pipeline.balancer.model.protocol import check_carried
+from pipeline.balancer.model.protocol import transports
 from pipeline.balancer.model.target_group import TargetGroup
 from pipeline.base.errors import FieldError
 from pipeline.base.schema import Name
@@ -29,16 +29,14 @@ class NetworkTargetGroup(TargetGroup):
         "its listener on `port`, and sees the addresses of the clients.",
     )
     protocol: Literal["TCP", "TLS", "UDP", "TCP_UDP"] = Field(
-        description="Protocol of the targets. With TLS, their certificates are not verified. UDP and TCP_UDP are not "
-        "supported yet."
+        description="Protocol of the targets. With TLS, their certificates are not verified. Health checks of UDP and "
+        "TCP_UDP connect to a port of TCP, the same one unless health_check.port names another."
     )
     health_check: HealthCheck = Field(
         HealthCheck(protocol="TCP"),
         description="Health check that a target must pass to get traffic. Its protocol is TCP if left out.",
     )
     attributes: NetworkGroupAttributes = Field(NetworkGroupAttributes(), description="Settings by ELB's keys.")
-
-    _carried = field_validator("protocol")(check_carried)
 
     @model_validator(mode="before")
     @classmethod
@@ -81,10 +79,27 @@ class NetworkTargetGroup(TargetGroup):
             )
         return self
 
+    @model_validator(mode="after")
+    def _client_address_fits(self) -> Self:
+        preserve, is_udp = self.attributes.preserve_client_ip, "udp" in transports(self.protocol)
+        if is_udp and preserve is False:
+            raise FieldError("attributes", f"preserve_client_ip.enabled must be true with protocol: {self.protocol}")
+        if is_udp and self.target_type != "ip":
+            raise FieldError("target_type", f"must be ip with protocol: {self.protocol}")
+        if is_udp and self.attributes.proxy_protocol_v2:
+            raise FieldError("attributes", f"proxy_protocol_v2.enabled must be false with protocol: {self.protocol}")
+        return self
+
     @property
     def has_proxy_header(self) -> bool:
         """True if connections to targets begin with a PROXY header."""
         return self.attributes.proxy_protocol_v2 or self.is_alb
+
+    @property
+    def preserves_client(self) -> bool:
+        """True if targets see the client's own address."""
+        preserve = self.attributes.preserve_client_ip
+        return "udp" in transports(self.protocol) if preserve is None else preserve
 
     @property
     def codes_of_check(self) -> tuple[int, int]:

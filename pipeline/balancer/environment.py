@@ -1,4 +1,4 @@
-"""The environment of HAProxy and the adapter of functions."""
+"""The environment of HAProxy and the processes beside it."""
 
 from __future__ import annotations
 

@@ -1,0 +1,144 @@
+"""The flow agent: a process that keeps the kernel's table as HAProxy's servers are, also while Penstock is stopped.
+
+It is the only writer of the table of its balancer directory. Each request is a line of JSON with the key `do`, and so
+is its response: see `Requests`. It wakes for requests, for HAProxy's reports of servers that go up or down, and when
+other programs change the table.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import socket
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from pipeline.balancer.flows.flow_keeper import FlowKeeper
+from pipeline.balancer.flows.requests import SOCKET, answer
+from pipeline.balancer.haproxy.naming import FLOW_STATE_SOCKET
+from pipeline.balancer.haproxy.worker_user import admit_workers
+from pipeline.base.errors import BalancerFault
+
+# Seconds until the next look if nothing wakes the agent: usually, while targets drain, and after a failure.
+_PAUSE, _DRAINING_PAUSE, _RETRY_PAUSE = 30.0, 1.0, 0.5
+_MAX_LINE = 2048
+_REPORTS = 2**18
+
+
+class Agent:
+    """The agent of one balancer directory, which is its cwd."""
+
+    def __init__(self) -> None:
+        self._keeper = FlowKeeper(Path())
+        self._wake, self._waker = socket.socketpair()
+        self._waker.setblocking(False)
+        self._reports = _report_socket()
+        self._requests = _request_socket()
+        self._is_ending = False
+        self._last_failure = ""
+
+    def run(self) -> None:
+        """Serve until SIGTERM or the request `stop`. The table stays."""
+        signal.set_wakeup_fd(self._waker.fileno())
+        signal.signal(signal.SIGTERM, self._end)
+        self._sync()
+        while not self._is_ending:
+            self._wait_and_serve()
+        self._keeper.close()
+
+    def _end(self, *_: object) -> None:
+        self._is_ending = True
+
+    def _wait_and_serve(self) -> None:
+        ready = self._wait()
+        if not ready and Path().stat().st_nlink == 0:
+            self._leave()
+            return
+        if self._requests.fileno() in ready:
+            self._serve()
+        if not ready or self._has_reports() or self._is_changed(ready):
+            self._sync()
+
+    def _leave(self) -> None:
+        """End with the rules, because the directory of the balancer was removed and nothing can reach this process."""
+        with suppress(BalancerFault):
+            self._keeper.clear()
+        self._is_ending = True
+
+    def _wait(self) -> set[int]:
+        poll = select.poll()
+        own = (each.fileno() for each in (self._wake, self._reports, self._requests))
+        for descriptor in (*own, *self._keeper.descriptors()):
+            poll.register(descriptor, select.POLLIN)
+        pause = _RETRY_PAUSE if self._last_failure else _DRAINING_PAUSE if self._keeper.has_draining else _PAUSE
+        return {descriptor for descriptor, _ in poll.poll(pause * 1000)}
+
+    def _has_reports(self) -> bool:
+        found = False
+        with suppress(BlockingIOError):
+            while True:
+                self._reports.recv(_MAX_LINE)
+                found = True
+        return found
+
+    def _is_changed(self, ready: set[int]) -> bool:
+        """Return whether another program has changed the table."""
+        if not ready.intersection(self._keeper.descriptors()):
+            return False
+        try:
+            return not self._keeper.is_intact()
+        except BalancerFault:
+            return True
+
+    def _sync(self) -> None:
+        try:
+            self._keeper.sync()
+            failure = ""
+        except BalancerFault as fault:
+            failure = str(fault)
+        if failure and failure != self._last_failure:
+            print(f"{time.strftime('%F %T')} {failure}", file=sys.stderr, flush=True)  # noqa: T201  # its log
+        self._last_failure = failure
+
+    def _serve(self) -> None:
+        with suppress(OSError):
+            connection, _ = self._requests.accept()
+            with connection:
+                self._is_ending |= answer(connection, self._keeper)
+
+
+def _request_socket() -> socket.socket:
+    """Return the listening socket. It gets its name only after it listens, so a client that finds it can connect."""
+    draft = f".{SOCKET}.{os.getpid()}"
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listening.bind(draft)
+    Path(draft).chmod(0o600)
+    listening.listen(128)
+    Path(draft).rename(SOCKET)
+    return listening
+
+
+def _report_socket() -> socket.socket:
+    """Return the socket for HAProxy's reports. One of a previous agent receives no more."""
+    path = Path(FLOW_STATE_SOCKET)
+    path.unlink(missing_ok=True)
+    reports = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    reports.setblocking(False)
+    reports.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _REPORTS)
+    reports.bind(str(path))
+    path.chmod(0o600)
+    admit_workers(path)
+    return reports
+
+
+def main() -> None:
+    """Run the agent of the directory that the command line names."""
+    os.chdir(sys.argv[1])
+    Agent().run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,171 @@
+"""The kernel's table, kept in agreement with the wanted listeners and HAProxy's servers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from pipeline.balancer.flows.flow_state import Server, Servers, chosen_targets, failed_targets, flow_state, place_of
+from pipeline.balancer.flows.marks import MarkedTarget, MarkFile, with_marks, without
+from pipeline.balancer.flows.wanted_flows import FlowFile, WantedFlows
+from pipeline.balancer.haproxy.control_socket import NotRunning, Runtime, Statistics
+from pipeline.balancer.haproxy.naming import fail_open_backend_of, group_of, target_of
+from pipeline.balancer.kernel.conntrack import FlowCount, count_flows, cut_flows
+from pipeline.balancer.kernel.flow import FlowState
+from pipeline.balancer.kernel.forwarding import Place
+from pipeline.balancer.kernel.table import KernelTable, Traffic
+from pipeline.base.errors import BalancerFault
+from pipeline.base.home_id import home_id
+
+_MARKS = "flow-marks.json"
+
+
+class FlowFact(NamedTuple):
+    """A target in the table. `admitted`: it gets new flows. `in_flight`: its open flows, also at former addresses."""
+
+    admitted: bool
+    in_flight: int
+
+
+class FlowKeeper:
+    """The table of one balancer directory. All methods raise `BalancerFault`."""
+
+    def __init__(self, directory: Path) -> None:
+        self._home = home_id(directory)
+        self._table = KernelTable(directory, self._home)
+        self._file = FlowFile(directory)
+        self._mark_file = MarkFile(directory / _MARKS)
+        self._runtime = Runtime(directory)
+        self._marks = self._mark_file.read()
+        self._servers: Servers | None = None
+        self._chosen = frozenset[MarkedTarget]()
+        self._deliverable = frozenset[MarkedTarget]()
+        self.has_draining = False
+        """Whether targets that get no new flows have open ones."""
+
+    def sync(self) -> None:
+        """Bring the table to the wanted state. On return, a target that is not admitted gets no new flows.
+
+        While HAProxy does not run, the targets stay as they were.
+        """
+        wanted = self._file.read()
+        servers = self._read_servers(wanted)
+        if servers is None:
+            return
+        chosen = chosen_targets(wanted, servers)
+        # Counting takes some ms, and is only needed to give marks and to take them back.
+        flows = count_flows() if self._marks.keys() != set(chosen) else {}
+        self._update_marks(chosen, flows)
+        draining = [marked for marked, mark in self._marks.items() if mark in flows and marked not in chosen]
+        self._apply(flow_state(wanted, servers, self._marks, draining, self._undeliverable(chosen)))
+        self._chosen, self.has_draining = frozenset(chosen), bool(draining)
+        for marked in failed_targets(wanted, servers):
+            if marked in self._marks:
+                cut_flows(self._marks[marked])
+
+    def facts(self) -> Mapping[str, Mapping[str, FlowFact]]:
+        """Return the targets that get new flows or have open ones, by group and id."""
+        flows, found = count_flows(), dict[str, dict[str, FlowFact]]()
+        for marked, mark in self._marks.items():
+            count, group = flows.get(mark, FlowCount(0, 0)).open, found.setdefault(group_of(marked.group), {})
+            admitted = marked in self._chosen
+            if count or admitted:
+                other = group.get(marked.target, FlowFact(admitted=False, in_flight=0))
+                group[marked.target] = FlowFact(other.admitted or admitted, other.in_flight + count)
+        return found
+
+    def cut(self, group: str, target: str) -> None:
+        """End the flows of a target. Does nothing for an unknown one."""
+        for marked, mark in self._marks.items():
+            if (group_of(marked.group), marked.target) == (group, target):
+                cut_flows(mark)
+
+    def traffic(self) -> Mapping[str, Mapping[str, Traffic]]:
+        """Return what each target had, by group and id."""
+        counted, found = self._table.traffic(), dict[str, dict[str, Traffic]]()
+        for marked, mark in self._marks.items():
+            if traffic := counted.get(mark):
+                group = found.setdefault(group_of(marked.group), {})
+                other = group.get(marked.target, Traffic(0, 0))
+                group[marked.target] = Traffic(other.flows + traffic.flows, other.bytes + traffic.bytes)
+        return found
+
+    def descriptors(self) -> tuple[int, ...]:
+        """Return descriptors that are readable when the rules of the machine have changed."""
+        try:
+            return (self._table.fileno(),)
+        except BalancerFault:
+            return ()
+
+    def is_intact(self) -> bool:
+        """Return whether the table is as the last `sync` left it."""
+        return self._table.is_intact()
+
+    def clear(self) -> None:
+        """Empty the table, and remove it if no flow of another program depends on it."""
+        self._table.apply(FlowState())
+        self._table.remove_unless_last()
+
+    def close(self) -> None:
+        """End the child process. The table stays."""
+        self._table.close()
+
+    def _read_servers(self, wanted: WantedFlows) -> Servers | None:
+        with suppress(NotRunning):
+            self._servers = _by_group(self._runtime.current_statistics(_backends(wanted))) if wanted.groups else {}
+        return self._servers
+
+    def _update_marks(self, chosen: list[MarkedTarget], flows: Mapping[int, FlowCount]) -> None:
+        """Give marks to new targets, and take them from those that have no flows any more."""
+        # A packet may still be on its way through the rules that the last change replaced.
+        before, used = self._marks, self._chosen.union(chosen)
+        gone = {marked for marked, mark in before.items() if not (marked in used or mark in flows)}
+        self._marks = without(before, gone)
+        if not self._marks.keys() >= set(chosen):
+            # Another home may have them, or had them until its table was removed.
+            self._marks = with_marks(self._marks, chosen, self._table.other_marks() | flows.keys(), self._home)
+        if self._marks is not before:
+            self._mark_file.write(self._marks)
+
+    def _undeliverable(self, chosen: list[MarkedTarget]) -> list[MarkedTarget]:
+        """Return the targets that see the balancer's address, and to which Docker drops what the kernel forwards."""
+        unknown = {
+            marked: Place(str(address), port, "tcp")
+            for marked in chosen
+            if marked.hidden and marked not in self._deliverable
+            for address, port in [place_of(marked)]
+        }
+        dropped = self._table.undeliverable(set(unknown.values()))
+        found = [marked for marked, place in unknown.items() if place in dropped]
+        # Only what is found to be dropped is asked for again: a container keeps its ports as long as its address.
+        self._deliverable = self._deliverable.intersection(chosen).union(unknown).difference(found)
+        return found
+
+    def _apply(self, state: FlowState) -> None:
+        self._table.apply(state)
+        if not self._table.is_intact():
+            raise BalancerFault(
+                f"nftables: another program keeps changing the table {self._table.name}",
+                hint="let it leave tables named penstock_ alone",
+            )
+
+
+def _backends(wanted: WantedFlows) -> list[str]:
+    return [backend for group in wanted.groups for backend in (group, fail_open_backend_of(group))]
+
+
+def _by_group(statistics: Statistics) -> Servers:
+    found: dict[str, dict[str, Server]] = {}
+    # A target that has only its fail-open server in a pool is in a zone that is shifted away.
+    for (backend, name), state in sorted(statistics.servers.items(), key=lambda each: _is_fail_open(each[0])):
+        if state.address:
+            is_up, target = state.status.startswith(("UP", "no check")), target_of(name)
+            server = Server(target, state.address, not state.is_closed, is_up, _is_fail_open((backend, name)))
+            found.setdefault(backend.removesuffix(fail_open_backend_of("")), {}).setdefault(target, server)
+    return {backend: tuple(servers.values()) for backend, servers in found.items()}
+
+
+def _is_fail_open(key: tuple[str, str]) -> bool:
+    return target_of(key[1]) != key[1] or key[0].endswith(fail_open_backend_of(""))

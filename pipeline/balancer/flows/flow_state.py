@@ -1,0 +1,114 @@
+"""The wanted state of the kernel's table, from the wanted listeners and the state of HAProxy's servers. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from datetime import timedelta
+from ipaddress import ip_address
+from typing import NamedTuple
+
+from pipeline.balancer.flows.marks import MarkedTarget, Marks
+from pipeline.balancer.flows.wanted_flows import GroupFlows, ListenerFlows, WantedFlows
+from pipeline.balancer.kernel.flow import Address, FlowGroup, FlowListener, FlowState, FlowTarget
+
+
+class Server(NamedTuple):
+    """A target as HAProxy has it. `is_open`: it is admitted. `is_up`: it is healthy, or not checked.
+
+    `is_spare`: it is in a zone that is shifted away, so it gets flows only if too few others are healthy.
+    """
+
+    target: str
+    endpoint: str
+    is_open: bool
+    is_up: bool
+    is_spare: bool = False
+
+
+Servers = Mapping[str, Sequence[Server]]
+
+
+def chosen_targets(wanted: WantedFlows, servers: Servers) -> list[MarkedTarget]:
+    """Return the targets that get new flows: those admitted and healthy or, if a group has too few, all admitted."""
+    return [marked for id_, group in wanted.groups.items() for marked in _chosen(id_, group, servers.get(id_, ()))]
+
+
+def failed_targets(wanted: WantedFlows, servers: Servers) -> list[MarkedTarget]:
+    """Return the targets whose flows end because they are unhealthy, while others of their groups get new flows."""
+    cutting = {id_: group for id_, group in wanted.groups.items() if group.cuts}
+    chosen = set(chosen_targets(wanted, servers))
+    return [
+        marked
+        for id_, group in cutting.items()
+        for server in servers.get(id_, ())
+        if server.is_open
+        and not (server.is_up or server.is_spare)
+        and (marked := _marked(id_, group, server)) not in chosen
+    ]
+
+
+def flow_state(
+    wanted: WantedFlows,
+    servers: Servers,
+    marks: Marks,
+    draining: Collection[MarkedTarget] = (),
+    undeliverable: Collection[MarkedTarget] = (),
+) -> FlowState:
+    """Return the state of the table. `marks` has all targets that get new flows, and the draining ones.
+
+    An optional listener is left to HAProxy while Docker drops flows to one of its targets, which are `undeliverable`. A
+    listener is left out while none of its targets has an address of its family: its packets then go to the machine
+    itself, where HAProxy accepts TCP, and UDP is refused.
+    """
+    targets: dict[str, list[FlowTarget]] = {}
+    for marked in chosen_targets(wanted, servers):
+        targets.setdefault(marked.group, []).append(_flow_target(marked, marks))
+    dropped = {marked.group for marked in undeliverable}
+    carried = (
+        each for each in wanted.listeners if not (each.is_optional and dropped & {id_ for id_, _ in each.groups})
+    )
+    listeners = (_listener(each, targets) for each in carried)
+    return FlowState(
+        tuple(each for each in listeners if any(group.targets and group.weight for group in each.groups)),
+        tuple(_flow_target(marked, marks) for marked in sorted(draining)),
+    )
+
+
+def _chosen(id_: str, group: GroupFlows, servers: Sequence[Server]) -> Iterator[MarkedTarget]:
+    admitted = [server for server in servers if server.is_open]
+    healthy = [server for server in admitted if server.is_up and not server.is_spare]
+    for server in healthy if len(healthy) >= max(1, group.needed) else admitted:
+        yield _marked(id_, group, server)
+
+
+def _marked(id_: str, group: GroupFlows, server: Server) -> MarkedTarget:
+    return MarkedTarget(id_, server.target, server.endpoint, group.hidden)
+
+
+def _listener(wanted: ListenerFlows, targets: Mapping[str, Sequence[FlowTarget]]) -> FlowListener:
+    address = ip_address(wanted.address)
+    groups = (
+        FlowGroup(weight, tuple(target for target in targets.get(id_, ()) if target.address.version == address.version))
+        for id_, weight in wanted.groups
+    )
+    return FlowListener(
+        address,
+        wanted.protocol,
+        wanted.port,
+        timedelta(seconds=wanted.idle),
+        "source" if wanted.sticky else "flow",
+        tuple(groups),
+        # HAProxy reaches targets on other bridges than the client's. Docker drops what the kernel forwards to them.
+        skips_containers=wanted.is_optional,
+    )
+
+
+def _flow_target(marked: MarkedTarget, marks: Marks) -> FlowTarget:
+    address, port = place_of(marked)
+    return FlowTarget(f"{marked.group}/{marked.target}", address, port, marks[marked])
+
+
+def place_of(marked: MarkedTarget) -> tuple[Address, int]:
+    """Return the address and the port of a target."""
+    host, _, port = marked.endpoint.rpartition(":")
+    return ip_address(host.strip("[]")), int(port)

@@ -1,0 +1,44 @@
+"""The monitor of HAProxy and the flow agent."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pipeline.balancer.flows.requests import ask
+from pipeline.balancer.flows.wanted_flows import FlowFile
+from pipeline.balancer.plane_monitor import PlaneMonitor
+from pipeline.base.errors import BalancerFault
+
+# Seconds. An agent that is only busy is asked again by the reconciliation that follows, which waits longer.
+_TIMEOUT = 0.5
+
+
+class FlowMonitor:
+    """HAProxy's monitor, which also watches the flow agent. See `PlaneMonitor`."""
+
+    def __init__(self, directory: Path, haproxy: PlaneMonitor) -> None:
+        self._directory = directory
+        self._haproxy = haproxy
+        self._file = FlowFile(directory)
+
+    def open(self) -> bool:
+        return self._haproxy.open()
+
+    def close(self) -> None:
+        self._haproxy.close()
+
+    def fileno(self) -> int:
+        return self._haproxy.fileno()
+
+    def owners(self) -> set[str]:
+        return self._haproxy.owners()
+
+    def is_responding(self) -> bool:
+        return self._haproxy.is_responding() and (not self._file.read().listeners or self._agent_responds())
+
+    def _agent_responds(self) -> bool:
+        try:
+            ask(self._directory, "ping", _TIMEOUT)
+        except BalancerFault:
+            return False
+        return True

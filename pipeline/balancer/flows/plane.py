@@ -1,0 +1,214 @@
+"""The data plane of HAProxy and the kernel. HAProxy checks all targets, and carries what the kernel cannot.
+
+The kernel takes flows before they reach HAProxy, which is bound to the same ports of TCP. So if another program removes
+the kernel's rules, HAProxy gets the connections until the flow agent has restored them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+from pipeline.balancer.access import AccessLog
+from pipeline.balancer.data_plane import CheckFact, DataPlane, Facts, PlaneConfig, TargetFact, WantedGroup
+from pipeline.balancer.flows.config_flows import group_flows, plane_choices, wanted_flows
+from pipeline.balancer.flows.flow_keeper import FlowFact
+from pipeline.balancer.flows.process import flow_agent
+from pipeline.balancer.flows.requests import ask
+from pipeline.balancer.flows.wanted_flows import FlowFile, GroupFlows, WantedFlows
+from pipeline.balancer.haproxy.naming import group_of
+from pipeline.balancer.kernel.support import forwarding_remedy, kernel_fault
+from pipeline.balancer.plane_choice import KernelSupport, PlaneChoice
+from pipeline.base.errors import BalancerFault, ConfigError
+
+# Seconds in which the agent answers, unless it hangs or a signal has stopped it.
+_PING_TIMEOUT = 3.0
+_NO_FLOWS = FlowFact(admitted=False, in_flight=0)
+
+
+class FlowPlane:
+    """HAProxy and the kernel of one directory, as a `DataPlane`. `haproxy`: the plane that also checks all targets."""
+
+    def __init__(self, directory: Path, haproxy: DataPlane) -> None:
+        self._directory = directory
+        self._haproxy = haproxy
+        self._file = FlowFile(directory)
+        self._agent = flow_agent(directory)
+
+    def check(self, wanted: PlaneConfig) -> str | None:
+        if missing := _missing(wanted, self._support(wanted)):
+            message, hint = missing
+            raise ConfigError(message, hint=hint)
+        return self._haproxy.check(wanted)
+
+    def choices(self, wanted: PlaneConfig) -> Mapping[int, PlaneChoice]:
+        support = self._support(wanted)
+        return {effective.number: choice for effective, choice in plane_choices(wanted, support)}
+
+    def take_over(self, wanted: PlaneConfig) -> None:
+        self._haproxy.take_over(wanted)
+
+    def apply(self, wanted: PlaneConfig) -> bool:
+        started, support = self._haproxy.apply(wanted), self._support(wanted)
+        flows = wanted_flows(wanted, support)
+        # Their open flows are still counted.
+        former = {pool: flows for pool, flows in self._pools_with_flows().items() if group_of(pool) in wanted.groups}
+        if flows.listeners or former:
+            self._file.write(replace(flows, groups={**former, **flows.groups}))
+            self._ensure_agent()
+            self._ask("sync")
+        else:
+            self._stop_agent()
+        # The right may have been lost since the check. What HAProxy carries must not depend on it.
+        if missing := _missing(wanted, support):
+            message, hint = missing
+            raise BalancerFault(message, hint=hint)
+        return started
+
+    def steer(self, group: WantedGroup) -> None:
+        self._haproxy.steer(group)
+        known = self._file.read()
+        if changed := {pool: flows for pool, flows in group_flows(group).items() if pool in known.groups}:
+            self._file.write(replace(known, groups={**known.groups, **changed}))
+            self._sync()
+
+    def extend(self, group: WantedGroup) -> bool:
+        has_extended = self._haproxy.extend(group)
+        if group.id not in self._carried():
+            return has_extended
+        # HAProxy may have closed former targets of these ids.
+        self._sync()
+        found = self._ask("facts").get(group.id, {})
+        return has_extended and not any(target.id in found for target in group.targets)
+
+    def observe(self, groups: Collection[str] | None = None) -> Facts:
+        facts = self._haproxy.observe(groups)
+        carried = self._carried() & facts.targets.keys()
+        if not (facts.running and carried):
+            return facts
+        try:
+            found = self._ask("facts", _PING_TIMEOUT)
+        except BalancerFault:
+            # Nothing is known of the flows of these groups. The reconciliation that follows revives the agent.
+            others = {id_: targets for id_, targets in facts.targets.items() if id_ not in carried}
+            return replace(facts, targets=others)
+        merged = {id_: _merged(facts.targets[id_], found.get(id_, {})) for id_ in carried}
+        return replace(facts, targets={**facts.targets, **merged})
+
+    def abort(self, group: str, target: str) -> None:
+        self._haproxy.abort(group, target)
+        if group in self._carried():
+            self._ask("cut", group=group, target=target)
+
+    def maintain(self) -> None:
+        self._haproxy.maintain()
+
+    def stop(self) -> None:
+        self._haproxy.stop()
+        self._stop_agent()
+
+    def pid(self) -> int | None:
+        return self._haproxy.pid()
+
+    def stopped(self) -> tuple[int, ...]:
+        return (*self._haproxy.stopped(), *self._agent.stopped())
+
+    def resume(self) -> tuple[int, ...]:
+        return (*self._haproxy.resume(), *self._agent.resume())
+
+    def is_cut_off(self) -> bool:
+        return self._haproxy.is_cut_off()
+
+    def end_if_hung(self) -> bool:
+        has_ended = self._haproxy.end_if_hung()
+        if self._agent.running() is None or self._responds():
+            return has_ended
+        self._agent.kill()
+        return True
+
+    def standby(self) -> AbstractContextManager[None]:
+        return self._haproxy.standby()
+
+    def access_log(self) -> AccessLog:
+        return self._haproxy.access_log()
+
+    def _support(self, wanted: PlaneConfig) -> KernelSupport:
+        if not any(choice.plane == "kernel" for _, choice in plane_choices(wanted, KernelSupport())):
+            return KernelSupport()
+        # An agent that was started with the right to change rules keeps it.
+        if self._file.read().listeners and self._responds():
+            return KernelSupport(blocked=forwarding_remedy())
+        fault = kernel_fault()
+        if fault is not None:
+            return KernelSupport(fault.message, fault.hint or "")
+        return KernelSupport(blocked=forwarding_remedy())
+
+    def _responds(self) -> bool:
+        try:
+            self._ask("ping", _PING_TIMEOUT)
+        except BalancerFault:
+            return False
+        return True
+
+    def _carried(self) -> set[str]:
+        """Return the target groups of which the kernel carries a pool."""
+        return set(map(group_of, self._file.read().groups))
+
+    def _pools_with_flows(self) -> dict[str, GroupFlows]:
+        """Return the pools of groups that the kernel carried until now and that have open flows."""
+        known = self._file.read().groups
+        try:
+            found = self._ask("facts", _PING_TIMEOUT) if known else {}
+        except BalancerFault:
+            return {}
+        busy = {id_ for id_, flows in found.items() if any(flow.in_flight for flow in flows.values())}
+        return {pool: flows for pool, flows in known.items() if group_of(pool) in busy}
+
+    def _sync(self) -> None:
+        if self._agent.running() is None:
+            self._ensure_agent()
+        self._ask("sync")
+
+    def _ensure_agent(self) -> None:
+        # A process without the right to change rules must not replace an agent that has it.
+        if self._agent.running() is None or kernel_fault() is None:
+            self._agent.ensure_current()
+
+    def _stop_agent(self) -> None:
+        if not self._file.exists():
+            return
+        self._file.write(WantedFlows())
+        if self._agent.running() is None:
+            self._agent.ensure_current()
+        self._ask("stop")
+        self._agent.stop()
+        self._file.remove()
+
+    def _ask(self, do: str, timeout: float = 10.0, **arguments: str) -> dict[str, dict[str, FlowFact]]:
+        found = ask(self._directory, do, timeout, **arguments)
+        return {id_: {name: FlowFact(*fact) for name, fact in targets.items()} for id_, targets in found.items()}
+
+
+def _missing(wanted: PlaneConfig, support: KernelSupport) -> tuple[str, str] | None:
+    """Return which listener only the kernel could carry, which this machine does not let it, with what to grant."""
+    for effective, choice in plane_choices(wanted, support):
+        if choice.is_missing:
+            return f"{effective.label}, port {effective.port}, needs the kernel: {choice.reason}", choice.hint
+    return None
+
+
+def _merged(targets: Mapping[str, TargetFact], flows: Mapping[str, FlowFact]) -> dict[str, TargetFact]:
+    """Return the facts of a group's targets with their flows. One that HAProxy has removed may still have some."""
+    removed = TargetFact(admitted=False, up=False, check=CheckFact("none"), in_flight=0, state_age=timedelta(0))
+    found = {**dict.fromkeys(flows, removed), **targets}
+    return {
+        name: fact._replace(
+            admitted=fact.admitted or flow.admitted,
+            in_flight=fact.in_flight + flow.in_flight,
+        )
+        for name, fact in found.items()
+        for flow in [flows.get(name, _NO_FLOWS)]
+    }

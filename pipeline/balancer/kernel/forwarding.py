@@ -1,0 +1,74 @@
+"""What the rules of other programs let the kernel forward."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Set
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from pipeline.balancer.kernel.nft import NftError
+from pipeline.balancer.kernel.others import BaseChain, base_chains
+
+Run = Callable[[str], str]
+"""A function that runs a script of nft and returns its output."""
+
+_ACCEPT = "ct status dnat accept"
+_DOCKER = {("ip", "filter", "FORWARD"), ("ip6", "filter", "FORWARD")}
+# Docker accepts what goes to a port that it publishes.
+_PUBLISHED = re.compile(r"daddr ([0-9a-f.:]+) .*?(tcp|udp) dport (\d+) .*accept$", re.MULTILINE)
+_IPTABLES = Path("/proc/net/ip_tables_names")
+
+
+class Place(NamedTuple):
+    """An address, a port and a protocol, `tcp` or `udp`."""
+
+    address: str
+    port: int
+    protocol: str
+
+
+def remedy(run: Run) -> str:
+    """Return what to do so that no other program drops what the kernel forwards, or an empty text.
+
+    Docker's own chain does not count: see `dropped_by_docker`.
+    """
+    if _IPTABLES.exists() and "filter" in _IPTABLES.read_text().split():
+        return "use iptables-nft instead of iptables-legacy, whose rules cannot be read"
+    for chain in base_chains(run("list chains")):
+        # It may have been removed in the meantime.
+        with suppress(NftError):
+            if _drops(chain) and not _is_docker(chain) and _ACCEPT not in run(f"list chain {_name(chain)}"):
+                return f"add a rule: nft insert rule {_name(chain)} {_ACCEPT}"
+    return ""
+
+
+def dropped_by_docker(run: Run, places: Set[Place]) -> Set[Place]:
+    """Return the places to which Docker lets nothing be forwarded, because it does not publish their ports."""
+    found = set[Place]()
+    for chain in base_chains(run("list chains")):
+        if _drops(chain) and _is_docker(chain):
+            with suppress(NftError):
+                found |= _of_family(chain.family, places) - _published(run(f"list chain {chain.family} filter DOCKER"))
+    return found
+
+
+def _published(listing: str) -> Set[Place]:
+    return {Place(address, int(port), protocol) for address, protocol, port in _PUBLISHED.findall(listing)}
+
+
+def _of_family(family: str, places: Set[Place]) -> Set[Place]:
+    return {place for place in places if (":" in place.address) == (family == "ip6")}
+
+
+def _drops(chain: BaseChain) -> bool:
+    return chain.hook == "forward" and chain.policy == "drop"
+
+
+def _is_docker(chain: BaseChain) -> bool:
+    return (chain.family, chain.table, chain.name) in _DOCKER
+
+
+def _name(chain: BaseChain) -> str:
+    return f"{chain.family} {chain.table} {chain.name}"

@@ -1,0 +1,49 @@
+"""The tables of other programs and of other homes, as `nft` lists them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+PREFIX = "penstock_"
+"""Begins the name of the table of each home."""
+
+_TABLE = re.compile(r"^table inet (\S+)$", re.MULTILINE)
+_LISTED_TABLE = re.compile(r"^table (\S+) (\S+) \{\n(.*?)^\}", re.MULTILINE | re.DOTALL)
+_CHAIN = re.compile(r"^\tchain (\S+) \{\n\t\ttype (\S+) hook (\S+) .*?(?:policy (\S+);)?\n", re.MULTILINE)
+_IPTABLES = (Path("/proc/net/ip_tables_names"), Path("/proc/net/ip6_tables_names"))
+
+
+class BaseChain(NamedTuple):
+    """A chain through which the kernel sends packets, as `nft list chains` prints it."""
+
+    family: str
+    table: str
+    name: str
+    type: str
+    hook: str
+    policy: str
+
+
+def base_chains(listing: str) -> Iterator[BaseChain]:
+    """Yield the base chains of all tables, from what `nft list chains` prints."""
+    for family, table, content in _LISTED_TABLE.findall(listing):
+        for name, kind, hook, policy in _CHAIN.findall(content):
+            yield BaseChain(family, table, name, kind, hook, policy)
+
+
+def other_tables(listing: str, own: str) -> list[str]:
+    """Return the tables of other homes, from what `nft list tables inet` prints."""
+    return [name for name in _TABLE.findall(listing) if name.startswith(PREFIX) and name != own]
+
+
+def has_other_nat(listing: str, own: str) -> bool:
+    """Return whether a table other than `own` translates addresses, from what `nft list chains` prints."""
+    return any(chain.type == "nat" and chain.table != own for chain in base_chains(listing))
+
+
+def has_iptables_nat() -> bool:
+    """Return whether the former iptables, which nft does not list, translates addresses."""
+    return any(path.exists() and "nat" in path.read_text().split() for path in _IPTABLES)

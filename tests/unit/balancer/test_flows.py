@@ -1,0 +1,251 @@
+"""What the kernel carries: from a declaration and the state of HAProxy's servers to the wanted state of the table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.balancer.flows.config_flows import wanted_flows
+from pipeline.balancer.flows.flow_state import Server, chosen_targets, failed_targets, flow_state
+from pipeline.balancer.flows.marks import MarkedTarget, MarkFile, with_marks, without
+from pipeline.balancer.flows.wanted_flows import FlowFile, GroupFlows, ListenerFlows, WantedFlows
+from pipeline.balancer.kernel.flow import HIDDEN_BIT, LAST_MARK, MARK_PREFIX
+from pipeline.balancer.model import Declaration
+from pipeline.balancer.plane_choice import KernelSupport, PlaneChoice, choose_plane
+from pipeline.balancer.registry import Registry
+from pipeline.balancer.wanted import plane_config
+from pipeline.base.errors import BalancerFault, ConfigError
+
+UP, DOWN, CLOSED = (True, True), (True, False), (False, False)
+DENIED = KernelSupport("nftables: no permission to change rules", "run as root")
+
+
+def declared(
+    protocol: str = "TCP",
+    *,
+    address: str = "192.0.2.1",
+    group: dict[str, Any] | None = None,
+    listener: dict[str, Any] | None = None,
+) -> Registry:
+    """A listener of a network load balancer with one target group. `group`, `listener`: further keys."""
+    forwarded = {"protocol": protocol, "port": 80, "default_action": {"forward": "db"}, **(listener or {})}
+    settings = {"protocol": protocol, "port": 5432, **(group or {})}
+    edge = {"type": "network", "listeners": [forwarded], **({"address": address} if address else {})}
+    declaration = {"target_groups": {"db": settings}, "load_balancers": {"edge": edge}}
+    return Registry().declare("shop", Declaration.model_validate(declaration))
+
+
+def flows(registry: Registry, support: KernelSupport | None = None) -> WantedFlows:
+    """What the kernel carries of a registry."""
+    return wanted_flows(plane_config(registry), support or KernelSupport())
+
+
+def choice(registry: Registry, support: KernelSupport | None = None) -> PlaneChoice:
+    """The plane of the only listener."""
+    config = plane_config(registry)
+    (listener,) = config.listeners
+    settings = {(group.owner, group.name): group.settings for group in config.groups.values()}
+    return choose_plane(listener, settings, support or KernelSupport())  # type: ignore[arg-type]
+
+
+def servers(*states: tuple[bool, bool], first: int = 1) -> dict[str, list[Server]]:
+    """Servers of the group, which are open or not and up or not."""
+    named = enumerate(states, first)
+    return {"shop.db": [Server(f"t{number}", f"10.0.0.{number}:5432", *state) for number, state in named]}
+
+
+def names(targets: list[MarkedTarget]) -> list[str]:
+    return [marked.target for marked in targets]
+
+
+ANY = WantedFlows(
+    (ListenerFlows("192.0.2.1", 80, "tcp", 350, sticky=False, is_optional=True, groups=(("shop.db", 1),)),),
+    {"shop.db": GroupFlows()},
+)
+
+
+def test_tcp_hides_the_client() -> None:
+    """A TCP listener has the idle time of its attribute, and its targets see the balancer's address."""
+    found = flows(declared(listener={"attributes": {"tcp.idle_timeout.seconds": 60}}))
+    assert found == WantedFlows(
+        (ListenerFlows("192.0.2.1", 80, "tcp", 60, sticky=False, is_optional=True, groups=(("shop.db", 1),)),),
+        {"shop.db": GroupFlows(needed=1, hidden=True, cuts=True)},
+    )
+
+
+def test_both_protocols_of_a_listener() -> None:
+    """A TCP_UDP listener is carried for both protocols, with their idle times, and preserves the client's address."""
+    found = flows(declared("TCP_UDP", group={"attributes": {"stickiness.enabled": True}}))
+    assert [(each.protocol, each.idle, each.sticky, each.is_optional) for each in found.listeners] == [
+        ("tcp", 350, True, False),
+        ("udp", 120, True, False),
+    ]
+    assert not found.groups["shop.db"].hidden
+
+
+@pytest.mark.parametrize(
+    ("address", "bound"), [("", ["0.0.0.0", "::"]), ("0.0.0.0", ["0.0.0.0"]), ("2001:db8::1", ["2001:db8::1"])]
+)
+def test_addresses(address: str, bound: list[str]) -> None:
+    """An internet-facing load balancer without an address is carried for both families."""
+    assert [each.address for each in flows(declared(address=address)).listeners] == bound
+
+
+@pytest.mark.parametrize(
+    ("keys", "reason"),
+    [
+        ({"address": "127.0.0.1"}, "the kernel does not forward what is sent to 127.0.0.1"),
+        ({"address": "fe80::1"}, "the kernel does not forward what is sent to fe80::1"),
+        (
+            {"group": {"target_type": "instance", "health_check": {"protocol": "HTTP"}}},
+            "the targets of db are ports of 127.0.0.1",
+        ),
+        (
+            {"group": {"attributes": {"proxy_protocol_v2.enabled": True}}},
+            "target group db has proxy_protocol_v2.enabled, and the kernel sends no PROXY header",
+        ),
+    ],
+)
+def test_listeners_that_haproxy_carries(keys: dict[str, Any], reason: str) -> None:
+    """What the kernel cannot carry stays with HAProxy, and the choice says why and what to write instead."""
+    found = choice(declared(**keys))
+    assert (found.plane, found.reason, bool(found.hint)) == ("HAProxy", reason, True)
+    assert flows(declared(**keys)) == WantedFlows()
+
+
+def test_machine_without_the_right() -> None:
+    """Without the right, HAProxy carries TCP. UDP and preserved addresses are missing."""
+    assert str(choice(declared(), DENIED)) == "carried by HAProxy: nftables: no permission to change rules"
+    for registry in (declared("UDP"), declared(group={"attributes": {"preserve_client_ip.enabled": True}})):
+        found = choice(registry, DENIED)
+        assert (found.is_missing, found.hint, str(found)) == (
+            True,
+            "run as root",
+            "not carried: nftables: no permission to change rules",
+        )
+        assert flows(registry, DENIED) == WantedFlows()
+
+
+def test_rules_that_drop_what_is_forwarded() -> None:
+    """Where another program drops what is forwarded, TCP stays with HAProxy. UDP has the hint."""
+    support = KernelSupport(blocked="add a rule")
+    assert (choice(declared(), support).plane, choice(declared(), support).hint) == ("HAProxy", "add a rule")
+    assert (choice(declared("UDP"), support).plane, choice(declared("UDP"), support).hint) == ("kernel", "add a rule")
+    assert choice(declared()).reason == "the kernel is faster"
+    assert choice(declared("UDP")).reason == "HAProxy does not carry UDP"
+
+
+def test_preserved_address_that_no_plane_gives() -> None:
+    """A group that preserves addresses behind a listener that only HAProxy carries is refused."""
+    with pytest.raises(ConfigError) as caught:
+        declared(address="127.0.0.1", group={"attributes": {"preserve_client_ip.enabled": True}})
+    assert caught.value.message == (
+        "load balancer edge of shop, port 80: target group db has preserve_client_ip.enabled, and HAProxy connects "
+        "from its own address, but the kernel does not forward what is sent to 127.0.0.1"
+    )
+    assert "scheme: internet-facing" in (caught.value.hint or "")
+
+
+def test_healthy_targets_are_chosen() -> None:
+    """Admitted and healthy targets get flows. If too few are healthy, all admitted ones do."""
+    assert names(chosen_targets(ANY, servers(UP, DOWN, CLOSED, UP))) == ["t1", "t4"]
+    assert names(chosen_targets(ANY, servers(DOWN, DOWN, CLOSED))) == ["t1", "t2"]
+    two = WantedFlows(ANY.listeners, {"shop.db": GroupFlows(needed=2)})
+    assert names(chosen_targets(two, servers(UP, DOWN, CLOSED))) == ["t1", "t2"]
+    assert chosen_targets(ANY, {}) == []
+
+
+def test_failed_targets_lose_their_flows() -> None:
+    """Unhealthy targets lose their flows, but not while the group fails open, or if it keeps them."""
+    assert names(failed_targets(ANY, servers(UP, DOWN, CLOSED))) == ["t2"]
+    assert failed_targets(ANY, servers(DOWN, DOWN)) == []
+    keeps = WantedFlows(ANY.listeners, {"shop.db": GroupFlows(cuts=False)})
+    assert failed_targets(keeps, servers(UP, DOWN)) == []
+
+
+def test_targets_of_a_zone_that_is_shifted_away() -> None:
+    """They get flows only while too few others are healthy, and their open flows stay."""
+    found = {"shop.db": [*servers(UP)["shop.db"], Server("away", "10.0.0.9:5432", True, True, is_spare=True)]}
+    assert names(chosen_targets(ANY, found)) == ["t1"]
+    assert failed_targets(ANY, found) == []
+    found = {"shop.db": [*servers(DOWN)["shop.db"], found["shop.db"][1]]}
+    assert names(chosen_targets(ANY, found)) == ["t1", "away"]
+
+
+def test_listener_without_targets_of_its_family() -> None:
+    """A listener whose family no target has is left to the machine."""
+    six = WantedFlows((*ANY.listeners, ListenerFlows("::", 80, "tcp", 350, False, True, (("shop.db", 1),))), ANY.groups)
+    marks = with_marks({}, chosen_targets(six, servers(UP)), (), "home")
+    assert [str(each) for each in flow_state(six, servers(UP), marks).listeners] == ["tcp://192.0.2.1:80"]
+    assert flow_state(ANY, servers(CLOSED), {}).listeners == ()
+
+
+def test_optional_listener_with_an_undeliverable_target() -> None:
+    """A listener that HAProxy can carry is left to it while Docker drops flows to one of its targets."""
+    chosen = chosen_targets(ANY, servers(UP, UP))
+    marks = with_marks({}, chosen, (), "home")
+    assert flow_state(ANY, servers(UP, UP), marks, undeliverable=chosen[:1]).listeners == ()
+    assert len(flow_state(ANY, servers(UP, UP), marks).listeners) == 1
+
+
+targets = st.builds(
+    MarkedTarget,
+    st.sampled_from(["shop.db", "shop.web"]),
+    st.integers(0, 99).map(lambda number: f"t{number}"),
+    st.just("10.0.0.1:1"),
+    st.booleans(),
+)
+
+
+@given(st.lists(targets, max_size=30, unique=True), st.sets(st.integers(MARK_PREFIX + 1, LAST_MARK), max_size=9))
+def test_marks_are_unique(wanted: list[MarkedTarget], taken: set[int]) -> None:
+    """Each target has a mark of its half that no other one uses, and keeps it."""
+    marks = with_marks({}, wanted, taken, "home")
+    assert marks.keys() == set(wanted)
+    assert len({*marks.values(), *taken}) == len(wanted) + len(taken)
+    for marked, mark in marks.items():
+        assert MARK_PREFIX < mark <= LAST_MARK
+        assert bool(mark & HIDDEN_BIT) == marked.hidden
+    assert with_marks(marks, wanted, (), "home") is marks
+    assert with_marks({}, wanted, taken, "home") == marks
+
+
+def test_marks_can_run_out() -> None:
+    """If all marks are in use, the error names the target."""
+    wanted = [MarkedTarget("shop.db", "t1", "10.0.0.1:1", hidden=False)]
+    with pytest.raises(BalancerFault, match=r"no mark is left for target t1 of shop\.db: 32767 are in use"):
+        with_marks({}, wanted, range(MARK_PREFIX, MARK_PREFIX + HIDDEN_BIT), "home")
+
+
+def test_marks_on_disk(tmp_path: Path) -> None:
+    """Marks are read back. A damaged or missing file has none, and a folder in its place is no error."""
+    file, marked = MarkFile(tmp_path / "marks"), MarkedTarget("shop.db", "t1", "10.0.0.1:1", hidden=True)
+    assert file.read() == {}
+    file.write({marked: MARK_PREFIX + 1})
+    assert file.read() == {marked: MARK_PREFIX + 1}
+    assert without(file.read(), [marked]) == {}
+    (tmp_path / "marks").write_text("[[")
+    assert file.read() == {}
+    (tmp_path / "marks").unlink()
+    (tmp_path / "marks").mkdir()
+    file.write({})
+
+
+def test_wanted_flows_on_disk(tmp_path: Path) -> None:
+    """What is wanted is read back, by another process too. A damaged file wants nothing."""
+    file, other = FlowFile(tmp_path), FlowFile(tmp_path)
+    assert (file.exists(), other.read()) == (False, WantedFlows())
+    file.write(ANY)
+    assert (file.exists(), other.read(), file.read()) == (True, ANY, ANY)
+    (tmp_path / "flows.json").write_text("{")
+    assert other.read() == WantedFlows()
+    file.write(ANY)
+    assert other.read() == ANY
+    file.remove()
+    assert other.read() == WantedFlows()
+    with pytest.raises(BalancerFault, match="cannot write"):
+        FlowFile(tmp_path / "missing").write(ANY)
