@@ -15,23 +15,23 @@ if TYPE_CHECKING:
     from pipeline.balancer.balancer import Balancer
     from pipeline.balancer.effective import EffectiveListener, EffectiveNetworkListener
     from pipeline.balancer.flow_shares import TargetShare
+    from pipeline.balancer.plane_choice import PlaneChoice
 
 SCHEMES = ("tcp", "tls", "udp")
 # A listener of these protocols accepts connections to a URL of the scheme.
 _PROTOCOLS = {"tcp": ("TCP", "TCP_UDP", "TLS"), "tls": ("TLS",), "udp": ("UDP", "TCP_UDP")}
-_PLANE = "HAProxy"
 
 
 @dataclass(frozen=True)
 class FlowExplanation:
     """A listener, the zones of its nodes that the address may mean (None without zones), and the targets' shares.
 
-    `plane` carries the listener. `sticky` are the groups that keep clients by their addresses.
+    `choice` says what carries the listener. `sticky` are the groups that keep clients by their addresses.
     """
 
     listener: EffectiveNetworkListener
     zones: Sequence[str | None]
-    plane: str
+    choice: PlaneChoice
     shares: Sequence[TargetShare]
     sticky: frozenset[str]
 
@@ -48,7 +48,8 @@ def explain_flow(balancer: Balancer, scheme: str, host: str, port: int) -> FlowE
     }
     shares = [share for zone in zones for share in flow_shares(listener, zone, groups)]
     sticky = frozenset(name for name, (group, _) in groups.items() if group.attributes.stickiness)
-    return FlowExplanation(listener, zones, _PLANE, shares, sticky)
+    choice = next(choice for each, choice in balancer.plane_choices() if each.number == listener.number)
+    return FlowExplanation(listener, zones, choice, shares, sticky)
 
 
 def _listener(
@@ -96,7 +97,7 @@ def show_flow(found: FlowExplanation) -> None:
     from pipeline.cli.balancer_format import format_listener
     from pipeline.cli.console import show, table
 
-    click.echo(f"{format_listener(found.listener)}, carried by {found.plane}")
+    click.echo(f"{format_listener(found.listener)}, {found.choice}")
     nodes = found.listener.balancer.zones or {}
     for zone in found.zones:
         if zone:
@@ -125,7 +126,7 @@ def flow_data(found: FlowExplanation) -> dict[str, Any]:
         "port": found.listener.port,
         "protocol": found.listener.listener.protocol,
         "load_balancer": {"name": found.listener.name, "owner": found.listener.owner},
-        "plane": found.plane.lower(),
+        "plane": found.choice.plane.lower(),
         "nodes": [_node_data(found, zone) for zone in found.zones],
     }
 

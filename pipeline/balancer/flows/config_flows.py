@@ -66,6 +66,8 @@ def _listeners(effective: EffectiveNetworkListener, config: PlaneConfig) -> Iter
         for protocol in sorted(effective.binding.transports):
             is_tcp = protocol == "tcp"
             yield ListenerFlows(
+                effective.owner,
+                effective.name,
                 address,
                 effective.port,
                 "tcp" if is_tcp else "udp",

@@ -13,14 +13,16 @@ from datetime import timedelta
 from pathlib import Path
 
 from pipeline.balancer.access import AccessLog
-from pipeline.balancer.data_plane import CheckFact, DataPlane, Facts, PlaneConfig, TargetFact, WantedGroup
+from pipeline.balancer.data_plane import CheckFact, DataPlane, Facts, FlowCounts, PlaneConfig, TargetFact, WantedGroup
 from pipeline.balancer.flows.config_flows import group_flows, plane_choices, wanted_flows
 from pipeline.balancer.flows.flow_keeper import FlowFact
+from pipeline.balancer.flows.kernel_counts import kernel_counts
 from pipeline.balancer.flows.process import flow_agent
 from pipeline.balancer.flows.requests import ask
 from pipeline.balancer.flows.wanted_flows import FlowFile, GroupFlows, WantedFlows
 from pipeline.balancer.haproxy.naming import group_of
 from pipeline.balancer.kernel.support import forwarding_remedy, kernel_fault
+from pipeline.balancer.kernel.table import Traffic
 from pipeline.balancer.plane_choice import KernelSupport, PlaneChoice
 from pipeline.base.errors import BalancerFault, ConfigError
 
@@ -134,6 +136,19 @@ class FlowPlane:
 
     def access_log(self) -> AccessLog:
         return self._haproxy.access_log()
+
+    def flow_counts(self) -> tuple[FlowCounts, ...]:
+        found, wanted = self._haproxy.flow_counts(), self._file.read()
+        if not wanted.listeners:
+            return found
+        try:
+            traffic = ask(self._directory, "traffic", _PING_TIMEOUT)
+            facts = self._ask("facts", _PING_TIMEOUT)
+        except BalancerFault:
+            # The agent is starting or hangs. Its counts go on with the next call.
+            return found
+        counted = {id_: {name: Traffic(*one) for name, one in targets.items()} for id_, targets in traffic.items()}
+        return (*found, *kernel_counts(wanted, counted, facts))
 
     def _support(self, wanted: PlaneConfig) -> KernelSupport:
         if not any(choice.plane == "kernel" for _, choice in plane_choices(wanted, KernelSupport())):

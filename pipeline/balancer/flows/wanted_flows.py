@@ -29,11 +29,14 @@ class GroupFlows:
 
 @dataclass(frozen=True)
 class ListenerFlows:
-    """A node of a listener. `address`: one address, 0.0.0.0 or ::. `idle`: in seconds. `groups`: pools and weights.
+    """A node of a listener of the load balancer `load_balancer` of `owner`.
 
+    `address`: one address, 0.0.0.0 or ::. `idle`: in seconds. `groups`: pools and weights.
     `is_optional`: HAProxy carries what the kernel does not. `sticky`: see `FlowListener`.
     """
 
+    owner: str
+    load_balancer: str
     address: str
     port: int
     protocol: Literal["tcp", "udp"]

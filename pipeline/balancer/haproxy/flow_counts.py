@@ -10,8 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 
 from pipeline.balancer.data_plane import FlowCount, FlowCounts
-from pipeline.balancer.haproxy.naming import fail_open_backend_of, group_of
-from pipeline.balancer.haproxy.server_args import FAIL_OPEN_SUFFIX
+from pipeline.balancer.haproxy.naming import FAIL_OPEN_SUFFIX, fail_open_backend_of, group_of
 
 _FRONTEND = re.compile(r"([^.:]+)\.([^.:]+)\.(\d+)")
 _BACKEND = re.compile(r"[^.:]+\.[^.:]+(\.[^.:]+)?")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 from collections.abc import Callable, Set
 from contextlib import suppress
 from pathlib import Path
@@ -45,13 +46,25 @@ def remedy(run: Run) -> str:
 
 
 def dropped_by_docker(run: Run, places: Set[Place]) -> Set[Place]:
-    """Return the places to which Docker lets nothing be forwarded, because it does not publish their ports."""
-    found = set[Place]()
+    """Return the places to which Docker lets nothing be forwarded, because it does not publish their ports.
+
+    What goes to an address of the machine itself is not forwarded.
+    """
+    found, places = set[Place](), {place for place in places if not _is_own(place.address)}
     for chain in base_chains(run("list chains")):
         if _drops(chain) and _is_docker(chain):
             with suppress(NftError):
                 found |= _of_family(chain.family, places) - _published(run(f"list chain {chain.family} filter DOCKER"))
     return found
+
+
+def _is_own(address: str) -> bool:
+    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind((address, 0))
+        except OSError:
+            return False
+    return True
 
 
 def _published(listing: str) -> Set[Place]:

@@ -10,10 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.balancer.flows.config_flows import wanted_flows
+from pipeline.balancer.flows.flow_keeper import FlowFact
 from pipeline.balancer.flows.flow_state import Server, chosen_targets, failed_targets, flow_state
+from pipeline.balancer.flows.kernel_counts import kernel_counts
 from pipeline.balancer.flows.marks import MarkedTarget, MarkFile, with_marks, without
 from pipeline.balancer.flows.wanted_flows import FlowFile, GroupFlows, ListenerFlows, WantedFlows
 from pipeline.balancer.kernel.flow import HIDDEN_BIT, LAST_MARK, MARK_PREFIX
+from pipeline.balancer.kernel.table import Traffic
 from pipeline.balancer.model import Declaration
 from pipeline.balancer.plane_choice import KernelSupport, PlaneChoice, choose_plane
 from pipeline.balancer.registry import Registry
@@ -62,8 +65,13 @@ def names(targets: list[MarkedTarget]) -> list[str]:
     return [marked.target for marked in targets]
 
 
+EDGE = ("shop", "edge")
 ANY = WantedFlows(
-    (ListenerFlows("192.0.2.1", 80, "tcp", 350, sticky=False, is_optional=True, groups=(("shop.db", 1),)),),
+    (
+        ListenerFlows(
+            "shop", "edge", "192.0.2.1", 80, "tcp", 350, sticky=False, is_optional=True, groups=(("shop.db", 1),)
+        ),
+    ),
     {"shop.db": GroupFlows()},
 )
 
@@ -72,7 +80,11 @@ def test_tcp_hides_the_client() -> None:
     """A TCP listener has the idle time of its attribute, and its targets see the balancer's address."""
     found = flows(declared(listener={"attributes": {"tcp.idle_timeout.seconds": 60}}))
     assert found == WantedFlows(
-        (ListenerFlows("192.0.2.1", 80, "tcp", 60, sticky=False, is_optional=True, groups=(("shop.db", 1),)),),
+        (
+            ListenerFlows(
+                "shop", "edge", "192.0.2.1", 80, "tcp", 60, sticky=False, is_optional=True, groups=(("shop.db", 1),)
+            ),
+        ),
         {"shop.db": GroupFlows(needed=1, hidden=True, cuts=True)},
     )
 
@@ -178,7 +190,10 @@ def test_targets_of_a_zone_that_is_shifted_away() -> None:
 
 def test_listener_without_targets_of_its_family() -> None:
     """A listener whose family no target has is left to the machine."""
-    six = WantedFlows((*ANY.listeners, ListenerFlows("::", 80, "tcp", 350, False, True, (("shop.db", 1),))), ANY.groups)
+    six = WantedFlows(
+        (*ANY.listeners, ListenerFlows(*EDGE, "::", 80, "tcp", 350, False, True, (("shop.db", 1),))),
+        ANY.groups,
+    )
     marks = with_marks({}, chosen_targets(six, servers(UP)), (), "home")
     assert [str(each) for each in flow_state(six, servers(UP), marks).listeners] == ["tcp://192.0.2.1:80"]
     assert flow_state(ANY, servers(CLOSED), {}).listeners == ()
@@ -249,3 +264,20 @@ def test_wanted_flows_on_disk(tmp_path: Path) -> None:
     assert other.read() == WantedFlows()
     with pytest.raises(BalancerFault, match="cannot write"):
         FlowFile(tmp_path / "missing").write(ANY)
+
+
+def test_counts_of_a_group_are_those_of_its_first_listener() -> None:
+    """The kernel's counts of each target count for the first listener that forwards to its group, by its protocol."""
+    second = ListenerFlows(
+        "shop", "other", "192.0.2.2", 90, "udp", 120, False, False, (("shop.db", 1), ("shop.dns", 1))
+    )
+    wanted = WantedFlows((*ANY.listeners, second), {**ANY.groups, "shop.dns": GroupFlows()})
+    traffic = {"shop.db": {"db-1": Traffic(3, 500)}, "shop.dns": {"dns-1": Traffic(2, 90)}}
+    facts = {"shop.db": {"db-1": FlowFact(admitted=True, in_flight=1)}}
+    found = {
+        (each.name, each.port, each.transport): dict(each.counts) for each in kernel_counts(wanted, traffic, facts)
+    }
+    assert found == {
+        ("edge", 80, "tcp"): {"active": 1, "new": 3, "bytes": 500},
+        ("other", 90, "udp"): {"active": 0, "new": 2, "bytes": 90},
+    }
