@@ -1,5 +1,5 @@
 # Every target installs what it needs, once: a virtual environment, Docker, a base image for the sample application.
-.PHONY: help demo test coverage lint bench setup clean
+.PHONY: help demo lab test coverage lint bench setup clean
 .DEFAULT_GOAL := help
 
 BASE = PENSTOCK_BASE_IMAGE="$$(cat .setup/base-image 2>/dev/null)"
@@ -10,6 +10,10 @@ help: ## Show this list
 
 demo: setup ## Build, test and roll out a commit under load (ARGS=--keep leaves it running)
 	@$(BASE) .venv/bin/pipeline demo $(ARGS)
+
+lab: setup ## Play the laboratory of load balancing, examples/elb-lab (ARGS=4 plays one step and leaves it)
+	@setup/nftables.sh
+	@cd examples/elb-lab && PENSTOCK_BASE_IMAGE="$$(cat ../../.setup/base-image)" ../../.venv/bin/python -m lab $(ARGS)
 
 PYTEST = $(BASE) .venv/bin/python -m $(MEASURE) pytest -n 4 --dist worksteal
 REPORTS = --durations=15 --junit-xml=.setup/junit

@@ -1,5 +1,6 @@
 #!/bin/sh
-# Check that nft and ip are installed, for the tests of the kernel's rules. As root with apt, install what is missing.
+# Check that nft and ip are installed, for the tests of the kernel's rules and for the laboratory. As root with apt,
+# install what is missing.
 set -eu
 
 for name in nftables:nft iproute2:ip; do

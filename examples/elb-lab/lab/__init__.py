@@ -1,0 +1,1 @@
+"""Plays the steps of the laboratory, and checks what each one shows."""

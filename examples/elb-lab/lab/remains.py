@@ -1,0 +1,47 @@
+"""What a laboratory leaves on the machine, counted by kind."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+from lab.laboratory import NETWORK, Laboratory
+from pipeline.base.home_id import home_id
+
+
+class Remains:
+    """Counts what belongs to a laboratory, also after its folder is gone."""
+
+    def __init__(self, lab: Laboratory) -> None:
+        self._folder, self._home = lab.folder, lab.home
+        self._id = home_id(lab.home) if lab.home.exists() else "none"
+
+    def count(self) -> dict[str, int]:
+        """Return how many there are of each kind."""
+        return {
+            "containers": len(self._docker("container", "--all")),
+            "networks in Docker": len(self._docker("network")),
+            "images": len(set(self._docker("image"))),
+            "volumes": len(self._docker("volume")),
+            "network namespaces": int((Path("/run/netns") / NETWORK).exists()),
+            "network interfaces": int((Path("/sys/class/net") / NETWORK).exists()),
+            "processes": sum(map(self._is_ours, Path("/proc").glob("[0-9]*"))),
+            "nft tables": _output("nft", "list", "tables").count(f"penstock_{self._id}"),
+            "files": sum(1 for path in self._folder.rglob("*") if not path.is_dir()),
+        }
+
+    def _docker(self, kind: str, *options: str) -> list[str]:
+        label = f"label=penstock.home={self._id}"
+        return _output("docker", kind, "ls", "--quiet", *options, "--filter", label).split()
+
+    def _is_ours(self, process: Path) -> bool:
+        """Return whether a process serves the laboratory: its arguments name the folder, or it works in the home."""
+        try:
+            words, place = (process / "cmdline").read_bytes(), (process / "cwd").readlink()
+        except OSError:
+            return False
+        return bytes(self._folder) in words or place.is_relative_to(self._home)
+
+
+def _output(*command: str) -> str:
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
