@@ -25,7 +25,7 @@ def test_our_own_pipeline_is_valid() -> None:
     assert load(ROOT / "pipeline.yaml", {}, {}).pipeline.deploy.replicas == 3
 
 
-@pytest.mark.parametrize("path", sorted(ROOT.glob("examples/*/pipeline.yaml")), ids=lambda path: path.parent.name)
+@pytest.mark.parametrize("path", sorted(ROOT.glob("examples/*/*.yaml")), ids=lambda p: f"{p.parent.name}/{p.stem}")
 def test_every_example_pipeline_is_valid(path: Path) -> None:
     """Every pipeline.yaml of an example is valid."""
     assert load(path, {}, {}).pipeline.name
