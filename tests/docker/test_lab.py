@@ -1,0 +1,75 @@
+"""The laboratory in examples/elb-lab, played as `make lab` plays it."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.lab import LAB, commands, pattern
+from tests.support.paths import ROOT
+
+pytestmark = [
+    pytest.mark.docker,
+    pytest.mark.timeout(300),
+    pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a network namespace"),
+]
+
+Play = Callable[..., subprocess.CompletedProcess[str]]
+FOLDER = ROOT / ".setup" / "elb-lab"
+# These commands of the README start the laboratory, and are not part of a step.
+OUTSIDE = re.compile(r"(sudo |make |\. )")
+
+
+@pytest.fixture(scope="module")
+def lab(base_image: str) -> Iterator[Play]:
+    """A function that plays steps of the laboratory. Everything is removed at the end."""
+
+    def play(*steps: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "lab", *steps]
+        # As in a shell that has read env.sh. The laboratory must not take the learner's own processes for its own.
+        home = {"PENSTOCK_HOME": str(FOLDER / "home")}
+        environment = {**os.environ, **home, "PENSTOCK_BASE_IMAGE": base_image, "NO_COLOR": "1"}
+        return subprocess.run(command, cwd=LAB, env=environment, capture_output=True, text=True, check=False)
+
+    yield play
+    if FOLDER.exists():
+        play("8")
+
+
+def assert_nothing_is_left() -> None:
+    assert not FOLDER.exists()
+    assert not Path("/run/netns/elb-lab").exists()
+    assert not Path("/sys/class/net/elb-lab").exists()
+
+
+def test_all_steps_show_what_the_readme_says(lab: Play) -> None:
+    """Everything is as expected, and the commands are those of the README. Nothing is left."""
+    played = lab()
+    assert played.returncode == 0, played.stdout + played.stderr
+    assert len(re.findall(r"^== Step \d: ", played.stdout, re.MULTILINE)) == 8
+    assert len(re.findall(r" yes$", played.stdout, re.MULTILINE)) > 60
+    typed = [line.removeprefix("$ ") for line in played.stdout.splitlines() if line.startswith("$ ")]
+    documented = [command for command in commands(LAB / "README.md") if not OUTSIDE.match(command)]
+    assert [c for c in typed if not any(re.fullmatch(pattern(d), c) for d in documented)] == []
+    assert [d for d in documented if not any(re.fullmatch(pattern(d), c) for c in typed)] == []
+    assert_nothing_is_left()
+
+
+def test_a_step_alone_plays_what_it_needs(lab: Play) -> None:
+    """Step 1 is played first, and both stay. A second laboratory is refused, and the last step removes the first."""
+    played = lab("4")
+    assert played.returncode == 0, played.stdout + played.stderr
+    assert re.findall(r"^== Step (\d)", played.stdout, re.MULTILINE) == ["1", "4"]
+    assert (FOLDER / "repository" / "env.sh").exists()
+    refused = lab()
+    assert refused.returncode == 3
+    assert "make lab ARGS=8" in refused.stderr
+    removed = lab("8")
+    assert removed.returncode == 0, removed.stdout + removed.stderr
+    assert_nothing_is_left()
