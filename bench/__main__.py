@@ -25,6 +25,7 @@ QUICK = (
     "rules",
     "tls",
     "reuse_race",
+    "flow_cost",
     "deploy_time",
     "command_start",
     "scale",
@@ -44,6 +45,8 @@ NAMES = (
     "reboot",
     "upgrade",
     "chaos",
+    "flow_changes",
+    "flows_held",
 )
 PLOT = ROOT / ".setup/bench.html"
 

@@ -62,6 +62,25 @@ def server(directory: Path, number: int) -> Iterator[int]:
 
 
 @contextmanager
+def file_server(folder: Path, ports: Sequence[int], size: int = 0) -> Iterator[int]:
+    """Run a server at these ports of every address of the thread's network namespace, and yield its process id.
+
+    `/` is a small response, and `/large` has `size` bytes.
+    """
+    folder.mkdir()
+    with (folder / "large").open("wb") as large:
+        large.truncate(size)
+    listen = " ".join(f"listen {port} backlog=4096;" for port in ports)
+    body = (
+        f"access_log off; sendfile on; server {{ {listen} root {folder}; "
+        'location = / { return 200 "hello, world"; } }'
+    )
+    with _nginx(folder, "auto", body) as pid:
+        await_answer(ports[0], "a server")
+        yield pid
+
+
+@contextmanager
 def nginx(
     folder: Path, servers: Sequence[int], certificate: Path | None = None, *, same: bool = False
 ) -> Iterator[Proxy]:

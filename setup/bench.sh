@@ -5,7 +5,7 @@ set -eu
 cd "$(dirname "$0")/.."
 mkdir -p .setup
 
-wanted=$(sha256sum requirements-bench.txt .venv/.made-from)
+wanted=$(sha256sum requirements-bench.txt .venv/.made-from setup/bench.sh)
 stamp=.setup/bench-made-from
 [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ] && command -v wrk >/dev/null && exit 0
 
@@ -17,7 +17,8 @@ if command -v apt-get >/dev/null && [ "$(id -u)" = 0 ]; then
   apt-get update -qq || complete=no
   DEBIAN_FRONTEND=noninteractive apt-get install -y -qq wrk >/dev/null || complete=no
   # Unpack nginx instead of installing it: the package starts it at once, on port 80.
-  (cd .setup && apt-get download -qq nginx && dpkg -x nginx_*.deb nginx && rm nginx_*.deb) || complete=no
+  (cd .setup && apt-get download -qq nginx libnginx-mod-stream && for package in *.deb; do dpkg -x "$package" nginx; done &&
+    rm ./*.deb) || complete=no
 else
   echo "Installing nginx and wrk needs root on Debian or Ubuntu. Programs on PATH are used." >&2
   complete=no
