@@ -117,7 +117,8 @@ def test_the_explanation_as_text(lab: Lab, capsys: pytest.CaptureFixture[str]) -
     show_flow(explain_flow(lab.balancer, "tcp", "127.0.0.11", 5432))
     lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
     assert lines == [
-        "tcp://127.0.0.11:5432, tcp://127.0.0.12:5432, load balancer edge of shop, carried by HAProxy",
+        "tcp://127.0.0.11:5432, tcp://127.0.0.12:5432, load balancer edge of shop, carried by HAProxy: "
+        "the fake plane has no other",
         "node a: 127.0.0.11",
         "target group db keeps each client address with one target, so shares are those of addresses",
         "NODE TARGET GROUP TARGET ZONE STATE CONNECTIONS",
