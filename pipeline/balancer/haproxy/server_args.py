@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from datetime import timedelta
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from pipeline.balancer.data_plane import WantedGroup, WantedTarget
 from pipeline.balancer.haproxy.naming import (
@@ -43,36 +43,57 @@ ANOMALY_THRESHOLD = 10
 
 
 class ServerDefinition(NamedTuple):
-    """A server line: its backend, its name and its arguments."""
+    """A server line: its backend, its name and the role of the server for its target.
+
+    `checked`: its health is checked. `backup`, `fail_open`: it is used if too few targets are healthy, in the same
+    backend or in one for that. `shared`: it is for connections that clients share.
+    """
 
     backend: str
     name: str
-    args: str
-    is_checked: bool = False
+    group: WantedGroup
+    target: WantedTarget
+    role: Literal["checked", "backup", "fail_open", "shared"]
+
+    @property
+    def is_checked(self) -> bool:
+        """True if HAProxy checks it."""
+        return self.role == "checked" and self.target.check is not None
+
+    # Most servers stay as they are, so their arguments are not needed.
+    @property
+    def args(self) -> str:
+        """Its arguments."""
+        settings, target = self.group.settings, self.target
+        common = f"{_address(self.group, target)} weight {_weight(settings)}{_protocol(settings)}"
+        if self.role == "shared":
+            return common
+        identity = _identity(settings, self.name)
+        if self.role == "backup":
+            # No cookie, so clients do not stay with a failed target.
+            return f"{common}{identity} backup"
+        common = f"{common}{identity}{_cookie(settings, target.id)}"
+        if self.role == "fail_open":
+            return common
+        checks = f" {check_args(target.check)}" if target.check else ""
+        return f"{common}{checks}{_traffic_args(target, settings)}"
 
 
 def server_definitions(group: WantedGroup, target: WantedTarget) -> Iterator[ServerDefinition]:
     """Yield the servers of a target in the order in which they open. They close in the opposite order."""
-    settings = group.settings
-    address = _address(group, target)
-    identity, open_identity = (_identity(settings, name) for name in (target.id, f"{target.id}{FAIL_OPEN_SUFFIX}"))
-    common = f"{address} weight {_weight(settings)}{_protocol(settings)}"
-    cookie = _cookie(settings, target.id)
-    checks = f" {check_args(target.check)}" if target.check else ""
+    settings, name = group.settings, target.id
     for pool in group.pools:
         backend = pool_backend(group.id, pool)
         if pool.prefers(target.zone):
             if isinstance(settings, ApplicationTargetGroup) and shares_connections(settings):
-                yield ServerDefinition(shared_backend_of(backend), target.id, common)
-            arguments = f"{common}{identity}{cookie}{checks}{_traffic_args(target, settings)}"
-            yield ServerDefinition(backend, target.id, arguments, bool(target.check))
+                yield ServerDefinition(shared_backend_of(backend), name, group, target, "shared")
+            yield ServerDefinition(backend, name, group, target, "checked")
         if not pool.has(target.zone):
             continue
         if settings.attributes.needs_one_healthy:
-            # No cookie, so clients do not stay with a failed target.
-            yield ServerDefinition(backend, f"{target.id}{FAIL_OPEN_SUFFIX}", f"{common}{open_identity} backup")
+            yield ServerDefinition(backend, f"{name}{FAIL_OPEN_SUFFIX}", group, target, "backup")
         else:
-            yield ServerDefinition(fail_open_backend_of(backend), target.id, f"{common}{identity}{cookie}")
+            yield ServerDefinition(fail_open_backend_of(backend), name, group, target, "fail_open")
 
 
 def _address(group: WantedGroup, target: WantedTarget) -> str:
