@@ -26,7 +26,7 @@ from tests.support.backend import Backend
 from tests.support.ports import free_port
 from tests.support.waiting import until
 from tests.support.zoned import ZONES
-from tests.system.namespace import Namespace, obstacle
+from tests.support.namespace import Namespace, obstacle
 
 A, B = "127.0.1.1", "127.0.2.1"
 SERVER = "127.0.0.2"
