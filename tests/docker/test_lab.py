@@ -54,6 +54,9 @@ def test_all_steps_show_what_the_readme_says(lab: Play) -> None:
     assert played.returncode == 0, played.stdout + played.stderr
     assert len(re.findall(r"^== Step \d: ", played.stdout, re.MULTILINE)) == 8
     assert len(re.findall(r" yes$", played.stdout, re.MULTILINE)) > 60
+    # What is counted as removed was there before, and the kernel carried connections.
+    for kind in ("containers", "images", "processes", "nft tables"):
+        assert re.search(rf"^{kind}, [1-9]\d* before ", played.stdout, re.MULTILINE), played.stdout
     typed = [line.removeprefix("$ ") for line in played.stdout.splitlines() if line.startswith("$ ")]
     documented = [command for command in commands(LAB / "README.md") if not OUTSIDE.match(command)]
     assert [c for c in typed if not any(re.fullmatch(pattern(d), c) for d in documented)] == []

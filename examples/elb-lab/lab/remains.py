@@ -14,7 +14,8 @@ class Remains:
 
     def __init__(self, lab: Laboratory) -> None:
         self._folder, self._home = lab.folder, lab.home
-        self._id = home_id(lab.home) if lab.home.exists() else "none"
+        balancer = lab.home / "balancer"
+        self._id, self._table_id = (home_id(each) if each.exists() else "none" for each in (lab.home, balancer))
 
     def count(self) -> dict[str, int]:
         """Return how many there are of each kind."""
@@ -26,7 +27,7 @@ class Remains:
             "network namespaces": int((Path("/run/netns") / NETWORK).exists()),
             "network interfaces": int((Path("/sys/class/net") / NETWORK).exists()),
             "processes": sum(map(self._is_ours, Path("/proc").glob("[0-9]*"))),
-            "nft tables": _output("nft", "list", "tables").count(f"penstock_{self._id}"),
+            "nft tables": _output("nft", "list", "tables").count(f"penstock_{self._table_id}"),
             "files": sum(1 for path in self._folder.rglob("*") if not path.is_dir()),
         }
 
