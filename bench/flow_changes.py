@@ -14,7 +14,7 @@ from bench.extent import Extent
 from bench.figure import Figure, percentile
 from bench.flow_machines import BALANCER, SERVERS, FlowMachines, flow_machines
 from bench.nginx import file_server
-from bench.paced_connections import paced_connections
+from bench.paced_connections import Connections, paced_connections
 from bench.results import Results
 from pipeline.balancer.balancer import Balancer
 from pipeline.balancer.kernel.flow import MARK_PREFIX, FlowGroup, FlowListener, FlowState, FlowTarget
@@ -34,30 +34,33 @@ def measure(extent: Extent) -> Results:
         Path(folder).chmod(0o755)
         with machines.far.entered(), file_server(Path(folder, "servers"), _SERVER_PORTS):
             rules = _rule_changes(machines, Path(folder), changes)
-            with (
-                _balancer(machines, Path(folder, "balancer")) as balancer,
-                paced_connections(machines.client, (BALANCER, _PORT), _RATE) as connections,
-                machines.balancer.entered(),
-            ):
-                deregistrations = [_replaced(balancer, number) for number in range(changes)]
-    rows = [
-        (what, f"{percentile(found, 0.5):.1f} ms", f"{percentile(found, 0.99):.1f} ms")
-        for what, found in (("rules of the kernel", rules), ("deregistration, confirmed", deregistrations))
-    ]
-    assert connections.made > changes, connections
+            deregistrations, connections = _deregistrations(machines, Path(folder, "balancer"), changes)
+    lost = len(connections.failures)
+    reasons = "".join(f" ({reason})" for reason in sorted(set(connections.failures)))
     return Results.judged(
         "One of a thousand targets of a network load balancer changes",
         f"{changes} targets are deregistered, removed and registered again, one after the other, while "
-        f"{_RATE} connections a second are made: {connections.made:,} in all, {len(connections.failures)} lost"
-        f"{''.join(f' ({reason})' for reason in sorted(set(connections.failures)))}. The rules are also changed alone, "
-        "in a table without traffic.",
+        f"{_RATE} connections a second are made: {connections.made:,} in all, {lost} lost{reasons}. The rules are also "
+        "changed alone, in a table without traffic.",
         ("change", "median", "p99"),
-        rows,
         [
-            Figure("rules of one target, ms", percentile(rules, 0.5), 10),
-            Figure("connections lost", len(connections.failures), 0),
+            (what, f"{percentile(found, 0.5):.1f} ms", f"{percentile(found, 0.99):.1f} ms")
+            for what, found in (("rules of the kernel", rules), ("deregistration, confirmed", deregistrations))
         ],
+        [Figure("rules of one target, ms", percentile(rules, 0.5), 10), Figure("connections lost", lost, 0)],
     )
+
+
+def _deregistrations(machines: FlowMachines, folder: Path, changes: int) -> tuple[list[float], Connections]:
+    """Return how long each deregistration took, in ms, and the connections that were made meanwhile."""
+    with (
+        _balancer(machines, folder) as balancer,
+        paced_connections(machines.client, (BALANCER, _PORT), _RATE) as connections,
+        machines.balancer.entered(),
+    ):
+        taken = [_replaced(balancer, number) for number in range(changes)]
+    assert connections.made > changes, connections
+    return taken, connections
 
 
 @contextmanager

@@ -37,6 +37,10 @@ _SIZE = 8 << 20
 _NGINX, _KERNEL, _HAPROXY, _NONE = "nginx stream", "Penstock, kernel", "Penstock, HAProxy", "none, direct route"
 
 
+Costs = dict[tuple[str, str], list[float]]
+"""The CPU time in ms of each round, by the load and the balancer."""
+
+
 class Load(NamedTuple):
     """What wrk asks for. `unit`: responses per unit of the result."""
 
@@ -63,40 +67,34 @@ class Contender(NamedTuple):
 def measure(extent: Extent) -> Results:
     """Measure the ways in turn."""
     rounds, seconds = extent.choose((7, 4), (2, 2))
+    found: Costs = {}
     with tempfile.TemporaryDirectory(prefix="bench-") as folder, flow_machines() as machines:
         # nginx's workers are another user.
         Path(folder).chmod(0o755)
-        with _contenders(machines, Path(folder)) as (contenders, servers):
-            found = {
-                (load.what, way.name): costs
-                for load in _LOADS
-                for way, costs in zip(
-                    contenders, _take_turns(machines, contenders, servers, load, rounds, seconds), strict=True
-                )
-            }
-    rows = [
-        (load.what, way.name, f"{statistics.median(found[load.what, way.name]):.0f} ms", f"{ratio:.2f}")
-        for load in _LOADS
-        for way in contenders
-        for ratio in [median_ratio(found[load.what, way.name], found[load.what, _NGINX])]
-    ]
+        with _contenders(machines, Path(folder)) as (ways, servers):
+            for load in _LOADS:
+                costs = _take_turns(machines, ways, servers, load, rounds, seconds)
+                found |= {(load.what, way.name): cost for way, cost in zip(ways, costs, strict=True)}
     return Results.judged(
         "Connections through a network load balancer",
         f"{rounds} rounds of {seconds} s, in turn: medians, and the median of the ratios within a round. wrk in a "
         f"network namespace of its own, with {_CONNECTIONS} connections; three addresses of one nginx in another one. "
         "The CPU time of the client, the balancer, the servers and the kernel's threads for packets is counted.",
         ("per", "balancer", "CPU", "relative to nginx"),
-        rows,
         [
-            Figure(
-                f"{name} per {load.what}: times nginx",
-                median_ratio(found[load.what, name], found[load.what, _NGINX]),
-                limit,
-            )
+            (what, name, f"{statistics.median(found[what, name]):.0f} ms", f"{_ratio(found, what, name):.2f}")
+            for what, name in found
+        ],
+        [
+            Figure(f"{name} per {load.what}: times nginx", _ratio(found, load.what, name), limit)
             for name, limits in ((_KERNEL, (0.35, 0.30)), (_HAPROXY, (1.0, 1.0)))
             for load, limit in zip(_LOADS, limits, strict=True)
         ],
     )
+
+
+def _ratio(found: Costs, what: str, name: str) -> float:
+    return median_ratio(found[what, name], found[what, _NGINX])
 
 
 @contextmanager
