@@ -128,12 +128,27 @@ def test_flows_without_a_target_are_refused(lab: FlowLab, protocol: Protocol) ->
 
 @pytest.mark.parametrize("protocol", ["tcp", "udp"])
 def test_idle_flows_end(lab: FlowLab, protocol: Protocol) -> None:
-    """A flow without packets is forgotten after the idle time of its listener, long before the kernel's own time."""
+    """A flow without packets is forgotten after the idle time of its listener. The client can continue it."""
     lab.apply(FlowState((listener([FlowGroup(1, (target(0),))], protocol, idle=1),)))
     with lab.open(protocol) as flow, lab.balancer.entered():
         ask(flow)
         assert count_flows_of(target(0).mark).open == 1
         until(lambda: count_flows_of(target(0).mark).total == 0, "the end of the flow")
+        assert ask(flow)[0] == address(0)
+
+
+def test_target_that_sends_after_the_idle_time(lab: FlowLab) -> None:
+    """A forgotten connection whose target sends first is reset, because this packet is not translated back."""
+    with lab.far.entered():
+        server = socket.create_server((address(0), 9090))
+    pushing = replace(target(0), port=9090)
+    lab.apply(FlowState((listener([FlowGroup(1, (pushing,))], idle=1),)))
+    with server, lab.open(), server.accept()[0] as accepted, lab.balancer.entered():
+        accepted.settimeout(5)
+        until(lambda: count_flows_of(pushing.mark).total == 0, "the end of the flow")
+        accepted.sendall(b"late\n")
+        with pytest.raises(ConnectionResetError):
+            accepted.recv(9)
 
 
 def everywhere(version: int = 4, *, skips_containers: bool = False) -> FlowState:

@@ -6,7 +6,7 @@ import socket
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from threading import Event, Thread
 
@@ -18,7 +18,7 @@ from pipeline.balancer.model.network.attributes import NetworkListenerAttributes
 from tests.support.ports import free_port
 from tests.support.waiting import until
 from tests.system.alb import OWNER, Echo
-from tests.system.nlb import Nlb, TcpServer, network_balancer
+from tests.system.nlb import Nlb, TcpServer, network_balancer, set_reset
 
 COUNT = "target_group_health.unhealthy_state_routing.minimum_healthy_targets.count"
 TERMINATION = "target_health_state.unhealthy.connection_termination.enabled"
@@ -258,6 +258,43 @@ def test_a_client_may_end_its_side_first(nlb: Nlb) -> None:
         client.shutdown(socket.SHUT_WR)
         assert client.recv(100) == b"a hello\n"
         assert client.recv(100) == b""
+
+
+def test_resets_of_both_sides(nlb: Nlb) -> None:
+    """The reset of a client reaches the target as one. That of a target reaches the client as a regular end."""
+    nlb.declare()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        nlb.balancer.register(OWNER, "db", Target(id="a", address="127.0.0.1", port=server.getsockname()[1]))
+        nlb.await_states(a=TargetState.HEALTHY)
+        client, target = talking(nlb, server)
+        with client, target:
+            set_reset(target)
+            target.close()
+            assert client.recv(9) == b""
+        client, target = talking(nlb, server)
+        with client, target:
+            set_reset(client)
+            client.close()
+            with pytest.raises(ConnectionResetError):
+                target.recv(9)
+
+
+def talking(nlb: Nlb, server: socket.socket) -> tuple[socket.socket, socket.socket]:
+    """Return the client's and the target's end of a connection that has carried data both ways."""
+    client = socket.create_connection(("127.0.0.1", nlb.port), timeout=5)
+    client.sendall(b"ask")
+    server.settimeout(5)
+    while True:
+        target, _ = server.accept()
+        target.settimeout(5)
+        # A check sends nothing, and ends or resets its connection.
+        with suppress(OSError):
+            if target.recv(9) == b"ask":
+                break
+        target.close()
+    target.sendall(b"half")
+    assert client.recv(9) == b"half"
+    return client, target
 
 
 def test_without_targets_connections_are_closed(nlb: Nlb) -> None:

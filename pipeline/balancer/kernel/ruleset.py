@@ -38,6 +38,7 @@ from pipeline.balancer.kernel.flow import (
 _GROUP_SEED, _TARGET_SEED = 0x6E4C, 0x5EED
 _DISPATCH, _REFUSE, _REFUSED = "dispatch", "refuse", "refused"
 # The bridges that Docker makes. Its rules drop what goes from one to another.
+# Also true of what the machine itself sends, which has no such device.
 _NOT_FROM_CONTAINERS = 'iifname != "docker0" iifname != "br-*" '
 _HIDE = f"ct mark & {MARK_MASK | HIDDEN_BIT:#x} == {MARK_PREFIX | HIDDEN_BIT:#x} masquerade"
 _COUNT = "ct status dnat ct direction {} ct mark @traffic"
