@@ -23,10 +23,10 @@ from pipeline.balancer.names.server import name_server
 from pipeline.balancer.planes import open_balancer
 from pipeline.base.clock import SYSTEM
 from tests.support.backend import Backend
+from tests.support.namespace import Namespace, obstacle
 from tests.support.ports import free_port
 from tests.support.waiting import until
 from tests.support.zoned import ZONES
-from tests.support.namespace import Namespace, obstacle
 
 A, B = "127.0.1.1", "127.0.2.1"
 SERVER = "127.0.0.2"
