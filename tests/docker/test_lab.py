@@ -16,7 +16,7 @@ from tests.support.paths import ROOT
 
 pytestmark = [
     pytest.mark.docker,
-    pytest.mark.timeout(300),
+    pytest.mark.timeout(900),
     pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a network namespace"),
 ]
 
