@@ -24,6 +24,7 @@ test: ## Run all tests (ARGS="-k name" selects some)
 	@setup/venv.sh
 	@setup/nftables.sh || test -z "$$CI"
 	@$(DOCKER) || test -z "$$CI"
+	@setup/servers_image.sh || test -z "$$CI"
 	@$(BASE) .venv/bin/python -m pytest -m timing --ignore=tests/docker $(REPORTS)-timing.xml $(ARGS) || test $$? = 5
 	@$(PYTEST) -m "not timing" --ignore=tests/docker $(REPORTS)-fast.xml $(ARGS) || test $$? = 5
 	@$(PYTEST) tests/docker $(REPORTS)-docker.xml $(ARGS) || test $$? = 5

@@ -31,6 +31,7 @@ QUICK = (
     "scale",
     "trigger_latency",
     "resident",
+    "flow_rollout",
 )
 NAMES = (
     "loss",

@@ -1,4 +1,4 @@
-"""A client in a network namespace, joined to the machine by a cable. It stands for another machine."""
+"""Clients in a network namespace, joined to the machine by a cable. It stands for another machine."""
 
 from __future__ import annotations
 
@@ -14,23 +14,39 @@ from contextlib import contextmanager, suppress
 from tests.support.namespace import Namespace
 
 
+class Cable:
+    """Joins this machine to the network namespace of a process. It has `host` here and `address` there."""
+
+    def __init__(self, pid: int) -> None:
+        number, self._name = random.SystemRandom().randrange(256), f"far{os.getpid()}"
+        self.host, self.address = f"10.199.{number}.1", f"10.199.{number}.2"
+        _ip(f"link add {self._name} type veth peer name cable netns {pid}")
+        _ip(f"address add {self.host}/24 dev {self._name}")
+        _ip(f"link set {self._name} up")
+        for line in (
+            f"address add {self.address}/24 dev cable",
+            "link set cable up",
+            f"route add default via {self.host}",
+        ):
+            subprocess.run(["nsenter", f"--net=/proc/{pid}/ns/net", "ip", *line.split()], check=True)
+
+    def close(self) -> None:
+        """Remove the cable."""
+        with suppress(subprocess.CalledProcessError):
+            _ip(f"link delete {self._name}")
+
+
 class FarClient:
     """The namespace. The machine has `host`, the client `address`. Removed by `close`."""
 
     def __init__(self) -> None:
-        self._namespace = Namespace()
-        number, self._cable = random.SystemRandom().randrange(256), f"far{os.getpid()}"
-        self.host, self.address = f"10.199.{number}.1", f"10.199.{number}.2"
-        _ip(f"link add {self._cable} type veth peer name cable netns {self._namespace.pid}")
-        _ip(f"address add {self.host}/24 dev {self._cable}")
-        _ip(f"link set {self._cable} up")
-        self._namespace.ip(
-            f"address add {self.address}/24 dev cable", "link set cable up", f"route add default via {self.host}"
-        )
+        self.namespace = Namespace()
+        self._cable = Cable(self.namespace.pid)
+        self.host, self.address = self._cable.host, self._cable.address
 
     def socket(self, kind: socket.SocketKind) -> socket.socket:
         """Return a socket of the client."""
-        with self._namespace.entered():
+        with self.namespace.entered():
             made = socket.socket(socket.AF_INET, kind)
         made.settimeout(5)
         return made
@@ -47,9 +63,8 @@ class FarClient:
 
     def close(self) -> None:
         """Remove the cable and the namespace."""
-        with suppress(subprocess.CalledProcessError):
-            _ip(f"link delete {self._cable}")
-        self._namespace.close()
+        self._cable.close()
+        self.namespace.close()
 
 
 class FarFlows:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -15,27 +14,11 @@ from pipeline.balancer.flows.requests import ask
 from pipeline.balancer.model import TargetState
 from tests.docker.docker_cli import docker
 from tests.docker.far_client import FarClient, FarFlows
+from tests.docker.flow_service import deploy_flows, echo_files
 from tests.docker.project import Project, until
 from tests.support.namespace import obstacle
-from tests.support.paths import ROOT
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(180)]
-
-_BALANCER = """\
-balancer:
-  target_groups:
-    web:
-      protocol: {protocol}
-      port: 5000
-      deregistration_delay: 3s
-      health_check: {{interval: 200ms}}
-      attributes: {attributes}
-  load_balancers:
-    edge:
-      type: network
-      address: {host}
-      listeners: [{{protocol: {protocol}, port: {port}, default_action: {{forward: web}}}}]
-"""
 
 
 @pytest.fixture
@@ -53,20 +36,7 @@ def far() -> Iterator[FarClient]:
 
 def deploy(project: Project, far: FarClient, protocol: str, attributes: str = "{}") -> None:
     """Deploy version 1 of an example, which answers with the client's address too."""
-    example = ROOT / "examples" / ("udp" if protocol == "UDP" else "tcp")
-    project.git("rm", "--quiet", "-r", "--force", "app.py", "test_app.py")
-    for name in ("server.py", "Dockerfile", "version.txt"):
-        shutil.copy(example / name, project.directory / name)
-    server = (example / "server.py").read_text()
-    project.write("server.py", server.replace('f"{VERSION} ".', 'f"{VERSION} {self.client_address[0]} ".'))
-    written = _BALANCER.format(protocol=protocol, host=far.host, port=project.port, attributes=attributes)
-    text = (project.directory / "pipeline.yaml").read_text().partition("balancer:\n")[0]
-    text = text.replace("  test: {command: [python3, -m, unittest], timeout: 30s}\n", "")
-    project.write("pipeline.yaml", text + written)
-    project.commit("1")
-    listener = f"{'udp' if protocol == 'UDP' else 'tcp'}://localhost:{project.port}"
-    assert f"{listener} is carried by the kernel" in project.pipeline("plan").out
-    project.pipeline("run")
+    deploy_flows(project, far.host, echo_files(protocol), protocol=protocol, attributes=attributes)
 
 
 def test_udp_service_is_replaced_under_load(project: Project, far: FarClient) -> None:
