@@ -1,6 +1,6 @@
 """Rolling deployments of a service behind a network load balancer that the kernel carries, under new connections.
 
-Then the same with SIGKILL of `pipeline run` at each step. The next `pipeline run` completes it.
+Then the same with SIGKILL of `pipeline run` at each step. The next commands complete it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from bench.results import Results
 from pipeline.base.home import Home
 from tests.docker.far_client import FarClient
 from tests.docker.flow_service import deploy_flows, echo_files
-from tests.docker.project import Project
+from tests.docker.project import Project, until
 
 REPLICAS, RATE, DELAY = 4, 500, 20
 PRESERVED = "{preserve_client_ip.enabled: true}"
@@ -65,7 +65,7 @@ class Measured(NamedTuple):
 
 def measure(extent: Extent) -> Results:
     """Measure deployments and kills, each under the load. Raises `AssertionError` if a command fails."""
-    deployments, steps = extent.choose((10, STEPS), (1, ("target.healthy", "target.draining*3")))
+    deployments, steps = extent.choose((5, STEPS), (1, ("target.healthy", "target.draining*3")))
     with tempfile.TemporaryDirectory(prefix="bench-") as folder, closing(FarClient()) as far:
         home = Home.locate({"PENSTOCK_HOME": f"{folder}/home"})
         base = Path(".setup/base-image").read_text()
@@ -82,10 +82,10 @@ def measure(extent: Extent) -> Results:
     return Results.judged(
         "Deployments behind a network load balancer of the kernel",
         f"{REPLICAS} replicas of the TCP example, at most 2 more during a deployment. A client in a network namespace "
-        f"makes {RATE} connections a second, and the service sees its address. Each sends a line and closes after the answer. One in 50 stays open for "
-        f"{SECONDS:g} s and asks again each second. The deregistration delay is {DELAY} s, so no connection may end before "
-        "its client closes it. In the second row, `pipeline run` is killed at one step of each deployment, and called "
-        "again.",
+        f"makes {RATE} connections a second, and the service sees its address. Each sends a line and closes after the "
+        f"answer. One in 50 stays open for {SECONDS:g} s and asks again each second. The deregistration delay is "
+        f"{DELAY} s, so no connection may end before its client closes it. In the second row, `pipeline run` is killed "
+        "at one step of each deployment; `pipeline recover` and another `pipeline run` complete it.",
         ("during", "rate", "connections", f"open for {SECONDS:g} s", "not made", "broken"),
         [each.row() for each in measured],
         [
@@ -111,7 +111,7 @@ def _deploy(project: Project, times: int) -> None:
     for number in range(times):
         began = time.monotonic()
         project.commit(f"{number + 2}")
-        project.pipeline("run")
+        _run(project, "run")
         print(f"deployment {number + 1}: {time.monotonic() - began:.0f} s", file=sys.stderr)
 
 
@@ -120,13 +120,21 @@ def _kill(project: Project, steps: tuple[str, ...]) -> None:
         began = time.monotonic()
         project.commit(f"killed-{number}")
         project.crash(step, "run")
-        project.pipeline("run")
+        _run(project, "recover")
+        _run(project, "run")
         with project.store() as store:
             active = store.releases.active(project.name)
         assert active is not None
         assert active.sha == project.git("rev-parse", "HEAD").strip(), step
         project.assert_serving(active.number)
         print(f"killed at {step}, completed: {time.monotonic() - began:.0f} s", file=sys.stderr)
+
+
+def _run(project: Project, command: str) -> None:
+    """Run a command. Most of its time it waits for the connections that stay open."""
+    process = project.start(command)
+    until(lambda: process.poll() is not None, f"the end of {command}", deadline=300, interval=0.1)
+    project.finish(process)
 
 
 def _described(reasons: dict[str, int]) -> str:

@@ -21,6 +21,7 @@ from ipaddress import IPv4Network
 from pathlib import Path
 
 from tests.docker.project import docker, until
+from tests.support.namespace import entered
 
 _HOST = "DOCKER_HOST"
 # The first process of the namespace. Orphans become its children, and it must leave no zombies.
@@ -36,14 +37,20 @@ def obstacle() -> str:
 
 
 class PrivateEngine:
-    """One `dockerd` on a machine made of namespaces. With `live_restore` its containers survive its end."""
+    """One `dockerd` on a machine made of namespaces. With `live_restore` its containers survive its end.
 
-    def __init__(self, root: Path, *, live_restore: bool = False) -> None:
+    With `rules` it has Docker's own rules for packets.
+    """
+
+    def __init__(self, root: Path, *, live_restore: bool = False, rules: bool = False) -> None:
         self.root = root
         self.address = f"unix://{root}/docker.sock"
         self._pool = _unused_range()
+        self.host = ""
+        """The address of the machine, once it is on."""
         self._cable = f"own{random.randrange(16**8):08x}"
         self._live_restore = live_restore
+        self._rules = rules
         self._machine: subprocess.Popen[bytes] | None = None
         self._daemon: subprocess.Popen[bytes] | None = None
 
@@ -57,6 +64,17 @@ class PrivateEngine:
     def await_answer(self) -> None:
         """Wait until the engine answers."""
         until(self.answers, "a response of the engine", deadline=30)
+
+    @contextmanager
+    def network(self) -> Iterator[None]:
+        """Within the block, this thread and the processes that it starts are in the network of the machine."""
+        assert self._machine is not None
+        descriptor = os.open(f"/proc/{_children(self._machine.pid)[0]}/ns/net", os.O_RDONLY)
+        try:
+            with entered(descriptor):
+                yield
+        finally:
+            os.close(descriptor)
 
     def answers(self) -> bool:
         """Return whether the engine answers."""
@@ -98,6 +116,7 @@ class PrivateEngine:
 
     def _lay_cable(self, init: str) -> None:
         near, far = list(next(self._pool.subnets(new_prefix=30)).hosts())
+        self.host = str(far)
         for words in (
             f"link add {self._cable} type veth peer name cable netns {init}",
             f"address add {near}/30 dev {self._cable}",
@@ -122,17 +141,18 @@ class PrivateEngine:
             # The first half is for the cable.
             f"--default-address-pool=base={list(self._pool.subnets())[1]},size=24",
             f"--live-restore={str(self._live_restore).lower()}",
-            # It forwards from the cable to its bridges without translating addresses.
-            *("--iptables=false", "--ip6tables=false", "--ip-masq=false"),
+            # Without rules it forwards from the cable to its bridges and translates no addresses.
+            *(f"{name}={str(self._rules).lower()}" for name in ("--iptables", "--ip-masq")),
+            "--ip6tables=false",
         ]
 
 
 @contextmanager
-def private_engine(image: str, *, live_restore: bool = False) -> Iterator[PrivateEngine]:
+def private_engine(image: str, *, live_restore: bool = False, rules: bool = False) -> Iterator[PrivateEngine]:
     """Start an engine that has `image`. Meanwhile `DOCKER_HOST` names it, for this process and its children."""
     # A socket's path may have at most 107 characters, and containerd adds many.
     root = Path(tempfile.mkdtemp(prefix="engine-"))
-    engine, previous = PrivateEngine(root, live_restore=live_restore), os.environ.get(_HOST)
+    engine, previous = PrivateEngine(root, live_restore=live_restore, rules=rules), os.environ.get(_HOST)
     try:
         engine.start()
         engine.await_answer()

@@ -46,15 +46,8 @@ class Namespace:
     @contextmanager
     def entered(self) -> Iterator[None]:
         """Within the block, this thread and the processes that it starts are in the namespace. Sockets stay in it."""
-        own = os.open(_OWN, os.O_RDONLY)
-        try:
-            _enter(self._descriptor)
-            try:
-                yield
-            finally:
-                _enter(own)
-        finally:
-            os.close(own)
+        with entered(self._descriptor):
+            yield
 
     def run(self, *command: str) -> str:
         """Run a program in it and return its output."""
@@ -85,6 +78,20 @@ class Namespace:
         assert self._holder.stdin is not None
         self._holder.stdin.close()
         self._holder.wait()
+
+
+@contextmanager
+def entered(descriptor: int) -> Iterator[None]:
+    """Within the block, this thread and the processes that it starts are in a network namespace."""
+    own = os.open(_OWN, os.O_RDONLY)
+    try:
+        _enter(descriptor)
+        try:
+            yield
+        finally:
+            _enter(own)
+    finally:
+        os.close(own)
 
 
 def _enter(descriptor: int) -> None:
