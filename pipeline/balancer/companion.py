@@ -53,6 +53,10 @@ class Companion:
         except OSError:
             return None
 
+    def is_started(self) -> bool:
+        """Return whether the process was started and not ended by `stop` or `kill`. Asks the process nothing."""
+        return self._pid_file.exists() or (self._directory / self._socket).exists()
+
     def stopped(self) -> tuple[int, ...]:
         """Return the process, if a signal has stopped it. Its socket still accepts connections."""
         pid = self._started_pid()

@@ -8,15 +8,18 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from pipeline.balancer.flows.process import flow_agent
 from pipeline.balancer.model import TargetState
+from pipeline.balancer.planes import open_monitor
 from pipeline.base.clock import SYSTEM
 from pipeline.base.errors import ConfigError
+from pipeline.base.sockets import connection_to
 from tests.support.waiting import until
 from tests.system.flow_balancer import OWNER, FlowBalancer
 from tests.system.flow_lab import BALANCER, CLIENT, PORT, FlowLab, ask, target
@@ -47,6 +50,11 @@ def reached(lab: FlowLab, number: int = 8) -> set[str]:
         with lab.open() as flow:
             found.add(ask(flow)[0])
     return found
+
+
+def udp_servers(lab: FlowLab) -> set[str]:
+    """The servers that answered new flows of UDP."""
+    return servers_at(lab, BALANCER[4])
 
 
 def is_reset(flow: socket.socket) -> bool:
@@ -183,6 +191,54 @@ def test_agent_that_is_stopped_is_continued(lab: FlowLab, flows: FlowBalancer) -
     flows.deregister(0)
     assert flows.agent() == agent
     assert reached(lab) == {address(1)}
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_text("{")], ids=["removed", "damaged"])
+def test_lost_file_of_listeners(lab: FlowLab, flows: FlowBalancer, damage: Callable[[Path], object]) -> None:
+    """Without the file of its listeners, the kernel carries them on. The next change writes it anew."""
+    flows.declare("UDP")
+    flows.register(0, 1)
+    file = flows.directory / "flows.json"
+    damage(file)
+    flows.fail(0)
+    until(lambda: udp_servers(lab) == {address(1)}, "the unhealthy target gets no flows")
+    with flows.opened():
+        assert not open_monitor(flows.directory).is_responding()
+    flows.heal()
+    flows.await_states(s0=TargetState.HEALTHY)
+    assert "edge" in file.read_text()
+    damage(file)
+    flows.deregister(0)
+    assert udp_servers(lab) == {address(1)}
+    damage(file)
+    flows.end()
+    assert "dport" not in flows.rules()
+    assert flow_agent(flows.directory).running() is None
+
+
+def test_lost_socket_of_the_agent(lab: FlowLab, flows: FlowBalancer) -> None:
+    """If another program removes the agent's files, another agent replaces it, which ends as soon as it looks."""
+    flows.declare("UDP")
+    flows.register(0)
+    agent = flows.agent()
+    (flows.directory / "flows.sock").unlink()
+    (flows.directory / "flows.pid").unlink()
+    flows.register(1)
+    assert flows.agent() != agent
+    lab.balancer.nft("flush ruleset")
+    until(lambda: not Path(f"/proc/{agent}/cwd").exists(), "the former agent has ended")
+    until(lambda: "dport" in flows.rules(), "the table is back")
+
+
+@pytest.mark.parametrize("line", [b"x", b"[]", b"{}", b'{"do": "cut"}', b"\xff", b"1" * 9000])
+def test_agent_refuses_what_is_no_request(lab: FlowLab, flows: FlowBalancer, line: bytes) -> None:
+    """A line that is no request is answered with an error, and the agent goes on."""
+    flows.declare("UDP")
+    agent = flows.agent()
+    with connection_to(flows.directory, "flows.sock", 5) as connection:
+        connection.sendall(line + b"\n")
+        assert b"not a request" in connection.recv(200)
+    assert flows.agent() == agent
 
 
 def test_agent_of_a_removed_directory(lab: FlowLab, flows: FlowBalancer) -> None:

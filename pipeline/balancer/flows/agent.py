@@ -36,7 +36,7 @@ class Agent:
         self._wake, self._waker = socket.socketpair()
         self._waker.setblocking(False)
         self._reports = _report_socket()
-        self._requests = _request_socket()
+        self._listen()
         self._is_ending = False
         self._last_failure = ""
 
@@ -48,6 +48,10 @@ class Agent:
         while not self._is_ending:
             self._wait_and_serve()
         self._keeper.close()
+
+    def _listen(self) -> None:
+        self._requests = _request_socket()
+        self._own_socket = _stamp()
 
     def _end(self, *_: object) -> None:
         self._is_ending = True
@@ -63,7 +67,7 @@ class Agent:
             self._sync()
 
     def _leave(self) -> None:
-        """End with the rules, because the directory of the balancer was removed and nothing can reach this process."""
+        """End with the rules, because the files of the balancer were removed and nothing can reach this process."""
         with suppress(BalancerFault):
             self._keeper.clear()
         self._is_ending = True
@@ -93,14 +97,32 @@ class Agent:
         except BalancerFault:
             return True
 
+    def _keeps_socket(self) -> bool:
+        """Make the socket anew if it was removed. Return False if this process is to end instead."""
+        found = _stamp()
+        if found == self._own_socket:
+            return True
+        if found is None and self._keeper.is_wanted():
+            self._requests.close()
+            self._listen()
+            return True
+        if found is None:
+            self._leave()
+        # Otherwise another agent has replaced this one.
+        self._is_ending = True
+        return False
+
     def _sync(self) -> None:
+        if not self._keeps_socket():
+            return
         try:
             self._keeper.sync()
             failure = ""
         except BalancerFault as fault:
             failure = str(fault)
         if failure and failure != self._last_failure:
-            print(f"{time.strftime('%F %T')} {failure}", file=sys.stderr, flush=True)  # noqa: T201  # its log
+            with suppress(OSError):  # The disk may be full.
+                print(f"{time.strftime('%F %T')} {failure}", file=sys.stderr, flush=True)  # noqa: T201  # its log
         self._last_failure = failure
 
     def _serve(self) -> None:
@@ -108,6 +130,15 @@ class Agent:
             connection, _ = self._requests.accept()
             with connection:
                 self._is_ending |= answer(connection, self._keeper)
+
+
+def _stamp() -> tuple[int, int] | None:
+    """Return what distinguishes the socket's file from others of its name, or None without one."""
+    try:
+        found = Path(SOCKET).stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_ctime_ns
 
 
 def _request_socket() -> socket.socket:

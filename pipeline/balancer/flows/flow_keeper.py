@@ -39,6 +39,7 @@ class FlowKeeper:
         self._mark_file = MarkFile(directory / _MARKS)
         self._runtime = Runtime(directory)
         self._marks = self._mark_file.read()
+        self._wanted: WantedFlows | None = None
         self._servers: Servers | None = None
         self._chosen = frozenset[MarkedTarget]()
         self._deliverable = frozenset[MarkedTarget]()
@@ -48,11 +49,12 @@ class FlowKeeper:
     def sync(self) -> None:
         """Bring the table to the wanted state. On return, a target that is not admitted gets no new flows.
 
-        While HAProxy does not run, the targets stay as they were.
+        While HAProxy does not run, the targets stay as they were. If another program removed the file of what is
+        wanted, or damaged it, the listeners stay as they were.
         """
-        wanted = self._file.read()
-        servers = self._read_servers(wanted)
-        if servers is None:
+        wanted = self._wanted = self._file.found() or self._wanted
+        servers = self._read_servers(wanted) if wanted else None
+        if wanted is None or servers is None:
             return
         chosen = chosen_targets(wanted, servers)
         # Counting takes some ms, and is only needed to give marks and to take them back.
@@ -64,6 +66,10 @@ class FlowKeeper:
         for marked in failed_targets(wanted, servers):
             if marked in self._marks:
                 cut_flows(self._marks[marked])
+
+    def is_wanted(self) -> bool:
+        """Return whether there is a file of what is wanted."""
+        return self._file.found() is not None
 
     def facts(self) -> Mapping[str, Mapping[str, FlowFact]]:
         """Return the targets that get new flows or have open ones, by group and id."""

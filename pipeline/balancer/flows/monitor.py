@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pipeline.balancer.flows.process import flow_agent, has_lost_flows
 from pipeline.balancer.flows.requests import ask
 from pipeline.balancer.flows.wanted_flows import FlowFile
 from pipeline.balancer.plane_monitor import PlaneMonitor
@@ -20,6 +21,7 @@ class FlowMonitor:
         self._directory = directory
         self._haproxy = haproxy
         self._file = FlowFile(directory)
+        self._agent = flow_agent(directory)
 
     def open(self) -> bool:
         return self._haproxy.open()
@@ -34,6 +36,8 @@ class FlowMonitor:
         return self._haproxy.owners()
 
     def is_responding(self) -> bool:
+        if has_lost_flows(self._agent, self._file):
+            return False
         return self._haproxy.is_responding() and (not self._file.read().listeners or self._agent_responds())
 
     def _agent_responds(self) -> bool:

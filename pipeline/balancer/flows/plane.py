@@ -17,7 +17,7 @@ from pipeline.balancer.data_plane import CheckFact, DataPlane, Facts, FlowCounts
 from pipeline.balancer.flows.config_flows import group_flows, plane_choices, wanted_flows
 from pipeline.balancer.flows.flow_keeper import FlowFact
 from pipeline.balancer.flows.kernel_counts import kernel_counts
-from pipeline.balancer.flows.process import flow_agent
+from pipeline.balancer.flows.process import flow_agent, has_lost_flows
 from pipeline.balancer.flows.requests import ask
 from pipeline.balancer.flows.wanted_flows import FlowFile, GroupFlows, WantedFlows
 from pipeline.balancer.haproxy.naming import group_of
@@ -88,6 +88,9 @@ class FlowPlane:
 
     def observe(self, groups: Collection[str] | None = None) -> Facts:
         facts = self._haproxy.observe(groups)
+        if has_lost_flows(self._agent, self._file):
+            # Nothing is known of the kernel's groups, so the reconciliation that follows applies them all.
+            return replace(facts, targets={})
         carried = self._carried() & facts.targets.keys()
         if not (facts.running and carried):
             return facts
@@ -122,7 +125,7 @@ class FlowPlane:
         return (*self._haproxy.resume(), *self._agent.resume())
 
     def is_cut_off(self) -> bool:
-        return self._haproxy.is_cut_off()
+        return self._haproxy.is_cut_off() or has_lost_flows(self._agent, self._file)
 
     def end_if_hung(self) -> bool:
         has_ended = self._haproxy.end_if_hung()
@@ -193,7 +196,7 @@ class FlowPlane:
             self._agent.ensure_current()
 
     def _stop_agent(self) -> None:
-        if not self._file.exists():
+        if not (self._file.exists() or self._agent.is_started()):
             return
         self._file.write(WantedFlows())
         if self._agent.running() is None:

@@ -30,14 +30,18 @@ def answer(connection: socket.socket, keeper: FlowKeeper) -> bool:
         line = lines.readline(_MAX_REQUEST)
     if not line:
         return False
-    request = json.loads(line)
+    do, response = "", dict[str, object]()
     try:
+        request = json.loads(line)
+        do = request["do"]
         response = {"found": _carry_out(request, keeper)}
     except BalancerFault as fault:
         response = {"fault": fault.message, "hint": fault.hint}
+    except (ValueError, TypeError, KeyError):
+        response = {"fault": "not a request of the flow agent", "hint": None}
     connection.settimeout(_RESPONSE_TIMEOUT)
     connection.sendall(json.dumps(response).encode() + b"\n")
-    return "found" in response and request["do"] == "stop"
+    return "found" in response and do == "stop"
 
 
 def _carry_out(request: Mapping[str, Any], keeper: FlowKeeper) -> object:

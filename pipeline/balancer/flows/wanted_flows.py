@@ -72,22 +72,26 @@ class FlowFile:
 
     def __init__(self, directory: Path) -> None:
         self._path = directory / _FILE
-        self._known: tuple[tuple[int, int, int] | None, WantedFlows] = None, WantedFlows()
+        self._known: tuple[tuple[int, int, int] | None, WantedFlows | None] = None, None
 
     def exists(self) -> bool:
         """Return whether the kernel carried anything since the last `remove`."""
         return self._path.exists()
 
     def read(self) -> WantedFlows:
-        """Return the content. Without a file, or if it is damaged, nothing is wanted. The next `write` repairs it."""
+        """Return the content. Without a file, or if it is damaged, nothing is wanted."""
+        return self.found() or WantedFlows()
+
+    def found(self) -> WantedFlows | None:
+        """Return the content, or None without a file or if it is damaged. The next `write` repairs it."""
         stamp = self._stamp()
         if stamp is None or stamp != self._known[0]:
-            self._known = stamp, self._parsed() if stamp else WantedFlows()
+            self._known = stamp, self._parsed() if stamp else None
         return self._known[1]
 
     def write(self, wanted: WantedFlows) -> None:
         """Replace the content. Raises `BalancerFault` if it cannot write."""
-        if self.exists() and wanted == self.read():
+        if wanted == self.found():
             return
         try:
             write_atomically(self._path, wanted.to_json())
@@ -98,11 +102,11 @@ class FlowFile:
         """Delete the file."""
         self._path.unlink(missing_ok=True)
 
-    def _parsed(self) -> WantedFlows:
+    def _parsed(self) -> WantedFlows | None:
         try:
             return WantedFlows.from_json(self._path.read_text())
         except (OSError, ValueError, TypeError, KeyError):
-            return WantedFlows()
+            return None
 
     def _stamp(self) -> tuple[int, int, int] | None:
         try:

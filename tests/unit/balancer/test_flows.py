@@ -257,7 +257,9 @@ def test_wanted_flows_on_disk(tmp_path: Path) -> None:
     file.write(ANY)
     assert (file.exists(), other.read(), file.read()) == (True, ANY, ANY)
     (tmp_path / "flows.json").write_text("{")
-    assert other.read() == WantedFlows()
+    assert (other.read(), other.found()) == (WantedFlows(), None)
+    file.write(WantedFlows())
+    assert other.found() == WantedFlows()
     file.write(ANY)
     assert other.read() == ANY
     file.remove()
