@@ -9,20 +9,22 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from pipeline.balancer.flows.process import flow_agent
-from pipeline.balancer.model import TargetState
+from pipeline.balancer.model import Target, TargetState
 from pipeline.balancer.planes import open_monitor
 from pipeline.base.clock import SYSTEM
 from pipeline.base.errors import ConfigError
 from pipeline.base.sockets import connection_to
 from tests.support.waiting import until
-from tests.system.flow_balancer import OWNER, FlowBalancer
-from tests.system.flow_lab import BALANCER, CLIENT, PORT, FlowLab, ask, target
+from tests.system.flow_balancer import GROUP, OWNER, FlowBalancer
+from tests.system.flow_lab import BALANCER, CLIENT, PORT, SERVER_PORT, FlowLab, ask, target
+from tests.system.flow_servers import FlowServers
 
 HIDDEN = "10.60.2.1"
 PRESERVED = {"attributes": {"preserve_client_ip.enabled": True}}
@@ -312,6 +314,17 @@ def test_client_by_loopback_reaches_haproxy(lab: FlowLab, flows: FlowBalancer) -
     for near, seen in (("127.0.0.1", HIDDEN), (BALANCER[4], BALANCER[4])):
         with lab.balancer.entered(), socket.create_connection((near, PORT), timeout=5) as flow:
             assert ask(flow)[1].rpartition(":")[0] == seen
+
+
+@pytest.mark.parametrize("odd", ["127.0.0.1", "fd60:2::11"])
+def test_targets_that_the_kernel_does_not_reach(lab: FlowLab, flows: FlowBalancer, odd: str) -> None:
+    """HAProxy carries a listener of TCP with a target of the other family, or at loopback, so both targets answer."""
+    flows.declare()
+    with lab.balancer.entered(), closing(FlowServers(["127.0.0.1"], SERVER_PORT)), flows.opened() as balancer:
+        flows.register(0)
+        balancer.register(OWNER, GROUP, Target(id="odd", address=odd, port=SERVER_PORT))
+        flows.await_states(s0=TargetState.HEALTHY, odd=TargetState.HEALTHY)
+        until(lambda: reached(lab) == {address(0), odd}, "both get connections")
 
 
 def test_two_homes_have_different_marks(lab: FlowLab, flows: FlowBalancer, tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from ipaddress import ip_address
 from typing import NamedTuple
@@ -56,22 +56,35 @@ def flow_state(
 ) -> FlowState:
     """Return the state of the table. `marks` has all targets that get new flows, and the draining ones.
 
-    An optional listener is left to HAProxy while Docker drops flows to one of its targets, which are `undeliverable`. A
-    listener is left out while none of its targets has an address of its family: its packets then go to the machine
-    itself, where HAProxy accepts TCP, and UDP is refused.
+    An optional listener is left to HAProxy while the kernel cannot send flows to one of its targets: Docker drops them,
+    if it is among the `undeliverable`, or its address is of the other family or loopback. Any listener is left out
+    while the kernel reaches none of its targets: its packets then go to the machine itself, where HAProxy accepts TCP,
+    and UDP is refused.
     """
     targets: dict[str, list[FlowTarget]] = {}
     for marked in chosen_targets(wanted, servers):
         targets.setdefault(marked.group, []).append(_flow_target(marked, marks))
     dropped = {marked.group for marked in undeliverable}
     carried = (
-        each for each in wanted.listeners if not (each.is_optional and dropped & {id_ for id_, _ in each.groups})
+        each
+        for each in wanted.listeners
+        if not each.is_optional
+        or all(id_ not in dropped and _reaches_all(each, targets.get(id_, ())) for id_, _ in each.groups)
     )
     listeners = (_listener(each, targets) for each in carried)
     return FlowState(
         tuple(each for each in listeners if any(group.targets and group.weight for group in each.groups)),
         tuple(_flow_target(marked, marks) for marked in sorted(draining)),
     )
+
+
+def _reaches_all(listener: ListenerFlows, targets: Iterable[FlowTarget]) -> bool:
+    return all(_reaches(ip_address(listener.address), target) for target in targets)
+
+
+def _reaches(address: Address, target: FlowTarget) -> bool:
+    """Return whether the kernel can send flows to an address on to a target. It drops what goes to loopback."""
+    return target.address.version == address.version and not target.address.is_loopback
 
 
 def _chosen(id_: str, group: GroupFlows, servers: Sequence[Server]) -> Iterator[MarkedTarget]:
@@ -88,7 +101,7 @@ def _marked(id_: str, group: GroupFlows, server: Server) -> MarkedTarget:
 def _listener(wanted: ListenerFlows, targets: Mapping[str, Sequence[FlowTarget]]) -> FlowListener:
     address = ip_address(wanted.address)
     groups = (
-        FlowGroup(weight, tuple(target for target in targets.get(id_, ()) if target.address.version == address.version))
+        FlowGroup(weight, tuple(target for target in targets.get(id_, ()) if _reaches(address, target)))
         for id_, weight in wanted.groups
     )
     return FlowListener(

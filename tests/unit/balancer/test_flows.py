@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -197,6 +198,17 @@ def test_listener_without_targets_of_its_family() -> None:
     marks = with_marks({}, chosen_targets(six, servers(UP)), (), "home")
     assert [str(each) for each in flow_state(six, servers(UP), marks).listeners] == ["tcp://192.0.2.1:80"]
     assert flow_state(ANY, servers(CLOSED), {}).listeners == ()
+
+
+@pytest.mark.parametrize("endpoint", ["127.0.0.1:5432", "[2001:db8::9]:5432", "[::1]:5432"])
+def test_targets_that_the_kernel_does_not_reach(endpoint: str) -> None:
+    """HAProxy keeps an optional listener with a target at loopback or of the other family. Others leave it out."""
+    found = {"shop.db": [*servers(UP)["shop.db"], Server("odd", endpoint, True, True)]}
+    marks = with_marks({}, chosen_targets(ANY, found), (), "home")
+    assert flow_state(ANY, found, marks).listeners == ()
+    needed = WantedFlows(tuple(replace(each, is_optional=False) for each in ANY.listeners), ANY.groups)
+    (listener,) = flow_state(needed, found, marks).listeners
+    assert [target.id for target in listener.targets()] == ["shop.db/t1"]
 
 
 def test_optional_listener_with_an_undeliverable_target() -> None:
