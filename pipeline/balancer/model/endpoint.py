@@ -9,6 +9,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from pipeline.balancer.model.address import Network, OwnAddress
 from pipeline.balancer.model.attributes import Attributes
 from pipeline.base.errors import FieldError
 from pipeline.base.schema import Model, Name, Port, Shorthand
@@ -38,17 +39,17 @@ class Zone(Shorthand):
 
     shorthand: ClassVar[str] = "address"
 
-    address: IPv4Address | IPv6Address = Field(
+    address: OwnAddress = Field(
         description="The fixed address of the node, one of this machine's. All of 127.0.0.0/8 are."
     )
-    network: IPv4Network | IPv6Network | None = Field(
+    network: Network | None = Field(
         None, description="The addresses of clients in this zone, for dns_record.client_routing_policy."
     )
 
     @field_validator("address")
     @classmethod
     def _is_one_address(cls, address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
-        if address.is_unspecified or address.is_multicast:
+        if address.is_unspecified:
             raise ValueError(f"must be the address of one node, got {address}")
         return address
 
@@ -66,7 +67,7 @@ class EntryPoint(Model):
         "internet-facing",
         description="internet-facing: listens on every address of the machine, IPv4 and IPv6. internal: on 127.0.0.1.",
     )
-    address: IPv4Address | IPv6Address | None = Field(
+    address: OwnAddress | None = Field(
         None, description="The only address to listen on. It replaces the scheme's. 0.0.0.0: every IPv4 address."
     )
     zones: Annotated[dict[Name, Zone], Field(min_length=1)] | None = Field(
