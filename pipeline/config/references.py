@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from pydantic import ValidationError
+
+from pipeline.balancer.binding import Binding
+from pipeline.balancer.model.endpoint import EntryPoint
 from pipeline.balancer.model.load_balancer_target import entry_mistake, target_mistake
 from pipeline.balancer.model.protocol import forward_mistake, transports
 from pipeline.base.errors import Problem
@@ -70,17 +74,27 @@ def _protocol(data: dict[str, Any], path: KeyPath, listener: dict[str, Any]) -> 
 
 
 def _ports_used_twice(document: Document, data: dict[str, Any]) -> Iterator[Problem]:
-    ports: dict[tuple[int, str], KeyPath] = {}
+    known: dict[KeyPath, Binding] = {}
     for path, listener in _listeners(data):
         port, protocol = listener.get("port"), listener.get("protocol")
         if not isinstance(port, int):
             continue
-        places = [(port, transport) for transport in transports(protocol if isinstance(protocol, str) else None)]
-        if other := next((ports[place] for place in places if place in ports), None):
+        addresses = _addresses(_mapping(data, *map(str, path[:3])))
+        binding = Binding(addresses, port, transports(protocol if isinstance(protocol, str) else None))
+        if other := next((where for where, each in known.items() if each.overlaps(binding)), None):
             line = document.place(other)[0]
             yield document.problem((*path, "port"), f"port {port} is used by the listener on line {line}")
         else:
-            ports.update(dict.fromkeys(places, (*path, "port")))
+            known[*path, "port"] = binding
+
+
+def _addresses(balancer: dict[str, Any]) -> tuple[str, ...]:
+    """Return the addresses of a load balancer. Those of one with a mistake in them count as every address."""
+    place = {key: balancer[key] for key in ("scheme", "address", "zones") if key in balancer}
+    try:
+        return EntryPoint(type="", **place).bind_addresses
+    except ValidationError:
+        return ("*",)
 
 
 def _checks_that_always_pass(document: Document, groups: dict[str, Any]) -> Iterator[Problem]:

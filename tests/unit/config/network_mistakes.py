@@ -201,6 +201,33 @@ NETWORK_MISTAKES = [
         "zones: {a: 0.0.0.0}",
     ),
     _bad_zones(
+        "a zone with a number as its address",
+        f"18:18: {_EDGE}.zones.a: must be text such as 192.0.2.7 or 2001:db8::7, got 10",
+        "zones: {a: 10}",
+    ),
+    _bad_zones(
+        "a zone with an address of a group",
+        f"18:18: {_EDGE}.zones.a: must be an address of this machine, got 224.0.0.1",
+        "zones: {a: 224.0.0.1}",
+    ),
+    _bad_zones(
+        "an address with an interface",
+        f"18:16: {_EDGE}.address: must have no interface after %, got fe80::1%eth0",
+        "address: fe80::1%eth0",
+    ),
+    _bad_zones(
+        "one address in the notations of both families",
+        f"18:14: {_EDGE}.zones: a and b must not both have the address 192.0.2.7",
+        "zones: {a: 192.0.2.7, b: '::ffff:192.0.2.7'}",
+    ),
+    _bad(
+        "two load balancers with one port and address",
+        "24:33: balancer.load_balancers.other.listeners[0].port: port 8000 is used by the listener on line 19",
+        balancer="network\n      zones: {a: 127.0.0.2}\n"
+        "      listeners: [{protocol: TCP, port: 8000, default_action: {forward: web}}]\n"
+        "    other:\n      type: network\n      address: 127.0.0.2",
+    ),
+    _bad_zones(
         "a zone with a name as its address",
         f"18:18: {_EDGE}.zones.a: must be an IP address such as 192.0.2.7 or 2001:db8::7, got 'zone-a'",
         "zones: {a: zone-a}",

@@ -87,6 +87,14 @@ def test_numbers_that_only_look_like_something_else(loads: Loads) -> None:
     assert loads(text).pipeline.deploy.environment == {"A": "no", "B": "on", "C": "012", "D": "12:30:45"}
 
 
+def test_two_load_balancers_with_one_port(loads: Loads) -> None:
+    """Listeners of several load balancers may have one port, if their addresses do not overlap."""
+    listeners = "listeners: [{port: 8000, default_action: {forward: web}}]"
+    other = f"    other:\n      zones: {{a: 127.0.0.3, b: 127.0.0.4}}\n      {listeners}\n    edge:\n"
+    text = GOOD.replace("    edge:\n", f"{other}      address: 127.0.0.2\n")
+    assert loads(text).pipeline.balancer.load_balancers.keys() == {"edge", "other"}
+
+
 def test_a_byte_order_mark_is_no_mistake(loads: Loads) -> None:
     """A byte order mark at the start of the file is ignored."""
     assert loads(b"\xef\xbb\xbf" + GOOD.encode()).pipeline.name == "shop"
