@@ -16,8 +16,12 @@ from pathlib import Path
 import pytest
 
 from pipeline.balancer.flows.process import flow_agent
+from pipeline.balancer.flows.requests import ask as ask_agent
+from pipeline.balancer.haproxy.naming import FLOW_STATE_SOCKET
+from pipeline.balancer.haproxy.plane import HAProxyPlane
 from pipeline.balancer.model import Target, TargetState
 from pipeline.balancer.planes import open_monitor
+from pipeline.balancer.wanted import plane_config
 from pipeline.base.clock import SYSTEM
 from pipeline.base.errors import ConfigError
 from pipeline.base.sockets import connection_to
@@ -444,6 +448,30 @@ def test_nodes_of_zones(lab: FlowLab, flows: FlowBalancer) -> None:
             balancer.shift(OWNER, "edge", away, SYSTEM.now().later(timedelta(minutes=1)))
         assert servers_at(lab, second) == {address(other)}
         assert ask(flow)[0] == server
+
+
+def test_pool_that_haproxy_no_longer_has(lab: FlowLab, flows: FlowBalancer) -> None:
+    """HAProxy is changed before the kernel. Until both are, flows go on to the targets of the former pools."""
+    flows.declare("UDP", zones={"zone-a": BALANCER[4]})
+    flows.register(0, zones={0: "zone-a"})
+    with flows.opened() as balancer:
+        declared = balancer.registry().load_balancers
+        (edge,) = declared.values()
+        bare = edge.model_copy(update={"settings": edge.settings.model_copy(update={"zones": None})})
+        HAProxyPlane(flows.directory).apply(plane_config(balancer.registry().with_resources(bare)))
+        ask_agent(flows.directory, "sync")
+    assert udp_servers(lab) == {address(0)}
+
+
+def test_lost_socket_of_reports(lab: FlowLab, flows: FlowBalancer) -> None:
+    """If another program removes the socket of HAProxy's reports, the agent makes another when it looks."""
+    flows.declare("UDP")
+    flows.register(0, 1)
+    (flows.directory / FLOW_STATE_SOCKET).unlink()
+    lab.balancer.nft("flush ruleset")
+    until(lambda: "dport" in flows.rules(), "the table is back")
+    flows.fail(0)
+    until(lambda: udp_servers(lab) == {address(1)}, "the unhealthy target gets no flows")
 
 
 def servers_at(lab: FlowLab, host: str) -> set[str]:

@@ -51,7 +51,7 @@ class Agent:
 
     def _listen(self) -> None:
         self._requests = _request_socket()
-        self._own_socket = _stamp()
+        self._own_socket = _stamp(SOCKET)
 
     def _end(self, *_: object) -> None:
         self._is_ending = True
@@ -97,9 +97,15 @@ class Agent:
         except BalancerFault:
             return True
 
+    def _renew_reports(self) -> None:
+        """Make the socket for HAProxy's reports anew if it was removed."""
+        if _stamp(FLOW_STATE_SOCKET) is None:
+            self._reports.close()
+            self._reports = _report_socket()
+
     def _keeps_socket(self) -> bool:
         """Make the socket anew if it was removed. Return False if this process is to end instead."""
-        found = _stamp()
+        found = _stamp(SOCKET)
         if found == self._own_socket:
             return True
         if found is None and self._keeper.is_wanted():
@@ -115,6 +121,7 @@ class Agent:
     def _sync(self) -> None:
         if not self._keeps_socket():
             return
+        self._renew_reports()
         try:
             self._keeper.sync()
             failure = ""
@@ -132,10 +139,10 @@ class Agent:
                 self._is_ending |= answer(connection, self._keeper)
 
 
-def _stamp() -> tuple[int, int] | None:
-    """Return what distinguishes the socket's file from others of its name, or None without one."""
+def _stamp(name: str) -> tuple[int, int] | None:
+    """Return what distinguishes a socket's file from others of its name, or None without one."""
     try:
-        found = Path(SOCKET).stat()
+        found = Path(name).stat()
     except OSError:
         return None
     return found.st_ino, found.st_ctime_ns

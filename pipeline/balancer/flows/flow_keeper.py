@@ -120,7 +120,12 @@ class FlowKeeper:
 
     def _read_servers(self, wanted: WantedFlows) -> Servers | None:
         with suppress(NotRunning):
-            self._servers = _by_group(self._runtime.current_statistics(_backends(wanted))) if wanted.groups else {}
+            found = self._runtime.current_statistics(_backends(wanted)) if wanted.groups else Statistics()
+            # HAProxy is loaded before the file is written. Its reports may come between, when it has no pool that the
+            # former file names.
+            used = {id_ for listener in wanted.listeners for id_, _ in listener.groups} - found.backends
+            former = {id_: servers for id_, servers in (self._servers or {}).items() if id_ in used}
+            self._servers = {**former, **_by_group(found)}
         return self._servers
 
     def _update_marks(self, chosen: list[MarkedTarget], flows: Mapping[int, FlowCount]) -> None:
