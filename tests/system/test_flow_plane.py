@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -415,6 +416,32 @@ def test_process_without_the_right_uses_the_agent(lab: FlowLab, flows: FlowBalan
     assert flows.agent() == agent
     with lab.open("udp") as flow:
         assert ask(flow)[0] == address(0)
+
+
+def test_process_without_the_right_starts_no_agent(lab: FlowLab, flows: FlowBalancer) -> None:
+    """If the agent is dead, a process without CAP_NET_ADMIN says what to grant, and another one takes over."""
+    flows.declare()
+    flows.register(0)
+    flows.signal_agent(signal.SIGKILL)
+    (refused,) = without_right(lab, flows.directory, "TCP")
+    assert refused.startswith("nftables: no permission to change rules | run as root")
+    assert flow_agent(flows.directory).running() is None
+    assert reached(lab) == {address(0)}
+    flows.deregister(0)
+    assert flows.agent()
+
+
+def test_right_that_was_lost_before_a_boot(lab: FlowLab, flows: FlowBalancer) -> None:
+    """Without CAP_NET_ADMIN, HAProxy takes TCP over from a kernel that has no rules since the last boot."""
+    flows.declare()
+    flows.register(0)
+    flows.signal_agent(signal.SIGKILL)
+    lab.balancer.nft("flush ruleset")
+    file = flows.directory / "kernel-table.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "scope": "another boot"}))
+    assert without_right(lab, flows.directory, "TCP") == ["carried by HAProxy: nftables: no permission to change rules"]
+    assert reached(lab) == {address(0)}
+    assert not (flows.directory / "flows.json").exists()
 
 
 def test_a_port_of_another_program(lab: FlowLab, flows: FlowBalancer) -> None:

@@ -22,7 +22,7 @@ from pipeline.balancer.flows.requests import ask
 from pipeline.balancer.flows.wanted_flows import FlowFile, GroupFlows, WantedFlows
 from pipeline.balancer.haproxy.naming import group_of
 from pipeline.balancer.kernel.support import forwarding_remedy, kernel_fault
-from pipeline.balancer.kernel.table import Traffic
+from pipeline.balancer.kernel.table import Traffic, has_vanished
 from pipeline.balancer.plane_choice import KernelSupport, PlaneChoice
 from pipeline.base.errors import BalancerFault, ConfigError
 
@@ -191,17 +191,19 @@ class FlowPlane:
         self._ask("sync")
 
     def _ensure_agent(self) -> None:
-        # A process without the right to change rules must not replace an agent that has it.
-        if self._agent.running() is None or kernel_fault() is None:
+        # A process without the right to change rules must not replace an agent that has it, or start one.
+        if (fault := kernel_fault()) is None:
             self._agent.ensure_current()
+        elif self._agent.running() is None:
+            raise fault
 
     def _stop_agent(self) -> None:
         if not (self._file.exists() or self._agent.is_started()):
             return
-        self._file.write(WantedFlows())
-        if self._agent.running() is None:
-            self._agent.ensure_current()
-        self._ask("stop")
+        if self._agent.running() is not None or not has_vanished(self._directory):
+            self._ensure_agent()
+            self._file.write(WantedFlows())
+            self._ask("stop")
         self._agent.stop()
         self._file.remove()
 

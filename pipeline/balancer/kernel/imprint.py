@@ -33,11 +33,21 @@ def scope() -> str:
 
 def read(path: Path) -> Imprint | None:
     """Read the file. Return None if it is missing, damaged, or of another scope."""
+    found = _parsed(path)
+    return found if found and found.scope == scope() else None
+
+
+def is_of_other_scope(path: Path) -> bool:
+    """Return whether the file is of another scope than the calling thread's. False if it is missing or damaged."""
+    found = _parsed(path)
+    return found is not None and found.scope != scope()
+
+
+def _parsed(path: Path) -> Imprint | None:
     try:
-        found = Imprint(**json.loads(path.read_text()))
+        return Imprint(**json.loads(path.read_text()))
     except (OSError, ValueError, TypeError):
         return None
-    return found if found.scope == scope() else None
 
 
 def write(path: Path, imprint: Imprint) -> None:

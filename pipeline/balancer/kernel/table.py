@@ -24,6 +24,11 @@ _ATTEMPTS = 3
 _BUFFER = 8 << 20
 
 
+def has_vanished(directory: Path) -> bool:
+    """Return whether the table of a directory was made before the last boot, or in another network namespace."""
+    return imprint.is_of_other_scope(directory / _IMPRINT)
+
+
 class Traffic(NamedTuple):
     """What a target had since it was first wanted: new flows, and bytes of packets in both directions."""
 
