@@ -347,6 +347,19 @@ def test_two_homes_have_different_marks(lab: FlowLab, flows: FlowBalancer, tmp_p
         second.end()
 
 
+@pytest.mark.parametrize("own", [BALANCER[4], ""])
+def test_port_of_another_home(lab: FlowLab, flows: FlowBalancer, tmp_path: Path, own: str) -> None:
+    """A UDP listener at an address and port of another home is refused, and that home's flows go on."""
+    flows.declare("UDP", address=own)
+    flows.register(0)
+    second = FlowBalancer(lab, tmp_path / "second")
+    with pytest.raises(ConfigError, match="is taken by another home") as caught:
+        second.declare("UDP")
+    assert "nft delete table inet penstock_" in (caught.value.hint or "")
+    assert udp_servers(lab) == {address(0)}
+    flows.declare("UDP", address=own)
+
+
 def test_policy_drop_of_another_program(lab: FlowLab, flows: FlowBalancer) -> None:
     """If another program's chain drops what is forwarded, HAProxy keeps TCP, unless the group preserves addresses."""
     lab.balancer.nft(

@@ -80,6 +80,9 @@ class MarkFile:
         It need not survive a power cut, because flows do not.
         """
         draft = self._path.with_name(f".{self._path.name}.{os.getpid()}")
-        with suppress(OSError):
+        try:
             draft.write_text(json.dumps([[mark, *target] for target, mark in marks.items()]))
             draft.replace(self._path)
+        except OSError:
+            with suppress(OSError):
+                draft.unlink()

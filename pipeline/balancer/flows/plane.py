@@ -21,10 +21,12 @@ from pipeline.balancer.flows.process import flow_agent, has_lost_flows
 from pipeline.balancer.flows.requests import ask
 from pipeline.balancer.flows.wanted_flows import FlowFile, GroupFlows, WantedFlows
 from pipeline.balancer.haproxy.naming import group_of
-from pipeline.balancer.kernel.support import forwarding_remedy, kernel_fault
+from pipeline.balancer.kernel.others import PREFIX
+from pipeline.balancer.kernel.support import forwarding_remedy, kernel_fault, table_with_listener
 from pipeline.balancer.kernel.table import Traffic, has_vanished
 from pipeline.balancer.plane_choice import KernelSupport, PlaneChoice
 from pipeline.base.errors import BalancerFault, ConfigError
+from pipeline.base.home_id import home_id
 
 # Seconds in which the agent answers, unless it hangs or a signal has stopped it.
 _PING_TIMEOUT = 3.0
@@ -41,9 +43,11 @@ class FlowPlane:
         self._agent = flow_agent(directory)
 
     def check(self, wanted: PlaneConfig) -> str | None:
-        if missing := _missing(wanted, self._support(wanted)):
+        support = self._support(wanted)
+        if missing := _missing(wanted, support):
             message, hint = missing
             raise ConfigError(message, hint=hint)
+        _check_free(wanted_flows(wanted, support), PREFIX + home_id(self._directory))
         return self._haproxy.check(wanted)
 
     def choices(self, wanted: PlaneConfig) -> Mapping[int, PlaneChoice]:
@@ -218,6 +222,17 @@ def _missing(wanted: PlaneConfig, support: KernelSupport) -> tuple[str, str] | N
         if choice.is_missing:
             return f"{effective.label}, port {effective.port}, needs the kernel: {choice.reason}", choice.hint
     return None
+
+
+def _check_free(wanted: WantedFlows, table: str) -> None:
+    """Raise `ConfigError` if another home has a listener of UDP. It has no socket, so the port seems to be free."""
+    for each in wanted.listeners:
+        if each.protocol == "udp" and (other := table_with_listener("udp", each.address, each.port, besides=table)):
+            raise ConfigError(
+                f"port {each.port} of load balancer {each.load_balancer} of {each.owner} is taken by another home of "
+                "Penstock",
+                hint=f"use another; if that home is gone, remove its rules: nft delete table inet {other}",
+            )
 
 
 def _merged(targets: Mapping[str, TargetFact], flows: Mapping[str, FlowFact]) -> dict[str, TargetFact]:

@@ -12,6 +12,7 @@ PREFIX = "penstock_"
 
 _TABLE = re.compile(r"^table inet (\S+)$", re.MULTILINE)
 _LISTED_TABLE = re.compile(r"^table (\S+) (\S+) \{\n(.*?)^\}", re.MULTILINE | re.DOTALL)
+_LISTENER = re.compile(r"^\tchain listener_(tcp|udp)_(\d+)_([0-9a-f._]+) \{$", re.MULTILINE)
 _CHAIN = re.compile(r"^\tchain (\S+) \{\n\t\ttype (\S+) hook (\S+) .*?(?:policy (\S+);)?\n", re.MULTILINE)
 _IPTABLES = (Path("/proc/net/ip_tables_names"), Path("/proc/net/ip6_tables_names"))
 
@@ -37,6 +38,12 @@ def base_chains(listing: str) -> Iterator[BaseChain]:
 def other_tables(listing: str, own: str) -> list[str]:
     """Return the tables of other homes, from what `nft list tables inet` prints."""
     return [name for name in _TABLE.findall(listing) if name.startswith(PREFIX) and name != own]
+
+
+def listeners_of(listing: str) -> set[tuple[str, str, int]]:
+    """Return the protocols, addresses and ports of a home's listeners, from what `nft list table` prints."""
+    found = _LISTENER.findall(listing)
+    return {(protocol, address.replace("_", ":"), int(port)) for protocol, port, address in found}
 
 
 def has_other_nat(listing: str, own: str) -> bool:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address
+
 from pipeline.balancer.kernel.faults import denied
+from pipeline.balancer.kernel.flow import Address
 from pipeline.balancer.kernel.forwarding import remedy
 from pipeline.balancer.kernel.nft import Nft
+from pipeline.balancer.kernel.others import listeners_of, other_tables
 from pipeline.base.errors import BalancerFault
 from pipeline.base.small_file import read_small_file
 
@@ -35,6 +39,29 @@ def forwarding_remedy() -> str:
         return ""
     finally:
         nft.close()
+
+
+def table_with_listener(protocol: str, address: str, port: int, *, besides: str) -> str:
+    """Return the table of a home, other than `besides`, that has a listener at an address. Empty if there is none.
+
+    0.0.0.0 and :: overlap every address of their family.
+    """
+    nft = Nft()
+    try:
+        for name in other_tables(nft.run("list tables inet"), besides):
+            for spoken, other, number in listeners_of(nft.run(f"list table inet {name}")):
+                if (spoken, number) == (protocol, port) and _overlap(ip_address(other), ip_address(address)):
+                    return name
+    except BalancerFault:
+        # The change that follows says what the machine lacks.
+        return ""
+    finally:
+        nft.close()
+    return ""
+
+
+def _overlap(one: Address, other: Address) -> bool:
+    return one.version == other.version and (one == other or one.is_unspecified or other.is_unspecified)
 
 
 def _capabilities() -> int:

@@ -260,6 +260,7 @@ def test_marks_on_disk(tmp_path: Path) -> None:
     (tmp_path / "marks").unlink()
     (tmp_path / "marks").mkdir()
     file.write({})
+    assert [path.name for path in tmp_path.iterdir()] == ["marks"]
 
 
 def test_wanted_flows_on_disk(tmp_path: Path) -> None:
