@@ -15,7 +15,7 @@ from pipeline.balancer.model import Action, NetworkTargetGroup, Rule, TargetGrou
 from pipeline.balancer.model.application.listener import ListenerSettings
 from pipeline.balancer.model.application.load_balancer import LoadBalancerSettings
 from pipeline.balancer.model.load_balancer_target import entry_mistake
-from pipeline.balancer.model.network.kernel_needs import kernel_obstacle, kernel_reason
+from pipeline.balancer.model.network.kernel_needs import plane_mistake
 from pipeline.balancer.model.network.listener import NetworkListenerSettings
 from pipeline.balancer.model.network.load_balancer import NetworkLoadBalancerSettings
 from pipeline.balancer.model.protocol import forward_mistake
@@ -320,14 +320,11 @@ def _wrong_kind(host: _Part, rules: Sequence[OwnedRule]) -> ConfigError:
 
 def _check_forwards(effective: EffectiveListener, groups: Mapping[tuple[str, str], TargetGroup]) -> None:
     """Raise `ConfigError` if a listener forwards to a target group of the other kind, or that no plane carries."""
-    protocol = effective.listener.protocol
-    for owner, name in sorted(effective.groups()):
-        group = groups[owner, name]
+    protocol, used = effective.listener.protocol, {name: groups[owner, name] for owner, name in effective.groups()}
+    network = {name: group for name, group in sorted(used.items()) if isinstance(group, NetworkTargetGroup)}
+    for name, group in sorted(used.items()):
         mistake = forward_mistake(protocol, group.protocol, name) or entry_mistake(protocol, group.target_type, name)
-        if not mistake and isinstance(group, NetworkTargetGroup) and (reason := kernel_reason(protocol, group, name)):
-            obstacle = kernel_obstacle(protocol, effective.balancer.bind_addresses, group, name)
-            mistake = obstacle and (f"{reason}, but {obstacle[0]}", obstacle[1])
-        if mistake:
+        if mistake := mistake or plane_mistake(protocol, effective.balancer.bind_addresses, network):
             raise ConfigError(f"{effective.label}, port {effective.port}: {mistake[0]}", hint=mistake[1])
 
 

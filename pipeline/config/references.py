@@ -10,6 +10,8 @@ from pydantic import ValidationError
 from pipeline.balancer.binding import Binding
 from pipeline.balancer.model.endpoint import EntryPoint
 from pipeline.balancer.model.load_balancer_target import entry_mistake, target_mistake
+from pipeline.balancer.model.network.kernel_needs import plane_mistake
+from pipeline.balancer.model.network.target_group import NetworkTargetGroup
 from pipeline.balancer.model.protocol import forward_mistake, transports
 from pipeline.base.errors import Problem
 from pipeline.base.suggestion import did_you_mean
@@ -36,6 +38,8 @@ def check_references(document: Document, data: dict[str, Any]) -> Iterator[Probl
                 yield document.problem(where, f"there is no target group {group}", did_you_mean(group, groups))
             elif mistake := _forward_mistake(_protocol(data, path, listener), _mapping(groups, group), group):
                 yield document.problem(where, *mistake)
+        if mistake := _plane_mistake(_mapping(data, *map(str, path[:3])), listener, groups):
+            yield document.problem((*path, "default_action"), *mistake)
     yield from _ports_used_twice(document, data)
     yield from _checks_that_always_pass(document, groups)
     yield from _targets_that_do_not_fit(document, groups, _mapping(data, "balancer", "load_balancers"))
@@ -57,6 +61,21 @@ def check_references(document: Document, data: dict[str, Any]) -> Iterator[Probl
 def _forward_mistake(protocol: object, group: dict[str, Any], name: str) -> tuple[str, str] | None:
     mistake = forward_mistake(protocol, group.get("protocol", "HTTP"), name)
     return mistake or entry_mistake(protocol, group.get("target_type"), name)
+
+
+def _plane_mistake(
+    balancer: dict[str, Any], listener: dict[str, Any], groups: dict[str, Any]
+) -> tuple[str, str] | None:
+    """Return why no plane can carry a listener. None for mistakes of the groups or of the listener itself."""
+    protocol = listener.get("protocol")
+    if balancer.get("type") != "network" or protocol not in ("TCP", "TLS"):
+        return None
+    used = {name: _mapping(groups, name) for _, name in _forwards(listener, ()) if name in groups}
+    try:
+        found = {name: NetworkTargetGroup.model_validate(group) for name, group in used.items()}
+    except ValidationError:
+        return None
+    return plane_mistake(protocol, _addresses(balancer), found)
 
 
 def _targets_that_do_not_fit(

@@ -163,6 +163,17 @@ def test_preserved_address_that_no_plane_gives() -> None:
     assert "scheme: internet-facing" in (caught.value.hint or "")
 
 
+def test_preserved_address_beside_a_group_of_haproxy() -> None:
+    """One plane carries a listener, so a group that preserves addresses fits no group that only HAProxy reaches."""
+    groups = [{"target_group": "db", "weight": 1}, {"target_group": "local", "weight": 0}]
+    edge = {"type": "network", "listeners": [{"protocol": "TCP", "port": 80, "default_action": {"forward": groups}}]}
+    local = {"protocol": "TCP", "port": 81, "target_type": "instance", "health_check": {"protocol": "HTTP"}}
+    db = {"protocol": "TCP", "port": 80, "attributes": {"preserve_client_ip.enabled": True}}
+    declaration = {"target_groups": {"db": db, "local": local}, "load_balancers": {"edge": edge}}
+    with pytest.raises(ConfigError, match=r"db has preserve_client_ip.enabled, .* of local are ports of 127.0.0.1"):
+        Registry().declare("shop", Declaration.model_validate(declaration))
+
+
 def test_healthy_targets_are_chosen() -> None:
     """Admitted and healthy targets get flows. If too few are healthy, all admitted ones do."""
     assert names(chosen_targets(ANY, servers(UP, DOWN, CLOSED, UP))) == ["t1", "t4"]

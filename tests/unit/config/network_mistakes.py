@@ -221,6 +221,14 @@ NETWORK_MISTAKES = [
         "zones: {a: 192.0.2.7, b: '::ffff:192.0.2.7'}",
     ),
     _bad(
+        "preserved addresses where only HAProxy listens",
+        f"20:55: {_FIRST}.default_action: target group web has preserve_client_ip.enabled, and HAProxy connects "
+        "from its own address, but the kernel does not forward what is sent to 127.0.0.1 (set address on the load "
+        "balancer to one of the machine's own, or scheme: internet-facing)",
+        group="protocol: TCP, port: 8080, attributes: {preserve_client_ip.enabled: true}",
+        balancer="network\n      scheme: internal",
+    ),
+    _bad(
         "two load balancers with one port and address",
         "24:33: balancer.load_balancers.other.listeners[0].port: port 8000 is used by the listener on line 19",
         balancer="network\n      zones: {a: 127.0.0.2}\n"

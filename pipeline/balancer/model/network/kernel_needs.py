@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from ipaddress import ip_address
 
 from pipeline.balancer.model.network.target_group import NetworkTargetGroup
@@ -52,3 +52,17 @@ def kernel_reason(protocol: str | None, group: NetworkTargetGroup, name: str) ->
     if group.preserves_client and not group.is_alb:
         return f"target group {name} has preserve_client_ip.enabled, and HAProxy connects from its own address"
     return ""
+
+
+def plane_mistake(
+    protocol: str | None, bind_addresses: Iterable[str], groups: Mapping[str, NetworkTargetGroup]
+) -> Mistake | None:
+    """Return why neither the kernel nor HAProxy can carry a listener, or None. `groups`: by name, all of the listener.
+
+    One plane carries all connections of a listener.
+    """
+    addresses = tuple(bind_addresses)
+    reasons = (kernel_reason(protocol, group, name) for name, group in groups.items())
+    obstacles = (kernel_obstacle(protocol, addresses, group, name) for name, group in groups.items())
+    reason, obstacle = next(filter(None, reasons), ""), next(filter(None, obstacles), None)
+    return (f"{reason}, but {obstacle[0]}", obstacle[1]) if reason and obstacle else None
