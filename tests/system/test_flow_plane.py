@@ -457,6 +457,20 @@ def test_right_that_was_lost_before_a_boot(lab: FlowLab, flows: FlowBalancer) ->
     assert not (flows.directory / "flows.json").exists()
 
 
+def test_kernel_takes_over_from_haproxy(lab: FlowLab, flows: FlowBalancer) -> None:
+    """Connections that HAProxy carries go on when the kernel takes the listener over, and new ones are the kernel's."""
+    assert without_right(lab, flows.directory, "TCP") == ["carried by HAProxy: nftables: no permission to change rules"]
+    flows.register(0)
+    with lab.open() as flow:
+        server = ask(flow)[0]
+        flows.declare()
+        assert "dport 80" in flows.rules()
+        assert ask(flow)[0] == server
+        with lab.open() as other:
+            ask(other)
+            assert flows.health(0).in_flight == 2
+
+
 def test_a_port_of_another_program(lab: FlowLab, flows: FlowBalancer) -> None:
     """A port on which another program has a UDP socket is refused, with the command that finds it."""
     with lab.balancer.entered(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:

@@ -40,7 +40,7 @@ def count_flows_of(mark: int) -> FlowCount:
 def cut_flows(mark: int) -> None:
     """Forget all flows of a target, which must get no new ones. Does nothing if it has none. Raises `BalancerFault`.
 
-    The next packet of such a flow counts as a new flow. So another target gets it and resets the connection.
+    A connection is reset when its client sends the next packet. Such a packet of UDP counts as a new flow.
     """
     if not MARK_PREFIX < mark <= LAST_MARK:
         raise ValueError(f"{mark:#x} is not the mark of a target: flows of other programs would be cut")

@@ -40,6 +40,9 @@ _DISPATCH, _REFUSE, _REFUSED = "dispatch", "refuse", "refused"
 # The bridges that Docker makes. Its rules drop what goes from one to another.
 # Also true of what the machine itself sends, which has no such device.
 _NOT_FROM_CONTAINERS = 'iifname != "docker0" iifname != "br-*" '
+# A connection that the kernel does not know may be HAProxy's, if the machine tracked none until now. Otherwise it was
+# idle too long or was cut, and is reset, as by ELB.
+_STARTS = " tcp flags & (syn | ack) == syn"
 _HIDE = f"ct mark & {MARK_MASK | HIDDEN_BIT:#x} == {MARK_PREFIX | HIDDEN_BIT:#x} masquerade"
 _COUNT = "ct status dnat ct direction {} ct mark @traffic"
 
@@ -139,7 +142,7 @@ def _dispatch(listeners: Iterable[FlowListener]) -> tuple[str, ...]:
 
 def _destination(listener: FlowListener) -> str:
     family, source = _family(listener.address), _NOT_FROM_CONTAINERS if listener.skips_containers else ""
-    port = f"{listener.protocol} dport {listener.port}"
+    port = f"{listener.protocol} dport {listener.port}{_STARTS if listener.protocol == 'tcp' else ''}"
     if not listener.address.is_unspecified:
         return f"{source}{family} daddr {listener.address} {port}"
     loopback = "127.0.0.0/8" if family == "ip" else "::1"

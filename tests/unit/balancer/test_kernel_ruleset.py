@@ -31,7 +31,7 @@ _GOTO = re.compile(r"\bgoto (\w[\w.]*)")
 
 def shares(content: Ruleset, listener: FlowListener) -> dict[int, Fraction]:
     """Return the share of each mark in the flows of a listener, with the mark 0 for those that are refused."""
-    entry = f"daddr {listener.address} {listener.protocol} dport {listener.port} goto "
+    entry = f"daddr {listener.address} {listener.protocol} dport {listener.port} "
     (rule,) = [rule for rule in content.chains["dispatch"] if entry in rule]
     found: Counter[int] = Counter()
     for mark, share in _walk(content, rule.rpartition(" ")[2]):
