@@ -14,7 +14,8 @@ from pipeline.balancer.kernel.nft_child import HEADER, LENGTH
 from pipeline.base.errors import BalancerFault
 
 _PROGRAM = Path(__file__).with_name("nft_child.py")
-_TIMEOUT = 10.0
+# Shorter than what the clients of the flow agent wait.
+_TIMEOUT = 5.0
 # The text of the C library for EPERM.
 _DENIED = "Operation not permitted"
 
