@@ -47,13 +47,13 @@ def threads() -> int:
 def test_steps_follow_their_delays(scheduler: Scheduler, clock: FakeClock) -> None:
     """Two jobs are repeated, each after its own delay."""
     start, often, seldom = clock.monotonic(), Steps(clock), Steps(clock, 3 * SECOND)
-    scheduler.add("often", often, SECOND)
-    scheduler.add("seldom", seldom)
+    jobs = scheduler.add("often", often, SECOND), scheduler.add("seldom", seldom)
     for number in range(1, 7):
-        until(lambda: len(seldom.at) == (number + 2) // 3, "the other job is done")  # noqa: B023
-        clock.advance_to_next_timeout()
-        until(lambda: len(often.at) == number, "the step is done")  # noqa: B023
-    until(lambda: len(seldom.at) == 3, "the last step is done")
+        # Only then is a step over, and the next one known.
+        dues = [start + number, start + (number + 2) // 3 * 3]
+        until(lambda: [job.due for job in jobs] == dues, "both jobs have a next step")  # noqa: B023
+        clock.advance(SECOND)
+    until(lambda: len(often.at) == 6 and len(seldom.at) == 3, "the last steps are done")
     assert [at - start for at in often.at[:6]] == [1, 2, 3, 4, 5, 6]
     assert [at - start for at in seldom.at[:3]] == [0, 3, 6]
 
