@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import subprocess
@@ -26,8 +27,16 @@ FOLDER = ROOT / ".setup" / "elb-lab"
 OUTSIDE = re.compile(r"(sudo |make |\. )")
 
 
-@pytest.fixture(scope="module")
-def lab(base_image: str) -> Iterator[Play]:
+@pytest.fixture
+def only_laboratory() -> Iterator[None]:
+    """No other worker plays meanwhile. A checkout has one laboratory."""
+    with FOLDER.with_suffix(".lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+@pytest.fixture
+def lab(base_image: str, only_laboratory: None) -> Iterator[Play]:
     """A function that plays steps of the laboratory. Everything is removed at the end."""
 
     def play(*steps: str) -> subprocess.CompletedProcess[str]:
