@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
+from collections.abc import Iterator
+
 import pytest
 
 from tests.docker.dockerignore import OLDEST_CLIENT, Case, client_version, compare, kept_by_docker
@@ -14,6 +17,14 @@ pytestmark = [pytest.mark.docker, pytest.mark.timeout(120)]
 def _current_client() -> None:
     if client_version() < OLDEST_CLIENT:
         pytest.skip(f"the docker command is older than {OLDEST_CLIENT}, which reads some patterns otherwise")
+
+
+@pytest.fixture(autouse=True)
+def _alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """One test at a time. Docker's former builder loses images of a build while another program removes images."""
+    with (tmp_path_factory.getbasetemp().parent / "dockerignore.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def test_examples() -> None:
