@@ -32,7 +32,7 @@ from pipeline.balancer.model import Declaration, Target
 from pipeline.balancer.planes import open_balancer
 
 _SERVER_PORT, _CONNECTIONS = 8080, 16
-_SERVERS = ADDRESSES[:3]
+_SERVERS = ADDRESSES[:30]
 _SIZE = 8 << 20
 _NGINX, _KERNEL, _HAPROXY, _NONE = "nginx stream", "Penstock, kernel", "Penstock, HAProxy", "none, direct route"
 
@@ -78,7 +78,7 @@ def measure(extent: Extent) -> Results:
     return Results.judged(
         "Connections through a network load balancer",
         f"{rounds} rounds of {seconds} s, in turn: medians, and the median of the ratios within a round. wrk in a "
-        f"network namespace of its own, with {_CONNECTIONS} connections; three addresses of one nginx in another one. "
+        f"network namespace of its own, with {_CONNECTIONS} connections; 30 addresses of one nginx in another one. "
         "The CPU time of the client, the balancer, the servers and the kernel's threads for packets is counted.",
         ("per", "balancer", "CPU", "relative to nginx"),
         [

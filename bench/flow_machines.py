@@ -36,4 +36,7 @@ def flow_machines() -> Iterator[FlowMachines]:
         for net, machine in ((1, machines.client), (2, machines.far)):
             machine.ip(f"route add default via 10.61.{net}.1")
         machines.balancer.set(ipv4__ip_forward="1")
+        for machine in machines:
+            # Tens of thousands of connections a second would use up the ports of the last minute.
+            machine.set(ipv4__ip_local_port_range="1024 65535", ipv4__tcp_tw_reuse="1")
         yield machines
