@@ -1,7 +1,7 @@
 """The flow agent: a process that keeps the kernel's table as HAProxy's servers are, also while Penstock is stopped.
 
 It is the only writer of the table of its balancer directory. Each request is a line of JSON with the key `do`, and so
-is its response: see `Requests`. It wakes for requests, for HAProxy's reports of servers that go up or down, and when
+is its response: see `requests`. It wakes for requests, for HAProxy's reports of servers that go up or down, and when
 other programs change the table.
 """
 
@@ -19,7 +19,7 @@ from pathlib import Path
 from pipeline.balancer.flows.flow_keeper import FlowKeeper
 from pipeline.balancer.flows.requests import SOCKET, answer
 from pipeline.balancer.haproxy.naming import FLOW_STATE_SOCKET
-from pipeline.balancer.haproxy.worker_user import admit_workers
+from pipeline.balancer.haproxy.report_socket import report_socket
 from pipeline.base.errors import BalancerFault
 
 # Seconds until the next look if nothing wakes the agent: usually, while targets drain, and after a failure.
@@ -35,7 +35,7 @@ class Agent:
         self._keeper = FlowKeeper(Path())
         self._wake, self._waker = socket.socketpair()
         self._waker.setblocking(False)
-        self._reports = _report_socket()
+        self._reports = report_socket(Path(), FLOW_STATE_SOCKET, _REPORTS)
         self._listen()
         self._is_ending = False
         self._last_failure = ""
@@ -101,7 +101,7 @@ class Agent:
         """Make the socket for HAProxy's reports anew if it was removed."""
         if _stamp(FLOW_STATE_SOCKET) is None:
             self._reports.close()
-            self._reports = _report_socket()
+            self._reports = report_socket(Path(), FLOW_STATE_SOCKET, _REPORTS)
 
     def _keeps_socket(self) -> bool:
         """Make the socket anew if it was removed. Return False if this process is to end instead."""
@@ -157,19 +157,6 @@ def _request_socket() -> socket.socket:
     listening.listen(128)
     Path(draft).rename(SOCKET)
     return listening
-
-
-def _report_socket() -> socket.socket:
-    """Return the socket for HAProxy's reports. One of a previous agent receives no more."""
-    path = Path(FLOW_STATE_SOCKET)
-    path.unlink(missing_ok=True)
-    reports = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-    reports.setblocking(False)
-    reports.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _REPORTS)
-    reports.bind(str(path))
-    path.chmod(0o600)
-    admit_workers(path)
-    return reports
 
 
 def main() -> None:

@@ -13,8 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from pipeline.balancer.haproxy.naming import MASTER_SOCKET, STATE_SOCKET, WORKER_SOCKET, group_of
-from pipeline.balancer.haproxy.worker_user import admit_workers
-from pipeline.base.sockets import connection_to, short_path
+from pipeline.balancer.haproxy.report_socket import report_socket
+from pipeline.base.sockets import connection_to
 
 _MAX_LINE = 2048
 # Lines that are kept until they are read, in bytes. The kernel limits their number as well.
@@ -39,7 +39,8 @@ class HAProxyMonitor:
         self.close()
         with suppress(OSError):
             self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._bind()
+            self._socket = report_socket(self._directory, STATE_SOCKET, _BUFFER)
+            self._inode = self._inode_of(STATE_SOCKET)
         return self._socket is not None
 
     def close(self) -> None:
@@ -70,23 +71,6 @@ class HAProxyMonitor:
             worker.sendall(b"show version\n")
             return bool(worker.recv(1))
         return False
-
-    def _bind(self) -> None:
-        path = self._directory / STATE_SOCKET
-        path.unlink(missing_ok=True)
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        try:
-            listener.setblocking(False)
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
-            with short_path(self._directory, STATE_SOCKET) as short:
-                listener.bind(short)
-            path.chmod(0o600)
-            admit_workers(path)
-            self._inode = self._inode_of(STATE_SOCKET)
-        except OSError:
-            listener.close()
-            raise
-        self._socket = listener
 
     def _inode_of(self, name: str) -> int:
         """Return the inode of a socket in the directory, or -1 without one."""
