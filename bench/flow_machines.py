@@ -39,4 +39,6 @@ def flow_machines() -> Iterator[FlowMachines]:
         for machine in machines:
             # Tens of thousands of connections a second would use up the ports of the last minute.
             machine.set(ipv4__ip_local_port_range="1024 65535", ipv4__tcp_tw_reuse="1")
+            # And those that ended in the last two minutes would fill the kernel's table of connections.
+            machine.set(netfilter__nf_conntrack_tcp_timeout_time_wait="5")
         yield machines

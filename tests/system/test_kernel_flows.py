@@ -91,6 +91,10 @@ def test_deregistration_and_cut(lab: FlowLab) -> None:
     with lab.balancer.entered():
         assert count_flows_of(target(3).mark).open == before.count(address(3))
         assert sum(count.open for count in count_flows().values()) == 40
+        # All marks, none and few are counted in different ways.
+        every = [target(number).mark for number in range(20)]
+        for some in (every, every[:4], every[3:4], []):
+            assert count_flows(some) == {mark: found for mark, found in count_flows().items() if mark in some}
         cut_flows(target(3).mark)
         assert count_flows_of(target(3).mark).total == 0
     for flow, server in zip(flows, before, strict=True):

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from pipeline.balancer.flows.flow_counter import FlowCounter
 from pipeline.balancer.flows.flow_state import Server, Servers, chosen_targets, failed_targets, flow_state, place_of
-from pipeline.balancer.flows.marks import MarkedTarget, MarkFile, with_marks, without
+from pipeline.balancer.flows.marks import MarkedTarget, MarkFile, Marks, with_marks, without
 from pipeline.balancer.flows.wanted_flows import FlowFile, WantedFlows
 from pipeline.balancer.haproxy.control_socket import NotRunning, Runtime, Statistics
 from pipeline.balancer.haproxy.naming import fail_open_backend_of, group_of, target_of
-from pipeline.balancer.kernel.conntrack import FlowCount, count_flows, cut_flows
+from pipeline.balancer.kernel.conntrack import FlowCount, cut_flows
 from pipeline.balancer.kernel.flow import FlowState
 from pipeline.balancer.kernel.forwarding import Place
 from pipeline.balancer.kernel.table import KernelTable, Traffic
@@ -37,6 +38,7 @@ class FlowKeeper:
         self._table = KernelTable(directory, self._home)
         self._file = FlowFile(directory)
         self._mark_file = MarkFile(directory / _MARKS)
+        self._counter = FlowCounter()
         self._runtime = Runtime(directory)
         self._marks = self._mark_file.read()
         self._wanted: WantedFlows | None = None
@@ -57,8 +59,7 @@ class FlowKeeper:
         if wanted is None or servers is None:
             return
         chosen = chosen_targets(wanted, servers)
-        # Counting takes some ms, and is only needed to give marks and to take them back.
-        flows = count_flows() if self._marks.keys() != set(chosen) else {}
+        flows = self._counter.exact(self._marks_besides(chosen))
         self._update_marks(chosen, flows)
         draining = [marked for marked, mark in self._marks.items() if mark in flows and marked not in chosen]
         self._apply(flow_state(wanted, servers, self._marks, draining, self._undeliverable(chosen)))
@@ -71,9 +72,17 @@ class FlowKeeper:
         """Return whether there is a file of what is wanted."""
         return self._file.found() is not None
 
-    def facts(self) -> Mapping[str, Mapping[str, FlowFact]]:
-        """Return the targets that get new flows or have open ones, by group and id."""
-        flows, found = count_flows(), dict[str, dict[str, FlowFact]]()
+    def facts(self, *, exact: bool = False) -> Mapping[str, Mapping[str, FlowFact]]:
+        """Return the targets that get new flows or have open ones, by group and id.
+
+        The flows of targets that get no new ones are counted now. Those of the others too if `exact`, which may take
+        seconds on a busy machine, and otherwise a short time ago.
+        """
+        chosen = [self._marks[marked] for marked in self._chosen]
+        known = self._counter.exact(chosen) if exact else self._counter.recent() if chosen else {}
+        leaving = self._counter.exact(self._marks_besides(self._chosen))
+        flows = {**{mark: known[mark] for mark in chosen if mark in known}, **leaving}
+        found = dict[str, dict[str, FlowFact]]()
         for marked, mark in self._marks.items():
             count, group = flows.get(mark, FlowCount(0, 0)).open, found.setdefault(group_of(marked.group), {})
             admitted = marked in self._chosen
@@ -133,12 +142,26 @@ class FlowKeeper:
         # A packet may still be on its way through the rules that the last change replaced.
         before, used = self._marks, self._chosen.union(chosen)
         gone = {marked for marked, mark in before.items() if not (marked in used or mark in flows)}
-        self._marks = without(before, gone)
-        if not self._marks.keys() >= set(chosen):
-            # Another home may have them, or had them until its table was removed.
-            self._marks = with_marks(self._marks, chosen, self._table.other_marks() | flows.keys(), self._home)
+        self._marks = self._with_marks(without(before, gone), chosen)
         if self._marks is not before:
             self._mark_file.write(self._marks)
+
+    def _with_marks(self, known: Marks, chosen: list[MarkedTarget]) -> Marks:
+        """Return `known` with marks for new targets, which no flow has."""
+        if known.keys() >= set(chosen):
+            return known
+        # Another home may have them, or had them until its table was removed.
+        taken = self._table.other_marks()
+        while True:
+            found = with_marks(known, chosen, taken, self._home)
+            used = self._counter.exact([mark for marked, mark in found.items() if marked not in known])
+            if not used:
+                return found
+            taken |= used.keys()
+
+    def _marks_besides(self, chosen: Collection[MarkedTarget]) -> list[int]:
+        getting_flows = set(chosen)
+        return [mark for marked, mark in self._marks.items() if marked not in getting_flows]
 
     def _undeliverable(self, chosen: list[MarkedTarget]) -> list[MarkedTarget]:
         """Return the targets that see the balancer's address, and to which Docker drops what the kernel forwards."""

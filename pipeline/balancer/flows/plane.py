@@ -183,7 +183,7 @@ class FlowPlane:
         """Return the pools of groups that the kernel carried until now and that have open flows."""
         known = self._file.read().groups
         try:
-            found = self._ask("facts", _PING_TIMEOUT) if known else {}
+            found = self._ask("facts", exact="yes") if known else {}
         except BalancerFault:
             return {}
         busy = {id_ for id_, flows in found.items() if any(flow.in_flight for flow in flows.values())}

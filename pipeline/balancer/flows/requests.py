@@ -47,7 +47,7 @@ def answer(connection: socket.socket, keeper: FlowKeeper) -> bool:
 def _carry_out(request: Mapping[str, Any], keeper: FlowKeeper) -> object:
     match request["do"]:
         case "facts":
-            return keeper.facts()
+            return keeper.facts(exact="exact" in request)
         case "traffic":
             return keeper.traffic()
         case "sync":
@@ -63,8 +63,8 @@ def _carry_out(request: Mapping[str, Any], keeper: FlowKeeper) -> object:
 def ask(directory: Path, do: str, timeout: float = _RESPONSE_TIMEOUT, **arguments: str) -> Any:
     """Send a request to the agent of a directory and return what it found. `timeout` in seconds.
 
-    `do`: ping, facts, traffic, sync, cut or stop. To count flows, facts take some ms, and more on a machine with many
-    flows. Raises `BalancerFault` if the agent does not respond, or with the reason for which it failed.
+    `do`: ping, facts, traffic, sync, cut or stop. With `exact`, facts count all flows now, which may take seconds on a
+    busy machine. Raises `BalancerFault` if the agent does not respond, or with the reason for which it failed.
     """
     try:
         with connection_to(directory, SOCKET, timeout) as connection:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import NamedTuple
 
 from pipeline.balancer.kernel import netlink
@@ -27,9 +28,15 @@ class FlowCount(NamedTuple):
     total: int
 
 
-def count_flows() -> dict[int, FlowCount]:
-    """Count the flows of all targets, by mark. A target without flows is left out. Raises `BalancerFault`."""
-    return _count(MARK_PREFIX, MARK_MASK)
+def count_flows(marks: Collection[int] | None = None) -> dict[int, FlowCount]:
+    """Count the flows of the targets of some marks, or of all. A mark without flows is left out.
+
+    For each of `marks`, the kernel goes through its whole table, in about 4 ms, and copies the flows of that one.
+    Each thousand copied flows take about 10 ms. Raises `BalancerFault`.
+    """
+    if marks is None:
+        return _count(MARK_PREFIX, MARK_MASK)
+    return {mark: count for one in marks for mark, count in _count(one, _EVERY_BIT).items()}
 
 
 def count_flows_of(mark: int) -> FlowCount:

@@ -43,6 +43,8 @@ _NOT_FROM_CONTAINERS = 'iifname != "docker0" iifname != "br-*" '
 # A connection that the kernel does not know may be HAProxy's, if the machine tracked none until now. Otherwise it was
 # idle too long or was cut, and is reset, as by ELB.
 _STARTS = " tcp flags & (syn | ack) == syn"
+# Seconds in which the kernel remembers a connection that is over, for packets that are late.
+_TIME_WAIT = 15
 _HIDE = f"ct mark & {MARK_MASK | HIDDEN_BIT:#x} == {MARK_PREFIX | HIDDEN_BIT:#x} masquerade"
 _COUNT = "ct status dnat ct direction {} ct mark @traffic"
 
@@ -212,13 +214,17 @@ def _buckets(values: Iterable[str]) -> str:
 
 def _timeout(listener: FlowListener) -> str:
     seconds = _seconds(listener.idle)
-    # The states of a TCP connection that is opened or closed keep the kernel's own, shorter times.
-    policy = f"established : {seconds}" if listener.protocol == "tcp" else f"unreplied : {seconds}, replied : {seconds}"
+    # The states of a TCP connection that is opened or closed keep the kernel's own, shorter times, with one exception:
+    # connections that are over stay in the kernel's table, and would fill it at two thousand new ones a second.
+    tcp = f"established : {seconds}, time_wait : {_TIME_WAIT}"
+    policy = tcp if listener.protocol == "tcp" else f"unreplied : {seconds}, replied : {seconds}"
     return f"protocol {listener.protocol}; l3proto {_family(listener.address)}; policy = {{ {policy} }};"
 
 
 def _timeout_name(listener: FlowListener) -> str:
-    return f"{listener.protocol}_{_seconds(listener.idle)}_{_family(listener.address)}"
+    # A definition cannot be replaced while flows use it. So another one needs another name.
+    after = f"_{_TIME_WAIT}" if listener.protocol == "tcp" else ""
+    return f"{listener.protocol}_{_seconds(listener.idle)}{after}_{_family(listener.address)}"
 
 
 def _listener_name(listener: FlowListener) -> str:
