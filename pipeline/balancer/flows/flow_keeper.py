@@ -11,8 +11,9 @@ from pipeline.balancer.flows.flow_counter import FlowCounter
 from pipeline.balancer.flows.flow_state import Server, Servers, chosen_targets, failed_targets, flow_state, place_of
 from pipeline.balancer.flows.marks import MarkedTarget, MarkFile, Marks, with_marks, without
 from pipeline.balancer.flows.wanted_flows import FlowFile, WantedFlows
-from pipeline.balancer.haproxy.control_socket import NotRunning, Runtime, Statistics
+from pipeline.balancer.haproxy.control_socket import NotRunning, Runtime
 from pipeline.balancer.haproxy.naming import fail_open_backend_of, group_of, target_of
+from pipeline.balancer.haproxy.statistics import Statistics
 from pipeline.balancer.kernel.conntrack import FlowCount, cut_flows
 from pipeline.balancer.kernel.flow import FlowState
 from pipeline.balancer.kernel.forwarding import Place

@@ -6,20 +6,17 @@ summed over all workers. It needs no further changes, because it passes new requ
 
 from __future__ import annotations
 
-import csv
 import re
 import select
 import socket
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
-from operator import itemgetter
 from pathlib import Path
-from typing import NamedTuple
 
 from pipeline.balancer.haproxy import process
 from pipeline.balancer.haproxy.naming import MASTER_SOCKET, WORKER_SOCKET
+from pipeline.balancer.haproxy.statistics import ServerState, Statistics, read_statistics
 from pipeline.base.errors import BalancerFault
 from pipeline.base.sockets import connection_to
 
@@ -42,54 +39,6 @@ _EVERYTHING = f"show stat {_ALL} 7 -1"
 
 class NotRunning(BalancerFault):
     """HAProxy does not respond at its sockets, because it does not run."""
-
-
-# The columns of `show stat` that `_server` takes, in its order.
-_COLUMNS = (
-    *("pxname", "svname", "status", "check_status", "check_code", "last_chk", "check_desc", "check_health"),
-    *("scur", "qcur", "lastchg", "addr", "sid"),
-)
-# Backend and server.
-ServerKey = tuple[str, str]
-
-
-class ServerState(NamedTuple):
-    """The state of a server of HAProxy. `age` is seconds since it changed. `address` is empty for a Unix socket.
-
-    `number` is its id, by which HAProxy distinguishes the servers of a backend.
-    """
-
-    name: str
-    status: str
-    check_status: str = ""
-    check_code: str = ""
-    check_text: str = ""
-    passes: int = 0
-    in_flight: int = 0
-    age: int = 0
-    address: str = ""
-    number: int = 0
-
-    @property
-    def is_closed(self) -> bool:
-        """True if it gets nothing new. Checks may still run.
-
-        HAProxy shows a drained server that is down as down. Without checks, it stays so.
-        """
-        return self.status.startswith(("MAINT", "DRAIN")) or (self.status == "DOWN" and not self.check_status)
-
-    @property
-    def is_rechecking(self) -> bool:
-        """True if its last check failed by the response and a new one runs. HAProxy then shows no response code."""
-        return self.check_status == "L7STS" and self.check_code in ("", "0")
-
-
-@dataclass(frozen=True)
-class Statistics:
-    """The backends that a worker has, and their servers."""
-
-    backends: set[str] = field(default_factory=set)
-    servers: dict[ServerKey, ServerState] = field(default_factory=dict)
 
 
 class Runtime:
@@ -142,7 +91,7 @@ class Runtime:
             time.sleep(0.002)
         for pid in self._replaced_workers():
             reply = self._ask_replaced(pid, f"show stat {_ALL} {_KINDS} -1")
-            for key, old in _statistics(reply.split("\n")).servers.items():
+            for key, old in read_statistics(reply.split("\n")).servers.items():
                 known = current.servers.get(key, ServerState(key[1], "MAINT", age=old.age, address=old.address))
                 if old.in_flight and (asked is None or key[0] in asked):
                     current.servers[key] = known._replace(in_flight=known.in_flight + old.in_flight)
@@ -166,7 +115,7 @@ class Runtime:
             # HAProxy makes the next rows while these are read.
             connection.makefile(buffering=_PART, encoding="utf-8", errors="replace", newline="\n") as rows,
         ):
-            return _statistics(rows)
+            return read_statistics(rows)
 
     def execute(self, steps: Iterable[str]) -> str:
         """Execute commands in order. Those of one step, separated by `;`, are executed together or not at all.
@@ -297,59 +246,3 @@ def _parts_at_end(connection: socket.socket) -> Iterator[bytes]:
     # The kernel may have no space for the rest of a long reply, so the end may not come before a part is read.
     while end.poll(_MAX_PAUSE) is not None and (part := connection.recv(_PART)):
         yield part
-
-
-def _statistics(lines: Iterable[str]) -> Statistics:
-    """Parse one table or several. HAProxy's reply for an unknown backend has no row.
-
-    `lines` end at line feeds only: the text of a failed check is the target's, and may have what Unicode calls a break.
-    """
-    found = Statistics()
-    cells, needed = _cells([]), 0
-    for line in lines:
-        if line.startswith("# "):
-            header = line.removeprefix("# ").split(",")
-            cells, needed = _cells(header), max(map(header.index, _COLUMNS)) + 1
-        elif "," in line:
-            # The reader of CSV is much slower, and only failed checks have quoted text. A third of a row is not needed.
-            row = cells(next(csv.reader([line])) if '"' in line else line.split(",", needed))
-            if row[1] == "BACKEND":
-                found.backends.add(row[0])
-            else:
-                found.servers[row[0], row[1]] = _server(*row)
-    return found
-
-
-def _cells(header: list[str]) -> Callable[[list[str]], tuple[str, ...]]:
-    """Return a function that picks the cells of `_COLUMNS` from a row of a table with this header."""
-    return itemgetter(*(header.index(name) for name in _COLUMNS)) if header else tuple
-
-
-def _server(
-    _: str,
-    name: str,
-    status: str,
-    check_status: str,
-    check_code: str,
-    last_check: str,
-    description: str,
-    passes: str,
-    sessions: str,
-    queued: str,
-    age: str,
-    address: str,
-    number: str,
-) -> ServerState:
-    return ServerState(
-        name,
-        status,
-        # A leading star means that a check is running.
-        check_status.removeprefix("* "),
-        check_code,
-        last_check or description,
-        int(passes or 0),
-        int(sessions or 0) + int(queued or 0),
-        int(age or 0),
-        "" if address == "unix" else address,
-        int(number),
-    )

@@ -12,7 +12,6 @@ from itertools import count
 
 from pipeline.balancer.data_plane import TargetFact, WantedGroup, WantedTarget
 from pipeline.balancer.haproxy.checks import check_fact
-from pipeline.balancer.haproxy.control_socket import ServerKey, ServerState
 from pipeline.balancer.haproxy.naming import fail_open_backend_of, group_of, shared_backend_of, target_of
 from pipeline.balancer.haproxy.server_args import (
     ServerDefinition,
@@ -20,6 +19,7 @@ from pipeline.balancer.haproxy.server_args import (
     has_identities,
     server_definitions,
 )
+from pipeline.balancer.haproxy.statistics import ServerKey, ServerState
 
 # A changed address drops the pooled connections of a server in maintenance. Otherwise HAProxy 2.8 refuses to delete it.
 _UNROUTABLE_ADDRESS = "addr 127.255.255.254 port 1"

@@ -7,8 +7,8 @@ import re
 import pytest
 
 from pipeline.balancer.data_plane import WantedGroup, WantedTarget
-from pipeline.balancer.haproxy.control_socket import ServerKey, ServerState
 from pipeline.balancer.haproxy.servers import steps_to
+from pipeline.balancer.haproxy.statistics import ServerKey, ServerState
 from pipeline.balancer.model import ApplicationTargetGroup, NetworkTargetGroup
 
 _OPEN = re.compile(r"enable server ([^; ]+)")
