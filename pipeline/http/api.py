@@ -5,30 +5,25 @@ from __future__ import annotations
 import hmac
 import os
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from pipeline import __version__
 from pipeline.base.clock import Clock, SystemClock
 from pipeline.base.errors import ConfigError, ExitCode, PenstockError
-from pipeline.base.whole_number import whole_number
 from pipeline.daemon.control import Control
+from pipeline.http.endpoint import Endpoint
 from pipeline.http.event_stream import stream_events
 from pipeline.http.openapi import describe
-from pipeline.http.requests import (
-    Body,
-    DecideApproval,
-    DisableTransition,
-    SubmitRun,
-)
+from pipeline.http.parameters import events_after, number_in_query, read_body, run_in_path, transition_in_path
+from pipeline.http.requests import DecideApproval, DisableTransition, SubmitRun
 from pipeline.http.responses import (
     DaemonResponse,
     ErrorResponse,
@@ -42,28 +37,6 @@ from pipeline.http.status_report import StatusReport
 from pipeline.store import queue
 from pipeline.store.event_follower import EventFollower
 from pipeline.store.records import Run, RunOptions, Trigger
-
-_MAX_BODY = 64 * 1024
-B = TypeVar("B", bound=Body)
-
-
-@dataclass(frozen=True)
-class Endpoint:
-    """One endpoint of the API. `summary` is for the OpenAPI description.
-
-    `takes` is the model of the request's body, `gives` that of the response. The response holds one object, a list if
-    `many`, or a stream of them if it `follows`.
-    """
-
-    method: str
-    path: str
-    summary: str
-    handler: Callable[[Request], Awaitable[Response]]
-    takes: type[Body] | None = None
-    gives: type[BaseModel] | None = None
-    code: int = 200
-    many: bool = False
-    follows: bool = False
 
 
 class ControlApi:
@@ -200,7 +173,7 @@ class ControlApi:
         return _response(await run_in_threadpool(read))
 
     async def _runs(self, request: Request) -> Response:
-        name, limit = request.path_params["pipeline"], _number(request, "limit", 20)
+        name, limit = request.path_params["pipeline"], number_in_query(request, "limit", 20)
         self._control.supervisor(name)
         runs = await run_in_threadpool(
             lambda: [self._run_response(run).as_data() for run in self._store.runs.latest(name, min(limit, 1000))]
@@ -208,14 +181,14 @@ class ControlApi:
         return JSONResponse(runs)
 
     async def _run(self, request: Request) -> Response:
-        run = await run_in_threadpool(self._control.run, *_named(request))
+        run = await run_in_threadpool(self._control.run, *run_in_path(request))
         return await self._respond_with_run(run)
 
     async def _log(self, request: Request) -> Response:
-        pipeline, number = _named(request)
+        pipeline, number = run_in_path(request)
         await run_in_threadpool(self._control.run, pipeline, number)
         path = self._control.home_of(pipeline).run_log(pipeline, number)
-        start = _number(request, "from", 0)
+        start = number_in_query(request, "from", 0)
 
         def read() -> bytes:
             try:
@@ -233,7 +206,7 @@ class ControlApi:
     # Commands
 
     async def _submit(self, request: Request) -> Response:
-        body = await _body(request, SubmitRun)
+        body = await read_body(request, SubmitRun)
         options = RunOptions(body.configuration, body.parameters, force=body.force)
         requested = queue.RunRequest(Trigger.COMMAND, body.requested, body.kind, options=options)
         run = await run_in_threadpool(
@@ -242,29 +215,29 @@ class ControlApi:
         return await self._respond_with_run(run, 201)
 
     async def _cancel(self, request: Request) -> Response:
-        run = await run_in_threadpool(self._control.cancel, *_named(request))
+        run = await run_in_threadpool(self._control.cancel, *run_in_path(request))
         return await self._respond_with_run(run, 202)
 
     async def _retry(self, request: Request) -> Response:
-        run = await run_in_threadpool(self._control.retry, *_named(request))
+        run = await run_in_threadpool(self._control.retry, *run_in_path(request))
         return await self._respond_with_run(run, 201)
 
     async def _decide(self, request: Request) -> Response:
-        body = await _body(request, DecideApproval)
+        body = await read_body(request, DecideApproval)
 
         def decide() -> Any:
-            pipeline, number = _named(request)
+            pipeline, number = run_in_path(request)
             return self._control.decide(pipeline, number, granted=body.granted, by=body.by, comment=body.comment)
 
         return await self._respond_with_run(await run_in_threadpool(decide))
 
     async def _disable(self, request: Request) -> Response:
-        body = await _body(request, DisableTransition)
-        await run_in_threadpool(self._control.disable_transition, *_transition(request), body.reason)
+        body = await read_body(request, DisableTransition)
+        await run_in_threadpool(self._control.disable_transition, *transition_in_path(request), body.reason)
         return Response(status_code=204)
 
     async def _enable(self, request: Request) -> Response:
-        await run_in_threadpool(self._control.enable_transition, *_transition(request))
+        await run_in_threadpool(self._control.enable_transition, *transition_in_path(request))
         return Response(status_code=204)
 
     async def _respond_with_run(self, run: Run, code: int = 200) -> Response:
@@ -289,62 +262,14 @@ class ControlApi:
     # Streams
 
     async def _follow_run(self, request: Request) -> Response:
-        pipeline, number = _named(request)
+        pipeline, number = run_in_path(request)
         await run_in_threadpool(self._control.run, pipeline, number)
-        follower = EventFollower(self._store, self._clock, _after(request), pipeline=pipeline, run=number)
+        follower = EventFollower(self._store, self._clock, events_after(request), pipeline=pipeline, run=number)
         return stream_events(follower, self._store.changes, self._clock)
 
     async def _follow_all(self, request: Request) -> Response:
-        follower = EventFollower(self._store, self._clock, _after(request))
+        follower = EventFollower(self._store, self._clock, events_after(request))
         return stream_events(follower, self._store.changes, self._clock)
-
-
-async def _body(request: Request, form: type[B]) -> B:
-    content = b""
-    try:
-        async for chunk in request.stream():
-            content += chunk
-            if len(content) > _MAX_BODY:
-                raise HTTPException(413, f"the body is larger than {_MAX_BODY >> 10} KiB")
-    except ClientDisconnect:
-        raise HTTPException(400, "the body is shorter than its Content-Length") from None
-    try:
-        return form.model_validate_json(content or b"{}")
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise HTTPException(400, f"{'.'.join(map(str, first['loc'])) or 'body'}: {first['msg']}") from None
-
-
-def _named(request: Request) -> tuple[str, int]:
-    name, text = request.path_params["pipeline"], request.path_params["number"]
-    number = whole_number(text)
-    if number is None:
-        raise HTTPException(404, f"{name} has no run {text[:40]}")
-    return name, number
-
-
-def _transition(request: Request) -> tuple[str, str]:
-    stage = request.path_params["stage"]
-    if stage not in queue.STAGES:
-        raise ConfigError(f"unknown stage {stage}", hint=f"the stages are {', '.join(queue.STAGES)}")
-    return request.path_params["pipeline"], stage
-
-
-def _number(request: Request, name: str, default: int) -> int:
-    return _parsed(name, request.query_params.get(name, str(default)))
-
-
-def _parsed(name: str, text: str) -> int:
-    number = whole_number(text)
-    if number is None:
-        raise HTTPException(400, f"{name}: must be a number, got {text[:40]!r}")
-    return number
-
-
-def _after(request: Request) -> int:
-    """Return the id after which a stream starts: the header of a browser that reconnects, or the query."""
-    header = request.headers.get("last-event-id", "")
-    return _parsed("Last-Event-ID", header) if header else _number(request, "after", 0)
 
 
 def _response(content: BaseModel, code: int = 200) -> Response:

@@ -5,16 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from pipeline import __version__
+from pipeline.http.endpoint import Endpoint
 from pipeline.http.responses import ErrorResponse
-
-if TYPE_CHECKING:
-    from pipeline.http.api import Endpoint
 
 # Of the parts of a path that are no text. The router leaves them as they are, since it would fail at a long one.
 _TYPES = {"number": "integer"}
