@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 from pipeline.balancer.data_plane import PlaneConfig
-from pipeline.balancer.effective import EffectiveApplicationListener, OwnedRule
+from pipeline.balancer.effective import EffectiveApplicationListener
 from pipeline.balancer.haproxy import tokens, weights
 from pipeline.balancer.haproxy.entries import nodes_before
 from pipeline.balancer.haproxy.error_responses import deny
@@ -22,6 +22,7 @@ from pipeline.balancer.haproxy.naming import THRESHOLDS, backend_name, fail_open
 from pipeline.balancer.haproxy.node_routing import NodeRouting
 from pipeline.balancer.haproxy.quoting import quote, regsub
 from pipeline.balancer.haproxy.repetition import count_lines, shared_routes
+from pipeline.balancer.listener_part import OwnedRule
 from pipeline.balancer.model import ApplicationTargetGroup
 from pipeline.balancer.model.application.action import Action, FixedResponse, Forward, Redirect
 from pipeline.balancer.model.application.rule import Rewrite, Transforms

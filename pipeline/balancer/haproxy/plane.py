@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -14,25 +14,16 @@ from pipeline.balancer.data_plane import Facts, FlowCounts, PlaneConfig, WantedG
 from pipeline.balancer.effective import EffectiveNetworkListener
 from pipeline.balancer.haproxy import process, socket_holder
 from pipeline.balancer.haproxy.access_log import HAProxyAccessLog
-from pipeline.balancer.haproxy.configuration import STATE_FILE, RenderedConfig, render, thresholds_of
+from pipeline.balancer.haproxy.configuration import STATE_FILE, RenderedConfig, render
 from pipeline.balancer.haproxy.control_socket import NotRunning, Runtime
 from pipeline.balancer.haproxy.directory import Directory
 from pipeline.balancer.haproxy.flow_counts import flow_counts
 from pipeline.balancer.haproxy.functions.process import adapter
 from pipeline.balancer.haproxy.functions.table import FunctionTable
-from pipeline.balancer.haproxy.naming import POOLS, THRESHOLDS, group_of, target_of
-from pipeline.balancer.haproxy.server_args import closing_cuts
-from pipeline.balancer.haproxy.servers import (
-    additions,
-    backends_of,
-    by_group,
-    drain,
-    group_facts,
-    has_added,
-    is_checked,
-    servers_of,
-    steps_to,
-)
+from pipeline.balancer.haproxy.loaded_maps import LoadedMaps
+from pipeline.balancer.haproxy.loaded_servers import LoadedServers
+from pipeline.balancer.haproxy.naming import group_of
+from pipeline.balancer.haproxy.servers import by_group, group_facts, is_checked
 from pipeline.balancer.haproxy.worker_user import admit_workers
 from pipeline.balancer.plane_choice import PlaneChoice
 from pipeline.base.clock import SYSTEM
@@ -40,7 +31,6 @@ from pipeline.base.errors import BalancerFault, ConfigError
 from pipeline.base.sockets import has_ipv6
 
 _MAX_COMMAND_BYTES = 15000
-_ABORT_TIMEOUT = 2.0
 # This file exists while the files of a configuration are written and not loaded yet.
 _RELOAD_PENDING = "reload.pending"
 _POLL_INTERVAL = 0.01
@@ -56,6 +46,8 @@ class HAProxyPlane:
         self._path = path
         self._files = Directory(path)
         self._runtime = Runtime(path)
+        self._maps = LoadedMaps(self._runtime, self._files)
+        self._servers = LoadedServers(self._runtime, self._files, self._maps)
         self._functions = FunctionTable(path)
         self._adapter = adapter(path)
         self._last_rendered: tuple[PlaneConfig, RenderedConfig] | None = None
@@ -81,8 +73,8 @@ class HAProxyPlane:
         if loaded != rendered.fingerprint or is_pending or not self._update_certificates(rendered):
             self._load(rendered, running=loaded is not None)
         else:
-            self._set_maps(rendered.maps)
-        self._steer(wanted.groups.values())
+            self._maps.update(rendered.maps)
+        self._servers.steer(wanted.groups.values())
         if not _function_groups(wanted):
             self._adapter.stop()
             self._functions.remove()
@@ -99,25 +91,17 @@ class HAProxyPlane:
     def steer(self, group: WantedGroup) -> None:
         if group.settings.is_lambda:
             self._functions.put(group)
-        self._steer([group])
+        self._servers.steer([group])
 
     def extend(self, group: WantedGroup) -> bool:
-        # These keep figures of the whole group, in the adapter's table and in the map of thresholds.
+        # The adapter's table and the map of thresholds keep figures of the whole group.
         if group.settings.is_lambda or not group.settings.attributes.needs_one_healthy:
             return False
-        if closing_cuts(group.settings):
-            # To remove a former target, a look at its connections is needed, which costs more in a large group.
-            steps = additions(group, replaces=False)
-            if has_added(self._runtime.execute(steps), steps):
-                return True
-            if not self._drains_former(group):
-                return False
-        steps = additions(group)
-        return has_added(self._runtime.execute(steps), steps)
+        return self._servers.extend(group)
 
     def observe(self, groups: Collection[str] | None = None) -> Facts:
         try:
-            found = self._runtime.statistics(None if groups is None else self._backends_of(groups))
+            found = self._servers.statistics(groups)
         except NotRunning:
             return Facts(running=False, at=SYSTEM.now(), targets={})
         carried = {group_of(backend) for backend in found.backends if is_checked(backend)}
@@ -135,16 +119,7 @@ class HAProxyPlane:
         return tuple(counts for source, table in tables.items() for counts in flow_counts(source, table.split("\n")))
 
     def abort(self, group: str, target: str) -> None:
-        deadline = time.monotonic() + _ABORT_TIMEOUT
-        while time.monotonic() < deadline:
-            servers = self._runtime.statistics(self._backends_of([group])).servers
-            busy = [key for key, server in servers.items() if target_of(key[1]) == target and server.in_flight]
-            if not busy:
-                return
-            # A replaced worker still has the target as healthy and retries requests on it. Repeat until all are closed.
-            for backend, name in busy:
-                self._runtime.abort_connections(backend, name)
-            time.sleep(_POLL_INTERVAL)
+        self._servers.abort(group, target)
 
     def maintain(self) -> None:
         self._files.cap_log(process.ACCESS_LOG)
@@ -215,44 +190,11 @@ class HAProxyPlane:
             last = self._last_rendered = wanted, render(wanted, ipv6=has_ipv6())
         return last[1]
 
-    def _backends_of(self, groups: Collection[str]) -> set[str]:
-        return backends_of(groups, (self._files.text(POOLS) or "").splitlines())
-
     def _update_functions(self, wanted: PlaneConfig) -> None:
         if groups := _function_groups(wanted):
             # Written first, so a new adapter finds its targets at its first request.
             self._functions.replace(groups)
             self._adapter.ensure_current()
-
-    def _steer(self, groups: Iterable[WantedGroup]) -> None:
-        """Update the servers. Thresholds come first, so after a crash the servers show what is left to do."""
-        groups = tuple(groups)
-        self._set_thresholds(groups)
-        changed = self._execute_steps(groups)
-        # A server that may lose connections is drained first, and removed if it then has none.
-        drained = [group for group in groups if closing_cuts(group.settings)]
-        if changed and drained:
-            self._execute_steps(drained)
-
-    def _execute_steps(self, groups: Sequence[WantedGroup]) -> bool:
-        """Update the servers as far as possible without cutting a connection. Return whether anything was changed."""
-        ids = [group.id for group in groups]
-        servers = by_group(self._runtime.statistics(self._backends_of(ids) if len(ids) == 1 else None).servers)
-        steps = [step for group in groups for step in steps_to(group, servers.get(group.id, {}))]
-        self._runtime.execute(steps)
-        return bool(steps)
-
-    def _drains_former(self, group: WantedGroup) -> bool:
-        """Close the servers that a group's targets have already. Return whether none of them has a connection."""
-        self._runtime.execute(drain(*server) for server in servers_of(group))
-        known = self._runtime.statistics(self._backends_of([group.id])).servers
-        former = [known[server] for server in servers_of(group) if server in known]
-        return all(server.is_closed and not server.in_flight for server in former)
-
-    def _set_thresholds(self, groups: Iterable[WantedGroup]) -> None:
-        needs = {key: value for group in groups for key, value in thresholds_of(group).items()}
-        if needs:
-            self._set_maps({THRESHOLDS: {**self._runtime.entries(THRESHOLDS), **needs}})
 
     def _load(self, rendered: RenderedConfig, *, running: bool) -> None:
         """Start HAProxy or reload it. If it rejects the configuration, the previous files are restored."""
@@ -291,13 +233,6 @@ class HAProxyPlane:
                 self._files.write(name, content)
             (self._path / _RELOAD_PENDING).unlink(missing_ok=True)
             raise BalancerFault(f"HAProxy rejected its new configuration: {refusal}")
-
-    def _set_maps(self, maps: Mapping[str, Mapping[str, str]]) -> None:
-        """Update the loaded maps to equal these."""
-        for name, entries in maps.items():
-            if self._runtime.entries(name) != entries:
-                self._files.write(name, RenderedConfig.as_file(entries))
-                self._runtime.replace_entries(name, entries)
 
     def _update_certificates(self, rendered: RenderedConfig) -> bool:
         """Reload changed certificates. For an unusable one, the previous one stays.
