@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import operator
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import cached_property
 from itertools import combinations
 from typing import Any
 
 from pipeline.balancer.binding import Binding
-from pipeline.balancer.model import Action, NetworkTargetGroup, Rule, TargetGroup
+from pipeline.balancer.listener_part import ListenerPart, OwnedRule, listener_parts
+from pipeline.balancer.model import Action, NetworkTargetGroup, TargetGroup
 from pipeline.balancer.model.application.listener import ListenerSettings
 from pipeline.balancer.model.application.load_balancer import LoadBalancerSettings
 from pipeline.balancer.model.load_balancer_target import entry_mistake
@@ -20,22 +21,13 @@ from pipeline.balancer.model.network.listener import NetworkListenerSettings
 from pipeline.balancer.model.network.load_balancer import NetworkLoadBalancerSettings
 from pipeline.balancer.model.protocol import forward_mistake
 from pipeline.balancer.model.tls import Certificate
-from pipeline.balancer.resources import Resources, RuleResource, named_rules, with_groups
+from pipeline.balancer.resources import Resources
 from pipeline.base.errors import ConfigError
-from pipeline.base.identity_cache import IdentityCache
 
 # The numbers of further listeners of a port are above all ports.
 _NUMBER_STEP = 100_000
 # The latest results, because one change asks for them half a dozen times.
 _recent: deque[tuple[tuple[Mapping[str, object], ...], tuple[EffectiveListener, ...]]] = deque(maxlen=2)
-
-
-@dataclass(frozen=True)
-class OwnedRule:
-    """A rule and its owner. It names target groups of that owner."""
-
-    owner: str
-    rule: Rule
 
 
 @dataclass(frozen=True)
@@ -113,36 +105,6 @@ class EffectiveNetworkListener(EffectiveListener):
     listener: NetworkListenerSettings
 
 
-@dataclass(frozen=True, eq=False)
-class _Part:
-    """A listener of one owner, with its rules and certificates."""
-
-    owner: str
-    name: str
-    number: int
-    balancer: LoadBalancerSettings | NetworkLoadBalancerSettings
-    listener: ListenerSettings | NetworkListenerSettings
-    rules: tuple[OwnedRule, ...]
-    certificates: tuple[Certificate, ...]
-    away: str | None
-
-    @property
-    def port(self) -> int:
-        return self.listener.port
-
-    @property
-    def binding(self) -> Binding:
-        return Binding.of(self.balancer, self.listener)
-
-    @property
-    def is_guest(self) -> bool:
-        return self.listener.default_action is None
-
-    @property
-    def is_network(self) -> bool:
-        return isinstance(self.listener, NetworkListenerSettings)
-
-
 def effective_listeners(resources: Resources) -> tuple[EffectiveListener, ...]:
     """Return all listeners by port. Raises `ConfigError` if two have the same address and port, or the same priority.
 
@@ -177,8 +139,8 @@ def has_both_families(effective: EffectiveListener, listeners: Sequence[Effectiv
 
 
 def _listeners(resources: Resources) -> Iterator[EffectiveListener]:
-    by_port: dict[int, list[_Part]] = {}
-    for part in _parts(resources):
+    by_port: dict[int, list[ListenerPart]] = {}
+    for part in listener_parts(resources):
         by_port.setdefault(part.port, []).append(part)
     groups = {(group.owner, group.name): group.settings for group in resources.target_groups.values()}
     has_network = any(isinstance(settings, NetworkTargetGroup) for settings in groups.values())
@@ -190,7 +152,7 @@ def _listeners(resources: Resources) -> Iterator[EffectiveListener]:
             yield effective
 
 
-def _on_port(parts: Sequence[_Part]) -> Iterator[EffectiveListener]:
+def _on_port(parts: Sequence[ListenerPart]) -> Iterator[EffectiveListener]:
     hosts = [part for part in parts if not part.is_guest]
     for one, other in combinations(hosts, 2):
         if one.binding.overlaps(other.binding):
@@ -210,7 +172,7 @@ def _on_port(parts: Sequence[_Part]) -> Iterator[EffectiveListener]:
     yield from sorted(ready, key=lambda effective: effective.number)
 
 
-def _clash(one: _Part, other: _Part) -> ConfigError:
+def _clash(one: ListenerPart, other: ListenerPart) -> ConfigError:
     return ConfigError(
         f"port {other.port} of load balancer {other.name} of {other.owner} is taken by "
         f"load balancer {one.name} of {one.owner}",
@@ -220,7 +182,7 @@ def _clash(one: _Part, other: _Part) -> ConfigError:
     )
 
 
-def _no_rules(guest: _Part, host: _Part) -> ConfigError:
+def _no_rules(guest: ListenerPart, host: ListenerPart) -> ConfigError:
     return ConfigError(
         f"load balancer {guest.name} of {guest.owner} adds rules to port {host.port} of load balancer {host.name} of "
         f"{host.owner}, which is a network load balancer",
@@ -228,43 +190,7 @@ def _no_rules(guest: _Part, host: _Part) -> ConfigError:
     )
 
 
-def _parts(resources: Resources) -> Iterator[_Part]:
-    """Yield all listeners: owners in the order of their listeners, load balancers of one owner by name."""
-    names = resources.group_names()
-    owned_rule = _owned_rules(named_rules(frozenset(names.items())))
-    owners = dict.fromkeys(listener.owner for listener in resources.listeners.values())
-    found = resources.listeners.values()
-    rules: dict[str, list[OwnedRule]] = {}
-    for made in resources.rules.values():
-        rules.setdefault(made.listener, []).append(owned_rule(made))
-    certificates: dict[str, list[Certificate]] = {}
-    for shown in sorted(resources.certificates.values(), key=lambda shown: shown.position):
-        certificates.setdefault(shown.listener, []).append(shown.certificate)
-    for owner in owners:
-        own = [listener for listener in found if listener.owner == owner]
-        for listener in sorted(own, key=lambda listener: resources.load_balancers[listener.load_balancer].name):
-            balancer, settings = resources.load_balancers[listener.load_balancer], listener.settings
-            if settings.default_action:
-                action = with_groups(settings.default_action, names)
-                settings = settings.model_copy(update={"default_action": action})
-            yield _Part(
-                owner,
-                balancer.name,
-                listener.number,
-                balancer.settings,
-                settings,
-                tuple(sorted(rules.get(listener.id, ()), key=lambda owned: owned.rule.priority)),
-                tuple(certificates.get(listener.id, ())),
-                balancer.shift.zone if balancer.shift else None,
-            )
-
-
-@lru_cache(maxsize=2)
-def _owned_rules(named: Callable[[RuleResource], Rule]) -> IdentityCache[RuleResource, OwnedRule]:
-    return IdentityCache(lambda made: OwnedRule(made.owner, named(made)))
-
-
-def _host_of(guest: _Part, hosts: Sequence[_Part]) -> _Part | None:
+def _host_of(guest: ListenerPart, hosts: Sequence[ListenerPart]) -> ListenerPart | None:
     """Return the listener of its port that a guest joins: the one with its address, else the only one."""
     exact = [host for host in hosts if host.binding == guest.binding]
     if exact or len(hosts) <= 1:
@@ -275,11 +201,11 @@ def _host_of(guest: _Part, hosts: Sequence[_Part]) -> _Part | None:
     )
 
 
-def _rules(parts: Sequence[_Part]) -> list[OwnedRule]:
+def _rules(parts: Sequence[ListenerPart]) -> list[OwnedRule]:
     return [owned for part in parts for owned in part.rules]
 
 
-def _merge(host: _Part, parts: Sequence[_Part]) -> EffectiveListener:
+def _merge(host: ListenerPart, parts: Sequence[ListenerPart]) -> EffectiveListener:
     """Join `parts`, which include the host, into one listener."""
     rules = _rules(parts)
     _check_priorities(host.port, rules)
@@ -306,7 +232,7 @@ def _merge(host: _Part, parts: Sequence[_Part]) -> EffectiveListener:
     raise _wrong_kind(host, rules)
 
 
-def _wrong_kind(host: _Part, rules: Sequence[OwnedRule]) -> ConfigError:
+def _wrong_kind(host: ListenerPart, rules: Sequence[OwnedRule]) -> ConfigError:
     """Return the error for what only resources that are made one by one can get wrong."""
     if rules and host.is_network:
         return ConfigError(
@@ -349,7 +275,7 @@ def _check_tls(listener: ListenerSettings | NetworkListenerSettings, rules: list
             )
 
 
-def _check_scheme(host: _Part, parts: Sequence[_Part]) -> None:
+def _check_scheme(host: ListenerPart, parts: Sequence[ListenerPart]) -> None:
     """Check that rules of an internal load balancer do not join an internet-facing one."""
     for part in parts:
         if part.balancer.scheme == "internal" and host.balancer.scheme != "internal":

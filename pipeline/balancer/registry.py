@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
-from itertools import count
 from typing import Literal, Self
 
 from pydantic import Field, TypeAdapter, ValidationError
@@ -19,13 +17,13 @@ from pipeline.balancer.pools import without_lost_zones
 from pipeline.balancer.resources import (
     DECLARED,
     BalancerResource,
-    ListenerResource,
     LoadBalancerResource,
     Resources,
     TargetGroupResource,
     declared_id,
     groups_of,
 )
+from pipeline.balancer.revisions import next_revisions
 from pipeline.balancer.targets import Registration
 from pipeline.balancer.zonal_shift import ZonalShift
 from pipeline.base.clock import SYSTEM, Stamp
@@ -57,7 +55,7 @@ class Registry(Resources):
         Raises `ConfigError` for a resource that refers to an unknown one, clashes with another, has an old revision, or
         changes a field that is fixed.
         """
-        changed = self._next(self, resources)
+        changed = next_revisions(self, self, resources)
         known = {resource.id: resource for resource in self.all()}
         changed = [resource for resource in changed if resource is not known.get(resource.id)]
         return self._validated(self.with_resources(*changed)) if changed else self
@@ -71,28 +69,7 @@ class Registry(Resources):
         own = [r.id for r in self.all() if r.owner == owner and r.made_by == made_by]
         others = self.without(*own)
         # A clash is blamed on the last resource.
-        return self._validated(others.with_resources(*self._next(others, resources.all())))
-
-    def _next(self, others: Resources, resources: Iterable[BalancerResource]) -> list[BalancerResource]:
-        """Return resources with their next revisions and numbers, which must not clash with those of `others`."""
-        known = {resource.id: resource for resource in self.all()}
-        wanted = list(resources)
-        stays = {r.id for r in wanted if isinstance(r, ListenerResource) and _keeps_its_number(r, known.get(r.id))}
-        taken = Counter[tuple[int, int]]()
-        for listener in self.listeners.values():
-            if not listener.is_guest and (listener.id in stays or listener.id in others.listeners):
-                taken[listener.settings.port, listener.number] += 1
-        found = []
-        for resource in wanted:
-            if isinstance(resource, ListenerResource):
-                before = self.listeners.get(resource.id)
-                number = before.number if before and resource.id in stays else _free_number(resource, taken)
-                resource = resource.with_number(number)
-            if isinstance(resource, LoadBalancerResource):
-                known_balancer = self.load_balancers.get(resource.id)
-                resource = resource.keeping(known_balancer.shift if known_balancer else resource.shift)
-            found.append(_next_revision(resource, known.get(resource.id)))
-        return found
+        return self._validated(others.with_resources(*next_revisions(self, others, resources.all())))
 
     def _validated(self, changed: Self) -> Registry:
         """Return a changed registry without the targets of removed groups. Raises `ConfigError` if it is invalid.
@@ -281,39 +258,6 @@ def _with_load_balancer_targets(registry: Registry) -> Registry:
         if [(one.target, one.check) for one in known] != [(target, check)]:
             found[id_] = (Registration(target=target, check=check, admitted=True, since=SYSTEM.now()),)
     return registry.model_copy(update={"targets": found})
-
-
-def _keeps_its_number(wanted: ListenerResource, known: BalancerResource | None) -> bool:
-    return (
-        isinstance(known, ListenerResource)
-        and not known.is_guest
-        and not wanted.is_guest
-        and known.settings.port == wanted.settings.port
-    )
-
-
-def _free_number(listener: ListenerResource, taken: Counter[tuple[int, int]]) -> int:
-    if listener.is_guest:
-        return 0
-    port = listener.settings.port
-    number = next(number for number in count() if not taken[port, number])
-    taken[port, number] += 1
-    return number
-
-
-def _next_revision(wanted: BalancerResource, known: BalancerResource | None) -> BalancerResource:
-    """Return a resource at its next revision, or the known one if nothing changes."""
-    if known is None:
-        if wanted.revision:
-            raise ConfigError(f"{wanted.label} does not exist any more")
-        return wanted.at_revision(1)
-    if wanted.revision not in (0, known.revision):
-        raise ConfigError(
-            f"{wanted.label} is at revision {known.revision}, but the change is for revision {wanted.revision}",
-            hint="read it again and repeat the change",
-        )
-    same = wanted.at_revision(known.revision) == known
-    return known if same else wanted.at_revision(known.revision + 1)
 
 
 def _check_protocols(known: TargetGroupResource, wanted: TargetGroupResource) -> None:
