@@ -134,6 +134,11 @@ class TargetFact(NamedTuple):
     state_age: timedelta
     endpoint: str = ""
 
+    @property
+    def is_down(self) -> bool:
+        """True if it may get new requests only because too few others are healthy."""
+        return self.admitted and not self.up
+
 
 @dataclass(frozen=True)
 class Facts:

@@ -9,9 +9,6 @@ from pipeline.balancer.effective import EffectiveNetworkListener
 from pipeline.balancer.model import TargetGroup, TargetHealth, TargetState
 from pipeline.balancer.pools import EVERY_TARGET, Pool, pools_by_zone
 
-# What gets connections if too few targets are healthy. A target that was never healthy is not among them.
-_OPEN = (TargetState.HEALTHY, TargetState.UNHEALTHY)
-
 
 @dataclass(frozen=True)
 class TargetShare:
@@ -55,4 +52,5 @@ def _chosen(group: TargetGroup, pool: Pool, health: Sequence[TargetHealth]) -> t
     registered = sum(one.state != TargetState.DRAINING for one in usable)
     if len(healthy) >= group.attributes.min_healthy_targets(registered):
         return healthy, False
-    return [one for one in usable if one.state in _OPEN], True
+    # A target that was never healthy is not among them.
+    return [one for one in usable if one.state is TargetState.HEALTHY or one.state.is_unhealthy], True

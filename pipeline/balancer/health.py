@@ -26,6 +26,7 @@ def target_health(
     used: bool,
     checked: bool,
     checked_first: bool = True,
+    draining_interval: timedelta = timedelta(0),
 ) -> TargetHealth:
     """Return the health of a registered target.
 
@@ -33,10 +34,13 @@ def target_health(
     balancer is enabled in the target's zone. `checked`: the
     group still has the health check that the target was registered with. Otherwise the data plane no longer checks the
     target, and reports it as up. `checked_first`: it was admitted after its first check.
+    `draining_interval`: the time for which it drains when it becomes unhealthy.
     """
     state, reason, description = _verdict(registration, fact, running=running, used=used, checked=checked)
     if state is TargetState.HEALTHY and not checked_first and fact and fact.check.outcome in _UNCHECKED:
         state, reason, description = _initial(fact)
+    if state is TargetState.UNHEALTHY and fact and fact.is_down and fact.state_age < draining_interval:
+        state = TargetState.UNHEALTHY_DRAINING
     return TargetHealth(
         target=registration.target,
         state=state,
@@ -62,6 +66,7 @@ def group_health(
             used=used and any(pool.has(registration.target.zone) for pool in pools),
             checked=registration.is_checked(settings),
             checked_first=not settings.is_alb,
+            draining_interval=settings.attributes.draining_interval,
         )
         for registration in registry.registrations(owner, group)
     )

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from pipeline.balancer.data_plane import Facts, TargetFact, WantedGroup, WantedTarget, group_id
+from pipeline.balancer.pools import Pool
 from pipeline.balancer.registry import Registry
 from pipeline.balancer.wanted import wanted_group
 from pipeline.base.clock import Stamp
@@ -13,11 +14,20 @@ from pipeline.base.clock import Stamp
 
 @dataclass(frozen=True)
 class Reconciliation:
-    """The next changes. `registry` is the same object if it needs none."""
+    """The next changes. `registry` is the same object if it needs none.
+
+    `abort`: targets whose connections end, each with the id of its group.
+    """
 
     registry: Registry
     apply: bool = False
     steer: tuple[WantedGroup, ...] = ()
+    abort: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def is_empty(self) -> bool:
+        """True if the plane needs no change."""
+        return not (self.apply or self.steer or self.abort)
 
 
 def reconcile(registry: Registry, facts: Facts) -> Reconciliation:
@@ -26,6 +36,7 @@ def reconcile(registry: Registry, facts: Facts) -> Reconciliation:
     A zonal shift that is over ends. A target is admitted if it is wanted in, the group still has its check, and a
     check passed while it was closed, under the address that it is registered with. It is never admitted again once it
     is wanted out. Targets of a group that is not in the facts do not change. The same inputs give the same result.
+    The connections of an unhealthy target end with its draining interval, if it has one.
     Applied and observed again, it is empty after two rounds at most, unless open requests keep the plane from
     removing a target.
     """
@@ -33,6 +44,7 @@ def reconcile(registry: Registry, facts: Facts) -> Reconciliation:
     if not facts.running or current is not registry:
         return Reconciliation(current, apply=not registry.is_empty)
     steer: list[WantedGroup] = []
+    abort: list[tuple[str, str]] = []
     for owner, name in registry.groups():
         known = facts.targets.get(group_id(owner, name))
         if known is None:
@@ -43,7 +55,30 @@ def reconcile(registry: Registry, facts: Facts) -> Reconciliation:
             registry, wanted = changed, wanted_group(changed, owner, name)
         if _differs(wanted, known):
             steer.append(wanted)
-    return Reconciliation(registry, steer=tuple(steer))
+        abort += ((wanted.id, target) for target in _drained(wanted, known))
+    return Reconciliation(registry, steer=tuple(steer), abort=tuple(abort))
+
+
+def _drained(wanted: WantedGroup, known: Mapping[str, TargetFact]) -> Iterator[str]:
+    """Yield the unhealthy targets whose draining interval is over, and that still have connections.
+
+    A target that gets new connections because too few others are healthy keeps them all.
+    """
+    interval = wanted.settings.attributes.draining_interval
+    if not interval:
+        return
+    failing = [pool for pool in wanted.pools if _fails_open(wanted, pool, known)]
+    for target in wanted.targets:
+        fact = known.get(target.id)
+        is_over = fact is not None and fact.is_down and fact.in_flight and fact.state_age >= interval
+        if is_over and not any(pool.has(target.zone) for pool in failing):
+            yield target.id
+
+
+def _fails_open(wanted: WantedGroup, pool: Pool, known: Mapping[str, TargetFact]) -> bool:
+    facts = (known.get(target.id) for target in wanted.targets if pool.prefers(target.zone))
+    healthy = sum(fact is not None and fact.admitted and fact.up for fact in facts)
+    return healthy < wanted.settings.attributes.min_healthy_targets(wanted.registered(pool))
 
 
 def _with_admissions(registry: Registry, wanted: WantedGroup, known: Mapping[str, TargetFact], at: Stamp) -> Registry:

@@ -8,12 +8,13 @@ from pipeline.balancer.registry import Registry
 def is_settled(registry: Registry) -> bool:
     """Return whether every target is admitted, so that only a report of the data plane or a change can give work.
 
-    With a zonal shift, nothing is settled, because the shift ends by itself. A group of functions is never settled,
-    because no data plane reports the end of the process that invokes them.
+    With a zonal shift, nothing is settled, because the shift ends by itself. Nor is a group whose unhealthy targets
+    drain for a while, or a group of functions, because no data plane reports the end of the process that invokes them.
     """
     if any(balancer.shift for balancer in registry.load_balancers.values()):
         return False
-    return not any(group.settings.is_lambda for group in registry.target_groups.values()) and all(
+    groups = [group.settings for group in registry.target_groups.values()]
+    return not any(group.is_lambda or group.attributes.draining_interval for group in groups) and all(
         registration.wanted == "in" and registration.admitted
         for targets in registry.targets.values()
         for registration in targets

@@ -163,7 +163,7 @@ class Synchronizer:
         groups = _ids(registry, groups)
         facts = self._plane.observe(groups)
         result = reconcile(registry, facts)
-        is_settled = result.registry is registry and not (result.apply or result.steer) and _carries(facts, groups)
+        is_settled = result.registry is registry and result.is_empty and _carries(facts, groups)
         return facts if is_settled else None
 
     def _revive(self) -> bool:
@@ -194,6 +194,8 @@ class Synchronizer:
             return self.apply(result.registry) or started
         for wanted in result.steer:
             self._plane.steer(wanted)
+        for group, target in result.abort:
+            self._plane.abort(group, target)
         return started
 
     def _migrate(self) -> None:

@@ -13,8 +13,7 @@ from pipeline.balancer.model import TargetHealth
 from pipeline.balancer.overview import Overview, RuleRow, rule_rows
 from pipeline.balancer.telemetry.traffic import address_of
 from pipeline.cli.balancer_format import format_action, format_condition
-
-_STYLES = {"healthy": "green", "initial": "cyan", "draining": "yellow", "unhealthy": "red", "unused": "dim"}
+from pipeline.cli.target_styles import TARGET_STYLES
 
 
 def draw(overview: Overview) -> RenderableType:
@@ -78,7 +77,7 @@ class _Forest:
             reason = ": ".join(filter(None, (health.reason, health.description)))
             yield _text(
                 f"{health.target.id:<{width}}  ",
-                (f"{health.state:<9}", _STYLES.get(health.state, "")),
+                (f"{health.state:<9}", TARGET_STYLES.get(health.state, "")),
                 f"  {address_of(health)}  {self._traffic(group, health)}",
                 f"  {health.target.zone}" if health.target.zone else "",
                 f"  {reason}" if reason else "",

@@ -17,10 +17,10 @@ from pipeline.balancer.planes import open_balancer
 from pipeline.base.errors import SystemFault
 from pipeline.base.home import Home
 from pipeline.cli.output import clock
+from pipeline.cli.target_styles import TARGET_STYLES
 from pipeline.event_kinds import EventKind
 from pipeline.events import Event
 
-_STYLES = {"healthy": "green", "initial": "cyan", "draining": "yellow", "unhealthy": "red", "unused": "dim"}
 _TRANSIENT = frozenset({"container", "target", "stage"})
 _SHOWN = frozenset({EventKind.STAGE_FINISHED, EventKind.TARGET_REQUESTS_ABORTED})
 
@@ -72,7 +72,7 @@ class LiveView:
         targets = Table.grid(padding=(0, 2))
         for health in self._targets():
             flight = f"{health.in_flight} in flight" if health.in_flight else ""
-            state = Text(str(health.state), style=_STYLES.get(health.state, ""))
+            state = Text(str(health.state), style=TARGET_STYLES.get(health.state, ""))
             targets.add_row("  ", health.target.id, state, flight, Text(health.description, style="dim"))
         recent = [Text(f"{clock(e.at)}  {e.message}", style="dim") for e in self._recent]
         extra = self._extra()

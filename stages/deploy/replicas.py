@@ -213,11 +213,13 @@ class ReplicaSet:
     ) -> Replica:
         now = self._now()
         draining_for = health is not None and health.state is TargetState.DRAINING
+        is_unhealthy = health is not None and health.state.is_unhealthy
         return Replica(
             name=name,
             template=found.template if found else "",
             container=ContainerState.RUNNING if found and found.running else ContainerState.EXITED,
-            target=health.state if health else None,
+            # A deployment treats one that drains like any other unhealthy target.
+            target=TargetState.UNHEALTHY if is_unhealthy else health.state if health else None,
             in_flight=health.in_flight if health else 0,
             not_healthy_for=self._waiting(found, health, now),
             draining_for=now.since(health.since) if health and draining_for else timedelta(0),
@@ -229,7 +231,7 @@ class ReplicaSet:
         )
 
     def _waiting(self, found: engine_runtime.Replica | None, health: TargetHealth | None, now: Stamp) -> timedelta:
-        if health and health.state is TargetState.UNHEALTHY:
+        if health and health.state.is_unhealthy:
             return health.state_age
         if found is None or (health and health.state is TargetState.HEALTHY):
             return timedelta(0)

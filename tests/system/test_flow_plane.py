@@ -144,6 +144,22 @@ def test_unhealthy_target(lab: FlowLab, flows: FlowBalancer) -> None:
     until(lambda: reached(lab) == {address(0), address(1)}, "both get connections")
 
 
+def test_unhealthy_target_with_an_interval(lab: FlowLab, flows: FlowBalancer) -> None:
+    """It keeps its flows for the interval as `unhealthy.draining`, and gets no new ones. Then they end."""
+    unhealthy = "target_health_state.unhealthy"
+    drains = {f"{unhealthy}.connection_termination.enabled": False, f"{unhealthy}.draining_interval_seconds": 2}
+    flows.declare(group={"attributes": drains})
+    flows.register(0, 1)
+    with lab.open() as flow:
+        failed, other = (0, 1) if ask(flow)[0] == address(0) else (1, 0)
+        flows.fail(failed)
+        flows.await_states(**{f"s{failed}": TargetState.UNHEALTHY_DRAINING})
+        assert ask(flow)[0] == address(failed)
+        assert reached(lab) == {address(other)}
+        flows.await_states(**{f"s{failed}": TargetState.UNHEALTHY})
+        assert is_reset(flow)
+
+
 def test_fail_open(lab: FlowLab, flows: FlowBalancer) -> None:
     """While no target is healthy, all get flows, and open ones continue."""
     flows.declare("UDP")

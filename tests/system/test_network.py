@@ -22,6 +22,7 @@ from tests.system.nlb import Nlb, TcpServer, network_balancer, set_reset
 
 COUNT = "target_group_health.unhealthy_state_routing.minimum_healthy_targets.count"
 TERMINATION = "target_health_state.unhealthy.connection_termination.enabled"
+INTERVAL = "target_health_state.unhealthy.draining_interval_seconds"
 HTTP_CHECK = {"protocol": "HTTP", "path": "/healthz"}
 # Checks that notice no failure while a test runs.
 RARELY = {"interval": "10s", "timeout": "1s", "unhealthy_threshold": 10}
@@ -174,6 +175,28 @@ def test_connections_of_an_unhealthy_target(nlb: Nlb, terminates: bool) -> None:
             [True] * len(by_name["a"]) if terminates else ["a"] * len(by_name["a"])
         )
         assert {one.ask() for one in by_name["b"]} == {"b"}
+
+
+def test_connections_of_an_unhealthy_target_end_with_its_interval(nlb: Nlb) -> None:
+    """Until then, the target is `unhealthy.draining` and gets no new ones. A reload does not start it again."""
+    nlb.declare(groups={"db": {"attributes": {TERMINATION: False, INTERVAL: 2}}})
+    servers = {server.name: server for server in nlb.targets("a", "b")}
+    with ExitStack() as stack:
+        made = [stack.enter_context(nlb.connection()) for _ in range(20)]
+        by_name = {name: [one for one in made if one.ask() == name] for name in servers}
+        servers["a"].end()
+        nlb.await_states(a=TargetState.UNHEALTHY_DRAINING)
+        began = time.monotonic()
+        assert {one.ask() for one in by_name["a"]} == {"a"}
+        assert set(nlb.reached(10)) == {"b"}
+        nlb.declare({}, {"port": free_port()}, groups={"db": {"attributes": {TERMINATION: False, INTERVAL: 2}}})
+        nlb.await_states(a=TargetState.UNHEALTHY)
+        # HAProxy counts whole seconds.
+        assert 0.5 < time.monotonic() - began < 5
+        assert all(one.ends() for one in by_name["a"])
+        assert {one.ask() for one in by_name["b"]} == {"b"}
+        servers["a"].listen()
+        nlb.await_states(a=TargetState.HEALTHY)
 
 
 def test_a_reload_keeps_connections(nlb: Nlb) -> None:

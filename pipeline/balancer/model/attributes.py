@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -94,6 +95,11 @@ class TargetGroupAttributes(Attributes):
     def needs_one_healthy(self) -> bool:
         """True if one healthy target is enough, so that unhealthy ones get traffic only if none is healthy."""
         return self.minimum_healthy_count in (1, "off") and self.minimum_healthy_percentage == "off"
+
+    @property
+    def draining_interval(self) -> timedelta:
+        """The time for which an unhealthy target drains. Only those of network load balancers do."""
+        return timedelta(0)
 
     def min_healthy_targets(self, registered: int) -> int:
         """Return the number of healthy targets below which all of the registered ones get traffic."""

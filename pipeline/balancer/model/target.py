@@ -45,8 +45,14 @@ class TargetState(StrEnum):
     INITIAL = "initial"
     HEALTHY = "healthy"
     UNHEALTHY = "unhealthy"
+    UNHEALTHY_DRAINING = "unhealthy.draining"
     DRAINING = "draining"
     UNUSED = "unused"
+
+    @property
+    def is_unhealthy(self) -> bool:
+        """True if its checks fail. While it drains, it keeps its connections for a while."""
+        return self in (TargetState.UNHEALTHY, TargetState.UNHEALTHY_DRAINING)
 
 
 class TargetHealth(Model):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from threading import Lock
 from typing import Literal
 
@@ -31,7 +31,10 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 Health = Mapping[str, tuple[TargetHealth, ...]]
 # Target group → the load balancers that forward to it.
 Users = Mapping[str, set[str]]
-_HOSTS = {"HealthyHostCount": TargetState.HEALTHY, "UnHealthyHostCount": TargetState.UNHEALTHY}
+_HOSTS: Mapping[str, Callable[[TargetState], bool]] = {
+    "HealthyHostCount": lambda state: state is TargetState.HEALTHY,
+    "UnHealthyHostCount": lambda state: state.is_unhealthy,
+}
 
 
 class Metrics(Collector):
@@ -103,7 +106,7 @@ def _open_flows(health: Health, users: Users) -> Iterator[Sample]:
                 yield "", where, found.in_flight
 
 
-def _hosts(health: Health, users: Users, state: TargetState) -> Iterator[Sample]:
+def _hosts(health: Health, users: Users, counts: Callable[[TargetState], bool]) -> Iterator[Sample]:
     """Yield a sample for each load balancer that forwards to a group and each zone that the group has targets in.
 
     Without such a load balancer or zone, the sample does not name one.
@@ -113,7 +116,7 @@ def _hosts(health: Health, users: Users, state: TargetState) -> Iterator[Sample]
         for user in found:
             for zone in dict.fromkeys(h.target.zone for h in targets) or (None,):
                 where = labels({"load_balancer": user, "target_group": group, "availability_zone": zone})
-                yield "", where, sum(h.state is state and h.target.zone == zone for h in targets)
+                yield "", where, sum(counts(h.state) and h.target.zone == zone for h in targets)
 
 
 def _users(registry: Registry) -> Users:

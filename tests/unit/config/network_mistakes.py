@@ -154,11 +154,9 @@ NETWORK_MISTAKES = [
         group="protocol: TCP, port: 8080, attributes: {deregistration_delay.connection_termination.enabled: false}",
     ),
     _bad(
-        "an interval in which unhealthy targets drain",
-        f"14:105: {_WEB}.attributes.target_health_state.unhealthy.draining_interval_seconds: must be 0, because "
-        "HAProxy "
-        "closes the connections of an unhealthy target at once or not at all; set "
-        "target_health_state.unhealthy.connection_termination.enabled to false to keep them",
+        "an interval for connections that are closed at once",
+        f"14:105: {_WEB}.attributes.target_health_state.unhealthy.draining_interval_seconds: needs "
+        "target_health_state.unhealthy.connection_termination.enabled: false, which keeps the connections",
         group="protocol: TCP, port: 8080, attributes: {target_health_state.unhealthy.draining_interval_seconds: 60}",
     ),
     _bad(

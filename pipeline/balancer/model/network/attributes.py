@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from datetime import timedelta
+from typing import ClassVar, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from pipeline.balancer.model.attributes import (
     CROSS_ZONE,
@@ -15,6 +16,7 @@ from pipeline.balancer.model.attributes import (
     TargetGroupAttributes,
 )
 from pipeline.balancer.model.endpoint import EntryPointAttributes
+from pipeline.base.errors import FieldError
 from pipeline.base.quantity import Whole
 
 RoutingPolicy = Literal["any_availability_zone", "availability_zone_affinity", "partial_availability_zone_affinity"]
@@ -112,7 +114,9 @@ class NetworkGroupAttributes(TargetGroupAttributes):
     unhealthy_draining_interval: Whole = Field(
         0,
         alias=f"{_UNHEALTHY}.draining_interval_seconds",
-        description="Seconds for which an unhealthy target keeps its connections. Always 0.",
+        le=360_000,
+        description="Seconds for which an unhealthy target keeps its connections, in the state unhealthy.draining. "
+        "Needs connection_termination.enabled: false, with which 0 keeps them until they end.",
     )
 
     @field_validator("connection_termination")
@@ -125,12 +129,16 @@ class NetworkGroupAttributes(TargetGroupAttributes):
             )
         return value
 
-    @field_validator("unhealthy_draining_interval")
-    @classmethod
-    def _has_no_interval(cls, value: int) -> int:
-        if value:
-            raise ValueError(
-                "must be 0, because HAProxy closes the connections of an unhealthy target at once or not at all; set "
-                f"{_UNHEALTHY}.connection_termination.enabled to false to keep them"
+    @property
+    def draining_interval(self) -> timedelta:
+        """The time for which an unhealthy target keeps its connections, before they are closed."""
+        return timedelta(seconds=self.unhealthy_draining_interval)
+
+    @model_validator(mode="after")
+    def _interval_fits(self) -> Self:
+        if self.unhealthy_draining_interval and self.unhealthy_connection_termination:
+            raise FieldError(
+                f"{_UNHEALTHY}.draining_interval_seconds",
+                f"needs {_UNHEALTHY}.connection_termination.enabled: false, which keeps the connections",
             )
-        return value
+        return self
