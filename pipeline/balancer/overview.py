@@ -104,8 +104,7 @@ class Overview:
 
     def _listener_data(self, effective: EffectiveListener) -> dict[str, Any]:
         choice = self.planes.get(effective.number)
-        carried = {"plane": choice.plane.lower(), "plane_reason": choice.reason} if choice else {}
-        return {**_listener_data(effective), **carried}
+        return {**_listener_data(effective), **(choice.as_data() if choice else {})}
 
     def _target_data(self, group: str, health: TargetHealth) -> dict[str, Any]:
         if group in self.of_connections:

@@ -38,6 +38,10 @@ class PlaneChoice:
     hint: str = ""
     is_missing: bool = False
 
+    def as_data(self) -> dict[str, str]:
+        """Return the choice for JSON."""
+        return {"plane": self.plane.lower(), "plane_reason": self.reason, "plane_hint": self.hint}
+
     def __str__(self) -> str:
         found = (
             "not carried" if self.is_missing else f"carried by {'the kernel' if self.plane == 'kernel' else self.plane}"

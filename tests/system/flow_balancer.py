@@ -12,6 +12,7 @@ from typing import Any
 from pipeline.balancer.balancer import Balancer
 from pipeline.balancer.flows.process import flow_agent
 from pipeline.balancer.model import Declaration, Target, TargetHealth, TargetState
+from pipeline.balancer.plane_choice import PlaneChoice
 from pipeline.balancer.planes import open_balancer
 from tests.support.waiting import until
 from tests.system.flow_lab import BALANCER, PORT, SERVER_PORT, FlowLab, target
@@ -98,6 +99,12 @@ class FlowBalancer:
             return {each.target.id: each.state for each in health}.items() >= states.items()
 
         until(found, f"the states are {states}")
+
+    def choice(self) -> PlaneChoice:
+        """Return what carries the listener."""
+        with self.opened() as balancer:
+            ((_, found),) = balancer.plane_choices()
+        return found
 
     def fail(self, number: int) -> None:
         """Let a server's machine refuse new connections."""

@@ -85,12 +85,17 @@ class FlowLab:
             self.table.apply(wanted)
 
     def open(
-        self, protocol: Protocol = "tcp", *, version: int = 4, source: tuple[str, int] | None = None
+        self,
+        protocol: Protocol = "tcp",
+        *,
+        version: int = 4,
+        source: tuple[str, int] | None = None,
+        timeout: float = _TIMEOUT,
     ) -> socket.socket:
-        """Open a flow from the client to the balancer. Raises `OSError`."""
+        """Open a flow from the client to the balancer. `timeout`: seconds for each step. Raises `OSError`."""
         with self.client.entered():
             opened = socket.socket(_FAMILY[version], _KIND[protocol])
-        opened.settimeout(_TIMEOUT)
+        opened.settimeout(timeout)
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _CLOSE_BY_RESET)
         try:
             opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -10,9 +11,10 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -346,6 +348,55 @@ def test_targets_that_the_kernel_does_not_reach(lab: FlowLab, flows: FlowBalance
         balancer.register(OWNER, GROUP, Target(id="odd", address=odd, port=SERVER_PORT))
         flows.await_states(s0=TargetState.HEALTHY, odd=TargetState.HEALTHY)
         until(lambda: reached(lab) == {address(0), odd}, "both get connections")
+        found = flows.choice()
+        assert (found.plane, f"does not forward from {BALANCER[4]} to odd at " in found.reason) == ("HAProxy", True)
+        balancer.deregister(OWNER, GROUP, "odd")
+        balancer.remove_target(OWNER, GROUP, "odd")
+        assert flows.choice().plane == "kernel"
+
+
+# What Docker has in a table, with no published port.
+_DOCKER = (
+    "add table ip filter; add chain ip filter DOCKER;"
+    "add chain ip filter FORWARD { type filter hook forward priority 0; policy drop; };"
+)
+
+
+@pytest.mark.parametrize(
+    ("protocol", "group", "transport", "answered"),
+    [("TCP", {}, "tcp", True), ("TCP", PRESERVED, "tcp", False), ("UDP", {}, "udp", False)],
+)
+def test_targets_to_which_docker_drops_what_is_forwarded(
+    lab: FlowLab, flows: FlowBalancer, protocol: str, group: dict[str, object], transport: Any, answered: bool
+) -> None:
+    """The last line of the table in docs/elb.md. HAProxy carries the listener if it can, and the choice says so.
+
+    Once Docker publishes the port, the kernel carries it.
+    """
+    lab.balancer.nft(_DOCKER)
+    flows.declare(protocol, group=group)
+    flows.register(0)
+    with ExitStack() as stack, contextlib.nullcontext() if answered else pytest.raises(OSError, match="timed out"):
+        ask(stack.enter_context(lab.open(transport, timeout=5 if answered else 0.5)))
+    if answered:
+        found = flows.choice()
+        assert str(found) == (
+            "carried by HAProxy: Docker drops what the kernel forwards to s0, whose port is not published; deploy "
+            "again to publish it"
+        )
+        assert found.hint
+    lab.balancer.nft(
+        f"add rule ip filter DOCKER ip daddr {address(0)} {transport} dport {SERVER_PORT} accept;"
+        "insert rule ip filter FORWARD ct state established,related accept;"
+        "add rule ip filter FORWARD jump DOCKER"
+    )
+    # The agent looks again when HAProxy reports a change.
+    flows.register(1)
+    flows.deregister(1)
+    flows.remove(1)
+    assert flows.choice().plane == "kernel"
+    with lab.open(transport) as flow:
+        assert ask(flow)[0] == address(0)
 
 
 def test_two_homes_have_different_marks(lab: FlowLab, flows: FlowBalancer, tmp_path: Path) -> None:
@@ -399,6 +450,7 @@ def test_policy_drop_of_another_program(lab: FlowLab, flows: FlowBalancer) -> No
 _WITHOUT_RIGHT = """
 import sys
 from pathlib import Path
+from typing import Any
 from pipeline.balancer.model import Declaration
 from pipeline.balancer.planes import open_balancer
 from pipeline.base.errors import PenstockError

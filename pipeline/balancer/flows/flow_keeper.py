@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pipeline.balancer.flows.flow_counter import FlowCounter
-from pipeline.balancer.flows.flow_state import Server, Servers, chosen_targets, failed_targets, flow_state, place_of
+from pipeline.balancer.flows.flow_state import Server, Servers, chosen_targets, failed_targets, flow_state
+from pipeline.balancer.flows.left_listeners import LeftListener, left_listeners
 from pipeline.balancer.flows.marks import MarkedTarget, MarkFile, Marks, with_marks, without
 from pipeline.balancer.flows.wanted_flows import FlowFile, WantedFlows
 from pipeline.balancer.haproxy.control_socket import NotRunning, Runtime
@@ -48,6 +49,8 @@ class FlowKeeper:
         self._deliverable = frozenset[MarkedTarget]()
         self.has_draining = False
         """Whether targets that get no new flows have open ones."""
+        self.left: list[LeftListener] = []
+        """The nodes that the last `sync` left to HAProxy."""
 
     def sync(self) -> None:
         """Bring the table to the wanted state. On return, a target that is not admitted gets no new flows.
@@ -63,7 +66,9 @@ class FlowKeeper:
         flows = self._counter.exact(self._marks_besides(chosen))
         self._update_marks(chosen, flows)
         draining = [marked for marked, mark in self._marks.items() if mark in flows and marked not in chosen]
-        self._apply(flow_state(wanted, servers, self._marks, draining, self._undeliverable(chosen)))
+        undeliverable = self._undeliverable(chosen)
+        self._apply(flow_state(wanted, servers, self._marks, draining, undeliverable))
+        self.left = left_listeners(wanted, chosen, undeliverable)
         self._chosen, self.has_draining = frozenset(chosen), bool(draining)
         for marked in failed_targets(wanted, servers):
             if marked in self._marks:
@@ -170,7 +175,7 @@ class FlowKeeper:
             marked: Place(str(address), port, "tcp")
             for marked in chosen
             if marked.hidden and marked not in self._deliverable
-            for address, port in [place_of(marked)]
+            for address, port in [marked.place]
         }
         dropped = self._table.undeliverable(set(unknown.values()))
         found = [marked for marked, place in unknown.items() if place in dropped]

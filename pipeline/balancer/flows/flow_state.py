@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import timedelta
 from ipaddress import ip_address
 from typing import NamedTuple
 
+from pipeline.balancer.flows.left_listeners import left_listeners, reaches
 from pipeline.balancer.flows.marks import MarkedTarget, Marks
 from pipeline.balancer.flows.wanted_flows import GroupFlows, ListenerFlows, WantedFlows
-from pipeline.balancer.kernel.flow import Address, FlowGroup, FlowListener, FlowState, FlowTarget
+from pipeline.balancer.kernel.flow import FlowGroup, FlowListener, FlowState, FlowTarget
 
 
 class Server(NamedTuple):
@@ -61,30 +62,16 @@ def flow_state(
     while the kernel reaches none of its targets: its packets then go to the machine itself, where HAProxy accepts TCP,
     and UDP is refused.
     """
+    chosen = chosen_targets(wanted, servers)
     targets: dict[str, list[FlowTarget]] = {}
-    for marked in chosen_targets(wanted, servers):
+    for marked in chosen:
         targets.setdefault(marked.group, []).append(_flow_target(marked, marks))
-    dropped = {marked.group for marked in undeliverable}
-    carried = (
-        each
-        for each in wanted.listeners
-        if not each.is_optional
-        or all(id_ not in dropped and _reaches_all(each, targets.get(id_, ())) for id_, _ in each.groups)
-    )
-    listeners = (_listener(each, targets) for each in carried)
+    left = {each.node for each in left_listeners(wanted, chosen, undeliverable)}
+    listeners = (_listener(each, targets) for each in wanted.listeners if not (each.is_optional and each.node in left))
     return FlowState(
         tuple(each for each in listeners if any(group.targets and group.weight for group in each.groups)),
         tuple(_flow_target(marked, marks) for marked in sorted(draining)),
     )
-
-
-def _reaches_all(listener: ListenerFlows, targets: Iterable[FlowTarget]) -> bool:
-    return all(_reaches(ip_address(listener.address), target) for target in targets)
-
-
-def _reaches(address: Address, target: FlowTarget) -> bool:
-    """Return whether the kernel can send flows to an address on to a target. It drops what goes to loopback."""
-    return target.address.version == address.version and not target.address.is_loopback
 
 
 def _chosen(id_: str, group: GroupFlows, servers: Sequence[Server]) -> Iterator[MarkedTarget]:
@@ -101,7 +88,7 @@ def _marked(id_: str, group: GroupFlows, server: Server) -> MarkedTarget:
 def _listener(wanted: ListenerFlows, targets: Mapping[str, Sequence[FlowTarget]]) -> FlowListener:
     address = ip_address(wanted.address)
     groups = (
-        FlowGroup(weight, tuple(target for target in targets.get(id_, ()) if _reaches(address, target)))
+        FlowGroup(weight, tuple(target for target in targets.get(id_, ()) if reaches(address, target.address)))
         for id_, weight in wanted.groups
     )
     return FlowListener(
@@ -117,11 +104,5 @@ def _listener(wanted: ListenerFlows, targets: Mapping[str, Sequence[FlowTarget]]
 
 
 def _flow_target(marked: MarkedTarget, marks: Marks) -> FlowTarget:
-    address, port = place_of(marked)
+    address, port = marked.place
     return FlowTarget(f"{marked.group}/{marked.target}", address, port, marks[marked])
-
-
-def place_of(marked: MarkedTarget) -> tuple[Address, int]:
-    """Return the address and the port of a target."""
-    host, _, port = marked.endpoint.rpartition(":")
-    return ip_address(host.strip("[]")), int(port)

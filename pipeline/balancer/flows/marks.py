@@ -7,10 +7,11 @@ import os
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from hashlib import blake2b
+from ipaddress import ip_address
 from pathlib import Path
 from typing import NamedTuple
 
-from pipeline.balancer.kernel.flow import HIDDEN_BIT, MARK_PREFIX
+from pipeline.balancer.kernel.flow import HIDDEN_BIT, MARK_PREFIX, Address
 from pipeline.base.errors import BalancerFault
 
 # As many marks has each half: that of targets that see the client's address, and that of the others.
@@ -24,6 +25,12 @@ class MarkedTarget(NamedTuple):
     target: str
     endpoint: str
     hidden: bool
+
+    @property
+    def place(self) -> tuple[Address, int]:
+        """Its address and port."""
+        host, _, port = self.endpoint.rpartition(":")
+        return ip_address(host.strip("[]")), int(port)
 
 
 Marks = Mapping[MarkedTarget, int]

@@ -14,12 +14,14 @@ from pathlib import Path
 
 from pipeline.balancer.access import AccessLog
 from pipeline.balancer.data_plane import CheckFact, DataPlane, Facts, FlowCounts, PlaneConfig, TargetFact, WantedGroup
+from pipeline.balancer.effective import EffectiveListener
 from pipeline.balancer.flows.config_flows import group_flows, plane_choices, wanted_flows
 from pipeline.balancer.flows.flow_keeper import FlowFact
 from pipeline.balancer.flows.kernel_counts import kernel_counts
+from pipeline.balancer.flows.left_listeners import LeftListener, with_left
 from pipeline.balancer.flows.process import flow_agent, has_lost_flows
 from pipeline.balancer.flows.requests import ask
-from pipeline.balancer.flows.wanted_flows import FlowFile, GroupFlows, WantedFlows
+from pipeline.balancer.flows.wanted_flows import FlowFile, GroupFlows, ListenerFlows, WantedFlows
 from pipeline.balancer.haproxy.naming import group_of
 from pipeline.balancer.kernel.others import PREFIX
 from pipeline.balancer.kernel.support import forwarding_remedy, kernel_fault, table_with_listener
@@ -52,7 +54,11 @@ class FlowPlane:
 
     def choices(self, wanted: PlaneConfig) -> Mapping[int, PlaneChoice]:
         support = self._support(wanted)
-        return {effective.number: choice for effective, choice in plane_choices(wanted, support)}
+        nodes, left = wanted_flows(wanted, support).listeners, self._left()
+        return {
+            effective.number: with_left(choice, [node for node in nodes if _is_of(node, effective)], left)
+            for effective, choice in plane_choices(wanted, support)
+        }
 
     def take_over(self, wanted: PlaneConfig) -> None:
         self._haproxy.take_over(wanted)
@@ -157,6 +163,14 @@ class FlowPlane:
         counted = {id_: {name: Traffic(*one) for name, one in targets.items()} for id_, targets in traffic.items()}
         return (*found, *kernel_counts(wanted, counted, facts))
 
+    def _left(self) -> list[LeftListener]:
+        """Return the nodes that the agent has left to HAProxy."""
+        try:
+            found = ask(self._directory, "left", _PING_TIMEOUT) if self._file.read().listeners else []
+        except BalancerFault:
+            return []
+        return [LeftListener(tuple(node), *target) for node, *target in found]
+
     def _support(self, wanted: PlaneConfig) -> KernelSupport:
         if not any(choice.plane == "kernel" for _, choice in plane_choices(wanted, KernelSupport())):
             return KernelSupport()
@@ -222,6 +236,11 @@ def _missing(wanted: PlaneConfig, support: KernelSupport) -> tuple[str, str] | N
         if choice.is_missing:
             return f"{effective.label}, port {effective.port}, needs the kernel: {choice.reason}", choice.hint
     return None
+
+
+def _is_of(node: ListenerFlows, effective: EffectiveListener) -> bool:
+    place = node.owner, node.load_balancer, node.port
+    return place == (effective.owner, effective.name, effective.port) and node.protocol in effective.binding.transports
 
 
 def _check_free(wanted: WantedFlows, table: str) -> None:

@@ -50,6 +50,8 @@ def _carry_out(request: Mapping[str, Any], keeper: FlowKeeper) -> object:
             return keeper.facts(exact="exact" in request)
         case "traffic":
             return keeper.traffic()
+        case "left":
+            return keeper.left
         case "sync":
             keeper.sync()
         case "cut":
@@ -63,8 +65,8 @@ def _carry_out(request: Mapping[str, Any], keeper: FlowKeeper) -> object:
 def ask(directory: Path, do: str, timeout: float = _RESPONSE_TIMEOUT, **arguments: str) -> Any:
     """Send a request to the agent of a directory and return what it found. `timeout` in seconds.
 
-    `do`: ping, facts, traffic, sync, cut or stop. With `exact`, facts count all flows now, which may take seconds on a
-    busy machine. Raises `BalancerFault` if the agent does not respond, or with the reason for which it failed.
+    `do`: ping, facts, traffic, left, sync, cut or stop. With `exact`, facts count all flows now, which may take seconds
+    on a busy machine. Raises `BalancerFault` if the agent does not respond, or with the reason for which it failed.
     """
     try:
         with connection_to(directory, SOCKET, timeout) as connection:

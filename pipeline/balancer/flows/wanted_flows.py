@@ -45,6 +45,11 @@ class ListenerFlows:
     is_optional: bool
     groups: tuple[tuple[str, int], ...]
 
+    @property
+    def node(self) -> tuple[str, str, int, str]:
+        """What distinguishes it from other nodes of its protocol."""
+        return self.owner, self.load_balancer, self.port, self.address
+
 
 @dataclass(frozen=True)
 class WantedFlows:

@@ -14,6 +14,7 @@ from pipeline.balancer.flows.config_flows import wanted_flows
 from pipeline.balancer.flows.flow_keeper import FlowFact
 from pipeline.balancer.flows.flow_state import Server, chosen_targets, failed_targets, flow_state
 from pipeline.balancer.flows.kernel_counts import kernel_counts
+from pipeline.balancer.flows.left_listeners import left_listeners, with_left
 from pipeline.balancer.flows.marks import MarkedTarget, MarkFile, with_marks, without
 from pipeline.balancer.flows.wanted_flows import FlowFile, GroupFlows, ListenerFlows, WantedFlows
 from pipeline.balancer.kernel.flow import HIDDEN_BIT, LAST_MARK, MARK_PREFIX
@@ -228,6 +229,24 @@ def test_optional_listener_with_an_undeliverable_target() -> None:
     marks = with_marks({}, chosen, (), "home")
     assert flow_state(ANY, servers(UP, UP), marks, undeliverable=chosen[:1]).listeners == ()
     assert len(flow_state(ANY, servers(UP, UP), marks).listeners) == 1
+
+
+def test_choice_of_a_listener_that_is_left() -> None:
+    """It is HAProxy if all nodes are left. If some are, the kernel carries the others, and the reason names these."""
+    kernel = PlaneChoice("kernel", "the kernel is faster")
+    six = replace(ANY.listeners[0], address="::")
+    both, chosen = WantedFlows((*ANY.listeners, six), ANY.groups), chosen_targets(ANY, servers(UP))
+    left = left_listeners(both, chosen)
+    assert with_left(kernel, ANY.listeners, left) == kernel
+    assert str(with_left(kernel, [six], left)) == (
+        "carried by HAProxy: the kernel does not forward from :: to t1 at 10.0.0.1:5432"
+    )
+    assert str(with_left(kernel, both.listeners, left)) == (
+        "carried by the kernel: the kernel is faster; HAProxy carries ::, because the kernel does not forward from :: "
+        "to t1 at 10.0.0.1:5432"
+    )
+    needed = replace(six, is_optional=False)
+    assert with_left(kernel, [needed], left_listeners(WantedFlows((needed,), ANY.groups), chosen)) == kernel
 
 
 targets = st.builds(
