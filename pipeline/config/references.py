@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from pipeline.balancer.binding import Binding
 from pipeline.balancer.model.endpoint import EntryPoint
 from pipeline.balancer.model.load_balancer_target import entry_mistake, target_mistake
-from pipeline.balancer.model.network.kernel_needs import plane_mistake
+from pipeline.balancer.model.network.kernel_needs import family_mistake, plane_mistake
 from pipeline.balancer.model.network.target_group import NetworkTargetGroup
 from pipeline.balancer.model.protocol import forward_mistake, transports
 from pipeline.base.errors import Problem
@@ -38,8 +38,11 @@ def check_references(document: Document, data: dict[str, Any]) -> Iterator[Probl
                 yield document.problem(where, f"there is no target group {group}", did_you_mean(group, groups))
             elif mistake := _forward_mistake(_protocol(data, path, listener), _mapping(groups, group), group):
                 yield document.problem(where, *mistake)
-        if mistake := _plane_mistake(_mapping(data, *map(str, path[:3])), listener, groups):
+        balancer = _mapping(data, *map(str, path[:3]))
+        if mistake := _plane_mistake(balancer, listener, groups):
             yield document.problem((*path, "default_action"), *mistake)
+        elif mistake := _family_mistake(balancer, listener, groups, wanted):
+            yield document.problem((*path[:3], "zones" if "zones" in balancer else "address"), *mistake)
     yield from _ports_used_twice(document, data)
     yield from _checks_that_always_pass(document, groups)
     yield from _targets_that_do_not_fit(document, groups, _mapping(data, "balancer", "load_balancers"))
@@ -70,12 +73,27 @@ def _plane_mistake(
     protocol = listener.get("protocol")
     if balancer.get("type") != "network" or protocol not in ("TCP", "TLS"):
         return None
+    found = _network_groups(listener, groups)
+    return plane_mistake(protocol, _addresses(balancer), found) if found else None
+
+
+def _family_mistake(
+    balancer: dict[str, Any], listener: dict[str, Any], groups: dict[str, Any], wanted: object
+) -> tuple[str, str] | None:
+    """Return why the containers of `deploy.target_group` get nothing from one address of a listener."""
+    if balancer.get("type") != "network" or not isinstance(wanted, str):
+        return None
+    group = _network_groups(listener, groups).get(wanted)
+    return family_mistake(listener.get("protocol"), _addresses(balancer), group, wanted) if group else None
+
+
+def _network_groups(listener: dict[str, Any], groups: dict[str, Any]) -> dict[str, NetworkTargetGroup]:
+    """Return the target groups of a listener. Empty if one of them has a mistake of its own."""
     used = {name: _mapping(groups, name) for _, name in _forwards(listener, ()) if name in groups}
     try:
-        found = {name: NetworkTargetGroup.model_validate(group) for name, group in used.items()}
+        return {name: NetworkTargetGroup.model_validate(group) for name, group in used.items()}
     except ValidationError:
-        return None
-    return plane_mistake(protocol, _addresses(balancer), found)
+        return {}
 
 
 def _targets_that_do_not_fit(

@@ -137,6 +137,31 @@ NETWORK_MISTAKES = [
         "{tcp.idle_timeout.seconds: 59}",
     ),
     _bad(
+        "an idle timeout of a UDP listener",
+        f"19:83: {_FIRST}.attributes: must not set tcp.idle_timeout.seconds with protocol: UDP, whose flows always end "
+        "after 120 s",
+        group="protocol: UDP, port: 8080",
+        listener="protocol: UDP, port: 8000, default_action: {forward: web}, attributes: "
+        "{tcp.idle_timeout.seconds: 350}",
+    ),
+    _bad(
+        "a zone of IPv6 before containers that only the kernel reaches",
+        f"18:14: {_EDGE}.zones: 2001:db8::7 is an address of IPv6, from which the kernel forwards nothing to the "
+        "containers of target group web; HAProxy does not carry UDP (use addresses of IPv4, or protocol: TCP "
+        "without preserve_client_ip.enabled)",
+        group="protocol: UDP, port: 8080",
+        listener="protocol: UDP, port: 8000, default_action: {forward: web}",
+        balancer="network\n      zones: {a: 192.0.2.7, b: '2001:db8::7'}",
+    ),
+    _bad(
+        "an address of IPv6 before containers that see the client's",
+        f"18:16: {_EDGE}.address: 2001:db8::7 is an address of IPv6, from which the kernel forwards nothing to the "
+        "containers of target group web; target group web has preserve_client_ip.enabled, and HAProxy connects "
+        "from its own address (use addresses of IPv4, or protocol: TCP without preserve_client_ip.enabled)",
+        group="protocol: TCP, port: 8080, attributes: {preserve_client_ip.enabled: true}",
+        balancer="network\n      address: '2001:db8::7'",
+    ),
+    _bad(
         "a path of a check that only connects",
         f"14:49: {_WEB}.health_check: must have protocol: HTTP or HTTPS with a path; the default is TCP",
         group="protocol: TCP, port: 8080, health_check: {path: /up}",

@@ -54,6 +54,21 @@ def kernel_reason(protocol: str | None, group: NetworkTargetGroup, name: str) ->
     return ""
 
 
+def family_mistake(
+    protocol: str | None, bind_addresses: Iterable[str], group: NetworkTargetGroup, name: str
+) -> Mistake | None:
+    """Return why containers get no flows from some address of a listener, or None. Their addresses are of IPv4."""
+    reason = kernel_reason(protocol, group, name)
+    six = next((address for address in bind_addresses if ":" in address), None)
+    if not (reason and six):
+        return None
+    return (
+        f"{six.strip('[]')} is an address of IPv6, from which the kernel forwards nothing to the containers of target "
+        f"group {name}; {reason}",
+        "use addresses of IPv4, or protocol: TCP without preserve_client_ip.enabled",
+    )
+
+
 def plane_mistake(
     protocol: str | None, bind_addresses: Iterable[str], groups: Mapping[str, NetworkTargetGroup]
 ) -> Mistake | None:

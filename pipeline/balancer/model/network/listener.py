@@ -56,6 +56,15 @@ class _NetworkEndpoint(Endpoint):
                 raise FieldError(name, "needs protocol: TLS")
         return self
 
+    @model_validator(mode="after")
+    def _idle_timeout_fits(self) -> Self:
+        if self.protocol == "UDP" and "tcp_idle_timeout" in self.attributes.model_fields_set:
+            raise FieldError(
+                "attributes",
+                "must not set tcp.idle_timeout.seconds with protocol: UDP, whose flows always end after 120 s",
+            )
+        return self
+
     @property
     def secure(self) -> bool:
         return self.protocol == "TLS"
