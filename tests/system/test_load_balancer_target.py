@@ -9,6 +9,8 @@ import socket
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
@@ -131,6 +133,20 @@ def test_the_check_goes_through_the_alb(chain: Chain) -> None:
     logged = next(record.entry() for record in chain.balancer.access_log().newest_first())
     assert (logged.client, logged.user_agent) == ("127.0.0.1:0", "ELB-HealthChecker/2.0")
     assert logged.request == f"GET http://127.0.0.1:{chain.inner_port}/healthz HTTP/1.1"
+
+
+def test_an_unhealthy_alb_is_checked_at_the_interval(chain: Chain) -> None:
+    """It is not checked sooner, as a container is that a deployment waits for. Each check is in the access log."""
+    chain.chain(check={"interval": "400ms"})
+    chain.await_front(TargetState.UNHEALTHY)
+    log = chain.balancer.access_log()
+
+    def checks() -> list[datetime]:
+        return [record.entry().time for record in log.newest_first()]
+
+    until(lambda: len(checks()) >= 5, "five checks are logged")
+    times = sorted(checks())
+    assert all(later - earlier > timedelta(seconds=0.3) for earlier, later in pairwise(times)), times
 
 
 def test_an_unhealthy_alb_keeps_its_connections(chain: Chain) -> None:

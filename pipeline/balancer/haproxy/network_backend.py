@@ -32,7 +32,7 @@ def _main(backend: str, group: NetworkTargetGroup, idle: int) -> Iterator[str]:
     yield f"  timeout check {milliseconds(group.health_check.timeout)}ms"
     if group.is_alb:
         # No deployment replaces its server. This line lets a change of the check's timing reload HAProxy.
-        yield f"  # {check_args(group.health_check)}"
+        yield f"  # {check_args(group, group.health_check)}"
     # HAProxy knows no port of a server that it reaches by a socket.
     host = f"127.0.0.1:{group.port}" if group.is_alb else CHECK_HOST
     for line in check_lines(group, proxy_header=group.has_proxy_header, default_host=host):

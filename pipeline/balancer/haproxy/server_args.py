@@ -75,7 +75,7 @@ class ServerDefinition(NamedTuple):
         common = f"{common}{identity}{_cookie(settings, target.id)}"
         if self.role == "fail_open":
             return common
-        checks = f" {check_args(target.check)}" if target.check else ""
+        checks = f" {check_args(settings, target.check)}" if target.check else ""
         return f"{common}{checks}{_traffic_args(target, settings)}"
 
 
@@ -169,12 +169,11 @@ def _traffic_args(target: WantedTarget, group: TargetGroup) -> str:
     return ramp + (f" observe layer7 error-limit {ANOMALY_THRESHOLD} on-error mark-down" if mitigated else "")
 
 
-def check_args(check: HealthCheck) -> str:
+def check_args(group: TargetGroup, check: HealthCheck) -> str:
     """Return the arguments of a server that is checked."""
-    interval, down = (
-        milliseconds(check.interval),
-        milliseconds(min(check.interval, max(_MIN_CHECK_INTERVAL, check.interval / 10))),
-    )
+    # No deployment waits for a load balancer, and it logs each check.
+    sooner = check.interval if group.is_alb else max(_MIN_CHECK_INTERVAL, check.interval / 10)
+    interval, down = milliseconds(check.interval), milliseconds(min(check.interval, sooner))
     port = "" if check.port == "traffic-port" else f" port {check.port}"
     # The manual says that fastinter defaults to inter, but HAProxy checks faster without it.
     return (
