@@ -316,8 +316,13 @@ def _own(lab: FlowLab) -> str:
     return lab.balancer.run("nft", "--stateless", "list", "table", "inet", name) if name else ""
 
 
-def test_last_table_stays_empty(lab: FlowLab, flows: FlowBalancer) -> None:
+_UNUSED = "add table ip nat; add chain ip nat out { type nat hook postrouting priority 100; }; add chain ip nat other"
+
+
+@pytest.mark.parametrize("others", ["", _UNUSED], ids=["no other table", "chains without rules"])
+def test_last_table_stays_empty(lab: FlowLab, flows: FlowBalancer, others: str) -> None:
     """If no other program translates addresses, the table stays without rules, and an open flow continues."""
+    lab.balancer.nft(others)
     flows.declare("UDP")
     flows.register(0)
     with lab.open("udp") as flow:

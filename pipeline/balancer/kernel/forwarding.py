@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import re
 import socket
-from collections.abc import Callable, Set
+from collections.abc import Set
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 from pipeline.balancer.kernel.nft import NftError
-from pipeline.balancer.kernel.others import BaseChain, base_chains
-
-Run = Callable[[str], str]
-"""A function that runs a script of nft and returns its output."""
+from pipeline.balancer.kernel.others import BaseChain, Run, base_chains
 
 _ACCEPT = "ct status dnat accept"
 _DOCKER = {("ip", "filter", "FORWARD"), ("ip6", "filter", "FORWARD")}

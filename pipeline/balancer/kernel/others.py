@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
+
+from pipeline.base.errors import BalancerFault
+
+Run = Callable[[str], str]
+"""A function that runs a script of nft and returns its output."""
 
 PREFIX = "penstock_"
 """Begins the name of the table of each home."""
@@ -14,6 +20,12 @@ _TABLE = re.compile(r"^table inet (\S+)$", re.MULTILINE)
 _LISTED_TABLE = re.compile(r"^table (\S+) (\S+) \{\n(.*?)^\}", re.MULTILINE | re.DOTALL)
 _LISTENER = re.compile(r"^\tchain listener_(tcp|udp)_(\d+)_([0-9a-f._]+) \{$", re.MULTILINE)
 _CHAIN = re.compile(r"^\tchain (\S+) \{\n\t\ttype (\S+) hook (\S+) .*?(?:policy (\S+);)?\n", re.MULTILINE)
+# A statement of nft, or a target of iptables that nft has no word for.
+_TRANSLATION = re.compile(
+    r"^\t\t.*(?:\b[ds]nat (?:[^;]* )?to |\b(?:masquerade|redirect)\b"
+    r'|xt target "(?:[DS]NAT|MASQUERADE|REDIRECT|NETMAP)")',
+    re.MULTILINE,
+)
 _IPTABLES = (Path("/proc/net/ip_tables_names"), Path("/proc/net/ip6_tables_names"))
 
 
@@ -46,9 +58,18 @@ def listeners_of(listing: str) -> set[tuple[str, str, int]]:
     return {(protocol, address.replace("_", ":"), int(port)) for protocol, port, address in found}
 
 
-def has_other_nat(listing: str, own: str) -> bool:
-    """Return whether a table other than `own` translates addresses, from what `nft list chains` prints."""
-    return any(chain.type == "nat" and chain.table != own for chain in base_chains(listing))
+def has_other_nat(run: Run, own: str) -> bool:
+    """Return whether a table other than `own` has a rule that translates addresses."""
+    found = (chain for chain in base_chains(run("list chains")) if chain.type == "nat" and chain.table != own)
+    return any(_translates(run, *table) for table in dict.fromkeys((chain.family, chain.table) for chain in found))
+
+
+def _translates(run: Run, family: str, table: str) -> bool:
+    """Return whether a table has such a rule. A chain without one does not keep the kernel's conntrack on."""
+    # It may have been removed in the meantime, or be one that nft cannot list.
+    with suppress(BalancerFault):
+        return _TRANSLATION.search(run(f"list table {family} {table}")) is not None
+    return False
 
 
 def has_iptables_nat() -> bool:

@@ -113,7 +113,7 @@ class KernelTable:
 
     def remove_unless_last(self) -> bool:
         """Remove the table, unless that would switch conntrack off and reset open flows. Return whether it is gone."""
-        if not (has_iptables_nat() or has_other_nat(self._nft.run("list chains"), self.name)):
+        if not (has_iptables_nat() or has_other_nat(self._nft.run, self.name)):
             return False
         self.remove()
         return True

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from pipeline.balancer.kernel.forwarding import Place, dropped_by_docker, remedy
 from pipeline.balancer.kernel.nft import NftError
 from pipeline.balancer.kernel.others import has_other_nat, other_tables
@@ -48,16 +50,46 @@ def run(*, chains: str = _CHAINS, docker: str = _DOCKER, user: str = "") -> obje
     return lambda script: found[script]
 
 
-def test_translating_tables() -> None:
-    """Tables of other programs that translate addresses are found, and tables of other homes."""
-    assert has_other_nat(_CHAINS, "penstock_1")
-    assert not has_other_nat(
-        "table inet penstock_1 {\n\tchain o {\n\t\ttype nat hook output priority 0; policy accept;\n\t}\n}\n",
-        "penstock_1",
-    )
-    assert other_tables("table inet penstock_1\ntable inet penstock_2\ntable inet user\n", "penstock_1") == [
-        "penstock_2"
-    ]
+_OWN = "table inet penstock_1 {\n\tchain o {\n\t\ttype nat hook output priority 0; policy accept;\n\t}\n}\n"
+
+
+@pytest.mark.parametrize(
+    ("rule", "expected"),
+    [
+        ('oifname != "docker0" ip saddr 172.17.0.0/16 counter packets 0 bytes 0 masquerade', True),
+        ("tcp dport 81 counter packets 0 bytes 0 dnat to 172.17.0.2:80", True),
+        ("meta l4proto tcp dnat ip to 172.17.0.2", True),
+        ("snat ip addr . port to ip saddr map { 10.0.0.1 : 10.0.0.2 . 80 }", True),
+        ("tcp dport 80 redirect to :8080", True),
+        ('counter packets 0 bytes 0 xt target "MASQUERADE"', True),
+        ("ct status dnat accept", False),
+        ("fib daddr type local jump DOCKER", False),
+        ("", False),
+    ],
+)
+def test_other_tables_that_translate(rule: str, expected: bool) -> None:
+    """A table with a chain for translation counts if some rule of it translates. The own one does not count."""
+    nat = f"table ip nat {{\n\tchain masquerade {{\n\t\t{rule}\n\t}}\n}}\n"
+    found = {"list chains": _CHAINS, "list table ip nat": nat}
+    assert has_other_nat(found.__getitem__, "penstock_1") is expected
+    assert not has_other_nat({"list chains": _OWN}.__getitem__, "penstock_1")
+
+
+def test_table_that_cannot_be_listed() -> None:
+    """It does not count, so the own table stays."""
+
+    def gone(script: str) -> str:
+        if script == "list chains":
+            return _CHAINS
+        raise NftError("nftables: No such file or directory")
+
+    assert not has_other_nat(gone, "penstock_1")
+
+
+def test_tables_of_other_homes() -> None:
+    """They are known by the beginnings of their names."""
+    listing = "table inet penstock_1\ntable inet penstock_2\ntable inet user\n"
+    assert other_tables(listing, "penstock_1") == ["penstock_2"]
 
 
 def test_docker_accepts_published_ports() -> None:
