@@ -32,7 +32,8 @@ class Balancer(BalancerReader):
     """The load balancers and target groups of every owner on this machine, kept in one directory.
 
     Safe to use from any thread and any process. A change holds a lock, so one at a time runs over all processes; what
-    `BalancerReader` has takes none. Raises `BalancerFault` if the data plane fails and `ConfigError` if owners clash.
+    `BalancerReader` has takes none. Raises `BalancerFault` if the data plane fails or the disk is full, and
+    `ConfigError` if owners clash.
     """
 
     # The data plane
@@ -126,7 +127,7 @@ class Balancer(BalancerReader):
             before, wanted = self.registry(), self._check_change(owner, declaration, prepared)
             try:
                 self._synchronizer.store_and_apply(wanted)
-            except (BalancerFault, ConfigError):
+            except (BalancerFault, ConfigError, OSError):
                 self._synchronizer.store_and_apply(before)
                 raise
 

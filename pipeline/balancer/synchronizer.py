@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import operator
 from collections import deque
 from collections.abc import Collection, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,10 +56,18 @@ class Synchronizer:
         """False if nothing is declared, and no change was interrupted."""
         return not self.registry().is_empty or self._unfinished.exists()
 
-    def lock(self) -> AbstractContextManager[None]:
-        """Hold the balancer's lock. One process at a time can hold it. Changes nothing else."""
-        make_folder(self._directory)
-        return short_lock(self._directory / "lock")
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the balancer's lock. One process at a time can hold it. Changes nothing else.
+
+        An `OSError` within the block becomes a `BalancerFault`.
+        """
+        try:
+            make_folder(self._directory)
+            with short_lock(self._directory / "lock"):
+                yield
+        except OSError as error:
+            raise self._fault(error) from error
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -197,6 +206,11 @@ class Synchronizer:
         for group, target in result.abort:
             self._plane.abort(group, target)
         return started
+
+    def _fault(self, error: OSError) -> BalancerFault:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return BalancerFault(f"cannot write to {self._directory}: the disk is full", hint="free some space")
+        return BalancerFault(f"the balancer in {self._directory} failed: {error}")
 
     def _migrate(self) -> None:
         """Write the registry in the current format, which the previous version refuses.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from contextlib import suppress
 from pathlib import Path
 
@@ -11,7 +12,10 @@ from pipeline.balancer.balancer import Balancer
 from pipeline.balancer.data_plane import CheckFact
 from pipeline.balancer.haproxy.log_rotation import rotate
 from pipeline.balancer.model import Declaration, Target, TargetState
+from pipeline.balancer.planes import open_balancer
+from pipeline.base.errors import BalancerFault
 from pipeline.testing.fakes.data_plane import FakePlane
+from tests.support.ports import free_port
 
 DECLARED = Declaration.model_validate(
     {
@@ -50,6 +54,47 @@ def test_a_target_is_replaced(small_disk: Path, monkeypatch: pytest.MonkeyPatch)
     assert [found.target.id for found in Balancer(small_disk / "balancer", plane).target_health("shop", "web")] == [
         "b5"
     ]
+
+
+def test_a_refused_change_says_that_the_disk_is_full(small_disk: Path) -> None:
+    """A change that needs space is a fault with its reason, in a new directory too, and what was declared stays."""
+    first, second = ({"internal": True, "port": free_port(), "groups": count} for count in (1, 9))
+    fill(small_disk)
+    balancer = open_balancer(small_disk / "balancer")
+    full = f"cannot write to {small_disk / 'balancer'}: the disk is full"
+    for change in (balancer.apply, balancer.check):
+        with pytest.raises(BalancerFault, match=f"^{full}"):
+            change("shop", declared(**first))
+    (small_disk / "full").unlink()
+    balancer.apply("shop", declared(**first))
+    try:
+        fill(small_disk)
+        for change in (balancer.apply, balancer.check):
+            with pytest.raises(BalancerFault, match=f"^{full}"):
+                change("shop", declared(**second))
+        assert balancer.declares("shop", declared(**first))
+        balancer.reconcile()
+    finally:
+        balancer.withdraw("shop")
+
+
+def test_a_failed_change_is_taken_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error of the system while the plane is changed becomes a fault, and the former declaration returns."""
+    monkeypatch.setattr("pipeline.balancer.balancer.check_ports_free", lambda *_: None)
+    plane = FakePlane()
+    balancer = Balancer(tmp_path / "balancer", plane)
+    balancer.apply("shop", DECLARED)
+    plane.fail("apply", PermissionError(errno.EACCES, "Permission denied", "/x"))
+    with pytest.raises(BalancerFault, match=r"failed: \[Errno 13\] Permission denied: '/x'$"):
+        balancer.apply("shop", declared(internal=False, port=8081, groups=2))
+    assert balancer.declares("shop", DECLARED)
+
+
+def declared(*, internal: bool, port: int, groups: int) -> Declaration:
+    listener = {"port": port, "default_action": {"forward": "web0"}}
+    edge = {"scheme": "internal" if internal else "internet-facing", "listeners": [listener]}
+    found = {f"web{number}": {"port": 80} for number in range(groups)}
+    return Declaration.model_validate({"target_groups": found, "load_balancers": {"edge": edge}})
 
 
 def test_a_long_access_log_makes_room(small_disk: Path) -> None:
