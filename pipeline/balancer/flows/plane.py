@@ -6,11 +6,12 @@ the kernel's rules, HAProxy gets the connections until the flow agent has restor
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from pipeline.balancer.access import AccessLog
 from pipeline.balancer.data_plane import CheckFact, DataPlane, Facts, FlowCounts, PlaneConfig, TargetFact, WantedGroup
@@ -155,13 +156,11 @@ class FlowPlane:
         if not wanted.listeners:
             return found
         try:
-            traffic = ask(self._directory, "traffic", _PING_TIMEOUT)
-            facts = self._ask("facts", _PING_TIMEOUT)
+            counted = ask(self._directory, "counts", _PING_TIMEOUT)
         except BalancerFault:
             # The agent is starting or hangs. Its counts go on with the next call.
             return found
-        counted = {id_: {name: Traffic(*one) for name, one in targets.items()} for id_, targets in traffic.items()}
-        return (*found, *kernel_counts(wanted, counted, facts))
+        return (*found, *kernel_counts(wanted, _traffic(counted["traffic"]), _facts(counted["facts"])))
 
     def _left(self) -> list[LeftListener]:
         """Return the nodes that the agent has left to HAProxy."""
@@ -226,8 +225,16 @@ class FlowPlane:
         self._file.remove()
 
     def _ask(self, do: str, timeout: float = 10.0, **arguments: str) -> dict[str, dict[str, FlowFact]]:
-        found = ask(self._directory, do, timeout, **arguments)
-        return {id_: {name: FlowFact(*fact) for name, fact in targets.items()} for id_, targets in found.items()}
+        return _facts(ask(self._directory, do, timeout, **arguments))
+
+
+def _facts(found: Mapping[str, Mapping[str, Iterable[Any]]]) -> dict[str, dict[str, FlowFact]]:
+    """Return the facts of an answer of the agent, by group and target."""
+    return {id_: {name: FlowFact(*fact) for name, fact in targets.items()} for id_, targets in found.items()}
+
+
+def _traffic(found: Mapping[str, Mapping[str, Iterable[int]]]) -> dict[str, dict[str, Traffic]]:
+    return {id_: {name: Traffic(*one) for name, one in targets.items()} for id_, targets in found.items()}
 
 
 def _missing(wanted: PlaneConfig, support: KernelSupport) -> tuple[str, str] | None:

@@ -48,8 +48,8 @@ def _carry_out(request: Mapping[str, Any], keeper: FlowKeeper) -> object:
     match request["do"]:
         case "facts":
             return keeper.facts(exact="exact" in request)
-        case "traffic":
-            return keeper.traffic()
+        case "counts":
+            return {"traffic": keeper.traffic(), "facts": keeper.facts()}
         case "left":
             return keeper.left
         case "sync":
@@ -65,7 +65,7 @@ def _carry_out(request: Mapping[str, Any], keeper: FlowKeeper) -> object:
 def ask(directory: Path, do: str, timeout: float = _RESPONSE_TIMEOUT, **arguments: str) -> Any:
     """Send a request to the agent of a directory and return what it found. `timeout` in seconds.
 
-    `do`: ping, facts, traffic, left, sync, cut or stop. With `exact`, facts count all flows now, which may take seconds
+    `do`: ping, facts, counts, left, sync, cut or stop. With `exact`, facts count all flows now, which may take seconds
     on a busy machine. Raises `BalancerFault` if the agent does not respond, or with the reason for which it failed.
     """
     try:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import socket
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -16,6 +20,7 @@ from pipeline.balancer.flows.flow_state import Server, chosen_targets, failed_ta
 from pipeline.balancer.flows.kernel_counts import kernel_counts
 from pipeline.balancer.flows.left_listeners import left_listeners, with_left
 from pipeline.balancer.flows.marks import MarkedTarget, MarkFile, with_marks, without
+from pipeline.balancer.flows.plane import FlowPlane
 from pipeline.balancer.flows.wanted_flows import FlowFile, GroupFlows, ListenerFlows, WantedFlows
 from pipeline.balancer.kernel.flow import HIDDEN_BIT, LAST_MARK, MARK_PREFIX
 from pipeline.balancer.kernel.table import Traffic
@@ -24,6 +29,7 @@ from pipeline.balancer.plane_choice import KernelSupport, PlaneChoice, choose_pl
 from pipeline.balancer.registry import Registry
 from pipeline.balancer.wanted import plane_config
 from pipeline.base.errors import BalancerFault, ConfigError
+from pipeline.testing.fakes.data_plane import FakePlane
 
 UP, DOWN, CLOSED = (True, True), (True, False), (False, False)
 DENIED = KernelSupport("nftables: no permission to change rules", "run as root")
@@ -309,6 +315,31 @@ def test_wanted_flows_on_disk(tmp_path: Path) -> None:
     assert other.read() == WantedFlows()
     with pytest.raises(BalancerFault, match="cannot write"):
         FlowFile(tmp_path / "missing").write(ANY)
+
+
+def test_counts_are_one_request(tmp_path: Path) -> None:
+    """The agent is asked once for all counts of the kernel, which are those of one moment."""
+    FlowFile(tmp_path).write(ANY)
+    facts, traffic = {"shop.db": {"db-1": (True, 1)}}, {"shop.db": {"db-1": (3, 500)}}
+    asked: list[str] = []
+    with closing(socket.socket(socket.AF_UNIX)) as agent:
+        agent.bind(str(tmp_path / "flows.sock"))
+        agent.listen()
+
+        def answer() -> None:
+            with suppress(OSError):
+                while True:
+                    with agent.accept()[0] as connection, connection.makefile("rb") as lines:
+                        asked.append(json.loads(lines.readline())["do"])
+                        found = {"traffic": traffic, "facts": facts}
+                        connection.sendall(json.dumps({"found": found}).encode() + b"\n")
+
+        thread = Thread(target=answer)
+        thread.start()
+        (counts,) = FlowPlane(tmp_path, FakePlane()).flow_counts()
+        agent.shutdown(socket.SHUT_RDWR)
+    thread.join()
+    assert (asked, dict(counts.counts)) == (["counts"], {"active": 1, "new": 3, "bytes": 500})
 
 
 def test_counts_of_a_group_are_those_of_its_first_listener() -> None:
