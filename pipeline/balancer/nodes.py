@@ -51,7 +51,7 @@ def node_health(registry: Registry, facts: Facts, at: Stamp) -> dict[tuple[str, 
 def _node(zone: str, balancer: LoadBalancerResource, too_few: Iterable[str], at: Stamp) -> NodeHealth:
     shift = balancer.shift
     if shift and shift.zone == zone and not shift.is_over(at):
-        return NodeHealth(False, f"shifted away until {shift.until.wall:%Y-%m-%d %H:%M:%S} UTC")
+        return NodeHealth(False, f"shifted away until {shift.end(at):%Y-%m-%d %H:%M:%S} UTC")
     reason = next(iter(too_few), "")
     return NodeHealth(not reason, reason)
 

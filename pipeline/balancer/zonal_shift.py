@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
+
 from pipeline.balancer.model import Model, Name
 from pipeline.balancer.model.variants import AnyLoadBalancerSettings
 from pipeline.base.clock import Stamp
 from pipeline.base.errors import ConfigError
 from pipeline.base.schema import StoredStamp
 from pipeline.base.suggestion import not_declared
+
+# Less is the time between two readings of the clocks, and the slow correction of one of them.
+_CLOCK_STEP = timedelta(seconds=2)
 
 
 class ZonalShift(Model):
@@ -19,6 +24,11 @@ class ZonalShift(Model):
     def is_over(self, at: Stamp) -> bool:
         """Return whether the zone gets traffic again."""
         return not self.until.since(at)
+
+    def end(self, at: Stamp) -> datetime:
+        """Return the time of its end by the wall clock, which may have been set since it began."""
+        end = at.wall + self.until.since(at)
+        return self.until.wall if abs(end - self.until.wall) < _CLOCK_STEP else end
 
     def fits(self, settings: AnyLoadBalancerSettings) -> bool:
         """Return whether a load balancer is enabled in the zone."""

@@ -121,7 +121,8 @@ def _current(balancer: Balancer, chosen: Iterable[LoadBalancerResource]) -> list
 
 
 def _show(shifted: Iterable[LoadBalancerResource]) -> None:
-    rows = [(_label(one), one.shift.zone, date(one.shift.until.wall)) for one in shifted if one.shift]
+    now = SYSTEM.now()
+    rows = [(_label(one), one.shift.zone, date(one.shift.end(now))) for one in shifted if one.shift]
     if rows:
         table(rows, "load balancer", "away from", "until")
     else:
@@ -129,12 +130,13 @@ def _show(shifted: Iterable[LoadBalancerResource]) -> None:
 
 
 def _show_data(shifted: Iterable[LoadBalancerResource]) -> None:
+    now = SYSTEM.now()
     data = [
         {
             "owner": one.owner,
             "load_balancer": one.name,
             "away_from": one.shift.zone,
-            "until": one.shift.until.wall.isoformat(),
+            "until": one.shift.end(now).isoformat(),
         }
         for one in shifted
         if one.shift

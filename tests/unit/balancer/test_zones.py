@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -183,6 +184,25 @@ def test_a_shift_ends_with_its_time() -> None:
     assert after.apply
     assert is_settled(after.registry)
     assert reconcile(registry, Facts(running=False, at=LATER, targets={})).registry == after.registry
+
+
+@pytest.mark.parametrize("step", [timedelta(days=-400), timedelta(seconds=-30), timedelta(hours=3)])
+def test_a_shift_does_not_end_by_a_step_of_the_clock(step: timedelta) -> None:
+    """It takes as long as it was said, and its end is shown by the clock as it is now."""
+    registry = registered("zone-a", "zone-b").shift("shop", "edge", AWAY)
+    begun, over = (replace(stamp, wall=stamp.wall + step) for stamp in (NOW, LATER))
+    node = node_health(registry, facts(registry, True, True), begun)["shop", "edge"]["zone-b"]
+    assert node.reason == f"shifted away until {LATER.wall + step:%Y-%m-%d %H:%M:%S} UTC"
+    assert registry.without_ended_shifts(begun) is registry
+    assert registry.without_ended_shifts(over) is not registry
+
+
+def test_a_shift_goes_on_after_a_restart_of_the_machine() -> None:
+    """Then only the wall time tells how long it was away."""
+    registry = registered("zone-a", "zone-b").shift("shop", "edge", AWAY)
+    early, late = (replace(NOW.later(timedelta(minutes=passed)), boot="another", seconds=5.0) for passed in (9, 10))
+    assert registry.without_ended_shifts(early) is registry
+    assert registry.without_ended_shifts(late) is not registry
 
 
 def test_zones_and_shifts_are_stored() -> None:
