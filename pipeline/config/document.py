@@ -14,6 +14,7 @@ from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from ruamel.yaml.reader import ReaderError
 
 from pipeline.base.errors import ConfigError, Problem
+from pipeline.config.name_line import name_in_lines
 
 KeyPath = tuple[str | int, ...]
 
@@ -65,8 +66,17 @@ def dotted(path: KeyPath) -> str:
 
 
 def pipeline_name(path: Path) -> str | None:
-    """Return the pipeline's name even if the rest of the file is invalid. None if missing or with a reference."""
-    name = read_document(path).data.get("name")
+    """Return the pipeline's name even if the rest of the file is invalid. None if missing or with a reference.
+
+    Raises `ConfigError` if the file cannot be read, or is no YAML and no line shows the name.
+    """
+    content = _read(path)
+    try:
+        name = read_document(path, content).data.get("name")
+    except ConfigError:
+        if found := name_in_lines(content):
+            return found
+        raise
     return name if isinstance(name, str) and re.fullmatch(r"[A-Za-z0-9-]+", name) else None
 
 

@@ -16,12 +16,10 @@ from pipeline.base.errors import ConfigError, PenstockError, SystemFault
 from pipeline.base.home import Home
 from pipeline.base.lock import holder
 from pipeline.base.sockets import short_path
+from pipeline.config.name_line import name_in_lines
 from pipeline.events import Event
 
 _TIMEOUT = 30.0
-# A line that sets the pipeline's name. Text at the beginning of a line is part of no other value.
-_NAME_LINE = re.compile(rb"^name:[ \t]+([A-Za-z0-9-]+)[ \t]*(?:#.*)?\r?$", re.MULTILINE)
-_NAME_KEY = re.compile(rb"^[\"']?name[\"']?[ \t]*:", re.MULTILINE)
 # Older daemons cannot read the releases and the registry that this version writes.
 _OLDEST_DAEMON = (0, 2)
 
@@ -164,7 +162,7 @@ def _names(file: Path, name: str) -> bool:
         text = file.read_bytes()
     except OSError:
         return False
-    return _NAME_LINE.findall(text) == [name.encode()] and len(_NAME_KEY.findall(text)) == 1
+    return name_in_lines(text) == name
 
 
 def _check_version(home: Home, about: Mapping[str, Any]) -> None:

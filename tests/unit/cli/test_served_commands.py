@@ -54,24 +54,24 @@ def show(*arguments: str) -> Result:
 
 
 @pytest.mark.parametrize("arguments", [(), ("--json",), ("--file", "pipeline.yaml")], ids=" ".join)
-@pytest.mark.parametrize("broken", [False, True], ids=["valid", "invalid"])
+@pytest.mark.parametrize("more", ["", "nonsense: 1\n", "deploy: [\n"], ids=["valid", "invalid", "no YAML"])
 def test_the_status_is_the_same(
-    arguments: tuple[str, ...], home: Home, store: Store, supervisor: PipelineSupervisor, *, broken: bool
+    arguments: tuple[str, ...], home: Home, store: Store, supervisor: PipelineSupervisor, *, more: str
 ) -> None:
-    """The daemon's report has the bytes that the command itself prints, times included."""
+    """The daemon's report has the bytes that the command itself prints, times included, also with an invalid file."""
     begin_run(store, "shop")
     store.runs.finish("shop", 1, RunState.FAILED, "tests failed")
     store.queue.put("shop", [RunRequest(Trigger.COMMAND)])
     store.transitions.disable("shop", "deploy", "a freeze")
-    if broken:
-        FILE.write_text(f"{MINIMAL}nonsense: 1\n")
+    FILE.write_text(MINIMAL + more)
     with serving(home, store, supervisor):
         by_daemon = show(*arguments)
         assert found(home, FILE) is not None
     alone = show(*arguments)
     assert "tests failed" in alone.output
     assert (by_daemon.output, by_daemon.stderr) == (alone.output, alone.stderr)
-    assert ("is invalid" in alone.stderr) == broken
+    assert (by_daemon.exit_code, alone.exit_code) == (0, 0)
+    assert ("is invalid" in alone.stderr) == bool(more)
 
 
 @pytest.mark.parametrize(
