@@ -15,7 +15,10 @@ from pipeline.cli.session import json_option, pipeline_options, session
 @pipeline_options
 @json_option
 def command(file: Path, parameters: tuple[str, ...], as_json: bool) -> None:
-    """List the releases, newest first. The `active` one receives traffic. A `retired` one can be rolled back to."""
+    """List the releases, newest first. The `active` one receives traffic.
+
+    A `retired` one can be rolled back to as long as its image is kept: see deploy.retain. `pipeline down` keeps none.
+    """
     with session(file, parameters) as opened:
         releases = opened.store.releases.all(opened.name)
     if as_json:
