@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import importlib
 import os
+import select
 import sys
 import traceback
-from typing import Any, NoReturn, cast
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
+from typing import Any, NoReturn, TextIO, cast
 
 import click
 
@@ -16,7 +20,36 @@ from pipeline.base.printable import escape_controls, escape_line
 from pipeline.cli.commands import COMMANDS, GROUPS, SUMMARY
 
 
+class _OutputClosed(Exception):  # it is no error
+    """The reader of the output has exited, as `head` does."""
+
+
+@contextmanager
+def _noticing_closed_output() -> Iterator[None]:
+    """Raise `_OutputClosed` for output that nobody reads. click would exit with 1."""
+    try:
+        yield
+    except BrokenPipeError as error:
+        if any(map(_is_closed, (sys.stdout, sys.stderr))):
+            raise _OutputClosed from error
+        raise ConnectionError(f"a socket was closed: {error}") from error
+
+
+def _is_closed(stream: TextIO) -> bool:
+    poll = select.poll()
+    poll.register(stream, select.POLLOUT)
+    return any(event & select.POLLERR for _, event in poll.poll(0))
+
+
 class _Commands(click.Group):
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        with _noticing_closed_output():
+            return super().make_context(*args, **kwargs)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with _noticing_closed_output():
+            return super().invoke(ctx)
+
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click's signature
         return list(COMMANDS)
 
@@ -48,28 +81,45 @@ def cli() -> None:
 
 def execute() -> NoReturn:
     """Run the command of the process's arguments and exit with its code."""
+    code = _run()
+    _discard_unread_output()
+    sys.exit(code)
+
+
+def _run() -> int:
+    """Run the command, print its error, and return the exit code."""
     try:
         cli.main(standalone_mode=False)
-        code = ExitCode.SUCCEEDED
+        return ExitCode.SUCCEEDED
     except click.exceptions.Exit as done:
-        sys.exit(done.exit_code)
+        return done.exit_code
     except click.ClickException as error:
-        error.show()
-        code = ExitCode.BAD_CONFIGURATION
+        shown, code = error.show, ExitCode.BAD_CONFIGURATION
     except PenstockError as error:
-        _show(error)
-        code = error.exit_code
+        shown, code = partial(_show, error), error.exit_code
     except (KeyboardInterrupt, click.Abort):
-        code = ExitCode.CANCELLED
-    except BrokenPipeError:
-        # The reader closed the pipe, as `head` does.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = ExitCode.SUCCEEDED
+        return ExitCode.CANCELLED
+    except _OutputClosed:
+        return ExitCode.SUCCEEDED
     except Exception:  # noqa: BLE001  # any other exception is a bug, and needs an exit code too
-        click.echo(escape_controls(traceback.format_exc()), err=True, nl=False)
-        click.echo("This is a bug in Penstock. Please report it with the lines above.", err=True)
-        code = ExitCode.SYSTEM_FAULT
-    sys.exit(code)
+        shown, code = partial(_show_bug, traceback.format_exc()), ExitCode.SYSTEM_FAULT
+    with suppress(BrokenPipeError):
+        shown()
+    return code
+
+
+def _discard_unread_output() -> None:
+    """Keep the interpreter from failing at its end, when it writes what is left for a reader that has exited."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def _show_bug(text: str) -> None:
+    click.echo(escape_controls(text), err=True, nl=False)
+    click.echo("This is a bug in Penstock. Please report it with the lines above.", err=True)
 
 
 def _show(error: PenstockError) -> None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import resource
-import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from pipeline.base.home import Home
 from pipeline.cli.commands import COMMANDS
 from tests.support.command_line import pipeline
 
@@ -86,13 +87,33 @@ def test_version() -> None:
     assert pipeline("--version").stdout.startswith("penstock, version ")
 
 
-def test_a_closed_pipe_is_no_error() -> None:
-    """A closed pipe, as by `head -1`, is not an error."""
-    done = subprocess.run(
-        f"{shlex.quote(sys.executable)} -m pipeline.cli.main schema | head -1",
-        shell=True,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert (done.stdout, done.stderr) == ("{\n", "")
+def with_closed_output(*arguments: str, also_errors: bool = False) -> tuple[int, str]:
+    """Run a command whose output has no reader. Return its exit code and its errors, if somebody reads these."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "pipeline.cli.main", *arguments]
+    errors = writer if also_errors else subprocess.PIPE
+    with os.fdopen(writer, "wb") as output:
+        done = subprocess.run(command, stdout=output, stderr=errors, text=True, check=False)
+    return done.returncode, done.stderr or ""
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        *("--help", "status --help", "--version", "schema", "validate", "status", "status --json", "history", "events"),
+        *("releases", "balancer", "balancer --json", "balancer metrics", "balancer hosts", "balancer shift"),
+    ],
+)
+def test_a_closed_pipe_is_no_error(arguments: str, home: Home) -> None:  # with a pipeline.yaml
+    """The reader may close the pipe before the first byte or later, as `true` and `head` do."""
+    assert with_closed_output(*arguments.split()) == (0, "")
+
+
+def test_an_error_keeps_its_code_without_a_reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where nobody reads the message."""
+    monkeypatch.chdir(tmp_path)
+    assert with_closed_output("validate", also_errors=True)[0] == 2
+    assert with_closed_output("rum", also_errors=True)[0] == 2
+    code, text = with_closed_output("validate")
+    assert (code, text.splitlines()[0]) == (2, "error: pipeline.yaml does not exist")
