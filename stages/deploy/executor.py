@@ -145,8 +145,12 @@ class RolloutExecutor:
 
     def _deregister(self, name: str) -> None:
         self._replicas.deregister(name)
-        in_flight = self._seen[name].in_flight
-        self._emit(EventKind.TARGET_DRAINING, f"{name} gets no more requests, {in_flight} in flight", name)
+        seen = self._seen[name]
+        was_new = seen.target is TargetState.INITIAL and not seen.in_flight
+        text = (
+            "deregistered before it got a request" if was_new else f"gets no more requests, {seen.in_flight} in flight"
+        )
+        self._emit(EventKind.TARGET_DRAINING, f"{name} {text}", name)
 
     def _abort(self, name: str) -> None:
         self._replicas.abort_connections(name)

@@ -24,7 +24,7 @@ from stages.deploy.drift import ServiceDrift
 from stages.deploy.image_retention import prune
 from stages.deploy.release_command import run_release_command
 from stages.deploy.service_rollout import ServiceRollout
-from stages.deploy.simulation import simulate
+from stages.deploy.simulation import RolloutPlan, simulate
 
 
 class DockerDeploy:
@@ -81,8 +81,7 @@ class DockerDeploy:
             *before,
             *([] if same else [change]),
             *plan.steps,
-            f"healthy targets: the rollout keeps at least {min(wanted.min_healthy, plan.lowest_healthy)}; "
-            f"containers: at most {plan.most_running}",
+            _limits(now, wanted, plan),
             *carried,
             *waiting,
         ]
@@ -273,7 +272,13 @@ def _addresses(spec: ReleaseSpec, waiting: Collection[int]) -> Iterator[str]:
 
 def _announcement(release: Release, active: Release | None, wanted: DesiredState) -> str:
     origin = f"from release {active.number} " if active and active.number != release.number else ""
-    return (
-        f"{origin}to release {release.number}: {wanted.replicas} wanted, never lowered "
-        f"below {wanted.min_healthy} healthy, at most {wanted.max_running} running"
-    )
+    # Before the first release, there is nothing to keep.
+    kept = f"never lowered below {wanted.min_healthy} healthy, " if active else ""
+    return f"{origin}to release {release.number}: {wanted.replicas} wanted, {kept}at most {wanted.max_running} running"
+
+
+def _limits(now: Observation, wanted: DesiredState, plan: RolloutPlan) -> str:
+    """Return the lowest number of healthy targets during the rollout, and the highest number of containers."""
+    kept = f"the rollout keeps at least {min(wanted.min_healthy, plan.lowest_healthy)}"
+    healthy = kept if any(replica.healthy for replica in now.replicas) else "none before the rollout"
+    return f"healthy targets: {healthy}; containers: at most {plan.most_running}"

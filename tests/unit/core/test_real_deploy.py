@@ -136,6 +136,25 @@ def test_a_rollback_keeps_the_number_of_replicas(world: World, machine: Machine)
     assert "1 of 4 containers are missing" in [event.message for event in daemon.heard]
 
 
+def test_the_limits_of_a_first_deployment(world: World, machine: Machine) -> None:
+    """Before it, no target is healthy, so the plan and the announcement promise to keep none."""
+
+    def limits() -> str:
+        return next(line for line in world.runner().plan("a")["deploy"] if line.startswith("healthy targets"))
+
+    assert limits() == "healthy targets: none before the rollout; containers: at most 2"
+    world.runner().run("a")
+    machine.assert_serving(1)
+    world.file.write_text(world.file.read_text().replace("target_group: web", "environment: {A: b}, target_group: web"))
+    assert limits() == "healthy targets: the rollout keeps at least 2; containers: at most 3"
+    world.runner().run("b")
+    announced = [event.message for event in world.store.events.latest(NAME) if event.kind == "deployment.started"]
+    assert sorted(announced) == [
+        "from release 1 to release 2: 2 wanted, never lowered below 2 healthy, at most 3 running",
+        "to release 1: 2 wanted, at most 3 running",
+    ]
+
+
 def test_a_plan_shows_what_comes_before_the_rollout(world: World, machine: Machine) -> None:
     """The approval, a disabled transition and the release command, each only where it applies."""
     plain = world.runner().plan("a")

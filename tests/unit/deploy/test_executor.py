@@ -227,6 +227,17 @@ def test_a_release_that_does_not_become_healthy_fails_after_its_timeout(web: Rol
     assert web.lowest_healthy == 3
 
 
+def test_a_target_that_was_never_healthy_is_not_said_to_get_no_more_requests(web: Rollouts) -> None:
+    """A release that did not become healthy is deregistered without a request."""
+    web.sick.add(2)
+    with pytest.raises(ReleaseFailed):
+        web.to(2)
+    new = web.names(2)
+    web.to(1)
+    told = {event.fields["target"]: event.message for event in web.events if event.kind == "target.draining"}
+    assert [told[name] for name in new] == [f"{name} deregistered before it got a request" for name in new]
+
+
 def test_an_image_that_cannot_be_started_fails_the_release(web: Rollouts) -> None:
     """Nothing of it is left."""
     web.programs[2] = Program(refusal="gunicorn: not found")
