@@ -20,7 +20,7 @@ from pipeline.base.printable import escape_controls, escape_line
 from pipeline.cli.commands import COMMANDS, GROUPS, SUMMARY
 
 
-class _OutputClosed(Exception):  # it is no error
+class _OutputClosed(Exception):
     """The reader of the output has exited, as `head` does."""
 
 
@@ -30,9 +30,14 @@ def _noticing_closed_output() -> Iterator[None]:
     try:
         yield
     except BrokenPipeError as error:
-        if any(map(_is_closed, (sys.stdout, sys.stderr))):
+        if any(map(_is_closed, _outputs())):
             raise _OutputClosed from error
         raise ConnectionError(f"a socket was closed: {error}") from error
+
+
+def _outputs() -> list[TextIO]:
+    # A shell may have closed one of them, as by `>&-`.
+    return [stream for stream in (sys.stdout, sys.stderr) if stream is not None]
 
 
 def _is_closed(stream: TextIO) -> bool:
@@ -110,7 +115,7 @@ def _run() -> int:
 
 def _discard_unread_output() -> None:
     """Keep the interpreter from failing at its end, when it writes what is left for a reader that has exited."""
-    for stream in (sys.stdout, sys.stderr):
+    for stream in _outputs():
         try:
             stream.flush()
         except BrokenPipeError:

@@ -108,7 +108,7 @@ def test_rules_of_others_stay(engine: PrivateEngine, project: Project) -> None:
         )
         before, lasting = others(), apart_from_containers()
         assert "chain DOCKER-USER" in lasting
-        deploy_flows(project, engine.host, echo_files(), attributes="{preserve_client_ip.enabled: true}")
+        deploy_flows(project, engine.host, echo_files(), delay="1s", attributes="{preserve_client_ip.enabled: true}")
         assert apart_from_containers() == lasting
         assert f"dport {project.port}" in own()
     assert answer(engine, project).startswith("1 ")
