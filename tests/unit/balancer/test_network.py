@@ -58,6 +58,16 @@ def test_a_declaration_is_kept_as_it_is() -> None:
     assert known.is_checked(stored.group("shop", "db"))
 
 
+@pytest.mark.parametrize("protocol", ["TCP", "UDP", "TCP_UDP"])
+def test_a_stored_release_has_every_default(protocol: str) -> None:
+    """A release is stored with the defaults of all keys, and read again."""
+    group = {"protocol": protocol, "port": 53}
+    listener = {"protocol": protocol, "port": 53, "default_action": {"forward": "dns"}}
+    edge = {"type": "network", "listeners": [listener]}
+    declared = Declaration.model_validate({"target_groups": {"dns": group}, "load_balancers": {"edge": edge}})
+    assert Declaration.model_validate_json(declared.model_dump_json()) == declared
+
+
 def test_effective_listeners_of_both_kinds() -> None:
     """Each listener has the settings of its own kind, and the URL of its protocol."""
     found = effective_listeners(Registry().declare("shop", declaration()))

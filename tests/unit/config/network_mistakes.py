@@ -142,7 +142,7 @@ NETWORK_MISTAKES = [
         "after 120 s",
         group="protocol: UDP, port: 8080",
         listener="protocol: UDP, port: 8000, default_action: {forward: web}, attributes: "
-        "{tcp.idle_timeout.seconds: 350}",
+        "{tcp.idle_timeout.seconds: 600}",
     ),
     _bad(
         "a zone of IPv6 before containers that only the kernel reaches",

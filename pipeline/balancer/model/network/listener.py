@@ -58,7 +58,8 @@ class _NetworkEndpoint(Endpoint):
 
     @model_validator(mode="after")
     def _idle_timeout_fits(self) -> Self:
-        if self.protocol == "UDP" and "tcp_idle_timeout" in self.attributes.model_fields_set:
+        # A stored release has the default of every key.
+        if self.protocol == "UDP" and self.attributes.tcp_idle_timeout != NetworkListenerAttributes().tcp_idle_timeout:
             raise FieldError(
                 "attributes",
                 "must not set tcp.idle_timeout.seconds with protocol: UDP, whose flows always end after 120 s",
