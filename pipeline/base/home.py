@@ -79,6 +79,11 @@ class Home:
         return self.root / "spool"
 
     @property
+    def aws(self) -> Path:
+        """What the AWS APIs keep: access keys, networks, certificates. It is made when the first of them is."""
+        return self.root / "aws"
+
+    @property
     def daemon_socket(self) -> Path:
         """The socket of the daemon's control API."""
         return self.root / "serve.sock"

@@ -1,0 +1,74 @@
+"""The server of the AWS APIs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from pipeline.aws.endpoint import Endpoint
+from pipeline.aws.keys import AccessKeys
+from pipeline.aws.message import HttpRequest
+from pipeline.aws.service import Service
+from pipeline.aws.sts import sts_service
+from pipeline.base.home import Home
+from pipeline.http.connections import ConnectionLimits, limited_config
+from pipeline.http.serving import MAX_CONNECTIONS, REQUEST_TIMEOUT
+
+# Bytes. The longest requests have a template of CloudFormation, 51,200 characters before they are escaped.
+MAX_BODY = 1_000_000
+# Seconds. Clients reuse connections, so they are not closed between two polls of a waiter, which are 15 s apart.
+_IDLE_TIMEOUT = 60
+_METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
+
+
+def aws_services(home: Home) -> Sequence[Service]:  # noqa: ARG001  # those to come keep things in the home
+    """Return the services of a home. A package that offers an API adds its `Service` here, and nothing else."""
+    return (sts_service(),)
+
+
+def aws_config(home: Home) -> uvicorn.Config:
+    """Return the configuration of a server for the AWS APIs of a home."""
+    endpoint = Endpoint(aws_services(home), AccessKeys(home.aws).find)
+    limits = ConnectionLimits(MAX_CONNECTIONS, lambda: REQUEST_TIMEOUT, until_request=True)
+    return limited_config(aws_app(endpoint), limits, timeout_keep_alive=_IDLE_TIMEOUT, timeout_graceful_shutdown=5)
+
+
+def aws_app(endpoint: Endpoint) -> Starlette:
+    """Return the application of an endpoint. It answers requests to every path, because clients of S3 use them all."""
+
+    async def answer(request: Request) -> Response:
+        body = await _body(request)
+        if body is None:
+            return Response(f"the body is larger than {MAX_BODY} bytes", 413, {"connection": "close"})
+        received = HttpRequest(
+            method=request.method,
+            path=request.scope["raw_path"].decode("ascii"),
+            query=request.scope["query_string"].decode("ascii"),
+            headers={name: ",".join(request.headers.getlist(name)) for name in request.headers},
+            body=body,
+        )
+        answer = await run_in_threadpool(endpoint.answer, received)
+        return Response(answer.body, answer.status, dict(answer.headers))
+
+    app = Starlette(routes=[Route("/{path:path}", answer, methods=_METHODS)])
+    app.router.redirect_slashes = False
+    return app
+
+
+async def _body(request: Request) -> bytes | None:
+    """Return the body of a request. None if it is too large."""
+    content = bytearray()
+    try:
+        async for chunk in request.stream():
+            content += chunk
+            if len(content) > MAX_BODY:
+                return None
+    except ClientDisconnect:
+        return None
+    return bytes(content)
