@@ -20,6 +20,7 @@ from pipeline.cli import (
     balancer_import_classic,
     balancer_log,
     balancer_metrics,
+    balancer_serve,
     balancer_shift,
 )
 from pipeline.cli.session import json_option
@@ -56,6 +57,7 @@ command.add_command(balancer_explain.command)
 command.add_command(balancer_hosts.command)
 command.add_command(balancer_shift.command)
 command.add_command(balancer_import_classic.command)
+command.add_command(balancer_serve.command)
 
 
 def _overviews() -> Callable[[], Overview]:

@@ -20,6 +20,7 @@ GROUPS = {
         "watch": "Do the same for one pipeline in the foreground.",
         "hook": "Manage git hooks that notify the daemon.",
         "service": "Manage a systemd unit for `pipeline serve`.",
+        "aws": "Manage access keys of the AWS APIs.",
     },
     "Control": {
         "recover": "Repair the state after a crash.",

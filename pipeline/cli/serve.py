@@ -18,6 +18,7 @@ from pipeline.base.clock import SYSTEM
 from pipeline.base.errors import ConfigError, ExitCode, LockHeld, SystemFault
 from pipeline.base.home import Home
 from pipeline.base.lock import work_lock
+from pipeline.cli.aws_endpoint import aws_options, aws_server, check_aws_options
 from pipeline.cli.output import print_event_with_reason, show_json
 from pipeline.cli.session import FILE, ignore_broken_pipe, json_option, parameter_option, split_parameter
 from pipeline.events import Event
@@ -39,6 +40,7 @@ _UNUSED_PACKAGES = {"structlog": ("rich",), "requests": ("chardet", "charset_nor
 def serving_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the files and the addresses of the daemon to a command."""
     for option in (
+        aws_options,
         click.option(
             "--dns", metavar="HOST:PORT", help="Address of a DNS server for the load balancers' names in elb.internal."
         ),
@@ -67,6 +69,8 @@ def command(
     token_file: Path | None,
     public: str | None,
     dns: str | None,
+    aws: str | None,
+    zones: tuple[str, ...],
     parameters: tuple[str, ...],
     as_json: bool,
 ) -> None:
@@ -76,6 +80,7 @@ def command(
     """
     if bool(listen) != bool(token_file):
         raise ConfigError("--listen and --token-file require each other", hint="openssl rand -hex 32 > FILE")
+    check_aws_options(aws, zones)
     if parameters and len(files) > 1:
         raise ConfigError("-p requires a single FILE", hint="use defaults in the files instead")
     serve(
@@ -84,6 +89,8 @@ def command(
         token_file=token_file,
         public=public,
         dns=dns,
+        aws=aws,
+        zones=zones,
         parameters=parameters,
         as_json=as_json,
     )
@@ -96,6 +103,8 @@ def serve(
     token_file: Path | None = None,
     public: str | None = None,
     dns: str | None = None,
+    aws: str | None = None,
+    zones: Sequence[str] = (),
     parameters: Sequence[str] = (),
     as_json: bool = False,
 ) -> None:
@@ -122,6 +131,8 @@ def serve(
             _serve_public(daemon, stack, public)
         if dns:
             _serve_names(home, stack, dns)
+        if aws:
+            stack.enter_context(aws_server(home, aws, zones))
         for name, supervisor in daemon.supervisors.items():
             click.echo(f"serving {name} from {supervisor.served_file.file}", err=True)
         _listen_to_signals(daemon)

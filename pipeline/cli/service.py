@@ -16,6 +16,7 @@ import click
 from pipeline.base.errors import ConfigError, SystemFault
 from pipeline.base.files import write_atomically
 from pipeline.base.home import VARIABLE, Home
+from pipeline.cli.aws_endpoint import check_aws_options
 from pipeline.cli.serve import SHUTDOWN_TIMEOUT, read_token, serving_options
 from pipeline.cli.session import FILE
 
@@ -113,6 +114,8 @@ def install(
     token_file: Path | None,
     public: str | None,
     dns: str | None,
+    aws: str | None,
+    zones: tuple[str, ...],
 ) -> None:
     """Write a unit for the pipelines in FILES (default: pipeline.yaml) and start it. Replaces an earlier unit.
 
@@ -123,11 +126,13 @@ def install(
     names = [_name_of(file, home) for file in served]
     if bool(listen) != bool(token_file):
         raise ConfigError("--listen and --token-file require each other", hint="openssl rand -hex 32 > FILE")
+    check_aws_options(aws, zones)
     if token_file:
         read_token(token_file)
     token = token_file and str(token_file.absolute())
-    places = {"--listen": listen, "--token-file": token, "--public": public, "--dns": dns}
+    places = {"--listen": listen, "--token-file": token, "--public": public, "--dns": dns, "--aws": aws}
     options = [word for option, place in places.items() if place for word in (option, place)]
+    options += [word for zone in zones for word in ("--zone", zone)]
     _check_owner(scope.unit, home)
     _write(scope.unit, unit_text(home, [*options, *map(str, served)], scope.target))
     click.echo(f"wrote {scope.unit} for {', '.join(names)} in {home.root}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import uvicorn
 from starlette.applications import Starlette
@@ -17,8 +18,13 @@ from pipeline.aws.message import HttpRequest
 from pipeline.aws.service import Service
 from pipeline.aws.sts import sts_service
 from pipeline.base.home import Home
+from pipeline.http.aws_instances import containers
 from pipeline.http.connections import ConnectionLimits, limited_config
 from pipeline.http.serving import MAX_CONNECTIONS, REQUEST_TIMEOUT
+from pipeline.network.attached import Interface
+from pipeline.network.ec2 import ec2_service
+from pipeline.network.store import NetworkStore
+from pipeline.network.zones import Zone
 
 # Bytes. The longest requests have a template of CloudFormation, 51,200 characters before they are escaped.
 MAX_BODY = 1_000_000
@@ -27,14 +33,23 @@ _IDLE_TIMEOUT = 60
 _METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
 
 
-def aws_services(home: Home) -> Sequence[Service]:  # noqa: ARG001  # those to come keep things in the home
+def aws_services(home: Home, zones: Sequence[Zone]) -> Sequence[Service]:
     """Return the services of a home. A package that offers an API adds its `Service` here, and nothing else."""
-    return (sts_service(),)
+    networks = NetworkStore(home.aws, zones)
+    return (
+        sts_service(),
+        ec2_service(networks, no_interfaces, partial(containers, home)),
+    )
 
 
-def aws_config(home: Home) -> uvicorn.Config:
+def no_interfaces(_: str) -> Sequence[Interface]:
+    """Return no interface: there is no API yet that makes load balancers in subnets."""
+    return ()
+
+
+def aws_config(home: Home, zones: Sequence[Zone]) -> uvicorn.Config:
     """Return the configuration of a server for the AWS APIs of a home."""
-    endpoint = Endpoint(aws_services(home), AccessKeys(home.aws).find)
+    endpoint = Endpoint(aws_services(home, zones), AccessKeys(home.aws).find)
     limits = ConnectionLimits(MAX_CONNECTIONS, lambda: REQUEST_TIMEOUT, until_request=True)
     return limited_config(aws_app(endpoint), limits, timeout_keep_alive=_IDLE_TIMEOUT, timeout_graceful_shutdown=5)
 

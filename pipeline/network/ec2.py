@@ -1,0 +1,145 @@
+"""EC2's API over the networks of a home."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from pipeline.aws.errors import AwsError
+from pipeline.aws.service import Call, Operation, Service
+from pipeline.network import account, attached, describe, elastic_addresses, gateways, security_groups, tags, vpcs
+from pipeline.network.attached import Instances, Interfaces
+from pipeline.network.state import State
+from pipeline.network.store import NetworkStore
+
+Reading = Callable[[Call, State], dict[str, Any]]
+Changing = Callable[[Call, State], tuple[State, dict[str, Any]]]
+
+_READING: Mapping[str, Reading] = {
+    "DescribeVpcs": describe.VPCS,
+    "DescribeVpcAttribute": vpcs.describe_vpc_attribute,
+    "DescribeSubnets": describe.SUBNETS,
+    "DescribeSecurityGroups": security_groups.describe_security_groups,
+    "DescribeSecurityGroupRules": security_groups.describe_rules,
+    "DescribeInternetGateways": describe.INTERNET_GATEWAYS,
+    "DescribeRouteTables": describe.ROUTE_TABLES,
+    "DescribeAddresses": elastic_addresses.describe_addresses,
+    "DescribeTags": tags.describe_tags,
+    "DescribeAccountAttributes": lambda call, _: account.describe_account(call),
+}
+# Each with the parameters that mean something here.
+_CHANGING: Mapping[str, tuple[Changing, str]] = {
+    "CreateVpc": (vpcs.create_vpc, "CidrBlock InstanceTenancy TagSpecifications"),
+    "DeleteVpc": (vpcs.delete_vpc, "VpcId"),
+    "ModifyVpcAttribute": (
+        vpcs.modify_vpc_attribute,
+        "VpcId EnableDnsSupport EnableDnsHostnames EnableNetworkAddressUsageMetrics",
+    ),
+    "ModifySubnetAttribute": (vpcs.modify_subnet_attribute, "SubnetId MapPublicIpOnLaunch"),
+    "CreateSecurityGroup": (
+        security_groups.create_security_group,
+        "GroupName Description VpcId TagSpecifications",
+    ),
+    "AuthorizeSecurityGroupIngress": (
+        security_groups.authorize_ingress,
+        "GroupId GroupName IpPermissions IpProtocol FromPort ToPort CidrIp TagSpecifications",
+    ),
+    "AuthorizeSecurityGroupEgress": (
+        security_groups.authorize_egress,
+        "GroupId IpPermissions IpProtocol FromPort ToPort CidrIp TagSpecifications",
+    ),
+    "RevokeSecurityGroupIngress": (
+        security_groups.revoke_ingress,
+        "GroupId GroupName IpPermissions IpProtocol FromPort ToPort CidrIp SecurityGroupRuleIds",
+    ),
+    "RevokeSecurityGroupEgress": (
+        security_groups.revoke_egress,
+        "GroupId IpPermissions IpProtocol FromPort ToPort CidrIp SecurityGroupRuleIds",
+    ),
+    "CreateInternetGateway": (gateways.create_gateway, "TagSpecifications"),
+    "AttachInternetGateway": (gateways.attach_gateway, "InternetGatewayId VpcId"),
+    "DetachInternetGateway": (gateways.detach_gateway, "InternetGatewayId VpcId"),
+    "DeleteInternetGateway": (gateways.delete_gateway, "InternetGatewayId"),
+    "CreateRouteTable": (gateways.create_table, "VpcId TagSpecifications ClientToken"),
+    "DeleteRouteTable": (gateways.delete_table, "RouteTableId"),
+    "CreateRoute": (gateways.create_route, "RouteTableId DestinationCidrBlock DestinationIpv6CidrBlock GatewayId"),
+    "ReplaceRoute": (gateways.replace_route, "RouteTableId DestinationCidrBlock DestinationIpv6CidrBlock GatewayId"),
+    "DeleteRoute": (gateways.delete_route, "RouteTableId DestinationCidrBlock DestinationIpv6CidrBlock"),
+    "AssociateRouteTable": (gateways.associate_table, "RouteTableId SubnetId"),
+    "DisassociateRouteTable": (gateways.disassociate_table, "AssociationId"),
+    "AllocateAddress": (elastic_addresses.allocate_address, "Domain TagSpecifications"),
+    "CreateTags": (tags.create_tags, "Resources Tags"),
+    "DeleteTags": (tags.delete_tags, "Resources Tags"),
+}
+
+
+def ec2_service(store: NetworkStore, interfaces: Interfaces, instances: Instances) -> Service:
+    """Return the service: networks from `store`, interfaces of load balancers, and containers as instances."""
+
+    def used(call: Call, of: Callable[[attached.Interface], tuple[str, ...]]) -> frozenset[str]:
+        return frozenset(name for each in interfaces(call.owner) for name in of(each))
+
+    reading: dict[str, Reading] = {
+        **_READING,
+        "DescribeAvailabilityZones": lambda call, _: account.describe_zones(call, store.zones),
+        "DescribeNetworkInterfaces": lambda call, state: attached.describe_interfaces(call, state, interfaces),
+        "DescribeInstances": lambda call, state: attached.describe_instances(call, state, instances),
+    }
+    changing: dict[str, tuple[Changing, str]] = {
+        **_CHANGING,
+        "CreateSubnet": (
+            lambda call, state: vpcs.create_subnet(call, state, store.zones),
+            "VpcId CidrBlock AvailabilityZone TagSpecifications",
+        ),
+        "DeleteSubnet": (
+            lambda call, state: vpcs.delete_subnet(call, state, used(call, lambda each: (each.subnet_id,))),
+            "SubnetId",
+        ),
+        "DeleteSecurityGroup": (
+            lambda call, state: security_groups.delete_security_group(
+                call, state, used(call, lambda each: each.groups)
+            ),
+            "GroupId GroupName",
+        ),
+        "ReleaseAddress": (
+            lambda call, state: elastic_addresses.release_address(
+                call, state, used(call, lambda each: (each.address,))
+            ),
+            "AllocationId PublicIp NetworkBorderGroup",
+        ),
+    }
+    operations = {name: _reading(store, read) for name, read in reading.items()}
+    operations |= {name: _changing(store, change, accepted) for name, (change, accepted) in changing.items()}
+    return Service("ec2", "2016-11-15", "ec2", operations)
+
+
+def _reading(store: NetworkStore, read: Reading) -> Operation:
+    def carry_out(call: Call) -> dict[str, Any]:
+        result = read(call, store.read(call.owner))
+        _check_dry_run(call)
+        return result
+
+    return carry_out
+
+
+def _changing(store: NetworkStore, change: Changing, accepted: str) -> Operation:
+    names = frozenset(accepted.split()) | {"DryRun"}
+
+    def checked(call: Call, state: State) -> tuple[State, dict[str, Any]]:
+        after, result = change(call, state)
+        _check_dry_run(call)
+        return after, result
+
+    def carry_out(call: Call) -> dict[str, Any]:
+        for name, value in call.parameters.items():
+            # What is switched off, or empty, asks for nothing.
+            if name not in names and value not in (False, 0, "", [], {"Value": False}):
+                raise AwsError("UnsupportedOperation", f"The parameter {name} has no meaning on this machine")
+        return store.change(call.owner, lambda state: checked(call, state))
+
+    return carry_out
+
+
+def _check_dry_run(call: Call) -> None:
+    if call.parameters.get("DryRun"):
+        raise AwsError("DryRunOperation", "Request would have succeeded, but DryRun flag is set.", 412)

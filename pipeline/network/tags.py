@@ -1,0 +1,96 @@
+"""Tags of networks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from pipeline.aws.errors import AwsError
+from pipeline.aws.service import Call
+from pipeline.network.filters import matching, page
+from pipeline.network.kinds import Kind
+from pipeline.network.state import Resource, State
+
+MAX_TAGS = 50
+_PATHS = {"resource-id": "ResourceId", "resource-type": "ResourceType", "key": "Key", "value": "Value"}
+
+
+def tags_of(call: Call, kind: Kind) -> dict[str, str]:
+    """Return the tags for a new resource. Raises `AwsError` if some are invalid or for another type of resource."""
+    found: dict[str, str] = {}
+    for each in call.parameters.get("TagSpecifications", ()):
+        if each.get("ResourceType") != kind.label:
+            text = f"'{each.get('ResourceType')}' is not a valid taggable resource type for this operation."
+            raise AwsError("InvalidParameterValue", text)
+        found |= checked_tags(each.get("Tags", ()))
+    return found
+
+
+def checked_tags(tags: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    """Return the tags of a request by their keys. Raises `AwsError` if some are invalid."""
+    found: dict[str, str] = {}
+    for tag in tags:
+        key = tag.get("Key", "")
+        if not 1 <= len(key) <= 127 or len(tag.get("Value", "")) > 255:
+            text = f"Tag '{key}' exceeds the limits: a key has 1 to 127 characters, and a value up to 255"
+            raise AwsError("InvalidParameterValue", text)
+        if key.startswith("aws:"):
+            raise AwsError("InvalidParameterValue", "Tag keys starting with 'aws:' are reserved for internal use")
+        if key in found:
+            raise AwsError("InvalidParameterValue", f"Duplicate tag key '{key}' specified.")
+        found[key] = tag.get("Value", "")
+    return found
+
+
+def tag_list(tags: Mapping[str, str]) -> list[dict[str, str]]:
+    """Return tags as EC2 describes them."""
+    return [{"Key": key, "Value": value} for key, value in tags.items()]
+
+
+def create_tags(call: Call, state: State) -> tuple[State, dict[str, Any]]:
+    """Add or replace tags of some resources."""
+    added = checked_tags(call.parameters["Tags"])
+    changed = [replace(each, tags={**each.tags, **added}) for each in _chosen(call, state)]
+    for each in changed:
+        if len(each.tags) > MAX_TAGS:
+            raise AwsError(
+                "TagLimitExceeded", f"The maximum number of Tags for a resource has been reached ({MAX_TAGS})."
+            )
+    return state.put(*changed), {}
+
+
+def delete_tags(call: Call, state: State) -> tuple[State, dict[str, Any]]:
+    """Remove tags of some resources: those with the keys, and with the values if they are given. Else all."""
+    wanted = {tag["Key"]: tag.get("Value") for tag in call.parameters.get("Tags", ()) if "Key" in tag}
+    is_all = "Tags" not in call.parameters
+
+    def is_kept(key: str, value: str) -> bool:
+        return not is_all and (key not in wanted or wanted[key] not in (None, value))
+
+    changed = [
+        replace(each, tags={key: value for key, value in each.tags.items() if is_kept(key, value)})
+        for each in _chosen(call, state)
+    ]
+    return state.put(*changed), {}
+
+
+def describe_tags(call: Call, state: State) -> dict[str, Any]:
+    """Describe the tags of all resources."""
+    found = [
+        {"ResourceId": each.id, "ResourceType": each.kind.label, "Key": key, "Value": value}
+        for each in state.resources.values()
+        if each.owner == call.owner
+        for key, value in each.tags.items()
+    ]
+    return page(matching(found, call.parameters.get("Filters", ()), _PATHS), call.parameters, "Tags")
+
+
+def _chosen(call: Call, state: State) -> list[Resource]:
+    found = []
+    for name in call.parameters["Resources"]:
+        resource = state.resources.get(name)
+        if resource is None or resource.owner != call.owner:
+            raise AwsError("InvalidID", f"The ID '{name}' is not valid")
+        found.append(resource)
+    return found
