@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import uvicorn
@@ -18,6 +18,8 @@ from pipeline.aws.message import HttpRequest
 from pipeline.aws.service import Service
 from pipeline.aws.sts import sts_service
 from pipeline.base.home import Home
+from pipeline.certificates.acm import acm_service
+from pipeline.certificates.store import CertificateStore
 from pipeline.http.aws_instances import containers
 from pipeline.http.connections import ConnectionLimits, limited_config
 from pipeline.http.serving import MAX_CONNECTIONS, REQUEST_TIMEOUT
@@ -39,12 +41,18 @@ def aws_services(home: Home, zones: Sequence[Zone]) -> Sequence[Service]:
     return (
         sts_service(),
         ec2_service(networks, no_interfaces, partial(containers, home)),
+        acm_service(CertificateStore(home.aws), not_used),
     )
 
 
 def no_interfaces(_: str) -> Sequence[Interface]:
     """Return no interface: there is no API yet that makes load balancers in subnets."""
     return ()
+
+
+def not_used(_: str) -> Mapping[str, Sequence[str]]:
+    """Return no certificate: there is no API yet by which a load balancer uses one."""
+    return {}
 
 
 def aws_config(home: Home, zones: Sequence[Zone]) -> uvicorn.Config:

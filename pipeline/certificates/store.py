@@ -1,0 +1,147 @@
+"""The certificates of a home on disk: an index, and for each a file with the certificate, its chain and its key."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from pipeline.aws.service import ACCOUNT
+from pipeline.base.errors import StoreFault
+from pipeline.base.files import make_folder, write_atomically
+from pipeline.base.lock import short_lock
+from pipeline.certificates.authority import Authority, Issued
+from pipeline.certificates.pem import Chain, read_chain
+
+_VERSION = 1
+_SUFFIX = ".pem"
+
+
+@dataclass(frozen=True)
+class StoredCertificate:
+    """A certificate of an owner. `id` is the end of its ARN. One that is not imported is from the home's authority."""
+
+    id: str
+    owner: str
+    region: str
+    is_imported: bool
+    created: datetime
+    changed: datetime
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def arn(self) -> str:
+        """Its ARN, in the region in which it was made."""
+        return f"arn:aws:acm:{self.region}:{ACCOUNT}:certificate/{self.id}"
+
+
+Index = Mapping[str, StoredCertificate]
+
+
+class CertificateStore:
+    """The certificates of a home. Safe to use from many threads and processes.
+
+    Each method raises `StoreFault` if the files cannot be read or written.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._index = folder / "certificates.json"
+        self._lock = folder / "certificates.lock"
+
+    def all(self, owner: str) -> list[StoredCertificate]:
+        """Return an owner's certificates, oldest first."""
+        return [each for each in self._read().values() if each.owner == owner]
+
+    def find(self, owner: str, arn: str) -> StoredCertificate | None:
+        """Return an owner's certificate, or None."""
+        return next((each for each in self.all(owner) if each.arn == arn), None)
+
+    def file(self, certificate: StoredCertificate) -> Path:
+        """Return the file with a certificate, its chain and its key, in this order. It has mode 0600."""
+        return self._folder / "certificates" / f"{certificate.id}{_SUFFIX}"
+
+    def chain(self, certificate: StoredCertificate) -> Chain:
+        """Return a certificate with its chain."""
+        try:
+            return read_chain(self.file(certificate).read_bytes())
+        except (OSError, ValueError) as error:
+            raise StoreFault(f"cannot read {self.file(certificate)}: {error}") from error
+
+    def put(self, certificate: StoredCertificate, issued: Issued) -> None:
+        """Add a certificate, or replace the one with its id. It is on disk when this returns.
+
+        The certificate is replaced together with its key, so a listener that reloads it never finds them apart.
+        """
+        content = f"{issued.chain.text}{issued.chain.issuers_text}".encode() + issued.key
+        with self._changing() as index:
+            make_folder(self.file(certificate).parent)
+            write_atomically(self.file(certificate), content)
+            self._write({**index, certificate.id: certificate})
+
+    def change(self, certificate: StoredCertificate, change: Callable[[StoredCertificate], StoredCertificate]) -> None:
+        """Replace what is kept beside a certificate, such as its tags. Does nothing if it was deleted meanwhile."""
+        with self._changing() as index:
+            if certificate.id in index:
+                self._write({**index, certificate.id: change(index[certificate.id])})
+
+    def delete(self, certificate: StoredCertificate) -> None:
+        """Delete a certificate and its key. Does nothing if it is gone."""
+        with self._changing() as index:
+            self._write({key: each for key, each in index.items() if key != certificate.id})
+            self.file(certificate).unlink(missing_ok=True)
+
+    def issue(self, request: Callable[[Authority], Issued], now: datetime) -> Issued:
+        """Return what the home's authority issues. The authority is made at the first call."""
+        with self._changing():
+            try:
+                authority = Authority.open(self._folder / "authority.pem", now)
+            except ValueError as error:
+                raise StoreFault(f"cannot read {self._folder / 'authority.pem'}: {error}") from error
+        return request(authority)
+
+    @contextmanager
+    def _changing(self) -> Iterator[Index]:
+        try:
+            make_folder(self._folder)
+            with short_lock(self._lock):
+                index = self._read()
+                self._remove_leftovers(index)
+                yield index
+        except OSError as error:
+            raise StoreFault(f"cannot write {self._folder}: {error.strerror}") from error
+
+    def _remove_leftovers(self, index: Index) -> None:
+        """Remove the keys that a killed call left behind, before or after it wrote the index."""
+        for file in (self._folder / "certificates").glob(f"*{_SUFFIX}"):
+            if file.stem not in index:
+                file.unlink(missing_ok=True)
+
+    def _read(self) -> Index:
+        try:
+            data = json.loads(self._index.read_text())
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError) as error:
+            raise StoreFault(f"cannot read {self._index}: {error}") from error
+        if data.get("version") != _VERSION:
+            raise StoreFault(f"{self._index} was written by another version of Penstock")
+        return {each["id"]: _certificate(each) for each in data["certificates"]}
+
+    def _write(self, index: Index) -> None:
+        kept = [_data(each) for each in index.values()]
+        write_atomically(self._index, json.dumps({"version": _VERSION, "certificates": kept}, indent=1))
+
+
+def _data(certificate: StoredCertificate) -> dict[str, Any]:
+    times = {name: getattr(certificate, name).isoformat() for name in ("created", "changed")}
+    return {**asdict(certificate), **times}
+
+
+def _certificate(data: dict[str, Any]) -> StoredCertificate:
+    times = {name: datetime.fromisoformat(data[name]) for name in ("created", "changed")}
+    return StoredCertificate(**{**data, **times})
