@@ -17,7 +17,8 @@ from pipeline.base.lock import short_lock
 
 DEFAULT_OWNER = "aws"
 _VERSION = 1
-_OWNER = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+# That of `Name` in base/schema.py, whose import takes longer than this command.
+_OWNER = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,30}[A-Za-z0-9])?")
 _ID_LETTERS = string.ascii_uppercase + "234567"
 _SECRET_LETTERS = string.ascii_letters + string.digits
 
@@ -62,7 +63,8 @@ class AccessKeys:
         """Make a key. It is on disk when this returns. Raises `ConfigError` for an invalid owner."""
         if not _OWNER.fullmatch(owner):
             raise ConfigError(
-                f"{owner!r} is not a valid owner", hint="use up to 63 of a-z, 0-9 and -, such as the name of a pipeline"
+                f"{owner!r} is not a valid owner",
+                hint="use up to 32 letters, digits and -, such as the name of a pipeline",
             )
         key_id = "AKIA" + "".join(secrets.choice(_ID_LETTERS) for _ in range(16))
         secret = "".join(secrets.choice(_SECRET_LETTERS) for _ in range(40))

@@ -57,7 +57,11 @@ def not_used(_: str) -> Mapping[str, Sequence[str]]:
 
 def aws_config(home: Home, zones: Sequence[Zone]) -> uvicorn.Config:
     """Return the configuration of a server for the AWS APIs of a home."""
-    endpoint = Endpoint(aws_services(home, zones), AccessKeys(home.aws).find)
+    return aws_server_config(Endpoint(aws_services(home, zones), AccessKeys(home.aws).find))
+
+
+def aws_server_config(endpoint: Endpoint) -> uvicorn.Config:
+    """Return the configuration of a server for an endpoint."""
     limits = ConnectionLimits(MAX_CONNECTIONS, lambda: REQUEST_TIMEOUT, until_request=True)
     return limited_config(aws_app(endpoint), limits, timeout_keep_alive=_IDLE_TIMEOUT, timeout_graceful_shutdown=5)
 
