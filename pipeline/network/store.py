@@ -27,6 +27,7 @@ class NetworkStore:
     """
 
     def __init__(self, folder: Path, zones: Sequence[Zone]) -> None:
+        self.folder = folder
         self._file = folder / "network.json"
         self._lock = folder / "network.lock"
         self.zones = tuple(zones)
