@@ -17,6 +17,7 @@ from starlette.routing import Route
 from pipeline.base.errors import ConfigError
 from pipeline.http import serving
 from pipeline.http.serving import control_config, http_server, public_socket
+from tests.support.ports import free_port
 
 DEADLINE = 10
 
@@ -183,6 +184,14 @@ def test_an_address_has_a_host_and_a_port(address_text: str) -> None:
     """An address without a host or a port is rejected and named."""
     with pytest.raises(ConfigError, match="is not a valid address"):
         public_socket(address_text)
+
+
+def test_small_responses_are_sent_at_once() -> None:
+    """A connection of a public address sends without waiting for the client's acknowledgement."""
+    with public_socket(f"127.0.0.1:{free_port()}") as listener, socket.create_connection(listener.getsockname()):
+        connection, _ = listener.accept()
+        with connection:
+            assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 def test_an_address_that_is_taken(address: tuple[str, int]) -> None:
