@@ -71,7 +71,7 @@ class _Acm:
                 raise _parameter(f"{former.arn} was not imported, so it cannot be replaced")
             made = replace(former, changed=now)
         else:
-            made = StoredCertificate(str(uuid.uuid4()), call.owner, call.region, True, now, now, _tags(call))
+            made = StoredCertificate(str(uuid.uuid4()), call.owner, call.region, True, now, now, tags=_tags(call))
         self._store.put(made, Issued(chain, given["PrivateKey"]))
         return {"CertificateArn": made.arn}
 
@@ -85,7 +85,8 @@ class _Acm:
         made_id = str(uuid.uuid4())
         if token := given.get("IdempotencyToken"):
             made_id = _id_of(call, token)
-        made = StoredCertificate(made_id, call.owner, call.region, False, now, now, _tags(call))
+        validation = given.get("ValidationMethod")
+        made = StoredCertificate(made_id, call.owner, call.region, False, now, now, validation, _tags(call))
         if self._store.find(call.owner, made.arn) is None:
             names = list(dict.fromkeys([given["DomainName"], *given.get("SubjectAlternativeNames", ())]))
             algorithm = given.get("KeyAlgorithm", _DEFAULT_ALGORITHM)
@@ -165,6 +166,8 @@ def _check_request(call: Call) -> None:
     for name in _PUBLIC_ONLY:
         if name in given:
             raise _parameter(f"The parameter {name} has no meaning on this machine. {_PUBLIC}")
+    if given.get("ValidationMethod", "DNS") != "DNS":
+        raise _parameter("ValidationMethod: use DNS. Nobody reads mail for this machine, and it has no CloudFront.")
     if given.get("Options", {}).get("Export") == "ENABLED":
         raise _parameter("Options.Export: keys cannot be exported. Import a certificate whose key you have.")
     algorithm = given.get("KeyAlgorithm", _DEFAULT_ALGORITHM)

@@ -23,7 +23,10 @@ _SUFFIX = ".pem"
 
 @dataclass(frozen=True)
 class StoredCertificate:
-    """A certificate of an owner. `id` is the end of its ARN. One that is not imported is from the home's authority."""
+    """A certificate of an owner. `id` is the end of its ARN. One that is not imported is from the home's authority.
+
+    `validation` is the method by which a client has asked for the proof that it owns the names.
+    """
 
     id: str
     owner: str
@@ -31,6 +34,7 @@ class StoredCertificate:
     is_imported: bool
     created: datetime
     changed: datetime
+    validation: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
 
     @property

@@ -24,6 +24,7 @@ _READING: Mapping[str, Reading] = {
     "DescribeInternetGateways": describe.INTERNET_GATEWAYS,
     "DescribeRouteTables": describe.ROUTE_TABLES,
     "DescribeAddresses": elastic_addresses.describe_addresses,
+    "DescribeAddressesAttribute": elastic_addresses.describe_attributes,
     "DescribeTags": tags.describe_tags,
     "DescribeAccountAttributes": lambda call, _: account.describe_account(call),
 }

@@ -8,6 +8,7 @@ from typing import Any
 from pipeline.aws.errors import AwsError
 from pipeline.aws.service import Call
 from pipeline.network.describe import ADDRESSES
+from pipeline.network.filters import page
 from pipeline.network.kinds import Kind, new_id
 from pipeline.network.records import elastic_address
 from pipeline.network.state import Resource, State
@@ -36,6 +37,14 @@ def describe_addresses(call: Call, state: State) -> Result:
     ids = [*call.parameters.get("AllocationIds", ()), *(_by_ip(call, state, ip).id for ip in ips)]
     parameters = {**call.parameters, "AllocationIds": ids}
     return ADDRESSES(Call(call.owner, call.region, parameters, call.request_id, call.account), state)
+
+
+def describe_attributes(call: Call, state: State) -> Result:
+    """Describe the names of addresses in the DNS. None has one."""
+    wanted = call.parameters.get("AllocationIds", ())
+    found = [state.get(call.owner, Kind.ADDRESS, each) for each in wanted] or state.all(call.owner, Kind.ADDRESS)
+    described = [{"PublicIp": each.data["PublicIp"], "AllocationId": each.id} for each in found]
+    return page(described, call.parameters, "Addresses")
 
 
 def release_address(call: Call, state: State, used: frozenset[str]) -> tuple[State, Result]:

@@ -148,7 +148,7 @@ def test_requested_certificate(acm: Acm, algorithm: str) -> None:
     """A client that trusts the home's authority accepts a server with the requested certificate."""
     arn = acm.request("shop.example", SubjectAlternativeNames=["www.shop.example"], KeyAlgorithm=algorithm)
     found = acm.describe(arn)
-    assert (found["Status"], found["Type"], found["KeyAlgorithm"]) == ("ISSUED", "PRIVATE", algorithm)
+    assert (found["Status"], found["Type"], found["KeyAlgorithm"]) == ("ISSUED", "AMAZON_ISSUED", algorithm)
     server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     server.load_cert_chain(acm.files()[0])
     client = ssl.create_default_context(cadata=acm.call("GetCertificate", CertificateArn=arn)["CertificateChain"])
@@ -182,6 +182,15 @@ def test_long_name(acm: Acm) -> None:
     assert acm.describe(acm.request(name))["SubjectAlternativeNames"] == [name]
 
 
+def test_validation(acm: Acm) -> None:
+    """The method of validation is described as it was asked for, and each name is validated."""
+    arn = acm.request(SubjectAlternativeNames=["*.shop.example"], ValidationMethod="DNS")
+    first, second = acm.describe(arn)["DomainValidationOptions"]
+    assert {each["ValidationStatus"] for each in (first, second)} == {"SUCCESS"}
+    assert (first["ValidationMethod"], first["ResourceRecord"]) == ("DNS", second["ResourceRecord"])
+    assert all("ValidationMethod" not in each for each in acm.describe(acm.request())["DomainValidationOptions"])
+
+
 def test_token(acm: Acm) -> None:
     """A second request with the same token returns the same certificate."""
     first = acm.request(IdempotencyToken="a")
@@ -198,6 +207,7 @@ def test_token(acm: Acm) -> None:
         {"KeyAlgorithm": "RSA_1024"},
         {"Options": {"Export": "ENABLED"}},
         {"DomainValidationOptions": []},
+        {"ValidationMethod": "EMAIL"},
     ],
 )
 def test_refused_requests(acm: Acm, parameters: dict[str, Any]) -> None:

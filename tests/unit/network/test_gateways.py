@@ -136,6 +136,8 @@ def test_addresses(ec2: Ec2) -> None:
     assert (first["PublicIp"], second["PublicIp"]) == ("127.64.0.1", "127.64.0.2")
     by_ip = ec2.call("DescribeAddresses", PublicIps=["127.64.0.1"])["Addresses"]
     assert by_ip == ec2.call("DescribeAddresses", AllocationIds=[first["AllocationId"]])["Addresses"]
+    attributes = {"PublicIp": first["PublicIp"], "AllocationId": first["AllocationId"]}
+    assert ec2.call("DescribeAddressesAttribute")["Addresses"] == [attributes]
     assert ec2.refusal("DescribeAddresses", PublicIps=["127.64.0.2"])[0] == "InvalidAddress.NotFound"
     (subnet, _) = ec2.call("DescribeSubnets")["Subnets"]
     ec2.interfaces.append(Interface("eni-1", "ELB net/a/1", subnet["SubnetId"], first["PublicIp"]))
