@@ -23,7 +23,7 @@ Result = dict[str, Any]
 
 def create_gateway(call: Call, state: State) -> tuple[State, Result]:
     """Make an internet gateway."""
-    tags = tags_of(call, Kind.INTERNET_GATEWAY)
+    tags = tags_of(call, Kind.INTERNET_GATEWAY.label)
     made = internet_gateway(new_id(Kind.INTERNET_GATEWAY.prefix), call.owner, tags=tags)
     return state.put(made), {"InternetGateway": describe_gateway(call, made)}
 
@@ -63,7 +63,7 @@ def delete_gateway(call: Call, state: State) -> tuple[State, Result]:
 def create_table(call: Call, state: State) -> tuple[State, Result]:
     """Make a route table. A second call with the same token returns the first one's."""
     vpc = state.get(call.owner, Kind.VPC, call.parameters["VpcId"])
-    tags = tags_of(call, Kind.ROUTE_TABLE)
+    tags = tags_of(call, Kind.ROUTE_TABLE.label)
     token = call.parameters.get("ClientToken", secrets.token_hex())
     made_id = fixed_id(Kind.ROUTE_TABLE.prefix, call.owner, "token", token)
     if (found := state.find(call.owner, Kind.ROUTE_TABLE, made_id)) is not None:

@@ -31,7 +31,7 @@ def create_security_group(call: Call, state: State) -> tuple[State, Result]:
     if _named(call, state, name, vpc_id):
         text = f"The security group '{name}' already exists for VPC '{vpc_id}'"
         raise AwsError("InvalidGroup.Duplicate", text)
-    tags = tags_of(call, Kind.SECURITY_GROUP)
+    tags = tags_of(call, Kind.SECURITY_GROUP.label)
     group_id = new_id(Kind.SECURITY_GROUP.prefix)
     made = security_group(group_id, call.owner, vpc_id, name, call.parameters["Description"], tags)
     described = describe_security_group(call, made)
@@ -93,7 +93,7 @@ def revoke_egress(call: Call, state: State) -> tuple[State, Result]:
 def _authorize(call: Call, state: State, *, egress: bool) -> tuple[State, Result]:
     group = _group(call, state)
     rules: list[Rule] = list(group.data["Rules"])
-    tags = {tag["Key"]: tag["Value"] for tag in _rule_tags(call)}
+    tags = tags_of(call, "security-group-rule")
     added = []
     for rule in requested_rules(call.parameters, egress=egress):
         if "ReferencedGroupInfo" in rule:
@@ -163,15 +163,6 @@ def _described(call: Call, group: Resource, rule: Rule) -> Rule:
     if "ReferencedGroupInfo" in rule:
         described["ReferencedGroupInfo"] = {**rule["ReferencedGroupInfo"], "UserId": call.account}
     return {"Tags": [], **described}
-
-
-def _rule_tags(call: Call) -> Sequence[dict[str, str]]:
-    for each in call.parameters.get("TagSpecifications", ()):
-        if each.get("ResourceType") != "security-group-rule":
-            text = f"'{each.get('ResourceType')}' is not a valid taggable resource type for this operation."
-            raise AwsError("InvalidParameterValue", text)
-        return [{"Key": tag.get("Key", ""), "Value": tag.get("Value", "")} for tag in each.get("Tags", ())]
-    return ()
 
 
 def _check_rules_exist(wanted: Sequence[str], found: Sequence[Rule]) -> None:

@@ -9,18 +9,20 @@ from typing import Any
 from pipeline.aws.errors import AwsError
 from pipeline.aws.service import Call
 from pipeline.network.filters import matching, page
-from pipeline.network.kinds import Kind
 from pipeline.network.state import Resource, State
 
 MAX_TAGS = 50
 _PATHS = {"resource-id": "ResourceId", "resource-type": "ResourceType", "key": "Key", "value": "Value"}
 
 
-def tags_of(call: Call, kind: Kind) -> dict[str, str]:
-    """Return the tags for a new resource. Raises `AwsError` if some are invalid or for another type of resource."""
+def tags_of(call: Call, kind: str) -> dict[str, str]:
+    """Return the tags for a new resource of a type, such as `vpc`.
+
+    Raises `AwsError` if some are invalid or for another type of resource.
+    """
     found: dict[str, str] = {}
     for each in call.parameters.get("TagSpecifications", ()):
-        if each.get("ResourceType") != kind.label:
+        if each.get("ResourceType") != kind:
             text = f"'{each.get('ResourceType')}' is not a valid taggable resource type for this operation."
             raise AwsError("InvalidParameterValue", text)
         found |= checked_tags(each.get("Tags", ()))
@@ -40,6 +42,7 @@ def checked_tags(tags: Sequence[Mapping[str, str]]) -> dict[str, str]:
         if key in found:
             raise AwsError("InvalidParameterValue", f"Duplicate tag key '{key}' specified.")
         found[key] = tag.get("Value", "")
+    _check_number(found)
     return found
 
 
@@ -53,10 +56,7 @@ def create_tags(call: Call, state: State) -> tuple[State, dict[str, Any]]:
     added = checked_tags(call.parameters["Tags"])
     changed = [replace(each, tags={**each.tags, **added}) for each in _chosen(call, state)]
     for each in changed:
-        if len(each.tags) > MAX_TAGS:
-            raise AwsError(
-                "TagLimitExceeded", f"The maximum number of Tags for a resource has been reached ({MAX_TAGS})."
-            )
+        _check_number(each.tags)
     return state.put(*changed), {}
 
 
@@ -84,6 +84,11 @@ def describe_tags(call: Call, state: State) -> dict[str, Any]:
         for key, value in each.tags.items()
     ]
     return page(matching(found, call.parameters.get("Filters", ()), _PATHS), call.parameters, "Tags")
+
+
+def _check_number(tags: Mapping[str, str]) -> None:
+    if len(tags) > MAX_TAGS:
+        raise AwsError("TagLimitExceeded", f"The maximum number of Tags for a resource has been reached ({MAX_TAGS}).")
 
 
 def _chosen(call: Call, state: State) -> list[Resource]:

@@ -89,6 +89,14 @@ def test_refused_before_anything_starts(home: Home, command: object) -> None:
         CliRunner().invoke(command, words, catch_exceptions=False, standalone_mode=False)  # type: ignore[arg-type]
 
 
+def test_without_botocore(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without botocore, the command to install it is named."""
+    monkeypatch.setitem(sys.modules, "botocore", None)
+    with pytest.raises(ConfigError) as caught:
+        CliRunner().invoke(balancer_serve.command, [], catch_exceptions=False, standalone_mode=False)
+    assert caught.value.hint == "pip install 'penstock[aws]'"
+
+
 def test_balancer_serve(home: Home) -> None:
     """`pipeline balancer serve` serves until SIGTERM, and no second daemon of the home starts meanwhile."""
     address = f"127.0.0.1:{free_port()}"

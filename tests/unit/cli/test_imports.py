@@ -25,6 +25,7 @@ from tests.support.pipeline_yaml import MINIMAL
 
 SLOW = (
     "asyncio",
+    "botocore",
     "click",
     "docker",
     "git",
@@ -101,6 +102,13 @@ def test_help_loads_no_library() -> None:
     assert run("run", "--help")[1] == {"click"}
 
 
+def test_access_keys_load_only_click(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The commands for access keys load neither models nor botocore."""
+    monkeypatch.setenv("PENSTOCK_HOME", str(tmp_path / "home"))
+    assert run("aws", "keys", "create")[1] == {"click"}
+    assert run("aws", "keys", "list")[1] == {"click"}
+
+
 @pytest.mark.parametrize(
     ("command", "output", "libraries"),
     [
@@ -123,9 +131,11 @@ def test_a_command_leaves_its_work_to_the_daemon(
 
 def test_a_daemon_without_clients_loads_no_http_server() -> None:
     """What the daemon needs before its first client does not import the server, which takes 4 MB."""
-    script = "import sys, pipeline.cli.serve, pipeline.daemon.daemon, pipeline.http.serving; print(*sys.modules)"
+    modules = "pipeline.cli.serve, pipeline.cli.aws_endpoint, pipeline.network.zones, pipeline.daemon.daemon"
+    script = f"import sys, pipeline.http.serving, {modules}; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert not {"uvicorn", "starlette", "pipeline.http.api", "xml.etree", "http.server"} & {*done.stdout.split()}
+    unused = {"uvicorn", "starlette", "botocore", "pipeline.http.api", "xml.etree", "http.server"}
+    assert not unused.intersection(done.stdout.split())
 
 
 def test_a_run_without_a_daemon_loads_nothing_of_the_daemon() -> None:

@@ -141,6 +141,8 @@ def test_with_systemd_it_is_started_and_ended(scope: Scope, systemctl: Path) -> 
         "--user restart penstock",
     ]
     assert '"--public" "127.0.0.1:8081" "--dns" "127.0.0.1:5300"' in scope.unit.read_text()
+    service_command("install", "--user", "--aws", "127.0.0.1:4566", "--zone", "a=127.0.0.1", "--zone", "b=127.0.0.2")
+    assert '"--aws" "127.0.0.1:4566" "--zone" "a=127.0.0.1" "--zone" "b=127.0.0.2"' in scope.unit.read_text()
     service_command("install", "--user")
     assert "--public" not in scope.unit.read_text()
     systemctl.unlink()
