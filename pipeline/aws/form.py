@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from collections import Counter
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
@@ -40,11 +41,10 @@ def parse_form(text: bytes) -> dict[str, str]:
         )
     except ValueError as error:
         raise AwsError("MalformedQueryString", f"The query string contains a syntax error: {error}") from None
-    fields = dict(pairs)
-    if len(fields) < len(pairs):
-        twice = next(name for name, _ in pairs if sum(name == other for other, _ in pairs) > 1)
-        raise AwsError("MalformedQueryString", f"The parameter {twice} is given twice")
-    return fields
+    for name, count in Counter(name for name, _ in pairs).most_common(1):
+        if count > 1:
+            raise AwsError("MalformedQueryString", f"The parameter {name} is given twice")
+    return dict(pairs)
 
 
 class FormReader:

@@ -82,6 +82,9 @@ def _structure(shape: StructureShape, value: dict[str, Any], path: str) -> dict[
 
 def _scalar(kind: str, value: Any, path: str) -> Any:
     try:
+        if kind == "string":
+            # Half of a surrogate pair is valid in JSON, and no text.
+            value.encode()
         if kind == "blob":
             return base64.b64decode(value, validate=True)
         if kind == "timestamp":

@@ -122,8 +122,8 @@ def _signature(request: HttpRequest, credential: Credential, key: AccessKey, tim
         raise _mismatch("The provided 'x-amz-content-sha256' header does not match what was computed.")
     headers = {name: request.headers[name] for name in credential.signed_headers}
     query = f"?{request.query}" if request.query else ""
-    url = f"http://{request.headers['host']}{request.path}{query}"
-    signed: Any = AWSRequest(request.method, url, headers, request.body)
+    # The signature contains the header Host, and only the path and the query of the URL.
+    signed: Any = AWSRequest(request.method, f"http://host{request.path}{query}", headers, request.body)
     signed.context["timestamp"] = time.strftime(_TIME_FORMAT)
     signer: Any = SigV4Auth(Credentials(key.id, key.secret), credential.scope, credential.region)
     # botocore never signs some headers, such as User-Agent. Other clients do.

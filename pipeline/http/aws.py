@@ -8,6 +8,7 @@ from functools import partial
 import uvicorn
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -71,8 +72,6 @@ def aws_app(endpoint: Endpoint) -> Starlette:
 
     async def answer(request: Request) -> Response:
         body = await _body(request)
-        if body is None:
-            return Response(f"the body is larger than {MAX_BODY} bytes", 413, {"connection": "close"})
         received = HttpRequest(
             method=request.method,
             path=request.scope["raw_path"].decode("ascii"),
@@ -88,14 +87,14 @@ def aws_app(endpoint: Endpoint) -> Starlette:
     return app
 
 
-async def _body(request: Request) -> bytes | None:
-    """Return the body of a request. None if it is too large."""
+async def _body(request: Request) -> bytes:
+    """Return the body of a request. Raises `HTTPException` if it is too large or incomplete."""
     content = bytearray()
     try:
         async for chunk in request.stream():
             content += chunk
             if len(content) > MAX_BODY:
-                return None
+                raise HTTPException(413, f"the body is larger than {MAX_BODY} bytes", {"connection": "close"})
     except ClientDisconnect:
-        return None
+        raise HTTPException(400, "the body is shorter than its Content-Length") from None
     return bytes(content)

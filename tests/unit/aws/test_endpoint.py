@@ -305,6 +305,19 @@ def _form(**fields: str) -> bytes:
 DELETE = _form(Action="DeleteTargetGroup", TargetGroupArn="a")
 
 
+@pytest.mark.parametrize("host", ["[", "a/b", ""])
+def test_strange_host(server: AwsServer, host: str) -> None:
+    """A request with a strange header Host is refused by its signature, and not a failure."""
+    headers = {"Host": host, "X-Amz-Date": "20260501T000000Z"}
+    names = "SignedHeaders=host;x-amz-date, Signature=" + "0" * 64
+    scope = f"Credential={server.key.id}/20260501/{REGION}/elasticloadbalancing/aws4_request"
+    connection = http.client.HTTPConnection(server.url.removeprefix("http://"), timeout=10)
+    signed = {**headers, "Authorization": f"AWS4-HMAC-SHA256 {scope}, {names}"}
+    connection.request("GET", f"/?{DELETE.decode()}", headers=signed)
+    assert "SignatureDoesNotMatch" in connection.getresponse().read().decode()
+    connection.close()
+
+
 @pytest.fixture
 def raw(server: AwsServer) -> RawClient:
     """A client of raw requests."""
@@ -407,6 +420,7 @@ def test_body_of_another_kind(raw: RawClient) -> None:
         ("CertificateManager.GetCertificate", b'{"CertificateArn": 1}', "SerializationException"),
         ("CertificateManager.GetCertificate", b'{"CertificateArn": NaN}', "SerializationException"),
         ("CertificateManager.GetCertificate", b"[" * 100_000, "SerializationException"),
+        ("CertificateManager.GetCertificate", b'{"CertificateArn": "\\ud800"}', "SerializationException"),
         ("CertificateManager.GetCertificate", b"", "ValidationException"),
         ("CertificateManager.GetCertificate", b'{"CertificateArn": null}', "ValidationException"),
         ("CertificateManager.GetCertificate", b'{"Arn": "a"}', "ValidationException"),
