@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.docker, pytest.mark.timeout(180)]
 
 def key_of(project: Project, owner: str) -> AccessKey:
     """Return a new key of an owner."""
-    printed = json.loads(project.pipeline("aws", "keys", "create", "--owner", owner, "--json"))
+    printed = json.loads(project.pipeline("aws", "keys", "create", "--owner", owner, "--json").out)
     found = AccessKeys(project.home.aws).find(printed["id"])
     assert found is not None
     return found

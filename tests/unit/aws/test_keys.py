@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,7 @@ from pydantic import TypeAdapter
 from pipeline.aws.keys import AccessKeys
 from pipeline.base.errors import ConfigError, StoreFault
 from pipeline.base.schema import Name
+from tests.support.full_disk import fill
 
 
 @pytest.fixture
@@ -71,9 +71,7 @@ def test_full_disk(small_disk: Path) -> None:
     """A key that cannot be stored is not made, and the others stay."""
     keys = AccessKeys(small_disk / "aws")
     made = keys.create("shop")
-    with (small_disk / "filler").open("wb", buffering=0) as filler, suppress(OSError):
-        while True:
-            filler.write(b"a" * 4096)
+    fill(small_disk)
     with pytest.raises(StoreFault, match="cannot write"):
         keys.create("shop")
     assert keys.all() == (made,)

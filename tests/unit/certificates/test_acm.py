@@ -20,6 +20,7 @@ from pipeline.base.errors import StoreFault
 from pipeline.certificates.acm import acm_service
 from pipeline.certificates.authority import VALIDITY
 from pipeline.certificates.store import CertificateStore
+from tests.support.full_disk import fill
 
 UNKNOWN = "arn:aws:acm:eu-west-1:000000000000:certificate/unknown"
 
@@ -293,6 +294,20 @@ def test_leftovers(acm: Acm) -> None:
     acm.request("other.example")
     assert left not in acm.files()
     assert acm.describe(kept)["Status"] == "ISSUED"
+
+
+def test_full_disk(small_disk: Path, authority: trustme.CA) -> None:
+    """A certificate that cannot be stored is not there, and one that cannot be replaced stays with its key."""
+    acm = Acm(small_disk / "aws")
+    first = issued(authority, "a.example")
+    arn = acm.call("ImportCertificate", **first)["CertificateArn"]
+    fill(small_disk)
+    for again in ({}, {"CertificateArn": arn}):
+        with pytest.raises(StoreFault, match="cannot write"):
+            acm.call("ImportCertificate", **issued(authority, "b.example"), **again)
+    assert acm.describe(arn)["DomainName"] == "a.example"
+    (file,) = acm.files()
+    assert first["PrivateKey"] in file.read_bytes()
 
 
 @pytest.mark.parametrize(

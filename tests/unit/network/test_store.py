@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.base.errors import StoreFault
+from tests.support.full_disk import fill
 from tests.unit.network.ec2 import Ec2
 
 
@@ -51,6 +52,16 @@ def test_defaults_are_not_stored(ec2: Ec2) -> None:
     (subnet, _) = ec2.call("DescribeSubnets")["Subnets"]
     ec2.call("CreateTags", Resources=[subnet["SubnetId"]], Tags=[{"Key": "a", "Value": "b"}])
     assert stored().count("subnet") == 1
+
+
+def test_full_disk(small_disk: Path) -> None:
+    """A network that cannot be stored is not made, and the others stay."""
+    ec2 = Ec2(small_disk / "aws")
+    vpc = ec2.vpc()
+    fill(small_disk)
+    with pytest.raises(StoreFault, match="cannot write"):
+        ec2.vpc()
+    assert [each["VpcId"] for each in ec2.call("DescribeVpcs")["Vpcs"]][1:] == [vpc]
 
 
 @pytest.mark.parametrize(("content", "words"), [("{", "cannot read"), ('{"version": 9}', "another version")])
