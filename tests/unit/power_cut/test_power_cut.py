@@ -6,15 +6,21 @@ import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from pipeline.base.home import Home
+from pipeline.certificates.pem import domain_names
+from pipeline.certificates.store import CertificateStore, StoredCertificate
 from pipeline.store.store import Store
 from tests.unit.power_cut.recorded_disk import Disk, compile_recorder, record, restore
 
 State = dict[Path, bytes | None]
+NOW = datetime.now(UTC)
 pytestmark = pytest.mark.skipif(shutil.which("gcc") is None, reason="the recorder is compiled by gcc")
 
 
@@ -37,7 +43,13 @@ def recorded(library: Path, program: str, root: Path) -> Iterator[tuple[Disk, in
 
 @pytest.mark.parametrize(
     ("program", "name", "count"),
-    [("registry_changes.py", "home/balancer/registry.json", 5), ("hook_changes.py", "post-commit", 2)],
+    [
+        ("registry_changes.py", "home/balancer/registry.json", 5),
+        ("hook_changes.py", "post-commit", 2),
+        ("aws_changes.py", "home/aws/certificates.json", 6),
+        ("aws_changes.py", "home/aws/keys.json", 6),
+        ("aws_changes.py", "home/aws/network.json", 6),
+    ],
 )
 def test_file(program: str, name: str, count: int, library: Path, tmp_path: Path) -> None:
     """A file is never a part, and never older than the last acknowledged change."""
@@ -54,6 +66,33 @@ def test_file(program: str, name: str, count: int, library: Path, tmp_path: Path
             assert state.get(path) in versions[oldest:], f"after {acknowledged} changes"
     assert last == count
     assert all(version and version.endswith((b"}", b"\n")) for version in versions[1:])
+
+
+def test_certificates(library: Path, tmp_path: Path) -> None:
+    """After a cut, each certificate has its own key, and none is lost. The next change removes other keys."""
+    root, names = tmp_path / "disk", ((), ("one",), ("two",), ("two", "three"), ("three",))
+    states: dict[tuple[int, frozenset[tuple[Path, bytes | None]]], State] = {}
+    for disk, acknowledged in recorded(library, "aws_changes.py", root):
+        for state in disk.states():
+            states[min(acknowledged, 4), frozenset(state.items())] = state
+    assert len(states) > 20
+    for (acknowledged, _), state in states.items():
+        restore(state, root, tmp_path / "restored")
+        store = CertificateStore(tmp_path / "restored" / "home" / "aws")
+        found = [domain_names(checked(store, each))[0].partition(".")[0] for each in store.all("aws")]
+        assert tuple(found) in names[acknowledged : acknowledged + 2], acknowledged
+        for each in (*store.all("aws"), StoredCertificate("other", "aws", "a", True, NOW, NOW)):
+            store.delete(each)
+        assert list((tmp_path / "restored").rglob("certificates/*.pem")) == []
+        shutil.rmtree(tmp_path / "restored")
+
+
+def checked(store: CertificateStore, certificate: StoredCertificate) -> x509.Certificate:
+    """Return a certificate, of which the file has the key."""
+    found = store.chain(certificate).certificate
+    key = load_pem_private_key(store.file(certificate).read_bytes(), None)
+    assert key.public_key() == found.public_key()
+    return found
 
 
 def test_database(library: Path, tmp_path: Path) -> None:
