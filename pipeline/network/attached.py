@@ -123,15 +123,16 @@ def _by_id(
 
 
 def _interface(call: Call, state: State, interface: Interface) -> dict[str, Any]:
-    subnet = state.get(call.owner, Kind.SUBNET, interface.subnet_id)
-    groups = [state.get(call.owner, Kind.SECURITY_GROUP, each) for each in interface.groups]
+    # The subnet of a zone that is not declared any more does not exist, and its load balancer still does.
+    subnet = state.find(call.owner, Kind.SUBNET, interface.subnet_id)
+    place = {name: subnet.data[name] for name in ("VpcId", "AvailabilityZone")} if subnet else {}
+    groups = [state.find(call.owner, Kind.SECURITY_GROUP, each) for each in interface.groups]
     return {
         "NetworkInterfaceId": interface.id,
         "Description": interface.description,
-        "SubnetId": subnet.id,
-        "VpcId": subnet.data["VpcId"],
-        "AvailabilityZone": subnet.data["AvailabilityZone"],
-        "Groups": [{"GroupId": each.id, "GroupName": each.data["GroupName"]} for each in groups],
+        "SubnetId": interface.subnet_id,
+        **place,
+        "Groups": [{"GroupId": each.id, "GroupName": each.data["GroupName"]} for each in groups if each],
         "PrivateIpAddress": interface.address,
         "PrivateIpAddresses": [{"PrivateIpAddress": interface.address, "Primary": True}],
         "InterfaceType": "network_load_balancer" if interface.is_network else "interface",

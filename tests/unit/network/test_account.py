@@ -105,6 +105,15 @@ def test_interfaces(ec2: Ec2) -> None:
     assert ec2.call("DescribeNetworkInterfaces", Filters=wanted)["NetworkInterfaces"] == []
 
 
+def test_interface_in_a_former_zone(ec2: Ec2) -> None:
+    """A load balancer in a zone that is not declared any more is described, without the place of its subnet."""
+    (subnet, _) = ec2.call("DescribeSubnets")["Subnets"]
+    later = Ec2(ec2.store.folder, (Zone("east", "127.0.0.5"),))
+    later.interfaces.append(Interface("eni-1", "ELB app/web/1", subnet["SubnetId"], "127.0.0.1", ("sg-1",)))
+    (found,) = later.call("DescribeNetworkInterfaces")["NetworkInterfaces"]
+    assert (found["SubnetId"], found["Groups"], "VpcId" in found) == (subnet["SubnetId"], [], False)
+
+
 def test_instances(ec2: Ec2) -> None:
     """A container is an instance by its name, with EC2's state, in the subnet of its zone."""
     ec2.instances += [
