@@ -208,23 +208,39 @@ def test_what_cannot_be_is_refused_before_anything_changes(alb: Alb, pki: Pki, r
 
 
 V10, V11, V12, V13 = ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1, ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
+# The policies of the year 2021 by their version, and others by name.
+POLICIES = (
+    "1-3",
+    "1-2-Res",
+    "1-2",
+    "1-2-Ext1",
+    "1-2-Ext2",
+    "1-1",
+    "1-0",
+    "2016-08",
+    "TLS-1-2-2017-01",
+    "FS-1-1-2019-08",
+)
+WITHOUT_13 = {"2016-08", "TLS-1-2-2017-01", "FS-1-1-2019-08"}
+SHA1, STATIC_SHA1 = {"1-2-Ext2", "1-1", "1-0", "2016-08", "FS-1-1-2019-08"}, {"1-2-Ext2", "1-1", "1-0", "2016-08"}
+STATIC = {*STATIC_SHA1, "1-2-Ext1", "TLS-1-2-2017-01"}
 # A version, the suite of it that is offered, and which policies take it.
 OFFERS: list[tuple[ssl.TLSVersion, str, set[str]]] = [
-    (V10, "ECDHE-RSA-AES128-SHA", {"1-0"}),
-    (V11, "ECDHE-RSA-AES128-SHA", {"1-0"}),
-    (V10, "AES256-SHA", {"1-0"}),
-    (V12, "ECDHE-RSA-AES128-GCM-SHA256", {"1-0", "1-2", "1-2-Res"}),
-    (V12, "ECDHE-RSA-AES256-GCM-SHA384", {"1-0", "1-2", "1-2-Res"}),
-    (V12, "ECDHE-RSA-AES128-SHA256", {"1-0", "1-2"}),
-    (V12, "ECDHE-RSA-AES256-SHA384", {"1-0", "1-2"}),
-    (V12, "ECDHE-RSA-AES128-SHA", {"1-0"}),
-    (V12, "AES128-GCM-SHA256", {"1-0"}),
-    (V12, "AES256-SHA256", {"1-0"}),
+    (V10, "ECDHE-RSA-AES128-SHA", {"1-0", "2016-08"}),
+    (V11, "ECDHE-RSA-AES128-SHA", {"1-1", "1-0", "2016-08", "FS-1-1-2019-08"}),
+    (V10, "AES256-SHA", {"1-0", "2016-08"}),
+    (V12, "ECDHE-RSA-AES128-GCM-SHA256", {*POLICIES} - {"1-3"}),
+    (V12, "ECDHE-RSA-AES256-GCM-SHA384", {*POLICIES} - {"1-3"}),
+    (V12, "ECDHE-RSA-AES128-SHA256", {*POLICIES} - {"1-3", "1-2-Res"}),
+    (V12, "ECDHE-RSA-AES256-SHA384", {*POLICIES} - {"1-3", "1-2-Res"}),
+    (V12, "ECDHE-RSA-AES128-SHA", SHA1),
+    (V12, "AES128-SHA", STATIC_SHA1),
+    (V12, "AES128-GCM-SHA256", STATIC),
+    (V12, "AES256-SHA256", STATIC),
     (V12, "ECDHE-RSA-CHACHA20-POLY1305", set()),
     (V12, "DHE-RSA-AES128-GCM-SHA256", set()),
-    (V13, "", {"1-0", "1-2", "1-2-Res", "1-3"}),
+    (V13, "", {*POLICIES} - WITHOUT_13),
 ]
-POLICIES = ("1-3", "1-2-Res", "1-2", "1-0")
 
 
 @pytest.fixture(scope="module")
@@ -233,7 +249,8 @@ def policies(tmp_path_factory: pytest.TempPathFactory, pki: Pki) -> Iterator[dic
     alb = Alb(tmp_path_factory.mktemp("policies") / "balancer")
     ports = {name: free_port() for name in (*POLICIES, "default")}
     certificate = pki.issue("policies", "shop.test", key=trustme.KeyType.RSA)
-    policy = {name: {"ssl_policy": f"ELBSecurityPolicy-TLS13-{name}-2021-06"} for name in POLICIES}
+    names = {name: f"TLS13-{name}-2021-06" if name.startswith("1") else name for name in POLICIES}
+    policy = {name: {"ssl_policy": f"ELBSecurityPolicy-{full}"} for name, full in names.items()}
     try:
         alb.declare(*(https(certificate, port=port, **policy.get(name, {})) for name, port in ports.items()))
         yield ports

@@ -10,29 +10,12 @@ from pipeline.balancer.haproxy.directory import PemFile
 from pipeline.balancer.haproxy.quoting import quote, regsub
 from pipeline.balancer.model.application.attributes import ListenerAttributes
 from pipeline.balancer.model.network.listener import AlpnPolicy
-from pipeline.balancer.model.tls import DEFAULT_POLICY, Certificate, MutualAuthentication, SslPolicy
+from pipeline.balancer.model.ssl_policy import DEFAULT_POLICY, SSL_POLICIES, TLS13_SUITES, SslPolicyName
+from pipeline.balancer.model.tls import Certificate, MutualAuthentication
 
-_GCM = (
-    "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:"
-    "ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384"
-)
-_SHA2 = "ECDHE-ECDSA-AES128-SHA256:ECDHE-RSA-AES128-SHA256:ECDHE-ECDSA-AES256-SHA384:ECDHE-RSA-AES256-SHA384"
-_OLD = (
-    "ECDHE-ECDSA-AES128-SHA:ECDHE-RSA-AES128-SHA:ECDHE-RSA-AES256-SHA:ECDHE-ECDSA-AES256-SHA:AES128-GCM-SHA256:"
-    "AES128-SHA256:AES128-SHA:AES256-GCM-SHA384:AES256-SHA256:AES256-SHA"
-)
-# The lowest version and the suites before TLS 1.3, from ELB's tables:
-# https://docs.aws.amazon.com/elasticloadbalancing/latest/application/describe-ssl-policies.html
-_POLICIES: dict[SslPolicy, tuple[str, str]] = {
-    "ELBSecurityPolicy-TLS13-1-3-2021-06": ("TLSv1.3", ""),
-    "ELBSecurityPolicy-TLS13-1-2-Res-2021-06": ("TLSv1.2", _GCM),
-    "ELBSecurityPolicy-TLS13-1-2-2021-06": ("TLSv1.2", f"{_GCM}:{_SHA2}"),
-    # OpenSSL allows suites this old only at its lowest security level.
-    "ELBSecurityPolicy-TLS13-1-0-2021-06": ("TLSv1.0", f"{_GCM}:{_SHA2}:{_OLD}:@SECLEVEL=0"),
-}
-# The suites of TLS 1.3 in ELB's order, and the curves of OpenSSL 3.0. Both begin with the cheapest.
-_TLS13 = "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
+# The curves of OpenSSL 3.0, the cheapest first.
 _CURVES = "P-256:X25519:X448:P-521:P-384"
+_OLD_VERSIONS = ("TLSv1.0", "TLSv1.1")
 # The protocols of ELB's ALPN policies, in their order of preference.
 _ALPN: dict[AlpnPolicy, str] = {
     "None": "",
@@ -79,16 +62,19 @@ def network_bind_args(effective: EffectiveNetworkListener, prefix: str) -> str:
     return f" {' '.join(_tls_args(prefix, effective.listener.ssl_policy, protocols))}"
 
 
-def _tls_args(prefix: str, policy: SslPolicy | None, protocols: str) -> Iterator[str]:
+def _tls_args(prefix: str, name: SslPolicyName | None, protocols: str) -> Iterator[str]:
     """Yield the `bind` arguments for TLS. `protocols`: those that are offered by ALPN, or none."""
-    lowest, suites = _POLICIES[policy or DEFAULT_POLICY]
+    policy = SSL_POLICIES[name or DEFAULT_POLICY]
     yield f"ssl crt-list {prefix}.certificates"
     yield f"alpn {protocols}" if protocols else "no-alpn"
-    yield f"ssl-min-ver {lowest}"
-    yield f"ciphersuites {_TLS13}"
+    yield f"ssl-min-ver {policy.lowest}"
+    if policy.highest != "TLSv1.3":
+        yield f"ssl-max-ver {policy.highest}"
+    yield f"ciphersuites {':'.join(TLS13_SUITES)}"
     yield f"curves {_CURVES}"
-    if suites:
-        yield f"ciphers {suites}"
+    # OpenSSL allows versions this old only at its lowest security level.
+    if suites := (*policy.suites, *(["@SECLEVEL=0"] if policy.lowest in _OLD_VERSIONS else [])):
+        yield f"ciphers {':'.join(suites)}"
 
 
 def relay_mark(effective: EffectiveApplicationListener) -> str:

@@ -9,15 +9,6 @@ from pydantic import Field, model_validator
 from pipeline.base.errors import FieldError
 from pipeline.base.schema import Model
 
-# ELB's policies by name. They differ in the lowest version and in old cipher suites (CBC, no forward secrecy).
-SslPolicy = Literal[
-    "ELBSecurityPolicy-TLS13-1-3-2021-06",
-    "ELBSecurityPolicy-TLS13-1-2-Res-2021-06",
-    "ELBSecurityPolicy-TLS13-1-2-2021-06",
-    "ELBSecurityPolicy-TLS13-1-0-2021-06",
-]
-DEFAULT_POLICY: SslPolicy = "ELBSecurityPolicy-TLS13-1-2-2021-06"
-
 
 class Certificate(Model):
     """A certificate with its chain and its key. Reloaded when the files change."""

@@ -234,8 +234,8 @@ BALANCER_MISTAKES = [
     Bad(
         "unknown policy",
         _LISTENER,
-        "        - {port: 8443, protocol: HTTPS, ssl_policy: ELBSecurityPolicy-2016-08, certificates: [{certificate: a.pem}], default_action: {forward: web}}\n",
-        "19:53: balancer.load_balancers.edge.listeners[0].ssl_policy: must be one of ELBSecurityPolicy-TLS13-1-3-2021-06, ELBSecurityPolicy-TLS13-1-2-Res-2021-06, ELBSecurityPolicy-TLS13-1-2-2021-06, ELBSecurityPolicy-TLS13-1-0-2021-06, got 'ELBSecurityPolicy-2016-08' (did you mean ELBSecurityPolicy-TLS13-1-3-2021-06?)",
+        "        - {port: 8443, protocol: HTTPS, ssl_policy: ELBSecurityPolicy-2015-05, certificates: [{certificate: a.pem}], default_action: {forward: web}}\n",
+        "19:53: balancer.load_balancers.edge.listeners[0].ssl_policy: must be one of ELBSecurityPolicy-TLS13-1-3-2021-06, ELBSecurityPolicy-TLS13-1-2-Res-2021-06, ELBSecurityPolicy-TLS13-1-2-2021-06, ELBSecurityPolicy-TLS13-1-2-Ext1-2021-06, ELBSecurityPolicy-TLS13-1-2-Ext2-2021-06, ELBSecurityPolicy-TLS13-1-1-2021-06, ELBSecurityPolicy-TLS13-1-0-2021-06, ELBSecurityPolicy-2016-08, ELBSecurityPolicy-TLS-1-1-2017-01, ELBSecurityPolicy-TLS-1-2-2017-01, ELBSecurityPolicy-TLS-1-2-Ext-2018-06, ELBSecurityPolicy-FS-2018-06, ELBSecurityPolicy-FS-1-1-2019-08, ELBSecurityPolicy-FS-1-2-2019-08, ELBSecurityPolicy-FS-1-2-Res-2019-08, ELBSecurityPolicy-FS-1-2-Res-2020-10, got 'ELBSecurityPolicy-2015-05' (did you mean ELBSecurityPolicy-2016-08?)",
     ),
     Bad(
         "verify without store",

@@ -11,7 +11,8 @@ from pipeline.balancer.model.application.action import Action
 from pipeline.balancer.model.application.attributes import ListenerAttributes
 from pipeline.balancer.model.application.rule import Rule
 from pipeline.balancer.model.endpoint import Endpoint
-from pipeline.balancer.model.tls import Certificate, MutualAuthentication, SslPolicy
+from pipeline.balancer.model.ssl_policy import SslPolicyName
+from pipeline.balancer.model.tls import Certificate, MutualAuthentication
 from pipeline.base.errors import FieldError
 
 _NEEDS_TLS = "must be HTTPS for jwt_validation; a token sent over plain HTTP cannot be trusted"
@@ -44,7 +45,7 @@ class ListenerSettings(_ApplicationEndpoint):
     Without a default action it adds its rules to the listener that another load balancer has on this port.
     """
 
-    ssl_policy: SslPolicy | None = None
+    ssl_policy: SslPolicyName | None = None
     mutual_authentication: MutualAuthentication | None = None
     default_action: Action | None = None
     attributes: ListenerAttributes = ListenerAttributes()
@@ -67,7 +68,7 @@ class Listener(_ApplicationEndpoint):
     certificates: tuple[Certificate, ...] = Field(
         (), description="Certificates, chosen by the name that the client requests. If none fits, the first one."
     )
-    ssl_policy: SslPolicy | None = Field(None, description="TLS versions and cipher suites that clients may use.")
+    ssl_policy: SslPolicyName | None = Field(None, description="TLS versions and cipher suites that clients may use.")
     mutual_authentication: MutualAuthentication | None = Field(None, description="Certificates of clients.")
     rules: tuple[Rule, ...] = Field((), description="Rules. The first one that matches applies.")
     default_action: Action | None = Field(

@@ -10,7 +10,8 @@ from pipeline.balancer.model.application.action import Action
 from pipeline.balancer.model.application.rule import Rule
 from pipeline.balancer.model.endpoint import Endpoint
 from pipeline.balancer.model.network.attributes import NetworkListenerAttributes
-from pipeline.balancer.model.tls import Certificate, SslPolicy
+from pipeline.balancer.model.ssl_policy import SslPolicyName
+from pipeline.balancer.model.tls import Certificate
 from pipeline.base.errors import FieldError
 
 AlpnPolicy = Literal["None", "HTTP1Only", "HTTP2Only", "HTTP2Optional", "HTTP2Preferred"]
@@ -23,7 +24,7 @@ class _NetworkEndpoint(Endpoint):
         description="Protocol of clients. With TLS, the load balancer decrypts. UDP and TCP_UDP need the kernel's data "
         "plane, and so CAP_NET_ADMIN."
     )
-    ssl_policy: SslPolicy | None = Field(None, description="TLS versions and cipher suites that clients may use.")
+    ssl_policy: SslPolicyName | None = Field(None, description="TLS versions and cipher suites that clients may use.")
     alpn_policy: AlpnPolicy | None = Field(
         None,
         description="Application protocols that are offered to clients, in order of preference. None: no ALPN. "
