@@ -7,14 +7,16 @@ plane match it. The next reconciliation completes a change that a crash interrup
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
+from pathlib import Path
 
 from pipeline.balancer.addresses import check_ports_free
 from pipeline.balancer.balancer_reader import BalancerReader
-from pipeline.balancer.data_plane import group_id
+from pipeline.balancer.data_plane import DataPlane, group_id
+from pipeline.balancer.follower import Follower
 from pipeline.balancer.health import group_health
 from pipeline.balancer.jwks import read_keys, with_keys
 from pipeline.balancer.key_set import KeySet
@@ -35,6 +37,10 @@ class Balancer(BalancerReader):
     `BalancerReader` has takes none. Raises `BalancerFault` if the data plane fails or the disk is full, and
     `ConfigError` if owners clash.
     """
+
+    def __init__(self, directory: Path, plane: DataPlane) -> None:
+        super().__init__(directory, plane)
+        self._follower = Follower(self._synchronizer.agree)
 
     # The data plane
 
@@ -137,6 +143,45 @@ class Balancer(BalancerReader):
             self._plane.maintain()
             self._synchronizer.store_and_apply(self.registry().withdraw(owner))
 
+    # Resources
+
+    def change(self, owner: str, change: Callable[[Registry], Registry], *, soon: bool = False) -> Registry:
+        """Change the registry by a pure function, and make the data plane match. Return the registry afterwards.
+
+        `change` gets the registry as it is while the lock is held, so callers at the same time lose nothing. It may be
+        called twice. What it raises is passed on. On an error, nothing has changed.
+
+        `soon`: return when the change is stored and the data plane has found no fault in it. The data plane follows
+        within a fraction of a second, once for several changes, and every other call that changes something or
+        reconciles completes it first. Use it for what takes no target out of service.
+        """
+        seen = self.registry()
+        prepared = _PreparedChange(seen, change(seen), {})
+        if prepared.wanted is not seen and prepared.wanted.issuers():
+            prepared = replace(prepared, keys=read_keys(prepared.wanted))
+        with self._synchronizer.locked():
+            before = self.registry()
+            wanted = prepared.wanted if before is seen else change(before)
+            if wanted is not before:
+                self._carry_out(owner, before, with_keys(wanted, prepared.keys), soon=soon)
+            return self.registry()
+
+    def _carry_out(self, owner: str, before: Registry, wanted: Registry, *, soon: bool) -> None:
+        if plane_config(wanted) == plane_config(before):
+            self._synchronizer.write(wanted)
+            return
+        self._check_plane(owner, before, wanted)
+        try:
+            self._synchronizer.store(wanted)
+            # On a full disk, nothing but this call knows that there is something to do.
+            if soon and self._synchronizer.is_behind:
+                self._follower.request()
+            else:
+                self._synchronizer.apply(wanted)
+        except (BalancerFault, ConfigError):
+            self._synchronizer.store_and_apply(before)
+            raise
+
     # Zones
 
     def shift(self, owner: str, balancer: str, zone: str, until: Stamp) -> None:
@@ -173,18 +218,18 @@ class Balancer(BalancerReader):
             registry = self.registry().register(owner, group, targets, ramps=self._is_served(owner, group))
             self._synchronizer.register(registry, owner, group)
 
-    def deregister(self, owner: str, group: str, target_id: str) -> None:
-        """Stop new requests to a target. Open requests continue.
+    def deregister(self, owner: str, group: str, *target_ids: str) -> None:
+        """Stop new requests to targets. Open requests continue.
 
         On disk, and confirmed by the data plane, when this returns. Does nothing for an unknown target.
         """
+        id_ = group_id(owner, group)
         with self._synchronizer.locked():
-            registry = self.registry().deregister(owner, group, target_id)
-            self._synchronizer.write(registry)
-            self._synchronizer.reconcile([group_id(owner, group)])
-            fact = self._plane.observe([group_id(owner, group)]).targets.get(group_id(owner, group), {}).get(target_id)
-            if fact and fact.admitted:
-                raise BalancerFault(f"the data plane still sends requests to {target_id}, which is deregistered")
+            self._synchronizer.write(self.registry().deregister(owner, group, *target_ids))
+            self._synchronizer.reconcile([id_])
+            facts = self._plane.observe([id_]).targets.get(id_, {})
+            if still := [target for target in target_ids if (fact := facts.get(target)) and fact.admitted]:
+                raise BalancerFault(f"the data plane still sends requests to {still[0]}, which is deregistered")
 
     def abort_connections(self, owner: str, group: str, target_id: str) -> None:
         """Close the open requests of a target. Safe to repeat."""
@@ -192,13 +237,13 @@ class Balancer(BalancerReader):
             self.registry().group(owner, group)
             self._plane.abort(group_id(owner, group), target_id)
 
-    def remove_target(self, owner: str, group: str, target_id: str) -> None:
-        """Remove a deregistered target. Does nothing for an unknown one."""
+    def remove_target(self, owner: str, group: str, *target_ids: str) -> None:
+        """Remove deregistered targets. Does nothing for an unknown one."""
         with self._synchronizer.locked():
             registry = self.registry()
             if owner not in registry.owners:
                 return
-            self._synchronizer.write(registry.remove(owner, group, target_id))
+            self._synchronizer.write(registry.remove(owner, group, *target_ids))
             self._synchronizer.reconcile([group_id(owner, group)])
 
     def _is_served(self, owner: str, group: str) -> bool:
@@ -226,11 +271,14 @@ class Balancer(BalancerReader):
         if wanted is registry:
             return registry
         wanted = with_keys(wanted, prepared.keys)
-        check_ports_free(registry, wanted)
+        self._check_plane(owner, registry, wanted)
+        return wanted
+
+    def _check_plane(self, owner: str, before: Registry, wanted: Registry) -> None:
+        check_ports_free(before, wanted)
         objection = self._plane.check(plane_config(wanted))
         if objection:
             raise ConfigError(f"HAProxy rejects the balancer of {owner}: {objection}")
-        return wanted
 
 
 @dataclass(frozen=True)

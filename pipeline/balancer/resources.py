@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Annotated, ClassVar, Self
 
-from pydantic import Field
+from pydantic import Field, JsonValue
 
 from pipeline.balancer.model import Action, Model, Name, Rule
 from pipeline.balancer.model.tls import Certificate
@@ -33,7 +33,8 @@ class BalancerResource(Model, ABC):
     """A resource with an identity.
 
     `id`: 16 hex digits. `made_by`: `pipeline.yaml`, `api` or `stack/NAME`. A maker replaces only its own resources.
-    `revision` counts changes from 1. In a change, it is the revision that is changed, or 0 for any.
+    `revision` counts changes from 1. In a change, it is the revision that is changed, or 0 for any. `kept` is for the
+    maker: what it stores with the resource, and the balancer does not interpret.
     """
 
     kind: ClassVar[str]
@@ -43,6 +44,7 @@ class BalancerResource(Model, ABC):
     owner: str
     made_by: str = DECLARED
     tags: dict[str, str] = Field({})
+    kept: dict[str, JsonValue] = Field({})
     revision: int = 0
 
     @property

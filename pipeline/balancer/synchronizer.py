@@ -56,6 +56,11 @@ class Synchronizer:
         """False if nothing is declared, and no change was interrupted."""
         return not self.registry().is_empty or self._unfinished.exists()
 
+    @property
+    def is_behind(self) -> bool:
+        """True if the registry was written, and the data plane has not been made to match it."""
+        return self._unfinished.exists()
+
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Hold the balancer's lock. One process at a time can hold it. Changes nothing else.
@@ -89,11 +94,15 @@ class Synchronizer:
 
     def store_and_apply(self, registry: Registry) -> None:
         """Write the registry and apply it. If this is interrupted, the next reconciliation completes it."""
+        self.store(registry)
+        self.apply(registry)
+
+    def store(self, registry: Registry) -> None:
+        """Write the registry. The next reconciliation applies it."""
         # On a full disk, a crash before the next line is completed by the next change of this owner.
         with suppress(OSError):
             self._unfinished.touch()
         self._file.write(registry)
-        self.apply(registry)
 
     def apply(self, registry: Registry) -> bool:
         """Make the data plane match the registry. Return whether it had to be started."""
