@@ -22,6 +22,7 @@ from pipeline.balancer.haproxy.frontend import Frontend
 from pipeline.balancer.haproxy.naming import (
     FLOW_STATE_SOCKET,
     LOG_DESCRIPTOR,
+    PLAIN_MAPS,
     POOLS,
     STATE_SOCKET,
     THRESHOLDS,
@@ -124,6 +125,15 @@ class RenderedConfig:
     def texts(self) -> dict[str, str]:
         """Return the files without those in `pem`: name → content."""
         return {**self.files, **{name: self.as_file(entries) for name, entries in self.maps.items()}}
+
+    def identity(self, files: Mapping[str, str]) -> str:
+        """Return a digest of all files that is the same for two configurations if both are valid or neither is.
+
+        A rule for a host or a path usually changes nothing but entries of maps, which HAProxy cannot find fault with.
+        """
+        fixed = {name: text for name, text in files.items() if not name.endswith(PLAIN_MAPS)}
+        parts = (part.replace(self.fingerprint, "") for file in sorted(fixed.items()) for part in file)
+        return _digest([*parts, *sorted(files.keys() - fixed.keys())])
 
     @staticmethod
     def as_file(entries: Mapping[str, str]) -> str:

@@ -28,6 +28,8 @@ SHARED_SUFFIX = ".shared"
 POOLS = "pools.list"
 # A map: backend → number of healthy targets that it needs.
 THRESHOLDS = "thresholds.map"
+# Ends of the names of maps whose keys are hosts, paths and numbers of rules, so no content of them is invalid.
+PLAIN_MAPS = (".keys.map", ".prefixes.map", ".actions.map")
 # Seconds that browsers keep the load balancer's cookies. The cookie's value holds the time until which it counts.
 COOKIE_AGE = 7 * 86400
 # The adapter of functions listens here. HAProxy names the chosen group and target in the first two headers, replacing
