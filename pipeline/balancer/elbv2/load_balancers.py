@@ -1,0 +1,261 @@
+"""Load balancers: create, describe, delete, and their subnets, security groups and address type."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from pipeline.aws.errors import AwsError
+from pipeline.aws.service import Call
+from pipeline.balancer.elbv2.api import Api, checked
+from pipeline.balancer.elbv2.limits import LIMITS, check_limit
+from pipeline.balancer.elbv2.network import Subnet
+from pipeline.balancer.elbv2.pages import page
+from pipeline.balancer.elbv2.view import View
+from pipeline.balancer.model.application.load_balancer import LoadBalancerSettings
+from pipeline.balancer.model.network.load_balancer import NetworkLoadBalancerSettings
+from pipeline.balancer.names.directory import DOMAIN
+from pipeline.balancer.registry import Registry
+from pipeline.balancer.resources import LoadBalancerResource
+
+Result = Mapping[str, Any]
+# AWS has one for each region and type. Clients only compare it.
+_ZONE_ID = "Z00PENSTOCK"
+_SETTINGS = {"application": LoadBalancerSettings, "network": NetworkLoadBalancerSettings}
+_PAGE = 50
+
+
+def create_load_balancer(api: Api, call: Call) -> Result:
+    """CreateLoadBalancer. The same call again returns what it made."""
+    given = call.parameters
+    kind = given.get("Type", "application")
+    _check_name(given["Name"])
+    _check_supported(given, kind)
+    mappings = _mappings(given)
+    subnets = _subnets(api, call, mappings)
+    mappings = _named(mappings, subnets)
+    groups = _security_groups(api, call, given.get("SecurityGroups", ()))
+    kept: dict[str, Any] = {"vpc": subnets[0].vpc, "subnets": mappings, "security_groups": groups}
+    fields = api.new(call, region=call.region, ip_address_type=given.get("IpAddressType", "ipv4"), **kept)
+    scheme = given.get("Scheme", "internet-facing")
+    # ELB's default, which differs from that of pipeline.yaml.
+    attributes = {"zonal_shift.config.enabled": False}
+    model = {"type": kind, "scheme": scheme, "zones": _zones(subnets), "attributes": attributes}
+    made = LoadBalancerResource(**fields, name=given["Name"], settings=checked(_SETTINGS[kind], model))
+
+    def change(view: View) -> Registry:
+        known = next((one for one in view.load_balancers if one.name == made.name), None)
+        if known is None:
+            check_limit(LIMITS.load_balancers, len(view.load_balancers))
+            return view.registry.put(made)
+        if not _is_same(known, made):
+            reason = f"A load balancer with the same name '{made.name}' exists, but with different settings"
+            raise AwsError("DuplicateLoadBalancerName", reason)
+        return view.registry
+
+    view = api.change(call, change)
+    found = next(one for one in view.load_balancers if one.name == made.name)
+    shown = shown_load_balancer(view, found)
+    return {"LoadBalancers": [{**shown, "State": {"Code": "provisioning"}} if found.id == made.id else shown]}
+
+
+def _check_name(name: str) -> None:
+    if len(name) > 32:
+        raise AwsError("ValidationError", f"The load balancer name '{name}' cannot be longer than '32' characters")
+    if not re.fullmatch(r"[A-Za-z0-9-]+", name):
+        allowed = "can only contain characters that are alphanumeric characters and hyphens(-)"
+        raise AwsError("ValidationError", f"The load balancer name '{name}' {allowed}")
+    if name[0] == "-" or name[-1] == "-":
+        raise AwsError("ValidationError", f"The load balancer name '{name}' cannot begin or end with '-'")
+    if name.startswith("internal-"):
+        raise AwsError("ValidationError", f"The load balancer name '{name}' cannot begin with 'internal-'")
+
+
+def _check_supported(given: Mapping[str, Any], kind: str) -> None:
+    if kind not in _SETTINGS:
+        reason = f"Load balancers of type '{kind}' are not supported: they insert appliances into AWS's network"
+        raise AwsError("InvalidConfigurationRequest", reason)
+    for name in ("CustomerOwnedIpv4Pool", "IpamPools", "EnablePrefixForIpv6SourceNat"):
+        if given.get(name, "off") not in ("off", {}):
+            reason = f"{name} is not supported: this machine has its own addresses"
+            raise AwsError("InvalidConfigurationRequest", reason)
+
+
+def _mappings(given: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Return subnets as mappings. Those that choose addresses of AWS's network are refused."""
+    if given.get("Subnets") and given.get("SubnetMappings"):
+        raise AwsError("ValidationError", "You can specify either subnets or subnet mappings, but not both")
+    found = [dict(one) for one in given.get("SubnetMappings", ())]
+    found = found or [{"SubnetId": id_} for id_ in given.get("Subnets", ())]
+    if not found:
+        raise AwsError("ValidationError", "At least one subnet must be specified")
+    for one in found:
+        for name in sorted(one.keys() - {"SubnetId", "AllocationId"}):
+            reason = f"{name} is not supported in a subnet mapping: a node has the address of its zone"
+            raise AwsError("InvalidConfigurationRequest", reason)
+        if "SubnetId" not in one:
+            raise AwsError("ValidationError", "A subnet ID must be specified in a subnet mapping")
+    return found
+
+
+def _subnets(api: Api, call: Call, mappings: Sequence[Mapping[str, str]]) -> list[Subnet]:
+    found = []
+    for one in mappings:
+        subnet = api.network.subnet(call.owner, one["SubnetId"])
+        if subnet is None:
+            raise AwsError("SubnetNotFound", f"The subnet ID '{one['SubnetId']}' does not exist")
+        if "AllocationId" in one and not api.network.has_address(call.owner, one["AllocationId"]):
+            raise AwsError("AllocationIdNotFound", f"The allocation ID '{one['AllocationId']}' does not exist")
+        found.append(subnet)
+    if len({subnet.vpc for subnet in found}) > 1:
+        raise AwsError("InvalidConfigurationRequest", "All subnets must belong to the same VPC")
+    if len({subnet.zone for subnet in found}) < len(found):
+        reason = "A load balancer cannot be attached to multiple subnets in the same Availability Zone"
+        raise AwsError("InvalidConfigurationRequest", reason)
+    return found
+
+
+def _named(mappings: Sequence[Mapping[str, str]], subnets: Sequence[Subnet]) -> list[dict[str, str]]:
+    """Return mappings with the names of the zones as clients know them."""
+    return [{**one, "ZoneName": subnet.availability_zone} for one, subnet in zip(mappings, subnets, strict=True)]
+
+
+def _zones(subnets: Sequence[Subnet]) -> dict[str, str]:
+    return {subnet.zone: subnet.address for subnet in subnets}
+
+
+def _security_groups(api: Api, call: Call, given: Sequence[str]) -> list[str]:
+    for id_ in given:
+        if not api.network.has_security_group(call.owner, id_):
+            raise AwsError("InvalidSecurityGroup", f"Security group '{id_}' does not exist")
+    return list(given)
+
+
+def _is_same(known: LoadBalancerResource, made: LoadBalancerResource) -> bool:
+    """Return whether a load balancer was created by the same call. Attributes may have changed since."""
+    ignored = ("created", "region")
+    kept = [{k: v for k, v in one.kept.items() if k not in ignored} for one in (known, made)]
+    return kept[0] == kept[1] and all(
+        getattr(known.settings, name) == getattr(made.settings, name) for name in ("type", "scheme", "zones")
+    )
+
+
+def describe_load_balancers(api: Api, call: Call) -> Result:
+    """DescribeLoadBalancers."""
+    view, given = api.view(call), call.parameters
+    if arns := given.get("LoadBalancerArns"):
+        found = [view.load_balancer(arn) for arn in arns]
+    elif names := given.get("Names"):
+        by_name = {one.name: one for one in view.load_balancers}
+        if missing := [name for name in names if name not in by_name]:
+            raise AwsError("LoadBalancerNotFound", f"Load balancers '[{', '.join(missing)}]' not found")
+        found = [by_name[name] for name in names]
+    else:
+        found = view.load_balancers
+    found = sorted(found, key=lambda one: one.name)
+    shown, more = page(found, {"PageSize": _PAGE, **given}, lambda one: one.name)
+    return {"LoadBalancers": [shown_load_balancer(view, one) for one in shown], **more}
+
+
+def delete_load_balancer(api: Api, call: Call) -> Result:
+    """DeleteLoadBalancer, with its listeners. Does nothing if it does not exist."""
+    arn = call.parameters["LoadBalancerArn"]
+
+    def change(view: View) -> Registry:
+        try:
+            found = view.changeable(view.load_balancer(arn))
+        except AwsError as error:
+            if error.code == "LoadBalancerNotFound":
+                return view.registry
+            raise
+        if found.settings.attributes.deletion_protection:
+            reason = f"Load balancer '{arn}' cannot be deleted because deletion protection is enabled"
+            raise AwsError("OperationNotPermitted", reason)
+        below = [id_ for listener in view.listeners(found) for id_ in listener_ids(view, listener)]
+        return view.registry.drop(found.id, *below)
+
+    api.change(call, change)
+    return {}
+
+
+def listener_ids(view: View, listener: Any) -> list[str]:
+    """Return the ids of a listener, its rules and its certificates."""
+    return [listener.id, *(r.id for r in view.rules(listener)), *(c.id for c in view.certificates(listener))]
+
+
+def set_subnets(api: Api, call: Call) -> Result:
+    """SetSubnets: enable the load balancer in the zones of these subnets, and in no others."""
+    mappings = _mappings(call.parameters)
+    _check_supported(call.parameters, "application")
+    subnets = _subnets(api, call, mappings)
+    kept = {"subnets": _named(mappings, subnets), "vpc": subnets[0].vpc}
+    if "IpAddressType" in call.parameters:
+        kept["ip_address_type"] = call.parameters["IpAddressType"]
+    found, view = _changed(api, call, {"zones": _zones(subnets)}, kept)
+    shown = shown_load_balancer(view, found)
+    return {name: shown[name] for name in ("AvailabilityZones", "IpAddressType")}
+
+
+def set_security_groups(api: Api, call: Call) -> Result:
+    """SetSecurityGroups. They are kept and reported, and limit nothing: the machine's firewall does."""
+    groups = _security_groups(api, call, call.parameters["SecurityGroups"])
+    _changed(api, call, {}, {"security_groups": groups})
+    return {"SecurityGroupIds": groups}
+
+
+def set_ip_address_type(api: Api, call: Call) -> Result:
+    """SetIpAddressType. It is kept and reported: the addresses of the zones decide."""
+    kind = call.parameters["IpAddressType"]
+    _changed(api, call, {}, {"ip_address_type": kind})
+    return {"IpAddressType": kind}
+
+
+def _changed(
+    api: Api, call: Call, settings: Mapping[str, Any], kept: Mapping[str, Any]
+) -> tuple[LoadBalancerResource, View]:
+    """Change a load balancer's settings, and what is kept with it."""
+    arn = call.parameters["LoadBalancerArn"]
+
+    def change(view: View) -> Registry:
+        known = view.changeable(view.load_balancer(arn))
+        values = {name: getattr(known.settings, name) for name in known.settings.model_fields_set}
+        changed = checked(type(known.settings), values | dict(settings))
+        update = {"settings": changed, "kept": {**known.kept, **kept}}
+        return view.registry.put(known.model_copy(update=update))
+
+    view = api.change(call, change)
+    return view.load_balancer(arn), view
+
+
+def shown_load_balancer(view: View, found: LoadBalancerResource) -> dict[str, Any]:
+    """Return a load balancer in AWS's shape."""
+    kept: Mapping[str, Any] = found.kept
+    subnets = dict(zip(found.settings.zones or (), kept.get("subnets", ()), strict=False))
+    shown = {
+        "LoadBalancerArn": view.arn(found),
+        "DNSName": f"{found.name}.{found.owner}.{DOMAIN}".lower(),
+        "CanonicalHostedZoneId": _ZONE_ID,
+        "LoadBalancerName": found.name,
+        "Scheme": found.settings.scheme,
+        "State": {"Code": "active"},
+        "Type": found.settings.type,
+        "AvailabilityZones": [_shown_zone(zone, subnets.get(zone, {})) for zone in found.settings.zones or ()],
+        "IpAddressType": kept.get("ip_address_type", "ipv4"),
+    }
+    if "created" in kept:
+        shown["CreatedTime"] = datetime.fromisoformat(kept["created"])
+    if "vpc" in kept:
+        shown["VpcId"] = kept["vpc"]
+    if found.settings.type == "application" or kept.get("security_groups"):
+        shown["SecurityGroups"] = kept.get("security_groups", [])
+    return shown
+
+
+def _shown_zone(zone: str, mapping: Mapping[str, str]) -> dict[str, Any]:
+    addresses = (
+        {"LoadBalancerAddresses": [{"AllocationId": mapping["AllocationId"]}]} if "AllocationId" in mapping else {}
+    )
+    subnet = {name: mapping[name] for name in ("ZoneName", "SubnetId") if name in mapping}
+    return {"ZoneName": zone, **subnet, **addresses}

@@ -1,0 +1,86 @@
+"""DescribeTargetHealth."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pipeline.aws.service import Call
+from pipeline.balancer.elbv2.api import Api
+from pipeline.balancer.elbv2.drains import is_over
+from pipeline.balancer.elbv2.target_ids import fits, shown_target
+from pipeline.balancer.model import NetworkTargetGroup, TargetHealth, TargetState
+from pipeline.balancer.resources import DECLARED, TargetGroupResource
+from pipeline.base.clock import SYSTEM
+
+_NOT_REGISTERED = {
+    "State": "unused",
+    "Reason": "Target.NotRegistered",
+    "Description": "Target is not registered to the target group",
+}
+_UNAVAILABLE = {
+    "State": "unavailable",
+    "Reason": "Target.HealthCheckDisabled",
+    "Description": "Health checks are disabled",
+}
+# What ELB reports of a network load balancer's target that fails its checks, for every reason.
+_FAILED = ("Target.ResponseCodeMismatch", "Target.Timeout")
+
+
+def describe_target_health(api: Api, call: Call) -> Mapping[str, Any]:
+    """DescribeTargetHealth. A target that is named and not registered is `unused`."""
+    view = api.view(call)
+    group = view.target_group(call.parameters["TargetGroupArn"])
+    known = [(shown_target(group, one.target, view.region, view.account), one) for one in _healths(api, group)]
+    include = call.parameters.get("Include", ())
+    wanted = call.parameters.get("Targets")
+    if not wanted:
+        return {"TargetHealthDescriptions": [_shown(group, target, one, include) for target, one in known]}
+    found: list[dict[str, Any]] = []
+    for asked in wanted:
+        matching = [(target, one) for target, one in known if fits(target, asked)]
+        found += [_shown(group, target, one, include) for target, one in matching] or [_missing(group, asked)]
+    return {"TargetHealthDescriptions": found}
+
+
+def _healths(api: Api, group: TargetGroupResource) -> Iterator[TargetHealth]:
+    """Yield the health of the targets. One whose delay is over is gone, also if the daemon has not removed it yet."""
+    now = SYSTEM.now()
+    for one in api.balancer.reconciled_health(group.owner, group.name):
+        is_gone = group.made_by != DECLARED and one.state is TargetState.DRAINING and is_over(group, one.since, now)
+        if not is_gone:
+            yield one
+
+
+def _shown(group: TargetGroupResource, target: dict[str, Any], health: TargetHealth, include: Any) -> dict[str, Any]:
+    shown: dict[str, Any] = {"Target": target, "TargetHealth": _state(group, health)}
+    if not group.settings.is_lambda:
+        shown["HealthCheckPort"] = _check_port(group, target)
+    if {"AnomalyDetection", "All"} & set(include):
+        shown["AnomalyDetection"] = {"Result": "normal", "MitigationInEffect": "no"}
+    return shown
+
+
+def _state(group: TargetGroupResource, health: TargetHealth) -> dict[str, str]:
+    is_serving = health.state in (TargetState.HEALTHY, TargetState.UNHEALTHY, TargetState.INITIAL)
+    if group.settings.is_lambda and is_serving and not group.kept.get("health_check_enabled"):
+        return _UNAVAILABLE
+    shown = {"State": str(health.state)}
+    if health.state is TargetState.HEALTHY:
+        return shown
+    reason, description = health.reason, health.description
+    if isinstance(group.settings, NetworkTargetGroup) and reason in _FAILED:
+        reason, description = "Target.FailedHealthChecks", "Health checks failed"
+    return {**shown, "Reason": reason, "Description": description}
+
+
+def _missing(group: TargetGroupResource, asked: Mapping[str, Any]) -> dict[str, Any]:
+    if group.settings.is_lambda:
+        return {"Target": {"Id": asked["Id"]}, "TargetHealth": _NOT_REGISTERED}
+    target = {"Id": asked["Id"], "Port": asked.get("Port", group.settings.port)}
+    return {"Target": target, "HealthCheckPort": _check_port(group, target), "TargetHealth": _NOT_REGISTERED}
+
+
+def _check_port(group: TargetGroupResource, target: Mapping[str, Any]) -> str:
+    port = group.settings.health_check.port
+    return str(target["Port"] if port == "traffic-port" else port)
