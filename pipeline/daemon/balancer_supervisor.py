@@ -26,6 +26,7 @@ from datetime import timedelta
 import structlog
 
 from pipeline.balancer.balancer import Balancer
+from pipeline.balancer.elbv2.drains import finish_drains
 from pipeline.balancer.plane_monitor import PlaneMonitor
 from pipeline.balancer.registry import Registry
 from pipeline.balancer.settled import changed_owners, is_settled
@@ -151,6 +152,7 @@ class BalancerSupervisor:
             started, self._maintained = self._balancer.ensure_running(), now
         elif not (receives and self._is_settled()):
             started = self._balancer.reconcile()
+            finish_drains(self._balancer)
         self._report_registry()
         pid = self._pid()
         # A command may have restarted it before the daemon did. That is a restart too.
