@@ -6,20 +6,24 @@ from typing import Any
 
 from pipeline.balancer.model import NetworkTargetGroup, Target
 from pipeline.balancer.model.load_balancer_target import target_mistake
-from pipeline.balancer.resources import LoadBalancerResource, Resources, TargetGroupResource
+from pipeline.balancer.resources import DECLARED, LoadBalancerResource, Resources, TargetGroupResource
 from pipeline.base.errors import ConfigError
 
 
 def load_balancer_targets(resources: Resources) -> dict[str, Target]:
     """Return the target of each such group, by the group's id. Raises `ConfigError` for one that cannot be a target.
 
-    Its id is the load balancer's name.
+    Its id is the load balancer's name. A group that no declaration has made may have no target.
     """
     return {
         group.id: _target(resources, group, group.settings)
         for group in resources.target_groups.values()
-        if isinstance(group.settings, NetworkTargetGroup) and group.settings.is_alb
+        if isinstance(group.settings, NetworkTargetGroup) and group.settings.is_alb and _has_target(group)
     }
+
+
+def _has_target(group: TargetGroupResource) -> bool:
+    return group.made_by == DECLARED or getattr(group.settings, "load_balancer", None) is not None
 
 
 def _target(resources: Resources, group: TargetGroupResource, settings: NetworkTargetGroup) -> Target:

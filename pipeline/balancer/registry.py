@@ -252,8 +252,10 @@ def _with_load_balancer_targets(registry: Registry) -> Registry:
 
     They are admitted at once, because each is the only target of its group, which would fail open anyway.
     """
-    found = dict(registry.targets)
-    for id_, target in load_balancer_targets(registry).items():
+    targets = load_balancer_targets(registry)
+    gone = {id_ for id_, group in registry.target_groups.items() if group.settings.is_alb} - targets.keys()
+    found = {id_: known for id_, known in registry.targets.items() if id_ not in gone}
+    for id_, target in targets.items():
         check, known = registry.target_groups[id_].settings.health_check, found.get(id_, ())
         if [(one.target, one.check) for one in known] != [(target, check)]:
             found[id_] = (Registration(target=target, check=check, admitted=True, since=SYSTEM.now()),)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipeline.aws.errors import AwsError
@@ -15,6 +15,7 @@ from pipeline.balancer.elbv2.load_balancers import listener_ids
 from pipeline.balancer.elbv2.pages import page
 from pipeline.balancer.elbv2.ssl_policies import check_policy
 from pipeline.balancer.elbv2.view import View, created_key
+from pipeline.balancer.model import Action
 from pipeline.balancer.model.application.listener import ListenerSettings
 from pipeline.balancer.model.network.listener import NetworkListenerSettings
 from pipeline.balancer.model.protocol import transports
@@ -25,6 +26,7 @@ Result = Mapping[str, Any]
 DEFAULT_POLICY = "ELBSecurityPolicy-2016-08"
 """The policy of a listener for which none is given, as in AWS."""
 _PROTOCOLS = {"application": ("HTTP", "HTTPS"), "network": ("UDP", "TCP", "TLS", "TCP_UDP")}
+_NO_TARGET = Action.model_validate({"fixed_response": {"status_code": "503"}})
 _SECURE = ("HTTPS", "TLS")
 _NO_TRUST_STORES = "there are no trust stores; declare the listener in pipeline.yaml to verify clients' certificates"
 
@@ -68,13 +70,20 @@ def _settings(view: View, given: Mapping[str, Any]) -> ListenerSettings | Networ
     settings: dict[str, Any] = {
         "protocol": protocol,
         "port": given["Port"],
-        "default_action": parse_actions(view, given["DefaultActions"]),
+        "default_action": _default_action(view, protocol, given["DefaultActions"]),
     }
     if protocol in _SECURE:
         settings["ssl_policy"] = check_policy(given.get("SslPolicy", DEFAULT_POLICY))
     elif "SslPolicy" in given:
         raise AwsError("ValidationError", f"An SSL policy cannot be specified for listeners of protocol {protocol}")
     return _model(protocol, settings | _alpn(given, protocol) | _mutual(given, protocol))
+
+
+def _default_action(view: View, protocol: str, given: Sequence[Mapping[str, Any]]) -> Action:
+    """Return a default action. Without one, there is no target, and ELB's answer to that is 503."""
+    if not given and protocol in _PROTOCOLS["application"]:
+        return _NO_TARGET
+    return parse_actions(view, given)
 
 
 def _model(protocol: str, settings: Mapping[str, Any]) -> ListenerSettings | NetworkListenerSettings:
@@ -164,7 +173,7 @@ def _modified(view: View, known: ListenerResource, given: Mapping[str, Any], cer
     kept = dict(known.kept)
     values |= {"protocol": protocol, "port": given.get("Port", settings.port)}
     if "DefaultActions" in given:
-        values["default_action"] = parse_actions(view, given["DefaultActions"])
+        values["default_action"] = _default_action(view, protocol, given["DefaultActions"])
         kept["actions"] = kept_actions(given["DefaultActions"])
     if protocol in _SECURE:
         policy = given.get("SslPolicy") or getattr(settings, "ssl_policy", None) or DEFAULT_POLICY

@@ -173,6 +173,8 @@ def delete_load_balancer(api: Api, call: Call) -> Result:
         if found.settings.attributes.deletion_protection:
             reason = f"Load balancer '{arn}' cannot be deleted because deletion protection is enabled"
             raise AwsError("OperationNotPermitted", reason)
+        if any(getattr(one.settings, "load_balancer", None) == found.name for one in view.target_groups):
+            raise AwsError("ResourceInUse", f"Load balancer '{arn}' is currently the target of a target group")
         below = [id_ for listener in view.listeners(found) for id_ in listener_ids(view, listener)]
         return view.registry.drop(found.id, *below)
 

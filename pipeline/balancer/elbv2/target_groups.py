@@ -22,7 +22,6 @@ DELAY = 300
 """ELB's deregistration delay in seconds, which differs from that of pipeline.yaml."""
 _PATTERN = "(?!.*--)(?!^-)(?!.*-$)^[A-Za-z0-9-]+$"
 _PROTOCOLS = ("HTTP", "HTTPS", "TCP", "TLS", "UDP", "TCP_UDP")
-_TYPES = {"instance", "ip", "lambda"}
 # A group of functions has no port of its own. The model needs one.
 _NO_PORT = 80
 
@@ -73,9 +72,6 @@ def _check_name(name: str) -> None:
 
 
 def _check_supported(given: Mapping[str, Any], kind: str) -> None:
-    if kind not in _TYPES:
-        reason = "register the listeners' targets instead, or declare the target group in pipeline.yaml"
-        raise AwsError("InvalidConfigurationRequest", f"Target type '{kind}' is not supported: {reason}")
     if given.get("Protocol", "HTTP") not in _PROTOCOLS:
         names = ", ".join(_PROTOCOLS)
         reason = f"Target group protocol '{given['Protocol']}' is not supported, it must be one of '{names}'"

@@ -8,6 +8,7 @@ from typing import Any
 from pipeline.aws.service import Call
 from pipeline.balancer.elbv2.api import Api
 from pipeline.balancer.elbv2.drains import is_over
+from pipeline.balancer.elbv2.target_groups import target_type
 from pipeline.balancer.elbv2.target_ids import fits, shown_target
 from pipeline.balancer.model import NetworkTargetGroup, TargetHealth, TargetState
 from pipeline.balancer.resources import DECLARED, TargetGroupResource
@@ -18,6 +19,7 @@ _NOT_REGISTERED = {
     "Reason": "Target.NotRegistered",
     "Description": "Target is not registered to the target group",
 }
+_STOPPED = {"State": "unused", "Reason": "Target.InvalidState", "Description": "Target is in the stopped state"}
 _UNAVAILABLE = {
     "State": "unavailable",
     "Reason": "Target.HealthCheckDisabled",
@@ -31,15 +33,16 @@ def describe_target_health(api: Api, call: Call) -> Mapping[str, Any]:
     """DescribeTargetHealth. A target that is named and not registered is `unused`."""
     view = api.view(call)
     group = view.target_group(call.parameters["TargetGroupArn"])
-    known = [(shown_target(group, one.target, view.region, view.account), one) for one in _healths(api, group)]
-    include = call.parameters.get("Include", ())
+    known = [(shown_target(view, group, one.target), one) for one in _healths(api, group)]
+    shown = [_shown(group, target, _state(api, group, target, one)) for target, one in known]
+    if {"AnomalyDetection", "All"} & set(call.parameters.get("Include", ())):
+        shown = [{**one, "AnomalyDetection": {"Result": "normal", "MitigationInEffect": "no"}} for one in shown]
     wanted = call.parameters.get("Targets")
     if not wanted:
-        return {"TargetHealthDescriptions": [_shown(group, target, one, include) for target, one in known]}
+        return {"TargetHealthDescriptions": shown}
     found: list[dict[str, Any]] = []
     for asked in wanted:
-        matching = [(target, one) for target, one in known if fits(target, asked)]
-        found += [_shown(group, target, one, include) for target, one in matching] or [_missing(group, asked)]
+        found += [one for one in shown if fits(one["Target"], asked)] or [_missing(group, asked)]
     return {"TargetHealthDescriptions": found}
 
 
@@ -52,33 +55,39 @@ def _healths(api: Api, group: TargetGroupResource) -> Iterator[TargetHealth]:
             yield one
 
 
-def _shown(group: TargetGroupResource, target: dict[str, Any], health: TargetHealth, include: Any) -> dict[str, Any]:
-    shown: dict[str, Any] = {"Target": target, "TargetHealth": _state(group, health)}
-    if not group.settings.is_lambda:
-        shown["HealthCheckPort"] = _check_port(group, target)
-    if {"AnomalyDetection", "All"} & set(include):
-        shown["AnomalyDetection"] = {"Result": "normal", "MitigationInEffect": "no"}
-    return shown
+def _shown(group: TargetGroupResource, target: dict[str, Any], state: dict[str, str]) -> dict[str, Any]:
+    port = {} if group.settings.is_lambda else {"HealthCheckPort": _check_port(group, target)}
+    return {"Target": target, **port, "TargetHealth": state}
 
 
-def _state(group: TargetGroupResource, health: TargetHealth) -> dict[str, str]:
+def _state(api: Api, group: TargetGroupResource, target: dict[str, Any], health: TargetHealth) -> dict[str, str]:
     is_serving = health.state in (TargetState.HEALTHY, TargetState.UNHEALTHY, TargetState.INITIAL)
     if group.settings.is_lambda and is_serving and not group.kept.get("health_check_enabled"):
         return _UNAVAILABLE
     shown = {"State": str(health.state)}
     if health.state is TargetState.HEALTHY:
         return shown
+    if health.state is TargetState.UNHEALTHY and _is_stopped(api, group, target):
+        return _STOPPED
     reason, description = health.reason, health.description
     if isinstance(group.settings, NetworkTargetGroup) and reason in _FAILED:
         reason, description = "Target.FailedHealthChecks", "Health checks failed"
     return {**shown, "Reason": reason, "Description": description}
 
 
+def _is_stopped(api: Api, group: TargetGroupResource, target: dict[str, Any]) -> bool:
+    """Return whether a target is an instance that does not run."""
+    is_instance = target_type(group) == "instance" and group.made_by != DECLARED
+    return is_instance and api.network.instance(group.owner, target["Id"], target["Port"]) is None
+
+
 def _missing(group: TargetGroupResource, asked: Mapping[str, Any]) -> dict[str, Any]:
-    if group.settings.is_lambda:
-        return {"Target": {"Id": asked["Id"]}, "TargetHealth": _NOT_REGISTERED}
-    target = {"Id": asked["Id"], "Port": asked.get("Port", group.settings.port)}
-    return {"Target": target, "HealthCheckPort": _check_port(group, target), "TargetHealth": _NOT_REGISTERED}
+    target = (
+        {"Id": asked["Id"]}
+        if group.settings.is_lambda
+        else {"Id": asked["Id"], "Port": asked.get("Port", group.settings.port)}
+    )
+    return _shown(group, target, _NOT_REGISTERED)
 
 
 def _check_port(group: TargetGroupResource, target: Mapping[str, Any]) -> str:

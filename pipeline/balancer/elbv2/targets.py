@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
@@ -17,6 +17,7 @@ from pipeline.balancer.elbv2.target_groups import target_type
 from pipeline.balancer.elbv2.target_ids import fits, made_id, shown_target
 from pipeline.balancer.elbv2.view import View
 from pipeline.balancer.model import Target
+from pipeline.balancer.registry import Registry
 from pipeline.balancer.resources import TargetGroupResource
 
 _FUNCTION = "arn:aws:lambda:"
@@ -27,7 +28,7 @@ def register_targets(api: Api, call: Call) -> Mapping[str, Any]:
     view = api.view(call)
     group = view.changeable(view.target_group(call.parameters["TargetGroupArn"]))
     if group.settings.is_alb:
-        raise AwsError("InvalidTarget", f"The target of {group.label} is declared with it")
+        return _set_load_balancer(api, call, call.parameters["Targets"])
     targets = [_target(api, call, group, given) for given in call.parameters["Targets"]]
     known = {one.target.id for one in view.registry.targets.get(group.id, ())}
     check_limit(LIMITS.targets, len(known), len({target.id for target in targets} - known))
@@ -41,6 +42,8 @@ def deregister_targets(api: Api, call: Call) -> Mapping[str, Any]:
     view = api.view(call)
     group = view.changeable(view.target_group(call.parameters["TargetGroupArn"]))
     ids = [id_ for given in call.parameters["Targets"] for id_ in _registered(view, group, given)]
+    if ids and group.settings.is_alb:
+        return _set_load_balancer(api, call, ())
     if ids:
         api.balancer.deregister(call.owner, group.name, *ids)
     if ids and not view.registry.uses(call.owner, group.name):
@@ -51,9 +54,26 @@ def deregister_targets(api: Api, call: Call) -> Mapping[str, Any]:
     return {}
 
 
+def _set_load_balancer(api: Api, call: Call, targets: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """Make an application load balancer the only target of a group, or none."""
+    if len(targets) > 1:
+        raise AwsError("TooManyTargets", "A target group of type 'alb' has one target")
+
+    def change(view: View) -> Registry:
+        group = view.changeable(view.target_group(call.parameters["TargetGroupArn"]))
+        names = [view.load_balancer(target["Id"]).name for target in targets]
+        if any(target.get("Port", group.settings.port) != group.settings.port for target in targets):
+            raise AwsError("InvalidTarget", "The port of a target of type 'alb' must be that of its target group")
+        settings = group.settings.model_copy(update={"load_balancer": names[0] if names else None})
+        return view.registry.put(group.model_copy(update={"settings": settings}))
+
+    api.change(call, change)
+    return {}
+
+
 def _registered(view: View, group: TargetGroupResource, wanted: dict[str, Any]) -> list[str]:
     targets = [one.target for one in view.registry.targets.get(group.id, ())]
-    return [one.id for one in targets if fits(shown_target(group, one, view.region, view.account), wanted)]
+    return [one.id for one in targets if fits(shown_target(view, group, one), wanted)]
 
 
 def _target(api: Api, call: Call, group: TargetGroupResource, given: Mapping[str, Any]) -> Target:

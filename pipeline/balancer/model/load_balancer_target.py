@@ -22,7 +22,13 @@ class TargetMistake(NamedTuple):
 def target_mistake(group: Mapping[str, Any], load_balancers: Mapping[str, Any]) -> TargetMistake | None:
     """Return why the load balancer that a group names cannot be its target, or None if it can."""
     name = group.get("load_balancer")
-    if group.get("target_type") != "alb" or not isinstance(name, str):
+    if group.get("target_type") != "alb":
+        return None
+    if name is None and group.get("protocol", "HTTP") not in ("HTTP", "HTTPS"):
+        return TargetMistake(
+            "load_balancer", "is missing; with target_type: alb, name an application load balancer", ""
+        )
+    if not isinstance(name, str):
         return None
     balancer = load_balancers.get(name)
     if balancer is None:

@@ -60,8 +60,6 @@ class NetworkTargetGroup(TargetGroup):
             if self.load_balancer is not None:
                 raise FieldError("load_balancer", "needs target_type: alb")
             return self
-        if self.load_balancer is None:
-            raise FieldError("load_balancer", "is missing; with target_type: alb, name an application load balancer")
         if self.protocol != "TCP":
             raise FieldError("protocol", f"must be TCP with target_type: alb, got {self.protocol}")
         if self.health_check.protocol == "TCP":

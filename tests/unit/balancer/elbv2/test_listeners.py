@@ -109,6 +109,19 @@ def test_a_creation_that_is_not_possible_changes_nothing(elbv2: Elbv2, given: di
     assert not elbv2.balancer.registry().listeners
 
 
+def test_a_listener_without_a_default_action_answers_503(elbv2: Elbv2) -> None:
+    """Clients of AWS cannot make one, so none relies on an error. It is given back as it was set."""
+    arn = elbv2.listener(elbv2.load_balancer(), elbv2.target_group(), DefaultActions=[])
+    assert shown(elbv2, arn)["DefaultActions"] == []
+    (made,) = elbv2.balancer.registry().listeners.values()
+    assert made.settings.default_action is not None
+    assert made.settings.default_action.fixed_response is not None
+    assert made.settings.default_action.fixed_response.status_code == "503"
+    network = elbv2.load_balancer("net", Type="network")
+    with pytest.raises(AwsError, match=r"^ValidationError: At least one action must be specified"):
+        elbv2("CreateListener", LoadBalancerArn=network, Protocol="TCP", Port=18090, DefaultActions=[])
+
+
 def test_two_load_balancers_do_not_share_a_port_of_a_zone(elbv2: Elbv2) -> None:
     """They have the same addresses here. The error names the other one. Another zone is free."""
     group = elbv2.target_group()

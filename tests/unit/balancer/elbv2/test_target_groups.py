@@ -79,7 +79,7 @@ def test_a_group_of_functions_has_no_port(elbv2: Elbv2) -> None:
         ({"VpcId": "none"}, "ValidationError: The VPC ID 'none' is not found"),
         ({"TargetType": "lambda"}, "ValidationError: Protocol cannot be specified for target groups with target type"),
         ({"Protocol": "GENEVE"}, "InvalidConfigurationRequest: Target group protocol 'GENEVE' is not supported"),
-        ({"TargetType": "alb"}, "InvalidConfigurationRequest: Target type 'alb' is not supported"),
+        ({"TargetType": "alb"}, "ValidationError: .*target_type"),
         ({"TargetControlPort": 3000}, "InvalidConfigurationRequest: TargetControlPort is not supported"),
         ({"HealthCheckEnabled": False}, "ValidationError: Health checks cannot be disabled for target type 'ip'"),
         ({"HealthCheckProtocol": "TCP"}, "ValidationError: Health check protocol 'TCP' must be one of 'HTTP, HTTPS'"),

@@ -136,6 +136,43 @@ def test_an_instance_is_reached_where_the_network_says(elbv2: Elbv2) -> None:
     assert len(health(elbv2, group)) == 2
 
 
+def test_an_instance_that_stops_is_unused(elbv2: Elbv2, plane: FakePlane) -> None:
+    """As ELB reports it, and not as unhealthy."""
+    elbv2.network.instances = {"web-1": "172.17.0.2"}
+    group = used(elbv2, TargetType="instance")
+    register(elbv2, group, {"Id": "web-1"})
+    pass_checks(elbv2, plane, "web-1-80")
+    plane.answer_checks("web-1-80", CheckFact("timeout"))
+    plane.run_checks()
+    assert elbv2.states(group) == {"web-1": "unhealthy"}
+    elbv2.network.instances = {}
+    assert health(elbv2, group)[0]["TargetHealth"] == {
+        "State": "unused",
+        "Reason": "Target.InvalidState",
+        "Description": "Target is in the stopped state",
+    }
+
+
+def test_an_application_load_balancer_is_a_target(elbv2: Elbv2) -> None:
+    """By its ARN, with the port of its listener. It cannot be deleted meanwhile."""
+    web = used(elbv2)
+    (balancer,) = (one["LoadBalancerArn"] for one in elbv2("DescribeLoadBalancers")["LoadBalancers"])
+    front = elbv2.target_group("front", Protocol="TCP", TargetType="alb", Port=18080)
+    assert health(elbv2, front) == []
+    register(elbv2, front, {"Id": balancer})
+    assert health(elbv2, front)[0]["Target"] == {"Id": balancer, "Port": 18080}
+    with pytest.raises(AwsError, match=r"^ResourceInUse: .* is currently the target of a target group"):
+        elbv2("DeleteLoadBalancer", LoadBalancerArn=balancer)
+    with pytest.raises(AwsError, match=r"^InvalidConfigurationRequest: .*has no listener on port 81"):
+        register(elbv2, elbv2.target_group("other", Protocol="TCP", TargetType="alb", Port=81), {"Id": balancer})
+    with pytest.raises(AwsError, match=r"^InvalidTarget"):
+        register(elbv2, front, {"Id": balancer, "Port": 81})
+    deregister(elbv2, front, {"Id": balancer})
+    assert health(elbv2, front) == []
+    elbv2("DeleteLoadBalancer", LoadBalancerArn=balancer)
+    assert health(elbv2, web) == []
+
+
 def test_a_function_is_registered_by_its_arn(elbv2: Elbv2) -> None:
     """Its checks are off, so its health is unavailable."""
     elbv2.network.instances = {"hello": "172.17.0.2"}
