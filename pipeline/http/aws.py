@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 import uvicorn
@@ -18,14 +18,18 @@ from pipeline.aws.keys import AccessKeys
 from pipeline.aws.message import HttpRequest
 from pipeline.aws.service import Service
 from pipeline.aws.sts import sts_service
+from pipeline.balancer.elbv2.api import Api
+from pipeline.balancer.elbv2.service import elbv2_service
+from pipeline.balancer.planes import open_balancer
 from pipeline.base.home import Home
 from pipeline.certificates.acm import acm_service
 from pipeline.certificates.store import CertificateStore
+from pipeline.http.aws_balancer import MachineNetwork, certificate_users, interfaces
 from pipeline.http.aws_instances import containers
 from pipeline.http.connections import ConnectionLimits, limited_config
 from pipeline.http.serving import MAX_CONNECTIONS, REQUEST_TIMEOUT
-from pipeline.network.attached import Interface
 from pipeline.network.ec2 import ec2_service
+from pipeline.network.lookup import Networks
 from pipeline.network.store import NetworkStore
 from pipeline.network.zones import Zone
 
@@ -38,22 +42,15 @@ _METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
 
 def aws_services(home: Home, zones: Sequence[Zone]) -> Sequence[Service]:
     """Return the services of a home. A package that offers an API adds its `Service` here, and nothing else."""
-    networks = NetworkStore(home.aws, zones)
+    networks, certificates = NetworkStore(home.aws, zones), CertificateStore(home.aws)
+    balancer, instances = open_balancer(home.balancer), partial(containers, home)
+    network = MachineNetwork(Networks(networks), zones, certificates, instances)
     return (
         sts_service(),
-        ec2_service(networks, no_interfaces, partial(containers, home)),
-        acm_service(CertificateStore(home.aws), not_used),
+        ec2_service(networks, partial(interfaces, balancer), instances),
+        acm_service(certificates, partial(certificate_users, balancer)),
+        elbv2_service(Api(balancer, network)),
     )
-
-
-def no_interfaces(_: str) -> Sequence[Interface]:
-    """Return no interface: there is no API yet that makes load balancers in subnets."""
-    return ()
-
-
-def not_used(_: str) -> Mapping[str, Sequence[str]]:
-    """Return no certificate: there is no API yet by which a load balancer uses one."""
-    return {}
 
 
 def aws_config(home: Home, zones: Sequence[Zone]) -> uvicorn.Config:

@@ -105,8 +105,9 @@ class MotoNetwork:
     def has_security_group(self, owner: str, id_: str) -> bool:
         return self._ask("ec2", "describe_security_groups", GroupIds=[id_]) is not None
 
-    def has_address(self, owner: str, allocation: str) -> bool:
-        return self._ask("ec2", "describe_addresses", AllocationIds=[allocation]) is not None
+    def address(self, owner: str, allocation: str) -> str | None:
+        found = self._ask("ec2", "describe_addresses", AllocationIds=[allocation])
+        return found["Addresses"][0]["PublicIp"] if found else None
 
     def certificate(self, owner: str, arn: str) -> Certificate | None:
         # As moto, it does not ask for a certificate of IAM.

@@ -46,8 +46,8 @@ class FakeNetwork:
     def has_security_group(self, owner: str, id_: str) -> bool:
         return id_.startswith("sg-")
 
-    def has_address(self, owner: str, allocation: str) -> bool:
-        return allocation.startswith("eipalloc-")
+    def address(self, owner: str, allocation: str) -> str | None:
+        return "127.64.0.1" if allocation.startswith("eipalloc-") else None
 
     def certificate(self, owner: str, arn: str) -> Certificate | None:
         return self.certificates.get(arn)

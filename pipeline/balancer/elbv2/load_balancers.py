@@ -35,14 +35,14 @@ def create_load_balancer(api: Api, call: Call) -> Result:
     _check_supported(given, kind)
     mappings = _mappings(given)
     subnets = _subnets(api, call, mappings)
-    mappings = _named(mappings, subnets)
+    mappings = _located(api, call, mappings, subnets)
     groups = _security_groups(api, call, given.get("SecurityGroups", ()))
     kept: dict[str, Any] = {"vpc": subnets[0].vpc, "subnets": mappings, "security_groups": groups}
     fields = api.new(call, region=call.region, ip_address_type=given.get("IpAddressType", "ipv4"), **kept)
     scheme = given.get("Scheme", "internet-facing")
     # ELB's default, which differs from that of pipeline.yaml.
     attributes = {"zonal_shift.config.enabled": False}
-    model = {"type": kind, "scheme": scheme, "zones": _zones(subnets), "attributes": attributes}
+    model = {"type": kind, "scheme": scheme, "zones": _zones(subnets, mappings), "attributes": attributes}
     made = LoadBalancerResource(**fields, name=given["Name"], settings=checked(_SETTINGS[kind], model))
 
     def change(view: View) -> Registry:
@@ -106,8 +106,6 @@ def _subnets(api: Api, call: Call, mappings: Sequence[Mapping[str, str]]) -> lis
         subnet = api.network.subnet(call.owner, one["SubnetId"])
         if subnet is None:
             raise AwsError("SubnetNotFound", f"The subnet ID '{one['SubnetId']}' does not exist")
-        if "AllocationId" in one and not api.network.has_address(call.owner, one["AllocationId"]):
-            raise AwsError("AllocationIdNotFound", f"The allocation ID '{one['AllocationId']}' does not exist")
         found.append(subnet)
     if len({subnet.vpc for subnet in found}) > 1:
         raise AwsError("InvalidConfigurationRequest", "All subnets must belong to the same VPC")
@@ -117,13 +115,25 @@ def _subnets(api: Api, call: Call, mappings: Sequence[Mapping[str, str]]) -> lis
     return found
 
 
-def _named(mappings: Sequence[Mapping[str, str]], subnets: Sequence[Subnet]) -> list[dict[str, str]]:
-    """Return mappings with the names of the zones as clients know them."""
-    return [{**one, "ZoneName": subnet.availability_zone} for one, subnet in zip(mappings, subnets, strict=True)]
+def _located(
+    api: Api, call: Call, mappings: Sequence[Mapping[str, str]], subnets: Sequence[Subnet]
+) -> list[dict[str, str]]:
+    """Return mappings with the names of the zones as clients know them, and with the addresses that they allocate."""
+    found = []
+    for one, subnet in zip(mappings, subnets, strict=True):
+        located = {**one, "ZoneName": subnet.availability_zone}
+        if "AllocationId" in one:
+            address = api.network.address(call.owner, one["AllocationId"])
+            if address is None:
+                raise AwsError("AllocationIdNotFound", f"The allocation ID '{one['AllocationId']}' does not exist")
+            located["IpAddress"] = address
+        found.append(located)
+    return found
 
 
-def _zones(subnets: Sequence[Subnet]) -> dict[str, str]:
-    return {subnet.zone: subnet.address for subnet in subnets}
+def _zones(subnets: Sequence[Subnet], mappings: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    """Return the address of the node in each zone: an allocated one, or that of the zone."""
+    return {subnet.zone: one.get("IpAddress", subnet.address) for subnet, one in zip(subnets, mappings, strict=True)}
 
 
 def _security_groups(api: Api, call: Call, given: Sequence[str]) -> list[str]:
@@ -192,10 +202,11 @@ def set_subnets(api: Api, call: Call) -> Result:
     mappings = _mappings(call.parameters)
     _check_supported(call.parameters, "application")
     subnets = _subnets(api, call, mappings)
-    kept = {"subnets": _named(mappings, subnets), "vpc": subnets[0].vpc}
+    mappings = _located(api, call, mappings, subnets)
+    kept = {"subnets": mappings, "vpc": subnets[0].vpc}
     if "IpAddressType" in call.parameters:
         kept["ip_address_type"] = call.parameters["IpAddressType"]
-    found, view = _changed(api, call, {"zones": _zones(subnets)}, kept)
+    found, view = _changed(api, call, {"zones": _zones(subnets, mappings)}, kept)
     shown = shown_load_balancer(view, found)
     return {name: shown[name] for name in ("AvailabilityZones", "IpAddressType")}
 
@@ -256,8 +267,6 @@ def shown_load_balancer(view: View, found: LoadBalancerResource) -> dict[str, An
 
 
 def _shown_zone(zone: str, mapping: Mapping[str, str]) -> dict[str, Any]:
-    addresses = (
-        {"LoadBalancerAddresses": [{"AllocationId": mapping["AllocationId"]}]} if "AllocationId" in mapping else {}
-    )
+    allocated = {name: mapping[name] for name in ("IpAddress", "AllocationId") if name in mapping}
     subnet = {name: mapping[name] for name in ("ZoneName", "SubnetId") if name in mapping}
-    return {"ZoneName": zone, **subnet, **addresses}
+    return {"ZoneName": zone, **subnet, **({"LoadBalancerAddresses": [allocated]} if allocated else {})}

@@ -48,8 +48,8 @@ class Network(Protocol):
     def has_security_group(self, owner: str, id_: str) -> bool:
         """Return whether a security group exists."""
 
-    def has_address(self, owner: str, allocation: str) -> bool:
-        """Return whether an elastic IP address is allocated."""
+    def address(self, owner: str, allocation: str) -> str | None:
+        """Return an allocated (elastic) address of this machine."""
 
     def certificate(self, owner: str, arn: str) -> Certificate | None:
         """Return the files of a certificate by its ARN."""

@@ -77,11 +77,14 @@ def test_a_creation_that_is_not_possible_changes_nothing(elbv2: Elbv2, given: di
 
 
 def test_mappings_choose_allocated_addresses_only(elbv2: Elbv2) -> None:
-    """An allocation is given back. An address of AWS's network is refused, because the zone has its own."""
+    """Its node listens on an allocated address. An address of AWS's network is refused."""
     mappings = [{"SubnetId": "subnet-a", "AllocationId": "eipalloc-1"}]
     arn = elbv2.load_balancer(Subnets=[], SubnetMappings=mappings, Type="network")
     (shown,) = elbv2("DescribeLoadBalancers", LoadBalancerArns=[arn])["LoadBalancers"]
-    assert shown["AvailabilityZones"][0]["LoadBalancerAddresses"] == [{"AllocationId": "eipalloc-1"}]
+    address = {"IpAddress": "127.64.0.1", "AllocationId": "eipalloc-1"}
+    assert shown["AvailabilityZones"][0]["LoadBalancerAddresses"] == [address]
+    (made,) = elbv2.balancer.registry().load_balancers.values()
+    assert made.settings.bind_addresses == ("127.64.0.1",)
     assert "loadbalancer/net/edge/" in arn
     with pytest.raises(AwsError, match="PrivateIPv4Address is not supported"):
         elbv2.load_balancer(
