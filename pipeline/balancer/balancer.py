@@ -22,6 +22,7 @@ from pipeline.balancer.jwks import read_keys, with_keys
 from pipeline.balancer.key_set import KeySet
 from pipeline.balancer.model import Declaration, Target, TargetHealth, TargetState
 from pipeline.balancer.registry import Registry
+from pipeline.balancer.targets import Registration
 from pipeline.balancer.wanted import plane_config
 from pipeline.balancer.zonal_shift import ZonalShift
 from pipeline.base.clock import Stamp
@@ -237,14 +238,31 @@ class Balancer(BalancerReader):
             self.registry().group(owner, group)
             self._plane.abort(group_id(owner, group), target_id)
 
-    def remove_target(self, owner: str, group: str, *target_ids: str) -> None:
-        """Remove deregistered targets. Does nothing for an unknown one."""
+    def remove_target(self, owner: str, group: str, target_id: str) -> None:
+        """Remove a deregistered target. Does nothing for an unknown one."""
         with self._synchronizer.locked():
             registry = self.registry()
             if owner not in registry.owners:
                 return
-            self._synchronizer.write(registry.remove(owner, group, *target_ids))
+            self._synchronizer.write(registry.remove(owner, group, target_id))
             self._synchronizer.reconcile([group_id(owner, group)])
+
+    def end_drains(self, owner: str, group: str, is_over: Callable[[Registration], bool], *, abort: bool) -> None:
+        """Remove the draining targets of a group whose drain is over. `abort`: close what they have open first.
+
+        A target that has been registered again meanwhile stays. Does nothing for a group that does not exist.
+        """
+        id_ = group_id(owner, group)
+        with self._synchronizer.locked():
+            registry = self.registry()
+            known = registry.registrations(owner, group) if registry.has_group(owner, group) else ()
+            ids = [one.target.id for one in known if one.wanted == "out" and is_over(one)]
+            if not ids:
+                return
+            for target in ids if abort else ():
+                self._plane.abort(id_, target)
+            self._synchronizer.write(registry.remove(owner, group, *ids))
+            self._synchronizer.reconcile([id_])
 
     def _is_served(self, owner: str, group: str) -> bool:
         """Return whether some target gets its full share, so a new one may start slowly."""

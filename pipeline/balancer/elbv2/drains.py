@@ -6,12 +6,10 @@ registry alone: a restart continues where the former process stopped.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import timedelta
 
 from pipeline.balancer.balancer import Balancer
 from pipeline.balancer.elbv2.target_group_attributes import terminates
-from pipeline.balancer.registry import Registry
 from pipeline.balancer.resources import DECLARED, TargetGroupResource
 from pipeline.balancer.targets import Registration
 from pipeline.base.clock import SYSTEM, Stamp
@@ -27,17 +25,12 @@ def finish_drains(balancer: Balancer) -> None:
 
     Their connections are closed first, if ELB does so for the type of the group. Targets of pipeline.yaml stay.
     """
-    for group, targets in _ended(balancer.registry(), SYSTEM.now()):
-        ids = [one.target.id for one in targets]
-        if terminates(group):
-            for id_ in ids:
-                balancer.abort_connections(group.owner, group.name, id_)
-        balancer.remove_target(group.owner, group.name, *ids)
-
-
-def _ended(registry: Registry, now: Stamp) -> Iterator[tuple[TargetGroupResource, list[Registration]]]:
+    registry, now = balancer.registry(), SYSTEM.now()
     for id_, known in registry.targets.items():
         group = registry.target_groups[id_]
-        over = [one for one in known if one.wanted == "out" and is_over(group, one.since, now)]
-        if over and group.made_by != DECLARED:
-            yield group, over
+
+        def ends(one: Registration, group: TargetGroupResource = group) -> bool:
+            return is_over(group, one.since, now)
+
+        if group.made_by != DECLARED and any(one.wanted == "out" and ends(one) for one in known):
+            balancer.end_drains(group.owner, group.name, ends, abort=terminates(group))

@@ -30,13 +30,14 @@ _FAILED = ("Target.ResponseCodeMismatch", "Target.Timeout")
 
 
 def describe_target_health(api: Api, call: Call) -> Mapping[str, Any]:
-    """DescribeTargetHealth. A target that is named and not registered is `unused`."""
+    """DescribeTargetHealth. A target that is named and not registered is `unused`.
+
+    `Include` adds nothing: the data plane does not report which targets it has found to be anomalous.
+    """
     view = api.view(call)
     group = view.target_group(call.parameters["TargetGroupArn"])
     known = [(shown_target(view, group, one.target), one) for one in _healths(api, group)]
     shown = [_shown(group, target, _state(api, group, target, one)) for target, one in known]
-    if {"AnomalyDetection", "All"} & set(call.parameters.get("Include", ())):
-        shown = [{**one, "AnomalyDetection": {"Result": "normal", "MitigationInEffect": "no"}} for one in shown]
     wanted = call.parameters.get("Targets")
     if not wanted:
         return {"TargetHealthDescriptions": shown}
@@ -82,12 +83,8 @@ def _is_stopped(api: Api, group: TargetGroupResource, target: dict[str, Any]) ->
 
 
 def _missing(group: TargetGroupResource, asked: Mapping[str, Any]) -> dict[str, Any]:
-    target = (
-        {"Id": asked["Id"]}
-        if group.settings.is_lambda
-        else {"Id": asked["Id"], "Port": asked.get("Port", group.settings.port)}
-    )
-    return _shown(group, target, _NOT_REGISTERED)
+    port = {} if group.settings.is_lambda else {"Port": asked.get("Port", group.settings.port)}
+    return _shown(group, {"Id": asked["Id"], **port}, _NOT_REGISTERED)
 
 
 def _check_port(group: TargetGroupResource, target: Mapping[str, Any]) -> str:

@@ -48,7 +48,7 @@ def deregister_targets(api: Api, call: Call) -> Mapping[str, Any]:
         api.balancer.deregister(call.owner, group.name, *ids)
     if ids and not view.registry.uses(call.owner, group.name):
         # It got no traffic, so there is nothing to wait for.
-        api.balancer.remove_target(call.owner, group.name, *ids)
+        api.balancer.end_drains(call.owner, group.name, lambda one: one.target.id in ids, abort=False)
     elif ids and not group.settings.deregistration_delay:
         finish_drains(api.balancer)
     return {}

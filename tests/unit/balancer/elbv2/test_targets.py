@@ -14,6 +14,7 @@ from pipeline.balancer.balancer import Balancer
 from pipeline.balancer.data_plane import CheckFact
 from pipeline.balancer.elbv2.drains import finish_drains
 from pipeline.balancer.model import Declaration, Target
+from pipeline.balancer.targets import Registration
 from pipeline.base.clock import SYSTEM
 from pipeline.base.errors import BalancerFault
 from pipeline.testing.fakes.data_plane import FakePlane
@@ -224,7 +225,6 @@ def test_a_network_target_fails_for_one_reason(elbv2: Elbv2, plane: FakePlane) -
     plane.run_checks()
     (found,) = health(elbv2, group, Include=["All"])
     assert found["TargetHealth"]["Reason"] == "Target.FailedHealthChecks"
-    assert found["AnomalyDetection"] == {"Result": "normal", "MitigationInEffect": "no"}
 
 
 @pytest.mark.parametrize(
@@ -251,6 +251,22 @@ def test_the_end_of_the_delay(
     (known,) = elbv2.balancer.registry().targets.values()
     assert known == ()
     assert ids_of(plane) == (set() if aborted else {"10.0.0.1-80"})
+
+
+def test_a_target_that_is_registered_again_stays(elbv2: Elbv2, plane: FakePlane) -> None:
+    """Also if that happens while its drain is ended."""
+    group = used(elbv2)
+    register(elbv2, group, {"Id": "10.0.0.1"})
+    deregister(elbv2, group, {"Id": "10.0.0.1"})
+
+    def late(one: Registration) -> bool:
+        return one.wanted == "out"
+
+    register(elbv2, group, {"Id": "10.0.0.1"})
+    elbv2.balancer.end_drains("shop", "web", late, abort=True)
+    assert elbv2.states(group) == {"10.0.0.1": "initial"}
+    elbv2.balancer.end_drains("shop", "none", late, abort=True)
+    assert plane.calls["abort"] == 0
 
 
 def test_a_restart_continues_the_drains(elbv2: Elbv2, plane: FakePlane, tmp_path: Path) -> None:
