@@ -11,7 +11,8 @@ import pytest
 
 from pipeline.balancer.balancer import Balancer
 from pipeline.balancer.data_plane import CheckFact
-from pipeline.balancer.model import Declaration, Target, TargetState
+from pipeline.balancer.model import ApplicationTargetGroup, Declaration, Target, TargetState
+from pipeline.balancer.resources import TargetGroupResource
 from pipeline.base.clock import SystemClock
 from pipeline.base.errors import BalancerFault
 from pipeline.daemon.balancer_supervisor import BalancerSupervisor
@@ -114,6 +115,19 @@ def test_targets_come_into_service(balancer: Balancer, plane: FakePlane) -> None
     plane.answer_checks("a", PASSED)
     plane.run_checks()
     until(lambda: states(balancer) == {TargetState.HEALTHY}, "the target is healthy")
+
+
+@pytest.mark.usefixtures("emitted")
+def test_drains_of_targets_of_the_api_end(balancer: Balancer) -> None:
+    """After their delay, without a further call. Those of pipeline.yaml are left to their deployment."""
+    settings = ApplicationTargetGroup.model_validate({"port": 80, "deregistration_delay": "0s"})
+    group = TargetGroupResource(id="0" * 16, owner="shop", made_by="api", name="api", settings=settings)
+    balancer.change("shop", lambda known: known.put(group))
+    balancer.register("shop", "api", Target(id="b", address="10.0.0.2", port=80))
+    for name, target in (("web", "a"), ("api", "b")):
+        balancer.deregister("shop", name, target)
+    until(lambda: not balancer.registry().registrations("shop", "api"), "the drain has ended")
+    assert len(balancer.registry().registrations("shop", "web")) == 1
 
 
 def test_a_plane_that_has_died_is_started(balancer: Balancer, plane: FakePlane, emitted: Emitted) -> None:
