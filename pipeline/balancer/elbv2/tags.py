@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from pipeline.aws.errors import AwsError
@@ -63,9 +63,17 @@ def _tagged(view: View, arn: str) -> BalancerResource:
         case "targetgroup":
             return view.target_group(arn)
         case "listener":
-            return view.listener(arn)
+            return _found(view.listener, arn, kind)
         case "listener-rule":
-            return view.rule(arn)
+            return _found(view.rule, arn, "rule")
         case "truststore":
             raise AwsError("TrustStoreNotFound", f"Trust store '{arn}' not found")
     raise AwsError("ValidationError", f"'{arn}' is not a valid ARN of a load balancer, target group, listener or rule")
+
+
+def _found(find: Callable[[str], BalancerResource], arn: str, noun: str) -> BalancerResource:
+    """Return a resource. AWS's words for a missing one differ from those of the other operations."""
+    try:
+        return find(arn)
+    except AwsError as error:
+        raise AwsError(error.code, f"The specified {noun} does not exist.") from error

@@ -197,8 +197,16 @@ def test_tags_can_be_added_and_removed(elbv2: Elbv2) -> None:
     assert shown == {"ResourceArn": arn, "Tags": [{"Key": "a", "Value": "2"}]}
     with pytest.raises(AwsError, match=r"^TooManyTags"):
         elbv2("AddTags", ResourceArns=[arn], Tags=[{"Key": str(number)} for number in range(50)])
-    with pytest.raises(AwsError, match="'x' is not a valid ARN"):
-        elbv2("DescribeTags", ResourceArns=["x"])
+    missing = {
+        "x": "ValidationError: 'x' is not a valid ARN",
+        "arn:aws:elasticloadbalancing:us-east-1:000000000000:listener/x": "ListenerNotFound: The specified listener",
+        "arn:aws:elasticloadbalancing:us-east-1:000000000000:listener-rule/x": "RuleNotFound: The specified rule",
+        "arn:aws:elasticloadbalancing:us-east-1:000000000000:targetgroup/x": "TargetGroupNotFound",
+        "arn:aws:elasticloadbalancing:us-east-1:000000000000:truststore/x": "TrustStoreNotFound",
+    }
+    for wrong, error in missing.items():
+        with pytest.raises(AwsError, match=rf"^{error}"):
+            elbv2("DescribeTags", ResourceArns=[wrong])
 
 
 def test_what_a_machine_does_not_have_is_answered_as_not_configured(elbv2: Elbv2) -> None:
