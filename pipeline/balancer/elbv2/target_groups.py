@@ -80,7 +80,7 @@ def _check_supported(given: Mapping[str, Any], kind: str) -> None:
         raise AwsError(
             "InvalidConfigurationRequest", "TargetControlPort is not supported: there is no target optimizer"
         )
-    if given.get("ProtocolVersion", "HTTP1") != "HTTP1" and given.get("Protocol") not in ("HTTP", "HTTPS"):
+    if (given.get("ProtocolVersion") or "HTTP1") != "HTTP1" and given.get("Protocol") not in ("HTTP", "HTTPS"):
         raise AwsError("ValidationError", "A protocol version needs a target group with the HTTP or HTTPS protocol")
     if kind != "lambda" and given.get("HealthCheckEnabled") is False:
         raise AwsError("ValidationError", f"Health checks cannot be disabled for target type '{kind}'")
@@ -111,7 +111,7 @@ def _settings(given: Mapping[str, Any], kind: str) -> ApplicationTargetGroup | N
         "health_check": parse_health_check(given, kind, protocol),
     }
     if not is_network:
-        settings["protocol_version"] = given.get("ProtocolVersion", "HTTP1")
+        settings["protocol_version"] = given.get("ProtocolVersion") or "HTTP1"
     if kind == "instance" and protocol in ("UDP", "TCP_UDP"):
         # The kernel forwards to the address of an instance. The model calls that `ip`.
         settings["target_type"] = "ip"
