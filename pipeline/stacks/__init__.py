@@ -1,0 +1,1 @@
+"""Stacks: infrastructure declared by CloudFormation templates."""
