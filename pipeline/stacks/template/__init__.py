@@ -7,11 +7,14 @@
 All errors are `TemplateError`s with the messages of AWS. Values are plain JSON.
 """
 
+from __future__ import annotations
+
 from pipeline.stacks.template.declared import DeclaredResource, Output
 from pipeline.stacks.template.error import TemplateError
 from pipeline.stacks.template.evaluated import Evaluated
 from pipeline.stacks.template.pseudo import pseudo_parameters
 from pipeline.stacks.template.reference import KNOWN_AFTER_APPLY, Attributes, Reference, Unknown
+from pipeline.stacks.template.scope import Existing
 from pipeline.stacks.template.template import PREVIOUS_VALUE, Template
 from pipeline.stacks.template.values import JSON
 
@@ -22,6 +25,7 @@ __all__ = [
     "Attributes",
     "DeclaredResource",
     "Evaluated",
+    "Existing",
     "Output",
     "Reference",
     "Template",

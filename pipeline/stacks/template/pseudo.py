@@ -7,6 +7,18 @@ from collections.abc import Sequence
 from pipeline.stacks.template.values import JSON
 
 NO_VALUE = "AWS::NoValue"
+PSEUDO_PARAMETERS = frozenset(
+    {
+        NO_VALUE,
+        "AWS::AccountId",
+        "AWS::NotificationARNs",
+        "AWS::Partition",
+        "AWS::Region",
+        "AWS::StackId",
+        "AWS::StackName",
+        "AWS::URLSuffix",
+    }
+)
 
 
 def pseudo_parameters(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NoReturn
 
 from pipeline.stacks.template.values import JSON
 
@@ -12,7 +12,7 @@ KNOWN_AFTER_APPLY = "{{changeSet:KNOWN_AFTER_APPLY}}"
 """What AWS's change sets print for a value that does not exist yet."""
 
 
-class Unknown(Exception):  # noqa: N818 - raised by `Attributes` as an answer, not as a failure
+class Unknown(Exception):
     """Raised by `Attributes` for a value that does not exist yet."""
 
 
@@ -21,6 +21,11 @@ Attributes = Callable[[str, str | None], JSON]
 
 Raises `Unknown` if the value does not exist yet. Raises `KeyError` if the type has no such attribute.
 """
+
+
+def nothing_known(_name: str, _attribute: str | None) -> NoReturn:
+    """The attributes while no resource exists."""
+    raise Unknown
 
 
 @dataclass(frozen=True, order=True)
