@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 
 from pipeline.stacks.template.compiler import Compiler
@@ -9,9 +10,9 @@ from pipeline.stacks.template.dependencies import cycle_in, ordered
 from pipeline.stacks.template.expression import Expression
 from pipeline.stacks.template.functions.logic import Condition, boolean
 from pipeline.stacks.template.scope import Scope
-from pipeline.stacks.template.section import check_name
 from pipeline.stacks.template.values import JSON, Path
 
+_NAME = re.compile("[A-Za-z0-9_&]{1,255}")
 _SHAPE = "Template format error: Conditions can only be boolean operations on parameters and other conditions"
 
 
@@ -20,7 +21,8 @@ def compiled_conditions(compiler: Compiler, members: Mapping[str, JSON]) -> dict
     compiled: dict[str, Expression] = {}
     for name, node in members.items():
         path: Path = ("Conditions", name)
-        check_name(compiler.document, name, path, "Conditions name")
+        if not _NAME.fullmatch(name):
+            raise compiler.error(f"Template format error: Conditions name '{name}' is non alphanumeric.", path)
         compiled[name] = boolean(compiler, node, path, _SHAPE)
     if compiler.unresolved:
         names = ", ".join(dict.fromkeys(name for name, _ in compiler.unresolved))

@@ -14,6 +14,11 @@ Place = tuple[int, int]
 MAX_DEPTH = 100
 
 
+def duplicate_key(source: str, place: Place, path: Path) -> str:
+    """Return the warning for a key that an object has twice."""
+    return f"{source}:{place[0]}:{place[1]}: {dotted(path)}: duplicate key, the last one counts"
+
+
 @dataclass(frozen=True)
 class Document:
     """The content of a template. `places` maps a path to the place of its key, or of an item of a list.

@@ -9,7 +9,7 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from typing import NoReturn
 
-from pipeline.stacks.template.document import MAX_DEPTH, Document, Place
+from pipeline.stacks.template.document import MAX_DEPTH, Document, Place, duplicate_key
 from pipeline.stacks.template.error import TemplateError
 from pipeline.stacks.template.values import Path, dotted
 
@@ -29,14 +29,9 @@ def read_json(text: str, source: str) -> Document:
         raise _malformed(1, 1, str(error), source) from None
     if not isinstance(data, dict):
         raise TemplateError("Template format error: unsupported structure.", line=1, column=1, source=source)
-    places: dict[Path, Place] = {}
-    warnings: list[str] = []
-    for path, place in _Scanner(text, source).places():
-        if path in places:
-            line, column = place
-            warnings.append(f"{source}:{line}:{column}: {dotted(path)}: duplicate key, the last one counts")
-        places[path] = place
-    return Document(source, data, places, tuple(warnings))
+    scanner = _Scanner(text, source)
+    places = dict(scanner.places())
+    return Document(source, data, places, tuple(scanner.warnings))
 
 
 def _refuse_constant(name: str) -> NoReturn:
@@ -66,6 +61,9 @@ class _Scanner:
         # For each open object None, for each open list the index of its item.
         self._open: list[int | None] = []
         self._key_expected = False
+        # The keys so far of each open object.
+        self._keys: list[set[str]] = []
+        self.warnings: list[str] = []
 
     def places(self) -> Iterator[tuple[Path, Place]]:
         """Yield path and place, in the order of the text."""
@@ -76,8 +74,7 @@ class _Scanner:
             elif symbol == ",":
                 self._next()
             elif self._key_expected:
-                yield self._enter(json.loads(symbol)), self._place(offset)
-                self._key_expected = False
+                yield self._key(json.loads(symbol), offset), self._place(offset)
             elif symbol != ":":
                 if self._open and (index := self._open[-1]) is not None:
                     yield self._enter(index), self._place(offset)
@@ -86,6 +83,7 @@ class _Scanner:
 
     def _begin(self, symbol: str, offset: int) -> None:
         self._open.append(None if symbol == "{" else 0)
+        self._keys.append(set())
         self._key_expected = symbol == "{"
         if len(self._open) > MAX_DEPTH:
             line, column = self._place(offset)
@@ -94,6 +92,14 @@ class _Scanner:
                 reason, line=line, column=column, path=dotted(tuple(self._path[:3])), source=self._source
             )
 
+    def _key(self, key: str, offset: int) -> Path:
+        self._key_expected = False
+        path = self._enter(key)
+        if key in self._keys[-1]:
+            self.warnings.append(duplicate_key(self._source, self._place(offset), path))
+        self._keys[-1].add(key)
+        return path
+
     def _next(self) -> None:
         index = self._open[-1]
         self._key_expected = index is None
@@ -101,6 +107,7 @@ class _Scanner:
 
     def _close(self) -> None:
         self._open.pop()
+        self._keys.pop()
         del self._path[len(self._open) :]
         self._key_expected = False
 

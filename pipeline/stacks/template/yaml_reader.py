@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from contextlib import suppress
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, ReusedAnchorWarning, YAMLError
@@ -11,7 +12,7 @@ from ruamel.yaml.events import AliasEvent
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from ruamel.yaml.reader import ReaderError
 
-from pipeline.stacks.template.document import MAX_DEPTH, Document, Place
+from pipeline.stacks.template.document import MAX_DEPTH, Document, Place, duplicate_key
 from pipeline.stacks.template.error import TemplateError
 from pipeline.stacks.template.short_tags import FUNCTIONS, argument
 from pipeline.stacks.template.values import JSON, Path, dotted, slashed
@@ -47,7 +48,7 @@ def _compose(text: str, source: str) -> Node | None:
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-        raise _malformed(place, (error.problem or error.context or "").strip(), source) from None
+        raise _malformed(place, " ".join(filter(None, (error.context, error.problem))), source) from None
     except ReaderError as error:
         before = text[: error.position]
         place = (before.count("\n") + 1, len(before) - before.rfind("\n"))
@@ -103,17 +104,14 @@ class _Builder:
             name = self._key(key, path)
             here = (*path, name)
             if name in result:
-                line, column = _place(key)
-                self.warnings.append(
-                    f"{self._source}:{line}:{column}: {dotted(here)}: duplicate key, the last one counts"
-                )
+                self.warnings.append(duplicate_key(self._source, _place(key), here))
             self.places[here] = _place(key)
             result[name] = self._value(value, here)
         return result
 
     def _value(self, node: Node, path: Path) -> JSON:
         if len(path) > MAX_DEPTH:
-            raise self._error(f"Template format error: nested deeper than {MAX_DEPTH} levels", node, path)
+            raise self._error(f"Template format error: nested deeper than {MAX_DEPTH} levels", node, path[:3])
         if id(node) in self._seen:
             raise _SharedNode
         self._seen.add(id(node))
@@ -167,10 +165,11 @@ class _Builder:
         if tag == f"{_CORE}bool":
             # Unlike the resolver of ruamel.yaml, CloudFormation takes y and n for text.
             return _BOOLEANS.get(text.lower(), text)
-        if tag == f"{_CORE}int" and len(text) <= _INTEGER_DIGITS:
-            return _integer(text)
-        if tag == f"{_CORE}float":
-            return _float(text)
+        with suppress(ValueError):
+            if tag == f"{_CORE}int" and len(text) <= _INTEGER_DIGITS:
+                return _integer(text)
+            if tag == f"{_CORE}float":
+                return _float(text)
         raise self._error(f"Template format error: unsupported value {text[:40]!r}", node, path)
 
     def _error(self, reason: str, node: Node, path: Path, hint: str = "") -> TemplateError:
