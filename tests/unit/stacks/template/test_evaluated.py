@@ -154,7 +154,8 @@ def test_exports_and_imports_are_known_before_resources_exist() -> None:
     """The names of exports and of imports are there for the check against other stacks."""
     text = GOOD.replace("!Ref Subnets", "!ImportValue 'net:Vpc'")
     found = evaluated(text)
-    assert (found.exports, found.imports) == ({"Url": "shop:Url"}, {"net:Vpc"})
+    assert found.exports == {"Url": "shop:Url"}
+    assert found.imports == {"net:Vpc"}
     output = GOOD + "  Vpc: {Value: !ImportValue 'net:Vpc'}\n"
     assert evaluated(output).imports == {"net:Vpc"}
 
