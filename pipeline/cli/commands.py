@@ -6,6 +6,7 @@ GROUPS = {
     "Start": {
         "demo": "Demonstrate a build, a rollout under load, a failure and a rollback.",
         "init": "Create a pipeline.yaml for the project in this directory.",
+        "import": "Translate a CodePipeline of AWS into a pipeline.yaml.",
         "validate": "Report every mistake in pipeline.yaml.",
         "schema": "Print the JSON Schema of pipeline.yaml.",
     },
@@ -42,6 +43,9 @@ GROUPS = {
 }
 COMMANDS = {name: text for group in GROUPS.values() for name, text in group.items()}
 """Every command with its line in the help."""
+
+MODULES = {"import": "imports"}
+"""The modules of commands whose name is a word of Python. The other modules have the command's name."""
 
 SUMMARY = (
     "Build a commit into a tested image and roll it out behind a load balancer without losing a request.",

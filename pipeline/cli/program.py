@@ -17,7 +17,7 @@ import click
 from pipeline import __version__
 from pipeline.base.errors import ExitCode, PenstockError
 from pipeline.base.printable import escape_controls, escape_line
-from pipeline.cli.commands import COMMANDS, GROUPS, SUMMARY
+from pipeline.cli.commands import COMMANDS, GROUPS, MODULES, SUMMARY
 
 
 class _OutputClosed(Exception):
@@ -62,7 +62,7 @@ class _Commands(click.Group):
         if name not in COMMANDS:
             return None
         # Each command is a module that is imported when it is called, so no other is imported.
-        return cast("click.Command", importlib.import_module(f"pipeline.cli.{name}").command)
+        return cast("click.Command", importlib.import_module(f"pipeline.cli.{MODULES.get(name, name)}").command)
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         if args and args[0] not in COMMANDS:

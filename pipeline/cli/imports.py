@@ -1,0 +1,15 @@
+"""`pipeline import`: descriptions of other systems as a pipeline.yaml."""
+
+from __future__ import annotations
+
+import click
+
+from pipeline.cli import import_codepipeline
+
+
+@click.group(short_help="Translate a CodePipeline of AWS into a pipeline.yaml.")
+def command() -> None:
+    """Translate what another system has declared into a pipeline.yaml."""
+
+
+command.add_command(import_codepipeline.command)

@@ -1,0 +1,1 @@
+"""The translation of a CodePipeline of AWS, from its CloudFormation template, into a pipeline.yaml. Pure."""
