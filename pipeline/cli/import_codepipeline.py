@@ -8,18 +8,17 @@ from pathlib import Path
 import click
 
 from pipeline.base.errors import ConfigError
+from pipeline.cli.session import parameter_option, split_parameter
 
 
 @click.command("codepipeline", short_help="Translate a CodePipeline of AWS into a pipeline.yaml.")
 @click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path(path_type=Path, allow_dash=True))
 @click.option("--pipeline", "name", metavar="NAME", help="CodePipeline to translate, if there are several.")
-@click.option(
-    "-P", "--parameter", "given", metavar="NAME=VALUE", multiple=True, help="Value of a template's parameter."
-)
+@parameter_option
 @click.option("--buildspec", metavar="FILE", type=click.Path(path_type=Path), help="The buildspec in the repository.")
 @click.option("--region", metavar="REGION", default="us-east-1", show_default=True, help="Value of AWS::Region.")
 def command(
-    files: tuple[Path, ...], name: str | None, given: tuple[str, ...], buildspec: Path | None, region: str
+    files: tuple[Path, ...], name: str | None, parameters: tuple[str, ...], buildspec: Path | None, region: str
 ) -> None:
     """Print a pipeline.yaml for a CodePipeline that is declared in a CloudFormation template.
 
@@ -35,7 +34,7 @@ def command(
 
     imported = translate(
         {str(file): _read(file) for file in files},
-        parameters=dict(_pair(pair) for pair in given),
+        parameters=dict(map(split_parameter, parameters)),
         name=name,
         buildspec=None if buildspec is None else _read(buildspec),
         region=region,
@@ -45,13 +44,6 @@ def command(
     yaml.dump(imported.content, sys.stdout)
     for note in imported.notes:
         click.echo(f"note: {note}", err=True)
-
-
-def _pair(text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not equals or not name:
-        raise ConfigError(f"{text!r} is not NAME=VALUE")
-    return name, value
 
 
 def _read(file: Path) -> str:

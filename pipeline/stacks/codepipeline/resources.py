@@ -10,7 +10,8 @@ from pathlib import PurePath
 
 from pipeline.base.errors import ConfigError
 from pipeline.stacks.codepipeline.notes import Notes
-from pipeline.stacks.template import JSON, Template, pseudo_parameters
+from pipeline.stacks.template import JSON, Template, TemplateError, pseudo_parameters
+from pipeline.stacks.template.parameter_type import SSM_PREFIX
 
 _ACCOUNT = "000000000000"
 # Values of secret stores. The store is not asked.
@@ -86,7 +87,11 @@ def read_resources(templates: Mapping[str, str], parameters: Mapping[str, str], 
         names = [text_of(parameter["ParameterKey"]) for parameter in objects(template.summary()["Parameters"])]
         declared.update(names)
         own = {name: value for name, value in parameters.items() if name in names}
-        found += _evaluated(_completed(template, own, notes), source, own, region)
+        try:
+            found += _evaluated(_completed(template, own, notes), source, own, region, notes)
+        except TemplateError as error:
+            # The template that was evaluated is another text, so the position means nothing.
+            raise ConfigError(f"{source}: {error.path}: {error.reason}") from error
     if unknown := sorted(set(parameters) - declared):
         raise ConfigError(f"no template has the parameter {', '.join(unknown)}", hint=f"there are {_listed(declared)}")
     return Resources(found)
@@ -102,9 +107,10 @@ def _completed(template: Template, given: Mapping[str, str], notes: Notes) -> st
     for section in ("Rules", "Outputs"):
         body.pop(section, None)
     for name, parameter in body.get("Parameters", {}).items():
-        if name in given or ("Default" in parameter and not parameter["Type"].startswith("AWS::SSM::Parameter::Value")):
+        from_store = parameter["Type"].startswith(SSM_PREFIX)
+        if not from_store and (name in given or "Default" in parameter):
             continue
-        if allowed := parameter.get("AllowedValues"):
+        if not from_store and (allowed := parameter.get("AllowedValues")):
             parameter["Default"] = allowed[0]
             notes.add(f"parameter {name} has no value: {text_of(allowed[0])} is assumed")
         else:
@@ -113,7 +119,7 @@ def _completed(template: Template, given: Mapping[str, str], notes: Notes) -> st
     return json.dumps(body)
 
 
-def _evaluated(text: str, source: str, parameters: Mapping[str, str], region: str) -> Iterator[Resource]:
+def _evaluated(text: str, source: str, parameters: Mapping[str, str], region: str, notes: Notes) -> Iterator[Resource]:
     stack = PurePath(source).name.partition(".")[0]
     pseudo = pseudo_parameters(
         account=_ACCOUNT,
@@ -123,7 +129,12 @@ def _evaluated(text: str, source: str, parameters: Mapping[str, str], region: st
     )
     evaluated = Template.parse(text, source).evaluate(parameters, pseudo, _AnyExport(), ["<zone>"] * 6)
     for name, resource in evaluated.resources.items():
-        yield Resource(name, resource.type, evaluated.resolve(name, _placeholder))
+        properties: dict[str, JSON] = {}
+        try:
+            properties = evaluated.resolve(name, _placeholder)
+        except TemplateError as error:
+            notes.add(f"{error.path}: the value is not known, so {name} is left out")
+        yield Resource(name, resource.type, properties)
 
 
 def _placeholder(name: str, attribute: str | None) -> JSON:

@@ -60,7 +60,7 @@ def test_it_prints_a_pipeline_and_notes(tmp_path: Path) -> None:
     ("arguments", "error"),
     [
         (["nothing.yaml"], "nothing.yaml cannot be read: No such file or directory"),
-        (["-", "-P", "Repository"], "'Repository' is not NAME=VALUE"),
+        (["-", "-p", "Repository"], "-p Repository: must have the form NAME=VALUE"),
         (["-", "--pipeline", "Other"], "there is no AWS::CodePipeline::Pipeline Other"),
     ],
 )

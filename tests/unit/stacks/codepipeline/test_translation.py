@@ -365,3 +365,27 @@ def test_a_template_with_a_mistake() -> None:
     with pytest.raises(TemplateError) as caught:
         translate({"t.yaml": BLUE_GREEN.replace("!Ref Build", "!Ref Bild")}, parameters={})
     assert caught.value.message.startswith("t.yaml:20:44: Resources.Pipeline.Properties.Stages[1].Actions[1]")
+
+
+def test_a_value_that_does_not_fit_its_parameter() -> None:
+    """A given value is checked as the template says. Without a value, the constraints do not matter."""
+    text = "Parameters: {Size: {Type: Number, MinValue: 3}}\n" + BLUE_GREEN.replace(
+        "S3Bucket: packages", "S3Bucket: !Ref Size"
+    )
+    translate({"t.yaml": text}, parameters={})
+    with pytest.raises(ConfigError) as caught:
+        translate({"t.yaml": text}, parameters={"Size": "2"})
+    assert caught.value.message == "t.yaml: Parameters.Size: Parameter 'Size' must be a number not less than 3"
+
+
+def test_a_value_of_the_parameter_store() -> None:
+    """A given value is that of the parameter, and no name of another one."""
+    found = translate({"p.json": CODECOMMIT}, parameters={"Service": "app", "Hub": "shop-delivery"})
+    assert found.content["name"] == "shop-delivery"
+
+
+def test_a_part_of_a_value_that_is_not_known() -> None:
+    """A resource whose properties need a part of a name that AWS makes is left out, with a line."""
+    text = CONNECTION.replace("Cpu: 1 vCPU", "Cpu: !Select [1, !Split ['/', !Ref Targets]]")
+    found = translate({"api.yaml": text}, parameters={})
+    assert "Resources.Task.Properties.Cpu.Fn::Select: the value is not known, so Task is left out" in found.notes
