@@ -57,8 +57,8 @@ class Compiler:
             return Members(path, tuple((key, self.value(item, (*path, key))) for key, item in node.items()))
         if isinstance(node, list):
             return Items(path, tuple(self.value(item, (*path, index)) for index, item in enumerate(node)))
-        # Templates contain no null. Only data that is made later could.
-        return Literal(path, "" if node is None else node)
+        assert node is not None
+        return Literal(path, node)
 
     def function(self, node: dict[str, JSON], path: Path) -> str | None:
         """Return the function that an object calls, or None if it is plain data. Raises `TemplateError`."""

@@ -24,6 +24,8 @@ class Pattern:
     def __init__(self, document: Document, text: str, path: Path) -> None:
         """Raise `TemplateError` if `text` is not a regular expression."""
         self._text = text
+        # Java takes the hyphen after a class for itself. The other engines want it escaped.
+        self._standard = re.sub(r"(?<!\\)(\\[dswDSW])-(?!\])", r"\1\-", text)
         if self._linear is None:
             try:
                 re.compile(self._whole)
@@ -47,11 +49,11 @@ class Pattern:
     @cached_property
     def _linear(self) -> TypeAdapter[str] | None:
         try:
-            return TypeAdapter(Annotated[str, StringConstraints(pattern=rf"\A(?:{self._text})\z")])
+            return TypeAdapter(Annotated[str, StringConstraints(pattern=rf"\A(?:{self._standard})\z")])
         except SchemaError:
             return None
 
     @property
     def _whole(self) -> str:
         """The expression in Python's syntax. Java writes named groups without a P."""
-        return re.sub(r"\(\?<(?=[A-Za-z])", "(?P<", self._text)
+        return re.sub(r"\(\?<(?=[A-Za-z])", "(?P<", self._standard)

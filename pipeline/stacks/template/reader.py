@@ -24,7 +24,8 @@ def read_template(text: str, source: str) -> Document:
 
 def _check(value: JSON, path: Path, document: Document) -> None:
     """Raise `TemplateError` for null, and for text that is no Unicode, such as half of a surrogate pair."""
-    if value is None:
+    # JSON has no other way to write the YAML `!GetAZs` without a value, and published templates have it.
+    if value is None and path[-1:] != ("Fn::GetAZs",):
         raise document.error(f"[{slashed(path)}] 'null' values are not allowed in templates", path)
     if isinstance(value, str):
         _check_text(value, path, document)

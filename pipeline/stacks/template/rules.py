@@ -71,7 +71,7 @@ def _rule(compiler: Compiler, name: str, node: JSON) -> Rule:
 def _assertion(compiler: Compiler, node: JSON, path: Path) -> Assertion:
     if not isinstance(node, dict) or "Assert" not in node:
         raise compiler.error("Template format error: Every Assertions member must contain an Assert member.", path)
-    check_keys(compiler.document, node, path, ("Assert", "AssertDescription"), "assertion")
+    # CloudFormation ignores other keys, and published templates have misspelt ones.
     description = node.get("AssertDescription", "")
     if not isinstance(description, str):
         reason = "Template format error: Every AssertDescription member must be a string."

@@ -117,6 +117,8 @@ def find_in_map(compiler: Compiler, argument: JSON, path: Path) -> Expression:
 
 
 def get_azs(compiler: Compiler, argument: JSON, path: Path) -> Expression:
+    if argument is None:
+        argument = ""
     if not isinstance(argument, str) and not (isinstance(argument, dict) and set(argument) == {"Ref"}):
         raise compiler.error(_ZONES, path)
     return GetAZs(path, compiler.value(argument, path))

@@ -67,6 +67,8 @@ VALUES: list[tuple[str, JSON]] = [
     ("!Base64 shop", "c2hvcA=="),
     ("{'Fn::Base64': !Sub '${Word} ü'}", "c2hvcCDDvA=="),
     ("!GetAZs ''", ["local-a", "local-b"]),
+    ("!GetAZs", ["local-a", "local-b"]),
+    ("{'Fn::GetAZs': null}", ["local-a", "local-b"]),
     ("!GetAZs us-east-1", ["local-a", "local-b"]),
     ("!GetAZs {Ref: AWS::Region}", ["local-a", "local-b"]),
     ("!Select [1, !GetAZs '']", "local-b"),

@@ -102,6 +102,8 @@ def test_a_value_that_is_not_allowed(type_: str, constraints: Sequence[str], val
         (["AllowedPattern: '(?=.*[0-9])(?<word>[a-z0-9]+)'"], "a1"),
         (["AllowedPattern: '^$|(arn:aws:acm:)([a-z0-9/:-])*([a-z0-9])$'"], "arn:aws:acm:" + "a" * 4000),
         (["AllowedPattern: '(a+)+b'"], "a" * 4000 + "b"),
+        ([r"AllowedPattern: '^[^\s@]+@[\w-\.]+\.[\w-]+$'"], "me@mail.example-1.com"),
+        ([r"AllowedPattern: '[\\w-]+'"], "\\w-"),
         (["MinLength: 0", "MaxLength: 3"], "äöü"),
     ],
 )
@@ -220,6 +222,10 @@ def test_a_rule_whose_assertion_says_nothing() -> None:
         (
             "R: {Assertions: [{Assert: !Equals [a, a], AssertDescription: [x]}]}",
             "Template format error: Every AssertDescription member must be a string.",
+        ),
+        (
+            "R: {Assertions: [{Assert: !Equals [a, a], AssetDescription: x}], Notes: x}",
+            "Invalid template rule property 'Notes'",
         ),
         ("R: {Asserts: []}", "Invalid template rule property 'Asserts'"),
         (
