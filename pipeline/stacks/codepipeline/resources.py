@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import PurePath
 
@@ -33,10 +33,11 @@ class Resource:
 
 
 class Resources:
-    """The resources of one or several templates."""
+    """The resources of one or several templates. `parameters` are the names that all of them declare."""
 
-    def __init__(self, resources: list[Resource]) -> None:
+    def __init__(self, resources: list[Resource], parameters: Collection[str]) -> None:
         self._resources = resources
+        self.parameters = parameters
 
     def of_type(self, type_: str) -> list[Resource]:
         """Return all resources of a type."""
@@ -94,7 +95,7 @@ def read_resources(templates: Mapping[str, str], parameters: Mapping[str, str], 
             raise ConfigError(f"{source}: {error.path}: {error.reason}") from error
     if unknown := sorted(set(parameters) - declared):
         raise ConfigError(f"no template has the parameter {', '.join(unknown)}", hint=f"there are {_listed(declared)}")
-    return Resources(found)
+    return Resources(found, declared)
 
 
 def _listed(names: set[str]) -> str:

@@ -55,7 +55,8 @@ def translate(
         "balancer": traffic.section(),
     }
     for placeholder in dict.fromkeys(_placeholders(content)):
-        notes.add(f"write a value in place of {placeholder}, or give it by --parameter")
+        option = ", or give it by --parameter" if placeholder.strip("<>") in resources.parameters else ""
+        notes.add(f"write a value in place of {placeholder}{option}")
     return ImportedPipeline(content, notes.lines())
 
 

@@ -123,6 +123,8 @@ def test_parameters_without_a_value(tmp_path: Path) -> None:
     assert found.content["deploy"]["replicas"] == 2
     assert "parameter Stage has no value: staging is assumed" in found.notes
     assert "write a value in place of <Owner>, or give it by --parameter" in found.notes
+    text = GITHUB.replace("Value: !Ref Stage", "Value: !GetAtt Repository.Arn")
+    assert "write a value in place of <Repository.Arn>" in translate({"shop.yaml": text}, parameters=GIVEN).notes
 
 
 def test_a_pipeline_with_a_connection(tmp_path: Path) -> None:
