@@ -70,11 +70,9 @@ def check_values(
     """Raise `TemplateError` for a value that is not allowed, or that names what does not exist."""
     for name, parameter in declared.items():
         parameter.check(values[name])
-        type_ = aws_type(parameter.type)
-        known = existing.all(type_) if existing is not None and type_ is not None and not parameter.is_ssm else None
-        for value in parameter.values(values[name]) if known is not None else ():
-            if value not in (known or ()):
-                reason = (
-                    f"Parameter validation failed: parameter value {value} for parameter name {name} does not exist"
-                )
-                raise document.error(reason, parameter.path)
+        type_ = None if parameter.is_ssm else aws_type(parameter.type)
+        known = None if existing is None or type_ is None else existing.all(type_)
+        unknown = [] if known is None else [value for value in parameter.values(values[name]) if value not in known]
+        if unknown:
+            reason = f"parameter value {unknown[0]} for parameter name {name} does not exist"
+            raise document.error(f"Parameter validation failed: {reason}", parameter.path)

@@ -112,19 +112,25 @@ class _Builder:
     def _value(self, node: Node, path: Path) -> JSON:
         if len(path) > MAX_DEPTH:
             raise self._error(f"Template format error: nested deeper than {MAX_DEPTH} levels", node, path[:3])
-        if id(node) in self._seen:
-            raise _SharedNode
-        self._seen.add(id(node))
+        self._once(node)
         tag = str(node.tag)
         if (name := FUNCTIONS.get(tag)) is not None:
             here = (*path, name)
             self.places[here] = _place(node)
             return {name: argument(name, self._content(node, here, f"{_CORE}str"))}
-        if tag not in _TAGS:
+        self._check_tag(node, path)
+        return self._content(node, path, tag)
+
+    def _once(self, node: Node) -> None:
+        if id(node) in self._seen:
+            raise _SharedNode
+        self._seen.add(id(node))
+
+    def _check_tag(self, node: Node, path: Path) -> None:
+        if node.tag not in _TAGS:
             line, column = _place(node)
             reason = f"Template format error: YAML not well-formed. (line {line}, column {column})"
-            raise self._error(reason, node, path, f"unsupported tag {tag.replace(_CORE, '!!')}")
-        return self._content(node, path, tag)
+            raise self._error(reason, node, path, f"unsupported tag {str(node.tag).replace(_CORE, '!!')}")
 
     def _content(self, node: Node, path: Path, tag: str) -> JSON:
         if isinstance(node, MappingNode):
@@ -143,6 +149,8 @@ class _Builder:
                 node,
                 path,
             )
+        self._once(node)
+        self._check_tag(node, path)
         text = str(node.value)
         tag = str(node.tag)
         if tag == f"{_CORE}merge":

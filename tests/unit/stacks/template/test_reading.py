@@ -113,7 +113,7 @@ def test_json_may_have_what_yaml_may_not() -> None:
             "t.yaml:1:119: Resources.A[0]: Template format error: nested deeper than 100 levels",
         ),
         ('{"A":' + "[" * 10**5, "t.yaml: Template format error: nested deeper than 100 levels"),
-        ("A: " + "[" * 10**4, "t.yaml: Template format error: nested deeper than 100 levels"),
+        ("A: " + "[" * 600, "t.yaml: Template format error: nested deeper than 100 levels"),
         (
             "A: " + "[" * 120 + "]" * 120,
             "t.yaml:1:104: A[0][0]: Template format error: nested deeper than 100 levels",
@@ -128,6 +128,8 @@ def test_json_may_have_what_yaml_may_not() -> None:
             "A: *b\n",
             "t.yaml:1:4: Template format error: YAML not well-formed. (line 1, column 4) (found undefined alias 'b')",
         ),
+        ("&a A: 1\n*a : 2\n", "t.yaml:2:1: Template error: YAML aliases are not allowed in CloudFormation templates"),
+        ("!Sub A: 1\n", "t.yaml:1:1: Template format error: YAML not well-formed. (line 1, column 1) (unsupported tag"),
         ("A: &a [*a]\n", "t.yaml:1:8: Template error: YAML aliases are not allowed in CloudFormation templates"),
         ("A: !!int x\n", "t.yaml:1:4: A: Template format error: unsupported value 'x'"),
         (f"A: {'9' * 500}\n", "t.yaml:1:4: A: Template format error: unsupported value '" + "9" * 40),
