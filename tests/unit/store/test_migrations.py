@@ -26,7 +26,7 @@ from pipeline.store.records import (
 from pipeline.store.store import Store
 from tests.unit.store.previous_versions import BEGAN, ENDED, Version3, content, create_database
 
-VERSION = 5
+VERSION = 6
 
 
 @pytest.mark.parametrize("version", [1, 2, 3])
@@ -86,7 +86,11 @@ def test_a_migration_of_version_3_changes_no_existing_table(tmp_path: Path) -> N
     Store(path).close()
     assert content(path, tables) == before
     new = {name for name, *_ in content(path)["schema"]} - tables
-    assert new == {"services", "webhook_deliveries", "run_times"}
+    stacks = {
+        "stacks",
+        *(f"stack_{noun}" for noun in ("resources", "events", "exports", "imports", "change_sets", "drifts")),
+    }
+    assert new == {"services", "webhook_deliveries", "run_times", *stacks}
 
 
 def test_a_process_of_version_3_continues_beside_the_current_version(tmp_path: Path) -> None:

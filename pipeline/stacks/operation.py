@@ -1,0 +1,316 @@
+"""One operation on a stack, from its first phase to its last."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any, TypeAlias
+
+import structlog
+
+from pipeline.base.clock import Clock
+from pipeline.base.errors import PenstockError
+from pipeline.base.quantity import format_duration
+from pipeline.stacks.phase_work import Call, Deleting, PhaseWork, Putting, Restoring, Workplace, initiate
+from pipeline.stacks.plan import Action, Step, current_resources, ready
+from pipeline.stacks.provider import Pending, ResourceProvider, State
+from pipeline.stacks.records import Stack, StackEvent, StackOutput, StackResource, Standing
+from pipeline.stacks.resource_types import ResourceTypes
+from pipeline.stacks.state import Progress, StackState
+from pipeline.stacks.status import KEPT_AFTER_FAILURE, PHASES, Phase, ResourceStatus, StackStatus, Work
+from pipeline.stacks.template import Evaluated
+
+Result: TypeAlias = "State | Pending | None"
+_logger = structlog.get_logger(__name__)
+_IDLE = timedelta(hours=1)
+_CANCELLED = {True: "Resource creation cancelled", False: "Resource update cancelled"}
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What an operation uses of its process. `workers` make the calls to providers."""
+
+    types: ResourceTypes
+    provider: Callable[[Stack, str], ResourceProvider[Any]]
+    evaluate: Callable[[Stack], Evaluated]
+    workers: Executor
+    clock: Clock
+
+
+@dataclass
+class _Running:
+    step: Step
+    call: Call
+    deadline: float | None = None
+    due: float | None = None
+    """When a pending call is to be repeated. None while it is being made."""
+
+
+class StackOperation:
+    """Carries out the operation that the status of a stack names, in the thread that calls `run`.
+
+    Every step is on disk before it is made, so an operation that was interrupted is continued by another one.
+    """
+
+    def __init__(self, state: StackState, around: Surroundings) -> None:
+        self._state = state
+        self._around = around
+        self._clock = around.clock
+        self._place = Workplace(state, around.types, lambda name: around.provider(state.stack, name), around.clock)
+        self._wake = threading.Event()
+        self._results: queue.SimpleQueue[tuple[str, Future[Result]]] = queue.SimpleQueue()
+        self._running: dict[str, _Running] = {}
+        self._failed: dict[str, Step] = {}
+        self._cancel: Mapping[str, Any] | None = None
+        self._stopping = False
+        self._ending = False
+
+    def run(self) -> Stack:
+        """Work until no phase is left, or until `suspend`. Raises `StoreFault`."""
+        while not self._ending and (phase := PHASES.get(self._state.stack.status)):
+            self._run_phase(phase)
+        return self._state.stack
+
+    def cancel(self, reason: str, **changes: Any) -> None:
+        """Let the operation fail, from any thread. Calls that are being made are waited for.
+
+        `changes` are fields of the stack to set.
+        """
+        self._cancel = {"cancelled": reason, **changes}
+        self._wake.set()
+
+    def suspend(self) -> None:
+        """End `run` after the calls that are being made, from any thread. The next process continues."""
+        self._ending = True
+        self._wake.set()
+
+    def _run_phase(self, phase: Phase) -> None:
+        self._failed, self._stopping = {}, False
+        try:
+            work = self._work(phase.work)
+        except PenstockError as error:
+            # The template was valid when the operation began. What it imports may be gone since.
+            self._fail(phase, reason_of(error))
+            return
+        while True:
+            self._check_limits(phase)
+            if not self._stopping and not self._ending:
+                self._start(phase, work)
+            if self._stopping:
+                self._cancel_pending()
+            if not any(running.due is None or not self._ending for running in self._running.values()):
+                break
+            self._wait(phase)
+        if self._ending and not self._stopping and work.steps():
+            self._running.clear()
+            return
+        self._finish(phase)
+
+    def _work(self, work: Work) -> PhaseWork:
+        if work is Work.RESTORE:
+            return Restoring(self._place)
+        if work is Work.PUT:
+            return Putting(self._place, self._around.evaluate(self._state.stack))
+        wanted = self._around.evaluate(self._state.stack).order if work is Work.CLEAN_UP else ()
+        return Deleting(self._place, work, frozenset(wanted))
+
+    def _check_limits(self, phase: Phase) -> None:
+        """Stop if the operation was cancelled, or if its time is over."""
+        if self._cancel is not None:
+            self._state.note(**self._cancel)
+            self._cancel = None
+        stack = self._state.stack
+        if phase.work is not Work.PUT:
+            return
+        if stack.timeout and stack.cancelled is None and self._clock.since(stack.since).total_seconds() > stack.timeout:
+            self._state.note(cancelled="Stack creation time exceeded the specified timeout.")
+        self._stopping = self._stopping or self._state.stack.cancelled is not None
+
+    # Steps
+
+    def _start(self, phase: Phase, work: PhaseWork) -> None:
+        """Begin all steps that are ready. A step without a call may make others ready."""
+        is_progressing = True
+        while is_progressing and not self._stopping:
+            changes, started = list[Progress](), list[_Running]()
+            is_progressing = False
+            for step in ready(work.steps(), self._running, self._failed):
+                try:
+                    begun = work.begin(step)
+                except PenstockError as error:
+                    changes.append(self._refuse(phase, step, reason_of(error)))
+                    continue
+                changes.append(begun.progress)
+                if begun.call is None:
+                    is_progressing = True
+                else:
+                    started.append(_Running(step, begun.call))
+            if any(change != Progress() for change in changes):
+                self._state.record(changes)
+            for running in started:
+                self._running[running.step.key] = running
+                self._invoke(running)
+
+    def _refuse(self, phase: Phase, step: Step, reason: str) -> Progress:
+        """Return the event of a step that cannot begin, because its values cannot be computed."""
+        self._note_failure(phase, step)
+        current = current_resources(self._state.resources).get(step.logical_id)
+        status = ResourceStatus.UPDATE_FAILED if current else ResourceStatus.CREATE_FAILED
+        kind = self._around.evaluate(self._state.stack).resources[step.logical_id].type
+        physical_id = current.physical_id or "" if current else ""
+        event = StackEvent(self._clock.now(), step.logical_id, kind, status, reason, physical_id)
+        return Progress(events=(event,))
+
+    def _invoke(self, running: _Running) -> None:
+        running.due = None
+        future = self._around.workers.submit(running.call.invoke)
+        future.add_done_callback(lambda done: self._report(running.step.key, done))
+
+    def _report(self, key: str, done: Future[Result]) -> None:
+        self._results.put((key, done))
+        self._wake.set()
+
+    def _wait(self, phase: Phase) -> None:
+        """Wait for the end of a call, or until a pending one is due. Store what has ended."""
+        if self._results.empty():
+            dues = [running.due - self._clock.monotonic() for running in self._running.values() if running.due]
+            self._clock.wait(self._wake, min([timedelta(seconds=max(due, 0)) for due in dues], default=_IDLE))
+        self._wake.clear()
+        changes = list[Progress]()
+        while not self._results.empty():
+            key, future = self._results.get()
+            changes.append(self._take(phase, self._running[key], future))
+        if changes:
+            self._state.record(changes)
+        for running in self._running.values():
+            if running.due is not None and running.due <= self._clock.monotonic() and not self._ending:
+                self._invoke(running)
+
+    def _take(self, phase: Phase, running: _Running, future: Future[Result]) -> Progress:
+        """Return what the end of a call changes. A call that is pending is repeated later."""
+        error = future.exception()
+        if error is not None and not isinstance(error, Exception):
+            raise error
+        if error is not None:
+            return self._end(phase, running, reason_of(error))
+        result = future.result()
+        if not isinstance(result, Pending):
+            del self._running[running.step.key]
+            return running.call.succeed(result)
+        now = self._clock.monotonic()
+        running.deadline = running.deadline or now + result.timeout.total_seconds()
+        running.due = now + result.interval.total_seconds()
+        resource = self._state.resource(running.call.token)
+        named = initiate(resource, result.physical_id, self._clock)
+        if now >= running.deadline:
+            reason = f"not complete after {format_duration(result.timeout)}"
+            # The failure must not overwrite the id that this call has told.
+            self._state.record([named])
+            return self._end(phase, running, f"{reason}: {result.reason}" if result.reason else reason)
+        return named
+
+    def _end(self, phase: Phase, running: _Running, reason: str) -> Progress:
+        del self._running[running.step.key]
+        self._note_failure(phase, running.step)
+        return running.call.fail(reason)
+
+    def _note_failure(self, phase: Phase, step: Step) -> None:
+        self._failed[step.key] = step
+        # Deleting goes on with what does not depend on the failure.
+        self._stopping = self._stopping or phase.work in {Work.PUT, Work.RESTORE}
+
+    def _cancel_pending(self) -> None:
+        """Give up the calls that are pending. The rollback finds what they have made."""
+        changes = []
+        for key, running in list(self._running.items()):
+            if running.due is not None:
+                del self._running[key]
+                self._failed[key] = running.step
+                is_new = self._state.resource(running.call.token).definition is None
+                changes.append(running.call.fail(_CANCELLED[is_new]))
+        if changes:
+            self._state.record(changes)
+
+    # Phases
+
+    def _finish(self, phase: Phase) -> None:
+        stack = self._state.stack
+        if self._failed or self._stopping:
+            self._fail(phase, " ".join(filter(None, (self._failures(), stack.cancelled))))
+            return
+        try:
+            self._state.move(phase.succeeded, **self._successes(phase.work))
+        except PenstockError as error:
+            self._fail(phase, reason_of(error))
+
+    def _successes(self, work: Work) -> dict[str, Any]:
+        """Return what a phase that has succeeded changes in its stack."""
+        stack, now = self._state.stack, self._clock.now()
+        if work is Work.PUT:
+            evaluated = self._around.evaluate(stack)
+            outputs = tuple(
+                StackOutput(output.name, output.value, output.description, output.export)
+                for output in evaluated.outputs(self._state.attribute).values()
+            )
+            return {
+                "outputs": outputs,
+                "exports": {output.export: output.value for output in outputs if output.export is not None},
+                "imports": evaluated.imports,
+                "stable": stack.operation,
+                "former": None,
+                "resources": [replace(r, former=None) for r in self._state.resources if r.former],
+            }
+        if work is Work.RESTORE:
+            return {"goal": stack.former or stack.goal, "former": None, "skipped": (), "cancelled": None}
+        if work is Work.DELETE:
+            return {"deleted": now, "exports": {}, "imports": frozenset(), "cancelled": None}
+        if stack.status is StackStatus.ROLLBACK_IN_PROGRESS:
+            return {"imports": frozenset(), "cancelled": None}
+        return {"imports": self._imports()}
+
+    def _imports(self) -> frozenset[str]:
+        """Return what the stack imports now that its operation is over."""
+        return self._around.evaluate(self._state.stack).imports
+
+    def _fail(self, phase: Phase, reason: str) -> None:
+        """Move to what follows a phase that has failed."""
+        stack, status = self._state.stack, phase.failed
+        resources: list[StackResource] = []
+        if phase.work is Work.PUT and stack.on_failure == "DO_NOTHING" and stack.cancelled is None:
+            status = KEPT_AFTER_FAILURE[stack.status]
+        elif phase.work is Work.PUT and stack.on_failure == "DELETE":
+            status = StackStatus.DELETE_IN_PROGRESS
+        elif status is StackStatus.ROLLBACK_IN_PROGRESS:
+            reason = f"{reason} Rollback requested by user."
+        if phase.work in {Work.CLEAN_UP, Work.UNDO}:
+            doomed = {step.resource.token for step in self._failed.values() if step.resource}
+            resources = [replace(r, standing=Standing.LEFTOVER) for r in self._state.resources if r.token in doomed]
+        self._state.move(status, reason, resources=resources)
+
+    def _failures(self) -> str:
+        """Return the failed resources in the words of CloudFormation."""
+        groups: dict[str, list[str]] = {}
+        current = current_resources(self._state.resources)
+        for step in self._failed.values():
+            verb = "delete" if step.action is Action.DELETE else "update" if step.logical_id in current else "create"
+            groups.setdefault(verb, []).append(step.logical_id)
+        return " ".join(
+            f"The following resource(s) failed to {verb}: [{', '.join(sorted(names))}]."
+            for verb, names in sorted(groups.items())
+        )
+
+
+def reason_of(error: Exception) -> str:
+    """Return the reason of a failed call, for events."""
+    if isinstance(error, PenstockError):
+        # An error of a template has its reason in AWS's words, without the place.
+        return str(getattr(error, "reason", error.message))
+    if message := getattr(error, "message", None):
+        # An error of one of AWS's operations.
+        return f"{message} (Error Code: {getattr(error, 'code', 'unknown')})"
+    _logger.error("call failed", exc_info=error)
+    return f"internal failure: {type(error).__name__}: {error}"

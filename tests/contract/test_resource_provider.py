@@ -1,0 +1,133 @@
+"""Contract of `ResourceProvider`, kept by the provider of every resource type.
+
+To add a type, add a `ProviderUnderTest` to `PROVIDERS`.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from pipeline.base.clock import SYSTEM
+from pipeline.stacks.provider import Pending, ResourceProvider, StackContext, State
+from pipeline.stacks.resource_types import IgnoredType
+from tests.support.stack_world import World
+
+CONTEXT = StackContext(
+    "arn:aws:cloudformation:eu-west-1:000000000000:stack/lab/5f3c", "lab", "shop", "eu-west-1", "000000000000"
+)
+TOKEN, OTHER_TOKEN = "lab-Thing-AAAAAAAAAAAA", "lab-Thing-BBBBBBBBBBBB"
+
+
+@dataclass(frozen=True)
+class ProviderUnderTest:
+    """A provider with properties that it accepts, and others to which they can be updated.
+
+    `forgets`: what it makes is no state at all, so it always seems to exist.
+    """
+
+    make: Callable[[], ResourceProvider[Any]]
+    properties: dict[str, Any]
+    changed: dict[str, Any]
+    forgets: bool = False
+
+
+def _slow_world() -> ResourceProvider[Any]:
+    world = World()
+    world.polls = 2
+    return world.provider(CONTEXT)
+
+
+PROVIDERS = {
+    "fake": ProviderUnderTest(lambda: World().provider(CONTEXT), {"Size": 1}, {"Size": 2}),
+    "slow fake": ProviderUnderTest(_slow_world, {"Size": 1}, {"Size": 2}),
+    "ignored": ProviderUnderTest(lambda: IgnoredType("AWS::S3::Bucket"), {"A": 1}, {"A": 2}, forgets=True),
+}
+
+
+@pytest.fixture(params=list(PROVIDERS))
+def tested(request: pytest.FixtureRequest) -> ProviderUnderTest:
+    """A provider under test."""
+    return PROVIDERS[request.param]
+
+
+def complete(call: Callable[[], State | Pending | None]) -> State | None:
+    """Repeat a call while it is pending."""
+    for _ in range(200):
+        result = call()
+        if not isinstance(result, Pending):
+            return result
+        assert timedelta(0) < result.interval <= result.timeout
+        SYSTEM.wait(threading.Event(), timedelta(milliseconds=1))
+    raise AssertionError("the call stays pending")
+
+
+def created(provider: ResourceProvider[Any], properties: dict[str, Any], token: str = TOKEN) -> State:
+    """Create a resource."""
+    state = complete(lambda: provider.create(token, provider.properties.model_validate(properties)))
+    assert state is not None
+    return state
+
+
+def test_a_created_resource_can_be_found_and_read(tested: ProviderUnderTest) -> None:
+    """It has an id and the attributes that create has returned."""
+    provider = tested.make()
+    state = created(provider, tested.properties)
+    assert state.physical_id
+    assert provider.find(TOKEN) == state.physical_id
+    found = provider.read(state.physical_id)
+    assert found is not None
+    assert (found.physical_id, found.attributes) == (state.physical_id, state.attributes)
+
+
+def test_create_with_a_used_token_makes_nothing(tested: ProviderUnderTest) -> None:
+    """It returns the same resource. Another token makes another one."""
+    provider = tested.make()
+    first = created(provider, tested.properties)
+    assert created(provider, tested.properties).physical_id == first.physical_id
+    assert created(provider, tested.properties, OTHER_TOKEN).physical_id != first.physical_id
+
+
+def test_a_repeated_update_changes_nothing_more(tested: ProviderUnderTest) -> None:
+    """An update keeps the id. It can be repeated, and undone."""
+    provider = tested.make()
+    physical_id = created(provider, tested.properties).physical_id
+    before, after = (provider.properties.model_validate(p) for p in (tested.properties, tested.changed))
+    for _ in range(2):
+        state = complete(lambda: provider.update(physical_id, before, after))
+        assert state is not None
+        assert state.physical_id == physical_id
+    changed = provider.read(physical_id)
+    complete(lambda: provider.update(physical_id, after, before))
+    restored = provider.read(physical_id)
+    assert changed is not None
+    assert restored is not None
+    if restored.properties is not None and not tested.forgets:
+        assert restored.properties.items() >= tested.properties.items()
+
+
+def test_a_deleted_resource_is_gone(tested: ProviderUnderTest) -> None:
+    """A second delete succeeds too. Another resource is not touched."""
+    provider = tested.make()
+    physical_id = created(provider, tested.properties).physical_id
+    other = created(provider, tested.properties, OTHER_TOKEN).physical_id
+    for _ in range(2):
+        assert complete(lambda: provider.delete(physical_id)) is None
+    if not tested.forgets:
+        assert provider.read(physical_id) is None
+        assert provider.find(TOKEN) is None
+    assert provider.read(other) is not None
+
+
+def test_what_was_never_made_is_not_found(tested: ProviderUnderTest) -> None:
+    """Deleting it succeeds."""
+    provider = tested.make()
+    if not tested.forgets:
+        assert provider.find(TOKEN) is None
+        assert provider.read("thing-unknown") is None
+    assert complete(lambda: provider.delete("thing-unknown")) is None
