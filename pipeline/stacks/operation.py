@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable, Mapping
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor, Future, wait
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, TypeAlias
@@ -48,6 +48,7 @@ class _Running:
     deadline: float | None = None
     due: float | None = None
     """When a pending call is to be repeated. None while it is being made."""
+    future: Future[Result] | None = None
 
 
 class StackOperation:
@@ -68,17 +69,23 @@ class StackOperation:
         self._cancel: Mapping[str, Any] | None = None
         self._stopping = False
         self._ending = False
+        self.noted = threading.Event()
 
     def run(self) -> Stack:
         """Work until no phase is left, or until `suspend`. Raises `StoreFault`."""
-        while not self._ending and (phase := PHASES.get(self._state.stack.status)):
-            self._run_phase(phase)
+        try:
+            while not self._ending and (phase := PHASES.get(self._state.stack.status)):
+                self._run_phase(phase)
+        finally:
+            # After an error, the next process must not meet calls of this one.
+            wait([running.future for running in self._running.values() if running.future])
+            self.noted.set()
         return self._state.stack
 
     def cancel(self, reason: str, **changes: Any) -> None:
         """Let the operation fail, from any thread. Calls that are being made are waited for.
 
-        `changes` are fields of the stack to set.
+        `changes` are fields of the stack to set. `noted` is set when that is on disk, or when the operation has ended.
         """
         self._cancel = {"cancelled": reason, **changes}
         self._wake.set()
@@ -123,6 +130,7 @@ class StackOperation:
         if self._cancel is not None:
             self._state.note(**self._cancel)
             self._cancel = None
+            self.noted.set()
         stack = self._state.stack
         if phase.work is not Work.PUT:
             return
@@ -167,8 +175,8 @@ class StackOperation:
 
     def _invoke(self, running: _Running) -> None:
         running.due = None
-        future = self._around.workers.submit(running.call.invoke)
-        future.add_done_callback(lambda done: self._report(running.step.key, done))
+        running.future = self._around.workers.submit(running.call.invoke)
+        running.future.add_done_callback(lambda done: self._report(running.step.key, done))
 
     def _report(self, key: str, done: Future[Result]) -> None:
         self._results.put((key, done))

@@ -14,7 +14,7 @@ from pipeline.base.clock import Clock
 from pipeline.base.errors import ConfigError
 from pipeline.base.schema import Model
 from pipeline.stacks.plan import Action, Change, Step, change_of, current_resources, deletes, puts, restores
-from pipeline.stacks.provider import Pending, ResourceProvider, State
+from pipeline.stacks.provider import RANDOM_PART, Pending, ResourceProvider, State
 from pipeline.stacks.records import Definition, StackResource, Standing
 from pipeline.stacks.resource_types import ResourceTypes
 from pipeline.stacks.state import Progress, StackState, resource_event
@@ -320,7 +320,7 @@ def initiate(resource: StackResource, physical_id: str | None, clock: Clock) -> 
 def token_of(stack_id: str, stack: str, logical_id: str, operation: int) -> str:
     """Return the token for what an operation creates under a name. It is the same after a crash."""
     digest = hashlib.sha256(f"{stack_id}\0{logical_id}\0{operation}".encode()).digest()
-    return f"{stack}-{logical_id}-{b32encode(digest)[:12].decode()}"
+    return f"{stack}-{logical_id}-{b32encode(digest)[: RANDOM_PART - 1].decode()}"
 
 
 def parse(provider: ResourceProvider[Any], properties: object) -> Model:

@@ -14,6 +14,8 @@ from pipeline.base.schema import Model
 
 POLL_INTERVAL = timedelta(seconds=0.5)
 TIMEOUT = timedelta(minutes=15)
+RANDOM_PART = 13
+"""The length of a token's end that makes it unique, with its hyphen."""
 
 
 class Properties(Model):
@@ -91,6 +93,11 @@ class ResourceProvider(Protocol[M]):
 
     def delete(self, physical_id: str) -> Pending | None:
         """Delete a resource. Succeeds if it does not exist."""
+
+
+def short_name(token: str, length: int) -> str:
+    """Return a token as a name of at most `length` characters. It keeps the random end, so it stays unique."""
+    return token if len(token) <= length else token[: length - RANDOM_PART] + token[-RANDOM_PART:]
 
 
 @dataclass(frozen=True)

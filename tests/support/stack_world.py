@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 from pydantic import ConfigDict, Field
@@ -48,6 +49,7 @@ class World:
     things: dict[str, Thing] = field(default_factory=dict)
     on_call: Callable[[str, str], None] = lambda _call, _when: None
     polls: int = 0
+    interval: timedelta = timedelta(milliseconds=10)
     calls: list[tuple[str, str]] = field(default_factory=list)
     created: list[str] = field(default_factory=list)
     failing: set[str] = field(default_factory=set)
@@ -68,8 +70,8 @@ class World:
 
     def change(self, call: str, physical_id: str, apply: Callable[[], None]) -> bool:
         """Apply a change in the first of `polls` + 1 calls. Return whether the call is pending."""
+        self.on_call(call, "before")
         with self._lock:
-            self.on_call(call, "before")
             apply()
             self.calls.append((call, physical_id))
             self.on_call(call, "after")
@@ -79,6 +81,12 @@ class World:
             else:
                 self._pending[call, physical_id] = left - 1
             return left > 0
+
+    def settle(self) -> None:
+        """Let no call be pending any more."""
+        with self._lock:
+            self.polls = 0
+            self._pending.clear()
 
     def check_uses(self, properties: ThingProperties) -> None:
         """Fail if a thing that is used does not exist."""
@@ -116,7 +124,7 @@ class ThingProvider:
 
         pending = self._world.change("create", physical_id, apply)
         self._check(properties)
-        return Pending("growing", physical_id) if pending else self._state(physical_id)
+        return Pending("growing", physical_id, self._world.interval) if pending else self._state(physical_id)
 
     def find(self, token: str) -> str | None:
         """Find a thing."""
@@ -139,7 +147,7 @@ class ThingProvider:
 
         pending = self._world.change("update", physical_id, apply)
         self._check(after)
-        return Pending("changing") if pending else self._state(physical_id)
+        return Pending("changing", interval=self._world.interval) if pending else self._state(physical_id)
 
     def delete(self, physical_id: str) -> Pending | None:
         """Delete a thing."""
@@ -150,7 +158,11 @@ class ThingProvider:
                 raise ConfigError("cannot be deleted")
             self._world.things.pop(physical_id, None)
 
-        return Pending("shrinking") if self._world.change("delete", physical_id, apply) else None
+        return (
+            Pending("shrinking", interval=self._world.interval)
+            if self._world.change("delete", physical_id, apply)
+            else None
+        )
 
     def _check(self, properties: ThingProperties) -> None:
         if properties.Size in (13, "13") or properties.Name in self._world.failing:

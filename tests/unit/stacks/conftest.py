@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.stack_home import StackHome
 from tests.unit.stacks.laboratory import Laboratory
 
 
@@ -17,3 +18,12 @@ def lab(tmp_path: Path) -> Iterator[Laboratory]:
     yield lab
     assert lab.world.violations == []
     lab.store.close()
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[StackHome]:
+    """The stacks of a home."""
+    home = StackHome(tmp_path)
+    yield home
+    home.stacks.close()
+    assert home.world.violations == []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from pipeline.stacks.start import start_update
 from pipeline.stacks.status import StackStatus
 from tests.support.stack_world import Node
@@ -143,7 +145,7 @@ def test_pending_calls_are_repeated(lab: Laboratory) -> None:
 
 def test_a_call_that_stays_pending_fails_after_its_timeout(lab: Laboratory) -> None:
     """The deadline is the provider's, and its reason is in the event."""
-    lab.world.polls = 10_000
+    lab.world.polls, lab.world.interval = 10_000, timedelta(minutes=1)
     stack = lab.create({"Slow": Node()}, on_failure="DO_NOTHING")
     assert stack.status is StackStatus.CREATE_FAILED
     assert lab.reasons("Slow")[-1] == "not complete after 15m: growing"
