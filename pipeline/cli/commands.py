@@ -15,6 +15,7 @@ GROUPS = {
         "run": "Build, test and roll out a commit.",
         "rollback": "Roll back to a previous release.",
         "down": "Drain and remove everything of this pipeline.",
+        "stack": "Create, update and delete resources from a template.",
     },
     "Automate": {
         "serve": "Run new commits and keep deployed releases healthy.",

@@ -198,7 +198,9 @@ def _control_config(daemon: Daemon, token: str | None = None) -> uvicorn.Config:
     from pipeline.http.api import ControlApi
     from pipeline.http.serving import control_config
 
-    return control_config(ControlApi(Control(daemon.supervisors, daemon.store), token).app())
+    return control_config(
+        ControlApi(Control(daemon.supervisors, daemon.store), token, stacks=daemon.stacks.stacks).app()
+    )
 
 
 def _public_config(daemon: Daemon) -> uvicorn.Config:

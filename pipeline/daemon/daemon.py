@@ -20,6 +20,7 @@ from pipeline.daemon.balancer_supervisor import BalancerSupervisor
 from pipeline.daemon.engine_watch import EngineWatch
 from pipeline.daemon.scheduler import Scheduler
 from pipeline.daemon.served_file import ServedFile
+from pipeline.daemon.stack_supervisor import StackSupervisor
 from pipeline.daemon.supervisor import PipelineSupervisor
 from pipeline.engine.hosts import local_events
 from pipeline.engine.interfaces import ReplicaChange
@@ -81,6 +82,7 @@ class Daemon:
             monitor=open_monitor(home.balancer),
             changed=self._notify_drift,
         )
+        self.stacks = StackSupervisor(home, store.stacks.has_unfinished)
         self._engine_watch = EngineWatch(local_events(home.id), self._on_replica, self._clock)
         self._notified = threading.Event()
         self._ending = threading.Event()
@@ -127,6 +129,7 @@ class Daemon:
             threading.Thread(target=work, name=name, daemon=True).start()
         self._scheduler.start()
         self._scheduler.add("check of the engine's events", self._engine_watch.check)
+        self._scheduler.add("interrupted operations on stacks", self.stacks.step)
         changes = self.store.changes
         stack.enter_context(changes.subscribe(self._wake_queues, foreign_only=True))
         stack.enter_context(changes.watch(self._scheduler.add("changes of the database", changes.step).wake))
@@ -169,6 +172,7 @@ class Daemon:
         ]
         for thread in closing:
             thread.start()
+        self.stacks.close()
         for thread in closing:
             thread.join()
         self._scheduler.close()

@@ -5,9 +5,8 @@ from __future__ import annotations
 import hmac
 import os
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -19,7 +18,7 @@ from pipeline import __version__
 from pipeline.base.clock import Clock, SystemClock
 from pipeline.base.errors import ConfigError, ExitCode, PenstockError
 from pipeline.daemon.control import Control
-from pipeline.http.endpoint import Endpoint
+from pipeline.http.endpoint import Endpoint, json_response
 from pipeline.http.event_stream import stream_events
 from pipeline.http.openapi import describe
 from pipeline.http.parameters import events_after, number_in_query, read_body, run_in_path, transition_in_path
@@ -33,21 +32,31 @@ from pipeline.http.responses import (
     ReportResponse,
     RunResponse,
 )
+from pipeline.http.stack_api import StackApi
 from pipeline.http.status_report import StatusReport
 from pipeline.store import queue
 from pipeline.store.event_follower import EventFollower
 from pipeline.store.records import Run, RunOptions, Trigger
 
+if TYPE_CHECKING:
+    from pipeline.stacks.stacks import Stacks
+
 
 class ControlApi:
     """The control API as an application. With a `token`, every request must carry it."""
 
-    def __init__(self, control: Control, token: str | None = None, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        control: Control,
+        token: str | None = None,
+        clock: Clock | None = None,
+        stacks: Callable[[], Stacks] | None = None,
+    ) -> None:
         self._control = control
         self._store = control.store
         self._token = token
         self._clock = clock or SystemClock()
-        self.endpoints = (*self._views(), *self._actions(), *self._streams())
+        self.endpoints = (*self._views(), *self._actions(), *StackApi(stacks).endpoints, *self._streams())
 
     def _views(self) -> Sequence[Endpoint]:
         pipeline = "/v1/pipelines/{pipeline}"
@@ -153,13 +162,13 @@ class ControlApi:
 
     async def _daemon(self, _: Request) -> Response:
         files = {name: str(found.served_file.file) for name, found in self._control.supervisors.items()}
-        return _response(DaemonResponse(version=__version__, pipelines=list(files), files=files))
+        return json_response(DaemonResponse(version=__version__, pipelines=list(files), files=files))
 
     async def _describe(self, _: Request) -> Response:
         return JSONResponse(describe(self.endpoints))
 
     async def _pipeline(self, request: Request) -> Response:
-        return _response(await run_in_threadpool(self._pipeline_response, request.path_params["pipeline"]))
+        return json_response(await run_in_threadpool(self._pipeline_response, request.path_params["pipeline"]))
 
     async def _status(self, request: Request) -> Response:
         name = request.path_params["pipeline"]
@@ -170,7 +179,7 @@ class ControlApi:
             report = StatusReport(home, self._store, name, invalid=invalid)
             return ReportResponse(data=report.data(), text=report.text().to_json())
 
-        return _response(await run_in_threadpool(read))
+        return json_response(await run_in_threadpool(read))
 
     async def _runs(self, request: Request) -> Response:
         name, limit = request.path_params["pipeline"], number_in_query(request, "limit", 20)
@@ -241,7 +250,7 @@ class ControlApi:
         return Response(status_code=204)
 
     async def _respond_with_run(self, run: Run, code: int = 200) -> Response:
-        return _response(await run_in_threadpool(self._run_response, run), code)
+        return json_response(await run_in_threadpool(self._run_response, run), code)
 
     def _run_response(self, run: Run) -> RunResponse:
         return RunResponse.from_run(run, self._store.runs.stages(run.pipeline, run.number))
@@ -272,19 +281,15 @@ class ControlApi:
         return stream_events(follower, self._store.changes, self._clock)
 
 
-def _response(content: BaseModel, code: int = 200) -> Response:
-    return Response(content.model_dump_json(), code, media_type="application/json")
-
-
 async def _fail(_: Request, error: Exception) -> Response:
     assert isinstance(error, PenstockError)
     content = ErrorResponse(error=error.message, hint=error.hint, exit_code=error.exit_code)
-    return _response(content, 409 if isinstance(error, ConfigError) else 503)
+    return json_response(content, 409 if isinstance(error, ConfigError) else 503)
 
 
 async def _refuse(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     content = ErrorResponse(error=error.detail, hint=None, exit_code=ExitCode.BAD_CONFIGURATION)
-    answer = _response(content, error.status_code)
+    answer = json_response(content, error.status_code)
     answer.headers.update(error.headers or {})
     return answer

@@ -29,3 +29,8 @@ class Endpoint:
     code: int = 200
     many: bool = False
     follows: bool = False
+
+
+def json_response(content: BaseModel, code: int = 200) -> Response:
+    """Return a response that holds an object as JSON."""
+    return Response(content.model_dump_json(), code, media_type="application/json")

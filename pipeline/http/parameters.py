@@ -20,14 +20,14 @@ _MAX_BODY = 64 * 1024
 B = TypeVar("B", bound=Body)
 
 
-async def read_body(request: Request, form: type[B]) -> B:
-    """Return the body of a request, which is JSON of at most 64 KiB. An empty body is an empty object."""
+async def read_body(request: Request, form: type[B], limit: int = _MAX_BODY) -> B:
+    """Return the body of a request, which is JSON of at most `limit` bytes. An empty body is an empty object."""
     content = b""
     try:
         async for chunk in request.stream():
             content += chunk
-            if len(content) > _MAX_BODY:
-                raise HTTPException(413, f"the body is larger than {_MAX_BODY >> 10} KiB")
+            if len(content) > limit:
+                raise HTTPException(413, f"the body is larger than {limit >> 10} KiB")
     except ClientDisconnect:
         raise HTTPException(400, "the body is shorter than its Content-Length") from None
     try:

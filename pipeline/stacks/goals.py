@@ -10,7 +10,7 @@ from pipeline.stacks.error import StackError
 from pipeline.stacks.records import Goal, Stack
 from pipeline.stacks.resource_types import ResourceTypes
 from pipeline.stacks.store import StackStore
-from pipeline.stacks.template import Evaluated, Template, pseudo_parameters
+from pipeline.stacks.template import JSON, PREVIOUS_VALUE, Evaluated, Template, pseudo_parameters
 
 _IMPLIED = {"CAPABILITY_NAMED_IAM": {"CAPABILITY_NAMED_IAM", "CAPABILITY_IAM"}}
 
@@ -21,7 +21,7 @@ class StackRequest:
 
     `template` is None for the present one. `parameters` has values or `PREVIOUS_VALUE`. `tags` is None for the present
     ones. `source` is the name of the template's file in messages, `folder` the folder of nested templates. Without
-    `capabilities`, none are asked for.
+    `capabilities`, none are asked for. With `keep_parameters`, parameters that are not given keep their present values.
     """
 
     template: str | None
@@ -31,6 +31,7 @@ class StackRequest:
     ignore_unknown: bool = False
     source: str = "template"
     folder: str | None = None
+    keep_parameters: bool = False
 
 
 @dataclass(frozen=True)
@@ -53,12 +54,16 @@ class Goals:
         """
         text = stack.goal.template if request.template is None else request.template
         template = parsed(text, request.source)
-        evaluated = self._evaluate(stack, template, request.parameters, stack.goal.parameters)
+        summary = template.summary()
+        parameters = dict(request.parameters)
+        if request.keep_parameters:
+            kept = stack.goal.parameters.keys() & _declared(summary)
+            parameters = {**dict.fromkeys(sorted(kept), PREVIOUS_VALUE), **parameters}
+        evaluated = self._evaluate(stack, template, parameters, stack.goal.parameters)
         if not request.ignore_unknown:
             self.types.check([resource.type for resource in evaluated.resources.values()])
         for resource in evaluated.resources.values():
             _check_policies(resource.name, resource.deletion_policy, resource.update_replace_policy)
-        summary = template.summary()
         if request.capabilities is not None:
             _check_capabilities(summary.get("Capabilities", []), request.capabilities)
         description = summary.get("Description")
@@ -91,6 +96,12 @@ class Goals:
 def parsed(text: str, source: str = "template") -> Template:
     """Return a template, which several steps of an operation need. Raises `TemplateError`."""
     return Template.parse(text, source)
+
+
+def _declared(summary: Mapping[str, JSON]) -> set[str]:
+    parameters = summary["Parameters"]
+    assert isinstance(parameters, list)
+    return {str(parameter["ParameterKey"]) for parameter in parameters if isinstance(parameter, dict)}
 
 
 def _check_policies(name: str, *policies: str) -> None:

@@ -14,7 +14,7 @@ import structlog
 
 from pipeline.base.errors import LockHeld, PenstockError
 from pipeline.base.files import make_folder
-from pipeline.base.lock import work_lock
+from pipeline.base.lock import is_held, work_lock
 from pipeline.stacks.error import StackError
 from pipeline.stacks.operation import StackOperation, Surroundings
 from pipeline.stacks.start import start_deletion
@@ -91,6 +91,10 @@ class StackJobs:
     def is_running(self, stack_id: str) -> bool:
         """Return whether this process works on a stack."""
         return stack_id in self._jobs
+
+    def is_held(self, stack_id: str) -> bool:
+        """Return whether a process works on a stack."""
+        return is_held(self._file(stack_id))
 
     def cancel(self, stack_id: str, reason: str, *, delete: bool = False) -> None:
         """Cancel an operation. With `delete`, delete the stack then. It is on disk when this returns.

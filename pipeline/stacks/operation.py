@@ -127,16 +127,22 @@ class StackOperation:
 
     def _check_limits(self, phase: Phase) -> None:
         """Stop if the operation was cancelled, or if its time is over."""
-        if self._cancel is not None:
-            self._state.note(**self._cancel)
-            self._cancel = None
+        cancel, self._cancel = self._cancel, None
+        if cancel is not None:
+            self._state.note(**cancel)
             self.noted.set()
-        stack = self._state.stack
         if phase.work is not Work.PUT:
             return
-        if stack.timeout and stack.cancelled is None and self._clock.since(stack.since).total_seconds() > stack.timeout:
+        if self._time_left() < 0:
             self._state.note(cancelled="Stack creation time exceeded the specified timeout.")
         self._stopping = self._stopping or self._state.stack.cancelled is not None
+
+    def _time_left(self) -> float:
+        """Return the seconds until the stack's own timeout, which counts in the creation only."""
+        stack = self._state.stack
+        if stack.timeout is None or stack.cancelled is not None or PHASES[stack.status].work is not Work.PUT:
+            return _IDLE.total_seconds()
+        return stack.timeout - self._clock.since(stack.since).total_seconds()
 
     # Steps
 
@@ -186,7 +192,7 @@ class StackOperation:
         """Wait for the end of a call, or until a pending one is due. Store what has ended."""
         if self._results.empty():
             dues = [running.due - self._clock.monotonic() for running in self._running.values() if running.due]
-            self._clock.wait(self._wake, min([timedelta(seconds=max(due, 0)) for due in dues], default=_IDLE))
+            self._clock.wait(self._wake, timedelta(seconds=max(min([*dues, self._time_left()]), 0)))
         self._wake.clear()
         changes = list[Progress]()
         while not self._results.empty():

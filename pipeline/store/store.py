@@ -18,6 +18,7 @@ from pipeline.store.refs import Refs
 from pipeline.store.releases import Releases
 from pipeline.store.runs import Runs
 from pipeline.store.services import Services
+from pipeline.store.stacks import Stacks
 from pipeline.store.transitions import Transitions
 
 
@@ -42,6 +43,7 @@ class Store:
         self.refs = Refs(self._db)
         self.transitions = Transitions(self._db)
         self.deliveries = Deliveries(self._db)
+        self.stacks = Stacks(self._db)
 
     @property
     def is_lost(self) -> bool:

@@ -158,8 +158,10 @@ class NestedStack:
             if file.stat().st_size > _MAX_TEMPLATE:
                 raise ConfigError(f"TemplateURL: {file} is larger than 1 MB")
             text = file.read_text()
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"TemplateURL: cannot read {file}: {error}") from error
+        except OSError as error:
+            raise ConfigError(f"TemplateURL: cannot read {file}: {error.strerror}") from error
+        except UnicodeDecodeError as error:
+            raise ConfigError(f"TemplateURL: {file} is not UTF-8 text: {error.reason}") from error
         values = properties.parameters.items()
         return StackRequest(
             text,

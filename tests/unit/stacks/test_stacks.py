@@ -199,8 +199,8 @@ def test_a_failed_rollback_can_be_continued(home: StackHome) -> None:
 
 def test_a_creation_has_a_time_limit(home: StackHome) -> None:
     """A creation that takes longer than its timeout is rolled back."""
-    home.world.polls = 3
-    home.world.on_call = lambda call, _when: setattr(home.world, "polls", 0) if call == "delete" else None
+    home.world.polls, home.world.interval = 1_000_000, timedelta(hours=1)
+    home.world.on_call = lambda call, _when: home.world.settle() if call == "delete" else None
     stack = home.create("web", WEB, timeout=0.2)
     assert stack.status is StackStatus.ROLLBACK_COMPLETE
     assert any("exceeded the specified timeout" in reason for reason in home.reasons("web"))

@@ -1,0 +1,30 @@
+"""`pipeline stack`: stacks of resources from templates, as CloudFormation has them."""
+
+from __future__ import annotations
+
+import click
+
+from pipeline.cli.stack_commands import (
+    cancel,
+    changes,
+    create,
+    delete,
+    drift,
+    events,
+    listing,
+    outputs,
+    update,
+    validate,
+)
+
+
+@click.group("stack")
+def command() -> None:
+    """Create, update and delete stacks: resources from a template in the language of CloudFormation.
+
+    A daemon of this home carries out the operations. Without one, the command does.
+    """
+
+
+for _command in (create, update, delete, cancel, listing, events, changes, drift, outputs, validate):
+    command.add_command(_command)

@@ -1,0 +1,329 @@
+"""The commands of `pipeline stack`."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from pipeline.base.errors import ConfigError
+from pipeline.cli.output import date, table
+from pipeline.cli.session import handle_interrupts, json_option
+from pipeline.cli.stack_options import (
+    Template,
+    name_argument,
+    owner_option,
+    read_template,
+    region,
+    split_pairs,
+    template_options,
+)
+
+if TYPE_CHECKING:
+    from pipeline.cli.stack_session import StackSession
+    from pipeline.stacks.status import StackStatus
+
+_NO_UPDATES = "No updates are to be performed."
+
+
+@click.command("create")
+@name_argument
+@template_options
+@click.option(
+    "--on-failure",
+    type=click.Choice(["rollback", "delete", "keep"]),
+    default="rollback",
+    show_default=True,
+    help="What follows if a resource fails.",
+)
+@click.option("--timeout", metavar="DURATION", help="Longest time of the creation, such as 10m.")
+@click.option("--protect", is_flag=True, help="Refuse to delete the stack until --protect is removed by the API.")
+@owner_option
+@json_option
+def create(
+    name: str,
+    template: Path,
+    parameters: tuple[str, ...],
+    tags: tuple[str, ...],
+    ignore_unknown: bool,
+    on_failure: str,
+    timeout: str | None,
+    protect: bool,
+    owner: str,
+    as_json: bool,
+) -> None:
+    """Create a stack and wait for it.
+
+    If a resource fails, everything that was made is deleted (exit code 4). Ctrl-C cancels in the same way.
+    """
+    from pipeline.cli.stack_session import stack_session
+    from pipeline.http.stack_endpoints import CreateStack, StackCommands
+    from pipeline.stacks.status import StackStatus
+
+    body = {
+        "name": name,
+        "region": region(),
+        "on_failure": "DO_NOTHING" if on_failure == "keep" else on_failure.upper(),
+        "timeout": _seconds(timeout),
+        "protected": protect,
+        **Template(template, parameters, tags, ignore_unknown).body(),
+    }
+    with stack_session(owner, acting=True) as session:
+
+        def begin() -> str:
+            if session.daemon:
+                return session.ask("/v1/stacks", body)
+            request = CreateStack.model_validate({**body, "owner": owner})
+            return StackCommands(lambda: session.stacks).create(request).id
+
+        _carry_out(session, name, begin, StackStatus.CREATE_COMPLETE, as_json=as_json)
+
+
+@click.command("update")
+@name_argument
+@template_options
+@click.option("--keep", is_flag=True, help="Keep what was changed if a resource fails, instead of rolling back.")
+@owner_option
+@json_option
+def update(
+    name: str,
+    template: Path,
+    parameters: tuple[str, ...],
+    tags: tuple[str, ...],
+    ignore_unknown: bool,
+    keep: bool,
+    owner: str,
+    as_json: bool,
+) -> None:
+    """Update a stack to a template and wait for it.
+
+    Parameters that are not given keep their values. If a resource fails, all of it is rolled back (exit code 4). Ctrl-C
+    cancels in the same way. Without changes, nothing is done.
+    """
+    from pipeline.cli.stack_session import stack_session
+    from pipeline.http.stack_endpoints import StackCommands, UpdateStack
+    from pipeline.stacks.status import StackStatus
+
+    body = Template(template, parameters, tags, ignore_unknown).body()
+    body["on_failure"] = "DO_NOTHING" if keep else "ROLLBACK"
+    with stack_session(owner, acting=True) as session:
+
+        def begin() -> str:
+            if session.daemon:
+                return session.ask(f"/v1/stacks/{name}/update", body)
+            request = UpdateStack.model_validate({**body, "owner": owner})
+            return StackCommands(lambda: session.stacks).update(name, request).id
+
+        try:
+            _carry_out(session, name, begin, StackStatus.UPDATE_COMPLETE, as_json=as_json)
+        except ConfigError as error:
+            if error.message != _NO_UPDATES:
+                raise
+            click.echo("no changes", err=True)
+
+
+@click.command("delete")
+@name_argument
+@click.option("--retain", multiple=True, metavar="RESOURCE", help="Resource to keep, after a deletion has failed.")
+@owner_option
+@json_option
+def delete(name: str, retain: tuple[str, ...], owner: str, as_json: bool) -> None:
+    """Delete a stack with its resources and wait for it. Users are deleted before what they use."""
+    from pipeline.cli.stack_session import stack_session
+    from pipeline.stacks.status import StackStatus
+
+    with stack_session(owner, acting=True) as session:
+
+        def begin() -> str:
+            stack = session.stacks.find(owner, name)
+            if session.daemon:
+                return session.ask(f"/v1/stacks/{name}/delete", {"retain": list(retain)})
+            session.stacks.delete(owner, name, retain)
+            return stack.id
+
+        _carry_out(session, name, begin, StackStatus.DELETE_COMPLETE, as_json=as_json)
+
+
+@click.command("cancel")
+@name_argument
+@owner_option
+def cancel(name: str, owner: str) -> None:
+    """Cancel a stack's creation or update, which is rolled back then. Without a daemon, press Ctrl-C instead."""
+    from pipeline.cli.stack_session import stack_session
+
+    with stack_session(owner, acting=True) as session:
+        stack = session.stacks.find(owner, name)
+        if not stack.status.in_progress:
+            raise ConfigError(f"{name}: no operation is in progress, its state is {stack.status}")
+        if session.daemon:
+            session.ask(f"/v1/stacks/{name}/cancel", {})
+        else:
+            session.stacks.jobs.cancel(stack.id, "User Initiated")
+            session.stacks.wait(stack.id)
+        click.echo(f"cancelling the operation on {name}")
+
+
+@click.command("list")
+@owner_option
+@click.option("--all", "everything", is_flag=True, help="Also stacks that were deleted.")
+@json_option
+def listing(owner: str, everything: bool, as_json: bool) -> None:
+    """List the stacks."""
+    from pipeline.cli.stack_session import stack_session
+    from pipeline.cli.stack_view import stack_data
+
+    with stack_session(owner) as session:
+        stacks = [stack for stack in session.stacks.store.all(owner) if everything or stack.deleted is None]
+        if as_json:
+            click.echo(json.dumps([stack_data(stack) for stack in stacks]))
+            return
+        rows = [
+            (stack.name, stack.status, date((stack.updated or stack.created).wall), stack.goal.description or "")
+            for stack in stacks
+        ]
+        table(rows, "name", "status", "changed", "description")
+
+
+@click.command("events")
+@name_argument
+@click.option("--follow", is_flag=True, help="Wait for more, until the operation has ended.")
+@owner_option
+@json_option
+def events(name: str, follow: bool, owner: str, as_json: bool) -> None:
+    """List the events of a stack, oldest first. STACK is a name, or the ARN of a stack that was deleted."""
+    from pipeline.cli.stack_session import stack_session
+    from pipeline.cli.stack_view import event_data, event_line
+
+    with stack_session(owner) as session:
+        stack = session.stacks.find(owner, name)
+        last = 0
+        for number, event in session.stacks.store.events(stack.id):
+            last = number
+            click.echo(json.dumps(event_data(stack, event)) if as_json else event_line(event, dated=True))
+        if follow:
+            session.follow(
+                stack.id,
+                last,
+                lambda e: click.echo(json.dumps(event_data(stack, e)) if as_json else event_line(e, dated=True)),
+                threading.Event(),
+            )
+
+
+@click.command("changes")
+@name_argument
+@template_options
+@owner_option
+@json_option
+def changes(
+    name: str,
+    template: Path,
+    parameters: tuple[str, ...],
+    tags: tuple[str, ...],
+    ignore_unknown: bool,
+    owner: str,
+    as_json: bool,
+) -> None:
+    """Show what an update of a stack would change. Changes nothing.
+
+    Replacement `Conditional` means that a resource is replaced if another one gets another value.
+    """
+    from pipeline.cli.stack_changes import show_changes
+    from pipeline.cli.stack_session import stack_session
+    from pipeline.http.stack_endpoints import UpdateStack, stack_request
+
+    body = Template(template, parameters, tags, ignore_unknown).body()
+    with stack_session(owner) as session:
+        stack = session.stacks.find(owner, name)
+        goal, evaluated = session.stacks.goals.goal(stack, stack_request(UpdateStack.model_validate(body)))
+        found = session.stacks.changes(stack, goal, evaluated)
+        if as_json:
+            click.echo(json.dumps(found))
+        else:
+            show_changes(found, differs=session.stacks.differs(stack, goal, evaluated))
+
+
+@click.command("drift")
+@name_argument
+@owner_option
+@json_option
+def drift(name: str, owner: str, as_json: bool) -> None:
+    """Compare the resources of a stack with what exists. Changes nothing. The exit code is 1 if they differ."""
+    from pipeline.base.errors import StageFailed
+    from pipeline.cli.stack_changes import show_drift
+    from pipeline.cli.stack_session import stack_session
+    from pipeline.stacks.drifts import Drifts
+
+    with stack_session(owner) as session:
+        report = Drifts(session.stacks).detect(owner, name)
+        if as_json:
+            click.echo(json.dumps({"status": report.status, "resources": [dict(found) for found in report.resources]}))
+        else:
+            show_drift(report)
+        if report.status == "DRIFTED":
+            raise StageFailed(f"{name} has drifted", hint="`pipeline stack update` with another value brings it back")
+
+
+@click.command("outputs")
+@name_argument
+@owner_option
+@json_option
+def outputs(name: str, owner: str, as_json: bool) -> None:
+    """Print the outputs of a stack."""
+    from pipeline.cli.stack_session import stack_session
+
+    with stack_session(owner) as session:
+        found = session.stacks.find(owner, name).outputs
+        if as_json:
+            click.echo(json.dumps({output.name: output.value for output in found}))
+        else:
+            table([(o.name, o.value, o.export or "", o.description) for o in found], "name", "value", "export", "")
+
+
+@click.command("validate")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option(
+    "-p", "--parameters", "parameters", multiple=True, metavar="KEY=VALUE", help="Check with these values as well."
+)
+@click.option("--ignore-unknown", is_flag=True, help="Accept types that are not offered.")
+@json_option
+def validate(file: Path, parameters: tuple[str, ...], ignore_unknown: bool, as_json: bool) -> None:
+    """Check a template: its language, its types and, with --parameters, its values. Changes nothing."""
+    from pipeline.cli.stack_changes import show_summary
+    from pipeline.cli.stack_session import stack_session
+    from pipeline.stacks.validate import validated
+
+    text, values = read_template(file), split_pairs("--parameters", parameters)
+    with stack_session("aws") as session:
+        summary = validated(session.stacks, text, str(file), values, ignore_unknown=ignore_unknown)
+    if as_json:
+        click.echo(json.dumps(summary))
+    else:
+        show_summary(file, summary)
+
+
+def _carry_out(
+    session: StackSession, name: str, begin: Callable[[], str], wanted: StackStatus, *, as_json: bool
+) -> None:
+    """Begin an operation and follow it to its end. Raises its error."""
+    from pipeline.cli.stack_session import raise_outcome
+    from pipeline.cli.stack_view import shown_events
+
+    with handle_interrupts() as cancelled:
+        last = session.last_event(name)
+        stack_id = begin()
+        with shown_events(session, stack_id, as_json=as_json) as show:
+            stack = session.follow(stack_id, last, show, cancelled)
+        raise_outcome(session, stack, wanted, cancelled)
+
+
+def _seconds(text: str | None) -> float | None:
+    from pipeline.base.quantity import parse_duration
+
+    try:
+        return parse_duration(text).total_seconds() if text else None
+    except ValueError as error:
+        raise ConfigError(f"--timeout: {error}") from error

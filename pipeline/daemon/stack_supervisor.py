@@ -1,0 +1,55 @@
+"""The stacks of the daemon's home."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from pipeline.base.errors import StoreFault
+from pipeline.base.home import Home
+
+if TYPE_CHECKING:
+    from pipeline.stacks.stacks import Stacks
+
+_CHECK_INTERVAL = timedelta(seconds=30)
+
+
+class StackSupervisor:
+    """Carries out the operations on stacks, and resumes those that another process has left.
+
+    Stacks are loaded at their first use, because a daemon that only follows a repository needs none. Safe to use from
+    any thread.
+    """
+
+    def __init__(self, home: Home, has_unfinished: Callable[[], bool]) -> None:
+        self._home = home
+        self._has_unfinished = has_unfinished
+        self._lock = threading.Lock()
+        self._stacks: Stacks | None = None
+
+    def stacks(self) -> Stacks:
+        """Return the stacks."""
+        with self._lock:
+            if self._stacks is None:
+                from pipeline.stacks.offered import open_stacks
+
+                self._stacks = open_stacks(self._home)
+            return self._stacks
+
+    def step(self) -> timedelta:
+        """Resume operations that no process carries out. Return the time until the next call."""
+        try:
+            if self._has_unfinished():
+                self.stacks().jobs.resume()
+        except StoreFault:
+            # The disk is full or the file is locked. Whoever needs the database reports that.
+            pass
+        return _CHECK_INTERVAL
+
+    def close(self) -> None:
+        """Suspend all operations after the calls that are being made. The next process resumes them."""
+        with self._lock:
+            if self._stacks is not None:
+                self._stacks.close()
