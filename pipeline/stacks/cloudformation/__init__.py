@@ -1,0 +1,1 @@
+"""CloudFormation's API over stacks: calls in, results in the shapes of botocore's model out."""
