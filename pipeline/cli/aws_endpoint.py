@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import uvicorn
 
     from pipeline.network.zones import Zone
+    from pipeline.stacks.stacks import Stacks
 
 zone_option = click.option(
     "--zone",
@@ -45,7 +46,9 @@ def check_aws_options(aws: str | None, zones: Sequence[str]) -> None:
         _check_loopback(aws)
 
 
-def aws_server(home: Home, address: str, zones: Sequence[str]) -> AbstractContextManager[None]:
+def aws_server(
+    home: Home, address: str, zones: Sequence[str], stacks: Callable[[], Stacks]
+) -> AbstractContextManager[None]:
     """Return the server of the AWS APIs, which serves in a thread until the block ends. Raises `ConfigError`.
 
     The packages that it needs are imported at the first connection.
@@ -56,13 +59,13 @@ def aws_server(home: Home, address: str, zones: Sequence[str]) -> AbstractContex
 
     check_installed()
     _check_loopback(address)
-    return http_server(partial(_config, home, parse_zones(zones)), public_socket(address))
+    return http_server(partial(_config, home, parse_zones(zones), stacks), public_socket(address))
 
 
-def _config(home: Home, zones: Sequence[Zone]) -> uvicorn.Config:
+def _config(home: Home, zones: Sequence[Zone], stacks: Callable[[], Stacks]) -> uvicorn.Config:
     from pipeline.http.aws import aws_config
 
-    return aws_config(home, zones)
+    return aws_config(home, zones, stacks)
 
 
 def _check_loopback(address: str) -> None:

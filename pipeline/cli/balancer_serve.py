@@ -33,12 +33,19 @@ def command(aws: str, zones: tuple[str, ...]) -> None:
     from pipeline.balancer.planes import open_balancer, open_monitor
     from pipeline.base.logging import configure_logging
     from pipeline.daemon.balancer_supervisor import BalancerSupervisor
+    from pipeline.daemon.scheduler import Scheduler
+    from pipeline.daemon.stack_supervisor import StackSupervisor
+    from pipeline.store.store import Store
 
     configure_logging(as_json=False)
     home = Home.locate()
     with ExitStack() as stack:
         stack.enter_context(work_lock(home.daemon_lock, "pipeline balancer serve"))
-        stack.enter_context(aws_server(home, aws, zones))
+        stacks = StackSupervisor(home, stack.enter_context(Store(home.database)).stacks.has_unfinished, zones)
+        stack.callback(stacks.close)
+        stack.enter_context(aws_server(home, aws, zones, stacks.stacks))
+        scheduler = stack.enter_context(Scheduler(SYSTEM))
+        scheduler.add("interrupted operations on stacks", stacks.step)
         supervisor = BalancerSupervisor(
             open_balancer(home.balancer), _print_event, SYSTEM, monitor=open_monitor(home.balancer)
         )

@@ -125,14 +125,15 @@ def serve(
         _lock_home(home, stack)
         store = stack.enter_context(Store(home.database))
         show = show_json if as_json else _show_pipeline if len(files) > 1 else print_event_with_reason
-        daemon = Daemon(home, store, files, [ignore_broken_pipe(show)], dict(split_parameter(p) for p in parameters))
+        given = dict(split_parameter(p) for p in parameters)
+        daemon = Daemon(home, store, files, [ignore_broken_pipe(show)], given, zones=zones)
         ensure_socket = _serve_control(daemon, stack, listen, token_file)
         if public:
             _serve_public(daemon, stack, public)
         if dns:
             _serve_names(home, stack, dns)
         if aws:
-            stack.enter_context(aws_server(home, aws, zones))
+            stack.enter_context(aws_server(home, aws, zones, daemon.stacks.stacks))
         for name, supervisor in daemon.supervisors.items():
             click.echo(f"serving {name} from {supervisor.served_file.file}", err=True)
         _listen_to_signals(daemon)

@@ -62,6 +62,7 @@ class Daemon:
         listeners: Sequence[Listener] = (),
         parameters: Mapping[str, str] | None = None,
         clock: Clock | None = None,
+        zones: Sequence[str] = (),
     ) -> None:
         self.home = home
         self.store = store
@@ -82,7 +83,7 @@ class Daemon:
             monitor=open_monitor(home.balancer),
             changed=self._notify_drift,
         )
-        self.stacks = StackSupervisor(home, store.stacks.has_unfinished)
+        self.stacks = StackSupervisor(home, store.stacks.has_unfinished, zones)
         self._engine_watch = EngineWatch(local_events(home.id), self._on_replica, self._clock)
         self._notified = threading.Event()
         self._ending = threading.Event()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -20,11 +20,12 @@ class StackSupervisor:
     """Carries out the operations on stacks, and resumes those that another process has left.
 
     Stacks are loaded at their first use, because a daemon that only follows a repository needs none. Safe to use from
-    any thread.
+    any thread. `zones` are those of the command line, `NAME=ADDRESS`.
     """
 
-    def __init__(self, home: Home, has_unfinished: Callable[[], bool]) -> None:
+    def __init__(self, home: Home, has_unfinished: Callable[[], bool], zones: Sequence[str] = ()) -> None:
         self._home = home
+        self._zones = zones
         self._has_unfinished = has_unfinished
         self._lock = threading.Lock()
         self._stacks: Stacks | None = None
@@ -33,9 +34,10 @@ class StackSupervisor:
         """Return the stacks."""
         with self._lock:
             if self._stacks is None:
+                from pipeline.network.zones import parse_zones
                 from pipeline.stacks.offered import open_stacks
 
-                self._stacks = open_stacks(self._home)
+                self._stacks = open_stacks(self._home, parse_zones(self._zones))
             return self._stacks
 
     def step(self) -> timedelta:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import uvicorn
@@ -32,6 +32,8 @@ from pipeline.network.ec2 import ec2_service
 from pipeline.network.lookup import Networks
 from pipeline.network.store import NetworkStore
 from pipeline.network.zones import Zone
+from pipeline.stacks.cloudformation.service import cloudformation_service
+from pipeline.stacks.stacks import Stacks
 
 # Bytes. The longest requests have a template of CloudFormation, 51,200 characters before they are escaped.
 MAX_BODY = 1_000_000
@@ -40,7 +42,7 @@ _IDLE_TIMEOUT = 60
 _METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
 
 
-def aws_services(home: Home, zones: Sequence[Zone]) -> Sequence[Service]:
+def aws_services(home: Home, zones: Sequence[Zone], stacks: Callable[[], Stacks]) -> Sequence[Service]:
     """Return the services of a home. A package that offers an API adds its `Service` here, and nothing else."""
     networks, certificates = NetworkStore(home.aws, zones), CertificateStore(home.aws)
     balancer, instances = open_balancer(home.balancer), partial(containers, home)
@@ -50,12 +52,13 @@ def aws_services(home: Home, zones: Sequence[Zone]) -> Sequence[Service]:
         ec2_service(networks, partial(interfaces, balancer), instances),
         acm_service(certificates, partial(certificate_users, balancer)),
         elbv2_service(Api(balancer, network)),
+        cloudformation_service(stacks),
     )
 
 
-def aws_config(home: Home, zones: Sequence[Zone]) -> uvicorn.Config:
+def aws_config(home: Home, zones: Sequence[Zone], stacks: Callable[[], Stacks]) -> uvicorn.Config:
     """Return the configuration of a server for the AWS APIs of a home."""
-    return aws_server_config(Endpoint(aws_services(home, zones), AccessKeys(home.aws).find))
+    return aws_server_config(Endpoint(aws_services(home, zones, stacks), AccessKeys(home.aws).find))
 
 
 def aws_server_config(endpoint: Endpoint) -> uvicorn.Config:

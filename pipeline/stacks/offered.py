@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from functools import partial
 
 from pipeline.base.home import Home
+from pipeline.network.zones import DEFAULT_ZONES, Zone
 from pipeline.stacks.providers import nested_stack, wait_condition_handle
 from pipeline.stacks.resource_types import ResourceTypes
 from pipeline.stacks.stacks import Stacks
-
-DEFAULT_ZONES = ("local-a", "local-b")
 
 
 def offered_types(stacks: Stacks) -> ResourceTypes:
@@ -23,6 +22,6 @@ def offered_types(stacks: Stacks) -> ResourceTypes:
     )
 
 
-def open_stacks(home: Home, zones: Sequence[str] = DEFAULT_ZONES) -> Stacks:
+def open_stacks(home: Home, zones: Sequence[Zone] = DEFAULT_ZONES) -> Stacks:
     """Return the stacks of a home. Close them at the end: what they do then is suspended."""
-    return Stacks(home.database, home.locks / "stacks", offered_types, zones)
+    return Stacks(home.database, home.locks / "stacks", offered_types, [zone.name for zone in zones])
