@@ -13,6 +13,7 @@ from pipeline.cli.stack_commands import (
     events,
     listing,
     outputs,
+    recover,
     update,
     validate,
 )
@@ -26,5 +27,5 @@ def command() -> None:
     """
 
 
-for _command in (create, update, delete, cancel, listing, events, changes, drift, outputs, validate):
+for _command in (create, update, delete, cancel, recover, listing, events, changes, drift, outputs, validate):
     command.add_command(_command)

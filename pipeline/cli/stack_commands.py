@@ -167,6 +167,18 @@ def cancel(name: str, owner: str) -> None:
         click.echo(f"cancelling the operation on {name}")
 
 
+@click.command("recover")
+@owner_option
+def recover(owner: str) -> None:
+    """Continue all operations that were interrupted, and wait for them. A daemon does so by itself."""
+    from pipeline.cli.stack_session import stack_session
+    from pipeline.cli.stack_view import event_line
+
+    with stack_session(owner, acting=True) as session, handle_interrupts() as cancelled:
+        for stack_id in [] if session.daemon else session.stacks.store.unfinished():
+            session.resume(stack_id, lambda event: click.echo(event_line(event)), cancelled)
+
+
 @click.command("list")
 @owner_option
 @click.option("--all", "everything", is_flag=True, help="Also stacks that were deleted.")
@@ -310,9 +322,10 @@ def _carry_out(
 ) -> None:
     """Begin an operation and follow it to its end. Raises its error."""
     from pipeline.cli.stack_session import raise_outcome
-    from pipeline.cli.stack_view import shown_events
+    from pipeline.cli.stack_view import event_line, shown_events
 
     with handle_interrupts() as cancelled:
+        session.resume(name, lambda event: click.echo(event_line(event), err=True), cancelled)
         last = session.last_event(name)
         stack_id = begin()
         with shown_events(session, stack_id, as_json=as_json) as show:

@@ -54,6 +54,15 @@ class StackSession:
         stack = self.stacks.store.find(self.owner, name)
         return max((number for number, _ in self.stacks.store.events(stack.id)), default=0) if stack else 0
 
+    def resume(self, name: str, show: Callable[[StackEvent], None], cancelled: threading.Event) -> None:
+        """Continue an operation on a stack that an earlier process has left, to its end. A daemon does so by itself."""
+        stack = self.stacks.store.find(self.owner, name)
+        if stack is None or self.daemon is not None:
+            return
+        last = self.last_event(name)
+        if self.stacks.jobs.resume_one(stack.id):
+            self.follow(stack.id, last, show, cancelled)
+
     def follow(
         self, stack_id: str, after: int, show: Callable[[StackEvent], None], cancelled: threading.Event
     ) -> Stack:
@@ -103,8 +112,7 @@ class StackSession:
 def stack_session(owner: str, *, acting: bool = False) -> Iterator[StackSession]:
     """Open the stacks of the home.
 
-    With `acting`, find the daemon. Without one, continue what an earlier process has left. What this process carries
-    out is suspended at the end.
+    With `acting`, find the daemon. What this process carries out is suspended at the end.
     """
     home = Home.locate()
     daemon = None
@@ -114,8 +122,6 @@ def stack_session(owner: str, *, acting: bool = False) -> Iterator[StackSession]
         daemon = Client(home.daemon_socket) if Daemon.find(home) else None
     stacks = open_stacks(home)
     try:
-        if acting and daemon is None:
-            stacks.jobs.resume()
         yield StackSession(home, stacks, owner, daemon)
     finally:
         stacks.close()

@@ -116,18 +116,20 @@ class StackJobs:
 
     def resume(self) -> list[str]:
         """Start the operations that a process has left, and return the ARNs of their stacks."""
-        resumed = []
-        for stack_id in self._store.unfinished():
-            if self._closing or self.is_running(stack_id):
-                continue
-            try:
-                with self.claim(stack_id, wait=0) as claim:
-                    if claim.state.stack.status.in_progress:
-                        self.start(claim)
-                        resumed.append(stack_id)
-            except LockHeld:
-                continue
-        return resumed
+        return [stack_id for stack_id in self._store.unfinished() if self.resume_one(stack_id)]
+
+    def resume_one(self, stack_id: str) -> bool:
+        """Start the operation of a stack if a process has left it. Return whether it was started."""
+        if self._closing or self.is_running(stack_id):
+            return False
+        try:
+            with self.claim(stack_id, wait=0) as claim:
+                is_left = claim.state.stack.status.in_progress
+                if is_left:
+                    self.start(claim)
+                return is_left
+        except LockHeld:
+            return False
 
     def close(self, timeout: timedelta) -> None:
         """Suspend all operations after the calls that are being made. The next process resumes them."""

@@ -196,19 +196,10 @@ class Stacks:
         """Return what the resources of a stack are now, for templates."""
         return StackState(self.store, stack_id, self.clock).attribute
 
-    def _continue(self, stack_id: str) -> None:
-        try:
-            with self.jobs.claim(stack_id) as claim:
-                if claim.state.stack.status.in_progress:
-                    self.jobs.start(claim)
-        except LockHeld:
-            return
-
     def _check_idle(self, stack: Stack, verb: str) -> None:
         """Raise `StackError` if an operation is in progress. One that was interrupted is resumed."""
         if stack.status.in_progress:
-            if not self.jobs.is_running(stack.id):
-                self._continue(stack.id)
+            self.jobs.resume_one(stack.id)
             self._refuse(stack.id, verb)
 
     def _refuse(self, stack_id: str, verb: str) -> None:

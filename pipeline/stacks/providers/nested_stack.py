@@ -124,8 +124,7 @@ class NestedStack:
 
     def _await(self, stack: Stack) -> Pending:
         # A process that was killed has left the operations of both stacks.
-        if stack.status.in_progress and not self._stacks.jobs.is_running(stack.id):
-            self._stacks.jobs.resume()
+        self._stacks.jobs.resume_one(stack.id)
         return Pending(f"{stack.name} is {stack.status}", stack.id, _POLL_INTERVAL)
 
     def _cancel(self, stack: Stack, parent: Stack) -> None:
