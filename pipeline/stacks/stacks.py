@@ -39,6 +39,8 @@ ACCOUNT = "000000000000"
 NO_UPDATES = "No updates are to be performed."
 # Calls to providers that one process makes at a time.
 MAX_PARALLEL_CALLS = 16
+KEPT = timedelta(days=90)
+"""How long a stack that was deleted can still be described by its ARN."""
 _NAME = re.compile(r"[a-zA-Z][-a-zA-Z0-9]{0,127}")
 
 
@@ -99,6 +101,7 @@ class Stacks:
         with self.jobs.claim(stack.id) as claim:
             add_stack(self.store, stack, evaluated.imports)
             self.jobs.start(claim)
+        self.store.forget_deleted(owner, self.clock.now().wall - KEPT)
         return stack
 
     def update(self, owner: str, name: str, request: StackRequest, **options: Any) -> Stack:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, TypeVar
 
 from pydantic import TypeAdapter
@@ -172,10 +173,12 @@ class StackStore:
         row = self._db.row("SELECT document FROM stack_drifts WHERE id=? OR stack=?", key, key)
         return _load(DriftReport, row["document"]) if row else None
 
-    def forget(self, stack_id: str) -> None:
-        """Remove a stack with everything that is stored about it."""
-        with self._db.transaction() as db:
-            db.execute("DELETE FROM stacks WHERE id=?", (stack_id,))
+    def forget_deleted(self, owner: str, before: datetime) -> None:
+        """Remove what is stored about stacks that were deleted before a time."""
+        for stack in self.all(owner):
+            if stack.deleted is not None and stack.deleted.wall < before:
+                with self._db.transaction() as db:
+                    db.execute("DELETE FROM stacks WHERE id=?", (stack.id,))
 
 
 def _put_stack(db: sqlite3.Connection, stack: Stack) -> None:

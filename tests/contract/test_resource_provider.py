@@ -6,21 +6,31 @@ To add a type, add a `ProviderUnderTest` to `PROVIDERS`.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
 
 from pipeline.base.clock import SYSTEM
 from pipeline.stacks.provider import Pending, ResourceProvider, StackContext, State
+from pipeline.stacks.providers import nested_stack, wait_condition_handle
 from pipeline.stacks.resource_types import IgnoredType
+from tests.support.stack_home import StackHome
 from tests.support.stack_world import World
 
 CONTEXT = StackContext(
     "arn:aws:cloudformation:eu-west-1:000000000000:stack/lab/5f3c", "lab", "shop", "eu-west-1", "000000000000"
 )
+INNER = f"""
+Parameters: {{Size: {{Type: String}}}}
+Resources: {{Handle: {{Type: {wait_condition_handle.TYPE}}}}}
+Outputs: {{Size: {{Value: !Ref Size}}}}
+"""
 TOKEN, OTHER_TOKEN = "lab-Thing-AAAAAAAAAAAA", "lab-Thing-BBBBBBBBBBBB"
 
 
@@ -31,22 +41,40 @@ class ProviderUnderTest:
     `forgets`: what it makes is no state at all, so it always seems to exist.
     """
 
-    make: Callable[[], ResourceProvider[Any]]
+    make: Callable[[ExitStack], ResourceProvider[Any]]
     properties: dict[str, Any]
     changed: dict[str, Any]
     forgets: bool = False
 
 
-def _slow_world() -> ResourceProvider[Any]:
+def _slow_world(_: ExitStack) -> ResourceProvider[Any]:
     world = World()
     world.polls = 2
     return world.provider(CONTEXT)
 
 
+def _nested_stack(stack: ExitStack) -> ResourceProvider[Any]:
+    folder = Path(stack.enter_context(TemporaryDirectory()))
+    (folder / "inner.yaml").write_text(INNER)
+    home = StackHome(folder)
+    stack.callback(home.stacks.close)
+    parent = home.create("lab", f"Resources: {{Handle: {{Type: {wait_condition_handle.TYPE}}}}}")
+    context = StackContext(parent.id, parent.name, parent.owner, parent.region, "000000000000", folder=str(folder))
+    return nested_stack.NestedStack(home.stacks, context)
+
+
 PROVIDERS = {
-    "fake": ProviderUnderTest(lambda: World().provider(CONTEXT), {"Size": 1}, {"Size": 2}),
+    "fake": ProviderUnderTest(lambda _: World().provider(CONTEXT), {"Size": 1}, {"Size": 2}),
     "slow fake": ProviderUnderTest(_slow_world, {"Size": 1}, {"Size": 2}),
-    "ignored": ProviderUnderTest(lambda: IgnoredType("AWS::S3::Bucket"), {"A": 1}, {"A": 2}, forgets=True),
+    "ignored": ProviderUnderTest(lambda _: IgnoredType("AWS::S3::Bucket"), {"A": 1}, {"A": 2}, forgets=True),
+    "wait condition handle": ProviderUnderTest(
+        lambda _: wait_condition_handle.WaitConditionHandle(CONTEXT), {}, {}, forgets=True
+    ),
+    "nested stack": ProviderUnderTest(
+        _nested_stack,
+        {"TemplateURL": "inner.yaml", "Parameters": {"Size": "1"}},
+        {"TemplateURL": "inner.yaml", "Parameters": {"Size": "2"}},
+    ),
 }
 
 
@@ -56,14 +84,21 @@ def tested(request: pytest.FixtureRequest) -> ProviderUnderTest:
     return PROVIDERS[request.param]
 
 
+@pytest.fixture
+def provider(tested: ProviderUnderTest) -> Iterator[ResourceProvider[Any]]:
+    """The provider itself."""
+    with ExitStack() as stack:
+        yield tested.make(stack)
+
+
 def complete(call: Callable[[], State | Pending | None]) -> State | None:
     """Repeat a call while it is pending."""
-    for _ in range(200):
+    for _ in range(1000):
         result = call()
         if not isinstance(result, Pending):
             return result
         assert timedelta(0) < result.interval <= result.timeout
-        SYSTEM.wait(threading.Event(), timedelta(milliseconds=1))
+        SYSTEM.wait(threading.Event(), min(result.interval, timedelta(milliseconds=10)))
     raise AssertionError("the call stays pending")
 
 
@@ -74,9 +109,8 @@ def created(provider: ResourceProvider[Any], properties: dict[str, Any], token: 
     return state
 
 
-def test_a_created_resource_can_be_found_and_read(tested: ProviderUnderTest) -> None:
+def test_a_created_resource_can_be_found_and_read(tested: ProviderUnderTest, provider: ResourceProvider[Any]) -> None:
     """It has an id and the attributes that create has returned."""
-    provider = tested.make()
     state = created(provider, tested.properties)
     assert state.physical_id
     assert provider.find(TOKEN) == state.physical_id
@@ -85,17 +119,15 @@ def test_a_created_resource_can_be_found_and_read(tested: ProviderUnderTest) -> 
     assert (found.physical_id, found.attributes) == (state.physical_id, state.attributes)
 
 
-def test_create_with_a_used_token_makes_nothing(tested: ProviderUnderTest) -> None:
+def test_create_with_a_used_token_makes_nothing(tested: ProviderUnderTest, provider: ResourceProvider[Any]) -> None:
     """It returns the same resource. Another token makes another one."""
-    provider = tested.make()
     first = created(provider, tested.properties)
     assert created(provider, tested.properties).physical_id == first.physical_id
     assert created(provider, tested.properties, OTHER_TOKEN).physical_id != first.physical_id
 
 
-def test_a_repeated_update_changes_nothing_more(tested: ProviderUnderTest) -> None:
+def test_a_repeated_update_changes_nothing_more(tested: ProviderUnderTest, provider: ResourceProvider[Any]) -> None:
     """An update keeps the id. It can be repeated, and undone."""
-    provider = tested.make()
     physical_id = created(provider, tested.properties).physical_id
     before, after = (provider.properties.model_validate(p) for p in (tested.properties, tested.changed))
     for _ in range(2):
@@ -111,9 +143,8 @@ def test_a_repeated_update_changes_nothing_more(tested: ProviderUnderTest) -> No
         assert restored.properties.items() >= tested.properties.items()
 
 
-def test_a_deleted_resource_is_gone(tested: ProviderUnderTest) -> None:
+def test_a_deleted_resource_is_gone(tested: ProviderUnderTest, provider: ResourceProvider[Any]) -> None:
     """A second delete succeeds too. Another resource is not touched."""
-    provider = tested.make()
     physical_id = created(provider, tested.properties).physical_id
     other = created(provider, tested.properties, OTHER_TOKEN).physical_id
     for _ in range(2):
@@ -124,9 +155,8 @@ def test_a_deleted_resource_is_gone(tested: ProviderUnderTest) -> None:
     assert provider.read(other) is not None
 
 
-def test_what_was_never_made_is_not_found(tested: ProviderUnderTest) -> None:
+def test_what_was_never_made_is_not_found(tested: ProviderUnderTest, provider: ResourceProvider[Any]) -> None:
     """Deleting it succeeds."""
-    provider = tested.make()
     if not tested.forgets:
         assert provider.find(TOKEN) is None
         assert provider.read("thing-unknown") is None

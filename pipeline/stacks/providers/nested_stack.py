@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from datetime import timedelta
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -91,12 +92,12 @@ class NestedStack:
         stack = self._stack(physical_id)
         if stack is None:
             raise ConfigError(f"Stack with id {physical_id} does not exist")
-        parent, marker = self._parent(), self._marker()
+        request = self._request(after)
+        marker = self._marker(request)
         if stack.status.in_progress:
             if stack.status is _S.UPDATE_IN_PROGRESS and stack.request_token != marker:
-                self._cancel(stack, parent)
+                self._cancel(stack)
             return self._await(stack)
-        request = self._request(after)
         if self._stacks.goals.goal(stack, request)[0] == stack.goal and stack.status.can_be_updated:
             return _state(stack)
         if stack.request_token == marker:
@@ -115,7 +116,7 @@ class NestedStack:
         if stack is None:
             return None
         if stack.status is _S.UPDATE_IN_PROGRESS:
-            self._cancel(stack, self._parent())
+            self._cancel(stack)
         elif stack.status is _S.CREATE_IN_PROGRESS or not stack.status.in_progress:
             if stack.status is _S.DELETE_FAILED and stack.request_token == self._marker():
                 raise ConfigError(f"Embedded stack {stack.id} was not successfully deleted: {self._reason(stack)}")
@@ -127,17 +128,19 @@ class NestedStack:
         self._stacks.jobs.resume_one(stack.id)
         return Pending(f"{stack.name} is {stack.status}", stack.id, _POLL_INTERVAL)
 
-    def _cancel(self, stack: Stack, parent: Stack) -> None:
+    def _cancel(self, stack: Stack) -> None:
         if stack.cancelled is None and self._stacks.jobs.is_running(stack.id):
+            parent = self._parent()
             self._stacks.jobs.cancel(stack.id, f"{parent.name} is {parent.status}")
 
     def _parent(self) -> Stack:
         return self._stacks.store.get(self._context.stack_id)
 
-    def _marker(self) -> str:
-        """Return the name of the phase that asks, to tell its own failure from one before it."""
+    def _marker(self, request: StackRequest | None = None) -> str:
+        """Return the name of a request in the parent's present phase, to tell its failure from one before it."""
         parent = self._parent()
-        return f"{parent.operation}-{parent.status}"
+        digest = hashlib.sha256(repr(request).encode()).hexdigest()[:12]
+        return f"{parent.operation}-{parent.status}-{digest}"
 
     def _stack(self, physical_id: str) -> Stack | None:
         stack = self._stacks.store.find(self._context.owner, physical_id)

@@ -8,20 +8,27 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from io import StringIO
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from rich.console import Console
 
 from pipeline.base.errors import ExitCode, PenstockError
 from pipeline.base.home import Home
 from pipeline.base.lock import work_lock
 from pipeline.base.sockets import private_socket
 from pipeline.cli.program import cli
+from pipeline.cli.stack_session import stack_session
+from pipeline.cli.stack_view import draw
 from pipeline.daemon.control import Control
 from pipeline.daemon.stack_supervisor import StackSupervisor
 from pipeline.http.api import ControlApi
 from pipeline.http.serving import control_config, http_server
+from pipeline.stacks.offered import open_stacks
+from pipeline.stacks.records import Goal
+from pipeline.stacks.start import new_stack
 from pipeline.store.store import Store
 
 HANDLE = "AWS::CloudFormation::WaitConditionHandle"
@@ -174,3 +181,57 @@ def test_an_operation_that_was_killed_is_continued(folder: Path) -> None:
         done(command, *([name] if command == "delete" else []))
         found = {s["name"]: s["status"] for s in json.loads(done("list", "--all", "--json"))}
         assert found[name] == ("CREATE_COMPLETE" if command == "recover" else "DELETE_COMPLETE")
+
+
+def test_an_interrupted_creation_is_rolled_back(folder: Path) -> None:
+    """Ctrl-C cancels what the command does itself, and waits for the rollback."""
+    resources = "".join(
+        f"  H{number}: {{Type: {HANDLE}, DependsOn: {'[]' if number == 0 else f'H{number - 1}'}}}\n"
+        for number in range(400)
+    )
+    (folder / "chain.yaml").write_text(f"Resources:\n{resources}")
+    arguments = ["stack", "create", "chain", "-t", "chain.yaml"]
+    command = [sys.executable, "-m", "pipeline.cli.main", *arguments]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        rest = process.stdout.read()
+    assert process.returncode == ExitCode.CANCELLED
+    assert rest.rstrip().endswith("ROLLBACK_COMPLETE")
+
+
+def test_the_tree_has_the_resources_of_nested_stacks(folder: Path) -> None:
+    """Each resource is a line with its type, its state, and its reason or id."""
+    done("create", "web", "-t", "web.yaml")
+    with stack_session("aws") as session:
+        console = Console(width=200, file=StringIO())
+        console.print(draw(session, session.stacks.find("aws", "web")))
+        assert isinstance(console.file, StringIO)
+        lines = console.file.getvalue().splitlines()
+    assert lines[0].startswith("web  CREATE_COMPLETE")
+    assert "Handle  AWS::CloudFormation::WaitConditionHandle  CREATE_COMPLETE  a placeholder" in lines[1]
+    assert "Inner   AWS::CloudFormation::Stack  CREATE_COMPLETE" in lines[2]
+    assert "Handle  AWS::CloudFormation::WaitConditionHandle" in lines[3]
+
+
+def test_a_daemon_resumes_what_was_left(folder: Path) -> None:
+    """Its check finds an operation that no process carries out."""
+    home = Home.locate()
+    stacks = open_stacks(home)
+    draft = new_stack(
+        "web",
+        "aws",
+        "us-east-1",
+        "000000000000",
+        Goal(WEB.replace("inner.yaml", str(folder / "inner.yaml")), {"Size": "1", "Key": "k"}),
+        stacks.clock,
+    )
+    stacks.store.add(draft, ())
+    stacks.close()
+    with Store(home.database) as store:
+        supervisor = StackSupervisor(home, store.stacks.has_unfinished)
+        supervisor.step()
+        assert supervisor.stacks().wait(draft.id).status == "CREATE_COMPLETE"
+        assert not store.stacks.has_unfinished()
+        supervisor.close()

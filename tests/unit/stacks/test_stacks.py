@@ -233,3 +233,40 @@ def test_a_suspended_home_waits_no_longer_than_its_calls(home: StackHome) -> Non
     home.stacks.close(timedelta(seconds=5))
     home.stacks = home.open()
     assert home.stacks.store.get(stack.id).status is StackStatus.CREATE_IN_PROGRESS
+
+
+def test_a_value_that_cannot_be_computed_fails_its_resource(home: StackHome) -> None:
+    """An attribute that a type does not have fails a creation, and an update is refused."""
+    bad = template({"Web": "{Name: web}", "User": "{Name: !GetAtt Web.Nothing}"})
+    assert home.create("web", bad).status is StackStatus.ROLLBACK_COMPLETE
+    assert any("Nothing" in reason for reason in home.reasons("web"))
+    assert home.world.things == {}
+    home.delete("web")
+    home.create("web", template({"Web": "{Name: web}", "User": "{Name: user}"}))
+    assert "does not support attribute type Nothing" in refused(home.update, "web", bad).message
+    home.delete("web")
+
+
+def test_an_unexpected_error_of_a_provider_fails_the_resource(home: StackHome) -> None:
+    """It is logged, and the operation ends."""
+
+    def fail(call: str, when: str) -> None:
+        if (call, when) == ("create", "after"):
+            raise RuntimeError("broken")
+
+    home.world.on_call = fail
+    assert home.create("web", WEB).status is StackStatus.ROLLBACK_COMPLETE
+    assert "internal failure: RuntimeError: broken" in home.reasons("web")
+    assert home.world.things == {}
+
+
+def test_stacks_that_were_deleted_long_ago_are_forgotten(home: StackHome) -> None:
+    """The next creation removes what is stored about them."""
+    stack = home.create("web", WEB)
+    home.delete("web")
+    store = home.stacks.store
+    store.forget_deleted(OWNER, stack.created.wall)
+    assert [found.name for found in store.all(OWNER)] == ["web"]
+    store.forget_deleted(OWNER, home.stacks.clock.now().wall)
+    assert store.all(OWNER) == []
+    assert store.events(stack.id) == []
