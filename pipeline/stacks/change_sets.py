@@ -36,7 +36,7 @@ class ChangeSets:
         kind = options.pop("kind", "UPDATE")
         stack = self._store.find(owner, stack_name)
         if kind == "CREATE":
-            stack = self._reviewed(owner, region, stack_name, stack)
+            stack = self._reviewed(owner, region, stack_name, stack, name)
         elif stack is None:
             raise StackError(f"Stack [{stack_name}] does not exist", hint="create it, or use the type CREATE")
         else:
@@ -113,14 +113,16 @@ class ChangeSets:
         _, change_set = self.find(owner, name, stack_name)
         self._store.drop_change_set(change_set.id)
 
-    def _reviewed(self, owner: str, region: str, name: str, found: Stack | None) -> Stack:
+    def _reviewed(self, owner: str, region: str, name: str, found: Stack | None, change_set: str) -> Stack:
         check_name(name)
         if found is None:
             return new_stack(
                 name, owner, region, ACCOUNT, Goal(""), self._stacks.clock, status=StackStatus.REVIEW_IN_PROGRESS
             )
         if found.status is not StackStatus.REVIEW_IN_PROGRESS:
-            raise StackError(f"Stack [{name}] already exists and cannot be created again with the changeSet [{name}].")
+            raise StackError(
+                f"Stack [{name}] already exists and cannot be created again with the changeSet [{change_set}]."
+            )
         return found
 
     def _current(self, stack: Stack, change_set: ChangeSet) -> ChangeSet:

@@ -156,7 +156,9 @@ class StackJobs:
             _logger.warning("operation of a stack interrupted", stack=stack_id, error=str(error))
         finally:
             with self._lock:
-                self._jobs.pop(stack_id, None)
+                # The lock is free, so the next operation may have begun.
+                if self._jobs.get(stack_id) is job:
+                    del self._jobs[stack_id]
             job.ended.set()
 
     def _file(self, stack_id: str) -> Path:

@@ -6,26 +6,24 @@ import queue
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, Future, wait
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeAlias
 
-import structlog
-
 from pipeline.base.clock import Clock
-from pipeline.base.errors import PenstockError
+from pipeline.base.errors import ConfigError
 from pipeline.base.quantity import format_duration
+from pipeline.stacks.phase_end import PhaseEnd, failures, reason_of
 from pipeline.stacks.phase_work import Call, Deleting, PhaseWork, Putting, Restoring, Workplace, initiate
-from pipeline.stacks.plan import Action, Step, current_resources, ready
+from pipeline.stacks.plan import Step, current_resources, ready
 from pipeline.stacks.provider import Pending, ResourceProvider, State
-from pipeline.stacks.records import Stack, StackEvent, StackOutput, StackResource, Standing
+from pipeline.stacks.records import Stack, StackEvent
 from pipeline.stacks.resource_types import ResourceTypes
 from pipeline.stacks.state import Progress, StackState
-from pipeline.stacks.status import KEPT_AFTER_FAILURE, PHASES, Phase, ResourceStatus, StackStatus, Work
+from pipeline.stacks.status import PHASES, Phase, ResourceStatus, Work
 from pipeline.stacks.template import Evaluated
 
 Result: TypeAlias = "State | Pending | None"
-_logger = structlog.get_logger(__name__)
 _IDLE = timedelta(hours=1)
 _CANCELLED = {True: "Resource creation cancelled", False: "Resource update cancelled"}
 
@@ -62,6 +60,7 @@ class StackOperation:
         self._around = around
         self._clock = around.clock
         self._place = Workplace(state, around.types, lambda name: around.provider(state.stack, name), around.clock)
+        self._end = PhaseEnd(state, around.evaluate, around.clock)
         self._wake = threading.Event()
         self._results: queue.SimpleQueue[tuple[str, Future[Result]]] = queue.SimpleQueue()
         self._running: dict[str, _Running] = {}
@@ -99,9 +98,9 @@ class StackOperation:
         self._failed, self._stopping = {}, False
         try:
             work = self._work(phase.work)
-        except PenstockError as error:
+        except ConfigError as error:
             # The template was valid when the operation began. What it imports may be gone since.
-            self._fail(phase, reason_of(error))
+            self._end.fail(phase, reason_of(error))
             return
         while True:
             self._check_limits(phase)
@@ -115,7 +114,7 @@ class StackOperation:
         if self._ending and not self._stopping and work.steps():
             self._running.clear()
             return
-        self._finish(phase)
+        self._finish(phase, work)
 
     def _work(self, work: Work) -> PhaseWork:
         if work is Work.RESTORE:
@@ -155,7 +154,7 @@ class StackOperation:
             for step in ready(work.steps(), self._running, self._failed):
                 try:
                     begun = work.begin(step)
-                except PenstockError as error:
+                except ConfigError as error:
                     changes.append(self._refuse(phase, step, reason_of(error)))
                     continue
                 changes.append(begun.progress)
@@ -210,7 +209,7 @@ class StackOperation:
         if error is not None and not isinstance(error, Exception):
             raise error
         if error is not None:
-            return self._end(phase, running, reason_of(error))
+            return self._give_up(phase, running, reason_of(error))
         result = future.result()
         if not isinstance(result, Pending):
             del self._running[running.step.key]
@@ -224,10 +223,10 @@ class StackOperation:
             reason = f"not complete after {format_duration(result.timeout)}"
             # The failure must not overwrite the id that this call has told.
             self._state.record([named])
-            return self._end(phase, running, f"{reason}: {result.reason}" if result.reason else reason)
+            return self._give_up(phase, running, f"{reason}: {result.reason}" if result.reason else reason)
         return named
 
-    def _end(self, phase: Phase, running: _Running, reason: str) -> Progress:
+    def _give_up(self, phase: Phase, running: _Running, reason: str) -> Progress:
         del self._running[running.step.key]
         self._note_failure(phase, running.step)
         return running.call.fail(reason)
@@ -249,82 +248,10 @@ class StackOperation:
         if changes:
             self._state.record(changes)
 
-    # Phases
-
-    def _finish(self, phase: Phase) -> None:
-        stack = self._state.stack
+    def _finish(self, phase: Phase, work: PhaseWork) -> None:
         if self._failed or self._stopping:
-            self._fail(phase, " ".join(filter(None, (self._failures(), stack.cancelled))))
-            return
-        try:
-            self._state.move(phase.succeeded, **self._successes(phase.work))
-        except PenstockError as error:
-            self._fail(phase, reason_of(error))
-
-    def _successes(self, work: Work) -> dict[str, Any]:
-        """Return what a phase that has succeeded changes in its stack."""
-        stack, now = self._state.stack, self._clock.now()
-        if work is Work.PUT:
-            evaluated = self._around.evaluate(stack)
-            outputs = tuple(
-                StackOutput(output.name, output.value, output.description, output.export)
-                for output in evaluated.outputs(self._state.attribute).values()
-            )
-            return {
-                "outputs": outputs,
-                "exports": {output.export: output.value for output in outputs if output.export is not None},
-                "imports": evaluated.imports,
-                "stable": stack.operation,
-                "former": None,
-                "resources": [replace(r, former=None) for r in self._state.resources if r.former],
-            }
-        if work is Work.RESTORE:
-            return {"goal": stack.former or stack.goal, "former": None, "skipped": (), "cancelled": None}
-        if work is Work.DELETE:
-            return {"deleted": now, "exports": {}, "imports": frozenset(), "cancelled": None}
-        if stack.status is StackStatus.ROLLBACK_IN_PROGRESS:
-            return {"imports": frozenset(), "cancelled": None}
-        return {"imports": self._imports()}
-
-    def _imports(self) -> frozenset[str]:
-        """Return what the stack imports now that its operation is over."""
-        return self._around.evaluate(self._state.stack).imports
-
-    def _fail(self, phase: Phase, reason: str) -> None:
-        """Move to what follows a phase that has failed."""
-        stack, status = self._state.stack, phase.failed
-        resources: list[StackResource] = []
-        if phase.work is Work.PUT and stack.on_failure == "DO_NOTHING" and stack.cancelled is None:
-            status = KEPT_AFTER_FAILURE[stack.status]
-        elif phase.work is Work.PUT and stack.on_failure == "DELETE":
-            status = StackStatus.DELETE_IN_PROGRESS
-        elif status is StackStatus.ROLLBACK_IN_PROGRESS:
-            reason = f"{reason} Rollback requested by user."
-        if phase.work in {Work.CLEAN_UP, Work.UNDO}:
-            doomed = {step.resource.token for step in self._failed.values() if step.resource}
-            resources = [replace(r, standing=Standing.LEFTOVER) for r in self._state.resources if r.token in doomed]
-        self._state.move(status, reason, resources=resources)
-
-    def _failures(self) -> str:
-        """Return the failed resources in the words of CloudFormation."""
-        groups: dict[str, list[str]] = {}
-        current = current_resources(self._state.resources)
-        for step in self._failed.values():
-            verb = "delete" if step.action is Action.DELETE else "update" if step.logical_id in current else "create"
-            groups.setdefault(verb, []).append(step.logical_id)
-        return " ".join(
-            f"The following resource(s) failed to {verb}: [{', '.join(sorted(names))}]."
-            for verb, names in sorted(groups.items())
-        )
-
-
-def reason_of(error: Exception) -> str:
-    """Return the reason of a failed call, for events."""
-    if isinstance(error, PenstockError):
-        # An error of a template has its reason in AWS's words, without the place.
-        return str(getattr(error, "reason", error.message))
-    if message := getattr(error, "message", None):
-        # An error of one of AWS's operations.
-        return f"{message} (Error Code: {getattr(error, 'code', 'unknown')})"
-    _logger.error("call failed", exc_info=error)
-    return f"internal failure: {type(error).__name__}: {error}"
+            failed = failures(self._failed.values(), current_resources(self._state.resources))
+            reason = " ".join(filter(None, (failed, self._state.stack.cancelled)))
+            self._end.fail(phase, reason, work.steps())
+        else:
+            self._end.succeed(phase)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -33,6 +32,7 @@ from pipeline.stacks.state import StackState
 from pipeline.stacks.status import StackStatus
 from pipeline.stacks.store import StackStore
 from pipeline.stacks.template import Evaluated
+from pipeline.stacks.workers import CallThreads
 from pipeline.store.database import Database
 
 ACCOUNT = "000000000000"
@@ -66,14 +66,14 @@ class Stacks:
         self.store = StackStore(Database(database))
         self.types = types(self)
         self.goals = Goals(self.store, self.types, zones)
-        self._workers = ThreadPoolExecutor(MAX_PARALLEL_CALLS, "stack-call")
+        self._workers = CallThreads(MAX_PARALLEL_CALLS, "stack-call")
         around = Surroundings(self.types, self.provider, self.goals.evaluate, self._workers, clock)
         self.jobs = StackJobs(self.store, around, locks)
 
     def close(self, timeout: timedelta = timedelta(seconds=30)) -> None:
         """Suspend all operations, and close the database."""
         self.jobs.close(timeout)
-        self._workers.shutdown(wait=False, cancel_futures=True)
+        self._workers.shutdown()
         self.store.close()
 
     def provider(self, stack: Stack, type_name: str) -> ResourceProvider[Any]:

@@ -55,6 +55,7 @@ class World:
     failing: set[str] = field(default_factory=set)
     """Names of properties `Name` whose create and update fail, after the change was made."""
     undeletable: set[str] = field(default_factory=set)
+    """Ids or logical names of things that cannot be deleted."""
     violations: list[str] = field(default_factory=list)
     """What no operation may do."""
     _pending: dict[tuple[str, str], int] = field(default_factory=dict)
@@ -154,7 +155,7 @@ class ThingProvider:
 
         def apply() -> None:
             self._world.check_unused(physical_id)
-            if physical_id in self._world.undeletable:
+            if self._world.undeletable & {physical_id, physical_id.split("-")[2]}:
                 raise ConfigError("cannot be deleted")
             self._world.things.pop(physical_id, None)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -123,4 +124,33 @@ def test_random_operations(
         assert lab.world.things == {}
         assert lab.world.violations == []
         assert lab.store.resources(lab.stack_id) == []
+        lab.store.close()
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(operations=OPERATIONS, undeletable=st.sets(st.sampled_from(NAMES), max_size=2))
+def test_random_leftovers(operations: list[tuple[dict[str, Node], list[int]]], undeletable: set[str]) -> None:
+    """What cannot be deleted stays, never spoils a later operation, and is deleted with the stack at last."""
+    with tempfile.TemporaryDirectory(dir=_MEMORY if _MEMORY.is_dir() else None) as folder:
+        lab = Laboratory(Path(folder))
+        (first, _), *updates = operations
+        lab.create(first)
+        lab.world.undeletable = undeletable
+        if lab.stack.status is StackStatus.CREATE_COMPLETE:
+            good = first
+            for nodes, deaths in updates:
+                interrupt(lab, partial(lab.update, nodes))
+                complete(lab, deaths)
+                if lab.stack.status is StackStatus.UPDATE_COMPLETE:
+                    good = nodes
+                else:
+                    assert lab.stack.status is StackStatus.UPDATE_ROLLBACK_COMPLETE
+                assert not Counter(expected(good)) - Counter(found(lab.world))
+        lab.delete()
+        lab.world.undeletable = set()
+        if lab.stack.status is StackStatus.DELETE_FAILED:
+            lab.delete()
+        assert lab.stack.status is StackStatus.DELETE_COMPLETE
+        assert lab.world.things == {}
+        assert lab.world.violations == []
         lab.store.close()
