@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.base.errors import ConfigError
-from pipeline.stacks.phase_work import normalize
 from pipeline.stacks.plan import changed_properties, current_resources
+from pipeline.stacks.properties import normalize
 from pipeline.stacks.provider import ResourceProvider
 from pipeline.stacks.records import Definition, Goal, StackResource
 from pipeline.stacks.state import attribute_of

@@ -13,12 +13,15 @@ from typing import Any, TypeAlias
 from pipeline.base.clock import Clock
 from pipeline.base.errors import ConfigError
 from pipeline.base.quantity import format_duration
+from pipeline.stacks.deleting import Deleting
 from pipeline.stacks.phase_end import PhaseEnd, failures, reason_of
-from pipeline.stacks.phase_work import Call, Deleting, PhaseWork, Putting, Restoring, Workplace, initiate
+from pipeline.stacks.phase_work import Call, PhaseWork, Workplace, initiate
 from pipeline.stacks.plan import Step, current_resources, ready
 from pipeline.stacks.provider import Pending, ResourceProvider, State
+from pipeline.stacks.putting import Putting
 from pipeline.stacks.records import Stack, StackEvent
 from pipeline.stacks.resource_types import ResourceTypes
+from pipeline.stacks.restoring import Restoring
 from pipeline.stacks.state import Progress, StackState
 from pipeline.stacks.status import PHASES, Phase, ResourceStatus, Work
 from pipeline.stacks.template import Evaluated

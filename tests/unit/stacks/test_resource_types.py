@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.base.errors import ConfigError
 from pipeline.stacks.error import StackError
-from pipeline.stacks.phase_work import normalize, parse
+from pipeline.stacks.properties import normalize, parse
 from pipeline.stacks.provider import Properties, StackContext
 from pipeline.stacks.resource_types import ResourceTypes
 from tests.support.stack_world import THING, World
