@@ -76,7 +76,7 @@ def create(
 
         def begin() -> str:
             if session.daemon:
-                return session.ask("/v1/stacks", body)
+                return session.ask_to_create(body)
             request = CreateStack.model_validate({**body, "owner": owner})
             return StackCommands(lambda: session.stacks).create(request).id
 
@@ -114,7 +114,7 @@ def update(
 
         def begin() -> str:
             if session.daemon:
-                return session.ask(f"/v1/stacks/{name}/update", body)
+                return session.ask(name, "update", body)
             request = UpdateStack.model_validate({**body, "owner": owner})
             return StackCommands(lambda: session.stacks).update(name, request).id
 
@@ -141,7 +141,7 @@ def delete(name: str, retain: tuple[str, ...], owner: str, as_json: bool) -> Non
         def begin() -> str:
             stack = session.stacks.find(owner, name)
             if session.daemon:
-                return session.ask(f"/v1/stacks/{name}/delete", {"retain": list(retain)})
+                return session.ask(name, "delete", {"retain": list(retain)})
             session.stacks.delete(owner, name, retain)
             return stack.id
 
@@ -160,7 +160,7 @@ def cancel(name: str, owner: str) -> None:
         if not stack.status.in_progress:
             raise ConfigError(f"{name}: no operation is in progress, its state is {stack.status}")
         if session.daemon:
-            session.ask(f"/v1/stacks/{name}/cancel", {})
+            session.ask(name, "cancel", {})
         else:
             session.stacks.jobs.cancel(stack.id, "User Initiated")
             session.stacks.wait(stack.id)

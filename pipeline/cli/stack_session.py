@@ -44,10 +44,16 @@ class StackSession:
     owner: str
     daemon: Client | None
 
-    def ask(self, path: str, body: dict[str, Any]) -> str:
-        """Let the daemon begin an operation. Return the ARN of the stack."""
+    def ask(self, name: str, command: str, body: dict[str, Any]) -> str:
+        """Let the daemon begin an operation on a stack, by name or ARN. Return the ARN of the stack."""
         assert self.daemon is not None
-        return str(self.daemon.ask("POST", path, {"owner": self.owner, **body})["id"])
+        found = self.stacks.find(self.owner, name, "Stack [{}] does not exist")
+        return str(self.daemon.ask("POST", f"/v1/stacks/{found.name}/{command}", {"owner": self.owner, **body})["id"])
+
+    def ask_to_create(self, body: dict[str, Any]) -> str:
+        """Let the daemon begin to create a stack. Return the ARN of the stack."""
+        assert self.daemon is not None
+        return str(self.daemon.ask("POST", "/v1/stacks", {"owner": self.owner, **body})["id"])
 
     def last_event(self, name: str) -> int:
         """Return the id of the latest event of a stack, 0 if there is none."""
@@ -92,7 +98,7 @@ class StackSession:
             if self.daemon is None:
                 self.stacks.jobs.cancel(stack_id, "User Initiated")
             else:
-                self.ask(f"/v1/stacks/{stack_id.split('/')[1]}/cancel", {})
+                self.ask(stack_id, "cancel", {})
 
     def _check_carried_out(self, stack_id: str) -> None:
         if self.stacks.jobs.is_running(stack_id) or self.stacks.jobs.is_held(stack_id):

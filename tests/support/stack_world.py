@@ -155,7 +155,7 @@ class ThingProvider:
 
         def apply() -> None:
             self._world.check_unused(physical_id)
-            if self._world.undeletable & {physical_id, physical_id.split("-")[2]}:
+            if self._world.undeletable & {physical_id, *physical_id.split("-")}:
                 raise ConfigError("cannot be deleted")
             self._world.things.pop(physical_id, None)
 
