@@ -16,13 +16,13 @@ def validated(
 ) -> dict[str, Any]:
     """Return the summary of a template, with `Warnings`. Raises `TemplateError` and `StackError`.
 
-    The values are checked if there are some, or if the template needs none.
+    With parameters, it is evaluated too: its values, its rules and its imports.
     """
     template = parsed(text, source)
     summary: dict[str, Any] = {**template.summary(), "Warnings": list(template.warnings)}
     if not ignore_unknown:
         stacks.types.check(summary["ResourceTypes"])
-    if parameters or all("DefaultValue" in found for found in summary["Parameters"]):
+    if parameters:
         draft = new_stack("validate", "", "us-east-1", ACCOUNT, Goal(""), stacks.clock)
         stacks.goals.goal(draft, StackRequest(text, parameters, ignore_unknown=ignore_unknown, source=source))
     return summary
