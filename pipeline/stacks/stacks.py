@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from pipeline.base.clock import SYSTEM, Clock
 from pipeline.base.errors import LockHeld
@@ -174,7 +174,6 @@ class Stacks:
                 return claim.state.stack
         except LockHeld:
             self._refuse(stack.id, "protected")
-            raise
 
     def wait(self, stack_id: str, timeout: timedelta | None = None) -> Stack:
         """Wait until this process does not work on a stack, and return the stack."""
@@ -205,7 +204,7 @@ class Stacks:
             self.jobs.resume_one(stack.id)
             self._refuse(stack.id, verb)
 
-    def _refuse(self, stack_id: str, verb: str) -> None:
+    def _refuse(self, stack_id: str, verb: str) -> NoReturn:
         stack = self.store.get(stack_id)
         raise StackError(
             f"Stack:{stack.id} is in {stack.status} state and can not be {verb}.",
