@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, model_validator
 
-from pipeline.balancer.model import Declaration, Model, TargetGroup
+from pipeline.balancer.model import Declaration, Model, SharedGroup, TargetGroup
 from pipeline.config.load import Configuration
 from pipeline.config.models import ServiceSettings
 from pipeline.config.privileges import NO_PIDS_LIMIT, WITHHELD_CAPABILITIES
@@ -52,7 +52,7 @@ class ReleaseSpec(Model):
     sha: str
     subject: str
     services: Services
-    balancer: Declaration
+    balancer: Declaration | SharedGroup
 
     _from_version_1 = model_validator(mode="before")(_with_services)
 

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from pipeline.api import StageContext
-from pipeline.balancer.model import Declaration, TargetState
+from pipeline.balancer.model import Declaration, SharedGroup, TargetState
 from pipeline.balancer.planes import open_balancer
 from pipeline.balancer.registry import Registry
 from pipeline.base.backoff import Backoff
@@ -193,6 +193,8 @@ class ServiceDrift:
 
     def _undeclared(self, spec: ReleaseSpec) -> bool:
         registry, known = self._balancer.registry(), self._compared
+        if isinstance(spec.balancer, SharedGroup):
+            return not registry.has_group(spec.balancer.group_owner, spec.service.target_group)
         # Both are the same objects until one of them changes.
         if known is None or known.registry is not registry or known.declaration is not spec.balancer:
             declares = registry.declares(self._pipeline, spec.balancer)

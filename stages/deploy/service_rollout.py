@@ -9,6 +9,7 @@ from functools import partial
 
 from pipeline.api import StageContext
 from pipeline.balancer.balancer import Balancer
+from pipeline.balancer.model import SharedGroup
 from pipeline.base.errors import EngineFault
 from pipeline.config.mounts import resolved_mounts
 from pipeline.config.release import ReleaseSpec
@@ -19,8 +20,9 @@ from pipeline.event_kinds import EventKind
 from stages.deploy.decision import DesiredState, Replica, Strategy
 from stages.deploy.desired import desired
 from stages.deploy.executor import RolloutExecutor
-from stages.deploy.replicas import ReplicaSet, replica_spec
+from stages.deploy.replicas import ReplicaSet, Targets, replica_spec
 from stages.deploy.rolling import RollingStrategy
+from stages.deploy.shared_targets import SharedTargets
 
 _DELAY = timedelta(seconds=30)
 
@@ -36,6 +38,8 @@ class ServiceRollout:
         self.balancer = balancer
         self.strategy: Strategy = RollingStrategy()
         self.secrets = context.configuration.secrets
+        declared = context.configuration.pipeline.balancer
+        self._shared = declared if isinstance(declared, SharedGroup) else None
 
     def replicas(self) -> tuple[Replica, ...]:
         """Return the replicas as they are now."""
@@ -58,12 +62,18 @@ class ServiceRollout:
         """
         # Another program may have removed the network.
         self.runtime.prepare(self._pipeline)
-        self.balancer.apply(self._pipeline, spec.balancer)
-        wanted = replace(desired(spec, replicas, self.secrets), unhealthy_timeout=unhealthy_timeout)
-        zones = self.balancer.zones(self._pipeline, spec.service.target_group)
-        wanted = replace(wanted, template=template or wanted.template, zones=zones)
+        group = spec.service.target_group
+        if self._shared is None:
+            self.balancer.apply(self._pipeline, spec.balancer)
+        wanted = replace(
+            desired(spec, replicas, self.secrets),
+            unhealthy_timeout=unhealthy_timeout,
+            deregistration_delay=self._delay(group),
+            zones=self._targets().zones(self._pipeline, group),
+        )
+        wanted = replace(wanted, template=template or wanted.template)
         RolloutExecutor(
-            self.replica_set(spec.service.target_group),
+            self.replica_set(group),
             wanted,
             self.strategy,
             self._context.events,
@@ -76,12 +86,10 @@ class ServiceRollout:
         """Drain and remove every replica, the listeners and the network. Return the number of replicas."""
         group = self._group()
         count = len(self.replica_set(group).observe().replicas)
-        declared = self.balancer.declaration(self._pipeline)
-        known = declared.target_groups.get(group) if declared else None
-        delay = known.deregistration_delay if known else _DELAY
-        wanted = DesiredState("", 0, 0, 0, deregistration_delay=delay, deploy_timeout=timedelta(0))
+        wanted = DesiredState("", 0, 0, 0, deregistration_delay=self._delay(group), deploy_timeout=timedelta(0))
         RolloutExecutor(self.replica_set(group), wanted, self.strategy, self._context.events).run()
-        self.balancer.withdraw(self._pipeline)
+        if self._shared is None:
+            self.balancer.withdraw(self._pipeline)
         store, own = self._context.store, self._context.run
         self.engine.containers.remove_leftovers(
             self._pipeline, lambda: [run.number for run in store.runs.running(self._pipeline) if run.number != own]
@@ -114,4 +122,16 @@ class ServiceRollout:
     def replica_set(self, group: str) -> ReplicaSet:
         """Return the replicas whose targets are in `group`."""
         mounts = partial(resolved_mounts, self._context.home.policy(self._pipeline))
-        return ReplicaSet(self.runtime, self.balancer, self._pipeline, group, mounts=mounts)
+        return ReplicaSet(self.runtime, self._targets(), self._pipeline, group, mounts=mounts)
+
+    def _targets(self) -> Targets:
+        """Return the targets of the service. A group of another owner may have others, which are not its own."""
+        if self._shared is None:
+            return self.balancer
+        return SharedTargets(self.balancer, self._shared.group_owner, f"{self._pipeline}.")
+
+    def _delay(self, group: str) -> timedelta:
+        """Return the deregistration delay of a group as it is now."""
+        owner = self._shared.group_owner if self._shared else self._pipeline
+        registry = self.balancer.registry()
+        return registry.group(owner, group).deregistration_delay if registry.has_group(owner, group) else _DELAY

@@ -8,7 +8,8 @@ from dataclasses import replace
 from datetime import timedelta
 
 from pipeline.api import Image, Revision, StageContext
-from pipeline.balancer.model import TargetState
+from pipeline.balancer.balancer import Balancer
+from pipeline.balancer.model import SharedGroup, TargetState
 from pipeline.balancer.planes import open_balancer
 from pipeline.base.errors import ConfigError, PenstockError, SystemFault
 from pipeline.config.release import ReleaseSpec, Services
@@ -42,7 +43,10 @@ class DockerDeploy:
                     "cannot change their group while they receive traffic",
                     hint="keep the name, or run `pipeline down` first",
                 )
-            service.balancer.check(configuration.name, configuration.balancer)
+            if isinstance(configuration.balancer, SharedGroup):
+                _check_shared(configuration.balancer, configuration.deploy.target_group, service.balancer)
+            else:
+                service.balancer.check(configuration.name, configuration.balancer)
             _check_cpus(configuration.deploy.cpus, service.engine)
 
     def is_current(self, context: StageContext) -> bool:
@@ -179,11 +183,7 @@ class DockerDeploy:
                 found.port for found in service.balancer.waiting_listeners(context.configuration.pipeline.name)
             }
         targets = "1 target" if replicas == 1 else f"{replicas} targets"
-        addresses = ", ".join(_addresses(spec, waiting_ports))
-        reached = (
-            f"at {addresses}" if addresses else "and receives no requests: no pipeline owns the ports of its rules"
-        )
-        context.report(f"release {release.number} is active with {targets} {reached}")
+        context.report(f"release {release.number} is active with {targets} {_reached(spec, waiting_ports)}")
 
 
 def _planned_command(context: StageContext, spec: ReleaseSpec) -> list[str]:
@@ -261,6 +261,21 @@ def _revived(replica: Replica) -> Replica:
 def _service(context: StageContext) -> Iterator[ServiceRollout]:
     with local_engine(context.home.id) as engine:
         yield ServiceRollout(context, engine, open_balancer(context.home.balancer))
+
+
+def _check_shared(shared: SharedGroup, group: str, balancer: Balancer) -> None:
+    """Refuse a group of another owner that is gone, or in which no target would get a health check."""
+    registry = balancer.registry()
+    if not registry.uses(shared.group_owner, group):
+        raise ConfigError(f"no listener forwards to target group {group} of {shared.group_owner}")
+
+
+def _reached(spec: ReleaseSpec, waiting: Collection[int]) -> str:
+    """Return where clients reach the deployed targets, as the end of a sentence."""
+    if isinstance(spec.balancer, SharedGroup):
+        return f"in target group {spec.service.target_group} of {spec.balancer.group_owner}"
+    addresses = ", ".join(_addresses(spec, waiting))
+    return f"at {addresses}" if addresses else "and receives no requests: no pipeline owns the ports of its rules"
 
 
 def _addresses(spec: ReleaseSpec, waiting: Collection[int]) -> Iterator[str]:

@@ -17,6 +17,7 @@ from pipeline.balancer.model.health_check import HealthCheck
 from pipeline.balancer.model.network.listener import NetworkListener
 from pipeline.balancer.model.network.load_balancer import NetworkLoadBalancer
 from pipeline.balancer.model.network.target_group import NetworkTargetGroup
+from pipeline.balancer.model.shared_group import SharedGroup
 from pipeline.balancer.model.target import Target, TargetHealth, TargetState
 from pipeline.balancer.model.target_group import TargetGroup
 from pipeline.base.schema import Model, Name, Port
@@ -39,6 +40,7 @@ __all__ = [
     "Port",
     "Redirect",
     "Rule",
+    "SharedGroup",
     "Target",
     "TargetGroup",
     "TargetHealth",
