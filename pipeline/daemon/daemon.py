@@ -20,8 +20,10 @@ from pipeline.daemon.balancer_supervisor import BalancerSupervisor
 from pipeline.daemon.engine_watch import EngineWatch
 from pipeline.daemon.scheduler import Scheduler
 from pipeline.daemon.served_file import ServedFile
+from pipeline.daemon.service_supervisor import ServiceSupervisor
 from pipeline.daemon.stack_supervisor import StackSupervisor
 from pipeline.daemon.supervisor import PipelineSupervisor
+from pipeline.daemon.supervisors import Supervisors
 from pipeline.engine.hosts import local_events
 from pipeline.engine.interfaces import ReplicaChange
 from pipeline.event_kinds import EventKind
@@ -70,9 +72,7 @@ class Daemon:
         self._clock = clock or SystemClock()
         served_files = [ServedFile(file, home, store, listeners, parameters, self._clock) for file in files]
         self._scheduler = Scheduler(self._clock)
-        self.supervisors = {
-            s.name: PipelineSupervisor(s, self._clock, self._scheduler, self._has_events) for s in served_files
-        }
+        self.supervisors = Supervisors({served.name: self._supervise(served) for served in served_files})
         if len(self.supervisors) < len(served_files):
             raise ConfigError("two of the files declare the same pipeline name", hint="give each pipeline its own name")
         self._spool = Spool(home.spool)
@@ -83,7 +83,8 @@ class Daemon:
             monitor=open_monitor(home.balancer),
             changed=self._notify_drift,
         )
-        self.stacks = StackSupervisor(home, store.stacks.has_unfinished, zones)
+        self.services = ServiceSupervisor(home, store, self.supervisors, self._supervise, listeners, self._clock)
+        self.stacks = StackSupervisor(home, store.stacks.has_unfinished, self.services, zones)
         self._engine_watch = EngineWatch(local_events(home.id), self._on_replica, self._clock)
         self._notified = threading.Event()
         self._ending = threading.Event()
@@ -130,6 +131,7 @@ class Daemon:
             threading.Thread(target=work, name=name, daemon=True).start()
         self._scheduler.start()
         self._scheduler.add("check of the engine's events", self._engine_watch.check)
+        self._scheduler.add("services of stacks", self.services.step)
         self._scheduler.add("interrupted operations on stacks", self.stacks.step)
         changes = self.store.changes
         stack.enter_context(changes.subscribe(self._wake_queues, foreign_only=True))
@@ -167,6 +169,7 @@ class Daemon:
         """Stop all pipelines and wait for them, up to `timeout` seconds."""
         self._balancer_supervisor.stop()
         self._engine_watch.stop()
+        self.services.close()
         closing = [
             threading.Thread(target=supervisor.stop, args=(timeout,), daemon=True)
             for supervisor in self.supervisors.values()
@@ -190,14 +193,18 @@ class Daemon:
                     supervisor.notify(Trigger.HOOK)
             self._spool.remove(file)
 
+    def _supervise(self, served: ServedFile) -> PipelineSupervisor:
+        return PipelineSupervisor(served, self._clock, self._scheduler, self._has_events)
+
     def _has_events(self) -> bool:
         """Return whether each change of a container or a target is reported."""
         return self._engine_watch.is_live and self._balancer_supervisor.is_watching
 
     def _notify_drift(self, pipeline: str | None) -> None:
-        """Request a check of a pipeline, or of all. Owners in the balancer that are no pipelines are ignored."""
-        for name in self.supervisors if pipeline is None else {pipeline} & self.supervisors.keys():
-            self.supervisors[name].notify_drift()
+        """Request a check of those whose targets belong to an owner in the balancer, or of all."""
+        for supervisor in self.supervisors.values():
+            if pipeline is None or supervisor.served_file.group_owner == pipeline:
+                supervisor.notify_drift()
 
     def _on_replica(self, change: ReplicaChange | None) -> None:
         if change is None:

@@ -20,8 +20,11 @@ from pipeline.store.store import Store
 class ServedFile:
     """One pipeline.yaml with its current context. The constructor raises `ConfigError` if the file is invalid.
 
-    `error` is that of the file as it is now, or None if the context is made from it.
+    `error` is that of the file as it is now, or None if the context is made from it. `is_triggered`: its triggers start
+    runs.
     """
+
+    is_triggered = True
 
     def __init__(
         self,
@@ -39,10 +42,20 @@ class ServedFile:
         self._parameters = dict(parameters or {})
         self._clock = clock or SystemClock()
         self._read_at = self._stamp()
-        self.pipeline_context = self._read()
-        self.name = self.pipeline_context.pipeline
+        self._context = self._read()
+        self.name = self._context.pipeline
         self.error: ConfigError | None = None
         self._lock = threading.RLock()
+
+    @property
+    def group_owner(self) -> str:
+        """The owner of the target group."""
+        return self.name
+
+    @property
+    def pipeline_context(self) -> PipelineContext:
+        """The context of the configuration that is used now."""
+        return self._context
 
     def has_become_valid(self) -> bool:
         """Return whether a rejected file is valid now without a change of its own, but of a file that it names."""
@@ -82,7 +95,7 @@ class ServedFile:
             return self._reload()
 
     def _reload(self) -> bool:
-        events = self.pipeline_context.events()
+        events = self._context.events()
         try:
             found = self._read()
         except ConfigError as error:
@@ -97,7 +110,7 @@ class ServedFile:
             self.error = ConfigError(text)
             events.emit(EventKind.CONFIG_REJECTED, text)
             return False
-        self.pipeline_context, self.error = found, None
+        self._context, self.error = found, None
         events.emit(EventKind.CONFIG_RELOADED, f"reloaded {self.file}")
         return True
 

@@ -11,6 +11,7 @@ from pipeline.base.errors import StoreFault
 from pipeline.base.home import Home
 
 if TYPE_CHECKING:
+    from pipeline.ecs.services import Workers
     from pipeline.stacks.stacks import Stacks
 
 _CHECK_INTERVAL = timedelta(seconds=30)
@@ -23,8 +24,15 @@ class StackSupervisor:
     any thread. `zones` are those of the command line, `NAME=ADDRESS`.
     """
 
-    def __init__(self, home: Home, has_unfinished: Callable[[], bool], zones: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        home: Home,
+        has_unfinished: Callable[[], bool],
+        workers: Workers | None = None,
+        zones: Sequence[str] = (),
+    ) -> None:
         self._home = home
+        self._workers = workers
         self._zones = zones
         self._has_unfinished = has_unfinished
         self._lock = threading.Lock()
@@ -37,7 +45,7 @@ class StackSupervisor:
                 from pipeline.network.zones import parse_zones
                 from pipeline.stacks.offered import open_stacks
 
-                self._stacks = open_stacks(self._home, parse_zones(self._zones))
+                self._stacks = open_stacks(self._home, parse_zones(self._zones), self._workers)
             return self._stacks
 
     def step(self) -> timedelta:

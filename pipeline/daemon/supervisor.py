@@ -135,7 +135,8 @@ class PipelineSupervisor:
     def _begin(self) -> None:
         # First: `pipeline status` takes the drift that was found before this event for that of an earlier daemon.
         self._context().events().emit(EventKind.SERVE_STARTED, f"managed by daemon (pid {os.getpid()})")
-        self._add("trigger loop", self._restarted(self._trigger_loop.step, "trigger loop"))
+        if self.served_file.is_triggered:
+            self._add("trigger loop", self._restarted(self._trigger_loop.step, "trigger loop"))
         self._add("repair loop", self._restarted(self._repair_loop.step, "repair loop"), _FIRST_CHECK)
         self._add("queue worker", self._restarted(self.queue_worker.run_once, "queue worker"))
         self.ready.set()

@@ -119,6 +119,8 @@ class QueueWorker:
             run = context.store.queue.claim(context.pipeline, context.configuration.pipeline.execution_mode)
             if run is None:
                 return False
+            # As it is after the claim: the configuration may have changed just before the run was queued.
+            context = self._pipeline_context()
             active_run = self._active[run.number] = _ActiveRun(run)
             active_run.thread = threading.Thread(
                 target=self._execute, args=(context, active_run), name=f"run-{run.number}", daemon=True

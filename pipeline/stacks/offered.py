@@ -6,22 +6,42 @@ from collections.abc import Sequence
 from functools import partial
 
 from pipeline.base.home import Home
+from pipeline.ecs.ecs import Ecs
+from pipeline.ecs.services import Workers
 from pipeline.network.zones import DEFAULT_ZONES, Zone
-from pipeline.stacks.providers import nested_stack, wait_condition_handle
+from pipeline.stacks.providers import (
+    ecs_cluster,
+    ecs_service,
+    ecs_task_definition,
+    nested_stack,
+    scaling,
+    wait_condition_handle,
+)
 from pipeline.stacks.resource_types import ResourceTypes
 from pipeline.stacks.stacks import Stacks
 
 
-def offered_types(stacks: Stacks) -> ResourceTypes:
+def offered_types(stacks: Stacks, ecs: Ecs) -> ResourceTypes:
     """Return all types. A provider is made for each stack that uses its type."""
     return ResourceTypes(
         {
+            ecs_cluster.TYPE: partial(ecs_cluster.EcsCluster, ecs),
+            ecs_service.TYPE: partial(ecs_service.EcsService, ecs),
+            ecs_task_definition.TYPE: partial(ecs_task_definition.EcsTaskDefinition, ecs),
+            scaling.TARGET_TYPE: partial(scaling.ScalableTarget, ecs),
+            scaling.POLICY_TYPE: partial(scaling.ScalingPolicy, ecs),
             nested_stack.TYPE: partial(nested_stack.NestedStack, stacks),
             wait_condition_handle.TYPE: wait_condition_handle.WaitConditionHandle,
         }
     )
 
 
-def open_stacks(home: Home, zones: Sequence[Zone] = DEFAULT_ZONES) -> Stacks:
-    """Return the stacks of a home. Close them at the end: what they do then is suspended."""
-    return Stacks(home.database, home.locks / "stacks", offered_types, [zone.name for zone in zones])
+def open_stacks(home: Home, zones: Sequence[Zone] = DEFAULT_ZONES, workers: Workers | None = None) -> Stacks:
+    """Return the stacks of a home. Close them at the end: what they do then is suspended.
+
+    `workers` work on services. Without them, this process does.
+    """
+    ecs, names = Ecs(home, workers), [zone.name for zone in zones]
+    stacks = Stacks(home.database, home.locks / "stacks", lambda stacks: offered_types(stacks, ecs), names)
+    stacks.on_close.append(ecs.close)
+    return stacks

@@ -69,10 +69,14 @@ class Stacks:
         self._workers = CallThreads(MAX_PARALLEL_CALLS, "stack-call")
         around = Surroundings(self.types, self.provider, self.goals.evaluate, self._workers, clock)
         self.jobs = StackJobs(self.store, around, locks)
+        self.on_close: list[Callable[[], None]] = []
+        """What is called when all operations are suspended, such as the end of what they have started."""
 
     def close(self, timeout: timedelta = timedelta(seconds=30)) -> None:
         """Suspend all operations, and close the database."""
         self.jobs.close(timeout)
+        for end in self.on_close:
+            end()
         self._workers.shutdown()
         self.store.close()
 

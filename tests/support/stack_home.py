@@ -8,6 +8,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from pipeline.base.home import Home
+from pipeline.ecs.ecs import Ecs
 from pipeline.stacks.change_sets import ChangeSets
 from pipeline.stacks.drifts import Drifts
 from pipeline.stacks.goals import StackRequest
@@ -56,7 +58,7 @@ class StackHome:
         """Open the stacks."""
 
         def types(stacks: Stacks) -> ResourceTypes:
-            return ResourceTypes({THING: self.world.provider, **offered_types(stacks).makers})
+            return ResourceTypes({THING: self.world.provider, **offered_types(stacks, Ecs(Home(self.folder))).makers})
 
         return Stacks(self.folder / "penstock.db", self.folder / "locks", types, self.zones)
 

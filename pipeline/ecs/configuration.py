@@ -1,0 +1,77 @@
+"""The configuration of a service's pipeline, made from its record and its task definition. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from pipeline.balancer.model import SharedGroup
+from pipeline.base.errors import ConfigError
+from pipeline.config.load import Configuration
+from pipeline.config.models import Pipeline
+from pipeline.config.secrets import Secrets, escape_references
+from pipeline.ecs.records import Group, Service, TaskDefinition, Wanted
+
+STAGE = "ecs"
+"""The name of the stages Source and Build of services."""
+
+_TO_BECOME_HEALTHY = 60
+_WHOLE = 100
+
+
+def service_configuration(file: Path, service: Service, task: TaskDefinition) -> Configuration:
+    """Return the configuration. `file` is that of the record. Raises `ConfigError` for what no pipeline can do."""
+    settings = dict(task.settings)
+    settings["environment"] = {
+        name: escape_references(text) for name, text in dict(settings.get("environment", {})).items()
+    }
+    data = {
+        "name": service.pipeline,
+        "execution_mode": "queued",
+        "source": {"uses": STAGE, "with": {"task_definition": task.arn}},
+        "triggers": {"watch": False},
+        "build": {"uses": STAGE, "with": {"image": task.image}},
+        "deploy": {
+            **settings,
+            "target_group": service.group.name,
+            "replicas": service.wanted.desired_count,
+            "rolling": rolling(service.wanted),
+            "deploy_timeout": f"{_TO_BECOME_HEALTHY + service.wanted.grace}s",
+        },
+        "balancer": shared_group(service.group),
+    }
+    try:
+        return Configuration(Pipeline.model_validate(data), file, {}, Secrets())
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise ConfigError(f"{service.name}: {key}: {first['msg']}") from None
+
+
+def shared_group(group: Group) -> SharedGroup:
+    """Return the target group as the service sees it: with the port of its containers."""
+    settings = {**group.settings, "port": group.port}
+    return SharedGroup.model_validate({"group_owner": group.owner, "target_groups": {group.name: settings}})
+
+
+def rolling(wanted: Wanted) -> Mapping[str, Any]:
+    """Return the limits of a rollout.
+
+    A percentage stays one if it gives a whole number of tasks, so that a changed count alone is no new release. Both
+    limits are rounded as ECS does, so that neither is exceeded. Raises `ConfigError` if they allow no rollout.
+    """
+    surge, unavailable = wanted.maximum - _WHOLE, _WHOLE - wanted.minimum
+    more, fewer = wanted.desired_count * surge // _WHOLE, wanted.desired_count * unavailable // _WHOLE
+    if more <= 0 and fewer <= 0:
+        raise ConfigError(
+            f"a MinimumHealthyPercent of {wanted.minimum} and a MaximumPercent of {wanted.maximum} allow no replacement"
+            f" of {wanted.desired_count} task(s): no task may start before another stops, and none may stop"
+        )
+    return {"max_surge": _limit(surge, more, wanted), "max_unavailable": _limit(unavailable, fewer, wanted)}
+
+
+def _limit(percent: int, count: int, wanted: Wanted) -> str | int:
+    return f"{percent}%" if wanted.desired_count * percent == count * _WHOLE else count

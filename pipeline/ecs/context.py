@@ -1,0 +1,31 @@
+"""What work on a service's pipeline needs, made from its record."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pipeline.base.clock import SYSTEM, Clock
+from pipeline.base.errors import ConfigError
+from pipeline.base.home import Home
+from pipeline.ecs.configuration import service_configuration
+from pipeline.ecs.records import Service
+from pipeline.ecs.store import EcsStore
+from pipeline.events import Listener
+from pipeline.runner.context import PipelineContext
+from pipeline.store.store import Store
+
+
+def service_context(
+    home: Home,
+    store: Store,
+    kept: EcsStore,
+    service: Service,
+    listeners: Sequence[Listener] = (),
+    clock: Clock = SYSTEM,
+) -> PipelineContext:
+    """Return the context of a service's pipeline as it is wanted now. Raises `ConfigError`."""
+    task = kept.task_definition(service.owner, service.wanted.task_definition)
+    if task is None:
+        raise ConfigError(f"{service.name}: {service.wanted.task_definition} does not exist")
+    configuration = service_configuration(kept.file, service, task)
+    return PipelineContext(home, configuration, store, listeners, clock=clock)

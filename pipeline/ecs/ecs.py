@@ -1,0 +1,48 @@
+"""ECS of a home: what it keeps, and the changes of its services."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from functools import cached_property
+
+from pipeline.balancer.planes import open_balancer
+from pipeline.balancer.registry import Registry
+from pipeline.base.home import Home
+from pipeline.ecs.local_workers import LocalWorkers
+from pipeline.ecs.services import Services, Workers
+from pipeline.ecs.store import EcsStore
+from pipeline.store.store import Store
+
+
+class Ecs:
+    """Everything that the providers of ECS's types need. `workers` are those of the daemon, else this process's own.
+
+    Databases are opened at the first use. Safe to use from any thread.
+    """
+
+    def __init__(self, home: Home, workers: Workers | None = None) -> None:
+        self._home = home
+        self.store = EcsStore(home.aws)
+        self._own = LocalWorkers(home, self.store, lambda: self._runs)
+        self._workers: Workers = workers or self._own
+
+    @cached_property
+    def services(self) -> Services:
+        """The changes of services."""
+        return Services(self._home, self.store, self._runs, self._workers)
+
+    @cached_property
+    def registry(self) -> Callable[[], Registry]:
+        """Return the resources of the balancer."""
+        return open_balancer(self._home.balancer).registry
+
+    def close(self, timeout: timedelta = timedelta(seconds=30)) -> None:
+        """Stop the work of this process. The next one continues it."""
+        self._own.close(timeout)
+        if "_runs" in self.__dict__:
+            self._runs.close()
+
+    @cached_property
+    def _runs(self) -> Store:
+        return Store(self._home.database)

@@ -1,0 +1,117 @@
+"""Changes of services: each is one run of the service's pipeline."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Protocol
+
+from pipeline.base.errors import StageFailed
+from pipeline.base.home import Home
+from pipeline.ecs.context import service_context
+from pipeline.ecs.records import Service
+from pipeline.ecs.store import EcsStore
+from pipeline.runner.submission import submit
+from pipeline.store.queue import RunRequest
+from pipeline.store.records import Run, RunKind, RunOptions, RunState, Trigger
+from pipeline.store.store import Store
+
+_SUCCESSES = (RunState.SUCCEEDED, RunState.SKIPPED)
+
+
+class Workers(Protocol):
+    """The threads that work on the pipelines of services. Each method returns soon. Safe to use from any thread."""
+
+    def wake(self, service: Service) -> None:
+        """Let the queue of a service be worked on, in this process or in another that has its lock."""
+
+    def cancel(self, service: Service, run: int) -> None:
+        """Stop a run that this process executes. Does nothing if it executes none of this number."""
+
+    def release(self, service: Service) -> None:
+        """Stop working on a service, which does not exist any more."""
+
+
+class Services:
+    """Brings services to what is wanted, and takes them down. Each call may be repeated until it is done.
+
+    Safe to use from any thread, by one at a time for one service. Raises `StoreFault`.
+    """
+
+    def __init__(self, home: Home, kept: EcsStore, store: Store, workers: Workers) -> None:
+        self._home = home
+        self._kept = kept
+        self._store = store
+        self._workers = workers
+
+    def apply(self, service: Service) -> str | None:
+        """Bring a service to what its record wants. Return what is being done, or None when it is done.
+
+        A change that is not the one in progress replaces it. Raises `ConfigError` for what is not possible, and
+        `StageFailed` if the deployment has failed: the tasks of before are back. The next call then tries again.
+        """
+        known = self._kept.service(service.owner, service.arn)
+        run = known.run if known and (known.wanted, known.deleting) == (service.wanted, service.deleting) else None
+        service = replace(service, run=run)
+        if service != known:
+            service_context(self._home, self._store, self._kept, service)
+            self._kept.put_service(service)
+        return self._advance(service, RunKind.RUN)
+
+    def remove(self, service: Service) -> str | None:
+        """Drain and remove all tasks of a service, then the service. Return what is being done, None when it is gone.
+
+        Raises `StageFailed` if that is not possible now. The next call tries again.
+        """
+        known = self._kept.service(service.owner, service.arn)
+        if known is None:
+            return None
+        if not known.deleting:
+            known = replace(known, deleting=True, run=None)
+            self._kept.put_service(known)
+        doing = self._advance(known, RunKind.DOWN) if self._store.runs.latest(known.pipeline, limit=1) else None
+        if doing is None:
+            self._kept.drop(known.owner, known.arn)
+            self._workers.release(known)
+        return doing
+
+    def _advance(self, service: Service, kind: RunKind) -> str | None:
+        if service.run is None:
+            if others := self._store.queue.unfinished(service.pipeline):
+                self._cancel(service, others)
+                return "stopping the deployment that is in progress"
+            service = self._start(service, kind)
+        assert service.run is not None
+        run = self._store.runs.get(service.pipeline, service.run)
+        if run is not None and not run.state.over:
+            self._workers.wake(service)
+            return self._progress(run)
+        if run is not None and run.state in _SUCCESSES:
+            return None
+        self._kept.put_service(replace(service, run=None))
+        raise StageFailed(f"{service.name}: {run.reason or run.state if run else 'the deployment is unknown'}")
+
+    def _start(self, service: Service, kind: RunKind) -> Service:
+        context = service_context(self._home, self._store, self._kept, service)
+        request = RunRequest(Trigger.COMMAND, kind=kind, options=RunOptions(configuration="file"))
+        if kind is RunKind.RUN and (task := self._kept.task_definition(service.owner, service.wanted.task_definition)):
+            request = replace(
+                request, sha=task.sha, ref=task.label, author=task.owner, subject=f"task definition {task.label}"
+            )
+        (run,) = submit(context, [request])
+        started = replace(service, run=run.number)
+        self._kept.put_service(started)
+        return started
+
+    def _cancel(self, service: Service, runs: list[Run]) -> None:
+        for run in runs:
+            if run.state is RunState.QUEUED:
+                self._store.queue.cancel(run.pipeline, run.number, "replaced by a newer change of the service")
+            else:
+                self._workers.cancel(service, run.number)
+        # A run whose process has died is recovered first.
+        self._workers.wake(service)
+
+    def _progress(self, run: Run) -> str:
+        stages = self._store.runs.stages(run.pipeline, run.number)
+        stage = stages[-1].name if stages else "queue"
+        return f"run {run.number} of {run.pipeline}: {stage}"

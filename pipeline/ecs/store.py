@@ -1,0 +1,172 @@
+"""Clusters, task definitions and services on disk."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from pipeline.base.errors import StoreFault
+from pipeline.base.files import make_folder, write_atomically
+from pipeline.base.lock import short_lock
+from pipeline.ecs.records import Cluster, Declared, EcsState, Service, TaskDefinition
+
+_ADAPTER = TypeAdapter(EcsState)
+R = TypeVar("R")
+
+
+class EcsStore:
+    """What ECS keeps in a home, in `ecs.json`. Safe to use from many threads and processes. Raises `StoreFault`.
+
+    What a method has changed is on disk when it returns.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.file = folder / "ecs.json"
+        self._lock = folder / "ecs.lock"
+        self._known: tuple[tuple[int, int], EcsState] | None = None
+
+    def stamp(self) -> tuple[int, int] | None:
+        """Return what changes with the file, None if there is none. Cheap enough to call every second."""
+        try:
+            found = os.stat(self.file)  # noqa: PTH116  # called every second
+        except OSError:
+            return None
+        return found.st_mtime_ns, found.st_ino
+
+    def read(self) -> EcsState:
+        """Return everything. Takes no lock."""
+        stamp, known = self.stamp(), self._known
+        if stamp is None:
+            return EcsState()
+        if known is None or known[0] != stamp:
+            # Read after its stamp was taken: if it changes in between, it is read once more.
+            known = self._known = (stamp, self._read())
+        return known[1]
+
+    def change(self, change: Callable[[EcsState], tuple[EcsState, R]]) -> R:
+        """Replace everything by what `change` makes of it, and return its second result.
+
+        If `change` raises, nothing has changed. Changes at the same time follow one another.
+        """
+        try:
+            make_folder(self.file.parent)
+            with short_lock(self._lock):
+                before = self._read()
+                after, result = change(before)
+                if after != before:
+                    write_atomically(self.file, _ADAPTER.dump_json(after, indent=1))
+                return result
+        except OSError as error:
+            raise StoreFault(f"cannot write {self.file}: {error.strerror}") from error
+
+    def put_cluster(self, cluster: Cluster) -> None:
+        """Add a cluster, or replace the one of its name."""
+        key = (cluster.owner, cluster.arn)
+        self.change(
+            lambda state: (
+                replace(state, clusters=(*(c for c in state.clusters if (c.owner, c.arn) != key), cluster)),
+                None,
+            )
+        )
+
+    def put_service(self, service: Service) -> None:
+        """Add a service, or replace the one of its name."""
+        key = (service.owner, service.arn)
+        self.change(
+            lambda state: (
+                replace(state, services=(*(s for s in state.services if (s.owner, s.arn) != key), service)),
+                None,
+            )
+        )
+
+    def put_declared(self, declared: Declared) -> None:
+        """Add a resource that is only kept, or replace the one of its id."""
+        key = (declared.owner, declared.id)
+        self.change(
+            lambda state: (
+                replace(state, declared=(*(d for d in state.declared if (d.owner, d.id) != key), declared)),
+                None,
+            )
+        )
+
+    def declared(self, owner: str, key: str) -> Declared | None:
+        """Return a resource that is only kept, by its id or token."""
+        return next((d for d in self.read().declared if d.owner == owner and key in (d.id, d.token)), None)
+
+    def drop(self, owner: str, arn: str) -> None:
+        """Remove what has this ARN or id, if there is any."""
+        self.change(
+            lambda state: (
+                replace(
+                    state,
+                    clusters=tuple(c for c in state.clusters if (c.owner, c.arn) != (owner, arn)),
+                    task_definitions=tuple(t for t in state.task_definitions if (t.owner, t.arn) != (owner, arn)),
+                    services=tuple(s for s in state.services if (s.owner, s.arn) != (owner, arn)),
+                    declared=tuple(d for d in state.declared if (d.owner, d.id) != (owner, arn)),
+                ),
+                None,
+            )
+        )
+
+    def add_task_definition(self, draft: TaskDefinition) -> TaskDefinition:
+        """Add a revision with the next number of its family. With a token that was used, return what that one made."""
+
+        def add(state: EcsState) -> tuple[EcsState, TaskDefinition]:
+            own = [t for t in state.task_definitions if t.owner == draft.owner]
+            if found := next((t for t in own if t.token == draft.token), None):
+                return state, found
+            numbers = (t.revision for t in own if (t.region, t.family) == (draft.region, draft.family))
+            made = replace(draft, revision=max(numbers, default=0) + 1)
+            return replace(state, task_definitions=(*state.task_definitions, made)), made
+
+        return self.change(add)
+
+    def retag(self, owner: str, arn: str, properties: Mapping[str, Any]) -> TaskDefinition | None:
+        """Replace the properties of a revision that are written in templates. Return it, None if it is not active."""
+        changed = self._change_task(owner, arn, lambda task: replace(task, properties=properties))
+        return changed if changed and changed.active else None
+
+    def deactivate(self, owner: str, arn: str) -> None:
+        """Make a revision inactive. Its number is not given again, and services that use it keep it."""
+        self._change_task(owner, arn, lambda task: replace(task, active=False))
+
+    def cluster(self, owner: str, key: str) -> Cluster | None:
+        """Return a cluster by its name, ARN or token."""
+        return next((c for c in self.read().clusters if c.owner == owner and key in (c.name, c.arn, c.token)), None)
+
+    def task_definition(self, owner: str, key: str) -> TaskDefinition | None:
+        """Return a revision by FAMILY:REVISION, ARN or token, or the latest active one by its family."""
+        own = [t for t in self.read().task_definitions if t.owner == owner]
+        found = next((t for t in own if key in (t.label, t.arn, t.token)), None)
+        return found or max((t for t in own if t.family == key and t.active), key=lambda t: t.revision, default=None)
+
+    def service(self, owner: str, key: str) -> Service | None:
+        """Return a service by its ARN or token."""
+        return next((s for s in self.read().services if s.owner == owner and key in (s.arn, s.token)), None)
+
+    def of_pipeline(self, pipeline: str) -> Service | None:
+        """Return the service whose pipeline has this name."""
+        return next((s for s in self.read().services if s.pipeline == pipeline), None)
+
+    def _change_task(
+        self, owner: str, arn: str, change: Callable[[TaskDefinition], TaskDefinition]
+    ) -> TaskDefinition | None:
+        def apply(state: EcsState) -> tuple[EcsState, TaskDefinition | None]:
+            after = [change(t) if (t.owner, t.arn) == (owner, arn) else t for t in state.task_definitions]
+            found = next((t for t in after if (t.owner, t.arn) == (owner, arn)), None)
+            return replace(state, task_definitions=tuple(after)), found
+
+        return self.change(apply)
+
+    def _read(self) -> EcsState:
+        try:
+            return _ADAPTER.validate_json(self.file.read_bytes())
+        except FileNotFoundError:
+            return EcsState()
+        except (OSError, ValidationError) as error:
+            raise StoreFault(f"cannot read {self.file}: {error}") from error

@@ -1,0 +1,80 @@
+"""The stage Build of services: the image of a task definition, which is built elsewhere."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from pipeline.api import Checkout, Image, Plan, StageContext
+from pipeline.base.errors import ConfigError, EngineFault, StageFailed
+from pipeline.engine.hosts import local_engine
+from pipeline.engine.interfaces import Engine, EngineConnection
+
+_POLL_INTERVAL = 0.1
+
+
+class TaskImage:
+    """Finds the image. One that the engine does not have is pulled.
+
+    The name is looked up once for each revision: a name that means another image later changes no running service.
+    """
+
+    def build(self, context: StageContext, checkout: Checkout) -> Image:
+        """Return the image. Raises `StageFailed` if there is none."""
+        pipeline, name = context.configuration.pipeline.name, _name(context)
+        with local_engine(context.home.id) as engine:
+            active = context.store.releases.active(pipeline)
+            if active and active.sha == checkout.revision.sha and engine.images.id(active.image_id):
+                image = active.image_id
+            else:
+                image = engine.images.id(name) or _pulled(context, engine, name)
+        context.store.images.pin(pipeline, context.run, image)
+        context.report(name)
+        return Image(image, name)
+
+    def plan(self, context: StageContext, checkout: Checkout) -> Plan[Image | None]:  # noqa: ARG002
+        """Return the name of the image."""
+        return Plan([f"use the image {_name(context)}"], None)
+
+
+def _name(context: StageContext) -> str:
+    name = context.configuration.pipeline.build.options.get("image")
+    if not isinstance(name, str):
+        raise ConfigError("build.ecs is the build of services that stacks make", hint="remove build.uses")
+    return name
+
+
+def _pulled(context: StageContext, engine: Engine, name: str) -> str:
+    """Pull an image and return its id. Raises `Cancelled` as soon as the run is cancelled."""
+    context.log.line("build", f"pulling {name}")
+    try:
+        with engine.cancellable() as connection, _aborted_on_cancel(context.cancelled, connection):
+            connection.images.pull(name)
+    except EngineFault as error:
+        context.check_cancelled()
+        raise StageFailed(f"CannotPullContainerError: {name}: {error.message}") from error
+    found = engine.images.id(name)
+    if found is None:
+        raise StageFailed(f"CannotPullContainerError: {name} was pulled and is not there")
+    return found
+
+
+@contextmanager
+def _aborted_on_cancel(cancelled: threading.Event, connection: EngineConnection) -> Iterator[None]:
+    """Close the connection when the run is cancelled, so that its call ends."""
+    done = threading.Event()
+
+    def watch() -> None:
+        while not done.wait(_POLL_INTERVAL):
+            if cancelled.is_set():
+                connection.close()
+                return
+
+    thread = threading.Thread(target=watch, name="task-image", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
