@@ -1,0 +1,94 @@
+"""ECS services of stacks: real containers behind a listener, rolled under load, recovered and kept alive."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+
+import pytest
+
+from tests.docker.docker_cli import docker
+from tests.docker.ecs_stack import EcsStack
+from tests.docker.get import get
+from tests.docker.project import Project, until
+from tests.docker.serving import serving
+
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(240)]
+
+
+@pytest.fixture
+def stack(project: Project) -> Iterator[EcsStack]:
+    """A home with a target group and a listener, and no stack yet."""
+    made = EcsStack(project)
+    yield made
+    made.remove()
+
+
+def version(project: Project) -> str:
+    return get(project).partition(" on ")[0]
+
+
+def test_a_service_is_rolled_under_load_and_deleted(stack: EcsStack) -> None:
+    """Creation, a new image, a new environment and a new count lose no request. Deletion leaves nothing."""
+    project, images = stack.project, [stack.build("1"), stack.build("2")]
+    project.pipeline(*stack.arguments("create", Image=images[0]))
+    assert stack.is_settled(2)
+    assert version(project) == "sample-app 1"
+    before = {container.name for container in stack.containers()}
+    with project.load() as load:
+        project.pipeline(*stack.arguments("update", Image=images[1]))
+        assert version(project) == "sample-app 2"
+        assert before.isdisjoint(container.name for container in stack.containers())
+        project.pipeline(*stack.arguments("update", Image=images[1], Greeting="good day"))
+        assert stack.environments("GREETING") == {"good day"}
+        before = {container.name for container in stack.containers()}
+        project.pipeline(*stack.arguments("update", Image=images[1], Greeting="good day", Count="3"))
+        assert before < {container.name for container in stack.containers()}
+        assert load.stop().failed == 0
+    assert stack.is_settled(3)
+    pipeline = stack.service.pipeline
+    project.pipeline("stack", "delete", "shop")
+    assert (stack.services, stack.targets()) == ((), ())
+    assert docker("ps", "--all", "--quiet", "--filter", f"label=penstock.pipeline={pipeline}") == ""
+    assert pipeline not in docker("network", "ls", "--format", "{{.Name}}")
+
+
+def test_an_image_that_does_not_become_healthy_is_rolled_back(stack: EcsStack) -> None:
+    """The update fails with the reason, and the tasks of before have served all the time."""
+    project, good, broken = stack.project, stack.build("1"), stack.build("broken")
+    project.pipeline(*stack.arguments("create", Image=good))
+    before = {container.name for container in stack.containers()}
+    with project.load() as load:
+        failed = project.pipeline(*stack.arguments("update", Image=broken), code=4)
+        assert load.stop().failed == 0
+    assert "was not healthy for 60 s" in failed.out + failed.err
+    assert stack.is_settled(2)
+    assert before == {container.name for container in stack.containers()}
+
+
+def test_an_update_that_is_killed_is_completed_by_the_next_process(stack: EcsStack) -> None:
+    """The daemon recovers the deployment that was cut short and completes the update. No request is lost."""
+    project, images = stack.project, [stack.build("1"), stack.build("2")]
+    project.pipeline(*stack.arguments("create", Image=images[0]))
+    before = {container.name for container in stack.containers()}
+    with project.load() as load:
+        process = project.start(*stack.arguments("update", Image=images[1]))
+        until(lambda: {c.name for c in stack.containers()} - before, "a new container")
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        with serving(project):
+            until(lambda: version(project) == "sample-app 2" and stack.is_settled(2), "the end of the update")
+            assert before.isdisjoint(container.name for container in stack.containers())
+            assert load.stop().failed == 0
+
+
+def test_the_daemon_keeps_the_tasks_alive(stack: EcsStack) -> None:
+    """A container that is removed is replaced. A stack that is deleted by the daemon leaves nothing."""
+    project, image = stack.project, stack.build("1")
+    project.pipeline(*stack.arguments("create", Image=image))
+    with serving(project):
+        victim = stack.containers()[0].name
+        docker("rm", "--force", victim)
+        until(lambda: stack.is_settled(2) and victim not in {c.name for c in stack.containers()}, "its replacement")
+        project.pipeline("stack", "delete", "shop")
+    assert stack.services == ()
