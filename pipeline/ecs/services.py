@@ -10,6 +10,7 @@ from pipeline.base.home import Home
 from pipeline.ecs.context import service_context
 from pipeline.ecs.records import Service
 from pipeline.ecs.store import EcsStore
+from pipeline.engine.labels import DEFAULT_SERVICE
 from pipeline.runner.submission import submit
 from pipeline.store.queue import RunRequest
 from pipeline.store.records import Run, RunKind, RunOptions, RunState, Trigger
@@ -56,6 +57,11 @@ class Services:
             service_context(self._home, self._store, self._kept, service)
             self._kept.put_service(service)
         return self._advance(service, RunKind.RUN)
+
+    def count(self, service: Service) -> int:
+        """Return the number of tasks that the last successful deployment has set."""
+        stored = self._store.services.wanted(service.pipeline, DEFAULT_SERVICE)
+        return service.wanted.desired_count if stored is None else stored
 
     def remove(self, service: Service) -> str | None:
         """Drain and remove all tasks of a service, then the service. Return what is being done, None when it is gone.

@@ -17,9 +17,15 @@ from typing import Any
 import pytest
 
 from pipeline.base.clock import SYSTEM
+from pipeline.ecs.ecs import Ecs
 from pipeline.stacks.provider import Pending, ResourceProvider, StackContext, State
 from pipeline.stacks.providers import nested_stack, wait_condition_handle
+from pipeline.stacks.providers.ecs_cluster import EcsCluster
+from pipeline.stacks.providers.ecs_service import EcsService
+from pipeline.stacks.providers.ecs_task_definition import EcsTaskDefinition
+from pipeline.stacks.providers.scaling import ScalableTarget, ScalingPolicy
 from pipeline.stacks.resource_types import IgnoredType
+from tests.support.ecs_home import CONTAINER, SERVICE_TARGET, EcsHome
 from tests.support.stack_home import StackHome
 from tests.support.stack_world import World
 
@@ -38,13 +44,15 @@ TOKEN, OTHER_TOKEN = "lab-Thing-AAAAAAAAAAAA", "lab-Thing-BBBBBBBBBBBB"
 class ProviderUnderTest:
     """A provider with properties that it accepts, and others to which they can be updated.
 
-    `forgets`: what it makes is no state at all, so it always seems to exist.
+    `forgets`: what it makes is no state at all, so it always seems to exist. `other` are the properties of a second
+    resource, where two cannot have the same.
     """
 
     make: Callable[[ExitStack], ResourceProvider[Any]]
     properties: dict[str, Any]
     changed: dict[str, Any]
     forgets: bool = False
+    other: dict[str, Any] | None = None
 
 
 def _slow_world(_: ExitStack) -> ResourceProvider[Any]:
@@ -63,6 +71,21 @@ def _nested_stack(stack: ExitStack) -> ResourceProvider[Any]:
     return nested_stack.NestedStack(home.stacks, context)
 
 
+def _of_ecs(
+    provider: Callable[[Ecs, StackContext], ResourceProvider[Any]],
+) -> Callable[[ExitStack], ResourceProvider[Any]]:
+    def make(stack: ExitStack) -> ResourceProvider[Any]:
+        home = EcsHome(CONTEXT)
+        stack.callback(home.close)
+        return provider(home.ecs, CONTEXT)
+
+    return make
+
+
+_TARGET = {"ScalableDimension": "ecs:service:DesiredCount", "ServiceNamespace": "ecs", "MinCapacity": 1}
+_SERVICE = {"TaskDefinition": "web", "LoadBalancers": [SERVICE_TARGET]}
+_POLICY = {"PolicyName": "busy", "PolicyType": "TargetTrackingScaling", "ScalingTargetId": "a|b|ecs"}
+
 PROVIDERS = {
     "fake": ProviderUnderTest(lambda _: World().provider(CONTEXT), {"Size": 1}, {"Size": 2}),
     "slow fake": ProviderUnderTest(_slow_world, {"Size": 1}, {"Size": 2}),
@@ -74,6 +97,24 @@ PROVIDERS = {
         _nested_stack,
         {"TemplateURL": "inner.yaml", "Parameters": {"Size": "1"}},
         {"TemplateURL": "inner.yaml", "Parameters": {"Size": "2"}},
+    ),
+    "cluster": ProviderUnderTest(
+        _of_ecs(EcsCluster), {}, {"ClusterSettings": [{"Name": "containerInsights", "Value": "enabled"}]}
+    ),
+    "task definition": ProviderUnderTest(
+        _of_ecs(EcsTaskDefinition),
+        {"ContainerDefinitions": [CONTAINER]},
+        {"ContainerDefinitions": [CONTAINER], "Tags": [{"Key": "team", "Value": "shop"}]},
+    ),
+    "service": ProviderUnderTest(_of_ecs(EcsService), _SERVICE, {**_SERVICE, "DesiredCount": 3}),
+    "scalable target": ProviderUnderTest(
+        _of_ecs(ScalableTarget),
+        {**_TARGET, "ResourceId": "service/a/b", "MaxCapacity": 3},
+        {**_TARGET, "ResourceId": "service/a/b", "MaxCapacity": 4},
+        other={**_TARGET, "ResourceId": "service/a/c", "MaxCapacity": 3},
+    ),
+    "scaling policy": ProviderUnderTest(
+        _of_ecs(ScalingPolicy), _POLICY, {**_POLICY, "TargetTrackingScalingPolicyConfiguration": {"TargetValue": 50}}
     ),
 }
 
@@ -123,7 +164,7 @@ def test_create_with_a_used_token_makes_nothing(tested: ProviderUnderTest, provi
     """It returns the same resource. Another token makes another one."""
     first = created(provider, tested.properties)
     assert created(provider, tested.properties).physical_id == first.physical_id
-    assert created(provider, tested.properties, OTHER_TOKEN).physical_id != first.physical_id
+    assert created(provider, tested.other or tested.properties, OTHER_TOKEN).physical_id != first.physical_id
 
 
 def test_a_repeated_update_changes_nothing_more(tested: ProviderUnderTest, provider: ResourceProvider[Any]) -> None:
@@ -146,7 +187,7 @@ def test_a_repeated_update_changes_nothing_more(tested: ProviderUnderTest, provi
 def test_a_deleted_resource_is_gone(tested: ProviderUnderTest, provider: ResourceProvider[Any]) -> None:
     """A second delete succeeds too. Another resource is not touched."""
     physical_id = created(provider, tested.properties).physical_id
-    other = created(provider, tested.properties, OTHER_TOKEN).physical_id
+    other = created(provider, tested.other or tested.properties, OTHER_TOKEN).physical_id
     for _ in range(2):
         assert complete(lambda: provider.delete(physical_id)) is None
     if not tested.forgets:

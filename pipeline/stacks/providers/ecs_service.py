@@ -166,7 +166,7 @@ class EcsService:
         """Return what is wanted. Without a count, the present one stays."""
         count = properties.desired_count
         if count is None:
-            count = known.wanted.desired_count if known else 1
+            count = self._ecs.services.count(known) if known else 1
         if count < 1:
             raise ConfigError(f"DesiredCount must be at least 1 here, got {count}", hint="delete the service instead")
         limits = properties.deployment_configuration
