@@ -36,8 +36,8 @@ class ServedService(ServedFile):
 
     @property
     def group_owner(self) -> str:
-        """The owner of the target group."""
-        return self._service.group.owner
+        """The owner of the target group, empty without one."""
+        return self._service.group.owner if self._service.group else ""
 
     def has_become_valid(self) -> bool:
         """Return False: a record is checked before it is written."""

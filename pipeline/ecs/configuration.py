@@ -20,6 +20,7 @@ STAGE = "ecs"
 
 _TO_BECOME_HEALTHY = 60
 _WHOLE = 100
+_NO_GROUP = "none"
 
 
 def service_configuration(file: Path, service: Service, task: TaskDefinition) -> Configuration:
@@ -36,7 +37,7 @@ def service_configuration(file: Path, service: Service, task: TaskDefinition) ->
         "build": {"uses": STAGE, "with": {"image": task.image}},
         "deploy": {
             **settings,
-            "target_group": service.group.name,
+            "target_group": service.group.name if service.group else _NO_GROUP,
             "replicas": service.wanted.desired_count,
             "rolling": rolling(service.wanted),
             "deploy_timeout": f"{_TO_BECOME_HEALTHY + service.wanted.grace}s",
@@ -51,8 +52,11 @@ def service_configuration(file: Path, service: Service, task: TaskDefinition) ->
         raise ConfigError(f"{service.name}: {key}: {first['msg']}") from None
 
 
-def shared_group(group: Group) -> SharedGroup:
+def shared_group(group: Group | None) -> SharedGroup:
     """Return the target group as the service sees it: with the port of its containers."""
+    if group is None:
+        # No traffic comes to this port.
+        return SharedGroup.model_validate({"group_owner": None, "target_groups": {_NO_GROUP: {"port": 1}}})
     settings = {**group.settings, "port": group.port}
     return SharedGroup.model_validate({"group_owner": group.owner, "target_groups": {group.name: settings}})
 

@@ -93,9 +93,10 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Service:
-    """A service. `run` is the number of the run that makes it what is wanted, None before that is queued.
+    """A service, behind a load balancer if it has a group.
 
-    `deleting`: it is being taken down.
+    `run` is the number of the run that makes it what is wanted, None before that is queued. `deleting`: it is being
+    taken down.
     """
 
     owner: str
@@ -103,7 +104,7 @@ class Service:
     cluster: str
     name: str
     token: str
-    group: Group
+    group: Group | None
     wanted: Wanted
     properties: Mapping[str, Any] = field(default_factory=dict)
     run: int | None = None

@@ -194,7 +194,8 @@ class ServiceDrift:
     def _undeclared(self, spec: ReleaseSpec) -> bool:
         registry, known = self._balancer.registry(), self._compared
         if isinstance(spec.balancer, SharedGroup):
-            return not registry.has_group(spec.balancer.group_owner, spec.service.target_group)
+            owner = spec.balancer.group_owner
+            return owner is not None and not registry.has_group(owner, spec.service.target_group)
         # Both are the same objects until one of them changes.
         if known is None or known.registry is not registry or known.declaration is not spec.balancer:
             declares = registry.declares(self._pipeline, spec.balancer)

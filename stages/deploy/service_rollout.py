@@ -22,6 +22,7 @@ from stages.deploy.desired import desired
 from stages.deploy.executor import RolloutExecutor
 from stages.deploy.replicas import ReplicaSet, Targets, replica_spec
 from stages.deploy.rolling import RollingStrategy
+from stages.deploy.running_targets import RunningTargets
 from stages.deploy.shared_targets import SharedTargets
 
 _DELAY = timedelta(seconds=30)
@@ -128,10 +129,14 @@ class ServiceRollout:
         """Return the targets of the service. A group of another owner may have others, which are not its own."""
         if self._shared is None:
             return self.balancer
+        if self._shared.group_owner is None:
+            return RunningTargets(self.runtime, self._pipeline)
         return SharedTargets(self.balancer, self._shared.group_owner, f"{self._pipeline}.")
 
     def _delay(self, group: str) -> timedelta:
         """Return the deregistration delay of a group as it is now."""
         owner = self._shared.group_owner if self._shared else self._pipeline
+        if owner is None:
+            return timedelta(0)
         registry = self.balancer.registry()
         return registry.group(owner, group).deregistration_delay if registry.has_group(owner, group) else _DELAY

@@ -265,15 +265,16 @@ def _service(context: StageContext) -> Iterator[ServiceRollout]:
 
 def _check_shared(shared: SharedGroup, group: str, balancer: Balancer) -> None:
     """Refuse a group of another owner that is gone, or in which no target would get a health check."""
-    registry = balancer.registry()
-    if not registry.uses(shared.group_owner, group):
-        raise ConfigError(f"no listener forwards to target group {group} of {shared.group_owner}")
+    owner = shared.group_owner
+    if owner is not None and not balancer.registry().uses(owner, group):
+        raise ConfigError(f"no listener forwards to target group {group} of {owner}")
 
 
 def _reached(spec: ReleaseSpec, waiting: Collection[int]) -> str:
     """Return where clients reach the deployed targets, as the end of a sentence."""
     if isinstance(spec.balancer, SharedGroup):
-        return f"in target group {spec.service.target_group} of {spec.balancer.group_owner}"
+        owner = spec.balancer.group_owner
+        return f"in target group {spec.service.target_group} of {owner}" if owner else "behind no load balancer"
     addresses = ", ".join(_addresses(spec, waiting))
     return f"at {addresses}" if addresses else "and receives no requests: no pipeline owns the ports of its rules"
 

@@ -23,6 +23,7 @@ Parameters:
   Image: {{Type: String}}
   Count: {{Type: Number, Default: 2}}
   Greeting: {{Type: String, Default: hello}}
+  Command: {{Type: CommaDelimitedList, Default: 'python3,-u,app.py'}}
 Resources:
   Cluster: {{Type: 'AWS::ECS::Cluster'}}
   Task:
@@ -38,6 +39,7 @@ Resources:
           PortMappings: [{{ContainerPort: 8080}}]
           Environment: [{{Name: GREETING, Value: !Ref Greeting}}]
           StopTimeout: 5
+          Command: !Ref Command
   Service:
     Type: AWS::ECS::Service
     Properties:

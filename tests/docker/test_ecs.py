@@ -82,6 +82,25 @@ def test_an_update_that_is_killed_is_completed_by_the_next_process(stack: EcsSta
             assert load.stop().failed == 0
 
 
+def test_a_service_behind_no_load_balancer_is_rolled_too(stack: EcsStack) -> None:
+    """A task counts once it has run for some seconds. One that ends at once fails its release."""
+    project, images = stack.project, [stack.build("1"), stack.build("2")]
+    lines = stack.template.read_text().splitlines(keepends=True)
+    stack.template.write_text("".join(line for line in lines if "LoadBalancers" not in line))
+    project.pipeline(*stack.arguments("create", Image=images[0]))
+    before = {container.name for container in stack.containers()}
+    assert len(before) == 2
+    project.pipeline(*stack.arguments("update", Image=images[1]))
+    after = {container.name for container in stack.containers()}
+    assert len(after) == 2
+    assert before.isdisjoint(after)
+    failed = project.pipeline(*stack.arguments("update", Image=images[1], Command="/bin/false"), code=4)
+    assert "its container exited with code 1" in failed.out + failed.err
+    assert after == {container.name for container in stack.containers()}
+    project.pipeline("stack", "delete", "shop")
+    assert stack.services == ()
+
+
 def test_the_daemon_keeps_the_tasks_alive(stack: EcsStack) -> None:
     """A container that is removed is replaced. A stack that is deleted by the daemon leaves nothing."""
     project, image = stack.project, stack.build("1")

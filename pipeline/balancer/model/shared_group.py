@@ -1,4 +1,4 @@
-"""A target group of another owner, in which a service registers its targets."""
+"""A target group of another owner, in which a service registers its targets, or none at all."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ class SharedGroup(Declaration):
 
     Nothing is declared. `target_groups` has the one group by its name, with the port of the service's containers. Its
     health check and its delay are those of the real group, whatever is written here.
+
+    Without a `group_owner` there is no real group either: the service is behind no load balancer.
     """
 
-    group_owner: Name
+    group_owner: Name | None
     load_balancers: dict[Name, AnyLoadBalancer] = Field({}, max_length=0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any, Literal
 
 from pydantic import Field
@@ -15,6 +16,8 @@ from pipeline.stacks.providers.ecs_cluster import written
 
 TYPE = "AWS::ECS::Service"
 _DEFAULT_CLUSTER = "default"
+# As in CloudFormation. A rollout has deadlines of its own, which are shorter.
+_TIMEOUT = timedelta(hours=3)
 
 
 class ServiceLoadBalancer(Properties):
@@ -127,7 +130,8 @@ class EcsService:
         known = self._ecs.store.service(self._context.owner, physical_id)
         if known is None:
             raise ConfigError(f"Service not found: {physical_id}")
-        self._port(_only(after.load_balancers), self._task(after))
+        if after.load_balancers:
+            self._port(_only(after.load_balancers), self._task(after))
         changed = Service(
             owner=known.owner,
             region=known.region,
@@ -144,11 +148,11 @@ class EcsService:
         """Drain and remove all tasks."""
         found = self._ecs.store.service(self._context.owner, physical_id)
         doing = self._ecs.services.remove(found) if found else None
-        return Pending(doing) if doing else None
+        return Pending(doing, timeout=_TIMEOUT) if doing else None
 
     def _apply(self, service: Service) -> State | Pending:
         doing = self._ecs.services.apply(service)
-        return Pending(doing, service.arn) if doing else _state(service)
+        return Pending(doing, service.arn, timeout=_TIMEOUT) if doing else _state(service)
 
     def _cluster(self, key: str) -> str:
         found = self._ecs.store.cluster(self._context.owner, key)
@@ -178,8 +182,10 @@ class EcsService:
             properties.health_check_grace_period_seconds,
         )
 
-    def _group(self, properties: ServiceProperties) -> Group:
-        """Return the target group. Raises `ConfigError` if there is none, or no listener forwards to it."""
+    def _group(self, properties: ServiceProperties) -> Group | None:
+        """Return the target group. Raises `ConfigError` if it does not exist, or no listener forwards to it."""
+        if not properties.load_balancers:
+            return None
         wanted = _only(properties.load_balancers)
         arn = wanted.target_group_arn
         if arn is None:
@@ -208,7 +214,7 @@ class EcsService:
 
 def _only(load_balancers: list[ServiceLoadBalancer]) -> ServiceLoadBalancer:
     if len(load_balancers) != 1:
-        raise ConfigError(f"LoadBalancers: a service has exactly one target group here, got {len(load_balancers)}")
+        raise ConfigError(f"LoadBalancers: a service has at most one target group here, got {len(load_balancers)}")
     return load_balancers[0]
 
 

@@ -180,7 +180,7 @@ def test_a_run_has_the_configuration_that_was_there_when_it_was_queued(ecs: EcsH
     [
         ({"Cluster": "none"}, "Cluster not found: none"),
         ({"TaskDefinition": "none:1"}, "TaskDefinition not found: none:1"),
-        ({"LoadBalancers": []}, "exactly one target group here, got 0"),
+        ({"LoadBalancers": [SERVICE_TARGET, SERVICE_TARGET]}, "at most one target group here, got 2"),
         ({"LoadBalancers": [{"ContainerName": "app", "ContainerPort": 8080}]}, "TargetGroupArn is required"),
         (
             {"LoadBalancers": [{**SERVICE_TARGET, "TargetGroupArn": "arn:x:targetgroup/web/00"}]},
