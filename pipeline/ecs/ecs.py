@@ -39,8 +39,7 @@ class Ecs:
 
     def close(self, timeout: timedelta = timedelta(seconds=30)) -> None:
         """Stop the work of this process. The next one continues it."""
-        self._own.close(timeout)
-        if "_runs" in self.__dict__:
+        if self._own.close(timeout) and "_runs" in self.__dict__:
             self._runs.close()
 
     @cached_property

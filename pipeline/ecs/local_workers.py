@@ -23,6 +23,7 @@ from pipeline.runner.queue_worker import QueueWorker
 from pipeline.runner.recovery import needs_recovery, recover
 from pipeline.store.store import Store
 
+_END_TIMEOUT = 60.0
 _logger = structlog.get_logger(__name__)
 
 
@@ -39,6 +40,7 @@ class LocalWorkers:
         self._lock = threading.Lock()
         self._active: dict[str, _Worker] = {}
         self._is_closing = False
+        self._reported: dict[str, str] = {}
 
     def wake(self, service: Service) -> None:
         """Work on a service until its queue is empty."""
@@ -59,14 +61,18 @@ class LocalWorkers:
     def release(self, service: Service) -> None:
         """Do nothing: a worker ends by itself."""
 
-    def close(self, timeout: timedelta) -> None:
-        """Stop. What is in Deploy may end within `timeout`, and the next process continues the rest."""
+    def close(self, timeout: timedelta) -> bool:
+        """Stop. What is in Deploy may end within `timeout`, and the next process continues the rest.
+
+        Return whether no thread uses the database any more.
+        """
         deadline = time.monotonic() + timeout.total_seconds()
         with self._lock:
             self._is_closing = True
             workers = list(self._active.values())
         for worker in workers:
             worker.stop(max(0.0, deadline - time.monotonic()))
+        return all(worker.ended.is_set() for worker in workers)
 
     def _context(self, service: Service) -> PipelineContext:
         known = self._kept.service(service.owner, service.arn) or service
@@ -80,7 +86,10 @@ class LocalWorkers:
             # Who has the lock works on the queue. The next call looks again.
             pass
         except PenstockError as error:
-            _logger.warning("work on a service interrupted", service=service.arn, error=error.message)
+            # Whoever waits for the service wakes it twice a second. Each reason is reported once.
+            if self._reported.get(service.pipeline) != error.message:
+                _logger.warning("work on a service interrupted", service=service.arn, error=error.message)
+            self._reported[service.pipeline] = error.message
         finally:
             with self._lock:
                 del self._active[service.pipeline]
@@ -104,6 +113,7 @@ class _Worker:
     def stop(self, timeout: float) -> None:
         """Let a run in Deploy end within `timeout` seconds, and requeue another."""
         self._stopping.set()
+        self.wake()
         self.queue.stop(timeout)
         self.ended.wait(timeout)
 
@@ -118,3 +128,5 @@ class _Worker:
             delay = self.queue.run_once()
             self._woken.wait(delay.total_seconds())
             self._woken.clear()
+        # A run's thread prunes the history after the run has ended.
+        self.queue.stop(_END_TIMEOUT)
