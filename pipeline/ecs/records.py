@@ -129,10 +129,11 @@ PREFIX = "ecs-"
 
 @dataclass(frozen=True)
 class Declared:
-    """A resource that is only kept, such as a scaling policy."""
+    """A resource that is only kept, such as a scaling policy. `arn` is its physical id, also if that is none."""
 
     owner: str
-    id: str
+    type: str
+    arn: str
     token: str
     properties: Mapping[str, Any]
 

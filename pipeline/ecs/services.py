@@ -94,7 +94,9 @@ class Services:
         if run is not None and run.state in _SUCCESSES:
             return None
         self._kept.put_service(replace(service, run=None))
-        raise StageFailed(f"{service.name}: {run.reason or run.state if run else 'the deployment is unknown'}")
+        if run is None:
+            return "the run is not in the history any more, and is repeated"
+        raise StageFailed(f"{service.name}: {run.reason or run.state}")
 
     def _start(self, service: Service, kind: RunKind) -> Service:
         context = service_context(self._home, self._store, self._kept, service)

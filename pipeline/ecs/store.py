@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from pipeline.base.errors import StoreFault
+from pipeline.base.errors import ConfigError, StoreFault
 from pipeline.base.files import make_folder, write_atomically
 from pipeline.base.lock import short_lock
 from pipeline.ecs.records import Cluster, Declared, EcsState, Service, TaskDefinition
@@ -65,49 +65,41 @@ class EcsStore:
             raise StoreFault(f"cannot write {self.file}: {error.strerror}") from error
 
     def put_cluster(self, cluster: Cluster) -> None:
-        """Add a cluster, or replace the one of its name."""
-        key = (cluster.owner, cluster.arn)
-        self.change(
-            lambda state: (
-                replace(state, clusters=(*(c for c in state.clusters if (c.owner, c.arn) != key), cluster)),
-                None,
-            )
-        )
+        """Add a cluster, or replace the one of its token. Raises `ConfigError` if its name is taken."""
+        self._put("clusters", "AWS::ECS::Cluster", cluster, cluster.name)
 
     def put_service(self, service: Service) -> None:
-        """Add a service, or replace the one of its name."""
-        key = (service.owner, service.arn)
-        self.change(
-            lambda state: (
-                replace(state, services=(*(s for s in state.services if (s.owner, s.arn) != key), service)),
-                None,
-            )
-        )
+        """Add a service, or replace the one of its token. Raises `ConfigError` if its name is taken."""
+        self._put("services", "AWS::ECS::Service", service, service.name)
 
     def put_declared(self, declared: Declared) -> None:
-        """Add a resource that is only kept, or replace the one of its id."""
-        key = (declared.owner, declared.id)
-        self.change(
-            lambda state: (
-                replace(state, declared=(*(d for d in state.declared if (d.owner, d.id) != key), declared)),
-                None,
-            )
-        )
+        """Add a resource that is only kept, or replace that of its token. Raises `ConfigError` if its id is taken."""
+        self._put("declared", declared.type, declared, declared.arn)
+
+    def _put(self, field: str, kind: str, new: Cluster | Service | Declared, name: str) -> None:
+        def put(state: EcsState) -> tuple[EcsState, None]:
+            known = getattr(state, field)
+            same = next((each for each in known if (each.owner, each.arn) == (new.owner, new.arn)), None)
+            if same is not None and same.token != new.token:
+                raise ConfigError(f"Resource of type '{kind}' with identifier '{name}' already exists.")
+            return replace(state, **{field: (*(each for each in known if each is not same), new)}), None
+
+        self.change(put)
 
     def declared(self, owner: str, key: str) -> Declared | None:
         """Return a resource that is only kept, by its id or token."""
-        return next((d for d in self.read().declared if d.owner == owner and key in (d.id, d.token)), None)
+        return next((d for d in self.read().declared if d.owner == owner and key in (d.arn, d.token)), None)
 
     def drop(self, owner: str, arn: str) -> None:
-        """Remove what has this ARN or id, if there is any."""
+        """Remove the cluster, service or other resource of an ARN, if there is any."""
+        key = (owner, arn)
         self.change(
             lambda state: (
                 replace(
                     state,
-                    clusters=tuple(c for c in state.clusters if (c.owner, c.arn) != (owner, arn)),
-                    task_definitions=tuple(t for t in state.task_definitions if (t.owner, t.arn) != (owner, arn)),
-                    services=tuple(s for s in state.services if (s.owner, s.arn) != (owner, arn)),
-                    declared=tuple(d for d in state.declared if (d.owner, d.id) != (owner, arn)),
+                    clusters=tuple(c for c in state.clusters if (c.owner, c.arn) != key),
+                    services=tuple(s for s in state.services if (s.owner, s.arn) != key),
+                    declared=tuple(d for d in state.declared if (d.owner, d.arn) != key),
                 ),
                 None,
             )
@@ -135,15 +127,17 @@ class EcsStore:
         """Make a revision inactive. Its number is not given again, and services that use it keep it."""
         self._change_task(owner, arn, lambda task: replace(task, active=False))
 
-    def cluster(self, owner: str, key: str) -> Cluster | None:
-        """Return a cluster by its name, ARN or token."""
-        return next((c for c in self.read().clusters if c.owner == owner and key in (c.name, c.arn, c.token)), None)
+    def cluster(self, owner: str, region: str, key: str) -> Cluster | None:
+        """Return a cluster of a region by its name, ARN or token."""
+        own = (c for c in self.read().clusters if (c.owner, c.region) == (owner, region))
+        return next((c for c in own if key in (c.name, c.arn, c.token)), None)
 
-    def task_definition(self, owner: str, key: str) -> TaskDefinition | None:
-        """Return a revision by FAMILY:REVISION, ARN or token, or the latest active one by its family."""
+    def task_definition(self, owner: str, key: str, region: str | None = None) -> TaskDefinition | None:
+        """Return a revision by its ARN, or in a region by FAMILY:REVISION, or the latest active one of a family."""
         own = [t for t in self.read().task_definitions if t.owner == owner]
-        found = next((t for t in own if key in (t.label, t.arn, t.token)), None)
-        return found or max((t for t in own if t.family == key and t.active), key=lambda t: t.revision, default=None)
+        local = [t for t in own if t.region == region]
+        found = next((t for t in own if t.arn == key), None) or next((t for t in local if t.label == key), None)
+        return found or max((t for t in local if t.family == key and t.active), key=lambda t: t.revision, default=None)
 
     def service(self, owner: str, key: str) -> Service | None:
         """Return a service by its ARN or token."""

@@ -38,19 +38,16 @@ class EcsCluster:
     def create(self, token: str, properties: ClusterProperties) -> State | Pending:
         """Keep a cluster."""
         name = properties.cluster_name or token
-        known = self._ecs.store.cluster(self._context.owner, name)
-        if known is not None and known.token != token:
-            raise ConfigError(f"Resource of type '{TYPE}' with identifier '{name}' already exists.")
         return self._put(Cluster(self._context.owner, self._context.region, name, token), properties)
 
     def find(self, token: str) -> str | None:
         """Find a cluster by its token."""
-        found = self._ecs.store.cluster(self._context.owner, token)
+        found = self._found(token)
         return found.name if found and found.token == token else None
 
     def read(self, physical_id: str) -> State | None:
         """Return the cluster."""
-        found = self._ecs.store.cluster(self._context.owner, physical_id)
+        found = self._found(physical_id)
         return _state(found) if found else None
 
     def update(
@@ -60,7 +57,7 @@ class EcsCluster:
         after: ClusterProperties,
     ) -> State | Pending:
         """Keep the cluster with other properties."""
-        found = self._ecs.store.cluster(self._context.owner, physical_id)
+        found = self._found(physical_id)
         if found is None:
             raise ConfigError(f"Cluster not found: {physical_id}")
         return self._put(found, after)
@@ -68,13 +65,16 @@ class EcsCluster:
     def delete(self, physical_id: str) -> Pending | None:
         """Remove a cluster. Raises `ConfigError` while it has services."""
         store, owner = self._ecs.store, self._context.owner
-        found = store.cluster(owner, physical_id)
+        found = self._found(physical_id)
         if found is None:
             return None
         if any((s.owner, s.region, s.cluster) == (owner, found.region, found.name) for s in store.read().services):
             raise ConfigError("The Cluster cannot be deleted while Services are active.")
         store.drop(owner, found.arn)
         return None
+
+    def _found(self, key: str) -> Cluster | None:
+        return self._ecs.store.cluster(self._context.owner, self._context.region, key)
 
     def _put(self, cluster: Cluster, properties: ClusterProperties) -> State:
         kept = Cluster(cluster.owner, cluster.region, cluster.name, cluster.token, written(properties))

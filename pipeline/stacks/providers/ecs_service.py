@@ -105,9 +105,6 @@ class EcsService:
             wanted=self._wanted(properties, None),
             properties=written(properties),
         )
-        known = self._ecs.store.service(service.owner, service.arn)
-        if known is not None and known.token != token:
-            raise ConfigError(f"Resource of type '{TYPE}' with identifier '{name}' already exists.")
         return self._apply(service)
 
     def find(self, token: str) -> str | None:
@@ -155,13 +152,14 @@ class EcsService:
         return Pending(doing, service.arn, timeout=_TIMEOUT) if doing else _state(service)
 
     def _cluster(self, key: str) -> str:
-        found = self._ecs.store.cluster(self._context.owner, key)
+        found = self._ecs.store.cluster(self._context.owner, self._context.region, key)
         if found is None and key != _DEFAULT_CLUSTER:
             raise ConfigError(f"Cluster not found: {key}")
         return found.name if found else key
 
     def _task(self, properties: ServiceProperties) -> TaskDefinition:
-        found = self._ecs.store.task_definition(self._context.owner, properties.task_definition)
+        owner, key = self._context.owner, properties.task_definition
+        found = self._ecs.store.task_definition(owner, key, self._context.region)
         if found is None:
             raise ConfigError(f"TaskDefinition not found: {properties.task_definition}")
         return found

@@ -51,6 +51,7 @@ class _Kept(ABC, Generic[M]):
     """Keeps resources of one type."""
 
     properties: type[M]
+    type: ClassVar[str]
     attribute: ClassVar[str]
 
     def __init__(self, ecs: Ecs, context: StackContext) -> None:
@@ -63,15 +64,13 @@ class _Kept(ABC, Generic[M]):
 
     def create(self, token: str, properties: M) -> State | Pending:
         """Keep a resource."""
-        known = self._store.declared(self._context.owner, self._id(token, properties))
-        if known is not None and known.token != token:
-            raise ConfigError(f"{known.id} already exists")
-        return self._put(Declared(self._context.owner, self._id(token, properties), token, written(properties)))
+        id_ = self._id(token, properties)
+        return self._put(Declared(self._context.owner, self.type, id_, token, written(properties)))
 
     def find(self, token: str) -> str | None:
         """Find a resource by its token."""
         found = self._store.declared(self._context.owner, token)
-        return found.id if found and found.token == token else None
+        return found.arn if found and found.token == token else None
 
     def read(self, physical_id: str) -> State | None:
         """Return the resource."""
@@ -83,7 +82,7 @@ class _Kept(ABC, Generic[M]):
         found = self._store.declared(self._context.owner, physical_id)
         if found is None:
             raise ConfigError(f"{physical_id} does not exist")
-        return self._put(Declared(found.owner, found.id, found.token, written(after)))
+        return self._put(Declared(found.owner, found.type, found.arn, found.token, written(after)))
 
     def delete(self, physical_id: str) -> Pending | None:
         """Forget the resource."""
@@ -95,7 +94,7 @@ class _Kept(ABC, Generic[M]):
         return self._state(declared)
 
     def _state(self, declared: Declared) -> State:
-        return State(declared.id, {self.attribute: declared.id}, declared.properties, _REASON)
+        return State(declared.arn, {self.attribute: declared.arn}, declared.properties, _REASON)
 
 
 class ScalableTarget(_Kept[ScalableTargetProperties]):
@@ -103,6 +102,7 @@ class ScalableTarget(_Kept[ScalableTargetProperties]):
 
     properties = ScalableTargetProperties
     replaces = frozenset({"ResourceId", "ScalableDimension", "ServiceNamespace"})
+    type = TARGET_TYPE
     attribute = "Id"
 
     def _id(self, token: str, properties: ScalableTargetProperties) -> str:  # noqa: ARG002
@@ -114,6 +114,7 @@ class ScalingPolicy(_Kept[ScalingPolicyProperties]):
 
     properties = ScalingPolicyProperties
     replaces = frozenset({"PolicyName", "ResourceId", "ScalableDimension", "ServiceNamespace", "ScalingTargetId"})
+    type = POLICY_TYPE
     attribute = "Arn"
 
     def _id(self, token: str, properties: ScalingPolicyProperties) -> str:

@@ -7,8 +7,10 @@ from dataclasses import replace
 
 import pytest
 
-from pipeline.base.errors import ConfigError, PenstockError, StageFailed
+from pipeline.base.errors import ConfigError, PenstockError, StageFailed, StoreFault
+from pipeline.ecs.records import Cluster
 from pipeline.stacks.provider import Pending, StackContext, State
+from pipeline.stacks.providers.ecs_cluster import EcsCluster
 from pipeline.store.records import DeploymentState, RunKind, RunState
 from tests.support.ecs_home import OWNER, SERVICE_TARGET, EcsHome
 from tests.support.stack_group import GROUP
@@ -221,3 +223,42 @@ def test_a_name_that_is_taken_is_refused(ecs: EcsHome) -> None:
     properties = provider.properties.model_validate(ecs.properties(ServiceName="web"))
     with pytest.raises(ConfigError, match="identifier 'web' already exists"):
         provider.create("lab-Other-BBBBBBBBBBBB", properties)
+
+
+def test_a_run_that_left_the_history_is_repeated(ecs: EcsHome) -> None:
+    """A change that moves nothing succeeds years later too."""
+    create(ecs)
+    (service,) = ecs.ecs.store.read().services
+    ecs.ecs.store.put_service(replace(service, run=99))
+    settled(ecs, PlatformVersion="1.4.0")
+
+
+def test_regions_have_clusters_and_families_of_their_own(ecs: EcsHome) -> None:
+    """Two regions may use the same names."""
+    cluster = Cluster(OWNER, "eu-west-1", "main", "t1")
+    ecs.ecs.store.put_cluster(cluster)
+    ecs.ecs.store.put_cluster(replace(cluster, region="eu-west-2", token="t2"))
+    found = ecs.ecs.store.cluster(OWNER, "eu-west-2", "main")
+    assert found is not None
+    assert found.token == "t2"
+    assert ecs.ecs.store.task_definition(OWNER, "web:1", "eu-west-2") is None
+    assert ecs.ecs.store.task_definition(OWNER, "web:1", "eu-west-1") is not None
+
+
+def test_a_cluster_with_services_is_not_deleted(ecs: EcsHome) -> None:
+    """As in AWS."""
+    provider = EcsCluster(ecs.ecs, CONTEXT)
+    provider.create("c", provider.properties.model_validate({"ClusterName": "main"}))
+    create(ecs, Cluster="main")
+    with pytest.raises(ConfigError, match="cannot be deleted while Services are active"):
+        provider.delete("main")
+
+
+def test_a_file_of_another_program_is_an_error_of_the_store(ecs: EcsHome) -> None:
+    """It is neither ignored nor overwritten."""
+    ecs.ecs.store.file.write_text("[]")
+    with pytest.raises(StoreFault, match=r"cannot read .*ecs\.json"):
+        ecs.ecs.store.read()
+    with pytest.raises(StoreFault):
+        ecs.ecs.store.drop(OWNER, "arn")
+    assert ecs.ecs.store.file.read_text() == "[]"

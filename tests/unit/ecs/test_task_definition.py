@@ -46,7 +46,7 @@ def test_each_revision_has_the_next_number_of_its_family(ecs: EcsHome) -> None:
     assert second.physical_id == "arn:aws:ecs:eu-west-1:000000000000:task-definition/web:2"
     assert define(ecs, "two").physical_id == second.physical_id
     provider.delete(second.physical_id)
-    latest = ecs.ecs.store.task_definition(OWNER, "web")
+    latest = ecs.ecs.store.task_definition(OWNER, "web", "eu-west-1")
     assert latest is not None
     assert latest.label == "web:1"
     assert define(ecs, "three").physical_id.endswith("web:3")

@@ -65,9 +65,11 @@ def fakes(monkeypatch: pytest.MonkeyPatch, engine: FakeEngine) -> FakeStages:
 
 
 @pytest.fixture
-def home() -> EcsHome:
+def home() -> Iterator[EcsHome]:
     """A home without services."""
-    return EcsHome(CONTEXT)
+    made = EcsHome(CONTEXT)
+    yield made
+    made.close()
 
 
 @pytest.fixture
