@@ -124,8 +124,12 @@ class EcsStore:
         return changed if changed and changed.active else None
 
     def deactivate(self, owner: str, arn: str) -> None:
-        """Make a revision inactive. Its number is not given again, and services that use it keep it."""
+        """Make a revision inactive. Its number is not given again, and services that use it keep it.
+
+        Inactive revisions that no service uses are forgotten, except the latest of each family.
+        """
         self._change_task(owner, arn, lambda task: replace(task, active=False))
+        self.change(lambda state: (_without_unused(state), None))
 
     def cluster(self, owner: str, region: str, key: str) -> Cluster | None:
         """Return a cluster of a region by its name, ARN or token."""
@@ -164,3 +168,18 @@ class EcsStore:
             return EcsState()
         except (OSError, ValidationError) as error:
             raise StoreFault(f"cannot read {self.file}: {error}") from error
+
+
+def _without_unused(state: EcsState) -> EcsState:
+    used = {(service.owner, service.wanted.task_definition) for service in state.services}
+    latest = {(t.owner, t.region, t.family): t.revision for t in sorted(state.task_definitions, key=_revision)}
+    kept = (
+        t
+        for t in state.task_definitions
+        if t.active or (t.owner, t.arn) in used or latest[t.owner, t.region, t.family] == t.revision
+    )
+    return replace(state, task_definitions=tuple(kept))
+
+
+def _revision(task: TaskDefinition) -> int:
+    return task.revision

@@ -49,7 +49,10 @@ def test_each_revision_has_the_next_number_of_its_family(ecs: EcsHome) -> None:
     latest = ecs.ecs.store.task_definition(OWNER, "web", "eu-west-1")
     assert latest is not None
     assert latest.label == "web:1"
-    assert define(ecs, "three").physical_id.endswith("web:3")
+    third = define(ecs, "three").physical_id
+    assert third.endswith("web:3")
+    provider.delete(third)
+    assert [t.label for t in ecs.ecs.store.read().task_definitions] == ["web:1", "web:3"]
 
 
 def test_a_container_becomes_the_section_deploy(ecs: EcsHome) -> None:
