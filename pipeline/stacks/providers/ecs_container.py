@@ -73,6 +73,13 @@ class ContainerDefinition(Properties):
     ulimits: list[dict[str, Any]] = Field(default_factory=list)
     secrets: list[dict[str, Any]] = Field(default_factory=list)
     depends_on: list[dict[str, Any]] = Field(default_factory=list)
+    # Only what tools write where nothing is wanted.
+    privileged: Literal[False] = False
+    readonly_root_filesystem: Literal[False] = False
+    volumes_from: list[Any] = Field(default_factory=list, max_length=0)
+    system_controls: list[Any] = Field(default_factory=list, max_length=0)
+    environment_files: list[Any] = Field(default_factory=list, max_length=0)
+    extra_hosts: list[Any] = Field(default_factory=list, max_length=0)
 
 
 class HostVolume(Properties):

@@ -42,6 +42,7 @@ class DeploymentConfiguration(Properties):
     minimum_healthy_percent: int = Field(100, ge=0, le=100)
     maximum_percent: int = Field(200, ge=100)
     deployment_circuit_breaker: CircuitBreaker | None = None
+    strategy: Literal["ROLLING"] = "ROLLING"
     alarms: dict[str, Any] | None = None
 
 

@@ -6,6 +6,8 @@ import hashlib
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar, Generic, TypeVar
 
+from pydantic import Field
+
 from pipeline.base.errors import ConfigError
 from pipeline.ecs.ecs import Ecs
 from pipeline.ecs.records import ACCOUNT, Declared
@@ -25,7 +27,7 @@ class ScalableTargetProperties(Properties):
     resource_id: str
     scalable_dimension: str
     service_namespace: str
-    role_arn: str | None = None
+    role_arn: str | None = Field(None, alias="RoleARN")
     scheduled_actions: list[dict[str, Any]] | None = None
     suspended_state: dict[str, Any] | None = None
 
