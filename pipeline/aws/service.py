@@ -17,6 +17,8 @@ class Call:
     to. `parameters` has botocore's names and types: `str`, `int`, `float`, `bool`, `bytes`, an aware `datetime`, `list`
     and `dict`. It keeps the constraints of the model (required, enums, lengths, ranges, patterns). A parameter that the
     client left out is missing. A list that the client sent empty is `[]`.
+
+    `token` is empty for clients. A stack gives one to each call that makes something, so that the id follows from it.
     """
 
     owner: str
@@ -24,6 +26,7 @@ class Call:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     request_id: str = ""
     account: str = ACCOUNT
+    token: str = ""
 
 
 Operation = Callable[[Call], Mapping[str, Any]]

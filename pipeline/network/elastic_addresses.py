@@ -26,7 +26,7 @@ def allocate_address(call: Call, state: State) -> tuple[State, Result]:
     free = next((str(each) for each in POOL.hosts() if str(each) not in taken), None)
     if free is None:
         raise AwsError("AddressLimitExceeded", "The maximum number of addresses has been reached.")
-    made = elastic_address(new_id(Kind.ADDRESS.prefix), call.owner, free, tags_of(call, Kind.ADDRESS.label))
+    made = elastic_address(new_id(Kind.ADDRESS.prefix, call.token), call.owner, free, tags_of(call, Kind.ADDRESS.label))
     result = {"AllocationId": made.id, "PublicIp": free, "Domain": "vpc", "NetworkBorderGroup": call.region}
     return state.put(made), result
 

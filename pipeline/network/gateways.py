@@ -13,7 +13,7 @@ from typing import Any
 from pipeline.aws.errors import AwsError
 from pipeline.aws.service import Call
 from pipeline.network.describe import describe_gateway, describe_table
-from pipeline.network.kinds import Kind, fixed_id, new_id
+from pipeline.network.kinds import Kind, new_id
 from pipeline.network.records import internet_gateway, route_table
 from pipeline.network.state import Resource, State
 from pipeline.network.tags import tags_of
@@ -24,7 +24,7 @@ Result = dict[str, Any]
 def create_gateway(call: Call, state: State) -> tuple[State, Result]:
     """Make an internet gateway."""
     tags = tags_of(call, Kind.INTERNET_GATEWAY.label)
-    made = internet_gateway(new_id(Kind.INTERNET_GATEWAY.prefix), call.owner, tags=tags)
+    made = internet_gateway(new_id(Kind.INTERNET_GATEWAY.prefix, call.token), call.owner, tags=tags)
     return state.put(made), {"InternetGateway": describe_gateway(call, made)}
 
 
@@ -64,8 +64,8 @@ def create_table(call: Call, state: State) -> tuple[State, Result]:
     """Make a route table. A second call with the same token returns the first one's."""
     vpc = state.get(call.owner, Kind.VPC, call.parameters["VpcId"])
     tags = tags_of(call, Kind.ROUTE_TABLE.label)
-    token = call.parameters.get("ClientToken", secrets.token_hex())
-    made_id = fixed_id(Kind.ROUTE_TABLE.prefix, call.owner, "token", token)
+    token = call.parameters.get("ClientToken", call.token or secrets.token_hex())
+    made_id = new_id(Kind.ROUTE_TABLE.prefix, call.token or f"{call.owner}/{token}")
     if (found := state.find(call.owner, Kind.ROUTE_TABLE, made_id)) is not None:
         return state, {"RouteTable": describe_table(call, found), "ClientToken": token}
     made = route_table(made_id, call.owner, vpc.id, vpc.data["CidrBlock"], tags)
@@ -124,7 +124,7 @@ def associate_table(call: Call, state: State) -> tuple[State, Result]:
                 raise AwsError("Resource.AlreadyAssociated", text)
     made = {
         "Main": False,
-        "RouteTableAssociationId": new_id("rtbassoc"),
+        "RouteTableAssociationId": new_id("rtbassoc", call.token),
         "RouteTableId": table.id,
         "SubnetId": subnet.id,
         "AssociationState": {"State": "associated"},

@@ -24,9 +24,9 @@ class Kind(Enum):
         self.noun = noun
 
 
-def new_id(prefix: str) -> str:
-    """Return an id as EC2 makes them."""
-    return f"{prefix}-{secrets.token_hex(9)[:17]}"
+def new_id(prefix: str, token: str = "") -> str:
+    """Return an id as EC2 makes them. With a token, it is always the same one."""
+    return fixed_id(prefix, "token", token) if token else f"{prefix}-{secrets.token_hex(9)[:17]}"
 
 
 def fixed_id(prefix: str, *names: str) -> str:

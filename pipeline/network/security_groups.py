@@ -32,7 +32,7 @@ def create_security_group(call: Call, state: State) -> tuple[State, Result]:
         text = f"The security group '{name}' already exists for VPC '{vpc_id}'"
         raise AwsError("InvalidGroup.Duplicate", text)
     tags = tags_of(call, Kind.SECURITY_GROUP.label)
-    group_id = new_id(Kind.SECURITY_GROUP.prefix)
+    group_id = new_id(Kind.SECURITY_GROUP.prefix, call.token)
     made = security_group(group_id, call.owner, vpc_id, name, call.parameters["Description"], tags)
     described = describe_security_group(call, made)
     return state.put(made), {key: described[key] for key in ("GroupId", "Tags", "SecurityGroupArn")}
@@ -95,13 +95,14 @@ def _authorize(call: Call, state: State, *, egress: bool) -> tuple[State, Result
     rules: list[Rule] = list(group.data["Rules"])
     tags = tags_of(call, "security-group-rule")
     added = []
-    for rule in requested_rules(call.parameters, egress=egress):
+    for number, rule in enumerate(requested_rules(call.parameters, egress=egress)):
         if "ReferencedGroupInfo" in rule:
             state.get(call.owner, Kind.SECURITY_GROUP, rule["ReferencedGroupInfo"]["GroupId"])
         if any(same_rule(rule, each) for each in rules):
             text = f'the specified rule "{_shown(rule)}" already exists'
             raise AwsError("InvalidPermission.Duplicate", text)
-        rules.append({"SecurityGroupRuleId": new_id("sgr"), **rule, **({"Tags": tag_list(tags)} if tags else {})})
+        rule_id = new_id("sgr", call.token and f"{call.token}/{number}")
+        rules.append({"SecurityGroupRuleId": rule_id, **rule, **({"Tags": tag_list(tags)} if tags else {})})
         added.append(_described(call, group, rules[-1]))
     return state.put(group.with_data(Rules=rules)), {"Return": True, "SecurityGroupRules": added}
 

@@ -24,9 +24,9 @@ def create_vpc(call: Call, state: State) -> tuple[State, Result]:
     if call.parameters.get("InstanceTenancy", "default") != "default":
         raise AwsError("InvalidParameterValue", "InstanceTenancy: there is only the tenancy 'default' here")
     cidr = str(_network(call, "InvalidVpc.Range"))
-    made = vpc(new_id(Kind.VPC.prefix), call.owner, cidr, tags_of(call, Kind.VPC.label))
-    table = main_route_table(new_id(Kind.ROUTE_TABLE.prefix), call.owner, made.id, cidr)
-    group_id = new_id(Kind.SECURITY_GROUP.prefix)
+    made = vpc(new_id(Kind.VPC.prefix, call.token), call.owner, cidr, tags_of(call, Kind.VPC.label))
+    table = main_route_table(new_id(Kind.ROUTE_TABLE.prefix, call.token), call.owner, made.id, cidr)
+    group_id = new_id(Kind.SECURITY_GROUP.prefix, call.token)
     group = security_group(group_id, call.owner, made.id, "default", "default VPC security group")
     return state.put(made, table, group), {"Vpc": describe_vpc(call, made)}
 
@@ -74,7 +74,8 @@ def create_subnet(call: Call, state: State, zones: Sequence[Zone]) -> tuple[Stat
         raise AwsError("InvalidSubnet.Conflict", f"The CIDR '{network}' conflicts with another subnet")
     zone = _zone_name(call, siblings, zones)
     tags = tags_of(call, Kind.SUBNET.label)
-    made = subnet(new_id(Kind.SUBNET.prefix), call.owner, parent.id, str(network), zone, tags)
+    subnet_id = new_id(Kind.SUBNET.prefix, call.token)
+    made = subnet(subnet_id, call.owner, parent.id, str(network), zone, tags)
     return state.put(made), {"Subnet": describe_subnet(call, made)}
 
 
