@@ -17,12 +17,14 @@ from pipeline.stacks.providers import (
     scaling,
     wait_condition_handle,
 )
+from pipeline.stacks.providers.aws_types import aws_types
+from pipeline.stacks.providers.machine import Machine
 from pipeline.stacks.resource_types import ResourceTypes
 from pipeline.stacks.stacks import Stacks
 
 
 def offered_types(stacks: Stacks, ecs: Ecs) -> ResourceTypes:
-    """Return all types. A provider is made for each stack that uses its type."""
+    """Return the types of CloudFormation and ECS. A provider is made for each stack that uses its type."""
     return ResourceTypes(
         {
             ecs_cluster.TYPE: partial(ecs_cluster.EcsCluster, ecs),
@@ -36,12 +38,18 @@ def offered_types(stacks: Stacks, ecs: Ecs) -> ResourceTypes:
     )
 
 
+def machine_types(machine: Machine, ecs: Ecs, stacks: Stacks) -> ResourceTypes:
+    """Return all types of a machine."""
+    return ResourceTypes({**aws_types(machine), **offered_types(stacks, ecs).makers})
+
+
 def open_stacks(home: Home, zones: Sequence[Zone] = DEFAULT_ZONES, workers: Workers | None = None) -> Stacks:
     """Return the stacks of a home. Close them at the end: what they do then is suspended.
 
     `workers` work on services. Without them, this process does.
     """
-    ecs, names = Ecs(home, workers), [zone.name for zone in zones]
-    stacks = Stacks(home.database, home.locks / "stacks", lambda stacks: offered_types(stacks, ecs), names)
+    ecs = Ecs(home, workers)
+    types = partial(machine_types, Machine.of_home(home, zones), ecs)
+    stacks = Stacks(home.database, home.locks / "stacks", types, [zone.name for zone in zones])
     stacks.on_close.append(ecs.close)
     return stacks

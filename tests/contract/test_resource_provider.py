@@ -1,6 +1,6 @@
 """Contract of `ResourceProvider`, kept by the provider of every resource type.
 
-To add a type, add a `ProviderUnderTest` to `PROVIDERS`.
+To add a type, add a `ProviderUnderTest` to `PROVIDERS`. AWS's types are in `aws_providers.py`.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from pipeline.stacks.providers.ecs_service import EcsService
 from pipeline.stacks.providers.ecs_task_definition import EcsTaskDefinition
 from pipeline.stacks.providers.scaling import ScalableTarget, ScalingPolicy
 from pipeline.stacks.resource_types import IgnoredType
+from tests.contract.aws_providers import AWS_PROVIDERS, prepared
 from tests.support.ecs_home import CONTAINER, SERVICE_TARGET, EcsHome
 from tests.support.stack_home import StackHome
 from tests.support.stack_world import World
@@ -53,6 +54,11 @@ class ProviderUnderTest:
     changed: dict[str, Any]
     forgets: bool = False
     other: dict[str, Any] | None = None
+
+    @property
+    def properties_of_another(self) -> dict[str, Any]:
+        """The properties of a second resource, where two cannot have the same."""
+        return self.properties if self.other is None else self.other
 
 
 def _slow_world(_: ExitStack) -> ResourceProvider[Any]:
@@ -119,10 +125,13 @@ PROVIDERS = {
 }
 
 
-@pytest.fixture(params=list(PROVIDERS))
-def tested(request: pytest.FixtureRequest) -> ProviderUnderTest:
+@pytest.fixture(params=[*PROVIDERS, *AWS_PROVIDERS])
+def tested(request: pytest.FixtureRequest, tmp_path: Path) -> ProviderUnderTest:
     """A provider under test."""
-    return PROVIDERS[request.param]
+    if request.param in PROVIDERS:
+        return PROVIDERS[request.param]
+    provider, properties, changed, other = prepared(request.param, tmp_path)
+    return ProviderUnderTest(lambda _: provider, properties, changed, other=other)
 
 
 @pytest.fixture
@@ -164,7 +173,7 @@ def test_create_with_a_used_token_makes_nothing(tested: ProviderUnderTest, provi
     """It returns the same resource. Another token makes another one."""
     first = created(provider, tested.properties)
     assert created(provider, tested.properties).physical_id == first.physical_id
-    assert created(provider, tested.other or tested.properties, OTHER_TOKEN).physical_id != first.physical_id
+    assert created(provider, tested.properties_of_another, OTHER_TOKEN).physical_id != first.physical_id
 
 
 def test_a_repeated_update_changes_nothing_more(tested: ProviderUnderTest, provider: ResourceProvider[Any]) -> None:
@@ -187,7 +196,7 @@ def test_a_repeated_update_changes_nothing_more(tested: ProviderUnderTest, provi
 def test_a_deleted_resource_is_gone(tested: ProviderUnderTest, provider: ResourceProvider[Any]) -> None:
     """A second delete succeeds too. Another resource is not touched."""
     physical_id = created(provider, tested.properties).physical_id
-    other = created(provider, tested.other or tested.properties, OTHER_TOKEN).physical_id
+    other = created(provider, tested.properties_of_another, OTHER_TOKEN).physical_id
     for _ in range(2):
         assert complete(lambda: provider.delete(physical_id)) is None
     if not tested.forgets:

@@ -1,0 +1,1 @@
+"""The resource types of `AWS::ElasticLoadBalancingV2`. They call the operations of the ELBv2 API."""

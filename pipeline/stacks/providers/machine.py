@@ -1,0 +1,51 @@
+"""What the providers of AWS's types work on: the networks, certificates, balancer and kept resources of a home."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from pipeline.balancer.balancer import Balancer
+from pipeline.balancer.elbv2.network import Network
+from pipeline.balancer.planes import open_balancer
+from pipeline.base.home import Home
+from pipeline.certificates.store import CertificateStore
+from pipeline.network.attached import Interface
+from pipeline.network.store import NetworkStore
+from pipeline.network.zones import Zone
+from pipeline.stacks.provider import StackContext
+from pipeline.stacks.providers.ec2 import Ec2
+from pipeline.stacks.providers.elbv2.client import Elbv2
+from pipeline.stacks.providers.kept_store import KeptStore
+from pipeline.stacks.providers.machine_network import MachineNetwork
+
+
+@dataclass(frozen=True)
+class Machine:
+    """One machine, as AWS's types see it. Safe to use from any thread."""
+
+    kept: KeptStore
+    networks: NetworkStore
+    certificates: CertificateStore
+    balancer: Callable[[], Balancer]
+    network: Network
+
+    @classmethod
+    def of_home(cls, home: Home, zones: Sequence[Zone]) -> Machine:
+        """Return the machine of a home."""
+        networks, certificates = NetworkStore(home.aws, zones), CertificateStore(home.aws)
+        network = MachineNetwork(home, networks, certificates)
+        return cls(KeptStore(home.aws), networks, certificates, lambda: open_balancer(home.balancer), network)
+
+    def ec2(self, context: StackContext) -> Ec2:
+        """Return EC2's operations for a stack."""
+        return Ec2(self.networks, no_interfaces, context)
+
+    def elbv2(self, context: StackContext) -> Elbv2:
+        """Return ELBv2's operations for a stack."""
+        return Elbv2(self.balancer, self.network, context)
+
+
+def no_interfaces(_: str) -> Sequence[Interface]:
+    """Return no interface: a stack deletes its load balancers before their subnets."""
+    return ()
