@@ -168,7 +168,8 @@ class Balancer(BalancerReader):
             return self.registry()
 
     def _carry_out(self, owner: str, before: Registry, wanted: Registry, *, soon: bool) -> None:
-        if plane_config(wanted) == plane_config(before):
+        # The plane of an empty registry is stopped, also if what was left had no part in it.
+        if plane_config(wanted) == plane_config(before) and not wanted.is_empty:
             self._synchronizer.write(wanted)
             return
         self._check_plane(owner, before, wanted)
