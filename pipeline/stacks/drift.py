@@ -71,8 +71,19 @@ def _differences(expected: Any, actual: Any, path: str) -> Iterator[dict[str, An
                 yield from _differences(value, actual[key], f"{path}/{key}")
             else:
                 yield _difference(f"{path}/{key}", value, None, "REMOVE")
+    elif _are_pairs(expected) and _are_pairs(actual):
+        yield from _differences(_pairs(expected), _pairs(actual), path)
     elif expected != actual:
         yield _difference(path, expected, actual, "REMOVE" if actual is None else "NOT_EQUAL")
+
+
+def _are_pairs(value: Any) -> bool:
+    """Return whether a value is a list of tags or attributes, whose order means nothing."""
+    return isinstance(value, list) and all(isinstance(each, dict) and each.keys() == {"Key", "Value"} for each in value)
+
+
+def _pairs(value: list[dict[str, Any]]) -> dict[str, Any]:
+    return {each["Key"]: each["Value"] for each in value}
 
 
 def _difference(path: str, expected: object, actual: object, kind: str) -> dict[str, Any]:
