@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from pipeline.aws.service import Call
 from pipeline.balancer.balancer import Balancer
 from pipeline.base.home import Home
 from pipeline.certificates.store import CertificateStore
@@ -13,12 +13,16 @@ from pipeline.network.defaults import default_resources, default_vpc_id
 from pipeline.network.kinds import Kind
 from pipeline.network.store import NetworkStore
 from pipeline.network.zones import DEFAULT_ZONES
+from pipeline.stacks.goals import StackRequest
 from pipeline.stacks.provider import Pending, ResourceProvider, StackContext, State
 from pipeline.stacks.providers.aws_types import aws_types
 from pipeline.stacks.providers.elbv2.client import Elbv2
 from pipeline.stacks.providers.kept_store import KeptStore
 from pipeline.stacks.providers.machine import Machine
 from pipeline.stacks.providers.machine_network import MachineNetwork
+from pipeline.stacks.records import Stack
+from pipeline.stacks.resource_types import ResourceTypes
+from pipeline.stacks.stacks import Stacks
 from pipeline.testing.fakes.data_plane import FakePlane
 
 OWNER, REGION = "shop", "eu-west-1"
@@ -79,14 +83,57 @@ class StackMachine:
         return self.create("AWS::ElasticLoadBalancingV2::TargetGroup", token, **given).physical_id
 
 
-def call(**parameters: Any) -> Call:
-    """Return a call of the stack's owner."""
-    return Call(OWNER, REGION, parameters)
-
-
 def forward(*groups: str) -> list[dict[str, Any]]:
     """Return actions that forward to target groups."""
     if len(groups) == 1:
         return [{"Type": "forward", "TargetGroupArn": groups[0]}]
     weighted = [{"TargetGroupArn": group, "Weight": 1} for group in groups]
     return [{"Type": "forward", "ForwardConfig": {"TargetGroups": weighted}}]
+
+
+class MachineStacks(StackMachine):
+    """A machine with stacks of one owner."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        types = ResourceTypes(self.types)
+        zones = [zone.name for zone in DEFAULT_ZONES]
+        self.stacks = Stacks(folder / "penstock.db", folder / "locks", lambda _: types, zones)
+
+    def create_stack(self, text: str, name: str = "lab", **parameters: str) -> Stack:
+        """Create a stack, and wait for it."""
+        return self.end(self.stacks.create(OWNER, REGION, name, StackRequest(text, parameters)))
+
+    def update_stack(self, text: str | None, name: str = "lab", **parameters: str) -> Stack:
+        """Update a stack, and wait for it."""
+        return self.end(self.stacks.update(OWNER, name, StackRequest(text, parameters)))
+
+    def delete_stack(self, name: str = "lab") -> Stack:
+        """Delete a stack, and wait for it."""
+        stack = self.stacks.find(OWNER, name)
+        self.stacks.delete(OWNER, name)
+        return self.end(stack)
+
+    def end(self, stack: Stack) -> Stack:
+        """Wait for the end of an operation."""
+        return self.stacks.wait(stack.id, timedelta(seconds=60))
+
+    def reasons(self, name: str = "lab") -> dict[str, str]:
+        """Return the last reason of each resource."""
+        stack = self.stacks.find(OWNER, name)
+        return {event.logical_id: event.reason for _, event in self.stacks.store.events(stack.id)}
+
+    def failures(self, name: str = "lab") -> list[str]:
+        """Return the reasons of all failures."""
+        stack = self.stacks.find(OWNER, name)
+        events = [event for _, event in self.stacks.store.events(stack.id)]
+        return [event.reason for event in events if event.status.endswith("_FAILED")]
+
+    def left(self) -> list[str]:
+        """Return what exists beside the default network."""
+        defaults = default_resources(OWNER, DEFAULT_ZONES)
+        networks = [each.id for each in self.machine.networks.read(OWNER).resources.values() if each not in defaults]
+        made = [each.id for kind in self.balancer.registry().by_field().values() for each in kind.values()]
+        certificates = [each.id for each in self.machine.certificates.all(OWNER)]
+        kept = [each.id for name in self.types for each in self.machine.kept.all(OWNER, name)]
+        return [*networks, *made, *certificates, *kept]

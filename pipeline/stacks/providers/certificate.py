@@ -56,8 +56,16 @@ class Certificate:
             raise ConfigError(f"KeyAlgorithm must be one of {known}, got {properties.key_algorithm}")
         found, now = self._made(token), self._now()
         if found is None:
-            tags = self._tags(properties)
-            found = StoredCertificate(_id(token), self._context.owner, self._context.region, False, now, now, tags)
+            found = StoredCertificate(
+                id=_id(token),
+                owner=self._context.owner,
+                region=self._context.region,
+                is_imported=False,
+                created=now,
+                changed=now,
+                validation=properties.validation_method,
+                tags=self._tags(properties),
+            )
             names = list(dict.fromkeys([properties.domain_name, *properties.subject_alternative_names]))
             algorithm = properties.key_algorithm
             issued = self._store.issue(lambda authority: authority.issue(names, algorithm, now), now)

@@ -12,8 +12,7 @@ _ALARMS = "kept: nothing raises alarms; `pipeline balancer metrics` is for a mon
 _NAMES = "kept: `pipeline serve --dns` answers for the load balancers' own names only"
 _MESSAGES = "kept: nothing delivers messages"
 _SECRETS = "kept: nothing encrypts by it; secrets of containers are those of pipeline.yaml"
-_PIPELINES = "kept: nothing runs it; a pipeline that runs here is declared in pipeline.yaml"
-_SCALING = "kept: the number of tasks stays as it is declared"
+_PIPELINES = "kept: nothing runs it; `pipeline import codepipeline` translates the template into a pipeline.yaml"
 _FILTERS = "kept: no request is inspected"
 
 
@@ -156,7 +155,7 @@ KEPT_TYPES: Mapping[str, KeptType] = {
         _MESSAGES, "Name", replaces="EventBusName", length=64, attributes={"Arn": _arn("events", "rule/{ref}")}
     ),
     "AWS::SSM::Parameter": _named(
-        "kept: parameters of the type AWS::SSM::Parameter::Value read it",
+        "kept: no template and no container reads it",
         "Name",
         required="Type Value",
         attributes={"Type": "{Type}", "Value": "{Value}"},
@@ -208,19 +207,5 @@ KEPT_TYPES: Mapping[str, KeptType] = {
     ),
     "AWS::CodePipeline::Pipeline": _named(
         _PIPELINES, "Name", required="RoleArn Stages", length=100, attributes={"Version": "1"}
-    ),
-    "AWS::ApplicationAutoScaling::ScalableTarget": _numbered(
-        _SCALING,
-        "{ResourceId}|{ScalableDimension}|{ServiceNamespace}",
-        "MaxCapacity MinCapacity ResourceId ScalableDimension ServiceNamespace",
-        "ResourceId ScalableDimension ServiceNamespace",
-        {"Id": "{ref}"},
-    ),
-    "AWS::ApplicationAutoScaling::ScalingPolicy": _numbered(
-        _SCALING,
-        _arn("autoscaling", "scalingPolicy:{uuid}:policyName/{PolicyName}"),
-        "PolicyName PolicyType",
-        "PolicyName ResourceId ScalableDimension ScalingTargetId ServiceNamespace",
-        {"Arn": "{ref}"},
     ),
 }

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
 from pydantic import field_validator
 
 from pipeline.network.defaults import default_vpc_id
-from pipeline.network.kinds import Kind
+from pipeline.network.kinds import Kind, fixed_id
 from pipeline.network.records import ANYWHERE
 from pipeline.network.rules import Rule, same_rule
 from pipeline.network.state import Resource
 from pipeline.stacks.provider import short_name
 from pipeline.stacks.providers.ec2 import Ec2
 from pipeline.stacks.providers.network_resource import NetworkResource, TaggedProperties
-from pipeline.stacks.providers.security_group_rules import EgressProperties, IngressProperties, RuleProperties
+from pipeline.stacks.providers.security_group_rules import (
+    EgressProperties,
+    IngressProperties,
+    RuleProperties,
+    rule_id,
+)
 
 REASON = "kept: security groups filter nothing; the firewall of this machine decides"
 _MAX_NAME = 255
@@ -88,14 +94,21 @@ def change_rules(
     ids = [each["SecurityGroupRuleId"] for each in present if _is_in(each, gone)]
     if ids:
         ec2(f"RevokeSecurityGroup{kind}", GroupId=group.id, SecurityGroupRuleIds=ids)
-    new = [each.permission() for each in after if not _is_in(each.rules(egress=egress)[0], present)]
-    if new:
-        ec2(f"AuthorizeSecurityGroup{kind}", GroupId=group.id, IpPermissions=new)
+    for each in after:
+        (rule,) = each.rules(egress=egress)
+        if not _is_in(rule, present):
+            ec2(
+                f"AuthorizeSecurityGroup{kind}",
+                _token(group, rule),
+                GroupId=group.id,
+                IpPermissions=[each.permission()],
+            )
 
 
 def shown_rules(group: Resource, *, egress: bool) -> list[dict[str, Any]]:
-    """Return the rules of a group as templates write them."""
-    return [shown_rule(each) for each in group.data["Rules"] if each["IsEgress"] is egress]
+    """Return a group's own rules as templates write them, without those of other resources."""
+    rules: list[Rule] = group.data["Rules"]
+    return [shown_rule(each) for each in rules if each["IsEgress"] is egress and _is_own(group, each)]
 
 
 def shown_rule(rule: Rule) -> dict[str, Any]:
@@ -108,6 +121,16 @@ def shown_rule(rule: Rule) -> dict[str, Any]:
         name = "DestinationSecurityGroupId" if rule["IsEgress"] else "SourceSecurityGroupId"
         shown[name] = peer["GroupId"]
     return shown
+
+
+def _token(group: Resource, rule: Rule) -> str:
+    """Return the token for a rule of the group's own properties, by which it is told from others."""
+    named = {name: value for name, value in rule.items() if name not in ("SecurityGroupRuleId", "Description")}
+    return f"{group.id}/{json.dumps(named, sort_keys=True)}"
+
+
+def _is_own(group: Resource, rule: Rule) -> bool:
+    return rule["SecurityGroupRuleId"] in (fixed_id("sgr", group.id, "out"), rule_id(_token(group, rule)))
 
 
 def _is_in(rule: Rule, rules: Sequence[Rule]) -> bool:

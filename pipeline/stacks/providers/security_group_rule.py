@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import ClassVar, Generic, TypeVar
 
 from pipeline.base.errors import ConfigError
-from pipeline.network.kinds import Kind, new_id
+from pipeline.network.kinds import Kind
 from pipeline.network.rules import Rule
 from pipeline.network.state import Resource
 from pipeline.network.state import State as NetworkState
 from pipeline.stacks.provider import Pending, Properties, State
 from pipeline.stacks.providers.ec2 import Ec2
 from pipeline.stacks.providers.security_group import REASON, shown_rule
-from pipeline.stacks.providers.security_group_rules import EgressProperties, IngressProperties
+from pipeline.stacks.providers.security_group_rules import EgressProperties, IngressProperties, rule_id
 
 
 class IngressRuleProperties(IngressProperties):
@@ -42,6 +42,7 @@ class _SecurityGroupRule(Generic[P]):
 
     def create(self, token: str, properties: P) -> State | Pending:
         """Add a rule."""
+        properties.rules(egress=self.kind == "Egress")
         if self.find(token) is None:
             self._ec2(
                 f"AuthorizeSecurityGroup{self.kind}",
@@ -49,15 +50,14 @@ class _SecurityGroupRule(Generic[P]):
                 GroupId=properties.group_id,
                 IpPermissions=[properties.permission()],
             )
-        found = self.read(_rule_id(token))
-        if found is None:
-            raise ConfigError("a rule needs exactly one source: CidrIp, CidrIpv6 or a security group")
+        found = self.read(rule_id(token))
+        assert found is not None
         return found
 
     def find(self, token: str) -> str | None:
         """Find a rule by the id that follows from the token."""
-        found = self._found(_rule_id(token))
-        return _rule_id(token) if found else None
+        found = self._found(rule_id(token))
+        return rule_id(token) if found else None
 
     def read(self, physical_id: str) -> State | None:
         """Return a rule."""
@@ -83,9 +83,9 @@ class _SecurityGroupRule(Generic[P]):
             self._ec2.delete(f"RevokeSecurityGroup{self.kind}", GroupId=found[0].id, SecurityGroupRuleIds=[physical_id])
         return None
 
-    def _describe(self, group: Resource, rule_id: str, text: str | None) -> None:
+    def _describe(self, group: Resource, physical_id: str, text: str | None) -> None:
         def described(rule: Rule) -> Rule:
-            if rule["SecurityGroupRuleId"] != rule_id:
+            if rule["SecurityGroupRuleId"] != physical_id:
                 return rule
             others = {name: value for name, value in rule.items() if name != "Description"}
             return {**others, "Description": text} if text else others
@@ -96,10 +96,10 @@ class _SecurityGroupRule(Generic[P]):
 
         self._ec2.store.change(group.owner, change)
 
-    def _found(self, rule_id: str) -> tuple[Resource, Rule] | None:
+    def _found(self, physical_id: str) -> tuple[Resource, Rule] | None:
         groups = self._ec2.state().all(self._ec2.context.owner, Kind.SECURITY_GROUP)
         rules = ((group, rule) for group in groups for rule in group.data["Rules"])
-        return next((each for each in rules if each[1]["SecurityGroupRuleId"] == rule_id), None)
+        return next((each for each in rules if each[1]["SecurityGroupRuleId"] == physical_id), None)
 
 
 def _all_but_description(properties: type[Properties]) -> frozenset[str]:
@@ -120,7 +120,3 @@ class SecurityGroupEgress(_SecurityGroupRule[EgressRuleProperties]):
     kind = "Egress"
     properties = EgressRuleProperties
     replaces = _all_but_description(EgressRuleProperties)
-
-
-def _rule_id(token: str) -> str:
-    return new_id("sgr", f"{token}/0")

@@ -6,8 +6,15 @@ from typing import Any
 
 from pydantic import Field
 
+from pipeline.base.errors import ConfigError
+from pipeline.network.kinds import new_id
 from pipeline.network.rules import Rule, requested_rules
 from pipeline.stacks.provider import Properties
+
+
+def rule_id(token: str) -> str:
+    """Return the id of the rule that is made with a token."""
+    return new_id("sgr", f"{token}/0")
 
 
 class RuleProperties(Properties):
@@ -39,8 +46,11 @@ class RuleProperties(Properties):
         return {"IpProtocol": self.ip_protocol, **given}
 
     def rules(self, *, egress: bool) -> list[Rule]:
-        """Return the rule as EC2 keeps it. Raises `AwsError` if it is invalid."""
-        return requested_rules({"IpPermissions": [self.permission()]}, egress=egress)
+        """Return the rule as EC2 keeps it. Raises `AwsError` if it is invalid, and `ConfigError` without one source."""
+        found = requested_rules({"IpPermissions": [self.permission()]}, egress=egress)
+        if len(found) != 1:
+            raise ConfigError("a rule needs exactly one source: CidrIp, CidrIpv6 or a security group")
+        return found
 
 
 class IngressProperties(RuleProperties):

@@ -65,7 +65,11 @@ class Listener(Elbv2Resource[ListenerProperties]):
         )
         if pending:
             return pending
-        self.elbv2("ModifyListener", ListenerArn=arn, **_complete(wanted))
+        changed = _complete(wanted)
+        if changed.get("Certificates") == described(self.elbv2, self.noun, arn).get("Certificates"):
+            # The same certificate again would replace it by itself.
+            changed.pop("Certificates", None)
+        self.elbv2("ModifyListener", ListenerArn=arn, **changed)
         self._set(arn, before, after)
         return None
 
