@@ -1,8 +1,11 @@
 """Creates a stack from each template of a folder, asks its listeners, and deletes it.
 
-`python -m bench.templates FOLDER [--name FILE=STACK]` prints a line for each template. Templates are data of others, so
-the folder is outside the repository. Parameters without a default get plausible values, and values that a template
-imports from other stacks are exported by a stack made for that.
+`python -m bench.templates FOLDER [--name FILE=STACK] [--parameter KEY=VALUE]` prints a line for each template.
+Templates are data of others, so the folder is outside the repository. Parameters without a default get plausible values. What a
+template imports from other stacks is exported by a stack made for that.
+
+A stack that is named comes first, and stays for the templates that have its name as a default. All others are deleted
+before the next one, because two load balancers cannot have the same port.
 """
 
 from __future__ import annotations
@@ -17,12 +20,12 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from pipeline.balancer.model import Target
 from pipeline.balancer.planes import open_balancer
@@ -65,18 +68,23 @@ class Outcome:
 class Trial:
     """Stacks of a home of its own."""
 
-    def __init__(self, home: Home, folder: Path, names: Mapping[str, str], port: int) -> None:
+    def __init__(
+        self, home: Home, folder: Path, names: Mapping[str, str], values: Mapping[str, str], port: int
+    ) -> None:
         self._home = home
         self._port = port
         self._folder = folder
         self._names = names
+        self._values = values
         self.stacks: Stacks = open_stacks(home, _ZONES)
         defaults = default_resources(OWNER, _ZONES)
         self._vpc = default_vpc_id(OWNER)
         self._subnets = [each.id for each in defaults if each.kind is Kind.SUBNET]
         self._group = next(each.id for each in defaults if each.kind is Kind.SECURITY_GROUP)
-        certificate = self._create("certificate", _CERTIFICATE, {})
-        self._certificate = certificate.outputs[0].value
+        self._certificate = self._new_certificate()
+
+    def _new_certificate(self) -> str:
+        return self._create("certificate", _CERTIFICATE, {}).outputs[0].value
 
     def run(self, file: Path, *, keep: bool) -> Outcome:
         """Create a stack from a template, ask its listeners, and delete it unless others need it."""
@@ -101,9 +109,10 @@ class Trial:
         return outcome
 
     def delete_all(self) -> None:
-        """Delete what is left, newest first."""
-        for stack in reversed(self.stacks.store.all(OWNER)):
-            self._delete(stack)
+        """Delete what is left, apart from the certificate."""
+        for stack in self.stacks.store.all(OWNER):
+            if stack.name != "certificate" and not stack.deleted:
+                self._delete(stack)
 
     def _delete(self, stack: Stack) -> str:
         self.stacks.delete(OWNER, stack.id)
@@ -119,8 +128,10 @@ class Trial:
         return next((f"{each.logical_id} ({each.type}): {each.reason}" for each in failed), "")
 
     def _parameters(self, summary: Mapping[str, Any]) -> dict[str, str]:
+        keys = {each["ParameterKey"] for each in summary["Parameters"]}
         missing = [each for each in summary["Parameters"] if "DefaultValue" not in each]
-        return {each["ParameterKey"]: self._value(each) for each in missing}
+        guessed = {each["ParameterKey"]: self._value(each) for each in missing}
+        return {**guessed, **{key: value for key, value in self._values.items() if key in keys}}
 
     def _value(self, parameter: Mapping[str, Any]) -> str:
         """Return a plausible value by the type of a parameter, or else by its name."""
@@ -167,7 +178,8 @@ class Trial:
     def _exported(self, name: str) -> str:
         end = re.split(r"[-:]", name)[-1].lower()
         if "subnet" in end:
-            return ",".join(self._subnets[:2])
+            number = re.search(r"\d", end)
+            return self._subnets[int(number[0]) - 1] if number else ",".join(self._subnets[:2])
         if "group" in end:
             return self._group
         return self._vpc if "vpc" in end else "default"
@@ -212,6 +224,12 @@ def _target() -> Iterator[http.server.HTTPServer]:
         thread.join()
 
 
+def _mentions(file: Path, names: Collection[str]) -> bool:
+    """Return whether a parameter of a template has one of these names as its default."""
+    parameters = parsed(file.read_text(), file.name).summary()["Parameters"]
+    return any(each.get("DefaultValue", "") in names for each in cast("list[dict[str, str]]", parameters))
+
+
 def _ask(protocol: str, address: str, port: int) -> str:
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
@@ -233,15 +251,19 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--name", action="append", default=[], help="FILE=STACK, for templates that others import from")
+    parser.add_argument("--parameter", action="append", default=[], help="KEY=VALUE, for the templates that have it")
     given = parser.parse_args(arguments)
     files = sorted(file for file in given.folder.iterdir() if file.suffix in (".yaml", ".yml", ".json", ".template"))
-    names = dict(each.split("=", 1) for each in given.name)
-    files.sort(key=lambda file: file.stem.rpartition("__")[2] not in names)
+    names, values = (dict(each.split("=", 1) for each in pairs) for pairs in (given.name, given.parameter))
+    first = [file for file in files if file.stem.rpartition("__")[2] in names]
+    second = [file for file in files if file not in first and _mentions(file, set(names.values()))]
     with _target() as server, tempfile.TemporaryDirectory(prefix="templates-") as folder:
         home = Home(Path(folder))
-        trial = Trial(home, given.folder, names, server.server_address[1])
+        trial = Trial(home, given.folder, names, values, server.server_address[1])
         try:
-            outcomes = {file: trial.run(file, keep=file.stem.rpartition("__")[2] in names) for file in files}
+            outcomes = {file: trial.run(file, keep=file in first) for file in (*first, *second)}
+            trial.delete_all()
+            outcomes |= {file: trial.run(file, keep=False) for file in files if file not in outcomes}
         finally:
             trial.delete_all()
             trial.stacks.close()
