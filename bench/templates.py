@@ -1,8 +1,8 @@
 """Creates a stack from each template of a folder, asks its listeners, and deletes it.
 
-`python -m bench.templates FOLDER [--name FILE=STACK] [--parameter KEY=VALUE]` prints a line for each template.
-Templates are data of others, so the folder is outside the repository. Parameters without a default get plausible values. What a
-template imports from other stacks is exported by a stack made for that.
+`python -m bench.templates FOLDER [--name FILE=STACK] [--parameter KEY=VALUE]` prints a line for each template. The
+folder is outside the repository, because templates are data of others. Parameters without a default get plausible
+values. What a template imports from other stacks is exported by a stack made for that.
 
 A stack that is named comes first, and stays for the templates that have its name as a default. All others are deleted
 before the next one, because two load balancers cannot have the same port.
@@ -185,7 +185,7 @@ class Trial:
         return self._vpc if "vpc" in end else "default"
 
     def _answers(self, made_by: str) -> Iterator[str]:
-        """Yield what each listener of a stack answers at the address of the first zone.
+        """Yield what each listener of a stack answers at the address of its first node.
 
         A group without targets gets one that answers, in place of instances that the template leaves to others.
         """
@@ -195,10 +195,15 @@ class Trial:
                 balancer.register(OWNER, group.name, Target(id="own", address="127.0.0.1", port=self._port))
                 balancer.wait_healthy(OWNER, group.name, _TIMEOUT)
         registry = balancer.registry()
+        addresses = {
+            each.id: str(next(iter((each.settings.zones or {}).values())).address)
+            for each in registry.load_balancers.values()
+            if each.made_by == made_by
+        }
         for listener in registry.listeners.values():
             if listener.made_by == made_by:
                 protocol, port = listener.settings.protocol or "HTTP", listener.settings.port
-                yield f"{protocol}:{port} {_ask(protocol, _ZONES[0].address, port)}"
+                yield f"{protocol}:{port} {_ask(protocol, addresses[listener.load_balancer], port)}"
 
 
 class _Answers(http.server.BaseHTTPRequestHandler):

@@ -16,6 +16,7 @@ from pipeline.balancer.planes import open_balancer
 from pipeline.base.home import Home
 from pipeline.http.aws import aws_services
 from pipeline.network.zones import DEFAULT_ZONES
+from pipeline.stacks.offered import open_stacks
 from pipeline.testing.load.load import Load
 from pipeline.testing.load.profile import LoadProfile
 from tests.support.aws import aws_server
@@ -111,7 +112,7 @@ def target(backend: Backend) -> dict[str, Any]:
 def account(tmp_path: Path) -> Iterator[Account]:
     home = Home(tmp_path / "home")
     balancer = open_balancer(home.balancer)
-    with aws_server(home.aws, aws_services(home, DEFAULT_ZONES)) as server:
+    with aws_server(home.aws, aws_services(home, DEFAULT_ZONES, lambda: open_stacks(home))) as server:
         try:
             yield Account(server.client("elbv2"), server.client("ec2"), balancer)
         finally:

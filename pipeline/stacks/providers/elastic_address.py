@@ -21,7 +21,7 @@ class ElasticAddress(NetworkResource[ElasticAddressProperties]):
     """Allocates loopback addresses of this machine. `Ref` is the address."""
 
     kind = Kind.ADDRESS
-    reason = "kept: a loopback address of this machine; load balancers have the addresses of their zones"
+    reason = "a loopback address of this machine, for the node of a load balancer"
     deletes = ("ReleaseAddress", "AllocationId")
     properties = ElasticAddressProperties
 

@@ -42,9 +42,9 @@ class MachineNetwork:
         """Return whether a security group exists."""
         return Networks(self.networks).security_group(owner, id_) is not None
 
-    def has_address(self, owner: str, allocation: str) -> bool:
-        """Return whether an address is allocated."""
-        return Networks(self.networks).address(owner, allocation) is not None
+    def address(self, owner: str, allocation: str) -> str | None:
+        """Return an allocated address."""
+        return Networks(self.networks).address(owner, allocation)
 
     def certificate(self, owner: str, arn: str) -> Certificate | None:
         """Return the file of a certificate, which holds its key too."""
