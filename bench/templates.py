@@ -41,6 +41,8 @@ from pipeline.stacks.stacks import Stacks
 from pipeline.stacks.status import StackStatus
 
 OWNER, REGION = "aws", "us-east-1"
+# The port on which images of the measurement answer.
+_TARGET_PORT = "8080"
 _TIMEOUT = timedelta(minutes=5)
 # No other program has these addresses, so the ports in templates are free.
 _ZONES = tuple(Zone(f"local-{letter}", f"127.15.0.{number}") for number, letter in enumerate("abc", 1))
@@ -182,7 +184,8 @@ class Trial:
             return self._subnets[int(number[0]) - 1] if number else ",".join(self._subnets[:2])
         if "group" in end:
             return self._group
-        return self._vpc if "vpc" in end else "default"
+        known = {"vpc": self._vpc, "port": _TARGET_PORT}
+        return next((value for part, value in known.items() if part in end), "default")
 
     def _answers(self, made_by: str) -> Iterator[str]:
         """Yield what each listener of a stack answers at the address of its first node.
