@@ -10,7 +10,7 @@ from pipeline.balancer.elbv2.listeners import DEFAULT_POLICY
 from pipeline.stacks.provider import Pending, Properties, State
 from pipeline.stacks.providers.elbv2.action import Action
 from pipeline.stacks.providers.elbv2.attributes import set_attributes, shown_attributes
-from pipeline.stacks.providers.elbv2.properties import Certificate, KeyValue, parameters
+from pipeline.stacks.providers.elbv2.properties import Certificates, KeyValue, parameters
 from pipeline.stacks.providers.elbv2.resource import Elbv2Resource, described
 from pipeline.stacks.providers.elbv2.takeover import as_given, take_over
 
@@ -33,7 +33,7 @@ class ListenerProperties(Properties):
     port: int = Field(ge=1, le=65535)
     protocol: Literal["HTTP", "HTTPS", "TCP", "TLS", "UDP", "TCP_UDP", "GENEVE", "QUIC", "TCP_QUIC"]
     default_actions: list[Action]
-    certificates: list[Certificate] = Field(default_factory=list)
+    certificates: Certificates = Field(default_factory=list)
     ssl_policy: str | None = None
     alpn_policy: list[str] = Field(default_factory=list)
     mutual_authentication: MutualAuthentication | None = None

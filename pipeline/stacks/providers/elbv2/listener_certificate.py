@@ -8,7 +8,7 @@ from pipeline.aws.errors import AwsError
 from pipeline.base.errors import ConfigError
 from pipeline.stacks.provider import Pending, Properties, State
 from pipeline.stacks.providers.elbv2.client import Elbv2, is_missing
-from pipeline.stacks.providers.elbv2.properties import Certificate, parameters
+from pipeline.stacks.providers.elbv2.properties import Certificate, Certificates, parameters
 from pipeline.stacks.providers.kept_store import KeptResource, KeptStore
 
 TYPE = "AWS::ElasticLoadBalancingV2::ListenerCertificate"
@@ -18,7 +18,7 @@ class ListenerCertificateProperties(Properties):
     """The properties of certificates of a listener."""
 
     listener_arn: str
-    certificates: list[Certificate]
+    certificates: Certificates
 
 
 class ListenerCertificate:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator
 
 from pipeline.stacks.provider import Properties
 
@@ -18,6 +20,15 @@ class Certificate(Properties):
     """A certificate of ACM."""
 
     certificate_arn: str
+
+
+def _named_certificates(value: Any) -> Any:
+    # Templates with TLS as an option leave an empty certificate where they have none.
+    return [each for each in value if each not in ({}, {"CertificateArn": ""})] if isinstance(value, list) else value
+
+
+Certificates = Annotated[list[Certificate], BeforeValidator(_named_certificates)]
+"""Certificates, without empty ones."""
 
 
 def parameters(properties: Properties, *left_out: str) -> dict[str, Any]:

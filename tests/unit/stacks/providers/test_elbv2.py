@@ -143,6 +143,16 @@ def test_a_listener_with_another_protocol(machine: StackMachine) -> None:
         assert shown.properties.get("Certificates") == after.get("Certificates")
 
 
+@pytest.mark.parametrize("certificate", [{}, {"CertificateArn": ""}])
+def test_an_empty_certificate_is_none(machine: StackMachine, certificate: dict[str, str]) -> None:
+    """Templates in which TLS is an option leave one in listeners without TLS."""
+    arn, _ = listener(machine, forward(machine.target_group()), Certificates=[certificate])
+    shown = machine.provider(f"{ELB}::Listener").read(arn)
+    assert shown is not None
+    assert shown.properties is not None
+    assert "Certificates" not in shown.properties
+
+
 def test_actions_are_shown_as_they_were_given(machine: StackMachine) -> None:
     """So a listener that nobody has changed has not drifted."""
     redirect = {"Type": "redirect", "RedirectConfig": {"StatusCode": "HTTP_301", "Port": "443", "Protocol": "HTTPS"}}
