@@ -157,7 +157,7 @@ def test_a_template_is_validated(folder: Path) -> None:
     (folder / "wrong.yaml").write_text(WEB.replace("!Ref Size", "!Ref Nothing"))
     assert "wrong.yaml:5:" in failed("validate", "wrong.yaml").message
     assert "Size" in failed("validate", "web.yaml", "-p", "Size=many").message
-    (folder / "other.yaml").write_text("Resources: {A: {Type: 'AWS::S3::Bucket'}}")
+    (folder / "other.yaml").write_text("Resources: {A: {Type: 'AWS::Lambda::Function'}}")
     assert "Unrecognized resource types" in failed("validate", "other.yaml").message
     done("validate", "other.yaml", "--ignore-unknown")
 
