@@ -24,10 +24,10 @@ from pipeline.balancer.planes import open_balancer
 from pipeline.base.home import Home
 from pipeline.certificates.acm import acm_service
 from pipeline.certificates.store import CertificateStore
-from pipeline.http.aws_balancer import MachineNetwork, certificate_users, interfaces
-from pipeline.http.aws_instances import containers
 from pipeline.http.connections import ConnectionLimits, limited_config
 from pipeline.http.serving import MAX_CONNECTIONS, REQUEST_TIMEOUT
+from pipeline.machine.instances import containers
+from pipeline.machine.network import MachineNetwork, certificate_users, interfaces
 from pipeline.network.ec2 import ec2_service
 from pipeline.network.lookup import Networks
 from pipeline.network.store import NetworkStore

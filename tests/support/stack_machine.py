@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.balancer.balancer import Balancer
-from pipeline.base.home import Home
 from pipeline.certificates.store import CertificateStore
+from pipeline.machine.network import MachineNetwork
 from pipeline.network.defaults import default_resources, default_vpc_id
 from pipeline.network.kinds import Kind
+from pipeline.network.lookup import Networks
 from pipeline.network.store import NetworkStore
 from pipeline.network.zones import DEFAULT_ZONES
 from pipeline.stacks.goals import StackRequest
@@ -19,7 +20,6 @@ from pipeline.stacks.providers.aws_types import aws_types
 from pipeline.stacks.providers.elbv2.client import Elbv2
 from pipeline.stacks.providers.kept_store import KeptStore
 from pipeline.stacks.providers.machine import Machine
-from pipeline.stacks.providers.machine_network import MachineNetwork
 from pipeline.stacks.records import Stack
 from pipeline.stacks.resource_types import ResourceTypes
 from pipeline.stacks.stacks import Stacks
@@ -40,7 +40,7 @@ class StackMachine:
         self.plane = FakePlane()
         self.balancer = Balancer(folder / "balancer", self.plane)
         networks, certificates = NetworkStore(folder, DEFAULT_ZONES), CertificateStore(folder)
-        network = MachineNetwork(Home(folder), networks, certificates)
+        network = MachineNetwork(Networks(networks), DEFAULT_ZONES, certificates, lambda _: [])
         self.machine = Machine(KeptStore(folder), networks, certificates, lambda: self.balancer, network)
         self.types = aws_types(self.machine)
 

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from pipeline.balancer.balancer import Balancer
 from pipeline.balancer.elbv2.network import Network
 from pipeline.balancer.planes import open_balancer
 from pipeline.base.home import Home
 from pipeline.certificates.store import CertificateStore
+from pipeline.machine.instances import containers
+from pipeline.machine.network import MachineNetwork
 from pipeline.network.attached import Interface
+from pipeline.network.lookup import Networks
 from pipeline.network.store import NetworkStore
 from pipeline.network.zones import Zone
 from pipeline.stacks.provider import StackContext
 from pipeline.stacks.providers.ec2 import Ec2
 from pipeline.stacks.providers.elbv2.client import Elbv2
 from pipeline.stacks.providers.kept_store import KeptStore
-from pipeline.stacks.providers.machine_network import MachineNetwork
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,7 @@ class Machine:
     def of_home(cls, home: Home, zones: Sequence[Zone]) -> Machine:
         """Return the machine of a home."""
         networks, certificates = NetworkStore(home.aws, zones), CertificateStore(home.aws)
-        network = MachineNetwork(home, networks, certificates)
+        network = MachineNetwork(Networks(networks), zones, certificates, partial(containers, home))
         return cls(KeptStore(home.aws), networks, certificates, lambda: open_balancer(home.balancer), network)
 
     def ec2(self, context: StackContext) -> Ec2:

@@ -14,7 +14,7 @@ from pipeline.balancer.elbv2.api import Api
 from pipeline.balancer.elbv2.service import elbv2_service
 from pipeline.certificates.acm import acm_service
 from pipeline.certificates.store import CertificateStore
-from pipeline.http.aws_balancer import MachineNetwork, certificate_users, interfaces
+from pipeline.machine.network import MachineNetwork, certificate_users, interfaces
 from pipeline.network.attached import Instance
 from pipeline.network.ec2 import ec2_service
 from pipeline.network.lookup import Networks

@@ -1,0 +1,1 @@
+"""This machine, as the APIs of AWS see it."""
