@@ -139,7 +139,10 @@ class Balancer(BalancerReader):
                 raise
 
     def withdraw(self, owner: str) -> None:
-        """Remove everything of `owner`. The data plane stops with the last owner."""
+        """Remove what `owner` declared, and what clients of its API made that needs it.
+
+        The data plane stops with the last resource.
+        """
         with self._synchronizer.locked():
             self._plane.maintain()
             self._synchronizer.store_and_apply(self.registry().withdraw(owner))

@@ -107,7 +107,7 @@ class BalancerReader:
         """Raise `ConfigError` if a protected load balancer of `owner` is not in `declaration`."""
         kept = declaration.load_balancers if declaration else {}
         for balancer in self.registry().load_balancers.values():
-            stays = balancer.name in kept or (declaration is not None and balancer.made_by != DECLARED)
+            stays = balancer.name in kept or balancer.made_by != DECLARED
             if balancer.owner == owner and balancer.settings.attributes.deletion_protection and not stays:
                 raise ConfigError(
                     f"load balancer {balancer.name} of {owner} is protected against deletion",

@@ -131,9 +131,11 @@ class Registry(Resources):
         return decompile(owner, self)
 
     def withdraw(self, owner: str) -> Registry:
-        """Return this registry without `owner`."""
-        own = [resource.id for resource in self.all() if resource.owner == owner]
-        return self._validated(self.without(*own)) if own else self
+        """Return this registry without what `owner` declared, and without what another maker made that needs it."""
+        gone = {resource.id for resource in self.all() if resource.owner == owner and resource.made_by == DECLARED}
+        while users := {one.id for one in self.all() if one.id not in gone and one.requires() & gone}:
+            gone |= users
+        return self._validated(self.without(*gone)) if gone else self
 
     # Zones
 

@@ -205,6 +205,25 @@ def test_what_others_made_stays() -> None:
     assert [owned.rule.priority for owned in effective_listeners(gone)[0].rules] == [20]
 
 
+def test_withdrawn_declarations_leave_what_others_made() -> None:
+    """A load balancer of the API stays, with its listener. A rule that needs what was declared goes."""
+    own = {"owner": "shop", "made_by": "api"}
+    balancer = only("load_balancers").bare().model_copy(update={**own, "id": "a" * 16, "name": "other"})
+    listener = ListenerResource.model_validate(
+        {
+            **own,
+            "id": "b" * 16,
+            "load_balancer": balancer.id,
+            "settings": {"port": 9090, "default_action": {"fixed_response": {"status_code": "404"}}},
+        }
+    )
+    target = group("web").bare().model_copy(update={**own, "id": "c" * 16, "name": "own"})
+    stays = rule(10, target_group=target.id, number=5).model_copy(update={"listener": listener.id})
+    forwards = rule(20, number=6).model_copy(update={"listener": listener.id})
+    registry = REGISTRY.put(balancer, listener, target, stays, forwards, rule(30, number=7))
+    assert {one.id for one in registry.withdraw("shop").all()} == {balancer.id, listener.id, target.id, stays.id}
+
+
 def test_listeners_are_kept_before_and_after_a_change() -> None:
     """A change asks for both in turns. Neither is computed again, also after a third registry was in use before."""
     before, after = REGISTRY.put(rule(20)), REGISTRY.put(rule(30))
