@@ -83,7 +83,8 @@ def stage_options() -> Iterator[tuple[str, str, type[BaseModel]]]:
 
 
 def _is_of(section: str, entry: str) -> bool:
-    return entry.startswith(f"{section}.")
+    # A name with an underscore is that of a stage for Penstock's own use.
+    return entry.startswith(f"{section}.") and not entry.startswith(f"{section}._")
 
 
 def _check(document: Document, section: str, written: dict[str, Any]) -> Iterator[Problem]:

@@ -15,7 +15,7 @@ from pipeline.config.models import Pipeline
 from pipeline.config.secrets import Secrets, escape_references
 from pipeline.ecs.records import Group, Service, TaskDefinition, Wanted
 
-STAGE = "ecs"
+STAGE = "_ecs"
 """The name of the stages Source and Build of services."""
 
 _TO_BECOME_HEALTHY = 60

@@ -41,7 +41,7 @@ class TaskImage:
 def _name(context: StageContext) -> str:
     name = context.configuration.pipeline.build.options.get("image")
     if not isinstance(name, str):
-        raise ConfigError("build.ecs is the build of services that stacks make", hint="remove build.uses")
+        raise ConfigError("build._ecs is the build of services that stacks make", hint="remove build.uses")
     return name
 
 

@@ -88,6 +88,6 @@ def _task(context: StageContext) -> TaskDefinition:
     task = store.task_definition(service.owner, pipeline.source.options["task_definition"]) if service else None
     if task is None:
         raise ConfigError(
-            f"{pipeline.name} is no ECS service", hint="source.ecs is the source of services that stacks make"
+            f"{pipeline.name} is no ECS service", hint="source._ecs is the source of services that stacks make"
         )
     return task

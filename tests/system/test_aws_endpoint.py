@@ -14,6 +14,7 @@ from pipeline.balancer.planes import open_balancer
 from pipeline.base.home import Home
 from pipeline.http.aws import aws_services
 from pipeline.network.zones import DEFAULT_ZONES
+from pipeline.stacks.offered import open_stacks
 from tests.support.aws import AwsServer, aws_server, refusal
 from tests.support.backend import Backend
 from tests.support.ports import free_port
@@ -26,7 +27,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[AwsServe
     monkeypatch.setenv("PENSTOCK_HOME", str(tmp_path / "home"))
     home = Home.locate()
     try:
-        with aws_server(home.aws, aws_services(home, DEFAULT_ZONES)) as running:
+        with aws_server(home.aws, aws_services(home, DEFAULT_ZONES, lambda: open_stacks(home))) as running:
             yield running
     finally:
         balancer = open_balancer(home.balancer)

@@ -51,8 +51,8 @@ def fakes(monkeypatch: pytest.MonkeyPatch, engine: FakeEngine) -> FakeStages:
     """Deploy as the test wants it."""
     made = FakeStages(lambda _: None)
     found: dict[str, Callable[[], Any]] = {
-        "source.ecs": TaskSource,
-        "build.ecs": TaskImage,
+        "source._ecs": TaskSource,
+        "build._ecs": TaskImage,
         "deploy.docker": lambda: FakeDeploy(made),
     }
 
@@ -226,7 +226,7 @@ def test_stages_of_services_are_not_for_pipelines(home: EcsHome) -> None:
     context: Any = SimpleNamespace(configuration=configuration, home=home.home)
     with pytest.raises(ConfigError, match="shop is no ECS service"):
         TaskSource().find(context, SimpleNamespace(force=False))  # type: ignore[arg-type]
-    with pytest.raises(ConfigError, match=r"build\.ecs is the build of services"):
+    with pytest.raises(ConfigError, match=r"build\._ecs is the build of services"):
         TaskImage().plan(context, SimpleNamespace())  # type: ignore[arg-type]
 
 
