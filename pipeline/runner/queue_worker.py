@@ -12,6 +12,7 @@ from datetime import timedelta
 import structlog
 
 from pipeline.base.errors import PenstockError, StoreFault
+from pipeline.base.memory import release_memory
 from pipeline.event_kinds import EventKind
 from pipeline.runner.context import PipelineContext
 from pipeline.runner.deploy_lock import DeployLock
@@ -166,6 +167,7 @@ class QueueWorker:
             with self._lock:
                 del self._active[active_run.run.number]
             self.wake()
+            release_memory()
 
     def _stop_superseded(self) -> None:
         with self._lock:
