@@ -7,8 +7,8 @@ plane match it. The next reconciliation completes a change that a crash interrup
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -132,11 +132,8 @@ class Balancer(BalancerReader):
         with self._synchronizer.locked():
             self._plane.maintain()
             before, wanted = self.registry(), self._check_change(owner, declaration, prepared)
-            try:
+            with self._restoring(before):
                 self._synchronizer.store_and_apply(wanted)
-            except (BalancerFault, ConfigError, OSError):
-                self._synchronizer.store_and_apply(before)
-                raise
 
     def withdraw(self, owner: str) -> None:
         """Remove what `owner` declared, and what clients of its API made that needs it.
@@ -176,14 +173,20 @@ class Balancer(BalancerReader):
             self._synchronizer.write(wanted)
             return
         self._check_plane(owner, before, wanted)
-        try:
+        with self._restoring(before):
             self._synchronizer.store(wanted)
             # On a full disk, nothing but this call knows that there is something to do.
             if soon and self._synchronizer.is_behind:
                 self._follower.request()
             else:
                 self._synchronizer.apply(wanted)
-        except (BalancerFault, ConfigError):
+
+    @contextmanager
+    def _restoring(self, before: Registry) -> Iterator[None]:
+        """Put a registry back if the block fails."""
+        try:
+            yield
+        except (BalancerFault, ConfigError, OSError):
             self._synchronizer.store_and_apply(before)
             raise
 

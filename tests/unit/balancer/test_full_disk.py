@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -84,10 +85,16 @@ def test_a_failed_change_is_taken_back(tmp_path: Path, monkeypatch: pytest.Monke
     plane = FakePlane()
     balancer = Balancer(tmp_path / "balancer", plane)
     balancer.apply("shop", DECLARED)
-    plane.fail("apply", PermissionError(errno.EACCES, "Permission denied", "/x"))
-    with pytest.raises(BalancerFault, match=r"failed: \[Errno 13\] Permission denied: '/x'$"):
-        balancer.apply("shop", declared(internal=False, port=8081, groups=2))
-    assert balancer.declares("shop", DECLARED)
+    other = declared(internal=False, port=8081, groups=2)
+    changes: tuple[Callable[[], object], ...] = (
+        lambda: balancer.apply("shop", other),
+        lambda: balancer.change("shop", lambda known: known.declare("shop", other)),
+    )
+    for change in changes:
+        plane.fail("apply", PermissionError(errno.EACCES, "Permission denied", "/x"))
+        with pytest.raises(BalancerFault, match=r"failed: \[Errno 13\] Permission denied: '/x'$"):
+            change()
+        assert balancer.declares("shop", DECLARED)
 
 
 def declared(*, internal: bool, port: int, groups: int) -> Declaration:
