@@ -32,13 +32,8 @@ class Base64(Expression):
     text: Expression
 
     def evaluate(self, scope: Scope) -> Value:
-        value = self.text.evaluate(scope)
-        if value is Absent.UNKNOWN:
-            return value
-        text = scalar_text(value)
-        if text is None:
-            raise scope.error(_BASE64, self.path)
-        return base64.b64encode(text.encode()).decode()
+        text = _text(self.text, scope, _BASE64, self.path)
+        return base64.b64encode(text.encode()).decode() if isinstance(text, str) else text
 
     def parts(self) -> Iterable[Expression]:
         return (self.text,)
@@ -74,13 +69,8 @@ class Split(Expression):
     text: Expression
 
     def evaluate(self, scope: Scope) -> Value:
-        value = self.text.evaluate(scope)
-        if value is Absent.UNKNOWN:
-            return value
-        text = scalar_text(value)
-        if text is None:
-            raise scope.error(_SPLIT, self.path)
-        return [*text.split(self.delimiter)]
+        text = _text(self.text, scope, _SPLIT, self.path)
+        return [*text.split(self.delimiter)] if isinstance(text, str) else text
 
     def parts(self) -> Iterable[Expression]:
         return (self.text,)
@@ -133,3 +123,14 @@ def to_json_string(compiler: Compiler, argument: JSON, path: Path) -> Expression
 
 
 COMPILERS = {"Fn::Base64": to_base64, "Fn::Join": join, "Fn::Split": split, "Fn::ToJsonString": to_json_string}
+
+
+def _text(expression: Expression, scope: Scope, mistake: str, path: Path) -> str | Absent:
+    """Return the text of an expression, or that it is unknown. Raises the mistake for any other value."""
+    value = expression.evaluate(scope)
+    if value is Absent.UNKNOWN:
+        return value
+    text = scalar_text(value)
+    if text is None:
+        raise scope.error(mistake, path)
+    return text
