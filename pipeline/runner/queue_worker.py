@@ -58,6 +58,7 @@ class QueueWorker:
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._last_reported = ""
+        self._had_work = False
 
     def wake(self) -> None:
         """Request a look at the queue now."""
@@ -77,6 +78,9 @@ class QueueWorker:
                 pass
             context = self._pipeline_context()
             has_work = bool(context.store.queue.unfinished(context.pipeline))
+            if self._had_work and not has_work:
+                release_memory()
+            self._had_work = has_work
             self._last_reported = ""
         except PenstockError as error:
             self._emit_blocked(error.message)
@@ -167,7 +171,6 @@ class QueueWorker:
             with self._lock:
                 del self._active[active_run.run.number]
             self.wake()
-            release_memory()
 
     def _stop_superseded(self) -> None:
         with self._lock:

@@ -19,8 +19,8 @@ RUNS_PER_WRITER = 30
 def test_a_commit_is_built_and_deployed(world: World) -> None:
     """Its run passes the three stages, and its release is active."""
     daemon = world.serve()
-    (run,) = daemon.commit("a")
-    world.until_state(run.number, RunState.SUCCEEDED)
+    daemon.commit("a")
+    world.until_idle()
     assert world.stages.passed == [("source", 1), ("build", 1), ("deploy", 1)]
     active = world.store.releases.active(NAME)
     assert active is not None
