@@ -133,8 +133,9 @@ class Edge:
         until(lambda: marker.encode() in log.read_bytes(), "the marker is written")
         before = log.stat().st_size
         after()
-        found = until(lambda: log.read_bytes()[before:].partition(b"\n")[0], "the line is written").decode()
-        line = AccessLogLine.read(found.encode())
+        # The last piece is empty, or a line that is there in part.
+        found = until(lambda: log.read_bytes()[before:].split(b"\n")[:-1], "the line is written")
+        line = AccessLogLine.read(found[0])
         assert line is not None
         return dict(line.fields)
 
