@@ -25,8 +25,6 @@ ENDED = 7
 """The exit code of a process that `end` ends."""
 EXIT_3 = ("sh", "-c", "exit 3")
 READY = "ready"
-# A real container has started, or its process has exited.
-DEADLINE = 30
 
 # The numbers of the capabilities that programs of the contract need, in the kernel's sets.
 _CAPABILITY_BITS = {"CHOWN": 0, "NET_RAW": 13, "SYS_CHROOT": 18, "SYS_ADMIN": 21}
@@ -112,12 +110,12 @@ class EngineUnderTest:
     def start(self, program: Program = Program(), **more: object) -> str:  # noqa: B008  # a frozen value
         """Start a container and return its id after it has printed all its lines."""
         container = self.engine.containers.start(self.spec(program, **more))
-        until(lambda: READY in self.engine.containers.logs(container), "output of the container", deadline=DEADLINE)
+        until(lambda: READY in self.engine.containers.logs(container), "output of the container")
         return container
 
     def exited(self, container: str) -> Container:
         """Return a container whose process has exited."""
-        found: Container = until(lambda: self._exited(container), "an exit", deadline=DEADLINE)
+        found: Container = until(lambda: self._exited(container), "an exit")
         return found
 
     def _exited(self, container: str) -> Container | None:
@@ -154,7 +152,7 @@ class RuntimeUnderTest:
         """Start a replica and return its name when it has printed all its lines."""
         spec = self.spec(program, **more)
         self.runtime.start(spec)
-        until(lambda: READY in self.runtime.tail(spec.name), "output of the replica", deadline=DEADLINE)
+        until(lambda: READY in self.runtime.tail(spec.name), "output of the replica")
         return spec.name
 
     def find(self, name: str, pipeline: str = "shop") -> Replica | None:

@@ -25,7 +25,7 @@ from pipeline.testing.fakes.data_plane import FakePlane
 from tests.support.backend import Backend
 from tests.support.namespace import Namespace
 from tests.support.ports import free_port
-from tests.support.waiting import until
+from tests.support.waiting import DEADLINE, until
 
 GROUP = "shop.web"
 _CHECK = {"path": "/healthz", "interval": "100ms", "timeout": "80ms", "unhealthy_threshold": 2}
@@ -284,7 +284,7 @@ class HAProxyHarness(Harness):
 
     def connect(self) -> http.client.HTTPConnection:
         """Return a client's new connection."""
-        connection = http.client.HTTPConnection(self.host, self.port, timeout=20)
+        connection = http.client.HTTPConnection(self.host, self.port, timeout=DEADLINE)
         connection.connect()
         return connection
 

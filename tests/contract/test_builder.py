@@ -16,11 +16,9 @@ import pytest
 from pipeline.base.errors import Cancelled, ConfigError, StageFailed, StoreFault
 from pipeline.engine.labels import LABEL_PIPELINE, LABEL_RUN
 from tests.support.builders import BuilderUnderTest, docker_builder, fake_builder
-from tests.support.waiting import until
+from tests.support.waiting import DEADLINE, SOON, until
 
 DOCKER = [pytest.param(kind, marks=pytest.mark.docker) for kind in ("classic", "command", "buildx")]
-# A cancelled build has ended within this time.
-SECONDS_TO_CANCEL = 2
 
 
 @pytest.fixture
@@ -53,13 +51,13 @@ def test_a_cancelled_build_ends(tested: BuilderUnderTest) -> None:
     dockerfile = tested.stall(mark)
     with ThreadPoolExecutor(1) as pool:
         built = pool.submit(tested.build, dockerfile)
-        until(lambda: tested.is_stalled(tested.lines), "the begin of the build", deadline=30)
+        until(lambda: tested.is_stalled(tested.lines), "the begin of the build")
         begin = time.monotonic()
         tested.cancelled.set()
         with pytest.raises(Cancelled):
-            built.result(30)
-    until(lambda: f"sleep 6{mark}" not in _processes(), "the end of the step", deadline=10)
-    assert time.monotonic() - begin < SECONDS_TO_CANCEL
+            built.result(DEADLINE)
+    until(lambda: f"sleep 6{mark}" not in _processes(), "the end of the step")
+    assert time.monotonic() - begin < SOON
 
 
 @every
@@ -68,7 +66,7 @@ def test_a_build_ends_after_its_timeout(tested: BuilderUnderTest) -> None:
     mark = f"{secrets.randbelow(10**8):08}"
     with pytest.raises(TimeoutError):
         tested.build(tested.stall(mark), timeout=timedelta(seconds=1))
-    until(lambda: f"sleep 6{mark}" not in _processes(), "the end of the step", deadline=10)
+    until(lambda: f"sleep 6{mark}" not in _processes(), "the end of the step")
 
 
 @every

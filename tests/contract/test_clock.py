@@ -11,10 +11,10 @@ import pytest
 
 from pipeline.base.clock import Clock, Stamp, SystemClock
 from pipeline.testing.fakes.clock import FakeClock
+from tests.support.waiting import DEADLINE
 
 STEP = timedelta(milliseconds=20)
 LONG = timedelta(hours=1)
-DEADLINE = 10.0
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,6 @@ from pipeline.engine.container import Privileges
 from pipeline.engine.labels import LABEL_HOME, LABEL_PIPELINE, LABEL_ROLE, LABEL_RUN, ROLE_APP, ROLE_TEST, image_tag
 from pipeline.testing.fakes.program import PERMISSION_ERROR, PROCESS_ERROR, Program
 from tests.contract.engines import (
-    DEADLINE,
     ENDED,
     EXIT_3,
     NO_SUCH_PROGRAM,
@@ -28,7 +27,7 @@ from tests.contract.engines import (
     docker_engine,
     fake_engine,
 )
-from tests.support.waiting import until
+from tests.support.waiting import DEADLINE, until
 
 # An engine that runs in a container may lack SYS_RESOURCE itself.
 ALL_BUT_CHOWN = Privileges(cap_add=("ALL",), cap_drop=("CHOWN", "SYS_RESOURCE"))
@@ -95,8 +94,8 @@ def test_a_container_is_restarted_only_with_a_policy(tested: EngineUnderTest) ->
     before = containers.inspect(container)
     containers.set_restart_policy(container, "always")
     tested.end(container)
-    until(lambda: containers.inspect(container).restarts == 1, "a restart", deadline=DEADLINE)
-    until(lambda: containers.inspect(container).state == "running", "the restarted process", deadline=DEADLINE)
+    until(lambda: containers.inspect(container).restarts == 1, "a restart")
+    until(lambda: containers.inspect(container).state == "running", "the restarted process")
     after = containers.inspect(container)
     assert after.address == before.address
     assert after.process_started_at is not None

@@ -17,9 +17,7 @@ from pipeline.engine.interfaces import EngineEvents, ReplicaChange
 from pipeline.engine.labels import LABEL_PIPELINE, LABEL_ROLE, ROLE_APP, ROLE_TEST
 from pipeline.testing.fakes.engine_events import FakeEngineEvents
 from tests.support.docker_home import cleaned
-from tests.support.waiting import until
-
-WAIT = 30
+from tests.support.waiting import DEADLINE, until
 
 
 @dataclass
@@ -73,11 +71,11 @@ def tested(request: pytest.FixtureRequest, base_image: str) -> Iterator[EventsUn
     with {"fake": fake, "docker": lambda: docker(base_image)}[request.param]() as tested:
         thread = tested.follow()
         try:
-            assert tested.got.get(timeout=WAIT) is None
+            assert tested.got.get(timeout=DEADLINE) is None
             yield tested
         finally:
             tested.events.interrupt()
-            thread.join(WAIT)
+            thread.join(DEADLINE)
             assert not thread.is_alive()
 
 
@@ -87,7 +85,7 @@ def test_changes_of_replicas_are_reported(tested: EventsUnderTest) -> None:
     tested.change("shop", ROLE_TEST)
     tested.change("shop", ROLE_TEST)
     tested.change("blog", ROLE_APP)
-    changes = [tested.got.get(timeout=WAIT) for _ in range(2)]
+    changes = [tested.got.get(timeout=DEADLINE) for _ in range(2)]
     assert [change and (change.pipeline, change.exit_code) for change in changes] == [("blog", None), ("blog", 3)]
     tested.change("shop", ROLE_APP)
     assert next(change for change in iter(tested.got.get, None) if change.pipeline != "blog").pipeline == "shop"
@@ -98,15 +96,15 @@ def test_it_answers_while_it_is_followed(tested: EventsUnderTest) -> None:
     assert tested.events.answers()
     tested.events.interrupt()
     tested.events.interrupt()
-    until(lambda: not tested.events.answers(), "the end", deadline=WAIT)
+    until(lambda: not tested.events.answers(), "the end")
 
 
 def test_an_interrupted_follower_can_follow_again(tested: EventsUnderTest) -> None:
     """With a new connection."""
     tested.events.interrupt()
-    until(lambda: not tested.events.answers(), "the end", deadline=WAIT)
+    until(lambda: not tested.events.answers(), "the end")
     thread = tested.follow()
-    assert tested.got.get(timeout=WAIT) is None
+    assert tested.got.get(timeout=DEADLINE) is None
     tested.events.interrupt()
-    thread.join(WAIT)
+    thread.join(DEADLINE)
     assert not thread.is_alive()

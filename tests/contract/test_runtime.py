@@ -14,7 +14,6 @@ from pipeline.engine.container import Privileges
 from pipeline.engine.runtime import RestartPolicy, StopResult
 from pipeline.testing.fakes.program import PERMISSION_ERROR, PROCESS_ERROR, Program
 from tests.contract.engines import (
-    DEADLINE,
     ENDED,
     NO_SUCH_PROGRAM,
     READY,
@@ -90,7 +89,7 @@ def test_a_repeated_start_leaves_a_running_replica_alone(tested: RuntimeUnderTes
 def test_a_repeated_start_replaces_a_replica_that_exited(tested: RuntimeUnderTest) -> None:
     """A start replaces an exited replica of the same name."""
     name = tested.start(Program(exit_code=3))
-    until(lambda: not tested.running(name), "an exit", deadline=DEADLINE)
+    until(lambda: not tested.running(name), "an exit")
     tested.runtime.start(tested.spec(name=name))
     assert tested.running(name)
     assert len(tested.runtime.list("shop")) == 1
@@ -136,7 +135,7 @@ def test_a_replica_has_its_limits(tested: RuntimeUnderTest, program: Program, er
     if error is None:
         assert tested.running(name)
         return
-    until(lambda: not tested.running(name), "an exit", deadline=DEADLINE)
+    until(lambda: not tested.running(name), "an exit")
     assert tested.runtime.tail(name)[-1] == error
 
 
@@ -155,7 +154,7 @@ def test_stopping_says_what_it_took(
     """A stop returns how the replica ended, and another stop changes nothing."""
     name = tested.start(program)
     if result is StopResult.NOT_RUNNING:
-        until(lambda: not tested.running(name), "an exit", deadline=DEADLINE)
+        until(lambda: not tested.running(name), "an exit")
     assert tested.runtime.stop(name, grace) is result
     assert not tested.running(name)
     assert tested.runtime.stop(name, grace) is StopResult.NOT_RUNNING
@@ -174,12 +173,12 @@ def test_a_replica_is_restarted_only_with_a_policy(tested: RuntimeUnderTest) -> 
         end = tested.runtime.ended(name)
         return end is not None and end.restarts == 1 and tested.running(name)
 
-    until(restarted, "a restart", deadline=DEADLINE)
+    until(restarted, "a restart")
     after, end = tested.find(name), tested.runtime.ended(name)
     assert after is not None
     assert end is not None
     assert (after.address, after.port, end.exit_code) == (before.address, before.port, None)
-    until(lambda: not tested.running(without), "an exit", deadline=DEADLINE)
+    until(lambda: not tested.running(without), "an exit")
     exited = tested.runtime.ended(without)
     assert exited is not None
     assert (exited.exit_code, exited.oom_killed, exited.restarts) == (ENDED, False, 0)

@@ -16,6 +16,7 @@ from pipeline.engine.labels import LABEL_HOME
 from pipeline.store.records import ReleaseState
 from tests.docker.docker_cli import docker
 from tests.docker.project import Project, Result
+from tests.support.waiting import DEADLINE
 
 DRIVER = Path(__file__).with_name("side_effects.py")
 # Files of the balancer that exist only during a change.
@@ -140,7 +141,7 @@ class Stage:
 
     def shown(self) -> str:
         """Return the first name of the certificate that clients get."""
-        pem = ssl.get_server_certificate(("127.0.0.1", self._secure_port), timeout=5)
+        pem = ssl.get_server_certificate(("127.0.0.1", self._secure_port), timeout=DEADLINE)
         found = re.search(rb"v\d+\.test", ssl.PEM_cert_to_DER_cert(pem))
         assert found
         return found[0].decode()

@@ -20,7 +20,7 @@ def process_of(container: str) -> int:
     Docker reports 0 while it restarts the container, and a signal to 0 would kill the caller's own process group.
     """
     inspect = ("inspect", "--format", "{{.State.Pid}}", container)
-    return int(until(lambda: int(docker(*inspect)), f"a process of {container}", deadline=60))
+    return int(until(lambda: int(docker(*inspect)), f"a process of {container}"))
 
 
 def kill_process(container: str) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from tests.support.namespace import Namespace
+from tests.support.waiting import DEADLINE
 
 
 class Cable:
@@ -48,7 +49,7 @@ class FarClient:
         """Return a socket of the client."""
         with self.namespace.entered():
             made = socket.socket(socket.AF_INET, kind)
-        made.settimeout(5)
+        made.settimeout(DEADLINE)
         return made
 
     def connect(self, port: int, kind: socket.SocketKind) -> socket.socket:

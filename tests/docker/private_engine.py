@@ -22,6 +22,7 @@ from pathlib import Path
 
 from tests.docker.project import docker, until
 from tests.support.namespace import entered
+from tests.support.waiting import DEADLINE
 
 _HOST = "DOCKER_HOST"
 # The first process of the namespace. Orphans become its children, and it must leave no zombies.
@@ -63,7 +64,7 @@ class PrivateEngine:
 
     def await_answer(self) -> None:
         """Wait until the engine answers."""
-        until(self.answers, "a response of the engine", deadline=30)
+        until(self.answers, "a response of the engine")
 
     @contextmanager
     def network(self) -> Iterator[None]:
@@ -85,7 +86,7 @@ class PrivateEngine:
         """End `dockerd` by a signal. Returns when it has exited."""
         assert self._daemon is not None
         os.kill(int(_children(self._daemon.pid)[0]), number)
-        self._daemon.wait(timeout=60)
+        self._daemon.wait(timeout=DEADLINE)
 
     def kill(self, pid: int) -> None:
         """Send SIGKILL to a process. `pid` is its number inside the machine."""

@@ -59,7 +59,8 @@ balancer:
 
 
 # Builds and rollouts take longer than the conditions of other tests.
-until = partial(waiting.until, deadline=60)
+DEADLINE = 3 * waiting.DEADLINE
+until = partial(waiting.until, deadline=DEADLINE, interval=0.05)
 
 
 @dataclass(frozen=True)
@@ -179,7 +180,7 @@ class Project:
 
     def finish(self, process: subprocess.Popen[str], code: int | None = 0) -> Result:
         """Wait for a command, and assert its exit code unless `code` is None."""
-        out, err = process.communicate(timeout=100)
+        out, err = process.communicate(timeout=DEADLINE)
         result = Result(process.returncode, out, err)
         assert code is None or result.code == code, result
         return result

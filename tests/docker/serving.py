@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 from pipeline.events import Event
 from pipeline.store.records import Run, RunState
-from tests.docker.project import Project, until
+from tests.docker.project import DEADLINE, Project, until
 
 
 class Serving:
@@ -54,14 +54,14 @@ class Serving:
     def exit_code(self) -> int:
         """Wait until the daemon ends by itself, and return its exit code."""
         assert self._process is not None
-        return self._process.wait(timeout=100)
+        return self._process.wait(timeout=DEADLINE)
 
     def stop(self) -> int:
         """Stop the daemon with SIGTERM, and return its exit code."""
         assert self._process is not None
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
-        return self._process.wait(timeout=100)
+        return self._process.wait(timeout=DEADLINE)
 
     def output(self) -> str:
         """Return the output of all processes so far."""
@@ -77,7 +77,7 @@ class Serving:
         with self.project.store() as store:
             return [e for e in store.events.latest(self.project.name, limit=100_000) if e.kind == kind]
 
-    def await_run(self, number: int, state: RunState = RunState.SUCCEEDED, deadline: float = 60) -> Run:
+    def await_run(self, number: int, state: RunState = RunState.SUCCEEDED, deadline: float = DEADLINE) -> Run:
         """Wait until a run has reached `state`, and return it."""
 
         def reached() -> Run | None:
@@ -89,7 +89,7 @@ class Serving:
 
         return until(reached, f"run {number} {state}", deadline=deadline)
 
-    def await_event(self, kind: str, count: int = 1, deadline: float = 30) -> Event:
+    def await_event(self, kind: str, count: int = 1, deadline: float = DEADLINE) -> Event:
         """Wait for `count` events of a kind, and return the latest."""
         return until(lambda: len(found := self.events(kind)) >= count and found[-1], f"event {kind}", deadline=deadline)
 

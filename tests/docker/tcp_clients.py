@@ -9,6 +9,8 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from tests.support.waiting import DEADLINE
+
 _PAUSE = 0.05
 
 
@@ -44,7 +46,7 @@ class TcpClients:
     def _connect(self, seconds: float) -> None:
         while not self._ended.is_set():
             try:
-                connection = socket.create_connection(self._place, timeout=20)
+                connection = socket.create_connection(self._place, timeout=DEADLINE)
             except OSError as error:
                 self.failures.append(f"connect: {error}")
                 continue

@@ -12,7 +12,7 @@ from tests.docker.serving import serving
 from tests.support.aws import AwsServer
 from tests.support.ports import free_port
 
-pytestmark = [pytest.mark.docker, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.docker
 
 
 def key_of(project: Project, owner: str) -> AccessKey:

@@ -21,7 +21,7 @@ from pipeline.base.errors import ConfigError, EngineFault, StageFailed
 from tests.docker.docker_cli import docker
 from tests.docker.project import Project
 from tests.support.builders import BuilderUnderTest, docker_builder
-from tests.support.waiting import until
+from tests.support.waiting import DEADLINE, until
 
 pytestmark = pytest.mark.docker
 
@@ -158,9 +158,9 @@ def test_a_secret_is_nowhere(tested: BuilderUnderTest, tmp_path: Path) -> None:
     )
     with ThreadPoolExecutor(1) as pool:
         built = pool.submit(tested.build, f"FROM BASE\nARG M={value[-4:]}\n{steps}\n", secrets={"token": value})
-        until(lambda: "iidfile" in _arguments(), "the docker command", deadline=30)
+        until(lambda: "iidfile" in _arguments(), "the docker command")
         seen, files = _arguments() + _environments(), _new_files_with(value, tmp_path / "app.py")
-        image = built.result(60)
+        image = built.result(DEADLINE)
     places = {
         "arguments and environments": seen,
         "output": "\n".join(tested.lines),

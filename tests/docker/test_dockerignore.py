@@ -10,7 +10,7 @@ import pytest
 from tests.docker.dockerignore import OLDEST_CLIENT, Case, client_version, compare, kept_by_docker
 from tests.support.dockerignore_examples import EXAMPLES, PATHS
 
-pytestmark = [pytest.mark.docker, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.docker
 
 
 @pytest.fixture(autouse=True, scope="module")

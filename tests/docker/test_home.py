@@ -8,7 +8,7 @@ from pipeline.base.home import Home
 from tests.docker.project import Project, until
 from tests.docker.serving import serving
 
-pytestmark = [pytest.mark.docker, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.docker
 
 
 def test_a_moved_home_keeps_its_containers(service: Project) -> None:

@@ -18,7 +18,7 @@ from pipeline.store.records import RunState
 from tests.docker.project import Project
 from tests.docker.serving import Serving, serving
 
-pytestmark = [pytest.mark.docker, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.docker
 
 
 @pytest.fixture

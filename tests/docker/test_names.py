@@ -17,7 +17,7 @@ from tests.docker.project import Project, until
 from tests.docker.serving import serving
 from tests.support.ports import free_port
 
-pytestmark = [pytest.mark.docker, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.docker
 
 NODES = ("127.0.1.1", "127.0.2.1")
 ZONES = "zones: {{zone-a: {}, zone-b: {}}}".format(*NODES)

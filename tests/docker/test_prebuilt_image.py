@@ -15,7 +15,7 @@ from tests.docker.get import get
 from tests.docker.project import Project, Result
 from tests.support.examples import install_example
 
-pytestmark = [pytest.mark.docker, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.docker
 
 
 @dataclass

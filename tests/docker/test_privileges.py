@@ -14,7 +14,7 @@ import pytest
 from tests.docker.project import Project, Projects, docker, until
 from tests.docker.serving import serving
 
-pytestmark = [pytest.mark.docker, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.docker
 
 # The numbers of the capabilities in the kernel's sets.
 DEFAULT = {0, 1, 3, 4, 5, 6, 7, 8, 10, 18, 31}

@@ -17,7 +17,7 @@ from pipeline.store.records import RunState
 from tests.docker.project import Project, docker, until
 from tests.docker.serving import Serving, serving
 
-pytestmark = [pytest.mark.docker, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.docker
 
 SECRET = "Zebra+crossing/7&9 <ünlocked>"
 # Plain, encoded, split over several writes, in a very long line, and in a line of JSON.

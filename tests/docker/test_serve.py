@@ -13,8 +13,9 @@ from pipeline.engine.labels import ROLE_TEST
 from pipeline.store.records import Run, RunState, Trigger
 from tests.docker.project import Project, Projects, docker, until
 from tests.docker.serving import Serving, serving
+from tests.support.waiting import DEADLINE
 
-pytestmark = [pytest.mark.docker, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.docker
 
 SLOW_TEST = ("command: [python3, -m, unittest]", "command: [sleep, '300']")
 
@@ -410,9 +411,9 @@ def test_the_daemon_survives_a_closed_output(project: Project) -> None:
         Serving(project).await_run(1)
         assert reader.stdin is not None
         reader.stdin.close()
-        reader.wait(timeout=20)
+        reader.wait(timeout=DEADLINE)
         project.commit("2")
         Serving(project).await_run(2)
     finally:
         process.send_signal(signal.SIGTERM)
-        process.wait(timeout=60)
+        process.wait(timeout=DEADLINE)

@@ -17,8 +17,9 @@ from pipeline.balancer.model import TargetState
 from tests.docker.project import Project, docker, haproxy_processes, until
 from tests.docker.serving import serving
 from tests.support.ports import free_port
+from tests.support.waiting import DEADLINE
 
-pytestmark = [pytest.mark.docker, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.docker
 
 
 def test_a_restart_leaves_haproxy_and_containers_alone(
@@ -28,7 +29,7 @@ def test_a_restart_leaves_haproxy_and_containers_alone(
     address = tmp_path / "notify"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
         notify.bind(str(address))
-        notify.settimeout(30)
+        notify.settimeout(DEADLINE)
         monkeypatch.setenv("NOTIFY_SOCKET", str(address))
         with serving(project) as served:
             assert notify.recv(100) == b"READY=1"
@@ -51,7 +52,7 @@ def test_what_the_public_address_shows(project: Project) -> None:
     with serving(project, "--public", address) as served:
         served.await_run(1)
         for path, text in (("badge/shop.svg", "shop: succeeded"), ("cc.xml", 'lastBuildStatus="Success"')):
-            with urllib.request.urlopen(f"http://{address}/{path}", timeout=10) as answer:
+            with urllib.request.urlopen(f"http://{address}/{path}", timeout=DEADLINE) as answer:
                 assert text in answer.read().decode()
 
 

@@ -11,7 +11,7 @@ from tests.docker.docker_cli import docker
 from tests.docker.project import Project
 from tests.docker.steps import configure, events, log, releasing, summary
 
-pytestmark = [pytest.mark.docker, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.docker
 
 GOOD = '<testsuite><testcase name="adds"/></testsuite>'
 BAD = '<testsuite><testcase name="adds"/><testcase name="rounds"><failure/></testcase></testsuite>'

@@ -19,7 +19,7 @@ from tests.docker.project import Project, docker, haproxy_processes, until
 from tests.docker.serving import Serving, serving
 
 _NETWORKS = "{{range $name, $_ := .NetworkSettings.Networks}}{{$name}} {{end}}"
-pytestmark = [pytest.mark.docker, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.docker
 
 
 @pytest.fixture
@@ -98,7 +98,7 @@ def test_a_target_that_stays_unhealthy_is_replaced(served: Serving) -> None:
     project = served.project
     sick = project.containers()[0]
     docker("pause", sick.name)
-    until(lambda: sick.name not in names(project) and is_whole(project), "a whole service", deadline=60)
+    until(lambda: sick.name not in names(project) and is_whole(project), "a whole service")
     assert f"{sick.name} has been unhealthy for more than 1 s" in [e.message for e in served.events("reconcile.drift")]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from http.server import BaseHTTPRequestHandler
 
 from tests.support.loopback import LoopbackServer
+from tests.support.waiting import DEADLINE
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -27,7 +28,7 @@ class Handler(BaseHTTPRequestHandler):
             self.stream()
             return
         if self.path == "/slow":
-            self.server.released.wait(20)
+            self.server.released.wait(DEADLINE)
         said = self.headers.get("X-Forwarded-For", "") if self.path == "/forwarded" else self.server.name
         self.answer(200, said.encode())
 

@@ -21,9 +21,8 @@ from pipeline.base.watch import Watch
 from pipeline.config import stages
 from pipeline.store.records import Deployment, DeploymentState, Release
 from pipeline.store.store import Store
+from tests.support.waiting import DEADLINE
 
-# Seconds that a held stage waits for its test. Longer means that the test forgot it.
-_DEADLINE = 30.0
 _REF = "refs/heads/main"
 # What a repair is held by, in place of a stage's name.
 REPAIR = "repair"
@@ -41,7 +40,7 @@ class Hold:
 
     def wait_until_entered(self) -> None:
         """Return when the stage is held. Raises `AssertionError` if it does not begin."""
-        assert self.entered.wait(_DEADLINE), "the stage does not begin"
+        assert self.entered.wait(DEADLINE), "the stage does not begin"
 
     def release(self) -> None:
         """Let the stage continue."""
@@ -51,7 +50,7 @@ class Hold:
         """Hold the calling thread. Raises `Cancelled`, or what `check_alive` raises."""
         with self.counting():
             self.entered.set()
-            deadline = time.monotonic() + _DEADLINE
+            deadline = time.monotonic() + DEADLINE
             while not self.released.wait(0.002):
                 check_alive()
                 if cancelled.is_set() and not self.deaf:

@@ -18,9 +18,9 @@ from pipeline.stacks.records import Stack
 from pipeline.stacks.resource_types import ResourceTypes
 from pipeline.stacks.stacks import Stacks
 from tests.support.stack_world import THING, World
+from tests.support.waiting import DEADLINE
 
 OWNER, REGION = "aws", "eu-west-1"
-_DEADLINE = timedelta(seconds=30)
 
 
 def template(resources: Mapping[str, str], **sections: str) -> str:
@@ -80,7 +80,7 @@ class StackHome:
 
     def end(self, stack_id: str) -> Stack:
         """Wait for the end of an operation."""
-        stack = self.stacks.wait(stack_id, _DEADLINE)
+        stack = self.stacks.wait(stack_id, timedelta(seconds=DEADLINE))
         assert not stack.status.in_progress
         return stack
 

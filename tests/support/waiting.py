@@ -7,17 +7,23 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+DEADLINE = 60.0
+"""Seconds that a test waits for what should come soon. Long, because only a test that fails waits for all of them."""
+SOON = 30.0
+"""Seconds within which a test expects a result on any machine, if the fault that it would find takes `DEADLINE`."""
 
-def until(condition: Callable[[], Any], what: str, *, deadline: float = 10, interval: float = 0.005) -> Any:
-    """Return the first true value of `condition`, tried every `interval` seconds.
 
+def until(condition: Callable[[], Any], what: str, *, deadline: float = DEADLINE, interval: float = 0.005) -> Any:
+    """Return the first true value of `condition`, tried every `interval` seconds or less often.
+
+    A condition that takes long itself is tried for a third of the time, so it leaves the processor to what it awaits.
     Fail after `deadline` seconds, naming `what` was awaited.
     """
     end = time.monotonic() + deadline
-    while time.monotonic() < end:
+    while (begun := time.monotonic()) < end:
         if result := condition():
             return result
-        time.sleep(interval)
+        time.sleep(max(interval, 2 * (time.monotonic() - begun)))
     raise AssertionError(f"not within {deadline} s: {what}")
 
 

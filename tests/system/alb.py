@@ -18,7 +18,7 @@ from pipeline.balancer.model import Declaration, TargetState
 from pipeline.balancer.planes import open_balancer
 from tests.support.loopback import LoopbackServer
 from tests.support.ports import free_port
-from tests.support.waiting import until
+from tests.support.waiting import DEADLINE, until
 
 OWNER = "shop"
 CHECK = {"path": "/healthz", "interval": "100ms", "timeout": "80ms", "healthy_threshold": 2, "unhealthy_threshold": 2}
@@ -177,7 +177,9 @@ class Alb:
         address: str = "127.0.0.1",
     ) -> Answer:
         """Send one request on a new connection, with its headers unchanged. `raw` is a body that they announce."""
-        connection = http.client.HTTPConnection(address, port or self.port, timeout=20, source_address=(source, 0))
+        connection = http.client.HTTPConnection(
+            address, port or self.port, timeout=DEADLINE, source_address=(source, 0)
+        )
         with closing(connection):
             connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
             for name, value in ([("Host", host)] if host is not None else []) + list(headers):

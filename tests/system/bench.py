@@ -14,7 +14,7 @@ from pipeline.balancer.model import Declaration, TargetHealth, TargetState
 from pipeline.balancer.planes import open_balancer
 from tests.support.backend import Backend
 from tests.support.ports import free_port
-from tests.support.waiting import until
+from tests.support.waiting import DEADLINE, until
 
 OWNER = "shop"
 GROUP = "web"
@@ -80,7 +80,7 @@ class Bench:
         return self.ask("POST", "/", body=b"once", headers={k.replace("_", "-"): v for k, v in headers.items()})
 
     def ask(self, method: str, path: str, port: int | None = None, **more: Any) -> tuple[int, str]:
-        connection = http.client.HTTPConnection("127.0.0.1", port or self.port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", port or self.port, timeout=DEADLINE)
         with contextlib.closing(connection):
             connection.request(method, path, **more)
             answer = connection.getresponse()

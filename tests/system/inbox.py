@@ -6,10 +6,9 @@ import threading
 
 from pipeline.config.triggers import Forge
 from pipeline.triggers.webhook import Delivery
+from tests.support.waiting import DEADLINE
 from tests.support.webhooks.deliveries import SECRET, SIGNING_TOKEN
 from tests.support.webhooks.invalid_requests import FORGES
-
-_DEADLINE = 20
 
 
 class RecordingInbox:
@@ -45,7 +44,7 @@ class RecordingInbox:
 
     def accept(self, pipeline: str, delivery: Delivery) -> None:
         if pipeline == "slow":
-            self.released.wait(_DEADLINE)
+            self.released.wait(DEADLINE)
         if self.failure:
             raise self.failure
         with self._lock:

@@ -14,7 +14,7 @@ from typing import Any
 
 from pipeline.balancer.model import Declaration, Target, TargetHealth, TargetState
 from pipeline.balancer.model.network.attributes import NetworkListenerAttributes
-from tests.support.waiting import until
+from tests.support.waiting import DEADLINE, until
 from tests.system.alb import OWNER, Alb
 from tests.system.servers import RawServer
 
@@ -88,7 +88,7 @@ class Proxied(TcpServer):
         super().__init__(behind.name, proxied=True)
 
     def serve(self, connection: socket.socket) -> None:
-        with closing(socket.create_connection(("127.0.0.1", self._behind.port), timeout=20)) as other:
+        with closing(socket.create_connection(("127.0.0.1", self._behind.port), timeout=DEADLINE)) as other:
             Thread(target=_copy, args=(other, connection), daemon=True).start()
             _copy(connection, other)
 

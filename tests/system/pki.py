@@ -11,6 +11,8 @@ from typing import NamedTuple
 import trustme
 from cryptography import x509
 
+from tests.support.waiting import DEADLINE
+
 
 class Pki(NamedTuple):
     """An authority, and a directory for its certificates."""
@@ -44,7 +46,7 @@ class Pki(NamedTuple):
 
 def shake(port: int, context: ssl.SSLContext, name: str = "shop.test") -> ssl.SSLSocket:
     """Return a connection after its TLS handshake."""
-    raw = socket.create_connection(("127.0.0.1", port), timeout=10)
+    raw = socket.create_connection(("127.0.0.1", port), timeout=DEADLINE)
     try:
         return context.wrap_socket(raw, server_hostname=name)
     except BaseException:
@@ -56,7 +58,7 @@ def shown(port: int, name: str | None) -> set[str]:
     """Return the names in the certificate that a client gets for `name`."""
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    raw = socket.create_connection(("127.0.0.1", port), timeout=10)
+    raw = socket.create_connection(("127.0.0.1", port), timeout=DEADLINE)
     with closing(raw), context.wrap_socket(raw, server_hostname=name) as connection:
         found = x509.load_der_x509_certificate(connection.getpeercert(binary_form=True) or b"")
     names = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value

@@ -21,7 +21,7 @@ from pipeline.balancer.haproxy.process import binary
 from pipeline.balancer.model import Target
 from tests.support.loopback import LoopbackServer
 from tests.support.ports import free_port
-from tests.support.waiting import until
+from tests.support.waiting import DEADLINE, until
 
 
 def context(certificate: trustme.LeafCert) -> ssl.SSLContext:
@@ -113,7 +113,7 @@ class Scripted(RawServer):
         return f"HTTP/1.1 {self.status} Fine\r\nContent-Length: 5\r\n\r\nhello".encode()
 
     def _talk(self, raw: socket.socket) -> None:
-        raw.settimeout(20)
+        raw.settimeout(DEADLINE)
         with contextlib.suppress(OSError), contextlib.closing(raw):
             connection = self._tls.wrap_socket(raw, server_side=True) if self._tls else raw
             with connection:

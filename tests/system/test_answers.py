@@ -20,7 +20,7 @@ from pipeline.balancer.haproxy.log_format import FIELDS
 from pipeline.balancer.haproxy.log_line import AccessLogLine
 from pipeline.balancer.model import Declaration, Target
 from tests.support.ports import free_port
-from tests.support.waiting import until
+from tests.support.waiting import DEADLINE, until
 from tests.system.alb import CHECK, OWNER, Alb
 from tests.system.servers import RawServer
 
@@ -70,7 +70,7 @@ class Rogue(RawServer):
                 while lines.readline() not in (b"\r\n", b""):
                     pass
                 if path == "/silent":
-                    self.ended.wait(20)
+                    self.ended.wait(DEADLINE)
                 if path != "/kept":
                     raw.sendall(self.answers.get(path, b""))
                     return
@@ -111,7 +111,7 @@ class Edge:
 
     def connect(self, group: str) -> socket.socket:
         """Connect to the listener of a group."""
-        return socket.create_connection((_ADDRESS, self.ports[group]), timeout=10)
+        return socket.create_connection((_ADDRESS, self.ports[group]), timeout=DEADLINE)
 
     def say(self, sent: bytes | str, group: str = "web") -> Said:
         """Send bytes and read until the connection is closed."""

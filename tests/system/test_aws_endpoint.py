@@ -59,7 +59,7 @@ def test_https(server: AwsServer, target: Backend) -> None:
     subnets = [each["SubnetId"] for each in ec2.describe_subnets()["Subnets"]]
     port = free_port()
     arns = make(elbv2, acm, subnets, target, port)
-    until(lambda: health(elbv2, arns["group"]) == "healthy", "the target in service", deadline=30)
+    until(lambda: health(elbv2, arns["group"]) == "healthy", "the target in service")
     authority = acm.get_certificate(CertificateArn=arns["certificate"])["CertificateChain"]
     for address in ("127.0.0.1", "127.0.0.2"):
         assert status(address, port, authority) == b"HTTP/1.1 200 OK"

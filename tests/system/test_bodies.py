@@ -9,7 +9,7 @@ from contextlib import suppress
 import pytest
 
 from pipeline.balancer.model import TargetState
-from tests.support.waiting import until
+from tests.support.waiting import DEADLINE, until
 from tests.system.alb import OWNER, Alb
 from tests.system.servers import RawServer
 
@@ -56,14 +56,14 @@ def _pause(connection: socket.socket) -> None:
     connection.settimeout(_PAUSE)
     with pytest.raises(TimeoutError):
         connection.recv(1)
-    connection.settimeout(10)
+    connection.settimeout(DEADLINE)
 
 
 @pytest.mark.parametrize(("method", "header"), [("PUT", ""), ("DELETE", ""), ("POST", ""), ("POST", _KEY)])
 @pytest.mark.parametrize("size", [12, 40_000], ids=["small", "large"])
 def test_a_body_may_trickle(alb: Alb, recorder: Recorder, method: str, header: str, size: int) -> None:
     """A body that takes longer than the idle timeout arrives, if no pause is that long."""
-    with socket.create_connection(("127.0.0.1", alb.port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", alb.port), timeout=DEADLINE) as connection:
         head = f"{method} / HTTP/1.1\r\nHost: shop.test\r\n{header}Content-Length: {size}\r\n\r\n"
         connection.sendall(head.encode())
         part = b"x" * (size // 12)
@@ -79,7 +79,7 @@ def test_a_body_may_trickle(alb: Alb, recorder: Recorder, method: str, header: s
 @pytest.mark.parametrize(("method", "header"), [("PUT", ""), ("POST", _KEY)])
 def test_a_silent_client_is_idle(alb: Alb, recorder: Recorder, method: str, header: str) -> None:
     """A client that stops in its body gets 408 after the idle timeout."""
-    with socket.create_connection(("127.0.0.1", alb.port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", alb.port), timeout=DEADLINE) as connection:
         head = f"{method} / HTTP/1.1\r\nHost: shop.test\r\n{header}Content-Length: 12\r\n\r\nhalf"
         connection.sendall(head.encode())
         assert connection.recv(65536).startswith(b"HTTP/1.1 408")
@@ -104,7 +104,7 @@ def test_a_part_of_a_chunk_line_does_not_count(alb: Alb, recorder: Recorder, bef
 @pytest.mark.parametrize(("method", "header"), [("PUT", ""), ("POST", _KEY), ("POST", "")])
 def test_a_chunked_body_streams(alb: Alb, recorder: Recorder, method: str, header: str) -> None:
     """The target gets each chunk when it arrives, not at the end."""
-    with socket.create_connection(("127.0.0.1", alb.port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", alb.port), timeout=DEADLINE) as connection:
         head = f"{method} / HTTP/1.1\r\nHost: shop.test\r\n{header}Transfer-Encoding: chunked\r\n\r\n"
         connection.sendall(head.encode())
         for text in (b"one", b"two", b"six"):

@@ -21,7 +21,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from pipeline.balancer.model import TargetState
 from tests.support.ports import free_port
-from tests.support.waiting import until
+from tests.support.waiting import DEADLINE, until
 from tests.system.alb import CHECK, OWNER, Alb
 from tests.system.servers import H2, Grpc, Paced, Scripted, WebSocket, context
 
@@ -138,10 +138,10 @@ def test_requests(site: Site, secure: bool) -> None:
     with requests.Session() as session:
         session.trust_env, session.verify = False, str(site.pki.authorities)
         for size in (0, 1, 16_384, 1_000_000):
-            answer = session.post(f"{site.url(secure)}/?cookie=size%3D{size}", data=b"y" * size, timeout=10)
+            answer = session.post(f"{site.url(secure)}/?cookie=size%3D{size}", data=b"y" * size, timeout=DEADLINE)
             assert answer.status_code == 200
             assert answer.json()["body"] == "y" * size
-        answer = session.get(site.url(secure), timeout=10)
+        answer = session.get(site.url(secure), timeout=DEADLINE)
         assert ["cookie", "size=1000000"] in answer.json()["headers"]
 
 
@@ -198,12 +198,12 @@ def test_grpc_calls(grpc_site: Site, secure: bool) -> None:
     """Calls of one connection are spread over targets, and a stream stays with one target."""
     with channel(grpc_site, secure) as connection:
         say: Any = connection.unary_unary("/shop.Echo/Say")
-        assert {say(b"hi", timeout=10) for _ in range(6)} == {b"a:hi", b"b:hi"}
-        assert say(b"x" * 1_000_000, timeout=10)[2:] == b"x" * 1_000_000
+        assert {say(b"hi", timeout=DEADLINE) for _ in range(6)} == {b"a:hi", b"b:hi"}
+        assert say(b"x" * 1_000_000, timeout=DEADLINE)[2:] == b"x" * 1_000_000
         count: Any = connection.unary_stream("/shop.Echo/Count")
-        assert [int(number) for number in count(b"300", timeout=10)] == list(range(300))
+        assert [int(number) for number in count(b"300", timeout=DEADLINE)] == list(range(300))
         chat: Any = connection.stream_stream("/shop.Echo/Chat")
-        answers = list(chat(iter([b"1", b"2", b"3"]), timeout=10))
+        answers = list(chat(iter([b"1", b"2", b"3"]), timeout=DEADLINE))
         assert answers in ([b"a:1", b"a:2", b"a:3"], [b"b:1", b"b:2", b"b:3"])
 
 
@@ -214,13 +214,13 @@ def test_a_grpc_conversation_goes_to_and_fro(grpc_site: Site, secure: bool) -> N
 
     def messages() -> Iterator[bytes]:
         for number in range(5):
-            assert answered.acquire(timeout=10)
+            assert answered.acquire(timeout=DEADLINE)
             yield str(number).encode()
 
     with channel(grpc_site, secure) as connection:
         chat: Any = connection.stream_stream("/shop.Echo/Chat")
         heard = []
-        for answer in chat(messages(), timeout=10):
+        for answer in chat(messages(), timeout=DEADLINE):
             heard.append(answer[2:])
             answered.release()
     assert heard == [b"0", b"1", b"2", b"3", b"4"]
@@ -236,7 +236,7 @@ def test_grpc_errors_arrive(grpc_site: Site, secure: bool) -> None:
         ):
             call: Any = connection.unary_unary(f"/shop.Echo/{method}")
             with pytest.raises(grpc.RpcError) as failed:
-                call(b"", timeout=10)
+                call(b"", timeout=DEADLINE)
             assert (failed.value.code(), failed.value.details()) == (code, text)
 
 
@@ -246,22 +246,22 @@ def test_grpc_calls_outlive_their_target(alb: Alb, pki: Pki) -> None:
     site.serve(Grpc("old"))
     with channel(site, secure=True) as connection:
         say: Any = connection.unary_unary("/shop.Echo/Say")
-        assert say(b"", timeout=10) == b"old:"
+        assert say(b"", timeout=DEADLINE) == b"old:"
         site.serve(Grpc("new"))
         alb.balancer.deregister(OWNER, "web", "old")
-        assert {say(b"", timeout=10) for _ in range(6)} == {b"new:"}
+        assert {say(b"", timeout=DEADLINE) for _ in range(6)} == {b"new:"}
         site.reload()
-        assert {say(b"", timeout=10) for _ in range(6)} == {b"new:"}
+        assert {say(b"", timeout=DEADLINE) for _ in range(6)} == {b"new:"}
 
 
 def websocket(site: Site, secure: bool) -> ClientConnection:
     trusted = site.pki.client if secure else None
-    return connect(site.url(secure, "ws"), ssl=trusted, proxy=None, open_timeout=10, close_timeout=1)
+    return connect(site.url(secure, "ws"), ssl=trusted, proxy=None, open_timeout=DEADLINE, close_timeout=1)
 
 
 def said(connection: ClientConnection, text: str) -> str:
     connection.send(text)
-    return str(connection.recv(timeout=10))
+    return str(connection.recv(timeout=DEADLINE))
 
 
 @pytest.fixture
@@ -298,7 +298,7 @@ def test_a_websocket_survives_a_reload_and_a_deregistration(chat: Site, secure: 
         assert said(connection, "5") == f"{name}:5"
         chat.alb.balancer.abort_connections(OWNER, "web", name)
         with pytest.raises(ConnectionClosed):
-            connection.recv(timeout=10)
+            connection.recv(timeout=DEADLINE)
     until(lambda: chat.in_flight()[name] == 0, "nothing is in flight")
 
 

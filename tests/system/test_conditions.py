@@ -16,7 +16,7 @@ import pytest
 from pipeline.balancer.matching import HttpRequest, match
 from pipeline.balancer.model import Declaration, Rule
 from tests.support.ports import free_ports
-from tests.support.waiting import until
+from tests.support.waiting import DEADLINE, until
 from tests.system.alb import Alb
 
 Conditions = list[dict[str, Any]]
@@ -414,7 +414,7 @@ def test_lowest_priority(conditioned: Conditioned, request_: HttpRequest, priori
 
 def raw(port: int, request: bytes, address: str = "127.0.0.1") -> int:
     """Return the status of the response to a raw request."""
-    with socket.create_connection((address, port), timeout=10) as connection:
+    with socket.create_connection((address, port), timeout=DEADLINE) as connection:
         connection.sendall(request)
         return int(connection.recv(65536).split()[1])
 
@@ -478,7 +478,7 @@ def test_rules_change_under_load(alb: Alb) -> None:
     stop, statuses, failures = threading.Event(), list[int](), list[str]()
 
     def load() -> None:
-        with closing(http.client.HTTPConnection("127.0.0.1", alb.port, timeout=10)) as connection:
+        with closing(http.client.HTTPConnection("127.0.0.1", alb.port, timeout=DEADLINE)) as connection:
             while not stop.is_set():
                 try:
                     connection.request("GET", "/changing")

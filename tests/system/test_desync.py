@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.waiting import until
+from tests.support.waiting import DEADLINE, until
 from tests.system.alb import Alb, Echo
 
 _MODES = ("monitor", "defensive", "strictest")
@@ -69,7 +69,7 @@ class Modes:
     def send(self, mode: str, request: bytes) -> tuple[int, bool, int]:
         """Return the status, whether the connection was closed, and the number of requests that reached the server."""
         before = self.servers[mode].requests
-        with socket.create_connection(("127.0.0.1", self.albs[mode].port), timeout=10) as connection:
+        with socket.create_connection(("127.0.0.1", self.albs[mode].port), timeout=DEADLINE) as connection:
             connection.sendall(request)
             answer = _read(connection)
             # A connection that is still open gets another response.

@@ -25,12 +25,12 @@ from pipeline.base.clock import SYSTEM
 from tests.support.backend import Backend
 from tests.support.namespace import Namespace, obstacle
 from tests.support.ports import free_port
-from tests.support.waiting import until
+from tests.support.waiting import DEADLINE, until
 from tests.support.zoned import ZONES
 
 A, B = "127.0.1.1", "127.0.2.1"
 SERVER = "127.0.0.2"
-LIMIT = timedelta(seconds=20)
+LIMIT = timedelta(seconds=DEADLINE)
 GROUP = {
     "port": 80,
     "health_check": {"path": "/healthz", "interval": "200ms", "timeout": "150ms"},
@@ -112,13 +112,13 @@ def test_fail_over(balancer: Balancer, backends: list[Backend], client: Client, 
         with urllib.request.urlopen(f"http://{address}:{port}/") as response:
             assert response.read().decode() == backend.name
     backends[1].health = 500
-    until(lambda: client.find() == {A}, "the zone with the healthy target", deadline=20)
+    until(lambda: client.find() == {A}, "the zone with the healthy target")
     backends[0].health = 500
-    until(lambda: client.find() == {A, B}, "both zones, because both are unhealthy", deadline=20)
+    until(lambda: client.find() == {A, B}, "both zones, because both are unhealthy")
     backends[1].health = 200
-    until(lambda: client.find() == {B}, "the zone that has recovered", deadline=20)
+    until(lambda: client.find() == {B}, "the zone that has recovered")
     backends[0].health = 200
-    until(lambda: client.find() == {A, B}, "both zones", deadline=20)
+    until(lambda: client.find() == {A, B}, "both zones")
     # A data plane that hangs changes no name.
     for number in process.processes(balancer.directory):
         os.kill(number, signal.SIGSTOP)
@@ -129,4 +129,4 @@ def test_fail_over(balancer: Balancer, backends: list[Backend], client: Client, 
     finally:
         balancer.resume()
     balancer.shift("shop", "edge", "zone-a", SYSTEM.now().later(timedelta(hours=1)))
-    until(lambda: client.find() == {B}, "the zone that is left", deadline=20)
+    until(lambda: client.find() == {B}, "the zone that is left")

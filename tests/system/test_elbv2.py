@@ -22,7 +22,7 @@ from pipeline.testing.load.profile import LoadProfile
 from tests.support.aws import aws_server
 from tests.support.backend import Backend
 from tests.support.ports import free_port
-from tests.support.waiting import until
+from tests.support.waiting import DEADLINE, until
 
 POLL = {"Delay": 1, "MaxAttempts": 60}
 # So many rules, and so many of one kind of call in a row.
@@ -169,7 +169,7 @@ def test_a_rule_carries_traffic_soon(account: Account, backends: list[Backend]) 
 
 def answer(port: int, path: str) -> str:
     """Return the body of a response."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=DEADLINE)
     try:
         connection.request("GET", path)
         return connection.getresponse().read().decode()

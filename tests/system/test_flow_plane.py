@@ -28,7 +28,7 @@ from pipeline.balancer.wanted import plane_config
 from pipeline.base.clock import SYSTEM
 from pipeline.base.errors import ConfigError
 from pipeline.base.sockets import connection_to
-from tests.support.waiting import until
+from tests.support.waiting import DEADLINE, until
 from tests.system.flow_balancer import GROUP, OWNER, FlowBalancer
 from tests.system.flow_lab import BALANCER, CLIENT, PORT, SERVER_PORT, FlowLab, ask, target
 from tests.system.flow_servers import FlowServers
@@ -175,6 +175,7 @@ def test_fail_open(lab: FlowLab, flows: FlowBalancer) -> None:
             assert ask(other)[0] == address(0)
 
 
+@pytest.mark.timing
 def test_foreign_flush_is_repaired_within_a_second(lab: FlowLab, flows: FlowBalancer) -> None:
     """If another program removes all rules, the agent restores the table within 1 s. HAProxy has TCP until then."""
     flows.declare(group=PRESERVED)
@@ -340,7 +341,7 @@ def test_client_by_loopback_reaches_haproxy(lab: FlowLab, flows: FlowBalancer) -
     with lab.open() as flow:
         assert ask(flow)[1].startswith(f"{CLIENT[4]}:")
     for near, seen in (("127.0.0.1", HIDDEN), (BALANCER[4], BALANCER[4])):
-        with lab.balancer.entered(), socket.create_connection((near, PORT), timeout=5) as flow:
+        with lab.balancer.entered(), socket.create_connection((near, PORT), timeout=DEADLINE) as flow:
             assert ask(flow)[1].rpartition(":")[0] == seen
 
 
@@ -614,6 +615,6 @@ def udp(lab: FlowLab, host: str) -> socket.socket:
     """A flow of UDP to an address of the balancer's machine."""
     with lab.client.entered():
         flow = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    flow.settimeout(5)
+    flow.settimeout(DEADLINE)
     flow.connect((host, PORT))
     return flow

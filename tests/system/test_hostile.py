@@ -22,7 +22,7 @@ import pytest
 from pipeline.balancer.haproxy.control_socket import Runtime
 from pipeline.balancer.model import Declaration, Target
 from tests.support.ports import free_port
-from tests.support.waiting import until
+from tests.support.waiting import DEADLINE, until
 from tests.system.alb import OWNER, Alb
 
 # Used only by this process: on 127.0.0.1, another connection could take a free port first.
@@ -157,7 +157,7 @@ def attacker(orders: Connection) -> None:
         attack = Attack(place)
         thread = threading.Thread(target=getattr(attack, name))
         thread.start()
-        orders.send(attack.begun.wait(30))
+        orders.send(attack.begun.wait(DEADLINE))
         orders.recv()
         attack.over.set()
         thread.join()
@@ -221,7 +221,7 @@ class Arena(NamedTuple):
     def p99(self) -> float:
         """Return the p99 of one client's sequential requests, each of which must be answered."""
         times: list[float] = []
-        with socket.create_connection((_ADDRESS, self.good), timeout=10) as connection:
+        with socket.create_connection((_ADDRESS, self.good), timeout=DEADLINE) as connection:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             end = time.perf_counter() + _WINDOW
             while (began := time.perf_counter()) < end or len(times) < _LEAST_REQUESTS:
@@ -283,7 +283,7 @@ def test_others_are_served_as_ever(arena: Arena, name: str) -> None:
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_a_large_body_arrives(arena: Arena, method: str) -> None:
     """A body of 100 MB arrives complete in either direction."""
-    connection = http.client.HTTPConnection(_ADDRESS, arena.hostile, timeout=30)
+    connection = http.client.HTTPConnection(_ADDRESS, arena.hostile, timeout=DEADLINE)
     with closing(connection):
         connection.request(method, "/whole", body=bytes(_LARGE) if method == "POST" else None)
         answer = connection.getresponse()

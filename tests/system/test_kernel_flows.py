@@ -11,7 +11,7 @@ import pytest
 
 from pipeline.balancer.kernel.conntrack import count_flows, count_flows_of, cut_flows
 from pipeline.balancer.kernel.flow import HIDDEN_BIT, FlowGroup, FlowState, Protocol
-from tests.support.waiting import until
+from tests.support.waiting import DEADLINE, until
 from tests.system.flow_lab import BALANCER, CLIENT, PORT, FlowLab, ask, listener, state, target
 
 
@@ -39,7 +39,7 @@ def test_client_on_the_machine_of_the_balancer(lab: FlowLab) -> None:
     """A client on the balancer's own machine reaches a target too, by the address of the listener."""
     lab.apply(state(0))
     with lab.balancer.entered():
-        flow = socket.create_connection((BALANCER[4], PORT), timeout=5)
+        flow = socket.create_connection((BALANCER[4], PORT), timeout=DEADLINE)
     with flow:
         assert ask(flow)[0] == address(0)
 
@@ -152,7 +152,7 @@ def test_target_that_sends_after_the_idle_time(lab: FlowLab) -> None:
     pushing = replace(target(0), port=9090)
     lab.apply(FlowState((listener([FlowGroup(1, (pushing,))], idle=1),)))
     with server, lab.open(), server.accept()[0] as accepted, lab.balancer.entered():
-        accepted.settimeout(5)
+        accepted.settimeout(DEADLINE)
         until(lambda: count_flows_of(pushing.mark).total == 0, "the end of the flow")
         accepted.sendall(b"late\n")
         with pytest.raises(ConnectionResetError):
@@ -175,16 +175,16 @@ def test_listener_on_every_address(lab: FlowLab, version: int) -> None:
     lab.balancer.ip(f"address add {other}/{128 if version == 6 else 32} dev lo")
     for near in (BALANCER[version], other):
         with lab.client.entered():
-            flow = socket.create_connection((near, PORT), timeout=5)
+            flow = socket.create_connection((near, PORT), timeout=DEADLINE)
         with flow:
             assert ask(flow)[0] == address(0, version)
     with lab.balancer.entered():
-        with socket.create_connection((BALANCER[version], PORT), timeout=5) as flow:
+        with socket.create_connection((BALANCER[version], PORT), timeout=DEADLINE) as flow:
             assert ask(flow)[0] == address(0, version)
         with pytest.raises(ConnectionRefusedError):
-            socket.create_connection(("::1" if version == 6 else "127.0.0.1", PORT), timeout=5)
+            socket.create_connection(("::1" if version == 6 else "127.0.0.1", PORT), timeout=DEADLINE)
         with pytest.raises(ConnectionRefusedError):
-            socket.create_connection((address(0, version), PORT), timeout=5)
+            socket.create_connection((address(0, version), PORT), timeout=DEADLINE)
 
 
 @pytest.mark.parametrize("version", [4, 6])
@@ -201,7 +201,7 @@ def test_hidden_client(lab: FlowLab, protocol: Protocol, version: int) -> None:
 def test_flows_from_containers_are_left_alone(lab: FlowLab) -> None:
     """With `skips_containers`, a flow from a bridge of Docker does not reach a target. All others do."""
     lab.apply(everywhere(skips_containers=True))
-    with lab.balancer.entered(), socket.create_connection((BALANCER[4], PORT), timeout=5) as flow:
+    with lab.balancer.entered(), socket.create_connection((BALANCER[4], PORT), timeout=DEADLINE) as flow:
         ask(flow)
     with lab.open() as flow:
         ask(flow)

@@ -22,7 +22,7 @@ from pipeline.balancer.haproxy.control_socket import Runtime
 from pipeline.balancer.model import Declaration, TargetState
 from pipeline.balancer.telemetry.rendering import as_data
 from tests.support.ports import free_port
-from tests.support.waiting import until
+from tests.support.waiting import DEADLINE, until
 from tests.system.alb import CHECK, OWNER, Alb
 from tests.system.pki import Pki, shake
 
@@ -101,7 +101,7 @@ def test_a_client_cannot_choose_its_address(chain: Chain) -> None:
     """A PROXY header that a client sends is a bad request."""
     chain.chain()
     chain.serve("a")
-    with closing(socket.create_connection(("127.0.0.1", chain.port), timeout=20)) as made:
+    with closing(socket.create_connection(("127.0.0.1", chain.port), timeout=DEADLINE)) as made:
         made.sendall(b"PROXY TCP4 10.0.0.1 10.0.0.2 1 2\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n")
         assert made.recv(1000).startswith(b"HTTP/1.1 400 ")
 
@@ -154,7 +154,7 @@ def test_an_unhealthy_alb_keeps_its_connections(chain: Chain) -> None:
     chain.chain()
     (server,) = chain.serve("a")
     chain.await_front(TargetState.HEALTHY)
-    with closing(http.client.HTTPConnection("127.0.0.1", chain.port, timeout=20)) as kept:
+    with closing(http.client.HTTPConnection("127.0.0.1", chain.port, timeout=DEADLINE)) as kept:
         kept.request("GET", "/")
         kept.getresponse().read()
         server.health = 404
@@ -207,7 +207,9 @@ def test_a_crash_of_haproxy(chain: Chain) -> None:
         assert master is not None
         os.kill(master, signal.SIGKILL)
         until(lambda: Runtime(chain.balancer.directory).fingerprint() is None, "HAProxy is gone")
-        connection = http.client.HTTPConnection("127.0.0.1", chain.port, timeout=20, source_address=("127.0.0.7", 0))
+        connection = http.client.HTTPConnection(
+            "127.0.0.1", chain.port, timeout=DEADLINE, source_address=("127.0.0.7", 0)
+        )
         with closing(connection):
             connection.request("GET", "/", headers={"Connection": "close"})
             chain.balancer.ensure_running()
@@ -248,7 +250,7 @@ def _in_flight(chain: Chain, group: str, name: str) -> int:
 def _request_until(port: int, ended: Event, failures: list[str], served: Counter[str]) -> None:
     """Send requests, every other one on a kept connection. Nothing is repeated."""
     while not ended.is_set():
-        with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=20)) as connection:
+        with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=DEADLINE)) as connection:
             for _ in range(2):
                 try:
                     connection.request("GET", "/?wait=0.01")

@@ -13,7 +13,7 @@ from pipeline.balancer.haproxy import process
 from pipeline.balancer.haproxy.control_socket import Runtime
 from pipeline.balancer.plane_monitor import PlaneMonitor
 from pipeline.balancer.planes import open_monitor
-from tests.support.waiting import until
+from tests.support.waiting import SOON, until
 from tests.system.bench import GROUP, OWNER, Bench
 
 
@@ -53,7 +53,7 @@ def test_a_monitor_that_nobody_reads_loses_no_request(bench: Bench, monitor: Pla
         flip(bench)
     started = time.monotonic()
     assert bench.get() == (200, "a")
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < SOON
     assert monitor.owners() == {OWNER}
 
 
@@ -82,7 +82,7 @@ def test_whether_it_responds(bench: Bench, monitor: PlaneMonitor) -> None:
     os.kill(worker, signal.SIGSTOP)
     started = time.monotonic()
     assert not monitor.is_responding()
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < SOON
     os.kill(worker, signal.SIGCONT)
     until(monitor.is_responding, "it responds again")
     (bench.balancer.directory / "master.sock").unlink()

@@ -17,7 +17,7 @@ from pipeline.balancer.haproxy.control_socket import Runtime
 from pipeline.balancer.model import TargetState
 from pipeline.balancer.telemetry.rendering import as_data
 from tests.support.ports import free_port
-from tests.support.waiting import until
+from tests.support.waiting import DEADLINE, until
 from tests.system.alb import OWNER
 from tests.system.nlb import Connection, Nlb, Proxied, network_balancer
 from tests.system.pki import Pki, shake, shown
@@ -98,7 +98,7 @@ def test_a_slow_handshake_over_a_reload(nlb: Nlb, pki: Pki) -> None:
     listener = tls(pki.issue("db", "db.test"))
     nlb.declare(listener)
     nlb.targets("a")
-    with closing(socket.create_connection(("127.0.0.1", nlb.port), timeout=20)) as raw:
+    with closing(socket.create_connection(("127.0.0.1", nlb.port), timeout=DEADLINE)) as raw:
         until(lambda: _accepted(nlb) >= 1, "HAProxy has accepted the connection")
         worker = nlb.worker()
         nlb.declare(listener, {"port": free_port()})

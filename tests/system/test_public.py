@@ -18,6 +18,7 @@ from pipeline.http.serving import http_server
 from pipeline.store.records import RunKind, RunState
 from pipeline.store.store import Store
 from tests.support.started_runs import begin_run
+from tests.support.waiting import DEADLINE
 from tests.system.inbox import RecordingInbox
 
 
@@ -45,7 +46,7 @@ def ask(store: Store) -> Iterator[Ask]:
     port = listener.getsockname()[1]
 
     def ask(path: str, method: str = "GET", **headers: str) -> Answer:
-        with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=20)) as connection:
+        with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=DEADLINE)) as connection:
             connection.request(method, path, headers={k.replace("_", "-"): v for k, v in headers.items()})
             answer = connection.getresponse()
             return Answer(answer.status, answer.headers, answer.read().decode())

@@ -10,6 +10,7 @@ import pytest
 from pipeline.base.sockets import has_ipv6
 from pipeline.http.serving import public_socket
 from tests.support.ports import free_port
+from tests.support.waiting import DEADLINE
 from tests.system.alb import Alb
 
 _FORWARD = {"default_action": {"forward": "web"}}
@@ -28,7 +29,7 @@ _SECRET = {
 def _say(alb: Alb, line: str, host: str | None = "shop.test") -> tuple[int, dict[str, object]]:
     """Send a request line. Return the status, and what the target saw."""
     head = f"{line}\r\n{f'Host: {host}{chr(13)}{chr(10)}' if host else ''}Connection: close\r\n\r\n"
-    with socket.create_connection(("127.0.0.1", alb.port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", alb.port), timeout=DEADLINE) as connection:
         connection.sendall(head.encode())
         answer = b"".join(iter(lambda: connection.recv(65536), b""))
     body = answer.partition(b"\r\n\r\n")[2]
@@ -121,7 +122,7 @@ def test_an_internet_facing_listener_has_both_families(alb: Alb) -> None:
     alb.declare(_FORWARD, scheme="internet-facing")
     alb.serve("a")
     for address in ("127.0.0.1", "::1"):
-        with socket.create_connection((address, alb.port), timeout=10) as connection:
+        with socket.create_connection((address, alb.port), timeout=DEADLINE) as connection:
             connection.sendall(b"GET / HTTP/1.0\r\nHost: x\r\n\r\n")
             assert connection.recv(100).startswith(b"HTTP/1.1 200")
 
@@ -132,4 +133,4 @@ def test_the_public_address_has_both_families() -> None:
     port = free_port()
     with public_socket(f"[::]:{port}"):
         for address in ("127.0.0.1", "::1"):
-            socket.create_connection((address, port), timeout=10).close()
+            socket.create_connection((address, port), timeout=DEADLINE).close()

@@ -15,7 +15,7 @@ import pytest
 from pipeline.balancer.haproxy.log_line import AccessLogLine
 from pipeline.balancer.model import TargetState
 from tests.support.loopback import LoopbackServer
-from tests.support.waiting import until
+from tests.support.waiting import DEADLINE, until
 from tests.system.alb import CHECK, OWNER, Alb
 
 # Checked so rarely that a dead target counts as healthy for the whole test.
@@ -109,7 +109,7 @@ def test_a_get_that_kills_its_target_is_sent_twice_at_most(
 ) -> None:
     """One GET kills two targets at most, and one of two. It never kills the last one."""
     serve(alb, mortals, targets)
-    with closing(http.client.HTTPConnection("127.0.0.1", alb.port, timeout=10)) as connection:
+    with closing(http.client.HTTPConnection("127.0.0.1", alb.port, timeout=DEADLINE)) as connection:
         for _ in range(3 * targets if kept else 0):
             connection.request("GET", "/")
             assert connection.getresponse().read() == b""
@@ -172,7 +172,7 @@ def test_a_target_that_dies_costs_no_idempotent_request(alb: Alb, mortals: list[
     done, sent = threading.Event(), [0]
 
     def keep_asking() -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", alb.port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", alb.port, timeout=DEADLINE)
         while not done.is_set():
             try:
                 connection.request(method, "/", body, dict(key))

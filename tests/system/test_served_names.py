@@ -22,7 +22,7 @@ from pipeline.base.home import Home
 from tests.support.pipeline_yaml import MINIMAL
 from tests.support.ports import free_port
 from tests.support.repository import Work
-from tests.support.waiting import until
+from tests.support.waiting import DEADLINE, until
 from tests.support.zoned import application
 
 
@@ -76,13 +76,13 @@ def test_the_daemon_answers(work: Path, balancer: Balancer) -> None:
     port = free_port()
     with daemon(work, f"127.0.0.1:{port}") as process:
         declare(balancer, one="127.0.3.1")
-        until(lambda: address_of("one.edges", port) == "127.0.3.1", "the first name", deadline=30)
+        until(lambda: address_of("one.edges", port) == "127.0.3.1", "the first name")
         declare(balancer, two="127.0.3.2")
         until(lambda: (address_of("one", port), address_of("two", port)) == (None, "127.0.3.2"), "the second name")
         process.kill()
-        process.wait(10)
+        process.wait(DEADLINE)
     with daemon(work, f"127.0.0.1:{port}"):
-        until(lambda: address_of("two", port) == "127.0.3.2", "the name after a restart", deadline=30)
+        until(lambda: address_of("two", port) == "127.0.3.2", "the name after a restart")
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import pytest
 from pipeline.balancer.model import Declaration, TargetState
 from pipeline.base.errors import ConfigError
 from tests.support.ports import free_ports
+from tests.support.waiting import DEADLINE
 from tests.system.alb import Alb
 
 A, B, C = "alpha", "beta", "gamma"
@@ -187,7 +188,7 @@ def test_two_listeners_of_one_port(alb: Alb) -> None:
         )
 
     def ask(address: str, path: str) -> str:
-        connection = http.client.HTTPConnection(address, alb.port, timeout=10)
+        connection = http.client.HTTPConnection(address, alb.port, timeout=DEADLINE)
         with closing(connection):
             connection.request("GET", path)
             return connection.getresponse().read().decode()

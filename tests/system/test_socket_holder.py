@@ -14,7 +14,7 @@ from pipeline.balancer.balancer import Balancer
 from pipeline.balancer.haproxy.control_socket import Runtime
 from pipeline.balancer.model import Declaration
 from tests.support.ports import free_port
-from tests.support.waiting import until
+from tests.support.waiting import DEADLINE, until
 from tests.system.bench import OWNER, Bench, declare
 
 
@@ -35,7 +35,7 @@ def kill(bench: Bench) -> None:
 
 def asked(port: int) -> socket.socket:
     """Return a connection on which a request has been sent."""
-    connection = socket.create_connection(("127.0.0.1", port), timeout=10)
+    connection = socket.create_connection(("127.0.0.1", port), timeout=DEADLINE)
     connection.sendall(b"GET / HTTP/1.1\r\nHost: shop.test\r\nConnection: close\r\n\r\n")
     return connection
 

@@ -12,7 +12,7 @@ import requests
 from pipeline.balancer.haproxy.control_socket import Runtime
 from pipeline.balancer.model import TargetState
 from tests.support.ports import free_port
-from tests.support.waiting import until
+from tests.support.waiting import DEADLINE, until
 from tests.system.alb import CHECK, OWNER, Alb, Echo
 
 LB = {"stickiness.enabled": True, "stickiness.type": "lb_cookie"}
@@ -38,7 +38,7 @@ class Client:
 
     def ask(self, query: str = "") -> requests.Response:
         url = f"http://127.0.0.1:{self._alb.port}/{query}"
-        return self.session.get(url, headers={"Connection": "close"}, timeout=10)
+        return self.session.get(url, headers={"Connection": "close"}, timeout=DEADLINE)
 
     def served_by(self, query: str = "") -> str:
         return str(self.ask(query).json()["server"])
@@ -215,7 +215,6 @@ def test_application_cookies_survive_a_reload(alb: Alb) -> None:
     until(
         lambda: re.search(r" flags=0x\w*[37bf] resync_timeout", runtime.ask_worker("show peers")),
         "it teaches",
-        deadline=15,
     )
     clients = [Client(alb) for _ in range(30)]
     homes = [client.log_in(f"s{number}") for number, client in enumerate(clients)]

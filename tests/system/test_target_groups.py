@@ -16,7 +16,7 @@ from pipeline.balancer.haproxy.control_socket import Runtime
 from pipeline.balancer.haproxy.server_args import ANOMALY_THRESHOLD
 from pipeline.balancer.model import TargetHealth, TargetState
 from tests.support.ports import free_port
-from tests.support.waiting import until
+from tests.support.waiting import DEADLINE, until
 from tests.system.alb import CHECK, OWNER, Alb, Echo
 from tests.system.servers import Paced
 
@@ -102,8 +102,8 @@ def test_least_outstanding_requests_sends_a_slow_target_less(alb: Alb) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    # A busy machine adds to both latencies, so the shares come closer to each other.
-    assert 0.15 < slow.requests / (slow.requests + quick.requests) < 0.30
+    # A busy machine adds to both latencies, so the shares come closer to each other. In turn they would be equal.
+    assert 0.15 < slow.requests / (slow.requests + quick.requests) < 0.42
 
 
 def test_weighted_random_is_even_and_not_in_turn(alb: Alb) -> None:
@@ -280,7 +280,7 @@ def test_abort_closes_requests_of_fail_open_servers(alb: Alb, attributes: dict[s
     (thread,) = hold(alb, a)
     alb.balancer.deregister(OWNER, "web", "a")
     alb.balancer.abort_connections(OWNER, "web", "a")
-    thread.join(5)
+    thread.join(DEADLINE)
     assert not thread.is_alive()
     until(lambda: health(alb, "a").in_flight == 0, "nothing is in flight")
 

@@ -20,6 +20,7 @@ from cryptography import x509
 from pipeline.balancer.haproxy.control_socket import Runtime
 from pipeline.base.errors import ConfigError
 from tests.support.ports import free_port
+from tests.support.waiting import DEADLINE
 from tests.system.alb import Alb, Answer
 from tests.system.pki import Pki, shake, shown
 
@@ -38,7 +39,7 @@ def https(*certificates: dict[str, str], **more: Any) -> dict[str, Any]:
 
 def ask(port: int, context: ssl.SSLContext, *headers: tuple[str, str]) -> Answer:
     """Send a request to `shop.test`. Raises `OSError` if the certificates do not fit."""
-    connection = http.client.HTTPSConnection("shop.test", port, timeout=10)
+    connection = http.client.HTTPSConnection("shop.test", port, timeout=DEADLINE)
     connection.sock = shake(port, context)
     with closing(connection):
         connection.putrequest("GET", "/")
@@ -411,7 +412,7 @@ def test_new_names_hold_for_connections_of_before(alb: Alb, pki: Pki, before: st
     }[before]
     alb.declare(former)
     alb.serve("a")
-    connection = http.client.HTTPConnection("127.0.0.1", alb.port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", alb.port, timeout=DEADLINE)
     if before != "HTTP":
         connection.sock = shake(alb.port, pki.client())
     spoofed = [(name, "me") for name in ("X-Client", "X-Tls", "X-Amzn-Mtls-Clientcert")]
@@ -429,7 +430,7 @@ def test_what_a_predecessor_tells_is_kept(alb: Alb, pki: Pki) -> None:
     """After a reload with the same names, targets still get the client's headers."""
     mutual(alb, pki, mode="passthrough")
     leaf = trustme.CA().issue_cert("client.test")
-    connection = http.client.HTTPSConnection("shop.test", alb.port, timeout=10)
+    connection = http.client.HTTPSConnection("shop.test", alb.port, timeout=DEADLINE)
     connection.sock = shake(alb.port, pki.client(leaf))
     with closing(connection):
         before = client_headers(kept_alive(connection, *SPOOFED))

@@ -21,7 +21,7 @@ from pipeline.base.errors import ConfigError
 from pipeline.config.triggers import Forge
 from pipeline.http.webhooks import MAX_CONNECTIONS, MAX_LARGE_BODIES, Limits, webhook_config
 from pipeline.triggers.webhook import LIMIT
-from tests.support.waiting import until
+from tests.support.waiting import DEADLINE, SOON, until
 from tests.support.webhooks.deliveries import (
     MARK,
     NONE,
@@ -39,7 +39,6 @@ from tests.support.webhooks.deliveries import (
 from tests.support.webhooks.invalid_requests import FORGES, Forgery, forgeries
 from tests.system.inbox import RecordingInbox
 
-_DEADLINE = 20
 _CHUNK = b"10000\r\n" + bytes(2**16) + b"\r\n"
 
 
@@ -63,11 +62,11 @@ class Door:
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._listening]}, daemon=True)
         self._thread.start()
-        until(lambda: self._server.started, "the start of the server", deadline=_DEADLINE)
+        until(lambda: self._server.started, "the start of the server")
 
     def close(self) -> None:
         self._server.should_exit = True
-        self._thread.join(_DEADLINE)
+        self._thread.join(DEADLINE)
         assert not self._thread.is_alive()
 
     def is_full(self) -> bool:
@@ -75,7 +74,7 @@ class Door:
         return self.limits.large_bodies.locked()
 
     def connect(self) -> socket.socket:
-        return socket.create_connection(("127.0.0.1", self.port), timeout=_DEADLINE)
+        return socket.create_connection(("127.0.0.1", self.port), timeout=DEADLINE)
 
     def exchange(self, request: bytes, *, is_cut: bool = False) -> Answer:
         """Send bytes and read the response, even if the server responds before all is sent."""
@@ -313,7 +312,7 @@ def test_slow_clients_do_not_hold_up_others(door: Door) -> None:
                 connection.sendall(b"POST /webhooks/shop/github HTTP/1.1\r\nHost: x\r\nX-Slow: ")
         began = time.monotonic()
         assert door.exchange(wire(sent("github", payload("github", "refs/heads/quick")))).status == 202
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < SOON
         slow[0].settimeout(door.limits.connection_timeout / 4)
         assert _is_closed(slow[0])
         slow[-1].settimeout(0.05)
@@ -348,14 +347,14 @@ def test_large_deliveries_do_not_fill_the_memory_together(door: Door) -> None:
         reading = [stack.enter_context(closing(door.connect())) for _ in range(MAX_LARGE_BODIES)]
         for connection in reading:
             connection.sendall(large[: 2**19])
-        until(door.is_full, "as many large bodies as may be read", deadline=_DEADLINE)
+        until(door.is_full, "as many large bodies as may be read")
         assert door.exchange(large).status == 503
         assert door.exchange(wire(sent("github", payload("github", "refs/heads/usual")))).status == 202
         for connection in reading:
             connection.sendall(large[2**19 :])
         assert {answer(connection).status for connection in reading} == {202}
     later = wire(sent("github", payload("github", "refs/heads/then") + b" " * 2**20))
-    until(lambda: door.exchange(later).status == 202, "room for a large body", deadline=_DEADLINE)
+    until(lambda: door.exchange(later).status == 202, "room for a large body")
 
 
 @pytest.mark.parametrize(("is_signed", "most"), [(True, 80), (False, 8)])

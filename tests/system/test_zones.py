@@ -19,7 +19,7 @@ from pipeline.balancer.model import TargetState
 from pipeline.base.clock import SYSTEM
 from pipeline.base.errors import ConfigError
 from tests.support.ports import free_port
-from tests.support.waiting import until
+from tests.support.waiting import DEADLINE, until
 from tests.system.alb import OWNER, Alb
 from tests.system.nlb import Nlb, network_balancer
 
@@ -199,7 +199,7 @@ def test_no_request_is_lost_by_shifts(alb: Alb) -> None:
     ended, answered, failures = Event(), Counter[str](), list[str]()
 
     def ask(node: str) -> None:
-        with closing(http.client.HTTPConnection(node, alb.port, timeout=20)) as kept:
+        with closing(http.client.HTTPConnection(node, alb.port, timeout=DEADLINE)) as kept:
             while not ended.is_set():
                 try:
                     kept.request("GET", "/")
@@ -237,7 +237,7 @@ def test_a_replaced_worker_passes_the_node_on(alb: Alb) -> None:
     declare(alb, cross_zone=False)
     alb.serve("a", zone="zone-a")
     alb.serve("b", zone="zone-b")
-    with closing(http.client.HTTPConnection(B, alb.port, timeout=20)) as kept:
+    with closing(http.client.HTTPConnection(B, alb.port, timeout=DEADLINE)) as kept:
         kept.request("GET", "/")
         assert b'"server": "b"' in kept.getresponse().read()
         before = alb.worker()

@@ -59,7 +59,7 @@ class FakeClock:
         """Move the clock. Waiters whose timeout has passed return, and actions that are due run, in order."""
         self._move_to(self.monotonic() + by.total_seconds())
 
-    def advance_to_next_timeout(self, real_timeout: float = 10.0) -> timedelta:
+    def advance_to_next_timeout(self, real_timeout: float = 60.0) -> timedelta:
         """Wait until a thread waits, and move the clock to the earliest timeout. Return the step."""
         self.wait_for_waiters(real_timeout=real_timeout)
         before = self.monotonic()
@@ -86,7 +86,7 @@ class FakeClock:
             self._actions.append((self._monotonic + after.total_seconds(), action))
             self._actions.sort(key=lambda entry: entry[0])
 
-    def wait_for_waiters(self, count: int = 1, real_timeout: float = 10.0) -> None:
+    def wait_for_waiters(self, count: int = 1, real_timeout: float = 60.0) -> None:
         """Wait until `count` threads wait for a later time. Raises `TimeoutError` after real seconds."""
         deadline = time.monotonic() + real_timeout
         with self._changed:

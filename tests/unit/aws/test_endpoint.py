@@ -21,6 +21,7 @@ from pipeline.aws.service import Call, Service
 from pipeline.aws.sts import sts_service
 from pipeline.base.errors import ConfigError, StoreFault
 from tests.support.aws import REGION, AwsServer, aws_server, refusal
+from tests.support.waiting import DEADLINE
 
 CALLS: list[Call] = []
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
@@ -287,7 +288,7 @@ class RawClient:
         request = AWSRequest(method, f"{self._server.url}{path}", {"Host": self._host, **kind}, body)
         credentials = Credentials(self._server.key.id, self._server.key.secret)
         SigV4Auth(credentials, scope, REGION).add_auth(request)
-        connection = http.client.HTTPConnection(self._host, timeout=10)
+        connection = http.client.HTTPConnection(self._host, timeout=DEADLINE)
         try:
             connection.request(
                 method, path, sent if sent is not None else body, {**dict(request.headers.items()), **(added or {})}
@@ -311,7 +312,7 @@ def test_strange_host(server: AwsServer, host: str) -> None:
     headers = {"Host": host, "X-Amz-Date": "20260501T000000Z"}
     names = "SignedHeaders=host;x-amz-date, Signature=" + "0" * 64
     scope = f"Credential={server.key.id}/20260501/{REGION}/elasticloadbalancing/aws4_request"
-    connection = http.client.HTTPConnection(server.url.removeprefix("http://"), timeout=10)
+    connection = http.client.HTTPConnection(server.url.removeprefix("http://"), timeout=DEADLINE)
     signed = {**headers, "Authorization": f"AWS4-HMAC-SHA256 {scope}, {names}"}
     connection.request("GET", f"/?{DELETE.decode()}", headers=signed)
     assert "SignatureDoesNotMatch" in connection.getresponse().read().decode()
@@ -367,7 +368,7 @@ def test_presigned(server: AwsServer) -> None:
     credentials = Credentials(server.key.id, server.key.secret)
     SigV4QueryAuth(credentials, "elasticloadbalancing", REGION).add_auth(request)
     host = server.url.removeprefix("http://")
-    connection = http.client.HTTPConnection(host, timeout=10)
+    connection = http.client.HTTPConnection(host, timeout=DEADLINE)
     connection.request("GET", request.url.removeprefix(server.url))
     assert "presigned requests are not supported" in connection.getresponse().read().decode()
     connection.close()

@@ -15,7 +15,7 @@ from pipeline.balancer.registry_snapshot import dump, load
 from pipeline.balancer.resources import TargetGroupResource
 from pipeline.base.errors import BalancerFault, ConfigError
 from pipeline.testing.fakes.data_plane import FakePlane
-from tests.support.waiting import until
+from tests.support.waiting import DEADLINE, until
 
 OWNER = "shop"
 
@@ -129,7 +129,7 @@ def test_requests_while_it_follows_are_followed_too() -> None:
 
     def follow() -> None:
         called.append(True)
-        gate.wait(10)
+        gate.wait(DEADLINE)
 
     follower = Follower(follow)
     follower.request()

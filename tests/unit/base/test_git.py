@@ -12,6 +12,7 @@ import pytest
 
 from pipeline.base.errors import Cancelled, SystemFault
 from pipeline.base.git import GitFailed, run_git, stream_git
+from tests.support.waiting import DEADLINE
 
 SECOND = timedelta(seconds=1)
 
@@ -43,7 +44,7 @@ def slow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def assert_gone(child: Path) -> None:
     """Assert that the child was killed too. An orphan may stay a zombie if nothing reaps it."""
     stat = Path(f"/proc/{child.read_text().strip()}/stat")
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + DEADLINE
     while stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "Z":
         assert time.monotonic() < deadline, "the child still runs"
         time.sleep(0.01)

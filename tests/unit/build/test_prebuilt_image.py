@@ -28,6 +28,7 @@ from pipeline.store.store import Store
 from pipeline.testing.fakes.engine import FakeEngine
 from tests.support.examples import install_example
 from tests.support.pipeline_yaml import MINIMAL
+from tests.support.waiting import DEADLINE
 
 SHA = "0123456789abcdef0123456789abcdef01234567"
 NAME = f"registry.example.com/shop:{SHA}"
@@ -142,7 +143,7 @@ def test_cancelling_ends_a_pull(engine: FakeEngine, store: Store, tmp_path: Path
         hang.wait_until_called()
         stage.context.cancelled.set()
         with pytest.raises(Cancelled):
-            built.result(30)
+            built.result(DEADLINE)
 
 
 def test_the_plan_changes_nothing(engine: FakeEngine, store: Store, tmp_path: Path) -> None:

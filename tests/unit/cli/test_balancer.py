@@ -35,6 +35,7 @@ from pipeline.cli.balancer_tree import draw
 from pipeline.cli.console import literal_console, show, table
 from tests.support.access_log import raw
 from tests.support.command_line import pipeline
+from tests.support.waiting import DEADLINE
 
 SHOP = {
     "target_groups": {name: {"port": 80} for name in ("web", "canary", "spare")},
@@ -533,7 +534,7 @@ def test_log_follows(balancer: Path) -> None:
             file.write(raw(uri="/after"))
         assert "/after " in next_line(process.stdout)
         process.send_signal(signal.SIGINT)
-        assert process.wait(10) == 0
+        assert process.wait(DEADLINE) == 0
         assert process.stderr is not None
         assert process.stderr.read() == ""
 
@@ -546,7 +547,7 @@ def test_watch(balancer: Path) -> None:
         assert first["seconds"] == pytest.approx(10, abs=1)
         assert 0.9 < second["seconds"] < 10
         process.send_signal(signal.SIGINT)
-        assert process.wait(10) == 0
+        assert process.wait(DEADLINE) == 0
         assert process.stderr is not None
         assert process.stderr.read() == ""
 
@@ -572,18 +573,18 @@ def test_metrics_served(number: signal.Signals, tmp_path: Path, monkeypatch: pyt
     with running("balancer", "metrics", "--listen", "0") as process:
         found = re.fullmatch(r"metrics at (http://127\.0\.0\.1:\d+)/metrics\n", next_line(process.stderr))
         assert found is not None
-        with urllib.request.urlopen(f"{found[1]}/metrics", timeout=10) as answer:
+        with urllib.request.urlopen(f"{found[1]}/metrics", timeout=DEADLINE) as answer:
             assert answer.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
             assert re.search(rb"_request_count_total\{.*\} 1\.0\n", answer.read())
         with log.open("ab") as file:
             file.write(raw())
-        with urllib.request.urlopen(f"{found[1]}/metrics", timeout=10) as answer:
+        with urllib.request.urlopen(f"{found[1]}/metrics", timeout=DEADLINE) as answer:
             assert re.search(rb"_request_count_total\{.*\} 2\.0\n", answer.read())
         with pytest.raises(urllib.error.HTTPError, match="404") as refused:
-            urllib.request.urlopen(f"{found[1]}/", timeout=10)
+            urllib.request.urlopen(f"{found[1]}/", timeout=DEADLINE)
         refused.value.close()
         process.send_signal(number)
-        assert process.wait(10) == 0
+        assert process.wait(DEADLINE) == 0
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from pipeline.store.run_log import RunLogFile
 from pipeline.store.store import Store
 from tests.support.pipeline_yaml import MINIMAL
 from tests.support.started_runs import begin_run
+from tests.support.waiting import DEADLINE
 
 
 @pytest.fixture
@@ -93,7 +94,7 @@ def test_following_a_run_to_its_end(home: Home, log: RunLogFile) -> None:
             log.line("test", str(number))
         with Store(home.database) as store:
             store.runs.finish("shop", 1, RunState.SUCCEEDED)
-    rest, _ = following.communicate(timeout=20)
+    rest, _ = following.communicate(timeout=DEADLINE)
     assert texts(rest) == [str(number) for number in range(100)]
     assert following.returncode == 0
 

@@ -20,6 +20,7 @@ from pipeline.store.records import RunState, Trigger
 from pipeline.store.store import Store
 from pipeline.testing.fakes.clock import FakeClock
 from tests.support.repository import Work
+from tests.support.waiting import DEADLINE
 
 SHA = "0123456789" * 4
 COMMIT: dict[str, Any] = {"sha": SHA, "ref": "main", "author": "Ann", "subject": "Carts"}
@@ -62,7 +63,7 @@ def test_the_last_event_is_shown(home: Home, store: Store, capsys: pytest.Captur
     clock.wait_for_waiters()
     emit(store, "run.finished", "run 1: failed", code=1, reason="the tests failed", tail="1 != 2")
     clock.advance_to_next_timeout()
-    following.join(10)
+    following.join(DEADLINE)
     assert not following.is_alive()
     assert lines(capsys) == ["run 1 queued by hook", "run 1: failed", "the tests failed", "| 1 != 2"]
 
@@ -128,7 +129,7 @@ def test_a_commit_before_a_skipped_one_is_followed(
     following = follow_in_thread(home, MAIN, clock)
     emit(store, "run.finished", "run 1: succeeded")
     clock.advance_to_next_timeout()
-    following.join(10)
+    following.join(DEADLINE)
     assert not following.is_alive()
     assert lines(capsys) == ["run 3 skipped", "run 1: succeeded"]
 
@@ -175,7 +176,7 @@ def test_a_daemon_that_stops_ends_the_wait(tmp_path: Path, capsys: pytest.Captur
             clock.wait_for_waiters()
         assert following.is_alive()
         clock.advance(timedelta(seconds=11))
-        following.join(10)
+        following.join(DEADLINE)
         assert not following.is_alive()
     assert lines(capsys) == ["`pipeline serve` is not running any more: run 1 continues after its start"]
 

@@ -38,7 +38,7 @@ from pipeline.testing.fakes.data_plane import FakePlane
 from pipeline.testing.fakes.engine import FakeEngine
 from tests.support.ports import free_port
 from tests.support.started_runs import begin_run
-from tests.support.waiting import until
+from tests.support.waiting import DEADLINE, SOON, until
 
 COMMIT: dict[str, Any] = {"sha": "0123456789" * 4, "ref": "main", "author": "Ann", "subject": "Carts"}
 
@@ -227,13 +227,13 @@ def test_an_engine_that_does_not_answer(store: Store, monkeypatch: pytest.Monkey
 
     def connect(_: str) -> FakeEngine:
         if hangs:
-            released.wait(30)
+            released.wait(DEADLINE)
         raise EngineFault("cannot reach Docker")
 
     monkeypatch.setattr(hosts, "local_engine", connect)
     began = time.monotonic()
     assert "web-1" in output_of(status.command)
-    assert time.monotonic() - began < 15
+    assert time.monotonic() - began < SOON
     released.set()
 
 

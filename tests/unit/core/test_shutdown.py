@@ -14,7 +14,7 @@ from pipeline.runner.deploy_lock import DeployLock
 from pipeline.runner.queue_worker import QueueWorker
 from pipeline.store.queue import RunRequest
 from pipeline.store.records import RunState, Trigger
-from tests.support.waiting import until
+from tests.support.waiting import DEADLINE, until
 from tests.unit.core.world import NAME, Daemon, World
 
 
@@ -84,14 +84,14 @@ def test_a_look_at_the_queue_starts_nothing_after_the_end(world: World) -> None:
 
     def context() -> PipelineContext:
         looking.set()
-        assert proceed.wait(10)
+        assert proceed.wait(DEADLINE)
         return daemon.served_file.pipeline_context
 
     worker = QueueWorker(context, DeployLock())
     world.queue(daemon)
     thread = threading.Thread(target=worker.run_once)
     thread.start()
-    assert looking.wait(10)
+    assert looking.wait(DEADLINE)
     worker.stop(1.0)
     proceed.set()
     thread.join()
@@ -112,7 +112,7 @@ def test_it_ends_if_the_store_cannot_be_read(world: World, stage: str, monkeypat
     with monkeypatch.context() as broken:
         broken.setattr(daemon.store.runs, "stages", fail)
         with stopping(daemon):
-            assert asked.wait(10)
+            assert asked.wait(DEADLINE)
             hold.release()
     assert not daemon.supervisor.queue_worker.cancel(1)
     assert world.stages.deployed == ([1] if stage == "deploy" else [])

@@ -180,7 +180,7 @@ class World:
             self.clock.advance(_TICK)
             return None
 
-        until(passed, what, deadline=30)
+        until(passed, what)
 
     def until_state(self, number: int, *states: RunState) -> Run:
         """Let time pass until a run has one of these states."""

@@ -18,7 +18,7 @@ from pipeline.base.errors import BalancerFault
 from pipeline.daemon.balancer_supervisor import BalancerSupervisor
 from pipeline.testing.fakes.data_plane import FakePlane
 from pipeline.testing.fakes.plane_monitor import FakeMonitor
-from tests.support.waiting import until
+from tests.support.waiting import DEADLINE, until
 
 DECLARED = Declaration.model_validate(
     {
@@ -65,7 +65,7 @@ def emitted(balancer: Balancer) -> Iterator[Emitted]:
     working.start()
     yield emitted
     supervisor.stop()
-    working.join(10)
+    working.join(DEADLINE)
     assert not working.is_alive()
 
 
@@ -91,7 +91,7 @@ def changed(balancer: Balancer, monitor: FakeMonitor) -> Iterator[list[str | Non
     until(lambda: supervisor.is_watching, "the first round")
     yield changed
     supervisor.stop()
-    working.join(10)
+    working.join(DEADLINE)
     assert not working.is_alive()
     assert monitor.fileno() == -1
 

@@ -12,7 +12,7 @@ from pipeline.daemon.engine_watch import EngineWatch
 from pipeline.engine.interfaces import ReplicaChange
 from pipeline.testing.fakes.clock import FakeClock
 from pipeline.testing.fakes.engine_events import FakeEngineEvents
-from tests.support.waiting import until
+from tests.support.waiting import DEADLINE, until
 
 
 class Watched:
@@ -38,7 +38,7 @@ class Watched:
 
     def stop(self) -> None:
         self.watch.stop()
-        self._thread.join(10)
+        self._thread.join(DEADLINE)
         assert not self._thread.is_alive()
 
 

@@ -22,7 +22,7 @@ from pipeline.runner.context import PipelineContext
 from pipeline.runner.deploy_lock import DeployLock
 from pipeline.store.store import Store
 from pipeline.testing.fakes.clock import FakeClock
-from tests.support.waiting import until
+from tests.support.waiting import DEADLINE, until
 
 PIPELINE = """\
 name: shop
@@ -125,7 +125,7 @@ def keeping(
             yield report
         finally:
             job.stop()
-            assert job.join(10)
+            assert job.join(DEADLINE)
             loop.close()
 
 
@@ -136,7 +136,7 @@ def tick(clock: FakeClock, done: Callable[[], bool], what: str) -> None:
         clock.advance_to_next_timeout()
         return done()
 
-    until(passed, what, deadline=10)
+    until(passed, what)
 
 
 def messages(pipeline_context: PipelineContext) -> list[tuple[str, str]]:

@@ -11,7 +11,7 @@ import pytest
 
 from pipeline.daemon.scheduler import Scheduler
 from pipeline.testing.fakes.clock import FakeClock
-from tests.support.waiting import until
+from tests.support.waiting import DEADLINE, until
 
 SECOND = timedelta(seconds=1)
 
@@ -77,18 +77,18 @@ def test_a_wake_during_a_step_is_not_lost(scheduler: Scheduler) -> None:
         nonlocal count
         count += 1
         entered.set()
-        leave.wait(10)
+        leave.wait(DEADLINE)
         return timedelta(days=1)
 
     job = scheduler.add("job", step)
-    assert entered.wait(10)
+    assert entered.wait(DEADLINE)
     for _ in range(5):
         job.wake()
     assert count == 1
     leave.set()
     until(lambda: count == 2, "the second step")
     job.stop()
-    assert job.join(10)
+    assert job.join(DEADLINE)
     assert count == 2
 
 
@@ -124,16 +124,16 @@ def test_jobs_that_hang_delay_no_other(scheduler: Scheduler) -> None:
 
     def hang() -> None:
         entered.release()
-        leave.wait(30)
+        leave.wait(DEADLINE)
 
     for number in range(50):
         scheduler.add(f"hangs {number}", hang)
     for _ in range(50):
-        assert entered.acquire(timeout=20)
+        assert entered.acquire(timeout=DEADLINE)
     scheduler.add("works", done.set)
-    assert done.wait(10)
+    assert done.wait(DEADLINE)
     leave.set()
-    until(lambda: threads() == 1, "all threads but one end", deadline=20)
+    until(lambda: threads() == 1, "all threads but one end")
 
 
 def test_many_idle_jobs_need_few_threads(scheduler: Scheduler, clock: FakeClock) -> None:
@@ -151,18 +151,18 @@ def test_a_stopped_job(scheduler: Scheduler, clock: FakeClock) -> None:
 
     def step() -> timedelta | None:
         entered.set()
-        leave.wait(10)
+        leave.wait(DEADLINE)
         return steps()
 
     job = scheduler.add("job", step)
-    assert entered.wait(10)
+    assert entered.wait(DEADLINE)
     job.stop()
     assert not job.join(0.01)
     leave.set()
-    assert job.join(10)
+    assert job.join(DEADLINE)
     job.wake()
     clock.advance(10 * SECOND)
-    assert job.join(10)
+    assert job.join(DEADLINE)
     assert len(steps.at) == 1
 
 
@@ -185,7 +185,7 @@ def test_the_last_step(scheduler: Scheduler, clock: FakeClock) -> None:
     """A step that returns None is the last one, also if the job is woken meanwhile."""
     steps = Steps(clock, None)
     job = scheduler.add("job", steps)
-    assert job.join(10)
+    assert job.join(DEADLINE)
     job.wake()
-    assert job.join(10)
+    assert job.join(DEADLINE)
     assert len(steps.at) == 1

@@ -23,7 +23,7 @@ from pipeline.store.records import Run, RunOptions, Trigger
 from pipeline.store.store import Store
 from pipeline.testing.fakes.clock import FakeClock
 from tests.support.repository import Work
-from tests.support.waiting import until
+from tests.support.waiting import DEADLINE, until
 
 PIPELINE = """\
 name: shop
@@ -89,7 +89,7 @@ def running_loop(
             yield found
         finally:
             jobs[0].stop()
-            assert jobs[0].join(10)
+            assert jobs[0].join(DEADLINE)
             found.close()
 
 

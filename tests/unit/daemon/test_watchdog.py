@@ -12,6 +12,7 @@ import pytest
 
 from pipeline.daemon.watchdog import Watchdog
 from pipeline.testing.fakes.clock import FakeClock
+from tests.support.waiting import DEADLINE
 
 
 @pytest.fixture
@@ -19,7 +20,7 @@ def systemd(tmp_path: Path) -> Iterator[socket.socket]:
     """The socket of systemd."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
         systemd.bind(str(tmp_path / "notify"))
-        systemd.settimeout(10)
+        systemd.settimeout(DEADLINE)
         yield systemd
 
 

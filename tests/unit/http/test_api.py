@@ -32,7 +32,7 @@ from pipeline.store.run_log import RunLogFile
 from pipeline.store.store import Store
 from pipeline.testing.fakes.clock import FakeClock
 from tests.support.repository import Work
-from tests.support.waiting import until
+from tests.support.waiting import DEADLINE, until
 
 PIPELINE = """\
 name: shop
@@ -148,7 +148,7 @@ def test_idle_followers_read_nothing(daemon: Daemon, monkeypatch: pytest.MonkeyP
         streams = []
         for _ in range(50):
             connection = stack.enter_context(closing(socket.socket(socket.AF_UNIX)))
-            connection.settimeout(10)
+            connection.settimeout(DEADLINE)
             connection.connect(str(daemon.home.daemon_socket))
             connection.sendall(b"GET /v1/events HTTP/1.1\r\nHost: penstock\r\n\r\n")
             streams.append(stack.enter_context(connection.makefile("rb")))
@@ -182,7 +182,7 @@ def test_an_event_has_its_keys(daemon: Daemon) -> None:
     daemon.store.events.record(Event("serve.started", "served", "shop"))
     with closing(socket.socket(socket.AF_UNIX)) as connection:
         connection.connect(str(daemon.home.daemon_socket))
-        connection.settimeout(10)
+        connection.settimeout(DEADLINE)
         connection.sendall(b"GET /v1/events HTTP/1.1\r\nHost: penstock\r\nLast-Event-ID: 0\r\n\r\n")
         lines = connection.makefile("rb")
         line = next(line for line in lines if line.startswith(b"data: "))

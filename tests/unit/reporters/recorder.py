@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from tests.support.waiting import DEADLINE
+
 
 @dataclass(frozen=True)
 class ReceivedRequest:
@@ -31,7 +33,7 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers["Content-Length"]))
         self.server.requests.append(ReceivedRequest(self.command, self.path, dict(self.headers), body))
         status, headers, response = self.server.responses.pop(0) if self.server.responses else (201, {}, b"{}")
-        self.server.released.wait(30)
+        self.server.released.wait(DEADLINE)
         # Without the date of the machine, which a test may set.
         self.send_response_only(status)
         for name, value in {**headers, "Content-Length": str(len(response))}.items():

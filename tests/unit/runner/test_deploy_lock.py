@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 from pipeline.runner.deploy_lock import DeployLock
-from tests.support.waiting import until
+from tests.support.waiting import DEADLINE, until
 
 
 class SlowLock:
@@ -21,7 +21,7 @@ class SlowLock:
 
     def __enter__(self) -> None:
         self.arrived += 1
-        assert self.gate.wait(10)
+        assert self.gate.wait(DEADLINE)
         self._lock.acquire()
 
     def __exit__(self, *_: object) -> None:

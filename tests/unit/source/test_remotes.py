@@ -12,6 +12,7 @@ import pytest
 from pipeline.base.errors import ConfigError, PenstockError, StageFailed
 from tests.support.git_server import Answer, git_server
 from tests.support.repository import Work
+from tests.support.waiting import DEADLINE
 
 PASSWORD = "hunter@zwei/drei vier"
 
@@ -273,5 +274,5 @@ def test_a_cancelled_fetch_ends(work: Work, monkeypatch: pytest.MonkeyPatch) -> 
     thread = threading.Thread(target=resolve)
     thread.start()
     work.cancelled.set()
-    thread.join(30)
+    thread.join(DEADLINE)
     assert [error.message for error in errors] == ["cancelled"]

@@ -15,7 +15,7 @@ from pipeline.stacks.status import StackStatus
 from pipeline.stacks.template import PREVIOUS_VALUE
 from tests.support.stack_home import OWNER, REGION, StackHome, template
 from tests.support.stack_world import THING
-from tests.support.waiting import until
+from tests.support.waiting import DEADLINE, until
 
 WEB = template(
     {"Vpc": "{Name: vpc}", "Web": "{Size: !Ref Size, Name: web, Uses: [!Ref Vpc]}"},
@@ -126,7 +126,7 @@ def test_a_protected_stack_is_not_deleted(home: StackHome) -> None:
 def test_one_operation_at_a_time(home: StackHome) -> None:
     """A second command during an operation is refused with the state. Another stack is not affected."""
     going = threading.Event()
-    home.world.on_call = lambda _call, when: going.wait(10) is None if when == "before" else None
+    home.world.on_call = lambda _call, when: going.wait(DEADLINE) is None if when == "before" else None
     stack = home.stacks.create(OWNER, REGION, "web", StackRequest(WEB))
     found = refused(home.stacks.update, OWNER, "web", StackRequest(WEB))
     assert found.message == f"Stack:{stack.id} is in CREATE_IN_PROGRESS state and can not be updated."
@@ -138,7 +138,7 @@ def test_one_operation_at_a_time(home: StackHome) -> None:
 
 def test_independent_resources_are_made_at_the_same_time(home: StackHome) -> None:
     """Calls for resources that do not use one another overlap."""
-    met = threading.Barrier(4, timeout=10)
+    met = threading.Barrier(4, timeout=DEADLINE)
     home.world.on_call = lambda _call, when: met.wait() if when == "before" else None
     assert home.create("web", template({f"R{i}": f"r{i}" for i in range(4)})).status is StackStatus.CREATE_COMPLETE
 

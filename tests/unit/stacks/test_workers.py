@@ -7,12 +7,13 @@ import threading
 import pytest
 
 from pipeline.stacks.workers import CallThreads
+from tests.support.waiting import DEADLINE
 
 
 def test_calls_overlap_up_to_a_limit() -> None:
     """So many calls are made at a time, and the others wait for a thread. An error reaches the caller."""
     threads = CallThreads(2, "test")
-    both, most, now = threading.Barrier(2, timeout=10), [0], [0]
+    both, most, now = threading.Barrier(2, timeout=DEADLINE), [0], [0]
     lock = threading.Lock()
 
     def call(number: int) -> int:
@@ -27,9 +28,9 @@ def test_calls_overlap_up_to_a_limit() -> None:
         return number
 
     calls = [threads.submit(call, number) for number in range(4)]
-    assert [found.result(10) for found in calls[:3]] == [0, 1, 2]
+    assert [found.result(DEADLINE) for found in calls[:3]] == [0, 1, 2]
     with pytest.raises(ValueError, match="broken"):
-        calls[3].result(10)
+        calls[3].result(DEADLINE)
     assert most == [2]
     threads.shutdown()
 
@@ -41,8 +42,8 @@ def test_the_threads_end_after_their_calls() -> None:
     call = threads.submit(go.wait, 10)
     threads.shutdown()
     go.set()
-    assert call.result(10)
+    assert call.result(DEADLINE)
     for thread in threading.enumerate():
         if thread.name.startswith("ending"):
-            thread.join(10)
+            thread.join(DEADLINE)
             assert not thread.is_alive()

@@ -8,9 +8,9 @@ from datetime import timedelta
 import pytest
 
 from pipeline.testing.fakes.clock import FakeClock
+from tests.support.waiting import DEADLINE
 
 SECOND = timedelta(seconds=1)
-DEADLINE = 10.0
 
 
 def waiting(clock: FakeClock, timeout: timedelta, over: list[timedelta]) -> threading.Thread:

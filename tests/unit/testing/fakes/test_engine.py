@@ -14,6 +14,7 @@ from pipeline.engine.runtime import ReplicaSpec, RestartPolicy
 from pipeline.testing.fakes.clock import FakeClock
 from pipeline.testing.fakes.engine import FakeEngine
 from pipeline.testing.fakes.runtime import FakeRuntime
+from tests.support.waiting import DEADLINE
 
 SPEC = ContainerSpec("one", "app", {}, network="n")
 REPLICA = ReplicaSpec(pipeline="shop", release=1, run=1, template="t", image="app", port=80, name="one")
@@ -55,7 +56,7 @@ def test_a_call_hangs_until_it_is_released(engine: FakeEngine) -> None:
         assert engine.containers.find("one") is None
         assert not started.done()
         hang.release()
-        assert started.result(10)
+        assert started.result(DEADLINE)
     assert engine.containers.find("one") is not None
 
 
@@ -121,7 +122,7 @@ def test_a_stream_that_waits_ends_with_the_daemon(engine: FakeEngine) -> None:
 
     with ThreadPoolExecutor(1) as pool:
         reading = pool.submit(read)
-        assert heard.wait(10)
+        assert heard.wait(DEADLINE)
         engine.kill_daemon()
         error = reading.exception(10)
     assert lines == ["hello"]

@@ -12,6 +12,7 @@ import pytest
 from pipeline.base.errors import SystemFault
 from pipeline.testing.load.load import Load
 from pipeline.testing.load.profile import LoadProfile
+from tests.support.waiting import DEADLINE, until
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-App-Version: 7\r\n\r\nok"
 ECHO_HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n"
@@ -48,8 +49,7 @@ def server(answer: Answer) -> Iterator[int]:
 
 def run(port: int, requests: int = 60, **profile: float) -> Load:
     load = Load.start(LoadProfile(f"http://127.0.0.1:{port}/", rate=300, **profile))  # type: ignore[arg-type]
-    while load.report().sent < requests:
-        pass
+    until(lambda: load.report().sent >= requests, "the requests are sent")
     return load
 
 
@@ -114,7 +114,7 @@ def test_a_pause_is_seen_as_a_gap_and_as_latency() -> None:
 
     def answer(number: int, request: bytes) -> bytes:
         if number >= 60:
-            pause.wait(10)
+            pause.wait(DEADLINE)
         return good(number, request)
 
     with server(answer) as port:
