@@ -1,5 +1,5 @@
 # Every target installs what it needs, once: a virtual environment, Docker, a base image for the sample application.
-.PHONY: help demo lab test coverage lint bench setup clean
+.PHONY: help demo lab test full coverage lint bench setup clean
 .DEFAULT_GOAL := help
 
 BASE = PENSTOCK_BASE_IMAGE="$$(cat .setup/base-image 2>/dev/null)"
@@ -15,7 +15,9 @@ lab: setup ## Play the laboratory of load balancing, examples/elb-lab (ARGS=4 pl
 	@setup/nftables.sh
 	@cd examples/elb-lab && PENSTOCK_BASE_IMAGE="$$(cat ../../.setup/base-image)" ../../.venv/bin/python -m lab $(ARGS)
 
+export FULL
 PYTEST = $(BASE) .venv/bin/python -m $(MEASURE) pytest -n 4 --dist worksteal
+WHICH = $(if $(FULL),, and not long)
 REPORTS = --durations=15 --junit-xml=.setup/junit
 
 # Tests that measure time run first and alone. pytest exits with 5 if no test is selected.
@@ -26,8 +28,11 @@ test: ## Run all tests (ARGS="-k name" selects some)
 	@$(DOCKER) || test -z "$$CI"
 	@setup/servers_image.sh || test -z "$$CI"
 	@$(BASE) .venv/bin/python -m pytest -m timing --ignore=tests/docker $(REPORTS)-timing.xml $(ARGS) || test $$? = 5
-	@$(PYTEST) -m "not timing" --ignore=tests/docker $(REPORTS)-fast.xml $(ARGS) || test $$? = 5
-	@$(PYTEST) tests/docker $(REPORTS)-docker.xml $(ARGS) || test $$? = 5
+	@$(PYTEST) -m "not timing$(WHICH)" --ignore=tests/docker $(REPORTS)-fast.xml $(ARGS) || test $$? = 5
+	@$(PYTEST) -m "not timing$(WHICH)" tests/docker $(REPORTS)-docker.xml $(ARGS) || test $$? = 5
+
+full: ## Run all tests, also the long ones, with all generated cases
+	@$(MAKE) --no-print-directory test FULL=1 ARGS='$(ARGS)'
 
 coverage: ## Run all tests and measure the line coverage
 	@rm -rf .coverage

@@ -130,7 +130,7 @@ class Chaos:
         try:
             kinds = self._faults[fault]()
             until(lambda: self._explains(kinds), f"an event that explains: {fault}")
-            wait_until_idle(self._project, deadline=120)
+            wait_until_idle(self._project)
         except AssertionError as error:
             raise AssertionError(f"{fault}: {error}\n{self._served.output()[said:]}") from error
         self._load.mark("calm")

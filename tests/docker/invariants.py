@@ -124,9 +124,9 @@ class DockerEventRecorder:
         return most
 
 
-def wait_until_idle(project: Project, commit: str | None = None, deadline: float = 90) -> None:
+def wait_until_idle(project: Project, commit: str | None = None) -> None:
     """Wait until no run is open, the release is whole and, if given, `commit` has a run."""
-    until(lambda: _is_idle(project, commit), "an empty queue and a whole service", deadline=deadline)
+    until(lambda: _is_idle(project, commit), "an empty queue and a whole service")
 
 
 def _is_idle(project: Project, commit: str | None) -> bool:

@@ -18,12 +18,12 @@ from tests.docker.project import Project
 from tests.docker.serving import serving
 from tests.docker.writers import burst, line, share
 
-pytestmark = [pytest.mark.docker, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.docker
 
 COMMITS, WRITERS = 60, 8
 
 
-@pytest.mark.parametrize("mode", ["superseded", "parallel"])
+@pytest.mark.parametrize("mode", ["superseded", pytest.param("parallel", marks=pytest.mark.long)])
 def test_a_burst_of_commits(project: Project, mode: str) -> None:
     """With eight writers no commit is lost, deployments neither overlap nor go back, and the last commit is active."""
     project.configure(("name: shop\n", f"name: shop\nexecution_mode: {mode}\n"))

@@ -9,9 +9,9 @@ import pytest
 from pipeline.store.records import ReleaseState, RunState
 from tests.docker.project import Project
 
-pytestmark = [pytest.mark.docker, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.docker
 
-# Points at which a run from release 1 to release 2 is killed, each with its stage.
+# Points at which a run from release 1 to release 2 is killed, each with its stage. Those of `USUAL` are no long tests.
 ROLLING_OUT = {
     "run.started": "",
     "stage.started source": "Source",
@@ -33,6 +33,7 @@ ROLLING_OUT = {
     "target.healthy*2": "Deploy",
     "container.stopped*2": "Deploy",
 }
+USUAL = ("run.started", "log:#5 ", "test.started", "deployment.started", "target.draining", "container.started*2")
 
 
 def last_run(project: Project) -> tuple[RunState, str]:
@@ -41,7 +42,10 @@ def last_run(project: Project) -> tuple[RunState, str]:
     return run.state, run.reason
 
 
-@pytest.mark.parametrize("point", ROLLING_OUT)
+@pytest.mark.parametrize(
+    "point",
+    [pytest.param(point, marks=[] if point in USUAL else pytest.mark.long) for point in ROLLING_OUT],
+)
 def test_killed_while_rolling_out(point: str, service: Project) -> None:
     """Release 1 stays active, and the next command removes the new release and reports the interruption."""
     if ROLLING_OUT[point] == "Build":

@@ -13,7 +13,7 @@ from tests.docker.get import get
 from tests.docker.project import Project, until
 from tests.docker.serving import serving
 
-pytestmark = [pytest.mark.docker, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.docker
 
 
 @pytest.fixture
@@ -53,6 +53,7 @@ def test_a_service_is_rolled_under_load_and_deleted(stack: EcsStack) -> None:
     assert pipeline not in docker("network", "ls", "--format", "{{.Name}}")
 
 
+@pytest.mark.long
 def test_an_image_that_does_not_become_healthy_is_rolled_back(stack: EcsStack) -> None:
     """The update fails with the reason, and the tasks of before have served all the time."""
     project, good, broken = stack.project, stack.build("1"), stack.build("broken")
@@ -82,6 +83,7 @@ def test_an_update_that_is_killed_is_completed_by_the_next_process(stack: EcsSta
             assert load.stop().failed == 0
 
 
+@pytest.mark.long
 def test_a_service_behind_no_load_balancer_is_rolled_too(stack: EcsStack) -> None:
     """A task counts once it has run for some seconds. One that ends at once fails its release."""
     project, images = stack.project, [stack.build("1"), stack.build("2")]

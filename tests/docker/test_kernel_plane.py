@@ -18,7 +18,7 @@ from tests.docker.flow_service import deploy_flows, echo_files
 from tests.docker.project import Project, until
 from tests.support.namespace import obstacle
 
-pytestmark = [pytest.mark.docker, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.docker
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def test_udp_service_is_replaced_under_load(project: Project, far: FarClient) ->
     project.pipeline("down")
 
 
-@pytest.mark.parametrize("preserve", [True, False])
+@pytest.mark.parametrize("preserve", [True, pytest.param(False, marks=pytest.mark.long)])
 def test_tcp_service_is_replaced_under_load(project: Project, far: FarClient, preserve: bool) -> None:
     """A replacement of a TCP service that is killed and completed refuses and cuts no connection.
 

@@ -57,6 +57,7 @@ def assert_nothing_is_left() -> None:
     assert not Path("/sys/class/net/elb-lab").exists()
 
 
+@pytest.mark.long
 def test_all_steps_show_what_the_readme_says(lab: Play) -> None:
     """Everything is as expected, and the commands are those of the README. Nothing is left."""
     played = lab()

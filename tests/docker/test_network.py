@@ -16,8 +16,9 @@ from tests.docker.project import Project, until
 from tests.docker.tcp_clients import TcpClients
 from tests.support.paths import ROOT
 from tests.support.ports import free_port
+from tests.support.waiting import DEADLINE
 
-pytestmark = [pytest.mark.docker, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.docker
 
 _EXAMPLE = ROOT / "examples" / "tcp"
 
@@ -60,7 +61,7 @@ def test_connections_outlive_their_replacement(tcp: Project) -> None:
 
 def test_a_connection_is_closed_at_the_end_of_the_delay(tcp: Project) -> None:
     """A connection that does not end is kept for the delay, and then closed. The event says how many there were."""
-    with socket.create_connection(("127.0.0.1", tcp.port), timeout=60) as connection:
+    with socket.create_connection(("127.0.0.1", tcp.port), timeout=DEADLINE) as connection:
         connection.sendall(b"hello\n")
         assert connection.recv(100) == b"1 hello\n"
         tcp.commit("2")
@@ -86,6 +87,7 @@ def place(tcp: Project, zones: str) -> None:
     tcp.write("pipeline.yaml", "\n".join([*kept[:at], *([f"      zones: {zones}"] if zones else []), *kept[at:], ""]))
 
 
+@pytest.mark.long
 def test_replacements_in_zones_leave_no_node_without_a_target(tcp: Project) -> None:
     """Each node serves only the targets of its zone, and refuses nothing while these are replaced, also after a kill.
 

@@ -14,7 +14,7 @@ from tests.docker.flow_service import deploy_flows
 from tests.docker.project import Project, until
 from tests.support.namespace import obstacle
 
-pytestmark = [pytest.mark.docker, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.docker
 
 PRESERVED = "{preserve_client_ip.enabled: true}"
 _POSTGRES = """\
@@ -116,6 +116,7 @@ def test_session_of_psql_outlives_its_server(project: Project, client: ClientCon
     project.pipeline("down")
 
 
+@pytest.mark.long
 def test_redis_cli_connects_again(project: Project, client: ClientContainer) -> None:
     """An idle connection of redis-cli is reset at the end of the delay. Then redis-cli connects to the new version.
 
@@ -138,6 +139,7 @@ def test_redis_cli_connects_again(project: Project, client: ClientContainer) -> 
     project.pipeline("down")
 
 
+@pytest.mark.long
 def test_every_dns_query_is_answered(project: Project, client: ClientContainer) -> None:
     """While dnsmasq is replaced, each query of dig gets an answer to its first packet, by UDP and by TCP.
 

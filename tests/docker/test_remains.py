@@ -52,6 +52,7 @@ def test_a_failed_test_shows_its_project(tmp_path: Path) -> None:
     assert "kept" not in printed
 
 
+@pytest.mark.long
 def test_keep(tmp_path: Path) -> None:
     """With `--keep` the service keeps running, `pipeline status` shows it, and the printed command removes it."""
     printed = run_failing(tmp_path, "--keep")

@@ -18,7 +18,12 @@ from tests.docker.serving import Serving
 from tests.support.wall_clock import WallClock
 
 HOUR = 3600
-pytestmark = [pytest.mark.docker, pytest.mark.timeout(180), pytest.mark.parametrize("step", [HOUR, -HOUR])]
+pytestmark = pytest.mark.docker
+
+
+def both(usual: int) -> pytest.MarkDecorator:
+    """Return a parametrization by both steps. Only the usual one is no long test."""
+    return pytest.mark.parametrize("step", [usual, pytest.param(-usual, marks=pytest.mark.long)])
 
 
 @pytest.fixture
@@ -49,6 +54,7 @@ def step_at_each_event(project: Project, run: int, clock: WallClock, step: int, 
             kinds |= {event.kind for event in new}
             if new:
                 clock.step(step)
+            threading.Event().wait(0.01)
     return kinds
 
 
@@ -70,6 +76,7 @@ def slow_request(project: Project, milliseconds: int) -> Callable[[], str]:
     return answer
 
 
+@both(HOUR)
 def test_the_clock_is_set_in_every_phase_of_a_deployment(project: Project, clock: WallClock, step: int) -> None:
     """No request is lost, none in flight is cut before its delay, and no duration is wrong."""
     project.pipeline("run", **clock.environment)
@@ -94,6 +101,7 @@ def test_the_clock_is_set_in_every_phase_of_a_deployment(project: Project, clock
     assert f" {run.duration.total_seconds():.1f} s" in history
 
 
+@both(-HOUR)
 def test_requests_beyond_their_delay_are_cut_in_time(project: Project, clock: WallClock, step: int) -> None:
     """A drain that the clock would prolong by an hour ends after its delay."""
     project.configure(("deregistration_delay: 10s", "deregistration_delay: 3s"))
@@ -114,6 +122,7 @@ def test_requests_beyond_their_delay_are_cut_in_time(project: Project, clock: Wa
     project.assert_serving(2)
 
 
+@both(HOUR)
 def test_a_crash_in_a_drain_is_recovered_at_another_time(project: Project, clock: WallClock, step: int) -> None:
     """The next process goes on with the drain where the killed one was, although the clock was set in between."""
     project.pipeline("run", **clock.environment)
@@ -132,6 +141,7 @@ def test_a_crash_in_a_drain_is_recovered_at_another_time(project: Project, clock
     project.assert_serving(1)
 
 
+@both(-HOUR)
 def test_the_daemon_keeps_releases_healthy(served: Serving, clock: WallClock, step: int) -> None:
     """After the clock was set, a removed container is replaced, a restart is told, and a commit is deployed."""
     project = served.project

@@ -24,7 +24,8 @@ from pipeline.balancer.registry import Registry
 from pipeline.balancer.wanted import plane_config
 from pipeline.base.errors import BalancerFault, ConfigError
 from tests.support.ports import free_port
-from tests.support.waiting import until
+from tests.support.sample import sampled
+from tests.support.waiting import DEADLINE, until
 from tests.system.bench import GROUP, OWNER, Bench, declare
 
 
@@ -190,7 +191,7 @@ def test_reload_loses_nothing(bench: Bench) -> None:
     stop, failures, done = threading.Event(), list[str](), [0]
 
     def ask() -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", bench.port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", bench.port, timeout=DEADLINE)
         while not stop.is_set():
             try:
                 connection.request("GET", "/")
@@ -238,7 +239,7 @@ def test_drain_reaches_replaced_workers(bench: Bench) -> None:
 def test_an_idle_connection_to_a_replaced_worker_gets_current_targets(bench: Bench) -> None:
     """A request on an old connection goes only to current targets."""
     old, new = bench.serve("old", "new")
-    kept = [http.client.HTTPConnection("127.0.0.1", bench.port, timeout=20) for _ in range(6)]
+    kept = [http.client.HTTPConnection("127.0.0.1", bench.port, timeout=DEADLINE) for _ in range(6)]
 
     def ask(connection: http.client.HTTPConnection, path: str) -> str:
         connection.request("GET", path)
@@ -264,7 +265,7 @@ def test_a_reload_for_another_owner_cuts_no_long_answer(bench: Bench) -> None:
     backend = bench.backend("a")
     bench.balancer.register(OWNER, GROUP, backend.target)
     bench.await_state("a", TargetState.HEALTHY)
-    with socket.create_connection(("127.0.0.1", bench.port), timeout=20) as client:
+    with socket.create_connection(("127.0.0.1", bench.port), timeout=DEADLINE) as client:
         client.sendall(b"GET /stream HTTP/1.1\r\nHost: x\r\n\r\n")
         until(lambda: backend.requests, "the request arrived")
         bench.balancer.apply("other", declare(free_port()))
@@ -385,7 +386,7 @@ def test_access_log(bench: Bench) -> None:
     ]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=sampled(60), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(path=st.text(st.characters(min_codepoint=33, max_codepoint=126), max_size=60))
 def test_any_health_check_path_is_taken(tmp_path: Path, path: str) -> None:
     """HAProxy takes every valid path of a check literally."""

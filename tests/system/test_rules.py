@@ -15,11 +15,13 @@ from pipeline.balancer.haproxy import patterns
 from pipeline.balancer.matching import HttpRequest, match
 from pipeline.balancer.model import Declaration, Listener, Rule
 from tests.support.ports import free_port
+from tests.support.sample import sampled
+from tests.support.waiting import DEADLINE
 from tests.system.bench import OWNER, Bench
 
-# Each load has this many rule sets, a listener each: 1,000 rule sets for each kind of patterns.
+# Each load has this many rule sets, a listener each: 1,000 rule sets for each kind of patterns in a full run.
 _SETS = 50
-_LOADS = 20
+_LOADS = sampled(1000) // _SETS
 
 _HOSTS = [
     "a.test",
@@ -131,7 +133,7 @@ def _says(text: str) -> dict[str, Any]:
 
 def _asked(port: int, request: HttpRequest) -> str:
     """Return the responses of the listener."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10, source_address=(request.source, 0))
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=DEADLINE, source_address=(request.source, 0))
     with closing(connection):
         query = "" if request.query is None else f"?{request.query}"
         connection.putrequest(request.method, request.path + query, skip_host=True, skip_accept_encoding=True)

@@ -15,6 +15,7 @@ from pipeline.aws.message import HttpResponse
 from pipeline.aws.model import protocol
 from pipeline.aws.request import read_input
 from pipeline.aws.response import write_output
+from tests.support.sample import sampled
 from tests.unit.aws.values import Values, model
 
 _EC2 = (
@@ -47,7 +48,7 @@ _OPERATIONS = [
     ("sts", "GetCallerIdentity"),
 ]
 _SETTINGS = settings(
-    max_examples=25,
+    max_examples=sampled(25),
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large],
 )

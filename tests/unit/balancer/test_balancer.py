@@ -22,6 +22,7 @@ from pipeline.balancer.reconciler import reconcile
 from pipeline.balancer.targets import Registration
 from pipeline.base.errors import BalancerFault
 from pipeline.testing.fakes.data_plane import FakePlane
+from tests.support.sample import sampled
 from tests.support.waiting import until
 
 OWNER, GROUP = "shop", "shop.web"
@@ -244,7 +245,9 @@ def states(balancer: Balancer) -> dict[str, tuple[TargetState, str]]:
 
 def test_whatever_comes() -> None:
     """The invariants hold after every step."""
-    run_state_machine_as_test(Machine, settings=settings(max_examples=200, stateful_step_count=30, deadline=None))
+    run_state_machine_as_test(
+        Machine, settings=settings(max_examples=sampled(200), stateful_step_count=30, deadline=None)
+    )
 
 
 @pytest.mark.parametrize("after", [False, True])

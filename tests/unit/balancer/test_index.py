@@ -22,6 +22,7 @@ from pipeline.balancer.matching import HttpRequest, match
 from pipeline.balancer.model import Rule
 from pipeline.balancer.model.application.wildcard import Wildcard
 from tests.support.paths import ROOT
+from tests.support.sample import sampled
 from tests.unit.balancer.rules import Names, rule
 
 
@@ -153,7 +154,7 @@ def expected(rules: list[Rule], host: str, path: str) -> int:
     host=st.sampled_from(["a.test", "b.a.test", "c.b.a.test", "a.x", "a.tx", "b.x", "x.org", "test", ""]),
     path=st.sampled_from(["/", "/a", "/a/", "/ab", "/ab/c", "/axb", "/x/c", "/abxcyd", "/a*", "/x.png"]),
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=sampled(300), deadline=None)
 def test_index_and_patterns_name_the_rule(found: Any, host: str, path: str) -> None:
     """The lowest priority of the maps and the patterns is that of the matching rule."""
     rules = [rule(number, *conditions) for number, conditions in enumerate(found, start=1)]
@@ -212,7 +213,7 @@ def _first(content: str, method: str, text: str) -> int:
     host=st.sampled_from(["ab.test", "abc.tast", "xb.test", "x.ab.test", "other"]),
     path=st.builds(lambda text: f"/{text}", st.text("ab/", max_size=8)),
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=sampled(300), deadline=None)
 def test_every_pattern_is_reachable(texts: Any, few: int, host: str, path: str) -> None:
     """The lowest matching pattern is found in any split of the patterns into lists."""
     patterns = [

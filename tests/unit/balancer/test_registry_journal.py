@@ -22,6 +22,8 @@ from pipeline.balancer.registry import Registry
 from pipeline.balancer.registry_file import RegistryFile
 from pipeline.base.clock import SYSTEM
 from pipeline.base.errors import BalancerFault
+from tests.support.sample import sampled
+from tests.support.waiting import DEADLINE
 
 OWNERS, GROUPS, NAMES = ("shop", "blog"), ("web", "api"), tuple("abcdef")
 PORTS = {"shop": 8080, "blog": 9090}
@@ -166,7 +168,7 @@ class Journal(RuleBasedStateMachine):
 
 
 TestJournal = Journal.TestCase
-TestJournal.settings = settings(max_examples=20, stateful_step_count=25, deadline=None)
+TestJournal.settings = settings(max_examples=sampled(20), stateful_step_count=25, deadline=None)
 
 
 @pytest.fixture
@@ -294,6 +296,6 @@ def test_readers_beside_a_writer(tmp_path: Path) -> None:
         file.write(file.read().register("shop", "web", targets(*NAMES, port=1000 + number)))
     done.set()
     for thread in threads:
-        thread.join(30)
+        thread.join(DEADLINE)
     assert len(seen) == 2
     assert all(found == sorted(found) for found in seen)

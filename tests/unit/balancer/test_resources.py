@@ -28,6 +28,7 @@ from pipeline.balancer.resources import (
 )
 from pipeline.balancer.wanted import plane_config
 from pipeline.base.errors import ConfigError
+from tests.support.sample import sampled
 
 GROUPS = ("web", "api", "canary")
 
@@ -126,7 +127,7 @@ OTHER = Registry().declare(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=sampled(60), deadline=None)
 @given(declared=declarations(), data=st.data())
 def test_applying_is_putting_one_by_one(declared: Declaration, data: st.DataObject) -> None:
     """Single puts in any valid order give the same resources and bytes as a declaration."""
@@ -143,7 +144,7 @@ def test_applying_is_putting_one_by_one(declared: Declaration, data: st.DataObje
     assert registry.withdraw("shop") == OTHER
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=sampled(40), deadline=None)
 @given(declared=declarations())
 def test_resources_tell_what_was_declared(declared: Declaration) -> None:
     """A decompiled declaration has listeners by port and rules by priority."""

@@ -12,6 +12,7 @@ from pipeline.balancer.haproxy.configuration import render
 from pipeline.balancer.model import Declaration
 from pipeline.balancer.registry import Registry
 from pipeline.balancer.wanted import plane_config
+from tests.support.sample import sampled
 
 GROUPS = ("web", "api", "canary")
 SOLO = [{"forward": name} for name in GROUPS]
@@ -54,7 +55,7 @@ def _declaration(rules: list[dict[str, Any]], needed: int = 1, port: int = 8080)
     )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=sampled(60), deadline=None)
 @given(changes=st.lists(st.tuples(_rules(), st.integers(1, 2), st.integers(8080, 8081)), min_size=2, max_size=5))
 def test_a_change_gives_the_bytes_of_a_new_balancer(changes: list[Any]) -> None:
     """After any changes, listeners and HAProxy's files are those of a balancer that never had anything else."""
@@ -68,7 +69,7 @@ def test_a_change_gives_the_bytes_of_a_new_balancer(changes: list[Any]) -> None:
         assert registry.declares("shop", _declaration(*change))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=sampled(60), deadline=None)
 @given(before=_rules(), after=_rules())
 def test_only_a_changed_rule_is_another_object(before: list[Any], after: list[Any]) -> None:
     """A rule that is declared again as it is stays the same object, with its revision. Any other one does not."""

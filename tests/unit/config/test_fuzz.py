@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from pipeline.base.errors import ConfigError
 from pipeline.config.load import load
 from tests.support.pipeline_yaml import GOOD
+from tests.support.sample import sampled
 
 _PATH = Path(tempfile.mkdtemp()) / "pipeline.yaml"
 _WORDS = sorted({word for word in GOOD.replace(":", " ").replace("{", " ").replace("}", " ").split() if word})
@@ -34,14 +35,14 @@ def holds(content: bytes) -> None:
         load(_PATH, {}, {})
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=sampled(200), deadline=None)
 @given(st.binary(max_size=300))
 def test_any_bytes(content: bytes) -> None:
     """Any bytes load or raise `ConfigError`."""
     holds(content)
 
 
-@settings(max_examples=1200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=sampled(1200), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.tuples(st.integers(0, len(GOOD)), st.integers(0, 30), _VALUES), min_size=1, max_size=5))
 def test_a_good_file_with_anything_written_over_it(edits: list[tuple[int, int, str]]) -> None:
     """A good file with drawn text at a drawn position loads or raises `ConfigError`."""
@@ -51,7 +52,7 @@ def test_a_good_file_with_anything_written_over_it(edits: list[tuple[int, int, s
     holds(text.encode(errors="replace"))
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=sampled(600), deadline=None)
 @given(st.randoms(use_true_random=False), _VALUES, st.integers(1, 3))
 def test_a_good_file_with_values_of_another_kind(chance: random.Random, value: str, count: int) -> None:
     """A key with a value of any other type loads or raises `ConfigError`."""

@@ -10,10 +10,11 @@ from pipeline.base.errors import ConfigError
 from pipeline.store.order import Mode
 from pipeline.store.queue import RunRequest
 from pipeline.store.records import RunKind, RunState, Trigger
+from tests.support.sample import sampled
 from tests.unit.core.world import NAME, World
 
 WRITERS = 8
-RUNS_PER_WRITER = 30
+RUNS_PER_WRITER = sampled(30)
 
 
 def test_a_commit_is_built_and_deployed(world: World) -> None:

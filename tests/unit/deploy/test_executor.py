@@ -19,7 +19,8 @@ from pipeline.engine.runtime import RestartPolicy
 from pipeline.testing.fakes.program import Program
 from stages.deploy.decision import Decision, DesiredState, Observation, ReplicaFailure
 from stages.deploy.executor import ReleaseFailed
-from tests.support.waiting import until
+from tests.support.sample import sampled
+from tests.support.waiting import DEADLINE, until
 from tests.unit.deploy.rollouts import Rollouts, desired
 
 RUNTIME_CALLS = ("list", "start", "set_restart_policy", "stop", "remove")
@@ -370,7 +371,7 @@ def test_a_start_that_hangs_keeps_the_former_replicas_in_service(web: Rollouts) 
         assert web.balancer.states() == dict.fromkeys(web.names(1), TargetState.HEALTHY)
         assert len(web.runtime.running) == 3
         hang.release()
-        rollout.result(10)
+        rollout.result(DEADLINE)
     web.assert_serving(2)
     assert web.most_running <= 5
 
@@ -385,7 +386,7 @@ def test_a_replica_whose_start_has_not_returned_counts_as_starting(web: Rollouts
         assert len(web.runtime.running) == 4
         assert len(web.balancer.states()) == 3
         hang.release()
-        rollout.result(10)
+        rollout.result(DEADLINE)
     web.assert_serving(2)
     assert web.most_running == 4
 
@@ -399,7 +400,7 @@ def test_a_stop_that_hangs_is_not_repeated(web: Rollouts) -> None:
         await_observations(web)
         assert hang.waiting == 1
         hang.release()
-        rollout.result(10)
+        rollout.result(DEADLINE)
     web.assert_serving(2)
 
 
@@ -466,7 +467,7 @@ def test_the_reason_of_a_replica_that_is_gone(web: Rollouts) -> None:
     assert web.replica_set().exit_reason("shop.web.r2.dddddd") == "its container was removed"
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=sampled(40), deadline=None)
 @given(
     faults=st.lists(st.tuples(st.sampled_from(RUNTIME_CALLS), st.integers(0, 8), st.booleans()), max_size=4),
     surge=st.integers(0, 2),

@@ -22,6 +22,7 @@ from stages.deploy.decision import (
     Strategy,
 )
 from stages.deploy.rolling import RollingStrategy, decide
+from tests.support.sample import sampled
 
 SECOND = timedelta(seconds=1)
 
@@ -330,4 +331,4 @@ class Rollout(RuleBasedStateMachine):
 UNWELL = (TargetState.INITIAL, TargetState.UNHEALTHY)
 
 TestRollout = Rollout.TestCase
-TestRollout.settings = settings(max_examples=500, stateful_step_count=40, deadline=None)
+TestRollout.settings = settings(max_examples=sampled(500), stateful_step_count=40, deadline=None)

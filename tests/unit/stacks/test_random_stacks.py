@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections import Counter
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from hypothesis import strategies as st
 
 from pipeline.stacks.status import StackStatus
 from tests.support.mortal_process import ProcessDied
+from tests.support.sample import sampled
 from tests.support.stack_world import Node, World
 from tests.unit.stacks.laboratory import Laboratory
 
@@ -83,7 +83,9 @@ OPERATIONS = st.lists(st.tuples(graphs(), st.lists(st.integers(0, 60), max_size=
 
 
 @settings(
-    max_examples=int(os.environ.get("EXAMPLES", "60")), deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=sampled(60),
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
 )
 @given(operations=OPERATIONS, polls=st.integers(0, 2), deletion=st.lists(st.integers(0, 30), max_size=3))
 def test_random_operations(
@@ -127,7 +129,7 @@ def test_random_operations(
         lab.store.close()
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=sampled(60), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(operations=OPERATIONS, undeletable=st.sets(st.sampled_from(NAMES), max_size=2))
 def test_random_leftovers(operations: list[tuple[dict[str, Node], list[int]]], undeletable: set[str]) -> None:
     """What cannot be deleted stays, never spoils a later operation, and is deleted with the stack at last."""

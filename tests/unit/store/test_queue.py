@@ -15,6 +15,7 @@ from pipeline.store.order import MAX_PARALLEL_RUNS, Mode
 from pipeline.store.queue import STAGES, RunRequest
 from pipeline.store.records import ApprovalDecision, Run, RunKind, RunState, Trigger
 from pipeline.store.store import Store
+from tests.support.sample import sampled
 
 PIPELINE = "shop"
 
@@ -370,5 +371,5 @@ class QueueMachine(RuleBasedStateMachine):
         self.deployments_are_in_the_order_of_commits()
 
 
-QueueMachine.TestCase.settings = settings(max_examples=100, stateful_step_count=30, deadline=None)
+QueueMachine.TestCase.settings = settings(max_examples=sampled(100), stateful_step_count=30, deadline=None)
 TestQueueMachine = QueueMachine.TestCase

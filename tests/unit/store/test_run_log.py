@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from pipeline.base.errors import StoreFault
 from pipeline.base.masking import Mask, forms_of
 from pipeline.store.run_log import RunLogFile, follow, read_log
+from tests.support.sample import sampled
 
 
 def test_lines_come_back_with_their_stage(tmp_path: Path) -> None:
@@ -51,7 +52,7 @@ def test_a_secret_that_a_colour_stands_in(tmp_path: Path) -> None:
 letters = st.text('abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/+=&"\\é', min_size=8, max_size=80)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=sampled(60), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(letters, st.integers(16 * 1024, 64 * 1024), st.integers(1, 3), st.data())
 def test_no_piece_of_a_secret_in_an_endless_line(secret: str, piece: int, pieces: int, data: st.DataObject) -> None:
     """No character of a secret is written, in any encoding and for any position of a cut."""
@@ -68,7 +69,7 @@ def test_no_piece_of_a_secret_in_an_endless_line(secret: str, piece: int, pieces
     assert all(set(text.partition(" … (")[0]) <= {".", "*"} for text in texts)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=sampled(60), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(letters, st.data())
 def test_a_secret_over_a_cut_is_masked_on_both_sides(secret: str, data: st.DataObject) -> None:
     """The piece after the cut loses only the rest of the secret. Lines of another stage change nothing."""

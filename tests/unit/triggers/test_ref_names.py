@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.triggers.ref_names import is_object_name, is_ref
+from tests.support.sample import sampled
 
 # Parts of valid names, and characters that make a name invalid.
 _PIECES = ["a", "main", "v1.2", "ö", "/", ".", "..", "-", "@", "{", "@{", "~", "^", ":", "?", "*", "[", "]", "\\", " "]
@@ -46,7 +47,7 @@ def test_names_in_use_are_refs(name: str) -> None:
 
 
 @given(name=_NAMES)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=sampled(150), deadline=None)
 def test_what_is_accepted_is_accepted_by_git(name: str) -> None:
     """Git accepts every name that `is_ref` accepts, as a ref and as a branch name."""
     if is_ref(f"refs/heads/{name}"):
@@ -58,7 +59,7 @@ def test_what_is_accepted_is_accepted_by_git(name: str) -> None:
 
 
 @given(name=_NAMES)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=sampled(150), deadline=None)
 def test_what_git_forbids_is_refused(name: str) -> None:
     """`is_ref` rejects every name that git rejects."""
     if "\0" not in name:

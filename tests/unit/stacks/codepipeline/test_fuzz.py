@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from pipeline.base.errors import ConfigError
 from pipeline.stacks.codepipeline.translation import translate
 from pipeline.stacks.template import Template
+from tests.support.sample import sampled
 from tests.unit.stacks.codepipeline.examples import CONNECTION, GITHUB
 
 _LEAVES = st.one_of(
@@ -39,7 +40,7 @@ _COMMANDS = st.lists(
 
 
 @pytest.mark.parametrize("text", [GITHUB, CONNECTION], ids=["github", "connection"])
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=sampled(50), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(chance=st.randoms(use_true_random=False), value=_VALUES)
 def test_another_value_anywhere(text: str, chance: random.Random, value: Any) -> None:
     """A template with a drawn value in place of any other is translated or refused."""
@@ -50,7 +51,7 @@ def test_another_value_anywhere(text: str, chance: random.Random, value: Any) ->
         translate({"t.json": json.dumps(body)}, parameters={})
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=sampled(80), deadline=None)
 @given(_COMMANDS, st.text(max_size=10))
 def test_any_command(words: list[str], text: str) -> None:
     """A buildspec with any command is translated or refused."""

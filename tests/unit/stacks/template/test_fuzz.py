@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from pipeline.stacks.template import Template, TemplateError
 from pipeline.stacks.template.functions import COMPILERS
+from tests.support.sample import sampled
 from tests.unit.stacks.template.good import GOOD, attributes, evaluated, unknown
 
 _WORDS = sorted({word for word in GOOD.replace(":", " ").replace("{", " ").replace("}", " ").split() if word})
@@ -62,7 +63,7 @@ def holds(text: str) -> None:
         found.outputs(attributes)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=sampled(100), deadline=None)
 @given(st.text(max_size=200))
 def test_any_text(text: str) -> None:
     """Any text is a template or raises `TemplateError`."""
@@ -70,7 +71,7 @@ def test_any_text(text: str) -> None:
     holds("{" + text)
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=sampled(300), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.tuples(st.integers(0, len(GOOD)), st.integers(0, 30), _PIECES), min_size=1, max_size=4))
 def test_a_good_template_with_anything_written_over_it(edits: list[tuple[int, int, str]]) -> None:
     """A good template with drawn text at a drawn position is one, or raises `TemplateError`."""
@@ -80,7 +81,7 @@ def test_a_good_template_with_anything_written_over_it(edits: list[tuple[int, in
     holds(text)
 
 
-@settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=sampled(500), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.randoms(use_true_random=False), _NODES, st.booleans())
 def test_a_good_template_with_another_value_anywhere(chance: random.Random, node: Any, extended: bool) -> None:
     """A template with a drawn value, functions included, in place of any other is one, or raises `TemplateError`."""

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.stacks.template import JSON, TemplateError
+from tests.support.sample import sampled
 from tests.unit.stacks.template.good import evaluated
 
 # For each resource: the resources it depends on, and by which function, or under a condition that does not hold.
@@ -55,7 +56,7 @@ def _needed(edges: dict[str, list[tuple[str, str]]]) -> dict[str, set[str]]:
     return {name: {target for target, way in targets if way != "not chosen"} for name, targets in edges.items()}
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=sampled(100), deadline=None)
 @given(graphs())
 def test_each_resource_follows_its_dependencies(edges: dict[str, list[tuple[str, str]]]) -> None:
     """Without a cycle there is an order, with all resources once, each after all that it needs."""
@@ -66,7 +67,7 @@ def test_each_resource_follows_its_dependencies(edges: dict[str, list[tuple[str,
         assert all(found.order.index(other) < found.order.index(name) for other in needed)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=sampled(100), deadline=None)
 @given(graphs(ways=_WAYS[:4], cycles=True))
 def test_exactly_the_resources_of_cycles_are_named(edges: dict[str, list[tuple[str, str]]]) -> None:
     """With a cycle, the message names the resources that are in one, or between two, and no others."""
