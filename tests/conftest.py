@@ -8,25 +8,37 @@ import signal
 import subprocess
 import sys
 import tempfile
+import zlib
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from pipeline.base.logging import write_through_logging
+from tests.support.collected import COUNTS
 from tests.support.kept import PREFIX, PROPERTY
 from tests.support.paths import ROOT
 from tests.support.ports import WORKERS
+from tests.support.sample import FULL, sampled
 
 # The tests start more than a thousand Pythons: none should compile anew what the one before it has.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 # A shell starts what it does not wait for deaf to Ctrl-C, and so would be every command that a test interrupts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+# For the tests that set no number themselves.
+settings.register_profile("penstock", settings(), max_examples=sampled(100))
+settings.load_profile("penstock")
 # As in the daemon, so that `caplog` has what its modules write.
 write_through_logging()
 
 NO_ENGINE = "no Docker Engine answers"
+# With this variable, coverage measures a process. That nearly doubles the time of a command, so only every fifth test
+# starts its processes with it.
+_MEASURED = "COVERAGE_PROCESS_CONFIG"
+_CONFIGURATION, _SHARE = os.environ.get(_MEASURED), 5
 
 
 def _engine_answers() -> bool:
@@ -65,15 +77,21 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.basetemp = tempfile.mkdtemp(prefix=PREFIX)
 
 
-# Other hooks have left out by then what -k and -m leave out.
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Iterator[None]:
+    """Count the tests before -k and -m leave some out, and put the others into the order of the workers."""
+    config.stash[COUNTS] = Counter(item.nodeid.partition("::")[0] for item in items)
+    yield
+    _arrange(config, items)
+
+
+def _arrange(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Skip the tests that need a Docker Engine if none answers. In CI, exit instead: a skip would hide the fault.
 
     Each worker begins with an equal share of the equally slow ones, and keeps to few modules of the others.
     """
     needing = [item for item in items if item.get_closest_marker("docker")]
-    others = [item for item in items if item not in needing]
+    others = [item for item in items if not item.get_closest_marker("docker")]
     bounds = [len(others) * worker // WORKERS for worker in range(WORKERS + 1)]
     items[:] = [
         item
@@ -86,6 +104,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         pytest.exit("no Docker Engine answers, and in CI its tests must run", returncode=3)
     for item in needing:
         item.add_marker(pytest.mark.skip(reason=NO_ENGINE))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Choose whether the processes that a test starts are measured: always those of the same tests."""
+    if _CONFIGURATION and (FULL or zlib.crc32(item.nodeid.encode()) % _SHARE == 0):
+        os.environ[_MEASURED] = _CONFIGURATION
+    else:
+        os.environ.pop(_MEASURED, None)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

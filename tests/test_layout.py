@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import PurePath
 
 import pytest
@@ -17,15 +17,15 @@ PATCHES = {"setattr", "delattr"}
 
 def problems(path: PurePath, source: str) -> list[str]:
     """Return the imports and patches in a file of the tests or the benchmarks that the layout forbids."""
-    tree = ast.parse(source)
-    found = [f"{path}: {problem}" for module in _imports(tree) if (problem := _forbidden(path, module))]
-    found += [f"{path}: patches the private {name}" for name in _patches(tree) if _is_private(name)]
+    nodes = [*ast.walk(ast.parse(source))]
+    found = [f"{path}: {problem}" for module in _imports(nodes) if (problem := _forbidden(path, module))]
+    found += [f"{path}: patches the private {name}" for name in _patches(nodes) if _is_private(name)]
     return sorted(set(found))
 
 
-def _imports(tree: ast.AST) -> Iterator[str]:
+def _imports(nodes: Iterable[ast.AST]) -> Iterator[str]:
     """Yield every imported name in full."""
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -33,9 +33,9 @@ def _imports(tree: ast.AST) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-def _patches(tree: ast.AST) -> Iterator[str]:
+def _patches(nodes: Iterable[ast.AST]) -> Iterator[str]:
     """Yield the names that `monkeypatch.setattr` and `delattr` replace, which are its first or second argument."""
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in PATCHES:
             texts = [word.value for word in node.args[:2] if isinstance(word, ast.Constant)]
             yield from (text for text in texts[:1] if isinstance(text, str))
