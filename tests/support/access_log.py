@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from pipeline.balancer.access import AccessRecord
 from pipeline.balancer.haproxy.access_log import LogReader
 from pipeline.balancer.haproxy.log_format import FIELDS, FORMER_FIELDS, REQUEST_HEADERS, REQUEST_LINE
@@ -51,6 +53,11 @@ OWN = {**NO_TARGET, **NO_ANSWER, "termination": "LR--"}
 REFUSED = {**OWN, "request": "-1", "method": "<BADREQ>", "uri": "<BADREQ>", "version": "<BADREQ>", "rule": "-"}
 REFUSED |= {"backend": "shop.edge.8080", "host": "-", "user_agent": "-"}
 TLS = {"cipher": "TLS_AES_128_GCM_SHA256", "tls_version": "TLSv1.3"}
+
+
+def written(log: Path) -> bytes:
+    """Return the complete lines of a log. HAProxy may be about to write the rest of the last one."""
+    return b"".join(line for line in log.read_bytes().splitlines(keepends=True) if line.endswith(b"\n"))
 
 
 def raw(changes: dict[str, str] | None = None, **more: str) -> bytes:

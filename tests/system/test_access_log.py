@@ -12,6 +12,7 @@ import pytest
 from pipeline.balancer.access import AccessRecord
 from pipeline.balancer.haproxy import directory
 from pipeline.balancer.model import TargetState
+from tests.support.access_log import written
 from tests.support.waiting import until
 from tests.system.bench import Bench
 
@@ -37,7 +38,7 @@ def test_a_long_access_log_is_cut(bench: Bench, monkeypatch: pytest.MonkeyPatch)
             if rotated.exists() and rotated.stat().st_ino != before:
                 caps.append(asked)
     assert caps[1] - caps[0] > 100, "the hole does not count as size"
-    until(lambda: f"/{asked - 1} ".encode() in log.read_bytes(), "the last line is written")
+    until(lambda: f"/{asked - 1} ".encode() in written(log), "the last line is written")
     followed += paths(following.appended())
     newest = bench.balancer.access_log()
     kept = paths(newest.newest_first())[::-1]
@@ -56,7 +57,7 @@ def test_a_killed_haproxy_continues_the_log(bench: Bench) -> None:
     log = bench.balancer.directory / "access.log"
     for number in range(3):
         bench.get(f"/{number}")
-        until(lambda wanted=f"/{number} ": wanted in log.read_text(), "the line is written")
+        until(lambda wanted=f"/{number} ": wanted in written(log).decode(), "the line is written")
         pid = bench.balancer.pid()
         assert pid is not None
         os.kill(pid, signal.SIGKILL)

@@ -19,6 +19,7 @@ from pipeline.balancer.haproxy.access_log import LogReader
 from pipeline.balancer.haproxy.log_format import FIELDS
 from pipeline.balancer.haproxy.log_line import AccessLogLine
 from pipeline.balancer.model import Declaration, Target
+from tests.support.access_log import written
 from tests.support.ports import free_port
 from tests.support.waiting import DEADLINE, until
 from tests.system.alb import CHECK, OWNER, Alb
@@ -130,11 +131,9 @@ class Edge:
         log = self.alb.balancer.directory / "access.log"
         marker = f"/marker-{uuid.uuid4().hex}"
         self.say(f"GET {marker} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", "empty")
-        until(lambda: marker.encode() in log.read_bytes(), "the marker is written")
-        before = log.stat().st_size
+        before = len(until(lambda: marker.encode() in (text := written(log)) and text, "the marker is written"))
         after()
-        # The last piece is empty, or a line that is there in part.
-        found = until(lambda: log.read_bytes()[before:].split(b"\n")[:-1], "the line is written")
+        found = until(lambda: written(log)[before:].splitlines(), "the line is written")
         line = AccessLogLine.read(found[0])
         assert line is not None
         return dict(line.fields)
@@ -333,7 +332,7 @@ def test_a_connection_to_a_target_that_dies_under_a_post(edge: Edge) -> None:
                 connection.recv(65536)
         assert connection.recv(65536) == b""
     edge.logged(lambda: edge.say(get(path="/after")))
-    lines = [AccessLogLine.read(line) for line in log.read_bytes().splitlines()]
+    lines = [AccessLogLine.read(line) for line in written(log).splitlines()]
     # Between the two is the line of the marker.
     assert [line and line.fields["uri"] for line in lines][-3::2] == ["/kept", "/after"]
 

@@ -23,6 +23,7 @@ from pipeline.balancer.planes import open_balancer
 from pipeline.balancer.registry import Registry
 from pipeline.balancer.wanted import plane_config
 from pipeline.base.errors import BalancerFault, ConfigError
+from tests.support.access_log import written
 from tests.support.ports import free_port
 from tests.support.sample import sampled
 from tests.support.waiting import DEADLINE, until
@@ -378,7 +379,7 @@ def test_access_log(bench: Bench) -> None:
     bench.balancer.apply("other", declare(free_port()))
     bench.get("/after")
     log = bench.balancer.directory / "access.log"
-    until(lambda: "/after" in log.read_text(), "the line is written")
+    until(lambda: b"/after" in written(log), "the line is written")
     lines = [line.fields for raw in log.read_bytes().splitlines() if (line := AccessLogLine.read(raw))]
     assert [(line["status"], line["server"], line["uri"]) for line in lines] == [
         ("200", "a", "/before"),

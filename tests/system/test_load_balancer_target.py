@@ -92,9 +92,14 @@ def test_the_alb_sees_the_address_of_the_client(chain: Chain) -> None:
     assert answer.seen_header("x-forwarded-for") == "127.0.0.7"
     assert answer.seen_header("x-forwarded-port") == str(chain.inner_port)
     assert chain.ask(source="127.0.0.9").status == 418
-    logged = [as_data(record.entry()) for record in chain.balancer.access_log().newest_first()]
-    clients = [str(entry["client:port"]).partition(":")[0] for entry in logged if entry["user_agent"] is None]
-    assert clients[:2] == ["127.0.0.9", "127.0.0.7"]
+    log = chain.balancer.access_log()
+
+    def clients() -> list[str]:
+        logged = [as_data(record.entry()) for record in log.newest_first()]
+        return [str(entry["client:port"]).partition(":")[0] for entry in logged if entry["user_agent"] is None]
+
+    # HAProxy writes the line after the response.
+    until(lambda: clients()[:2] == ["127.0.0.9", "127.0.0.7"], "both lines are written")
 
 
 def test_a_client_cannot_choose_its_address(chain: Chain) -> None:
