@@ -18,7 +18,7 @@ from pipeline.base.errors import ConfigError
 from pipeline.http import serving
 from pipeline.http.serving import control_config, http_server, public_socket
 from tests.support.ports import free_port
-from tests.support.waiting import DEADLINE, SOON
+from tests.support.waiting import DEADLINE
 
 
 async def echo(request: Request) -> Response:
@@ -45,11 +45,16 @@ async def follow(_: Request) -> Response:
 @pytest.fixture
 def address(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, int]]:
     monkeypatch.setattr(serving, "MAX_CONNECTIONS", 5)
-    monkeypatch.setattr(serving, "REQUEST_TIMEOUT", 0.3)
     listener = socket.create_server(("127.0.0.1", 0))
     app = Starlette(routes=[Route("/echo", echo, methods=["GET", "POST"]), Route("/follow", follow)])
     with http_server(lambda: control_config(app), listener):
         yield listener.getsockname()
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clients get a second for a request. On a busy machine, those of other tests may take longer."""
+    monkeypatch.setattr(serving, "REQUEST_TIMEOUT", 1.0)
 
 
 def connect(address: tuple[str, int]) -> socket.socket:
@@ -83,7 +88,7 @@ def test_a_response_has_a_date(address: tuple[str, int]) -> None:
     assert head.count(b"\r\ndate: ") == 1
 
 
-def test_a_silent_client_is_disconnected(address: tuple[str, int]) -> None:
+def test_a_silent_client_is_disconnected(impatient: None, address: tuple[str, int]) -> None:
     """A client that sends no request, or only the start of one, is disconnected."""
     for content in (b"", b"GET /echo HTTP/1.1\r\nX-Slow: "):
         with closing(connect(address)) as connection:
@@ -91,7 +96,7 @@ def test_a_silent_client_is_disconnected(address: tuple[str, int]) -> None:
             assert is_closed(connection)
 
 
-def test_a_client_with_a_request_may_stay(address: tuple[str, int]) -> None:
+def test_a_client_with_a_request_may_stay(impatient: None, address: tuple[str, int]) -> None:
     """A client that has sent a request is not disconnected, however long its response takes."""
     with closing(connect(address)) as connection:
         connection.sendall(b"GET /follow HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -174,7 +179,7 @@ def test_an_idle_server_stops_at_once(requests: int) -> None:
                     connection.sendall(b"GET /echo HTTP/1.1\r\nHost: x\r\n\r\n")
                     assert connection.recv(1)
             before = time.monotonic()
-        assert time.monotonic() - before < SOON
+        assert time.monotonic() - before < serving.REQUEST_TIMEOUT / 2
         assert len(made) == requests
 
 
