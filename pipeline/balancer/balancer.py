@@ -7,9 +7,9 @@ plane match it. The next reconciliation completes a change that a crash interrup
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from pipeline.balancer.jwks import read_keys, with_keys
 from pipeline.balancer.key_set import KeySet
 from pipeline.balancer.model import Declaration, Target, TargetHealth, TargetState
 from pipeline.balancer.registry import Registry
+from pipeline.balancer.shared_changes import PendingChange, SharedChanges
 from pipeline.balancer.targets import Registration
 from pipeline.balancer.wanted import plane_config
 from pipeline.balancer.zonal_shift import ZonalShift
@@ -29,6 +30,7 @@ from pipeline.base.clock import Stamp
 from pipeline.base.errors import BalancerFault, ConfigError
 
 _POLL_INTERVAL = 0.05
+_FAILURES = (BalancerFault, ConfigError, OSError)
 
 
 class Balancer(BalancerReader):
@@ -42,6 +44,7 @@ class Balancer(BalancerReader):
     def __init__(self, directory: Path, plane: DataPlane) -> None:
         super().__init__(directory, plane)
         self._follower = Follower(self._synchronizer.agree)
+        self._shared = SharedChanges(self._carry_out)
 
     # The data plane
 
@@ -150,33 +153,51 @@ class Balancer(BalancerReader):
         """Change the registry by a pure function, and make the data plane match. Return the registry afterwards.
 
         `change` gets the registry as it is while the lock is held, so callers at the same time lose nothing. It may be
-        called twice. What it raises is passed on. On an error, nothing has changed.
+        called several times. What it raises is passed on. On an error, nothing has changed. Threads that change
+        something at the same time share a reload of the data plane.
 
         `soon`: return when the change is stored and the data plane has found no fault in it. The data plane follows
         within a fraction of a second, once for several changes, and every other call that changes something or
         reconciles completes it first. Use it for what takes no target out of service.
         """
         seen = self.registry()
-        prepared = _PreparedChange(seen, change(seen), {})
-        if prepared.wanted is not seen and prepared.wanted.issuers():
-            prepared = replace(prepared, keys=read_keys(prepared.wanted))
-        with self._synchronizer.locked():
-            before = self.registry()
-            wanted = prepared.wanted if before is seen else change(before)
-            if wanted is not before:
-                self._carry_out(owner, before, with_keys(wanted, prepared.keys), soon=soon)
-            return self.registry()
+        pending = PendingChange(owner, change, seen, change(seen), soon=soon)
+        if pending.wanted is not seen and pending.wanted.issuers():
+            pending.keys = read_keys(pending.wanted)
+        return self._shared.make(pending)
 
-    def _carry_out(self, owner: str, before: Registry, wanted: Registry, *, soon: bool) -> None:
+    def _carry_out(self, changes: Sequence[PendingChange]) -> None:
+        """Carry out changes together. If the data plane refuses that, carry out each by itself."""
+        with self._synchronizer.locked():
+            try:
+                self._carry_out_once(changes)
+            except _FAILURES:
+                if len(changes) == 1:
+                    raise
+                for each in changes:
+                    each.error = None
+                    try:
+                        self._carry_out_once([each])
+                    except (BalancerFault, ConfigError) as error:
+                        each.error = error
+                    except OSError as error:
+                        each.error = self._synchronizer.fault(error)
+
+    def _carry_out_once(self, changes: Sequence[PendingChange]) -> None:
+        before = wanted = self.registry()
+        for each in changes:
+            wanted = each.applied_to(wanted)
+        if wanted is before:
+            return
         # The plane of an empty registry is stopped, also if what was left had no part in it.
         if plane_config(wanted) == plane_config(before) and not wanted.is_empty:
             self._synchronizer.write(wanted)
             return
-        self._check_plane(owner, before, wanted)
+        self._check_plane(changes[0].owner, before, wanted)
         with self._restoring(before):
             self._synchronizer.store(wanted)
             # On a full disk, nothing but this call knows that there is something to do.
-            if soon and self._synchronizer.is_behind:
+            if all(each.soon for each in changes) and self._synchronizer.is_behind:
                 self._follower.request()
             else:
                 self._synchronizer.apply(wanted)
@@ -186,7 +207,7 @@ class Balancer(BalancerReader):
         """Put a registry back if the block fails."""
         try:
             yield
-        except (BalancerFault, ConfigError, OSError):
+        except _FAILURES:
             self._synchronizer.store_and_apply(before)
             raise
 

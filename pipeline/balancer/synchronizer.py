@@ -72,7 +72,7 @@ class Synchronizer:
             with short_lock(self._directory / "lock"):
                 yield
         except OSError as error:
-            raise self._fault(error) from error
+            raise self.fault(error) from error
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -83,6 +83,12 @@ class Synchronizer:
             if self._file.is_outdated:
                 self._migrate()
             yield
+
+    def fault(self, error: OSError) -> BalancerFault:
+        """Return what an error of the disk means for the balancer."""
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return BalancerFault(f"cannot write to {self._directory}: the disk is full", hint="free some space")
+        return BalancerFault(f"the balancer in {self._directory} failed: {error}")
 
     def take_resumed(self) -> tuple[int, ...]:
         """Return the processes that were continued since the last call."""
@@ -215,11 +221,6 @@ class Synchronizer:
         for group, target in result.abort:
             self._plane.abort(group, target)
         return started
-
-    def _fault(self, error: OSError) -> BalancerFault:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            return BalancerFault(f"cannot write to {self._directory}: the disk is full", hint="free some space")
-        return BalancerFault(f"the balancer in {self._directory} failed: {error}")
 
     def _migrate(self) -> None:
         """Write the registry in the current format, which the previous version refuses.

@@ -41,7 +41,7 @@ class StackMachine:
         self.balancer = Balancer(folder / "balancer", self.plane)
         networks, certificates = NetworkStore(folder, DEFAULT_ZONES), CertificateStore(folder)
         network = MachineNetwork(Networks(networks), DEFAULT_ZONES, certificates, lambda _: [])
-        self.machine = Machine(KeptStore(folder), networks, certificates, lambda: self.balancer, network)
+        self.machine = Machine(KeptStore(folder), networks, certificates, self.balancer, network)
         self.types = aws_types(self.machine)
 
     @property

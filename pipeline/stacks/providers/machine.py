@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -30,7 +30,7 @@ class Machine:
     kept: KeptStore
     networks: NetworkStore
     certificates: CertificateStore
-    balancer: Callable[[], Balancer]
+    balancer: Balancer
     network: Network
 
     @classmethod
@@ -38,7 +38,7 @@ class Machine:
         """Return the machine of a home."""
         networks, certificates = NetworkStore(home.aws, zones), CertificateStore(home.aws)
         network = MachineNetwork(Networks(networks), zones, certificates, partial(containers, home))
-        return cls(KeptStore(home.aws), networks, certificates, lambda: open_balancer(home.balancer), network)
+        return cls(KeptStore(home.aws), networks, certificates, open_balancer(home.balancer), network)
 
     def ec2(self, context: StackContext) -> Ec2:
         """Return EC2's operations for a stack."""

@@ -17,6 +17,7 @@ from pipeline.balancer.elbv2.api import Api
 from pipeline.balancer.elbv2.network import Network
 from pipeline.balancer.elbv2.service import elbv2_service
 from pipeline.balancer.elbv2.view import View
+from pipeline.balancer.registry import Registry
 from pipeline.balancer.resources import BalancerResource
 from pipeline.stacks.provider import StackContext
 
@@ -32,26 +33,30 @@ class _TokenApi(Api):
         fields = super().new(call, **kept)
         return {**fields, "id": next(self.ids, fields["id"])}
 
+    def change(self, call: Call, change: Callable[[View], Registry], *, soon: bool = False) -> View:  # noqa: ARG002
+        """Change the registry. A resource of a stack is complete when the data plane has it."""
+        return super().change(call, change)
+
 
 @dataclass(frozen=True)
 class Elbv2:
     """The ELBv2 API of a home, for the owner of a stack. What it makes is made by the stack."""
 
-    balancer: Callable[[], Balancer]
+    balancer: Balancer
     network: Network
     context: StackContext
 
     def __call__(self, operation: str, token: str = "", /, **parameters: Any) -> Mapping[str, Any]:
         """Carry out an operation. Parameters that are None are left out. What it makes has the id of the token."""
         ids = iter((made_id(token),) if token else ())
-        api = _TokenApi(self.balancer(), self.network, self.context.made_by, ids)
+        api = _TokenApi(self.balancer, self.network, self.context.made_by, ids)
         given = {name: value for name, value in parameters.items() if value is not None}
         return elbv2_service(api).operations[operation](replace(self._call, parameters=given))
 
     @property
     def api(self) -> Api:
         """The operations' access to the registry."""
-        return Api(self.balancer(), self.network, self.context.made_by)
+        return Api(self.balancer, self.network, self.context.made_by)
 
     @cached_property
     def _call(self) -> Call:

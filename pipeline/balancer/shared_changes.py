@@ -1,0 +1,81 @@
+"""Changes of the registry that threads make at the same time, carried out together."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from pipeline.balancer.jwks import with_keys
+from pipeline.balancer.key_set import KeySet
+from pipeline.balancer.registry import Registry
+
+
+@dataclass
+class PendingChange:
+    """A change by a function, which was computed from the registry `seen` before the lock was taken.
+
+    `keys` are those of its issuers. `soon`: the data plane may follow later. `result` is the registry right after the
+    change, and `error` what it has raised.
+    """
+
+    owner: str
+    change: Callable[[Registry], Registry]
+    seen: Registry
+    wanted: Registry
+    keys: Mapping[str, KeySet] = field(default_factory=dict)
+    soon: bool = False
+    result: Registry | None = None
+    error: BaseException | None = None
+
+    def applied_to(self, registry: Registry) -> Registry:
+        """Return the registry after the change, or the same one if the change raises."""
+        try:
+            changed = self.wanted if registry is self.seen else self.change(registry)
+            self.result = registry if changed is registry else with_keys(changed, self.keys)
+        except Exception as error:  # noqa: BLE001  # the thread that wants the change gets it
+            self.error = error
+            return registry
+        return self.result
+
+    def outcome(self) -> Registry:
+        """Return the registry right after the change, or raise its error."""
+        if self.error is not None:
+            raise self.error
+        assert self.result is not None
+        return self.result
+
+
+class SharedChanges:
+    """Hands changes to `carry_out`, one call at a time. Those that come during a call share the next one.
+
+    A check and a reload of the data plane take longer than everything else of a change, and they take no longer for
+    several changes. Safe to use from any thread.
+    """
+
+    def __init__(self, carry_out: Callable[[Sequence[PendingChange]], None]) -> None:
+        self._carry_out = carry_out
+        self._turn = threading.Lock()
+        self._waiting: deque[PendingChange] = deque()
+
+    @property
+    def waiting(self) -> int:
+        """The number of changes that wait for the end of a call."""
+        return len(self._waiting)
+
+    def make(self, change: PendingChange) -> Registry:
+        """Carry out a change. Return the registry right after it, or raise its error."""
+        self._waiting.append(change)
+        with self._turn:
+            # The thread before this one may have made it.
+            if self._waiting:
+                self._make([self._waiting.popleft() for _ in range(len(self._waiting))])
+        return change.outcome()
+
+    def _make(self, changes: Sequence[PendingChange]) -> None:
+        try:
+            self._carry_out(changes)
+        except BaseException as error:  # noqa: BLE001  # each thread raises it
+            for each in changes:
+                each.error = each.error or error
