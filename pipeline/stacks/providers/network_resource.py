@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any, ClassVar, Generic, TypeVar
 
 from pipeline.base.errors import ConfigError
@@ -19,7 +20,7 @@ class TaggedProperties(Properties):
     tags: tuple[Tag, ...] = ()
 
 
-class NetworkResource(Generic[P]):
+class NetworkResource(ABC, Generic[P]):
     """Makes resources of one kind. A type says what is made, changed and shown."""
 
     kind: ClassVar[Kind]
@@ -86,17 +87,17 @@ class NetworkResource(Generic[P]):
         """Return what a resource means on one machine."""
         return self.reason
 
+    @abstractmethod
     def _make(self, token: str, properties: P) -> None:
         """Make a resource with the id of the token."""
-        raise NotImplementedError
 
     def _change(self, resource: Resource, before: P, after: P) -> None:
         """Change what is not given when a resource is made."""
 
+    @abstractmethod
     def _attributes(self, resource: Resource) -> dict[str, Any]:
         """Return the attributes for `Fn::GetAtt`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _shown(self, resource: Resource) -> dict[str, Any]:
         """Return the properties that a resource has, apart from its tags."""
-        raise NotImplementedError

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import Any
 
 from pydantic import Field
@@ -27,9 +28,9 @@ class RuleProperties(Properties):
     cidr_ipv6: str | None = None
     description: str | None = None
 
+    @abstractmethod
     def peer(self) -> tuple[str | None, str | None]:
         """Return the id of the group and of the prefix list for whose members the rule is."""
-        raise NotImplementedError
 
     def permission(self) -> dict[str, Any]:
         """Return the rule as EC2's operations want it."""

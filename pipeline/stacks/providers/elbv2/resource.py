@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any, ClassVar, Generic, TypeVar
 
 from pipeline.aws.errors import AwsError
@@ -12,7 +13,7 @@ from pipeline.stacks.providers.elbv2.client import Elbv2, is_missing, made_id
 P = TypeVar("P", bound=Properties)
 
 
-class Elbv2Resource(Generic[P]):
+class Elbv2Resource(ABC, Generic[P]):
     """Makes resources of one kind. A type says how they are made, changed and shown."""
 
     kind: ClassVar[str]
@@ -66,20 +67,20 @@ class Elbv2Resource(Generic[P]):
                 raise
         return None
 
+    @abstractmethod
     def _state(self, arn: str) -> State:
         """Return a resource. Raises `AwsError` if it does not exist."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _make(self, token: str, properties: P) -> str:
         """Make a resource with the id of the token. Return its ARN."""
-        raise NotImplementedError
 
     def _complete(self, arn: str, properties: P) -> None:
         """Set what cannot be given when a resource is made. May be repeated."""
 
+    @abstractmethod
     def _change(self, arn: str, before: P, after: P) -> Pending | None:
         """Change a resource."""
-        raise NotImplementedError
 
 
 def described(elbv2: Elbv2, noun: str, arn: str) -> dict[str, Any]:
