@@ -33,6 +33,7 @@ class _Job:
     operation: StackOperation
     ended: threading.Event
     delete: threading.Event
+    is_resumed: bool
 
 
 class Claim:
@@ -65,6 +66,8 @@ class StackJobs:
         self._jobs: dict[str, _Job] = {}
         self._lock = threading.Lock()
         self._closing = False
+        self.on_resume: list[Callable[[], object]] = []
+        """What is called before an operation is continued that another process has left."""
         make_folder(locks)
 
     @contextmanager
@@ -77,9 +80,9 @@ class StackJobs:
             held.enter_context(work_lock(self._file(stack_id), "an operation on a stack", wait=wait))
             yield Claim(lambda: StackState(self._store, stack_id, self._around.clock), held)
 
-    def start(self, claim: Claim) -> None:
+    def start(self, claim: Claim, *, is_resumed: bool = False) -> None:
         """Carry out the operation that the stack is in, and release the claim at its end. Returns immediately."""
-        job = _Job(StackOperation(claim.state, self._around), threading.Event(), threading.Event())
+        job = _Job(StackOperation(claim.state, self._around), threading.Event(), threading.Event(), is_resumed)
         stack_id, held = claim.state.stack.id, claim.take_over()
         with self._lock:
             self._jobs[stack_id] = job
@@ -126,7 +129,7 @@ class StackJobs:
             with self.claim(stack_id, wait=0) as claim:
                 is_left = claim.state.stack.status.in_progress
                 if is_left:
-                    self.start(claim)
+                    self.start(claim, is_resumed=True)
                 return is_left
         except LockHeld:
             return False
@@ -144,6 +147,8 @@ class StackJobs:
     def _carry_out(self, stack_id: str, job: _Job, held: ExitStack, state: StackState) -> None:
         try:
             with held:
+                if job.is_resumed:
+                    self._prepare()
                 stack = job.operation.run()
                 if job.delete.is_set() and not stack.status.in_progress and stack.deleted is None:
                     # The request came after the last step, so there was nothing to cancel.
@@ -160,6 +165,14 @@ class StackJobs:
                 if self._jobs.get(stack_id) is job:
                     del self._jobs[stack_id]
             job.ended.set()
+
+    def _prepare(self) -> None:
+        for call in self.on_resume:
+            try:
+                call()
+            except PenstockError as error:
+                # The operation itself fails then, if it needs that, and is rolled back.
+                _logger.warning("not completed before an operation is continued", error=str(error))
 
     def _file(self, stack_id: str) -> Path:
         return self._locks / stack_id.rpartition("/")[2]

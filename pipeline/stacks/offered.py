@@ -48,8 +48,10 @@ def open_stacks(home: Home, zones: Sequence[Zone] = DEFAULT_ZONES, workers: Work
 
     `workers` work on services. Without them, this process does.
     """
-    ecs = Ecs(home, workers)
-    types = partial(machine_types, Machine.of_home(home, zones), ecs)
+    ecs, machine = Ecs(home, workers), Machine.of_home(home, zones)
+    types = partial(machine_types, machine, ecs)
     stacks = Stacks(home.database, home.locks / "stacks", types, [zone.name for zone in zones])
+    # A change that is repeated changes nothing, so it would not let the data plane follow.
+    stacks.jobs.on_resume.append(machine.balancer.reconcile)
     stacks.on_close.append(ecs.close)
     return stacks
