@@ -35,6 +35,7 @@ QUICK = (
 )
 NAMES = (
     "loss",
+    "stack_of_100",
     "build_time",
     *QUICK,
     "many_pipelines",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -16,8 +15,8 @@ from pipeline.balancer.registry import Registry
 class PendingChange:
     """A change by a function, which was computed from the registry `seen` before the lock was taken.
 
-    `keys` are those of its issuers. `soon`: the data plane may follow later. `result` is the registry right after the
-    change, and `error` what it has raised.
+    `keys` are those of its issuers. `soon`: the data plane may follow later. When it `is_over`, `result` is the registry
+    right after the change, and `error` what it has raised.
     """
 
     owner: str
@@ -28,6 +27,7 @@ class PendingChange:
     soon: bool = False
     result: Registry | None = None
     error: BaseException | None = None
+    is_over: bool = False
 
     def applied_to(self, registry: Registry) -> Registry:
         """Return the registry after the change, or the same one if the change raises."""
@@ -56,8 +56,9 @@ class SharedChanges:
 
     def __init__(self, carry_out: Callable[[Sequence[PendingChange]], None]) -> None:
         self._carry_out = carry_out
-        self._turn = threading.Lock()
-        self._waiting: deque[PendingChange] = deque()
+        self._turn = threading.Condition()
+        self._is_busy = False
+        self._waiting: list[PendingChange] = []
 
     @property
     def waiting(self) -> int:
@@ -66,16 +67,22 @@ class SharedChanges:
 
     def make(self, change: PendingChange) -> Registry:
         """Carry out a change. Return the registry right after it, or raise its error."""
-        self._waiting.append(change)
         with self._turn:
-            # The thread before this one may have made it.
-            if self._waiting:
-                self._make([self._waiting.popleft() for _ in range(len(self._waiting))])
-        return change.outcome()
-
-    def _make(self, changes: Sequence[PendingChange]) -> None:
+            self._waiting.append(change)
+            self._turn.wait_for(lambda: change.is_over or not self._is_busy)
+            if change.is_over:
+                return change.outcome()
+            self._is_busy = True
+            changes, self._waiting = self._waiting, []
         try:
             self._carry_out(changes)
         except BaseException as error:  # noqa: BLE001  # each thread raises it
             for each in changes:
                 each.error = each.error or error
+        finally:
+            with self._turn:
+                self._is_busy = False
+                for each in changes:
+                    each.is_over = True
+                self._turn.notify_all()
+        return change.outcome()
