@@ -15,8 +15,8 @@ from pipeline.balancer.registry import Registry
 class PendingChange:
     """A change by a function, which was computed from the registry `seen` before the lock was taken.
 
-    `keys` are those of its issuers. `soon`: the data plane may follow later. When it `is_over`, `result` is the registry
-    right after the change, and `error` what it has raised.
+    `keys` are those of its issuers. `soon`: the data plane may follow later. `result` is the registry right after the
+    change, and `error` what it has raised. Both count once it `is_over`.
     """
 
     owner: str

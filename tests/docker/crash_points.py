@@ -19,6 +19,8 @@ import click
 
 from tests.docker.crash_operations import OPERATIONS, Trial
 from tests.docker.crash_stage import Point, Stage, points
+from tests.docker.stack_crash_operations import STACK_OPERATIONS, StackTrial
+from tests.docker.stack_crash_stage import StackStage
 from tests.support.paths import ROOT
 
 RESULTS = ROOT / ".setup" / "crash-points"
@@ -41,8 +43,8 @@ class Sweep:
     def points(self) -> list[Point]:
         """Return every point. The command is run once to find them."""
         if not self._names.exists():
-            with _stage() as stage:
-                self._names.write_text("\n".join(Trial(stage, OPERATIONS[self._operation]).side_effects()))
+            with _trial(self._operation) as trial:
+                self._names.write_text("\n".join(trial.side_effects()))
         return list(points(self._names.read_text().splitlines()))
 
     def results(self) -> dict[str, dict[str, object]]:
@@ -53,15 +55,15 @@ class Sweep:
     def run(self, wanted: list[Point], until: float) -> None:
         """Kill the command at each point, in a new service after a failure."""
         while wanted and time.monotonic() < until:
-            with _stage() as stage:
+            with _trial(self._operation) as trial:
                 while wanted and time.monotonic() < until:
-                    if not self._try(stage, wanted.pop(0)):
+                    if not self._try(trial, wanted.pop(0)):
                         break
 
-    def _try(self, stage: Stage, point: Point) -> bool:
+    def _try(self, trial: Trial | StackTrial, point: Point) -> bool:
         since = time.monotonic()
         try:
-            result = "passed" if Trial(stage, OPERATIONS[self._operation]).kill(point) else "not reached"
+            result = "passed" if trial.kill(point) else "not reached"
             reason = ""
         except Exception as error:  # noqa: BLE001 - whatever it is, it is this point's result
             result, reason = "FAILED", "".join(traceback.format_exception(error))
@@ -94,12 +96,17 @@ def sample(every: list[Point], count: int) -> list[Point]:
 
 
 @contextmanager
-def _stage() -> Iterator[Stage]:
+def _trial(operation: str) -> Iterator[Trial | StackTrial]:
+    """Yield a trial of an operation in a new home."""
     folder = Path(tempfile.mkdtemp(prefix="crash-points-"))
+    base_image = (ROOT / ".setup" / "base-image").read_text().strip()
     try:
-        stage = Stage(folder, (ROOT / ".setup" / "base-image").read_text().strip())
+        stage = StackStage(folder, base_image) if operation in STACK_OPERATIONS else Stage(folder, base_image)
         try:
-            yield stage
+            if isinstance(stage, StackStage):
+                yield StackTrial(stage, STACK_OPERATIONS[operation])
+            else:
+                yield Trial(stage, OPERATIONS[operation])
         finally:
             stage.remove()
     finally:
@@ -107,7 +114,7 @@ def _stage() -> Iterator[Stage]:
 
 
 @click.command()
-@click.argument("operation", type=click.Choice(list(OPERATIONS)))
+@click.argument("operation", type=click.Choice([*OPERATIONS, *STACK_OPERATIONS]))
 @click.option("--from", "start", default=0, help="The number of the first point.")
 @click.option("--sample", "count", default=0, help="Try this many points, evenly spread.")
 @click.option("--minutes", default=10_000.0, help="Begin no point after this time.")
