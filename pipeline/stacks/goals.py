@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Any
 
 from pipeline.stacks.error import StackError
 from pipeline.stacks.records import Goal, Stack
 from pipeline.stacks.resource_types import ResourceTypes
 from pipeline.stacks.store import StackStore
-from pipeline.stacks.template import JSON, PREVIOUS_VALUE, Evaluated, Template, pseudo_parameters
+from pipeline.stacks.template import JSON, PREVIOUS_VALUE, Evaluated, Existing, Template, pseudo_parameters
 
 _IMPLIED = {"CAPABILITY_NAMED_IAM": {"CAPABILITY_NAMED_IAM", "CAPABILITY_IAM"}}
 
@@ -41,11 +42,14 @@ class Goals:
     store: StackStore
     types: ResourceTypes
     zones: Sequence[str]
+    existing: Callable[[str], Existing | None] = lambda _: None
+    """What an owner has outside of stacks, for parameters such as the id of a VPC."""
 
     def evaluate(self, stack: Stack, goal: Goal | None = None) -> Evaluated:
         """Return a goal of a stack, else its present one, with all values that are known before its resources are."""
         goal = goal or stack.goal
-        return self._evaluate(stack, parsed(goal.template), goal.parameters)
+        # What the parameters name may be gone since.
+        return self._evaluate(stack, parsed(goal.template), goal.parameters, checked=True)
 
     def goal(self, stack: Stack, request: StackRequest) -> tuple[Goal, Evaluated]:
         """Return the goal for a request, and its template with all values. `stack.goal` is the former one.
@@ -59,7 +63,9 @@ class Goals:
         if request.keep_parameters:
             kept = stack.goal.parameters.keys() & _declared(summary)
             parameters = {**dict.fromkeys(sorted(kept), PREVIOUS_VALUE), **parameters}
-        evaluated = self._evaluate(stack, template, parameters, stack.goal.parameters)
+        evaluated = self._evaluate(
+            stack, template, parameters, previous=stack.goal.parameters, existing=self.existing(stack.owner)
+        )
         if not request.ignore_unknown:
             self.types.check([resource.type for resource in evaluated.resources.values()])
         for resource in evaluated.resources.values():
@@ -84,12 +90,12 @@ class Goals:
         stack: Stack,
         template: Template,
         parameters: Mapping[str, object],
-        previous: Mapping[str, str] | None = None,
+        **options: Any,
     ) -> Evaluated:
         account = stack.id.split(":")[4]
         pseudo = pseudo_parameters(account=account, region=stack.region, stack_name=stack.name, stack_id=stack.id)
         exports = {name: value for name, value, owner in self.store.exports(stack.owner) if owner != stack.id}
-        return template.evaluate(parameters, pseudo, exports, self.zones, previous=previous)
+        return template.evaluate(parameters, pseudo, exports, self.zones, **options)
 
 
 @lru_cache(maxsize=64)

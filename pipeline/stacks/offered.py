@@ -8,6 +8,7 @@ from functools import partial
 from pipeline.base.home import Home
 from pipeline.ecs.ecs import Ecs
 from pipeline.ecs.services import Workers
+from pipeline.machine.existing import ExistingNetwork
 from pipeline.network.zones import DEFAULT_ZONES, Zone
 from pipeline.stacks.providers import (
     ecs_cluster,
@@ -50,7 +51,8 @@ def open_stacks(home: Home, zones: Sequence[Zone] = DEFAULT_ZONES, workers: Work
     """
     ecs, machine = Ecs(home, workers), Machine.of_home(home, zones)
     types = partial(machine_types, machine, ecs)
-    stacks = Stacks(home.database, home.locks / "stacks", types, [zone.name for zone in zones])
+    existing, names = partial(ExistingNetwork, machine.networks), [zone.name for zone in zones]
+    stacks = Stacks(home.database, home.locks / "stacks", types, names, existing=existing)
     # A change that is repeated changes nothing, so it would not let the data plane follow.
     stacks.jobs.on_resume.append(machine.balancer.reconcile)
     stacks.on_close.append(ecs.close)

@@ -31,7 +31,7 @@ from pipeline.stacks.start import (
 from pipeline.stacks.state import StackState
 from pipeline.stacks.status import StackStatus
 from pipeline.stacks.store import StackStore
-from pipeline.stacks.template import Evaluated
+from pipeline.stacks.template import Evaluated, Existing
 from pipeline.stacks.workers import CallThreads
 from pipeline.store.database import Database
 
@@ -52,6 +52,7 @@ class Stacks:
     possible, and `StoreFault`.
 
     `types` gets this object, for types that are stacks themselves. `zones` are the names of the zones of this machine.
+    `existing` returns what an owner has outside of stacks, for parameters.
     """
 
     def __init__(
@@ -61,11 +62,12 @@ class Stacks:
         types: Callable[[Stacks], ResourceTypes],
         zones: Sequence[str],
         clock: Clock = SYSTEM,
+        existing: Callable[[str], Existing | None] = lambda _: None,
     ) -> None:
         self.clock = clock
         self.store = StackStore(Database(database))
         self.types = types(self)
-        self.goals = Goals(self.store, self.types, zones)
+        self.goals = Goals(self.store, self.types, zones, existing)
         self._workers = CallThreads(MAX_PARALLEL_CALLS, "stack-call")
         around = Surroundings(self.types, self.provider, self.goals.evaluate, self._workers, clock)
         self.jobs = StackJobs(self.store, around, locks)

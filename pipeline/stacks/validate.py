@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from pipeline.stacks.goals import StackRequest, parsed
@@ -24,5 +25,7 @@ def validated(
         stacks.types.check(summary["ResourceTypes"])
     if parameters:
         draft = new_stack("validate", "", "us-east-1", ACCOUNT, Goal(""), stacks.clock)
-        stacks.goals.goal(draft, StackRequest(text, parameters, ignore_unknown=ignore_unknown, source=source))
+        # Nobody owns it, so nothing exists that its parameters could name.
+        goals = replace(stacks.goals, existing=lambda _: None)
+        goals.goal(draft, StackRequest(text, parameters, ignore_unknown=ignore_unknown, source=source))
     return summary

@@ -60,6 +60,7 @@ class Template:
         previous: Mapping[str, str] | None = None,
         ssm: Callable[[str], str] | None = None,
         existing: Existing | None = None,
+        checked: bool = False,
     ) -> Evaluated:
         """Return the template for the given values.
 
@@ -68,11 +69,12 @@ class Template:
         Fn::GetAZs. `previous` are the parameters of the stack to be updated. `ssm` returns the value of an SSM
         parameter by its name, or raises `KeyError`; without it, no such parameter exists. `existing` knows the values
         of types such as `AWS::EC2::VPC::Id`; without it, they are not checked, and Rules cannot use their attributes.
+        `checked`: these values were accepted before, so Rules are not checked again.
 
         Raises `TemplateError` for values that are missing, unknown or not allowed, for rules that fail, for exports
         that do not exist and for references to resources whose condition does not hold.
         """
-        sections = self._sections
+        sections = replace(self._sections, rules=()) if checked else self._sections
         document = sections.document
         texts = chosen_values(document, sections.parameters, parameters, previous or {})
         check_values(document, sections.parameters, texts, existing)
