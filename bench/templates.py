@@ -39,6 +39,7 @@ from pipeline.stacks.offered import open_stacks
 from pipeline.stacks.records import Stack
 from pipeline.stacks.stacks import Stacks
 from pipeline.stacks.status import StackStatus
+from pipeline.stacks.template import TemplateError
 
 OWNER, REGION = "aws", "us-east-1"
 # The port on which images of the measurement answer.
@@ -234,7 +235,10 @@ def _target() -> Iterator[http.server.HTTPServer]:
 
 def _mentions(file: Path, names: Collection[str]) -> bool:
     """Return whether a parameter of a template has one of these names as its default."""
-    parameters = parsed(file.read_text(), file.name).summary()["Parameters"]
+    try:
+        parameters = parsed(file.read_text(), file.name).summary()["Parameters"]
+    except TemplateError:
+        return False
     return any(each.get("DefaultValue", "") in names for each in cast("list[dict[str, str]]", parameters))
 
 
