@@ -20,6 +20,7 @@ import sys
 import tempfile
 import threading
 import time
+import zlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -46,7 +47,7 @@ OWNER, REGION = "aws", "us-east-1"
 _TARGET_PORT = "8080"
 _TIMEOUT = timedelta(minutes=5)
 # No other program has these addresses, so the ports in templates are free.
-_ZONES = tuple(Zone(f"local-{letter}", f"127.15.0.{number}") for number, letter in enumerate("abc", 1))
+_ZONES = tuple(Zone(f"local-{letter}", f"127.15.0.{number}") for number, letter in enumerate("abcd", 1))
 _MISSING = re.compile(r"No export named (\S+) found")
 _MAX_IMPORTS = 40
 _CERTIFICATE = """
@@ -91,9 +92,9 @@ class Trial:
 
     def run(self, file: Path, *, keep: bool) -> Outcome:
         """Create a stack from a template, ask its listeners, and delete it unless others need it."""
-        name = self._names.get(file.stem.rpartition("__")[2]) or "t-" + re.sub(r"\W+|_+", "-", file.stem)[-60:].strip(
-            "-"
-        )
+        # Templates make names of it, of which those of target groups have at most 32 characters.
+        short = f"t{zlib.crc32(file.name.encode()):08x}"
+        name = self._names.get(file.stem.rpartition("__")[2], short)
         started = time.monotonic()
         try:
             text = file.read_text()
@@ -146,7 +147,11 @@ class Trial:
             if name.endswith("b"):
                 number = 1
             return ",".join(self._subnets) if "List" in type_ and number is None else self._subnets[number or 0]
+        if "AvailabilityZone" in type_:
+            return ",".join(zone.name for zone in _ZONES) if "List" in type_ else _ZONES[0].name
         known = {
+            "cidr": "10.0.0.0/16",
+            "ownerid": "123456789012",
             "certificate": self._certificate,
             "securitygroup": self._group,
             "topic": f"arn:aws:sns:{REGION}:000000000000:alarms",

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, get_args
 
-from pydantic import ConfigDict
+from pydantic import ConfigDict, ValidationInfo, field_validator
 from pydantic.alias_generators import to_pascal
 
 from pipeline.base.schema import Model
@@ -21,10 +21,17 @@ RANDOM_PART = 13
 class Properties(Model):
     """Base of the properties of a type. Their names in a template are those of the fields in PascalCase.
 
-    Values in templates are often text, so `"80"` is read as a number and `80` as text where the type is text.
+    Values in templates are often text, so `"80"` is read as a number. `80` and `true` are text where the type is
+    text.
     """
 
     model_config = ConfigDict(alias_generator=to_pascal, validate_by_name=True, coerce_numbers_to_str=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _read_boolean_as_text(cls, value: Any, info: ValidationInfo) -> Any:
+        is_text = isinstance(value, bool) and _is_text(cls.model_fields[str(info.field_name)].annotation)
+        return str(value).lower() if is_text else value
 
 
 @dataclass(frozen=True)
@@ -56,6 +63,11 @@ class Pending:
 
 
 M = TypeVar("M", bound=Model)
+
+
+def _is_text(annotation: Any) -> bool:
+    kinds = {annotation, *get_args(annotation)}
+    return str in kinds and bool not in kinds
 
 
 class ResourceProvider(Protocol[M]):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from typing import Any
 
 from pipeline.network.kinds import Kind, fixed_id
@@ -53,7 +54,7 @@ class Vpc(NetworkResource[VpcProperties]):
             "CidrBlockAssociations": [each["AssociationId"] for each in resource.data["CidrBlockAssociationSet"]],
             "DefaultNetworkAcl": fixed_id("acl", resource.id),
             "DefaultSecurityGroup": default,
-            "Ipv6CidrBlocks": [],
+            "Ipv6CidrBlocks": [_ipv6_block(resource.id)],
         }
 
     def _shown(self, resource: Resource) -> dict[str, Any]:
@@ -63,3 +64,9 @@ class Vpc(NetworkResource[VpcProperties]):
             "InstanceTenancy": data["InstanceTenancy"],
             **{name: data["Attributes"][name] for name in _ATTRIBUTES},
         }
+
+
+def _ipv6_block(vpc_id: str) -> str:
+    """Return the block of a VPC, which templates divide among subnets. It is of the addresses for documentation."""
+    digits = sha256(vpc_id.encode()).hexdigest()
+    return f"2001:db8:{digits[:4]}:{digits[4:6]}00::/56"

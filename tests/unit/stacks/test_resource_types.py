@@ -49,6 +49,7 @@ def test_an_ignored_type_says_so() -> None:
 def test_properties_are_compared_by_their_meaning() -> None:
     """Text and numbers of the same value are equal, and what is not given is not stored."""
     assert normalize(BucketProvider(), {"BucketName": 5, "MaxSize": "80"}) == {"BucketName": "5", "MaxSize": 80}
+    assert normalize(BucketProvider(), {"BucketName": True}) == {"BucketName": "true"}
     assert normalize(BucketProvider(), {"BucketName": "5"}) == {"BucketName": "5"}
 
 

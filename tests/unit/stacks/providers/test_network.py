@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_network
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import pytest
 from pipeline.aws.errors import AwsError
 from pipeline.base.errors import ConfigError
 from pipeline.network.kinds import Kind
+from pipeline.stacks.provider import State
 from tests.support.stack_machine import OWNER, SUBNETS, VPC, StackMachine
 
 TOKEN = "lab-Thing-AAAAAAAAAAAA"
@@ -39,6 +42,25 @@ def test_a_subnet_says_its_zone(machine: StackMachine) -> None:
     assert vpc.properties is not None
     assert vpc.properties["EnableDnsHostnames"] is True
     assert vpc.attributes["DefaultSecurityGroup"].startswith("sg-")
+
+
+def test_a_subnet_takes_a_part_of_the_ipv6_block_of_its_vpc(machine: StackMachine) -> None:
+    """Templates divide the block by Fn::Cidr. What a subnet has is described, and changed in place."""
+    vpc = machine.create("AWS::EC2::VPC", TOKEN, CidrBlock="10.0.0.0/16")
+    (block,) = map(ip_network, vpc.attributes["Ipv6CidrBlocks"])
+    first, second = [str(part) for part in islice(block.subnets(new_prefix=64), 2)]
+    given = {"VpcId": vpc.physical_id, "CidrBlock": "10.0.0.0/24"}
+    dual = {**given, "Ipv6CidrBlock": first, "AssignIpv6AddressOnCreation": True, "EnableDns64": True}
+    subnet = machine.create("AWS::EC2::Subnet", TOKEN, **dual)
+    assert subnet.attributes["Ipv6CidrBlocks"] == [first]
+    assert subnet.properties is not None
+    assert dual.items() <= subnet.properties.items()
+    changed = machine.update("AWS::EC2::Subnet", subnet.physical_id, dual, {**dual, "Ipv6CidrBlock": second})
+    assert isinstance(changed, State)
+    assert changed.attributes["Ipv6CidrBlocks"] == [second]
+    plain = machine.update("AWS::EC2::Subnet", subnet.physical_id, dual, given)
+    assert isinstance(plain, State)
+    assert plain.attributes["Ipv6CidrBlocks"] == []
 
 
 def test_rules_of_a_security_group(machine: StackMachine) -> None:
