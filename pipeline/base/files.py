@@ -10,7 +10,7 @@ from pathlib import Path
 def write_atomically(path: Path, content: str | bytes, mode: int = 0o600) -> None:
     """Replace the file at `path` with `content`. It is on disk before this returns.
 
-    A crash or a power cut leaves the old file or the new one, never a part.
+    A crash or a power cut leaves the old file or the new one, never a part. It may leave a draft: see `remove_drafts`.
     """
     data = content if isinstance(content, bytes) else content.encode()
     draft = path.with_name(f".{path.name}.{os.getpid()}")
@@ -26,6 +26,12 @@ def write_atomically(path: Path, content: str | bytes, mode: int = 0o600) -> Non
         draft.unlink(missing_ok=True)
         raise
     sync_names(path.parent)
+
+
+def remove_drafts(path: Path) -> None:
+    """Remove what killed calls of `write_atomically` have left of a file. A lock must exclude its other writers."""
+    for draft in path.parent.glob(f".{path.name}.*"):
+        draft.unlink(missing_ok=True)
 
 
 def append(path: Path, content: bytes, size: int) -> None:

@@ -123,7 +123,7 @@ class _Acm:
         found = self._get(call)
         if used := self._used_by(call.owner).get(found.arn, ()):
             raise AwsError("ResourceInUseException", f"Certificate {found.arn} is in use by {', '.join(used)}")
-        self._store.delete(found)
+        self._store.delete(found.owner, found.arn)
         return {}
 
     def add_tags(self, call: Call) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from pipeline.aws.service import ACCOUNT
 from pipeline.base.errors import StoreFault
-from pipeline.base.files import make_folder, write_atomically
+from pipeline.base.files import make_folder, remove_drafts, write_atomically
 from pipeline.base.lock import short_lock
 from pipeline.certificates.authority import Authority, Issued
 from pipeline.certificates.pem import Chain, read_chain
@@ -93,11 +93,12 @@ class CertificateStore:
             if certificate.id in index:
                 self._write({**index, certificate.id: change(index[certificate.id])})
 
-    def delete(self, certificate: StoredCertificate) -> None:
-        """Delete a certificate and its key. Does nothing if it is gone."""
+    def delete(self, owner: str, arn: str) -> None:
+        """Delete an owner's certificate and its key. Does nothing if it is gone, except what a killed call has left."""
         with self._changing() as index:
-            self._write({key: each for key, each in index.items() if key != certificate.id})
-            self.file(certificate).unlink(missing_ok=True)
+            for found in [each for each in index.values() if (each.owner, each.arn) == (owner, arn)]:
+                self._write({key: each for key, each in index.items() if key != found.id})
+                self.file(found).unlink(missing_ok=True)
 
     def issue(self, request: Callable[[Authority], Issued], now: datetime) -> Issued:
         """Return what the home's authority issues. The authority is made at the first call."""
@@ -120,9 +121,12 @@ class CertificateStore:
             raise StoreFault(f"cannot write {self._folder}: {error.strerror}") from error
 
     def _remove_leftovers(self, index: Index) -> None:
-        """Remove the keys that a killed call left behind, before or after it wrote the index."""
-        for file in (self._folder / "certificates").glob(f"*{_SUFFIX}"):
-            if file.stem not in index:
+        """Remove what a killed call left behind: keys, before or after it wrote the index, and drafts."""
+        for file in (self._index, self._folder / "authority.pem"):
+            remove_drafts(file)
+        known = {f"{key}{_SUFFIX}" for key in index}
+        for file in (self._folder / "certificates").glob("*"):
+            if file.name not in known:
                 file.unlink(missing_ok=True)
 
     def _read(self) -> Index:

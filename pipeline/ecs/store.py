@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from pipeline.base.errors import ConfigError, StoreFault
-from pipeline.base.files import make_folder, write_atomically
+from pipeline.base.files import make_folder, remove_drafts, write_atomically
 from pipeline.base.lock import short_lock
 from pipeline.ecs.records import Cluster, Declared, EcsState, Service, TaskDefinition
 
@@ -56,6 +56,7 @@ class EcsStore:
         try:
             make_folder(self.file.parent)
             with short_lock(self._lock):
+                remove_drafts(self.file)
                 before = self._read()
                 after, result = change(before)
                 if after != before:

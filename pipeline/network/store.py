@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pipeline.base.errors import StoreFault
-from pipeline.base.files import make_folder, write_atomically
+from pipeline.base.files import make_folder, remove_drafts, write_atomically
 from pipeline.base.lock import short_lock
 from pipeline.network.defaults import default_resources
 from pipeline.network.kinds import Kind
@@ -46,6 +46,7 @@ class NetworkStore:
         try:
             make_folder(self._file.parent)
             with short_lock(self._lock):
+                remove_drafts(self._file)
                 before = self.read(owner)
                 after, result = change(before)
                 if after is not before:

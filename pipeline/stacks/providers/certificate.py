@@ -98,8 +98,7 @@ class Certificate:
 
     def delete(self, physical_id: str) -> Pending | None:
         """Delete a certificate."""
-        if found := self._store.find(self._context.owner, physical_id):
-            self._store.delete(found)
+        self._store.delete(self._context.owner, physical_id)
         return None
 
     def _made(self, token: str) -> StoredCertificate | None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.base.errors import StoreFault
-from pipeline.base.files import make_folder, write_atomically
+from pipeline.base.files import make_folder, remove_drafts, write_atomically
 from pipeline.base.lock import short_lock
 
 _VERSION = 1
@@ -62,18 +62,28 @@ class KeptStore:
     def delete(self, owner: str, type_name: str, resource_id: str) -> None:
         """Delete a resource. Does nothing if it does not exist."""
         gone = (owner, type_name, resource_id)
-        with _writing(self._file), short_lock(self._lock):
+        with self._changing():
             known = self._read()
             if any(each.key == gone for each in known):
                 self._write([each for each in known if each.key != gone])
 
     def _change(self, resource: KeptResource, *, replace: bool) -> KeptResource:
-        with _writing(self._file), short_lock(self._lock):
+        with self._changing():
             known = {each.key: each for each in self._read()}
             if resource.key in known and not replace:
                 return known[resource.key]
             self._write(list({**known, resource.key: resource}.values()))
             return resource
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        try:
+            make_folder(self._file.parent)
+            with short_lock(self._lock):
+                remove_drafts(self._file)
+                yield
+        except OSError as error:
+            raise StoreFault(f"cannot write {self._file}: {error.strerror}") from error
 
     def _read(self) -> list[KeptResource]:
         try:
@@ -89,12 +99,3 @@ class KeptStore:
     def _write(self, resources: list[KeptResource]) -> None:
         kept = [asdict(each) for each in resources]
         write_atomically(self._file, json.dumps({"version": _VERSION, "resources": kept}, indent=1))
-
-
-@contextmanager
-def _writing(file: Path) -> Iterator[None]:
-    try:
-        make_folder(file.parent)
-        yield
-    except OSError as error:
-        raise StoreFault(f"cannot write {file}: {error.strerror}") from error

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.base.files import append, make_folder, write_atomically
+from pipeline.base.files import append, make_folder, remove_drafts, write_atomically
 
 
 def test_the_new_content_is_there_and_private(tmp_path: Path) -> None:
@@ -18,6 +18,16 @@ def test_the_new_content_is_there_and_private(tmp_path: Path) -> None:
     assert path.read_text() == "new"
     assert path.stat().st_mode & 0o777 == 0o600
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_drafts_of_killed_processes_are_removed(tmp_path: Path) -> None:
+    """Those of another file stay, and the file itself too."""
+    path, other = tmp_path / "state.json", tmp_path / ".other.json.123"
+    write_atomically(path, "old")
+    for draft in (tmp_path / ".state.json.123", other):
+        draft.write_text("ne")
+    remove_drafts(path)
+    assert sorted(tmp_path.iterdir()) == [other, path]
 
 
 def test_a_failure_leaves_the_old_content(tmp_path: Path) -> None:

@@ -296,6 +296,19 @@ def test_leftovers(acm: Acm) -> None:
     assert acm.describe(kept)["Status"] == "ISSUED"
 
 
+def test_the_deletion_of_what_is_gone_removes_what_it_has_left(acm: Acm) -> None:
+    """A deletion that was killed after it wrote the index has left the key. So has a draft of a key."""
+    arn = acm.request()
+    (file,) = acm.files()
+    key = file.read_bytes()
+    acm.call("DeleteCertificate", CertificateArn=arn)
+    for left in (file, file.with_name(f".{file.name}.123"), acm.folder / ".authority.pem.123"):
+        left.write_bytes(key)
+    acm.store.delete("aws", arn)
+    assert acm.files() == []
+    assert list(acm.folder.rglob(".*")) == []
+
+
 def test_full_disk(small_disk: Path, authority: trustme.CA) -> None:
     """A certificate that cannot be stored is not there, and one that cannot be replaced stays with its key."""
     acm = Acm(small_disk / "aws")

@@ -22,6 +22,15 @@ def test_another_process(ec2: Ec2) -> None:
     assert (ec2.store.folder / "network.json").stat().st_mode & 0o777 == 0o600
 
 
+def test_a_draft_of_a_killed_process(ec2: Ec2) -> None:
+    """The next change removes it."""
+    draft = ec2.store.folder / ".network.json.123"
+    draft.parent.mkdir(parents=True, exist_ok=True)
+    draft.write_text("{")
+    ec2.vpc()
+    assert not draft.exists()
+
+
 def test_reading_creates_no_file(ec2: Ec2) -> None:
     """A read, a refused change and a trial write nothing."""
     ec2.call("DescribeVpcs")
