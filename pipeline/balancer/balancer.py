@@ -189,8 +189,10 @@ class Balancer(BalancerReader):
             wanted = each.applied_to(wanted)
         if wanted is before:
             return
-        # The plane of an empty registry is stopped, also if what was left had no part in it.
-        if plane_config(wanted) == plane_config(before) and not wanted.is_empty:
+        # The plane runs while the registry has anything, also if that has no part in it, such as a load balancer
+        # without listeners. Otherwise the daemon would find it missing.
+        has_same_plane = plane_config(wanted) == plane_config(before)
+        if has_same_plane and before.is_empty == wanted.is_empty:
             self._synchronizer.write(wanted)
             return
         self._check_plane(changes[0].owner, before, wanted)

@@ -12,7 +12,7 @@ from pipeline.balancer.follower import Follower
 from pipeline.balancer.model import ApplicationTargetGroup, Declaration, Target
 from pipeline.balancer.registry import Registry
 from pipeline.balancer.registry_snapshot import dump, load
-from pipeline.balancer.resources import TargetGroupResource
+from pipeline.balancer.resources import LoadBalancerResource, TargetGroupResource
 from pipeline.base.errors import BalancerFault, ConfigError
 from pipeline.testing.fakes.data_plane import FakePlane
 from tests.support.waiting import DEADLINE, until
@@ -78,6 +78,17 @@ def test_a_change_of_what_is_kept_or_of_tags_does_not_reach_the_plane(balancer: 
     assert (plane.calls["check"], plane.calls["apply"]) == (calls["check"], calls["apply"])
     (found,) = balancer.registry().target_groups.values()
     assert (found.kept, found.tags, found.revision) == (changed["kept"], changed["tags"], 2)
+
+
+def test_the_plane_runs_from_the_first_resource_to_the_last(balancer: Balancer, plane: FakePlane) -> None:
+    """Also if that is a load balancer without listeners, which the plane does not see. The daemon would miss it."""
+    fields = {"id": "1" * 16, "owner": OWNER, "made_by": "api", "name": "edge", "settings": {"type": "application"}}
+    made = LoadBalancerResource.model_validate(fields)
+    balancer.change(OWNER, lambda known: known.put(made))
+    assert plane.pid() is not None
+    assert not balancer.ensure_running()
+    balancer.change(OWNER, lambda known: known.drop(made.id))
+    assert plane.pid() is None
 
 
 def test_what_is_kept_is_stored(balancer: Balancer, tmp_path: Path) -> None:
