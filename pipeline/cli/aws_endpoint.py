@@ -24,7 +24,8 @@ zone_option = click.option(
     "zones",
     multiple=True,
     metavar="NAME=ADDRESS",
-    help="Zone of the AWS APIs, and the address of load balancers in it. Repeatable. "
+    help="Zone of the AWS APIs, and the address of load balancers in it, or a prefix in which each has its own. "
+    "Repeatable. "
     "Default: local-a=127.0.0.1 and local-b=127.0.0.2.",
 )
 

@@ -36,7 +36,7 @@ class MachineNetwork:
         found = self.networks.subnet(owner, id_)
         if found is None:
             return None
-        return Subnet(found.id, found.vpc_id, found.availability_zone, found.zone.name, found.zone.address)
+        return Subnet(found.id, found.vpc_id, found.availability_zone, found.zone.name, found.zone.nodes)
 
     def zone(self, name: str) -> str | None:
         found = find_zone(self.zones, name)

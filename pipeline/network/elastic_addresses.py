@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Network
 from typing import Any
 
 from pipeline.aws.errors import AwsError
@@ -13,8 +12,8 @@ from pipeline.network.kinds import Kind, new_id
 from pipeline.network.records import elastic_address
 from pipeline.network.state import Resource, State
 from pipeline.network.tags import tags_of
+from pipeline.network.zones import ELASTIC_ADDRESSES
 
-POOL = IPv4Network("127.64.0.0/16")
 Result = dict[str, Any]
 
 
@@ -23,7 +22,7 @@ def allocate_address(call: Call, state: State) -> tuple[State, Result]:
     if call.parameters.get("Domain", "vpc") != "vpc":
         raise AwsError("InvalidParameterValue", "Domain: there is only the domain 'vpc'")
     taken = {each.data["PublicIp"] for each in state.resources.values() if each.kind is Kind.ADDRESS}
-    free = next((str(each) for each in POOL.hosts() if str(each) not in taken), None)
+    free = next((str(each) for each in ELASTIC_ADDRESSES.hosts() if str(each) not in taken), None)
     if free is None:
         raise AwsError("AddressLimitExceeded", "The maximum number of addresses has been reached.")
     made = elastic_address(new_id(Kind.ADDRESS.prefix, call.token), call.owner, free, tags_of(call, Kind.ADDRESS.label))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ SUBNETS = ["subnet-a", "subnet-b"]
 
 
 class FakeNetwork:
-    """A VPC with a subnet in each of three zones, and what a test adds."""
+    """A VPC with a subnet in each of three zones, and what a test adds. An address of a zone may be a prefix."""
 
     def __init__(self, *addresses: str) -> None:
         self.addresses = addresses or ("127.0.0.1", "127.0.0.2", "127.0.0.3")
@@ -35,7 +36,7 @@ class FakeNetwork:
         number = "abc".find(letter)
         if not letter or number < 0:
             return None
-        return Subnet(id_, VPC, f"{REGION}{letter}", f"local-{letter}", self.addresses[number])
+        return Subnet(id_, VPC, f"{REGION}{letter}", f"local-{letter}", ip_network(self.addresses[number]))
 
     def zone(self, name: str) -> str | None:
         return f"local-{name[-1]}" if name[-1] in "abc" else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -11,8 +11,8 @@ from pipeline.aws.errors import AwsError
 from pipeline.aws.service import Call
 from pipeline.balancer.elbv2.api import Api, checked
 from pipeline.balancer.elbv2.limits import LIMITS, check_limit
-from pipeline.balancer.elbv2.network import Subnet
 from pipeline.balancer.elbv2.pages import page
+from pipeline.balancer.elbv2.placement import placement, without_own_addresses
 from pipeline.balancer.elbv2.view import View
 from pipeline.balancer.model.application.load_balancer import LoadBalancerSettings
 from pipeline.balancer.model.network.load_balancer import NetworkLoadBalancerSettings
@@ -21,6 +21,7 @@ from pipeline.balancer.registry import Registry
 from pipeline.balancer.resources import LoadBalancerResource
 
 Result = Mapping[str, Any]
+_Change = tuple[Mapping[str, Any], Mapping[str, Any]]
 # AWS has one for each region and type. Clients only compare it.
 _ZONE_ID = "Z00PENSTOCK"
 _SETTINGS = {"application": LoadBalancerSettings, "network": NetworkLoadBalancerSettings}
@@ -33,19 +34,21 @@ def create_load_balancer(api: Api, call: Call) -> Result:
     kind = given.get("Type", "application")
     _check_name(given["Name"])
     _check_supported(given, kind)
-    mappings = _mappings(given)
-    subnets = _subnets(api, call, mappings)
-    mappings = _located(api, call, mappings, subnets)
+    places = placement(api, call)
     groups = _security_groups(api, call, given.get("SecurityGroups", ()))
-    kept: dict[str, Any] = {"vpc": subnets[0].vpc, "subnets": mappings, "security_groups": groups}
+    kept: dict[str, Any] = {"vpc": places.vpc, "security_groups": groups}
     fields = api.new(call, region=call.region, ip_address_type=given.get("IpAddressType", "ipv4"), **kept)
-    scheme = given.get("Scheme", "internet-facing")
     # ELB's default, which differs from that of pipeline.yaml.
     attributes = {"zonal_shift.config.enabled": False}
-    model = {"type": kind, "scheme": scheme, "zones": _zones(subnets, mappings), "attributes": attributes}
-    made = LoadBalancerResource(**fields, name=given["Name"], settings=checked(_SETTINGS[kind], model))
+    model = {"type": kind, "scheme": given.get("Scheme", "internet-facing"), "attributes": attributes}
 
     def change(view: View) -> Registry:
+        mapped = places.mapped(view.registry, call.owner, given["Name"])
+        made = LoadBalancerResource(
+            **{**fields, "kept": {**fields["kept"], "subnets": mapped}},
+            name=given["Name"],
+            settings=checked(_SETTINGS[kind], {**model, "zones": places.zones(mapped)}),
+        )
         known = next((one for one in view.load_balancers if one.name == made.name), None)
         if known is None:
             check_limit(LIMITS.load_balancers, len(view.load_balancers))
@@ -56,9 +59,9 @@ def create_load_balancer(api: Api, call: Call) -> Result:
         return view.registry
 
     view = api.change(call, change)
-    found = next(one for one in view.load_balancers if one.name == made.name)
+    found = next(one for one in view.load_balancers if one.name == given["Name"])
     shown = shown_load_balancer(view, found)
-    return {"LoadBalancers": [{**shown, "State": {"Code": "provisioning"}} if found.id == made.id else shown]}
+    return {"LoadBalancers": [{**shown, "State": {"Code": "provisioning"}} if found.id == fields["id"] else shown]}
 
 
 def _check_name(name: str) -> None:
@@ -83,59 +86,6 @@ def _check_supported(given: Mapping[str, Any], kind: str) -> None:
             raise AwsError("InvalidConfigurationRequest", reason)
 
 
-def _mappings(given: Mapping[str, Any]) -> list[dict[str, str]]:
-    """Return subnets as mappings. Those that choose addresses of AWS's network are refused."""
-    if given.get("Subnets") and given.get("SubnetMappings"):
-        raise AwsError("ValidationError", "You can specify either subnets or subnet mappings, but not both")
-    found = [dict(one) for one in given.get("SubnetMappings", ())]
-    found = found or [{"SubnetId": id_} for id_ in given.get("Subnets", ())]
-    if not found:
-        raise AwsError("ValidationError", "At least one subnet must be specified")
-    for one in found:
-        for name in sorted(one.keys() - {"SubnetId", "AllocationId"}):
-            reason = f"{name} is not supported in a subnet mapping: a node has the address of its zone"
-            raise AwsError("InvalidConfigurationRequest", reason)
-        if "SubnetId" not in one:
-            raise AwsError("ValidationError", "A subnet ID must be specified in a subnet mapping")
-    return found
-
-
-def _subnets(api: Api, call: Call, mappings: Sequence[Mapping[str, str]]) -> list[Subnet]:
-    found = []
-    for one in mappings:
-        subnet = api.network.subnet(call.owner, one["SubnetId"])
-        if subnet is None:
-            raise AwsError("SubnetNotFound", f"The subnet ID '{one['SubnetId']}' does not exist")
-        found.append(subnet)
-    if len({subnet.vpc for subnet in found}) > 1:
-        raise AwsError("InvalidConfigurationRequest", "All subnets must belong to the same VPC")
-    if len({subnet.zone for subnet in found}) < len(found):
-        reason = "A load balancer cannot be attached to multiple subnets in the same Availability Zone"
-        raise AwsError("InvalidConfigurationRequest", reason)
-    return found
-
-
-def _located(
-    api: Api, call: Call, mappings: Sequence[Mapping[str, str]], subnets: Sequence[Subnet]
-) -> list[dict[str, str]]:
-    """Return mappings with the names of the zones as clients know them, and with the addresses that they allocate."""
-    found = []
-    for one, subnet in zip(mappings, subnets, strict=True):
-        located = {**one, "ZoneName": subnet.availability_zone}
-        if "AllocationId" in one:
-            address = api.network.address(call.owner, one["AllocationId"])
-            if address is None:
-                raise AwsError("AllocationIdNotFound", f"The allocation ID '{one['AllocationId']}' does not exist")
-            located["IpAddress"] = address
-        found.append(located)
-    return found
-
-
-def _zones(subnets: Sequence[Subnet], mappings: Sequence[Mapping[str, str]]) -> dict[str, str]:
-    """Return the address of the node in each zone: an allocated one, or that of the zone."""
-    return {subnet.zone: one.get("IpAddress", subnet.address) for subnet, one in zip(subnets, mappings, strict=True)}
-
-
 def _security_groups(api: Api, call: Call, given: Sequence[str]) -> list[str]:
     for id_ in given:
         if not api.network.has_security_group(call.owner, id_):
@@ -145,11 +95,15 @@ def _security_groups(api: Api, call: Call, given: Sequence[str]) -> list[str]:
 
 def _is_same(known: LoadBalancerResource, made: LoadBalancerResource) -> bool:
     """Return whether a load balancer was created by the same call. Attributes may have changed since."""
-    ignored = ("created", "region")
-    kept = [{k: v for k, v in one.kept.items() if k not in ignored} for one in (known, made)]
-    return kept[0] == kept[1] and all(
+    return _asked(known) == _asked(made) and all(
         getattr(known.settings, name) == getattr(made.settings, name) for name in ("type", "scheme", "zones")
     )
+
+
+def _asked(one: LoadBalancerResource) -> dict[str, Any]:
+    """Return what is kept of a creation, without what does not come from its parameters."""
+    kept: dict[str, Any] = {k: v for k, v in one.kept.items() if k not in ("created", "region")}
+    return {**kept, "subnets": without_own_addresses(kept.get("subnets", ()))}
 
 
 def describe_load_balancers(api: Api, call: Call) -> Result:
@@ -199,14 +153,17 @@ def listener_ids(view: View, listener: Any) -> list[str]:
 
 def set_subnets(api: Api, call: Call) -> Result:
     """SetSubnets: enable the load balancer in the zones of these subnets, and in no others."""
-    mappings = _mappings(call.parameters)
     _check_supported(call.parameters, "application")
-    subnets = _subnets(api, call, mappings)
-    mappings = _located(api, call, mappings, subnets)
-    kept = {"subnets": mappings, "vpc": subnets[0].vpc}
+    places = placement(api, call)
+    other = {"vpc": places.vpc}
     if "IpAddressType" in call.parameters:
-        kept["ip_address_type"] = call.parameters["IpAddressType"]
-    found, view = _changed(api, call, {"zones": _zones(subnets, mappings)}, kept)
+        other["ip_address_type"] = call.parameters["IpAddressType"]
+
+    def change(view: View, known: LoadBalancerResource) -> _Change:
+        mapped = places.mapped(view.registry, known.owner, known.name)
+        return {"zones": places.zones(mapped)}, {**other, "subnets": mapped}
+
+    found, view = _changed(api, call, change)
     shown = shown_load_balancer(view, found)
     return {name: shown[name] for name in ("AvailabilityZones", "IpAddressType")}
 
@@ -214,31 +171,34 @@ def set_subnets(api: Api, call: Call) -> Result:
 def set_security_groups(api: Api, call: Call) -> Result:
     """SetSecurityGroups. They are kept and reported, and limit nothing: the machine's firewall does."""
     groups = _security_groups(api, call, call.parameters["SecurityGroups"])
-    _changed(api, call, {}, {"security_groups": groups})
+    _changed(api, call, lambda *_: ({}, {"security_groups": groups}))
     return {"SecurityGroupIds": groups}
 
 
 def set_ip_address_type(api: Api, call: Call) -> Result:
     """SetIpAddressType. It is kept and reported: the addresses of the zones decide."""
     kind = call.parameters["IpAddressType"]
-    _changed(api, call, {}, {"ip_address_type": kind})
+    _changed(api, call, lambda *_: ({}, {"ip_address_type": kind}))
     return {"IpAddressType": kind}
 
 
 def _changed(
-    api: Api, call: Call, settings: Mapping[str, Any], kept: Mapping[str, Any]
+    api: Api, call: Call, change: Callable[[View, LoadBalancerResource], _Change]
 ) -> tuple[LoadBalancerResource, View]:
-    """Change a load balancer's settings, and what is kept with it."""
+    """Change some settings of a load balancer, and of what is kept with it."""
     arn = call.parameters["LoadBalancerArn"]
 
-    def change(view: View) -> Registry:
+    def changed(view: View) -> Registry:
         known = view.changeable(view.load_balancer(arn))
+        settings, kept = change(view, known)
         values = {name: getattr(known.settings, name) for name in known.settings.model_fields_set}
-        changed = checked(type(known.settings), values | dict(settings))
-        update = {"settings": changed, "kept": {**known.kept, **kept}}
+        update = {
+            "settings": checked(type(known.settings), {**values, **settings}),
+            "kept": {**known.kept, **kept},
+        }
         return view.registry.put(known.model_copy(update=update))
 
-    view = api.change(call, change)
+    view = api.change(call, changed)
     return view.load_balancer(arn), view
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network
 from typing import Protocol
 
 from pipeline.balancer.model.tls import Certificate
@@ -12,14 +13,15 @@ from pipeline.balancer.model.tls import Certificate
 class Subnet:
     """A subnet and its VPC. `availability_zone` is the name that its client has given.
 
-    `zone` is the declared zone that it stands for, and `address` that of the zone's nodes on this machine.
+    `zone` is the declared zone that it stands for, and `nodes` has the addresses of this machine that the zone's nodes
+    may have. If it is a single one, all load balancers share it. Else each has one of its own.
     """
 
     id: str
     vpc: str
     availability_zone: str
     zone: str
-    address: str
+    nodes: IPv4Network | IPv6Network
 
 
 @dataclass(frozen=True)

@@ -66,6 +66,12 @@ def test_keys_as_json(home: Home) -> None:
         ("127.0.0.1:4566", ["A=127.0.0.1"], "--zone: A=127.0.0.1 is not a zone"),
         ("127.0.0.1:4566", ["a=127.0.0.1", "a=127.0.0.2"], "--zone: two zones have the name a"),
         ("127.0.0.1:4566", ["a=127.0.0.1", "b=127.0.0.1"], "--zone: two zones have the address 127.0.0.1"),
+        ("127.0.0.1:4566", ["a=127.9.0.0/16", "b=127.9.1.2"], "--zone: two zones have the address 127.9.1.2"),
+        ("127.0.0.1:4566", ["a=127.10.0.1/24"], "--zone: a=127.10.0.1/24 is not a zone"),
+        ("127.0.0.1:4566", ["a=10.0.0.0/24"], "--zone: the prefix of a=10.0.0.0/24 must be in 127.0.0.0/8"),
+        ("127.0.0.1:4566", ["a=fd00::/64"], "--zone: the prefix of a=fd00::/64 must be in 127.0.0.0/8"),
+        ("127.0.0.1:4566", ["a=127.64.3.0/24"], "--zone: a=127.64.3.0/24 is in 127.64.0.0/16"),
+        ("127.0.0.1:4566", ["a=127.64.3.1"], "--zone: a=127.64.3.1 is in 127.64.0.0/16"),
     ],
 )
 def test_options(aws_address: str | None, zones: list[str], message: str) -> None:
