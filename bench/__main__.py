@@ -32,6 +32,7 @@ QUICK = (
     "trigger_latency",
     "resident",
     "flow_rollout",
+    "aws_calls",
 )
 NAMES = (
     "loss",
