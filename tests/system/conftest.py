@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.backend import Backend
 from tests.support.namespace import obstacle
+from tests.system.account import Account, open_account
 from tests.system.alb import Alb
 from tests.system.bench import OWNER, Bench
 from tests.system.flow_lab import FlowLab
@@ -25,6 +27,22 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
             backend.end()
         bench.balancer.withdraw(OWNER)
         bench.balancer.withdraw("other")
+
+
+@pytest.fixture
+def account(tmp_path: Path) -> Iterator[Account]:
+    """One owner's clients of the AWS APIs of a home."""
+    with open_account(tmp_path) as account:
+        yield account
+
+
+@pytest.fixture
+def backends() -> Iterator[list[Backend]]:
+    """Three servers that answer with their names."""
+    servers = [Backend(name) for name in ("one", "two", "three")]
+    yield servers
+    for server in servers:
+        server.end()
 
 
 @pytest.fixture
