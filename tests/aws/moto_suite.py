@@ -3,8 +3,11 @@
     python -m tests.aws.moto_suite FOLDER --python VENV/bin/python [PYTEST-ARGUMENT ...]
 
 FOLDER is that of moto's source distribution, and VENV has `moto[server]`, boto3 and pytest. The tests run in moto's
-server mode. A front sends requests for ELBv2 to Penstock, over a fake data plane whose targets pass all checks, and
-all others to moto's server. Networks and certificates are those of that server.
+server mode. A front sends requests for ELBv2 and CloudFormation to Penstock, over a fake data plane whose targets pass
+all checks, and all others to moto's server. Networks and certificates are those of that server, and those that stacks
+have made.
+
+The exit code is 0 if the cases that fail are those of `moto_differences.py`.
 """
 
 from __future__ import annotations
@@ -17,11 +20,14 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from functools import cache, cached_property
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from ipaddress import ip_network
+from itertools import count
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -29,6 +35,7 @@ from urllib.parse import urlsplit
 from pipeline.aws.endpoint import Endpoint
 from pipeline.aws.keys import AccessKey
 from pipeline.aws.message import HttpRequest
+from pipeline.aws.service import Call, Service
 from pipeline.balancer.balancer import Balancer
 from pipeline.balancer.data_plane import Facts
 from pipeline.balancer.elbv2.api import Api
@@ -37,10 +44,21 @@ from pipeline.balancer.elbv2.network import Subnet
 from pipeline.balancer.elbv2.service import elbv2_service
 from pipeline.balancer.model.tls import Certificate
 from pipeline.base.sockets import free_port
+from pipeline.certificates.store import CertificateStore
+from pipeline.machine.network import MachineNetwork
+from pipeline.network.lookup import Networks
+from pipeline.network.store import NetworkStore
+from pipeline.network.zones import DEFAULT_ZONES
+from pipeline.stacks.cloudformation.service import cloudformation_service
+from pipeline.stacks.providers.aws_types import aws_types
+from pipeline.stacks.providers.kept_store import KeptStore
+from pipeline.stacks.providers.machine import Machine
+from pipeline.stacks.resource_types import ResourceTypes
+from pipeline.stacks.stacks import Stacks
 from pipeline.testing.fakes.data_plane import FakePlane
 from tests.support.waiting import until
 
-OWNER, SECRET = "moto", "FOOBARSECRET"
+OWNER, SECRET, ELB = "moto", "FOOBARSECRET", "elasticloadbalancing"
 # The case that is left out waits for ever, until a terminated instance is removed from its target group.
 SUITE = ["tests/test_elbv2", "--deselect", "tests/test_elbv2/test_elbv2_target_health.py::test_register_targets"]
 SCOPE = re.compile(r"Credential=[^/]+/\d+/([^/]+)/([^/]+)/")
@@ -58,10 +76,14 @@ class PassingPlane(FakePlane):
 
 
 class MotoNetwork:
-    """The networks, certificates and instances of moto's server, in every region that a client has used."""
+    """The networks, certificates and instances of moto's server, in every region that a client has used.
 
-    def __init__(self, port: int) -> None:
+    `own` are the networks and certificates that stacks have made.
+    """
+
+    def __init__(self, port: int, own: MachineNetwork) -> None:
         self._url = f"http://127.0.0.1:{port}"
+        self._own = own
         self.regions: dict[str, None] = {"us-east-1": None}
         """Regions in the order of their last use."""
 
@@ -88,19 +110,24 @@ class MotoNetwork:
             return found
         return None
 
+    def holding(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
     def subnet(self, owner: str, id_: str) -> Subnet | None:
+        if own := self._own.subnet(owner, id_):
+            return own
         found = self._ask("ec2", "describe_subnets", SubnetIds=[id_])
         if not found:
             return None
         one = found["Subnets"][0]
         zone = one["AvailabilityZone"]
-        return Subnet(id_, one["VpcId"], zone, zone, f"127.0.0.{ord(zone[-1]) - ord('a') + 1}")
+        return Subnet(id_, one["VpcId"], zone, zone, ip_network(f"127.0.0.{ord(zone[-1]) - ord('a') + 1}"))
 
     def zone(self, name: str) -> str | None:
         return name
 
     def has_vpc(self, owner: str, id_: str) -> bool:
-        return self._ask("ec2", "describe_vpcs", VpcIds=[id_]) is not None
+        return self._own.has_vpc(owner, id_) or self._ask("ec2", "describe_vpcs", VpcIds=[id_]) is not None
 
     def has_security_group(self, owner: str, id_: str) -> bool:
         return self._ask("ec2", "describe_security_groups", GroupIds=[id_]) is not None
@@ -129,12 +156,41 @@ class Front(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, balancer: Balancer, moto_port: int) -> None:
+    def __init__(self, folder: Path, moto_port: int) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
-        self.balancer = balancer
         self.moto_port = moto_port
-        self.network = MotoNetwork(moto_port)
-        self.endpoint = Endpoint([elbv2_service(Api(balancer, self.network))], lambda id_: key_of(id_))
+        self.network: MotoNetwork
+        self.endpoint: Endpoint
+        self._folders = (folder / str(number) for number in count())
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything that was made."""
+        folder = next(self._folders)
+        folder.mkdir()
+        balancer, networks = Balancer(folder / "balancer", PassingPlane()), NetworkStore(folder, DEFAULT_ZONES)
+        certificates = CertificateStore(folder)
+        own = MachineNetwork(Networks(networks), DEFAULT_ZONES, certificates, lambda _: [])
+        self.network = MotoNetwork(self.moto_port, own)
+        machine = Machine(KeptStore(folder), networks, certificates, lambda: balancer, self.network)
+        types = ResourceTypes(aws_types(machine))
+        zones = [zone.name for zone in DEFAULT_ZONES]
+        stacks = Stacks(folder / "penstock.db", folder / "locks", lambda _: types, zones)
+        services = [elbv2_service(Api(balancer, self.network)), _waiting(stacks)]
+        self.endpoint = Endpoint(services, lambda id_: key_of(id_))
+
+
+def _waiting(stacks: Stacks) -> Service:
+    """Return CloudFormation's service, of which CreateStack returns at its end, as moto's does."""
+    service = cloudformation_service(lambda: stacks)
+    create = service.operations["CreateStack"]
+
+    def create_stack(call: Call) -> Mapping[str, Any]:
+        made = create(call)
+        stacks.wait(made["StackId"], timedelta(seconds=60))
+        return made
+
+    return replace(service, operations={**service.operations, "CreateStack": create_stack})
 
 
 def key_of(id_: str) -> AccessKey:
@@ -151,12 +207,12 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         if self.path == "/moto-api/reset":
-            self.server.balancer.withdraw(OWNER)
+            self.server.reset()
         scope = SCOPE.search(self.headers.get("Authorization", ""))
         if scope:
             self.server.network.regions.pop(scope[1], None)
             self.server.network.regions[scope[1]] = None
-        if scope and scope[2] == "elasticloadbalancing" and b"Version=2015-12-01" in body:
+        if scope and (scope[2] == "cloudformation" or (scope[2] == ELB and b"Version=2015-12-01" in body)):
             parts = urlsplit(self.path)
             headers = {name.lower(): value for name, value in self.headers.items()}
             answer = self.server.endpoint.answer(HttpRequest("POST", parts.path, parts.query, headers, body))
@@ -227,7 +283,7 @@ def main() -> int:
     options, rest = parser.parse_known_args()
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="moto-", dir="/dev/shm") as directory, moto_server(options.python, port):
-        front = Front(Balancer(Path(directory), PassingPlane()), port)
+        front = Front(Path(directory), port)
         threading.Thread(target=front.serve_forever, daemon=True).start()
         environment = {
             **os.environ,
