@@ -18,6 +18,10 @@ Shape = Mapping[str, Any]
 _STICKY_SECONDS = 3600
 _LAST = ("forward", "redirect", "fixed-response")
 _LOGIN = "the balancer has no login of users; let the application do it, or use jwt-validation"
+_WRONG_PATH = (
+    "The Path parameter must be a valid path, should start with a '/', and may contain up to one of each of these "
+    "placeholders: '#{path}', '#{host}', '#{port}'."
+)
 _CONTENT_TYPES = ("text/html", "application/json", "application/javascript", "text/css", "text/plain")
 
 
@@ -112,6 +116,8 @@ def _redirect(_: View, action: Shape) -> dict[str, Any]:
     config = action.get("RedirectConfig")
     if config is None:
         raise AwsError("ValidationError", "A 'RedirectConfig' must be specified with 'redirect'")
+    if not config.get("Path", "/").startswith("/"):
+        raise AwsError("InvalidLoadBalancerAction", _WRONG_PATH)
     names = {"Protocol": "protocol", "Port": "port", "Host": "host", "Path": "path", "Query": "query"}
     values = {model: config[name] for name, model in names.items() if config.get(name) is not None}
     return {"redirect": {**values, "status_code": config["StatusCode"]}}

@@ -13,7 +13,7 @@ from pipeline.balancer.elbv2.api import checked
 from pipeline.balancer.model import Condition
 
 Shape = Mapping[str, Any]
-_LONGEST, _LONGEST_NAME = 128, 40
+_LONGEST, _LONGEST_NAME, _MOST_VALUES = 128, 40, 5
 # Field → the member that holds its values.
 _CONFIGS = {
     "host-header": "HostHeaderConfig",
@@ -32,7 +32,10 @@ def parse_conditions(given: Sequence[Shape]) -> tuple[Condition, ...]:
 
     Without a condition, all of them hold for every request. The model needs one that says so.
     """
-    return tuple(map(_parse, given)) or (_ALWAYS,)
+    found = tuple(map(_parse, given)) or (_ALWAYS,)
+    if sum(condition.count() for condition in found) > _MOST_VALUES:
+        raise _invalid(f"A rule can only have '{_MOST_VALUES}' condition values")
+    return found
 
 
 def shown_conditions(conditions: Sequence[Condition], kept: JsonValue) -> list[Any]:
@@ -46,6 +49,8 @@ def _invalid(message: str) -> AwsError:
 
 def _parse(given: Shape) -> Condition:
     field = given.get("Field")
+    if field is None:
+        raise _invalid("A condition field must be specified")
     if field not in _CONFIGS:
         names = ", ".join(_CONFIGS)
         raise _invalid(f"Condition field '{field}' must be one of '[{names}]'")
@@ -59,6 +64,8 @@ def _parse(given: Shape) -> Condition:
 def _host_or_path(given: Shape) -> dict[str, Any]:
     field = given["Field"]
     config = given.get(_CONFIGS[field], {})
+    if config and given.get("Values"):
+        raise _invalid(f"You cannot provide both Values and '{_CONFIGS[field]}' for a condition of type '{field}'")
     values, regexes = given.get("Values") or config.get("Values", ()), given.get("RegexValues", ())
     regexes = regexes or config.get("RegexValues", ())
     if given.get("Values") and len(values) > 1:

@@ -70,7 +70,11 @@ def test_a_listener_for_connections(elbv2: Elbv2) -> None:
         ({"Port": None}, "ValidationError: A listener port must be specified"),
         ({"Protocol": None}, "ValidationError: A listener protocol must be specified"),
         ({"Protocol": "TCP"}, "ValidationError: Listener protocol 'TCP' must be one of 'HTTP, HTTPS'"),
-        ({"Protocol": "HTTPS"}, "InvalidConfigurationRequest: You must provide a list containing exactly one"),
+        ({"Protocol": "HTTPS"}, "ValidationError: A certificate must be specified for HTTPS listeners"),
+        (
+            {"Protocol": "HTTPS", "Certificates": [{"CertificateArn": CERTIFICATES[0]}] * 2},
+            "InvalidConfigurationRequest: You must provide a list containing exactly one",
+        ),
         (
             https(CERTIFICATES.index(CERTIFICATES[0]), SslPolicy="none"),
             "SSLPolicyNotFound: SSL policy 'none' not found",

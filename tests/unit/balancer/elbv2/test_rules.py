@@ -108,12 +108,25 @@ def test_tokens_can_be_validated(elbv2: Elbv2, listener: str, group: str) -> Non
             {"Conditions": [{"Field": "source-ip", "Values": ["x"]}]},
             "ValidationError: The 'Values' field is not compatible",
         ),
+        ({"Conditions": [{"Values": ["/a"]}]}, "ValidationError: A condition field must be specified"),
+        (
+            {"Conditions": [{**PATH[0], "PathPatternConfig": {"Values": ["/a"]}}]},
+            "ValidationError: You cannot provide both Values and 'PathPatternConfig' for a condition of type 'path-patt",
+        ),
+        (
+            {"Conditions": [{"Field": "path-pattern", "PathPatternConfig": {"Values": [*"/////a"]}}]},
+            "ValidationError: A rule can only have '5' condition values",
+        ),
         ({"Conditions": [*PATH, *PATH]}, "ValidationError: conditions: must hold path_pattern once"),
         ({"Conditions": [{"Field": "path-pattern", "Values": ["/a b"]}]}, "ValidationError: .*must hold only letters"),
         ({"Conditions": [{"Field": "path-pattern", "Values": ["/a", "/b"]}]}, "ValidationError: .*too many values"),
         (
             {"Actions": [{"Type": "redirect", "RedirectConfig": {"StatusCode": "HTTP_301"}}]},
             "ValidationError: redirect",
+        ),
+        (
+            {"Actions": [{"Type": "redirect", "RedirectConfig": {"StatusCode": "HTTP_301", "Path": "new"}}]},
+            "InvalidLoadBalancerAction: The Path parameter must be a valid path, should start with a '/'",
         ),
         ({"Transforms": [{"Type": "url-rewrite"}]}, "ValidationError: A 'UrlRewriteConfig' must have exactly one"),
     ],
