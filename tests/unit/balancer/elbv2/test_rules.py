@@ -111,7 +111,7 @@ def test_tokens_can_be_validated(elbv2: Elbv2, listener: str, group: str) -> Non
         ({"Conditions": [{"Values": ["/a"]}]}, "ValidationError: A condition field must be specified"),
         (
             {"Conditions": [{**PATH[0], "PathPatternConfig": {"Values": ["/a"]}}]},
-            "ValidationError: You cannot provide both Values and 'PathPatternConfig' for a condition of type 'path-patt",
+            "ValidationError: You cannot provide both Values and 'PathPatternConfig' for a condition",
         ),
         (
             {"Conditions": [{"Field": "path-pattern", "PathPatternConfig": {"Values": [*"/////a"]}}]},
