@@ -18,9 +18,7 @@ from pipeline.base.sockets import free_port
 from tests.support.aws_daemon import aws_daemon
 
 # The listener has so many rules before the first call that is measured.
-RULES, ROUNDS = 40, 10
-# So many calls of one kind in a row.
-BLOCK = 5
+RULES, ROUNDS = 40, 40
 _MAX_CREATE_RULE, _MAX_REGISTER = 30.0, 15.0
 _FIRST = 1001
 
@@ -55,7 +53,7 @@ class Calls:
 
 
 def measure(extent: Extent) -> Results:
-    """Measure a few calls of each kind in turn, so that other work on the machine affects all of them."""
+    """Measure each kind of call in turn, so that other work on the machine affects all of them."""
     with tempfile.TemporaryDirectory(prefix="bench-") as folder, aws_daemon(Path(folder)) as daemon:
         elbv2, ec2 = daemon.server.client("elbv2"), daemon.server.client("ec2")
         listener, group = _listener(elbv2, ec2)
@@ -66,12 +64,9 @@ def measure(extent: Extent) -> Results:
             Calls("CreateRule", lambda number: _create_rule(elbv2, listener, group, _FIRST + number)),
             Calls("RegisterTargets", lambda number: _register(elbv2, group, number)),
         )
-        for start in range(1, extent.choose(ROUNDS, 4) * BLOCK, BLOCK):
+        for number in range(1, extent.choose(ROUNDS, 15) + 1):
             for kind in kinds:
-                for number in range(start, start + BLOCK):
-                    kind.measure(number, daemon.pid)
-                # A call of another kind completes the reload for new rules first, and would be measured with it.
-                daemon.balancer.reconcile()
+                kind.measure(number, daemon.pid)
     limits = {"CreateRule": _MAX_CREATE_RULE, "RegisterTargets": _MAX_REGISTER}
     return Results.judged(
         "Calls of the ELBv2 API",

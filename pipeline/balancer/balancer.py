@@ -197,7 +197,8 @@ class Balancer(BalancerReader):
             return
         self._check_plane(changes[0].owner, before, wanted)
         with self._restoring(before):
-            self._synchronizer.store(wanted)
+            store = self._synchronizer.store_ahead if soon else self._synchronizer.store
+            store(wanted)
             # On a full disk, nothing but this call knows that there is something to do.
             if all(each.soon for each in changes) and self._synchronizer.is_behind:
                 self._follower.request()

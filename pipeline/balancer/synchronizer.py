@@ -46,6 +46,7 @@ class Synchronizer:
         self._file = RegistryFile(directory / "registry.json", lambda: plane.pid() is not None)
         self._unfinished = directory / "unfinished"
         self._resumed: deque[int] = deque()
+        self._ahead: Registry | None = None
 
     def registry(self) -> Registry:
         """Return the resources of all owners, and their targets."""
@@ -105,10 +106,25 @@ class Synchronizer:
 
     def store(self, registry: Registry) -> None:
         """Write the registry. The next reconciliation applies it."""
+        self._ahead = None
         # On a full disk, a crash before the next line is completed by the next change of this owner.
         with suppress(OSError):
             self._unfinished.touch()
         self._file.write(registry)
+
+    def store_ahead(self, registry: Registry) -> None:
+        """Write a registry of which the data plane lacks only new rules. The next reconciliation applies it."""
+        has_only_rules = self._lacks_only_rules
+        self.store(registry)
+        self._ahead = self.registry() if has_only_rules else None
+
+    @property
+    def _lacks_only_rules(self) -> bool:
+        """True if the data plane matches the registry, apart from rules that this process has written.
+
+        What another process has written since is another registry, so nothing is known of it.
+        """
+        return not self.is_behind or self._ahead is self.registry()
 
     def apply(self, registry: Registry) -> bool:
         """Make the data plane match the registry. Return whether it had to be started."""
@@ -136,6 +152,7 @@ class Synchronizer:
             and self._extend(part_of_group(registry, owner, group, new))
         ):
             self._file.write(registry)
+            self._ahead = self.registry() if self._ahead else None
             return
         # Remove leftovers of an earlier target of this name, whose checks must not count for the new one.
         self.reconcile([id_])
@@ -144,7 +161,7 @@ class Synchronizer:
 
     def _extend(self, group: WantedGroup) -> bool:
         """Add targets to the data plane. Return whether it has them."""
-        if self._unfinished.exists() or self._plane.is_cut_off():
+        if not self._lacks_only_rules or self._plane.is_cut_off():
             return False
         try:
             return self._plane.extend(group)

@@ -124,6 +124,21 @@ def test_a_call_that_needs_the_plane_completes_what_was_to_follow(balancer: Bala
     assert "a" in plane.observe(["shop.group-1"]).targets["shop.group-1"]
 
 
+def test_targets_do_not_wait_for_new_rules(balancer: Balancer, plane: FakePlane, tmp_path: Path) -> None:
+    """The plane has their group. Of what another process has written, nothing is known, so the plane follows first."""
+    balancer.change(OWNER, lambda known: known.put(group(1)))
+    plane.fail("apply", times=100)
+    balancer.change(OWNER, lambda known: known.put(group(2)), soon=True)
+    for name in ("a", "b"):
+        balancer.register(OWNER, "group-1", Target(id=name, address="10.0.0.1", port=80))
+    assert plane.observe(["shop.group-1"]).targets["shop.group-1"].keys() == {"a", "b"}
+    with pytest.raises(BalancerFault):
+        Balancer(tmp_path, plane).register(OWNER, "group-1", Target(id="c", address="10.0.0.1", port=80))
+    plane.heal()
+    balancer.reconcile()
+    assert plane.observe().targets.keys() == {"shop.group-1", "shop.group-2"}
+
+
 def test_a_process_that_ends_before_the_plane_follows_is_completed_by_the_next(tmp_path: Path) -> None:
     """The change is on disk, and the next reconciliation applies it."""
     dead = FakePlane()
