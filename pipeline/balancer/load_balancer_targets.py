@@ -22,6 +22,16 @@ def load_balancer_targets(resources: Resources) -> dict[str, Target]:
     }
 
 
+def without_target(resources: Resources, owner: str) -> list[TargetGroupResource]:
+    """Return the groups of an owner whose target does not exist any more, without it."""
+    names = {one.name for one in resources.load_balancers.values() if one.owner == owner}
+    return [
+        group.model_copy(update={"settings": group.settings.model_copy(update={"load_balancer": None})})
+        for group in resources.target_groups.values()
+        if group.owner == owner and getattr(group.settings, "load_balancer", None) not in (None, *names)
+    ]
+
+
 def _has_target(group: TargetGroupResource) -> bool:
     return group.made_by == DECLARED or getattr(group.settings, "load_balancer", None) is not None
 

@@ -11,8 +11,8 @@ from pydantic import Field, TypeAdapter, ValidationError
 from pipeline.balancer.compile import compile_declaration, decompile
 from pipeline.balancer.effective import effective_listeners
 from pipeline.balancer.key_set import KeySet
-from pipeline.balancer.load_balancer_targets import load_balancer_targets
-from pipeline.balancer.model import Declaration, Name, Target, TargetGroup
+from pipeline.balancer.load_balancer_targets import load_balancer_targets, without_target
+from pipeline.balancer.model import Action, Declaration, Name, Target, TargetGroup
 from pipeline.balancer.pools import without_lost_zones
 from pipeline.balancer.resources import (
     DECLARED,
@@ -131,11 +131,15 @@ class Registry(Resources):
         return decompile(owner, self)
 
     def withdraw(self, owner: str) -> Registry:
-        """Return this registry without what `owner` declared, and without what another maker made that needs it."""
+        """Return this registry without what `owner` declared, and without what another maker made that needs it.
+
+        A target group whose target was one of its load balancers has no target any more.
+        """
         gone = {resource.id for resource in self.all() if resource.owner == owner and resource.made_by == DECLARED}
         while users := {one.id for one in self.all() if one.id not in gone and one.requires() & gone}:
             gone |= users
-        return self._validated(self.without(*gone)) if gone else self
+        left = self.without(*gone)
+        return self._validated(left.with_resources(*without_target(left, owner))) if gone else self
 
     # Zones
 
@@ -180,9 +184,21 @@ class Registry(Resources):
     def uses(self, owner: str, name: str) -> bool:
         """Return whether some listener may forward to a target group."""
         id_ = self._group(owner, name).id
-        actions = (listener.settings.default_action for listener in self.listeners.values())
-        rules = (made.rule.action for made in self.rules.values())
-        return any(id_ in groups_of(action) for action in (*actions, *rules))
+        return any(id_ in groups_of(action) for action in self._actions())
+
+    def gets_traffic(self, owner: str, name: str) -> bool:
+        """Return whether some listener forwards to a target group, with a weight above 0. False if it is gone."""
+        found = self._find(owner, name)
+        return found is not None and any(
+            group.target_group == found.id and group.weight
+            for action in self._actions()
+            if action
+            for group in action.groups()
+        )
+
+    def _actions(self) -> Iterator[Action | None]:
+        yield from (listener.settings.default_action for listener in self.listeners.values())
+        yield from (made.rule.action for made in self.rules.values())
 
     def _find(self, owner: str, name: str) -> TargetGroupResource | None:
         likely = self.target_groups.get(declared_id(owner, TargetGroupResource.kind, name))

@@ -48,7 +48,7 @@ class ServedService(ServedFile):
 
     def _reload(self) -> bool:
         found = self._kept.service(self._service.owner, self._service.arn)
-        if found is not None and found.wanted != self._service.wanted:
+        if found is not None and not found.is_as_wanted(self._service):
             self._service = found
             self._context = self._read()
         return False

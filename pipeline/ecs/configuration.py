@@ -38,18 +38,24 @@ def service_configuration(file: Path, service: Service, task: TaskDefinition) ->
         "deploy": {
             **settings,
             "target_group": service.group.name if service.group else _NO_GROUP,
-            "replicas": service.wanted.desired_count,
+            # A pipeline.yaml has at least one replica, and limits that move something. `_scaled` sets 0.
+            "replicas": service.wanted.desired_count or _WHOLE,
             "rolling": rolling(service.wanted),
             "deploy_timeout": f"{_TO_BECOME_HEALTHY + service.wanted.grace}s",
         },
         "balancer": shared_group(service.group),
     }
     try:
-        return Configuration(Pipeline.model_validate(data), file, {}, Secrets())
+        pipeline = _scaled(Pipeline.model_validate(data), service.wanted.desired_count)
+        return Configuration(pipeline, file, {}, Secrets())
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         key = ".".join(str(part) for part in first["loc"])
         raise ConfigError(f"{service.name}: {key}: {first['msg']}") from None
+
+
+def _scaled(pipeline: Pipeline, count: int) -> Pipeline:
+    return pipeline.model_copy(update={"deploy": pipeline.deploy.model_copy(update={"replicas": count})})
 
 
 def shared_group(group: Group | None) -> SharedGroup:
@@ -68,6 +74,10 @@ def rolling(wanted: Wanted) -> Mapping[str, Any]:
     limits are rounded as ECS does, so that neither is exceeded. Raises `ConfigError` if they allow no rollout.
     """
     surge, unavailable = wanted.maximum - _WHOLE, _WHOLE - wanted.minimum
+    if wanted.desired_count == 0 and (surge > 0 or unavailable > 0):
+        return {"max_surge": f"{surge}%", "max_unavailable": f"{unavailable}%"}
+    if wanted.desired_count == 0:
+        return {"max_surge": 1}
     more, fewer = wanted.desired_count * surge // _WHOLE, wanted.desired_count * unavailable // _WHOLE
     if more <= 0 and fewer <= 0:
         raise ConfigError(

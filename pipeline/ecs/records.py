@@ -110,6 +110,10 @@ class Service:
     run: int | None = None
     deleting: bool = False
 
+    def is_as_wanted(self, other: Service) -> bool:
+        """Return whether a deployment of this record is one of the other, too."""
+        return (self.wanted, self.group, self.deleting) == (other.wanted, other.group, other.deleting)
+
     @property
     def arn(self) -> str:
         """The ARN."""

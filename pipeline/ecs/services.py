@@ -51,7 +51,7 @@ class Services:
         `StageFailed` if the deployment has failed: the tasks of before are back. The next call then tries again.
         """
         known = self._kept.service(service.owner, service.arn)
-        run = known.run if known and (known.wanted, known.deleting) == (service.wanted, service.deleting) else None
+        run = known.run if known and known.is_as_wanted(service) else None
         service = replace(service, run=run)
         if service != known:
             service_context(self._home, self._store, self._kept, service)

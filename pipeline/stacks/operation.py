@@ -50,6 +50,10 @@ class _Running:
     due: float | None = None
     """When a pending call is to be repeated. None while it is being made."""
     future: Future[Result] | None = None
+    otherwise: Callable[[], State] | None = None
+    """What to call once nothing else is in progress, if the call waits for what others bring about."""
+    repeated: bool = False
+    """Whether the call was repeated since anything else has happened."""
 
 
 class StackOperation:
@@ -154,7 +158,7 @@ class StackOperation:
         while is_progressing and not self._stopping:
             changes, started = list[Progress](), list[_Running]()
             is_progressing = False
-            for step in ready(work.steps(), self._running, self._failed):
+            for step in ready(work.steps(), self._running, self._failed, self._yielding()):
                 try:
                     begun = work.begin(step)
                 except ConfigError as error:
@@ -169,7 +173,9 @@ class StackOperation:
                 self._state.record(changes)
             for running in started:
                 self._running[running.step.key] = running
-                self._invoke(running)
+                self._invoke(running, running.call.invoke)
+            if started:
+                self._note_change()
 
     def _refuse(self, phase: Phase, step: Step, reason: str) -> Progress:
         """Return the event of a step that cannot begin, because its values cannot be computed."""
@@ -181,9 +187,25 @@ class StackOperation:
         event = StackEvent(self._clock.now(), step.logical_id, kind, status, reason, physical_id)
         return Progress(events=(event,))
 
-    def _invoke(self, running: _Running) -> None:
+    def _yielding(self) -> list[str]:
+        """Return the updates that wait for others. What depends on them uses what they were before."""
+        return [key for key, each in self._running.items() if each.otherwise and self._is_update(each)]
+
+    def _is_update(self, running: _Running) -> bool:
+        return self._state.resource(running.call.token).definition is not None
+
+    def _note_change(self) -> None:
+        """Let every call that waits for others be repeated before it is given up."""
+        for running in self._running.values():
+            running.repeated = False
+
+    def _is_stuck(self) -> bool:
+        """Return whether all that is in progress waits for something that nothing else will bring about."""
+        return all(each.otherwise and each.repeated and each.due is not None for each in self._running.values())
+
+    def _invoke(self, running: _Running, call: Callable[[], Result]) -> None:
         running.due = None
-        running.future = self._around.workers.submit(running.call.invoke)
+        running.future = self._around.workers.submit(call)
         running.future.add_done_callback(lambda done: self._report(running.step.key, done))
 
     def _report(self, key: str, done: Future[Result]) -> None:
@@ -192,6 +214,10 @@ class StackOperation:
 
     def _wait(self, phase: Phase) -> None:
         """Wait for the end of a call, or until a pending one is due. Store what has ended."""
+        if self._is_stuck() and not self._ending:
+            for running in self._running.values():
+                assert running.otherwise is not None
+                self._invoke(running, running.otherwise)
         if self._results.empty():
             dues = [running.due - self._clock.monotonic() for running in self._running.values() if running.due]
             self._clock.wait(self._wake, timedelta(seconds=max(min([*dues, self._time_left()]), 0)))
@@ -204,7 +230,7 @@ class StackOperation:
             self._state.record(changes)
         for running in self._running.values():
             if running.due is not None and running.due <= self._clock.monotonic() and not self._ending:
-                self._invoke(running)
+                self._invoke(running, running.call.invoke)
 
     def _take(self, phase: Phase, running: _Running, future: Future[Result]) -> Progress:
         """Return what the end of a call changes. A call that is pending is repeated later."""
@@ -216,13 +242,20 @@ class StackOperation:
         result = future.result()
         if not isinstance(result, Pending):
             del self._running[running.step.key]
+            self._note_change()
             return running.call.succeed(result)
         now = self._clock.monotonic()
-        running.deadline = running.deadline or now + result.timeout.total_seconds()
+        if result.otherwise and running.otherwise:
+            running.repeated = True
+        elif result.otherwise or running.otherwise:
+            self._note_change()
+        running.otherwise = result.otherwise
+        # What waits for others has their deadlines.
+        running.deadline = None if result.otherwise else running.deadline or now + result.timeout.total_seconds()
         running.due = now + result.interval.total_seconds()
         resource = self._state.resource(running.call.token)
         named = initiate(resource, result.physical_id, self._clock)
-        if now >= running.deadline:
+        if running.deadline is not None and now >= running.deadline:
             reason = f"not complete after {format_duration(result.timeout)}"
             # The failure must not overwrite the id that this call has told.
             self._state.record([named])
@@ -231,6 +264,7 @@ class StackOperation:
 
     def _give_up(self, phase: Phase, running: _Running, reason: str) -> Progress:
         del self._running[running.step.key]
+        self._note_change()
         self._note_failure(phase, running.step)
         return running.call.fail(reason)
 

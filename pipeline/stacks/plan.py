@@ -135,9 +135,11 @@ def changed_properties(before: Mapping[str, object], after: Mapping[str, object]
     return {name for name in {*before, *after} if before.get(name, missing) != after.get(name, missing)}
 
 
-def ready(steps: Sequence[Step], busy: Collection[str], failed: Collection[str] = ()) -> list[Step]:
-    """Return the steps that can begin now."""
-    left = {step.key for step in steps}
+def ready(
+    steps: Sequence[Step], busy: Collection[str], failed: Collection[str] = (), yielding: Collection[str] = ()
+) -> list[Step]:
+    """Return the steps that can begin now. Those in `yielding` have begun and hold up no other."""
+    left = {step.key for step in steps}.difference(yielding)
     return [step for step in steps if step.key not in busy and step.key not in failed and not step.after & left]
 
 

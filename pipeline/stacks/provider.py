@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Protocol, TypeVar, get_args
@@ -54,12 +54,17 @@ class Pending:
     """The call has not finished. The same call is made again after `interval`.
 
     `physical_id` is given as soon as a new resource has one. `timeout` counts from the first call.
+
+    With `otherwise`, the call waits for something that another resource of the stack brings about, such as targets in
+    a group. An update that waits so holds up no resource that depends on it. If nothing else of the operation is in
+    progress, `otherwise` is called in place of the call. It returns the result or raises an error.
     """
 
     reason: str = ""
     physical_id: str | None = None
     interval: timedelta = POLL_INTERVAL
     timeout: timedelta = TIMEOUT
+    otherwise: Callable[[], State] | None = None
 
 
 M = TypeVar("M", bound=Model)

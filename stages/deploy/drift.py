@@ -181,7 +181,7 @@ class ServiceDrift:
     def _replica_set(self, spec: ReleaseSpec) -> ReplicaSet:
         group = spec.service.target_group
         if group not in self._replica_sets:
-            self._replica_sets[group] = self._service.replica_set(group)
+            self._replica_sets[group] = self._service.replica_set(spec)
         return self._replica_sets[group]
 
     def _unhealthy_timeout(self, spec: ReleaseSpec) -> timedelta:

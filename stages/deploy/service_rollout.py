@@ -9,8 +9,8 @@ from functools import partial
 
 from pipeline.api import StageContext
 from pipeline.balancer.balancer import Balancer
-from pipeline.balancer.model import SharedGroup
-from pipeline.base.errors import EngineFault
+from pipeline.balancer.model import Declaration, SharedGroup
+from pipeline.base.errors import Cancelled, EngineFault
 from pipeline.config.mounts import resolved_mounts
 from pipeline.config.release import ReleaseSpec
 from pipeline.engine.hosts import local_host, runtime_on
@@ -20,10 +20,11 @@ from pipeline.event_kinds import EventKind
 from stages.deploy.decision import DesiredState, Replica, Strategy
 from stages.deploy.desired import desired
 from stages.deploy.executor import RolloutExecutor
+from stages.deploy.moving_targets import MemberGroup, MovingTargets
 from stages.deploy.replicas import ReplicaSet, Targets, replica_spec
 from stages.deploy.rolling import RollingStrategy
 from stages.deploy.running_targets import RunningTargets
-from stages.deploy.shared_targets import SharedTargets
+from stages.deploy.shared_targets import SharedTargets, groups_with_targets
 
 _DELAY = timedelta(seconds=30)
 
@@ -39,12 +40,11 @@ class ServiceRollout:
         self.balancer = balancer
         self.strategy: Strategy = RollingStrategy()
         self.secrets = context.configuration.secrets
-        declared = context.configuration.pipeline.balancer
-        self._shared = declared if isinstance(declared, SharedGroup) else None
+        self._declared = context.configuration.pipeline.balancer
 
     def replicas(self) -> tuple[Replica, ...]:
         """Return the replicas as they are now."""
-        return self.replica_set(self._group()).observe().replicas
+        return self._replica_set(self._targets(self._declared), self._group()).observe().replicas
 
     def roll_out(
         self,
@@ -64,17 +64,21 @@ class ServiceRollout:
         # Another program may have removed the network.
         self.runtime.prepare(self._pipeline)
         group = spec.service.target_group
-        if self._shared is None:
+        moving = self._moving(spec.balancer, group)
+        if not isinstance(spec.balancer, SharedGroup):
             self.balancer.apply(self._pipeline, spec.balancer)
+        targets = moving or self._targets(spec.balancer)
         wanted = replace(
             desired(spec, replicas, self.secrets),
             unhealthy_timeout=unhealthy_timeout,
-            deregistration_delay=self._delay(group),
-            zones=self._targets().zones(self._pipeline, group),
+            deregistration_delay=self._delay(spec.balancer, group),
+            zones=targets.zones(self._pipeline, group),
         )
         wanted = replace(wanted, template=template or wanted.template)
+        if moving:
+            moving.join(self._pipeline)
         RolloutExecutor(
-            self.replica_set(group),
+            self._replica_set(targets, group),
             wanted,
             self.strategy,
             self._context.events,
@@ -82,14 +86,18 @@ class ServiceRollout:
             restart=RestartPolicy(spec.service.restart),
             cancelled=cancelled,
         ).run()
+        if moving:
+            moving.leave(self._pipeline, partial(_pause, cancelled or threading.Event()))
 
     def tear_down(self) -> int:
         """Drain and remove every replica, the listeners and the network. Return the number of replicas."""
-        group = self._group()
-        count = len(self.replica_set(group).observe().replicas)
-        wanted = DesiredState("", 0, 0, 0, deregistration_delay=self._delay(group), deploy_timeout=timedelta(0))
-        RolloutExecutor(self.replica_set(group), wanted, self.strategy, self._context.events).run()
-        if self._shared is None:
+        group, declared = self._group(), self._declared
+        replicas = self._replica_set(self._moving(declared, group) or self._targets(declared), group)
+        count = len(replicas.observe().replicas)
+        delay = self._delay(declared, group)
+        wanted = DesiredState("", 0, 0, 0, deregistration_delay=delay, deploy_timeout=timedelta(0))
+        RolloutExecutor(replicas, wanted, self.strategy, self._context.events).run()
+        if not isinstance(declared, SharedGroup):
             self.balancer.withdraw(self._pipeline)
         store, own = self._context.store, self._context.run
         self.engine.containers.remove_leftovers(
@@ -120,23 +128,63 @@ class ServiceRollout:
         filled = (g for g in groups if self.balancer.target_health(self._pipeline, g))
         return next(filled, next(iter(groups), wanted))
 
-    def replica_set(self, group: str) -> ReplicaSet:
-        """Return the replicas whose targets are in `group`."""
+    def replica_set(self, spec: ReleaseSpec) -> ReplicaSet:
+        """Return the replicas whose targets are in the target group of a release."""
+        return self._replica_set(self._targets(spec.balancer), spec.service.target_group)
+
+    def _replica_set(self, targets: Targets, group: str) -> ReplicaSet:
         mounts = partial(resolved_mounts, self._context.home.policy(self._pipeline))
-        return ReplicaSet(self.runtime, self._targets(), self._pipeline, group, mounts=mounts)
+        return ReplicaSet(self.runtime, targets, self._pipeline, group, mounts=mounts)
 
-    def _targets(self) -> Targets:
+    def _targets(self, declared: Declaration) -> Targets:
         """Return the targets of the service. A group of another owner may have others, which are not its own."""
-        if self._shared is None:
+        if not isinstance(declared, SharedGroup):
             return self.balancer
-        if self._shared.group_owner is None:
+        if declared.group_owner is None:
             return RunningTargets(self.runtime, self._pipeline)
-        return SharedTargets(self.balancer, self._shared.group_owner, f"{self._pipeline}.")
+        return SharedTargets(self.balancer, declared.group_owner, self._prefix)
 
-    def _delay(self, group: str) -> timedelta:
+    def _moving(self, declared: Declaration, group: str) -> MovingTargets | None:
+        """Return the targets of a service that has replicas in other groups than the wanted one, or behind none."""
+        if not isinstance(declared, SharedGroup):
+            return None
+        owner = declared.group_owner
+        found = groups_with_targets(self.balancer.registry(), self._prefix)
+        running = RunningTargets(self.runtime, self._pipeline)
+        former = [self._member(*each) for each in found if each != (owner, group)]
+        if owner is not None and self._was_behind_none():
+            former.append(MemberGroup(running, "", lambda: False, ""))
+        if not former:
+            return None
+        # What is behind no load balancer counts as soon as it runs.
+        joined = self._member(owner, group) if owner else MemberGroup(running, group, lambda: True, "")
+        return MovingTargets(joined, former, self._delay(declared, group).total_seconds())
+
+    def _member(self, owner: str, group: str) -> MemberGroup:
+        targets, registry = SharedTargets(self.balancer, owner, self._prefix), self.balancer.registry
+        settings = registry().group(owner, group)
+        protocol = f"{settings.protocol} {getattr(settings, 'protocol_version', '')}"
+        return MemberGroup(targets, group, lambda: registry().gets_traffic(owner, group), protocol)
+
+    def _was_behind_none(self) -> bool:
+        """Return whether the active release is behind no load balancer."""
+        active = self._context.store.releases.active(self._pipeline)
+        known = ReleaseSpec.parse(active.spec).balancer if active else None
+        return isinstance(known, SharedGroup) and known.group_owner is None
+
+    @property
+    def _prefix(self) -> str:
+        return f"{self._pipeline}."
+
+    def _delay(self, declared: Declaration, group: str) -> timedelta:
         """Return the deregistration delay of a group as it is now."""
-        owner = self._shared.group_owner if self._shared else self._pipeline
+        owner = declared.group_owner if isinstance(declared, SharedGroup) else self._pipeline
         if owner is None:
             return timedelta(0)
         registry = self.balancer.registry()
         return registry.group(owner, group).deregistration_delay if registry.has_group(owner, group) else _DELAY
+
+
+def _pause(cancelled: threading.Event, seconds: float) -> None:
+    if cancelled.wait(seconds):
+        raise Cancelled("cancelled while deploying")

@@ -12,6 +12,7 @@ from pipeline.balancer.balancer import Balancer
 from pipeline.balancer.model import SharedGroup, TargetState
 from pipeline.balancer.planes import open_balancer
 from pipeline.base.errors import ConfigError, PenstockError, SystemFault
+from pipeline.config.models import Pipeline
 from pipeline.config.release import ReleaseSpec, Services
 from pipeline.engine.hosts import local_engine
 from pipeline.engine.interfaces import Engine
@@ -36,13 +37,8 @@ class DockerDeploy:
         configuration = context.configuration.pipeline
         with _service(context) as service:
             active = context.store.releases.active(configuration.name)
-            current = ReleaseSpec.parse(active.spec).service.target_group if active else None
-            if current and current != configuration.deploy.target_group:
-                raise ConfigError(
-                    f"deploy.target_group was {current} and is {configuration.deploy.target_group} now: targets "
-                    "cannot change their group while they receive traffic",
-                    hint="keep the name, or run `pipeline down` first",
-                )
+            if active:
+                _check_same_group(ReleaseSpec.parse(active.spec), configuration)
             if isinstance(configuration.balancer, SharedGroup):
                 _check_shared(configuration.balancer, configuration.deploy.target_group, service.balancer)
             else:
@@ -214,6 +210,18 @@ def _undo(context: StageContext, deployment: Deployment) -> str:
         service.roll_out(ReleaseSpec.parse(active.spec), active.number, wanted_replicas(context))
         deployment.interrupt()
     return f"release {active.number} is active"
+
+
+def _check_same_group(active: ReleaseSpec, wanted: Pipeline) -> None:
+    """Refuse another target group of the pipeline's own. A service moves between groups of another owner."""
+    current = active.service.target_group
+    may_move = isinstance(active.balancer, SharedGroup) and isinstance(wanted.balancer, SharedGroup)
+    if current != wanted.deploy.target_group and not may_move:
+        raise ConfigError(
+            f"deploy.target_group was {current} and is {wanted.deploy.target_group} now: targets cannot change their "
+            "group while they receive traffic",
+            hint="keep the name, or run `pipeline down` first",
+        )
 
 
 def _check_limits(release: Release, replicas: int) -> None:

@@ -35,7 +35,8 @@ def make_group(balancer: Balancer, owner: str, port: int, *, used: bool = True, 
 
 def remove_group(balancer: Balancer, owner: str) -> None:
     """Remove what `make_group` has made."""
-    balancer.change(owner, lambda known: known.withdraw(owner))
+    made = [each.id for each in balancer.registry().all() if (each.owner, each.made_by) == (owner, MAKER)]
+    balancer.change(owner, lambda known: known.drop(*made))
 
 
 def group_arn(balancer: Balancer, owner: str) -> str:

@@ -56,6 +56,10 @@ class World:
     """Names of properties `Name` whose create and update fail, after the change was made."""
     undeletable: set[str] = field(default_factory=set)
     """Ids or logical names of things that cannot be deleted."""
+    waiting: dict[str, Callable[[], bool]] = field(default_factory=dict)
+    """Names of properties `Name` whose updates wait for others of the stack, until the function returns True."""
+    given_up: list[str] = field(default_factory=list)
+    """The names of those for which nobody has done anything."""
     violations: list[str] = field(default_factory=list)
     """What no operation may do."""
     _pending: dict[tuple[str, str], int] = field(default_factory=dict)
@@ -148,7 +152,17 @@ class ThingProvider:
 
         pending = self._world.change("update", physical_id, apply)
         self._check(after)
-        return Pending("changing", interval=self._world.interval) if pending else self._state(physical_id)
+        if pending:
+            return Pending("changing", interval=self._world.interval)
+        is_done = self._world.waiting.get(after.Name)
+        if is_done is None or is_done():
+            return self._state(physical_id)
+
+        def give_up() -> State:
+            self._world.given_up.append(after.Name)
+            return self._state(physical_id)
+
+        return Pending("waiting for others", interval=self._world.interval, otherwise=give_up)
 
     def delete(self, physical_id: str) -> Pending | None:
         """Delete a thing."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Literal
 
@@ -58,7 +59,7 @@ class ServiceProperties(Properties):
     cluster: str = _DEFAULT_CLUSTER
     service_name: str | None = Field(None, pattern=r"^[A-Za-z0-9_-]{1,255}$")
     task_definition: str
-    desired_count: int | None = None
+    desired_count: int | None = Field(None, ge=0)
     load_balancers: list[ServiceLoadBalancer] = Field(default_factory=list)
     deployment_configuration: DeploymentConfiguration = Field(DeploymentConfiguration())
     deployment_controller: DeploymentController | None = None
@@ -85,9 +86,7 @@ class EcsService:
     """
 
     properties = ServiceProperties
-    replaces = frozenset(
-        {"Cluster", "ServiceName", "LoadBalancers", "LaunchType", "SchedulingStrategy", "Role", "DeploymentController"}
-    )
+    replaces = frozenset({"Cluster", "ServiceName", "LaunchType", "SchedulingStrategy", "Role", "DeploymentController"})
 
     def __init__(self, ecs: Ecs, context: StackContext) -> None:
         self._ecs = ecs
@@ -96,13 +95,16 @@ class EcsService:
     def create(self, token: str, properties: ServiceProperties) -> State | Pending:
         """Start the tasks, and wait until they are healthy."""
         cluster, name = self._cluster(properties.cluster), properties.service_name or token
+        group = self._group(properties)
+        if group and (waiting := self._until_used(group)):
+            return waiting
         service = Service(
             owner=self._context.owner,
             region=self._context.region,
             cluster=cluster,
             name=name,
             token=token,
-            group=self._group(properties),
+            group=group,
             wanted=self._wanted(properties, None),
             properties=written(properties),
         )
@@ -128,19 +130,12 @@ class EcsService:
         known = self._ecs.store.service(self._context.owner, physical_id)
         if known is None:
             raise ConfigError(f"Service not found: {physical_id}")
-        if after.load_balancers:
-            self._port(_only(after.load_balancers), self._task(after))
-        changed = Service(
-            owner=known.owner,
-            region=known.region,
-            cluster=known.cluster,
-            name=known.name,
-            token=known.token,
-            group=known.group,
-            wanted=self._wanted(after, known),
-            properties=written(after),
+        group = self._group(after)
+        if group and (waiting := self._until_used(group)):
+            return waiting
+        return self._apply(
+            replace(known, group=group, wanted=self._wanted(after, known), properties=written(after), deleting=False)
         )
-        return self._apply(changed)
 
     def delete(self, physical_id: str) -> Pending | None:
         """Drain and remove all tasks."""
@@ -170,8 +165,6 @@ class EcsService:
         count = properties.desired_count
         if count is None:
             count = self._ecs.services.count(known) if known else 1
-        if count < 1:
-            raise ConfigError(f"DesiredCount must be at least 1 here, got {count}", hint="delete the service instead")
         limits = properties.deployment_configuration
         return Wanted(
             self._task(properties).arn,
@@ -182,19 +175,27 @@ class EcsService:
         )
 
     def _group(self, properties: ServiceProperties) -> Group | None:
-        """Return the target group. Raises `ConfigError` if it does not exist, or no listener forwards to it."""
+        """Return the target group. Raises `ConfigError` if it does not exist."""
         if not properties.load_balancers:
             return None
         wanted = _only(properties.load_balancers)
         arn = wanted.target_group_arn
         if arn is None:
             raise ConfigError("LoadBalancers: TargetGroupArn is required; classic load balancers are not offered")
-        found, registry = self._resource(arn), self._ecs.registry()
+        found = self._resource(arn)
         if found is None:
             raise ConfigError(f"The specified target group does not exist. (target group: {arn})")
-        if not registry.uses(found.owner, found.name):
-            raise ConfigError(f"The target group with targetGroupArn {arn} does not have an associated load balancer.")
         return Group(found.id, found.owner, found.name, self._port(wanted, self._task(properties)), _fixed(found))
+
+    def _until_used(self, group: Group) -> Pending | None:
+        """Return `Pending` until a listener forwards to the group, which another resource may bring about."""
+        if self._ecs.registry().uses(group.owner, group.name):
+            return None
+
+        def refuse() -> State:
+            raise ConfigError(f"The target group {group.name} does not have an associated load balancer.")
+
+        return Pending(f"waiting until a listener forwards to {group.name}", otherwise=refuse)
 
     def _resource(self, arn: str) -> TargetGroupResource | None:
         found = self._ecs.registry().target_groups.get(arn.rpartition("/")[2])

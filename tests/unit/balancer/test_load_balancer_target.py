@@ -51,6 +51,15 @@ def test_the_target_follows_from_the_declaration() -> None:
     assert not Registry().declare("shop", declaration()).withdraw("shop").targets
 
 
+def test_a_group_of_the_api_loses_its_target_when_the_pipeline_goes_down() -> None:
+    """The group stays. It would be refused otherwise, and the pipeline could not go down."""
+    (front,) = (group for group in REGISTRY.target_groups.values() if group.name == "front")
+    made = front.model_copy(update={"id": "00000000000000aa", "name": "api", "made_by": "api", "revision": 0})
+    left = REGISTRY.put(made).withdraw("shop")
+    assert [group.name for group in left.target_groups.values()] == ["api"]
+    assert left.registrations("shop", "api") == ()
+
+
 def test_the_target_stays_while_nothing_about_it_changes() -> None:
     """A change of other resources leaves the registration as it is. Another address replaces it."""
     (before,) = REGISTRY.registrations("shop", "front")

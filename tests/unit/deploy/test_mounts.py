@@ -40,7 +40,8 @@ def start(context: StageContext, volume: str, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(service_rollout, "runtime_on", lambda _: SimpleNamespace(start=started.append))
     rollout = ServiceRollout(context, cast("Engine", None), cast("Balancer", None))
     spec = ReplicaSpec(pipeline="shop", release=1, run=1, template="t", image="app", port=80, volumes=(volume,))
-    rollout.replica_set("web").start("shop.web.r1.a", spec)
+    release = ReleaseSpec.of(context.configuration, image_id="app", image_tag="app:1", sha="0" * 40, subject="")
+    rollout.replica_set(release).start("shop.web.r1.a", spec)
     return started
 
 

@@ -39,7 +39,7 @@ def test_the_limits_of_ecs_are_never_exceeded(count: int, minimum: int, maximum:
     assert surge or unavailable
 
 
-@given(st.integers(1, 500), st.integers(1, 500))
+@given(st.integers(0, 500), st.integers(1, 500))
 def test_scaling_alone_makes_no_release(few: int, many: int) -> None:
     """With the default limits, the configuration differs in the number of replicas only."""
     found = [

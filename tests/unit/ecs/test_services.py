@@ -92,6 +92,25 @@ def test_a_change_that_moves_nothing_starts_no_run(ecs: EcsHome) -> None:
     assert len(ecs.runs(service)) == 1
 
 
+def test_another_target_group_is_a_run(ecs: EcsHome) -> None:
+    """The service moves in place. So does one that gets a target group, or has none any more."""
+    create(ecs)
+    settled(ecs, LoadBalancers=[])
+    settled(ecs)
+    (service,) = ecs.ecs.store.read().services
+    assert service.group is not None
+    assert len(ecs.runs(service)) == 3
+
+
+def test_no_tasks_and_then_some(ecs: EcsHome) -> None:
+    """A count of 0 is deployed as any other, whatever the limits are."""
+    create(ecs, DesiredCount=0)
+    settled(ecs, DesiredCount=2)
+    limits = {"MinimumHealthyPercent": 100, "MaximumPercent": 100}
+    settled(ecs, DesiredCount=0, DeploymentConfiguration=limits)
+    assert run_states(ecs) == [RunState.SUCCEEDED] * 3
+
+
 def test_a_process_that_dies_before_it_notes_its_run_starts_another(ecs: EcsHome) -> None:
     """The run that nobody knows is cancelled first, so two never deploy different things."""
     ecs.is_working = False
@@ -196,7 +215,6 @@ def test_a_run_has_the_configuration_that_was_there_when_it_was_queued(ecs: EcsH
             {"LoadBalancers": [{**SERVICE_TARGET, "ContainerPort": 81}]},
             "The container app did not have a container port 81 defined.",
         ),
-        ({"DesiredCount": 0}, "DesiredCount must be at least 1 here, got 0"),
     ],
 )
 def test_bad_properties_are_refused_and_make_nothing(ecs: EcsHome, properties: dict[str, object], message: str) -> None:
@@ -208,12 +226,16 @@ def test_bad_properties_are_refused_and_make_nothing(ecs: EcsHome, properties: d
 
 
 def test_a_group_that_no_listener_forwards_to_is_refused(ecs: EcsHome) -> None:
-    """No health check would ever pass there. AWS refuses it too."""
+    """No health check would ever pass there. While other resources are in progress, the service waits for one."""
     registry = ecs.balancer.registry()
     listeners = [found.id for found in registry.listeners.values()]
     ecs.balancer.change(OWNER, lambda known: known.drop(*listeners))
-    with pytest.raises(ConfigError, match=f"/{GROUP}/.* does not have an associated load balancer."):
-        create(ecs)
+    found = create(ecs)
+    assert isinstance(found, Pending)
+    assert found.otherwise is not None
+    with pytest.raises(ConfigError, match=f"group {GROUP} does not have an associated load balancer."):
+        found.otherwise()
+    assert ecs.ecs.store.read().services == ()
 
 
 def test_a_name_that_is_taken_is_refused(ecs: EcsHome) -> None:

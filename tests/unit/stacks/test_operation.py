@@ -188,3 +188,33 @@ def test_a_cancelled_update_is_rolled_back(lab: Laboratory) -> None:
     lab.world.on_call = cancel
     assert running.run().status is StackStatus.UPDATE_ROLLBACK_COMPLETE
     assert lab.world.snapshot() == before
+
+
+def test_an_update_that_waits_for_others_holds_nobody_up(lab: Laboratory) -> None:
+    """What depends on it is updated meanwhile, and brings about what it waits for."""
+    lab.create(CHAIN)
+    lab.world.waiting["subnet"] = lambda: any(t.properties["Size"] == 7 for t in lab.world.things.values())
+    stack = lab.update({**CHAIN, "Subnet": Node(5, "subnet", ("Vpc",)), "Web": Node(7, "web", ("Subnet",))})
+    assert stack.status is StackStatus.UPDATE_COMPLETE
+    assert lab.world.given_up == []
+    complete = [name for name, status in lab.events() if status == "UPDATE_COMPLETE"]
+    assert complete == ["Web", "Subnet", "lab"]
+
+
+def test_an_update_that_waits_for_nobody_goes_on(lab: Laboratory) -> None:
+    """As soon as nothing else is in progress, it is told so. Two that wait for each other are told both."""
+    lab.create(CHAIN)
+    lab.world.waiting = {"subnet": lambda: False, "vpc": lambda: False}
+    stack = lab.update({**CHAIN, "Vpc": Node(5, "vpc"), "Subnet": Node(5, "subnet", ("Vpc",))})
+    assert stack.status is StackStatus.UPDATE_COMPLETE
+    assert sorted(lab.world.given_up) == ["subnet", "vpc"]
+
+
+def test_an_update_that_waits_is_cancelled_with_the_others(lab: Laboratory) -> None:
+    """A failure of what it waits for rolls it back too."""
+    lab.create(CHAIN)
+    before = lab.world.snapshot()
+    lab.world.waiting["subnet"] = lambda: False
+    stack = lab.update({**CHAIN, "Subnet": Node(5, "subnet", ("Vpc",)), "Web": Node(13, "web", ("Subnet",))})
+    assert stack.status is StackStatus.UPDATE_ROLLBACK_COMPLETE
+    assert lab.world.snapshot() == before

@@ -56,22 +56,28 @@ class Listener(Elbv2Resource[ListenerProperties]):
         self._set(arn, properties, properties)
 
     def _change(self, arn: str, before: ListenerProperties, after: ListenerProperties) -> Pending | None:
-        wanted = parameters(after)
+        def switch() -> State:
+            self._switch(arn, before, after)
+            return self._state(arn)
+
         pending = take_over(
             self.elbv2,
             as_given(self.elbv2, self.elbv2.view().listener(arn)),
-            wanted["DefaultActions"],
+            parameters(after)["DefaultActions"],
             lambda actions: self.elbv2("ModifyListener", ListenerArn=arn, DefaultActions=actions),
+            switch,
         )
-        if pending:
-            return pending
-        changed = _complete(wanted)
+        if not pending:
+            self._switch(arn, before, after)
+        return pending
+
+    def _switch(self, arn: str, before: ListenerProperties, after: ListenerProperties) -> None:
+        changed = _complete(parameters(after))
         if changed.get("Certificates") == described(self.elbv2, self.noun, arn).get("Certificates"):
             # The same certificate again would replace it by itself.
             changed.pop("Certificates", None)
         self.elbv2("ModifyListener", ListenerArn=arn, **changed)
         self._set(arn, before, after)
-        return None
 
     def _set(self, arn: str, before: ListenerProperties, after: ListenerProperties) -> None:
         listener = self.elbv2.view().listener(arn)

@@ -38,20 +38,27 @@ class ListenerRule(Elbv2Resource[ListenerRuleProperties]):
         return str(made["Rules"][0]["RuleArn"])
 
     def _change(self, arn: str, before: ListenerRuleProperties, after: ListenerRuleProperties) -> Pending | None:  # noqa: ARG002
-        wanted = parameters(after)
+        def switch() -> State:
+            self._switch(arn, after)
+            return self._state(arn)
+
         pending = take_over(
             self.elbv2,
             as_given(self.elbv2, self.elbv2.view().rule(arn)),
-            wanted["Actions"],
+            parameters(after)["Actions"],
             lambda actions: self.elbv2("ModifyRule", RuleArn=arn, Actions=actions),
+            switch,
         )
-        if pending:
-            return pending
+        if not pending:
+            self._switch(arn, after)
+        return pending
+
+    def _switch(self, arn: str, after: ListenerRuleProperties) -> None:
+        wanted = parameters(after)
         if described(self.elbv2, self.noun, arn)["Priority"] != str(after.priority):
             self.elbv2("SetRulePriorities", RulePriorities=[{"RuleArn": arn, "Priority": after.priority}])
         transforms = {"Transforms": wanted["Transforms"]} if wanted.get("Transforms") else {"ResetTransforms": True}
         self.elbv2("ModifyRule", RuleArn=arn, Conditions=wanted["Conditions"], Actions=wanted["Actions"], **transforms)
-        return None
 
     def _state(self, arn: str) -> State:
         shown = described(self.elbv2, self.noun, arn)

@@ -9,7 +9,7 @@ from typing import Any
 
 from pipeline.balancer.elbv2.actions import shown_actions
 from pipeline.balancer.resources import ListenerResource, RuleResource
-from pipeline.stacks.provider import Pending
+from pipeline.stacks.provider import Pending, State
 from pipeline.stacks.providers.elbv2.client import Elbv2
 
 Actions = Sequence[Mapping[str, Any]]
@@ -20,28 +20,36 @@ _MAX_GROUPS = 5
 _LIVE = ("initial", "healthy", "unhealthy", "unused", "unavailable")
 
 
-def take_over(elbv2: Elbv2, current: Actions, wanted: Actions, modify: Callable[[Actions], Any]) -> Pending | None:
+def take_over(
+    elbv2: Elbv2, current: Actions, wanted: Actions, modify: Callable[[Actions], Any], switch: Callable[[], State]
+) -> Pending | None:
     """Return `Pending` until the target groups in `wanted` that are new in an action have healthy targets.
 
     Targets are checked only in a group that is used, so the new groups are first added with a weight of 0, by
-    `modify`. A group without targets is not waited for. Neither is any if the present groups have no healthy target.
+    `modify`. None is waited for if the present groups have no healthy target. A group without targets is waited for
+    as long as other resources of the stack change, because a service may be moving there. Then `switch` is called.
     """
     present, after = _weights(current), _weights(wanted)
     serving = [arn for arn, weight in present.items() if weight]
     new = [arn for arn, weight in after.items() if weight and not present.get(arn)]
     states = {arn: _states(elbv2, arn) for arn in (*serving, *new)}
-    new = [arn for arn in new if states[arn]]
     if not new or not any("healthy" in states[arn] for arn in serving):
         return None
     added = [arn for arn in new if arn not in present]
     if len(present) + len(added) > _MAX_GROUPS:
         return None
+    unready = [arn for arn in new if not _is_ready(states[arn])]
     if added:
         modify(_with_groups(current, added))
-    elif all(_is_ready(states[arn]) for arn in new):
+    elif not unready:
         return None
     names = ", ".join(arn.split("/")[-2] for arn in new)
-    return Pending(f"waiting until the targets of {names} are healthy", interval=_INTERVAL, timeout=_TIMEOUT)
+    return Pending(
+        f"waiting until the targets of {names} are healthy",
+        interval=_INTERVAL,
+        timeout=_TIMEOUT,
+        otherwise=switch if unready and not any(states[arn] for arn in unready) else None,
+    )
 
 
 def as_given(elbv2: Elbv2, resource: ListenerResource | RuleResource) -> list[dict[str, Any]]:

@@ -187,8 +187,23 @@ def test_a_new_target_group_takes_over(machine: StackMachine, healthy: bool) -> 
         assert weights(machine, arn) == {old: 1}
 
 
+def test_a_new_target_group_without_targets_is_waited_for_while_others_change(machine: StackMachine) -> None:
+    """A service may be moving there. If nothing else of the stack is in progress, the group takes over without any."""
+    old, new = machine.target_group(Targets=[TARGET]), machine.target_group(OTHER)
+    arn, first = listener(machine, forward(old))
+    pass_checks(machine, old)
+    after = {**first, "DefaultActions": forward(new)}
+    for _ in range(2):
+        found = machine.update(f"{ELB}::Listener", arn, first, after)
+        assert isinstance(found, Pending)
+        assert found.otherwise is not None
+        assert weights(machine, arn) == {old: 1, new: 0}
+    assert found.otherwise().physical_id == arn
+    assert weights(machine, arn) == {new: 1}
+
+
 def test_nothing_is_waited_for_without_healthy_targets(machine: StackMachine) -> None:
-    """If the present group serves nobody, the other one takes over at once. So does one without targets."""
+    """If the present group serves nobody, the other one takes over at once."""
     old, new = machine.target_group(), machine.target_group(OTHER, Targets=[TARGET])
     arn, first = listener(machine, forward(old))
     machine.update(f"{ELB}::Listener", arn, first, {**first, "DefaultActions": forward(new)})
