@@ -16,8 +16,8 @@ from pipeline.base.home import Home
 if TYPE_CHECKING:
     import uvicorn
 
+    from pipeline.daemon.stack_supervisor import StackSupervisor
     from pipeline.network.zones import Zone
-    from pipeline.stacks.stacks import Stacks
 
 zone_option = click.option(
     "--zone",
@@ -47,9 +47,7 @@ def check_aws_options(aws: str | None, zones: Sequence[str]) -> None:
         _check_loopback(aws)
 
 
-def aws_server(
-    home: Home, address: str, zones: Sequence[str], stacks: Callable[[], Stacks]
-) -> AbstractContextManager[None]:
+def aws_server(home: Home, address: str, zones: Sequence[str], stacks: StackSupervisor) -> AbstractContextManager[None]:
     """Return the server of the AWS APIs, which serves in a thread until the block ends. Raises `ConfigError`.
 
     The packages that it needs are imported at the first connection.
@@ -63,10 +61,10 @@ def aws_server(
     return http_server(partial(_config, home, parse_zones(zones), stacks), public_socket(address))
 
 
-def _config(home: Home, zones: Sequence[Zone], stacks: Callable[[], Stacks]) -> uvicorn.Config:
+def _config(home: Home, zones: Sequence[Zone], stacks: StackSupervisor) -> uvicorn.Config:
     from pipeline.http.aws import aws_config
 
-    return aws_config(home, zones, stacks)
+    return aws_config(home, zones, stacks.stacks, stacks.ecs)
 
 
 def _check_loopback(address: str) -> None:

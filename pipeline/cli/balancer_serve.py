@@ -43,7 +43,7 @@ def command(aws: str, zones: tuple[str, ...]) -> None:
         stack.enter_context(work_lock(home.daemon_lock, "pipeline balancer serve"))
         stacks = StackSupervisor(home, stack.enter_context(Store(home.database)).stacks.has_unfinished, zones=zones)
         stack.callback(stacks.close)
-        stack.enter_context(aws_server(home, aws, zones, stacks.stacks))
+        stack.enter_context(aws_server(home, aws, zones, stacks))
         scheduler = stack.enter_context(Scheduler(SYSTEM))
         scheduler.add("interrupted operations on stacks", stacks.step)
         supervisor = BalancerSupervisor(

@@ -133,7 +133,7 @@ def serve(
         if dns:
             _serve_names(home, stack, dns)
         if aws:
-            stack.enter_context(aws_server(home, aws, zones, daemon.stacks.stacks))
+            stack.enter_context(aws_server(home, aws, zones, daemon.stacks))
         for name, supervisor in daemon.supervisors.items():
             click.echo(f"serving {name} from {supervisor.served_file.file}", err=True)
         _listen_to_signals(daemon)

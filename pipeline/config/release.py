@@ -123,6 +123,8 @@ class ReleaseSpec(Model):
             # Settings that version 0.1.0 did not have count once they are set.
             "health_check": group.health_check.model_dump(mode="json", exclude=_unset(group.health_check, "host")),
         }
+        if isinstance(self.balancer, SharedGroup) and self.balancer.forced:
+            parts["forced"] = self.balancer.forced
         limits = self.service.model_dump(include=set(_VERSION_1_LIMITS))
         if limits != _VERSION_1_LIMITS:
             parts["limits"] = limits

@@ -11,6 +11,7 @@ from pipeline.base.errors import StoreFault
 from pipeline.base.home import Home
 
 if TYPE_CHECKING:
+    from pipeline.ecs.ecs import Ecs
     from pipeline.ecs.services import Workers
     from pipeline.stacks.stacks import Stacks
 
@@ -37,6 +38,7 @@ class StackSupervisor:
         self._has_unfinished = has_unfinished
         self._lock = threading.Lock()
         self._stacks: Stacks | None = None
+        self._ecs: Ecs | None = None
 
     def stacks(self) -> Stacks:
         """Return the stacks."""
@@ -45,8 +47,20 @@ class StackSupervisor:
                 from pipeline.network.zones import parse_zones
                 from pipeline.stacks.offered import open_stacks
 
-                self._stacks = open_stacks(self._home, parse_zones(self._zones), self._workers)
+                self._stacks = open_stacks(self._home, parse_zones(self._zones), ecs=self._open_ecs())
             return self._stacks
+
+    def ecs(self) -> Ecs:
+        """Return ECS of the home."""
+        with self._lock:
+            return self._open_ecs()
+
+    def _open_ecs(self) -> Ecs:
+        if self._ecs is None:
+            from pipeline.ecs.ecs import Ecs
+
+            self._ecs = Ecs(self._home, self._workers)
+        return self._ecs
 
     def step(self) -> timedelta:
         """Resume operations that no process carries out. Return the time until the next call."""
@@ -63,3 +77,5 @@ class StackSupervisor:
         with self._lock:
             if self._stacks is not None:
                 self._stacks.close()
+            elif self._ecs is not None:
+                self._ecs.close()

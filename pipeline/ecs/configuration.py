@@ -43,7 +43,7 @@ def service_configuration(file: Path, service: Service, task: TaskDefinition) ->
             "rolling": rolling(service.wanted),
             "deploy_timeout": f"{_TO_BECOME_HEALTHY + service.wanted.grace}s",
         },
-        "balancer": shared_group(service.group),
+        "balancer": shared_group(service.group, service.wanted.forced),
     }
     try:
         pipeline = _scaled(Pipeline.model_validate(data), service.wanted.desired_count)
@@ -58,13 +58,15 @@ def _scaled(pipeline: Pipeline, count: int) -> Pipeline:
     return pipeline.model_copy(update={"deploy": pipeline.deploy.model_copy(update={"replicas": count})})
 
 
-def shared_group(group: Group | None) -> SharedGroup:
+def shared_group(group: Group | None, forced: int = 0) -> SharedGroup:
     """Return the target group as the service sees it: with the port of its containers."""
     if group is None:
         # No traffic comes to this port.
-        return SharedGroup.model_validate({"group_owner": None, "target_groups": {_NO_GROUP: {"port": 1}}})
-    settings = {**group.settings, "port": group.port}
-    return SharedGroup.model_validate({"group_owner": group.owner, "target_groups": {group.name: settings}})
+        groups: dict[str, Any] = {_NO_GROUP: {"port": 1}}
+    else:
+        groups = {group.name: {**group.settings, "port": group.port}}
+    owner = group.owner if group else None
+    return SharedGroup.model_validate({"group_owner": owner, "target_groups": groups, "forced": forced})
 
 
 def rolling(wanted: Wanted) -> Mapping[str, Any]:

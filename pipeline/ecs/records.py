@@ -82,6 +82,7 @@ class Wanted:
     """What a service is asked to be.
 
     `task_definition` is an ARN. `minimum` and `maximum` are percentages of the desired count, `grace` is in seconds.
+    `forced` counts the deployments that replace all tasks although nothing else has changed.
     """
 
     task_definition: str
@@ -89,6 +90,7 @@ class Wanted:
     minimum: int = 100
     maximum: int = 200
     grace: int = 0
+    forced: int = 0
 
 
 @dataclass(frozen=True)

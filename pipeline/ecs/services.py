@@ -16,7 +16,8 @@ from pipeline.store.queue import RunRequest
 from pipeline.store.records import Run, RunKind, RunOptions, RunState, Trigger
 from pipeline.store.store import Store
 
-_SUCCESSES = (RunState.SUCCEEDED, RunState.SKIPPED)
+SUCCESSES = (RunState.SUCCEEDED, RunState.SKIPPED)
+"""The states of runs after which a service is as wanted."""
 
 
 class Workers(Protocol):
@@ -59,7 +60,10 @@ class Services:
         return self._advance(service, RunKind.RUN)
 
     def count(self, service: Service) -> int:
-        """Return the number of tasks that the last successful deployment has set."""
+        """Return the number of tasks that is wanted. After a deployment that failed, it is that of before."""
+        run = self._store.runs.get(service.pipeline, service.run) if service.run else None
+        if run and (not run.state.over or run.state in SUCCESSES):
+            return service.wanted.desired_count
         stored = self._store.services.wanted(service.pipeline, DEFAULT_SERVICE)
         return service.wanted.desired_count if stored is None else stored
 
@@ -91,7 +95,7 @@ class Services:
         if run is not None and not run.state.over:
             self._workers.wake(service)
             return self._progress(run)
-        if run is not None and run.state in _SUCCESSES:
+        if run is not None and run.state in SUCCESSES:
             return None
         self._kept.put_service(replace(service, run=None))
         if run is None:

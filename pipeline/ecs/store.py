@@ -144,6 +144,10 @@ class EcsStore:
         found = next((t for t in own if t.arn == key), None) or next((t for t in local if t.label == key), None)
         return found or max((t for t in local if t.family == key and t.active), key=lambda t: t.revision, default=None)
 
+    def of_sha(self, owner: str, sha: str) -> TaskDefinition | None:
+        """Return the revision of a commit's id."""
+        return next((t for t in self.read().task_definitions if (t.owner, t.sha) == (owner, sha)), None)
+
     def service(self, owner: str, key: str) -> Service | None:
         """Return a service by its ARN or token."""
         return next((s for s in self.read().services if s.owner == owner and key in (s.arn, s.token)), None)

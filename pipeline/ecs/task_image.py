@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from pipeline.api import Checkout, Image, Plan, StageContext
+from pipeline.balancer.model import Declaration, SharedGroup
 from pipeline.base.errors import ConfigError, EngineFault, StageFailed
+from pipeline.config.release import ReleaseSpec
 from pipeline.engine.hosts import local_engine
 from pipeline.engine.interfaces import Engine, EngineConnection
 
@@ -17,7 +19,8 @@ _POLL_INTERVAL = 0.1
 class TaskImage:
     """Finds the image. One that the engine does not have is pulled.
 
-    The name is looked up once for each revision: a name that means another image later changes no running service.
+    The name is looked up once for each revision: a name that means another image later changes no running service. A
+    forced deployment looks it up again, and pulls it if it can be pulled.
     """
 
     def build(self, context: StageContext, checkout: Checkout) -> Image:
@@ -25,7 +28,11 @@ class TaskImage:
         pipeline, name = context.configuration.pipeline.name, _name(context)
         with local_engine(context.home.id) as engine:
             active = context.store.releases.active(pipeline)
-            if active and active.sha == checkout.revision.sha and engine.images.id(active.image_id):
+            if active and _forced(ReleaseSpec.parse(active.spec).balancer) < _forced(
+                context.configuration.pipeline.balancer
+            ):
+                image = _latest(context, engine, name)
+            elif active and active.sha == checkout.revision.sha and engine.images.id(active.image_id):
                 image = active.image_id
             else:
                 image = engine.images.id(name) or _pulled(context, engine, name)
@@ -36,6 +43,22 @@ class TaskImage:
     def plan(self, context: StageContext, checkout: Checkout) -> Plan[Image | None]:  # noqa: ARG002
         """Return the name of the image."""
         return Plan([f"use the image {_name(context)}"], None)
+
+
+def _forced(declared: Declaration) -> int:
+    return declared.forced if isinstance(declared, SharedGroup) else 0
+
+
+def _latest(context: StageContext, engine: Engine, name: str) -> str:
+    """Return the image as its registry has it now, or the engine's own if it cannot be pulled."""
+    own = engine.images.id(name)
+    try:
+        return _pulled(context, engine, name)
+    except StageFailed as failure:
+        if own is None:
+            raise
+        context.log.line("build", f"{failure.message}; the image that Docker has is used")
+        return own
 
 
 def _name(context: StageContext) -> str:

@@ -24,6 +24,9 @@ from pipeline.balancer.planes import open_balancer
 from pipeline.base.home import Home
 from pipeline.certificates.acm import acm_service
 from pipeline.certificates.store import CertificateStore
+from pipeline.ecs.api import ecs_service
+from pipeline.ecs.ecs import Ecs
+from pipeline.ecs.tasks import containers_of
 from pipeline.http.connections import ConnectionLimits, limited_config
 from pipeline.http.serving import MAX_CONNECTIONS, REQUEST_TIMEOUT
 from pipeline.machine.instances import containers
@@ -42,7 +45,9 @@ _IDLE_TIMEOUT = 60
 _METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
 
 
-def aws_services(home: Home, zones: Sequence[Zone], stacks: Callable[[], Stacks]) -> Sequence[Service]:
+def aws_services(
+    home: Home, zones: Sequence[Zone], stacks: Callable[[], Stacks], ecs: Callable[[], Ecs]
+) -> Sequence[Service]:
     """Return the services of a home. A package that offers an API adds its `Service` here, and nothing else."""
     networks, certificates = NetworkStore(home.aws, zones), CertificateStore(home.aws)
     balancer, instances = open_balancer(home.balancer), partial(containers, home)
@@ -53,12 +58,15 @@ def aws_services(home: Home, zones: Sequence[Zone], stacks: Callable[[], Stacks]
         acm_service(certificates, partial(certificate_users, balancer)),
         elbv2_service(Api(balancer, network)),
         cloudformation_service(stacks),
+        ecs_service(ecs, containers_of(home)),
     )
 
 
-def aws_config(home: Home, zones: Sequence[Zone], stacks: Callable[[], Stacks]) -> uvicorn.Config:
+def aws_config(
+    home: Home, zones: Sequence[Zone], stacks: Callable[[], Stacks], ecs: Callable[[], Ecs]
+) -> uvicorn.Config:
     """Return the configuration of a server for the AWS APIs of a home."""
-    return aws_server_config(Endpoint(aws_services(home, zones, stacks), AccessKeys(home.aws).find))
+    return aws_server_config(Endpoint(aws_services(home, zones, stacks, ecs), AccessKeys(home.aws).find))
 
 
 def aws_server_config(endpoint: Endpoint) -> uvicorn.Config:

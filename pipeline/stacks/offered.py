@@ -44,12 +44,14 @@ def machine_types(machine: Machine, ecs: Ecs, stacks: Stacks) -> ResourceTypes:
     return ResourceTypes({**aws_types(machine), **offered_types(stacks, ecs).makers})
 
 
-def open_stacks(home: Home, zones: Sequence[Zone] = DEFAULT_ZONES, workers: Workers | None = None) -> Stacks:
+def open_stacks(
+    home: Home, zones: Sequence[Zone] = DEFAULT_ZONES, workers: Workers | None = None, ecs: Ecs | None = None
+) -> Stacks:
     """Return the stacks of a home. Close them at the end: what they do then is suspended.
 
-    `workers` work on services. Without them, this process does.
+    `workers` work on services. Without them, this process does. `ecs` is that of the home if it is open already.
     """
-    ecs, machine = Ecs(home, workers), Machine.of_home(home, zones)
+    ecs, machine = ecs or Ecs(home, workers), Machine.of_home(home, zones)
     types = partial(machine_types, machine, ecs)
     existing, names = partial(ExistingNetwork, machine.networks), [zone.name for zone in zones]
     stacks = Stacks(home.database, home.locks / "stacks", types, names, existing=existing)

@@ -87,17 +87,17 @@ class MovingTargets:
         """Add targets to the new group."""
         self._joined.targets.register(owner, group, *targets)
 
-    def deregister(self, owner: str, group: str, target_id: str) -> None:
+    def deregister(self, owner: str, _group: str, target_id: str) -> None:
         """Stop new requests to a target, from all groups."""
         for targets, name in self._groups():
             targets.deregister(owner, name, target_id)
 
-    def abort_connections(self, owner: str, group: str, target_id: str) -> None:
+    def abort_connections(self, owner: str, _group: str, target_id: str) -> None:
         """Close the open requests of a target."""
         for targets, name in self._groups():
             targets.abort_connections(owner, name, target_id)
 
-    def remove_target(self, owner: str, group: str, target_id: str) -> None:
+    def remove_target(self, owner: str, _group: str, target_id: str) -> None:
         """Remove a target."""
         for targets, name in self._groups():
             targets.remove_target(owner, name, target_id)

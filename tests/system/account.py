@@ -11,6 +11,7 @@ from pipeline.balancer.balancer import Balancer
 from pipeline.balancer.elbv2.drains import finish_drains
 from pipeline.balancer.planes import open_balancer
 from pipeline.base.home import Home
+from pipeline.ecs.ecs import Ecs
 from pipeline.http.aws import aws_services
 from pipeline.network.zones import DEFAULT_ZONES
 from pipeline.stacks.offered import open_stacks
@@ -107,7 +108,8 @@ def open_account(folder: Path) -> Iterator[Account]:
     """Serve the APIs of a home below a folder, without a daemon."""
     home = Home(folder / "home")
     balancer = open_balancer(home.balancer)
-    with aws_server(home.aws, aws_services(home, DEFAULT_ZONES, lambda: open_stacks(home))) as server:
+    services = aws_services(home, DEFAULT_ZONES, lambda: open_stacks(home), lambda: Ecs(home))
+    with aws_server(home.aws, services) as server:
         try:
             yield Account(server.client("elbv2"), server.client("ec2"), balancer)
         finally:

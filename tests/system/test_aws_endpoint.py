@@ -12,6 +12,7 @@ import pytest
 
 from pipeline.balancer.planes import open_balancer
 from pipeline.base.home import Home
+from pipeline.ecs.ecs import Ecs
 from pipeline.http.aws import aws_services
 from pipeline.network.zones import DEFAULT_ZONES
 from pipeline.stacks.offered import open_stacks
@@ -27,7 +28,9 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[AwsServe
     monkeypatch.setenv("PENSTOCK_HOME", str(tmp_path / "home"))
     home = Home.locate()
     try:
-        with aws_server(home.aws, aws_services(home, DEFAULT_ZONES, lambda: open_stacks(home))) as running:
+        with aws_server(
+            home.aws, aws_services(home, DEFAULT_ZONES, lambda: open_stacks(home), lambda: Ecs(home))
+        ) as running:
             yield running
     finally:
         balancer = open_balancer(home.balancer)

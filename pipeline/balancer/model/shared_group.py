@@ -16,7 +16,10 @@ class SharedGroup(Declaration):
     health check and its delay are those of the real group, whatever is written here.
 
     Without a `group_owner` there is no real group either: the service is behind no load balancer.
+
+    `forced` counts the deployments that replace all containers although nothing else has changed.
     """
 
     group_owner: Name | None
+    forced: int = 0
     load_balancers: dict[Name, AnyLoadBalancer] = Field({}, max_length=0)

@@ -172,6 +172,7 @@ class EcsService:
             limits.minimum_healthy_percent,
             limits.maximum_percent,
             properties.health_check_grace_period_seconds,
+            known.wanted.forced if known else 0,
         )
 
     def _group(self, properties: ServiceProperties) -> Group | None:
