@@ -105,6 +105,21 @@ class EventKind(StrEnum):
     BALANCER_RESTARTED = "balancer.restarted", "HAProxy was not running or did not respond, and was restarted."
     BALANCER_RESUMED = "balancer.resumed", "HAProxy was stopped by a signal and was continued."
     BALANCER_FAILED = "balancer.failed", "HAProxy cannot be run."
+    CERTIFICATE_ISSUED = "certificate.issued", "An authority issued or renewed a certificate.", "domains", "expires"
+    CERTIFICATE_FAILED = (
+        "certificate.failed",
+        "A certificate could not be issued or renewed. The previous one stays.",
+        "domains",
+        "expires",
+        "reason",
+        "retry_at",
+    )
+    CERTIFICATE_EXPIRING = (
+        "certificate.expiring",
+        "A certificate expires soon, and its renewal is overdue.",
+        "domains",
+        "expires",
+    )
 
     TRIGGER_FAILED = "trigger.failed", "The repository could not be read."
     TRIGGER_SCHEDULE = "trigger.schedule", "A schedule is due."

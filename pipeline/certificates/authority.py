@@ -24,7 +24,7 @@ Key = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
 _NAME = "Penstock local authority"
 _OWN_VALIDITY = timedelta(days=3650)
 VALIDITY = timedelta(days=825)
-"""How long an issued certificate is valid. It is not renewed."""
+"""How long an issued certificate is valid."""
 # A clock of a client may be a little behind.
 _MARGIN = timedelta(minutes=5)
 _KEYS: Mapping[str, Callable[[], Key]] = {
@@ -76,7 +76,9 @@ class Authority:
         key = _KEYS[algorithm]()
         # A common name has at most 64 characters. Clients look at the alternative names.
         subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, names[0])] if len(names[0]) <= 64 else [])
-        builder = _builder(subject, self.certificate.subject, key, now, VALIDITY)
+        # A client trusts no certificate that outlives its authority's.
+        validity = min(VALIDITY, self.certificate.not_valid_after_utc - now)
+        builder = _builder(subject, self.certificate.subject, key, now, validity)
         alternatives = x509.SubjectAlternativeName([x509.DNSName(name) for name in names])
         builder = builder.add_extension(alternatives, critical=False)
         builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)

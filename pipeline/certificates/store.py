@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -61,6 +61,10 @@ class CertificateStore:
         """Return an owner's certificates, oldest first."""
         return [each for each in self._read().values() if each.owner == owner]
 
+    def every(self) -> list[StoredCertificate]:
+        """Return the certificates of all owners, oldest first."""
+        return list(self._read().values())
+
     def find(self, owner: str, arn: str) -> StoredCertificate | None:
         """Return an owner's certificate, or None."""
         return next((each for each in self.all(owner) if each.arn == arn), None)
@@ -81,11 +85,14 @@ class CertificateStore:
 
         The certificate is replaced together with its key, so a listener that reloads it never finds them apart.
         """
-        content = f"{issued.chain.text}{issued.chain.issuers_text}".encode() + issued.key
         with self._changing() as index:
-            make_folder(self.file(certificate).parent)
-            write_atomically(self.file(certificate), content)
-            self._write({**index, certificate.id: certificate})
+            self._put(index, certificate, issued)
+
+    def reissue(self, certificate: StoredCertificate, issued: Issued) -> None:
+        """Replace a certificate, as `put` does. Does nothing if it was deleted meanwhile. Its tags stay."""
+        with self._changing() as index:
+            if known := index.get(certificate.id):
+                self._put(index, replace(certificate, tags=known.tags), issued)
 
     def change(self, certificate: StoredCertificate, change: Callable[[StoredCertificate], StoredCertificate]) -> None:
         """Replace what is kept beside a certificate, such as its tags. Does nothing if it was deleted meanwhile."""
@@ -108,6 +115,12 @@ class CertificateStore:
             except ValueError as error:
                 raise StoreFault(f"cannot read {self._folder / 'authority.pem'}: {error}") from error
         return request(authority)
+
+    def _put(self, index: Index, certificate: StoredCertificate, issued: Issued) -> None:
+        content = f"{issued.chain.text}{issued.chain.issuers_text}".encode() + issued.key
+        make_folder(self.file(certificate).parent)
+        write_atomically(self.file(certificate), content)
+        self._write({**index, certificate.id: certificate})
 
     @contextmanager
     def _changing(self) -> Iterator[Index]:

@@ -33,6 +33,7 @@ def command(aws: str, zones: tuple[str, ...]) -> None:
     from pipeline.balancer.planes import open_balancer, open_monitor
     from pipeline.base.logging import configure_logging
     from pipeline.daemon.balancer_supervisor import BalancerSupervisor
+    from pipeline.daemon.certificate_supervisor import CertificateSupervisor
     from pipeline.daemon.scheduler import Scheduler
     from pipeline.daemon.stack_supervisor import StackSupervisor
     from pipeline.store.store import Store
@@ -46,6 +47,7 @@ def command(aws: str, zones: tuple[str, ...]) -> None:
         stack.enter_context(aws_server(home, aws, zones, stacks))
         scheduler = stack.enter_context(Scheduler(SYSTEM))
         scheduler.add("interrupted operations on stacks", stacks.step)
+        scheduler.add("renewal of certificates", CertificateSupervisor(home, _print_event, SYSTEM).step)
         supervisor = BalancerSupervisor(
             open_balancer(home.balancer), _print_event, SYSTEM, monitor=open_monitor(home.balancer)
         )
@@ -55,5 +57,5 @@ def command(aws: str, zones: tuple[str, ...]) -> None:
         supervisor.run_forever()
 
 
-def _print_event(_: EventKind, message: str) -> None:
+def _print_event(kind: EventKind, message: str, **_: object) -> None:  # noqa: ARG001
     click.echo(f"{clock(datetime.now(UTC))}  {message}")

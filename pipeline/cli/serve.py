@@ -76,6 +76,8 @@ def command(
 ) -> None:
     """Run new commits of the pipelines in FILES (default: pipeline.yaml) and keep deployed releases healthy.
 
+    The services of stacks are kept healthy too. With --aws and without any pipeline.yaml, they are all that is served.
+
     SIGHUP reloads the files. SIGTERM stops the daemon. A deployment in progress may finish; other runs are requeued.
     """
     if bool(listen) != bool(token_file):
@@ -83,8 +85,10 @@ def command(
     check_aws_options(aws, zones)
     if parameters and len(files) > 1:
         raise ConfigError("-p requires a single FILE", hint="use defaults in the files instead")
+    # Without a pipeline, there may be stacks and their services.
+    default = () if aws and not Path(FILE).exists() else (Path(FILE),)
     serve(
-        files or (Path(FILE),),
+        files or default,
         listen=listen,
         token_file=token_file,
         public=public,
@@ -136,6 +140,8 @@ def serve(
             stack.enter_context(aws_server(home, aws, zones, daemon.stacks))
         for name, supervisor in daemon.supervisors.items():
             click.echo(f"serving {name} from {supervisor.served_file.file}", err=True)
+        if not files:
+            click.echo(f"serving the stacks of {home.root}", err=True)
         _listen_to_signals(daemon)
         _run(daemon, watchdog, ensure_socket)
 

@@ -17,6 +17,7 @@ from pipeline.base.clock import Clock, SystemClock, until_next
 from pipeline.base.errors import ConfigError, PenstockError, StoreFault
 from pipeline.base.home import Home
 from pipeline.daemon.balancer_supervisor import BalancerSupervisor
+from pipeline.daemon.certificate_supervisor import CertificateSupervisor
 from pipeline.daemon.engine_watch import EngineWatch
 from pipeline.daemon.scheduler import Scheduler
 from pipeline.daemon.served_file import ServedFile
@@ -27,7 +28,7 @@ from pipeline.daemon.supervisors import Supervisors
 from pipeline.engine.hosts import local_events
 from pipeline.engine.interfaces import ReplicaChange
 from pipeline.event_kinds import EventKind
-from pipeline.events import Listener
+from pipeline.events import Listener, Value
 from pipeline.store.records import Trigger
 from pipeline.store.store import Store
 from pipeline.triggers.spool import Spool
@@ -133,6 +134,8 @@ class Daemon:
         self._scheduler.add("check of the engine's events", self._engine_watch.check)
         self._scheduler.add("services of stacks", self.services.step)
         self._scheduler.add("interrupted operations on stacks", self.stacks.step)
+        certificates = CertificateSupervisor(self.home, self._emit_to_all, self._clock)
+        self._scheduler.add("renewal of certificates", certificates.step)
         changes = self.store.changes
         stack.enter_context(changes.subscribe(self._wake_queues, foreign_only=True))
         stack.enter_context(changes.watch(self._scheduler.add("changes of the database", changes.step).wake))
@@ -219,6 +222,8 @@ class Daemon:
                 if name in self.supervisors:
                     self.supervisors[name].queue_worker.wake()
 
-    def _emit_to_all(self, kind: EventKind, message: str) -> None:
+    def _emit_to_all(self, kind: EventKind, message: str, **fields: Value) -> None:
+        if not self.supervisors:
+            _logger.info(message, kind=kind)
         for supervisor in self.supervisors.values():
-            supervisor.served_file.pipeline_context.events().emit(kind, message)
+            supervisor.served_file.pipeline_context.events().emit(kind, message, **fields)
