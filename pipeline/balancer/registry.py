@@ -186,6 +186,11 @@ class Registry(Resources):
         id_ = self._group(owner, name).id
         return any(id_ in groups_of(action) for action in self._actions())
 
+    def groups_with(self, prefix: str) -> list[tuple[str, str]]:
+        """Return owner and name of each group that has targets whose names begin with `prefix`."""
+        filled = (id_ for id_, known in self.targets.items() if any(r.target.id.startswith(prefix) for r in known))
+        return [(self.target_groups[id_].owner, self.target_groups[id_].name) for id_ in filled]
+
     def gets_traffic(self, owner: str, name: str) -> bool:
         """Return whether some listener forwards to a target group, with a weight above 0. False if it is gone."""
         found = self._find(owner, name)

@@ -20,6 +20,7 @@ import click
 from pipeline.base.errors import ConfigError, ExitCode
 from pipeline.base.home import Home
 from pipeline.cli.output import print_event, show_json
+from pipeline.cli.service_option import chosen_pipeline, load_service
 from pipeline.events import Event, Listener
 
 if TYPE_CHECKING:
@@ -106,6 +107,11 @@ def session(
     session has a client of the daemon that manages the pipeline. The daemon then uses its own secrets.
     """
     home = Home.locate()
+    if service := chosen_pipeline(home):
+        with ExitStack() as stack:
+            open_store = cache(partial(_open_store, home, stack))
+            yield Session(home, service, {}, cache(lambda: load_service(home, open_store(), service)), open_store)
+        return
     served = _find_daemon(home) if acting else None
     daemon = served.client_of(file) if served else None
     name = daemon.pipeline if daemon else None

@@ -17,6 +17,7 @@ from pipeline.cli.stack_commands import (
     update,
     validate,
 )
+from pipeline.cli.stack_services import command as services
 
 
 @click.group("stack")
@@ -27,5 +28,5 @@ def command() -> None:
     """
 
 
-for _command in (create, update, delete, cancel, recover, listing, events, changes, drift, outputs, validate):
+for _command in (create, update, delete, cancel, recover, listing, services, events, changes, drift, outputs, validate):
     command.add_command(_command)

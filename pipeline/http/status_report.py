@@ -33,12 +33,16 @@ class _Targets:
     @classmethod
     def of(cls, balancer: Balancer, pipeline: str) -> _Targets:
         declared = balancer.declaration(pipeline)
-        groups = declared.target_groups if declared else ()
+        own = [(pipeline, group) for group in declared.target_groups] if declared else []
+        prefix = f"{pipeline}."
+        # The service of a stack has its targets in groups of others.
+        shared = [] if declared else balancer.registry().groups_with(prefix)
         if stopped := balancer.stopped():
             # It would not respond, and each request would wait for seconds.
             return cls((), f"HAProxy is stopped (pid {', '.join(map(str, stopped))})")
         try:
-            return cls([health for group in groups for health in balancer.target_health(pipeline, group)])
+            found = [health for group in (*own, *shared) for health in balancer.target_health(*group)]
+            return cls(found if declared else [health for health in found if health.target.id.startswith(prefix)])
         except BalancerFault as fault:
             return cls((), fault.message)
 

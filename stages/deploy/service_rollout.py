@@ -24,7 +24,7 @@ from stages.deploy.moving_targets import MemberGroup, MovingTargets
 from stages.deploy.replicas import ReplicaSet, Targets, replica_spec
 from stages.deploy.rolling import RollingStrategy
 from stages.deploy.running_targets import RunningTargets
-from stages.deploy.shared_targets import SharedTargets, groups_with_targets
+from stages.deploy.shared_targets import SharedTargets
 
 _DELAY = timedelta(seconds=30)
 
@@ -149,7 +149,7 @@ class ServiceRollout:
         if not isinstance(declared, SharedGroup):
             return None
         owner = declared.group_owner
-        found = groups_with_targets(self.balancer.registry(), self._prefix)
+        found = self.balancer.registry().groups_with(self._prefix)
         running = RunningTargets(self.runtime, self._pipeline)
         former = [self._member(*each) for each in found if each != (owner, group)]
         if owner is not None and self._was_behind_none():

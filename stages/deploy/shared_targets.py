@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from pipeline.balancer.balancer import Balancer
 from pipeline.balancer.model import Target, TargetHealth
-from pipeline.balancer.registry import Registry
-from pipeline.balancer.targets import Registration
 
 
 class SharedTargets:
@@ -58,13 +54,3 @@ class SharedTargets:
 
     def _exists(self, group: str) -> bool:
         return self._balancer.registry().has_group(self._owner, group)
-
-
-def groups_with_targets(registry: Registry, prefix: str) -> list[tuple[str, str]]:
-    """Return owner and name of each group that has targets whose names begin with `prefix`."""
-    found = (registry.target_groups[id_] for id_, known in registry.targets.items() if _has_own(known, prefix))
-    return [(group.owner, group.name) for group in found]
-
-
-def _has_own(known: Sequence[Registration], prefix: str) -> bool:
-    return any(registration.target.id.startswith(prefix) for registration in known)

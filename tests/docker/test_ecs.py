@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from tests.docker.docker_cli import docker
-from tests.docker.ecs_stack import EcsStack
+from tests.docker.ecs_stack import OWNER, EcsStack
 from tests.docker.get import get
 from tests.docker.project import Project, until
 from tests.docker.serving import serving
+from tests.support.aws import client
+from tests.support.ports import free_port
 
 pytestmark = pytest.mark.docker
 
@@ -113,3 +117,35 @@ def test_the_daemon_keeps_the_tasks_alive(stack: EcsStack) -> None:
         until(lambda: stack.is_settled(2) and victim not in {c.name for c in stack.containers()}, "its replacement")
         project.pipeline("stack", "delete", "shop")
     assert stack.services == ()
+
+
+def test_clients_of_ecs_deploy_and_scale(stack: EcsStack) -> None:
+    """A forced deployment replaces all tasks under load. A count of 0 leaves none, and the waiter follows each."""
+    project, address = stack.project, f"127.0.0.1:{free_port()}"
+    project.pipeline(*stack.arguments("create", Image=stack.build("1")))
+    before = {container.name for container in stack.containers()}
+    key = json.loads(project.pipeline("aws", "keys", "create", "--owner", OWNER, "--json").out)
+    service = {"cluster": stack.service.cluster, "service": stack.service.name}
+    with serving(project, "--aws", address):
+        ecs = client("ecs", f"http://{address}", key, stack.service.region)
+        with project.load() as load:
+            ecs.update_service(**service, forceNewDeployment=True)
+            await_stable(ecs, **service)
+            assert load.stop().failed == 0
+        after = {container.name for container in stack.containers()}
+        assert before.isdisjoint(after)
+        assert stack.is_settled(2)
+        tasks = ecs.list_tasks(cluster=service["cluster"], serviceName=service["service"])["taskArns"]
+        assert len(tasks) == 2
+        ecs.update_service(**service, desiredCount=0)
+        await_stable(ecs, **service)
+        assert stack.containers() == []
+        ecs.update_service(**service, desiredCount=1)
+        await_stable(ecs, **service)
+        assert stack.is_settled(1)
+
+
+def await_stable(ecs: Any, cluster: str, service: str) -> None:
+    """Use the waiter of botocore, with a short delay."""
+    waiter = ecs.get_waiter("services_stable")
+    waiter.wait(cluster=cluster, services=[service], WaiterConfig={"Delay": 0.2, "MaxAttempts": 300})

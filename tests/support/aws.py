@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -34,14 +34,19 @@ class AwsServer:
     def client(self, service: str, *, key: AccessKey | None = None, **config: Any) -> Any:
         """Return a client that does not repeat failed requests."""
         used = key or self.key
-        return botocore.session.Session().create_client(
-            service,
-            region_name=REGION,
-            endpoint_url=self.url,
-            aws_access_key_id=used.id,
-            aws_secret_access_key=used.secret,
-            config=Config(retries={"total_max_attempts": 1}, **config),
-        )
+        return client(service, self.url, {"id": used.id, "secret": used.secret}, **config)
+
+
+def client(service: str, url: str, key: Mapping[str, str], region: str = REGION, **config: Any) -> Any:
+    """Return a client that does not repeat failed requests. `key` has `id` and `secret`."""
+    return botocore.session.Session().create_client(
+        service,
+        region_name=region,
+        endpoint_url=url,
+        aws_access_key_id=key["id"],
+        aws_secret_access_key=key["secret"],
+        config=Config(retries={"total_max_attempts": 1}, **config),
+    )
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from pipeline.balancer.model import Declaration, Target, TargetState
 from pipeline.base.errors import Cancelled
 from pipeline.testing.fakes.data_plane import FakePlane
 from stages.deploy.moving_targets import MemberGroup, MovingTargets
-from stages.deploy.shared_targets import SharedTargets, groups_with_targets
+from stages.deploy.shared_targets import SharedTargets
 
 OWNER, SERVICE, PREFIX = "aws", "ecs-web", "ecs-web."
 FORMER = Target(id="ecs-web.web.r1.aaaaaa", address="10.0.0.1", port=8080)
@@ -75,7 +75,7 @@ def test_the_present_targets_are_in_both_groups_before_anything_else(move: Move)
     targets.join(SERVICE)
     assert move.states("new") == {FORMER.id: TargetState.INITIAL}
     assert states(targets) == {FORMER.id: TargetState.HEALTHY}
-    assert sorted(groups_with_targets(move.balancer.registry(), PREFIX)) == [(OWNER, "new"), (OWNER, "old")]
+    assert sorted(move.balancer.registry().groups_with(PREFIX)) == [(OWNER, "new"), (OWNER, "old")]
     targets.join(SERVICE)
     assert states(targets) == {FORMER.id: TargetState.HEALTHY}
 
