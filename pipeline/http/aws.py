@@ -35,6 +35,8 @@ from pipeline.network.ec2 import ec2_service
 from pipeline.network.lookup import Networks
 from pipeline.network.store import NetworkStore
 from pipeline.network.zones import Zone
+from pipeline.parameter_store.ssm import ssm_service
+from pipeline.parameter_store.store import ParameterStore
 from pipeline.stacks.cloudformation.service import cloudformation_service
 from pipeline.stacks.stacks import Stacks
 
@@ -57,6 +59,7 @@ def aws_services(
         ec2_service(networks, partial(interfaces, balancer), instances),
         acm_service(certificates, partial(certificate_users, balancer)),
         elbv2_service(Api(balancer, network)),
+        ssm_service(ParameterStore(home.aws)),
         cloudformation_service(stacks),
         ecs_service(ecs, containers_of(home)),
     )

@@ -13,6 +13,7 @@ from pipeline.stacks.resource_types import ResourceTypes
 from pipeline.stacks.store import StackStore
 from pipeline.stacks.template import JSON, PREVIOUS_VALUE, Evaluated, Existing, Template, pseudo_parameters
 
+SsmParameters = Callable[[str, str], str]
 _IMPLIED = {"CAPABILITY_NAMED_IAM": {"CAPABILITY_NAMED_IAM", "CAPABILITY_IAM"}}
 
 
@@ -35,13 +36,23 @@ class StackRequest:
     keep_parameters: bool = False
 
 
+def no_parameters(owner: str, name: str) -> str:  # noqa: ARG001
+    """Raise `KeyError`: SSM has no parameters."""
+    raise KeyError(name)
+
+
 @dataclass(frozen=True)
 class Goals:
-    """Evaluates templates for the stacks of a home. Safe to use from any thread."""
+    """Evaluates templates for the stacks of a home. Safe to use from any thread.
+
+    `parameters` returns the value of a parameter of SSM, by its owner and `NAME` or `NAME:VERSION`. It raises
+    `KeyError` if there is none.
+    """
 
     store: StackStore
     types: ResourceTypes
     zones: Sequence[str]
+    parameters: SsmParameters = no_parameters
     existing: Callable[[str], Existing | None] = lambda _: None
     """What an owner has outside of stacks, for parameters such as the id of a VPC."""
 
@@ -49,7 +60,7 @@ class Goals:
         """Return a goal of a stack, else its present one, with all values that are known before its resources are."""
         goal = goal or stack.goal
         # What the parameters name may be gone since.
-        return self._evaluate(stack, parsed(goal.template), goal.parameters, checked=True)
+        return self._evaluate(stack, parsed(goal.template), goal.parameters, {**goal.ssm}, checked=True)
 
     def goal(self, stack: Stack, request: StackRequest) -> tuple[Goal, Evaluated]:
         """Return the goal for a request, and its template with all values. `stack.goal` is the former one.
@@ -63,9 +74,9 @@ class Goals:
         if request.keep_parameters:
             kept = stack.goal.parameters.keys() & _declared(summary)
             parameters = {**dict.fromkeys(sorted(kept), PREVIOUS_VALUE), **parameters}
-        evaluated = self._evaluate(
-            stack, template, parameters, previous=stack.goal.parameters, existing=self.existing(stack.owner)
-        )
+        ssm: dict[str, str] = {}
+        existing = self.existing(stack.owner)
+        evaluated = self._evaluate(stack, template, parameters, ssm, previous=stack.goal.parameters, existing=existing)
         if not request.ignore_unknown:
             self.types.check([resource.type for resource in evaluated.resources.values()])
         for resource in evaluated.resources.values():
@@ -82,6 +93,8 @@ class Goals:
             description if isinstance(description, str) else None,
             request.folder or (stack.goal.folder if request.template is None else None),
             request.ignore_unknown,
+            dict(evaluated.resolved),
+            ssm,
         )
         return goal, evaluated
 
@@ -90,12 +103,20 @@ class Goals:
         stack: Stack,
         template: Template,
         parameters: Mapping[str, object],
+        ssm: dict[str, str],
         **options: Any,
     ) -> Evaluated:
+        """Return a template with its values. Adds to `ssm` the values that are not in it yet."""
+
+        def ask(name: str) -> str:
+            if name not in ssm:
+                ssm[name] = self.parameters(stack.owner, name)
+            return ssm[name]
+
         account = stack.id.split(":")[4]
         pseudo = pseudo_parameters(account=account, region=stack.region, stack_name=stack.name, stack_id=stack.id)
         exports = {name: value for name, value, owner in self.store.exports(stack.owner) if owner != stack.id}
-        return template.evaluate(parameters, pseudo, exports, self.zones, **options)
+        return template.evaluate(parameters, pseudo, exports, self.zones, ssm=ask, **options)
 
 
 @lru_cache(maxsize=64)

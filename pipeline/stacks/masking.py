@@ -11,7 +11,8 @@ MASK = "****"
 
 def masked(goal: Goal, value: Any) -> Any:
     """Return JSON in which the values of the goal's NoEcho parameters are masked, also inside of longer text."""
-    secrets = [goal.parameters[name] for name in goal.no_echo if goal.parameters.get(name)]
+    given = [values.get(name, "") for name in goal.no_echo for values in (goal.parameters, goal.resolved)]
+    secrets = [value for value in given if value]
     return _masked(value, sorted(secrets, key=len, reverse=True)) if secrets else value
 
 

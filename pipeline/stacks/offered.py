@@ -20,6 +20,7 @@ from pipeline.stacks.providers import (
 )
 from pipeline.stacks.providers.aws_types import aws_types
 from pipeline.stacks.providers.machine import Machine
+from pipeline.stacks.providers.ssm_parameter import parameter_value
 from pipeline.stacks.resource_types import ResourceTypes
 from pipeline.stacks.stacks import Stacks
 
@@ -54,7 +55,8 @@ def open_stacks(
     ecs, machine = ecs or Ecs(home, workers), Machine.of_home(home, zones)
     types = partial(machine_types, machine, ecs)
     existing, names = partial(ExistingNetwork, machine.networks), [zone.name for zone in zones]
-    stacks = Stacks(home.database, home.locks / "stacks", types, names, existing=existing)
+    lookup = partial(parameter_value, machine.parameters)
+    stacks = Stacks(home.database, home.locks / "stacks", types, names, parameters=lookup, existing=existing)
     # A change that is repeated changes nothing, so it would not let the data plane follow.
     stacks.jobs.on_resume.append(machine.balancer.reconcile)
     stacks.on_close.append(ecs.close)

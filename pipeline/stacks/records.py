@@ -76,8 +76,10 @@ class StackResource:
 class Goal:
     """What a stack should be: a template and the values for it.
 
-    `parameters` are the values as DescribeStacks prints them. `folder` is that of the template's file. Types that are
-    not offered are refused unless `ignore_unknown`.
+    `parameters` are the values as DescribeStacks prints them. `resolved` has the values of those that name a parameter
+    of SSM. `ssm` has all values of SSM's parameters that the template uses, by the names in it. They stay as they were
+    when the operation began. `folder` is that of the template's file. Types that are not offered are refused unless
+    `ignore_unknown`.
     """
 
     template: str
@@ -88,6 +90,8 @@ class Goal:
     description: str | None = None
     folder: str | None = None
     ignore_unknown: bool = False
+    resolved: Mapping[str, str] = field(default_factory=dict)
+    ssm: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

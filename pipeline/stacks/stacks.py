@@ -13,7 +13,7 @@ from pipeline.base.clock import SYSTEM, Clock
 from pipeline.base.errors import LockHeld
 from pipeline.stacks.difference import Before, Difference
 from pipeline.stacks.error import StackError
-from pipeline.stacks.goals import Goals, StackRequest
+from pipeline.stacks.goals import Goals, SsmParameters, StackRequest, no_parameters
 from pipeline.stacks.jobs import StackJobs
 from pipeline.stacks.operation import Surroundings
 from pipeline.stacks.provider import ResourceProvider, StackContext
@@ -52,7 +52,7 @@ class Stacks:
     possible, and `StoreFault`.
 
     `types` gets this object, for types that are stacks themselves. `zones` are the names of the zones of this machine.
-    `existing` returns what an owner has outside of stacks, for parameters.
+    `existing` returns what an owner has outside of stacks, for parameters. For `parameters` see `Goals`.
     """
 
     def __init__(
@@ -62,12 +62,13 @@ class Stacks:
         types: Callable[[Stacks], ResourceTypes],
         zones: Sequence[str],
         clock: Clock = SYSTEM,
+        parameters: SsmParameters = no_parameters,
         existing: Callable[[str], Existing | None] = lambda _: None,
     ) -> None:
         self.clock = clock
         self.store = StackStore(Database(database))
         self.types = types(self)
-        self.goals = Goals(self.store, self.types, zones, existing)
+        self.goals = Goals(self.store, self.types, zones, parameters, existing)
         self._workers = CallThreads(MAX_PARALLEL_CALLS, "stack-call")
         around = Surroundings(self.types, self.provider, self.goals.evaluate, self._workers, clock)
         self.jobs = StackJobs(self.store, around, locks)

@@ -162,6 +162,9 @@ _PREPARE: Mapping[str, Callable[[StackMachine], tuple[Properties, Properties, Pr
         },
     ),
     "AWS::ElasticLoadBalancingV2::TargetGroup": _target_group,
+    "AWS::SSM::Parameter": _same(
+        {"Type": "String", "Value": "1"}, {"Type": "String", "Value": "2", "Description": "how many"}
+    ),
 }
 
 

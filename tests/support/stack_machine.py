@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,14 @@ from pipeline.network.kinds import Kind
 from pipeline.network.lookup import Networks
 from pipeline.network.store import NetworkStore
 from pipeline.network.zones import DEFAULT_ZONES
+from pipeline.parameter_store.store import ParameterStore
 from pipeline.stacks.goals import StackRequest
 from pipeline.stacks.provider import Pending, ResourceProvider, StackContext, State
 from pipeline.stacks.providers.aws_types import aws_types
 from pipeline.stacks.providers.elbv2.client import Elbv2
 from pipeline.stacks.providers.kept_store import KeptStore
 from pipeline.stacks.providers.machine import Machine
+from pipeline.stacks.providers.ssm_parameter import parameter_value
 from pipeline.stacks.records import Stack
 from pipeline.stacks.resource_types import ResourceTypes
 from pipeline.stacks.stacks import Stacks
@@ -41,7 +44,9 @@ class StackMachine:
         self.balancer = Balancer(folder / "balancer", self.plane)
         networks, certificates = NetworkStore(folder, DEFAULT_ZONES), CertificateStore(folder)
         network = MachineNetwork(Networks(networks), DEFAULT_ZONES, certificates, lambda _: [])
-        self.machine = Machine(KeptStore(folder), networks, certificates, self.balancer, network)
+        self.machine = Machine(
+            KeptStore(folder), networks, certificates, ParameterStore(folder), self.balancer, network
+        )
         self.types = aws_types(self.machine)
 
     @property
@@ -97,8 +102,9 @@ class MachineStacks(StackMachine):
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
         types = ResourceTypes(self.types)
+        lookup = partial(parameter_value, self.machine.parameters)
         zones = [zone.name for zone in DEFAULT_ZONES]
-        self.stacks = Stacks(folder / "penstock.db", folder / "locks", lambda _: types, zones)
+        self.stacks = Stacks(folder / "penstock.db", folder / "locks", lambda _: types, zones, parameters=lookup)
 
     def create_stack(self, text: str, name: str = "lab", **parameters: str) -> Stack:
         """Create a stack, and wait for it."""
@@ -136,4 +142,5 @@ class MachineStacks(StackMachine):
         made = [each.id for kind in self.balancer.registry().by_field().values() for each in kind.values()]
         certificates = [each.id for each in self.machine.certificates.all(OWNER)]
         kept = [each.id for name in self.types for each in self.machine.kept.all(OWNER, name)]
-        return [*networks, *made, *certificates, *kept]
+        parameters = [each.name for each in self.machine.parameters.all(OWNER)]
+        return [*networks, *made, *certificates, *kept, *parameters]

@@ -153,7 +153,11 @@ def drift_shape(drift: Mapping[str, Any]) -> Shape:
 def parameters_shape(goal: Goal) -> list[Shape]:
     """Return the parameters of a goal. Those with NoEcho are masked."""
     return [
-        {"ParameterKey": name, "ParameterValue": MASK if name in goal.no_echo else value}
+        {
+            "ParameterKey": name,
+            "ParameterValue": MASK if name in goal.no_echo else value,
+            "ResolvedValue": MASK if name in goal.no_echo and name in goal.resolved else goal.resolved.get(name),
+        }
         for name, value in goal.parameters.items()
     ]
 

@@ -11,6 +11,7 @@ from pipeline.stacks.providers import (
     certificate,
     gateway_attachment,
     route,
+    ssm_parameter,
 )
 from pipeline.stacks.providers.ec2 import Ec2
 from pipeline.stacks.providers.elastic_address import ElasticAddress
@@ -66,6 +67,7 @@ def aws_types(machine: Machine) -> dict[str, Maker]:
         listener_certificate.TYPE: lambda context: listener_certificate.ListenerCertificate(
             machine.elbv2(context), machine.kept
         ),
+        ssm_parameter.TYPE: lambda context: ssm_parameter.SsmParameter(machine.parameters, context),
         route.TYPE: lambda context: route.Route(machine.ec2(context), machine.kept),
     }
 

@@ -154,12 +154,7 @@ KEPT_TYPES: Mapping[str, KeptType] = {
     "AWS::Events::Rule": _named(
         _MESSAGES, "Name", replaces="EventBusName", length=64, attributes={"Arn": _arn("events", "rule/{ref}")}
     ),
-    "AWS::SSM::Parameter": _named(
-        "kept: no template and no container reads it",
-        "Name",
-        required="Type Value",
-        attributes={"Type": "{Type}", "Value": "{Value}"},
-    ),
+    "AWS::CDK::Metadata": _numbered("kept: nothing collects what CDK says about itself", "{uuid}"),
     "AWS::KMS::Key": _numbered(_SECRETS, "{uuid}", attributes={"Arn": _arn("kms", "key/{ref}"), "KeyId": "{ref}"}),
     "AWS::KMS::Alias": _named(_SECRETS, "AliasName", required="AliasName TargetKeyId"),
     "AWS::S3::Bucket": _named(

@@ -17,6 +17,7 @@ from pipeline.network.attached import Interface
 from pipeline.network.lookup import Networks
 from pipeline.network.store import NetworkStore
 from pipeline.network.zones import Zone
+from pipeline.parameter_store.store import ParameterStore
 from pipeline.stacks.provider import StackContext
 from pipeline.stacks.providers.ec2 import Ec2
 from pipeline.stacks.providers.elbv2.client import Elbv2
@@ -30,6 +31,7 @@ class Machine:
     kept: KeptStore
     networks: NetworkStore
     certificates: CertificateStore
+    parameters: ParameterStore
     balancer: Balancer
     network: Network
 
@@ -38,7 +40,8 @@ class Machine:
         """Return the machine of a home."""
         networks, certificates = NetworkStore(home.aws, zones), CertificateStore(home.aws)
         network = MachineNetwork(Networks(networks), zones, certificates, partial(containers, home))
-        return cls(KeptStore(home.aws), networks, certificates, open_balancer(home.balancer), network)
+        parameters, balancer = ParameterStore(home.aws), open_balancer(home.balancer)
+        return cls(KeptStore(home.aws), networks, certificates, parameters, balancer, network)
 
     def ec2(self, context: StackContext) -> Ec2:
         """Return EC2's operations for a stack."""

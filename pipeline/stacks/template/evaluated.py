@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from pipeline.stacks.template.declared import DeclaredResource, Output
+from pipeline.stacks.template.dynamic_reference import resolve_text
 from pipeline.stacks.template.expression import Expression
 from pipeline.stacks.template.output import DeclaredOutput
 from pipeline.stacks.template.reference import KNOWN_AFTER_APPLY, Attributes, Reference, nothing_known
@@ -77,7 +78,7 @@ class Evaluated:
 
 
 def resolve(properties: Mapping[str, Expression], scope: Scope) -> dict[str, JSON]:
-    """Return the values of properties. Raises `TemplateError`, also for dynamic references, which are not supported."""
+    """Return the values of properties. Raises `TemplateError`, also for dynamic references without a value."""
     resolved: dict[str, JSON] = {}
     for key, expression in properties.items():
         value = expression.evaluate(scope)
@@ -91,7 +92,6 @@ def _plain(value: Value, path: Path, scope: Scope) -> JSON:
         return [_plain(item, path, scope) for item in value]
     if isinstance(value, dict):
         return {key: _plain(item, path, scope) for key, item in value.items()}
-    if isinstance(value, str) and "{{resolve:" in value:
-        hint = "pass the value as a parameter with NoEcho"
-        raise scope.error("Template error: dynamic references ({{resolve:…}}) are not supported", path, hint)
+    if isinstance(value, str):
+        return resolve_text(value, path, scope)
     return KNOWN_AFTER_APPLY if isinstance(value, Absent) else value

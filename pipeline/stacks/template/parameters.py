@@ -44,7 +44,7 @@ def ssm_values(
     document: Document,
     declared: Mapping[str, Parameter],
     values: Mapping[str, str],
-    ssm: Callable[[str], str] | None,
+    ssm: Callable[[str], str],
 ) -> dict[str, str]:
     """Return the values of the parameters that name one of SSM. Raises `TemplateError` for those that do not exist."""
     resolved: dict[str, str] = {}
@@ -52,15 +52,13 @@ def ssm_values(
     names = [name for name, parameter in declared.items() if parameter.is_ssm]
     for name in names:
         try:
-            if ssm is None:
-                raise KeyError(name)
             resolved[name] = ssm(values[name])
         except KeyError:
             missing.append(name)
     if missing:
         listed = ", ".join(values[name] for name in missing)
         reason = f"Unable to fetch parameters [{listed}] from parameter store for this account."
-        raise document.error(reason, ("Parameters", missing[0]))
+        raise document.error(reason, ("Parameters", missing[0]), "`aws ssm put-parameter` makes them")
     return resolved
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -22,12 +22,18 @@ class Existing(Protocol):
         """Return an attribute, such as `VpcId` of a subnet. Raises `KeyError` if it does not exist."""
 
 
+def no_parameter(name: str) -> str:
+    """Raise `KeyError`: SSM has no parameters."""
+    raise KeyError(name)
+
+
 @dataclass(frozen=True)
 class Scope:
     """The values of names. `declared` are the resources whose condition holds.
 
     Evaluation adds to `references`, in their order; to `unknown` those of them without a value yet; to `removed` the
-    names of resources whose condition does not hold; to `imports` the names of exports.
+    names of resources whose condition does not hold; to `imports` the names of exports. `ssm` returns the value of a
+    parameter of SSM, or raises `KeyError`.
     """
 
     document: Document
@@ -39,6 +45,7 @@ class Scope:
     exports: Mapping[str, str]
     zones: tuple[str, ...]
     attributes: Attributes
+    ssm: Callable[[str], str] = no_parameter
     existing: Existing | None = None
     references: list[Reference] = field(default_factory=list)
     unknown: list[Reference] = field(default_factory=list)

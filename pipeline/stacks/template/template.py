@@ -19,7 +19,7 @@ from pipeline.stacks.template.reader import read_template
 from pipeline.stacks.template.reference import nothing_known
 from pipeline.stacks.template.resource import compiled_resources
 from pipeline.stacks.template.rules import compiled_rules
-from pipeline.stacks.template.scope import Existing, Scope
+from pipeline.stacks.template.scope import Existing, Scope, no_parameter
 from pipeline.stacks.template.section import LANGUAGE_EXTENSIONS, check_template, members, transforms
 from pipeline.stacks.template.summary import summary
 from pipeline.stacks.template.values import JSON, Value
@@ -58,7 +58,7 @@ class Template:
         zones: Sequence[str],
         *,
         previous: Mapping[str, str] | None = None,
-        ssm: Callable[[str], str] | None = None,
+        ssm: Callable[[str], str] = no_parameter,
         existing: Existing | None = None,
         checked: bool = False,
     ) -> Evaluated:
@@ -67,9 +67,9 @@ class Template:
         `parameters` has text, lists with commas, or `PREVIOUS_VALUE`, by name. `pseudo` is the result of
         `pseudo_parameters`. `exports` are the values of all stacks' exports by name. `zones` are the names for
         Fn::GetAZs. `previous` are the parameters of the stack to be updated. `ssm` returns the value of an SSM
-        parameter by its name, or raises `KeyError`; without it, no such parameter exists. `existing` knows the values
-        of types such as `AWS::EC2::VPC::Id`; without it, they are not checked, and Rules cannot use their attributes.
-        `checked`: these values were accepted before, so Rules are not checked again.
+        parameter by `NAME` or `NAME:VERSION`, or raises `KeyError`; without it, no such parameter exists. `existing`
+        knows the values of types such as `AWS::EC2::VPC::Id`; without it, they are not checked, and Rules cannot use
+        their attributes. `checked`: these values were accepted before, so Rules are not checked again.
 
         Raises `TemplateError` for values that are missing, unknown or not allowed, for rules that fail, for exports
         that do not exist and for references to resources whose condition does not hold.
@@ -93,6 +93,7 @@ class Template:
             exports=exports,
             zones=tuple(zones),
             attributes=nothing_known,
+            ssm=ssm,
             existing=existing,
         )
         return evaluate(sections, scope, texts, resolved)

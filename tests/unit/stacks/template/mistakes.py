@@ -308,7 +308,8 @@ MISTAKES = [
         "a parameter of SSM's store",
         "    Type: Number\n    Default: 8080\n",
         "    Type: AWS::SSM::Parameter::Value<String>\n    Default: /shop/port\n",
-        "8:3: Parameters.Port: Unable to fetch parameters [/shop/port] from parameter store for this account.",
+        "8:3: Parameters.Port: Unable to fetch parameters [/shop/port] from parameter store for this account. "
+        "(`aws ssm put-parameter` makes them)",
     ),
     Bad(
         "a mapping that is text",
@@ -817,8 +818,8 @@ MISTAKES = [
         "a dynamic reference",
         '!Sub "${Name}-${AWS::Region}"',
         "'{{resolve:ssm:/shop/name}}'",
-        "39:7: Resources.Web.Properties.Name: Template error: dynamic references ({{resolve:…}}) are not "
-        "supported (pass the value as a parameter with NoEcho)",
+        "39:7: Resources.Web.Properties.Name: Parameters: [ssm:/shop/name] cannot be found. "
+        "(`aws ssm put-parameter` makes it)",
     ),
     Bad(
         "an output without a value",
