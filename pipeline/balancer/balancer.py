@@ -197,10 +197,11 @@ class Balancer(BalancerReader):
             return
         self._check_plane(changes[0].owner, before, wanted)
         with self._restoring(before):
+            soon = all(each.soon for each in changes)
             store = self._synchronizer.store_ahead if soon else self._synchronizer.store
             store(wanted)
             # On a full disk, nothing but this call knows that there is something to do.
-            if all(each.soon for each in changes) and self._synchronizer.is_behind:
+            if soon and self._synchronizer.is_behind:
                 self._follower.request()
             else:
                 self._synchronizer.apply(wanted)
