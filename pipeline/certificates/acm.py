@@ -121,9 +121,12 @@ class _Acm:
     def delete_certificate(self, call: Call) -> dict[str, Any]:
         """Delete a certificate that no load balancer uses."""
         found = self._get(call)
-        if used := self._used_by(call.owner).get(found.arn, ()):
-            raise AwsError("ResourceInUseException", f"Certificate {found.arn} is in use by {', '.join(used)}")
-        self._store.delete(found.owner, found.arn)
+
+        def check_unused() -> None:
+            if used := self._used_by(call.owner).get(found.arn, ()):
+                raise AwsError("ResourceInUseException", f"Certificate {found.arn} is in use by {', '.join(used)}")
+
+        self._store.delete(found.owner, found.arn, check_unused)
         return {}
 
     def add_tags(self, call: Call) -> dict[str, Any]:

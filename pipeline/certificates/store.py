@@ -100,9 +100,13 @@ class CertificateStore:
             if certificate.id in index:
                 self._write({**index, certificate.id: change(index[certificate.id])})
 
-    def delete(self, owner: str, arn: str) -> None:
-        """Delete an owner's certificate and its key. Does nothing if it is gone, except what a killed call has left."""
+    def delete(self, owner: str, arn: str, check: Callable[[], None] = lambda: None) -> None:
+        """Delete an owner's certificate and its key. Does nothing if it is gone, except what a killed call has left.
+
+        `check` is called within the lock, so what it finds cannot change. What it raises is passed on.
+        """
         with self._changing() as index:
+            check()
             for found in [each for each in index.values() if (each.owner, each.arn) == (owner, arn)]:
                 self._write({key: each for key, each in index.items() if key != found.id})
                 self.file(found).unlink(missing_ok=True)
@@ -123,10 +127,19 @@ class CertificateStore:
         self._write({**index, certificate.id: certificate})
 
     @contextmanager
-    def _changing(self) -> Iterator[Index]:
+    def holding(self) -> Iterator[None]:
+        """Within the block, no other thread and no other process changes a certificate. It waits for the end."""
         try:
             make_folder(self._folder)
-            with short_lock(self._lock):
+        except OSError as error:
+            raise StoreFault(f"cannot write {self._folder}: {error.strerror}") from error
+        with short_lock(self._lock):
+            yield
+
+    @contextmanager
+    def _changing(self) -> Iterator[Index]:
+        try:
+            with self.holding():
                 index = self._read()
                 self._remove_leftovers(index)
                 yield index

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,6 +32,11 @@ class MachineNetwork:
     zones: Sequence[Zone]
     certificates: CertificateStore
     instances: Callable[[str], Sequence[Instance]]
+
+    @contextmanager
+    def holding(self) -> Iterator[None]:
+        with self.networks.holding(), self.certificates.holding():
+            yield
 
     def subnet(self, owner: str, id_: str) -> Subnet | None:
         found = self.networks.subnet(owner, id_)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from pipeline.network.kinds import Kind
@@ -34,6 +35,10 @@ class Networks:
 
     def __init__(self, store: NetworkStore) -> None:
         self._store = store
+
+    def holding(self) -> AbstractContextManager[None]:
+        """Within the block, no network changes. See `NetworkStore.holding`."""
+        return self._store.holding()
 
     def subnet(self, owner: str, subnet_id: str) -> Subnet | None:
         """Return an owner's subnet. None if it does not exist, or if its zone is not declared any more."""

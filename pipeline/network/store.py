@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -43,17 +44,23 @@ class NetworkStore:
         The state is on disk before this returns. If `change` raises, nothing has changed. Two changes at the same time
         follow one another.
         """
+        with self.holding():
+            remove_drafts(self._file)
+            before = self.read(owner)
+            after, result = change(before)
+            if after is not before:
+                self._write(owner, after)
+            return result
+
+    @contextmanager
+    def holding(self) -> Iterator[None]:
+        """Within the block, no other thread and no other process changes the state. It waits for the end."""
         try:
             make_folder(self._file.parent)
-            with short_lock(self._lock):
-                remove_drafts(self._file)
-                before = self.read(owner)
-                after, result = change(before)
-                if after is not before:
-                    self._write(owner, after)
-                return result
         except OSError as error:
-            raise StoreFault(f"cannot write {self._file}: {error.strerror}") from error
+            raise self._fault(error) from error
+        with short_lock(self._lock):
+            yield
 
     def _stored(self) -> State:
         try:
@@ -70,7 +77,13 @@ class NetworkStore:
         # A default that is as it was follows from the zones, which may be declared in another way tomorrow.
         unchanged = default_resources(owner, self.zones)
         kept = [_data(each) for each in state.resources.values() if each not in unchanged]
-        write_atomically(self._file, json.dumps({"version": _VERSION, "resources": kept}, indent=1))
+        try:
+            write_atomically(self._file, json.dumps({"version": _VERSION, "resources": kept}, indent=1))
+        except OSError as error:
+            raise self._fault(error) from error
+
+    def _fault(self, error: OSError) -> StoreFault:
+        return StoreFault(f"cannot write {self._file}: {error.strerror}")
 
 
 def _data(resource: Resource) -> dict[str, Any]:

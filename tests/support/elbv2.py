@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from ipaddress import ip_network
 from pathlib import Path
@@ -30,6 +31,9 @@ class FakeNetwork:
         self.addresses = addresses or ("127.0.0.1", "127.0.0.2", "127.0.0.3")
         self.certificates: dict[str, Certificate] = {}
         self.instances: dict[str, str] = {}
+
+    def holding(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def subnet(self, owner: str, id_: str) -> Subnet | None:
         letter = id_.removeprefix("subnet-")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
 from typing import Protocol
@@ -37,6 +38,12 @@ class Network(Protocol):
 
     Every call only reads, and returns None or False for what does not exist. Safe to use from any thread.
     """
+
+    def holding(self) -> AbstractContextManager[None]:
+        """Within the block, nothing that these calls have found is deleted. Others wait for its end.
+
+        Take it before the balancer's lock. One thread must not take it twice.
+        """
 
     def subnet(self, owner: str, id_: str) -> Subnet | None:
         """Return a subnet by its id."""

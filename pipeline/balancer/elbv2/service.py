@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from pipeline.aws.service import Call, Service
+from pipeline.aws.service import Call, Operation, Service
 from pipeline.balancer.elbv2 import (
     certificates,
     limits,
@@ -78,9 +78,26 @@ _OPERATIONS: dict[str, Callable[[Api, Call], Mapping[str, Any]]] = {
     "SetSecurityGroups": load_balancers.set_security_groups,
     "SetSubnets": load_balancers.set_subnets,
 }
+# What these name (subnets, security groups, addresses, certificates) must not be deleted meanwhile.
+_REFERRING = frozenset(
+    (
+        "AddListenerCertificates",
+        "CreateListener",
+        "CreateLoadBalancer",
+        "ModifyListener",
+        "SetSecurityGroups",
+        "SetSubnets",
+    )
+)
 
 
 def elbv2_service(api: Api) -> Service:
     """Return the service over a balancer."""
-    operations = {name: partial(operation, api) for name, operation in _OPERATIONS.items()}
+    operations: dict[str, Operation] = {name: partial(operation, api) for name, operation in _OPERATIONS.items()}
+    operations |= {name: partial(_holding, api, operations[name]) for name in _REFERRING}
     return Service("elbv2", "2015-12-01", "elasticloadbalancing", operations)
+
+
+def _holding(api: Api, operation: Operation, call: Call) -> Mapping[str, Any]:
+    with api.network.holding():
+        return operation(call)

@@ -12,8 +12,7 @@ from pipeline.balancer.planes import open_balancer
 from pipeline.base.home import Home
 from pipeline.certificates.store import CertificateStore
 from pipeline.machine.instances import containers
-from pipeline.machine.network import MachineNetwork
-from pipeline.network.attached import Interface
+from pipeline.machine.network import MachineNetwork, interfaces
 from pipeline.network.lookup import Networks
 from pipeline.network.store import NetworkStore
 from pipeline.network.zones import Zone
@@ -45,13 +44,8 @@ class Machine:
 
     def ec2(self, context: StackContext) -> Ec2:
         """Return EC2's operations for a stack."""
-        return Ec2(self.networks, no_interfaces, context)
+        return Ec2(self.networks, lambda owner: interfaces(self.balancer(), owner), context)
 
     def elbv2(self, context: StackContext) -> Elbv2:
         """Return ELBv2's operations for a stack."""
         return Elbv2(self.balancer, self.network, context)
-
-
-def no_interfaces(_: str) -> Sequence[Interface]:
-    """Return no interface: a stack deletes its load balancers before their subnets."""
-    return ()

@@ -152,3 +152,14 @@ def test_an_update_that_fails_is_rolled_back(machine: MachineStacks) -> None:
     assert stack.status == "UPDATE_ROLLBACK_COMPLETE"
     assert sorted(machine.left()) == before
     assert drifted(machine) == {}
+
+
+def test_a_subnet_that_another_load_balancer_is_in_stays(machine: MachineStacks) -> None:
+    """A client of ELBv2 has made that load balancer. The stack is deleted once it is gone."""
+    stack = machine.stacks.find(OWNER, "lab")
+    subnet = next(each for each in machine.stacks.store.resources(stack.id) if each.logical_id == "Subnet")
+    other = machine.elbv2("CreateLoadBalancer", Name="other", Subnets=[subnet.physical_id])
+    assert machine.delete_stack().status == "DELETE_FAILED"
+    assert any("has dependencies and cannot be deleted" in reason for reason in machine.failures())
+    machine.elbv2("DeleteLoadBalancer", LoadBalancerArn=other["LoadBalancers"][0]["LoadBalancerArn"])
+    assert machine.delete_stack().status == "DELETE_COMPLETE"
