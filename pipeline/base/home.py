@@ -84,6 +84,11 @@ class Home:
         return self.root / "aws"
 
     @property
+    def stack_pipelines(self) -> Path:
+        """The folder with the pipeline.yaml of each pipeline that a stack has made."""
+        return self.aws / "pipelines"
+
+    @property
     def daemon_socket(self) -> Path:
         """The socket of the daemon's control API."""
         return self.root / "serve.sock"

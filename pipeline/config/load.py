@@ -107,7 +107,7 @@ def _substituted(document: Document, substitution: Substitution, directory: Path
     data = {
         key: value if key == "parameters" else substitution.apply(value, (key,)) for key, value in document.data.items()
     }
-    _make_absolute(data.get("balancer"), directory)
+    make_absolute(data.get("balancer"), directory)
     return data
 
 
@@ -127,13 +127,13 @@ def _validated(
     return pipeline, [problem for problem in problems if problem.path not in misleading]
 
 
-def _make_absolute(node: Any, directory: Path) -> None:
+def make_absolute(node: Any, directory: Path) -> None:
     """Make the paths of the balancer's files absolute, since the balancer does not know the file's directory."""
     for key, value in node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ():
         if key in _FILES and isinstance(value, str) and not value.startswith("https://"):
             node[key] = str(directory / value)
         else:
-            _make_absolute(value, directory)
+            make_absolute(value, directory)
 
 
 def _in_order(problems: list[Problem]) -> tuple[Problem, ...]:

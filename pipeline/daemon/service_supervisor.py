@@ -20,8 +20,7 @@ from pipeline.store.records import RunState
 from pipeline.store.store import Store
 
 if TYPE_CHECKING:
-    from pipeline.ecs.records import Service
-    from pipeline.ecs.store import EcsStore
+    from pipeline.ecs.store import EcsStore, Worked
 
 # For services that another process has made or removed.
 _CHECK_INTERVAL = timedelta(seconds=5)
@@ -61,7 +60,7 @@ class ServiceSupervisor:
         if self._kept is None and not (self._home.aws / "ecs.json").exists():
             return _CHECK_INTERVAL
         try:
-            services = self._store_of_services().read().services
+            services = self._store_of_services().read().worked_on
         except PenstockError as error:
             _logger.warning("cannot read the services of stacks", error=error.message)
             return _CHECK_INTERVAL
@@ -71,20 +70,20 @@ class ServiceSupervisor:
             self._remove(name)
         return _CHECK_INTERVAL
 
-    def wake(self, service: Service) -> None:
+    def wake(self, service: Worked) -> None:
         """Let the queue of a service be worked on."""
         self._add(service)
         if supervisor := self._supervisors.get(service.pipeline):
             supervisor.queue_worker.wake()
 
-    def cancel(self, service: Service, run: int) -> None:
+    def cancel(self, service: Worked, run: int) -> None:
         """Stop a run, if it is not queued any more."""
         if supervisor := self._supervisors.get(service.pipeline):
             found = self._store.runs.get(service.pipeline, run)
             if found is not None and found.state is RunState.RUNNING:
                 supervisor.queue_worker.cancel(run)
 
-    def release(self, service: Service) -> None:
+    def release(self, service: Worked) -> None:
         """End the supervisor of a service that does not exist any more."""
         self._remove(service.pipeline)
 
@@ -93,7 +92,7 @@ class ServiceSupervisor:
         with self._lock:
             self._is_closing = True
 
-    def _add(self, service: Service) -> None:
+    def _add(self, service: Worked) -> None:
         from pipeline.daemon.served_service import ServedService
 
         with self._lock:

@@ -9,6 +9,7 @@ from pipeline.base.errors import ConfigError
 from pipeline.base.home import Home
 from pipeline.ecs.configuration import service_configuration
 from pipeline.ecs.records import Service
+from pipeline.ecs.stack_pipeline import StackPipeline, pipeline_configuration
 from pipeline.ecs.store import EcsStore
 from pipeline.events import Listener
 from pipeline.runner.context import PipelineContext
@@ -19,11 +20,14 @@ def service_context(
     home: Home,
     store: Store,
     kept: EcsStore,
-    service: Service,
+    service: Service | StackPipeline,
     listeners: Sequence[Listener] = (),
     clock: Clock = SYSTEM,
 ) -> PipelineContext:
-    """Return the context of a service's pipeline as it is wanted now. Raises `ConfigError`."""
+    """Return the context of the pipeline of a service, or of a stack, as it is wanted now. Raises `ConfigError`."""
+    if isinstance(service, StackPipeline):
+        configuration = pipeline_configuration(home, service)
+        return PipelineContext(home, configuration, store, listeners, clock=clock)
     task = kept.task_definition(service.owner, service.wanted.task_definition)
     if task is None:
         raise ConfigError(f"{service.name}: {service.wanted.task_definition} does not exist")

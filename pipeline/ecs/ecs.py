@@ -23,7 +23,7 @@ class Ecs:
     """
 
     def __init__(self, home: Home, workers: Workers | None = None) -> None:
-        self._home = home
+        self.home = home
         self.store = EcsStore(home.aws)
         self._own = LocalWorkers(home, self.store, lambda: self.runs)
         self._workers: Workers = workers or self._own
@@ -31,12 +31,12 @@ class Ecs:
     @cached_property
     def services(self) -> Services:
         """The changes of services."""
-        return Services(self._home, self.store, self.runs, self._workers)
+        return Services(self.home, self.store, self.runs, self._workers)
 
     @cached_property
     def registry(self) -> Callable[[], Registry]:
         """Return the resources of the balancer."""
-        return open_balancer(self._home.balancer).registry
+        return open_balancer(self.home.balancer).registry
 
     def close(self, timeout: timedelta = timedelta(seconds=30)) -> None:
         """Stop the work of this process. The next one continues it."""
@@ -46,7 +46,7 @@ class Ecs:
     @cached_property
     def runs(self) -> Store:
         """The runs of services."""
-        return Store(self._home.database)
+        return Store(self.home.database)
 
     def definition(self, service: Service) -> TaskDefinition | None:
         """Return the revision that a service should run. After a deployment that failed, it is that of before."""

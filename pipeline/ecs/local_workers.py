@@ -13,8 +13,7 @@ from pipeline.base.errors import LockHeld, PenstockError
 from pipeline.base.home import Home
 from pipeline.base.lock import work_lock
 from pipeline.ecs.context import service_context
-from pipeline.ecs.records import Service
-from pipeline.ecs.store import EcsStore
+from pipeline.ecs.store import EcsStore, Worked
 from pipeline.runner.context import PipelineContext
 from pipeline.runner.deploy_lock import DeployLock
 from pipeline.runner.outcome import emit_missing_outcomes
@@ -42,7 +41,7 @@ class LocalWorkers:
         self._is_closing = False
         self._reported: dict[str, str] = {}
 
-    def wake(self, service: Service) -> None:
+    def wake(self, service: Worked) -> None:
         """Work on a service until its queue is empty."""
         with self._lock:
             if worker := self._active.get(service.pipeline):
@@ -51,14 +50,14 @@ class LocalWorkers:
                 worker = self._active[service.pipeline] = _Worker(lambda: self._context(service))
                 threading.Thread(target=self._work, args=(service, worker), name=service.pipeline, daemon=True).start()
 
-    def cancel(self, service: Service, run: int) -> None:
+    def cancel(self, service: Worked, run: int) -> None:
         """Stop a run that this process executes."""
         with self._lock:
             worker = self._active.get(service.pipeline)
         if worker is not None:
             worker.queue.cancel(run)
 
-    def release(self, service: Service) -> None:
+    def release(self, service: Worked) -> None:
         """Do nothing: a worker ends by itself."""
 
     def close(self, timeout: timedelta) -> bool:
@@ -74,11 +73,11 @@ class LocalWorkers:
             worker.stop(max(0.0, deadline - time.monotonic()))
         return all(worker.ended.is_set() for worker in workers)
 
-    def _context(self, service: Service) -> PipelineContext:
-        known = self._kept.service(service.owner, service.arn) or service
+    def _context(self, service: Worked) -> PipelineContext:
+        known = self._kept.current(service) or service
         return service_context(self._home, self._store(), self._kept, known)
 
-    def _work(self, service: Service, worker: _Worker) -> None:
+    def _work(self, service: Worked, worker: _Worker) -> None:
         try:
             with work_lock(self._home.lock(service.pipeline), f"a stack's deployment of {service.pipeline}"):
                 worker.work()

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from pipeline.ecs.stack_pipeline import StackPipeline
+
 ACCOUNT = "000000000000"
 _SLUG = 19
 
@@ -112,9 +114,11 @@ class Service:
     run: int | None = None
     deleting: bool = False
 
-    def is_as_wanted(self, other: Service) -> bool:
+    def is_as_wanted(self, other: object) -> bool:
         """Return whether a deployment of this record is one of the other, too."""
-        return (self.wanted, self.group, self.deleting) == (other.wanted, other.group, other.deleting)
+        return isinstance(other, Service) and (
+            (self.wanted, self.group, self.deleting) == (other.wanted, other.group, other.deleting)
+        )
 
     @property
     def arn(self) -> str:
@@ -152,3 +156,9 @@ class EcsState:
     task_definitions: tuple[TaskDefinition, ...] = ()
     services: tuple[Service, ...] = ()
     declared: tuple[Declared, ...] = ()
+    pipelines: tuple[StackPipeline, ...] = ()
+
+    @property
+    def worked_on(self) -> tuple[Service | StackPipeline, ...]:
+        """Everything that has a pipeline of its own."""
+        return *self.services, *self.pipelines

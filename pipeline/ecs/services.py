@@ -9,8 +9,10 @@ from pipeline.base.errors import StageFailed
 from pipeline.base.home import Home
 from pipeline.ecs.context import service_context
 from pipeline.ecs.records import Service
-from pipeline.ecs.store import EcsStore
+from pipeline.ecs.stack_pipeline import StackPipeline
+from pipeline.ecs.store import EcsStore, Worked
 from pipeline.engine.labels import DEFAULT_SERVICE
+from pipeline.runner.ownership import check_name
 from pipeline.runner.submission import submit
 from pipeline.store.queue import RunRequest
 from pipeline.store.records import Run, RunKind, RunOptions, RunState, Trigger
@@ -23,13 +25,13 @@ SUCCESSES = (RunState.SUCCEEDED, RunState.SKIPPED)
 class Workers(Protocol):
     """The threads that work on the pipelines of services. Each method returns soon. Safe to use from any thread."""
 
-    def wake(self, service: Service) -> None:
+    def wake(self, service: Worked) -> None:
         """Let the queue of a service be worked on, in this process or in another that has its lock."""
 
-    def cancel(self, service: Service, run: int) -> None:
+    def cancel(self, service: Worked, run: int) -> None:
         """Stop a run that this process executes. Does nothing if it executes none of this number."""
 
-    def release(self, service: Service) -> None:
+    def release(self, service: Worked) -> None:
         """Stop working on a service, which does not exist any more."""
 
 
@@ -45,18 +47,20 @@ class Services:
         self._store = store
         self._workers = workers
 
-    def apply(self, service: Service) -> str | None:
+    def apply(self, service: Worked) -> str | None:
         """Bring a service to what its record wants. Return what is being done, or None when it is done.
 
         A change that is not the one in progress replaces it. Raises `ConfigError` for what is not possible, and
         `StageFailed` if the deployment has failed: the tasks of before are back. The next call then tries again.
         """
-        known = self._kept.service(service.owner, service.arn)
+        known = self._kept.current(service)
         run = known.run if known and known.is_as_wanted(service) else None
         service = replace(service, run=run)
         if service != known:
-            service_context(self._home, self._store, self._kept, service)
-            self._kept.put_service(service)
+            self._check(service)
+            self._kept.put(service)
+        if isinstance(service, StackPipeline):
+            service.write_file(self._home)
         return self._advance(service, RunKind.RUN)
 
     def count(self, service: Service) -> int:
@@ -67,24 +71,32 @@ class Services:
         stored = self._store.services.wanted(service.pipeline, DEFAULT_SERVICE)
         return service.wanted.desired_count if stored is None else stored
 
-    def remove(self, service: Service) -> str | None:
+    def remove(self, service: Worked) -> str | None:
         """Drain and remove all tasks of a service, then the service. Return what is being done, None when it is gone.
 
         Raises `StageFailed` if that is not possible now. The next call tries again.
         """
-        known = self._kept.service(service.owner, service.arn)
+        known = self._kept.current(service)
         if known is None:
             return None
         if not known.deleting:
             known = replace(known, deleting=True, run=None)
-            self._kept.put_service(known)
+            self._kept.put(known)
         doing = self._advance(known, RunKind.DOWN) if self._store.runs.latest(known.pipeline, limit=1) else None
         if doing is None:
+            if isinstance(known, StackPipeline):
+                known.file(self._home).unlink(missing_ok=True)
             self._kept.drop(known.owner, known.arn)
             self._workers.release(known)
         return doing
 
-    def _advance(self, service: Service, kind: RunKind) -> str | None:
+    def _check(self, service: Worked) -> None:
+        """Raise `ConfigError` for what no pipeline can do, and for a name that another pipeline.yaml has."""
+        context = service_context(self._home, self._store, self._kept, service)
+        if isinstance(service, StackPipeline):
+            check_name(self._store, context.configuration)
+
+    def _advance(self, service: Worked, kind: RunKind) -> str | None:
         if service.run is None:
             if others := self._store.queue.unfinished(service.pipeline):
                 self._cancel(service, others)
@@ -97,24 +109,31 @@ class Services:
             return self._progress(run)
         if run is not None and run.state in SUCCESSES:
             return None
-        self._kept.put_service(replace(service, run=None))
+        self._kept.put(replace(service, run=None))
+        if run is not None and run.state is RunState.SUPERSEDED:
+            return "the run was replaced by that of a newer commit, and is repeated"
         if run is None:
             return "the run is not in the history any more, and is repeated"
         raise StageFailed(f"{service.name}: {run.reason or run.state}")
 
-    def _start(self, service: Service, kind: RunKind) -> Service:
+    def _start(self, service: Worked, kind: RunKind) -> Worked:
         context = service_context(self._home, self._store, self._kept, service)
-        request = RunRequest(Trigger.COMMAND, kind=kind, options=RunOptions(configuration="file"))
-        if kind is RunKind.RUN and (task := self._kept.task_definition(service.owner, service.wanted.task_definition)):
-            request = replace(
-                request, sha=task.sha, ref=task.label, author=task.owner, subject=f"task definition {task.label}"
-            )
-        (run,) = submit(context, [request])
+        (run,) = submit(context, [self._request(service, kind)])
         started = replace(service, run=run.number)
-        self._kept.put_service(started)
+        self._kept.put(started)
         return started
 
-    def _cancel(self, service: Service, runs: list[Run]) -> None:
+    def _request(self, service: Worked, kind: RunKind) -> RunRequest:
+        request = RunRequest(Trigger.COMMAND, kind=kind, options=RunOptions(configuration="file"))
+        if isinstance(service, StackPipeline) or kind is not RunKind.RUN:
+            return request
+        task = self._kept.task_definition(service.owner, service.wanted.task_definition)
+        if task is None:
+            return request
+        subject = f"task definition {task.label}"
+        return replace(request, sha=task.sha, ref=task.label, author=task.owner, subject=subject)
+
+    def _cancel(self, service: Worked, runs: list[Run]) -> None:
         for run in runs:
             if run.state is RunState.QUEUED:
                 self._store.queue.cancel(run.pipeline, run.number, "replaced by a newer change of the service")

@@ -14,8 +14,10 @@ from pipeline.base.errors import ConfigError, StoreFault
 from pipeline.base.files import make_folder, remove_drafts, write_atomically
 from pipeline.base.lock import short_lock
 from pipeline.ecs.records import Cluster, Declared, EcsState, Service, TaskDefinition
+from pipeline.ecs.stack_pipeline import StackPipeline
 
 _ADAPTER = TypeAdapter(EcsState)
+Worked = Service | StackPipeline
 R = TypeVar("R")
 
 
@@ -87,6 +89,15 @@ class EcsStore:
 
         self.change(put)
 
+    def _put_pipeline(self, new: StackPipeline) -> None:
+        def put(state: EcsState) -> tuple[EcsState, None]:
+            same = next((each for each in state.pipelines if each.pipeline == new.pipeline), None)
+            if same is not None and same.token != new.token:
+                raise ConfigError(f"the pipeline {new.pipeline} already exists: the stack {same.stack} has made it")
+            return replace(state, pipelines=(*(p for p in state.pipelines if p is not same), new)), None
+
+        self.change(put)
+
     def declared(self, owner: str, key: str) -> Declared | None:
         """Return a resource that is only kept, by its id or token."""
         return next((d for d in self.read().declared if d.owner == owner and key in (d.arn, d.token)), None)
@@ -101,6 +112,7 @@ class EcsStore:
                     clusters=tuple(c for c in state.clusters if (c.owner, c.arn) != key),
                     services=tuple(s for s in state.services if (s.owner, s.arn) != key),
                     declared=tuple(d for d in state.declared if (d.owner, d.arn) != key),
+                    pipelines=tuple(p for p in state.pipelines if (p.owner, p.arn) != key),
                 ),
                 None,
             )
@@ -151,6 +163,22 @@ class EcsStore:
     def service(self, owner: str, key: str) -> Service | None:
         """Return a service by its ARN or token."""
         return next((s for s in self.read().services if s.owner == owner and key in (s.arn, s.token)), None)
+
+    def pipeline(self, owner: str, key: str) -> StackPipeline | None:
+        """Return a pipeline of a stack by its name or token."""
+        return next((p for p in self.read().pipelines if p.owner == owner and key in (p.pipeline, p.token)), None)
+
+    def current(self, known: Worked) -> Worked | None:
+        """Return a service or a pipeline as it is kept now, or None."""
+        find = self.pipeline if isinstance(known, StackPipeline) else self.service
+        return find(known.owner, known.arn)
+
+    def put(self, new: Worked) -> None:
+        """Add a service or a pipeline, or replace the one of its token. Raises `ConfigError` if its name is taken."""
+        if isinstance(new, StackPipeline):
+            self._put_pipeline(new)
+        else:
+            self.put_service(new)
 
     def of_pipeline(self, pipeline: str) -> Service | None:
         """Return the service whose pipeline has this name."""

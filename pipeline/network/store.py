@@ -45,7 +45,7 @@ class NetworkStore:
         follow one another.
         """
         with self.holding():
-            remove_drafts(self._file)
+            self._remove_drafts()
             before = self.read(owner)
             after, result = change(before)
             if after is not before:
@@ -79,6 +79,12 @@ class NetworkStore:
         kept = [_data(each) for each in state.resources.values() if each not in unchanged]
         try:
             write_atomically(self._file, json.dumps({"version": _VERSION, "resources": kept}, indent=1))
+        except OSError as error:
+            raise self._fault(error) from error
+
+    def _remove_drafts(self) -> None:
+        try:
+            remove_drafts(self._file)
         except OSError as error:
             raise self._fault(error) from error
 

@@ -22,7 +22,12 @@ def adopt_commit_file(
     wanted: Wanted,
     parameters: Mapping[str, str] | None,
 ) -> Configuration:
-    """Return the configuration in the commit's pipeline.yaml, or the served one if the commit has none."""
+    """Return the configuration in the commit's pipeline.yaml, or the served one if the commit has none.
+
+    The served one also counts for the pipeline of a stack, whose template decides.
+    """
+    if context.configuration.path.parent == context.home.stack_pipelines:
+        return with_parameters(pipeline_context, context.configuration, parameters)
     found = source.pipeline_file(context, wanted)
     if found is None:
         here = context.configuration.path

@@ -24,6 +24,14 @@ def check_owner(store: Store, configuration: Configuration) -> None:
         )
 
 
+def check_name(store: Store, configuration: Configuration) -> None:
+    """Raise `ConfigError` if another file declares this name, whether it has a release or not."""
+    name, here = configuration.pipeline.name, configuration.path.resolve()
+    known = store.pipelines.file(name)
+    if known is not None and known != here and _has_name(known, name):
+        raise ConfigError(f"{name} is the pipeline of {known} already", hint="give one of the two another name")
+
+
 def set_owner(store: Store, configuration: Configuration) -> None:
     """Make this file the owner of its pipeline's name."""
     store.pipelines.set_file(configuration.pipeline.name, configuration.path.resolve())

@@ -15,6 +15,7 @@ from pipeline.stacks.providers import (
     ecs_service,
     ecs_task_definition,
     nested_stack,
+    pipeline,
     scaling,
     wait_condition_handle,
 )
@@ -26,7 +27,7 @@ from pipeline.stacks.stacks import Stacks
 
 
 def offered_types(stacks: Stacks, ecs: Ecs) -> ResourceTypes:
-    """Return the types of CloudFormation and ECS. A provider is made for each stack that uses its type."""
+    """Return the types of CloudFormation and ECS, and our own. A provider is made for each stack that uses its type."""
     return ResourceTypes(
         {
             ecs_cluster.TYPE: partial(ecs_cluster.EcsCluster, ecs),
@@ -34,6 +35,7 @@ def offered_types(stacks: Stacks, ecs: Ecs) -> ResourceTypes:
             ecs_task_definition.TYPE: partial(ecs_task_definition.EcsTaskDefinition, ecs),
             scaling.TARGET_TYPE: partial(scaling.ScalableTarget, ecs),
             scaling.POLICY_TYPE: partial(scaling.ScalingPolicy, ecs),
+            pipeline.TYPE: partial(pipeline.Pipeline, ecs),
             nested_stack.TYPE: partial(nested_stack.NestedStack, stacks),
             wait_condition_handle.TYPE: wait_condition_handle.WaitConditionHandle,
         }

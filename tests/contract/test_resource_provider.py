@@ -23,10 +23,11 @@ from pipeline.stacks.providers import nested_stack, wait_condition_handle
 from pipeline.stacks.providers.ecs_cluster import EcsCluster
 from pipeline.stacks.providers.ecs_service import EcsService
 from pipeline.stacks.providers.ecs_task_definition import EcsTaskDefinition
+from pipeline.stacks.providers.pipeline import Pipeline
 from pipeline.stacks.providers.scaling import ScalableTarget, ScalingPolicy
 from pipeline.stacks.resource_types import IgnoredType
 from tests.contract.aws_providers import AWS_PROVIDERS, prepared
-from tests.support.ecs_home import CONTAINER, SERVICE_TARGET, EcsHome
+from tests.support.ecs_home import CONTAINER, PIPELINE, SERVICE_TARGET, EcsHome
 from tests.support.stack_home import StackHome
 from tests.support.stack_world import World
 
@@ -113,6 +114,9 @@ PROVIDERS = {
         {"ContainerDefinitions": [CONTAINER], "Tags": [{"Key": "team", "Value": "shop"}]},
     ),
     "service": ProviderUnderTest(_of_ecs(EcsService), _SERVICE, {**_SERVICE, "DesiredCount": 3}),
+    "pipeline": ProviderUnderTest(
+        _of_ecs(Pipeline), PIPELINE, {**PIPELINE, "deploy": {"target_group": "web", "replicas": "3"}}
+    ),
     "scalable target": ProviderUnderTest(
         _of_ecs(ScalableTarget),
         {**_TARGET, "ResourceId": "service/a/b", "MaxCapacity": 3},

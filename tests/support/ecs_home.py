@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 from pipeline.balancer.balancer import Balancer
 from pipeline.balancer.resources import TargetGroupResource, declared_id
 from pipeline.base.home import Home
 from pipeline.ecs.ecs import Ecs
-from pipeline.ecs.records import Service
+from pipeline.ecs.store import Worked
 from pipeline.stacks.provider import StackContext
 from pipeline.stacks.providers.ecs_service import EcsService
 from pipeline.stacks.providers.ecs_task_definition import EcsTaskDefinition
+from pipeline.stacks.providers.pipeline import Pipeline
 from pipeline.store.records import Run, RunState
 from pipeline.store.store import Store
 from pipeline.testing.fakes.data_plane import FakePlane
@@ -20,6 +22,15 @@ from tests.support.stack_group import GROUP, make_group
 
 OWNER = "shop"
 CONTAINER = {"Name": "app", "Image": "shop:1", "PortMappings": [{"ContainerPort": 8080}]}
+PIPELINE = {
+    "source": {"repository": "https://forge.localhost/shop.git"},
+    "deploy": {"target_group": "web"},
+    "balancer": {
+        "target_groups": {"web": {"port": 8080}},
+        "load_balancers": {"edge": {"listeners": [{"port": 8001, "default_action": {"forward": "web"}}]}},
+    },
+}
+"""The properties of a pipeline of a stack."""
 GROUP_ARN = (
     "arn:aws:elasticloadbalancing:eu-west-1:000000000000:targetgroup/"
     f"{GROUP}/{declared_id(OWNER, TargetGroupResource.kind, GROUP)}"
@@ -64,6 +75,10 @@ class EcsHome:
         assert state.physical_id
         return state.physical_id
 
+    def pipeline(self, folder: Path | None = None) -> Pipeline:
+        """Return the provider of pipelines, for a template in a folder."""
+        return Pipeline(self.ecs, replace(self.context, folder=folder and str(folder)))
+
     def service(self) -> EcsService:
         """Return the provider of services."""
         return EcsService(self.ecs, self.context)
@@ -72,21 +87,21 @@ class EcsHome:
         """Return the properties of a service."""
         return {"TaskDefinition": self.task, "LoadBalancers": [SERVICE_TARGET], **more}
 
-    def runs(self, service: Service) -> list[Run]:
+    def runs(self, service: Worked) -> list[Run]:
         """Return the runs of a service, oldest first."""
         return list(reversed(self.store.runs.latest(service.pipeline, limit=100)))
 
-    def wake(self, service: Service) -> None:
+    def wake(self, service: Worked) -> None:
         """End the runs of the queue, if it is working."""
         while self.is_working and (run := self.store.queue.claim(service.pipeline, "queued")):
             state, reason = self.outcomes.pop(0) if self.outcomes else (RunState.SUCCEEDED, "")
             self.store.runs.finish(service.pipeline, run.number, state, reason)
 
-    def cancel(self, service: Service, run: int) -> None:
+    def cancel(self, service: Worked, run: int) -> None:
         """Cancel a run in execution."""
         self.cancelled.append(run)
         self.store.runs.finish(service.pipeline, run, RunState.CANCELLED, "cancelled")
 
-    def release(self, service: Service) -> None:
+    def release(self, service: Worked) -> None:
         """Note the call."""
         self.released.append(service.pipeline)
