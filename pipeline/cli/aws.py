@@ -1,4 +1,4 @@
-"""`pipeline aws`: the access keys of the AWS APIs."""
+"""`pipeline aws`: the access keys of the AWS APIs, and the parameters of SSM."""
 
 from __future__ import annotations
 
@@ -8,13 +8,17 @@ import click
 
 from pipeline.aws.keys import DEFAULT_OWNER, AccessKey, AccessKeys
 from pipeline.base.home import Home
+from pipeline.cli import aws_parameters
 from pipeline.cli.output import date, table
 from pipeline.cli.session import json_option
 
 
 @click.group("aws")
 def command() -> None:
-    """Manage the access to the AWS APIs of `pipeline serve --aws`."""
+    """Manage the access keys and the parameters of the AWS APIs of `pipeline serve --aws`."""
+
+
+command.add_command(aws_parameters.command)
 
 
 @command.group("keys")

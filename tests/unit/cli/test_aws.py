@@ -18,6 +18,7 @@ from pipeline.base.errors import ConfigError
 from pipeline.base.home import Home
 from pipeline.cli import aws, balancer_serve, serve
 from pipeline.cli.aws_endpoint import check_aws_options
+from pipeline.parameter_store.store import ParameterStore
 from tests.support.aws import AwsServer
 from tests.support.ports import free_port
 from tests.support.waiting import until
@@ -53,6 +54,26 @@ def test_keys_as_json(home: Home) -> None:
     assert set(made) == {"id", "secret", "owner", "created"}
     (listed,) = json.loads(run("keys", "list", "--json"))
     assert listed == {key: value for key, value in made.items() if key != "secret"}
+
+
+def test_parameters(home: Home) -> None:
+    """A parameter is put, put again as a new version, listed and deleted."""
+    assert run("parameters", "list") == "there are no parameters\n"
+    assert run("parameters", "put", "/shop/size", "1") == "/shop/size: version 1\n"
+    assert run("parameters", "put", "/shop/size", "2") == "/shop/size: version 2\n"
+    assert "/shop/size  String  2" in run("parameters", "list")
+    assert json.loads(run("parameters", "list", "--json"))[0]["Value"] == "2"
+    assert run("parameters", "delete", "/shop/size") == "deleted /shop/size\n"
+    with pytest.raises(ConfigError, match=r"Parameter /shop/size not found\."):
+        run("parameters", "delete", "/shop/size")
+
+
+def test_a_secret_parameter(home: Home) -> None:
+    """Its value comes from the standard input, and is not listed."""
+    words = ["parameters", "put", "/shop/key", "-", "--type", "SecureString"]
+    CliRunner().invoke(aws.command, words, input="open sesame\n", catch_exceptions=False, standalone_mode=False)
+    assert "sesame" not in run("parameters", "list")
+    assert ParameterStore(home.aws).version("aws", "/shop/key").value == "open sesame"
 
 
 @pytest.mark.parametrize(
