@@ -44,7 +44,7 @@ class Machine:
 
     def ec2(self, context: StackContext) -> Ec2:
         """Return EC2's operations for a stack."""
-        return Ec2(self.networks, lambda owner: interfaces(self.balancer(), owner), context)
+        return Ec2(self.networks, lambda owner: interfaces(self.balancer, owner), context)
 
     def elbv2(self, context: StackContext) -> Elbv2:
         """Return ELBv2's operations for a stack."""
