@@ -1,4 +1,4 @@
-"""Services of ECS as pipelines of this machine.
+"""Services of ECS as pipelines of this machine, and pipelines that stacks make.
 
 The mapping. A service is a pipeline without a repository:
 
@@ -13,4 +13,7 @@ The mapping. A service is a pipeline without a repository:
   daemon replaces containers that end.
 - The record is written before the run is queued, and the number of the run afterwards. A crash in between makes one
   more run, never a container more.
+
+A pipeline of a stack (`StackPipeline`) has a record beside those of services, and changes in the same way. Its stages
+are those of its own pipeline.yaml, which is part of the record and also written to a file, for commands.
 """

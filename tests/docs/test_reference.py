@@ -25,7 +25,10 @@ def test_our_own_pipeline_is_valid() -> None:
     assert load(ROOT / "pipeline.yaml", {}, {}).pipeline.deploy.replicas == 3
 
 
-@pytest.mark.parametrize("path", sorted(ROOT.glob("examples/*/*.yaml")), ids=lambda p: f"{p.parent.name}/{p.stem}")
+PIPELINES = sorted(path for path in ROOT.glob("examples/*/*.yaml") if "Resources:" not in path.read_text())
+
+
+@pytest.mark.parametrize("path", PIPELINES, ids=lambda p: f"{p.parent.name}/{p.stem}")
 def test_every_example_pipeline_is_valid(path: Path) -> None:
     """Every pipeline.yaml of an example is valid."""
     assert load(path, {}, {}).pipeline.name

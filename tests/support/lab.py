@@ -9,7 +9,12 @@ from tests.support.paths import ROOT
 
 LAB = ROOT / "examples" / "elb-lab"
 # What a learner fills in, and what it may be.
-_PLACEHOLDERS = {"TARGET": r"[0-9a-f]{12}", "ADDRESS": r"[0-9.]+", "FOLDER": r"\S+/\.setup/elb-lab"}
+_PLACEHOLDERS = {
+    "TARGET": r"[0-9a-f]{12}",
+    "FILE": r"\S+/web\.yaml",
+    "ADDRESS": r"[0-9.]+",
+    "FOLDER": r"\S+/\.setup/elb-lab",
+}
 
 
 def commands(readme: Path) -> list[str]:

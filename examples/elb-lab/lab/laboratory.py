@@ -15,6 +15,7 @@ from table import parse
 
 from pipeline.balancer.balancer import Balancer
 from pipeline.balancer.planes import open_balancer
+from pipeline.base.home import Home
 
 SOURCE = Path(__file__).resolve().parents[1]
 """The folder of this example."""
@@ -22,8 +23,10 @@ NETWORK = "elb-lab"
 """The network namespace of the client, and this machine's end of the cable to it."""
 CLIENT = "198.18.0.2"
 """The client's address."""
-PIPELINES = ("web", "dev", "mgt", "mobile", "nlb")
-"""The names of the templates, and of the pipelines that they declare."""
+STACK = "lab"
+"""The name of the stack."""
+PIPELINES = ("dev", "mgt", "mobile", "nlb")
+"""The names of the files of pipelines, and of the pipelines that they declare. The stack has one more, `web`."""
 DEADLINE = 30.0
 
 _ENV = """\
@@ -44,7 +47,7 @@ class CommandFailed(Exception):
 
 
 class Laboratory:
-    """A repository with the templates, and the home of the pipelines, in a folder that step 8 removes."""
+    """A repository with the templates, and the home of stack and pipelines, in a folder that step 8 removes."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -60,6 +63,11 @@ class Laboratory:
     def has_network(self) -> bool:
         """Whether the client and the cable to it exist. They do not survive a reboot."""
         return (Path("/run/netns") / NETWORK).exists()
+
+    @property
+    def has_stack(self) -> bool:
+        """Whether step 1 has made the stack."""
+        return Home(self.home).stack_pipelines.exists()
 
     def create_folder(self) -> None:
         """Copy the templates, the application and the programs, and write `env.sh`."""

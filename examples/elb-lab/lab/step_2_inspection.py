@@ -13,7 +13,8 @@ TITLE = "the infrastructure, checked part by part"
 def play(lab: Laboratory) -> list[Finding]:
     """Ask the servers one by one, without the load balancer."""
     addresses = lab.run("ip -netns elb-lab -brief -4 address show dev eth0")
-    lab.run("pipeline status -f web.yaml")
+    outputs = dict(line.split()[:2] for line in lab.run("pipeline stack outputs lab").splitlines())
+    lab.run(f"pipeline status -f {outputs['File']}")
     lab.run("pipeline balancer")
     targets = lab.balancer().target_health("web", "web")
     findings = [Finding.equal("the client's address", CLIENT, addresses.split()[2].split("/")[0])]
