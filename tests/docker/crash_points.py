@@ -11,7 +11,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from pathlib import Path
 
@@ -101,14 +101,15 @@ def _trial(operation: str) -> Iterator[Trial | StackTrial]:
     folder = Path(tempfile.mkdtemp(prefix="crash-points-"))
     base_image = (ROOT / ".setup" / "base-image").read_text().strip()
     try:
-        stage = StackStage(folder, base_image) if operation in STACK_OPERATIONS else Stage(folder, base_image)
-        try:
-            if isinstance(stage, StackStage):
-                yield StackTrial(stage, STACK_OPERATIONS[operation])
+        with ExitStack() as made:
+            if operation in STACK_OPERATIONS:
+                stack_stage = StackStage(folder, base_image)
+                made.callback(stack_stage.remove)
+                yield StackTrial(stack_stage, STACK_OPERATIONS[operation])
             else:
+                stage = Stage(folder, base_image)
+                made.callback(stage.remove)
                 yield Trial(stage, OPERATIONS[operation])
-        finally:
-            stage.remove()
     finally:
         shutil.rmtree(folder)
 
