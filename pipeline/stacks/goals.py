@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from hashlib import sha256
 from typing import Any
 
 from pipeline.stacks.error import StackError
@@ -110,13 +111,29 @@ class Goals:
 
         def ask(name: str) -> str:
             if name not in ssm:
-                ssm[name] = self.parameters(stack.owner, name)
+                ssm[name] = self._parameter(stack.owner, name)
             return ssm[name]
 
         account = stack.id.split(":")[4]
         pseudo = pseudo_parameters(account=account, region=stack.region, stack_name=stack.name, stack_id=stack.id)
         exports = {name: value for name, value, owner in self.store.exports(stack.owner) if owner != stack.id}
         return template.evaluate(parameters, pseudo, exports, self.zones, ssm=ask, **options)
+
+    def _parameter(self, owner: str, name: str) -> str:
+        try:
+            return self.parameters(owner, name)
+        except KeyError:
+            return _public_image(name)
+
+
+def _public_image(name: str) -> str:
+    """Return the id that stands for an image of AWS, by the name of its public SSM parameter. Raises `KeyError`.
+
+    Nothing here starts images of machines. Without an id, a template that has one beside other resources is refused.
+    """
+    if not name.startswith("/aws/service/") or "ami" not in name:
+        raise KeyError(name)
+    return f"ami-{sha256(name.encode()).hexdigest()[:17]}"
 
 
 @lru_cache(maxsize=64)

@@ -11,6 +11,7 @@ from pipeline.machine.existing import ExistingNetwork
 from pipeline.network.defaults import default_resources, default_vpc_id
 from pipeline.network.kinds import Kind
 from pipeline.network.zones import DEFAULT_ZONES
+from pipeline.stacks.error import StackError
 from pipeline.stacks.goals import StackRequest
 from pipeline.stacks.offered import open_stacks
 from pipeline.stacks.records import Stack
@@ -82,6 +83,24 @@ def test_a_template_is_validated_with_any_network(tmp_path: Path) -> None:
     """No owner is known then, so nothing can be compared with what exists."""
     stacks = open_stacks(Home(tmp_path))
     assert validated(stacks, PLAIN, "shop.yaml", {"Vpc": "vpc-1"})["ResourceTypes"]
+    stacks.close()
+
+
+def test_images_of_aws_have_an_id(tmp_path: Path) -> None:
+    """It is the same at each evaluation. Other parameters of SSM do not exist."""
+    image = "/aws/service/ecs/optimized-ami/amazon-linux-2/recommended/image_id"
+    text = f"""
+Parameters: {{Image: {{Type: 'AWS::SSM::Parameter::Value<AWS::EC2::Image::Id>', Default: {image}}}}}
+Resources: {{Handle: {{Type: 'AWS::CloudFormation::WaitConditionHandle'}}}}
+Outputs: {{Image: {{Value: !Ref Image}}}}
+"""
+    stacks = open_stacks(Home(tmp_path))
+    (output,) = stacks.wait(stacks.create(OWNER, REGION, "shop", StackRequest(text)).id).outputs
+    assert output.value.startswith("ami-")
+    with pytest.raises(StackError, match="No updates"):
+        stacks.update(OWNER, "shop", StackRequest(text))
+    with pytest.raises(TemplateError, match=r"Unable to fetch parameters \[/shop/image\]"):
+        stacks.create(OWNER, REGION, "other", StackRequest(text.replace(image, "/shop/image")))
     stacks.close()
 
 
