@@ -20,9 +20,9 @@ from tests.support.backend import Backend
 from tests.support.waiting import until
 from tests.system.account import POLL, Account, target
 
-KILLS = 3
+KILLS = 2
 # Calls that succeed between two kills.
-BETWEEN = 4
+BETWEEN = 3
 
 
 class Calls(threading.Thread):
