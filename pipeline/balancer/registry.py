@@ -191,6 +191,10 @@ class Registry(Resources):
         filled = (id_ for id_, known in self.targets.items() if any(r.target.id.startswith(prefix) for r in known))
         return [(self.target_groups[id_].owner, self.target_groups[id_].name) for id_ in filled]
 
+    def is_used(self, owner: str, name: str) -> bool:
+        """Return whether some listener may forward to a target group. False if it is gone."""
+        return self.has_group(owner, name) and self.uses(owner, name)
+
     def gets_traffic(self, owner: str, name: str) -> bool:
         """Return whether some listener forwards to a target group, with a weight above 0. False if it is gone."""
         found = self._find(owner, name)

@@ -98,6 +98,7 @@ class ServiceDrift:
             *(["what is declared is not what the balancer has"] if self._undeclared(spec) else []),
             *_missing(len(serving), wanted_replicas(self._context)),
             *(f"{r.name} is not a running replica of release {release.number}" for r in replicas if r not in serving),
+            *(f"targets are left in target group {group}" for group in self._service.left_groups(spec)),
             *(f"{r.name} is no target" for r in serving if r.target is None),
             *(f"{name} has another address than its target" for name in replica_set.with_stale_address()),
             *(f"{name} has been unhealthy for more than {limit.total_seconds():g} s" for name in self._sick),

@@ -10,7 +10,9 @@ from pipeline.balancer.model import Target, TargetHealth, TargetState
 from stages.deploy.replicas import Targets
 
 # Seconds that a service waits, at the end of its move, for the listeners that still forward to the former group.
-_LISTENER_TIMEOUT = 60.0
+_LISTENER_TIMEOUT = 10.0
+# A target whose group no listener uses is not checked there.
+_ADMISSIBLE = (TargetState.HEALTHY, TargetState.UNUSED)
 _POLL_SECONDS = 0.05
 
 
@@ -18,13 +20,15 @@ _POLL_SECONDS = 0.05
 class MemberGroup:
     """A target group that the service joins or leaves.
 
-    `gets_traffic` returns whether a listener forwards to it. Targets of two groups with the same `protocol` can be
-    registered in both. It is empty if they cannot.
+    `gets_traffic` returns whether a listener forwards to it, and `is_used` also whether one has it with a weight of 0,
+    which may change at any time. Targets of two groups with the same `protocol` can be registered in both. It is empty
+    if they cannot.
     """
 
     targets: Targets
     name: str
     gets_traffic: Callable[[], bool]
+    is_used: Callable[[], bool]
     protocol: str
 
 
@@ -33,20 +37,28 @@ class MovingTargets:
 
     A replica counts as healthy where the traffic is. The present replicas are registered in the new group at the
     beginning. A new replica is registered in the new group first and, once it is healthy there, also in each former
-    group that gets traffic. So both groups have enough healthy targets, whenever the listeners change from one to the
-    other. Each replica leaves all groups at the same time.
+    group that a listener uses. It counts when it is healthy in all of them. So both groups have enough healthy targets,
+    whenever the listeners change from one to the other, and back. Each replica leaves all groups at the same time. If
+    no listener uses the new group, as after an interrupted move, a replica is not checked there.
 
     If the protocols differ, a replica is in one group only. Then a new one counts as healthy once its group gets
     traffic, or the former one gets none any more.
 
-    `delay` is the deregistration delay in seconds. Safe to use from any thread, but one at a time calls
+    `delay` is the deregistration delay in seconds, and `listener_timeout` how long `leave` waits. Safe to use from any thread, but one at a time calls
     `reconciled_health`.
     """
 
-    def __init__(self, joined: MemberGroup, former: Sequence[MemberGroup], delay: float) -> None:
+    def __init__(
+        self,
+        joined: MemberGroup,
+        former: Sequence[MemberGroup],
+        delay: float,
+        listener_timeout: float = _LISTENER_TIMEOUT,
+    ) -> None:
         self._joined = joined
         self._former = former
         self._delay = delay
+        self._listener_timeout = listener_timeout
 
     def target_health(self, owner: str, group: str) -> tuple[TargetHealth, ...]:
         """Return the health of each target."""
@@ -62,9 +74,9 @@ class MovingTargets:
         for former in self._former:
             known = former.targets.reconciled_health(owner, former.name)
             self._merge(found, former, known)
-            if former.gets_traffic():
+            if former.is_used():
                 present = {h.target.id for h in known}
-                new = [h for h in joined.values() if h.state is TargetState.HEALTHY and h.target.id not in present]
+                new = [h for h in joined.values() if h.state in _ADMISSIBLE and h.target.id not in present]
                 self._admit(owner, former, new, found)
         return tuple(found.values())
 
@@ -105,28 +117,35 @@ class MovingTargets:
     def leave(self, owner: str, pause: Callable[[float], None]) -> None:
         """Drain and remove the targets of the former groups, which are targets of the new one by now.
 
-        Waits for the listeners first, for a minute at most. `pause` waits for some seconds, and may raise.
+        Waits some seconds for the listeners. A group that one still uses keeps its targets, because it would have none.
+        `pause` waits for some seconds, and may raise.
         """
-        deadline = time.monotonic() + _LISTENER_TIMEOUT
+        deadline = time.monotonic() + self._listener_timeout
         for former in self._former:
             left = [h.target.id for h in former.targets.target_health(owner, former.name)]
-            while left and former.gets_traffic() and time.monotonic() < deadline:
+            while left and former.is_used() and time.monotonic() < deadline:
                 pause(_POLL_SECONDS)
-            for target_id in left:
-                former.targets.deregister(owner, former.name, target_id)
-            drained = time.monotonic() + self._delay
-            while _in_flight(owner, former) and time.monotonic() < drained:
-                pause(_POLL_SECONDS)
-            for target_id in left:
-                former.targets.abort_connections(owner, former.name, target_id)
-                former.targets.remove_target(owner, former.name, target_id)
+            if not former.is_used():
+                self._empty(owner, former, left, pause)
+
+    def _empty(self, owner: str, former: MemberGroup, left: Sequence[str], pause: Callable[[float], None]) -> None:
+        for target_id in left:
+            former.targets.deregister(owner, former.name, target_id)
+        drained = time.monotonic() + self._delay
+        while _in_flight(owner, former) and time.monotonic() < drained:
+            pause(_POLL_SECONDS)
+        for target_id in left:
+            former.targets.abort_connections(owner, former.name, target_id)
+            former.targets.remove_target(owner, former.name, target_id)
 
     def _merge(self, found: dict[str, TargetHealth], former: MemberGroup, known: Sequence[TargetHealth]) -> None:
         """Add what is known of a former group to what is known of the others."""
-        is_serving = former.gets_traffic()
+        is_serving, is_used = former.gets_traffic(), former.is_used()
         for health in known:
             other = found.get(health.target.id)
-            found[health.target.id] = _merged(other, health, is_serving=is_serving) if other else health
+            is_new = other is not None and other.state in _ADMISSIBLE and health.state is TargetState.INITIAL
+            decides = is_serving or (is_used and is_new)
+            found[health.target.id] = _merged(other, health, decides=decides) if other else health
 
     def _admit(
         self, owner: str, former: MemberGroup, new: Sequence[TargetHealth], found: dict[str, TargetHealth]
@@ -136,7 +155,7 @@ class MovingTargets:
             zones = former.targets.zones(owner, former.name)
             if new:
                 former.targets.register(owner, former.name, *(_in_zones(h.target, zones) for h in new))
-        elif self._joined.gets_traffic():
+        elif self._joined.gets_traffic() or not former.gets_traffic():
             return
         for health in new:
             found[health.target.id] = health.model_copy(update={"state": TargetState.INITIAL})
@@ -150,9 +169,9 @@ class MovingTargets:
         yield from ((former.targets, former.name) for former in self._former)
 
 
-def _merged(joined: TargetHealth, former: TargetHealth, *, is_serving: bool) -> TargetHealth:
-    """Return the health of a target of two groups: that of the group with traffic. It drains if it drains in both."""
-    seen = former if is_serving else joined
+def _merged(joined: TargetHealth, former: TargetHealth, *, decides: bool) -> TargetHealth:
+    """Return the health of a target of two groups. The former one `decides`. It drains if it drains in both."""
+    seen = former if decides else joined
     if _is_leaving(joined) != _is_leaving(former):
         seen = former if _is_leaving(joined) else joined
     return seen.model_copy(update={"in_flight": joined.in_flight + former.in_flight})

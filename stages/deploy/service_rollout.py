@@ -132,6 +132,14 @@ class ServiceRollout:
         """Return the replicas whose targets are in the target group of a release."""
         return self._replica_set(self._targets(spec.balancer), spec.service.target_group)
 
+    def left_groups(self, spec: ReleaseSpec) -> list[str]:
+        """Return the target groups that the service should have left: those that no listener uses any more."""
+        if not isinstance(spec.balancer, SharedGroup):
+            return []
+        own, registry = (spec.balancer.group_owner, spec.service.target_group), self.balancer.registry()
+        found = registry.groups_with(self._prefix)
+        return [group for owner, group in found if (owner, group) != own and not registry.is_used(owner, group)]
+
     def _replica_set(self, targets: Targets, group: str) -> ReplicaSet:
         mounts = partial(resolved_mounts, self._context.home.policy(self._pipeline))
         return ReplicaSet(self.runtime, targets, self._pipeline, group, mounts=mounts)
@@ -153,18 +161,24 @@ class ServiceRollout:
         running = RunningTargets(self.runtime, self._pipeline)
         former = [self._member(*each) for each in found if each != (owner, group)]
         if owner is not None and self._was_behind_none():
-            former.append(MemberGroup(running, "", lambda: False, ""))
+            former.append(MemberGroup(running, "", _never, _never, ""))
         if not former:
             return None
         # What is behind no load balancer counts as soon as it runs.
-        joined = self._member(owner, group) if owner else MemberGroup(running, group, lambda: True, "")
+        joined = self._member(owner, group) if owner else MemberGroup(running, group, _always, _never, "")
         return MovingTargets(joined, former, self._delay(declared, group).total_seconds())
 
     def _member(self, owner: str, group: str) -> MemberGroup:
         targets, registry = SharedTargets(self.balancer, owner, self._prefix), self.balancer.registry
         settings = registry().group(owner, group)
         protocol = f"{settings.protocol} {getattr(settings, 'protocol_version', '')}"
-        return MemberGroup(targets, group, lambda: registry().gets_traffic(owner, group), protocol)
+        return MemberGroup(
+            targets,
+            group,
+            gets_traffic=lambda: registry().gets_traffic(owner, group),
+            is_used=lambda: registry().is_used(owner, group),
+            protocol=protocol,
+        )
 
     def _was_behind_none(self) -> bool:
         """Return whether the active release is behind no load balancer."""
@@ -183,6 +197,14 @@ class ServiceRollout:
             return timedelta(0)
         registry = self.balancer.registry()
         return registry.group(owner, group).deregistration_delay if registry.has_group(owner, group) else _DELAY
+
+
+def _always() -> bool:
+    return True
+
+
+def _never() -> bool:
+    return False
 
 
 def _pause(cancelled: threading.Event, seconds: float) -> None:

@@ -56,7 +56,13 @@ class Move:
         return {h.target.id: h.state for h in self.balancer.target_health(OWNER, group)}
 
     def member(self, name: str, protocol: str) -> MemberGroup:
-        return MemberGroup(self.old, name, lambda: self.balancer.registry().gets_traffic(OWNER, name), protocol)
+        return MemberGroup(
+            self.old,
+            name,
+            gets_traffic=lambda: self.balancer.registry().gets_traffic(OWNER, name),
+            is_used=lambda: self.balancer.registry().is_used(OWNER, name),
+            protocol=protocol,
+        )
 
 
 @pytest.fixture
