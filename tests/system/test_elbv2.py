@@ -69,6 +69,7 @@ def answer(port: int, path: str) -> str:
         connection.close()
 
 
+@pytest.mark.timing
 def test_new_rules_and_targets_do_not_wait_for_reloads(account: Account) -> None:
     """Unlike a changed rule. The medians of the same run are compared, because other programs take their share."""
     group = account.group("web")

@@ -264,6 +264,7 @@ def arena(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Arena]:
         yield Arena(alb, ports["good"], ports["hostile"], orders)
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize("name", [attack.__name__ for attack in ATTACKS])
 def test_others_are_served_as_ever(arena: Arena, name: str) -> None:
     """Good clients get all responses, with a p99 below twice the usual one."""

@@ -132,6 +132,7 @@ def test_anomaly_mitigation_takes_a_failing_target_out_and_in_again(alb: Alb) ->
     until(lambda: alb.ask().text == "sick", "it gets requests again")
 
 
+@pytest.mark.timing
 def test_slow_start_ramps_linearly(alb: Alb) -> None:
     """A new target's weight grows linearly, within 10 %, until it equals the others'."""
     duration = 6
