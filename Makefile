@@ -21,10 +21,11 @@ WHICH = $(if $(FULL),, and not long)
 REPORTS = --durations=15 --junit-xml=.setup/junit
 
 # Tests that measure time run first and alone. pytest exits with 5 if no test is selected.
-# If Docker or nftables cannot be set up, the tests that need it are skipped; in CI that is an error.
+# If Docker, nftables or Pebble cannot be set up, the tests that need it are skipped; in CI that is an error.
 test: ## Run all tests (ARGS="-k name" selects some)
 	@setup/venv.sh
 	@setup/nftables.sh || test -z "$$CI"
+	@setup/pebble.sh || test -z "$$CI"
 	@$(DOCKER) || test -z "$$CI"
 	@setup/servers_image.sh || test -z "$$CI"
 	@$(BASE) .venv/bin/python -m pytest -m timing --ignore=tests/docker $(REPORTS)-timing.xml $(ARGS) || test $$? = 5

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import socket
 
+from pipeline.balancer.binding import Binding
+from pipeline.balancer.challenges import own_ports
 from pipeline.balancer.effective import EffectiveListener, effective_listeners, has_both_families
 from pipeline.balancer.registry import Registry
 from pipeline.base.errors import ConfigError
@@ -15,16 +17,36 @@ _KINDS = {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM}
 
 def check_ports_free(before: Registry, wanted: Registry) -> None:
     """Raise `ConfigError` if a new listener of `wanted` cannot bind: another program has the port, or it needs root."""
-    known = [effective.binding for effective in effective_listeners(before)]
-    listeners = effective_listeners(wanted)
+    known, listeners = effective_listeners(before), effective_listeners(wanted)
+    bindings = [*(effective.binding for effective in known), *map(_own_binding, own_ports(known))]
     for effective in listeners:
         # The data plane holds overlapping ports itself and releases them with the change.
-        if not any(effective.binding.overlaps(binding) for binding in known):
+        if not any(effective.binding.overlaps(binding) for binding in bindings):
             for transport in sorted(effective.binding.transports):
                 for address in effective.balancer.bind_addresses:
                     _try_bind(effective, address.strip("*[]"), _KINDS[transport], only_ipv6=False)
                 if has_both_families(effective, listeners) and has_ipv6():
                     _try_bind(effective, "::", _KINDS[transport], only_ipv6=True)
+    for port in own_ports(listeners):
+        if not any(_own_binding(port).overlaps(binding) for binding in bindings):
+            _try_own_port(port)
+
+
+def _own_binding(port: int) -> Binding:
+    """Return the binding of a port that has no listener and answers authorities."""
+    return Binding(("*",), port)
+
+
+def _try_own_port(port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("", port))
+        except OSError as error:
+            raise ConfigError(
+                f"port {port}, at which certificates are proved by HTTP, cannot be used: {error.strerror}",
+                hint="set http_port in acme to another port, to which port 80 is forwarded, or use dns",
+            ) from error
 
 
 def _try_bind(effective: EffectiveListener, address: str, kind: socket.SocketKind, *, only_ipv6: bool) -> None:

@@ -8,6 +8,7 @@ from typing import Literal, Self
 
 from pydantic import Field, TypeAdapter, ValidationError
 
+from pipeline.balancer.challenges import check_challenges
 from pipeline.balancer.compile import compile_declaration, decompile
 from pipeline.balancer.effective import effective_listeners
 from pipeline.balancer.key_set import KeySet
@@ -83,7 +84,7 @@ class Registry(Resources):
                 _check_protocols(self.target_groups[id_], changed.target_groups[id_])
         kept = {id_: targets for id_, targets in self.targets.items() if id_ in changed.target_groups}
         changed = changed.model_copy(update={"targets": kept})
-        effective_listeners(changed)
+        check_challenges(effective_listeners(changed))
         freed = {id_: without_lost_zones(known, self, changed, id_) for id_, known in kept.items()}
         return _with_load_balancer_targets(changed.model_copy(update={"targets": freed}))
 

@@ -89,6 +89,11 @@ class Home:
         return self.aws / "pipelines"
 
     @property
+    def dns_programs(self) -> Path:
+        """The folder with the programs that set records of DNS, which its owner may make."""
+        return self.root / "dns"
+
+    @property
     def daemon_socket(self) -> Path:
         """The socket of the daemon's control API."""
         return self.root / "serve.sock"

@@ -1,68 +1,57 @@
-"""The certificates of the daemon's home: renewed in time, or reported before they expire."""
+"""The certificates of the daemon's balancer that authorities issue."""
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Protocol
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
 
+import structlog
+
+from pipeline.balancer.balancer import Balancer
 from pipeline.base.clock import Clock
 from pipeline.base.errors import PenstockError
-from pipeline.base.home import Home
-from pipeline.event_kinds import EventKind
-from pipeline.events import Value
 
 if TYPE_CHECKING:
-    from pipeline.certificates.renewal import Expiry
+    from pipeline.acme.keeper import CertificateKeeper, OwnersReport
 
-_CHECK_INTERVAL = timedelta(hours=1)
-_REPORT_INTERVAL = timedelta(days=1)
-
-
-class Emit(Protocol):
-    """Emits an event."""
-
-    def __call__(self, kind: EventKind, message: str, **fields: Value) -> None:
-        """Emit an event."""
+# A change of what is declared wakes the job, so these are for what is not reported.
+_IDLE_INTERVAL = timedelta(minutes=10)
+_RETRY_INTERVAL = timedelta(minutes=1)
+_logger = structlog.get_logger(__name__)
 
 
 class CertificateSupervisor:
-    """Renews the certificates that the home's authority has issued, and reports others that expire, once a day.
+    """Requests and renews certificates, as a job of the daemon's scheduler.
 
-    A home without certificates loads nothing of them.
+    What asks authorities is loaded when a listener has such a certificate.
     """
 
-    def __init__(self, home: Home, emit: Emit, clock: Clock) -> None:
-        self._home = home
-        self._emit = emit
+    def __init__(self, balancer: Balancer, programs: Path, report: OwnersReport, clock: Clock) -> None:
+        self._balancer = balancer
+        self._programs = programs
+        self._report = report
         self._clock = clock
-        self._reported: dict[str, datetime] = {}
+        self._keeper: CertificateKeeper | None = None
 
     def step(self) -> timedelta:
-        """Look at all certificates. Return the time until the next call."""
-        if not (self._home.aws / "certificates.json").exists():
-            return _CHECK_INTERVAL
-        from pipeline.certificates.renewal import renew
-        from pipeline.certificates.store import CertificateStore
-
-        now = self._clock.now().wall
+        """Do what is due. Return the time until the next call."""
         try:
-            for found in renew(CertificateStore(self._home.aws), now):
-                self._report(found, now)
+            if self._keeper is None and not self._is_needed():
+                return _IDLE_INTERVAL
+            return self._loaded().step()
         except PenstockError as error:
-            retry_at = (now + _CHECK_INTERVAL).isoformat()
-            text = f"certificates cannot be renewed: {error.message}"
-            self._emit(EventKind.CERTIFICATE_FAILED, text, reason=error.message, retry_at=retry_at)
-        return _CHECK_INTERVAL
+            # A full disk or a damaged registry. Others report it.
+            _logger.warning("certificates are not kept", error=str(error))
+            return _RETRY_INTERVAL
 
-    def _report(self, found: Expiry, now: datetime) -> None:
-        names, day = ", ".join(found.names) or found.certificate.arn, found.expires.date()
-        fields = {"domains": names, "expires": found.expires.isoformat()}
-        if found.renewed:
-            self._emit(EventKind.CERTIFICATE_ISSUED, f"renewed the certificate of {names}, until {day}", **fields)
-            return
-        last = self._reported.get(found.certificate.arn)
-        if last is None or now - last >= _REPORT_INTERVAL:
-            self._reported[found.certificate.arn] = now
-            verb = "expires" if found.expires > now else "has expired"
-            text = f"the certificate of {names} {verb} on {day}: import a new one under {found.certificate.arn}"
-            self._emit(EventKind.CERTIFICATE_EXPIRING, text, **fields)
+    def _is_needed(self) -> bool:
+        return any(made.certificate.acme for made in self._balancer.registry().certificates.values())
+
+    def _loaded(self) -> CertificateKeeper:
+        if self._keeper is None:
+            from pipeline.acme.client import open_authority
+            from pipeline.acme.keeper import CertificateKeeper
+
+            self._keeper = CertificateKeeper(self._balancer, open_authority, self._programs, self._report, self._clock)
+        return self._keeper

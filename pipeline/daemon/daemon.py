@@ -19,7 +19,8 @@ from pipeline.base.home import Home
 from pipeline.daemon.balancer_supervisor import BalancerSupervisor
 from pipeline.daemon.certificate_supervisor import CertificateSupervisor
 from pipeline.daemon.engine_watch import EngineWatch
-from pipeline.daemon.scheduler import Scheduler
+from pipeline.daemon.home_certificates import HomeCertificates
+from pipeline.daemon.scheduler import Job, Scheduler
 from pipeline.daemon.served_file import ServedFile
 from pipeline.daemon.service_supervisor import ServiceSupervisor
 from pipeline.daemon.stack_supervisor import StackSupervisor
@@ -86,6 +87,10 @@ class Daemon:
         )
         self.services = ServiceSupervisor(home, store, self.supervisors, self._supervise, listeners, self._clock)
         self.stacks = StackSupervisor(home, store.stacks.has_unfinished, self.services, zones)
+        self._certificates = CertificateSupervisor(
+            open_balancer(home.balancer), home.dns_programs, self._emit_to_owners, self._clock
+        )
+        self._certificate_job: Job | None = None
         self._engine_watch = EngineWatch(local_events(home.id), self._on_replica, self._clock)
         self._notified = threading.Event()
         self._ending = threading.Event()
@@ -134,8 +139,9 @@ class Daemon:
         self._scheduler.add("check of the engine's events", self._engine_watch.check)
         self._scheduler.add("services of stacks", self.services.step)
         self._scheduler.add("interrupted operations on stacks", self.stacks.step)
-        certificates = CertificateSupervisor(self.home, self._emit_to_all, self._clock)
-        self._scheduler.add("renewal of certificates", certificates.step)
+        home_certificates = HomeCertificates(self.home, self._emit_to_all, self._clock)
+        self._scheduler.add("renewal of the home's certificates", home_certificates.step)
+        self._certificate_job = self._scheduler.add("certificates", self._certificates.step)
         changes = self.store.changes
         stack.enter_context(changes.subscribe(self._wake_queues, foreign_only=True))
         stack.enter_context(changes.watch(self._scheduler.add("changes of the database", changes.step).wake))
@@ -204,7 +210,12 @@ class Daemon:
         return self._engine_watch.is_live and self._balancer_supervisor.is_watching
 
     def _notify_drift(self, pipeline: str | None) -> None:
-        """Request a check of those whose targets belong to an owner in the balancer, or of all."""
+        """Request a check of those whose targets belong to an owner in the balancer, or of all.
+
+        The owner may have other certificates than before, too.
+        """
+        if self._certificate_job is not None:
+            self._certificate_job.wake()
         for supervisor in self.supervisors.values():
             if pipeline is None or supervisor.served_file.group_owner == pipeline:
                 supervisor.notify_drift()
@@ -221,6 +232,12 @@ class Daemon:
             for name in self.store.queue.waiting_pipelines():
                 if name in self.supervisors:
                     self.supervisors[name].queue_worker.wake()
+
+    def _emit_to_owners(self, owners: frozenset[str], kind: EventKind, message: str, **fields: Value) -> None:
+        """Emit an event to these pipelines, or to all if none of them is managed."""
+        known = [supervisor for name, supervisor in self.supervisors.items() if name in owners]
+        for supervisor in known or self.supervisors.values():
+            supervisor.served_file.pipeline_context.events().emit(kind, message, **fields)
 
     def _emit_to_all(self, kind: EventKind, message: str, **fields: Value) -> None:
         if not self.supervisors:

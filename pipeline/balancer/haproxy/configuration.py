@@ -13,9 +13,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from pipeline.balancer.challenges import answers_challenges, challenged_domains, challenged_ports, own_ports
 from pipeline.balancer.data_plane import PlaneConfig, WantedGroup, group_id
 from pipeline.balancer.effective import EffectiveApplicationListener, EffectiveNetworkListener, has_both_families
 from pipeline.balancer.haproxy.backend import backends
+from pipeline.balancer.haproxy.challenges import challenge_files, challenge_frontend, challenge_line
 from pipeline.balancer.haproxy.directory import PemFile
 from pipeline.balancer.haproxy.error_responses import page_lines, pages
 from pipeline.balancer.haproxy.frontend import Frontend
@@ -141,20 +143,28 @@ class RenderedConfig:
         return "".join(f"{key} {value}\n" for key, value in sorted(entries.items()))
 
 
-def render(config: PlaneConfig, *, ipv6: bool = True) -> RenderedConfig:
-    """Return the whole configuration, with the admitted targets. `ipv6`: this machine has IPv6."""
+def render(config: PlaneConfig, *, ipv6: bool = True, thumbprint: str = "") -> RenderedConfig:
+    """Return the whole configuration, with the admitted targets.
+
+    `ipv6`: this machine has IPv6. `thumbprint`: of the key of the account at ACME authorities.
+    """
     idle = sorted({found.balancer.attributes.idle_timeout for found in _application_listeners(config)}) or [
         _DEFAULT_IDLE_TIMEOUT
     ]
-    application, network = _application_frontends(config, idle, ipv6=ipv6), _network_frontends(config, ipv6=ipv6)
+    application = _application_frontends(config, idle, ipv6=ipv6, thumbprint=thumbprint)
+    network = _network_frontends(config, ipv6=ipv6)
     groups, network_groups = _groups(config, idle), _network_groups(config)
-    sections = [*map(_frontend, application), *groups]
+    challenges = [
+        _Section([*challenge_frontend(port, thumbprint, dual_stack=ipv6)], []) for port in own_ports(config.listeners)
+    ]
+    sections = [*map(_frontend, application), *challenges, *groups]
     if network or network_groups:
         sections += [_Section([_NETWORK_DEFAULTS], []), *map(_frontend, network), *network_groups]
     frontends: list[Frontend | NetworkFrontend] = [*application, *network]
     files = {
         **pages(),
         **_pools(config),
+        **challenge_files(challenged_domains(config.listeners)),
         **{name: text for frontend in frontends for name, text in frontend.files().items()},
     }
     shape = [_head("{fingerprint}"), *(line for section in sections for line in section.lines)]
@@ -197,13 +207,15 @@ def _network_listeners(config: PlaneConfig) -> list[EffectiveNetworkListener]:
     return [found for found in config.listeners if isinstance(found, EffectiveNetworkListener)]
 
 
-def _application_frontends(config: PlaneConfig, idle: Sequence[int], *, ipv6: bool) -> list[Frontend]:
+def _application_frontends(config: PlaneConfig, idle: Sequence[int], *, ipv6: bool, thumbprint: str) -> list[Frontend]:
+    challenged = challenged_ports(config.listeners)
     return [
         Frontend(
             effective,
             config,
             idle_varies=len(idle) > 1,
             dual_stack=ipv6 and has_both_families(effective, config.listeners),
+            first_lines=[challenge_line(thumbprint)] * answers_challenges(effective, challenged),
         )
         for effective in _application_listeners(config)
     ]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pipeline.balancer.haproxy.log_rotation import rotate
+from pipeline.balancer.haproxy.self_signed import self_signed
 from pipeline.base.errors import BalancerFault, ConfigError
 from pipeline.base.files import write_atomically
 
@@ -16,7 +17,7 @@ DRAFT = "draft."
 """The prefix of temporary folders in which configurations are checked."""
 
 # Prefixes of the files that are generated for one configuration.
-_GENERATED_PREFIXES = ("listener.", "certificate.", "trust.", "key.", "relay.", "entry.")
+_GENERATED_PREFIXES = ("listener.", "certificate.", "trust.", "key.", "relay.", "entry.", "challenge.")
 MAX_ACCESS_LOG_BYTES = 64 * 2**20
 # Temporary files of `write_atomically`.
 _PARTIAL_FILE = re.compile(r"\..+\.\d+")
@@ -24,21 +25,27 @@ _BLOCK = re.compile(r"-----BEGIN [A-Z0-9 ]+-----\n(?:[A-Za-z0-9+/=: ,-]+\n)+----
 
 
 class PemFile(NamedTuple):
-    """A copy of the user's PEM files for HAProxy, which may be replaced while it runs.
+    """A copy of PEM files for HAProxy, which may be replaced while it runs.
 
-    `kind` is the object in HAProxy's `set ssl` command.
+    `kind` is the object in HAProxy's `set ssl` command. `issued_for`: the domains of a certificate that an authority
+    issues, whose file may be missing yet. It is then relative to the balancer's directory.
     """
 
     name: str
     kind: str
     sources: tuple[str, ...]
+    issued_for: tuple[str, ...] = ()
 
-    def read(self) -> str:
+    def is_issued(self, directory: Path) -> bool:
+        """Return False for a certificate that no authority has issued yet. `directory`: the balancer's."""
+        return not self.issued_for or (directory / self.sources[0]).exists()
+
+    def read(self, directory: Path) -> str:
         """Return the current content. Raises `ConfigError`, which names the source, if that is unusable."""
         parts = []
         for source in self.sources:
             try:
-                parts.append(Path(source).read_text())
+                parts.append((directory / source if self.issued_for else Path(source)).read_text())
             except (OSError, UnicodeDecodeError) as error:
                 reason = getattr(error, "strerror", None) or "it is not text"
                 raise ConfigError(f"{source} cannot be read: {reason}") from error
@@ -95,16 +102,19 @@ class Directory:
             return None
 
     def copies(self, files: Collection[PemFile]) -> dict[str, str]:
-        """Return the content of the copies. If a source is unusable, the existing copy stays."""
+        """Return the content of the copies. If a source is unusable, the existing copy stays.
+
+        Until a certificate is issued, its copy is one that is signed by its own key.
+        """
         found = {}
         for file in files:
             try:
-                found[file.name] = file.read()
+                found[file.name] = file.read(self.path)
             except ConfigError:
                 kept = self.text(file.name)
-                if kept is None:
+                if kept is None and not file.issued_for:
                     raise
-                found[file.name] = kept
+                found[file.name] = kept or self_signed(file.issued_for)
         return found
 
     def remove_others(self, named: Collection[str] = ()) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from pipeline.balancer.data_plane import PlaneConfig
 from pipeline.balancer.effective import EffectiveApplicationListener
@@ -29,13 +29,21 @@ from pipeline.balancer.haproxy.worker_user import socket_args
 class Frontend:
     """A listener as a frontend, with the backends and files that only it uses.
 
-    `idle_varies`: not all listeners have the same idle timeout. `dual_stack`: it listens on IPv6 too.
+    `idle_varies`: not all listeners have the same idle timeout. `dual_stack`: it listens on IPv6 too. `first_lines`:
+    those before its rules.
     """
 
     def __init__(
-        self, effective: EffectiveApplicationListener, config: PlaneConfig, *, idle_varies: bool, dual_stack: bool
+        self,
+        effective: EffectiveApplicationListener,
+        config: PlaneConfig,
+        *,
+        idle_varies: bool,
+        dual_stack: bool,
+        first_lines: Sequence[str] = (),
     ) -> None:
         self._effective = effective
+        self._first_lines = first_lines
         self._dual_stack = dual_stack
         self._idle_varies = idle_varies
         self._prefix = prefix = f"listener.{effective.number}"
@@ -118,6 +126,7 @@ class Frontend:
             yield f"http-request set-var(txn.idle) int({idle * 1000})"
         yield from frontend_denials()
         yield from _request_target_lines()
+        yield from self._first_lines
         if not self._actions.only:
             yield from self._rules.lines()
         yield from self._actions.lines()

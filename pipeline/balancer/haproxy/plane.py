@@ -10,6 +10,8 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from pipeline.balancer.access import AccessLog
+from pipeline.balancer.acme_account import account_thumbprint, has_account_key
+from pipeline.balancer.challenges import challenged_ports
 from pipeline.balancer.data_plane import Facts, FlowCounts, PlaneConfig, WantedGroup
 from pipeline.balancer.effective import EffectiveNetworkListener
 from pipeline.balancer.haproxy import process, socket_holder
@@ -50,11 +52,12 @@ class HAProxyPlane:
         self._servers = LoadedServers(self._runtime, self._files, self._maps)
         self._functions = FunctionTable(path)
         self._adapter = adapter(path)
-        self._last_rendered: tuple[PlaneConfig, RenderedConfig] | None = None
+        self._last_rendered: tuple[PlaneConfig, str, RenderedConfig] | None = None
         self._last_valid = ""
 
     def check(self, wanted: PlaneConfig) -> str | None:
-        rendered = self._render(wanted)
+        # A check makes no key. Any thumbprint is as valid as another.
+        rendered = self._render(wanted, self._thumbprint(wanted) if has_account_key(self._path) else "none")
         files = {**self._contents(rendered), process.CONFIGURATION: rendered.configuration}
         if (identity := rendered.identity(files)) == self._last_valid:
             return None
@@ -72,7 +75,7 @@ class HAProxyPlane:
     def apply(self, wanted: PlaneConfig) -> bool:
         if self.is_cut_off():
             self.end_if_hung()
-        loaded, rendered = self._runtime.fingerprint(), self._render(wanted)
+        loaded, rendered = self._runtime.fingerprint(), self._render(wanted, self._thumbprint(wanted))
         self._update_functions(wanted)
         # A process that was killed has written the files and has not reloaded them.
         is_pending = self._files.text(_RELOAD_PENDING) is not None
@@ -189,12 +192,16 @@ class HAProxyPlane:
                 return False
             time.sleep(_POLL_INTERVAL)
 
-    def _render(self, wanted: PlaneConfig) -> RenderedConfig:
+    def _render(self, wanted: PlaneConfig, thumbprint: str) -> RenderedConfig:
         # A change is checked and then applied.
         last = self._last_rendered
-        if last is None or last[0] != wanted:
-            last = self._last_rendered = wanted, render(wanted, ipv6=has_ipv6())
-        return last[1]
+        if last is None or last[:2] != (wanted, thumbprint):
+            last = self._last_rendered = wanted, thumbprint, render(wanted, ipv6=has_ipv6(), thumbprint=thumbprint)
+        return last[2]
+
+    def _thumbprint(self, wanted: PlaneConfig) -> str:
+        """Return the end of the answers to authorities, empty if no certificate needs one."""
+        return account_thumbprint(self._path) if challenged_ports(wanted.listeners) else ""
 
     def _update_functions(self, wanted: PlaneConfig) -> None:
         if groups := _function_groups(wanted):
@@ -246,8 +253,10 @@ class HAProxyPlane:
         Returns False if HAProxy must be reloaded, because it reads commands into a buffer of 16 KiB.
         """
         for file in rendered.pem:
+            if not file.is_issued(self._path):
+                continue
             try:
-                content = file.read()
+                content = file.read(self._path)
                 if content == self._files.text(file.name):
                     continue
                 if len(content) > _MAX_COMMAND_BYTES:

@@ -152,8 +152,9 @@ def _client_args(effective: EffectiveApplicationListener) -> Iterator[str]:
 
 
 def _certificate(certificate: Certificate) -> PemFile:
-    sources = (certificate.certificate, *((certificate.private_key,) if certificate.private_key else ()))
-    return PemFile(f"certificate.{_digest(sources)}.pem", "cert", sources)
+    acme = certificate.acme
+    sources = (acme.file,) if acme else tuple(filter(None, (certificate.certificate, certificate.private_key)))
+    return PemFile(f"certificate.{_digest(sources)}.pem", "cert", sources, acme.domains if acme else ())
 
 
 def _trust_store(effective: EffectiveApplicationListener) -> PemFile | None:

@@ -6,19 +6,31 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from pipeline.balancer.model.acme import AcmeCertificate
 from pipeline.base.errors import FieldError
 from pipeline.base.schema import Model
 
 
 class Certificate(Model):
-    """A certificate with its chain and its key. Reloaded when the files change."""
+    """A certificate with its chain and its key, from files or from an authority. Reloaded when the files change."""
 
-    certificate: str = Field(
-        min_length=1, description="A PEM file with the certificate and its chain, relative to this file."
+    certificate: str | None = Field(
+        None, min_length=1, description="A PEM file with the certificate and its chain, relative to this file."
     )
     private_key: str | None = Field(
         None, description="A PEM file with the key. Not needed if the certificate's file holds it."
     )
+    acme: AcmeCertificate | None = Field(
+        None, description="Gets the certificate from an authority such as Let's Encrypt, in place of files."
+    )
+
+    @model_validator(mode="after")
+    def _has_one_source(self) -> Self:
+        if self.acme is None and self.certificate is None:
+            raise FieldError("certificate", "is missing; write a PEM file, or use acme")
+        if self.acme is not None and (self.certificate or self.private_key):
+            raise FieldError("acme", "has its own certificate and key; leave certificate and private_key out")
+        return self
 
 
 class MutualAuthentication(Model):
