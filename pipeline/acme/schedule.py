@@ -11,6 +11,8 @@ from pipeline.base.backoff import Backoff
 
 # The renewal begins when this share of the lifetime is left, unless the authority wants it earlier.
 _RENEWAL_SHARE = 3
+# A certificate is used this long, also if the authority wants each one to be renewed at once.
+_LEAST_AGE = timedelta(days=1)
 # A warning is emitted when this share of the lifetime is left, so some renewals have failed.
 _WARNING_SHARE = 6
 # Let's Encrypt allows five failed proofs of a domain in an hour.
@@ -23,7 +25,7 @@ def renewal_time(state: CertificateState) -> datetime | None:
     if state.issued is None or state.expires is None:
         return None
     latest = state.expires - (state.expires - state.issued) / _RENEWAL_SHARE
-    return min(latest, state.wished_renewal or latest)
+    return min(latest, max(state.wished_renewal or latest, state.issued + _LEAST_AGE))
 
 
 def next_try(state: CertificateState) -> datetime | None:

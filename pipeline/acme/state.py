@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.balancer.acme_account import FOLDER
+from pipeline.balancer.balancer_reader import BalancerReader
 from pipeline.balancer.model.acme import AcmeCertificate
 from pipeline.base.errors import StoreFault
 from pipeline.base.files import make_folder, write_atomically
@@ -118,6 +119,14 @@ class CertificateFiles:
             write_atomically(path, content)
         except OSError as error:
             raise StoreFault(f"cannot write {path}: {error.strerror}") from error
+
+
+def certificate_states(reader: BalancerReader, owner: str) -> list[CertificateState]:
+    """Return the states of the certificates of an owner's listeners. Reading changes nothing. Raises `StoreFault`."""
+    made = reader.registry().certificates.values()
+    wanted = dict.fromkeys(each.certificate.acme for each in made if each.owner == owner)
+    files = CertificateFiles(reader.directory)
+    return [files.state(each) for each in wanted if each is not None]
 
 
 def _state(data: dict[str, Any]) -> CertificateState:

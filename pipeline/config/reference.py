@@ -27,6 +27,7 @@ from pipeline.balancer.model import (
     Redirect,
     Rule,
 )
+from pipeline.balancer.model.acme import AcmeCertificate
 from pipeline.balancer.model.application.action import GroupStickiness, WeightedTargetGroup
 from pipeline.balancer.model.application.attributes import (
     ApplicationGroupAttributes,
@@ -92,6 +93,7 @@ _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     (_LISTENER, Listener),
     (f"{_LISTENER}.attributes", ListenerAttributes),
     (f"{_LISTENER}.certificates[]", Certificate),
+    (f"{_LISTENER}.certificates[].acme", AcmeCertificate),
     (f"{_LISTENER}.mutual_authentication", MutualAuthentication),
     (f"{_LISTENER}.rules[]", Rule),
     (f"balancer.target_groups.NAME, {_OF_NETWORK}", NetworkTargetGroup),

@@ -209,6 +209,15 @@ class ReportResponse(Body):
     )
 
 
+class CertificateResponse(Body):
+    """A certificate that an authority issues. `expires`: null until it is issued. `error`: of the last attempt."""
+
+    domains: list[str]
+    expires: datetime | None
+    error: str
+    retry_at: datetime | None
+
+
 class StatusResponse(Body):
     """The output of `pipeline status --json`."""
 
@@ -224,3 +233,4 @@ class StatusResponse(Body):
     broken: list[str]
     targets: list[Any]
     restarts: Mapping[str, int]
+    certificates: list[CertificateResponse]

@@ -6,13 +6,20 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline.acme.state import CertificateState, certificate_states
 from pipeline.balancer import planes
 from pipeline.balancer.balancer import Balancer
 from pipeline.balancer.model import Target, TargetHealth
 from pipeline.base.errors import BalancerFault
 from pipeline.base.home import Home
 from pipeline.base.lock import holder
-from pipeline.http.responses import HolderResponse, LastRunResponse, StatusResponse, UnfinishedRunResponse
+from pipeline.http.responses import (
+    CertificateResponse,
+    HolderResponse,
+    LastRunResponse,
+    StatusResponse,
+    UnfinishedRunResponse,
+)
 from pipeline.http.status_text import StatusText, Text
 from pipeline.runner.restarts import Restarts, find_restarts
 from pipeline.runner.status import PipelineStatus
@@ -60,6 +67,7 @@ class StatusReport:
         self._restarts = find_restarts(home, pipeline) if self._targets.found else ()
         self._active = store.releases.active(pipeline)
         self._last = _last_run(store, pipeline, self._status)
+        self._certificates = certificate_states(self._balancer, pipeline)
 
     def text(self) -> StatusText:
         """Return the report for people."""
@@ -85,6 +93,7 @@ class StatusReport:
             broken=[*self._broken, *self._blocked],
             targets=[health.model_dump(mode="json") for health in self._targets.found],
             restarts={found.container: found.count for found in self._restarts},
+            certificates=[CertificateResponse.model_validate(state) for state in self._certificates],
         )
         return found.as_data()
 
@@ -107,6 +116,7 @@ class StatusReport:
         yield from map(_describe_restarts, self._restarts)
         yield from ((text if status.served else f"{text}: run `pipeline recover`",) for text in self._broken)
         yield from ((text,) for text in self._blocked)
+        yield from (_describe_certificate(state, status) for state in self._certificates)
 
     def _listeners(self) -> Iterator[Text]:
         declared = self._balancer.declaration(self._pipeline)
@@ -150,6 +160,15 @@ def _describe_restarts(restarts: Restarts) -> Text:
         *last,
         f": see `docker logs {restarts.container}`",
     )
+
+
+def _describe_certificate(state: CertificateState, status: PipelineStatus) -> Text:
+    names = f"certificate for {', '.join(state.domains)}"
+    failure: Text = (f"; {state.error}, next attempt ", state.retry_at) if state.retry_at else ()
+    served = "" if status.served else ": run `pipeline serve`, which requests it"
+    if state.expires is None:
+        return (f"{names} is not issued yet{served}", *failure)
+    return (f"{names} expires ", state.expires, *failure)
 
 
 def _manager(status: PipelineStatus) -> Text:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
@@ -22,8 +23,24 @@ def _unique(domains: tuple[str, ...]) -> tuple[str, ...]:
     return domains
 
 
+def _fits(pattern: str, what: str) -> AfterValidator:
+    """Return a validator that refuses what does not match, and says what to write instead."""
+
+    def check(text: str) -> str:
+        if not re.fullmatch(pattern, text):
+            raise ValueError(f"must be {what}, got {text!r}")
+        return text
+
+    return AfterValidator(check)
+
+
 Domain = Annotated[
-    str, Field(max_length=253, pattern=r"^(\*\.)?([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9-]{2,63}$")
+    str,
+    Field(max_length=253),
+    _fits(
+        r"(\*\.)?([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9-]{2,63}",
+        "a domain such as example.com or *.example.com, in lower case",
+    ),
 ]
 
 
@@ -38,11 +55,11 @@ class AcmeCertificate(Model):
     terms_agreed: bool = Field(
         description="Must be true. It says that you agree to the terms of service of the authority."
     )
-    email: str | None = Field(
-        None, pattern=r"^[^@\s]+@[^@\s]+$", description="The address to which the authority sends notices."
+    email: Annotated[str, _fits(r"[^@\s,]+@[^@\s,]+", "an address such as ops@example.com")] | None = Field(
+        None, description="The address to which the authority sends notices."
     )
-    directory: str = Field(
-        LETS_ENCRYPT, pattern=r"^https://\S+$", description="The URL of the authority's directory. It must be https://."
+    directory: Annotated[str, _fits(r"https://\S+", "an https:// URL")] = Field(
+        LETS_ENCRYPT, description="The URL of the authority's directory."
     )
     dns: Name | None = Field(
         None,

@@ -44,6 +44,10 @@ class FakeAuthority:
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._orders: dict[str, _Kept] = {}
 
+    def forget(self) -> None:
+        """Lose all orders."""
+        self._orders.clear()
+
     def new_order(self, domains: Sequence[str]) -> Order:
         """Request a certificate."""
         with self.faults.call("new_order"):
