@@ -20,8 +20,10 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from pipeline.acme.state import CertificateFiles, CertificateState
 from pipeline.balancer.balancer import Balancer
 from pipeline.balancer.model import Declaration, Target
+from pipeline.balancer.model.acme import AcmeCertificate
 from pipeline.base.errors import EngineFault, SystemFault
 from pipeline.base.home import Home
 from pipeline.base.lock import is_stopped, work_lock
@@ -385,3 +387,34 @@ def test_history_for_machines(store: Store) -> None:
     (run,) = json.loads(output_of(history.command, "--json"))
     assert (run["trigger"], run["retry_of"], run["attempts"], run["stages"]) == ("hook", None, 0, [])
     assert run["approval"] | {"at": ""} == {"granted": False, "by": "bob", "comment": "not now", "at": ""}
+
+
+def test_certificates_of_authorities(balancer: tuple[Balancer, FakePlane], store: Store) -> None:
+    """The status has the expiry of each, or why there is none, and what to do about it."""
+    opened, _ = balancer
+    issued = AcmeCertificate(domains=("a.test", "b.test"), terms_agreed=True, http_port=free_port())
+    failed = AcmeCertificate(domains=("c.test",), terms_agreed=True, http_port=issued.http_port)
+    new = AcmeCertificate(domains=("d.test",), terms_agreed=True, http_port=issued.http_port)
+    listener = {
+        "port": free_port(),
+        "protocol": "HTTPS",
+        "certificates": [{"acme": each} for each in (issued, failed, new)],
+        "default_action": {"forward": "web"},
+    }
+    declared = {"target_groups": {"web": {"port": 80}}, "load_balancers": {"edge": {"listeners": [listener]}}}
+    opened.apply("shop", Declaration.model_validate(declared))
+    files, now = CertificateFiles(opened.directory), datetime.now(UTC)
+    files.put_certificate(issued, "certificate", "key")
+    files.put(issued, CertificateState(issued.domains, issued=now, expires=now + timedelta(days=90)))
+    files.put(failed, CertificateState(failed.domains, failures=1, error="c.test: no proof", retry_at=now))
+    text = output_of(status.command)
+    assert "certificate for a.test, b.test expires 20" in text
+    hint = "is not issued yet: run `pipeline serve`, which requests it"
+    assert f"certificate for c.test {hint}; c.test: no proof, next attempt 20" in text
+    assert f"certificate for d.test {hint}\n" in text
+    found = json.loads(output_of(status.command, "--json"))["certificates"]
+    assert [(each["domains"], each["expires"] is None, each["error"]) for each in found] == [
+        (["a.test", "b.test"], False, ""),
+        (["c.test"], True, "c.test: no proof"),
+        (["d.test"], True, ""),
+    ]
